@@ -1,0 +1,16 @@
+/** Who has to act: the one that sent the request, the origin, the Worker's code, or who runs the platform. */
+export type Side = "caller" | "origin" | "worker" | "platform";
+
+export interface FailureEntry {
+  readonly side: Side;
+  /** HTTP status of the API's or the Worker's response. */
+  readonly status: number;
+  /** The number in the v4 envelope. Cloudflare's where it is public, else ours (from 7000000 on). */
+  readonly number: number;
+  /** What happened, in a few words, without a full stop. */
+  readonly title: string;
+  /** Why this usually happens: a sentence or two. */
+  readonly cause: string;
+  /** What to do: a sentence that can be followed. */
+  readonly fix: string;
+}

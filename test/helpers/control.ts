@@ -1,0 +1,124 @@
+import { type ServerType, serve } from "@hono/node-server";
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
+import { Keyring } from "../../src/certificates/seal.ts";
+import { createControl } from "../../src/control/app.ts";
+import { latestCompatibilityDate } from "../../src/control/compatibility.ts";
+import type { ControlLimits } from "../../src/control/context.ts";
+import { allScopes } from "../../src/control/scopes.ts";
+import type { Edge } from "../../src/edge/edge.ts";
+import type { WorkerVersion } from "../../src/edge/source.ts";
+import { bootstrap } from "../../src/store/bootstrap.ts";
+import { openStore, type Store } from "../../src/store/store.ts";
+
+/** A control plane on a free port, over a real store in a temporary folder. */
+export interface TestControl extends AsyncDisposable {
+  /** `http://127.0.0.1:PORT/client/v4` */
+  readonly api: string;
+  readonly accountId: string;
+  readonly token: string;
+  readonly store: Store;
+  readonly keyring: Keyring;
+  readonly edge: RecordingEdge;
+  readonly databasePath: string;
+  /** Lines of JSON. */
+  readonly log: string[];
+  /** A request to the API with the first token; the parsed envelope. */
+  call(method: string, path: string, body?: unknown): Promise<Envelope>;
+}
+
+export interface Envelope {
+  readonly status: number;
+  readonly success: boolean;
+  readonly errors: readonly { code: number; message: string; meta?: Record<string, unknown> }[];
+  readonly messages: readonly { message: string }[];
+  // oxlint-disable-next-line typescript/no-explicit-any
+  readonly result: any;
+}
+
+/** An edge that starts nothing and remembers what it was asked. */
+export class RecordingEdge implements Pick<Edge, "stage" | "discard" | "applied"> {
+  readonly staged: WorkerVersion[] = [];
+  readonly discarded: string[] = [];
+  readonly applications: number[] = [];
+  /** Thrown by the next `stage`. */
+  refusal: Error | null = null;
+
+  async stage(version: WorkerVersion): Promise<void> {
+    const { refusal } = this;
+    this.refusal = null;
+    if (refusal) throw refusal;
+    this.staged.push(version);
+  }
+
+  async discard(versionId: string): Promise<void> {
+    this.discarded.push(versionId);
+  }
+
+  async applied(cursor: number): Promise<void> {
+    this.applications.push(cursor);
+  }
+}
+
+export interface TestControlOptions {
+  readonly limits?: Partial<ControlLimits>;
+  readonly clock?: () => Date;
+}
+
+export async function startControl(options: TestControlOptions = {}): Promise<TestControl> {
+  const folder = await mkdtemp(join(tmpdir(), "countersign-control-"));
+  const databasePath = join(folder, "countersign.db");
+  const store = await openStore(databasePath);
+  const first = await bootstrap(store, { scopes: allScopes, now: new Date() });
+  if (!first) throw new Error("the folder was not new");
+  const keyring = new Keyring(randomBytes(32));
+  const edge = new RecordingEdge();
+  const log: string[] = [];
+  const control = createControl({
+    store,
+    keyring,
+    edge,
+    clock: options.clock ?? (() => new Date()),
+    log: pino({}, { write: (line: string) => log.push(line) }),
+    latestCompatibilityDate: latestCompatibilityDate(),
+    ...(options.limits && { limits: options.limits }),
+  });
+  const server = await new Promise<ServerType>((resolve) => {
+    const listening: ServerType = serve(
+      { fetch: control.fetch, port: 0, hostname: "127.0.0.1" },
+      () => resolve(listening),
+    );
+  });
+  const api = `http://127.0.0.1:${(server.address() as AddressInfo).port}/client/v4`;
+  return {
+    ...first,
+    api,
+    store,
+    keyring,
+    edge,
+    databasePath,
+    log,
+    call: async (method, path, body) => {
+      const response = await fetch(api + path.replace("{account}", first.accountId), {
+        method,
+        headers: { authorization: `Bearer ${first.token}` },
+        ...(body !== undefined && {
+          body: body instanceof FormData ? body : JSON.stringify(body),
+        }),
+      });
+      return { status: response.status, ...((await response.json()) as Omit<Envelope, "status">) };
+    },
+    [Symbol.asyncDispose]: async () => {
+      await new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        if ("closeAllConnections" in server) server.closeAllConnections();
+      });
+      await store[Symbol.asyncDispose]();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}

@@ -113,14 +113,23 @@ describe("a sealed record does not open", () => {
     });
   }
 
-  it("with any one bit of its text flipped", () => {
-    const text = Buffer.from(sealed);
-    for (let bit = 0; bit < text.byteLength * 8; bit += 1) {
-      const flipped = Buffer.from(text);
-      flipped.writeUInt8(flipped.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
-      const record = flipped.toString("latin1") as Sealed;
-      assert.throws(() => keyring.unseal(place, record), { name: "Failure" }, `bit ${bit}`);
+  it("with any one bit of its text flipped, spare bits of base64 too", () => {
+    for (const text of [plaintext, `${plaintext}a`, `${plaintext}ab`]) {
+      const record = Buffer.from(keyring.seal(place, text));
+      assert.equal(keyring.unseal(place, record.toString() as Sealed), text);
+      for (let bit = 0; bit < record.byteLength * 8; bit += 1) {
+        const flipped = Buffer.from(record);
+        flipped.writeUInt8(flipped.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
+        const opening = (): string => keyring.unseal(place, flipped.toString("latin1") as Sealed);
+        assert.throws(opening, { name: "Failure" }, `bit ${bit}`);
+      }
     }
+  });
+
+  it("with look-alikes of base64url, or with padding", () => {
+    damaged(`${sealed}=`);
+    damaged(`${sealed} `);
+    damaged(change(3, (part) => `${part.slice(0, 4)}!${part.slice(4)}`));
   });
 
   it("with its two parts swapped", () => {

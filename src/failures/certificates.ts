@@ -147,6 +147,14 @@ export const certificateFailures = {
       "`openssl x509 -req` without `-extfile` makes version 1, which cannot say what it is for.",
     fix: "Issue it again with extensions: `openssl x509 -req … -copy_extensions copy -extfile FILE`.",
   },
+  critical_extension_unsupported: {
+    side: "caller",
+    status: 400,
+    number: 7000225,
+    title: "the certificate has a critical extension that TLS peers do not know",
+    cause: "Whoever does not know a critical extension has to refuse the certificate.",
+    fix: "Have it issued without that extension, or with it not critical.",
+  },
   certificate_expired: {
     side: "caller",
     status: 400,

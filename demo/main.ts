@@ -1,10 +1,9 @@
-import { readFileSync } from "node:fs";
 import { get } from "node:https";
-import { join } from "node:path";
 import { makeAuthority } from "../test/helpers/pki.ts";
 import { startOrigin } from "../test/helpers/origin.ts";
 import { formatDuration } from "../src/format.ts";
-import { copyExample, requestWorker, startPlatform, wrangler, type Platform } from "./parts.ts";
+import { startPlatform } from "../test/helpers/platform.ts";
+import { copyExample } from "./project.ts";
 import { say, step } from "./steps.ts";
 
 /**
@@ -34,32 +33,31 @@ async function demo(stack: AsyncDisposableStack): Promise<void> {
     say(`refused in the handshake: ${refusal}`);
   });
 
-  const platform: Platform = await step("countersign start", async () => {
+  const platform = await step("countersign start", async () => {
     const started = stack.use(await startPlatform());
     say(`the v4 API answers at ${started.ready.api}`);
     return started;
   });
-  const project = copyExample("hono-mtls", {
-    "cert.pem": client.chain,
-    "key.pem": client.key,
-    "ca.pem": authority.pem,
-  });
-  stack.defer(project.remove);
+  const project = stack.use(
+    await copyExample("hono-mtls", platform.ready, {
+      "cert.pem": client.chain,
+      "key.pem": client.key,
+      "ca.pem": authority.pem,
+    }),
+  );
 
-  await step(
-    "wrangler cert upload certificate-authority: the CA that the server's certificate is from",
-    () =>
-      wrangler(platform, project, [
-        ...["cert", "upload", "certificate-authority"],
-        ...["--ca-cert", "ca.pem", "--name", "demo-origin-ca"],
-      ]),
+  await step("wrangler cert upload: the CA that the server's certificate is from", () =>
+    project.wrangler(
+      ...["cert", "upload", "certificate-authority"],
+      ...["--ca-cert", "ca.pem", "--name", "demo-origin-ca"],
+    ),
   );
 
   await step("wrangler mtls-certificate upload", async () => {
-    const output = await wrangler(platform, project, [
+    const output = await project.wrangler(
       ...["mtls-certificate", "upload"],
       ...["--cert", "cert.pem", "--key", "key.pem", "--name", "app-cert"],
-    ]);
+    );
     const id = /^ID: (\S+)$/m.exec(output)?.[1];
     if (!id) throw new Error("wrangler did not print the certificate's ID");
     project.edit("wrangler.jsonc", (text) =>
@@ -68,15 +66,10 @@ async function demo(stack: AsyncDisposableStack): Promise<void> {
     say(`put into wrangler.jsonc: "certificate_id": "${id}"`);
   });
 
-  await step("wrangler deploy", () =>
-    wrangler(platform, project, ["deploy", "--var", `ORIGIN:${origin.url}`]),
-  );
+  await step("wrangler deploy", () => project.wrangler("deploy", "--var", `ORIGIN:${origin.url}`));
 
   await step("Ask the Worker, which asks the server with the certificate", async () => {
-    const { name } = JSON.parse(
-      readFileSync(join(project.folder, "wrangler.jsonc"), "utf8").replaceAll(/^\s*\/\/.*$/gm, ""),
-    ) as { name: string };
-    const { url, status, body } = await requestWorker(platform, name, "/mtls-request");
+    const { url, status, body } = await platform.worker("cf-workers-mtls-example", "/mtls-request");
     say(`curl ${url}`);
     say(`${status} ${body}`);
     const answer = JSON.parse(body) as { status: number; response: { subject: string } };

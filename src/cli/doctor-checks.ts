@@ -115,7 +115,12 @@ function checkMasterKey({ dataFolder, environmentKey }: CheckOptions): Check {
       : { name, result: "ok", finding: "will be made at the first start" };
   }
   return (statSync(file).mode & 0o077) !== 0
-    ? { name, result: "wrong", finding: `${file} can be read by others`, fix: `chmod 600 "${file}"` }
+    ? {
+        name,
+        result: "wrong",
+        finding: `${file} can be read by others`,
+        fix: `chmod 600 "${file}"`,
+      }
     : { name, result: "ok", finding: `${file}; keep a copy of it elsewhere` };
 }
 

@@ -22,22 +22,20 @@ Examples:
   $ countersign doctor
   $ countersign doctor --json | jq '.checks[] | select(.result != "ok")'`,
     )
-    .action(
-      async (options: { data?: string; apiPort: string; httpPort: string; json?: true }) => {
-        const checks = await withProgress(io, "Looking at this machine", () =>
-          runChecks({
-            dataFolder: dataFolderOf(io, options.data),
-            ports: { api: Number(options.apiPort), http: Number(options.httpPort) },
-            environmentKey: io.env["COUNTERSIGN_MASTER_KEY"],
-            now: new Date(),
-          }),
-        );
-        const healthy = checks.every((check) => check.result !== "wrong");
-        if (options.json) writeJson(io.stdout, { healthy, checks });
-        else print(io, checks);
-        if (!healthy) process.exitCode = exitStatus.failed;
-      },
-    );
+    .action(async (options: { data?: string; apiPort: string; httpPort: string; json?: true }) => {
+      const checks = await withProgress(io, "Looking at this machine", () =>
+        runChecks({
+          dataFolder: dataFolderOf(io, options.data),
+          ports: { api: Number(options.apiPort), http: Number(options.httpPort) },
+          environmentKey: io.env["COUNTERSIGN_MASTER_KEY"],
+          now: new Date(),
+        }),
+      );
+      const healthy = checks.every((check) => check.result !== "wrong");
+      if (options.json) writeJson(io.stdout, { healthy, checks });
+      else print(io, checks);
+      if (!healthy) process.exitCode = exitStatus.failed;
+    });
 }
 
 function print(io: Io, checks: readonly Check[]): void {

@@ -58,7 +58,11 @@ interface StartOptions {
 
 async function start(io: Io, options: StartOptions): Promise<void> {
   const began = performance.now();
-  const log = createLog({ level: options.logLevel, stream: io.stderr, pretty: isTerminal(io.stderr) });
+  const log = createLog({
+    level: options.logLevel,
+    stream: io.stderr,
+    pretty: isTerminal(io.stderr),
+  });
   const stopped = stopSignal();
   const platform = await withProgress(io, "Starting", () =>
     startPlatform({
@@ -70,7 +74,8 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       originAllow: options.originAllow ?? [],
       originDeny: options.originDeny ?? [],
       fetchAllow: options.fetchAllow ?? ["public"],
-      metricsPort: options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),
+      metricsPort:
+        options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),
       systemRoots: options.systemRoots === true,
       environmentKey: io.env["COUNTERSIGN_MASTER_KEY"],
       log,
@@ -109,8 +114,14 @@ function stopSignal(): Promise<void> {
 function welcome(io: Io, { api, http, accountId, token }: Platform, took: number): void {
   const colors = colorsFor(io, io.stdout);
   const row = (name: string, value: string, note = ""): void =>
-    writeLine(io.stdout, `  ${colors.dim(name.padEnd(8))} ${value}${note && `   ${colors.dim(note)}`}`);
-  writeLine(io.stdout, `${colors.green("✔")} Countersign is ready ${colors.dim(`in ${formatDuration(took)}`)}`);
+    writeLine(
+      io.stdout,
+      `  ${colors.dim(name.padEnd(8))} ${value}${note && `   ${colors.dim(note)}`}`,
+    );
+  writeLine(
+    io.stdout,
+    `${colors.green("✔")} Countersign is ready ${colors.dim(`in ${formatDuration(took)}`)}`,
+  );
   writeLine(io.stdout);
   row("API", api);
   row("Workers", http, `http://{script}.localhost:${new URL(http).port}`);

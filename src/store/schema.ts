@@ -1,3 +1,5 @@
+import type { Sealed } from "../certificates/seal.ts";
+
 /**
  * The tables, as Kysely sees them: camelCase here, snake_case in SQL. Times are ISO 8601 text in
  * UTC, flags are 0 or 1, lists and objects are JSON text, bytes are `bytea`: all of it reads the
@@ -18,6 +20,7 @@ export interface Tables {
   routes: RouteRow;
   changes: ChangeRow;
   counters: CounterRow;
+  masterKeyChecks: MasterKeyCheckRow;
 }
 
 export interface AccountRow {
@@ -192,4 +195,11 @@ export interface ChangeRow {
 export interface CounterRow {
   name: string;
   value: number;
+}
+
+/** A record sealed at the first start: with a master key that does not open it, nothing starts. */
+export interface MasterKeyCheckRow {
+  /** Always `store`: there is one. */
+  id: string;
+  sealed: Sealed;
 }

@@ -3,6 +3,7 @@ import { mkdtemp, mkdir, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
 
 /** A folder with a Worker's project, in which the real wrangler runs against an API. */
 export interface WranglerProject extends AsyncDisposable {
@@ -14,6 +15,8 @@ export interface WranglerProject extends AsyncDisposable {
 export interface RunOptions {
   readonly stdin?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Called for each line that it prints, as it comes. */
+  readonly onLine?: (line: string) => void;
 }
 
 export interface WranglerRun {
@@ -69,7 +72,7 @@ export async function wranglerProject(
         await writeFile(join(folder, name), raw ? content : JSON.stringify(content));
       }
     },
-    run: (args, options = {}) => run(folder, args, { ...env, ...options.env }, options.stdin),
+    run: (args, options = {}) => run(folder, args, { ...env, ...options.env }, options),
     [Symbol.asyncDispose]: () => rm(root, { recursive: true, force: true }),
   };
   await project.write(files);
@@ -80,7 +83,7 @@ function run(
   cwd: string,
   args: readonly string[],
   env: Readonly<Record<string, string>>,
-  stdin = "",
+  { stdin = "", onLine }: RunOptions,
 ): Promise<WranglerRun> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [wrangler, ...args], { cwd, env });
@@ -88,6 +91,11 @@ function run(
     let stderr = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
     child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+    if (onLine) {
+      for (const stream of [child.stdout, child.stderr]) {
+        createInterface(stream).on("line", onLine);
+      }
+    }
     child.on("error", reject);
     child.on("close", (code) => {
       resolve({ exitCode: code ?? -1, stdout, stderr, output: `${stdout}\n${stderr}` });

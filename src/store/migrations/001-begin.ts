@@ -7,6 +7,7 @@ export async function begin(db: Untyped): Promise<void> {
   await versions(db);
   await deployments(db);
   await changes(db);
+  await masterKey(db);
 }
 
 async function accounts(db: Untyped): Promise<void> {
@@ -186,6 +187,14 @@ async function changes(db: Untyped): Promise<void> {
     .addColumn("value", "integer", (c) => c.notNull())
     .execute();
   await db.insertInto("counters").values({ name: "changes", value: 0 }).execute();
+}
+
+async function masterKey(db: Untyped): Promise<void> {
+  await db.schema
+    .createTable("masterKeyChecks")
+    .addColumn("id", "text", (c) => c.primaryKey())
+    .addColumn("sealed", "text", (c) => c.notNull())
+    .execute();
 }
 
 async function index(db: Untyped, table: string, column: string): Promise<void> {

@@ -1,0 +1,40 @@
+import type { RunningEdge } from "../edge/start.ts";
+import { listAccounts } from "../store/accounts.ts";
+import { listCertificates } from "../store/certificates.ts";
+import type { Store } from "../store/store.ts";
+import { storeSource } from "../store/source.ts";
+import type { CertificateStatus, PlatformStatus } from "./admin.ts";
+
+/** What runs, where it answers, and which certificates there are: for `doctor` and `deploy`. */
+export async function platformStatus(store: Store, edge: RunningEdge): Promise<PlatformStatus> {
+  const { gateway, ingress, workers } = edge.status();
+  const source = storeSource(store);
+  const { port } = new URL(edge.url);
+  return {
+    gateway,
+    ingress,
+    workers: await Promise.all(
+      workers.map(async (worker) => {
+        const hosts = (await source.deployment(worker))?.hosts ?? [];
+        return { ...worker, urls: hosts.filter(isLocal).map((host) => `http://${host}:${port}/`) };
+      }),
+    ),
+    certificates: await certificates(store),
+  };
+}
+
+/** Names that lead to this machine without anybody's DNS (RFC 6761). */
+function isLocal(host: string): boolean {
+  return host.endsWith(".localhost");
+}
+
+async function certificates(store: Store): Promise<CertificateStatus[]> {
+  const accounts = await listAccounts(store.db);
+  const lists = await Promise.all(accounts.map(({ id }) => listCertificates(store.db, id, {})));
+  return lists.flat().map(({ accountId, id, name, active }) => ({
+    accountId,
+    id,
+    name,
+    expiresOn: active.notAfter,
+  }));
+}

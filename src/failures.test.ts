@@ -4,8 +4,8 @@ import { Failure, failures, type FailureEntry } from "./failures.ts";
 
 const entries: [string, FailureEntry][] = Object.entries(failures);
 
-test("every failure has a number of its own", () => {
-  const numbers = entries.map(([, { number }]) => number);
+test("every number that is ours belongs to one failure", () => {
+  const numbers = entries.map(([, { number }]) => number).filter((number) => number >= 7_000_000);
   const twice = numbers.filter((number, index) => numbers.indexOf(number) !== index);
   assert.deepEqual(twice, []);
 });

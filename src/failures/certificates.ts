@@ -155,7 +155,7 @@ export const certificateFailures = {
     cause: "Whoever does not know a critical extension has to refuse the certificate.",
     fix: "Have it issued without that extension, or with it not critical.",
   },
-  certificate_expired: {
+  upload_expired: {
     side: "caller",
     status: 400,
     number: 7000218,
@@ -163,7 +163,7 @@ export const certificateFailures = {
     cause: "Origins refuse it.",
     fix: "Upload the renewed certificate. `countersign certificate upload --allow-expired` stores it all the same.",
   },
-  certificate_not_yet_valid: {
+  upload_not_yet_valid: {
     side: "caller",
     status: 400,
     number: 7000219,
@@ -205,7 +205,7 @@ export const certificateFailures = {
     cause: "It issued neither the leaf nor one of the leaf's issuers.",
     fix: "Leave it out, or send the issuer that was meant.",
   },
-  certificate_unusable: {
+  upload_unusable: {
     side: "caller",
     status: 400,
     number: 7000224,

@@ -69,7 +69,7 @@ export function deploymentEndpoints(
         );
         const deployed = await publisher.deploy(keyOf(call), shares, {
           ...byOf(call),
-          annotations: { "workers/triggered_by": "deployment", ...annotations },
+          annotations,
         });
         return { result: shown(deployed) };
       },

@@ -10,6 +10,7 @@ import type { ScriptRow } from "../store/schema.ts";
 import { findScript, insertScript, updateScript } from "../store/scripts.ts";
 import type { Database } from "../store/store.ts";
 import {
+  findVersion,
   insertVersion,
   newestVersion,
   type StoredVersion,
@@ -79,7 +80,7 @@ export class Publisher {
    * edge says of a version that does not start
    */
   publish(key: ScriptKey, options: PublishOptions): Promise<Published> {
-    return this.#locked(key, async () => {
+    return this.exclusively(key, async () => {
       const { store, edge, clock } = this.#context;
       const before = await readBefore(store.db, key);
       if (!before.script && !options.create) throw scriptNotFound(key.scriptName);
@@ -123,7 +124,7 @@ export class Publisher {
         else this.#keepWarm(versionId);
         return value;
       } catch (error) {
-        await edge.discard(versionId);
+        await this.#discard(versionId);
         throw error;
       }
     });
@@ -140,7 +141,7 @@ export class Publisher {
     shares: readonly VersionShare[],
     options: By & { readonly annotations: Readonly<Record<string, string>> },
   ): Promise<StoredDeployment> {
-    return this.#locked(key, async () => {
+    return this.exclusively(key, async () => {
       const { store, edge, clock } = this.#context;
       const { script, current } = await readBefore(store.db, key);
       if (!script) throw scriptNotFound(key.scriptName);
@@ -162,7 +163,12 @@ export class Publisher {
           for (const { bindings } of versions) await assertTargets(db, key, bindings);
           const createdOn = clock().toISOString();
           const deployment = await insertDeployment(db, {
-            ...newDeployment(script.id, options, createdOn, options.annotations),
+            ...newDeployment(script.id, options, createdOn, {
+              ...options.annotations,
+              ...((await isRollback(db, current, versions)) && {
+                "workers/triggered_by": "rollback",
+              }),
+            }),
             versions: shares,
           });
           await updateScript(db, script.id, { modifiedOn: createdOn });
@@ -172,7 +178,7 @@ export class Publisher {
         await edge.applied(cursor);
         return value;
       } catch (error) {
-        for (const versionId of staged) await edge.discard(versionId);
+        for (const versionId of staged) await this.#discard(versionId);
         throw error;
       }
     });
@@ -180,25 +186,24 @@ export class Publisher {
 
   /** Runs `work` when no other change of the script does. */
   exclusively<T>(key: ScriptKey, work: () => Promise<T>): Promise<T> {
-    return this.#locked(key, work);
-  }
-
-  #locked<T>(key: ScriptKey, work: () => Promise<T>): Promise<T> {
     return this.#lock.run(`${key.accountId}/${key.scriptName}`, work);
   }
 
   #keepWarm(versionId: string): void {
-    const { edge, log } = this.#context;
     const timer = setTimeout(() => {
       this.#warm.delete(versionId);
-      edge.discard(versionId).catch((error: unknown) => {
-        log.error(
-          { err: error, versionId },
-          "a version that was not deployed could not be stopped",
-        );
-      });
+      void this.#discard(versionId);
     }, WARM_FOR_MS).unref();
     this.#warm.set(versionId, timer);
+  }
+
+  async #discard(versionId: string): Promise<void> {
+    const { edge, log } = this.#context;
+    try {
+      await edge.discard(versionId);
+    } catch (error) {
+      log.error({ err: error, versionId }, "a version that was not deployed could not be stopped");
+    }
   }
 
   #takeWarm(versionId: string): boolean {
@@ -229,6 +234,20 @@ async function makeScript(db: Database, key: ScriptKey, createdOn: string): Prom
   };
   await insertScript(db, script);
   return script;
+}
+
+/** Back to a version older than any that runs. */
+async function isRollback(
+  db: Database,
+  current: StoredDeployment | null,
+  versions: readonly StoredVersion[],
+): Promise<boolean> {
+  if (!current) return false;
+  const running = await Promise.all(
+    current.versions.map(({ versionId }) => findVersion(db, current.scriptId, versionId)),
+  );
+  const oldest = Math.min(...running.map((version) => version?.number ?? 0));
+  return versions.every(({ number }) => number < oldest);
 }
 
 function newDeployment(

@@ -21,6 +21,12 @@ const patch = z.object({
 /** New texts by name; null deletes the secret. */
 type Changes = Readonly<Record<string, string | null>>;
 
+interface ChangeOptions extends Pick<PublishOptions, "deploy"> {
+  readonly annotations: Readonly<Record<string, string>>;
+  /** Refuses to delete what is not there. Default: false, as a merge patch has it. */
+  readonly strict?: boolean;
+}
+
 /** `wrangler secret` and `wrangler versions secret`: each change is a new version. */
 export function secretEndpoints(
   context: ControlContext,
@@ -32,7 +38,7 @@ export function secretEndpoints(
   const change = (
     call: Parameters<typeof keyOf>[0] & Parameters<typeof byOf>[0],
     changes: Changes,
-    options: Pick<PublishOptions, "deploy"> & { annotations: Readonly<Record<string, string>> },
+    options: ChangeOptions,
   ): ReturnType<Publisher["publish"]> =>
     publisher.publish(keyOf(call), {
       ...byOf(call),
@@ -48,7 +54,9 @@ export function secretEndpoints(
           compatibilityFlags: JSON.parse(newest.compatibilityFlags) as string[],
           annotations: { "workers/triggered_by": "secret", ...options.annotations },
           bindings: [
-            ...without(newest, changes).map((b) => carryOver(b, b.name, owner)),
+            ...without(newest, changes, options.strict ?? false).map((b) =>
+              carryOver(b, b.name, owner),
+            ),
             ...Object.entries(changes).flatMap(([secretName, text]) =>
               text === null ? [] : [sealSecret(context.keyring, owner, secretName, text)],
             ),
@@ -87,7 +95,7 @@ export function secretEndpoints(
       },
       async (call) => {
         const secretName = call.params["secret_name"] ?? "";
-        await change(call, { [secretName]: null }, { deploy: true, annotations: {} });
+        await change(call, { [secretName]: null }, { deploy: true, annotations: {}, strict: true });
         return { result: null };
       },
     ),
@@ -146,8 +154,8 @@ function newestOf({ newest, current }: Before, deploy: boolean): StoredVersion {
   return newest;
 }
 
-/** @throws Failure `secret_not_found` for one to delete, `binding_name_taken` for one to set */
-function without({ bindings }: StoredVersion, changes: Changes): WorkerBinding[] {
+/** @throws Failure `binding_name_taken`; `secret_not_found` for one to delete, if `strict` */
+function without({ bindings }: StoredVersion, changes: Changes, strict: boolean): WorkerBinding[] {
   for (const [secretName, text] of Object.entries(changes)) {
     const existing = bindings.find((binding) => binding.name === secretName);
     if (existing && !isSecret(existing)) {
@@ -155,7 +163,7 @@ function without({ bindings }: StoredVersion, changes: Changes): WorkerBinding[]
         message: `"${secretName}" is already a binding of type ${existing.type}`,
       });
     }
-    if (!existing && text === null) {
+    if (strict && !existing && text === null) {
       throw new Failure("secret_not_found", {
         message: `there is no secret "${secretName.slice(0, 255)}"`,
       });

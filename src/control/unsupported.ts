@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { Failure } from "../failures.ts";
+import { list } from "./accounts.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 
 const schedules = z.array(z.object({ cron: z.string() }));
@@ -41,14 +42,17 @@ export function unsupportedEndpoints(): readonly Endpoint[] {
         throw refused("static assets");
       },
     ),
-    endpoint(
-      {
-        method: "get",
-        path: "/accounts/{account_id}/storage/kv/namespaces",
-        summary: "KV namespaces: there are none",
-        scope: "workers_scripts:read",
-      },
-      () => ({ result: [], resultInfo: { page: 1, per_page: 100, count: 0, total_count: 0 } }),
+    // `wrangler delete` asks for both, to clean up after Workers Sites and Containers.
+    ...["storage/kv/namespaces", "workers/durable_objects/namespaces"].map((path) =>
+      endpoint(
+        {
+          method: "get",
+          path: `/accounts/{account_id}/${path}`,
+          summary: "Namespaces: there are none",
+          scope: "workers_scripts:read",
+        },
+        () => list([]),
+      ),
     ),
   ];
 }

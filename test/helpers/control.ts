@@ -45,12 +45,16 @@ export class RecordingEdge implements Pick<Edge, "stage" | "discard" | "applied"
   readonly staged: WorkerVersion[] = [];
   readonly discarded: string[] = [];
   readonly applications: number[] = [];
-  /** Thrown by the next `stage`. */
-  refusal: Error | null = null;
+  readonly #refusals = new Map<string, Error>();
+
+  /** The next `stage` of a version of the script throws. */
+  refuseNext(scriptName: string, error: Error): void {
+    this.#refusals.set(scriptName, error);
+  }
 
   async stage(version: WorkerVersion): Promise<void> {
-    const { refusal } = this;
-    this.refusal = null;
+    const refusal = this.#refusals.get(version.scriptName);
+    this.#refusals.delete(version.scriptName);
     if (refusal) throw refusal;
     this.staged.push(version);
   }

@@ -28,6 +28,15 @@ export function describeKey(key: KeyObject): string {
   }
 }
 
+/** Whether two public keys are one. Node's own `equals` may throw where their kinds differ. */
+export function isSameKey(one: KeyObject, other: KeyObject): boolean {
+  try {
+    return one.asymmetricKeyType === other.asymmetricKeyType && one.equals(other);
+  } catch {
+    return false;
+  }
+}
+
 /**
  * Whether workerd's own TLS (rustls) can present it, for bindings in `in-process` mode. The gateway
  * can present every key that is admitted.

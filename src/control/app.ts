@@ -2,6 +2,7 @@ import { Hono } from "hono";
 import { Failure } from "../failures.ts";
 import { accountEndpoints } from "./accounts.ts";
 import { authenticate, authorize } from "./auth.ts";
+import { authorityEndpoints } from "./authorities.ts";
 import { certificateEndpoints } from "./certificates.ts";
 import { type ControlContext, type ControlLimits, defaultLimits } from "./context.ts";
 import { deploymentEndpoints } from "./deployments.ts";
@@ -10,6 +11,7 @@ import type { Endpoint } from "./endpoint.ts";
 import { failure, success } from "./envelope.ts";
 import { openApiDocument } from "./openapi.ts";
 import { Publisher } from "./publisher.ts";
+import { rotationEndpoints } from "./rotation-endpoints.ts";
 import { routeEndpoints } from "./routes.ts";
 import { scriptEndpoints } from "./scripts.ts";
 import { scriptUploadEndpoints } from "./scripts-upload.ts";
@@ -52,6 +54,8 @@ function allEndpoints(context: ControlContext): readonly Endpoint[] {
   return [
     ...accountEndpoints(context),
     ...certificateEndpoints(context),
+    ...rotationEndpoints(context),
+    ...authorityEndpoints(context),
     ...scriptEndpoints(context, publisher),
     ...scriptUploadEndpoints(context, publisher),
     ...serviceEndpoints(context, publisher),

@@ -10,7 +10,6 @@ export interface CertificateFilter {
   /** True: CAs only; false: leaf certificates only. Default: both. */
   readonly ca?: boolean;
   readonly name?: string;
-  readonly contentHash?: string;
 }
 
 export async function insertCertificate(
@@ -49,17 +48,25 @@ export async function listCertificates(
   accountId: string,
   filter: CertificateFilter = {},
 ): Promise<StoredCertificate[]> {
-  let query = db.selectFrom("certificates").selectAll().where("accountId", "=", accountId);
-  if (filter.ca !== undefined) query = query.where("ca", "=", filter.ca ? 1 : 0);
-  if (filter.name !== undefined) query = query.where("name", "=", filter.name);
-  const rows = await query.orderBy("uploadedOn").orderBy("id").execute();
+  const { ca, name } = filter;
+  const rows = await db
+    .selectFrom("certificates as c")
+    .selectAll("c")
+    .where("c.accountId", "=", accountId)
+    .$if(ca !== undefined, (query) => query.where("c.ca", "=", ca === true ? 1 : 0))
+    .$if(name !== undefined, (query) => query.where("c.name", "=", name ?? null))
+    .orderBy("c.uploadedOn")
+    .orderBy("c.id")
+    .execute();
   const versions = await db
-    .selectFrom("certificateVersions as v")
-    .innerJoin("certificates as c", (join) =>
-      join.onRef("c.id", "=", "v.certificateId").onRef("c.activeVersion", "=", "v.version"),
+    .selectFrom("certificates as c")
+    .innerJoin("certificateVersions as v", (join) =>
+      join.onRef("v.certificateId", "=", "c.id").onRef("v.version", "=", "c.activeVersion"),
     )
     .selectAll("v")
     .where("c.accountId", "=", accountId)
+    .$if(ca !== undefined, (query) => query.where("c.ca", "=", ca === true ? 1 : 0))
+    .$if(name !== undefined, (query) => query.where("c.name", "=", name ?? null))
     .execute();
   const byId = new Map(versions.map((version) => [version.certificateId, version]));
   return rows.flatMap((row) => {
@@ -82,19 +89,14 @@ export async function countCertificates(
   return Number(count);
 }
 
-/** Which certificate of the account, in any of its versions, is this content. */
-export async function findContent(
+export async function updateCertificate(
   db: Database,
-  accountId: string,
-  contentHash: string,
-): Promise<CertificateRow | undefined> {
-  return db
-    .selectFrom("certificates as c")
-    .innerJoin("certificateVersions as v", "v.certificateId", "c.id")
-    .selectAll("c")
-    .where("v.accountId", "=", accountId)
-    .where("v.contentHash", "=", contentHash)
-    .executeTakeFirst();
+  id: string,
+  change: Partial<
+    Pick<CertificateRow, "name" | "activeVersion" | "allowedHosts" | "tied" | "updatedOn">
+  >,
+): Promise<void> {
+  await db.updateTable("certificates").set(change).where("id", "=", id).execute();
 }
 
 export async function deleteCertificate(db: Database, id: string): Promise<void> {
@@ -108,43 +110,57 @@ export async function scriptsThatBind(
   type: "mtls_certificate" | "service",
   target: string,
 ): Promise<string[]> {
-  const inUse = (versions: "deployed" | "newest") =>
-    db
-      .selectFrom("scripts as s")
-      .innerJoin("scriptVersions as v", "v.scriptId", "s.id")
-      .innerJoin("versionBindings as b", "b.versionId", "v.id")
-      .select("s.name")
-      .where("s.accountId", "=", accountId)
-      .where("b.type", "=", type)
-      .where("b.target", "=", target)
-      .where((e) =>
-        versions === "newest"
-          ? e(
-              "v.number",
-              "=",
-              e
-                .selectFrom("scriptVersions as n")
-                .select((n) => n.fn.max("n.number").as("number"))
-                .whereRef("n.scriptId", "=", "s.id"),
-            )
-          : e.exists(
-              e
-                .selectFrom("deploymentVersions as dv")
-                .innerJoin("deployments as d", "d.id", "dv.deploymentId")
-                .select("dv.versionId")
-                .whereRef("dv.versionId", "=", "v.id")
-                .where((d) =>
-                  d(
-                    "d.number",
-                    "=",
-                    d
-                      .selectFrom("deployments as m")
-                      .select((m) => m.fn.max("m.number").as("number"))
-                      .whereRef("m.scriptId", "=", "s.id"),
-                  ),
-                ),
-            ),
-      );
-  const rows = await inUse("deployed").union(inUse("newest")).execute();
-  return rows.map((row) => row.name).toSorted();
+  const rows = await bindingsInUse(db, accountId, type).where("b.target", "=", target).execute();
+  return [...new Set(rows.map(({ name }) => name))].toSorted();
 }
+
+/** Certificate id → names of the scripts whose current deployment, or newest version, binds it. */
+export async function boundCertificates(
+  db: Database,
+  accountId: string,
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const bound = new Map<string, string[]>();
+  for (const { name, target } of await bindingsInUse(db, accountId, "mtls_certificate").execute()) {
+    const names = bound.get(target ?? "") ?? [];
+    if (!names.includes(name)) bound.set(target ?? "", [...names, name].toSorted());
+  }
+  return bound;
+}
+
+const bindingsInUse = (db: Database, accountId: string, type: string) =>
+  db
+    .selectFrom("scripts as s")
+    .innerJoin("scriptVersions as v", "v.scriptId", "s.id")
+    .innerJoin("versionBindings as b", "b.versionId", "v.id")
+    .select(["s.name", "b.target"])
+    .where("s.accountId", "=", accountId)
+    .where("b.type", "=", type)
+    .where((e) =>
+      e.or([
+        e(
+          "v.number",
+          "=",
+          e
+            .selectFrom("scriptVersions as n")
+            .select((n) => n.fn.max("n.number").as("number"))
+            .whereRef("n.scriptId", "=", "s.id"),
+        ),
+        e.exists(
+          e
+            .selectFrom("deploymentVersions as dv")
+            .innerJoin("deployments as d", "d.id", "dv.deploymentId")
+            .select("dv.versionId")
+            .whereRef("dv.versionId", "=", "v.id")
+            .where((d) =>
+              d(
+                "d.number",
+                "=",
+                d
+                  .selectFrom("deployments as m")
+                  .select((m) => m.fn.max("m.number").as("number"))
+                  .whereRef("m.scriptId", "=", "s.id"),
+              ),
+            ),
+        ),
+      ]),
+    );

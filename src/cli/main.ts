@@ -36,6 +36,7 @@ function createProgram(io: Io): Command {
       getOutHasColors: () => isTerminal(io.stdout),
       getErrHasColors: () => isTerminal(io.stderr),
     })
+    .enablePositionalOptions()
     .exitOverride()
     .showHelpAfterError("(countersign --help shows what there is)")
     .addHelpText(

@@ -4,7 +4,11 @@ import { Backoff } from "./backoff.ts";
 import type { Change, Snapshot, Source } from "./source.ts";
 
 /** A piece of the control plane's state that may have changed. */
-export type Changed = Change extends infer C ? (C extends unknown ? Omit<C, "cursor"> : never) : never;
+export type Changed = Change extends infer C
+  ? C extends unknown
+    ? Omit<C, "cursor">
+    : never
+  : never;
 
 export interface FeedOptions {
   readonly source: Source;
@@ -67,7 +71,8 @@ export class Feed {
       try {
         for await (const change of source.changes(this.#cursor, signal)) this.#take(change);
       } catch (error) {
-        if (!signal.aborted) log.error({ error }, "the feed of changes broke off, it is read again");
+        if (!signal.aborted)
+          log.error({ error }, "the feed of changes broke off, it is read again");
       }
       const pause = backoff.next(performance.now() - since);
       await delay(pause, null, { signal }).catch(() => {});

@@ -59,10 +59,12 @@ export class Reconciler {
     const { kind, ...key } = change;
     const id = JSON.stringify([kind, ...Object.values(key)]);
     const before = this.#tails.get(id) ?? Promise.resolve();
-    const task = before.then(() => this.#apply(change)).catch((error: unknown) => {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#options.log.error({ ...key, reason, error }, `a change of a ${kind} is not in force`);
-    });
+    const task = before
+      .then(() => this.#apply(change))
+      .catch((error: unknown) => {
+        const reason = error instanceof Error ? error.message : String(error);
+        this.#options.log.error({ ...key, reason, error }, `a change of a ${kind} is not in force`);
+      });
     this.#tails.set(id, task);
     void task.then(() => {
       if (this.#tails.get(id) === task) this.#tails.delete(id);

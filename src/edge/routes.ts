@@ -88,10 +88,14 @@ export class Routes {
   async #addDependents(wave: Map<string, Move>): Promise<void> {
     const failed = new Set<string>();
     for (;;) {
-      const gone = new Set([...wave].filter(([id, { next }]) => this.#leaves(id, next)).map(([id]) => id));
+      const gone = new Set(
+        [...wave].filter(([id, { next }]) => this.#leaves(id, next)).map(([id]) => id),
+      );
       const added = [...this.#live].filter(
         ([id, live]) =>
-          !wave.has(id) && !failed.has(id) && (binds(live, gone) || mainGeneration(live).isIncomplete),
+          !wave.has(id) &&
+          !failed.has(id) &&
+          (binds(live, gone) || mainGeneration(live).isIncomplete),
       );
       if (added.length === 0) return;
       await Promise.all(

@@ -50,7 +50,10 @@ export function workerdConfig(version: StoredVersion, wiring: Wiring): string {
     if (external !== null) services.push({ name: serviceName(binding), external });
   }
   const sockets: CapnpValue[] = [
-    listen("main", wiring.socket, "main", { ...INBOUND, forwardedProtoHeader: "X-Forwarded-Proto" }),
+    listen("main", wiring.socket, "main", {
+      ...INBOUND,
+      forwardedProtoHeader: "X-Forwarded-Proto",
+    }),
     listen("probe", wiring.probeSocket, "probe", {}),
   ];
   for (const [entrypoint, socket] of wiring.entrypoints) {

@@ -7,7 +7,7 @@ import { Keyring } from "../certificates/seal.ts";
 import { createControl } from "../control/app.ts";
 import { latestCompatibilityDate } from "../control/compatibility.ts";
 import { allScopes } from "../control/scopes.ts";
-import { startEdge, type RunningEdge } from "../edge/start.ts";
+import { startEdge } from "../edge/start.ts";
 import { Failure } from "../failures.ts";
 import { listAccounts } from "../store/accounts.ts";
 import { bootstrap } from "../store/bootstrap.ts";
@@ -76,7 +76,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const accountId = first?.accountId ?? (await firstAccount(store));
 
   const api = stack.use(await listen(options.host, options.apiPort));
-  const edge: RunningEdge = stack.use(
+  const edge = stack.use(
     await startEdge({
       source: storeSource(store),
       masterKey,
@@ -84,14 +84,16 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       httpHost: options.host,
       httpPort: options.httpPort,
       networkAllow: options.fetchAllow,
-      addresses: {
-        allow: options.originAllow,
-        deny: options.originDeny,
-        development: options.development,
-        denyLocalPorts: [api.port],
+      gateway: {
+        addresses: {
+          allow: options.originAllow,
+          deny: options.originDeny,
+          development: options.development,
+          denyLocalPorts: [api.port],
+        },
+        useSystemRoots: options.systemRoots,
+        metricsPort: options.metricsPort,
       },
-      useSystemRoots: options.systemRoots,
-      metricsPort: options.metricsPort,
       log,
     }),
   );
@@ -105,7 +107,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       latestCompatibilityDate: latestCompatibilityDate(),
     }),
   );
-  const urls = { api: `${api.url}/client/v4`, http: edge.url };
+  const urls = { api: `${api.url}/client/v4`, http: edge.httpUrl };
   stack.use(
     await startAdmin(folder.path, {
       info: () => ({ ...urls, accountId, pid: process.pid }),

@@ -43,8 +43,8 @@ export class RoutingTable {
       }
       for (const route of entry.routes) routes.push(parsePattern(route, entry));
     }
-    this.#wildcards = wildcards.sort(bySpecificity);
-    this.#routes = routes.sort(bySpecificity);
+    this.#wildcards = wildcards.toSorted(bySpecificity);
+    this.#routes = routes.toSorted(bySpecificity);
   }
 }
 

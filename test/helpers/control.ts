@@ -69,6 +69,8 @@ export class RecordingEdge implements Pick<Edge, "stage" | "discard" | "applied"
 }
 
 export interface TestControlOptions {
+  /** Default: SQLite in a temporary folder. */
+  readonly open?: () => Promise<Store>;
   readonly limits?: Partial<ControlLimits>;
   readonly clock?: () => Date;
 }
@@ -83,7 +85,9 @@ export interface TestControlState {
 
 export async function startControl(options: TestControlOptions = {}): Promise<TestControl> {
   const state = await newState();
-  const control = await continueControl(state, options);
+  const control = options.open
+    ? await controlOver(await options.open(), state, options)
+    : await continueControl(state, options);
   return {
     ...control,
     [Symbol.asyncDispose]: async () => {
@@ -107,7 +111,16 @@ export async function continueControl(
   state: TestControlState,
   options: TestControlOptions = {},
 ): Promise<TestControl> {
-  const store = await openStore(databaseIn(state.folder));
+  return controlOver(await openStore(databaseIn(state.folder)), state, options);
+}
+
+async function controlOver(
+  store: Store,
+  state: TestControlState,
+  options: TestControlOptions,
+): Promise<TestControl> {
+  const first = await bootstrap(store, { scopes: allScopes, now: new Date() });
+  const { accountId, token } = first ?? state;
   const keyring = new Keyring(state.masterKey);
   const edge = new RecordingEdge();
   const log: string[] = [];
@@ -123,15 +136,15 @@ export async function continueControl(
   const server = await listen(control.fetch);
   const api = `http://127.0.0.1:${(server.address() as AddressInfo).port}/client/v4`;
   return {
-    accountId: state.accountId,
-    token: state.token,
+    accountId,
+    token,
     api,
     store,
     keyring,
     edge,
     databasePath: databaseIn(state.folder),
     log,
-    call: (method, path, body) => callApi({ ...state, api }, method, path, body),
+    call: (method, path, body) => callApi({ accountId, token, api }, method, path, body),
     [Symbol.asyncDispose]: async () => {
       await new Promise<void>((resolve) => {
         server.close(() => resolve());

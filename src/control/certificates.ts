@@ -18,12 +18,13 @@ import type { Database, Write } from "../store/store.ts";
 import { list } from "./accounts.ts";
 import type { ControlContext } from "./context.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
+import { oneLine } from "./text.ts";
 
 const upload = z.object({
   certificates: z.string(),
   private_key: z.string().nullish(),
   ca: z.boolean().default(false),
-  name: z.string().trim().max(255).nullish(),
+  name: oneLine.trim().max(255).nullish(),
 });
 
 const filter = z.object({

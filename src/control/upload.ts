@@ -3,6 +3,7 @@ import type { ModuleType, WorkerModule } from "../edge/source.ts";
 import { Failure } from "../failures.ts";
 import { type RequestedBinding, requestedBinding } from "./bindings.ts";
 import { firstIssue } from "./endpoint.ts";
+import { isOneLine } from "./text.ts";
 
 /** A script as it was uploaded, before its bindings were looked up. */
 export interface ScriptUpload {
@@ -128,11 +129,11 @@ async function readModules(form: FormData): Promise<WorkerModule[]> {
     if (name === "metadata") continue;
     if (modules.has(name)) throw invalid(name, "appears twice");
     if (typeof part === "string") throw invalid(name, "was sent as a field and not as a file");
-    if (!/^[^\p{Cc}]{1,1024}$/u.test(name))
+    if (!isOneLine(name) || name.length > 1024) {
       throw invalid(name, "has a name that cannot be imported");
+    }
     const type = moduleTypes[part.type.split(";")[0]?.trim().toLowerCase() ?? ""];
-    if (type === undefined)
-      throw invalid(name, `has the content type "${part.type.slice(0, 100)}"`);
+    if (!type) throw invalid(name, `has the content type "${part.type.slice(0, 100)}"`);
     modules.set(name, { name, type, content: await part.bytes() });
   }
   return [...modules.values()];

@@ -46,7 +46,7 @@ export function hostOf(pattern: string): string {
  * @throws Failure `route_invalid`
  */
 export function routePattern(text: string): string {
-  const bare = text.trim().replace(/^https?:\/\//i, "");
+  const bare = text.replace(/^https?:\/\//i, "");
   const [host = "", ...rest] = bare.split("/");
   const path = rest.length > 0 ? `/${rest.join("/")}` : "";
   const name = host.toLowerCase();

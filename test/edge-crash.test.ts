@@ -8,6 +8,7 @@ import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { answering, startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { makeVersion } from "./helpers/source.ts";
+import { until } from "./helpers/until.ts";
 
 let edge: TestEdge;
 before(async () => {
@@ -28,7 +29,9 @@ test("a Worker whose process is killed comes back, and requests wait for it", as
 });
 
 test("a request that a Worker's process took to its end gets a reason, and is not sent again", async () => {
-  await edge.deploy(makeVersion("stuck", "export default { fetch: () => scheduler.wait(60_000) };"));
+  await edge.deploy(
+    makeVersion("stuck", "export default { fetch: () => scheduler.wait(60_000) };"),
+  );
   const answer = edge.fetch("stuck.localhost", "/", { method: "POST", body: "once" });
   await delay(300);
   process.kill(workerOf("stuck").pid!, "SIGKILL");
@@ -54,7 +57,10 @@ test("a broken Worker that is deployed holds up no other, says why, and answers 
 test("an ingress that is killed comes back on its port and knows every Worker", async () => {
   const { pid } = edge.edge.status().ingress;
   process.kill(pid!, "SIGKILL");
-  await until(() => edge.edge.status().ingress.restarts === 1 && edge.edge.status().ingress.state === "running");
+  await until(
+    () =>
+      edge.edge.status().ingress.restarts === 1 && edge.edge.status().ingress.state === "running",
+  );
   assert.equal((await edge.fetch("steady.localhost")).text, "steady");
 });
 
@@ -64,34 +70,30 @@ test("a deploy while the ingress is down is in force once it is back", async () 
   assert.equal((await edge.fetch("meanwhile.localhost")).text, "meanwhile");
 });
 
-test("a supervisor that is killed leaves nothing running, and the next one finds its way", {
-  skip: process.platform !== "linux" && "the kernel's help is Linux's",
-}, async () => {
-  const runDirectory = await mkdtemp(join(tmpdir(), "countersign-edge-"));
-  try {
-    const supervisor = fork(join(import.meta.dirname, "helpers/supervisor.ts"), [runDirectory]);
-    const [status] = (await once(supervisor, "message")) as [{ pids: number[] }];
-    assert.equal(status.pids.length, 3);
-    supervisor.kill("SIGKILL");
-    await until(async () => (await processesIn(runDirectory)).length === 0);
-    await using next = await startTestEdge({ runDirectory });
-    await next.deploy(makeVersion("again", answering("again")));
-    assert.equal((await next.fetch("again.localhost")).text, "again");
-  } finally {
-    await rm(runDirectory, { recursive: true, force: true });
-  }
-});
+test(
+  "a supervisor that is killed leaves nothing running, and the next one finds its way",
+  {
+    skip: process.platform !== "linux" && "the kernel's help is Linux's",
+  },
+  async () => {
+    const runDirectory = await mkdtemp(join(tmpdir(), "countersign-edge-"));
+    try {
+      const supervisor = fork(join(import.meta.dirname, "helpers/supervisor.ts"), [runDirectory]);
+      const [status] = (await once(supervisor, "message")) as [{ pids: number[] }];
+      assert.equal(status.pids.length, 3);
+      supervisor.kill("SIGKILL");
+      await until(async () => (await processesIn(runDirectory)).length === 0);
+      await using next = await startTestEdge({ runDirectory });
+      await next.deploy(makeVersion("again", answering("again")));
+      assert.equal((await next.fetch("again.localhost")).text, "again");
+    } finally {
+      await rm(runDirectory, { recursive: true, force: true });
+    }
+  },
+);
 
 function workerOf(scriptName: string): ReturnType<TestEdge["edge"]["status"]>["workers"][number] {
   return edge.edge.status().workers.find((worker) => worker.scriptName === scriptName)!;
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 15_000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error("it did not happen within 15 s");
-    await delay(20);
-  }
 }
 
 /** Every process of the edge works in its run directory. */

@@ -10,7 +10,12 @@ before(async () => (edge = await startTestEdge()));
 after(() => edge[Symbol.asyncDispose]());
 
 function service(name: string, target: string, entrypoint?: string): WorkerBinding {
-  return { type: "service", name, service: target, ...(entrypoint !== undefined && { entrypoint }) };
+  return {
+    type: "service",
+    name,
+    service: target,
+    ...(entrypoint !== undefined && { entrypoint }),
+  };
 }
 
 function target(generation: string): string {
@@ -93,7 +98,10 @@ test("an entrypoint that a service does not export says so, and stops neither Wo
   assert.match(missing.text, /the bound service is not deployed/);
   assert.equal((await edge.fetch("asker.localhost", "/rpc")).text, "hello you 1");
   await edge.deploy(
-    makeVersion("plain", `${target("2")}\nexport class Nobody extends WorkerEntrypoint { fetch() { return new Response("here"); } }`),
+    makeVersion(
+      "plain",
+      `${target("2")}\nexport class Nobody extends WorkerEntrypoint { fetch() { return new Response("here"); } }`,
+    ),
   );
   assert.equal((await edge.fetch("asker.localhost", "/fetch?binding=OTHER")).text, "here");
 });
@@ -105,7 +113,10 @@ test("Workers that bind themselves and each other are redeployed without losing 
       name() { return "${generation}"; }
       async fetch() { return new Response(await this.env.OTHER.name() + await this.env.SELF.name()); }
     }`;
-  const bindings = (self: string, other: string): WorkerBinding[] => [service("SELF", self), service("OTHER", other)];
+  const bindings = (self: string, other: string): WorkerBinding[] => [
+    service("SELF", self),
+    service("OTHER", other),
+  ];
   await edge.deploy(makeVersion("ping", source("a"), bindings("ping", "pong")));
   await edge.deploy(makeVersion("pong", source("b"), bindings("pong", "ping")));
   assert.equal((await edge.fetch("ping.localhost")).text, "ba");

@@ -1,3 +1,5 @@
+import { request } from "node:http";
+import { text } from "node:stream/consumers";
 import type { TestEdge } from "./edge.ts";
 
 const WORKERS = 4;
@@ -20,8 +22,8 @@ export async function loadDuring(
     for (let i = first; !done; i++) {
       const path = paths[i % paths.length]!;
       try {
-        const { status, text } = await edge.fetch(host, path);
-        if (status !== 200) failed.push(`${path}: ${status} ${text}`);
+        const answer = await edge.fetch(host, path);
+        if (answer.status !== 200) failed.push(`${path}: ${answer.status} ${answer.text}`);
       } catch (error) {
         failed.push(`${path}: ${String(error)}`);
       }
@@ -38,4 +40,22 @@ export async function loadDuring(
     await Promise.all(workers);
   }
   return { failed };
+}
+
+/** An upload whose last piece goes out when `finish` is called; that resolves with the answer. */
+export function slowUpload(edge: TestEdge, host: string): { finish(): Promise<string> } {
+  const answer = Promise.withResolvers<string>();
+  const upload = request(
+    { port: edge.edge.httpPort, host: "127.0.0.1", method: "POST", headers: { host } },
+    (response) => {
+      text(response).then(answer.resolve, answer.reject);
+    },
+  ).on("error", answer.reject);
+  upload.write("first ");
+  return {
+    finish: () => {
+      upload.end("last");
+      return answer.promise;
+    },
+  };
 }

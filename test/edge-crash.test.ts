@@ -19,13 +19,13 @@ after(() => edge[Symbol.asyncDispose]());
 
 test("a Worker whose process is killed comes back, and requests wait for it", async () => {
   assert.equal((await edge.fetch("steady.localhost")).status, 200);
-  const before = workerOf("steady");
-  process.kill(before.pid!, "SIGKILL");
-  await until(() => workerOf("steady").pid !== before.pid);
+  const { pid } = edge.worker("steady");
+  process.kill(pid!, "SIGKILL");
+  await until(() => edge.worker("steady").pid !== pid);
   const { status, text } = await edge.fetch("steady.localhost");
   assert.deepEqual([status, text], [200, "steady"]);
-  assert.equal(workerOf("steady").restarts, 1);
-  assert.equal(workerOf("steady").lastExit, "killed by SIGKILL");
+  assert.equal(edge.worker("steady").restarts, 1);
+  assert.equal(edge.worker("steady").lastExit, "killed by SIGKILL");
 });
 
 test("a request that a Worker's process took to its end gets a reason, and is not sent again", async () => {
@@ -34,7 +34,7 @@ test("a request that a Worker's process took to its end gets a reason, and is no
   );
   const answer = edge.fetch("stuck.localhost", "/", { method: "POST", body: "once" });
   await delay(300);
-  process.kill(workerOf("stuck").pid!, "SIGKILL");
+  process.kill(edge.worker("stuck").pid!, "SIGKILL");
   const { status, text } = await answer;
   assert.equal(status, 502);
   assert.match(text, /worker_connection_lost/);
@@ -91,10 +91,6 @@ test(
     }
   },
 );
-
-function workerOf(scriptName: string): ReturnType<TestEdge["edge"]["status"]>["workers"][number] {
-  return edge.edge.status().workers.find((worker) => worker.scriptName === scriptName)!;
-}
 
 /** Every process of the edge works in its run directory. */
 async function processesIn(folder: string): Promise<readonly string[]> {

@@ -62,16 +62,19 @@ test("an exception at start is shown where it stands in the source that was bund
   });
 });
 
-test("a redeploy under load loses no request, and no upload that is under way", async () => {
-  const echo = (text: string): string => `export default { async fetch(request) {
+function slowEcho(text: string): string {
+  return `export default { async fetch(request) {
     await scheduler.wait(20);
     return new Response("${text}" + await request.text());
   } };`;
-  await edge.stageAndDeploy(makeVersion("busy", echo("1")));
+}
+
+test("a redeploy under load loses no request, and no upload that is under way", async () => {
+  await edge.stageAndDeploy(makeVersion("busy", slowEcho("1")));
   const upload = slowUpload(edge, "busy.localhost");
   const result = await loadDuring(edge, "busy.localhost", ["/"], async () => {
     for (const text of ["2", "3", "4"]) {
-      await edge.stageAndDeploy(makeVersion("busy", echo(text)));
+      await edge.stageAndDeploy(makeVersion("busy", slowEcho(text)));
       assert.equal((await edge.fetch("busy.localhost")).text, text);
     }
   });
@@ -81,13 +84,13 @@ test("a redeploy under load loses no request, and no upload that is under way", 
 
 test("a generation that was replaced is gone once it has drained: process, folder, sockets", async () => {
   await edge.stageAndDeploy(makeVersion("shed", answering("1")));
-  const [before] = edge.edge.status().workers.filter(({ scriptName }) => scriptName === "shed");
+  const { pid } = edge.worker("shed");
   const folders = (await readdir(join(edge.runDirectory, "g"))).length;
   await edge.stageAndDeploy(makeVersion("shed", answering("2")));
   await until(
     () => edge.edge.status().workers.filter(({ scriptName }) => scriptName === "shed").length === 1,
   );
-  assert.throws(() => process.kill(before!.pid!, 0), { code: "ESRCH" });
+  assert.throws(() => process.kill(pid!, 0), { code: "ESRCH" });
   assert.equal((await readdir(join(edge.runDirectory, "g"))).length, folders);
 });
 

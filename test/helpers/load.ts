@@ -16,10 +16,10 @@ export async function loadDuring(
 ): Promise<{ failed: readonly string[] }> {
   const failed: string[] = [];
   let answered = 0;
-  let done = false;
+  const stop = new AbortController();
   const enough = Promise.withResolvers<void>();
   const send = async (first: number): Promise<void> => {
-    for (let i = first; !done; i++) {
+    for (let i = first; !stop.signal.aborted; i++) {
       const path = paths[i % paths.length]!;
       try {
         const answer = await edge.fetch(host, path);
@@ -36,7 +36,7 @@ export async function loadDuring(
     await task();
     await Promise.all(paths.map((path) => edge.fetch(host, path)));
   } finally {
-    done = true;
+    stop.abort();
     await Promise.all(workers);
   }
   return { failed };

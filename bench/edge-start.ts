@@ -62,4 +62,3 @@ function median(values: readonly number[]): number {
 function print(what: string, value: string): void {
   process.stdout.write(`${what.padEnd(48)} ${value.padStart(10)}\n`);
 }
-

@@ -15,8 +15,8 @@ async function killedRounds(
   check: (platform: TestPlatform) => Promise<void>,
 ): Promise<void> {
   const dataFolder = mkdtempSync(join(tmpdir(), "countersign-kill-"));
+  let platform = await startPlatform({ dataFolder });
   try {
-    let platform = await startPlatform({ dataFolder });
     const { token } = platform.ready;
     for (let round = 0; round < rounds; round++) {
       const working = work(platform, round).catch(() => {});
@@ -26,8 +26,8 @@ async function killedRounds(
       platform = await startPlatform({ dataFolder, token });
       await check(platform);
     }
-    await platform[Symbol.asyncDispose]();
   } finally {
+    await platform[Symbol.asyncDispose]();
     rmSync(dataFolder, { recursive: true, force: true });
   }
 }

@@ -7,6 +7,15 @@ import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 
 const authorities = "/accounts/{account}/countersign/authorities";
 
+async function failureOf(
+  control: TestControl,
+  method: string,
+  path: string,
+  body: object,
+): Promise<unknown> {
+  return (await control.call(method, path, body)).errors[0]?.meta?.["failure"];
+}
+
 describe("trust for origins", () => {
   let control: TestControl;
   let one: TestAuthority;
@@ -57,7 +66,7 @@ describe("trust for origins", () => {
   });
 
   test("one that is tied to a certificate is what verifies its origins, and nothing else does", async () => {
-    const before = await newest();
+    const cursor = await newest();
     const scope = { account: false, certificates: [certificateId] };
     const answer = await control.call("PUT", `${authorities}/${twoId}/trust`, scope);
     assert.deepEqual(answer.result.trust, {
@@ -67,7 +76,7 @@ describe("trust for origins", () => {
     });
     assert.deepEqual((await account()).authorities, [one.pem]);
     assert.deepEqual(await pinned(), [two.pem]);
-    assert.deepEqual(await changesSince(before), [`certificate ${certificateId}`, "trust "]);
+    assert.deepEqual(await changesSince(cursor), [`certificate ${certificateId}`, "trust "]);
     const shown = await control.call(
       "GET",
       `/accounts/{account}/countersign/certificates/${certificateId}`,
@@ -76,13 +85,13 @@ describe("trust for origins", () => {
   });
 
   test("a new version of a tied CA is in force for the certificate too", async () => {
-    const before = await newest();
+    const cursor = await newest();
     const renewed = await makeAuthority("Two");
     const path = `/accounts/{account}/countersign/certificates/${twoId}/versions`;
     const bundle = two.pem + renewed.pem;
     assert.equal((await control.call("POST", path, { certificates: bundle })).result.version, 2);
     assert.deepEqual(await pinned(), [bundle]);
-    assert.deepEqual(await changesSince(before), [`certificate ${certificateId}`, "trust "]);
+    assert.deepEqual(await changesSince(cursor), [`certificate ${certificateId}`, "trust "]);
     await control.call("POST", `/accounts/{account}/countersign/certificates/${twoId}/rollback`);
     assert.deepEqual(await pinned(), [two.pem]);
   });
@@ -122,20 +131,18 @@ describe("trust for origins", () => {
   });
 
   test("a leaf is not trusted, a CA is neither bound to a CA nor revoked", async () => {
-    const failureOf = async (method: string, path: string, body: object): Promise<unknown> =>
-      (await control.call(method, path, body)).errors[0]?.meta?.["failure"];
     const all = { account: true };
     const kind = "certificate_kind_differs";
-    assert.equal(await failureOf("PUT", `${authorities}/${certificateId}/trust`, all), kind);
+    assert.equal(await failureOf(control, "PUT", `${authorities}/${certificateId}/trust`, all), kind);
     const tie = { account: false, certificates: [oneId] };
-    assert.equal(await failureOf("PUT", `${authorities}/${twoId}/trust`, tie), kind);
+    assert.equal(await failureOf(control, "PUT", `${authorities}/${twoId}/trust`, tie), kind);
     const unknown = { account: false, certificates: ["no-such"] };
     assert.equal(
-      await failureOf("PUT", `${authorities}/${twoId}/trust`, unknown),
+      await failureOf(control, "PUT", `${authorities}/${twoId}/trust`, unknown),
       "certificate_not_found",
     );
     assert.deepEqual((await account()).authorities, [one.pem, two.pem]);
     const revoke = `/accounts/{account}/countersign/certificates/${oneId}/revoke`;
-    assert.equal(await failureOf("POST", revoke, {}), kind);
+    assert.equal(await failureOf(control, "POST", revoke, {}), kind);
   });
 });

@@ -40,7 +40,6 @@ Examples:
         );
       }
     });
-  program.enablePositionalOptions();
 }
 
 interface Deployed {

@@ -3,8 +3,8 @@ import { existsSync, statfsSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import * as workerd from "workerd";
 import { describeExpiry } from "../certificates/expiry.ts";
+import { workerdCommand } from "../edge/workerd.ts";
 import { Failure } from "../failures.ts";
 import { formatSize } from "../format.ts";
 import { parseMasterKey } from "../platform/master-key.ts";
@@ -54,7 +54,7 @@ function checkNode(): Check {
 
 async function checkWorkerd(): Promise<Check> {
   try {
-    const { stdout } = await promisify(execFile)(workerd, ["--version"], { timeout: 10_000 });
+    const { stdout } = await runWorkerd();
     return { name: "workerd", result: "ok", finding: stdout.trim() };
   } catch (error) {
     return {
@@ -64,6 +64,11 @@ async function checkWorkerd(): Promise<Check> {
       fix: "Install again with `npm ci`, on glibc 2.35 or newer, or macOS 13.5 or newer.",
     };
   }
+}
+
+async function runWorkerd(): Promise<{ stdout: string }> {
+  const [file, ...argv] = await workerdCommand();
+  return promisify(execFile)(file!, [...argv, "--version"], { timeout: 10_000 });
 }
 
 function checkDataFolder(folder: string): Check {

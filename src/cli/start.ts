@@ -87,9 +87,9 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     else welcome(io, platform, performance.now() - began);
     await stopped;
   } finally {
-    await withProgress(io, "Stopping: answering what is in flight", () =>
-      platform[Symbol.asyncDispose](),
-    );
+    await withProgress(io, "Stopping: answering what is in flight", async () => {
+      await platform[Symbol.asyncDispose]();
+    });
   }
 }
 

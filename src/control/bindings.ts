@@ -6,6 +6,7 @@ import { findCertificate } from "../store/certificates.ts";
 import { findScript } from "../store/scripts.ts";
 import type { Database } from "../store/store.ts";
 import { firstIssue } from "./endpoint.ts";
+import { oneLine } from "./text.ts";
 
 /** A binding as a client names it: what else it has depends on its type. */
 export interface RequestedBinding {
@@ -14,18 +15,18 @@ export interface RequestedBinding {
   readonly [field: string]: unknown;
 }
 
-const bindingName = z.string().regex(/^[^\p{Cc}]{1,255}$/u, "is not a binding's name");
+const bindingName = oneLine.min(1).max(255);
 
 export const requestedBinding: z.ZodType<RequestedBinding> = z
-  .object({ name: bindingName, type: z.string().max(255) })
+  .object({ name: bindingName, type: oneLine.max(255) })
   .loose();
 
 const schemas = {
   plain_text: z.object({ text: z.string() }),
   json: z.object({ json: z.json() }),
   secret_text: z.object({ text: z.string() }),
-  mtls_certificate: z.object({ certificate_id: z.string() }),
-  service: z.object({ service: z.string(), entrypoint: z.string().optional() }),
+  mtls_certificate: z.object({ certificate_id: oneLine }),
+  service: z.object({ service: oneLine, entrypoint: oneLine.optional() }),
   version_metadata: z.object({}),
   inherit: z.object({ old_name: z.string().optional() }),
 };

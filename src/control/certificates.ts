@@ -22,13 +22,14 @@ import {
 import type { ControlContext } from "./context.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { expiryOf } from "./rotation-shown.ts";
+import { oneLine } from "./text.ts";
 import { authorityChanged, refusePinned } from "./trust.ts";
 
 const upload = z.object({
   certificates: z.string(),
   private_key: z.string().nullish(),
   ca: z.boolean().default(false),
-  name: z.string().trim().max(255).nullish(),
+  name: oneLine.trim().max(255).nullish(),
   /** Not in Cloudflare's API. */
   allow_expired: z.boolean().default(false),
 });

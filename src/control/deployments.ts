@@ -10,11 +10,12 @@ import type { ControlContext } from "./context.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { byOf, existingScript, keyOf } from "./lookup.ts";
 import type { Publisher } from "./publisher.ts";
+import { oneLine } from "./text.ts";
 
 const deployment = z.object({
   strategy: z.literal("percentage").default("percentage"),
   versions: z
-    .array(z.object({ version_id: z.string(), percentage: z.number().min(0).max(100) }))
+    .array(z.object({ version_id: oneLine, percentage: z.number().min(0).max(100) }))
     .min(1),
   annotations: z.record(z.string(), z.string().nullish()).default({}),
 });

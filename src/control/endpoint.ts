@@ -4,6 +4,7 @@ import type { Caller } from "./auth.ts";
 import { readForm, readJson } from "./body.ts";
 import type { Answer } from "./envelope.ts";
 import type { Scope } from "./scopes.ts";
+import { isOneLine } from "./text.ts";
 
 const MEBIBYTE = 1024 * 1024;
 
@@ -58,6 +59,10 @@ export function endpoint<
     ...(body && { body }),
     run: async ({ request, caller, params, limits }) => {
       const search = Object.fromEntries(new URL(request.url).searchParams);
+      for (const text of [...Object.values(params), ...Object.values(search)]) {
+        if (isOneLine(text)) continue;
+        throw new Failure("request_invalid", { message: "the URL has control characters" });
+      }
       return handle({
         request,
         caller,

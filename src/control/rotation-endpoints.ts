@@ -11,6 +11,7 @@ import type { ControlContext } from "./context.ts";
 import { hostPattern } from "./host-pattern.ts";
 import { activateVersion, addVersion, existingVersion, revoke, rollBack } from "./rotation.ts";
 import { shownCertificate, shownVersion, surroundings } from "./rotation-shown.ts";
+import { oneLine } from "./text.ts";
 import { refuseAuthority } from "./trust.ts";
 
 const newVersion = z.object({
@@ -22,7 +23,7 @@ const newVersion = z.object({
 });
 
 const settings = z.object({
-  name: z.string().trim().min(1).max(255).nullable().optional(),
+  name: oneLine.trim().min(1).max(255).nullable().optional(),
   /** Null: any host. */
   allowed_hosts: z.array(hostPattern).max(100).nullable().optional(),
 });

@@ -7,9 +7,10 @@ import type { ControlContext } from "./context.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { byOf, existingScript, keyOf } from "./lookup.ts";
 import type { Before, Publisher, PublishOptions } from "./publisher.ts";
+import { oneLine } from "./text.ts";
 import { shownVersion } from "./versions.ts";
 
-const name = z.string().regex(/^[^\p{Cc}]{1,255}$/u, "is not a secret's name");
+const name = oneLine.min(1).max(255);
 const secret = z.object({ text: z.string(), type: z.literal("secret_text") });
 const named = secret.extend({ name });
 const bulk = z.object({ secrets: z.record(name, secret.nullable()) });

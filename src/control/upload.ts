@@ -3,6 +3,7 @@ import type { ModuleType, WorkerModule } from "../edge/source.ts";
 import { Failure } from "../failures.ts";
 import { type RequestedBinding, requestedBinding } from "./bindings.ts";
 import { firstIssue } from "./endpoint.ts";
+import { isOneLine } from "./text.ts";
 
 /** A script as it was uploaded, before its bindings were looked up. */
 export interface ScriptUpload {
@@ -65,7 +66,7 @@ export async function readScript(
   form: FormData,
   latestCompatibilityDate: string,
 ): Promise<ScriptUpload> {
-  const meta = readMetadata(form);
+  const meta = await readMetadata(form);
   refuseUnsupported(meta);
   const modules = await readModules(form);
   const mainModule = meta.main_module ?? "";
@@ -86,11 +87,13 @@ export async function readScript(
   };
 }
 
-function readMetadata(form: FormData): Metadata {
-  const part = form.get("metadata");
-  if (typeof part !== "string") {
-    throw new Failure("metadata_invalid", { message: 'the form has no text part "metadata"' });
+async function readMetadata(form: FormData): Promise<Metadata> {
+  const sent = form.get("metadata");
+  if (sent === null) {
+    throw new Failure("metadata_invalid", { message: 'the form has no part "metadata"' });
   }
+  // wrangler sends a field, `curl -F metadata=@file` a file.
+  const part = typeof sent === "string" ? sent : await sent.text();
   let json: unknown;
   try {
     json = JSON.parse(part);
@@ -128,11 +131,11 @@ async function readModules(form: FormData): Promise<WorkerModule[]> {
     if (name === "metadata") continue;
     if (modules.has(name)) throw invalid(name, "appears twice");
     if (typeof part === "string") throw invalid(name, "was sent as a field and not as a file");
-    if (!/^[^\p{Cc}]{1,1024}$/u.test(name))
+    if (!isOneLine(name) || name.length > 1024) {
       throw invalid(name, "has a name that cannot be imported");
+    }
     const type = moduleTypes[part.type.split(";")[0]?.trim().toLowerCase() ?? ""];
-    if (type === undefined)
-      throw invalid(name, `has the content type "${part.type.slice(0, 100)}"`);
+    if (!type) throw invalid(name, `has the content type "${part.type.slice(0, 100)}"`);
     modules.set(name, { name, type, content: await part.bytes() });
   }
   return [...modules.values()];

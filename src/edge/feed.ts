@@ -14,7 +14,7 @@ export interface FeedOptions {
   readonly source: Source;
   readonly log: Logger;
   /** Puts the state of one object in force. Never rejects: what fails, fails loudly. */
-  apply(change: Changed): Promise<void>;
+  apply(this: void, change: Changed): Promise<void>;
 }
 
 /** Follows the control plane's changes, from everything there is to each as it is committed. */
@@ -83,10 +83,13 @@ export class Feed {
   #take({ cursor, ...change }: Change): void {
     this.#cursor = cursor;
     this.#pending.add(cursor);
-    void this.#options.apply(change as Changed).then(() => {
-      this.#pending.delete(cursor);
-      this.#wake();
-    });
+    void this.#apply(cursor, change);
+  }
+
+  async #apply(cursor: number, change: Changed): Promise<void> {
+    await this.#options.apply(change);
+    this.#pending.delete(cursor);
+    this.#wake();
   }
 
   #wake(): void {

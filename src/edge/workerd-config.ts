@@ -119,8 +119,7 @@ function bindingValue(
       const { id, tag, timestamp } = binding;
       return { json: JSON.stringify({ id, tag, timestamp }) };
     }
-    case "mtls_certificate":
-    case "service":
+    default:
       return { service: serviceName(binding) };
   }
 }

@@ -7,7 +7,7 @@ import { Keyring } from "../certificates/seal.ts";
 import { createControl } from "../control/app.ts";
 import { latestCompatibilityDate } from "../control/compatibility.ts";
 import { allScopes } from "../control/scopes.ts";
-import { startEdge, type RunningEdge } from "../edge/start.ts";
+import { startEdge } from "../edge/start.ts";
 import { Failure } from "../failures.ts";
 import { listAccounts } from "../store/accounts.ts";
 import { bootstrap } from "../store/bootstrap.ts";
@@ -62,7 +62,6 @@ export interface Platform extends AsyncDisposable {
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
   await using stack = new AsyncDisposableStack();
   const { log } = options;
-  const clock = (): Date => new Date();
   const folder = stack.use(openDataFolder(options.dataFolder));
   const store = stack.use(await openStore(folder.database));
   const masterKey = loadMasterKey({
@@ -76,7 +75,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const accountId = first?.accountId ?? (await firstAccount(store));
 
   const api = stack.use(await listen(options.host, options.apiPort));
-  const edge: RunningEdge = stack.use(
+  const edge = stack.use(
     await startEdge({
       source: storeSource(store),
       masterKey,
@@ -84,14 +83,16 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       httpHost: options.host,
       httpPort: options.httpPort,
       networkAllow: options.fetchAllow,
-      addresses: {
-        allow: options.originAllow,
-        deny: options.originDeny,
-        development: options.development,
-        denyLocalPorts: [api.port],
+      gateway: {
+        addresses: {
+          allow: options.originAllow,
+          deny: options.originDeny,
+          development: options.development,
+          denyLocalPorts: [api.port],
+        },
+        useSystemRoots: options.systemRoots,
+        metricsPort: options.metricsPort,
       },
-      useSystemRoots: options.systemRoots,
-      metricsPort: options.metricsPort,
       log,
     }),
   );
@@ -105,7 +106,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       latestCompatibilityDate: latestCompatibilityDate(),
     }),
   );
-  const urls = { api: `${api.url}/client/v4`, http: edge.url };
+  const urls = { api: `${api.url}/client/v4`, http: edge.httpUrl };
   stack.use(
     await startAdmin(folder.path, {
       info: () => ({ ...urls, accountId, pid: process.pid }),
@@ -133,6 +134,10 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   };
 }
 
+function clock(): Date {
+  return new Date();
+}
+
 async function firstAccount(store: Store): Promise<string> {
   const [account] = await listAccounts(store.db);
   if (!account) throw new Failure("internal", { message: "the store has no account" });
@@ -149,9 +154,8 @@ interface Listener extends AsyncDisposable {
 /** The port is taken before the edge starts, which has to know it, to keep Workers away from it. */
 async function listen(host: string, port: number): Promise<Listener> {
   const app = Promise.withResolvers<Hono>();
-  const server = createServer(
-    getRequestListener(async (request) => (await app.promise).fetch(request)),
-  );
+  const listener = getRequestListener(async (request) => (await app.promise).fetch(request));
+  const server = createServer((request, response) => void listener(request, response));
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => reject(cannotListen(host, port, cause)));
     server.listen(port, host, resolve);

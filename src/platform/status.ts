@@ -1,4 +1,4 @@
-import type { RunningEdge } from "../edge/start.ts";
+import type { StartedEdge } from "../edge/start.ts";
 import { listAccounts } from "../store/accounts.ts";
 import { listCertificates } from "../store/certificates.ts";
 import type { Store } from "../store/store.ts";
@@ -6,17 +6,19 @@ import { storeSource } from "../store/source.ts";
 import type { CertificateStatus, PlatformStatus } from "./admin.ts";
 
 /** What runs, where it answers, and which certificates there are: for `doctor` and `deploy`. */
-export async function platformStatus(store: Store, edge: RunningEdge): Promise<PlatformStatus> {
+export async function platformStatus(store: Store, edge: StartedEdge): Promise<PlatformStatus> {
   const { gateway, ingress, workers } = edge.status();
   const source = storeSource(store);
-  const { port } = new URL(edge.url);
   return {
     gateway,
     ingress,
     workers: await Promise.all(
       workers.map(async (worker) => {
         const hosts = (await source.deployment(worker))?.hosts ?? [];
-        return { ...worker, urls: hosts.filter(isLocal).map((host) => `http://${host}:${port}/`) };
+        return {
+          ...worker,
+          urls: hosts.filter(isLocal).map((host) => `http://${host}:${edge.httpPort}/`),
+        };
       }),
     ),
     certificates: await certificates(store),

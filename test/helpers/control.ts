@@ -69,17 +69,59 @@ export class RecordingEdge implements Pick<Edge, "stage" | "discard" | "applied"
 }
 
 export interface TestControlOptions {
+  /** Default: SQLite in a temporary folder. */
+  readonly open?: () => Promise<Store>;
   readonly limits?: Partial<ControlLimits>;
   readonly clock?: () => Date;
 }
 
+/** Where a control plane that was started before left off. */
+export interface TestControlState {
+  readonly folder: string;
+  readonly masterKey: Uint8Array;
+  readonly accountId: string;
+  readonly token: string;
+}
+
 export async function startControl(options: TestControlOptions = {}): Promise<TestControl> {
+  const state = await newState();
+  const control = options.open
+    ? await controlOver(await options.open(), state, options)
+    : await continueControl(state, options);
+  return {
+    ...control,
+    [Symbol.asyncDispose]: async () => {
+      await control[Symbol.asyncDispose]();
+      await rm(state.folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A temporary folder with a store in it that has its first account. */
+export async function newState(): Promise<TestControlState> {
   const folder = await mkdtemp(join(tmpdir(), "countersign-control-"));
-  const databasePath = join(folder, "countersign.db");
-  const store = await openStore(databasePath);
+  await using store = await openStore(databaseIn(folder));
   const first = await bootstrap(store, { scopes: allScopes, now: new Date() });
   if (!first) throw new Error("the folder was not new");
-  const keyring = new Keyring(randomBytes(32));
+  return { folder, masterKey: randomBytes(32), ...first };
+}
+
+/** The folder stays when this ends. */
+export async function continueControl(
+  state: TestControlState,
+  options: TestControlOptions = {},
+): Promise<TestControl> {
+  return controlOver(await openStore(databaseIn(state.folder)), state, options);
+}
+
+async function controlOver(
+  store: Store,
+  state: TestControlState,
+  options: TestControlOptions,
+): Promise<TestControl> {
+  const first = await bootstrap(store, { scopes: allScopes, now: new Date() });
+  const { accountId, token } = first ?? state;
+  const keyring = new Keyring(state.masterKey);
   const edge = new RecordingEdge();
   const log: string[] = [];
   const control = createControl({
@@ -91,38 +133,51 @@ export async function startControl(options: TestControlOptions = {}): Promise<Te
     latestCompatibilityDate: latestCompatibilityDate(),
     ...(options.limits && { limits: options.limits }),
   });
-  const server = await new Promise<ServerType>((resolve) => {
-    const listening: ServerType = serve(
-      { fetch: control.fetch, port: 0, hostname: "127.0.0.1" },
-      () => resolve(listening),
-    );
-  });
+  const server = await listen(control.fetch);
   const api = `http://127.0.0.1:${(server.address() as AddressInfo).port}/client/v4`;
   return {
-    ...first,
+    accountId,
+    token,
     api,
     store,
     keyring,
     edge,
-    databasePath,
+    databasePath: databaseIn(state.folder),
     log,
-    call: async (method, path, body) => {
-      const response = await fetch(api + path.replace("{account}", first.accountId), {
-        method,
-        headers: { authorization: `Bearer ${first.token}` },
-        ...(body !== undefined && {
-          body: body instanceof FormData ? body : JSON.stringify(body),
-        }),
-      });
-      return { status: response.status, ...((await response.json()) as Omit<Envelope, "status">) };
-    },
+    call: (method, path, body) => callApi({ accountId, token, api }, method, path, body),
     [Symbol.asyncDispose]: async () => {
       await new Promise<void>((resolve) => {
         server.close(() => resolve());
         if ("closeAllConnections" in server) server.closeAllConnections();
       });
       await store[Symbol.asyncDispose]();
-      await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** `{account}` in the path stands for the account's id. */
+export async function callApi(
+  target: Pick<TestControl, "api" | "accountId" | "token">,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<Envelope> {
+  const response = await fetch(target.api + path.replace("{account}", target.accountId), {
+    method,
+    headers: { authorization: `Bearer ${target.token}` },
+    ...(body !== undefined && { body: body instanceof FormData ? body : JSON.stringify(body) }),
+  });
+  return { status: response.status, ...((await response.json()) as Omit<Envelope, "status">) };
+}
+
+function databaseIn(folder: string): string {
+  return join(folder, "countersign.db");
+}
+
+function listen(fetch: (request: Request) => Response | Promise<Response>): Promise<ServerType> {
+  return new Promise((resolve) => {
+    const server: ServerType = serve({ fetch, port: 0, hostname: "127.0.0.1" }, () =>
+      resolve(server),
+    );
+  });
 }

@@ -133,7 +133,10 @@ describe("trust for origins", () => {
   test("a leaf is not trusted, a CA is neither bound to a CA nor revoked", async () => {
     const all = { account: true };
     const kind = "certificate_kind_differs";
-    assert.equal(await failureOf(control, "PUT", `${authorities}/${certificateId}/trust`, all), kind);
+    assert.equal(
+      await failureOf(control, "PUT", `${authorities}/${certificateId}/trust`, all),
+      kind,
+    );
     const tie = { account: false, certificates: [oneId] };
     assert.equal(await failureOf(control, "PUT", `${authorities}/${twoId}/trust`, tie), kind);
     const unknown = { account: false, certificates: ["no-such"] };

@@ -39,7 +39,6 @@ describe("rotation", () => {
     const place = keyPlace({ ...certificate, version });
     return { version, key: control.keyring.unseal(place, sealedKey), revoked: revokedOn !== null };
   };
-  const codeOf = (answer: Envelope): unknown => answer.errors[0]?.meta?.["failure"];
   const issue = (subject: string, days = 90): Promise<TestCertificate> =>
     authority.issue({ subject, notAfter: new Date(Date.now() + days * DAY) });
 
@@ -134,8 +133,8 @@ describe("rotation", () => {
     const answer = await control.call("POST", `${base}/${id}/revoke`, { version: 1 });
     assert.deepEqual(answer.result, { id, revoked: [1], presented: 2 });
     const source = storeSource(control.store);
-    const after = await source.certificate(control.accountId, id);
-    assert.deepEqual([after?.revokedOn, after?.revokedVersions], [null, [1]]);
+    const edge = await source.certificate(control.accountId, id);
+    assert.deepEqual([edge?.revokedOn, edge?.revokedVersions], [null, [1]]);
     const again = await control.call("POST", `${base}/${id}/versions/1/activate`, {});
     assert.equal(codeOf(again), "certificate_version_revoked");
     assert.equal(
@@ -238,3 +237,7 @@ describe("rotation", () => {
     assert.equal((await presented(id)).version, 5);
   });
 });
+
+function codeOf(answer: Envelope): unknown {
+  return answer.errors[0]?.meta?.["failure"];
+}

@@ -90,6 +90,11 @@ export class Keyring {
     return this.#open(place, sealed, (dataKey, body) => join(this.#current, place, dataKey, body));
   }
 
+  /** The record itself where the master key that seals now wraps it, else re-wrapped. */
+  fresh(place: Place, sealed: Sealed): Sealed {
+    return masterKeyIdOf(sealed) === this.masterKeyId ? sealed : this.rewrap(place, sealed);
+  }
+
   #open<T>(place: Place, sealed: Sealed, use: (dataKey: Buffer, body: Buffer) => T): T {
     const { masterKeyId, wrapped, body } = split(sealed, place);
     const master = this.#known.get(masterKeyId);

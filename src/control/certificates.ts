@@ -136,7 +136,7 @@ async function storeUpload(
   const parsed = await judgeUpload(context, accountId, body);
   const now = clock();
   const id = randomUUID();
-  const active = versionRow(keyring, { accountId, certificateId: id, version: 1 }, parsed, now);
+  const owner = { accountId, certificateId: id, version: 1 };
   const row: CertificateRow = {
     id,
     accountId,
@@ -145,16 +145,19 @@ async function storeUpload(
     activeVersion: 1,
     allowedHosts: null,
     tied: 0,
-    uploadedOn: active.uploadedOn,
-    updatedOn: active.uploadedOn,
+    uploadedOn: now.toISOString(),
+    updatedOn: now.toISOString(),
   };
-  const { cursor } = await store.write(async (write) => {
-    await refuseDuplicate(write.db, accountId, active.contentHash);
+  const { cursor, value: active } = await store.write(async (write) => {
+    await refuseDuplicate(write.db, accountId, parsed.facts.contentHash);
     await refuseTakenName(write.db, row);
     await refuseMoreThan(write.db, row, row.ca === 1 ? limits.authorities : limits.certificates);
-    await insertCertificate(write.db, row, active);
+    // Sealed in the transaction: the master key that seals cannot have changed when it commits.
+    const version = versionRow(keyring, owner, parsed, now);
+    await insertCertificate(write.db, row, version);
     if (row.ca === 1) await authorityChanged(write, accountId, []);
     else await write.changed(certificateChange(row));
+    return version;
   });
   return { stored: { ...row, active }, cursor, warnings: parsed.warnings.map((w) => w.message) };
 }

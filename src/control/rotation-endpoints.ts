@@ -30,6 +30,7 @@ const settings = z.object({
 
 const activation = z.object({ allow_expired: z.boolean().default(false) });
 const revocation = z.object({ version: z.int().positive().optional() });
+const handshake = z.object({ url: z.string().max(2048) });
 const filter = z.object({ ca: z.enum(["true", "false"]).optional(), name: z.string().optional() });
 
 /** What Cloudflare does not have: versions of a certificate under one id, and its settings. */
@@ -184,6 +185,21 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
             presented: certificate.active.revokedOn === null ? certificate.activeVersion : null,
           },
         };
+      },
+    ),
+    endpoint(
+      {
+        ...change,
+        method: "post",
+        path: `${one}/test`,
+        summary: "Make one handshake with an origin, and say step by step how it went",
+        body: handshake,
+      },
+      async (call) => {
+        const certificate = await existingCertificate(store.db, ...idOf(call));
+        refuseAuthority(certificate);
+        const { accountId, id } = certificate;
+        return { result: await edge.testHandshake(accountId, id, call.body.url) };
       },
     ),
   ];

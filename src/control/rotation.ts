@@ -58,6 +58,8 @@ export function addVersion(
       });
     }
     await refuseDuplicate(db, target.accountId, parsed.facts.contentHash);
+    // Takes the row's lock, so that two rotations at once get two numbers.
+    await updateCertificate(db, certificate.id, { updatedOn: now.toISOString() });
     const versions = await listCertificateVersions(db, certificate.id);
     const owner = {
       accountId: certificate.accountId,

@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs";
 import { isTerminal, type Io } from "./io.ts";
 import { Exit, exitStatus, reportFailure } from "./report.ts";
 import { addBackupCommand, addRestoreCommand } from "./backup.ts";
+import { addCaCommand } from "./ca.ts";
+import { addCertificateCommand } from "./certificate.ts";
 import { addDeployCommand } from "./deploy.ts";
 import { addDoctorCommand } from "./doctor.ts";
 import { addEnvCommand } from "./env.ts";
@@ -54,6 +56,8 @@ Examples:
   addStartCommand(program, io);
   addEnvCommand(program, io);
   addDeployCommand(program, io);
+  addCertificateCommand(program, io);
+  addCaCommand(program, io);
   addKeysCommand(program, io);
   addBackupCommand(program, io);
   addRestoreCommand(program, io);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Failure } from "../failures.ts";
 import { connectInside } from "../platform/folder-socket.ts";
 import type { PlatformInfo, PlatformStatus } from "../platform/admin.ts";
+import type { WatchedFolder } from "../platform/folder-sources.ts";
 import type { KeysStatus } from "../platform/keys.ts";
 
 /** The running platform of a data folder, reached over the socket that only its owner can open. */
@@ -16,6 +17,10 @@ export interface PlatformClient {
   /** @param key base64 or hex; undefined: a random one. @throws Failure `master_key_…` */
   changeMasterKey(key?: string): Promise<KeysStatus>;
   abandonDamaged(): Promise<KeysStatus>;
+  /** @throws Failure `folder_unreadable`, `certificate_not_found`, `certificate_kind_differs` */
+  watchFolder(watched: WatchedFolder): Promise<void>;
+  /** @returns false if no folder was followed for the certificate */
+  unwatchFolder(certificateId: string): Promise<boolean>;
 }
 
 /** @throws Failure `platform_not_running`, from each call */
@@ -28,6 +33,11 @@ export function platformClient(dataFolder: string): PlatformClient {
     keys: () => call(dataFolder, "GET", "/keys"),
     changeMasterKey: (key) => call(dataFolder, "POST", "/keys/change", { key }),
     abandonDamaged: () => call(dataFolder, "POST", "/keys/abandon-damaged"),
+    watchFolder: async ({ certificateId, ...watched }) => {
+      await call(dataFolder, "PUT", `/folders/${certificateId}`, watched);
+    },
+    unwatchFolder: async (certificateId) =>
+      (await call<{ watched: boolean }>(dataFolder, "DELETE", `/folders/${certificateId}`)).watched,
   };
 }
 

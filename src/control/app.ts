@@ -9,6 +9,7 @@ import { deploymentEndpoints } from "./deployments.ts";
 import { domainEndpoints } from "./domains.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { failure, success } from "./envelope.ts";
+import { metricsEndpoints } from "./expiry-metrics.ts";
 import { openApiDocument } from "./openapi.ts";
 import { Publisher } from "./publisher.ts";
 import { rotationEndpoints } from "./rotation-endpoints.ts";
@@ -20,6 +21,7 @@ import { serviceEndpoints } from "./services.ts";
 import { subdomainEndpoints } from "./subdomains.ts";
 import { unsupportedEndpoints } from "./unsupported.ts";
 import { versionEndpoints } from "./versions.ts";
+import { webhookEndpoints } from "./webhook.ts";
 
 export type ControlOptions = Omit<ControlContext, "limits"> & {
   readonly limits?: Partial<ControlLimits>;
@@ -56,6 +58,8 @@ function allEndpoints(context: ControlContext): readonly Endpoint[] {
     ...certificateEndpoints(context),
     ...rotationEndpoints(context),
     ...authorityEndpoints(context),
+    ...webhookEndpoints(context),
+    ...metricsEndpoints(context),
     ...scriptEndpoints(context, publisher),
     ...scriptUploadEndpoints(context, publisher),
     ...serviceEndpoints(context, publisher),

@@ -41,4 +41,12 @@ export const rotationFailures = {
       "A certificate whose origins are verified by this CA would be verified by others without it.",
     fix: "Untie it first: `countersign ca trust`.",
   },
+  webhook_not_found: {
+    side: "caller",
+    status: 404,
+    number: 7000285,
+    title: "the account has no webhook",
+    cause: "None was set, or it was removed.",
+    fix: "Set one with `countersign certificate webhook set URL`.",
+  },
 } as const;

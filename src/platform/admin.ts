@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { EdgeStatus, WorkerStatus } from "../edge/edge.ts";
 import { Failure } from "../failures.ts";
+import type { FolderSources } from "./folder-sources.ts";
 import { listenInside } from "./folder-socket.ts";
 import type { MasterKeys } from "./keys.ts";
 import { parseMasterKey } from "./master-key.ts";
@@ -18,6 +19,7 @@ export interface AdminOperations {
   info(): PlatformInfo;
   status(): Promise<PlatformStatus>;
   createToken(name: string, seconds: number): Promise<string>;
+  readonly folders: Pick<FolderSources, "watch" | "unwatch">;
   readonly keys: Pick<MasterKeys, "status" | "change" | "abandonDamaged">;
 }
 
@@ -67,6 +69,12 @@ function adminApp(operations: AdminOperations): Hono {
     name: z.string().min(1).max(120),
     seconds: z.int().min(60).max(31_536_000),
   });
+  const pair = z.object({ certificate: z.string().min(1), key: z.string().min(1) });
+  const newFolder = z.object({
+    accountId: z.string(),
+    folder: z.string().min(1),
+    names: pair.optional(),
+  });
   const newKey = z.object({ key: z.string().optional() });
   return new Hono()
     .get("/", (context) => context.json(operations.info()))
@@ -83,6 +91,20 @@ function adminApp(operations: AdminOperations): Hono {
     })
     .post("/keys/abandon-damaged", async (context) =>
       context.json(await operations.keys.abandonDamaged()),
+    )
+    .put("/folders/:certificate", async (context) => {
+      const { accountId, folder, names } = newFolder.parse(await context.req.json());
+      const certificateId = context.req.param("certificate");
+      await operations.folders.watch({
+        accountId,
+        certificateId,
+        folder,
+        ...(names && { names }),
+      });
+      return context.json({});
+    })
+    .delete("/folders/:certificate", async (context) =>
+      context.json({ watched: await operations.folders.unwatch(context.req.param("certificate")) }),
     )
     .onError((error, context) => {
       if (!(error instanceof Failure)) throw error;

@@ -15,7 +15,10 @@ import { openStore, type Store } from "../store/store.ts";
 import { createToken } from "../store/tokens.ts";
 import { startAdmin } from "./admin.ts";
 import { openDataFolder } from "./data-folder.ts";
+import { ExpiryMonitor } from "./expiry.ts";
+import { FolderSources } from "./folder-sources.ts";
 import { MasterKeys } from "./keys.ts";
+import { LastEvents } from "./last-events.ts";
 import type { MasterKeyVariables } from "./master-key.ts";
 import { platformStatus } from "./status.ts";
 
@@ -72,6 +75,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       log,
     }),
   );
+  const lastEvents = stack.use(new LastEvents({ store, log }));
   const first = await bootstrap(store, { scopes: allScopes, now: clock() });
   const accountId = first?.accountId ?? (await firstAccount(store));
 
@@ -93,27 +97,25 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
         },
         useSystemRoots: options.systemRoots,
         metricsPort: options.metricsPort,
+        onEvent: (event) => lastEvents.record(event),
       },
       log,
     }),
   );
-  api.serve(
-    createControl({
-      store,
-      keyring: keys.keyring,
-      edge,
-      clock,
-      log,
-      latestCompatibilityDate: latestCompatibilityDate(),
-    }),
-  );
   keys.inform((masterKey) => edge.adoptMasterKey(masterKey));
+  const { keyring } = keys;
+  const compatibility = { latestCompatibilityDate: latestCompatibilityDate() };
+  api.serve(createControl({ store, keyring, edge, clock, log, ...compatibility }));
+  const context = { store, keyring, edge, clock };
+  const folders = stack.use(await FolderSources.start({ context, log }));
+  stack.use(ExpiryMonitor.start({ store, keyring, clock, log }));
   const urls = { api: `${api.url}/client/v4`, http: edge.httpUrl };
   stack.use(
     await startAdmin(folder.path, {
       info: () => ({ ...urls, accountId, pid: process.pid }),
       status: () => platformStatus(store, edge),
       keys,
+      folders,
       createToken: async (name, seconds) => {
         const now = clock();
         const { token } = await createToken(store.db, {

@@ -84,10 +84,15 @@ export class Generation implements LinkTarget {
     }
   }
 
-  /** Lets it finish what it works on, for `grace` ms at most, then removes all of it. */
-  async stop(grace: number): Promise<void> {
+  /** It gets nothing new, and is not started again. */
+  retire(): void {
     if (this.#state !== "stopped") this.#state = "draining";
     this.#stopping.abort();
+  }
+
+  /** Lets requests that it works on end, for `grace` ms at most, then removes all of it. */
+  async stop(grace: number): Promise<void> {
+    this.retire();
     await this.#restarting;
     await this.#launching.catch(() => {});
     await this.#process?.stop(grace);

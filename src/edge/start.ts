@@ -6,7 +6,7 @@ import { IngressHandle } from "../ingress/handle.ts";
 import { ABSENT_SOCKET } from "../ingress/protocol.ts";
 import type { Edge } from "./edge.ts";
 import { Feed } from "./feed.ts";
-import type { GenerationContext } from "./generation.ts";
+import type { GenerationContext } from "./launcher.ts";
 import { mainGeneration } from "./live.ts";
 import { Reconciler } from "./reconciler.ts";
 import { Routes } from "./routes.ts";

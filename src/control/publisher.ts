@@ -22,7 +22,7 @@ import { KeyedLock } from "./keyed-lock.ts";
 import { existingVersion, scriptNotFound } from "./lookup.ts";
 
 /** What a new version is made of. */
-export interface Draft {
+interface Draft {
   readonly mainModule: string;
   readonly modules: readonly WorkerModule[];
   readonly compatibilityDate: string;

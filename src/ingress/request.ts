@@ -75,6 +75,11 @@ export function newRay(): string {
   return randomBytes(8).toString("hex");
 }
 
+export function isFromThisMachine(request: IncomingMessage): boolean {
+  const address = clientAddress(request);
+  return address === "::1" || address.startsWith("127.");
+}
+
 /** An IPv4 client of a socket that listens on IPv6 too shows up as `::ffff:192.0.2.1`. */
 function clientAddress(request: IncomingMessage): string {
   return (request.socket.remoteAddress ?? "").replace(/^::ffff:/, "");

@@ -1,12 +1,12 @@
 import { z } from "@hono/zod-openapi";
 import { randomUUID } from "node:crypto";
 import { Failure } from "../failures.ts";
+import { scriptsThatBind } from "../store/associations.ts";
 import {
   countCertificates,
   deleteCertificate,
   insertCertificate,
   listCertificates,
-  scriptsThatBind,
   type StoredCertificate,
 } from "../store/certificates.ts";
 import type { CertificateRow } from "../store/schema.ts";

@@ -1,8 +1,9 @@
 import { describeExpiry, expiryThreshold } from "../certificates/expiry.ts";
+import { boundCertificates } from "../store/associations.ts";
 import { listTies, tiesOf } from "../store/authorities.ts";
 import { lastEvents } from "../store/certificate-events.ts";
 import { sourcesOfAccount } from "../store/certificate-sources.ts";
-import { boundCertificates, type StoredCertificate } from "../store/certificates.ts";
+import type { StoredCertificate } from "../store/certificates.ts";
 import type {
   AuthorityTieRow,
   CertificateEventRow,

@@ -193,7 +193,7 @@ export interface ScriptVersionRow {
   createdOn: string;
 }
 
-export interface VersionModuleRow {
+interface VersionModuleRow {
   versionId: string;
   position: number;
   name: string;
@@ -201,7 +201,7 @@ export interface VersionModuleRow {
   blobHash: string;
 }
 
-export interface VersionBindingRow {
+interface VersionBindingRow {
   versionId: string;
   position: number;
   name: string;
@@ -213,7 +213,7 @@ export interface VersionBindingRow {
 }
 
 /** Modules by content: a version that only changes a secret repeats none. */
-export interface BlobRow {
+interface BlobRow {
   /** SHA-256, hex. */
   hash: string;
   content: Uint8Array;
@@ -231,7 +231,7 @@ export interface DeploymentRow {
   createdOn: string;
 }
 
-export interface DeploymentVersionRow {
+interface DeploymentVersionRow {
   deploymentId: string;
   versionId: string;
   percentage: number;
@@ -260,7 +260,7 @@ export interface ChangeRow {
  * Cursors come from a row, not from a sequence: the row's lock makes transactions commit in the
  * order of their cursors, so that no follower of the feed ever skips one.
  */
-export interface CounterRow {
+interface CounterRow {
   name: string;
   value: number;
 }

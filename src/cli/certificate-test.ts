@@ -4,7 +4,7 @@ import { apiClient } from "./api-client.ts";
 import { findShown } from "./certificate-api.ts";
 import { dataOption } from "./data-option.ts";
 import { colorsFor, withProgress, writeJson, writeLine, type Io } from "./io.ts";
-import { exitStatus } from "./report.ts";
+import { Exit, exitStatus } from "./report.ts";
 
 interface TestOptions {
   readonly data?: string;
@@ -36,9 +36,9 @@ Examples:
       const { result } = await withProgress(io, `Connecting to ${url}`, () =>
         api.call<HandshakeReport>("POST", path, { url }),
       );
-      if (!result.verdict.ok) process.exitCode = exitStatus.failed;
-      if (options.json) return writeJson(io.stdout, result);
-      print(io, result);
+      if (options.json) writeJson(io.stdout, result);
+      else print(io, result);
+      if (!result.verdict.ok) throw new Exit(exitStatus.failed);
     });
 }
 

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { apiClient } from "./api-client.ts";
 import { dataOption } from "./data-option.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "./io.ts";
-import { exitStatus } from "./report.ts";
+import { Exit, exitStatus } from "./report.ts";
 
 interface WebhookOptions {
   readonly data?: string;
@@ -63,13 +63,13 @@ Examples:
         "POST",
         `${path}/test`,
       );
-      if (!result.delivered) process.exitCode = exitStatus.failed;
-      if (options.json) return writeJson(io.stdout, result);
       const colors = colorsFor(io, io.stdout);
       const outcome = result.delivered
         ? `${colors.green("✔")} delivered`
         : `${colors.red("✘")} not delivered: ${result.error}`;
-      writeLine(io.stdout, outcome);
+      if (options.json) writeJson(io.stdout, result);
+      else writeLine(io.stdout, outcome);
+      if (!result.delivered) throw new Exit(exitStatus.failed);
     });
   webhook
     .command("remove")

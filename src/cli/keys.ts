@@ -5,7 +5,7 @@ import { readGivenKey } from "../platform/master-key.ts";
 import { dataFolderOf, dataOption } from "./data-option.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "./io.ts";
 import { platformClient, type PlatformClient } from "./platform-client.ts";
-import { exitStatus } from "./report.ts";
+import { Exit, exitStatus } from "./report.ts";
 
 export function addKeysCommand(program: Command, io: Io): void {
   const keys = program
@@ -42,7 +42,9 @@ Examples:
     )
     .action(async (options: RotateOptions) => {
       const platform = platformClient(dataFolderOf(io, options.data));
-      print(io, await rotate(platform, options), options);
+      const status = await rotate(platform, options);
+      print(io, status, options);
+      if (status.change) throw new Exit(exitStatus.failed);
     });
 }
 
@@ -70,7 +72,6 @@ async function rotate(platform: PlatformClient, options: RotateOptions): Promise
 
 function print(io: Io, status: KeysStatus, options: KeysOptions): void {
   const { masterKeyId, from, change } = status;
-  if (change && change.damaged.length > 0) process.exitCode = exitStatus.failed;
   if (options.json) return writeJson(io.stdout, status);
   const colors = colorsFor(io, io.stdout);
   writeLine(io.stdout, `${colors.green("✔")} master key ${masterKeyId}, from ${from}`);

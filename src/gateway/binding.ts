@@ -29,7 +29,13 @@ export class BindingSocket {
     this.#router = router;
     this.#server = createServer(
       // The peer is this machine's workerd: it keeps connections open for as long as it runs.
-      { requireHostHeader: false, keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 },
+      {
+        requireHostHeader: false,
+        keepAliveTimeout: 0,
+        headersTimeout: 0,
+        requestTimeout: 0,
+        shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
+      },
       (request, response) => this.#fetch(request, response, "request"),
     );
     this.#server.on("checkContinue", (request, response) => {

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Keyring } from "../certificates/seal.ts";
 import type { AccountTrust, EdgeCertificate } from "../edge/source.ts";
 import { Failure } from "../failures.ts";
+import { Acceptance } from "./accepted.ts";
 import { AddressPolicy } from "./addresses.ts";
 import { BindingSocket } from "./binding.ts";
 import {
@@ -59,6 +60,7 @@ export class Gateway implements AsyncDisposable {
   readonly #trust: Map<string, AccountTrust> = new Map();
   readonly #bindings: Map<string, BindingSocket> = new Map();
   readonly #systemRoots: readonly string[];
+  readonly #acceptance: Acceptance = new Acceptance(() => this.#network());
   readonly #resolve: Resolve = sharedFor(1_000, systemResolve);
   #sweeper: NodeJS.Timeout;
   #sweepAt: number = 0;
@@ -233,6 +235,7 @@ export class Gateway implements AsyncDisposable {
     return {
       pool: this.pools.acquire(scope),
       traffic: this.#dependencies.observer.traffic(binding),
+      acceptance: this.#acceptance,
       until: credential.notAfter,
       used: true,
     };

@@ -25,14 +25,7 @@ import { Pools } from "./pools.ts";
 import type { Observer } from "./observe.ts";
 import { sharedFor, systemResolve, type Resolve } from "./resolve.ts";
 import type { Route } from "./route.ts";
-import {
-  checkTrust,
-  noTrust,
-  SecureContexts,
-  systemAuthorities,
-  trustFor,
-  type TrustBundle,
-} from "./trust.ts";
+import { checkTrust, noTrust, SecureContexts, trustFor, type TrustBundle } from "./trust.ts";
 
 export interface GatewayDependencies {
   readonly keyring: Keyring;
@@ -59,7 +52,6 @@ export class Gateway implements AsyncDisposable {
   readonly #certificates: Map<string, Held> = new Map();
   readonly #trust: Map<string, AccountTrust> = new Map();
   readonly #bindings: Map<string, BindingSocket> = new Map();
-  readonly #systemRoots: readonly string[];
   readonly #acceptance: Acceptance = new Acceptance(() => this.#network());
   readonly #resolve: Resolve = sharedFor(1_000, systemResolve);
   #sweeper: NodeJS.Timeout;
@@ -72,7 +64,6 @@ export class Gateway implements AsyncDisposable {
     const { options, observer } = dependencies;
     this.#contexts = new SecureContexts(dependencies.keyring);
     this.#policy = new AddressPolicy(options.addresses);
-    this.#systemRoots = options.useSystemRoots ? systemAuthorities() : [];
     this.pools = new Pools(
       originOpener({
         network: () => this.#network(),
@@ -265,7 +256,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   #trustFor(credential: Credential, host: string): TrustBundle {
-    return trustFor(credential, this.trust(credential.accountId), host, this.#systemRoots);
+    return trustFor(credential, this.trust(credential.accountId), host);
   }
 
   #network(): Network {

@@ -145,7 +145,11 @@ class SupervisedGateway implements GatewayHandle {
   }
 
   async #start(): Promise<Running> {
-    const process = new GatewayProcess(this.#runDirectory, this.#onEvent);
+    const process = new GatewayProcess(
+      this.#runDirectory,
+      this.#options.useSystemRoots,
+      this.#onEvent,
+    );
     const startedAt = Date.now();
     try {
       const { metricsPort } = await process.call(

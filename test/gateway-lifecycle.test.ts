@@ -5,7 +5,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ServerResponse } from "node:http";
+import { Agent, type ServerResponse } from "node:http";
 import { test, type TestContext } from "node:test";
 import type { EdgeCertificate } from "../src/edge/source.ts";
 import {
@@ -182,7 +182,10 @@ test("closing a binding lets what is in flight end, and removes the socket", asy
   const held = Promise.withResolvers<ServerResponse>();
   const { gateway, url } = await ready(t, { handler: (_, response) => held.resolve(response) });
   assert.equal((await stat(gateway.socket())).mode & 0o777, 0o600);
-  const inFlight = ask(gateway.socket(), url);
+  // As workerd does, which would go on to use the connection.
+  const agent = new Agent({ keepAlive: true });
+  t.after(() => agent.destroy());
+  const inFlight = ask(gateway.socket(), url, { agent });
   const response = await held.promise;
   const closing = gateway.handle.closeBinding("CERT.sock");
   response.end("finished");

@@ -33,7 +33,7 @@ export function aimsOf(rows: readonly Row[], memoryMb: number | null): Aim[] {
     atLeast(
       "full path with ingress ÷ Node + undici",
       0.7,
-      ratio(find("gateway, ingress"), find("Node + undici"), "rps"),
+      ratio(find("gateway + ingress"), find("Node + undici"), "rps"),
     ),
     atLeast(
       "handshakes a second ÷ openssl s_time",

@@ -6,15 +6,19 @@ import { writeFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { aimsOf } from "./aims.ts";
+import { measureHandshakes } from "./handshakes.ts";
 import { Lab } from "./lab.ts";
 import { findLoad, type Load } from "./load/load.ts";
 import { makeMaterial } from "./material.ts";
 import { measure, type Sample } from "./measure.ts";
+import { measureMemory } from "./memory.ts";
 import { startOrigin } from "./origin.ts";
 import { bodyOf, fullPlan, quickPlan, type Cell } from "./plan.ts";
-import { renderAims, renderRows, type Report } from "./report.ts";
+import { renderAims, renderMemory, renderRows, type Report } from "./report.ts";
 import { rowsOf, type Row } from "./rows.ts";
+import { gateway, gatewayWithIngress } from "./subjects/gateway.ts";
 import { haproxySidecar, nginxSidecar } from "./subjects/sidecars.ts";
+import { inProcess } from "./subjects/in-process.ts";
 import { native, nativeTuned } from "./subjects/native.ts";
 import { nodeUndici } from "./subjects/node-undici.ts";
 import { NotInstalled, type RunningSubject, type Subject } from "./subjects/subject.ts";
@@ -23,6 +27,9 @@ import { workerdProxy } from "./subjects/workerd-proxy.ts";
 const subjects: readonly Subject[] = [
   native,
   nativeTuned,
+  gateway,
+  gatewayWithIngress,
+  inProcess,
   workerdProxy,
   nginxSidecar,
   haproxySidecar,
@@ -82,7 +89,17 @@ async function run(signal: AbortSignal): Promise<Report> {
     rows.push(...group);
     process.stdout.write(`${renderRows(group)}\n\n`);
   }
-  const aims = aimsOf(rows, null);
+  const gatewayRun = running.get(gateway.name);
+  if (gatewayRun !== undefined) {
+    const surroundings = { lab, material, origin };
+    const shape = options.quick ? { rounds: 1, seconds: 2 } : { rounds: 5, seconds: 3 };
+    const handshakes = await measureHandshakes(surroundings, { gateway: gatewayRun, ...shape });
+    rows.push(...handshakes);
+    process.stdout.write(`${renderRows(handshakes)}\n\n`);
+  }
+  const memory = await measureMemory({ lab, material, origin }, { stored: 10_000, used: 100 });
+  process.stdout.write(`${renderMemory(memory)}\n\n`);
+  const aims = aimsOf(rows, memory.inUse / 1e6);
   process.stdout.write(`${renderAims(aims)}\n`);
   return { rows, aims };
 }

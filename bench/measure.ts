@@ -28,6 +28,7 @@ export async function measure({ subject, cell, load, signal }: Measured): Promis
   const { requests, rps, p50Ms, p99Ms } = await load.run(
     {
       url: subject.base + pathOf(cell),
+      ...(subject.host !== undefined && { host: subject.host }),
       connections: cell.connections,
       seconds: cell.seconds,
     },

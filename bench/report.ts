@@ -1,4 +1,5 @@
 import type { Aim } from "./aims.ts";
+import type { MemoryUse } from "./memory.ts";
 import type { Row } from "./rows.ts";
 
 export interface Report {
@@ -12,6 +13,10 @@ const BASELINE = "native";
 export function renderRows(rows: readonly Row[]): string {
   const tables = Map.groupBy(rows, (row) => `${row.body}, ${plural(row.connections)}`);
   return [...tables].map(([title, group]) => `${title}\n${renderTable(group)}`).join("\n\n");
+}
+
+export function renderMemory({ empty, stored, inUse }: MemoryUse): string {
+  return `memory of the gateway: ${mb(empty)} at first, ${mb(stored)} with 10,000 certificates, ${mb(inUse)} with 100 of them in use`;
 }
 
 export function renderAims(aims: readonly Aim[]): string {
@@ -64,4 +69,8 @@ function figure(value: number | null): string {
 
 function plural(connections: number): string {
   return connections === 1 ? "1 connection" : `${connections} connections`;
+}
+
+function mb(bytes: number): string {
+  return `${Math.round(bytes / 1e6)} MB`;
 }

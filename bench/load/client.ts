@@ -9,6 +9,7 @@ import type { ClientOrder } from "./load.ts";
 const order = JSON.parse(process.argv[2]!) as ClientOrder;
 const histogram = createHistogram();
 const until = performance.now() + order.seconds * 1_000;
+const headers = order.host === undefined ? {} : { host: order.host };
 let requests = 0;
 let failed = 0;
 let unexpected = 0;
@@ -56,6 +57,6 @@ function answer(client: Client): Promise<number> {
       onResponseEnd: () => resolve(status),
       onResponseError: () => resolve(0),
     };
-    client.dispatch({ path: order.path, method: "GET" }, handler);
+    client.dispatch({ path: order.path, method: "GET", headers }, handler);
   });
 }

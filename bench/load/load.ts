@@ -5,6 +5,8 @@ import { findProgram } from "../lab.ts";
 export interface LoadOrder {
   /** `http://127.0.0.1:PORT/path` */
   readonly url: string;
+  /** The `Host` to send. Default: that of the URL. */
+  readonly host?: string;
   /** Each sends its next request when the one before is answered. */
   readonly connections: number;
   readonly seconds: number;
@@ -37,9 +39,11 @@ export function findLoad(): Load {
   }
   return {
     name: "wrk",
-    run: async ({ url, connections, seconds }, signal) => {
+    run: async ({ url, host, connections, seconds }, signal) => {
       const script = fileURLToPath(new URL("wrk.lua", import.meta.url));
-      const args = ["-t1", `-c${connections}`, `-d${seconds}s`, "--timeout=10s", "-s", script, url];
+      const header = host === undefined ? [] : ["-H", `Host: ${host}`];
+      const rest = ["--timeout=10s", "-s", script, ...header, url];
+      const args = ["-t1", `-c${connections}`, `-d${seconds}s`, ...rest];
       return parse(await output(wrk, args, signal), url);
     },
   };
@@ -49,6 +53,7 @@ export interface ClientOrder {
   readonly base: string;
   /** What stands in the request line: an absolute URL for a proxy. */
   readonly path: string;
+  readonly host?: string;
   readonly connections: number;
   readonly seconds: number;
   /** Unix sockets, dealt to the connections in turn. Default: `base` is connected to. */

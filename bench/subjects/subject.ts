@@ -14,6 +14,10 @@ export interface Subject {
 export interface RunningSubject {
   /** `http://127.0.0.1:PORT`: takes the origin's paths. */
   readonly base: string;
+  /** The `Host` to send. Default: that of `base`. */
+  readonly host?: string;
+  /** The Unix socket of its forwarding process, where that can be asked without the Worker. */
+  readonly socket?: string;
   /** Its processes: what each does → the id of the one at the root. */
   readonly processes: Readonly<Record<string, number>>;
   /** For what the lab does not end. */

@@ -17,18 +17,24 @@ export interface WorkerdRun extends LabProcess {
   readonly port: number;
 }
 
-/** Runs a hand-written configuration, and waits until its `sockets` listen. */
-export async function runWorkerd(
-  lab: Lab,
-  name: string,
-  config: string,
-  sockets = 1,
-): Promise<WorkerdRun> {
-  const path = await lab.write(
-    `${name}.capnp`,
+/** Runs a hand-written configuration with one socket, and waits until it listens. */
+export async function runWorkerd(lab: Lab, name: string, config: string): Promise<WorkerdRun> {
+  const file = `${name}.capnp`;
+  await lab.write(
+    file,
     `using Workerd = import "/workerd/workerd.capnp";\nconst config :Workerd.Config = ${config};\n`,
   );
-  const run = lab.spawn(WORKERD, ["serve", path, "--control-fd=3"], {
+  return runPrepared(lab, file, 1, []);
+}
+
+/** Runs a configuration that is in the lab's folder, and waits until its sockets listen. */
+export async function runPrepared(
+  lab: Lab,
+  file: string,
+  sockets: number,
+  options: readonly string[],
+): Promise<WorkerdRun> {
+  const run = lab.spawn(WORKERD, ["serve", file, "--control-fd=3", ...options], {
     stdio: ["ignore", "pipe", "pipe", "pipe"],
   });
   const lines = createInterface({ input: run.child.stdio[3] as Readable });
@@ -44,7 +50,7 @@ export async function runWorkerd(
   await Promise.race([
     listens,
     once(run.child, "close", { signal: lab.signal }).then(() => {
-      throw new Error(`workerd with ${name}.capnp did not start`);
+      throw new Error(`workerd with ${file} did not start`);
     }),
   ]);
   return { ...run, port };

@@ -15,7 +15,7 @@ export interface ChildOptions {
   readonly processes: ProcessRecords;
   readonly log: Logger;
   /** Tells a fresh process everything it has to know. A process that cannot be told is killed. */
-  restore(call: Call): Promise<void>;
+  restore(this: void, call: Call): Promise<void>;
 }
 
 /** One request to the process, answered by it. */

@@ -4,13 +4,17 @@ import { Backoff } from "./backoff.ts";
 import type { Change, Snapshot, Source } from "./source.ts";
 
 /** A piece of the control plane's state that may have changed. */
-export type Changed = Change extends infer C ? (C extends unknown ? Omit<C, "cursor"> : never) : never;
+export type Changed = Change extends infer C
+  ? C extends unknown
+    ? Omit<C, "cursor">
+    : never
+  : never;
 
 export interface FeedOptions {
   readonly source: Source;
   readonly log: Logger;
   /** Puts the state of one object in force. Never rejects: what fails, fails loudly. */
-  apply(change: Changed): Promise<void>;
+  apply(this: void, change: Changed): Promise<void>;
 }
 
 /** Follows the control plane's changes, from everything there is to each as it is committed. */
@@ -67,7 +71,8 @@ export class Feed {
       try {
         for await (const change of source.changes(this.#cursor, signal)) this.#take(change);
       } catch (error) {
-        if (!signal.aborted) log.error({ error }, "the feed of changes broke off, it is read again");
+        if (!signal.aborted)
+          log.error({ error }, "the feed of changes broke off, it is read again");
       }
       const pause = backoff.next(performance.now() - since);
       await delay(pause, null, { signal }).catch(() => {});
@@ -78,10 +83,13 @@ export class Feed {
   #take({ cursor, ...change }: Change): void {
     this.#cursor = cursor;
     this.#pending.add(cursor);
-    void this.#options.apply(change as Changed).then(() => {
-      this.#pending.delete(cursor);
-      this.#wake();
-    });
+    void this.#apply(cursor, change);
+  }
+
+  async #apply(cursor: number, change: Changed): Promise<void> {
+    await this.#options.apply(change);
+    this.#pending.delete(cursor);
+    this.#wake();
   }
 
   #wake(): void {

@@ -57,7 +57,7 @@ export class Generation implements LinkTarget {
   readonly #stopping = new AbortController();
   #prepared = false;
   #process: WorkerdProcess | null = null;
-  #running: Promise<void> = Promise.resolve();
+  #restarting: Promise<void> = Promise.resolve();
   #state: ProcessStatus["state"] = "starting";
   #restarts = 0;
   #lastExit: string | null = null;
@@ -116,7 +116,7 @@ export class Generation implements LinkTarget {
       await this.#launch();
     } catch (error) {
       this.#failed(error);
-      this.#running = this.#restart(0);
+      this.#restarting = this.#restart(0);
     }
   }
 
@@ -124,7 +124,7 @@ export class Generation implements LinkTarget {
   async stop(grace: number): Promise<void> {
     this.#state = "draining";
     this.#stopping.abort();
-    await this.#running;
+    await this.#restarting;
     await this.#process?.stop(grace);
     await Promise.all(
       this.#openBindings.splice(0).map((path) => this.#context.gateway.closeBinding(path)),
@@ -153,7 +153,7 @@ export class Generation implements LinkTarget {
     if (this.#stopping.signal.aborted) return;
     this.#state = "running";
     const since = performance.now();
-    this.#running = started.ended.then((reason) => this.#ended(reason, performance.now() - since));
+    void started.ended.then((reason) => this.#ended(reason, performance.now() - since));
   }
 
   /** Once: a process that is started again has the sockets it had. */
@@ -266,7 +266,7 @@ export class Generation implements LinkTarget {
   #forgetMissing(error: unknown): boolean {
     if (!(error instanceof WorkerdStartError)) return false;
     const before = this.entrypoints.size;
-    for (const name of [...this.entrypoints.keys()]) {
+    for (const name of this.entrypoints.keys()) {
       const start = `Socket "entrypoint ${name}" refers to`;
       if (!error.lines.some((line) => line.startsWith(start))) continue;
       this.entrypoints.delete(name);
@@ -282,10 +282,10 @@ export class Generation implements LinkTarget {
     );
   }
 
-  async #ended(reason: string, ranFor: number): Promise<void> {
+  #ended(reason: string, ranFor: number): void {
     if (this.#stopping.signal.aborted) return;
     this.#failed(reason);
-    await this.#restart(ranFor);
+    this.#restarting = this.#restart(ranFor);
   }
 
   async #restart(ranFor: number): Promise<void> {
@@ -311,9 +311,10 @@ export class Generation implements LinkTarget {
 
   #write({ level, message, fromRuntime }: WorkerdLine): void {
     const from = fromRuntime ? "runtime" : "console";
-    if (level === "error") this.#log.error({ from }, message);
+    // workerd's mark for what only its developers can act on.
+    if (level === "debug" || message.startsWith("NOSENTRY")) this.#log.debug({ from }, message);
+    else if (level === "error") this.#log.error({ from }, message);
     else if (level === "warn") this.#log.warn({ from }, message);
-    else if (level === "debug") this.#log.debug({ from }, message);
     else this.#log.info({ from }, message);
   }
 }

@@ -30,7 +30,10 @@ export function generationsOf(live: LiveScript | null | undefined): readonly Gen
   return live?.shares.map(({ generation }) => generation) ?? [];
 }
 
-export function updateOf({ accountId, scriptName }: ScriptKey, live: LiveScript | null): ScriptUpdate {
+export function updateOf(
+  { accountId, scriptName }: ScriptKey,
+  live: LiveScript | null,
+): ScriptUpdate {
   if (live === null) return { accountId, scriptName, entry: null };
   const { hosts, routes, shares } = live;
   const targets = shares.map(({ generation, percentage }) => ({

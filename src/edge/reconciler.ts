@@ -1,9 +1,8 @@
 import type { Logger } from "pino";
-import { Failure } from "../failures.ts";
 import type { GatewayHandle } from "../gateway/handle.ts";
 import type { Changed } from "./feed.ts";
 import { Generation, type GenerationContext } from "./generation.ts";
-import { generationsOf, scriptId, type Share } from "./live.ts";
+import { generationsOf, type LiveScript } from "./live.ts";
 import type { Routes } from "./routes.ts";
 import type { Deployment, ScriptKey, Source, WorkerVersion } from "./source.ts";
 
@@ -35,7 +34,7 @@ export class Reconciler {
   /** @throws Failure `worker_start_failed`, `worker_start_timeout` */
   async stage(version: WorkerVersion): Promise<void> {
     const { versionId } = version;
-    if (this.#running(version, versionId) !== undefined) return;
+    if (running(this.#options.routes.get(version), versionId) !== undefined) return;
     let staging = this.#staged.get(versionId);
     if (staging === undefined) {
       staging = this.#start(version);
@@ -58,16 +57,21 @@ export class Reconciler {
   apply(change: Changed): Promise<void> {
     const { kind, ...key } = change;
     const id = JSON.stringify([kind, ...Object.values(key)]);
-    const before = this.#tails.get(id) ?? Promise.resolve();
-    const task = before.then(() => this.#apply(change)).catch((error: unknown) => {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#options.log.error({ ...key, reason, error }, `a change of a ${kind} is not in force`);
-    });
+    const task = this.#after(this.#tails.get(id), change);
     this.#tails.set(id, task);
-    void task.then(() => {
+    return task.finally(() => {
       if (this.#tails.get(id) === task) this.#tails.delete(id);
     });
-    return task;
+  }
+
+  async #after(before: Promise<void> | undefined, change: Changed): Promise<void> {
+    await before;
+    try {
+      await this.#apply(change);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#options.log.error({ ...change, reason, error }, "a change is not in force");
+    }
   }
 
   async stop(): Promise<void> {
@@ -98,27 +102,50 @@ export class Reconciler {
     const { source, routes } = this.#options;
     const deployment = await source.deployment(key);
     if (deployment === null) {
-      if (routes.get(key) !== undefined) await routes.move(key, null);
+      if (routes.get(key) !== undefined) await routes.move(key, () => null);
       return;
     }
-    const { hosts, routes: patterns } = deployment;
-    const shares = await this.#shares(deployment);
-    await routes.move(key, { key, hosts, routes: patterns, shares });
-    for (const { generation } of shares) this.#deployed(generation);
+    const { hosts, routes: patterns, versions } = deployment;
+    const ready = await this.#ready(deployment);
+    await routes.move(key, (live) => ({
+      key,
+      hosts,
+      routes: patterns,
+      shares: versions.map(({ version: { versionId }, percentage }) => ({
+        generation: running(live, versionId) ?? ready.get(versionId)!,
+        percentage,
+      })),
+    }));
+    for (const [versionId, generation] of ready) {
+      this.#staged.delete(versionId);
+      this.#warm.delete(generation);
+    }
   }
 
-  async #shares({ versions, ...key }: Deployment): Promise<Share[]> {
-    const isFirst = this.#options.routes.get(key) === undefined;
-    return Promise.all(
-      versions.map(async ({ version, percentage }) => {
+  /** A generation for each version that does not run yet. */
+  async #ready({ versions, ...key }: Deployment): Promise<ReadonlyMap<string, Generation>> {
+    const live = this.#options.routes.get(key);
+    const fresh = versions
+      .map(({ version }) => version)
+      .filter(({ versionId }) => running(live, versionId) === undefined);
+    const started = await Promise.allSettled(
+      fresh.map(async (version): Promise<[string, Generation]> => {
         const { versionId } = version;
-        const running =
-          this.#running(key, versionId) ?? (await this.#staged.get(versionId)?.catch(() => null));
-        if (running !== undefined && running !== null) return { generation: running, percentage };
+        const staged = await this.#staged.get(versionId)?.catch(() => null);
+        if (staged !== undefined && staged !== null) return [versionId, staged];
         // What runs is not replaced by what does not. With nothing to lose, it is tried for ever.
-        const generation = isFirst ? await this.#startOrRetry(version) : await this.#start(version);
-        return { generation, percentage };
+        if (live === undefined) return [versionId, await this.#startOrRetry(version)];
+        await this.stage(version);
+        return [versionId, await this.#staged.get(versionId)!];
       }),
+    );
+    const failure = started.find((result) => result.status === "rejected");
+    if (failure !== undefined) {
+      await Promise.all(fresh.map(({ versionId }) => this.discard(versionId)));
+      throw failure.reason;
+    }
+    return new Map(
+      started.flatMap((result) => (result.status === "fulfilled" ? [result.value] : [])),
     );
   }
 
@@ -134,15 +161,8 @@ export class Reconciler {
     await generation.startOrRetry();
     return generation;
   }
+}
 
-  #deployed(generation: Generation): void {
-    this.#warm.delete(generation);
-    this.#staged.delete(generation.version.versionId);
-  }
-
-  #running(key: ScriptKey, versionId: string): Generation | undefined {
-    return generationsOf(this.#options.routes.get(key)).find(
-      ({ version }) => version.versionId === versionId,
-    );
-  }
+function running(live: LiveScript | undefined, versionId: string): Generation | undefined {
+  return generationsOf(live).find(({ version }) => version.versionId === versionId);
 }

@@ -49,11 +49,14 @@ export class Routes {
    * whose generation goes gets a new process as well, and whoever binds that one. All of them move
    * at once: none of the new ones has spoken to one that goes, so nothing in flight is cut.
    *
-   * @param next null: the script is not deployed any more
+   * @param decide says what is to run, from what runs when the move's turn comes. Null: nothing
    */
-  async move(key: ScriptKey, next: LiveScript | null): Promise<void> {
+  async move(
+    key: ScriptKey,
+    decide: (live: LiveScript | undefined) => LiveScript | null,
+  ): Promise<void> {
     await this.#turn.run(async () => {
-      const wave = new Map([[scriptId(key), { key, next }]]);
+      const wave = new Map([[scriptId(key), { key, next: decide(this.get(key)) }]]);
       await this.#addDependents(wave);
       const left: Generation[] = [];
       for (const [id, moved] of wave) {
@@ -88,10 +91,14 @@ export class Routes {
   async #addDependents(wave: Map<string, Move>): Promise<void> {
     const failed = new Set<string>();
     for (;;) {
-      const gone = new Set([...wave].filter(([id, { next }]) => this.#leaves(id, next)).map(([id]) => id));
+      const gone = new Set(
+        [...wave].filter(([id, { next }]) => this.#leaves(id, next)).map(([id]) => id),
+      );
       const added = [...this.#live].filter(
         ([id, live]) =>
-          !wave.has(id) && !failed.has(id) && (binds(live, gone) || mainGeneration(live).isIncomplete),
+          !wave.has(id) &&
+          !failed.has(id) &&
+          (binds(live, gone) || mainGeneration(live).isIncomplete),
       );
       if (added.length === 0) return;
       await Promise.all(

@@ -50,7 +50,10 @@ export function workerdConfig(version: StoredVersion, wiring: Wiring): string {
     if (external !== null) services.push({ name: serviceName(binding), external });
   }
   const sockets: CapnpValue[] = [
-    listen("main", wiring.socket, "main", { ...INBOUND, forwardedProtoHeader: "X-Forwarded-Proto" }),
+    listen("main", wiring.socket, "main", {
+      ...INBOUND,
+      forwardedProtoHeader: "X-Forwarded-Proto",
+    }),
     listen("probe", wiring.probeSocket, "probe", {}),
   ];
   for (const [entrypoint, socket] of wiring.entrypoints) {
@@ -116,8 +119,7 @@ function bindingValue(
       const { id, tag, timestamp } = binding;
       return { json: JSON.stringify({ id, tag, timestamp }) };
     }
-    case "mtls_certificate":
-    case "service":
+    default:
       return { service: serviceName(binding) };
   }
 }

@@ -74,8 +74,8 @@ export async function workerdCommand(workerdPath?: string): Promise<readonly str
 
 /** @throws WorkerdStartError */
 export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProcess> {
-  const [file, ...args] = [...options.command, "serve", options.config, "--control-fd=3"];
-  const child = spawn(file!, args, {
+  const [file, ...args] = options.command;
+  const child = spawn(file!, [...args, "serve", options.config, "--control-fd=3"], {
     cwd: options.workingDirectory,
     env: options.environment,
     stdio: ["ignore", "pipe", "pipe", "pipe"],

@@ -76,7 +76,7 @@ export function exchangeFailure(
     exchangeCodes[reason] ??
     (isClosing(reason)
       ? closedCode(facts)
-      : reason.startsWith("HPE_")
+      : reason.startsWith("HPE_") || error.name === "HTTPParserError"
         ? "origin_response_malformed"
         : "origin_failed");
   return new Failure(code, {

@@ -11,14 +11,23 @@ import {
   type Credential,
 } from "./certificate.ts";
 import { parseOrigin } from "./destination.ts";
+import type { Network } from "./dial.ts";
 import type { GatewayBinding } from "./handle.ts";
+import { testHandshake, type HandshakeReport } from "./handshake-test.ts";
 import type { AddressOptions, GatewayOptions } from "./options.ts";
 import { originOpener } from "./open.ts";
 import type { OriginPool } from "./pool.ts";
 import { Pools } from "./pools.ts";
 import type { Observer } from "./observe.ts";
 import type { Route } from "./route.ts";
-import { checkTrust, noTrust, SecureContexts, systemAuthorities, trustFor } from "./trust.ts";
+import {
+  checkTrust,
+  noTrust,
+  SecureContexts,
+  systemAuthorities,
+  trustFor,
+  type TrustBundle,
+} from "./trust.ts";
 
 export interface GatewayDependencies {
   readonly keyring: Keyring;
@@ -43,7 +52,8 @@ export class Gateway implements AsyncDisposable {
   readonly #trust: Map<string, AccountTrust> = new Map();
   readonly #bindings: Map<string, BindingSocket> = new Map();
   readonly #systemRoots: readonly string[];
-  readonly #sweeper: NodeJS.Timeout;
+  #sweeper: NodeJS.Timeout;
+  #sweepAt: number = 0;
   readonly pools: Pools;
   #policy: AddressPolicy;
 
@@ -54,15 +64,14 @@ export class Gateway implements AsyncDisposable {
     this.#systemRoots = options.useSystemRoots ? systemAuthorities() : [];
     this.pools = new Pools(
       originOpener({
-        network: () => ({ policy: this.#policy, timeouts: options.timeouts }),
+        network: () => this.#network(),
         contexts: this.#contexts,
         options,
         observer,
       }),
       options,
     );
-    this.#sweeper = setInterval(() => this.#sweep(), SWEEP);
-    this.#sweeper.unref();
+    this.#sweeper = this.#sweepIn(SWEEP);
   }
 
   /**
@@ -159,8 +168,25 @@ export class Gateway implements AsyncDisposable {
     return this.#trust.get(accountId) ?? noTrust;
   }
 
+  /** @throws Failure if the certificate cannot be presented, or the URL is none */
+  async testHandshake(
+    accountId: string,
+    certificateId: string,
+    url: string,
+  ): Promise<HandshakeReport> {
+    const credential = this.credential(accountId, certificateId);
+    const target = parseOrigin(url);
+    this.#checkHost(credential, target.destination.host);
+    return testHandshake({
+      credential,
+      trust: this.#trustFor(credential, target.destination.host),
+      target,
+      network: this.#network(),
+    });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    clearInterval(this.#sweeper);
+    clearTimeout(this.#sweeper);
     const sockets = [...this.#bindings.values()];
     this.#bindings.clear();
     const closed = sockets.map((socket) => socket.close(0));
@@ -172,28 +198,42 @@ export class Gateway implements AsyncDisposable {
     const { accountId, scriptName, bindingName, certificateId } = binding;
     const { origin, destination } = parseOrigin(text);
     const credential = this.credential(accountId, certificateId);
-    const account = this.trust(accountId);
-    const { host } = destination;
-    if (matchesHost(account.proxied, host)) {
-      throw new Failure("origin_zone_proxied", {
-        message: `"${host}" is in a proxied zone, and client certificates are not presented there`,
-        facts: { host, certificateId },
-      });
-    }
-    if (credential.allowedHosts !== null && !matchesHost(credential.allowedHosts, host)) {
-      throw new Failure("origin_host_not_allowed", {
-        message: `certificate ${certificateId} may be presented to ${credential.allowedHosts.join(", ") || "no host"}, and not to "${host}"`,
-        facts: { host, certificateId, allowedHosts: credential.allowedHosts },
-      });
-    }
-    const trust = trustFor(credential, account, host, this.#systemRoots);
+    this.#checkHost(credential, destination.host);
+    const trust = this.#trustFor(credential, destination.host);
     const scope = { accountId, scriptName, bindingName, credential, trust, origin, destination };
+    if (credential.notAfter < this.#sweepAt) {
+      clearTimeout(this.#sweeper);
+      this.#sweeper = this.#sweepIn(credential.notAfter - Date.now());
+    }
     return {
       pool: this.pools.acquire(scope),
       traffic: this.#dependencies.observer.traffic(binding),
       until: credential.notAfter,
       used: true,
     };
+  }
+
+  #checkHost({ accountId, certificateId, allowedHosts }: Credential, host: string): void {
+    if (matchesHost(this.trust(accountId).proxied, host)) {
+      throw new Failure("origin_zone_proxied", {
+        message: `"${host}" is in a proxied zone, and client certificates are not presented there`,
+        facts: { host, certificateId },
+      });
+    }
+    if (allowedHosts !== null && !matchesHost(allowedHosts, host)) {
+      throw new Failure("origin_host_not_allowed", {
+        message: `certificate ${certificateId} may be presented to ${allowedHosts.join(", ") || "no host"}, and not to "${host}"`,
+        facts: { host, certificateId, allowedHosts },
+      });
+    }
+  }
+
+  #trustFor(credential: Credential, host: string): TrustBundle {
+    return trustFor(credential, this.trust(credential.accountId), host, this.#systemRoots);
+  }
+
+  #network(): Network {
+    return { policy: this.#policy, timeouts: this.#dependencies.options.timeouts };
   }
 
   #refresh(concerned: (binding: GatewayBinding) => boolean): void {
@@ -222,7 +262,15 @@ export class Gateway implements AsyncDisposable {
       (pool) => connectionCut(pool, `expired at ${iso(pool.scope.credential.notAfter)}`),
     );
     for (const socket of this.#bindings.values()) socket.sweep();
-    this.#contexts.retain(this.pools.all().map((pool) => pool.scope));
+    const scopes = this.pools.all().map((pool) => pool.scope);
+    this.#contexts.retain(scopes);
+    const next = Math.min(now + SWEEP, ...scopes.map(({ credential }) => credential.notAfter));
+    this.#sweeper = this.#sweepIn(next - now);
+  }
+
+  #sweepIn(ms: number): NodeJS.Timeout {
+    this.#sweepAt = Date.now() + ms;
+    return setTimeout(() => this.#sweep(), ms).unref();
   }
 }
 

@@ -1,5 +1,6 @@
 import type { AccountTrust, EdgeCertificate } from "../edge/source.ts";
 import type { ProcessStatus } from "../edge/edge.ts";
+import type { HandshakeReport } from "./handshake-test.ts";
 import type { AddressOptions } from "./options.ts";
 
 /**
@@ -24,6 +25,12 @@ export interface GatewayHandle extends AsyncDisposable {
   openBinding(binding: GatewayBinding): Promise<void>;
   /** Accepts no new request, lets those in flight end, closes, unlinks. */
   closeBinding(socketPath: string): Promise<void>;
+  /**
+   * One handshake with the origin of `url`, step by step. The key stays in the gateway.
+   * @throws Failure if the certificate cannot be presented, or the URL is none; what the origin
+   * does is in the report
+   */
+  testHandshake(accountId: string, certificateId: string, url: string): Promise<HandshakeReport>;
   status(): ProcessStatus;
   /** The port on 127.0.0.1 that Prometheus reads. Null: not asked for, or not running now. */
   metricsPort(): number | null;

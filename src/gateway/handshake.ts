@@ -93,10 +93,13 @@ export function peerOf(tls: TLSSocket): PeerFacts | null {
   };
 }
 
-/** Null: chain and name hold. */
+/**
+ * Null: chain and name hold. A session is resumed only with whom it was begun: the server was
+ * judged then, and its certificate does not come again.
+ */
 function judge(tls: TLSSocket, host: string): Error | null {
   const error = chainError(tls);
-  if (error !== null) return error;
+  if (error !== null || tls.isSessionReused()) return error;
   return checkServerIdentity(host.replace(/\.$/, ""), tls.getPeerCertificate()) ?? null;
 }
 

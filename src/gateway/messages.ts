@@ -1,6 +1,7 @@
 import type { AccountTrust, EdgeCertificate } from "../edge/source.ts";
 import { Failure, type FailureCode } from "../failures.ts";
 import type { GatewayBinding } from "./handle.ts";
+import type { HandshakeReport } from "./handshake-test.ts";
 import type { GatewayEvent } from "./observe.ts";
 import type { AddressOptions, GatewayOptions } from "./options.ts";
 
@@ -14,6 +15,7 @@ export interface GatewayCalls {
   setAddresses(addresses: AddressOptions): void;
   openBinding(binding: GatewayBinding): void;
   closeBinding(socketPath: string): void;
+  testHandshake(accountId: string, certificateId: string, url: string): HandshakeReport;
   /** The process ends after it has answered. */
   stop(): void;
 }

@@ -96,7 +96,8 @@ export class OriginPool {
   failure(error: Error): Failure {
     if (error instanceof Failure) return error;
     if (this.#cut !== null) return this.#cut;
-    return exchangeFailure(error, this.scope.destination, connectionOf.get(error) ?? null);
+    const facts = connectionOf.get(error) ?? null;
+    return exchangeFailure(facts?.error ?? error, this.scope.destination, facts);
   }
 
   /**
@@ -153,8 +154,13 @@ export class OriginPool {
     }
     this.#connections.add(stream);
     stream.once("close", () => this.#connections.delete(stream));
-    // Before undici's listener: what it makes of the error is told from what is noted here.
-    stream.on("error", (error) => connectionOf.set(error, factsOf(connection, this.scope)));
+    // Before undici's listeners. An alert comes as an error and then an end, of which undici makes
+    // an error of its own and reports only that: the first is what happened.
+    let first: Error | null = null;
+    stream.on("error", (error) => {
+      first ??= error;
+      connectionOf.set(error, { ...factsOf(connection, this.scope), error: first });
+    });
     if (this.#options.resumption) {
       stream.on("session", (ticket: Buffer) => {
         this.#session = { ticket, at: Date.now() };
@@ -174,7 +180,9 @@ export class OriginPool {
 
   async #drain(): Promise<void> {
     this.#session = null;
-    await Promise.all([this.#http.close(), this.#upgrades?.close(), this.#allClosed()]);
+    // A dispatcher that was cut meanwhile refuses to be closed: it is.
+    await Promise.allSettled([this.#http.close(), this.#upgrades?.close()]);
+    await this.#allClosed();
   }
 
   /** Upgraded and raw connections belong to no dispatcher any more. */
@@ -205,7 +213,8 @@ export function poolKey(scope: PoolScope): string {
 /** In ms: as long as a verdict on an origin may be kept. */
 const SESSION_LIFETIME = 600_000;
 
-const connectionOf: WeakMap<Error, ConnectionFacts> = new WeakMap();
+/** The connection that an error is of, and the first error of that connection. */
+const connectionOf: WeakMap<Error, ConnectionFacts & { readonly error: Error }> = new WeakMap();
 
 function factsOf(connection: OriginConnection, scope: PoolScope): ConnectionFacts {
   const { certificateId, version } = scope.credential;

@@ -2,6 +2,7 @@ import type { AccountTrust, EdgeCertificate } from "../edge/source.ts";
 import type { ProcessStatus } from "../edge/edge.ts";
 import type { GatewayBinding, GatewayHandle } from "./handle.ts";
 import type { GatewayMethod, GatewayCalls } from "./messages.ts";
+import type { HandshakeReport } from "./handshake-test.ts";
 import type { GatewayEvent } from "./observe.ts";
 import { defaultOptions, type AddressOptions, type GatewayOptions } from "./options.ts";
 import { GatewayProcess, ProcessEnded } from "./process.ts";
@@ -100,6 +101,10 @@ class SupervisedGateway implements GatewayHandle {
   async closeBinding(socketPath: string): Promise<void> {
     this.#bindings.delete(socketPath);
     await this.#call("closeBinding", socketPath);
+  }
+
+  testHandshake(accountId: string, certificateId: string, url: string): Promise<HandshakeReport> {
+    return this.#call("testHandshake", accountId, certificateId, url);
   }
 
   status(): ProcessStatus {

@@ -29,9 +29,7 @@ export class IngressHandle {
     const handle = new IngressHandle(address);
     handle.#child = await Child.start({
       name: "ingress",
-      modulePath: fileURLToPath(
-        new URL(`./main${extname(import.meta.filename)}`, import.meta.url),
-      ),
+      modulePath: fileURLToPath(new URL(`./main${extname(import.meta.filename)}`, import.meta.url)),
       workingDirectory: run.path,
       processes: run.processes,
       log,

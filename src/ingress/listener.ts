@@ -8,7 +8,11 @@ import { INGRESS_HEADERS, ingressHeaders, newRay, requestTarget } from "./reques
 import type { Upstream } from "./upstream.ts";
 
 /** Finds who answers. Null: nobody. */
-export type FindUpstream = (host: string, path: string, request: IncomingMessage) => Upstream | null;
+export type FindUpstream = (
+  host: string,
+  path: string,
+  request: IncomingMessage,
+) => Upstream | null;
 
 /** The HTTP server that clients reach. */
 export class Listener {
@@ -73,7 +77,12 @@ export class Listener {
       added: ingressHeaders(request, ray),
       answered: (_, headers) => headers.push("cf-ray", ray),
       failed: (error, failedRequest, response) =>
-        refuse(failedRequest, response, wasSent(error) ? "worker_connection_lost" : "worker_unavailable", ray),
+        refuse(
+          failedRequest,
+          response,
+          wasSent(error) ? "worker_connection_lost" : "worker_unavailable",
+          ray,
+        ),
     };
   }
 }

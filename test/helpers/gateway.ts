@@ -26,7 +26,7 @@ export interface TestGateway {
 
 /** A real gateway process in a temporary folder. Loopback is allowed, as in development. */
 export async function testGateway(
-  t: TestContext,
+  t: Pick<TestContext, "after">,
   options: Partial<StartGatewayOptions> = {},
 ): Promise<TestGateway> {
   const directory = await mkdtemp(join(tmpdir(), "countersign-gateway-"));

@@ -93,13 +93,12 @@ export function peerOf(tls: TLSSocket): PeerFacts | null {
   };
 }
 
-/**
- * Null: chain and name hold. A session is resumed only with whom it was begun: the server was
- * judged then, and its certificate does not come again.
- */
+/** Null: chain and name hold. */
 function judge(tls: TLSSocket, host: string): Error | null {
   const error = chainError(tls);
-  if (error !== null || tls.isSessionReused()) return error;
+  if (error !== null) return error;
+  // Who resumes a session proves to be the server that was judged when it began.
+  if (tls.isSessionReused()) return null;
   return checkServerIdentity(host.replace(/\.$/, ""), tls.getPeerCertificate()) ?? null;
 }
 

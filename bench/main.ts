@@ -83,8 +83,13 @@ async function run(signal: AbortSignal): Promise<Report> {
   }
   say("");
 
+  const cells = options.quick ? quickPlan : fullPlan;
+  // Just-in-time compilers want to see some requests first.
+  for (const [, subject] of running) {
+    await measure({ subject, cell: { ...cells[0]!, seconds: 1 }, load, signal });
+  }
   const rows: Row[] = [];
-  for (const cell of options.quick ? quickPlan : fullPlan) {
+  for (const cell of cells) {
     const group = await runCell(cell, running, load, signal);
     rows.push(...group);
     process.stdout.write(`${renderRows(group)}\n\n`);
@@ -112,9 +117,6 @@ async function runCell(
   signal: AbortSignal,
 ): Promise<Row[]> {
   const samples = new Map<string, Sample[]>([...running.keys()].map((name) => [name, []]));
-  for (const [, subject] of running) {
-    await measure({ subject, cell: { ...cell, seconds: 1 }, load, signal });
-  }
   for (let round = 0; round < cell.rounds; round += 1) {
     const order = [...running];
     const turned = [...order.slice(round % order.length), ...order.slice(0, round % order.length)];

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Keyring } from "../certificates/seal.ts";
 import type { AccountTrust, EdgeCertificate } from "../edge/source.ts";
 import { Failure } from "../failures.ts";
@@ -6,13 +7,15 @@ import { BindingSocket } from "./binding.ts";
 import {
   iso,
   matchesHost,
-  openCertificate,
+  checkKey,
+  readCertificate,
   validityFailure,
   type Credential,
 } from "./certificate.ts";
 import { parseOrigin } from "./destination.ts";
 import type { Network } from "./dial.ts";
 import type { GatewayBinding } from "./handle.ts";
+import type { GatewayState } from "./messages.ts";
 import { testHandshake, type HandshakeReport } from "./handshake-test.ts";
 import type { AddressOptions, GatewayOptions } from "./options.ts";
 import { originOpener } from "./open.ts";
@@ -36,10 +39,13 @@ export interface GatewayDependencies {
 }
 
 /** A certificate as the gateway knows it, usable or not. */
-type Held =
+type Read =
   | { readonly state: "usable"; readonly credential: Credential }
   | { readonly state: "revoked"; readonly version: number; readonly on: string }
   | { readonly state: "broken"; readonly failure: Failure };
+
+/** One that was judged before a restart is read again when it is first needed. */
+type Held = Read | { readonly state: "unread"; readonly certificate: EdgeCertificate };
 
 /**
  * All that runs in the gateway process: certificates, trust and bindings, and the connections
@@ -47,7 +53,7 @@ type Held =
  */
 export class Gateway implements AsyncDisposable {
   readonly #dependencies: GatewayDependencies;
-  readonly #contexts: SecureContexts = new SecureContexts();
+  readonly #contexts: SecureContexts;
   readonly #certificates: Map<string, Held> = new Map();
   readonly #trust: Map<string, AccountTrust> = new Map();
   readonly #bindings: Map<string, BindingSocket> = new Map();
@@ -60,6 +66,7 @@ export class Gateway implements AsyncDisposable {
   constructor(dependencies: GatewayDependencies) {
     this.#dependencies = dependencies;
     const { options, observer } = dependencies;
+    this.#contexts = new SecureContexts(dependencies.keyring);
     this.#policy = new AddressPolicy(options.addresses);
     this.#systemRoots = options.useSystemRoots ? systemAuthorities() : [];
     this.pools = new Pools(
@@ -72,6 +79,17 @@ export class Gateway implements AsyncDisposable {
       options,
     );
     this.#sweeper = this.#sweepIn(SWEEP);
+  }
+
+  /** What another process of this gateway knew: judged then, and so not judged again. */
+  async restore({ certificates, trust, bindings }: GatewayState): Promise<void> {
+    for (const certificate of certificates) {
+      const { accountId, certificateId } = certificate;
+      const key = certificateKey(accountId, certificateId);
+      this.#certificates.set(key, { state: "unread", certificate });
+    }
+    for (const [accountId, one] of trust) this.#trust.set(accountId, one);
+    await Promise.all(bindings.map((binding) => this.openBinding(binding)));
   }
 
   /**
@@ -89,7 +107,8 @@ export class Gateway implements AsyncDisposable {
     }
     let credential: Credential;
     try {
-      credential = openCertificate(certificate, this.#dependencies.keyring);
+      credential = readCertificate(certificate);
+      checkKey(credential, this.#dependencies.keyring);
       const failure = validityFailure(credential, Date.now());
       if (failure?.code === "certificate_expired") throw failure;
     } catch (error) {
@@ -120,6 +139,8 @@ export class Gateway implements AsyncDisposable {
   }
 
   async openBinding(binding: GatewayBinding): Promise<void> {
+    const open = this.#bindings.get(binding.socketPath);
+    if (open !== undefined && isDeepStrictEqual(open.binding, binding)) return;
     await this.closeBinding(binding.socketPath);
     const socket = new BindingSocket(binding, {
       route: (origin) => this.#route(binding, origin),
@@ -138,7 +159,7 @@ export class Gateway implements AsyncDisposable {
 
   /** The version that a binding would present now. @throws Failure why it would present none */
   credential(accountId: string, certificateId: string): Credential {
-    const held = this.#certificates.get(certificateKey(accountId, certificateId));
+    const held = this.#read(certificateKey(accountId, certificateId));
     if (held === undefined) {
       throw new Failure("certificate_gone", {
         message: `certificate ${certificateId} does not exist in account ${accountId}`,
@@ -159,9 +180,10 @@ export class Gateway implements AsyncDisposable {
 
   /** Every certificate that can be presented. */
   credentials(): Credential[] {
-    return [...this.#certificates.values()].flatMap((held) =>
-      held.state === "usable" ? [held.credential] : [],
-    );
+    return [...this.#certificates.keys()].flatMap((key) => {
+      const held = this.#read(key);
+      return held?.state === "usable" ? [held.credential] : [];
+    });
   }
 
   trust(accountId: string): AccountTrust {
@@ -182,6 +204,7 @@ export class Gateway implements AsyncDisposable {
       trust: this.#trustFor(credential, target.destination.host),
       target,
       network: this.#network(),
+      contexts: this.#contexts,
     });
   }
 
@@ -211,6 +234,14 @@ export class Gateway implements AsyncDisposable {
       until: credential.notAfter,
       used: true,
     };
+  }
+
+  #read(key: string): Read | undefined {
+    const held = this.#certificates.get(key);
+    if (held?.state !== "unread") return held;
+    const read = readHeld(held.certificate);
+    this.#certificates.set(key, read);
+    return read;
   }
 
   #checkHost({ accountId, certificateId, allowedHosts }: Credential, host: string): void {
@@ -279,6 +310,16 @@ const SWEEP = 30_000;
 
 function certificateKey(accountId: string, certificateId: string): string {
   return `${accountId}/${certificateId}`;
+}
+
+function readHeld(certificate: EdgeCertificate): Read {
+  const { version, revokedOn } = certificate;
+  if (revokedOn !== null) return { state: "revoked", version, on: revokedOn };
+  try {
+    return { state: "usable", credential: readCertificate(certificate) };
+  } catch (error) {
+    return { state: "broken", failure: asFailure(error) };
+  }
 }
 
 function connectionCut(pool: OriginPool, what: string): Failure {

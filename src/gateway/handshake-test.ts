@@ -9,7 +9,7 @@ import { exchangeFailure } from "./classify.ts";
 import type { ParsedOrigin } from "./destination.ts";
 import { dial, type Network } from "./dial.ts";
 import { handshake } from "./handshake.ts";
-import { secureContext, type TrustBundle } from "./trust.ts";
+import type { SecureContexts, TrustBundle } from "./trust.ts";
 
 /** One handshake with an origin, step by step. What was not reached is null. */
 export interface HandshakeReport {
@@ -60,6 +60,7 @@ export interface HandshakeTest {
   readonly trust: TrustBundle;
   readonly target: ParsedOrigin;
   readonly network: Network;
+  readonly contexts: SecureContexts;
 }
 
 /** Never throws: what goes wrong is the verdict. */
@@ -86,7 +87,7 @@ export async function testHandshake(test: HandshakeTest): Promise<HandshakeRepor
     report.connectMs = performance.now() - startedAt;
     const tls = await handshake(socket, {
       destination,
-      context: secureContext(credential, trust),
+      context: test.contexts.get(credential, trust),
       presented: { certificateId, version },
       protocols: ["http/1.1", "h2"],
       timeout: network.timeouts.handshake,

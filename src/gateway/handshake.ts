@@ -54,11 +54,12 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
       clearTimeout(timer);
       reject(handshakeFailure(error, { destination, presented, peer }));
     };
-    let peer: ReturnType<typeof peerOf> = null;
+    let peer: PeerFacts | null = null;
     tls.once("OCSPResponse", () => {
-      peer = peerOf(tls);
       const error = judge(tls, host);
-      if (error !== null) tls.destroy(error);
+      if (error === null) return;
+      peer = peerOf(tls);
+      tls.destroy(error);
     });
     tls.once("error", fail);
     tls.once("secureConnect", () => {
@@ -80,7 +81,7 @@ export interface PeerFacts {
   readonly fingerprint: string;
 }
 
-export function peerOf(tls: TLSSocket): PeerFacts | null {
+function peerOf(tls: TLSSocket): PeerFacts | null {
   const leaf = tls.getPeerX509Certificate();
   if (leaf === undefined) return null;
   return {

@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
+import { FORWARDER_FLAGS } from "../forward/node-flags.ts";
 import {
   unpackError,
   type GatewayCalls,
@@ -83,7 +84,7 @@ export class GatewayProcess {
 function spawn(runDirectory: string): ChildProcess {
   const main = fileURLToPath(new URL(`./main${extname(import.meta.url)}`, import.meta.url));
   // No debugger can be switched on from outside.
-  const node = [process.execPath, "--disable-sigusr1"];
+  const node = [process.execPath, "--disable-sigusr1", ...FORWARDER_FLAGS];
   // A core dump would write the keys to disk. Node has no way to set a limit; every shell has.
   const limited = ["-c", 'ulimit -c 0; exec "$0" "$@"', ...node];
   const windows = process.platform === "win32";

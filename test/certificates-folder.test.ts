@@ -276,7 +276,7 @@ describe("a folder does not become a version", () => {
     await settle(source);
     pass(60_000);
     await source.look();
-    assert.deepEqual(codes(), ["certificate_not_yet_valid"]);
+    assert.deepEqual(codes(), ["upload_not_yet_valid"]);
     pass(3_600_000);
     await source.look();
     assert.deepEqual(subjects(), ["CN=early"]);

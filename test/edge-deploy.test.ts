@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
-import { readdir } from "node:fs/promises";
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { build } from "esbuild";
+import { pino } from "pino";
 import type { Failure } from "../src/failures.ts";
 import { answering, startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { loadDuring, slowUpload } from "./helpers/load.ts";
@@ -94,6 +96,22 @@ test("a generation that was replaced is gone once it has drained: process, folde
   assert.equal((await readdir(join(edge.runDirectory, "g"))).length, folders);
 });
 
+test("waitUntil() tasks of a generation that was replaced have their time", async () => {
+  const logged: string[] = [];
+  const log = pino({ level: "info" }, { write: (line: string) => void logged.push(line) });
+  await using patient = await startTestEdge({ log, waitUntil: 10_000 });
+  const source = `export default { fetch(request, env, ctx) {
+    ctx.waitUntil(scheduler.wait(800).then(() => console.log("task done")));
+    return new Response("answered");
+  } };`;
+  await patient.deploy(makeVersion("tasks", source));
+  await patient.fetch("tasks.localhost");
+  await patient.deploy(makeVersion("tasks", answering("next")));
+  assert.equal((await patient.fetch("tasks.localhost")).text, "next");
+  assert.ok(!logged.some((line) => line.includes("task done")));
+  await until(() => logged.some((line) => line.includes("task done")));
+});
+
 test("a script that is removed answers no more, and its host is free for another", async () => {
   await edge.deploy(makeVersion("first", answering("first")), { hosts: ["shared.example"] });
   await edge.edge.applied(edge.source.remove("first"));
@@ -127,4 +145,21 @@ test("versions share the traffic by their percentages", async () => {
   assert.ok(counts.b > 10 && counts.b < 80, JSON.stringify(counts));
   await edge.deploy([[b, 100]]);
   for (let i = 0; i < 20; i++) assert.equal((await edge.fetch("split.localhost")).text, "b");
+});
+
+test("the run directory may have a path longer than a socket's may be", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "countersign-edge-"));
+  try {
+    const runDirectory = join(folder, "a folder with a 'long' name ".repeat(4), "run");
+    await using far = await startTestEdge({ runDirectory });
+    const bindings = [{ type: "service", name: "SELF", service: "far" } as const];
+    const source = `export default { fetch(request, env) {
+      return request.url.endsWith("/self") ? new Response("self") : env.SELF.fetch("http://far/self");
+    } };`;
+    await far.deploy(makeVersion("far", source, bindings));
+    assert.equal((await far.fetch("far.localhost")).text, "self");
+    assert.equal((await stat(runDirectory)).mode & 0o777, 0o700);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });

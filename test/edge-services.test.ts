@@ -4,6 +4,7 @@ import type { WorkerBinding } from "../src/edge/source.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { loadDuring } from "./helpers/load.ts";
 import { makeVersion } from "./helpers/source.ts";
+import { until } from "./helpers/until.ts";
 
 let edge: TestEdge;
 before(async () => (edge = await startTestEdge()));
@@ -104,6 +105,17 @@ test("an entrypoint that a service does not export says so, and stops neither Wo
     ),
   );
   assert.equal((await edge.fetch("asker.localhost", "/fetch?binding=OTHER")).text, "here");
+});
+
+test("a service whose process was killed is reached again, by fetch and RPC", async () => {
+  await edge.deploy(makeVersion("fragile", callee("1")));
+  await edge.deploy(makeVersion("user", caller, [service("TARGET", "fragile")]));
+  assert.equal((await edge.fetch("user.localhost", "/rpc")).text, "hello you 1");
+  const { pid } = edge.worker("fragile");
+  process.kill(pid!, "SIGKILL");
+  await until(() => ![pid, null].includes(edge.worker("fragile").pid));
+  assert.equal((await edge.fetch("user.localhost", "/rpc")).text, "hello you 1");
+  assert.equal((await edge.fetch("user.localhost", "/fetch")).text, "fetch /path 1");
 });
 
 /** Answers with the names of both Workers that it binds. */

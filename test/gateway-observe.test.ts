@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createServer, type AddressInfo } from "node:net";
 import { test, type TestContext } from "node:test";
 import { ask, edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
-import { withoutOpenssl } from "./helpers/openssl.ts";
+import { withoutOpenssl } from "./helpers/openssl-server.ts";
 import { startOrigin } from "./helpers/origin.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 

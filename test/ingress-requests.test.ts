@@ -12,6 +12,7 @@ import { until } from "./helpers/until.ts";
 
 interface Seen {
   readonly url: string;
+  readonly body: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly cf: { readonly httpProtocol: string; readonly tlsClientAuth: Record<string, unknown> };
 }
@@ -110,6 +111,21 @@ test("WebSockets reach the Worker and come back", async () => {
   assert.equal(data.toString(), "echo hello");
   socket.close();
   await once(socket, "close");
+});
+
+test("an upgrade to another protocol is ignored, and the request answered", async () => {
+  const { status, text } = await edge.fetch("echo.localhost", "/", {
+    method: "POST",
+    headers: {
+      connection: "Upgrade, HTTP2-Settings",
+      upgrade: "h2c",
+      "http2-settings": "AAMAAABk",
+    },
+    body: "whole",
+  });
+  assert.equal(status, 200);
+  const { body, headers } = JSON.parse(text) as Seen;
+  assert.deepEqual([body, headers["upgrade"]], ["whole", undefined]);
 });
 
 test("an upgrade for a host of no Worker is answered with 404", async () => {

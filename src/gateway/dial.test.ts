@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { AddressPolicy } from "./addresses.ts";
 import { dial, type Network } from "./dial.ts";
 import { defaultOptions } from "./options.ts";
+import { sharedFor } from "./resolve.ts";
 
 const addresses = { allow: [], deny: [], development: false, denyLocalPorts: [] };
 
-function network(resolve: NonNullable<Network["resolve"]>): Network {
+function network(resolve: Network["resolve"]): Network {
   return {
     policy: new AddressPolicy(addresses),
     timeouts: { ...defaultOptions.timeouts, dns: 20, connect: 50 },
@@ -30,6 +32,19 @@ test("a resolver's failure is told with its code", async () => {
     code: "origin_name_not_found",
     message: '"broken.example" does not resolve (EAI_AGAIN)',
   });
+});
+
+test("connections that are opened together share a look-up, later ones do not", async () => {
+  let lookups = 0;
+  const resolve = sharedFor(20, () => {
+    lookups += 1;
+    return Promise.resolve([{ address: "192.0.2.1", family: 4 }]);
+  });
+  await Promise.all([resolve("a.example"), resolve("a.example"), resolve("b.example")]);
+  assert.equal(lookups, 2);
+  await setTimeout(40);
+  await resolve("a.example");
+  assert.equal(lookups, 3);
 });
 
 test("a name without an address is refused", async () => {

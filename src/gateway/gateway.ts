@@ -22,6 +22,7 @@ import { originOpener } from "./open.ts";
 import type { OriginPool } from "./pool.ts";
 import { Pools } from "./pools.ts";
 import type { Observer } from "./observe.ts";
+import { sharedFor, systemResolve, type Resolve } from "./resolve.ts";
 import type { Route } from "./route.ts";
 import {
   checkTrust,
@@ -58,6 +59,7 @@ export class Gateway implements AsyncDisposable {
   readonly #trust: Map<string, AccountTrust> = new Map();
   readonly #bindings: Map<string, BindingSocket> = new Map();
   readonly #systemRoots: readonly string[];
+  readonly #resolve: Resolve = sharedFor(1_000, systemResolve);
   #sweeper: NodeJS.Timeout;
   #sweepAt: number = 0;
   readonly pools: Pools;
@@ -264,7 +266,8 @@ export class Gateway implements AsyncDisposable {
   }
 
   #network(): Network {
-    return { policy: this.#policy, timeouts: this.#dependencies.options.timeouts };
+    const { timeouts } = this.#dependencies.options;
+    return { policy: this.#policy, timeouts, resolve: this.#resolve };
   }
 
   #refresh(concerned: (binding: GatewayBinding) => boolean): void {

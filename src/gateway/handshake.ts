@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { isIP } from "node:net";
-import { checkServerIdentity, connect, type SecureContext, type TLSSocket } from "node:tls";
+import { connect, type SecureContext, type TLSSocket } from "node:tls";
 import { Failure } from "../failures.ts";
 import { handshakeFailure, type Presented } from "./classify.ts";
 import type { Destination } from "./dial.ts";
@@ -100,7 +100,12 @@ function judge(tls: TLSSocket, host: string): Error | null {
   if (error !== null) return error;
   // Who resumes a session proves to be the server that was judged when it began.
   if (tls.isSessionReused()) return null;
-  return checkServerIdentity(host.replace(/\.$/, ""), tls.getPeerCertificate()) ?? null;
+  const leaf = tls.getPeerX509Certificate();
+  const named = isIP(host) === 0 ? leaf?.checkHost(host.replace(/\.$/, "")) : leaf?.checkIP(host);
+  if (named !== undefined) return null;
+  return Object.assign(new Error(`the certificate is not for ${host}`), {
+    code: "ERR_TLS_CERT_ALTNAME_INVALID",
+  });
 }
 
 /**

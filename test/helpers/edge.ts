@@ -42,6 +42,7 @@ export async function startTestEdge(
     httpPort: 0,
     log: pino({ level: process.env["TEST_LOG"] ?? "silent" }),
     drain: 5_000,
+    waitUntil: 0,
     stopGrace: 500,
     gateway: { logLevel: "silent" },
     ...options,

@@ -44,7 +44,7 @@ export interface KeyedCertificate {
 
 /** A client certificate of the authority over a key of that kind. */
 export async function issueKind(authority: TestAuthority, kind: string): Promise<KeyedCertificate> {
-  const { publicKey, privateKey } = await (generators[kind] as () => Promise<KeyPair>)();
+  const { publicKey, privateKey } = await makeKeys(kind);
   return {
     pem: await issueFor(authority, publicKey.export({ format: "der", type: "spki" }), [
       new x509.BasicConstraintsExtension(false, undefined, true),
@@ -56,11 +56,36 @@ export async function issueKind(authority: TestAuthority, kind: string): Promise
   };
 }
 
+/** A certificate of the authority over a P-256 key, with these extensions and no others. */
+export async function issueWith(
+  authority: TestAuthority,
+  extensions: readonly x509.Extension[],
+): Promise<{ readonly pem: string; readonly key: string }> {
+  const { publicKey, privateKey } = await generate("ec", { namedCurve: "P-256" });
+  return {
+    pem: await issueFor(authority, publicKey.export({ format: "der", type: "spki" }), extensions),
+    key: privateKey.export({ format: "pem", type: "pkcs8" }),
+  };
+}
+
 /** A CA of the authority over a key of that kind. */
 export async function issueAuthorityKind(authority: TestAuthority, kind: string): Promise<string> {
-  const { publicKey } = await (generators[kind] as () => Promise<KeyPair>)();
+  return issueAuthority(authority, (await makeKeys(kind)).publicKey);
+}
+
+/** A CA of the authority over that key. */
+export async function issueAuthority(
+  authority: TestAuthority,
+  publicKey: KeyObject,
+): Promise<string> {
   const spki = publicKey.export({ format: "der", type: "spki" });
   return issueFor(authority, spki, [new x509.BasicConstraintsExtension(true, undefined, true)]);
+}
+
+async function makeKeys(kind: string): Promise<KeyPair> {
+  const make = generators[kind];
+  if (make === undefined) throw new Error(`no kind of key is called "${kind}"`);
+  return make();
 }
 
 /** @param publicKey subjectPublicKeyInfo, DER: what Node cannot make comes from elsewhere */

@@ -18,10 +18,14 @@ export function cpuOf(pids: Iterable<number>): Map<number, number> {
 
 /** CPU µs of this process, all below it, and those of its children that have ended. */
 export function ourCpu(): number {
+  return cpuOf([process.pid]).get(process.pid)! + endedCpu();
+}
+
+/** CPU µs of those of this process's children that have ended. */
+export function endedCpu(): number {
   const stat = readFileSync("/proc/self/stat", "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const ended = (Number(fields[13]) + Number(fields[14])) * TICK;
-  return cpuOf([process.pid]).get(process.pid)! + ended;
+  return (Number(fields[13]) + Number(fields[14])) * TICK;
 }
 
 /** CPU µs that the whole machine has been busy for, and CPU µs it could have been. */

@@ -71,15 +71,11 @@ async function run(signal: AbortSignal): Promise<Report> {
   await using cleanup = new AsyncDisposableStack();
   const running = new Map<string, RunningSubject>();
   for (const subject of chosen(subjects)) {
-    try {
-      const started = await subject.start({ lab, material, origin });
-      if (started.stop !== undefined) cleanup.defer(started.stop);
-      running.set(subject.name, started);
-      say(`${subject.name}: ${subject.what}`);
-    } catch (error) {
-      if (!(error instanceof NotInstalled)) throw error;
-      say(`${subject.name}: missing, ${error.message}`);
-    }
+    const started = await orMissing(subject.name, () => subject.start({ lab, material, origin }));
+    if (started === null) continue;
+    if (started.stop !== undefined) cleanup.defer(started.stop);
+    running.set(subject.name, started);
+    say(`${subject.name}: ${subject.what}`);
   }
   say("");
 
@@ -94,19 +90,34 @@ async function run(signal: AbortSignal): Promise<Report> {
     rows.push(...group);
     process.stdout.write(`${renderRows(group)}\n\n`);
   }
+  let memoryMb: number | null = null;
   const gatewayRun = running.get(gateway.name);
   if (gatewayRun !== undefined) {
     const surroundings = { lab, material, origin };
     const shape = options.quick ? { rounds: 1, seconds: 2 } : { rounds: 5, seconds: 3 };
-    const handshakes = await measureHandshakes(surroundings, { gateway: gatewayRun, ...shape });
-    rows.push(...handshakes);
-    process.stdout.write(`${renderRows(handshakes)}\n\n`);
+    const handshakes = await orMissing("openssl s_time", () =>
+      measureHandshakes(surroundings, { gateway: gatewayRun, ...shape }),
+    );
+    rows.push(...(handshakes ?? []));
+    process.stdout.write(`${renderRows(handshakes ?? [])}\n\n`);
+    const memory = await measureMemory(surroundings, { stored: 10_000, used: 100 });
+    process.stdout.write(`${renderMemory(memory)}\n\n`);
+    memoryMb = memory.inUse / 1e6;
   }
-  const memory = await measureMemory({ lab, material, origin }, { stored: 10_000, used: 100 });
-  process.stdout.write(`${renderMemory(memory)}\n\n`);
-  const aims = aimsOf(rows, memory.inUse / 1e6);
+  const aims = aimsOf(rows, memoryMb);
   process.stdout.write(`${renderAims(aims)}\n`);
   return { rows, aims };
+}
+
+/** Null: it said why it cannot be measured here, and so does this. */
+async function orMissing<T>(name: string, start: () => Promise<T>): Promise<T | null> {
+  try {
+    return await start();
+  } catch (error) {
+    if (!(error instanceof NotInstalled)) throw error;
+    say(`${name}: missing, ${error.message}`);
+    return null;
+  }
 }
 
 /** Every subject once in each round, in an order that turns with the rounds. */

@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
+import { FORWARDER_FLAGS } from "../forward/node-flags.ts";
 import {
   unpackError,
   type GatewayCalls,
@@ -87,7 +88,7 @@ export class GatewayProcess {
 function spawn(runDirectory: string, useSystemRoots: boolean): ChildProcess {
   const main = fileURLToPath(new URL(`./main${extname(import.meta.url)}`, import.meta.url));
   // No debugger can be switched on from outside.
-  const node = [process.execPath, "--disable-sigusr1"];
+  const node = [process.execPath, "--disable-sigusr1", ...FORWARDER_FLAGS];
   // They join the public roots in Node's one store, which all TLS contexts share.
   if (useSystemRoots) node.push("--use-system-ca");
   // A core dump would write the keys to disk. Node has no way to set a limit; every shell has.

@@ -1,7 +1,9 @@
 import { apiFailures } from "./failures/api.ts";
 import { certificateFailures } from "./failures/certificates.ts";
 import { edgeFailures } from "./failures/edge.ts";
+import { keyFailures } from "./failures/keys.ts";
 import { originFailures } from "./failures/origin.ts";
+import { rotationFailures } from "./failures/rotation.ts";
 import { scriptFailures } from "./failures/scripts.ts";
 import { startFailures } from "./failures/start.ts";
 import { storedCertificateFailures } from "./failures/stored-certificates.ts";
@@ -12,7 +14,9 @@ export type { FailureEntry } from "./failures/entry.ts";
 type Table = typeof apiFailures &
   typeof certificateFailures &
   typeof edgeFailures &
+  typeof keyFailures &
   typeof originFailures &
+  typeof rotationFailures &
   typeof scriptFailures &
   typeof startFailures &
   typeof storedCertificateFailures;
@@ -25,7 +29,9 @@ export const failures: Table = {
   ...apiFailures,
   ...certificateFailures,
   ...edgeFailures,
+  ...keyFailures,
   ...originFailures,
+  ...rotationFailures,
   ...scriptFailures,
   ...startFailures,
   ...storedCertificateFailures,

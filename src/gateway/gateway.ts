@@ -113,6 +113,8 @@ export class Gateway implements AsyncDisposable {
       throw error;
     }
     this.#certificates.set(key, { state: "usable", credential });
+    const { revokedVersions = [] } = certificate;
+    if (revokedVersions.length > 0) this.#cutVersions(certificate, revokedVersions);
     this.#refresh((binding) => certificateKey(binding.accountId, binding.certificateId) === key);
   }
 
@@ -126,6 +128,12 @@ export class Gateway implements AsyncDisposable {
     checkTrust(accountId, trust);
     this.#trust.set(accountId, trust);
     this.#refresh((binding) => binding.accountId === accountId);
+  }
+
+  /** Opens what this master key sealed, too. The array is emptied. */
+  adoptMasterKey(masterKey: Uint8Array): void {
+    this.#dependencies.keyring.adopt(masterKey);
+    masterKey.fill(0);
   }
 
   /** In force for new connections. @throws TypeError for what is not a range */
@@ -268,6 +276,18 @@ export class Gateway implements AsyncDisposable {
     for (const socket of this.#bindings.values()) {
       if (concerned(socket.binding)) socket.refresh();
     }
+  }
+
+  /** What still drains with a version that was revoked does not end by itself. */
+  #cutVersions(certificate: EdgeCertificate, versions: readonly number[]): void {
+    const { accountId, certificateId } = certificate;
+    this.pools.cut(
+      (credential) =>
+        credential.accountId === accountId &&
+        credential.certificateId === certificateId &&
+        versions.includes(credential.version),
+      (pool) => connectionCut(pool, `had its version ${pool.scope.credential.version} revoked`),
+    );
   }
 
   #cut(accountId: string, certificateId: string, what: string): void {

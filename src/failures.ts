@@ -1,5 +1,6 @@
 import { apiFailures } from "./failures/api.ts";
 import { certificateFailures } from "./failures/certificates.ts";
+import { devFailures } from "./failures/dev.ts";
 import { edgeFailures } from "./failures/edge.ts";
 import { originFailures } from "./failures/origin.ts";
 import { startFailures } from "./failures/start.ts";
@@ -9,6 +10,7 @@ export type { FailureEntry, Side } from "./failures/entry.ts";
 
 type Table = typeof apiFailures &
   typeof certificateFailures &
+  typeof devFailures &
   typeof edgeFailures &
   typeof originFailures &
   typeof startFailures;
@@ -20,6 +22,7 @@ type Table = typeof apiFailures &
 export const failures: Table = {
   ...apiFailures,
   ...certificateFailures,
+  ...devFailures,
   ...edgeFailures,
   ...originFailures,
   ...startFailures,

@@ -8,6 +8,8 @@ export interface CertificateUpload {
   readonly allowExpired?: boolean;
   /** The clock to judge by. */
   readonly now: Date;
+  /** The account's CAs, PEM: a chain that ends at one of them is complete. Default: none. */
+  readonly authorities?: readonly string[];
 }
 
 /** A certificate that exists is valid: parsed once, here, and never judged again. */
@@ -39,7 +41,7 @@ export interface CertificateFacts {
   readonly issuer: string;
   /** Decimal, as Cloudflare prints it. */
   readonly serialNumber: string;
-  /** `SHA256WithRSA`, `ECDSAWithSHA256`, `Ed25519`: Cloudflare's (Go's) names. */
+  /** `SHA256WithRSA`, `ECDSAWithSHA256`, `Ed25519`: the names of cfssl, which Cloudflare's API shows. */
   readonly signature: string;
   readonly notBefore: Date;
   readonly notAfter: Date;
@@ -49,8 +51,10 @@ export interface CertificateFacts {
   readonly contentHash: string;
   /** Subject alternative names: `DNS:api.example.com`, `IP:10.0.0.1`, `URI:spiffe://…`. */
   readonly names: readonly string[];
-  /** `RSA 2048`, `EC P-256`, `Ed25519`. */
+  /** `RSA 2048`, `RSA-PSS 3072`, `EC P-256`, `Ed25519`, `ML-DSA-65`. */
   readonly key: string;
+  /** SHA-256 over the subjectPublicKeyInfo, 64 lower case hex digits: finds whose a key is. */
+  readonly publicKeyHash: string;
 }
 
 /** Stored all the same, but worth a sentence. */
@@ -58,6 +62,7 @@ export interface UploadWarning {
   readonly code:
     | "chain_incomplete"
     | "client_auth_missing"
+    | "digital_signature_missing"
     | "expires_soon"
     | "expired"
     | "not_yet_valid";

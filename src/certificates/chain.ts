@@ -1,0 +1,73 @@
+import { X509Certificate } from "node:crypto";
+import { rootCertificates } from "node:tls";
+import { Failure } from "../failures.ts";
+import type { Certificate } from "./certificate.ts";
+
+/**
+ * The leaf, then each issuer after what it issued.
+ * @param certificates the leaf and its issuers, in any order
+ * @throws Failure `chain_unrelated` naming the first certificate that issued none of the others
+ */
+export function sortChain(
+  leaf: Certificate,
+  certificates: readonly Certificate[],
+): readonly [Certificate, ...Certificate[]] {
+  const chain: [Certificate, ...Certificate[]] = [leaf];
+  // The chain grows while it is walked. Cross-signed issuers make it a tree, breadth first.
+  for (const certificate of chain) {
+    chain.push(
+      ...certificates.filter((other) => !chain.includes(other) && issued(other.x509, certificate)),
+    );
+  }
+  const extra = certificates.find((certificate) => !chain.includes(certificate));
+  if (extra !== undefined) throw unrelated(extra, chain);
+  return chain;
+}
+
+/**
+ * Whether the chain ends at a root, at one of `authorities`, or at a CA of Node's public roots. A
+ * chain that does not may still be whole: the root that it lacks may be known to the origin only.
+ * @param authorities the account's CAs, PEM
+ */
+export function isComplete(
+  chain: readonly Certificate[],
+  authorities: readonly string[] = [],
+): boolean {
+  return (
+    chain.some(isSelfSigned) ||
+    endsAt(chain, authorities) ||
+    // Reading the public roots takes some milliseconds, so they come last.
+    endsAt(chain, rootCertificates)
+  );
+}
+
+export function isSelfSigned(certificate: Certificate): boolean {
+  return issued(certificate.x509, certificate);
+}
+
+function endsAt(chain: readonly Certificate[], authorities: readonly string[]): boolean {
+  return authorities.some((pem) => {
+    const authority = new X509Certificate(pem);
+    return chain.some((certificate) => issued(authority, certificate));
+  });
+}
+
+function issued(issuer: X509Certificate, { x509 }: Certificate): boolean {
+  if (!x509.checkIssued(issuer)) return false;
+  try {
+    return x509.verify(issuer.publicKey);
+  } catch {
+    return false;
+  }
+}
+
+function unrelated(extra: Certificate, chain: readonly Certificate[]): Failure {
+  const namesake = chain.find(({ x509 }) => x509.issuer === extra.x509.subject);
+  const why = namesake
+    ? `it has the name of the issuer of ${namesake.label}, but did not sign it`
+    : `it issued none of ${chain.map(({ label }) => label).join(", ")}`;
+  return new Failure("chain_unrelated", {
+    message: `${extra.label} in the certificate file is not part of the chain: ${why}`,
+    facts: { subject: extra.subject, fingerprint: extra.x509.fingerprint256 },
+  });
+}

@@ -1,0 +1,64 @@
+import type { KeyObject } from "node:crypto";
+import { Failure } from "../failures.ts";
+
+const curves: Readonly<Record<string, string>> = {
+  prime256v1: "P-256",
+  secp384r1: "P-384",
+  secp521r1: "P-521",
+};
+const RSA_BITS = { minimum: 2048, maximum: 8192 };
+
+/** `RSA 2048`, `RSA-PSS 3072`, `EC P-256`, `Ed25519`, `ML-DSA-65`. For keys that were admitted. */
+export function describeKey(key: KeyObject): string {
+  const { modulusLength, namedCurve } = key.asymmetricKeyDetails ?? {};
+  switch (key.asymmetricKeyType) {
+    case "rsa":
+      return `RSA ${modulusLength}`;
+    case "rsa-pss":
+      return `RSA-PSS ${modulusLength}`;
+    case "ec":
+      return `EC ${curves[namedCurve ?? ""] ?? namedCurve ?? "with explicit parameters"}`;
+    case "ed25519":
+      return "Ed25519";
+    default:
+      return (key.asymmetricKeyType ?? "unknown").toUpperCase();
+  }
+}
+
+/**
+ * Refuses keys that TLS peers refuse.
+ * @param owner for the message: `the private key`, `certificate 2 (CN=…)`
+ * @throws Failure `key_algorithm_unsupported`, `key_curve_unsupported` or `key_size_unsupported`
+ */
+export function admitKey(key: KeyObject, owner: string): void {
+  const { modulusLength = 0, namedCurve = "" } = key.asymmetricKeyDetails ?? {};
+  switch (key.asymmetricKeyType) {
+    case "rsa":
+    case "rsa-pss":
+      if (modulusLength < RSA_BITS.minimum || modulusLength > RSA_BITS.maximum) {
+        throw new Failure("key_size_unsupported", {
+          message: `${owner} has an RSA key of ${modulusLength} bits where ${RSA_BITS.minimum} to ${RSA_BITS.maximum} are allowed`,
+          facts: { bits: modulusLength },
+        });
+      }
+      return;
+    case "ec":
+      if (!Object.hasOwn(curves, namedCurve)) {
+        throw new Failure("key_curve_unsupported", {
+          message: `${owner} has a key on the curve "${namedCurve || "explicit parameters"}" where P-256, P-384 or P-521 is needed`,
+          facts: { curve: namedCurve },
+        });
+      }
+      return;
+    case "ed25519":
+    case "ml-dsa-44":
+    case "ml-dsa-65":
+    case "ml-dsa-87":
+      return;
+    default:
+      throw new Failure("key_algorithm_unsupported", {
+        message: `${owner} has a key of the kind "${describeKey(key)}"`,
+        facts: { algorithm: key.asymmetricKeyType },
+      });
+  }
+}

@@ -1,0 +1,44 @@
+import { Failure } from "../failures.ts";
+import type { Certificate } from "./certificate.ts";
+import { publicKeyHash } from "./facts.ts";
+import type { PrivateKey } from "./private-key.ts";
+
+/**
+ * The certificate that the key belongs to, which is the leaf.
+ * @throws Failure `private_key_mismatch`, with the key's hash in its facts, or `leaf_is_authority`
+ */
+export function findLeaf(
+  certificates: readonly [Certificate, ...Certificate[]],
+  { publicKey }: PrivateKey,
+): Certificate {
+  const matching = certificates.filter((certificate) => certificate.publicKey.equals(publicKey));
+  const leaf = matching.find(({ authority }) => !authority);
+  if (leaf !== undefined) return leaf;
+  const meant = certificates.find(({ authority }) => !authority);
+  const [authority] = matching;
+  if (authority !== undefined && meant === undefined) {
+    throw new Failure("leaf_is_authority", {
+      message: `${authority.label} is a CA (its basicConstraints say CA:TRUE)`,
+      facts: { subject: authority.subject },
+    });
+  }
+  const expected = meant ?? certificates[0];
+  const instead = authority ? `: it belongs to ${authority.label} of the chain, a CA` : "";
+  throw new Failure("private_key_mismatch", {
+    message: `the private key does not belong to ${expected.label}${instead}`,
+    facts: { subject: expected.subject, publicKeyHash: publicKeyHash(publicKey) },
+  });
+}
+
+/**
+ * The same failure, which now says to which stored certificate the key belongs. Whoever has the
+ * store looks up `failure.facts.publicKeyHash`.
+ * @param stored the name or id of that certificate
+ */
+export function mismatchNaming(failure: Failure, stored: string): Failure {
+  return new Failure("private_key_mismatch", {
+    message: `${failure.message}; it belongs to the stored certificate "${stored}"`,
+    cause: failure.cause,
+    facts: { ...failure.facts, belongsTo: stored },
+  });
+}

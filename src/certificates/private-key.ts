@@ -1,0 +1,64 @@
+import * as asn1js from "asn1js";
+import { createPrivateKey, createPublicKey, randomBytes, sign, verify } from "node:crypto";
+import type { KeyObject } from "node:crypto";
+import { Failure } from "../failures.ts";
+import { admitKey } from "./key-kinds.ts";
+import { describeField, type PemBlock } from "./pem.ts";
+
+export interface PrivateKey {
+  readonly key: KeyObject;
+  readonly publicKey: KeyObject;
+}
+
+/**
+ * @throws Failure `private_key_encrypted`, `private_key_malformed`, `key_algorithm_unsupported`,
+ * `key_curve_unsupported` or `key_size_unsupported`
+ */
+export function readPrivateKey(block: PemBlock): PrivateKey {
+  const place = `the private key in ${describeField(block.field)}, line ${block.line},`;
+  const facts = { field: block.field, line: block.line };
+  if (block.label === "ENCRYPTED PRIVATE KEY" || block.encrypted) {
+    throw new Failure("private_key_encrypted", { message: `${place} is encrypted`, facts });
+  }
+  const { key, publicKey } = decode(block, place, facts);
+  admitKey(key, place.slice(0, -1));
+  if (!works(key, publicKey)) {
+    throw new Failure("private_key_malformed", {
+      message: `${place} makes signatures that its own public key does not verify`,
+      facts,
+    });
+  }
+  return { key, publicKey };
+}
+
+function decode(
+  block: PemBlock,
+  place: string,
+  facts: Readonly<Record<string, unknown>>,
+): PrivateKey {
+  try {
+    // OpenSSL reads the first value and passes over what follows it.
+    const { offset } = asn1js.fromBER(block.der);
+    if (offset !== block.der.byteLength) throw new Error("trailing bytes, or not DER");
+    const key = createPrivateKey(block.text);
+    return { key, publicKey: createPublicKey(key) };
+  } catch (cause) {
+    throw new Failure("private_key_malformed", {
+      message: `${place} is not a well-formed "${block.label}"`,
+      cause,
+      facts,
+    });
+  }
+}
+
+/** The numbers of a damaged key can be read and still not belong together. */
+function works(key: KeyObject, publicKey: KeyObject): boolean {
+  const message = randomBytes(32);
+  const hash = key.asymmetricKeyType?.startsWith("rsa") || key.asymmetricKeyType === "ec";
+  try {
+    const signature = sign(hash ? "sha256" : null, message, key);
+    return verify(hash ? "sha256" : null, message, publicKey, signature);
+  } catch {
+    return false;
+  }
+}

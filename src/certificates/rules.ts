@@ -1,0 +1,101 @@
+import { createSecureContext } from "node:tls";
+import { Failure } from "../failures.ts";
+import { isSelfSigned } from "./chain.ts";
+import type { Certificate } from "./certificate.ts";
+import { describeDuration, describeExpiry, expiryThreshold } from "./expiry.ts";
+import { admitKey } from "./key-kinds.ts";
+import { isBrokenSignature } from "./signature.ts";
+import type { UploadWarning } from "./upload.ts";
+
+const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
+
+/** @throws Failure `key_…_unsupported` or `signature_too_weak` */
+export function refuseWeak(certificate: Certificate): void {
+  admitKey(certificate.publicKey, certificate.label);
+  // Nobody verifies the signature of a root: it is trusted for what it is.
+  if (isBrokenSignature(certificate.x509) && !isSelfSigned(certificate)) {
+    throw new Failure("signature_too_weak", {
+      message: `${certificate.label} is signed with ${certificate.x509.signatureAlgorithm}`,
+      facts: { subject: certificate.subject },
+    });
+  }
+}
+
+/** @throws Failure `authority_not_ca` */
+export function refuseUnlessAuthority(certificate: Certificate): void {
+  const { authority, maySignCertificates, label, subject } = certificate;
+  if (authority && maySignCertificates) return;
+  const why = authority ? "its keyUsage lacks keyCertSign" : "its basicConstraints lack CA:TRUE";
+  throw new Failure("authority_not_ca", {
+    message: `${label} is not a CA: ${why}`,
+    facts: { subject },
+  });
+}
+
+/**
+ * @returns warnings in place of failures where `allowExpired`, and for what ends soon
+ * @throws Failure `certificate_expired` or `certificate_not_yet_valid`
+ */
+export function judgeDates(
+  certificate: Certificate,
+  { now, allowExpired = false }: { readonly now: Date; readonly allowExpired?: boolean },
+): readonly UploadWarning[] {
+  const { label, notBefore, notAfter, subject } = certificate;
+  const facts = { subject, notBefore: notBefore.toISOString(), notAfter: notAfter.toISOString() };
+  if (now > notAfter) {
+    const message = `${label} ${describeExpiry(notAfter, now)}, on ${notAfter.toISOString()}`;
+    if (!allowExpired) throw new Failure("certificate_expired", { message, facts });
+    return [{ code: "expired", message }];
+  }
+  if (now < notBefore) {
+    const wait = describeDuration(notBefore.getTime() - now.getTime());
+    const message = `${label} is not valid for another ${wait}, until ${notBefore.toISOString()}`;
+    if (!allowExpired) throw new Failure("certificate_not_yet_valid", { message, facts });
+    return [{ code: "not_yet_valid", message }];
+  }
+  if (expiryThreshold(notAfter, now) === null) return [];
+  const message = `${label} ${describeExpiry(notAfter, now)}, on ${notAfter.toISOString()}`;
+  return [{ code: "expires_soon", message }];
+}
+
+/** What makes origins refuse a certificate, though it is one. */
+export function warnOfUsage(chain: readonly [Certificate, ...Certificate[]]): UploadWarning[] {
+  const restricted = chain.find(
+    ({ x509 }) => x509.keyUsage && !x509.keyUsage.includes(CLIENT_AUTH),
+  );
+  const [leaf] = chain;
+  return [
+    ...(restricted
+      ? [
+          {
+            code: "client_auth_missing" as const,
+            message: `the extended key usage of ${restricted.label} lacks clientAuth: most origins will refuse the certificate. Have it issued with extendedKeyUsage=clientAuth`,
+          },
+        ]
+      : []),
+    ...(leaf.maySignHandshakes
+      ? []
+      : [
+          {
+            code: "digital_signature_missing" as const,
+            message: `the key usage of ${leaf.label} lacks digitalSignature: origins will refuse the certificate. Have it issued with keyUsage=digitalSignature`,
+          },
+        ]),
+  ];
+}
+
+/**
+ * The last word is OpenSSL's, which is what will present it.
+ * @throws Failure `certificate_unusable`
+ */
+export function refuseUnusable(leaf: Certificate, chain: string, privateKey: string): void {
+  try {
+    createSecureContext({ cert: chain, key: privateKey });
+  } catch (cause) {
+    throw new Failure("certificate_unusable", {
+      message: `${leaf.label} cannot be used for TLS: ${(cause as Error).message}`,
+      cause,
+      facts: { subject: leaf.subject },
+    });
+  }
+}

@@ -1,0 +1,16 @@
+import assert from "node:assert/strict";
+import { Failure, type FailureCode } from "../../src/failures.ts";
+
+/** Runs what must be refused and returns the failure, once it has the code and a message like it. */
+export function refusal(code: FailureCode, run: () => unknown, message?: RegExp): Failure {
+  try {
+    run();
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    assert.equal(error.code, code, error.message);
+    if (message !== undefined) assert.match(error.message, message);
+    assert.doesNotMatch(error.message, /\.$|PRIVATE KEY-----/);
+    return error;
+  }
+  throw new assert.AssertionError({ message: `accepted, where ${code} was expected` });
+}

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { parseUpload } from "../certificates/parse.ts";
-import type { ParsedLeaf } from "../certificates/upload.ts";
+import type { CertificateFacts, ParsedLeaf, UploadWarning } from "../certificates/upload.ts";
 import { Failure } from "../failures.ts";
 import type { DevAuthority } from "./authority.ts";
 import type { DevFileBinding } from "./file.ts";
@@ -10,34 +10,32 @@ import type { MtlsBinding } from "./wrangler.ts";
 /** Where a binding's certificate came from, and what it says. */
 export interface ChosenCertificate {
   readonly binding: string;
-  readonly leaf: ParsedLeaf;
+  readonly facts: CertificateFacts;
+  readonly warnings: readonly UploadWarning[];
   /** `--cert`, `countersign.json`, `the running platform`, `the development CA`. */
   readonly source: string;
   /** Its name in that source: a file, an id. */
   readonly label: string;
-  /** Absolute paths that, when they change, bring another certificate. */
-  readonly files: readonly string[];
-  /** False: the certificate was given by the running platform, which says itself who is trusted. */
-  readonly trust: PlatformCertificate["trust"] | null;
+  /** What presents it: a gateway that is given the key, or the platform's own at a socket. */
+  readonly by:
+    | { readonly chain: string; readonly privateKey: string }
+    | { readonly socketPath: string };
 }
 
-/** A certificate of a running platform, as its client gives it. */
-export interface PlatformCertificate {
+/** A certificate that a running platform presents on behalf of this binding. Its key stays there. */
+export interface PlatformBinding {
   readonly id: string;
   readonly name: string | null;
-  /** Leaf first, PEM. */
-  readonly chain: string;
-  /** PEM. */
-  readonly privateKey: string;
-  /** CAs, PEM, that the account trusts origins by. */
-  readonly trust: readonly string[];
+  readonly facts: CertificateFacts;
+  /** Absolute. */
+  readonly socketPath: string;
 }
 
-/** Finds a certificate in the running platform. Null: it has none such, or none runs. */
+/** Asks the running platform for a certificate. Null: it has none such, or none runs. */
 export type FromPlatform = (wanted: {
   readonly id?: string;
   readonly name?: string;
-}) => Promise<PlatformCertificate | null>;
+}) => Promise<PlatformBinding | null>;
 
 export interface CertificateSources {
   /** `--cert`, by binding. Absolute paths. */
@@ -48,6 +46,8 @@ export interface CertificateSources {
   readonly authority: DevAuthority;
   /** The Worker's name: part of the subject of a certificate made on the spot. */
   readonly workerName: string;
+  /** Told, before they are read, of the absolute paths that bring another certificate on change. */
+  readonly onFiles: (files: readonly string[]) => void;
 }
 
 export interface CertificateFiles {
@@ -66,12 +66,13 @@ export async function chooseCertificate(
 ): Promise<ChosenCertificate> {
   const option = sources.options[binding.name];
   if (option) {
-    return fromFiles(binding, option, "--cert");
+    return fromFiles(binding, option, "--cert", sources.onFiles);
   }
   const wanted = sources.file[binding.name]?.certificate;
   if (wanted && "cert" in wanted) {
-    return fromFiles(binding, wanted, "countersign.json");
+    return fromFiles(binding, wanted, "countersign.json", sources.onFiles);
   }
+  sources.onFiles([]);
   const found = await sources.fromPlatform(wanted ?? { id: binding.certificateId });
   if (found) {
     return fromPlatform(binding, found);
@@ -89,25 +90,28 @@ async function fromFiles(
   binding: MtlsBinding,
   files: CertificateFiles,
   source: string,
+  onFiles: (files: readonly string[]) => void,
 ): Promise<ChosenCertificate> {
   const paths = [files.cert, ...(files.key === undefined ? [] : [files.key])];
+  onFiles(paths);
   const [certificates = "", privateKey] = await Promise.all(paths.map(readPem));
   const leaf = parse(binding, paths, {
     certificates,
     ...(privateKey === undefined ? {} : { privateKey }),
   });
   const label = paths.map((path) => basename(path)).join(", ");
-  return { binding: binding.name, leaf, source, label, files: paths, trust: null };
+  return chosen(binding, leaf, { source, label });
 }
 
-function fromPlatform(binding: MtlsBinding, found: PlatformCertificate): ChosenCertificate {
-  const label = found.name ?? found.id;
-  const leaf = parse(binding, [label], {
-    certificates: found.chain,
-    privateKey: found.privateKey,
-  });
-  const source = "the running platform";
-  return { binding: binding.name, leaf, source, label, files: [], trust: found.trust };
+function fromPlatform(binding: MtlsBinding, found: PlatformBinding): ChosenCertificate {
+  return {
+    binding: binding.name,
+    facts: found.facts,
+    warnings: [],
+    source: "the running platform",
+    label: found.name ?? found.id,
+    by: { socketPath: found.socketPath },
+  };
 }
 
 async function fromAuthority(
@@ -124,7 +128,15 @@ async function fromAuthority(
   });
   const source = "the development CA";
   const label = `.countersign/${fileName(binding.name)}.pem`;
-  return { binding: binding.name, leaf, source, label, files: [], trust: null };
+  return chosen(binding, leaf, { source, label });
+}
+
+function chosen(
+  binding: MtlsBinding,
+  { facts, warnings, chain, privateKey }: ParsedLeaf,
+  from: Pick<ChosenCertificate, "source" | "label">,
+): ChosenCertificate {
+  return { binding: binding.name, facts, warnings, ...from, by: { chain, privateKey } };
 }
 
 function developmentLeaf(binding: string, workerName: string): { subject: string; uris: string[] } {

@@ -7,8 +7,8 @@ import { Failure } from "../failures.ts";
 
 /** What `countersign.json` says for one environment. Paths are absolute. */
 export interface DevFile {
-  /** Absolute. Null: there is no such file, and everything has its default. */
-  readonly path: string | null;
+  /** Absolute. If there is no such file, everything has its default. */
+  readonly path: string;
   readonly bindings: Readonly<Record<string, DevFileBinding>>;
   /** CA files that origins are verified against, beside the public roots and the development CA. */
   readonly ca: readonly string[];
@@ -96,7 +96,7 @@ export async function readDevFile(folder: string, environment?: string): Promise
     throw new Failure("dev_file_unreadable", { message: `reading "${path}" failed`, cause: error });
   });
   if (text === null) {
-    return { path: null, bindings: {}, ca: [], proxied: [], hosts: {} };
+    return { path, bindings: {}, ca: [], proxied: [], hosts: {} };
   }
   const parsed = parse(path, text);
   const own = environment === undefined ? undefined : parsed.env?.[environment];
@@ -136,7 +136,7 @@ function deepest(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue {
   const inner = first.errors
     .map(deepest)
     .toSorted((a, b) => b.path.length - a.path.length)[0] as z.core.$ZodIssue;
-  return { ...inner, path: [...first.path, ...inner.path] } as z.core.$ZodIssue;
+  return { ...inner, path: [...first.path, ...inner.path] };
 }
 
 function valueOf(node: Node): unknown {
@@ -164,14 +164,14 @@ function invalid(path: string, text: string, offset: number, what: string): Fail
   });
 }
 
-function absolute(path: string, settings: Settings): DevFile {
+function absolute(path: string, given: Settings): DevFile {
   const folder = dirname(path);
   const all = (names: readonly string[]): readonly string[] =>
     names.map((name) => resolve(folder, name));
   return {
     path,
     bindings: Object.fromEntries(
-      Object.entries(settings.bindings ?? {}).map(([name, value]) => [
+      Object.entries(given.bindings ?? {}).map(([name, value]) => [
         name,
         {
           certificate: absoluteCertificate(folder, value.certificate),
@@ -180,9 +180,9 @@ function absolute(path: string, settings: Settings): DevFile {
         },
       ]),
     ),
-    ca: all(settings.ca ?? []),
-    proxied: settings.proxied ?? [],
-    hosts: settings.hosts ?? {},
+    ca: all(given.ca ?? []),
+    proxied: given.proxied ?? [],
+    hosts: given.hosts ?? {},
   };
 }
 

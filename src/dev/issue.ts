@@ -79,10 +79,7 @@ export async function issueLeaf(authority: KeyPair, request: IssueRequest): Prom
 }
 
 async function makeKeys(): Promise<webcrypto.CryptoKeyPair> {
-  return (await webcrypto.subtle.generateKey(ecdsa, true, [
-    "sign",
-    "verify",
-  ])) as webcrypto.CryptoKeyPair;
+  return webcrypto.subtle.generateKey(ecdsa, true, ["sign", "verify"]);
 }
 
 async function importKey(pem: string): Promise<webcrypto.CryptoKey> {

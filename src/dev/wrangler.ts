@@ -20,17 +20,15 @@ export interface LoadedWrangler {
   readProject(options: ProjectOptions): WranglerProject;
   /** @throws WranglerError with wrangler's own message; Failure `dev_wrangler_unsupported` */
   startServer(options: ServerOptions): Promise<DevServer>;
-  /**
-   * Runs `start`, which makes wrangler start Workers, such that each has the bindings that
-   * `bindingsOf` gives for its configuration file and environment.
-   */
-  withBindings<T>(bindingsOf: BindingsOf, start: () => Promise<T>): Promise<T>;
+  /** Runs `start`, which makes wrangler start Workers, with each mTLS binding at its socket. */
+  withBindings<T>(socketOf: SocketOf, start: () => Promise<T>): Promise<T>;
 }
 
-export type BindingsOf = (worker: {
-  readonly configPath: string | undefined;
-  readonly environment: string | undefined;
-}) => BindingSockets;
+/**
+ * The absolute path of the Unix socket that is a binding. Asked again for each binding whenever
+ * wrangler has read its configuration again; whoever answers sees to it that something listens.
+ */
+export type SocketOf = (binding: MtlsBinding) => string;
 
 export interface ProjectOptions {
   /** Default: the folder's own wrangler.jsonc, .json or .toml. */
@@ -52,13 +50,10 @@ export interface MtlsBinding {
   readonly certificateId: string;
 }
 
-/** Binding name → absolute path of the Unix socket that is the binding. */
-export type BindingSockets = Readonly<Record<string, string>>;
-
 export interface ServerOptions extends ProjectOptions {
   /** wrangler's own input, as `wrangler dev` would make it from its flags. */
   readonly input: StartInput;
-  readonly sockets: BindingSockets;
+  readonly socketOf: SocketOf;
 }
 
 export type StartInput = Parameters<typeof Wrangler.unstable_startWorker>[0];
@@ -94,7 +89,7 @@ export async function loadWrangler(folder: string): Promise<LoadedWrangler> {
       : null,
     readProject: (options) => readProject(wrangler, folder, options),
     startServer: (options) => startServer(wrangler, require, version, options),
-    withBindings: (bindingsOf, start) => withBindings(wrangler, version, bindingsOf, start),
+    withBindings: (socketOf, start) => withBindings(wrangler, version, socketOf, start),
   };
 }
 
@@ -202,19 +197,14 @@ async function startServer(
   };
   const closed = Promise.withResolvers<void>();
   const worker = await complainingLater(() =>
-    withBindings(
-      wrangler,
-      version,
-      () => options.sockets,
-      async () => {
-        const devEnv = new wrangler.unstable_DevEnv();
-        devEnv.once("teardown", closed.resolve);
-        const failed = new Promise<never>((_resolve, reject) => devEnv.once("error", reject));
-        const started = await devEnv.startWorker(input);
-        await Promise.race([started.ready, failed]);
-        return started;
-      },
-    ),
+    withBindings(wrangler, version, options.socketOf, async () => {
+      const devEnv = new wrangler.unstable_DevEnv();
+      devEnv.once("teardown", closed.resolve);
+      const failed = new Promise<never>((_resolve, reject) => devEnv.once("error", reject));
+      const started = await devEnv.startWorker(input);
+      await Promise.race([started.ready, failed]);
+      return started;
+    }),
   );
   return {
     url: await worker.url,
@@ -237,7 +227,7 @@ type WorkerConfig = Parameters<InstanceType<DevEnvClass>["config"]["emitConfigUp
 async function withBindings<T>(
   wrangler: typeof Wrangler,
   version: string,
-  bindingsOf: BindingsOf,
+  socketOf: SocketOf,
   start: () => Promise<T>,
 ): Promise<T> {
   const exports = wrangler as { unstable_DevEnv: DevEnvClass };
@@ -252,12 +242,7 @@ async function withBindings<T>(
       }
       this.config.emitConfigUpdateEvent = (config) => {
         replaced = true;
-        emit(
-          replaceBindings(
-            config,
-            bindingsOf({ configPath: config.config, environment: config.env }),
-          ),
-        );
+        emit(replaceBindings(config, socketOf));
       };
     }
   };
@@ -275,10 +260,13 @@ async function withBindings<T>(
   }
 }
 
-function replaceBindings(config: WorkerConfig, sockets: BindingSockets): WorkerConfig {
+function replaceBindings(config: WorkerConfig, socketOf: SocketOf): WorkerConfig {
   const bindings = { ...config.bindings };
-  for (const [name, socketPath] of Object.entries(sockets)) {
-    bindings[name] = { type: "fetcher", fetcher: externalService(socketPath) as never };
+  for (const [name, binding] of Object.entries<Wrangler.Binding>(bindings)) {
+    if (binding.type === "mtls_certificate") {
+      const socketPath = socketOf({ name, certificateId: binding.certificate_id });
+      bindings[name] = { type: "fetcher", fetcher: externalService(socketPath) as never };
+    }
   }
   return { ...config, bindings };
 }
@@ -286,10 +274,8 @@ function replaceBindings(config: WorkerConfig, sockets: BindingSockets): WorkerC
 /** Where `wrangler dev` sessions find each other, for service bindings between them. */
 function registryPath(require: NodeJS.Require): string {
   const fromWrangler = createRequire(require.resolve("wrangler/package.json"));
-  const { getDefaultDevRegistryPath } = fromWrangler("miniflare") as {
-    getDefaultDevRegistryPath(): string;
-  };
-  return process.env["WRANGLER_REGISTRY_PATH"] ?? getDefaultDevRegistryPath();
+  const miniflare = fromWrangler("miniflare") as { getDefaultDevRegistryPath(): string };
+  return process.env["WRANGLER_REGISTRY_PATH"] ?? miniflare.getDefaultDevRegistryPath();
 }
 
 function complaining<T>(attempt: () => T): T {

@@ -1,0 +1,45 @@
+import picocolors from "picocolors";
+import type { WriteStream } from "node:tty";
+import type { Writable } from "node:stream";
+
+/** Everything a command touches of the world it was started in. */
+export interface Io {
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+}
+
+export type Colors = ReturnType<typeof picocolors.createColors>;
+
+/** Colours only on a terminal, after https://no-color.org and FORCE_COLOR. */
+export function colorsFor(io: Io, stream: Writable): Colors {
+  const wanted = io.env["FORCE_COLOR"] ? io.env["FORCE_COLOR"] !== "0" : isTerminal(stream);
+  return picocolors.createColors(wanted && !io.env["NO_COLOR"]);
+}
+
+export function isTerminal(stream: Writable): boolean {
+  return (stream as Partial<WriteStream>).isTTY === true;
+}
+
+export function writeLine(stream: Writable, line = ""): void {
+  stream.write(`${line}\n`);
+}
+
+/** One JSON value on one line: the only thing a command with `--json` writes to stdout. */
+export function writeJson(stream: Writable, value: unknown): void {
+  stream.write(`${JSON.stringify(value)}\n`);
+}
+
+/**
+ * Says on stderr what is being done, once it has taken longer than a second, so that quick things
+ * stay quiet and nobody wonders about slow ones.
+ */
+export async function withProgress<T>(io: Io, what: string, work: () => Promise<T>): Promise<T> {
+  const timer = setTimeout(() => writeLine(io.stderr, `${what} …`), 1000);
+  try {
+    return await work();
+  } finally {
+    clearTimeout(timer);
+  }
+}

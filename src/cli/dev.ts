@@ -23,6 +23,8 @@ export interface DevCommandOptions {
 
 /** `countersign dev` and, below it, `countersign dev origin`. */
 export function addDevCommand(program: Command, io: Io, options: DevCommandOptions = {}): void {
+  // `--port` and others mean something else after `origin` than before it.
+  program.enablePositionalOptions();
   const dev = program
     .command("dev")
     .argument("[script]", "the entry point, if the configuration names none")
@@ -117,9 +119,10 @@ function wranglerOptions(): readonly Option[] {
     new Option("--local-protocol <protocol>", "protocol to listen to").choices(["http", "https"]),
     new Option("--https-key-path <path>", "key for https"),
     new Option("--https-cert-path <path>", "certificate for https"),
-    new Option("--upstream-protocol <protocol>", "protocol of the host that the Worker sees").choices(
-      ["http", "https"],
-    ),
+    new Option(
+      "--upstream-protocol <protocol>",
+      "protocol of the host that the Worker sees",
+    ).choices(["http", "https"]),
     new Option("--var <name:value...>", "a variable for the Worker"),
     new Option("--define <name:value...>", "a substitution in the source"),
     new Option("--alias <name:value...>", "a module that replaces another"),

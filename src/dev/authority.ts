@@ -1,6 +1,5 @@
-import { X509Certificate } from "node:crypto";
-import { createPrivateKey } from "node:crypto";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { createPrivateKey, randomUUID, X509Certificate } from "node:crypto";
+import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Failure } from "../failures.ts";
 import { issueLeaf, makeRoot, type IssueRequest, type KeyPair } from "./issue.ts";
@@ -22,21 +21,25 @@ const WEEK = 7 * 24 * 3_600_000;
 export const authorityFolder = ".countersign";
 
 /**
- * Opens the development CA of `project`, making it if there is none.
+ * Opens the development CA of `project`, making it if there is none. Several processes may do so
+ * at once: they get the same.
  * @throws Failure `dev_authority_broken`
  */
 export async function openAuthority(project: string): Promise<DevAuthority> {
   const folder = join(project, authorityFolder);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await writeFile(join(folder, ".gitignore"), "*\n");
-  const root = (await readPair(folder, "ca")) ?? (await makeAuthority(folder));
-  refuseBroken(root, folder);
+  const file = join(folder, "authority.pem");
+  const root = (await readPair(file)) ?? (await makeAuthority(file));
+  refuseBroken(root, file);
+  // For whoever has to trust it. Without the key, it may be handed around.
+  await writeWhole(join(folder, "ca.pem"), root.cert, 0o644, rename);
   return authorityOf(root, folder);
 }
 
-/** A CA that lives as long as the process: for tests. */
+/** A CA that lives as long as the process. */
 export async function temporaryAuthority(): Promise<DevAuthority> {
-  const root = await makeRoot("CN=Countersign test CA");
+  const root = await makeRoot("CN=Countersign temporary CA");
   const kept = new Map<string, KeyPair>();
   return {
     ca: root.cert,
@@ -54,31 +57,42 @@ function authorityOf(root: KeyPair, folder: string): DevAuthority {
     ca: root.cert,
     issue: (request) => issueLeaf(root, request),
     keep: async (name, request) => {
-      const kept = await readPair(folder, name);
+      const file = join(folder, `${name}.pem`);
+      const kept = await readPair(file);
       if (kept !== null && isGood(kept, root, request)) {
         return kept;
       }
       const leaf = await issueLeaf(root, request);
-      await writePair(folder, name, leaf);
+      await writeWhole(file, leaf.cert + leaf.key, 0o600, rename);
       return leaf;
     },
   };
 }
 
-async function makeAuthority(folder: string): Promise<KeyPair> {
-  const root = await makeRoot("CN=Countersign development CA");
-  await writePair(folder, "ca", root);
-  return root;
+/** Of several processes that make one, the first to link it wins, and the others take that. */
+async function makeAuthority(file: string): Promise<KeyPair> {
+  const root = await makeRoot("O=Countersign development,CN=Countersign development CA");
+  try {
+    await writeWhole(file, root.cert + root.key, 0o600, link);
+    return root;
+  } catch (error) {
+    const made = (error as NodeJS.ErrnoException).code === "EEXIST" && (await readPair(file));
+    if (made) {
+      return made;
+    }
+    throw error;
+  }
 }
 
 function isGood(pair: KeyPair, root: KeyPair, request: IssueRequest): boolean {
   try {
     const leaf = new X509Certificate(pair.cert);
+    const issuer = new X509Certificate(root.cert);
     const wanted = [...(request.dns ?? []), ...(request.ips ?? []), ...(request.uris ?? [])];
     return (
       leaf.validToDate.getTime() - Date.now() > WEEK &&
-      leaf.checkIssued(new X509Certificate(root.cert)) &&
-      leaf.verify(new X509Certificate(root.cert).publicKey) &&
+      leaf.checkIssued(issuer) &&
+      leaf.verify(issuer.publicKey) &&
       leaf.checkPrivateKey(createPrivateKey(pair.key)) &&
       leaf.subject === request.subject.split(",").join("\n") &&
       wanted.every((name) => leaf.subjectAltName?.includes(name) ?? false)
@@ -88,7 +102,7 @@ function isGood(pair: KeyPair, root: KeyPair, request: IssueRequest): boolean {
   }
 }
 
-function refuseBroken(root: KeyPair, folder: string): void {
+function refuseBroken(root: KeyPair, file: string): void {
   const fits = (() => {
     try {
       const certificate = new X509Certificate(root.cert);
@@ -99,40 +113,41 @@ function refuseBroken(root: KeyPair, folder: string): void {
   })();
   if (!fits) {
     throw new Failure("dev_authority_broken", {
-      message: `"${join(folder, "ca.pem")}" and "ca-key.pem" beside it are no CA that can sign`,
+      message: `"${file}" holds no CA that can sign`,
+      facts: { file },
     });
   }
 }
 
-async function readPair(folder: string, name: string): Promise<KeyPair | null> {
+/** A certificate and its key stand in one file, so that one never goes without the other. */
+async function readPair(file: string): Promise<KeyPair | null> {
   try {
-    const [cert, key] = await Promise.all([
-      readFile(join(folder, `${name}.pem`), "utf8"),
-      readFile(join(folder, `${name}-key.pem`), "utf8"),
-    ]);
-    return { cert, key };
+    const text = await readFile(file, "utf8");
+    const key = text.search(/-----BEGIN [A-Z ]*PRIVATE KEY-----/);
+    return key < 0 ? { cert: text, key: "" } : { cert: text.slice(0, key), key: text.slice(key) };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") {
       return null;
     }
     throw new Failure("dev_file_unreadable", {
-      message: `reading "${join(folder, name)}.pem" or its key failed`,
+      message: `reading "${file}" failed: ${(error as NodeJS.ErrnoException).code}`,
+      facts: { file },
       cause: error,
     });
   }
 }
 
-/** The key first: whoever finds the certificate finds its key. */
-async function writePair(folder: string, name: string, pair: KeyPair): Promise<void> {
-  await writeWhole(join(folder, `${name}-key.pem`), pair.key, 0o600);
-  await writeWhole(join(folder, `${name}.pem`), pair.cert, 0o644);
-}
-
-async function writeWhole(path: string, text: string, mode: number): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
+/** @param place `rename` replaces what is there; `link` throws EEXIST */
+async function writeWhole(
+  path: string,
+  text: string,
+  mode: number,
+  place: (from: string, to: string) => Promise<void>,
+): Promise<void> {
+  const temporary = `${path}.${randomUUID()}.tmp`;
   try {
-    await writeFile(temporary, text, { mode, flag: "wx" });
-    await rename(temporary, path);
+    await writeFile(temporary, text, { mode });
+    await place(temporary, path);
   } finally {
     await rm(temporary, { force: true });
   }

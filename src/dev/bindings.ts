@@ -1,11 +1,12 @@
 import { join } from "node:path";
 import type { Keyring } from "../certificates/seal.ts";
 import type { EdgeCertificate } from "../edge/source.ts";
-import type { GatewayHandle } from "../gateway/handle.ts";
+import type { Gateway } from "../gateway/gateway.ts";
 import type { DevAuthority } from "./authority.ts";
 import { chooseCertificate, readPem } from "./certificates.ts";
 import type { CertificateFiles, ChosenCertificate, FromPlatform } from "./certificates.ts";
 import type { DevFile } from "./file.ts";
+import { developmentAddresses } from "./gateway.ts";
 import { startRelay } from "./relay.ts";
 import { FileWatcher } from "./watch.ts";
 import type { MtlsBinding, SocketOf } from "./wrangler.ts";
@@ -19,7 +20,7 @@ export interface DevBindings extends AsyncDisposable {
 }
 
 export interface DevBindingsOptions {
-  readonly gateway: GatewayHandle;
+  readonly gateway: Gateway;
   /** With it, the gateway unseals. */
   readonly keyring: Keyring;
   /** Absolute: where the gateway makes its sockets. */
@@ -48,7 +49,7 @@ export async function openDevBindings(options: DevBindingsOptions): Promise<DevB
 
 interface OpenBinding {
   readonly binding: MtlsBinding;
-  /** Relative to the run folder. */
+  /** Absolute. */
   readonly socketPath: string;
   chosen: Promise<ChosenCertificate>;
   files: readonly string[];
@@ -74,17 +75,19 @@ class Bindings implements DevBindings {
     this.#file = file;
     this.#watch();
     const authorities = await Promise.all(file.ca.map(readPem));
-    await this.#options.gateway.setTrust(accountId, {
+    const { gateway } = this.#options;
+    gateway.setTrust(accountId, {
       authorities: [this.#options.authority.ca, ...authorities],
       hosts: {},
       proxied: file.proxied,
     });
+    gateway.setAddresses(developmentAddresses(file.hosts));
   }
 
   readonly socketOf: SocketOf = (binding) => {
     const opened = this.#ensure(binding);
     opened.chosen.catch(this.#options.onProblem);
-    return join(this.#options.runFolder, opened.socketPath);
+    return opened.socketPath;
   };
 
   async open(binding: MtlsBinding): Promise<ChosenCertificate> {
@@ -106,7 +109,7 @@ class Bindings implements DevBindings {
     const opened: OpenBinding = {
       binding,
       // Short, whatever the binding is called: the path of a socket has 107 bytes at most.
-      socketPath: `${this.#open.size}.sock`,
+      socketPath: join(this.#options.runFolder, `${this.#open.size}.sock`),
       chosen: Promise.reject(new Error("not chosen yet")),
       files: [],
       version: 0,
@@ -134,7 +137,7 @@ class Bindings implements DevBindings {
     if ("chain" in chosen.by) {
       opened.version += 1;
       const certificate = await this.#certificate(chosen, chosen.by, opened.version);
-      await this.#options.gateway.setCertificate(certificate);
+      this.#options.gateway.setCertificate(certificate);
     }
     await this.#listen(opened, chosen);
     this.#options.onCertificate(chosen);
@@ -142,7 +145,7 @@ class Bindings implements DevBindings {
   }
 
   async #listen(opened: OpenBinding, { by, binding }: ChosenCertificate): Promise<void> {
-    const { gateway, runFolder, workerName } = this.#options;
+    const { gateway, workerName } = this.#options;
     const { socketPath } = opened;
     const at = "socketPath" in by ? by.socketPath : "gateway";
     if (opened.listening?.at === at) {
@@ -151,7 +154,7 @@ class Bindings implements DevBindings {
     await opened.listening?.close();
     opened.listening = null;
     if ("socketPath" in by) {
-      const relay = await startRelay(join(runFolder, socketPath), by.socketPath);
+      const relay = await startRelay(socketPath, by.socketPath);
       opened.listening = { at, close: async () => relay[Symbol.asyncDispose]() };
       return;
     }

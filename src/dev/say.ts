@@ -27,7 +27,9 @@ export function describeExpiry(notAfter: Date, now: Date): string {
   if (notAfter <= now) {
     return `expired on ${date}`;
   }
-  return days === 0 ? "expires today" : `expires in ${days} ${days === 1 ? "day" : "days"}, on ${date}`;
+  return days === 0
+    ? "expires today"
+    : `expires in ${days} ${days === 1 ? "day" : "days"}, on ${date}`;
 }
 
 /** A failure where the developer looks: the code, both certificates in a few words, the fix. */

@@ -50,10 +50,12 @@ export interface MtlsBinding {
   readonly certificateId: string;
 }
 
-export interface ServerOptions extends ProjectOptions {
+export interface ServerOptions {
   /** wrangler's own input, as `wrangler dev` would make it from its flags. */
   readonly input: StartInput;
   readonly socketOf: SocketOf;
+  /** The mTLS bindings that the project has now. */
+  readonly bindings: readonly MtlsBinding[];
 }
 
 export type StartInput = Parameters<typeof Wrangler.unstable_startWorker>[0];
@@ -193,6 +195,7 @@ async function startServer(
 ): Promise<DevServer> {
   const input: StartInput = {
     ...options.input,
+    bindings: { ...addresses(options), ...options.input.bindings },
     dev: { registry: registryPath(require), ...options.input.dev },
   };
   const closed = Promise.withResolvers<void>();
@@ -220,9 +223,9 @@ type WorkerConfig = Parameters<InstanceType<DevEnvClass>["config"]["emitConfigUp
 
 /**
  * wrangler resolves a Worker's configuration, tells it to its bundler and runtime, and does so
- * again whenever the file changes. In between, its mTLS bindings become addresses. `bindings` as
- * an option of `unstable_startWorker` would do for one Worker with the current version only: that
- * of a year before lets the configuration file win.
+ * again whenever the file changes. In between, its mTLS bindings become addresses. The option
+ * `bindings` is not enough: it knows only the bindings there are at the start, and the version of
+ * a year before lets the configuration file win.
  */
 async function withBindings<T>(
   wrangler: typeof Wrangler,
@@ -260,15 +263,23 @@ async function withBindings<T>(
   }
 }
 
+/** As an option, they also keep wrangler from listing the bindings as not supported. */
+function addresses({ bindings, socketOf }: ServerOptions): NonNullable<StartInput["bindings"]> {
+  return Object.fromEntries(bindings.map((binding) => [binding.name, address(socketOf(binding))]));
+}
+
 function replaceBindings(config: WorkerConfig, socketOf: SocketOf): WorkerConfig {
   const bindings = { ...config.bindings };
   for (const [name, binding] of Object.entries<Wrangler.Binding>(bindings)) {
     if (binding.type === "mtls_certificate") {
-      const socketPath = socketOf({ name, certificateId: binding.certificate_id });
-      bindings[name] = { type: "fetcher", fetcher: externalService(socketPath) as never };
+      bindings[name] = address(socketOf({ name, certificateId: binding.certificate_id }));
     }
   }
   return { ...config, bindings };
+}
+
+function address(socketPath: string): Wrangler.Binding {
+  return { type: "fetcher", fetcher: externalService(socketPath) as never };
 }
 
 /** Where `wrangler dev` sessions find each other, for service bindings between them. */

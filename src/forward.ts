@@ -4,7 +4,7 @@ import {
   type IncomingHttpHeaders,
   type IncomingMessage,
 } from "node:http";
-import { pipeline, type Duplex } from "node:stream";
+import type { Duplex } from "node:stream";
 import type { Dispatcher } from "undici";
 import { RequestBody } from "./forward/body.ts";
 import { requestHead, responseHeaders } from "./forward/headers.ts";
@@ -80,8 +80,19 @@ export function responseOn(socket: Duplex, request: IncomingMessage): ServerResp
 
 /** Joins two sockets: what ends or breaks on one side does so on the other. */
 export function splice(one: Duplex, other: Duplex): void {
-  pipeline(one, other, ignore);
-  pipeline(other, one, ignore);
+  one.pipe(other);
+  other.pipe(one);
+  endWith(one, other);
+  endWith(other, one);
+}
+
+function endWith(one: Duplex, other: Duplex): void {
+  one.on("error", () => other.destroy());
+  one.once("close", () => {
+    // What was read to its end is still written to its end; what broke off breaks off.
+    if (one.readableEnded && !other.destroyed) other.end(() => other.destroy());
+    else other.destroy();
+  });
 }
 
 /** The peer closed a connection, without a word of why. */
@@ -272,5 +283,3 @@ function isSafe(method: string): boolean {
 function clientGone(): Error {
   return Object.assign(new Error("the client closed its connection"), { code: "CLIENT_GONE" });
 }
-
-function ignore(): void {}

@@ -1,1 +1,391 @@
-export const originFailures = {} as const;
+/**
+ * Failures of a request through a binding, on its way to an origin. The statuses are those that
+ * Cloudflare answers with: 520 something else, 521 refused, 522 connection timed out, 523
+ * unreachable, 524 no answer in time, 525 TLS handshake failed, 526 origin certificate not valid.
+ */
+export const originFailures = {
+  // The request itself.
+  origin_http_refused: {
+    side: "worker",
+    status: 520,
+    number: 7000400,
+    title: "a binding fetches https:// only",
+    cause: "A client certificate can only be presented over TLS, and this URL is not https://.",
+    fix: "Fetch the same URL with https://, or use the global fetch() for what needs no certificate.",
+  },
+  origin_request_malformed: {
+    side: "worker",
+    status: 520,
+    number: 7000401,
+    title: "the request cannot be sent",
+    cause: "Its URL, method or a header is not what HTTP allows.",
+    fix: "Fetch an absolute https:// URL; send header names and values without control characters.",
+  },
+  origin_host_not_allowed: {
+    side: "worker",
+    status: 520,
+    number: 7000402,
+    title: "the certificate may not be presented to this host",
+    cause:
+      "The certificate has a list of hosts it may be presented to, and this host is not on it. It may have been reached by a redirect.",
+    fix: "Add the host to the certificate's allowed hosts, or fetch with `redirect: 'manual'`.",
+  },
+  origin_zone_proxied: {
+    side: "worker",
+    status: 520,
+    number: 7000403,
+    title: "the host is in a proxied zone",
+    cause:
+      "Client certificates are not presented to hosts of zones that are proxied, as on Cloudflare: the proxy ends TLS, and the origin behind it would never see them.",
+    fix: "Fetch the origin by a host that is not proxied (DNS only).",
+  },
+
+  // Our certificate.
+  certificate_gone: {
+    side: "platform",
+    status: 520,
+    number: 7000410,
+    title: "the binding's certificate does not exist",
+    cause: "It was deleted, or never reached this machine.",
+    fix: "Upload a certificate, bind its id in the Worker's configuration and deploy.",
+  },
+  certificate_revoked: {
+    side: "platform",
+    status: 520,
+    number: 7000411,
+    title: "the binding's certificate was revoked",
+    cause: "Somebody revoked it here: it is never presented again, and its connections were cut.",
+    fix: "Rotate it to a new version, or bind another certificate.",
+  },
+  certificate_expired: {
+    side: "platform",
+    status: 520,
+    number: 7000412,
+    title: "the binding's certificate has expired",
+    cause: "It was not rotated before its end. An expired certificate is not presented.",
+    fix: "Rotate it to a new version: no deploy is needed.",
+  },
+  certificate_not_yet_valid: {
+    side: "platform",
+    status: 520,
+    number: 7000413,
+    title: "the binding's certificate is not yet valid",
+    cause: "Its validity begins later, or this machine's clock is behind.",
+    fix: "Check this machine's clock; or wait, or rotate to a version that is valid now.",
+  },
+  certificate_unusable: {
+    side: "platform",
+    status: 520,
+    number: 7000414,
+    title: "the certificate cannot be used",
+    cause: "Its chain or key does not parse, or the key does not belong to the certificate.",
+    fix: "Upload it again. A version that was in use before stays in use.",
+  },
+  trust_unusable: {
+    side: "platform",
+    status: 520,
+    number: 7000415,
+    title: "a CA of the trust bundle cannot be used",
+    cause: "One of its certificates does not parse.",
+    fix: "Upload the CA again. The trust that was in force before stays in force.",
+  },
+
+  // The way to the origin.
+  origin_name_not_found: {
+    side: "origin",
+    status: 523,
+    number: 7000420,
+    title: "the origin's name does not resolve",
+    cause: "No DNS server or hosts file that this machine uses knows an address for it.",
+    fix: "Check the name in the Worker, and that the machine Countersign runs on resolves it.",
+  },
+  origin_name_timeout: {
+    side: "origin",
+    status: 523,
+    number: 7000421,
+    title: "the origin's name did not resolve in time",
+    cause: "The DNS servers of this machine did not answer.",
+    fix: "Check the resolver of the machine Countersign runs on.",
+  },
+  origin_address_refused: {
+    side: "platform",
+    status: 520,
+    number: 7000422,
+    title: "the origin's address is not allowed",
+    cause:
+      "Bindings do not connect to loopback, link-local, cloud metadata, multicast or denied addresses.",
+    fix: "Give the origin another address, or allow this one in the configuration (`allow`).",
+  },
+  origin_refused: {
+    side: "origin",
+    status: 521,
+    number: 7000423,
+    title: "the origin refused the connection",
+    cause: "Nothing listens on that port, or a firewall rejects the connection.",
+    fix: "Check that the origin runs and listens on this address and port.",
+  },
+  origin_unreachable: {
+    side: "origin",
+    status: 523,
+    number: 7000424,
+    title: "the origin cannot be reached",
+    cause: "There is no route from this machine to its address.",
+    fix: "Check the network between this machine and the origin.",
+  },
+  origin_connect_timeout: {
+    side: "origin",
+    status: 522,
+    number: 7000425,
+    title: "the origin did not accept the connection in time",
+    cause: "A firewall drops the packets, the address is wrong, or the origin is overloaded.",
+    fix: "Check the address and the firewalls between this machine and the origin.",
+  },
+
+  // The handshake.
+  origin_handshake_timeout: {
+    side: "origin",
+    status: 525,
+    number: 7000430,
+    title: "the origin did not finish the TLS handshake in time",
+    cause: "What listens on that port may not speak TLS, or is overloaded.",
+    fix: "Check that the port is the origin's TLS port.",
+  },
+  origin_handshake_reset: {
+    side: "origin",
+    status: 525,
+    number: 7000431,
+    title: "the origin closed the connection during the TLS handshake",
+    cause:
+      "What listens there may not speak TLS, may not know this host name, or sits behind a firewall that cuts TLS.",
+    fix: "Run `countersign certificate test` for each step, and look in the origin's log.",
+  },
+  origin_protocol_version: {
+    side: "origin",
+    status: 525,
+    number: 7000432,
+    title: "the origin speaks no TLS version that is secure",
+    cause: "It offers neither TLS 1.3 nor TLS 1.2.",
+    fix: "Enable TLS 1.2 or, better, TLS 1.3 at the origin.",
+  },
+  origin_not_tls: {
+    side: "origin",
+    status: 525,
+    number: 7000433,
+    title: "the origin does not speak TLS on this port",
+    cause: "It answered the handshake with something that is not TLS: often plain HTTP.",
+    fix: "Use the port on which the origin speaks TLS.",
+  },
+  origin_handshake_failed: {
+    side: "origin",
+    status: 525,
+    number: 7000434,
+    title: "the TLS handshake with the origin failed",
+    cause:
+      "Both sides have no cipher, group or signature algorithm in common, or one sent nonsense.",
+    fix: "Compare the origin's TLS settings with a current recommendation (Mozilla, intermediate).",
+  },
+  origin_name_unknown: {
+    side: "origin",
+    status: 525,
+    number: 7000435,
+    title: "the origin does not know this host name",
+    cause: "It serves other names at this address (alert 112, unrecognized_name).",
+    fix: "Check the host in the URL, or configure the name at the origin.",
+  },
+
+  // The origin's certificate.
+  origin_certificate_expired: {
+    side: "origin",
+    status: 526,
+    number: 7000440,
+    title: "the origin's certificate has expired",
+    cause: "It, or a CA in its chain, was not renewed.",
+    fix: "Renew the origin's certificate; if it is valid, check this machine's clock.",
+  },
+  origin_certificate_not_yet_valid: {
+    side: "origin",
+    status: 526,
+    number: 7000441,
+    title: "the origin's certificate is not yet valid",
+    cause: "Its validity begins later, or this machine's clock is behind.",
+    fix: "Check the clocks of both machines.",
+  },
+  origin_certificate_self_signed: {
+    side: "origin",
+    status: 526,
+    number: 7000442,
+    title: "the origin's certificate is self-signed",
+    cause: "It was issued by itself, and not uploaded here as one to trust.",
+    fix: "Use a certificate of a CA at the origin, or upload this one as a CA (`wrangler cert upload certificate-authority`).",
+  },
+  origin_certificate_unknown_ca: {
+    side: "origin",
+    status: 526,
+    number: 7000443,
+    title: "the origin's certificate comes from an unknown CA",
+    cause:
+      "No CA that counts here issued it: a private CA was not uploaded, or the origin does not send its intermediates.",
+    fix: "Upload the CA (`wrangler cert upload certificate-authority`), or let the origin send its whole chain.",
+  },
+  origin_certificate_wrong_name: {
+    side: "origin",
+    status: 526,
+    number: 7000444,
+    title: "the origin's certificate is for another name",
+    cause: "The host in the URL is not among the names in its certificate.",
+    fix: "Fetch it by one of the names it has, or issue it a certificate with this one.",
+  },
+  origin_certificate_invalid: {
+    side: "origin",
+    status: 526,
+    number: 7000445,
+    title: "the origin's certificate is not valid for a server",
+    cause: "Its purpose, signature, constraints or key do not stand up to verification.",
+    fix: "Issue the origin a certificate with serverAuth, a current signature and a strong key.",
+  },
+
+  // What the origin thinks of ours.
+  origin_refused_certificate_bad: {
+    side: "origin",
+    status: 525,
+    number: 7000450,
+    title: "the origin says that our certificate is bad",
+    cause: "Alert 42: it could not verify it, or its signature.",
+    fix: "Look in the origin's log for why; check that the chain has all its intermediates.",
+  },
+  origin_refused_certificate_unsupported: {
+    side: "origin",
+    status: 525,
+    number: 7000451,
+    title: "the origin does not support our certificate",
+    cause:
+      "Alert 43: often a key type it does not take, or no clientAuth in its extended key usage.",
+    fix: "Issue a certificate with clientAuth and a key type the origin takes (RSA 2048 or P-256).",
+  },
+  origin_refused_certificate_revoked: {
+    side: "origin",
+    status: 525,
+    number: 7000452,
+    title: "the origin says that our certificate was revoked",
+    cause: "Alert 44: it is on a revocation list of its CA.",
+    fix: "Rotate to a new version of the certificate.",
+  },
+  origin_refused_certificate_expired: {
+    side: "origin",
+    status: 525,
+    number: 7000453,
+    title: "the origin says that our certificate has expired",
+    cause: "Alert 45: it, or a CA in its chain, has; or the origin's clock is wrong.",
+    fix: "Rotate to a new version; check the chain's CAs and the origin's clock.",
+  },
+  origin_refused_certificate_unknown: {
+    side: "origin",
+    status: 525,
+    number: 7000454,
+    title: "the origin does not accept our certificate",
+    cause: "Alert 46: it has a reason of its own, and does not say which.",
+    fix: "Look in the origin's log: often a rule on the subject or the SAN.",
+  },
+  origin_refused_certificate_ca: {
+    side: "origin",
+    status: 525,
+    number: 7000455,
+    title: "the origin does not know the CA of our certificate",
+    cause:
+      "Alert 48: the CA is not on the list it verifies clients against, or an intermediate is missing.",
+    fix: "Give the origin the CA of this certificate, or upload the certificate with its intermediates.",
+  },
+  origin_refused_certificate_denied: {
+    side: "origin",
+    status: 525,
+    number: 7000456,
+    title: "the origin denied access to our certificate",
+    cause: "Alert 49: it is valid, but not allowed in.",
+    fix: "Allow its subject or SAN at the origin.",
+  },
+  origin_refused_certificate_required: {
+    side: "origin",
+    status: 525,
+    number: 7000457,
+    title: "the origin requires a certificate and did not get one it accepts",
+    cause:
+      "Alert 116: none of the key types or CAs that it asked for fits the binding's certificate.",
+    fix: "Bind a certificate of a CA that the origin names; `countersign certificate test` lists them.",
+  },
+
+  // After the handshake.
+  origin_closed_first_read: {
+    side: "origin",
+    status: 525,
+    number: 7000460,
+    title: "the origin closed the connection right after the handshake",
+    cause:
+      "On TLS 1.3 an origin judges our certificate only after the handshake, and many close without an alert if they do not accept it (Node and some proxies do).",
+    fix: "Look in the origin's log for a refused client certificate: usually its CA is missing there.",
+  },
+  origin_closed: {
+    side: "origin",
+    status: 520,
+    number: 7000461,
+    title: "the origin closed the connection without an answer",
+    cause:
+      "It broke off, or closed an idle connection just as a request was sent on it. A request that may have had an effect is not sent again.",
+    fix: "Send it again if that is safe; look in the origin's log if it happens often.",
+  },
+  origin_response_malformed: {
+    side: "origin",
+    status: 520,
+    number: 7000462,
+    title: "the origin's response is not HTTP",
+    cause: "It broke the protocol, or its header is larger than 16 KiB.",
+    fix: "Look at what the origin sends (`curl -v`).",
+  },
+  origin_headers_timeout: {
+    side: "origin",
+    status: 524,
+    number: 7000463,
+    title: "the origin did not answer in time",
+    cause: "It took the request and sent no response header within the time-out.",
+    fix: "Look for what is slow at the origin, or raise the time-out for headers.",
+  },
+  origin_body_timeout: {
+    side: "origin",
+    status: 524,
+    number: 7000464,
+    title: "the origin stopped in the middle of its response",
+    cause: "It sent nothing more of the body within the time-out.",
+    fix: "Look for what is slow at the origin, or raise the time-out for bodies.",
+  },
+  origin_connection_cut: {
+    side: "platform",
+    status: 520,
+    number: 7000465,
+    title: "the connection to the origin was cut",
+    cause: "The certificate was revoked, deleted or expired while the request was in flight.",
+    fix: "Rotate the certificate to a new version; then send the request again if that is safe.",
+  },
+  origin_failed: {
+    side: "origin",
+    status: 520,
+    number: 7000466,
+    title: "the request to the origin failed",
+    cause: "The connection failed in a way that has no code of its own: the message says how.",
+    fix: "Look in the gateway's log and in the origin's.",
+  },
+  origin_postgres_no_tls: {
+    side: "origin",
+    status: 525,
+    number: 7000467,
+    title: "the PostgreSQL server does not offer TLS",
+    cause: "It answered the request for TLS with no: `ssl` is off there.",
+    fix: "Set `ssl = on` and a certificate in the server's postgresql.conf.",
+  },
+  gateway_unavailable: {
+    side: "platform",
+    status: 520,
+    number: 7000470,
+    title: "the gateway is not running",
+    cause: "It was stopped, or is being started again.",
+    fix: "Wait for a few seconds; look in the log of `countersign start` if it goes on.",
+  },
+} as const;

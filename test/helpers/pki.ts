@@ -9,6 +9,8 @@ export interface TestAuthority {
   readonly keyPem: string;
   issue(options: IssueOptions): Promise<TestCertificate>;
   intermediate(name: string): Promise<TestAuthority>;
+  /** A revocation list, PEM. */
+  revoke(certificates: readonly TestCertificate[]): Promise<string>;
 }
 
 export interface IssueOptions {
@@ -22,6 +24,7 @@ export interface IssueOptions {
   readonly notBefore?: Date;
   readonly notAfter?: Date;
   readonly algorithm?: KeyAlgorithm;
+  readonly extensions?: readonly x509.Extension[];
 }
 
 export type KeyAlgorithm = "P-256" | "P-384" | "P-521" | "Ed25519" | "RSA-2048" | "RSA-1024";
@@ -53,6 +56,22 @@ export async function makeAuthority(name = "Test Root CA"): Promise<TestAuthorit
     extensions: await authorityExtensions(keys.publicKey),
   });
   return authority(certificate, keys, []);
+}
+
+/** A certificate of nobody but itself. */
+export async function selfSigned(host: string): Promise<TestCertificate> {
+  const keys = await makeKeys("P-256");
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: serial(),
+    name: `CN=${host}`,
+    notBefore: new Date(Date.now() - HOUR),
+    notAfter: new Date(Date.now() + 90 * 24 * HOUR),
+    signingAlgorithm: signing,
+    keys,
+    extensions: [new x509.SubjectAlternativeNameExtension([{ type: "dns", value: host }])],
+  });
+  const pem = pemOf(certificate);
+  return { pem, chain: pem, key: await privatePem(keys.privateKey), x509: certificate };
 }
 
 async function authority(
@@ -91,6 +110,7 @@ async function authority(
             ? [new x509.ExtendedKeyUsageExtension(usages.map((usage) => usageOids[usage]))]
             : []),
           ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names)] : []),
+          ...(options.extensions ?? []),
           await x509.SubjectKeyIdentifierExtension.create(leafKeys.publicKey),
           await x509.AuthorityKeyIdentifierExtension.create(keys.publicKey),
         ],
@@ -102,6 +122,22 @@ async function authority(
         key: await privatePem(leafKeys.privateKey),
         x509: leaf,
       };
+    },
+    revoke: async (certificates) => {
+      const crl = await x509.X509CrlGenerator.create({
+        issuer: certificate.subject,
+        thisUpdate: new Date(Date.now() - HOUR),
+        nextUpdate: new Date(Date.now() + 24 * HOUR),
+        signingAlgorithm: signing,
+        signingKey: keys.privateKey,
+        entries: certificates.map((one) => ({
+          serialNumber: one.x509.serialNumber,
+          revocationDate: new Date(Date.now() - HOUR),
+          reason: x509.X509CrlReason.keyCompromise,
+        })),
+      });
+      // The library writes a label that OpenSSL does not know.
+      return `${crl.toString("pem").replaceAll(" CRL-", " X509 CRL-")}\n`;
     },
     intermediate: async (name) => {
       const childKeys = await makeKeys("P-256");

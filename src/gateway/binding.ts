@@ -1,0 +1,192 @@
+import { chmod, rm } from "node:fs/promises";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { Failure } from "../failures.ts";
+import { forward, forwardUpgrade, responseOn, splice } from "../forward.ts";
+import type { GatewayBinding } from "./handle.ts";
+import { respondWithFailure } from "./respond.ts";
+import { RoutedRequest, splitUrl, type Route, type Traffic } from "./route.ts";
+
+/** What a binding needs of the gateway. */
+export interface Router {
+  /** @param origin `https://host[:port]`, as written. @throws Failure if it may not be reached now */
+  route(origin: string): Route;
+  release(route: Route): void;
+  readonly traffic: Traffic;
+}
+
+/** One binding's Unix socket. Whoever reaches it presents the certificate: nothing else is asked. */
+export class BindingSocket {
+  readonly binding: GatewayBinding;
+  readonly #router: Router;
+  readonly #server: Server;
+  readonly #tunnels: Set<Duplex> = new Set();
+  #routes: Map<string, Route> = new Map();
+  #closing = false;
+
+  constructor(binding: GatewayBinding, router: Router) {
+    this.binding = binding;
+    this.#router = router;
+    this.#server = createServer(
+      // The peer is this machine's workerd: it keeps connections open for as long as it runs.
+      { requireHostHeader: false, keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 },
+      (request, response) => this.#fetch(request, response, "request"),
+    );
+    this.#server.on("checkContinue", (request, response) => {
+      this.#fetch(request, response, "continue");
+    });
+    this.#server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
+    this.#server.on("connect", (request, socket, head) => {
+      void this.#connect(request, socket, head);
+    });
+  }
+
+  /** Resolves when the socket accepts connections. A stale file from a killed process is replaced. */
+  async listen(): Promise<void> {
+    const { socketPath } = this.binding;
+    await rm(socketPath, { force: true });
+    await new Promise<void>((fulfil, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(socketPath, fulfil);
+    });
+    await chmod(socketPath, 0o600);
+  }
+
+  /** Something that routes depend on has changed: each is found anew, under the rules of now. */
+  refresh(): void {
+    const old = this.#routes;
+    this.#routes = new Map();
+    for (const [origin, route] of old) {
+      if (!route.used) continue;
+      try {
+        this.#routes.set(origin, this.#router.route(origin));
+      } catch {
+        // The next request is told why.
+      }
+    }
+    // Released after the new ones were acquired, so that an unchanged pool is kept.
+    for (const route of old.values()) this.#router.release(route);
+  }
+
+  /** Lets go of routes that no request has used since the last sweep. */
+  sweep(): void {
+    for (const [origin, route] of this.#routes) {
+      if (route.used || route.pool.connections > 0) {
+        route.used = false;
+      } else {
+        this.#routes.delete(origin);
+        this.#router.release(route);
+      }
+    }
+  }
+
+  /** Accepts no new connection, lets requests in flight end for `drain` ms, closes, unlinks. */
+  async close(drain: number): Promise<void> {
+    this.#closing = true;
+    const timer = setTimeout(() => this.#destroy(), drain);
+    await new Promise<void>((fulfil) => {
+      this.#server.close(() => fulfil());
+      this.#server.closeIdleConnections();
+      for (const tunnel of this.#tunnels) tunnel.once("close", () => this.#endIdle());
+    });
+    await Promise.all([...this.#tunnels].map(closed));
+    clearTimeout(timer);
+    for (const route of this.#routes.values()) this.#router.release(route);
+    this.#routes.clear();
+  }
+
+  #fetch(request: IncomingMessage, response: ServerResponse, how: "request" | "continue"): void {
+    response.sendDate = false;
+    if (this.#closing) {
+      response.shouldKeepAlive = false;
+      response.once("close", () => this.#endIdle());
+    }
+    const { origin, path } = splitUrl(request.url!);
+    const route = this.#routeTo(origin, (failure) =>
+      respondWithFailure(failure, request, response),
+    );
+    if (route !== null) forward(request, response, new RoutedRequest(route, path, how));
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.#track(socket);
+    const { origin, path } = splitUrl(request.url!);
+    const route = this.#routeTo(origin, (failure) => {
+      respondWithFailure(failure, request, responseOn(socket, request));
+    });
+    if (route !== null) {
+      forwardUpgrade(request, socket, head, new RoutedRequest(route, path, "upgrade"));
+    }
+  }
+
+  async #connect(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    this.#track(socket);
+    const fail = (failure: Failure): void => {
+      respondWithFailure(failure, request, responseOn(socket, request));
+    };
+    const route = this.#routeTo(`https://${request.url}`, fail);
+    if (route === null) return;
+    // Whoever goes away while the connection is opened is noticed when there is one.
+    socket.on("error", () => socket.destroy());
+    let upstream: Duplex;
+    try {
+      upstream = await route.pool.connect();
+    } catch (error) {
+      const failure = route.pool.failure(error as Error);
+      this.#router.traffic.failed(failure, route.pool.scope.origin);
+      fail(failure);
+      return;
+    }
+    if (socket.destroyed) {
+      upstream.destroy();
+      return;
+    }
+    const response = responseOn(socket, request);
+    response.removeAllListeners("finish");
+    response.writeHead(200);
+    response.flushHeaders();
+    response.detachSocket(socket as never);
+    if (head.length > 0) upstream.write(head);
+    splice(socket, upstream);
+  }
+
+  #routeTo(origin: string, fail: (failure: Failure) => void): Route | null {
+    let route = this.#routes.get(origin);
+    if (route !== undefined && route.until > Date.now()) {
+      route.used = true;
+      return route;
+    }
+    try {
+      if (route !== undefined) this.refresh();
+      route = this.#router.route(origin);
+    } catch (error) {
+      const failure = error instanceof Failure ? error : new Failure("internal", { cause: error });
+      this.#router.traffic.failed(failure, null);
+      fail(failure);
+      return null;
+    }
+    this.#routes.set(origin, route);
+    return route;
+  }
+
+  #track(socket: Duplex): void {
+    this.#tunnels.add(socket);
+    socket.once("close", () => this.#tunnels.delete(socket));
+  }
+
+  #endIdle(): void {
+    if (this.#closing) this.#server.closeIdleConnections();
+  }
+
+  #destroy(): void {
+    this.#server.closeAllConnections();
+    for (const tunnel of this.#tunnels) tunnel.destroy();
+  }
+}
+
+function closed(stream: Duplex): Promise<void> {
+  return new Promise((fulfil) => {
+    if (stream.closed) fulfil();
+    else stream.once("close", () => fulfil());
+  });
+}

@@ -1,0 +1,29 @@
+import type { GatewayEvent } from "./observe.ts";
+
+/**
+ * Holds events back for a moment and keeps the last of each kind for each certificate and origin:
+ * a Worker in a loop does not flood the supervisor.
+ */
+export class EventBatch {
+  readonly #send: (events: readonly GatewayEvent[]) => void;
+  readonly #held: Map<string, GatewayEvent> = new Map();
+
+  constructor(send: (events: readonly GatewayEvent[]) => void) {
+    this.#send = send;
+  }
+
+  add(event: GatewayEvent): void {
+    if (this.#held.size === 0) setTimeout(() => this.#flush(), DELAY).unref();
+    const { accountId, certificateId, origin, kind } = event;
+    this.#held.set(JSON.stringify([accountId, certificateId, origin, kind]), event);
+  }
+
+  #flush(): void {
+    const events = [...this.#held.values()];
+    this.#held.clear();
+    this.#send(events);
+  }
+}
+
+/** In ms. */
+const DELAY = 200;

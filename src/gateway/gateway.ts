@@ -1,0 +1,282 @@
+import type { Keyring } from "../certificates/seal.ts";
+import type { AccountTrust, EdgeCertificate } from "../edge/source.ts";
+import { Failure } from "../failures.ts";
+import { AddressPolicy } from "./addresses.ts";
+import { BindingSocket } from "./binding.ts";
+import {
+  iso,
+  matchesHost,
+  openCertificate,
+  validityFailure,
+  type Credential,
+} from "./certificate.ts";
+import { parseOrigin } from "./destination.ts";
+import type { Network } from "./dial.ts";
+import type { GatewayBinding } from "./handle.ts";
+import { testHandshake, type HandshakeReport } from "./handshake-test.ts";
+import type { AddressOptions, GatewayOptions } from "./options.ts";
+import { originOpener } from "./open.ts";
+import type { OriginPool } from "./pool.ts";
+import { Pools } from "./pools.ts";
+import type { Observer } from "./observe.ts";
+import type { Route } from "./route.ts";
+import {
+  checkTrust,
+  noTrust,
+  SecureContexts,
+  systemAuthorities,
+  trustFor,
+  type TrustBundle,
+} from "./trust.ts";
+
+export interface GatewayDependencies {
+  readonly keyring: Keyring;
+  readonly options: GatewayOptions;
+  readonly observer: Observer;
+}
+
+/** A certificate as the gateway knows it, usable or not. */
+type Held =
+  | { readonly state: "usable"; readonly credential: Credential }
+  | { readonly state: "revoked"; readonly version: number; readonly on: string }
+  | { readonly state: "broken"; readonly failure: Failure };
+
+/**
+ * All that runs in the gateway process: certificates, trust and bindings, and the connections
+ * that come of them. Every change is in force for the next request when its method returns.
+ */
+export class Gateway implements AsyncDisposable {
+  readonly #dependencies: GatewayDependencies;
+  readonly #contexts: SecureContexts = new SecureContexts();
+  readonly #certificates: Map<string, Held> = new Map();
+  readonly #trust: Map<string, AccountTrust> = new Map();
+  readonly #bindings: Map<string, BindingSocket> = new Map();
+  readonly #systemRoots: readonly string[];
+  readonly #sweeper: NodeJS.Timeout;
+  readonly pools: Pools;
+  #policy: AddressPolicy;
+
+  constructor(dependencies: GatewayDependencies) {
+    this.#dependencies = dependencies;
+    const { options, observer } = dependencies;
+    this.#policy = new AddressPolicy(options.addresses);
+    this.#systemRoots = options.useSystemRoots ? systemAuthorities() : [];
+    this.pools = new Pools(
+      originOpener({
+        network: () => this.#network(),
+        contexts: this.#contexts,
+        options,
+        observer,
+      }),
+      options,
+    );
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP);
+    this.#sweeper.unref();
+  }
+
+  /**
+   * @throws Failure if it cannot be presented (does not parse or match, has expired). What was in
+   * use before stays in use.
+   */
+  setCertificate(certificate: EdgeCertificate): void {
+    const { accountId, certificateId, version, revokedOn } = certificate;
+    const key = certificateKey(accountId, certificateId);
+    const before = this.#certificates.get(key);
+    if (revokedOn !== null) {
+      this.#certificates.set(key, { state: "revoked", version, on: revokedOn });
+      this.#cut(accountId, certificateId, "was revoked");
+      return;
+    }
+    let credential: Credential;
+    try {
+      credential = openCertificate(certificate, this.#dependencies.keyring);
+      const failure = validityFailure(credential, Date.now());
+      if (failure?.code === "certificate_expired") throw failure;
+    } catch (error) {
+      if (before === undefined) {
+        this.#certificates.set(key, { state: "broken", failure: asFailure(error) });
+      }
+      throw error;
+    }
+    this.#certificates.set(key, { state: "usable", credential });
+    this.#refresh((binding) => certificateKey(binding.accountId, binding.certificateId) === key);
+  }
+
+  removeCertificate(accountId: string, certificateId: string): void {
+    this.#certificates.delete(certificateKey(accountId, certificateId));
+    this.#cut(accountId, certificateId, "was deleted");
+  }
+
+  /** @throws Failure `trust_unusable`: the trust before stays in force */
+  setTrust(accountId: string, trust: AccountTrust): void {
+    checkTrust(accountId, trust);
+    this.#trust.set(accountId, trust);
+    this.#refresh((binding) => binding.accountId === accountId);
+  }
+
+  /** In force for new connections. @throws TypeError for what is not a range */
+  setAddresses(addresses: AddressOptions): void {
+    this.#policy = new AddressPolicy(addresses);
+  }
+
+  async openBinding(binding: GatewayBinding): Promise<void> {
+    await this.closeBinding(binding.socketPath);
+    const socket = new BindingSocket(binding, {
+      route: (origin) => this.#route(binding, origin),
+      release: (route) => this.pools.release(route.pool),
+      traffic: this.#dependencies.observer.traffic(binding),
+    });
+    this.#bindings.set(binding.socketPath, socket);
+    await socket.listen();
+  }
+
+  async closeBinding(socketPath: string): Promise<void> {
+    const socket = this.#bindings.get(socketPath);
+    this.#bindings.delete(socketPath);
+    await socket?.close(this.#dependencies.options.timeouts.drain);
+  }
+
+  /** The version that a binding would present now. @throws Failure why it would present none */
+  credential(accountId: string, certificateId: string): Credential {
+    const held = this.#certificates.get(certificateKey(accountId, certificateId));
+    if (held === undefined) {
+      throw new Failure("certificate_gone", {
+        message: `certificate ${certificateId} does not exist in account ${accountId}`,
+        facts: { certificateId },
+      });
+    }
+    if (held.state === "broken") throw held.failure;
+    if (held.state === "revoked") {
+      throw new Failure("certificate_revoked", {
+        message: `certificate ${certificateId} was revoked on ${held.on}`,
+        facts: { certificateId, version: held.version, revokedOn: held.on },
+      });
+    }
+    const failure = validityFailure(held.credential, Date.now());
+    if (failure !== null) throw failure;
+    return held.credential;
+  }
+
+  /** Every certificate that can be presented. */
+  credentials(): Credential[] {
+    return [...this.#certificates.values()].flatMap((held) =>
+      held.state === "usable" ? [held.credential] : [],
+    );
+  }
+
+  trust(accountId: string): AccountTrust {
+    return this.#trust.get(accountId) ?? noTrust;
+  }
+
+  /** @throws Failure if the certificate cannot be presented, or the URL is none */
+  async testHandshake(
+    accountId: string,
+    certificateId: string,
+    url: string,
+  ): Promise<HandshakeReport> {
+    const credential = this.credential(accountId, certificateId);
+    const target = parseOrigin(url);
+    this.#checkHost(credential, target.destination.host);
+    return testHandshake({
+      credential,
+      trust: this.#trustFor(credential, target.destination.host),
+      target,
+      network: this.#network(),
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#sweeper);
+    const sockets = [...this.#bindings.values()];
+    this.#bindings.clear();
+    const closed = sockets.map((socket) => socket.close(0));
+    await this.pools.close();
+    await Promise.all(closed);
+  }
+
+  #route(binding: GatewayBinding, text: string): Route {
+    const { accountId, scriptName, bindingName, certificateId } = binding;
+    const { origin, destination } = parseOrigin(text);
+    const credential = this.credential(accountId, certificateId);
+    this.#checkHost(credential, destination.host);
+    const trust = this.#trustFor(credential, destination.host);
+    const scope = { accountId, scriptName, bindingName, credential, trust, origin, destination };
+    return {
+      pool: this.pools.acquire(scope),
+      traffic: this.#dependencies.observer.traffic(binding),
+      until: credential.notAfter,
+      used: true,
+    };
+  }
+
+  #checkHost({ accountId, certificateId, allowedHosts }: Credential, host: string): void {
+    if (matchesHost(this.trust(accountId).proxied, host)) {
+      throw new Failure("origin_zone_proxied", {
+        message: `"${host}" is in a proxied zone, and client certificates are not presented there`,
+        facts: { host, certificateId },
+      });
+    }
+    if (allowedHosts !== null && !matchesHost(allowedHosts, host)) {
+      throw new Failure("origin_host_not_allowed", {
+        message: `certificate ${certificateId} may be presented to ${allowedHosts.join(", ") || "no host"}, and not to "${host}"`,
+        facts: { host, certificateId, allowedHosts },
+      });
+    }
+  }
+
+  #trustFor(credential: Credential, host: string): TrustBundle {
+    return trustFor(credential, this.trust(credential.accountId), host, this.#systemRoots);
+  }
+
+  #network(): Network {
+    return { policy: this.#policy, timeouts: this.#dependencies.options.timeouts };
+  }
+
+  #refresh(concerned: (binding: GatewayBinding) => boolean): void {
+    for (const socket of this.#bindings.values()) {
+      if (concerned(socket.binding)) socket.refresh();
+    }
+  }
+
+  #cut(accountId: string, certificateId: string, what: string): void {
+    this.pools.cut(
+      (credential) =>
+        credential.accountId === accountId && credential.certificateId === certificateId,
+      (pool) => connectionCut(pool, what),
+    );
+    this.#refresh(
+      (binding) => binding.accountId === accountId && binding.certificateId === certificateId,
+    );
+    this.#contexts.retain(this.pools.all().map((pool) => pool.scope));
+  }
+
+  /** A connection lives no longer than its certificate. */
+  #sweep(): void {
+    const now = Date.now();
+    this.pools.cut(
+      ({ notAfter }) => notAfter <= now,
+      (pool) => connectionCut(pool, `expired at ${iso(pool.scope.credential.notAfter)}`),
+    );
+    for (const socket of this.#bindings.values()) socket.sweep();
+    this.#contexts.retain(this.pools.all().map((pool) => pool.scope));
+  }
+}
+
+/** In ms. */
+const SWEEP = 30_000;
+
+function certificateKey(accountId: string, certificateId: string): string {
+  return `${accountId}/${certificateId}`;
+}
+
+function connectionCut(pool: OriginPool, what: string): Failure {
+  const { certificateId, version } = pool.scope.credential;
+  return new Failure("origin_connection_cut", {
+    message: `the connection to ${pool.scope.origin} was cut: certificate ${certificateId} ${what}`,
+    facts: { certificateId, version, origin: pool.scope.origin },
+  });
+}
+
+function asFailure(error: unknown): Failure {
+  return error instanceof Failure ? error : new Failure("certificate_unusable", { cause: error });
+}

@@ -1,0 +1,179 @@
+import { X509Certificate } from "node:crypto";
+import { isIP } from "node:net";
+import { setTimeout as wait } from "node:timers/promises";
+import type { TLSSocket } from "node:tls";
+import { Failure, type FailureCode } from "../failures.ts";
+import { acceptedAuthorities } from "./accepted.ts";
+import { oneLine, type Credential } from "./certificate.ts";
+import { exchangeFailure } from "./classify.ts";
+import type { ParsedOrigin } from "./destination.ts";
+import { dial, type Network } from "./dial.ts";
+import { handshake } from "./handshake.ts";
+import { secureContext, type TrustBundle } from "./trust.ts";
+
+/** One handshake with an origin, step by step. What was not reached is null. */
+export interface HandshakeReport {
+  readonly origin: string;
+  readonly certificateId: string;
+  readonly version: number;
+  /** Leaf first: what is presented if the origin asks. */
+  readonly presented: readonly ReportedCertificate[];
+  readonly address: string | null;
+  readonly connectMs: number | null;
+  readonly tls: {
+    readonly version: string;
+    /** `TLS_AES_256_GCM_SHA384` */
+    readonly cipher: string;
+    /** `X25519`. Null: Node does not name it (post-quantum groups among them). */
+    readonly keyExchange: string | null;
+    readonly protocol: string | null;
+    readonly handshakeMs: number;
+    /** The origin asked for a certificate. */
+    readonly asked: boolean;
+  } | null;
+  /** Leaf first, as far as the origin sent it or it was found among the trusted. */
+  readonly originChain: readonly ReportedCertificate[];
+  /** The CAs the origin says it accepts. Empty: any. Null: not known (`openssl` is not installed). */
+  readonly acceptedAuthorities: readonly string[] | null;
+  readonly verdict:
+    | { readonly ok: true; readonly message: string }
+    | {
+        readonly ok: false;
+        readonly code: FailureCode;
+        readonly message: string;
+        readonly cause: string;
+        readonly fix: string;
+      };
+}
+
+export interface ReportedCertificate {
+  readonly subject: string;
+  readonly issuer: string;
+  readonly names: readonly string[];
+  readonly notBefore: string;
+  readonly notAfter: string;
+  readonly fingerprint: string;
+}
+
+export interface HandshakeTest {
+  readonly credential: Credential;
+  readonly trust: TrustBundle;
+  readonly target: ParsedOrigin;
+  readonly network: Network;
+}
+
+/** Never throws: what goes wrong is the verdict. */
+export async function testHandshake(test: HandshakeTest): Promise<HandshakeReport> {
+  const { credential, trust, target, network } = test;
+  const { destination, origin } = target;
+  const { certificateId, version } = credential;
+  const report: Mutable<HandshakeReport> = {
+    origin,
+    certificateId,
+    version,
+    presented: splitChain(credential.chain).map((pem) => describe(new X509Certificate(pem))),
+    address: null,
+    connectMs: null,
+    tls: null,
+    originChain: [],
+    acceptedAuthorities: null,
+    verdict: { ok: true, message: "" },
+  };
+  try {
+    const startedAt = performance.now();
+    const socket = await dial(destination, network);
+    report.address = socket.remoteAddress ?? null;
+    report.connectMs = performance.now() - startedAt;
+    const tls = await handshake(socket, {
+      destination,
+      context: secureContext(credential, trust),
+      presented: { certificateId, version },
+      protocols: ["http/1.1", "h2"],
+      timeout: network.timeouts.handshake,
+    });
+    const asked = tls.getSharedSigalgs().length > 0;
+    report.tls = {
+      version: tls.getProtocol() ?? "unknown",
+      cipher: tls.getCipher().standardName,
+      keyExchange: keyExchange(tls),
+      protocol: tls.alpnProtocol || null,
+      handshakeMs: performance.now() - startedAt - report.connectMs,
+      asked,
+    };
+    report.originChain = peerChain(tls);
+    const error = await firstRead(tls);
+    if (error !== null) {
+      const facts = { presented: { certificateId, version }, asked, answered: false };
+      throw exchangeFailure(error, destination, { ...facts, tlsVersion: report.tls.version });
+    }
+    report.verdict = {
+      ok: true,
+      message: asked
+        ? "the origin was verified, asked for the certificate and did not refuse it"
+        : "the origin was verified; it asked for no certificate",
+    };
+  } catch (error) {
+    report.verdict = verdictOf(error);
+  }
+  if (report.address !== null) {
+    const name = isIP(destination.host) === 0 ? destination.host : "";
+    report.acceptedAuthorities = await acceptedAuthorities(report.address, destination.port, name);
+  }
+  return report;
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** In ms: how long an origin has to refuse a certificate after the handshake, as on TLS 1.3. */
+const PATIENCE = 500;
+
+/** Resolves with what the origin ends the connection with, or null if it lets it stand. */
+async function firstRead(tls: TLSSocket): Promise<Error | null> {
+  const ended = new Promise<Error>((fulfil) => {
+    tls.once("error", fulfil);
+    tls.once("end", () => fulfil(Object.assign(new Error("closed"), { code: "ECONNRESET" })));
+    tls.resume();
+  });
+  const result = await Promise.race([ended, wait(PATIENCE, null, { ref: false })]);
+  tls.destroy();
+  return result;
+}
+
+function verdictOf(error: unknown): HandshakeReport["verdict"] {
+  const failure =
+    error instanceof Failure
+      ? error
+      : new Failure("origin_failed", { message: String(error), cause: error });
+  const { code, message, entry, fix } = failure;
+  return { ok: false, code, message, cause: entry.cause, fix };
+}
+
+function keyExchange(tls: TLSSocket): string | null {
+  const info = tls.getEphemeralKeyInfo();
+  return info !== null && "name" in info && typeof info.name === "string" ? info.name : null;
+}
+
+function peerChain(tls: TLSSocket): ReportedCertificate[] {
+  const chain: ReportedCertificate[] = [];
+  let certificate = tls.getPeerX509Certificate();
+  while (certificate !== undefined) {
+    chain.push(describe(certificate));
+    certificate = certificate.issuerCertificate;
+  }
+  return chain;
+}
+
+function describe(certificate: X509Certificate): ReportedCertificate {
+  return {
+    subject: oneLine(certificate.subject),
+    issuer: oneLine(certificate.issuer),
+    names: certificate.subjectAltName?.split(", ") ?? [],
+    notBefore: certificate.validFromDate.toISOString(),
+    notAfter: certificate.validToDate.toISOString(),
+    fingerprint: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
+  };
+}
+
+function splitChain(chain: string): string[] {
+  return chain.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+}

@@ -1,0 +1,54 @@
+import type { AccountTrust, EdgeCertificate } from "../edge/source.ts";
+import { Failure, type FailureCode } from "../failures.ts";
+import type { GatewayBinding } from "./handle.ts";
+import type { HandshakeReport } from "./handshake-test.ts";
+import type { GatewayEvent } from "./observe.ts";
+import type { AddressOptions, GatewayOptions } from "./options.ts";
+
+/** What the supervisor asks of the gateway process: method, arguments, result. */
+export interface GatewayCalls {
+  /** The first. The master key comes this way, never by an argument or the environment. */
+  start(masterKey: Uint8Array, options: GatewayOptions): { metricsPort: number | null };
+  setCertificate(certificate: EdgeCertificate): void;
+  removeCertificate(accountId: string, certificateId: string): void;
+  setTrust(accountId: string, trust: AccountTrust): void;
+  setAddresses(addresses: AddressOptions): void;
+  openBinding(binding: GatewayBinding): void;
+  closeBinding(socketPath: string): void;
+  testHandshake(accountId: string, certificateId: string, url: string): HandshakeReport;
+  /** The process ends after it has answered. */
+  stop(): void;
+}
+
+export type GatewayMethod = keyof GatewayCalls;
+
+export interface CallMessage<M extends GatewayMethod = GatewayMethod> {
+  readonly id: number;
+  readonly method: M;
+  readonly args: Parameters<GatewayCalls[M]>;
+}
+
+export type GatewayMessage =
+  | { readonly kind: "result"; readonly id: number; readonly value: unknown }
+  | { readonly kind: "error"; readonly id: number; readonly error: SentError }
+  | { readonly kind: "events"; readonly events: readonly GatewayEvent[] };
+
+/** A failure between processes. Causes stay behind: they are for the log of where they arose. */
+export interface SentError {
+  readonly code: FailureCode | null;
+  readonly message: string;
+  readonly fix: string;
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+export function packError(error: unknown): SentError {
+  if (error instanceof Failure) {
+    const { code, message, fix, facts } = error;
+    return { code, message, fix, facts };
+  }
+  return { code: null, message: String(error), fix: "", facts: {} };
+}
+
+export function unpackError({ code, message, fix, facts }: SentError): Error {
+  return code === null ? new Error(message) : new Failure(code, { message, fix, facts });
+}

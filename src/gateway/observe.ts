@@ -1,0 +1,104 @@
+import type { Logger } from "pino";
+import { failures, type Failure } from "../failures.ts";
+import type { GatewayBinding } from "./handle.ts";
+import type { Metrics } from "./metrics.ts";
+import type { PoolScope } from "./pool.ts";
+import type { Traffic } from "./route.ts";
+
+/** What the gateway tells of its work. */
+export interface Observer {
+  traffic(binding: GatewayBinding): Traffic;
+  connected(scope: PoolScope, connection: NewConnection): void;
+  handshakeFailed(scope: PoolScope, failure: Failure): void;
+}
+
+export interface NewConnection {
+  /** From the name's resolution to the end of the handshake. */
+  readonly ms: number;
+  readonly tlsVersion: string | null;
+  readonly resumed: boolean;
+  /** The origin asked for a certificate. */
+  readonly asked: boolean;
+}
+
+/** What last happened to a certificate at an origin: shown beside the certificate. */
+export type GatewayEvent = {
+  readonly accountId: string;
+  readonly certificateId: string;
+  /** `https://api.example.com`. Null: the URL has none that could be read. */
+  readonly origin: string | null;
+  /** ISO 8601. */
+  readonly at: string;
+} & (
+  | {
+      readonly kind: "handshake";
+      readonly version: number;
+      readonly tlsVersion: string | null;
+      readonly asked: boolean;
+    }
+  | { readonly kind: "failure"; readonly code: Failure["code"]; readonly message: string }
+);
+
+/** Writes logs and metrics, and passes events on. */
+export class GatewayObserver implements Observer {
+  readonly #log: Logger;
+  readonly #metrics: Metrics;
+  readonly #emit: (event: GatewayEvent) => void;
+
+  constructor(log: Logger, metrics: Metrics, emit: (event: GatewayEvent) => void) {
+    this.#log = log;
+    this.#metrics = metrics;
+    this.#emit = emit;
+  }
+
+  traffic(binding: GatewayBinding): Traffic {
+    const { accountId, scriptName, bindingName, certificateId } = binding;
+    const count = this.#metrics.traffic(binding);
+    return {
+      answered: (status, ms) => count.answered(status, ms),
+      failed: (failure, origin) => {
+        count.failed(failure.code);
+        this.#log[failures[failure.code].side === "worker" ? "info" : "warn"](
+          { accountId, scriptName, bindingName, certificateId, origin, code: failure.code },
+          failure.message,
+        );
+        this.#emit({
+          kind: "failure",
+          accountId,
+          certificateId,
+          origin,
+          at: new Date().toISOString(),
+          code: failure.code,
+          message: failure.message,
+        });
+      },
+    };
+  }
+
+  connected(scope: PoolScope, connection: NewConnection): void {
+    const { accountId, scriptName, bindingName, credential, origin } = scope;
+    const { certificateId, version } = credential;
+    const { tlsVersion, asked } = connection;
+    this.#metrics.handshakes.inc({ result: connection.resumed ? "resumed" : "full" });
+    this.#metrics.handshakeSeconds.observe(connection.ms / 1000);
+    this.#log.debug(
+      { accountId, scriptName, bindingName, certificateId, version, origin, ...connection },
+      "connected",
+    );
+    const at = new Date().toISOString();
+    this.#emit({
+      kind: "handshake",
+      accountId,
+      certificateId,
+      version,
+      origin,
+      at,
+      tlsVersion,
+      asked,
+    });
+  }
+
+  handshakeFailed(_: PoolScope, failure: Failure): void {
+    this.#metrics.handshakes.inc({ result: failure.code });
+  }
+}

@@ -1,0 +1,58 @@
+import { performance } from "node:perf_hooks";
+import { dial, type Network } from "./dial.ts";
+import { handshake } from "./handshake.ts";
+import type { Observer } from "./observe.ts";
+import type { GatewayOptions } from "./options.ts";
+import type { Open } from "./pool.ts";
+import { startPostgresTls } from "./postgres.ts";
+import type { SecureContexts } from "./trust.ts";
+import { Failure } from "../failures.ts";
+
+export interface OpenerDependencies {
+  /** Asked for each connection: the policy may have changed. */
+  readonly network: () => Network;
+  readonly contexts: SecureContexts;
+  readonly options: GatewayOptions;
+  readonly observer: Observer;
+}
+
+/** Opens connections to real origins: name, address, TCP, TLS. */
+export function originOpener(dependencies: OpenerDependencies): Open {
+  const { network, contexts, options, observer } = dependencies;
+  return async (scope, { protocols, session }) => {
+    const { destination, credential, trust } = scope;
+    const startedAt = performance.now();
+    try {
+      const socket = await dial(destination, network());
+      const raw = protocols.length === 0;
+      if (raw && options.postgresPorts.includes(destination.port)) {
+        await startPostgresTls(socket, destination, options.timeouts.handshake);
+      }
+      const tls = await handshake(socket, {
+        destination,
+        context: contexts.get(credential, trust),
+        presented: { certificateId: credential.certificateId, version: credential.version },
+        protocols,
+        session,
+        timeout: options.timeouts.handshake,
+      });
+      const connection = {
+        stream: tls,
+        tlsVersion: tls.getProtocol(),
+        // Empty unless the server asked for a certificate: it names what it verifies with. A
+        // resumed session was asked when it began.
+        asked: tls.isSessionReused() || tls.getSharedSigalgs().length > 0,
+      };
+      observer.connected(scope, {
+        ms: performance.now() - startedAt,
+        tlsVersion: connection.tlsVersion,
+        resumed: tls.isSessionReused(),
+        asked: connection.asked,
+      });
+      return connection;
+    } catch (error) {
+      if (error instanceof Failure) observer.handshakeFailed(scope, error);
+      throw error;
+    }
+  };
+}

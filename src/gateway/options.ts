@@ -1,0 +1,72 @@
+/** How the gateway connects. All of it is told to the gateway process when it starts. */
+export interface GatewayOptions {
+  readonly addresses: AddressOptions;
+  readonly timeouts: GatewayTimeouts;
+  /** Trust the operating system's CAs besides the public roots that come with Node. Default: false. */
+  readonly useSystemRoots: boolean;
+  /** Port on 127.0.0.1 for Prometheus; 0 for a free one. Null: none. Default: null. */
+  readonly metricsPort: number | null;
+  /** Default: `info`. */
+  readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
+  /** Connections to one origin for one binding, 1 to 65,535. What exceeds them waits. Default: 512. */
+  readonly connections: number;
+  /** Resume TLS sessions, within one pool and for 10 minutes at most. Default: true. */
+  readonly resumption: boolean;
+  /** Offer HTTP/2 to origins. Default: true. */
+  readonly http2: boolean;
+  /**
+   * Ports on which `connect()` asks for TLS the way PostgreSQL wants it, before the handshake.
+   * Default: 5432.
+   */
+  readonly postgresPorts: readonly number[];
+}
+
+/** Which addresses bindings may connect to. The longest prefix that matches decides. */
+export interface AddressOptions {
+  /** CIDR ranges or addresses. They win over the defaults, e.g. `127.0.0.0/8` in development. */
+  readonly allow: readonly string[];
+  /** CIDR ranges or addresses. They win over everything. */
+  readonly deny: readonly string[];
+  /** Loopback is allowed too. Default: false. */
+  readonly development: boolean;
+  /** Ports of the platform itself, denied on this machine's addresses. */
+  readonly denyLocalPorts: readonly number[];
+}
+
+/** All in milliseconds, above 0. */
+export interface GatewayTimeouts {
+  /** For the name. Default: 5,000. */
+  readonly dns: number;
+  /** For TCP. Default: 10,000. */
+  readonly connect: number;
+  /** For TLS. Default: 10,000. */
+  readonly handshake: number;
+  /** From the end of the request to the response's header. Default: 100,000, as on Cloudflare. */
+  readonly headers: number;
+  /** Between two pieces of the response's body. Default: 300,000. */
+  readonly body: number;
+  /** An idle connection is kept for. An origin's own `Keep-Alive` shortens it. Default: 30,000. */
+  readonly idle: number;
+  /** A closed binding may finish what is in flight for. Default: 30,000. */
+  readonly drain: number;
+}
+
+export const defaultOptions: GatewayOptions = {
+  addresses: { allow: [], deny: [], development: false, denyLocalPorts: [] },
+  timeouts: {
+    dns: 5_000,
+    connect: 10_000,
+    handshake: 10_000,
+    headers: 100_000,
+    body: 300_000,
+    idle: 30_000,
+    drain: 30_000,
+  },
+  useSystemRoots: false,
+  metricsPort: null,
+  logLevel: "info",
+  connections: 512,
+  resumption: true,
+  http2: true,
+  postgresPorts: [5432],
+};

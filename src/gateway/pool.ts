@@ -1,0 +1,227 @@
+import type { Duplex } from "node:stream";
+import { TLSSocket } from "node:tls";
+import { Pool, type Dispatcher } from "undici";
+import { Failure } from "../failures.ts";
+import type { Credential } from "./certificate.ts";
+import { exchangeFailure, type ConnectionFacts } from "./classify.ts";
+import type { Destination } from "./dial.ts";
+import type { GatewayOptions } from "./options.ts";
+import type { TrustBundle } from "./trust.ts";
+
+/** What a connection belongs to. It is never used for anything else. */
+export interface PoolScope {
+  readonly accountId: string;
+  readonly scriptName: string;
+  readonly bindingName: string;
+  readonly credential: Credential;
+  readonly trust: TrustBundle;
+  /** `https://api.example.com:8443`; the port is left out where it is 443. */
+  readonly origin: string;
+  readonly destination: Destination;
+}
+
+/** A connection whose origin was verified, and has been shown the certificate if it asked for one. */
+export interface OriginConnection {
+  readonly stream: Duplex;
+  /** `TLSv1.3`. */
+  readonly tlsVersion: string | null;
+  /** The origin asked for a certificate. */
+  readonly asked: boolean;
+}
+
+/** Opens a connection for a scope. @throws Failure */
+export type Open = (
+  scope: PoolScope,
+  how: { readonly protocols: readonly string[]; readonly session: Buffer | undefined },
+) => Promise<OriginConnection>;
+
+/** Connections to one origin, for one scope. */
+export class OriginPool {
+  readonly scope: PoolScope;
+  readonly key: string;
+  readonly #open: Open;
+  readonly #options: GatewayOptions;
+  readonly #http: Pool;
+  #upgrades: Pool | null = null;
+  readonly #connections: Set<Duplex> = new Set();
+  #session: { readonly ticket: Buffer; readonly at: number } | null = null;
+  #shared: Error | null = null;
+  #cut: Failure | null = null;
+  #closed: Promise<void> | null = null;
+
+  constructor(scope: PoolScope, open: Open, options: GatewayOptions) {
+    this.scope = scope;
+    this.key = poolKey(scope);
+    this.#open = open;
+    this.#options = options;
+    this.#http = this.#pool(options.http2 ? ["http/1.1", "h2"] : ["http/1.1"]);
+  }
+
+  /** For requests. */
+  get dispatcher(): Dispatcher {
+    return this.#http;
+  }
+
+  /** For WebSockets, which are upgraded from HTTP/1.1. */
+  get upgradeDispatcher(): Dispatcher {
+    this.#upgrades ??= this.#pool(["http/1.1"]);
+    return this.#upgrades;
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** A connection for raw bytes, without ALPN. Never shared. */
+  connect(): Promise<Duplex> {
+    return this.#connection([]);
+  }
+
+  /** No new request. Resolves when those in flight, WebSockets among them, have ended. */
+  drain(): Promise<void> {
+    this.#closed ??= this.#drain();
+    return this.#closed;
+  }
+
+  /** Ends every connection at once. What is in flight on them fails with `failure`. */
+  cut(failure: Failure): void {
+    this.#cut = failure;
+    this.#session = null;
+    void this.#http.destroy(failure);
+    void this.#upgrades?.destroy(failure);
+    for (const connection of this.#connections) connection.destroy(failure);
+  }
+
+  /** The failure of a request that went through this pool. */
+  failure(error: Error): Failure {
+    if (error instanceof Failure) return error;
+    if (this.#cut !== null) return this.#cut;
+    const facts = connectionOf.get(error) ?? null;
+    return exchangeFailure(facts?.error ?? error, this.scope.destination, facts);
+  }
+
+  /**
+   * May a request that had no effect be sent again? Not if the connection was new: then it was
+   * closed because of the certificate, or of the request.
+   */
+  mayRetry(error: Error): boolean {
+    return this.#cut === null && connectionOf.get(error)?.answered === true;
+  }
+
+  #pool(protocols: readonly string[]): Pool {
+    const { timeouts, connections } = this.#options;
+    return new Pool(this.scope.origin, {
+      connections,
+      pipelining: 1,
+      allowH2: protocols.includes("h2"),
+      headersTimeout: timeouts.headers,
+      bodyTimeout: timeouts.body,
+      keepAliveTimeout: timeouts.idle,
+      keepAliveMaxTimeout: timeouts.idle,
+      connect: (_, callback) => void this.#connectFor(protocols, callback),
+    });
+  }
+
+  /**
+   * undici asks again, one after the other, for each request that waited for a connection which
+   * failed. They share its failure, or the last would wait for all their time-outs.
+   */
+  async #connectFor(
+    protocols: readonly string[],
+    callback: (...result: [null, TLSSocket] | [Error, null]) => void,
+  ): Promise<void> {
+    let stream: Duplex;
+    try {
+      stream = await (this.#shared === null
+        ? this.#connection(protocols)
+        : Promise.reject(this.#shared));
+    } catch (error) {
+      this.#shared = error as Error;
+      setImmediate(() => (this.#shared = null));
+      callback(error as Error, null);
+      return;
+    }
+    callback(null, stream as TLSSocket);
+  }
+
+  async #connection(protocols: readonly string[]): Promise<Duplex> {
+    if (this.#cut !== null) throw this.#cut;
+    const connection = await this.#open(this.scope, { protocols, session: this.#takeSession() });
+    const { stream } = connection;
+    if (this.#cut !== null) {
+      stream.destroy();
+      throw this.#cut;
+    }
+    this.#connections.add(stream);
+    stream.once("close", () => this.#connections.delete(stream));
+    // Before undici's listeners. An alert comes as an error and then an end, of which undici makes
+    // an error of its own and reports only that: the first is what happened.
+    let first: Error | null = null;
+    stream.on("error", (error) => {
+      first ??= error;
+      connectionOf.set(error, { ...factsOf(connection, this.scope), error: first });
+    });
+    if (this.#options.resumption) {
+      stream.on("session", (ticket: Buffer) => {
+        this.#session = { ticket, at: Date.now() };
+      });
+    }
+    return stream;
+  }
+
+  /** A ticket is used once, and no longer than what was verified then can be relied upon. */
+  #takeSession(): Buffer | undefined {
+    const session = this.#session;
+    this.#session = null;
+    return session !== null && Date.now() - session.at < SESSION_LIFETIME
+      ? session.ticket
+      : undefined;
+  }
+
+  async #drain(): Promise<void> {
+    this.#session = null;
+    await Promise.all([this.#http.close(), this.#upgrades?.close(), this.#allClosed()]);
+  }
+
+  /** Upgraded and raw connections belong to no dispatcher any more. */
+  async #allClosed(): Promise<void> {
+    await Promise.all(
+      [...this.#connections].map(
+        (connection) => new Promise<void>((resolve) => connection.once("close", () => resolve())),
+      ),
+    );
+  }
+}
+
+/** Equal for two requests if, and only if, they may share a connection. */
+export function poolKey(scope: PoolScope): string {
+  const { accountId, scriptName, bindingName, credential, trust, origin } = scope;
+  return JSON.stringify([
+    accountId,
+    scriptName,
+    bindingName,
+    credential.certificateId,
+    credential.version,
+    credential.fingerprint,
+    trust.id,
+    origin,
+  ]);
+}
+
+/** In ms: as long as a verdict on an origin may be kept. */
+const SESSION_LIFETIME = 600_000;
+
+/** The connection that an error is of, and the first error of that connection. */
+const connectionOf: WeakMap<Error, ConnectionFacts & { readonly error: Error }> = new WeakMap();
+
+function factsOf(connection: OriginConnection, scope: PoolScope): ConnectionFacts {
+  const { certificateId, version } = scope.credential;
+  const { stream, tlsVersion, asked } = connection;
+  return {
+    presented: { certificateId, version },
+    tlsVersion,
+    asked,
+    // A TLS socket counts what the application gets, not the handshake nor its tickets.
+    answered: !(stream instanceof TLSSocket) || stream.bytesRead > 0,
+  };
+}

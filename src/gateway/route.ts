@@ -1,0 +1,80 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { performance } from "node:perf_hooks";
+import type { Dispatcher } from "undici";
+import type { Failure } from "../failures.ts";
+import type { ForwardTarget } from "../forward.ts";
+import type { OriginPool } from "./pool.ts";
+import { FAILURE_HEADER, respondWithFailure } from "./respond.ts";
+
+/** The way from one binding to one origin, as long as nothing about it changes. */
+export interface Route {
+  readonly pool: OriginPool;
+  readonly traffic: Traffic;
+  /** Unix time in ms: the certificate's end. */
+  readonly until: number;
+  /** Set with each use, cleared by each sweep: what stays clear is not in use. */
+  used: boolean;
+}
+
+/** What went through a binding. Numbers only: they are counted for every request. */
+export interface Traffic {
+  answered(status: number, ms: number): void;
+  failed(failure: Failure, origin: string | null): void;
+}
+
+/** One request on its way. */
+export class RoutedRequest implements ForwardTarget {
+  readonly dispatcher: Dispatcher;
+  readonly path: string;
+  /** The URL says where a request goes; a header of the Worker's does not. */
+  readonly host: null = null;
+  readonly expectsContinue: boolean;
+  readonly #route: Route;
+  readonly #startedAt: number = performance.now();
+
+  constructor(route: Route, path: string, how: "request" | "continue" | "upgrade") {
+    this.#route = route;
+    this.path = path;
+    this.expectsContinue = how === "continue";
+    this.dispatcher = how === "upgrade" ? route.pool.upgradeDispatcher : route.pool.dispatcher;
+  }
+
+  failed(error: Error, request: IncomingMessage, response: ServerResponse): void {
+    const failure = this.#route.pool.failure(error);
+    this.#route.traffic.failed(failure, this.#route.pool.scope.origin);
+    respondWithFailure(failure, request, response);
+  }
+
+  answered(status: number, headers: string[]): void {
+    this.#route.traffic.answered(status, performance.now() - this.#startedAt);
+    // Only the gateway speaks of failures of the gateway.
+    for (let i = headers.length - 2; i >= 0; i -= 2) {
+      const name = headers[i]!;
+      if (name.length === FAILURE_HEADER.length && name === FAILURE_HEADER) headers.splice(i, 2);
+    }
+  }
+
+  ended(error: Error | null): void {
+    if (error === null || (error as NodeJS.ErrnoException).code === "CLIENT_GONE") return;
+    const { pool, traffic } = this.#route;
+    traffic.failed(pool.failure(error), pool.scope.origin);
+  }
+
+  mayRetry(error: Error): boolean {
+    return this.#route.pool.mayRetry(error);
+  }
+}
+
+/** An absolute URL, as workerd writes it into the request line, taken apart without parsing it. */
+export function splitUrl(url: string): { origin: string; path: string } {
+  const start = url.indexOf("://") + 3;
+  for (let i = start; i < url.length; i += 1) {
+    const char = url.charCodeAt(i);
+    if (char === SLASH) return { origin: url.slice(0, i), path: url.slice(i) };
+    if (char === QUESTION) return { origin: url.slice(0, i), path: `/${url.slice(i)}` };
+  }
+  return { origin: url, path: "/" };
+}
+
+const SLASH = 47;
+const QUESTION = 63;

@@ -1,0 +1,132 @@
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { once } from "node:events";
+import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { Keyring } from "../../src/certificates/seal.ts";
+import type { EdgeCertificate } from "../../src/edge/source.ts";
+import type { GatewayBinding, GatewayHandle } from "../../src/gateway/handle.ts";
+import type { GatewayEvent } from "../../src/gateway/observe.ts";
+import { startGateway, type StartGatewayOptions } from "../../src/gateway/start.ts";
+import type { TestCertificate } from "./pki.ts";
+
+export const masterKey: Buffer = randomBytes(32);
+
+export interface TestGateway {
+  readonly handle: GatewayHandle;
+  readonly directory: string;
+  readonly events: GatewayEvent[];
+  /** The absolute path of a binding's socket. */
+  socket(binding?: Partial<GatewayBinding>): string;
+  /** Opens a binding; what is not said is of account `a`, Worker `worker`, binding `CERT`, certificate `c`. */
+  bind(binding?: Partial<GatewayBinding>): Promise<GatewayBinding>;
+}
+
+/** A real gateway process in a temporary folder. Loopback is allowed, as in development. */
+export async function testGateway(
+  t: Pick<TestContext, "after">,
+  options: Partial<StartGatewayOptions> = {},
+): Promise<TestGateway> {
+  const directory = await mkdtemp(join(tmpdir(), "countersign-gateway-"));
+  const events: GatewayEvent[] = [];
+  const handle = await startGateway({
+    runDirectory: directory,
+    masterKey,
+    logLevel: "silent",
+    onEvent: (event) => events.push(event),
+    ...options,
+    addresses: { development: true, ...options.addresses },
+  });
+  t.after(async () => {
+    await handle[Symbol.asyncDispose]();
+    await rm(directory, { recursive: true, force: true });
+  });
+  return {
+    handle,
+    directory,
+    events,
+    socket: (binding) => join(directory, complete(binding).socketPath),
+    bind: async (binding) => {
+      const whole = complete(binding);
+      await handle.openBinding(whole);
+      return whole;
+    },
+  };
+}
+
+function complete(binding: Partial<GatewayBinding> = {}): GatewayBinding {
+  return {
+    socketPath: `${binding.bindingName ?? "CERT"}.sock`,
+    accountId: "a",
+    scriptName: "worker",
+    bindingName: "CERT",
+    certificateId: "c",
+    ...binding,
+  };
+}
+
+/** As the control plane hands a certificate over: the key sealed. */
+export function edgeCertificate(
+  certificate: TestCertificate,
+  overrides: Partial<EdgeCertificate> = {},
+): EdgeCertificate {
+  const accountId = overrides.accountId ?? "a";
+  const sealedId = overrides.sealedId ?? "c/1";
+  return {
+    accountId,
+    certificateId: "c",
+    name: null,
+    version: 1,
+    chain: certificate.chain,
+    sealedKey: new Keyring(masterKey).seal(
+      { account: accountId, id: sealedId, kind: "certificate-key" },
+      certificate.key,
+    ),
+    sealedId,
+    allowedHosts: null,
+    trust: null,
+    revokedOn: null,
+    ...overrides,
+  };
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+  json(): any;
+}
+
+export interface AskOptions {
+  readonly method?: string;
+  readonly headers?: Record<string, string>;
+  readonly body?: string | Buffer;
+}
+
+/** A request as workerd makes it: the whole URL in the request line, no Host. */
+export async function ask(
+  socketPath: string,
+  url: string,
+  options: AskOptions = {},
+): Promise<Answer> {
+  const request = httpRequest({
+    socketPath,
+    path: url,
+    method: options.method ?? "GET",
+    headers: options.headers ?? {},
+    setHost: false,
+    agent: false,
+  });
+  request.end(options.body);
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  response.setEncoding("utf8");
+  const text = (await response.toArray()).join("");
+  return {
+    status: response.statusCode!,
+    headers: response.headers,
+    text,
+    json: () => JSON.parse(text),
+  };
+}

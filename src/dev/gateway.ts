@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { pino } from "pino";
 import { Keyring } from "../certificates/seal.ts";
 import type { Failure } from "../failures.ts";
 import { Gateway } from "../gateway/gateway.ts";
@@ -33,7 +32,6 @@ export function startDevGateway(onFailure: OnFailure): DevGateway {
       addresses: developmentAddresses({}),
       timeouts: { ...defaultOptions.timeouts, drain: 1000 },
     },
-    log: pino({ level: "silent" }),
     observer: {
       traffic: (binding) => ({
         answered: () => {},

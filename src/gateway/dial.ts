@@ -25,8 +25,8 @@ export interface Network {
  * `origin_unreachable`, `origin_connect_timeout`
  */
 export async function dial(destination: Destination, network: Network): Promise<Socket> {
-  const { host, port } = destination;
-  const addresses = allowed(destination, await resolve(host, network), network.policy);
+  const { host, port } = network.policy.detour(destination.host) ?? destination;
+  const addresses = allowed({ host, port }, await resolve(host, network), network.policy);
   return new Promise((fulfil, reject) => {
     const socket = connect({
       host,
@@ -52,7 +52,7 @@ export async function dial(destination: Destination, network: Network): Promise<
     }, network.timeouts.connect);
     socket.once("error", (error) => {
       clearTimeout(timer);
-      reject(dialFailure(error, destination, list(addresses)));
+      reject(dialFailure(error, { host, port }, list(addresses)));
     });
     socket.once("connect", () => {
       clearTimeout(timer);

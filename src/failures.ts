@@ -3,7 +3,9 @@ import { certificateFailures } from "./failures/certificates.ts";
 import { devFailures } from "./failures/dev.ts";
 import { edgeFailures } from "./failures/edge.ts";
 import { originFailures } from "./failures/origin.ts";
+import { scriptFailures } from "./failures/scripts.ts";
 import { startFailures } from "./failures/start.ts";
+import { storedCertificateFailures } from "./failures/stored-certificates.ts";
 import type { FailureEntry } from "./failures/entry.ts";
 
 export type { FailureEntry, Side } from "./failures/entry.ts";
@@ -13,7 +15,9 @@ type Table = typeof apiFailures &
   typeof devFailures &
   typeof edgeFailures &
   typeof originFailures &
-  typeof startFailures;
+  typeof scriptFailures &
+  typeof startFailures &
+  typeof storedCertificateFailures;
 
 /**
  * Every failure a user can cause or meet, by its stable code. The API, a Worker's response, the
@@ -25,7 +29,9 @@ export const failures: Table = {
   ...devFailures,
   ...edgeFailures,
   ...originFailures,
+  ...scriptFailures,
   ...startFailures,
+  ...storedCertificateFailures,
 };
 
 export type FailureCode = keyof typeof failures;

@@ -40,7 +40,7 @@ async function get<T = Seen>(url: string): Promise<T> {
 
 describe("countersign dev", () => {
   test("runs the Hono project of the seed in a fresh checkout with nothing configured", async () => {
-    await using project = await makeProject({}, "hono");
+    await using project = await makeProject({}, "hono-mtls");
     await using origin = project.run("dev", "origin", "--port", "0");
     const [originUrl] = await origin.says(/https:\/\/localhost:\d+/);
     await using dev = await project.dev("--var", `ORIGIN:${originUrl}`);

@@ -1,4 +1,4 @@
-import { createHash, type KeyObject, type X509Certificate } from "node:crypto";
+import { createHash, type KeyObject } from "node:crypto";
 import type { Certificate } from "./certificate.ts";
 import { describeKey } from "./key-kinds.ts";
 import { reversedName } from "./names.ts";
@@ -7,7 +7,7 @@ import type { CertificateFacts } from "./upload.ts";
 
 /** @param certificates in stored order; the facts are the first one's */
 export function factsOf(certificates: readonly [Certificate, ...Certificate[]]): CertificateFacts {
-  const [{ x509, subject, publicKey, notBefore, notAfter }] = certificates;
+  const [{ x509, subject, publicKey, names, notBefore, notAfter }] = certificates;
   return {
     subject,
     issuer: reversedName(x509.issuer),
@@ -17,7 +17,7 @@ export function factsOf(certificates: readonly [Certificate, ...Certificate[]]):
     notAfter,
     fingerprint: sha256(x509.raw),
     contentHash: sha256(...certificates.map((certificate) => certificate.x509.raw)),
-    names: alternativeNames(x509),
+    names,
     key: describeKey(publicKey),
     publicKeyHash: publicKeyHash(publicKey),
   };
@@ -37,14 +37,4 @@ function sha256(...parts: readonly Buffer[]): string {
 function decimal(hex: string): string {
   const negative = hex.startsWith("-");
   return `${negative ? "-" : ""}${BigInt(`0x${negative ? hex.slice(1) : hex}`)}`;
-}
-
-/** Node joins them with ", " and quotes, as JSON, a name that has a comma of its own. */
-function alternativeNames(x509: X509Certificate): readonly string[] {
-  const parts = x509.subjectAltName?.match(/[^,"]*"(?:[^"\\]|\\.)*"|[^,]+/g) ?? [];
-  return parts.map((part) => {
-    const [, kind = "", quoted = ""] = /^([^"]*?):?(".*")$/.exec(part.trim()) ?? [];
-    const name = quoted ? `${kind}:${String(JSON.parse(quoted))}` : part.trim();
-    return name.replace(/^IP Address:/, "IP:");
-  });
 }

@@ -1,3 +1,6 @@
+import { AsnConvert } from "@peculiar/asn1-schema";
+import { SubjectPublicKeyInfo } from "@peculiar/asn1-x509";
+import * as asn1js from "asn1js";
 import type { KeyObject } from "node:crypto";
 import { Failure } from "../failures.ts";
 
@@ -17,7 +20,7 @@ export function describeKey(key: KeyObject): string {
     case "rsa-pss":
       return `RSA-PSS ${modulusLength}`;
     case "ec":
-      return `EC ${curves[namedCurve ?? ""] ?? namedCurve ?? "with explicit parameters"}`;
+      return `EC ${curves[namedCurve ?? ""] ?? namedCurve}`;
     case "ed25519":
       return "Ed25519";
     default:
@@ -25,9 +28,28 @@ export function describeKey(key: KeyObject): string {
   }
 }
 
+/** Whether two public keys are one. Node's own `equals` may throw where their kinds differ. */
+export function isSameKey(one: KeyObject, other: KeyObject): boolean {
+  try {
+    return one.asymmetricKeyType === other.asymmetricKeyType && one.equals(other);
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Whether workerd's own TLS (rustls) can present it, for bindings in `in-process` mode. The gateway
+ * can present every key that is admitted.
+ * @param description of `describeKey`
+ */
+export function worksInProcess(description: string): boolean {
+  return /^(RSA (2048|3072|4096)|EC P-256|EC P-384|Ed25519)$/.test(description);
+}
+
 /**
  * Refuses keys that TLS peers refuse.
- * @param owner for the message: `the private key`, `certificate 2 (CN=…)`
+ * @param key the public one
+ * @param owner for the message: `the private key in …,`, `certificate 2 (CN=…)`
  * @throws Failure `key_algorithm_unsupported`, `key_curve_unsupported` or `key_size_unsupported`
  */
 export function admitKey(key: KeyObject, owner: string): void {
@@ -43,9 +65,10 @@ export function admitKey(key: KeyObject, owner: string): void {
       }
       return;
     case "ec":
-      if (!Object.hasOwn(curves, namedCurve)) {
+      if (!Object.hasOwn(curves, namedCurve) || !namesItsCurve(key)) {
+        const curve = namesItsCurve(key) ? `the curve "${namedCurve}"` : "a curve without a name";
         throw new Failure("key_curve_unsupported", {
-          message: `${owner} has a key on the curve "${namedCurve || "explicit parameters"}" where P-256, P-384 or P-521 is needed`,
+          message: `${owner} has a key on ${curve} where P-256, P-384 or P-521 is needed`,
           facts: { curve: namedCurve },
         });
       }
@@ -61,4 +84,11 @@ export function admitKey(key: KeyObject, owner: string): void {
         facts: { algorithm: key.asymmetricKeyType },
       });
   }
+}
+
+/** OpenSSL recognises a curve by its numbers too, but TLS peers want it named (RFC 5480). */
+function namesItsCurve(key: KeyObject): boolean {
+  const spki = AsnConvert.parse(key.export({ format: "der", type: "spki" }), SubjectPublicKeyInfo);
+  const { parameters } = spki.algorithm;
+  return !!parameters && asn1js.fromBER(parameters).result instanceof asn1js.ObjectIdentifier;
 }

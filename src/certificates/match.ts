@@ -1,6 +1,7 @@
 import { Failure } from "../failures.ts";
 import type { Certificate } from "./certificate.ts";
 import { publicKeyHash } from "./facts.ts";
+import { isSameKey } from "./key-kinds.ts";
 import type { PrivateKey } from "./private-key.ts";
 
 /**
@@ -11,7 +12,9 @@ export function findLeaf(
   certificates: readonly [Certificate, ...Certificate[]],
   { publicKey }: PrivateKey,
 ): Certificate {
-  const matching = certificates.filter((certificate) => certificate.publicKey.equals(publicKey));
+  const matching = certificates.filter((certificate) =>
+    isSameKey(certificate.publicKey, publicKey),
+  );
   const leaf = matching.find(({ authority }) => !authority);
   if (leaf !== undefined) return leaf;
   const meant = certificates.find(({ authority }) => !authority);

@@ -234,7 +234,7 @@ describe("dates", () => {
     });
     const fields = { certificates: expired.chain, privateKey: expired.key };
     refusal(
-      "certificate_expired",
+      "upload_expired",
       () => upload(fields),
       /^certificate 1 \(CN=late\) expired 2 days ago/,
     );
@@ -251,7 +251,7 @@ describe("dates", () => {
     });
     const fields = { certificates: early.chain, privateKey: early.key, authorities: [root.pem] };
     refusal(
-      "certificate_not_yet_valid",
+      "upload_not_yet_valid",
       () => upload(fields),
       /CN=early\) is not valid for another 1 day/,
     );
@@ -262,7 +262,7 @@ describe("dates", () => {
     const later = new Date(now.getTime() + 200 * DAY);
     const chain = issuing.pem + root.pem;
     refusal(
-      "certificate_expired",
+      "upload_expired",
       () => upload({ certificates: chain, ca: true, now: later }),
       /CN=Issuing CA/,
     );

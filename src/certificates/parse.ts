@@ -2,6 +2,7 @@ import { Failure } from "../failures.ts";
 import { readCertificate, type Certificate } from "./certificate.ts";
 import { isComplete, sortChain } from "./chain.ts";
 import { factsOf } from "./facts.ts";
+import { isSameKey } from "./key-kinds.ts";
 import { findLeaf } from "./match.ts";
 import { readMaterial, type Material } from "./material.ts";
 import { describeField, type PemBlock } from "./pem.ts";
@@ -88,7 +89,7 @@ function onlyKey({ keys }: Material, { privateKey }: CertificateUpload): Private
       : "neither file holds a private key";
     throw new Failure("private_key_missing", { message: where, facts: { field: "private_key" } });
   }
-  const other = others.find(({ publicKey }) => !publicKey.equals(first.publicKey));
+  const other = others.find(({ publicKey }) => !isSameKey(publicKey, first.publicKey));
   if (other !== undefined) {
     throw new Failure("private_key_ambiguous", {
       message: `the private key in ${place(first.block)} and the one in ${place(other.block)} differ`,

@@ -6,10 +6,8 @@ export type UploadField = "certificates" | "private_key";
 export interface PemBlock {
   readonly label: string;
   readonly der: Buffer;
-  /** Its text as it was sent, for what reads PEM itself. Never shown: it may be a key. */
-  readonly text: string;
-  /** Encrypted as OpenSSL did before PKCS #8: `Proc-Type: 4,ENCRYPTED`. */
-  readonly encrypted: boolean;
+  /** RFC 1421 headers, a line each. Most blocks have none. */
+  readonly headers: readonly string[];
   readonly field: UploadField;
   /** Counts from 1. */
   readonly line: number;
@@ -36,6 +34,13 @@ export function splitPem(text: string, field: UploadField): readonly PemBlock[] 
   const blocks = [...readBlocks(text, field)];
   if (blocks.length === 0) throw missing(text, field);
   return blocks;
+}
+
+/** Encrypted in PKCS #8, or as OpenSSL did before it: `Proc-Type: 4,ENCRYPTED`. */
+export function isEncrypted({ label, headers }: PemBlock): boolean {
+  return (
+    label === "ENCRYPTED PRIVATE KEY" || headers.some((text) => /^Proc-Type:.*ENCRYPTED/.test(text))
+  );
 }
 
 export function describeField(field: UploadField): string {
@@ -72,15 +77,14 @@ function* readBlocks(text: string, field: UploadField): Generator<PemBlock> {
 }
 
 function close({ label, line, body }: OpenBlock, field: UploadField): PemBlock {
-  const headers = headerLines(body);
-  const encoded = body.slice(headers).join("").replaceAll(/\s/g, "");
+  const start = headerLines(body);
+  const encoded = body.slice(start).join("").replaceAll(/\s/g, "");
   const der = Buffer.from(encoded, "base64");
   if (!base64.test(encoded) || der.toString("base64") !== encoded) {
     throw malformed(field, line, `the "${label}" block is not base64`);
   }
-  const encrypted = body.slice(0, headers).some((text) => /^Proc-Type:.*ENCRYPTED/.test(text));
-  const text = [`-----BEGIN ${label}-----`, ...body, `-----END ${label}-----`, ""].join("\n");
-  return { label, der, text, encrypted, field, line };
+  const headers = body.slice(0, start).filter((text) => text !== "");
+  return { label, der, headers, field, line };
 }
 
 /** RFC 1421 headers end at an empty line. RFC 7468 has none. */

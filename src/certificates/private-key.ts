@@ -3,12 +3,18 @@ import { createPrivateKey, createPublicKey, randomBytes, sign, verify } from "no
 import type { KeyObject } from "node:crypto";
 import { Failure } from "../failures.ts";
 import { admitKey } from "./key-kinds.ts";
-import { describeField, type PemBlock } from "./pem.ts";
+import { describeField, isEncrypted, type PemBlock } from "./pem.ts";
 
 export interface PrivateKey {
   readonly key: KeyObject;
   readonly publicKey: KeyObject;
 }
+
+/** By PEM label; the others are PKCS #8. */
+const encodings: Readonly<Record<string, "pkcs1" | "sec1">> = {
+  "RSA PRIVATE KEY": "pkcs1",
+  "EC PRIVATE KEY": "sec1",
+};
 
 /**
  * @throws Failure `private_key_encrypted`, `private_key_malformed`, `key_algorithm_unsupported`,
@@ -17,11 +23,11 @@ export interface PrivateKey {
 export function readPrivateKey(block: PemBlock): PrivateKey {
   const place = `the private key in ${describeField(block.field)}, line ${block.line},`;
   const facts = { field: block.field, line: block.line };
-  if (block.label === "ENCRYPTED PRIVATE KEY" || block.encrypted) {
+  if (isEncrypted(block)) {
     throw new Failure("private_key_encrypted", { message: `${place} is encrypted`, facts });
   }
   const { key, publicKey } = decode(block, place, facts);
-  admitKey(key, place.slice(0, -1));
+  admitKey(publicKey, place);
   if (!works(key, publicKey)) {
     throw new Failure("private_key_malformed", {
       message: `${place} makes signatures that its own public key does not verify`,
@@ -40,7 +46,8 @@ function decode(
     // OpenSSL reads the first value and passes over what follows it.
     const { offset } = asn1js.fromBER(block.der);
     if (offset !== block.der.byteLength) throw new Error("trailing bytes, or not DER");
-    const key = createPrivateKey(block.text);
+    const type = encodings[block.label] ?? "pkcs8";
+    const key = createPrivateKey({ key: block.der, format: "der", type });
     return { key, publicKey: createPublicKey(key) };
   } catch (cause) {
     throw new Failure("private_key_malformed", {

@@ -34,7 +34,7 @@ export function refuseUnlessAuthority(certificate: Certificate): void {
 
 /**
  * @returns warnings in place of failures where `allowExpired`, and for what ends soon
- * @throws Failure `certificate_expired` or `certificate_not_yet_valid`
+ * @throws Failure `upload_expired` or `upload_not_yet_valid`
  */
 export function judgeDates(
   certificate: Certificate,
@@ -44,13 +44,13 @@ export function judgeDates(
   const facts = { subject, notBefore: notBefore.toISOString(), notAfter: notAfter.toISOString() };
   if (now > notAfter) {
     const message = `${label} ${describeExpiry(notAfter, now)}, on ${notAfter.toISOString()}`;
-    if (!allowExpired) throw new Failure("certificate_expired", { message, facts });
+    if (!allowExpired) throw new Failure("upload_expired", { message, facts });
     return [{ code: "expired", message }];
   }
   if (now < notBefore) {
     const wait = describeDuration(notBefore.getTime() - now.getTime());
     const message = `${label} is not valid for another ${wait}, until ${notBefore.toISOString()}`;
-    if (!allowExpired) throw new Failure("certificate_not_yet_valid", { message, facts });
+    if (!allowExpired) throw new Failure("upload_not_yet_valid", { message, facts });
     return [{ code: "not_yet_valid", message }];
   }
   if (expiryThreshold(notAfter, now) === null) return [];
@@ -86,13 +86,13 @@ export function warnOfUsage(chain: readonly [Certificate, ...Certificate[]]): Up
 
 /**
  * The last word is OpenSSL's, which is what will present it.
- * @throws Failure `certificate_unusable`
+ * @throws Failure `upload_unusable`
  */
 export function refuseUnusable(leaf: Certificate, chain: string, privateKey: string): void {
   try {
     createSecureContext({ cert: chain, key: privateKey });
   } catch (cause) {
-    throw new Failure("certificate_unusable", {
+    throw new Failure("upload_unusable", {
       message: `${leaf.label} cannot be used for TLS: ${(cause as Error).message}`,
       cause,
       facts: { subject: leaf.subject },

@@ -81,7 +81,12 @@ function split(
   if (version !== "v1" || !masterKeyId || !wrapped || !body || rest.length > 0) {
     throw damaged(place, undefined);
   }
-  return { masterKeyId, wrapped: decode(wrapped), body: decode(body) };
+  const parts = { masterKeyId, wrapped: decode(wrapped), body: decode(body) };
+  // Node reads base64url leniently: a record that was altered must not pass for the one written.
+  if (encode(parts.wrapped) !== wrapped || encode(parts.body) !== body) {
+    throw damaged(place, undefined);
+  }
+  return parts;
 }
 
 function damaged(place: Place, cause: unknown): Failure {

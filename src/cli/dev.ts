@@ -23,8 +23,6 @@ export interface DevCommandOptions {
 
 /** `countersign dev` and, below it, `countersign dev origin`. */
 export function addDevCommand(program: Command, io: Io, options: DevCommandOptions = {}): void {
-  // `--port` and others mean something else after `origin` than before it.
-  program.enablePositionalOptions();
   const dev = program
     .command("dev")
     .argument("[script]", "the entry point, if the configuration names none")

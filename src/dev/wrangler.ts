@@ -64,7 +64,7 @@ export interface DevServer {
   readonly url: URL;
   readonly inspectorUrl: URL | undefined;
   readonly workerName: string;
-  /** Resolves once the server was torn down, by whomever. */
+  /** Resolves once the server was torn down, by whomever. @throws WranglerError if it broke down */
   readonly closed: Promise<void>;
   close(): Promise<void>;
 }
@@ -198,23 +198,32 @@ async function startServer(
     bindings: { ...addresses(options), ...options.input.bindings },
     dev: { registry: registryPath(require), ...options.input.dev },
   };
-  const closed = Promise.withResolvers<void>();
-  const worker = await complainingLater(() =>
+  const devEnv = await complainingLater(() =>
     withBindings(wrangler, version, options.socketOf, async () => {
-      const devEnv = new wrangler.unstable_DevEnv();
-      devEnv.once("teardown", closed.resolve);
-      const failed = new Promise<never>((_resolve, reject) => devEnv.once("error", reject));
-      const started = await devEnv.startWorker(input);
-      await Promise.race([started.ready, failed]);
-      return started;
+      const starting = new wrangler.unstable_DevEnv();
+      const failed = new Promise<never>((_resolve, reject) => starting.once("error", reject));
+      try {
+        const worker = await Promise.race([starting.startWorker(input), failed]);
+        await Promise.race([worker.ready, failed]);
+      } catch (error) {
+        await starting.teardown();
+        throw error;
+      }
+      return starting;
     }),
   );
+  const closed = new Promise<void>((resolve, reject) => {
+    devEnv.once("teardown", resolve);
+    devEnv.once("error", (error) => reject(complaint(error)));
+  });
+  closed.catch(() => {});
+  const { url, inspectorUrl } = await devEnv.proxy.ready.promise;
   return {
-    url: await worker.url,
-    inspectorUrl: await worker.inspectorUrl,
-    workerName: worker.config.name ?? "worker",
-    closed: closed.promise,
-    close: () => worker.dispose(),
+    url,
+    inspectorUrl,
+    workerName: devEnv.config.latestConfig?.name ?? "worker",
+    closed,
+    close: () => devEnv.teardown(),
   };
 }
 

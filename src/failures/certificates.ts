@@ -147,7 +147,15 @@ export const certificateFailures = {
       "`openssl x509 -req` without `-extfile` makes version 1, which cannot say what it is for.",
     fix: "Issue it again with extensions: `openssl x509 -req … -copy_extensions copy -extfile FILE`.",
   },
-  certificate_expired: {
+  critical_extension_unsupported: {
+    side: "caller",
+    status: 400,
+    number: 7000225,
+    title: "the certificate has a critical extension that TLS peers do not know",
+    cause: "Whoever does not know a critical extension has to refuse the certificate.",
+    fix: "Have it issued without that extension, or with it not critical.",
+  },
+  upload_expired: {
     side: "caller",
     status: 400,
     number: 7000218,
@@ -155,7 +163,7 @@ export const certificateFailures = {
     cause: "Origins refuse it.",
     fix: "Upload the renewed certificate. `countersign certificate upload --allow-expired` stores it all the same.",
   },
-  certificate_not_yet_valid: {
+  upload_not_yet_valid: {
     side: "caller",
     status: 400,
     number: 7000219,
@@ -197,12 +205,44 @@ export const certificateFailures = {
     cause: "It issued neither the leaf nor one of the leaf's issuers.",
     fix: "Leave it out, or send the issuer that was meant.",
   },
-  certificate_unusable: {
+  upload_unusable: {
     side: "caller",
     status: 400,
     number: 7000224,
     title: "OpenSSL does not accept the certificate with its key",
     cause: "It can be read, but a TLS connection cannot be made with it.",
     fix: "Try `openssl s_server -cert FILE -key FILE`, and have the certificate issued again.",
+  },
+  passphrase_wrong: {
+    side: "caller",
+    status: 400,
+    number: 7000230,
+    title: "the passphrase does not open the file",
+    cause: "It is mistyped, or it belongs to another file.",
+    fix: "Enter it again. `openssl pkey -in FILE -noout` and `openssl pkcs12 -in FILE -noout` try it without Countersign.",
+  },
+  encryption_unsupported: {
+    side: "caller",
+    status: 400,
+    number: 7000231,
+    title: "the file is encrypted in a way that is not supported",
+    cause: "Single DES and RC4 were dropped by OpenSSL; a few newer ways are not read yet.",
+    fix: "Encrypt it anew: `openssl pkey -in FILE -aes256 -out NEW`, for old ciphers with `-provider legacy -provider default`. For PKCS #12: `openssl pkcs12 -in FILE -nodes -out NEW.pem`, and upload that.",
+  },
+  p12_malformed: {
+    side: "caller",
+    status: 400,
+    number: 7000232,
+    title: "the file is not PKCS #12",
+    cause: "A .p12 or .pfx file is binary and holds a certificate with its key.",
+    fix: "Give a PEM file as `--cert` and `--key`. `openssl pkcs12 -in FILE -info -noout` says what a PKCS #12 file holds.",
+  },
+  folder_unreadable: {
+    side: "platform",
+    status: 500,
+    number: 7000233,
+    title: "the folder of a certificate source cannot be read",
+    cause: "It does not exist, or the user that runs Countersign may not read it.",
+    fix: "Create the folder, or let that user read it.",
   },
 } as const;

@@ -1,4 +1,4 @@
-/** Failures of starting the platform, and of the data folder it stands on. */
+/** Failures of starting the platform, of the data folder it stands on, and of the CLI. */
 export const startFailures = {
   master_key_malformed: {
     side: "platform",
@@ -23,5 +23,78 @@ export const startFailures = {
     title: "a sealed record does not open",
     cause: "It was altered, or moved from another record's place.",
     fix: "Restore the data folder from a backup, or upload the certificate or secret again.",
+  },
+  master_key_missing: {
+    side: "platform",
+    status: 500,
+    number: 7000103,
+    title: "the master key is missing",
+    cause:
+      "The file master.key of the data folder is gone, or the data was made with COUNTERSIGN_MASTER_KEY and that is not set now.",
+    fix: "Set COUNTERSIGN_MASTER_KEY, or put master.key back from a backup. Nothing was overwritten.",
+  },
+  master_key_exposed: {
+    side: "platform",
+    status: 500,
+    number: 7000104,
+    title: "the master key file can be read by others",
+    cause: "Its mode was changed, or it was copied there without care.",
+    fix: "Run chmod 600 on it, and consider the key known to whoever could read it.",
+  },
+  data_folder_in_use: {
+    side: "platform",
+    status: 500,
+    number: 7000105,
+    title: "the data folder is in use",
+    cause: "Another `countersign start` runs on it. Two would overwrite each other.",
+    fix: "Use the one that runs, stop it, or give this one another folder with --data.",
+  },
+  data_folder_unusable: {
+    side: "platform",
+    status: 500,
+    number: 7000106,
+    title: "the data folder cannot be used",
+    cause: "It cannot be made or written by this user, or its disk is full.",
+    fix: "Give a folder that this user can write with --data.",
+  },
+  port_in_use: {
+    side: "platform",
+    status: 500,
+    number: 7000107,
+    title: "a port is in use",
+    cause: "Another program listens there.",
+    fix: "Stop it, or choose other ports with --api-port and --http-port (0 takes a free one).",
+  },
+  platform_not_running: {
+    side: "platform",
+    status: 503,
+    number: 7000108,
+    title: "the platform is not running",
+    cause: "No `countersign start` runs on this data folder, or it has just ended.",
+    fix: "Run `countersign start`, or name the folder of the one that runs with --data or COUNTERSIGN_DATA.",
+  },
+  usage: {
+    side: "caller",
+    status: 400,
+    number: 7000109,
+    title: "the command line is not understood",
+    cause: "An option has a value that it cannot have.",
+    fix: "See --help of the command.",
+  },
+  wrangler_missing: {
+    side: "caller",
+    status: 500,
+    number: 7000110,
+    title: "wrangler is not installed",
+    cause: "The deploy is wrangler's own work, with the version that the project has pinned.",
+    fix: "Run `npm install --save-dev wrangler` in the project.",
+  },
+  wrangler_failed: {
+    side: "caller",
+    status: 500,
+    number: 7000111,
+    title: "wrangler failed",
+    cause: "What it printed above says why.",
+    fix: "Mend what it names and try again. What ran before goes on.",
   },
 } as const;

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
 const repository = join(import.meta.dirname, "..", "..");
-const program = join(import.meta.dirname, "countersign.ts");
+const program = join(repository, "bin", "countersign.js");
 
 /** A Wrangler project in a folder of its own. Its packages are this repository's. */
 export interface TestProject extends AsyncDisposable {

@@ -1,9 +1,10 @@
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { execFile, spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
+import { promisify } from "node:util";
 
 /** Why tests that need the `openssl` command are skipped, or false. */
 export const withoutOpenssl: string | false =
@@ -48,4 +49,29 @@ async function acceptedPort(child: ChildProcess): Promise<number> {
     }
   }
   throw new Error(`openssl s_server did not start: ${output}`);
+}
+
+/** A folder of its own in which the openssl command runs. Gone when it is disposed of. */
+export interface OpensslFolder extends AsyncDisposable {
+  readonly path: string;
+  /** @throws with what it wrote on stderr */
+  run(args: readonly string[], stdin?: string): Promise<string>;
+  read(name: string): Promise<string>;
+  write(name: string, content: string | Uint8Array): Promise<void>;
+}
+
+export async function openOpenssl(): Promise<OpensslFolder> {
+  const path = await mkdtemp(join(tmpdir(), "countersign-openssl-"));
+  return {
+    path,
+    run: async (args, stdin) => {
+      const running = promisify(execFile)("openssl", args, { cwd: path });
+      if (stdin === undefined) running.child.stdin?.end();
+      else running.child.stdin?.end(stdin);
+      return (await running).stdout;
+    },
+    read: (name) => readFile(join(path, name), "utf8"),
+    write: (name, content) => writeFile(join(path, name), content),
+    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }),
+  };
 }

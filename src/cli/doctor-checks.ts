@@ -1,0 +1,197 @@
+import { execFile } from "node:child_process";
+import { existsSync, statfsSync, statSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { describeExpiry } from "../certificates/expiry.ts";
+import { workerdCommand } from "../edge/workerd.ts";
+import { Failure } from "../failures.ts";
+import { formatSize } from "../format.ts";
+import { parseMasterKey } from "../platform/master-key.ts";
+import type { PlatformStatus } from "../platform/admin.ts";
+import { platformClient } from "./platform-client.ts";
+
+export interface Check {
+  readonly name: string;
+  readonly result: "ok" | "warning" | "wrong";
+  readonly finding: string;
+  readonly fix?: string;
+}
+
+export interface CheckOptions {
+  readonly dataFolder: string;
+  readonly ports: { readonly api: number; readonly http: number };
+  readonly environmentKey: string | undefined;
+  readonly now: Date;
+}
+
+export async function runChecks(options: CheckOptions): Promise<readonly Check[]> {
+  const platform = platformClient(options.dataFolder);
+  const status = await platform.status().catch((error: unknown) => {
+    if (error instanceof Failure && error.code === "platform_not_running") return null;
+    throw error;
+  });
+  return [
+    checkNode(),
+    await checkWorkerd(),
+    checkDataFolder(options.dataFolder),
+    checkMasterKey(options),
+    checkClock(options),
+    ...(status === null
+      ? [
+          { name: "platform", result: "ok", finding: "not running" } as const,
+          await checkPort("api port", options.ports.api),
+          await checkPort("http port", options.ports.http),
+        ]
+      : [...checkProcesses(status), ...checkCertificates(status, options.now)]),
+  ];
+}
+
+function checkNode(): Check {
+  const { node, openssl } = process.versions;
+  return { name: "node", result: "ok", finding: `${node} with OpenSSL ${openssl}` };
+}
+
+async function checkWorkerd(): Promise<Check> {
+  try {
+    const { stdout } = await runWorkerd();
+    return { name: "workerd", result: "ok", finding: stdout.trim() };
+  } catch (error) {
+    return {
+      name: "workerd",
+      result: "wrong",
+      finding: `does not run: ${(error as Error).message.split("\n")[0]}`,
+      fix: "Install again with `npm ci`, on glibc 2.35 or newer, or macOS 13.5 or newer.",
+    };
+  }
+}
+
+async function runWorkerd(): Promise<{ stdout: string }> {
+  const [file, ...argv] = await workerdCommand();
+  return promisify(execFile)(file!, [...argv, "--version"], { timeout: 10_000 });
+}
+
+function checkDataFolder(folder: string): Check {
+  const name = "data folder";
+  if (!existsSync(folder)) {
+    return { name, result: "ok", finding: `${folder} will be made at the first start` };
+  }
+  const mode = statSync(folder).mode & 0o777;
+  if (process.platform !== "win32" && (mode & 0o077) !== 0) {
+    return {
+      name,
+      result: "wrong",
+      finding: `${folder} has mode ${mode.toString(8)}: others on this machine can look in`,
+      fix: `chmod 700 "${folder}"`,
+    };
+  }
+  const { bavail, bsize } = statfsSync(folder);
+  const free = bavail * bsize;
+  return free < 256 * 1024 * 1024
+    ? {
+        name,
+        result: "warning",
+        finding: `${folder}: only ${formatSize(free)} free`,
+        fix: "Every deploy keeps its version: make room.",
+      }
+    : { name, result: "ok", finding: `${folder}, ${formatSize(free)} free` };
+}
+
+function checkMasterKey({ dataFolder, environmentKey }: CheckOptions): Check {
+  const name = "master key";
+  if (environmentKey) {
+    try {
+      parseMasterKey(environmentKey, "COUNTERSIGN_MASTER_KEY");
+      return { name, result: "ok", finding: "from COUNTERSIGN_MASTER_KEY" };
+    } catch (error) {
+      const failure = error as Failure;
+      return { name, result: "wrong", finding: failure.message, fix: failure.fix };
+    }
+  }
+  const file = join(dataFolder, "master.key");
+  if (!existsSync(file)) {
+    return existsSync(join(dataFolder, "countersign.db"))
+      ? {
+          name,
+          result: "wrong",
+          finding: `${file} is missing and COUNTERSIGN_MASTER_KEY is not set`,
+          fix: "Put the key back: without it no certificate or secret of this folder opens.",
+        }
+      : { name, result: "ok", finding: "will be made at the first start" };
+  }
+  return (statSync(file).mode & 0o077) !== 0
+    ? {
+        name,
+        result: "wrong",
+        finding: `${file} can be read by others`,
+        fix: `chmod 600 "${file}"`,
+      }
+    : { name, result: "ok", finding: `${file}; keep a copy of it elsewhere` };
+}
+
+/** A clock that went back makes certificates "not yet valid"; the database's file knows later. */
+function checkClock({ dataFolder, now }: CheckOptions): Check {
+  const name = "clock";
+  const database = join(dataFolder, "countersign.db");
+  const newest = existsSync(database) ? statSync(database).mtime : new Date(0);
+  const released = new Date("2026-11-01");
+  if (newest.getTime() > now.getTime() + 60_000 || now < released) {
+    const known = newest > released ? newest : released;
+    return {
+      name,
+      result: "wrong",
+      finding: `says ${now.toISOString()}, but it was ${known.toISOString()} before`,
+      fix: "Set the clock (timedatectl set-ntp true): certificates are judged by it.",
+    };
+  }
+  return { name, result: "ok", finding: now.toISOString() };
+}
+
+async function checkPort(name: string, port: number): Promise<Check> {
+  const error = await new Promise<NodeJS.ErrnoException | null>((resolve) => {
+    const server = createServer();
+    server.once("error", resolve);
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(null)));
+  });
+  return error === null
+    ? { name, result: "ok", finding: `${port} is free` }
+    : {
+        name,
+        result: "wrong",
+        finding: `${port} cannot be listened on: ${error.code}`,
+        fix: `Stop what listens there, or start with --${name.replace(" ", "-")} 0`,
+      };
+}
+
+function checkProcesses(status: PlatformStatus): readonly Check[] {
+  const workers = status.workers.map((worker) => ({ name: `worker ${worker.scriptName}`, worker }));
+  return [
+    { name: "gateway", worker: status.gateway },
+    { name: "ingress", worker: status.ingress },
+    ...workers,
+  ].map(({ name, worker: { state, pid, restarts, lastExit } }) => {
+    const again = restarts > 0 ? `, restarted ${restarts} times, last: ${lastExit}` : "";
+    if (state === "running") {
+      const result = restarts > 0 ? "warning" : "ok";
+      return { name, result, finding: `running as process ${pid}${again}` };
+    }
+    return { name, result: "wrong", finding: `${state}${lastExit ? `: ${lastExit}` : ""}` };
+  });
+}
+
+function checkCertificates(status: PlatformStatus, now: Date): readonly Check[] {
+  const month = 30 * 86_400_000;
+  const ending = status.certificates.filter(
+    ({ expiresOn }) => Date.parse(expiresOn) - now.getTime() < month,
+  );
+  if (ending.length === 0) {
+    const count = status.certificates.length;
+    return [{ name: "certificates", result: "ok", finding: `${count}, none expires in 30 days` }];
+  }
+  return ending.map(({ id, name, expiresOn }) => ({
+    name: "certificate",
+    result: Date.parse(expiresOn) <= now.getTime() ? "wrong" : "warning",
+    finding: `${name ?? id} ${describeExpiry(new Date(expiresOn), now)}`,
+    fix: "Upload its successor, bind that, deploy; then delete this one.",
+  }));
+}

@@ -1,0 +1,69 @@
+import { request } from "node:http";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { Failure } from "../failures.ts";
+import { connectInside } from "../platform/folder-socket.ts";
+import type { PlatformInfo, PlatformStatus } from "../platform/admin.ts";
+
+/** The running platform of a data folder, reached over the socket that only its owner can open. */
+export interface PlatformClient {
+  info(): Promise<PlatformInfo>;
+  status(): Promise<PlatformStatus>;
+  /** A token of the first account, with every scope. `seconds`: 60 to 31,536,000. */
+  createToken(name: string, seconds: number): Promise<string>;
+}
+
+/** @throws Failure `platform_not_running`, from each call */
+export function platformClient(dataFolder: string): PlatformClient {
+  return {
+    info: () => call(dataFolder, "GET", "/"),
+    status: () => call(dataFolder, "GET", "/status"),
+    createToken: async (name, seconds) =>
+      (await call<{ token: string }>(dataFolder, "POST", "/tokens", { name, seconds })).token,
+  };
+}
+
+async function call<T>(
+  dataFolder: string,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<T> {
+  if (!existsSync(join(dataFolder, "admin.sock"))) throw notRunning(dataFolder);
+  const { status, text } = await new Promise<{ status: number; text: string }>(
+    (resolve, reject) => {
+      const outgoing = request({
+        method,
+        path,
+        headers: { "content-type": "application/json" },
+        timeout: 10_000,
+        createConnection: () => connectInside(dataFolder, "admin.sock"),
+      });
+      outgoing.on("error", (cause) => reject(notRunning(dataFolder, cause)));
+      outgoing.on("timeout", () => outgoing.destroy(new Error("no answer within 10 s")));
+      outgoing.on("response", (response) => {
+        const chunks: Buffer[] = [];
+        response.on("data", (chunk: Buffer) => chunks.push(chunk));
+        response.on("error", reject);
+        response.on("end", () =>
+          resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
+        );
+      });
+      outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+    },
+  );
+  if (status !== 200) {
+    throw new Failure("internal", {
+      message: `the platform answered ${status} to ${path}: ${text}`,
+    });
+  }
+  return JSON.parse(text) as T;
+}
+
+function notRunning(dataFolder: string, cause?: Error): Failure {
+  return new Failure("platform_not_running", {
+    message: `no platform answers for the data folder "${dataFolder}"`,
+    facts: { dataFolder },
+    ...(cause && { cause }),
+  });
+}

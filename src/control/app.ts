@@ -1,0 +1,81 @@
+import { Hono } from "hono";
+import { Failure } from "../failures.ts";
+import { accountEndpoints } from "./accounts.ts";
+import { authenticate, authorize } from "./auth.ts";
+import { certificateEndpoints } from "./certificates.ts";
+import { type ControlContext, type ControlLimits, defaultLimits } from "./context.ts";
+import { deploymentEndpoints } from "./deployments.ts";
+import { domainEndpoints } from "./domains.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { failure, success } from "./envelope.ts";
+import { openApiDocument } from "./openapi.ts";
+import { Publisher } from "./publisher.ts";
+import { routeEndpoints } from "./routes.ts";
+import { scriptEndpoints } from "./scripts.ts";
+import { scriptUploadEndpoints } from "./scripts-upload.ts";
+import { secretEndpoints } from "./secrets.ts";
+import { serviceEndpoints } from "./services.ts";
+import { subdomainEndpoints } from "./subdomains.ts";
+import { unsupportedEndpoints } from "./unsupported.ts";
+import { versionEndpoints } from "./versions.ts";
+
+export type ControlOptions = Omit<ControlContext, "limits"> & {
+  readonly limits?: Partial<ControlLimits>;
+};
+
+const BASE = "/client/v4";
+
+/** The control plane: Cloudflare's v4 API over the store, without a socket of its own. */
+export function createControl(options: ControlOptions): Hono {
+  const context: ControlContext = { ...options, limits: { ...defaultLimits, ...options.limits } };
+  const endpoints = allEndpoints(context);
+  const app = new Hono();
+  for (const endpoint of endpoints) {
+    app.on(endpoint.method, BASE + toHono(endpoint.path), async (c) => {
+      const request = c.req.raw;
+      const params = c.req.param() as Record<string, string>;
+      const caller = await authenticate(request, context.store, context.clock());
+      authorize(caller, endpoint.scope, params["account_id"]);
+      const answer = await endpoint.run({ request, caller, params, limits: context.limits });
+      return answer instanceof Response ? answer : success(answer);
+    });
+  }
+  const document = openApiDocument(endpoints, BASE);
+  app.get(`${BASE}/openapi.json`, (c) => c.json(document));
+  app.notFound((c) => failure(notFound(endpoints, c.req.method, c.req.path), context.log));
+  app.onError((error) => failure(error, context.log));
+  return app;
+}
+
+function allEndpoints(context: ControlContext): readonly Endpoint[] {
+  const publisher = new Publisher(context);
+  return [
+    ...accountEndpoints(context),
+    ...certificateEndpoints(context),
+    ...scriptEndpoints(context, publisher),
+    ...scriptUploadEndpoints(context, publisher),
+    ...serviceEndpoints(context, publisher),
+    ...secretEndpoints(context, publisher),
+    ...versionEndpoints(context),
+    ...deploymentEndpoints(context, publisher),
+    ...subdomainEndpoints(context),
+    ...routeEndpoints(context),
+    ...domainEndpoints(context),
+    ...unsupportedEndpoints(),
+  ];
+}
+
+function toHono(path: string): string {
+  return path.replaceAll(/\{(\w+)\}/g, ":$1");
+}
+
+function notFound(endpoints: readonly Endpoint[], method: string, path: string): Failure {
+  const matches = endpoints.filter((endpoint) =>
+    new RegExp(`^${BASE}${endpoint.path.replaceAll(/\{\w+\}/g, "[^/]+")}$`).test(path),
+  );
+  const shown = path.slice(0, 200);
+  if (matches.length === 0) {
+    return new Failure("route_not_found", { message: `no endpoint at "${shown}"` });
+  }
+  return new Failure("method_not_allowed", { message: `${method} is not possible at "${shown}"` });
+}

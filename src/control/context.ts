@@ -1,0 +1,31 @@
+import type { Logger } from "pino";
+import type { Keyring } from "../certificates/seal.ts";
+import type { Edge } from "../edge/edge.ts";
+import type { Store } from "../store/store.ts";
+
+/** What the control plane stands on. */
+export interface ControlContext {
+  readonly store: Store;
+  readonly keyring: Keyring;
+  readonly edge: Pick<Edge, "stage" | "discard" | "applied">;
+  readonly clock: () => Date;
+  readonly log: Logger;
+  /** The newest compatibility date that the runtime knows: `2026-11-17`. */
+  readonly latestCompatibilityDate: string;
+  readonly limits: ControlLimits;
+}
+
+export interface ControlLimits {
+  /** Bytes of one script upload, all of its modules. Default: 64 MiB. */
+  readonly script: number;
+  /** Leaf certificates an account. Default: 1,000. */
+  readonly certificates: number;
+  /** CAs an account. Default: 5. */
+  readonly authorities: number;
+}
+
+export const defaultLimits: ControlLimits = {
+  script: 64 * 1024 * 1024,
+  certificates: 1000,
+  authorities: 5,
+};

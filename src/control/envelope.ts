@@ -1,0 +1,61 @@
+import { randomUUID } from "node:crypto";
+import type { Logger } from "pino";
+import { Failure } from "../failures.ts";
+
+/** What a handler answers with. */
+export interface Answer {
+  readonly result: unknown;
+  /** Default: 200. */
+  readonly status?: number;
+  readonly resultInfo?: Readonly<Record<string, unknown>>;
+  /** Worth a sentence, though the request was done. */
+  readonly messages?: readonly string[];
+}
+
+/** Cloudflare's v4 envelope around an answer. */
+export function success(answer: Answer): Response {
+  const { result, status = 200, resultInfo, messages = [] } = answer;
+  return Response.json(
+    {
+      success: true,
+      errors: [],
+      messages: messages.map((message) => ({ code: 0, message })),
+      result,
+      ...(resultInfo && { result_info: resultInfo }),
+    },
+    { status },
+  );
+}
+
+/**
+ * The envelope of whatever was thrown. What is not a Failure is a bug: it is logged with a
+ * reference, and the caller gets only that.
+ */
+export function failure(error: unknown, log: Logger): Response {
+  const shown = error instanceof Failure ? error : unexpected(error, log);
+  const { number, status } = shown.entry;
+  return Response.json(
+    {
+      success: false,
+      errors: [
+        {
+          code: number,
+          message: `${shown.message}. ${shown.fix}`,
+          meta: { failure: shown.code, ...shown.facts },
+        },
+      ],
+      messages: [],
+      result: null,
+    },
+    { status },
+  );
+}
+
+function unexpected(error: unknown, log: Logger): Failure {
+  const reference = randomUUID();
+  log.error({ err: error, reference }, "a request to the API failed unexpectedly");
+  return new Failure("internal", {
+    message: `internal error, reference ${reference}`,
+    facts: { reference },
+  });
+}

@@ -1,0 +1,16 @@
+/** Runs work of one key one after the other, work of different keys side by side. */
+export class KeyedLock {
+  readonly #tails = new Map<string, Promise<unknown>>();
+
+  /** @throws whatever `work` throws; the next one runs all the same */
+  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#tails.get(key) ?? Promise.resolve();
+    const result = before.then(work, work);
+    this.#tails.set(key, result);
+    try {
+      return await result;
+    } finally {
+      if (this.#tails.get(key) === result) this.#tails.delete(key);
+    }
+  }
+}

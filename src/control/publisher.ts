@@ -1,0 +1,267 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import type { ScriptKey, WorkerBinding, WorkerModule } from "../edge/source.ts";
+import {
+  currentDeployment,
+  insertDeployment,
+  type StoredDeployment,
+  type VersionShare,
+} from "../store/deployments.ts";
+import type { ScriptRow } from "../store/schema.ts";
+import { findScript, insertScript, updateScript } from "../store/scripts.ts";
+import type { Database } from "../store/store.ts";
+import {
+  findVersion,
+  insertVersion,
+  newestVersion,
+  type StoredVersion,
+  workerVersion,
+} from "../store/versions.ts";
+import { assertTargets, type BindingOwner } from "./bindings.ts";
+import type { ControlContext } from "./context.ts";
+import { KeyedLock } from "./keyed-lock.ts";
+import { existingVersion, scriptNotFound } from "./lookup.ts";
+
+/** What a new version is made of. */
+export interface Draft {
+  readonly mainModule: string;
+  readonly modules: readonly WorkerModule[];
+  readonly compatibilityDate: string;
+  readonly compatibilityFlags: readonly string[];
+  readonly bindings: readonly WorkerBinding[];
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+export interface By {
+  readonly author: string;
+  /** `wrangler`, `api`. */
+  readonly source: string;
+}
+
+export interface PublishOptions extends By {
+  /** Deploys the new version to all traffic. False: it is only stored. */
+  readonly deploy: boolean;
+  /** Makes the script if there is none. False: that is refused. */
+  readonly create: boolean;
+  readonly build: (before: Before, owner: BindingOwner) => Promise<Draft> | Draft;
+  readonly tag?: string;
+}
+
+/** What the script is before the change; null and null for a new one. */
+export interface Before {
+  readonly script: ScriptRow | null;
+  readonly newest: StoredVersion | null;
+  readonly current: StoredDeployment | null;
+}
+
+export interface Published {
+  readonly script: ScriptRow;
+  readonly version: StoredVersion;
+}
+
+/** How long an uploaded version stays warm: wrangler deploys what it uploaded at once. */
+const WARM_FOR_MS = 10_000;
+
+/**
+ * The one way in which a script changes what it runs: the version is started beside the one that
+ * runs, then stored with its deployment in one transaction, then waited for until it is live.
+ * Changes of one script come one after the other. Whatever fails leaves everything as it was.
+ */
+export class Publisher {
+  readonly #context: ControlContext;
+  readonly #lock = new KeyedLock();
+  readonly #warm = new Map<string, NodeJS.Timeout>();
+
+  constructor(context: ControlContext) {
+    this.#context = context;
+  }
+
+  /**
+   * @throws Failure `script_not_found` without `create`, whatever `build` throws, and what the
+   * edge says of a version that does not start
+   */
+  publish(key: ScriptKey, options: PublishOptions): Promise<Published> {
+    return this.exclusively(key, async () => {
+      const { store, edge, clock } = this.#context;
+      const before = await readBefore(store.db, key);
+      if (!before.script && !options.create) throw scriptNotFound(key.scriptName);
+      const versionId = randomUUID();
+      const createdOn = clock().toISOString();
+      const owner = { ...key, versionId, tag: options.tag ?? "", timestamp: createdOn };
+      const draft = await options.build(before, owner);
+      await assertTargets(store.db, key, draft.bindings);
+      const started = performance.now();
+      await edge.stage({ ...key, versionId, ...draft });
+      const startupTimeMs = Math.round(performance.now() - started);
+      try {
+        const { value, cursor } = await store.write(async ({ db, changed }) => {
+          await assertTargets(db, key, draft.bindings);
+          const script = before.script ?? (await makeScript(db, key, createdOn));
+          const version = await insertVersion(db, {
+            id: versionId,
+            scriptId: script.id,
+            mainModule: draft.mainModule,
+            modules: draft.modules,
+            bindings: draft.bindings,
+            compatibilityDate: draft.compatibilityDate,
+            compatibilityFlags: JSON.stringify(draft.compatibilityFlags),
+            annotations: JSON.stringify(draft.annotations),
+            author: options.author,
+            source: options.source,
+            startupTimeMs,
+            createdOn,
+          });
+          await updateScript(db, script.id, { modifiedOn: createdOn });
+          if (options.deploy) {
+            await insertDeployment(db, {
+              ...newDeployment(script.id, options, createdOn, draft.annotations),
+              versions: [{ versionId, percentage: 100 }],
+            });
+            await changed({ kind: "script", ...key });
+          }
+          return { script, version };
+        });
+        if (options.deploy) await edge.applied(cursor);
+        else this.#keepWarm(versionId);
+        return value;
+      } catch (error) {
+        await this.#discard(versionId);
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * Makes versions that are stored the script's deployment: rollback, gradual rollout.
+   *
+   * @throws Failure `script_not_found`, `version_not_found`, and what the edge says of a version
+   * that does not start
+   */
+  deploy(
+    key: ScriptKey,
+    shares: readonly VersionShare[],
+    options: By & { readonly annotations: Readonly<Record<string, string>> },
+  ): Promise<StoredDeployment> {
+    return this.exclusively(key, async () => {
+      const { store, edge, clock } = this.#context;
+      const { script, current } = await readBefore(store.db, key);
+      if (!script) throw scriptNotFound(key.scriptName);
+      const staged: string[] = [];
+      try {
+        const versions: StoredVersion[] = [];
+        for (const { versionId } of shares) {
+          const version = await existingVersion(store.db, script, versionId);
+          versions.push(version);
+          await assertTargets(store.db, key, version.bindings);
+        }
+        for (const version of versions) {
+          if (current?.versions.some(({ versionId }) => versionId === version.id)) continue;
+          staged.push(version.id);
+          if (this.#takeWarm(version.id)) continue;
+          await edge.stage(await workerVersion(store.db, script, version));
+        }
+        const { value, cursor } = await store.write(async ({ db, changed }) => {
+          for (const { bindings } of versions) await assertTargets(db, key, bindings);
+          const createdOn = clock().toISOString();
+          const deployment = await insertDeployment(db, {
+            ...newDeployment(script.id, options, createdOn, {
+              ...options.annotations,
+              ...((await isRollback(db, current, versions)) && {
+                "workers/triggered_by": "rollback",
+              }),
+            }),
+            versions: shares,
+          });
+          await updateScript(db, script.id, { modifiedOn: createdOn });
+          await changed({ kind: "script", ...key });
+          return deployment;
+        });
+        await edge.applied(cursor);
+        return value;
+      } catch (error) {
+        for (const versionId of staged) await this.#discard(versionId);
+        throw error;
+      }
+    });
+  }
+
+  /** Runs `work` when no other change of the script does. */
+  exclusively<T>(key: ScriptKey, work: () => Promise<T>): Promise<T> {
+    return this.#lock.run(`${key.accountId}/${key.scriptName}`, work);
+  }
+
+  #keepWarm(versionId: string): void {
+    const timer = setTimeout(() => {
+      this.#warm.delete(versionId);
+      void this.#discard(versionId);
+    }, WARM_FOR_MS).unref();
+    this.#warm.set(versionId, timer);
+  }
+
+  async #discard(versionId: string): Promise<void> {
+    const { edge, log } = this.#context;
+    try {
+      await edge.discard(versionId);
+    } catch (error) {
+      log.error({ err: error, versionId }, "a version that was not deployed could not be stopped");
+    }
+  }
+
+  #takeWarm(versionId: string): boolean {
+    clearTimeout(this.#warm.get(versionId));
+    return this.#warm.delete(versionId);
+  }
+}
+
+async function readBefore(db: Database, key: ScriptKey): Promise<Before> {
+  const script = (await findScript(db, key)) ?? null;
+  if (!script) return { script, newest: null, current: null };
+  return {
+    script,
+    newest: await newestVersion(db, script.id),
+    current: await currentDeployment(db, script.id),
+  };
+}
+
+async function makeScript(db: Database, key: ScriptKey, createdOn: string): Promise<ScriptRow> {
+  const script: ScriptRow = {
+    id: randomBytes(16).toString("hex"),
+    accountId: key.accountId,
+    name: key.scriptName,
+    workersDev: 0,
+    settings: "{}",
+    createdOn,
+    modifiedOn: createdOn,
+  };
+  await insertScript(db, script);
+  return script;
+}
+
+/** Back to a version older than any that runs. */
+async function isRollback(
+  db: Database,
+  current: StoredDeployment | null,
+  versions: readonly StoredVersion[],
+): Promise<boolean> {
+  if (!current) return false;
+  const running = await Promise.all(
+    current.versions.map(({ versionId }) => findVersion(db, current.scriptId, versionId)),
+  );
+  const oldest = Math.min(...running.map((version) => version?.number ?? 0));
+  return versions.every(({ number }) => number < oldest);
+}
+
+function newDeployment(
+  scriptId: string,
+  { author, source }: By,
+  createdOn: string,
+  annotations: Readonly<Record<string, string>>,
+): Omit<StoredDeployment, "number" | "versions"> {
+  return {
+    id: randomUUID(),
+    scriptId,
+    author,
+    source,
+    createdOn,
+    annotations: JSON.stringify(annotations),
+  };
+}

@@ -1,0 +1,169 @@
+import { z } from "@hono/zod-openapi";
+import { randomBytes } from "node:crypto";
+import { Failure } from "../failures.ts";
+import {
+  deleteRoute,
+  deleteRoutesOfScript,
+  findPattern,
+  insertRoute,
+  listRoutes,
+  type RouteWithScript,
+} from "../store/routes.ts";
+import type { RouteRow, ScriptRow } from "../store/schema.ts";
+import type { Write } from "../store/store.ts";
+import { list } from "./accounts.ts";
+import type { ControlContext } from "./context.ts";
+import { endpoint, type Endpoint } from "./endpoint.ts";
+import { existingScript } from "./lookup.ts";
+import { hostOf, isHost, routePattern, zoneNamed, zoneOf, zonesOf } from "./zones.ts";
+
+const replacement = z.array(z.object({ pattern: z.string() })).max(1000);
+const addition = z.object({ pattern: z.string(), script: z.string() });
+const zoneFilter = z.object({ name: z.string().optional(), "account.id": z.string().optional() });
+
+/** `routes` in the configuration, and the zones that wrangler looks up for them. */
+export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoint[] {
+  const zoneRoutes = "/zones/{zone_id}/workers/routes";
+  const write = async <T>(work: (write: Write) => Promise<T>): Promise<T> => {
+    const { value, cursor } = await store.write(work);
+    await edge.applied(cursor);
+    return value;
+  };
+  const routesIn = async (accountId: string, zoneId = ""): Promise<RouteWithScript[]> =>
+    (await listRoutes(store.db, accountId)).filter(
+      ({ kind, pattern }) =>
+        kind === "route" && zonesOf(accountId, hostOf(pattern)).some(({ id }) => id === zoneId),
+    );
+  return [
+    endpoint(
+      {
+        method: "put",
+        path: "/accounts/{account_id}/workers/scripts/{script_name}/routes",
+        summary: "Replace the routes of a script",
+        scope: "workers_routes:write",
+        body: replacement,
+      },
+      async (call) => {
+        const patterns = [...new Set(call.body.map(({ pattern }) => routePattern(pattern)))];
+        const routes = await write(async (w) => {
+          const script = await existingScript(w.db, call);
+          await deleteRoutesOfScript(w.db, script.id, "route");
+          return addAll(w, script, "route", patterns);
+        });
+        return list(
+          routes.map((route) => shown({ ...route, scriptName: call.params["script_name"] ?? "" })),
+        );
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: "/zones",
+        summary: "Find zones",
+        scope: "zone:read",
+        query: zoneFilter,
+      },
+      async ({ caller: { accountId }, query }) => {
+        if ((query["account.id"] ?? accountId) !== accountId) throw new Failure("not_permitted");
+        const names =
+          query.name === undefined
+            ? (await listRoutes(store.db, accountId)).map(
+                ({ pattern }) => zoneOf(accountId, hostOf(pattern)).name,
+              )
+            : [query.name.toLowerCase()].filter(isHost);
+        return list([...new Set(names)].map((name) => shownZone(accountId, name)));
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: zoneRoutes,
+        summary: "The routes in a zone",
+        scope: "workers_routes:read",
+      },
+      async ({ caller, params }) =>
+        list((await routesIn(caller.accountId, params["zone_id"])).map(shown)),
+    ),
+    endpoint(
+      {
+        method: "post",
+        path: zoneRoutes,
+        summary: "Add a route",
+        scope: "workers_routes:write",
+        body: addition,
+      },
+      async ({ caller, body, params }) => {
+        const pattern = routePattern(body.pattern);
+        const route = await write(async (w) => {
+          const call = { caller, params: { ...params, script_name: body.script } };
+          const script = await existingScript(w.db, call);
+          const [added] = await addAll(w, script, "route", [pattern]);
+          return added;
+        });
+        return { result: { id: route?.id, pattern, script: body.script } };
+      },
+    ),
+    endpoint(
+      {
+        method: "delete",
+        path: `${zoneRoutes}/{route_id}`,
+        summary: "Delete a route",
+        scope: "workers_routes:write",
+      },
+      async ({ caller, params }) => {
+        const routes = await routesIn(caller.accountId, params["zone_id"]);
+        const route = routes.find(({ id }) => id === params["route_id"]);
+        if (!route) throw new Failure("route_of_script_not_found");
+        await write(async (w) => {
+          await deleteRoute(w.db, route.id);
+          const { accountId, scriptName } = route;
+          await w.changed({ kind: "script", accountId, scriptName });
+        });
+        return { result: { id: route.id } };
+      },
+    ),
+  ];
+}
+
+/**
+ * Leads patterns to a script, and tells the edge.
+ *
+ * @throws Failure `route_taken` if one leads to another script
+ */
+export async function addAll(
+  { db, changed }: Write,
+  script: ScriptRow,
+  kind: RouteRow["kind"],
+  patterns: readonly string[],
+): Promise<RouteRow[]> {
+  const added: RouteRow[] = [];
+  for (const pattern of patterns) {
+    const taken = await findPattern(db, pattern);
+    if (taken) throw routeTaken(script, taken);
+    const id = randomBytes(16).toString("hex");
+    const route = { id, accountId: script.accountId, scriptId: script.id, kind, pattern };
+    await insertRoute(db, route);
+    added.push(route);
+  }
+  await changed({ kind: "script", accountId: script.accountId, scriptName: script.name });
+  return added;
+}
+
+function routeTaken(script: ScriptRow, taken: RouteWithScript): Failure {
+  const holder =
+    taken.accountId === script.accountId ? `the Worker "${taken.scriptName}"` : "another account";
+  return new Failure("route_taken", {
+    message: `the route "${taken.pattern}" already leads to ${holder}`,
+    facts: { pattern: taken.pattern },
+  });
+}
+
+function shown({ id, accountId, pattern, scriptName }: RouteWithScript): object {
+  const zone = zoneOf(accountId, hostOf(pattern));
+  return { id, pattern, script: scriptName, zone_name: zone.name };
+}
+
+function shownZone(accountId: string, name: string): object {
+  const { id } = zoneNamed(accountId, name);
+  return { id, name, account: { id: accountId }, status: "active", type: "full" };
+}

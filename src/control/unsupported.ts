@@ -1,0 +1,65 @@
+import { z } from "@hono/zod-openapi";
+import { Failure } from "../failures.ts";
+import { list } from "./accounts.ts";
+import { endpoint, type Endpoint } from "./endpoint.ts";
+
+const schedules = z.array(z.object({ cron: z.string() }));
+
+/** What wrangler asks for and Countersign does not have: said clearly, never pretended. */
+export function unsupportedEndpoints(): readonly Endpoint[] {
+  const script = "/accounts/{account_id}/workers/scripts/{script_name}";
+  return [
+    endpoint(
+      {
+        method: "put",
+        path: `${script}/schedules`,
+        summary: "Cron triggers: none can be set",
+        scope: "workers_scripts:write",
+        body: schedules,
+      },
+      ({ body }) => {
+        if (body.length === 0) return { result: { schedules: [] } };
+        throw refused("cron triggers");
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: `${script}/schedules`,
+        summary: "Cron triggers: there are none",
+        scope: "workers_scripts:read",
+      },
+      () => ({ result: { schedules: [] } }),
+    ),
+    endpoint(
+      {
+        method: "post",
+        path: `${script}/assets-upload-session`,
+        summary: "Static assets: refused",
+        scope: "workers_scripts:write",
+      },
+      () => {
+        throw refused("static assets");
+      },
+    ),
+    // `wrangler delete` asks for both, to clean up after Workers Sites and Containers.
+    ...["storage/kv/namespaces", "workers/durable_objects/namespaces"].map((path) =>
+      endpoint(
+        {
+          method: "get",
+          path: `/accounts/{account_id}/${path}`,
+          summary: "Namespaces: there are none",
+          scope: "workers_scripts:read",
+        },
+        () => list([]),
+      ),
+    ),
+  ];
+}
+
+function refused(feature: string): Failure {
+  return new Failure("feature_unsupported", {
+    message: `${feature} are a feature that Countersign does not have`,
+    facts: { features: [feature] },
+  });
+}

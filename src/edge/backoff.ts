@@ -1,0 +1,14 @@
+/** Pauses between restarts: each twice the last, from 100 ms to 30 s. */
+export class Backoff {
+  #failures = 0;
+
+  /** @param ranFor ms that the process worked; who worked for 10 s starts over */
+  next(ranFor: number): number {
+    if (ranFor >= STEADY) this.#failures = 0;
+    return Math.min(FIRST * 2 ** this.#failures++, LONGEST);
+  }
+}
+
+const FIRST = 100;
+const LONGEST = 30_000;
+const STEADY = 10_000;

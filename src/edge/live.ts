@@ -1,0 +1,56 @@
+import type { ScriptUpdate } from "../ingress/protocol.ts";
+import type { Generation } from "./generation.ts";
+import type { ScriptKey } from "./source.ts";
+
+/** What runs for one script, and what leads to it. */
+export interface LiveScript {
+  readonly key: ScriptKey;
+  readonly hosts: readonly string[];
+  readonly routes: readonly string[];
+  /** At least one. */
+  readonly shares: readonly Share[];
+}
+
+export interface Share {
+  readonly generation: Generation;
+  /** Of the traffic; they add up to 100. */
+  readonly percentage: number;
+}
+
+export function scriptId({ accountId, scriptName }: ScriptKey): string {
+  return JSON.stringify([accountId, scriptName]);
+}
+
+/** The generation that other Workers reach: the one with the largest share. */
+export function mainGeneration(live: LiveScript): Generation {
+  return live.shares.reduce((a, b) => (b.percentage > a.percentage ? b : a)).generation;
+}
+
+export function generationsOf(live: LiveScript | null | undefined): readonly Generation[] {
+  return live?.shares.map(({ generation }) => generation) ?? [];
+}
+
+export function updateOf(
+  { accountId, scriptName }: ScriptKey,
+  live: LiveScript | null,
+): ScriptUpdate {
+  if (live === null) return { accountId, scriptName, entry: null };
+  const { hosts, routes, shares } = live;
+  const targets = shares.map(({ generation, percentage }) => ({
+    socket: generation.socket,
+    percentage,
+  }));
+  return { accountId, scriptName, entry: { hosts, routes, targets } };
+}
+
+/** Does a Worker of this script have a service binding to one of `targets` (ids)? */
+export function binds(live: LiveScript, targets: ReadonlySet<string>): boolean {
+  const { accountId } = live.key;
+  return generationsOf(live).some(({ version }) =>
+    version.bindings.some(
+      (binding) =>
+        binding.type === "service" &&
+        targets.has(scriptId({ accountId, scriptName: binding.service })),
+    ),
+  );
+}

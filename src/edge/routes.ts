@@ -1,0 +1,159 @@
+import type { Logger } from "pino";
+import type { IngressHandle } from "../ingress/handle.ts";
+import type { Generation } from "./generation.ts";
+import {
+  binds,
+  generationsOf,
+  mainGeneration,
+  scriptId,
+  updateOf,
+  type LiveScript,
+} from "./live.ts";
+import type { ServiceLinks } from "./service-links.ts";
+import { Slots } from "./slots.ts";
+import type { ScriptKey } from "./source.ts";
+
+export interface RoutesOptions {
+  readonly ingress: Pick<IngressHandle, "scripts" | "retire">;
+  readonly links: ServiceLinks;
+  /** ms that a generation which is replaced may go on with what it works on */
+  readonly drain: number;
+  readonly log: Logger;
+}
+
+/** Which generations get the traffic, from clients and from other Workers. */
+export class Routes {
+  readonly #options: RoutesOptions;
+  readonly #live = new Map<string, LiveScript>();
+  /** One switch at a time. */
+  readonly #turn = new Slots(1);
+  readonly #draining = new Map<Generation, Promise<void>>();
+
+  constructor(options: RoutesOptions) {
+    this.#options = options;
+  }
+
+  get(key: ScriptKey): LiveScript | undefined {
+    return this.#live.get(scriptId(key));
+  }
+
+  /** Every generation there is, those that drain too. */
+  generations(): readonly Generation[] {
+    return [...[...this.#live.values()].flatMap(generationsOf), ...this.#draining.keys()];
+  }
+
+  /**
+   * Moves a script's traffic to generations that run, and drains those it leaves.
+   *
+   * A Worker keeps its RPC connection to a service for as long as both run, so whoever binds one
+   * whose generation goes gets a new process as well, and whoever binds that one. All of them move
+   * at once: none of the new ones has spoken to one that goes, so nothing in flight is cut.
+   *
+   * @param decide says what is to run, from what runs when the move's turn comes. Null: nothing
+   */
+  async move(
+    key: ScriptKey,
+    decide: (live: LiveScript | undefined) => LiveScript | null,
+  ): Promise<void> {
+    await this.#turn.run(async () => {
+      const wave = new Map([[scriptId(key), { key, next: decide(this.get(key)) }]]);
+      await this.#addDependents(wave);
+      const left: Generation[] = [];
+      for (const [id, moved] of wave) {
+        const before = this.#live.get(id);
+        const stay = new Set(generationsOf(moved.next));
+        left.push(...generationsOf(before).filter((generation) => !stay.has(generation)));
+        if (moved.next === null) this.#live.delete(id);
+        else this.#live.set(id, moved.next);
+        await this.#options.links.move(
+          moved.key,
+          moved.next === null ? null : mainGeneration(moved.next),
+        );
+      }
+      await this.#options.ingress.scripts(
+        [...wave.values()].map((moved) => updateOf(moved.key, moved.next)),
+      );
+      for (const generation of left) this.#drain(generation);
+    });
+  }
+
+  /** Stops everything; the ingress has stopped before. */
+  async stop(grace: number): Promise<void> {
+    const live = [...this.#live.values()].flatMap(generationsOf);
+    this.#live.clear();
+    await Promise.all([
+      ...live.map((generation) => generation.stop(grace)),
+      ...[...this.#draining.keys()].map((generation) => generation.stop(grace)),
+    ]);
+  }
+
+  /** Grows the wave until nobody outside depends on a process that goes. */
+  async #addDependents(wave: Map<string, Move>): Promise<void> {
+    const failed = new Set<string>();
+    for (;;) {
+      const gone = new Set(
+        [...wave].filter(([id, { next }]) => this.#leaves(id, next)).map(([id]) => id),
+      );
+      const added = [...this.#live].filter(
+        ([id, live]) =>
+          !wave.has(id) &&
+          !failed.has(id) &&
+          (binds(live, gone) || mainGeneration(live).isIncomplete),
+      );
+      if (added.length === 0) return;
+      await Promise.all(
+        added.map(async ([id, live]) => {
+          const next = await this.#renew(live);
+          if (next === null) failed.add(id);
+          else wave.set(id, { key: live.key, next });
+        }),
+      );
+    }
+  }
+
+  /** Does the script's main generation go? */
+  #leaves(id: string, next: LiveScript | null): boolean {
+    const before = this.#live.get(id);
+    if (before === undefined) return false;
+    return next === null || mainGeneration(before) !== mainGeneration(next);
+  }
+
+  /** The same versions in new processes. Null: they do not start, so the old ones have to stay. */
+  async #renew(live: LiveScript): Promise<LiveScript | null> {
+    const shares = await Promise.all(
+      live.shares.map(async ({ generation, percentage }) => ({
+        generation: await generation.successor(),
+        percentage,
+      })),
+    );
+    const started = await Promise.allSettled(shares.map(({ generation }) => generation.start()));
+    const failure = started.find((result) => result.status === "rejected");
+    if (failure === undefined) return { ...live, shares };
+    await Promise.all(shares.map(({ generation }) => generation.stop(0)));
+    this.#options.log.error(
+      { script: live.key.scriptName, reason: String(failure.reason) },
+      "a Worker whose service was deployed cannot be started again beside itself; it goes on as it is",
+    );
+    return null;
+  }
+
+  #drain(generation: Generation): void {
+    const { ingress, drain, log } = this.#options;
+    const drained = (async () => {
+      const deadline = AbortSignal.timeout(drain);
+      await Promise.race([ingress.retire(generation.socket), aborted(deadline)]);
+      await generation.stop(drain);
+    })().catch((error: unknown) => log.error({ error }, "a generation was not drained"));
+    this.#draining.set(generation, drained);
+    void drained.then(() => this.#draining.delete(generation));
+  }
+}
+
+interface Move {
+  readonly key: ScriptKey;
+  readonly next: LiveScript | null;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve()));
+}

@@ -1,0 +1,46 @@
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { ProcessRecords } from "./orphans.ts";
+
+/**
+ * The folder in which one edge keeps its sockets and the modules it runs. It is the working
+ * directory of every process of the edge: a socket's path is limited to 108 bytes, so each is
+ * given relative to it, and the folder itself may be called anything.
+ */
+export class RunDirectory {
+  readonly path: string;
+  readonly processes: ProcessRecords;
+
+  private constructor(path: string) {
+    this.path = path;
+    this.processes = new ProcessRecords(join(path, "pids"));
+  }
+
+  /** Ends what a previous run left running, and empties the folder. It must be this edge's alone. */
+  static async open(path: string): Promise<RunDirectory> {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    const directory = new RunDirectory(path);
+    await directory.processes.endOrphans();
+    await directory.#empty();
+    for (const folder of ["empty", "g", "pids", "s"]) {
+      await mkdir(join(path, folder), { mode: 0o700 });
+    }
+    return directory;
+  }
+
+  /** The path of something in the folder, for this process, whose working directory is another. */
+  absolute(relative: string): string {
+    return join(this.path, relative);
+  }
+
+  async close(): Promise<void> {
+    await this.#empty();
+  }
+
+  async #empty(): Promise<void> {
+    const entries = await readdir(this.path);
+    await Promise.all(
+      entries.map((entry) => rm(join(this.path, entry), { recursive: true, force: true })),
+    );
+  }
+}

@@ -1,0 +1,110 @@
+import { availableParallelism } from "node:os";
+import type { Logger } from "pino";
+import { Keyring } from "../certificates/seal.ts";
+import { startGateway, type StartGatewayOptions } from "../gateway/start.ts";
+import { IngressHandle } from "../ingress/handle.ts";
+import { ABSENT_SOCKET } from "../ingress/protocol.ts";
+import type { Edge } from "./edge.ts";
+import { Feed } from "./feed.ts";
+import type { GenerationContext } from "./generation.ts";
+import { mainGeneration } from "./live.ts";
+import { Reconciler } from "./reconciler.ts";
+import { Routes } from "./routes.ts";
+import { RunDirectory } from "./run-directory.ts";
+import { ServiceLinks } from "./service-links.ts";
+import { Slots } from "./slots.ts";
+import type { Source } from "./source.ts";
+import { workerdCommand } from "./workerd.ts";
+
+export interface EdgeOptions {
+  readonly source: Source;
+  /** 32 bytes: opens secrets here, and keys in the gateway. */
+  readonly masterKey: Uint8Array;
+  /** This edge's alone; made if it is not there, emptied at start and at the end. */
+  readonly runDirectory: string;
+  /** The port of the ingress. 0: a free one. */
+  readonly httpPort: number;
+  /** The address that the ingress listens on. Default: 127.0.0.1. */
+  readonly httpHost?: string;
+  /**
+   * Addresses that `fetch()` without a binding may reach: `public`, `private`, `local`, or CIDR
+   * blocks. Default: `["public"]`.
+   */
+  readonly networkAllow?: readonly string[];
+  /** How the gateway connects; see `GatewayOptions` for its defaults. */
+  readonly gateway?: Omit<StartGatewayOptions, "runDirectory" | "masterKey">;
+  readonly log: Logger;
+  /** Default: the workerd that comes with the package. */
+  readonly workerdPath?: string;
+  /** ms for a Worker from its start to its first answer. Default: 15,000. */
+  readonly startTimeout?: number;
+  /** ms that a generation which was replaced may go on with what it works on. Default: 30,000. */
+  readonly drain?: number;
+  /** ms that everything may go on with what it works on when the edge stops. Default: 5,000. */
+  readonly stopGrace?: number;
+}
+
+export interface StartedEdge extends Edge {
+  /** Where clients reach the Workers: `http://127.0.0.1:8080`. */
+  readonly httpUrl: string;
+  readonly httpPort: number;
+}
+
+/**
+ * Starts gateway, ingress and everything that is deployed, then follows the source's changes.
+ * Resolves when each Worker has answered its probe or failed to start for the first time: a broken
+ * one is shown with its reason, tried again with growing pauses, and holds up no other.
+ */
+export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
+  const { source, log, masterKey, drain = 30_000, stopGrace = 5_000 } = options;
+  await using cleanup = new AsyncDisposableStack();
+  const run = await RunDirectory.open(options.runDirectory);
+  cleanup.defer(() => run.close());
+  const gateway = cleanup.use(
+    await startGateway({ ...options.gateway, runDirectory: run.path, masterKey }),
+  );
+  const address = { host: options.httpHost ?? "127.0.0.1", port: options.httpPort };
+  const links = new ServiceLinks(run, ABSENT_SOCKET);
+  const ingress = await IngressHandle.start({ run, address, log });
+  const routes = new Routes({ ingress, links, drain, log });
+  cleanup.defer(() => routes.stop(stopGrace));
+  // The first to go: nothing new comes in while the others finish.
+  cleanup.defer(() => ingress.stop(stopGrace));
+  let lastId = 0;
+  const context: GenerationContext = {
+    run,
+    command: await workerdCommand(options.workerdPath),
+    keyring: new Keyring(masterKey),
+    gateway,
+    slots: new Slots(availableParallelism() + 1),
+    networkAllow: options.networkAllow ?? ["public"],
+    startTimeout: options.startTimeout ?? 15_000,
+    log,
+    probe: (socket) => ingress.probe(socket),
+    servicePath: (key, entrypoint) => {
+      const live = routes.get(key);
+      return links.path(key, entrypoint, live === undefined ? null : mainGeneration(live));
+    },
+    wantedEntrypoints: (key) => links.wanted(key),
+    nextId: () => ++lastId,
+  };
+  const reconciler = new Reconciler({ source, context, routes, gateway, log });
+  cleanup.defer(() => reconciler.stop());
+  const feed = await Feed.start({ source, log, apply: (change) => reconciler.apply(change) });
+  cleanup.defer(() => feed.stop());
+  const owned = cleanup.move();
+  const { host, port } = ingress.address;
+  return {
+    httpUrl: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
+    httpPort: port,
+    stage: (version) => reconciler.stage(version),
+    discard: (versionId) => reconciler.discard(versionId),
+    applied: (cursor) => feed.applied(cursor),
+    status: () => ({
+      gateway: gateway.status(),
+      ingress: ingress.status(),
+      workers: [...routes.generations(), ...reconciler.staged()].map((one) => one.status()),
+    }),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}

@@ -1,0 +1,169 @@
+import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { createRequire } from "node:module";
+import { delimiter, join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
+import type { ProcessRecords } from "./orphans.ts";
+
+/** One workerd that listens on all of its sockets. */
+export interface WorkerdProcess {
+  readonly pid: number;
+  /** Resolves with the reason, in a sentence, when the process has ended. Never rejects. */
+  readonly ended: Promise<string>;
+  /** SIGTERM: it accepts nothing new and ends after its last request. SIGKILL after `grace` ms. */
+  stop(grace: number): Promise<void>;
+}
+
+export interface WorkerdOptions {
+  /** From `workerdCommand`. */
+  readonly command: readonly string[];
+  readonly workingDirectory: string;
+  /** Relative to the working directory. */
+  readonly config: string;
+  /** All of the process's environment: secrets, and nothing of ours. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** How many sockets it has to listen on before it counts as started. */
+  readonly sockets: number;
+  /** ms from the start to the last socket. */
+  readonly timeout: number;
+  readonly processes: ProcessRecords;
+  log(line: WorkerdLine): void;
+}
+
+export interface WorkerdLine {
+  /** Of `console`: `debug`, `log`, `info`, `warn`, `error`. */
+  readonly level: string;
+  readonly message: string;
+  /** What the runtime says, not the Worker. */
+  readonly fromRuntime: boolean;
+}
+
+/** workerd ended, or was stopped, before it listened. */
+export class WorkerdStartError extends Error {
+  override readonly name = "WorkerdStartError";
+  readonly reason: "exited" | "timeout";
+  /** What the runtime said on its way out, in order. */
+  readonly lines: readonly string[];
+
+  constructor(reason: "exited" | "timeout", message: string, lines: readonly string[]) {
+    super(message);
+    this.reason = reason;
+    this.lines = lines;
+  }
+}
+
+/**
+ * How workerd is run. Where util-linux's `setpriv` is there, the kernel kills workerd when this
+ * process dies, so that not even `kill -9` leaves one behind; elsewhere the next start ends it.
+ */
+export async function workerdCommand(workerdPath?: string): Promise<readonly string[]> {
+  const workerd = workerdPath ?? bundledWorkerd();
+  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
+    const setpriv = join(folder, "setpriv");
+    try {
+      await promisify(execFile)(setpriv, [...DIE_WITH_US, workerd, "--version"]);
+      return [setpriv, ...DIE_WITH_US, workerd];
+    } catch {
+      // Not there, or another's (busybox has one) that does not know the option.
+    }
+  }
+  return [workerd];
+}
+
+/** @throws WorkerdStartError */
+export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProcess> {
+  const [file, ...args] = options.command;
+  const child = spawn(file!, [...args, "serve", options.config, "--control-fd=3"], {
+    cwd: options.workingDirectory,
+    env: options.environment,
+    stdio: ["ignore", "pipe", "pipe", "pipe"],
+    // A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which then drains.
+    detached: true,
+  });
+  const last: string[] = [];
+  for (const stream of [child.stdout!, child.stderr!]) {
+    createInterface({ input: stream }).on("line", (text) => {
+      const line = parseLine(text);
+      if (line.fromRuntime && line.level === "error") {
+        last.push(line.message);
+        if (last.length > LAST_LINES) last.shift();
+      }
+      options.log(line);
+    });
+  }
+  const ended = endOf(child, last);
+  const { pid } = child;
+  if (pid === undefined) {
+    throw new WorkerdStartError("exited", await ended, last);
+  }
+  await options.processes.add(pid);
+  void ended.then(() => options.processes.remove(pid));
+  const timer = new AbortController();
+  const outcome = await Promise.race([
+    listening(child.stdio[3] as Readable, options.sockets),
+    ended.then((reason) => new WorkerdStartError("exited", reason, last)),
+    delay(options.timeout, null, { signal: timer.signal }).then(
+      () => new WorkerdStartError("timeout", `it did not listen after ${options.timeout} ms`, last),
+      () => null,
+    ),
+  ]);
+  timer.abort();
+  if (outcome instanceof Error) {
+    child.kill("SIGKILL");
+    await ended;
+    throw outcome;
+  }
+  return { pid, ended, stop: (grace) => stop(child, ended, grace) };
+}
+
+const DIE_WITH_US = ["--pdeathsig", "SIGKILL", "--"];
+const LAST_LINES = 8;
+
+async function stop(child: ChildProcess, ended: Promise<string>, grace: number): Promise<void> {
+  child.kill("SIGTERM");
+  const timer = setTimeout(() => child.kill("SIGKILL"), grace);
+  await ended;
+  clearTimeout(timer);
+}
+
+/** `close` rather than `exit`: by then everything it wrote has been read. */
+function endOf(child: ChildProcess, last: readonly string[]): Promise<string> {
+  return new Promise((resolve) => {
+    child.once("error", (error) => resolve(`cannot run ${child.spawnfile}: ${error.message}`));
+    child.once("close", (status, signal) => {
+      const how = signal === null ? `exited with status ${status}` : `killed by ${signal}`;
+      resolve(last.length === 0 ? how : `${how}: ${last.at(-1)}`);
+    });
+  });
+}
+
+function listening(control: Readable, sockets: number): Promise<null> {
+  return new Promise((resolve) => {
+    let count = 0;
+    createInterface({ input: control }).on("line", (line) => {
+      const { event } = JSON.parse(line) as { event: string };
+      if (event === "listen" && ++count === sockets) resolve(null);
+    });
+  });
+}
+
+/** workerd writes a line of JSON for each message; its own name the source file. */
+function parseLine(text: string): WorkerdLine {
+  try {
+    const { level, message, source } = JSON.parse(text) as Record<string, unknown>;
+    if (typeof level === "string" && typeof message === "string") {
+      return { level, message, fromRuntime: source !== undefined };
+    }
+  } catch {
+    // Not JSON: a crash report, or what a Worker wrote to `process.stdout`.
+  }
+  const fromWorker = text.startsWith("stdout: ") || text.startsWith("stderr: ");
+  return { level: fromWorker ? "log" : "error", message: text, fromRuntime: !fromWorker };
+}
+
+function bundledWorkerd(): string {
+  const { default: path } = createRequire(import.meta.url)("workerd") as { default: string };
+  return path;
+}

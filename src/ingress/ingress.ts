@@ -1,0 +1,77 @@
+import type { Server } from "node:http";
+import { listenForAbsent } from "./absent.ts";
+import { Listener } from "./listener.ts";
+import {
+  ABSENT_SOCKET,
+  type IngressMethods,
+  type ListenAddress,
+  type ScriptEntry,
+  type ScriptUpdate,
+} from "./protocol.ts";
+import { RoutingTable } from "./table.ts";
+import { Upstream } from "./upstream.ts";
+
+/** Leads each request to a generation of the script that answers for its URL. */
+export class Ingress implements IngressMethods {
+  readonly #table = new RoutingTable();
+  readonly #upstreams = new Map<string, Upstream>();
+  readonly #listener = new Listener((host, path) => {
+    const entry = this.#table.find(host, path);
+    return entry === null ? null : this.#upstream(choose(entry));
+  });
+  #absent: Server | null = null;
+
+  scripts(updates: readonly ScriptUpdate[]): void {
+    this.#table.update(updates);
+  }
+
+  async listen({ host, port }: ListenAddress): Promise<ListenAddress> {
+    this.#absent ??= await listenForAbsent(ABSENT_SOCKET);
+    return { host, port: await this.#listener.listen(host, port) };
+  }
+
+  async probe(socket: string): Promise<void> {
+    const upstream = new Upstream(socket);
+    try {
+      const { statusCode, body } = await upstream.dispatcher.request({
+        path: "/",
+        method: "GET",
+        headersTimeout: PROBE_TIMEOUT,
+      });
+      await body.dump();
+      if (statusCode !== 200) throw new Error(`status ${statusCode}`);
+    } finally {
+      await upstream.retire();
+    }
+  }
+
+  async retire(socket: string): Promise<void> {
+    const upstream = this.#upstreams.get(socket);
+    this.#upstreams.delete(socket);
+    await upstream?.retire();
+  }
+
+  async drain(): Promise<void> {
+    this.#absent?.close();
+    await this.#listener.drain();
+  }
+
+  #upstream(socket: string): Upstream {
+    let upstream = this.#upstreams.get(socket);
+    if (upstream === undefined) this.#upstreams.set(socket, (upstream = new Upstream(socket)));
+    return upstream;
+  }
+}
+
+/** ms */
+const PROBE_TIMEOUT = 10_000;
+
+/** One of the generations, by their shares of the traffic. */
+function choose(entry: ScriptEntry): string {
+  let dice = Math.random() * 100;
+  for (const { socket, percentage } of entry.targets) {
+    dice -= percentage;
+    if (dice < 0) return socket;
+  }
+  return entry.targets.at(-1)!.socket;
+}

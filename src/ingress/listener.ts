@@ -1,0 +1,94 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { forward, forwardUpgrade, responseOn, type ForwardTarget } from "../forward.ts";
+import type { FailureCode } from "../failures.ts";
+import { refuse } from "./refuse.ts";
+import { INGRESS_HEADERS, ingressHeaders, newRay, requestTarget } from "./request.ts";
+import type { Upstream } from "./upstream.ts";
+
+/** Finds who answers. Null: nobody. */
+export type FindUpstream = (
+  host: string,
+  path: string,
+  request: IncomingMessage,
+) => Upstream | null;
+
+/** The HTTP server that clients reach. */
+export class Listener {
+  readonly #server: Server;
+  readonly #find: FindUpstream;
+
+  constructor(find: FindUpstream) {
+    this.#find = find;
+    this.#server = createServer({ maxHeaderSize: 65_536, insecureHTTPParser: false });
+    // A Worker may take in an upload, or stream an answer, for as long as it likes.
+    this.#server.requestTimeout = 0;
+    this.#server
+      .on("request", (request, response) => this.#answer(request, response, false))
+      .on("checkContinue", (request, response) => this.#answer(request, response, true))
+      .on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
+  }
+
+  async listen(host: string, port: number): Promise<number> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen({ host, port }, () => {
+        this.#server.off("error", reject);
+        resolve();
+      });
+    });
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Accepts nothing new; resolves when the last request has ended. */
+  async drain(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    // A connection is idle again after its last response: those that are by now go with it.
+    const sweep = setInterval(() => this.#server.closeIdleConnections(), 50);
+    await closed;
+    clearInterval(sweep);
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
+    const ray = newRay();
+    const target = this.#target(request, ray);
+    if (typeof target === "string") refuse(request, response, target, ray);
+    else forward(request, response, { ...target, expectsContinue });
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const ray = newRay();
+    const target = this.#target(request, ray);
+    if (typeof target === "string") refuse(request, responseOn(socket, request), target, ray);
+    else forwardUpgrade(request, socket, head, target);
+  }
+
+  #target(request: IncomingMessage, ray: string): ForwardTarget | FailureCode {
+    const wanted = requestTarget(request);
+    if (wanted === null) return "host_malformed";
+    const upstream = this.#find(wanted.host, wanted.path, request);
+    if (upstream === null) return "host_unknown";
+    return {
+      dispatcher: upstream.dispatcher,
+      path: wanted.path,
+      host: wanted.authority,
+      dropped: INGRESS_HEADERS,
+      added: ingressHeaders(request, ray),
+      answered: (_, headers) => headers.push("cf-ray", ray),
+      failed: (error, failedRequest, response) =>
+        refuse(
+          failedRequest,
+          response,
+          wasSent(error) ? "worker_connection_lost" : "worker_unavailable",
+          ray,
+        ),
+    };
+  }
+}
+
+/** An error of connecting: nothing of the request has reached the Worker. */
+function wasSent(error: Error): boolean {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  return syscall !== "connect" && code !== "UND_ERR_CONNECT_TIMEOUT" && code !== "UND_ERR_CLOSED";
+}

@@ -1,0 +1,40 @@
+/** What the supervisor asks of the ingress process, over IPC. All of it may be asked twice. */
+export interface IngressMethods {
+  /** Replaces what is known of these scripts, all at once. */
+  scripts(updates: readonly ScriptUpdate[]): void;
+  /** Begins to accept connections. */
+  listen(address: ListenAddress): Promise<ListenAddress>;
+  /** Resolves when a request to this socket was answered. */
+  probe(socket: string): Promise<void>;
+  /** No request goes to this socket any more: resolves when the last one has ended. */
+  retire(socket: string): Promise<void>;
+}
+
+export interface ListenAddress {
+  readonly host: string;
+  /** 0: a free one. */
+  readonly port: number;
+}
+
+export interface ScriptUpdate {
+  readonly accountId: string;
+  readonly scriptName: string;
+  /** Null: it answers no more. */
+  readonly entry: ScriptEntry | null;
+}
+
+export interface ScriptEntry {
+  readonly hosts: readonly string[];
+  readonly routes: readonly string[];
+  /** Percentages add up to 100. */
+  readonly targets: readonly ScriptTarget[];
+}
+
+export interface ScriptTarget {
+  /** Relative to the run directory. */
+  readonly socket: string;
+  readonly percentage: number;
+}
+
+/** Where the ingress answers calls of services that are not deployed; relative to the run directory. */
+export const ABSENT_SOCKET = "absent";

@@ -1,0 +1,72 @@
+import { randomBytes } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import { CF_HEADER } from "../edge/workerd-config.ts";
+import { PLAIN_HTTP_CF } from "./cf.ts";
+
+/** Where a request wants to go, read from its target and `Host`. */
+export interface RequestTarget {
+  /** As the client wrote it, with its port: what the Worker sees in `request.url`. */
+  readonly authority: string;
+  /** Lower case, without port and trailing dot. */
+  readonly host: string;
+  /** With its query. */
+  readonly path: string;
+}
+
+/** Null: the request names no host that a Worker could have. */
+export function requestTarget(request: IncomingMessage): RequestTarget | null {
+  const url = request.url!;
+  // The absolute form, as a proxy's clients use it, counts for more than `Host` (RFC 9112, 3.2.2).
+  const absolute = /^http:\/\/([^/?#]*)([^#]*)$/i.exec(url);
+  const authority = absolute?.[1] ?? request.headers.host ?? "";
+  const rest = absolute?.[2] ?? url;
+  const path = rest === "" || rest.startsWith("?") ? `/${rest}` : rest;
+  const host = AUTHORITY.exec(authority)?.[1];
+  if (host === undefined || !path.startsWith("/")) return null;
+  return { authority, host: host.toLowerCase().replace(/\.$/, ""), path };
+}
+
+const AUTHORITY = /^([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i;
+
+/** Headers that only the ingress may set: what a client sends under these names is dropped. */
+export const INGRESS_HEADERS: ReadonlySet<string> = new Set([
+  CF_HEADER,
+  "cf-connecting-ip",
+  "cf-ray",
+  "cf-visitor",
+  "x-forwarded-for",
+  "x-forwarded-proto",
+  "x-real-ip",
+]);
+
+/** What a Worker expects to be told of its client. Flat: name, value … */
+export function ingressHeaders(request: IncomingMessage, ray: string): string[] {
+  const client = clientAddress(request);
+  const forwarded = request.headers["x-forwarded-for"];
+  return [
+    CF_HEADER,
+    PLAIN_HTTP_CF,
+    "CF-Connecting-IP",
+    client,
+    "CF-Ray",
+    ray,
+    "CF-Visitor",
+    '{"scheme":"http"}',
+    "X-Forwarded-For",
+    forwarded === undefined ? client : `${String(forwarded)}, ${client}`,
+    "X-Forwarded-Proto",
+    "http",
+    "X-Real-IP",
+    client,
+  ];
+}
+
+/** Names one request in logs and responses. */
+export function newRay(): string {
+  return randomBytes(8).toString("hex");
+}
+
+/** An IPv4 client of a socket that listens on IPv6 too shows up as `::ffff:192.0.2.1`. */
+function clientAddress(request: IncomingMessage): string {
+  return (request.socket.remoteAddress ?? "").replace(/^::ffff:/, "");
+}

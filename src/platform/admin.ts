@@ -1,0 +1,72 @@
+import { getRequestListener } from "@hono/node-server";
+import { Hono } from "hono";
+import { createServer } from "node:http";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import type { EdgeStatus, WorkerStatus } from "../edge/edge.ts";
+import { listenInside } from "./folder-socket.ts";
+
+/**
+ * What the CLI asks of the platform on this machine, over a socket in the data folder. Whoever can
+ * open it owns the folder, and so the master key and the database: it needs no token.
+ */
+export interface AdminOperations {
+  info(): PlatformInfo;
+  status(): Promise<PlatformStatus>;
+  createToken(name: string, seconds: number): Promise<string>;
+}
+
+export interface PlatformInfo {
+  /** `http://127.0.0.1:4400/client/v4` */
+  readonly api: string;
+  /** `http://127.0.0.1:4480`: where Workers answer. */
+  readonly http: string;
+  readonly accountId: string;
+  readonly pid: number;
+}
+
+export interface PlatformStatus extends Omit<EdgeStatus, "workers"> {
+  readonly workers: readonly (WorkerStatus & { readonly urls: readonly string[] })[];
+  readonly certificates: readonly CertificateStatus[];
+}
+
+export interface CertificateStatus {
+  readonly accountId: string;
+  readonly id: string;
+  readonly name: string | null;
+  /** ISO 8601. */
+  readonly expiresOn: string;
+}
+
+export async function startAdmin(
+  dataFolder: string,
+  operations: AdminOperations,
+): Promise<AsyncDisposable> {
+  const server = createServer(getRequestListener(adminApp(operations).fetch));
+  await listenInside(server, dataFolder, "admin.sock");
+  return {
+    [Symbol.asyncDispose]: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => {
+          rmSync(join(dataFolder, "admin.sock"), { force: true });
+          resolve();
+        });
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function adminApp(operations: AdminOperations): Hono {
+  const newToken = z.object({
+    name: z.string().min(1).max(120),
+    seconds: z.int().min(60).max(31_536_000),
+  });
+  return new Hono()
+    .get("/", (context) => context.json(operations.info()))
+    .get("/status", async (context) => context.json(await operations.status()))
+    .post("/tokens", async (context) => {
+      const { name, seconds } = newToken.parse(await context.req.json());
+      return context.json({ token: await operations.createToken(name, seconds) });
+    });
+}

@@ -1,0 +1,36 @@
+import { connect, type Server, type Socket } from "node:net";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+
+/**
+ * A Unix socket's path may have 107 bytes, a data folder's more. `bind` and `connect` are made at
+ * once, so the process stands in the folder for just that call and names the socket alone.
+ */
+function inside<T>(folder: string, call: () => T): T {
+  const before = process.cwd();
+  process.chdir(folder);
+  try {
+    return call();
+  } finally {
+    process.chdir(before);
+  }
+}
+
+export function connectInside(folder: string, name: string): Socket {
+  return inside(folder, () => connect(name));
+}
+
+/** Listens on `name` in `folder`, after removing what a killed process left there. Mode 0600. */
+export async function listenInside(server: Server, folder: string, name: string): Promise<void> {
+  rmSync(join(folder, name), { force: true });
+  const mask = process.umask(0o177);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      inside(folder, () => server.listen(name, resolve));
+      process.umask(mask);
+    });
+  } finally {
+    process.umask(mask);
+  }
+}

@@ -1,0 +1,25 @@
+import { pino, type Logger } from "pino";
+import pretty from "pino-pretty";
+import type { Writable } from "node:stream";
+import { Failure } from "../failures.ts";
+
+const levels = ["debug", "info", "warn", "error"];
+
+/** JSON lines for machines, short coloured lines on a terminal. */
+export function createLog(options: {
+  readonly level: string;
+  readonly stream: Writable;
+  readonly pretty: boolean;
+}): Logger {
+  if (!levels.includes(options.level)) {
+    throw new Failure("usage", {
+      message: `--log-level "${options.level}" is none of ${levels.join(", ")}`,
+    });
+  }
+  return pino(
+    { level: options.level, base: null },
+    options.pretty
+      ? pretty({ destination: options.stream, ignore: "pid,hostname", translateTime: "HH:MM:ss" })
+      : options.stream,
+  );
+}

@@ -1,0 +1,188 @@
+import { getRequestListener } from "@hono/node-server";
+import type { Hono } from "hono";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Logger } from "pino";
+import { Keyring } from "../certificates/seal.ts";
+import { createControl } from "../control/app.ts";
+import { latestCompatibilityDate } from "../control/compatibility.ts";
+import { allScopes } from "../control/scopes.ts";
+import { startEdge } from "../edge/start.ts";
+import { Failure } from "../failures.ts";
+import { listAccounts } from "../store/accounts.ts";
+import { bootstrap } from "../store/bootstrap.ts";
+import { checkMasterKey, hasMasterKey } from "../store/master-key-check.ts";
+import { storeSource } from "../store/source.ts";
+import { openStore, type Store } from "../store/store.ts";
+import { createToken } from "../store/tokens.ts";
+import { startAdmin } from "./admin.ts";
+import { openDataFolder } from "./data-folder.ts";
+import { loadMasterKey } from "./master-key.ts";
+import { platformStatus } from "./status.ts";
+
+export interface PlatformOptions {
+  /** Made where there is none. One platform holds it at a time. */
+  readonly dataFolder: string;
+  /** The address that the API and the ingress listen on. */
+  readonly host: string;
+  /** 0 takes a free port. */
+  readonly apiPort: number;
+  readonly httpPort: number;
+  /** Bindings may reach loopback. */
+  readonly development: boolean;
+  /** CIDRs that bindings may, or may not, reach beside the defaults. */
+  readonly originAllow: readonly string[];
+  readonly originDeny: readonly string[];
+  /** What `fetch()` without a binding may reach: `public`, `private`, `local`, or CIDRs. */
+  readonly fetchAllow: readonly string[];
+  /** The gateway's metrics on loopback. Null: none. */
+  readonly metricsPort: number | null;
+  readonly systemRoots: boolean;
+  /** `COUNTERSIGN_MASTER_KEY`. Undefined: the data folder's own file. */
+  readonly environmentKey: string | undefined;
+  readonly log: Logger;
+}
+
+export interface Platform extends AsyncDisposable {
+  /** `http://127.0.0.1:4400/client/v4` */
+  readonly api: string;
+  /** `http://127.0.0.1:4480`: where Workers answer. */
+  readonly http: string;
+  readonly accountId: string;
+  /** The first API token, at the first start only. Null: there was one before. */
+  readonly token: string | null;
+}
+
+/**
+ * Builds the whole platform on one machine and hands every part down: this is the only place that
+ * knows them all. Resolves when the API and every deployed Worker answer.
+ * @throws Failure `data_folder_in_use`, `data_folder_unusable`, `master_key_…`, `port_in_use`;
+ * whatever was opened by then is closed
+ */
+export async function startPlatform(options: PlatformOptions): Promise<Platform> {
+  await using stack = new AsyncDisposableStack();
+  const { log } = options;
+  const clock = (): Date => new Date();
+  const folder = stack.use(openDataFolder(options.dataFolder));
+  const store = stack.use(await openStore(folder.database));
+  const masterKey = loadMasterKey({
+    dataFolder: folder.path,
+    environment: options.environmentKey,
+    fresh: !(await hasMasterKey(store.db)),
+  });
+  const keyring = new Keyring(masterKey);
+  await checkMasterKey(store.db, keyring);
+  const first = await bootstrap(store, { scopes: allScopes, now: clock() });
+  const accountId = first?.accountId ?? (await firstAccount(store));
+
+  const api = stack.use(await listen(options.host, options.apiPort));
+  const edge = stack.use(
+    await startEdge({
+      source: storeSource(store),
+      masterKey,
+      runDirectory: folder.run,
+      httpHost: options.host,
+      httpPort: options.httpPort,
+      networkAllow: options.fetchAllow,
+      gateway: {
+        addresses: {
+          allow: options.originAllow,
+          deny: options.originDeny,
+          development: options.development,
+          denyLocalPorts: [api.port],
+        },
+        useSystemRoots: options.systemRoots,
+        metricsPort: options.metricsPort,
+      },
+      log,
+    }),
+  );
+  api.serve(
+    createControl({
+      store,
+      keyring,
+      edge,
+      clock,
+      log,
+      latestCompatibilityDate: latestCompatibilityDate(),
+    }),
+  );
+  const urls = { api: `${api.url}/client/v4`, http: edge.httpUrl };
+  stack.use(
+    await startAdmin(folder.path, {
+      info: () => ({ ...urls, accountId, pid: process.pid }),
+      status: () => platformStatus(store, edge),
+      createToken: async (name, seconds) => {
+        const now = clock();
+        const { token } = await createToken(store.db, {
+          accountId,
+          name,
+          email: "admin@localhost",
+          scopes: allScopes,
+          expiresOn: new Date(now.getTime() + seconds * 1000),
+          now,
+        });
+        return token;
+      },
+    }),
+  );
+  const opened = stack.move();
+  return {
+    ...urls,
+    accountId,
+    token: first?.token ?? null,
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
+
+async function firstAccount(store: Store): Promise<string> {
+  const [account] = await listAccounts(store.db);
+  if (!account) throw new Failure("internal", { message: "the store has no account" });
+  return account.id;
+}
+
+interface Listener extends AsyncDisposable {
+  readonly port: number;
+  readonly url: string;
+  /** From now on `app` answers; what came before has waited. */
+  serve(app: Hono): void;
+}
+
+/** The port is taken before the edge starts, which has to know it, to keep Workers away from it. */
+async function listen(host: string, port: number): Promise<Listener> {
+  const app = Promise.withResolvers<Hono>();
+  const server = createServer(
+    getRequestListener(async (request) => (await app.promise).fetch(request)),
+  );
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause: NodeJS.ErrnoException) => reject(cannotListen(host, port, cause)));
+    server.listen(port, host, resolve);
+  });
+  const taken = (server.address() as AddressInfo).port;
+  return {
+    port: taken,
+    url: `http://${host.includes(":") ? `[${host}]` : host}:${taken}`,
+    serve: app.resolve,
+    [Symbol.asyncDispose]: () => close(server),
+  };
+}
+
+function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException): Failure {
+  return new Failure("port_in_use", {
+    message: `the API cannot listen on ${host} port ${port}: ${cause.code}`,
+    cause,
+    facts: { host, port },
+  });
+}
+
+/** Answers what is in flight, for ten seconds at most. */
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => server.closeAllConnections(), 10_000);
+    server.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}

@@ -1,0 +1,42 @@
+import type { StartedEdge } from "../edge/start.ts";
+import { listAccounts } from "../store/accounts.ts";
+import { listCertificates } from "../store/certificates.ts";
+import type { Store } from "../store/store.ts";
+import { storeSource } from "../store/source.ts";
+import type { CertificateStatus, PlatformStatus } from "./admin.ts";
+
+/** What runs, where it answers, and which certificates there are: for `doctor` and `deploy`. */
+export async function platformStatus(store: Store, edge: StartedEdge): Promise<PlatformStatus> {
+  const { gateway, ingress, workers } = edge.status();
+  const source = storeSource(store);
+  return {
+    gateway,
+    ingress,
+    workers: await Promise.all(
+      workers.map(async (worker) => {
+        const hosts = (await source.deployment(worker))?.hosts ?? [];
+        return {
+          ...worker,
+          urls: hosts.filter(isLocal).map((host) => `http://${host}:${edge.httpPort}/`),
+        };
+      }),
+    ),
+    certificates: await certificates(store),
+  };
+}
+
+/** Names that lead to this machine without anybody's DNS (RFC 6761). */
+function isLocal(host: string): boolean {
+  return host.endsWith(".localhost");
+}
+
+async function certificates(store: Store): Promise<CertificateStatus[]> {
+  const accounts = await listAccounts(store.db);
+  const lists = await Promise.all(accounts.map(({ id }) => listCertificates(store.db, id, {})));
+  return lists.flat().map(({ accountId, id, name, active }) => ({
+    accountId,
+    id,
+    name,
+    expiresOn: active.notAfter,
+  }));
+}

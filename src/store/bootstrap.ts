@@ -1,0 +1,37 @@
+import { createAccount, listAccounts } from "./accounts.ts";
+import type { Store } from "./store.ts";
+import { createToken } from "./tokens.ts";
+
+export interface FirstStart {
+  readonly accountId: string;
+  /** To be printed once: only its hash is kept. */
+  readonly token: string;
+}
+
+export interface BootstrapOptions {
+  /** What the first token may do. */
+  readonly scopes: readonly string[];
+  readonly now: Date;
+}
+
+/** Makes the first account and an API token for it. Null: there is an account already. */
+export async function bootstrap(
+  store: Store,
+  options: BootstrapOptions,
+): Promise<FirstStart | null> {
+  const { scopes, now } = options;
+  const { value } = await store.write(async ({ db }) => {
+    if ((await listAccounts(db)).length > 0) return null;
+    const account = await createAccount(db, { name: "Countersign", subdomain: "countersign", now });
+    const { token } = await createToken(db, {
+      accountId: account.id,
+      name: "first start",
+      email: "admin@localhost",
+      scopes,
+      expiresOn: null,
+      now,
+    });
+    return { accountId: account.id, token };
+  });
+  return value;
+}

@@ -1,0 +1,16 @@
+import type { Kysely } from "kysely";
+import type { Migration, MigrationProvider } from "kysely/migration";
+import { begin } from "./migrations/001-begin.ts";
+
+/** In order, never edited once released: what a database was made with has to stay true. */
+const all: Record<string, Migration> = {
+  "001-begin": { up: begin },
+};
+
+export const migrations: MigrationProvider = {
+  getMigrations: () => Promise.resolve(all),
+};
+
+/** Migrations see the database as it was then, so they are not typed by the schema of today. */
+// oxlint-disable-next-line typescript/no-explicit-any
+export type Untyped = Kysely<any>;

@@ -1,0 +1,202 @@
+import type { Untyped } from "../migrations.ts";
+
+export async function begin(db: Untyped): Promise<void> {
+  await accounts(db);
+  await certificates(db);
+  await scripts(db);
+  await versions(db);
+  await deployments(db);
+  await changes(db);
+  await masterKey(db);
+}
+
+async function accounts(db: Untyped): Promise<void> {
+  await db.schema
+    .createTable("accounts")
+    .addColumn("id", "text", (c) => c.primaryKey())
+    .addColumn("name", "text", (c) => c.notNull())
+    .addColumn("subdomain", "text", (c) => c.unique())
+    .addColumn("shortHosts", "integer", (c) => c.notNull())
+    .addColumn("createdOn", "text", (c) => c.notNull())
+    .execute();
+  await db.schema
+    .createTable("tokens")
+    .addColumn("id", "text", (c) => c.primaryKey())
+    .addColumn("accountId", "text", (c) => c.notNull().references("accounts.id"))
+    .addColumn("name", "text", (c) => c.notNull())
+    .addColumn("email", "text", (c) => c.notNull())
+    .addColumn("hash", "text", (c) => c.notNull().unique())
+    .addColumn("scopes", "text", (c) => c.notNull())
+    .addColumn("createdOn", "text", (c) => c.notNull())
+    .addColumn("expiresOn", "text")
+    .addColumn("revokedOn", "text")
+    .execute();
+}
+
+async function certificates(db: Untyped): Promise<void> {
+  await db.schema
+    .createTable("certificates")
+    .addColumn("id", "text", (c) => c.primaryKey())
+    .addColumn("accountId", "text", (c) => c.notNull().references("accounts.id"))
+    .addColumn("name", "text")
+    .addColumn("ca", "integer", (c) => c.notNull())
+    .addColumn("activeVersion", "integer", (c) => c.notNull())
+    .addColumn("allowedHosts", "text")
+    .addColumn("trust", "text")
+    .addColumn("uploadedOn", "text", (c) => c.notNull())
+    .addColumn("updatedOn", "text", (c) => c.notNull())
+    .addColumn("revokedOn", "text")
+    .addUniqueConstraint("certificates_name", ["accountId", "name"])
+    .execute();
+  await db.schema
+    .createTable("certificateVersions")
+    .addColumn("certificateId", "text", (c) =>
+      c.notNull().references("certificates.id").onDelete("cascade"),
+    )
+    .addColumn("version", "integer", (c) => c.notNull())
+    .addColumn("accountId", "text", (c) => c.notNull().references("accounts.id"))
+    .addColumn("chain", "text", (c) => c.notNull())
+    .addColumn("sealedKey", "text")
+    .addColumn("sealedId", "text")
+    .addColumn("subject", "text", (c) => c.notNull())
+    .addColumn("issuer", "text", (c) => c.notNull())
+    .addColumn("serialNumber", "text", (c) => c.notNull())
+    .addColumn("signature", "text", (c) => c.notNull())
+    .addColumn("notBefore", "text", (c) => c.notNull())
+    .addColumn("notAfter", "text", (c) => c.notNull())
+    .addColumn("fingerprint", "text", (c) => c.notNull())
+    .addColumn("contentHash", "text", (c) => c.notNull())
+    .addColumn("names", "text", (c) => c.notNull())
+    .addColumn("keyKind", "text", (c) => c.notNull())
+    .addColumn("uploadedOn", "text", (c) => c.notNull())
+    .addPrimaryKeyConstraint("certificate_versions_key", ["certificateId", "version"])
+    .addUniqueConstraint("certificate_versions_content", ["accountId", "contentHash"])
+    .execute();
+}
+
+async function scripts(db: Untyped): Promise<void> {
+  await db.schema
+    .createTable("scripts")
+    .addColumn("id", "text", (c) => c.primaryKey())
+    .addColumn("accountId", "text", (c) => c.notNull().references("accounts.id"))
+    .addColumn("name", "text", (c) => c.notNull())
+    .addColumn("workersDev", "integer", (c) => c.notNull())
+    .addColumn("settings", "text", (c) => c.notNull())
+    .addColumn("createdOn", "text", (c) => c.notNull())
+    .addColumn("modifiedOn", "text", (c) => c.notNull())
+    .addUniqueConstraint("scripts_name", ["accountId", "name"])
+    .execute();
+  await db.schema
+    .createTable("routes")
+    .addColumn("id", "text", (c) => c.primaryKey())
+    .addColumn("accountId", "text", (c) => c.notNull().references("accounts.id"))
+    .addColumn("scriptId", "text", (c) => c.notNull().references("scripts.id").onDelete("cascade"))
+    .addColumn("kind", "text", (c) => c.notNull())
+    .addColumn("pattern", "text", (c) => c.notNull().unique())
+    .execute();
+  await index(db, "routes", "scriptId");
+}
+
+async function versions(db: Untyped): Promise<void> {
+  await db.schema
+    .createTable("scriptVersions")
+    .addColumn("id", "text", (c) => c.primaryKey())
+    .addColumn("scriptId", "text", (c) => c.notNull().references("scripts.id").onDelete("cascade"))
+    .addColumn("number", "integer", (c) => c.notNull())
+    .addColumn("mainModule", "text", (c) => c.notNull())
+    .addColumn("compatibilityDate", "text", (c) => c.notNull())
+    .addColumn("compatibilityFlags", "text", (c) => c.notNull())
+    .addColumn("annotations", "text", (c) => c.notNull())
+    .addColumn("author", "text", (c) => c.notNull())
+    .addColumn("source", "text", (c) => c.notNull())
+    .addColumn("etag", "text", (c) => c.notNull())
+    .addColumn("startupTimeMs", "integer", (c) => c.notNull())
+    .addColumn("createdOn", "text", (c) => c.notNull())
+    .addUniqueConstraint("script_versions_number", ["scriptId", "number"])
+    .execute();
+  await db.schema
+    .createTable("blobs")
+    .addColumn("hash", "text", (c) => c.primaryKey())
+    .addColumn("content", "bytea", (c) => c.notNull())
+    .execute();
+  await db.schema
+    .createTable("versionModules")
+    .addColumn("versionId", "text", (c) =>
+      c.notNull().references("scriptVersions.id").onDelete("cascade"),
+    )
+    .addColumn("position", "integer", (c) => c.notNull())
+    .addColumn("name", "text", (c) => c.notNull())
+    .addColumn("type", "text", (c) => c.notNull())
+    .addColumn("blobHash", "text", (c) => c.notNull().references("blobs.hash"))
+    .addPrimaryKeyConstraint("version_modules_key", ["versionId", "name"])
+    .execute();
+  await index(db, "versionModules", "blobHash");
+  await db.schema
+    .createTable("versionBindings")
+    .addColumn("versionId", "text", (c) =>
+      c.notNull().references("scriptVersions.id").onDelete("cascade"),
+    )
+    .addColumn("position", "integer", (c) => c.notNull())
+    .addColumn("name", "text", (c) => c.notNull())
+    .addColumn("type", "text", (c) => c.notNull())
+    .addColumn("target", "text")
+    .addColumn("body", "text", (c) => c.notNull())
+    .addPrimaryKeyConstraint("version_bindings_key", ["versionId", "name"])
+    .execute();
+  await index(db, "versionBindings", "target");
+}
+
+async function deployments(db: Untyped): Promise<void> {
+  await db.schema
+    .createTable("deployments")
+    .addColumn("id", "text", (c) => c.primaryKey())
+    .addColumn("scriptId", "text", (c) => c.notNull().references("scripts.id").onDelete("cascade"))
+    .addColumn("number", "integer", (c) => c.notNull())
+    .addColumn("annotations", "text", (c) => c.notNull())
+    .addColumn("author", "text", (c) => c.notNull())
+    .addColumn("source", "text", (c) => c.notNull())
+    .addColumn("createdOn", "text", (c) => c.notNull())
+    .addUniqueConstraint("deployments_number", ["scriptId", "number"])
+    .execute();
+  await db.schema
+    .createTable("deploymentVersions")
+    .addColumn("deploymentId", "text", (c) =>
+      c.notNull().references("deployments.id").onDelete("cascade"),
+    )
+    .addColumn("versionId", "text", (c) =>
+      c.notNull().references("scriptVersions.id").onDelete("cascade"),
+    )
+    .addColumn("percentage", "real", (c) => c.notNull())
+    .addPrimaryKeyConstraint("deployment_versions_key", ["deploymentId", "versionId"])
+    .execute();
+  await index(db, "deploymentVersions", "versionId");
+}
+
+async function changes(db: Untyped): Promise<void> {
+  await db.schema
+    .createTable("changes")
+    .addColumn("kind", "text", (c) => c.notNull())
+    .addColumn("accountId", "text", (c) => c.notNull())
+    .addColumn("key", "text", (c) => c.notNull())
+    .addColumn("cursor", "integer", (c) => c.notNull().unique())
+    .addPrimaryKeyConstraint("changes_key", ["kind", "accountId", "key"])
+    .execute();
+  await db.schema
+    .createTable("counters")
+    .addColumn("name", "text", (c) => c.primaryKey())
+    .addColumn("value", "integer", (c) => c.notNull())
+    .execute();
+  await db.insertInto("counters").values({ name: "changes", value: 0 }).execute();
+}
+
+async function masterKey(db: Untyped): Promise<void> {
+  await db.schema
+    .createTable("masterKeyChecks")
+    .addColumn("id", "text", (c) => c.primaryKey())
+    .addColumn("sealed", "text", (c) => c.notNull())
+    .execute();
+}
+
+async function index(db: Untyped, table: string, column: string): Promise<void> {
+  await db.schema.createIndex(`${table}_${column}_index`).on(table).column(column).execute();
+}

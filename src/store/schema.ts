@@ -1,0 +1,205 @@
+import type { Sealed } from "../certificates/seal.ts";
+
+/**
+ * The tables, as Kysely sees them: camelCase here, snake_case in SQL. Times are ISO 8601 text in
+ * UTC, flags are 0 or 1, lists and objects are JSON text, bytes are `bytea`: all of it reads the
+ * same in SQLite and in PostgreSQL.
+ */
+export interface Tables {
+  accounts: AccountRow;
+  tokens: TokenRow;
+  certificates: CertificateRow;
+  certificateVersions: CertificateVersionRow;
+  scripts: ScriptRow;
+  scriptVersions: ScriptVersionRow;
+  versionModules: VersionModuleRow;
+  versionBindings: VersionBindingRow;
+  blobs: BlobRow;
+  deployments: DeploymentRow;
+  deploymentVersions: DeploymentVersionRow;
+  routes: RouteRow;
+  changes: ChangeRow;
+  counters: CounterRow;
+  masterKeyChecks: MasterKeyCheckRow;
+}
+
+export interface AccountRow {
+  /** 32 hex digits, as Cloudflare's. */
+  id: string;
+  name: string;
+  /** `{script}.{subdomain}.workers.dev`. Null: none registered. */
+  subdomain: string | null;
+  /** 1 for the account whose scripts also answer at `{script}.localhost`. */
+  shortHosts: number;
+  createdOn: string;
+}
+
+export interface TokenRow {
+  /** 32 hex digits. */
+  id: string;
+  accountId: string;
+  name: string;
+  /** Who acts with it, as deployments name their author. */
+  email: string;
+  /** SHA-256 of the token, hex: the token itself has 240 random bits and needs no slow hash. */
+  hash: string;
+  /** JSON list of scopes. */
+  scopes: string;
+  createdOn: string;
+  expiresOn: string | null;
+  revokedOn: string | null;
+}
+
+export interface CertificateRow {
+  /** UUID. Stays the same through every rotation. */
+  id: string;
+  accountId: string;
+  name: string | null;
+  ca: number;
+  /** The version that is presented. */
+  activeVersion: number;
+  /** JSON list of hosts it may be presented to. Null: any. */
+  allowedHosts: string | null;
+  /** JSON list of CAs (PEM) that replace the account's trust. Null: the account's. */
+  trust: string | null;
+  uploadedOn: string;
+  updatedOn: string;
+  revokedOn: string | null;
+}
+
+export interface CertificateVersionRow {
+  certificateId: string;
+  /** Counts up from 1. */
+  version: number;
+  accountId: string;
+  /** Leaf first, PEM; of a CA, the bundle. */
+  chain: string;
+  /** Null for a CA. */
+  sealedKey: string | null;
+  /** The place under which the key was sealed. Null for a CA. */
+  sealedId: string | null;
+  subject: string;
+  issuer: string;
+  serialNumber: string;
+  signature: string;
+  notBefore: string;
+  notAfter: string;
+  fingerprint: string;
+  /** Unique in an account: the same certificate is stored once. */
+  contentHash: string;
+  /** JSON list of subject alternative names. */
+  names: string;
+  keyKind: string;
+  uploadedOn: string;
+}
+
+export interface ScriptRow {
+  /** 32 hex digits: Cloudflare's `tag`. Another one when a deleted script is made again. */
+  id: string;
+  accountId: string;
+  name: string;
+  workersDev: number;
+  /** JSON: `tags`, `logpush`, `observability`, `tail_consumers`. */
+  settings: string;
+  createdOn: string;
+  modifiedOn: string;
+}
+
+export interface ScriptVersionRow {
+  /** UUID. */
+  id: string;
+  scriptId: string;
+  /** Counts up from 1. */
+  number: number;
+  mainModule: string;
+  compatibilityDate: string;
+  /** JSON list. */
+  compatibilityFlags: string;
+  /** JSON object: `workers/message`, `workers/tag`, `workers/triggered_by`. */
+  annotations: string;
+  author: string;
+  /** `wrangler`, `api`. */
+  source: string;
+  etag: string;
+  startupTimeMs: number;
+  createdOn: string;
+}
+
+export interface VersionModuleRow {
+  versionId: string;
+  position: number;
+  name: string;
+  type: string;
+  blobHash: string;
+}
+
+export interface VersionBindingRow {
+  versionId: string;
+  position: number;
+  name: string;
+  type: string;
+  /** What it points to: a certificate's id, a service's name. Null for other types. */
+  target: string | null;
+  /** JSON: the binding as the edge reads it. Secrets in it are sealed. */
+  body: string;
+}
+
+/** Modules by content: a version that only changes a secret repeats none. */
+export interface BlobRow {
+  /** SHA-256, hex. */
+  hash: string;
+  content: Uint8Array;
+}
+
+export interface DeploymentRow {
+  /** UUID. */
+  id: string;
+  scriptId: string;
+  /** Counts up from 1: the highest is what runs. */
+  number: number;
+  annotations: string;
+  author: string;
+  source: string;
+  createdOn: string;
+}
+
+export interface DeploymentVersionRow {
+  deploymentId: string;
+  versionId: string;
+  percentage: number;
+}
+
+export interface RouteRow {
+  /** 32 hex digits. */
+  id: string;
+  accountId: string;
+  scriptId: string;
+  kind: "route" | "custom_domain";
+  /** `example.com/api/*`; of a custom domain, its host. */
+  pattern: string;
+}
+
+/** The newest change of each object: what counts is the state it has when it is read. */
+export interface ChangeRow {
+  kind: "script" | "certificate" | "trust";
+  accountId: string;
+  /** The script's name or the certificate's id; empty for trust. */
+  key: string;
+  cursor: number;
+}
+
+/**
+ * Cursors come from a row, not from a sequence: the row's lock makes transactions commit in the
+ * order of their cursors, so that no follower of the feed ever skips one.
+ */
+export interface CounterRow {
+  name: string;
+  value: number;
+}
+
+/** A record sealed at the first start: with a master key that does not open it, nothing starts. */
+export interface MasterKeyCheckRow {
+  /** Always `store`: there is one. */
+  id: string;
+  sealed: Sealed;
+}

@@ -1,0 +1,51 @@
+import type { ScriptKey } from "../edge/source.ts";
+import type { ScriptRow } from "./schema.ts";
+import type { Database } from "./store.ts";
+
+export async function insertScript(db: Database, script: ScriptRow): Promise<void> {
+  await db.insertInto("scripts").values(script).execute();
+}
+
+export function findScript(db: Database, key: ScriptKey): Promise<ScriptRow | undefined> {
+  return db
+    .selectFrom("scripts")
+    .selectAll()
+    .where("accountId", "=", key.accountId)
+    .where("name", "=", key.scriptName)
+    .executeTakeFirst();
+}
+
+export function listScripts(db: Database, accountId: string): Promise<ScriptRow[]> {
+  return db
+    .selectFrom("scripts")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .orderBy("name")
+    .execute();
+}
+
+export async function updateScript(
+  db: Database,
+  id: string,
+  change: Partial<Pick<ScriptRow, "workersDev" | "settings" | "modifiedOn">>,
+): Promise<void> {
+  await db.updateTable("scripts").set(change).where("id", "=", id).execute();
+}
+
+/** With its versions, deployments and routes, and the modules no other version has. */
+export async function deleteScript(db: Database, id: string): Promise<void> {
+  await db.deleteFrom("scripts").where("id", "=", id).execute();
+  await db
+    .deleteFrom("blobs")
+    .where((e) =>
+      e.not(
+        e.exists(
+          e
+            .selectFrom("versionModules")
+            .select("versionModules.versionId")
+            .whereRef("versionModules.blobHash", "=", "blobs.hash"),
+        ),
+      ),
+    )
+    .execute();
+}

@@ -1,0 +1,126 @@
+import type { Sealed } from "../certificates/seal.ts";
+import type {
+  AccountTrust,
+  Change,
+  Deployment,
+  EdgeCertificate,
+  ScriptKey,
+  Snapshot,
+  Source,
+} from "../edge/source.ts";
+import { findAccount, listAccounts } from "./accounts.ts";
+import { findCertificate, listCertificates } from "./certificates.ts";
+import { changesAfter, newestCursor } from "./changes.ts";
+import { currentDeployment } from "./deployments.ts";
+import { routesOfScript } from "./routes.ts";
+import type { ScriptRow } from "./schema.ts";
+import { findScript, listScripts } from "./scripts.ts";
+import type { Database, Store } from "./store.ts";
+import { findVersion, workerVersion } from "./versions.ts";
+
+const CHANGES_AT_ONCE = 100;
+
+/** What an edge follows, read from the store. */
+export function storeSource(store: Store): Source {
+  const { db } = store;
+  return {
+    snapshot: () => db.transaction().execute((transaction) => snapshot(transaction)),
+    changes: (cursor, signal) => follow(store, cursor, signal),
+    deployment: (key) => db.transaction().execute((transaction) => deployment(transaction, key)),
+    certificate: (accountId, certificateId) => certificate(db, accountId, certificateId),
+    trust: (accountId) => trust(db, accountId),
+  };
+}
+
+async function snapshot(db: Database): Promise<Snapshot> {
+  const accounts = (await listAccounts(db)).map(({ id }) => id);
+  const scripts: ScriptKey[] = [];
+  const certificates: Snapshot["certificates"][number][] = [];
+  for (const accountId of accounts) {
+    const names = await listScripts(db, accountId);
+    scripts.push(...names.map(({ name }) => ({ accountId, scriptName: name })));
+    const leaves = await listCertificates(db, accountId, { ca: false });
+    certificates.push(...leaves.map(({ id }) => ({ accountId, certificateId: id })));
+  }
+  return { cursor: await newestCursor(db), scripts, certificates, accounts };
+}
+
+async function* follow(store: Store, start: number, signal: AbortSignal): AsyncGenerator<Change> {
+  let cursor = start;
+  while (!signal.aborted) {
+    // Asked for before the read, so that a commit between the two is not missed.
+    const wait = new AbortController();
+    const committed = store.committed(AbortSignal.any([signal, wait.signal]));
+    const changes = await changesAfter(store.db, cursor, CHANGES_AT_ONCE);
+    if (changes.length === 0) await committed;
+    wait.abort();
+    for (const change of changes) {
+      if (signal.aborted) return;
+      yield change;
+      cursor = change.cursor;
+    }
+  }
+}
+
+async function deployment(db: Database, key: ScriptKey): Promise<Deployment | null> {
+  const script = await findScript(db, key);
+  const current = script && (await currentDeployment(db, script.id));
+  if (!current) return null;
+  const versions: Deployment["versions"][number][] = [];
+  for (const { versionId, percentage } of current.versions) {
+    const version = await findVersion(db, script.id, versionId);
+    if (version) versions.push({ version: await workerVersion(db, script, version), percentage });
+  }
+  const routes = await routesOfScript(db, script.id);
+  const patterns = (kind: string) => routes.filter((r) => r.kind === kind).map((r) => r.pattern);
+  return {
+    ...key,
+    versions,
+    hosts: [...(await ownHosts(db, script)), ...patterns("custom_domain")],
+    routes: patterns("route"),
+  };
+}
+
+async function ownHosts(db: Database, script: ScriptRow): Promise<string[]> {
+  const account = await findAccount(db, script.accountId);
+  if (!account || script.workersDev === 0) return [];
+  const name = script.name.toLowerCase();
+  const hosts = account.shortHosts === 1 ? [`${name}.localhost`] : [];
+  if (account.subdomain !== null) {
+    hosts.push(
+      `${name}.${account.subdomain}.localhost`,
+      `${name}.${account.subdomain}.workers.dev`,
+    );
+  }
+  return hosts;
+}
+
+async function certificate(
+  db: Database,
+  accountId: string,
+  certificateId: string,
+): Promise<EdgeCertificate | null> {
+  const stored = await findCertificate(db, accountId, certificateId);
+  if (!stored || stored.active.sealedKey === null || stored.active.sealedId === null) return null;
+  return {
+    accountId,
+    certificateId,
+    name: stored.name,
+    version: stored.activeVersion,
+    chain: stored.active.chain,
+    sealedKey: stored.active.sealedKey as Sealed,
+    sealedId: stored.active.sealedId,
+    allowedHosts: listOrNull(stored.allowedHosts),
+    trust: listOrNull(stored.trust),
+    revokedOn: stored.revokedOn,
+  };
+}
+
+async function trust(db: Database, accountId: string): Promise<AccountTrust> {
+  const authorities = await listCertificates(db, accountId, { ca: true });
+  return { authorities: authorities.map(({ active }) => active.chain), hosts: {}, proxied: [] };
+}
+
+function listOrNull(json: string | null): string[] | null {
+  return json === null ? null : (JSON.parse(json) as string[]);
+}

@@ -1,0 +1,150 @@
+import { createHash } from "node:crypto";
+import type { ModuleType, WorkerBinding, WorkerModule, WorkerVersion } from "../edge/source.ts";
+import type { ScriptRow, ScriptVersionRow } from "./schema.ts";
+import type { Database } from "./store.ts";
+
+/** A version without its modules' content, for listings and for what comes after it. */
+export interface StoredVersion extends ScriptVersionRow {
+  readonly bindings: readonly WorkerBinding[];
+}
+
+export type NewVersion = Omit<ScriptVersionRow, "number" | "etag"> & {
+  readonly bindings: readonly WorkerBinding[];
+  readonly modules: readonly WorkerModule[];
+};
+
+/** @returns the version's number, one more than the highest of its script */
+export async function insertVersion(db: Database, version: NewVersion): Promise<StoredVersion> {
+  const { bindings, modules, ...columns } = version;
+  const newest = await db
+    .selectFrom("scriptVersions")
+    .select("number")
+    .where("scriptId", "=", version.scriptId)
+    .orderBy("number", "desc")
+    .limit(1)
+    .executeTakeFirst();
+  const hashed = modules.map((module) => ({ module, hash: sha256(module.content) }));
+  const row = {
+    ...columns,
+    number: (newest?.number ?? 0) + 1,
+    etag: sha256(hashed.map(({ module, hash }) => `${module.name} ${hash}\n`).join("")),
+  };
+  await db.insertInto("scriptVersions").values(row).execute();
+  for (const [position, { module, hash }] of hashed.entries()) {
+    const { name, type, content } = module;
+    await db
+      .insertInto("blobs")
+      .values({ hash, content })
+      .onConflict((o) => o.column("hash").doNothing())
+      .execute();
+    await db
+      .insertInto("versionModules")
+      .values({ versionId: row.id, position, name, type, blobHash: hash })
+      .execute();
+  }
+  for (const [position, binding] of bindings.entries()) {
+    const { name, type } = binding;
+    const body = JSON.stringify(binding);
+    await db
+      .insertInto("versionBindings")
+      .values({ versionId: row.id, position, name, type, target: targetOf(binding), body })
+      .execute();
+  }
+  return { ...row, bindings };
+}
+
+export async function findVersion(
+  db: Database,
+  scriptId: string,
+  id: string,
+): Promise<StoredVersion | null> {
+  const row = await db
+    .selectFrom("scriptVersions")
+    .selectAll()
+    .where("scriptId", "=", scriptId)
+    .where("id", "=", id)
+    .executeTakeFirst();
+  return row ? withBindings(db, row) : null;
+}
+
+export async function newestVersion(db: Database, scriptId: string): Promise<StoredVersion | null> {
+  const row = await db
+    .selectFrom("scriptVersions")
+    .selectAll()
+    .where("scriptId", "=", scriptId)
+    .orderBy("number", "desc")
+    .limit(1)
+    .executeTakeFirst();
+  return row ? withBindings(db, row) : null;
+}
+
+export interface Page {
+  /** From 1. */
+  readonly page: number;
+  readonly perPage: number;
+}
+
+/** Newest first. */
+export async function listVersions(
+  db: Database,
+  scriptId: string,
+  { page, perPage }: Page,
+): Promise<StoredVersion[]> {
+  const rows = await db
+    .selectFrom("scriptVersions")
+    .selectAll()
+    .where("scriptId", "=", scriptId)
+    .orderBy("number", "desc")
+    .limit(perPage)
+    .offset((page - 1) * perPage)
+    .execute();
+  return Promise.all(rows.map((row) => withBindings(db, row)));
+}
+
+/** What the edge runs: the version with the content of its modules. */
+export async function workerVersion(
+  db: Database,
+  script: Pick<ScriptRow, "accountId" | "name">,
+  version: StoredVersion,
+): Promise<WorkerVersion> {
+  return {
+    accountId: script.accountId,
+    scriptName: script.name,
+    versionId: version.id,
+    mainModule: version.mainModule,
+    modules: await loadModules(db, version.id),
+    compatibilityDate: version.compatibilityDate,
+    compatibilityFlags: JSON.parse(version.compatibilityFlags) as string[],
+    bindings: version.bindings,
+  };
+}
+
+export async function loadModules(db: Database, versionId: string): Promise<WorkerModule[]> {
+  const rows = await db
+    .selectFrom("versionModules as m")
+    .innerJoin("blobs as b", "b.hash", "m.blobHash")
+    .select(["m.name", "m.type", "b.content"])
+    .where("m.versionId", "=", versionId)
+    .orderBy("m.position")
+    .execute();
+  return rows.map(({ name, type, content }) => ({ name, type: type as ModuleType, content }));
+}
+
+async function withBindings(db: Database, row: ScriptVersionRow): Promise<StoredVersion> {
+  const bindings = await db
+    .selectFrom("versionBindings")
+    .select("body")
+    .where("versionId", "=", row.id)
+    .orderBy("position")
+    .execute();
+  return { ...row, bindings: bindings.map(({ body }) => JSON.parse(body) as WorkerBinding) };
+}
+
+function targetOf(binding: WorkerBinding): string | null {
+  if (binding.type === "mtls_certificate") return binding.certificateId;
+  return binding.type === "service" ? binding.service : null;
+}
+
+function sha256(content: Uint8Array | string): string {
+  return createHash("sha256").update(content).digest("hex");
+}

@@ -1,0 +1,162 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { rm } from "node:fs/promises";
+import { createInterface } from "node:readline/promises";
+import { DatabaseSync } from "node:sqlite";
+import { it } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { storeSource } from "../src/store/source.ts";
+import { callApi, continueControl, newState, type TestControlState } from "./helpers/control.ts";
+import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
+import { scriptForm } from "./helpers/script-form.ts";
+
+const ROUNDS = 6;
+
+/** What the API acknowledged, over all rounds. */
+interface Acknowledged {
+  readonly certificates: Set<string>;
+  /** Script name → id of the newest version acknowledged as live. */
+  readonly deployed: Map<string, string>;
+  readonly secrets: Map<string, string>;
+}
+
+it("what was acknowledged before kill -9 is there, and what was not is not half there", async (t) => {
+  const state = await newState();
+  const acknowledged: Acknowledged = {
+    certificates: new Set(),
+    deployed: new Map(),
+    secrets: new Map(),
+  };
+  try {
+    const authority = await makeAuthority();
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const { child, api } = await startChild(state);
+      const target = { ...state, api };
+      const clients = [0, 1, 2].map((client) =>
+        writeUntilKilled(target, authority, `${round}-${client}`, acknowledged),
+      );
+      await pause(100 + Math.random() * 300);
+      const ended = once(child, "exit");
+      child.kill("SIGKILL");
+      await ended;
+      await Promise.all(clients);
+      await assertWhole(state, acknowledged);
+    }
+    t.diagnostic(
+      `${acknowledged.certificates.size} certificates, ${acknowledged.deployed.size} scripts`,
+    );
+    assert.ok(acknowledged.certificates.size >= ROUNDS && acknowledged.deployed.size >= ROUNDS);
+  } finally {
+    await rm(state.folder, { recursive: true, force: true });
+  }
+});
+
+async function startChild(state: TestControlState): Promise<{ child: ChildProcess; api: string }> {
+  const program = fileURLToPath(new URL("helpers/control-child.ts", import.meta.url));
+  const child = spawn(process.execPath, [program], { stdio: ["pipe", "pipe", "inherit"] });
+  const masterKey = Buffer.from(state.masterKey).toString("hex");
+  child.stdin.end(JSON.stringify({ ...state, masterKey }));
+  for await (const api of createInterface({ input: child.stdout })) return { child, api };
+  throw new Error("the control plane did not start");
+}
+
+async function writeUntilKilled(
+  target: TestControlState & { readonly api: string },
+  authority: TestAuthority,
+  client: string,
+  acknowledged: Acknowledged,
+): Promise<void> {
+  for (let turn = 0; ; turn += 1) {
+    try {
+      const leaf = await authority.issue({ subject: `CN=${client}-${turn}` });
+      const certificate = await callApi(target, "POST", "/accounts/{account}/mtls_certificates", {
+        certificates: leaf.pem,
+        private_key: leaf.key,
+      });
+      assert.equal(certificate.status, 200);
+      acknowledged.certificates.add(certificate.result.id);
+
+      const name = `w${client}`;
+      const script = `/accounts/{account}/workers/scripts/${name}`;
+      const form = scriptForm({
+        bindings: [
+          { type: "mtls_certificate", name: "CERT", certificate_id: certificate.result.id },
+          { type: "secret_text", name: "SECRET", text: `${client}-${turn}` },
+        ],
+      });
+      const deployed = await callApi(target, "PUT", script, form);
+      assert.equal(deployed.status, 200);
+      acknowledged.deployed.set(name, deployed.result.deployment_id);
+
+      const text = `put-${client}-${turn}`;
+      const secret = { name: "PUT", text, type: "secret_text" };
+      const put = await callApi(target, "PUT", `${script}/secrets`, secret);
+      assert.equal(put.status, 200);
+      acknowledged.secrets.set(name, text);
+    } catch (error) {
+      if (error instanceof assert.AssertionError) throw error;
+      return;
+    }
+  }
+}
+
+async function assertWhole(state: TestControlState, acknowledged: Acknowledged): Promise<void> {
+  await using control = await continueControl(state);
+  const source = storeSource(control.store);
+  const snapshot = await source.snapshot();
+  const certificates = new Set(snapshot.certificates.map(({ certificateId }) => certificateId));
+  for (const id of acknowledged.certificates) assert.ok(certificates.has(id), id);
+  for (const id of certificates) {
+    const certificate = await source.certificate(state.accountId, id);
+    assert.ok(certificate);
+    const place = { account: state.accountId, id: certificate.sealedId, kind: "certificate-key" };
+    control.keyring.unseal(
+      place as typeof place & { kind: "certificate-key" },
+      certificate.sealedKey,
+    );
+  }
+  const scripts = new Set(snapshot.scripts.map(({ scriptName }) => scriptName));
+  for (const name of acknowledged.deployed.keys()) assert.ok(scripts.has(name), name);
+  for (const scriptName of scripts) {
+    const deployment = await source.deployment({ accountId: state.accountId, scriptName });
+    const [share, ...others] = deployment?.versions ?? [];
+    assert.ok(share && others.length === 0, `${scriptName} is whole`);
+    assert.deepEqual(
+      share.version.modules.map(({ name }) => name),
+      ["index.js"],
+    );
+    const names = share.version.bindings.map(({ name }) => name);
+    assert.ok(names.includes("CERT") && names.includes("SECRET"), names.join());
+    await assertAcknowledgedIsStored(control, scriptName, acknowledged);
+  }
+  assertSound(control.databasePath);
+}
+
+async function assertAcknowledgedIsStored(
+  control: Awaited<ReturnType<typeof continueControl>>,
+  name: string,
+  { deployed, secrets }: Acknowledged,
+): Promise<void> {
+  const path = `/accounts/{account}/workers/scripts/${name}/versions?per_page=100`;
+  const { items } = (await control.call("GET", path)).result as {
+    items: { id: string; resources: { bindings: { name: string }[] } }[];
+  };
+  const version = deployed.get(name);
+  if (version !== undefined) assert.ok(items.some(({ id }) => id === version));
+  if (!secrets.has(name)) return;
+  assert.ok(items.some(({ resources }) => resources.bindings.some((b) => b.name === "PUT")));
+}
+
+function assertSound(path: string): void {
+  const database = new DatabaseSync(path);
+  try {
+    assert.deepEqual(database.prepare("pragma integrity_check").all(), [
+      Object.assign(Object.create(null), { integrity_check: "ok" }),
+    ]);
+    assert.deepEqual(database.prepare("pragma foreign_key_check").all(), []);
+  } finally {
+    database.close();
+  }
+}

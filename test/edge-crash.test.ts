@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readdir, readlink, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { answering, startTestEdge, type TestEdge } from "./helpers/edge.ts";
+import { makeVersion } from "./helpers/source.ts";
+
+let edge: TestEdge;
+before(async () => {
+  edge = await startTestEdge();
+  await edge.deploy(makeVersion("steady", answering("steady")));
+});
+after(() => edge[Symbol.asyncDispose]());
+
+test("a Worker whose process is killed comes back, and requests wait for it", async () => {
+  assert.equal((await edge.fetch("steady.localhost")).status, 200);
+  const before = workerOf("steady");
+  process.kill(before.pid!, "SIGKILL");
+  await until(() => workerOf("steady").pid !== before.pid);
+  const { status, text } = await edge.fetch("steady.localhost");
+  assert.deepEqual([status, text], [200, "steady"]);
+  assert.equal(workerOf("steady").restarts, 1);
+  assert.equal(workerOf("steady").lastExit, "killed by SIGKILL");
+});
+
+test("a request that a Worker's process took to its end gets a reason, and is not sent again", async () => {
+  await edge.deploy(
+    makeVersion("stuck", "export default { fetch: () => scheduler.wait(60_000) };"),
+  );
+  const answer = edge.fetch("stuck.localhost", "/", { method: "POST", body: "once" });
+  await delay(300);
+  process.kill(workerOf("stuck").pid!, "SIGKILL");
+  const { status, text } = await answer;
+  assert.equal(status, 502);
+  assert.match(text, /worker_connection_lost/);
+});
+
+test("a broken Worker that is deployed holds up no other, says why, and answers 503", async () => {
+  const source = edge.source;
+  source.deploy(makeVersion("broken", "throw new Error('not today');"));
+  await using second = await startTestEdge({ source });
+  assert.equal((await second.fetch("steady.localhost")).text, "steady");
+  const { status, headers } = await second.fetch("broken.localhost");
+  assert.deepEqual([status, headers["retry-after"]], [503, "1"]);
+  const broken = second.edge.status().workers.find(({ scriptName }) => scriptName === "broken")!;
+  assert.equal(broken.state, "restarting");
+  assert.match(broken.lastExit!, /not today/);
+  await second.edge.applied(source.deploy(makeVersion("broken", answering("repaired"))));
+  assert.equal((await second.fetch("broken.localhost")).text, "repaired");
+});
+
+test("an ingress that is killed comes back on its port and knows every Worker", async () => {
+  const { pid } = edge.edge.status().ingress;
+  process.kill(pid!, "SIGKILL");
+  await until(
+    () =>
+      edge.edge.status().ingress.restarts === 1 && edge.edge.status().ingress.state === "running",
+  );
+  assert.equal((await edge.fetch("steady.localhost")).text, "steady");
+});
+
+test("a deploy while the ingress is down is in force once it is back", async () => {
+  process.kill(edge.edge.status().ingress.pid!, "SIGKILL");
+  await edge.deploy(makeVersion("meanwhile", answering("meanwhile")));
+  assert.equal((await edge.fetch("meanwhile.localhost")).text, "meanwhile");
+});
+
+test(
+  "a supervisor that is killed leaves nothing running, and the next one finds its way",
+  {
+    skip: process.platform !== "linux" && "the kernel's help is Linux's",
+  },
+  async () => {
+    const runDirectory = await mkdtemp(join(tmpdir(), "countersign-edge-"));
+    try {
+      const supervisor = fork(join(import.meta.dirname, "helpers/supervisor.ts"), [runDirectory]);
+      const [status] = (await once(supervisor, "message")) as [{ pids: number[] }];
+      assert.equal(status.pids.length, 3);
+      supervisor.kill("SIGKILL");
+      await until(async () => (await processesIn(runDirectory)).length === 0);
+      await using next = await startTestEdge({ runDirectory });
+      await next.deploy(makeVersion("again", answering("again")));
+      assert.equal((await next.fetch("again.localhost")).text, "again");
+    } finally {
+      await rm(runDirectory, { recursive: true, force: true });
+    }
+  },
+);
+
+function workerOf(scriptName: string): ReturnType<TestEdge["edge"]["status"]>["workers"][number] {
+  return edge.edge.status().workers.find((worker) => worker.scriptName === scriptName)!;
+}
+
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 15_000;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error("it did not happen within 15 s");
+    await delay(20);
+  }
+}
+
+/** Every process of the edge works in its run directory. */
+async function processesIn(folder: string): Promise<readonly string[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const folders = await Promise.all(
+    pids.map((pid) => readlink(`/proc/${pid}/cwd`).catch(() => null)),
+  );
+  return pids.filter((_, index) => folders[index]?.startsWith(folder));
+}

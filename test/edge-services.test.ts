@@ -1,0 +1,129 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import type { WorkerBinding } from "../src/edge/source.ts";
+import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
+import { loadDuring } from "./helpers/load.ts";
+import { makeVersion } from "./helpers/source.ts";
+
+let edge: TestEdge;
+before(async () => (edge = await startTestEdge()));
+after(() => edge[Symbol.asyncDispose]());
+
+function service(name: string, target: string, entrypoint?: string): WorkerBinding {
+  return {
+    type: "service",
+    name,
+    service: target,
+    ...(entrypoint !== undefined && { entrypoint }),
+  };
+}
+
+function target(generation: string): string {
+  return `
+    import { WorkerEntrypoint } from "cloudflare:workers";
+    export class Admin extends WorkerEntrypoint {
+      fetch() { return new Response("admin fetch ${generation}"); }
+      greet(name) { return \`admin \${name} ${generation}\`; }
+    }
+    export default class extends WorkerEntrypoint {
+      fetch(request) { return new Response(\`fetch \${new URL(request.url).pathname} ${generation}\`); }
+      greet(name) { return \`hello \${name} ${generation}\`; }
+      async slow(ms) { await scheduler.wait(ms); return "slow ${generation}"; }
+    }`;
+}
+
+/** Does what the path says with its binding, and answers with the result or the exception. */
+const caller = `
+  export default {
+    async fetch(request, env) {
+      const { pathname, searchParams } = new URL(request.url);
+      const binding = env[searchParams.get("binding") ?? "TARGET"];
+      try {
+        if (pathname === "/fetch") {
+          const response = await binding.fetch("https://any.example/path");
+          return new Response(await response.text(), { status: response.status });
+        }
+        if (pathname === "/slow") return new Response(await binding.slow(700));
+        return new Response(await binding.greet("you"));
+      } catch (error) {
+        return new Response(String(error), { status: 500 });
+      }
+    },
+  };`;
+
+test("a service binding carries fetch and RPC, to the default and to a named entrypoint", async () => {
+  await edge.deploy(makeVersion("target", target("1")));
+  const bindings = [service("TARGET", "target"), service("ADMIN", "target", "Admin")];
+  await edge.deploy(makeVersion("caller", caller, bindings));
+  const answers = await Promise.all(
+    ["/fetch", "/rpc", "/fetch?binding=ADMIN", "/rpc?binding=ADMIN"].map((path) =>
+      edge.fetch("caller.localhost", path).then(({ text }) => text),
+    ),
+  );
+  assert.deepEqual(answers, ["fetch /path 1", "hello you 1", "admin fetch 1", "admin you 1"]);
+});
+
+test("a redeployed service is reached at once, and nothing that is in flight breaks", async () => {
+  await edge.deploy(makeVersion("moving", target("1")));
+  const bindings = [service("TARGET", "moving"), service("ADMIN", "moving", "Admin")];
+  await edge.deploy(makeVersion("mover", caller, bindings));
+  const paths = ["/fetch", "/rpc", "/rpc?binding=ADMIN", "/slow"];
+  const load = loadDuring(edge, "mover.localhost", paths, async () => {
+    for (const generation of ["2", "3"]) {
+      await edge.stageAndDeploy(makeVersion("moving", target(generation)));
+      const { text } = await edge.fetch("mover.localhost", "/rpc");
+      assert.equal(text, `hello you ${generation}`);
+    }
+  });
+  assert.deepEqual(await load, { failed: [] });
+});
+
+test("a service that is not deployed says so, and answers once it is", async () => {
+  await edge.deploy(makeVersion("early", caller, [service("TARGET", "late")]));
+  const absent = await edge.fetch("early.localhost", "/fetch");
+  assert.equal(absent.status, 503);
+  assert.match(absent.text, /the bound service is not deployed/);
+  assert.equal((await edge.fetch("early.localhost", "/rpc")).status, 500);
+  await edge.deploy(makeVersion("late", target("1")));
+  assert.equal((await edge.fetch("early.localhost", "/fetch")).text, "fetch /path 1");
+  assert.equal((await edge.fetch("early.localhost", "/rpc")).text, "hello you 1");
+});
+
+test("an entrypoint that a service does not export says so, and stops neither Worker", async () => {
+  await edge.deploy(makeVersion("plain", target("1")));
+  const bindings = [service("TARGET", "plain"), service("OTHER", "plain", "Nobody")];
+  await edge.deploy(makeVersion("asker", caller, bindings));
+  const missing = await edge.fetch("asker.localhost", "/fetch?binding=OTHER");
+  assert.equal(missing.status, 503);
+  assert.match(missing.text, /the bound service is not deployed/);
+  assert.equal((await edge.fetch("asker.localhost", "/rpc")).text, "hello you 1");
+  await edge.deploy(
+    makeVersion(
+      "plain",
+      `${target("2")}\nexport class Nobody extends WorkerEntrypoint { fetch() { return new Response("here"); } }`,
+    ),
+  );
+  assert.equal((await edge.fetch("asker.localhost", "/fetch?binding=OTHER")).text, "here");
+});
+
+test("Workers that bind themselves and each other are redeployed without losing a request", async () => {
+  const source = (generation: string): string => `
+    import { WorkerEntrypoint } from "cloudflare:workers";
+    export default class extends WorkerEntrypoint {
+      name() { return "${generation}"; }
+      async fetch() { return new Response(await this.env.OTHER.name() + await this.env.SELF.name()); }
+    }`;
+  const bindings = (self: string, other: string): WorkerBinding[] => [
+    service("SELF", self),
+    service("OTHER", other),
+  ];
+  await edge.deploy(makeVersion("ping", source("a"), bindings("ping", "pong")));
+  await edge.deploy(makeVersion("pong", source("b"), bindings("pong", "ping")));
+  assert.equal((await edge.fetch("ping.localhost")).text, "ba");
+  const load = loadDuring(edge, "pong.localhost", ["/"], async () => {
+    await edge.stageAndDeploy(makeVersion("ping", source("c"), bindings("ping", "pong")));
+    assert.equal((await edge.fetch("pong.localhost")).text, "cb");
+    assert.equal((await edge.fetch("ping.localhost")).text, "bc");
+  });
+  assert.deepEqual(await load, { failed: [] });
+});

@@ -1,0 +1,14 @@
+import { continueControl, type TestControlState } from "./control.ts";
+
+/**
+ * A control plane in a process of its own, to be killed: the state comes on standard input as
+ * JSON, the API's address goes to standard output.
+ */
+const chunks: Buffer[] = [];
+for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+const { masterKey, ...state } = JSON.parse(Buffer.concat(chunks).toString()) as Omit<
+  TestControlState,
+  "masterKey"
+> & { masterKey: string };
+const control = await continueControl({ ...state, masterKey: Buffer.from(masterKey, "hex") });
+process.stdout.write(`${control.api}\n`);

@@ -1,0 +1,183 @@
+import { type ServerType, serve } from "@hono/node-server";
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
+import { Keyring } from "../../src/certificates/seal.ts";
+import { createControl } from "../../src/control/app.ts";
+import { latestCompatibilityDate } from "../../src/control/compatibility.ts";
+import type { ControlLimits } from "../../src/control/context.ts";
+import { allScopes } from "../../src/control/scopes.ts";
+import type { Edge } from "../../src/edge/edge.ts";
+import type { WorkerVersion } from "../../src/edge/source.ts";
+import { bootstrap } from "../../src/store/bootstrap.ts";
+import { openStore, type Store } from "../../src/store/store.ts";
+
+/** A control plane on a free port, over a real store in a temporary folder. */
+export interface TestControl extends AsyncDisposable {
+  /** `http://127.0.0.1:PORT/client/v4` */
+  readonly api: string;
+  readonly accountId: string;
+  readonly token: string;
+  readonly store: Store;
+  readonly keyring: Keyring;
+  readonly edge: RecordingEdge;
+  readonly databasePath: string;
+  /** Lines of JSON. */
+  readonly log: string[];
+  /** A request to the API with the first token; the parsed envelope. */
+  call(method: string, path: string, body?: unknown): Promise<Envelope>;
+}
+
+export interface Envelope {
+  readonly status: number;
+  readonly success: boolean;
+  readonly errors: readonly { code: number; message: string; meta?: Record<string, unknown> }[];
+  readonly messages: readonly { message: string }[];
+  // oxlint-disable-next-line typescript/no-explicit-any
+  readonly result: any;
+}
+
+/** An edge that starts nothing and remembers what it was asked. */
+export class RecordingEdge implements Pick<Edge, "stage" | "discard" | "applied"> {
+  readonly staged: WorkerVersion[] = [];
+  readonly discarded: string[] = [];
+  readonly applications: number[] = [];
+  readonly #refusals = new Map<string, Error>();
+
+  /** The next `stage` of a version of the script throws. */
+  refuseNext(scriptName: string, error: Error): void {
+    this.#refusals.set(scriptName, error);
+  }
+
+  async stage(version: WorkerVersion): Promise<void> {
+    const refusal = this.#refusals.get(version.scriptName);
+    this.#refusals.delete(version.scriptName);
+    if (refusal) throw refusal;
+    this.staged.push(version);
+  }
+
+  async discard(versionId: string): Promise<void> {
+    this.discarded.push(versionId);
+  }
+
+  async applied(cursor: number): Promise<void> {
+    this.applications.push(cursor);
+  }
+}
+
+export interface TestControlOptions {
+  /** Default: SQLite in a temporary folder. */
+  readonly open?: () => Promise<Store>;
+  readonly limits?: Partial<ControlLimits>;
+  readonly clock?: () => Date;
+}
+
+/** Where a control plane that was started before left off. */
+export interface TestControlState {
+  readonly folder: string;
+  readonly masterKey: Uint8Array;
+  readonly accountId: string;
+  readonly token: string;
+}
+
+export async function startControl(options: TestControlOptions = {}): Promise<TestControl> {
+  const state = await newState();
+  const control = options.open
+    ? await controlOver(await options.open(), state, options)
+    : await continueControl(state, options);
+  return {
+    ...control,
+    [Symbol.asyncDispose]: async () => {
+      await control[Symbol.asyncDispose]();
+      await rm(state.folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A temporary folder with a store in it that has its first account. */
+export async function newState(): Promise<TestControlState> {
+  const folder = await mkdtemp(join(tmpdir(), "countersign-control-"));
+  await using store = await openStore(databaseIn(folder));
+  const first = await bootstrap(store, { scopes: allScopes, now: new Date() });
+  if (!first) throw new Error("the folder was not new");
+  return { folder, masterKey: randomBytes(32), ...first };
+}
+
+/** The folder stays when this ends. */
+export async function continueControl(
+  state: TestControlState,
+  options: TestControlOptions = {},
+): Promise<TestControl> {
+  return controlOver(await openStore(databaseIn(state.folder)), state, options);
+}
+
+async function controlOver(
+  store: Store,
+  state: TestControlState,
+  options: TestControlOptions,
+): Promise<TestControl> {
+  const first = await bootstrap(store, { scopes: allScopes, now: new Date() });
+  const { accountId, token } = first ?? state;
+  const keyring = new Keyring(state.masterKey);
+  const edge = new RecordingEdge();
+  const log: string[] = [];
+  const control = createControl({
+    store,
+    keyring,
+    edge,
+    clock: options.clock ?? (() => new Date()),
+    log: pino({}, { write: (line: string) => log.push(line) }),
+    latestCompatibilityDate: latestCompatibilityDate(),
+    ...(options.limits && { limits: options.limits }),
+  });
+  const server = await listen(control.fetch);
+  const api = `http://127.0.0.1:${(server.address() as AddressInfo).port}/client/v4`;
+  return {
+    accountId,
+    token,
+    api,
+    store,
+    keyring,
+    edge,
+    databasePath: databaseIn(state.folder),
+    log,
+    call: (method, path, body) => callApi({ accountId, token, api }, method, path, body),
+    [Symbol.asyncDispose]: async () => {
+      await new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        if ("closeAllConnections" in server) server.closeAllConnections();
+      });
+      await store[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** `{account}` in the path stands for the account's id. */
+export async function callApi(
+  target: Pick<TestControl, "api" | "accountId" | "token">,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<Envelope> {
+  const response = await fetch(target.api + path.replace("{account}", target.accountId), {
+    method,
+    headers: { authorization: `Bearer ${target.token}` },
+    ...(body !== undefined && { body: body instanceof FormData ? body : JSON.stringify(body) }),
+  });
+  return { status: response.status, ...((await response.json()) as Omit<Envelope, "status">) };
+}
+
+function databaseIn(folder: string): string {
+  return join(folder, "countersign.db");
+}
+
+function listen(fetch: (request: Request) => Response | Promise<Response>): Promise<ServerType> {
+  return new Promise((resolve) => {
+    const server: ServerType = serve({ fetch, port: 0, hostname: "127.0.0.1" }, () =>
+      resolve(server),
+    );
+  });
+}

@@ -1,0 +1,68 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import type { Readable } from "node:stream";
+
+const workerd = createRequire(import.meta.url)("workerd") as { readonly default: string };
+
+export interface InProcessOptions {
+  readonly origin: string;
+  readonly authority: string;
+  readonly chain: string;
+  readonly privateKey: string;
+}
+
+/**
+ * Asks an origin once through workerd's own TLS, the `in-process` mode of a binding.
+ * @returns the origin's answer, or what workerd wrote on stderr when it did not start
+ */
+export async function fetchInProcess(
+  options: InProcessOptions,
+): Promise<{ readonly answer: string } | { readonly refused: string }> {
+  const folder = await mkdtemp(join(tmpdir(), "countersign-workerd-"));
+  const config = join(folder, "config.capnp");
+  await writeFile(config, configuration(options));
+  const child = spawn(workerd.default, ["serve", "--control-fd=3", config], {
+    stdio: ["ignore", "ignore", "pipe", "pipe"],
+  });
+  const ended = once(child, "exit");
+  const stderr = text(child.stderr as Readable);
+  try {
+    for await (const chunk of child.stdio[3] as Readable) {
+      const { port } = JSON.parse(String(chunk)) as { readonly port: number };
+      const response = await fetch(`http://127.0.0.1:${port}/`);
+      const answer = await response.text();
+      if (response.ok) return { answer };
+      child.kill();
+      return { refused: `${answer}\n${await stderr}` };
+    }
+    return { refused: await stderr };
+  } finally {
+    child.kill();
+    await ended;
+    await rm(folder, { recursive: true });
+  }
+}
+
+function configuration({ origin, authority, chain, privateKey }: InProcessOptions): string {
+  const script = `export default { fetch: () => fetch(${JSON.stringify(origin)}) }`;
+  return `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "main", worker = (
+      modules = [(name = "index.js", esModule = ${JSON.stringify(script)})],
+      compatibilityDate = "2026-11-17",
+      globalOutbound = "origin",
+    )),
+    (name = "origin", network = (allow = ["private", "public"], tlsOptions = (
+      trustedCertificates = [${JSON.stringify(authority)}],
+      keypair = (privateKey = ${JSON.stringify(privateKey)}, certificateChain = ${JSON.stringify(chain)}),
+    ))),
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
+);`;
+}

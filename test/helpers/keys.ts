@@ -1,0 +1,73 @@
+import * as x509 from "../../src/certificates/x509.ts";
+import { generateKeyPair, randomBytes, type KeyObject } from "node:crypto";
+import { promisify } from "node:util";
+import type { TestAuthority } from "./pki.ts";
+
+const generate = promisify(generateKeyPair);
+
+/** By the name that Countersign gives them: every kind of key that it takes, and some that it must not. */
+const generators: Readonly<Record<string, () => Promise<KeyPair>>> = {
+  "RSA 1024": () => generate("rsa", { modulusLength: 1024 }),
+  "RSA 2047": () => generate("rsa", { modulusLength: 2047 }),
+  "RSA 2048": () => generate("rsa", { modulusLength: 2048 }),
+  "RSA 2560": () => generate("rsa", { modulusLength: 2560 }),
+  "RSA-PSS 1024": () => generate("rsa-pss", { modulusLength: 1024 }),
+  "RSA-PSS 2048": () => generate("rsa-pss", { modulusLength: 2048 }),
+  "EC P-256": () => generate("ec", { namedCurve: "P-256" }),
+  "EC P-384": () => generate("ec", { namedCurve: "P-384" }),
+  "EC P-521": () => generate("ec", { namedCurve: "P-521" }),
+  "EC P-224": () => generate("ec", { namedCurve: "P-224" }),
+  "EC secp256k1": () => generate("ec", { namedCurve: "secp256k1" }),
+  "EC brainpoolP256r1": () => generate("ec", { namedCurve: "brainpoolP256r1" }),
+  "EC P-256 by its numbers": () =>
+    generate("ec", { namedCurve: "P-256", paramEncoding: "explicit" }),
+  Ed25519: () => generate("ed25519"),
+  Ed448: () => generate("ed448"),
+  X25519: () => generate("x25519"),
+  DSA: () => generate("dsa", { modulusLength: 2048, divisorLength: 256 }),
+  "ML-DSA-44": () => generate("ml-dsa-44"),
+  "ML-DSA-65": () => generate("ml-dsa-65"),
+  "ML-DSA-87": () => generate("ml-dsa-87"),
+};
+
+interface KeyPair {
+  readonly publicKey: KeyObject;
+  readonly privateKey: KeyObject;
+}
+
+export interface KeyedCertificate {
+  readonly pem: string;
+  /** PKCS #8. */
+  readonly key: string;
+  readonly privateKey: KeyObject;
+}
+
+/** A client certificate of the authority over a key of that kind. */
+export async function issueKind(authority: TestAuthority, kind: string): Promise<KeyedCertificate> {
+  const { publicKey, privateKey } = await (generators[kind] as () => Promise<KeyPair>)();
+  return {
+    pem: await issueFor(authority, publicKey.export({ format: "der", type: "spki" })),
+    key: privateKey.export({ format: "pem", type: "pkcs8" }),
+    privateKey,
+  };
+}
+
+/** @param publicKey subjectPublicKeyInfo, DER: what Node cannot make comes from elsewhere */
+export async function issueFor(authority: TestAuthority, publicKey: Uint8Array): Promise<string> {
+  const certificate = await x509.X509CertificateGenerator.create({
+    serialNumber: `4${randomBytes(15).toString("hex")}0`,
+    subject: "CN=client",
+    issuer: authority.certificate.subject,
+    notBefore: new Date(Date.now() - 3_600_000),
+    notAfter: new Date(Date.now() + 90 * 86_400_000),
+    signingKey: authority.keys.privateKey,
+    publicKey: new x509.PublicKey(publicKey),
+    signingAlgorithm: { name: "ECDSA", hash: "SHA-256" },
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth]),
+    ],
+  });
+  return `${certificate.toString("pem")}\n`;
+}

@@ -1,0 +1,151 @@
+import { randomUUID } from "node:crypto";
+import { Keyring, type Sealed } from "../../src/certificates/seal.ts";
+import type {
+  AccountTrust,
+  Change,
+  Deployment,
+  EdgeCertificate,
+  ModuleType,
+  ScriptKey,
+  Snapshot,
+  Source,
+  WorkerBinding,
+  WorkerVersion,
+} from "../../src/edge/source.ts";
+
+export const ACCOUNT = "0123456789abcdef0123456789abcdef";
+export const MASTER_KEY: Uint8Array = new Uint8Array(32).fill(7);
+
+/** A control plane in memory. */
+export class TestSource implements Source {
+  readonly #deployments = new Map<string, Deployment>();
+  readonly #certificates = new Map<string, EdgeCertificate>();
+  #trust: AccountTrust = { authorities: [], hosts: {}, proxied: [] };
+  readonly #changes: Change[] = [];
+  readonly #more = new EventTarget();
+
+  /** Returns the cursor of the change. */
+  deploy(
+    version: WorkerVersion | readonly (readonly [WorkerVersion, number])[],
+    reach: { hosts?: readonly string[]; routes?: readonly string[] } = {},
+  ): number {
+    const shares = isVersion(version) ? [[version, 100] as const] : version;
+    const { accountId, scriptName } = shares[0]![0];
+    const key = { accountId, scriptName };
+    this.#deployments.set(scriptName, {
+      ...key,
+      versions: shares.map(([one, percentage]) => ({ version: one, percentage })),
+      hosts: reach.hosts ?? [`${scriptName}.localhost`],
+      routes: reach.routes ?? [],
+    });
+    return this.#changed({ kind: "script", ...key });
+  }
+
+  remove(scriptName: string): number {
+    this.#deployments.delete(scriptName);
+    return this.#changed({ kind: "script", accountId: ACCOUNT, scriptName });
+  }
+
+  setCertificate(certificate: EdgeCertificate): number {
+    this.#certificates.set(certificate.certificateId, certificate);
+    const { accountId, certificateId } = certificate;
+    return this.#changed({ kind: "certificate", accountId, certificateId });
+  }
+
+  setTrust(trust: AccountTrust): number {
+    this.#trust = trust;
+    return this.#changed({ kind: "trust", accountId: ACCOUNT });
+  }
+
+  async snapshot(): Promise<Snapshot> {
+    return {
+      cursor: this.#changes.length,
+      scripts: [...this.#deployments.values()],
+      certificates: [...this.#certificates.values()],
+      accounts: [ACCOUNT],
+    };
+  }
+
+  async *changes(cursor: number, signal: AbortSignal): AsyncGenerator<Change> {
+    let next = cursor;
+    while (!signal.aborted) {
+      for (const change of this.#changes.slice(next)) yield change;
+      next = this.#changes.length;
+      await new Promise<void>((resolve) => {
+        signal.addEventListener("abort", () => resolve(), { once: true });
+        this.#more.addEventListener("more", () => resolve(), { once: true });
+      });
+    }
+  }
+
+  async deployment({ scriptName }: ScriptKey): Promise<Deployment | null> {
+    return this.#deployments.get(scriptName) ?? null;
+  }
+
+  async certificate(_: string, certificateId: string): Promise<EdgeCertificate | null> {
+    return this.#certificates.get(certificateId) ?? null;
+  }
+
+  async trust(): Promise<AccountTrust> {
+    return this.#trust;
+  }
+
+  #changed(
+    change: Change extends infer C ? (C extends Change ? Omit<C, "cursor"> : never) : never,
+  ): number {
+    this.#changes.push({ ...change, cursor: this.#changes.length + 1 });
+    this.#more.dispatchEvent(new Event("more"));
+    return this.#changes.length;
+  }
+}
+
+/** The main module, or modules by name; the type is told by the extension. */
+export function makeVersion(
+  scriptName: string,
+  source: string | Readonly<Record<string, string | Uint8Array>>,
+  bindings: readonly WorkerBinding[] = [],
+): WorkerVersion {
+  const modules = typeof source === "string" ? { "index.js": source } : source;
+  return {
+    accountId: ACCOUNT,
+    scriptName,
+    versionId: randomUUID(),
+    mainModule: Object.keys(modules)[0]!,
+    modules: Object.entries(modules).map(([name, content]) => ({
+      name,
+      type: typeOf(name),
+      content: typeof content === "string" ? Buffer.from(content) : content,
+    })),
+    compatibilityDate: "2026-11-01",
+    compatibilityFlags: [],
+    bindings,
+  };
+}
+
+export function secretBinding(name: string, text: string): WorkerBinding {
+  const sealedId = `test/${randomUUID()}/${name}`;
+  const sealed: Sealed = new Keyring(MASTER_KEY).seal(
+    { account: ACCOUNT, id: sealedId, kind: "secret" },
+    text,
+  );
+  return { type: "secret_text", name, sealed, sealedId };
+}
+
+function typeOf(name: string): ModuleType {
+  const extension = name.slice(name.lastIndexOf(".") + 1);
+  const types: Record<string, ModuleType> = {
+    cjs: "commonjs",
+    txt: "text",
+    bin: "data",
+    json: "json",
+    wasm: "wasm",
+    map: "sourcemap",
+  };
+  return types[extension] ?? "esm";
+}
+
+function isVersion(
+  version: WorkerVersion | readonly (readonly [WorkerVersion, number])[],
+): version is WorkerVersion {
+  return "versionId" in version;
+}

@@ -1,0 +1,168 @@
+import assert from "node:assert/strict";
+import { randomInt } from "node:crypto";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { test } from "node:test";
+import { makeAuthority } from "./helpers/pki.ts";
+import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
+
+/** Each round kills the platform at a random moment of what `work` does, and starts it again. */
+async function killedRounds(
+  rounds: number,
+  work: (platform: TestPlatform, round: number) => Promise<void>,
+  check: (platform: TestPlatform) => Promise<void>,
+): Promise<void> {
+  const dataFolder = mkdtempSync(join(tmpdir(), "countersign-kill-"));
+  try {
+    let platform = await startPlatform({ dataFolder });
+    const { token } = platform.ready;
+    for (let round = 0; round < rounds; round++) {
+      const working = work(platform, round).catch(() => {});
+      await wait(randomInt(400));
+      await platform.end("SIGKILL");
+      await working;
+      platform = await startPlatform({ dataFolder, token });
+      await check(platform);
+    }
+    await platform[Symbol.asyncDispose]();
+  } finally {
+    rmSync(dataFolder, { recursive: true, force: true });
+  }
+}
+
+test("what an upload acknowledged is there after kill -9, and nothing is there in part", async () => {
+  const authority = await makeAuthority();
+  const acknowledged = new Set<string>();
+  await killedRounds(
+    4,
+    async (platform, round) => {
+      for (let number = 0; ; number++) {
+        const { chain, key } = await authority.issue({ subject: `CN=client ${round} ${number}` });
+        const { status, json } = await platform.api(
+          "POST",
+          "/accounts/{account}/mtls_certificates",
+          {
+            ca: false,
+            certificates: chain,
+            private_key: key,
+            name: `client-${round}-${number}`,
+          },
+        );
+        assert.equal(status, 200);
+        acknowledged.add(json.result.id);
+      }
+    },
+    async (platform) => {
+      const { json } = await platform.api("GET", "/accounts/{account}/mtls_certificates");
+      const listed: { id: string; certificates: string }[] = json.result;
+      const ids = new Set(listed.map(({ id }) => id));
+      assert.equal(ids.size, listed.length);
+      for (const id of acknowledged) assert.ok(ids.has(id), `the certificate ${id} is lost`);
+      for (const { certificates } of listed) assert.match(certificates, /END CERTIFICATE-----\s*$/);
+    },
+  );
+  assert.ok(acknowledged.size > 0);
+});
+
+test("a deploy that was acknowledged answers after kill -9, one that was not is old or new", async () => {
+  let acknowledged = 0;
+  let attempted = 0;
+  await killedRounds(
+    4,
+    async (platform) => {
+      for (;;) {
+        attempted = Math.max(attempted, acknowledged) + 1;
+        const { status } = await platform.api(
+          "PUT",
+          "/accounts/{account}/workers/scripts/counter",
+          script(attempted),
+        );
+        assert.equal(status, 200);
+        acknowledged = attempted;
+      }
+    },
+    async (platform) => {
+      if (acknowledged === 0) return;
+      const { status, body } = await platform.worker("counter");
+      assert.equal(status, 200, body);
+      assert.ok(
+        Number(body) === acknowledged || Number(body) === attempted,
+        `version ${body} answers, ${acknowledged} was acknowledged, ${attempted} attempted`,
+      );
+    },
+  );
+  assert.ok(acknowledged > 0);
+});
+
+test(
+  "kill -9 of the platform leaves no process behind",
+  { skip: !existsSync("/proc") },
+  async () => {
+    const platform = await startPlatform();
+    await platform.api("PUT", "/accounts/{account}/workers/scripts/one", script(1));
+    const family = descendants(platform.process.pid!);
+    assert.ok(family.length >= 3, "gateway, ingress and workerd");
+    await platform.end("SIGKILL");
+    for (let tries = 0; tries < 100 && family.some(isAlive); tries++) await wait(50);
+    assert.deepEqual(family.filter(isAlive), []);
+    rmSync(platform.dataFolder, { recursive: true, force: true });
+  },
+);
+
+test(
+  "each process of the platform comes back by itself after kill -9",
+  { skip: !existsSync("/proc") },
+  async () => {
+    await using platform = await startPlatform();
+    await platform.api("PUT", "/accounts/{account}/workers/scripts/one", script(1));
+    for (const pid of descendants(platform.process.pid!)) {
+      if (!isAlive(pid)) continue;
+      process.kill(pid, "SIGKILL");
+      await answers(platform, "one", "1");
+    }
+  },
+);
+
+async function answers(platform: TestPlatform, name: string, expected: string): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  for (;;) {
+    const answer = await platform.worker(name).catch((error: Error) => ({ body: error.message }));
+    if (answer.body === expected) return;
+    if (Date.now() > deadline) assert.fail(`${name} answers ${answer.body}`);
+    await wait(20);
+  }
+}
+
+function script(number: number): FormData {
+  const form = new FormData();
+  const metadata = {
+    main_module: "index.js",
+    compatibility_date: "2026-11-01",
+    bindings: [{ type: "plain_text", name: "NUMBER", text: String(number) }],
+  };
+  form.set("metadata", new Blob([JSON.stringify(metadata)], { type: "application/json" }));
+  form.set(
+    "index.js",
+    new File(["export default { fetch: (request, env) => new Response(env.NUMBER) }"], "index.js", {
+      type: "application/javascript+module",
+    }),
+  );
+  return form;
+}
+
+/** All processes under `pid`, from /proc: children, and theirs. */
+function descendants(pid: number): number[] {
+  const file = `/proc/${pid}/task/${pid}/children`;
+  const children = readFileSync(file, "utf8").trim().split(" ").filter(Boolean).map(Number);
+  return children.flatMap((child) => [child, ...descendants(child)]);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}

@@ -1,6 +1,6 @@
 import { createServer, type Server } from "node:https";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { isIP, type AddressInfo } from "node:net";
+import { isIP, type AddressInfo, type Socket } from "node:net";
 import type { SecureContextOptions, SecureVersion, TLSSocket } from "node:tls";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Duplex } from "node:stream";
@@ -70,7 +70,8 @@ class Origin implements DevOrigin {
   readonly #options: DevOriginOptions;
   readonly #server: Server;
   readonly #front: Front | null;
-  readonly #sockets = new Set<Duplex>();
+  /** TCP, by the port they come from. */
+  readonly #sockets = new Map<number, Socket>();
   #faults: OriginFaults;
 
   constructor(options: DevOriginOptions) {
@@ -80,7 +81,7 @@ class Origin implements DevOrigin {
     this.#server = createServer({ requestCert: true, rejectUnauthorized: true });
     this.#server.on("request", (request, response) => void this.#answer(request, response));
     this.#server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
-    this.#server.on("connection", (socket: Duplex) => this.#follow(socket));
+    this.#server.on("connection", (socket: Socket) => this.#follow(socket));
     this.#server.on("tlsClientError", (error, socket) => this.#refused(error, socket));
   }
 
@@ -120,7 +121,8 @@ class Origin implements DevOrigin {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (this.#faults.resets) {
-      (request.socket as TLSSocket).resetAndDestroy();
+      // Only TCP can be reset, and the request has the TLS socket above it.
+      this.#sockets.get(request.socket.remotePort ?? 0)?.resetAndDestroy();
       return;
     }
     try {
@@ -167,14 +169,15 @@ class Origin implements DevOrigin {
     await delay(this.#faults.slow ?? 0);
   }
 
-  #follow(socket: Duplex): void {
-    this.#sockets.add(socket);
+  #follow(socket: Socket): void {
+    const { remotePort = 0 } = socket;
+    this.#sockets.set(remotePort, socket);
     socket.on("error", () => socket.destroy());
-    socket.once("close", () => this.#sockets.delete(socket));
+    socket.once("close", () => this.#sockets.delete(remotePort));
   }
 
   #cut(): void {
-    for (const socket of this.#sockets) {
+    for (const socket of this.#sockets.values()) {
       socket.destroy();
     }
   }

@@ -4,7 +4,7 @@ import { openAuthority } from "./authority.ts";
 import { openDevBindings, type DevBindings } from "./bindings.ts";
 import type { CertificateFiles, FromPlatform } from "./certificates.ts";
 import { readDevFile, type DevFile } from "./file.ts";
-import { startDevGateway } from "./gateway.ts";
+import { startDevGateway, type OnFailure } from "./gateway.ts";
 import { FailureReporter } from "./reporter.ts";
 import { makeRunFolder } from "./run-folder.ts";
 import { describeBinding } from "./say.ts";
@@ -76,6 +76,10 @@ export interface ProjectBindingsOptions extends Pick<
   readonly projectFolder: string;
   readonly workerName: string;
   readonly flags: Pick<DevFlags, "env">;
+  /** Beside those of countersign.json, and before them. Default: none. */
+  readonly hosts?: Readonly<Record<string, string>>;
+  /** Told of every failure. Default: each is explained once, to `complain`. */
+  readonly onFailure?: OnFailure;
 }
 
 /** A gateway and its bindings for a project in `projectFolder`: what they do is said. */
@@ -84,7 +88,7 @@ export async function startProjectBindings(options: ProjectBindingsOptions): Pro
   await using stack = new AsyncDisposableStack();
   const reporter = new FailureReporter(complain, colors, projectFolder);
   const runFolder = stack.use(await makeRunFolder());
-  const { gateway, keyring } = stack.use(startDevGateway(reporter.onFailure));
+  const { gateway, keyring } = stack.use(startDevGateway(options.onFailure ?? reporter.onFailure));
   let file: DevFile | undefined;
   const bindings = stack.use(
     await openDevBindings({
@@ -95,7 +99,10 @@ export async function startProjectBindings(options: ProjectBindingsOptions): Pro
       workerName,
       certificateOptions: options.certificateOptions,
       fromPlatform: options.fromPlatform ?? (async () => null),
-      readFile: async () => (file = await readDevFile(projectFolder, options.flags.env)),
+      readFile: async () => {
+        file = await readDevFile(projectFolder, options.flags.env);
+        return { ...file, hosts: { ...file.hosts, ...options.hosts } };
+      },
       onCertificate: (chosen) => {
         reporter.presents(chosen);
         const trust = describeTrust(file, chosen.binding);

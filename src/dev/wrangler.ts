@@ -20,6 +20,7 @@ export interface LoadedWrangler {
   readProject(options: ProjectOptions): WranglerProject;
   /** @throws WranglerError with wrangler's own message; Failure `dev_wrangler_unsupported` */
   startServer(options: ServerOptions): Promise<DevServer>;
+  createTestHarness(options: Wrangler.TestHarnessOptions): Wrangler.TestHarness;
   /** Runs `start`, which makes wrangler start Workers, with each mTLS binding at its socket. */
   withBindings<T>(socketOf: SocketOf, start: () => Promise<T>): Promise<T>;
 }
@@ -91,6 +92,7 @@ export async function loadWrangler(folder: string): Promise<LoadedWrangler> {
       : null,
     readProject: (options) => readProject(wrangler, folder, options),
     startServer: (options) => startServer(wrangler, require, version, options),
+    createTestHarness: (options) => createTestHarness(wrangler, version, options),
     withBindings: (socketOf, start) => withBindings(wrangler, version, socketOf, start),
   };
 }
@@ -225,6 +227,20 @@ async function startServer(
     closed,
     close: () => devEnv.teardown(),
   };
+}
+
+function createTestHarness(
+  wrangler: Partial<typeof Wrangler>,
+  version: string,
+  options: Wrangler.TestHarnessOptions,
+): Wrangler.TestHarness {
+  if (wrangler.createTestHarness === undefined) {
+    throw new Failure("dev_wrangler_unsupported", {
+      message: `wrangler ${version} has no createTestHarness`,
+      facts: { version },
+    });
+  }
+  return wrangler.createTestHarness(options);
 }
 
 type DevEnvClass = typeof Wrangler.unstable_DevEnv;

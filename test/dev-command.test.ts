@@ -70,7 +70,10 @@ describe("countersign dev", () => {
     const authority = await openAuthority(project.folder);
     await using origin = await startDevOrigin({ authority: { ...authority, ca: ca.pem } });
     await using dev = await project.dev(
-      ...["--var", `ORIGIN:${origin.url}`, "--cert", "MY_CERT=certs/cert.pem,certs/key.pem"],
+      "--var",
+      `ORIGIN:${origin.url}`,
+      "--cert",
+      "MY_CERT=certs/cert.pem,certs/key.pem",
     );
     assert.equal((await get(dev.url)).client.subject, "CN=one");
 

@@ -124,7 +124,7 @@ function withEnv(
   options: ReturnType<typeof convertV4MiniflareOptions>,
   env: Readonly<Record<string, unknown>>,
 ): typeof options {
-  const [worker] = options.workers as { config: { env?: Record<string, unknown> } }[];
-  Object.assign((worker!.config.env ??= {}), env);
+  const [first] = options.workers as { config: { env?: Record<string, unknown> } }[];
+  Object.assign((first!.config.env ??= {}), env);
   return options;
 }

@@ -37,10 +37,10 @@ export const plugins: Record<typeof pluginName, MiniflarePlugin> = {
       })),
     getNodeBindings: () => ({}),
     getServices: ({ options }) =>
-      socketBindings(options).map(({ socketPath }) => ({
-        name: serviceName(socketPath),
-        ...externalService(socketPath),
-      })),
+      socketBindings(options).map(({ socketPath }) => {
+        const { external } = externalService(socketPath);
+        return { name: serviceName(socketPath), external };
+      }),
   },
 };
 

@@ -214,10 +214,9 @@ async function startServer(
       return starting;
     }),
   );
-  const closed = new Promise<void>((resolve, reject) => {
-    devEnv.once("teardown", resolve);
-    devEnv.once("error", (error) => reject(complaint(error)));
-  });
+  const { promise: closed, ...settle } = Promise.withResolvers<void>();
+  devEnv.once("teardown", settle.resolve);
+  devEnv.once("error", (error) => settle.reject(complaint(error)));
   closed.catch(() => {});
   const { url, inspectorUrl } = await devEnv.proxy.ready.promise;
   return {

@@ -1,5 +1,5 @@
 import { createRequire } from "node:module";
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type * as Wrangler from "wrangler";
@@ -97,6 +97,29 @@ export async function loadWrangler(folder: string): Promise<LoadedWrangler> {
   };
 }
 
+/**
+ * Makes the wrangler that `packageName` has loaded, or is going to, read configurations without
+ * these mTLS bindings: it would put its own, which need Cloudflare's network, over ours. To be
+ * called before the package reads one. No effect where it is not installed.
+ */
+export function hideBindings(folder: string, packageName: string, names: readonly string[]): void {
+  const manifest = findManifest(folder, packageName);
+  if (manifest === null) {
+    return;
+  }
+  const fromPackage = createRequire(realpathSync(manifest));
+  const exports = fromPackage("wrangler") as {
+    unstable_readConfig: typeof Wrangler.unstable_readConfig;
+  };
+  const original = exports.unstable_readConfig;
+  exports.unstable_readConfig = (...args) => {
+    const config = original(...args);
+    const certificates = config.mtls_certificates as readonly RawBinding[];
+    config.mtls_certificates = certificates.filter(({ binding }) => !names.includes(binding));
+    return config;
+  };
+}
+
 /** What Miniflare calls `external` with `http.style = proxy`: workerd connects to the socket itself. */
 export function externalService(socketPath: string): ExternalService {
   return { external: { address: `unix:${socketPath}`, http: { style: 1 } } };
@@ -104,6 +127,15 @@ export function externalService(socketPath: string): ExternalService {
 
 export interface ExternalService {
   readonly external: { readonly address: string; readonly http: { readonly style: 1 } };
+}
+
+/** By the file system, since a package need not export its manifest. */
+function findManifest(folder: string, packageName: string): string | null {
+  const manifest = join(folder, "node_modules", packageName, "package.json");
+  if (existsSync(manifest)) {
+    return manifest;
+  }
+  return dirname(folder) === folder ? null : findManifest(dirname(folder), packageName);
 }
 
 function requireFrom(folder: string): NodeJS.Require {

@@ -1,9 +1,11 @@
 import { fileURLToPath } from "node:url";
 import picocolors from "picocolors";
+import { existsSync } from "node:fs";
 import { startProjectBindings } from "./session.ts";
 import type { DevBindings } from "./bindings.ts";
 import { resolve } from "node:path";
 import { pluginName } from "./miniflare-plugin.ts";
+import { loadWrangler } from "./wrangler.ts";
 
 export interface CountersignPluginOptions {
   /** PEM files by binding, relative to Vite's root. Default: as in `countersign dev`. */
@@ -70,22 +72,41 @@ export function countersign(options: CountersignPluginOptions = {}): Countersign
 
 async function start(root: string, options: CountersignPluginOptions): Promise<DevBindings> {
   const environment = process.env["CLOUDFLARE_ENV"];
+  const wrangler = await loadWrangler(root);
+  const project = wrangler.readProject({
+    configPath: findConfiguration(root),
+    environment,
+  });
   // Vite has its own way to the terminal, and no way to tell a plugin of it before it is configured.
   const write = (line: string): void => console.log(line);
-  return startProjectBindings({
-    projectFolder: root,
-    workerName: "worker",
-    flags: environment ? { env: environment } : {},
-    certificateOptions: Object.fromEntries(
-      Object.entries(options.certificates ?? {}).map(([name, { cert, key }]) => [
-        name,
-        { cert: resolve(root, cert), ...(key === undefined ? {} : { key: resolve(root, key) }) },
-      ]),
-    ),
-    say: write,
-    complain: write,
-    colors: picocolors,
-  });
+  await using stack = new AsyncDisposableStack();
+  const bindings = stack.use(
+    await startProjectBindings({
+      projectFolder: root,
+      workerName: project.name ?? "worker",
+      flags: environment ? { env: environment } : {},
+      certificateOptions: Object.fromEntries(
+        Object.entries(options.certificates ?? {}).map(([name, { cert, key }]) => [
+          name,
+          { cert: resolve(root, cert), ...(key === undefined ? {} : { key: resolve(root, key) }) },
+        ]),
+      ),
+      say: write,
+      complain: write,
+      colors: picocolors,
+    }),
+  );
+  for (const binding of project.bindings) {
+    await bindings.open(binding);
+  }
+  stack.move();
+  return bindings;
+}
+
+/** Vite may be started elsewhere than in its root. */
+function findConfiguration(root: string): string | undefined {
+  const names = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];
+  return names.map((name) => resolve(root, name)).find((path) => existsSync(path));
 }
 
 /** A service whose `dev.plugin` is ours: the one kind of binding that a plugin may provide. */

@@ -11,7 +11,9 @@ import { promisify } from "node:util";
 const countersign = join(import.meta.dirname, "..", "bin", "countersign.js");
 
 function install(name: string): void {
-  before(() => promisify(execFile)("npm", ["install", "--no-audit", "--no-fund"], { cwd: path(name) }));
+  before(() =>
+    promisify(execFile)("npm", ["install", "--no-audit", "--no-fund"], { cwd: path(name) }),
+  );
 }
 
 function path(name: string): string {

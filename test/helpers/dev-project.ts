@@ -12,6 +12,8 @@ export interface TestProject extends AsyncDisposable {
   readonly folder: string;
   write(path: string, text: string): Promise<void>;
   path(name: string): string;
+  /** The same, with these variables in the environment of what is started. */
+  with(env: Readonly<Record<string, string>>): TestProject;
   /** Starts `countersign ARGS` here. */
   run(...args: readonly string[]): RunningProgram;
   /** Starts `countersign dev` on free ports, and resolves once it is ready. */
@@ -53,13 +55,23 @@ export async function makeProject(
   for (const [path, text] of Object.entries(files)) {
     await write(path, text);
   }
+  return projectIn(folder, write, {});
+}
+
+function projectIn(
+  folder: string,
+  write: TestProject["write"],
+  env: Readonly<Record<string, string>>,
+): TestProject {
   return {
     folder,
     write,
     path: (name) => join(folder, name),
-    run: (...args) => runProgram(folder, args),
+    with: (more) => projectIn(folder, write, { ...env, ...more }),
+    run: (...args) => runProgram(folder, args, env),
     dev: async (...args) => {
-      const running = runProgram(folder, ["dev", "--port", "0", "--inspector-port", "0", ...args]);
+      const free = ["--port", "0", "--inspector-port", "0"];
+      const running = runProgram(folder, ["dev", ...free, ...args], env);
       try {
         const [, url = ""] = await running.says(/Ready on (http\S+)/);
         return Object.assign(running, { url });
@@ -72,11 +84,20 @@ export async function makeProject(
   };
 }
 
-function runProgram(folder: string, args: readonly string[]): RunningProgram {
+function runProgram(
+  folder: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): RunningProgram {
   const child = spawn(process.execPath, [program, ...args], {
     cwd: folder,
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, WRANGLER_REGISTRY_PATH: join(folder, ".registry"), NO_COLOR: "1" },
+    env: {
+      ...process.env,
+      WRANGLER_REGISTRY_PATH: join(folder, ".registry"),
+      NO_COLOR: "1",
+      ...env,
+    },
   });
   const listeners = new Set<() => void>();
   let output = "";

@@ -174,14 +174,16 @@ describe("countersign dev", () => {
   });
 });
 
+/** wrangler cuts what is in flight when it reloads. */
 async function untilOk(url: string): Promise<Response> {
   for (;;) {
-    const response = await fetch(url);
-    if (response.ok) return response;
-    await response.body?.cancel();
+    const response = await fetch(url).catch(() => null);
+    if (response?.ok) return response;
+    await response?.body?.cancel();
   }
 }
 
 async function untilSays(url: string, text: string): Promise<void> {
-  while (!(await (await fetch(url)).text()).includes(text));
+  const ask = async (): Promise<string> => (await fetch(url)).text();
+  while (!(await ask().catch(String)).includes(text));
 }

@@ -89,7 +89,17 @@ function runProgram(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
 ): RunningProgram {
-  const child = spawn(process.execPath, [program, ...args], {
+  return spawnProgram(process.execPath, [program, ...args], folder, env);
+}
+
+/** Starts any program in `folder`. */
+export function spawnProgram(
+  command: string,
+  args: readonly string[],
+  folder: string,
+  env: Readonly<Record<string, string>> = {},
+): RunningProgram {
+  const child = spawn(command, args, {
     cwd: folder,
     stdio: ["ignore", "pipe", "pipe"],
     env: {

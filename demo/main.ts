@@ -11,17 +11,17 @@ import { say, step } from "./steps.ts";
  * unmodified wrangler that uploads one and deploys a Worker that binds it, and the Worker's answer.
  */
 async function demo(stack: AsyncDisposableStack): Promise<void> {
-  const { authority, client, origin } = await step(
-    "Make a certificate authority, and a TLS server that requires a client certificate",
+  const authority = await makeAuthority("Demo Root CA");
+  const client = await authority.issue({
+    subject: "CN=app,O=Internet Widgits Pty Ltd,ST=Some-State,C=AU",
+    usages: ["clientAuth"],
+  });
+  const origin = await step(
+    "Start a TLS server that requires a client certificate of a CA made on the spot",
     async () => {
-      const authority = await makeAuthority("Demo Root CA");
-      const client = await authority.issue({
-        subject: "CN=app,O=Internet Widgits Pty Ltd,ST=Some-State,C=AU",
-        usages: ["clientAuth"],
-      });
-      const origin = stack.use(await startOrigin({ authority }));
-      say(`the server listens on ${origin.url}`);
-      return { authority, client, origin };
+      const started = stack.use(await startOrigin({ authority }));
+      say(`it listens on ${started.url}`);
+      return started;
     },
   );
 
@@ -47,16 +47,12 @@ async function demo(stack: AsyncDisposableStack): Promise<void> {
   );
 
   await step("wrangler cert upload: the CA that the server's certificate is from", () =>
-    project.wrangler(
-      ...["cert", "upload", "certificate-authority"],
-      ...["--ca-cert", "ca.pem", "--name", "demo-origin-ca"],
-    ),
+    project.wrangler("cert upload certificate-authority --ca-cert ca.pem --name demo-origin-ca"),
   );
 
   await step("wrangler mtls-certificate upload", async () => {
     const output = await project.wrangler(
-      ...["mtls-certificate", "upload"],
-      ...["--cert", "cert.pem", "--key", "key.pem", "--name", "app-cert"],
+      "mtls-certificate upload --cert cert.pem --key key.pem --name app-cert",
     );
     const id = /^ID: (\S+)$/m.exec(output)?.[1];
     if (!id) throw new Error("wrangler did not print the certificate's ID");
@@ -66,7 +62,7 @@ async function demo(stack: AsyncDisposableStack): Promise<void> {
     say(`put into wrangler.jsonc: "certificate_id": "${id}"`);
   });
 
-  await step("wrangler deploy", () => project.wrangler("deploy", "--var", `ORIGIN:${origin.url}`));
+  await step("wrangler deploy", () => project.wrangler(`deploy --var ORIGIN:${origin.url}`));
 
   await step("Ask the Worker, which asks the server with the certificate", async () => {
     const { url, status, body } = await platform.worker("cf-workers-mtls-example", "/mtls-request");

@@ -7,8 +7,11 @@ const root = join(import.meta.dirname, "..");
 
 export interface DemoProject extends AsyncDisposable {
   edit(file: string, change: (text: string) => string): void;
-  /** Runs the unmodified wrangler, shows what it prints as it prints it, and returns that. */
-  wrangler(...args: string[]): Promise<string>;
+  /**
+   * Runs the unmodified wrangler with arguments that no space is in, shows what it prints as it
+   * prints it, and returns that.
+   */
+  wrangler(command: string): Promise<string>;
 }
 
 /** A copy of an example, with what a newcomer would have beside it: dependencies and PEM files. */
@@ -26,11 +29,10 @@ export async function copyExample(
       const path = join(folder, file);
       writeFileSync(path, change(readFileSync(path, "utf8")));
     },
-    wrangler: async (...args) => {
-      const { exitCode, output } = await project.run(args, { onLine: show });
-      if (exitCode !== 0) {
-        throw new Error(`wrangler ${args.join(" ")} ended with exit status ${exitCode}`);
-      }
+    wrangler: async (command) => {
+      say(`$ wrangler ${command}`);
+      const { exitCode, output } = await project.run(command.split(" "), { onLine: show });
+      if (exitCode !== 0) throw new Error(`wrangler ended with exit status ${exitCode}`);
       return output;
     },
     [Symbol.asyncDispose]: () => project[Symbol.asyncDispose](),

@@ -64,10 +64,8 @@ describe("older-wrangler", () => {
   test("the wrangler of a year before serves the binding as well", async () => {
     await using origin = start("older-wrangler", [countersign, "dev", "origin", "--port", "0"]);
     const [originUrl] = await origin.says(/https:\/\/localhost:\d+/);
-    await using dev = start("older-wrangler", [
-      ...[countersign, "dev", "--port", "0", "--inspector-port", "0"],
-      ...["--var", `ORIGIN:${originUrl}`],
-    ]);
+    const args = [countersign, "dev", "--port", "0", "--inspector-port", "0"];
+    await using dev = start("older-wrangler", [...args, "--var", `ORIGIN:${originUrl}`]);
     const [, url = ""] = await dev.says(/Ready on (http\S+)/);
     assert.match(dev.output, /with wrangler 4\.48\.0/);
     const response = await fetch(url);

@@ -8,7 +8,7 @@ const introduction = `# Failures
 
 Every failure that Countersign can answer with, from the one table in \`src/failures/\`. The code is stable: it stands in
 the API's envelope beside its number, in the \`countersign-failure\` header of a Worker's response, in logs and
-metrics, and in what the CLI prints. *Side* says who has to act: the **caller** who sent the request, the
+metrics, and in what the CLI prints. _Side_ says who has to act: the **caller** who sent the request, the
 **origin**, the **worker**'s code, or whoever runs the **platform**.
 
 This page is written by \`npm run docs\`.

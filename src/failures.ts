@@ -8,7 +8,7 @@ import { startFailures } from "./failures/start.ts";
 import { storedCertificateFailures } from "./failures/stored-certificates.ts";
 import type { FailureEntry } from "./failures/entry.ts";
 
-export type { FailureEntry, Side } from "./failures/entry.ts";
+export type { FailureEntry } from "./failures/entry.ts";
 
 type Table = typeof apiFailures &
   typeof certificateFailures &

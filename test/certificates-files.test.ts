@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { createPublicKey } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { parseUpload } from "../src/certificates/parse.ts";
 import type { CertificateUpload, ParsedUpload } from "../src/certificates/upload.ts";
 import type { FailureCode } from "../src/failures.ts";
+import { issueAuthority } from "./helpers/keys.ts";
 import { openOpenssl, type OpensslFolder } from "./helpers/openssl.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
 import { refusal } from "./helpers/refusal.ts";
@@ -284,6 +286,70 @@ describe("what only openssl makes", () => {
       () => upload({ certificates: not, privateKey: "", ca: true }),
       /its keyUsage lacks keyCertSign$/,
     );
+  });
+
+  it("a chain over an intermediate that is no CA is refused, over a restricted one warned of", async () => {
+    await openssl.run(["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "mid.key"]);
+    await openssl.run(["req", "-new", "-key", "mid.key", "-subj", "/CN=mid", "-out", "mid.csr"]);
+    await openssl.run(["req", "-new", "-key", "key.pem", "-subj", "/CN=end", "-out", "end.csr"]);
+    await openssl.write("end.ext", "basicConstraints=CA:FALSE\n");
+    const chainOver = async (extensions: string): Promise<string> => {
+      await openssl.write("mid.ext", extensions);
+      const byRoot = ["x509", "-req", "-in", "mid.csr", "-CA", "ca.pem", "-CAkey", "ca.key"];
+      const mid = await openssl.run([
+        ...byRoot,
+        "-set_serial",
+        "3",
+        "-extfile",
+        "mid.ext",
+        "-days",
+        "60",
+      ]);
+      await openssl.write("mid.pem", mid);
+      const byMid = ["x509", "-req", "-in", "end.csr", "-CA", "mid.pem", "-CAkey", "mid.key"];
+      return (
+        (await openssl.run([...byMid, "-set_serial", "4", "-extfile", "end.ext", "-days", "60"])) +
+        mid
+      );
+    };
+    const authorities = [authority.pem];
+    const warnings = async (extensions: string): Promise<readonly string[]> =>
+      upload({ certificates: await chainOver(extensions), authorities }).warnings.map(
+        ({ code }) => code,
+      );
+    assert.deepEqual(await warnings("basicConstraints=CA:TRUE"), []);
+    const restricted = "basicConstraints=CA:TRUE\nextendedKeyUsage=serverAuth";
+    assert.deepEqual(await warnings(restricted), ["client_auth_missing"]);
+    const plain = await chainOver("basicConstraints=CA:FALSE");
+    refusal("authority_not_ca", () => upload({ certificates: plain }), /^certificate 2 \(CN=mid\)/);
+  });
+
+  it("an RSA key beyond 8192 bits is refused", async () => {
+    // Nobody has the private half: the modulus is any odd number of that size.
+    const n = Buffer.alloc(1032, 0xc5).toString("base64url");
+    const big = createPublicKey({ key: { kty: "RSA", n, e: "AQAB" }, format: "jwk" });
+    const certificates = await issueAuthority(authority, big);
+    refusal(
+      "key_size_unsupported",
+      () => upload({ certificates, privateKey: "", ca: true }),
+      /RSA key of 8256 bits where 2048 to 8192 are allowed$/,
+    );
+  });
+
+  it("two certificates over one key are not a chain", async () => {
+    const self = [
+      "req",
+      "-x509",
+      "-key",
+      "key.pem",
+      "-days",
+      "90",
+      "-addext",
+      "basicConstraints=CA:FALSE",
+    ];
+    const older = await openssl.run([...self, "-subj", "/CN=older"]);
+    const newer = await openssl.run([...self, "-subj", "/CN=newer"]);
+    refusal("chain_unrelated", () => upload({ certificates: newer + older }), /CN=older/);
   });
 
   it("the names of a certificate are printed as Cloudflare prints them", async () => {

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { request } from "node:https";
+import { createSecureContext } from "node:tls";
 import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
 import { worksInProcess } from "../src/certificates/key-kinds.ts";
 import { parseUpload } from "../src/certificates/parse.ts";
 import type { FailureCode } from "../src/failures.ts";
 import { fetchInProcess } from "./helpers/in-process.ts";
-import { issueKind } from "./helpers/keys.ts";
+import { issueAuthorityKind, issueKind } from "./helpers/keys.ts";
 import { openOpenssl, type OpensslFolder } from "./helpers/openssl.ts";
 import { startOrigin, type TestOrigin } from "./helpers/origin.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
@@ -120,6 +121,22 @@ for (const kind of accepted) {
     });
   });
 }
+
+it("CAs over every accepted kind of key are loaded as trust by Node and by workerd", async () => {
+  const issued = await Promise.all(accepted.map((kind) => issueAuthorityKind(authority, kind)));
+  const certificates = [...issued, authority.pem].join("");
+  const parsed = parseUpload({ certificates, ca: true, now: new Date() });
+  assert(parsed.kind === "ca");
+  const { pem, key } = await issueKind(authority, "EC P-256");
+  createSecureContext({ ca: parsed.bundle });
+  const result = await fetchInProcess({
+    origin: origin.url,
+    authority: parsed.bundle,
+    chain: pem,
+    privateKey: key,
+  });
+  assert.match("answer" in result ? result.answer : result.refused, /"subject":"CN=client"/);
+});
 
 describe("a certificate over a key that TLS peers do not take is refused", () => {
   for (const [kind, code] of Object.entries(refused)) {

@@ -137,9 +137,8 @@ describe("without a platform", () => {
   test("doctor finds a master key that others can read", async () => {
     writeFileSync(join(folder, "master.key"), Buffer.alloc(32, 1).toString("base64"));
     chmodSync(join(folder, "master.key"), 0o644);
-    const { status, stdout } = await countersign([
-      ...["doctor", "--data", folder, "--json", "--api-port", "0", "--http-port", "0"],
-    ]);
+    const ports = ["--api-port", "0", "--http-port", "0"];
+    const { status, stdout } = await countersign(["doctor", "--data", folder, "--json", ...ports]);
     assert.equal(status, 1);
     const check = JSON.parse(stdout).checks.find(
       ({ name }: { name: string }) => name === "master key",

@@ -171,6 +171,37 @@ for (const [engine, open] of Object.entries(engines)) {
       assert.equal((await running("rolls"))?.versions[0]?.version.versionId, current);
     });
 
+    it("a certificate deleted while a version starts is noticed, and the version is stopped", async () => {
+      const leaf = await (await makeAuthority()).issue({ subject: "CN=fleeting" });
+      const { result } = await control.call("POST", "/accounts/{account}/mtls_certificates", {
+        certificates: leaf.pem,
+        private_key: leaf.key,
+      });
+      control.edge.duringNext("late", () =>
+        control.call("DELETE", `/accounts/{account}/mtls_certificates/${result.id}`),
+      );
+      const binding = { type: "mtls_certificate", name: "C", certificate_id: result.id };
+      const answer = await put("late", { bindings: [binding] });
+      assert.equal(answer.errors[0]?.code, 100143);
+      const staged = control.edge.staged.at(-1);
+      assert.equal(staged?.scriptName, "late");
+      assert.equal(control.edge.discarded.at(-1), staged.versionId);
+      assert.equal(await running("late"), null);
+    });
+
+    it("a version deployed right after its upload is not started twice", async () => {
+      await put("warm");
+      const upload = await control.call("POST", `${scripts}/warm/versions`, scriptForm());
+      const version_id = upload.result.id as string;
+      const versions = [{ version_id, percentage: 100 }];
+      const deployed = await control.call("POST", `${scripts}/warm/deployments`, { versions });
+      assert.equal(deployed.status, 200, JSON.stringify(deployed.errors));
+      const starts = control.edge.staged.filter(({ versionId }) => versionId === version_id);
+      assert.equal(starts.length, 1);
+      assert.ok(!control.edge.discarded.includes(version_id));
+      assert.equal((await running("warm"))?.versions[0]?.version.versionId, version_id);
+    });
+
     it("a deployment's percentages add up to 100", async () => {
       const one = (await put("split")).result.deployment_id as string;
       const two = (await put("split")).result.deployment_id as string;

@@ -53,8 +53,6 @@ describe("each example runs with countersign dev", () => {
       names: ["bank.staging.example", "tax.staging.example"],
     });
     await usePort(project, origin.port);
-    const ask = async (url: string): Promise<{ bank: Seen; tax: Seen }> =>
-      (await (await fetch(url)).json()) as { bank: Seen; tax: Seen };
     {
       const [bank, tax] = [`BANK:${origin.url}`, `TAX_OFFICE:${origin.url}`];
       await using dev = await project.dev("--var", bank, "--var", tax);
@@ -83,4 +81,8 @@ async function usePort(
 ): Promise<void> {
   const text = await readFile(project.path("countersign.json"), "utf8");
   await project.write("countersign.json", text.replaceAll("localhost:8443", `localhost:${port}`));
+}
+
+async function ask(url: string): Promise<{ readonly bank: Seen; readonly tax: Seen }> {
+  return (await (await fetch(url)).json()) as { bank: Seen; tax: Seen };
 }

@@ -52,7 +52,9 @@ describe("a binding of countersign dev carries", () => {
     const sockets = new WebSocketServer({ server: behind });
     sockets.on("connection", (socket, request) => {
       const der = String(request.headers["client-cert"]).replaceAll(":", "");
-      socket.on("message", (message) => socket.send(`${String(message)}, ${der.length > 100}`));
+      socket.on("message", (message: Buffer) => {
+        socket.send(`${message.toString()}, ${der.length > 100}`);
+      });
     });
     behind.listen(0, "127.0.0.1");
     await once(behind, "listening");

@@ -8,6 +8,7 @@ import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { answering, startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { makeVersion } from "./helpers/source.ts";
+import { until } from "./helpers/until.ts";
 
 let edge: TestEdge;
 before(async () => {
@@ -18,13 +19,13 @@ after(() => edge[Symbol.asyncDispose]());
 
 test("a Worker whose process is killed comes back, and requests wait for it", async () => {
   assert.equal((await edge.fetch("steady.localhost")).status, 200);
-  const before = workerOf("steady");
-  process.kill(before.pid!, "SIGKILL");
-  await until(() => workerOf("steady").pid !== before.pid);
+  const { pid } = edge.worker("steady");
+  process.kill(pid!, "SIGKILL");
+  await until(() => edge.worker("steady").pid !== pid);
   const { status, text } = await edge.fetch("steady.localhost");
   assert.deepEqual([status, text], [200, "steady"]);
-  assert.equal(workerOf("steady").restarts, 1);
-  assert.equal(workerOf("steady").lastExit, "killed by SIGKILL");
+  assert.equal(edge.worker("steady").restarts, 1);
+  assert.equal(edge.worker("steady").lastExit, "killed by SIGKILL");
 });
 
 test("a request that a Worker's process took to its end gets a reason, and is not sent again", async () => {
@@ -33,7 +34,7 @@ test("a request that a Worker's process took to its end gets a reason, and is no
   );
   const answer = edge.fetch("stuck.localhost", "/", { method: "POST", body: "once" });
   await delay(300);
-  process.kill(workerOf("stuck").pid!, "SIGKILL");
+  process.kill(edge.worker("stuck").pid!, "SIGKILL");
   const { status, text } = await answer;
   assert.equal(status, 502);
   assert.match(text, /worker_connection_lost/);
@@ -90,18 +91,6 @@ test(
     }
   },
 );
-
-function workerOf(scriptName: string): ReturnType<TestEdge["edge"]["status"]>["workers"][number] {
-  return edge.edge.status().workers.find((worker) => worker.scriptName === scriptName)!;
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 15_000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error("it did not happen within 15 s");
-    await delay(20);
-  }
-}
 
 /** Every process of the edge works in its run directory. */
 async function processesIn(folder: string): Promise<readonly string[]> {

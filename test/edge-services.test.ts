@@ -4,6 +4,7 @@ import type { WorkerBinding } from "../src/edge/source.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { loadDuring } from "./helpers/load.ts";
 import { makeVersion } from "./helpers/source.ts";
+import { until } from "./helpers/until.ts";
 
 let edge: TestEdge;
 before(async () => (edge = await startTestEdge()));
@@ -18,7 +19,7 @@ function service(name: string, target: string, entrypoint?: string): WorkerBindi
   };
 }
 
-function target(generation: string): string {
+function callee(generation: string): string {
   return `
     import { WorkerEntrypoint } from "cloudflare:workers";
     export class Admin extends WorkerEntrypoint {
@@ -52,7 +53,7 @@ const caller = `
   };`;
 
 test("a service binding carries fetch and RPC, to the default and to a named entrypoint", async () => {
-  await edge.deploy(makeVersion("target", target("1")));
+  await edge.deploy(makeVersion("target", callee("1")));
   const bindings = [service("TARGET", "target"), service("ADMIN", "target", "Admin")];
   await edge.deploy(makeVersion("caller", caller, bindings));
   const answers = await Promise.all(
@@ -64,13 +65,13 @@ test("a service binding carries fetch and RPC, to the default and to a named ent
 });
 
 test("a redeployed service is reached at once, and nothing that is in flight breaks", async () => {
-  await edge.deploy(makeVersion("moving", target("1")));
+  await edge.deploy(makeVersion("moving", callee("1")));
   const bindings = [service("TARGET", "moving"), service("ADMIN", "moving", "Admin")];
   await edge.deploy(makeVersion("mover", caller, bindings));
   const paths = ["/fetch", "/rpc", "/rpc?binding=ADMIN", "/slow"];
   const load = loadDuring(edge, "mover.localhost", paths, async () => {
     for (const generation of ["2", "3"]) {
-      await edge.stageAndDeploy(makeVersion("moving", target(generation)));
+      await edge.stageAndDeploy(makeVersion("moving", callee(generation)));
       const { text } = await edge.fetch("mover.localhost", "/rpc");
       assert.equal(text, `hello you ${generation}`);
     }
@@ -84,13 +85,13 @@ test("a service that is not deployed says so, and answers once it is", async () 
   assert.equal(absent.status, 503);
   assert.match(absent.text, /the bound service is not deployed/);
   assert.equal((await edge.fetch("early.localhost", "/rpc")).status, 500);
-  await edge.deploy(makeVersion("late", target("1")));
+  await edge.deploy(makeVersion("late", callee("1")));
   assert.equal((await edge.fetch("early.localhost", "/fetch")).text, "fetch /path 1");
   assert.equal((await edge.fetch("early.localhost", "/rpc")).text, "hello you 1");
 });
 
 test("an entrypoint that a service does not export says so, and stops neither Worker", async () => {
-  await edge.deploy(makeVersion("plain", target("1")));
+  await edge.deploy(makeVersion("plain", callee("1")));
   const bindings = [service("TARGET", "plain"), service("OTHER", "plain", "Nobody")];
   await edge.deploy(makeVersion("asker", caller, bindings));
   const missing = await edge.fetch("asker.localhost", "/fetch?binding=OTHER");
@@ -100,28 +101,43 @@ test("an entrypoint that a service does not export says so, and stops neither Wo
   await edge.deploy(
     makeVersion(
       "plain",
-      `${target("2")}\nexport class Nobody extends WorkerEntrypoint { fetch() { return new Response("here"); } }`,
+      `${callee("2")}\nexport class Nobody extends WorkerEntrypoint { fetch() { return new Response("here"); } }`,
     ),
   );
   assert.equal((await edge.fetch("asker.localhost", "/fetch?binding=OTHER")).text, "here");
 });
 
-test("Workers that bind themselves and each other are redeployed without losing a request", async () => {
-  const source = (generation: string): string => `
+test("a service whose process was killed is reached again, by fetch and RPC", async () => {
+  await edge.deploy(makeVersion("fragile", callee("1")));
+  await edge.deploy(makeVersion("user", caller, [service("TARGET", "fragile")]));
+  assert.equal((await edge.fetch("user.localhost", "/rpc")).text, "hello you 1");
+  const { pid } = edge.worker("fragile");
+  process.kill(pid!, "SIGKILL");
+  await until(() => ![pid, null].includes(edge.worker("fragile").pid));
+  assert.equal((await edge.fetch("user.localhost", "/rpc")).text, "hello you 1");
+  assert.equal((await edge.fetch("user.localhost", "/fetch")).text, "fetch /path 1");
+});
+
+/** Answers with the names of both Workers that it binds. */
+function circular(generation: string): string {
+  return `
     import { WorkerEntrypoint } from "cloudflare:workers";
     export default class extends WorkerEntrypoint {
       name() { return "${generation}"; }
       async fetch() { return new Response(await this.env.OTHER.name() + await this.env.SELF.name()); }
     }`;
-  const bindings = (self: string, other: string): WorkerBinding[] => [
-    service("SELF", self),
-    service("OTHER", other),
-  ];
-  await edge.deploy(makeVersion("ping", source("a"), bindings("ping", "pong")));
-  await edge.deploy(makeVersion("pong", source("b"), bindings("pong", "ping")));
+}
+
+function circle(self: string, other: string): readonly WorkerBinding[] {
+  return [service("SELF", self), service("OTHER", other)];
+}
+
+test("Workers that bind themselves and each other are redeployed without losing a request", async () => {
+  await edge.deploy(makeVersion("ping", circular("a"), circle("ping", "pong")));
+  await edge.deploy(makeVersion("pong", circular("b"), circle("pong", "ping")));
   assert.equal((await edge.fetch("ping.localhost")).text, "ba");
   const load = loadDuring(edge, "pong.localhost", ["/"], async () => {
-    await edge.stageAndDeploy(makeVersion("ping", source("c"), bindings("ping", "pong")));
+    await edge.stageAndDeploy(makeVersion("ping", circular("c"), circle("ping", "pong")));
     assert.equal((await edge.fetch("pong.localhost")).text, "cb");
     assert.equal((await edge.fetch("ping.localhost")).text, "bc");
   });

@@ -14,7 +14,7 @@ import {
   type Answer,
   type TestGateway,
 } from "./helpers/gateway.ts";
-import { startOpenssl, withoutOpenssl } from "./helpers/openssl.ts";
+import { startOpenssl, withoutOpenssl } from "./helpers/openssl-server.ts";
 import { startOrigin } from "./helpers/origin.ts";
 import { makeAuthority, selfSigned, type IssueOptions, type TestAuthority } from "./helpers/pki.ts";
 

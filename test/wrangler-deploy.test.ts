@@ -110,7 +110,7 @@ describe("an unmodified wrangler, for deploying", { concurrency: true }, () => {
     assert.equal(version?.mainModule, "index.js");
   });
 
-  it("routes and custom domains replace the Worker's own host", async () => {
+  it("routes and custom domains replace the Worker's workers.dev host", async () => {
     const routes = [
       "shop.example.com/*",
       { pattern: "*.shop.example.org/api/*", zone_name: "example.org" },
@@ -124,7 +124,7 @@ describe("an unmodified wrangler, for deploying", { concurrency: true }, () => {
       const run = await project.run(["deploy"]);
       assert.equal(run.exitCode, 0, `${time}: ${run.output}`);
       const { hosts, routes: patterns } = (await deployed("shop")) ?? {};
-      assert.deepEqual(hosts, ["api.example.com"]);
+      assert.deepEqual(hosts, ["shop.localhost", "shop.countersign.localhost", "api.example.com"]);
       assert.deepEqual(patterns, ["*.shop.example.org/api/*", "shop.example.com/*"]);
     }
     await using other = await wranglerProject(
@@ -138,7 +138,7 @@ describe("an unmodified wrangler, for deploying", { concurrency: true }, () => {
     await project.write(configured("shop", { workers_dev: true, routes: [] }));
     const run = await project.run(["deploy"]);
     assert.equal(run.exitCode, 0, run.output);
-    assert.ok((await deployed("shop"))?.hosts.includes("shop.localhost"));
+    assert.ok((await deployed("shop"))?.hosts.includes("shop.countersign.workers.dev"));
   });
 
   it("what Countersign does not have is refused by name, and nothing is stored", async () => {

@@ -2,6 +2,7 @@ import { AsnConvert } from "@peculiar/asn1-schema";
 import { Certificate as CertificateStructure } from "@peculiar/asn1-x509";
 import { X509Certificate, type KeyObject } from "node:crypto";
 import { Failure } from "../failures.ts";
+import { requireDer } from "./der.ts";
 import { readExtensions, type Extensions } from "./extensions.ts";
 import { reversedName } from "./names.ts";
 import { describeField, type PemBlock } from "./pem.ts";
@@ -61,12 +62,14 @@ interface Decoded {
 /** OpenSSL reads it for use; its structure says what Node does not tell: version, extensions. */
 function decode({ der, field, line }: PemBlock, ordinal: number): Decoded {
   try {
+    requireDer(der);
     const x509 = new X509Certificate(der);
-    // OpenSSL reads the first value and passes over what follows it.
-    if (!x509.raw.equals(der)) throw new Error("trailing bytes, or not DER");
-    const { validFromDate, validToDate } = x509;
-    if (!(validFromDate <= validToDate)) throw new Error("it ends before it begins");
+    if (!x509.raw.equals(der)) throw new Error("not DER");
+    if (!(x509.validFromDate <= x509.validToDate)) throw new Error("it ends before it begins");
     const structure = AsnConvert.parse(der, CertificateStructure);
+    if (!structure.signatureAlgorithm.isEqual(structure.tbsCertificate.signature)) {
+      throw new Error("it names two signature algorithms");
+    }
     const version = structure.tbsCertificate.version + 1;
     return { x509, version, extensions: readExtensions(structure) };
   } catch (cause) {

@@ -24,7 +24,7 @@ import {
   type Extension,
   type GeneralName,
 } from "@peculiar/asn1-x509";
-import * as asn1js from "asn1js";
+import { requireDer } from "./der.ts";
 
 export interface Extensions {
   /** basicConstraints CA:TRUE. */
@@ -81,8 +81,7 @@ export function readExtensions({ tbsCertificate }: Certificate): Extensions {
 function read<T>(extensions: readonly Extension[], oid: string, structure: new () => T): T | null {
   const value = extensions.find(({ extnID }) => extnID === oid)?.extnValue.buffer;
   if (value === undefined) return null;
-  if (asn1js.fromBER(value).offset !== value.byteLength)
-    throw new Error(`trailing bytes in ${oid}`);
+  requireDer(value);
   return AsnConvert.parse(value, structure);
 }
 

@@ -28,7 +28,7 @@ export function describeKey(key: KeyObject): string {
   }
 }
 
-/** Whether two public keys are one. Node's own `equals` may throw where their kinds differ. */
+/** Whether two public keys are one. Node's `equals` breaks TLS connections where their kinds differ. */
 export function isSameKey(one: KeyObject, other: KeyObject): boolean {
   try {
     return one.asymmetricKeyType === other.asymmetricKeyType && one.equals(other);

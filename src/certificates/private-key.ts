@@ -1,7 +1,7 @@
-import * as asn1js from "asn1js";
 import { createPrivateKey, createPublicKey, randomBytes, sign, verify } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { Failure } from "../failures.ts";
+import { requireDer } from "./der.ts";
 import { admitKey } from "./key-kinds.ts";
 import { describeField, isEncrypted, type PemBlock } from "./pem.ts";
 
@@ -43,9 +43,7 @@ function decode(
   facts: Readonly<Record<string, unknown>>,
 ): PrivateKey {
   try {
-    // OpenSSL reads the first value and passes over what follows it.
-    const { offset } = asn1js.fromBER(block.der);
-    if (offset !== block.der.byteLength) throw new Error("trailing bytes, or not DER");
+    requireDer(block.der);
     const type = encodings[block.label] ?? "pkcs8";
     const key = createPrivateKey({ key: block.der, format: "der", type });
     return { key, publicKey: createPublicKey(key) };

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { dataFolderOf, dataOption } from "./data-option.ts";
 import { colorsFor, withProgress, writeJson, writeLine, type Io } from "./io.ts";
 import { runChecks, type Check } from "./doctor-checks.ts";
-import { exitStatus } from "./report.ts";
+import { Exit, exitStatus } from "./report.ts";
 
 export function addDoctorCommand(program: Command, io: Io): void {
   program
@@ -34,7 +34,7 @@ Examples:
       const healthy = checks.every((check) => check.result !== "wrong");
       if (options.json) writeJson(io.stdout, { healthy, checks });
       else print(io, checks);
-      if (!healthy) process.exitCode = exitStatus.failed;
+      if (!healthy) throw new Exit(exitStatus.failed);
     });
 }
 

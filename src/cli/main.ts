@@ -1,7 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { readFileSync } from "node:fs";
 import { isTerminal, type Io } from "./io.ts";
-import { exitStatus, reportFailure } from "./report.ts";
+import { Exit, exitStatus, reportFailure } from "./report.ts";
 import { addDeployCommand } from "./deploy.ts";
 import { addDevCommand } from "./dev.ts";
 import { addDoctorCommand } from "./doctor.ts";
@@ -19,8 +19,9 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   const program = createProgram(io);
   try {
     await program.parseAsync(argv, { from: "user" });
-    return typeof process.exitCode === "number" ? process.exitCode : exitStatus.success;
+    return exitStatus.success;
   } catch (error) {
+    if (error instanceof Exit) return error.status;
     if (error instanceof CommanderError) {
       return error.exitCode === 0 ? exitStatus.success : exitStatus.usage;
     }

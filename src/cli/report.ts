@@ -10,6 +10,17 @@ export const exitStatus = {
   busy: 4,
 } as const;
 
+/** Ends a command with a status once it has said everything itself. */
+export class Exit extends Error {
+  override readonly name = "Exit";
+  readonly status: number;
+
+  constructor(status: number) {
+    super(`exit status ${status}`);
+    this.status = status;
+  }
+}
+
 const statusOf: Partial<Record<FailureCode, number>> = {
   platform_not_running: exitStatus.unreachable,
   data_folder_in_use: exitStatus.busy,

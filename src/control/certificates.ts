@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { parseUpload } from "../certificates/parse.ts";
 import type { ParsedUpload } from "../certificates/upload.ts";
 import { Failure } from "../failures.ts";
+import { scriptsThatBind } from "../store/associations.ts";
 import {
   countCertificates,
   deleteCertificate,
@@ -10,7 +11,6 @@ import {
   findContent,
   insertCertificate,
   listCertificates,
-  scriptsThatBind,
   type StoredCertificate,
 } from "../store/certificates.ts";
 import type { CertificateRow, CertificateVersionRow } from "../store/schema.ts";

@@ -8,7 +8,7 @@ import type { ControlContext } from "./context.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { existingScript, keyOf } from "./lookup.ts";
 import { addAll } from "./routes.ts";
-import { isHost, zoneOf } from "./zones.ts";
+import { isHost, refuseOwnHosts, zoneOf } from "./zones.ts";
 
 const origin = z.object({ hostname: z.string(), enabled: z.boolean().optional() });
 const origins = z.array(origin).max(1000);
@@ -119,7 +119,10 @@ function hostsOf(wanted: z.output<typeof origins>): string[] {
     enabled === false ? [] : [hostname.toLowerCase()],
   );
   const wrong = hosts.find((host) => !isHost(host));
-  if (wrong === undefined) return [...new Set(hosts)];
+  if (wrong === undefined) {
+    hosts.forEach(refuseOwnHosts);
+    return [...new Set(hosts)];
+  }
   throw new Failure("route_invalid", {
     message: `"${wrong.slice(0, 200)}" cannot be a custom domain`,
     fix: "A custom domain is a whole host name, without a path and without `*`.",

@@ -22,14 +22,14 @@ export interface Endpoint {
   readonly run: (call: RawCall) => Promise<Answer | Response>;
 }
 
-export interface RawCall {
+interface RawCall {
   readonly request: Request;
   readonly caller: Caller;
   readonly params: Readonly<Record<string, string>>;
   readonly limits: BodyLimits;
 }
 
-export interface BodyLimits {
+interface BodyLimits {
   /** Of a script upload, in bytes. */
   readonly script: number;
 }

@@ -40,7 +40,7 @@ export function failure(error: unknown, log: Logger): Response {
       errors: [
         {
           code: number,
-          message: `${shown.message}. ${shown.fix}`,
+          message: sentences(shown),
           meta: { failure: shown.code, ...shown.facts },
         },
       ],
@@ -49,6 +49,11 @@ export function failure(error: unknown, log: Logger): Response {
     },
     { status },
   );
+}
+
+/** The advice follows on a line of its own where the message ends in a stack. */
+function sentences({ message, fix }: Failure): string {
+  return message.includes("\n") ? `${message.trimEnd()}\n${fix}` : `${message}. ${fix}`;
 }
 
 function unexpected(error: unknown, log: Logger): Failure {

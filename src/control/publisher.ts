@@ -22,7 +22,7 @@ import { KeyedLock } from "./keyed-lock.ts";
 import { existingVersion, scriptNotFound } from "./lookup.ts";
 
 /** What a new version is made of. */
-export interface Draft {
+interface Draft {
   readonly mainModule: string;
   readonly modules: readonly WorkerModule[];
   readonly compatibilityDate: string;
@@ -89,22 +89,20 @@ export class Publisher {
       const owner = { ...key, versionId, tag: options.tag ?? "", timestamp: createdOn };
       const draft = await options.build(before, owner);
       await assertTargets(store.db, key, draft.bindings);
+      const { annotations, ...runs } = draft;
       const started = performance.now();
-      await edge.stage({ ...key, versionId, ...draft });
+      await edge.stage({ ...key, versionId, ...runs });
       const startupTimeMs = Math.round(performance.now() - started);
-      try {
-        const { value, cursor } = await store.write(async ({ db, changed }) => {
+      const { value, cursor } = await this.#orDiscard([versionId], () =>
+        store.write(async ({ db, changed }) => {
           await assertTargets(db, key, draft.bindings);
           const script = before.script ?? (await makeScript(db, key, createdOn));
           const version = await insertVersion(db, {
+            ...runs,
             id: versionId,
             scriptId: script.id,
-            mainModule: draft.mainModule,
-            modules: draft.modules,
-            bindings: draft.bindings,
-            compatibilityDate: draft.compatibilityDate,
             compatibilityFlags: JSON.stringify(draft.compatibilityFlags),
-            annotations: JSON.stringify(draft.annotations),
+            annotations: JSON.stringify(annotations),
             author: options.author,
             source: options.source,
             startupTimeMs,
@@ -113,20 +111,17 @@ export class Publisher {
           await updateScript(db, script.id, { modifiedOn: createdOn });
           if (options.deploy) {
             await insertDeployment(db, {
-              ...newDeployment(script.id, options, createdOn, draft.annotations),
+              ...newDeployment(script.id, options, createdOn, annotations),
               versions: [{ versionId, percentage: 100 }],
             });
             await changed({ kind: "script", ...key });
           }
           return { script, version };
-        });
-        if (options.deploy) await edge.applied(cursor);
-        else this.#keepWarm(versionId);
-        return value;
-      } catch (error) {
-        await this.#discard(versionId);
-        throw error;
-      }
+        }),
+      );
+      if (options.deploy) await edge.applied(cursor);
+      else this.#keepWarm(versionId);
+      return value;
     });
   }
 
@@ -145,29 +140,28 @@ export class Publisher {
       const { store, edge, clock } = this.#context;
       const { script, current } = await readBefore(store.db, key);
       if (!script) throw scriptNotFound(key.scriptName);
+      const versions: StoredVersion[] = [];
+      for (const { versionId } of shares) {
+        const version = await existingVersion(store.db, script, versionId);
+        await assertTargets(store.db, key, version.bindings);
+        versions.push(version);
+      }
       const staged: string[] = [];
-      try {
-        const versions: StoredVersion[] = [];
-        for (const { versionId } of shares) {
-          const version = await existingVersion(store.db, script, versionId);
-          versions.push(version);
-          await assertTargets(store.db, key, version.bindings);
-        }
+      const { value, cursor } = await this.#orDiscard(staged, async () => {
         for (const version of versions) {
           if (current?.versions.some(({ versionId }) => versionId === version.id)) continue;
           staged.push(version.id);
           if (this.#takeWarm(version.id)) continue;
           await edge.stage(await workerVersion(store.db, script, version));
         }
-        const { value, cursor } = await store.write(async ({ db, changed }) => {
+        return store.write(async ({ db, changed }) => {
           for (const { bindings } of versions) await assertTargets(db, key, bindings);
           const createdOn = clock().toISOString();
+          const rollback = await isRollback(db, current, versions);
           const deployment = await insertDeployment(db, {
             ...newDeployment(script.id, options, createdOn, {
               ...options.annotations,
-              ...((await isRollback(db, current, versions)) && {
-                "workers/triggered_by": "rollback",
-              }),
+              ...(rollback && { "workers/triggered_by": "rollback" }),
             }),
             versions: shares,
           });
@@ -175,12 +169,9 @@ export class Publisher {
           await changed({ kind: "script", ...key });
           return deployment;
         });
-        await edge.applied(cursor);
-        return value;
-      } catch (error) {
-        for (const versionId of staged) await this.#discard(versionId);
-        throw error;
-      }
+      });
+      await edge.applied(cursor);
+      return value;
     });
   }
 
@@ -195,6 +186,15 @@ export class Publisher {
       void this.#discard(versionId);
     }, WARM_FOR_MS).unref();
     this.#warm.set(versionId, timer);
+  }
+
+  async #orDiscard<T>(staged: readonly string[], work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      for (const versionId of staged) await this.#discard(versionId);
+      throw error;
+    }
   }
 
   async #discard(versionId: string): Promise<void> {

@@ -7,6 +7,7 @@ import {
   findPattern,
   insertRoute,
   listRoutes,
+  patternsOfOthers,
   type RouteWithScript,
 } from "../store/routes.ts";
 import type { RouteRow, ScriptRow } from "../store/schema.ts";
@@ -15,7 +16,7 @@ import { list } from "./accounts.ts";
 import type { ControlContext } from "./context.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { existingScript } from "./lookup.ts";
-import { hostOf, isHost, routePattern, zoneNamed, zoneOf, zonesOf } from "./zones.ts";
+import { hostOf, hostsOverlap, isHost, routePattern, zoneNamed, zoneOf, zonesOf } from "./zones.ts";
 
 const replacement = z.array(z.object({ pattern: z.string() })).max(1000);
 const addition = z.object({ pattern: z.string(), script: z.string() });
@@ -126,9 +127,9 @@ export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoi
 }
 
 /**
- * Leads patterns to a script, and tells the edge.
+ * Leads patterns to a script, and tells the edge. A host belongs to the account that came first.
  *
- * @throws Failure `route_taken` if one leads to another script
+ * @throws Failure `route_taken` if one leads to another script, or its hosts to another account
  */
 export async function addAll(
   { db, changed }: Write,
@@ -137,9 +138,12 @@ export async function addAll(
   patterns: readonly string[],
 ): Promise<RouteRow[]> {
   const added: RouteRow[] = [];
+  const others = await patternsOfOthers(db, script.accountId);
   for (const pattern of patterns) {
+    const overlapped = others.some((other) => hostsOverlap(other, pattern));
+    if (overlapped) throw routeTaken(pattern, "another account");
     const taken = await findPattern(db, pattern);
-    if (taken) throw routeTaken(script, taken);
+    if (taken) throw routeTaken(pattern, `the Worker "${taken.scriptName}"`);
     const id = randomBytes(16).toString("hex");
     const route = { id, accountId: script.accountId, scriptId: script.id, kind, pattern };
     await insertRoute(db, route);
@@ -149,12 +153,10 @@ export async function addAll(
   return added;
 }
 
-function routeTaken(script: ScriptRow, taken: RouteWithScript): Failure {
-  const holder =
-    taken.accountId === script.accountId ? `the Worker "${taken.scriptName}"` : "another account";
+function routeTaken(pattern: string, holder: string): Failure {
   return new Failure("route_taken", {
-    message: `the route "${taken.pattern}" already leads to ${holder}`,
-    facts: { pattern: taken.pattern },
+    message: `the route "${pattern}" already leads to ${holder}`,
+    facts: { pattern },
   });
 }
 

@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import type { ScriptKey } from "../edge/source.ts";
 import { Failure } from "../failures.ts";
-import { scriptsThatBind } from "../store/certificates.ts";
+import { scriptsThatBind } from "../store/associations.ts";
 import type { ScriptRow } from "../store/schema.ts";
 import { deleteScript, findScript, listScripts, updateScript } from "../store/scripts.ts";
 import type { Database } from "../store/store.ts";

@@ -66,7 +66,7 @@ export async function readScript(
   form: FormData,
   latestCompatibilityDate: string,
 ): Promise<ScriptUpload> {
-  const meta = readMetadata(form);
+  const meta = await readMetadata(form);
   refuseUnsupported(meta);
   const modules = await readModules(form);
   const mainModule = meta.main_module ?? "";
@@ -87,11 +87,13 @@ export async function readScript(
   };
 }
 
-function readMetadata(form: FormData): Metadata {
-  const part = form.get("metadata");
-  if (typeof part !== "string") {
-    throw new Failure("metadata_invalid", { message: 'the form has no text part "metadata"' });
+async function readMetadata(form: FormData): Promise<Metadata> {
+  const sent = form.get("metadata");
+  if (sent === null) {
+    throw new Failure("metadata_invalid", { message: 'the form has no part "metadata"' });
   }
+  // wrangler sends a field, `curl -F metadata=@file` a file.
+  const part = typeof sent === "string" ? sent : await sent.text();
   let json: unknown;
   try {
     json = JSON.parse(part);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Failure } from "../failures.ts";
-import { hostOf, routePattern, zonesOf } from "./zones.ts";
+import { hostOf, hostsOverlap, routePattern, zonesOf } from "./zones.ts";
 
 describe("route patterns", () => {
   for (const [given, stored] of [
@@ -10,7 +10,7 @@ describe("route patterns", () => {
     ["*.example.com/a*", "*.example.com/a*"],
     ["*example.com/*", "*example.com/*"],
     ["example.com", "example.com"],
-    ["my-host.localhost/", "my-host.localhost/"],
+    ["my-host.internal/", "my-host.internal/"],
   ] as const) {
     it(`"${given}" is stored as "${stored}"`, () => {
       assert.equal(routePattern(given), stored);
@@ -29,6 +29,10 @@ describe("route patterns", () => {
     "example.com:8080/*",
     "-a.example.com/*",
     "example.com/\n",
+    "other.countersign.workers.dev/*",
+    "*rs.dev/*",
+    "*.localhost/*",
+    "script.localhost/*",
   ]) {
     it(`${JSON.stringify(wrong)} is refused`, () => {
       assert.throws(
@@ -37,6 +41,22 @@ describe("route patterns", () => {
       );
     });
   }
+
+  it("two patterns overlap where one host could match both", () => {
+    const pairs = [
+      ["a.example.com/*", "a.example.com", true],
+      ["*.example.com/*", "a.example.com/b", true],
+      ["*.example.com/*", "*.a.example.com/*", true],
+      ["*ample.com/*", "example.com", true],
+      ["*.example.com/*", "example.com/*", false],
+      ["a.example.com/*", "b.example.com/*", false],
+      ["*.a.example.com", "*.b.example.com", false],
+    ] as const;
+    for (const [one, other, expected] of pairs) {
+      assert.equal(hostsOverlap(one, other), expected, `${one} ${other}`);
+      assert.equal(hostsOverlap(other, one), expected, `${other} ${one}`);
+    }
+  });
 
   it("a host is in each zone above it but the top-level domain", () => {
     const names = zonesOf("account", "a.b.example.com").map(({ name }) => name);

@@ -40,6 +40,28 @@ export function hostOf(pattern: string): string {
   return (pattern.split("/")[0] ?? "").replace(/^\*\.?/, "");
 }
 
+/** Whether there is a host that both patterns, with a path or without, are for. */
+export function hostsOverlap(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((pattern) => {
+    const host = pattern.split("/")[0] ?? "";
+    return { any: host.startsWith("*"), end: host.replace(/^\*/, "") };
+  });
+  if (!a || !b) return false;
+  return a.end === b.end || (a.any && b.end.endsWith(a.end)) || (b.any && a.end.endsWith(b.end));
+}
+
+/** The names that scripts have by themselves: no other script can take them over by a route. */
+const OWN_HOSTS = ["*.workers.dev", "*.localhost"];
+
+/** @throws Failure `route_invalid` */
+export function refuseOwnHosts(pattern: string): void {
+  if (!OWN_HOSTS.some((hosts) => hostsOverlap(hosts, pattern))) return;
+  throw new Failure("route_invalid", {
+    message: `"${pattern}" leads to hosts that Workers have by themselves`,
+    fix: "Use a domain of your own; `workers_dev` turns a Worker's own hosts on and off.",
+  });
+}
+
 /**
  * A route's pattern as it is stored: lower case host, no scheme.
  *
@@ -51,7 +73,10 @@ export function routePattern(text: string): string {
   const path = rest.length > 0 ? `/${rest.join("/")}` : "";
   const name = host.toLowerCase();
   const fits = isHost(name.replace(/^\*\.?/, "")) && /^(\/[!-)+-~]*\*?)?$/.test(path);
-  if (fits && !path.includes("?") && text.length <= 2048) return name + path;
+  if (fits && !path.includes("?") && text.length <= 2048) {
+    refuseOwnHosts(name);
+    return name + path;
+  }
   throw new Failure("route_invalid", {
     message: `"${text.slice(0, 200)}" cannot be the pattern of a route`,
   });

@@ -77,8 +77,6 @@ async function start(root: string, options: CountersignPluginOptions): Promise<D
     configPath: findConfiguration(root),
     environment,
   });
-  // Vite has its own way to the terminal, and no way to tell a plugin of it before it is configured.
-  const write = (line: string): void => console.log(line);
   await using stack = new AsyncDisposableStack();
   const bindings = stack.use(
     await startProjectBindings({
@@ -101,6 +99,11 @@ async function start(root: string, options: CountersignPluginOptions): Promise<D
   }
   stack.move();
   return bindings;
+}
+
+/** Vite's own logger is there only after the configuration, which needs the bindings. */
+function write(line: string): void {
+  console.log(line);
 }
 
 /** Vite may be started elsewhere than in its root. */

@@ -1,10 +1,10 @@
 /** The contents of a file, read by workerd; the path is relative to the configuration's own folder. */
-export interface Embed {
+interface Embed {
   readonly embed: string;
 }
 
 /** A name that is written as it is: a value of an enum. */
-export interface Enumerant {
+interface Enumerant {
   readonly enumerant: string;
 }
 

@@ -22,7 +22,7 @@ export interface ChildOptions {
 export type Call = (method: string, parameters: unknown) => Promise<unknown>;
 
 /** The process ended before it answered. */
-export class ChildEnded extends Error {
+class ChildEnded extends Error {
   override readonly name = "ChildEnded";
 }
 

@@ -41,16 +41,21 @@ export class Feed {
     return feed;
   }
 
-  /** Resolves when every change up to `cursor` is in force, or has failed loudly. */
+  /**
+   * Resolves when every change up to `cursor` is in force, or has failed loudly.
+   * @throws Error once the feed was stopped
+   */
   applied(cursor: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#waiting.add({ cursor, resolve });
-      this.#wake();
-    });
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#waiting.add({ cursor, resolve, reject });
+    this.#wake();
+    return promise;
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort();
+    for (const { reject } of this.#waiting) reject(new Error("the edge was stopped"));
+    this.#waiting.clear();
     await this.#running;
   }
 
@@ -105,4 +110,5 @@ export class Feed {
 interface Waiter {
   readonly cursor: number;
   resolve(): void;
+  reject(this: void, error: Error): void;
 }

@@ -11,7 +11,7 @@ export interface LiveScript {
   readonly shares: readonly Share[];
 }
 
-export interface Share {
+interface Share {
   readonly generation: Generation;
   /** Of the traffic; they add up to 100. */
   readonly percentage: number;

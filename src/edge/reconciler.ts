@@ -1,10 +1,15 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
+import { Failure } from "../failures.ts";
 import type { GatewayHandle } from "../gateway/handle.ts";
+import { Backoff } from "./backoff.ts";
 import type { Changed } from "./feed.ts";
-import { Generation, type GenerationContext } from "./generation.ts";
+import { Generation } from "./generation.ts";
+import type { GenerationContext } from "./launcher.ts";
 import { generationsOf, type LiveScript } from "./live.ts";
 import type { Routes } from "./routes.ts";
 import type { Deployment, ScriptKey, Source, WorkerVersion } from "./source.ts";
+import { Staging } from "./staging.ts";
 
 export interface ReconcilerOptions {
   readonly source: Source;
@@ -17,66 +22,81 @@ export interface ReconcilerOptions {
 /** Makes what runs on this machine what the control plane says should run. */
 export class Reconciler {
   readonly #options: ReconcilerOptions;
-  /** Versions that run without a route, by id. */
-  readonly #staged = new Map<string, Promise<Generation>>();
-  readonly #warm = new Set<Generation>();
+  readonly #staging: Staging;
+  /** Routed before they run, as nothing ran for their script. */
+  readonly #starting = new Set<Generation>();
   /** The last task of each object: what concerns the same one happens in order. */
   readonly #tails = new Map<string, Promise<void>>();
+  readonly #stopping = new AbortController();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#staging = new Staging(options.context);
   }
 
+  /** Generations without a route. */
   staged(): readonly Generation[] {
-    return [...this.#warm];
+    return this.#staging.generations();
   }
 
   /** @throws Failure `worker_start_failed`, `worker_start_timeout` */
   async stage(version: WorkerVersion): Promise<void> {
-    const { versionId } = version;
-    if (running(this.#options.routes.get(version), versionId) !== undefined) return;
-    let staging = this.#staged.get(versionId);
-    if (staging === undefined) {
-      staging = this.#start(version);
-      this.#staged.set(versionId, staging);
-      staging.catch(() => this.#staged.delete(versionId));
-    }
-    await staging;
+    const live = this.#options.routes.get(version);
+    if (running(live, version.versionId) === undefined) await this.#staging.start(version);
   }
 
-  async discard(versionId: string): Promise<void> {
-    const staging = this.#staged.get(versionId);
-    this.#staged.delete(versionId);
-    const generation = await staging?.catch(() => null);
-    if (generation === undefined || generation === null) return;
-    this.#warm.delete(generation);
-    await generation.stop(0);
+  discard(versionId: string): Promise<void> {
+    return this.#staging.discard(versionId);
   }
 
-  /** Never rejects. Changes of one object are put in force in order, others side by side. */
+  /**
+   * Resolves when the state of one object is in force, or was refused and will be tried again.
+   * Never rejects. Changes of the same object are put in force in order, others side by side.
+   */
   apply(change: Changed): Promise<void> {
-    const { kind, ...key } = change;
-    const id = JSON.stringify([kind, ...Object.values(key)]);
-    const task = this.#after(this.#tails.get(id), change);
-    this.#tails.set(id, task);
-    return task.finally(() => {
-      if (this.#tails.get(id) === task) this.#tails.delete(id);
-    });
-  }
-
-  async #after(before: Promise<void> | undefined, change: Changed): Promise<void> {
-    await before;
-    try {
-      await this.#apply(change);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#options.log.error({ ...change, reason, error }, "a change is not in force");
-    }
+    return this.#enqueue(change, new Backoff());
   }
 
   async stop(): Promise<void> {
+    this.#stopping.abort();
+    await Promise.all([...this.#starting].map((generation) => generation.stop(0)));
+    await this.#staging.stop();
     await Promise.all(this.#tails.values());
-    await Promise.all([...this.#staged.keys()].map((versionId) => this.discard(versionId)));
+  }
+
+  async #enqueue(change: Changed, backoff: Backoff): Promise<void> {
+    const { kind, ...key } = change;
+    const id = JSON.stringify([kind, ...Object.values(key)]);
+    const task = this.#after(this.#tails.get(id), change, backoff);
+    this.#tails.set(id, task);
+    await task;
+    if (this.#tails.get(id) === task) this.#tails.delete(id);
+  }
+
+  async #after(
+    before: Promise<void> | undefined,
+    change: Changed,
+    backoff: Backoff,
+  ): Promise<void> {
+    await before;
+    if (this.#stopping.signal.aborted) return;
+    try {
+      await this.#apply(change);
+    } catch (error) {
+      if (this.#stopping.signal.aborted) return;
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#options.log.error({ ...change, reason, error }, "a change is not in force");
+      // A certificate that was refused is refused again; a Worker may have met a full machine.
+      if (change.kind === "script" || !(error instanceof Failure))
+        void this.#later(change, backoff);
+    }
+  }
+
+  async #later(change: Changed, backoff: Backoff): Promise<void> {
+    const { signal } = this.#stopping;
+    const options = { signal, ref: false };
+    await delay(backoff.next(0), null, options).catch(() => {});
+    if (!signal.aborted) await this.#enqueue(change, backoff);
   }
 
   async #apply(change: Changed): Promise<void> {
@@ -103,63 +123,61 @@ export class Reconciler {
     const deployment = await source.deployment(key);
     if (deployment === null) {
       if (routes.get(key) !== undefined) await routes.move(key, () => null);
-      return;
+    } else if (routes.get(key) === undefined) {
+      await this.#begin(deployment);
+    } else {
+      await this.#replace(deployment);
     }
-    const { hosts, routes: patterns, versions } = deployment;
-    const ready = await this.#ready(deployment);
-    await routes.move(key, (live) => ({
+  }
+
+  /** Nothing runs yet: hosts are known from now on, and a Worker that does not start is tried for ever. */
+  async #begin(deployment: Deployment): Promise<void> {
+    const ready = new Map<string, Generation>();
+    const fresh: Generation[] = [];
+    for (const { version } of deployment.versions) {
+      const staged = await this.#staging.find(version.versionId);
+      const generation = staged ?? (await Generation.create(this.#options.context, version));
+      ready.set(version.versionId, generation);
+      if (staged === null) fresh.push(generation);
+    }
+    for (const generation of fresh) this.#starting.add(generation);
+    await this.#move(deployment, ready);
+    await Promise.all(fresh.map((generation) => generation.startOrRetry()));
+    for (const generation of fresh) this.#starting.delete(generation);
+  }
+
+  /** @throws Failure if a version does not start: what runs is not replaced by what does not */
+  async #replace(deployment: Deployment): Promise<void> {
+    const live = this.#options.routes.get(deployment);
+    const fresh = deployment.versions
+      .map(({ version }) => version)
+      .filter(({ versionId }) => running(live, versionId) === undefined);
+    const results = await Promise.allSettled(fresh.map((version) => this.#staging.start(version)));
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined) {
+      await Promise.all(fresh.map(({ versionId }) => this.#staging.discard(versionId)));
+      throw failed.reason;
+    }
+    const started = await Promise.all(fresh.map((version) => this.#staging.start(version)));
+    await this.#move(
+      deployment,
+      new Map(started.map((generation) => [generation.version.versionId, generation])),
+    );
+  }
+
+  async #move(deployment: Deployment, ready: ReadonlyMap<string, Generation>): Promise<void> {
+    const { accountId, scriptName, hosts, routes, versions } = deployment;
+    const key = { accountId, scriptName };
+    await this.#options.routes.move(key, (live) => ({
       key,
       hosts,
-      routes: patterns,
+      routes,
       shares: versions.map(({ version: { versionId }, percentage }) => ({
         generation: running(live, versionId) ?? ready.get(versionId)!,
         percentage,
       })),
     }));
-    for (const [versionId, generation] of ready) {
-      this.#staged.delete(versionId);
-      this.#warm.delete(generation);
-    }
-  }
-
-  /** A generation for each version that does not run yet. */
-  async #ready({ versions, ...key }: Deployment): Promise<ReadonlyMap<string, Generation>> {
-    const live = this.#options.routes.get(key);
-    const fresh = versions
-      .map(({ version }) => version)
-      .filter(({ versionId }) => running(live, versionId) === undefined);
-    const started = await Promise.allSettled(
-      fresh.map(async (version): Promise<[string, Generation]> => {
-        const { versionId } = version;
-        const staged = await this.#staged.get(versionId)?.catch(() => null);
-        if (staged !== undefined && staged !== null) return [versionId, staged];
-        // What runs is not replaced by what does not. With nothing to lose, it is tried for ever.
-        if (live === undefined) return [versionId, await this.#startOrRetry(version)];
-        await this.stage(version);
-        return [versionId, await this.#staged.get(versionId)!];
-      }),
-    );
-    const failure = started.find((result) => result.status === "rejected");
-    if (failure !== undefined) {
-      await Promise.all(fresh.map(({ versionId }) => this.discard(versionId)));
-      throw failure.reason;
-    }
-    return new Map(
-      started.flatMap((result) => (result.status === "fulfilled" ? [result.value] : [])),
-    );
-  }
-
-  async #start(version: WorkerVersion): Promise<Generation> {
-    const generation = await Generation.create(this.#options.context, version);
-    await generation.start();
-    this.#warm.add(generation);
-    return generation;
-  }
-
-  async #startOrRetry(version: WorkerVersion): Promise<Generation> {
-    const generation = await Generation.create(this.#options.context, version);
-    await generation.startOrRetry();
-    return generation;
+    for (const versionId of ready.keys()) this.#staging.release(versionId);
   }
 }
 

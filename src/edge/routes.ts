@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { IngressHandle } from "../ingress/handle.ts";
 import type { Generation } from "./generation.ts";
@@ -16,8 +17,10 @@ import type { ScriptKey } from "./source.ts";
 export interface RoutesOptions {
   readonly ingress: Pick<IngressHandle, "scripts" | "retire">;
   readonly links: ServiceLinks;
-  /** ms that a generation which is replaced may go on with what it works on */
+  /** ms that a generation which is replaced may go on with the requests it works on */
   readonly drain: number;
+  /** ms that its `waitUntil()` tasks have after that */
+  readonly waitUntil: number;
   readonly log: Logger;
 }
 
@@ -27,7 +30,8 @@ export class Routes {
   readonly #live = new Map<string, LiveScript>();
   /** One switch at a time. */
   readonly #turn = new Slots(1);
-  readonly #draining = new Map<Generation, Promise<void>>();
+  readonly #draining = new Set<Generation>();
+  readonly #stopping = new AbortController();
 
   constructor(options: RoutesOptions) {
     this.#options = options;
@@ -39,7 +43,7 @@ export class Routes {
 
   /** Every generation there is, those that drain too. */
   generations(): readonly Generation[] {
-    return [...[...this.#live.values()].flatMap(generationsOf), ...this.#draining.keys()];
+    return [...[...this.#live.values()].flatMap(generationsOf), ...this.#draining];
   }
 
   /**
@@ -73,18 +77,14 @@ export class Routes {
       await this.#options.ingress.scripts(
         [...wave.values()].map((moved) => updateOf(moved.key, moved.next)),
       );
-      for (const generation of left) this.#drain(generation);
+      for (const generation of left) void this.#drain(generation);
     });
   }
 
   /** Stops everything; the ingress has stopped before. */
   async stop(grace: number): Promise<void> {
-    const live = [...this.#live.values()].flatMap(generationsOf);
-    this.#live.clear();
-    await Promise.all([
-      ...live.map((generation) => generation.stop(grace)),
-      ...[...this.#draining.keys()].map((generation) => generation.stop(grace)),
-    ]);
+    this.#stopping.abort();
+    await Promise.all(this.generations().map((generation) => generation.stop(grace)));
   }
 
   /** Grows the wave until nobody outside depends on a process that goes. */
@@ -137,23 +137,28 @@ export class Routes {
     return null;
   }
 
-  #drain(generation: Generation): void {
-    const { ingress, drain, log } = this.#options;
-    const drained = (async () => {
-      const deadline = AbortSignal.timeout(drain);
-      await Promise.race([ingress.retire(generation.socket), aborted(deadline)]);
+  /**
+   * On SIGTERM workerd ends after its last request, and does not wait for `waitUntil()` tasks. It
+   * does not tell how many there are, so they get their time before.
+   */
+  async #drain(generation: Generation): Promise<void> {
+    const { ingress, drain, waitUntil, log } = this.#options;
+    this.#draining.add(generation);
+    generation.retire();
+    const { signal } = this.#stopping;
+    const pause = (ms: number): Promise<void> => delay(ms, undefined, { signal, ref: false });
+    try {
+      await Promise.race([ingress.retire(generation.socket), pause(drain)]);
+      await pause(waitUntil);
       await generation.stop(drain);
-    })().catch((error: unknown) => log.error({ error }, "a generation was not drained"));
-    this.#draining.set(generation, drained);
-    void drained.then(() => this.#draining.delete(generation));
+    } catch (error) {
+      if (!signal.aborted) log.error({ error }, "a generation was not drained");
+    }
+    this.#draining.delete(generation);
   }
 }
 
 interface Move {
   readonly key: ScriptKey;
   readonly next: LiveScript | null;
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve()));
 }

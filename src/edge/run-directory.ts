@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { chmod, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { ProcessRecords } from "./orphans.ts";
 
@@ -19,6 +19,8 @@ export class RunDirectory {
   /** Ends what a previous run left running, and empties the folder. It must be this edge's alone. */
   static async open(path: string): Promise<RunDirectory> {
     await mkdir(path, { recursive: true, mode: 0o700 });
+    // It may have been there before. Who reaches a socket in it may use what is behind.
+    await chmod(path, 0o700);
     const directory = new RunDirectory(path);
     await directory.processes.endOrphans();
     await directory.#empty();

@@ -6,7 +6,7 @@ import { IngressHandle } from "../ingress/handle.ts";
 import { ABSENT_SOCKET } from "../ingress/protocol.ts";
 import type { Edge } from "./edge.ts";
 import { Feed } from "./feed.ts";
-import type { GenerationContext } from "./generation.ts";
+import type { GenerationContext } from "./launcher.ts";
 import { mainGeneration } from "./live.ts";
 import { Reconciler } from "./reconciler.ts";
 import { Routes } from "./routes.ts";
@@ -38,9 +38,14 @@ export interface EdgeOptions {
   readonly workerdPath?: string;
   /** ms for a Worker from its start to its first answer. Default: 15,000. */
   readonly startTimeout?: number;
-  /** ms that a generation which was replaced may go on with what it works on. Default: 30,000. */
+  /** ms that a generation which was replaced may go on with its requests. Default: 30,000. */
   readonly drain?: number;
-  /** ms that everything may go on with what it works on when the edge stops. Default: 5,000. */
+  /** ms that its `waitUntil()` tasks have after that, as on Cloudflare. Default: 30,000. */
+  readonly waitUntil?: number;
+  /**
+   * ms that everything may go on with its requests when the edge stops. `waitUntil()` tasks have
+   * no time of their own then. Default: 5,000.
+   */
   readonly stopGrace?: number;
 }
 
@@ -57,6 +62,7 @@ export interface StartedEdge extends Edge {
  */
 export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const { source, log, masterKey, drain = 30_000, stopGrace = 5_000 } = options;
+  const { waitUntil = 30_000 } = options;
   await using cleanup = new AsyncDisposableStack();
   const run = await RunDirectory.open(options.runDirectory);
   cleanup.defer(() => run.close());
@@ -66,7 +72,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const address = { host: options.httpHost ?? "127.0.0.1", port: options.httpPort };
   const links = new ServiceLinks(run, ABSENT_SOCKET);
   const ingress = await IngressHandle.start({ run, address, log });
-  const routes = new Routes({ ingress, links, drain, log });
+  const routes = new Routes({ ingress, links, drain, waitUntil, log });
   cleanup.defer(() => routes.stop(stopGrace));
   // The first to go: nothing new comes in while the others finish.
   cleanup.defer(() => ingress.stop(stopGrace));

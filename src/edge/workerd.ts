@@ -3,7 +3,6 @@ import { createRequire } from "node:module";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import type { ProcessRecords } from "./orphans.ts";
 
@@ -28,6 +27,8 @@ export interface WorkerdOptions {
   readonly sockets: number;
   /** ms from the start to the last socket. */
   readonly timeout: number;
+  /** Ends a process that does not listen yet. */
+  readonly signal: AbortSignal;
   readonly processes: ProcessRecords;
   log(line: WorkerdLine): void;
 }
@@ -100,16 +101,20 @@ export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProc
   }
   await options.processes.add(pid);
   void ended.then(() => options.processes.remove(pid));
-  const timer = new AbortController();
+  const givenUp = Promise.withResolvers<WorkerdStartError>();
+  const giveUp = (): void => {
+    const message = `it did not listen after ${options.timeout} ms`;
+    givenUp.resolve(new WorkerdStartError("timeout", message, last));
+  };
+  const timer = setTimeout(giveUp, options.timeout);
+  options.signal.addEventListener("abort", giveUp);
   const outcome = await Promise.race([
     listening(child.stdio[3] as Readable, options.sockets),
     ended.then((reason) => new WorkerdStartError("exited", reason, last)),
-    delay(options.timeout, null, { signal: timer.signal }).then(
-      () => new WorkerdStartError("timeout", `it did not listen after ${options.timeout} ms`, last),
-      () => null,
-    ),
+    givenUp.promise,
   ]);
-  timer.abort();
+  clearTimeout(timer);
+  options.signal.removeEventListener("abort", giveUp);
   if (outcome instanceof Error) {
     child.kill("SIGKILL");
     await ended;

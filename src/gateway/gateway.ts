@@ -52,7 +52,8 @@ export class Gateway implements AsyncDisposable {
   readonly #trust: Map<string, AccountTrust> = new Map();
   readonly #bindings: Map<string, BindingSocket> = new Map();
   readonly #systemRoots: readonly string[];
-  readonly #sweeper: NodeJS.Timeout;
+  #sweeper: NodeJS.Timeout;
+  #sweepAt: number = 0;
   readonly pools: Pools;
   #policy: AddressPolicy;
 
@@ -70,8 +71,7 @@ export class Gateway implements AsyncDisposable {
       }),
       options,
     );
-    this.#sweeper = setInterval(() => this.#sweep(), SWEEP);
-    this.#sweeper.unref();
+    this.#sweeper = this.#sweepIn(SWEEP);
   }
 
   /**
@@ -186,7 +186,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    clearInterval(this.#sweeper);
+    clearTimeout(this.#sweeper);
     const sockets = [...this.#bindings.values()];
     this.#bindings.clear();
     const closed = sockets.map((socket) => socket.close(0));
@@ -201,6 +201,10 @@ export class Gateway implements AsyncDisposable {
     this.#checkHost(credential, destination.host);
     const trust = this.#trustFor(credential, destination.host);
     const scope = { accountId, scriptName, bindingName, credential, trust, origin, destination };
+    if (credential.notAfter < this.#sweepAt) {
+      clearTimeout(this.#sweeper);
+      this.#sweeper = this.#sweepIn(credential.notAfter - Date.now());
+    }
     return {
       pool: this.pools.acquire(scope),
       traffic: this.#dependencies.observer.traffic(binding),
@@ -258,7 +262,15 @@ export class Gateway implements AsyncDisposable {
       (pool) => connectionCut(pool, `expired at ${iso(pool.scope.credential.notAfter)}`),
     );
     for (const socket of this.#bindings.values()) socket.sweep();
-    this.#contexts.retain(this.pools.all().map((pool) => pool.scope));
+    const scopes = this.pools.all().map((pool) => pool.scope);
+    this.#contexts.retain(scopes);
+    const next = Math.min(now + SWEEP, ...scopes.map(({ credential }) => credential.notAfter));
+    this.#sweeper = this.#sweepIn(next - now);
+  }
+
+  #sweepIn(ms: number): NodeJS.Timeout {
+    this.#sweepAt = Date.now() + ms;
+    return setTimeout(() => this.#sweep(), ms).unref();
   }
 }
 

@@ -97,6 +97,8 @@ export function peerOf(tls: TLSSocket): PeerFacts | null {
 function judge(tls: TLSSocket, host: string): Error | null {
   const error = chainError(tls);
   if (error !== null) return error;
+  // Who resumes a session proves to be the server that was judged when it began.
+  if (tls.isSessionReused()) return null;
   return checkServerIdentity(host.replace(/\.$/, ""), tls.getPeerCertificate()) ?? null;
 }
 

@@ -180,7 +180,9 @@ export class OriginPool {
 
   async #drain(): Promise<void> {
     this.#session = null;
-    await Promise.all([this.#http.close(), this.#upgrades?.close(), this.#allClosed()]);
+    // A dispatcher that was cut meanwhile refuses to be closed: it is.
+    await Promise.allSettled([this.#http.close(), this.#upgrades?.close()]);
+    await this.#allClosed();
   }
 
   /** Upgraded and raw connections belong to no dispatcher any more. */

@@ -8,6 +8,7 @@ import {
   type ScriptEntry,
   type ScriptUpdate,
 } from "./protocol.ts";
+import { isFromThisMachine } from "./request.ts";
 import { RoutingTable } from "./table.ts";
 import { Upstream } from "./upstream.ts";
 
@@ -15,7 +16,9 @@ import { Upstream } from "./upstream.ts";
 export class Ingress implements IngressMethods {
   readonly #table = new RoutingTable();
   readonly #upstreams = new Map<string, Upstream>();
-  readonly #listener = new Listener((host, path) => {
+  readonly #listener = new Listener((host, path, request) => {
+    // Any client can send such a `Host`; only this machine's own can mean it (RFC 6761).
+    if (host.endsWith(".localhost") && !isFromThisMachine(request)) return null;
     const entry = this.#table.find(host, path);
     return entry === null ? null : this.#upstream(choose(entry));
   });

@@ -21,7 +21,12 @@ export class Listener {
 
   constructor(find: FindUpstream) {
     this.#find = find;
-    this.#server = createServer({ maxHeaderSize: 65_536, insecureHTTPParser: false });
+    this.#server = createServer({
+      maxHeaderSize: 65_536,
+      insecureHTTPParser: false,
+      // Other protocols that a client offers, as curl does HTTP/2, may be ignored.
+      shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
+    });
     // A Worker may take in an upload, or stream an answer, for as long as it likes.
     this.#server.requestTimeout = 0;
     this.#server
@@ -75,7 +80,7 @@ export class Listener {
       host: wanted.authority,
       dropped: INGRESS_HEADERS,
       added: ingressHeaders(request, ray),
-      answered: (_, headers) => headers.push("cf-ray", ray),
+      answered: (_, headers) => setHeader(headers, "cf-ray", ray),
       failed: (error, failedRequest, response) =>
         refuse(
           failedRequest,
@@ -91,4 +96,12 @@ export class Listener {
 function wasSent(error: Error): boolean {
   const { code, syscall } = error as NodeJS.ErrnoException;
   return syscall !== "connect" && code !== "UND_ERR_CONNECT_TIMEOUT" && code !== "UND_ERR_CLOSED";
+}
+
+/** @param headers flat: name, value … */
+function setHeader(headers: string[], name: string, value: string): void {
+  for (let i = headers.length - 2; i >= 0; i -= 2) {
+    if (headers[i]!.toLowerCase() === name) headers.splice(i, 2);
+  }
+  headers.push(name, value);
 }

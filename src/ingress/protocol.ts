@@ -30,7 +30,7 @@ export interface ScriptEntry {
   readonly targets: readonly ScriptTarget[];
 }
 
-export interface ScriptTarget {
+interface ScriptTarget {
   /** Relative to the run directory. */
   readonly socket: string;
   readonly percentage: number;

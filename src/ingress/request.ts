@@ -22,11 +22,20 @@ export function requestTarget(request: IncomingMessage): RequestTarget | null {
   const rest = absolute?.[2] ?? url;
   const path = rest === "" || rest.startsWith("?") ? `/${rest}` : rest;
   const host = AUTHORITY.exec(authority)?.[1];
-  if (host === undefined || !path.startsWith("/")) return null;
+  if (host === undefined || !path.startsWith("/") || hasTwoHosts(request)) return null;
   return { authority, host: host.toLowerCase().replace(/\.$/, ""), path };
 }
 
 const AUTHORITY = /^([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i;
+
+/** Node takes the first and drops the others; another server might take the last. */
+function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (rawHeaders[i]!.length === 4 && rawHeaders[i]!.toLowerCase() === "host") hosts++;
+  }
+  return hosts > 1;
+}
 
 /** Headers that only the ingress may set: what a client sends under these names is dropped. */
 export const INGRESS_HEADERS: ReadonlySet<string> = new Set([
@@ -64,6 +73,11 @@ export function ingressHeaders(request: IncomingMessage, ray: string): string[] 
 /** Names one request in logs and responses. */
 export function newRay(): string {
   return randomBytes(8).toString("hex");
+}
+
+export function isFromThisMachine(request: IncomingMessage): boolean {
+  const address = clientAddress(request);
+  return address === "::1" || address.startsWith("127.");
 }
 
 /** An IPv4 client of a socket that listens on IPv6 too shows up as `::ffff:192.0.2.1`. */

@@ -25,11 +25,19 @@ export class RoutingTable {
    */
   find(host: string, path: string): ScriptEntry | null {
     return (
-      this.#routes.find((route) => matches(route, host, path))?.entry ??
+      this.#findRoute(host, path) ??
       this.#hosts.get(host) ??
       this.#wildcards.find((wildcard) => matches(wildcard, host, path))?.entry ??
       null
     );
+  }
+
+  #findRoute(host: string, path: string): ScriptEntry | undefined {
+    if (this.#routes.length === 0) return undefined;
+    // `..` and its spellings are resolved first, as the Worker does that is handed the URL.
+    const url = URL.parse(`http://host${path}`);
+    const resolved = url === null ? path : url.pathname + url.search;
+    return this.#routes.find((route) => matches(route, host, resolved))?.entry;
   }
 
   #index(): void {

@@ -43,7 +43,8 @@ export async function startAdmin(
   dataFolder: string,
   operations: AdminOperations,
 ): Promise<AsyncDisposable> {
-  const server = createServer(getRequestListener(adminApp(operations).fetch));
+  const listener = getRequestListener(adminApp(operations).fetch);
+  const server = createServer((request, response) => void listener(request, response));
   await listenInside(server, dataFolder, "admin.sock");
   return {
     [Symbol.asyncDispose]: () =>

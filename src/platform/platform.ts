@@ -62,7 +62,6 @@ export interface Platform extends AsyncDisposable {
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
   await using stack = new AsyncDisposableStack();
   const { log } = options;
-  const clock = (): Date => new Date();
   const folder = stack.use(openDataFolder(options.dataFolder));
   const store = stack.use(await openStore(folder.database));
   const masterKey = loadMasterKey({
@@ -135,6 +134,10 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   };
 }
 
+function clock(): Date {
+  return new Date();
+}
+
 async function firstAccount(store: Store): Promise<string> {
   const [account] = await listAccounts(store.db);
   if (!account) throw new Failure("internal", { message: "the store has no account" });
@@ -151,9 +154,8 @@ interface Listener extends AsyncDisposable {
 /** The port is taken before the edge starts, which has to know it, to keep Workers away from it. */
 async function listen(host: string, port: number): Promise<Listener> {
   const app = Promise.withResolvers<Hono>();
-  const server = createServer(
-    getRequestListener(async (request) => (await app.promise).fetch(request)),
-  );
+  const listener = getRequestListener(async (request) => (await app.promise).fetch(request));
+  const server = createServer((request, response) => void listener(request, response));
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => reject(cannotListen(host, port, cause)));
     server.listen(port, host, resolve);

@@ -27,6 +27,16 @@ export function findPattern(db: Database, pattern: string): Promise<RouteWithScr
     .executeTakeFirst();
 }
 
+/** What the patterns of one account must not overlap. */
+export async function patternsOfOthers(db: Database, accountId: string): Promise<string[]> {
+  const rows = await db
+    .selectFrom("routes")
+    .select("pattern")
+    .where("accountId", "!=", accountId)
+    .execute();
+  return rows.map(({ pattern }) => pattern);
+}
+
 export function routesOfScript(db: Database, scriptId: string): Promise<RouteRow[]> {
   return db
     .selectFrom("routes")

@@ -125,7 +125,7 @@ export interface ScriptVersionRow {
   createdOn: string;
 }
 
-export interface VersionModuleRow {
+interface VersionModuleRow {
   versionId: string;
   position: number;
   name: string;
@@ -133,7 +133,7 @@ export interface VersionModuleRow {
   blobHash: string;
 }
 
-export interface VersionBindingRow {
+interface VersionBindingRow {
   versionId: string;
   position: number;
   name: string;
@@ -145,7 +145,7 @@ export interface VersionBindingRow {
 }
 
 /** Modules by content: a version that only changes a secret repeats none. */
-export interface BlobRow {
+interface BlobRow {
   /** SHA-256, hex. */
   hash: string;
   content: Uint8Array;
@@ -163,7 +163,7 @@ export interface DeploymentRow {
   createdOn: string;
 }
 
-export interface DeploymentVersionRow {
+interface DeploymentVersionRow {
   deploymentId: string;
   versionId: string;
   percentage: number;
@@ -192,7 +192,7 @@ export interface ChangeRow {
  * Cursors come from a row, not from a sequence: the row's lock makes transactions commit in the
  * order of their cursors, so that no follower of the feed ever skips one.
  */
-export interface CounterRow {
+interface CounterRow {
   name: string;
   value: number;
 }

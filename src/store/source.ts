@@ -81,17 +81,18 @@ async function deployment(db: Database, key: ScriptKey): Promise<Deployment | nu
   };
 }
 
+/**
+ * Names under `localhost` lead to every script: the ingress keeps them to clients on its own
+ * machine. The workers.dev name is the world's, where it was switched on.
+ */
 async function ownHosts(db: Database, script: ScriptRow): Promise<string[]> {
   const account = await findAccount(db, script.accountId);
-  if (!account || script.workersDev === 0) return [];
+  if (!account) return [];
   const name = script.name.toLowerCase();
   const hosts = account.shortHosts === 1 ? [`${name}.localhost`] : [];
-  if (account.subdomain !== null) {
-    hosts.push(
-      `${name}.${account.subdomain}.localhost`,
-      `${name}.${account.subdomain}.workers.dev`,
-    );
-  }
+  if (account.subdomain === null) return hosts;
+  hosts.push(`${name}.${account.subdomain}.localhost`);
+  if (script.workersDev === 1) hosts.push(`${name}.${account.subdomain}.workers.dev`);
   return hosts;
 }
 

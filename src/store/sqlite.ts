@@ -1,11 +1,13 @@
 import { SqliteDialect, type SqliteDatabase } from "kysely";
+import { closeSync, openSync } from "node:fs";
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 
 /**
  * Kysely's dialect over Node's own SQLite. Every commit is on the disk before it is acknowledged
  * (WAL with `synchronous=FULL`), so that what the API answered survives `kill -9` and a power cut.
  *
- * @param path of the database file; `:memory:` for a database that ends with the process
+ * @param path of the database file, made readable by its owner only if there is none; `:memory:`
+ * for a database that ends with the process
  * @throws Error if the file cannot be opened or is not a database
  */
 export function sqliteDialect(path: string): SqliteDialect {
@@ -13,6 +15,8 @@ export function sqliteDialect(path: string): SqliteDialect {
 }
 
 function open(path: string): SqliteDatabase {
+  // SQLite would make it readable by everyone; the files beside it take its mode.
+  if (path !== ":memory:") closeSync(openSync(path, "a", 0o600));
   const database = new DatabaseSync(path, { enableForeignKeyConstraints: true });
   database.exec("PRAGMA journal_mode = WAL");
   database.exec("PRAGMA synchronous = FULL");

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -29,6 +29,7 @@ describe("the store in a file", () => {
       assert.equal(token?.accountId, first?.accountId);
       await again[Symbol.asyncDispose]();
       assert.equal((await readFile(path)).includes(first?.token ?? ""), false);
+      assert.equal((await stat(path)).mode & 0o777, 0o600);
     } finally {
       await rm(folder, { recursive: true });
     }

@@ -22,7 +22,7 @@ export interface Write {
   readonly changed: (change: Changed) => Promise<void>;
 }
 
-export interface Written<T> {
+interface Written<T> {
   readonly value: T;
   /** The cursor of its last change; 0 if there was none. */
   readonly cursor: number;

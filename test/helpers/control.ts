@@ -45,17 +45,22 @@ export class RecordingEdge implements Pick<Edge, "stage" | "discard" | "applied"
   readonly staged: WorkerVersion[] = [];
   readonly discarded: string[] = [];
   readonly applications: number[] = [];
-  readonly #refusals = new Map<string, Error>();
+  readonly #interludes = new Map<string, () => Promise<unknown>>();
 
   /** The next `stage` of a version of the script throws. */
   refuseNext(scriptName: string, error: Error): void {
-    this.#refusals.set(scriptName, error);
+    this.duringNext(scriptName, () => Promise.reject(error));
+  }
+
+  /** While the next version of the script starts, something else happens. */
+  duringNext(scriptName: string, interlude: () => Promise<unknown>): void {
+    this.#interludes.set(scriptName, interlude);
   }
 
   async stage(version: WorkerVersion): Promise<void> {
-    const refusal = this.#refusals.get(version.scriptName);
-    this.#refusals.delete(version.scriptName);
-    if (refusal) throw refusal;
+    const interlude = this.#interludes.get(version.scriptName);
+    this.#interludes.delete(version.scriptName);
+    await interlude?.();
     this.staged.push(version);
   }
 

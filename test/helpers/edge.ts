@@ -8,6 +8,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
+import type { WorkerStatus } from "../../src/edge/edge.ts";
 import { startEdge, type EdgeOptions, type StartedEdge } from "../../src/edge/start.ts";
 import type { WorkerVersion } from "../../src/edge/source.ts";
 import { MASTER_KEY, TestSource } from "./source.ts";
@@ -20,6 +21,7 @@ export interface TestEdge extends AsyncDisposable {
   deploy(...args: Parameters<TestSource["deploy"]>): Promise<void>;
   /** Staged first, as the control plane does. */
   stageAndDeploy(version: WorkerVersion): Promise<void>;
+  worker(scriptName: string): WorkerStatus;
   fetch(host: string, path?: string, options?: RequestOptions & { body?: string }): Promise<Answer>;
 }
 
@@ -40,6 +42,7 @@ export async function startTestEdge(
     httpPort: 0,
     log: pino({ level: process.env["TEST_LOG"] ?? "silent" }),
     drain: 5_000,
+    waitUntil: 0,
     stopGrace: 500,
     gateway: { logLevel: "silent" },
     ...options,
@@ -55,6 +58,8 @@ export async function startTestEdge(
       await edge.stage(version);
       await edge.applied(source.deploy(version));
     },
+    worker: (scriptName) =>
+      edge.status().workers.find((worker) => worker.scriptName === scriptName)!,
     fetch: (host, path = "/", { body, ...rest } = {}) =>
       new Promise((resolve, reject) => {
         const headers = {

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { get } from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,9 +35,8 @@ export async function fetchInProcess(
   try {
     for await (const chunk of child.stdio[3] as Readable) {
       const { port } = JSON.parse(String(chunk)) as { readonly port: number };
-      const response = await fetch(`http://127.0.0.1:${port}/`);
-      const answer = await response.text();
-      if (response.ok) return { answer };
+      const [status, answer] = await ask(port);
+      if (status === 200) return { answer };
       child.kill();
       return { refused: `${answer}\n${await stderr}` };
     }
@@ -46,6 +46,15 @@ export async function fetchInProcess(
     await ended;
     await rm(folder, { recursive: true });
   }
+}
+
+/** On a connection of its own: ports come back, and a pool would offer the one of a process that ended. */
+async function ask(port: number): Promise<readonly [status: number | undefined, body: string]> {
+  return new Promise((resolve, reject) => {
+    get({ port, host: "127.0.0.1", agent: false }, (response) => {
+      text(response).then((body) => resolve([response.statusCode, body]), reject);
+    }).on("error", (error) => resolve([0, error.message]));
+  });
 }
 
 function configuration({ origin, authority, chain, privateKey }: InProcessOptions): string {

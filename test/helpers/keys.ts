@@ -44,16 +44,56 @@ export interface KeyedCertificate {
 
 /** A client certificate of the authority over a key of that kind. */
 export async function issueKind(authority: TestAuthority, kind: string): Promise<KeyedCertificate> {
-  const { publicKey, privateKey } = await (generators[kind] as () => Promise<KeyPair>)();
+  const { publicKey, privateKey } = await makeKeys(kind);
   return {
-    pem: await issueFor(authority, publicKey.export({ format: "der", type: "spki" })),
+    pem: await issueFor(authority, publicKey.export({ format: "der", type: "spki" }), [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth]),
+    ]),
     key: privateKey.export({ format: "pem", type: "pkcs8" }),
     privateKey,
   };
 }
 
+/** A certificate of the authority over a P-256 key, with these extensions and no others. */
+export async function issueWith(
+  authority: TestAuthority,
+  extensions: readonly x509.Extension[],
+): Promise<{ readonly pem: string; readonly key: string }> {
+  const { publicKey, privateKey } = await generate("ec", { namedCurve: "P-256" });
+  return {
+    pem: await issueFor(authority, publicKey.export({ format: "der", type: "spki" }), extensions),
+    key: privateKey.export({ format: "pem", type: "pkcs8" }),
+  };
+}
+
+/** A CA of the authority over a key of that kind. */
+export async function issueAuthorityKind(authority: TestAuthority, kind: string): Promise<string> {
+  return issueAuthority(authority, (await makeKeys(kind)).publicKey);
+}
+
+/** A CA of the authority over that key. */
+export async function issueAuthority(
+  authority: TestAuthority,
+  publicKey: KeyObject,
+): Promise<string> {
+  const spki = publicKey.export({ format: "der", type: "spki" });
+  return issueFor(authority, spki, [new x509.BasicConstraintsExtension(true, undefined, true)]);
+}
+
+async function makeKeys(kind: string): Promise<KeyPair> {
+  const make = generators[kind];
+  if (make === undefined) throw new Error(`no kind of key is called "${kind}"`);
+  return make();
+}
+
 /** @param publicKey subjectPublicKeyInfo, DER: what Node cannot make comes from elsewhere */
-export async function issueFor(authority: TestAuthority, publicKey: Uint8Array): Promise<string> {
+async function issueFor(
+  authority: TestAuthority,
+  publicKey: Uint8Array,
+  extensions: readonly x509.Extension[],
+): Promise<string> {
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: `4${randomBytes(15).toString("hex")}0`,
     subject: "CN=client",
@@ -63,11 +103,7 @@ export async function issueFor(authority: TestAuthority, publicKey: Uint8Array):
     signingKey: authority.keys.privateKey,
     publicKey: new x509.PublicKey(publicKey),
     signingAlgorithm: { name: "ECDSA", hash: "SHA-256" },
-    extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.clientAuth]),
-    ],
+    extensions: [...extensions],
   });
   return `${certificate.toString("pem")}\n`;
 }

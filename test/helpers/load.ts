@@ -1,3 +1,5 @@
+import { request } from "node:http";
+import { text } from "node:stream/consumers";
 import type { TestEdge } from "./edge.ts";
 
 const WORKERS = 4;
@@ -14,14 +16,14 @@ export async function loadDuring(
 ): Promise<{ failed: readonly string[] }> {
   const failed: string[] = [];
   let answered = 0;
-  let done = false;
+  const stop = new AbortController();
   const enough = Promise.withResolvers<void>();
   const send = async (first: number): Promise<void> => {
-    for (let i = first; !done; i++) {
+    for (let i = first; !stop.signal.aborted; i++) {
       const path = paths[i % paths.length]!;
       try {
-        const { status, text } = await edge.fetch(host, path);
-        if (status !== 200) failed.push(`${path}: ${status} ${text}`);
+        const answer = await edge.fetch(host, path);
+        if (answer.status !== 200) failed.push(`${path}: ${answer.status} ${answer.text}`);
       } catch (error) {
         failed.push(`${path}: ${String(error)}`);
       }
@@ -34,8 +36,26 @@ export async function loadDuring(
     await task();
     await Promise.all(paths.map((path) => edge.fetch(host, path)));
   } finally {
-    done = true;
+    stop.abort();
     await Promise.all(workers);
   }
   return { failed };
+}
+
+/** An upload whose last piece goes out when `finish` is called; that resolves with the answer. */
+export function slowUpload(edge: TestEdge, host: string): { finish(): Promise<string> } {
+  const answer = Promise.withResolvers<string>();
+  const upload = request(
+    { port: edge.edge.httpPort, host: "127.0.0.1", method: "POST", headers: { host } },
+    (response) => {
+      text(response).then(answer.resolve, answer.reject);
+    },
+  ).on("error", answer.reject);
+  upload.write("first ");
+  return {
+    finish: () => {
+      upload.end("last");
+      return answer.promise;
+    },
+  };
 }

@@ -20,6 +20,7 @@ dns.lookup = function (host, options, callback) {
   return lookup.call(this, host, options, callback);
 };
 
+// oxlint-disable-next-line typescript/unbound-method -- called with the socket it is asked of
 const { connect } = net.Socket.prototype;
 net.Socket.prototype.connect = function (...args) {
   const [first] = args.flat();

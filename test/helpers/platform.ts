@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
+const freePorts = ["--api-port", "0", "--http-port", "0"];
 const bin = join(import.meta.dirname, "..", "..", "bin", "countersign.js");
 
 /** The line that `countersign start --json` prints once it is ready. */
@@ -61,10 +62,7 @@ export async function startPlatform(options: TestPlatformOptions = {}): Promise<
   const dataFolder = options.dataFolder ?? mkdtempSync(join(tmpdir(), "countersign-test-"));
   const child = spawn(
     process.execPath,
-    [
-      ...[bin, "start", "--json", "--data", dataFolder, "--api-port", "0", "--http-port", "0"],
-      ...(options.args ?? ["--dev"]),
-    ],
+    [bin, "start", "--json", "--data", dataFolder, ...freePorts, ...(options.args ?? ["--dev"])],
     { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...options.env } },
   );
   let log = "";

@@ -1,9 +1,9 @@
 import { spawn } from "node:child_process";
 import { mkdtemp, mkdir, rm, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 
 /** A folder with a Worker's project, in which the real wrangler runs against an API. */
 export interface WranglerProject extends AsyncDisposable {
@@ -36,7 +36,7 @@ export interface WranglerTarget {
 }
 
 const wrangler = join(
-  dirname(createRequire(import.meta.url).resolve("wrangler/package.json")),
+  dirname(fileURLToPath(import.meta.resolve("wrangler/package.json"))),
   "bin/wrangler.js",
 );
 

@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { rootCertificates } from "node:tls";
+import { parseUpload } from "./parse.ts";
+import { requireDer } from "./der.ts";
+
+describe("a value is DER", () => {
+  const values: Readonly<Record<string, string>> = {
+    "an integer": "020101",
+    true: "0101ff",
+    false: "010100",
+    "an empty sequence": "3000",
+    "a sequence of 128 bytes": `308180${"0500".repeat(64)}`,
+    "a sequence of 256 bytes": `30820100${"0500".repeat(128)}`,
+  };
+  for (const [name, hex] of Object.entries(values)) {
+    it(name, () => requireDer(Buffer.from(hex, "hex")));
+  }
+});
+
+describe("a value is not DER", () => {
+  const values: Readonly<Record<string, string>> = {
+    nothing: "",
+    "cut off": "0201",
+    "with a byte after it": "02010100",
+    "with a long length where a short one does": "30810502030101ff",
+    "with a zero before its length": `3083000100${"0500".repeat(128)}`,
+    "of indefinite length": "30800201010000",
+    "with an inner value that ends beyond it": "3004020101020101",
+    "with an inner value that goes on beyond it": "30030203010203",
+    "true, but not FF": "010101",
+    "a loose boolean within": "3003010101",
+    "of a class of its own": "a003020101",
+    "indefinite within": "300730800201010000",
+  };
+  for (const [name, hex] of Object.entries(values)) {
+    it(name, () => {
+      assert.throws(() => requireDer(Buffer.from(hex, "hex")));
+    });
+  }
+});
+
+it("every public root that Node trusts is accepted as a CA", () => {
+  const now = new Date();
+  for (const certificates of rootCertificates) {
+    const parsed = parseUpload({ certificates, ca: true, now, allowExpired: true });
+    assert.equal(parsed.facts.subject, parsed.facts.issuer);
+  }
+});

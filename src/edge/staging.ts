@@ -1,0 +1,80 @@
+import { Generation } from "./generation.ts";
+import type { GenerationContext } from "./launcher.ts";
+import type { WorkerVersion } from "./source.ts";
+
+/** Versions that run, or are being started, without a route. */
+export class Staging {
+  readonly #context: GenerationContext;
+  readonly #versions = new Map<string, Staged>();
+
+  constructor(context: GenerationContext) {
+    this.#context = context;
+  }
+
+  /**
+   * Starts a version; once, however often it is asked for.
+   * @throws Failure `worker_start_failed`, `worker_start_timeout`
+   */
+  async start(version: WorkerVersion): Promise<Generation> {
+    const { versionId } = version;
+    let staged = this.#versions.get(versionId);
+    if (staged === undefined) {
+      staged = new Staged(Generation.create(this.#context, version));
+      this.#versions.set(versionId, staged);
+    }
+    try {
+      return await staged.started;
+    } catch (error) {
+      if (this.#versions.get(versionId) === staged) this.#versions.delete(versionId);
+      throw error;
+    }
+  }
+
+  /** The running generation of a version, if it was staged with success. */
+  async find(versionId: string): Promise<Generation | null> {
+    const staged = this.#versions.get(versionId);
+    return staged === undefined ? null : staged.started.catch(() => null);
+  }
+
+  /** It has a route now. */
+  release(versionId: string): void {
+    this.#versions.delete(versionId);
+  }
+
+  async discard(versionId: string): Promise<void> {
+    const staged = this.#versions.get(versionId);
+    this.#versions.delete(versionId);
+    await staged?.stop();
+  }
+
+  generations(): readonly Generation[] {
+    return [...this.#versions.values()].flatMap(({ generation }) => generation ?? []);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#versions.keys()].map((versionId) => this.discard(versionId)));
+  }
+}
+
+class Staged {
+  readonly started: Promise<Generation>;
+  generation: Generation | null = null;
+
+  constructor(created: Promise<Generation>) {
+    this.started = this.#start(created);
+  }
+
+  async stop(): Promise<void> {
+    await this.generation?.stop(0);
+    await this.started.then(
+      (generation) => generation.stop(0),
+      () => {},
+    );
+  }
+
+  async #start(created: Promise<Generation>): Promise<Generation> {
+    this.generation = await created;
+    await this.generation.start();
+    return this.generation;
+  }
+}

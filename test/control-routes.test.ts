@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { allScopes } from "../src/control/scopes.ts";
+import { createAccount } from "../src/store/accounts.ts";
+import { storeSource } from "../src/store/source.ts";
+import { createToken } from "../src/store/tokens.ts";
+import { callApi, type Envelope, startControl, type TestControl } from "./helpers/control.ts";
+import { engines } from "./helpers/database.ts";
+import { scriptForm } from "./helpers/script-form.ts";
+
+type Target = Parameters<typeof callApi>[0];
+
+for (const [engine, open] of Object.entries(engines)) {
+  describe(`routes and hosts, on ${engine}`, () => {
+    let control: TestControl;
+    let other: Target;
+    before(async () => {
+      control = await startControl({ open });
+      const now = new Date();
+      const { db } = control.store;
+      const account = await createAccount(db, { name: "Other", subdomain: "other", now });
+      const { token } = await createToken(db, {
+        accountId: account.id,
+        name: "other",
+        email: "other@localhost",
+        scopes: allScopes,
+        expiresOn: null,
+        now,
+      });
+      other = { api: control.api, accountId: account.id, token };
+      for (const name of ["one", "two"]) {
+        for (const target of [control, other]) {
+          await callApi(target, "PUT", `/accounts/{account}/workers/scripts/${name}`, scriptForm());
+        }
+      }
+    });
+    after(() => control[Symbol.asyncDispose]());
+
+    const hostsOf = async (scriptName: string, accountId: string): Promise<string[]> => {
+      const deployment = await storeSource(control.store).deployment({ accountId, scriptName });
+      return [...(deployment?.hosts ?? []), ...(deployment?.routes ?? [])];
+    };
+    /** Besides the names under localhost, which every script has. */
+    const live = async (scriptName: string, accountId = control.accountId): Promise<string[]> =>
+      (await hostsOf(scriptName, accountId)).filter((host) => !host.endsWith(".localhost"));
+
+    it("a route leads to one script, and replacing them removes what is not named", async () => {
+      const first = await setRoutes(control, "one", ["a.example.com/*", "b.example.com/*"]);
+      assert.equal(first.status, 200, JSON.stringify(first.errors));
+      const taken = await setRoutes(control, "two", ["c.example.com/*", "b.example.com/*"]);
+      assert.deepEqual([taken.status, taken.errors[0]?.code], [409, 10020]);
+      assert.match(
+        taken.errors[0]?.message ?? "",
+        /"b\.example\.com\/\*" already leads to the Worker "one"/,
+      );
+      assert.deepEqual(await live("two"), []);
+      assert.equal((await setRoutes(control, "one", ["a.example.com/*"])).status, 200);
+      assert.deepEqual(await live("one"), ["a.example.com/*"]);
+    });
+
+    it("a host belongs to the account that came first", async () => {
+      await setRoutes(control, "one", ["*.ours.example/*"]);
+      for (const pattern of ["shop.ours.example/*", "*.ours.example/deep/*", "*.example/*"]) {
+        const refused = await setRoutes(other, "one", [pattern]);
+        assert.equal(refused.status >= 400, true, pattern);
+      }
+      const domain = await setDomains(other, "one", ["shop.ours.example"]);
+      assert.match(domain.errors[0]?.message ?? "", /already leads to another account/);
+      assert.deepEqual(await live("one", other.accountId), []);
+      assert.equal((await setRoutes(other, "one", ["theirs.example/*"])).status, 200);
+      await setRoutes(other, "one", []);
+    });
+
+    it("no route takes over the hosts that Workers have by themselves", async () => {
+      for (const pattern of ["one.other.workers.dev/*", "*.workers.dev/*", "one.localhost/*"]) {
+        const refused = await setRoutes(control, "one", [pattern]);
+        assert.equal(refused.errors[0]?.meta?.["failure"], "route_invalid", pattern);
+      }
+      const refused = await setDomains(control, "one", ["one.other.localhost"]);
+      assert.equal(refused.errors[0]?.meta?.["failure"], "route_invalid");
+    });
+
+    it("a custom domain moves to another script only when that is asked for", async () => {
+      assert.equal((await setDomains(control, "one", ["api.example.net"])).status, 200);
+      const kept = await setDomains(control, "two", ["api.example.net"], false);
+      assert.equal(kept.errors[0]?.code, 10020);
+      const path = "/accounts/{account}/workers/scripts/two/domains/changeset?replace_state=true";
+      const { result } = await control.call("POST", path, [{ hostname: "api.example.net" }]);
+      assert.equal(result.updated[0].modified, true);
+      assert.equal((await setDomains(control, "two", ["api.example.net"])).status, 200);
+      assert.ok((await live("two")).includes("api.example.net"));
+      assert.ok(!(await live("one")).includes("api.example.net"));
+    });
+
+    it("a zone is found by name, and its routes are added and deleted one by one", async () => {
+      const zones = await control.call("GET", "/zones?name=example.org&account.id={account}");
+      const [{ id, name }] = zones.result;
+      assert.equal(name, "example.org");
+      const routes = `/zones/${id}/workers/routes`;
+      const added = await control.call("POST", routes, {
+        pattern: "www.example.org/*",
+        script: "two",
+      });
+      assert.equal(added.status, 200, JSON.stringify(added.errors));
+      assert.deepEqual((await control.call("GET", routes)).result[0].pattern, "www.example.org/*");
+      assert.deepEqual((await callApi(other, "GET", routes)).result, []);
+      const route = `${routes}/${added.result.id}`;
+      assert.equal((await callApi(other, "DELETE", route)).status, 404);
+      assert.equal((await control.call("DELETE", route)).status, 200);
+      assert.deepEqual((await control.call("GET", routes)).result, []);
+    });
+
+    it("only the first account's scripts answer at the short local name", async () => {
+      for (const target of [control, other]) {
+        const path = "/accounts/{account}/workers/scripts/one/subdomain";
+        await callApi(target, "POST", path, { enabled: true });
+      }
+      assert.ok((await hostsOf("one", control.accountId)).includes("one.localhost"));
+      assert.deepEqual(await hostsOf("one", other.accountId), [
+        "one.other.localhost",
+        "one.other.workers.dev",
+      ]);
+    });
+  });
+}
+
+function setRoutes(target: Target, script: string, patterns: readonly string[]): Promise<Envelope> {
+  const routes = patterns.map((pattern) => ({ pattern }));
+  return callApi(target, "PUT", `/accounts/{account}/workers/scripts/${script}/routes`, routes);
+}
+
+function setDomains(
+  target: Target,
+  script: string,
+  hosts: readonly string[],
+  override = true,
+): Promise<Envelope> {
+  return callApi(target, "PUT", `/accounts/{account}/workers/scripts/${script}/domains/records`, {
+    origins: hosts.map((hostname) => ({ hostname })),
+    override_existing_origin: override,
+  });
+}

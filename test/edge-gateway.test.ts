@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, test } from "node:test";
+import { Keyring } from "../src/certificates/seal.ts";
+import type { EdgeCertificate } from "../src/edge/source.ts";
+import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
+import { loadDuring } from "./helpers/load.ts";
+import { startOrigin, type TestOrigin } from "./helpers/origin.ts";
+import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
+import { ACCOUNT, makeVersion, MASTER_KEY } from "./helpers/source.ts";
+import { until } from "./helpers/until.ts";
+
+let authority: TestAuthority;
+let origin: TestOrigin;
+let edge: TestEdge;
+before(async () => {
+  authority = await makeAuthority();
+  origin = await startOrigin({ authority });
+  edge = await startTestEdge({ gateway: { logLevel: "silent", addresses: { development: true } } });
+  const trusted = edge.source.setTrust({ authorities: [authority.pem], hosts: {}, proxied: [] });
+  await edge.edge.applied(trusted);
+});
+after(async () => {
+  await edge[Symbol.asyncDispose]();
+  await origin[Symbol.asyncDispose]();
+});
+
+test("a binding presents its certificate, through redeploys and a rotation under load", async () => {
+  const certificateId = randomUUID();
+  await setCertificate(certificateId, "CN=one", 1);
+  await deploy("presenter", certificateId);
+  assert.equal(await subjectSeen("presenter"), "CN=one");
+  const result = await loadDuring(edge, "presenter.localhost", ["/"], async () => {
+    await deploy("presenter", certificateId);
+    await setCertificate(certificateId, "CN=two", 2);
+    assert.equal(await subjectSeen("presenter"), "CN=two");
+    await deploy("presenter", certificateId);
+  });
+  assert.deepEqual(result, { failed: [] });
+});
+
+test("a gateway that is killed comes back with every certificate and binding", async () => {
+  const certificateId = randomUUID();
+  await setCertificate(certificateId, "CN=survivor", 1);
+  await deploy("survivor", certificateId);
+  assert.equal(await subjectSeen("survivor"), "CN=survivor");
+  const { pid } = edge.edge.status().gateway;
+  process.kill(pid!, "SIGKILL");
+  await until(() => edge.edge.status().gateway.restarts === 1);
+  await until(() => edge.edge.status().gateway.state === "running");
+  assert.equal(await subjectSeen("survivor"), "CN=survivor");
+});
+
+async function setCertificate(
+  certificateId: string,
+  subject: string,
+  version: number,
+): Promise<void> {
+  const { chain, key } = await authority.issue({ subject });
+  const sealedId = `${certificateId}/${version}`;
+  const certificate: EdgeCertificate = {
+    accountId: ACCOUNT,
+    certificateId,
+    name: subject,
+    version,
+    chain,
+    sealedId,
+    sealedKey: new Keyring(MASTER_KEY).seal(
+      { account: ACCOUNT, id: sealedId, kind: "certificate-key" },
+      key,
+    ),
+    allowedHosts: null,
+    trust: null,
+    revokedOn: null,
+  };
+  await edge.edge.applied(edge.source.setCertificate(certificate));
+}
+
+function deploy(scriptName: string, certificateId: string): Promise<void> {
+  const source = `export default { fetch: (request, env) => env.CERT.fetch("${origin.url}/path") };`;
+  const bindings = [{ type: "mtls_certificate", name: "CERT", certificateId } as const];
+  return edge.stageAndDeploy(makeVersion(scriptName, source, bindings));
+}
+
+async function subjectSeen(scriptName: string): Promise<string> {
+  const { status, text } = await edge.fetch(`${scriptName}.localhost`);
+  assert.equal(status, 200, text);
+  return (JSON.parse(text) as { subject: string }).subject;
+}

@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
+import { once } from "node:events";
+import { test } from "node:test";
+import type { TLSSocket } from "node:tls";
+import { edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
+import { startOrigin, subjectOf } from "./helpers/origin.ts";
+import { makeAuthority } from "./helpers/pki.ts";
+
+const ROTATIONS = Number(process.env["COUNTERSIGN_SOAK_ROTATIONS"] ?? 20);
+const PUMPS = 10;
+
+test(`${ROTATIONS} rotations under ${PUMPS} pumps: nothing fails, nothing is mixed up, all is closed`, async (t) => {
+  const authority = await makeAuthority();
+  await using origin = await startOrigin({
+    authority,
+    handler: (request, response) => {
+      response.setHeader("x-subject", subjectOf(request));
+      request.pipe(response);
+    },
+  });
+  // How many connections stand, and which certificate each was opened with.
+  const open = new Map<TLSSocket, string>();
+  origin.server.on("secureConnection", (socket) => {
+    open.set(socket, socket.getPeerX509Certificate()!.subject);
+    socket.once("close", () => open.delete(socket));
+  });
+  const gateway = await testGateway(t, { metricsPort: 0, timeouts: { idle: 200 } });
+  await gateway.handle.setTrust("a", { authorities: [authority.pem], hosts: {}, proxied: [] });
+  const rotate = async (version: number): Promise<number> => {
+    const certificate = await authority.issue({ subject: `CN=v${version}` });
+    const message = edgeCertificate(certificate, { version });
+    const startedAt = performance.now();
+    await gateway.handle.setCertificate(message);
+    return performance.now() - startedAt;
+  };
+  await rotate(1);
+  await gateway.bind();
+
+  let version = 1;
+  const progress = { requests: 0, stopped: false };
+  t.after(() => (progress.stopped = true));
+  const pump = async (): Promise<void> => {
+    const agent = new Agent({ keepAlive: true });
+    while (!progress.stopped) {
+      const body = randomBytes(1 + Math.floor(Math.random() * 100_000));
+      const before = version;
+      const answer = await echo(gateway, agent, `${origin.url}/`, body);
+      assert.equal(answer.status, 200, answer.failure);
+      assert.equal(answer.hash, createHash("sha256").update(body).digest("hex"));
+      // Asked when a rotation had returned, a request presents the new version or one yet newer.
+      const presented = Number(answer.subject.slice("CN=v".length));
+      assert.ok(
+        presented >= before,
+        `version ${presented} was presented when ${before} was in force`,
+      );
+      progress.requests += 1;
+    }
+    agent.destroy();
+  };
+  const pumps = Array.from({ length: PUMPS }, pump);
+  const times: number[] = [];
+  for (let next = 2; next <= ROTATIONS + 1; next += 1) {
+    await underLoad(progress, PUMPS * 3);
+    times.push(await rotate(next));
+    version = next;
+  }
+  progress.stopped = true;
+  await Promise.all(pumps);
+  t.diagnostic(
+    `${progress.requests} requests; a rotation takes ${median(times).toFixed(1)} ms under load (median), ${Math.max(...times).toFixed(1)} ms at most`,
+  );
+  assert.ok(median(times) < 100, "a rotation is in force within 100 ms");
+  const old = [...open.values()].filter((subject) => subject !== `CN=v${version}`);
+  assert.deepEqual(old, [], "connections of old versions are closed when they are idle");
+  // The last ones go when they have been idle for long enough.
+  while (open.size > 0) await Promise.race([...open.keys()].map((socket) => once(socket, "close")));
+  while ((await gauge(gateway)) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+});
+
+async function underLoad(progress: { readonly requests: number }, more: number): Promise<void> {
+  const reached = progress.requests + more;
+  while (progress.requests < reached) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+async function echo(
+  gateway: TestGateway,
+  agent: Agent,
+  url: string,
+  body: Buffer,
+): Promise<{ status: number; subject: string; hash: string; failure: string }> {
+  const request = httpRequest({
+    socketPath: gateway.socket(),
+    path: url,
+    method: "POST",
+    setHost: false,
+    agent,
+  });
+  request.end(body);
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  const hash = createHash("sha256");
+  let failure = "";
+  for await (const chunk of response) {
+    hash.update(chunk);
+    if (response.statusCode !== 200) failure += String(chunk);
+  }
+  return {
+    status: response.statusCode!,
+    subject: String(response.headers["x-subject"]),
+    hash: hash.digest("hex"),
+    failure,
+  };
+}
+
+async function gauge(gateway: TestGateway): Promise<number> {
+  const response = await fetch(`http://127.0.0.1:${gateway.handle.metricsPort()}/`);
+  const lines = (await response.text()).split("\n");
+  return lines
+    .filter((line) => line.startsWith("countersign_connections{"))
+    .reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}

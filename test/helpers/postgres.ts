@@ -1,0 +1,103 @@
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { chownSync, globSync } from "node:fs";
+import { chmod, chown, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import type { TestContext } from "node:test";
+import type { TestAuthority } from "./pki.ts";
+
+const binaries = [
+  ...globSync("/usr/lib/postgresql/*/bin/initdb"),
+  spawnSync("which", ["initdb"], { encoding: "utf8" }).stdout?.trim() ?? "",
+].find((path) => path !== "");
+
+/** Why tests that need a PostgreSQL server are skipped, or false. */
+export const withoutPostgres: string | false =
+  binaries === undefined
+    ? "PostgreSQL is not installed (Debian: postgresql)"
+    : process.getuid?.() === 0 && userId() === null
+      ? "PostgreSQL does not run as root, and there is no user `postgres`"
+      : false;
+
+/**
+ * A real PostgreSQL that lets in, over TCP, only who has a certificate of the CA whose CN is the
+ * user (`clientcert=verify-full`). User and database: `client`.
+ */
+export async function startPostgres(
+  t: TestContext,
+  authority: TestAuthority,
+): Promise<{ port: number }> {
+  const directory = await mkdtemp(join(tmpdir(), "countersign-postgres-"));
+  t.after(() => rm(directory, { recursive: true, force: true }));
+  const user = userId();
+  const as = user === null ? {} : { uid: user.uid, gid: user.gid };
+  if (user !== null) await chown(directory, user.uid, user.gid);
+  const bin = dirname(binaries!);
+  const data = join(directory, "data");
+  const initdb = ["-D", data, "-U", "client", "-A", "trust", "--no-sync", "-E", "UTF8"];
+  execFileSync(join(bin, "initdb"), initdb, { ...as, cwd: directory, stdio: "ignore" });
+  const server = await authority.issue({ subject: "CN=localhost", dns: ["localhost"] });
+  const files = {
+    "server.crt": server.chain,
+    "server.key": server.key,
+    "ca.crt": authority.pem,
+    "pg_hba.conf": "hostssl all all all cert clientcert=verify-full\n",
+  };
+  for (const [name, text] of Object.entries(files)) {
+    await writeFile(join(data, name), text);
+    await chmod(join(data, name), 0o600);
+    if (user !== null) chownSync(join(data, name), user.uid, user.gid);
+  }
+  const port = await freePort();
+  const settings = {
+    port,
+    listen_addresses: "127.0.0.1",
+    unix_socket_directories: directory,
+    ssl: "on",
+    ssl_cert_file: "server.crt",
+    ssl_key_file: "server.key",
+    ssl_ca_file: "ca.crt",
+    fsync: "off",
+  };
+  const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
+  const child = spawn(join(bin, "postgres"), ["-D", data, ...args], {
+    ...as,
+    cwd: directory,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  t.after(async () => {
+    child.kill("SIGINT");
+    if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+  });
+  let output = "";
+  for await (const chunk of child.stderr.iterator({ destroyOnReturn: false })) {
+    output += String(chunk);
+    if (output.includes("ready to accept connections")) {
+      child.stderr.resume();
+      return { port };
+    }
+  }
+  throw new Error(`postgres did not start: ${output}`);
+}
+
+/** PostgreSQL refuses to run as root: its own user, where the tests run as root. */
+function userId(): { uid: number; gid: number } | null {
+  if (process.getuid?.() !== 0) return null;
+  const [uid, gid] = [idOf("-u"), idOf("-g")];
+  return uid > 0 ? { uid, gid } : null;
+}
+
+function idOf(flag: string): number {
+  return Number(spawnSync("id", [flag, "postgres"], { encoding: "utf8" }).stdout);
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}

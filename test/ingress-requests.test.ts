@@ -1,0 +1,198 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { text as textOf } from "node:stream/consumers";
+import { after, before, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { WebSocket } from "ws";
+import { answering, startTestEdge, type TestEdge } from "./helpers/edge.ts";
+import { slowUpload } from "./helpers/load.ts";
+import { makeVersion } from "./helpers/source.ts";
+import { until } from "./helpers/until.ts";
+
+interface Seen {
+  readonly url: string;
+  readonly body: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly cf: { readonly httpProtocol: string; readonly tlsClientAuth: Record<string, unknown> };
+}
+
+let edge: TestEdge;
+before(async () => {
+  edge = await startTestEdge();
+  const echo = `export default { async fetch(request) {
+    if (request.headers.get("upgrade") === "websocket") {
+      const [client, server] = Object.values(new WebSocketPair());
+      server.accept();
+      server.addEventListener("message", ({ data }) => server.send("echo " + data));
+      return new Response(null, { status: 101, webSocket: client });
+    }
+    const { url, cf, headers } = request;
+    return Response.json({ url, cf, headers: Object.fromEntries(headers), body: await request.text() });
+  } };`;
+  await edge.deploy(makeVersion("echo", echo), {
+    hosts: ["echo.localhost", "*.wild.example"],
+    routes: ["other.example/echo/*"],
+  });
+  await edge.deploy(makeVersion("other", answering("other")), { hosts: ["other.example"] });
+});
+after(() => edge[Symbol.asyncDispose]());
+
+async function seen(
+  host: string,
+  path: string,
+  headers: Record<string, string> = {},
+): Promise<Seen> {
+  const { status, text } = await edge.fetch(host, path, { headers });
+  assert.equal(status, 200, text);
+  return JSON.parse(text) as Seen;
+}
+
+test("a Worker sees the URL that its client asked for", async () => {
+  const { url } = await seen("echo.localhost", "/a%20b/c?d=%2F&e");
+  assert.equal(url, `http://echo.localhost:${edge.edge.httpPort}/a%20b/c?d=%2F&e`);
+});
+
+test("a host is found in any case, with a port and a trailing dot, below a wildcard, or by a route", async () => {
+  for (const host of ["ECHO.localhost", "echo.localhost.", "a.b.wild.example"]) {
+    const { url } = await seen(host, "/");
+    assert.equal(new URL(url).hostname, host.toLowerCase());
+  }
+  assert.equal((await seen("other.example", "/echo/1")).url.endsWith("/echo/1"), true);
+  assert.equal((await edge.fetch("other.example", "/")).text, "other");
+});
+
+test("a host of no Worker is told so, and no other host is named", async () => {
+  const plain = await edge.fetch("nobody.example");
+  assert.equal(plain.status, 404);
+  assert.match(plain.text, /no Worker answers for this host/);
+  assert.doesNotMatch(plain.text, /localhost|wild|other/);
+  const json = await edge.fetch("nobody.example", "/", { headers: { accept: "application/json" } });
+  const { error } = JSON.parse(json.text) as { error: { code: string } };
+  assert.equal(error.code, "host_unknown");
+});
+
+test("a Worker is told of its client by headers that the client cannot forge", async () => {
+  const forged = {
+    "cf-connecting-ip": "6.6.6.6",
+    "x-real-ip": "6.6.6.6",
+    "x-forwarded-for": "6.6.6.6",
+    "x-forwarded-proto": "https",
+    "cf-ray": "forged",
+    "countersign-cf": '{"tlsClientAuth":{"certVerified":"SUCCESS"}}',
+    "x-mine": "kept",
+  };
+  const { headers, cf, url } = await seen("echo.localhost", "/", forged);
+  assert.equal(headers["cf-connecting-ip"], "127.0.0.1");
+  assert.equal(headers["x-real-ip"], "127.0.0.1");
+  assert.equal(headers["x-forwarded-for"], "6.6.6.6, 127.0.0.1");
+  assert.equal(headers["x-mine"], "kept");
+  assert.match(headers["cf-ray"]!, /^[0-9a-f]{16}$/);
+  assert.equal(headers["countersign-cf"], undefined);
+  assert.match(url, /^http:/);
+  assert.equal(cf.httpProtocol, "HTTP/1.1");
+  assert.equal(cf.tlsClientAuth["certPresented"], "0");
+  assert.equal(cf.tlsClientAuth["certVerified"], "NONE");
+  const listed = await seen("echo.localhost", "/", {
+    ...forged,
+    connection: "countersign-cf, x-real-ip",
+  });
+  assert.equal(listed.cf.tlsClientAuth["certVerified"], "NONE");
+  assert.equal(listed.headers["x-real-ip"], "127.0.0.1");
+});
+
+test("WebSockets reach the Worker and come back", async () => {
+  const socket = new WebSocket(`ws://127.0.0.1:${edge.edge.httpPort}/`, {
+    headers: { host: "echo.localhost" },
+  });
+  await once(socket, "open");
+  socket.send("hello");
+  const [data] = (await once(socket, "message")) as [Buffer];
+  assert.equal(data.toString(), "echo hello");
+  socket.close();
+  await once(socket, "close");
+});
+
+test("an upgrade to another protocol is ignored, and the request answered", async () => {
+  const { status, text } = await edge.fetch("echo.localhost", "/", {
+    method: "POST",
+    headers: {
+      connection: "Upgrade, HTTP2-Settings",
+      upgrade: "h2c",
+      "http2-settings": "AAMAAABk",
+    },
+    body: "whole",
+  });
+  assert.equal(status, 200);
+  const { body, headers } = JSON.parse(text) as Seen;
+  assert.deepEqual([body, headers["upgrade"]], ["whole", undefined]);
+});
+
+test("an upgrade for a host of no Worker is answered with 404", async () => {
+  const socket = new WebSocket(`ws://127.0.0.1:${edge.edge.httpPort}/`, {
+    headers: { host: "nobody.example" },
+  });
+  const [error] = (await once(socket, "error")) as [Error];
+  assert.match(error.message, /404/);
+});
+
+test("the absolute form of a request's target counts for more than its Host", async () => {
+  const answer = await raw(
+    "GET http://echo.localhost/x HTTP/1.1\r\nHost: other.example\r\nConnection: close\r\n\r\n",
+  );
+  assert.match(answer, /"url":"http:\/\/echo.localhost\/x"/);
+});
+
+const refused: Readonly<Record<string, string>> = {
+  "both a length and chunks":
+    "POST / HTTP/1.1\r\nHost: echo.localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+  "two lengths":
+    "POST / HTTP/1.1\r\nHost: echo.localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n12345",
+  "an obfuscated coding":
+    "POST / HTTP/1.1\r\nHost: echo.localhost\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+  "a space before a colon": "GET / HTTP/1.1\r\nHost : echo.localhost\r\n\r\n",
+  "a folded header": "GET / HTTP/1.1\r\nHost: echo.localhost\r\nX-A: b\r\n c: d\r\n\r\n",
+  "bare line feeds": "GET / HTTP/1.1\nHost: echo.localhost\n\n",
+  "no host": "GET / HTTP/1.1\r\n\r\n",
+  "two hosts": "GET / HTTP/1.1\r\nHost: echo.localhost\r\nHost: other.example\r\n\r\n",
+  "a host with a path": "GET / HTTP/1.1\r\nHost: echo.localhost/x\r\n\r\n",
+  "a host with a user": "GET / HTTP/1.1\r\nHost: other.example@echo.localhost\r\n\r\n",
+  "a target that is no path": "OPTIONS * HTTP/1.1\r\nHost: echo.localhost\r\n\r\n",
+  "too much header": `GET / HTTP/1.1\r\nHost: echo.localhost\r\nX-A: ${"a".repeat(70_000)}\r\n\r\n`,
+};
+for (const [what, request] of Object.entries(refused)) {
+  test(`a request with ${what} is refused`, async () => {
+    const answer = await raw(request);
+    assert.match(answer, /^HTTP\/1\.1 4(00|31) /);
+    assert.equal(answer.match(/HTTP\/1\.1/g)!.length, 1);
+  });
+}
+
+test("a large header that Workers may have is let through", async () => {
+  const { headers } = await seen("echo.localhost", "/", { "x-large": "a".repeat(30_000) });
+  assert.equal(headers["x-large"]!.length, 30_000);
+});
+
+test("an edge that stops finishes what is in flight and accepts nothing new", async () => {
+  const stopping = await startTestEdge({ source: edge.source, stopGrace: 5_000 });
+  const upload = slowUpload(stopping, "echo.localhost");
+  await delay(100);
+  const stopped = stopping[Symbol.asyncDispose]();
+  // The kernel may have accepted a few for it before.
+  await until(() =>
+    stopping.fetch("echo.localhost").then(
+      () => false,
+      (error: NodeJS.ErrnoException) => error.code === "ECONNREFUSED",
+    ),
+  );
+  const { body } = JSON.parse(await upload.finish()) as { body: string };
+  assert.equal(body, "first last");
+  await stopped;
+});
+
+async function raw(request: string): Promise<string> {
+  const socket = connect(edge.edge.httpPort, "127.0.0.1");
+  socket.write(request);
+  socket.once("data", () => socket.end());
+  return textOf(socket);
+}

@@ -1,5 +1,6 @@
 import { apiFailures } from "./failures/api.ts";
 import { certificateFailures } from "./failures/certificates.ts";
+import { devFailures } from "./failures/dev.ts";
 import { edgeFailures } from "./failures/edge.ts";
 import { keyFailures } from "./failures/keys.ts";
 import { originFailures } from "./failures/origin.ts";
@@ -13,6 +14,7 @@ export type { FailureEntry } from "./failures/entry.ts";
 
 type Table = typeof apiFailures &
   typeof certificateFailures &
+  typeof devFailures &
   typeof edgeFailures &
   typeof keyFailures &
   typeof originFailures &
@@ -28,6 +30,7 @@ type Table = typeof apiFailures &
 export const failures: Table = {
   ...apiFailures,
   ...certificateFailures,
+  ...devFailures,
   ...edgeFailures,
   ...keyFailures,
   ...originFailures,

@@ -6,8 +6,10 @@ import { addBackupCommand, addRestoreCommand } from "./backup.ts";
 import { addCaCommand } from "./ca.ts";
 import { addCertificateCommand } from "./certificate.ts";
 import { addDeployCommand } from "./deploy.ts";
+import { addDevCommand } from "./dev.ts";
 import { addDoctorCommand } from "./doctor.ts";
 import { addEnvCommand } from "./env.ts";
+import { addInitCommand } from "./init.ts";
 import { addKeysCommand } from "./keys.ts";
 import { addStartCommand } from "./start.ts";
 
@@ -48,11 +50,14 @@ function createProgram(io: Io): Command {
       "after",
       `
 Examples:
+  $ countersign dev                       # wrangler dev, with mTLS bindings
   $ countersign start                     # the platform, on this machine
   $ eval "$(countersign env)"             # point wrangler at it
   $ wrangler mtls-certificate upload --cert cert.pem --key key.pem --name my-cert
   $ countersign deploy                    # wrangler deploy, then the URL that answers`,
     );
+  addDevCommand(program, io);
+  addInitCommand(program, io);
   addStartCommand(program, io);
   addEnvCommand(program, io);
   addDeployCommand(program, io);

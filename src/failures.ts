@@ -1,7 +1,10 @@
 import { apiFailures } from "./failures/api.ts";
 import { certificateFailures } from "./failures/certificates.ts";
+import { devFailures } from "./failures/dev.ts";
 import { edgeFailures } from "./failures/edge.ts";
+import { keyFailures } from "./failures/keys.ts";
 import { originFailures } from "./failures/origin.ts";
+import { rotationFailures } from "./failures/rotation.ts";
 import { scriptFailures } from "./failures/scripts.ts";
 import { startFailures } from "./failures/start.ts";
 import { storedCertificateFailures } from "./failures/stored-certificates.ts";
@@ -11,8 +14,11 @@ export type { FailureEntry } from "./failures/entry.ts";
 
 type Table = typeof apiFailures &
   typeof certificateFailures &
+  typeof devFailures &
   typeof edgeFailures &
+  typeof keyFailures &
   typeof originFailures &
+  typeof rotationFailures &
   typeof scriptFailures &
   typeof startFailures &
   typeof storedCertificateFailures;
@@ -24,8 +30,11 @@ type Table = typeof apiFailures &
 export const failures: Table = {
   ...apiFailures,
   ...certificateFailures,
+  ...devFailures,
   ...edgeFailures,
+  ...keyFailures,
   ...originFailures,
+  ...rotationFailures,
   ...scriptFailures,
   ...startFailures,
   ...storedCertificateFailures,

@@ -12,12 +12,22 @@ export class AddressPolicy {
   readonly #refused: BlockList = listOf(refusedByDefault);
   readonly #development: boolean;
   readonly #denyLocalPorts: ReadonlySet<number>;
+  readonly #hosts: Readonly<Record<string, string>>;
 
   constructor(options: AddressOptions) {
     this.#allowed = listOf(options.allow);
     this.#denied = listOf(options.deny);
     this.#development = options.development;
     this.#denyLocalPorts = new Set(options.denyLocalPorts);
+    this.#hosts = options.hosts ?? {};
+  }
+
+  /** Where a connection for `host` really goes, if it goes elsewhere. */
+  detour(host: string): { readonly host: string; readonly port: number } | null {
+    const target = this.#hosts[host];
+    if (target === undefined) return null;
+    const { hostname, port } = new URL(`https://${target}`);
+    return { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || 443) };
   }
 
   /** Null: allowed. Else why not, as the end of a sentence. */

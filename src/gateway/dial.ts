@@ -25,9 +25,9 @@ export interface Network {
  * `origin_unreachable`, `origin_connect_timeout`
  */
 export async function dial(destination: Destination, network: Network): Promise<Socket> {
-  const { host, port } = destination;
+  const { host, port } = network.policy.detour(destination.host) ?? destination;
   const found = await resolveWithin(network.timeouts.dns, host, network.resolve);
-  const addresses = allowed(destination, found, network.policy);
+  const addresses = allowed({ host, port }, found, network.policy);
   return new Promise((fulfil, reject) => {
     const socket = connect({
       host,
@@ -53,7 +53,7 @@ export async function dial(destination: Destination, network: Network): Promise<
     }, network.timeouts.connect);
     socket.once("error", (error) => {
       clearTimeout(timer);
-      reject(dialFailure(error, destination, list(addresses)));
+      reject(dialFailure(error, { host, port }, list(addresses)));
     });
     socket.once("connect", () => {
       clearTimeout(timer);

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Keyring } from "../certificates/seal.ts";
 import type { AccountTrust, EdgeCertificate } from "../edge/source.ts";
 import { Failure } from "../failures.ts";
+import { Acceptance } from "./accepted.ts";
 import { AddressPolicy } from "./addresses.ts";
 import { BindingSocket } from "./binding.ts";
 import {
@@ -24,14 +25,7 @@ import { Pools } from "./pools.ts";
 import type { Observer } from "./observe.ts";
 import { sharedFor, systemResolve, type Resolve } from "./resolve.ts";
 import type { Route } from "./route.ts";
-import {
-  checkTrust,
-  noTrust,
-  SecureContexts,
-  systemAuthorities,
-  trustFor,
-  type TrustBundle,
-} from "./trust.ts";
+import { checkTrust, noTrust, SecureContexts, trustFor, type TrustBundle } from "./trust.ts";
 
 export interface GatewayDependencies {
   readonly keyring: Keyring;
@@ -58,7 +52,7 @@ export class Gateway implements AsyncDisposable {
   readonly #certificates: Map<string, Held> = new Map();
   readonly #trust: Map<string, AccountTrust> = new Map();
   readonly #bindings: Map<string, BindingSocket> = new Map();
-  readonly #systemRoots: readonly string[];
+  readonly #acceptance: Acceptance = new Acceptance(() => this.#network());
   readonly #resolve: Resolve = sharedFor(1_000, systemResolve);
   #sweeper: NodeJS.Timeout;
   #sweepAt: number = 0;
@@ -70,7 +64,6 @@ export class Gateway implements AsyncDisposable {
     const { options, observer } = dependencies;
     this.#contexts = new SecureContexts(dependencies.keyring);
     this.#policy = new AddressPolicy(options.addresses);
-    this.#systemRoots = options.useSystemRoots ? systemAuthorities() : [];
     this.pools = new Pools(
       originOpener({
         network: () => this.#network(),
@@ -120,6 +113,8 @@ export class Gateway implements AsyncDisposable {
       throw error;
     }
     this.#certificates.set(key, { state: "usable", credential });
+    const { revokedVersions = [] } = certificate;
+    if (revokedVersions.length > 0) this.#cutVersions(certificate, revokedVersions);
     this.#refresh((binding) => certificateKey(binding.accountId, binding.certificateId) === key);
   }
 
@@ -133,6 +128,12 @@ export class Gateway implements AsyncDisposable {
     checkTrust(accountId, trust);
     this.#trust.set(accountId, trust);
     this.#refresh((binding) => binding.accountId === accountId);
+  }
+
+  /** Opens what this master key sealed, too. The array is emptied. */
+  adoptMasterKey(masterKey: Uint8Array): void {
+    this.#dependencies.keyring.adopt(masterKey);
+    masterKey.fill(0);
   }
 
   /** In force for new connections. @throws TypeError for what is not a range */
@@ -233,6 +234,7 @@ export class Gateway implements AsyncDisposable {
     return {
       pool: this.pools.acquire(scope),
       traffic: this.#dependencies.observer.traffic(binding),
+      acceptance: this.#acceptance,
       until: credential.notAfter,
       used: true,
     };
@@ -262,7 +264,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   #trustFor(credential: Credential, host: string): TrustBundle {
-    return trustFor(credential, this.trust(credential.accountId), host, this.#systemRoots);
+    return trustFor(credential, this.trust(credential.accountId), host);
   }
 
   #network(): Network {
@@ -274,6 +276,18 @@ export class Gateway implements AsyncDisposable {
     for (const socket of this.#bindings.values()) {
       if (concerned(socket.binding)) socket.refresh();
     }
+  }
+
+  /** What still drains with a version that was revoked does not end by itself. */
+  #cutVersions(certificate: EdgeCertificate, versions: readonly number[]): void {
+    const { accountId, certificateId } = certificate;
+    this.pools.cut(
+      (credential) =>
+        credential.accountId === accountId &&
+        credential.certificateId === certificateId &&
+        versions.includes(credential.version),
+      (pool) => connectionCut(pool, `had its version ${pool.scope.credential.version} revoked`),
+    );
   }
 
   #cut(accountId: string, certificateId: string, what: string): void {

@@ -1,5 +1,4 @@
 import { X509Certificate } from "node:crypto";
-import { isIP } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 import { Failure, type FailureCode } from "../failures.ts";
@@ -117,8 +116,7 @@ export async function testHandshake(test: HandshakeTest): Promise<HandshakeRepor
     report.verdict = verdictOf(error);
   }
   if (report.address !== null) {
-    const name = isIP(destination.host) === 0 ? destination.host : "";
-    report.acceptedAuthorities = await acceptedAuthorities(report.address, destination.port, name);
+    report.acceptedAuthorities = await acceptedAuthorities(report.address, destination);
   }
   return report;
 }

@@ -14,6 +14,7 @@ export interface GatewayCalls {
   setCertificate(certificate: EdgeCertificate): void;
   removeCertificate(accountId: string, certificateId: string): void;
   setTrust(accountId: string, trust: AccountTrust): void;
+  adoptMasterKey(masterKey: Uint8Array): void;
   setAddresses(addresses: AddressOptions): void;
   openBinding(binding: GatewayBinding): void;
   closeBinding(socketPath: string): void;

@@ -31,6 +31,11 @@ export interface AddressOptions {
   readonly development: boolean;
   /** Ports of the platform itself, denied on this machine's addresses. */
   readonly denyLocalPorts: readonly number[];
+  /**
+   * Host of a URL → `host:port` that is connected to instead. The name that is verified and sent
+   * stays. For development and tests. Default: none.
+   */
+  readonly hosts?: Readonly<Record<string, string>>;
 }
 
 /** All in milliseconds, above 0. */

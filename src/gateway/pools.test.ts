@@ -89,7 +89,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("release"), at: fc.nat({ max: 20 }) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("cut"), version: two }) },
   { weight: 3, arbitrary: fc.constant({ kind: "turn" }) },
-) as fc.Arbitrary<Step>;
+);
 
 /** Real pools and a real HTTP server, joined by pipes that remember whom they were opened for. */
 class World {

@@ -30,6 +30,8 @@ export async function startGateway(options: StartGatewayOptions): Promise<Gatewa
 class SupervisedGateway implements GatewayHandle {
   readonly #runDirectory: string;
   readonly #masterKey: Uint8Array;
+  /** Those that came since, in order. */
+  readonly #adoptedKeys: Uint8Array[] = [];
   readonly #onEvent: (event: GatewayEvent) => void;
   readonly #certificates: Map<string, EdgeCertificate> = new Map();
   readonly #trust: Map<string, AccountTrust> = new Map();
@@ -88,6 +90,11 @@ class SupervisedGateway implements GatewayHandle {
     this.#trust.set(accountId, trust);
   }
 
+  async adoptMasterKey(masterKey: Uint8Array): Promise<void> {
+    this.#adoptedKeys.push(Uint8Array.from(masterKey));
+    await this.#call("adoptMasterKey", Uint8Array.from(masterKey));
+  }
+
   async setAddresses(addresses: AddressOptions): Promise<void> {
     await this.#call("setAddresses", addresses);
     this.#options = { ...this.#options, addresses };
@@ -125,7 +132,7 @@ class SupervisedGateway implements GatewayHandle {
     this.#state = "stopped";
     const running = await this.#running.catch(() => null);
     await running?.process.stop();
-    this.#masterKey.fill(0);
+    for (const key of [this.#masterKey, ...this.#adoptedKeys]) key.fill(0);
   }
 
   /** Waits while the process is started again; what it did not answer before it ended is asked again. */
@@ -145,7 +152,11 @@ class SupervisedGateway implements GatewayHandle {
   }
 
   async #start(): Promise<Running> {
-    const process = new GatewayProcess(this.#runDirectory, this.#onEvent);
+    const process = new GatewayProcess(
+      this.#runDirectory,
+      this.#options.useSystemRoots,
+      this.#onEvent,
+    );
     const startedAt = Date.now();
     try {
       const { metricsPort } = await process.call(
@@ -153,6 +164,9 @@ class SupervisedGateway implements GatewayHandle {
         Uint8Array.from(this.#masterKey),
         this.#options,
       );
+      for (const key of this.#adoptedKeys) {
+        await process.call("adoptMasterKey", Uint8Array.from(key));
+      }
       await process.call("restore", {
         certificates: [...this.#certificates.values()],
         trust: [...this.#trust],

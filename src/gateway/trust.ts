@@ -1,5 +1,5 @@
 import { createHash, X509Certificate } from "node:crypto";
-import { createSecureContext, getCACertificates, type SecureContext } from "node:tls";
+import { createSecureContext, type SecureContext } from "node:tls";
 import type { Keyring } from "../certificates/seal.ts";
 import type { AccountTrust } from "../edge/source.ts";
 import { Failure } from "../failures.ts";
@@ -37,24 +37,13 @@ export function checkTrust(accountId: string, trust: AccountTrust): void {
  * What verifies `host` for this certificate: the certificate's own CAs and nothing else, if it has
  * any; else the public roots, the account's CAs, and those that count for this host.
  */
-export function trustFor(
-  credential: Credential,
-  account: AccountTrust,
-  host: string,
-  systemRoots: readonly string[],
-): TrustBundle {
+export function trustFor(credential: Credential, account: AccountTrust, host: string): TrustBundle {
   if (credential.trust !== null) return bundle(false, credential.trust);
-  const authorities = [...account.authorities, ...systemRoots];
+  const authorities = [...account.authorities];
   for (const [pattern, pems] of Object.entries(account.hosts)) {
     if (matchesHost([pattern], host)) authorities.push(...pems);
   }
   return bundle(true, authorities);
-}
-
-/** The operating system's CAs that are not among Node's. Read once: it takes a while. */
-export function systemAuthorities(): readonly string[] {
-  const bundled = new Set(getCACertificates("bundled"));
-  return getCACertificates("system").filter((pem) => !bundled.has(pem));
 }
 
 /**

@@ -1,0 +1,229 @@
+import { join } from "node:path";
+import type { Keyring } from "../certificates/seal.ts";
+import type { EdgeCertificate } from "../edge/source.ts";
+import type { Gateway } from "../gateway/gateway.ts";
+import type { DevAuthority } from "./authority.ts";
+import { chooseCertificate, readPem } from "./certificates.ts";
+import type { CertificateFiles, ChosenCertificate, FromPlatform } from "./certificates.ts";
+import type { DevFile } from "./file.ts";
+import { developmentAddresses } from "./gateway.ts";
+import { startRelay } from "./relay.ts";
+import { FileWatcher } from "./watch.ts";
+import type { MtlsBinding, SocketOf } from "./wrangler.ts";
+
+/** The mTLS bindings of one project, each at a socket on which the gateway listens. */
+export interface DevBindings extends AsyncDisposable {
+  /** A binding that was not opened yet is opened then; what is wrong with it goes to `onProblem`. */
+  readonly socketOf: SocketOf;
+  /** Resolves once something listens. @throws Failure why it has no certificate */
+  open(binding: MtlsBinding): Promise<ChosenCertificate>;
+}
+
+export interface DevBindingsOptions {
+  readonly gateway: Gateway;
+  /** With it, the gateway unseals. */
+  readonly keyring: Keyring;
+  /** Absolute: where the gateway makes its sockets. */
+  readonly runFolder: string;
+  readonly authority: DevAuthority;
+  readonly workerName: string;
+  readonly certificateOptions: Readonly<Record<string, CertificateFiles>>;
+  readonly fromPlatform: FromPlatform;
+  /** Read again whenever it changes. */
+  readonly readFile: () => Promise<DevFile>;
+  /** A binding has a certificate, or another one than before. */
+  readonly onCertificate: (chosen: ChosenCertificate) => void;
+  /** What was read anew is not usable: what was in force stays. */
+  readonly onProblem: (error: unknown) => void;
+}
+
+/** The one account there is. */
+const accountId = "development";
+
+/** @throws Failure if countersign.json, or a CA it names, is not usable */
+export async function openDevBindings(options: DevBindingsOptions): Promise<DevBindings> {
+  const bindings = new Bindings(options);
+  await bindings.readAgain();
+  return bindings;
+}
+
+interface OpenBinding {
+  readonly binding: MtlsBinding;
+  /** Absolute. */
+  readonly socketPath: string;
+  chosen: Promise<ChosenCertificate>;
+  files: readonly string[];
+  version: number;
+  /** Ends what listens at the socket. Null: nothing does yet. */
+  listening: { readonly at: string; close(): Promise<void> } | null;
+}
+
+class Bindings implements DevBindings {
+  readonly #options: DevBindingsOptions;
+  readonly #open = new Map<string, OpenBinding>();
+  #file: DevFile | null = null;
+  #watching: FileWatcher | null = null;
+  #reloading: Promise<void> = Promise.resolve();
+
+  constructor(options: DevBindingsOptions) {
+    this.#options = options;
+  }
+
+  /** countersign.json, and what it says for every binding. */
+  async readAgain(): Promise<void> {
+    const file = await this.#options.readFile();
+    this.#file = file;
+    this.#watch();
+    const authorities = await Promise.all(file.ca.map(readPem));
+    const { gateway } = this.#options;
+    gateway.setTrust(accountId, {
+      authorities: [this.#options.authority.ca, ...authorities],
+      hosts: {},
+      proxied: file.proxied,
+    });
+    gateway.setAddresses(developmentAddresses(file.hosts));
+  }
+
+  readonly socketOf: SocketOf = (binding) => {
+    const opened = this.#ensure(binding);
+    opened.chosen.catch(this.#options.onProblem);
+    return opened.socketPath;
+  };
+
+  async open(binding: MtlsBinding): Promise<ChosenCertificate> {
+    return this.#ensure(binding).chosen;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#watching?.[Symbol.dispose]();
+    await this.#reloading;
+    const closing = [...this.#open.values()].map(async ({ listening }) => listening?.close());
+    await Promise.allSettled(closing);
+  }
+
+  #ensure(binding: MtlsBinding): OpenBinding {
+    const known = this.#open.get(binding.name);
+    if (known) {
+      return known;
+    }
+    const opened: OpenBinding = {
+      binding,
+      // Short, whatever the binding is called: the path of a socket has 107 bytes at most.
+      socketPath: join(this.#options.runFolder, `${this.#open.size}.sock`),
+      chosen: Promise.reject(new Error("not chosen yet")),
+      files: [],
+      version: 0,
+      listening: null,
+    };
+    opened.chosen.catch(() => {});
+    this.#open.set(binding.name, opened);
+    opened.chosen = this.#present(opened);
+    return opened;
+  }
+
+  async #present(opened: OpenBinding): Promise<ChosenCertificate> {
+    const { authority, workerName, certificateOptions, fromPlatform } = this.#options;
+    const chosen = await chooseCertificate(opened.binding, {
+      options: certificateOptions,
+      file: this.#file?.bindings ?? {},
+      fromPlatform,
+      authority,
+      workerName,
+      onFiles: (files) => {
+        opened.files = files;
+        this.#watch();
+      },
+    });
+    if ("chain" in chosen.by) {
+      opened.version += 1;
+      const certificate = await this.#certificate(chosen, chosen.by, opened.version);
+      this.#options.gateway.setCertificate(certificate);
+    }
+    await this.#listen(opened, chosen);
+    this.#options.onCertificate(chosen);
+    return chosen;
+  }
+
+  async #listen(opened: OpenBinding, { by, binding }: ChosenCertificate): Promise<void> {
+    const { gateway, workerName } = this.#options;
+    const { socketPath } = opened;
+    const at = "socketPath" in by ? by.socketPath : "gateway";
+    if (opened.listening?.at === at) {
+      return;
+    }
+    await opened.listening?.close();
+    opened.listening = null;
+    if ("socketPath" in by) {
+      const relay = await startRelay(socketPath, by.socketPath);
+      opened.listening = { at, close: async () => relay[Symbol.asyncDispose]() };
+      return;
+    }
+    await gateway.openBinding({
+      socketPath,
+      accountId,
+      scriptName: workerName,
+      bindingName: binding,
+      certificateId: binding,
+    });
+    opened.listening = { at, close: () => gateway.closeBinding(socketPath) };
+  }
+
+  async #certificate(
+    { binding, label }: ChosenCertificate,
+    { chain, privateKey }: { readonly chain: string; readonly privateKey: string },
+    version: number,
+  ): Promise<EdgeCertificate> {
+    const said = this.#file?.bindings[binding];
+    const place = { account: accountId, id: binding, kind: "certificate-key" } as const;
+    return {
+      accountId,
+      certificateId: binding,
+      name: label,
+      version,
+      chain,
+      sealedKey: this.#options.keyring.seal(place, privateKey),
+      sealedId: binding,
+      allowedHosts: said?.allowedHosts ?? null,
+      trust: said?.ca ? await Promise.all(said.ca.map(readPem)) : null,
+      revokedOn: null,
+    };
+  }
+
+  /** Follows every file that says something about a binding. */
+  #watch(): void {
+    const files = [
+      ...(this.#file ? filesOf(this.#file) : []),
+      ...[...this.#open.values()].flatMap((opened) => opened.files),
+    ];
+    this.#watching ??= new FileWatcher(() => {
+      this.#reloading = this.#reloadAfter(this.#reloading);
+    });
+    this.#watching.follow(files);
+  }
+
+  async #reloadAfter(before: Promise<void>): Promise<void> {
+    await before;
+    await this.#reload();
+  }
+
+  /** What cannot be read is said, and changes nothing. */
+  async #reload(): Promise<void> {
+    try {
+      await this.readAgain();
+    } catch (error) {
+      this.#options.onProblem(error);
+      return;
+    }
+    for (const opened of this.#open.values()) {
+      try {
+        opened.chosen = Promise.resolve(await this.#present(opened));
+      } catch (error) {
+        this.#options.onProblem(error);
+      }
+    }
+  }
+}
+
+function filesOf({ path, ca, bindings }: DevFile): readonly string[] {
+  return [path, ...ca, ...Object.values(bindings).flatMap((binding) => binding.ca ?? [])];
+}

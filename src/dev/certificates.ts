@@ -1,0 +1,192 @@
+import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
+import { parseUpload } from "../certificates/parse.ts";
+import type { CertificateFacts, ParsedLeaf, UploadWarning } from "../certificates/upload.ts";
+import { Failure } from "../failures.ts";
+import type { DevAuthority } from "./authority.ts";
+import type { DevFileBinding } from "./file.ts";
+import type { MtlsBinding } from "./wrangler.ts";
+
+/** Where a binding's certificate came from, and what it says. */
+export interface ChosenCertificate {
+  readonly binding: string;
+  readonly facts: CertificateFacts;
+  readonly warnings: readonly UploadWarning[];
+  /** `--cert`, `countersign.json`, `the running platform`, `the development CA`. */
+  readonly source: string;
+  /** Its name in that source: a file, an id. */
+  readonly label: string;
+  /** What presents it: a gateway that is given the key, or the platform's own at a socket. */
+  readonly by:
+    | { readonly chain: string; readonly privateKey: string }
+    | { readonly socketPath: string };
+}
+
+/** A certificate that a running platform presents on behalf of this binding. Its key stays there. */
+export interface PlatformBinding {
+  readonly id: string;
+  readonly name: string | null;
+  readonly facts: CertificateFacts;
+  /** Absolute. */
+  readonly socketPath: string;
+}
+
+/** Asks the running platform for a certificate. Null: it has none such, or none runs. */
+export type FromPlatform = (wanted: {
+  readonly id?: string;
+  readonly name?: string;
+}) => Promise<PlatformBinding | null>;
+
+export interface CertificateSources {
+  /** `--cert`, by binding. Absolute paths. */
+  readonly options: Readonly<Record<string, CertificateFiles>>;
+  /** `countersign.json`, by binding. */
+  readonly file: Readonly<Record<string, DevFileBinding>>;
+  readonly fromPlatform: FromPlatform;
+  readonly authority: DevAuthority;
+  /** The Worker's name: part of the subject of a certificate made on the spot. */
+  readonly workerName: string;
+  /** Told, before they are read, of the absolute paths that bring another certificate on change. */
+  readonly onFiles: (files: readonly string[]) => void;
+}
+
+export interface CertificateFiles {
+  readonly cert: string;
+  readonly key?: string | undefined;
+}
+
+/**
+ * The certificate of one binding, from the first source that has one: `--cert`, countersign.json,
+ * the running platform, and else the development CA.
+ * @throws Failure `dev_certificate_missing`, `dev_file_unreadable`, or why the certificate is refused
+ */
+export async function chooseCertificate(
+  binding: MtlsBinding,
+  sources: CertificateSources,
+): Promise<ChosenCertificate> {
+  const option = sources.options[binding.name];
+  if (option) {
+    return fromFiles(binding, option, "--cert", sources.onFiles);
+  }
+  const wanted = sources.file[binding.name]?.certificate;
+  if (wanted && "cert" in wanted) {
+    return fromFiles(binding, wanted, "countersign.json", sources.onFiles);
+  }
+  sources.onFiles([]);
+  const found = await sources.fromPlatform(wanted ?? { id: binding.certificateId });
+  if (found) {
+    return fromPlatform(binding, found);
+  }
+  if (wanted) {
+    throw new Failure("dev_certificate_missing", {
+      message: `countersign.json gives "${binding.name}" the certificate ${JSON.stringify(wanted)}, and no running platform has it`,
+      facts: { binding: binding.name, ...wanted },
+    });
+  }
+  return fromAuthority(binding, sources);
+}
+
+async function fromFiles(
+  binding: MtlsBinding,
+  files: CertificateFiles,
+  source: string,
+  onFiles: (files: readonly string[]) => void,
+): Promise<ChosenCertificate> {
+  const paths = [files.cert, ...(files.key === undefined ? [] : [files.key])];
+  onFiles(paths);
+  const [certificates = "", privateKey] = await Promise.all(paths.map(readPem));
+  const leaf = parse(binding, paths, {
+    certificates,
+    ...(privateKey === undefined ? {} : { privateKey }),
+  });
+  const label = paths.map((path) => basename(path)).join(", ");
+  return chosen(binding, leaf, { source, label });
+}
+
+function fromPlatform(binding: MtlsBinding, found: PlatformBinding): ChosenCertificate {
+  return {
+    binding: binding.name,
+    facts: found.facts,
+    warnings: [],
+    source: "the running platform",
+    label: found.name ?? found.id,
+    by: { socketPath: found.socketPath },
+  };
+}
+
+async function fromAuthority(
+  binding: MtlsBinding,
+  { authority, workerName }: CertificateSources,
+): Promise<ChosenCertificate> {
+  const pair = await authority.keep(
+    fileName(binding.name),
+    developmentLeaf(binding.name, workerName),
+  );
+  const leaf = parse(binding, [`${binding.name}.pem`], {
+    certificates: pair.cert,
+    privateKey: pair.key,
+  });
+  const source = "the development CA";
+  const label = `.countersign/${fileName(binding.name)}.pem`;
+  // Whoever trusts the development CA trusts it, so that its chain lacks nothing.
+  return chosen(binding, { ...leaf, warnings: [] }, { source, label });
+}
+
+function chosen(
+  binding: MtlsBinding,
+  { facts, warnings, chain, privateKey }: ParsedLeaf,
+  from: Pick<ChosenCertificate, "source" | "label">,
+): ChosenCertificate {
+  return { binding: binding.name, facts, warnings, ...from, by: { chain, privateKey } };
+}
+
+function developmentLeaf(binding: string, workerName: string): { subject: string; uris: string[] } {
+  return {
+    subject: `O=Countersign development,OU=${plain(workerName)},CN=${plain(binding)}`,
+    uris: [`spiffe://development.localhost/${plain(workerName)}/${plain(binding)}`],
+  };
+}
+
+/** What may stand in a distinguished name, a SPIFFE ID and a file name without quoting. */
+function plain(name: string): string {
+  return name.replaceAll(/[^A-Za-z0-9._-]/g, "_");
+}
+
+/** Not `ca` or `origin`, which are the authority's own. */
+function fileName(binding: string): string {
+  return `binding-${plain(binding)}`;
+}
+
+function parse(
+  binding: MtlsBinding,
+  from: readonly string[],
+  material: { certificates: string; privateKey?: string },
+): ParsedLeaf {
+  try {
+    return parseUpload({
+      ...material,
+      ca: false,
+      allowExpired: true,
+      now: new Date(),
+    }) as ParsedLeaf;
+  } catch (error) {
+    if (error instanceof Failure) {
+      throw new Failure(error.code, {
+        message: `the certificate of "${binding.name}" (${from.map((path) => `"${path}"`).join(", ")}): ${error.message}`,
+        fix: error.fix,
+        facts: { ...error.facts, binding: binding.name, files: from },
+      });
+    }
+    throw error;
+  }
+}
+
+export async function readPem(path: string): Promise<string> {
+  return readFile(path, "utf8").catch((cause: unknown) => {
+    throw new Failure("dev_file_unreadable", {
+      message: `reading "${path}" failed: ${(cause as NodeJS.ErrnoException).code ?? String(cause)}`,
+      facts: { file: path },
+      cause,
+    });
+  });
+}

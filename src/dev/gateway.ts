@@ -1,0 +1,49 @@
+import { randomBytes } from "node:crypto";
+import { Keyring } from "../certificates/seal.ts";
+import type { Failure } from "../failures.ts";
+import { Gateway } from "../gateway/gateway.ts";
+import type { GatewayBinding } from "../gateway/handle.ts";
+import { defaultOptions, type AddressOptions } from "../gateway/options.ts";
+
+export interface DevGateway extends AsyncDisposable {
+  readonly gateway: Gateway;
+  /** Good for this run only: a certificate is sealed here and unsealed a moment later. */
+  readonly keyring: Keyring;
+}
+
+/** @param origin `https://api.example.com`. Null: the URL has none that could be read */
+export type OnFailure = (failure: Failure, binding: GatewayBinding, origin: string | null) => void;
+
+/** In development, bindings reach this machine too. */
+export function developmentAddresses(hosts: Readonly<Record<string, string>>): AddressOptions {
+  return { allow: [], deny: [], development: true, denyLocalPorts: [], hosts };
+}
+
+/**
+ * The gateway that runs in production, in this process. No Worker runs in it: workerd is a process
+ * of its own, and reaches the gateway over the binding's socket as it does there.
+ */
+export function startDevGateway(onFailure: OnFailure): DevGateway {
+  const keyring = new Keyring(randomBytes(32));
+  const gateway = new Gateway({
+    keyring,
+    options: {
+      ...defaultOptions,
+      addresses: developmentAddresses({}),
+      timeouts: { ...defaultOptions.timeouts, drain: 1000 },
+    },
+    observer: {
+      traffic: (binding) => ({
+        answered: () => {},
+        failed: (failure, origin) => onFailure(failure, binding, origin),
+      }),
+      connected: () => {},
+      handshakeFailed: () => {},
+    },
+  });
+  return {
+    gateway,
+    keyring,
+    [Symbol.asyncDispose]: () => gateway[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,56 @@
+import { externalService } from "./wrangler.ts";
+
+// Loaded by Miniflare 5 by its path, for bindings that name it in `dev.plugin`. It is how Vite's
+// plugin, which builds its own Miniflare options, comes by a binding that leads to a socket.
+
+export const pluginName = "countersign";
+
+interface WorkerOptions {
+  readonly config: { readonly env?: Readonly<Record<string, EnvBinding>> };
+}
+
+interface EnvBinding {
+  readonly type: string;
+  readonly dev?: {
+    readonly plugin: { readonly name: string };
+    readonly options?: { readonly socketPath?: string };
+  };
+}
+
+interface SocketBinding {
+  readonly name: string;
+  readonly socketPath: string;
+}
+
+interface MiniflarePlugin {
+  getBindings(options: WorkerOptions): object[];
+  getNodeBindings(options: WorkerOptions): Record<string, unknown>;
+  getServices(context: { readonly options: WorkerOptions }): object[];
+}
+
+export const plugins: Record<typeof pluginName, MiniflarePlugin> = {
+  [pluginName]: {
+    getBindings: (options) =>
+      socketBindings(options).map(({ name, socketPath }) => ({
+        name,
+        service: { name: serviceName(socketPath) },
+      })),
+    getNodeBindings: () => ({}),
+    getServices: ({ options }) =>
+      socketBindings(options).map(({ socketPath }) => {
+        const { external } = externalService(socketPath);
+        return { name: serviceName(socketPath), external };
+      }),
+  },
+};
+
+function socketBindings({ config }: WorkerOptions): readonly SocketBinding[] {
+  return Object.entries(config.env ?? {}).flatMap(([name, { dev }]) => {
+    const socketPath = dev?.options?.socketPath;
+    return dev?.plugin.name === pluginName && socketPath ? [{ name, socketPath }] : [];
+  });
+}
+
+function serviceName(socketPath: string): string {
+  return `countersign:${socketPath}`;
+}

@@ -1,0 +1,115 @@
+import { resolve } from "node:path";
+import picocolors from "picocolors";
+import { openAuthority } from "./authority.ts";
+import type { CertificateFiles } from "./certificates.ts";
+import { startDevOrigin, type DevOrigin, type DevOriginOptions } from "./origin.ts";
+import { startProjectBindings } from "./session.ts";
+import { externalService, type ExternalService, type SocketOf } from "./wrangler.ts";
+
+/** mTLS bindings for a test, each presenting a real certificate through the gateway. */
+export interface Mtls extends AsyncDisposable {
+  /** For Miniflare 4, and what is built on it: `serviceBindings`. */
+  readonly serviceBindings: Readonly<Record<string, ExternalService>>;
+  /** For Miniflare 5: a Worker's `config.env`. */
+  readonly env: Readonly<
+    Record<string, { readonly type: "external" } & ExternalService["external"]>
+  >;
+  /** Every failure so far, in order. */
+  readonly failures: readonly MtlsFailure[];
+  readonly socketOf: SocketOf;
+}
+
+export interface MtlsFailure {
+  readonly binding: string;
+  /** As in the header `countersign-failure`. */
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Default: a certificate of the project's development CA, or what countersign.json says. */
+export interface MtlsBindingOptions {
+  /** PEM file with the leaf, its chain, and perhaps the key. Relative to `project`. */
+  readonly cert?: string;
+  /** PEM file with the private key. */
+  readonly key?: string;
+}
+
+export interface MtlsOptions {
+  /** Folder of countersign.json and .countersign/. Default: the working directory. */
+  readonly project?: string;
+  /** Wrangler environment whose part of countersign.json counts. Default: none. */
+  readonly environment?: string;
+  /** Host in the Worker's URL → an origin that is connected to instead. Default: none. */
+  readonly hosts?: Readonly<Record<string, DevOrigin>>;
+}
+
+/**
+ * Opens mTLS bindings. Names that are not given here may still be asked for with `socketOf`.
+ * @throws Failure if a certificate is not usable
+ */
+export async function mtls(
+  bindings: Readonly<Record<string, MtlsBindingOptions>>,
+  options: MtlsOptions = {},
+): Promise<Mtls> {
+  const projectFolder = resolve(options.project ?? ".");
+  const failures: MtlsFailure[] = [];
+  const opened = await startProjectBindings({
+    projectFolder,
+    workerName: "test",
+    flags: options.environment === undefined ? {} : { env: options.environment },
+    certificateOptions: filesOf(projectFolder, bindings),
+    hosts: Object.fromEntries(
+      Object.entries(options.hosts ?? {}).map(([host, { port }]) => [host, `localhost:${port}`]),
+    ),
+    say: () => {},
+    complain: () => {},
+    onFailure: ({ code, message }, { bindingName }) =>
+      failures.push({ binding: bindingName, code, message }),
+    colors: picocolors.createColors(false),
+  });
+  const services: Record<string, ExternalService> = {};
+  for (const name of Object.keys(bindings)) {
+    const binding = { name, certificateId: name };
+    await opened.open(binding);
+    services[name] = externalService(opened.socketOf(binding));
+  }
+  return {
+    serviceBindings: services,
+    env: Object.fromEntries(
+      Object.entries(services).map(([name, { external }]) => [
+        name,
+        { type: "external", ...external },
+      ]),
+    ),
+    failures,
+    socketOf: opened.socketOf,
+    [Symbol.asyncDispose]: async () => opened[Symbol.asyncDispose](),
+  };
+}
+
+export interface MtlsOriginOptions extends Omit<DevOriginOptions, "authority" | "onRefused"> {
+  /** Folder of .countersign/, whose CA it trusts. Default: the working directory. */
+  readonly project?: string;
+}
+
+/** A server on a free port that lets in only clients of the project's development CA. */
+export async function mtlsOrigin(options: MtlsOriginOptions = {}): Promise<DevOrigin> {
+  const authority = await openAuthority(resolve(options.project ?? "."));
+  return startDevOrigin({ ...options, authority });
+}
+
+function filesOf(
+  folder: string,
+  bindings: Readonly<Record<string, MtlsBindingOptions>>,
+): Record<string, CertificateFiles> {
+  const files: Record<string, CertificateFiles> = {};
+  for (const [name, { cert, key }] of Object.entries(bindings)) {
+    if (cert !== undefined) {
+      files[name] = {
+        cert: resolve(folder, cert),
+        ...(key === undefined ? {} : { key: resolve(folder, key) }),
+      };
+    }
+  }
+  return files;
+}

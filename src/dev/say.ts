@@ -1,0 +1,61 @@
+import type { ChosenCertificate } from "./certificates.ts";
+import type { Failure } from "../failures.ts";
+import type { Colors } from "../cli/io.ts";
+import { WranglerError } from "./wrangler.ts";
+
+const DAY = 24 * 3_600_000;
+
+/** One line a binding: which certificate, subject, expiry, trust. */
+export function describeBinding(
+  chosen: ChosenCertificate,
+  { trust, now, colors }: { readonly trust: string; readonly now: Date; readonly colors: Colors },
+): string {
+  const { binding, facts, source, label, warnings } = chosen;
+  const expiry = describeExpiry(facts.notAfter, now);
+  const said = warnings.map(({ message }) => `\n  ${colors.yellow("⚠")} ${message}`);
+  return [
+    `${colors.cyan(binding)} presents ${colors.bold(facts.subject)}`,
+    ` (${label}, from ${source}; ${facts.notAfter <= now ? colors.red(expiry) : expiry})`,
+    `, trusts ${trust}`,
+    ...said,
+  ].join("");
+}
+
+export function describeExpiry(notAfter: Date, now: Date): string {
+  const days = Math.floor((notAfter.getTime() - now.getTime()) / DAY);
+  const date = notAfter.toISOString().slice(0, 10);
+  if (notAfter <= now) {
+    return `expired on ${date}`;
+  }
+  return days === 0
+    ? "expires today"
+    : `expires in ${days} ${days === 1 ? "day" : "days"}, on ${date}`;
+}
+
+/** A failure where the developer looks: the code, both certificates in a few words, the fix. */
+export function describeFailure(failure: Failure, about: FailureContext, colors: Colors): string {
+  const lines = [
+    `${colors.red("✘")} ${about.binding ? `${colors.cyan(about.binding)}: ` : ""}${failure.message}`,
+    ...(about.client ? [`  ${colors.dim("yours ")} ${about.client}`] : []),
+    ...(about.origin ? [`  ${colors.dim("theirs")} ${about.origin}`] : []),
+    `  ${colors.dim("why   ")} ${failure.entry.cause}`,
+    `  ${colors.dim("do    ")} ${about.fix ?? failure.fix}`,
+    `  ${colors.dim("code  ")} ${failure.code}`,
+  ];
+  return lines.join("\n");
+}
+
+export interface FailureContext {
+  readonly binding?: string | undefined;
+  /** The client's certificate, in a few words. */
+  readonly client?: string | undefined;
+  /** The origin's. */
+  readonly origin?: string | undefined;
+  /** A command for exactly this case. */
+  readonly fix?: string | undefined;
+}
+
+/** wrangler's own message as it is; of anything else that is no Failure, its message. */
+export function describeError(error: unknown): string {
+  return error instanceof WranglerError || error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,94 @@
+import { createHash, X509Certificate } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import type { TLSSocket } from "node:tls";
+
+/** One request, as the origin saw it. */
+export interface SeenRequest {
+  readonly client: SeenCertificate | null;
+  readonly tls: {
+    /** `TLSv1.3` */
+    readonly version: string | null;
+    readonly cipher: string;
+    readonly resumed: boolean;
+  };
+  readonly method: string;
+  /** Path and query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string | readonly string[]>>;
+  /** Null: it was passed on unread. */
+  readonly body: SeenBody | null;
+}
+
+export interface SeenBody {
+  readonly bytes: number;
+  /** 64 lower case hex digits. */
+  readonly sha256: string;
+}
+
+export interface SeenCertificate {
+  /** `CN=client,O=Acme` */
+  readonly subject: string;
+  readonly issuer: string;
+  /** `DNS:api.example.com`, `URI:spiffe://…` */
+  readonly names: readonly string[];
+  /** The one URI name that is a SPIFFE ID. */
+  readonly spiffeId: string | null;
+  readonly serialNumber: string;
+  /** SHA-256, 64 lower case hex digits. */
+  readonly fingerprint: string;
+  /** ISO 8601. */
+  readonly notAfter: string;
+}
+
+/** Reads the whole body, of which only length and hash are kept. */
+export async function seeWhole(request: IncomingMessage): Promise<SeenRequest> {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.byteLength;
+    hash.update(chunk);
+  }
+  return { ...seeHead(request), body: { bytes, sha256: hash.digest("hex") } };
+}
+
+export function seeHead(request: IncomingMessage): SeenRequest {
+  const socket = request.socket as TLSSocket;
+  return {
+    client: clientOf(socket),
+    tls: {
+      version: socket.getProtocol(),
+      cipher: socket.getCipher().standardName,
+      resumed: socket.isSessionReused(),
+    },
+    method: request.method ?? "",
+    path: request.url ?? "",
+    headers: Object.fromEntries(
+      Object.entries(request.headers).filter((entry) => entry[1] !== undefined),
+    ) as SeenRequest["headers"],
+    body: null,
+  };
+}
+
+/** Null: the client presented none. */
+export function clientOf(socket: TLSSocket): SeenCertificate | null {
+  const certificate = socket.getPeerX509Certificate();
+  return certificate ? describe(certificate) : null;
+}
+
+function describe(certificate: X509Certificate): SeenCertificate {
+  const names = certificate.subjectAltName?.split(", ") ?? [];
+  const spiffe = names.find((name) => name.startsWith("URI:spiffe://"));
+  return {
+    subject: oneLine(certificate.subject),
+    issuer: oneLine(certificate.issuer),
+    names,
+    spiffeId: spiffe?.slice("URI:".length) ?? null,
+    serialNumber: certificate.serialNumber,
+    fingerprint: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
+    notAfter: certificate.validToDate.toISOString(),
+  };
+}
+
+function oneLine(name: string): string {
+  return name.replaceAll("\n", ",");
+}

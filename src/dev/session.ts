@@ -1,0 +1,147 @@
+import { dirname, relative } from "node:path";
+import type { Colors } from "../cli/io.ts";
+import { openAuthority } from "./authority.ts";
+import { openDevBindings, type DevBindings } from "./bindings.ts";
+import type { CertificateFiles, FromPlatform } from "./certificates.ts";
+import { readDevFile, type DevFile } from "./file.ts";
+import { startDevGateway, type OnFailure } from "./gateway.ts";
+import { FailureReporter } from "./reporter.ts";
+import { makeRunFolder } from "./run-folder.ts";
+import { describeBinding } from "./say.ts";
+import { startInput, type DevFlags } from "./start-input.ts";
+import { loadWrangler, type DevServer } from "./wrangler.ts";
+import { Failure } from "../failures.ts";
+
+/** `countersign dev`, running. */
+export interface DevSession extends AsyncDisposable {
+  readonly server: DevServer;
+}
+
+export interface DevSessionOptions {
+  /** Absolute: where the command was started. */
+  readonly folder: string;
+  readonly script?: string | undefined;
+  readonly flags: DevFlags;
+  /** `--cert`, by binding. Absolute paths. */
+  readonly certificateOptions: Readonly<Record<string, CertificateFiles>>;
+  /** Default: no platform is asked. */
+  readonly fromPlatform?: FromPlatform;
+  readonly say: (line: string) => void;
+  readonly complain: (line: string) => void;
+  readonly colors: Colors;
+}
+
+/**
+ * Starts wrangler's development server with each mTLS binding at a socket of the gateway.
+ * @throws Failure, or WranglerError with wrangler's own message
+ */
+export async function startDevSession(options: DevSessionOptions): Promise<DevSession> {
+  const { folder, flags, script, say, colors } = options;
+  const wrangler = await loadWrangler(folder);
+  say(`countersign dev, with wrangler ${wrangler.version}`);
+  if (wrangler.notice) {
+    options.complain(`${colors.yellow("⚠")} ${wrangler.notice}`);
+  }
+  const project = wrangler.readProject({
+    configPath: flags.config,
+    environment: flags.env,
+    script,
+  });
+  refuseUnknown(options.certificateOptions, project.bindings);
+  await using stack = new AsyncDisposableStack();
+  const bindings = stack.use(
+    await startProjectBindings({
+      ...options,
+      projectFolder: project.configPath === null ? folder : dirname(project.configPath),
+      workerName: flags.name ?? project.name ?? "worker",
+    }),
+  );
+  for (const binding of project.bindings) {
+    await bindings.open(binding);
+  }
+  const server = await wrangler.startServer({
+    input: startInput(script, flags),
+    bindings: project.bindings,
+    socketOf: bindings.socketOf,
+  });
+  stack.defer(() => server.close());
+  const owned = stack.move();
+  return { server, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+export interface ProjectBindingsOptions extends Pick<
+  DevSessionOptions,
+  "certificateOptions" | "fromPlatform" | "say" | "complain" | "colors"
+> {
+  readonly projectFolder: string;
+  readonly workerName: string;
+  readonly flags: Pick<DevFlags, "env">;
+  /** Beside those of countersign.json, and before them. Default: none. */
+  readonly hosts?: Readonly<Record<string, string>>;
+  /** Told of every failure. Default: each is explained once, to `complain`. */
+  readonly onFailure?: OnFailure;
+}
+
+/** A gateway and its bindings for a project in `projectFolder`: what they do is said. */
+export async function startProjectBindings(options: ProjectBindingsOptions): Promise<DevBindings> {
+  const { projectFolder, workerName, say, complain, colors } = options;
+  await using stack = new AsyncDisposableStack();
+  const reporter = new FailureReporter(complain, colors, projectFolder);
+  const runFolder = stack.use(await makeRunFolder());
+  const { gateway, keyring } = stack.use(startDevGateway(options.onFailure ?? reporter.onFailure));
+  let file: DevFile | undefined;
+  const bindings = stack.use(
+    await openDevBindings({
+      gateway,
+      keyring,
+      runFolder: runFolder.path,
+      authority: await openAuthority(projectFolder),
+      workerName,
+      certificateOptions: options.certificateOptions,
+      fromPlatform: options.fromPlatform ?? (async () => null),
+      readFile: async () => {
+        file = await readDevFile(projectFolder, options.flags.env);
+        return { ...file, hosts: { ...file.hosts, ...options.hosts } };
+      },
+      onCertificate: (chosen) => {
+        reporter.presents(chosen);
+        const trust = describeTrust(file, chosen.binding);
+        say(describeBinding(chosen, { trust, now: new Date(), colors }));
+      },
+      onProblem: (error) => reporter.problem(error),
+    }),
+  );
+  const owned = stack.move();
+  return {
+    socketOf: bindings.socketOf,
+    open: (binding) => bindings.open(binding),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function refuseUnknown(
+  certificates: Readonly<Record<string, CertificateFiles>>,
+  bindings: readonly { readonly name: string }[],
+): void {
+  const names = bindings.map(({ name }) => name);
+  for (const name of Object.keys(certificates)) {
+    if (!names.includes(name)) {
+      throw new Failure("dev_binding_unknown", {
+        message: `--cert names "${name}", and the project's mTLS bindings are ${names.join(", ") || "none"}`,
+        facts: { binding: name, bindings: names },
+      });
+    }
+  }
+}
+
+function describeTrust(file: DevFile | undefined, binding: string): string {
+  const own = file?.bindings[binding]?.ca;
+  if (own) {
+    return own.map(shorten).join(", ");
+  }
+  return ["public roots", "the development CA", ...(file?.ca ?? []).map(shorten)].join(", ");
+}
+
+function shorten(path: string): string {
+  return relative(process.cwd(), path);
+}

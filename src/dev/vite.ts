@@ -1,0 +1,135 @@
+import { fileURLToPath } from "node:url";
+import picocolors from "picocolors";
+import { existsSync } from "node:fs";
+import { startProjectBindings } from "./session.ts";
+import type { DevBindings } from "./bindings.ts";
+import { resolve } from "node:path";
+import { pluginName } from "./miniflare-plugin.ts";
+import { loadWrangler } from "./wrangler.ts";
+
+export interface CountersignPluginOptions {
+  /** PEM files by binding, relative to Vite's root. Default: as in `countersign dev`. */
+  readonly certificates?: Readonly<
+    Record<string, { readonly cert: string; readonly key?: string }>
+  >;
+}
+
+/** A Vite plugin, and what `cloudflare()` has to be told. */
+export interface CountersignPlugin {
+  readonly name: "countersign";
+  readonly enforce: "pre";
+  config(user: { root?: string }, environment: ViteEnvironment): Promise<void>;
+  configureServer(server: ViteServer): void;
+  configurePreviewServer(server: ViteServer): void;
+  /** For `cloudflare({ config: … })`: the mTLS bindings lead to the gateway while Vite serves. */
+  readonly workerConfig: (config: WorkerConfig) => void;
+}
+
+interface ViteEnvironment {
+  readonly command: "serve" | "build";
+}
+
+interface ViteServer {
+  readonly httpServer: { once(event: "close", listener: () => void): unknown } | null;
+}
+
+interface WorkerConfig {
+  name?: string | undefined;
+  mtls_certificates?: { binding: string; certificate_id: string }[];
+  services?: object[] | undefined;
+}
+
+/**
+ * mTLS bindings for Vite projects, beside `@cloudflare/vite-plugin`:
+ * `const mtls = countersign(); plugins: [mtls, cloudflare({ config: mtls.workerConfig })]`.
+ * A build is left as it is: the bindings are the platform's then.
+ */
+export function countersign(options: CountersignPluginOptions = {}): CountersignPlugin {
+  let bindings: DevBindings | null = null;
+  const closeWith = ({ httpServer }: ViteServer): void => {
+    httpServer?.once("close", () => {
+      void bindings?.[Symbol.asyncDispose]();
+      bindings = null;
+    });
+  };
+  return {
+    name: "countersign",
+    enforce: "pre",
+    config: async ({ root = "." }, { command }) => {
+      if (command === "serve" && bindings === null) {
+        bindings = await start(resolve(root), options);
+      }
+    },
+    configureServer: closeWith,
+    configurePreviewServer: closeWith,
+    workerConfig: (config) => {
+      if (bindings !== null) {
+        replaceBindings(config, bindings);
+      }
+    },
+  };
+}
+
+async function start(root: string, options: CountersignPluginOptions): Promise<DevBindings> {
+  const environment = process.env["CLOUDFLARE_ENV"];
+  const wrangler = await loadWrangler(root);
+  const project = wrangler.readProject({
+    configPath: findConfiguration(root),
+    environment,
+  });
+  await using stack = new AsyncDisposableStack();
+  const bindings = stack.use(
+    await startProjectBindings({
+      projectFolder: root,
+      workerName: project.name ?? "worker",
+      flags: environment ? { env: environment } : {},
+      certificateOptions: Object.fromEntries(
+        Object.entries(options.certificates ?? {}).map(([name, { cert, key }]) => [
+          name,
+          { cert: resolve(root, cert), ...(key === undefined ? {} : { key: resolve(root, key) }) },
+        ]),
+      ),
+      say: write,
+      complain: write,
+      colors: picocolors,
+    }),
+  );
+  for (const binding of project.bindings) {
+    await bindings.open(binding);
+  }
+  stack.move();
+  return bindings;
+}
+
+/** Vite's own logger is there only after the configuration, which needs the bindings. */
+function write(line: string): void {
+  console.log(line);
+}
+
+/** Vite may be started elsewhere than in its root. */
+function findConfiguration(root: string): string | undefined {
+  const names = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];
+  return names.map((name) => resolve(root, name)).find((path) => existsSync(path));
+}
+
+/** A service whose `dev.plugin` is ours: the one kind of binding that a plugin may provide. */
+function replaceBindings(config: WorkerConfig, bindings: DevBindings): void {
+  const services = (config.mtls_certificates ?? []).map((raw) => ({
+    binding: raw.binding,
+    service: "countersign",
+    dev: {
+      plugin: { package: pluginPath(), name: pluginName },
+      options: {
+        socketPath: bindings.socketOf({ name: raw.binding, certificateId: raw.certificate_id }),
+      },
+    },
+  }));
+  config.mtls_certificates = [];
+  config.services = [...(config.services ?? []), ...services];
+}
+
+/** Beside this file, and as it is: `.ts` in a checkout, `.js` once built. */
+function pluginPath(): string {
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  return fileURLToPath(new URL(`miniflare-plugin.${extension}`, import.meta.url));
+}

@@ -1,0 +1,60 @@
+import { resolve } from "node:path";
+import { mtls as openMtls, type Mtls, type MtlsBindingOptions, type MtlsOptions } from "./mtls.ts";
+import type { DevOrigin, OriginFaults } from "./origin.ts";
+import { hideBindings } from "./wrangler.ts";
+
+export { mtlsOrigin } from "./mtls.ts";
+export type { Mtls, MtlsBindingOptions, MtlsFailure, MtlsOptions } from "./mtls.ts";
+export type { MtlsOriginOptions } from "./mtls.ts";
+export type { DevOrigin, OriginFaults } from "./origin.ts";
+export type { SeenCertificate, SeenRequest } from "./seen.ts";
+
+/**
+ * Opens mTLS bindings for `vitest.config.ts`: `miniflare: { serviceBindings }` of
+ * `cloudflareTest()`. The Wrangler configuration may have them too.
+ * @throws Failure if a certificate is not usable
+ */
+export async function mtls(
+  bindings: Readonly<Record<string, MtlsBindingOptions>>,
+  options: MtlsOptions = {},
+): Promise<Mtls> {
+  for (const plugin of ["@cloudflare/vitest-plugin", "@cloudflare/vitest-pool-workers"]) {
+    hideBindings(resolve(options.project ?? "."), plugin, Object.keys(bindings));
+  }
+  return openMtls(bindings, options);
+}
+
+/** A Vite plugin that closes bindings and origins with Vitest, which waits for them to be. */
+export function closing(...open: readonly AsyncDisposable[]): {
+  readonly name: string;
+  buildEnd(): Promise<void>;
+} {
+  return {
+    name: "countersign:closing",
+    buildEnd: async () => {
+      await Promise.all(open.map(async (one) => one[Symbol.asyncDispose]()));
+    },
+  };
+}
+
+/** The name under which tests in a Worker reach `originControl`. */
+export const originBinding = "COUNTERSIGN_ORIGIN";
+
+/**
+ * Tests of `@cloudflare/vitest-plugin` run inside a Worker, the origin in Node: this, among
+ * `serviceBindings`, is how they ask it what it saw, and tell it how to fail. See `originOf` of
+ * `countersign/vitest/worker`.
+ */
+export function originControl(
+  origin: DevOrigin,
+): Record<typeof originBinding, (request: { json(): Promise<unknown> }) => Promise<Response>> {
+  return {
+    [originBinding]: async (request) => {
+      const { fail } = (await request.json()) as { fail?: OriginFaults };
+      if (fail) {
+        await origin.fail(fail);
+      }
+      return Response.json({ url: origin.url, requests: origin.requests });
+    },
+  };
+}

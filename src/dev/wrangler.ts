@@ -1,0 +1,395 @@
+import { createRequire } from "node:module";
+import { existsSync, realpathSync } from "node:fs";
+import { mkdir, stat, writeFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import type * as Wrangler from "wrangler";
+import { Failure } from "../failures.ts";
+
+/**
+ * Everything that touches wrangler's unstable API. Tried with each of the versions in
+ * `testedVersions`; what lies between them has the same shape.
+ */
+const testedVersions = { oldest: "4.48.0", newest: "4.164.0" };
+
+/** A project's own wrangler, loaded. */
+export interface LoadedWrangler {
+  readonly version: string;
+  /** A sentence for the terminal if the version is newer than any that was tried. */
+  readonly notice: string | null;
+  /** @throws WranglerError with wrangler's own message, if the configuration has an error */
+  readProject(options: ProjectOptions): WranglerProject;
+  /** @throws WranglerError with wrangler's own message; Failure `dev_wrangler_unsupported` */
+  startServer(options: ServerOptions): Promise<DevServer>;
+  createTestHarness(options: Wrangler.TestHarnessOptions): Wrangler.TestHarness;
+  /** Runs `start`, which makes wrangler start Workers, with each mTLS binding at its socket. */
+  withBindings<T>(socketOf: SocketOf, start: () => Promise<T>): Promise<T>;
+}
+
+/**
+ * The absolute path of the Unix socket that is a binding. Asked again for each binding whenever
+ * wrangler has read its configuration again; whoever answers sees to it that something listens.
+ */
+export type SocketOf = (binding: MtlsBinding) => string;
+
+export interface ProjectOptions {
+  /** Default: the folder's own wrangler.jsonc, .json or .toml. */
+  readonly configPath?: string | undefined;
+  readonly environment?: string | undefined;
+  readonly script?: string | undefined;
+}
+
+export interface WranglerProject {
+  /** The Worker's name; null: none given. */
+  readonly name: string | null;
+  /** Absolute. Null: the project has no configuration file. */
+  readonly configPath: string | null;
+  readonly bindings: readonly MtlsBinding[];
+}
+
+export interface MtlsBinding {
+  readonly name: string;
+  readonly certificateId: string;
+}
+
+export interface ServerOptions {
+  /** wrangler's own input, as `wrangler dev` would make it from its flags. */
+  readonly input: StartInput;
+  readonly socketOf: SocketOf;
+  /** The mTLS bindings that the project has now. */
+  readonly bindings: readonly MtlsBinding[];
+}
+
+export type StartInput = Parameters<typeof Wrangler.unstable_startWorker>[0];
+
+export interface DevServer {
+  readonly url: URL;
+  readonly inspectorUrl: URL | undefined;
+  readonly workerName: string;
+  /** Resolves once the server was torn down, by whomever. @throws WranglerError if it broke down */
+  readonly closed: Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What wrangler itself has to say. Its message is printed as it is. */
+export class WranglerError extends Error {
+  override readonly name = "WranglerError";
+}
+
+/**
+ * Loads the wrangler that `folder`'s project has installed, else the one beside Countersign.
+ * @throws Failure `dev_wrangler_missing`, `dev_wrangler_unsupported`
+ */
+export async function loadWrangler(folder: string): Promise<LoadedWrangler> {
+  const require = requireFrom(folder);
+  const { version } = require("wrangler/package.json") as { version: string };
+  checkVersion(version);
+  await keepOffline(require, folder);
+  const wrangler = require("wrangler") as typeof Wrangler;
+  return {
+    version,
+    notice: isNewer(version, testedVersions.newest)
+      ? `wrangler ${version} is newer than ${testedVersions.newest}, the newest that was tried with this version of Countersign`
+      : null,
+    readProject: (options) => readProject(wrangler, folder, options),
+    startServer: (options) => startServer(wrangler, require, version, options),
+    createTestHarness: (options) => createTestHarness(wrangler, version, options),
+    withBindings: (socketOf, start) => withBindings(wrangler, version, socketOf, start),
+  };
+}
+
+/**
+ * Makes the wrangler that `packageName` has loaded, or is going to, read configurations without
+ * these mTLS bindings: it would put its own, which need Cloudflare's network, over ours. To be
+ * called before the package reads one. No effect where it is not installed.
+ */
+export function hideBindings(folder: string, packageName: string, names: readonly string[]): void {
+  const manifest = findManifest(folder, packageName);
+  if (manifest === null) {
+    return;
+  }
+  const fromPackage = createRequire(realpathSync(manifest));
+  const exports = fromPackage("wrangler") as {
+    unstable_readConfig: typeof Wrangler.unstable_readConfig;
+  };
+  const original = exports.unstable_readConfig;
+  exports.unstable_readConfig = (...args) => {
+    const config = original(...args);
+    const certificates = config.mtls_certificates as readonly RawBinding[];
+    config.mtls_certificates = certificates.filter(({ binding }) => !names.includes(binding));
+    return config;
+  };
+}
+
+/** What Miniflare calls `external` with `http.style = proxy`: workerd connects to the socket itself. */
+export function externalService(socketPath: string): ExternalService {
+  return { external: { address: `unix:${socketPath}`, http: { style: 1 } } };
+}
+
+export interface ExternalService {
+  readonly external: { readonly address: string; readonly http: { readonly style: 1 } };
+}
+
+/** By the file system, since a package need not export its manifest. */
+function findManifest(folder: string, packageName: string): string | null {
+  const manifest = join(folder, "node_modules", packageName, "package.json");
+  if (existsSync(manifest)) {
+    return manifest;
+  }
+  return dirname(folder) === folder ? null : findManifest(dirname(folder), packageName);
+}
+
+function requireFrom(folder: string): NodeJS.Require {
+  for (const base of [join(folder, "package.json"), import.meta.filename]) {
+    const require = createRequire(base);
+    try {
+      require.resolve("wrangler/package.json");
+      return require;
+    } catch {
+      // Not installed from here: the next place.
+    }
+  }
+  throw new Failure("dev_wrangler_missing", {
+    message: `no wrangler was found from "${folder}"`,
+  });
+}
+
+function checkVersion(version: string): void {
+  if (!version.startsWith("4.") || isNewer(testedVersions.oldest, version)) {
+    throw new Failure("dev_wrangler_unsupported", {
+      message: `wrangler ${version} is installed, and ${testedVersions.oldest} up to 4.x is supported`,
+      facts: { version, ...testedVersions },
+    });
+  }
+}
+
+function isNewer(version: string, than: string): boolean {
+  return version.localeCompare(than, "en", { numeric: true }) > 0;
+}
+
+/** wrangler asks the internet for a sample of `request.cf`, and counts its use, unless told not to. */
+async function keepOffline(require: NodeJS.Require, folder: string): Promise<void> {
+  process.env["CLOUDFLARE_CF_FETCH_ENABLED"] ??= "false";
+  process.env["WRANGLER_SEND_METRICS"] ??= "false";
+  const fromWrangler = createRequire(require.resolve("wrangler/package.json"));
+  const miniflare = fromWrangler("miniflare/package.json") as { version: string };
+  if (Number.parseInt(miniflare.version, 10) < 5) {
+    await fillCfCache(folder);
+  }
+}
+
+/** Miniflare 4 knows no such setting: it asks nobody while its cache is younger than 30 days. */
+async function fillCfCache(folder: string): Promise<void> {
+  const cache = resolve("node_modules", ".mf", "cf.json");
+  const age = await stat(cache).then(
+    ({ mtimeMs }) => Date.now() - mtimeMs,
+    () => Number.POSITIVE_INFINITY,
+  );
+  if (age > 25 * 24 * 3_600_000 && existsSync(folder)) {
+    await mkdir(dirname(cache), { recursive: true });
+    await writeFile(cache, JSON.stringify({ colo: "DFW", country: "US", tlsVersion: "TLSv1.3" }));
+  }
+}
+
+function readProject(
+  wrangler: typeof Wrangler,
+  folder: string,
+  options: ProjectOptions,
+): WranglerProject {
+  const config = complaining(() =>
+    wrangler.unstable_readConfig(
+      {
+        ...(options.configPath === undefined ? {} : { config: options.configPath }),
+        ...(options.environment === undefined ? {} : { env: options.environment }),
+        ...(options.script === undefined ? {} : { script: options.script }),
+      },
+      { hideWarnings: true },
+    ),
+  );
+  const file = config.userConfigPath ?? config.configPath;
+  return {
+    name: config.name ?? null,
+    configPath: file === undefined ? null : resolve(folder, file),
+    bindings: (config.mtls_certificates as readonly RawBinding[]).map((raw) => ({
+      name: raw.binding,
+      certificateId: raw.certificate_id,
+    })),
+  };
+}
+
+interface RawBinding {
+  readonly binding: string;
+  readonly certificate_id: string;
+}
+
+async function startServer(
+  wrangler: typeof Wrangler,
+  require: NodeJS.Require,
+  version: string,
+  options: ServerOptions,
+): Promise<DevServer> {
+  const input: StartInput = {
+    ...options.input,
+    bindings: { ...addresses(options), ...options.input.bindings },
+    dev: { registry: registryPath(require), ...options.input.dev },
+  };
+  const devEnv = await complainingLater(() =>
+    withBindings(wrangler, version, options.socketOf, async () => {
+      const starting = new wrangler.unstable_DevEnv();
+      const failed = new Promise<never>((_resolve, reject) => starting.once("error", reject));
+      try {
+        const worker = await Promise.race([starting.startWorker(input), failed]);
+        await Promise.race([worker.ready, failed]);
+      } catch (error) {
+        await starting.teardown();
+        throw error;
+      }
+      return starting;
+    }),
+  );
+  const { promise: closed, ...settle } = Promise.withResolvers<void>();
+  devEnv.once("teardown", settle.resolve);
+  devEnv.once("error", (error) => settle.reject(complaint(error)));
+  closed.catch(() => {});
+  const { url, inspectorUrl } = await devEnv.proxy.ready.promise;
+  return {
+    url,
+    inspectorUrl,
+    workerName: devEnv.config.latestConfig?.name ?? "worker",
+    closed,
+    close: () => devEnv.teardown(),
+  };
+}
+
+function createTestHarness(
+  wrangler: Partial<typeof Wrangler>,
+  version: string,
+  options: Wrangler.TestHarnessOptions,
+): Wrangler.TestHarness {
+  if (wrangler.createTestHarness === undefined) {
+    throw new Failure("dev_wrangler_unsupported", {
+      message: `wrangler ${version} has no createTestHarness`,
+      facts: { version },
+    });
+  }
+  return wrangler.createTestHarness(options);
+}
+
+type DevEnvClass = typeof Wrangler.unstable_DevEnv;
+type WorkerConfig = Parameters<InstanceType<DevEnvClass>["config"]["emitConfigUpdateEvent"]>[0];
+
+/**
+ * wrangler resolves a Worker's configuration, tells it to its bundler and runtime, and does so
+ * again whenever the file changes. In between, its mTLS bindings become addresses. The option
+ * `bindings` is not enough: it knows only the bindings there are at the start, and the version of
+ * a year before lets the configuration file win.
+ */
+async function withBindings<T>(
+  wrangler: typeof Wrangler,
+  version: string,
+  socketOf: SocketOf,
+  start: () => Promise<T>,
+): Promise<T> {
+  const exports = wrangler as { unstable_DevEnv: DevEnvClass };
+  const original = exports.unstable_DevEnv;
+  let replaced = false;
+  exports.unstable_DevEnv = class extends original {
+    constructor(...options: ConstructorParameters<DevEnvClass>) {
+      super(...options);
+      const emit = this.config.emitConfigUpdateEvent?.bind(this.config);
+      if (emit === undefined) {
+        return;
+      }
+      this.config.emitConfigUpdateEvent = (config) => {
+        replaced = true;
+        emit(replaceBindings(config, socketOf));
+      };
+    }
+  };
+  try {
+    const result = await start();
+    if (!replaced) {
+      throw new Failure("dev_wrangler_unsupported", {
+        message: `wrangler ${version} starts Workers in a way that Countersign does not know`,
+        facts: { version, ...testedVersions },
+      });
+    }
+    return result;
+  } finally {
+    exports.unstable_DevEnv = original;
+  }
+}
+
+/** As an option, they also keep wrangler from listing the bindings as not supported. */
+function addresses({ bindings, socketOf }: ServerOptions): NonNullable<StartInput["bindings"]> {
+  return Object.fromEntries(bindings.map((binding) => [binding.name, address(socketOf(binding))]));
+}
+
+function replaceBindings(config: WorkerConfig, socketOf: SocketOf): WorkerConfig {
+  const bindings = { ...config.bindings };
+  for (const [name, binding] of Object.entries<Wrangler.Binding>(bindings)) {
+    if (binding.type === "mtls_certificate") {
+      bindings[name] = address(socketOf({ name, certificateId: binding.certificate_id }));
+    }
+  }
+  return { ...config, bindings };
+}
+
+function address(socketPath: string): Wrangler.Binding {
+  return { type: "fetcher", fetcher: externalService(socketPath) as never };
+}
+
+/** Where `wrangler dev` sessions find each other, for service bindings between them. */
+function registryPath(require: NodeJS.Require): string {
+  const fromWrangler = createRequire(require.resolve("wrangler/package.json"));
+  const miniflare = fromWrangler("miniflare") as { getDefaultDevRegistryPath(): string };
+  return process.env["WRANGLER_REGISTRY_PATH"] ?? miniflare.getDefaultDevRegistryPath();
+}
+
+function complaining<T>(attempt: () => T): T {
+  try {
+    return attempt();
+  } catch (error) {
+    throw complaint(error);
+  }
+}
+
+async function complainingLater<T>(attempt: () => Promise<T>): Promise<T> {
+  try {
+    return await attempt();
+  } catch (error) {
+    throw complaint(error);
+  }
+}
+
+interface Complaint {
+  readonly message?: string;
+  readonly cause?: unknown;
+  readonly notes?: readonly { readonly text: string }[];
+  readonly location?: { file?: string; line: number; column: number; lineText?: string };
+}
+
+/** wrangler wraps what happened in events and in "An error occurred when starting the server". */
+function complaint(error: unknown): Error {
+  if (error instanceof Failure) {
+    return error;
+  }
+  let innermost = error as Complaint;
+  while (
+    innermost.location === undefined &&
+    typeof innermost.cause === "object" &&
+    innermost.cause
+  ) {
+    innermost = innermost.cause;
+  }
+  const { location, notes = [] } = innermost;
+  return new WranglerError(
+    [
+      location
+        ? `${location.file ?? "configuration"}:${location.line}:${location.column}: ${innermost.message}`
+        : String(innermost.message),
+      ...(location?.lineText ? [`  ${location.lineText}`] : []),
+      ...notes.map(({ text }) => text),
+    ].join("\n"),
+    { cause: error },
+  );
+}

@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { describe, test } from "node:test";
+import { makeProject, type TestProject } from "./helpers/dev-project.ts";
+
+const manifest = `{
+\t"name": "shop",
+\t"scripts": {
+\t\t"dev": "wrangler dev --test-scheduled"
+\t}
+}
+`;
+const jsonc = `{
+  // The shop.
+  "name": "shop",
+  "main": "index.js",
+  "compatibility_date": "2025-11-17",
+}
+`;
+const files = {
+  "package.json": manifest,
+  "index.js": `export default { fetch: () => new Response("ok") }`,
+};
+
+async function init(project: TestProject, ...args: readonly string[]): Promise<string> {
+  await using running = project.run("init", ...args);
+  assert.equal(await running.ended, 0, running.output);
+  return running.output;
+}
+
+async function read(project: TestProject, name: string): Promise<string> {
+  return readFile(project.path(name), "utf8");
+}
+
+describe("countersign init", () => {
+  test("shows the diff, and changes nothing before it is told to", async () => {
+    await using project = await makeProject({ ...files, "wrangler.jsonc": jsonc });
+    const said = await init(project);
+    assert.match(said, /^\+.*"mtls_certificates"/m);
+    assert.match(said, /^\+.*"dev": "countersign dev --test-scheduled"/m);
+    assert.match(said, /^-.*"dev": "wrangler dev --test-scheduled"/m);
+    assert.match(said, /^\+\.countersign\//m);
+    assert.equal(await read(project, "wrangler.jsonc"), jsonc);
+    assert.equal(await read(project, "package.json"), manifest);
+  });
+
+  test("adds what is missing, keeps comments and indentation, and a second run finds nothing", async () => {
+    await using project = await makeProject({ ...files, "wrangler.jsonc": jsonc });
+    await init(project, "--yes");
+    const configuration = await read(project, "wrangler.jsonc");
+    assert.match(configuration, /\/\/ The shop\./);
+    assert.match(configuration, /"binding": "MY_CERT"/);
+    const after = await read(project, "package.json");
+    assert.match(after, /^\t\t"origin": "countersign dev origin"/m);
+    assert.equal(await read(project, ".gitignore"), ".countersign/\n");
+    assert.match(await init(project, "--yes"), /nothing to do/);
+    await using dev = await project.dev();
+    assert.equal(await (await fetch(dev.url)).text(), "ok");
+    assert.match(dev.output, /MY_CERT presents/);
+  });
+
+  test("adds a second binding, to an environment, and its type", async () => {
+    await using project = await makeProject({
+      ...files,
+      "tsconfig.json": "{}",
+      "wrangler.jsonc": `{
+  "name": "shop",
+  "main": "index.js",
+  "compatibility_date": "2025-11-17",
+  "env": { "staging": { "mtls_certificates": [{ "binding": "ONE", "certificate_id": "x" }] } },
+}`,
+    });
+    await init(project, "--env", "staging", "--binding", "TWO", "--yes");
+    await using dev = await project.dev("--env", "staging");
+    assert.match(dev.output, /ONE presents/);
+    assert.match(dev.output, /TWO presents/);
+    assert.match(await read(project, "worker-configuration.d.ts"), /TWO\??: Fetcher/);
+  });
+
+  test("writes TOML where the project has TOML", async () => {
+    const toml = `# The shop.\nname = "shop"\nmain = "index.js"\ncompatibility_date = "2025-11-17"`;
+    await using project = await makeProject({ ...files, "wrangler.toml": toml });
+    await init(project, "--yes");
+    assert.ok((await read(project, "wrangler.toml")).startsWith(`${toml}\n`));
+    assert.match(await init(project, "--yes"), /nothing to do/);
+    await using dev = await project.dev();
+    assert.match(dev.output, /MY_CERT presents/);
+  });
+
+  test("a folder that is no Wrangler project is said to be none", async () => {
+    await using project = await makeProject({ "package.json": manifest });
+    await using running = project.run("init");
+    assert.equal(await running.ended, 1);
+    assert.match(running.output, /dev_project_missing/);
+  });
+});

@@ -1,0 +1,29 @@
+// Loaded before a program (`--import`): it says on stderr whom the program, or a child of it that
+// runs Node, tries to reach beyond this machine, and lets nobody be reached.
+import dns from "node:dns";
+import { syncBuiltinESMExports } from "node:module";
+import net from "node:net";
+
+const local = /^(localhost|127\.\d+\.\d+\.\d+|::1|0\.0\.0\.0|::)$/;
+
+function refuse(host) {
+  process.stderr.write(`\nREACHED OUT to ${host}\n`);
+}
+
+const { lookup } = dns;
+dns.lookup = function (host, options, callback) {
+  if (local.test(host)) lookup.call(this, host, options, callback);
+  // Never answered, as behind a firewall that drops: whoever waits for it is found out.
+  else refuse(host);
+};
+
+// oxlint-disable-next-line typescript/unbound-method -- called with the socket it is asked of
+const { connect } = net.Socket.prototype;
+net.Socket.prototype.connect = function (...args) {
+  const [first] = args.flat();
+  const host = typeof first === "object" ? first?.host : args[1];
+  if (typeof host === "string" && net.isIP(host) && !local.test(host)) refuse(host);
+  return connect.apply(this, args);
+};
+
+syncBuiltinESMExports();

@@ -113,7 +113,11 @@ async function generateTypes(io: Io, folder: string, flags: InitFlags): Promise<
   const child = spawn(
     process.execPath,
     [...args, ...(flags.config ? ["--config", flags.config] : [])],
-    { cwd: folder, stdio: ["ignore", "ignore", "pipe"], env: { ...io.env } },
+    {
+      cwd: folder,
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { ...io.env, WRANGLER_HIDE_BANNER: "true", WRANGLER_SEND_METRICS: "false" },
+    },
   );
   const said: Buffer[] = [];
   child.stderr.on("data", (chunk: Buffer) => said.push(chunk));

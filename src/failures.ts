@@ -2,7 +2,9 @@ import { apiFailures } from "./failures/api.ts";
 import { certificateFailures } from "./failures/certificates.ts";
 import { devFailures } from "./failures/dev.ts";
 import { edgeFailures } from "./failures/edge.ts";
+import { keyFailures } from "./failures/keys.ts";
 import { originFailures } from "./failures/origin.ts";
+import { rotationFailures } from "./failures/rotation.ts";
 import { scriptFailures } from "./failures/scripts.ts";
 import { startFailures } from "./failures/start.ts";
 import { storedCertificateFailures } from "./failures/stored-certificates.ts";
@@ -14,7 +16,9 @@ type Table = typeof apiFailures &
   typeof certificateFailures &
   typeof devFailures &
   typeof edgeFailures &
+  typeof keyFailures &
   typeof originFailures &
+  typeof rotationFailures &
   typeof scriptFailures &
   typeof startFailures &
   typeof storedCertificateFailures;
@@ -28,7 +32,9 @@ export const failures: Table = {
   ...certificateFailures,
   ...devFailures,
   ...edgeFailures,
+  ...keyFailures,
   ...originFailures,
+  ...rotationFailures,
   ...scriptFailures,
   ...startFailures,
   ...storedCertificateFailures,

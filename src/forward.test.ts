@@ -137,14 +137,15 @@ test("an answer before the upload ends gets out, and the upload is cut", async (
   const origin = await listen(t, (_, response) => response.writeHead(413).end("too much"));
   const { port } = await proxy(t, origin);
   const client = httpRequest({ port, method: "POST" });
-  client.on("error", () => {});
+  const closed = Promise.withResolvers<void>();
+  client.on("error", () => {}).on("close", () => closed.resolve());
   const pump = setInterval(() => client.write(Buffer.alloc(65_536)), 1);
   t.after(() => clearInterval(pump));
   const [response] = await once(client, "response");
   assert.equal(response.statusCode, 413);
   response.setEncoding("utf8");
   assert.equal((await response.toArray()).join(""), "too much");
-  await once(client, "close");
+  await closed.promise;
 });
 
 test("100-continue is sent once the origin's connection asks for the body", async (t) => {

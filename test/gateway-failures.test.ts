@@ -333,7 +333,10 @@ suite("each failure names itself, its cause and what to do", () => {
           new RegExp(`alert ${alert}`),
           `C${alert}`,
         );
-        assert.equal(answer.json().error.alert, alert);
+        const { error } = answer.json();
+        assert.equal(error.alert, alert);
+        assert.deepEqual(error.acceptedAuthorities, [trusted.certificate.subject]);
+        assert.match(error.message, /it accepts certificates of CN=/);
       },
     );
   }

@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
-import type { ServerResponse } from "node:http";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Agent, type ServerResponse } from "node:http";
 import { test, type TestContext } from "node:test";
 import type { EdgeCertificate } from "../src/edge/source.ts";
 import {
@@ -147,6 +149,27 @@ test("trust: the account's, a host's own, a certificate's own, and its change at
   assert.equal(await outcome(), "verified");
 });
 
+for (const useSystemRoots of [true, false]) {
+  test(`the system's CAs count ${useSystemRoots ? "where asked for" : "not by themselves"}`, async (t) => {
+    const authority = await makeAuthority();
+    await using origin = await startOrigin({ authority });
+    const directory = await mkdtemp(join(tmpdir(), "countersign-roots-"));
+    const file = join(directory, "roots.pem");
+    await writeFile(file, authority.pem);
+    process.env["SSL_CERT_FILE"] = file;
+    t.after(async () => {
+      delete process.env["SSL_CERT_FILE"];
+      await rm(directory, { recursive: true });
+    });
+    const gateway = await testGateway(t, { useSystemRoots });
+    const client = await authority.issue({ subject: "CN=client" });
+    await gateway.handle.setCertificate(edgeCertificate(client));
+    await gateway.bind();
+    const answer = await ask(gateway.socket(), `${origin.url}/`);
+    assert.equal(answer.status, useSystemRoots ? 200 : 526);
+  });
+}
+
 test("a changed address policy is in force for the next connection", async (t) => {
   const { gateway, url } = await ready(t);
   const denied = { allow: [], deny: ["127.0.0.0/8", "::1"], development: true, denyLocalPorts: [] };
@@ -159,7 +182,10 @@ test("closing a binding lets what is in flight end, and removes the socket", asy
   const held = Promise.withResolvers<ServerResponse>();
   const { gateway, url } = await ready(t, { handler: (_, response) => held.resolve(response) });
   assert.equal((await stat(gateway.socket())).mode & 0o777, 0o600);
-  const inFlight = ask(gateway.socket(), url);
+  // As workerd does, which would go on to use the connection.
+  const agent = new Agent({ keepAlive: true });
+  t.after(() => agent.destroy());
+  const inFlight = ask(gateway.socket(), url, { agent });
   const response = await held.promise;
   const closing = gateway.handle.closeBinding("CERT.sock");
   response.end("finished");

@@ -156,6 +156,30 @@ test("the Host is the URL's, and a failure header of an origin's own is dropped"
   assert.equal(answer.headers["countersign-failure"], undefined);
 });
 
+for (const [method, outcome, sent] of [
+  ["GET", 200, 3],
+  ["POST", 520, 2],
+] as const) {
+  test(`a ${method} on a connection that the origin just closed: ${outcome}, ${sent - 1} sent`, async (t) => {
+    const { authority, gateway } = await ready(t);
+    let requests = 0;
+    await using origin = await startOrigin({
+      authority,
+      handler: (request, response) => {
+        requests += 1;
+        // The second comes on the connection of the first, and finds it closing.
+        if (requests === 2) request.socket.destroy();
+        else response.end();
+      },
+    });
+    assert.equal((await ask(gateway.socket(), `${origin.url}/`)).status, 200);
+    const answer = await ask(gateway.socket(), `${origin.url}/`, { method });
+    assert.equal(answer.status, outcome);
+    assert.equal(requests, sent);
+    if (outcome === 520) assert.equal(answer.headers["countersign-failure"], "origin_closed");
+  });
+}
+
 test("trace context passes through", async (t) => {
   const { authority, gateway } = await ready(t);
   await using origin = await startOrigin({

@@ -5,7 +5,22 @@ import { Failure } from "../failures.ts";
 export interface Place {
   readonly account: string;
   readonly id: string;
-  readonly kind: "certificate-key" | "secret" | "master-key-check";
+  readonly kind:
+    | "certificate-key"
+    | "secret"
+    | "webhook-secret"
+    | "master-key-check"
+    | "master-key";
+}
+
+/** The place of the private key of one version of a certificate. */
+export function keyPlace(owner: {
+  readonly accountId: string;
+  readonly certificateId: string;
+  readonly version: number;
+}): Place {
+  const { accountId, certificateId, version } = owner;
+  return { account: accountId, id: `${certificateId}/${version}`, kind: "certificate-key" };
 }
 
 /**
@@ -19,31 +34,38 @@ export type Sealed = string & { readonly __sealed: true };
  * a new master key re-wraps 60 bytes a record and touches no plaintext.
  */
 export class Keyring {
-  /** Names the master key without revealing it: 8 hex digits of a hash. */
-  readonly masterKeyId: string;
-  readonly #masterKey: Buffer;
+  #current: MasterKey;
+  /** By id. More than one only while records are re-wrapped, and until the process ends. */
+  readonly #known: Map<string, MasterKey> = new Map();
 
   /** @param masterKey exactly 32 bytes */
   constructor(masterKey: Uint8Array) {
-    if (masterKey.byteLength !== 32) {
-      throw new Failure("master_key_malformed", {
-        message: `the master key has ${masterKey.byteLength} bytes where 32 are needed`,
-      });
-    }
-    this.#masterKey = Buffer.from(masterKey);
-    this.masterKeyId = createHash("sha256")
-      .update("countersign master key id\0")
-      .update(this.#masterKey)
-      .digest("hex")
-      .slice(0, 8);
+    this.#current = identify(masterKey);
+    this.#known.set(this.#current.id, this.#current);
+  }
+
+  /** Names the master key that seals, without revealing it: 8 hex digits of a hash. */
+  get masterKeyId(): string {
+    return this.#current.id;
+  }
+
+  /** Seals with another master key from now on. What the ones before sealed still opens. */
+  adopt(masterKey: Uint8Array): void {
+    this.#current = identify(masterKey);
+    this.#known.set(this.#current.id, this.#current);
+  }
+
+  /** Opens what another master key sealed, too; seals as before. */
+  admit(masterKey: Uint8Array): void {
+    const admitted = identify(masterKey);
+    this.#known.set(admitted.id, admitted);
   }
 
   seal(place: Place, plaintext: string): Sealed {
     const dataKey = randomBytes(32);
     try {
-      const wrapped = encrypt(this.#masterKey, associated("wrap", place), dataKey);
       const body = encrypt(dataKey, associated("body", place), Buffer.from(plaintext, "utf8"));
-      return ["v1", this.masterKeyId, encode(wrapped), encode(body)].join(".") as Sealed;
+      return join(this.#current, place, dataKey, body);
     } finally {
       dataKey.fill(0);
     }
@@ -54,16 +76,37 @@ export class Keyring {
    * it was altered or belongs to another place
    */
   unseal(place: Place, sealed: Sealed): string {
+    return this.#open(place, sealed, (dataKey, body) =>
+      decrypt(dataKey, associated("body", place), body).toString("utf8"),
+    );
+  }
+
+  /**
+   * The same record, wrapped by the master key that seals now: its data key is, its plaintext is
+   * never, opened.
+   * @throws Failure `master_key_wrong`, `sealed_record_damaged`
+   */
+  rewrap(place: Place, sealed: Sealed): Sealed {
+    return this.#open(place, sealed, (dataKey, body) => join(this.#current, place, dataKey, body));
+  }
+
+  /** The record itself where the master key that seals now wraps it, else re-wrapped. */
+  fresh(place: Place, sealed: Sealed): Sealed {
+    return masterKeyIdOf(sealed) === this.masterKeyId ? sealed : this.rewrap(place, sealed);
+  }
+
+  #open<T>(place: Place, sealed: Sealed, use: (dataKey: Buffer, body: Buffer) => T): T {
     const { masterKeyId, wrapped, body } = split(sealed, place);
-    if (masterKeyId !== this.masterKeyId) {
+    const master = this.#known.get(masterKeyId);
+    if (master === undefined) {
       throw new Failure("master_key_wrong", {
         message: `the ${place.kind} of "${place.id}" was sealed with master key ${masterKeyId}, this is ${this.masterKeyId}`,
       });
     }
     try {
-      const dataKey = decrypt(this.#masterKey, associated("wrap", place), wrapped);
+      const dataKey = decrypt(master.key, associated("wrap", place), wrapped);
       try {
-        return decrypt(dataKey, associated("body", place), body).toString("utf8");
+        return use(dataKey, body);
       } finally {
         dataKey.fill(0);
       }
@@ -71,6 +114,32 @@ export class Keyring {
       throw damaged(place, cause);
     }
   }
+}
+
+/** The id of the master key that sealed a record: public, it stands in the record. */
+export function masterKeyIdOf(sealed: Sealed): string {
+  return sealed.split(".")[1] ?? "";
+}
+
+interface MasterKey {
+  readonly id: string;
+  readonly key: Buffer;
+}
+
+function identify(masterKey: Uint8Array): MasterKey {
+  if (masterKey.byteLength !== 32) {
+    throw new Failure("master_key_malformed", {
+      message: `the master key has ${masterKey.byteLength} bytes where 32 are needed`,
+    });
+  }
+  const key = Buffer.from(masterKey);
+  const hash = createHash("sha256").update("countersign master key id\0").update(key);
+  return { id: hash.digest("hex").slice(0, 8), key };
+}
+
+function join(master: MasterKey, place: Place, dataKey: Buffer, body: Buffer): Sealed {
+  const wrapped = encrypt(master.key, associated("wrap", place), dataKey);
+  return ["v1", master.id, encode(wrapped), encode(body)].join(".") as Sealed;
 }
 
 function split(

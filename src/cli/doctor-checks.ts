@@ -7,7 +7,7 @@ import { describeExpiry } from "../certificates/expiry.ts";
 import { workerdCommand } from "../edge/workerd.ts";
 import { Failure } from "../failures.ts";
 import { formatSize } from "../format.ts";
-import { parseMasterKey } from "../platform/master-key.ts";
+import { readGivenKey, type MasterKeyVariables } from "../platform/master-key.ts";
 import type { PlatformStatus } from "../platform/admin.ts";
 import { platformClient } from "./platform-client.ts";
 
@@ -21,7 +21,7 @@ export interface Check {
 export interface CheckOptions {
   readonly dataFolder: string;
   readonly ports: { readonly api: number; readonly http: number };
-  readonly environmentKey: string | undefined;
+  readonly masterKey: MasterKeyVariables;
   readonly now: Date;
 }
 
@@ -35,7 +35,7 @@ export async function runChecks(options: CheckOptions): Promise<readonly Check[]
     checkNode(),
     await checkWorkerd(),
     checkDataFolder(options.dataFolder),
-    checkMasterKey(options),
+    await checkMasterKey(options),
     checkClock(options),
     ...(status === null
       ? [
@@ -97,16 +97,14 @@ function checkDataFolder(folder: string): Check {
     : { name, result: "ok", finding: `${folder}, ${formatSize(free)} free` };
 }
 
-function checkMasterKey({ dataFolder, environmentKey }: CheckOptions): Check {
+async function checkMasterKey({ dataFolder, masterKey }: CheckOptions): Promise<Check> {
   const name = "master key";
-  if (environmentKey) {
-    try {
-      parseMasterKey(environmentKey, "COUNTERSIGN_MASTER_KEY");
-      return { name, result: "ok", finding: "from COUNTERSIGN_MASTER_KEY" };
-    } catch (error) {
-      const failure = error as Failure;
-      return { name, result: "wrong", finding: failure.message, fix: failure.fix };
-    }
+  try {
+    const given = await readGivenKey(masterKey);
+    if (given) return { name, result: "ok", finding: `from ${given.from}` };
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    return { name, result: "wrong", finding: error.message, fix: error.fix };
   }
   const file = join(dataFolder, "master.key");
   if (!existsSync(file)) {
@@ -192,6 +190,6 @@ function checkCertificates(status: PlatformStatus, now: Date): readonly Check[] 
     name: "certificate",
     result: Date.parse(expiresOn) <= now.getTime() ? "wrong" : "warning",
     finding: `${name ?? id} ${describeExpiry(new Date(expiresOn), now)}`,
-    fix: "Upload its successor, bind that, deploy; then delete this one.",
+    fix: `countersign certificate rotate ${name ?? id} --cert FILE --key FILE: no deploy is needed.`,
   }));
 }

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { masterKeyVariables } from "../platform/master-key.ts";
 import { dataFolderOf, dataOption } from "./data-option.ts";
 import { colorsFor, withProgress, writeJson, writeLine, type Io } from "./io.ts";
 import { runChecks, type Check } from "./doctor-checks.ts";
@@ -27,7 +28,7 @@ Examples:
         runChecks({
           dataFolder: dataFolderOf(io, options.data),
           ports: { api: Number(options.apiPort), http: Number(options.httpPort) },
-          environmentKey: io.env["COUNTERSIGN_MASTER_KEY"],
+          masterKey: masterKeyVariables(io.env),
           now: new Date(),
         }),
       );

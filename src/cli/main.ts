@@ -2,11 +2,15 @@ import { Command, CommanderError } from "commander";
 import { readFileSync } from "node:fs";
 import { isTerminal, type Io } from "./io.ts";
 import { Exit, exitStatus, reportFailure } from "./report.ts";
+import { addBackupCommand, addRestoreCommand } from "./backup.ts";
+import { addCaCommand } from "./ca.ts";
+import { addCertificateCommand } from "./certificate.ts";
 import { addDeployCommand } from "./deploy.ts";
 import { addDevCommand } from "./dev.ts";
 import { addDoctorCommand } from "./doctor.ts";
 import { addEnvCommand } from "./env.ts";
 import { addInitCommand } from "./init.ts";
+import { addKeysCommand } from "./keys.ts";
 import { addStartCommand } from "./start.ts";
 
 export type { Io } from "./io.ts";
@@ -57,6 +61,11 @@ Examples:
   addStartCommand(program, io);
   addEnvCommand(program, io);
   addDeployCommand(program, io);
+  addCertificateCommand(program, io);
+  addCaCommand(program, io);
+  addKeysCommand(program, io);
+  addBackupCommand(program, io);
+  addRestoreCommand(program, io);
   addDoctorCommand(program, io);
   return program;
 }

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { Failure } from "../failures.ts";
 import { connectInside } from "../platform/folder-socket.ts";
 import type { PlatformInfo, PlatformStatus } from "../platform/admin.ts";
+import type { WatchedFolder } from "../platform/folder-sources.ts";
+import type { KeysStatus } from "../platform/keys.ts";
 
 /** The running platform of a data folder, reached over the socket that only its owner can open. */
 export interface PlatformClient {
@@ -11,6 +13,14 @@ export interface PlatformClient {
   status(): Promise<PlatformStatus>;
   /** A token of the first account, with every scope. `seconds`: 60 to 31,536,000. */
   createToken(name: string, seconds: number): Promise<string>;
+  keys(): Promise<KeysStatus>;
+  /** @param key base64 or hex; undefined: a random one. @throws Failure `master_key_…` */
+  changeMasterKey(key?: string): Promise<KeysStatus>;
+  abandonDamaged(): Promise<KeysStatus>;
+  /** @throws Failure `folder_unreadable`, `certificate_not_found`, `certificate_kind_differs` */
+  watchFolder(watched: WatchedFolder): Promise<void>;
+  /** @returns false if no folder was followed for the certificate */
+  unwatchFolder(certificateId: string): Promise<boolean>;
 }
 
 /** @throws Failure `platform_not_running`, from each call */
@@ -20,6 +30,14 @@ export function platformClient(dataFolder: string): PlatformClient {
     status: () => call(dataFolder, "GET", "/status"),
     createToken: async (name, seconds) =>
       (await call<{ token: string }>(dataFolder, "POST", "/tokens", { name, seconds })).token,
+    keys: () => call(dataFolder, "GET", "/keys"),
+    changeMasterKey: (key) => call(dataFolder, "POST", "/keys/change", { key }),
+    abandonDamaged: () => call(dataFolder, "POST", "/keys/abandon-damaged"),
+    watchFolder: async ({ certificateId, ...watched }) => {
+      await call(dataFolder, "PUT", `/folders/${certificateId}`, watched);
+    },
+    unwatchFolder: async (certificateId) =>
+      (await call<{ watched: boolean }>(dataFolder, "DELETE", `/folders/${certificateId}`)).watched,
   };
 }
 
@@ -52,12 +70,21 @@ async function call<T>(
       outgoing.end(body === undefined ? undefined : JSON.stringify(body));
     },
   );
+  if (status === 400) throw sentFailure(text);
   if (status !== 200) {
     throw new Failure("internal", {
       message: `the platform answered ${status} to ${path}: ${text}`,
     });
   }
   return JSON.parse(text) as T;
+}
+
+/** A failure that the platform names: its own, or something that is none. */
+function sentFailure(text: string): Failure {
+  const { error } = JSON.parse(text) as {
+    error: Pick<Failure, "code" | "message" | "fix" | "facts">;
+  };
+  return new Failure(error.code, error);
 }
 
 function notRunning(dataFolder: string, cause?: Error): Failure {

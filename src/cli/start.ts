@@ -3,6 +3,7 @@ import { Failure } from "../failures.ts";
 import { formatDuration } from "../format.ts";
 import { startPlatform, type Platform } from "../platform/platform.ts";
 import { createLog } from "../platform/log.ts";
+import { masterKeyVariables } from "../platform/master-key.ts";
 import { dataFolderOf, dataOption } from "./data-option.ts";
 import { colorsFor, isTerminal, withProgress, writeJson, writeLine, type Io } from "./io.ts";
 
@@ -77,7 +78,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       metricsPort:
         options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),
       systemRoots: options.systemRoots === true,
-      environmentKey: io.env["COUNTERSIGN_MASTER_KEY"],
+      masterKey: masterKeyVariables(io.env),
       log,
     }),
   );

@@ -2,14 +2,17 @@ import { Hono } from "hono";
 import { Failure } from "../failures.ts";
 import { accountEndpoints } from "./accounts.ts";
 import { authenticate, authorize } from "./auth.ts";
+import { authorityEndpoints } from "./authorities.ts";
 import { certificateEndpoints } from "./certificates.ts";
 import { type ControlContext, type ControlLimits, defaultLimits } from "./context.ts";
 import { deploymentEndpoints } from "./deployments.ts";
 import { domainEndpoints } from "./domains.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { failure, success } from "./envelope.ts";
+import { metricsEndpoints } from "./expiry-metrics.ts";
 import { openApiDocument } from "./openapi.ts";
 import { Publisher } from "./publisher.ts";
+import { rotationEndpoints } from "./rotation-endpoints.ts";
 import { routeEndpoints } from "./routes.ts";
 import { scriptEndpoints } from "./scripts.ts";
 import { scriptUploadEndpoints } from "./scripts-upload.ts";
@@ -18,6 +21,7 @@ import { serviceEndpoints } from "./services.ts";
 import { subdomainEndpoints } from "./subdomains.ts";
 import { unsupportedEndpoints } from "./unsupported.ts";
 import { versionEndpoints } from "./versions.ts";
+import { webhookEndpoints } from "./webhook.ts";
 
 export type ControlOptions = Omit<ControlContext, "limits"> & {
   readonly limits?: Partial<ControlLimits>;
@@ -52,6 +56,10 @@ function allEndpoints(context: ControlContext): readonly Endpoint[] {
   return [
     ...accountEndpoints(context),
     ...certificateEndpoints(context),
+    ...rotationEndpoints(context),
+    ...authorityEndpoints(context),
+    ...webhookEndpoints(context),
+    ...metricsEndpoints(context),
     ...scriptEndpoints(context, publisher),
     ...scriptUploadEndpoints(context, publisher),
     ...serviceEndpoints(context, publisher),

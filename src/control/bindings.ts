@@ -94,6 +94,19 @@ export function sealSecret(
   return { name, type: "secret_text", sealed, sealedId };
 }
 
+/** The bindings, their secrets wrapped by the master key of now: it may have changed meanwhile. */
+export function freshBindings(
+  keyring: Keyring,
+  accountId: string,
+  bindings: readonly WorkerBinding[],
+): WorkerBinding[] {
+  return bindings.map((binding) => {
+    if (binding.type !== "secret_text") return binding;
+    const place = { account: accountId, id: binding.sealedId, kind: "secret" } as const;
+    return { ...binding, sealed: keyring.fresh(place, binding.sealed) };
+  });
+}
+
 /**
  * What the bindings point to has to be there: asked in the transaction that stores them too.
  *

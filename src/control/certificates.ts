@@ -1,30 +1,37 @@
 import { z } from "@hono/zod-openapi";
 import { randomUUID } from "node:crypto";
-import { parseUpload } from "../certificates/parse.ts";
-import type { ParsedUpload } from "../certificates/upload.ts";
 import { Failure } from "../failures.ts";
 import { scriptsThatBind } from "../store/associations.ts";
 import {
   countCertificates,
   deleteCertificate,
-  findCertificate,
-  findContent,
   insertCertificate,
   listCertificates,
   type StoredCertificate,
 } from "../store/certificates.ts";
-import type { CertificateRow, CertificateVersionRow } from "../store/schema.ts";
+import type { CertificateRow } from "../store/schema.ts";
 import type { Database, Write } from "../store/store.ts";
 import { list } from "./accounts.ts";
+import {
+  certificateChange,
+  existingCertificate,
+  judgeUpload,
+  refuseDuplicate,
+  versionRow,
+} from "./certificate-intake.ts";
 import type { ControlContext } from "./context.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
+import { expiryOf } from "./rotation-shown.ts";
 import { oneLine } from "./text.ts";
+import { authorityChanged, refusePinned } from "./trust.ts";
 
 const upload = z.object({
   certificates: z.string(),
   private_key: z.string().nullish(),
   ca: z.boolean().default(false),
   name: oneLine.trim().max(255).nullish(),
+  /** Not in Cloudflare's API. */
+  allow_expired: z.boolean().default(false),
 });
 
 const filter = z.object({
@@ -34,7 +41,7 @@ const filter = z.object({
 
 /** `wrangler mtls-certificate`, `wrangler cert`, and `mtlsCertificates` of the cloudflare SDK. */
 export function certificateEndpoints(context: ControlContext): readonly Endpoint[] {
-  const { store, edge } = context;
+  const { store, edge, clock } = context;
   const path = "/accounts/{account_id}/mtls_certificates";
   return [
     endpoint(
@@ -48,7 +55,10 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
       async ({ caller, body }) => {
         const { stored, cursor, warnings } = await storeUpload(context, caller.accountId, body);
         await edge.applied(cursor);
-        return { result: { ...shown(stored), updated_at: stored.updatedOn }, messages: warnings };
+        return {
+          result: { ...shown(stored, clock()), updated_at: stored.updatedOn },
+          messages: warnings,
+        };
       },
     ),
     endpoint(
@@ -60,11 +70,12 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
         query: filter,
       },
       async ({ caller, query }) => {
+        const now = clock();
         const certificates = await listCertificates(store.db, caller.accountId, {
           ...(query.ca !== undefined && { ca: query.ca === "true" }),
           ...(query.name !== undefined && { name: query.name }),
         });
-        return list(certificates.map(shown));
+        return list(certificates.map((certificate) => shown(certificate, now)));
       },
     ),
     endpoint(
@@ -75,7 +86,10 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
         scope: "ssl_certs:read",
       },
       async ({ caller, params }) => ({
-        result: shown(await existing(store.db, caller.accountId, params["certificate_id"])),
+        result: shown(
+          await existingCertificate(store.db, caller.accountId, params["certificate_id"]),
+          clock(),
+        ),
       }),
     ),
     endpoint(
@@ -86,7 +100,11 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
         scope: "ssl_certs:read",
       },
       async ({ caller, params }) => {
-        const { id } = await existing(store.db, caller.accountId, params["certificate_id"]);
+        const { id } = await existingCertificate(
+          store.db,
+          caller.accountId,
+          params["certificate_id"],
+        );
         const scripts = await scriptsThatBind(store.db, caller.accountId, "mtls_certificate", id);
         return list(scripts.map((service) => ({ service, status: "active" })));
       },
@@ -103,44 +121,22 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
           remove(write, caller.accountId, params["certificate_id"]),
         );
         await edge.applied(cursor);
-        return { result: shown(value) };
+        return { result: shown(value, clock()) };
       },
     ),
   ];
 }
 
 async function storeUpload(
-  { store, keyring, clock, limits }: ControlContext,
+  context: ControlContext,
   accountId: string,
   body: z.output<typeof upload>,
 ): Promise<{ stored: StoredCertificate; cursor: number; warnings: string[] }> {
+  const { store, keyring, clock, limits } = context;
+  const parsed = await judgeUpload(context, accountId, body);
   const now = clock();
-  const parsed = parseUpload({
-    certificates: body.certificates,
-    ...(body.private_key && { privateKey: body.private_key }),
-    ca: body.ca,
-    now,
-  });
   const id = randomUUID();
-  const sealedId = `${id}/1`;
-  const uploadedOn = now.toISOString();
-  const active: CertificateVersionRow = {
-    ...factsOf(parsed),
-    certificateId: id,
-    version: 1,
-    accountId,
-    uploadedOn,
-    ...(parsed.kind === "leaf"
-      ? {
-          chain: parsed.chain,
-          sealedKey: keyring.seal(
-            { account: accountId, id: sealedId, kind: "certificate-key" },
-            parsed.privateKey,
-          ),
-          sealedId,
-        }
-      : { chain: parsed.bundle, sealedKey: null, sealedId: null }),
-  };
+  const owner = { accountId, certificateId: id, version: 1 };
   const row: CertificateRow = {
     id,
     accountId,
@@ -148,59 +144,36 @@ async function storeUpload(
     ca: parsed.kind === "ca" ? 1 : 0,
     activeVersion: 1,
     allowedHosts: null,
-    trust: null,
-    uploadedOn,
-    updatedOn: uploadedOn,
-    revokedOn: null,
+    tied: 0,
+    uploadedOn: now.toISOString(),
+    updatedOn: now.toISOString(),
   };
-  const { cursor } = await store.write(async ({ db, changed }) => {
-    await refuseDuplicates(db, row, active);
-    await refuseMoreThan(db, row, row.ca === 1 ? limits.authorities : limits.certificates);
-    await insertCertificate(db, row, active);
-    await changed(changeOf(row));
+  const { cursor, value: active } = await store.write(async (write) => {
+    await refuseDuplicate(write.db, accountId, parsed.facts.contentHash);
+    await refuseTakenName(write.db, row);
+    await refuseMoreThan(write.db, row, row.ca === 1 ? limits.authorities : limits.certificates);
+    // Sealed in the transaction: the master key that seals cannot have changed when it commits.
+    const version = versionRow(keyring, owner, parsed, now);
+    await insertCertificate(write.db, row, version);
+    if (row.ca === 1) await authorityChanged(write, accountId, []);
+    else await write.changed(certificateChange(row));
+    return version;
   });
   return { stored: { ...row, active }, cursor, warnings: parsed.warnings.map((w) => w.message) };
 }
 
-function factsOf({
-  facts,
-}: ParsedUpload): Omit<
-  CertificateVersionRow,
-  "certificateId" | "version" | "accountId" | "uploadedOn" | "chain" | "sealedKey" | "sealedId"
-> {
-  return {
-    subject: facts.subject,
-    issuer: facts.issuer,
-    serialNumber: facts.serialNumber,
-    signature: facts.signature,
-    notBefore: facts.notBefore.toISOString(),
-    notAfter: facts.notAfter.toISOString(),
-    fingerprint: facts.fingerprint,
-    contentHash: facts.contentHash,
-    names: JSON.stringify(facts.names),
-    keyKind: facts.key,
-  };
-}
-
-async function refuseDuplicates(
+/** @throws Failure `certificate_name_taken` */
+export async function refuseTakenName(
   db: Database,
-  { accountId, name }: CertificateRow,
-  { contentHash }: CertificateVersionRow,
+  { accountId, id, name }: Pick<CertificateRow, "accountId" | "id" | "name">,
 ): Promise<void> {
-  const same = await findContent(db, accountId, contentHash);
-  if (same) {
-    throw new Failure("certificate_duplicate", {
-      message: `the certificate is already in this account, as ${same.id}${same.name ? ` ("${same.name}")` : ""}`,
-      facts: { certificateId: same.id },
-    });
-  }
-  const [namesake] = name === null ? [] : await listCertificates(db, accountId, { name });
-  if (namesake) {
-    throw new Failure("certificate_name_taken", {
-      message: `certificate ${namesake.id} already has the name "${name}"`,
-      facts: { certificateId: namesake.id },
-    });
-  }
+  const namesakes = name === null ? [] : await listCertificates(db, accountId, { name });
+  const namesake = namesakes.find((other) => other.id !== id);
+  if (!namesake) return;
+  throw new Failure("certificate_name_taken", {
+    message: `certificate ${namesake.id} already has the name "${name}"`,
+    facts: { certificateId: namesake.id },
+  });
 }
 
 async function refuseMoreThan(db: Database, row: CertificateRow, limit: number): Promise<void> {
@@ -213,7 +186,7 @@ async function refuseMoreThan(db: Database, row: CertificateRow, limit: number):
 }
 
 async function remove(write: Write, accountId: string, id?: string): Promise<StoredCertificate> {
-  const certificate = await existing(write.db, accountId, id);
+  const certificate = await existingCertificate(write.db, accountId, id);
   const scripts = await scriptsThatBind(write.db, accountId, "mtls_certificate", certificate.id);
   if (scripts.length > 0) {
     throw new Failure("certificate_in_use", {
@@ -221,27 +194,15 @@ async function remove(write: Write, accountId: string, id?: string): Promise<Sto
       facts: { scripts },
     });
   }
+  await refusePinned(write.db, certificate);
   await deleteCertificate(write.db, certificate.id);
-  await write.changed(changeOf(certificate));
+  if (certificate.ca === 1) await authorityChanged(write, accountId, []);
+  else await write.changed(certificateChange(certificate));
   return certificate;
 }
 
-async function existing(db: Database, accountId: string, id = ""): Promise<StoredCertificate> {
-  const certificate = await findCertificate(db, accountId, id);
-  if (certificate) return certificate;
-  throw new Failure("certificate_not_found", {
-    message: `there is no certificate "${id.slice(0, 100)}" in this account`,
-  });
-}
-
-function changeOf({ accountId, id, ca }: CertificateRow): Parameters<Write["changed"]>[0] {
-  return ca === 1
-    ? { kind: "trust", accountId }
-    : { kind: "certificate", accountId, certificateId: id };
-}
-
 /** As Cloudflare shows it: everything but the key. */
-function shown({ id, name, ca, uploadedOn, active }: StoredCertificate): object {
+function shown({ id, name, ca, uploadedOn, active }: StoredCertificate, now: Date): object {
   return {
     id,
     ...(name !== null && { name }),
@@ -253,5 +214,6 @@ function shown({ id, name, ca, uploadedOn, active }: StoredCertificate): object 
     signature: active.signature,
     uploaded_on: uploadedOn,
     expires_on: active.notAfter,
+    countersign: expiryOf(active, now),
   };
 }

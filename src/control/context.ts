@@ -7,7 +7,7 @@ import type { Store } from "../store/store.ts";
 export interface ControlContext {
   readonly store: Store;
   readonly keyring: Keyring;
-  readonly edge: Pick<Edge, "stage" | "discard" | "applied">;
+  readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake">;
   readonly clock: () => Date;
   readonly log: Logger;
   /** The newest compatibility date that the runtime knows: `2026-11-17`. */

@@ -41,7 +41,7 @@ export function failure(error: unknown, log: Logger): Response {
         {
           code: number,
           message: sentences(shown),
-          meta: { failure: shown.code, ...shown.facts },
+          meta: { failure: shown.code, fix: shown.fix, ...shown.facts },
         },
       ],
       messages: [],

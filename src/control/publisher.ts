@@ -16,7 +16,7 @@ import {
   type StoredVersion,
   workerVersion,
 } from "../store/versions.ts";
-import { assertTargets, type BindingOwner } from "./bindings.ts";
+import { assertTargets, freshBindings, type BindingOwner } from "./bindings.ts";
 import type { ControlContext } from "./context.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { existingVersion, scriptNotFound } from "./lookup.ts";
@@ -81,7 +81,7 @@ export class Publisher {
    */
   publish(key: ScriptKey, options: PublishOptions): Promise<Published> {
     return this.exclusively(key, async () => {
-      const { store, edge, clock } = this.#context;
+      const { store, keyring, edge, clock } = this.#context;
       const before = await readBefore(store.db, key);
       if (!before.script && !options.create) throw scriptNotFound(key.scriptName);
       const versionId = randomUUID();
@@ -101,6 +101,7 @@ export class Publisher {
             ...runs,
             id: versionId,
             scriptId: script.id,
+            bindings: freshBindings(keyring, key.accountId, draft.bindings),
             compatibilityFlags: JSON.stringify(draft.compatibilityFlags),
             annotations: JSON.stringify(annotations),
             author: options.author,

@@ -3,6 +3,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { Failure } from "../failures.ts";
+import { FORWARDER_FLAGS } from "../forward/node-flags.ts";
 import { Backoff } from "./backoff.ts";
 import type { ProcessStatus } from "./edge.ts";
 import type { ProcessRecords } from "./orphans.ts";
@@ -162,7 +163,7 @@ class Connection {
       cwd: workingDirectory,
       // Nothing of our environment, where the master key may stand, reaches it.
       env: {},
-      execArgv: [],
+      execArgv: [...FORWARDER_FLAGS],
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       serialization: "advanced",
     });

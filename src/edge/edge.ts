@@ -1,3 +1,4 @@
+import type { HandshakeReport } from "../gateway/handshake-test.ts";
 import type { WorkerVersion } from "./source.ts";
 
 /** What the control plane asks of an edge that runs beside it. */
@@ -13,6 +14,17 @@ export interface Edge extends AsyncDisposable {
   discard(versionId: string): Promise<void>;
   /** Resolves when every change up to `cursor` is in force on this machine, or has failed loudly. */
   applied(cursor: number): Promise<void>;
+  /**
+   * One handshake of the gateway with the origin of `url`, step by step.
+   * @throws Failure if the certificate cannot be presented, or the URL is none; what the origin
+   * does is in the report
+   */
+  testHandshake(accountId: string, certificateId: string, url: string): Promise<HandshakeReport>;
+  /**
+   * Opens what this master key sealed, from now on, beside what the ones before sealed.
+   * @param masterKey 32 bytes
+   */
+  adoptMasterKey(masterKey: Uint8Array): Promise<void>;
   /** What runs, for listings, `doctor` and the dashboard. */
   status(): EdgeStatus;
 }

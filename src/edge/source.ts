@@ -101,8 +101,10 @@ export interface EdgeCertificate {
   readonly allowedHosts: readonly string[] | null;
   /** CAs (PEM) that replace the account's trust for this certificate. Null: the account's. */
   readonly trust: readonly string[] | null;
-  /** Set once it was revoked: it is never presented again and its connections are cut. */
+  /** Set if this version was revoked: it is not presented and all connections are cut. */
   readonly revokedOn: string | null;
+  /** Versions whose connections are cut while this one goes on. Default: none. */
+  readonly revokedVersions?: readonly number[];
 }
 
 export interface AccountTrust {

@@ -77,10 +77,11 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   // The first to go: nothing new comes in while the others finish.
   cleanup.defer(() => ingress.stop(stopGrace));
   let lastId = 0;
+  const keyring = new Keyring(masterKey);
   const context: GenerationContext = {
     run,
     command: await workerdCommand(options.workerdPath),
-    keyring: new Keyring(masterKey),
+    keyring,
     gateway,
     slots: new Slots(availableParallelism() + 1),
     networkAllow: options.networkAllow ?? ["public"],
@@ -106,6 +107,11 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     stage: (version) => reconciler.stage(version),
     discard: (versionId) => reconciler.discard(versionId),
     applied: (cursor) => feed.applied(cursor),
+    testHandshake: (...target) => gateway.testHandshake(...target),
+    adoptMasterKey: async (key) => {
+      keyring.adopt(key);
+      await gateway.adoptMasterKey(key);
+    },
     status: () => ({
       gateway: gateway.status(),
       ingress: ingress.status(),

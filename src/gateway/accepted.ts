@@ -1,5 +1,65 @@
 import { spawn } from "node:child_process";
-import { isIPv6 } from "node:net";
+import { isIP, isIPv6 } from "node:net";
+import { Failure } from "../failures.ts";
+import { dial, type Destination, type Network } from "./dial.ts";
+
+/**
+ * What origins accept, found out when one has refused a certificate, and kept for ten minutes: a
+ * Worker that is refused in a loop starts no program in a loop.
+ */
+export class Acceptance {
+  readonly #network: () => Network;
+  readonly #known: Map<string, Promise<readonly string[] | null>> = new Map();
+
+  constructor(network: () => Network) {
+    this.#network = network;
+  }
+
+  /** The same failure; if it is a refusal, with the CAs that the origin says it accepts. */
+  async explain(failure: Failure, destination: Destination): Promise<Failure> {
+    const accepted = await this.#of(destination);
+    if (accepted === null) return failure;
+    const { code, message, fix, facts, cause } = failure;
+    const list = accepted.length === 0 ? "any CA, it says" : accepted.join("; ");
+    return new Failure(code, {
+      message: `${message}; it accepts certificates of ${list}`,
+      facts: { ...facts, acceptedAuthorities: accepted },
+      fix,
+      cause,
+    });
+  }
+
+  #of(destination: Destination): Promise<readonly string[] | null> {
+    const key = `${destination.host} ${destination.port}`;
+    let known = this.#known.get(key);
+    if (known === undefined) {
+      known = this.#ask(destination);
+      this.#known.set(key, known);
+      setTimeout(() => this.#known.delete(key), KEPT).unref();
+    }
+    return known;
+  }
+
+  async #ask(destination: Destination): Promise<readonly string[] | null> {
+    try {
+      const socket = await dial(destination, this.#network());
+      const address = socket.remoteAddress;
+      socket.destroy();
+      return address === undefined ? null : await acceptedAuthorities(address, destination);
+    } catch {
+      // It was reached a moment ago. What is known is told without this.
+      return null;
+    }
+  }
+}
+
+/** Is it about our certificate, as far as can be told? */
+export function isRefusal({ code }: Failure): boolean {
+  return code.startsWith("origin_refused_certificate_") || code === "origin_closed_first_read";
+}
+
+/** In ms. */
+const KEPT = 600_000;
 
 /**
  * The CAs that an origin says it accepts client certificates from. Node reads this part of the
@@ -9,11 +69,10 @@ import { isIPv6 } from "node:net";
  */
 export async function acceptedAuthorities(
   address: string,
-  port: number,
-  servername: string,
+  { host, port }: Destination,
 ): Promise<readonly string[] | null> {
   const at = isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
-  const name = servername === "" ? ["-noservername"] : ["-servername", servername];
+  const name = isIP(host) === 0 ? ["-servername", host] : ["-noservername"];
   const child = spawn("openssl", ["s_client", "-connect", at, ...name, "-nameopt", "RFC2253"], {
     stdio: ["ignore", "pipe", "ignore"],
     timeout: TIMEOUT,

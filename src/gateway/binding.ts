@@ -29,7 +29,13 @@ export class BindingSocket {
     this.#router = router;
     this.#server = createServer(
       // The peer is this machine's workerd: it keeps connections open for as long as it runs.
-      { requireHostHeader: false, keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 },
+      {
+        requireHostHeader: false,
+        keepAliveTimeout: 0,
+        headersTimeout: 0,
+        requestTimeout: 0,
+        shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
+      },
       (request, response) => this.#fetch(request, response, "request"),
     );
     this.#server.on("checkContinue", (request, response) => {
@@ -84,11 +90,10 @@ export class BindingSocket {
   async close(drain: number): Promise<void> {
     this.#closing = true;
     const timer = setTimeout(() => this.#destroy(), drain);
-    await new Promise<void>((fulfil) => {
-      this.#server.close(() => fulfil());
-      this.#server.closeIdleConnections();
-      for (const tunnel of this.#tunnels) tunnel.once("close", () => this.#endIdle());
-    });
+    // A connection that becomes idle from now on would stay open for the next request.
+    const idle = setInterval(() => this.#server.closeIdleConnections(), 20);
+    await new Promise<void>((fulfil) => this.#server.close(() => fulfil()));
+    clearInterval(idle);
     await Promise.all([...this.#tunnels].map(closed));
     clearTimeout(timer);
     for (const route of this.#routes.values()) this.#router.release(route);
@@ -97,10 +102,7 @@ export class BindingSocket {
 
   #fetch(request: IncomingMessage, response: ServerResponse, how: "request" | "continue"): void {
     response.sendDate = false;
-    if (this.#closing) {
-      response.shouldKeepAlive = false;
-      response.once("close", () => this.#endIdle());
-    }
+    if (this.#closing) response.shouldKeepAlive = false;
     const { origin, path } = splitUrl(request.url!);
     const route = this.#routeTo(origin, (failure) =>
       respondWithFailure(failure, request, response),
@@ -141,11 +143,8 @@ export class BindingSocket {
       upstream.destroy();
       return;
     }
-    const response = responseOn(socket, request);
-    response.removeAllListeners("finish");
-    response.writeHead(200);
-    response.flushHeaders();
-    response.detachSocket(socket as never);
+    // As Node's documentation has it: its response class would add a body's headers.
+    socket.write("HTTP/1.1 200 Connection Established\r\n\r\n");
     if (head.length > 0) upstream.write(head);
     splice(socket, upstream);
   }
@@ -158,7 +157,7 @@ export class BindingSocket {
     }
     try {
       if (route !== undefined) this.refresh();
-      route = this.#router.route(origin);
+      route = this.#routes.get(origin) ?? this.#router.route(origin);
     } catch (error) {
       const failure = error instanceof Failure ? error : new Failure("internal", { cause: error });
       this.#router.traffic.failed(failure, null);
@@ -172,10 +171,6 @@ export class BindingSocket {
   #track(socket: Duplex): void {
     this.#tunnels.add(socket);
     socket.once("close", () => this.#tunnels.delete(socket));
-  }
-
-  #endIdle(): void {
-    if (this.#closing) this.#server.closeIdleConnections();
   }
 
   #destroy(): void {

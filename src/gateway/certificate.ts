@@ -1,18 +1,19 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import type { Keyring } from "../certificates/seal.ts";
+import type { Keyring, Sealed } from "../certificates/seal.ts";
 import type { EdgeCertificate } from "../edge/source.ts";
 import { Failure } from "../failures.ts";
 
-/** One version of a certificate that this gateway can present: parsed, and its key unsealed. */
+/** One version of a certificate that this gateway can present. Its key stays sealed until it is used. */
 export interface Credential {
   readonly accountId: string;
   readonly certificateId: string;
   readonly version: number;
   /** Leaf first, PEM. */
   readonly chain: string;
-  /** PEM. In clear in this process only: it never goes into a message, a log or an error. */
-  readonly key: string;
-  readonly leaf: X509Certificate;
+  readonly sealedKey: Sealed;
+  readonly sealedId: string;
+  /** `CN=client,O=Acme` */
+  readonly subject: string;
   /** SHA-256 over the leaf's DER, lower case hex. */
   readonly fingerprint: string;
   /** Unix time in ms. */
@@ -23,52 +24,52 @@ export interface Credential {
   readonly trust: readonly string[] | null;
 }
 
-/**
- * @throws Failure `certificate_unusable` if the chain or key does not parse or match,
- * `master_key_wrong` or `sealed_record_damaged` if the key does not open
- */
-export function openCertificate(certificate: EdgeCertificate, keyring: Keyring): Credential {
-  const { accountId, certificateId, version, chain, allowedHosts, trust } = certificate;
-  const key = keyring.unseal(
-    { account: accountId, id: certificate.sealedId, kind: "certificate-key" },
-    certificate.sealedKey,
-  );
-  const leaf = parse(certificate, "its chain", () => new X509Certificate(chain));
-  const matches = parse(certificate, "its key", () => leaf.checkPrivateKey(createPrivateKey(key)));
-  if (!matches) {
-    throw unusable(certificate, "its key belongs to another certificate", undefined);
-  }
-  for (const authority of trust ?? []) {
+/** @throws Failure `certificate_unusable` if its chain, or a CA of its trust, does not parse */
+export function readCertificate(certificate: EdgeCertificate): Credential {
+  const { name: _, revokedOn: __, ...rest } = certificate;
+  const leaf = parse(certificate, "its chain", () => new X509Certificate(certificate.chain));
+  for (const authority of certificate.trust ?? []) {
     parse(certificate, "a CA of its trust", () => new X509Certificate(authority));
   }
   return {
-    accountId,
-    certificateId,
-    version,
-    chain,
-    key,
-    leaf,
+    ...rest,
+    subject: oneLine(leaf.subject),
     fingerprint: leaf.fingerprint256.replaceAll(":", "").toLowerCase(),
     notBefore: leaf.validFromDate.getTime(),
     notAfter: leaf.validToDate.getTime(),
-    allowedHosts,
-    trust,
   };
+}
+
+/**
+ * The key in clear, PEM: for a TLS context, and for nothing else. It never goes into a message, a
+ * log or an error.
+ * @throws Failure `master_key_wrong` or `sealed_record_damaged`
+ */
+export function openKey({ accountId, sealedId, sealedKey }: Credential, keyring: Keyring): string {
+  return keyring.unseal({ account: accountId, id: sealedId, kind: "certificate-key" }, sealedKey);
+}
+
+/** @throws Failure `certificate_unusable` if key and certificate do not belong together; as `openKey` */
+export function checkKey(credential: Credential, keyring: Keyring): void {
+  const key = openKey(credential, keyring);
+  const leaf = new X509Certificate(credential.chain);
+  const matches = parse(credential, "its key", () => leaf.checkPrivateKey(createPrivateKey(key)));
+  if (!matches) throw unusable(credential, "its key belongs to another certificate", undefined);
 }
 
 /** Null while the certificate is valid. Judged anew for each connection: clocks move. */
 export function validityFailure(credential: Credential, now: number): Failure | null {
-  const { certificateId, version, leaf, notBefore, notAfter } = credential;
+  const { certificateId, version, subject, notBefore, notAfter } = credential;
   const facts = { certificateId, version, notBefore: iso(notBefore), notAfter: iso(notAfter) };
   if (now >= notAfter) {
     return new Failure("certificate_expired", {
-      message: `version ${version} of certificate ${certificateId} (${oneLine(leaf.subject)}) expired at ${iso(notAfter)}`,
+      message: `version ${version} of certificate ${certificateId} (${subject}) expired at ${iso(notAfter)}`,
       facts,
     });
   }
   if (now < notBefore) {
     return new Failure("certificate_not_yet_valid", {
-      message: `version ${version} of certificate ${certificateId} (${oneLine(leaf.subject)}) is valid from ${iso(notBefore)} on`,
+      message: `version ${version} of certificate ${certificateId} (${subject}) is valid from ${iso(notBefore)} on`,
       facts,
     });
   }
@@ -93,7 +94,9 @@ export function oneLine(name: string): string {
   return name.replaceAll("\n", ",");
 }
 
-function parse<T>(certificate: EdgeCertificate, what: string, action: () => T): T {
+type Named = Pick<Credential, "certificateId" | "version">;
+
+function parse<T>(certificate: Named, what: string, action: () => T): T {
   try {
     return action();
   } catch (cause) {
@@ -101,8 +104,7 @@ function parse<T>(certificate: EdgeCertificate, what: string, action: () => T): 
   }
 }
 
-function unusable(certificate: EdgeCertificate, why: string, cause: unknown): Failure {
-  const { certificateId, version } = certificate;
+function unusable({ certificateId, version }: Named, why: string, cause: unknown): Failure {
   return new Failure("certificate_unusable", {
     message: `version ${version} of certificate ${certificateId} cannot be used: ${why}`,
     facts: { certificateId, version },

@@ -1,9 +1,10 @@
-import { lookup, type LookupAddress } from "node:dns";
-import { connect, isIP, type Socket } from "node:net";
+import type { LookupAddress } from "node:dns";
+import { connect, type Socket } from "node:net";
 import { Failure } from "../failures.ts";
 import type { AddressPolicy } from "./addresses.ts";
 import { dialFailure } from "./classify.ts";
 import type { GatewayTimeouts } from "./options.ts";
+import { resolveWithin, type Resolve } from "./resolve.ts";
 
 export interface Destination {
   /** Lower case; an IPv6 address without brackets. */
@@ -14,8 +15,7 @@ export interface Destination {
 export interface Network {
   readonly policy: AddressPolicy;
   readonly timeouts: GatewayTimeouts;
-  /** Default: the system's resolver. */
-  readonly resolve?: (host: string) => Promise<readonly LookupAddress[]>;
+  readonly resolve: Resolve;
 }
 
 /**
@@ -26,7 +26,8 @@ export interface Network {
  */
 export async function dial(destination: Destination, network: Network): Promise<Socket> {
   const { host, port } = network.policy.detour(destination.host) ?? destination;
-  const addresses = allowed({ host, port }, await resolve(host, network), network.policy);
+  const found = await resolveWithin(network.timeouts.dns, host, network.resolve);
+  const addresses = allowed({ host, port }, found, network.policy);
   return new Promise((fulfil, reject) => {
     const socket = connect({
       host,
@@ -58,43 +59,6 @@ export async function dial(destination: Destination, network: Network): Promise<
       clearTimeout(timer);
       socket.removeAllListeners("error");
       fulfil(socket);
-    });
-  });
-}
-
-async function resolve(host: string, network: Network): Promise<readonly LookupAddress[]> {
-  const family = isIP(host);
-  if (family !== 0) return [{ address: host, family }];
-  const ms = network.timeouts.dns;
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    reject(
-      new Failure("origin_name_timeout", {
-        message: `"${host}" did not resolve within ${ms} ms`,
-        facts: { host, timeoutMs: ms },
-      }),
-    );
-  }, ms);
-  try {
-    return await Promise.race([(network.resolve ?? systemResolve)(host), promise]);
-  } catch (error) {
-    if (error instanceof Failure) throw error;
-    const { code } = error as NodeJS.ErrnoException;
-    throw new Failure("origin_name_not_found", {
-      message: `"${host}" does not resolve (${code})`,
-      facts: { host, resolver: code },
-      cause: error,
-    });
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function systemResolve(host: string): Promise<readonly LookupAddress[]> {
-  return new Promise((fulfil, reject) => {
-    lookup(host, { all: true }, (error, addresses) => {
-      if (error) reject(error);
-      else fulfil(addresses);
     });
   });
 }

@@ -1,33 +1,31 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Keyring } from "../certificates/seal.ts";
 import type { AccountTrust, EdgeCertificate } from "../edge/source.ts";
 import { Failure } from "../failures.ts";
+import { Acceptance } from "./accepted.ts";
 import { AddressPolicy } from "./addresses.ts";
 import { BindingSocket } from "./binding.ts";
 import {
   iso,
   matchesHost,
-  openCertificate,
+  checkKey,
+  readCertificate,
   validityFailure,
   type Credential,
 } from "./certificate.ts";
 import { parseOrigin } from "./destination.ts";
 import type { Network } from "./dial.ts";
 import type { GatewayBinding } from "./handle.ts";
+import type { GatewayState } from "./messages.ts";
 import { testHandshake, type HandshakeReport } from "./handshake-test.ts";
 import type { AddressOptions, GatewayOptions } from "./options.ts";
 import { originOpener } from "./open.ts";
 import type { OriginPool } from "./pool.ts";
 import { Pools } from "./pools.ts";
 import type { Observer } from "./observe.ts";
+import { sharedFor, systemResolve, type Resolve } from "./resolve.ts";
 import type { Route } from "./route.ts";
-import {
-  checkTrust,
-  noTrust,
-  SecureContexts,
-  systemAuthorities,
-  trustFor,
-  type TrustBundle,
-} from "./trust.ts";
+import { checkTrust, noTrust, SecureContexts, trustFor, type TrustBundle } from "./trust.ts";
 
 export interface GatewayDependencies {
   readonly keyring: Keyring;
@@ -36,10 +34,13 @@ export interface GatewayDependencies {
 }
 
 /** A certificate as the gateway knows it, usable or not. */
-type Held =
+type Read =
   | { readonly state: "usable"; readonly credential: Credential }
   | { readonly state: "revoked"; readonly version: number; readonly on: string }
   | { readonly state: "broken"; readonly failure: Failure };
+
+/** One that was judged before a restart is read again when it is first needed. */
+type Held = Read | { readonly state: "unread"; readonly certificate: EdgeCertificate };
 
 /**
  * All that runs in the gateway process: certificates, trust and bindings, and the connections
@@ -47,11 +48,12 @@ type Held =
  */
 export class Gateway implements AsyncDisposable {
   readonly #dependencies: GatewayDependencies;
-  readonly #contexts: SecureContexts = new SecureContexts();
+  readonly #contexts: SecureContexts;
   readonly #certificates: Map<string, Held> = new Map();
   readonly #trust: Map<string, AccountTrust> = new Map();
   readonly #bindings: Map<string, BindingSocket> = new Map();
-  readonly #systemRoots: readonly string[];
+  readonly #acceptance: Acceptance = new Acceptance(() => this.#network());
+  readonly #resolve: Resolve = sharedFor(1_000, systemResolve);
   #sweeper: NodeJS.Timeout;
   #sweepAt: number = 0;
   readonly pools: Pools;
@@ -60,8 +62,8 @@ export class Gateway implements AsyncDisposable {
   constructor(dependencies: GatewayDependencies) {
     this.#dependencies = dependencies;
     const { options, observer } = dependencies;
+    this.#contexts = new SecureContexts(dependencies.keyring);
     this.#policy = new AddressPolicy(options.addresses);
-    this.#systemRoots = options.useSystemRoots ? systemAuthorities() : [];
     this.pools = new Pools(
       originOpener({
         network: () => this.#network(),
@@ -72,6 +74,17 @@ export class Gateway implements AsyncDisposable {
       options,
     );
     this.#sweeper = this.#sweepIn(SWEEP);
+  }
+
+  /** What another process of this gateway knew: judged then, and so not judged again. */
+  async restore({ certificates, trust, bindings }: GatewayState): Promise<void> {
+    for (const certificate of certificates) {
+      const { accountId, certificateId } = certificate;
+      const key = certificateKey(accountId, certificateId);
+      this.#certificates.set(key, { state: "unread", certificate });
+    }
+    for (const [accountId, one] of trust) this.#trust.set(accountId, one);
+    await Promise.all(bindings.map((binding) => this.openBinding(binding)));
   }
 
   /**
@@ -89,7 +102,8 @@ export class Gateway implements AsyncDisposable {
     }
     let credential: Credential;
     try {
-      credential = openCertificate(certificate, this.#dependencies.keyring);
+      credential = readCertificate(certificate);
+      checkKey(credential, this.#dependencies.keyring);
       const failure = validityFailure(credential, Date.now());
       if (failure?.code === "certificate_expired") throw failure;
     } catch (error) {
@@ -99,6 +113,8 @@ export class Gateway implements AsyncDisposable {
       throw error;
     }
     this.#certificates.set(key, { state: "usable", credential });
+    const { revokedVersions = [] } = certificate;
+    if (revokedVersions.length > 0) this.#cutVersions(certificate, revokedVersions);
     this.#refresh((binding) => certificateKey(binding.accountId, binding.certificateId) === key);
   }
 
@@ -114,12 +130,20 @@ export class Gateway implements AsyncDisposable {
     this.#refresh((binding) => binding.accountId === accountId);
   }
 
+  /** Opens what this master key sealed, too. The array is emptied. */
+  adoptMasterKey(masterKey: Uint8Array): void {
+    this.#dependencies.keyring.adopt(masterKey);
+    masterKey.fill(0);
+  }
+
   /** In force for new connections. @throws TypeError for what is not a range */
   setAddresses(addresses: AddressOptions): void {
     this.#policy = new AddressPolicy(addresses);
   }
 
   async openBinding(binding: GatewayBinding): Promise<void> {
+    const open = this.#bindings.get(binding.socketPath);
+    if (open !== undefined && isDeepStrictEqual(open.binding, binding)) return;
     await this.closeBinding(binding.socketPath);
     const socket = new BindingSocket(binding, {
       route: (origin) => this.#route(binding, origin),
@@ -138,7 +162,7 @@ export class Gateway implements AsyncDisposable {
 
   /** The version that a binding would present now. @throws Failure why it would present none */
   credential(accountId: string, certificateId: string): Credential {
-    const held = this.#certificates.get(certificateKey(accountId, certificateId));
+    const held = this.#read(certificateKey(accountId, certificateId));
     if (held === undefined) {
       throw new Failure("certificate_gone", {
         message: `certificate ${certificateId} does not exist in account ${accountId}`,
@@ -159,9 +183,10 @@ export class Gateway implements AsyncDisposable {
 
   /** Every certificate that can be presented. */
   credentials(): Credential[] {
-    return [...this.#certificates.values()].flatMap((held) =>
-      held.state === "usable" ? [held.credential] : [],
-    );
+    return [...this.#certificates.keys()].flatMap((key) => {
+      const held = this.#read(key);
+      return held?.state === "usable" ? [held.credential] : [];
+    });
   }
 
   trust(accountId: string): AccountTrust {
@@ -182,6 +207,7 @@ export class Gateway implements AsyncDisposable {
       trust: this.#trustFor(credential, target.destination.host),
       target,
       network: this.#network(),
+      contexts: this.#contexts,
     });
   }
 
@@ -208,9 +234,18 @@ export class Gateway implements AsyncDisposable {
     return {
       pool: this.pools.acquire(scope),
       traffic: this.#dependencies.observer.traffic(binding),
+      acceptance: this.#acceptance,
       until: credential.notAfter,
       used: true,
     };
+  }
+
+  #read(key: string): Read | undefined {
+    const held = this.#certificates.get(key);
+    if (held?.state !== "unread") return held;
+    const read = readHeld(held.certificate);
+    this.#certificates.set(key, read);
+    return read;
   }
 
   #checkHost({ accountId, certificateId, allowedHosts }: Credential, host: string): void {
@@ -229,17 +264,30 @@ export class Gateway implements AsyncDisposable {
   }
 
   #trustFor(credential: Credential, host: string): TrustBundle {
-    return trustFor(credential, this.trust(credential.accountId), host, this.#systemRoots);
+    return trustFor(credential, this.trust(credential.accountId), host);
   }
 
   #network(): Network {
-    return { policy: this.#policy, timeouts: this.#dependencies.options.timeouts };
+    const { timeouts } = this.#dependencies.options;
+    return { policy: this.#policy, timeouts, resolve: this.#resolve };
   }
 
   #refresh(concerned: (binding: GatewayBinding) => boolean): void {
     for (const socket of this.#bindings.values()) {
       if (concerned(socket.binding)) socket.refresh();
     }
+  }
+
+  /** What still drains with a version that was revoked does not end by itself. */
+  #cutVersions(certificate: EdgeCertificate, versions: readonly number[]): void {
+    const { accountId, certificateId } = certificate;
+    this.pools.cut(
+      (credential) =>
+        credential.accountId === accountId &&
+        credential.certificateId === certificateId &&
+        versions.includes(credential.version),
+      (pool) => connectionCut(pool, `had its version ${pool.scope.credential.version} revoked`),
+    );
   }
 
   #cut(accountId: string, certificateId: string, what: string): void {
@@ -279,6 +327,16 @@ const SWEEP = 30_000;
 
 function certificateKey(accountId: string, certificateId: string): string {
   return `${accountId}/${certificateId}`;
+}
+
+function readHeld(certificate: EdgeCertificate): Read {
+  const { version, revokedOn } = certificate;
+  if (revokedOn !== null) return { state: "revoked", version, on: revokedOn };
+  try {
+    return { state: "usable", credential: readCertificate(certificate) };
+  } catch (error) {
+    return { state: "broken", failure: asFailure(error) };
+  }
 }
 
 function connectionCut(pool: OriginPool, what: string): Failure {

@@ -21,6 +21,8 @@ export interface GatewayHandle extends AsyncDisposable {
   setTrust(accountId: string, trust: AccountTrust): Promise<void>;
   /** Changes which addresses may be connected to, from the next connection on. */
   setAddresses(addresses: AddressOptions): Promise<void>;
+  /** Opens what this master key (32 bytes) sealed, too, from now on and after a restart. */
+  adoptMasterKey(masterKey: Uint8Array): Promise<void>;
   /** Resolves when the gateway listens on `socketPath`. */
   openBinding(binding: GatewayBinding): Promise<void>;
   /** Accepts no new request, lets those in flight end, closes, unlinks. */

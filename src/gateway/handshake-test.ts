@@ -1,5 +1,4 @@
 import { X509Certificate } from "node:crypto";
-import { isIP } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 import { Failure, type FailureCode } from "../failures.ts";
@@ -9,7 +8,7 @@ import { exchangeFailure } from "./classify.ts";
 import type { ParsedOrigin } from "./destination.ts";
 import { dial, type Network } from "./dial.ts";
 import { handshake } from "./handshake.ts";
-import { secureContext, type TrustBundle } from "./trust.ts";
+import type { SecureContexts, TrustBundle } from "./trust.ts";
 
 /** One handshake with an origin, step by step. What was not reached is null. */
 export interface HandshakeReport {
@@ -60,6 +59,7 @@ export interface HandshakeTest {
   readonly trust: TrustBundle;
   readonly target: ParsedOrigin;
   readonly network: Network;
+  readonly contexts: SecureContexts;
 }
 
 /** Never throws: what goes wrong is the verdict. */
@@ -86,7 +86,7 @@ export async function testHandshake(test: HandshakeTest): Promise<HandshakeRepor
     report.connectMs = performance.now() - startedAt;
     const tls = await handshake(socket, {
       destination,
-      context: secureContext(credential, trust),
+      context: test.contexts.get(credential, trust),
       presented: { certificateId, version },
       protocols: ["http/1.1", "h2"],
       timeout: network.timeouts.handshake,
@@ -116,8 +116,7 @@ export async function testHandshake(test: HandshakeTest): Promise<HandshakeRepor
     report.verdict = verdictOf(error);
   }
   if (report.address !== null) {
-    const name = isIP(destination.host) === 0 ? destination.host : "";
-    report.acceptedAuthorities = await acceptedAuthorities(report.address, destination.port, name);
+    report.acceptedAuthorities = await acceptedAuthorities(report.address, destination);
   }
   return report;
 }

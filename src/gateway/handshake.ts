@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { isIP } from "node:net";
-import { checkServerIdentity, connect, type SecureContext, type TLSSocket } from "node:tls";
+import { connect, type SecureContext, type TLSSocket } from "node:tls";
 import { Failure } from "../failures.ts";
 import { handshakeFailure, type Presented } from "./classify.ts";
 import type { Destination } from "./dial.ts";
@@ -54,11 +54,12 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
       clearTimeout(timer);
       reject(handshakeFailure(error, { destination, presented, peer }));
     };
-    let peer: ReturnType<typeof peerOf> = null;
+    let peer: PeerFacts | null = null;
     tls.once("OCSPResponse", () => {
-      peer = peerOf(tls);
       const error = judge(tls, host);
-      if (error !== null) tls.destroy(error);
+      if (error === null) return;
+      peer = peerOf(tls);
+      tls.destroy(error);
     });
     tls.once("error", fail);
     tls.once("secureConnect", () => {
@@ -80,7 +81,7 @@ export interface PeerFacts {
   readonly fingerprint: string;
 }
 
-export function peerOf(tls: TLSSocket): PeerFacts | null {
+function peerOf(tls: TLSSocket): PeerFacts | null {
   const leaf = tls.getPeerX509Certificate();
   if (leaf === undefined) return null;
   return {
@@ -99,7 +100,12 @@ function judge(tls: TLSSocket, host: string): Error | null {
   if (error !== null) return error;
   // Who resumes a session proves to be the server that was judged when it began.
   if (tls.isSessionReused()) return null;
-  return checkServerIdentity(host.replace(/\.$/, ""), tls.getPeerCertificate()) ?? null;
+  const leaf = tls.getPeerX509Certificate();
+  const named = isIP(host) === 0 ? leaf?.checkHost(host.replace(/\.$/, "")) : leaf?.checkIP(host);
+  if (named !== undefined) return null;
+  return Object.assign(new Error(`the certificate is not for ${host}`), {
+    code: "ERR_TLS_CERT_ALTNAME_INVALID",
+  });
 }
 
 /**

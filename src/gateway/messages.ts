@@ -9,15 +9,24 @@ import type { AddressOptions, GatewayOptions } from "./options.ts";
 export interface GatewayCalls {
   /** The first. The master key comes this way, never by an argument or the environment. */
   start(masterKey: Uint8Array, options: GatewayOptions): { metricsPort: number | null };
+  /** After a restart: all that the process before knew. It listens when this returns. */
+  restore(state: GatewayState): void;
   setCertificate(certificate: EdgeCertificate): void;
   removeCertificate(accountId: string, certificateId: string): void;
   setTrust(accountId: string, trust: AccountTrust): void;
+  adoptMasterKey(masterKey: Uint8Array): void;
   setAddresses(addresses: AddressOptions): void;
   openBinding(binding: GatewayBinding): void;
   closeBinding(socketPath: string): void;
   testHandshake(accountId: string, certificateId: string, url: string): HandshakeReport;
   /** The process ends after it has answered. */
   stop(): void;
+}
+
+export interface GatewayState {
+  readonly certificates: readonly EdgeCertificate[];
+  readonly trust: readonly (readonly [accountId: string, trust: AccountTrust])[];
+  readonly bindings: readonly GatewayBinding[];
 }
 
 export type GatewayMethod = keyof GatewayCalls;

@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
+import { FORWARDER_FLAGS } from "../forward/node-flags.ts";
 import {
   unpackError,
   type GatewayCalls,
@@ -23,8 +24,12 @@ export class GatewayProcess {
   readonly #calls: Map<number, PromiseWithResolvers<unknown>> = new Map();
   #lastId = 0;
 
-  constructor(runDirectory: string, onEvent: (event: GatewayEvent) => void) {
-    this.#child = spawn(runDirectory);
+  constructor(
+    runDirectory: string,
+    useSystemRoots: boolean,
+    onEvent: (event: GatewayEvent) => void,
+  ) {
+    this.#child = spawn(runDirectory, useSystemRoots);
     this.pid = this.#child.pid ?? null;
     this.#child.on("message", (message: GatewayMessage) => this.#receive(message, onEvent));
     this.ended = new Promise((fulfil) => {
@@ -80,10 +85,12 @@ export class GatewayProcess {
   }
 }
 
-function spawn(runDirectory: string): ChildProcess {
+function spawn(runDirectory: string, useSystemRoots: boolean): ChildProcess {
   const main = fileURLToPath(new URL(`./main${extname(import.meta.url)}`, import.meta.url));
   // No debugger can be switched on from outside.
-  const node = [process.execPath, "--disable-sigusr1"];
+  const node = [process.execPath, "--disable-sigusr1", ...FORWARDER_FLAGS];
+  // They join the public roots in Node's one store, which all TLS contexts share.
+  if (useSystemRoots) node.push("--use-system-ca");
   // A core dump would write the keys to disk. Node has no way to set a limit; every shell has.
   const limited = ["-c", 'ulimit -c 0; exec "$0" "$@"', ...node];
   const windows = process.platform === "win32";
@@ -99,7 +106,14 @@ function spawn(runDirectory: string): ChildProcess {
 
 /** Nothing of the supervisor's environment that could hold a secret, or change how TLS verifies. */
 function environment(): NodeJS.ProcessEnv {
-  const kept = ["PATH", "TZ", "LANG", "NODE_EXTRA_CA_CERTS"].flatMap((name) => {
+  const kept = [
+    "PATH",
+    "TZ",
+    "LANG",
+    "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+  ].flatMap((name) => {
     const value = process.env[name];
     return value === undefined ? [] : [[name, value]];
   });

@@ -12,7 +12,8 @@ export function respondWithFailure(
 ): void {
   const text = prefersText(request.headers.accept);
   const body = text ? asText(failure) : asJson(failure);
-  response.writeHead(failure.entry.status, {
+  // A reason phrase of the origin's that could not be written must not stay.
+  response.writeHead(failure.entry.status, failure.entry.title, {
     "content-type": text ? "text/plain; charset=utf-8" : "application/json",
     "content-length": Buffer.byteLength(body),
     "cache-control": "no-store",

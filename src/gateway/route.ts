@@ -3,6 +3,7 @@ import { performance } from "node:perf_hooks";
 import type { Dispatcher } from "undici";
 import type { Failure } from "../failures.ts";
 import type { ForwardTarget } from "../forward.ts";
+import { isRefusal, type Acceptance } from "./accepted.ts";
 import type { OriginPool } from "./pool.ts";
 import { FAILURE_HEADER, respondWithFailure } from "./respond.ts";
 
@@ -10,6 +11,7 @@ import { FAILURE_HEADER, respondWithFailure } from "./respond.ts";
 export interface Route {
   readonly pool: OriginPool;
   readonly traffic: Traffic;
+  readonly acceptance: Acceptance;
   /** Unix time in ms: the certificate's end. */
   readonly until: number;
   /** Set with each use, cleared by each sweep: what stays clear is not in use. */
@@ -41,8 +43,11 @@ export class RoutedRequest implements ForwardTarget {
 
   failed(error: Error, request: IncomingMessage, response: ServerResponse): void {
     const failure = this.#route.pool.failure(error);
-    this.#route.traffic.failed(failure, this.#route.pool.scope.origin);
-    respondWithFailure(failure, request, response);
+    const { traffic, acceptance, pool } = this.#route;
+    traffic.failed(failure, pool.scope.origin);
+    if (isRefusal(failure)) {
+      void explain(acceptance.explain(failure, pool.scope.destination), request, response);
+    } else respondWithFailure(failure, request, response);
   }
 
   answered(status: number, headers: string[]): void {
@@ -63,6 +68,14 @@ export class RoutedRequest implements ForwardTarget {
   mayRetry(error: Error): boolean {
     return this.#route.pool.mayRetry(error);
   }
+}
+
+async function explain(
+  explained: Promise<Failure>,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  respondWithFailure(await explained, request, response);
 }
 
 /** An absolute URL, as workerd writes it into the request line, taken apart without parsing it. */

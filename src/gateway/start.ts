@@ -30,6 +30,8 @@ export async function startGateway(options: StartGatewayOptions): Promise<Gatewa
 class SupervisedGateway implements GatewayHandle {
   readonly #runDirectory: string;
   readonly #masterKey: Uint8Array;
+  /** Those that came since, in order. */
+  readonly #adoptedKeys: Uint8Array[] = [];
   readonly #onEvent: (event: GatewayEvent) => void;
   readonly #certificates: Map<string, EdgeCertificate> = new Map();
   readonly #trust: Map<string, AccountTrust> = new Map();
@@ -88,6 +90,11 @@ class SupervisedGateway implements GatewayHandle {
     this.#trust.set(accountId, trust);
   }
 
+  async adoptMasterKey(masterKey: Uint8Array): Promise<void> {
+    this.#adoptedKeys.push(Uint8Array.from(masterKey));
+    await this.#call("adoptMasterKey", Uint8Array.from(masterKey));
+  }
+
   async setAddresses(addresses: AddressOptions): Promise<void> {
     await this.#call("setAddresses", addresses);
     this.#options = { ...this.#options, addresses };
@@ -125,7 +132,7 @@ class SupervisedGateway implements GatewayHandle {
     this.#state = "stopped";
     const running = await this.#running.catch(() => null);
     await running?.process.stop();
-    this.#masterKey.fill(0);
+    for (const key of [this.#masterKey, ...this.#adoptedKeys]) key.fill(0);
   }
 
   /** Waits while the process is started again; what it did not answer before it ended is asked again. */
@@ -145,7 +152,11 @@ class SupervisedGateway implements GatewayHandle {
   }
 
   async #start(): Promise<Running> {
-    const process = new GatewayProcess(this.#runDirectory, this.#onEvent);
+    const process = new GatewayProcess(
+      this.#runDirectory,
+      this.#options.useSystemRoots,
+      this.#onEvent,
+    );
     const startedAt = Date.now();
     try {
       const { metricsPort } = await process.call(
@@ -153,7 +164,14 @@ class SupervisedGateway implements GatewayHandle {
         Uint8Array.from(this.#masterKey),
         this.#options,
       );
-      await this.#replay(process);
+      for (const key of this.#adoptedKeys) {
+        await process.call("adoptMasterKey", Uint8Array.from(key));
+      }
+      await process.call("restore", {
+        certificates: [...this.#certificates.values()],
+        trust: [...this.#trust],
+        bindings: [...this.#bindings.values()],
+      });
       this.#current = { process, metricsPort };
     } catch (error) {
       process.kill();
@@ -166,16 +184,6 @@ class SupervisedGateway implements GatewayHandle {
     void process.ended.then((reason) => this.#ended(reason, startedAt));
     if (this.#state !== "stopped") this.#state = "running";
     return this.#current;
-  }
-
-  /** Everything a new process has to know; bindings last, so that it is ready when it listens. */
-  async #replay(process: GatewayProcess): Promise<void> {
-    for (const [accountId, trust] of this.#trust) await process.call("setTrust", accountId, trust);
-    for (const certificate of this.#certificates.values()) {
-      // One that has expired since is kept there as such, and refused here.
-      await process.call("setCertificate", certificate).catch(onlyFailures);
-    }
-    for (const binding of this.#bindings.values()) await process.call("openBinding", binding);
   }
 
   #ended(reason: string, startedAt: number): void {
@@ -200,7 +208,3 @@ interface Running {
 
 /** A process that ran for longer, in ms, is started again at once. */
 const STEADY = 30_000;
-
-function onlyFailures(error: unknown): void {
-  if (error instanceof ProcessEnded) throw error;
-}

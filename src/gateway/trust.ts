@@ -1,8 +1,9 @@
 import { createHash, X509Certificate } from "node:crypto";
-import { createSecureContext, getCACertificates, type SecureContext } from "node:tls";
+import { createSecureContext, type SecureContext } from "node:tls";
+import type { Keyring } from "../certificates/seal.ts";
 import type { AccountTrust } from "../edge/source.ts";
 import { Failure } from "../failures.ts";
-import { matchesHost, type Credential } from "./certificate.ts";
+import { matchesHost, openKey, type Credential } from "./certificate.ts";
 
 /** The CAs that one origin is verified against. */
 export interface TrustBundle {
@@ -36,24 +37,13 @@ export function checkTrust(accountId: string, trust: AccountTrust): void {
  * What verifies `host` for this certificate: the certificate's own CAs and nothing else, if it has
  * any; else the public roots, the account's CAs, and those that count for this host.
  */
-export function trustFor(
-  credential: Credential,
-  account: AccountTrust,
-  host: string,
-  systemRoots: readonly string[],
-): TrustBundle {
+export function trustFor(credential: Credential, account: AccountTrust, host: string): TrustBundle {
   if (credential.trust !== null) return bundle(false, credential.trust);
-  const authorities = [...account.authorities, ...systemRoots];
+  const authorities = [...account.authorities];
   for (const [pattern, pems] of Object.entries(account.hosts)) {
     if (matchesHost([pattern], host)) authorities.push(...pems);
   }
   return bundle(true, authorities);
-}
-
-/** The operating system's CAs that are not among Node's. Read once: it takes a while. */
-export function systemAuthorities(): readonly string[] {
-  const bundled = new Set(getCACertificates("bundled"));
-  return getCACertificates("system").filter((pem) => !bundled.has(pem));
 }
 
 /**
@@ -63,12 +53,18 @@ export function systemAuthorities(): readonly string[] {
  */
 export class SecureContexts {
   readonly #contexts: Map<string, SecureContext> = new Map();
+  readonly #keyring: Keyring;
+
+  constructor(keyring: Keyring) {
+    this.#keyring = keyring;
+  }
 
   get(credential: Credential, trust: TrustBundle): SecureContext {
     const key = keyOf(credential, trust);
     let context = this.#contexts.get(key);
     if (context === undefined) {
-      context = secureContext(credential, trust);
+      const { chain } = credential;
+      context = secureContext({ chain, key: openKey(credential, this.#keyring) }, trust);
       this.#contexts.set(key, context);
     }
     return context;
@@ -88,10 +84,13 @@ function keyOf(credential: Credential, trust: TrustBundle): string {
   return [accountId, certificateId, version, fingerprint, trust.id].join(" ");
 }
 
-/** A context that presents `credential`, or nothing where it is null. */
-export function secureContext(credential: Credential | null, trust: TrustBundle): SecureContext {
+function secureContext(
+  presented: { readonly chain: string; readonly key: string },
+  trust: TrustBundle,
+): SecureContext {
   const context = createSecureContext({
-    ...(credential === null ? {} : { cert: credential.chain, key: credential.key }),
+    cert: presented.chain,
+    key: presented.key,
     minVersion: "TLSv1.2",
     ...(trust.publicRoots ? {} : { ca: [...trust.authorities] }),
   });

@@ -5,7 +5,11 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import type { EdgeStatus, WorkerStatus } from "../edge/edge.ts";
+import { Failure } from "../failures.ts";
+import type { FolderSources } from "./folder-sources.ts";
 import { listenInside } from "./folder-socket.ts";
+import type { MasterKeys } from "./keys.ts";
+import { parseMasterKey } from "./master-key.ts";
 
 /**
  * What the CLI asks of the platform on this machine, over a socket in the data folder. Whoever can
@@ -15,6 +19,8 @@ export interface AdminOperations {
   info(): PlatformInfo;
   status(): Promise<PlatformStatus>;
   createToken(name: string, seconds: number): Promise<string>;
+  readonly folders: Pick<FolderSources, "watch" | "unwatch">;
+  readonly keys: Pick<MasterKeys, "status" | "change" | "abandonDamaged">;
 }
 
 export interface PlatformInfo {
@@ -63,11 +69,46 @@ function adminApp(operations: AdminOperations): Hono {
     name: z.string().min(1).max(120),
     seconds: z.int().min(60).max(31_536_000),
   });
+  const pair = z.object({ certificate: z.string().min(1), key: z.string().min(1) });
+  const newFolder = z.object({
+    accountId: z.string(),
+    folder: z.string().min(1),
+    names: pair.optional(),
+  });
+  const newKey = z.object({ key: z.string().optional() });
   return new Hono()
     .get("/", (context) => context.json(operations.info()))
     .get("/status", async (context) => context.json(await operations.status()))
     .post("/tokens", async (context) => {
       const { name, seconds } = newToken.parse(await context.req.json());
       return context.json({ token: await operations.createToken(name, seconds) });
+    })
+    .get("/keys", (context) => context.json(operations.keys.status()))
+    .post("/keys/change", async (context) => {
+      const { key } = newKey.parse(await context.req.json());
+      const bytes = key === undefined ? undefined : parseMasterKey(key, "the new key");
+      return context.json(await operations.keys.change(bytes));
+    })
+    .post("/keys/abandon-damaged", async (context) =>
+      context.json(await operations.keys.abandonDamaged()),
+    )
+    .put("/folders/:certificate", async (context) => {
+      const { accountId, folder, names } = newFolder.parse(await context.req.json());
+      const certificateId = context.req.param("certificate");
+      await operations.folders.watch({
+        accountId,
+        certificateId,
+        folder,
+        ...(names && { names }),
+      });
+      return context.json({});
+    })
+    .delete("/folders/:certificate", async (context) =>
+      context.json({ watched: await operations.folders.unwatch(context.req.param("certificate")) }),
+    )
+    .onError((error, context) => {
+      if (!(error instanceof Failure)) throw error;
+      const { code, message, fix, facts } = error;
+      return context.json({ error: { code, message, fix, facts } }, 400);
     });
 }

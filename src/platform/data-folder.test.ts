@@ -52,23 +52,17 @@ test("a folder that cannot be written is said", () => {
   assert.throws(() => openDataFolder("/dev/null/countersign"), code("data_folder_unusable"));
 });
 
-test("the first start makes a master key that only its owner can read, later ones read it", () => {
-  const options = { dataFolder: parent, environment: undefined };
-  const made = loadMasterKey({ ...options, fresh: true });
-  assert.equal(made.length, 32);
+test("the first start makes a master key that only its owner can read, later ones read it", async () => {
+  const options = { dataFolder: parent, variables: {} };
+  const made = await loadMasterKey({ ...options, wanted: null });
+  assert.equal(made.key.length, 32);
   assert.equal(statSync(join(parent, "master.key")).mode & 0o777, 0o600);
-  assert.deepEqual(loadMasterKey({ ...options, fresh: false }), made);
+  assert.deepEqual(await loadMasterKey({ ...options, wanted: "0badcafe" }), made);
 });
 
-test("a master key is never made for data that was sealed with another", () => {
-  const options = { dataFolder: parent, environment: undefined, fresh: false };
-  assert.throws(() => loadMasterKey(options), code("master_key_missing"));
-});
-
-test("the environment's master key counts before the file's", () => {
-  const environment = Buffer.alloc(32, 7).toString("base64");
-  const key = loadMasterKey({ dataFolder: parent, environment, fresh: true });
-  assert.deepEqual(key, Buffer.alloc(32, 7));
+test("a master key is never made for data that was sealed with another", async () => {
+  const options = { dataFolder: parent, variables: {}, wanted: "0badcafe" };
+  await assert.rejects(loadMasterKey(options), code("master_key_missing"));
 });
 
 test("a master key is read as base64, base64url or hex, and nothing else", () => {

@@ -3,7 +3,6 @@ import type { Hono } from "hono";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
-import { Keyring } from "../certificates/seal.ts";
 import { createControl } from "../control/app.ts";
 import { latestCompatibilityDate } from "../control/compatibility.ts";
 import { allScopes } from "../control/scopes.ts";
@@ -11,13 +10,16 @@ import { startEdge } from "../edge/start.ts";
 import { Failure } from "../failures.ts";
 import { listAccounts } from "../store/accounts.ts";
 import { bootstrap } from "../store/bootstrap.ts";
-import { checkMasterKey, hasMasterKey } from "../store/master-key-check.ts";
 import { storeSource } from "../store/source.ts";
 import { openStore, type Store } from "../store/store.ts";
 import { createToken } from "../store/tokens.ts";
 import { startAdmin } from "./admin.ts";
 import { openDataFolder } from "./data-folder.ts";
-import { loadMasterKey } from "./master-key.ts";
+import { ExpiryMonitor } from "./expiry.ts";
+import { FolderSources } from "./folder-sources.ts";
+import { MasterKeys } from "./keys.ts";
+import { LastEvents } from "./last-events.ts";
+import type { MasterKeyVariables } from "./master-key.ts";
 import { platformStatus } from "./status.ts";
 
 export interface PlatformOptions {
@@ -38,8 +40,8 @@ export interface PlatformOptions {
   /** The gateway's metrics on loopback. Null: none. */
   readonly metricsPort: number | null;
   readonly systemRoots: boolean;
-  /** `COUNTERSIGN_MASTER_KEY`. Undefined: the data folder's own file. */
-  readonly environmentKey: string | undefined;
+  /** Where the master key is. None of them: the data folder's own file. */
+  readonly masterKey: MasterKeyVariables;
   readonly log: Logger;
 }
 
@@ -64,13 +66,16 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const { log } = options;
   const folder = stack.use(openDataFolder(options.dataFolder));
   const store = stack.use(await openStore(folder.database));
-  const masterKey = loadMasterKey({
-    dataFolder: folder.path,
-    environment: options.environmentKey,
-    fresh: !(await hasMasterKey(store.db)),
-  });
-  const keyring = new Keyring(masterKey);
-  await checkMasterKey(store.db, keyring);
+  const keys = stack.use(
+    await MasterKeys.open({
+      store,
+      dataFolder: folder.path,
+      variables: options.masterKey,
+      clock,
+      log,
+    }),
+  );
+  const lastEvents = stack.use(new LastEvents({ store, log }));
   const first = await bootstrap(store, { scopes: allScopes, now: clock() });
   const accountId = first?.accountId ?? (await firstAccount(store));
 
@@ -78,7 +83,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const edge = stack.use(
     await startEdge({
       source: storeSource(store),
-      masterKey,
+      masterKey: keys.current,
       runDirectory: folder.run,
       httpHost: options.host,
       httpPort: options.httpPort,
@@ -92,25 +97,25 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
         },
         useSystemRoots: options.systemRoots,
         metricsPort: options.metricsPort,
+        onEvent: (event) => lastEvents.record(event),
       },
       log,
     }),
   );
-  api.serve(
-    createControl({
-      store,
-      keyring,
-      edge,
-      clock,
-      log,
-      latestCompatibilityDate: latestCompatibilityDate(),
-    }),
-  );
+  keys.inform((masterKey) => edge.adoptMasterKey(masterKey));
+  const { keyring } = keys;
+  const compatibility = { latestCompatibilityDate: latestCompatibilityDate() };
+  api.serve(createControl({ store, keyring, edge, clock, log, ...compatibility }));
+  const context = { store, keyring, edge, clock };
+  const folders = stack.use(await FolderSources.start({ context, log }));
+  stack.use(ExpiryMonitor.start({ store, keyring, clock, log }));
   const urls = { api: `${api.url}/client/v4`, http: edge.httpUrl };
   stack.use(
     await startAdmin(folder.path, {
       info: () => ({ ...urls, accountId, pid: process.pid }),
       status: () => platformStatus(store, edge),
+      keys,
+      folders,
       createToken: async (name, seconds) => {
         const now = clock();
         const { token } = await createToken(store.db, {

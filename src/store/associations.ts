@@ -10,43 +10,57 @@ export async function scriptsThatBind(
   type: "mtls_certificate" | "service",
   target: string,
 ): Promise<string[]> {
-  const inUse = (versions: "deployed" | "newest") =>
-    db
-      .selectFrom("scripts as s")
-      .innerJoin("scriptVersions as v", "v.scriptId", "s.id")
-      .innerJoin("versionBindings as b", "b.versionId", "v.id")
-      .select("s.name")
-      .where("s.accountId", "=", accountId)
-      .where("b.type", "=", type)
-      .where("b.target", "=", target)
-      .where((e) =>
-        versions === "newest"
-          ? e(
-              "v.number",
-              "=",
-              e
-                .selectFrom("scriptVersions as n")
-                .select((n) => n.fn.max("n.number").as("number"))
-                .whereRef("n.scriptId", "=", "s.id"),
-            )
-          : e.exists(
-              e
-                .selectFrom("deploymentVersions as dv")
-                .innerJoin("deployments as d", "d.id", "dv.deploymentId")
-                .select("dv.versionId")
-                .whereRef("dv.versionId", "=", "v.id")
-                .where((d) =>
-                  d(
-                    "d.number",
-                    "=",
-                    d
-                      .selectFrom("deployments as m")
-                      .select((m) => m.fn.max("m.number").as("number"))
-                      .whereRef("m.scriptId", "=", "s.id"),
-                  ),
-                ),
-            ),
-      );
-  const rows = await inUse("deployed").union(inUse("newest")).execute();
-  return rows.map((row) => row.name).toSorted();
+  const rows = await bindingsInUse(db, accountId, type).where("b.target", "=", target).execute();
+  return [...new Set(rows.map(({ name }) => name))].toSorted();
 }
+
+/** Certificate id → names of the scripts whose current deployment, or newest version, binds it. */
+export async function boundCertificates(
+  db: Database,
+  accountId: string,
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const bound = new Map<string, string[]>();
+  for (const { name, target } of await bindingsInUse(db, accountId, "mtls_certificate").execute()) {
+    const names = bound.get(target ?? "") ?? [];
+    if (!names.includes(name)) bound.set(target ?? "", [...names, name].toSorted());
+  }
+  return bound;
+}
+
+const bindingsInUse = (db: Database, accountId: string, type: string) =>
+  db
+    .selectFrom("scripts as s")
+    .innerJoin("scriptVersions as v", "v.scriptId", "s.id")
+    .innerJoin("versionBindings as b", "b.versionId", "v.id")
+    .select(["s.name", "b.target"])
+    .where("s.accountId", "=", accountId)
+    .where("b.type", "=", type)
+    .where((e) =>
+      e.or([
+        e(
+          "v.number",
+          "=",
+          e
+            .selectFrom("scriptVersions as n")
+            .select((n) => n.fn.max("n.number").as("number"))
+            .whereRef("n.scriptId", "=", "s.id"),
+        ),
+        e.exists(
+          e
+            .selectFrom("deploymentVersions as dv")
+            .innerJoin("deployments as d", "d.id", "dv.deploymentId")
+            .select("dv.versionId")
+            .whereRef("dv.versionId", "=", "v.id")
+            .where((d) =>
+              d(
+                "d.number",
+                "=",
+                d
+                  .selectFrom("deployments as m")
+                  .select((m) => m.fn.max("m.number").as("number"))
+                  .whereRef("m.scriptId", "=", "s.id"),
+              ),
+            ),
+        ),
+      ]),
+    );

@@ -10,7 +10,6 @@ export interface CertificateFilter {
   /** True: CAs only; false: leaf certificates only. Default: both. */
   readonly ca?: boolean;
   readonly name?: string;
-  readonly contentHash?: string;
 }
 
 export async function insertCertificate(
@@ -49,17 +48,25 @@ export async function listCertificates(
   accountId: string,
   filter: CertificateFilter = {},
 ): Promise<StoredCertificate[]> {
-  let query = db.selectFrom("certificates").selectAll().where("accountId", "=", accountId);
-  if (filter.ca !== undefined) query = query.where("ca", "=", filter.ca ? 1 : 0);
-  if (filter.name !== undefined) query = query.where("name", "=", filter.name);
-  const rows = await query.orderBy("uploadedOn").orderBy("id").execute();
+  const { ca, name } = filter;
+  const rows = await db
+    .selectFrom("certificates as c")
+    .selectAll("c")
+    .where("c.accountId", "=", accountId)
+    .$if(ca !== undefined, (query) => query.where("c.ca", "=", ca === true ? 1 : 0))
+    .$if(name !== undefined, (query) => query.where("c.name", "=", name ?? null))
+    .orderBy("c.uploadedOn")
+    .orderBy("c.id")
+    .execute();
   const versions = await db
-    .selectFrom("certificateVersions as v")
-    .innerJoin("certificates as c", (join) =>
-      join.onRef("c.id", "=", "v.certificateId").onRef("c.activeVersion", "=", "v.version"),
+    .selectFrom("certificates as c")
+    .innerJoin("certificateVersions as v", (join) =>
+      join.onRef("v.certificateId", "=", "c.id").onRef("v.version", "=", "c.activeVersion"),
     )
     .selectAll("v")
     .where("c.accountId", "=", accountId)
+    .$if(ca !== undefined, (query) => query.where("c.ca", "=", ca === true ? 1 : 0))
+    .$if(name !== undefined, (query) => query.where("c.name", "=", name ?? null))
     .execute();
   const byId = new Map(versions.map((version) => [version.certificateId, version]));
   return rows.flatMap((row) => {
@@ -82,19 +89,14 @@ export async function countCertificates(
   return Number(count);
 }
 
-/** Which certificate of the account, in any of its versions, is this content. */
-export async function findContent(
+export async function updateCertificate(
   db: Database,
-  accountId: string,
-  contentHash: string,
-): Promise<CertificateRow | undefined> {
-  return db
-    .selectFrom("certificates as c")
-    .innerJoin("certificateVersions as v", "v.certificateId", "c.id")
-    .selectAll("c")
-    .where("v.accountId", "=", accountId)
-    .where("v.contentHash", "=", contentHash)
-    .executeTakeFirst();
+  id: string,
+  change: Partial<
+    Pick<CertificateRow, "name" | "activeVersion" | "allowedHosts" | "tied" | "updatedOn">
+  >,
+): Promise<void> {
+  await db.updateTable("certificates").set(change).where("id", "=", id).execute();
 }
 
 export async function deleteCertificate(db: Database, id: string): Promise<void> {

@@ -1,12 +1,13 @@
-import type { Keyring, Place } from "../certificates/seal.ts";
+import { masterKeyIdOf, type Keyring, type Place, type Sealed } from "../certificates/seal.ts";
 import type { Database } from "./store.ts";
 
-const place: Place = { account: "", id: "store", kind: "master-key-check" };
+const checkPlace: Place = { account: "", id: "store", kind: "master-key-check" };
+const changePlace: Place = { account: "", id: "store", kind: "master-key" };
 
-/** Whether a store has been started with a master key before. */
-export async function hasMasterKey(db: Database): Promise<boolean> {
-  const row = await db.selectFrom("masterKeyChecks").select("id").executeTakeFirst();
-  return row !== undefined;
+/** The id of the master key that this store has to be started with. Null: it never was started. */
+export async function wantedMasterKey(db: Database): Promise<string | null> {
+  const row = await db.selectFrom("masterKeyChecks").select("sealed").executeTakeFirst();
+  return row ? masterKeyIdOf(row.sealed) : null;
 }
 
 /**
@@ -17,11 +18,52 @@ export async function hasMasterKey(db: Database): Promise<boolean> {
 export async function checkMasterKey(db: Database, keyring: Keyring): Promise<void> {
   const row = await db.selectFrom("masterKeyChecks").select("sealed").executeTakeFirst();
   if (row) {
-    keyring.unseal(place, row.sealed);
+    keyring.unseal(checkPlace, row.sealed);
     return;
   }
   await db
     .insertInto("masterKeyChecks")
-    .values({ id: place.id, sealed: keyring.seal(place, "countersign") })
+    .values({ id: checkPlace.id, sealed: keyring.seal(checkPlace, "countersign") })
     .execute();
+}
+
+/** A change of the master key that was begun and has not ended. */
+export interface MasterKeyChange {
+  /** The key that was, sealed with the one that comes. */
+  readonly sealed: Sealed;
+  readonly begunOn: string;
+}
+
+export async function findMasterKeyChange(db: Database): Promise<MasterKeyChange | undefined> {
+  return db.selectFrom("masterKeyChanges").select(["sealed", "begunOn"]).executeTakeFirst();
+}
+
+/**
+ * From the commit on, the store is started with the key that `keyring` seals with.
+ * @param before the key that was, 32 bytes
+ */
+export async function beginMasterKeyChange(
+  db: Database,
+  keyring: Keyring,
+  before: Uint8Array,
+  now: Date,
+): Promise<void> {
+  await db
+    .updateTable("masterKeyChecks")
+    .set({ sealed: keyring.seal(checkPlace, "countersign") })
+    .execute();
+  const sealed = keyring.seal(changePlace, Buffer.from(before).toString("base64"));
+  await db
+    .insertInto("masterKeyChanges")
+    .values({ id: changePlace.id, sealed, begunOn: now.toISOString() })
+    .execute();
+}
+
+/** The key that was. @throws Failure `master_key_wrong`, `sealed_record_damaged` */
+export function keyBefore(change: MasterKeyChange, keyring: Keyring): Buffer {
+  return Buffer.from(keyring.unseal(changePlace, change.sealed), "base64");
+}
+
+export async function endMasterKeyChange(db: Database): Promise<void> {
+  await db.deleteFrom("masterKeyChanges").execute();
 }

@@ -7,6 +7,9 @@ const all: Record<string, Migration> = {
   "001-begin": { up: begin },
 };
 
+/** Those that this version knows. */
+export const migrationNames: readonly string[] = Object.keys(all);
+
 export const migrations: MigrationProvider = {
   getMigrations: () => Promise.resolve(all),
 };

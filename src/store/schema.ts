@@ -10,6 +10,11 @@ export interface Tables {
   tokens: TokenRow;
   certificates: CertificateRow;
   certificateVersions: CertificateVersionRow;
+  authorityTies: AuthorityTieRow;
+  certificateEvents: CertificateEventRow;
+  certificateSources: CertificateSourceRow;
+  expiryNotices: ExpiryNoticeRow;
+  webhooks: WebhookRow;
   scripts: ScriptRow;
   scriptVersions: ScriptVersionRow;
   versionModules: VersionModuleRow;
@@ -21,6 +26,7 @@ export interface Tables {
   changes: ChangeRow;
   counters: CounterRow;
   masterKeyChecks: MasterKeyCheckRow;
+  masterKeyChanges: MasterKeyChangeRow;
 }
 
 export interface AccountRow {
@@ -60,11 +66,10 @@ export interface CertificateRow {
   activeVersion: number;
   /** JSON list of hosts it may be presented to. Null: any. */
   allowedHosts: string | null;
-  /** JSON list of CAs (PEM) that replace the account's trust. Null: the account's. */
-  trust: string | null;
+  /** 1 for a CA that counts only where `authorityTies` says; 0 for one of the whole account. */
+  tied: number;
   uploadedOn: string;
   updatedOn: string;
-  revokedOn: string | null;
 }
 
 export interface CertificateVersionRow {
@@ -74,10 +79,8 @@ export interface CertificateVersionRow {
   accountId: string;
   /** Leaf first, PEM; of a CA, the bundle. */
   chain: string;
-  /** Null for a CA. */
-  sealedKey: string | null;
-  /** The place under which the key was sealed. Null for a CA. */
-  sealedId: string | null;
+  /** Null for a CA. Its place follows from where it stands (`keyPlace`): it opens nowhere else. */
+  sealedKey: Sealed | null;
   subject: string;
   issuer: string;
   serialNumber: string;
@@ -90,7 +93,72 @@ export interface CertificateVersionRow {
   /** JSON list of subject alternative names. */
   names: string;
   keyKind: string;
+  /** SHA-256 over the subjectPublicKeyInfo, hex. */
+  publicKeyHash: string;
   uploadedOn: string;
+  revokedOn: string | null;
+}
+
+/** Where a CA counts that does not count for the whole account: one of the two is set. */
+export interface AuthorityTieRow {
+  /** UUID. */
+  id: string;
+  accountId: string;
+  authorityId: string;
+  /** The certificate whose origins are verified by this CA, and by no other that is not tied to it. */
+  certificateId: string | null;
+  /** `api.example.com` or `*.example.com`. */
+  host: string | null;
+}
+
+/** What last happened to a certificate at an origin. */
+export interface CertificateEventRow {
+  certificateId: string;
+  kind: "handshake" | "failure";
+  at: string;
+  /** JSON: the rest of the event. */
+  body: string;
+}
+
+/** A folder on the platform's machine that another program renews. */
+export interface CertificateSourceRow {
+  certificateId: string;
+  accountId: string;
+  folder: string;
+  /** Null: found by name. */
+  certificateFile: string | null;
+  keyFile: string | null;
+  createdOn: string;
+  /** When a version was last taken from it. */
+  takenOn: string | null;
+  /** Since when its content cannot be taken, and why. Null: it can. */
+  failedOn: string | null;
+  failure: string | null;
+}
+
+/** A threshold before the end of a version that was passed, and whether the webhook knows. */
+export interface ExpiryNoticeRow {
+  /** UUID: the webhook's message id. */
+  id: string;
+  accountId: string;
+  certificateId: string;
+  version: number;
+  /** 30, 14, 7, 3, 1; 0 once it expired. */
+  threshold: number;
+  createdOn: string;
+  attempts: number;
+  /** Null: delivered, given up, or there was no webhook. */
+  nextAttemptOn: string | null;
+  deliveredOn: string | null;
+  lastError: string | null;
+}
+
+/** Where an account wants to be told. */
+export interface WebhookRow {
+  accountId: string;
+  url: string;
+  sealedSecret: Sealed;
+  updatedOn: string;
 }
 
 export interface ScriptRow {
@@ -202,4 +270,13 @@ export interface MasterKeyCheckRow {
   /** Always `store`: there is one. */
   id: string;
   sealed: Sealed;
+}
+
+/** A change of the master key that has begun and not ended: there is at most one. */
+export interface MasterKeyChangeRow {
+  /** Always `store`. */
+  id: string;
+  /** The key that was, sealed with the key that comes: records may still need it. */
+  sealed: Sealed;
+  begunOn: string;
 }

@@ -1,4 +1,4 @@
-import type { Sealed } from "../certificates/seal.ts";
+import { keyPlace } from "../certificates/seal.ts";
 import type {
   AccountTrust,
   Change,
@@ -9,6 +9,8 @@ import type {
   Source,
 } from "../edge/source.ts";
 import { findAccount, listAccounts } from "./accounts.ts";
+import { accountAuthorities, authoritiesOfCertificate, authoritiesOfHosts } from "./authorities.ts";
+import { revokedVersions } from "./certificate-versions.ts";
 import { findCertificate, listCertificates } from "./certificates.ts";
 import { changesAfter, newestCursor } from "./changes.ts";
 import { currentDeployment } from "./deployments.ts";
@@ -27,8 +29,9 @@ export function storeSource(store: Store): Source {
     snapshot: () => db.transaction().execute((transaction) => snapshot(transaction)),
     changes: (cursor, signal) => follow(store, cursor, signal),
     deployment: (key) => db.transaction().execute((transaction) => deployment(transaction, key)),
-    certificate: (accountId, certificateId) => certificate(db, accountId, certificateId),
-    trust: (accountId) => trust(db, accountId),
+    certificate: (accountId, certificateId) =>
+      db.transaction().execute((t) => certificate(t, accountId, certificateId)),
+    trust: (accountId) => db.transaction().execute((t) => trust(t, accountId)),
   };
 }
 
@@ -102,26 +105,30 @@ async function certificate(
   certificateId: string,
 ): Promise<EdgeCertificate | null> {
   const stored = await findCertificate(db, accountId, certificateId);
-  if (!stored || stored.active.sealedKey === null || stored.active.sealedId === null) return null;
+  if (!stored) return null;
+  const { name, allowedHosts, active } = stored;
+  if (active.sealedKey === null) return null;
+  const pinned = await authoritiesOfCertificate(db, certificateId);
   return {
     accountId,
     certificateId,
-    name: stored.name,
-    version: stored.activeVersion,
-    chain: stored.active.chain,
-    sealedKey: stored.active.sealedKey as Sealed,
-    sealedId: stored.active.sealedId,
-    allowedHosts: listOrNull(stored.allowedHosts),
-    trust: listOrNull(stored.trust),
-    revokedOn: stored.revokedOn,
+    name,
+    version: active.version,
+    chain: active.chain,
+    sealedKey: active.sealedKey,
+    // From where the row stands, not from the row: a key that was moved there does not open.
+    sealedId: keyPlace(active).id,
+    allowedHosts: allowedHosts === null ? null : (JSON.parse(allowedHosts) as string[]),
+    trust: pinned.length > 0 ? pinned : null,
+    revokedOn: active.revokedOn,
+    revokedVersions: await revokedVersions(db, certificateId),
   };
 }
 
 async function trust(db: Database, accountId: string): Promise<AccountTrust> {
-  const authorities = await listCertificates(db, accountId, { ca: true });
-  return { authorities: authorities.map(({ active }) => active.chain), hosts: {}, proxied: [] };
-}
-
-function listOrNull(json: string | null): string[] | null {
-  return json === null ? null : (JSON.parse(json) as string[]);
+  return {
+    authorities: await accountAuthorities(db, accountId),
+    hosts: await authoritiesOfHosts(db, accountId),
+    proxied: [],
+  };
 }

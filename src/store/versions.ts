@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { ModuleType, WorkerBinding, WorkerModule, WorkerVersion } from "../edge/source.ts";
+import { Failure } from "../failures.ts";
 import type { ScriptRow, ScriptVersionRow } from "./schema.ts";
 import type { Database } from "./store.ts";
 
@@ -115,8 +116,18 @@ export async function workerVersion(
     modules: await loadModules(db, version.id),
     compatibilityDate: version.compatibilityDate,
     compatibilityFlags: JSON.parse(version.compatibilityFlags) as string[],
-    bindings: version.bindings,
+    bindings: version.bindings.map((binding) => ownSecret(script, binding)),
   };
+}
+
+/** A secret is sealed for its script: one that was moved here with its place does not count. */
+function ownSecret(script: Pick<ScriptRow, "name">, binding: WorkerBinding): WorkerBinding {
+  if (binding.type !== "secret_text" || binding.sealedId.startsWith(`${script.name}/`)) {
+    return binding;
+  }
+  throw new Failure("sealed_record_damaged", {
+    message: `the secret "${binding.name}" of the Worker "${script.name}" was sealed as "${binding.sealedId}"`,
+  });
 }
 
 export async function loadModules(db: Database, versionId: string): Promise<WorkerModule[]> {

@@ -12,6 +12,7 @@ import type { ControlLimits } from "../../src/control/context.ts";
 import { allScopes } from "../../src/control/scopes.ts";
 import type { Edge } from "../../src/edge/edge.ts";
 import type { WorkerVersion } from "../../src/edge/source.ts";
+import { Failure } from "../../src/failures.ts";
 import { bootstrap } from "../../src/store/bootstrap.ts";
 import { openStore, type Store } from "../../src/store/store.ts";
 
@@ -41,7 +42,10 @@ export interface Envelope {
 }
 
 /** An edge that starts nothing and remembers what it was asked. */
-export class RecordingEdge implements Pick<Edge, "stage" | "discard" | "applied"> {
+export class RecordingEdge implements Pick<
+  Edge,
+  "stage" | "discard" | "applied" | "testHandshake"
+> {
   readonly staged: WorkerVersion[] = [];
   readonly discarded: string[] = [];
   readonly applications: number[] = [];
@@ -62,6 +66,10 @@ export class RecordingEdge implements Pick<Edge, "stage" | "discard" | "applied"
     this.#interludes.delete(version.scriptName);
     await interlude?.();
     this.staged.push(version);
+  }
+
+  testHandshake(): never {
+    throw new Failure("gateway_unavailable");
   }
 
   async discard(versionId: string): Promise<void> {

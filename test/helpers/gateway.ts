@@ -1,7 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { once } from "node:events";
-import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
+import {
+  request as httpRequest,
+  type Agent,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+} from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
@@ -103,6 +108,8 @@ export interface AskOptions {
   readonly method?: string;
   readonly headers?: Record<string, string>;
   readonly body?: string | Buffer;
+  /** Default: a connection for this request alone. */
+  readonly agent?: Agent;
 }
 
 /** A request as workerd makes it: the whole URL in the request line, no Host. */
@@ -117,7 +124,7 @@ export async function ask(
     method: options.method ?? "GET",
     headers: options.headers ?? {},
     setHost: false,
-    agent: false,
+    agent: options.agent ?? false,
   });
   request.end(options.body);
   const [response] = (await once(request, "response")) as [IncomingMessage];

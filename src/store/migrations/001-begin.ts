@@ -42,10 +42,9 @@ async function certificates(db: Untyped): Promise<void> {
     .addColumn("ca", "integer", (c) => c.notNull())
     .addColumn("activeVersion", "integer", (c) => c.notNull())
     .addColumn("allowedHosts", "text")
-    .addColumn("trust", "text")
+    .addColumn("tied", "integer", (c) => c.notNull())
     .addColumn("uploadedOn", "text", (c) => c.notNull())
     .addColumn("updatedOn", "text", (c) => c.notNull())
-    .addColumn("revokedOn", "text")
     .addUniqueConstraint("certificates_name", ["accountId", "name"])
     .execute();
   await db.schema
@@ -57,7 +56,6 @@ async function certificates(db: Untyped): Promise<void> {
     .addColumn("accountId", "text", (c) => c.notNull().references("accounts.id"))
     .addColumn("chain", "text", (c) => c.notNull())
     .addColumn("sealedKey", "text")
-    .addColumn("sealedId", "text")
     .addColumn("subject", "text", (c) => c.notNull())
     .addColumn("issuer", "text", (c) => c.notNull())
     .addColumn("serialNumber", "text", (c) => c.notNull())
@@ -68,9 +66,83 @@ async function certificates(db: Untyped): Promise<void> {
     .addColumn("contentHash", "text", (c) => c.notNull())
     .addColumn("names", "text", (c) => c.notNull())
     .addColumn("keyKind", "text", (c) => c.notNull())
+    .addColumn("publicKeyHash", "text", (c) => c.notNull())
     .addColumn("uploadedOn", "text", (c) => c.notNull())
+    .addColumn("revokedOn", "text")
     .addPrimaryKeyConstraint("certificate_versions_key", ["certificateId", "version"])
     .addUniqueConstraint("certificate_versions_content", ["accountId", "contentHash"])
+    .execute();
+  await index(db, "certificateVersions", "notAfter");
+  await db.schema
+    .createTable("authorityTies")
+    .addColumn("id", "text", (c) => c.primaryKey())
+    .addColumn("accountId", "text", (c) => c.notNull().references("accounts.id"))
+    .addColumn("authorityId", "text", (c) =>
+      c.notNull().references("certificates.id").onDelete("cascade"),
+    )
+    .addColumn("certificateId", "text", (c) => c.references("certificates.id").onDelete("cascade"))
+    .addColumn("host", "text")
+    .execute();
+  await index(db, "authorityTies", "accountId");
+  await index(db, "authorityTies", "authorityId");
+  await index(db, "authorityTies", "certificateId");
+  await keeping(db);
+}
+
+/** What happens to certificates once they are there. */
+async function keeping(db: Untyped): Promise<void> {
+  await db.schema
+    .createTable("certificateEvents")
+    .addColumn("certificateId", "text", (c) =>
+      c.notNull().references("certificates.id").onDelete("cascade"),
+    )
+    .addColumn("kind", "text", (c) => c.notNull())
+    .addColumn("at", "text", (c) => c.notNull())
+    .addColumn("body", "text", (c) => c.notNull())
+    .addPrimaryKeyConstraint("certificate_events_key", ["certificateId", "kind"])
+    .execute();
+  await db.schema
+    .createTable("certificateSources")
+    .addColumn("certificateId", "text", (c) =>
+      c.primaryKey().references("certificates.id").onDelete("cascade"),
+    )
+    .addColumn("accountId", "text", (c) => c.notNull().references("accounts.id"))
+    .addColumn("folder", "text", (c) => c.notNull())
+    .addColumn("certificateFile", "text")
+    .addColumn("keyFile", "text")
+    .addColumn("createdOn", "text", (c) => c.notNull())
+    .addColumn("takenOn", "text")
+    .addColumn("failedOn", "text")
+    .addColumn("failure", "text")
+    .execute();
+  await db.schema
+    .createTable("expiryNotices")
+    .addColumn("id", "text", (c) => c.primaryKey())
+    .addColumn("accountId", "text", (c) => c.notNull().references("accounts.id"))
+    .addColumn("certificateId", "text", (c) => c.notNull())
+    .addColumn("version", "integer", (c) => c.notNull())
+    .addColumn("threshold", "integer", (c) => c.notNull())
+    .addColumn("createdOn", "text", (c) => c.notNull())
+    .addColumn("attempts", "integer", (c) => c.notNull())
+    .addColumn("nextAttemptOn", "text")
+    .addColumn("deliveredOn", "text")
+    .addColumn("lastError", "text")
+    .addForeignKeyConstraint(
+      "expiry_notices_version",
+      ["certificateId", "version"],
+      "certificateVersions",
+      ["certificateId", "version"],
+      (c) => c.onDelete("cascade"),
+    )
+    .addUniqueConstraint("expiry_notices_threshold", ["certificateId", "version", "threshold"])
+    .execute();
+  await index(db, "expiryNotices", "nextAttemptOn");
+  await db.schema
+    .createTable("webhooks")
+    .addColumn("accountId", "text", (c) => c.primaryKey().references("accounts.id"))
+    .addColumn("url", "text", (c) => c.notNull())
+    .addColumn("sealedSecret", "text", (c) => c.notNull())
+    .addColumn("updatedOn", "text", (c) => c.notNull())
     .execute();
 }
 
@@ -194,6 +266,12 @@ async function masterKey(db: Untyped): Promise<void> {
     .createTable("masterKeyChecks")
     .addColumn("id", "text", (c) => c.primaryKey())
     .addColumn("sealed", "text", (c) => c.notNull())
+    .execute();
+  await db.schema
+    .createTable("masterKeyChanges")
+    .addColumn("id", "text", (c) => c.primaryKey())
+    .addColumn("sealed", "text", (c) => c.notNull())
+    .addColumn("begunOn", "text", (c) => c.notNull())
     .execute();
 }
 

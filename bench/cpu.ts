@@ -1,0 +1,74 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+
+/** CPU µs that a process and all below it have used so far, by the process at the root. */
+export function cpuOf(pids: Iterable<number>): Map<number, number> {
+  const processes = new Map(allProcesses().map((one) => [one.pid, one]));
+  const sums = new Map<number, number>([...pids].map((pid) => [pid, 0]));
+  for (const { pid, cpu } of processes.values()) {
+    for (let at: number | undefined = pid; at !== undefined; at = processes.get(at)?.parent) {
+      const sum = sums.get(at);
+      if (sum === undefined) continue;
+      sums.set(at, sum + cpu);
+      break;
+    }
+  }
+  return sums;
+}
+
+/** CPU µs of this process, all below it, and those of its children that have ended. */
+export function ourCpu(): number {
+  return cpuOf([process.pid]).get(process.pid)! + endedCpu();
+}
+
+/** CPU µs of those of this process's children that have ended. */
+export function endedCpu(): number {
+  const stat = readFileSync("/proc/self/stat", "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[13]) + Number(fields[14])) * TICK;
+}
+
+/** CPU µs that the whole machine has been busy for, and CPU µs it could have been. */
+export function machineCpu(): { busy: number; all: number } {
+  const [line = ""] = readFileSync("/proc/stat", "utf8").split("\n", 1);
+  // user nice system idle iowait irq softirq steal; guest time is in user already
+  const fields = line.trim().split(/\s+/).slice(1, 9).map(Number);
+  const all = fields.reduce((sum, field) => sum + field, 0);
+  return { busy: (all - fields[3]! - fields[4]!) * TICK, all: all * TICK };
+}
+
+/** Resident memory of one process in bytes. */
+export function residentMemory(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
+}
+
+interface Process {
+  readonly pid: number;
+  readonly parent: number;
+  readonly cpu: number;
+}
+
+/** µs in a clock tick. */
+const TICK = 1e6 / Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
+
+function allProcesses(): Process[] {
+  const found: Process[] = [];
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, "utf8");
+      // The second field, in parentheses, may hold anything, spaces and parentheses too.
+      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      const [, parent, utime, stime] = [fields[0], fields[1], fields[11], fields[12]];
+      found.push({
+        pid: Number(name),
+        parent: Number(parent),
+        cpu: (Number(utime) + Number(stime)) * TICK,
+      });
+    } catch {
+      // It ended in between.
+    }
+  }
+  return found;
+}

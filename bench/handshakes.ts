@@ -1,0 +1,106 @@
+import { cpuOf, endedCpu } from "./cpu.ts";
+import { findProgram } from "./lab.ts";
+import { output, runClient } from "./load/load.ts";
+import { median } from "./measure.ts";
+import { round, type Row } from "./rows.ts";
+import { NotInstalled, type RunningSubject, type Surroundings } from "./subjects/subject.ts";
+
+export interface HandshakeOrder {
+  /** Its `socket` is asked, without a Worker. */
+  readonly gateway: RunningSubject;
+  readonly rounds: number;
+  readonly seconds: number;
+}
+
+interface Speed {
+  readonly rps: number;
+  readonly p50Ms: number | null;
+  readonly p99Ms: number | null;
+  readonly cpu: number;
+}
+
+/**
+ * Full handshakes with a client certificate, one for each request: what the gateway makes of the
+ * machine beside what OpenSSL's own measure does, in turns, each with 1 and with 16 at a time.
+ * A `s_time` does one after the other, so 16 at a time are 16 processes.
+ * @throws NotInstalled
+ */
+export async function measureHandshakes(
+  surroundings: Surroundings,
+  { gateway, rounds, seconds }: HandshakeOrder,
+): Promise<Row[]> {
+  const openssl = findProgram("openssl");
+  if (openssl === null) throw new NotInstalled("openssl is not installed");
+  const rows: Row[] = [];
+  for (const connections of [1, 16]) {
+    const order = { connections, seconds };
+    const theirs: Speed[] = [];
+    const ours: Speed[] = [];
+    for (let turn = 0; turn < rounds; turn += 1) {
+      theirs.push(await timeOpenssl(openssl, surroundings, order));
+      ours.push(await timeGateway(gateway, surroundings, order));
+    }
+    rows.push(rowOf("openssl s_time", connections, theirs));
+    rows.push(rowOf("gateway alone", connections, ours));
+  }
+  return rows;
+}
+
+interface Order {
+  readonly connections: number;
+  readonly seconds: number;
+}
+
+async function timeOpenssl(
+  openssl: string,
+  { lab, material, origin }: Surroundings,
+  { connections, seconds }: Order,
+): Promise<Speed> {
+  const { authority, clientChain, clientKey } = material.files;
+  const where = ["-connect", `localhost:${origin.port}`, "-www", "/each/small"];
+  const identity = ["-cert", clientChain, "-key", clientKey, "-CAfile", authority];
+  const args = ["s_time", "-new", "-time", String(seconds), "-verify", "3", ...where, ...identity];
+  const before = endedCpu();
+  const texts = await Promise.all(
+    Array.from({ length: connections }, () => output(openssl, args, lab.signal)),
+  );
+  const count = texts.reduce((sum, text) => {
+    const found = /^(\d+) connections in \d+ real seconds/m.exec(text);
+    if (found === null) throw new Error(`s_time said: ${text}`);
+    return sum + Number(found[1]);
+  }, 0);
+  const cpu = (endedCpu() - before) / count;
+  return { rps: count / seconds, p50Ms: null, p99Ms: null, cpu };
+}
+
+async function timeGateway(
+  gateway: RunningSubject,
+  { lab, origin }: Surroundings,
+  { connections, seconds }: Order,
+): Promise<Speed> {
+  const pid = gateway.processes["gateway"]!;
+  const before = cpuOf([pid]).get(pid)!;
+  const path = `https://localhost:${origin.port}/each/small`;
+  const sockets = [gateway.socket!];
+  const { requests, ...speed } = await runClient(
+    { base: "http://gateway", path, connections, seconds, sockets },
+    lab.signal,
+  );
+  return { ...speed, cpu: (cpuOf([pid]).get(pid)! - before) / requests };
+}
+
+function rowOf(subject: string, connections: number, speeds: readonly Speed[]): Row {
+  const middle = (pick: (speed: Speed) => number | null): number | null => {
+    const values = speeds.map(pick).filter((value) => value !== null);
+    return values.length === 0 ? null : round(median(values));
+  };
+  return {
+    subject,
+    connections,
+    body: "small, a handshake each",
+    rps: round(median(speeds.map(({ rps }) => rps))),
+    p50_ms: middle(({ p50Ms }) => p50Ms),
+    p99_ms: middle(({ p99Ms }) => p99Ms),
+    cpu_us: middle(({ cpu }) => cpu),
+  };
+}

@@ -1,0 +1,111 @@
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { findProgram } from "../lab.ts";
+
+export interface LoadOrder {
+  /** `http://127.0.0.1:PORT/path` */
+  readonly url: string;
+  /** The `Host` to send. Default: that of the URL. */
+  readonly host?: string;
+  /** Each sends its next request when the one before is answered. */
+  readonly connections: number;
+  readonly seconds: number;
+}
+
+export interface LoadResult {
+  readonly requests: number;
+  readonly rps: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+export interface Load {
+  readonly name: string;
+  /** @throws if a request was not answered, or with a status of 400 or more */
+  run(order: LoadOrder, signal: AbortSignal): Promise<LoadResult>;
+}
+
+/** wrk, whose own use of CPU hardly shows; where it is not installed, the client over undici. */
+export function findLoad(): Load {
+  const wrk = findProgram("wrk");
+  if (wrk === null) {
+    return {
+      name: "undici, for wrk is not installed",
+      run: ({ url, ...rest }, signal) => {
+        const { origin, pathname } = new URL(url);
+        return runClient({ ...rest, base: origin, path: pathname }, signal);
+      },
+    };
+  }
+  return {
+    name: "wrk",
+    run: async ({ url, host, connections, seconds }, signal) => {
+      const script = fileURLToPath(new URL("wrk.lua", import.meta.url));
+      const header = host === undefined ? [] : ["-H", `Host: ${host}`];
+      const rest = ["--timeout=10s", "-s", script, ...header, url];
+      const args = ["-t1", `-c${connections}`, `-d${seconds}s`, ...rest];
+      return parse(await output(wrk, args, signal), url);
+    },
+  };
+}
+
+export interface ClientOrder {
+  readonly base: string;
+  /** What stands in the request line: an absolute URL for a proxy. */
+  readonly path: string;
+  readonly host?: string;
+  readonly connections: number;
+  readonly seconds: number;
+  /** Unix sockets, dealt to the connections in turn. Default: `base` is connected to. */
+  readonly sockets?: readonly string[];
+}
+
+/** As `Load.run`, with undici: it knows Unix sockets and absolute URLs. */
+export async function runClient(order: ClientOrder, signal: AbortSignal): Promise<LoadResult> {
+  const script = fileURLToPath(new URL("client.ts", import.meta.url));
+  return parse(await output(process.execPath, [script, JSON.stringify(order)], signal), order.path);
+}
+
+/** What a program prints. @throws if it fails, or the signal aborts (it is ended first) */
+export function output(
+  file: string,
+  args: readonly string[],
+  signal: AbortSignal,
+): Promise<string> {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], signal });
+    let out = "";
+    let err = "";
+    child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
+    child.stderr.on("data", (chunk: Buffer) => (err += chunk.toString()));
+    let failure: Error | null = null;
+    child.once("error", (error) => (failure = error));
+    child.once("close", (status) => {
+      if (failure !== null) reject(failure);
+      else if (status === 0) resolve(out);
+      else reject(new Error(`${file} exited with status ${status}: ${err || out}`));
+    });
+  });
+}
+
+interface Printed {
+  readonly requests: number;
+  readonly microseconds: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly failed: number;
+  readonly unexpected: number;
+}
+
+function parse(text: string, what: string): LoadResult {
+  const line = /^RESULT (.+)$/m.exec(text)?.[1];
+  if (line === undefined) throw new Error(`no result for ${what}: ${text}`);
+  const { requests, microseconds, p50, p99, failed, unexpected } = JSON.parse(line) as Printed;
+  if (failed > 0 || unexpected > 0 || requests === 0) {
+    throw new Error(
+      `${what}: of ${requests} requests ${failed} were not answered, ${unexpected} with an error`,
+    );
+  }
+  return { requests, rps: requests / (microseconds / 1e6), p50Ms: p50 / 1e3, p99Ms: p99 / 1e3 };
+}

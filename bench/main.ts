@@ -1,0 +1,153 @@
+/**
+ * The gateway against its peers, in one run on one machine: `npm run bench -- [--quick]
+ * [--json FILE] [--only NAME,…]`. docs/benchmarks.md says how to read it.
+ */
+import { writeFile } from "node:fs/promises";
+import { cpus, totalmem } from "node:os";
+import { parseArgs } from "node:util";
+import { aimsOf } from "./aims.ts";
+import { measureHandshakes } from "./handshakes.ts";
+import { Lab } from "./lab.ts";
+import { findLoad, type Load } from "./load/load.ts";
+import { makeMaterial } from "./material.ts";
+import { measure, type Sample } from "./measure.ts";
+import { measureMemory } from "./memory.ts";
+import { startOrigin } from "./origin.ts";
+import { bodyOf, fullPlan, quickPlan, type Cell } from "./plan.ts";
+import { renderAims, renderMemory, renderRows, type Report } from "./report.ts";
+import { rowsOf, type Row } from "./rows.ts";
+import { gateway, gatewayWithIngress } from "./subjects/gateway.ts";
+import { haproxySidecar, nginxSidecar } from "./subjects/sidecars.ts";
+import { inProcess } from "./subjects/in-process.ts";
+import { native, nativeTuned } from "./subjects/native.ts";
+import { nodeUndici } from "./subjects/node-undici.ts";
+import { NotInstalled, type RunningSubject, type Subject } from "./subjects/subject.ts";
+import { workerdProxy } from "./subjects/workerd-proxy.ts";
+
+const subjects: readonly Subject[] = [
+  native,
+  nativeTuned,
+  gateway,
+  gatewayWithIngress,
+  inProcess,
+  workerdProxy,
+  nginxSidecar,
+  haproxySidecar,
+  nodeUndici,
+];
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    json: { type: "string" },
+    only: { type: "string" },
+  },
+});
+
+const stop = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => stop.abort(new Error(`stopped by ${signal}`)));
+}
+
+try {
+  const report = await run(stop.signal);
+  if (options.json !== undefined) {
+    await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`);
+  }
+} catch (error) {
+  if (!stop.signal.aborted) throw error;
+  say("stopped");
+  process.exitCode = 130;
+}
+
+async function run(signal: AbortSignal): Promise<Report> {
+  await using lab = await Lab.open(signal);
+  const material = await makeMaterial(lab);
+  const origin = await startOrigin(lab, material);
+  const load = findLoad();
+  say(`${cpus().length} × ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB`);
+  say(`origin: ${origin.name}; load: ${load.name}\n`);
+
+  await using cleanup = new AsyncDisposableStack();
+  const running = new Map<string, RunningSubject>();
+  for (const subject of chosen(subjects)) {
+    const started = await orMissing(subject.name, () => subject.start({ lab, material, origin }));
+    if (started === null) continue;
+    if (started.stop !== undefined) cleanup.defer(started.stop);
+    running.set(subject.name, started);
+    say(`${subject.name}: ${subject.what}`);
+  }
+  say("");
+
+  const cells = options.quick ? quickPlan : fullPlan;
+  // Just-in-time compilers want to see some requests first.
+  for (const [, subject] of running) {
+    await measure({ subject, cell: { ...cells[0]!, seconds: 1 }, load, signal });
+  }
+  const rows: Row[] = [];
+  for (const cell of cells) {
+    const group = await runCell(cell, running, load, signal);
+    rows.push(...group);
+    process.stdout.write(`${renderRows(group)}\n\n`);
+  }
+  let memoryMb: number | null = null;
+  const gatewayRun = running.get(gateway.name);
+  if (gatewayRun !== undefined) {
+    const surroundings = { lab, material, origin };
+    const shape = options.quick ? { rounds: 1, seconds: 2 } : { rounds: 5, seconds: 3 };
+    const handshakes = await orMissing("openssl s_time", () =>
+      measureHandshakes(surroundings, { gateway: gatewayRun, ...shape }),
+    );
+    rows.push(...(handshakes ?? []));
+    process.stdout.write(`${renderRows(handshakes ?? [])}\n\n`);
+    const memory = await measureMemory(surroundings, { stored: 10_000, used: 100 });
+    process.stdout.write(`${renderMemory(memory)}\n\n`);
+    memoryMb = memory.inUse / 1e6;
+  }
+  const aims = aimsOf(rows, memoryMb);
+  process.stdout.write(`${renderAims(aims)}\n`);
+  return { rows, aims };
+}
+
+/** Null: it said why it cannot be measured here, and so does this. */
+async function orMissing<T>(name: string, start: () => Promise<T>): Promise<T | null> {
+  try {
+    return await start();
+  } catch (error) {
+    if (!(error instanceof NotInstalled)) throw error;
+    say(`${name}: missing, ${error.message}`);
+    return null;
+  }
+}
+
+/** Every subject once in each round, in an order that turns with the rounds. */
+async function runCell(
+  cell: Cell,
+  running: ReadonlyMap<string, RunningSubject>,
+  load: Load,
+  signal: AbortSignal,
+): Promise<Row[]> {
+  const samples = new Map<string, Sample[]>([...running.keys()].map((name) => [name, []]));
+  for (let round = 0; round < cell.rounds; round += 1) {
+    const order = [...running];
+    const turned = [...order.slice(round % order.length), ...order.slice(0, round % order.length)];
+    for (const [name, subject] of turned) {
+      samples.get(name)!.push(await measure({ subject, cell, load, signal }));
+    }
+  }
+  const disturbance = Math.max(...[...samples.values()].flat().map((one) => one.disturbance));
+  if (disturbance > 0.1) {
+    say(`${bodyOf(cell)}: up to ${Math.round(disturbance * 100)} % of the CPU went elsewhere`);
+  }
+  return [...samples].flatMap(([name, list]) => rowsOf(name, cell, list));
+}
+
+function chosen(all: readonly Subject[]): readonly Subject[] {
+  const names = options.only?.split(",");
+  return names === undefined ? all : all.filter(({ name }) => names.includes(name));
+}
+
+/** Progress goes to stderr, results to stdout. */
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}

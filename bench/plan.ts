@@ -1,0 +1,44 @@
+/** One thing that every subject is put through. */
+export interface Cell {
+  readonly connections: number;
+  readonly body: "small" | "1 MiB";
+  /** Does the origin close each connection after its response? */
+  readonly handshakes: "pooled" | "each";
+  readonly rounds: number;
+  readonly seconds: number;
+}
+
+const measured = (
+  body: Cell["body"],
+  handshakes: Cell["handshakes"],
+  connections: readonly number[],
+  [rounds, seconds]: readonly [number, number],
+): Cell[] =>
+  connections.map((count) => ({ connections: count, body, handshakes, rounds, seconds }));
+
+/** About a quarter of an hour. */
+export const fullPlan: readonly Cell[] = [
+  ...measured("small", "pooled", [16], [7, 4]),
+  ...measured("small", "pooled", [1, 64], [5, 3]),
+  ...measured("1 MiB", "pooled", [1, 16, 64], [3, 2]),
+  ...measured("small", "each", [1, 16, 64], [3, 2]),
+  ...measured("1 MiB", "each", [16], [3, 2]),
+];
+
+/** Under three minutes. What the aims are about gets most of the time. */
+export const quickPlan: readonly Cell[] = [
+  ...measured("small", "pooled", [16], [3, 2]),
+  ...measured("small", "pooled", [1, 64], [1, 1]),
+  ...measured("1 MiB", "pooled", [16], [1, 1]),
+  ...measured("small", "each", [16], [1, 1]),
+];
+
+/** The origin's path for a cell. */
+export function pathOf({ body, handshakes }: Cell): string {
+  return `/${handshakes}/${body === "small" ? "small" : "large"}`;
+}
+
+/** How a row names the body: `small`, or `small, a handshake each`. */
+export function bodyOf({ body, handshakes }: Cell): string {
+  return handshakes === "pooled" ? body : `${body}, a handshake each`;
+}

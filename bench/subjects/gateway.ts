@@ -1,0 +1,136 @@
+import { join } from "node:path";
+import { pino } from "pino";
+import type { Source, WorkerVersion } from "../../src/edge/source.ts";
+import { startEdge } from "../../src/edge/start.ts";
+import { workerdConfig } from "../../src/edge/workerd-config.ts";
+import { startGateway } from "../../src/gateway/start.ts";
+import { runPrepared } from "./workerd.ts";
+import { ACCOUNT, accountTrust, edgeCertificate, GATEWAY_OPTIONS, MASTER_KEY } from "../product.ts";
+import type { Subject, Surroundings } from "./subject.ts";
+import { WORKER } from "./workerd.ts";
+
+const CERTIFICATE_ID = "bench";
+const SCRIPT = "bench";
+
+/** The gateway behind a Worker that runs as the product configures it, on a port of its own. */
+export const gateway: Subject = {
+  name: "gateway",
+  what: "the Worker as the product configures it, then our gateway",
+  start: async (surroundings) => {
+    const { lab, material } = surroundings;
+    const handle = await startGateway({
+      ...GATEWAY_OPTIONS,
+      runDirectory: lab.folder,
+      masterKey: MASTER_KEY,
+    });
+    await handle.setTrust(ACCOUNT, accountTrust(material));
+    await handle.setCertificate(edgeCertificate(CERTIFICATE_ID, material.client));
+    await handle.openBinding({
+      socketPath: BINDING_SOCKET,
+      accountId: ACCOUNT,
+      scriptName: SCRIPT,
+      bindingName: "ORIGIN",
+      certificateId: CERTIFICATE_ID,
+    });
+    const version = workerVersion(surroundings);
+    const config = workerdConfig(
+      {
+        ...version,
+        modules: [{ name: "worker.js", type: "esm", file: "worker.js" }],
+        sourceMaps: new Map(),
+      },
+      {
+        socket: "gateway-worker.sock",
+        probeSocket: "gateway-probe.sock",
+        entrypoints: new Map(),
+        emptyFolder: ".",
+        bindingSocket: () => BINDING_SOCKET,
+        serviceSocket: () => "none",
+        networkAllow: ["public"],
+      },
+    );
+    await lab.write("worker.js", WORKER);
+    await lab.write("gateway.capnp", config);
+    // wrk knows no Unix sockets: this one is moved to a port.
+    const worker = await runPrepared(lab, "gateway.capnp", 2, ["--socket-addr=main=127.0.0.1:0"]);
+    return {
+      base: `http://127.0.0.1:${worker.port}`,
+      processes: { workerd: worker.pid, gateway: handle.status().pid! },
+      socket: lab.path(BINDING_SOCKET),
+      stop: async () => handle[Symbol.asyncDispose](),
+    };
+  },
+};
+
+/** The whole way: our ingress, the Worker, our gateway, each started by the edge. */
+export const gatewayWithIngress: Subject = {
+  name: "gateway + ingress",
+  what: "our ingress, the Worker, our gateway",
+  start: async (surroundings) => {
+    const edge = await startEdge({
+      source: staticSource(surroundings),
+      masterKey: MASTER_KEY,
+      runDirectory: join(surroundings.lab.folder, "run"),
+      httpPort: 0,
+      gateway: GATEWAY_OPTIONS,
+      log: pino({ level: "warn" }, pino.destination(2)),
+      stopGrace: 500,
+    });
+    const status = edge.status();
+    return {
+      base: edge.httpUrl,
+      host: `${SCRIPT}.localhost`,
+      processes: {
+        ingress: status.ingress.pid!,
+        workerd: status.workers[0]!.pid!,
+        gateway: status.gateway.pid!,
+      },
+      stop: async () => edge[Symbol.asyncDispose](),
+    };
+  },
+};
+
+const BINDING_SOCKET = "binding.sock";
+
+function workerVersion({ origin }: Surroundings): WorkerVersion {
+  return {
+    accountId: ACCOUNT,
+    scriptName: SCRIPT,
+    versionId: "11111111-1111-4111-8111-111111111111",
+    mainModule: "worker.js",
+    modules: [{ name: "worker.js", type: "esm", content: Buffer.from(WORKER) }],
+    compatibilityDate: "2026-11-17",
+    compatibilityFlags: [],
+    bindings: [
+      { name: "ORIGIN", type: "mtls_certificate", certificateId: CERTIFICATE_ID },
+      { name: "BASE", type: "plain_text", text: `https://localhost:${origin.port}` },
+    ],
+  };
+}
+
+/** A control plane in which nothing ever changes. */
+function staticSource(surroundings: Surroundings): Source {
+  const { material } = surroundings;
+  const certificate = edgeCertificate(CERTIFICATE_ID, material.client);
+  const key = { accountId: ACCOUNT, scriptName: SCRIPT };
+  return {
+    snapshot: async () => ({
+      cursor: 0,
+      scripts: [key],
+      certificates: [certificate],
+      accounts: [ACCOUNT],
+    }),
+    // oxlint-disable-next-line require-yield
+    changes: async function* (_, signal) {
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+    },
+    deployment: async () => ({
+      ...key,
+      versions: [{ version: workerVersion(surroundings), percentage: 100 }],
+      hosts: [`${SCRIPT}.localhost`],
+      routes: [],
+    }),
+    certificate: async () => certificate,
+    trust: async () => accountTrust(material),
+  };
+}

@@ -1,0 +1,39 @@
+import type { Material } from "../material.ts";
+import type { Subject } from "./subject.ts";
+import { runWorkerd, text, workerConfig } from "./workerd.ts";
+
+/** What everything is measured against: workerd's own TLS, as its documentation shows it. */
+export const native: Subject = {
+  name: "native",
+  what: "workerd alone: `network` with a keypair, stock flags",
+  start: (surroundings) => start(surroundings, "native", []),
+};
+
+/** How much of a difference to `native` is due to V8's flags alone. */
+export const nativeTuned: Subject = {
+  name: "native, our flags",
+  what: "the same with the V8 flags that the product sets",
+  start: (surroundings) => start(surroundings, "native-tuned", ["--optimize-for-size"]),
+};
+
+/** workerd's own TLS with the certificate, under the name `origin`. */
+export function networkService({ authority, client }: Material): string {
+  return `(name = "origin", network = (
+    allow = ["public", "private"],
+    tlsOptions = (
+      trustedCertificates = [${text(authority.pem)}],
+      keypair = (privateKey = ${text(client.key)}, certificateChain = ${text(client.chain)}),
+    ),
+  ))`;
+}
+
+async function start(
+  { lab, material, origin }: Parameters<Subject["start"]>[0],
+  file: string,
+  v8Flags: readonly string[],
+): ReturnType<Subject["start"]> {
+  const base = `https://localhost:${origin.port}`;
+  const config = workerConfig({ origin: networkService(material), base, v8Flags });
+  const { pid, port } = await runWorkerd(lab, file, config);
+  return { base: `http://127.0.0.1:${port}`, processes: { workerd: pid } };
+}

@@ -1,0 +1,77 @@
+/** Failures of master keys, backups and restoring. */
+export const keyFailures = {
+  master_key_command_failed: {
+    side: "platform",
+    status: 500,
+    number: 7000120,
+    title: "the command that fetches the master key failed",
+    cause: "COUNTERSIGN_MASTER_KEY_COMMAND ended with an error, printed nothing, or took too long.",
+    fix: "Run the command by itself, as the user that runs Countersign: it has to print the key and nothing else.",
+  },
+  master_key_source_ambiguous: {
+    side: "platform",
+    status: 500,
+    number: 7000121,
+    title: "the master key is given twice",
+    cause: "More than one of the variables that name it is set, and they could differ.",
+    fix: "Set only one of COUNTERSIGN_MASTER_KEY, COUNTERSIGN_MASTER_KEY_FILE and COUNTERSIGN_MASTER_KEY_COMMAND.",
+  },
+  master_key_change_begun: {
+    side: "platform",
+    status: 500,
+    number: 7000122,
+    title: "a change of the master key has begun",
+    cause:
+      "`countersign keys rotate` was interrupted: some records are sealed with the new key already.",
+    fix: "Start with the new key: the change goes on by itself. Nothing was overwritten.",
+  },
+  master_key_same: {
+    side: "caller",
+    status: 400,
+    number: 7000123,
+    title: "the new master key is the one that is in use",
+    cause: "Records are re-wrapped only for another key.",
+    fix: "Give another key; `openssl rand -base64 32` makes one.",
+  },
+  master_key_new_missing: {
+    side: "caller",
+    status: 400,
+    number: 7000124,
+    title: "no new master key was given",
+    cause:
+      "The master key does not come from the data folder, so Countersign cannot put a new one where it is kept.",
+    fix: "Make one (`openssl rand -base64 32`), give it with --new-key-file or --new-key-command, and put it where the platform is started from.",
+  },
+  file_exists: {
+    side: "caller",
+    status: 409,
+    number: 7000125,
+    title: "the file exists",
+    cause: "A backup never replaces another file by accident.",
+    fix: "Choose another name, or give --force.",
+  },
+  backup_unusable: {
+    side: "caller",
+    status: 400,
+    number: 7000126,
+    title: "the file is no backup that can be restored",
+    cause: "It is damaged, cut off, or was not made by `countersign backup`.",
+    fix: "Take another backup.",
+  },
+  data_folder_not_empty: {
+    side: "caller",
+    status: 409,
+    number: 7000127,
+    title: "the data folder holds a platform",
+    cause: "Restoring replaces everything that is in it.",
+    fix: "Restore into another folder (--data), or give --force: the database that is there is kept beside.",
+  },
+  data_folder_empty: {
+    side: "caller",
+    status: 404,
+    number: 7000128,
+    title: "the data folder holds no platform",
+    cause: "No platform was ever started with it.",
+    fix: "Name the folder with --data or COUNTERSIGN_DATA.",
+  },
+} as const;

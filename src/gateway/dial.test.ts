@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout } from "node:timers/promises";
+import { AddressPolicy } from "./addresses.ts";
+import { dial, type Network } from "./dial.ts";
+import { defaultOptions } from "./options.ts";
+import { sharedFor } from "./resolve.ts";
+
+const addresses = { allow: [], deny: [], development: false, denyLocalPorts: [] };
+
+function network(resolve: Network["resolve"]): Network {
+  return {
+    policy: new AddressPolicy(addresses),
+    timeouts: { ...defaultOptions.timeouts, dns: 20, connect: 50 },
+    resolve,
+  };
+}
+
+test("a name that does not resolve in time says so", async () => {
+  const silent = network(() => new Promise(() => {}));
+  await assert.rejects(dial({ host: "slow.example", port: 443 }, silent), {
+    code: "origin_name_timeout",
+    message: '"slow.example" did not resolve within 20 ms',
+  });
+});
+
+test("a resolver's failure is told with its code", async () => {
+  const broken = network(() =>
+    Promise.reject(Object.assign(new Error("no"), { code: "EAI_AGAIN" })),
+  );
+  await assert.rejects(dial({ host: "broken.example", port: 443 }, broken), {
+    code: "origin_name_not_found",
+    message: '"broken.example" does not resolve (EAI_AGAIN)',
+  });
+});
+
+test("connections that are opened together share a look-up, later ones do not", async () => {
+  let lookups = 0;
+  const resolve = sharedFor(20, () => {
+    lookups += 1;
+    return Promise.resolve([{ address: "192.0.2.1", family: 4 }]);
+  });
+  await Promise.all([resolve("a.example"), resolve("a.example"), resolve("b.example")]);
+  assert.equal(lookups, 2);
+  await setTimeout(40);
+  await resolve("a.example");
+  assert.equal(lookups, 3);
+});
+
+test("a name without an address is refused", async () => {
+  const empty = network(() => Promise.resolve([]));
+  await assert.rejects(dial({ host: "empty.example", port: 443 }, empty), {
+    code: "origin_address_refused",
+  });
+});

@@ -1,0 +1,200 @@
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  closeSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { Keyring, masterKeyIdOf, type Sealed } from "../certificates/seal.ts";
+import { Failure } from "../failures.ts";
+import { migrationNames } from "../store/migrations.ts";
+import { openDataFolder } from "./data-folder.ts";
+import { loadMasterKey, type MasterKeyVariables } from "./master-key.ts";
+
+/** What a backup holds; never a key in clear. */
+export interface BackupFacts {
+  readonly file: string;
+  readonly bytes: number;
+  /** The master key that opens it: it is not in the file. */
+  readonly masterKeyId: string;
+  readonly accounts: number;
+  readonly certificates: number;
+  readonly scripts: number;
+}
+
+/**
+ * Writes everything of a data folder into one file (0600), as it is at one moment, whether a
+ * platform runs on it or not. Keys and secrets are in it as they are in the folder: sealed.
+ * @throws Failure `data_folder_empty`, `file_exists` unless `force`, `data_folder_unusable`
+ */
+export function backUp(options: {
+  readonly dataFolder: string;
+  readonly file: string;
+  readonly force: boolean;
+}): BackupFacts {
+  const { dataFolder, file, force } = options;
+  const database = join(dataFolder, "countersign.db");
+  if (!existsSync(database)) {
+    throw new Failure("data_folder_empty", {
+      message: `there is no database in the data folder "${dataFolder}"`,
+    });
+  }
+  if (existsSync(file) && !force) {
+    throw new Failure("file_exists", { message: `the file "${file}" exists` });
+  }
+  const draft = `${file}.part`;
+  const mask = process.umask(0o077);
+  try {
+    rmSync(draft, { force: true });
+    using source = openDatabase(database);
+    // Reads one snapshot: what is committed meanwhile is in the next backup.
+    source.prepare("VACUUM INTO ?").run(draft);
+    const facts = inspect(draft);
+    flush(draft);
+    renameSync(draft, file);
+    flush(dirname(file));
+    return { ...facts, file };
+  } catch (cause) {
+    rmSync(draft, { force: true });
+    if (cause instanceof Failure) throw cause;
+    throw new Failure("data_folder_unusable", {
+      message: `the backup "${file}" cannot be written: ${(cause as Error).message}`,
+      fix: "Choose another place, or make room.",
+      cause,
+    });
+  } finally {
+    process.umask(mask);
+  }
+}
+
+export interface Restored extends BackupFacts {
+  /** Where the database is kept that was there. Null: there was none. */
+  readonly kept: string | null;
+  /** Whether the master key is at hand: else it has to be put there before `start`. */
+  readonly masterKeyPresent: boolean;
+}
+
+/**
+ * Puts a backup into a data folder on which no platform runs.
+ * @throws Failure `backup_unusable`, `data_folder_not_empty` unless `force`, `data_folder_in_use`,
+ * `master_key_wrong` if the master key there is another. Nothing was changed then
+ */
+export async function restore(options: {
+  readonly dataFolder: string;
+  readonly file: string;
+  readonly force: boolean;
+  readonly variables: MasterKeyVariables;
+  readonly now: Date;
+}): Promise<Restored> {
+  const { dataFolder, file, force, now } = options;
+  const facts = inspect(file);
+  const present = existsSync(dataFolder)
+    ? readdirSync(dataFolder).filter((name) => name !== "master.key")
+    : [];
+  if (present.length > 0 && !force) {
+    throw new Failure("data_folder_not_empty", {
+      message: `the data folder "${dataFolder}" is not empty: ${present.slice(0, 5).join(", ")}`,
+      facts: { dataFolder },
+    });
+  }
+  using folder = openDataFolder(dataFolder);
+  const masterKeyPresent = await checkKey(folder.path, facts, options.variables);
+  const draft = `${folder.database}.part`;
+  copyFileSync(file, draft);
+  chmodSync(draft, 0o600);
+  flush(draft);
+  const kept = setAside(folder.database, now);
+  renameSync(draft, folder.database);
+  flush(folder.path);
+  return { ...facts, kept, masterKeyPresent };
+}
+
+/**
+ * What a backup says of itself, once it was found to be whole.
+ * @throws Failure `backup_unusable`
+ */
+export function inspect(file: string): BackupFacts {
+  const refuse = (why: string, cause?: unknown): Failure =>
+    new Failure("backup_unusable", { message: `"${file}" ${why}`, cause });
+  if (!existsSync(file)) throw refuse("does not exist");
+  try {
+    using database = openDatabase(file, { readOnly: true });
+    const [check] = database.prepare("PRAGMA quick_check").all();
+    if (check?.["quick_check"] !== "ok") throw refuse("is damaged");
+    const unknown = database
+      .prepare("SELECT name FROM kysely_migration")
+      .all()
+      .filter(({ name }) => !migrationNames.includes(String(name)));
+    if (unknown.length > 0) throw refuse("was made by a newer Countersign");
+    const sealed = database.prepare("SELECT sealed FROM master_key_checks").get()?.["sealed"];
+    const count = (table: string): number =>
+      Number(database.prepare(`SELECT count(*) AS count FROM ${table}`).get()?.["count"]);
+    return {
+      file,
+      bytes: statSync(file).size,
+      masterKeyId: masterKeyIdOf(String(sealed) as Sealed),
+      accounts: count("accounts"),
+      certificates: count("certificates"),
+      scripts: count("scripts"),
+    };
+  } catch (cause) {
+    if (cause instanceof Failure) throw cause;
+    throw refuse(`is not a backup: ${(cause as Error).message}`, cause);
+  }
+}
+
+/** @returns whether there is a key. @throws Failure `master_key_wrong`, and of `loadMasterKey` */
+async function checkKey(
+  dataFolder: string,
+  { masterKeyId, file }: BackupFacts,
+  variables: MasterKeyVariables,
+): Promise<boolean> {
+  try {
+    const { key, from } = await loadMasterKey({ dataFolder, variables, wanted: masterKeyId });
+    const given = new Keyring(key).masterKeyId;
+    if (given === masterKeyId) return true;
+    throw new Failure("master_key_wrong", {
+      message: `"${file}" is sealed with master key ${masterKeyId}, and ${from} holds ${given}`,
+      facts: { wanted: masterKeyId, given },
+    });
+  } catch (error) {
+    if (error instanceof Failure && error.code === "master_key_missing") return false;
+    throw error;
+  }
+}
+
+/** The database that was there, whole in one file. */
+function setAside(database: string, now: Date): string | null {
+  if (!existsSync(database)) return null;
+  {
+    using before = openDatabase(database);
+    before.exec("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE");
+  }
+  const kept = database.replace(/\.db$/, `.${now.toISOString().replaceAll(/[:.]/g, "-")}.db`);
+  renameSync(database, kept);
+  return kept;
+}
+
+function openDatabase(
+  path: string,
+  options: { readOnly?: boolean } = {},
+): DatabaseSync & Disposable {
+  return new DatabaseSync(path, { timeout: 5000, ...options });
+}
+
+/** Onto the disk, a folder's entries too. */
+function flush(path: string): void {
+  const descriptor = openSync(path, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}

@@ -1,0 +1,165 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as wait } from "node:timers/promises";
+import type { Logger } from "pino";
+import { describeExpiry, expiryThreshold, expiryThresholds } from "../certificates/expiry.ts";
+import type { Keyring } from "../certificates/seal.ts";
+import { deliver } from "../control/webhook-delivery.ts";
+import { findCertificate } from "../store/certificates.ts";
+import {
+  dueNotices,
+  endingBefore,
+  insertNotice,
+  updateNotice,
+  type EndingCertificate,
+} from "../store/expiry-notices.ts";
+import type { ExpiryNoticeRow } from "../store/schema.ts";
+import type { Store } from "../store/store.ts";
+import { findWebhook } from "../store/webhooks.ts";
+
+export interface ExpiryOptions {
+  readonly store: Store;
+  readonly keyring: Keyring;
+  readonly clock: () => Date;
+  readonly log: Logger;
+  /** ms between two looks. Default: 60,000. */
+  readonly interval?: number;
+}
+
+const DAY = 86_400_000;
+const FIRST_RETRY = 60_000;
+const LAST_RETRY = 6 * 3_600_000;
+/** Tries over about three days; the listing says it all the time. */
+const ATTEMPTS = 20;
+const AT_ONCE = 50;
+
+/**
+ * Tells once of each threshold (30, 14, 7, 3, 1 days, and the end) that a certificate or CA passes:
+ * a log line and the account's webhook. What was told is in the store: a restart tells
+ * nothing twice, and goes on trying what was not delivered.
+ */
+export class ExpiryMonitor implements AsyncDisposable {
+  readonly #options: ExpiryOptions;
+  readonly #stop = new AbortController();
+  readonly #running: Promise<void>;
+
+  static start(options: ExpiryOptions): ExpiryMonitor {
+    return new ExpiryMonitor(options, true);
+  }
+
+  /** One that looks only when it is told to: `look()`. */
+  static idle(options: ExpiryOptions): ExpiryMonitor {
+    return new ExpiryMonitor(options, false);
+  }
+
+  private constructor(options: ExpiryOptions, running: boolean) {
+    this.#options = options;
+    this.#running = running ? this.#follow() : Promise.resolve();
+  }
+
+  /** Notices what was passed by now, and sends what is due. */
+  async look(): Promise<void> {
+    const { store, clock } = this.#options;
+    const now = clock();
+    const widest = Math.max(...expiryThresholds);
+    const ending = await endingBefore(store.db, new Date(now.getTime() + widest * DAY + 1));
+    for (const certificate of ending) await this.#notice(certificate, now);
+    for (const notice of await dueNotices(store.db, now, AT_ONCE)) await this.#send(notice, now);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  async #follow(): Promise<void> {
+    const { interval = 60_000, log } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await this.look().catch((err: unknown) => log.error({ err }, "looking for expiry failed"));
+      await wait(interval, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  async #notice({ certificate, version, noticed }: EndingCertificate, now: Date): Promise<void> {
+    const { store, log } = this.#options;
+    const end = new Date(version.notAfter);
+    const threshold = expiryThreshold(end, now);
+    if (threshold === null || noticed.some((before) => before <= threshold)) return;
+    await store.write(async ({ db }) => {
+      const webhook = await findWebhook(db, certificate.accountId);
+      await insertNotice(db, {
+        id: randomUUID(),
+        accountId: certificate.accountId,
+        certificateId: certificate.id,
+        version: version.version,
+        threshold,
+        createdOn: now.toISOString(),
+        attempts: 0,
+        nextAttemptOn: webhook ? now.toISOString() : null,
+        deliveredOn: null,
+        lastError: null,
+      });
+    });
+    log[threshold > 7 ? "info" : "warn"](
+      {
+        accountId: certificate.accountId,
+        certificateId: certificate.id,
+        version: version.version,
+        threshold,
+        expiresOn: version.notAfter,
+      },
+      `${certificate.ca === 1 ? "CA" : "certificate"} ${certificate.name ?? certificate.id} ${describeExpiry(end, now)}`,
+    );
+  }
+
+  async #send(notice: ExpiryNoticeRow, now: Date): Promise<void> {
+    const { store, keyring, log } = this.#options;
+    const webhook = await findWebhook(store.db, notice.accountId);
+    const body = webhook ? await this.#body(notice, now) : null;
+    if (!webhook || !body) {
+      await store.write(({ db }) => updateNotice(db, notice.id, { nextAttemptOn: null }));
+      return;
+    }
+    const refusal = await deliver(webhook, { id: notice.id, body }, { keyring, now });
+    const attempts = notice.attempts + 1;
+    if (refusal === null) {
+      const deliveredOn = now.toISOString();
+      const change = { attempts, deliveredOn, nextAttemptOn: null, lastError: null };
+      await store.write(({ db }) => updateNotice(db, notice.id, change));
+      return;
+    }
+    const pause = Math.min(FIRST_RETRY * 2 ** (attempts - 1), LAST_RETRY);
+    const next = attempts < ATTEMPTS ? new Date(now.getTime() + pause).toISOString() : null;
+    const change = { attempts, nextAttemptOn: next, lastError: refusal };
+    await store.write(({ db }) => updateNotice(db, notice.id, change));
+    log.warn(
+      { accountId: notice.accountId, notice: notice.id, attempts, next },
+      `the webhook was not told of an expiry: ${refusal}`,
+    );
+  }
+
+  /** Null: the certificate was rotated meanwhile, there is nothing to tell any more. */
+  async #body(notice: ExpiryNoticeRow, now: Date): Promise<object | null> {
+    const { accountId, certificateId, version, threshold } = notice;
+    const certificate = await findCertificate(this.#options.store.db, accountId, certificateId);
+    if (certificate?.activeVersion !== version) return null;
+    const { active, name, ca } = certificate;
+    const expired = new Date(active.notAfter) < now;
+    return {
+      type: expired ? "certificate.expired" : "certificate.expiring",
+      timestamp: notice.createdOn,
+      data: {
+        account_id: accountId,
+        certificate_id: certificateId,
+        name,
+        ca: ca === 1,
+        version,
+        threshold_days: threshold,
+        expires_on: active.notAfter,
+        expires: describeExpiry(new Date(active.notAfter), now),
+        subject: active.subject,
+        fingerprint: active.fingerprint,
+      },
+    };
+  }
+}

@@ -1,0 +1,167 @@
+import { setTimeout as wait } from "node:timers/promises";
+import type { Logger } from "pino";
+import { readPair, type PairNames } from "../certificates/pair-files.ts";
+import { FolderSource } from "../certificates/source-folder.ts";
+import type { ParsedLeaf } from "../certificates/upload.ts";
+import { existingCertificate } from "../control/certificate-intake.ts";
+import type { ControlContext } from "../control/context.ts";
+import { addVersion } from "../control/rotation.ts";
+import { refuseAuthority } from "../control/trust.ts";
+import { Failure } from "../failures.ts";
+import { accountAuthorities } from "../store/authorities.ts";
+import { listCertificateVersions } from "../store/certificate-versions.ts";
+import {
+  deleteSource,
+  listSources,
+  putSource,
+  updateSource,
+} from "../store/certificate-sources.ts";
+import type { CertificateSourceRow } from "../store/schema.ts";
+
+export interface FolderSourcesOptions {
+  readonly context: Pick<ControlContext, "store" | "keyring" | "edge" | "clock">;
+  readonly log: Logger;
+  /** ms between two looks at each folder. Default: 1,000. */
+  readonly interval?: number;
+  /** ms that a writer may leave a folder in disorder. Default: 10,000. */
+  readonly patience?: number;
+}
+
+export interface WatchedFolder {
+  readonly accountId: string;
+  readonly certificateId: string;
+  /** Absolute. */
+  readonly folder: string;
+  /** Default: found by name, see `readPair`. */
+  readonly names?: PairNames;
+}
+
+/**
+ * Folders on this machine that other programs renew: what appears there becomes a new version of a
+ * certificate. Which folder belongs to which certificate is in the store. Only whoever owns the
+ * machine may say so, for the files are read with the platform's rights.
+ */
+export class FolderSources implements AsyncDisposable {
+  readonly #options: FolderSourcesOptions;
+  readonly #watched: Map<string, FolderSource> = new Map();
+  readonly #stop = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+
+  /** Follows every folder that the store knows. One that cannot be read now may be, later. */
+  static async start(options: FolderSourcesOptions): Promise<FolderSources> {
+    const sources = new FolderSources(options);
+    for (const row of await listSources(options.context.store.db)) await sources.#follow(row);
+    sources.#running = sources.#look();
+    return sources;
+  }
+
+  private constructor(options: FolderSourcesOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Follows a folder for a certificate, in place of any before.
+   * @throws Failure `certificate_not_found`, `certificate_kind_differs`, `folder_unreadable`
+   */
+  async watch({ accountId, certificateId, folder, names }: WatchedFolder): Promise<void> {
+    const { store, clock } = this.#options.context;
+    refuseAuthority(await existingCertificate(store.db, accountId, certificateId));
+    await readPair(folder, names);
+    const row: CertificateSourceRow = {
+      certificateId,
+      accountId,
+      folder,
+      certificateFile: names?.certificate ?? null,
+      keyFile: names?.key ?? null,
+      createdOn: clock().toISOString(),
+      takenOn: null,
+      failedOn: null,
+      failure: null,
+    };
+    await store.write(({ db }) => putSource(db, row));
+    await this.#follow(row);
+  }
+
+  /** @returns false if no folder was followed for it */
+  async unwatch(certificateId: string): Promise<boolean> {
+    this.#watched.delete(certificateId);
+    const { value } = await this.#options.context.store.write(({ db }) =>
+      deleteSource(db, certificateId),
+    );
+    return value;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  async #look(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      for (const source of this.#watched.values()) await source.look();
+      await wait(this.#options.interval ?? 1000, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  async #follow(row: CertificateSourceRow): Promise<void> {
+    const { context, patience } = this.#options;
+    const { store, clock } = context;
+    const [newest] = await listCertificateVersions(store.db, row.certificateId);
+    const { certificateFile: certificate, keyFile: key } = row;
+    const source = new FolderSource({
+      folder: row.folder,
+      ...(certificate !== null && key !== null && { names: { certificate, key } }),
+      // The newest, not the active one: who rolled back does not want it again.
+      ...(newest && { known: newest.contentHash }),
+      authorities: await accountAuthorities(store.db, row.accountId),
+      now: clock,
+      onVersion: (version) => this.#take(row, version),
+      onFailure: (error) => void this.#failed(row, error),
+      ...(patience !== undefined && { patience }),
+    });
+    this.#watched.set(row.certificateId, source);
+  }
+
+  async #take(row: CertificateSourceRow, parsed: ParsedLeaf): Promise<void> {
+    const { context, log } = this.#options;
+    const { accountId, certificateId, folder } = row;
+    const target = { accountId, certificateId };
+    try {
+      const { version } = await addVersion(context, target, parsed);
+      const { version: number, notAfter } = version;
+      log.info(
+        { ...target, folder, version: number, notAfter },
+        "a new version came from a folder",
+      );
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      if (error.code === "certificate_not_found") {
+        this.#watched.delete(certificateId);
+        return;
+      }
+      // It is a version of this certificate already, from the API or before a restart.
+      const known =
+        error.code === "certificate_duplicate" && error.facts["certificateId"] === certificateId;
+      if (!known) throw error;
+    }
+    const takenOn = context.clock().toISOString();
+    const change = { takenOn, failedOn: null, failure: null };
+    await context.store.write(({ db }) => updateSource(db, certificateId, change));
+  }
+
+  async #failed(row: CertificateSourceRow, error: unknown): Promise<void> {
+    const { context, log } = this.#options;
+    const { accountId, certificateId, folder } = row;
+    const message = error instanceof Failure ? error.message : "internal error";
+    const code = error instanceof Failure ? error.code : "internal";
+    log.warn(
+      { accountId, certificateId, folder, code, ...(code === "internal" && { err: error }) },
+      `the certificate stays as it is: ${message}`,
+    );
+    const change = { failedOn: context.clock().toISOString(), failure: message };
+    await context.store
+      .write(({ db }) => updateSource(db, certificateId, change))
+      .catch((err: unknown) => log.error({ err }, "a failure was not written down"));
+  }
+}

@@ -1,0 +1,62 @@
+import { setTimeout as wait } from "node:timers/promises";
+import type { Logger } from "pino";
+import type { GatewayEvent } from "../gateway/observe.ts";
+import { recordEvent } from "../store/certificate-events.ts";
+import type { Store } from "../store/store.ts";
+
+/**
+ * Keeps what last happened to each certificate at an origin. Events are held for a moment, the last
+ * of each kind for each certificate: traffic does not become a load on the database.
+ */
+export class LastEvents implements AsyncDisposable {
+  readonly #store: Store;
+  readonly #log: Logger;
+  readonly #interval: number;
+  readonly #held: Map<string, GatewayEvent> = new Map();
+  readonly #stop = new AbortController();
+  #writing: Promise<void> | null = null;
+
+  /** @param interval ms that events are held. Default: 1,000 */
+  constructor({ store, log, interval = 1000 }: LastEventsOptions) {
+    this.#store = store;
+    this.#log = log;
+    this.#interval = interval;
+  }
+
+  record(event: GatewayEvent): void {
+    const { certificateId, kind } = event;
+    this.#held.set(`${kind} ${certificateId}`, event);
+    this.#writing ??= this.#writeSoon();
+  }
+
+  /** Writes what it holds. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#writing;
+  }
+
+  async #writeSoon(): Promise<void> {
+    await wait(this.#interval, undefined, { signal: this.#stop.signal }).catch(() => {});
+    this.#writing = null;
+    const events = [...this.#held.values()];
+    this.#held.clear();
+    try {
+      await this.#store.write(async ({ db }) => {
+        for (const event of events) await recordEvent(db, rowOf(event));
+      });
+    } catch (err) {
+      this.#log.error({ err }, "what last happened to certificates was not written down");
+    }
+  }
+}
+
+export interface LastEventsOptions {
+  readonly store: Store;
+  readonly log: Logger;
+  readonly interval?: number;
+}
+
+function rowOf(event: GatewayEvent): Parameters<typeof recordEvent>[1] {
+  const { certificateId, kind, at, accountId: _, ...body } = event;
+  return { certificateId, kind, at, body: JSON.stringify(body) };
+}

@@ -1,0 +1,81 @@
+import type { AuthorityTieRow } from "./schema.ts";
+import type { Database } from "./store.ts";
+
+/** The CAs (PEM) that count for every origin of the account. */
+export async function accountAuthorities(db: Database, accountId: string): Promise<string[]> {
+  const rows = await authorities(db)
+    .select("v.chain")
+    .where("c.accountId", "=", accountId)
+    .where("c.tied", "=", 0)
+    .execute();
+  return rows.map(({ chain }) => chain);
+}
+
+/** The CAs (PEM) that alone verify the origins of a certificate. Empty: it has none of its own. */
+export async function authoritiesOfCertificate(
+  db: Database,
+  certificateId: string,
+): Promise<string[]> {
+  const rows = await authorities(db)
+    .innerJoin("authorityTies as t", "t.authorityId", "c.id")
+    .select("v.chain")
+    .where("t.certificateId", "=", certificateId)
+    .execute();
+  return rows.map(({ chain }) => chain);
+}
+
+/** Host (or `*.example.com`) → the CAs (PEM) that count there beside the account's. */
+export async function authoritiesOfHosts(
+  db: Database,
+  accountId: string,
+): Promise<Record<string, string[]>> {
+  const rows = await authorities(db)
+    .innerJoin("authorityTies as t", "t.authorityId", "c.id")
+    .select(["t.host", "v.chain"])
+    .where("c.accountId", "=", accountId)
+    .where("t.host", "is not", null)
+    .execute();
+  const hosts: Record<string, string[]> = {};
+  for (const { host, chain } of rows) (hosts[host ?? ""] ??= []).push(chain);
+  return hosts;
+}
+
+export function listTies(db: Database, accountId: string): Promise<AuthorityTieRow[]> {
+  return db
+    .selectFrom("authorityTies")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .orderBy("host")
+    .orderBy("certificateId")
+    .execute();
+}
+
+export function tiesOf(db: Database, authorityId: string): Promise<AuthorityTieRow[]> {
+  return db
+    .selectFrom("authorityTies")
+    .selectAll()
+    .where("authorityId", "=", authorityId)
+    .orderBy("host")
+    .orderBy("certificateId")
+    .execute();
+}
+
+export async function replaceTies(
+  db: Database,
+  authorityId: string,
+  ties: readonly AuthorityTieRow[],
+): Promise<void> {
+  await db.deleteFrom("authorityTies").where("authorityId", "=", authorityId).execute();
+  if (ties.length > 0) await db.insertInto("authorityTies").values(ties).execute();
+}
+
+/** Each CA with its active version. */
+const authorities = (db: Database) =>
+  db
+    .selectFrom("certificates as c")
+    .innerJoin("certificateVersions as v", (join) =>
+      join.onRef("v.certificateId", "=", "c.id").onRef("v.version", "=", "c.activeVersion"),
+    )
+    .where("c.ca", "=", 1)
+    .orderBy("c.uploadedOn")
+    .orderBy("c.id");

@@ -1,0 +1,150 @@
+import { keyPlace, type Place, type Sealed } from "../certificates/seal.ts";
+import type { WorkerBinding } from "../edge/source.ts";
+import type { Database } from "./store.ts";
+
+/** One sealed record, wherever it stands. */
+export interface SealedRecord {
+  readonly place: Place;
+  readonly sealed: Sealed;
+  /** Puts the same record there, wrapped anew. */
+  replace(db: Database, sealed: Sealed): Promise<void>;
+}
+
+export interface SealedBatch {
+  readonly records: readonly SealedRecord[];
+  /** Where the next batch begins. Null: this was the last. */
+  readonly next: string | null;
+}
+
+/** A kind of sealed record. Whoever seals another kind adds it to `sealedColumns`. */
+export interface SealedColumn {
+  readonly name: string;
+  /** The records of `limit` owners, in the order of their ids, after the owner `after`. */
+  batch(db: Database, after: string, limit: number): Promise<SealedBatch>;
+}
+
+const certificateKeys: SealedColumn = {
+  name: "certificate keys",
+  batch: async (db, after, limit) => {
+    const owners = await db
+      .selectFrom("certificates")
+      .select("id")
+      .where("id", ">", after)
+      .orderBy("id")
+      .limit(limit)
+      .execute();
+    const rows = await db
+      .selectFrom("certificateVersions")
+      .select(["accountId", "certificateId", "version", "sealedKey"])
+      .where("certificateId", "in", ids(owners))
+      .where("sealedKey", "is not", null)
+      .execute();
+    return batchOf(
+      owners,
+      limit,
+      rows.map((row) => ({
+        place: keyPlace(row),
+        sealed: row.sealedKey as Sealed,
+        replace: async (transaction, sealedKey) => {
+          await transaction
+            .updateTable("certificateVersions")
+            .set({ sealedKey })
+            .where("certificateId", "=", row.certificateId)
+            .where("version", "=", row.version)
+            .execute();
+        },
+      })),
+    );
+  },
+};
+
+const secrets: SealedColumn = {
+  name: "secrets",
+  batch: async (db, after, limit) => {
+    const owners = await db
+      .selectFrom("scriptVersions")
+      .select("id")
+      .where("id", ">", after)
+      .orderBy("id")
+      .limit(limit)
+      .execute();
+    const rows = await db
+      .selectFrom("versionBindings as b")
+      .innerJoin("scriptVersions as v", "v.id", "b.versionId")
+      .innerJoin("scripts as s", "s.id", "v.scriptId")
+      .select(["s.accountId", "b.versionId", "b.name", "b.body"])
+      .where("b.versionId", "in", ids(owners))
+      .where("b.type", "=", "secret_text")
+      .execute();
+    return batchOf(
+      owners,
+      limit,
+      rows.map(({ accountId, versionId, name, body }) => {
+        const binding = JSON.parse(body) as WorkerBinding & { readonly type: "secret_text" };
+        return {
+          place: { account: accountId, id: binding.sealedId, kind: "secret" },
+          sealed: binding.sealed,
+          replace: async (transaction, sealed) => {
+            await transaction
+              .updateTable("versionBindings")
+              .set({ body: JSON.stringify({ ...binding, sealed }) })
+              .where("versionId", "=", versionId)
+              .where("name", "=", name)
+              .execute();
+          },
+        };
+      }),
+    );
+  },
+};
+
+const webhookSecrets: SealedColumn = {
+  name: "webhook secrets",
+  batch: async (db, after, limit) => {
+    const rows = await db
+      .selectFrom("webhooks")
+      .selectAll()
+      .where("accountId", ">", after)
+      .orderBy("accountId")
+      .limit(limit)
+      .execute();
+    return batchOf(
+      rows.map(({ accountId }) => ({ id: accountId })),
+      limit,
+      rows.map((row) => ({
+        place: webhookPlace(row.accountId),
+        sealed: row.sealedSecret,
+        replace: async (transaction, sealedSecret) => {
+          await transaction
+            .updateTable("webhooks")
+            .set({ sealedSecret })
+            .where("accountId", "=", row.accountId)
+            .execute();
+        },
+      })),
+    );
+  },
+};
+
+export const sealedColumns: readonly SealedColumn[] = [certificateKeys, secrets, webhookSecrets];
+
+export function webhookPlace(accountId: string): Place {
+  return { account: accountId, id: "webhook", kind: "webhook-secret" };
+}
+
+interface Owner {
+  readonly id: string;
+}
+
+/** Never empty, as SQL wants it. */
+function ids(owners: readonly Owner[]): readonly string[] {
+  return owners.length > 0 ? owners.map(({ id }) => id) : [""];
+}
+
+function batchOf(
+  owners: readonly Owner[],
+  limit: number,
+  records: readonly SealedRecord[],
+): SealedBatch {
+  return { records, next: owners.length < limit ? null : (owners.at(-1)?.id ?? null) };
+}

@@ -45,9 +45,11 @@ const { values: options } = parseArgs({
 });
 
 const stop = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM"] as const) {
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.once(signal, () => stop.abort(new Error(`stopped by ${signal}`)));
 }
+// `npm run bench | head` ends the pipe, and what was started has to end with it.
+process.stdout.on("error", (error) => stop.abort(error));
 
 try {
   const report = await run(stop.signal);

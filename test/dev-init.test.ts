@@ -87,6 +87,13 @@ describe("countersign init", () => {
     assert.match(dev.output, /MY_CERT presents/);
   });
 
+  test("a configuration with an error is left as it is, in wrangler's words", async () => {
+    await using project = await makeProject({ ...files, "wrangler.json": `{ "name": }` });
+    await using running = project.run("init", "--yes");
+    assert.equal(await running.ended, 1);
+    assert.match(running.output, /wrangler\.json:1:\d+: ValueExpected/);
+  });
+
   test("a folder that is no Wrangler project is said to be none", async () => {
     await using project = await makeProject({ "package.json": manifest });
     await using running = project.run("init");

@@ -5,10 +5,10 @@ import { startDevSession } from "../dev/session.ts";
 import type { DevFlags } from "../dev/start-input.ts";
 import { untilStopped } from "../dev/stop.ts";
 import { listenToKeys } from "../dev/keys.ts";
-import { WranglerError } from "../dev/wrangler.ts";
 import { Failure } from "../failures.ts";
 import { addDevOriginCommand, toPort } from "./dev-origin.ts";
 import { colorsFor, isTerminal, writeLine, type Io } from "./io.ts";
+import { inWranglersWords } from "./wrangler-words.ts";
 
 interface Flags extends DevFlags {
   readonly cert?: Readonly<Record<string, CertificateFiles>>;
@@ -48,7 +48,9 @@ Examples:
   $ countersign dev --cert MY_CERT=certs/cert.pem,certs/key.pem
   $ countersign dev origin          # a server to try it against`,
   );
-  dev.action((script: string | undefined, flags: Flags) => runDev(io, script, flags, options));
+  dev.action((script: string | undefined, flags: Flags) =>
+    inWranglersWords(io, () => runDev(io, script, flags, options)),
+  );
   addDevOriginCommand(dev, io);
 }
 
@@ -60,30 +62,22 @@ async function runDev(
 ): Promise<void> {
   const folder = cwd ? resolve(io.cwd, cwd) : io.cwd;
   process.chdir(folder);
-  try {
-    await using session = await startDevSession({
-      folder,
-      script,
-      flags,
-      certificateOptions: cert ?? {},
-      ...(options.fromPlatform ? { fromPlatform: options.fromPlatform } : {}),
-      say: (line) => writeLine(io.stdout, line),
-      complain: (line) => writeLine(io.stderr, line),
-      colors: colorsFor(io, io.stdout),
-    });
-    const stop = Promise.withResolvers<void>();
-    using _keys =
-      isTerminal(io.stdout) && process.stdin.isTTY && flags.showInteractiveDevSession !== false
-        ? listenToKeys(process.stdin, io.stdout, { ...session.server, exit: stop.resolve })
-        : null;
-    await untilStopped(Promise.race([stop.promise, session.server.closed]));
-  } catch (error) {
-    if (!(error instanceof WranglerError)) {
-      throw error;
-    }
-    writeLine(io.stderr, `${colorsFor(io, io.stderr).red("✘")} wrangler: ${error.message}`);
-    process.exitCode = 1;
-  }
+  await using session = await startDevSession({
+    folder,
+    script,
+    flags,
+    certificateOptions: cert ?? {},
+    ...(options.fromPlatform ? { fromPlatform: options.fromPlatform } : {}),
+    say: (line) => writeLine(io.stdout, line),
+    complain: (line) => writeLine(io.stderr, line),
+    colors: colorsFor(io, io.stdout),
+  });
+  const stop = Promise.withResolvers<void>();
+  using _keys =
+    isTerminal(io.stdout) && process.stdin.isTTY && flags.showInteractiveDevSession !== false
+      ? listenToKeys(process.stdin, io.stdout, { ...session.server, exit: stop.resolve })
+      : null;
+  await untilStopped(Promise.race([stop.promise, session.server.closed]));
 }
 
 function toCertificate(io: Io, value: string): Record<string, CertificateFiles> {

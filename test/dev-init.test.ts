@@ -40,8 +40,8 @@ async function bindings(
   environment?: string,
 ): Promise<readonly string[]> {
   const wrangler = await loadWrangler(project.folder);
-  const read = wrangler.readProject({ configPath: project.path(file), environment });
-  return read.bindings.map(({ name }) => name);
+  const found = wrangler.readProject({ configPath: project.path(file), environment });
+  return found.bindings.map(({ name }) => name);
 }
 
 describe("countersign init", () => {

@@ -1,3 +1,4 @@
+import type { ControlLimits } from "../../src/control/context.ts";
 import { continueControl, type TestControlState } from "./control.ts";
 
 /**
@@ -6,9 +7,12 @@ import { continueControl, type TestControlState } from "./control.ts";
  */
 const chunks: Buffer[] = [];
 for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-const { masterKey, ...state } = JSON.parse(Buffer.concat(chunks).toString()) as Omit<
+const { masterKey, limits, ...state } = JSON.parse(Buffer.concat(chunks).toString()) as Omit<
   TestControlState,
   "masterKey"
-> & { masterKey: string };
-const control = await continueControl({ ...state, masterKey: Buffer.from(masterKey, "hex") });
+> & { masterKey: string; limits?: Partial<ControlLimits> };
+const control = await continueControl(
+  { ...state, masterKey: Buffer.from(masterKey, "hex") },
+  { ...(limits && { limits }) },
+);
 process.stdout.write(`${control.api}\n`);

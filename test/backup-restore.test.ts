@@ -1,0 +1,173 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { after, before, describe, test } from "node:test";
+import { pino } from "pino";
+import { Failure, type FailureCode } from "../src/failures.ts";
+import { backUp, restore, type Restored } from "../src/platform/backup.ts";
+import { openDataFolder } from "../src/platform/data-folder.ts";
+import { MasterKeys } from "../src/platform/keys.ts";
+import { createAccount, listAccounts } from "../src/store/accounts.ts";
+import { openStore, type Store } from "../src/store/store.ts";
+
+const now = new Date("2026-11-23T04:00:00Z");
+
+function failsWith(code: FailureCode): (error: unknown) => boolean {
+  return (error) => {
+    assert.ok(error instanceof Failure, String(error));
+    assert.equal(error.code, code, error.message);
+    return true;
+  };
+}
+
+async function accountsIn(folder: string): Promise<string[]> {
+  await using restored = await openStore(join(folder, "countersign.db"));
+  return (await listAccounts(restored.db)).map(({ name }) => name);
+}
+
+describe("backup and restore", () => {
+  let parent: string;
+  let data: string;
+  let file: string;
+  let store: Store;
+  before(async () => {
+    parent = mkdtempSync(join(tmpdir(), "countersign-backup-"));
+    data = join(parent, "data");
+    file = join(parent, "backup.db");
+    openDataFolder(data)[Symbol.dispose]();
+    store = await openStore(join(data, "countersign.db"));
+    const log = pino({ level: "silent" });
+    await MasterKeys.open({ store, dataFolder: data, variables: {}, clock: () => now, log });
+    await addAccount("before");
+  });
+  after(async () => {
+    await store[Symbol.asyncDispose]();
+    rmSync(parent, { recursive: true });
+  });
+
+  const addAccount = async (name: string): Promise<void> => {
+    await store.write(({ db }) => createAccount(db, { name, subdomain: null, now }));
+  };
+  const into = (
+    dataFolder: string,
+    more: Partial<Parameters<typeof restore>[0]> = {},
+  ): Promise<Restored> => restore({ dataFolder, file, force: false, variables: {}, now, ...more });
+  const fresh = (): string => join(parent, randomBytes(6).toString("hex"));
+  test("the file is one moment, whole, and only its owner's", async () => {
+    const facts = backUp({ dataFolder: data, file, force: false });
+    await addAccount("after");
+    assert.equal(facts.accounts, 1);
+    assert.match(facts.masterKeyId, /^[0-9a-f]{8}$/);
+    assert.equal(statSync(file).mode & 0o777, 0o600);
+    assert.deepEqual(
+      readdirSync(parent).filter((name) => name.startsWith("backup")),
+      ["backup.db"],
+    );
+    const target = fresh();
+    const { kept, masterKeyPresent } = await into(target);
+    assert.deepEqual([kept, masterKeyPresent], [null, false]);
+    assert.deepEqual(await accountsIn(target), ["before"]);
+    assert.equal(statSync(join(target, "countersign.db")).mode & 0o777, 0o600);
+  });
+
+  test("while something is written all the time, each backup is consistent", async () => {
+    const writing = new AbortController();
+    const writer = (async () => {
+      for (let number = 0; !writing.signal.aborted; number++) {
+        await store.write(async ({ db }) => {
+          await createAccount(db, { name: `pair ${number}`, subdomain: null, now });
+          await createAccount(db, { name: `pair ${number}`, subdomain: null, now });
+        });
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    })();
+    const copy = join(parent, "busy.db");
+    for (let round = 0; round < 5; round++) {
+      backUp({ dataFolder: data, file: copy, force: true });
+      await new Promise((resolve) => setImmediate(resolve));
+      using database = new DatabaseSync(copy, { readOnly: true });
+      const odd = database
+        .prepare(
+          "SELECT name FROM accounts WHERE name LIKE 'pair %' GROUP BY name HAVING count(*) <> 2",
+        )
+        .all();
+      assert.deepEqual(odd, []);
+    }
+    writing.abort();
+    await writer;
+  });
+
+  test("a file is not replaced, a folder not overwritten, unless forced", async () => {
+    assert.throws(() => backUp({ dataFolder: data, file, force: false }), failsWith("file_exists"));
+    const target = fresh();
+    await into(target);
+    writeFileSync(join(target, "countersign.db-marker"), "");
+    await assert.rejects(into(target), failsWith("data_folder_not_empty"));
+    {
+      await using other = await openStore(join(target, "countersign.db"));
+      await other.write(({ db }) => createAccount(db, { name: "newer", subdomain: null, now }));
+    }
+    const { kept } = await into(target, { force: true });
+    assert.deepEqual(await accountsIn(target), ["before"]);
+    assert.ok(kept);
+    await using replaced = await openStore(kept);
+    assert.equal((await listAccounts(replaced.db)).length, 2, "what was there is kept");
+  });
+
+  test("a folder on which a platform runs is refused, and left alone", async () => {
+    const target = fresh();
+    await into(target);
+    using _ = openDataFolder(target);
+    const bytes = readFileSync(join(target, "countersign.db"));
+    await assert.rejects(into(target, { force: true }), failsWith("data_folder_in_use"));
+    assert.deepEqual(readFileSync(join(target, "countersign.db")), bytes);
+  });
+
+  test("a wrong master key is said before anything is changed", async () => {
+    const target = fresh();
+    const variables = { key: randomBytes(32).toString("base64") };
+    await assert.rejects(into(target, { variables }), failsWith("master_key_wrong"));
+    assert.ok(!existsSync(join(target, "countersign.db")));
+    const right = { file: join(data, "master.key") };
+    assert.equal((await into(target, { variables: right, force: true })).masterKeyPresent, true);
+  });
+
+  test("what is no backup, or a damaged one, is refused", async () => {
+    const other = join(parent, "other.db");
+    const refuse = failsWith("backup_unusable");
+    await assert.rejects(into(fresh(), { file: join(parent, "no-such") }), refuse);
+    writeFileSync(other, "something else");
+    await assert.rejects(into(fresh(), { file: other }), refuse);
+    new DatabaseSync(join(parent, "empty.db")).close();
+    await assert.rejects(into(fresh(), { file: join(parent, "empty.db") }), refuse);
+    writeFileSync(other, readFileSync(file));
+    truncateSync(other, Math.floor(statSync(other).size / 2));
+    const target = fresh();
+    await assert.rejects(into(target, { file: other }), refuse);
+    assert.ok(!existsSync(target));
+    writeFileSync(other, readFileSync(file));
+    {
+      using database = new DatabaseSync(other);
+      database.exec("UPDATE kysely_migration SET name = '999-newer'");
+    }
+    await assert.rejects(into(fresh(), { file: other }), refuse);
+  });
+
+  test("a folder without a platform has nothing to back up", () => {
+    const options = { dataFolder: fresh(), file: join(parent, "none.db"), force: false };
+    assert.throws(() => backUp(options), failsWith("data_folder_empty"));
+    assert.ok(!existsSync(options.file));
+  });
+});

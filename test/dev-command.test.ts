@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { openAuthority } from "../src/dev/authority.ts";
 import { startDevOrigin } from "../src/dev/origin.ts";
@@ -43,7 +43,10 @@ describe("countersign dev", () => {
     await using project = await makeProject({}, "hono-mtls");
     await using origin = project.run("dev", "origin", "--port", "0");
     const [originUrl] = await origin.says(/https:\/\/localhost:\d+/);
-    await using dev = await project.dev("--var", `ORIGIN:${originUrl}`);
+    await mkdir(project.path(".tmp"));
+    await using dev = await project
+      .with({ TMPDIR: project.path(".tmp") })
+      .dev("--var", `ORIGIN:${originUrl}`);
     const { response, status } = await get<{ response: Seen; status: number }>(
       `${dev.url}/mtls-request`,
     );
@@ -58,6 +61,8 @@ describe("countersign dev", () => {
       /APP_CERT presents CN=APP_CERT.*expires in 8\d days.*trusts public roots/,
     );
     assert.equal(await readFile(project.path(".countersign/.gitignore"), "utf8"), "*\n");
+    await dev[Symbol.asyncDispose]();
+    assert.deepEqual(await readdir(project.path(".tmp")), [], "nothing is left behind");
   });
 
   test("presents the certificate of --cert, and a changed file without a restart", async () => {
@@ -103,6 +108,45 @@ describe("countersign dev", () => {
 
     await project.write("index.js", `export default { fetch: () => new Response("edited") }`);
     await untilSays(dev.url, "edited");
+  });
+
+  test("leaves a custom build, .dev.vars, assets, R2 and queues to wrangler", async () => {
+    await using project = await shop({
+      ".dev.vars": "ORIGIN=https://nowhere.test\nSECRET=hush\n",
+      "public/hello.txt": "hello",
+      "source/index.js": `
+export default {
+  async fetch(request, env) {
+    await env.BUCKET.put("seen", "yes");
+    await env.QUEUE.send("done");
+    const response = await env.MY_CERT.fetch(env.ORIGIN);
+    const { client } = await response.json();
+    return Response.json({ secret: env.SECRET, subject: client.subject });
+  },
+  async queue(batch, env) {
+    console.log("the queue has", batch.messages[0].body, await (await env.BUCKET.get("seen")).text());
+  },
+};`,
+      "wrangler.json": JSON.stringify({
+        ...(JSON.parse(configuration) as object),
+        main: "built.js",
+        build: { command: "cp source/index.js built.js", watch_dir: "source" },
+        assets: { directory: "public" },
+        r2_buckets: [{ binding: "BUCKET", bucket_name: "bucket" }],
+        queues: {
+          producers: [{ binding: "QUEUE", queue: "work" }],
+          consumers: [{ queue: "work", max_batch_timeout: 0 }],
+        },
+      }),
+    });
+    const authority = await openAuthority(project.folder);
+    await using origin = await startDevOrigin({ authority });
+    await using dev = await project.dev("--var", `ORIGIN:${origin.url}`);
+    const answer = await get<{ secret: string; subject: string }>(dev.url);
+    assert.equal(answer.secret, "hush");
+    assert.match(answer.subject, /CN=MY_CERT/);
+    assert.equal(await (await fetch(`${dev.url}/hello.txt`)).text(), "hello");
+    await dev.says(/the queue has done yes/);
   });
 
   test("explains a failed handshake once: code, both certificates, what to do", async () => {

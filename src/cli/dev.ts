@@ -1,14 +1,16 @@
 import { Option, type Command } from "commander";
 import { resolve } from "node:path";
-import type { CertificateFiles, FromPlatform } from "../dev/certificates.ts";
+import type { CertificateFiles, PlatformBinding, WantedCertificate } from "../dev/certificates.ts";
 import { startDevSession } from "../dev/session.ts";
 import type { DevFlags } from "../dev/start-input.ts";
 import { untilStopped } from "../dev/stop.ts";
 import { listenToKeys } from "../dev/keys.ts";
-import { WranglerError } from "../dev/wrangler.ts";
 import { Failure } from "../failures.ts";
 import { addDevOriginCommand, toPort } from "./dev-origin.ts";
+import { dataFolderOf } from "./data-option.ts";
 import { colorsFor, isTerminal, writeLine, type Io } from "./io.ts";
+import { platformClient } from "./platform-client.ts";
+import { inWranglersWords } from "./wrangler-words.ts";
 
 interface Flags extends DevFlags {
   readonly cert?: Readonly<Record<string, CertificateFiles>>;
@@ -16,13 +18,8 @@ interface Flags extends DevFlags {
   readonly showInteractiveDevSession?: boolean;
 }
 
-export interface DevCommandOptions {
-  /** How a running platform is asked for a certificate. Default: none is asked. */
-  readonly fromPlatform?: FromPlatform;
-}
-
 /** `countersign dev` and, below it, `countersign dev origin`. */
-export function addDevCommand(program: Command, io: Io, options: DevCommandOptions = {}): void {
+export function addDevCommand(program: Command, io: Io): void {
   const dev = program
     .command("dev")
     .argument("[script]", "the entry point, if the configuration names none")
@@ -48,7 +45,9 @@ Examples:
   $ countersign dev --cert MY_CERT=certs/cert.pem,certs/key.pem
   $ countersign dev origin          # a server to try it against`,
   );
-  dev.action((script: string | undefined, flags: Flags) => runDev(io, script, flags, options));
+  dev.action((script: string | undefined, flags: Flags) =>
+    inWranglersWords(io, () => runDev(io, script, flags)),
+  );
   addDevOriginCommand(dev, io);
 }
 
@@ -56,33 +55,34 @@ async function runDev(
   io: Io,
   script: string | undefined,
   { cert, cwd, ...flags }: Flags,
-  options: DevCommandOptions,
 ): Promise<void> {
   const folder = cwd ? resolve(io.cwd, cwd) : io.cwd;
   process.chdir(folder);
+  await using session = await startDevSession({
+    folder,
+    script,
+    flags,
+    certificateOptions: cert ?? {},
+    fromPlatform: (wanted) => fromPlatform(io, wanted),
+    say: (line) => writeLine(io.stdout, line),
+    complain: (line) => writeLine(io.stderr, line),
+    colors: colorsFor(io, io.stdout),
+  });
+  const stop = Promise.withResolvers<void>();
+  using _keys =
+    isTerminal(io.stdout) && process.stdin.isTTY && flags.showInteractiveDevSession !== false
+      ? listenToKeys(process.stdin, io.stdout, { ...session.server, exit: stop.resolve })
+      : null;
+  await untilStopped(Promise.race([stop.promise, session.server.closed]));
+}
+
+/** The platform of the default data folder, or COUNTERSIGN_DATA's. Null: none runs, or it has none such. */
+async function fromPlatform(io: Io, wanted: WantedCertificate): Promise<PlatformBinding | null> {
   try {
-    await using session = await startDevSession({
-      folder,
-      script,
-      flags,
-      certificateOptions: cert ?? {},
-      ...(options.fromPlatform ? { fromPlatform: options.fromPlatform } : {}),
-      say: (line) => writeLine(io.stdout, line),
-      complain: (line) => writeLine(io.stderr, line),
-      colors: colorsFor(io, io.stdout),
-    });
-    const stop = Promise.withResolvers<void>();
-    using _keys =
-      isTerminal(io.stdout) && process.stdin.isTTY && flags.showInteractiveDevSession !== false
-        ? listenToKeys(process.stdin, io.stdout, { ...session.server, exit: stop.resolve })
-        : null;
-    await untilStopped(Promise.race([stop.promise, session.server.closed]));
+    return await platformClient(dataFolderOf(io, undefined)).openBinding(wanted);
   } catch (error) {
-    if (!(error instanceof WranglerError)) {
-      throw error;
-    }
-    writeLine(io.stderr, `${colorsFor(io, io.stderr).red("✘")} wrangler: ${error.message}`);
-    process.exitCode = 1;
+    if (error instanceof Failure && error.code === "platform_not_running") return null;
+    throw error;
   }
 }
 

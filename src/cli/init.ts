@@ -11,6 +11,7 @@ import { planInit, usesTypes, type FileChange } from "../dev/init.ts";
 import { loadWrangler } from "../dev/wrangler.ts";
 import { Failure } from "../failures.ts";
 import { colorsFor, isTerminal, writeLine, type Io } from "./io.ts";
+import { inWranglersWords } from "./wrangler-words.ts";
 
 interface InitFlags {
   readonly binding?: string;
@@ -38,7 +39,7 @@ Examples:
   $ countersign init
   $ countersign init --binding PAYMENTS --env staging --yes`,
     )
-    .action((flags: InitFlags) => init(io, flags));
+    .action((flags: InitFlags) => inWranglersWords(io, () => init(io, flags)));
 }
 
 async function init(io: Io, flags: InitFlags): Promise<void> {
@@ -112,7 +113,11 @@ async function generateTypes(io: Io, folder: string, flags: InitFlags): Promise<
   const child = spawn(
     process.execPath,
     [...args, ...(flags.config ? ["--config", flags.config] : [])],
-    { cwd: folder, stdio: ["ignore", "ignore", "pipe"], env: { ...io.env } },
+    {
+      cwd: folder,
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { ...io.env, WRANGLER_HIDE_BANNER: "true", WRANGLER_SEND_METRICS: "false" },
+    },
   );
   const said: Buffer[] = [];
   child.stderr.on("data", (chunk: Buffer) => said.push(chunk));

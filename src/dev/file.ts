@@ -182,7 +182,9 @@ function absolute(path: string, given: Settings): DevFile {
     ),
     ca: all(given.ca ?? []),
     proxied: given.proxied ?? [],
-    hosts: given.hosts ?? {},
+    hosts: Object.fromEntries(
+      Object.entries(given.hosts ?? {}).map(([name, to]) => [name.toLowerCase(), to]),
+    ),
   };
 }
 

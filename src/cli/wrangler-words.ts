@@ -1,0 +1,14 @@
+import { WranglerError } from "../dev/wrangler.ts";
+import { colorsFor, writeLine, type Io } from "./io.ts";
+import { Exit, exitStatus } from "./report.ts";
+
+/** What wrangler has to say, in its own words: no failure of ours, and no stack trace. */
+export async function inWranglersWords<T>(io: Io, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof WranglerError)) throw error;
+    writeLine(io.stderr, `${colorsFor(io, io.stderr).red("✘")} wrangler: ${error.message}`);
+    throw new Exit(exitStatus.failed);
+  }
+}

@@ -29,7 +29,7 @@ export const fullPlan: readonly Cell[] = [
 export const quickPlan: readonly Cell[] = [
   ...measured("small", "pooled", [16], [3, 2]),
   ...measured("small", "pooled", [1, 64], [1, 1]),
-  ...measured("1 MiB", "pooled", [16], [1, 1]),
+  ...measured("1 MiB", "pooled", [16], [1, 3]),
   ...measured("small", "each", [16], [1, 1]),
 ];
 

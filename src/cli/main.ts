@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { isTerminal, type Io } from "./io.ts";
 import { Exit, exitStatus, reportFailure } from "./report.ts";
 import { addBackupCommand, addRestoreCommand } from "./backup.ts";
+import { addBindingCommand } from "./binding.ts";
 import { addCaCommand } from "./ca.ts";
 import { addCertificateCommand } from "./certificate.ts";
 import { addDeployCommand } from "./deploy.ts";
@@ -63,6 +64,7 @@ Examples:
   addDeployCommand(program, io);
   addCertificateCommand(program, io);
   addCaCommand(program, io);
+  addBindingCommand(program, io);
   addKeysCommand(program, io);
   addBackupCommand(program, io);
   addRestoreCommand(program, io);

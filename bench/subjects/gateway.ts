@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { pino } from "pino";
+import { networkPolicy } from "../../src/edge/in-process-network.ts";
 import type { Source, WorkerVersion } from "../../src/edge/source.ts";
 import { startEdge } from "../../src/edge/start.ts";
 import { workerdConfig } from "../../src/edge/workerd-config.ts";
@@ -38,6 +39,8 @@ export const gateway: Subject = {
         ...version,
         modules: [{ name: "worker.js", type: "esm", file: "worker.js" }],
         sourceMaps: new Map(),
+        presented: new Map(),
+        identity: version.versionId,
       },
       {
         socket: "gateway-worker.sock",
@@ -47,6 +50,8 @@ export const gateway: Subject = {
         bindingSocket: () => BINDING_SOCKET,
         serviceSocket: () => "none",
         networkAllow: ["public"],
+        inProcess: networkPolicy(GATEWAY_OPTIONS.addresses),
+        privateKey: () => "",
       },
     );
     await lab.write("worker.js", WORKER);

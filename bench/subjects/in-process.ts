@@ -1,8 +1,55 @@
-import { NotInstalled, type Subject } from "./subject.ts";
+import type { Presented } from "../../src/edge/in-process.ts";
+import { networkPolicy } from "../../src/edge/in-process-network.ts";
+import { workerdConfig } from "../../src/edge/workerd-config.ts";
+import { readCertificate } from "../../src/gateway/certificate.ts";
+import { ACCOUNT, edgeCertificate, GATEWAY_OPTIONS } from "../product.ts";
+import type { Subject } from "./subject.ts";
+import { runPrepared, WORKER } from "./workerd.ts";
 
 /** workerd's own TLS as a choice of the product. */
 export const inProcess: Subject = {
   name: "in-process",
   what: "the product's in-process mode: workerd's own TLS, in the Worker's process",
-  start: () => Promise.reject(new NotInstalled("the product does not have it yet")),
+  start: async ({ lab, material, origin }) => {
+    const { authority, client } = material;
+    const presented: Presented = {
+      credential: readCertificate(edgeCertificate("bench", client)),
+      publicRoots: true,
+      authorities: [authority.pem],
+    };
+    const version = {
+      accountId: ACCOUNT,
+      scriptName: "bench",
+      versionId: "bench",
+      mainModule: "worker.js",
+      modules: [{ name: "worker.js", type: "esm", file: "worker.js" }],
+      sourceMaps: new Map(),
+      compatibilityDate: "2026-11-17",
+      compatibilityFlags: [],
+      bindings: [
+        { name: "ORIGIN", type: "mtls_certificate", certificateId: "bench", mode: "in-process" },
+        { name: "BASE", type: "plain_text", text: `https://localhost:${origin.port}` },
+      ],
+      presented: new Map([["ORIGIN", presented]]),
+      identity: "bench",
+    } as const;
+    const config = workerdConfig(version, {
+      socket: "in-process-worker.sock",
+      probeSocket: "in-process-probe.sock",
+      entrypoints: new Map(),
+      emptyFolder: ".",
+      bindingSocket: () => "none",
+      serviceSocket: () => "none",
+      networkAllow: ["public"],
+      inProcess: networkPolicy(GATEWAY_OPTIONS.addresses),
+      // The product passes keys through a pipe, once, before the process serves.
+      privateKey: () => client.key,
+    });
+    await lab.write("worker.js", WORKER);
+    await lab.write("in-process.capnp", config);
+    // wrk knows no Unix sockets: this one is moved to a port.
+    const options = ["--socket-addr=main=127.0.0.1:0"];
+    const { port, pid } = await runPrepared(lab, "in-process.capnp", 2, options);
+    return { base: `http://127.0.0.1:${port}`, processes: { workerd: pid } };
+  },
 };

@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { readFileSync } from "node:fs";
 import { addBackupCommand, addRestoreCommand } from "./backup.ts";
+import { addBindingCommand } from "./binding.ts";
 import { addCaCommand } from "./ca.ts";
 import { addCertificateCommand } from "./certificate.ts";
 import { addDeployCommand } from "./deploy.ts";
@@ -43,6 +44,7 @@ Examples:
   addDeployCommand(program, io);
   addCertificateCommand(program, io);
   addCaCommand(program, io);
+  addBindingCommand(program, io);
   addKeysCommand(program, io);
   addBackupCommand(program, io);
   addRestoreCommand(program, io);

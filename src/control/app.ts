@@ -3,6 +3,7 @@ import { Failure } from "../failures.ts";
 import { accountEndpoints } from "./accounts.ts";
 import { authenticate, authorize } from "./auth.ts";
 import { authorityEndpoints } from "./authorities.ts";
+import { bindingModeEndpoints } from "./binding-modes.ts";
 import { certificateEndpoints } from "./certificates.ts";
 import { type ControlContext, type ControlLimits, defaultLimits } from "./context.ts";
 import { deploymentEndpoints } from "./deployments.ts";
@@ -69,6 +70,7 @@ function allEndpoints(context: ControlContext): readonly Endpoint[] {
     ...subdomainEndpoints(context),
     ...routeEndpoints(context),
     ...domainEndpoints(context),
+    ...bindingModeEndpoints(context, publisher),
     ...unsupportedEndpoints(),
   ];
 }

@@ -6,6 +6,7 @@ import { findCertificate } from "../store/certificates.ts";
 import { findScript } from "../store/scripts.ts";
 import type { Database } from "../store/store.ts";
 import { firstIssue } from "./endpoint.ts";
+import { assertInProcess } from "./in-process.ts";
 import { oneLine } from "./text.ts";
 
 /** A binding as a client names it: what else it has depends on its type. */
@@ -111,7 +112,7 @@ export function freshBindings(
  * What the bindings point to has to be there: asked in the transaction that stores them too.
  *
  * @throws Failure `binding_certificate_unknown`, `binding_certificate_is_authority`,
- * `binding_service_unknown`
+ * `binding_service_unknown`, `in_process_key_unsupported`, `in_process_hosts_limited`
  */
 export async function assertTargets(
   db: Database,
@@ -119,7 +120,9 @@ export async function assertTargets(
   bindings: readonly WorkerBinding[],
 ): Promise<void> {
   for (const binding of bindings) {
-    if (binding.type === "mtls_certificate") await assertCertificate(db, accountId, binding);
+    if (binding.type === "mtls_certificate") {
+      await assertCertificate(db, { accountId, scriptName }, binding);
+    }
     if (binding.type === "service" && binding.service !== scriptName) {
       if (await findScript(db, { accountId, scriptName: binding.service })) continue;
       throw new Failure("binding_service_unknown", {
@@ -132,8 +135,8 @@ export async function assertTargets(
 
 async function assertCertificate(
   db: Database,
-  accountId: string,
-  { name, certificateId }: WorkerBinding & { type: "mtls_certificate" },
+  { accountId, scriptName }: ScriptKey,
+  { name, certificateId, mode }: WorkerBinding & { type: "mtls_certificate" },
 ): Promise<void> {
   const certificate = await findCertificate(db, accountId, certificateId);
   const facts = { binding: name, certificateId };
@@ -148,6 +151,9 @@ async function assertCertificate(
       message: `binding "${name}" names the CA "${certificateId}", which cannot be presented`,
       facts,
     });
+  }
+  if (mode === "in-process") {
+    assertInProcess(certificate, `binding "${name}" of the Worker "${scriptName}"`);
   }
 }
 

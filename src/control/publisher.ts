@@ -6,6 +6,7 @@ import {
   type StoredDeployment,
   type VersionShare,
 } from "../store/deployments.ts";
+import { inProcessBindings, withModes } from "../store/binding-modes.ts";
 import type { ScriptRow } from "../store/schema.ts";
 import { findScript, insertScript, updateScript } from "../store/scripts.ts";
 import type { Database } from "../store/store.ts";
@@ -88,14 +89,15 @@ export class Publisher {
       const createdOn = clock().toISOString();
       const owner = { ...key, versionId, tag: options.tag ?? "", timestamp: createdOn };
       const draft = await options.build(before, owner);
-      await assertTargets(store.db, key, draft.bindings);
+      const bindings = withModes(draft.bindings, await inProcessBindings(store.db, key));
+      await assertTargets(store.db, key, bindings);
       const { annotations, ...runs } = draft;
       const started = performance.now();
-      await edge.stage({ ...key, versionId, ...runs });
+      await edge.stage({ ...key, versionId, ...runs, bindings });
       const startupTimeMs = Math.round(performance.now() - started);
       const { value, cursor } = await this.#orDiscard([versionId], () =>
         store.write(async ({ db, changed }) => {
-          await assertTargets(db, key, draft.bindings);
+          await assertTargets(db, key, bindings);
           const script = before.script ?? (await makeScript(db, key, createdOn));
           const version = await insertVersion(db, {
             ...runs,
@@ -142,9 +144,10 @@ export class Publisher {
       const { script, current } = await readBefore(store.db, key);
       if (!script) throw scriptNotFound(key.scriptName);
       const versions: StoredVersion[] = [];
+      const inProcess = await inProcessBindings(store.db, key);
       for (const { versionId } of shares) {
         const version = await existingVersion(store.db, script, versionId);
-        await assertTargets(store.db, key, version.bindings);
+        await assertTargets(store.db, key, withModes(version.bindings, inProcess));
         versions.push(version);
       }
       const staged: string[] = [];
@@ -156,7 +159,9 @@ export class Publisher {
           await edge.stage(await workerVersion(store.db, script, version));
         }
         return store.write(async ({ db, changed }) => {
-          for (const { bindings } of versions) await assertTargets(db, key, bindings);
+          for (const { bindings } of versions) {
+            await assertTargets(db, key, withModes(bindings, inProcess));
+          }
           const createdOn = clock().toISOString();
           const rollback = await isRollback(db, current, versions);
           const deployment = await insertDeployment(db, {

@@ -9,6 +9,7 @@ import { certificateChange, existingCertificate, judgeUpload } from "./certifica
 import { refuseTakenName } from "./certificates.ts";
 import type { ControlContext } from "./context.ts";
 import { hostPattern } from "./host-pattern.ts";
+import { assertStillInProcess } from "./in-process.ts";
 import { activateVersion, addVersion, existingVersion, revoke, rollBack } from "./rotation.ts";
 import { shownCertificate, shownVersion, surroundings } from "./rotation-shown.ts";
 import { oneLine } from "./text.ts";
@@ -83,6 +84,9 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
         const { cursor } = await store.write(async ({ db, changed }) => {
           const certificate = await existingCertificate(db, accountId, id);
           if (hosts !== undefined) refuseAuthority(certificate);
+          if (hosts) {
+            await assertStillInProcess(db, { ...certificate, allowedHosts: JSON.stringify(hosts) });
+          }
           if (name !== undefined) await refuseTakenName(db, { ...certificate, name });
           await updateCertificate(db, id, {
             ...(name !== undefined && { name }),

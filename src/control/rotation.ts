@@ -18,6 +18,7 @@ import {
   versionRow,
 } from "./certificate-intake.ts";
 import type { ControlContext } from "./context.ts";
+import { assertStillInProcess } from "./in-process.ts";
 import { authorityChanged, refuseAuthority } from "./trust.ts";
 
 /** Versions of a certificate that are kept, the newest; the active one is always. */
@@ -191,6 +192,7 @@ async function makeActive(
   if (certificate.ca === 1) {
     await authorityChanged(write, certificate.accountId, await tiesOf(write.db, certificate.id));
   } else {
+    await assertStillInProcess(write.db, { ...certificate, active: version });
     await write.changed(certificateChange(certificate));
   }
   return { certificate: { ...certificate, ...change, active: version }, version };

@@ -1,6 +1,7 @@
 import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunDirectory } from "./run-directory.ts";
+import type { RunnableVersion } from "./in-process.ts";
 import type { WorkerVersion } from "./source.ts";
 import type { StoredModule, StoredVersion } from "./workerd-config.ts";
 
@@ -19,7 +20,7 @@ export class GenerationFolder {
   static async write(
     run: RunDirectory,
     id: number,
-    version: WorkerVersion,
+    version: RunnableVersion,
   ): Promise<{ folder: GenerationFolder; stored: StoredVersion }> {
     const folder = new GenerationFolder(run, id);
     await mkdir(folder.#absolute, { mode: 0o700 });

@@ -4,7 +4,7 @@ import type { ProcessStatus, WorkerStatus } from "./edge.ts";
 import { GenerationFolder } from "./generation-folder.ts";
 import { Launcher, type GenerationContext } from "./launcher.ts";
 import type { LinkTarget } from "./service-links.ts";
-import type { WorkerVersion } from "./source.ts";
+import type { RunnableVersion } from "./in-process.ts";
 import type { WorkerdProcess } from "./workerd.ts";
 import type { StoredVersion } from "./workerd-config.ts";
 
@@ -35,7 +35,7 @@ export class Generation implements LinkTarget {
   }
 
   /** Its files and its bindings are there, its process is not. */
-  static async create(context: GenerationContext, version: WorkerVersion): Promise<Generation> {
+  static async create(context: GenerationContext, version: RunnableVersion): Promise<Generation> {
     const { folder, stored } = await GenerationFolder.write(context.run, context.nextId(), version);
     return new Generation(context, folder, stored).#prepare();
   }
@@ -58,6 +58,19 @@ export class Generation implements LinkTarget {
   /** Is there an entrypoint that others bind by now, but that this one did not know of? */
   get isIncomplete(): boolean {
     return this.#launcher.isIncomplete;
+  }
+
+  /** Does its own process present such a version of the certificate? */
+  presents(certificateId: string, isMeant: (version: number) => boolean): boolean {
+    return [...this.version.presented.values()].some(
+      ({ credential }) => credential.certificateId === certificateId && isMeant(credential.version),
+    );
+  }
+
+  presentsExpired(now: number): boolean {
+    return [...this.version.presented.values()].some(
+      ({ credential }) => now >= credential.notAfter,
+    );
   }
 
   /**

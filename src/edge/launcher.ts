@@ -3,12 +3,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Keyring } from "../certificates/seal.ts";
 import { Failure } from "../failures.ts";
+import { openKey } from "../gateway/certificate.ts";
 import type { GatewayHandle } from "../gateway/handle.ts";
 import type { GenerationFolder } from "./generation-folder.ts";
 import type { RunDirectory } from "./run-directory.ts";
 import { DEFAULT } from "./service-links.ts";
 import type { Slots } from "./slots.ts";
 import type { ScriptKey } from "./source.ts";
+import type { NetworkPolicy } from "./in-process-network.ts";
+import { KeysInConfig } from "./keys-in-config.ts";
 import { startFailure } from "./start-failure.ts";
 import {
   startWorkerd,
@@ -28,6 +31,8 @@ export interface GenerationContext {
   /** Bounds how many start at a time. */
   readonly slots: Slots;
   readonly networkAllow: readonly string[];
+  /** Addresses that bindings in a Worker's own process may reach. */
+  readonly inProcess: NetworkPolicy;
   /** ms */
   readonly startTimeout: number;
   readonly log: Logger;
@@ -75,13 +80,13 @@ export class Launcher {
 
   /** Has the other ends of its bindings listen. */
   async prepare(): Promise<void> {
-    const { accountId, scriptName, bindings } = this.#version;
+    const { accountId, scriptName, bindings, presented } = this.#version;
     for (const binding of bindings) {
       if (binding.type === "service") {
         const target = { accountId, scriptName: binding.service };
         const path = await this.#context.servicePath(target, binding.entrypoint ?? DEFAULT);
         this.#servicePaths.set(binding.name, path);
-      } else if (binding.type === "mtls_certificate") {
+      } else if (binding.type === "mtls_certificate" && !presented.has(binding.name)) {
         const socketPath = this.#bindingSocket(binding.name);
         const { name: bindingName, certificateId } = binding;
         await this.#context.gateway.openBinding({
@@ -133,11 +138,13 @@ export class Launcher {
     // workerd does not start where a socket is left from a process before.
     for (const socket of sockets) await rm(run.absolute(unready(socket)), { force: true });
     const config = `${this.#folder.relative}/config.capnp`;
-    await writeFile(run.absolute(config), this.#config(), { mode: 0o600 });
+    const keys = this.#keys();
+    await writeFile(run.absolute(config), this.#config(keys), { mode: 0o600 });
     const started = await startWorkerd({
       command,
       workingDirectory: run.path,
       config,
+      input: await keys.encode(command, run.path, config),
       environment: this.#secrets(),
       sockets: sockets.length,
       timeout: startTimeout,
@@ -157,8 +164,8 @@ export class Launcher {
     return started;
   }
 
-  #config(): string {
-    const { networkAllow } = this.#context;
+  #config(keys: KeysInConfig): string {
+    const { networkAllow, inProcess } = this.#context;
     return workerdConfig(this.#version, {
       socket: unready(this.socket),
       probeSocket: unready(`${this.#folder.relative}/probe`),
@@ -167,6 +174,8 @@ export class Launcher {
       bindingSocket: (name) => this.#bindingSocket(name),
       serviceSocket: ({ name }) => this.#servicePaths.get(name)!,
       networkAllow,
+      inProcess,
+      privateKey: (name) => keys.placeholder(name),
     });
   }
 
@@ -182,6 +191,14 @@ export class Launcher {
   #bindingSocket(bindingName: string): string {
     const index = this.#version.bindings.findIndex(({ name }) => name === bindingName);
     return `${this.#folder.relative}/b${index}`;
+  }
+
+  #keys(): KeysInConfig {
+    const keys = new KeysInConfig();
+    for (const [name, { credential }] of this.#version.presented) {
+      keys.add(name, openKey(credential, this.#context.keyring));
+    }
+    return keys;
   }
 
   #secrets(): Record<string, string> {

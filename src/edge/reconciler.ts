@@ -1,14 +1,17 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
 import { Failure } from "../failures.ts";
 import type { GatewayHandle } from "../gateway/handle.ts";
+import { Alarms } from "./alarms.ts";
 import { Backoff } from "./backoff.ts";
 import type { Changed } from "./feed.ts";
 import { Generation } from "./generation.ts";
+import { bindsInProcess, runnable, type RunnableVersion } from "./in-process.ts";
 import type { GenerationContext } from "./launcher.ts";
-import { generationsOf, type LiveScript } from "./live.ts";
+import { generationsOf, scriptId, type LiveScript } from "./live.ts";
 import type { Routes } from "./routes.ts";
-import type { Deployment, ScriptKey, Source, WorkerVersion } from "./source.ts";
+import type { Deployment, EdgeCertificate, ScriptKey, Source, WorkerVersion } from "./source.ts";
 import { Staging } from "./staging.ts";
 
 export interface ReconcilerOptions {
@@ -28,6 +31,8 @@ export class Reconciler {
   /** The last task of each object: what concerns the same one happens in order. */
   readonly #tails = new Map<string, Promise<void>>();
   readonly #stopping = new AbortController();
+  /** For scripts that present a certificate in their own process: when it begins or ends. */
+  readonly #alarms = new Alarms();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -41,8 +46,9 @@ export class Reconciler {
 
   /** @throws Failure `worker_start_failed`, `worker_start_timeout` */
   async stage(version: WorkerVersion): Promise<void> {
-    const live = this.#options.routes.get(version);
-    if (running(live, version.versionId) === undefined) await this.#staging.start(version);
+    const { source, routes } = this.#options;
+    const wanted = await runnable(source, version);
+    if (running(routes.get(version), wanted) === undefined) await this.#staging.start(wanted);
   }
 
   discard(versionId: string): Promise<void> {
@@ -59,6 +65,7 @@ export class Reconciler {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#alarms.stop();
     await Promise.all([...this.#starting].map((generation) => generation.stop(0)));
     await this.#staging.stop();
     await Promise.all(this.#tails.values());
@@ -104,12 +111,20 @@ export class Reconciler {
     switch (change.kind) {
       case "trust":
         await gateway.setTrust(change.accountId, await source.trust(change.accountId));
+        await this.#renew(change.accountId);
         return;
       case "certificate": {
         const { accountId, certificateId } = change;
         const certificate = await source.certificate(accountId, certificateId);
-        if (certificate === null) await gateway.removeCertificate(accountId, certificateId);
-        else await gateway.setCertificate(certificate);
+        try {
+          if (certificate === null) await gateway.removeCertificate(accountId, certificateId);
+          else await gateway.setCertificate(certificate);
+        } finally {
+          await this.#renew(accountId, certificateId);
+          await this.#options.routes.cut((generation) =>
+            generation.presents(certificateId, (version) => isWithdrawn(certificate, version)),
+          );
+        }
         return;
       }
       case "script":
@@ -117,25 +132,56 @@ export class Reconciler {
     }
   }
 
+  /** What presents a certificate, or anything, in its own process gets a new generation if that is another now. */
+  async #renew(accountId: string, certificateId?: string): Promise<void> {
+    const scripts = this.#options.routes
+      .scripts()
+      .filter((live) => live.key.accountId === accountId)
+      .filter((live) =>
+        generationsOf(live).some(({ version }) => bindsInProcess(version, certificateId)),
+      );
+    await Promise.all(scripts.map(({ key }) => this.apply({ kind: "script", ...key })));
+  }
+
   async #applyScript({ accountId, scriptName }: ScriptKey): Promise<void> {
     const key = { accountId, scriptName };
     const { source, routes } = this.#options;
-    const deployment = await source.deployment(key);
-    if (deployment === null) {
-      if (routes.get(key) !== undefined) await routes.move(key, () => null);
-    } else if (routes.get(key) === undefined) {
-      await this.#begin(deployment);
-    } else {
-      await this.#replace(deployment);
+    this.#alarms.clear(scriptId(key));
+    let wanted: Wanted | null = null;
+    for (;;) {
+      const deployment = await source.deployment(key);
+      // A rotation while this script moved did not find it among those that present it.
+      const next = deployment === null ? null : await withPresented(source, deployment);
+      if (wanted !== null && next !== null && isSame(wanted, next)) break;
+      wanted = next;
+      if (wanted === null) {
+        if (routes.get(key) !== undefined) await routes.move(key, () => null);
+        return;
+      }
+      if (routes.get(key) === undefined) await this.#begin(wanted);
+      else await this.#replace(wanted);
+      if (!wanted.versions.some(({ version }) => bindsInProcess(version))) return;
     }
+    this.#wake(wanted);
+  }
+
+  /** Looks at the script again when a certificate that it presents begins or ends. */
+  #wake(wanted: Wanted): void {
+    const times = wanted.versions.flatMap(({ version }) => version.changesAt ?? []);
+    const { accountId, scriptName } = wanted;
+    this.#alarms.set(scriptId(wanted), Math.min(...times), () => {
+      void this.apply({ kind: "script", accountId, scriptName }).then(() =>
+        this.#options.routes.cut((generation) => generation.presentsExpired(Date.now())),
+      );
+    });
   }
 
   /** Nothing runs yet: hosts are known from now on, and a Worker that does not start is tried for ever. */
-  async #begin(deployment: Deployment): Promise<void> {
+  async #begin(deployment: Wanted): Promise<void> {
     const ready = new Map<string, Generation>();
     const fresh: Generation[] = [];
     for (const { version } of deployment.versions) {
-      const staged = await this.#staging.find(version.versionId);
+      const staged = await this.#staging.find(version);
       const generation = staged ?? (await Generation.create(this.#options.context, version));
       ready.set(version.versionId, generation);
       if (staged === null) fresh.push(generation);
@@ -147,11 +193,11 @@ export class Reconciler {
   }
 
   /** @throws Failure if a version does not start: what runs is not replaced by what does not */
-  async #replace(deployment: Deployment): Promise<void> {
+  async #replace(deployment: Wanted): Promise<void> {
     const live = this.#options.routes.get(deployment);
     const fresh = deployment.versions
       .map(({ version }) => version)
-      .filter(({ versionId }) => running(live, versionId) === undefined);
+      .filter((version) => running(live, version) === undefined);
     const results = await Promise.allSettled(fresh.map((version) => this.#staging.start(version)));
     const failed = results.find((result) => result.status === "rejected");
     if (failed !== undefined) {
@@ -165,15 +211,15 @@ export class Reconciler {
     );
   }
 
-  async #move(deployment: Deployment, ready: ReadonlyMap<string, Generation>): Promise<void> {
+  async #move(deployment: Wanted, ready: ReadonlyMap<string, Generation>): Promise<void> {
     const { accountId, scriptName, hosts, routes, versions } = deployment;
     const key = { accountId, scriptName };
     await this.#options.routes.move(key, (live) => ({
       key,
       hosts,
       routes,
-      shares: versions.map(({ version: { versionId }, percentage }) => ({
-        generation: running(live, versionId) ?? ready.get(versionId)!,
+      shares: versions.map(({ version, percentage }) => ({
+        generation: running(live, version) ?? ready.get(version.versionId)!,
         percentage,
       })),
     }));
@@ -181,6 +227,36 @@ export class Reconciler {
   }
 }
 
-function running(live: LiveScript | undefined, versionId: string): Generation | undefined {
-  return generationsOf(live).find(({ version }) => version.versionId === versionId);
+/** A deployment with what its versions present in their own processes. */
+type Wanted = Omit<Deployment, "versions"> & {
+  readonly versions: readonly { readonly version: RunnableVersion; readonly percentage: number }[];
+};
+
+async function withPresented(source: Source, deployment: Deployment): Promise<Wanted> {
+  const versions = await Promise.all(
+    deployment.versions.map(async ({ version, percentage }) => ({
+      version: await runnable(source, version),
+      percentage,
+    })),
+  );
+  return { ...deployment, versions };
+}
+
+function isSame(one: Wanted, other: Wanted): boolean {
+  const identities = ({ versions }: Wanted): string[] =>
+    versions.map(({ version }) => version.identity);
+  return isDeepStrictEqual(identities(one), identities(other));
+}
+
+function isWithdrawn(certificate: EdgeCertificate | null, version: number): boolean {
+  if (certificate === null) return true;
+  if (certificate.revokedVersions?.includes(version) === true) return true;
+  return certificate.revokedOn !== null && certificate.version === version;
+}
+
+function running(
+  live: LiveScript | undefined,
+  { identity }: Pick<RunnableVersion, "identity">,
+): Generation | undefined {
+  return generationsOf(live).find(({ version }) => version.identity === identity);
 }

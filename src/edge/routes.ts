@@ -41,6 +41,11 @@ export class Routes {
     return this.#live.get(scriptId(key));
   }
 
+  /** What is routed now. */
+  scripts(): readonly LiveScript[] {
+    return [...this.#live.values()];
+  }
+
   /** Every generation there is, those that drain too. */
   generations(): readonly Generation[] {
     return [...[...this.#live.values()].flatMap(generationsOf), ...this.#draining];
@@ -79,6 +84,12 @@ export class Routes {
       );
       for (const generation of left) void this.#drain(generation);
     });
+  }
+
+  /** Stops generations at once, with what they work on, those that drain too. */
+  async cut(chosen: (generation: Generation) => boolean): Promise<void> {
+    const generations = this.generations().filter(chosen);
+    await Promise.all(generations.map((generation) => generation.stop(0)));
   }
 
   /** Stops everything; the ingress has stopped before. */

@@ -75,7 +75,12 @@ export type WorkerBinding = { readonly name: string } & (
   | { readonly type: "json"; readonly json: unknown }
   /** Unsealed by the edge, under the place {account, id: `{scriptName}/{versionId}/{name}`, kind: "secret"}. */
   | { readonly type: "secret_text"; readonly sealed: Sealed; readonly sealedId: string }
-  | { readonly type: "mtls_certificate"; readonly certificateId: string }
+  | {
+      readonly type: "mtls_certificate";
+      readonly certificateId: string;
+      /** Who makes its connections: workerd itself, or (default) the gateway. */
+      readonly mode?: BindingMode;
+    }
   | { readonly type: "service"; readonly service: string; readonly entrypoint?: string }
   | {
       readonly type: "version_metadata";
@@ -84,6 +89,8 @@ export type WorkerBinding = { readonly name: string } & (
       readonly timestamp: string;
     }
 );
+
+export type BindingMode = "gateway" | "in-process";
 
 /** The active version of a leaf certificate. Its key is sealed: only the gateway opens it. */
 export interface EdgeCertificate {

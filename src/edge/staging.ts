@@ -1,6 +1,6 @@
 import { Generation } from "./generation.ts";
 import type { GenerationContext } from "./launcher.ts";
-import type { WorkerVersion } from "./source.ts";
+import type { RunnableVersion } from "./in-process.ts";
 
 /** Versions that run, or are being started, without a route. */
 export class Staging {
@@ -12,14 +12,16 @@ export class Staging {
   }
 
   /**
-   * Starts a version; once, however often it is asked for.
+   * Starts a version; once, however often it is asked for. It replaces one that was to present
+   * something else.
    * @throws Failure `worker_start_failed`, `worker_start_timeout`
    */
-  async start(version: WorkerVersion): Promise<Generation> {
+  async start(version: RunnableVersion): Promise<Generation> {
     const { versionId } = version;
     let staged = this.#versions.get(versionId);
-    if (staged === undefined) {
-      staged = new Staged(Generation.create(this.#context, version));
+    if (staged?.identity !== version.identity) {
+      if (staged !== undefined) await this.discard(versionId);
+      staged = new Staged(version.identity, Generation.create(this.#context, version));
       this.#versions.set(versionId, staged);
     }
     try {
@@ -31,9 +33,9 @@ export class Staging {
   }
 
   /** The running generation of a version, if it was staged with success. */
-  async find(versionId: string): Promise<Generation | null> {
+  async find({ versionId, identity }: RunnableVersion): Promise<Generation | null> {
     const staged = this.#versions.get(versionId);
-    return staged === undefined ? null : staged.started.catch(() => null);
+    return staged?.identity === identity ? staged.started.catch(() => null) : null;
   }
 
   /** It has a route now. */
@@ -57,10 +59,12 @@ export class Staging {
 }
 
 class Staged {
+  readonly identity: string;
   readonly started: Promise<Generation>;
   generation: Generation | null = null;
 
-  constructor(created: Promise<Generation>) {
+  constructor(identity: string, created: Promise<Generation>) {
+    this.identity = identity;
     this.started = this.#start(created);
   }
 

@@ -6,6 +6,7 @@ import { IngressHandle } from "../ingress/handle.ts";
 import { ABSENT_SOCKET } from "../ingress/protocol.ts";
 import type { Edge } from "./edge.ts";
 import { Feed } from "./feed.ts";
+import { networkPolicy } from "./in-process-network.ts";
 import type { GenerationContext } from "./launcher.ts";
 import { mainGeneration } from "./live.ts";
 import { LocalBindings } from "./local-bindings.ts";
@@ -88,6 +89,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     gateway,
     slots: new Slots(availableParallelism() + 1),
     networkAllow: options.networkAllow ?? ["public"],
+    inProcess: networkPolicy(options.gateway?.addresses ?? {}),
     startTimeout: options.startTimeout ?? 15_000,
     log,
     probe: (socket) => ingress.probe(socket),

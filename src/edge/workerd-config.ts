@@ -1,8 +1,10 @@
 import { capnpText, type CapnpValue } from "./capnp.ts";
-import type { ModuleType, WorkerBinding, WorkerModule, WorkerVersion } from "./source.ts";
+import type { NetworkPolicy } from "./in-process-network.ts";
+import type { Presented, RunnableVersion } from "./in-process.ts";
+import type { ModuleType, WorkerBinding, WorkerModule } from "./source.ts";
 
 /** A version as it stands on disk: its modules are files, its content is no longer in memory. */
-export type StoredVersion = Omit<WorkerVersion, "modules"> & {
+export type StoredVersion = Omit<RunnableVersion, "modules" | "changesAt"> & {
   readonly modules: readonly StoredModule[];
   /** By the name of the module they belong to: files in the generation's folder. */
   readonly sourceMaps: ReadonlyMap<string, string>;
@@ -30,6 +32,10 @@ export interface Wiring {
   serviceSocket(binding: WorkerBinding & { readonly type: "service" }): string;
   /** Addresses that `fetch()` without a binding may reach: `public`, `private`, a CIDR block … */
   readonly networkAllow: readonly string[];
+  /** Addresses that bindings in this process may reach. */
+  readonly inProcess: NetworkPolicy;
+  /** What stands for the private key of such a binding. */
+  privateKey(bindingName: string): string;
 }
 
 /** The header in which the ingress hands `request.cf` over. It always overwrites a client's. */
@@ -46,8 +52,9 @@ export function workerdConfig(version: StoredVersion, wiring: Wiring): string {
     { name: "probe", disk: { path: wiring.emptyFolder } },
   ];
   for (const binding of version.bindings) {
-    const external = outbound(binding, wiring);
-    if (external !== null) services.push({ name: serviceName(binding), external });
+    const presented = version.presented.get(binding.name);
+    const to = presented ? network(presented, binding, wiring) : outbound(binding, wiring);
+    if (to !== null) services.push({ name: serviceName(binding), ...to });
   }
   const sockets: CapnpValue[] = [
     listen("main", wiring.socket, "main", {
@@ -124,15 +131,34 @@ function bindingValue(
   }
 }
 
-function outbound(binding: WorkerBinding, wiring: Wiring): CapnpValue | null {
+/** workerd's own TLS with the certificate. */
+function network(
+  { credential, publicRoots, authorities }: Presented,
+  { name }: WorkerBinding,
+  wiring: Wiring,
+): Struct {
+  const keypair = { privateKey: wiring.privateKey(name), certificateChain: credential.chain };
+  return {
+    network: {
+      ...wiring.inProcess,
+      tlsOptions: { keypair, trustBrowserCas: publicRoots, trustedCertificates: authorities },
+    },
+  };
+}
+
+type Struct = { readonly [field: string]: CapnpValue };
+
+function outbound(binding: WorkerBinding, wiring: Wiring): Struct | null {
   switch (binding.type) {
     case "mtls_certificate":
       return {
-        address: `unix:${wiring.bindingSocket(binding.name)}`,
-        http: { style: { enumerant: "proxy" } },
+        external: {
+          address: `unix:${wiring.bindingSocket(binding.name)}`,
+          http: { style: { enumerant: "proxy" } },
+        },
       };
     case "service":
-      return { address: `unix:${wiring.serviceSocket(binding)}`, http: INBOUND };
+      return { external: { address: `unix:${wiring.serviceSocket(binding)}`, http: INBOUND } };
     default:
       return null;
   }

@@ -21,6 +21,8 @@ export interface WorkerdOptions {
   readonly workingDirectory: string;
   /** Relative to the working directory. */
   readonly config: string;
+  /** The configuration, encoded: read instead of the file, and emptied. Null: the file is read. */
+  readonly input: Buffer | null;
   /** All of the process's environment: secrets, and nothing of ours. */
   readonly environment: Readonly<Record<string, string>>;
   /** How many sockets it has to listen on before it counts as started. */
@@ -76,13 +78,17 @@ export async function workerdCommand(workerdPath?: string): Promise<readonly str
 /** @throws WorkerdStartError */
 export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProcess> {
   const [file, ...args] = options.command;
-  const child = spawn(file!, [...args, "serve", options.config, "--control-fd=3"], {
+  const { input } = options;
+  const from = input === null ? [options.config] : ["--binary", "-"];
+  const child = spawn(file!, [...args, "serve", ...from, "--control-fd=3"], {
     cwd: options.workingDirectory,
     env: options.environment,
-    stdio: ["ignore", "pipe", "pipe", "pipe"],
+    stdio: [input === null ? "ignore" : "pipe", "pipe", "pipe", "pipe"],
     // A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which then drains.
     detached: true,
   });
+  // It may end before it has read all.
+  child.stdin?.on("error", () => {}).end(input ?? "", () => input?.fill(0));
   const last: string[] = [];
   for (const stream of [child.stdout!, child.stderr!]) {
     createInterface({ input: stream }).on("line", (text) => {

@@ -145,6 +145,32 @@ export const scriptFailures = {
     cause: "The Worker's newest version has no binding of that name.",
     fix: "Set it first, for instance with `wrangler secret put`.",
   },
+  binding_not_found: {
+    side: "caller",
+    status: 404,
+    number: 7000350,
+    title: "the Worker has no such mTLS binding",
+    cause: "Neither a version that is deployed nor the newest has a certificate under that name.",
+    fix: "List them with `countersign binding list`, or deploy the Worker with it first.",
+  },
+  in_process_key_unsupported: {
+    side: "caller",
+    status: 409,
+    number: 7000351,
+    title: "workerd's own TLS cannot present this kind of key",
+    cause:
+      "A binding in `in-process` mode presents RSA of 2048, 3072 or 4096 bits, EC P-256, EC P-384 and Ed25519.",
+    fix: "Use a certificate with such a key, or `countersign binding set … --gateway`.",
+  },
+  in_process_hosts_limited: {
+    side: "caller",
+    status: 409,
+    number: 7000352,
+    title: "workerd's own TLS cannot keep a certificate to some hosts",
+    cause:
+      "The certificate has allowed hosts, which the gateway checks. A Worker in `in-process` mode would present it to any host.",
+    fix: "Use another certificate, lift the limit, or `countersign binding set … --gateway`.",
+  },
   compatibility_date_invalid: {
     side: "caller",
     status: 400,

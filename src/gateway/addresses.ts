@@ -50,7 +50,8 @@ export class AddressPolicy {
 /** Anything that ends up at loopback, IPv4 in IPv6 included (BlockList maps `::ffff:0:0/96` itself). */
 const loopback = listOf(["127.0.0.0/8", "::1"]);
 
-const refusedByDefault = [
+/** Beside loopback. */
+export const refusedByDefault: readonly string[] = [
   "0.0.0.0/8",
   "169.254.0.0/16",
   "224.0.0.0/4",
@@ -71,7 +72,7 @@ const refusedByDefault = [
 ];
 
 /** @throws TypeError for what is neither an address nor a CIDR range */
-function listOf(ranges: readonly string[]): BlockList {
+export function listOf(ranges: readonly string[]): BlockList {
   const list = new BlockList();
   for (const range of ranges) {
     const [address = "", prefix] = range.split("/");

@@ -14,6 +14,22 @@ export async function scriptsThatBind(
   return [...new Set(rows.map(({ name }) => name))].toSorted();
 }
 
+/** Names of those among them whose binding of the certificate is `in-process`. */
+export async function scriptsInProcess(
+  db: Database,
+  accountId: string,
+  certificateId: string,
+): Promise<readonly string[]> {
+  const rows = await bindingsInUse(db, accountId, "mtls_certificate")
+    .innerJoin("bindingModes as bm", (join) =>
+      join.onRef("bm.scriptId", "=", "s.id").onRef("bm.name", "=", "b.name"),
+    )
+    .where("bm.mode", "=", "in-process")
+    .where("b.target", "=", certificateId)
+    .execute();
+  return [...new Set(rows.map(({ name }) => name))].toSorted();
+}
+
 /** Certificate id → names of the scripts whose current deployment, or newest version, binds it. */
 export async function boundCertificates(
   db: Database,

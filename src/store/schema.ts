@@ -19,6 +19,7 @@ export interface Tables {
   scriptVersions: ScriptVersionRow;
   versionModules: VersionModuleRow;
   versionBindings: VersionBindingRow;
+  bindingModes: BindingModeRow;
   blobs: BlobRow;
   deployments: DeploymentRow;
   deploymentVersions: DeploymentVersionRow;
@@ -210,6 +211,13 @@ interface VersionBindingRow {
   target: string | null;
   /** JSON: the binding as the edge reads it. Secrets in it are sealed. */
   body: string;
+}
+
+/** A script's choice for a binding, whichever versions have it. Without a row: the gateway. */
+interface BindingModeRow {
+  scriptId: string;
+  name: string;
+  mode: "gateway" | "in-process";
 }
 
 /** Modules by content: a version that only changes a secret repeats none. */

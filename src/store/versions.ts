@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { ModuleType, WorkerBinding, WorkerModule, WorkerVersion } from "../edge/source.ts";
 import { Failure } from "../failures.ts";
+import { inProcessBindings, withModes } from "./binding-modes.ts";
 import type { ScriptRow, ScriptVersionRow } from "./schema.ts";
 import type { Database } from "./store.ts";
 
@@ -108,15 +109,16 @@ export async function workerVersion(
   script: Pick<ScriptRow, "accountId" | "name">,
   version: StoredVersion,
 ): Promise<WorkerVersion> {
+  const key = { accountId: script.accountId, scriptName: script.name };
+  const bindings = withModes(version.bindings, await inProcessBindings(db, key));
   return {
-    accountId: script.accountId,
-    scriptName: script.name,
+    ...key,
     versionId: version.id,
     mainModule: version.mainModule,
     modules: await loadModules(db, version.id),
     compatibilityDate: version.compatibilityDate,
     compatibilityFlags: JSON.parse(version.compatibilityFlags) as string[],
-    bindings: version.bindings.map((binding) => ownSecret(script, binding)),
+    bindings: bindings.map((binding) => ownSecret(script, binding)),
   };
 }
 

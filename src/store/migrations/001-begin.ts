@@ -216,6 +216,13 @@ async function versions(db: Untyped): Promise<void> {
     .addPrimaryKeyConstraint("version_bindings_key", ["versionId", "name"])
     .execute();
   await index(db, "versionBindings", "target");
+  await db.schema
+    .createTable("bindingModes")
+    .addColumn("scriptId", "text", (c) => c.notNull().references("scripts.id").onDelete("cascade"))
+    .addColumn("name", "text", (c) => c.notNull())
+    .addColumn("mode", "text", (c) => c.notNull())
+    .addPrimaryKeyConstraint("binding_modes_key", ["scriptId", "name"])
+    .execute();
 }
 
 async function deployments(db: Untyped): Promise<void> {

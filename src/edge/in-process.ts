@@ -1,0 +1,91 @@
+import { createHash } from "node:crypto";
+import { Failure } from "../failures.ts";
+import { readCertificate, validityFailure, type Credential } from "../gateway/certificate.ts";
+import type { AccountTrust, Source, WorkerBinding, WorkerVersion } from "./source.ts";
+
+/** What a Worker's own process presents for one binding, and what it verifies origins against. */
+export interface Presented {
+  readonly credential: Credential;
+  /** The public roots that workerd knows count too. */
+  readonly publicRoots: boolean;
+  /** PEM. */
+  readonly authorities: readonly string[];
+}
+
+/** A version with what it presents in its own process: what one generation runs. */
+export type RunnableVersion = WorkerVersion & {
+  /** By the name of the binding. Bindings that are not here lead to the gateway. */
+  readonly presented: ReadonlyMap<string, Presented>;
+  /** Equal for two generations that run and present the same. */
+  readonly identity: string;
+  /** Unix time in ms at which a certificate begins or ceases to be valid. Null: none is in-process. */
+  readonly changesAt: number | null;
+};
+
+/**
+ * Reads what a version's in-process bindings present now. One whose certificate cannot be presented
+ * (gone, revoked, not valid, or for some hosts only) leads to the gateway, which answers with the
+ * reason, or does what workerd cannot.
+ */
+export async function runnable(
+  source: Pick<Source, "certificate" | "trust">,
+  version: WorkerVersion,
+): Promise<RunnableVersion> {
+  const presented = new Map<string, Presented>();
+  const changes: number[] = [];
+  const now = Date.now();
+  for (const binding of version.bindings.filter(isInProcess)) {
+    const { accountId } = version;
+    const certificate = await source.certificate(accountId, binding.certificateId);
+    if (certificate === null || certificate.revokedOn !== null) continue;
+    const credential = readable(() => readCertificate(certificate));
+    if (credential === null) continue;
+    changes.push(...[credential.notBefore, credential.notAfter].filter((time) => time > now));
+    if (validityFailure(credential, now) !== null || credential.allowedHosts !== null) continue;
+    presented.set(binding.name, withTrust(credential, await source.trust(accountId)));
+  }
+  const changesAt = changes.length === 0 ? null : Math.min(...changes);
+  return { ...version, presented, identity: identityOf(version.versionId, presented), changesAt };
+}
+
+/** Does a Worker ask for the certificate, or any if none is named, in its own process? */
+export function bindsInProcess(
+  { bindings }: Pick<WorkerVersion, "bindings">,
+  certificateId?: string,
+): boolean {
+  return bindings
+    .filter(isInProcess)
+    .some((binding) => certificateId === undefined || binding.certificateId === certificateId);
+}
+
+function isInProcess(
+  binding: WorkerBinding,
+): binding is WorkerBinding & { type: "mtls_certificate" } {
+  return binding.type === "mtls_certificate" && binding.mode === "in-process";
+}
+
+function withTrust(credential: Credential, { authorities }: AccountTrust): Presented {
+  const { trust } = credential;
+  return { credential, publicRoots: trust === null, authorities: trust ?? authorities };
+}
+
+function identityOf(versionId: string, presented: ReadonlyMap<string, Presented>): string {
+  if (presented.size === 0) return versionId;
+  const facts = [...presented].map(([name, { credential, publicRoots, authorities }]) => [
+    name,
+    credential.certificateId,
+    credential.version,
+    publicRoots,
+    authorities,
+  ]);
+  return `${versionId} ${createHash("sha256").update(JSON.stringify(facts)).digest("base64url")}`;
+}
+
+function readable(read: () => Credential): Credential | null {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof Failure) return null;
+    throw error;
+  }
+}

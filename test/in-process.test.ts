@@ -1,0 +1,182 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { countersign, type CliRun } from "./helpers/cli.ts";
+import { issueKind } from "./helpers/keys.ts";
+import { startOrigin, type TestOrigin } from "./helpers/origin.ts";
+import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
+import { startPlatform, type Envelope, type TestPlatform } from "./helpers/platform.ts";
+import { scriptForm } from "./helpers/script-form.ts";
+
+let authority: TestAuthority;
+let origin: TestOrigin;
+let dataFolder: string;
+let platform: TestPlatform;
+before(async () => {
+  authority = await makeAuthority();
+  origin = await startOrigin({ authority });
+  dataFolder = await mkdtemp(join(tmpdir(), "countersign-in-process-"));
+  platform = await startPlatform({ dataFolder });
+  await upload({ certificates: authority.pem, ca: true });
+});
+after(async () => {
+  await platform[Symbol.asyncDispose]();
+  await origin[Symbol.asyncDispose]();
+  await rm(dataFolder, { recursive: true, force: true });
+});
+
+test("a binding's mode is set and listed, and survives a deploy, a rotation and a restart", async () => {
+  const id = await certificate("CN=first");
+  await deploy("shop", id);
+  const set = await cli("binding", "set", "shop", "CERT", "--in-process");
+  assert.equal(set.status, 0, set.stderr);
+  assert.match(set.stdout, /shop presents .* in its own process/);
+  await presentsInProcess("shop", "CN=first");
+
+  await deploy("shop", id);
+  await presentsInProcess("shop", "CN=first");
+
+  const second = await authority.issue({ subject: "CN=second" });
+  assert.equal((await rotate(id, second.chain, second.key)).success, true);
+  await presentsInProcess("shop", "CN=second");
+
+  await platform.end("SIGKILL");
+  platform = await startPlatform({ dataFolder, token: platform.ready.token });
+  await presentsInProcess("shop", "CN=second");
+
+  const listed = await cli("binding", "list", "shop", "--json");
+  assert.deepEqual(JSON.parse(listed.stdout), [
+    { name: "CERT", certificate_id: id, mode: "in-process" },
+  ]);
+  const back = await cli("binding", "set", "shop", "CERT", "--gateway", "--json");
+  assert.equal((JSON.parse(back.stdout) as { mode: string }).mode, "gateway");
+  assert.equal(await subjectSeen("shop"), "CN=second");
+  assert.equal(await isInProcess("shop"), false);
+});
+
+test("a certificate that is revoked is not presented in-process, and the Worker is told why", async () => {
+  const id = await certificate("CN=withdrawn");
+  await deploy("withdrawn", id);
+  await setInProcess("withdrawn");
+  await presentsInProcess("withdrawn", "CN=withdrawn");
+  const path = `/accounts/{account}/countersign/certificates/${id}/revoke`;
+  assert.equal((await platform.api("POST", path, {})).status, 200);
+  const { headers } = await platform.worker("withdrawn");
+  assert.equal(headers["countersign-failure"], "certificate_revoked");
+});
+
+test("a key that workerd cannot present is refused when the mode is set, and at a deploy", async () => {
+  const { pem, key } = await issueKind(authority, "EC P-521");
+  const id = await upload({ certificates: pem, private_key: key, ca: false });
+  await deploy("odd", id);
+  const set = await cli("binding", "set", "odd", "CERT", "--in-process", "--json");
+  assert.equal(set.status, 1);
+  assert.equal(codeOf(set), "in_process_key_unsupported");
+
+  const good = await certificate("CN=good");
+  await deploy("odd", good);
+  await setInProcess("odd");
+  const refused = await put("odd", id);
+  assert.match(refused.errors[0]!.message, /in-process.*EC P-521/);
+  await presentsInProcess("odd", "CN=good");
+});
+
+test("a rotation to such a key is refused while a binding is in-process, and only then", async () => {
+  const id = await certificate("CN=steady");
+  await deploy("steady", id);
+  await setInProcess("steady");
+  const { pem, key } = await issueKind(authority, "EC P-521");
+  const refused = await rotate(id, pem, key);
+  assert.match(refused.errors[0]!.message, /EC P-521/);
+  await presentsInProcess("steady", "CN=steady");
+  await cli("binding", "set", "steady", "CERT", "--gateway");
+  assert.equal((await rotate(id, pem, key)).success, true);
+});
+
+test("a certificate with allowed hosts is not presented in-process, and cannot get them there", async () => {
+  const id = await certificate("CN=limited");
+  const path = `/accounts/{account}/countersign/certificates/${id}`;
+  await deploy("limited", id);
+  await setInProcess("limited");
+  const limit = { allowed_hosts: ["localhost"] };
+  assert.equal((await platform.api("PATCH", path, limit)).status, 409);
+  await cli("binding", "set", "limited", "CERT", "--gateway");
+  assert.equal((await platform.api("PATCH", path, limit)).status, 200);
+  const set = await cli("binding", "set", "limited", "CERT", "--in-process", "--json");
+  assert.equal(codeOf(set), "in_process_hosts_limited");
+});
+
+test("a binding that is not there is refused, and so is a command line that chooses nothing", async () => {
+  await deploy("small", await certificate("CN=small"));
+  const missing = await cli("binding", "set", "small", "OTHER", "--in-process", "--json");
+  assert.equal(codeOf(missing), "binding_not_found");
+  assert.equal((await cli("binding", "set", "small", "CERT")).status, 2);
+  const absent = await cli("binding", "list", "nobody", "--json");
+  assert.equal(codeOf(absent), "script_not_found");
+});
+
+async function certificate(subject: string): Promise<string> {
+  const { chain, key } = await authority.issue({ subject });
+  return upload({ certificates: chain, private_key: key, ca: false });
+}
+
+async function upload(body: object): Promise<string> {
+  const { json } = await platform.api("POST", "/accounts/{account}/mtls_certificates", body);
+  assert.equal(json.success, true, JSON.stringify(json.errors));
+  return (json.result as { id: string }).id;
+}
+
+async function rotate(id: string, certificates: string, key: string): Promise<Envelope> {
+  const path = `/accounts/{account}/countersign/certificates/${id}/versions`;
+  return (await platform.api("POST", path, { certificates, private_key: key })).json;
+}
+
+async function put(script: string, id: string): Promise<Envelope> {
+  const code = `export default { fetch: (request, env) => env.CERT.fetch(
+    request.url.endsWith("/plain") ? "http://localhost:1" : "${origin.url}/path",
+  ) };`;
+  const bindings = [{ type: "mtls_certificate", name: "CERT", certificate_id: id }];
+  const form = scriptForm(
+    { bindings, compatibility_date: "2026-11-01" },
+    { "index.js": ["application/javascript+module", code] },
+  );
+  return (await platform.api("PUT", `/accounts/{account}/workers/scripts/${script}`, form)).json;
+}
+
+async function deploy(script: string, id: string): Promise<void> {
+  const { success, errors } = await put(script, id);
+  assert.equal(success, true, JSON.stringify(errors));
+}
+
+async function setInProcess(script: string): Promise<void> {
+  const { status, stderr } = await cli("binding", "set", script, "CERT", "--in-process");
+  assert.equal(status, 0, stderr);
+}
+
+async function presentsInProcess(script: string, subject: string): Promise<void> {
+  assert.equal(await subjectSeen(script), subject);
+  assert.equal(await isInProcess(script), true);
+}
+
+/** The gateway alone says why it refuses `http://`. */
+async function isInProcess(script: string): Promise<boolean> {
+  const { status, headers } = await platform.worker(script, "/plain");
+  assert.notEqual(status, 200);
+  return headers["countersign-failure"] === undefined;
+}
+
+async function subjectSeen(script: string): Promise<string> {
+  const { status, body } = await platform.worker(script);
+  assert.equal(status, 200, body);
+  return (JSON.parse(body) as { subject: string }).subject;
+}
+
+function cli(...argv: readonly string[]): Promise<CliRun> {
+  return countersign([...argv, "--data", dataFolder]);
+}
+
+function codeOf({ stdout }: CliRun): string {
+  return (JSON.parse(stdout) as { error: { code: string } }).error.code;
+}

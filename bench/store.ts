@@ -55,7 +55,7 @@ async function fill({ store, keyring, accountId }: TestControl): Promise<void> {
     now,
   });
   for (let account = 0; account < accounts; account++) {
-    await store.write(async ({ db }) => {
+    await store.housekeep(async ({ db }) => {
       const name = `account ${account}`;
       const owner =
         account === 0 ? accountId : (await createAccount(db, { name, subdomain: null, now })).id;

@@ -1,3 +1,4 @@
+import { accessFailures } from "./failures/access.ts";
 import { apiFailures } from "./failures/api.ts";
 import { certificateFailures } from "./failures/certificates.ts";
 import { devFailures } from "./failures/dev.ts";
@@ -12,7 +13,8 @@ import type { FailureEntry } from "./failures/entry.ts";
 
 export type { FailureEntry } from "./failures/entry.ts";
 
-type Table = typeof apiFailures &
+type Table = typeof accessFailures &
+  typeof apiFailures &
   typeof certificateFailures &
   typeof devFailures &
   typeof edgeFailures &
@@ -28,6 +30,7 @@ type Table = typeof apiFailures &
  * CLI, logs, metrics and the docs all render from this one table.
  */
 export const failures: Table = {
+  ...accessFailures,
   ...apiFailures,
   ...certificateFailures,
   ...devFailures,

@@ -58,7 +58,7 @@ describe("backup and restore", () => {
   });
 
   const addAccount = async (name: string): Promise<void> => {
-    await store.write(({ db }) => createAccount(db, { name, subdomain: null, now }));
+    await store.housekeep(({ db }) => createAccount(db, { name, subdomain: null, now }));
   };
   const into = (
     dataFolder: string,
@@ -86,7 +86,7 @@ describe("backup and restore", () => {
     const writing = new AbortController();
     const writer = (async () => {
       for (let number = 0; !writing.signal.aborted; number++) {
-        await store.write(async ({ db }) => {
+        await store.housekeep(async ({ db }) => {
           await createAccount(db, { name: `pair ${number}`, subdomain: null, now });
           await createAccount(db, { name: `pair ${number}`, subdomain: null, now });
         });
@@ -117,7 +117,7 @@ describe("backup and restore", () => {
     await assert.rejects(into(target), failsWith("data_folder_not_empty"));
     {
       await using other = await openStore(join(target, "countersign.db"));
-      await other.write(({ db }) => createAccount(db, { name: "newer", subdomain: null, now }));
+      await other.housekeep(({ db }) => createAccount(db, { name: "newer", subdomain: null, now }));
     }
     const { kept } = await into(target, { force: true });
     assert.deepEqual(await accountsIn(target), ["before"]);

@@ -26,7 +26,7 @@ for (const [engine, open] of Object.entries(engines)) {
     const tokens: Record<string, string> = {};
 
     before(async () => {
-      control = await startControl({ open });
+      control = await startControl({ open, limits: { failedTries: 10_000 } });
       const leaf = await (await makeAuthority()).issue({ subject: "CN=there" });
       await control.call("POST", "/accounts/{account}/mtls_certificates", {
         name: "there",
@@ -35,16 +35,18 @@ for (const [engine, open] of Object.entries(engines)) {
       });
       await control.call("PUT", "/accounts/{account}/workers/scripts/there", scriptForm());
       operations = await readOperations(control.api);
-      const { db } = control.store;
-      const other = await createAccount(db, { name: "Other", subdomain: "other", now });
-      const common = { accountId: control.accountId, name: "t", email: "t@localhost", now };
-      const lasting = { ...common, scopes: allScopes, expiresOn: null };
-      const revoked = await createToken(db, lasting);
-      await revokeToken(db, revoked.id, now);
-      tokens["revoked"] = revoked.token;
-      tokens["expired"] = (await createToken(db, { ...lasting, expiresOn: now })).token;
-      tokens["scopeless"] = (await createToken(db, { ...lasting, scopes: [] })).token;
-      tokens["other"] = (await createToken(db, { ...lasting, accountId: other.id })).token;
+      await control.store.write(async ({ db }) => {
+        const other = await createAccount(db, { name: "Other", subdomain: "other", now });
+        const common = { accountId: control.accountId, name: "t", email: "t@localhost", now };
+        const lasting = { ...common, scopes: allScopes, expiresOn: null };
+        const revoked = await createToken(db, lasting);
+        await revokeToken(db, revoked.id, now);
+        tokens["revoked"] = revoked.token;
+        tokens["expired"] = (await createToken(db, { ...lasting, expiresOn: now })).token;
+        tokens["scopeless"] = (await createToken(db, { ...lasting, scopes: [] })).token;
+        tokens["other"] = (await createToken(db, { ...lasting, accountId: other.id })).token;
+        return { value: null, audit: null };
+      });
     });
     after(() => control[Symbol.asyncDispose]());
 

@@ -17,17 +17,19 @@ for (const [engine, open] of Object.entries(engines)) {
     before(async () => {
       control = await startControl({ open });
       const now = new Date();
-      const { db } = control.store;
-      const account = await createAccount(db, { name: "Other", subdomain: "other", now });
-      const { token } = await createToken(db, {
-        accountId: account.id,
-        name: "other",
-        email: "other@localhost",
-        scopes: allScopes,
-        expiresOn: null,
-        now,
+      const { value } = await control.store.write(async ({ db }) => {
+        const account = await createAccount(db, { name: "Other", subdomain: "other", now });
+        const { token } = await createToken(db, {
+          accountId: account.id,
+          name: "other",
+          email: "other@localhost",
+          scopes: allScopes,
+          expiresOn: null,
+          now,
+        });
+        return { value: { accountId: account.id, token }, audit: null };
       });
-      other = { api: control.api, accountId: account.id, token };
+      other = { api: control.api, ...value };
       for (const name of ["one", "two"]) {
         for (const target of [control, other]) {
           await callApi(target, "PUT", `/accounts/{account}/workers/scripts/${name}`, scriptForm());

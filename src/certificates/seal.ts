@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from "node:crypto";
 import { Failure } from "../failures.ts";
 
 /** Where a sealed record belongs. It opens nowhere else: all three are authenticated with it. */
@@ -10,7 +10,8 @@ export interface Place {
     | "secret"
     | "webhook-secret"
     | "master-key-check"
-    | "master-key";
+    | "master-key"
+    | "audit-head";
 }
 
 /** The place of the private key of one version of a certificate. */
@@ -59,6 +60,12 @@ export class Keyring {
   admit(masterKey: Uint8Array): void {
     const admitted = identify(masterKey);
     this.#known.set(admitted.id, admitted);
+  }
+
+  /** 32 bytes for another purpose, which the master key does not follow from. */
+  derive(purpose: string): Buffer {
+    const info = `countersign derived key ${purpose}`;
+    return Buffer.from(hkdfSync("sha256", this.#current.key, "", info, 32));
   }
 
   seal(place: Place, plaintext: string): Sealed {

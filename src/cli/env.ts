@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { hostname } from "node:os";
+import { paths, wranglerClient } from "../control/login/client.ts";
 import { Failure } from "../failures.ts";
 import { dataFolderOf, dataOption } from "./data-option.ts";
 import { isTerminal, writeJson, writeLine, type Io } from "./io.ts";
@@ -13,6 +14,12 @@ const assign: Record<Shell, (name: string, value: string) => string> = {
   powershell: (name, value) => `$env:${name} = '${value.replaceAll("'", "''")}'`,
 };
 
+const remove: Record<Shell, (name: string) => string> = {
+  posix: (name) => `unset ${name}`,
+  fish: (name) => `set -e ${name}`,
+  powershell: (name) => `Remove-Item Env:${name} -ErrorAction Ignore`,
+};
+
 export function addEnvCommand(program: Command, io: Io): void {
   program
     .command("env")
@@ -20,6 +27,7 @@ export function addEnvCommand(program: Command, io: Io): void {
     .option(...dataOption)
     .option("--shell <shell>", "posix, fish or powershell", "posix")
     .option("--hours <n>", "how long the token works: 1 to 8760", "12")
+    .option("--login", "for `wrangler login`: no token, but where to sign in")
     .option("--json", "one JSON object instead of shell commands")
     .addHelpText(
       "after",
@@ -27,20 +35,28 @@ export function addEnvCommand(program: Command, io: Io): void {
 Each call makes a new API token: only its hash is kept, so an old one cannot be shown again. A token
 that the environment has already, and that still works, is printed again instead.
 
+With --login it sets where wrangler signs people in, and unsets a token, which would keep it from that.
+
 Examples:
   $ eval "$(countersign env)"
+  $ eval "$(countersign env --login)" && wrangler login
   $ countersign env --shell fish | source
   $ countersign env --json > env.json`,
     )
     .action(async (options: EnvOptions) => {
-      const variables = await wranglerVariables(io, options);
+      const shell = shellOf(options.shell);
+      const variables = options.login
+        ? await loginVariables(io, options)
+        : await wranglerVariables(io, options);
       if (options.json) return writeJson(io.stdout, variables);
-      const line = assign[shellOf(options.shell)];
+      if (options.login) writeLine(io.stdout, remove[shell]("CLOUDFLARE_API_TOKEN"));
+      const line = assign[shell];
       for (const [name, value] of Object.entries(variables)) {
         writeLine(io.stdout, line(name, value));
       }
       if (isTerminal(io.stdout)) {
-        writeLine(io.stderr, `\nTo set them in this shell: eval "$(npx countersign env)"`);
+        const again = options.login ? "env --login" : "env";
+        writeLine(io.stderr, `\nTo set them in this shell: eval "$(npx countersign ${again})"`);
       }
     });
 }
@@ -49,6 +65,7 @@ interface EnvOptions {
   readonly data?: string;
   readonly shell: string;
   readonly hours: string;
+  readonly login?: true;
   readonly json?: true;
 }
 
@@ -81,6 +98,24 @@ export async function wranglerVariables(
     CLOUDFLARE_API_BASE_URL: info.api,
     CLOUDFLARE_API_TOKEN: token,
     CLOUDFLARE_ACCOUNT_ID: info.accountId,
+    WRANGLER_SEND_METRICS: "false",
+  };
+}
+
+/** What makes `wrangler login` sign in here instead of at Cloudflare. */
+async function loginVariables(
+  io: Io,
+  options: { readonly data?: string },
+): Promise<Readonly<Record<string, string>>> {
+  const { api } = await platformClient(dataFolderOf(io, options.data)).info();
+  const { origin, host } = new URL(api);
+  return {
+    CLOUDFLARE_API_BASE_URL: api,
+    WRANGLER_AUTH_URL: origin + paths.authorization,
+    WRANGLER_TOKEN_URL: origin + paths.token,
+    WRANGLER_REVOKE_URL: origin + paths.revocation,
+    WRANGLER_AUTH_DOMAIN: host,
+    WRANGLER_CLIENT_ID: wranglerClient.client_id,
     WRANGLER_SEND_METRICS: "false",
   };
 }

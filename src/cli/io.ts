@@ -1,11 +1,13 @@
 import picocolors from "picocolors";
 import type { WriteStream } from "node:tty";
-import type { Writable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 
 /** Everything a command touches of the world it was started in. */
 export interface Io {
   readonly stdout: Writable;
   readonly stderr: Writable;
+  /** Absent: there is none. */
+  readonly stdin?: Readable;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
 }

@@ -1,7 +1,7 @@
 import { request } from "node:http";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { Failure } from "../failures.ts";
+import { Failure, type FailureCode, type FailureDetails, failures } from "../failures.ts";
 import { connectInside } from "../platform/folder-socket.ts";
 import type { PlatformInfo, PlatformStatus } from "../platform/admin.ts";
 import type { WatchedFolder } from "../platform/folder-sources.ts";
@@ -12,7 +12,7 @@ import type { LocalBinding, WantedCertificate } from "../platform/local-binding.
 export interface PlatformClient {
   info(): Promise<PlatformInfo>;
   status(): Promise<PlatformStatus>;
-  /** A token of the first account, with every scope. `seconds`: 60 to 31,536,000. */
+  /** A token of the first account, with every scope. `seconds`: 60 to 315,360,000. */
   createToken(name: string, seconds: number): Promise<string>;
   /** Has the platform present a certificate at a socket. Null: it has none such. */
   openBinding(wanted: WantedCertificate): Promise<LocalBinding | null>;
@@ -24,9 +24,11 @@ export interface PlatformClient {
   watchFolder(watched: WatchedFolder): Promise<void>;
   /** @returns false if no folder was followed for the certificate */
   unwatchFolder(certificateId: string): Promise<boolean>;
+  /** Anything else that it answers to: see `platform/access/`. */
+  ask<T>(method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<T>;
 }
 
-/** @throws Failure `platform_not_running`, from each call */
+/** @throws Failure `platform_not_running`, from each call, and whatever the platform refuses it with */
 export function platformClient(dataFolder: string): PlatformClient {
   return {
     info: () => call(dataFolder, "GET", "/"),
@@ -48,6 +50,7 @@ export function platformClient(dataFolder: string): PlatformClient {
     },
     unwatchFolder: async (certificateId) =>
       (await call<{ watched: boolean }>(dataFolder, "DELETE", `/folders/${certificateId}`)).watched,
+    ask: (method, path, body) => call(dataFolder, method, path, body),
   };
 }
 
@@ -80,8 +83,9 @@ async function call<T>(
       outgoing.end(body === undefined ? undefined : JSON.stringify(body));
     },
   );
-  if (status === 400) throw sentFailure(text);
   if (status !== 200) {
+    const refused = refusal(text);
+    if (refused) throw refused;
     throw new Failure("internal", {
       message: `the platform answered ${status} to ${path}: ${text}`,
     });
@@ -89,12 +93,17 @@ async function call<T>(
   return JSON.parse(text) as T;
 }
 
-/** A failure that the platform names: its own, or something that is none. */
-function sentFailure(text: string): Failure {
-  const { error } = JSON.parse(text) as {
-    error: Pick<Failure, "code" | "message" | "fix" | "facts">;
-  };
-  return new Failure(error.code, error);
+function refusal(text: string): Failure | null {
+  try {
+    const { error } = JSON.parse(text) as { error: FailureDetails & { code: string } };
+    return isFailureCode(error.code) ? new Failure(error.code, error) : null;
+  } catch {
+    return null;
+  }
+}
+
+function isFailureCode(code: string): code is FailureCode {
+  return Object.hasOwn(failures, code);
 }
 
 function notRunning(dataFolder: string, cause?: Error): Failure {

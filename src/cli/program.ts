@@ -1,5 +1,7 @@
 import { Command } from "commander";
 import { readFileSync } from "node:fs";
+import { addAccountCommand } from "./account.ts";
+import { addAuditCommand } from "./audit.ts";
 import { addBackupCommand, addRestoreCommand } from "./backup.ts";
 import { addBindingCommand } from "./binding.ts";
 import { addCaCommand } from "./ca.ts";
@@ -11,6 +13,8 @@ import { addEnvCommand } from "./env.ts";
 import { addInitCommand } from "./init.ts";
 import { addKeysCommand } from "./keys.ts";
 import { addStartCommand } from "./start.ts";
+import { addTokenCommand } from "./token.ts";
+import { addUserCommand } from "./user.ts";
 import { isTerminal, type Io } from "./io.ts";
 
 /** Every command there is. */
@@ -49,6 +53,10 @@ Examples:
   addBackupCommand(program, io);
   addRestoreCommand(program, io);
   addDoctorCommand(program, io);
+  addTokenCommand(program, io);
+  addUserCommand(program, io);
+  addAccountCommand(program, io);
+  addAuditCommand(program, io);
   return program;
 }
 

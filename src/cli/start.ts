@@ -15,6 +15,7 @@ export function addStartCommand(program: Command, io: Io): void {
     .option("--host <address>", "the address to listen on", "127.0.0.1")
     .option("--api-port <n>", "the port of the v4 API; 0 takes a free one", "4400")
     .option("--http-port <n>", "the port at which Workers answer; 0 takes a free one", "4480")
+    .option("--public-url <url>", "where the API is reached, if a proxy ends TLS before it")
     .option("--dev", "development: bindings may reach origins on this machine (loopback)")
     .option("--origin-allow <cidr...>", "addresses that bindings may reach beside the usual ones")
     .option("--origin-deny <cidr...>", "addresses that bindings may not reach")
@@ -47,6 +48,7 @@ interface StartOptions {
   readonly host: string;
   readonly apiPort: string;
   readonly httpPort: string;
+  readonly publicUrl?: string;
   readonly dev?: true;
   readonly originAllow?: string[];
   readonly originDeny?: string[];
@@ -71,6 +73,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       host: options.host,
       apiPort: port("--api-port", options.apiPort),
       httpPort: port("--http-port", options.httpPort),
+      publicUrl: options.publicUrl === undefined ? null : origin(options.publicUrl),
       development: options.dev === true,
       originAllow: options.originAllow ?? [],
       originDeny: options.originDeny ?? [],
@@ -98,6 +101,14 @@ function port(option: string, text: string): number {
   const value = Number(text);
   if (text.trim() !== "" && Number.isInteger(value) && value >= 0 && value <= 65_535) return value;
   throw new Failure("usage", { message: `${option} "${text}" is not a port from 0 to 65535` });
+}
+
+function origin(text: string): string {
+  const url = URL.parse(text);
+  if (url && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`) return url.origin;
+  throw new Failure("usage", {
+    message: `--public-url "${text}" is not the origin of a web address, like https://countersign.example`,
+  });
 }
 
 /** Resolves at the first SIGINT, SIGTERM or SIGHUP; a second one ends the process at once. */

@@ -1,3 +1,4 @@
+import { z } from "@hono/zod-openapi";
 import { findAccount } from "../store/accounts.ts";
 import type { AccountRow } from "../store/schema.ts";
 import { Failure } from "../failures.ts";
@@ -5,34 +6,29 @@ import type { Caller } from "./auth.ts";
 import type { ControlContext } from "./context.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import type { Answer } from "./envelope.ts";
+import type { Role } from "./scopes.ts";
+
+const roleTitles: Readonly<Record<Role, string>> = {
+  admin: "Administrator",
+  deployer: "Deployer",
+  viewer: "Viewer",
+};
 
 /** Who one is and what one may use: `wrangler whoami`. */
 export function accountEndpoints({ store }: ControlContext): readonly Endpoint[] {
-  const own = async (caller: Caller): Promise<AccountRow> => {
-    const account = await findAccount(store.db, caller.accountId);
-    if (!account) throw new Failure("not_permitted");
-    return account;
+  const reached = async ({ reach }: Caller): Promise<(AccountRow & { role: Role })[]> => {
+    const rows = await Promise.all(
+      reach.map(async ({ accountId, role }) => {
+        const account = await findAccount(store.db, accountId);
+        return account ? [{ ...account, role }] : [];
+      }),
+    );
+    return rows.flat();
   };
   return [
     endpoint(
-      {
-        method: "get",
-        path: "/user/tokens/verify",
-        summary: "Is the token valid",
-        scope: null,
-      },
-      ({ caller }) => ({
-        result: {
-          id: caller.tokenId,
-          status: "active",
-          ...(caller.expiresOn && { expires_on: caller.expiresOn }),
-        },
-        messages: ["This API Token is valid and active"],
-      }),
-    ),
-    endpoint(
       { method: "get", path: "/user", summary: "Whose token it is", scope: "user:read" },
-      ({ caller }) => ({ result: { id: caller.tokenId, email: caller.email } }),
+      ({ caller }) => ({ result: { id: caller.userId ?? caller.tokenId, email: caller.email } }),
     ),
     endpoint(
       {
@@ -40,8 +36,9 @@ export function accountEndpoints({ store }: ControlContext): readonly Endpoint[]
         path: "/accounts",
         summary: "The accounts the token reaches",
         scope: "account:read",
+        query: paged,
       },
-      async ({ caller }) => list([accountOf(await own(caller))]),
+      async ({ caller, query }) => list((await reached(caller)).map(accountOf), pageOf(query)),
     ),
     endpoint(
       {
@@ -50,7 +47,11 @@ export function accountEndpoints({ store }: ControlContext): readonly Endpoint[]
         summary: "One account",
         scope: "account:read",
       },
-      async ({ caller }) => ({ result: accountOf(await own(caller)) }),
+      async ({ caller }) => {
+        const account = await findAccount(store.db, caller.accountId);
+        if (!account) throw new Failure("not_permitted");
+        return { result: accountOf(account) };
+      },
     ),
     endpoint(
       {
@@ -58,18 +59,20 @@ export function accountEndpoints({ store }: ControlContext): readonly Endpoint[]
         path: "/memberships",
         summary: "The caller's memberships of accounts",
         scope: "account:read",
+        query: paged,
       },
-      async ({ caller }) => {
-        const account = accountOf(await own(caller));
-        return list([
-          {
+      async ({ caller, query }) => {
+        const accounts = await reached(caller);
+        return list(
+          accounts.map((account) => ({
             id: account.id,
             status: "accepted",
-            account,
-            roles: ["Administrator"],
+            account: accountOf(account),
+            roles: [roleTitles[account.role]],
             permissions: {},
-          },
-        ]);
+          })),
+          pageOf(query),
+        );
       },
     ),
   ];
@@ -83,13 +86,22 @@ function accountOf({
   return { id, name, type: "standard", created_on: createdOn };
 }
 
-/** A list that is whole: there is no second page. */
-export function list(items: readonly unknown[]): Answer {
+export const paged: z.ZodObject<{ page: z.ZodOptional<z.ZodString> }> = z.object({
+  page: z.string().optional(),
+});
+
+export function pageOf({ page }: z.output<typeof paged>): { page?: string } {
+  return page === undefined ? {} : { page };
+}
+
+/** A list that is whole: any page but the first is empty, which is where clients stop asking. */
+export function list(all: readonly unknown[], { page = "1" }: { page?: string } = {}): Answer {
+  const items = page === "1" ? all : [];
   const count = items.length;
   return {
     result: items,
     resultInfo: {
-      page: 1,
+      page: Number(page),
       per_page: Math.max(count, 20),
       count,
       total_count: count,

@@ -1,7 +1,9 @@
 import { Hono } from "hono";
 import { Failure } from "../failures.ts";
 import { accountEndpoints } from "./accounts.ts";
-import { authenticate, authorize } from "./auth.ts";
+import { auditEndpoints } from "./audit.ts";
+import { neighbourhood } from "./addresses.ts";
+import { authenticate, authorize, type Identity } from "./auth.ts";
 import { authorityEndpoints } from "./authorities.ts";
 import { bindingModeEndpoints } from "./binding-modes.ts";
 import { certificateEndpoints } from "./certificates.ts";
@@ -19,7 +21,10 @@ import { scriptEndpoints } from "./scripts.ts";
 import { scriptUploadEndpoints } from "./scripts-upload.ts";
 import { secretEndpoints } from "./secrets.ts";
 import { serviceEndpoints } from "./services.ts";
+import { remoteAddress } from "./remote-address.ts";
 import { subdomainEndpoints } from "./subdomains.ts";
+import { Throttle } from "./throttle.ts";
+import { tokenEndpoints } from "./tokens.ts";
 import { unsupportedEndpoints } from "./unsupported.ts";
 import { versionEndpoints } from "./versions.ts";
 import { webhookEndpoints } from "./webhook.ts";
@@ -34,13 +39,14 @@ const BASE = "/client/v4";
 export function createControl(options: ControlOptions): Hono {
   const context: ControlContext = { ...options, limits: { ...defaultLimits, ...options.limits } };
   const endpoints = allEndpoints(context);
+  const identify = identifier(context);
   const app = new Hono();
   for (const endpoint of endpoints) {
     app.on(endpoint.method, BASE + toHono(endpoint.path), async (c) => {
       const request = c.req.raw;
       const params = c.req.param() as Record<string, string>;
-      const caller = await authenticate(request, context.store, context.clock());
-      authorize(caller, endpoint.scope, params["account_id"]);
+      const identity = await identify(request, remoteAddress(c));
+      const caller = authorize(identity, endpoint.scope, params["account_id"]);
       const answer = await endpoint.run({ request, caller, params, limits: context.limits });
       return answer instanceof Response ? answer : success(answer);
     });
@@ -52,10 +58,35 @@ export function createControl(options: ControlOptions): Hono {
   return app;
 }
 
+/**
+ * Tells who sends a request. Whoever sends wrong tokens waits longer and longer; a right one from the
+ * same address does not wait for them.
+ */
+function identifier({
+  store,
+  clock,
+  limits,
+}: ControlContext): (request: Request, address: string | null) => Promise<Identity> {
+  const failed = new Throttle({ burst: limits.failedTries, everyMs: 1000 });
+  return async (request, address) => {
+    const header = request.headers.get("authorization");
+    try {
+      return await authenticate(header, { address, store, now: clock() });
+    } catch (error) {
+      if (error instanceof Failure && error.code === "token_invalid") {
+        await failed.failed(neighbourhood(address ?? ""));
+      }
+      throw error;
+    }
+  };
+}
+
 function allEndpoints(context: ControlContext): readonly Endpoint[] {
   const publisher = new Publisher(context);
   return [
     ...accountEndpoints(context),
+    ...tokenEndpoints(context),
+    ...auditEndpoints(context),
     ...certificateEndpoints(context),
     ...rotationEndpoints(context),
     ...authorityEndpoints(context),

@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { listTies } from "../store/authorities.ts";
 import { listCertificates } from "../store/certificates.ts";
 import { list } from "./accounts.ts";
+import { actorOf } from "./auth.ts";
 import type { ControlContext } from "./context.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { hostPattern } from "./host-pattern.ts";
@@ -48,10 +49,28 @@ export function authorityEndpoints({ store, edge, clock }: ControlContext): read
         scope: "ssl_certs:write",
         body: scope,
       },
-      async ({ caller: { accountId }, params, body }) => {
-        const { value, cursor } = await store.write((write) =>
-          setTrustScope(write, accountId, params["certificate_id"], body, clock()),
-        );
+      async ({ caller, params, body }) => {
+        const { accountId } = caller;
+        const { value, cursor } = await store.write(async (write) => {
+          const set = await setTrustScope(
+            write,
+            accountId,
+            params["certificate_id"],
+            body,
+            clock(),
+          );
+          return {
+            value: set,
+            audit: {
+              by: actorOf(caller),
+              action: "trust.scope",
+              accountId,
+              resource: { type: "authority", id: set.id, name: set.name },
+              fingerprint: set.active.fingerprint,
+              after: body,
+            },
+          };
+        });
         await edge.applied(cursor);
         return { result: { id: value.id, trust: await trustOf(store.db, value) } };
       },

@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import type { BindingMode, ScriptKey, WorkerBinding } from "../edge/source.ts";
 import { Failure } from "../failures.ts";
+import type { Actor } from "../store/audit.ts";
 import { inProcessBindings, setBindingMode, withModes } from "../store/binding-modes.ts";
 import { currentDeployment } from "../store/deployments.ts";
 import type { ScriptRow } from "../store/schema.ts";
@@ -12,6 +13,7 @@ import {
   type StoredVersion,
 } from "../store/versions.ts";
 import { list } from "./accounts.ts";
+import { actorOf } from "./auth.ts";
 import { assertTargets } from "./bindings.ts";
 import type { ControlContext } from "./context.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
@@ -54,7 +56,7 @@ export function bindingModeEndpoints(
         const binding = await publisher.exclusively(key, async () => {
           const script = await existingScript(store.db, call);
           const { name } = await existingBinding(store.db, script, call.params["binding"]);
-          await set(script, key, name, call.body.mode);
+          await set(script, key, { name, mode: call.body.mode, by: actorOf(call.caller) });
           return existingBinding(store.db, script, name);
         });
         return { result: shown(binding) };
@@ -66,10 +68,10 @@ export function bindingModeEndpoints(
   async function set(
     script: ScriptRow,
     key: ScriptKey,
-    name: string,
-    mode: BindingMode,
+    { name, mode, by }: { name: string; mode: BindingMode; by: Actor },
   ): Promise<void> {
     const modes = new Set(await inProcessBindings(store.db, key));
+    const before = modes.has(name) ? "in-process" : "gateway";
     if (mode === "in-process") modes.add(name);
     else modes.delete(name);
     const versions = await versionsInUse(store.db, script);
@@ -90,6 +92,17 @@ export function bindingModeEndpoints(
         await check(db);
         await setBindingMode(db, script.id, name, mode);
         await changed({ kind: "script", ...key });
+        return {
+          value: null,
+          audit: {
+            by,
+            action: "script.binding",
+            accountId: key.accountId,
+            resource: { type: "binding", id: `${script.id}/${name}`, name },
+            before: { mode: before },
+            after: { mode },
+          },
+        };
       });
       await edge.applied(cursor);
     } catch (error) {

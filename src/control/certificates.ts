@@ -10,8 +10,10 @@ import {
   type StoredCertificate,
 } from "../store/certificates.ts";
 import type { CertificateRow } from "../store/schema.ts";
-import type { Database, Write } from "../store/store.ts";
+import type { Audit } from "../store/audit.ts";
+import type { Database, Done, Write } from "../store/store.ts";
 import { list } from "./accounts.ts";
+import { actorOf, type Caller } from "./auth.ts";
 import {
   certificateChange,
   existingCertificate,
@@ -53,7 +55,7 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
         body: upload,
       },
       async ({ caller, body }) => {
-        const { stored, cursor, warnings } = await storeUpload(context, caller.accountId, body);
+        const { stored, cursor, warnings } = await storeUpload(context, caller, body);
         await edge.applied(cursor);
         return {
           result: { ...shown(stored, clock()), updated_at: stored.updatedOn },
@@ -118,7 +120,7 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
       },
       async ({ caller, params }) => {
         const { value, cursor } = await store.write((write) =>
-          remove(write, caller.accountId, params["certificate_id"]),
+          remove(write, caller, params["certificate_id"]),
         );
         await edge.applied(cursor);
         return { result: shown(value, clock()) };
@@ -129,9 +131,10 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
 
 async function storeUpload(
   context: ControlContext,
-  accountId: string,
+  caller: Caller,
   body: z.output<typeof upload>,
 ): Promise<{ stored: StoredCertificate; cursor: number; warnings: string[] }> {
+  const { accountId } = caller;
   const { store, keyring, clock, limits } = context;
   const parsed = await judgeUpload(context, accountId, body);
   const now = clock();
@@ -157,7 +160,8 @@ async function storeUpload(
     await insertCertificate(write.db, row, version);
     if (row.ca === 1) await authorityChanged(write, accountId, []);
     else await write.changed(certificateChange(row));
-    return version;
+    const stored = { ...row, active: version };
+    return { value: version, audit: auditOf(caller, "upload", stored) };
   });
   return { stored: { ...row, active }, cursor, warnings: parsed.warnings.map((w) => w.message) };
 }
@@ -185,7 +189,8 @@ async function refuseMoreThan(db: Database, row: CertificateRow, limit: number):
       });
 }
 
-async function remove(write: Write, accountId: string, id?: string): Promise<StoredCertificate> {
+async function remove(write: Write, caller: Caller, id?: string): Promise<Done<StoredCertificate>> {
+  const { accountId } = caller;
   const certificate = await existingCertificate(write.db, accountId, id);
   const scripts = await scriptsThatBind(write.db, accountId, "mtls_certificate", certificate.id);
   if (scripts.length > 0) {
@@ -198,7 +203,24 @@ async function remove(write: Write, accountId: string, id?: string): Promise<Sto
   await deleteCertificate(write.db, certificate.id);
   if (certificate.ca === 1) await authorityChanged(write, accountId, []);
   else await write.changed(certificateChange(certificate));
-  return certificate;
+  return { value: certificate, audit: auditOf(caller, "delete", certificate) };
+}
+
+function auditOf(
+  caller: Caller,
+  did: "upload" | "delete",
+  { id, accountId, name, ca, active }: StoredCertificate,
+): Audit {
+  const kind = ca === 1 ? "authority" : "certificate";
+  const facts = { subject: active.subject, expiresOn: active.notAfter };
+  return {
+    by: actorOf(caller),
+    action: `${kind}.${did}`,
+    accountId,
+    resource: { type: kind, id, name },
+    fingerprint: active.fingerprint,
+    ...(did === "upload" ? { after: facts } : { before: facts }),
+  };
 }
 
 /** As Cloudflare shows it: everything but the key. */

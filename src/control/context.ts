@@ -22,10 +22,13 @@ export interface ControlLimits {
   readonly certificates: number;
   /** CAs an account. Default: 5. */
   readonly authorities: number;
+  /** Wrong tokens an address may send before its answers are held back. Default: 20. */
+  readonly failedTries: number;
 }
 
 export const defaultLimits: ControlLimits = {
   script: 64 * 1024 * 1024,
   certificates: 1000,
   authorities: 5,
+  failedTries: 20,
 };

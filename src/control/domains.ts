@@ -4,10 +4,11 @@ import { deleteRoute, deleteRoutesOfScript, findPattern, listRoutes } from "../s
 import type { RouteWithScript } from "../store/routes.ts";
 import type { Write } from "../store/store.ts";
 import { list } from "./accounts.ts";
+import { actorOf } from "./auth.ts";
 import type { ControlContext } from "./context.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { existingScript, keyOf } from "./lookup.ts";
-import { addAll } from "./routes.ts";
+import { addAll, patternsOf } from "./routes.ts";
 import { isHost, refuseOwnHosts, zoneOf } from "./zones.ts";
 
 const origin = z.object({ hostname: z.string(), enabled: z.boolean().optional() });
@@ -64,9 +65,21 @@ export function domainEndpoints({ store, edge }: ControlContext): readonly Endpo
         const hosts = hostsOf(call.body.origins);
         const { cursor } = await store.write(async (write) => {
           const script = await existingScript(write.db, call);
+          const before = await patternsOf(write.db, script, "custom_domain");
           await deleteRoutesOfScript(write.db, script.id, "custom_domain");
           if (call.body.override_existing_origin) await takeOver(write, script.accountId, hosts);
           await addAll(write, script, "custom_domain", hosts);
+          return {
+            value: null,
+            audit: {
+              by: actorOf(call.caller),
+              action: "script.domains",
+              accountId: script.accountId,
+              resource: { type: "script", id: script.id, name: script.name },
+              before: { hosts: before },
+              after: { hosts },
+            },
+          };
         });
         await edge.applied(cursor);
         const { accountId, scriptName } = keyOf(call);

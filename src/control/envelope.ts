@@ -34,6 +34,7 @@ export function success(answer: Answer): Response {
 export function failure(error: unknown, log: Logger): Response {
   const shown = error instanceof Failure ? error : unexpected(error, log);
   const { number, status } = shown.entry;
+  const retryAfter = shown.facts["retryAfterSeconds"];
   return Response.json(
     {
       success: false,
@@ -47,7 +48,10 @@ export function failure(error: unknown, log: Logger): Response {
       messages: [],
       result: null,
     },
-    { status },
+    {
+      status,
+      ...(typeof retryAfter === "number" && { headers: { "retry-after": `${retryAfter}` } }),
+    },
   );
 }
 

@@ -4,7 +4,7 @@ import type { ScriptRow } from "../store/schema.ts";
 import { findScript } from "../store/scripts.ts";
 import type { Database } from "../store/store.ts";
 import { findVersion, type StoredVersion } from "../store/versions.ts";
-import type { Caller } from "./auth.ts";
+import { actorOf, type Caller } from "./auth.ts";
 import type { By } from "./publisher.ts";
 
 interface ScriptCall {
@@ -53,5 +53,10 @@ export function scriptNotFound(name: string): Failure {
 /** Who deploys, and with what. */
 export function byOf({ caller, request }: { caller: Caller; request: Request }): By {
   const agent = request.headers.get("user-agent") ?? "";
-  return { author: caller.email, source: agent.startsWith("wrangler/") ? "wrangler" : "api" };
+  const actor = actorOf(caller);
+  return {
+    author: caller.email,
+    actor,
+    source: agent.startsWith("wrangler/") ? "wrangler" : "api",
+  };
 }

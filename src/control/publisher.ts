@@ -6,6 +6,7 @@ import {
   type StoredDeployment,
   type VersionShare,
 } from "../store/deployments.ts";
+import type { Actor } from "../store/audit.ts";
 import { inProcessBindings, withModes } from "../store/binding-modes.ts";
 import type { ScriptRow } from "../store/schema.ts";
 import { findScript, insertScript, updateScript } from "../store/scripts.ts";
@@ -34,6 +35,7 @@ interface Draft {
 
 export interface By {
   readonly author: string;
+  readonly actor: Actor;
   /** `wrangler`, `api`. */
   readonly source: string;
 }
@@ -119,7 +121,17 @@ export class Publisher {
             });
             await changed({ kind: "script", ...key });
           }
-          return { script, version };
+          return {
+            value: { script, version },
+            audit: {
+              by: options.actor,
+              action: options.deploy ? "deployment.create" : "version.create",
+              accountId: key.accountId,
+              resource: { type: "script", id: script.id, name: script.name },
+              before: deployed(before.current),
+              after: { version: versionId, bindings: draft.bindings.map(namedBinding) },
+            },
+          };
         }),
       );
       if (options.deploy) await edge.applied(cursor);
@@ -173,7 +185,17 @@ export class Publisher {
           });
           await updateScript(db, script.id, { modifiedOn: createdOn });
           await changed({ kind: "script", ...key });
-          return deployment;
+          return {
+            value: deployment,
+            audit: {
+              by: options.actor,
+              action: "deployment.create",
+              accountId: key.accountId,
+              resource: { type: "script", id: script.id, name: script.name },
+              before: deployed(current),
+              after: deployed(deployment),
+            },
+          };
         });
       });
       await edge.applied(cursor);
@@ -240,6 +262,18 @@ async function makeScript(db: Database, key: ScriptKey, createdOn: string): Prom
   };
   await insertScript(db, script);
   return script;
+}
+
+function deployed(deployment: StoredDeployment | null): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    (deployment?.versions ?? []).map(({ versionId, percentage }) => [versionId, percentage]),
+  );
+}
+
+/** What the audit log has of a binding: never its text, which may be a secret. */
+function namedBinding(binding: WorkerBinding): object {
+  const { name, type } = binding;
+  return { name, type, ...(type === "mtls_certificate" && { certificate: binding.certificateId }) };
 }
 
 /** Back to a version older than any that runs. */

@@ -7,6 +7,7 @@ import { listCertificates, updateCertificate } from "../store/certificates.ts";
 import { list } from "./accounts.ts";
 import { certificateChange, existingCertificate, judgeUpload } from "./certificate-intake.ts";
 import { refuseTakenName } from "./certificates.ts";
+import { actorOf, type Caller } from "./auth.ts";
 import type { ControlContext } from "./context.ts";
 import { hostPattern } from "./host-pattern.ts";
 import { assertStillInProcess } from "./in-process.ts";
@@ -96,6 +97,22 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
             updatedOn: clock().toISOString(),
           });
           if (certificate.ca === 0) await changed(certificateChange(certificate));
+          return {
+            value: null,
+            audit: {
+              by: actorOf(call.caller),
+              action: "certificate.settings",
+              accountId,
+              resource: {
+                type: certificate.ca === 1 ? "authority" : "certificate",
+                id,
+                name: certificate.name,
+              },
+              fingerprint: certificate.active.fingerprint,
+              before: { name: certificate.name, allowedHosts: certificate.allowedHosts },
+              after: call.body,
+            },
+          };
         });
         await edge.applied(cursor);
         return { result: await show(accountId, id) };
@@ -125,7 +142,7 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
         const { ca } = await existingCertificate(store.db, accountId, certificateId);
         const parsed = await judgeUpload(context, accountId, { ...call.body, ca: ca === 1 });
         const { activate } = call.body;
-        const target = { accountId, certificateId };
+        const target = { accountId, certificateId, by: actorOf(call.caller) };
         const { certificate, version } = await addVersion(context, target, parsed, { activate });
         return {
           result: shownVersion(version, certificate.activeVersion, clock()),
@@ -151,7 +168,7 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
       },
       async (call) => {
         const [accountId, certificateId] = idOf(call);
-        const target = { accountId, certificateId };
+        const target = { accountId, certificateId, by: actorOf(call.caller) };
         const options = { allowExpired: call.body.allow_expired };
         const { version } = await activateVersion(context, target, numberOf(call), options);
         return { result: shownVersion(version, version.version, clock()) };
@@ -166,7 +183,11 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
       },
       async (call) => {
         const [accountId, certificateId] = idOf(call);
-        const { version } = await rollBack(context, { accountId, certificateId });
+        const { version } = await rollBack(context, {
+          accountId,
+          certificateId,
+          by: actorOf(call.caller),
+        });
         return { result: shownVersion(version, version.version, clock()) };
       },
     ),
@@ -180,7 +201,7 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
       },
       async (call) => {
         const [accountId, certificateId] = idOf(call);
-        const target = { accountId, certificateId };
+        const target = { accountId, certificateId, by: actorOf(call.caller) };
         const { certificate, revoked } = await revoke(context, target, call.body.version);
         return {
           result: {
@@ -210,7 +231,7 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
 }
 
 interface CertificateCall {
-  readonly caller: { readonly accountId: string };
+  readonly caller: Caller;
   readonly params: Readonly<Record<string, string>>;
 }
 

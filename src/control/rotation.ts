@@ -10,7 +10,8 @@ import {
 } from "../store/certificate-versions.ts";
 import { updateCertificate, type StoredCertificate } from "../store/certificates.ts";
 import type { CertificateVersionRow } from "../store/schema.ts";
-import type { Write } from "../store/store.ts";
+import type { Actor, Audit } from "../store/audit.ts";
+import type { Done, Write } from "../store/store.ts";
 import {
   certificateChange,
   existingCertificate,
@@ -35,6 +36,7 @@ export interface Rotated {
 interface Target {
   readonly accountId: string;
   readonly certificateId: string | undefined;
+  readonly by: Actor;
 }
 
 /**
@@ -76,7 +78,10 @@ export function addVersion(
       .filter((old) => old.version !== certificate.activeVersion || activate)
       .map((old) => old.version);
     await deleteVersions(db, certificate.id, forgotten);
-    return activate ? makeActive(write, certificate, version, now) : { certificate, version };
+    const value = activate
+      ? await makeActive(write, certificate, version, now)
+      : { certificate, version };
+    return { value, audit: auditOf(target, "version", certificate, value) };
   });
 }
 
@@ -97,7 +102,8 @@ export function activateVersion(
     const version = await existingVersion(write, certificate, number);
     if (version.revokedOn !== null) throw revoked(version);
     if (!allowExpired && isExpired(version, now)) throw expired(version, now);
-    return makeActive(write, certificate, version, now);
+    const value = await makeActive(write, certificate, version, now);
+    return { value, audit: auditOf(target, "activate", certificate, value) };
   });
 }
 
@@ -116,7 +122,10 @@ export function rollBack(context: RotationContext, target: Target): Promise<Rota
         version.revokedOn === null &&
         !isExpired(version, now),
     );
-    if (before) return makeActive(write, certificate, before, now);
+    if (before) {
+      const value = await makeActive(write, certificate, before, now);
+      return { value, audit: auditOf(target, "rollback", certificate, value) };
+    }
     throw new Failure("certificate_rollback_impossible", {
       message: `no version before version ${certificate.activeVersion} of ${certificate.id} can be presented`,
       facts: { certificateId: certificate.id, activeVersion: certificate.activeVersion },
@@ -148,7 +157,14 @@ export function revoke(
     await revokeVersions(write.db, certificate.id, numbers, now);
     await updateCertificate(write.db, certificate.id, { updatedOn: now });
     await write.changed(certificateChange(certificate));
-    return { certificate: await existing(write, target), revoked: numbers.toReversed() };
+    const after = await existing(write, target);
+    return {
+      value: { certificate: after, revoked: numbers.toReversed() },
+      audit: {
+        ...auditOf(target, "revoke", certificate, { certificate: after, version: after.active }),
+        after: { revoked: numbers.toReversed() },
+      },
+    };
   });
 }
 
@@ -170,11 +186,29 @@ export async function existingVersion(
 /** Runs a change and waits until the edge has it in force. */
 async function inForce<T>(
   { store, edge }: RotationContext,
-  work: (write: Write) => Promise<T>,
+  work: (write: Write) => Promise<Done<T>>,
 ): Promise<T> {
   const { value, cursor } = await store.write(work);
   await edge.applied(cursor);
   return value;
+}
+
+function auditOf(
+  { by }: Target,
+  did: "version" | "activate" | "rollback" | "revoke",
+  before: StoredCertificate,
+  { certificate, version }: Rotated,
+): Audit {
+  const { id, accountId, name, ca } = certificate;
+  return {
+    by,
+    action: `certificate.${did}`,
+    accountId,
+    resource: { type: ca === 1 ? "authority" : "certificate", id, name },
+    fingerprint: version.fingerprint,
+    before: { activeVersion: before.activeVersion, fingerprint: before.active.fingerprint },
+    after: { activeVersion: certificate.activeVersion, version: version.version },
+  };
 }
 
 function existing({ db }: Write, { accountId, certificateId }: Target): Promise<StoredCertificate> {

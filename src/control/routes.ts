@@ -11,8 +11,10 @@ import {
   type RouteWithScript,
 } from "../store/routes.ts";
 import type { RouteRow, ScriptRow } from "../store/schema.ts";
-import type { Write } from "../store/store.ts";
+import type { Audit, AuditAction } from "../store/audit.ts";
+import type { Database, Done, Write } from "../store/store.ts";
 import { list } from "./accounts.ts";
+import { actorOf, type Caller } from "./auth.ts";
 import type { ControlContext } from "./context.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { existingScript } from "./lookup.ts";
@@ -25,7 +27,7 @@ const zoneFilter = z.object({ name: z.string().optional(), "account.id": z.strin
 /** `routes` in the configuration, and the zones that wrangler looks up for them. */
 export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoint[] {
   const zoneRoutes = "/zones/{zone_id}/workers/routes";
-  const write = async <T>(work: (write: Write) => Promise<T>): Promise<T> => {
+  const write = async <T>(work: (write: Write) => Promise<Done<T>>): Promise<T> => {
     const { value, cursor } = await store.write(work);
     await edge.applied(cursor);
     return value;
@@ -48,8 +50,17 @@ export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoi
         const patterns = [...new Set(call.body.map(({ pattern }) => routePattern(pattern)))];
         const routes = await write(async (w) => {
           const script = await existingScript(w.db, call);
+          const before = await patternsOf(w.db, script, "route");
           await deleteRoutesOfScript(w.db, script.id, "route");
-          return addAll(w, script, "route", patterns);
+          const added = await addAll(w, script, "route", patterns);
+          return {
+            value: added,
+            audit: {
+              ...routesAudit(call.caller, "routes.replace", script),
+              before: { patterns: before },
+              after: { patterns },
+            },
+          };
         });
         return list(
           routes.map((route) => shown({ ...route, scriptName: call.params["script_name"] ?? "" })),
@@ -99,7 +110,10 @@ export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoi
           const call = { caller, params: { ...params, script_name: body.script } };
           const script = await existingScript(w.db, call);
           const [added] = await addAll(w, script, "route", [pattern]);
-          return added;
+          return {
+            value: added,
+            audit: { ...routesAudit(caller, "routes.create", script), after: { pattern } },
+          };
         });
         return { result: { id: route?.id, pattern, script: body.script } };
       },
@@ -119,6 +133,12 @@ export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoi
           await deleteRoute(w.db, route.id);
           const { accountId, scriptName } = route;
           await w.changed({ kind: "script", accountId, scriptName });
+          const script = { id: route.scriptId, name: scriptName, accountId };
+          const before = { pattern: route.pattern };
+          return {
+            value: null,
+            audit: { ...routesAudit(caller, "routes.delete", script), before },
+          };
         });
         return { result: { id: route.id } };
       },
@@ -151,6 +171,26 @@ export async function addAll(
   }
   await changed({ kind: "script", accountId: script.accountId, scriptName: script.name });
   return added;
+}
+
+/** What led to a script before it was changed. */
+export async function patternsOf(
+  db: Database,
+  script: ScriptRow,
+  kind: RouteRow["kind"],
+): Promise<string[]> {
+  const routes = await listRoutes(db, script.accountId);
+  return routes
+    .filter((route) => route.scriptId === script.id && route.kind === kind)
+    .map(({ pattern }) => pattern);
+}
+
+function routesAudit(
+  caller: Caller,
+  action: AuditAction,
+  { id, name, accountId }: Pick<ScriptRow, "id" | "name" | "accountId">,
+): Audit {
+  return { by: actorOf(caller), action, accountId, resource: { type: "script", id, name } };
 }
 
 function routeTaken(pattern: string, holder: string): Failure {

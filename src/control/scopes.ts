@@ -8,18 +8,71 @@ export type Scope =
   | "workers_scripts:read"
   | "workers_scripts:write"
   | "workers_routes:read"
-  | "workers_routes:write";
+  | "workers_routes:write"
+  | "api_tokens:read"
+  | "api_tokens:write"
+  | "auditlogs:read";
+
+/** What each scope allows, as the consent page and the docs say it. */
+export const scopeMeanings: Readonly<Record<Scope, string>> = {
+  "account:read": "See the account and who belongs to it",
+  "user:read": "See your e-mail address",
+  "zone:read": "See the domains that routes are in",
+  "ssl_certs:read": "See certificates and CAs, never their keys",
+  "ssl_certs:write": "Upload, rotate and delete certificates and CAs",
+  "workers_scripts:read": "See Workers, their versions and bindings",
+  "workers_scripts:write": "Deploy, change and delete Workers and their secrets",
+  "workers_routes:read": "See which hosts lead to which Worker",
+  "workers_routes:write": "Change which hosts lead to which Worker",
+  "api_tokens:read": "See API tokens, never their values",
+  "api_tokens:write": "Make, change and revoke API tokens",
+  "auditlogs:read": "Read the audit log",
+};
+
+const everyScope = Object.keys(scopeMeanings) as Scope[];
 
 /** Every scope that includes others or stands alone: what the first token has. */
-export const allScopes: readonly Scope[] = [
-  "account:read",
-  "user:read",
-  "zone:read",
-  "ssl_certs:write",
-  "workers_scripts:write",
-  "workers_routes:write",
-];
+export const allScopes: readonly Scope[] = everyScope.filter(
+  (scope) => !everyScope.includes(scope.replace(/:read$/, ":write") as Scope) || isWrite(scope),
+);
+
+export type Role = "admin" | "deployer" | "viewer";
+
+/** A deployer binds the certificates there are, and adds none: keys are an admin's to bring. */
+export const roleScopes: Readonly<Record<Role, readonly Scope[]>> = {
+  admin: allScopes,
+  deployer: [
+    "account:read",
+    "user:read",
+    "zone:read",
+    "ssl_certs:read",
+    "workers_scripts:write",
+    "workers_routes:write",
+    "api_tokens:write",
+  ],
+  viewer: [
+    "account:read",
+    "user:read",
+    "zone:read",
+    "ssl_certs:read",
+    "workers_scripts:read",
+    "workers_routes:read",
+  ],
+};
+
+export function isScope(name: string): name is Scope {
+  return Object.hasOwn(scopeMeanings, name);
+}
 
 export function permits(scopes: readonly string[], needed: Scope): boolean {
   return scopes.includes(needed) || scopes.includes(needed.replace(/:read$/, ":write"));
+}
+
+/** What both lists permit. */
+export function common(a: readonly string[], b: readonly string[]): Scope[] {
+  return everyScope.filter((scope) => permits(a, scope) && permits(b, scope));
+}
+
+function isWrite(scope: string): boolean {
+  return scope.endsWith(":write");
 }

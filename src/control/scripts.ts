@@ -8,6 +8,7 @@ import type { Database } from "../store/store.ts";
 import { newestVersion, type StoredVersion } from "../store/versions.ts";
 import { list } from "./accounts.ts";
 import { shownBinding } from "./bindings.ts";
+import { actorOf } from "./auth.ts";
 import type { ControlContext } from "./context.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { existingScript, keyOf, scriptNotFound } from "./lookup.ts";
@@ -57,7 +58,7 @@ export function scriptEndpoints(
         query: forced,
       },
       async (call) => {
-        await removeScript(context, publisher, keyOf(call), call.query.force === "true");
+        await removeScript(context, publisher, call, call.query.force === "true");
         return { result: null };
       },
     ),
@@ -109,7 +110,17 @@ export function scriptEndpoints(
           const script = await existingScript(db, call);
           const changed = { ...settingsOf(script), ...call.body };
           await updateScript(db, script.id, { settings: JSON.stringify(changed) });
-          return { ...script, settings: JSON.stringify(changed) };
+          return {
+            value: { ...script, settings: JSON.stringify(changed) },
+            audit: {
+              by: actorOf(call.caller),
+              action: "script.settings",
+              accountId: script.accountId,
+              resource: { type: "script", id: script.id, name: script.name },
+              before: settingsOf(script),
+              after: changed,
+            },
+          };
         });
         return { result: settingsOf(value) };
       },
@@ -141,9 +152,10 @@ export function scriptEndpoints(
 export function removeScript(
   context: ControlContext,
   publisher: Publisher,
-  key: ScriptKey,
+  call: Parameters<typeof keyOf>[0],
   force: boolean,
 ): Promise<void> {
+  const key = keyOf(call);
   return publisher.exclusively(key, async () => {
     const { cursor } = await context.store.write(async ({ db, changed }) => {
       const script = await findScript(db, key);
@@ -157,6 +169,15 @@ export function removeScript(
       }
       await deleteScript(db, script.id);
       await changed({ kind: "script", ...key });
+      return {
+        value: null,
+        audit: {
+          by: actorOf(call.caller),
+          action: "script.delete",
+          accountId: key.accountId,
+          resource: { type: "script", id: script.id, name: script.name },
+        },
+      };
     });
     await context.edge.applied(cursor);
   });

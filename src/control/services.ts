@@ -51,7 +51,7 @@ export function serviceEndpoints(
         query: forced,
       },
       async (call) => {
-        await removeScript(context, publisher, keyOf(call), call.query.force === "true");
+        await removeScript(context, publisher, call, call.query.force === "true");
         return { result: null };
       },
     ),

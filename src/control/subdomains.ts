@@ -3,6 +3,7 @@ import { Failure } from "../failures.ts";
 import { findAccount, findSubdomain, setSubdomain } from "../store/accounts.ts";
 import { currentDeployment } from "../store/deployments.ts";
 import { listScripts, updateScript } from "../store/scripts.ts";
+import { actorOf } from "./auth.ts";
 import type { ControlContext } from "./context.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { existingScript } from "./lookup.ts";
@@ -22,11 +23,22 @@ export function subdomainEndpoints({ store, edge }: ControlContext): readonly En
     enabled: boolean,
   ): Promise<object> => {
     const { cursor } = await store.write(async ({ db, changed }) => {
-      const { id, name, accountId } = await existingScript(db, call);
+      const { id, name, accountId, workersDev } = await existingScript(db, call);
       await updateScript(db, id, { workersDev: enabled ? 1 : 0 });
       if (await currentDeployment(db, id)) {
         await changed({ kind: "script", accountId, scriptName: name });
       }
+      return {
+        value: null,
+        audit: {
+          by: actorOf(call.caller),
+          action: "script.subdomain",
+          accountId,
+          resource: { type: "script", id, name },
+          before: shown(workersDev === 1),
+          after: shown(enabled),
+        },
+      };
     });
     await edge.applied(cursor);
     return shown(enabled);
@@ -51,10 +63,22 @@ export function subdomainEndpoints({ store, edge }: ControlContext): readonly En
               message: `the subdomain "${subdomain}" is another account's`,
             });
           }
+          const before = await findAccount(db, accountId);
           await setSubdomain(db, accountId, subdomain);
           for (const { name } of await listScripts(db, accountId)) {
             await changed({ kind: "script", accountId, scriptName: name });
           }
+          return {
+            value: null,
+            audit: {
+              by: actorOf(caller),
+              action: "account.subdomain",
+              accountId,
+              resource: { type: "account", id: accountId, name: before?.name ?? null },
+              before: { subdomain: before?.subdomain ?? null },
+              after: { subdomain },
+            },
+          };
         });
         await edge.applied(cursor);
         return { result: { subdomain } };
@@ -120,6 +144,6 @@ export function subdomainEndpoints({ store, edge }: ControlContext): readonly En
   ];
 }
 
-function shown(enabled: boolean): object {
+function shown(enabled: boolean): Record<string, boolean> {
   return { enabled, previews_enabled: false };
 }

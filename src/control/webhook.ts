@@ -6,6 +6,7 @@ import { webhookPlace } from "../store/sealed-records.ts";
 import type { WebhookRow } from "../store/schema.ts";
 import { deleteWebhook, findWebhook, putWebhook } from "../store/webhooks.ts";
 import { list } from "./accounts.ts";
+import { actorOf } from "./auth.ts";
 import type { ControlContext } from "./context.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { deliver } from "./webhook-delivery.ts";
@@ -41,7 +42,8 @@ export function webhookEndpoints(context: ControlContext): readonly Endpoint[] {
         scope: "ssl_certs:write",
         body: settings,
       },
-      async ({ caller: { accountId }, body }) => {
+      async ({ caller, body }) => {
+        const { accountId } = caller;
         const secret = body.secret ?? `whsec_${randomBytes(32).toString("base64")}`;
         const { value } = await store.write(async ({ db }) => {
           const webhook = {
@@ -51,16 +53,38 @@ export function webhookEndpoints(context: ControlContext): readonly Endpoint[] {
             updatedOn: clock().toISOString(),
           };
           await putWebhook(db, webhook);
-          return webhook;
+          return {
+            value: webhook,
+            audit: {
+              by: actorOf(caller),
+              action: "webhook.set",
+              accountId,
+              resource: { type: "webhook", id: accountId },
+              after: { url: body.url },
+            },
+          };
         });
         return { result: { ...shown(value), secret } };
       },
     ),
     endpoint(
       { method: "delete", path, summary: "Remove the webhook", scope: "ssl_certs:write" },
-      async ({ caller: { accountId } }) => {
+      async ({ caller }) => {
+        const { accountId } = caller;
         const webhook = await existing(accountId);
-        await store.write(({ db }) => deleteWebhook(db, accountId));
+        await store.write(async ({ db }) => {
+          await deleteWebhook(db, accountId);
+          return {
+            value: null,
+            audit: {
+              by: actorOf(caller),
+              action: "webhook.delete",
+              accountId,
+              resource: { type: "webhook", id: accountId },
+              before: { url: webhook.url },
+            },
+          };
+        });
         return { result: shown(webhook) };
       },
     ),

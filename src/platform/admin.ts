@@ -19,7 +19,8 @@ import { parseMasterKey } from "./master-key.ts";
 export interface AdminOperations {
   info(): PlatformInfo;
   status(): Promise<PlatformStatus>;
-  createToken(name: string, seconds: number): Promise<string>;
+  /** Tokens, people, accounts and the audit log: `platform/access/`. */
+  readonly access: readonly Hono[];
   openBinding(wanted: WantedCertificate): Promise<LocalBinding | null>;
   readonly folders: Pick<FolderSources, "watch" | "unwatch">;
   readonly keys: Pick<MasterKeys, "status" | "change" | "abandonDamaged">;
@@ -67,10 +68,6 @@ export async function startAdmin(
 }
 
 function adminApp(operations: AdminOperations): Hono {
-  const newToken = z.object({
-    name: z.string().min(1).max(120),
-    seconds: z.int().min(60).max(31_536_000),
-  });
   const pair = z.object({ certificate: z.string().min(1), key: z.string().min(1) });
   const newFolder = z.object({
     accountId: z.string(),
@@ -79,13 +76,9 @@ function adminApp(operations: AdminOperations): Hono {
   });
   const wantedCertificate = z.object({ id: z.string().optional(), name: z.string().optional() });
   const newKey = z.object({ key: z.string().optional() });
-  return new Hono()
+  const app = new Hono()
     .get("/", (context) => context.json(operations.info()))
     .get("/status", async (context) => context.json(await operations.status()))
-    .post("/tokens", async (context) => {
-      const { name, seconds } = newToken.parse(await context.req.json());
-      return context.json({ token: await operations.createToken(name, seconds) });
-    })
     .post("/bindings", async (context) => {
       const wanted = wantedCertificate.parse(await context.req.json());
       return context.json(await operations.openBinding(wanted));
@@ -112,10 +105,21 @@ function adminApp(operations: AdminOperations): Hono {
     })
     .delete("/folders/:certificate", async (context) =>
       context.json({ watched: await operations.folders.unwatch(context.req.param("certificate")) }),
-    )
-    .onError((error, context) => {
-      if (!(error instanceof Failure)) throw error;
-      const { code, message, fix, facts } = error;
-      return context.json({ error: { code, message, fix, facts } }, 400);
-    });
+    );
+  for (const part of operations.access) app.route("/", part);
+  return app.onError((error, context) => {
+    const { code, message, fix, facts, entry } =
+      error instanceof Failure ? error : asFailure(error);
+    return context.json({ error: { code, message, fix, facts } }, entry.status as 400);
+  });
+}
+
+function asFailure(error: Error): Failure {
+  if (!(error instanceof z.ZodError)) {
+    return new Failure("internal", { message: error.message, cause: error });
+  }
+  const [issue] = error.issues;
+  return new Failure("usage", {
+    message: `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "not understood"}`,
+  });
 }

@@ -85,7 +85,7 @@ export class ExpiryMonitor implements AsyncDisposable {
     const end = new Date(version.notAfter);
     const threshold = expiryThreshold(end, now);
     if (threshold === null || noticed.some((before) => before <= threshold)) return;
-    await store.write(async ({ db }) => {
+    await store.housekeep(async ({ db }) => {
       const webhook = await findWebhook(db, certificate.accountId);
       await insertNotice(db, {
         id: randomUUID(),
@@ -117,7 +117,7 @@ export class ExpiryMonitor implements AsyncDisposable {
     const webhook = await findWebhook(store.db, notice.accountId);
     const body = webhook ? await this.#body(notice, now) : null;
     if (!webhook || !body) {
-      await store.write(({ db }) => updateNotice(db, notice.id, { nextAttemptOn: null }));
+      await store.housekeep(({ db }) => updateNotice(db, notice.id, { nextAttemptOn: null }));
       return;
     }
     const refusal = await deliver(webhook, { id: notice.id, body }, { keyring, now });
@@ -125,13 +125,13 @@ export class ExpiryMonitor implements AsyncDisposable {
     if (refusal === null) {
       const deliveredOn = now.toISOString();
       const change = { attempts, deliveredOn, nextAttemptOn: null, lastError: null };
-      await store.write(({ db }) => updateNotice(db, notice.id, change));
+      await store.housekeep(({ db }) => updateNotice(db, notice.id, change));
       return;
     }
     const pause = Math.min(FIRST_RETRY * 2 ** (attempts - 1), LAST_RETRY);
     const next = attempts < ATTEMPTS ? new Date(now.getTime() + pause).toISOString() : null;
     const change = { attempts, nextAttemptOn: next, lastError: refusal };
-    await store.write(({ db }) => updateNotice(db, notice.id, change));
+    await store.housekeep(({ db }) => updateNotice(db, notice.id, change));
     log.warn(
       { accountId: notice.accountId, notice: notice.id, attempts, next },
       `the webhook was not told of an expiry: ${refusal}`,

@@ -7,6 +7,7 @@ import { existingCertificate } from "../control/certificate-intake.ts";
 import type { ControlContext } from "../control/context.ts";
 import { addVersion } from "../control/rotation.ts";
 import { refuseAuthority } from "../control/trust.ts";
+import { ownerOfData } from "../control/auth.ts";
 import { Failure } from "../failures.ts";
 import { accountAuthorities } from "../store/authorities.ts";
 import { listCertificateVersions } from "../store/certificate-versions.ts";
@@ -16,6 +17,7 @@ import {
   putSource,
   updateSource,
 } from "../store/certificate-sources.ts";
+import type { Actor, Audit, AuditAction } from "../store/audit.ts";
 import type { CertificateSourceRow } from "../store/schema.ts";
 
 export interface FolderSourcesOptions {
@@ -78,16 +80,20 @@ export class FolderSources implements AsyncDisposable {
       failedOn: null,
       failure: null,
     };
-    await store.write(({ db }) => putSource(db, row));
+    await store.write(async ({ db }) => {
+      await putSource(db, row);
+      return { value: null, audit: auditOf("certificate.watch", row) };
+    });
     await this.#follow(row);
   }
 
   /** @returns false if no folder was followed for it */
   async unwatch(certificateId: string): Promise<boolean> {
     this.#watched.delete(certificateId);
-    const { value } = await this.#options.context.store.write(({ db }) =>
-      deleteSource(db, certificateId),
-    );
+    const { value } = await this.#options.context.store.write(async ({ db }) => {
+      const gone = await deleteSource(db, certificateId);
+      return { value: gone !== null, audit: gone && auditOf("certificate.unwatch", gone) };
+    });
     return value;
   }
 
@@ -126,7 +132,7 @@ export class FolderSources implements AsyncDisposable {
   async #take(row: CertificateSourceRow, parsed: ParsedLeaf): Promise<void> {
     const { context, log } = this.#options;
     const { accountId, certificateId, folder } = row;
-    const target = { accountId, certificateId };
+    const target = { accountId, certificateId, by: systemItself };
     try {
       const { version } = await addVersion(context, target, parsed);
       const { version: number, notAfter } = version;
@@ -147,7 +153,7 @@ export class FolderSources implements AsyncDisposable {
     }
     const takenOn = context.clock().toISOString();
     const change = { takenOn, failedOn: null, failure: null };
-    await context.store.write(({ db }) => updateSource(db, certificateId, change));
+    await context.store.housekeep(({ db }) => updateSource(db, certificateId, change));
   }
 
   async #failed(row: CertificateSourceRow, error: unknown): Promise<void> {
@@ -161,7 +167,26 @@ export class FolderSources implements AsyncDisposable {
     );
     const change = { failedOn: context.clock().toISOString(), failure: message };
     await context.store
-      .write(({ db }) => updateSource(db, certificateId, change))
+      .housekeep(({ db }) => updateSource(db, certificateId, change))
       .catch((err: unknown) => log.error({ err }, "a failure was not written down"));
   }
+}
+
+const systemItself: Actor = {
+  kind: "system",
+  id: null,
+  email: "folder@localhost",
+  address: null,
+};
+
+function auditOf(
+  action: AuditAction,
+  { accountId, certificateId, folder }: CertificateSourceRow,
+): Audit {
+  return {
+    by: ownerOfData,
+    action,
+    accountId,
+    resource: { type: "certificate", id: certificateId, name: folder },
+  };
 }

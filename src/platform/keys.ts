@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import { Keyring, masterKeyIdOf, type Sealed } from "../certificates/seal.ts";
+import { ownerOfData } from "../control/auth.ts";
 import { Failure } from "../failures.ts";
 import {
   beginMasterKeyChange,
@@ -83,7 +84,9 @@ export class MasterKeys {
     const change = await findMasterKeyChange(store.db);
     if (change && keyring.masterKeyId !== wanted) throw changeBegun(keyring, wanted, loaded);
     if (wanted !== null && keyring.masterKeyId !== wanted) throw wrong(keyring, wanted, loaded);
-    await checkMasterKey(store.db, keyring);
+    if (wanted === null) await store.housekeep(({ db }) => checkMasterKey(db, keyring));
+    else await checkMasterKey(store.db, keyring);
+    store.sealWith(keyring);
     const keys = new MasterKeys(options, loaded, keyring);
     if (change) {
       keys.#continue(keyBefore(change, keyring), change.begunOn);
@@ -134,6 +137,17 @@ export class MasterKeys {
       .write(async ({ db }) => {
         this.keyring.adopt(next);
         await beginMasterKeyChange(db, this.keyring, before, begunOn);
+        return {
+          value: null,
+          audit: {
+            by: ownerOfData,
+            action: "key.change",
+            accountId: null,
+            resource: { type: "master-key", id: nextId },
+            before: { masterKeyId: beforeId },
+            after: { masterKeyId: nextId },
+          },
+        };
       })
       .catch((error: unknown) => {
         this.keyring.adopt(before);
@@ -192,12 +206,11 @@ export class MasterKeys {
       let after: string | null = "";
       while (after !== null && !this.#stopped) {
         const from: string = after;
-        const { value } = await store.write(async ({ db }) => {
+        after = await store.housekeep(async ({ db }) => {
           const { records, next } = await column.batch(db, from, batch);
           for (const record of records) await this.#rewrap(db, record);
           return next;
         });
-        after = value;
       }
     }
     if (!this.#stopped) await this.#end(false);
@@ -230,7 +243,7 @@ export class MasterKeys {
     const { store, log } = this.#options;
     const status = this.#status;
     if (!status || (status.damaged.length > 0 && !abandon)) return;
-    await store.write(({ db }) => endMasterKeyChange(db));
+    await store.housekeep(({ db }) => endMasterKeyChange(db));
     this.#before = null;
     this.#status = null;
     log.info(

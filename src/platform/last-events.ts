@@ -41,7 +41,7 @@ export class LastEvents implements AsyncDisposable {
     const events = [...this.#held.values()];
     this.#held.clear();
     try {
-      await this.#store.write(async ({ db }) => {
+      await this.#store.housekeep(async ({ db }) => {
         for (const event of events) await recordEvent(db, rowOf(event));
       });
     } catch (err) {

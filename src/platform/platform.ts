@@ -1,10 +1,11 @@
-import { getRequestListener } from "@hono/node-server";
-import type { Hono } from "hono";
+import { getRequestListener, type HttpBindings } from "@hono/node-server";
+import { Hono } from "hono";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
 import { createControl } from "../control/app.ts";
 import { latestCompatibilityDate } from "../control/compatibility.ts";
+import { createLogin } from "../control/login/app.ts";
 import { allScopes } from "../control/scopes.ts";
 import { startEdge } from "../edge/start.ts";
 import { Failure } from "../failures.ts";
@@ -12,7 +13,9 @@ import { listAccounts } from "../store/accounts.ts";
 import { bootstrap } from "../store/bootstrap.ts";
 import { storeSource } from "../store/source.ts";
 import { openStore, type Store } from "../store/store.ts";
-import { createToken } from "../store/tokens.ts";
+import { auditApp } from "./access/audit.ts";
+import { peopleApp } from "./access/people.ts";
+import { tokensApp } from "./access/tokens.ts";
 import { startAdmin } from "./admin.ts";
 import { openDataFolder } from "./data-folder.ts";
 import { ExpiryMonitor } from "./expiry.ts";
@@ -31,6 +34,8 @@ export interface PlatformOptions {
   /** 0 takes a free port. */
   readonly apiPort: number;
   readonly httpPort: number;
+  /** `https://countersign.example`, where a proxy ends TLS before the API. Null: it is reached directly. */
+  readonly publicUrl: string | null;
   /** Bindings may reach loopback. */
   readonly development: boolean;
   /** CIDRs that bindings may, or may not, reach beside the defaults. */
@@ -106,30 +111,26 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   keys.inform((masterKey) => edge.adoptMasterKey(masterKey));
   const { keyring } = keys;
   const compatibility = { latestCompatibilityDate: latestCompatibilityDate() };
-  api.serve(createControl({ store, keyring, edge, clock, log, ...compatibility }));
+  const publicUrl = options.publicUrl ?? api.url;
   const context = { store, keyring, edge, clock };
+  const control = createControl({ ...context, log, ...compatibility });
+  const login = createLogin({ ...context, issuer: publicUrl, log });
+  api.serve(
+    new Hono<{ Bindings: HttpBindings }>()
+      .all("/oauth2/*", (c) => login.fetch(c.req.raw, c.env))
+      .all("*", (c) => control.fetch(c.req.raw, c.env)),
+  );
   const folders = stack.use(await FolderSources.start({ context, log }));
   stack.use(ExpiryMonitor.start({ store, keyring, clock, log }));
-  const urls = { api: `${api.url}/client/v4`, http: edge.httpUrl };
+  const urls = { api: `${publicUrl}/client/v4`, http: edge.httpUrl };
   stack.use(
     await startAdmin(folder.path, {
       info: () => ({ ...urls, accountId, pid: process.pid }),
       status: () => platformStatus(store, edge),
+      access: [peopleApp(context), tokensApp(context), auditApp(context)],
       openBinding: (wanted) => openLocalBinding(wanted, { store, edge, accountId }),
       keys,
       folders,
-      createToken: async (name, seconds) => {
-        const now = clock();
-        const { token } = await createToken(store.db, {
-          accountId,
-          name,
-          email: "admin@localhost",
-          scopes: allScopes,
-          expiresOn: new Date(now.getTime() + seconds * 1000),
-          now,
-        });
-        return token;
-      },
     }),
   );
   const opened = stack.move();
@@ -151,17 +152,21 @@ async function firstAccount(store: Store): Promise<string> {
   return account.id;
 }
 
+type App = Hono<{ Bindings: HttpBindings }>;
+
 interface Listener extends AsyncDisposable {
   readonly port: number;
   readonly url: string;
   /** From now on `app` answers; what came before has waited. */
-  serve(app: Hono): void;
+  serve(app: App): void;
 }
 
 /** The port is taken before the edge starts, which has to know it, to keep Workers away from it. */
 async function listen(host: string, port: number): Promise<Listener> {
-  const app = Promise.withResolvers<Hono>();
-  const listener = getRequestListener(async (request) => (await app.promise).fetch(request));
+  const app = Promise.withResolvers<App>();
+  const listener = getRequestListener(async (request, env) =>
+    (await app.promise).fetch(request, env),
+  );
   const server = createServer((request, response) => void listener(request, response));
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => reject(cannotListen(host, port, cause)));

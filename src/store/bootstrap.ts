@@ -21,9 +21,9 @@ export async function bootstrap(
 ): Promise<FirstStart | null> {
   const { scopes, now } = options;
   const { value } = await store.write(async ({ db }) => {
-    if ((await listAccounts(db)).length > 0) return null;
+    if ((await listAccounts(db)).length > 0) return { value: null, audit: null };
     const account = await createAccount(db, { name: "Countersign", subdomain: "countersign", now });
-    const { token } = await createToken(db, {
+    const { id, token } = await createToken(db, {
       accountId: account.id,
       name: "first start",
       email: "admin@localhost",
@@ -31,7 +31,16 @@ export async function bootstrap(
       expiresOn: null,
       now,
     });
-    return { accountId: account.id, token };
+    return {
+      value: { accountId: account.id, token },
+      audit: {
+        by: { kind: "system", id: null, email: "admin@localhost", address: null },
+        action: "account.create",
+        accountId: account.id,
+        resource: { type: "account", id: account.id, name: account.name },
+        after: { firstToken: id },
+      },
+    };
   });
   return value;
 }

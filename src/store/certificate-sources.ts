@@ -32,10 +32,14 @@ export async function updateSource(
 }
 
 /** @returns false if it had none */
-export async function deleteSource(db: Database, certificateId: string): Promise<boolean> {
-  const { numDeletedRows } = await db
+export async function deleteSource(
+  db: Database,
+  certificateId: string,
+): Promise<CertificateSourceRow | null> {
+  const row = await db
     .deleteFrom("certificateSources")
     .where("certificateId", "=", certificateId)
+    .returningAll()
     .executeTakeFirst();
-  return numDeletedRows > 0n;
+  return row ?? null;
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
-import { engines } from "../../test/helpers/database.ts";
+import { engines, writable } from "../../test/helpers/database.ts";
 import { keyPlace, Keyring } from "../certificates/seal.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { lastEvents, recordEvent } from "./certificate-events.ts";
@@ -37,7 +37,7 @@ async function withCertificates(store: Store, ids: readonly string[]): Promise<s
   for (const id of ids) {
     const owner = { accountId, certificateId: id, version: 1 };
     await insertCertificate(
-      store.db,
+      writable(store),
       {
         id,
         accountId,
@@ -78,11 +78,11 @@ for (const [engine, open] of Object.entries(engines)) {
       await using store = await open();
       const accountId = await withCertificates(store, ["a"]);
       const event = { certificateId: "a", kind: "handshake", at, body: "{}" } as const;
-      await recordEvent(store.db, event);
-      await recordEvent(store.db, { ...event, at: end });
-      await recordEvent(store.db, { ...event, kind: "failure" });
-      await recordEvent(store.db, { ...event, certificateId: "gone" });
-      const events = await lastEvents(store.db, accountId);
+      await recordEvent(writable(store), event);
+      await recordEvent(writable(store), { ...event, at: end });
+      await recordEvent(writable(store), { ...event, kind: "failure" });
+      await recordEvent(writable(store), { ...event, certificateId: "gone" });
+      const events = await lastEvents(writable(store), accountId);
       assert.deepEqual([...events.keys()], ["a"]);
       assert.deepEqual(
         events
@@ -94,8 +94,8 @@ for (const [engine, open] of Object.entries(engines)) {
           ["handshake", end],
         ],
       );
-      await deleteCertificate(store.db, "a");
-      assert.equal((await lastEvents(store.db, accountId)).size, 0);
+      await deleteCertificate(writable(store), "a");
+      assert.equal((await lastEvents(writable(store), accountId)).size, 0);
     });
 
     it("notices, each threshold of a version once", async () => {
@@ -113,9 +113,9 @@ for (const [engine, open] of Object.entries(engines)) {
         deliveredOn: null,
         lastError: null,
       };
-      await insertNotice(store.db, notice);
-      await assert.rejects(insertNotice(store.db, { ...notice, id: "2" }));
-      const ending = await endingBefore(store.db, new Date("2026-12-02"));
+      await insertNotice(writable(store), notice);
+      await assert.rejects(insertNotice(writable(store), { ...notice, id: "2" }));
+      const ending = await endingBefore(writable(store), new Date("2026-12-02"));
       const noticed = new Map(ending.map((one) => [one.certificate.id, one.noticed]));
       assert.deepEqual(
         noticed,
@@ -124,13 +124,13 @@ for (const [engine, open] of Object.entries(engines)) {
           ["b", []],
         ]),
       );
-      assert.deepEqual(await endingBefore(store.db, now), []);
-      assert.deepEqual(await dueNotices(store.db, now, 10), [notice]);
-      await updateNotice(store.db, "1", { nextAttemptOn: null, deliveredOn: at });
-      assert.deepEqual(await dueNotices(store.db, now, 10), []);
-      assert.equal((await listNotices(store.db, accountId)).length, 1);
-      await deleteCertificate(store.db, "a");
-      assert.equal((await listNotices(store.db, accountId)).length, 0);
+      assert.deepEqual(await endingBefore(writable(store), now), []);
+      assert.deepEqual(await dueNotices(writable(store), now, 10), [notice]);
+      await updateNotice(writable(store), "1", { nextAttemptOn: null, deliveredOn: at });
+      assert.deepEqual(await dueNotices(writable(store), now, 10), []);
+      assert.equal((await listNotices(writable(store), accountId)).length, 1);
+      await deleteCertificate(writable(store), "a");
+      assert.equal((await listNotices(writable(store), accountId)).length, 0);
     });
 
     it("one folder for each certificate, one webhook for each account", async () => {
@@ -147,18 +147,30 @@ for (const [engine, open] of Object.entries(engines)) {
         failedOn: null,
         failure: null,
       };
-      await putSource(store.db, source);
-      await putSource(store.db, { ...source, folder: "/two" });
-      await updateSource(store.db, "a", { takenOn: at });
-      assert.deepEqual(await listSources(store.db), [{ ...source, folder: "/two", takenOn: at }]);
-      assert.equal(await deleteSource(store.db, "a"), true);
-      assert.equal(await deleteSource(store.db, "a"), false);
+      await putSource(writable(store), source);
+      await putSource(writable(store), { ...source, folder: "/two" });
+      await updateSource(writable(store), "a", { takenOn: at });
+      assert.deepEqual(await listSources(writable(store)), [
+        { ...source, folder: "/two", takenOn: at },
+      ]);
+      assert.equal((await deleteSource(writable(store), "a"))?.folder, "/two");
+      assert.equal(await deleteSource(writable(store), "a"), null);
       const sealedSecret = keyring.seal(keyPlace({ ...source, version: 1 }), "x");
-      await putWebhook(store.db, { accountId, url: "https://one/", sealedSecret, updatedOn: at });
-      await putWebhook(store.db, { accountId, url: "https://two/", sealedSecret, updatedOn: at });
-      assert.equal((await findWebhook(store.db, accountId))?.url, "https://two/");
-      assert.equal(await deleteWebhook(store.db, accountId), true);
-      assert.equal(await deleteWebhook(store.db, accountId), false);
+      await putWebhook(writable(store), {
+        accountId,
+        url: "https://one/",
+        sealedSecret,
+        updatedOn: at,
+      });
+      await putWebhook(writable(store), {
+        accountId,
+        url: "https://two/",
+        sealedSecret,
+        updatedOn: at,
+      });
+      assert.equal((await findWebhook(writable(store), accountId))?.url, "https://two/");
+      assert.equal(await deleteWebhook(writable(store), accountId), true);
+      assert.equal(await deleteWebhook(writable(store), accountId), false);
     });
 
     it("every sealed record comes once, in batches of any size", async () => {
@@ -169,9 +181,10 @@ for (const [engine, open] of Object.entries(engines)) {
         for (const column of sealedColumns) {
           let after: string | null = "";
           while (after !== null) {
-            const batch = await column.batch(store.db, after, limit);
-            for (const { place, sealed } of batch.records)
-              texts.push(keyring.unseal(place, sealed));
+            const batch = await column.batch(writable(store), after, limit);
+            for (const { place, sealed } of batch.records) {
+              if (place.kind !== "audit-head") texts.push(keyring.unseal(place, sealed));
+            }
             after = batch.next;
           }
         }
@@ -185,19 +198,19 @@ for (const [engine, open] of Object.entries(engines)) {
 
     it("a change of the master key, from its begin to its end", async () => {
       await using store = await open();
-      assert.equal(await wantedMasterKey(store.db), null);
+      assert.equal(await wantedMasterKey(writable(store)), null);
       const [one, two] = [randomBytes(32), randomBytes(32)];
-      await checkMasterKey(store.db, new Keyring(one));
+      await checkMasterKey(writable(store), new Keyring(one));
       const next = new Keyring(two);
-      await beginMasterKeyChange(store.db, next, one, now);
-      assert.equal(await wantedMasterKey(store.db), next.masterKeyId);
-      const change = await findMasterKeyChange(store.db);
+      await beginMasterKeyChange(writable(store), next, one, now);
+      assert.equal(await wantedMasterKey(writable(store)), next.masterKeyId);
+      const change = await findMasterKeyChange(writable(store));
       assert.ok(change);
       assert.deepEqual(keyBefore(change, next), one);
       assert.throws(() => keyBefore(change, new Keyring(one)), { code: "master_key_wrong" });
-      await endMasterKeyChange(store.db);
-      assert.equal(await findMasterKeyChange(store.db), undefined);
-      await checkMasterKey(store.db, next);
+      await endMasterKeyChange(writable(store));
+      assert.equal(await findMasterKeyChange(writable(store)), undefined);
+      await checkMasterKey(writable(store), next);
     });
   });
 }

@@ -7,7 +7,12 @@ import type { Sealed } from "../certificates/seal.ts";
  */
 export interface Tables {
   accounts: AccountRow;
+  users: UserRow;
+  memberships: MembershipRow;
   tokens: TokenRow;
+  oauthRecords: OauthRecordRow;
+  auditEntries: AuditEntryRow;
+  auditHeads: AuditHeadRow;
   certificates: CertificateRow;
   certificateVersions: CertificateVersionRow;
   authorityTies: AuthorityTieRow;
@@ -41,10 +46,31 @@ export interface AccountRow {
   createdOn: string;
 }
 
+/** A person, who signs in with a password. */
+export interface UserRow {
+  /** 32 hex digits. */
+  id: string;
+  /** Lower case, unique. */
+  email: string;
+  /** `argon2id$…`, see `control/passwords.ts`. */
+  passwordHash: string;
+  createdOn: string;
+  updatedOn: string;
+}
+
+export interface MembershipRow {
+  userId: string;
+  accountId: string;
+  role: "admin" | "deployer" | "viewer";
+  createdOn: string;
+}
+
 export interface TokenRow {
   /** 32 hex digits. */
   id: string;
   accountId: string;
+  /** Whose token it is: it never does more than its person's role. Null: the account's own. */
+  userId: string | null;
   name: string;
   /** Who acts with it, as deployments name their author. */
   email: string;
@@ -52,9 +78,61 @@ export interface TokenRow {
   hash: string;
   /** JSON list of scopes. */
   scopes: string;
+  /** JSON: the policies as they were sent. Null: made from the scopes. */
+  policies: string | null;
   createdOn: string;
+  modifiedOn: string;
+  notBefore: string | null;
   expiresOn: string | null;
+  /** JSON `{in?, not_in?}`: CIDRs it may, or may not, be used from. Null: from anywhere. */
+  requestIp: string | null;
+  /** 1: it does not work until it is enabled again. */
+  disabled: number;
   revokedOn: string | null;
+}
+
+/** What the login by OAuth remembers: sessions, codes, grants, and tokens by their hash. */
+export interface OauthRecordRow {
+  /** `AccessToken`, `RefreshToken`, `Grant`, … */
+  model: string;
+  /** SHA-256 of the id, hex: the id of a token is the token. */
+  idHash: string;
+  /** JSON, without the id. */
+  payload: string;
+  /** The person, once known. */
+  userId: string | null;
+  grantId: string | null;
+  uid: string | null;
+  consumedOn: string | null;
+  expiresOn: string;
+}
+
+/** Append only. The hash of each is over its body and the hash of the one before. */
+export interface AuditEntryRow {
+  /** Counts up from 1, without a gap. */
+  sequence: number;
+  /** UUID. */
+  id: string;
+  /** Null: about the platform, not one account. */
+  accountId: string | null;
+  /** These three to find it by; what counts is the body. */
+  at: string;
+  action: string;
+  email: string;
+  /** JSON, exactly as it was hashed. */
+  body: string;
+  /** SHA-256, hex. */
+  hash: string;
+}
+
+/** Where the audit log ends. Sealed, so that only who has the master key can move it. */
+export interface AuditHeadRow {
+  /** Always `head`: its row lock is what orders the entries. */
+  id: string;
+  sequence: number;
+  hash: string;
+  /** `{sequence, hash}`. Null: nothing was ever written down. */
+  sealed: Sealed | null;
 }
 
 export interface CertificateRow {

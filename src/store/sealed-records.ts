@@ -1,5 +1,6 @@
 import { keyPlace, type Place, type Sealed } from "../certificates/seal.ts";
 import type { WorkerBinding } from "../edge/source.ts";
+import { headPlace, readHead, replaceHead } from "./audit.ts";
 import type { Database } from "./store.ts";
 
 /** One sealed record, wherever it stands. */
@@ -122,6 +123,18 @@ const webhookSecrets: SealedColumn = {
   },
 };
 
+const auditHead: SealedColumn = {
+  batch: async (db) => {
+    const head = await readHead(db);
+    if (!head?.sealed) return { records: [], next: null };
+    const { sealed } = head;
+    return {
+      records: [{ place: headPlace, sealed, replace: replaceHead }],
+      next: null,
+    };
+  },
+};
+
 /** Every kind of record but those that a change of the master key seals itself. */
 const columns: Readonly<
   Record<Exclude<Place["kind"], "master-key-check" | "master-key">, SealedColumn>
@@ -129,6 +142,7 @@ const columns: Readonly<
   "certificate-key": certificateKeys,
   secret: secrets,
   "webhook-secret": webhookSecrets,
+  "audit-head": auditHead,
 };
 
 export const sealedColumns: readonly SealedColumn[] = Object.values(columns);

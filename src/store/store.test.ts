@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { Keyring } from "../certificates/seal.ts";
 import type { Change } from "../edge/source.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { storeSource } from "./source.ts";
@@ -10,6 +11,7 @@ import { engines } from "../../test/helpers/database.ts";
 import { openStore } from "./store.ts";
 import { createToken, findToken, listTokens, revokeToken } from "./tokens.ts";
 
+const keyring = new Keyring(Buffer.alloc(32, 7));
 const now = new Date("2026-11-23T00:00:00Z");
 
 describe("the store in a file", () => {
@@ -18,6 +20,7 @@ describe("the store in a file", () => {
     const path = join(folder, "countersign.db");
     try {
       const store = await openStore(path);
+      store.sealWith(keyring);
       const first = await bootstrap(store, { scopes: ["account:read"], now });
       assert.match(first?.token ?? "", /^csn_[\w-]{40}$/);
       assert.match(first?.accountId ?? "", /^[0-9a-f]{32}$/);
@@ -41,17 +44,27 @@ for (const [engine, open] of Object.entries(engines)) {
     it("revokes a token once", async () => {
       await using store = await open();
       const accountId = (await bootstrap(store, { scopes: [], now }))?.accountId ?? "";
-      const made = await createToken(store.db, {
-        accountId,
-        name: "ci",
-        email: "ci@localhost",
-        scopes: ["ssl_certs:write"],
-        expiresOn: null,
-        now,
-      });
+      const { value: made } = await store.write(async ({ db }) => ({
+        value: await createToken(db, {
+          accountId,
+          name: "ci",
+          email: "ci@localhost",
+          scopes: ["ssl_certs:write"],
+          expiresOn: null,
+          now,
+        }),
+        audit: null,
+      }));
       assert.equal((await listTokens(store.db, accountId)).length, 2);
-      assert.equal(await revokeToken(store.db, made.id, now), true);
-      assert.equal(await revokeToken(store.db, made.id, now), false);
+      const revoke = async (): Promise<boolean> =>
+        (
+          await store.write(async ({ db }) => ({
+            value: await revokeToken(db, made.id, now),
+            audit: null,
+          }))
+        ).value;
+      assert.equal(await revoke(), true);
+      assert.equal(await revoke(), false);
       assert.equal((await findToken(store.db, made.token))?.revokedOn, now.toISOString());
     });
 
@@ -76,7 +89,10 @@ for (const [engine, open] of Object.entries(engines)) {
       await using store = await open();
       const source = storeSource(store);
       const script = (scriptName: string): Promise<{ cursor: number }> =>
-        store.write(({ changed }) => changed({ kind: "script", accountId: "a", scriptName }));
+        store.write(async ({ changed }) => {
+          await changed({ kind: "script", accountId: "a", scriptName });
+          return { value: null, audit: null };
+        });
       await script("one");
       await script("two");
       await script("one");

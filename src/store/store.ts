@@ -1,9 +1,12 @@
 import { EventEmitter } from "node:events";
 import { CamelCasePlugin, Kysely, type Dialect } from "kysely";
 import { Migrator } from "kysely/migration";
+import type { Keyring } from "../certificates/seal.ts";
 import type { ScriptKey } from "../edge/source.ts";
+import { appendAudit, type Audit } from "./audit.ts";
 import { recordChange } from "./changes.ts";
 import { migrations } from "./migrations.ts";
+import { readOnly } from "./read-only.ts";
 import type { Tables } from "./schema.ts";
 import { sqliteDialect } from "./sqlite.ts";
 
@@ -22,6 +25,13 @@ export interface Write {
   readonly changed: (change: Changed) => Promise<void>;
 }
 
+/** What a transaction did. It is committed with its line in the audit log, or not at all. */
+export interface Done<T> {
+  readonly value: T;
+  /** Null only where nothing was changed, or nothing that anybody did. */
+  readonly audit: Audit | null;
+}
+
 interface Written<T> {
   readonly value: T;
   /** The cursor of its last change; 0 if there was none. */
@@ -30,13 +40,18 @@ interface Written<T> {
 
 /** Everything Countersign keeps. The queries beside this file are the only ones there are. */
 export interface Store extends AsyncDisposable {
+  /** For reading: it refuses every change. */
   readonly db: Database;
   /**
    * Runs `work` in one transaction, on the disk when this resolves. Keep it short, and wait in it
    * for nothing but queries.
-   * @throws whatever `work` throws; nothing is changed then
+   * @throws whatever `work` throws, or what keeps it from being written down; nothing is changed then
    */
-  write<T>(work: (write: Write) => Promise<T>): Promise<Written<T>>;
+  write<T>(work: (write: Write) => Promise<Done<T>>): Promise<Written<T>>;
+  /** Changes what nobody did: notices that were sent, what has lapsed. Not in the audit log. */
+  housekeep<T>(work: (write: Write) => Promise<T>): Promise<T>;
+  /** What seals the end of the audit log: without it, nothing can be written down. */
+  sealWith(keyring: Keyring): void;
   /** Resolves once something was committed after this call, or `signal` aborts. Never throws. */
   committed(signal: AbortSignal): Promise<void>;
 }
@@ -59,21 +74,32 @@ export async function openStoreOn(dialect: Dialect): Promise<Store> {
     await db.destroy();
     throw error;
   }
+  let keyring: Keyring | null = null;
   const commits = new EventEmitter().setMaxListeners(0);
+  const write = async <T>(work: (write: Write) => Promise<Done<T>>): Promise<Written<T>> => {
+    let cursor = 0;
+    const value = await db.transaction().execute(async (transaction) => {
+      const done = await work({
+        db: transaction,
+        changed: async (change) => {
+          cursor = await recordChange(transaction, change);
+        },
+      });
+      if (done.audit) await appendAudit(transaction, keyring, done.audit);
+      return done.value;
+    });
+    if (cursor > 0) commits.emit("commit");
+    return { value, cursor };
+  };
   return {
-    db,
-    write: async (work) => {
-      let cursor = 0;
-      const value = await db.transaction().execute((transaction) =>
-        work({
-          db: transaction,
-          changed: async (change) => {
-            cursor = await recordChange(transaction, change);
-          },
-        }),
-      );
-      if (cursor > 0) commits.emit("commit");
-      return { value, cursor };
+    db: db.withPlugin(readOnly),
+    sealWith: (given) => {
+      keyring = given;
+    },
+    write,
+    housekeep: async (work) => {
+      const done = async (w: Write) => ({ value: await work(w), audit: null });
+      return (await write(done)).value;
     },
     committed: (signal) => nextCommit(commits, signal),
     [Symbol.asyncDispose]: () => db.destroy(),

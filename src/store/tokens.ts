@@ -4,13 +4,21 @@ import type { Database } from "./store.ts";
 
 export interface NewToken {
   readonly accountId: string;
+  /** Whose it is. Default: the account's own. */
+  readonly userId?: string | null;
   readonly name: string;
   /** Who acts with it. */
   readonly email: string;
   /** Cloudflare's names: `ssl_certs:write`, … */
   readonly scopes: readonly string[];
+  /** As they were sent, to be shown so. Default: made from the scopes. */
+  readonly policies?: readonly object[] | null;
+  /** Default: at once. */
+  readonly notBefore?: Date | null;
   /** Null: it does not expire. */
   readonly expiresOn: Date | null;
+  /** CIDRs it may, or may not, be used from. Default: from anywhere. */
+  readonly requestIp?: object | null;
   readonly now: Date;
 }
 
@@ -21,19 +29,26 @@ export interface CreatedToken {
 }
 
 export async function createToken(db: Database, token: NewToken): Promise<CreatedToken> {
-  const secret = `csn_${randomBytes(30).toString("base64url")}`;
+  const secret = makeSecret();
   const id = randomBytes(16).toString("hex");
+  const createdOn = token.now.toISOString();
   await db
     .insertInto("tokens")
     .values({
       id,
       accountId: token.accountId,
+      userId: token.userId ?? null,
       name: token.name,
       email: token.email,
       hash: hashOf(secret),
       scopes: JSON.stringify(token.scopes),
-      createdOn: token.now.toISOString(),
+      policies: token.policies ? JSON.stringify(token.policies) : null,
+      createdOn,
+      modifiedOn: createdOn,
+      notBefore: token.notBefore?.toISOString() ?? null,
       expiresOn: token.expiresOn?.toISOString() ?? null,
+      requestIp: token.requestIp ? JSON.stringify(token.requestIp) : null,
+      disabled: 0,
       revokedOn: null,
     })
     .execute();
@@ -45,13 +60,50 @@ export function findToken(db: Database, token: string): Promise<TokenRow | undef
   return db.selectFrom("tokens").selectAll().where("hash", "=", hashOf(token)).executeTakeFirst();
 }
 
+export function findTokenById(db: Database, id: string): Promise<TokenRow | undefined> {
+  return db.selectFrom("tokens").selectAll().where("id", "=", id).executeTakeFirst();
+}
+
+/** Of one account, revoked ones too, oldest first. */
 export function listTokens(db: Database, accountId: string): Promise<TokenRow[]> {
   return db
     .selectFrom("tokens")
     .selectAll()
     .where("accountId", "=", accountId)
     .orderBy("createdOn")
+    .orderBy("id")
     .execute();
+}
+
+export type TokenChange = Partial<
+  Pick<
+    TokenRow,
+    "name" | "scopes" | "policies" | "notBefore" | "expiresOn" | "requestIp" | "disabled"
+  >
+>;
+
+export async function updateToken(
+  db: Database,
+  id: string,
+  change: TokenChange & { readonly now: Date },
+): Promise<void> {
+  const { now, ...columns } = change;
+  await db
+    .updateTable("tokens")
+    .set({ ...columns, modifiedOn: now.toISOString() })
+    .where("id", "=", id)
+    .execute();
+}
+
+/** Gives the token another value; the one before stops working. */
+export async function rollToken(db: Database, id: string, now: Date): Promise<string> {
+  const secret = makeSecret();
+  await db
+    .updateTable("tokens")
+    .set({ hash: hashOf(secret), modifiedOn: now.toISOString() })
+    .where("id", "=", id)
+    .execute();
+  return secret;
 }
 
 /** @returns false if there is no such token, or it was revoked before */
@@ -63,6 +115,10 @@ export async function revokeToken(db: Database, id: string, now: Date): Promise<
     .where("revokedOn", "is", null)
     .executeTakeFirst();
   return numUpdatedRows > 0n;
+}
+
+function makeSecret(): string {
+  return `csn_${randomBytes(30).toString("base64url")}`;
 }
 
 function hashOf(token: string): string {

@@ -113,10 +113,12 @@ export async function startControl(options: TestControlOptions = {}): Promise<Te
 /** A temporary folder with a store in it that has its first account. */
 export async function newState(): Promise<TestControlState> {
   const folder = await mkdtemp(join(tmpdir(), "countersign-control-"));
+  const masterKey = randomBytes(32);
   await using store = await openStore(databaseIn(folder));
+  store.sealWith(new Keyring(masterKey));
   const first = await bootstrap(store, { scopes: allScopes, now: new Date() });
   if (!first) throw new Error("the folder was not new");
-  return { folder, masterKey: randomBytes(32), ...first };
+  return { folder, masterKey, ...first };
 }
 
 /** The folder stays when this ends. */
@@ -124,7 +126,9 @@ export async function continueControl(
   state: TestControlState,
   options: TestControlOptions = {},
 ): Promise<TestControl> {
-  return controlOver(await openStore(databaseIn(state.folder)), state, options);
+  const store = await openStore(databaseIn(state.folder));
+  store.sealWith(new Keyring(state.masterKey));
+  return controlOver(store, state, options);
 }
 
 async function controlOver(

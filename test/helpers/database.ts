@@ -1,13 +1,18 @@
 import { createHash } from "node:crypto";
 import { PGlite } from "@electric-sql/pglite";
-import { PGliteDialect } from "kysely";
+import { CamelCasePlugin, PGliteDialect } from "kysely";
+import { Keyring } from "../../src/certificates/seal.ts";
 import type { Database, Store } from "../../src/store/store.ts";
 import { openStore, openStoreOn } from "../../src/store/store.ts";
 
+/** What these stores are sealed with. */
+export const testKeyring: Keyring = new Keyring(Buffer.alloc(32, 7));
+
 /** The engines the store has to run on: PostgreSQL is the real one, compiled to WebAssembly. */
 export const engines: Readonly<Record<string, () => Promise<Store>>> = {
-  SQLite: () => openStore(":memory:"),
-  PostgreSQL: () => openStoreOn(new PGliteDialect({ pglite: () => PGlite.create() })),
+  SQLite: async () => sealed(await openStore(":memory:")),
+  PostgreSQL: async () =>
+    sealed(await openStoreOn(new PGliteDialect({ pglite: () => PGlite.create() }))),
 };
 
 /** A hash over every row of every table, to see that nothing changed. */
@@ -22,4 +27,14 @@ export async function databaseHash({ db }: { readonly db: Database }): Promise<s
     hash.update(`${name}\n${lines.join("\n")}\n`);
   }
   return hash.digest("hex");
+}
+
+/** The database without the lock that makes `write()` the only way to change it. */
+export function writable({ db }: { readonly db: Database }): Database {
+  return db.withoutPlugins().withPlugin(new CamelCasePlugin());
+}
+
+function sealed(store: Store): Store {
+  store.sealWith(testKeyring);
+  return store;
 }

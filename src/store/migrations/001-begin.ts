@@ -8,6 +8,7 @@ export async function begin(db: Untyped): Promise<void> {
   await deployments(db);
   await changes(db);
   await masterKey(db);
+  await audit(db);
 }
 
 async function accounts(db: Untyped): Promise<void> {
@@ -19,18 +20,83 @@ async function accounts(db: Untyped): Promise<void> {
     .addColumn("shortHosts", "integer", (c) => c.notNull())
     .addColumn("createdOn", "text", (c) => c.notNull())
     .execute();
+  await people(db);
   await db.schema
     .createTable("tokens")
     .addColumn("id", "text", (c) => c.primaryKey())
     .addColumn("accountId", "text", (c) => c.notNull().references("accounts.id"))
+    .addColumn("userId", "text", (c) => c.references("users.id").onDelete("cascade"))
     .addColumn("name", "text", (c) => c.notNull())
     .addColumn("email", "text", (c) => c.notNull())
     .addColumn("hash", "text", (c) => c.notNull().unique())
     .addColumn("scopes", "text", (c) => c.notNull())
+    .addColumn("policies", "text")
     .addColumn("createdOn", "text", (c) => c.notNull())
+    .addColumn("modifiedOn", "text", (c) => c.notNull())
+    .addColumn("notBefore", "text")
     .addColumn("expiresOn", "text")
+    .addColumn("requestIp", "text")
+    .addColumn("disabled", "integer", (c) => c.notNull())
     .addColumn("revokedOn", "text")
     .execute();
+  await index(db, "tokens", "userId");
+}
+
+async function people(db: Untyped): Promise<void> {
+  await db.schema
+    .createTable("users")
+    .addColumn("id", "text", (c) => c.primaryKey())
+    .addColumn("email", "text", (c) => c.notNull().unique())
+    .addColumn("passwordHash", "text", (c) => c.notNull())
+    .addColumn("createdOn", "text", (c) => c.notNull())
+    .addColumn("updatedOn", "text", (c) => c.notNull())
+    .execute();
+  await db.schema
+    .createTable("memberships")
+    .addColumn("userId", "text", (c) => c.notNull().references("users.id").onDelete("cascade"))
+    .addColumn("accountId", "text", (c) => c.notNull().references("accounts.id"))
+    .addColumn("role", "text", (c) => c.notNull())
+    .addColumn("createdOn", "text", (c) => c.notNull())
+    .addPrimaryKeyConstraint("memberships_key", ["userId", "accountId"])
+    .execute();
+  await db.schema
+    .createTable("oauthRecords")
+    .addColumn("model", "text", (c) => c.notNull())
+    .addColumn("idHash", "text", (c) => c.notNull())
+    .addColumn("payload", "text", (c) => c.notNull())
+    .addColumn("userId", "text", (c) => c.references("users.id").onDelete("cascade"))
+    .addColumn("grantId", "text")
+    .addColumn("uid", "text")
+    .addColumn("consumedOn", "text")
+    .addColumn("expiresOn", "text", (c) => c.notNull())
+    .addPrimaryKeyConstraint("oauth_records_key", ["model", "idHash"])
+    .execute();
+  for (const column of ["userId", "grantId", "uid", "expiresOn"])
+    await index(db, "oauthRecords", column);
+}
+
+async function audit(db: Untyped): Promise<void> {
+  await db.schema
+    .createTable("auditEntries")
+    .addColumn("sequence", "integer", (c) => c.primaryKey())
+    .addColumn("id", "text", (c) => c.notNull().unique())
+    .addColumn("accountId", "text")
+    .addColumn("at", "text", (c) => c.notNull())
+    .addColumn("action", "text", (c) => c.notNull())
+    .addColumn("email", "text", (c) => c.notNull())
+    .addColumn("body", "text", (c) => c.notNull())
+    .addColumn("hash", "text", (c) => c.notNull())
+    .execute();
+  await index(db, "auditEntries", "accountId");
+  await db.schema
+    .createTable("auditHeads")
+    .addColumn("id", "text", (c) => c.primaryKey())
+    .addColumn("sequence", "integer", (c) => c.notNull())
+    .addColumn("hash", "text", (c) => c.notNull())
+    .addColumn("sealed", "text")
+    .execute();
+  const nothing = { id: "head", sequence: 0, hash: "0".repeat(64), sealed: null };
+  await db.insertInto("auditHeads").values(nothing).execute();
 }
 
 async function certificates(db: Untyped): Promise<void> {

@@ -1,0 +1,60 @@
+import { BlockList, isIP } from "node:net";
+
+/** From where a token may be used, as Cloudflare writes it: CIDRs or single addresses. */
+export interface RequestIp {
+  /** Absent or empty: from anywhere that is not in `not_in`. */
+  readonly in?: readonly string[] | undefined;
+  readonly not_in?: readonly string[] | undefined;
+}
+
+/** Whether a text is an IP address or a CIDR. */
+export function isCidr(text: string): boolean {
+  return parse(text) !== null;
+}
+
+/** @param address null: not known, which only a token that may be used from anywhere allows */
+export function allowsAddress(requestIp: RequestIp, address: string | null): boolean {
+  const { in: allowed = [], not_in: denied = [] } = requestIp;
+  if (allowed.length === 0 && denied.length === 0) return true;
+  if (address === null) return false;
+  if (contains(denied, address)) return false;
+  return allowed.length === 0 || contains(allowed, address);
+}
+
+/** An IPv4 address that came over an IPv6 socket, as the IPv4 address it is. */
+export function plainAddress(address: string): string {
+  return address.replace(/^::ffff:(?=\d+\.)/i, "");
+}
+
+/** Who to count tries by: whoever has one IPv6 address has the 2^64 beside it. */
+export function neighbourhood(address: string): string {
+  if (isIP(address) !== 6) return address;
+  const [head = "", tail] = address.split("%")[0]?.split("::") ?? [];
+  const left = head === "" ? [] : head.split(":");
+  const right = tail ? tail.split(":") : [];
+  const zeros =
+    tail === undefined ? [] : Array(Math.max(0, 8 - left.length - right.length)).fill("0");
+  return [...left, ...zeros, ...right].slice(0, 4).join(":") + "::/64";
+}
+
+function contains(cidrs: readonly string[], address: string): boolean {
+  const family = isIP(address);
+  if (family === 0) return false;
+  const list = new BlockList();
+  for (const cidr of cidrs) {
+    const parsed = parse(cidr);
+    if (parsed) list.addSubnet(parsed.address, parsed.prefix, parsed.family);
+  }
+  return list.check(address, family === 6 ? "ipv6" : "ipv4");
+}
+
+function parse(cidr: string): { address: string; prefix: number; family: "ipv4" | "ipv6" } | null {
+  const [address = "", prefixText, ...rest] = cidr.split("/");
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return null;
+  const longest = family === 6 ? 128 : 32;
+  const prefix = prefixText === undefined ? longest : Number(prefixText);
+  const whole = prefixText === undefined || /^\d{1,3}$/.test(prefixText);
+  if (!whole || prefix > longest) return null;
+  return { address, prefix, family: family === 6 ? "ipv6" : "ipv4" };
+}

@@ -53,7 +53,7 @@ export async function measureMemory(
     base: "http://gateway",
     path: `https://localhost:${origin.port}/pooled/small`,
     connections: used,
-    seconds: 2,
+    seconds: 5,
     sockets: names.map((name) => `${runDirectory}/${name}`),
   };
   await runClient(order, lab.signal);

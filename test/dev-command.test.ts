@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { openAuthority } from "../src/dev/authority.ts";
 import { startDevOrigin } from "../src/dev/origin.ts";
@@ -43,7 +43,10 @@ describe("countersign dev", () => {
     await using project = await makeProject({}, "hono-mtls");
     await using origin = project.run("dev", "origin", "--port", "0");
     const [originUrl] = await origin.says(/https:\/\/localhost:\d+/);
-    await using dev = await project.dev("--var", `ORIGIN:${originUrl}`);
+    await mkdir(project.path(".tmp"));
+    await using dev = await project
+      .with({ TMPDIR: project.path(".tmp") })
+      .dev("--var", `ORIGIN:${originUrl}`);
     const { response, status } = await get<{ response: Seen; status: number }>(
       `${dev.url}/mtls-request`,
     );
@@ -58,6 +61,8 @@ describe("countersign dev", () => {
       /APP_CERT presents CN=APP_CERT.*expires in 8\d days.*trusts public roots/,
     );
     assert.equal(await readFile(project.path(".countersign/.gitignore"), "utf8"), "*\n");
+    await dev[Symbol.asyncDispose]();
+    assert.deepEqual(await readdir(project.path(".tmp")), [], "nothing is left behind");
   });
 
   test("presents the certificate of --cert, and a changed file without a restart", async () => {

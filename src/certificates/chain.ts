@@ -36,13 +36,25 @@ export function isComplete(
   return (
     chain.some(isSelfSigned) ||
     endsAt(chain, authorities) ||
-    // Reading the public roots takes some milliseconds, so they come last.
-    endsAt(chain, rootCertificates)
+    chain.some((certificate) =>
+      publicRoots(certificate.x509.issuer).some((root) => issued(root, certificate)),
+    )
   );
 }
 
 export function isSelfSigned(certificate: Certificate): boolean {
   return issued(certificate.x509, certificate);
+}
+
+/** By subject. Constant, and read once: that takes some milliseconds, as much as all else here. */
+let rootsBySubject: ReadonlyMap<string, readonly X509Certificate[]> | undefined;
+
+function publicRoots(subject: string): readonly X509Certificate[] {
+  rootsBySubject ??= Map.groupBy(
+    rootCertificates.map((pem) => new X509Certificate(pem)),
+    (root) => root.subject,
+  );
+  return rootsBySubject.get(subject) ?? [];
 }
 
 function endsAt(chain: readonly Certificate[], authorities: readonly string[]): boolean {

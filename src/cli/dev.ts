@@ -1,13 +1,15 @@
 import { Option, type Command } from "commander";
 import { resolve } from "node:path";
-import type { CertificateFiles, FromPlatform } from "../dev/certificates.ts";
+import type { CertificateFiles, PlatformBinding, WantedCertificate } from "../dev/certificates.ts";
 import { startDevSession } from "../dev/session.ts";
 import type { DevFlags } from "../dev/start-input.ts";
 import { untilStopped } from "../dev/stop.ts";
 import { listenToKeys } from "../dev/keys.ts";
 import { Failure } from "../failures.ts";
 import { addDevOriginCommand, toPort } from "./dev-origin.ts";
+import { dataFolderOf } from "./data-option.ts";
 import { colorsFor, isTerminal, writeLine, type Io } from "./io.ts";
+import { platformClient } from "./platform-client.ts";
 import { inWranglersWords } from "./wrangler-words.ts";
 
 interface Flags extends DevFlags {
@@ -16,13 +18,8 @@ interface Flags extends DevFlags {
   readonly showInteractiveDevSession?: boolean;
 }
 
-export interface DevCommandOptions {
-  /** How a running platform is asked for a certificate. Default: none is asked. */
-  readonly fromPlatform?: FromPlatform;
-}
-
 /** `countersign dev` and, below it, `countersign dev origin`. */
-export function addDevCommand(program: Command, io: Io, options: DevCommandOptions = {}): void {
+export function addDevCommand(program: Command, io: Io): void {
   const dev = program
     .command("dev")
     .argument("[script]", "the entry point, if the configuration names none")
@@ -49,7 +46,7 @@ Examples:
   $ countersign dev origin          # a server to try it against`,
   );
   dev.action((script: string | undefined, flags: Flags) =>
-    inWranglersWords(io, () => runDev(io, script, flags, options)),
+    inWranglersWords(io, () => runDev(io, script, flags)),
   );
   addDevOriginCommand(dev, io);
 }
@@ -58,7 +55,6 @@ async function runDev(
   io: Io,
   script: string | undefined,
   { cert, cwd, ...flags }: Flags,
-  options: DevCommandOptions,
 ): Promise<void> {
   const folder = cwd ? resolve(io.cwd, cwd) : io.cwd;
   process.chdir(folder);
@@ -67,7 +63,7 @@ async function runDev(
     script,
     flags,
     certificateOptions: cert ?? {},
-    ...(options.fromPlatform ? { fromPlatform: options.fromPlatform } : {}),
+    fromPlatform: (wanted) => fromPlatform(io, wanted),
     say: (line) => writeLine(io.stdout, line),
     complain: (line) => writeLine(io.stderr, line),
     colors: colorsFor(io, io.stdout),
@@ -78,6 +74,16 @@ async function runDev(
       ? listenToKeys(process.stdin, io.stdout, { ...session.server, exit: stop.resolve })
       : null;
   await untilStopped(Promise.race([stop.promise, session.server.closed]));
+}
+
+/** The platform of the default data folder, or COUNTERSIGN_DATA's. Null: none runs, or it has none such. */
+async function fromPlatform(io: Io, wanted: WantedCertificate): Promise<PlatformBinding | null> {
+  try {
+    return await platformClient(dataFolderOf(io, undefined)).openBinding(wanted);
+  } catch (error) {
+    if (error instanceof Failure && error.code === "platform_not_running") return null;
+    throw error;
+  }
 }
 
 function toCertificate(io: Io, value: string): Record<string, CertificateFiles> {

@@ -44,6 +44,14 @@ Examples:
       const platform = platformClient(dataFolderOf(io, options.data));
       const status = await rotate(platform, options);
       print(io, status, options);
+      const given = options.newKeyFile !== undefined || options.newKeyCommand !== undefined;
+      if (given && !status.fromFolder) {
+        const colors = colorsFor(io, io.stderr);
+        writeLine(
+          io.stderr,
+          `${colors.yellow("!")} the next start needs the new key, from ${status.from}`,
+        );
+      }
       if (status.change) throw new Exit(exitStatus.failed);
     });
 }

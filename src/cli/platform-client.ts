@@ -6,6 +6,7 @@ import { connectInside } from "../platform/folder-socket.ts";
 import type { PlatformInfo, PlatformStatus } from "../platform/admin.ts";
 import type { WatchedFolder } from "../platform/folder-sources.ts";
 import type { KeysStatus } from "../platform/keys.ts";
+import type { LocalBinding, WantedCertificate } from "../platform/local-binding.ts";
 
 /** The running platform of a data folder, reached over the socket that only its owner can open. */
 export interface PlatformClient {
@@ -13,6 +14,8 @@ export interface PlatformClient {
   status(): Promise<PlatformStatus>;
   /** A token of the first account, with every scope. `seconds`: 60 to 31,536,000. */
   createToken(name: string, seconds: number): Promise<string>;
+  /** Has the platform present a certificate at a socket. Null: it has none such. */
+  openBinding(wanted: WantedCertificate): Promise<LocalBinding | null>;
   keys(): Promise<KeysStatus>;
   /** @param key base64 or hex; undefined: a random one. @throws Failure `master_key_…` */
   changeMasterKey(key?: string): Promise<KeysStatus>;
@@ -30,6 +33,13 @@ export function platformClient(dataFolder: string): PlatformClient {
     status: () => call(dataFolder, "GET", "/status"),
     createToken: async (name, seconds) =>
       (await call<{ token: string }>(dataFolder, "POST", "/tokens", { name, seconds })).token,
+    openBinding: async (wanted) => {
+      const opened = await call<LocalBinding | null>(dataFolder, "POST", "/bindings", wanted);
+      if (opened === null) return null;
+      const { notBefore, notAfter } = opened.facts;
+      const dates = { notBefore: new Date(notBefore), notAfter: new Date(notAfter) };
+      return { ...opened, facts: { ...opened.facts, ...dates } };
+    },
     keys: () => call(dataFolder, "GET", "/keys"),
     changeMasterKey: (key) => call(dataFolder, "POST", "/keys/change", { key }),
     abandonDamaged: () => call(dataFolder, "POST", "/keys/abandon-damaged"),

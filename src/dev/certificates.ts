@@ -32,10 +32,12 @@ export interface PlatformBinding {
 }
 
 /** Asks the running platform for a certificate. Null: it has none such, or none runs. */
-export type FromPlatform = (wanted: {
-  readonly id?: string;
-  readonly name?: string;
-}) => Promise<PlatformBinding | null>;
+export type FromPlatform = (wanted: WantedCertificate) => Promise<PlatformBinding | null>;
+
+export interface WantedCertificate {
+  readonly id?: string | undefined;
+  readonly name?: string | undefined;
+}
 
 export interface CertificateSources {
   /** `--cert`, by binding. Absolute paths. */

@@ -9,6 +9,7 @@ import { Feed } from "./feed.ts";
 import { networkPolicy } from "./in-process-network.ts";
 import type { GenerationContext } from "./launcher.ts";
 import { mainGeneration } from "./live.ts";
+import { LocalBindings } from "./local-bindings.ts";
 import { Reconciler } from "./reconciler.ts";
 import { Routes } from "./routes.ts";
 import { RunDirectory } from "./run-directory.ts";
@@ -51,6 +52,8 @@ export interface EdgeOptions {
 }
 
 export interface StartedEdge extends Edge {
+  /** The absolute path of a socket that presents a certificate for a program on this machine. */
+  openLocalBinding(accountId: string, certificateId: string): Promise<string>;
   /** Where clients reach the Workers: `http://127.0.0.1:8080`. */
   readonly httpUrl: string;
   readonly httpPort: number;
@@ -101,6 +104,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   cleanup.defer(() => reconciler.stop());
   const feed = await Feed.start({ source, log, apply: (change) => reconciler.apply(change) });
   cleanup.defer(() => feed.stop());
+  const localBindings = new LocalBindings(run, gateway);
   const owned = cleanup.move();
   const { host, port } = ingress.address;
   return {
@@ -110,6 +114,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     discard: (versionId) => reconciler.discard(versionId),
     applied: (cursor) => feed.applied(cursor),
     testHandshake: (...target) => gateway.testHandshake(...target),
+    openLocalBinding: (...certificate) => localBindings.open(...certificate),
     adoptMasterKey: async (key) => {
       keyring.adopt(key);
       await gateway.adoptMasterKey(key);

@@ -9,6 +9,7 @@ import { Failure } from "../failures.ts";
 import type { FolderSources } from "./folder-sources.ts";
 import { listenInside } from "./folder-socket.ts";
 import type { MasterKeys } from "./keys.ts";
+import type { LocalBinding, WantedCertificate } from "./local-binding.ts";
 import { parseMasterKey } from "./master-key.ts";
 
 /**
@@ -19,6 +20,7 @@ export interface AdminOperations {
   info(): PlatformInfo;
   status(): Promise<PlatformStatus>;
   createToken(name: string, seconds: number): Promise<string>;
+  openBinding(wanted: WantedCertificate): Promise<LocalBinding | null>;
   readonly folders: Pick<FolderSources, "watch" | "unwatch">;
   readonly keys: Pick<MasterKeys, "status" | "change" | "abandonDamaged">;
 }
@@ -75,6 +77,7 @@ function adminApp(operations: AdminOperations): Hono {
     folder: z.string().min(1),
     names: pair.optional(),
   });
+  const wantedCertificate = z.object({ id: z.string().optional(), name: z.string().optional() });
   const newKey = z.object({ key: z.string().optional() });
   return new Hono()
     .get("/", (context) => context.json(operations.info()))
@@ -82,6 +85,10 @@ function adminApp(operations: AdminOperations): Hono {
     .post("/tokens", async (context) => {
       const { name, seconds } = newToken.parse(await context.req.json());
       return context.json({ token: await operations.createToken(name, seconds) });
+    })
+    .post("/bindings", async (context) => {
+      const wanted = wantedCertificate.parse(await context.req.json());
+      return context.json(await operations.openBinding(wanted));
     })
     .get("/keys", (context) => context.json(operations.keys.status()))
     .post("/keys/change", async (context) => {

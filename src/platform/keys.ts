@@ -35,6 +35,8 @@ export interface KeysStatus {
   /** 8 hex digits that name the key. */
   readonly masterKeyId: string;
   readonly from: string;
+  /** Whether `from` is the data folder's own file, which a change puts the new key into. */
+  readonly fromFolder: boolean;
   /** A change that has begun. Null: none. */
   readonly change: MasterKeyChangeStatus | null;
 }
@@ -156,6 +158,7 @@ export class MasterKeys {
     return {
       masterKeyId: this.keyring.masterKeyId,
       from: this.#loaded.from,
+      fromFolder: this.#loaded.inFolder,
       change: this.#status,
     };
   }

@@ -20,6 +20,7 @@ import { FolderSources } from "./folder-sources.ts";
 import { MasterKeys } from "./keys.ts";
 import { LastEvents } from "./last-events.ts";
 import type { MasterKeyVariables } from "./master-key.ts";
+import { openLocalBinding } from "./local-binding.ts";
 import { platformStatus } from "./status.ts";
 
 export interface PlatformOptions {
@@ -114,6 +115,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     await startAdmin(folder.path, {
       info: () => ({ ...urls, accountId, pid: process.pid }),
       status: () => platformStatus(store, edge),
+      openBinding: (wanted) => openLocalBinding(wanted, { store, edge, accountId }),
       keys,
       folders,
       createToken: async (name, seconds) => {

@@ -16,15 +16,13 @@ export interface SealedBatch {
   readonly next: string | null;
 }
 
-/** A kind of sealed record. Whoever seals another kind adds it to `sealedColumns`. */
+/** A kind of sealed record. Whoever seals another kind adds it to `columns`. */
 export interface SealedColumn {
-  readonly name: string;
   /** The records of `limit` owners, in the order of their ids, after the owner `after`. */
   batch(db: Database, after: string, limit: number): Promise<SealedBatch>;
 }
 
 const certificateKeys: SealedColumn = {
-  name: "certificate keys",
   batch: async (db, after, limit) => {
     const owners = await db
       .selectFrom("certificates")
@@ -59,7 +57,6 @@ const certificateKeys: SealedColumn = {
 };
 
 const secrets: SealedColumn = {
-  name: "secrets",
   batch: async (db, after, limit) => {
     const owners = await db
       .selectFrom("scriptVersions")
@@ -99,7 +96,6 @@ const secrets: SealedColumn = {
 };
 
 const webhookSecrets: SealedColumn = {
-  name: "webhook secrets",
   batch: async (db, after, limit) => {
     const rows = await db
       .selectFrom("webhooks")
@@ -126,7 +122,16 @@ const webhookSecrets: SealedColumn = {
   },
 };
 
-export const sealedColumns: readonly SealedColumn[] = [certificateKeys, secrets, webhookSecrets];
+/** Every kind of record but those that a change of the master key seals itself. */
+const columns: Readonly<
+  Record<Exclude<Place["kind"], "master-key-check" | "master-key">, SealedColumn>
+> = {
+  "certificate-key": certificateKeys,
+  secret: secrets,
+  "webhook-secret": webhookSecrets,
+};
+
+export const sealedColumns: readonly SealedColumn[] = Object.values(columns);
 
 export function webhookPlace(accountId: string): Place {
   return { account: accountId, id: "webhook", kind: "webhook-secret" };

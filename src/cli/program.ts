@@ -1,0 +1,58 @@
+import { Command } from "commander";
+import { readFileSync } from "node:fs";
+import { addBackupCommand, addRestoreCommand } from "./backup.ts";
+import { addBindingCommand } from "./binding.ts";
+import { addCaCommand } from "./ca.ts";
+import { addCertificateCommand } from "./certificate.ts";
+import { addDeployCommand } from "./deploy.ts";
+import { addDevCommand } from "./dev.ts";
+import { addDoctorCommand } from "./doctor.ts";
+import { addEnvCommand } from "./env.ts";
+import { addInitCommand } from "./init.ts";
+import { addKeysCommand } from "./keys.ts";
+import { addStartCommand } from "./start.ts";
+import { isTerminal, type Io } from "./io.ts";
+
+/** Every command there is. */
+export function createProgram(io: Io): Command {
+  const program = new Command("countersign")
+    .description("Mutual TLS for Workers, on machines you own.")
+    .version(version(), "-v, --version")
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      getOutHasColors: () => isTerminal(io.stdout),
+      getErrHasColors: () => isTerminal(io.stderr),
+    })
+    .enablePositionalOptions()
+    .exitOverride()
+    .showHelpAfterError("(countersign --help shows what there is)")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ countersign dev                       # wrangler dev, with mTLS bindings
+  $ countersign start                     # the platform, on this machine
+  $ eval "$(countersign env)"             # point wrangler at it
+  $ wrangler mtls-certificate upload --cert cert.pem --key key.pem --name my-cert
+  $ countersign deploy                    # wrangler deploy, then the URL that answers`,
+    );
+  addDevCommand(program, io);
+  addInitCommand(program, io);
+  addStartCommand(program, io);
+  addEnvCommand(program, io);
+  addDeployCommand(program, io);
+  addCertificateCommand(program, io);
+  addCaCommand(program, io);
+  addBindingCommand(program, io);
+  addKeysCommand(program, io);
+  addBackupCommand(program, io);
+  addRestoreCommand(program, io);
+  addDoctorCommand(program, io);
+  return program;
+}
+
+function version(): string {
+  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(manifest) as { version: string }).version;
+}

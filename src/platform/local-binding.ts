@@ -1,0 +1,55 @@
+import type { CertificateFacts } from "../certificates/upload.ts";
+import type { StartedEdge } from "../edge/start.ts";
+import {
+  findCertificate,
+  listCertificates,
+  type StoredCertificate,
+} from "../store/certificates.ts";
+import type { Store } from "../store/store.ts";
+
+/** A certificate that the platform presents for a program on this machine. Its key stays here. */
+export interface LocalBinding {
+  readonly id: string;
+  readonly name: string | null;
+  readonly facts: CertificateFacts;
+  /** Absolute; HTTP with absolute URLs, and CONNECT. */
+  readonly socketPath: string;
+}
+
+export interface WantedCertificate {
+  readonly id?: string | undefined;
+  readonly name?: string | undefined;
+}
+
+/** Null: the account has no such client certificate. */
+export async function openLocalBinding(
+  wanted: WantedCertificate,
+  { store, edge, accountId }: { store: Store; edge: StartedEdge; accountId: string },
+): Promise<LocalBinding | null> {
+  const certificate = await find(store, accountId, wanted);
+  if (certificate === null || certificate.ca === 1) return null;
+  const { id, name, active } = certificate;
+  return {
+    id,
+    name,
+    facts: {
+      ...active,
+      notBefore: new Date(active.notBefore),
+      notAfter: new Date(active.notAfter),
+      names: JSON.parse(active.names) as string[],
+      key: active.keyKind,
+    },
+    socketPath: await edge.openLocalBinding(accountId, id),
+  };
+}
+
+async function find(
+  store: Store,
+  accountId: string,
+  { id, name }: WantedCertificate,
+): Promise<StoredCertificate | null> {
+  if (id !== undefined) return findCertificate(store.db, accountId, id);
+  if (name === undefined) return null;
+  const [first] = await listCertificates(store.db, accountId, { ca: false, name });
+  return first ?? null;
+}

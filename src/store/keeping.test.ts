@@ -1,0 +1,203 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { describe, it } from "node:test";
+import { engines } from "../../test/helpers/database.ts";
+import { keyPlace, Keyring } from "../certificates/seal.ts";
+import { bootstrap } from "./bootstrap.ts";
+import { lastEvents, recordEvent } from "./certificate-events.ts";
+import { deleteSource, listSources, putSource, updateSource } from "./certificate-sources.ts";
+import { deleteCertificate, insertCertificate } from "./certificates.ts";
+import {
+  dueNotices,
+  endingBefore,
+  insertNotice,
+  listNotices,
+  updateNotice,
+} from "./expiry-notices.ts";
+import {
+  beginMasterKeyChange,
+  checkMasterKey,
+  endMasterKeyChange,
+  findMasterKeyChange,
+  keyBefore,
+  wantedMasterKey,
+} from "./master-key-check.ts";
+import { sealedColumns } from "./sealed-records.ts";
+import type { Store } from "./store.ts";
+import { deleteWebhook, findWebhook, putWebhook } from "./webhooks.ts";
+
+const now = new Date("2026-11-23T00:00:00Z");
+const at = now.toISOString();
+const end = "2026-12-01T00:00:00.000Z";
+const keyring = new Keyring(randomBytes(32));
+
+async function withCertificates(store: Store, ids: readonly string[]): Promise<string> {
+  const first = await bootstrap(store, { scopes: [], now });
+  const accountId = first?.accountId ?? "";
+  for (const id of ids) {
+    const owner = { accountId, certificateId: id, version: 1 };
+    await insertCertificate(
+      store.db,
+      {
+        id,
+        accountId,
+        name: id,
+        ca: 0,
+        activeVersion: 1,
+        allowedHosts: null,
+        tied: 0,
+        uploadedOn: at,
+        updatedOn: at,
+      },
+      {
+        ...owner,
+        chain: "",
+        sealedKey: keyring.seal(keyPlace(owner), `key of ${id}`),
+        subject: "",
+        issuer: "",
+        serialNumber: "",
+        signature: "",
+        notBefore: at,
+        notAfter: end,
+        fingerprint: "",
+        contentHash: id,
+        names: "[]",
+        keyKind: "",
+        publicKeyHash: "",
+        uploadedOn: at,
+        revokedOn: null,
+      },
+    );
+  }
+  return accountId;
+}
+
+for (const [engine, open] of Object.entries(engines)) {
+  describe(`what is kept of certificates, on ${engine}`, () => {
+    it("the last event of each kind, and none of a certificate that is gone", async () => {
+      await using store = await open();
+      const accountId = await withCertificates(store, ["a"]);
+      const event = { certificateId: "a", kind: "handshake", at, body: "{}" } as const;
+      await recordEvent(store.db, event);
+      await recordEvent(store.db, { ...event, at: end });
+      await recordEvent(store.db, { ...event, kind: "failure" });
+      await recordEvent(store.db, { ...event, certificateId: "gone" });
+      const events = await lastEvents(store.db, accountId);
+      assert.deepEqual([...events.keys()], ["a"]);
+      assert.deepEqual(
+        events
+          .get("a")
+          ?.map((one) => [one.kind, one.at])
+          .toSorted(),
+        [
+          ["failure", at],
+          ["handshake", end],
+        ],
+      );
+      await deleteCertificate(store.db, "a");
+      assert.equal((await lastEvents(store.db, accountId)).size, 0);
+    });
+
+    it("notices, each threshold of a version once", async () => {
+      await using store = await open();
+      const accountId = await withCertificates(store, ["a", "b"]);
+      const notice = {
+        id: "1",
+        accountId,
+        certificateId: "a",
+        version: 1,
+        threshold: 14,
+        createdOn: at,
+        attempts: 0,
+        nextAttemptOn: at,
+        deliveredOn: null,
+        lastError: null,
+      };
+      await insertNotice(store.db, notice);
+      await assert.rejects(insertNotice(store.db, { ...notice, id: "2" }));
+      const ending = await endingBefore(store.db, new Date("2026-12-02"));
+      const noticed = new Map(ending.map((one) => [one.certificate.id, one.noticed]));
+      assert.deepEqual(
+        noticed,
+        new Map([
+          ["a", [14]],
+          ["b", []],
+        ]),
+      );
+      assert.deepEqual(await endingBefore(store.db, now), []);
+      assert.deepEqual(await dueNotices(store.db, now, 10), [notice]);
+      await updateNotice(store.db, "1", { nextAttemptOn: null, deliveredOn: at });
+      assert.deepEqual(await dueNotices(store.db, now, 10), []);
+      assert.equal((await listNotices(store.db, accountId)).length, 1);
+      await deleteCertificate(store.db, "a");
+      assert.equal((await listNotices(store.db, accountId)).length, 0);
+    });
+
+    it("one folder for each certificate, one webhook for each account", async () => {
+      await using store = await open();
+      const accountId = await withCertificates(store, ["a"]);
+      const source = {
+        certificateId: "a",
+        accountId,
+        folder: "/one",
+        certificateFile: null,
+        keyFile: null,
+        createdOn: at,
+        takenOn: null,
+        failedOn: null,
+        failure: null,
+      };
+      await putSource(store.db, source);
+      await putSource(store.db, { ...source, folder: "/two" });
+      await updateSource(store.db, "a", { takenOn: at });
+      assert.deepEqual(await listSources(store.db), [{ ...source, folder: "/two", takenOn: at }]);
+      assert.equal(await deleteSource(store.db, "a"), true);
+      assert.equal(await deleteSource(store.db, "a"), false);
+      const sealedSecret = keyring.seal(keyPlace({ ...source, version: 1 }), "x");
+      await putWebhook(store.db, { accountId, url: "https://one/", sealedSecret, updatedOn: at });
+      await putWebhook(store.db, { accountId, url: "https://two/", sealedSecret, updatedOn: at });
+      assert.equal((await findWebhook(store.db, accountId))?.url, "https://two/");
+      assert.equal(await deleteWebhook(store.db, accountId), true);
+      assert.equal(await deleteWebhook(store.db, accountId), false);
+    });
+
+    it("every sealed record comes once, in batches of any size", async () => {
+      await using store = await open();
+      await withCertificates(store, ["a", "b", "c", "d", "e"]);
+      for (const limit of [1, 2, 5, 10]) {
+        const texts: string[] = [];
+        for (const column of sealedColumns) {
+          let after: string | null = "";
+          while (after !== null) {
+            const batch = await column.batch(store.db, after, limit);
+            for (const { place, sealed } of batch.records)
+              texts.push(keyring.unseal(place, sealed));
+            after = batch.next;
+          }
+        }
+        assert.deepEqual(
+          texts,
+          ["a", "b", "c", "d", "e"].map((id) => `key of ${id}`),
+          `${limit}`,
+        );
+      }
+    });
+
+    it("a change of the master key, from its begin to its end", async () => {
+      await using store = await open();
+      assert.equal(await wantedMasterKey(store.db), null);
+      const [one, two] = [randomBytes(32), randomBytes(32)];
+      await checkMasterKey(store.db, new Keyring(one));
+      const next = new Keyring(two);
+      await beginMasterKeyChange(store.db, next, one, now);
+      assert.equal(await wantedMasterKey(store.db), next.masterKeyId);
+      const change = await findMasterKeyChange(store.db);
+      assert.ok(change);
+      assert.deepEqual(keyBefore(change, next), one);
+      assert.throws(() => keyBefore(change, new Keyring(one)), { code: "master_key_wrong" });
+      await endMasterKeyChange(store.db);
+      assert.equal(await findMasterKeyChange(store.db), undefined);
+      await checkMasterKey(store.db, next);
+    });
+  });
+}

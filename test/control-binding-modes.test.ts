@@ -51,9 +51,9 @@ for (const [engine, open] of Object.entries(engines)) {
         { name: "OTHER", certificate_id: id, mode: "gateway" },
       ]);
       const { staged, applications } = control.edge;
-      const [before, waited] = [staged.length, applications.length];
+      const [count, waited] = [staged.length, applications.length];
       assert.equal((await set("in-process")).result.mode, "in-process");
-      assert.equal(staged.length, before + 1);
+      assert.equal(staged.length, count + 1);
       assert.equal(applications.length, waited + 1);
       const expected = [
         { ...certificate, certificateId: id, name: "CERT", mode: "in-process" },

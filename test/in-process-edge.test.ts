@@ -117,6 +117,17 @@ test("another trust is in force without a deploy", async () => {
   assert.equal((await edge.fetch("trusting.localhost")).status, 500);
 });
 
+test("where CAs are tied to the certificate, no other counts", async () => {
+  const other = await makeAuthority("Tied");
+  const certificateId = randomUUID();
+  const wanted = { subject: "CN=tied", version: 1 };
+  await setCertificate(certificateId, { ...wanted, trust: [other.pem] });
+  await deploy("tied", certificateId);
+  assert.equal((await edge.fetch("tied.localhost")).status, 500);
+  await setCertificate(certificateId, { ...wanted, trust: [other.pem, authority.pem] });
+  assert.equal(await subjectSeen("tied"), "CN=tied");
+});
+
 for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
   test(`an origin that was not verified does not see the certificate, on ${version}`, async (t) => {
     const other = await makeAuthority("Unknown");
@@ -193,6 +204,7 @@ interface Wanted {
   readonly notAfter?: Date;
   readonly revokedOn?: string;
   readonly revokedVersions?: readonly number[];
+  readonly trust?: readonly string[];
 }
 
 async function newCertificate(subject: string): Promise<string> {
@@ -218,7 +230,7 @@ function issue({ subject, notAfter }: Wanted): Promise<TestCertificate> {
 
 function sealed(
   certificateId: string,
-  { subject, version, revokedOn, revokedVersions = [] }: Wanted,
+  { subject, version, revokedOn, revokedVersions = [], trust: tied }: Wanted,
   { chain, key }: TestCertificate,
 ): EdgeCertificate {
   const sealedId = `${certificateId}/${version}`;
@@ -232,7 +244,7 @@ function sealed(
     sealedId,
     sealedKey: new Keyring(MASTER_KEY).seal(place, key),
     allowedHosts: null,
-    trust: null,
+    trust: tied ?? null,
     revokedOn: revokedOn ?? null,
     revokedVersions,
   };

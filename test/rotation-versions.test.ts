@@ -72,7 +72,7 @@ for (const [engine, open] of Object.entries(engines)) {
         authority.issue({
           subject: "CN=expired",
           notBefore: new Date(now.getTime() - DAY),
-          notAfter: new Date(now.getTime() - 1000),
+          notAfter: new Date(now.getTime() - 3_600_000),
         }),
       ]);
       const id = await upload(good, "stays");

@@ -45,7 +45,7 @@ export function addBindingCommand(program: Command, io: Io): void {
     .argument("<script>", "the Worker's name")
     .argument("<binding>", "its name in `env`")
     .option("--gateway", "the gateway, which alone holds the key (the default)")
-    .option("--in-process", "workerd itself, in the Worker's process: faster, and with less")
+    .option("--in-process", "workerd itself, in the Worker's process: less CPU, fewer guarantees")
     .option(...dataOption)
     .option("--json", "one JSON object")
     .addHelpText(

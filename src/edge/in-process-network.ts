@@ -11,7 +11,6 @@ export interface NetworkPolicy {
 /**
  * The gateway's address policy in workerd's words. They know no ports and no detours for hosts;
  * where the two differ, workerd is given less.
- * @throws TypeError for what is neither an address nor a CIDR range
  */
 export function networkPolicy(options: Partial<AddressOptions>): NetworkPolicy {
   const { allow = [], deny = [], development = false } = options;

@@ -128,7 +128,11 @@ export class Reconciler {
         return;
       }
       case "script":
-        await this.#applyScript(change);
+        try {
+          await this.#applyScript(change);
+        } finally {
+          await this.#options.routes.cut((generation) => generation.presentsExpired(Date.now()));
+        }
     }
   }
 
@@ -146,33 +150,30 @@ export class Reconciler {
   async #applyScript({ accountId, scriptName }: ScriptKey): Promise<void> {
     const key = { accountId, scriptName };
     const { source, routes } = this.#options;
-    this.#alarms.clear(scriptId(key));
-    let wanted: Wanted | null = null;
+    let applied: Wanted | null = null;
     for (;;) {
       const deployment = await source.deployment(key);
-      // A rotation while this script moved did not find it among those that present it.
-      const next = deployment === null ? null : await withPresented(source, deployment);
-      if (wanted !== null && next !== null && isSame(wanted, next)) break;
-      wanted = next;
+      const wanted = deployment === null ? null : await withPresented(source, deployment);
+      if (applied !== null && wanted !== null && isSame(applied, wanted)) return;
+      applied = wanted;
+      this.#wake(key, wanted);
       if (wanted === null) {
         if (routes.get(key) !== undefined) await routes.move(key, () => null);
-        return;
+      } else if (routes.get(key) === undefined) {
+        await this.#begin(wanted);
+      } else {
+        await this.#replace(wanted);
       }
-      if (routes.get(key) === undefined) await this.#begin(wanted);
-      else await this.#replace(wanted);
-      if (!wanted.versions.some(({ version }) => bindsInProcess(version))) return;
+      // A rotation while this script moved did not find it among those that present it: look again.
+      if (!wanted?.versions.some(({ version }) => bindsInProcess(version))) return;
     }
-    this.#wake(wanted);
   }
 
   /** Looks at the script again when a certificate that it presents begins or ends. */
-  #wake(wanted: Wanted): void {
-    const times = wanted.versions.flatMap(({ version }) => version.changesAt ?? []);
-    const { accountId, scriptName } = wanted;
-    this.#alarms.set(scriptId(wanted), Math.min(...times), () => {
-      void this.apply({ kind: "script", accountId, scriptName }).then(() =>
-        this.#options.routes.cut((generation) => generation.presentsExpired(Date.now())),
-      );
+  #wake(key: ScriptKey, wanted: Wanted | null): void {
+    const times = wanted?.versions.flatMap(({ version }) => version.changesAt ?? []) ?? [];
+    this.#alarms.set(scriptId(key), Math.min(...times), () => {
+      void this.apply({ kind: "script", ...key });
     });
   }
 

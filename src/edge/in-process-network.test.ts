@@ -1,0 +1,30 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { networkPolicy } from "./in-process-network.ts";
+
+test("this machine is denied, and in development only what is refused there too", () => {
+  assert.ok(networkPolicy({}).deny.includes("127.0.0.0/8"));
+  const { allow, deny } = networkPolicy({ development: true });
+  assert.deepEqual(allow, ["public", "private"]);
+  assert.ok(!deny.includes("127.0.0.0/8"));
+  assert.ok(deny.includes("169.254.0.0/16"));
+  assert.ok(deny.includes("100.100.100.200/32"));
+});
+
+test("what is allowed wins over a default, as in the gateway", () => {
+  const { allow, deny } = networkPolicy({ allow: ["169.254.0.0/16", "127.0.0.1", "fe80::/10"] });
+  assert.deepEqual(allow.slice(2), ["169.254.0.0/16", "127.0.0.1/32", "fe80::/10"]);
+  assert.ok(!deny.includes("169.254.0.0/16"));
+  assert.ok(!deny.includes("fe80::/10"));
+  // workerd takes the narrower of the two.
+  assert.ok(deny.includes("127.0.0.0/8"));
+});
+
+test("what is denied wins over what is allowed within it, however narrow that is", () => {
+  const { allow, deny } = networkPolicy({
+    allow: ["10.1.2.3", "10.0.0.0/7"],
+    deny: ["10.0.0.0/8"],
+  });
+  assert.deepEqual(allow.slice(2), ["10.0.0.0/7"]);
+  assert.ok(deny.includes("10.0.0.0/8"));
+});

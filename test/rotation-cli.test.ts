@@ -225,6 +225,14 @@ describe("a certificate's life from the command line, on a platform that runs", 
     assert.equal(failure.code, "origin_host_not_allowed");
   });
 
+  test("a host in a zone marked proxied answers 520 with the reason, until the mark is gone", async () => {
+    assert.deepEqual(await run("zone", "proxied", "localhost"), { zones: ["localhost"] });
+    assert.match(await subject(), /^520 .*proxied zone/s);
+    assert.deepEqual(await run("zone", "list"), { zones: ["localhost"] });
+    assert.deepEqual(await run("zone", "proxied", "localhost", "--off"), { zones: [] });
+    assert.equal(await subject(), "CN=second");
+  });
+
   test("a CA that is tied to another certificate or host does not count here", async () => {
     const elsewhere = await authority.issue({ subject: "CN=elsewhere" });
     writeFileSync(join(folder, "elsewhere.pem"), elsewhere.chain + elsewhere.key);

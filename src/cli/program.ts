@@ -15,6 +15,7 @@ import { addKeysCommand } from "./keys.ts";
 import { addStartCommand } from "./start.ts";
 import { addTokenCommand } from "./token.ts";
 import { addUserCommand } from "./user.ts";
+import { addZoneCommand } from "./zone.ts";
 import { isTerminal, type Io } from "./io.ts";
 
 /** Every command there is. */
@@ -49,6 +50,7 @@ Examples:
   addCertificateCommand(program, io);
   addCaCommand(program, io);
   addBindingCommand(program, io);
+  addZoneCommand(program, io);
   addKeysCommand(program, io);
   addBackupCommand(program, io);
   addRestoreCommand(program, io);

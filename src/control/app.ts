@@ -14,6 +14,7 @@ import type { Endpoint } from "./endpoint.ts";
 import { failure, success } from "./envelope.ts";
 import { metricsEndpoints } from "./expiry-metrics.ts";
 import { openApiDocument } from "./openapi.ts";
+import { proxiedZoneEndpoints } from "./proxied-zones.ts";
 import { Publisher } from "./publisher.ts";
 import { rotationEndpoints } from "./rotation-endpoints.ts";
 import { routeEndpoints } from "./routes.ts";
@@ -100,6 +101,7 @@ function allEndpoints(context: ControlContext): readonly Endpoint[] {
     ...deploymentEndpoints(context, publisher),
     ...subdomainEndpoints(context),
     ...routeEndpoints(context),
+    ...proxiedZoneEndpoints(context),
     ...domainEndpoints(context),
     ...bindingModeEndpoints(context, publisher),
     ...unsupportedEndpoints(),

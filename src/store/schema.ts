@@ -25,6 +25,7 @@ export interface Tables {
   versionModules: VersionModuleRow;
   versionBindings: VersionBindingRow;
   bindingModes: BindingModeRow;
+  proxiedZones: ProxiedZoneRow;
   blobs: BlobRow;
   deployments: DeploymentRow;
   deploymentVersions: DeploymentVersionRow;
@@ -365,4 +366,10 @@ export interface MasterKeyChangeRow {
   /** The key that was, sealed with the key that comes: records may still need it. */
   sealed: Sealed;
   begunOn: string;
+}
+
+export interface ProxiedZoneRow {
+  accountId: string;
+  /** Lower case, without a trailing dot. */
+  name: string;
 }

@@ -14,6 +14,7 @@ import { revokedVersions } from "./certificate-versions.ts";
 import { findCertificate, listCertificates } from "./certificates.ts";
 import { changesAfter, newestCursor } from "./changes.ts";
 import { currentDeployment } from "./deployments.ts";
+import { listProxiedZones } from "./proxied-zones.ts";
 import { routesOfScript } from "./routes.ts";
 import type { ScriptRow } from "./schema.ts";
 import { findScript, listScripts } from "./scripts.ts";
@@ -129,6 +130,6 @@ async function trust(db: Database, accountId: string): Promise<AccountTrust> {
   return {
     authorities: await accountAuthorities(db, accountId),
     hosts: await authoritiesOfHosts(db, accountId),
-    proxied: [],
+    proxied: (await listProxiedZones(db, accountId)).flatMap((zone) => [zone, `*.${zone}`]),
   };
 }

@@ -7,6 +7,7 @@ export async function begin(db: Untyped): Promise<void> {
   await versions(db);
   await deployments(db);
   await changes(db);
+  await proxiedZones(db);
   await masterKey(db);
   await audit(db);
 }
@@ -288,6 +289,15 @@ async function versions(db: Untyped): Promise<void> {
     .addColumn("name", "text", (c) => c.notNull())
     .addColumn("mode", "text", (c) => c.notNull())
     .addPrimaryKeyConstraint("binding_modes_key", ["scriptId", "name"])
+    .execute();
+}
+
+async function proxiedZones(db: Untyped): Promise<void> {
+  await db.schema
+    .createTable("proxiedZones")
+    .addColumn("accountId", "text", (c) => c.notNull().references("accounts.id"))
+    .addColumn("name", "text", (c) => c.notNull())
+    .addPrimaryKeyConstraint("proxied_zones_key", ["accountId", "name"])
     .execute();
 }
 

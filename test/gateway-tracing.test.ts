@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer, request as httpRequest, type IncomingMessage } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
 import { json } from "node:stream/consumers";
 import { test, type TestContext } from "node:test";
 import { WebSocket, WebSocketServer } from "ws";
@@ -108,6 +108,27 @@ test("a WebSocket's span lasts as long as the WebSocket", async (t) => {
   client.close();
   await until(() => collector.spans.length === 2);
   assert.equal(attributesOf(collector.spans[1]!)["http.response.status_code"], 101);
+});
+
+test("a connect() has a span, which ends with its connection", async (t) => {
+  const { collector, gateway, origin } = await ready(t);
+  const open = async (path: string): Promise<Socket> => {
+    const request = httpRequest({ socketPath: gateway.socket(), method: "CONNECT", path }).end();
+    const [response, socket] = (await once(request, "connect")) as [IncomingMessage, Socket];
+    socket.resume().on("error", () => {});
+    t.after(() => socket.destroy());
+    assert.equal(response.statusCode === 200, path !== "nothing.invalid:443");
+    return socket;
+  };
+  const socket = await open(`localhost:${origin.port}`);
+  await open("nothing.invalid:443");
+  await until(() => collector.spans.length === 1);
+  assert.equal(attributesOf(collector.spans[0]!)["error.type"], "origin_name_not_found");
+  socket.destroy();
+  await until(() => collector.spans.length === 2);
+  const [, span] = collector.spans;
+  assert.deepEqual([span!.name, span!.status], ["CONNECT", { code: 0 }]);
+  assert.equal(attributesOf(span!)["server.port"], origin.port);
 });
 
 test("what has ended is exported when the gateway stops, and a silent collector does not hold it up", async (t) => {

@@ -18,9 +18,9 @@ export interface ForwardTarget {
   /** The `Host` to send. Null: the dispatcher's own. Undefined: the one that came. */
   readonly host?: string | null;
   /** Lower-case names of request headers to leave out. */
-  readonly dropped?: ReadonlySet<string>;
+  readonly dropped?: ReadonlySet<string> | undefined;
   /** Flat name, value … to send besides. */
-  readonly added?: readonly string[];
+  readonly added?: readonly string[] | undefined;
   /** Set by a server's `checkContinue` handler: the client waits before it sends the body. */
   readonly expectsContinue?: boolean;
   /**

@@ -24,6 +24,10 @@ export function addStartCommand(program: Command, io: Io): void {
       "what fetch() without a binding may reach: public, private, local, or a CIDR (default: public)",
     )
     .option("--metrics-port <n>", "serve the gateway's Prometheus metrics on this loopback port")
+    .option(
+      "--otlp-endpoint <url>",
+      "export a span of each request through a binding to this OTLP/HTTP collector (default: $OTEL_EXPORTER_OTLP_ENDPOINT)",
+    )
     .option("--system-roots", "trust the operating system's roots for origins as well")
     .option("--log-level <level>", "debug, info, warn or error", "info")
     .option("--json", "one line on stdout once it is ready; the log goes to stderr either way")
@@ -54,6 +58,7 @@ interface StartOptions {
   readonly originDeny?: string[];
   readonly fetchAllow?: string[];
   readonly metricsPort?: string;
+  readonly otlpEndpoint?: string;
   readonly systemRoots?: true;
   readonly logLevel: string;
   readonly json?: true;
@@ -80,6 +85,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       fetchAllow: options.fetchAllow ?? ["public"],
       metricsPort:
         options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),
+      otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
       systemRoots: options.systemRoots === true,
       masterKey: masterKeyVariables(io.env),
       log,
@@ -108,6 +114,20 @@ function origin(text: string): string {
   if (url && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`) return url.origin;
   throw new Failure("usage", {
     message: `--public-url "${text}" is not the origin of a web address, like https://countersign.example`,
+  });
+}
+
+/** As OpenTelemetry has it, an empty variable is one that is not set. */
+function otlpEndpoint(io: Io, option: string | undefined): string | null {
+  const text = option ?? (io.env["OTEL_EXPORTER_OTLP_ENDPOINT"] || null);
+  if (text === null) return null;
+  const url = URL.parse(text);
+  const isBase = url !== null && /^https?:$/.test(url.protocol) && !/[?#]/.test(text);
+  if (isBase && url.username === "" && url.password === "") return url.href;
+  const source = option === undefined ? "OTEL_EXPORTER_OTLP_ENDPOINT" : "--otlp-endpoint";
+  // Not quoted: it may hold a password.
+  throw new Failure("usage", {
+    message: `${source} is not the base URL of a collector, like http://127.0.0.1:4318, without credentials or query`,
   });
 }
 

@@ -6,6 +6,7 @@ import { forward, forwardUpgrade, responseOn, splice } from "../forward.ts";
 import type { GatewayBinding } from "./handle.ts";
 import { respondWithFailure } from "./respond.ts";
 import { RoutedRequest, splitUrl, type Route, type Traffic } from "./route.ts";
+import type { RouteTracing } from "./tracing.ts";
 
 /** What a binding needs of the gateway. */
 export interface Router {
@@ -13,6 +14,8 @@ export interface Router {
   route(origin: string): Route;
   release(route: Route): void;
   readonly traffic: Traffic;
+  /** For requests that have no route. Null: no spans. */
+  tracing(origin: string): RouteTracing | null;
 }
 
 /** One binding's Unix socket. Whoever reaches it presents the certificate: nothing else is asked. */
@@ -104,21 +107,22 @@ export class BindingSocket {
     response.sendDate = false;
     if (this.#closing) response.shouldKeepAlive = false;
     const { origin, path } = splitUrl(request.url!);
-    const route = this.#routeTo(origin, (failure) =>
+    const route = this.#routeTo(origin, request, (failure) =>
       respondWithFailure(failure, request, response),
     );
-    if (route !== null) forward(request, response, new RoutedRequest(route, path, how));
+    if (route === null) return;
+    forward(request, response, new RoutedRequest(route, path, how).traced(request));
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     this.#track(socket);
     const { origin, path } = splitUrl(request.url!);
-    const route = this.#routeTo(origin, (failure) => {
+    const route = this.#routeTo(origin, request, (failure) => {
       respondWithFailure(failure, request, responseOn(socket, request));
     });
-    if (route !== null) {
-      forwardUpgrade(request, socket, head, new RoutedRequest(route, path, "upgrade"));
-    }
+    if (route === null) return;
+    const target = new RoutedRequest(route, path, "upgrade").traced(request);
+    forwardUpgrade(request, socket, head, target);
   }
 
   async #connect(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
@@ -126,8 +130,9 @@ export class BindingSocket {
     const fail = (failure: Failure): void => {
       respondWithFailure(failure, request, responseOn(socket, request));
     };
-    const route = this.#routeTo(`https://${request.url}`, fail);
+    const route = this.#routeTo(`https://${request.url}`, request, fail);
     if (route === null) return;
+    const span = route.tracing?.start(request) ?? null;
     // Whoever goes away while the connection is opened is noticed when there is one.
     socket.on("error", () => socket.destroy());
     let upstream: Duplex;
@@ -136,20 +141,27 @@ export class BindingSocket {
     } catch (error) {
       const failure = route.pool.failure(error as Error);
       this.#router.traffic.failed(failure, route.pool.scope.origin);
+      span?.failed(failure.code);
       fail(failure);
       return;
     }
+    if (span !== null) upstream.once("close", () => span.ended());
     if (socket.destroyed) {
       upstream.destroy();
       return;
     }
+    span?.answered(200);
     // As Node's documentation has it: its response class would add a body's headers.
     socket.write("HTTP/1.1 200 Connection Established\r\n\r\n");
     if (head.length > 0) upstream.write(head);
     splice(socket, upstream);
   }
 
-  #routeTo(origin: string, fail: (failure: Failure) => void): Route | null {
+  #routeTo(
+    origin: string,
+    request: IncomingMessage,
+    fail: (failure: Failure) => void,
+  ): Route | null {
     let route = this.#routes.get(origin);
     if (route !== undefined && route.until > Date.now()) {
       route.used = true;
@@ -161,6 +173,7 @@ export class BindingSocket {
     } catch (error) {
       const failure = error instanceof Failure ? error : new Failure("internal", { cause: error });
       this.#router.traffic.failed(failure, null);
+      this.#router.tracing(origin)?.start(request).failed(failure.code);
       fail(failure);
       return null;
     }

@@ -25,12 +25,15 @@ import { Pools } from "./pools.ts";
 import type { Observer } from "./observe.ts";
 import { sharedFor, systemResolve, type Resolve } from "./resolve.ts";
 import type { Route } from "./route.ts";
+import type { RouteTracing, Tracing } from "./tracing.ts";
 import { checkTrust, noTrust, SecureContexts, trustFor, type TrustBundle } from "./trust.ts";
 
 export interface GatewayDependencies {
   readonly keyring: Keyring;
   readonly options: GatewayOptions;
   readonly observer: Observer;
+  /** Not disposed of here: spans end until the gateway is. Default: none. */
+  readonly tracing?: Tracing | null;
 }
 
 /** A certificate as the gateway knows it, usable or not. */
@@ -149,6 +152,7 @@ export class Gateway implements AsyncDisposable {
       route: (origin) => this.#route(binding, origin),
       release: (route) => this.pools.release(route.pool),
       traffic: this.#dependencies.observer.traffic(binding),
+      tracing: (origin) => this.#tracing(binding, origin, null),
     });
     this.#bindings.set(binding.socketPath, socket);
     await socket.listen();
@@ -234,10 +238,15 @@ export class Gateway implements AsyncDisposable {
     return {
       pool: this.pools.acquire(scope),
       traffic: this.#dependencies.observer.traffic(binding),
+      tracing: this.#tracing(binding, origin, credential.version),
       acceptance: this.#acceptance,
       until: credential.notAfter,
       used: true,
     };
+  }
+
+  #tracing(binding: GatewayBinding, origin: string, version: number | null): RouteTracing | null {
+    return this.#dependencies.tracing?.route(binding, origin, version) ?? null;
   }
 
   #read(key: string): Read | undefined {

@@ -1,7 +1,7 @@
 /** The gateway process: the only one with private keys. Its supervisor talks to it over IPC. */
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { pino } from "pino";
+import { pino, type Logger } from "pino";
 import { Keyring } from "../certificates/seal.ts";
 import { EventBatch } from "./events.ts";
 import { Gateway } from "./gateway.ts";
@@ -15,6 +15,7 @@ import {
 import { Metrics } from "./metrics.ts";
 import { GatewayObserver } from "./observe.ts";
 import type { GatewayOptions } from "./options.ts";
+import type { Tracing } from "./tracing.ts";
 
 // Sockets are made private from the start, not only once chmod has run.
 process.umask(0o077);
@@ -25,6 +26,7 @@ process.on("SIGINT", () => {});
 process.on("SIGTERM", () => {});
 
 let gateway: Gateway | null = null;
+let tracing: Tracing | null = null;
 
 process.on("message", (message: CallMessage) => void answer(message));
 
@@ -41,7 +43,7 @@ async function answer({ id, method, args }: CallMessage): Promise<void> {
 async function call(method: GatewayMethod, args: unknown[]): Promise<unknown> {
   if (method === "start") return start(...(args as Parameters<GatewayCalls["start"]>));
   if (gateway === null) throw new Error(`"${method}" came before "start"`);
-  if (method === "stop") return gateway[Symbol.asyncDispose]();
+  if (method === "stop") return stop(gateway);
   const apply = gateway[method] as (this: Gateway, ...args: unknown[]) => unknown;
   return apply.call(gateway, ...args);
 }
@@ -56,13 +58,26 @@ async function start(
     pools: () => gateway?.pools.all() ?? [],
     credentials: () => gateway?.credentials() ?? [],
   });
+  tracing = await startTracing(options.otlpEndpoint, log);
   gateway = new Gateway({
     keyring: new Keyring(masterKey),
     options,
     observer: new GatewayObserver(log, metrics, (event) => events.add(event)),
+    tracing,
   });
   masterKey.fill(0);
   return { metricsPort: await serveMetrics(metrics, options.metricsPort) };
+}
+
+async function startTracing(endpoint: string | null, log: Logger): Promise<Tracing | null> {
+  if (endpoint === null) return null;
+  const { otlpTracing } = await import("./otlp.ts");
+  return otlpTracing(endpoint, log);
+}
+
+async function stop(running: Gateway): Promise<void> {
+  await running[Symbol.asyncDispose]();
+  await tracing?.[Symbol.asyncDispose]();
 }
 
 function serveMetrics(metrics: Metrics, port: number | null): Promise<number | null> {

@@ -6,6 +6,8 @@ export interface GatewayOptions {
   readonly useSystemRoots: boolean;
   /** Port on 127.0.0.1 for Prometheus; 0 for a free one. Null: none. Default: null. */
   readonly metricsPort: number | null;
+  /** Base URL of an OTLP/HTTP collector for spans of requests. Null: none. Default: null. */
+  readonly otlpEndpoint: string | null;
   /** Default: `info`. */
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   /** Connections to one origin for one binding, 1 to 65,535. What exceeds them waits. Default: 512. */
@@ -69,6 +71,7 @@ export const defaultOptions: GatewayOptions = {
   },
   useSystemRoots: false,
   metricsPort: null,
+  otlpEndpoint: null,
   logLevel: "info",
   connections: 512,
   resumption: true,

@@ -6,11 +6,14 @@ import type { ForwardTarget } from "../forward.ts";
 import { isRefusal, type Acceptance } from "./accepted.ts";
 import type { OriginPool } from "./pool.ts";
 import { FAILURE_HEADER, respondWithFailure } from "./respond.ts";
+import { TRACE_HEADERS, type RequestSpan, type RouteTracing } from "./tracing.ts";
 
 /** The way from one binding to one origin, as long as nothing about it changes. */
 export interface Route {
   readonly pool: OriginPool;
   readonly traffic: Traffic;
+  /** Null: no spans. */
+  readonly tracing: RouteTracing | null;
   readonly acceptance: Acceptance;
   /** Unix time in ms: the certificate's end. */
   readonly until: number;
@@ -31,8 +34,11 @@ export class RoutedRequest implements ForwardTarget {
   /** The URL says where a request goes; a header of the Worker's does not. */
   readonly host: null = null;
   readonly expectsContinue: boolean;
+  dropped: ReadonlySet<string> | undefined = undefined;
+  added: readonly string[] | undefined = undefined;
   readonly #route: Route;
   readonly #startedAt: number = performance.now();
+  #span: RequestSpan | null = null;
 
   constructor(route: Route, path: string, how: "request" | "continue" | "upgrade") {
     this.#route = route;
@@ -41,10 +47,22 @@ export class RoutedRequest implements ForwardTarget {
     this.dispatcher = how === "upgrade" ? route.pool.upgradeDispatcher : route.pool.dispatcher;
   }
 
+  /** Begins its span, where there are spans: the origin is told of that, not of its parent. */
+  traced(request: IncomingMessage): this {
+    const { tracing } = this.#route;
+    if (tracing !== null) {
+      this.#span = tracing.start(request);
+      this.dropped = TRACE_HEADERS;
+      this.added = this.#span.headers;
+    }
+    return this;
+  }
+
   failed(error: Error, request: IncomingMessage, response: ServerResponse): void {
     const failure = this.#route.pool.failure(error);
     const { traffic, acceptance, pool } = this.#route;
     traffic.failed(failure, pool.scope.origin);
+    this.#span?.failed(failure.code);
     if (isRefusal(failure)) {
       void explain(acceptance.explain(failure, pool.scope.destination), request, response);
     } else respondWithFailure(failure, request, response);
@@ -52,6 +70,7 @@ export class RoutedRequest implements ForwardTarget {
 
   answered(status: number, headers: string[]): void {
     this.#route.traffic.answered(status, performance.now() - this.#startedAt);
+    this.#span?.answered(status);
     // Only the gateway speaks of failures of the gateway.
     for (let i = headers.length - 2; i >= 0; i -= 2) {
       const name = headers[i]!;
@@ -60,9 +79,14 @@ export class RoutedRequest implements ForwardTarget {
   }
 
   ended(error: Error | null): void {
-    if (error === null || (error as NodeJS.ErrnoException).code === "CLIENT_GONE") return;
+    if (error === null || (error as NodeJS.ErrnoException).code === "CLIENT_GONE") {
+      this.#span?.ended();
+      return;
+    }
     const { pool, traffic } = this.#route;
-    traffic.failed(pool.failure(error), pool.scope.origin);
+    const failure = pool.failure(error);
+    traffic.failed(failure, pool.scope.origin);
+    this.#span?.failed(failure.code);
   }
 
   mayRetry(error: Error): boolean {

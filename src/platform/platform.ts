@@ -45,6 +45,8 @@ export interface PlatformOptions {
   readonly fetchAllow: readonly string[];
   /** The gateway's metrics on loopback. Null: none. */
   readonly metricsPort: number | null;
+  /** Base URL of the OTLP/HTTP collector that the gateway exports spans to. Null: none. */
+  readonly otlpEndpoint: string | null;
   readonly systemRoots: boolean;
   /** Where the master key is. None of them: the data folder's own file. */
   readonly masterKey: MasterKeyVariables;
@@ -103,6 +105,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
         },
         useSystemRoots: options.systemRoots,
         metricsPort: options.metricsPort,
+        otlpEndpoint: options.otlpEndpoint,
         onEvent: (event) => lastEvents.record(event),
       },
       log,

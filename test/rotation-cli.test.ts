@@ -63,6 +63,8 @@ describe("a certificate's life from the command line, on a platform that runs", 
     await platform[Symbol.asyncDispose]();
     await origin[Symbol.asyncDispose]();
     rmSync(folder, { recursive: true });
+    // It was started again on the same folder, which it then leaves.
+    rmSync(platform.dataFolder, { recursive: true, force: true });
   });
 
   /** Runs a command with `--json`, which has to succeed. */

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { execFile, spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
+import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { before, describe, test } from "node:test";
 import { promisify } from "node:util";
+import { spawnProgram, type RunningProgram } from "../test/helpers/dev-project.ts";
 
 // The examples that bring packages of their own. `npm run test:examples` builds Countersign first,
 // for what they import is what is published.
@@ -75,48 +75,6 @@ describe("older-wrangler", () => {
   });
 });
 
-interface Running extends AsyncDisposable {
-  readonly output: string;
-  readonly ended: Promise<number | null>;
-  says(what: RegExp): Promise<RegExpExecArray>;
-}
-
-function start(example: string, args: readonly string[]): Running {
-  const child: ChildProcess = spawn(process.execPath, [...args], {
-    cwd: path(example),
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, NO_COLOR: "1" },
-  });
-  let output = "";
-  const listeners = new Set<() => void>();
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.setEncoding("utf8").on("data", (text: string) => {
-      output += text;
-      for (const listener of listeners) listener();
-    });
-  }
-  const ended = once(child, "close").then(([status]) => status as number | null);
-  return {
-    get output() {
-      return output;
-    },
-    ended,
-    says: (what) =>
-      new Promise((resolve, reject) => {
-        const look = (): void => {
-          const match = what.exec(output);
-          if (match) {
-            listeners.delete(look);
-            resolve(match);
-          }
-        };
-        listeners.add(look);
-        look();
-        void ended.then(() => reject(new Error(`it ended without saying ${what}:\n${output}`)));
-      }),
-    [Symbol.asyncDispose]: async () => {
-      child.kill("SIGTERM");
-      await ended;
-    },
-  };
+function start(example: string, args: readonly string[]): RunningProgram {
+  return spawnProgram(process.execPath, args, path(example));
 }

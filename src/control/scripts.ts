@@ -24,9 +24,7 @@ const settings = z.object({
 
 type ScriptSettings = z.output<typeof settings>;
 
-export const forced: z.ZodObject<{ force: z.ZodOptional<z.ZodString> }> = z.object({
-  force: z.string().optional(),
-});
+const forced = z.object({ force: z.string().optional() });
 
 export function scriptEndpoints(
   context: ControlContext,
@@ -49,19 +47,7 @@ export function scriptEndpoints(
         );
       },
     ),
-    endpoint(
-      {
-        method: "delete",
-        path: one,
-        summary: "Delete a script",
-        scope: "workers_scripts:write",
-        query: forced,
-      },
-      async (call) => {
-        await removeScript(context, publisher, call, call.query.force === "true");
-        return { result: null };
-      },
-    ),
+    deleteScriptEndpoint(context, publisher, one),
     endpoint(
       {
         method: "get",
@@ -148,8 +134,29 @@ export function scriptEndpoints(
   ];
 }
 
+/** Cloudflare has it under two paths. */
+export function deleteScriptEndpoint(
+  context: ControlContext,
+  publisher: Publisher,
+  path: string,
+): Endpoint {
+  return endpoint(
+    {
+      method: "delete",
+      path,
+      summary: "Delete a script",
+      scope: "workers_scripts:write",
+      query: forced,
+    },
+    async (call) => {
+      await removeScript(context, publisher, call, call.query.force === "true");
+      return { result: null };
+    },
+  );
+}
+
 /** @throws Failure `script_not_found`, `script_in_use` without `force` */
-export function removeScript(
+function removeScript(
   context: ControlContext,
   publisher: Publisher,
   call: Parameters<typeof keyOf>[0],

@@ -5,7 +5,7 @@ import type { ControlContext } from "./context.ts";
 import { endpoint, type Endpoint } from "./endpoint.ts";
 import { keyOf } from "./lookup.ts";
 import type { Publisher } from "./publisher.ts";
-import { forced, removeScript, shownScript } from "./scripts.ts";
+import { deleteScriptEndpoint, shownScript } from "./scripts.ts";
 
 /** Scripts under Cloudflare's older name, which wrangler asks for first and deletes by. */
 export function serviceEndpoints(
@@ -42,19 +42,7 @@ export function serviceEndpoints(
         };
       },
     ),
-    endpoint(
-      {
-        method: "delete",
-        path,
-        summary: "Delete a script",
-        scope: "workers_scripts:write",
-        query: forced,
-      },
-      async (call) => {
-        await removeScript(context, publisher, call, call.query.force === "true");
-        return { result: null };
-      },
-    ),
+    deleteScriptEndpoint(context, publisher, path),
     endpoint(
       {
         method: "get",

@@ -69,14 +69,7 @@ export function findContent(
   accountId: string,
   contentHash: string,
 ): Promise<FoundVersion | undefined> {
-  return db
-    .selectFrom("certificates as c")
-    .innerJoin("certificateVersions as v", "v.certificateId", "c.id")
-    .selectAll("c")
-    .select("v.version")
-    .where("v.accountId", "=", accountId)
-    .where("v.contentHash", "=", contentHash)
-    .executeTakeFirst();
+  return versionsOf(db, accountId).where("v.contentHash", "=", contentHash).executeTakeFirst();
 }
 
 /** Which certificate of the account is for this key: the newest version that is. */
@@ -85,13 +78,18 @@ export function findPublicKey(
   accountId: string,
   publicKeyHash: string,
 ): Promise<FoundVersion | undefined> {
+  return versionsOf(db, accountId)
+    .where("v.publicKeyHash", "=", publicKeyHash)
+    .orderBy("v.uploadedOn", "desc")
+    .executeTakeFirst();
+}
+
+// Its type is Kysely's record of the tables that it knows.
+function versionsOf(db: Database, accountId: string) {
   return db
     .selectFrom("certificates as c")
     .innerJoin("certificateVersions as v", "v.certificateId", "c.id")
     .selectAll("c")
     .select("v.version")
-    .where("v.accountId", "=", accountId)
-    .where("v.publicKeyHash", "=", publicKeyHash)
-    .orderBy("v.uploadedOn", "desc")
-    .executeTakeFirst();
+    .where("v.accountId", "=", accountId);
 }

@@ -25,13 +25,7 @@ export interface SealedColumn {
 
 const certificateKeys: SealedColumn = {
   batch: async (db, after, limit) => {
-    const owners = await db
-      .selectFrom("certificates")
-      .select("id")
-      .where("id", ">", after)
-      .orderBy("id")
-      .limit(limit)
-      .execute();
+    const owners = await ownersAfter(db, "certificates", after, limit);
     const rows = await db
       .selectFrom("certificateVersions")
       .select(["accountId", "certificateId", "version", "sealedKey"])
@@ -59,13 +53,7 @@ const certificateKeys: SealedColumn = {
 
 const secrets: SealedColumn = {
   batch: async (db, after, limit) => {
-    const owners = await db
-      .selectFrom("scriptVersions")
-      .select("id")
-      .where("id", ">", after)
-      .orderBy("id")
-      .limit(limit)
-      .execute();
+    const owners = await ownersAfter(db, "scriptVersions", after, limit);
     const rows = await db
       .selectFrom("versionBindings as b")
       .innerJoin("scriptVersions as v", "v.id", "b.versionId")
@@ -153,6 +141,21 @@ export function webhookPlace(accountId: string): Place {
 
 interface Owner {
   readonly id: string;
+}
+
+function ownersAfter(
+  db: Database,
+  table: "certificates" | "scriptVersions",
+  after: string,
+  limit: number,
+): Promise<Owner[]> {
+  return db
+    .selectFrom(table)
+    .select("id")
+    .where("id", ">", after)
+    .orderBy("id")
+    .limit(limit)
+    .execute();
 }
 
 /** Never empty, as SQL wants it. */

@@ -50,6 +50,29 @@ test("over HTTP/2 too a truncated body never ends cleanly, and aborts reach the 
   await aborted.promise;
 });
 
+for (const http2 of [false, true]) {
+  const protocol = http2 ? "HTTP/2" : "HTTP/1.1";
+
+  test(`time-outs over ${protocol} have their own codes, and end the exchange`, async (t) => {
+    const timeouts = { headers: 500, body: 500 };
+    const { authority, gateway } = await ready(t, { http2, metricsPort: 0, timeouts });
+    const ended = Promise.withResolvers<void>();
+    const origin = await http2Origin(t, authority, (request, response) => {
+      if (request.url === "/body") response.once("close", () => ended.resolve()).write("half");
+    });
+    const silent = await ask(gateway.socket(), `${origin.url}/headers`);
+    assert.equal(silent.headers["countersign-failure"], "origin_headers_timeout");
+    assert.equal(silent.status, 524);
+    await assert.rejects(ask(gateway.socket(), `${origin.url}/body`), { code: "ECONNRESET" });
+    await ended.promise;
+    const url = `http://127.0.0.1:${gateway.handle.metricsPort()}/metrics`;
+    const metrics = await (await fetch(url)).text();
+    for (const code of ["origin_headers_timeout", "origin_body_timeout"]) {
+      assert.match(metrics, new RegExp(`countersign_failures_total\\{.*code="${code}"\\} 1`));
+    }
+  });
+}
+
 test("a WebSocket goes over HTTP/1.1 although the origin prefers HTTP/2", async (t) => {
   const { authority, gateway } = await ready(t);
   const origin = await http2Origin(t, authority, (_, response) => response.end());

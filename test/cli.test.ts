@@ -124,6 +124,12 @@ describe("without a platform", () => {
     const wrong = await countersign(["start", "--data", folder, "--api-port", "70000"]);
     assert.equal(wrong.status, 2);
     assert.match(wrong.stderr, /--api-port "70000" is not a port/);
+    const none = await countersign(["start", "--data", folder, "--worker-processes", "0"]);
+    assert.equal(none.status, 2);
+    assert.match(
+      none.stderr,
+      /--worker-processes "0" is neither "auto" nor a number from 1 to 256/,
+    );
   });
 
   test("help and version end with status 0", async () => {

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { Failure } from "../failures.ts";
 import { formatDuration } from "../format.ts";
@@ -23,6 +24,11 @@ export function addStartCommand(program: Command, io: Io): void {
       "--fetch-allow <network...>",
       "what fetch() without a binding may reach: public, private, local, or a CIDR (default: public)",
     )
+    .option(
+      "--worker-processes <n>",
+      "how many processes each Worker runs in, or auto: one for each core",
+      "1",
+    )
     .option("--metrics-port <n>", "serve the gateway's Prometheus metrics on this loopback port")
     .option(
       "--otlp-endpoint <url>",
@@ -41,6 +47,7 @@ SIGINT or SIGTERM ends it: requests in flight are answered first.
 Examples:
   $ countersign start
   $ countersign start --dev                      # origins on localhost, too
+  $ countersign start --worker-processes auto    # every Worker on every core
   $ countersign start --data ./data --api-port 0 --http-port 0 --json
   $ COUNTERSIGN_MASTER_KEY="$(cat key)" countersign start --host 0.0.0.0 --fetch-allow public 10.0.0.0/8`,
     )
@@ -57,6 +64,7 @@ interface StartOptions {
   readonly originAllow?: string[];
   readonly originDeny?: string[];
   readonly fetchAllow?: string[];
+  readonly workerProcesses: string;
   readonly metricsPort?: string;
   readonly otlpEndpoint?: string;
   readonly systemRoots?: true;
@@ -83,6 +91,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       originAllow: options.originAllow ?? [],
       originDeny: options.originDeny ?? [],
       fetchAllow: options.fetchAllow ?? ["public"],
+      workerProcesses: processes(options.workerProcesses),
       metricsPort:
         options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),
       otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
@@ -108,6 +117,18 @@ function port(option: string, text: string): number {
   if (text.trim() !== "" && Number.isInteger(value) && value >= 0 && value <= 65_535) return value;
   throw new Failure("usage", { message: `${option} "${text}" is not a port from 0 to 65535` });
 }
+
+function processes(text: string): number {
+  if (text === "auto") return availableParallelism();
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1 && value <= MOST_PROCESSES) return value;
+  throw new Failure("usage", {
+    message: `--worker-processes "${text}" is neither "auto" nor a number from 1 to ${MOST_PROCESSES}`,
+  });
+}
+
+/** A workerd takes 9 MB before it has done anything: more of them than this is a slip of the hand. */
+const MOST_PROCESSES = 256;
 
 function origin(text: string): string {
   const url = URL.parse(text);

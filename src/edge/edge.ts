@@ -32,6 +32,7 @@ export interface Edge extends AsyncDisposable {
 export interface EdgeStatus {
   readonly gateway: ProcessStatus;
   readonly ingress: ProcessStatus;
+  /** One for each process. */
   readonly workers: readonly WorkerStatus[];
 }
 

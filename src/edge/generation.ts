@@ -1,66 +1,62 @@
-import { setTimeout as delay } from "node:timers/promises";
-import { Backoff } from "./backoff.ts";
-import type { ProcessStatus, WorkerStatus } from "./edge.ts";
-import { GenerationFolder } from "./generation-folder.ts";
-import { Launcher, type GenerationContext } from "./launcher.ts";
-import type { LinkTarget } from "./service-links.ts";
+import type { WorkerStatus } from "./edge.ts";
 import type { RunnableVersion } from "./in-process.ts";
-import type { WorkerdProcess } from "./workerd.ts";
+import type { GenerationContext } from "./launcher.ts";
+import type { LinkTarget } from "./service-links.ts";
+import { WorkerProcess } from "./worker-process.ts";
 import type { StoredVersion } from "./workerd-config.ts";
 
-/** One version that runs: its folder, its sockets, and a workerd that is started again when it ends. */
+/** One version that runs, in as many processes as the edge gives a Worker. */
 export class Generation implements LinkTarget {
   readonly version: StoredVersion;
-  readonly #context: GenerationContext;
-  readonly #folder: GenerationFolder;
-  readonly #launcher: Launcher;
-  readonly #backoff = new Backoff();
-  readonly #stopping = new AbortController();
-  #process: WorkerdProcess | null = null;
-  #launching: Promise<void> = Promise.resolve();
-  #restarting: Promise<void> = Promise.resolve();
-  #state: ProcessStatus["state"] = "starting";
-  #restarts = 0;
-  #lastExit: string | null = null;
+  /** At least one. Other Workers reach the first. */
+  readonly #processes: readonly [WorkerProcess, ...WorkerProcess[]];
 
-  private constructor(
-    context: GenerationContext,
-    folder: GenerationFolder,
-    version: StoredVersion,
-  ) {
-    this.#context = context;
-    this.#folder = folder;
-    this.version = version;
-    this.#launcher = new Launcher(context, folder, version);
+  private constructor(processes: readonly [WorkerProcess, ...WorkerProcess[]]) {
+    this.version = processes[0].version;
+    this.#processes = processes;
   }
 
-  /** Its files and its bindings are there, its process is not. */
+  /** Its files and its bindings are there, its processes are not. */
   static async create(context: GenerationContext, version: RunnableVersion): Promise<Generation> {
-    const { folder, stored } = await GenerationFolder.write(context.run, context.nextId(), version);
-    return new Generation(context, folder, stored).#prepare();
+    const first = await WorkerProcess.create(context, version);
+    return Generation.#of(first, context.processes);
   }
 
   /** Another generation of the same version. */
   async successor(): Promise<Generation> {
-    const context = this.#context;
-    const folder = await this.#folder.copy(context.run, context.nextId(), this.version);
-    return new Generation(context, folder, this.version).#prepare();
+    return Generation.#of(await this.#processes[0].another(), this.#processes.length);
+  }
+
+  static async #of(first: WorkerProcess, count: number): Promise<Generation> {
+    const others = Array.from({ length: count - 1 }, () => first.another());
+    const results = await Promise.allSettled(others);
+    const made = results.flatMap((result) => (result.status === "fulfilled" ? result.value : []));
+    const failed = results.find((result) => result.status === "rejected");
+    const generation = new Generation([first, ...made]);
+    if (failed === undefined) return generation;
+    await generation.stop(0);
+    throw failed.reason;
+  }
+
+  /** Where each of its processes is reached. */
+  get sockets(): readonly string[] {
+    return this.#processes.map(({ socket }) => socket);
   }
 
   get socket(): string {
-    return this.#launcher.socket;
+    return this.#processes[0].socket;
   }
 
   get entrypoints(): ReadonlyMap<string, string> {
-    return this.#launcher.entrypoints;
+    return this.#processes[0].entrypoints;
   }
 
   /** Is there an entrypoint that others bind by now, but that this one did not know of? */
   get isIncomplete(): boolean {
-    return this.#launcher.isIncomplete;
+    return this.#processes[0].isIncomplete;
   }
 
-  /** Does its own process present such a version of the certificate? */
+  /** Do its own processes present such a version of the certificate? */
   presents(certificateId: string, isMeant: (version: number) => boolean): boolean {
     return [...this.version.presented.values()].some(
       ({ credential }) => credential.certificateId === certificateId && isMeant(credential.version),
@@ -74,12 +70,12 @@ export class Generation implements LinkTarget {
   }
 
   /**
-   * Resolves once it has answered a probe; from then on it is kept running.
+   * Resolves once every process has answered a probe; from then on they are kept running.
    * @throws Failure `worker_start_failed`, `worker_start_timeout`; nothing of it is left then
    */
   async start(): Promise<void> {
     try {
-      await this.#launch();
+      await this.#each((one) => one.start());
     } catch (error) {
       await this.stop(0);
       throw error;
@@ -88,96 +84,25 @@ export class Generation implements LinkTarget {
 
   /** Like `start`, but goes on trying: for what was deployed, whatever state it is in. */
   async startOrRetry(): Promise<void> {
-    try {
-      await this.#launch();
-    } catch (error) {
-      if (this.#stopping.signal.aborted) return;
-      this.#failed(error);
-      this.#restarting = this.#restart(0);
-    }
+    await this.#each((one) => one.startOrRetry());
   }
 
   /** It gets nothing new, and is not started again. */
   retire(): void {
-    if (this.#state !== "stopped") this.#state = "draining";
-    this.#stopping.abort();
+    for (const one of this.#processes) one.retire();
   }
 
   /** Lets requests that it works on end, for `grace` ms at most, then removes all of it. */
   async stop(grace: number): Promise<void> {
-    this.retire();
-    await this.#restarting;
-    await this.#launching.catch(() => {});
-    await this.#process?.stop(grace);
-    await this.#launcher.close();
-    this.#state = "stopped";
+    await this.#each((one) => one.stop(grace));
   }
 
-  status(): WorkerStatus {
-    const { accountId, scriptName, versionId } = this.version;
-    const isAlive = this.#state === "running" || this.#state === "draining";
-    return {
-      accountId,
-      scriptName,
-      versionId,
-      pid: isAlive ? (this.#process?.pid ?? null) : null,
-      state: this.#state,
-      restarts: this.#restarts,
-      lastExit: this.#lastExit,
-    };
+  /** One for each process. */
+  status(): readonly WorkerStatus[] {
+    return this.#processes.map((one) => one.status());
   }
 
-  async #prepare(): Promise<this> {
-    try {
-      await this.#launcher.prepare();
-      return this;
-    } catch (error) {
-      await this.stop(0);
-      throw error;
-    }
-  }
-
-  #launch(): Promise<void> {
-    this.#launching = this.#launchNow();
-    return this.#launching;
-  }
-
-  async #launchNow(): Promise<void> {
-    const started = await this.#launcher.launch(this.#stopping.signal);
-    this.#process = started;
-    if (this.#stopping.signal.aborted) return;
-    this.#state = "running";
-    const since = performance.now();
-    void started.ended.then((reason) => this.#ended(reason, performance.now() - since));
-  }
-
-  #ended(reason: string, ranFor: number): void {
-    if (this.#stopping.signal.aborted) return;
-    this.#failed(reason);
-    this.#restarting = this.#restart(ranFor);
-  }
-
-  async #restart(ranFor: number): Promise<void> {
-    const { signal } = this.#stopping;
-    let lasted = ranFor;
-    while (!signal.aborted) {
-      try {
-        await delay(this.#backoff.next(lasted), null, { signal });
-        this.#restarts++;
-        await this.#launch();
-        return;
-      } catch (error) {
-        if (!signal.aborted) this.#failed(error);
-      }
-      lasted = 0;
-    }
-  }
-
-  #failed(reason: unknown): void {
-    this.#state = "restarting";
-    this.#lastExit = reason instanceof Error ? reason.message : String(reason);
-    const { accountId: account, scriptName: script, versionId: version } = this.version;
-    const facts = { account, script, version, reason: this.#lastExit };
-    this.#context.log.error(facts, "the Worker is not running, it is started again");
+  async #each(act: (one: WorkerProcess) => Promise<void>): Promise<void> {
+    await Promise.all(this.#processes.map(act));
   }
 }

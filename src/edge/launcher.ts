@@ -28,6 +28,8 @@ export interface GenerationContext {
   readonly command: readonly string[];
   readonly keyring: Keyring;
   readonly gateway: Pick<GatewayHandle, "openBinding" | "closeBinding">;
+  /** How many each generation has, at least one. */
+  readonly processes: number;
   /** Bounds how many start at a time. */
   readonly slots: Slots;
   readonly networkAllow: readonly string[];

@@ -37,7 +37,7 @@ export function updateOf(
   if (live === null) return { accountId, scriptName, entry: null };
   const { hosts, routes, shares } = live;
   const targets = shares.map(({ generation, percentage }) => ({
-    socket: generation.socket,
+    sockets: generation.sockets,
     percentage,
   }));
   return { accountId, scriptName, entry: { hosts, routes, targets } };

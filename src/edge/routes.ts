@@ -159,7 +159,8 @@ export class Routes {
     const { signal } = this.#stopping;
     const pause = (ms: number): Promise<void> => delay(ms, undefined, { signal, ref: false });
     try {
-      await Promise.race([ingress.retire(generation.socket), pause(drain)]);
+      const retired = Promise.all(generation.sockets.map((socket) => ingress.retire(socket)));
+      await Promise.race([retired, pause(drain)]);
       await pause(waitUntil);
       await generation.stop(drain);
     } catch (error) {

@@ -36,6 +36,8 @@ export interface EdgeOptions {
   /** How the gateway connects; see `GatewayOptions` for its defaults. */
   readonly gateway?: Omit<StartGatewayOptions, "runDirectory" | "masterKey">;
   readonly log: Logger;
+  /** How many processes each Worker runs in, at least one: requests go to the least busy. Default: 1. */
+  readonly workerProcesses?: number;
   /** Default: the workerd that comes with the package. */
   readonly workerdPath?: string;
   /** ms for a Worker from its start to its first answer. Default: 15,000. */
@@ -87,6 +89,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     command: await workerdCommand(options.workerdPath),
     keyring,
     gateway,
+    processes: options.workerProcesses ?? 1,
     slots: new Slots(availableParallelism() + 1),
     networkAllow: options.networkAllow ?? ["public"],
     inProcess: networkPolicy(options.gateway?.addresses ?? {}),
@@ -122,7 +125,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     status: () => ({
       gateway: gateway.status(),
       ingress: ingress.status(),
-      workers: [...routes.generations(), ...reconciler.staged()].map((one) => one.status()),
+      workers: [...routes.generations(), ...reconciler.staged()].flatMap((one) => one.status()),
     }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -6,6 +6,7 @@ import {
   type IngressMethods,
   type ListenAddress,
   type ScriptEntry,
+  type ScriptTarget,
   type ScriptUpdate,
 } from "./protocol.ts";
 import { isFromThisMachine } from "./request.ts";
@@ -20,9 +21,10 @@ export class Ingress implements IngressMethods {
     // Any client can send such a `Host`; only this machine's own can mean it (RFC 6761).
     if (host.endsWith(".localhost") && !isFromThisMachine(request)) return null;
     const entry = this.#table.find(host, path);
-    return entry === null ? null : this.#upstream(choose(entry));
+    return entry === null ? null : this.#leastBusy(choose(entry));
   });
   #absent: Server | null = null;
+  #turn = 0;
 
   scripts(updates: readonly ScriptUpdate[]): void {
     this.#table.update(updates);
@@ -59,6 +61,16 @@ export class Ingress implements IngressMethods {
     await this.#listener.drain();
   }
 
+  /** Of the processes that are there, the one with the fewest requests; among equals each in turn. */
+  #leastBusy({ sockets }: ScriptTarget): Upstream {
+    if (sockets.length === 1) return this.#upstream(sockets[0]!);
+    this.#turn = (this.#turn + 1) % sockets.length;
+    const turned = [...sockets.slice(this.#turn), ...sockets.slice(0, this.#turn)];
+    const all = turned.map((socket) => this.#upstream(socket));
+    const there = all.filter(({ isGone }) => !isGone);
+    return (there.length > 0 ? there : all).reduce((a, b) => (b.requests < a.requests ? b : a));
+  }
+
   #upstream(socket: string): Upstream {
     let upstream = this.#upstreams.get(socket);
     if (upstream === undefined) this.#upstreams.set(socket, (upstream = new Upstream(socket)));
@@ -70,11 +82,11 @@ export class Ingress implements IngressMethods {
 const PROBE_TIMEOUT = 10_000;
 
 /** One of the generations, by their shares of the traffic. */
-function choose(entry: ScriptEntry): string {
+function choose(entry: ScriptEntry): ScriptTarget {
   let dice = Math.random() * 100;
-  for (const { socket, percentage } of entry.targets) {
-    dice -= percentage;
-    if (dice < 0) return socket;
+  for (const target of entry.targets) {
+    dice -= target.percentage;
+    if (dice < 0) return target;
   }
-  return entry.targets.at(-1)!.socket;
+  return entry.targets.at(-1)!;
 }

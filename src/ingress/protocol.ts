@@ -30,9 +30,9 @@ export interface ScriptEntry {
   readonly targets: readonly ScriptTarget[];
 }
 
-interface ScriptTarget {
-  /** Relative to the run directory. */
-  readonly socket: string;
+export interface ScriptTarget {
+  /** One for each of its processes, at least one; relative to the run directory. */
+  readonly sockets: readonly string[];
   readonly percentage: number;
 }
 

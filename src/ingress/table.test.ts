@@ -8,14 +8,14 @@ function tableOf(scripts: Record<string, { hosts?: string[]; routes?: string[] }
     Object.entries(scripts).map(([scriptName, { hosts = [], routes = [] }]) => ({
       accountId: "account",
       scriptName,
-      entry: { hosts, routes, targets: [{ socket: scriptName, percentage: 100 }] },
+      entry: { hosts, routes, targets: [{ sockets: [scriptName], percentage: 100 }] },
     })),
   );
   return table;
 }
 
 function find(table: RoutingTable, host: string, path = "/"): string | null {
-  return table.find(host, path)?.targets[0]?.socket ?? null;
+  return table.find(host, path)?.targets[0]?.sockets[0] ?? null;
 }
 
 test("an exact host wins over a wildcard, a longer wildcard over a shorter", () => {

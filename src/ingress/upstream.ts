@@ -1,15 +1,19 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { buildConnector, Pool } from "undici";
 
-/** One generation of a Worker, as the ingress reaches it. */
+/** One process of a Worker, as the ingress reaches it. */
 export class Upstream {
   readonly dispatcher: Pool;
+  readonly #connect: buildConnector.connector;
   readonly #retired = new AbortController();
+  /** As `performance.now()`. Null: it was there when it was last looked for. */
+  #goneSince: number | null = null;
 
   /** @param socket relative to the working directory */
   constructor(socket: string) {
+    this.#connect = buildConnector({ socketPath: socket, timeout: 1000 });
     this.dispatcher = new Pool("http://worker", {
-      connect: patientConnector(socket, this.#retired.signal),
+      connect: (options, callback) => this.#connectPatiently(options, callback),
       // A Worker may stream for as long as its client listens.
       headersTimeout: 0,
       bodyTimeout: 0,
@@ -17,38 +21,66 @@ export class Upstream {
     });
   }
 
+  /** The process is not there: a request for it would wait, or fail. */
+  get isGone(): boolean {
+    return this.#goneSince !== null;
+  }
+
+  /** How many it has, waiting ones too. */
+  get requests(): number {
+    return this.dispatcher.stats.size;
+  }
+
   /** Resolves when the last request has ended. */
   async retire(): Promise<void> {
     this.#retired.abort();
     await this.dispatcher.close();
   }
+
+  /**
+   * A request waits in its pool while this connects: nothing of it was sent, so a Worker that is
+   * started again right after a crash gets it once. A Worker that has been gone for longer than
+   * that is refused at once, but still tried.
+   */
+  #connectPatiently(
+    options: buildConnector.Options,
+    callback: (...result: Connected) => void,
+  ): void {
+    this.#connect(options, (...result: Connected) => {
+      if (result[0] === null) {
+        this.#goneSince = null;
+        callback(...result);
+        return;
+      }
+      if (this.#goneSince === null) {
+        this.#goneSince = performance.now();
+        void this.#lookOut(options);
+      }
+      const goneFor = performance.now() - this.#goneSince;
+      if (this.#retired.signal.aborted || goneFor > PATIENCE) callback(...result);
+      else void delay(PAUSE).then(() => this.#connectPatiently(options, callback));
+    });
+  }
+
+  /** Notices that it is back, also when no request is sent to it because it was gone. */
+  async #lookOut(options: buildConnector.Options): Promise<void> {
+    const { signal } = this.#retired;
+    while (this.isGone && !signal.aborted) {
+      await delay(LOOK_OUT, undefined, { ref: false });
+      await new Promise<void>((resolve) => {
+        this.#connect(options, (error, socket) => {
+          if (error === null) this.#goneSince = null;
+          socket?.destroy();
+          resolve();
+        });
+      });
+    }
+  }
 }
 
-/**
- * A request waits in its pool while this connects: nothing of it was sent, so a Worker that is
- * started again right after a crash gets it once. A Worker that has been gone for longer than
- * that is refused at once, but still tried.
- */
-function patientConnector(socket: string, retired: AbortSignal): buildConnector.connector {
-  const connect = buildConnector({ socketPath: socket, timeout: 1000 });
-  let goneSince: number | null = null;
-  return (options, callback) => {
-    const attempt = (): void =>
-      connect(options, (...result) => {
-        const [error] = result;
-        if (error === null) {
-          goneSince = null;
-          callback(...result);
-          return;
-        }
-        goneSince ??= performance.now();
-        if (retired.aborted || performance.now() - goneSince > PATIENCE) callback(...result);
-        else void delay(PAUSE).then(attempt);
-      });
-    attempt();
-  };
-}
+type Connected = Parameters<buildConnector.Callback>;
 
 /** ms that a request waits for its Worker to come back */
 const PATIENCE = 1_500;
 const PAUSE = 25;
+const LOOK_OUT = 100;

@@ -43,6 +43,8 @@ export interface PlatformOptions {
   readonly originDeny: readonly string[];
   /** What `fetch()` without a binding may reach: `public`, `private`, `local`, or CIDRs. */
   readonly fetchAllow: readonly string[];
+  /** How many processes each Worker runs in, at least one. */
+  readonly workerProcesses: number;
   /** The gateway's metrics on loopback. Null: none. */
   readonly metricsPort: number | null;
   /** Base URL of the OTLP/HTTP collector that the gateway exports spans to. Null: none. */
@@ -96,6 +98,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       httpHost: options.host,
       httpPort: options.httpPort,
       networkAllow: options.fetchAllow,
+      workerProcesses: options.workerProcesses,
       gateway: {
         addresses: {
           allow: options.originAllow,

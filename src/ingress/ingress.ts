@@ -68,6 +68,7 @@ export class Ingress implements IngressMethods {
     const turned = [...sockets.slice(this.#turn), ...sockets.slice(0, this.#turn)];
     const all = turned.map((socket) => this.#upstream(socket));
     const there = all.filter(({ isGone }) => !isGone);
+    for (const upstream of all) if (upstream.isGone) upstream.lookAgain();
     return (there.length > 0 ? there : all).reduce((a, b) => (b.requests < a.requests ? b : a));
   }
 

@@ -8,6 +8,7 @@ export class Upstream {
   readonly #retired = new AbortController();
   /** As `performance.now()`. Null: it was there when it was last looked for. */
   #goneSince: number | null = null;
+  #isLooking = false;
 
   /** @param socket relative to the working directory */
   constructor(socket: string) {
@@ -24,6 +25,17 @@ export class Upstream {
   /** The process is not there: a request for it would wait, or fail. */
   get isGone(): boolean {
     return this.#goneSince !== null;
+  }
+
+  /** Notices that it is back, although it gets no request while it is gone. */
+  lookAgain(): void {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    this.#connect(NOWHERE, (error, socket) => {
+      this.#isLooking = false;
+      if (error === null) this.#goneSince = null;
+      socket?.destroy();
+    });
   }
 
   /** How many it has, waiting ones too. */
@@ -52,29 +64,11 @@ export class Upstream {
         callback(...result);
         return;
       }
-      if (this.#goneSince === null) {
-        this.#goneSince = performance.now();
-        void this.#lookOut(options);
-      }
+      this.#goneSince ??= performance.now();
       const goneFor = performance.now() - this.#goneSince;
       if (this.#retired.signal.aborted || goneFor > PATIENCE) callback(...result);
       else void delay(PAUSE).then(() => this.#connectPatiently(options, callback));
     });
-  }
-
-  /** Notices that it is back, also when no request is sent to it because it was gone. */
-  async #lookOut(options: buildConnector.Options): Promise<void> {
-    const { signal } = this.#retired;
-    while (this.isGone && !signal.aborted) {
-      await delay(LOOK_OUT, undefined, { ref: false });
-      await new Promise<void>((resolve) => {
-        this.#connect(options, (error, socket) => {
-          if (error === null) this.#goneSince = null;
-          socket?.destroy();
-          resolve();
-        });
-      });
-    }
   }
 }
 
@@ -83,4 +77,5 @@ type Connected = Parameters<buildConnector.Callback>;
 /** ms that a request waits for its Worker to come back */
 const PATIENCE = 1_500;
 const PAUSE = 25;
-const LOOK_OUT = 100;
+/** What a connector wants to know of a host; over a Unix socket it uses none of it. */
+const NOWHERE: buildConnector.Options = { hostname: "worker", protocol: "http:", port: "" };

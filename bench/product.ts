@@ -1,5 +1,5 @@
-import { Keyring } from "../src/certificates/seal.ts";
-import type { AccountTrust, EdgeCertificate } from "../src/edge/source.ts";
+import { Keyring } from "../src/keys/seal.ts";
+import type { AccountTrust, EdgeCertificate } from "../src/contract/source.ts";
 import type { TestCertificate } from "../test/helpers/pki.ts";
 import type { Material } from "./material.ts";
 

@@ -7,7 +7,7 @@ import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { loadavg } from "node:os";
 import { join } from "node:path";
 import { parseUpload } from "../src/certificates/parse.ts";
-import { versionRow } from "../src/control/certificate-intake.ts";
+import { versionRow } from "../src/control/certificates/certificate-intake.ts";
 import { createAccount } from "../src/store/accounts.ts";
 import { insertCertificate } from "../src/store/certificates.ts";
 import { startControl, type TestControl } from "../test/helpers/control.ts";

@@ -1,7 +1,7 @@
 import { get } from "node:https";
 import { makeAuthority } from "../test/helpers/pki.ts";
 import { startOrigin } from "../test/helpers/origin.ts";
-import { formatDuration } from "../src/format.ts";
+import { formatDuration } from "../src/terminal/format.ts";
 import { startPlatform } from "../test/helpers/platform.ts";
 import { copyExample } from "./project.ts";
 import { say, step } from "./steps.ts";

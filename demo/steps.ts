@@ -1,5 +1,5 @@
 import picocolors from "picocolors";
-import { formatDuration } from "../src/format.ts";
+import { formatDuration } from "../src/terminal/format.ts";
 
 let number = 0;
 

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { failures, type FailureEntry } from "../src/failures.ts";
+import { failures, type FailureEntry } from "../src/failures/failures.ts";
 
 const file = join(import.meta.dirname, "..", "docs", "failures.md");
 

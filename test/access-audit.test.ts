@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Keyring } from "../src/certificates/seal.ts";
-import { ownerOfData } from "../src/control/auth.ts";
+import { Keyring } from "../src/keys/seal.ts";
+import { ownerOfData } from "../src/control/api/auth.ts";
 import { checkAudit } from "../src/store/audit-check.ts";
 import type { Audit } from "../src/store/audit.ts";
 import { bootstrap } from "../src/store/bootstrap.ts";
-import type { Database, Store } from "../src/store/store.ts";
+import type { Database } from "../src/store/database.ts";
+import type { Store } from "../src/store/store.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
 import { engines, testKeyring } from "./helpers/database.ts";
 import { makeAuthority } from "./helpers/pki.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { allScopes, isScope, type Scope, scopeMeanings } from "../src/control/scopes.ts";
+import { allScopes, isScope, type Scope, scopeMeanings } from "../src/control/api/scopes.ts";
 import { createAccount } from "../src/store/accounts.ts";
 import { createToken } from "../src/store/tokens.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";

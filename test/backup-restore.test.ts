@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
 import { pino } from "pino";
-import { Failure, type FailureCode } from "../src/failures.ts";
+import { Failure, type FailureCode } from "../src/failures/failures.ts";
 import { backUp, restore, type Restored } from "../src/platform/backup.ts";
 import { openDataFolder } from "../src/platform/data-folder.ts";
 import { MasterKeys } from "../src/platform/keys.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import * as fc from "fast-check";
 import { parseUpload } from "../src/certificates/parse.ts";
-import { Failure } from "../src/failures.ts";
+import { Failure } from "../src/failures/failures.ts";
 import { fetchInProcess } from "./helpers/in-process.ts";
 import { mutate, type Mutation } from "./helpers/mutate.ts";
 import { openOpenssl, type OpensslFolder } from "./helpers/openssl.ts";

@@ -3,7 +3,7 @@ import { createPublicKey } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { parseUpload } from "../src/certificates/parse.ts";
 import type { CertificateUpload, ParsedUpload } from "../src/certificates/upload.ts";
-import type { FailureCode } from "../src/failures.ts";
+import type { FailureCode } from "../src/failures/failures.ts";
 import { issueAuthority } from "./helpers/keys.ts";
 import { openOpenssl, type OpensslFolder } from "./helpers/openssl.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
 import * as fc from "fast-check";
 import { parseUpload } from "../src/certificates/parse.ts";
-import { Failure } from "../src/failures.ts";
+import { Failure } from "../src/failures/failures.ts";
 import { issueKind } from "./helpers/keys.ts";
 import { mutate, type Mutation } from "./helpers/mutate.ts";
 import { makeAuthority } from "./helpers/pki.ts";

@@ -5,7 +5,7 @@ import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
 import { worksInProcess } from "../src/certificates/key-kinds.ts";
 import { parseUpload } from "../src/certificates/parse.ts";
-import type { FailureCode } from "../src/failures.ts";
+import type { FailureCode } from "../src/failures/failures.ts";
 import { fetchInProcess } from "./helpers/in-process.ts";
 import { issueAuthorityKind, issueKind } from "./helpers/keys.ts";
 import { openOpenssl, type OpensslFolder } from "./helpers/openssl.ts";

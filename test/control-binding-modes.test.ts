@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import type { WorkerBinding } from "../src/edge/source.ts";
-import { Failure } from "../src/failures.ts";
+import type { WorkerBinding } from "../src/contract/source.ts";
+import { Failure } from "../src/failures/failures.ts";
 import { storeSource } from "../src/store/source.ts";
 import { startControl, type Envelope, type TestControl } from "./helpers/control.ts";
 import { engines } from "./helpers/database.ts";

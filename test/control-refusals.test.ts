@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { Readable } from "node:stream";
 import { after, before, describe, it } from "node:test";
-import { allScopes } from "../src/control/scopes.ts";
+import { allScopes } from "../src/control/api/scopes.ts";
 import { createAccount } from "../src/store/accounts.ts";
 import { createToken, revokeToken } from "../src/store/tokens.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";

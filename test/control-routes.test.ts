@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { allScopes } from "../src/control/scopes.ts";
+import { allScopes } from "../src/control/api/scopes.ts";
 import { createAccount } from "../src/store/accounts.ts";
 import { storeSource } from "../src/store/source.ts";
 import { createToken } from "../src/store/tokens.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import { jsonValue, sample, string } from "fast-check";
-import type { Failure } from "../src/failures.ts";
+import type { Failure } from "../src/failures/failures.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { makeVersion, secretBinding } from "./helpers/source.ts";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { build } from "esbuild";
 import { pino } from "pino";
-import type { Failure } from "../src/failures.ts";
+import type { Failure } from "../src/failures/failures.ts";
 import { answering, startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { loadDuring, slowUpload } from "./helpers/load.ts";
 import { until } from "./helpers/until.ts";

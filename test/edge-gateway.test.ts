@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, test } from "node:test";
-import { Keyring } from "../src/certificates/seal.ts";
-import type { EdgeCertificate } from "../src/edge/source.ts";
+import { Keyring } from "../src/keys/seal.ts";
+import type { EdgeCertificate } from "../src/contract/source.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { loadDuring } from "./helpers/load.ts";
 import { startOrigin, type TestOrigin } from "./helpers/origin.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import type { WorkerStatus } from "../src/edge/edge.ts";
+import type { WorkerStatus } from "../src/contract/edge.ts";
 import { answering, startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { loadDuring } from "./helpers/load.ts";
 import { makeVersion } from "./helpers/source.ts";

@@ -6,7 +6,7 @@ import { connect, createServer as createTcpServer, type AddressInfo, type Server
 import { after, before, suite, test, type TestContext } from "node:test";
 import { createServer as createTlsServer, type TlsOptions } from "node:tls";
 import * as x509 from "../src/certificates/x509.ts";
-import { failures, type FailureCode } from "../src/failures.ts";
+import { failures, type FailureCode } from "../src/failures/failures.ts";
 import {
   ask,
   edgeCertificate,

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Agent, type ServerResponse } from "node:http";
 import { test, type TestContext } from "node:test";
-import type { EdgeCertificate } from "../src/edge/source.ts";
+import type { EdgeCertificate } from "../src/contract/source.ts";
 import {
   ask,
   edgeCertificate,

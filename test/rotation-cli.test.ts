@@ -375,7 +375,7 @@ describe("a certificate's life from the command line, on a platform that runs", 
 });
 
 async function gatewayPid({ dataFolder }: TestPlatform): Promise<number> {
-  const { platformClient } = await import("../src/cli/platform-client.ts");
+  const { platformClient } = await import("../src/cli/client/platform-client.ts");
   const { gateway } = await platformClient(dataFolder).status();
   assert.ok(gateway.pid);
   return gateway.pid;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import type { AccountTrust } from "../src/edge/source.ts";
+import type { AccountTrust } from "../src/contract/source.ts";
 import { storeSource } from "../src/store/source.ts";
 import { engines } from "./helpers/database.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";

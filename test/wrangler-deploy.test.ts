@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Failure } from "../src/failures.ts";
+import { Failure } from "../src/failures/failures.ts";
 import { storeSource } from "../src/store/source.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
 import { makeAuthority } from "./helpers/pki.ts";

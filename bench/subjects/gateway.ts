@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { pino } from "pino";
 import { networkPolicy } from "../../src/edge/in-process-network.ts";
-import type { Source, WorkerVersion } from "../../src/edge/source.ts";
+import type { Source, WorkerVersion } from "../../src/contract/source.ts";
 import { startEdge } from "../../src/edge/start.ts";
 import { workerdConfig } from "../../src/edge/workerd-config.ts";
 import { startGateway } from "../../src/gateway/start.ts";

@@ -1,7 +1,7 @@
 import type { Presented } from "../../src/edge/in-process.ts";
 import { networkPolicy } from "../../src/edge/in-process-network.ts";
 import { workerdConfig } from "../../src/edge/workerd-config.ts";
-import { readCertificate } from "../../src/gateway/certificate.ts";
+import { readCertificate } from "../../src/certificates/credential.ts";
 import { ACCOUNT, edgeCertificate, GATEWAY_OPTIONS } from "../product.ts";
 import type { Subject } from "./subject.ts";
 import { runPrepared, WORKER } from "./workerd.ts";

@@ -1,7 +1,7 @@
 import { AsnConvert } from "@peculiar/asn1-schema";
 import { Certificate as CertificateStructure } from "@peculiar/asn1-x509";
 import { X509Certificate, type KeyObject } from "node:crypto";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 import { requireDer } from "./der.ts";
 import { readExtensions, type Extensions } from "./extensions.ts";
 import { reversedName } from "./names.ts";

@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { rootCertificates } from "node:tls";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 import type { Certificate } from "./certificate.ts";
 
 /**

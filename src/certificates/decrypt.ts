@@ -1,5 +1,5 @@
 import { createPrivateKey } from "node:crypto";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 import { describeField, isEncrypted, splitPem, type PemBlock, type UploadField } from "./pem.ts";
 
 /**

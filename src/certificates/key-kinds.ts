@@ -2,7 +2,7 @@ import { AsnConvert } from "@peculiar/asn1-schema";
 import { SubjectPublicKeyInfo } from "@peculiar/asn1-x509";
 import * as asn1js from "asn1js";
 import type { KeyObject } from "node:crypto";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 
 const curves: Readonly<Record<string, string>> = {
   prime256v1: "P-256",

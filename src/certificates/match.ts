@@ -1,4 +1,4 @@
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 import type { Certificate } from "./certificate.ts";
 import { publicKeyHash } from "./facts.ts";
 import { isSameKey } from "./key-kinds.ts";

@@ -1,4 +1,4 @@
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 import { describeField, splitPem, type PemBlock, type UploadField } from "./pem.ts";
 import type { CertificateUpload } from "./upload.ts";
 

@@ -1,6 +1,6 @@
 import forge from "node-forge";
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 
 /** What a PKCS #12 file holds, as the fields of an upload. */
 export interface P12Content {

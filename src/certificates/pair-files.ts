@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { open, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 
 /** The files of one pair, by name within their folder. */
 export interface PairNames {

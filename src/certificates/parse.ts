@@ -1,4 +1,4 @@
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 import { readCertificate, type Certificate } from "./certificate.ts";
 import { isComplete, sortChain } from "./chain.ts";
 import { factsOf } from "./facts.ts";

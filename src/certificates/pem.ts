@@ -1,4 +1,4 @@
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 
 /** The two files of an upload, by their names in the API. */
 export type UploadField = "certificates" | "private_key";

@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, randomBytes, sign, verify } from "node:crypto";
 import type { KeyObject } from "node:crypto";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 import { requireDer } from "./der.ts";
 import { admitKey } from "./key-kinds.ts";
 import { describeField, isEncrypted, type PemBlock } from "./pem.ts";

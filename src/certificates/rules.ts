@@ -1,5 +1,5 @@
 import { createSecureContext } from "node:tls";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 import { isSelfSigned } from "./chain.ts";
 import type { Certificate } from "./certificate.ts";
 import { describeDuration, describeExpiry, expiryThreshold } from "./expiry.ts";

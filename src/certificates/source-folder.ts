@@ -1,5 +1,5 @@
 import { setTimeout as wait } from "node:timers/promises";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 import { listFolder, readPair, type PairContent, type PairNames } from "./pair-files.ts";
 import { parseUpload } from "./parse.ts";
 import type { ParsedLeaf } from "./upload.ts";

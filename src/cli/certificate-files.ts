@@ -3,8 +3,8 @@ import { resolve } from "node:path";
 import { decryptKeys, hasEncryptedKey } from "../certificates/decrypt.ts";
 import { readP12 } from "../certificates/p12.ts";
 import type { UploadField } from "../certificates/pem.ts";
-import { Failure } from "../failures.ts";
-import type { Io } from "./io.ts";
+import { Failure } from "../failures/failures.ts";
+import type { Io } from "../terminal/io.ts";
 import { askPassphrase } from "./prompt.ts";
 
 export interface FileOptions {

@@ -1,12 +1,12 @@
-import { formatDuration } from "../format.ts";
+import { formatDuration } from "../terminal/format.ts";
 import type {
   ShownCertificate,
   ShownEvent,
   ShownFacts,
   ShownTrust,
   ShownVersion,
-} from "./certificate-api.ts";
-import { colorsFor, writeLine, type Colors, type Io } from "./io.ts";
+} from "./client/certificate-api.ts";
+import { colorsFor, writeLine, type Colors, type Io } from "../terminal/io.ts";
 
 /** Warnings go to stderr, so that stdout is only what was asked for. */
 export function printWarnings(io: Io, messages: readonly string[]): void {

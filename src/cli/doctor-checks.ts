@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { describeExpiry } from "../certificates/expiry.ts";
 import { workerdCommand } from "../edge/workerd.ts";
-import { Failure } from "../failures.ts";
-import { formatSize } from "../format.ts";
-import { readGivenKey, type MasterKeyVariables } from "../platform/master-key.ts";
+import { Failure } from "../failures/failures.ts";
+import { formatSize } from "../terminal/format.ts";
+import { readGivenKey, type MasterKeyVariables } from "../keys/master-key.ts";
 import type { PlatformStatus } from "../platform/admin.ts";
-import { platformClient } from "./platform-client.ts";
+import { platformClient } from "./client/platform-client.ts";
 
 export interface Check {
   readonly name: string;

@@ -1,9 +1,9 @@
 import { CommanderError } from "commander";
-import type { Io } from "./io.ts";
+import type { Io } from "../terminal/io.ts";
 import { createProgram } from "./program.ts";
 import { Exit, exitStatus, reportFailure } from "./report.ts";
 
-export type { Io } from "./io.ts";
+export type { Io } from "../terminal/io.ts";
 
 /**
  * Runs one command line. Never throws and never ends the process: the exit status is returned

@@ -1,22 +1,22 @@
 import { Command } from "commander";
 import { readFileSync } from "node:fs";
-import { addAccountCommand } from "./account.ts";
-import { addAuditCommand } from "./audit.ts";
-import { addBackupCommand, addRestoreCommand } from "./backup.ts";
-import { addBindingCommand } from "./binding.ts";
-import { addCaCommand } from "./ca.ts";
-import { addCertificateCommand } from "./certificate.ts";
-import { addDeployCommand } from "./deploy.ts";
-import { addDevCommand } from "./dev.ts";
-import { addDoctorCommand } from "./doctor.ts";
-import { addEnvCommand } from "./env.ts";
-import { addInitCommand } from "./init.ts";
-import { addKeysCommand } from "./keys.ts";
-import { addStartCommand } from "./start.ts";
-import { addTokenCommand } from "./token.ts";
-import { addUserCommand } from "./user.ts";
-import { addZoneCommand } from "./zone.ts";
-import { isTerminal, type Io } from "./io.ts";
+import { addAccountCommand } from "./commands/account.ts";
+import { addAuditCommand } from "./commands/audit.ts";
+import { addBackupCommand, addRestoreCommand } from "./commands/backup.ts";
+import { addBindingCommand } from "./commands/binding.ts";
+import { addCaCommand } from "./commands/ca.ts";
+import { addCertificateCommand } from "./commands/certificate.ts";
+import { addDeployCommand } from "./commands/deploy.ts";
+import { addDevCommand } from "./commands/dev.ts";
+import { addDoctorCommand } from "./commands/doctor.ts";
+import { addEnvCommand } from "./commands/env.ts";
+import { addInitCommand } from "./commands/init.ts";
+import { addKeysCommand } from "./commands/keys.ts";
+import { addStartCommand } from "./commands/start.ts";
+import { addTokenCommand } from "./commands/token.ts";
+import { addUserCommand } from "./commands/user.ts";
+import { addZoneCommand } from "./commands/zone.ts";
+import { isTerminal, type Io } from "../terminal/io.ts";
 
 /** Every command there is. */
 export function createProgram(io: Io): Command {

@@ -1,7 +1,7 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
-import { Failure } from "../failures.ts";
-import type { Io } from "./io.ts";
+import { Failure } from "../failures/failures.ts";
+import type { Io } from "../terminal/io.ts";
 
 /**
  * The passphrase of a file: from COUNTERSIGN_PASSPHRASE, else asked for on the terminal, unseen.

@@ -1,5 +1,5 @@
-import { Failure, type FailureCode } from "../failures.ts";
-import { colorsFor, writeJson, writeLine, type Io } from "./io.ts";
+import { Failure, type FailureCode } from "../failures/failures.ts";
+import { colorsFor, writeJson, writeLine, type Io } from "../terminal/io.ts";
 
 /** What each exit status means; `docs/cli.md` prints the same. */
 export const exitStatus = {

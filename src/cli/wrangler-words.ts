@@ -1,5 +1,5 @@
 import { WranglerError } from "../dev/wrangler.ts";
-import { colorsFor, writeLine, type Io } from "./io.ts";
+import { colorsFor, writeLine, type Io } from "../terminal/io.ts";
 import { Exit, exitStatus } from "./report.ts";
 
 /** What wrangler has to say, in its own words: no failure of ours, and no stack trace. */

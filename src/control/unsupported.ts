@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
-import { Failure } from "../failures.ts";
-import { list } from "./accounts.ts";
-import { endpoint, type Endpoint } from "./endpoint.ts";
+import { Failure } from "../failures/failures.ts";
+import { list } from "./api/envelope.ts";
+import { endpoint, type Endpoint } from "./api/endpoint.ts";
 
 const schedules = z.array(z.object({ cron: z.string() }));
 

@@ -1,7 +1,7 @@
 import { createPrivateKey, randomUUID, X509Certificate } from "node:crypto";
 import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 import { issueLeaf, makeRoot, type IssueRequest, type KeyPair } from "./issue.ts";
 
 /** A CA of one project, for development only, in the folder `.countersign` that git ignores. */

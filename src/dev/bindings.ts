@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import type { Keyring } from "../certificates/seal.ts";
-import type { EdgeCertificate } from "../edge/source.ts";
+import type { Keyring } from "../keys/seal.ts";
+import type { EdgeCertificate } from "../contract/source.ts";
 import type { Gateway } from "../gateway/gateway.ts";
 import type { DevAuthority } from "./authority.ts";
 import { chooseCertificate, readPem } from "./certificates.ts";

@@ -3,7 +3,7 @@ import { dirname, join, resolve } from "node:path";
 import { findNodeAtLocation, parseTree, printParseErrorCode, type Node } from "jsonc-parser";
 import type { ParseError } from "jsonc-parser";
 import { z } from "zod";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 
 /** What `countersign.json` says for one environment. Paths are absolute. */
 export interface DevFile {

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
 import type { Duplex } from "node:stream";
 import { Pool } from "undici";
-import { forward, forwardUpgrade, type ForwardTarget } from "../forward.ts";
+import { forward, forwardUpgrade, type ForwardTarget } from "../forward/forward.ts";
 
 /** A service that an origin stands in front of. */
 export interface Front extends AsyncDisposable {

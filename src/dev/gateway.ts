@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { Keyring } from "../certificates/seal.ts";
-import type { Failure } from "../failures.ts";
+import { Keyring } from "../keys/seal.ts";
+import type { Failure } from "../failures/failures.ts";
 import { Gateway } from "../gateway/gateway.ts";
-import type { GatewayBinding } from "../gateway/handle.ts";
-import { defaultOptions, type AddressOptions } from "../gateway/options.ts";
+import type { GatewayBinding } from "../contract/gateway.ts";
+import { defaultOptions, type AddressOptions } from "../contract/gateway-options.ts";
 
 export interface DevGateway extends AsyncDisposable {
   readonly gateway: Gateway;

@@ -4,7 +4,7 @@ import { isIP, type AddressInfo, type Socket } from "node:net";
 import type { SecureContextOptions, SecureVersion, TLSSocket } from "node:tls";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Duplex } from "node:stream";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 import { temporaryAuthority, type DevAuthority } from "./authority.ts";
 import { startFront, type Front } from "./front.ts";
 import { clientOf, seeHead, seeWhole, type SeenRequest } from "./seen.ts";

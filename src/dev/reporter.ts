@@ -1,7 +1,7 @@
 import { relative } from "node:path";
-import type { Colors } from "../cli/io.ts";
-import { Failure } from "../failures.ts";
-import type { PeerFacts } from "../gateway/handshake.ts";
+import type { Colors } from "../terminal/io.ts";
+import { Failure } from "../failures/failures.ts";
+import type { PeerFacts } from "../gateway/peer.ts";
 import type { ChosenCertificate } from "./certificates.ts";
 import type { OnFailure } from "./gateway.ts";
 import { describeError, describeExpiry, describeFailure } from "./say.ts";

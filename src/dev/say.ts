@@ -1,6 +1,6 @@
 import type { ChosenCertificate } from "./certificates.ts";
-import type { Failure } from "../failures.ts";
-import type { Colors } from "../cli/io.ts";
+import type { Failure } from "../failures/failures.ts";
+import type { Colors } from "../terminal/io.ts";
 import { WranglerError } from "./wrangler.ts";
 
 const DAY = 24 * 3_600_000;

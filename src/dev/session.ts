@@ -1,5 +1,5 @@
 import { dirname, relative } from "node:path";
-import type { Colors } from "../cli/io.ts";
+import type { Colors } from "../terminal/io.ts";
 import { openAuthority } from "./authority.ts";
 import { openDevBindings, type DevBindings } from "./bindings.ts";
 import type { CertificateFiles, FromPlatform } from "./certificates.ts";
@@ -10,7 +10,7 @@ import { makeRunFolder } from "./run-folder.ts";
 import { describeBinding } from "./say.ts";
 import { startInput, type DevFlags } from "./start-input.ts";
 import { loadWrangler, type DevServer } from "./wrangler.ts";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 
 /** `countersign dev`, running. */
 export interface DevSession extends AsyncDisposable {

@@ -3,7 +3,7 @@ import { existsSync, realpathSync } from "node:fs";
 import { mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type * as Wrangler from "wrangler";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 
 /**
  * Everything that touches wrangler's unstable API. Tried with each of the versions in

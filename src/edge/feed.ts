@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
-import { Backoff } from "./backoff.ts";
-import type { Change, Snapshot, Source } from "./source.ts";
+import { Backoff } from "../process/backoff.ts";
+import type { Change, Snapshot, Source } from "../contract/source.ts";
 
 /** A piece of the control plane's state that may have changed. */
 export type Changed = Change extends infer C

@@ -1,8 +1,8 @@
 import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { RunDirectory } from "./run-directory.ts";
+import type { RunDirectory } from "../process/run-directory.ts";
 import type { RunnableVersion } from "./in-process.ts";
-import type { WorkerVersion } from "./source.ts";
+import type { WorkerVersion } from "../contract/source.ts";
 import type { StoredModule, StoredVersion } from "./workerd-config.ts";
 
 /** The files and sockets of one generation. */

@@ -1,4 +1,4 @@
-import type { WorkerStatus } from "./edge.ts";
+import type { WorkerStatus } from "../contract/edge.ts";
 import type { RunnableVersion } from "./in-process.ts";
 import type { GenerationContext } from "./launcher.ts";
 import type { LinkTarget } from "./service-links.ts";

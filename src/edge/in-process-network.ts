@@ -1,6 +1,6 @@
 import { isIPv4 } from "node:net";
-import { listOf, refusedByDefault } from "../gateway/addresses.ts";
-import type { AddressOptions } from "../gateway/options.ts";
+import { listOf, refusedByDefault } from "../network/addresses.ts";
+import type { AddressOptions } from "../contract/gateway-options.ts";
 
 /** Addresses as workerd's `network` takes them: the most specific entry decides, a tie denies. */
 export interface NetworkPolicy {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { Failure } from "../failures.ts";
-import { readCertificate, validityFailure, type Credential } from "../gateway/certificate.ts";
-import type { AccountTrust, Source, WorkerBinding, WorkerVersion } from "./source.ts";
+import { Failure } from "../failures/failures.ts";
+import { readCertificate, validityFailure, type Credential } from "../certificates/credential.ts";
+import type { AccountTrust, Source, WorkerBinding, WorkerVersion } from "../contract/source.ts";
 
 /** What a Worker's own process presents for one binding, and what it verifies origins against. */
 export interface Presented {

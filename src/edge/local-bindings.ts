@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import type { GatewayHandle } from "../gateway/handle.ts";
-import type { RunDirectory } from "./run-directory.ts";
+import type { GatewayHandle } from "../contract/gateway.ts";
+import type { RunDirectory } from "../process/run-directory.ts";
 
 /**
  * Sockets at which programs on this machine present a certificate that is kept here, without

@@ -1,17 +1,23 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
-import { Failure } from "../failures.ts";
-import type { GatewayHandle } from "../gateway/handle.ts";
+import { Failure } from "../failures/failures.ts";
+import type { GatewayHandle } from "../contract/gateway.ts";
 import { Alarms } from "./alarms.ts";
-import { Backoff } from "./backoff.ts";
+import { Backoff } from "../process/backoff.ts";
 import type { Changed } from "./feed.ts";
 import { Generation } from "./generation.ts";
 import { bindsInProcess, runnable, type RunnableVersion } from "./in-process.ts";
 import type { GenerationContext } from "./launcher.ts";
 import { generationsOf, scriptId, type LiveScript } from "./live.ts";
 import type { Routes } from "./routes.ts";
-import type { Deployment, EdgeCertificate, ScriptKey, Source, WorkerVersion } from "./source.ts";
+import type {
+  Deployment,
+  EdgeCertificate,
+  ScriptKey,
+  Source,
+  WorkerVersion,
+} from "../contract/source.ts";
 import { Staging } from "./staging.ts";
 
 export interface ReconcilerOptions {

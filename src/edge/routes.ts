@@ -12,7 +12,7 @@ import {
 } from "./live.ts";
 import type { ServiceLinks } from "./service-links.ts";
 import { Slots } from "./slots.ts";
-import type { ScriptKey } from "./source.ts";
+import type { ScriptKey } from "../contract/source.ts";
 
 export interface RoutesOptions {
   readonly ingress: Pick<IngressHandle, "scripts" | "retire">;

@@ -1,10 +1,10 @@
 import { availableParallelism } from "node:os";
 import type { Logger } from "pino";
-import { Keyring } from "../certificates/seal.ts";
+import { Keyring } from "../keys/seal.ts";
 import { startGateway, type StartGatewayOptions } from "../gateway/start.ts";
 import { IngressHandle } from "../ingress/handle.ts";
 import { ABSENT_SOCKET } from "../ingress/protocol.ts";
-import type { Edge } from "./edge.ts";
+import type { Edge } from "../contract/edge.ts";
 import { Feed } from "./feed.ts";
 import { networkPolicy } from "./in-process-network.ts";
 import type { GenerationContext } from "./launcher.ts";
@@ -12,10 +12,10 @@ import { mainGeneration } from "./live.ts";
 import { LocalBindings } from "./local-bindings.ts";
 import { Reconciler } from "./reconciler.ts";
 import { Routes } from "./routes.ts";
-import { RunDirectory } from "./run-directory.ts";
+import { RunDirectory } from "../process/run-directory.ts";
 import { ServiceLinks } from "./service-links.ts";
 import { Slots } from "./slots.ts";
-import type { Source } from "./source.ts";
+import type { Source } from "../contract/source.ts";
 import { workerdCommand } from "./workerd.ts";
 
 export interface EdgeOptions {

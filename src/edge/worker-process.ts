@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { Backoff } from "./backoff.ts";
-import type { ProcessStatus, WorkerStatus } from "./edge.ts";
+import { Backoff } from "../process/backoff.ts";
+import type { ProcessStatus, WorkerStatus } from "../contract/edge.ts";
 import { GenerationFolder } from "./generation-folder.ts";
 import { Launcher, type GenerationContext } from "./launcher.ts";
 import type { RunnableVersion } from "./in-process.ts";

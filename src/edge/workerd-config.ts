@@ -1,7 +1,8 @@
+import { CF_HEADER } from "../ingress/protocol.ts";
 import { capnpText, type CapnpValue } from "./capnp.ts";
 import type { NetworkPolicy } from "./in-process-network.ts";
 import type { Presented, RunnableVersion } from "./in-process.ts";
-import type { ModuleType, WorkerBinding, WorkerModule } from "./source.ts";
+import type { ModuleType, WorkerBinding, WorkerModule } from "../contract/source.ts";
 
 /** A version as it stands on disk: its modules are files, its content is no longer in memory. */
 export type StoredVersion = Omit<RunnableVersion, "modules" | "changesAt"> & {
@@ -37,9 +38,6 @@ export interface Wiring {
   /** What stands for the private key of such a binding. */
   privateKey(bindingName: string): string;
 }
-
-/** The header in which the ingress hands `request.cf` over. It always overwrites a client's. */
-export const CF_HEADER = "countersign-cf";
 
 /** The Cap'n Proto configuration of one Worker's process. It holds no secret: see `environment`. */
 export function workerdConfig(version: StoredVersion, wiring: Wiring): string {

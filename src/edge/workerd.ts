@@ -4,7 +4,7 @@ import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { promisify } from "node:util";
-import type { ProcessRecords } from "./orphans.ts";
+import type { ProcessRecords } from "../process/orphans.ts";
 
 /** One workerd that listens on all of its sockets. */
 export interface WorkerdProcess {

@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
 import { isIP, isIPv6 } from "node:net";
-import { Failure } from "../failures.ts";
-import { dial, type Destination, type Network } from "./dial.ts";
+import { Failure } from "../failures/failures.ts";
+import { dial, type Network } from "./dial.ts";
+import type { Destination } from "./destination.ts";
 
 /**
  * What origins accept, found out when one has refused a certificate, and kept for ten minutes: a

@@ -1,9 +1,9 @@
 import { chmod, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import { Failure } from "../failures.ts";
-import { forward, forwardUpgrade, responseOn, splice } from "../forward.ts";
-import type { GatewayBinding } from "./handle.ts";
+import { Failure } from "../failures/failures.ts";
+import { forward, forwardUpgrade, responseOn, splice } from "../forward/forward.ts";
+import type { GatewayBinding } from "../contract/gateway.ts";
 import { respondWithFailure } from "./respond.ts";
 import { RoutedRequest, splitUrl, type Route, type Traffic } from "./route.ts";
 import type { RouteTracing } from "./tracing.ts";

@@ -1,6 +1,6 @@
-import { Failure, failures, type FailureCode } from "../failures.ts";
-import type { Destination } from "./dial.ts";
-import type { PeerFacts } from "./handshake.ts";
+import { Failure, failures, type FailureCode } from "../failures/failures.ts";
+import type { Destination } from "./destination.ts";
+import type { PeerFacts } from "./peer.ts";
 
 /** The certificate that was, or would have been, presented. */
 export interface Presented {

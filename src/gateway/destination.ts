@@ -1,5 +1,4 @@
-import { Failure } from "../failures.ts";
-import type { Destination } from "./dial.ts";
+import { Failure } from "../failures/failures.ts";
 
 export interface ParsedOrigin {
   /** Normalised: lower case, no default port. */
@@ -26,4 +25,10 @@ export function parseOrigin(text: string): ParsedOrigin {
   const host = url.hostname.replace(/^\[|\]$/g, "");
   const port = url.port === "" ? 443 : Number(url.port);
   return { origin: `https://${url.host}`, destination: { host, port } };
+}
+
+export interface Destination {
+  /** Lower case; an IPv6 address without brackets. */
+  readonly host: string;
+  readonly port: number;
 }

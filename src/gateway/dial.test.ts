@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
-import { AddressPolicy } from "./addresses.ts";
+import { AddressPolicy } from "../network/addresses.ts";
 import { dial, type Network } from "./dial.ts";
-import { defaultOptions } from "./options.ts";
+import { defaultOptions } from "../contract/gateway-options.ts";
 import { sharedFor } from "./resolve.ts";
 
 const addresses = { allow: [], deny: [], development: false, denyLocalPorts: [] };

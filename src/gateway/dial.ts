@@ -1,16 +1,11 @@
+import type { Destination } from "./destination.ts";
 import type { LookupAddress } from "node:dns";
 import { connect, type Socket } from "node:net";
-import { Failure } from "../failures.ts";
-import type { AddressPolicy } from "./addresses.ts";
+import { Failure } from "../failures/failures.ts";
+import type { AddressPolicy } from "../network/addresses.ts";
 import { dialFailure } from "./classify.ts";
-import type { GatewayTimeouts } from "./options.ts";
+import type { GatewayTimeouts } from "../contract/gateway-options.ts";
 import { resolveWithin, type Resolve } from "./resolve.ts";
-
-export interface Destination {
-  /** Lower case; an IPv6 address without brackets. */
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface Network {
   readonly policy: AddressPolicy;

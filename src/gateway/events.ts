@@ -1,4 +1,4 @@
-import type { GatewayEvent } from "./observe.ts";
+import type { GatewayEvent } from "../contract/gateway-event.ts";
 
 /**
  * Holds events back for a moment and keeps the last of each kind for each certificate and origin:

@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
-import type { Keyring } from "../certificates/seal.ts";
-import type { AccountTrust, EdgeCertificate } from "../edge/source.ts";
-import { Failure } from "../failures.ts";
+import type { Keyring } from "../keys/seal.ts";
+import type { AccountTrust, EdgeCertificate } from "../contract/source.ts";
+import { Failure } from "../failures/failures.ts";
 import { Acceptance } from "./accepted.ts";
-import { AddressPolicy } from "./addresses.ts";
+import { AddressPolicy } from "../network/addresses.ts";
 import { BindingSocket } from "./binding.ts";
 import {
   iso,
@@ -12,13 +12,14 @@ import {
   readCertificate,
   validityFailure,
   type Credential,
-} from "./certificate.ts";
+} from "../certificates/credential.ts";
 import { parseOrigin } from "./destination.ts";
 import type { Network } from "./dial.ts";
-import type { GatewayBinding } from "./handle.ts";
+import type { GatewayBinding } from "../contract/gateway.ts";
 import type { GatewayState } from "./messages.ts";
-import { testHandshake, type HandshakeReport } from "./handshake-test.ts";
-import type { AddressOptions, GatewayOptions } from "./options.ts";
+import { testHandshake } from "./handshake-test.ts";
+import type { HandshakeReport } from "../contract/handshake-report.ts";
+import type { AddressOptions, GatewayOptions } from "../contract/gateway-options.ts";
 import { originOpener } from "./open.ts";
 import type { OriginPool } from "./pool.ts";
 import { Pools } from "./pools.ts";

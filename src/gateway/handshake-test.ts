@@ -1,58 +1,15 @@
+import type { HandshakeReport, ReportedCertificate } from "../contract/handshake-report.ts";
 import { X509Certificate } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
-import { Failure, type FailureCode } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 import { acceptedAuthorities } from "./accepted.ts";
-import { oneLine, type Credential } from "./certificate.ts";
+import { oneLine, type Credential } from "../certificates/credential.ts";
 import { exchangeFailure } from "./classify.ts";
 import type { ParsedOrigin } from "./destination.ts";
 import { dial, type Network } from "./dial.ts";
 import { handshake } from "./handshake.ts";
 import type { SecureContexts, TrustBundle } from "./trust.ts";
-
-/** One handshake with an origin, step by step. What was not reached is null. */
-export interface HandshakeReport {
-  readonly origin: string;
-  readonly certificateId: string;
-  readonly version: number;
-  /** Leaf first: what is presented if the origin asks. */
-  readonly presented: readonly ReportedCertificate[];
-  readonly address: string | null;
-  readonly connectMs: number | null;
-  readonly tls: {
-    readonly version: string;
-    /** `TLS_AES_256_GCM_SHA384` */
-    readonly cipher: string;
-    /** `X25519`. Null: Node does not name it (post-quantum groups among them). */
-    readonly keyExchange: string | null;
-    readonly protocol: string | null;
-    readonly handshakeMs: number;
-    /** The origin asked for a certificate. */
-    readonly asked: boolean;
-  } | null;
-  /** Leaf first, as far as the origin sent it or it was found among the trusted. */
-  readonly originChain: readonly ReportedCertificate[];
-  /** The CAs the origin says it accepts. Empty: any. Null: not known (`openssl` is not installed). */
-  readonly acceptedAuthorities: readonly string[] | null;
-  readonly verdict:
-    | { readonly ok: true; readonly message: string }
-    | {
-        readonly ok: false;
-        readonly code: FailureCode;
-        readonly message: string;
-        readonly cause: string;
-        readonly fix: string;
-      };
-}
-
-export interface ReportedCertificate {
-  readonly subject: string;
-  readonly issuer: string;
-  readonly names: readonly string[];
-  readonly notBefore: string;
-  readonly notAfter: string;
-  readonly fingerprint: string;
-}
 
 export interface HandshakeTest {
   readonly credential: Credential;

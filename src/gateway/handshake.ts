@@ -1,9 +1,10 @@
+import type { PeerFacts } from "./peer.ts";
 import type { Socket } from "node:net";
 import { isIP } from "node:net";
 import { connect, type SecureContext, type TLSSocket } from "node:tls";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 import { handshakeFailure, type Presented } from "./classify.ts";
-import type { Destination } from "./dial.ts";
+import type { Destination } from "./destination.ts";
 
 export interface HandshakeOptions {
   readonly destination: Destination;
@@ -68,17 +69,6 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
       fulfil(tls);
     });
   });
-}
-
-/** What the server showed of itself. */
-export interface PeerFacts {
-  readonly subject: string;
-  readonly issuer: string;
-  /** `DNS:api.example.com`, `IP Address:10.0.0.1`. */
-  readonly names: readonly string[];
-  readonly notBefore: string;
-  readonly notAfter: string;
-  readonly fingerprint: string;
 }
 
 function peerOf(tls: TLSSocket): PeerFacts | null {

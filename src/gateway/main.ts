@@ -2,7 +2,7 @@
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { pino, type Logger } from "pino";
-import { Keyring } from "../certificates/seal.ts";
+import { Keyring } from "../keys/seal.ts";
 import { EventBatch } from "./events.ts";
 import { Gateway } from "./gateway.ts";
 import {
@@ -14,7 +14,7 @@ import {
 } from "./messages.ts";
 import { Metrics } from "./metrics.ts";
 import { GatewayObserver } from "./observe.ts";
-import type { GatewayOptions } from "./options.ts";
+import type { GatewayOptions } from "../contract/gateway-options.ts";
 import type { Tracing } from "./tracing.ts";
 
 // Sockets are made private from the start, not only once chmod has run.

@@ -1,9 +1,9 @@
-import type { AccountTrust, EdgeCertificate } from "../edge/source.ts";
-import { Failure, type FailureCode } from "../failures.ts";
-import type { GatewayBinding } from "./handle.ts";
-import type { HandshakeReport } from "./handshake-test.ts";
-import type { GatewayEvent } from "./observe.ts";
-import type { AddressOptions, GatewayOptions } from "./options.ts";
+import type { AccountTrust, EdgeCertificate } from "../contract/source.ts";
+import { Failure, type FailureCode } from "../failures/failures.ts";
+import type { GatewayBinding } from "../contract/gateway.ts";
+import type { HandshakeReport } from "../contract/handshake-report.ts";
+import type { GatewayEvent } from "../contract/gateway-event.ts";
+import type { AddressOptions, GatewayOptions } from "../contract/gateway-options.ts";
 
 /** What the supervisor asks of the gateway process: method, arguments, result. */
 export interface GatewayCalls {

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
-import type { Credential } from "./certificate.ts";
-import type { GatewayBinding } from "./handle.ts";
+import type { Credential } from "../certificates/credential.ts";
+import type { GatewayBinding } from "../contract/gateway.ts";
 import type { OriginPool } from "./pool.ts";
 
 /** Read when the metrics are asked for. */

@@ -1,6 +1,7 @@
+import type { GatewayEvent } from "../contract/gateway-event.ts";
 import type { Logger } from "pino";
-import { failures, type Failure } from "../failures.ts";
-import type { GatewayBinding } from "./handle.ts";
+import { failures, type Failure } from "../failures/failures.ts";
+import type { GatewayBinding } from "../contract/gateway.ts";
 import type { Metrics } from "./metrics.ts";
 import type { PoolScope } from "./pool.ts";
 import type { Traffic } from "./route.ts";
@@ -20,24 +21,6 @@ export interface NewConnection {
   /** The origin asked for a certificate. */
   readonly asked: boolean;
 }
-
-/** What last happened to a certificate at an origin: shown beside the certificate. */
-export type GatewayEvent = {
-  readonly accountId: string;
-  readonly certificateId: string;
-  /** `https://api.example.com`. Null: the URL has none that could be read. */
-  readonly origin: string | null;
-  /** ISO 8601. */
-  readonly at: string;
-} & (
-  | {
-      readonly kind: "handshake";
-      readonly version: number;
-      readonly tlsVersion: string | null;
-      readonly asked: boolean;
-    }
-  | { readonly kind: "failure"; readonly code: Failure["code"]; readonly message: string }
-);
 
 /** Writes logs and metrics, and passes events on. */
 export class GatewayObserver implements Observer {

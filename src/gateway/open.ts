@@ -2,11 +2,11 @@ import { performance } from "node:perf_hooks";
 import { dial, type Network } from "./dial.ts";
 import { handshake } from "./handshake.ts";
 import type { Observer } from "./observe.ts";
-import type { GatewayOptions } from "./options.ts";
+import type { GatewayOptions } from "../contract/gateway-options.ts";
 import type { Open } from "./pool.ts";
 import { startPostgresTls } from "./postgres.ts";
 import type { SecureContexts } from "./trust.ts";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 
 export interface OpenerDependencies {
   /** Asked for each connection: the policy may have changed. */

@@ -16,8 +16,8 @@ import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { defaultResource, resourceFromAttributes } from "@opentelemetry/resources";
 import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import type { Logger } from "pino";
-import type { FailureCode } from "../failures.ts";
-import type { GatewayBinding } from "./handle.ts";
+import type { FailureCode } from "../failures/failures.ts";
+import type { GatewayBinding } from "../contract/gateway.ts";
 import type { RequestSpan, Tracing } from "./tracing.ts";
 
 /**

@@ -1,11 +1,11 @@
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import { Pool, type Dispatcher } from "undici";
-import { Failure } from "../failures.ts";
-import type { Credential } from "./certificate.ts";
+import { Failure } from "../failures/failures.ts";
+import type { Credential } from "../certificates/credential.ts";
 import { exchangeFailure, type ConnectionFacts } from "./classify.ts";
-import type { Destination } from "./dial.ts";
-import type { GatewayOptions } from "./options.ts";
+import type { Destination } from "./destination.ts";
+import type { GatewayOptions } from "../contract/gateway-options.ts";
 import type { TrustBundle } from "./trust.ts";
 
 /** What a connection belongs to. It is never used for anything else. */

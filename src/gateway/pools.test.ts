@@ -3,10 +3,10 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { duplexPair, type Duplex } from "node:stream";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import type { Sealed } from "../certificates/seal.ts";
-import { Failure } from "../failures.ts";
-import type { Credential } from "./certificate.ts";
-import { defaultOptions } from "./options.ts";
+import type { Sealed } from "../keys/seal.ts";
+import { Failure } from "../failures/failures.ts";
+import type { Credential } from "../certificates/credential.ts";
+import { defaultOptions } from "../contract/gateway-options.ts";
 import { poolKey, type OriginPool, type PoolScope } from "./pool.ts";
 import { Pools } from "./pools.ts";
 

@@ -1,6 +1,6 @@
-import { Failure } from "../failures.ts";
-import type { Credential } from "./certificate.ts";
-import type { GatewayOptions } from "./options.ts";
+import { Failure } from "../failures/failures.ts";
+import type { Credential } from "../certificates/credential.ts";
+import type { GatewayOptions } from "../contract/gateway-options.ts";
 import { OriginPool, poolKey, type Open, type PoolScope } from "./pool.ts";
 
 /**

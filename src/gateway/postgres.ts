@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import type { Socket } from "node:net";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 import { handshakeFailure } from "./classify.ts";
-import type { Destination } from "./dial.ts";
+import type { Destination } from "./destination.ts";
 
 /** PostgreSQL's SSLRequest (protocol 3.0, section 55.2.11): length 8, code 80877103. */
 const sslRequest: Buffer = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);

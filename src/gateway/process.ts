@@ -1,14 +1,14 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { FORWARDER_FLAGS } from "../forward/node-flags.ts";
+import { FORWARDER_FLAGS } from "../process/node-flags.ts";
 import {
   unpackError,
   type GatewayCalls,
   type GatewayMessage,
   type GatewayMethod,
 } from "./messages.ts";
-import type { GatewayEvent } from "./observe.ts";
+import type { GatewayEvent } from "../contract/gateway-event.ts";
 
 /** The process ended before it answered. */
 export class ProcessEnded extends Error {

@@ -1,6 +1,6 @@
 import { lookup, type LookupAddress } from "node:dns";
 import { isIP } from "node:net";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 
 /** Finds the addresses of a name. Rejects with an error of the resolver's, whose `code` says why. */
 export type Resolve = (host: string) => Promise<readonly LookupAddress[]>;

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Failure } from "../failures.ts";
+import type { Failure } from "../failures/failures.ts";
 
 /** The header by which a Worker tells a failure of the gateway from a response of the origin. */
 export const FAILURE_HEADER = "countersign-failure";

@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { performance } from "node:perf_hooks";
 import type { Dispatcher } from "undici";
-import type { Failure } from "../failures.ts";
-import type { ForwardTarget } from "../forward.ts";
+import type { Failure } from "../failures/failures.ts";
+import type { ForwardTarget } from "../forward/forward.ts";
 import { isRefusal, type Acceptance } from "./accepted.ts";
 import type { OriginPool } from "./pool.ts";
 import { FAILURE_HEADER, respondWithFailure } from "./respond.ts";

@@ -1,10 +1,14 @@
-import type { AccountTrust, EdgeCertificate } from "../edge/source.ts";
-import type { ProcessStatus } from "../edge/edge.ts";
-import type { GatewayBinding, GatewayHandle } from "./handle.ts";
+import type { AccountTrust, EdgeCertificate } from "../contract/source.ts";
+import type { ProcessStatus } from "../contract/edge.ts";
+import type { GatewayBinding, GatewayHandle } from "../contract/gateway.ts";
 import type { GatewayMethod, GatewayCalls } from "./messages.ts";
-import type { HandshakeReport } from "./handshake-test.ts";
-import type { GatewayEvent } from "./observe.ts";
-import { defaultOptions, type AddressOptions, type GatewayOptions } from "./options.ts";
+import type { HandshakeReport } from "../contract/handshake-report.ts";
+import type { GatewayEvent } from "../contract/gateway-event.ts";
+import {
+  defaultOptions,
+  type AddressOptions,
+  type GatewayOptions,
+} from "../contract/gateway-options.ts";
 import { GatewayProcess, ProcessEnded } from "./process.ts";
 
 export interface StartGatewayOptions extends Partial<

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
-import type { FailureCode } from "../failures.ts";
-import type { GatewayBinding } from "./handle.ts";
+import type { FailureCode } from "../failures/failures.ts";
+import type { GatewayBinding } from "../contract/gateway.ts";
 
 /** Where spans go. */
 export interface Tracing extends AsyncDisposable {

@@ -1,9 +1,9 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { createSecureContext, type SecureContext } from "node:tls";
-import type { Keyring } from "../certificates/seal.ts";
-import type { AccountTrust } from "../edge/source.ts";
-import { Failure } from "../failures.ts";
-import { matchesHost, openKey, type Credential } from "./certificate.ts";
+import type { Keyring } from "../keys/seal.ts";
+import type { AccountTrust } from "../contract/source.ts";
+import { Failure } from "../failures/failures.ts";
+import { matchesHost, openKey, type Credential } from "../certificates/credential.ts";
 
 /** The CAs that one origin is verified against. */
 export interface TrustBundle {

@@ -1,9 +1,9 @@
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
-import { Child, type Call } from "../edge/child.ts";
-import type { ProcessStatus } from "../edge/edge.ts";
-import type { RunDirectory } from "../edge/run-directory.ts";
+import { Child, type Call } from "../process/child.ts";
+import type { ProcessStatus } from "../contract/edge.ts";
+import type { RunDirectory } from "../process/run-directory.ts";
 import type { IngressMethods, ListenAddress, ScriptUpdate } from "./protocol.ts";
 
 export interface IngressOptions {

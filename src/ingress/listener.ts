@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import { forward, forwardUpgrade, responseOn, type ForwardTarget } from "../forward.ts";
-import type { FailureCode } from "../failures.ts";
+import { forward, forwardUpgrade, responseOn, type ForwardTarget } from "../forward/forward.ts";
+import type { FailureCode } from "../failures/failures.ts";
 import { refuse } from "./refuse.ts";
 import { INGRESS_HEADERS, ingressHeaders, newRay, requestTarget } from "./request.ts";
 import type { Upstream } from "./upstream.ts";

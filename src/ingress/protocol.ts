@@ -38,3 +38,6 @@ export interface ScriptTarget {
 
 /** Where the ingress answers calls of services that are not deployed; relative to the run directory. */
 export const ABSENT_SOCKET = "absent";
+
+/** The header in which the ingress hands `request.cf` over. It always overwrites a client's. */
+export const CF_HEADER = "countersign-cf";

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { failures, type FailureCode } from "../failures.ts";
+import { failures, type FailureCode } from "../failures/failures.ts";
 
 /** Answers for a Worker that cannot: what happened and what to do, as JSON where that is wanted. */
 export function refuse(

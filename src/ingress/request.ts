@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import { CF_HEADER } from "../edge/workerd-config.ts";
+import { CF_HEADER } from "./protocol.ts";
 import { PLAIN_HTTP_CF } from "./cf.ts";
 
 /** Where a request wants to go, read from its target and `Host`. */

@@ -4,13 +4,13 @@ import { createServer } from "node:http";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import type { EdgeStatus, WorkerStatus } from "../edge/edge.ts";
-import { Failure } from "../failures.ts";
+import type { EdgeStatus, WorkerStatus } from "../contract/edge.ts";
+import { Failure } from "../failures/failures.ts";
 import type { FolderSources } from "./folder-sources.ts";
 import { listenInside } from "./folder-socket.ts";
 import type { MasterKeys } from "./keys.ts";
 import type { LocalBinding, WantedCertificate } from "./local-binding.ts";
-import { parseMasterKey } from "./master-key.ts";
+import { parseMasterKey } from "../keys/master-key.ts";
 
 /**
  * What the CLI asks of the platform on this machine, over a socket in the data folder. Whoever can

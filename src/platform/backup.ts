@@ -12,11 +12,11 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { Keyring, masterKeyIdOf, type Sealed } from "../certificates/seal.ts";
-import { Failure } from "../failures.ts";
+import { Keyring, masterKeyIdOf, type Sealed } from "../keys/seal.ts";
+import { Failure } from "../failures/failures.ts";
 import { migrationNames } from "../store/migrations.ts";
 import { openDataFolder } from "./data-folder.ts";
-import { loadMasterKey, type MasterKeyVariables } from "./master-key.ts";
+import { loadMasterKey, type MasterKeyVariables } from "../keys/master-key.ts";
 
 /** What a backup holds; never a key in clear. */
 export interface BackupFacts {

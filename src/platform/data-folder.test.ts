@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 import { openDataFolder } from "./data-folder.ts";
-import { loadMasterKey, parseMasterKey } from "./master-key.ts";
+import { loadMasterKey, parseMasterKey } from "../keys/master-key.ts";
 
 let parent: string;
 beforeEach(() => (parent = mkdtempSync(join(tmpdir(), "countersign-data-"))));

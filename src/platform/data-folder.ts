@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 
 /** A data folder that this process alone holds until it is disposed of, or dies in any way. */
 export interface DataFolder extends Disposable {

@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Logger } from "pino";
 import { describeExpiry, expiryThreshold, expiryThresholds } from "../certificates/expiry.ts";
-import type { Keyring } from "../certificates/seal.ts";
-import { deliver } from "../control/webhook-delivery.ts";
+import type { Keyring } from "../keys/seal.ts";
+import { deliver } from "../control/certificates/webhook-delivery.ts";
 import { findCertificate } from "../store/certificates.ts";
 import {
   dueNotices,

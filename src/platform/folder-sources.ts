@@ -3,12 +3,12 @@ import type { Logger } from "pino";
 import { readPair, type PairNames } from "../certificates/pair-files.ts";
 import { FolderSource } from "../certificates/source-folder.ts";
 import type { ParsedLeaf } from "../certificates/upload.ts";
-import { existingCertificate } from "../control/certificate-intake.ts";
-import type { ControlContext } from "../control/context.ts";
-import { addVersion } from "../control/rotation.ts";
-import { refuseAuthority } from "../control/trust.ts";
-import { ownerOfData } from "../control/auth.ts";
-import { Failure } from "../failures.ts";
+import { existingCertificate } from "../control/certificates/certificate-intake.ts";
+import type { ControlContext } from "../control/api/context.ts";
+import { addVersion } from "../control/certificates/rotation.ts";
+import { refuseAuthority } from "../control/certificates/trust.ts";
+import { ownerOfData } from "../control/api/auth.ts";
+import { Failure } from "../failures/failures.ts";
 import { accountAuthorities } from "../store/authorities.ts";
 import { listCertificateVersions } from "../store/certificate-versions.ts";
 import {

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
-import { Keyring, masterKeyIdOf, type Sealed } from "../certificates/seal.ts";
-import { ownerOfData } from "../control/auth.ts";
-import { Failure } from "../failures.ts";
+import { Keyring, masterKeyIdOf, type Sealed } from "../keys/seal.ts";
+import { ownerOfData } from "../control/api/auth.ts";
+import { Failure } from "../failures/failures.ts";
 import {
   beginMasterKeyChange,
   checkMasterKey,
@@ -12,14 +12,15 @@ import {
   wantedMasterKey,
 } from "../store/master-key-check.ts";
 import { sealedColumns, type SealedRecord } from "../store/sealed-records.ts";
-import type { Database, Store } from "../store/store.ts";
+import type { Database } from "../store/database.ts";
+import type { Store } from "../store/store.ts";
 import {
   finishChange,
   loadMasterKey,
   stageKeyFile,
   type LoadedMasterKey,
   type MasterKeyVariables,
-} from "./master-key.ts";
+} from "../keys/master-key.ts";
 
 export interface KeysOptions {
   readonly store: Store;

@@ -1,6 +1,6 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { Logger } from "pino";
-import type { GatewayEvent } from "../gateway/observe.ts";
+import type { GatewayEvent } from "../contract/gateway-event.ts";
 import { recordEvent } from "../store/certificate-events.ts";
 import type { Store } from "../store/store.ts";
 

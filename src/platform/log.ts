@@ -1,7 +1,7 @@
 import { pino, type Logger } from "pino";
 import pretty from "pino-pretty";
 import type { Writable } from "node:stream";
-import { Failure } from "../failures.ts";
+import { Failure } from "../failures/failures.ts";
 
 const levels = ["debug", "info", "warn", "error"];
 

@@ -1,4 +1,4 @@
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 /**
  * Names of the scripts whose current deployment, or newest version, has a binding to the

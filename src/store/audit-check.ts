@@ -1,4 +1,4 @@
-import type { Keyring } from "../certificates/seal.ts";
+import type { Keyring } from "../keys/seal.ts";
 import { listAccounts } from "./accounts.ts";
 import {
   type AuditEntry,
@@ -9,7 +9,7 @@ import {
   readHead,
 } from "./audit.ts";
 import type { AuditEntryRow } from "./schema.ts";
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 export interface AuditCheck {
   readonly entries: number;

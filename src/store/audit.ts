@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
-import type { Keyring, Place, Sealed } from "../certificates/seal.ts";
+import type { Keyring, Place, Sealed } from "../keys/seal.ts";
 import type { AuditEntryRow } from "./schema.ts";
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 /** Who acts, and from where. */
 export interface Actor {

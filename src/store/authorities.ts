@@ -1,5 +1,5 @@
 import type { AuthorityTieRow } from "./schema.ts";
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 /** The CAs (PEM) that count for every origin of the account. */
 export async function accountAuthorities(db: Database, accountId: string): Promise<string[]> {

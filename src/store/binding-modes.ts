@@ -1,5 +1,5 @@
-import type { BindingMode, ScriptKey, WorkerBinding } from "../edge/source.ts";
-import type { Database } from "./store.ts";
+import type { BindingMode, ScriptKey, WorkerBinding } from "../contract/source.ts";
+import type { Database } from "./database.ts";
 
 /** Names of a script's bindings that are `in-process`, whichever versions have them. */
 export async function inProcessBindings(

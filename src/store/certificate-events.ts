@@ -1,5 +1,5 @@
 import type { CertificateEventRow } from "./schema.ts";
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 /** The newer one of each kind stays. An event of a certificate that is gone is dropped. */
 export async function recordEvent(db: Database, event: CertificateEventRow): Promise<void> {

@@ -1,5 +1,5 @@
 import type { CertificateSourceRow } from "./schema.ts";
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 export function listSources(db: Database): Promise<CertificateSourceRow[]> {
   return db.selectFrom("certificateSources").selectAll().orderBy("certificateId").execute();

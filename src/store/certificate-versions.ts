@@ -1,5 +1,5 @@
 import type { CertificateRow, CertificateVersionRow } from "./schema.ts";
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 export async function insertCertificateVersion(
   db: Database,

@@ -1,5 +1,5 @@
 import type { CertificateRow, CertificateVersionRow } from "./schema.ts";
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 /** A certificate or CA with the version of it that is active. */
 export interface StoredCertificate extends CertificateRow {

@@ -1,6 +1,6 @@
-import type { Change } from "../edge/source.ts";
+import type { Change } from "../contract/source.ts";
 import type { ChangeRow } from "./schema.ts";
-import type { Changed, Database } from "./store.ts";
+import type { Changed, Database } from "./database.ts";
 
 /** @returns the change's cursor, greater than any before it */
 export async function recordChange(db: Database, change: Changed): Promise<number> {

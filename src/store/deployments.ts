@@ -1,5 +1,5 @@
 import type { DeploymentRow } from "./schema.ts";
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 export interface VersionShare {
   readonly versionId: string;

@@ -1,5 +1,5 @@
 import type { CertificateRow, CertificateVersionRow, ExpiryNoticeRow } from "./schema.ts";
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 /** An active version that is near its end, and the thresholds that were noticed before. */
 export interface EndingCertificate {

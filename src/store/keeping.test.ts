@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
 import { engines, writable } from "../../test/helpers/database.ts";
-import { keyPlace, Keyring } from "../certificates/seal.ts";
+import { keyPlace, Keyring } from "../keys/seal.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { lastEvents, recordEvent } from "./certificate-events.ts";
 import { deleteSource, listSources, putSource, updateSource } from "./certificate-sources.ts";

@@ -1,5 +1,5 @@
-import { masterKeyIdOf, type Keyring, type Place, type Sealed } from "../certificates/seal.ts";
-import type { Database } from "./store.ts";
+import { masterKeyIdOf, type Keyring, type Place, type Sealed } from "../keys/seal.ts";
+import type { Database } from "./database.ts";
 
 const checkPlace: Place = { account: "", id: "store", kind: "master-key-check" };
 const changePlace: Place = { account: "", id: "store", kind: "master-key" };

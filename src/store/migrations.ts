@@ -1,4 +1,3 @@
-import type { Kysely } from "kysely";
 import type { Migration, MigrationProvider } from "kysely/migration";
 import { begin } from "./migrations/001-begin.ts";
 
@@ -16,4 +15,3 @@ export const migrations: MigrationProvider = {
 
 /** Migrations see the database as it was then, so they are not typed by the schema of today. */
 // oxlint-disable-next-line typescript/no-explicit-any
-export type Untyped = Kysely<any>;

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { OauthRecordRow } from "./schema.ts";
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 export interface OauthPayload {
   readonly accountId?: string;

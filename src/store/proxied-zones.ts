@@ -1,4 +1,4 @@
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 /** Zones that another proxy stands before: bindings answer 520 for their hosts. By name. */
 export async function listProxiedZones(db: Database, accountId: string): Promise<string[]> {

@@ -1,5 +1,5 @@
 import type { RouteRow } from "./schema.ts";
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 export interface RouteWithScript extends RouteRow {
   readonly scriptName: string;

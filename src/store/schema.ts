@@ -1,4 +1,4 @@
-import type { Sealed } from "../certificates/seal.ts";
+import type { Sealed } from "../keys/seal.ts";
 
 /**
  * The tables, as Kysely sees them: camelCase here, snake_case in SQL. Times are ISO 8601 text in

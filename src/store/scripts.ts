@@ -1,6 +1,6 @@
-import type { ScriptKey } from "../edge/source.ts";
+import type { ScriptKey } from "../contract/source.ts";
 import type { ScriptRow } from "./schema.ts";
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 export async function insertScript(db: Database, script: ScriptRow): Promise<void> {
   await db.insertInto("scripts").values(script).execute();

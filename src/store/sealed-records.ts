@@ -1,7 +1,7 @@
-import { keyPlace, type Place, type Sealed } from "../certificates/seal.ts";
-import type { WorkerBinding } from "../edge/source.ts";
+import { keyPlace, type Place, type Sealed } from "../keys/seal.ts";
+import type { WorkerBinding } from "../contract/source.ts";
 import { headPlace, readHead, replaceHead } from "./audit.ts";
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 /** One sealed record, wherever it stands. */
 export interface SealedRecord {

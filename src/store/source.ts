@@ -1,4 +1,4 @@
-import { keyPlace } from "../certificates/seal.ts";
+import { keyPlace } from "../keys/seal.ts";
 import type {
   AccountTrust,
   Change,
@@ -7,7 +7,7 @@ import type {
   ScriptKey,
   Snapshot,
   Source,
-} from "../edge/source.ts";
+} from "../contract/source.ts";
 import { findAccount, listAccounts } from "./accounts.ts";
 import { accountAuthorities, authoritiesOfCertificate, authoritiesOfHosts } from "./authorities.ts";
 import { revokedVersions } from "./certificate-versions.ts";
@@ -18,7 +18,8 @@ import { listProxiedZones } from "./proxied-zones.ts";
 import { routesOfScript } from "./routes.ts";
 import type { ScriptRow } from "./schema.ts";
 import { findScript, listScripts } from "./scripts.ts";
-import type { Database, Store } from "./store.ts";
+import type { Database } from "./database.ts";
+import type { Store } from "./store.ts";
 import { findVersion, workerVersion } from "./versions.ts";
 
 const CHANGES_AT_ONCE = 100;

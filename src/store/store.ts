@@ -1,23 +1,14 @@
+import type { Database, Changed } from "./database.ts";
 import { EventEmitter } from "node:events";
 import { CamelCasePlugin, Kysely, type Dialect } from "kysely";
 import { Migrator } from "kysely/migration";
-import type { Keyring } from "../certificates/seal.ts";
-import type { ScriptKey } from "../edge/source.ts";
+import type { Keyring } from "../keys/seal.ts";
 import { appendAudit, type Audit } from "./audit.ts";
 import { recordChange } from "./changes.ts";
 import { migrations } from "./migrations.ts";
 import { readOnly } from "./read-only.ts";
 import type { Tables } from "./schema.ts";
 import { sqliteDialect } from "./sqlite.ts";
-
-/** A database, or a transaction on it: every query takes one. */
-export type Database = Kysely<Tables>;
-
-/** What an edge has to look at again. */
-export type Changed =
-  | ({ readonly kind: "script" } & ScriptKey)
-  | { readonly kind: "certificate"; readonly accountId: string; readonly certificateId: string }
-  | { readonly kind: "trust"; readonly accountId: string };
 
 export interface Write {
   readonly db: Database;

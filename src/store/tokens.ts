@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { TokenRow } from "./schema.ts";
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 export interface NewToken {
   readonly accountId: string;

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { AccountRow, MembershipRow, UserRow } from "./schema.ts";
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 export interface NewUser {
   /** Lower case. */

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import type { ModuleType, WorkerBinding, WorkerModule, WorkerVersion } from "../edge/source.ts";
-import { Failure } from "../failures.ts";
+import type { ModuleType, WorkerBinding, WorkerModule, WorkerVersion } from "../contract/source.ts";
+import { Failure } from "../failures/failures.ts";
 import { inProcessBindings, withModes } from "./binding-modes.ts";
 import type { ScriptRow, ScriptVersionRow } from "./schema.ts";
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 /** A version without its modules' content, for listings and for what comes after it. */
 export interface StoredVersion extends ScriptVersionRow {

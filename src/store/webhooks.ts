@@ -1,5 +1,5 @@
 import type { WebhookRow } from "./schema.ts";
-import type { Database } from "./store.ts";
+import type { Database } from "./database.ts";
 
 export function findWebhook(db: Database, accountId: string): Promise<WebhookRow | undefined> {
   return db

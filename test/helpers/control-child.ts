@@ -1,4 +1,4 @@
-import type { ControlLimits } from "../../src/control/context.ts";
+import type { ControlLimits } from "../../src/control/api/context.ts";
 import { continueControl, type TestControlState } from "./control.ts";
 
 /**

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { PGlite } from "@electric-sql/pglite";
 import { CamelCasePlugin, PGliteDialect } from "kysely";
-import { Keyring } from "../../src/certificates/seal.ts";
-import type { Database, Store } from "../../src/store/store.ts";
+import { Keyring } from "../../src/keys/seal.ts";
+import type { Database } from "../../src/store/database.ts";
+import type { Store } from "../../src/store/store.ts";
 import { openStore, openStoreOn } from "../../src/store/store.ts";
 
 /** What these stores are sealed with. */

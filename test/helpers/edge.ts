@@ -8,9 +8,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
-import type { WorkerStatus } from "../../src/edge/edge.ts";
+import type { WorkerStatus } from "../../src/contract/edge.ts";
 import { startEdge, type EdgeOptions, type StartedEdge } from "../../src/edge/start.ts";
-import type { WorkerVersion } from "../../src/edge/source.ts";
+import type { WorkerVersion } from "../../src/contract/source.ts";
 import { MASTER_KEY, TestSource } from "./source.ts";
 
 export interface TestEdge extends AsyncDisposable {

@@ -10,10 +10,10 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { Keyring } from "../../src/certificates/seal.ts";
-import type { EdgeCertificate } from "../../src/edge/source.ts";
-import type { GatewayBinding, GatewayHandle } from "../../src/gateway/handle.ts";
-import type { GatewayEvent } from "../../src/gateway/observe.ts";
+import { Keyring } from "../../src/keys/seal.ts";
+import type { EdgeCertificate } from "../../src/contract/source.ts";
+import type { GatewayBinding, GatewayHandle } from "../../src/contract/gateway.ts";
+import type { GatewayEvent } from "../../src/contract/gateway-event.ts";
 import { startGateway, type StartGatewayOptions } from "../../src/gateway/start.ts";
 import type { TestCertificate } from "./pki.ts";
 

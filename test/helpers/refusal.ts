@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Failure, type FailureCode } from "../../src/failures.ts";
+import { Failure, type FailureCode } from "../../src/failures/failures.ts";
 
 /** Runs what must be refused and returns the failure, once it has the code and a message like it. */
 export function refusal(code: FailureCode, run: () => unknown, message?: RegExp): Failure {

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { Keyring, type Sealed } from "../../src/certificates/seal.ts";
+import { Keyring, type Sealed } from "../../src/keys/seal.ts";
 import type {
   AccountTrust,
   Change,
@@ -11,7 +11,7 @@ import type {
   Source,
   WorkerBinding,
   WorkerVersion,
-} from "../../src/edge/source.ts";
+} from "../../src/contract/source.ts";
 
 export const ACCOUNT = "0123456789abcdef0123456789abcdef";
 export const MASTER_KEY: Uint8Array = new Uint8Array(32).fill(7);

@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { z } from "zod";
-import { Failure } from "../../failures.ts";
+import { Failure } from "../../failures/failures.ts";
 import { checkAudit } from "../../store/audit-check.ts";
 import { listAudit } from "../../store/audit.ts";
 import { type AccessContext, accountNamed } from "./context.ts";

@@ -1,8 +1,9 @@
-import type { Keyring } from "../../certificates/seal.ts";
-import { Failure } from "../../failures.ts";
+import type { Keyring } from "../../keys/seal.ts";
+import { Failure } from "../../failures/failures.ts";
 import { listAccounts } from "../../store/accounts.ts";
 import type { AccountRow } from "../../store/schema.ts";
-import type { Database, Store } from "../../store/store.ts";
+import type { Database } from "../../store/database.ts";
+import type { Store } from "../../store/store.ts";
 
 export interface AccessContext {
   readonly store: Store;

@@ -1,14 +1,14 @@
 import { Hono } from "hono";
 import { z } from "zod";
-import { ownerOfData } from "../../control/auth.ts";
-import { hashPassword, makePassword } from "../../control/passwords.ts";
-import type { Role } from "../../control/scopes.ts";
-import { Failure } from "../../failures.ts";
+import { ownerOfData } from "../../control/api/auth.ts";
+import { hashPassword, makePassword } from "../../control/access/passwords.ts";
+import type { Role } from "../../control/api/scopes.ts";
+import { Failure } from "../../failures/failures.ts";
 import { createAccount, findSubdomain, listAccounts } from "../../store/accounts.ts";
 import type { AuditAction } from "../../store/audit.ts";
 import { deleteOauthOf } from "../../store/oauth.ts";
 import type { UserRow } from "../../store/schema.ts";
-import type { Database } from "../../store/store.ts";
+import type { Database } from "../../store/database.ts";
 import {
   createUser,
   deleteMembership,

@@ -1,13 +1,13 @@
 import { Hono } from "hono";
 import { z } from "zod";
-import { isCidr, type RequestIp } from "../../control/addresses.ts";
-import { ownerOfData } from "../../control/auth.ts";
-import { isScope, roleScopes } from "../../control/scopes.ts";
-import { Failure } from "../../failures.ts";
+import { isCidr, type RequestIp } from "../../network/ranges.ts";
+import { ownerOfData } from "../../control/api/auth.ts";
+import { isScope, roleScopes } from "../../control/api/scopes.ts";
+import { Failure } from "../../failures/failures.ts";
 import { listAccounts } from "../../store/accounts.ts";
 import type { Audit, AuditAction } from "../../store/audit.ts";
 import type { TokenRow } from "../../store/schema.ts";
-import type { Database } from "../../store/store.ts";
+import type { Database } from "../../store/database.ts";
 import {
   createToken,
   findTokenById,

@@ -1,4 +1,4 @@
-import type { Untyped } from "../migrations.ts";
+import type { Untyped } from "./untyped.ts";
 
 export async function begin(db: Untyped): Promise<void> {
   await accounts(db);

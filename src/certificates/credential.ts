@@ -1,0 +1,113 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import type { Keyring, Sealed } from "../keys/seal.ts";
+import type { EdgeCertificate } from "../contract/source.ts";
+import { Failure } from "../failures/failures.ts";
+
+/** One version of a certificate that this gateway can present. Its key stays sealed until it is used. */
+export interface Credential {
+  readonly accountId: string;
+  readonly certificateId: string;
+  readonly version: number;
+  /** Leaf first, PEM. */
+  readonly chain: string;
+  readonly sealedKey: Sealed;
+  readonly sealedId: string;
+  /** `CN=client,O=Acme` */
+  readonly subject: string;
+  /** SHA-256 over the leaf's DER, lower case hex. */
+  readonly fingerprint: string;
+  /** Unix time in ms. */
+  readonly notBefore: number;
+  readonly notAfter: number;
+  readonly allowedHosts: readonly string[] | null;
+  /** CAs that replace the account's trust and the public roots. Null: these. */
+  readonly trust: readonly string[] | null;
+}
+
+/** @throws Failure `certificate_unusable` if its chain, or a CA of its trust, does not parse */
+export function readCertificate(certificate: EdgeCertificate): Credential {
+  const { name: _, revokedOn: __, ...rest } = certificate;
+  const leaf = parse(certificate, "its chain", () => new X509Certificate(certificate.chain));
+  for (const authority of certificate.trust ?? []) {
+    parse(certificate, "a CA of its trust", () => new X509Certificate(authority));
+  }
+  return {
+    ...rest,
+    subject: oneLine(leaf.subject),
+    fingerprint: leaf.fingerprint256.replaceAll(":", "").toLowerCase(),
+    notBefore: leaf.validFromDate.getTime(),
+    notAfter: leaf.validToDate.getTime(),
+  };
+}
+
+/**
+ * The key in clear, PEM: for a TLS context, and for nothing else. It never goes into a message, a
+ * log or an error.
+ * @throws Failure `master_key_wrong` or `sealed_record_damaged`
+ */
+export function openKey({ accountId, sealedId, sealedKey }: Credential, keyring: Keyring): string {
+  return keyring.unseal({ account: accountId, id: sealedId, kind: "certificate-key" }, sealedKey);
+}
+
+/** @throws Failure `certificate_unusable` if key and certificate do not belong together; as `openKey` */
+export function checkKey(credential: Credential, keyring: Keyring): void {
+  const key = openKey(credential, keyring);
+  const leaf = new X509Certificate(credential.chain);
+  const matches = parse(credential, "its key", () => leaf.checkPrivateKey(createPrivateKey(key)));
+  if (!matches) throw unusable(credential, "its key belongs to another certificate", undefined);
+}
+
+/** Null while the certificate is valid. Judged anew for each connection: clocks move. */
+export function validityFailure(credential: Credential, now: number): Failure | null {
+  const { certificateId, version, subject, notBefore, notAfter } = credential;
+  const facts = { certificateId, version, notBefore: iso(notBefore), notAfter: iso(notAfter) };
+  if (now >= notAfter) {
+    return new Failure("certificate_expired", {
+      message: `version ${version} of certificate ${certificateId} (${subject}) expired at ${iso(notAfter)}`,
+      facts,
+    });
+  }
+  if (now < notBefore) {
+    return new Failure("certificate_not_yet_valid", {
+      message: `version ${version} of certificate ${certificateId} (${subject}) is valid from ${iso(notBefore)} on`,
+      facts,
+    });
+  }
+  return null;
+}
+
+/** Does `host` match a list like `["api.example.com", "*.example.net"]`? `*.` is any host below. */
+export function matchesHost(patterns: readonly string[], host: string): boolean {
+  return patterns.some((pattern) =>
+    pattern.startsWith("*.")
+      ? host.endsWith(pattern.slice(1).toLowerCase()) && host.length >= pattern.length
+      : pattern.toLowerCase() === host,
+  );
+}
+
+export function iso(time: number): string {
+  return new Date(time).toISOString().replace(".000", "");
+}
+
+/** Node writes a DN with a line for each part. */
+export function oneLine(name: string): string {
+  return name.replaceAll("\n", ",");
+}
+
+type Named = Pick<Credential, "certificateId" | "version">;
+
+function parse<T>(certificate: Named, what: string, action: () => T): T {
+  try {
+    return action();
+  } catch (cause) {
+    throw unusable(certificate, `${what} does not parse`, cause);
+  }
+}
+
+function unusable({ certificateId, version }: Named, why: string, cause: unknown): Failure {
+  return new Failure("certificate_unusable", {
+    message: `version ${version} of certificate ${certificateId} cannot be used: ${why}`,
+    facts: { certificateId, version },
+    cause,
+  });
+}

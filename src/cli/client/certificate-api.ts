@@ -1,0 +1,98 @@
+import { Failure } from "../../failures/failures.ts";
+import type { ApiClient } from "./api-client.ts";
+
+/** A certificate or CA, as `…/countersign/certificates` shows it. */
+export interface ShownCertificate extends ShownFacts {
+  readonly id: string;
+  readonly name: string | null;
+  readonly ca: boolean;
+  readonly version: number;
+  readonly updated_on: string;
+  readonly allowed_hosts: readonly string[] | null;
+  readonly authorities: readonly string[] | null;
+  readonly scripts: readonly string[];
+  readonly last_handshake: ShownEvent | null;
+  readonly last_failure: ShownEvent | null;
+  readonly source: ShownSource | null;
+  /** Of a CA. */
+  readonly trust?: ShownTrust;
+  /** Of one that was asked for by its id: PEM. */
+  readonly certificates?: string;
+}
+
+export interface ShownVersion extends ShownFacts {
+  readonly version: number;
+  readonly active: boolean;
+  readonly certificates: string;
+}
+
+export interface ShownFacts {
+  readonly subject: string;
+  readonly issuer: string;
+  readonly serial_number: string;
+  readonly fingerprint: string;
+  readonly key: string;
+  readonly signature: string;
+  readonly names: readonly string[];
+  readonly not_before: string;
+  readonly expires_on: string;
+  readonly expires: string;
+  readonly days_left: number;
+  readonly threshold: number | null;
+  readonly revoked_on: string | null;
+  readonly uploaded_on: string;
+}
+
+export interface ShownEvent {
+  readonly at: string;
+  readonly origin: string | null;
+  readonly version?: number;
+  readonly tlsVersion?: string | null;
+  readonly asked?: boolean;
+  readonly code?: string;
+  readonly message?: string;
+}
+
+export interface ShownSource {
+  readonly folder: string;
+  readonly taken_on: string | null;
+  readonly failed_on: string | null;
+  readonly failure: string | null;
+}
+
+export interface ShownTrust {
+  readonly account: boolean;
+  readonly certificates: readonly string[];
+  readonly hosts: readonly string[];
+}
+
+export async function listShown(
+  api: ApiClient,
+  kind?: "leaf" | "ca",
+): Promise<readonly ShownCertificate[]> {
+  const query = kind === undefined ? "" : `?ca=${kind === "ca"}`;
+  return (await api.call<ShownCertificate[]>("GET", `/countersign/certificates${query}`)).result;
+}
+
+/**
+ * The one with this id, else with this name.
+ * @throws Failure `certificate_not_found`, which says what names there are
+ */
+export async function findShown(
+  api: ApiClient,
+  idOrName: string,
+  kind?: "leaf" | "ca",
+): Promise<ShownCertificate> {
+  const all = await listShown(api, kind);
+  const found = all.find(({ id }) => id === idOrName) ?? all.find(({ name }) => name === idOrName);
+  if (found) return found;
+  const names = all.map(({ id, name }) => name ?? id);
+  const what = kind === "ca" ? "CA" : "certificate";
+  throw new Failure("certificate_not_found", {
+    message: `there is no ${what} with the id or name "${idOrName}"`,
+    fix:
+      names.length === 0
+        ? `There is no ${what} at all: upload one with \`countersign ${kind === "ca" ? "ca" : "certificate"} upload\`.`
+        : `There ${names.length === 1 ? "is" : "are"}: ${names.slice(0, 10).join(", ")}${names.length > 10 ? ", …" : ""}.`,
+  });
+}

@@ -1,0 +1,120 @@
+import { request } from "node:http";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import {
+  Failure,
+  type FailureCode,
+  type FailureDetails,
+  failures,
+} from "../../failures/failures.ts";
+import { connectInside } from "../../platform/folder-socket.ts";
+import type { PlatformInfo, PlatformStatus } from "../../platform/admin.ts";
+import type { WatchedFolder } from "../../platform/folder-sources.ts";
+import type { KeysStatus } from "../../platform/keys.ts";
+import type { LocalBinding, WantedCertificate } from "../../platform/local-binding.ts";
+
+/** The running platform of a data folder, reached over the socket that only its owner can open. */
+export interface PlatformClient {
+  info(): Promise<PlatformInfo>;
+  status(): Promise<PlatformStatus>;
+  /** A token of the first account, with every scope. `seconds`: 60 to 315,360,000. */
+  createToken(name: string, seconds: number): Promise<string>;
+  /** Has the platform present a certificate at a socket. Null: it has none such. */
+  openBinding(wanted: WantedCertificate): Promise<LocalBinding | null>;
+  keys(): Promise<KeysStatus>;
+  /** @param key base64 or hex; undefined: a random one. @throws Failure `master_key_…` */
+  changeMasterKey(key?: string): Promise<KeysStatus>;
+  abandonDamaged(): Promise<KeysStatus>;
+  /** @throws Failure `folder_unreadable`, `certificate_not_found`, `certificate_kind_differs` */
+  watchFolder(watched: WatchedFolder): Promise<void>;
+  /** @returns false if no folder was followed for the certificate */
+  unwatchFolder(certificateId: string): Promise<boolean>;
+  /** Anything else that it answers to: see `platform/access/`. */
+  ask<T>(method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<T>;
+}
+
+/** @throws Failure `platform_not_running`, from each call, and whatever the platform refuses it with */
+export function platformClient(dataFolder: string): PlatformClient {
+  return {
+    info: () => call(dataFolder, "GET", "/"),
+    status: () => call(dataFolder, "GET", "/status"),
+    createToken: async (name, seconds) =>
+      (await call<{ token: string }>(dataFolder, "POST", "/tokens", { name, seconds })).token,
+    openBinding: async (wanted) => {
+      const opened = await call<LocalBinding | null>(dataFolder, "POST", "/bindings", wanted);
+      if (opened === null) return null;
+      const { notBefore, notAfter } = opened.facts;
+      const dates = { notBefore: new Date(notBefore), notAfter: new Date(notAfter) };
+      return { ...opened, facts: { ...opened.facts, ...dates } };
+    },
+    keys: () => call(dataFolder, "GET", "/keys"),
+    changeMasterKey: (key) => call(dataFolder, "POST", "/keys/change", { key }),
+    abandonDamaged: () => call(dataFolder, "POST", "/keys/abandon-damaged"),
+    watchFolder: async ({ certificateId, ...watched }) => {
+      await call(dataFolder, "PUT", `/folders/${certificateId}`, watched);
+    },
+    unwatchFolder: async (certificateId) =>
+      (await call<{ watched: boolean }>(dataFolder, "DELETE", `/folders/${certificateId}`)).watched,
+    ask: (method, path, body) => call(dataFolder, method, path, body),
+  };
+}
+
+async function call<T>(
+  dataFolder: string,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<T> {
+  if (!existsSync(join(dataFolder, "admin.sock"))) throw notRunning(dataFolder);
+  const { status, text } = await new Promise<{ status: number; text: string }>(
+    (resolve, reject) => {
+      const outgoing = request({
+        method,
+        path,
+        headers: { "content-type": "application/json" },
+        timeout: 10_000,
+        createConnection: () => connectInside(dataFolder, "admin.sock"),
+      });
+      outgoing.on("error", (cause) => reject(notRunning(dataFolder, cause)));
+      outgoing.on("timeout", () => outgoing.destroy(new Error("no answer within 10 s")));
+      outgoing.on("response", (response) => {
+        const chunks: Buffer[] = [];
+        response.on("data", (chunk: Buffer) => chunks.push(chunk));
+        response.on("error", reject);
+        response.on("end", () =>
+          resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
+        );
+      });
+      outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+    },
+  );
+  if (status !== 200) {
+    const refused = refusal(text);
+    if (refused) throw refused;
+    throw new Failure("internal", {
+      message: `the platform answered ${status} to ${path}: ${text}`,
+    });
+  }
+  return JSON.parse(text) as T;
+}
+
+function refusal(text: string): Failure | null {
+  try {
+    const { error } = JSON.parse(text) as { error: FailureDetails & { code: string } };
+    return isFailureCode(error.code) ? new Failure(error.code, error) : null;
+  } catch {
+    return null;
+  }
+}
+
+function isFailureCode(code: string): code is FailureCode {
+  return Object.hasOwn(failures, code);
+}
+
+function notRunning(dataFolder: string, cause?: Error): Failure {
+  return new Failure("platform_not_running", {
+    message: `no platform answers for the data folder "${dataFolder}"`,
+    facts: { dataFolder },
+    ...(cause && { cause }),
+  });
+}

@@ -1,0 +1,192 @@
+import { availableParallelism } from "node:os";
+import type { Command } from "commander";
+import { Failure } from "../../failures/failures.ts";
+import { formatDuration } from "../../terminal/format.ts";
+import { startPlatform, type Platform } from "../../platform/platform.ts";
+import { createLog } from "../../platform/log.ts";
+import { masterKeyVariables } from "../../keys/master-key.ts";
+import { dataFolderOf, dataOption } from "../data-option.ts";
+import {
+  colorsFor,
+  isTerminal,
+  withProgress,
+  writeJson,
+  writeLine,
+  type Io,
+} from "../../terminal/io.ts";
+
+export function addStartCommand(program: Command, io: Io): void {
+  program
+    .command("start")
+    .description("run the platform on this machine: control plane, gateway, ingress and Workers")
+    .option(...dataOption)
+    .option("--host <address>", "the address to listen on", "127.0.0.1")
+    .option("--api-port <n>", "the port of the v4 API; 0 takes a free one", "4400")
+    .option("--http-port <n>", "the port at which Workers answer; 0 takes a free one", "4480")
+    .option("--public-url <url>", "where the API is reached, if a proxy ends TLS before it")
+    .option("--dev", "development: bindings may reach origins on this machine (loopback)")
+    .option("--origin-allow <cidr...>", "addresses that bindings may reach beside the usual ones")
+    .option("--origin-deny <cidr...>", "addresses that bindings may not reach")
+    .option(
+      "--fetch-allow <network...>",
+      "what fetch() without a binding may reach: public, private, local, or a CIDR (default: public)",
+    )
+    .option(
+      "--worker-processes <n>",
+      "how many processes each Worker runs in, or auto: one for each core",
+      "1",
+    )
+    .option("--metrics-port <n>", "serve the gateway's Prometheus metrics on this loopback port")
+    .option(
+      "--otlp-endpoint <url>",
+      "export a span of each request through a binding to this OTLP/HTTP collector (default: $OTEL_EXPORTER_OTLP_ENDPOINT)",
+    )
+    .option("--system-roots", "trust the operating system's roots for origins as well")
+    .option("--log-level <level>", "debug, info, warn or error", "info")
+    .option("--json", "one line on stdout once it is ready; the log goes to stderr either way")
+    .addHelpText(
+      "after",
+      `
+The first start makes the data folder, a master key, an account, and an API token, which it prints once.
+Bindings reach public and private addresses, not loopback, link-local or cloud metadata addresses.
+SIGINT or SIGTERM ends it: requests in flight are answered first.
+
+Examples:
+  $ countersign start
+  $ countersign start --dev                      # origins on localhost, too
+  $ countersign start --worker-processes auto    # every Worker on every core
+  $ countersign start --data ./data --api-port 0 --http-port 0 --json
+  $ COUNTERSIGN_MASTER_KEY="$(cat key)" countersign start --host 0.0.0.0 --fetch-allow public 10.0.0.0/8`,
+    )
+    .action((options: StartOptions) => start(io, options));
+}
+
+interface StartOptions {
+  readonly data?: string;
+  readonly host: string;
+  readonly apiPort: string;
+  readonly httpPort: string;
+  readonly publicUrl?: string;
+  readonly dev?: true;
+  readonly originAllow?: string[];
+  readonly originDeny?: string[];
+  readonly fetchAllow?: string[];
+  readonly workerProcesses: string;
+  readonly metricsPort?: string;
+  readonly otlpEndpoint?: string;
+  readonly systemRoots?: true;
+  readonly logLevel: string;
+  readonly json?: true;
+}
+
+async function start(io: Io, options: StartOptions): Promise<void> {
+  const began = performance.now();
+  const log = createLog({
+    level: options.logLevel,
+    stream: io.stderr,
+    pretty: isTerminal(io.stderr),
+  });
+  const stopped = stopSignal();
+  const platform = await withProgress(io, "Starting", () =>
+    startPlatform({
+      dataFolder: dataFolderOf(io, options.data),
+      host: options.host,
+      apiPort: port("--api-port", options.apiPort),
+      httpPort: port("--http-port", options.httpPort),
+      publicUrl: options.publicUrl === undefined ? null : origin(options.publicUrl),
+      development: options.dev === true,
+      originAllow: options.originAllow ?? [],
+      originDeny: options.originDeny ?? [],
+      fetchAllow: options.fetchAllow ?? ["public"],
+      workerProcesses: processes(options.workerProcesses),
+      metricsPort:
+        options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),
+      otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
+      systemRoots: options.systemRoots === true,
+      masterKey: masterKeyVariables(io.env),
+      log,
+    }),
+  );
+  try {
+    const { api, http, accountId, token } = platform;
+    if (options.json) writeJson(io.stdout, { ready: true, api, http, accountId, token });
+    else welcome(io, platform, performance.now() - began);
+    await stopped;
+  } finally {
+    await withProgress(io, "Stopping: answering what is in flight", async () => {
+      await platform[Symbol.asyncDispose]();
+    });
+  }
+}
+
+function port(option: string, text: string): number {
+  const value = Number(text);
+  if (text.trim() !== "" && Number.isInteger(value) && value >= 0 && value <= 65_535) return value;
+  throw new Failure("usage", { message: `${option} "${text}" is not a port from 0 to 65535` });
+}
+
+function processes(text: string): number {
+  if (text === "auto") return availableParallelism();
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1 && value <= MOST_PROCESSES) return value;
+  throw new Failure("usage", {
+    message: `--worker-processes "${text}" is neither "auto" nor a number from 1 to ${MOST_PROCESSES}`,
+  });
+}
+
+/** A workerd takes 9 MB before it has done anything: more of them than this is a slip of the hand. */
+const MOST_PROCESSES = 256;
+
+function origin(text: string): string {
+  const url = URL.parse(text);
+  if (url && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`) return url.origin;
+  throw new Failure("usage", {
+    message: `--public-url "${text}" is not the origin of a web address, like https://countersign.example`,
+  });
+}
+
+/** As OpenTelemetry has it, an empty variable is one that is not set. */
+function otlpEndpoint(io: Io, option: string | undefined): string | null {
+  const text = option ?? (io.env["OTEL_EXPORTER_OTLP_ENDPOINT"] || null);
+  if (text === null) return null;
+  const url = URL.parse(text);
+  const isBase = url !== null && /^https?:$/.test(url.protocol) && !/[?#]/.test(text);
+  if (isBase && url.username === "" && url.password === "") return url.href;
+  const source = option === undefined ? "OTEL_EXPORTER_OTLP_ENDPOINT" : "--otlp-endpoint";
+  // Not quoted: it may hold a password.
+  throw new Failure("usage", {
+    message: `${source} is not the base URL of a collector, like http://127.0.0.1:4318, without credentials or query`,
+  });
+}
+
+/** Resolves at the first SIGINT, SIGTERM or SIGHUP; a second one ends the process at once. */
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+    const onSignal = (): void => {
+      for (const signal of signals) process.off(signal, onSignal);
+      resolve();
+    };
+    for (const signal of signals) process.on(signal, onSignal);
+  });
+}
+
+function welcome(io: Io, { api, http, accountId, token }: Platform, took: number): void {
+  const colors = colorsFor(io, io.stdout);
+  const row = (name: string, value: string, note = ""): void =>
+    writeLine(
+      io.stdout,
+      `  ${colors.dim(name.padEnd(8))} ${value}${note && `   ${colors.dim(note)}`}`,
+    );
+  writeLine(
+    io.stdout,
+    `${colors.green("✔")} Countersign is ready ${colors.dim(`in ${formatDuration(took)}`)}`,
+  );
+  writeLine(io.stdout);
+  row("API", api);
+  row("Workers", http, `http://{script}.localhost:${new URL(http).port}`);
+  row("Account", accountId);
+  if (token !== null) row("Token", token, "shown once: only its hash is kept");
+  writeLine(io.stdout);
+  writeLine(io.stdout, `  Point wrangler here:  ${colors.cyan(`eval "$(npx countersign env)"`)}`);
+}

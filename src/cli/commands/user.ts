@@ -1,0 +1,137 @@
+import type { Command } from "commander";
+import { text } from "node:stream/consumers";
+import { Failure } from "../../failures/failures.ts";
+import type { MadePassword, ShownMember } from "../../platform/access/people.ts";
+import { dataFolderOf, dataOption } from "../data-option.ts";
+import { writeJson, writeLine, type Io } from "../../terminal/io.ts";
+import { platformClient } from "../client/platform-client.ts";
+import { writeTable } from "../../terminal/table.ts";
+
+const accountOption = [
+  "--account <name>",
+  "the account, by name or id (default: the first)",
+] as const;
+const stdinOption = [
+  "--password-stdin",
+  "read the password from standard input (default: one is made, and shown once)",
+] as const;
+
+export function addUserCommand(program: Command, io: Io): void {
+  const user = program.command("user").description("people: who may sign in, and as what");
+  const ask = <T>(options: Options, method: "GET" | "POST", path: string, body?: unknown) =>
+    platformClient(dataFolderOf(io, options.data)).ask<T>(method, path, body);
+
+  user
+    .command("add <email>")
+    .description("let a person sign in, or into another account")
+    .requiredOption("--role <role>", "admin, deployer or viewer")
+    .option(...dataOption)
+    .option(...accountOption)
+    .option(...stdinOption)
+    .option("--json", "one JSON object")
+    .addHelpText(
+      "after",
+      `
+An admin may do everything; a deployer deploys Workers and binds the certificates there are; a viewer looks.
+
+Examples:
+  $ countersign user add ada@example.com --role admin
+  $ countersign user add ci-team@example.com --role deployer --account Shop --password-stdin < password`,
+    )
+    .action(async (email: string, options: AddOptions) => {
+      const { role, account } = options;
+      const password = await passwordFrom(io, options);
+      const made = await ask<MadePassword>(options, "POST", "/users", {
+        email,
+        role,
+        account,
+        password,
+      });
+      if (options.json) return writeJson(io.stdout, made);
+      writeLine(io.stdout, `${made.email} may sign in as ${role}`);
+      showPassword(io, made);
+    });
+  user
+    .command("list")
+    .description("list who is in which account")
+    .option(...dataOption)
+    .option("--json", "one JSON array")
+    .action(async (options: Options) => {
+      const members = await ask<ShownMember[]>(options, "GET", "/users");
+      if (options.json) return writeJson(io.stdout, members);
+      const rows = members.map(({ email, role, account, since }) => [
+        email,
+        role,
+        account,
+        since.slice(0, 10),
+      ]);
+      writeTable(io, ["e-mail", "role", "account", "since"], rows);
+    });
+  user
+    .command("role <email> <role>")
+    .description("change what a person may do; what they have open follows at once")
+    .option(...dataOption)
+    .option(...accountOption)
+    .option("--json", "one JSON object")
+    .action(async (email: string, role: string, options: Options & { account?: string }) => {
+      const changed = await ask(options, "POST", "/users/role", {
+        email,
+        role,
+        account: options.account,
+      });
+      if (options.json) return writeJson(io.stdout, changed);
+      writeLine(io.stdout, `${email} is ${role} now`);
+    });
+  user
+    .command("remove <email>")
+    .description("take a person out, with their tokens and logins")
+    .option(...dataOption)
+    .option("--account <name>", "of this account only")
+    .option("--json", "one JSON object")
+    .action(async (email: string, options: Options & { account?: string }) => {
+      const removed = await ask(options, "POST", "/users/remove", {
+        email,
+        account: options.account,
+      });
+      if (options.json) return writeJson(io.stdout, removed);
+      writeLine(io.stdout, `${email} may sign in no longer`);
+    });
+  user
+    .command("password <email>")
+    .description("give a person another password, and sign them out everywhere")
+    .option(...dataOption)
+    .option(...stdinOption)
+    .option("--json", "one JSON object")
+    .action(async (email: string, options: Options & { passwordStdin?: true }) => {
+      const password = await passwordFrom(io, options);
+      const made = await ask<MadePassword>(options, "POST", "/users/password", { email, password });
+      if (options.json) return writeJson(io.stdout, made);
+      writeLine(io.stdout, `${made.email} has another password`);
+      showPassword(io, made);
+    });
+}
+
+interface Options {
+  readonly data?: string;
+  readonly json?: true;
+}
+
+interface AddOptions extends Options {
+  readonly role: string;
+  readonly account?: string;
+  readonly passwordStdin?: true;
+}
+
+async function passwordFrom(
+  { stdin }: Io,
+  options: { readonly passwordStdin?: true },
+): Promise<string | undefined> {
+  if (!options.passwordStdin) return undefined;
+  if (!stdin) throw new Failure("usage", { message: "--password-stdin needs standard input" });
+  return (await text(stdin)).replace(/\r?\n$/, "");
+}
+
+function showPassword(io: Io, { password }: MadePassword): void {
+  if (password !== null)
+    writeLine(io.stdout, `Password  ${password}   shown once: only its hash is kept`);
+}

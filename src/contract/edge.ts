@@ -1,0 +1,51 @@
+import type { HandshakeReport } from "./handshake-report.ts";
+import type { WorkerVersion } from "./source.ts";
+
+/** What the control plane asks of an edge that runs beside it. */
+export interface Edge extends AsyncDisposable {
+  /**
+   * Starts a version beside whatever runs, without a route, and resolves once it has answered its
+   * probe. It stays warm, so that a deployment of it that comes through the feed moves at once.
+   * @throws Failure `worker_start_failed` with the exception and its line, or
+   * `worker_start_timeout`. Whatever ran before goes on untouched.
+   */
+  stage(version: WorkerVersion): Promise<void>;
+  /** Stops a staged version that will not be deployed. No effect on one that is. */
+  discard(versionId: string): Promise<void>;
+  /** Resolves when every change up to `cursor` is in force on this machine, or has failed loudly. */
+  applied(cursor: number): Promise<void>;
+  /**
+   * One handshake of the gateway with the origin of `url`, step by step.
+   * @throws Failure if the certificate cannot be presented, or the URL is none; what the origin
+   * does is in the report
+   */
+  testHandshake(accountId: string, certificateId: string, url: string): Promise<HandshakeReport>;
+  /**
+   * Opens what this master key sealed, from now on, beside what the ones before sealed.
+   * @param masterKey 32 bytes
+   */
+  adoptMasterKey(masterKey: Uint8Array): Promise<void>;
+  /** What runs, for listings, `doctor` and the dashboard. */
+  status(): EdgeStatus;
+}
+
+export interface EdgeStatus {
+  readonly gateway: ProcessStatus;
+  readonly ingress: ProcessStatus;
+  /** One for each process. */
+  readonly workers: readonly WorkerStatus[];
+}
+
+export interface ProcessStatus {
+  readonly pid: number | null;
+  readonly state: "starting" | "running" | "restarting" | "draining" | "stopped";
+  readonly restarts: number;
+  /** Why it last ended, in a sentence. Null: it never did. */
+  readonly lastExit: string | null;
+}
+
+export interface WorkerStatus extends ProcessStatus {
+  readonly accountId: string;
+  readonly scriptName: string;
+  readonly versionId: string;
+}

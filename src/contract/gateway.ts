@@ -1,0 +1,49 @@
+import type { AccountTrust, EdgeCertificate } from "./source.ts";
+import type { ProcessStatus } from "./edge.ts";
+import type { HandshakeReport } from "./handshake-report.ts";
+import type { AddressOptions } from "./gateway-options.ts";
+
+/**
+ * The supervisor's side of the gateway. It keeps the wanted state, so that a gateway process that
+ * ends is started again and told everything it has to know before it listens.
+ */
+export interface GatewayHandle extends AsyncDisposable {
+  /**
+   * Adds a certificate or replaces it by a new version: in force for new requests on return. With
+   * `revokedOn` set, its connections are cut.
+   * @throws Failure if it does not parse, match or open, or has expired: what was there before
+   * stays in use
+   */
+  setCertificate(certificate: EdgeCertificate): Promise<void>;
+  /** Cuts its connections. A binding of it answers `certificate_gone`. */
+  removeCertificate(accountId: string, certificateId: string): Promise<void>;
+  /** @throws Failure `trust_unusable`: the trust before stays in force */
+  setTrust(accountId: string, trust: AccountTrust): Promise<void>;
+  /** Changes which addresses may be connected to, from the next connection on. */
+  setAddresses(addresses: AddressOptions): Promise<void>;
+  /** Opens what this master key (32 bytes) sealed, too, from now on and after a restart. */
+  adoptMasterKey(masterKey: Uint8Array): Promise<void>;
+  /** Resolves when the gateway listens on `socketPath`. */
+  openBinding(binding: GatewayBinding): Promise<void>;
+  /** Accepts no new request, lets those in flight end, closes, unlinks. */
+  closeBinding(socketPath: string): Promise<void>;
+  /**
+   * One handshake with the origin of `url`, step by step. The key stays in the gateway.
+   * @throws Failure if the certificate cannot be presented, or the URL is none; what the origin
+   * does is in the report
+   */
+  testHandshake(accountId: string, certificateId: string, url: string): Promise<HandshakeReport>;
+  status(): ProcessStatus;
+  /** The port on 127.0.0.1 that Prometheus reads. Null: not asked for, or not running now. */
+  metricsPort(): number | null;
+}
+
+/** A binding is a socket: whoever reaches it may present the certificate. */
+export interface GatewayBinding {
+  /** Mode 0600, relative to the run directory, the working directory of every process of the edge. */
+  readonly socketPath: string;
+  readonly accountId: string;
+  readonly scriptName: string;
+  readonly bindingName: string;
+  readonly certificateId: string;
+}

@@ -1,0 +1,124 @@
+import type { Sealed } from "../keys/seal.ts";
+
+/**
+ * What an edge follows: the control plane's state, read piece by piece, and a feed of what changed.
+ * An edge shares no disk, process or clock with the control plane: everything it needs is here.
+ */
+export interface Source {
+  /** The newest cursor, and the keys of everything there is. An edge starts from this. */
+  snapshot(): Promise<Snapshot>;
+  /**
+   * The changes after `cursor`, in order, as they are committed. Ends when `signal` aborts.
+   * The same object may come twice; what counts is its state when it is read.
+   */
+  changes(cursor: number, signal: AbortSignal): AsyncIterable<Change>;
+  /** What runs for a script now. Null: nothing (deleted, or only uploaded). */
+  deployment(key: ScriptKey): Promise<Deployment | null>;
+  /** A certificate as the gateway needs it. Null: deleted. */
+  certificate(accountId: string, certificateId: string): Promise<EdgeCertificate | null>;
+  /** The CAs against which an account's origins are verified, beside the public roots. */
+  trust(accountId: string): Promise<AccountTrust>;
+}
+
+export interface ScriptKey {
+  readonly accountId: string;
+  readonly scriptName: string;
+}
+
+export interface Snapshot {
+  readonly cursor: number;
+  readonly scripts: readonly ScriptKey[];
+  readonly certificates: readonly { readonly accountId: string; readonly certificateId: string }[];
+  readonly accounts: readonly string[];
+}
+
+export type Change = { readonly cursor: number } & (
+  | ({ readonly kind: "script" } & ScriptKey)
+  | { readonly kind: "certificate"; readonly accountId: string; readonly certificateId: string }
+  | { readonly kind: "trust"; readonly accountId: string }
+);
+
+/** One script, live: the versions that share its traffic and the hosts that lead to it. */
+export interface Deployment extends ScriptKey {
+  /** At least one; percentages add up to 100. */
+  readonly versions: readonly { readonly version: WorkerVersion; readonly percentage: number }[];
+  /**
+   * Hosts (lower case, no port) that reach the script. `*.example.com` is any host below it. The
+   * control plane has already put `{script}.localhost` and the workers.dev name in, where enabled.
+   */
+  readonly hosts: readonly string[];
+  /** Route patterns with a path, as in Cloudflare: `example.com/api/*`. The longest match wins. */
+  readonly routes: readonly string[];
+}
+
+export interface WorkerVersion extends ScriptKey {
+  readonly versionId: string;
+  readonly mainModule: string;
+  readonly modules: readonly WorkerModule[];
+  /** `2026-11-17`; never later than the runtime knows. */
+  readonly compatibilityDate: string;
+  readonly compatibilityFlags: readonly string[];
+  readonly bindings: readonly WorkerBinding[];
+}
+
+export interface WorkerModule {
+  /** As imported: `index.js`, `lib/util.wasm`. */
+  readonly name: string;
+  readonly type: ModuleType;
+  readonly content: Uint8Array;
+}
+
+export type ModuleType = "esm" | "commonjs" | "text" | "data" | "json" | "wasm" | "sourcemap";
+
+export type WorkerBinding = { readonly name: string } & (
+  | { readonly type: "plain_text"; readonly text: string }
+  | { readonly type: "json"; readonly json: unknown }
+  /** Unsealed by the edge, under the place {account, id: `{scriptName}/{versionId}/{name}`, kind: "secret"}. */
+  | { readonly type: "secret_text"; readonly sealed: Sealed; readonly sealedId: string }
+  | {
+      readonly type: "mtls_certificate";
+      readonly certificateId: string;
+      /** Who makes its connections: workerd itself, or (default) the gateway. */
+      readonly mode?: BindingMode;
+    }
+  | { readonly type: "service"; readonly service: string; readonly entrypoint?: string }
+  | {
+      readonly type: "version_metadata";
+      readonly id: string;
+      readonly tag: string;
+      readonly timestamp: string;
+    }
+);
+
+export type BindingMode = "gateway" | "in-process";
+
+/** The active version of a leaf certificate. Its key is sealed: only the gateway opens it. */
+export interface EdgeCertificate {
+  readonly accountId: string;
+  readonly certificateId: string;
+  readonly name: string | null;
+  /** Counts up with each rotation, from 1. */
+  readonly version: number;
+  /** Leaf first, PEM. */
+  readonly chain: string;
+  readonly sealedKey: Sealed;
+  /** The id of the place under which the key was sealed (kind `certificate-key`). */
+  readonly sealedId: string;
+  /** Hosts it may be presented to, `*.example.com` allowed. Null: any. */
+  readonly allowedHosts: readonly string[] | null;
+  /** CAs (PEM) that replace the account's trust for this certificate. Null: the account's. */
+  readonly trust: readonly string[] | null;
+  /** Set if this version was revoked: it is not presented and all connections are cut. */
+  readonly revokedOn: string | null;
+  /** Versions whose connections are cut while this one goes on. Default: none. */
+  readonly revokedVersions?: readonly number[];
+}
+
+export interface AccountTrust {
+  /** CA certificates, PEM, that origins of this account are verified against. */
+  readonly authorities: readonly string[];
+  /** CAs that count for one host only: host (or `*.example.com`) → PEMs. */
+  readonly hosts: Readonly<Record<string, readonly string[]>>;
+  /** Hosts in zones marked proxied: a binding answers 520 for them. */
+  readonly proxied: readonly string[];
+}

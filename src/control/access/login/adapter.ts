@@ -1,0 +1,149 @@
+import type { Adapter, AdapterPayload } from "oidc-provider";
+import { InvalidGrant } from "oidc-provider/lib/helpers/errors.js";
+import type { Actor, Audit } from "../../../store/audit.ts";
+import {
+  consumeOauthRecord,
+  deleteOauthGrant,
+  deleteOauthRecord,
+  findOauthRecord,
+  type OauthPayload,
+  saveOauthRecord,
+} from "../../../store/oauth.ts";
+import type { Database } from "../../../store/database.ts";
+import type { Store } from "../../../store/store.ts";
+import { findUser, membershipsOf } from "../../../store/users.ts";
+
+export interface AdapterContext {
+  readonly store: Store;
+  readonly clock: () => Date;
+  /** Of the request that is being answered. */
+  readonly address: () => string | null;
+}
+
+/**
+ * Keeps what the OAuth server remembers in our store, so that a login survives a restart. Ids of
+ * tokens, codes and sessions are secrets: only their hash is kept.
+ */
+export class StoreAdapter implements Adapter {
+  readonly #model: string;
+  readonly #context: AdapterContext;
+
+  constructor(model: string, context: AdapterContext) {
+    this.#model = model;
+    this.#context = context;
+  }
+
+  async upsert(id: string, payload: AdapterPayload, expiresIn: number): Promise<void> {
+    const { store, clock } = this.#context;
+    const now = clock();
+    const kept = withoutSecrets(payload);
+    await store.write(async ({ db }) => {
+      const expiresOn = new Date(now.getTime() + expiresIn * 1000);
+      await saveOauthRecord(db, { model: this.#model, id, payload: kept, expiresOn }, now);
+      return { value: null, audit: await this.#issued(db, kept) };
+    });
+  }
+
+  async find(id: string): Promise<AdapterPayload | undefined> {
+    return this.#read({ id }, id);
+  }
+
+  async findByUid(uid: string): Promise<AdapterPayload | undefined> {
+    return this.#read({ uid }, undefined);
+  }
+
+  async consume(id: string): Promise<void> {
+    const { store, clock } = this.#context;
+    await store.write(async ({ db }) => {
+      const first = await consumeOauthRecord(db, { model: this.#model, id, now: clock() });
+      if (!first) throw new InvalidGrant("already consumed");
+      return { value: null, audit: null };
+    });
+  }
+
+  /** A token takes the whole login with it, in one step that is written down once. */
+  async destroy(id: string): Promise<void> {
+    await this.#context.store.write(async ({ db }) => {
+      const gone = await deleteOauthRecord(db, this.#model, id);
+      if (!gone || !revocable.has(this.#model)) return { value: null, audit: null };
+      const more = await deleteOauthGrant(db, gone.grantId ?? id);
+      return { value: null, audit: await this.#revoked(db, gone, more.length) };
+    });
+  }
+
+  async revokeByGrantId(grantId: string): Promise<void> {
+    await this.#context.store.write(async ({ db }) => {
+      const gone = await deleteOauthGrant(db, grantId);
+      const login = gone.find(({ kind }) => typeof kind === "string" && revocable.has(kind));
+      return { value: null, audit: login ? await this.#revoked(db, login, gone.length) : null };
+    });
+  }
+
+  /** Only the device flow has codes that people type in, and it is off. */
+  findByUserCode(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  async #read(
+    by: { readonly id: string } | { readonly uid: string },
+    jti: string | undefined,
+  ): Promise<AdapterPayload | undefined> {
+    const { store, clock } = this.#context;
+    const row = await findOauthRecord(store.db, this.#model, by);
+    if (!row || new Date(row.expiresOn) <= clock()) return undefined;
+    return {
+      ...(JSON.parse(row.payload) as AdapterPayload),
+      ...(jti !== undefined && { jti }),
+      ...(row.consumedOn !== null && {
+        consumed: Math.floor(new Date(row.consumedOn).getTime() / 1000),
+      }),
+    };
+  }
+
+  /** What a person let wrangler do, and each token that came of it. */
+  async #issued(db: Database, payload: OauthPayload): Promise<Audit | null> {
+    if (this.#model === "Grant") {
+      const { openid } = payload as { openid?: { scope?: string } };
+      return this.#audit(db, payload, "login.grant", { scopes: openid?.scope?.split(" ") ?? [] });
+    }
+    if (this.#model !== "AccessToken") return null;
+    return this.#audit(db, payload, "login.token", { by: payload["gty"] });
+  }
+
+  #revoked(db: Database, login: OauthPayload, records: number): Promise<Audit> {
+    return this.#audit(db, login, "login.revoke", { records });
+  }
+
+  async #audit(
+    db: Database,
+    payload: OauthPayload,
+    action: "login.grant" | "login.token" | "login.revoke",
+    after: Record<string, unknown>,
+  ): Promise<Audit> {
+    const user = payload.accountId ? await findUser(db, payload.accountId) : undefined;
+    const memberships = user ? await membershipsOf(db, user.id) : [];
+    const by: Actor = {
+      kind: "user",
+      id: user?.id ?? null,
+      email: user?.email ?? "unknown",
+      address: this.#context.address(),
+    };
+    return {
+      by,
+      action,
+      // A login is not about one account: it shows in the log of the person's first.
+      accountId: memberships[0]?.accountId ?? null,
+      resource: { type: "login", id: payload.clientId ?? "", name: by.email },
+      after,
+    };
+  }
+}
+
+const revocable: ReadonlySet<string> = new Set(["AccessToken", "RefreshToken", "Grant"]);
+
+function withoutSecrets(payload: AdapterPayload): OauthPayload {
+  const kept: Record<string, unknown> = { ...payload };
+  delete kept["jti"];
+  if (kept["session"]) kept["session"] = { ...kept["session"], cookie: undefined };
+  return kept;
+}

@@ -1,0 +1,217 @@
+import type { HttpBindings } from "@hono/node-server";
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import { Hono } from "hono";
+import { AsyncLocalStorage } from "node:async_hooks";
+import { bodyLimit } from "hono/body-limit";
+import { csrf } from "hono/csrf";
+import { HTTPException } from "hono/http-exception";
+import type { Provider } from "oidc-provider";
+import type { Logger } from "pino";
+import { Failure } from "../../../failures/failures.ts";
+import { findUser, findUserByEmail, membershipsOf } from "../../../store/users.ts";
+import { neighbourhood } from "../../../network/ranges.ts";
+import { verifyPassword } from "../passwords.ts";
+import { remoteAddress } from "../../api/remote-address.ts";
+import { common, isScope, roleScopes, type Scope } from "../../api/scopes.ts";
+import { Throttle } from "../../api/throttle.ts";
+import { paths, wranglerClient } from "./client.ts";
+import {
+  type Consent,
+  consentPage,
+  errorPage,
+  type Page,
+  signInPage,
+  styleSheet,
+} from "./pages.ts";
+import { createProvider, type LoginContext } from "./provider.ts";
+
+type Interaction = Awaited<ReturnType<Provider["interactionDetails"]>>;
+type Bindings = { Bindings: HttpBindings };
+
+const KIBIBYTE = 1024;
+
+/**
+ * `wrangler login`: the OAuth server and its two pages, all below `/oauth2`. It has to be served by
+ * @hono/node-server, whose request and response it hands to the OAuth library.
+ */
+export function createLogin(context: LoginContext & { readonly log: Logger }): Hono<Bindings> {
+  // The OAuth library calls the store with nothing but what is stored.
+  const from = new AsyncLocalStorage<string | null>();
+  const provider = createProvider({ ...context, address: () => from.getStore() ?? null });
+  provider.on("server_error", (_, error) => context.log.error({ err: error }, "a login failed"));
+  const answer = provider.callback();
+  const begun = new Throttle({ burst: 60, everyMs: 1000 });
+  const passwords = new PasswordTries(context);
+
+  const app = new Hono<Bindings>();
+  app.use((c, next) => from.run(remoteAddress(c), next));
+  app.use(
+    `${paths.interaction}/*`,
+    csrf({ origin: context.issuer }),
+    bodyLimit({ maxSize: 16 * KIBIBYTE }),
+  );
+  app.get(styleSheet.path, (c) =>
+    c.body(styleSheet.body, 200, { "content-type": "text/css; charset=utf-8" }),
+  );
+  app.get(`${paths.interaction}/:uid`, async (c) => {
+    const interaction = await interactionOf(provider, c.env, c.req.param("uid"));
+    const action = `${paths.interaction}/${interaction.uid}`;
+    return interaction.prompt.name === "login"
+      ? show(await signInPage({ action }))
+      : show(await consentPage(await consentOf(context, interaction, `${action}/consent`)));
+  });
+  app.post(`${paths.interaction}/:uid`, async (c) => {
+    const interaction = await interactionOf(provider, c.env, c.req.param("uid"));
+    if (interaction.prompt.name !== "login") throw new Failure("sign_in_lapsed");
+    const form = await c.req.formData();
+    const email = text(form, "email");
+    try {
+      const accountId = await passwords.check(email, text(form, "password"), remoteAddress(c));
+      const { incoming, outgoing } = c.env;
+      const login = { login: { accountId, remember: false } };
+      const options = { mergeWithLastSubmission: false };
+      return c.redirect(await provider.interactionResult(incoming, outgoing, login, options), 303);
+    } catch (error) {
+      if (!(error instanceof Failure) || error.entry.side !== "caller") throw error;
+      const action = `${paths.interaction}/${interaction.uid}`;
+      return show(
+        await signInPage({ action, email, problem: sentence(error) }),
+        error.entry.status,
+      );
+    }
+  });
+  app.post(`${paths.interaction}/:uid/consent`, async (c) => {
+    const interaction = await interactionOf(provider, c.env, c.req.param("uid"));
+    const accountId = interaction.session?.accountId;
+    if (interaction.prompt.name !== "consent" || accountId === undefined) {
+      throw new Failure("sign_in_lapsed");
+    }
+    const allowed = text(await c.req.formData(), "decision") === "allow";
+    const result = allowed
+      ? { consent: { grantId: await grant(provider, accountId, interaction) } }
+      : { error: "access_denied", error_description: "the person did not allow it" };
+    const { incoming, outgoing } = c.env;
+    return c.redirect(await provider.interactionResult(incoming, outgoing, result), 303);
+  });
+  app.all("/oauth2/*", async (c) => {
+    if (c.req.path === paths.authorization) {
+      const key = neighbourhood(remoteAddress(c) ?? "");
+      begun.assertFree(key);
+      begun.count(key);
+    }
+    await answer(c.env.incoming, c.env.outgoing);
+    return RESPONSE_ALREADY_SENT;
+  });
+  app.onError(async (error) => {
+    const [problem, status] = problemOf(error, context.log);
+    return show(await errorPage(problem), status);
+  });
+  return app;
+}
+
+function problemOf(error: Error, log: Logger): [string, number] {
+  if (error instanceof Failure) return [sentence(error), error.entry.status];
+  if (error instanceof HTTPException) return ["This form was not sent by this page.", error.status];
+  if (error.name === "SessionNotFound") return problemOf(new Failure("sign_in_lapsed"), log);
+  log.error({ err: error }, "a login failed unexpectedly");
+  return ["Countersign met a condition it was not written for.", 500];
+}
+
+/** Checks passwords, fewer and fewer for whoever gives wrong ones. */
+class PasswordTries {
+  readonly #context: LoginContext;
+  readonly #byAddress = new Throttle({ burst: 10, everyMs: 30_000 });
+  readonly #byEmail = new Throttle({ burst: 30, everyMs: 60_000 });
+
+  constructor(context: LoginContext) {
+    this.#context = context;
+  }
+
+  /**
+   * @returns the person's id
+   * @throws Failure `sign_in_failed`, `too_many_tries`
+   */
+  async check(email: string, password: string, address: string | null): Promise<string> {
+    const { db } = this.#context.store;
+    const near = neighbourhood(address ?? "");
+    const name = email.toLowerCase().slice(0, 254);
+    this.#byAddress.assertFree(near);
+    this.#byEmail.assertFree(name);
+    // Counted before the slow hash: many tries at once are as many as one after the other.
+    this.#byAddress.count(near);
+    this.#byEmail.count(name);
+    const user = await findUserByEmail(db, email);
+    const right = await verifyPassword(password, user?.passwordHash);
+    if (!user || !right) throw new Failure("sign_in_failed");
+    this.#byAddress.forgive(near);
+    this.#byEmail.forgive(name);
+    if ((await membershipsOf(db, user.id)).length === 0) throw new Failure("sign_in_failed");
+    return user.id;
+  }
+}
+
+/** @throws SessionNotFound, Failure `sign_in_lapsed` */
+async function interactionOf(
+  provider: Provider,
+  { incoming, outgoing }: HttpBindings,
+  uid: string,
+): Promise<Interaction> {
+  const interaction = await provider.interactionDetails(incoming, outgoing);
+  if (interaction.uid !== uid) throw new Failure("sign_in_lapsed");
+  return interaction;
+}
+
+async function grant(
+  provider: Provider,
+  accountId: string,
+  { params }: Interaction,
+): Promise<string> {
+  const made = new provider.Grant({ accountId, clientId: wranglerClient.client_id });
+  made.addOIDCScope(scopesIn(params));
+  return made.save();
+}
+
+async function consentOf(
+  { store }: LoginContext,
+  { params, session }: Interaction,
+  action: string,
+): Promise<Consent> {
+  const user = session && (await findUser(store.db, session.accountId));
+  if (!user) throw new Failure("sign_in_lapsed");
+  const memberships = await membershipsOf(store.db, user.id);
+  const asked = scopesIn(params).split(" ");
+  const known = asked.filter(isScope);
+  const allowed = new Set<Scope>(
+    memberships.flatMap(({ role }) => common(known, roleScopes[role])),
+  );
+  const implied = (scope: Scope): boolean =>
+    scope.endsWith(":read") && allowed.has(scope.replace(/:read$/, ":write") as Scope);
+  return {
+    action,
+    email: user.email,
+    accounts: memberships.map(({ account, role }) => ({ name: account.name, role })),
+    scopes: [...allowed].filter((scope) => !implied(scope)),
+    withheld: known.filter((scope) => !allowed.has(scope)),
+    foreign: asked.filter((scope) => !isScope(scope) && scope !== "offline_access"),
+  };
+}
+
+function scopesIn({ scope }: Interaction["params"]): string {
+  return typeof scope === "string" ? scope : "";
+}
+
+function text(form: FormData, name: string): string {
+  const value = form.get(name);
+  return typeof value === "string" ? value : "";
+}
+
+function sentence(failure: Failure): string {
+  return `${failure.message[0]?.toUpperCase()}${failure.message.slice(1)}. ${failure.fix}`;
+}
+
+function show({ body, headers }: Page, status = 200): Response {
+  return new Response(body, {
+    status,
+    headers: { ...headers, "content-type": "text/html; charset=utf-8" },
+  });
+}

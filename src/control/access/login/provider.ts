@@ -1,0 +1,108 @@
+import { generateKeyPairSync } from "node:crypto";
+import type { Configuration, Provider } from "oidc-provider";
+// The package's own entry prints a warning on every Node that is not called LTS yet.
+import { Provider as OauthServer } from "oidc-provider/lib/provider.js";
+import type { Keyring } from "../../../keys/seal.ts";
+import type { Store } from "../../../store/store.ts";
+import { findUser } from "../../../store/users.ts";
+import { scopeMeanings } from "../../api/scopes.ts";
+import { StoreAdapter } from "./adapter.ts";
+import { foreignScopes, paths, wranglerClient } from "./client.ts";
+import { errorPage } from "./pages.ts";
+
+export interface LoginContext {
+  readonly store: Store;
+  readonly keyring: Keyring;
+  readonly clock: () => Date;
+  /** Where browsers and wrangler reach it: `http://127.0.0.1:4400`. */
+  readonly issuer: string;
+}
+
+export interface ProviderContext extends LoginContext {
+  /** Where the request that is being answered came from. */
+  readonly address: () => string | null;
+}
+
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/** The OAuth server: authorization code with PKCE, refresh tokens that work once, revocation. */
+export function createProvider({
+  store,
+  keyring,
+  clock,
+  issuer,
+  address,
+}: ProviderContext): Provider {
+  const options: Configuration = {
+    adapter: (model) =>
+      new StoreAdapter(model, {
+        store,
+        clock,
+        address,
+      }),
+    clients: [{ ...wranglerClient, id_token_signed_response_alg: "EdDSA" } as never],
+    scopes: [...Object.keys(scopeMeanings), ...foreignScopes, "offline_access"],
+    responseTypes: ["code"],
+    routes: { ...paths, jwks: "/oauth2/jwks" },
+    features: {
+      devInteractions: { enabled: false },
+      pushedAuthorizationRequests: { enabled: false },
+      revocation: {
+        enabled: true,
+        allowedPolicy: (_, client, token) => token.clientId === client.clientId,
+      },
+      rpInitiatedLogout: { enabled: false },
+      userinfo: { enabled: false },
+    },
+    interactions: { url: (_, { uid }) => `${paths.interaction}/${uid}` },
+    findAccount: async (_, id) => {
+      const user = await findUser(store.db, id);
+      return user && { accountId: id, claims: () => ({ sub: id }) };
+    },
+    // Each login is a grant of its own: to revoke one leaves the others alone.
+    loadExistingGrant: async (ctx) => {
+      const grantId = ctx.oidc.result?.consent?.grantId;
+      return grantId === undefined ? undefined : ctx.oidc.provider.Grant.find(grantId);
+    },
+    pkce: { required: () => true },
+    issueRefreshToken: () => true,
+    expiresWithSession: () => false,
+    rotateRefreshToken: true,
+    ttl: {
+      AccessToken: HOUR,
+      AuthorizationCode: MINUTE,
+      Grant: 30 * DAY,
+      IdToken: HOUR,
+      Interaction: 10 * MINUTE,
+      RefreshToken: 30 * DAY,
+      Session: 10 * MINUTE,
+    },
+    cookies: {
+      keys: [keyring.derive("oauth cookies").toString("base64url")],
+      names: {
+        session: "countersign_session",
+        interaction: "countersign_sign_in",
+        resume: "countersign_resume",
+      },
+      long: { signed: true, httpOnly: true, sameSite: "lax", path: "/oauth2" },
+      short: { signed: true, httpOnly: true, sameSite: "lax" },
+    },
+    clientBasedCORS: () => false,
+    // It never issues an ID token, and insists on a key for them.
+    jwks: { keys: [unusedKey()] },
+    renderError: async (ctx, out) => {
+      const { body, headers } = await errorPage(out.error_description ?? out.error);
+      ctx.type = "html";
+      ctx.set(headers);
+      ctx.body = body;
+    },
+  };
+  return new OauthServer(issuer, options);
+}
+
+function unusedKey(): never {
+  const { privateKey } = generateKeyPairSync("ed25519");
+  return { ...privateKey.export({ format: "jwk" }), use: "sig", alg: "EdDSA" } as never;
+}

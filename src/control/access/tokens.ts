@@ -1,0 +1,274 @@
+import { z } from "@hono/zod-openapi";
+import { Failure } from "../../failures/failures.ts";
+import type { Audit, AuditAction } from "../../store/audit.ts";
+import type { TokenRow } from "../../store/schema.ts";
+import type { Database } from "../../store/database.ts";
+import {
+  createToken,
+  findTokenById,
+  listTokens,
+  revokeToken,
+  rollToken,
+  updateToken,
+} from "../../store/tokens.ts";
+import { list, paged, pageOf } from "../api/envelope.ts";
+import { isCidr, type RequestIp } from "../../network/ranges.ts";
+import { actorOf, authorize, type Caller } from "../api/auth.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { permissionGroups, resourceName } from "./permission-groups.ts";
+import { accountNamed, policies, readPolicies, shownPolicies } from "./policies.ts";
+import { permits, type Scope } from "../api/scopes.ts";
+
+const cidrs = z.array(z.string().refine(isCidr, "is not an IP address or a CIDR")).max(100);
+const moment = z.iso.datetime({ offset: true }).nullish();
+const wanted = z.object({
+  name: z.string().trim().min(1).max(120),
+  policies,
+  not_before: moment,
+  expires_on: moment,
+  condition: z
+    .object({ request_ip: z.object({ in: cidrs.optional(), not_in: cidrs.optional() }).optional() })
+    .nullish(),
+});
+const changed = wanted.extend({ status: z.enum(["active", "disabled"]).optional() });
+
+/** The caller's own API tokens, as `cloudflare` SDK, Terraform and the dashboard manage them. */
+export function tokenEndpoints({ store, clock }: ControlContext): readonly Endpoint[] {
+  const path = "/user/tokens";
+  const one = `${path}/{token_id}`;
+  return [
+    endpoint(
+      { method: "get", path: `${path}/verify`, summary: "Is the token valid", scope: null },
+      ({ caller }) => ({
+        result: {
+          id: caller.tokenId,
+          status: "active",
+          ...(caller.expiresOn && { expires_on: caller.expiresOn }),
+        },
+        messages: ["This API Token is valid and active"],
+      }),
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: `${path}/permission_groups`,
+        summary: "What tokens can be given",
+        scope: "api_tokens:read",
+      },
+      () =>
+        list(
+          permissionGroups.map(({ id, name, resource }) => ({
+            id,
+            name,
+            scopes: [resourceName(resource)],
+          })),
+        ),
+    ),
+    endpoint(
+      {
+        method: "get",
+        path,
+        summary: "List API tokens",
+        scope: "api_tokens:read",
+        query: paged,
+      },
+      async ({ caller, query }) => {
+        const rows = await own(store.db, caller);
+        return list(
+          rows.map((row) => shown(row, clock())),
+          pageOf(query),
+        );
+      },
+    ),
+    endpoint(
+      {
+        method: "post",
+        path,
+        summary: "Make an API token",
+        scope: "api_tokens:write",
+        body: wanted,
+      },
+      async ({ caller, body }) => {
+        const maker = authorize(caller, "api_tokens:write", accountNamed(body.policies));
+        const columns = columnsOf(body, maker);
+        const { value } = await store.write(async ({ db }) => {
+          const { id, token } = await createToken(db, {
+            ...columns,
+            accountId: maker.accountId,
+            userId: caller.userId,
+            email: caller.email,
+            now: clock(),
+          });
+          const row = await existing(db, caller, id);
+          return {
+            value: { ...shown(row, clock()), value: token },
+            audit: { ...auditOf(caller, "token.create", row), after: facts(row) },
+          };
+        });
+        return { result: value };
+      },
+    ),
+    endpoint(
+      { method: "get", path: one, summary: "One API token", scope: "api_tokens:read" },
+      async ({ caller, params }) => ({
+        result: shown(await existing(store.db, caller, params["token_id"]), clock()),
+      }),
+    ),
+    endpoint(
+      {
+        method: "put",
+        path: one,
+        summary: "Change an API token",
+        scope: "api_tokens:write",
+        body: changed,
+      },
+      async ({ caller, params, body }) => {
+        const { value } = await store.write(async ({ db }) => {
+          const before = await existing(db, caller, params["token_id"]);
+          const maker = authorize(caller, "api_tokens:write", before.accountId);
+          const { name, ...columns } = columnsOf(body, maker);
+          assertWithin(maker, scopesOf(before));
+          await updateToken(db, before.id, {
+            name,
+            scopes: JSON.stringify(columns.scopes),
+            policies: JSON.stringify(columns.policies),
+            notBefore: columns.notBefore?.toISOString() ?? null,
+            expiresOn: columns.expiresOn?.toISOString() ?? null,
+            requestIp: columns.requestIp ? JSON.stringify(columns.requestIp) : null,
+            ...(body.status && { disabled: body.status === "disabled" ? 1 : 0 }),
+            now: clock(),
+          });
+          const row = await existing(db, caller, before.id);
+          return {
+            value: shown(row, clock()),
+            audit: {
+              ...auditOf(caller, "token.update", row),
+              before: facts(before),
+              after: facts(row),
+            },
+          };
+        });
+        return { result: value };
+      },
+    ),
+    endpoint(
+      {
+        method: "put",
+        path: `${one}/value`,
+        summary: "Give an API token another value",
+        scope: "api_tokens:write",
+      },
+      async ({ caller, params }) => {
+        const { value } = await store.write(async ({ db }) => {
+          const row = await existing(db, caller, params["token_id"]);
+          assertWithin(authorize(caller, "api_tokens:write", row.accountId), scopesOf(row));
+          const token = await rollToken(db, row.id, clock());
+          return { value: token, audit: auditOf(caller, "token.roll", row) };
+        });
+        return { result: value };
+      },
+    ),
+    endpoint(
+      { method: "delete", path: one, summary: "Revoke an API token", scope: "api_tokens:write" },
+      async ({ caller, params }) => {
+        const { value } = await store.write(async ({ db }) => {
+          const row = await existing(db, caller, params["token_id"]);
+          await revokeToken(db, row.id, clock());
+          return {
+            value: { id: row.id },
+            audit: { ...auditOf(caller, "token.delete", row), before: facts(row) },
+          };
+        });
+        return { result: value };
+      },
+    ),
+  ];
+}
+
+/** A person's tokens are theirs alone; a token of the account's own sees the account's own. */
+async function own(db: Database, caller: Caller): Promise<TokenRow[]> {
+  const rows = await Promise.all(caller.reach.map(({ accountId }) => listTokens(db, accountId)));
+  return rows.flat().filter((row) => isOwn(row, caller));
+}
+
+async function existing(db: Database, caller: Caller, id = ""): Promise<TokenRow> {
+  const row = await findTokenById(db, id);
+  if (row && isOwn(row, caller)) return row;
+  throw new Failure("token_not_found", {
+    message: `there is no API token "${id.slice(0, 100)}"`,
+  });
+}
+
+function isOwn(row: TokenRow, { userId, reach }: Caller): boolean {
+  if (row.revokedOn !== null || row.userId !== userId) return false;
+  return reach.some(({ accountId }) => accountId === row.accountId);
+}
+
+function columnsOf(
+  { name, policies: sent, not_before, expires_on, condition }: z.output<typeof wanted>,
+  caller: Caller,
+): Pick<
+  Parameters<typeof createToken>[1],
+  "name" | "scopes" | "policies" | "expiresOn" | "notBefore" | "requestIp"
+> {
+  const granted = readPolicies(sent, caller.accountId);
+  assertWithin(caller, granted.scopes);
+  return {
+    name,
+    ...granted,
+    notBefore: not_before ? new Date(not_before) : null,
+    expiresOn: expires_on ? new Date(expires_on) : null,
+    requestIp: condition?.request_ip ?? null,
+  };
+}
+
+/** Nobody gets hold of a token that can do more than they can. */
+function assertWithin(caller: Caller, scopes: readonly string[]): void {
+  const beyond = scopes.filter((scope) => !permits(caller.scopes, scope as Scope));
+  if (beyond.length === 0) return;
+  throw new Failure("token_exceeds_maker", {
+    message: `the token would have ${beyond.join(", ")}, which the one in use has not`,
+    facts: { scopes: beyond },
+  });
+}
+
+function scopesOf(row: TokenRow): string[] {
+  return JSON.parse(row.scopes) as string[];
+}
+
+function auditOf(caller: Caller, action: AuditAction, { id, name, accountId }: TokenRow): Audit {
+  return { by: actorOf(caller), action, accountId, resource: { type: "token", id, name } };
+}
+
+/** What the audit log has of a token: never its value. */
+function facts(row: TokenRow): Record<string, unknown> {
+  return {
+    name: row.name,
+    scopes: scopesOf(row),
+    notBefore: row.notBefore,
+    expiresOn: row.expiresOn,
+    requestIp: requestIpOf(row),
+    disabled: row.disabled === 1,
+  };
+}
+
+function requestIpOf(row: TokenRow): RequestIp | null {
+  return row.requestIp === null ? null : (JSON.parse(row.requestIp) as RequestIp);
+}
+
+function shown(row: TokenRow, now: Date): object {
+  const expired = row.expiresOn !== null && new Date(row.expiresOn) <= now;
+  const requestIp = requestIpOf(row);
+  return {
+    id: row.id,
+    name: row.name,
+    status: expired ? "expired" : row.disabled === 1 ? "disabled" : "active",
+    issued_on: row.createdOn,
+    modified_on: row.modifiedOn,
+    ...(row.notBefore && { not_before: row.notBefore }),
+    ...(row.expiresOn && { expires_on: row.expiresOn }),
+    policies: shownPolicies(row),
+    ...(requestIp && { condition: { request_ip: requestIp } }),
+  };
+}

@@ -1,0 +1,152 @@
+import { Failure } from "../../failures/failures.ts";
+import type { Actor } from "../../store/audit.ts";
+import { findAccessToken } from "../../store/oauth.ts";
+import type { Store } from "../../store/store.ts";
+import { findToken } from "../../store/tokens.ts";
+import { findUser, membershipsOf } from "../../store/users.ts";
+import { allowsAddress, type RequestIp } from "../../network/ranges.ts";
+import { common, permits, roleScopes, type Role, type Scope } from "./scopes.ts";
+
+/** Whose request it is, and what it may do in which account. */
+export interface Identity {
+  /** `user`: a person who signed in; `token`: an API token. */
+  readonly kind: "user" | "token";
+  readonly tokenId: string;
+  /** The person. Null: the token is the account's own. */
+  readonly userId: string | null;
+  readonly email: string;
+  /** The IP address it came from. Null: not known. */
+  readonly address: string | null;
+  readonly expiresOn: string | null;
+  readonly reach: readonly Reach[];
+}
+
+export interface Reach {
+  readonly accountId: string;
+  readonly role: Role;
+  /** What the token was given and the person's role allows. */
+  readonly scopes: readonly string[];
+}
+
+/** Who sent a request that is allowed, in the account that it is about. */
+export interface Caller extends Identity {
+  readonly accountId: string;
+  readonly scopes: readonly string[];
+}
+
+/**
+ * @throws Failure `token_missing`, `token_malformed`, `token_wrong_address`, or `token_invalid` if
+ * it is unknown, revoked, disabled, expired or not yet valid
+ */
+export async function authenticate(
+  authorization: string | null,
+  { address, store, now }: { address: string | null; store: Store; now: Date },
+): Promise<Identity> {
+  if (authorization === null) throw new Failure("token_missing");
+  const token = /^bearer ([\x21-\x7e]{1,512})$/i.exec(authorization)?.[1];
+  if (token === undefined) throw new Failure("token_malformed");
+  const identity = token.startsWith("csn_")
+    ? await byApiToken(store, token, { address, now })
+    : await byLogin(store, token, { address, now });
+  if (!identity) throw new Failure("token_invalid");
+  return identity;
+}
+
+interface Circumstances {
+  readonly address: string | null;
+  readonly now: Date;
+}
+
+async function byApiToken(
+  { db }: Store,
+  token: string,
+  { address, now }: Circumstances,
+): Promise<Identity | null> {
+  const row = await findToken(db, token);
+  if (!row || row.revokedOn !== null || row.disabled === 1) return null;
+  if (row.expiresOn !== null && new Date(row.expiresOn) <= now) return null;
+  if (row.notBefore !== null && new Date(row.notBefore) > now) return null;
+  const requestIp = row.requestIp === null ? {} : (JSON.parse(row.requestIp) as RequestIp);
+  if (!allowsAddress(requestIp, address)) {
+    throw new Failure("token_wrong_address", {
+      message: `Cannot use the access token from location: ${address ?? "unknown"}`,
+      facts: { address },
+    });
+  }
+  const given = JSON.parse(row.scopes) as string[];
+  const memberships = row.userId === null ? null : await membershipsOf(db, row.userId);
+  const membership = memberships?.find(({ accountId }) => accountId === row.accountId);
+  if (memberships && !membership) return null;
+  const role = membership?.role ?? "admin";
+  return {
+    kind: "token",
+    tokenId: row.id,
+    userId: row.userId,
+    email: row.email,
+    address,
+    expiresOn: row.expiresOn,
+    reach: [{ accountId: row.accountId, role, scopes: common(given, roleScopes[role]) }],
+  };
+}
+
+async function byLogin(
+  { db }: Store,
+  token: string,
+  { address, now }: Circumstances,
+): Promise<Identity | null> {
+  const found = await findAccessToken(db, token);
+  if (!found || new Date(found.expiresOn) <= now) return null;
+  const user = await findUser(db, found.userId);
+  const memberships = user ? await membershipsOf(db, user.id) : [];
+  if (!user || memberships.length === 0) return null;
+  return {
+    kind: "user",
+    tokenId: found.id,
+    userId: user.id,
+    email: user.email,
+    address,
+    expiresOn: found.expiresOn,
+    reach: memberships.map(({ accountId, role }) => ({
+      accountId,
+      role,
+      scopes: common(found.scopes, roleScopes[role]),
+    })),
+  };
+}
+
+/**
+ * An account that is not the caller's is refused like one that does not exist, so that ids of
+ * others cannot be tried out.
+ *
+ * @param accountId of the request. Undefined: it names none, and is about the first one reached
+ * @throws Failure `not_permitted`, or `user_not_permitted` for what is about the user
+ */
+export function authorize(identity: Identity, scope: Scope | null, accountId?: string): Caller {
+  const reached =
+    accountId === undefined
+      ? identity.reach[0]
+      : identity.reach.find((reach) => reach.accountId === accountId);
+  if (!reached) throw new Failure("not_permitted");
+  const { scopes } = reached;
+  if (scope === null || permits(scopes, scope)) {
+    return { ...identity, accountId: reached.accountId, scopes };
+  }
+  if (scope === "user:read") throw new Failure("user_not_permitted");
+  throw new Failure("not_permitted", {
+    message: `Authentication error: the token lacks the scope ${scope}`,
+    facts: { scope },
+  });
+}
+
+/** The caller as the audit log names it. */
+export function actorOf({ kind, userId, tokenId, email, address }: Identity): Actor {
+  return { kind, id: kind === "user" ? userId : tokenId, email, address };
+}
+
+/** Whoever owns the data folder: it asks over the socket in it. */
+export const ownerOfData: Actor = {
+  kind: "admin",
+  id: null,
+  email: "admin@localhost",
+  address: null,
+};

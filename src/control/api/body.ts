@@ -1,0 +1,63 @@
+import { Failure } from "../../failures/failures.ts";
+
+/**
+ * A JSON body, whatever its Content-Type says (wrangler sends certificates as text/plain).
+ *
+ * @param limit in bytes; more is refused without being read to its end
+ * @throws Failure `body_too_large`, `body_not_json`
+ */
+export async function readJson(request: Request, limit: number): Promise<unknown> {
+  const text = await limited(request, limit).text().catch(asAborted);
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Failure("body_not_json");
+  }
+}
+
+/**
+ * A multipart form.
+ *
+ * @param limit in bytes, of the whole form; more is refused without being read to its end
+ * @throws Failure `body_too_large`, `body_not_multipart`
+ */
+export async function readForm(request: Request, limit: number): Promise<FormData> {
+  const type = request.headers.get("content-type") ?? "";
+  if (!type.toLowerCase().startsWith("multipart/form-data")) {
+    throw new Failure("body_not_multipart", {
+      message: `the body is "${type.slice(0, 100)}" where multipart/form-data is needed`,
+    });
+  }
+  const body = await limited(request, limit).arrayBuffer().catch(asAborted);
+  try {
+    return await new Response(body, { headers: { "content-type": type } }).formData();
+  } catch {
+    throw new Failure("body_not_multipart", { message: "the multipart body is malformed" });
+  }
+}
+
+function limited(request: Request, limit: number): Response {
+  const announced = Number(request.headers.get("content-length") ?? 0);
+  if (announced > limit) throw tooLarge(limit);
+  let seen = 0;
+  const counter = new TransformStream<Uint8Array, Uint8Array>({
+    transform: (chunk, controller) => {
+      seen += chunk.byteLength;
+      if (seen > limit) throw tooLarge(limit);
+      controller.enqueue(chunk);
+    },
+  });
+  return new Response(request.body?.pipeThrough(counter) ?? null);
+}
+
+function tooLarge(limit: number): Failure {
+  return new Failure("body_too_large", {
+    message: `the body is larger than the ${limit / 1024 / 1024} MiB that this endpoint takes`,
+    facts: { limitBytes: limit },
+  });
+}
+
+function asAborted(error: unknown): never {
+  if (error instanceof Failure) throw error;
+  throw new Failure("request_aborted", { cause: error });
+}

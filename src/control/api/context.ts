@@ -1,0 +1,34 @@
+import type { Logger } from "pino";
+import type { Keyring } from "../../keys/seal.ts";
+import type { Edge } from "../../contract/edge.ts";
+import type { Store } from "../../store/store.ts";
+
+/** What the control plane stands on. */
+export interface ControlContext {
+  readonly store: Store;
+  readonly keyring: Keyring;
+  readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake">;
+  readonly clock: () => Date;
+  readonly log: Logger;
+  /** The newest compatibility date that the runtime knows: `2026-11-17`. */
+  readonly latestCompatibilityDate: string;
+  readonly limits: ControlLimits;
+}
+
+export interface ControlLimits {
+  /** Bytes of one script upload, all of its modules. Default: 64 MiB. */
+  readonly script: number;
+  /** Leaf certificates an account. Default: 1,000. */
+  readonly certificates: number;
+  /** CAs an account. Default: 5. */
+  readonly authorities: number;
+  /** Wrong tokens an address may send before its answers are held back. Default: 20. */
+  readonly failedTries: number;
+}
+
+export const defaultLimits: ControlLimits = {
+  script: 64 * 1024 * 1024,
+  certificates: 1000,
+  authorities: 5,
+  failedTries: 20,
+};

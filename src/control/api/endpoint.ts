@@ -1,0 +1,101 @@
+import type { z } from "@hono/zod-openapi";
+import { Failure } from "../../failures/failures.ts";
+import type { Caller } from "./auth.ts";
+import { readForm, readJson } from "./body.ts";
+import type { Answer } from "./envelope.ts";
+import type { Scope } from "./scopes.ts";
+import { isOneLine } from "./text.ts";
+
+const MEBIBYTE = 1024 * 1024;
+
+/** One endpoint of the API. The list of them all is the router, the scope table and the document. */
+export interface Endpoint {
+  readonly method: "get" | "post" | "put" | "patch" | "delete";
+  /** Below `/client/v4`, as OpenAPI writes it: `/accounts/{account_id}/workers/scripts`. */
+  readonly path: string;
+  readonly summary: string;
+  /** What a token needs. Null: any valid token. */
+  readonly scope: Scope | null;
+  readonly query?: z.ZodObject;
+  /** A schema: JSON. `form`: multipart. Absent: a body is not read. */
+  readonly body?: z.ZodType | "form";
+  readonly run: (call: RawCall) => Promise<Answer | Response>;
+}
+
+interface RawCall {
+  readonly request: Request;
+  readonly caller: Caller;
+  readonly params: Readonly<Record<string, string>>;
+  readonly limits: BodyLimits;
+}
+
+interface BodyLimits {
+  /** Of a script upload, in bytes. */
+  readonly script: number;
+}
+
+export interface Call<Q, B> {
+  readonly caller: Caller;
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: Q;
+  readonly body: B;
+  readonly request: Request;
+}
+
+type Output<T> = T extends z.ZodType ? z.output<T> : T extends "form" ? FormData : undefined;
+
+/** An endpoint whose handler gets what its schemas made of the request. */
+export function endpoint<
+  Q extends z.ZodObject | undefined = undefined,
+  B extends z.ZodType | "form" | undefined = undefined,
+>(
+  spec: Omit<Endpoint, "run" | "query" | "body"> & { query?: Q; body?: B },
+  handle: (call: Call<Output<Q>, Output<B>>) => Answer | Response | Promise<Answer | Response>,
+): Endpoint {
+  const { query, body, ...rest } = spec;
+  return {
+    ...rest,
+    ...(query && { query }),
+    ...(body && { body }),
+    run: async ({ request, caller, params, limits }) => {
+      const search = Object.fromEntries(new URL(request.url).searchParams);
+      for (const text of [...Object.values(params), ...Object.values(search)]) {
+        if (isOneLine(text)) continue;
+        throw new Failure("request_invalid", { message: "the URL has control characters" });
+      }
+      return handle({
+        request,
+        caller,
+        params,
+        query: (query ? parse(query, search, "query") : undefined) as Output<Q>,
+        body: (await parseBody(body, request, limits)) as Output<B>,
+      });
+    },
+  };
+}
+
+async function parseBody(
+  body: z.ZodType | "form" | undefined,
+  request: Request,
+  limits: BodyLimits,
+): Promise<unknown> {
+  if (body === undefined) return undefined;
+  if (body === "form") return readForm(request, limits.script);
+  return parse(body, await readJson(request, MEBIBYTE), "body");
+}
+
+/** @throws Failure `request_invalid`, naming the first field that is wrong */
+function parse(schema: z.ZodType, value: unknown, where: "query" | "body"): unknown {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new Failure("request_invalid", {
+    message: `the ${where} is not as the endpoint takes it: ${firstIssue(parsed.error)}`,
+  });
+}
+
+export function firstIssue(error: z.ZodError): string {
+  const [issue] = error.issues;
+  const path = issue?.path.join(".") ?? "";
+  const message = issue?.message.replace(/^Invalid input: /, "") ?? "";
+  return path === "" ? message : `"${path.slice(0, 100)}" ${message}`;
+}

@@ -1,0 +1,79 @@
+import { z } from "@hono/zod-openapi";
+import { listTies } from "../../store/authorities.ts";
+import { listCertificates } from "../../store/certificates.ts";
+import { list } from "../api/envelope.ts";
+import { actorOf } from "../api/auth.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { hostPattern } from "../../network/host-pattern.ts";
+import { shownCertificate, trustOf } from "./rotation-shown.ts";
+import { setTrustScope } from "./trust.ts";
+
+const scope = z.discriminatedUnion("account", [
+  z.object({ account: z.literal(true) }),
+  z.object({
+    account: z.literal(false),
+    certificates: z.array(z.string().max(64)).max(1000).default([]),
+    hosts: z.array(hostPattern).max(1000).default([]),
+  }),
+]);
+
+/** Where each CA counts: for the account's origins, those of certificates, or hosts. */
+export function authorityEndpoints({ store, edge, clock }: ControlContext): readonly Endpoint[] {
+  const path = "/accounts/{account_id}/countersign/authorities";
+  return [
+    endpoint(
+      {
+        method: "get",
+        path,
+        summary: "List the CAs and where each counts",
+        scope: "ssl_certs:read",
+      },
+      async ({ caller: { accountId } }) => {
+        const authorities = await listCertificates(store.db, accountId, { ca: true });
+        const around = {
+          ties: await listTies(store.db, accountId),
+          scripts: new Map(),
+          events: new Map(),
+          sources: [],
+        };
+        const now = clock();
+        return list(authorities.map((authority) => shownCertificate(authority, around, now)));
+      },
+    ),
+    endpoint(
+      {
+        method: "put",
+        path: `${path}/{certificate_id}/trust`,
+        summary: "Say where a CA counts",
+        scope: "ssl_certs:write",
+        body: scope,
+      },
+      async ({ caller, params, body }) => {
+        const { accountId } = caller;
+        const { value, cursor } = await store.write(async (write) => {
+          const set = await setTrustScope(
+            write,
+            accountId,
+            params["certificate_id"],
+            body,
+            clock(),
+          );
+          return {
+            value: set,
+            audit: {
+              by: actorOf(caller),
+              action: "trust.scope",
+              accountId,
+              resource: { type: "authority", id: set.id, name: set.name },
+              fingerprint: set.active.fingerprint,
+              after: body,
+            },
+          };
+        });
+        await edge.applied(cursor);
+        return { result: { id: value.id, trust: await trustOf(store.db, value) } };
+      },
+    ),
+  ];
+}

@@ -1,0 +1,120 @@
+import { mismatchNaming } from "../../certificates/match.ts";
+import { parseUpload } from "../../certificates/parse.ts";
+import { keyPlace, type Keyring } from "../../keys/seal.ts";
+import type { ParsedUpload } from "../../certificates/upload.ts";
+import { Failure } from "../../failures/failures.ts";
+import { accountAuthorities } from "../../store/authorities.ts";
+import { findContent, findPublicKey } from "../../store/certificate-versions.ts";
+import { findCertificate, type StoredCertificate } from "../../store/certificates.ts";
+import type { CertificateVersionRow } from "../../store/schema.ts";
+import type { Changed, Database } from "../../store/database.ts";
+import type { ControlContext } from "../api/context.ts";
+
+/** What a client sends: of a new certificate, or of a new version of one. */
+export interface SentFiles {
+  readonly certificates: string;
+  readonly private_key?: string | null | undefined;
+  readonly allow_expired?: boolean | undefined;
+}
+
+/**
+ * Judges an upload by everything that is known of the account.
+ * @throws Failure of `parseUpload`; a key that does not match says which stored certificate it is of
+ */
+export async function judgeUpload(
+  { store, clock }: Pick<ControlContext, "store" | "clock">,
+  accountId: string,
+  {
+    certificates,
+    private_key: privateKey,
+    allow_expired: allowExpired,
+    ca,
+  }: SentFiles & {
+    readonly ca: boolean;
+  },
+): Promise<ParsedUpload> {
+  try {
+    return parseUpload({
+      certificates,
+      ...(privateKey && { privateKey }),
+      ca,
+      allowExpired: allowExpired === true,
+      now: clock(),
+      authorities: await accountAuthorities(store.db, accountId),
+    });
+  } catch (error) {
+    if (!(error instanceof Failure) || error.code !== "private_key_mismatch") throw error;
+    const hash = error.facts["publicKeyHash"];
+    const owner =
+      typeof hash === "string" ? await findPublicKey(store.db, accountId, hash) : undefined;
+    throw owner ? mismatchNaming(error, owner.name ?? owner.id) : error;
+  }
+}
+
+/** The row of a version, its key sealed for this place alone. */
+export function versionRow(
+  keyring: Keyring,
+  owner: { readonly accountId: string; readonly certificateId: string; readonly version: number },
+  parsed: ParsedUpload,
+  now: Date,
+): CertificateVersionRow {
+  const { facts } = parsed;
+  return {
+    ...owner,
+    chain: parsed.kind === "leaf" ? parsed.chain : parsed.bundle,
+    sealedKey: parsed.kind === "leaf" ? keyring.seal(keyPlace(owner), parsed.privateKey) : null,
+    subject: facts.subject,
+    issuer: facts.issuer,
+    serialNumber: facts.serialNumber,
+    signature: facts.signature,
+    notBefore: facts.notBefore.toISOString(),
+    notAfter: facts.notAfter.toISOString(),
+    fingerprint: facts.fingerprint,
+    contentHash: facts.contentHash,
+    names: JSON.stringify(facts.names),
+    keyKind: facts.key,
+    publicKeyHash: facts.publicKeyHash,
+    uploadedOn: now.toISOString(),
+    revokedOn: null,
+  };
+}
+
+/** @throws Failure `certificate_duplicate`, naming the certificate and version that has the content */
+export async function refuseDuplicate(
+  db: Database,
+  accountId: string,
+  contentHash: string,
+): Promise<void> {
+  const same = await findContent(db, accountId, contentHash);
+  if (!same) return;
+  const { id, name, version, activeVersion } = same;
+  const which = version === activeVersion ? "" : `version ${version} of `;
+  throw new Failure("certificate_duplicate", {
+    message: `the certificate is already in this account, as ${which}${id}${name ? ` ("${name}")` : ""}`,
+    facts: { certificateId: id, version },
+  });
+}
+
+/** @throws Failure `certificate_not_found` */
+export async function existingCertificate(
+  db: Database,
+  accountId: string,
+  id = "",
+): Promise<StoredCertificate> {
+  const certificate = await findCertificate(db, accountId, id);
+  if (certificate) return certificate;
+  throw new Failure("certificate_not_found", {
+    message: `there is no certificate "${id.slice(0, 100)}" in this account`,
+  });
+}
+
+export function certificateChange(certificate: {
+  readonly accountId: string;
+  readonly id: string;
+}): Changed {
+  return {
+    kind: "certificate",
+    accountId: certificate.accountId,
+    certificateId: certificate.id,
+  };
+}

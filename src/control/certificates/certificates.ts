@@ -1,0 +1,242 @@
+import { z } from "@hono/zod-openapi";
+import { randomUUID } from "node:crypto";
+import { Failure } from "../../failures/failures.ts";
+import { scriptsThatBind } from "../../store/associations.ts";
+import {
+  countCertificates,
+  deleteCertificate,
+  insertCertificate,
+  listCertificates,
+  type StoredCertificate,
+} from "../../store/certificates.ts";
+import type { CertificateRow } from "../../store/schema.ts";
+import type { Audit } from "../../store/audit.ts";
+import type { Database } from "../../store/database.ts";
+import type { Done, Write } from "../../store/store.ts";
+import { list } from "../api/envelope.ts";
+import { actorOf, type Caller } from "../api/auth.ts";
+import {
+  certificateChange,
+  existingCertificate,
+  judgeUpload,
+  refuseDuplicate,
+  versionRow,
+} from "./certificate-intake.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { expiryOf } from "./rotation-shown.ts";
+import { oneLine } from "../api/text.ts";
+import { authorityChanged, refusePinned } from "./trust.ts";
+
+const upload = z.object({
+  certificates: z.string(),
+  private_key: z.string().nullish(),
+  ca: z.boolean().default(false),
+  name: oneLine.trim().max(255).nullish(),
+  /** Not in Cloudflare's API. */
+  allow_expired: z.boolean().default(false),
+});
+
+const filter = z.object({
+  ca: z.enum(["true", "false"]).optional(),
+  name: z.string().optional(),
+});
+
+/** `wrangler mtls-certificate`, `wrangler cert`, and `mtlsCertificates` of the cloudflare SDK. */
+export function certificateEndpoints(context: ControlContext): readonly Endpoint[] {
+  const { store, edge, clock } = context;
+  const path = "/accounts/{account_id}/mtls_certificates";
+  return [
+    endpoint(
+      {
+        method: "post",
+        path,
+        summary: "Upload a certificate or a CA",
+        scope: "ssl_certs:write",
+        body: upload,
+      },
+      async ({ caller, body }) => {
+        const { stored, cursor, warnings } = await storeUpload(context, caller, body);
+        await edge.applied(cursor);
+        return {
+          result: { ...shown(stored, clock()), updated_at: stored.updatedOn },
+          messages: warnings,
+        };
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
+        path,
+        summary: "List certificates and CAs",
+        scope: "ssl_certs:read",
+        query: filter,
+      },
+      async ({ caller, query }) => {
+        const now = clock();
+        const certificates = await listCertificates(store.db, caller.accountId, {
+          ...(query.ca !== undefined && { ca: query.ca === "true" }),
+          ...(query.name !== undefined && { name: query.name }),
+        });
+        return list(certificates.map((certificate) => shown(certificate, now)));
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: `${path}/{certificate_id}`,
+        summary: "One certificate or CA",
+        scope: "ssl_certs:read",
+      },
+      async ({ caller, params }) => ({
+        result: shown(
+          await existingCertificate(store.db, caller.accountId, params["certificate_id"]),
+          clock(),
+        ),
+      }),
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: `${path}/{certificate_id}/associations`,
+        summary: "The scripts that bind a certificate",
+        scope: "ssl_certs:read",
+      },
+      async ({ caller, params }) => {
+        const { id } = await existingCertificate(
+          store.db,
+          caller.accountId,
+          params["certificate_id"],
+        );
+        const scripts = await scriptsThatBind(store.db, caller.accountId, "mtls_certificate", id);
+        return list(scripts.map((service) => ({ service, status: "active" })));
+      },
+    ),
+    endpoint(
+      {
+        method: "delete",
+        path: `${path}/{certificate_id}`,
+        summary: "Delete a certificate or CA",
+        scope: "ssl_certs:write",
+      },
+      async ({ caller, params }) => {
+        const { value, cursor } = await store.write((write) =>
+          remove(write, caller, params["certificate_id"]),
+        );
+        await edge.applied(cursor);
+        return { result: shown(value, clock()) };
+      },
+    ),
+  ];
+}
+
+async function storeUpload(
+  context: ControlContext,
+  caller: Caller,
+  body: z.output<typeof upload>,
+): Promise<{ stored: StoredCertificate; cursor: number; warnings: string[] }> {
+  const { accountId } = caller;
+  const { store, keyring, clock, limits } = context;
+  const parsed = await judgeUpload(context, accountId, body);
+  const now = clock();
+  const id = randomUUID();
+  const owner = { accountId, certificateId: id, version: 1 };
+  const row: CertificateRow = {
+    id,
+    accountId,
+    name: body.name || null,
+    ca: parsed.kind === "ca" ? 1 : 0,
+    activeVersion: 1,
+    allowedHosts: null,
+    tied: 0,
+    uploadedOn: now.toISOString(),
+    updatedOn: now.toISOString(),
+  };
+  const { cursor, value: active } = await store.write(async (write) => {
+    await refuseDuplicate(write.db, accountId, parsed.facts.contentHash);
+    await refuseTakenName(write.db, row);
+    await refuseMoreThan(write.db, row, row.ca === 1 ? limits.authorities : limits.certificates);
+    // Sealed in the transaction: the master key that seals cannot have changed when it commits.
+    const version = versionRow(keyring, owner, parsed, now);
+    await insertCertificate(write.db, row, version);
+    if (row.ca === 1) await authorityChanged(write, accountId, []);
+    else await write.changed(certificateChange(row));
+    const stored = { ...row, active: version };
+    return { value: version, audit: auditOf(caller, "upload", stored) };
+  });
+  return { stored: { ...row, active }, cursor, warnings: parsed.warnings.map((w) => w.message) };
+}
+
+/** @throws Failure `certificate_name_taken` */
+export async function refuseTakenName(
+  db: Database,
+  { accountId, id, name }: Pick<CertificateRow, "accountId" | "id" | "name">,
+): Promise<void> {
+  const namesakes = name === null ? [] : await listCertificates(db, accountId, { name });
+  const namesake = namesakes.find((other) => other.id !== id);
+  if (!namesake) return;
+  throw new Failure("certificate_name_taken", {
+    message: `certificate ${namesake.id} already has the name "${name}"`,
+    facts: { certificateId: namesake.id },
+  });
+}
+
+async function refuseMoreThan(db: Database, row: CertificateRow, limit: number): Promise<void> {
+  if ((await countCertificates(db, row.accountId, row.ca === 1)) < limit) return;
+  throw row.ca === 1
+    ? new Failure("authority_quota", { message: `the account already holds ${limit} CAs` })
+    : new Failure("certificate_quota", {
+        message: `the account already holds ${limit} certificates`,
+      });
+}
+
+async function remove(write: Write, caller: Caller, id?: string): Promise<Done<StoredCertificate>> {
+  const { accountId } = caller;
+  const certificate = await existingCertificate(write.db, accountId, id);
+  const scripts = await scriptsThatBind(write.db, accountId, "mtls_certificate", certificate.id);
+  if (scripts.length > 0) {
+    throw new Failure("certificate_in_use", {
+      message: `certificate ${certificate.id} is bound by ${scripts.map((s) => `"${s}"`).join(", ")}`,
+      facts: { scripts },
+    });
+  }
+  await refusePinned(write.db, certificate);
+  await deleteCertificate(write.db, certificate.id);
+  if (certificate.ca === 1) await authorityChanged(write, accountId, []);
+  else await write.changed(certificateChange(certificate));
+  return { value: certificate, audit: auditOf(caller, "delete", certificate) };
+}
+
+function auditOf(
+  caller: Caller,
+  did: "upload" | "delete",
+  { id, accountId, name, ca, active }: StoredCertificate,
+): Audit {
+  const kind = ca === 1 ? "authority" : "certificate";
+  const facts = { subject: active.subject, expiresOn: active.notAfter };
+  return {
+    by: actorOf(caller),
+    action: `${kind}.${did}`,
+    accountId,
+    resource: { type: kind, id, name },
+    fingerprint: active.fingerprint,
+    ...(did === "upload" ? { after: facts } : { before: facts }),
+  };
+}
+
+/** As Cloudflare shows it: everything but the key. */
+function shown({ id, name, ca, uploadedOn, active }: StoredCertificate, now: Date): object {
+  return {
+    id,
+    ...(name !== null && { name }),
+    ca: ca === 1,
+    type: "custom",
+    certificates: active.chain,
+    issuer: active.issuer,
+    serial_number: active.serialNumber,
+    signature: active.signature,
+    uploaded_on: uploadedOn,
+    expires_on: active.notAfter,
+    countersign: expiryOf(active, now),
+  };
+}

@@ -1,0 +1,249 @@
+import { z } from "@hono/zod-openapi";
+import type { Endpoint } from "../api/endpoint.ts";
+import { endpoint } from "../api/endpoint.ts";
+import { Failure } from "../../failures/failures.ts";
+import { listCertificateVersions } from "../../store/certificate-versions.ts";
+import { listCertificates, updateCertificate } from "../../store/certificates.ts";
+import { list } from "../api/envelope.ts";
+import { certificateChange, existingCertificate, judgeUpload } from "./certificate-intake.ts";
+import { refuseTakenName } from "./certificates.ts";
+import { actorOf, type Caller } from "../api/auth.ts";
+import type { ControlContext } from "../api/context.ts";
+import { hostPattern } from "../../network/host-pattern.ts";
+import { assertStillInProcess } from "../workers/in-process.ts";
+import { activateVersion, addVersion, existingVersion, revoke, rollBack } from "./rotation.ts";
+import { shownCertificate, shownVersion, surroundings } from "./rotation-shown.ts";
+import { oneLine } from "../api/text.ts";
+import { refuseAuthority } from "./trust.ts";
+
+const newVersion = z.object({
+  certificates: z.string(),
+  private_key: z.string().nullish(),
+  allow_expired: z.boolean().default(false),
+  /** False: stored only, to be activated later. */
+  activate: z.boolean().default(true),
+});
+
+const settings = z.object({
+  name: oneLine.trim().min(1).max(255).nullable().optional(),
+  /** Null: any host. */
+  allowed_hosts: z.array(hostPattern).max(100).nullable().optional(),
+});
+
+const activation = z.object({ allow_expired: z.boolean().default(false) });
+const revocation = z.object({ version: z.int().positive().optional() });
+const handshake = z.object({ url: z.string().max(2048) });
+const filter = z.object({ ca: z.enum(["true", "false"]).optional(), name: z.string().optional() });
+
+/** What Cloudflare does not have: versions of a certificate under one id, and its settings. */
+export function rotationEndpoints(context: ControlContext): readonly Endpoint[] {
+  const { store, clock, edge } = context;
+  const path = "/accounts/{account_id}/countersign/certificates";
+  const one = `${path}/{certificate_id}`;
+  const read = { scope: "ssl_certs:read" } as const;
+  const change = { scope: "ssl_certs:write" } as const;
+  const show = async (accountId: string, id: string): Promise<object> => {
+    const certificate = await existingCertificate(store.db, accountId, id);
+    const around = await surroundings(store.db, accountId);
+    const { chain } = certificate.active;
+    return { ...shownCertificate(certificate, around, clock()), certificates: chain };
+  };
+  return [
+    endpoint(
+      {
+        ...read,
+        method: "get",
+        path,
+        summary: "List certificates and CAs, with everything that is known of them",
+        query: filter,
+      },
+      async ({ caller: { accountId }, query }) => {
+        const certificates = await listCertificates(store.db, accountId, {
+          ...(query.ca !== undefined && { ca: query.ca === "true" }),
+          ...(query.name !== undefined && { name: query.name }),
+        });
+        const around = await surroundings(store.db, accountId);
+        const now = clock();
+        return list(certificates.map((certificate) => shownCertificate(certificate, around, now)));
+      },
+    ),
+    endpoint(
+      { ...read, method: "get", path: one, summary: "Everything known of one certificate" },
+      async (call) => ({ result: await show(...idOf(call)) }),
+    ),
+    endpoint(
+      {
+        ...change,
+        method: "patch",
+        path: one,
+        summary: "Name a certificate, or say which hosts it may be presented to",
+        body: settings,
+      },
+      async (call) => {
+        const [accountId, id] = idOf(call);
+        const { name, allowed_hosts: hosts } = call.body;
+        const { cursor } = await store.write(async ({ db, changed }) => {
+          const certificate = await existingCertificate(db, accountId, id);
+          if (hosts !== undefined) refuseAuthority(certificate);
+          if (hosts) {
+            await assertStillInProcess(db, { ...certificate, allowedHosts: JSON.stringify(hosts) });
+          }
+          if (name !== undefined) await refuseTakenName(db, { ...certificate, name });
+          await updateCertificate(db, id, {
+            ...(name !== undefined && { name }),
+            ...(hosts !== undefined && {
+              allowedHosts: hosts === null ? null : JSON.stringify(hosts),
+            }),
+            updatedOn: clock().toISOString(),
+          });
+          if (certificate.ca === 0) await changed(certificateChange(certificate));
+          return {
+            value: null,
+            audit: {
+              by: actorOf(call.caller),
+              action: "certificate.settings",
+              accountId,
+              resource: {
+                type: certificate.ca === 1 ? "authority" : "certificate",
+                id,
+                name: certificate.name,
+              },
+              fingerprint: certificate.active.fingerprint,
+              before: { name: certificate.name, allowedHosts: certificate.allowedHosts },
+              after: call.body,
+            },
+          };
+        });
+        await edge.applied(cursor);
+        return { result: await show(accountId, id) };
+      },
+    ),
+    endpoint(
+      { ...read, method: "get", path: `${one}/versions`, summary: "The versions, newest first" },
+      async (call) => {
+        const certificate = await existingCertificate(store.db, ...idOf(call));
+        const versions = await listCertificateVersions(store.db, certificate.id);
+        const now = clock();
+        return list(
+          versions.map((version) => shownVersion(version, certificate.activeVersion, now)),
+        );
+      },
+    ),
+    endpoint(
+      {
+        ...change,
+        method: "post",
+        path: `${one}/versions`,
+        summary: "Add a version, which is presented from now on",
+        body: newVersion,
+      },
+      async (call) => {
+        const [accountId, certificateId] = idOf(call);
+        const { ca } = await existingCertificate(store.db, accountId, certificateId);
+        const parsed = await judgeUpload(context, accountId, { ...call.body, ca: ca === 1 });
+        const { activate } = call.body;
+        const target = { accountId, certificateId, by: actorOf(call.caller) };
+        const { certificate, version } = await addVersion(context, target, parsed, { activate });
+        return {
+          result: shownVersion(version, certificate.activeVersion, clock()),
+          messages: parsed.warnings.map(({ message }) => message),
+        };
+      },
+    ),
+    endpoint(
+      { ...read, method: "get", path: `${one}/versions/{version}`, summary: "One version" },
+      async (call) => {
+        const certificate = await existingCertificate(store.db, ...idOf(call));
+        const version = await existingVersion(store, certificate, numberOf(call));
+        return { result: shownVersion(version, certificate.activeVersion, clock()) };
+      },
+    ),
+    endpoint(
+      {
+        ...change,
+        method: "post",
+        path: `${one}/versions/{version}/activate`,
+        summary: "Present this version from now on",
+        body: activation,
+      },
+      async (call) => {
+        const [accountId, certificateId] = idOf(call);
+        const target = { accountId, certificateId, by: actorOf(call.caller) };
+        const options = { allowExpired: call.body.allow_expired };
+        const { version } = await activateVersion(context, target, numberOf(call), options);
+        return { result: shownVersion(version, version.version, clock()) };
+      },
+    ),
+    endpoint(
+      {
+        ...change,
+        method: "post",
+        path: `${one}/rollback`,
+        summary: "Present the version before the active one again",
+      },
+      async (call) => {
+        const [accountId, certificateId] = idOf(call);
+        const { version } = await rollBack(context, {
+          accountId,
+          certificateId,
+          by: actorOf(call.caller),
+        });
+        return { result: shownVersion(version, version.version, clock()) };
+      },
+    ),
+    endpoint(
+      {
+        ...change,
+        method: "post",
+        path: `${one}/revoke`,
+        summary: "Never present a version, or any there is, again, and cut its connections",
+        body: revocation,
+      },
+      async (call) => {
+        const [accountId, certificateId] = idOf(call);
+        const target = { accountId, certificateId, by: actorOf(call.caller) };
+        const { certificate, revoked } = await revoke(context, target, call.body.version);
+        return {
+          result: {
+            id: certificate.id,
+            revoked,
+            presented: certificate.active.revokedOn === null ? certificate.activeVersion : null,
+          },
+        };
+      },
+    ),
+    endpoint(
+      {
+        ...change,
+        method: "post",
+        path: `${one}/test`,
+        summary: "Make one handshake with an origin, and say step by step how it went",
+        body: handshake,
+      },
+      async (call) => {
+        const certificate = await existingCertificate(store.db, ...idOf(call));
+        refuseAuthority(certificate);
+        const { accountId, id } = certificate;
+        return { result: await edge.testHandshake(accountId, id, call.body.url) };
+      },
+    ),
+  ];
+}
+
+interface CertificateCall {
+  readonly caller: Caller;
+  readonly params: Readonly<Record<string, string>>;
+}
+
+function idOf({ caller, params }: CertificateCall): readonly [accountId: string, id: string] {
+  return [caller.accountId, params["certificate_id"] ?? ""];
+}
+
+/** @throws Failure `certificate_version_not_found` */
+function numberOf({ params }: CertificateCall): number {
+  const text = params["version"] ?? "";
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new Failure("certificate_version_not_found", {
+    message: `"${text.slice(0, 20)}" is not the number of a version`,
+  });
+}

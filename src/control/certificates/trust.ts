@@ -1,0 +1,97 @@
+import { randomUUID } from "node:crypto";
+import { Failure } from "../../failures/failures.ts";
+import { replaceTies, tiesOf } from "../../store/authorities.ts";
+import { updateCertificate, type StoredCertificate } from "../../store/certificates.ts";
+import type { AuthorityTieRow } from "../../store/schema.ts";
+import type { Database } from "../../store/database.ts";
+import type { Write } from "../../store/store.ts";
+import { certificateChange, existingCertificate } from "./certificate-intake.ts";
+
+/** Where a CA counts. */
+export type TrustScope =
+  | { readonly account: true }
+  | {
+      readonly account: false;
+      /** Ids of certificates whose origins this CA, and only CAs tied like this, verify. */
+      readonly certificates: readonly string[];
+      /** `api.example.com`, `*.example.com`: there it counts beside the account's CAs. */
+      readonly hosts: readonly string[];
+    };
+
+/**
+ * Says where a CA counts, from the next connection on.
+ * @throws Failure `certificate_not_found`, `certificate_kind_differs`
+ */
+export async function setTrustScope(
+  write: Write,
+  accountId: string,
+  authorityId: string | undefined,
+  scope: TrustScope,
+  now: Date,
+): Promise<StoredCertificate> {
+  const { db } = write;
+  const authority = await existingCertificate(db, accountId, authorityId);
+  refuseLeaf(authority);
+  const ties: AuthorityTieRow[] = [];
+  if (!scope.account) {
+    const tie = { accountId, authorityId: authority.id };
+    for (const certificateId of new Set(scope.certificates)) {
+      refuseAuthority(await existingCertificate(db, accountId, certificateId));
+      ties.push({ ...tie, id: randomUUID(), certificateId, host: null });
+    }
+    for (const host of new Set(scope.hosts)) {
+      ties.push({ ...tie, id: randomUUID(), certificateId: null, host });
+    }
+  }
+  const before = await tiesOf(db, authority.id);
+  await replaceTies(db, authority.id, ties);
+  const tied = scope.account ? 0 : 1;
+  await updateCertificate(db, authority.id, { tied, updatedOn: now.toISOString() });
+  await authorityChanged(write, accountId, [...before, ...ties]);
+  return { ...authority, tied };
+}
+
+/** Tells the edge of a CA that is new, another, or gone, and of the certificates that rely on it. */
+export async function authorityChanged(
+  { changed }: Write,
+  accountId: string,
+  ties: readonly Pick<AuthorityTieRow, "certificateId">[],
+): Promise<void> {
+  await changed({ kind: "trust", accountId });
+  for (const id of new Set(ties.map(({ certificateId }) => certificateId))) {
+    if (id !== null) await changed(certificateChange({ accountId, id }));
+  }
+}
+
+/**
+ * Without its CA a certificate's origins would be verified by more than was meant.
+ * @throws Failure `authority_in_use`
+ */
+export async function refusePinned(db: Database, authority: StoredCertificate): Promise<void> {
+  const pinned = (await tiesOf(db, authority.id)).flatMap(
+    ({ certificateId }) => certificateId ?? [],
+  );
+  if (pinned.length === 0) return;
+  throw new Failure("authority_in_use", {
+    message: `the origins of ${pinned.map((id) => `certificate ${id}`).join(", ")} are verified by CA ${authority.id} alone`,
+    facts: { certificates: pinned },
+  });
+}
+
+/** @throws Failure `certificate_kind_differs` */
+export function refuseLeaf({ ca, id }: StoredCertificate): void {
+  if (ca === 1) return;
+  throw new Failure("certificate_kind_differs", {
+    message: `${id} is a leaf certificate, where a CA is needed`,
+    facts: { certificateId: id },
+  });
+}
+
+/** @throws Failure `certificate_kind_differs` */
+export function refuseAuthority({ ca, id }: StoredCertificate): void {
+  if (ca === 0) return;
+  throw new Failure("certificate_kind_differs", {
+    message: `${id} is a CA, where a leaf certificate is needed`,
+    facts: { certificateId: id },
+  });
+}

@@ -1,0 +1,135 @@
+import { z } from "@hono/zod-openapi";
+import { randomBytes, randomUUID } from "node:crypto";
+import { Failure } from "../../failures/failures.ts";
+import { listNotices } from "../../store/expiry-notices.ts";
+import { webhookPlace } from "../../store/sealed-records.ts";
+import type { WebhookRow } from "../../store/schema.ts";
+import { deleteWebhook, findWebhook, putWebhook } from "../../store/webhooks.ts";
+import { list } from "../api/envelope.ts";
+import { actorOf } from "../api/auth.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { deliver } from "./webhook-delivery.ts";
+
+const settings = z.object({
+  url: z.url({ protocol: /^https?$/ }).max(2048),
+  /** `whsec_` and base64 of 24 to 64 bytes. Default: a random one. */
+  secret: z
+    .string()
+    .regex(/^whsec_[A-Za-z0-9+/]{32,88}={0,2}$/, "is not `whsec_` with base64 of 24 to 64 bytes")
+    .optional(),
+});
+
+/** Where an account is told of certificates that end. */
+export function webhookEndpoints(context: ControlContext): readonly Endpoint[] {
+  const { store, keyring, clock } = context;
+  const path = "/accounts/{account_id}/countersign/webhook";
+  const existing = async (accountId: string): Promise<WebhookRow> => {
+    const webhook = await findWebhook(store.db, accountId);
+    if (webhook) return webhook;
+    throw new Failure("webhook_not_found");
+  };
+  return [
+    endpoint(
+      { method: "get", path, summary: "The webhook, without its secret", scope: "ssl_certs:read" },
+      async ({ caller }) => ({ result: shown(await existing(caller.accountId)) }),
+    ),
+    endpoint(
+      {
+        method: "put",
+        path,
+        summary: "Set the webhook; its secret is shown in this answer only",
+        scope: "ssl_certs:write",
+        body: settings,
+      },
+      async ({ caller, body }) => {
+        const { accountId } = caller;
+        const secret = body.secret ?? `whsec_${randomBytes(32).toString("base64")}`;
+        const { value } = await store.write(async ({ db }) => {
+          const webhook = {
+            accountId,
+            url: body.url,
+            sealedSecret: keyring.seal(webhookPlace(accountId), secret),
+            updatedOn: clock().toISOString(),
+          };
+          await putWebhook(db, webhook);
+          return {
+            value: webhook,
+            audit: {
+              by: actorOf(caller),
+              action: "webhook.set",
+              accountId,
+              resource: { type: "webhook", id: accountId },
+              after: { url: body.url },
+            },
+          };
+        });
+        return { result: { ...shown(value), secret } };
+      },
+    ),
+    endpoint(
+      { method: "delete", path, summary: "Remove the webhook", scope: "ssl_certs:write" },
+      async ({ caller }) => {
+        const { accountId } = caller;
+        const webhook = await existing(accountId);
+        await store.write(async ({ db }) => {
+          await deleteWebhook(db, accountId);
+          return {
+            value: null,
+            audit: {
+              by: actorOf(caller),
+              action: "webhook.delete",
+              accountId,
+              resource: { type: "webhook", id: accountId },
+              before: { url: webhook.url },
+            },
+          };
+        });
+        return { result: shown(webhook) };
+      },
+    ),
+    endpoint(
+      {
+        method: "post",
+        path: `${path}/test`,
+        summary: "Send a message to the webhook now",
+        scope: "ssl_certs:write",
+      },
+      async ({ caller: { accountId } }) => {
+        const webhook = await existing(accountId);
+        const now = clock();
+        const body = { type: "webhook.test", timestamp: now.toISOString(), data: {} };
+        const refusal = await deliver(webhook, { id: randomUUID(), body }, { keyring, now });
+        return { result: { delivered: refusal === null, error: refusal } };
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: `${path}/notices`,
+        summary: "The last 100 thresholds that were passed, and whether the webhook knows",
+        scope: "ssl_certs:read",
+      },
+      async ({ caller }) => {
+        const notices = await listNotices(store.db, caller.accountId);
+        return list(
+          notices.map((notice) => ({
+            id: notice.id,
+            certificate_id: notice.certificateId,
+            version: notice.version,
+            threshold: notice.threshold,
+            created_on: notice.createdOn,
+            attempts: notice.attempts,
+            next_attempt_on: notice.nextAttemptOn,
+            delivered_on: notice.deliveredOn,
+            last_error: notice.lastError,
+          })),
+        );
+      },
+    ),
+  ];
+}
+
+function shown({ url, updatedOn }: WebhookRow): { url: string; updated_on: string } {
+  return { url, updated_on: updatedOn };
+}

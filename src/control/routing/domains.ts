@@ -1,0 +1,159 @@
+import { z } from "@hono/zod-openapi";
+import { Failure } from "../../failures/failures.ts";
+import { deleteRoute, deleteRoutesOfScript, findPattern, listRoutes } from "../../store/routes.ts";
+import type { RouteWithScript } from "../../store/routes.ts";
+import type { Write } from "../../store/store.ts";
+import { list } from "../api/envelope.ts";
+import { actorOf } from "../api/auth.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { existingScript, keyOf } from "../workers/lookup.ts";
+import { addAll, patternsOf } from "./routes.ts";
+import { isHost, refuseOwnHosts, zoneOf } from "./zones.ts";
+
+const origin = z.object({ hostname: z.string(), enabled: z.boolean().optional() });
+const origins = z.array(origin).max(1000);
+const replacement = z.object({
+  origins,
+  override_existing_origin: z.boolean().default(false),
+});
+
+/** `custom_domain: true` in the configuration: every request to a host leads to one script. */
+export function domainEndpoints({ store, edge }: ControlContext): readonly Endpoint[] {
+  const path = "/accounts/{account_id}/workers/scripts/{script_name}/domains";
+  const domainsOf = async (accountId: string): Promise<RouteWithScript[]> =>
+    (await listRoutes(store.db, accountId)).filter(({ kind }) => kind === "custom_domain");
+  return [
+    endpoint(
+      {
+        method: "post",
+        path: `${path}/changeset`,
+        summary: "What replacing the custom domains would change",
+        scope: "workers_routes:read",
+        body: origins,
+      },
+      async (call) => {
+        const { accountId, scriptName } = keyOf(call);
+        const wanted = hostsOf(call.body);
+        const there = await domainsOf(accountId);
+        const held = (host: string): RouteWithScript | undefined =>
+          there.find(({ pattern }) => pattern === host);
+        const updated = wanted.flatMap((host) => held(host) ?? []);
+        return {
+          result: {
+            added: wanted.filter((host) => !held(host)).map((hostname) => ({ hostname })),
+            updated: updated.map((domain) =>
+              shown(domain, { modified: domain.scriptName !== scriptName }),
+            ),
+            removed: there
+              .filter((d) => d.scriptName === scriptName && !wanted.includes(d.pattern))
+              .map((domain) => shown(domain)),
+            conflicting: [],
+          },
+        };
+      },
+    ),
+    endpoint(
+      {
+        method: "put",
+        path: `${path}/records`,
+        summary: "Replace the custom domains of a script",
+        scope: "workers_routes:write",
+        body: replacement,
+      },
+      async (call) => {
+        const hosts = hostsOf(call.body.origins);
+        const { cursor } = await store.write(async (write) => {
+          const script = await existingScript(write.db, call);
+          const before = await patternsOf(write.db, script, "custom_domain");
+          await deleteRoutesOfScript(write.db, script.id, "custom_domain");
+          if (call.body.override_existing_origin) await takeOver(write, script.accountId, hosts);
+          await addAll(write, script, "custom_domain", hosts);
+          return {
+            value: null,
+            audit: {
+              by: actorOf(call.caller),
+              action: "script.domains",
+              accountId: script.accountId,
+              resource: { type: "script", id: script.id, name: script.name },
+              before: { hosts: before },
+              after: { hosts },
+            },
+          };
+        });
+        await edge.applied(cursor);
+        const { accountId, scriptName } = keyOf(call);
+        const domains = await domainsOf(accountId);
+        return list(
+          domains.filter((domain) => domain.scriptName === scriptName).map((d) => shown(d)),
+        );
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: "/accounts/{account_id}/workers/domains",
+        summary: "List custom domains",
+        scope: "workers_routes:read",
+      },
+      async ({ caller }) =>
+        list((await domainsOf(caller.accountId)).map((domain) => shown(domain))),
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: "/accounts/{account_id}/workers/domains/records/{domain_id}",
+        summary: "One custom domain",
+        scope: "workers_routes:read",
+      },
+      async ({ caller, params }) => {
+        const domains = await domainsOf(caller.accountId);
+        const domain = domains.find(({ id }) => id === params["domain_id"]);
+        if (!domain) throw new Failure("route_of_script_not_found");
+        return { result: shown(domain) };
+      },
+    ),
+  ];
+}
+
+/** Takes hosts away from other scripts of the account. */
+async function takeOver(write: Write, accountId: string, hosts: readonly string[]): Promise<void> {
+  for (const host of hosts) {
+    const holder = await findPattern(write.db, host);
+    if (holder?.accountId !== accountId) continue;
+    await deleteRoute(write.db, holder.id);
+    await write.changed({ kind: "script", accountId, scriptName: holder.scriptName });
+  }
+}
+
+/** @throws Failure `route_invalid` */
+function hostsOf(wanted: z.output<typeof origins>): string[] {
+  const hosts = wanted.flatMap(({ hostname, enabled }) =>
+    enabled === false ? [] : [hostname.toLowerCase()],
+  );
+  const wrong = hosts.find((host) => !isHost(host));
+  if (wrong === undefined) {
+    hosts.forEach(refuseOwnHosts);
+    return [...new Set(hosts)];
+  }
+  throw new Failure("route_invalid", {
+    message: `"${wrong.slice(0, 200)}" cannot be a custom domain`,
+    fix: "A custom domain is a whole host name, without a path and without `*`.",
+  });
+}
+
+function shown(domain: RouteWithScript, more: object = {}): object {
+  const { id, accountId, pattern, scriptName } = domain;
+  const zone = zoneOf(accountId, pattern);
+  return {
+    id,
+    hostname: pattern,
+    service: scriptName,
+    environment: "production",
+    zone_id: zone.id,
+    zone_name: zone.name,
+    enabled: true,
+    previews_enabled: false,
+    ...more,
+  };
+}

@@ -1,0 +1,212 @@
+import { z } from "@hono/zod-openapi";
+import { randomBytes } from "node:crypto";
+import { Failure } from "../../failures/failures.ts";
+import {
+  deleteRoute,
+  deleteRoutesOfScript,
+  findPattern,
+  insertRoute,
+  listRoutes,
+  patternsOfOthers,
+  type RouteWithScript,
+} from "../../store/routes.ts";
+import type { RouteRow, ScriptRow } from "../../store/schema.ts";
+import type { Audit, AuditAction } from "../../store/audit.ts";
+import type { Database } from "../../store/database.ts";
+import type { Done, Write } from "../../store/store.ts";
+import { list } from "../api/envelope.ts";
+import { actorOf, type Caller } from "../api/auth.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { existingScript } from "../workers/lookup.ts";
+import { hostOf, hostsOverlap, isHost, routePattern, zoneNamed, zoneOf, zonesOf } from "./zones.ts";
+
+const replacement = z.array(z.object({ pattern: z.string() })).max(1000);
+const addition = z.object({ pattern: z.string(), script: z.string() });
+const zoneFilter = z.object({ name: z.string().optional(), "account.id": z.string().optional() });
+
+/** `routes` in the configuration, and the zones that wrangler looks up for them. */
+export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoint[] {
+  const zoneRoutes = "/zones/{zone_id}/workers/routes";
+  const write = async <T>(work: (write: Write) => Promise<Done<T>>): Promise<T> => {
+    const { value, cursor } = await store.write(work);
+    await edge.applied(cursor);
+    return value;
+  };
+  const routesIn = async (accountId: string, zoneId = ""): Promise<RouteWithScript[]> =>
+    (await listRoutes(store.db, accountId)).filter(
+      ({ kind, pattern }) =>
+        kind === "route" && zonesOf(accountId, hostOf(pattern)).some(({ id }) => id === zoneId),
+    );
+  return [
+    endpoint(
+      {
+        method: "put",
+        path: "/accounts/{account_id}/workers/scripts/{script_name}/routes",
+        summary: "Replace the routes of a script",
+        scope: "workers_routes:write",
+        body: replacement,
+      },
+      async (call) => {
+        const patterns = [...new Set(call.body.map(({ pattern }) => routePattern(pattern)))];
+        const routes = await write(async (w) => {
+          const script = await existingScript(w.db, call);
+          const before = await patternsOf(w.db, script, "route");
+          await deleteRoutesOfScript(w.db, script.id, "route");
+          const added = await addAll(w, script, "route", patterns);
+          return {
+            value: added,
+            audit: {
+              ...routesAudit(call.caller, "routes.replace", script),
+              before: { patterns: before },
+              after: { patterns },
+            },
+          };
+        });
+        return list(
+          routes.map((route) => shown({ ...route, scriptName: call.params["script_name"] ?? "" })),
+        );
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: "/zones",
+        summary: "Find zones",
+        scope: "zone:read",
+        query: zoneFilter,
+      },
+      async ({ caller: { accountId }, query }) => {
+        if ((query["account.id"] ?? accountId) !== accountId) throw new Failure("not_permitted");
+        const names =
+          query.name === undefined
+            ? (await listRoutes(store.db, accountId)).map(
+                ({ pattern }) => zoneOf(accountId, hostOf(pattern)).name,
+              )
+            : [query.name.toLowerCase()].filter(isHost);
+        return list([...new Set(names)].map((name) => shownZone(accountId, name)));
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: zoneRoutes,
+        summary: "The routes in a zone",
+        scope: "workers_routes:read",
+      },
+      async ({ caller, params }) =>
+        list((await routesIn(caller.accountId, params["zone_id"])).map(shown)),
+    ),
+    endpoint(
+      {
+        method: "post",
+        path: zoneRoutes,
+        summary: "Add a route",
+        scope: "workers_routes:write",
+        body: addition,
+      },
+      async ({ caller, body, params }) => {
+        const pattern = routePattern(body.pattern);
+        const route = await write(async (w) => {
+          const call = { caller, params: { ...params, script_name: body.script } };
+          const script = await existingScript(w.db, call);
+          const [added] = await addAll(w, script, "route", [pattern]);
+          return {
+            value: added,
+            audit: { ...routesAudit(caller, "routes.create", script), after: { pattern } },
+          };
+        });
+        return { result: { id: route?.id, pattern, script: body.script } };
+      },
+    ),
+    endpoint(
+      {
+        method: "delete",
+        path: `${zoneRoutes}/{route_id}`,
+        summary: "Delete a route",
+        scope: "workers_routes:write",
+      },
+      async ({ caller, params }) => {
+        const routes = await routesIn(caller.accountId, params["zone_id"]);
+        const route = routes.find(({ id }) => id === params["route_id"]);
+        if (!route) throw new Failure("route_of_script_not_found");
+        await write(async (w) => {
+          await deleteRoute(w.db, route.id);
+          const { accountId, scriptName } = route;
+          await w.changed({ kind: "script", accountId, scriptName });
+          const script = { id: route.scriptId, name: scriptName, accountId };
+          const before = { pattern: route.pattern };
+          return {
+            value: null,
+            audit: { ...routesAudit(caller, "routes.delete", script), before },
+          };
+        });
+        return { result: { id: route.id } };
+      },
+    ),
+  ];
+}
+
+/**
+ * Leads patterns to a script, and tells the edge. A host belongs to the account that came first.
+ *
+ * @throws Failure `route_taken` if one leads to another script, or its hosts to another account
+ */
+export async function addAll(
+  { db, changed }: Write,
+  script: ScriptRow,
+  kind: RouteRow["kind"],
+  patterns: readonly string[],
+): Promise<RouteRow[]> {
+  const added: RouteRow[] = [];
+  const others = await patternsOfOthers(db, script.accountId);
+  for (const pattern of patterns) {
+    const overlapped = others.some((other) => hostsOverlap(other, pattern));
+    if (overlapped) throw routeTaken(pattern, "another account");
+    const taken = await findPattern(db, pattern);
+    if (taken) throw routeTaken(pattern, `the Worker "${taken.scriptName}"`);
+    const id = randomBytes(16).toString("hex");
+    const route = { id, accountId: script.accountId, scriptId: script.id, kind, pattern };
+    await insertRoute(db, route);
+    added.push(route);
+  }
+  await changed({ kind: "script", accountId: script.accountId, scriptName: script.name });
+  return added;
+}
+
+/** What led to a script before it was changed. */
+export async function patternsOf(
+  db: Database,
+  script: ScriptRow,
+  kind: RouteRow["kind"],
+): Promise<string[]> {
+  const routes = await listRoutes(db, script.accountId);
+  return routes
+    .filter((route) => route.scriptId === script.id && route.kind === kind)
+    .map(({ pattern }) => pattern);
+}
+
+function routesAudit(
+  caller: Caller,
+  action: AuditAction,
+  { id, name, accountId }: Pick<ScriptRow, "id" | "name" | "accountId">,
+): Audit {
+  return { by: actorOf(caller), action, accountId, resource: { type: "script", id, name } };
+}
+
+function routeTaken(pattern: string, holder: string): Failure {
+  return new Failure("route_taken", {
+    message: `the route "${pattern}" already leads to ${holder}`,
+    facts: { pattern },
+  });
+}
+
+function shown({ id, accountId, pattern, scriptName }: RouteWithScript): object {
+  const zone = zoneOf(accountId, hostOf(pattern));
+  return { id, pattern, script: scriptName, zone_name: zone.name };
+}
+
+function shownZone(accountId: string, name: string): object {
+  const { id } = zoneNamed(accountId, name);
+  return { id, name, account: { id: accountId }, status: "active", type: "full" };
+}

@@ -1,0 +1,149 @@
+import { z } from "@hono/zod-openapi";
+import { Failure } from "../../failures/failures.ts";
+import { findAccount, findSubdomain, setSubdomain } from "../../store/accounts.ts";
+import { currentDeployment } from "../../store/deployments.ts";
+import { listScripts, updateScript } from "../../store/scripts.ts";
+import { actorOf } from "../api/auth.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { existingScript } from "../workers/lookup.ts";
+
+const label = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "is not a DNS label");
+const registration = z.object({ subdomain: label });
+const toggle = z.object({ enabled: z.boolean(), previews_enabled: z.boolean().optional() });
+
+/** `workers_dev` in the configuration: whether a script answers at its own host. */
+export function subdomainEndpoints({ store, edge }: ControlContext): readonly Endpoint[] {
+  const account = "/accounts/{account_id}/workers/subdomain";
+  const script = "/accounts/{account_id}/workers/scripts/{script_name}/subdomain";
+  const read = "workers_scripts:read";
+  const write = "workers_scripts:write";
+  const set = async (
+    call: Parameters<typeof existingScript>[1],
+    enabled: boolean,
+  ): Promise<object> => {
+    const { cursor } = await store.write(async ({ db, changed }) => {
+      const { id, name, accountId, workersDev } = await existingScript(db, call);
+      await updateScript(db, id, { workersDev: enabled ? 1 : 0 });
+      if (await currentDeployment(db, id)) {
+        await changed({ kind: "script", accountId, scriptName: name });
+      }
+      return {
+        value: null,
+        audit: {
+          by: actorOf(call.caller),
+          action: "script.subdomain",
+          accountId,
+          resource: { type: "script", id, name },
+          before: shown(workersDev === 1),
+          after: shown(enabled),
+        },
+      };
+    });
+    await edge.applied(cursor);
+    return shown(enabled);
+  };
+  return [
+    endpoint(
+      { method: "get", path: account, summary: "The account's workers.dev subdomain", scope: read },
+      async ({ caller }) => {
+        const subdomain = (await findAccount(store.db, caller.accountId))?.subdomain;
+        if (!subdomain) throw new Failure("subdomain_not_registered");
+        return { result: { subdomain } };
+      },
+    ),
+    endpoint(
+      { method: "put", path: account, summary: "Register it", scope: write, body: registration },
+      async ({ caller, body: { subdomain } }) => {
+        const { accountId } = caller;
+        const { cursor } = await store.write(async ({ db, changed }) => {
+          const holder = await findSubdomain(db, subdomain);
+          if (holder && holder.id !== accountId) {
+            throw new Failure("subdomain_taken", {
+              message: `the subdomain "${subdomain}" is another account's`,
+            });
+          }
+          const before = await findAccount(db, accountId);
+          await setSubdomain(db, accountId, subdomain);
+          for (const { name } of await listScripts(db, accountId)) {
+            await changed({ kind: "script", accountId, scriptName: name });
+          }
+          return {
+            value: null,
+            audit: {
+              by: actorOf(caller),
+              action: "account.subdomain",
+              accountId,
+              resource: { type: "account", id: accountId, name: before?.name ?? null },
+              before: { subdomain: before?.subdomain ?? null },
+              after: { subdomain },
+            },
+          };
+        });
+        await edge.applied(cursor);
+        return { result: { subdomain } };
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: "/accounts/{account_id}/workers/subdomains/{subdomain}",
+        summary: "Is a subdomain taken",
+        scope: read,
+      },
+      async ({ params }) => {
+        const subdomain = params["subdomain"] ?? "";
+        if (await findSubdomain(store.db, subdomain)) throw new Failure("subdomain_taken");
+        throw new Failure("subdomain_available");
+      },
+    ),
+    endpoint(
+      { method: "get", path: script, summary: "Does a script answer at workers.dev", scope: read },
+      async (call) => ({ result: shown((await existingScript(store.db, call)).workersDev === 1) }),
+    ),
+    endpoint(
+      {
+        method: "post",
+        path: script,
+        summary: "Let a script answer at workers.dev",
+        scope: write,
+        body: toggle,
+      },
+      async (call) => {
+        const messages = call.body.previews_enabled ? ["Preview URLs are not served here"] : [];
+        return { result: await set(call, call.body.enabled), messages };
+      },
+    ),
+    endpoint(
+      { method: "delete", path: script, summary: "Let it answer there no longer", scope: write },
+      async (call) => ({ result: await set(call, false) }),
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: "/accounts/{account_id}/workers/workers/{script_name}",
+        summary: "A script, as wrangler asks before it sets its hosts",
+        scope: read,
+      },
+      async (call) => {
+        const { id, name, workersDev, createdOn, modifiedOn } = await existingScript(
+          store.db,
+          call,
+        );
+        return {
+          result: {
+            id,
+            name,
+            created_on: createdOn,
+            updated_on: modifiedOn,
+            subdomain: shown(workersDev === 1),
+          },
+        };
+      },
+    ),
+  ];
+}
+
+function shown(enabled: boolean): Record<string, boolean> {
+  return { enabled, previews_enabled: false };
+}

@@ -1,0 +1,83 @@
+import { createHash } from "node:crypto";
+import { Failure } from "../../failures/failures.ts";
+
+/**
+ * Countersign keeps no zones: whoever runs it decides where names lead. Each domain name is a zone
+ * of its account, with an id made from the name, because Cloudflare's clients ask for one.
+ */
+export interface Zone {
+  readonly id: string;
+  readonly name: string;
+}
+
+const LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?";
+const HOST = new RegExp(`^(?=.{1,253}$)${LABEL}(\\.${LABEL})+$`);
+
+export function isHost(name: string): boolean {
+  return HOST.test(name);
+}
+
+export function zoneNamed(accountId: string, name: string): Zone {
+  const id = createHash("sha256").update(`zone\0${accountId}\0${name}`).digest("hex").slice(0, 32);
+  return { id, name };
+}
+
+/** Every zone that a host could be in, the host itself first. */
+export function zonesOf(accountId: string, host: string): Zone[] {
+  const labels = host.split(".");
+  return labels
+    .slice(0, Math.max(1, labels.length - 1))
+    .map((_, index) => zoneNamed(accountId, labels.slice(index).join(".")));
+}
+
+/** The zone that is shown for a host: its last two labels. */
+export function zoneOf(accountId: string, host: string): Zone {
+  return zoneNamed(accountId, host.split(".").slice(-2).join("."));
+}
+
+/** The host of a route's pattern, without a leading `*` or `*.`. */
+export function hostOf(pattern: string): string {
+  return (pattern.split("/")[0] ?? "").replace(/^\*\.?/, "");
+}
+
+/** Whether there is a host that both patterns, with a path or without, are for. */
+export function hostsOverlap(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((pattern) => {
+    const host = pattern.split("/")[0] ?? "";
+    return { any: host.startsWith("*"), end: host.replace(/^\*/, "") };
+  });
+  if (!a || !b) return false;
+  return a.end === b.end || (a.any && b.end.endsWith(a.end)) || (b.any && a.end.endsWith(b.end));
+}
+
+/** The names that scripts have by themselves: no other script can take them over by a route. */
+const OWN_HOSTS = ["*.workers.dev", "*.localhost"];
+
+/** @throws Failure `route_invalid` */
+export function refuseOwnHosts(pattern: string): void {
+  if (!OWN_HOSTS.some((hosts) => hostsOverlap(hosts, pattern))) return;
+  throw new Failure("route_invalid", {
+    message: `"${pattern}" leads to hosts that Workers have by themselves`,
+    fix: "Use a domain of your own; `workers_dev` turns a Worker's own hosts on and off.",
+  });
+}
+
+/**
+ * A route's pattern as it is stored: lower case host, no scheme.
+ *
+ * @throws Failure `route_invalid`
+ */
+export function routePattern(text: string): string {
+  const bare = text.replace(/^https?:\/\//i, "");
+  const [host = "", ...rest] = bare.split("/");
+  const path = rest.length > 0 ? `/${rest.join("/")}` : "";
+  const name = host.toLowerCase();
+  const fits = isHost(name.replace(/^\*\.?/, "")) && /^(\/[!-)+-~]*\*?)?$/.test(path);
+  if (fits && !path.includes("?") && text.length <= 2048) {
+    refuseOwnHosts(name);
+    return name + path;
+  }
+  throw new Failure("route_invalid", {
+    message: `"${text.slice(0, 200)}" cannot be the pattern of a route`,
+  });
+}

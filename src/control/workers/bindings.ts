@@ -1,0 +1,251 @@
+import { z } from "@hono/zod-openapi";
+import type { Keyring } from "../../keys/seal.ts";
+import type { ScriptKey, WorkerBinding } from "../../contract/source.ts";
+import { Failure } from "../../failures/failures.ts";
+import { findCertificate } from "../../store/certificates.ts";
+import { findScript } from "../../store/scripts.ts";
+import type { Database } from "../../store/database.ts";
+import { firstIssue } from "../api/endpoint.ts";
+import { assertInProcess } from "./in-process.ts";
+import { oneLine } from "../api/text.ts";
+
+/** A binding as a client names it: what else it has depends on its type. */
+export interface RequestedBinding {
+  readonly name: string;
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+const bindingName = oneLine.min(1).max(255);
+
+export const requestedBinding: z.ZodType<RequestedBinding> = z
+  .object({ name: bindingName, type: oneLine.max(255) })
+  .loose();
+
+const schemas = {
+  plain_text: z.object({ text: z.string() }),
+  json: z.object({ json: z.json() }),
+  secret_text: z.object({ text: z.string() }),
+  mtls_certificate: z.object({ certificate_id: oneLine }),
+  service: z.object({ service: oneLine, entrypoint: oneLine.optional() }),
+  version_metadata: z.object({}),
+  inherit: z.object({ old_name: z.string().optional() }),
+};
+
+type Type = keyof typeof schemas;
+
+/** The version that the bindings are for. */
+export interface BindingOwner extends ScriptKey {
+  readonly versionId: string;
+  readonly tag: string;
+  /** When the version was made, ISO 8601. */
+  readonly timestamp: string;
+}
+
+export interface BindingSources {
+  readonly keyring: Keyring;
+  /** Of the version before: what `inherit` and `keep_bindings` take from. */
+  readonly before: readonly WorkerBinding[];
+  readonly keep: readonly string[];
+}
+
+/**
+ * Turns what a client asks for into what the edge runs: secrets sealed, inherited bindings copied.
+ *
+ * @throws Failure that names the binding, and its type if that is unknown
+ */
+export function resolveBindings(
+  requested: readonly RequestedBinding[],
+  owner: BindingOwner,
+  sources: BindingSources,
+): WorkerBinding[] {
+  refuseUnknownTypes(requested);
+  const names = new Set<string>();
+  for (const binding of requested) {
+    if (names.has(binding.name)) throw invalid(binding, "appears twice");
+    names.add(binding.name);
+  }
+  const kept = sources.before.filter(
+    ({ name, type }) => sources.keep.includes(type) && !names.has(name),
+  );
+  return [
+    ...requested.map((binding) => resolve(binding, owner, sources)),
+    ...kept.map((binding) => carryOver(binding, binding.name, owner)),
+  ];
+}
+
+/** A binding of the version before, in this one. A secret stays sealed under its first place. */
+export function carryOver(
+  binding: WorkerBinding,
+  name: string,
+  { versionId, tag, timestamp }: BindingOwner,
+): WorkerBinding {
+  if (binding.type !== "version_metadata") return { ...binding, name };
+  return { name, type: "version_metadata", id: versionId, tag, timestamp };
+}
+
+export function sealSecret(
+  keyring: Keyring,
+  owner: BindingOwner,
+  name: string,
+  text: string,
+): WorkerBinding {
+  const sealedId = `${owner.scriptName}/${owner.versionId}/${name}`;
+  const sealed = keyring.seal({ account: owner.accountId, id: sealedId, kind: "secret" }, text);
+  return { name, type: "secret_text", sealed, sealedId };
+}
+
+/** The bindings, their secrets wrapped by the master key of now: it may have changed meanwhile. */
+export function freshBindings(
+  keyring: Keyring,
+  accountId: string,
+  bindings: readonly WorkerBinding[],
+): WorkerBinding[] {
+  return bindings.map((binding) => {
+    if (binding.type !== "secret_text") return binding;
+    const place = { account: accountId, id: binding.sealedId, kind: "secret" } as const;
+    return { ...binding, sealed: keyring.fresh(place, binding.sealed) };
+  });
+}
+
+/**
+ * What the bindings point to has to be there: asked in the transaction that stores them too.
+ *
+ * @throws Failure `binding_certificate_unknown`, `binding_certificate_is_authority`,
+ * `binding_service_unknown`, `in_process_key_unsupported`, `in_process_hosts_limited`
+ */
+export async function assertTargets(
+  db: Database,
+  { accountId, scriptName }: ScriptKey,
+  bindings: readonly WorkerBinding[],
+): Promise<void> {
+  for (const binding of bindings) {
+    if (binding.type === "mtls_certificate") {
+      await assertCertificate(db, { accountId, scriptName }, binding);
+    }
+    if (binding.type === "service" && binding.service !== scriptName) {
+      if (await findScript(db, { accountId, scriptName: binding.service })) continue;
+      throw new Failure("binding_service_unknown", {
+        message: `service binding "${binding.name}" names the Worker "${binding.service}", which was not found`,
+        facts: { binding: binding.name, service: binding.service },
+      });
+    }
+  }
+}
+
+async function assertCertificate(
+  db: Database,
+  { accountId, scriptName }: ScriptKey,
+  { name, certificateId, mode }: WorkerBinding & { type: "mtls_certificate" },
+): Promise<void> {
+  const certificate = await findCertificate(db, accountId, certificateId);
+  const facts = { binding: name, certificateId };
+  if (!certificate) {
+    throw new Failure("binding_certificate_unknown", {
+      message: `binding "${name}" names the certificate "${certificateId}", which was not found`,
+      facts,
+    });
+  }
+  if (certificate.ca === 1) {
+    throw new Failure("binding_certificate_is_authority", {
+      message: `binding "${name}" names the CA "${certificateId}", which cannot be presented`,
+      facts,
+    });
+  }
+  if (mode === "in-process") {
+    assertInProcess(certificate, `binding "${name}" of the Worker "${scriptName}"`);
+  }
+}
+
+/** As the API lists it: a secret has only its name. */
+export function shownBinding(binding: WorkerBinding): object {
+  const { name, type } = binding;
+  switch (binding.type) {
+    case "plain_text":
+      return { name, type, text: binding.text };
+    case "json":
+      return { name, type, json: binding.json };
+    case "mtls_certificate":
+      return { name, type, certificate_id: binding.certificateId };
+    case "service":
+      return {
+        name,
+        type,
+        service: binding.service,
+        environment: "production",
+        ...(binding.entrypoint && { entrypoint: binding.entrypoint }),
+      };
+    default:
+      return { name, type };
+  }
+}
+
+function refuseUnknownTypes(requested: readonly RequestedBinding[]): void {
+  const unknown = requested.filter(({ type }) => !Object.hasOwn(schemas, type));
+  if (unknown.length === 0) return;
+  const named = unknown.map(({ name, type }) => `"${name}" (${type})`).join(", ");
+  throw new Failure("binding_unsupported", {
+    message: `${unknown.length === 1 ? "the binding" : "the bindings"} ${named} cannot be bound here`,
+    facts: { bindings: unknown.map(({ name, type }) => ({ name, type })) },
+  });
+}
+
+function resolve(
+  binding: RequestedBinding,
+  owner: BindingOwner,
+  { keyring, before }: BindingSources,
+): WorkerBinding {
+  const { name } = binding;
+  const type = binding.type as Type;
+  switch (type) {
+    case "plain_text":
+      return { name, type: "plain_text", text: fields("plain_text", binding).text };
+    case "json":
+      return { name, type: "json", json: fields("json", binding).json };
+    case "secret_text":
+      return sealSecret(keyring, owner, name, fields("secret_text", binding).text);
+    case "mtls_certificate": {
+      const { certificate_id: certificateId } = fields("mtls_certificate", binding);
+      return { name, type: "mtls_certificate", certificateId };
+    }
+    case "service": {
+      const { service, entrypoint } = fields("service", binding);
+      return { name, type: "service", service, ...(entrypoint && { entrypoint }) };
+    }
+    case "version_metadata":
+      return carryOver(
+        { name, type: "version_metadata", id: "", tag: "", timestamp: "" },
+        name,
+        owner,
+      );
+    default:
+      return inherited(binding, owner, before);
+  }
+}
+
+function inherited(
+  binding: RequestedBinding,
+  owner: BindingOwner,
+  before: readonly WorkerBinding[],
+): WorkerBinding {
+  const from = fields("inherit", binding).old_name ?? binding.name;
+  const earlier = before.find(({ name }) => name === from);
+  if (earlier) return carryOver(earlier, binding.name, owner);
+  throw new Failure("binding_nothing_to_inherit", {
+    message: `binding "${binding.name}" cannot be inherited: the newest version has no binding "${from}"`,
+    facts: { binding: binding.name },
+  });
+}
+
+function fields<T extends Type>(type: T, binding: RequestedBinding): z.output<(typeof schemas)[T]> {
+  const parsed = schemas[type].safeParse(binding);
+  if (parsed.success) return parsed.data as z.output<(typeof schemas)[T]>;
+  throw invalid(binding, `is not as ${type} needs it: ${firstIssue(parsed.error)}`);
+}
+
+function invalid({ name }: RequestedBinding, why: string): Failure {
+  return new Failure("binding_invalid", {
+    message: `the binding "${name}" ${why}`,
+    facts: { binding: name },
+  });
+}

@@ -1,0 +1,109 @@
+import { z } from "@hono/zod-openapi";
+import { Failure } from "../../failures/failures.ts";
+import {
+  findDeployment,
+  listDeployments,
+  type StoredDeployment,
+  type VersionShare,
+} from "../../store/deployments.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { byOf, existingScript, keyOf } from "./lookup.ts";
+import type { Publisher } from "./publisher.ts";
+import { oneLine } from "../api/text.ts";
+
+const deployment = z.object({
+  strategy: z.literal("percentage").default("percentage"),
+  versions: z
+    .array(z.object({ version_id: oneLine, percentage: z.number().min(0).max(100) }))
+    .min(1),
+  annotations: z.record(z.string(), z.string().nullish()).default({}),
+});
+
+/** How many deployments are listed, as on Cloudflare. */
+const LISTED = 100;
+
+/** `wrangler deployments`, `versions deploy`, `rollback`, and `deploy` of a Worker that is there. */
+export function deploymentEndpoints(
+  { store }: ControlContext,
+  publisher: Publisher,
+): readonly Endpoint[] {
+  const path = "/accounts/{account_id}/workers/scripts/{script_name}/deployments";
+  return [
+    endpoint(
+      { method: "get", path, summary: "List deployments", scope: "workers_scripts:read" },
+      async (call) => {
+        const script = await existingScript(store.db, call);
+        const deployments = await listDeployments(store.db, script.id, LISTED);
+        return { result: { deployments: deployments.map(shown) } };
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: `${path}/{deployment_id}`,
+        summary: "One deployment",
+        scope: "workers_scripts:read",
+      },
+      async (call) => {
+        const script = await existingScript(store.db, call);
+        const id = call.params["deployment_id"] ?? "";
+        const found = await findDeployment(store.db, script.id, id);
+        if (found) return { result: shown(found) };
+        throw new Failure("deployment_not_found", {
+          message: `the Worker "${script.name}" has no deployment "${id.slice(0, 100)}"`,
+        });
+      },
+    ),
+    endpoint(
+      {
+        method: "post",
+        path,
+        summary: "Deploy versions that were uploaded",
+        scope: "workers_scripts:write",
+        body: deployment,
+      },
+      async (call) => {
+        const shares = sharesOf(call.body.versions);
+        const annotations = Object.fromEntries(
+          Object.entries(call.body.annotations).flatMap(([k, v]) => (v == null ? [] : [[k, v]])),
+        );
+        const deployed = await publisher.deploy(keyOf(call), shares, {
+          ...byOf(call),
+          annotations,
+        });
+        return { result: shown(deployed) };
+      },
+    ),
+  ];
+}
+
+function sharesOf(
+  versions: readonly { version_id: string; percentage: number }[],
+): readonly VersionShare[] {
+  const ids = new Set(versions.map(({ version_id: id }) => id));
+  const total = versions.reduce((sum, { percentage }) => sum + percentage, 0);
+  if (ids.size < versions.length || Math.abs(total - 100) > 1e-6) {
+    throw new Failure("deployment_invalid", {
+      message: `${versions.length} versions with ${total} % of the traffic are no deployment`,
+    });
+  }
+  return versions
+    .filter(({ percentage }) => percentage > 0)
+    .map(({ version_id: versionId, percentage }) => ({ versionId, percentage }));
+}
+
+function shown(stored: StoredDeployment): object {
+  return {
+    id: stored.id,
+    source: stored.source,
+    strategy: "percentage",
+    author_email: stored.author,
+    created_on: stored.createdOn,
+    annotations: JSON.parse(stored.annotations) as object,
+    versions: stored.versions.map(({ versionId, percentage }) => ({
+      version_id: versionId,
+      percentage,
+    })),
+  };
+}

@@ -1,0 +1,300 @@
+import type { By } from "./lookup.ts";
+import { randomBytes, randomUUID } from "node:crypto";
+import type { ScriptKey, WorkerBinding, WorkerModule } from "../../contract/source.ts";
+import {
+  currentDeployment,
+  insertDeployment,
+  type StoredDeployment,
+  type VersionShare,
+} from "../../store/deployments.ts";
+import { inProcessBindings, withModes } from "../../store/binding-modes.ts";
+import type { ScriptRow } from "../../store/schema.ts";
+import { findScript, insertScript, updateScript } from "../../store/scripts.ts";
+import type { Database } from "../../store/database.ts";
+import {
+  findVersion,
+  insertVersion,
+  newestVersion,
+  type StoredVersion,
+  workerVersion,
+} from "../../store/versions.ts";
+import { assertTargets, freshBindings, type BindingOwner } from "./bindings.ts";
+import type { ControlContext } from "../api/context.ts";
+import { KeyedLock } from "./keyed-lock.ts";
+import { existingVersion, scriptNotFound } from "./lookup.ts";
+
+/** What a new version is made of. */
+interface Draft {
+  readonly mainModule: string;
+  readonly modules: readonly WorkerModule[];
+  readonly compatibilityDate: string;
+  readonly compatibilityFlags: readonly string[];
+  readonly bindings: readonly WorkerBinding[];
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+export interface PublishOptions extends By {
+  /** Deploys the new version to all traffic. False: it is only stored. */
+  readonly deploy: boolean;
+  /** Makes the script if there is none. False: that is refused. */
+  readonly create: boolean;
+  readonly build: (before: Before, owner: BindingOwner) => Promise<Draft> | Draft;
+  readonly tag?: string;
+}
+
+/** What the script is before the change; null and null for a new one. */
+export interface Before {
+  readonly script: ScriptRow | null;
+  readonly newest: StoredVersion | null;
+  readonly current: StoredDeployment | null;
+}
+
+export interface Published {
+  readonly script: ScriptRow;
+  readonly version: StoredVersion;
+}
+
+/** How long an uploaded version stays warm: wrangler deploys what it uploaded at once. */
+const WARM_FOR_MS = 10_000;
+
+/**
+ * The one way in which a script changes what it runs: the version is started beside the one that
+ * runs, then stored with its deployment in one transaction, then waited for until it is live.
+ * Changes of one script come one after the other. Whatever fails leaves everything as it was.
+ */
+export class Publisher {
+  readonly #context: ControlContext;
+  readonly #lock = new KeyedLock();
+  readonly #warm = new Map<string, NodeJS.Timeout>();
+
+  constructor(context: ControlContext) {
+    this.#context = context;
+  }
+
+  /**
+   * @throws Failure `script_not_found` without `create`, whatever `build` throws, and what the
+   * edge says of a version that does not start
+   */
+  publish(key: ScriptKey, options: PublishOptions): Promise<Published> {
+    return this.exclusively(key, async () => {
+      const { store, keyring, edge, clock } = this.#context;
+      const before = await readBefore(store.db, key);
+      if (!before.script && !options.create) throw scriptNotFound(key.scriptName);
+      const versionId = randomUUID();
+      const createdOn = clock().toISOString();
+      const owner = { ...key, versionId, tag: options.tag ?? "", timestamp: createdOn };
+      const draft = await options.build(before, owner);
+      const bindings = withModes(draft.bindings, await inProcessBindings(store.db, key));
+      await assertTargets(store.db, key, bindings);
+      const { annotations, ...runs } = draft;
+      const started = performance.now();
+      await edge.stage({ ...key, versionId, ...runs, bindings });
+      const startupTimeMs = Math.round(performance.now() - started);
+      const { value, cursor } = await this.#orDiscard([versionId], () =>
+        store.write(async ({ db, changed }) => {
+          await assertTargets(db, key, bindings);
+          const script = before.script ?? (await makeScript(db, key, createdOn));
+          const version = await insertVersion(db, {
+            ...runs,
+            id: versionId,
+            scriptId: script.id,
+            bindings: freshBindings(keyring, key.accountId, draft.bindings),
+            compatibilityFlags: JSON.stringify(draft.compatibilityFlags),
+            annotations: JSON.stringify(annotations),
+            author: options.author,
+            source: options.source,
+            startupTimeMs,
+            createdOn,
+          });
+          await updateScript(db, script.id, { modifiedOn: createdOn });
+          if (options.deploy) {
+            await insertDeployment(db, {
+              ...newDeployment(script.id, options, createdOn, annotations),
+              versions: [{ versionId, percentage: 100 }],
+            });
+            await changed({ kind: "script", ...key });
+          }
+          return {
+            value: { script, version },
+            audit: {
+              by: options.actor,
+              action: options.deploy ? "deployment.create" : "version.create",
+              accountId: key.accountId,
+              resource: { type: "script", id: script.id, name: script.name },
+              before: deployed(before.current),
+              after: { version: versionId, bindings: draft.bindings.map(namedBinding) },
+            },
+          };
+        }),
+      );
+      if (options.deploy) await edge.applied(cursor);
+      else this.#keepWarm(versionId);
+      return value;
+    });
+  }
+
+  /**
+   * Makes versions that are stored the script's deployment: rollback, gradual rollout.
+   *
+   * @throws Failure `script_not_found`, `version_not_found`, and what the edge says of a version
+   * that does not start
+   */
+  deploy(
+    key: ScriptKey,
+    shares: readonly VersionShare[],
+    options: By & { readonly annotations: Readonly<Record<string, string>> },
+  ): Promise<StoredDeployment> {
+    return this.exclusively(key, async () => {
+      const { store, edge, clock } = this.#context;
+      const { script, current } = await readBefore(store.db, key);
+      if (!script) throw scriptNotFound(key.scriptName);
+      const versions: StoredVersion[] = [];
+      const inProcess = await inProcessBindings(store.db, key);
+      for (const { versionId } of shares) {
+        const version = await existingVersion(store.db, script, versionId);
+        await assertTargets(store.db, key, withModes(version.bindings, inProcess));
+        versions.push(version);
+      }
+      const staged: string[] = [];
+      const { value, cursor } = await this.#orDiscard(staged, async () => {
+        for (const version of versions) {
+          if (current?.versions.some(({ versionId }) => versionId === version.id)) continue;
+          staged.push(version.id);
+          if (this.#takeWarm(version.id)) continue;
+          await edge.stage(await workerVersion(store.db, script, version));
+        }
+        return store.write(async ({ db, changed }) => {
+          for (const { bindings } of versions) {
+            await assertTargets(db, key, withModes(bindings, inProcess));
+          }
+          const createdOn = clock().toISOString();
+          const rollback = await isRollback(db, current, versions);
+          const deployment = await insertDeployment(db, {
+            ...newDeployment(script.id, options, createdOn, {
+              ...options.annotations,
+              ...(rollback && { "workers/triggered_by": "rollback" }),
+            }),
+            versions: shares,
+          });
+          await updateScript(db, script.id, { modifiedOn: createdOn });
+          await changed({ kind: "script", ...key });
+          return {
+            value: deployment,
+            audit: {
+              by: options.actor,
+              action: "deployment.create",
+              accountId: key.accountId,
+              resource: { type: "script", id: script.id, name: script.name },
+              before: deployed(current),
+              after: deployed(deployment),
+            },
+          };
+        });
+      });
+      await edge.applied(cursor);
+      return value;
+    });
+  }
+
+  /** Runs `work` when no other change of the script does. */
+  exclusively<T>(key: ScriptKey, work: () => Promise<T>): Promise<T> {
+    return this.#lock.run(`${key.accountId}/${key.scriptName}`, work);
+  }
+
+  #keepWarm(versionId: string): void {
+    const timer = setTimeout(() => {
+      this.#warm.delete(versionId);
+      void this.#discard(versionId);
+    }, WARM_FOR_MS).unref();
+    this.#warm.set(versionId, timer);
+  }
+
+  async #orDiscard<T>(staged: readonly string[], work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      for (const versionId of staged) await this.#discard(versionId);
+      throw error;
+    }
+  }
+
+  async #discard(versionId: string): Promise<void> {
+    const { edge, log } = this.#context;
+    try {
+      await edge.discard(versionId);
+    } catch (error) {
+      log.error({ err: error, versionId }, "a version that was not deployed could not be stopped");
+    }
+  }
+
+  #takeWarm(versionId: string): boolean {
+    clearTimeout(this.#warm.get(versionId));
+    return this.#warm.delete(versionId);
+  }
+}
+
+async function readBefore(db: Database, key: ScriptKey): Promise<Before> {
+  const script = (await findScript(db, key)) ?? null;
+  if (!script) return { script, newest: null, current: null };
+  return {
+    script,
+    newest: await newestVersion(db, script.id),
+    current: await currentDeployment(db, script.id),
+  };
+}
+
+async function makeScript(db: Database, key: ScriptKey, createdOn: string): Promise<ScriptRow> {
+  const script: ScriptRow = {
+    id: randomBytes(16).toString("hex"),
+    accountId: key.accountId,
+    name: key.scriptName,
+    workersDev: 0,
+    settings: "{}",
+    createdOn,
+    modifiedOn: createdOn,
+  };
+  await insertScript(db, script);
+  return script;
+}
+
+function deployed(deployment: StoredDeployment | null): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    (deployment?.versions ?? []).map(({ versionId, percentage }) => [versionId, percentage]),
+  );
+}
+
+/** What the audit log has of a binding: never its text, which may be a secret. */
+function namedBinding(binding: WorkerBinding): object {
+  const { name, type } = binding;
+  return { name, type, ...(type === "mtls_certificate" && { certificate: binding.certificateId }) };
+}
+
+/** Back to a version older than any that runs. */
+async function isRollback(
+  db: Database,
+  current: StoredDeployment | null,
+  versions: readonly StoredVersion[],
+): Promise<boolean> {
+  if (!current) return false;
+  const running = await Promise.all(
+    current.versions.map(({ versionId }) => findVersion(db, current.scriptId, versionId)),
+  );
+  const oldest = Math.min(...running.map((version) => version?.number ?? 0));
+  return versions.every(({ number }) => number < oldest);
+}
+
+function newDeployment(
+  scriptId: string,
+  { author, source }: By,
+  createdOn: string,
+  annotations: Readonly<Record<string, string>>,
+): Omit<StoredDeployment, "number" | "versions"> {
+  return {
+    id: randomUUID(),
+    scriptId,
+    author,
+    source,
+    createdOn,
+    annotations: JSON.stringify(annotations),
+  };
+}

@@ -1,0 +1,219 @@
+import { z } from "@hono/zod-openapi";
+import type { ScriptKey } from "../../contract/source.ts";
+import { Failure } from "../../failures/failures.ts";
+import { scriptsThatBind } from "../../store/associations.ts";
+import type { ScriptRow } from "../../store/schema.ts";
+import { deleteScript, findScript, listScripts, updateScript } from "../../store/scripts.ts";
+import type { Database } from "../../store/database.ts";
+import { newestVersion, type StoredVersion } from "../../store/versions.ts";
+import { list } from "../api/envelope.ts";
+import { shownBinding } from "./bindings.ts";
+import { actorOf } from "../api/auth.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { existingScript, keyOf, scriptNotFound } from "./lookup.ts";
+import type { Publisher } from "./publisher.ts";
+
+/** What is a script's and not a version's. Countersign keeps it; none of it changes how it runs. */
+const settings = z.object({
+  tags: z.array(z.string()).nullish(),
+  logpush: z.boolean().nullish(),
+  observability: z.record(z.string(), z.unknown()).nullish(),
+  tail_consumers: z.array(z.unknown()).nullish(),
+});
+
+type ScriptSettings = z.output<typeof settings>;
+
+const forced = z.object({ force: z.string().optional() });
+
+export function scriptEndpoints(
+  context: ControlContext,
+  publisher: Publisher,
+): readonly Endpoint[] {
+  const { store } = context;
+  const path = "/accounts/{account_id}/workers/scripts";
+  const one = `${path}/{script_name}`;
+  return [
+    endpoint(
+      { method: "get", path, summary: "List scripts", scope: "workers_scripts:read" },
+      async ({ caller }) => {
+        const scripts = await listScripts(store.db, caller.accountId);
+        return list(
+          await Promise.all(
+            scripts.map(async (script) =>
+              shownScript(script, await newestVersion(store.db, script.id)),
+            ),
+          ),
+        );
+      },
+    ),
+    deleteScriptEndpoint(context, publisher, one),
+    endpoint(
+      {
+        method: "get",
+        path: `${one}/settings`,
+        summary: "Bindings and settings",
+        scope: "workers_scripts:read",
+      },
+      async (call) => {
+        const script = await existingScript(store.db, call);
+        const version = await newestVersion(store.db, script.id);
+        return {
+          result: {
+            ...settingsOf(script),
+            bindings: (version?.bindings ?? []).map(shownBinding),
+            compatibility_date: version?.compatibilityDate,
+            compatibility_flags: JSON.parse(version?.compatibilityFlags ?? "[]") as string[],
+            usage_model: "standard",
+          },
+        };
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: `${one}/script-settings`,
+        summary: "Settings of no version",
+        scope: "workers_scripts:read",
+      },
+      async (call) => ({ result: settingsOf(await existingScript(store.db, call)) }),
+    ),
+    endpoint(
+      {
+        method: "patch",
+        path: `${one}/script-settings`,
+        summary: "Change settings of no version",
+        scope: "workers_scripts:write",
+        body: settings,
+      },
+      async (call) => {
+        if (call.body.tail_consumers?.length) {
+          throw new Failure("feature_unsupported", {
+            message: "tail consumers are a feature that Countersign does not have",
+          });
+        }
+        const { value } = await store.write(async ({ db }) => {
+          const script = await existingScript(db, call);
+          const changed = { ...settingsOf(script), ...call.body };
+          await updateScript(db, script.id, { settings: JSON.stringify(changed) });
+          return {
+            value: { ...script, settings: JSON.stringify(changed) },
+            audit: {
+              by: actorOf(call.caller),
+              action: "script.settings",
+              accountId: script.accountId,
+              resource: { type: "script", id: script.id, name: script.name },
+              before: settingsOf(script),
+              after: changed,
+            },
+          };
+        });
+        return { result: settingsOf(value) };
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: `${one}/references`,
+        summary: "The scripts that have a service binding to this one",
+        scope: "workers_scripts:read",
+      },
+      async (call) => {
+        const { accountId, name } = await existingScript(store.db, call);
+        const incoming = await usersOf(store.db, { accountId, scriptName: name });
+        return {
+          result: {
+            services: {
+              incoming: incoming.map((service) => ({ service, environment: "production" })),
+              outgoing: [],
+            },
+          },
+        };
+      },
+    ),
+  ];
+}
+
+/** Cloudflare has it under two paths. */
+export function deleteScriptEndpoint(
+  context: ControlContext,
+  publisher: Publisher,
+  path: string,
+): Endpoint {
+  return endpoint(
+    {
+      method: "delete",
+      path,
+      summary: "Delete a script",
+      scope: "workers_scripts:write",
+      query: forced,
+    },
+    async (call) => {
+      await removeScript(context, publisher, call, call.query.force === "true");
+      return { result: null };
+    },
+  );
+}
+
+/** @throws Failure `script_not_found`, `script_in_use` without `force` */
+function removeScript(
+  context: ControlContext,
+  publisher: Publisher,
+  call: Parameters<typeof keyOf>[0],
+  force: boolean,
+): Promise<void> {
+  const key = keyOf(call);
+  return publisher.exclusively(key, async () => {
+    const { cursor } = await context.store.write(async ({ db, changed }) => {
+      const script = await findScript(db, key);
+      if (!script) throw scriptNotFound(key.scriptName);
+      const users = force ? [] : await usersOf(db, key);
+      if (users.length > 0) {
+        throw new Failure("script_in_use", {
+          message: `the Worker "${key.scriptName}" is bound by ${users.map((u) => `"${u}"`).join(", ")}`,
+          facts: { scripts: users },
+        });
+      }
+      await deleteScript(db, script.id);
+      await changed({ kind: "script", ...key });
+      return {
+        value: null,
+        audit: {
+          by: actorOf(call.caller),
+          action: "script.delete",
+          accountId: key.accountId,
+          resource: { type: "script", id: script.id, name: script.name },
+        },
+      };
+    });
+    await context.edge.applied(cursor);
+  });
+}
+
+function settingsOf(script: ScriptRow): ScriptSettings {
+  return { tags: [], logpush: false, ...(JSON.parse(script.settings) as ScriptSettings) };
+}
+
+export function shownScript(script: ScriptRow, version: StoredVersion | null): object {
+  return {
+    id: script.name,
+    tag: script.id,
+    ...settingsOf(script),
+    created_on: script.createdOn,
+    modified_on: script.modifiedOn,
+    usage_model: "standard",
+    has_modules: true,
+    has_assets: false,
+    ...(version && {
+      etag: version.etag,
+      compatibility_date: version.compatibilityDate,
+      compatibility_flags: JSON.parse(version.compatibilityFlags) as string[],
+      last_deployed_from: version.source,
+    }),
+  };
+}
+
+async function usersOf(db: Database, key: ScriptKey): Promise<string[]> {
+  const users = await scriptsThatBind(db, key.accountId, "service", key.scriptName);
+  return users.filter((name) => name !== key.scriptName);
+}

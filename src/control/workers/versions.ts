@@ -1,0 +1,97 @@
+import { z } from "@hono/zod-openapi";
+import {
+  listVersions,
+  loadModules,
+  newestVersion,
+  type StoredVersion,
+} from "../../store/versions.ts";
+import { currentDeployment } from "../../store/deployments.ts";
+import { Failure } from "../../failures/failures.ts";
+import { shownBinding } from "./bindings.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { existingScript, existingVersion } from "./lookup.ts";
+import { scriptContent } from "./script-content.ts";
+
+const page = z.object({
+  page: z.coerce.number().int().min(1).default(1),
+  per_page: z.coerce.number().int().min(1).max(100).default(25),
+  deployable: z.string().optional(),
+});
+
+/** `wrangler versions list` and `view`; the content of a script. */
+export function versionEndpoints({ store }: ControlContext): readonly Endpoint[] {
+  const path = "/accounts/{account_id}/workers/scripts/{script_name}";
+  const scope = "workers_scripts:read";
+  const content = async (call: Parameters<typeof existingScript>[1]): Promise<Response> => {
+    const script = await existingScript(store.db, call);
+    const current = await currentDeployment(store.db, script.id);
+    const [share] = current?.versions ?? [];
+    const version = share
+      ? await existingVersion(store.db, script, share.versionId)
+      : await newestVersion(store.db, script.id);
+    if (!version) throw new Failure("no_versions");
+    return scriptContent(version, await loadModules(store.db, version.id));
+  };
+  return [
+    endpoint(
+      { method: "get", path: `${path}/versions`, summary: "List versions", scope, query: page },
+      async (call) => {
+        const script = await existingScript(store.db, call);
+        const { page: number, per_page: perPage } = call.query;
+        const versions = await listVersions(store.db, script.id, { page: number, perPage });
+        const total = (await newestVersion(store.db, script.id))?.number ?? 0;
+        return {
+          result: { items: versions.map(shownVersion) },
+          resultInfo: {
+            page: number,
+            per_page: perPage,
+            count: versions.length,
+            total_count: total,
+            total_pages: Math.max(1, Math.ceil(total / perPage)),
+          },
+        };
+      },
+    ),
+    endpoint(
+      { method: "get", path: `${path}/versions/{version_id}`, summary: "One version", scope },
+      async (call) => {
+        const script = await existingScript(store.db, call);
+        const version = await existingVersion(store.db, script, call.params["version_id"] ?? "");
+        return { result: shownVersion(version) };
+      },
+    ),
+    endpoint({ method: "get", path, summary: "The modules of a script", scope }, content),
+    endpoint(
+      { method: "get", path: `${path}/content/v2`, summary: "The modules of a script", scope },
+      content,
+    ),
+  ];
+}
+
+/** As Cloudflare shows it. A secret has only its name. */
+export function shownVersion(version: StoredVersion): object {
+  return {
+    id: version.id,
+    number: version.number,
+    metadata: {
+      created_on: version.createdOn,
+      modified_on: version.createdOn,
+      source: version.source,
+      author_email: version.author,
+      // Preview URLs are not served.
+      has_preview: false,
+    },
+    annotations: JSON.parse(version.annotations) as object,
+    resources: {
+      bindings: version.bindings.map(shownBinding),
+      script: { etag: version.etag, last_deployed_from: version.source },
+      script_runtime: {
+        compatibility_date: version.compatibilityDate,
+        compatibility_flags: JSON.parse(version.compatibilityFlags) as string[],
+        usage_model: "standard",
+      },
+    },
+    startup_time_ms: version.startupTimeMs,
+  };
+}

@@ -1,0 +1,77 @@
+import { accessFailures } from "./access.ts";
+import { apiFailures } from "./api.ts";
+import { certificateFailures } from "./certificates.ts";
+import { devFailures } from "./dev.ts";
+import { edgeFailures } from "./edge.ts";
+import { keyFailures } from "./keys.ts";
+import { originFailures } from "./origin.ts";
+import { rotationFailures } from "./rotation.ts";
+import { scriptFailures } from "./scripts.ts";
+import { startFailures } from "./start.ts";
+import { storedCertificateFailures } from "./stored-certificates.ts";
+import type { FailureEntry } from "./entry.ts";
+
+export type { FailureEntry } from "./entry.ts";
+
+type Table = typeof accessFailures &
+  typeof apiFailures &
+  typeof certificateFailures &
+  typeof devFailures &
+  typeof edgeFailures &
+  typeof keyFailures &
+  typeof originFailures &
+  typeof rotationFailures &
+  typeof scriptFailures &
+  typeof startFailures &
+  typeof storedCertificateFailures;
+
+/**
+ * Every failure a user can cause or meet, by its stable code. The API, a Worker's response, the
+ * CLI, logs, metrics and the docs all render from this one table.
+ */
+export const failures: Table = {
+  ...accessFailures,
+  ...apiFailures,
+  ...certificateFailures,
+  ...devFailures,
+  ...edgeFailures,
+  ...keyFailures,
+  ...originFailures,
+  ...rotationFailures,
+  ...scriptFailures,
+  ...startFailures,
+  ...storedCertificateFailures,
+};
+
+export type FailureCode = keyof typeof failures;
+
+/** What a failure carries besides its code. All of it may be shown to the user. */
+export interface FailureDetails {
+  /** What was attempted, quoting the values: one sentence, no full stop. Default: the title. */
+  readonly message?: string;
+  /** Replaces the table's general advice where this case knows better. */
+  readonly fix?: string;
+  /** The error underneath, for logs only. */
+  readonly cause?: unknown;
+  /** Facts for machines: certificate id, host, alert, names the origin has. Never a secret. */
+  readonly facts?: Readonly<Record<string, unknown>>;
+}
+
+/** The one error class that is shown to users. Anything else that is thrown is a bug. */
+export class Failure extends Error {
+  override readonly name = "Failure";
+  readonly code: FailureCode;
+  readonly fix: string;
+  readonly facts: Readonly<Record<string, unknown>>;
+
+  constructor(code: FailureCode, details: FailureDetails = {}) {
+    super(details.message ?? failures[code].title, { cause: details.cause });
+    this.code = code;
+    this.fix = details.fix ?? failures[code].fix;
+    this.facts = details.facts ?? {};
+  }
+
+  get entry(): FailureEntry {
+    return failures[this.code];
+  }
+}

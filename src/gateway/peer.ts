@@ -1,0 +1,10 @@
+/** What the server showed of itself. */
+export interface PeerFacts {
+  readonly subject: string;
+  readonly issuer: string;
+  /** `DNS:api.example.com`, `IP Address:10.0.0.1`. */
+  readonly names: readonly string[];
+  readonly notBefore: string;
+  readonly notAfter: string;
+  readonly fingerprint: string;
+}

@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { it } from "node:test";
+import { allowsAddress, isCidr, neighbourhood, plainAddress } from "./ranges.ts";
+
+it("a token without a list works from anywhere, one with a list only from there", () => {
+  assert.ok(allowsAddress({}, "203.0.113.9"));
+  assert.ok(allowsAddress({}, null));
+  const office = { in: ["203.0.113.0/24", "2001:db8::/32"], not_in: ["203.0.113.7"] };
+  assert.ok(allowsAddress(office, "203.0.113.9"));
+  assert.ok(allowsAddress(office, "2001:db8::1"));
+  for (const other of ["203.0.113.7", "203.0.114.1", "2001:db9::1", null, "nonsense"]) {
+    assert.ok(!allowsAddress(office, other), String(other));
+  }
+  assert.ok(allowsAddress({ not_in: ["10.0.0.0/8"] }, "192.0.2.1"));
+  assert.ok(!allowsAddress({ not_in: ["10.0.0.0/8"] }, "10.1.2.3"));
+});
+
+it("an IPv4 address over an IPv6 socket is the IPv4 address", () => {
+  assert.equal(plainAddress("::ffff:192.0.2.1"), "192.0.2.1");
+  assert.equal(plainAddress("2001:db8::1"), "2001:db8::1");
+});
+
+it("what is no address or CIDR is told apart", () => {
+  for (const good of ["192.0.2.1", "192.0.2.0/24", "::1", "2001:db8::/32", "0.0.0.0/0"]) {
+    assert.ok(isCidr(good), good);
+  }
+  for (const bad of ["", "192.0.2.1/33", "192.0.2.1/", "192.0.2/24", "::/129", "a/8", "::1/1/1"]) {
+    assert.ok(!isCidr(bad), bad);
+  }
+});
+
+it("tries from one IPv6 network count together, from one IPv4 address alone", () => {
+  assert.equal(neighbourhood("192.0.2.1"), "192.0.2.1");
+  assert.equal(neighbourhood("2001:db8:1:2::7"), neighbourhood("2001:db8:1:2:ffff::1"));
+  assert.notEqual(neighbourhood("2001:db8:1:2::7"), neighbourhood("2001:db8:1:3::7"));
+  assert.equal(neighbourhood("::1"), "0:0:0:0::/64");
+});

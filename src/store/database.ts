@@ -1,0 +1,12 @@
+import type { Kysely } from "kysely";
+import type { ScriptKey } from "../contract/source.ts";
+import type { Tables } from "./schema.ts";
+
+/** A database, or a transaction on it: every query takes one. */
+export type Database = Kysely<Tables>;
+
+/** What an edge has to look at again. */
+export type Changed =
+  | ({ readonly kind: "script" } & ScriptKey)
+  | { readonly kind: "certificate"; readonly accountId: string; readonly certificateId: string }
+  | { readonly kind: "trust"; readonly accountId: string };

@@ -6,7 +6,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
-import { startEdge, type StartedEdge } from "../src/edge/start.ts";
+import { startEdge, type StartedEdge } from "../src/edge/start-edge.ts";
 import { answering } from "../test/helpers/edge.ts";
 import { makeVersion, MASTER_KEY, TestSource } from "../test/helpers/source.ts";
 

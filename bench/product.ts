@@ -1,5 +1,5 @@
 import { Keyring } from "../src/keys/seal.ts";
-import type { AccountTrust, EdgeCertificate } from "../src/contract/source.ts";
+import type { AccountTrust, CertificateVersion } from "../src/contract/change-feed.ts";
 import type { TestCertificate } from "../test/helpers/pki.ts";
 import type { Material } from "./material.ts";
 
@@ -10,7 +10,7 @@ export const MASTER_KEY: Uint8Array = new Uint8Array(32).fill(7);
 export function edgeCertificate(
   certificateId: string,
   { chain, key }: Pick<TestCertificate, "chain" | "key">,
-): EdgeCertificate {
+): CertificateVersion {
   const sealedId = `${certificateId}/1`;
   const place = { account: ACCOUNT, id: sealedId, kind: "certificate-key" } as const;
   return {

@@ -18,7 +18,7 @@ import { pino } from "pino";
 import { Failure, type FailureCode } from "../src/failures/failures.ts";
 import { backUp, restore, type Restored } from "../src/platform/backup.ts";
 import { openDataFolder } from "../src/platform/data-folder.ts";
-import { MasterKeys } from "../src/platform/keys.ts";
+import { MasterKeys } from "../src/platform/master-key-change.ts";
 import { createAccount, listAccounts } from "../src/store/accounts.ts";
 import { openStore, type Store } from "../src/store/store.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createPublicKey } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { parseUpload } from "../src/certificates/parse.ts";
-import type { CertificateUpload, ParsedUpload } from "../src/certificates/upload.ts";
+import type { CertificateUpload, ParsedUpload } from "../src/certificates/certificate-upload.ts";
 import type { FailureCode } from "../src/failures/failures.ts";
 import { issueAuthority } from "./helpers/keys.ts";
 import { openOpenssl, type OpensslFolder } from "./helpers/openssl.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, before, beforeEach, describe, it } from "node:test";
 import { FolderSource, watchFolder } from "../src/certificates/source-folder.ts";
 import type { FolderSourceOptions } from "../src/certificates/source-folder.ts";
-import type { ParsedLeaf } from "../src/certificates/upload.ts";
+import type { ParsedLeaf } from "../src/certificates/certificate-upload.ts";
 import { Failure, type FailureCode } from "../src/failures/failures.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import type { WorkerBinding } from "../src/contract/source.ts";
+import type { WorkerBinding } from "../src/contract/change-feed.ts";
 import { Failure } from "../src/failures/failures.ts";
-import { storeSource } from "../src/store/source.ts";
+import { storeSource } from "../src/store/change-feed.ts";
 import { startControl, type Envelope, type TestControl } from "./helpers/control.ts";
 import { engines } from "./helpers/database.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";

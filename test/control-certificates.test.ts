@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import Cloudflare, { NotFoundError } from "cloudflare";
 import { after, before, describe, it } from "node:test";
-import { storeSource } from "../src/store/source.ts";
+import { storeSource } from "../src/store/change-feed.ts";
 import { engines } from "./helpers/database.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";

@@ -7,7 +7,7 @@ import { DatabaseSync } from "node:sqlite";
 import { it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { storeSource } from "../src/store/source.ts";
+import { storeSource } from "../src/store/change-feed.ts";
 import { callApi, continueControl, newState, type TestControlState } from "./helpers/control.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 import { scriptForm } from "./helpers/script-form.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Failure } from "../src/failures/failures.ts";
-import { storeSource } from "../src/store/source.ts";
+import { storeSource } from "../src/store/change-feed.ts";
 import { type Envelope, startControl, type TestControl } from "./helpers/control.ts";
 import { databaseHash, engines } from "./helpers/database.ts";
 import { makeAuthority } from "./helpers/pki.ts";

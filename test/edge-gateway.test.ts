@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, test } from "node:test";
 import { Keyring } from "../src/keys/seal.ts";
-import type { EdgeCertificate } from "../src/contract/source.ts";
+import type { CertificateVersion } from "../src/contract/change-feed.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { loadDuring } from "./helpers/load.ts";
 import { startOrigin, type TestOrigin } from "./helpers/origin.ts";
@@ -58,7 +58,7 @@ async function setCertificate(
 ): Promise<void> {
   const { chain, key } = await authority.issue({ subject });
   const sealedId = `${certificateId}/${version}`;
-  const certificate: EdgeCertificate = {
+  const certificate: CertificateVersion = {
     accountId: ACCOUNT,
     certificateId,
     name: subject,

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Agent, type ServerResponse } from "node:http";
 import { test, type TestContext } from "node:test";
-import type { EdgeCertificate } from "../src/contract/source.ts";
+import type { CertificateVersion } from "../src/contract/change-feed.ts";
 import {
   ask,
   edgeCertificate,
@@ -53,7 +53,7 @@ test("a broken version is refused, and the old one goes on", async (t) => {
     [{ ...good, trust: ["nonsense"] }, "certificate_unusable"],
     [{ ...good, sealedId: "elsewhere" }, "sealed_record_damaged"],
     [edgeCertificate(expired, { version: 2 }), "certificate_expired"],
-  ] as [EdgeCertificate, string][]) {
+  ] as [CertificateVersion, string][]) {
     await assert.rejects(gateway.handle.setCertificate(broken), { code });
   }
   assert.equal((await ask(gateway.socket(), url)).status, 200);
@@ -274,7 +274,7 @@ async function ready(
   gateway: TestGateway;
   origin: TestOrigin;
   url: string;
-  certificate: EdgeCertificate;
+  certificate: CertificateVersion;
 }> {
   const authority = await makeAuthority();
   const origin = await startOrigin({ authority, ...options });

@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { createServer } from "node:tls";
 import { after, before, test } from "node:test";
 import { Keyring } from "../src/keys/seal.ts";
-import type { EdgeCertificate } from "../src/contract/source.ts";
+import type { CertificateVersion } from "../src/contract/change-feed.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { loadDuring } from "./helpers/load.ts";
 import { startOrigin, type TestOrigin } from "./helpers/origin.ts";
@@ -220,7 +220,7 @@ async function setCertificate(certificateId: string, wanted: Wanted): Promise<Te
   return issued;
 }
 
-async function edgeCertificate(certificateId: string, wanted: Wanted): Promise<EdgeCertificate> {
+async function edgeCertificate(certificateId: string, wanted: Wanted): Promise<CertificateVersion> {
   return sealed(certificateId, wanted, await issue(wanted));
 }
 
@@ -232,7 +232,7 @@ function sealed(
   certificateId: string,
   { subject, version, revokedOn, revokedVersions = [], trust: tied }: Wanted,
   { chain, key }: TestCertificate,
-): EdgeCertificate {
+): CertificateVersion {
   const sealedId = `${certificateId}/${version}`;
   const place = { account: ACCOUNT, id: sealedId, kind: "certificate-key" } as const;
   return {

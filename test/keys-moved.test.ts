@@ -3,10 +3,10 @@ import { randomBytes } from "node:crypto";
 import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
 import { Keyring } from "../src/keys/seal.ts";
-import type { EdgeCertificate, WorkerVersion } from "../src/contract/source.ts";
+import type { CertificateVersion, WorkerVersion } from "../src/contract/change-feed.ts";
 import { Failure, type FailureCode } from "../src/failures/failures.ts";
-import { checkKey, readCertificate } from "../src/certificates/credential.ts";
-import { storeSource } from "../src/store/source.ts";
+import { checkKey, readCredential } from "../src/certificates/credential.ts";
+import { storeSource } from "../src/store/change-feed.ts";
 import { openStore } from "../src/store/store.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
 import { makeAuthority } from "./helpers/pki.ts";
@@ -49,15 +49,15 @@ function edit({ databasePath }: TestControl, sql: string): void {
   assert.ok(Number(changes) > 0, "the edit changed something");
 }
 
-async function certificate(control: TestControl, id: string): Promise<EdgeCertificate> {
+async function certificate(control: TestControl, id: string): Promise<CertificateVersion> {
   const found = await storeSource(control.store).certificate(control.accountId, id);
   assert.ok(found);
   return found;
 }
 
 /** As the gateway does before it presents a certificate. */
-function open(found: EdgeCertificate, keyring: Keyring): void {
-  checkKey(readCertificate(found), keyring);
+function open(found: CertificateVersion, keyring: Keyring): void {
+  checkKey(readCredential(found), keyring);
 }
 
 async function worker(control: TestControl, scriptName: string): Promise<WorkerVersion> {

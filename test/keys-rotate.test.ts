@@ -10,7 +10,7 @@ import { parseUpload } from "../src/certificates/parse.ts";
 import { versionRow } from "../src/control/certificates/certificate-intake.ts";
 import { sealSecret } from "../src/control/workers/bindings.ts";
 import { Failure, type FailureCode } from "../src/failures/failures.ts";
-import { MasterKeys, type KeysOptions } from "../src/platform/keys.ts";
+import { MasterKeys, type KeysOptions } from "../src/platform/master-key-change.ts";
 import { bootstrap } from "../src/store/bootstrap.ts";
 import { insertCertificateVersion } from "../src/store/certificate-versions.ts";
 import { insertCertificate } from "../src/store/certificates.ts";

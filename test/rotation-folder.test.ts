@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { pino } from "pino";
-import { FolderSources } from "../src/platform/folder-sources.ts";
+import { FolderSources } from "../src/platform/watched-folders.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
 import { until } from "./helpers/until.ts";

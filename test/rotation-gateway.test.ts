@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { test } from "node:test";
 import { keyPlace, Keyring } from "../src/keys/seal.ts";
-import type { EdgeCertificate } from "../src/contract/source.ts";
+import type { CertificateVersion } from "../src/contract/change-feed.ts";
 import { ask, edgeCertificate, masterKey, testGateway } from "./helpers/gateway.ts";
 import { startOrigin } from "./helpers/origin.ts";
 import { makeAuthority, type TestCertificate } from "./helpers/pki.ts";
@@ -21,7 +21,7 @@ test("revoking an old version cuts what still drains with it, and nothing of the
   });
   const gateway = await testGateway(t);
   await gateway.handle.setTrust("a", { authorities: [authority.pem], hosts: {}, proxied: [] });
-  const version = async (number: number): Promise<EdgeCertificate> =>
+  const version = async (number: number): Promise<CertificateVersion> =>
     edgeCertificate(await authority.issue({ subject: `CN=v${number}` }), { version: number });
   await gateway.handle.setCertificate(await version(1));
   await gateway.bind();
@@ -80,7 +80,7 @@ test("a gateway opens what a new master key sealed once it has it, and after a r
   });
 });
 
-function sealedWith(keyring: Keyring, leaf: TestCertificate, version: number): EdgeCertificate {
+function sealedWith(keyring: Keyring, leaf: TestCertificate, version: number): CertificateVersion {
   const place = keyPlace({ accountId: "a", certificateId: "c", version });
   const sealedKey = keyring.seal(place, leaf.key);
   return edgeCertificate(leaf, { version, sealedId: place.id, sealedKey });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import type { AccountTrust } from "../src/contract/source.ts";
-import { storeSource } from "../src/store/source.ts";
+import type { AccountTrust } from "../src/contract/change-feed.ts";
+import { storeSource } from "../src/store/change-feed.ts";
 import { engines } from "./helpers/database.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { keyPlace } from "../src/keys/seal.ts";
-import { storeSource } from "../src/store/source.ts";
+import { storeSource } from "../src/store/change-feed.ts";
 import { engines } from "./helpers/database.ts";
 import { startControl, type Envelope, type TestControl } from "./helpers/control.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";

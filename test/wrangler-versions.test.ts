@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { storeSource } from "../src/store/source.ts";
+import { storeSource } from "../src/store/change-feed.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
 import { wranglerProject, type WranglerProject } from "./helpers/wrangler.ts";
 

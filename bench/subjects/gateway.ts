@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { pino } from "pino";
 import { networkPolicy } from "../../src/edge/in-process-network.ts";
-import type { Source, WorkerVersion } from "../../src/contract/source.ts";
-import { startEdge } from "../../src/edge/start.ts";
+import type { Source, WorkerVersion } from "../../src/contract/change-feed.ts";
+import { startEdge } from "../../src/edge/start-edge.ts";
 import { workerdConfig } from "../../src/edge/workerd-config.ts";
 import { startGateway } from "../../src/gateway/start.ts";
 import { runPrepared } from "./workerd.ts";

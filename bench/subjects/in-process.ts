@@ -1,7 +1,7 @@
-import type { Presented } from "../../src/edge/in-process.ts";
+import type { OwnPresentation } from "../../src/edge/in-process.ts";
 import { networkPolicy } from "../../src/edge/in-process-network.ts";
 import { workerdConfig } from "../../src/edge/workerd-config.ts";
-import { readCertificate } from "../../src/certificates/credential.ts";
+import { readCredential } from "../../src/certificates/credential.ts";
 import { ACCOUNT, edgeCertificate, GATEWAY_OPTIONS } from "../product.ts";
 import type { Subject } from "./subject.ts";
 import { runPrepared, WORKER } from "./workerd.ts";
@@ -12,8 +12,8 @@ export const inProcess: Subject = {
   what: "the product's in-process mode: workerd's own TLS, in the Worker's process",
   start: async ({ lab, material, origin }) => {
     const { authority, client } = material;
-    const presented: Presented = {
-      credential: readCertificate(edgeCertificate("bench", client)),
+    const presented: OwnPresentation = {
+      credential: readCredential(edgeCertificate("bench", client)),
       publicRoots: true,
       authorities: [authority.pem],
     };

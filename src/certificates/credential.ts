@@ -1,6 +1,6 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { Keyring, Sealed } from "../keys/seal.ts";
-import type { EdgeCertificate } from "../contract/source.ts";
+import type { CertificateVersion } from "../contract/change-feed.ts";
 import { Failure } from "../failures/failures.ts";
 
 /** One version of a certificate that this gateway can present. Its key stays sealed until it is used. */
@@ -25,7 +25,7 @@ export interface Credential {
 }
 
 /** @throws Failure `certificate_unusable` if its chain, or a CA of its trust, does not parse */
-export function readCertificate(certificate: EdgeCertificate): Credential {
+export function readCredential(certificate: CertificateVersion): Credential {
   const { name: _, revokedOn: __, ...rest } = certificate;
   const leaf = parse(certificate, "its chain", () => new X509Certificate(certificate.chain));
   for (const authority of certificate.trust ?? []) {

@@ -4,7 +4,7 @@ import { issueWith } from "../../test/helpers/keys.ts";
 import { makeAuthority, type TestAuthority } from "../../test/helpers/pki.ts";
 import { refusal } from "../../test/helpers/refusal.ts";
 import { parseUpload } from "./parse.ts";
-import type { ParsedUpload } from "./upload.ts";
+import type { ParsedUpload } from "./certificate-upload.ts";
 import * as x509 from "./x509.ts";
 
 const leaf = new x509.BasicConstraintsExtension(false, undefined, true);

@@ -3,7 +3,7 @@ import type { Certificate } from "./certificate.ts";
 import { describeKey } from "./key-kinds.ts";
 import { reversedName } from "./names.ts";
 import { signatureName } from "./signature.ts";
-import type { CertificateFacts } from "./upload.ts";
+import type { CertificateFacts } from "./certificate-upload.ts";
 
 /** @param certificates in stored order; the facts are the first one's */
 export function factsOf(certificates: readonly [Certificate, ...Certificate[]]): CertificateFacts {

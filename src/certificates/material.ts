@@ -1,6 +1,6 @@
 import { Failure } from "../failures/failures.ts";
 import { describeField, splitPem, type PemBlock, type UploadField } from "./pem.ts";
-import type { CertificateUpload } from "./upload.ts";
+import type { CertificateUpload } from "./certificate-upload.ts";
 
 /** The blocks of an upload, by what they are. */
 export interface Material {

@@ -4,7 +4,7 @@ import { makeAuthority, type TestAuthority, type TestCertificate } from "../../t
 import { refusal } from "../../test/helpers/refusal.ts";
 import { mismatchNaming } from "./match.ts";
 import { parseUpload } from "./parse.ts";
-import type { CertificateUpload, ParsedLeaf, ParsedUpload } from "./upload.ts";
+import type { CertificateUpload, ParsedLeaf, ParsedUpload } from "./certificate-upload.ts";
 
 const now = new Date();
 const DAY = 86_400_000;

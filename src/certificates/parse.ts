@@ -20,7 +20,7 @@ import type {
   ParsedLeaf,
   ParsedUpload,
   UploadWarning,
-} from "./upload.ts";
+} from "./certificate-upload.ts";
 
 const CHAIN_MAXIMUM = 10;
 

@@ -5,7 +5,7 @@ import type { Certificate } from "./certificate.ts";
 import { describeDuration, describeExpiry, expiryThreshold } from "./expiry.ts";
 import { admitKey } from "./key-kinds.ts";
 import { isBrokenSignature } from "./signature.ts";
-import type { UploadWarning } from "./upload.ts";
+import type { UploadWarning } from "./certificate-upload.ts";
 
 const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
 

@@ -2,7 +2,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { Failure } from "../failures/failures.ts";
 import { listFolder, readPair, type PairContent, type PairNames } from "./pair-files.ts";
 import { parseUpload } from "./parse.ts";
-import type { ParsedLeaf } from "./upload.ts";
+import type { ParsedLeaf } from "./certificate-upload.ts";
 
 export interface FolderSourceOptions {
   readonly folder: string;

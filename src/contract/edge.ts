@@ -1,5 +1,5 @@
 import type { HandshakeReport } from "./handshake-report.ts";
-import type { WorkerVersion } from "./source.ts";
+import type { WorkerVersion } from "./change-feed.ts";
 
 /** What the control plane asks of an edge that runs beside it. */
 export interface Edge extends AsyncDisposable {

@@ -1,4 +1,4 @@
-import type { AccountTrust, EdgeCertificate } from "./source.ts";
+import type { AccountTrust, CertificateVersion } from "./change-feed.ts";
 import type { ProcessStatus } from "./edge.ts";
 import type { HandshakeReport } from "./handshake-report.ts";
 import type { AddressOptions } from "./gateway-options.ts";
@@ -14,7 +14,7 @@ export interface GatewayHandle extends AsyncDisposable {
    * @throws Failure if it does not parse, match or open, or has expired: what was there before
    * stays in use
    */
-  setCertificate(certificate: EdgeCertificate): Promise<void>;
+  setCertificate(certificate: CertificateVersion): Promise<void>;
   /** Cuts its connections. A binding of it answers `certificate_gone`. */
   removeCertificate(accountId: string, certificateId: string): Promise<void>;
   /** @throws Failure `trust_unusable`: the trust before stays in force */

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Keyring } from "../keys/seal.ts";
-import type { EdgeCertificate } from "../contract/source.ts";
+import type { CertificateVersion } from "../contract/change-feed.ts";
 import type { Gateway } from "../gateway/gateway.ts";
 import type { DevAuthority } from "./authority.ts";
 import { chooseCertificate, readPem } from "./certificates.ts";
@@ -172,7 +172,7 @@ class Bindings implements DevBindings {
     { binding, label }: ChosenCertificate,
     { chain, privateKey }: { readonly chain: string; readonly privateKey: string },
     version: number,
-  ): Promise<EdgeCertificate> {
+  ): Promise<CertificateVersion> {
     const said = this.#file?.bindings[binding];
     const place = { account: accountId, id: binding, kind: "certificate-key" } as const;
     return {

@@ -1,7 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { parseUpload } from "../certificates/parse.ts";
-import type { CertificateFacts, ParsedLeaf, UploadWarning } from "../certificates/upload.ts";
+import type {
+  CertificateFacts,
+  ParsedLeaf,
+  UploadWarning,
+} from "../certificates/certificate-upload.ts";
 import { Failure } from "../failures/failures.ts";
 import type { DevAuthority } from "./authority.ts";
 import type { DevFileBinding } from "./file.ts";

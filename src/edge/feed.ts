@@ -1,10 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { Backoff } from "../process/backoff.ts";
-import type { Change, Snapshot, Source } from "../contract/source.ts";
+import type { Change, Snapshot, Source } from "../contract/change-feed.ts";
 
 /** A piece of the control plane's state that may have changed. */
-export type Changed = Change extends infer C
+export type FeedChange = Change extends infer C
   ? C extends unknown
     ? Omit<C, "cursor">
     : never
@@ -14,7 +14,7 @@ export interface FeedOptions {
   readonly source: Source;
   readonly log: Logger;
   /** Puts the state of one object in force. Never rejects: what fails, fails loudly. */
-  apply(this: void, change: Changed): Promise<void>;
+  apply(this: void, change: FeedChange): Promise<void>;
 }
 
 /** Follows the control plane's changes, from everything there is to each as it is committed. */
@@ -91,7 +91,7 @@ export class Feed {
     void this.#apply(cursor, change);
   }
 
-  async #apply(cursor: number, change: Changed): Promise<void> {
+  async #apply(cursor: number, change: FeedChange): Promise<void> {
     await this.#options.apply(change);
     this.#pending.delete(cursor);
     this.#wake();

@@ -2,8 +2,8 @@ import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunDirectory } from "../process/run-directory.ts";
 import type { RunnableVersion } from "./in-process.ts";
-import type { WorkerVersion } from "../contract/source.ts";
-import type { StoredModule, StoredVersion } from "./workerd-config.ts";
+import type { WorkerVersion } from "../contract/change-feed.ts";
+import type { StoredModule, LaidOutVersion } from "./workerd-config.ts";
 
 /** The files and sockets of one generation. */
 export class GenerationFolder {
@@ -21,7 +21,7 @@ export class GenerationFolder {
     run: RunDirectory,
     id: number,
     version: RunnableVersion,
-  ): Promise<{ folder: GenerationFolder; stored: StoredVersion }> {
+  ): Promise<{ folder: GenerationFolder; stored: LaidOutVersion }> {
     const folder = new GenerationFolder(run, id);
     await mkdir(folder.#absolute, { mode: 0o700 });
     const modules: StoredModule[] = [];
@@ -38,7 +38,7 @@ export class GenerationFolder {
   }
 
   /** A second folder for the same version. */
-  async copy(run: RunDirectory, id: number, stored: StoredVersion): Promise<GenerationFolder> {
+  async copy(run: RunDirectory, id: number, stored: LaidOutVersion): Promise<GenerationFolder> {
     const folder = new GenerationFolder(run, id);
     await mkdir(folder.#absolute, { mode: 0o700 });
     const files = [...stored.modules.map(({ file }) => file), ...stored.sourceMaps.values()];
@@ -50,7 +50,7 @@ export class GenerationFolder {
     return join(this.#absolute, file);
   }
 
-  async readSourceMap(stored: StoredVersion, moduleName: string): Promise<string | null> {
+  async readSourceMap(stored: LaidOutVersion, moduleName: string): Promise<string | null> {
     const file = stored.sourceMaps.get(moduleName);
     return file === undefined ? null : readFile(this.path(file), "utf8");
   }

@@ -3,11 +3,11 @@ import type { RunnableVersion } from "./in-process.ts";
 import type { GenerationContext } from "./launcher.ts";
 import type { LinkTarget } from "./service-links.ts";
 import { WorkerProcess } from "./worker-process.ts";
-import type { StoredVersion } from "./workerd-config.ts";
+import type { LaidOutVersion } from "./workerd-config.ts";
 
 /** One version that runs, in as many processes as the edge gives a Worker. */
 export class Generation implements LinkTarget {
-  readonly version: StoredVersion;
+  readonly version: LaidOutVersion;
   /** At least one. Other Workers reach the first. */
   readonly #processes: readonly [WorkerProcess, ...WorkerProcess[]];
 

@@ -1,10 +1,15 @@
 import { createHash } from "node:crypto";
 import { Failure } from "../failures/failures.ts";
-import { readCertificate, validityFailure, type Credential } from "../certificates/credential.ts";
-import type { AccountTrust, Source, WorkerBinding, WorkerVersion } from "../contract/source.ts";
+import { readCredential, validityFailure, type Credential } from "../certificates/credential.ts";
+import type {
+  AccountTrust,
+  Source,
+  WorkerBinding,
+  WorkerVersion,
+} from "../contract/change-feed.ts";
 
 /** What a Worker's own process presents for one binding, and what it verifies origins against. */
-export interface Presented {
+export interface OwnPresentation {
   readonly credential: Credential;
   /** The public roots that workerd knows count too. */
   readonly publicRoots: boolean;
@@ -15,7 +20,7 @@ export interface Presented {
 /** A version with what it presents in its own process: what one generation runs. */
 export type RunnableVersion = WorkerVersion & {
   /** By the name of the binding. Bindings that are not here lead to the gateway. */
-  readonly presented: ReadonlyMap<string, Presented>;
+  readonly presented: ReadonlyMap<string, OwnPresentation>;
   /** Equal for two generations that run and present the same. */
   readonly identity: string;
   /** Unix time in ms at which a certificate begins or ceases to be valid. Null: none is in-process. */
@@ -31,14 +36,14 @@ export async function runnable(
   source: Pick<Source, "certificate" | "trust">,
   version: WorkerVersion,
 ): Promise<RunnableVersion> {
-  const presented = new Map<string, Presented>();
+  const presented = new Map<string, OwnPresentation>();
   const changes: number[] = [];
   const now = Date.now();
   for (const binding of version.bindings.filter(isInProcess)) {
     const { accountId } = version;
     const certificate = await source.certificate(accountId, binding.certificateId);
     if (certificate === null || certificate.revokedOn !== null) continue;
-    const credential = readable(() => readCertificate(certificate));
+    const credential = readable(() => readCredential(certificate));
     if (credential === null) continue;
     changes.push(...[credential.notBefore, credential.notAfter].filter((time) => time > now));
     if (validityFailure(credential, now) !== null || credential.allowedHosts !== null) continue;
@@ -64,12 +69,12 @@ function isInProcess(
   return binding.type === "mtls_certificate" && binding.mode === "in-process";
 }
 
-function withTrust(credential: Credential, { authorities }: AccountTrust): Presented {
+function withTrust(credential: Credential, { authorities }: AccountTrust): OwnPresentation {
   const { trust } = credential;
   return { credential, publicRoots: trust === null, authorities: trust ?? authorities };
 }
 
-function identityOf(versionId: string, presented: ReadonlyMap<string, Presented>): string {
+function identityOf(versionId: string, presented: ReadonlyMap<string, OwnPresentation>): string {
   if (presented.size === 0) return versionId;
   const facts = [...presented].map(([name, { credential, publicRoots, authorities }]) => [
     name,

@@ -9,7 +9,7 @@ import type { GenerationFolder } from "./generation-folder.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import { DEFAULT } from "./service-links.ts";
 import type { Slots } from "./slots.ts";
-import type { ScriptKey } from "../contract/source.ts";
+import type { ScriptKey } from "../contract/change-feed.ts";
 import type { NetworkPolicy } from "./in-process-network.ts";
 import { KeysInConfig } from "./keys-in-config.ts";
 import { startFailure } from "./start-failure.ts";
@@ -19,7 +19,7 @@ import {
   type WorkerdLine,
   type WorkerdProcess,
 } from "./workerd.ts";
-import { secretVariable, workerdConfig, type StoredVersion } from "./workerd-config.ts";
+import { secretVariable, workerdConfig, type LaidOutVersion } from "./workerd-config.ts";
 
 /** What the generations of an edge share. */
 export interface GenerationContext {
@@ -53,14 +53,14 @@ export class Launcher {
   readonly entrypoints: Map<string, string> = new Map();
   readonly #context: GenerationContext;
   readonly #folder: GenerationFolder;
-  readonly #version: StoredVersion;
+  readonly #version: LaidOutVersion;
   readonly #log: Logger;
   /** Asked for by a binding, but not exported by the Worker. */
   readonly #missing = new Set<string>();
   readonly #servicePaths = new Map<string, string>();
   readonly #openBindings: string[] = [];
 
-  constructor(context: GenerationContext, folder: GenerationFolder, version: StoredVersion) {
+  constructor(context: GenerationContext, folder: GenerationFolder, version: LaidOutVersion) {
     this.#context = context;
     this.#folder = folder;
     this.#version = version;

@@ -1,6 +1,6 @@
 import type { ScriptUpdate } from "../ingress/protocol.ts";
 import type { Generation } from "./generation.ts";
-import type { ScriptKey } from "../contract/source.ts";
+import type { ScriptKey } from "../contract/change-feed.ts";
 
 /** What runs for one script, and what leads to it. */
 export interface LiveScript {

@@ -5,25 +5,25 @@ import { Failure } from "../failures/failures.ts";
 import type { GatewayHandle } from "../contract/gateway.ts";
 import { Alarms } from "./alarms.ts";
 import { Backoff } from "../process/backoff.ts";
-import type { Changed } from "./feed.ts";
+import type { FeedChange } from "./feed.ts";
 import { Generation } from "./generation.ts";
 import { bindsInProcess, runnable, type RunnableVersion } from "./in-process.ts";
 import type { GenerationContext } from "./launcher.ts";
 import { generationsOf, scriptId, type LiveScript } from "./live.ts";
-import type { Routes } from "./routes.ts";
+import type { Traffic } from "./traffic.ts";
 import type {
   Deployment,
-  EdgeCertificate,
+  CertificateVersion,
   ScriptKey,
   Source,
   WorkerVersion,
-} from "../contract/source.ts";
+} from "../contract/change-feed.ts";
 import { Staging } from "./staging.ts";
 
 export interface ReconcilerOptions {
   readonly source: Source;
   readonly context: GenerationContext;
-  readonly routes: Routes;
+  readonly traffic: Traffic;
   readonly gateway: Pick<GatewayHandle, "setCertificate" | "removeCertificate" | "setTrust">;
   readonly log: Logger;
 }
@@ -52,9 +52,9 @@ export class Reconciler {
 
   /** @throws Failure `worker_start_failed`, `worker_start_timeout` */
   async stage(version: WorkerVersion): Promise<void> {
-    const { source, routes } = this.#options;
+    const { source, traffic } = this.#options;
     const wanted = await runnable(source, version);
-    if (running(routes.get(version), wanted) === undefined) await this.#staging.start(wanted);
+    if (running(traffic.get(version), wanted) === undefined) await this.#staging.start(wanted);
   }
 
   discard(versionId: string): Promise<void> {
@@ -65,7 +65,7 @@ export class Reconciler {
    * Resolves when the state of one object is in force, or was refused and will be tried again.
    * Never rejects. Changes of the same object are put in force in order, others side by side.
    */
-  apply(change: Changed): Promise<void> {
+  apply(change: FeedChange): Promise<void> {
     return this.#enqueue(change, new Backoff());
   }
 
@@ -77,7 +77,7 @@ export class Reconciler {
     await Promise.all(this.#tails.values());
   }
 
-  async #enqueue(change: Changed, backoff: Backoff): Promise<void> {
+  async #enqueue(change: FeedChange, backoff: Backoff): Promise<void> {
     const { kind, ...key } = change;
     const id = JSON.stringify([kind, ...Object.values(key)]);
     const task = this.#after(this.#tails.get(id), change, backoff);
@@ -88,7 +88,7 @@ export class Reconciler {
 
   async #after(
     before: Promise<void> | undefined,
-    change: Changed,
+    change: FeedChange,
     backoff: Backoff,
   ): Promise<void> {
     await before;
@@ -105,14 +105,14 @@ export class Reconciler {
     }
   }
 
-  async #later(change: Changed, backoff: Backoff): Promise<void> {
+  async #later(change: FeedChange, backoff: Backoff): Promise<void> {
     const { signal } = this.#stopping;
     const options = { signal, ref: false };
     await delay(backoff.next(0), null, options).catch(() => {});
     if (!signal.aborted) await this.#enqueue(change, backoff);
   }
 
-  async #apply(change: Changed): Promise<void> {
+  async #apply(change: FeedChange): Promise<void> {
     const { source, gateway } = this.#options;
     switch (change.kind) {
       case "trust":
@@ -127,7 +127,7 @@ export class Reconciler {
           else await gateway.setCertificate(certificate);
         } finally {
           await this.#renew(accountId, certificateId);
-          await this.#options.routes.cut((generation) =>
+          await this.#options.traffic.cut((generation) =>
             generation.presents(certificateId, (version) => isWithdrawn(certificate, version)),
           );
         }
@@ -137,14 +137,14 @@ export class Reconciler {
         try {
           await this.#applyScript(change);
         } finally {
-          await this.#options.routes.cut((generation) => generation.presentsExpired(Date.now()));
+          await this.#options.traffic.cut((generation) => generation.presentsExpired(Date.now()));
         }
     }
   }
 
   /** What presents a certificate, or anything, in its own process gets a new generation if that is another now. */
   async #renew(accountId: string, certificateId?: string): Promise<void> {
-    const scripts = this.#options.routes
+    const scripts = this.#options.traffic
       .scripts()
       .filter((live) => live.key.accountId === accountId)
       .filter((live) =>
@@ -155,7 +155,7 @@ export class Reconciler {
 
   async #applyScript({ accountId, scriptName }: ScriptKey): Promise<void> {
     const key = { accountId, scriptName };
-    const { source, routes } = this.#options;
+    const { source, traffic } = this.#options;
     let applied: Wanted | null = null;
     for (;;) {
       const deployment = await source.deployment(key);
@@ -164,8 +164,8 @@ export class Reconciler {
       applied = wanted;
       this.#wake(key, wanted);
       if (wanted === null) {
-        if (routes.get(key) !== undefined) await routes.move(key, () => null);
-      } else if (routes.get(key) === undefined) {
+        if (traffic.get(key) !== undefined) await traffic.move(key, () => null);
+      } else if (traffic.get(key) === undefined) {
         await this.#begin(wanted);
       } else {
         await this.#replace(wanted);
@@ -201,7 +201,7 @@ export class Reconciler {
 
   /** @throws Failure if a version does not start: what runs is not replaced by what does not */
   async #replace(deployment: Wanted): Promise<void> {
-    const live = this.#options.routes.get(deployment);
+    const live = this.#options.traffic.get(deployment);
     const fresh = deployment.versions
       .map(({ version }) => version)
       .filter((version) => running(live, version) === undefined);
@@ -221,7 +221,7 @@ export class Reconciler {
   async #move(deployment: Wanted, ready: ReadonlyMap<string, Generation>): Promise<void> {
     const { accountId, scriptName, hosts, routes, versions } = deployment;
     const key = { accountId, scriptName };
-    await this.#options.routes.move(key, (live) => ({
+    await this.#options.traffic.move(key, (live) => ({
       key,
       hosts,
       routes,
@@ -255,7 +255,7 @@ function isSame(one: Wanted, other: Wanted): boolean {
   return isDeepStrictEqual(identities(one), identities(other));
 }
 
-function isWithdrawn(certificate: EdgeCertificate | null, version: number): boolean {
+function isWithdrawn(certificate: CertificateVersion | null, version: number): boolean {
   if (certificate === null) return true;
   if (certificate.revokedVersions?.includes(version) === true) return true;
   return certificate.revokedOn !== null && certificate.version === version;

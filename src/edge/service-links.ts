@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { rename, symlink } from "node:fs/promises";
 import type { RunDirectory } from "../process/run-directory.ts";
-import type { ScriptKey } from "../contract/source.ts";
+import type { ScriptKey } from "../contract/change-feed.ts";
 
 /** What a script listens with for others: its own socket, and those of its named entrypoints. */
 export interface LinkTarget {

@@ -5,11 +5,11 @@ import { GenerationFolder } from "./generation-folder.ts";
 import { Launcher, type GenerationContext } from "./launcher.ts";
 import type { RunnableVersion } from "./in-process.ts";
 import type { WorkerdProcess } from "./workerd.ts";
-import type { StoredVersion } from "./workerd-config.ts";
+import type { LaidOutVersion } from "./workerd-config.ts";
 
 /** One process of a generation: its folder, its sockets, and a workerd that is started again when it ends. */
 export class WorkerProcess {
-  readonly version: StoredVersion;
+  readonly version: LaidOutVersion;
   readonly #context: GenerationContext;
   readonly #folder: GenerationFolder;
   readonly #launcher: Launcher;
@@ -25,7 +25,7 @@ export class WorkerProcess {
   private constructor(
     context: GenerationContext,
     folder: GenerationFolder,
-    version: StoredVersion,
+    version: LaidOutVersion,
   ) {
     this.#context = context;
     this.#folder = folder;

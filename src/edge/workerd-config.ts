@@ -1,11 +1,11 @@
 import { CF_HEADER } from "../ingress/protocol.ts";
 import { capnpText, type CapnpValue } from "./capnp.ts";
 import type { NetworkPolicy } from "./in-process-network.ts";
-import type { Presented, RunnableVersion } from "./in-process.ts";
-import type { ModuleType, WorkerBinding, WorkerModule } from "../contract/source.ts";
+import type { OwnPresentation, RunnableVersion } from "./in-process.ts";
+import type { ModuleType, WorkerBinding, WorkerModule } from "../contract/change-feed.ts";
 
 /** A version as it stands on disk: its modules are files, its content is no longer in memory. */
-export type StoredVersion = Omit<RunnableVersion, "modules" | "changesAt"> & {
+export type LaidOutVersion = Omit<RunnableVersion, "modules" | "changesAt"> & {
   readonly modules: readonly StoredModule[];
   /** By the name of the module they belong to: files in the generation's folder. */
   readonly sourceMaps: ReadonlyMap<string, string>;
@@ -40,7 +40,7 @@ export interface Wiring {
 }
 
 /** The Cap'n Proto configuration of one Worker's process. It holds no secret: see `environment`. */
-export function workerdConfig(version: StoredVersion, wiring: Wiring): string {
+export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
   const services: CapnpValue[] = [
     { name: "main", worker: worker(version) },
     {
@@ -69,7 +69,7 @@ export function workerdConfig(version: StoredVersion, wiring: Wiring): string {
 }
 
 /** The variable in which the process finds the secret of a binding. */
-export function secretVariable(version: StoredVersion, bindingName: string): string {
+export function secretVariable(version: LaidOutVersion, bindingName: string): string {
   return `SECRET_${version.bindings.findIndex(({ name }) => name === bindingName)}`;
 }
 
@@ -84,7 +84,7 @@ const V8_FLAGS = ["--optimize-for-size"];
 const RPC_HOST = "rpc";
 const INBOUND = { cfBlobHeader: CF_HEADER, capnpConnectHost: RPC_HOST };
 
-function worker(version: StoredVersion): CapnpValue {
+function worker(version: LaidOutVersion): CapnpValue {
   return {
     modules: version.modules.map((module) => ({
       name: module.name,
@@ -111,7 +111,7 @@ const MODULE_FIELDS: Record<StoredModule["type"], string> = {
 
 function bindingValue(
   binding: WorkerBinding,
-  version: StoredVersion,
+  version: LaidOutVersion,
 ): Readonly<Record<string, CapnpValue>> {
   switch (binding.type) {
     case "plain_text":
@@ -131,7 +131,7 @@ function bindingValue(
 
 /** workerd's own TLS with the certificate. */
 function network(
-  { credential, publicRoots, authorities }: Presented,
+  { credential, publicRoots, authorities }: OwnPresentation,
   { name }: WorkerBinding,
   wiring: Wiring,
 ): Struct {

@@ -5,9 +5,9 @@ import { devFailures } from "./dev.ts";
 import { edgeFailures } from "./edge.ts";
 import { keyFailures } from "./keys.ts";
 import { originFailures } from "./origin.ts";
-import { rotationFailures } from "./rotation.ts";
+import { rotationFailures } from "./certificate-versions.ts";
 import { scriptFailures } from "./scripts.ts";
-import { startFailures } from "./start.ts";
+import { startFailures } from "./starting.ts";
 import { storedCertificateFailures } from "./stored-certificates.ts";
 import type { FailureEntry } from "./entry.ts";
 

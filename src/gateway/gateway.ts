@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Keyring } from "../keys/seal.ts";
-import type { AccountTrust, EdgeCertificate } from "../contract/source.ts";
+import type { AccountTrust, CertificateVersion } from "../contract/change-feed.ts";
 import { Failure } from "../failures/failures.ts";
 import { Acceptance } from "./accepted.ts";
 import { AddressPolicy } from "../network/addresses.ts";
@@ -9,7 +9,7 @@ import {
   iso,
   matchesHost,
   checkKey,
-  readCertificate,
+  readCredential,
   validityFailure,
   type Credential,
 } from "../certificates/credential.ts";
@@ -44,7 +44,7 @@ type Read =
   | { readonly state: "broken"; readonly failure: Failure };
 
 /** One that was judged before a restart is read again when it is first needed. */
-type Held = Read | { readonly state: "unread"; readonly certificate: EdgeCertificate };
+type Held = Read | { readonly state: "unread"; readonly certificate: CertificateVersion };
 
 /**
  * All that runs in the gateway process: certificates, trust and bindings, and the connections
@@ -95,7 +95,7 @@ export class Gateway implements AsyncDisposable {
    * @throws Failure if it cannot be presented (does not parse or match, has expired). What was in
    * use before stays in use.
    */
-  setCertificate(certificate: EdgeCertificate): void {
+  setCertificate(certificate: CertificateVersion): void {
     const { accountId, certificateId, version, revokedOn } = certificate;
     const key = certificateKey(accountId, certificateId);
     const before = this.#certificates.get(key);
@@ -106,7 +106,7 @@ export class Gateway implements AsyncDisposable {
     }
     let credential: Credential;
     try {
-      credential = readCertificate(certificate);
+      credential = readCredential(certificate);
       checkKey(credential, this.#dependencies.keyring);
       const failure = validityFailure(credential, Date.now());
       if (failure?.code === "certificate_expired") throw failure;
@@ -289,7 +289,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   /** What still drains with a version that was revoked does not end by itself. */
-  #cutVersions(certificate: EdgeCertificate, versions: readonly number[]): void {
+  #cutVersions(certificate: CertificateVersion, versions: readonly number[]): void {
     const { accountId, certificateId } = certificate;
     this.pools.cut(
       (credential) =>
@@ -339,11 +339,11 @@ function certificateKey(accountId: string, certificateId: string): string {
   return `${accountId}/${certificateId}`;
 }
 
-function readHeld(certificate: EdgeCertificate): Read {
+function readHeld(certificate: CertificateVersion): Read {
   const { version, revokedOn } = certificate;
   if (revokedOn !== null) return { state: "revoked", version, on: revokedOn };
   try {
-    return { state: "usable", credential: readCertificate(certificate) };
+    return { state: "usable", credential: readCredential(certificate) };
   } catch (error) {
     return { state: "broken", failure: asFailure(error) };
   }

@@ -1,4 +1,4 @@
-import type { AccountTrust, EdgeCertificate } from "../contract/source.ts";
+import type { AccountTrust, CertificateVersion } from "../contract/change-feed.ts";
 import { Failure, type FailureCode } from "../failures/failures.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
 import type { HandshakeReport } from "../contract/handshake-report.ts";
@@ -11,7 +11,7 @@ export interface GatewayCalls {
   start(masterKey: Uint8Array, options: GatewayOptions): { metricsPort: number | null };
   /** After a restart: all that the process before knew. It listens when this returns. */
   restore(state: GatewayState): void;
-  setCertificate(certificate: EdgeCertificate): void;
+  setCertificate(certificate: CertificateVersion): void;
   removeCertificate(accountId: string, certificateId: string): void;
   setTrust(accountId: string, trust: AccountTrust): void;
   adoptMasterKey(masterKey: Uint8Array): void;
@@ -24,7 +24,7 @@ export interface GatewayCalls {
 }
 
 export interface GatewayState {
-  readonly certificates: readonly EdgeCertificate[];
+  readonly certificates: readonly CertificateVersion[];
   readonly trust: readonly (readonly [accountId: string, trust: AccountTrust])[];
   readonly bindings: readonly GatewayBinding[];
 }

@@ -1,4 +1,4 @@
-import type { AccountTrust, EdgeCertificate } from "../contract/source.ts";
+import type { AccountTrust, CertificateVersion } from "../contract/change-feed.ts";
 import type { ProcessStatus } from "../contract/edge.ts";
 import type { GatewayBinding, GatewayHandle } from "../contract/gateway.ts";
 import type { GatewayMethod, GatewayCalls } from "./messages.ts";
@@ -37,7 +37,7 @@ class SupervisedGateway implements GatewayHandle {
   /** Those that came since, in order. */
   readonly #adoptedKeys: Uint8Array[] = [];
   readonly #onEvent: (event: GatewayEvent) => void;
-  readonly #certificates: Map<string, EdgeCertificate> = new Map();
+  readonly #certificates: Map<string, CertificateVersion> = new Map();
   readonly #trust: Map<string, AccountTrust> = new Map();
   readonly #bindings: Map<string, GatewayBinding> = new Map();
   #options: GatewayOptions;
@@ -72,7 +72,7 @@ class SupervisedGateway implements GatewayHandle {
     }
   }
 
-  async setCertificate(certificate: EdgeCertificate): Promise<void> {
+  async setCertificate(certificate: CertificateVersion): Promise<void> {
     const key = `${certificate.accountId}/${certificate.certificateId}`;
     try {
       await this.#call("setCertificate", certificate);

@@ -1,7 +1,7 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { createSecureContext, type SecureContext } from "node:tls";
 import type { Keyring } from "../keys/seal.ts";
-import type { AccountTrust } from "../contract/source.ts";
+import type { AccountTrust } from "../contract/change-feed.ts";
 import { Failure } from "../failures/failures.ts";
 import { matchesHost, openKey, type Credential } from "../certificates/credential.ts";
 

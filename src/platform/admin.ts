@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { EdgeStatus, WorkerStatus } from "../contract/edge.ts";
 import { Failure } from "../failures/failures.ts";
-import type { FolderSources } from "./folder-sources.ts";
+import type { FolderSources } from "./watched-folders.ts";
 import { listenInside } from "./folder-socket.ts";
-import type { MasterKeys } from "./keys.ts";
+import type { MasterKeys } from "./master-key-change.ts";
 import type { LocalBinding, WantedCertificate } from "./local-binding.ts";
 import { parseMasterKey } from "../keys/master-key.ts";
 

@@ -1,5 +1,5 @@
-import type { CertificateFacts } from "../certificates/upload.ts";
-import type { StartedEdge } from "../edge/start.ts";
+import type { CertificateFacts } from "../certificates/certificate-upload.ts";
+import type { StartedEdge } from "../edge/start-edge.ts";
 import {
   findCertificate,
   listCertificates,

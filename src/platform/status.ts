@@ -1,8 +1,8 @@
-import type { StartedEdge } from "../edge/start.ts";
+import type { StartedEdge } from "../edge/start-edge.ts";
 import { listAccounts } from "../store/accounts.ts";
 import { listCertificates } from "../store/certificates.ts";
 import type { Store } from "../store/store.ts";
-import { storeSource } from "../store/source.ts";
+import { storeSource } from "../store/change-feed.ts";
 import type { CertificateStatus, PlatformStatus } from "./admin.ts";
 
 /** What runs, where it answers, and which certificates there are: for `doctor` and `deploy`. */

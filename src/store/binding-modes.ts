@@ -1,4 +1,4 @@
-import type { BindingMode, ScriptKey, WorkerBinding } from "../contract/source.ts";
+import type { BindingMode, ScriptKey, WorkerBinding } from "../contract/change-feed.ts";
 import type { Database } from "./database.ts";
 
 /** Names of a script's bindings that are `in-process`, whichever versions have them. */

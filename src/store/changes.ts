@@ -1,4 +1,4 @@
-import type { Change } from "../contract/source.ts";
+import type { Change } from "../contract/change-feed.ts";
 import type { ChangeRow } from "./schema.ts";
 import type { Changed, Database } from "./database.ts";
 

@@ -1,5 +1,5 @@
 import type { Kysely } from "kysely";
-import type { ScriptKey } from "../contract/source.ts";
+import type { ScriptKey } from "../contract/change-feed.ts";
 import type { Tables } from "./schema.ts";
 
 /** A database, or a transaction on it: every query takes one. */

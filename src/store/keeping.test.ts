@@ -5,7 +5,7 @@ import { engines, writable } from "../../test/helpers/database.ts";
 import { keyPlace, Keyring } from "../keys/seal.ts";
 import { bootstrap } from "./bootstrap.ts";
 import { lastEvents, recordEvent } from "./certificate-events.ts";
-import { deleteSource, listSources, putSource, updateSource } from "./certificate-sources.ts";
+import { deleteSource, listSources, putSource, updateSource } from "./watched-folders.ts";
 import { deleteCertificate, insertCertificate } from "./certificates.ts";
 import {
   dueNotices,

@@ -1,4 +1,4 @@
-import type { ScriptKey } from "../contract/source.ts";
+import type { ScriptKey } from "../contract/change-feed.ts";
 import type { ScriptRow } from "./schema.ts";
 import type { Database } from "./database.ts";
 

@@ -1,5 +1,5 @@
 import { keyPlace, type Place, type Sealed } from "../keys/seal.ts";
-import type { WorkerBinding } from "../contract/source.ts";
+import type { WorkerBinding } from "../contract/change-feed.ts";
 import { headPlace, readHead, replaceHead } from "./audit.ts";
 import type { Database } from "./database.ts";
 

@@ -1,5 +1,10 @@
 import { createHash } from "node:crypto";
-import type { ModuleType, WorkerBinding, WorkerModule, WorkerVersion } from "../contract/source.ts";
+import type {
+  ModuleType,
+  WorkerBinding,
+  WorkerModule,
+  WorkerVersion,
+} from "../contract/change-feed.ts";
 import { Failure } from "../failures/failures.ts";
 import { inProcessBindings, withModes } from "./binding-modes.ts";
 import type { ScriptRow, ScriptVersionRow } from "./schema.ts";

@@ -11,7 +11,7 @@ import { latestCompatibilityDate } from "../../src/control/workers/compatibility
 import type { ControlLimits } from "../../src/control/api/context.ts";
 import { allScopes } from "../../src/control/api/scopes.ts";
 import type { Edge } from "../../src/contract/edge.ts";
-import type { WorkerVersion } from "../../src/contract/source.ts";
+import type { WorkerVersion } from "../../src/contract/change-feed.ts";
 import { Failure } from "../../src/failures/failures.ts";
 import { bootstrap } from "../../src/store/bootstrap.ts";
 import { openStore, type Store } from "../../src/store/store.ts";

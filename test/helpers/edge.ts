@@ -9,8 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import type { WorkerStatus } from "../../src/contract/edge.ts";
-import { startEdge, type EdgeOptions, type StartedEdge } from "../../src/edge/start.ts";
-import type { WorkerVersion } from "../../src/contract/source.ts";
+import { startEdge, type EdgeOptions, type StartedEdge } from "../../src/edge/start-edge.ts";
+import type { WorkerVersion } from "../../src/contract/change-feed.ts";
 import { MASTER_KEY, TestSource } from "./source.ts";
 
 export interface TestEdge extends AsyncDisposable {

@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { Keyring } from "../../src/keys/seal.ts";
-import type { EdgeCertificate } from "../../src/contract/source.ts";
+import type { CertificateVersion } from "../../src/contract/change-feed.ts";
 import type { GatewayBinding, GatewayHandle } from "../../src/contract/gateway.ts";
 import type { GatewayEvent } from "../../src/contract/gateway-event.ts";
 import { startGateway, type StartGatewayOptions } from "../../src/gateway/start.ts";
@@ -75,8 +75,8 @@ function complete(binding: Partial<GatewayBinding> = {}): GatewayBinding {
 /** As the control plane hands a certificate over: the key sealed. */
 export function edgeCertificate(
   certificate: TestCertificate,
-  overrides: Partial<EdgeCertificate> = {},
-): EdgeCertificate {
+  overrides: Partial<CertificateVersion> = {},
+): CertificateVersion {
   const accountId = overrides.accountId ?? "a";
   const sealedId = overrides.sealedId ?? "c/1";
   return {

@@ -4,14 +4,14 @@ import type {
   AccountTrust,
   Change,
   Deployment,
-  EdgeCertificate,
+  CertificateVersion,
   ModuleType,
   ScriptKey,
   Snapshot,
   Source,
   WorkerBinding,
   WorkerVersion,
-} from "../../src/contract/source.ts";
+} from "../../src/contract/change-feed.ts";
 
 export const ACCOUNT = "0123456789abcdef0123456789abcdef";
 export const MASTER_KEY: Uint8Array = new Uint8Array(32).fill(7);
@@ -19,7 +19,7 @@ export const MASTER_KEY: Uint8Array = new Uint8Array(32).fill(7);
 /** A control plane in memory. */
 export class TestSource implements Source {
   readonly #deployments = new Map<string, Deployment>();
-  readonly #certificates = new Map<string, EdgeCertificate>();
+  readonly #certificates = new Map<string, CertificateVersion>();
   #trust: AccountTrust = { authorities: [], hosts: {}, proxied: [] };
   readonly #changes: Change[] = [];
   readonly #more = new EventTarget();
@@ -46,7 +46,7 @@ export class TestSource implements Source {
     return this.#changed({ kind: "script", accountId: ACCOUNT, scriptName });
   }
 
-  setCertificate(certificate: EdgeCertificate): number {
+  setCertificate(certificate: CertificateVersion): number {
     this.#certificates.set(certificate.certificateId, certificate);
     const { accountId, certificateId } = certificate;
     return this.#changed({ kind: "certificate", accountId, certificateId });
@@ -82,7 +82,7 @@ export class TestSource implements Source {
     return this.#deployments.get(scriptName) ?? null;
   }
 
-  async certificate(_: string, certificateId: string): Promise<EdgeCertificate | null> {
+  async certificate(_: string, certificateId: string): Promise<CertificateVersion | null> {
     return this.#certificates.get(certificateId) ?? null;
   }
 

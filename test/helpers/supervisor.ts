@@ -1,6 +1,6 @@
 /** An edge in a process of its own, to be killed. */
 import { pino } from "pino";
-import { startEdge } from "../../src/edge/start.ts";
+import { startEdge } from "../../src/edge/start-edge.ts";
 import { answering } from "./edge.ts";
 import { makeVersion, MASTER_KEY, TestSource } from "./source.ts";
 

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
 import { fileURLToPath } from "node:url";
-import { storeSource } from "../../src/store/source.ts";
+import { storeSource } from "../../src/store/change-feed.ts";
 import { callApi, continueControl, newState, type TestControlState } from "./control.ts";
 import { makeAuthority, type TestAuthority } from "./pki.ts";
 

@@ -9,8 +9,8 @@ import {
 } from "../../failures/failures.ts";
 import { connectInside } from "../../platform/folder-socket.ts";
 import type { PlatformInfo, PlatformStatus } from "../../platform/admin.ts";
-import type { WatchedFolder } from "../../platform/folder-sources.ts";
-import type { KeysStatus } from "../../platform/keys.ts";
+import type { WatchedFolder } from "../../platform/watched-folders.ts";
+import type { KeysStatus } from "../../platform/master-key-change.ts";
 import type { LocalBinding, WantedCertificate } from "../../platform/local-binding.ts";
 
 /** The running platform of a data folder, reached over the socket that only its owner can open. */

@@ -8,7 +8,7 @@ import type {
 import { startDevSession } from "../../dev/session.ts";
 import type { DevFlags } from "../../dev/start-input.ts";
 import { untilStopped } from "../../dev/stop.ts";
-import { listenToKeys } from "../../dev/keys.ts";
+import { listenToKeys } from "../../dev/hotkeys.ts";
 import { Failure } from "../../failures/failures.ts";
 import { addDevOriginCommand, toPort } from "./dev-origin.ts";
 import { dataFolderOf } from "../data-option.ts";

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { setTimeout as wait } from "node:timers/promises";
-import type { KeysStatus } from "../../platform/keys.ts";
+import type { KeysStatus } from "../../platform/master-key-change.ts";
 import { readGivenKey } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";

@@ -6,7 +6,7 @@ import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { hostPattern } from "../../network/host-pattern.ts";
-import { shownCertificate, trustOf } from "./rotation-shown.ts";
+import { shownCertificate, trustOf } from "./version-shown.ts";
 import { setTrustScope } from "./trust.ts";
 
 const scope = z.discriminatedUnion("account", [

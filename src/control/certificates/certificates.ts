@@ -24,7 +24,7 @@ import {
 } from "./certificate-intake.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
-import { expiryOf } from "./rotation-shown.ts";
+import { expiryOf } from "./version-shown.ts";
 import { oneLine } from "../api/text.ts";
 import { authorityChanged, refusePinned } from "./trust.ts";
 

@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import type { BindingMode, ScriptKey, WorkerBinding } from "../../contract/source.ts";
+import type { BindingMode, ScriptKey, WorkerBinding } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { Actor } from "../../store/audit.ts";
 import { inProcessBindings, setBindingMode, withModes } from "../../store/binding-modes.ts";

@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import type { Keyring } from "../../keys/seal.ts";
-import type { ScriptKey, WorkerBinding } from "../../contract/source.ts";
+import type { ScriptKey, WorkerBinding } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
 import { findCertificate } from "../../store/certificates.ts";
 import { findScript } from "../../store/scripts.ts";

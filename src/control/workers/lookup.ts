@@ -1,5 +1,5 @@
 import type { Actor } from "../../store/audit.ts";
-import type { ScriptKey } from "../../contract/source.ts";
+import type { ScriptKey } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { ScriptRow } from "../../store/schema.ts";
 import { findScript } from "../../store/scripts.ts";

@@ -1,6 +1,6 @@
 import type { By } from "./lookup.ts";
 import { randomBytes, randomUUID } from "node:crypto";
-import type { ScriptKey, WorkerBinding, WorkerModule } from "../../contract/source.ts";
+import type { ScriptKey, WorkerBinding, WorkerModule } from "../../contract/change-feed.ts";
 import {
   currentDeployment,
   insertDeployment,

@@ -1,4 +1,4 @@
-import type { ModuleType, WorkerModule } from "../../contract/source.ts";
+import type { ModuleType, WorkerModule } from "../../contract/change-feed.ts";
 import type { StoredVersion } from "../../store/versions.ts";
 
 const contentTypes: Readonly<Record<ModuleType, string>> = {

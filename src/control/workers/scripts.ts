@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import type { ScriptKey } from "../../contract/source.ts";
+import type { ScriptKey } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
 import { scriptsThatBind } from "../../store/associations.ts";
 import type { ScriptRow } from "../../store/schema.ts";

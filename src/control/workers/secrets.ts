@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import type { WorkerBinding } from "../../contract/source.ts";
+import type { WorkerBinding } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
 import { loadModules, newestVersion, type StoredVersion } from "../../store/versions.ts";
 import { carryOver, sealSecret, shownBinding } from "./bindings.ts";

@@ -4,7 +4,7 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { byOf, keyOf } from "./lookup.ts";
 import type { Publisher, PublishOptions, Published } from "./publisher.ts";
-import { readScript } from "./upload.ts";
+import { readScript } from "./script-upload.ts";
 import { shownVersion } from "./versions.ts";
 
 /** `wrangler deploy` (of a new Worker) and `wrangler versions upload`. */

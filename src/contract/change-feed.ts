@@ -15,7 +15,7 @@ export interface Source {
   /** What runs for a script now. Null: nothing (deleted, or only uploaded). */
   deployment(key: ScriptKey): Promise<Deployment | null>;
   /** A certificate as the gateway needs it. Null: deleted. */
-  certificate(accountId: string, certificateId: string): Promise<EdgeCertificate | null>;
+  certificate(accountId: string, certificateId: string): Promise<CertificateVersion | null>;
   /** The CAs against which an account's origins are verified, beside the public roots. */
   trust(accountId: string): Promise<AccountTrust>;
 }
@@ -93,7 +93,7 @@ export type WorkerBinding = { readonly name: string } & (
 export type BindingMode = "gateway" | "in-process";
 
 /** The active version of a leaf certificate. Its key is sealed: only the gateway opens it. */
-export interface EdgeCertificate {
+export interface CertificateVersion {
   readonly accountId: string;
   readonly certificateId: string;
   readonly name: string | null;

@@ -11,11 +11,11 @@ import type { GenerationContext } from "./launcher.ts";
 import { mainGeneration } from "./live.ts";
 import { LocalBindings } from "./local-bindings.ts";
 import { Reconciler } from "./reconciler.ts";
-import { Routes } from "./routes.ts";
+import { Traffic } from "./traffic.ts";
 import { RunDirectory } from "../process/run-directory.ts";
 import { ServiceLinks } from "./service-links.ts";
 import { Slots } from "./slots.ts";
-import type { Source } from "../contract/source.ts";
+import type { Source } from "../contract/change-feed.ts";
 import { workerdCommand } from "./workerd.ts";
 
 export interface EdgeOptions {
@@ -78,8 +78,8 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const address = { host: options.httpHost ?? "127.0.0.1", port: options.httpPort };
   const links = new ServiceLinks(run, ABSENT_SOCKET);
   const ingress = await IngressHandle.start({ run, address, log });
-  const routes = new Routes({ ingress, links, drain, waitUntil, log });
-  cleanup.defer(() => routes.stop(stopGrace));
+  const traffic = new Traffic({ ingress, links, drain, waitUntil, log });
+  cleanup.defer(() => traffic.stop(stopGrace));
   // The first to go: nothing new comes in while the others finish.
   cleanup.defer(() => ingress.stop(stopGrace));
   let lastId = 0;
@@ -97,13 +97,13 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     log,
     probe: (socket) => ingress.probe(socket),
     servicePath: (key, entrypoint) => {
-      const live = routes.get(key);
+      const live = traffic.get(key);
       return links.path(key, entrypoint, live === undefined ? null : mainGeneration(live));
     },
     wantedEntrypoints: (key) => links.wanted(key),
     nextId: () => ++lastId,
   };
-  const reconciler = new Reconciler({ source, context, routes, gateway, log });
+  const reconciler = new Reconciler({ source, context, traffic, gateway, log });
   cleanup.defer(() => reconciler.stop());
   const feed = await Feed.start({ source, log, apply: (change) => reconciler.apply(change) });
   cleanup.defer(() => feed.stop());
@@ -125,7 +125,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     status: () => ({
       gateway: gateway.status(),
       ingress: ingress.status(),
-      workers: [...routes.generations(), ...reconciler.staged()].flatMap((one) => one.status()),
+      workers: [...traffic.generations(), ...reconciler.staged()].flatMap((one) => one.status()),
     }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

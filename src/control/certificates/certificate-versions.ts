@@ -1,5 +1,5 @@
 import { describeExpiry } from "../../certificates/expiry.ts";
-import type { ParsedUpload } from "../../certificates/upload.ts";
+import type { ParsedUpload } from "../../certificates/certificate-upload.ts";
 import { Failure } from "../../failures/failures.ts";
 import { tiesOf } from "../../store/authorities.ts";
 import {
@@ -99,7 +99,7 @@ export function activateVersion(
   const now = context.clock();
   return inForce(context, async (write) => {
     const certificate = await existing(write, target);
-    const version = await existingVersion(write, certificate, number);
+    const version = await existingCertificateVersion(write, certificate, number);
     if (version.revokedOn !== null) throw revoked(version);
     if (!allowExpired && isExpired(version, now)) throw expired(version, now);
     const value = await makeActive(write, certificate, version, now);
@@ -152,7 +152,7 @@ export function revoke(
     const versions =
       number === undefined
         ? await listCertificateVersions(write.db, certificate.id)
-        : [await existingVersion(write, certificate, number)];
+        : [await existingCertificateVersion(write, certificate, number)];
     const numbers = versions.map(({ version }) => version);
     await revokeVersions(write.db, certificate.id, numbers, now);
     await updateCertificate(write.db, certificate.id, { updatedOn: now });
@@ -169,7 +169,7 @@ export function revoke(
 }
 
 /** @throws Failure `certificate_version_not_found` */
-export async function existingVersion(
+export async function existingCertificateVersion(
   { db }: Pick<Write, "db">,
   { id }: StoredCertificate,
   number: number,

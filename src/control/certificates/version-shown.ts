@@ -2,7 +2,7 @@ import { describeExpiry, expiryThreshold } from "../../certificates/expiry.ts";
 import { boundCertificates } from "../../store/associations.ts";
 import { listTies, tiesOf } from "../../store/authorities.ts";
 import { lastEvents } from "../../store/certificate-events.ts";
-import { sourcesOfAccount } from "../../store/certificate-sources.ts";
+import { sourcesOfAccount } from "../../store/watched-folders.ts";
 import type { StoredCertificate } from "../../store/certificates.ts";
 import type {
   AuthorityTieRow,
@@ -34,7 +34,7 @@ export function expiryOf({ notAfter }: { readonly notAfter: string }, now: Date)
 }
 
 /** One version, without its key. */
-export function shownVersion(
+export function shownCertificateVersion(
   version: CertificateVersionRow,
   activeVersion: number,
   now: Date,

@@ -2,21 +2,16 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { Logger } from "pino";
 import { readPair, type PairNames } from "../certificates/pair-files.ts";
 import { FolderSource } from "../certificates/source-folder.ts";
-import type { ParsedLeaf } from "../certificates/upload.ts";
+import type { ParsedLeaf } from "../certificates/certificate-upload.ts";
 import { existingCertificate } from "../control/certificates/certificate-intake.ts";
 import type { ControlContext } from "../control/api/context.ts";
-import { addVersion } from "../control/certificates/rotation.ts";
+import { addVersion } from "../control/certificates/certificate-versions.ts";
 import { refuseAuthority } from "../control/certificates/trust.ts";
 import { ownerOfData } from "../control/api/auth.ts";
 import { Failure } from "../failures/failures.ts";
 import { accountAuthorities } from "../store/authorities.ts";
 import { listCertificateVersions } from "../store/certificate-versions.ts";
-import {
-  deleteSource,
-  listSources,
-  putSource,
-  updateSource,
-} from "../store/certificate-sources.ts";
+import { deleteSource, listSources, putSource, updateSource } from "../store/watched-folders.ts";
 import type { Actor, Audit, AuditAction } from "../store/audit.ts";
 import type { CertificateSourceRow } from "../store/schema.ts";
 

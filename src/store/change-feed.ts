@@ -3,11 +3,11 @@ import type {
   AccountTrust,
   Change,
   Deployment,
-  EdgeCertificate,
+  CertificateVersion,
   ScriptKey,
   Snapshot,
   Source,
-} from "../contract/source.ts";
+} from "../contract/change-feed.ts";
 import { findAccount, listAccounts } from "./accounts.ts";
 import { accountAuthorities, authoritiesOfCertificate, authoritiesOfHosts } from "./authorities.ts";
 import { revokedVersions } from "./certificate-versions.ts";
@@ -105,7 +105,7 @@ async function certificate(
   db: Database,
   accountId: string,
   certificateId: string,
-): Promise<EdgeCertificate | null> {
+): Promise<CertificateVersion | null> {
   const stored = await findCertificate(db, accountId, certificateId);
   if (!stored) return null;
   const { name, allowedHosts, active } = stored;

@@ -11,8 +11,14 @@ import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { hostPattern } from "../../network/host-pattern.ts";
 import { assertStillInProcess } from "../workers/in-process.ts";
-import { activateVersion, addVersion, existingVersion, revoke, rollBack } from "./rotation.ts";
-import { shownCertificate, shownVersion, surroundings } from "./rotation-shown.ts";
+import {
+  activateVersion,
+  addVersion,
+  existingCertificateVersion,
+  revoke,
+  rollBack,
+} from "./certificate-versions.ts";
+import { shownCertificate, shownCertificateVersion, surroundings } from "./version-shown.ts";
 import { oneLine } from "../api/text.ts";
 import { refuseAuthority } from "./trust.ts";
 
@@ -125,7 +131,9 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
         const versions = await listCertificateVersions(store.db, certificate.id);
         const now = clock();
         return list(
-          versions.map((version) => shownVersion(version, certificate.activeVersion, now)),
+          versions.map((version) =>
+            shownCertificateVersion(version, certificate.activeVersion, now),
+          ),
         );
       },
     ),
@@ -145,7 +153,7 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
         const target = { accountId, certificateId, by: actorOf(call.caller) };
         const { certificate, version } = await addVersion(context, target, parsed, { activate });
         return {
-          result: shownVersion(version, certificate.activeVersion, clock()),
+          result: shownCertificateVersion(version, certificate.activeVersion, clock()),
           messages: parsed.warnings.map(({ message }) => message),
         };
       },
@@ -154,8 +162,8 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
       { ...read, method: "get", path: `${one}/versions/{version}`, summary: "One version" },
       async (call) => {
         const certificate = await existingCertificate(store.db, ...idOf(call));
-        const version = await existingVersion(store, certificate, numberOf(call));
-        return { result: shownVersion(version, certificate.activeVersion, clock()) };
+        const version = await existingCertificateVersion(store, certificate, numberOf(call));
+        return { result: shownCertificateVersion(version, certificate.activeVersion, clock()) };
       },
     ),
     endpoint(
@@ -171,7 +179,7 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
         const target = { accountId, certificateId, by: actorOf(call.caller) };
         const options = { allowExpired: call.body.allow_expired };
         const { version } = await activateVersion(context, target, numberOf(call), options);
-        return { result: shownVersion(version, version.version, clock()) };
+        return { result: shownCertificateVersion(version, version.version, clock()) };
       },
     ),
     endpoint(
@@ -188,7 +196,7 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
           certificateId,
           by: actorOf(call.caller),
         });
-        return { result: shownVersion(version, version.version, clock()) };
+        return { result: shownCertificateVersion(version, version.version, clock()) };
       },
     ),
     endpoint(

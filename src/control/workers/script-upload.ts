@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import type { ModuleType, WorkerModule } from "../../contract/source.ts";
+import type { ModuleType, WorkerModule } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
 import { type RequestedBinding, requestedBinding } from "./bindings.ts";
 import { firstIssue } from "../api/endpoint.ts";

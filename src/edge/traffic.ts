@@ -12,7 +12,7 @@ import {
 } from "./live.ts";
 import type { ServiceLinks } from "./service-links.ts";
 import { Slots } from "./slots.ts";
-import type { ScriptKey } from "../contract/source.ts";
+import type { ScriptKey } from "../contract/change-feed.ts";
 
 export interface RoutesOptions {
   readonly ingress: Pick<IngressHandle, "scripts" | "retire">;
@@ -25,7 +25,7 @@ export interface RoutesOptions {
 }
 
 /** Which generations get the traffic, from clients and from other Workers. */
-export class Routes {
+export class Traffic {
   readonly #options: RoutesOptions;
   readonly #live = new Map<string, LiveScript>();
   /** One switch at a time. */

@@ -1,10 +1,11 @@
-import { execFile, spawn, type ChildProcess } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { createRequire } from "node:module";
-import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import { promisify } from "node:util";
+import { enter, wayOfEnding } from "../process/enter.ts";
 import type { ProcessRecords } from "../process/orphans.ts";
+import type { Launch, Sandbox, SandboxMode } from "../process/sandbox-kinds.ts";
+import { findSandbox } from "../process/sandbox.ts";
 
 /** One workerd that listens on all of its sockets. */
 export interface WorkerdProcess {
@@ -16,10 +17,11 @@ export interface WorkerdProcess {
 }
 
 export interface WorkerdOptions {
-  /** From `workerdCommand`. */
-  readonly command: readonly string[];
-  readonly workingDirectory: string;
-  /** Relative to the working directory. */
+  /** From `workerdSandbox`. */
+  readonly sandbox: Sandbox;
+  /** All that it sees. An absolute path. */
+  readonly folder: string;
+  /** Relative to the folder. */
   readonly config: string;
   /** The configuration, encoded: read instead of the file, and emptied. Null: the file is read. */
   readonly input: Buffer | null;
@@ -58,34 +60,26 @@ export class WorkerdStartError extends Error {
 }
 
 /**
- * How workerd is run. Where util-linux's `setpriv` is there, the kernel kills workerd when this
- * process dies, so that not even `kill -9` leaves one behind; elsewhere the next start ends it.
+ * How workerd is kept apart from everything else on this machine. In all kinds but the last the
+ * kernel kills workerd when this process dies, so that not even `kill -9` leaves one behind;
+ * without, the next start ends it.
  */
-export async function workerdCommand(workerdPath?: string): Promise<readonly string[]> {
-  const workerd = workerdPath ?? bundledWorkerd();
-  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
-    const setpriv = join(folder, "setpriv");
-    try {
-      await promisify(execFile)(setpriv, [...DIE_WITH_US, workerd, "--version"]);
-      return [setpriv, ...DIE_WITH_US, workerd];
-    } catch {
-      // Not there, or another's (busybox has one) that does not know the option.
-    }
-  }
-  return [workerd];
+export async function workerdSandbox(
+  mode: SandboxMode = "auto",
+  workerdPath?: string,
+): Promise<Sandbox> {
+  return findSandbox(workerdPath ?? bundledWorkerd(), mode);
 }
 
 /** @throws WorkerdStartError */
 export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProcess> {
-  const [file, ...args] = options.command;
   const { input } = options;
   const from = input === null ? [options.config] : ["--binary", "-"];
-  const child = spawn(file!, [...args, "serve", ...from, "--control-fd=3"], {
-    cwd: options.workingDirectory,
+  const launch = options.sandbox.enter(options.folder);
+  const { child, pid: told } = enter(launch, {
+    args: ["serve", ...from, "--control-fd=3"],
     env: options.environment,
-    stdio: [input === null ? "ignore" : "pipe", "pipe", "pipe", "pipe"],
-    // A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which then drains.
-    detached: true,
+    input: input !== null,
   });
   // It may end before it has read all.
   child.stdin?.on("error", () => {}).end(input ?? "", () => input?.fill(0));
@@ -100,11 +94,9 @@ export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProc
       options.log(line);
     });
   }
-  const ended = endOf(child, last);
-  const { pid } = child;
-  if (pid === undefined) {
-    throw new WorkerdStartError("exited", await ended, last);
-  }
+  const ended = endOf(child, launch, last);
+  const pid = await told;
+  if (pid === null) throw new WorkerdStartError("exited", await ended, last);
   await options.processes.add(pid);
   void ended.then(() => options.processes.remove(pid));
   const givenUp = Promise.withResolvers<WorkerdStartError>();
@@ -122,29 +114,45 @@ export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProc
   clearTimeout(timer);
   options.signal.removeEventListener("abort", giveUp);
   if (outcome instanceof Error) {
-    child.kill("SIGKILL");
-    await ended;
+    await stop({ child, pid, ended }, 0);
     throw outcome;
   }
-  return { pid, ended, stop: (grace) => stop(child, ended, grace) };
+  return { pid, ended, stop: (grace) => stop({ child, pid, ended }, grace) };
 }
 
-const DIE_WITH_US = ["--pdeathsig", "SIGKILL", "--"];
 const LAST_LINES = 8;
 
-async function stop(child: ChildProcess, ended: Promise<string>, grace: number): Promise<void> {
-  child.kill("SIGTERM");
-  const timer = setTimeout(() => child.kill("SIGKILL"), grace);
+interface Running {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  readonly ended: Promise<string>;
+}
+
+async function stop({ child, pid, ended }: Running, grace: number): Promise<void> {
+  // To the process, not to the sandbox around it: that one ends after it, so both are gone then.
+  const send = (name: NodeJS.Signals): void => {
+    if (child.exitCode === null && child.signalCode === null) signal(pid, name);
+  };
+  send(grace > 0 ? "SIGTERM" : "SIGKILL");
+  const timer = setTimeout(() => send("SIGKILL"), grace);
   await ended;
   clearTimeout(timer);
 }
 
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // It has just ended.
+  }
+}
+
 /** `close` rather than `exit`: by then everything it wrote has been read. */
-function endOf(child: ChildProcess, last: readonly string[]): Promise<string> {
+function endOf(child: ChildProcess, launch: Launch, last: readonly string[]): Promise<string> {
   return new Promise((resolve) => {
     child.once("error", (error) => resolve(`cannot run ${child.spawnfile}: ${error.message}`));
-    child.once("close", (status, signal) => {
-      const how = signal === null ? `exited with status ${status}` : `killed by ${signal}`;
+    child.once("close", (status, signalled) => {
+      const how = wayOfEnding(launch, status, signalled);
       resolve(last.length === 0 ? how : `${how}: ${last.at(-1)}`);
     });
   });

@@ -10,6 +10,8 @@ export interface IngressOptions {
   readonly run: RunDirectory;
   readonly address: ListenAddress;
   readonly log: Logger;
+  /** After each time that a fresh process listens. */
+  readonly listening?: () => Promise<void>;
 }
 
 /**
@@ -25,7 +27,8 @@ export class IngressHandle {
     this.#address = address;
   }
 
-  static async start({ run, address, log }: IngressOptions): Promise<IngressHandle> {
+  static async start(options: IngressOptions): Promise<IngressHandle> {
+    const { run, address, log, listening } = options;
     const handle = new IngressHandle(address);
     handle.#child = await Child.start({
       name: "ingress",
@@ -33,7 +36,10 @@ export class IngressHandle {
       workingDirectory: run.path,
       processes: run.processes,
       log,
-      restore: (call) => handle.#restore(call),
+      restore: async (call) => {
+        await handle.#restore(call);
+        await listening?.();
+      },
     });
     return handle;
   }

@@ -41,16 +41,12 @@ export class KeysInConfig {
 
 async function compile(launch: Launch, config: string): Promise<Buffer> {
   const args = ["compile", "--config-only", config];
-  const { child } = enter(launch, { args, env: {}, input: false });
+  const { child, ended } = await enter(launch, { args, env: {}, input: false });
   const chunks: Buffer[] = [];
   let said = "";
   child.stdout!.on("data", (chunk: Buffer) => chunks.push(chunk));
   child.stderr!.setEncoding("utf8").on("data", (chunk: string) => (said += chunk));
-  const end = await new Promise<unknown>((resolve) => {
-    child.once("error", resolve);
-    child.once("close", resolve);
-  });
-  if (end === 0) return Buffer.concat(chunks);
-  const reason = end instanceof Error ? end.message : said;
-  throw new WorkerdStartError("exited", "workerd did not read its configuration", [reason]);
+  const how = await ended;
+  if (child.exitCode === 0) return Buffer.concat(chunks);
+  throw new WorkerdStartError("exited", "workerd did not read its configuration", [said || how]);
 }

@@ -2,19 +2,17 @@ import type { ChildProcess } from "node:child_process";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import { enter, wayOfEnding } from "../process/enter.ts";
+import { enter } from "../process/enter.ts";
+import type { Run } from "../process/kept.ts";
 import type { ProcessRecords } from "../process/orphans.ts";
-import type { Launch, Sandbox, SandboxMode } from "../process/sandbox-kinds.ts";
+import type { Sandbox, SandboxMode } from "../process/sandbox-kinds.ts";
 import { findSandbox } from "../process/sandbox.ts";
 
-/** One workerd that listens on all of its sockets. */
-export interface WorkerdProcess {
-  readonly pid: number;
-  /** Resolves with the reason, in a sentence, when the process has ended. Never rejects. */
-  readonly ended: Promise<string>;
-  /** SIGTERM: it accepts nothing new and ends after its last request. SIGKILL after `grace` ms. */
-  stop(grace: number): Promise<void>;
-}
+/**
+ * One workerd that listens on all of its sockets. On SIGTERM it accepts nothing new and ends after
+ * its last request.
+ */
+export type WorkerdProcess = Run;
 
 export interface WorkerdOptions {
   /** From `workerdSandbox`. */
@@ -71,16 +69,16 @@ export async function workerdSandbox(
   return findSandbox(workerdPath ?? bundledWorkerd(), mode);
 }
 
-/** @throws WorkerdStartError */
+/** @throws WorkerdStartError; Failure `process_not_started` */
 export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProcess> {
   const { input } = options;
   const from = input === null ? [options.config] : ["--binary", "-"];
-  const launch = options.sandbox.enter(options.folder);
-  const { child, pid: told } = enter(launch, {
+  const spawned = await enter(options.sandbox.enter(options.folder), {
     args: ["serve", ...from, "--control-fd=3"],
     env: options.environment,
     input: input !== null,
   });
+  const { child, pid } = spawned;
   // It may end before it has read all.
   child.stdin?.on("error", () => {}).end(input ?? "", () => input?.fill(0));
   const last: string[] = [];
@@ -94,10 +92,8 @@ export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProc
       options.log(line);
     });
   }
-  const ended = endOf(child, launch, last);
-  const pid = await told;
-  if (pid === null) throw new WorkerdStartError("exited", await ended, last);
-  await options.processes.add(pid);
+  const ended = spawned.ended.then((how) => (last.length === 0 ? how : `${how}: ${last.at(-1)}`));
+  await options.processes.add(pid).catch(() => {});
   void ended.then(() => options.processes.remove(pid));
   const givenUp = Promise.withResolvers<WorkerdStartError>();
   const giveUp = (): void => {
@@ -106,6 +102,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProc
   };
   const timer = setTimeout(giveUp, options.timeout);
   options.signal.addEventListener("abort", giveUp);
+  if (options.signal.aborted) giveUp();
   const outcome = await Promise.race([
     listening(child.stdio[3] as Readable, options.sockets),
     ended.then((reason) => new WorkerdStartError("exited", reason, last)),
@@ -147,25 +144,22 @@ function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
-/** `close` rather than `exit`: by then everything it wrote has been read. */
-function endOf(child: ChildProcess, launch: Launch, last: readonly string[]): Promise<string> {
-  return new Promise((resolve) => {
-    child.once("error", (error) => resolve(`cannot run ${child.spawnfile}: ${error.message}`));
-    child.once("close", (status, signalled) => {
-      const how = wayOfEnding(launch, status, signalled);
-      resolve(last.length === 0 ? how : `${how}: ${last.at(-1)}`);
-    });
-  });
-}
-
 function listening(control: Readable, sockets: number): Promise<null> {
   return new Promise((resolve) => {
     let count = 0;
     createInterface({ input: control }).on("line", (line) => {
-      const { event } = JSON.parse(line) as { event: string };
-      if (event === "listen" && ++count === sockets) resolve(null);
+      if (isListening(line) && ++count === sockets) resolve(null);
     });
   });
+}
+
+/** Whatever runs in workerd's place may write anything. */
+function isListening(line: string): boolean {
+  try {
+    return (JSON.parse(line) as { event?: unknown } | null)?.event === "listen";
+  } catch {
+    return false;
+  }
 }
 
 /** workerd writes a line of JSON for each message; its own name the source file. */

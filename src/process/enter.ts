@@ -1,13 +1,8 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import { FILTER_FD, INFO_FD, type Launch } from "./sandbox-kinds.ts";
-
-export interface EnteredProcess {
-  readonly child: ChildProcess;
-  /** The id of the program itself. Null: it could not be started. */
-  readonly pid: Promise<number | null>;
-}
+import { spawnProcess, type Spawned } from "./spawned.ts";
 
 export interface EnterWith {
   readonly args: readonly string[];
@@ -17,10 +12,14 @@ export interface EnterWith {
   readonly input: boolean;
 }
 
-/** Starts a program in its sandbox. Descriptor 3 is a pipe that it may write to. */
-export function enter(launch: Launch, { args, env, input }: EnterWith): EnteredProcess {
+/**
+ * Starts a program in its sandbox: `pid` is the program's own, not that of what is around it.
+ * Descriptor 3 is a pipe that it may write to.
+ * @throws Failure `process_not_started`
+ */
+export async function enter(launch: Launch, { args, env, input }: EnterWith): Promise<Spawned> {
   const { file, cwd, filter, tellsPid } = launch;
-  const child = spawn(file, [...launch.args, ...args], {
+  const spawned = await spawnProcess(file, [...launch.args, ...args], {
     cwd,
     env,
     stdio: [
@@ -34,44 +33,33 @@ export function enter(launch: Launch, { args, env, input }: EnterWith): EnteredP
     // A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which then drains.
     detached: true,
   });
+  const { child } = spawned;
   const stdio: readonly unknown[] = child.stdio;
-  if (filter !== null) (stdio[FILTER_FD] as Writable).on("error", () => {}).end(filter);
-  const own = child.pid ?? null;
-  if (!tellsPid || own === null) return { child, pid: Promise.resolve(own) };
-  return { child, pid: told(child, stdio[INFO_FD] as Readable) };
+  if (filter !== null) (stdio[FILTER_FD] as Writable).end(filter);
+  if (!tellsPid) return spawned;
+  return {
+    child,
+    pid: (await told(child, stdio[INFO_FD] as Readable)) ?? spawned.pid,
+    ended: spawned.ended.then(translated),
+  };
 }
 
-/** Of what `bwrap --info-fd` writes. */
+/** Of what `bwrap --info-fd` writes. Null: it ended first. */
 function told(child: ChildProcess, info: Readable): Promise<number | null> {
   return new Promise((resolve) => {
     let text = "";
-    const read = (): void => {
+    info.setEncoding("utf8").on("data", (chunk: string) => {
+      text += chunk;
       const pid = /"child-pid":\s*(\d+)\D/.exec(text)?.[1];
       if (pid !== undefined) resolve(Number(pid));
-    };
-    info
-      .setEncoding("utf8")
-      .on("data", (chunk: string) => {
-        text += chunk;
-        read();
-      })
-      .on("error", () => {});
-    child.once("close", () => resolve(null));
-    child.once("error", () => resolve(null));
+    });
+    child.once("exit", () => resolve(null));
   });
 }
 
-/** How a process ended, in a few words. A sandbox hands a signal on as a status over 128. */
-export function wayOfEnding(
-  { tellsPid }: Launch,
-  status: number | null,
-  signal: NodeJS.Signals | null,
-): string {
-  if (signal !== null) return `killed by ${signal}`;
-  const handedOn = tellsPid && status !== null && status > 128 ? signalName(status - 128) : null;
-  return handedOn === null ? `exited with status ${status}` : `killed by ${handedOn}`;
-}
-
-function signalName(number: number): string | null {
-  return Object.entries(constants.signals).find(([, value]) => value === number)?.[0] ?? null;
+/** What is around the program ends with a status over 128 when a signal ended the program. */
+function translated(how: string): string {
+  const status = Number(/^exited with status (\d+)$/.exec(how)?.[1] ?? 0);
+  const signal = Object.entries(constants.signals).find(([, number]) => number === status - 128);
+  return signal === undefined ? how : `killed by ${signal[0]}`;
 }

@@ -1,10 +1,9 @@
-import { once } from "node:events";
 import { access, constants, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { Failure } from "../failures/failures.ts";
 import { bubblewrap } from "./bubblewrap.ts";
-import { enter, wayOfEnding } from "./enter.ts";
+import { enter } from "./enter.ts";
 import { seccompFilter } from "./seccomp.ts";
 import type { Sandbox, SandboxMode } from "./sandbox-kinds.ts";
 
@@ -75,17 +74,16 @@ export async function runsIn(
   const folder = await mkdtemp(join(tmpdir(), "countersign-sandbox-"));
   try {
     await mkdir(join(folder, "o"));
-    const launch = sandbox.enter(folder);
-    const { child } = enter(launch, { args, env: {}, input: false });
-    const timer = setTimeout(() => child.kill("SIGKILL"), 10_000);
+    const entered = await enter(sandbox.enter(folder), { args, env: {}, input: false });
+    const { child, pid, ended } = entered;
+    const timer = setTimeout(() => process.kill(pid, "SIGKILL"), 10_000);
     let said = "";
     for (const stream of [child.stdout!, child.stderr!]) {
       stream.setEncoding("utf8").on("data", (chunk: string) => (said += chunk));
     }
-    const [status, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
+    const how = await ended;
     clearTimeout(timer);
-    const line = said.trim().split("\n")[0]!.slice(0, 200);
-    return { status, said: line || wayOfEnding(launch, status, signal) };
+    return { status: child.exitCode, said: said.trim().split("\n")[0]!.slice(0, 200) || how };
   } catch (error) {
     return { status: null, said: error instanceof Error ? error.message : String(error) };
   } finally {

@@ -3,19 +3,25 @@
 // for it may be run by an older Node than the one that Countersign needs.
 import { spawnSync } from "node:child_process";
 import { existsSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const compiler = fileURLToPath(new URL("../node_modules/typescript/bin/tsc", import.meta.url));
+const compiler = join(root, "node_modules/typescript/bin/tsc");
+const projects = ["tsconfig.build.json", "packages/origin/tsconfig.json"];
 
 if (existsSync(compiler)) {
-  rmSync(fileURLToPath(new URL("../dist", import.meta.url)), { recursive: true, force: true });
-  const { status } = spawnSync(process.execPath, [compiler, "-p", "tsconfig.build.json"], {
+  process.exitCode = Math.max(...projects.map(build));
+} else if (!existsSync(join(root, "dist/cli/main.js"))) {
+  // Installed without development dependencies: the command line runs from src/, imports need dist/.
+  process.stderr.write(`countersign is not built: run \`npm ci\` in ${root}, which builds it\n`);
+}
+
+function build(project) {
+  rmSync(join(root, dirname(project), "dist"), { recursive: true, force: true });
+  const { status } = spawnSync(process.execPath, [compiler, "-p", project], {
     cwd: root,
     stdio: "inherit",
   });
-  process.exitCode = status ?? 1;
-} else if (!existsSync(fileURLToPath(new URL("../dist/cli/main.js", import.meta.url)))) {
-  // Installed without development dependencies: the command line runs from src/, imports need dist/.
-  process.stderr.write(`countersign is not built: run \`npm ci\` in ${root}, which builds it\n`);
+  return status ?? 1;
 }

@@ -15,7 +15,7 @@ export const SIGNING: webcrypto.EcdsaParams = { name: "ECDSA", hash: "SHA-256" }
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 /** A clock that is behind still takes a certificate that was just made. */
-export const BACKDATED = 5 * 60_000;
+export const BACKDATED: number = 5 * 60_000;
 
 export interface AuthorityNames {
   readonly account: string;
@@ -150,5 +150,5 @@ export async function importKey(pem: string): Promise<webcrypto.CryptoKey> {
 async function pemOfKey(keys: webcrypto.CryptoKeyPair): Promise<string> {
   const der = await webcrypto.subtle.exportKey("pkcs8", keys.privateKey);
   const key = createPrivateKey({ key: Buffer.from(der), format: "der", type: "pkcs8" });
-  return key.export({ format: "pem", type: "pkcs8" }) as string;
+  return key.export({ format: "pem", type: "pkcs8" });
 }

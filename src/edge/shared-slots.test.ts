@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { SharedSlots } from "./shared-slots.ts";
 
 /** Tasks that end when they are told to. */

@@ -2,11 +2,11 @@ import type { Command } from "commander";
 import { createTwoFilesPatch } from "diff";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline/promises";
+import { fileURLToPath } from "node:url";
 import { planInit, usesTypes, type FileChange } from "../../dev/init.ts";
 import { loadWrangler } from "../../dev/wrangler.ts";
 import { Failure } from "../../failures/failures.ts";
@@ -55,7 +55,7 @@ async function init(io: Io, flags: InitFlags): Promise<void> {
     project: { ...project, configPath: project.configPath },
     environment: flags.env,
     binding: flags.binding ?? null,
-    version: ownVersion(),
+    countersign: fileURLToPath(new URL("../../../", import.meta.url)),
   });
   if (changes.length === 0) {
     writeLine(io.stdout, `${colors.green("✔")} nothing to do: ${folder} has everything`);
@@ -125,9 +125,4 @@ async function generateTypes(io: Io, folder: string, flags: InitFlags): Promise<
   if (status !== 0) {
     writeLine(io.stderr, Buffer.concat(said).toString());
   }
-}
-
-function ownVersion(): string {
-  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(manifest) as { version: string }).version;
 }

@@ -1,8 +1,6 @@
-import { execFile } from "node:child_process";
 import { existsSync, statfsSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { describeExpiry } from "../certificates/expiry.ts";
 import { workerdSandbox } from "../edge/workerd.ts";
 import { runsIn } from "../process/sandbox.ts";

@@ -59,11 +59,6 @@ export class GenerationFolder {
     return file === undefined ? null : readFile(this.path(file), "utf8");
   }
 
-  /** Where a process listens until it has answered its probe, relative to the folder. */
-  static unready(socket: string): string {
-    return `${WRITABLE}/${socket}`;
-  }
-
   /** Removes what a process before has left where it could write. */
   async clear(): Promise<void> {
     await rm(this.path(WRITABLE), { recursive: true, force: true });
@@ -77,7 +72,7 @@ export class GenerationFolder {
   async publish(socket: string): Promise<void> {
     const found = this.path(`${socket}.new`);
     // Neither follows links.
-    await rename(this.path(GenerationFolder.unready(socket)), found);
+    await rename(this.path(unready(socket)), found);
     if (!(await lstat(found)).isSocket()) throw new Error(`${socket} is not a socket`);
     await rename(found, this.path(socket));
   }
@@ -90,6 +85,11 @@ export class GenerationFolder {
     await mkdir(this.absolute, { mode: 0o700 });
     await mkdir(this.path(EMPTY), { mode: 0o700 });
   }
+}
+
+/** Where a process listens until it has answered its probe, relative to the folder. */
+export function unready(socket: string): string {
+  return `${WRITABLE}/${socket}`;
 }
 
 const WRITABLE = "o";

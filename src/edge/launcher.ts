@@ -6,7 +6,7 @@ import type { Keyring } from "../keys/seal.ts";
 import { Failure } from "../failures/failures.ts";
 import { openKey } from "../certificates/credential.ts";
 import type { GatewayHandle } from "../contract/gateway.ts";
-import { EMPTY, GenerationFolder } from "./generation-folder.ts";
+import { EMPTY, unready, type GenerationFolder } from "./generation-folder.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import type { Sandbox } from "../process/sandbox-kinds.ts";
 import { DEFAULT } from "./service-links.ts";
@@ -144,15 +144,15 @@ export class Launcher {
 
   /** The process has ended: removes what is left of it. */
   async close(): Promise<void> {
-    const { gateway, unlinkServices } = this.#context;
-    unlinkServices(this.#serviceLinks.splice(0));
+    const { gateway } = this.#context;
+    this.#context.unlinkServices(this.#serviceLinks.splice(0));
     await Promise.all(this.#openBindings.splice(0).map((path) => gateway.closeBinding(path)));
     await this.#folder.remove();
   }
 
   async #spawn(signal: AbortSignal): Promise<WorkerdProcess> {
     signal.throwIfAborted();
-    const { run, sandbox, startTimeout, renewLinks } = this.#context;
+    const { run, sandbox, startTimeout } = this.#context;
     const named = [...this.entrypoints.values()].map((path) => basename(path));
     // workerd does not start where a socket is left from a process before.
     await this.#folder.clear();
@@ -178,13 +178,12 @@ export class Launcher {
       await started.stop(0);
       throw new WorkerdStartError("timeout", `it did not answer its probe: ${String(error)}`, []);
     }
-    await renewLinks([this.socket, ...this.entrypoints.values()]);
+    await this.#context.renewLinks([this.socket, ...this.entrypoints.values()]);
     return started;
   }
 
   #config(keys: KeysInConfig): string {
     const { networkAllow, inProcess } = this.#context;
-    const { unready } = GenerationFolder;
     return workerdConfig(this.#version, {
       socket: unready(MAIN),
       probeSocket: unready(PROBE),

@@ -15,16 +15,14 @@ export async function bubblewrap(
   filter: Buffer | null,
 ): Promise<Sandbox> {
   const version = await run(bwrap, ["--version"]).catch(() => "bubblewrap");
-  const libraries = (await librariesOf(program)).flatMap((path) => ["--ro-bind-try", path, path]);
   const around = [
-    ...["--die-with-parent", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"],
-    ...["--unshare-cgroup-try", "--cap-drop", "ALL"],
-    ...(/ 0\.[0-7]\./.test(version) ? [] : ["--disable-userns"]),
-    ...libraries,
-    ...["--ro-bind", program, PROGRAM, "--symlink", PROGRAM, "/proc/self/exe"],
-    ...["--dev-bind", "/dev/urandom", "/dev/urandom", "--dev-bind", "/dev/null", "/dev/null"],
-    ...READABLE.flatMap((path) => ["--ro-bind-try", path, path]),
-  ];
+    ["--die-with-parent", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"],
+    ["--unshare-cgroup-try", "--cap-drop", "ALL"],
+    / 0\.[0-7]\./.test(version) ? [] : ["--disable-userns"],
+    ...[...(await librariesOf(program)), ...READABLE].map((path) => ["--ro-bind-try", path, path]),
+    ["--ro-bind", program, PROGRAM, "--symlink", PROGRAM, "/proc/self/exe"],
+    ["--dev-bind", "/dev/urandom", "/dev/urandom", "--dev-bind", "/dev/null", "/dev/null"],
+  ].flat();
   const seccomp = filter === null ? "no seccomp filter on this architecture" : "seccomp";
   return {
     kind: "bubblewrap",
@@ -32,14 +30,13 @@ export async function bubblewrap(
     enter: (folder) => ({
       file: bwrap,
       args: [
-        ...around,
-        ...["--ro-bind", folder, HOME, "--bind", `${folder}/o`, `${HOME}/o`, "--chdir", HOME],
+        around,
+        ["--ro-bind", folder, HOME, "--bind", `${folder}/o`, `${HOME}/o`, "--chdir", HOME],
         // One process less, and signals reach the program itself.
-        "--as-pid-1",
-        ...["--info-fd", String(INFO_FD)],
-        ...(filter === null ? [] : ["--seccomp", String(FILTER_FD)]),
-        ...["--remount-ro", "/", "--", PROGRAM],
-      ],
+        ["--as-pid-1", "--info-fd", String(INFO_FD)],
+        filter === null ? [] : ["--seccomp", String(FILTER_FD)],
+        ["--remount-ro", "/", "--", PROGRAM],
+      ].flat(),
       cwd: "/",
       filter,
       tellsPid: true,

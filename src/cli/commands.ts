@@ -7,7 +7,7 @@ export interface CommandEntry {
   readonly alias?: string;
   /** What `countersign --help` says of it. */
   readonly summary: string;
-  add(): Promise<(program: Command, io: Io) => void>;
+  readonly add: () => Promise<(program: Command, io: Io) => void>;
 }
 
 /** In the order in which `countersign --help` shows them. */

@@ -2,7 +2,10 @@ import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import { formatDuration } from "../../terminal/format.ts";
+import { isCidr } from "../../network/ranges.ts";
+import type { ProxyOptions } from "../../network/trusted-proxies.ts";
 import { startPlatform, type Platform } from "../../platform/platform.ts";
+import type { PairFiles } from "../../platform/served-pair.ts";
 import { createLog } from "../../platform/log.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
@@ -20,10 +23,23 @@ export function addStartCommand(program: Command, io: Io): void {
     .command("start")
     .description("run the platform on this machine: control plane, gateway, ingress and Workers")
     .option(...dataOption)
-    .option("--host <address>", "the address to listen on", "127.0.0.1")
+    .option("--host <address>", "the address where Workers answer", "127.0.0.1")
+    .option("--api-host <address>", "the address of the v4 API and the sign-in pages", "127.0.0.1")
     .option("--api-port <n>", "the port of the v4 API; 0 takes a free one", "4400")
     .option("--http-port <n>", "the port at which Workers answer; 0 takes a free one", "4480")
-    .option("--public-url <url>", "where the API is reached, if a proxy ends TLS before it")
+    .option("--api-cert <file>", "serve the API over TLS: its chain, PEM; followed when renewed")
+    .option("--api-key <file>", "the private key of --api-cert")
+    .option("--unsafe-plain-api", "let the API listen on a network in plain HTTP")
+    .option("--public-url <url>", "where the API is reached, if not at its own address")
+    .option(
+      "--trusted-proxies <cidr...>",
+      "whose X-Forwarded-For and PROXY protocol count, for the API and for Workers",
+    )
+    .option(
+      "--forwarded-header <kind>",
+      "what these proxies set: x-forwarded (-For and -Proto), or forwarded (RFC 7239)",
+      "x-forwarded",
+    )
     .option("--dev", "development: bindings may reach origins on this machine (loopback)")
     .option("--origin-allow <cidr...>", "addresses that bindings may reach beside the usual ones")
     .option("--origin-deny <cidr...>", "addresses that bindings may not reach")
@@ -48,6 +64,7 @@ export function addStartCommand(program: Command, io: Io): void {
       "after",
       `
 The first start makes the data folder, a master key, an account, and an API token, which it prints once.
+Workers answer strangers, the API takes tokens and private keys: each has an address of its own.
 Bindings reach public and private addresses, not loopback, link-local or cloud metadata addresses.
 SIGINT or SIGTERM ends it: requests in flight are answered first.
 
@@ -56,7 +73,10 @@ Examples:
   $ countersign start --dev                      # origins on localhost, too
   $ countersign start --worker-processes auto    # every Worker on every core
   $ countersign start --data ./data --api-port 0 --http-port 0 --json
-  $ COUNTERSIGN_MASTER_KEY="$(cat key)" countersign start --host 0.0.0.0 --fetch-allow public 10.0.0.0/8`,
+  $ countersign start --host 0.0.0.0             # Workers for everybody, the API for this machine
+  $ countersign start --api-host 0.0.0.0 --api-cert tls.crt --api-key tls.key --public-url https://cs.example:4400
+  $ countersign start --host 0.0.0.0 --trusted-proxies 10.0.0.0/8 --public-url https://cs.example
+  $ COUNTERSIGN_MASTER_KEY="$(cat key)" countersign start --fetch-allow public 10.0.0.0/8`,
     )
     .action((options: StartOptions) => start(io, options));
 }
@@ -64,6 +84,12 @@ Examples:
 interface StartOptions {
   readonly data?: string;
   readonly host: string;
+  readonly apiHost: string;
+  readonly apiCert?: string;
+  readonly apiKey?: string;
+  readonly unsafePlainApi?: true;
+  readonly trustedProxies?: string[];
+  readonly forwardedHeader: string;
   readonly apiPort: string;
   readonly httpPort: string;
   readonly publicUrl?: string;
@@ -91,6 +117,10 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     startPlatform({
       dataFolder: dataFolderOf(io, options.data),
       host: options.host,
+      apiHost: options.apiHost,
+      apiTls: apiTls(options),
+      unsafePlainApi: options.unsafePlainApi === true,
+      proxies: proxies(options),
       apiPort: port("--api-port", options.apiPort),
       httpPort: port("--http-port", options.httpPort),
       publicUrl: options.publicUrl === undefined ? null : origin(options.publicUrl),
@@ -111,6 +141,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     const { api, http, accountId, token } = platform;
     if (options.json) writeJson(io.stdout, { ready: true, api, http, accountId, token });
     else welcome(io, platform, performance.now() - began);
+    if (platform.apiIsInClear) warnOfPlainApi(io, api);
     await stopped;
   } finally {
     await withProgress(io, "Stopping: answering what is in flight", async () => {
@@ -123,6 +154,36 @@ function port(option: string, text: string): number {
   const value = Number(text);
   if (text.trim() !== "" && Number.isInteger(value) && value >= 0 && value <= 65_535) return value;
   throw new Failure("usage", { message: `${option} "${text}" is not a port from 0 to 65535` });
+}
+
+function apiTls({ apiCert, apiKey }: StartOptions): PairFiles | null {
+  if (apiCert === undefined && apiKey === undefined) return null;
+  if (apiCert !== undefined && apiKey !== undefined) return { certificate: apiCert, key: apiKey };
+  throw new Failure("usage", { message: "--api-cert and --api-key are given together" });
+}
+
+function proxies({ trustedProxies = [], forwardedHeader }: StartOptions): ProxyOptions {
+  const wrong = trustedProxies.find((cidr) => !isCidr(cidr));
+  if (wrong !== undefined) {
+    throw new Failure("usage", {
+      message: `--trusted-proxies "${wrong}" is not an IP address or a CIDR`,
+    });
+  }
+  if (forwardedHeader !== "x-forwarded" && forwardedHeader !== "forwarded") {
+    throw new Failure("usage", {
+      message: `--forwarded-header "${forwardedHeader}" is neither x-forwarded nor forwarded`,
+    });
+  }
+  return { trusted: trustedProxies, header: forwardedHeader };
+}
+
+function warnOfPlainApi(io: Io, api: string): void {
+  const { red } = colorsFor(io, io.stderr);
+  writeLine(
+    io.stderr,
+    red(`✘ The API at ${api} is plain HTTP on a network: tokens and private keys are read on the way`),
+  );
+  writeLine(io.stderr, red("  Give it --api-cert and --api-key, or keep --api-host on loopback."));
 }
 
 function processes(text: string): number {

@@ -5,6 +5,7 @@ import { startGateway, type StartGatewayOptions } from "../gateway/start.ts";
 import { IngressHandle } from "../ingress/handle.ts";
 import { ABSENT_SOCKET } from "../ingress/protocol.ts";
 import type { Edge } from "../contract/edge.ts";
+import type { GatewayOptions } from "../contract/gateway-options.ts";
 import { Feed } from "./feed.ts";
 import { networkPolicy } from "./in-process-network.ts";
 import type { GenerationContext } from "./launcher.ts";
@@ -34,7 +35,7 @@ export interface EdgeOptions {
    */
   readonly networkAllow?: readonly string[];
   /** How the gateway connects; see `GatewayOptions` for its defaults. */
-  readonly gateway?: Omit<StartGatewayOptions, "runDirectory" | "masterKey">;
+  readonly gateway?: Omit<StartGatewayOptions, "runDirectory" | "masterKey" | "processes">;
   readonly log: Logger;
   /** How many processes each Worker runs in, at least one: requests go to the least busy. Default: 1. */
   readonly workerProcesses?: number;
@@ -73,7 +74,14 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const run = await RunDirectory.open(options.runDirectory);
   cleanup.defer(() => run.close());
   const gateway = cleanup.use(
-    await startGateway({ ...options.gateway, runDirectory: run.path, masterKey }),
+    await startGateway({
+      log,
+      logLevel: log.level as GatewayOptions["logLevel"],
+      ...options.gateway,
+      runDirectory: run.path,
+      processes: run.processes,
+      masterKey,
+    }),
   );
   const address = { host: options.httpHost ?? "127.0.0.1", port: options.httpPort };
   const links = new ServiceLinks(run, ABSENT_SOCKET);

@@ -66,7 +66,9 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
     ...env,
     client: proxies.client(peerOf(env.incoming), env.incoming.headers),
   });
-  pair?.renews((renewed) => (server as ReturnType<typeof createSecureServer>).setSecureContext(renewed));
+  pair?.renews((renewed) =>
+    (server as ReturnType<typeof createSecureServer>).setSecureContext(renewed),
+  );
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => reject(cannotListen(host, port, cause)));
     server.listen(port, host, resolve);
@@ -83,8 +85,8 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
   };
 }
 
-/** ms; a body that trickles in is cut off after that. */
-const REQUEST_TIMEOUT = 60_000;
+/** ms; an upload that trickles in is cut off after that. */
+const REQUEST_TIMEOUT = 300_000;
 const HEADERS_TIMEOUT = 20_000;
 
 const loopback = new Ranges(["127.0.0.0/8", "::1"]);

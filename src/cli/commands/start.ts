@@ -181,7 +181,9 @@ function warnOfPlainApi(io: Io, api: string): void {
   const { red } = colorsFor(io, io.stderr);
   writeLine(
     io.stderr,
-    red(`✘ The API at ${api} is plain HTTP on a network: tokens and private keys are read on the way`),
+    red(
+      `✘ The API at ${api} is plain HTTP on a network: tokens and private keys are read on the way`,
+    ),
   );
   writeLine(io.stderr, red("  Give it --api-cert and --api-key, or keep --api-host on loopback."));
 }

@@ -15,7 +15,7 @@ import { Reconciler } from "./reconciler.ts";
 import { Traffic } from "./traffic.ts";
 import { RunDirectory } from "../process/run-directory.ts";
 import { ServiceLinks } from "./service-links.ts";
-import { Slots } from "./slots.ts";
+import { SharedSlots } from "./shared-slots.ts";
 import type { Source } from "../contract/change-feed.ts";
 import { noProxies, type ProxyOptions } from "../network/trusted-proxies.ts";
 import { workerdCommand } from "./workerd.ts";
@@ -105,7 +105,8 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     keyring,
     gateway,
     processes: options.workerProcesses ?? 1,
-    slots: new Slots(availableParallelism() + 1),
+    starts: new SharedSlots(availableParallelism()),
+    restarts: new SharedSlots(availableParallelism()),
     networkAllow: options.networkAllow ?? ["public"],
     inProcess: networkPolicy(options.gateway?.addresses ?? {}),
     startTimeout: options.startTimeout ?? 15_000,

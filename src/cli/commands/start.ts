@@ -4,9 +4,8 @@ import { Failure } from "../../failures/failures.ts";
 import { formatDuration } from "../../terminal/format.ts";
 import { isCidr } from "../../network/ranges.ts";
 import type { ProxyOptions } from "../../network/trusted-proxies.ts";
-import { startPlatform, type Platform } from "../../platform/platform.ts";
+import type { Platform } from "../../platform/platform.ts";
 import type { PairFiles } from "../../platform/served-pair.ts";
-import { createLog } from "../../platform/log.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import {
@@ -21,7 +20,6 @@ import {
 export function addStartCommand(program: Command, io: Io): void {
   program
     .command("start")
-    .description("run the platform on this machine: control plane, gateway, ingress and Workers")
     .option(...dataOption)
     .option("--host <address>", "the address where Workers answer", "127.0.0.1")
     .option("--api-host <address>", "the address of the v4 API and the sign-in pages", "127.0.0.1")
@@ -107,6 +105,8 @@ interface StartOptions {
 
 async function start(io: Io, options: StartOptions): Promise<void> {
   const began = performance.now();
+  const { createLog } = await import("../../platform/log.ts");
+  const { startPlatform } = await import("../../platform/platform.ts");
   const log = createLog({
     level: options.logLevel,
     stream: io.stderr,

@@ -2,10 +2,9 @@ import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import { formatDuration } from "../../terminal/format.ts";
-import { isCidr } from "../../network/ranges.ts";
-import type { ProxyOptions } from "../../network/trusted-proxies.ts";
 import type { Platform } from "../../platform/platform.ts";
-import type { PairFiles } from "../../platform/served-pair.ts";
+import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts";
+import { type ApiOptions, apiTls, proxiesOf, warnOfPlainApi } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import {
@@ -50,6 +49,11 @@ export function addStartCommand(program: Command, io: Io): void {
       "how many processes each Worker runs in, or auto: one for each core",
       "1",
     )
+    .option(
+      "--sandbox <mode>",
+      "keep Workers apart by the operating system: auto, required (refuse to start without), or off",
+      "auto",
+    )
     .option("--metrics-port <n>", "serve the gateway's Prometheus metrics on this loopback port")
     .option(
       "--otlp-endpoint <url>",
@@ -70,6 +74,7 @@ Examples:
   $ countersign start
   $ countersign start --dev                      # origins on localhost, too
   $ countersign start --worker-processes auto    # every Worker on every core
+  $ countersign start --sandbox required         # not without a sandbox around each Worker
   $ countersign start --data ./data --api-port 0 --http-port 0 --json
   $ countersign start --host 0.0.0.0             # Workers for everybody, the API for this machine
   $ countersign start --api-host 0.0.0.0 --api-cert tls.crt --api-key tls.key --public-url https://cs.example:4400
@@ -79,15 +84,10 @@ Examples:
     .action((options: StartOptions) => start(io, options));
 }
 
-interface StartOptions {
+interface StartOptions extends ApiOptions {
   readonly data?: string;
   readonly host: string;
   readonly apiHost: string;
-  readonly apiCert?: string;
-  readonly apiKey?: string;
-  readonly unsafePlainApi?: true;
-  readonly trustedProxies?: string[];
-  readonly forwardedHeader: string;
   readonly apiPort: string;
   readonly httpPort: string;
   readonly publicUrl?: string;
@@ -96,6 +96,7 @@ interface StartOptions {
   readonly originDeny?: string[];
   readonly fetchAllow?: string[];
   readonly workerProcesses: string;
+  readonly sandbox: string;
   readonly metricsPort?: string;
   readonly otlpEndpoint?: string;
   readonly systemRoots?: true;
@@ -120,7 +121,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       apiHost: options.apiHost,
       apiTls: apiTls(options),
       unsafePlainApi: options.unsafePlainApi === true,
-      proxies: proxies(options),
+      proxies: proxiesOf(options),
       apiPort: port("--api-port", options.apiPort),
       httpPort: port("--http-port", options.httpPort),
       publicUrl: options.publicUrl === undefined ? null : origin(options.publicUrl),
@@ -129,6 +130,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       originDeny: options.originDeny ?? [],
       fetchAllow: options.fetchAllow ?? ["public"],
       workerProcesses: processes(options.workerProcesses),
+      sandbox: sandboxMode(options.sandbox),
       metricsPort:
         options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),
       otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
@@ -138,8 +140,8 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     }),
   );
   try {
-    const { api, http, accountId, token } = platform;
-    if (options.json) writeJson(io.stdout, { ready: true, api, http, accountId, token });
+    const { api, http, accountId, sandbox, token } = platform;
+    if (options.json) writeJson(io.stdout, { ready: true, api, http, accountId, sandbox, token });
     else welcome(io, platform, performance.now() - began);
     if (platform.apiIsInClear) warnOfPlainApi(io, api);
     await stopped;
@@ -156,36 +158,12 @@ function port(option: string, text: string): number {
   throw new Failure("usage", { message: `${option} "${text}" is not a port from 0 to 65535` });
 }
 
-function apiTls({ apiCert, apiKey }: StartOptions): PairFiles | null {
-  if (apiCert === undefined && apiKey === undefined) return null;
-  if (apiCert !== undefined && apiKey !== undefined) return { certificate: apiCert, key: apiKey };
-  throw new Failure("usage", { message: "--api-cert and --api-key are given together" });
-}
-
-function proxies({ trustedProxies = [], forwardedHeader }: StartOptions): ProxyOptions {
-  const wrong = trustedProxies.find((cidr) => !isCidr(cidr));
-  if (wrong !== undefined) {
-    throw new Failure("usage", {
-      message: `--trusted-proxies "${wrong}" is not an IP address or a CIDR`,
-    });
-  }
-  if (forwardedHeader !== "x-forwarded" && forwardedHeader !== "forwarded") {
-    throw new Failure("usage", {
-      message: `--forwarded-header "${forwardedHeader}" is neither x-forwarded nor forwarded`,
-    });
-  }
-  return { trusted: trustedProxies, header: forwardedHeader };
-}
-
-function warnOfPlainApi(io: Io, api: string): void {
-  const { red } = colorsFor(io, io.stderr);
-  writeLine(
-    io.stderr,
-    red(
-      `✘ The API at ${api} is plain HTTP on a network: tokens and private keys are read on the way`,
-    ),
-  );
-  writeLine(io.stderr, red("  Give it --api-cert and --api-key, or keep --api-host on loopback."));
+function sandboxMode(text: string): SandboxMode {
+  const mode = SANDBOX_MODES.find((known) => known === text);
+  if (mode !== undefined) return mode;
+  throw new Failure("usage", {
+    message: `--sandbox "${text}" is none of ${SANDBOX_MODES.join(", ")}`,
+  });
 }
 
 function processes(text: string): number {
@@ -234,7 +212,7 @@ function stopSignal(): Promise<void> {
   });
 }
 
-function welcome(io: Io, { api, http, accountId, token }: Platform, took: number): void {
+function welcome(io: Io, { api, http, accountId, sandbox, token }: Platform, took: number): void {
   const colors = colorsFor(io, io.stdout);
   const row = (name: string, value: string, note = ""): void =>
     writeLine(
@@ -249,6 +227,7 @@ function welcome(io: Io, { api, http, accountId, token }: Platform, took: number
   row("API", api);
   row("Workers", http, `http://{script}.localhost:${new URL(http).port}`);
   row("Account", accountId);
+  writeLine(io.stdout, `  ${colors.dim("Sandbox ")} Workers are ${sandbox}`);
   if (token !== null) row("Token", token, "shown once: only its hash is kept");
   writeLine(io.stdout);
   writeLine(io.stdout, `  Point wrangler here:  ${colors.cyan(`eval "$(npx countersign env)"`)}`);

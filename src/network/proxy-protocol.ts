@@ -92,7 +92,6 @@ export function takeProxyHeader(
 ): void {
   let read: Buffer = Buffer.alloc(0);
   const timer = setTimeout(() => socket.destroy(), HEADER_TIMEOUT).unref();
-  const ignore = (): void => {};
   const finish = (): void => {
     clearTimeout(timer);
     socket.off("readable", onReadable).off("end", onEnd).off("close", finish);
@@ -116,3 +115,6 @@ export function takeProxyHeader(
   };
   socket.on("error", ignore).on("readable", onReadable).on("end", onEnd).on("close", finish);
 }
+
+/** The server that takes the connection over has a listener of its own. */
+function ignore(): void {}

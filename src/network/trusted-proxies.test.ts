@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { TrustedProxies, wasForwarded } from "./trusted-proxies.ts";
 
 const trusted = ["10.0.0.0/8", "::1"];

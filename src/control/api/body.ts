@@ -29,10 +29,32 @@ export async function readForm(request: Request, limit: number): Promise<FormDat
     });
   }
   const body = await limited(request, limit).arrayBuffer().catch(asAborted);
+  assertParts(Buffer.from(body), type);
   try {
     return await new Response(body, { headers: { "content-type": type } }).formData();
   } catch {
     throw new Failure("body_not_multipart", { message: "the multipart body is malformed" });
+  }
+}
+
+/** Each part costs work, an empty one as much as another. */
+const MOST_PARTS = 1000;
+
+/** Counts the parts before anything is made of them. @throws Failure `too_many_parts` */
+function assertParts(body: Buffer, type: string): void {
+  const [, quoted, bare] = /;\s*boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(type) ?? [];
+  const boundary = quoted ?? bare;
+  if (boundary === undefined) return;
+  const delimiter = Buffer.from(`--${boundary}`);
+  let parts = -1;
+  for (let at = body.indexOf(delimiter); at !== -1; at = body.indexOf(delimiter, at + 1)) {
+    // In the middle of a line it is content.
+    if (at > 0 && body[at - 1] !== 0x0a) continue;
+    if (++parts <= MOST_PARTS) continue;
+    throw new Failure("too_many_parts", {
+      message: `the form has more than the ${MOST_PARTS} parts that an upload may have`,
+      facts: { limit: MOST_PARTS },
+    });
   }
 }
 

@@ -53,3 +53,33 @@ test("a name without an address is refused", async () => {
     code: "origin_address_refused",
   });
 });
+
+test("a name is resolved once, and what was judged is what is connected to", async () => {
+  let lookups = 0;
+  // A rebinding name: allowed the first time, loopback from then on.
+  const rebinding = network(() => {
+    lookups += 1;
+    const address = lookups === 1 ? "192.0.2.1" : "127.0.0.1";
+    return Promise.resolve([{ address, family: 4 }]);
+  });
+  await assert.rejects(dial({ host: "rebind.example", port: 9 }, rebinding), (error: Error) =>
+    error.message.includes("192.0.2.1"),
+  );
+  assert.equal(lookups, 1);
+  await assert.rejects(dial({ host: "rebind.example", port: 9 }, rebinding), {
+    code: "origin_address_refused",
+  });
+});
+
+test("of a name's addresses only the allowed ones are tried", async () => {
+  const mixed = network(() =>
+    Promise.resolve([
+      { address: "127.0.0.1", family: 4 },
+      { address: "192.0.2.1", family: 4 },
+    ]),
+  );
+  await assert.rejects(dial({ host: "mixed.example", port: 9 }, mixed), (error: Error) => {
+    assert.doesNotMatch(error.message, /127\.0\.0\.1/);
+    return true;
+  });
+});

@@ -7,7 +7,7 @@ import { openKey } from "../certificates/credential.ts";
 import type { GatewayHandle } from "../contract/gateway.ts";
 import type { GenerationFolder } from "./generation-folder.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
-import { DEFAULT } from "./service-links.ts";
+import { doorOf, readDoor } from "./service-links.ts";
 import type { Slots } from "./slots.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
 import type { NetworkPolicy } from "./in-process-network.ts";
@@ -19,7 +19,12 @@ import {
   type WorkerdLine,
   type WorkerdProcess,
 } from "./workerd.ts";
-import { secretVariable, workerdConfig, type LaidOutVersion } from "./workerd-config.ts";
+import {
+  entrypointSocket,
+  secretVariable,
+  workerdConfig,
+  type LaidOutVersion,
+} from "./workerd-config.ts";
 
 /** What the generations of an edge share. */
 export interface GenerationContext {
@@ -42,14 +47,14 @@ export interface GenerationContext {
   probe(socket: string): Promise<void>;
   /** The path for a service binding. */
   servicePath(target: ScriptKey, entrypoint: string): Promise<string>;
-  /** The named entrypoints of a script that others bind. */
+  /** The doors of a script that others bind: see `doorOf`. */
   wantedEntrypoints(key: ScriptKey): readonly string[];
   nextId(): number;
 }
 
 /** Starts the process of one generation: once, and again each time it has ended. */
 export class Launcher {
-  /** The socket of each named entrypoint that others bind. */
+  /** The socket of each door (`doorOf`) that others bind. */
   readonly entrypoints: Map<string, string> = new Map();
   readonly #context: GenerationContext;
   readonly #folder: GenerationFolder;
@@ -86,7 +91,7 @@ export class Launcher {
     for (const binding of bindings) {
       if (binding.type === "service") {
         const target = { accountId, scriptName: binding.service };
-        const path = await this.#context.servicePath(target, binding.entrypoint ?? DEFAULT);
+        const path = await this.#context.servicePath(target, doorOf(binding));
         this.#servicePaths.set(binding.name, path);
       } else if (binding.type === "mtls_certificate" && !presented.has(binding.name)) {
         const socketPath = this.#bindingSocket(binding.name);
@@ -224,12 +229,15 @@ export class Launcher {
   #forgetMissing(error: unknown): boolean {
     if (!(error instanceof WorkerdStartError)) return false;
     const before = this.entrypoints.size;
-    for (const name of this.entrypoints.keys()) {
-      const start = `Socket "entrypoint ${name}" refers to`;
+    for (const [door, path] of this.entrypoints) {
+      const start = `Socket "${entrypointSocket(unready(path))}" refers to`;
       if (!error.lines.some((line) => line.startsWith(start))) continue;
-      this.entrypoints.delete(name);
-      this.#missing.add(name);
-      this.#log.warn(`a service binding names the entrypoint "${name}", which is not exported`);
+      this.entrypoints.delete(door);
+      this.#missing.add(door);
+      const { entrypoint } = readDoor(door);
+      this.#log.warn(
+        `a service binding names the entrypoint "${entrypoint ?? "default"}", which is not exported`,
+      );
     }
     return this.entrypoints.size < before;
   }

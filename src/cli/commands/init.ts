@@ -128,6 +128,6 @@ async function generateTypes(io: Io, folder: string, flags: InitFlags): Promise<
 }
 
 function ownVersion(): string {
-  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  const manifest = readFileSync(new URL("../../../package.json", import.meta.url), "utf8");
   return (JSON.parse(manifest) as { version: string }).version;
 }

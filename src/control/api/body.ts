@@ -22,19 +22,36 @@ export async function readJson(request: Request, limit: number): Promise<unknown
  * @throws Failure `body_too_large`, `body_not_multipart`
  */
 export async function readForm(request: Request, limit: number): Promise<FormData> {
-  const type = request.headers.get("content-type") ?? "";
-  if (!type.toLowerCase().startsWith("multipart/form-data")) {
-    throw new Failure("body_not_multipart", {
-      message: `the body is "${type.slice(0, 100)}" where multipart/form-data is needed`,
-    });
-  }
+  const declared = request.headers.get("content-type") ?? "";
+  const isForm = /^multipart\/form-data/i.test(declared);
+  if (!isForm && !MISLABELLED.test(declared)) throw notMultipart(declared);
   const body = await limited(request, limit).arrayBuffer().catch(asAborted);
+  const type = isForm ? declared : labelled(Buffer.from(body));
+  if (type === null) throw notMultipart(declared);
   assertParts(Buffer.from(body), type);
   try {
     return await new Response(body, { headers: { "content-type": type } }).formData();
   } catch {
     throw new Failure("body_not_multipart", { message: "the multipart body is malformed" });
   }
+}
+
+/** What the npm SDK calls the form in which it uploads a script (cloudflare-typescript #2799). */
+const MISLABELLED = /^(application|text)\/javascript\b/i;
+
+/** The type that a form should have had, from its first line. Null: it is none. */
+function labelled(body: Buffer): string | null {
+  const start = body.subarray(0, 200).toString("latin1");
+  const boundary = /^--([\w'()+,./:=?-]{1,70})\r\ncontent-disposition: form-data;/i.exec(
+    start,
+  )?.[1];
+  return boundary === undefined ? null : `multipart/form-data; boundary="${boundary}"`;
+}
+
+function notMultipart(type: string): Failure {
+  return new Failure("body_not_multipart", {
+    message: `the body is "${type.slice(0, 100)}" where multipart/form-data is needed`,
+  });
 }
 
 /** Each part costs work, an empty one as much as another. */

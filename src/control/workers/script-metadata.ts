@@ -33,6 +33,8 @@ const metadata = scriptSettings.extend({
   cache_options: z.record(z.string(), z.unknown()).nullish(),
   // Concerns assets alone; a Worker without them keeps none.
   keep_assets: z.boolean().nullish(),
+  // When Durable Objects move to new code; wrangler sends it for every Worker.
+  code_update_strategy: z.record(z.string(), z.unknown()).nullish(),
   // What the project depends on: for Cloudflare's dashboard.
   package_dependencies: z.array(z.unknown()).nullish(),
   migrations: z.unknown().optional(),
@@ -40,7 +42,6 @@ const metadata = scriptSettings.extend({
   assets: z.unknown().optional(),
   containers: z.unknown().optional(),
   capnp_schema: z.unknown().optional(),
-  code_update_strategy: z.unknown().optional(),
   streaming_tail_consumers: z.array(z.unknown()).nullish(),
 });
 
@@ -96,7 +97,6 @@ function refuseUnsupported(meta: z.output<typeof metadata>): void {
     "a limit of subrequests (limits.subrequests)": meta.limits?.subrequests,
     "a cache in front of the Worker (cache_options)": meta.cache_options?.["enabled"],
     "a Cap'n Proto schema (capnp_schema)": meta.capnp_schema,
-    "a code update strategy (code_update_strategy)": meta.code_update_strategy,
     "preview aliases (workers/alias)": meta.annotations["workers/alias"],
   };
   const used = Object.entries(features).flatMap(([name, value]) => (value ? [name] : []));

@@ -2,6 +2,7 @@ import type { ModuleType, WorkerModule } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
 import { isOneLine } from "../api/text.ts";
 import type { RequestedBinding } from "./bindings.ts";
+import { metadataFromFields } from "./form-fields.ts";
 import { handlersOf } from "./handlers.ts";
 import { readMetadata, type ScriptMetadata, uploadCaps } from "./script-metadata.ts";
 import { givenSettings, type ScriptSettings } from "./script-settings.ts";
@@ -99,33 +100,55 @@ export function annotationsOf(
 }
 
 async function metadataOf(form: FormData): Promise<ScriptMetadata> {
-  const sent = form.get("metadata");
-  if (sent === null) {
-    throw new Failure("metadata_invalid", { message: 'the form has no part "metadata"' });
-  }
+  return readMetadata(await sentMetadata(form, "metadata"));
+}
+
+/**
+ * The JSON that describes an upload: one part, or, from the npm SDK, a field for each value.
+ *
+ * @throws Failure `metadata_invalid`, `body_too_large`
+ */
+export async function sentMetadata(
+  form: FormData,
+  name: "metadata" | "settings",
+): Promise<unknown> {
+  const sent = form.get(name);
+  if (sent === null) return fromFields(form, name);
   const size = typeof sent === "string" ? sent.length : sent.size;
   if (size > uploadCaps.metadata) {
     throw new Failure("body_too_large", {
-      message: `the part "metadata" is larger than ${uploadCaps.metadata / 1024 / 1024} MiB`,
+      message: `the part "${name}" is larger than ${uploadCaps.metadata / 1024 / 1024} MiB`,
       facts: { limitBytes: uploadCaps.metadata },
     });
   }
   // wrangler sends a field, `curl -F metadata=@file` a file.
   const part = typeof sent === "string" ? sent : await sent.text();
-  let json: unknown;
   try {
-    json = JSON.parse(part);
+    return JSON.parse(part);
   } catch {
-    throw new Failure("metadata_invalid", { message: 'the part "metadata" is not JSON' });
+    throw new Failure("metadata_invalid", { message: `the part "${name}" is not JSON` });
   }
-  return readMetadata(json);
+}
+
+function fromFields(form: FormData, name: string): unknown {
+  let fields: object | null;
+  try {
+    fields = metadataFromFields(form);
+  } catch (error) {
+    throw new Failure("metadata_invalid", {
+      message: (error as Error).message,
+      fix: "Send the metadata as one part of JSON.",
+    });
+  }
+  if (fields) return fields;
+  throw new Failure("metadata_invalid", { message: `the form has no part "${name}"` });
 }
 
 /** @throws Failure `module_invalid` */
 export async function readModules(form: FormData): Promise<WorkerModule[]> {
   const modules = new Map<string, WorkerModule>();
   for (const [partName, part] of form) {
-    if (partName === "metadata") continue;
+    if (/^(metadata|settings)(\[|$)/.test(partName)) continue;
     if (typeof part === "string") throw invalid(partName, "was sent as a field and not as a file");
     // The SDKs name each part `files`, perhaps with an index; the module's name is the file's.
     const name = /^files(\[\d*\])?$/.test(partName) ? part.name : partName;

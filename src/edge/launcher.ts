@@ -8,7 +8,7 @@ import type { GatewayHandle } from "../contract/gateway.ts";
 import type { GenerationFolder } from "./generation-folder.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import { doorOf, readDoor } from "./service-links.ts";
-import type { Slots } from "./slots.ts";
+import type { SharedSlots } from "./shared-slots.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
 import type { NetworkPolicy } from "./in-process-network.ts";
 import { KeysInConfig } from "./keys-in-config.ts";
@@ -35,8 +35,10 @@ export interface GenerationContext {
   readonly gateway: Pick<GatewayHandle, "openBinding" | "closeBinding">;
   /** How many each generation has, at least one. */
   readonly processes: number;
-  /** Bounds how many start at a time. */
-  readonly slots: Slots;
+  /** Bounds how many start at a time, shared by account. */
+  readonly starts: SharedSlots;
+  /** The same for those that ran and have ended: they do not wait behind deploys. */
+  readonly restarts: SharedSlots;
   readonly networkAllow: readonly string[];
   /** Addresses that bindings in a Worker's own process may reach. */
   readonly inProcess: NetworkPolicy;
@@ -64,6 +66,7 @@ export class Launcher {
   readonly #missing = new Set<string>();
   readonly #servicePaths = new Map<string, string>();
   readonly #openBindings: string[] = [];
+  #hasRun = false;
 
   constructor(context: GenerationContext, folder: GenerationFolder, version: LaidOutVersion) {
     this.#context = context;
@@ -116,19 +119,27 @@ export class Launcher {
    * @throws Failure `worker_start_failed`, `worker_start_timeout`
    */
   launch(signal: AbortSignal): Promise<WorkerdProcess> {
-    return this.#context.slots.run(async () => {
-      try {
-        return await this.#spawn(signal);
-      } catch (error) {
-        // Which entrypoints a Worker exports is known only once its modules were evaluated.
-        if (!this.#forgetMissing(error)) throw await this.#explain(error);
-      }
-      try {
-        return await this.#spawn(signal);
-      } catch (error) {
-        throw await this.#explain(error);
-      }
+    const { starts, restarts } = this.#context;
+    const slots = this.#hasRun ? restarts : starts;
+    return slots.run(this.#version.accountId, async () => {
+      const started = await this.#spawnKnown(signal);
+      this.#hasRun = true;
+      return started;
     });
+  }
+
+  async #spawnKnown(signal: AbortSignal): Promise<WorkerdProcess> {
+    try {
+      return await this.#spawn(signal);
+    } catch (error) {
+      // Which entrypoints a Worker exports is known only once its modules were evaluated.
+      if (!this.#forgetMissing(error)) throw await this.#explain(error);
+    }
+    try {
+      return await this.#spawn(signal);
+    } catch (error) {
+      throw await this.#explain(error);
+    }
   }
 
   /** The process has ended: removes what is left of it. */

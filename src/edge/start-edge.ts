@@ -5,6 +5,7 @@ import { startGateway, type StartGatewayOptions } from "../gateway/start.ts";
 import { IngressHandle } from "../ingress/handle.ts";
 import { ABSENT_SOCKET } from "../ingress/protocol.ts";
 import type { Edge } from "../contract/edge.ts";
+import type { GatewayOptions } from "../contract/gateway-options.ts";
 import { Feed } from "./feed.ts";
 import { networkPolicy } from "./in-process-network.ts";
 import type { GenerationContext } from "./launcher.ts";
@@ -14,7 +15,7 @@ import { Reconciler } from "./reconciler.ts";
 import { Traffic } from "./traffic.ts";
 import { RunDirectory } from "../process/run-directory.ts";
 import { ServiceLinks } from "./service-links.ts";
-import { Slots } from "./slots.ts";
+import { SharedSlots } from "./shared-slots.ts";
 import type { Source } from "../contract/change-feed.ts";
 import { workerdCommand } from "./workerd.ts";
 
@@ -34,7 +35,7 @@ export interface EdgeOptions {
    */
   readonly networkAllow?: readonly string[];
   /** How the gateway connects; see `GatewayOptions` for its defaults. */
-  readonly gateway?: Omit<StartGatewayOptions, "runDirectory" | "masterKey">;
+  readonly gateway?: Omit<StartGatewayOptions, "runDirectory" | "masterKey" | "processes">;
   readonly log: Logger;
   /** How many processes each Worker runs in, at least one: requests go to the least busy. Default: 1. */
   readonly workerProcesses?: number;
@@ -73,7 +74,14 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const run = await RunDirectory.open(options.runDirectory);
   cleanup.defer(() => run.close());
   const gateway = cleanup.use(
-    await startGateway({ ...options.gateway, runDirectory: run.path, masterKey }),
+    await startGateway({
+      log,
+      logLevel: log.level as GatewayOptions["logLevel"],
+      ...options.gateway,
+      runDirectory: run.path,
+      processes: run.processes,
+      masterKey,
+    }),
   );
   const address = { host: options.httpHost ?? "127.0.0.1", port: options.httpPort };
   const links = new ServiceLinks(run, ABSENT_SOCKET);
@@ -90,7 +98,8 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     keyring,
     gateway,
     processes: options.workerProcesses ?? 1,
-    slots: new Slots(availableParallelism() + 1),
+    starts: new SharedSlots(availableParallelism()),
+    restarts: new SharedSlots(availableParallelism()),
     networkAllow: options.networkAllow ?? ["public"],
     inProcess: networkPolicy(options.gateway?.addresses ?? {}),
     startTimeout: options.startTimeout ?? 15_000,

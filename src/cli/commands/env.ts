@@ -23,7 +23,6 @@ const remove: Record<Shell, (name: string) => string> = {
 export function addEnvCommand(program: Command, io: Io): void {
   program
     .command("env")
-    .description("print the variables that point wrangler, the SDK and Terraform at this platform")
     .option(...dataOption)
     .option("--shell <shell>", "posix, fish or powershell", "posix")
     .option("--hours <n>", "how long the token works: 1 to 8760", "12")

@@ -2,8 +2,7 @@ import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import { formatDuration } from "../../terminal/format.ts";
-import { startPlatform, type Platform } from "../../platform/platform.ts";
-import { createLog } from "../../platform/log.ts";
+import type { Platform } from "../../platform/platform.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import {
@@ -18,7 +17,6 @@ import {
 export function addStartCommand(program: Command, io: Io): void {
   program
     .command("start")
-    .description("run the platform on this machine: control plane, gateway, ingress and Workers")
     .option(...dataOption)
     .option("--host <address>", "the address to listen on", "127.0.0.1")
     .option("--api-port <n>", "the port of the v4 API; 0 takes a free one", "4400")
@@ -81,6 +79,8 @@ interface StartOptions {
 
 async function start(io: Io, options: StartOptions): Promise<void> {
   const began = performance.now();
+  const { createLog } = await import("../../platform/log.ts");
+  const { startPlatform } = await import("../../platform/platform.ts");
   const log = createLog({
     level: options.logLevel,
     stream: io.stderr,

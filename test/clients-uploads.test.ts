@@ -19,8 +19,6 @@ describe("uploads of clients that are not wrangler", () => {
   const scripts = "/accounts/{account}/workers/scripts";
   const put = (name: string, ...form: Parameters<typeof scriptForm>): Promise<Envelope> =>
     control.call("PUT", `${scripts}/${name}`, scriptForm(...form));
-  const file = (name = "index.mjs"): File =>
-    new File(["export default { fetch() {} }"], name, { type: "application/javascript+module" });
   const metadata = {
     main_module: "index.mjs",
     compatibility_date: "2026-01-01",
@@ -202,3 +200,9 @@ describe("uploads of clients that are not wrangler", () => {
     assert.equal(calls, 1);
   });
 });
+
+function file(name = "index.mjs"): File {
+  return new File(["export default { fetch() {} }"], name, {
+    type: "application/javascript+module",
+  });
+}

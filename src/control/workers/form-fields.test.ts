@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import fc from "fast-check";
+import { array, assert as check, constantFrom, property, string, tuple } from "fast-check";
 import { metadataFromFields } from "./form-fields.ts";
 
 function form(...fields: [string, string][]): FormData {
@@ -42,12 +42,12 @@ it("a form without such fields has none, and JSON values are not guessed", () =>
 });
 
 it("no names of fields reach a prototype, or end in anything but an object or an Error", () => {
-  const key = fc.constantFrom("", "a", "__proto__", "constructor", "bindings", "json", "0");
+  const key = constantFrom("", "a", "__proto__", "constructor", "bindings", "json", "0");
   const name = fc
     .array(key, { maxLength: 12 })
     .map((keys) => `metadata${keys.map((k) => `[${k}]`).join("")}`);
-  fc.assert(
-    fc.property(fc.array(fc.tuple(name, fc.string()), { maxLength: 30 }), (fields) => {
+  check(
+    property(array(tuple(name, string()), { maxLength: 30 }), (fields) => {
       try {
         metadataFromFields(form(...fields));
       } catch (error) {

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 import { handlersOf, hasNone, type Handlers } from "./handlers.ts";
 
-function of(source: string): Promise<Handlers> {
+function of(source: string): Handlers {
   return handlersOf({ name: "index.js", type: "esm", content: Buffer.from(source) });
 }
 
-it("handlers are read from the forms that people and bundlers write", async () => {
+it("handlers are read from the forms that people and bundlers write", () => {
   for (const source of [
     "export default { fetch() {} }",
     "export default { async fetch(request, env) {}, other: 1 };",
@@ -17,15 +17,13 @@ it("handlers are read from the forms that people and bundlers write", async () =
     "class X extends WorkerEntrypoint { fetch() {} }\nexport default X;",
     "const handler = { fetch() {} }; handler.x = 1; export default handler;",
   ]) {
-    assert.deepEqual((await of(source)).handlers, ["fetch"], source);
+    assert.deepEqual(of(source).handlers, ["fetch"], source);
   }
-  const more = await of(
-    "export default { fetch() {}, scheduled() {} }; export class D extends O {}",
-  );
+  const more = of("export default { fetch() {}, scheduled() {} }; export class D extends O {}");
   assert.deepEqual(more.handlers, ["fetch", "scheduled"]);
 });
 
-it("a module without any handler is found out", async () => {
+it("a module without any handler is found out", () => {
   for (const source of [
     "",
     "console.log('hello')",
@@ -37,11 +35,11 @@ it("a module without any handler is found out", async () => {
     "export default null; export const x = 1",
     "export const config = { a: 1 }",
   ]) {
-    assert.equal(hasNone(await of(source)), true, source);
+    assert.equal(hasNoneof(source), true, source);
   }
 });
 
-it("where the text does not tell, nothing is claimed", async () => {
+it("where the text does not tell, nothing is claimed", () => {
   for (const source of [
     "export default app; const app = new Hono();",
     "const app = {}; app.fetch = () => {}; export default app;",
@@ -58,6 +56,6 @@ it("where the text does not tell, nothing is claimed", async () => {
     "import x from './x.js'; export default x;",
     "export default {", // does not parse
   ]) {
-    assert.equal(hasNone(await of(source)), false, source);
+    assert.equal(hasNoneof(source), false, source);
   }
 });

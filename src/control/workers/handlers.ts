@@ -1,5 +1,5 @@
 import { type Node, parseExpressionAt } from "acorn";
-import { init, parse } from "es-module-lexer";
+import { parse } from "es-module-lexer";
 import type { WorkerModule } from "../../contract/change-feed.ts";
 
 /** What a script's main module answers to, as far as its text tells. */
@@ -21,10 +21,9 @@ const LONGEST = 5 * 1024 * 1024;
  * Reads which handlers a main module exports. What it cannot tell for certain it leaves out; code
  * that does not parse is left to the runtime, whose message is better.
  */
-export async function handlersOf(main: WorkerModule): Promise<Handlers> {
+export function handlersOf(main: WorkerModule): Handlers {
   if (main.type !== "esm" || main.content.byteLength > LONGEST) return {};
   const source = Buffer.from(main.content).toString();
-  await init;
   try {
     return read(source);
   } catch {

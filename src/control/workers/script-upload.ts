@@ -56,11 +56,11 @@ export async function readScript(
 }
 
 /** A script from metadata and modules, however they came. @throws Failure as `readScript` */
-export async function scriptOf(
+export function scriptOf(
   meta: ScriptMetadata,
   modules: readonly WorkerModule[],
   latestCompatibilityDate: string,
-): Promise<ScriptUpload> {
+): ScriptUpload {
   return {
     modules,
     compatibilityDate: compatibilityDate(meta.compatibility_date, latestCompatibilityDate),
@@ -74,7 +74,7 @@ export async function scriptOf(
     settings: {
       ...(meta.limits?.cpu_ms !== undefined && { limits: { cpu_ms: meta.limits.cpu_ms } }),
       ...(meta.placement && { placement: meta.placement }),
-      ...(await handlersOf(mainModule(meta.main_module ?? "", modules))),
+      ...handlersOf(mainModule(meta.main_module ?? "", modules)),
     },
   };
 }

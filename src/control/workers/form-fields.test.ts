@@ -43,9 +43,9 @@ it("a form without such fields has none, and JSON values are not guessed", () =>
 
 it("no names of fields reach a prototype, or end in anything but an object or an Error", () => {
   const key = constantFrom("", "a", "__proto__", "constructor", "bindings", "json", "0");
-  const name = fc
-    .array(key, { maxLength: 12 })
-    .map((keys) => `metadata${keys.map((k) => `[${k}]`).join("")}`);
+  const name = array(key, { maxLength: 12 }).map(
+    (keys) => `metadata${keys.map((k) => `[${k}]`).join("")}`,
+  );
   check(
     property(array(tuple(name, string()), { maxLength: 30 }), (fields) => {
       try {

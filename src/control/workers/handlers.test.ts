@@ -35,7 +35,7 @@ it("a module without any handler is found out", () => {
     "export default null; export const x = 1",
     "export const config = { a: 1 }",
   ]) {
-    assert.equal(hasNoneof(source), true, source);
+    assert.equal(hasNone(of(source)), true, source);
   }
 });
 
@@ -56,6 +56,6 @@ it("where the text does not tell, nothing is claimed", () => {
     "import x from './x.js'; export default x;",
     "export default {", // does not parse
   ]) {
-    assert.equal(hasNoneof(source), false, source);
+    assert.equal(hasNone(of(source)), false, source);
   }
 });

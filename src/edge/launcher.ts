@@ -1,12 +1,14 @@
-import { rename, rm, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
+import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Keyring } from "../keys/seal.ts";
 import { Failure } from "../failures/failures.ts";
 import { openKey } from "../certificates/credential.ts";
 import type { GatewayHandle } from "../contract/gateway.ts";
-import type { GenerationFolder } from "./generation-folder.ts";
+import { EMPTY, unready, type GenerationFolder } from "./generation-folder.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
+import type { Sandbox } from "../process/sandbox-kinds.ts";
 import { doorOf, readDoor } from "./service-links.ts";
 import type { SharedSlots } from "./shared-slots.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
@@ -29,8 +31,7 @@ import {
 /** What the generations of an edge share. */
 export interface GenerationContext {
   readonly run: RunDirectory;
-  /** From `workerdCommand`. */
-  readonly command: readonly string[];
+  readonly sandbox: Sandbox;
   readonly keyring: Keyring;
   readonly gateway: Pick<GatewayHandle, "openBinding" | "closeBinding">;
   /** How many each generation has, at least one. */
@@ -47,8 +48,11 @@ export interface GenerationContext {
   readonly log: Logger;
   /** Resolves when a request to the socket was answered. */
   probe(socket: string): Promise<void>;
-  /** The path for a service binding. */
-  servicePath(target: ScriptKey, entrypoint: string): Promise<string>;
+  /** Has a path lead to the target of a service binding. */
+  linkService(path: string, target: ScriptKey, entrypoint: string): Promise<void>;
+  unlinkServices(paths: readonly string[]): void;
+  /** Another process listens at these sockets by now. */
+  renewLinks(sockets: readonly string[]): Promise<void>;
   /** The doors of a script that others bind: see `doorOf`. */
   wantedEntrypoints(key: ScriptKey): readonly string[];
   nextId(): number;
@@ -64,7 +68,7 @@ export class Launcher {
   readonly #log: Logger;
   /** Asked for by a binding, but not exported by the Worker. */
   readonly #missing = new Set<string>();
-  readonly #servicePaths = new Map<string, string>();
+  readonly #serviceLinks: string[] = [];
   readonly #openBindings: string[] = [];
   #hasRun = false;
 
@@ -78,7 +82,7 @@ export class Launcher {
 
   /** Where the Worker's default export is reached. */
   get socket(): string {
-    return `${this.#folder.relative}/main`;
+    return this.#inRun(MAIN);
   }
 
   /** Is there an entrypoint that others bind by now, but did not when this was prepared? */
@@ -94,10 +98,11 @@ export class Launcher {
     for (const binding of bindings) {
       if (binding.type === "service") {
         const target = { accountId, scriptName: binding.service };
-        const path = await this.#context.servicePath(target, doorOf(binding));
-        this.#servicePaths.set(binding.name, path);
+        const path = this.#placeOf(binding.name, "x");
+        this.#serviceLinks.push(path);
+        await this.#context.linkService(path, target, doorOf(binding));
       } else if (binding.type === "mtls_certificate" && !presented.has(binding.name)) {
-        const socketPath = this.#bindingSocket(binding.name);
+        const socketPath = this.#placeOf(binding.name, "b");
         const { name: bindingName, certificateId } = binding;
         await this.#context.gateway.openBinding({
           socketPath,
@@ -110,7 +115,7 @@ export class Launcher {
       }
     }
     for (const name of this.#context.wantedEntrypoints(this.#version)) {
-      this.entrypoints.set(name, `${this.#folder.relative}/e${this.entrypoints.size}`);
+      this.entrypoints.set(name, this.#inRun(`e${this.entrypoints.size}`));
     }
   }
 
@@ -145,52 +150,54 @@ export class Launcher {
   /** The process has ended: removes what is left of it. */
   async close(): Promise<void> {
     const { gateway } = this.#context;
+    this.#context.unlinkServices(this.#serviceLinks.splice(0));
     await Promise.all(this.#openBindings.splice(0).map((path) => gateway.closeBinding(path)));
     await this.#folder.remove();
   }
 
   async #spawn(signal: AbortSignal): Promise<WorkerdProcess> {
     signal.throwIfAborted();
-    const { run, command, startTimeout } = this.#context;
-    const sockets = [this.socket, `${this.#folder.relative}/probe`, ...this.entrypoints.values()];
+    const { run, sandbox, startTimeout } = this.#context;
+    const named = [...this.entrypoints.values()].map((path) => basename(path));
     // workerd does not start where a socket is left from a process before.
-    for (const socket of sockets) await rm(run.absolute(unready(socket)), { force: true });
-    const config = `${this.#folder.relative}/config.capnp`;
+    await this.#folder.clear();
     const keys = this.#keys();
-    await writeFile(run.absolute(config), this.#config(keys), { mode: 0o600 });
+    await writeFile(this.#folder.path(CONFIG), this.#config(keys), { mode: 0o600 });
     const started = await startWorkerd({
-      command,
-      workingDirectory: run.path,
-      config,
-      input: await keys.encode(command, run.path, config),
+      sandbox,
+      folder: this.#folder.absolute,
+      config: CONFIG,
+      input: await keys.encode(sandbox, this.#folder.absolute, CONFIG),
       environment: this.#secrets(),
-      sockets: sockets.length,
+      sockets: 2 + named.length,
       timeout: startTimeout,
       signal,
       processes: run.processes,
       log: (line) => this.#write(line),
     });
     try {
+      await this.#folder.publish(PROBE);
       await this.#probe(signal);
-      for (const socket of sockets) {
-        await rename(run.absolute(unready(socket)), run.absolute(socket));
-      }
+      for (const socket of [MAIN, ...named]) await this.#folder.publish(socket);
     } catch (error) {
       await started.stop(0);
       throw new WorkerdStartError("timeout", `it did not answer its probe: ${String(error)}`, []);
     }
+    await this.#context.renewLinks([this.socket, ...this.entrypoints.values()]);
     return started;
   }
 
   #config(keys: KeysInConfig): string {
     const { networkAllow, inProcess } = this.#context;
     return workerdConfig(this.#version, {
-      socket: unready(this.socket),
-      probeSocket: unready(`${this.#folder.relative}/probe`),
-      entrypoints: new Map([...this.entrypoints].map(([name, path]) => [name, unready(path)])),
-      emptyFolder: "empty",
-      bindingSocket: (name) => this.#bindingSocket(name),
-      serviceSocket: ({ name }) => this.#servicePaths.get(name)!,
+      socket: unready(MAIN),
+      probeSocket: unready(PROBE),
+      entrypoints: new Map(
+        [...this.entrypoints].map(([name, path]) => [name, unready(basename(path))]),
+      ),
+      emptyFolder: EMPTY,
+      bindingSocket: (name) => basename(this.#placeOf(name, "b")),
+      serviceSocket: ({ name }) => basename(this.#placeOf(name, "x")),
       networkAllow,
       inProcess,
       privateKey: (name) => keys.placeholder(name),
@@ -202,13 +209,18 @@ export class Launcher {
     const tooLate = delay(startTimeout, null, { signal, ref: false }).then(() => {
       throw new Error(`no answer after ${startTimeout} ms`);
     });
-    const socket = unready(`${this.#folder.relative}/probe`);
-    await Promise.race([this.#context.probe(socket), tooLate]);
+    await Promise.race([this.#context.probe(this.#inRun(PROBE)), tooLate]);
   }
 
-  #bindingSocket(bindingName: string): string {
+  /** Where a binding leads to: the gateway's socket, or a link to another Worker's. */
+  #placeOf(bindingName: string, letter: "b" | "x"): string {
     const index = this.#version.bindings.findIndex(({ name }) => name === bindingName);
-    return `${this.#folder.relative}/b${index}`;
+    return this.#inRun(`${letter}${index}`);
+  }
+
+  /** The path of something in the folder, relative to the run directory. */
+  #inRun(name: string): string {
+    return `${this.#folder.relative}/${name}`;
   }
 
   #keys(): KeysInConfig {
@@ -241,7 +253,7 @@ export class Launcher {
     if (!(error instanceof WorkerdStartError)) return false;
     const before = this.entrypoints.size;
     for (const [door, path] of this.entrypoints) {
-      const start = `Socket "${entrypointSocket(unready(path))}" refers to`;
+      const start = `Socket "${entrypointSocket(unready(basename(path)))}" refers to`;
       if (!error.lines.some((line) => line.startsWith(start))) continue;
       this.entrypoints.delete(door);
       this.#missing.add(door);
@@ -269,10 +281,10 @@ export class Launcher {
   }
 }
 
+const CONFIG = "config.capnp";
 /**
- * Where a socket is until its process has answered a probe. workerd binds its sockets before it
- * evaluates the modules: who connected then could lose a request to a Worker that does not start.
+ * Sockets. workerd binds them before it evaluates the modules: they are moved to where clients find
+ * them when it has answered a probe, so that nobody loses a request to a Worker that does not start.
  */
-function unready(socket: string): string {
-  return `${socket}.new`;
-}
+const MAIN = "main";
+const PROBE = "probe";

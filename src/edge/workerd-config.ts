@@ -19,14 +19,14 @@ export interface StoredModule {
   readonly file: string;
 }
 
-/** Where a generation meets the others. Socket paths are relative to the run directory. */
+/** Where a generation meets the others. Paths are relative to its folder. */
 export interface Wiring {
   readonly socket: string;
   /** Answers without running the Worker's code: says that the process serves. */
   readonly probeSocket: string;
   /** The doors that other Workers bind (`doorOf`), and their sockets. */
   readonly entrypoints: ReadonlyMap<string, string>;
-  /** An empty folder, relative to the run directory. */
+  /** An empty folder. */
   readonly emptyFolder: string;
   /** The gateway's socket for an `mtls_certificate` binding. */
   bindingSocket(bindingName: string): string;

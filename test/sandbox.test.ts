@@ -83,10 +83,10 @@ test(
   { skip },
   async () => {
     const found = await attack("required");
-    const needed = ["own-configuration", "own-binding", "socket-folder-written"];
+    const needed = new Set(["own-configuration", "own-binding", "socket-folder-written"]);
     assert.ok(found.size > 20);
     for (const [what, answer] of found) {
-      assert.equal(answer, needed.includes(what) ? "yes" : "no", what);
+      assert.equal(answer, needed.has(what) ? "yes" : "no", what);
     }
   },
 );

@@ -85,7 +85,12 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   );
   const address = { host: options.httpHost ?? "127.0.0.1", port: options.httpPort };
   const links = new ServiceLinks(run, ABSENT_SOCKET);
-  const ingress = await IngressHandle.start({ run, address, log });
+  const ingress = await IngressHandle.start({
+    run,
+    address,
+    log,
+    hasEnded: (socket) => traffic.hasEnded(socket),
+  });
   const traffic = new Traffic({ ingress, links, drain, waitUntil, log });
   cleanup.defer(() => traffic.stop(stopGrace));
   // The first to go: nothing new comes in while the others finish.
@@ -114,7 +119,12 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   };
   const reconciler = new Reconciler({ source, context, traffic, gateway, log });
   cleanup.defer(() => reconciler.stop());
-  const feed = await Feed.start({ source, log, apply: (change) => reconciler.apply(change) });
+  const feed = await Feed.start({
+    source,
+    log,
+    announce: (scripts) => reconciler.announce(scripts),
+    apply: (change) => reconciler.apply(change),
+  });
   cleanup.defer(() => feed.stop());
   const localBindings = new LocalBindings(run, gateway);
   const owned = cleanup.move();

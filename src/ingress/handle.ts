@@ -17,6 +17,8 @@ export interface IngressOptions {
   readonly log: Logger;
   /** Has the process that listens at this socket just ended? */
   hasEnded(this: void, socket: string): Promise<boolean>;
+  /** After each time that a fresh process listens. */
+  readonly listening?: () => Promise<void>;
   /** The module that it runs. Default: the ingress's own. */
   readonly modulePath?: string | undefined;
 }
@@ -38,7 +40,7 @@ export class IngressHandle {
   }
 
   static async start(options: IngressOptions): Promise<IngressHandle> {
-    const { run, address, log } = options;
+    const { run, address, log, listening } = options;
     const handle = new IngressHandle(address);
     handle.#process = await Supervised.start<IngressMethods>({
       name: "ingress",
@@ -50,7 +52,10 @@ export class IngressHandle {
       log,
       rules: ingressRules,
       onAsk: (socket) => options.hasEnded(String(socket)),
-      restore: (tell) => handle.#restore(tell),
+      restore: async (tell) => {
+        await handle.#restore(tell);
+        await listening?.();
+      },
     });
     return handle;
   }

@@ -11,7 +11,7 @@ import {
   type ScriptTarget,
   type ScriptUpdate,
 } from "./protocol.ts";
-import { isFromThisMachine } from "./request.ts";
+import { isDirectFromThisMachine, isLocalName } from "./request.ts";
 import { RoutingTable } from "./table.ts";
 import { Upstream } from "./upstream.ts";
 
@@ -37,9 +37,10 @@ export class Ingress implements Served<IngressMethods> {
     this.#isComplete = true;
   }
 
-  async listen({ host, port }: ListenAddress): Promise<ListenAddress> {
+  async listen({ host, port, proxies }: ListenAddress): Promise<ListenAddress> {
     this.#absent ??= await listenForAbsent(ABSENT_SOCKET);
-    return { host, port: await this.#listener.listen(host, port) };
+    this.#listener.trust(proxies);
+    return { host, port: await this.#listener.listen(host, port), proxies };
   }
 
   async probe(socket: string): Promise<void> {
@@ -79,7 +80,7 @@ export class Ingress implements Served<IngressMethods> {
     // Until all are known, a wildcard may match what belongs to a Worker that is not known yet.
     if (!this.#isComplete) return "platform_starting";
     // Any client can send such a `Host`; only this machine's own can mean it (RFC 6761).
-    if (host.endsWith(".localhost") && !isFromThisMachine(request)) return "host_unknown";
+    if (isLocalName(host) && !isDirectFromThisMachine(request)) return "host_unknown";
     const entry = this.#table.find(host, path);
     if (entry === null) return "host_unknown";
     const target = choose(entry);

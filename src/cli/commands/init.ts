@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { createTwoFilesPatch } from "diff";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
@@ -7,8 +6,6 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { fileURLToPath } from "node:url";
-import { planInit, usesTypes, type FileChange } from "../../dev/init.ts";
-import { loadWrangler } from "../../dev/wrangler.ts";
 import { Failure } from "../../failures/failures.ts";
 import { colorsFor, isTerminal, writeLine, type Io } from "../../terminal/io.ts";
 import { inWranglersWords } from "../wrangler-words.ts";
@@ -24,7 +21,6 @@ interface InitFlags {
 export function addInitCommand(program: Command, io: Io): void {
   program
     .command("init")
-    .description("add to a Wrangler project what it lacks for mTLS; shows the diff first")
     .option("--binding <name>", "the binding to have (default: MY_CERT, if there is none)")
     .option("-c, --config <path>", "the Wrangler configuration")
     .option("-e, --env <name>", "the Wrangler environment that gets the binding")
@@ -44,6 +40,9 @@ Examples:
 
 async function init(io: Io, flags: InitFlags): Promise<void> {
   const colors = colorsFor(io, io.stdout);
+  const { createTwoFilesPatch } = await import("diff");
+  const { planInit, usesTypes } = await import("../../dev/init.ts");
+  const { loadWrangler } = await import("../../dev/wrangler.ts");
   const wrangler = await loadWrangler(io.cwd);
   const project = wrangler.readProject({ configPath: flags.config, environment: flags.env });
   if (project.configPath === null) {
@@ -61,8 +60,9 @@ async function init(io: Io, flags: InitFlags): Promise<void> {
     writeLine(io.stdout, `${colors.green("✔")} nothing to do: ${folder} has everything`);
     return;
   }
-  for (const one of changes) {
-    io.stdout.write(diff(one, colors));
+  for (const { path, before, after } of changes) {
+    const patch = createTwoFilesPatch(path, path, before, after, "", "", { context: 2 });
+    io.stdout.write(colored(patch, colors));
   }
   if (!flags.yes && !(await agreed(io))) {
     writeLine(io.stdout, "Nothing was changed. `countersign init --yes` applies it.");
@@ -79,10 +79,8 @@ async function init(io: Io, flags: InitFlags): Promise<void> {
   writeLine(io.stdout, `\nNow: npm install && npm run dev`);
 }
 
-function diff({ path, before, after }: FileChange, colors: ReturnType<typeof colorsFor>): string {
-  const [, ...lines] = createTwoFilesPatch(path, path, before, after, "", "", { context: 2 }).split(
-    "\n",
-  );
+function colored(patch: string, colors: ReturnType<typeof colorsFor>): string {
+  const [, ...lines] = patch.split("\n");
   return lines
     .map((line) => {
       if (line.startsWith("+")) {

@@ -4,11 +4,11 @@ import { serve } from "../process/serve.ts";
 import { Ingress } from "./ingress.ts";
 import type { IngressMethods } from "./protocol.ts";
 
-// What passes through it is others' business.
+// What passes through it is the business of others.
 closeMemory();
-const ingress = new Ingress();
+const ingress = new Ingress(async (socket) => (await supervisor.ask(socket)) === true);
 
-serve({
+const supervisor = serve({
   call: (method, args) => {
     const apply = ingress[method as keyof IngressMethods] as (...args: unknown[]) => unknown;
     return apply.apply(ingress, [...args]);

@@ -10,8 +10,9 @@ import type { RunDirectory } from "../process/run-directory.ts";
 import { DEFAULT } from "./service-links.ts";
 import type { Slots } from "./slots.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
-import type { NetworkPolicy } from "./in-process-network.ts";
+import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import { KeysInConfig } from "./keys-in-config.ts";
+import { refusedAddress } from "./refused-address.ts";
 import { startFailure } from "./start-failure.ts";
 import {
   startWorkerd,
@@ -32,9 +33,8 @@ export interface GenerationContext {
   readonly processes: number;
   /** Bounds how many start at a time. */
   readonly slots: Slots;
-  readonly networkAllow: readonly string[];
-  /** Addresses that bindings in a Worker's own process may reach. */
-  readonly inProcess: NetworkPolicy;
+  /** What a process that starts now may reach: the machine's addresses are read anew. */
+  networks(): { readonly fetch: WorkerdNetwork; readonly inProcess: WorkerdNetwork };
   /** ms */
   readonly startTimeout: number;
   readonly log: Logger;
@@ -167,7 +167,6 @@ export class Launcher {
   }
 
   #config(keys: KeysInConfig): string {
-    const { networkAllow, inProcess } = this.#context;
     return workerdConfig(this.#version, {
       socket: unready(this.socket),
       probeSocket: unready(`${this.#folder.relative}/probe`),
@@ -175,8 +174,7 @@ export class Launcher {
       emptyFolder: "empty",
       bindingSocket: (name) => this.#bindingSocket(name),
       serviceSocket: ({ name }) => this.#servicePaths.get(name)!,
-      networkAllow,
-      inProcess,
+      ...this.#context.networks(),
       privateKey: (name) => keys.placeholder(name),
     });
   }
@@ -243,7 +241,10 @@ export class Launcher {
   #write({ level, message, fromRuntime }: WorkerdLine): void {
     const from = fromRuntime ? "runtime" : "console";
     // workerd's mark for what only its developers can act on.
-    if (level === "debug" || message.startsWith("NOSENTRY")) this.#log.debug({ from }, message);
+    const refused = fromRuntime ? refusedAddress(message) : null;
+    if (refused !== null) this.#log.warn({ from, ...refused }, refused.message);
+    else if (level === "debug" || message.startsWith("NOSENTRY"))
+      this.#log.debug({ from }, message);
     else if (level === "error") this.#log.error({ from }, message);
     else if (level === "warn") this.#log.warn({ from }, message);
     else this.#log.info({ from }, message);

@@ -5,8 +5,10 @@ import { startGateway, type StartGatewayOptions } from "../gateway/start.ts";
 import { IngressHandle } from "../ingress/handle.ts";
 import { ABSENT_SOCKET } from "../ingress/protocol.ts";
 import type { Edge } from "../contract/edge.ts";
+import { defaultOptions } from "../contract/gateway-options.ts";
 import { Feed } from "./feed.ts";
-import { networkPolicy } from "./in-process-network.ts";
+import { listeningAt } from "../network/own.ts";
+import { bindingNetwork, fetchNetwork } from "../network/workerd-network.ts";
 import type { GenerationContext } from "./launcher.ts";
 import { mainGeneration } from "./live.ts";
 import { LocalBindings } from "./local-bindings.ts";
@@ -33,6 +35,8 @@ export interface EdgeOptions {
    * blocks. Default: `["public"]`.
    */
   readonly networkAllow?: readonly string[];
+  /** Where else the platform listens: Workers reach none of it. Default: nowhere. */
+  readonly otherListeners?: readonly { readonly host: string; readonly port: number }[];
   /** How the gateway connects; see `GatewayOptions` for its defaults. */
   readonly gateway?: Omit<StartGatewayOptions, "runDirectory" | "masterKey">;
   readonly log: Logger;
@@ -59,6 +63,8 @@ export interface StartedEdge extends Edge {
   /** Where clients reach the Workers: `http://127.0.0.1:8080`. */
   readonly httpUrl: string;
   readonly httpPort: number;
+  /** All ports of the platform, as the gateway refuses them on this machine. */
+  readonly ownPorts: readonly number[];
 }
 
 /**
@@ -78,6 +84,10 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const address = { host: options.httpHost ?? "127.0.0.1", port: options.httpPort };
   const links = new ServiceLinks(run, ABSENT_SOCKET);
   const ingress = await IngressHandle.start({ run, address, log });
+  const listeners = [...(options.otherListeners ?? []), ingress.address];
+  const addresses = { ...defaultOptions.addresses, ...options.gateway?.addresses };
+  const ports = [...addresses.denyLocalPorts, ...listeners.map(({ port }) => port)];
+  await gateway.setAddresses({ ...addresses, denyLocalPorts: ports });
   const traffic = new Traffic({ ingress, links, drain, waitUntil, log });
   cleanup.defer(() => traffic.stop(stopGrace));
   // The first to go: nothing new comes in while the others finish.
@@ -91,8 +101,13 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     gateway,
     processes: options.workerProcesses ?? 1,
     slots: new Slots(availableParallelism() + 1),
-    networkAllow: options.networkAllow ?? ["public"],
-    inProcess: networkPolicy(options.gateway?.addresses ?? {}),
+    networks: () => {
+      const own = listeningAt(listeners.map(({ host }) => host));
+      return {
+        fetch: fetchNetwork(options.networkAllow ?? ["public"], own),
+        inProcess: bindingNetwork(addresses, own),
+      };
+    },
     startTimeout: options.startTimeout ?? 15_000,
     log,
     probe: (socket) => ingress.probe(socket),
@@ -110,9 +125,11 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const localBindings = new LocalBindings(run, gateway);
   const owned = cleanup.move();
   const { host, port } = ingress.address;
+  const metricsPort = gateway.metricsPort();
   return {
     httpUrl: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
     httpPort: port,
+    ownPorts: metricsPort === null ? ports : [...ports, metricsPort],
     stage: (version) => reconciler.stage(version),
     discard: (versionId) => reconciler.discard(versionId),
     applied: (cursor) => feed.applied(cursor),

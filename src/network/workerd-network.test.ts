@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { networkPolicy } from "./in-process-network.ts";
+import { bindingNetwork, fetchNetwork } from "./workerd-network.ts";
 
 test("this machine is denied, and in development only what is refused there too", () => {
-  assert.ok(networkPolicy({}).deny.includes("127.0.0.0/8"));
-  const { allow, deny } = networkPolicy({ development: true });
+  assert.ok(bindingNetwork({}, []).deny.includes("127.0.0.0/8"));
+  const { allow, deny } = bindingNetwork({ development: true }, []);
   assert.deepEqual(allow, ["public", "private"]);
   assert.ok(!deny.includes("127.0.0.0/8"));
   assert.ok(deny.includes("169.254.0.0/16"));
@@ -12,7 +12,10 @@ test("this machine is denied, and in development only what is refused there too"
 });
 
 test("what is allowed wins over a default, as in the gateway", () => {
-  const { allow, deny } = networkPolicy({ allow: ["169.254.0.0/16", "127.0.0.1", "fe80::/10"] });
+  const { allow, deny } = bindingNetwork(
+    { allow: ["169.254.0.0/16", "127.0.0.1", "fe80::/10"] },
+    [],
+  );
   assert.deepEqual(allow.slice(2), ["169.254.0.0/16", "127.0.0.1/32", "fe80::/10"]);
   assert.ok(!deny.includes("169.254.0.0/16"));
   assert.ok(!deny.includes("fe80::/10"));
@@ -21,10 +24,13 @@ test("what is allowed wins over a default, as in the gateway", () => {
 });
 
 test("what is denied wins over what is allowed within it, however narrow that is", () => {
-  const { allow, deny } = networkPolicy({
-    allow: ["10.1.2.3", "10.0.0.0/7"],
-    deny: ["10.0.0.0/8"],
-  });
+  const { allow, deny } = bindingNetwork(
+    {
+      allow: ["10.1.2.3", "10.0.0.0/7"],
+      deny: ["10.0.0.0/8"],
+    },
+    [],
+  );
   assert.deepEqual(allow.slice(2), ["10.0.0.0/7"]);
   assert.ok(deny.includes("10.0.0.0/8"));
 });

@@ -70,6 +70,18 @@ test("a deploy while the ingress is down is in force once it is back", async () 
   assert.equal((await edge.fetch("meanwhile.localhost")).text, "meanwhile");
 });
 
+test("a gateway and an ingress that stand still are replaced, and no deploy hangs on them", async () => {
+  const { gateway, ingress } = edge.edge.status();
+  process.kill(gateway.pid!, "SIGSTOP");
+  process.kill(ingress.pid!, "SIGSTOP");
+  await edge.deploy(makeVersion("still", answering("still")));
+  assert.equal((await edge.fetch("still.localhost")).text, "still");
+  await until(() => edge.edge.status().gateway.state === "running");
+  for (const now of [edge.edge.status().gateway, edge.edge.status().ingress]) {
+    assert.match(now.lastExit!, /it did not answer for 6 s/);
+  }
+});
+
 test(
   "a supervisor that is killed leaves nothing running, and the next one finds its way",
   {

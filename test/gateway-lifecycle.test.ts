@@ -205,7 +205,7 @@ test("a gateway that is killed comes back with everything it had", async (t) => 
   assert.notEqual(status.pid, pid);
   assert.deepEqual(
     [status.state, status.restarts, status.lastExit],
-    ["running", 1, "it was ended by SIGKILL"],
+    ["running", 1, "killed by SIGKILL"],
   );
   assert.equal((await ask(gateway.socket(), url)).status, 200);
   assert.deepEqual(origin.subjects, ["CN=second"]);

@@ -141,7 +141,7 @@ test("what has ended is exported when the gateway stops, and a silent collector 
   const second = await gatewayFor(t, origin, silent);
   await ask(second.socket(), origin.url, { headers: sampled });
   await second.handle[Symbol.asyncDispose]();
-  assert.equal(second.handle.status().lastExit, "it exited with status 0");
+  assert.equal(second.handle.status().lastExit, "exited with status 0");
 });
 
 test("without a collector, traceparent passes through unchanged and nothing is exported", async (t) => {

@@ -15,11 +15,18 @@ export interface Edge extends AsyncDisposable {
   /** Resolves when every change up to `cursor` is in force on this machine, or has failed loudly. */
   applied(cursor: number): Promise<void>;
   /**
-   * One handshake of the gateway with the origin of `url`, step by step.
-   * @throws Failure if the certificate cannot be presented, or the URL is none; what the origin
-   * does is in the report
+   * One handshake of the gateway with the origin of `url`, step by step. Asked once, for an origin
+   * may be what ends the gateway.
+   * @param signal aborts when nobody waits for the report any more
+   * @throws Failure if the certificate cannot be presented, or the URL is none, or
+   * `edge_process_ended`; what the origin does is in the report
    */
-  testHandshake(accountId: string, certificateId: string, url: string): Promise<HandshakeReport>;
+  testHandshake(
+    accountId: string,
+    certificateId: string,
+    url: string,
+    signal?: AbortSignal,
+  ): Promise<HandshakeReport>;
   /**
    * Opens what this master key sealed, from now on, beside what the ones before sealed.
    * @param masterKey 32 bytes

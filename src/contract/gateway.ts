@@ -28,11 +28,18 @@ export interface GatewayHandle extends AsyncDisposable {
   /** Accepts no new request, lets those in flight end, closes, unlinks. */
   closeBinding(socketPath: string): Promise<void>;
   /**
-   * One handshake with the origin of `url`, step by step. The key stays in the gateway.
-   * @throws Failure if the certificate cannot be presented, or the URL is none; what the origin
-   * does is in the report
+   * One handshake with the origin of `url`, step by step. The key stays in the gateway. Asked once,
+   * for an origin may be what ends the gateway.
+   * @param signal aborts when nobody waits for the report any more
+   * @throws Failure if the certificate cannot be presented, or the URL is none, or
+   * `edge_process_ended`; what the origin does is in the report
    */
-  testHandshake(accountId: string, certificateId: string, url: string): Promise<HandshakeReport>;
+  testHandshake(
+    accountId: string,
+    certificateId: string,
+    url: string,
+    signal?: AbortSignal,
+  ): Promise<HandshakeReport>;
   status(): ProcessStatus;
   /** The port on 127.0.0.1 that Prometheus reads. Null: not asked for, or not running now. */
   metricsPort(): number | null;

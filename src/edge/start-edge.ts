@@ -5,7 +5,7 @@ import { startGateway, type StartGatewayOptions } from "../gateway/start.ts";
 import { IngressHandle } from "../ingress/handle.ts";
 import { ABSENT_SOCKET } from "../ingress/protocol.ts";
 import type { Edge } from "../contract/edge.ts";
-import { defaultOptions } from "../contract/gateway-options.ts";
+import { defaultOptions, type GatewayOptions } from "../contract/gateway-options.ts";
 import { Feed } from "./feed.ts";
 import { listeningAt } from "../network/own.ts";
 import { bindingNetwork, fetchNetwork } from "../network/workerd-network.ts";
@@ -38,7 +38,7 @@ export interface EdgeOptions {
   /** Where else the platform listens: Workers reach none of it. Default: nowhere. */
   readonly otherListeners?: readonly { readonly host: string; readonly port: number }[];
   /** How the gateway connects; see `GatewayOptions` for its defaults. */
-  readonly gateway?: Omit<StartGatewayOptions, "runDirectory" | "masterKey">;
+  readonly gateway?: Omit<StartGatewayOptions, "runDirectory" | "masterKey" | "processes">;
   readonly log: Logger;
   /** How many processes each Worker runs in, at least one: requests go to the least busy. Default: 1. */
   readonly workerProcesses?: number;
@@ -79,7 +79,14 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const run = await RunDirectory.open(options.runDirectory);
   cleanup.defer(() => run.close());
   const gateway = cleanup.use(
-    await startGateway({ ...options.gateway, runDirectory: run.path, masterKey }),
+    await startGateway({
+      log,
+      logLevel: log.level as GatewayOptions["logLevel"],
+      ...options.gateway,
+      runDirectory: run.path,
+      processes: run.processes,
+      masterKey,
+    }),
   );
   const address = { host: options.httpHost ?? "127.0.0.1", port: options.httpPort };
   const links = new ServiceLinks(run, ABSENT_SOCKET);

@@ -1,6 +1,5 @@
-import { setTimeout as delay } from "node:timers/promises";
-import { Backoff } from "../process/backoff.ts";
-import type { ProcessStatus, WorkerStatus } from "../contract/edge.ts";
+import { Kept } from "../process/kept.ts";
+import type { WorkerStatus } from "../contract/edge.ts";
 import { GenerationFolder } from "./generation-folder.ts";
 import { Launcher, type GenerationContext } from "./launcher.ts";
 import type { RunnableVersion } from "./in-process.ts";
@@ -13,14 +12,7 @@ export class WorkerProcess {
   readonly #context: GenerationContext;
   readonly #folder: GenerationFolder;
   readonly #launcher: Launcher;
-  readonly #backoff = new Backoff();
-  readonly #stopping = new AbortController();
-  #process: WorkerdProcess | null = null;
-  #launching: Promise<void> = Promise.resolve();
-  #restarting: Promise<void> = Promise.resolve();
-  #state: ProcessStatus["state"] = "starting";
-  #restarts = 0;
-  #lastExit: string | null = null;
+  readonly #kept: Kept<WorkerdProcess>;
 
   private constructor(
     context: GenerationContext,
@@ -31,6 +23,13 @@ export class WorkerProcess {
     this.#folder = folder;
     this.version = version;
     this.#launcher = new Launcher(context, folder, version);
+    const { accountId: account, scriptName: script, versionId } = version;
+    const facts = { account, script, version: versionId };
+    this.#kept = new Kept({
+      launch: (signal) => this.#launcher.launch(signal),
+      failed: (reason) =>
+        context.log.error({ ...facts, reason }, "the Worker is not running, it is started again"),
+    });
   }
 
   /** Its files and its bindings are there, its process is not. */
@@ -68,7 +67,7 @@ export class WorkerProcess {
    */
   async start(): Promise<void> {
     try {
-      await this.#launch();
+      await this.#kept.start();
     } catch (error) {
       await this.stop(0);
       throw error;
@@ -76,44 +75,24 @@ export class WorkerProcess {
   }
 
   /** Like `start`, but goes on trying: for what was deployed, whatever state it is in. */
-  async startOrRetry(): Promise<void> {
-    try {
-      await this.#launch();
-    } catch (error) {
-      if (this.#stopping.signal.aborted) return;
-      this.#failed(error);
-      this.#restarting = this.#restart(0);
-    }
+  startOrRetry(): Promise<void> {
+    return this.#kept.startOrRetry();
   }
 
   /** It gets nothing new, and is not started again. */
   retire(): void {
-    if (this.#state !== "stopped") this.#state = "draining";
-    this.#stopping.abort();
+    this.#kept.retire();
   }
 
   /** Lets requests that it works on end, for `grace` ms at most, then removes all of it. */
   async stop(grace: number): Promise<void> {
-    this.retire();
-    await this.#restarting;
-    await this.#launching.catch(() => {});
-    await this.#process?.stop(grace);
+    await this.#kept.stop(grace);
     await this.#launcher.close();
-    this.#state = "stopped";
   }
 
   status(): WorkerStatus {
     const { accountId, scriptName, versionId } = this.version;
-    const isAlive = this.#state === "running" || this.#state === "draining";
-    return {
-      accountId,
-      scriptName,
-      versionId,
-      pid: isAlive ? (this.#process?.pid ?? null) : null,
-      state: this.#state,
-      restarts: this.#restarts,
-      lastExit: this.#lastExit,
-    };
+    return { accountId, scriptName, versionId, ...this.#kept.status() };
   }
 
   async #prepare(): Promise<this> {
@@ -124,49 +103,5 @@ export class WorkerProcess {
       await this.stop(0);
       throw error;
     }
-  }
-
-  #launch(): Promise<void> {
-    this.#launching = this.#launchNow();
-    return this.#launching;
-  }
-
-  async #launchNow(): Promise<void> {
-    const started = await this.#launcher.launch(this.#stopping.signal);
-    this.#process = started;
-    if (this.#stopping.signal.aborted) return;
-    this.#state = "running";
-    const since = performance.now();
-    void started.ended.then((reason) => this.#ended(reason, performance.now() - since));
-  }
-
-  #ended(reason: string, ranFor: number): void {
-    if (this.#stopping.signal.aborted) return;
-    this.#failed(reason);
-    this.#restarting = this.#restart(ranFor);
-  }
-
-  async #restart(ranFor: number): Promise<void> {
-    const { signal } = this.#stopping;
-    let lasted = ranFor;
-    while (!signal.aborted) {
-      try {
-        await delay(this.#backoff.next(lasted), null, { signal });
-        this.#restarts++;
-        await this.#launch();
-        return;
-      } catch (error) {
-        if (!signal.aborted) this.#failed(error);
-      }
-      lasted = 0;
-    }
-  }
-
-  #failed(reason: unknown): void {
-    this.#state = "restarting";
-    this.#lastExit = reason instanceof Error ? reason.message : String(reason);
-    const { accountId: account, scriptName: script, versionId: version } = this.version;
-    const facts = { account, script, version, reason: this.#lastExit };
-    this.#context.log.error(facts, "the Worker is not running, it is started again");
   }
 }

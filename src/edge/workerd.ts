@@ -1,19 +1,18 @@
-import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { execFile, type ChildProcess } from "node:child_process";
 import { createRequire } from "node:module";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { promisify } from "node:util";
+import type { Run } from "../process/kept.ts";
 import type { ProcessRecords } from "../process/orphans.ts";
+import { spawnProcess } from "../process/spawned.ts";
 
-/** One workerd that listens on all of its sockets. */
-export interface WorkerdProcess {
-  readonly pid: number;
-  /** Resolves with the reason, in a sentence, when the process has ended. Never rejects. */
-  readonly ended: Promise<string>;
-  /** SIGTERM: it accepts nothing new and ends after its last request. SIGKILL after `grace` ms. */
-  stop(grace: number): Promise<void>;
-}
+/**
+ * One workerd that listens on all of its sockets. On SIGTERM it accepts nothing new and ends after
+ * its last request.
+ */
+export type WorkerdProcess = Run;
 
 export interface WorkerdOptions {
   /** From `workerdCommand`. */
@@ -75,18 +74,19 @@ export async function workerdCommand(workerdPath?: string): Promise<readonly str
   return [workerd];
 }
 
-/** @throws WorkerdStartError */
+/** @throws WorkerdStartError; Failure `process_not_started` */
 export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProcess> {
   const [file, ...args] = options.command;
   const { input } = options;
   const from = input === null ? [options.config] : ["--binary", "-"];
-  const child = spawn(file!, [...args, "serve", ...from, "--control-fd=3"], {
+  const spawned = await spawnProcess(file!, [...args, "serve", ...from, "--control-fd=3"], {
     cwd: options.workingDirectory,
     env: options.environment,
     stdio: [input === null ? "ignore" : "pipe", "pipe", "pipe", "pipe"],
     // A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which then drains.
     detached: true,
   });
+  const { child, pid } = spawned;
   // It may end before it has read all.
   child.stdin?.on("error", () => {}).end(input ?? "", () => input?.fill(0));
   const last: string[] = [];
@@ -100,12 +100,8 @@ export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProc
       options.log(line);
     });
   }
-  const ended = endOf(child, last);
-  const { pid } = child;
-  if (pid === undefined) {
-    throw new WorkerdStartError("exited", await ended, last);
-  }
-  await options.processes.add(pid);
+  const ended = spawned.ended.then((how) => (last.length === 0 ? how : `${how}: ${last.at(-1)}`));
+  await options.processes.add(pid).catch(() => {});
   void ended.then(() => options.processes.remove(pid));
   const givenUp = Promise.withResolvers<WorkerdStartError>();
   const giveUp = (): void => {
@@ -114,6 +110,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProc
   };
   const timer = setTimeout(giveUp, options.timeout);
   options.signal.addEventListener("abort", giveUp);
+  if (options.signal.aborted) giveUp();
   const outcome = await Promise.race([
     listening(child.stdio[3] as Readable, options.sockets),
     ended.then((reason) => new WorkerdStartError("exited", reason, last)),
@@ -139,25 +136,22 @@ async function stop(child: ChildProcess, ended: Promise<string>, grace: number):
   clearTimeout(timer);
 }
 
-/** `close` rather than `exit`: by then everything it wrote has been read. */
-function endOf(child: ChildProcess, last: readonly string[]): Promise<string> {
-  return new Promise((resolve) => {
-    child.once("error", (error) => resolve(`cannot run ${child.spawnfile}: ${error.message}`));
-    child.once("close", (status, signal) => {
-      const how = signal === null ? `exited with status ${status}` : `killed by ${signal}`;
-      resolve(last.length === 0 ? how : `${how}: ${last.at(-1)}`);
-    });
-  });
-}
-
 function listening(control: Readable, sockets: number): Promise<null> {
   return new Promise((resolve) => {
     let count = 0;
     createInterface({ input: control }).on("line", (line) => {
-      const { event } = JSON.parse(line) as { event: string };
-      if (event === "listen" && ++count === sockets) resolve(null);
+      if (isListening(line) && ++count === sockets) resolve(null);
     });
   });
+}
+
+/** Whatever runs in workerd's place may write anything. */
+function isListening(line: string): boolean {
+  try {
+    return (JSON.parse(line) as { event?: unknown } | null)?.event === "listen";
+  } catch {
+    return false;
+  }
 }
 
 /** workerd writes a line of JSON for each message; its own name the source file. */

@@ -66,4 +66,30 @@ export const edgeFailures = {
     cause: "The gateway or the ingress ended while it started: the log says why.",
     fix: "Free the port that the log names, or start with another one.",
   },
+  edge_process_ended: {
+    side: "platform",
+    status: 503,
+    number: 7000307,
+    title: "a process of the edge ended before it had answered",
+    cause:
+      "The gateway or the ingress ended while it worked on this. It is started again, and knows all that it knew before.",
+    fix: "Look for the reason in the log of `countersign start`, and try again. If the same call ends it each time, report it.",
+  },
+  edge_process_timeout: {
+    side: "platform",
+    status: 504,
+    number: 7000308,
+    title: "a process of the edge did not answer in time",
+    cause: "The gateway or the ingress is busy, or is being started again and does not come up.",
+    fix: "Try again. `countersign doctor` shows the state of both, the log of `countersign start` why.",
+  },
+  process_not_started: {
+    side: "platform",
+    status: 503,
+    number: 7000309,
+    title: "the operating system did not start a process",
+    cause:
+      "The limit of open files or of processes is reached (EMFILE, EAGAIN), memory is short, or the program is not there (ENOENT).",
+    fix: "Raise the limit that is named (`ulimit -n`, `LimitNOFILE=` for a service) and try again. What ran before goes on untouched.",
+  },
 } as const;

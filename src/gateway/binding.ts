@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from "node:stream";
 import { Failure } from "../failures/failures.ts";
 import { forward, forwardUpgrade, responseOn, splice } from "../forward/forward.ts";
+import { InFlight } from "../forward/in-flight.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
 import { respondWithFailure } from "./respond.ts";
 import { RoutedRequest, splitUrl, type Route, type Traffic } from "./route.ts";
@@ -24,6 +25,7 @@ export class BindingSocket {
   readonly #router: Router;
   readonly #server: Server;
   readonly #tunnels: Set<Duplex> = new Set();
+  readonly #inFlight: InFlight = new InFlight();
   #routes: Map<string, Route> = new Map();
   #closing = false;
 
@@ -103,8 +105,15 @@ export class BindingSocket {
     this.#routes.clear();
   }
 
+  /** The process ends: what is in flight gets `failure`, or is cut where its answer has begun. */
+  abandon(failure: Failure): void {
+    this.#inFlight.end((request, response) => respondWithFailure(failure, request, response));
+    for (const tunnel of this.#tunnels) tunnel.destroy();
+  }
+
   #fetch(request: IncomingMessage, response: ServerResponse, how: "request" | "continue"): void {
     response.sendDate = false;
+    this.#inFlight.add(request, response);
     if (this.#closing) response.shouldKeepAlive = false;
     const { origin, path } = splitUrl(request.url!);
     const route = this.#routeTo(origin, request, (failure) =>

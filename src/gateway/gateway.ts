@@ -227,6 +227,14 @@ export class Gateway implements AsyncDisposable {
     });
   }
 
+  /** Something was thrown where nothing catches it: what is in flight is told, this process ends. */
+  abandon(): void {
+    const failure = new Failure("edge_process_ended", {
+      message: "the gateway ended while it worked on this request",
+    });
+    for (const socket of this.#bindings.values()) socket.abandon(failure);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#sweeper);
     const sockets = [...this.#bindings.values()];

@@ -3,15 +3,10 @@ import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { pino, type Logger } from "pino";
 import { Keyring } from "../keys/seal.ts";
+import { serve } from "../process/serve.ts";
 import { EventBatch } from "./events.ts";
 import { Gateway } from "./gateway.ts";
-import {
-  packError,
-  type CallMessage,
-  type GatewayCalls,
-  type GatewayMessage,
-  type GatewayMethod,
-} from "./messages.ts";
+import type { GatewayCalls } from "./messages.ts";
 import { Metrics } from "./metrics.ts";
 import { GatewayObserver } from "./observe.ts";
 import type { GatewayOptions } from "../contract/gateway-options.ts";
@@ -19,41 +14,36 @@ import type { Tracing } from "./tracing.ts";
 
 // Sockets are made private from the start, not only once chmod has run.
 process.umask(0o077);
-// Without a supervisor nobody would tell of a revocation.
-process.on("disconnect", () => process.exit(0));
-// Signals to the whole group (Ctrl-C, systemd) are the supervisor's business: it drains first.
-process.on("SIGINT", () => {});
-process.on("SIGTERM", () => {});
 
 let gateway: Gateway | null = null;
 let tracing: Tracing | null = null;
 
-process.on("message", (message: CallMessage) => void answer(message));
+const supervisor = serve({
+  call: (method, args, signal) => call(method as keyof GatewayCalls, args, signal),
+  stop: async () => {
+    await gateway?.[Symbol.asyncDispose]();
+    await tracing?.[Symbol.asyncDispose]();
+  },
+  abandon: () => gateway?.abandon(),
+});
 
-async function answer({ id, method, args }: CallMessage): Promise<void> {
-  try {
-    const value = await call(method, args);
-    send({ kind: "result", id, value });
-  } catch (error) {
-    send({ kind: "error", id, error: packError(error) });
-  }
-  if (method === "stop") process.disconnect!();
-}
-
-async function call(method: GatewayMethod, args: unknown[]): Promise<unknown> {
+async function call(
+  method: keyof GatewayCalls,
+  args: readonly unknown[],
+  signal: AbortSignal,
+): Promise<unknown> {
   if (method === "start") return start(...(args as Parameters<GatewayCalls["start"]>));
   if (gateway === null) throw new Error(`"${method}" came before "start"`);
-  if (method === "stop") return stop(gateway);
   const apply = gateway[method] as (this: Gateway, ...args: unknown[]) => unknown;
-  return apply.call(gateway, ...args);
+  return apply.call(gateway, ...args, signal);
 }
 
 async function start(
   masterKey: Uint8Array,
   options: GatewayOptions,
 ): Promise<{ metricsPort: number | null }> {
-  const log = pino({ name: "gateway", level: options.logLevel }, pino.destination(2));
-  const events = new EventBatch((batch) => send({ kind: "events", events: batch }));
+  const log = createLog(options.logLevel);
+  const events = new EventBatch((batch) => supervisor.event(batch));
   const metrics = new Metrics({
     pools: () => gateway?.pools.all() ?? [],
     credentials: () => gateway?.credentials() ?? [],
@@ -77,9 +67,15 @@ async function startTracing(endpoint: string | null, log: Logger): Promise<Traci
   return otlpTracing(endpoint, log);
 }
 
-async function stop(running: Gateway): Promise<void> {
-  await running[Symbol.asyncDispose]();
-  await tracing?.[Symbol.asyncDispose]();
+/**
+ * To the supervisor, which writes it into the platform's log. A supervisor that does not read never
+ * holds up a request: what it is too slow for is dropped.
+ */
+function createLog(level: GatewayOptions["logLevel"]): Logger {
+  return pino(
+    { level, base: null },
+    pino.destination({ dest: 1, sync: false, maxLength: 1_048_576 }),
+  );
 }
 
 function serveMetrics(metrics: Metrics, port: number | null): Promise<number | null> {
@@ -96,8 +92,4 @@ async function writeMetrics(metrics: Metrics, response: ServerResponse): Promise
   const text = await metrics.registry.metrics();
   response.setHeader("content-type", metrics.registry.contentType);
   response.end(text);
-}
-
-function send(message: GatewayMessage): void {
-  if (process.connected) process.send!(message);
 }

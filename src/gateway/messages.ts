@@ -1,8 +1,7 @@
 import type { AccountTrust, CertificateVersion } from "../contract/change-feed.ts";
-import { Failure, type FailureCode } from "../failures/failures.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
 import type { HandshakeReport } from "../contract/handshake-report.ts";
-import type { GatewayEvent } from "../contract/gateway-event.ts";
+import { question, STATE, type CallRules } from "../process/calls.ts";
 import type { AddressOptions, GatewayOptions } from "../contract/gateway-options.ts";
 
 /** What the supervisor asks of the gateway process: method, arguments, result. */
@@ -19,45 +18,27 @@ export interface GatewayCalls {
   openBinding(binding: GatewayBinding): void;
   closeBinding(socketPath: string): void;
   testHandshake(accountId: string, certificateId: string, url: string): HandshakeReport;
-  /** The process ends after it has answered. */
-  stop(): void;
+}
+
+/** @param drain ms that a binding which is closed may go on with what is in flight */
+export function gatewayRules(drain: number): CallRules<GatewayCalls> {
+  return {
+    start: STATE,
+    restore: STATE,
+    setCertificate: STATE,
+    removeCertificate: STATE,
+    setTrust: STATE,
+    adoptMasterKey: STATE,
+    setAddresses: STATE,
+    openBinding: STATE,
+    closeBinding: { ...STATE, deadline: drain + STATE.deadline },
+    // The name, TCP, TLS, the first read and what `openssl` says, each with a time-out of its own.
+    testHandshake: question(60_000),
+  };
 }
 
 export interface GatewayState {
   readonly certificates: readonly CertificateVersion[];
   readonly trust: readonly (readonly [accountId: string, trust: AccountTrust])[];
   readonly bindings: readonly GatewayBinding[];
-}
-
-export type GatewayMethod = keyof GatewayCalls;
-
-export interface CallMessage<M extends GatewayMethod = GatewayMethod> {
-  readonly id: number;
-  readonly method: M;
-  readonly args: Parameters<GatewayCalls[M]>;
-}
-
-export type GatewayMessage =
-  | { readonly kind: "result"; readonly id: number; readonly value: unknown }
-  | { readonly kind: "error"; readonly id: number; readonly error: SentError }
-  | { readonly kind: "events"; readonly events: readonly GatewayEvent[] };
-
-/** A failure between processes. Causes stay behind: they are for the log of where they arose. */
-export interface SentError {
-  readonly code: FailureCode | null;
-  readonly message: string;
-  readonly fix: string;
-  readonly facts: Readonly<Record<string, unknown>>;
-}
-
-export function packError(error: unknown): SentError {
-  if (error instanceof Failure) {
-    const { code, message, fix, facts } = error;
-    return { code, message, fix, facts };
-  }
-  return { code: null, message: String(error), fix: "", facts: {} };
-}
-
-export function unpackError({ code, message, fix, facts }: SentError): Error {
-  return code === null ? new Error(message) : new Failure(code, { message, fix, facts });
 }

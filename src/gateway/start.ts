@@ -1,15 +1,21 @@
+import { extname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { pino, type Logger } from "pino";
 import type { AccountTrust, CertificateVersion } from "../contract/change-feed.ts";
 import type { ProcessStatus } from "../contract/edge.ts";
 import type { GatewayBinding, GatewayHandle } from "../contract/gateway.ts";
-import type { GatewayMethod, GatewayCalls } from "./messages.ts";
-import type { HandshakeReport } from "../contract/handshake-report.ts";
 import type { GatewayEvent } from "../contract/gateway-event.ts";
+import type { HandshakeReport } from "../contract/handshake-report.ts";
 import {
   defaultOptions,
   type AddressOptions,
   type GatewayOptions,
 } from "../contract/gateway-options.ts";
-import { GatewayProcess, ProcessEnded } from "./process.ts";
+import { Failure } from "../failures/failures.ts";
+import type { ProcessRecords } from "../process/orphans.ts";
+import { Supervised, type Tell } from "../process/supervised.ts";
+import { gatewayEnvironment } from "./environment.ts";
+import { gatewayRules, type GatewayCalls } from "./messages.ts";
 
 export interface StartGatewayOptions extends Partial<
   Omit<GatewayOptions, "addresses" | "timeouts">
@@ -22,52 +28,75 @@ export interface StartGatewayOptions extends Partial<
   readonly timeouts?: Partial<GatewayOptions["timeouts"]>;
   /** Handshakes and failures, by certificate and origin: the last of each, a few times a second. */
   readonly onEvent?: (event: GatewayEvent) => void;
+  /** Its lines go there, and that it ended. Default: nowhere. */
+  readonly log?: Logger;
+  /** Where its process is remembered, for a start after this one was killed. Default: nowhere. */
+  readonly processes?: ProcessRecords;
+  /** The module that it runs. Default: the gateway's own. */
+  readonly modulePath?: string;
 }
 
-/** Starts the gateway process. Resolves when it is ready for certificates and bindings. */
+/**
+ * Starts the gateway process. Resolves when it is ready for certificates and bindings.
+ * @throws Failure `edge_process_failed`, `process_not_started`
+ */
 export async function startGateway(options: StartGatewayOptions): Promise<GatewayHandle> {
   const gateway = new SupervisedGateway(options);
-  await gateway.started();
+  await gateway.start(options);
   return gateway;
 }
 
+/** Keeps the wanted state, which each new process is told before it listens. */
 class SupervisedGateway implements GatewayHandle {
-  readonly #runDirectory: string;
   readonly #masterKey: Uint8Array;
   /** Those that came since, in order. */
   readonly #adoptedKeys: Uint8Array[] = [];
-  readonly #onEvent: (event: GatewayEvent) => void;
   readonly #certificates: Map<string, CertificateVersion> = new Map();
   readonly #trust: Map<string, AccountTrust> = new Map();
   readonly #bindings: Map<string, GatewayBinding> = new Map();
   #options: GatewayOptions;
-  #state: ProcessStatus["state"] = "starting";
-  #restarts = 0;
-  #quickEnds = 0;
-  #lastExit: string | null = null;
-  #running: Promise<Running>;
-  #current: Running | null = null;
+  #process: Supervised<GatewayCalls> | null = null;
+  #metricsPort: number | null = null;
 
   constructor(options: StartGatewayOptions) {
-    const { runDirectory, masterKey, onEvent, addresses, timeouts, ...rest } = options;
-    this.#runDirectory = runDirectory;
-    this.#masterKey = Uint8Array.from(masterKey);
-    this.#onEvent = onEvent ?? (() => {});
+    const { addresses, timeouts, metricsPort, otlpEndpoint, logLevel, ...rest } = options;
+    this.#masterKey = Uint8Array.from(options.masterKey);
     this.#options = {
-      ...defaultOptions,
-      ...rest,
+      useSystemRoots: rest.useSystemRoots ?? defaultOptions.useSystemRoots,
+      metricsPort: metricsPort ?? defaultOptions.metricsPort,
+      otlpEndpoint: otlpEndpoint ?? defaultOptions.otlpEndpoint,
+      logLevel: logLevel ?? defaultOptions.logLevel,
+      connections: rest.connections ?? defaultOptions.connections,
+      resumption: rest.resumption ?? defaultOptions.resumption,
+      http2: rest.http2 ?? defaultOptions.http2,
+      postgresPorts: rest.postgresPorts ?? defaultOptions.postgresPorts,
       addresses: { ...defaultOptions.addresses, ...addresses },
       timeouts: { ...defaultOptions.timeouts, ...timeouts },
     };
-    this.#running = this.#start();
-    this.#running.catch(() => {});
   }
 
-  async started(): Promise<void> {
+  async start(options: StartGatewayOptions): Promise<void> {
+    const { runDirectory, log = pino({ level: "silent" }), processes = null, onEvent } = options;
     try {
-      await this.#running;
+      this.#process = await Supervised.start<GatewayCalls>({
+        name: "gateway",
+        modulePath:
+          options.modulePath ??
+          fileURLToPath(new URL(`./main${extname(import.meta.url)}`, import.meta.url)),
+        workingDirectory: runDirectory,
+        // They join the public roots in Node's one store, which all TLS contexts share.
+        flags: this.#options.useSystemRoots ? ["--use-system-ca"] : [],
+        environment: gatewayEnvironment(process.env),
+        processes,
+        log,
+        onEvent: (batch) => {
+          for (const event of batch as readonly GatewayEvent[]) onEvent?.(event);
+        },
+        rules: gatewayRules(this.#options.timeouts.drain),
+        restore: (tell) => this.#restore(tell),
+      });
     } catch (error) {
-      await this[Symbol.asyncDispose]();
+      this.#wipe();
       throw error;
     }
   }
@@ -77,8 +106,10 @@ class SupervisedGateway implements GatewayHandle {
     try {
       await this.#call("setCertificate", certificate);
     } catch (error) {
-      // Remembered all the same, so that a binding of it is told what is wrong after a restart.
-      if (!this.#certificates.has(key)) this.#certificates.set(key, certificate);
+      // Remembered all the same, so that a binding of it is told what is wrong after a restart. One
+      // that may have ended the process is not: it would end the next.
+      const refused = error instanceof Failure && error.entry.side !== "platform";
+      if (refused && !this.#certificates.has(key)) this.#certificates.set(key, certificate);
       throw error;
     }
     this.#certificates.set(key, certificate);
@@ -114,101 +145,50 @@ class SupervisedGateway implements GatewayHandle {
     await this.#call("closeBinding", socketPath);
   }
 
-  testHandshake(accountId: string, certificateId: string, url: string): Promise<HandshakeReport> {
-    return this.#call("testHandshake", accountId, certificateId, url);
+  testHandshake(
+    accountId: string,
+    certificateId: string,
+    url: string,
+    signal?: AbortSignal,
+  ): Promise<HandshakeReport> {
+    return this.#process!.call("testHandshake", [accountId, certificateId, url], signal);
   }
 
   status(): ProcessStatus {
-    return {
-      pid: this.#current?.process.pid ?? null,
-      state: this.#state,
-      restarts: this.#restarts,
-      lastExit: this.#lastExit,
-    };
+    return this.#process!.status();
   }
 
   metricsPort(): number | null {
-    return this.#current?.metricsPort ?? null;
+    return this.status().state === "running" ? this.#metricsPort : null;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#state === "stopped") return;
-    this.#state = "stopped";
-    const running = await this.#running.catch(() => null);
-    await running?.process.stop();
-    for (const key of [this.#masterKey, ...this.#adoptedKeys]) key.fill(0);
+    await this.#process!.stop(STOP_GRACE);
+    this.#wipe();
   }
 
-  /** Waits while the process is started again; what it did not answer before it ended is asked again. */
-  async #call<M extends GatewayMethod>(
+  #call<M extends keyof GatewayCalls>(
     method: M,
     ...args: Parameters<GatewayCalls[M]>
   ): Promise<ReturnType<GatewayCalls[M]>> {
-    for (;;) {
-      const { process } = await this.#running;
-      try {
-        return await process.call(method, ...args);
-      } catch (error) {
-        if (!(error instanceof ProcessEnded) || this.#state === "stopped") throw error;
-        await process.ended;
-      }
-    }
+    return this.#process!.call(method, args);
   }
 
-  async #start(): Promise<Running> {
-    const process = new GatewayProcess(
-      this.#runDirectory,
-      this.#options.useSystemRoots,
-      this.#onEvent,
-    );
-    const startedAt = Date.now();
-    try {
-      const { metricsPort } = await process.call(
-        "start",
-        Uint8Array.from(this.#masterKey),
-        this.#options,
-      );
-      for (const key of this.#adoptedKeys) {
-        await process.call("adoptMasterKey", Uint8Array.from(key));
-      }
-      await process.call("restore", {
-        certificates: [...this.#certificates.values()],
-        trust: [...this.#trust],
-        bindings: [...this.#bindings.values()],
-      });
-      this.#current = { process, metricsPort };
-    } catch (error) {
-      process.kill();
-      const reason = await process.ended;
-      // What fails the first time would fail again: the caller has to know.
-      if (this.#state === "starting" || this.#state === "stopped") throw error;
-      this.#ended(reason, startedAt);
-      return this.#running;
-    }
-    void process.ended.then((reason) => this.#ended(reason, startedAt));
-    if (this.#state !== "stopped") this.#state = "running";
-    return this.#current;
+  async #restore(tell: Tell<GatewayCalls>): Promise<void> {
+    const { metricsPort } = await tell("start", Uint8Array.from(this.#masterKey), this.#options);
+    for (const key of this.#adoptedKeys) await tell("adoptMasterKey", Uint8Array.from(key));
+    await tell("restore", {
+      certificates: [...this.#certificates.values()],
+      trust: [...this.#trust],
+      bindings: [...this.#bindings.values()],
+    });
+    this.#metricsPort = metricsPort;
   }
 
-  #ended(reason: string, startedAt: number): void {
-    this.#current = null;
-    this.#lastExit = reason;
-    if (this.#state === "stopped") return;
-    this.#state = "restarting";
-    this.#restarts += 1;
-    this.#quickEnds = Date.now() - startedAt > STEADY ? 0 : this.#quickEnds + 1;
-    const wait = this.#quickEnds <= 1 ? 0 : Math.min(100 * 2 ** (this.#quickEnds - 2), 10_000);
-    this.#running = new Promise<void>((fulfil) => setTimeout(fulfil, wait)).then(() =>
-      this.#start(),
-    );
-    this.#running.catch(() => {});
+  #wipe(): void {
+    for (const key of [this.#masterKey, ...this.#adoptedKeys]) key.fill(0);
   }
 }
 
-interface Running {
-  readonly process: GatewayProcess;
-  readonly metricsPort: number | null;
-}
-
-/** A process that ran for longer, in ms, is started again at once. */
-const STEADY = 30_000;
+/** ms to end what is in flight */
+const STOP_GRACE = 2_000;

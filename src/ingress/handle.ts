@@ -1,15 +1,22 @@
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
-import { Child, type Call } from "../process/child.ts";
+import { Supervised, type Tell } from "../process/supervised.ts";
 import type { ProcessStatus } from "../contract/edge.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
-import type { IngressMethods, ListenAddress, ScriptUpdate } from "./protocol.ts";
+import {
+  ingressRules,
+  type IngressMethods,
+  type ListenAddress,
+  type ScriptUpdate,
+} from "./protocol.ts";
 
 export interface IngressOptions {
   readonly run: RunDirectory;
   readonly address: ListenAddress;
   readonly log: Logger;
+  /** The module that it runs. Default: the ingress's own. */
+  readonly modulePath?: string | undefined;
 }
 
 /**
@@ -19,21 +26,25 @@ export interface IngressOptions {
 export class IngressHandle {
   readonly #scripts = new Map<string, ScriptUpdate>();
   #address: ListenAddress;
-  #child: Child | null = null;
+  #process: Supervised<IngressMethods> | null = null;
 
   private constructor(address: ListenAddress) {
     this.#address = address;
   }
 
-  static async start({ run, address, log }: IngressOptions): Promise<IngressHandle> {
+  static async start(options: IngressOptions): Promise<IngressHandle> {
+    const { run, address, log } = options;
     const handle = new IngressHandle(address);
-    handle.#child = await Child.start({
+    handle.#process = await Supervised.start<IngressMethods>({
       name: "ingress",
-      modulePath: fileURLToPath(new URL(`./main${extname(import.meta.filename)}`, import.meta.url)),
+      modulePath:
+        options.modulePath ??
+        fileURLToPath(new URL(`./main${extname(import.meta.filename)}`, import.meta.url)),
       workingDirectory: run.path,
       processes: run.processes,
       log,
-      restore: (call) => handle.#restore(call),
+      rules: ingressRules,
+      restore: (tell) => handle.#restore(tell),
     });
     return handle;
   }
@@ -44,7 +55,7 @@ export class IngressHandle {
   }
 
   status(): ProcessStatus {
-    return this.#child!.status();
+    return this.#process!.status();
   }
 
   /** In force on return, all at once. */
@@ -67,19 +78,18 @@ export class IngressHandle {
 
   /** Finishes what is in flight, for `grace` ms at most, and ends. */
   async stop(grace: number): Promise<void> {
-    await this.#child!.stop(grace);
+    await this.#process!.stop(grace);
   }
 
-  async #restore(call: Call): Promise<void> {
-    await call("scripts" satisfies keyof IngressMethods, [...this.#scripts.values()]);
-    const method = "listen" satisfies keyof IngressMethods;
-    this.#address = (await call(method, this.#address)) as ListenAddress;
+  async #restore(tell: Tell<IngressMethods>): Promise<void> {
+    await tell("scripts", [...this.#scripts.values()]);
+    this.#address = await tell("listen", this.#address);
   }
 
   #call<M extends keyof IngressMethods>(
     method: M,
-    parameters: Parameters<IngressMethods[M]>[0],
-  ): Promise<unknown> {
-    return this.#child!.call(method, parameters);
+    ...args: Parameters<IngressMethods[M]>
+  ): Promise<ReturnType<IngressMethods[M]>> {
+    return this.#process!.call(method, args);
   }
 }

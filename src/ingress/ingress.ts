@@ -1,4 +1,5 @@
 import type { Server } from "node:http";
+import type { Served } from "../process/calls.ts";
 import { listenForAbsent } from "./absent.ts";
 import { Listener } from "./listener.ts";
 import {
@@ -14,7 +15,7 @@ import { RoutingTable } from "./table.ts";
 import { Upstream } from "./upstream.ts";
 
 /** Leads each request to a generation of the script that answers for its URL. */
-export class Ingress implements IngressMethods {
+export class Ingress implements Served<IngressMethods> {
   readonly #table = new RoutingTable();
   readonly #upstreams = new Map<string, Upstream>();
   readonly #listener = new Listener((host, path, request) => {
@@ -54,6 +55,11 @@ export class Ingress implements IngressMethods {
     const upstream = this.#upstreams.get(socket);
     this.#upstreams.delete(socket);
     await upstream?.retire();
+  }
+
+  /** Something was thrown where nothing catches it: what is in flight is told, this process ends. */
+  abandon(): void {
+    this.#listener.abandon();
   }
 
   async drain(): Promise<void> {

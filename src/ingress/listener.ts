@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { forward, forwardUpgrade, responseOn, type ForwardTarget } from "../forward/forward.ts";
+import { InFlight } from "../forward/in-flight.ts";
 import type { FailureCode } from "../failures/failures.ts";
 import { refuse } from "./refuse.ts";
 import { INGRESS_HEADERS, ingressHeaders, newRay, requestTarget } from "./request.ts";
@@ -18,6 +19,7 @@ export type FindUpstream = (
 export class Listener {
   readonly #server: Server;
   readonly #find: FindUpstream;
+  readonly #inFlight = new InFlight();
 
   constructor(find: FindUpstream) {
     this.#find = find;
@@ -55,8 +57,16 @@ export class Listener {
     clearInterval(sweep);
   }
 
+  /** What is in flight is answered with a failure, or cut where its answer has begun. */
+  abandon(): void {
+    this.#inFlight.end((request, response) => {
+      refuse(request, response, "edge_process_ended", newRay());
+    });
+  }
+
   #answer(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
     const ray = newRay();
+    this.#inFlight.add(request, response);
     const target = this.#target(request, ray);
     if (typeof target === "string") refuse(request, response, target, ray);
     else forward(request, response, { ...target, expectsContinue });

@@ -1,14 +1,24 @@
-/** What the supervisor asks of the ingress process, over IPC. All of it may be asked twice. */
+import { STATE, type CallRules } from "../process/calls.ts";
+
+/** What the supervisor asks of the ingress process, over IPC. */
 export interface IngressMethods {
   /** Replaces what is known of these scripts, all at once. */
   scripts(updates: readonly ScriptUpdate[]): void;
   /** Begins to accept connections. */
-  listen(address: ListenAddress): Promise<ListenAddress>;
+  listen(address: ListenAddress): ListenAddress;
   /** Resolves when a request to this socket was answered. */
-  probe(socket: string): Promise<void>;
+  probe(socket: string): void;
   /** No request goes to this socket any more: resolves when the last one has ended. */
-  retire(socket: string): Promise<void>;
+  retire(socket: string): void;
 }
+
+export const ingressRules: CallRules<IngressMethods> = {
+  scripts: STATE,
+  listen: STATE,
+  // Again, for no deploy fails because the ingress was being replaced meanwhile.
+  probe: { tries: 2, deadline: 30_000 },
+  retire: { ...STATE, deadline: Infinity },
+};
 
 export interface ListenAddress {
   readonly host: string;

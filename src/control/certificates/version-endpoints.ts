@@ -232,7 +232,8 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
         const certificate = await existingCertificate(store.db, ...idOf(call));
         refuseAuthority(certificate);
         const { accountId, id } = certificate;
-        return { result: await edge.testHandshake(accountId, id, call.body.url) };
+        const { signal } = call.request;
+        return { result: await edge.testHandshake(accountId, id, call.body.url, signal) };
       },
     ),
   ];

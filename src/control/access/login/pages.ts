@@ -16,7 +16,7 @@ const stylePath = "/oauth2/login.css";
 /** The pages' look: a path and what is there. */
 export const styleSheet: { readonly path: string; readonly body: string } = {
   path: stylePath,
-  body: readFileSync(new URL("../../../assets/login/login.css", import.meta.url), "utf8"),
+  body: readFileSync(new URL("../../../../assets/login/login.css", import.meta.url), "utf8"),
 };
 
 /**

@@ -1,0 +1,8 @@
+export { authorize, follow, followTrust, secureServerOptions } from "./node.ts";
+export type {
+  AuthorizedRequest,
+  AuthorizeOptions,
+  Guard,
+  ProofOptions,
+  ProxyOptions,
+} from "./node.ts";

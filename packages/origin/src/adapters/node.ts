@@ -1,0 +1,75 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import {
+  Authorizer,
+  isRefusal,
+  refusalBody,
+  type AuthorizerOptions,
+  type DecisionCount,
+  type PolicySource,
+  type Refusal,
+} from "../authorizer.ts";
+import type { Caller } from "../caller.ts";
+import { prover, type ProofOptions } from "../prove.ts";
+
+export { follow } from "../follow.ts";
+export { followTrust, secureServerOptions } from "../tls.ts";
+export type { ProofOptions, ProxyOptions } from "../prove.ts";
+
+export interface AuthorizeOptions extends AuthorizerOptions, ProofOptions {}
+
+/** A request that passed. `caller` is null only where `dryRun` let an unproven one through. */
+export type AuthorizedRequest = IncomingMessage & { readonly caller: Caller | null };
+
+export interface Guard {
+  /** As middleware of Connect and Express. */
+  (request: IncomingMessage, response: ServerResponse, next: () => void): void;
+  /** Wraps a handler of node:http and node:https: it gets only what the policy allows. */
+  handler(
+    handle: (request: AuthorizedRequest, response: ServerResponse) => void,
+  ): (request: IncomingMessage, response: ServerResponse) => void;
+  decisions(): DecisionCount[];
+}
+
+/**
+ * Lets in what the policy allows, and answers everything else with 401 or 403, a code and which
+ * rule was missing.
+ * @throws PolicyError · TypeError if the proxy's options name nobody
+ */
+export function authorize(policy: PolicySource, options: AuthorizeOptions = {}): Guard {
+  const authorizer = new Authorizer(policy, options);
+  const prove = prover(options);
+  const judge = (request: IncomingMessage): Caller | Refusal | null =>
+    authorizer.judge(prove(request), { method: request.method ?? "", path: targetOf(request) });
+  const guard = (request: IncomingMessage, response: ServerResponse, next: () => void): void => {
+    const judged = judge(request);
+    if (isRefusal(judged)) refuse(response, judged);
+    else {
+      Object.assign(request, { caller: judged });
+      next();
+    }
+  };
+  return Object.assign(guard, {
+    handler:
+      (handle: (request: AuthorizedRequest, response: ServerResponse) => void) =>
+      (request: IncomingMessage, response: ServerResponse) =>
+        guard(request, response, () => handle(request as AuthorizedRequest, response)),
+    decisions: () => authorizer.decisions(),
+  });
+}
+
+/** Express cuts a router's own path off `url`, and keeps the whole in `originalUrl`. */
+function targetOf(request: IncomingMessage & { readonly originalUrl?: string }): string {
+  return request.originalUrl ?? request.url ?? "";
+}
+
+export function refuse(response: ServerResponse, refusal: Refusal): void {
+  const body = refusalBody(refusal);
+  response.writeHead(refusal.status, {
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(body),
+    "cache-control": "no-store",
+    // What else the client sends is not read: a connection of a caller that is not let in is not kept.
+    ...(refusal.status === 401 && { connection: "close" }),
+  });
+  response.end(body);
+}

@@ -1,0 +1,135 @@
+import { callerOf, type Caller, type CallerFacts } from "./caller.ts";
+import {
+  decide,
+  describeCaller,
+  statusOf,
+  type Action,
+  type Decision,
+  type RefusalCode,
+} from "./decide.ts";
+import { parsePolicy, type Policy } from "./policy.ts";
+
+/** A policy as an object or JSON, or what gives the one in force at each request. */
+export type PolicySource = Policy | string | { readonly policy: Policy | null };
+
+export interface AuthorizerOptions {
+  /** Report what would be refused, and let it through. Default: false. */
+  readonly dryRun?: boolean;
+  /** Told of a refusal once for each caller and code. Default: `console.warn`. */
+  readonly log?: (message: string, refusal: Refusal) => void;
+  /** Told of every decision. It must not throw. */
+  readonly onDecision?: (decision: DecisionMade) => void;
+}
+
+export interface Refusal {
+  readonly status: 401 | 403;
+  readonly code: RefusalCode;
+  /** For the caller: which rule was missing. */
+  readonly reason: string;
+}
+
+export interface DecisionMade extends Decision, Action {
+  /** As in messages: `Worker "billing" of account "acme"`. Null: nobody that was proven. */
+  readonly caller: string | null;
+  readonly dryRun: boolean;
+}
+
+/** How often one caller got one answer. */
+export interface DecisionCount {
+  readonly caller: string | null;
+  readonly code: Decision["code"];
+  readonly count: number;
+}
+
+/** What is known of a request before the policy is asked: a proven caller, or why there is none. */
+export type Proof = CallerFacts | RefusalCode;
+
+/** Callers and codes that are remembered for counts and for logging once. */
+const REMEMBERED = 10_000;
+
+/** Judges requests by a policy, whatever the server is. */
+export class Authorizer {
+  readonly #policy: () => Policy | null;
+  readonly #options: AuthorizerOptions;
+  readonly #counts = new Map<
+    string,
+    { caller: string | null; code: Decision["code"]; count: number }
+  >();
+
+  /** @throws PolicyError */
+  constructor(source: PolicySource, options: AuthorizerOptions = {}) {
+    if (typeof source === "object" && "policy" in source) this.#policy = () => source.policy;
+    else {
+      const policy = parsePolicy(source);
+      this.#policy = () => policy;
+    }
+    this.#options = options;
+  }
+
+  /** Counts, as they were made since the start; at most 10,000 callers and codes. */
+  decisions(): DecisionCount[] {
+    return [...this.#counts.values()].map((count) => ({ ...count }));
+  }
+
+  /** The caller, for the handler; or the refusal to send. Null: nobody proven, and let through by `dryRun`. */
+  judge(proof: Proof, action: Action): Caller | Refusal | null {
+    const { dryRun = false } = this.#options;
+    const facts = typeof proof === "string" ? null : proof;
+    const decision: Decision =
+      typeof proof === "string"
+        ? { allowed: false, code: proof, reason: sentences[proof] ?? proof, rule: null }
+        : decide(this.#policy(), proof, action);
+    const caller = facts === null ? null : describeCaller(facts);
+    const isNew = this.#count(caller, decision.code);
+    this.#options.onDecision?.({ ...decision, ...action, caller, dryRun });
+    if (decision.code !== "allowed") {
+      const { code, reason } = decision;
+      const refusal: Refusal = { status: statusOf(code), code, reason };
+      if (isNew) this.#log(caller, action, refusal);
+      if (!dryRun) return refusal;
+    }
+    return facts === null ? null : callerOf(facts, this.#policy);
+  }
+
+  /** Whether this caller got this answer for the first time. */
+  #count(caller: string | null, code: Decision["code"]): boolean {
+    const key = JSON.stringify([caller, code]);
+    const known = this.#counts.get(key);
+    if (known !== undefined) {
+      known.count++;
+      return false;
+    }
+    // Certificates are cheap to make: beyond the bound nothing is remembered, and nothing logged.
+    if (this.#counts.size >= REMEMBERED) return false;
+    this.#counts.set(key, { caller, code, count: 1 });
+    return true;
+  }
+
+  #log(caller: string | null, { method, path }: Action, refusal: Refusal): void {
+    const { dryRun = false, log = (message) => console.warn(message) } = this.#options;
+    const verb = dryRun ? "would refuse" : "refused";
+    const target = JSON.stringify(path.split("?", 1)[0]!.slice(0, 200));
+    log(
+      `${verb} ${caller ?? "an unknown caller"}: ${method} ${target}: ${refusal.reason} (${refusal.code})`,
+      refusal,
+    );
+  }
+}
+
+/** Why nobody was proven, for the caller. */
+const sentences: Partial<Record<RefusalCode, string>> = {
+  certificate_missing: "this server wants a client certificate, and none was presented",
+  certificate_untrusted: "the client certificate is not from a CA that this server trusts",
+  certificate_expired: "the client certificate has expired, or is not valid yet",
+  certificate_revoked: "the client certificate was revoked",
+  proxy_header_malformed: "what the proxy says of the client certificate cannot be read",
+};
+
+/** The body of a refusal, as JSON. */
+export function refusalBody({ code, reason }: Refusal): string {
+  return JSON.stringify({ error: { code, message: reason } });
+}
+
+export function isRefusal(judged: Caller | Refusal | null): judged is Refusal {
+  return judged !== null && "status" in judged;
+}

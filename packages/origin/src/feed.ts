@@ -1,0 +1,162 @@
+import { verify, X509Certificate } from "node:crypto";
+import { parsePolicy, type Policy } from "./policy.ts";
+import { readSpiffeId } from "./identity.ts";
+import { uriNames } from "./certificate.ts";
+
+/**
+ * What a control plane publishes of one account, at
+ * `/client/v4/accounts/{account}/countersign/identity/feed?policy=NAME&after=CURSOR`: a JWS in
+ * compact form (RFC 7515), `ES256`, whose `x5c` leads to a CA of the account. It answers with 204 if
+ * nothing has changed for 25 seconds.
+ */
+export interface FeedPayload {
+  /** Counts up with each change. An older one than the last is refused. */
+  readonly cursor: number;
+  readonly account: string;
+  /** CAs of callers, PEM: all of them, also those that are only being introduced. */
+  readonly authorities: readonly string[];
+  /** Serial numbers of revoked identities, hexadecimal, that have not expired. */
+  readonly revoked: readonly string[];
+  /** Null: there is no policy of that name, or none was asked for. */
+  readonly policy: {
+    readonly name: string;
+    readonly version: number;
+    readonly policy: unknown;
+  } | null;
+}
+
+export interface ReadFeed extends Omit<FeedPayload, "policy"> {
+  readonly policy: {
+    readonly name: string;
+    readonly version: number;
+    readonly policy: Policy;
+  } | null;
+}
+
+/** A feed that is not taken over. What was in force stays in force. */
+export class FeedError extends Error {
+  override readonly name = "FeedError";
+}
+
+export interface FeedCheck {
+  readonly account: string;
+  /** CAs that a signature has to lead to, PEM. */
+  readonly authorities: readonly string[];
+  /** The last cursor that was taken over. */
+  readonly after: number;
+  readonly now: Date;
+}
+
+/** @throws FeedError if it is not signed for this account, is older than what is known, or cannot be read */
+export function readFeed(jws: string, check: FeedCheck): ReadFeed {
+  const [head, body, signature, ...more] = jws.trim().split(".");
+  if (head === undefined || body === undefined || signature === undefined || more.length > 0) {
+    throw new FeedError("the feed is not a signed message");
+  }
+  const signer = signerOf(json(head) as { alg?: unknown; x5c?: unknown }, check);
+  const signed = verify(
+    "sha256",
+    Buffer.from(`${head}.${body}`),
+    { key: signer.publicKey, dsaEncoding: "ieee-p1363" },
+    Buffer.from(signature, "base64url"),
+  );
+  if (!signed) throw new FeedError("the feed's signature does not fit");
+  return payloadOf(json(body), check);
+}
+
+function payloadOf(value: unknown, { account, after }: FeedCheck): ReadFeed {
+  const feed = value as Partial<FeedPayload>;
+  if (feed.account !== account)
+    throw new FeedError(`the feed is of account "${String(feed.account)}", not "${account}"`);
+  if (!Number.isSafeInteger(feed.cursor)) throw new FeedError("the feed has no cursor");
+  if (feed.cursor! < after)
+    throw new FeedError(`the feed is older (${feed.cursor}) than what is in force (${after})`);
+  if (!isTexts(feed.authorities) || feed.authorities.length === 0)
+    throw new FeedError("the feed names no CA");
+  if (!isTexts(feed.revoked)) throw new FeedError("the feed has no list of revoked identities");
+  const named = feed.policy ?? null;
+  return {
+    cursor: feed.cursor!,
+    account,
+    authorities: feed.authorities,
+    revoked: feed.revoked,
+    policy:
+      named === null
+        ? null
+        : { name: named.name, version: named.version, policy: parsePolicy(named.policy) },
+  };
+}
+
+/** The first certificate of `x5c`, once it is clear that a CA of the account vouches for it. */
+function signerOf(
+  { alg, x5c }: { alg?: unknown; x5c?: unknown },
+  check: FeedCheck,
+): X509Certificate {
+  if (alg !== "ES256" || !isTexts(x5c) || x5c.length === 0 || x5c.length > 5) {
+    throw new FeedError("the feed is not signed with ES256 and a chain");
+  }
+  const chain = x5c.map((base64) => certificate(Buffer.from(base64, "base64")));
+  const roots = check.authorities.map((pem) => certificate(pem));
+  const [leaf] = chain;
+  for (const [index, one] of chain.entries()) {
+    if (!isValidAt(one, check.now))
+      throw new FeedError("a certificate behind the feed's signature is not valid now");
+    if (index > 0 && !one.ca)
+      throw new FeedError("a certificate behind the feed's signature is no CA");
+    const issuer = roots.find((root) => signs(root, one));
+    if (issuer !== undefined && isValidAt(issuer, check.now))
+      return purposeOf(leaf!, check.account);
+    const next = chain[index + 1];
+    if (next === undefined || !signs(next, one)) break;
+  }
+  throw new FeedError("the feed's signature does not lead to a CA of the account");
+}
+
+/** Only a certificate made for it may sign: a Worker's own identity is from the same CA. */
+function purposeOf(leaf: X509Certificate, account: string): X509Certificate {
+  const uris = uriNames(leaf.subjectAltName ?? "");
+  const segments = uris.length === 1 ? readSpiffeId(uris[0]!)?.segments : undefined;
+  if (
+    segments?.length !== 3 ||
+    segments[0] !== "account" ||
+    segments[1] !== account ||
+    segments[2] !== "feed"
+  ) {
+    throw new FeedError("the certificate behind the feed's signature was not made for that");
+  }
+  return leaf;
+}
+
+function signs(issuer: X509Certificate, subject: X509Certificate): boolean {
+  try {
+    return issuer.ca && subject.checkIssued(issuer) && subject.verify(issuer.publicKey);
+  } catch {
+    return false;
+  }
+}
+
+function isValidAt({ validFrom, validTo }: X509Certificate, now: Date): boolean {
+  return Date.parse(validFrom) <= now.getTime() && now.getTime() <= Date.parse(validTo);
+}
+
+function certificate(input: Buffer | string): X509Certificate {
+  try {
+    return new X509Certificate(input);
+  } catch {
+    throw new FeedError("a certificate behind the feed's signature cannot be read");
+  }
+}
+
+function json(base64url: string): unknown {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(base64url, "base64url").toString("utf8"));
+    if (typeof value === "object" && value !== null) return value;
+  } catch {
+    // Falls through: both are the same to who reads the message.
+  }
+  throw new FeedError("the feed cannot be read");
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((entry) => typeof entry === "string");
+}

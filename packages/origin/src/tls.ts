@@ -1,0 +1,80 @@
+import { randomBytes } from "node:crypto";
+import type { Server, ServerOptions } from "node:https";
+import { TLSSocket } from "node:tls";
+import type { Socket } from "node:net";
+import type { Proof } from "./authorizer.ts";
+import { callerFacts, type CallerFacts } from "./caller.ts";
+import { readCertificate } from "./certificate.ts";
+import type { Trust } from "./trust.ts";
+
+/**
+ * Options for `https.createServer` that ask for a client certificate and let the handshake succeed in
+ * any case: a refusal is then an answer that can be read, and a certificate is judged at each request.
+ */
+export function secureServerOptions(trust: Trust): ServerOptions {
+  return {
+    requestCert: true,
+    rejectUnauthorized: false,
+    ca: [...trust.state.authorities],
+    minVersion: "TLSv1.2",
+  };
+}
+
+/**
+ * Makes a server follow its trust: new CAs count for the next handshake. When one is taken away, no
+ * session of before is resumed, and open connections are refused at their next request.
+ * @returns how to stop
+ */
+export function followTrust(
+  server: Server,
+  trust: Trust,
+  pair: { cert: string | Buffer; key: string | Buffer },
+): () => void {
+  let epoch = trust.epoch;
+  return trust.onChange(() => {
+    server.setSecureContext({ ...pair, ...secureServerOptions(trust) });
+    if (epoch === trust.epoch) return;
+    epoch = trust.epoch;
+    server.setTicketKeys(randomBytes(48));
+  });
+}
+
+interface Seen {
+  readonly facts: CallerFacts;
+  readonly epoch: number;
+}
+
+const seen = new WeakMap<Socket, Seen>();
+
+/**
+ * Who is at the other end of a connection, as OpenSSL verified it in the handshake and as it stands
+ * now: expired since, revoked since, its CA taken away since. Never throws.
+ */
+export function proveSocket(socket: Socket, trust: Trust | null, now: number): Proof {
+  if (!(socket instanceof TLSSocket)) return "certificate_missing";
+  let known = seen.get(socket);
+  if (known === undefined) {
+    const certificate = socket.getPeerX509Certificate();
+    if (certificate === undefined) return "certificate_missing";
+    if (!socket.authorized) return verdictOf(socket.authorizationError);
+    known = { facts: callerFacts(readCertificate(certificate)), epoch: trust?.epoch ?? 0 };
+    seen.set(socket, known);
+  }
+  const { facts, epoch } = known;
+  if (trust !== null && epoch !== trust.epoch) return "certificate_untrusted";
+  if (trust?.state.revoked.has(facts.certificate.serialNumber)) return "certificate_revoked";
+  const { notBefore, notAfter } = facts.certificate;
+  if (notAfter !== null && now > notAfter.getTime()) return "certificate_expired";
+  if (notBefore !== null && now < notBefore.getTime()) return "certificate_expired";
+  return facts;
+}
+
+function verdictOf(
+  error: Error | string | null | undefined,
+): "certificate_expired" | "certificate_untrusted" {
+  const code =
+    typeof error === "object" && error !== null ? (error as NodeJS.ErrnoException).code : error;
+  return code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID"
+    ? "certificate_expired"
+    : "certificate_untrusted";
+}

@@ -1,0 +1,24 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+
+/** The requests that a server works on. */
+export class InFlight {
+  readonly #responses = new Map<ServerResponse, IncomingMessage>();
+
+  add(request: IncomingMessage, response: ServerResponse): void {
+    this.#responses.set(response, request);
+    response.once("close", () => this.#responses.delete(response));
+  }
+
+  /** Answers each that has no answer yet, and cuts the others: no truncated body ends cleanly. */
+  end(answer: (request: IncomingMessage, response: ServerResponse) => void): void {
+    for (const [response, request] of this.#responses) {
+      response.shouldKeepAlive = false;
+      try {
+        if (response.headersSent) response.destroy();
+        else answer(request, response);
+      } catch {
+        response.destroy();
+      }
+    }
+  }
+}

@@ -1,0 +1,28 @@
+/** What may be asked of a process: method, arguments, result. */
+export type Methods<M> = { [K in keyof M]: (...args: never[]) => unknown };
+
+/** The same in the process, which may take its time. */
+export type Served<M extends Methods<M>> = {
+  [K in keyof M]: (...args: Parameters<M[K]>) => ReturnType<M[K]> | Promise<ReturnType<M[K]>>;
+};
+
+/** How each method of a process may be asked. */
+export type CallRules<M> = { readonly [K in keyof M]: CallRule };
+
+export interface CallRule {
+  /**
+   * How many processes are asked, one after the other, if each ends before it has answered. At
+   * least one, and never without a bound: what is asked may be what ended them.
+   */
+  readonly tries: number;
+  /** ms for the answer, restarts included. Infinity: as long as the process is alive. */
+  readonly deadline: number;
+}
+
+/** What every process has to know. Seconds are for a machine that is busy. */
+export const STATE: CallRule = { tries: 3, deadline: 30_000 };
+
+/** The caller asks again if it wants to know. The deadline says how long that takes. */
+export function question(deadline: number): CallRule {
+  return { tries: 1, deadline };
+}

@@ -1,0 +1,135 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { ProcessStatus } from "../contract/edge.ts";
+import { Backoff } from "./backoff.ts";
+
+/** One run of a program. */
+export interface Run {
+  readonly pid: number;
+  /** Resolves when it is gone, with why in a sentence. Never rejects. */
+  readonly ended: Promise<string>;
+  /** Lets it finish what is in flight; SIGKILL after `grace` ms. */
+  stop(grace: number): Promise<void>;
+}
+
+export interface KeptOptions<R extends Run> {
+  /** Starts one run, and resolves when it is of use. If it rejects, nothing of the run is left. */
+  launch(this: void, signal: AbortSignal): Promise<R>;
+  /** A run ended, or did not start; another follows. */
+  failed(this: void, reason: string): void;
+}
+
+/** Keeps a program running: starts it again when it ends, with growing pauses. */
+export class Kept<R extends Run> {
+  readonly #options: KeptOptions<R>;
+  readonly #backoff = new Backoff();
+  readonly #stopping = new AbortController();
+  /** The run that is there, or the next one. */
+  #ready: Promise<R>;
+  #current: R | null = null;
+  #state: ProcessStatus["state"] = "starting";
+  #restarts = 0;
+  #lastExit: string | null = null;
+
+  constructor(options: KeptOptions<R>) {
+    this.#options = options;
+    this.#ready = Promise.reject(new Error("it was not started yet"));
+    this.#ready.catch(() => {});
+  }
+
+  /** @throws what the first launch throws; it is not tried again then */
+  async start(): Promise<R> {
+    return this.#follow(this.#launch());
+  }
+
+  /** Like `start`, but goes on trying. Resolves after the first launch, whatever came of it. */
+  async startOrRetry(): Promise<void> {
+    const first = this.#launch();
+    void this.#follow(
+      first.catch((error: unknown) => {
+        this.#stopping.signal.throwIfAborted();
+        this.#failed(error);
+        return this.#restart(0);
+      }),
+    ).catch(() => {});
+    await first.catch(() => {});
+  }
+
+  /** The run that is there, or the next one. @throws once it was stopped */
+  ready(): Promise<R> {
+    return this.#ready;
+  }
+
+  get current(): R | null {
+    return this.#current;
+  }
+
+  get isStopping(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
+  /** It is not started again, and may go on as it is. */
+  retire(): void {
+    if (this.#state !== "stopped") this.#state = "draining";
+    this.#stopping.abort();
+  }
+
+  async stop(grace: number): Promise<void> {
+    this.retire();
+    await this.#ready.catch(() => {});
+    await this.#current?.stop(grace);
+    this.#state = "stopped";
+  }
+
+  status(): ProcessStatus {
+    return {
+      pid: this.#current?.pid ?? null,
+      state: this.#state,
+      restarts: this.#restarts,
+      lastExit: this.#lastExit,
+    };
+  }
+
+  #follow(run: Promise<R>): Promise<R> {
+    this.#ready = run;
+    // Those that wait for it are told; it is no error if nobody does.
+    run.catch(() => {});
+    return run;
+  }
+
+  async #launch(): Promise<R> {
+    const run = await this.#options.launch(this.#stopping.signal);
+    this.#current = run;
+    const since = performance.now();
+    void run.ended.then((reason) => this.#ended(run, reason, performance.now() - since));
+    if (!this.isStopping) this.#state = "running";
+    return run;
+  }
+
+  #ended(run: R, reason: string, ranFor: number): void {
+    if (this.#current === run) this.#current = null;
+    this.#lastExit = reason;
+    if (this.isStopping) return;
+    this.#failed(reason);
+    void this.#follow(this.#restart(ranFor)).catch(() => {});
+  }
+
+  async #restart(ranFor: number): Promise<R> {
+    const { signal } = this.#stopping;
+    for (let lasted = ranFor; ; lasted = 0) {
+      await delay(this.#backoff.next(lasted), null, { signal });
+      this.#restarts++;
+      try {
+        return await this.#launch();
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#failed(error);
+      }
+    }
+  }
+
+  #failed(reason: unknown): void {
+    this.#state = "restarting";
+    this.#lastExit = reason instanceof Error ? reason.message : String(reason);
+    this.#options.failed(this.#lastExit);
+  }
+}

@@ -1,0 +1,191 @@
+import { createInterface } from "node:readline";
+import type { Logger } from "pino";
+import { Failure } from "../failures/failures.ts";
+import type { Run } from "./kept.ts";
+import { relayLine } from "./log-lines.ts";
+import { unpackError, type FromProcess, type ToProcess } from "./messages.ts";
+import { nodeCommand } from "./node-command.ts";
+import type { ProcessRecords } from "./orphans.ts";
+import { spawnProcess, type Spawned } from "./spawned.ts";
+
+export interface NodeProcessOptions {
+  /** As it is called in messages: `ingress`. */
+  readonly name: string;
+  readonly modulePath: string;
+  readonly workingDirectory: string;
+  /** Besides what every process of ours is run with. */
+  readonly flags?: readonly string[];
+  /** All of it: nothing of our environment, where the master key may stand, reaches the process. */
+  readonly environment?: NodeJS.ProcessEnv;
+  /** Null: it ends with its supervisor, and nobody looks for one that did not. */
+  readonly processes: ProcessRecords | null;
+  readonly log: Logger;
+  /** What it tells unasked. */
+  onEvent?(this: void, event: unknown): void;
+  /** How often it has to show that it is alive. Default: 6 times at 1,000 ms. */
+  readonly heartbeat?: Heartbeat;
+}
+
+export interface Heartbeat {
+  /** ms between two pings */
+  readonly every: number;
+  /** A process that left so many without an answer is ended. */
+  readonly missed: number;
+}
+
+/** The process ended before it answered. */
+export class ProcessEnded extends Error {
+  override readonly name = "ProcessEnded";
+}
+
+/** One run of a Node process of our own, which answers calls over IPC. */
+export class NodeProcess implements Run {
+  readonly pid: number;
+  readonly ended: Promise<string>;
+  readonly #options: NodeProcessOptions;
+  readonly #spawned: Spawned;
+  readonly #calls = new Map<number, PromiseWithResolvers<unknown>>();
+  /** Its last lines that were no log. */
+  readonly #last: string[] = [];
+  #count = 0;
+  #end: string | null = null;
+  /** Why it was ended, or ended itself. */
+  #cause: string | null = null;
+  #missed = 0;
+
+  private constructor(options: NodeProcessOptions, spawned: Spawned) {
+    this.#options = options;
+    this.#spawned = spawned;
+    this.pid = spawned.pid;
+    const { child } = spawned;
+    for (const stream of [child.stdout, child.stderr]) {
+      if (stream) createInterface({ input: stream }).on("line", (line) => this.#line(line));
+    }
+    child.on("message", (message) => this.#receive(message as FromProcess));
+    this.ended = spawned.ended.then((how) => this.#lost(how));
+  }
+
+  /** @throws Failure `process_not_started` */
+  static async start(options: NodeProcessOptions): Promise<NodeProcess> {
+    const { flags = [], environment = {}, workingDirectory: cwd, modulePath } = options;
+    const [file, ...args] = nodeCommand(flags);
+    const spawned = await spawnProcess(file, [...args, modulePath], {
+      cwd,
+      env: environment,
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      serialization: "advanced",
+    });
+    const { pid } = spawned;
+    void options.processes?.add(pid).catch(() => {});
+    void spawned.ended.then(() => options.processes?.remove(pid)).catch(() => {});
+    return new NodeProcess(options, spawned);
+  }
+
+  /**
+   * @throws what the process refuses, ProcessEnded, or the signal's reason: the process is told
+   * then that nobody waits any more
+   */
+  call(method: string, args: readonly unknown[], signal?: AbortSignal): Promise<unknown> {
+    const answer = Promise.withResolvers<unknown>();
+    if (this.#end !== null) answer.reject(new ProcessEnded(this.#end));
+    if (signal?.aborted) answer.reject(signal.reason as Error);
+    if (this.#end !== null || signal?.aborted) return answer.promise;
+    const id = ++this.#count;
+    this.#calls.set(id, answer);
+    const abort = (): void => {
+      this.#settle(id)?.reject(signal!.reason as Error);
+      this.#send({ kind: "cancel", id });
+    };
+    signal?.addEventListener("abort", abort);
+    this.#send({ kind: "call", id, method, args });
+    return answer.promise.finally(() => signal?.removeEventListener("abort", abort));
+  }
+
+  /** From now on a process that stands still is ended: one that is stopped, or whose loop is blocked. */
+  watch(): void {
+    const { every, missed } = this.#options.heartbeat ?? { every: 1_000, missed: 6 };
+    const timer = setInterval(() => {
+      // Counted, not timed: if this process stood still itself, the answers are read first.
+      if (this.#missed >= missed) {
+        clearInterval(timer);
+        this.kill(`it did not answer for ${(every * missed) / 1000} s`);
+        return;
+      }
+      this.#missed++;
+      this.#send({ kind: "ping" });
+    }, every);
+    void this.ended.then(() => clearInterval(timer));
+  }
+
+  async stop(grace: number): Promise<void> {
+    if (grace <= 0) this.#spawned.child.kill("SIGKILL");
+    else this.#send({ kind: "stop" });
+    const timer = setTimeout(() => this.#spawned.child.kill("SIGKILL"), grace);
+    await this.ended;
+    clearTimeout(timer);
+  }
+
+  /** @param cause is told as the reason of its end */
+  kill(cause: string): void {
+    this.#cause ??= cause;
+    this.#spawned.child.kill("SIGKILL");
+  }
+
+  #send(message: ToProcess): void {
+    const { child } = this.#spawned;
+    // What cannot be sent any more is rejected when the process has ended.
+    if (child.connected) child.send(message, () => {});
+  }
+
+  #receive(message: FromProcess): void {
+    switch (message.kind) {
+      case "result":
+        this.#settle(message.id)?.resolve(message.value);
+        return;
+      case "error":
+        this.#settle(message.id)?.reject(unpackError(message.error));
+        return;
+      case "pong":
+        this.#missed = 0;
+        return;
+      case "event":
+        this.#options.onEvent?.(message.event);
+        return;
+      case "fatal": {
+        const { name, log } = this.#options;
+        this.#cause ??= message.message;
+        log.error({ from: name, stack: message.stack }, `an exception ends the ${name}`);
+      }
+    }
+  }
+
+  #settle(id: number): PromiseWithResolvers<unknown> | undefined {
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    return call;
+  }
+
+  #line(line: string): void {
+    if (relayLine(this.#options.log, this.#options.name, line)) return;
+    this.#last.push(line);
+    if (this.#last.length > LAST_LINES) this.#last.shift();
+  }
+
+  #lost(how: string): string {
+    const words = this.#cause ?? (how.endsWith("status 0") ? null : this.#last.join(" ") || null);
+    const reason = words === null ? how : `${how}: ${words}`;
+    this.#end = reason;
+    for (const id of this.#calls.keys()) this.#settle(id)!.reject(new ProcessEnded(reason));
+    return reason;
+  }
+}
+
+const LAST_LINES = 8;
+
+/** The error for a caller: its question was not answered, and is not asked again. */
+export function endedFailure(name: string, reason: string): Failure {
+  return new Failure("edge_process_ended", {
+    message: `the ${name} ended before it had answered: ${reason}`,
+    facts: { process: name, reason },
+  });
+}

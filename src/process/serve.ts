@@ -1,0 +1,81 @@
+import { packError, type FromProcess, type ToProcess } from "./messages.ts";
+
+export interface Served {
+  /** @param signal aborts when nobody waits for the answer any more */
+  call(method: string, args: readonly unknown[], signal: AbortSignal): unknown;
+  /** Finishes what is in flight. The process ends after it. */
+  stop(): Promise<void>;
+  /** Something was thrown where nothing catches it: fails what is in flight. The process ends after it. */
+  abandon(): void;
+}
+
+/** The other end of a supervisor: what a process of ours does with what it is sent. */
+export function serve(served: Served): Channel {
+  const calls = new Map<number, AbortController>();
+  process.on("message", (message: ToProcess) => {
+    switch (message.kind) {
+      case "call":
+        void answer(served, calls, message);
+        return;
+      case "cancel":
+        calls.get(message.id)?.abort();
+        return;
+      case "ping":
+        send({ kind: "pong" });
+        return;
+      case "stop":
+        void served.stop().finally(() => process.exit(0));
+    }
+  });
+  // Without a supervisor nobody would tell of a change or a revocation: the next one starts another.
+  process.on("disconnect", () => process.exit(0));
+  // Signals to the whole group (Ctrl-C, systemd) are the supervisor's business: it drains first.
+  process.on("SIGINT", () => {});
+  process.on("SIGTERM", () => {});
+  process.on("uncaughtException", (error) => end(served, error));
+  return { event: (event) => send({ kind: "event", event }) };
+}
+
+export interface Channel {
+  /** Tells the supervisor something unasked. */
+  event(event: unknown): void;
+}
+
+async function answer(
+  served: Served,
+  calls: Map<number, AbortController>,
+  { id, method, args }: ToProcess & { kind: "call" },
+): Promise<void> {
+  const cancel = new AbortController();
+  calls.set(id, cancel);
+  try {
+    send({ kind: "result", id, value: await served.call(method, args, cancel.signal) });
+  } catch (error) {
+    send({ kind: "error", id, error: packError(error) });
+  } finally {
+    calls.delete(id);
+  }
+}
+
+let isEnding = false;
+
+/** What state this process is in is not known any more: it fails what is in flight, and is replaced. */
+function end(served: Served, error: unknown): void {
+  if (isEnding) return;
+  isEnding = true;
+  setTimeout(() => process.exit(1), GRACE);
+  const { message = String(error), stack = "" } = error instanceof Error ? error : {};
+  send({ kind: "fatal", message, stack });
+  try {
+    served.abandon();
+  } catch {
+    // It is in no state to answer. Its connections end with it.
+  }
+}
+
+/** ms for the last answers to be written */
+const GRACE = 100;
+
+function send(message: FromProcess): void {
+  if (process.connected) process.send!(message);
+}

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import { loadWrangler } from "../src/dev/wrangler.ts";
 import { makeProject, type TestProject } from "./helpers/dev-project.ts";
@@ -64,6 +65,9 @@ describe("countersign init", () => {
     assert.match(configuration, /"binding": "MY_CERT"/);
     const after = await read(project, "package.json");
     assert.match(after, /^\t\t"origin": "countersign dev origin"/m);
+    const { devDependencies } = JSON.parse(after) as { devDependencies: Record<string, string> };
+    const [, path = ""] = /^file:(.+)$/.exec(devDependencies["countersign"] ?? "") ?? [];
+    assert.equal(join(project.folder, path), join(import.meta.dirname, ".."));
     assert.equal(await read(project, ".gitignore"), ".countersign/\n");
     assert.match(await init(project, "--yes"), /nothing to do/);
     await using dev = await project.dev();

@@ -13,12 +13,8 @@ const pages = [
     .filter((name) => name.endsWith(".md"))
     .map((name) => join("docs", name)),
 ];
-const program = createProgram({
-  stdout: process.stdout,
-  stderr: process.stderr,
-  env: {},
-  cwd: root,
-});
+const io = { stdout: process.stdout, stderr: process.stderr, env: {}, cwd: root };
+const program = await createProgram(io, null);
 /** Their options are wrangler's as well, passed on as they are. */
 const passesOn = new Set(["deploy"]);
 

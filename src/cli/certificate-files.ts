@@ -1,7 +1,5 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { decryptKeys, hasEncryptedKey } from "../certificates/decrypt.ts";
-import { readP12 } from "../certificates/p12.ts";
 import type { UploadField } from "../certificates/pem.ts";
 import { Failure } from "../failures/failures.ts";
 import type { Io } from "../terminal/io.ts";
@@ -48,6 +46,7 @@ export async function readFiles(io: Io, options: FileOptions): Promise<ReadFiles
 async function readP12File(io: Io, options: FileOptions): Promise<ReadFiles> {
   const file = options.p12 ?? "";
   const bytes = readFile(io, file);
+  const { readP12 } = await import("../certificates/p12.ts");
   const { certificates, privateKey } = readP12(bytes, await passphrase(io, file, options));
   return { certificates, private_key: privateKey };
 }
@@ -60,7 +59,9 @@ async function readPem(
 ): Promise<string> {
   const text = readFile(io, file).toString("utf8");
   // What is no PEM goes on as it is: the platform says best what is wrong with it.
-  if (!text.includes("ENCRYPTED") || !hasEncryptedKey(text, field)) return text;
+  if (!text.includes("ENCRYPTED")) return text;
+  const { decryptKeys, hasEncryptedKey } = await import("../certificates/decrypt.ts");
+  if (!hasEncryptedKey(text, field)) return text;
   return decryptKeys(text, field, await passphrase(io, file, options));
 }
 

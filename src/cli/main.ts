@@ -10,8 +10,9 @@ export type { Io } from "../terminal/io.ts";
  * (0 success, 1 failed, 2 usage, 3 platform unreachable, 4 data folder in use).
  */
 export async function main(argv: readonly string[], io: Io): Promise<number> {
-  const program = createProgram(io);
+  for (const stream of [io.stdout, io.stderr]) stream.on("error", ignoreClosedPipe);
   try {
+    const program = await createProgram(io, argv);
     await program.parseAsync(argv, { from: "user" });
     return exitStatus.success;
   } catch (error) {
@@ -21,4 +22,9 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     }
     return reportFailure(io, error, argv.includes("--json"));
   }
+}
+
+/** `countersign doctor | head -1`: who reads has seen enough. What is written after that is dropped. */
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EPIPE") throw error;
 }

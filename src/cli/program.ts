@@ -1,25 +1,14 @@
 import { Command } from "commander";
 import { readFileSync } from "node:fs";
-import { addAccountCommand } from "./commands/account.ts";
-import { addAuditCommand } from "./commands/audit.ts";
-import { addBackupCommand, addRestoreCommand } from "./commands/backup.ts";
-import { addBindingCommand } from "./commands/binding.ts";
-import { addCaCommand } from "./commands/ca.ts";
-import { addCertificateCommand } from "./commands/certificate.ts";
-import { addDeployCommand } from "./commands/deploy.ts";
-import { addDevCommand } from "./commands/dev.ts";
-import { addDoctorCommand } from "./commands/doctor.ts";
-import { addEnvCommand } from "./commands/env.ts";
-import { addInitCommand } from "./commands/init.ts";
-import { addKeysCommand } from "./commands/keys.ts";
-import { addStartCommand } from "./commands/start.ts";
-import { addTokenCommand } from "./commands/token.ts";
-import { addUserCommand } from "./commands/user.ts";
-import { addZoneCommand } from "./commands/zone.ts";
 import { isTerminal, type Io } from "../terminal/io.ts";
+import { commands } from "./commands.ts";
 
-/** Every command there is. */
-export function createProgram(io: Io): Command {
+/**
+ * Every command there is by its name, and those that `argv` asks for with all that they take. So
+ * `--help` and `--version` load next to nothing.
+ * @param argv null: every command in full
+ */
+export async function createProgram(io: Io, argv: readonly string[] | null): Promise<Command> {
   const program = new Command("countersign")
     .description("Mutual TLS for Workers, on machines you own.")
     .version(version(), "-v, --version")
@@ -42,23 +31,17 @@ Examples:
   $ wrangler mtls-certificate upload --cert cert.pem --key key.pem --name my-cert
   $ countersign deploy                    # wrangler deploy, then the URL that answers`,
     );
-  addDevCommand(program, io);
-  addInitCommand(program, io);
-  addStartCommand(program, io);
-  addEnvCommand(program, io);
-  addDeployCommand(program, io);
-  addCertificateCommand(program, io);
-  addCaCommand(program, io);
-  addBindingCommand(program, io);
-  addZoneCommand(program, io);
-  addKeysCommand(program, io);
-  addBackupCommand(program, io);
-  addRestoreCommand(program, io);
-  addDoctorCommand(program, io);
-  addTokenCommand(program, io);
-  addUserCommand(program, io);
-  addAccountCommand(program, io);
-  addAuditCommand(program, io);
+  const words = argv?.filter((word) => !word.startsWith("-")) ?? [];
+  const wanted = words[0] === "help" ? words[1] : words[0];
+  for (const { name, alias, summary, add } of commands) {
+    if (argv === null || name === wanted || (alias !== undefined && alias === wanted)) {
+      (await add())(program, io);
+    } else {
+      program.command(name);
+    }
+    const command = program.commands.at(-1)!.description(summary);
+    if (alias !== undefined) command.alias(alias);
+  }
   return program;
 }
 

@@ -1,4 +1,3 @@
-import { WranglerError } from "../dev/wrangler.ts";
 import { colorsFor, writeLine, type Io } from "../terminal/io.ts";
 import { Exit, exitStatus } from "./report.ts";
 
@@ -7,6 +6,7 @@ export async function inWranglersWords<T>(io: Io, work: () => Promise<T>): Promi
   try {
     return await work();
   } catch (error) {
+    const { WranglerError } = await import("../dev/wrangler.ts");
     if (!(error instanceof WranglerError)) throw error;
     writeLine(io.stderr, `${colorsFor(io, io.stderr).red("✘")} wrangler: ${error.message}`);
     throw new Exit(exitStatus.failed);

@@ -20,8 +20,8 @@ export interface InitOptions {
   readonly environment: string | undefined;
   /** The binding to have. Null: any will do, and `MY_CERT` is added where there is none. */
   readonly binding: string | null;
-  /** Of Countersign, for `devDependencies`. */
-  readonly version: string;
+  /** The folder of the Countersign that runs, absolute: what `devDependencies` gets. */
+  readonly countersign: string;
 }
 
 /** What the project lacks. Empty once everything was applied. */
@@ -75,7 +75,7 @@ function withBinding(text: string, { project, environment, binding }: InitOption
     : edited(text, [...path, -1], entry, true);
 }
 
-function withScripts(text: string, { version }: InitOptions): string {
+function withScripts(text: string, { folder, countersign }: InitOptions): string {
   if (text === "") {
     return text;
   }
@@ -93,7 +93,9 @@ function withScripts(text: string, { version }: InitOptions): string {
     wanted.push([["scripts", "cf-typegen"], "wrangler types"]);
   }
   if (!("countersign" in { ...dependencies, ...devDependencies })) {
-    wanted.push([["devDependencies", "countersign"], `^${version}`]);
+    // Never a bare version: that would be whatever a registry has under this name.
+    const path = relative(folder, countersign).replaceAll("\\", "/");
+    wanted.push([["devDependencies", "countersign"], `file:${path}`]);
   }
   return wanted.reduce((edit, [path, value]) => edited(edit, path, value), text);
 }

@@ -6,9 +6,7 @@ import { platformClient } from "../client/platform-client.ts";
 import { writeTable } from "../../terminal/table.ts";
 
 export function addAccountCommand(program: Command, io: Io): void {
-  const account = program
-    .command("account")
-    .description("accounts: who shares certificates and Workers");
+  const account = program.command("account");
   account
     .command("add <name>")
     .description("make an account")

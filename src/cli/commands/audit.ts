@@ -7,7 +7,7 @@ import { platformClient } from "../client/platform-client.ts";
 import { writeTable } from "../../terminal/table.ts";
 
 export function addAuditCommand(program: Command, io: Io): void {
-  const audit = program.command("audit").description("who did what, in a log that shows tampering");
+  const audit = program.command("audit");
   audit
     .command("list")
     .description("list what was done, newest first")

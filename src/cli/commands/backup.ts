@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { resolve } from "node:path";
 import { formatSize } from "../../terminal/format.ts";
-import { backUp, restore, type BackupFacts } from "../../platform/backup.ts";
+import type { BackupFacts } from "../../platform/backup.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import { colorsFor, withProgress, writeJson, writeLine, type Io } from "../../terminal/io.ts";
@@ -15,9 +15,6 @@ interface BackupOptions {
 export function addBackupCommand(program: Command, io: Io): void {
   program
     .command("backup")
-    .description(
-      "write everything of the data folder into one file, while the platform runs or not",
-    )
     .argument("<file>", "the file to write; readable by its owner only")
     .option(...dataOption)
     .option("--force", "replace the file if it is there")
@@ -33,6 +30,7 @@ Examples:
   $ countersign backup copy.db --json | jq -r .masterKeyId`,
     )
     .action(async (file: string, options: BackupOptions) => {
+      const { backUp } = await import("../../platform/backup.ts");
       const facts = await withProgress(io, "Writing the backup", async () =>
         backUp({
           dataFolder: dataFolderOf(io, options.data),
@@ -50,7 +48,6 @@ Examples:
 export function addRestoreCommand(program: Command, io: Io): void {
   program
     .command("restore")
-    .description("put a backup into a data folder on which no platform runs")
     .argument("<file>", "a file that `countersign backup` wrote")
     .option(...dataOption)
     .option("--force", "into a folder that holds a platform: its database is kept beside")
@@ -65,6 +62,7 @@ Examples:
   $ countersign restore copy.db --force`,
     )
     .action(async (file: string, options: BackupOptions) => {
+      const { restore } = await import("../../platform/backup.ts");
       const restored = await withProgress(io, "Restoring", () =>
         restore({
           dataFolder: dataFolderOf(io, options.data),

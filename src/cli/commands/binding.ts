@@ -21,9 +21,7 @@ interface ShownBinding {
 }
 
 export function addBindingCommand(program: Command, io: Io): void {
-  const group = program
-    .command("binding")
-    .description("who makes the connections of a Worker's mTLS bindings");
+  const group = program.command("binding");
   group
     .command("list")
     .description("the mTLS bindings of a Worker")

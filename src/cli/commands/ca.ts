@@ -13,9 +13,7 @@ interface Common {
 }
 
 export function addCaCommand(program: Command, io: Io): void {
-  const group = program
-    .command("ca")
-    .description("certificate authorities that origins are verified with, beside the public roots");
+  const group = program.command("ca");
   group
     .command("list")
     .description("every CA, when it ends, and where it counts")

@@ -22,12 +22,7 @@ interface Common {
 }
 
 export function addCertificateCommand(program: Command, io: Io): void {
-  const group = program
-    .command("certificate")
-    .alias("cert")
-    .description(
-      "client certificates: upload, rotate, roll back, revoke, and what is known of them",
-    );
+  const group = program.command("certificate");
   addReading(group, io);
   addUpload(group, io);
   addCertificateChanges(group, io);

@@ -13,7 +13,6 @@ import { platformClient } from "../client/platform-client.ts";
 export function addDeployCommand(program: Command, io: Io): void {
   program
     .command("deploy")
-    .description("wrangler deploy to this platform, then the URL that really answers")
     .argument("[wrangler-arguments...]", "passed on to `wrangler deploy` as they are")
     .option(...dataOption)
     .option("--json", "wrangler's output on stderr, one JSON object on stdout")

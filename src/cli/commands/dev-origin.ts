@@ -1,9 +1,7 @@
 import { InvalidArgumentError, type Command } from "commander";
 import { resolve } from "node:path";
-import { openAuthority, authorityFolder } from "../../dev/authority.ts";
-import { startDevOrigin, type OriginFaults } from "../../dev/origin.ts";
+import type { OriginFaults } from "../../dev/origin.ts";
 import type { SeenRequest } from "../../dev/seen.ts";
-import { untilStopped } from "../../dev/stop.ts";
 import { Failure } from "../../failures/failures.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";
 
@@ -48,6 +46,9 @@ Examples:
 }
 
 async function runOrigin(io: Io, flags: OriginFlags): Promise<void> {
+  const { openAuthority, authorityFolder } = await import("../../dev/authority.ts");
+  const { startDevOrigin } = await import("../../dev/origin.ts");
+  const { untilStopped } = await import("../../dev/stop.ts");
   const colors = colorsFor(io, io.stdout);
   const authority = await openAuthority(io.cwd);
   await using origin = await startDevOrigin({

@@ -5,10 +5,7 @@ import type {
   PlatformBinding,
   WantedCertificate,
 } from "../../dev/certificates.ts";
-import { startDevSession } from "../../dev/session.ts";
 import type { DevFlags } from "../../dev/start-input.ts";
-import { untilStopped } from "../../dev/stop.ts";
-import { listenToKeys } from "../../dev/hotkeys.ts";
 import { Failure } from "../../failures/failures.ts";
 import { addDevOriginCommand, toPort } from "./dev-origin.ts";
 import { dataFolderOf } from "../data-option.ts";
@@ -27,7 +24,6 @@ export function addDevCommand(program: Command, io: Io): void {
   const dev = program
     .command("dev")
     .argument("[script]", "the entry point, if the configuration names none")
-    .description("wrangler's development server, with the mTLS bindings that it does not have")
     .enablePositionalOptions()
     .option(
       "--cert <binding=cert,key>",
@@ -62,6 +58,9 @@ async function runDev(
 ): Promise<void> {
   const folder = cwd ? resolve(io.cwd, cwd) : io.cwd;
   process.chdir(folder);
+  const { startDevSession } = await import("../../dev/session.ts");
+  const { listenToKeys } = await import("../../dev/hotkeys.ts");
+  const { untilStopped } = await import("../../dev/stop.ts");
   await using session = await startDevSession({
     folder,
     script,

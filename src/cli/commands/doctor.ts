@@ -2,13 +2,12 @@ import type { Command } from "commander";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import { colorsFor, withProgress, writeJson, writeLine, type Io } from "../../terminal/io.ts";
-import { runChecks, type Check } from "../doctor-checks.ts";
+import type { Check } from "../doctor-checks.ts";
 import { Exit, exitStatus } from "../report.ts";
 
 export function addDoctorCommand(program: Command, io: Io): void {
   program
     .command("doctor")
-    .description("look for what would keep the platform from running well")
     .option(...dataOption)
     .option("--api-port <n>", "the port to look at where no platform runs", "4400")
     .option("--http-port <n>", "the port to look at where no platform runs", "4480")
@@ -24,6 +23,7 @@ Examples:
   $ countersign doctor --json | jq '.checks[] | select(.result != "ok")'`,
     )
     .action(async (options: { data?: string; apiPort: string; httpPort: string; json?: true }) => {
+      const { runChecks } = await import("../doctor-checks.ts");
       const checks = await withProgress(io, "Looking at this machine", () =>
         runChecks({
           dataFolder: dataFolderOf(io, options.data),

@@ -1,14 +1,11 @@
 import type { Command } from "commander";
-import { createTwoFilesPatch } from "diff";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline/promises";
-import { planInit, usesTypes, type FileChange } from "../../dev/init.ts";
-import { loadWrangler } from "../../dev/wrangler.ts";
+import { fileURLToPath } from "node:url";
 import { Failure } from "../../failures/failures.ts";
 import { colorsFor, isTerminal, writeLine, type Io } from "../../terminal/io.ts";
 import { inWranglersWords } from "../wrangler-words.ts";
@@ -24,7 +21,6 @@ interface InitFlags {
 export function addInitCommand(program: Command, io: Io): void {
   program
     .command("init")
-    .description("add to a Wrangler project what it lacks for mTLS; shows the diff first")
     .option("--binding <name>", "the binding to have (default: MY_CERT, if there is none)")
     .option("-c, --config <path>", "the Wrangler configuration")
     .option("-e, --env <name>", "the Wrangler environment that gets the binding")
@@ -44,6 +40,9 @@ Examples:
 
 async function init(io: Io, flags: InitFlags): Promise<void> {
   const colors = colorsFor(io, io.stdout);
+  const { createTwoFilesPatch } = await import("diff");
+  const { planInit, usesTypes } = await import("../../dev/init.ts");
+  const { loadWrangler } = await import("../../dev/wrangler.ts");
   const wrangler = await loadWrangler(io.cwd);
   const project = wrangler.readProject({ configPath: flags.config, environment: flags.env });
   if (project.configPath === null) {
@@ -55,14 +54,15 @@ async function init(io: Io, flags: InitFlags): Promise<void> {
     project: { ...project, configPath: project.configPath },
     environment: flags.env,
     binding: flags.binding ?? null,
-    version: ownVersion(),
+    countersign: fileURLToPath(new URL("../../../", import.meta.url)),
   });
   if (changes.length === 0) {
     writeLine(io.stdout, `${colors.green("✔")} nothing to do: ${folder} has everything`);
     return;
   }
-  for (const one of changes) {
-    io.stdout.write(diff(one, colors));
+  for (const { path, before, after } of changes) {
+    const patch = createTwoFilesPatch(path, path, before, after, "", "", { context: 2 });
+    io.stdout.write(colored(patch, colors));
   }
   if (!flags.yes && !(await agreed(io))) {
     writeLine(io.stdout, "Nothing was changed. `countersign init --yes` applies it.");
@@ -79,10 +79,8 @@ async function init(io: Io, flags: InitFlags): Promise<void> {
   writeLine(io.stdout, `\nNow: npm install && npm run dev`);
 }
 
-function diff({ path, before, after }: FileChange, colors: ReturnType<typeof colorsFor>): string {
-  const [, ...lines] = createTwoFilesPatch(path, path, before, after, "", "", { context: 2 }).split(
-    "\n",
-  );
+function colored(patch: string, colors: ReturnType<typeof colorsFor>): string {
+  const [, ...lines] = patch.split("\n");
   return lines
     .map((line) => {
       if (line.startsWith("+")) {
@@ -125,9 +123,4 @@ async function generateTypes(io: Io, folder: string, flags: InitFlags): Promise<
   if (status !== 0) {
     writeLine(io.stderr, Buffer.concat(said).toString());
   }
-}
-
-function ownVersion(): string {
-  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(manifest) as { version: string }).version;
 }

@@ -8,9 +8,7 @@ import { platformClient, type PlatformClient } from "../client/platform-client.t
 import { Exit, exitStatus } from "../report.ts";
 
 export function addKeysCommand(program: Command, io: Io): void {
-  const keys = program
-    .command("keys")
-    .description("the master key, which seals every private key and secret at rest");
+  const keys = program.command("keys");
   keys
     .command("status")
     .description("which master key is in use, and whether a change of it is under way")

@@ -2,8 +2,8 @@ import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import { formatDuration } from "../../terminal/format.ts";
-import { startPlatform, type Platform } from "../../platform/platform.ts";
-import { createLog } from "../../platform/log.ts";
+import type { Platform } from "../../platform/platform.ts";
+import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import {
@@ -18,7 +18,6 @@ import {
 export function addStartCommand(program: Command, io: Io): void {
   program
     .command("start")
-    .description("run the platform on this machine: control plane, gateway, ingress and Workers")
     .option(...dataOption)
     .option("--host <address>", "the address to listen on", "127.0.0.1")
     .option("--api-port <n>", "the port of the v4 API; 0 takes a free one", "4400")
@@ -35,6 +34,11 @@ export function addStartCommand(program: Command, io: Io): void {
       "--worker-processes <n>",
       "how many processes each Worker runs in, or auto: one for each core",
       "1",
+    )
+    .option(
+      "--sandbox <mode>",
+      "keep Workers apart by the operating system: auto, required (refuse to start without), or off",
+      "auto",
     )
     .option("--metrics-port <n>", "serve the gateway's Prometheus metrics on this loopback port")
     .option(
@@ -55,6 +59,7 @@ Examples:
   $ countersign start
   $ countersign start --dev                      # origins on localhost, too
   $ countersign start --worker-processes auto    # every Worker on every core
+  $ countersign start --sandbox required         # not without a sandbox around each Worker
   $ countersign start --data ./data --api-port 0 --http-port 0 --json
   $ COUNTERSIGN_MASTER_KEY="$(cat key)" countersign start --host 0.0.0.0 --fetch-allow public 10.0.0.0/8`,
     )
@@ -72,6 +77,7 @@ interface StartOptions {
   readonly originDeny?: string[];
   readonly fetchAllow?: string[];
   readonly workerProcesses: string;
+  readonly sandbox: string;
   readonly metricsPort?: string;
   readonly otlpEndpoint?: string;
   readonly systemRoots?: true;
@@ -81,6 +87,8 @@ interface StartOptions {
 
 async function start(io: Io, options: StartOptions): Promise<void> {
   const began = performance.now();
+  const { createLog } = await import("../../platform/log.ts");
+  const { startPlatform } = await import("../../platform/platform.ts");
   const log = createLog({
     level: options.logLevel,
     stream: io.stderr,
@@ -99,6 +107,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       originDeny: options.originDeny ?? [],
       fetchAllow: options.fetchAllow ?? ["public"],
       workerProcesses: processes(options.workerProcesses),
+      sandbox: sandboxMode(options.sandbox),
       metricsPort:
         options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),
       otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
@@ -108,8 +117,8 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     }),
   );
   try {
-    const { api, http, accountId, token } = platform;
-    if (options.json) writeJson(io.stdout, { ready: true, api, http, accountId, token });
+    const { api, http, accountId, sandbox, token } = platform;
+    if (options.json) writeJson(io.stdout, { ready: true, api, http, accountId, sandbox, token });
     else welcome(io, platform, performance.now() - began);
     await stopped;
   } finally {
@@ -123,6 +132,14 @@ function port(option: string, text: string): number {
   const value = Number(text);
   if (text.trim() !== "" && Number.isInteger(value) && value >= 0 && value <= 65_535) return value;
   throw new Failure("usage", { message: `${option} "${text}" is not a port from 0 to 65535` });
+}
+
+function sandboxMode(text: string): SandboxMode {
+  const mode = SANDBOX_MODES.find((known) => known === text);
+  if (mode !== undefined) return mode;
+  throw new Failure("usage", {
+    message: `--sandbox "${text}" is none of ${SANDBOX_MODES.join(", ")}`,
+  });
 }
 
 function processes(text: string): number {
@@ -171,7 +188,7 @@ function stopSignal(): Promise<void> {
   });
 }
 
-function welcome(io: Io, { api, http, accountId, token }: Platform, took: number): void {
+function welcome(io: Io, { api, http, accountId, sandbox, token }: Platform, took: number): void {
   const colors = colorsFor(io, io.stdout);
   const row = (name: string, value: string, note = ""): void =>
     writeLine(
@@ -186,6 +203,7 @@ function welcome(io: Io, { api, http, accountId, token }: Platform, took: number
   row("API", api);
   row("Workers", http, `http://{script}.localhost:${new URL(http).port}`);
   row("Account", accountId);
+  writeLine(io.stdout, `  ${colors.dim("Sandbox ")} Workers are ${sandbox}`);
   if (token !== null) row("Token", token, "shown once: only its hash is kept");
   writeLine(io.stdout);
   writeLine(io.stdout, `  Point wrangler here:  ${colors.cyan(`eval "$(npx countersign env)"`)}`);

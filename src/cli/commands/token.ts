@@ -7,7 +7,7 @@ import { platformClient } from "../client/platform-client.ts";
 import { writeTable } from "../../terminal/table.ts";
 
 export function addTokenCommand(program: Command, io: Io): void {
-  const token = program.command("token").description("API tokens, for CI and other machines");
+  const token = program.command("token");
   const ask = <T>(
     options: Options,
     method: "GET" | "POST" | "DELETE",

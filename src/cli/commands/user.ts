@@ -17,7 +17,7 @@ const stdinOption = [
 ] as const;
 
 export function addUserCommand(program: Command, io: Io): void {
-  const user = program.command("user").description("people: who may sign in, and as what");
+  const user = program.command("user");
   const ask = <T>(options: Options, method: "GET" | "POST", path: string, body?: unknown) =>
     platformClient(dataFolderOf(io, options.data)).ask<T>(method, path, body);
 

@@ -15,9 +15,7 @@ interface Zones {
 const path = "/countersign/proxied_zones";
 
 export function addZoneCommand(program: Command, io: Io): void {
-  const group = program
-    .command("zone")
-    .description("zones that another proxy stands before: bindings answer 520 for their hosts");
+  const group = program.command("zone");
   group
     .command("list")
     .description("the zones that are marked proxied")

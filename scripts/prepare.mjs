@@ -1,0 +1,27 @@
+// npm runs this after `npm install` in a clone, when a project installs the clone as a folder, and
+// before `npm pack`: dist/ is what a project imports, and a clone does not have it. Plain JavaScript,
+// for it may be run by an older Node than the one that Countersign needs.
+import { spawnSync } from "node:child_process";
+import { existsSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const compiler = join(root, "node_modules/typescript/bin/tsc");
+const projects = ["tsconfig.build.json", "packages/origin/tsconfig.json"];
+
+if (existsSync(compiler)) {
+  process.exitCode = Math.max(...projects.map(build));
+} else if (!existsSync(join(root, "dist/cli/main.js"))) {
+  // Installed without development dependencies: the command line runs from src/, imports need dist/.
+  process.stderr.write(`countersign is not built: run \`npm ci\` in ${root}, which builds it\n`);
+}
+
+function build(project) {
+  rmSync(join(root, dirname(project), "dist"), { recursive: true, force: true });
+  const { status } = spawnSync(process.execPath, [compiler, "-p", project], {
+    cwd: root,
+    stdio: "inherit",
+  });
+  return status ?? 1;
+}

@@ -1,0 +1,101 @@
+import type { Command } from "commander";
+import type { Io } from "../terminal/io.ts";
+
+/** A command of the first level. Its module is loaded when it is called, or asked for its help. */
+export interface CommandEntry {
+  readonly name: string;
+  readonly alias?: string;
+  /** What `countersign --help` says of it. */
+  readonly summary: string;
+  readonly add: () => Promise<(program: Command, io: Io) => void>;
+}
+
+/** In the order in which `countersign --help` shows them. */
+export const commands: readonly CommandEntry[] = [
+  {
+    name: "dev",
+    summary: "wrangler's development server, with the mTLS bindings that it does not have",
+    add: async () => (await import("./commands/dev.ts")).addDevCommand,
+  },
+  {
+    name: "init",
+    summary: "add to a Wrangler project what it lacks for mTLS; shows the diff first",
+    add: async () => (await import("./commands/init.ts")).addInitCommand,
+  },
+  {
+    name: "start",
+    summary: "run the platform on this machine: control plane, gateway, ingress and Workers",
+    add: async () => (await import("./commands/start.ts")).addStartCommand,
+  },
+  {
+    name: "env",
+    summary: "print the variables that point wrangler, the SDK and Terraform at this platform",
+    add: async () => (await import("./commands/env.ts")).addEnvCommand,
+  },
+  {
+    name: "deploy",
+    summary: "wrangler deploy to this platform, then the URL that really answers",
+    add: async () => (await import("./commands/deploy.ts")).addDeployCommand,
+  },
+  {
+    name: "certificate",
+    alias: "cert",
+    summary: "client certificates: upload, rotate, roll back, revoke, and what is known of them",
+    add: async () => (await import("./commands/certificate.ts")).addCertificateCommand,
+  },
+  {
+    name: "ca",
+    summary: "certificate authorities that origins are verified with, beside the public roots",
+    add: async () => (await import("./commands/ca.ts")).addCaCommand,
+  },
+  {
+    name: "binding",
+    summary: "who makes the connections of a Worker's mTLS bindings",
+    add: async () => (await import("./commands/binding.ts")).addBindingCommand,
+  },
+  {
+    name: "zone",
+    summary: "zones that another proxy stands before: bindings answer 520 for their hosts",
+    add: async () => (await import("./commands/zone.ts")).addZoneCommand,
+  },
+  {
+    name: "keys",
+    summary: "the master key, which seals every private key and secret at rest",
+    add: async () => (await import("./commands/keys.ts")).addKeysCommand,
+  },
+  {
+    name: "backup",
+    summary: "write everything of the data folder into one file, while the platform runs or not",
+    add: async () => (await import("./commands/backup.ts")).addBackupCommand,
+  },
+  {
+    name: "restore",
+    summary: "put a backup into a data folder on which no platform runs",
+    add: async () => (await import("./commands/backup.ts")).addRestoreCommand,
+  },
+  {
+    name: "doctor",
+    summary: "look for what would keep the platform from running well",
+    add: async () => (await import("./commands/doctor.ts")).addDoctorCommand,
+  },
+  {
+    name: "token",
+    summary: "API tokens, for CI and other machines",
+    add: async () => (await import("./commands/token.ts")).addTokenCommand,
+  },
+  {
+    name: "user",
+    summary: "people: who may sign in, and as what",
+    add: async () => (await import("./commands/user.ts")).addUserCommand,
+  },
+  {
+    name: "account",
+    summary: "accounts: who shares certificates and Workers",
+    add: async () => (await import("./commands/account.ts")).addAccountCommand,
+  },
+  {
+    name: "audit",
+    summary: "who did what, in a log that shows tampering",
+    add: async () => (await import("./commands/audit.ts")).addAuditCommand,
+  },
+];

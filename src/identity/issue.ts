@@ -1,0 +1,124 @@
+import { webcrypto } from "node:crypto";
+import * as x509 from "../certificates/x509.ts";
+import {
+  BACKDATED,
+  importKey,
+  nameOf,
+  newSerial,
+  pemOf,
+  readRequest,
+  SIGNING,
+  type SigningAuthority,
+} from "./authority.ts";
+
+const clientAuth = "1.3.6.1.5.5.7.3.2";
+const serverAuth = "1.3.6.1.5.5.7.3.1";
+
+export interface Issued {
+  /** Leaf first, then what stands between it and the root, PEM. */
+  readonly chain: string;
+  /** Hexadecimal, upper case, as node:crypto has it. */
+  readonly serialNumber: string;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
+
+export interface IdentityRequest {
+  /** PKCS #10, PEM: of it only the key counts, which has to be on P-256. */
+  readonly csr: string;
+  readonly spiffeId: string;
+  readonly worker: string;
+  readonly account: string;
+  readonly now: Date;
+  /** ms. Default: 24 hours. Never beyond the intermediate's. */
+  readonly lifetime?: number;
+}
+
+/**
+ * A Worker's identity: an X509-SVID with exactly one URI, no CA, for either side of a connection.
+ * @throws TypeError if the request is none, was not signed with its key, or has a key of another kind
+ * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
+ */
+export async function issueIdentity(
+  authority: SigningAuthority,
+  { csr, spiffeId, worker, account, now, lifetime = 24 * 3_600_000 }: IdentityRequest,
+): Promise<Issued> {
+  const { publicKey } = await readRequest(csr);
+  const { name, namedCurve } = publicKey.algorithm as webcrypto.EcKeyAlgorithm;
+  if (name !== "ECDSA" || namedCurve !== "P-256") {
+    throw new TypeError("the key of an identity is on the curve P-256");
+  }
+  return issue(authority, publicKey, now, lifetime, {
+    subject: nameOf(worker, account),
+    usages: [clientAuth, serverAuth],
+    names: [{ type: "url", value: spiffeId }],
+  });
+}
+
+export interface ClientRequest {
+  /** PKCS #10, PEM. Its key and its subject count. */
+  readonly csr: string;
+  readonly now: Date;
+  /** 1 to 5,475, as on Cloudflare. */
+  readonly days: number;
+}
+
+/**
+ * A client certificate for what is no Worker. Names besides the subject are not taken over: nobody
+ * gets a Worker's SPIFFE ID by asking for it.
+ * @throws TypeError if the request is none, or was not signed with its key
+ */
+export async function issueClient(
+  authority: SigningAuthority,
+  { csr, now, days }: ClientRequest,
+): Promise<Issued> {
+  const request = await readRequest(csr);
+  return issue(authority, request.publicKey, now, days * 86_400_000, {
+    subject: request.subjectName.toJSON(),
+    usages: [clientAuth],
+    names: [],
+  });
+}
+
+interface Leaf {
+  readonly subject: x509.JsonName;
+  readonly usages: readonly string[];
+  readonly names: readonly { readonly type: "url"; readonly value: string }[];
+}
+
+async function issue(
+  authority: SigningAuthority,
+  publicKey: x509.PublicKey,
+  now: Date,
+  lifetime: number,
+  { subject, usages, names }: Leaf,
+): Promise<Issued> {
+  const issuer = new x509.X509Certificate(authority.chain);
+  // No leaf outlives what signed it: verifiers judge the whole chain.
+  const notAfter = new Date(Math.min(now.getTime() + lifetime, issuer.notAfter.getTime()));
+  const notBefore = new Date(Math.max(now.getTime() - BACKDATED, issuer.notBefore.getTime()));
+  const leaf = await x509.X509CertificateGenerator.create({
+    serialNumber: newSerial(),
+    subject,
+    issuer: issuer.subjectName,
+    notBefore,
+    notAfter,
+    signingKey: await importKey(authority.key),
+    publicKey,
+    signingAlgorithm: SIGNING,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([...usages]),
+      ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension([...names])] : []),
+      await x509.SubjectKeyIdentifierExtension.create(publicKey),
+      await x509.AuthorityKeyIdentifierExtension.create(issuer),
+    ],
+  });
+  return {
+    chain: pemOf(leaf) + authority.chain,
+    serialNumber: leaf.serialNumber.toUpperCase(),
+    notBefore: leaf.notBefore,
+    notAfter: leaf.notAfter,
+  };
+}

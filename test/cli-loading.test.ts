@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { promisify } from "node:util";
+import { commands } from "../src/cli/commands.ts";
+
+const run = promisify(execFile);
+const program = join(import.meta.dirname, "..", "bin", "countersign.js");
+
+/** Prints, after everything else, the files that were loaded. */
+const hooks = `data:text/javascript,${encodeURIComponent(`
+  import { registerHooks } from "node:module";
+  const loaded = [];
+  registerHooks({ load: (url, context, next) => (loaded.push(url), next(url, context)) });
+  process.on("exit", () => process.stderr.write(JSON.stringify(loaded)));
+`)}`;
+
+async function loadedBy(...argv: readonly string[]): Promise<readonly string[]> {
+  const { stderr } = await run(process.execPath, ["--import", hooks, program, ...argv]);
+  return (JSON.parse(stderr) as string[]).filter((url) => url.startsWith("file:"));
+}
+
+/** What the command line itself is made of. */
+const light =
+  /node_modules\/(commander|picocolors)\/|\/src\/(cli|failures|terminal|contract)\/|bin\//;
+
+test("--version and --help load the command line alone, and none of the commands", async () => {
+  for (const argv of [["--version"], ["--help"]]) {
+    const loaded = await loadedBy(...argv);
+    assert.deepEqual(
+      loaded.filter((url) => !light.test(url) || url.includes("/commands/")),
+      [],
+    );
+    assert.ok(loaded.length < 60, `${argv.join(" ")} loads ${loaded.length} files`);
+  }
+});
+
+test("the help of a command loads that command, and nothing that it works with", async () => {
+  for (const { name } of commands) {
+    const loaded = await loadedBy(name, "--help");
+    assert.ok(loaded.length < 90, `${name} --help loads ${loaded.length} files`);
+    assert.deepEqual(
+      loaded.filter((url) => /node_modules/.test(url) && !light.test(url)),
+      [],
+      `${name} --help`,
+    );
+  }
+});
+
+test("a pipe that closes early is no error", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "countersign-pipe-"));
+  try {
+    for (const argv of ["--help", `doctor --data ${folder}`, `doctor --data ${folder} --json`]) {
+      const { stderr } = await run("bash", [
+        "-c",
+        `"$0" "$1" ${argv} | true`,
+        process.execPath,
+        program,
+      ]);
+      assert.equal(stderr, "", argv);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});

@@ -38,7 +38,18 @@ async function inside(): Promise<void> {
   other.unref();
   await once(other, "listening");
   const { port: otherPort } = other.address() as AddressInfo;
-  const args = ["--host", "::", "--metrics-port", "0", "--fetch-allow", "public", "private"];
+  const args = [
+    "--host",
+    "::",
+    "--api-host",
+    "::",
+    "--unsafe-plain-api",
+    "--metrics-port",
+    "0",
+    "--fetch-allow",
+    "public",
+    "private",
+  ];
   await using platform = await startPlatform({ args });
   const [api, http] = [platform.ready.api, platform.ready.http].map((url) => new URL(url).port);
   const client = await (await makeAuthority()).issue({ subject: "CN=client" });

@@ -52,14 +52,12 @@ test("loopback is reached in development only, and never the platform's own port
 });
 
 test("http:// goes only to addresses that an option names", async () => {
-  const resolve = (): Promise<{ address: string; family: number }[]> =>
-    Promise.resolve([{ address: "192.0.2.1", family: 4 }]);
-  await using strict = outbound({}, resolve);
+  await using strict = outbound({}, toNothing);
   await assert.rejects(
     strict.send("http://hook.example/", { method: "POST" }),
     /goes only to addresses that --origin-allow names/,
   );
-  await using named = outbound({ allow: ["192.0.2.0/24"] as never[] }, resolve);
+  await using named = outbound({ allow: ["192.0.2.0/24"] as never[] }, toNothing);
   // A documentation address: there is nothing.
   const tried = named.send("http://hook.example/", { method: "POST", timeout: 50 });
   await assert.rejects(tried, (error: Error) => !error.message.includes("--origin-allow"));
@@ -96,3 +94,8 @@ test("a redirect is an answer, a body has its limit, a silent origin its time", 
     name: "TimeoutError",
   });
 });
+
+/** A documentation address. */
+function toNothing(): Promise<{ address: string; family: number }[]> {
+  return Promise.resolve([{ address: "192.0.2.1", family: 4 }]);
+}

@@ -38,12 +38,7 @@ export class Outbound implements AsyncDisposable {
   constructor({ policy, resolve = systemResolve }: OutboundOptions) {
     this.#agent = new Agent({
       pipelining: 0,
-      connect: (options, callback) => {
-        judged(options, { policy, resolve }).then(
-          (addresses) => connectorTo(addresses)(options, callback),
-          (error: Error) => callback(error, null),
-        );
-      },
+      connect: (options, callback) => void connectJudged(options, { policy, resolve }, callback),
     });
   }
 
@@ -78,6 +73,21 @@ export class Outbound implements AsyncDisposable {
 interface Judges {
   readonly policy: AddressPolicy;
   readonly resolve: (host: string) => Promise<readonly LookupAddress[]>;
+}
+
+async function connectJudged(
+  options: buildConnector.Options,
+  judges: Judges,
+  callback: buildConnector.Callback,
+): Promise<void> {
+  let addresses: readonly LookupAddress[];
+  try {
+    addresses = await judged(options, judges);
+  } catch (error) {
+    callback(error as Error, null);
+    return;
+  }
+  connectorTo(addresses)(options, callback);
 }
 
 /** The addresses that may be connected to. @throws Error saying why there is none */

@@ -34,3 +34,13 @@ test("what is denied wins over what is allowed within it, however narrow that is
   assert.deepEqual(allow.slice(2), ["10.0.0.0/7"]);
   assert.ok(deny.includes("10.0.0.0/8"));
 });
+
+test("fetch() is denied the addresses of the platform's ports, unless one is named itself", () => {
+  const own = ["11.22.33.44", "2a00:1234::44"];
+  const { allow, deny } = fetchNetwork(["public", "10.0.0.0/8", "11.22.33.44"], own);
+  assert.deepEqual(allow, ["public", "10.0.0.0/8", "11.22.33.44/32"]);
+  assert.ok(deny.includes("2a00:1234::44/128"));
+  assert.ok(!deny.includes("11.22.33.44/32"));
+  assert.ok(deny.includes("127.0.0.0/8"));
+  assert.ok(!fetchNetwork(["public", "local"], []).deny.includes("127.0.0.0/8"));
+});

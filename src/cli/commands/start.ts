@@ -215,7 +215,12 @@ function stopSignal(): Promise<void> {
   });
 }
 
-function welcome(io: Io, { api, http, accountId, sandbox, token }: Platform, memory: string, took: number): void {
+function welcome(
+  io: Io,
+  { api, http, accountId, sandbox, token }: Platform,
+  memory: string,
+  took: number,
+): void {
   const colors = colorsFor(io, io.stdout);
   const row = (name: string, value: string, note = ""): void =>
     writeLine(

@@ -47,7 +47,7 @@ const RLIMIT_CORE = 4;
 /** Is this process not dumpable now? The kernel is asked, not only told. */
 function callLibc(): boolean {
   // It warns that it is experimental. What it did is verified here.
-  const { emitWarning } = process;
+  const emitWarning = process.emitWarning.bind(process);
   process.emitWarning = () => {};
   try {
     const ffi = process.getBuiltinModule("node:ffi") as unknown as Ffi | undefined;

@@ -9,6 +9,8 @@ import { createLogin } from "../control/access/login/app.ts";
 import { allScopes } from "../control/api/scopes.ts";
 import { startEdge } from "../edge/start-edge.ts";
 import { Failure } from "../failures/failures.ts";
+import { storageFailure } from "../failures/of-storage.ts";
+import { listenFailure } from "../network/listen-failure.ts";
 import { listAccounts } from "../store/accounts.ts";
 import { bootstrap } from "../store/bootstrap.ts";
 import { storeSource } from "../store/change-feed.ts";
@@ -23,6 +25,7 @@ import { FolderSources } from "./watched-folders.ts";
 import { MasterKeys } from "./master-key-change.ts";
 import { LastEvents } from "./last-events.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
+import { hasDatabase, refuseLostDatabase } from "./first-start.ts";
 import { openLocalBinding } from "./local-binding.ts";
 import { platformStatus } from "./status.ts";
 
@@ -72,9 +75,19 @@ export interface Platform extends AsyncDisposable {
  * whatever was opened by then is closed
  */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
+  try {
+    return await openPlatform(options);
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    throw storageFailure(error, `the data folder "${options.dataFolder}"`) ?? error;
+  }
+}
+
+async function openPlatform(options: PlatformOptions): Promise<Platform> {
   await using stack = new AsyncDisposableStack();
   const { log } = options;
   const folder = stack.use(openDataFolder(options.dataFolder));
+  if (!hasDatabase(folder.path)) refuseLostDatabase(folder.path, options.masterKey);
   const store = stack.use(await openStore(folder.database));
   const keys = stack.use(
     await MasterKeys.open({
@@ -175,7 +188,9 @@ async function listen(host: string, port: number): Promise<Listener> {
   );
   const server = createServer((request, response) => void listener(request, response));
   await new Promise<void>((resolve, reject) => {
-    server.once("error", (cause: NodeJS.ErrnoException) => reject(cannotListen(host, port, cause)));
+    server.once("error", (cause: NodeJS.ErrnoException) =>
+      reject(listenFailure("the API", { host, port }, cause)),
+    );
     server.listen(port, host, resolve);
   });
   const taken = (server.address() as AddressInfo).port;
@@ -185,14 +200,6 @@ async function listen(host: string, port: number): Promise<Listener> {
     serve: app.resolve,
     [Symbol.asyncDispose]: () => close(server),
   };
-}
-
-function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException): Failure {
-  return new Failure("port_in_use", {
-    message: `the API cannot listen on ${host} port ${port}: ${cause.code}`,
-    cause,
-    facts: { host, port },
-  });
 }
 
 /** Answers what is in flight, for ten seconds at most. */

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { anything, assert as always, property } from "fast-check";
 import { storageFailure } from "./of-storage.ts";
 
 test("errors of SQLite, the system and PostgreSQL have the code of what is wrong", () => {
-  const codeOf = (error: unknown) => storageFailure(error, "it")?.code ?? null;
   assert.equal(codeOf(Object.assign(new Error("full"), { errcode: 13 })), "disk_full");
   assert.equal(codeOf(Object.assign(new Error("malformed"), { errcode: 11 })), "database_damaged");
   // SQLITE_IOERR_WRITE, an extended code.
@@ -16,9 +15,13 @@ test("errors of SQLite, the system and PostgreSQL have the code of what is wrong
 });
 
 test("a failure is made of anything, or nothing", () => {
-  fc.assert(
-    fc.property(fc.anything(), (error) => {
+  always(
+    property(anything(), (error) => {
       storageFailure(error, "it");
     }),
   );
 });
+
+function codeOf(error: unknown): string | null {
+  return storageFailure(error, "it")?.code ?? null;
+}

@@ -65,10 +65,26 @@ export const startFailures = {
     cause: "Another program listens there.",
     fix: "Stop it, or choose other ports with --api-port and --http-port (0 takes a free one).",
   },
-  port_not_permitted: {
+  api_in_clear: {
     side: "platform",
     status: 500,
     number: 7000112,
+    title: "the API would be plain HTTP on a network",
+    cause: "It takes tokens and private keys: whoever is on the way would read them.",
+    fix: "Give it TLS with --api-cert and --api-key, or keep --api-host on loopback behind a proxy. --unsafe-plain-api starts it all the same.",
+  },
+  api_certificate_unusable: {
+    side: "platform",
+    status: 500,
+    number: 7000113,
+    title: "the API cannot be served with this certificate and key",
+    cause: "A file is missing or is not PEM, or the key is not the certificate's.",
+    fix: "Name the chain with --api-cert and its private key, without a passphrase, with --api-key.",
+  },
+  port_not_permitted: {
+    side: "platform",
+    status: 500,
+    number: 7000140,
     title: "this user may not listen on the port",
     cause:
       "Ports below 1024 are the administrator's, unless the system or a capability says otherwise.",
@@ -77,7 +93,7 @@ export const startFailures = {
   address_not_here: {
     side: "platform",
     status: 500,
-    number: 7000113,
+    number: 7000141,
     title: "the address is none of this machine's",
     cause: "A server listens on an address that one of the machine's network interfaces has.",
     fix: "Give an address that `ip address` shows, 127.0.0.1 for this machine alone, or 0.0.0.0 for all.",
@@ -85,15 +101,15 @@ export const startFailures = {
   address_unknown: {
     side: "platform",
     status: 500,
-    number: 7000114,
+    number: 7000142,
     title: "the host name does not resolve",
     cause: "It is neither an IP address nor a name that DNS or /etc/hosts knows.",
-    fix: "Give an IP address with --host.",
+    fix: "Give an IP address with --host or --api-host.",
   },
   platform_untrusted: {
     side: "caller",
     status: 502,
-    number: 7000115,
+    number: 7000143,
     title: "the platform's certificate is not trusted",
     cause:
       "A platform or proxy answers there, over TLS, with a certificate that this machine does not trust for that name.",
@@ -102,7 +118,7 @@ export const startFailures = {
   platform_unlike: {
     side: "caller",
     status: 502,
-    number: 7000116,
+    number: 7000144,
     title: "what answers there is no Countersign API",
     cause: "Another server answers at the address, or a proxy answers in its place.",
     fix: "Give the address that `countersign env` prints, which ends in /client/v4.",
@@ -110,7 +126,7 @@ export const startFailures = {
   confirmation_needed: {
     side: "caller",
     status: 400,
-    number: 7000117,
+    number: 7000145,
     title: "this cannot be undone, and nobody was there to be asked",
     cause: "Final commands ask on a terminal. There is none here, or standard input is not one.",
     fix: "Give --yes if that is what you want.",
@@ -118,7 +134,7 @@ export const startFailures = {
   login_failed: {
     side: "caller",
     status: 401,
-    number: 7000118,
+    number: 7000146,
     title: "signing in did not succeed",
     cause: "It was refused or broken off in the browser, or took too long.",
     fix: "Run `countersign login` again.",
@@ -126,7 +142,7 @@ export const startFailures = {
   login_ended: {
     side: "caller",
     status: 401,
-    number: 7000119,
+    number: 7000147,
     title: "the login has ended",
     cause: "It expired, was signed out elsewhere, or the person was removed.",
     fix: "Run `countersign login` again.",
@@ -162,5 +178,14 @@ export const startFailures = {
     title: "wrangler failed",
     cause: "What it printed above says why.",
     fix: "Mend what it names and try again. What ran before goes on.",
+  },
+  sandbox_unavailable: {
+    side: "platform",
+    status: 500,
+    number: 7000190,
+    title: "there is no sandbox for Workers on this machine",
+    cause:
+      "--sandbox required asks for one, and bubblewrap is not installed, or the system refuses it namespaces.",
+    fix: "Install bubblewrap and let it make user namespaces (docs/security.md says how), or start with --sandbox auto.",
   },
 } as const;

@@ -5,6 +5,9 @@ import { forward, forwardUpgrade, responseOn, type ForwardTarget } from "../forw
 import { InFlight } from "../forward/in-flight.ts";
 import type { FailureCode } from "../failures/failures.ts";
 import { listenFailure } from "../network/listen-failure.ts";
+import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
+import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
+import { plainAddress } from "../network/ranges.ts";
 import { refuse } from "./refuse.ts";
 import { INGRESS_HEADERS, ingressHeaders, newRay, requestTarget } from "./request.ts";
 import type { Upstream } from "./upstream.ts";
@@ -20,6 +23,8 @@ export type FindUpstream = (
 export class Listener {
   readonly #server: Server;
   readonly #find: FindUpstream;
+  #proxies = new TrustedProxies(noProxies);
+  #peerOf: PeerOf = ({ socket }) => socket.remoteAddress;
   readonly #inFlight = new InFlight();
 
   constructor(find: FindUpstream) {
@@ -36,6 +41,12 @@ export class Listener {
       .on("request", (request, response) => this.#answer(request, response, false))
       .on("checkContinue", (request, response) => this.#answer(request, response, true))
       .on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
+  }
+
+  /** Whose word about clients counts, before it listens. */
+  trust(options: ProxyOptions): void {
+    this.#proxies = new TrustedProxies(options);
+    if (options.trusted.length > 0) this.#peerOf = acceptProxyProtocol(this.#server, this.#proxies);
   }
 
   async listen(host: string, port: number): Promise<number> {
@@ -85,6 +96,7 @@ export class Listener {
   #target(request: IncomingMessage, ray: string): ForwardTarget | FailureCode {
     const wanted = requestTarget(request);
     if (wanted === null) return "host_malformed";
+    const peer = this.#peerOf(request);
     const upstream = this.#find(wanted.host, wanted.path, request);
     if (upstream === null) return "host_unknown";
     return {
@@ -92,7 +104,11 @@ export class Listener {
       path: wanted.path,
       host: wanted.authority,
       dropped: INGRESS_HEADERS,
-      added: ingressHeaders(request, ray),
+      added: ingressHeaders(request, {
+        ray,
+        peer: plainAddress(peer ?? ""),
+        client: this.#proxies.client(peer, request.headers),
+      }),
       answered: (_, headers) => setHeader(headers, "cf-ray", ray),
       failed: (error, failedRequest, response) =>
         refuse(

@@ -3,6 +3,8 @@ import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import { formatDuration } from "../../terminal/format.ts";
 import type { Platform } from "../../platform/platform.ts";
+import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts";
+import { type ApiOptions, apiTls, proxiesOf, warnOfPlainApi } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import {
@@ -18,10 +20,23 @@ export function addStartCommand(program: Command, io: Io): void {
   program
     .command("start")
     .option(...dataOption)
-    .option("--host <address>", "the address to listen on", "127.0.0.1")
+    .option("--host <address>", "the address where Workers answer", "127.0.0.1")
+    .option("--api-host <address>", "the address of the v4 API and the sign-in pages", "127.0.0.1")
     .option("--api-port <n>", "the port of the v4 API; 0 takes a free one", "4400")
     .option("--http-port <n>", "the port at which Workers answer; 0 takes a free one", "4480")
-    .option("--public-url <url>", "where the API is reached, if a proxy ends TLS before it")
+    .option("--api-cert <file>", "serve the API over TLS: its chain, PEM; followed when renewed")
+    .option("--api-key <file>", "the private key of --api-cert")
+    .option("--unsafe-plain-api", "let the API listen on a network in plain HTTP")
+    .option("--public-url <url>", "where the API is reached, if not at its own address")
+    .option(
+      "--trusted-proxies <cidr...>",
+      "whose X-Forwarded-For and PROXY protocol count, for the API and for Workers",
+    )
+    .option(
+      "--forwarded-header <kind>",
+      "what these proxies set: x-forwarded (-For and -Proto), or forwarded (RFC 7239)",
+      "x-forwarded",
+    )
     .option("--dev", "development: bindings may reach origins on this machine (loopback)")
     .option("--origin-allow <cidr...>", "addresses that bindings may reach beside the usual ones")
     .option("--origin-deny <cidr...>", "addresses that bindings may not reach")
@@ -33,6 +48,11 @@ export function addStartCommand(program: Command, io: Io): void {
       "--worker-processes <n>",
       "how many processes each Worker runs in, or auto: one for each core",
       "1",
+    )
+    .option(
+      "--sandbox <mode>",
+      "keep Workers apart by the operating system: auto, required (refuse to start without), or off",
+      "auto",
     )
     .option("--metrics-port <n>", "serve the gateway's Prometheus metrics on this loopback port")
     .option(
@@ -46,6 +66,7 @@ export function addStartCommand(program: Command, io: Io): void {
       "after",
       `
 The first start makes the data folder, a master key, an account, and an API token, which it prints once.
+Workers answer strangers, the API takes tokens and private keys: each has an address of its own.
 Bindings reach public and private addresses, not loopback, link-local or cloud metadata addresses.
 SIGINT or SIGTERM ends it: requests in flight are answered first.
 
@@ -53,15 +74,20 @@ Examples:
   $ countersign start
   $ countersign start --dev                      # origins on localhost, too
   $ countersign start --worker-processes auto    # every Worker on every core
+  $ countersign start --sandbox required         # not without a sandbox around each Worker
   $ countersign start --data ./data --api-port 0 --http-port 0 --json
-  $ COUNTERSIGN_MASTER_KEY="$(cat key)" countersign start --host 0.0.0.0 --fetch-allow public 10.0.0.0/8`,
+  $ countersign start --host 0.0.0.0             # Workers for everybody, the API for this machine
+  $ countersign start --api-host 0.0.0.0 --api-cert tls.crt --api-key tls.key --public-url https://cs.example:4400
+  $ countersign start --host 0.0.0.0 --trusted-proxies 10.0.0.0/8 --public-url https://cs.example
+  $ COUNTERSIGN_MASTER_KEY="$(cat key)" countersign start --fetch-allow public 10.0.0.0/8`,
     )
     .action((options: StartOptions) => start(io, options));
 }
 
-interface StartOptions {
+interface StartOptions extends ApiOptions {
   readonly data?: string;
   readonly host: string;
+  readonly apiHost: string;
   readonly apiPort: string;
   readonly httpPort: string;
   readonly publicUrl?: string;
@@ -70,6 +96,7 @@ interface StartOptions {
   readonly originDeny?: string[];
   readonly fetchAllow?: string[];
   readonly workerProcesses: string;
+  readonly sandbox: string;
   readonly metricsPort?: string;
   readonly otlpEndpoint?: string;
   readonly systemRoots?: true;
@@ -91,6 +118,10 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     startPlatform({
       dataFolder: dataFolderOf(io, options.data),
       host: options.host,
+      apiHost: options.apiHost,
+      apiTls: apiTls(options),
+      unsafePlainApi: options.unsafePlainApi === true,
+      proxies: proxiesOf(options),
       apiPort: port("--api-port", options.apiPort),
       httpPort: port("--http-port", options.httpPort),
       publicUrl: options.publicUrl === undefined ? null : origin(options.publicUrl),
@@ -99,6 +130,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       originDeny: options.originDeny ?? [],
       fetchAllow: options.fetchAllow ?? ["public"],
       workerProcesses: processes(options.workerProcesses),
+      sandbox: sandboxMode(options.sandbox),
       metricsPort:
         options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),
       otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
@@ -108,9 +140,10 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     }),
   );
   try {
-    const { api, http, accountId, token } = platform;
-    if (options.json) writeJson(io.stdout, { ready: true, api, http, accountId, token });
+    const { api, http, accountId, sandbox, token } = platform;
+    if (options.json) writeJson(io.stdout, { ready: true, api, http, accountId, sandbox, token });
     else welcome(io, platform, performance.now() - began);
+    if (platform.apiIsInClear) warnOfPlainApi(io, api);
     await stopped;
   } finally {
     await withProgress(io, "Stopping: answering what is in flight", async () => {
@@ -123,6 +156,14 @@ function port(option: string, text: string): number {
   const value = Number(text);
   if (text.trim() !== "" && Number.isInteger(value) && value >= 0 && value <= 65_535) return value;
   throw new Failure("usage", { message: `${option} "${text}" is not a port from 0 to 65535` });
+}
+
+function sandboxMode(text: string): SandboxMode {
+  const mode = SANDBOX_MODES.find((known) => known === text);
+  if (mode !== undefined) return mode;
+  throw new Failure("usage", {
+    message: `--sandbox "${text}" is none of ${SANDBOX_MODES.join(", ")}`,
+  });
 }
 
 function processes(text: string): number {
@@ -171,7 +212,7 @@ function stopSignal(): Promise<void> {
   });
 }
 
-function welcome(io: Io, { api, http, accountId, token }: Platform, took: number): void {
+function welcome(io: Io, { api, http, accountId, sandbox, token }: Platform, took: number): void {
   const colors = colorsFor(io, io.stdout);
   const row = (name: string, value: string, note = ""): void =>
     writeLine(
@@ -186,6 +227,7 @@ function welcome(io: Io, { api, http, accountId, token }: Platform, took: number
   row("API", api);
   row("Workers", http, `http://{script}.localhost:${new URL(http).port}`);
   row("Account", accountId);
+  writeLine(io.stdout, `  ${colors.dim("Sandbox ")} Workers are ${sandbox}`);
   if (token !== null) row("Token", token, "shown once: only its hash is kept");
   writeLine(io.stdout);
   writeLine(io.stdout, `  Point wrangler here:  ${colors.cyan(`eval "$(npx countersign env)"`)}`);

@@ -8,15 +8,9 @@ import { Failure } from "../failures/failures.ts";
 import { formatSize } from "../terminal/format.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
 import type { PlatformStatus } from "../platform/admin.ts";
+import type { Check } from "./check.ts";
 import { checkFileLimit, checkStorage } from "./doctor-storage.ts";
 import { platformClient } from "./client/platform-client.ts";
-
-export interface Check {
-  readonly name: string;
-  readonly result: "ok" | "warning" | "wrong";
-  readonly finding: string;
-  readonly fix?: string;
-}
 
 export interface CheckOptions {
   readonly dataFolder: string;

@@ -14,7 +14,7 @@ import type { Tables } from "../store/schema.ts";
 import { sealedColumns } from "../store/sealed-records.ts";
 import { sqliteDialect } from "../store/sqlite.ts";
 import type { Database } from "../store/database.ts";
-import type { Check } from "./doctor-checks.ts";
+import type { Check } from "./check.ts";
 
 export interface StorageOptions {
   readonly dataFolder: string;

@@ -1,10 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import { forward, forwardUpgrade, responseOn, type ForwardTarget } from "../forward/forward.ts";
+import { forward, forwardUpgrade, wasNeverSent, type ForwardTarget } from "../forward/forward.ts";
+import { HEADER_BUFFER, headerSize, isHeaderOverflow, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
+import { responseOn } from "../forward/sockets.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { FailureCode } from "../failures/failures.ts";
-import { refuse } from "./refuse.ts";
+import { refuse, refuseUnread } from "./refuse.ts";
 import { INGRESS_HEADERS, ingressHeaders, newRay, requestTarget } from "./request.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -24,17 +26,20 @@ export class Listener {
   constructor(find: FindUpstream) {
     this.#find = find;
     this.#server = createServer({
-      maxHeaderSize: 65_536,
+      maxHeaderSize: HEADER_BUFFER,
       insecureHTTPParser: false,
       // Other protocols that a client offers, as curl does HTTP/2, may be ignored.
       shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
     });
     // A Worker may take in an upload, or stream an answer, for as long as it likes.
     this.#server.requestTimeout = 0;
+    // Those beyond Node's 2,000 would be dropped without a word: their size is what is limited.
+    this.#server.maxHeadersCount = 0;
     this.#server
       .on("request", (request, response) => this.#answer(request, response, false))
       .on("checkContinue", (request, response) => this.#answer(request, response, true))
-      .on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
+      .on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head))
+      .on("clientError", refuseUnread);
   }
 
   async listen(host: string, port: number): Promise<number> {
@@ -82,6 +87,8 @@ export class Listener {
   #target(request: IncomingMessage, ray: string): ForwardTarget | FailureCode {
     const wanted = requestTarget(request);
     if (wanted === null) return "host_malformed";
+    if (wanted.path.length > MOST_URL) return "url_too_long";
+    if (headerSize(request.rawHeaders) > MOST_HEADERS) return "headers_too_large";
     const upstream = this.#find(wanted.host, wanted.path, request);
     if (upstream === null) return "host_unknown";
     return {
@@ -89,17 +96,23 @@ export class Listener {
       path: wanted.path,
       host: wanted.authority,
       dropped: INGRESS_HEADERS,
+      mayRetry: wasNeverSent,
       added: ingressHeaders(request, ray),
       answered: (_, headers) => setHeader(headers, "cf-ray", ray),
       failed: (error, failedRequest, response) =>
         refuse(
           failedRequest,
           response,
-          wasSent(error) ? "worker_connection_lost" : "worker_unavailable",
+          whyFailed(error),
           ray,
         ),
     };
   }
+}
+
+function whyFailed(error: Error): FailureCode {
+  if (isHeaderOverflow(error)) return "worker_headers_too_large";
+  return wasSent(error) ? "worker_connection_lost" : "worker_unavailable";
 }
 
 /** An error of connecting: nothing of the request has reached the Worker. */

@@ -9,7 +9,7 @@ import type { GatewayHandle } from "../contract/gateway.ts";
 import { EMPTY, unready, type GenerationFolder } from "./generation-folder.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import type { Sandbox } from "../process/sandbox-kinds.ts";
-import { DEFAULT } from "./service-links.ts";
+import { doorOf, readDoor } from "./service-links.ts";
 import type { SharedSlots } from "./shared-slots.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
 import type { NetworkPolicy } from "./in-process-network.ts";
@@ -21,7 +21,12 @@ import {
   type WorkerdLine,
   type WorkerdProcess,
 } from "./workerd.ts";
-import { secretVariable, workerdConfig, type LaidOutVersion } from "./workerd-config.ts";
+import {
+  entrypointSocket,
+  secretVariable,
+  workerdConfig,
+  type LaidOutVersion,
+} from "./workerd-config.ts";
 
 /** What the generations of an edge share. */
 export interface GenerationContext {
@@ -48,14 +53,14 @@ export interface GenerationContext {
   unlinkServices(paths: readonly string[]): void;
   /** Another process listens at these sockets by now. */
   renewLinks(sockets: readonly string[]): Promise<void>;
-  /** The named entrypoints of a script that others bind. */
+  /** The doors of a script that others bind: see `doorOf`. */
   wantedEntrypoints(key: ScriptKey): readonly string[];
   nextId(): number;
 }
 
 /** Starts the process of one generation: once, and again each time it has ended. */
 export class Launcher {
-  /** The socket of each named entrypoint that others bind. */
+  /** The socket of each door (`doorOf`) that others bind. */
   readonly entrypoints: Map<string, string> = new Map();
   readonly #context: GenerationContext;
   readonly #folder: GenerationFolder;
@@ -95,7 +100,7 @@ export class Launcher {
         const target = { accountId, scriptName: binding.service };
         const path = this.#placeOf(binding.name, "x");
         this.#serviceLinks.push(path);
-        await this.#context.linkService(path, target, binding.entrypoint ?? DEFAULT);
+        await this.#context.linkService(path, target, doorOf(binding));
       } else if (binding.type === "mtls_certificate" && !presented.has(binding.name)) {
         const socketPath = this.#placeOf(binding.name, "b");
         const { name: bindingName, certificateId } = binding;
@@ -247,12 +252,15 @@ export class Launcher {
   #forgetMissing(error: unknown): boolean {
     if (!(error instanceof WorkerdStartError)) return false;
     const before = this.entrypoints.size;
-    for (const name of this.entrypoints.keys()) {
-      const start = `Socket "entrypoint ${name}" refers to`;
+    for (const [door, path] of this.entrypoints) {
+      const start = `Socket "${entrypointSocket(unready(basename(path)))}" refers to`;
       if (!error.lines.some((line) => line.startsWith(start))) continue;
-      this.entrypoints.delete(name);
-      this.#missing.add(name);
-      this.#log.warn(`a service binding names the entrypoint "${name}", which is not exported`);
+      this.entrypoints.delete(door);
+      this.#missing.add(door);
+      const { entrypoint } = readDoor(door);
+      this.#log.warn(
+        `a service binding names the entrypoint "${entrypoint ?? "default"}", which is not exported`,
+      );
     }
     return this.entrypoints.size < before;
   }

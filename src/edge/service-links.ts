@@ -2,9 +2,10 @@ import { link, rename, rm } from "node:fs/promises";
 import type { RunDirectory } from "../process/run-directory.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
 
-/** What a script listens with for others: its own socket, and those of its named entrypoints. */
+/** What a script listens with for others: its own socket, and those of its other doors. */
 export interface LinkTarget {
   readonly socket: string;
+  /** By `doorOf` the binding that leads there. */
   readonly entrypoints: ReadonlyMap<string, string>;
 }
 
@@ -12,6 +13,28 @@ interface Place {
   readonly entrypoint: string;
   /** The socket it leads to. */
   leadsTo: string;
+}
+
+/**
+ * Names what a service binding leads to within a script: the default export, another entrypoint, or
+ * either with the `ctx.props` that the binding gives it. Each has a socket of its own, so that props
+ * cannot be had by who is not bound with them.
+ */
+export function doorOf({ entrypoint, props }: Door): string {
+  const hasProps = props !== undefined && Object.keys(props).length > 0;
+  return hasProps ? JSON.stringify([entrypoint ?? null, props]) : (entrypoint ?? DEFAULT);
+}
+
+interface Door {
+  readonly entrypoint?: string | undefined;
+  readonly props?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** What `doorOf` was made from. No entrypoint's name begins with a bracket. */
+export function readDoor(door: string): Door {
+  if (!door.startsWith("[")) return door === DEFAULT ? {} : { entrypoint: door };
+  const [entrypoint, props] = JSON.parse(door) as [string | null, Record<string, unknown>];
+  return { ...(entrypoint !== null && { entrypoint }), props };
 }
 
 /**
@@ -61,7 +84,7 @@ export class ServiceLinks {
     }
   }
 
-  /** The named entrypoints of a script that some binding names. */
+  /** The doors of a script that some binding leads to, but its default export without props. */
   wanted(key: ScriptKey): readonly string[] {
     return [...(this.#named.get(idOf(key)) ?? [])].filter((entrypoint) => entrypoint !== DEFAULT);
   }
@@ -111,7 +134,7 @@ export class ServiceLinks {
 }
 
 /** The name under which the default export counts as an entrypoint. */
-export const DEFAULT = "default";
+const DEFAULT = "default";
 
 function socketOf(target: LinkTarget | null, entrypoint: string): string | undefined {
   return entrypoint === DEFAULT ? target?.socket : target?.entrypoints.get(entrypoint);

@@ -18,6 +18,7 @@ import type { SandboxMode } from "../process/sandbox-kinds.ts";
 import { ServiceLinks } from "./service-links.ts";
 import { SharedSlots } from "./shared-slots.ts";
 import type { Source } from "../contract/change-feed.ts";
+import { noProxies, type ProxyOptions } from "../network/trusted-proxies.ts";
 import { workerdSandbox } from "./workerd.ts";
 
 export interface EdgeOptions {
@@ -30,6 +31,8 @@ export interface EdgeOptions {
   readonly httpPort: number;
   /** The address that the ingress listens on. Default: 127.0.0.1. */
   readonly httpHost?: string;
+  /** Whose word about clients counts. Default: nobody's. */
+  readonly proxies?: ProxyOptions;
   /**
    * Addresses that `fetch()` without a binding may reach: `public`, `private`, `local`, or CIDR
    * blocks. Default: `["public"]`.
@@ -87,7 +90,11 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
       masterKey,
     }),
   );
-  const address = { host: options.httpHost ?? "127.0.0.1", port: options.httpPort };
+  const address = {
+    host: options.httpHost ?? "127.0.0.1",
+    port: options.httpPort,
+    proxies: options.proxies ?? noProxies,
+  };
   const links = new ServiceLinks(run, ABSENT_SOCKET);
   const ingress = await IngressHandle.start({
     run,

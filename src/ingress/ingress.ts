@@ -10,7 +10,7 @@ import {
   type ScriptTarget,
   type ScriptUpdate,
 } from "./protocol.ts";
-import { isFromThisMachine } from "./request.ts";
+import { isDirectFromThisMachine, isLocalName } from "./request.ts";
 import { RoutingTable } from "./table.ts";
 import { Upstream } from "./upstream.ts";
 
@@ -20,7 +20,7 @@ export class Ingress implements Served<IngressMethods> {
   readonly #upstreams = new Map<string, Upstream>();
   readonly #listener = new Listener((host, path, request) => {
     // Any client can send such a `Host`; only this machine's own can mean it (RFC 6761).
-    if (host.endsWith(".localhost") && !isFromThisMachine(request)) return null;
+    if (isLocalName(host) && !isDirectFromThisMachine(request)) return null;
     const entry = this.#table.find(host, path);
     return entry === null ? null : this.#leastBusy(choose(entry));
   });
@@ -31,9 +31,10 @@ export class Ingress implements Served<IngressMethods> {
     this.#table.update(updates);
   }
 
-  async listen({ host, port }: ListenAddress): Promise<ListenAddress> {
+  async listen({ host, port, proxies }: ListenAddress): Promise<ListenAddress> {
     this.#absent ??= await listenForAbsent(ABSENT_SOCKET);
-    return { host, port: await this.#listener.listen(host, port) };
+    this.#listener.trust(proxies);
+    return { host, port: await this.#listener.listen(host, port), proxies };
   }
 
   async probe(socket: string): Promise<void> {

@@ -6,6 +6,9 @@ import { HEADER_BUFFER, headerSize, isHeaderOverflow, MOST_HEADERS, MOST_URL } f
 import { responseOn } from "../forward/sockets.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { FailureCode } from "../failures/failures.ts";
+import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
+import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
+import { plainAddress } from "../network/ranges.ts";
 import { refuse, refuseUnread } from "./refuse.ts";
 import { INGRESS_HEADERS, ingressHeaders, newRay, requestTarget } from "./request.ts";
 import type { Upstream } from "./upstream.ts";
@@ -21,6 +24,8 @@ export type FindUpstream = (
 export class Listener {
   readonly #server: Server;
   readonly #find: FindUpstream;
+  #proxies = new TrustedProxies(noProxies);
+  #peerOf: PeerOf = ({ socket }) => socket.remoteAddress;
   readonly #inFlight = new InFlight();
 
   constructor(find: FindUpstream) {
@@ -40,6 +45,12 @@ export class Listener {
       .on("checkContinue", (request, response) => this.#answer(request, response, true))
       .on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head))
       .on("clientError", refuseUnread);
+  }
+
+  /** Whose word about clients counts, before it listens. */
+  trust(options: ProxyOptions): void {
+    this.#proxies = new TrustedProxies(options);
+    if (options.trusted.length > 0) this.#peerOf = acceptProxyProtocol(this.#server, this.#proxies);
   }
 
   async listen(host: string, port: number): Promise<number> {
@@ -89,6 +100,7 @@ export class Listener {
     if (wanted === null) return "host_malformed";
     if (wanted.path.length > MOST_URL) return "url_too_long";
     if (headerSize(request.rawHeaders) > MOST_HEADERS) return "headers_too_large";
+    const peer = this.#peerOf(request);
     const upstream = this.#find(wanted.host, wanted.path, request);
     if (upstream === null) return "host_unknown";
     return {
@@ -97,7 +109,11 @@ export class Listener {
       host: wanted.authority,
       dropped: INGRESS_HEADERS,
       mayRetry: wasNeverSent,
-      added: ingressHeaders(request, ray),
+      added: ingressHeaders(request, {
+        ray,
+        peer: plainAddress(peer ?? ""),
+        client: this.#proxies.client(peer, request.headers),
+      }),
       answered: (_, headers) => setHeader(headers, "cf-ray", ray),
       failed: (error, failedRequest, response) =>
         refuse(

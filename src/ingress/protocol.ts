@@ -1,5 +1,7 @@
 import { STATE, type CallRules } from "../process/calls.ts";
 
+import type { ProxyOptions } from "../network/trusted-proxies.ts";
+
 /** What the supervisor asks of the ingress process, over IPC. */
 export interface IngressMethods {
   /** Replaces what is known of these scripts, all at once. */
@@ -24,6 +26,8 @@ export interface ListenAddress {
   readonly host: string;
   /** 0: a free one. */
   readonly port: number;
+  /** Whose word about clients counts. */
+  readonly proxies: ProxyOptions;
 }
 
 export interface ScriptUpdate {

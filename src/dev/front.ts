@@ -2,7 +2,12 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
 import type { Duplex } from "node:stream";
 import { Pool } from "undici";
-import { forward, forwardUpgrade, isClosedConnection, type ForwardTarget } from "../forward/forward.ts";
+import {
+  forward,
+  forwardUpgrade,
+  isClosedConnection,
+  type ForwardTarget,
+} from "../forward/forward.ts";
 
 /** A service that an origin stands in front of. */
 export interface Front extends AsyncDisposable {

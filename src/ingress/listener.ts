@@ -2,7 +2,13 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { forward, forwardUpgrade, wasNeverSent, type ForwardTarget } from "../forward/forward.ts";
-import { HEADER_BUFFER, headerSize, isHeaderOverflow, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
+import {
+  HEADER_BUFFER,
+  headerSize,
+  isHeaderOverflow,
+  MOST_HEADERS,
+  MOST_URL,
+} from "../forward/limits.ts";
 import { responseOn } from "../forward/sockets.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { FailureCode } from "../failures/failures.ts";
@@ -13,23 +19,26 @@ import { refuse, refuseUnread } from "./refuse.ts";
 import { INGRESS_HEADERS, ingressHeaders, newRay, requestTarget } from "./request.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** Finds who answers. Null: nobody. */
+/** Finds who answers, or why nobody does. */
 export type FindUpstream = (
   host: string,
   path: string,
   request: IncomingMessage,
-) => Upstream | null;
+) => Upstream | FailureCode;
 
 /** The HTTP server that clients reach. */
 export class Listener {
   readonly #server: Server;
   readonly #find: FindUpstream;
+  readonly #hasEnded: (socket: string) => Promise<boolean>;
   #proxies = new TrustedProxies(noProxies);
   #peerOf: PeerOf = ({ socket }) => socket.remoteAddress;
   readonly #inFlight = new InFlight();
 
-  constructor(find: FindUpstream) {
+  /** @param hasEnded has the process that listens at this socket just ended? */
+  constructor(find: FindUpstream, hasEnded: (socket: string) => Promise<boolean>) {
     this.#find = find;
+    this.#hasEnded = hasEnded;
     this.#server = createServer({
       maxHeaderSize: HEADER_BUFFER,
       insecureHTTPParser: false,
@@ -102,7 +111,8 @@ export class Listener {
     if (headerSize(request.rawHeaders) > MOST_HEADERS) return "headers_too_large";
     const peer = this.#peerOf(request);
     const upstream = this.#find(wanted.host, wanted.path, request);
-    if (upstream === null) return "host_unknown";
+    if (typeof upstream === "string") return upstream;
+    upstream.began();
     return {
       dispatcher: upstream.dispatcher,
       path: wanted.path,
@@ -115,20 +125,34 @@ export class Listener {
         client: this.#proxies.client(peer, request.headers),
       }),
       answered: (_, headers) => setHeader(headers, "cf-ray", ray),
-      failed: (error, failedRequest, response) =>
-        refuse(
-          failedRequest,
-          response,
-          whyFailed(error),
-          ray,
-        ),
+      ended: () => upstream.finished(),
+      failed: (error, failedRequest, response) => {
+        upstream.finished();
+        void this.#refuse(failedRequest, response, { error, upstream, ray });
+      },
     };
+  }
+
+  async #refuse(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { error, upstream, ray }: FailedRequest,
+  ): Promise<void> {
+    const code = await this.#whyFailed(error, upstream);
+    if (!response.headersSent) refuse(request, response, code, ray);
+  }
+
+  async #whyFailed(error: Error, { socket }: Upstream): Promise<FailureCode> {
+    if (!wasSent(error)) return "worker_unavailable";
+    if (isHeaderOverflow(error)) return "worker_headers_too_large";
+    return (await this.#hasEnded(socket)) ? "worker_connection_lost" : "worker_connection_closed";
   }
 }
 
-function whyFailed(error: Error): FailureCode {
-  if (isHeaderOverflow(error)) return "worker_headers_too_large";
-  return wasSent(error) ? "worker_connection_lost" : "worker_unavailable";
+interface FailedRequest {
+  readonly error: Error;
+  readonly upstream: Upstream;
+  readonly ray: string;
 }
 
 /** An error of connecting: nothing of the request has reached the Worker. */

@@ -25,7 +25,8 @@ export function requestTarget(request: IncomingMessage): RequestTarget | null {
   const rest = absolute?.[2] ?? url;
   const path = rest === "" || rest.startsWith("?") ? `/${rest}` : rest;
   const [, host, port = "0"] = AUTHORITY.exec(authority) ?? [];
-  if (host === undefined || Number(port) > 65_535 || !path.startsWith("/") || hasTwoHosts(request)) return null;
+  if (host === undefined || Number(port) > 65_535 || !path.startsWith("/") || hasTwoHosts(request))
+    return null;
   return { authority, host: host.toLowerCase().replace(/\.$/, ""), path };
 }
 

@@ -1,5 +1,12 @@
 import assert from "node:assert/strict";
-import { createServer, request as httpRequest, type RequestListener, type Server } from "node:http";
+import {
+  createServer,
+  request as httpRequest,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import {
   connect,
   createServer as createTcpServer,
@@ -196,12 +203,13 @@ for (const [size, sent] of [
 ] as const) {
   test(`an upload of ${size} bytes is sent ${sent} times: whole, as long as all of it is kept`, async (t) => {
     let requests = 0;
-    const origin = await listen(t, async (request, response) => {
+    const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
       requests += 1;
       const body = Buffer.concat(await request.toArray());
       if (requests < 3) request.socket.destroy();
       else response.end(String(body.equals(upload)));
-    });
+    };
+    const origin = await listen(t, (request, response) => void answer(request, response));
     const upload = Buffer.alloc(size, "upload ");
     const { url } = await proxy(t, origin, { mayRetry: () => true });
     const response = await fetch(url, { method: "POST", body: upload });

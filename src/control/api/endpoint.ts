@@ -2,7 +2,7 @@ import type { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
 import type { Caller } from "./auth.ts";
 import { readForm, readJson } from "./body.ts";
-import type { Answer } from "./envelope.ts";
+import { type Answer, pageOf, paging } from "./envelope.ts";
 import type { Scope } from "./scopes.ts";
 import { isOneLine } from "./text.ts";
 
@@ -63,13 +63,16 @@ export function endpoint<
         if (isOneLine(text)) continue;
         throw new Failure("request_invalid", { message: "the URL has control characters" });
       }
-      return handle({
+      parse(paging, { page: search["page"], per_page: search["per_page"] }, "query");
+      const answer = await handle({
         request,
         caller,
         params,
         query: (query ? parse(query, search, "query") : undefined) as Output<Q>,
         body: (await parseBody(body, request, limits)) as Output<B>,
       });
+      if (answer instanceof Response || !answer.isList) return answer;
+      return pageOf(answer, new URL(request.url).searchParams);
     },
   };
 }

@@ -27,6 +27,15 @@ describe("what Terraform and the SDK read, change and page through", () => {
     return live?.versions[0]?.version;
   };
 
+  const upload = async (source: string) =>
+    client.workers.scripts.content.update("content", {
+      ...account,
+      metadata: { main_module: "new.mjs" },
+      files: [
+        await toFile(Buffer.from(source), "new.mjs", { type: "application/javascript+module" }),
+      ],
+    });
+
   it("settings change with PATCH: what is not named stays, and a version is made of it", async () => {
     const bindings = [
       { type: "plain_text", name: "A", text: "1" },
@@ -64,14 +73,6 @@ describe("what Terraform and the SDK read, change and page through", () => {
 
   it("content is replaced on its own, and a module without a handler is refused", async () => {
     await put("content", { bindings: [{ type: "plain_text", name: "A", text: "1" }] });
-    const upload = async (source: string) =>
-      client.workers.scripts.content.update("content", {
-        ...account,
-        metadata: { main_module: "new.mjs" },
-        files: [
-          await toFile(Buffer.from(source), "new.mjs", { type: "application/javascript+module" }),
-        ],
-      });
     const changed = await upload("export default { scheduled() {} }");
     assert.deepEqual(changed.handlers, ["scheduled"]);
     const version = await running("content");

@@ -188,8 +188,8 @@ export function tokenEndpoints({ store, clock }: ControlContext): readonly Endpo
 const groupFilter = z.object({ name: z.string().optional(), scope: z.string().optional() });
 
 /** Terraform's documented filters are URL-encoded once more than the rest of the query. */
-function isNamed(name: string, wanted: string | undefined): boolean {
-  return wanted === undefined || wanted === name || wanted === encodeURIComponent(name);
+function isNamed(name: string, asked: string | undefined): boolean {
+  return asked === undefined || asked === name || asked === encodeURIComponent(name);
 }
 
 /** A person's tokens are theirs alone; a token of the account's own sees the account's own. */

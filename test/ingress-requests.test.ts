@@ -82,7 +82,7 @@ test("a Worker is told of its client by headers that the client cannot forge", a
     "countersign-cf": '{"tlsClientAuth":{"certVerified":"SUCCESS"}}',
     "x-mine": "kept",
   };
-  const { headers, cf, url } = await seen("echo.localhost", "/", forged);
+  const { headers, cf, url } = await seen("echo.wild.example", "/", forged);
   assert.equal(headers["cf-connecting-ip"], "127.0.0.1");
   assert.equal(headers["x-real-ip"], "127.0.0.1");
   assert.equal(headers["x-forwarded-for"], "6.6.6.6, 127.0.0.1");
@@ -93,12 +93,24 @@ test("a Worker is told of its client by headers that the client cannot forge", a
   assert.equal(cf.httpProtocol, "HTTP/1.1");
   assert.equal(cf.tlsClientAuth["certPresented"], "0");
   assert.equal(cf.tlsClientAuth["certVerified"], "NONE");
-  const listed = await seen("echo.localhost", "/", {
+  const listed = await seen("echo.wild.example", "/", {
     ...forged,
     connection: "countersign-cf, x-real-ip",
   });
   assert.equal(listed.cf.tlsClientAuth["certVerified"], "NONE");
   assert.equal(listed.headers["x-real-ip"], "127.0.0.1");
+});
+
+test("NAME.localhost is for programs on this machine, not for who comes through a proxy on it", async () => {
+  for (const name of ["x-forwarded-for", "forwarded", "x-real-ip", "via", "x-forwarded-host"]) {
+    const { status, text } = await edge.fetch("echo.localhost", "/", {
+      headers: { [name]: "1.2.3.4" },
+    });
+    assert.equal(status, 404, `${name}: ${text}`);
+  }
+  const old = await raw("GET / HTTP/1.0\r\nHost: echo.localhost\r\n\r\n");
+  assert.match(old, /^HTTP\/1\.1 404/, "nginx speaks HTTP/1.0 unless it is told otherwise");
+  assert.match(await raw("GET / HTTP/1.0\r\nHost: echo.wild.example\r\n\r\n"), /^HTTP\/1\.1 200/);
 });
 
 test("WebSockets reach the Worker and come back", async () => {

@@ -65,6 +65,22 @@ export const startFailures = {
     cause: "Another program listens there.",
     fix: "Stop it, or choose other ports with --api-port and --http-port (0 takes a free one).",
   },
+  api_in_clear: {
+    side: "platform",
+    status: 500,
+    number: 7000112,
+    title: "the API would be plain HTTP on a network",
+    cause: "It takes tokens and private keys: whoever is on the way would read them.",
+    fix: "Give it TLS with --api-cert and --api-key, or keep --api-host on loopback behind a proxy. --unsafe-plain-api starts it all the same.",
+  },
+  api_certificate_unusable: {
+    side: "platform",
+    status: 500,
+    number: 7000113,
+    title: "the API cannot be served with this certificate and key",
+    cause: "A file is missing or is not PEM, or the key is not the certificate's.",
+    fix: "Name the chain with --api-cert and its private key, without a passphrase, with --api-key.",
+  },
   platform_not_running: {
     side: "platform",
     status: 503,

@@ -1,5 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import { plainAddress } from "../network/ranges.ts";
+import { type Client, wasForwarded } from "../network/trusted-proxies.ts";
 import { CF_HEADER } from "./protocol.ts";
 import { PLAIN_HTTP_CF } from "./cf.ts";
 
@@ -49,8 +51,21 @@ export const INGRESS_HEADERS: ReadonlySet<string> = new Set([
 ]);
 
 /** What a Worker expects to be told of its client. Flat: name, value … */
-export function ingressHeaders(request: IncomingMessage, ray: string): string[] {
-  const client = clientAddress(request);
+export function ingressHeaders(
+  request: IncomingMessage,
+  {
+    ray,
+    peer,
+    client: sender,
+  }: {
+    readonly ray: string;
+    /** The other end of the connection, which may be a proxy. */
+    readonly peer: string;
+    readonly client: Client;
+  },
+): string[] {
+  const client = sender.address ?? "";
+  const scheme = sender.scheme ?? "http";
   const forwarded = request.headers["x-forwarded-for"];
   return [
     CF_HEADER,
@@ -60,11 +75,11 @@ export function ingressHeaders(request: IncomingMessage, ray: string): string[] 
     "CF-Ray",
     ray,
     "CF-Visitor",
-    '{"scheme":"http"}',
+    `{"scheme":"${scheme}"}`,
     "X-Forwarded-For",
-    forwarded === undefined ? client : `${String(forwarded)}, ${client}`,
+    forwarded === undefined ? peer : `${String(forwarded)}, ${peer}`,
     "X-Forwarded-Proto",
-    "http",
+    scheme,
     "X-Real-IP",
     client,
   ];
@@ -75,12 +90,22 @@ export function newRay(): string {
   return randomBytes(8).toString("hex");
 }
 
-export function isFromThisMachine(request: IncomingMessage): boolean {
-  const address = clientAddress(request);
-  return address === "::1" || address.startsWith("127.");
+/** `NAME.localhost`, and `localhost` itself. */
+export function isLocalName(host: string): boolean {
+  return host === "localhost" || host.endsWith(".localhost");
+}
+
+/**
+ * Whether a program on this machine sent it, not a proxy here for a stranger. A proxy gives itself
+ * away by a forwarding header, or by HTTP/1.0, which is what nginx speaks unless it is told otherwise.
+ */
+export function isDirectFromThisMachine(request: IncomingMessage): boolean {
+  const address = peerAddress(request);
+  const isHere = address === "::1" || address.startsWith("127.");
+  return isHere && request.httpVersion === "1.1" && !wasForwarded(request.headers);
 }
 
 /** An IPv4 client of a socket that listens on IPv6 too shows up as `::ffff:192.0.2.1`. */
-function clientAddress(request: IncomingMessage): string {
-  return (request.socket.remoteAddress ?? "").replace(/^::ffff:/, "");
+function peerAddress(request: IncomingMessage): string {
+  return plainAddress(request.socket.remoteAddress ?? "");
 }

@@ -4,6 +4,7 @@ import { Failure } from "../../failures/failures.ts";
 import { formatDuration } from "../../terminal/format.ts";
 import type { Platform } from "../../platform/platform.ts";
 import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts";
+import { type ApiOptions, apiTls, proxiesOf, warnOfPlainApi } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import {
@@ -19,10 +20,23 @@ export function addStartCommand(program: Command, io: Io): void {
   program
     .command("start")
     .option(...dataOption)
-    .option("--host <address>", "the address to listen on", "127.0.0.1")
+    .option("--host <address>", "the address where Workers answer", "127.0.0.1")
+    .option("--api-host <address>", "the address of the v4 API and the sign-in pages", "127.0.0.1")
     .option("--api-port <n>", "the port of the v4 API; 0 takes a free one", "4400")
     .option("--http-port <n>", "the port at which Workers answer; 0 takes a free one", "4480")
-    .option("--public-url <url>", "where the API is reached, if a proxy ends TLS before it")
+    .option("--api-cert <file>", "serve the API over TLS: its chain, PEM; followed when renewed")
+    .option("--api-key <file>", "the private key of --api-cert")
+    .option("--unsafe-plain-api", "let the API listen on a network in plain HTTP")
+    .option("--public-url <url>", "where the API is reached, if not at its own address")
+    .option(
+      "--trusted-proxies <cidr...>",
+      "whose X-Forwarded-For and PROXY protocol count, for the API and for Workers",
+    )
+    .option(
+      "--forwarded-header <kind>",
+      "what these proxies set: x-forwarded (-For and -Proto), or forwarded (RFC 7239)",
+      "x-forwarded",
+    )
     .option("--dev", "development: bindings may reach origins on this machine (loopback)")
     .option("--origin-allow <cidr...>", "addresses that bindings may reach beside the usual ones")
     .option("--origin-deny <cidr...>", "addresses that bindings may not reach")
@@ -52,6 +66,7 @@ export function addStartCommand(program: Command, io: Io): void {
       "after",
       `
 The first start makes the data folder, a master key, an account, and an API token, which it prints once.
+Workers answer strangers, the API takes tokens and private keys: each has an address of its own.
 Bindings reach public and private addresses, not loopback, link-local or cloud metadata addresses.
 SIGINT or SIGTERM ends it: requests in flight are answered first.
 
@@ -61,14 +76,18 @@ Examples:
   $ countersign start --worker-processes auto    # every Worker on every core
   $ countersign start --sandbox required         # not without a sandbox around each Worker
   $ countersign start --data ./data --api-port 0 --http-port 0 --json
-  $ COUNTERSIGN_MASTER_KEY="$(cat key)" countersign start --host 0.0.0.0 --fetch-allow public 10.0.0.0/8`,
+  $ countersign start --host 0.0.0.0             # Workers for everybody, the API for this machine
+  $ countersign start --api-host 0.0.0.0 --api-cert tls.crt --api-key tls.key --public-url https://cs.example:4400
+  $ countersign start --host 0.0.0.0 --trusted-proxies 10.0.0.0/8 --public-url https://cs.example
+  $ COUNTERSIGN_MASTER_KEY="$(cat key)" countersign start --fetch-allow public 10.0.0.0/8`,
     )
     .action((options: StartOptions) => start(io, options));
 }
 
-interface StartOptions {
+interface StartOptions extends ApiOptions {
   readonly data?: string;
   readonly host: string;
+  readonly apiHost: string;
   readonly apiPort: string;
   readonly httpPort: string;
   readonly publicUrl?: string;
@@ -99,6 +118,10 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     startPlatform({
       dataFolder: dataFolderOf(io, options.data),
       host: options.host,
+      apiHost: options.apiHost,
+      apiTls: apiTls(options),
+      unsafePlainApi: options.unsafePlainApi === true,
+      proxies: proxiesOf(options),
       apiPort: port("--api-port", options.apiPort),
       httpPort: port("--http-port", options.httpPort),
       publicUrl: options.publicUrl === undefined ? null : origin(options.publicUrl),
@@ -120,6 +143,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     const { api, http, accountId, sandbox, token } = platform;
     if (options.json) writeJson(io.stdout, { ready: true, api, http, accountId, sandbox, token });
     else welcome(io, platform, performance.now() - began);
+    if (platform.apiIsInClear) warnOfPlainApi(io, api);
     await stopped;
   } finally {
     await withProgress(io, "Stopping: answering what is in flight", async () => {

@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
 import { Failure } from "../../failures/failures.ts";
+import { diskFailure } from "../../failures/of-storage.ts";
 
 /** What a handler answers with. */
 export interface Answer {
@@ -35,7 +36,7 @@ export function success(answer: Answer): Response {
  * reference, and the caller gets only that.
  */
 export function failure(error: unknown, log: Logger): Response {
-  const shown = error instanceof Failure ? error : unexpected(error, log);
+  const shown = error instanceof Failure ? error : (stored(error) ?? unexpected(error, log));
   const { number, status } = shown.entry;
   const retryAfter = shown.facts["retryAfterSeconds"];
   return Response.json(
@@ -67,6 +68,10 @@ const HEALED_BY_A_RETRY: ReadonlySet<number> = new Set([408, 429, 500, 502, 503,
 /** The advice follows on a line of its own where the message ends in a stack. */
 function sentences({ message, fix }: Failure): string {
   return message.includes("\n") ? `${message.trimEnd()}\n${fix}` : `${message}. ${fix}`;
+}
+
+function stored(error: unknown): Failure | null {
+  return diskFailure(error, "what was to be kept could not be written or read");
 }
 
 function unexpected(error: unknown, log: Logger): Failure {

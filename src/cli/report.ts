@@ -1,4 +1,5 @@
 import { Failure, type FailureCode } from "../failures/failures.ts";
+import { diskFailure } from "../failures/of-storage.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../terminal/io.ts";
 
 /** What each exit status means; `docs/cli.md` prints the same. */
@@ -25,6 +26,7 @@ const statusOf: Partial<Record<FailureCode, number>> = {
   platform_not_running: exitStatus.unreachable,
   data_folder_in_use: exitStatus.busy,
   usage: exitStatus.usage,
+  confirmation_needed: exitStatus.usage,
 };
 
 /** Prints a failure for a person, or as `{"error": …}` for a program. Returns the exit status. */
@@ -32,7 +34,8 @@ export function reportFailure(io: Io, error: unknown, json: boolean): number {
   const failure =
     error instanceof Failure
       ? error
-      : new Failure("internal", { cause: error, message: text(error) });
+      : (diskFailure(error, "the command failed") ??
+        new Failure("internal", { cause: error, message: text(error) }));
   if (json) {
     const { code, message, fix, facts } = failure;
     writeJson(io.stdout, { error: { code, message, fix, ...facts } });

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { EdgeStatus, WorkerStatus } from "../contract/edge.ts";
 import { Failure } from "../failures/failures.ts";
+import { diskFailure } from "../failures/of-storage.ts";
 import type { FolderSources } from "./watched-folders.ts";
 import { listenInside } from "./folder-socket.ts";
 import type { MasterKeys } from "./master-key-change.ts";
@@ -19,6 +20,8 @@ import { parseMasterKey } from "../keys/master-key.ts";
 export interface AdminOperations {
   info(): PlatformInfo;
   status(): Promise<PlatformStatus>;
+  /** The v4 API, as over the network: here neither a proxy nor a certificate is in the way. */
+  api(request: Request, bindings: unknown): Response | Promise<Response>;
   /** Tokens, people, accounts and the audit log: `platform/access/`. */
   readonly access: readonly Hono[];
   openBinding(wanted: WantedCertificate): Promise<LocalBinding | null>;
@@ -78,6 +81,7 @@ function adminApp(operations: AdminOperations): Hono {
   const newKey = z.object({ key: z.string().optional() });
   const app = new Hono()
     .get("/", (context) => context.json(operations.info()))
+    .all("/client/v4/*", (context) => operations.api(context.req.raw, context.env))
     .get("/status", async (context) => context.json(await operations.status()))
     .post("/bindings", async (context) => {
       const wanted = wantedCertificate.parse(await context.req.json());
@@ -116,7 +120,10 @@ function adminApp(operations: AdminOperations): Hono {
 
 function asFailure(error: Error): Failure {
   if (!(error instanceof z.ZodError)) {
-    return new Failure("internal", { message: error.message, cause: error });
+    return (
+      diskFailure(error, "the data folder") ??
+      new Failure("internal", { message: error.message, cause: error })
+    );
   }
   const [issue] = error.issues;
   return new Failure("usage", {

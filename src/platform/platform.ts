@@ -10,6 +10,7 @@ import { createLogin } from "../control/access/login/app.ts";
 import { allScopes } from "../control/api/scopes.ts";
 import { startEdge } from "../edge/start-edge.ts";
 import { Failure } from "../failures/failures.ts";
+import { storageFailure } from "../failures/of-storage.ts";
 import { listAccounts } from "../store/accounts.ts";
 import { bootstrap } from "../store/bootstrap.ts";
 import { AddressPolicy } from "../network/addresses.ts";
@@ -27,6 +28,8 @@ import { FolderSources } from "./watched-folders.ts";
 import { MasterKeys } from "./master-key-change.ts";
 import { LastEvents } from "./last-events.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
+import { hasDatabase, refuseLostDatabase } from "./first-start.ts";
+import { healthApp } from "./health.ts";
 import { openLocalBinding } from "./local-binding.ts";
 import { platformStatus } from "./status.ts";
 
@@ -91,9 +94,19 @@ export interface Platform extends AsyncDisposable {
  * whatever was opened by then is closed
  */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
+  try {
+    return await openPlatform(options);
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    throw storageFailure(error, `the data folder "${options.dataFolder}"`) ?? error;
+  }
+}
+
+async function openPlatform(options: PlatformOptions): Promise<Platform> {
   await using stack = new AsyncDisposableStack();
   const { log } = options;
   const folder = stack.use(openDataFolder(options.dataFolder));
+  if (!hasDatabase(folder.path)) refuseLostDatabase(folder.path, options.masterKey);
   const store = stack.use(await openStore(folder.database));
   const keys = stack.use(
     await MasterKeys.open({
@@ -155,8 +168,10 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const context = { store, keyring, edge, outbound, clock };
   const control = createControl({ ...context, log, ...compatibility });
   const login = createLogin({ ...context, issuer: publicUrl, log });
+  const health = healthApp(store, edge);
   api.serve(
     new Hono<{ Bindings: ClientBindings }>()
+      .route("/", health)
       .all("/oauth2/*", (c) => login.fetch(c.req.raw, c.env))
       .all("*", (c) => control.fetch(c.req.raw, c.env)),
   );
@@ -165,6 +180,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const urls = { api: `${publicUrl}/client/v4`, http: edge.httpUrl };
   stack.use(
     await startAdmin(folder.path, {
+      api: (request, bindings) => control.fetch(request, bindings as ClientBindings),
       info: () => ({ ...urls, accountId, pid: process.pid }),
       status: () => platformStatus(store, edge),
       access: [peopleApp(context), tokensApp(context), auditApp(context)],

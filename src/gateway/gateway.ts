@@ -4,10 +4,10 @@ import type { AccountTrust, CertificateVersion } from "../contract/change-feed.t
 import { Failure } from "../failures/failures.ts";
 import { Acceptance } from "./accepted.ts";
 import { AddressPolicy } from "../network/addresses.ts";
+import { matchesHost } from "../network/patterns.ts";
 import { BindingSocket } from "./binding.ts";
 import {
   iso,
-  matchesHost,
   checkKey,
   readCredential,
   validityFailure,

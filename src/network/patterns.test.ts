@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { hostsOverlap, isForHost, matchesHost, parseRoute, plainHost } from "./patterns.ts";
 
 test("a host is one, however it is written", () => {

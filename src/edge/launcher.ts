@@ -5,6 +5,8 @@ import type { Keyring } from "../keys/seal.ts";
 import { Failure } from "../failures/failures.ts";
 import { openKey } from "../certificates/credential.ts";
 import type { GatewayHandle } from "../contract/gateway.ts";
+import { IDENTITY, identityId } from "../contract/identity.ts";
+import type { Identities } from "./identities.ts";
 import type { GenerationFolder } from "./generation-folder.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import { DEFAULT } from "./service-links.ts";
@@ -28,6 +30,8 @@ export interface GenerationContext {
   readonly command: readonly string[];
   readonly keyring: Keyring;
   readonly gateway: Pick<GatewayHandle, "openBinding" | "closeBinding">;
+  /** Null: no Worker has an identity here. */
+  readonly identities: Identities | null;
   /** How many each generation has, at least one. */
   readonly processes: number;
   /** Bounds how many start at a time, shared by account. */
@@ -93,7 +97,8 @@ export class Launcher {
         this.#servicePaths.set(binding.name, path);
       } else if (binding.type === "mtls_certificate" && !presented.has(binding.name)) {
         const socketPath = this.#bindingSocket(binding.name);
-        const { name: bindingName, certificateId } = binding;
+        const { name: bindingName } = binding;
+        const certificateId = await this.#certificateId(binding.certificateId);
         await this.#context.gateway.openBinding({
           socketPath,
           accountId,
@@ -199,6 +204,13 @@ export class Launcher {
     });
     const socket = unready(`${this.#folder.relative}/probe`);
     await Promise.race([this.#context.probe(socket), tooLate]);
+  }
+
+  /** A Worker that binds its identity has one before it runs. */
+  async #certificateId(bound: string): Promise<string> {
+    if (bound !== IDENTITY) return bound;
+    await this.#context.identities?.ensure(this.#version);
+    return identityId(this.#version.scriptName);
   }
 
   #bindingSocket(bindingName: string): string {

@@ -8,6 +8,7 @@ import { latestCompatibilityDate } from "../control/workers/compatibility.ts";
 import { createLogin } from "../control/access/login/app.ts";
 import { allScopes } from "../control/api/scopes.ts";
 import { startEdge } from "../edge/start-edge.ts";
+import { Identities } from "../identity/identities.ts";
 import { Failure } from "../failures/failures.ts";
 import { listAccounts } from "../store/accounts.ts";
 import { bootstrap } from "../store/bootstrap.ts";
@@ -52,6 +53,8 @@ export interface PlatformOptions {
   readonly systemRoots: boolean;
   /** Where the master key is. None of them: the data folder's own file. */
   readonly masterKey: MasterKeyVariables;
+  /** Of the identities that Workers are issued. */
+  readonly trustDomain: string;
   readonly log: Logger;
 }
 
@@ -90,8 +93,11 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const accountId = first?.accountId ?? (await firstAccount(store));
 
   const api = stack.use(await listen(options.host, options.apiPort));
+  const { keyring } = keys;
+  const identities = new Identities({ store, keyring, clock, trustDomain: options.trustDomain });
   const edge = stack.use(
     await startEdge({
+      identities,
       source: storeSource(store),
       masterKey: keys.current,
       runDirectory: folder.run,
@@ -115,7 +121,6 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     }),
   );
   keys.inform((masterKey) => edge.adoptMasterKey(masterKey));
-  const { keyring } = keys;
   const compatibility = { latestCompatibilityDate: latestCompatibilityDate() };
   const publicUrl = options.publicUrl ?? api.url;
   const context = { store, keyring, edge, clock };

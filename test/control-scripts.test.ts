@@ -224,7 +224,7 @@ for (const [engine, open] of Object.entries(engines)) {
         "content",
         {},
         {
-          "index.js": ["application/javascript+module", "export default {}"],
+          "index.js": ["application/javascript+module", "export default { fetch() {} }"],
           "text.txt": ["text/plain", "a\r\nb"],
         },
       );

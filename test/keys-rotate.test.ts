@@ -100,6 +100,7 @@ async function fill({ db }: Write, keyring: Keyring, accountId: string): Promise
     author: "",
     source: "",
     startupTimeMs: 0,
+    settings: "{}",
     createdOn: at,
     bindings: Array.from({ length: SECRETS }, (_, n) =>
       sealSecret(keyring, owner, `SECRET_${n}`, `secret ${n}`),

@@ -1,10 +1,9 @@
-import { execFile } from "node:child_process";
 import { existsSync, statfsSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { describeExpiry } from "../certificates/expiry.ts";
-import { workerdCommand } from "../edge/workerd.ts";
+import { workerdSandbox } from "../edge/workerd.ts";
+import { runsIn } from "../process/sandbox.ts";
 import { Failure } from "../failures/failures.ts";
 import { formatSize } from "../terminal/format.ts";
 import { readGivenKey, type MasterKeyVariables } from "../keys/master-key.ts";
@@ -34,6 +33,7 @@ export async function runChecks(options: CheckOptions): Promise<readonly Check[]
   return [
     checkNode(),
     await checkWorkerd(),
+    await checkSandbox(status),
     checkDataFolder(options.dataFolder),
     await checkMasterKey(options),
     checkClock(options),
@@ -53,22 +53,28 @@ function checkNode(): Check {
 }
 
 async function checkWorkerd(): Promise<Check> {
-  try {
-    const { stdout } = await runWorkerd();
-    return { name: "workerd", result: "ok", finding: stdout.trim() };
-  } catch (error) {
-    return {
-      name: "workerd",
-      result: "wrong",
-      finding: `does not run: ${(error as Error).message.split("\n")[0]}`,
-      fix: "Install again with `npm ci`, on glibc 2.35 or newer, or macOS 13.5 or newer.",
-    };
-  }
+  const name = "workerd";
+  const found = await runsIn(await workerdSandbox("off"), ["--version"]);
+  if (found.status === 0) return { name, result: "ok", finding: found.said };
+  return {
+    name,
+    result: "wrong",
+    finding: `does not run: ${found.said}`,
+    fix: "Install again with `npm ci`, on glibc 2.35 or newer, or macOS 13.5 or newer.",
+  };
 }
 
-async function runWorkerd(): Promise<{ stdout: string }> {
-  const [file, ...argv] = await workerdCommand();
-  return promisify(execFile)(file!, [...argv, "--version"], { timeout: 10_000 });
+/** As the running platform has it; without one, as the next start would. */
+async function checkSandbox(status: PlatformStatus | null): Promise<Check> {
+  const { kind, summary } = status?.sandbox ?? (await workerdSandbox("auto"));
+  const name = "sandbox";
+  if (kind === "bubblewrap") return { name, result: "ok", finding: `Workers are ${summary}` };
+  return {
+    name,
+    result: "warning",
+    finding: `Workers are ${summary}`,
+    fix: "Install bubblewrap and let it make user namespaces: docs/security.md says how. Until then, run no Worker whose author you do not trust.",
+  };
 }
 
 function checkDataFolder(folder: string): Check {

@@ -63,6 +63,13 @@ export interface WorkerVersion extends ScriptKey {
   readonly compatibilityDate: string;
   readonly compatibilityFlags: readonly string[];
   readonly bindings: readonly WorkerBinding[];
+  /** What one request may take. Absent: the edge's own measure. */
+  readonly limits?: WorkerLimits;
+}
+
+export interface WorkerLimits {
+  /** Milliseconds of CPU, 1 to 300,000. */
+  readonly cpuMs?: number;
 }
 
 export interface WorkerModule {
@@ -85,7 +92,13 @@ export type WorkerBinding = { readonly name: string } & (
       /** Who makes its connections: workerd itself, or (default) the gateway. */
       readonly mode?: BindingMode;
     }
-  | { readonly type: "service"; readonly service: string; readonly entrypoint?: string }
+  | {
+      readonly type: "service";
+      readonly service: string;
+      readonly entrypoint?: string;
+      /** What the other Worker finds in `ctx.props`. */
+      readonly props?: Readonly<Record<string, unknown>>;
+    }
   | {
       readonly type: "version_metadata";
       readonly id: string;

@@ -37,6 +37,8 @@ export interface Edge extends AsyncDisposable {
 }
 
 export interface EdgeStatus {
+  /** What keeps Workers apart from everything else on the machine. */
+  readonly sandbox: { readonly kind: string; readonly summary: string };
   readonly gateway: ProcessStatus;
   readonly ingress: ProcessStatus;
   /** One for each process. */

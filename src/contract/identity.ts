@@ -13,7 +13,7 @@ export interface IdentityIssuer {
   /**
    * Signs a request that the gateway has made.
    * @param csr PKCS #10, PEM
-   * @throws Failure `identity_revoked`, `identity_authority_offline`, `script_not_found`
+   * @throws Failure `identity_revoked`, `identity_authority_offline`
    */
   issueIdentity(key: ScriptKey, csr: string): Promise<IssuedIdentity>;
   identity(key: ScriptKey): Promise<IdentityState>;

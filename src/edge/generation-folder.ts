@@ -1,19 +1,23 @@
-import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunDirectory } from "../process/run-directory.ts";
 import type { RunnableVersion } from "./in-process.ts";
 import type { WorkerVersion } from "../contract/change-feed.ts";
 import type { StoredModule, LaidOutVersion } from "./workerd-config.ts";
 
-/** The files and sockets of one generation. */
+/**
+ * The files and sockets of one process: all of this machine that it sees. It can write to the
+ * folder `o` in it alone, where it listens; what others connect to is moved out of there first, so
+ * that a hostile process cannot put anything else, such as a symbolic link, in its place.
+ */
 export class GenerationFolder {
   /** Relative to the run directory, as every path of a socket. */
   readonly relative: string;
-  readonly #absolute: string;
+  readonly absolute: string;
 
   private constructor(run: RunDirectory, id: number) {
     this.relative = `g/${id}`;
-    this.#absolute = run.absolute(this.relative);
+    this.absolute = run.absolute(this.relative);
   }
 
   /** Writes the modules down, so that their content need not stay in memory. */
@@ -23,7 +27,7 @@ export class GenerationFolder {
     version: RunnableVersion,
   ): Promise<{ folder: GenerationFolder; stored: LaidOutVersion }> {
     const folder = new GenerationFolder(run, id);
-    await mkdir(folder.#absolute, { mode: 0o700 });
+    await folder.#make();
     const modules: StoredModule[] = [];
     const sourceMaps = new Map<string, string>();
     for (const [index, { name, type, content }] of version.modules.entries()) {
@@ -40,14 +44,14 @@ export class GenerationFolder {
   /** A second folder for the same version. */
   async copy(run: RunDirectory, id: number, stored: LaidOutVersion): Promise<GenerationFolder> {
     const folder = new GenerationFolder(run, id);
-    await mkdir(folder.#absolute, { mode: 0o700 });
+    await folder.#make();
     const files = [...stored.modules.map(({ file }) => file), ...stored.sourceMaps.values()];
     for (const file of files) await copyFile(this.path(file), folder.path(file));
     return folder;
   }
 
   path(file: string): string {
-    return join(this.#absolute, file);
+    return join(this.absolute, file);
   }
 
   async readSourceMap(stored: LaidOutVersion, moduleName: string): Promise<string | null> {
@@ -55,10 +59,43 @@ export class GenerationFolder {
     return file === undefined ? null : readFile(this.path(file), "utf8");
   }
 
+  /** Removes what a process before has left where it could write. */
+  async clear(): Promise<void> {
+    await rm(this.path(WRITABLE), { recursive: true, force: true });
+    await mkdir(this.path(WRITABLE), { mode: 0o700 });
+  }
+
+  /**
+   * Takes a socket from where the process could write to where others find it.
+   * @throws Error if it is no socket
+   */
+  async publish(socket: string): Promise<void> {
+    const found = this.path(`${socket}.new`);
+    // Neither follows links.
+    await rename(this.path(unready(socket)), found);
+    if (!(await lstat(found)).isSocket()) throw new Error(`${socket} is not a socket`);
+    await rename(found, this.path(socket));
+  }
+
   async remove(): Promise<void> {
-    await rm(this.#absolute, { recursive: true, force: true });
+    await rm(this.absolute, { recursive: true, force: true });
+  }
+
+  async #make(): Promise<void> {
+    await mkdir(this.absolute, { mode: 0o700 });
+    await mkdir(this.path(EMPTY), { mode: 0o700 });
   }
 }
+
+/** Where a process listens until it has answered its probe, relative to the folder. */
+export function unready(socket: string): string {
+  return `${WRITABLE}/${socket}`;
+}
+
+const WRITABLE = "o";
+
+/** An empty folder in it. */
+export const EMPTY = "empty";
 
 function rank(module: StoredModule, version: WorkerVersion): number {
   return module.name === version.mainModule ? 0 : 1;

@@ -1,6 +1,6 @@
-import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { promisify } from "node:util";
+import { enter } from "../process/enter.ts";
+import type { Launch, Sandbox } from "../process/sandbox-kinds.ts";
 import { WorkerdStartError } from "./workerd.ts";
 
 /**
@@ -24,18 +24,13 @@ export class KeysInConfig {
   }
 
   /**
-   * @param command from `workerdCommand`
-   * @param config relative to the working directory
+   * @param config relative to the folder
    * @returns null: without a key, workerd reads the file itself
    * @throws WorkerdStartError
    */
-  async encode(
-    command: readonly string[],
-    workingDirectory: string,
-    config: string,
-  ): Promise<Buffer | null> {
+  async encode(sandbox: Sandbox, folder: string, config: string): Promise<Buffer | null> {
     if (this.#keys.size === 0) return null;
-    const encoded = await compile(command, workingDirectory, config);
+    const encoded = await compile(sandbox.enter(folder), config);
     for (const { placeholder, key } of this.#keys.values()) {
       encoded.set(key, encoded.indexOf(placeholder));
       key.fill(0);
@@ -44,21 +39,14 @@ export class KeysInConfig {
   }
 }
 
-async function compile(
-  [file, ...args]: readonly string[],
-  cwd: string,
-  config: string,
-): Promise<Buffer> {
-  try {
-    const { stdout } = await promisify(execFile)(
-      file!,
-      [...args, "compile", "--config-only", config],
-      { cwd, env: {}, encoding: "buffer", maxBuffer: Infinity },
-    );
-    return stdout;
-  } catch (error) {
-    throw new WorkerdStartError("exited", "workerd did not read its configuration", [
-      error instanceof Error ? error.message : String(error),
-    ]);
-  }
+async function compile(launch: Launch, config: string): Promise<Buffer> {
+  const args = ["compile", "--config-only", config];
+  const { child, ended } = await enter(launch, { args, env: {}, input: false });
+  const chunks: Buffer[] = [];
+  let said = "";
+  child.stdout!.on("data", (chunk: Buffer) => chunks.push(chunk));
+  child.stderr!.setEncoding("utf8").on("data", (chunk: string) => (said += chunk));
+  const how = await ended;
+  if (child.exitCode === 0) return Buffer.concat(chunks);
+  throw new WorkerdStartError("exited", "workerd did not read its configuration", [said || how]);
 }

@@ -1,4 +1,5 @@
-import { rename, rm, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
+import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Keyring } from "../keys/seal.ts";
@@ -7,9 +8,10 @@ import { openKey } from "../certificates/credential.ts";
 import type { GatewayHandle } from "../contract/gateway.ts";
 import { IDENTITY, identityId } from "../contract/identity.ts";
 import type { Identities } from "./identities.ts";
-import type { GenerationFolder } from "./generation-folder.ts";
+import { EMPTY, unready, type GenerationFolder } from "./generation-folder.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
-import { DEFAULT } from "./service-links.ts";
+import type { Sandbox } from "../process/sandbox-kinds.ts";
+import { doorOf, readDoor } from "./service-links.ts";
 import type { SharedSlots } from "./shared-slots.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
 import type { NetworkPolicy } from "./in-process-network.ts";
@@ -21,13 +23,17 @@ import {
   type WorkerdLine,
   type WorkerdProcess,
 } from "./workerd.ts";
-import { secretVariable, workerdConfig, type LaidOutVersion } from "./workerd-config.ts";
+import {
+  entrypointSocket,
+  secretVariable,
+  workerdConfig,
+  type LaidOutVersion,
+} from "./workerd-config.ts";
 
 /** What the generations of an edge share. */
 export interface GenerationContext {
   readonly run: RunDirectory;
-  /** From `workerdCommand`. */
-  readonly command: readonly string[];
+  readonly sandbox: Sandbox;
   readonly keyring: Keyring;
   readonly gateway: Pick<GatewayHandle, "openBinding" | "closeBinding">;
   /** Null: no Worker has an identity here. */
@@ -46,16 +52,19 @@ export interface GenerationContext {
   readonly log: Logger;
   /** Resolves when a request to the socket was answered. */
   probe(socket: string): Promise<void>;
-  /** The path for a service binding. */
-  servicePath(target: ScriptKey, entrypoint: string): Promise<string>;
-  /** The named entrypoints of a script that others bind. */
+  /** Has a path lead to the target of a service binding. */
+  linkService(path: string, target: ScriptKey, entrypoint: string): Promise<void>;
+  unlinkServices(paths: readonly string[]): void;
+  /** Another process listens at these sockets by now. */
+  renewLinks(sockets: readonly string[]): Promise<void>;
+  /** The doors of a script that others bind: see `doorOf`. */
   wantedEntrypoints(key: ScriptKey): readonly string[];
   nextId(): number;
 }
 
 /** Starts the process of one generation: once, and again each time it has ended. */
 export class Launcher {
-  /** The socket of each named entrypoint that others bind. */
+  /** The socket of each door (`doorOf`) that others bind. */
   readonly entrypoints: Map<string, string> = new Map();
   readonly #context: GenerationContext;
   readonly #folder: GenerationFolder;
@@ -63,7 +72,7 @@ export class Launcher {
   readonly #log: Logger;
   /** Asked for by a binding, but not exported by the Worker. */
   readonly #missing = new Set<string>();
-  readonly #servicePaths = new Map<string, string>();
+  readonly #serviceLinks: string[] = [];
   readonly #openBindings: string[] = [];
   #hasRun = false;
 
@@ -77,7 +86,7 @@ export class Launcher {
 
   /** Where the Worker's default export is reached. */
   get socket(): string {
-    return `${this.#folder.relative}/main`;
+    return this.#inRun(MAIN);
   }
 
   /** Is there an entrypoint that others bind by now, but did not when this was prepared? */
@@ -93,10 +102,11 @@ export class Launcher {
     for (const binding of bindings) {
       if (binding.type === "service") {
         const target = { accountId, scriptName: binding.service };
-        const path = await this.#context.servicePath(target, binding.entrypoint ?? DEFAULT);
-        this.#servicePaths.set(binding.name, path);
+        const path = this.#placeOf(binding.name, "x");
+        this.#serviceLinks.push(path);
+        await this.#context.linkService(path, target, doorOf(binding));
       } else if (binding.type === "mtls_certificate" && !presented.has(binding.name)) {
-        const socketPath = this.#bindingSocket(binding.name);
+        const socketPath = this.#placeOf(binding.name, "b");
         const { name: bindingName } = binding;
         const certificateId = await this.#certificateId(binding.certificateId);
         await this.#context.gateway.openBinding({
@@ -110,7 +120,7 @@ export class Launcher {
       }
     }
     for (const name of this.#context.wantedEntrypoints(this.#version)) {
-      this.entrypoints.set(name, `${this.#folder.relative}/e${this.entrypoints.size}`);
+      this.entrypoints.set(name, this.#inRun(`e${this.entrypoints.size}`));
     }
   }
 
@@ -145,52 +155,54 @@ export class Launcher {
   /** The process has ended: removes what is left of it. */
   async close(): Promise<void> {
     const { gateway } = this.#context;
+    this.#context.unlinkServices(this.#serviceLinks.splice(0));
     await Promise.all(this.#openBindings.splice(0).map((path) => gateway.closeBinding(path)));
     await this.#folder.remove();
   }
 
   async #spawn(signal: AbortSignal): Promise<WorkerdProcess> {
     signal.throwIfAborted();
-    const { run, command, startTimeout } = this.#context;
-    const sockets = [this.socket, `${this.#folder.relative}/probe`, ...this.entrypoints.values()];
+    const { run, sandbox, startTimeout } = this.#context;
+    const named = [...this.entrypoints.values()].map((path) => basename(path));
     // workerd does not start where a socket is left from a process before.
-    for (const socket of sockets) await rm(run.absolute(unready(socket)), { force: true });
-    const config = `${this.#folder.relative}/config.capnp`;
+    await this.#folder.clear();
     const keys = this.#keys();
-    await writeFile(run.absolute(config), this.#config(keys), { mode: 0o600 });
+    await writeFile(this.#folder.path(CONFIG), this.#config(keys), { mode: 0o600 });
     const started = await startWorkerd({
-      command,
-      workingDirectory: run.path,
-      config,
-      input: await keys.encode(command, run.path, config),
+      sandbox,
+      folder: this.#folder.absolute,
+      config: CONFIG,
+      input: await keys.encode(sandbox, this.#folder.absolute, CONFIG),
       environment: this.#secrets(),
-      sockets: sockets.length,
+      sockets: 2 + named.length,
       timeout: startTimeout,
       signal,
       processes: run.processes,
       log: (line) => this.#write(line),
     });
     try {
+      await this.#folder.publish(PROBE);
       await this.#probe(signal);
-      for (const socket of sockets) {
-        await rename(run.absolute(unready(socket)), run.absolute(socket));
-      }
+      for (const socket of [MAIN, ...named]) await this.#folder.publish(socket);
     } catch (error) {
       await started.stop(0);
       throw new WorkerdStartError("timeout", `it did not answer its probe: ${String(error)}`, []);
     }
+    await this.#context.renewLinks([this.socket, ...this.entrypoints.values()]);
     return started;
   }
 
   #config(keys: KeysInConfig): string {
     const { networkAllow, inProcess } = this.#context;
     return workerdConfig(this.#version, {
-      socket: unready(this.socket),
-      probeSocket: unready(`${this.#folder.relative}/probe`),
-      entrypoints: new Map([...this.entrypoints].map(([name, path]) => [name, unready(path)])),
-      emptyFolder: "empty",
-      bindingSocket: (name) => this.#bindingSocket(name),
-      serviceSocket: ({ name }) => this.#servicePaths.get(name)!,
+      socket: unready(MAIN),
+      probeSocket: unready(PROBE),
+      entrypoints: new Map(
+        [...this.entrypoints].map(([name, path]) => [name, unready(basename(path))]),
+      ),
+      emptyFolder: EMPTY,
+      bindingSocket: (name) => basename(this.#placeOf(name, "b")),
+      serviceSocket: ({ name }) => basename(this.#placeOf(name, "x")),
       networkAllow,
       inProcess,
       privateKey: (name) => keys.placeholder(name),
@@ -202,8 +214,7 @@ export class Launcher {
     const tooLate = delay(startTimeout, null, { signal, ref: false }).then(() => {
       throw new Error(`no answer after ${startTimeout} ms`);
     });
-    const socket = unready(`${this.#folder.relative}/probe`);
-    await Promise.race([this.#context.probe(socket), tooLate]);
+    await Promise.race([this.#context.probe(this.#inRun(PROBE)), tooLate]);
   }
 
   /** A Worker that binds its identity has one before it runs. */
@@ -213,9 +224,15 @@ export class Launcher {
     return identityId(this.#version.scriptName);
   }
 
-  #bindingSocket(bindingName: string): string {
+  /** Where a binding leads to: the gateway's socket, or a link to another Worker's. */
+  #placeOf(bindingName: string, letter: "b" | "x"): string {
     const index = this.#version.bindings.findIndex(({ name }) => name === bindingName);
-    return `${this.#folder.relative}/b${index}`;
+    return this.#inRun(`${letter}${index}`);
+  }
+
+  /** The path of something in the folder, relative to the run directory. */
+  #inRun(name: string): string {
+    return `${this.#folder.relative}/${name}`;
   }
 
   #keys(): KeysInConfig {
@@ -247,12 +264,15 @@ export class Launcher {
   #forgetMissing(error: unknown): boolean {
     if (!(error instanceof WorkerdStartError)) return false;
     const before = this.entrypoints.size;
-    for (const name of this.entrypoints.keys()) {
-      const start = `Socket "entrypoint ${name}" refers to`;
+    for (const [door, path] of this.entrypoints) {
+      const start = `Socket "${entrypointSocket(unready(basename(path)))}" refers to`;
       if (!error.lines.some((line) => line.startsWith(start))) continue;
-      this.entrypoints.delete(name);
-      this.#missing.add(name);
-      this.#log.warn(`a service binding names the entrypoint "${name}", which is not exported`);
+      this.entrypoints.delete(door);
+      this.#missing.add(door);
+      const { entrypoint } = readDoor(door);
+      this.#log.warn(
+        `a service binding names the entrypoint "${entrypoint ?? "default"}", which is not exported`,
+      );
     }
     return this.entrypoints.size < before;
   }
@@ -273,10 +293,10 @@ export class Launcher {
   }
 }
 
+const CONFIG = "config.capnp";
 /**
- * Where a socket is until its process has answered a probe. workerd binds its sockets before it
- * evaluates the modules: who connected then could lose a request to a Worker that does not start.
+ * Sockets. workerd binds them before it evaluates the modules: they are moved to where clients find
+ * them when it has answered a probe, so that nobody loses a request to a Worker that does not start.
  */
-function unready(socket: string): string {
-  return `${socket}.new`;
-}
+const MAIN = "main";
+const PROBE = "probe";

@@ -16,10 +16,11 @@ import { LocalBindings } from "./local-bindings.ts";
 import { Reconciler } from "./reconciler.ts";
 import { Traffic } from "./traffic.ts";
 import { RunDirectory } from "../process/run-directory.ts";
+import type { SandboxMode } from "../process/sandbox-kinds.ts";
 import { ServiceLinks } from "./service-links.ts";
 import { SharedSlots } from "./shared-slots.ts";
 import type { Source } from "../contract/change-feed.ts";
-import { workerdCommand } from "./workerd.ts";
+import { workerdSandbox } from "./workerd.ts";
 
 export interface EdgeOptions {
   readonly source: Source;
@@ -43,6 +44,8 @@ export interface EdgeOptions {
   readonly log: Logger;
   /** How many processes each Worker runs in, at least one: requests go to the least busy. Default: 1. */
   readonly workerProcesses?: number;
+  /** Whether Workers run in a sandbox of the operating system's. Default: `auto`. */
+  readonly sandbox?: SandboxMode;
   /** Default: the workerd that comes with the package. */
   readonly workerdPath?: string;
   /** ms for a Worker from its start to its first answer. Default: 15,000. */
@@ -75,6 +78,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const { source, log, masterKey, drain = 30_000, stopGrace = 5_000 } = options;
   const { waitUntil = 30_000 } = options;
   await using cleanup = new AsyncDisposableStack();
+  const sandbox = await workerdSandbox(options.sandbox, options.workerdPath);
   const run = await RunDirectory.open(options.runDirectory);
   cleanup.defer(() => run.close());
   const gateway = cleanup.use(
@@ -89,7 +93,13 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   );
   const address = { host: options.httpHost ?? "127.0.0.1", port: options.httpPort };
   const links = new ServiceLinks(run, ABSENT_SOCKET);
-  const ingress = await IngressHandle.start({ run, address, log });
+  const ingress = await IngressHandle.start({
+    run,
+    address,
+    log,
+    // A fresh one listens anew for calls of services that are not deployed.
+    listening: () => links.renewAbsent(),
+  });
   const traffic = new Traffic({ ingress, links, drain, waitUntil, log });
   cleanup.defer(() => traffic.stop(stopGrace));
   // The first to go: nothing new comes in while the others finish.
@@ -104,7 +114,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const context: GenerationContext = {
     run,
     identities,
-    command: await workerdCommand(options.workerdPath),
+    sandbox,
     keyring,
     gateway,
     processes: options.workerProcesses ?? 1,
@@ -115,9 +125,13 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     startTimeout: options.startTimeout ?? 15_000,
     log,
     probe: (socket) => ingress.probe(socket),
-    servicePath: (key, entrypoint) => {
+    linkService: (path, key, entrypoint) => {
       const live = traffic.get(key);
-      return links.path(key, entrypoint, live === undefined ? null : mainGeneration(live));
+      return links.add(path, key, entrypoint, live === undefined ? null : mainGeneration(live));
+    },
+    unlinkServices: (paths) => links.remove(paths),
+    renewLinks: async (sockets) => {
+      await Promise.all(sockets.map((socket) => links.renew(socket)));
     },
     wantedEntrypoints: (key) => links.wanted(key),
     nextId: () => ++lastId,
@@ -142,6 +156,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
       await gateway.adoptMasterKey(key);
     },
     status: () => ({
+      sandbox: { kind: sandbox.kind, summary: sandbox.summary },
       gateway: gateway.status(),
       ingress: ingress.status(),
       workers: [...traffic.generations(), ...reconciler.staged()].flatMap((one) => one.status()),

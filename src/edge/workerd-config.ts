@@ -3,6 +3,7 @@ import { capnpText, type CapnpValue } from "./capnp.ts";
 import type { NetworkPolicy } from "./in-process-network.ts";
 import type { OwnPresentation, RunnableVersion } from "./in-process.ts";
 import type { ModuleType, WorkerBinding, WorkerModule } from "../contract/change-feed.ts";
+import { readDoor } from "./service-links.ts";
 
 /** A version as it stands on disk: its modules are files, its content is no longer in memory. */
 export type LaidOutVersion = Omit<RunnableVersion, "modules" | "changesAt"> & {
@@ -18,14 +19,14 @@ export interface StoredModule {
   readonly file: string;
 }
 
-/** Where a generation meets the others. Socket paths are relative to the run directory. */
+/** Where a generation meets the others. Paths are relative to its folder. */
 export interface Wiring {
   readonly socket: string;
   /** Answers without running the Worker's code: says that the process serves. */
   readonly probeSocket: string;
-  /** Named entrypoints that other Workers bind, and their sockets. */
+  /** The doors that other Workers bind (`doorOf`), and their sockets. */
   readonly entrypoints: ReadonlyMap<string, string>;
-  /** An empty folder, relative to the run directory. */
+  /** An empty folder. */
   readonly emptyFolder: string;
   /** The gateway's socket for an `mtls_certificate` binding. */
   bindingSocket(bindingName: string): string;
@@ -61,11 +62,22 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
     }),
     listen("probe", wiring.probeSocket, "probe", {}),
   ];
-  for (const [entrypoint, socket] of wiring.entrypoints) {
-    sockets.push(listen(`entrypoint ${entrypoint}`, socket, { name: "main", entrypoint }, INBOUND));
+  for (const [door, socket] of wiring.entrypoints) {
+    const { entrypoint, props } = readDoor(door);
+    const service: CapnpValue = {
+      name: "main",
+      ...(entrypoint !== undefined && { entrypoint }),
+      ...(props !== undefined && { props: { json: JSON.stringify(props) } }),
+    };
+    sockets.push(listen(entrypointSocket(socket), socket, service, INBOUND));
   }
   const config = { services, sockets, v8Flags: V8_FLAGS, logging: { structuredLogging: true } };
   return `using Workerd = import "/workerd/workerd.capnp";\nconst config :Workerd.Config = ${capnpText(config)};\n`;
+}
+
+/** What workerd calls such a socket in its messages. */
+export function entrypointSocket(socket: string): string {
+  return `entrypoint ${socket}`;
 }
 
 /** The variable in which the process finds the secret of a binding. */

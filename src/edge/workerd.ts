@@ -1,12 +1,12 @@
-import { execFile, type ChildProcess } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { createRequire } from "node:module";
-import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import { promisify } from "node:util";
+import { enter } from "../process/enter.ts";
 import type { Run } from "../process/kept.ts";
 import type { ProcessRecords } from "../process/orphans.ts";
-import { spawnProcess } from "../process/spawned.ts";
+import type { Sandbox, SandboxMode } from "../process/sandbox-kinds.ts";
+import { findSandbox } from "../process/sandbox.ts";
 
 /**
  * One workerd that listens on all of its sockets. On SIGTERM it accepts nothing new and ends after
@@ -15,10 +15,11 @@ import { spawnProcess } from "../process/spawned.ts";
 export type WorkerdProcess = Run;
 
 export interface WorkerdOptions {
-  /** From `workerdCommand`. */
-  readonly command: readonly string[];
-  readonly workingDirectory: string;
-  /** Relative to the working directory. */
+  /** From `workerdSandbox`. */
+  readonly sandbox: Sandbox;
+  /** All that it sees. An absolute path. */
+  readonly folder: string;
+  /** Relative to the folder. */
   readonly config: string;
   /** The configuration, encoded: read instead of the file, and emptied. Null: the file is read. */
   readonly input: Buffer | null;
@@ -57,34 +58,25 @@ export class WorkerdStartError extends Error {
 }
 
 /**
- * How workerd is run. Where util-linux's `setpriv` is there, the kernel kills workerd when this
- * process dies, so that not even `kill -9` leaves one behind; elsewhere the next start ends it.
+ * How workerd is kept apart from everything else on this machine. In all kinds but the last the
+ * kernel kills workerd when this process dies, so that not even `kill -9` leaves one behind;
+ * without, the next start ends it.
  */
-export async function workerdCommand(workerdPath?: string): Promise<readonly string[]> {
-  const workerd = workerdPath ?? bundledWorkerd();
-  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
-    const setpriv = join(folder, "setpriv");
-    try {
-      await promisify(execFile)(setpriv, [...DIE_WITH_US, workerd, "--version"]);
-      return [setpriv, ...DIE_WITH_US, workerd];
-    } catch {
-      // Not there, or another's (busybox has one) that does not know the option.
-    }
-  }
-  return [workerd];
+export async function workerdSandbox(
+  mode: SandboxMode = "auto",
+  workerdPath?: string,
+): Promise<Sandbox> {
+  return findSandbox(workerdPath ?? bundledWorkerd(), mode);
 }
 
 /** @throws WorkerdStartError; Failure `process_not_started` */
 export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProcess> {
-  const [file, ...args] = options.command;
   const { input } = options;
   const from = input === null ? [options.config] : ["--binary", "-"];
-  const spawned = await spawnProcess(file!, [...args, "serve", ...from, "--control-fd=3"], {
-    cwd: options.workingDirectory,
+  const spawned = await enter(options.sandbox.enter(options.folder), {
+    args: ["serve", ...from, "--control-fd=3"],
     env: options.environment,
-    stdio: [input === null ? "ignore" : "pipe", "pipe", "pipe", "pipe"],
-    // A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which then drains.
-    detached: true,
+    input: input !== null,
   });
   const { child, pid } = spawned;
   // It may end before it has read all.
@@ -119,21 +111,37 @@ export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProc
   clearTimeout(timer);
   options.signal.removeEventListener("abort", giveUp);
   if (outcome instanceof Error) {
-    child.kill("SIGKILL");
-    await ended;
+    await stop({ child, pid, ended }, 0);
     throw outcome;
   }
-  return { pid, ended, stop: (grace) => stop(child, ended, grace) };
+  return { pid, ended, stop: (grace) => stop({ child, pid, ended }, grace) };
 }
 
-const DIE_WITH_US = ["--pdeathsig", "SIGKILL", "--"];
 const LAST_LINES = 8;
 
-async function stop(child: ChildProcess, ended: Promise<string>, grace: number): Promise<void> {
-  child.kill("SIGTERM");
-  const timer = setTimeout(() => child.kill("SIGKILL"), grace);
+interface Running {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  readonly ended: Promise<string>;
+}
+
+async function stop({ child, pid, ended }: Running, grace: number): Promise<void> {
+  // To the process, not to the sandbox around it: that one ends after it, so both are gone then.
+  const send = (name: NodeJS.Signals): void => {
+    if (child.exitCode === null && child.signalCode === null) signal(pid, name);
+  };
+  send(grace > 0 ? "SIGTERM" : "SIGKILL");
+  const timer = setTimeout(() => send("SIGKILL"), grace);
   await ended;
   clearTimeout(timer);
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // It has just ended.
+  }
 }
 
 function listening(control: Readable, sockets: number): Promise<null> {

@@ -40,6 +40,14 @@ export const apiFailures = {
     cause: "Each endpoint has a limit, so that one request cannot fill the memory.",
     fix: "Send less: split or minify the modules, or leave out source maps.",
   },
+  too_many_parts: {
+    side: "caller",
+    status: 413,
+    number: 7000361,
+    title: "an upload has too many parts",
+    cause: "Each module, binding and secret costs work, so one upload may name 1,000 of each.",
+    fix: "Bundle the modules, or send secrets in more than one request.",
+  },
   request_aborted: {
     side: "caller",
     status: 400,

@@ -33,6 +33,31 @@ export const identityFailures = {
     cause: "No deployed version of it has a binding with the certificate id `identity`.",
     fix: "List those that have one with `countersign identity list`.",
   },
+  identity_authority_order: {
+    side: "caller",
+    status: 409,
+    number: 7000505,
+    title: "the CA is not at that step",
+    cause: "A CA is prepared, trusted by all, activated and then retired, in this order.",
+    fix: "See where each stands with `countersign identity ca show`.",
+  },
+  policy_invalid: {
+    side: "caller",
+    status: 400,
+    number: 7000506,
+    title: "the policy cannot be used",
+    cause:
+      "A rule names no caller, has a field that rules do not have, or a path or method that is none.",
+    fix: "Correct the line that is named; policy.schema.json of countersign-origin describes all of it.",
+  },
+  policy_not_found: {
+    side: "caller",
+    status: 404,
+    number: 7000507,
+    title: "there is no policy of that name",
+    cause: "None was set, or the name is misspelt.",
+    fix: "Set one with `countersign policy set NAME FILE`.",
+  },
   identity_request_invalid: {
     side: "caller",
     status: 400,

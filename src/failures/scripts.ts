@@ -72,6 +72,14 @@ export const scriptFailures = {
     cause: "The form's part `metadata` is JSON that names the main module and the bindings.",
     fix: "Compare the upload with what `wrangler deploy --dry-run --outfile` writes.",
   },
+  no_handlers: {
+    side: "caller",
+    status: 400,
+    number: 10068,
+    title: "The uploaded script has no registered event handlers",
+    cause: "Its main module exports nothing that could be called: every request would fail.",
+    fix: "Write `export default { fetch(request, env, ctx) { … } }`.",
+  },
   service_worker_unsupported: {
     side: "caller",
     status: 400,
@@ -94,7 +102,7 @@ export const scriptFailures = {
     number: 7000344,
     title: "the main module is not among the modules",
     cause: "`metadata.main_module` names a part that the form does not have.",
-    fix: "Send the main module as a part of the form, under the name in the metadata.",
+    fix: "Send the main module as a part of the form that has its name, or its file name.",
   },
   binding_unsupported: {
     side: "caller",
@@ -104,6 +112,14 @@ export const scriptFailures = {
     cause:
       "Countersign binds certificates, services, variables, secrets and version metadata. Other resources of Cloudflare's are not here.",
     fix: "Remove the binding from the configuration of this Worker.",
+  },
+  binding_field_unsupported: {
+    side: "caller",
+    status: 400,
+    number: 7000360,
+    title: "a binding has a field that Countersign does not do",
+    cause: "Leaving it out in silence could let the Worker do something else than was asked for.",
+    fix: "Remove the field from the binding in the Worker's configuration.",
   },
   binding_invalid: {
     side: "caller",

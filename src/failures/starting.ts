@@ -97,4 +97,13 @@ export const startFailures = {
     cause: "What it printed above says why.",
     fix: "Mend what it names and try again. What ran before goes on.",
   },
+  sandbox_unavailable: {
+    side: "platform",
+    status: 500,
+    number: 7000190,
+    title: "there is no sandbox for Workers on this machine",
+    cause:
+      "--sandbox required asks for one, and bubblewrap is not installed, or the system refuses it namespaces.",
+    fix: "Install bubblewrap and let it make user namespaces (docs/security.md says how), or start with --sandbox auto.",
+  },
 } as const;

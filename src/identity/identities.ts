@@ -6,13 +6,13 @@ import { identityKeyPlace, type Keyring } from "../keys/seal.ts";
 import {
   activeAuthority,
   findIdentity,
+  forgetExpired,
   insertAuthority,
   insertIssued,
   listAuthorities,
   putIdentity,
 } from "../store/identities.ts";
 import type { IdentityAuthorityRow } from "../store/schema.ts";
-import { findScript } from "../store/scripts.ts";
 import type { Store } from "../store/store.ts";
 import { workerSpiffeId } from "countersign-origin";
 import { makeRequest, makeRoot, signIntermediate, type SigningAuthority } from "./authority.ts";
@@ -25,6 +25,8 @@ export interface IdentitiesOptions {
   /** `countersign.internal` */
   readonly trustDomain: string;
 }
+
+const DAY = 86_400_000;
 
 /** Issues identities to the Workers of each account, from a CA of its own. */
 export class Identities implements IdentityIssuer {
@@ -59,12 +61,13 @@ export class Identities implements IdentityIssuer {
       worker: scriptName,
       environment: null,
     });
+    const now = clock();
     const issued = await issueIdentity(this.signer(authority), {
       csr,
       spiffeId,
       worker: scriptName,
       account: accountId,
-      now: clock(),
+      now,
     });
     const notBefore = issued.notBefore.toISOString();
     const notAfter = issued.notAfter.toISOString();
@@ -72,17 +75,15 @@ export class Identities implements IdentityIssuer {
       // Asked again in the transaction: one that was revoked meanwhile is never handed out.
       const before = await findIdentity(db, key);
       if (before?.revokedOn) throw identityRevoked(scriptName, before.revokedOn, before.reason);
-      if (!(await findScript(db, key))) {
-        throw new Failure("script_not_found", { message: `there is no Worker "${scriptName}"` });
-      }
       const next = (before?.version ?? 0) + 1;
       await putIdentity(db, { ...key, version: next, revokedOn: null, reason: null });
+      await forgetExpired(db, new Date(now.getTime() - DAY).toISOString());
       await insertIssued(db, {
         serial: issued.serialNumber,
         accountId,
         authorityId: authority.id,
         scriptName,
-        issuedOn: notBefore,
+        issuedOn: now.toISOString(),
         notAfter,
         revokedOn: null,
       });

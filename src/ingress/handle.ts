@@ -15,6 +15,8 @@ export interface IngressOptions {
   readonly run: RunDirectory;
   readonly address: ListenAddress;
   readonly log: Logger;
+  /** After each time that a fresh process listens. */
+  readonly listening?: () => Promise<void>;
   /** The module that it runs. Default: the ingress's own. */
   readonly modulePath?: string | undefined;
 }
@@ -33,7 +35,7 @@ export class IngressHandle {
   }
 
   static async start(options: IngressOptions): Promise<IngressHandle> {
-    const { run, address, log } = options;
+    const { run, address, log, listening } = options;
     const handle = new IngressHandle(address);
     handle.#process = await Supervised.start<IngressMethods>({
       name: "ingress",
@@ -44,7 +46,10 @@ export class IngressHandle {
       processes: run.processes,
       log,
       rules: ingressRules,
-      restore: (tell) => handle.#restore(tell),
+      restore: async (tell) => {
+        await handle.#restore(tell);
+        await listening?.();
+      },
     });
     return handle;
   }

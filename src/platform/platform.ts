@@ -17,6 +17,7 @@ import { openStore, type Store } from "../store/store.ts";
 import { auditApp } from "./access/audit.ts";
 import { peopleApp } from "./access/people.ts";
 import { tokensApp } from "./access/tokens.ts";
+import type { SandboxMode } from "../process/sandbox-kinds.ts";
 import { startAdmin } from "./admin.ts";
 import { openDataFolder } from "./data-folder.ts";
 import { ExpiryMonitor } from "./expiry.ts";
@@ -46,6 +47,8 @@ export interface PlatformOptions {
   readonly fetchAllow: readonly string[];
   /** How many processes each Worker runs in, at least one. */
   readonly workerProcesses: number;
+  /** Whether Workers run in a sandbox of the operating system's. */
+  readonly sandbox: SandboxMode;
   /** The gateway's metrics on loopback. Null: none. */
   readonly metricsPort: number | null;
   /** Base URL of the OTLP/HTTP collector that the gateway exports spans to. Null: none. */
@@ -64,6 +67,8 @@ export interface Platform extends AsyncDisposable {
   /** `http://127.0.0.1:4480`: where Workers answer. */
   readonly http: string;
   readonly accountId: string;
+  /** What keeps Workers apart from everything else on this machine, in a line. */
+  readonly sandbox: string;
   /** The first API token, at the first start only. Null: there was one before. */
   readonly token: string | null;
 }
@@ -105,6 +110,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       httpPort: options.httpPort,
       networkAllow: options.fetchAllow,
       workerProcesses: options.workerProcesses,
+      sandbox: options.sandbox,
       gateway: {
         addresses: {
           allow: options.originAllow,
@@ -124,7 +130,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const compatibility = { latestCompatibilityDate: latestCompatibilityDate() };
   const publicUrl = options.publicUrl ?? api.url;
   const context = { store, keyring, edge, clock };
-  const control = createControl({ ...context, log, ...compatibility });
+  const control = createControl({ ...context, identities, log, ...compatibility });
   const login = createLogin({ ...context, issuer: publicUrl, log });
   api.serve(
     new Hono<{ Bindings: HttpBindings }>()
@@ -148,6 +154,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   return {
     ...urls,
     accountId,
+    sandbox: edge.status().sandbox.summary,
     token: first?.token ?? null,
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };

@@ -7,9 +7,10 @@ import type { CertificateStatus, PlatformStatus } from "./admin.ts";
 
 /** What runs, where it answers, and which certificates there are: for `doctor` and `deploy`. */
 export async function platformStatus(store: Store, edge: StartedEdge): Promise<PlatformStatus> {
-  const { gateway, ingress, workers } = edge.status();
+  const { sandbox, gateway, ingress, workers } = edge.status();
   const source = storeSource(store);
   return {
+    sandbox,
     gateway,
     ingress,
     workers: await Promise.all(

@@ -18,6 +18,7 @@ export async function createAccount(db: Database, account: NewAccount): Promise<
     subdomain: account.subdomain,
     shortHosts: first ? 1 : 0,
     createdOn: account.now.toISOString(),
+    limits: "{}",
   };
   await db.insertInto("accounts").values(row).execute();
   return row;

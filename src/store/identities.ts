@@ -160,5 +160,5 @@ export async function identitiesCursor(db: Database, accountId: string): Promise
     .where("accountId", "=", accountId)
     .where("kind", "in", ["identity", "identities"])
     .executeTakeFirstOrThrow();
-  return Number(cursor ?? 0);
+  return cursor ?? 0;
 }

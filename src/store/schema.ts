@@ -49,6 +49,8 @@ export interface AccountRow {
   /** 1 for the account whose scripts also answer at `{script}.localhost`. */
   shortHosts: number;
   createdOn: string;
+  /** JSON. */
+  limits: string;
 }
 
 /** A person, who signs in with a password. */
@@ -275,6 +277,17 @@ export interface ScriptVersionRow {
   etag: string;
   startupTimeMs: number;
   createdOn: string;
+  /** JSON: `VersionSettings`. */
+  settings: string;
+}
+
+/** What a version keeps beside its code and its bindings, as Cloudflare names it. */
+export interface VersionSettings {
+  readonly limits?: { readonly cpu_ms?: number };
+  readonly placement?: Readonly<Record<string, unknown>>;
+  /** Of the default export; absent where the code does not tell. */
+  readonly handlers?: readonly string[];
+  readonly named_handlers?: readonly { readonly name: string; readonly handlers: string[] }[];
 }
 
 interface VersionModuleRow {

@@ -7,7 +7,7 @@ import type {
 } from "../contract/change-feed.ts";
 import { Failure } from "../failures/failures.ts";
 import { inProcessBindings, withModes } from "./binding-modes.ts";
-import type { ScriptRow, ScriptVersionRow } from "./schema.ts";
+import type { ScriptRow, ScriptVersionRow, VersionSettings } from "./schema.ts";
 import type { Database } from "./database.ts";
 
 /** A version without its modules' content, for listings and for what comes after it. */
@@ -124,7 +124,17 @@ export async function workerVersion(
     compatibilityDate: version.compatibilityDate,
     compatibilityFlags: JSON.parse(version.compatibilityFlags) as string[],
     bindings: bindings.map((binding) => ownSecret(script, binding)),
+    ...limitsOf(versionSettings(version)),
   };
+}
+
+export function versionSettings({ settings }: Pick<ScriptVersionRow, "settings">): VersionSettings {
+  return JSON.parse(settings) as VersionSettings;
+}
+
+/** As the edge reads them. */
+export function limitsOf({ limits }: VersionSettings): Pick<WorkerVersion, "limits"> {
+  return limits?.cpu_ms === undefined ? {} : { limits: { cpuMs: limits.cpu_ms } };
 }
 
 /** A secret is sealed for its script: one that was moved here with its place does not count. */

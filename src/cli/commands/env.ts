@@ -68,9 +68,11 @@ interface EnvOptions {
   readonly json?: true;
 }
 
-/** What unmodified wrangler reads. The last keeps it from calling home. */
+/** What unmodified wrangler, the SDKs and Terraform read. The last keeps wrangler from calling home. */
 export interface WranglerVariables extends Record<string, string> {
   readonly CLOUDFLARE_API_BASE_URL: string;
+  /** The SDKs' and Terraform's name for it: without it they send the token to Cloudflare. */
+  readonly CLOUDFLARE_BASE_URL: string;
   readonly CLOUDFLARE_API_TOKEN: string;
   readonly CLOUDFLARE_ACCOUNT_ID: string;
   readonly WRANGLER_SEND_METRICS: string;
@@ -95,6 +97,7 @@ export async function wranglerVariables(
       : await platform.createToken(`countersign env on ${hostname()}`, hours * 3600);
   return {
     CLOUDFLARE_API_BASE_URL: info.api,
+    CLOUDFLARE_BASE_URL: info.api,
     CLOUDFLARE_API_TOKEN: token,
     CLOUDFLARE_ACCOUNT_ID: info.accountId,
     WRANGLER_SEND_METRICS: "false",
@@ -110,6 +113,7 @@ async function loginVariables(
   const { origin, host } = new URL(api);
   return {
     CLOUDFLARE_API_BASE_URL: api,
+    CLOUDFLARE_BASE_URL: api,
     WRANGLER_AUTH_URL: origin + paths.authorization,
     WRANGLER_TOKEN_URL: origin + paths.token,
     WRANGLER_REVOKE_URL: origin + paths.revocation,

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import { formatDuration } from "../../terminal/format.ts";
 import type { Platform } from "../../platform/platform.ts";
+import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import {
@@ -39,6 +40,11 @@ export function addStartCommand(program: Command, io: Io): void {
       "of the SPIFFE IDs in the identities that Workers are issued",
       "countersign.internal",
     )
+    .option(
+      "--sandbox <mode>",
+      "keep Workers apart by the operating system: auto, required (refuse to start without), or off",
+      "auto",
+    )
     .option("--metrics-port <n>", "serve the gateway's Prometheus metrics on this loopback port")
     .option(
       "--otlp-endpoint <url>",
@@ -58,6 +64,7 @@ Examples:
   $ countersign start
   $ countersign start --dev                      # origins on localhost, too
   $ countersign start --worker-processes auto    # every Worker on every core
+  $ countersign start --sandbox required         # not without a sandbox around each Worker
   $ countersign start --data ./data --api-port 0 --http-port 0 --json
   $ COUNTERSIGN_MASTER_KEY="$(cat key)" countersign start --host 0.0.0.0 --fetch-allow public 10.0.0.0/8`,
     )
@@ -76,6 +83,7 @@ interface StartOptions {
   readonly fetchAllow?: string[];
   readonly workerProcesses: string;
   readonly trustDomain: string;
+  readonly sandbox: string;
   readonly metricsPort?: string;
   readonly otlpEndpoint?: string;
   readonly systemRoots?: true;
@@ -106,6 +114,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       fetchAllow: options.fetchAllow ?? ["public"],
       workerProcesses: processes(options.workerProcesses),
       trustDomain: options.trustDomain,
+      sandbox: sandboxMode(options.sandbox),
       metricsPort:
         options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),
       otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
@@ -115,8 +124,8 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     }),
   );
   try {
-    const { api, http, accountId, token } = platform;
-    if (options.json) writeJson(io.stdout, { ready: true, api, http, accountId, token });
+    const { api, http, accountId, sandbox, token } = platform;
+    if (options.json) writeJson(io.stdout, { ready: true, api, http, accountId, sandbox, token });
     else welcome(io, platform, performance.now() - began);
     await stopped;
   } finally {
@@ -130,6 +139,14 @@ function port(option: string, text: string): number {
   const value = Number(text);
   if (text.trim() !== "" && Number.isInteger(value) && value >= 0 && value <= 65_535) return value;
   throw new Failure("usage", { message: `${option} "${text}" is not a port from 0 to 65535` });
+}
+
+function sandboxMode(text: string): SandboxMode {
+  const mode = SANDBOX_MODES.find((known) => known === text);
+  if (mode !== undefined) return mode;
+  throw new Failure("usage", {
+    message: `--sandbox "${text}" is none of ${SANDBOX_MODES.join(", ")}`,
+  });
 }
 
 function processes(text: string): number {
@@ -178,7 +195,7 @@ function stopSignal(): Promise<void> {
   });
 }
 
-function welcome(io: Io, { api, http, accountId, token }: Platform, took: number): void {
+function welcome(io: Io, { api, http, accountId, sandbox, token }: Platform, took: number): void {
   const colors = colorsFor(io, io.stdout);
   const row = (name: string, value: string, note = ""): void =>
     writeLine(
@@ -193,6 +210,7 @@ function welcome(io: Io, { api, http, accountId, token }: Platform, took: number
   row("API", api);
   row("Workers", http, `http://{script}.localhost:${new URL(http).port}`);
   row("Account", accountId);
+  writeLine(io.stdout, `  ${colors.dim("Sandbox ")} Workers are ${sandbox}`);
   if (token !== null) row("Token", token, "shown once: only its hash is kept");
   writeLine(io.stdout);
   writeLine(io.stdout, `  Point wrangler here:  ${colors.cyan(`eval "$(npx countersign env)"`)}`);

@@ -22,17 +22,56 @@ export async function readJson(request: Request, limit: number): Promise<unknown
  * @throws Failure `body_too_large`, `body_not_multipart`
  */
 export async function readForm(request: Request, limit: number): Promise<FormData> {
-  const type = request.headers.get("content-type") ?? "";
-  if (!type.toLowerCase().startsWith("multipart/form-data")) {
-    throw new Failure("body_not_multipart", {
-      message: `the body is "${type.slice(0, 100)}" where multipart/form-data is needed`,
-    });
-  }
+  const declared = request.headers.get("content-type") ?? "";
+  const isForm = /^multipart\/form-data/i.test(declared);
+  if (!isForm && !MISLABELLED.test(declared)) throw notMultipart(declared);
   const body = await limited(request, limit).arrayBuffer().catch(asAborted);
+  const type = isForm ? declared : labelled(Buffer.from(body));
+  if (type === null) throw notMultipart(declared);
+  assertParts(Buffer.from(body), type);
   try {
     return await new Response(body, { headers: { "content-type": type } }).formData();
   } catch {
     throw new Failure("body_not_multipart", { message: "the multipart body is malformed" });
+  }
+}
+
+/** What the npm SDK calls the form in which it uploads a script (cloudflare-typescript #2799). */
+const MISLABELLED = /^(application|text)\/javascript\b/i;
+
+/** The type that a form should have had, from its first line. Null: it is none. */
+function labelled(body: Buffer): string | null {
+  const start = body.subarray(0, 200).toString("latin1");
+  const boundary = /^--([\w'()+,./:=?-]{1,70})\r\ncontent-disposition: form-data;/i.exec(
+    start,
+  )?.[1];
+  return boundary === undefined ? null : `multipart/form-data; boundary="${boundary}"`;
+}
+
+function notMultipart(type: string): Failure {
+  return new Failure("body_not_multipart", {
+    message: `the body is "${type.slice(0, 100)}" where multipart/form-data is needed`,
+  });
+}
+
+/** Each part costs work, an empty one as much as another. */
+const MOST_PARTS = 1000;
+
+/** Counts the parts before anything is made of them. @throws Failure `too_many_parts` */
+function assertParts(body: Buffer, type: string): void {
+  const [, quoted, bare] = /;\s*boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(type) ?? [];
+  const boundary = quoted ?? bare;
+  if (boundary === undefined) return;
+  const delimiter = Buffer.from(`--${boundary}`);
+  let parts = -1;
+  for (let at = body.indexOf(delimiter); at !== -1; at = body.indexOf(delimiter, at + 1)) {
+    // In the middle of a line it is content.
+    if (at > 0 && body[at - 1] !== 0x0a) continue;
+    if (++parts <= MOST_PARTS) continue;
+    throw new Failure("too_many_parts", {
+      message: `the form has more than the ${MOST_PARTS} parts that an upload may have`,
+      facts: { limit: MOST_PARTS },
+    });
   }
 }
 

@@ -51,10 +51,16 @@ export function failure(error: unknown, log: Logger): Response {
     },
     {
       status,
-      ...(typeof retryAfter === "number" && { headers: { "retry-after": `${retryAfter}` } }),
+      headers: {
+        ...(typeof retryAfter === "number" && { "retry-after": `${retryAfter}` }),
+        // Cloudflare's SDKs and Terraform repeat a 409 for minutes, and say nothing meanwhile.
+        ...(!HEALED_BY_A_RETRY.has(status) && { "x-should-retry": "false" }),
+      },
     },
   );
 }
+
+const HEALED_BY_A_RETRY: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
 /** The advice follows on a line of its own where the message ends in a stack. */
 function sentences({ message, fix }: Failure): string {

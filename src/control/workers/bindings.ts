@@ -17,20 +17,39 @@ export interface RequestedBinding {
   readonly [field: string]: unknown;
 }
 
+/** Of one version: far above what people have, and checked before any work. */
+export const mostBindings = 1000;
+
 const bindingName = oneLine.min(1).max(255);
 
 export const requestedBinding: z.ZodType<RequestedBinding> = z
   .object({ name: bindingName, type: oneLine.max(255) })
   .loose();
 
+/** They stand in the configuration of the Worker that is bound. */
+const LONGEST_PROPS = 65_536;
+
+const props = z
+  .record(z.string(), z.json())
+  .refine((value) => JSON.stringify(value).length <= LONGEST_PROPS, "is longer than 64 KiB");
+
 const schemas = {
   plain_text: z.object({ text: z.string() }),
   json: z.object({ json: z.json() }),
   secret_text: z.object({ text: z.string() }),
   mtls_certificate: z.object({ certificate_id: oneLine }),
-  service: z.object({ service: oneLine, entrypoint: oneLine.optional() }),
+  service: z.object({
+    service: oneLine,
+    entrypoint: oneLine.optional(),
+    // Services have no other environment here, as they have none at Cloudflare any more.
+    environment: z.enum(["production", ""]).optional(),
+    props: props.optional(),
+  }),
   version_metadata: z.object({}),
-  inherit: z.object({ old_name: z.string().optional() }),
+  inherit: z.object({
+    old_name: z.string().optional(),
+    version_id: z.literal("latest").optional(),
+  }),
 };
 
 type Type = keyof typeof schemas;
@@ -182,6 +201,7 @@ export function shownBinding(binding: WorkerBinding): object {
         service: binding.service,
         environment: "production",
         ...(binding.entrypoint && { entrypoint: binding.entrypoint }),
+        ...(binding.props && { props: binding.props }),
       };
     default:
       return { name, type };
@@ -217,10 +237,17 @@ function resolve(
       return { name, type: "mtls_certificate", certificateId };
     }
     case "service": {
-      const { service, entrypoint } = fields("service", binding);
-      return { name, type: "service", service, ...(entrypoint && { entrypoint }) };
+      const { service, entrypoint, props: given } = fields("service", binding);
+      return {
+        name,
+        type: "service",
+        service,
+        ...(entrypoint && { entrypoint }),
+        ...(given && { props: given }),
+      };
     }
     case "version_metadata":
+      fields("version_metadata", binding);
       return carryOver(
         { name, type: "version_metadata", id: "", tag: "", timestamp: "" },
         name,
@@ -246,6 +273,17 @@ function inherited(
 }
 
 function fields<T extends Type>(type: T, binding: RequestedBinding): z.output<(typeof schemas)[T]> {
+  const known = new Set(["name", "type", ...Object.keys(schemas[type].shape)]);
+  const unknown = Object.entries(binding).flatMap(([field, value]) =>
+    known.has(field) || value === null ? [] : [field.slice(0, 100)],
+  );
+  if (unknown.length > 0) {
+    const named = unknown.map((field) => `"${field}"`).join(", ");
+    throw new Failure("binding_field_unsupported", {
+      message: `the binding "${binding.name}" (${type}) has ${named}, which Countersign does not do`,
+      facts: { binding: binding.name, fields: unknown },
+    });
+  }
   const parsed = schemas[type].safeParse(binding);
   if (parsed.success) return parsed.data as z.output<(typeof schemas)[T]>;
   throw invalid(binding, `is not as ${type} needs it: ${firstIssue(parsed.error)}`);

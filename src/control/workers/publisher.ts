@@ -8,20 +8,24 @@ import {
   type VersionShare,
 } from "../../store/deployments.ts";
 import { inProcessBindings, withModes } from "../../store/binding-modes.ts";
-import type { ScriptRow } from "../../store/schema.ts";
+import { Failure } from "../../failures/failures.ts";
+import type { ScriptRow, VersionSettings } from "../../store/schema.ts";
 import { findScript, insertScript, updateScript } from "../../store/scripts.ts";
 import type { Database } from "../../store/database.ts";
 import {
   findVersion,
   insertVersion,
+  limitsOf,
   newestVersion,
   type StoredVersion,
   workerVersion,
 } from "../../store/versions.ts";
-import { assertTargets, freshBindings, type BindingOwner } from "./bindings.ts";
+import { assertTargets, freshBindings, mostBindings, type BindingOwner } from "./bindings.ts";
 import type { ControlContext } from "../api/context.ts";
+import { hasNone } from "./handlers.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { existingVersion, scriptNotFound } from "./lookup.ts";
+import { type ScriptSettings, withSettings } from "./script-settings.ts";
 
 /** What a new version is made of. */
 interface Draft {
@@ -31,6 +35,9 @@ interface Draft {
   readonly compatibilityFlags: readonly string[];
   readonly bindings: readonly WorkerBinding[];
   readonly annotations: Readonly<Record<string, string>>;
+  readonly settings: VersionSettings;
+  /** The script's own settings that change with it. Default: none. */
+  readonly scriptSettings?: ScriptSettings;
 }
 
 export interface PublishOptions extends By {
@@ -84,14 +91,22 @@ export class Publisher {
       const createdOn = clock().toISOString();
       const owner = { ...key, versionId, tag: options.tag ?? "", timestamp: createdOn };
       const draft = await options.build(before, owner);
+      if (draft.bindings.length > mostBindings) {
+        throw new Failure("too_many_parts", {
+          message: `the version would have ${draft.bindings.length} bindings, more than ${mostBindings}`,
+          facts: { limit: mostBindings },
+        });
+      }
       const bindings = withModes(draft.bindings, await inProcessBindings(store.db, key));
       await assertTargets(store.db, key, bindings);
-      const { annotations, ...runs } = draft;
+      const { annotations, settings, scriptSettings = {}, ...runs } = draft;
       const started = performance.now();
-      await edge.stage({ ...key, versionId, ...runs, bindings });
+      await edge.stage({ ...key, versionId, ...runs, ...limitsOf(settings), bindings });
       const startupTimeMs = Math.round(performance.now() - started);
-      const { value, cursor } = await this.#orDiscard([versionId], () =>
-        store.write(async ({ db, changed }) => {
+      const { value, cursor } = await this.#orDiscard([versionId], () => {
+        // Not before it was started: an exception at the start says more.
+        if (hasNone(settings)) throw new Failure("no_handlers");
+        return store.write(async ({ db, changed }) => {
           await assertTargets(db, key, bindings);
           const script = before.script ?? (await makeScript(db, key, createdOn));
           const version = await insertVersion(db, {
@@ -101,12 +116,16 @@ export class Publisher {
             bindings: freshBindings(keyring, key.accountId, draft.bindings),
             compatibilityFlags: JSON.stringify(draft.compatibilityFlags),
             annotations: JSON.stringify(annotations),
+            settings: JSON.stringify(settings),
             author: options.author,
             source: options.source,
             startupTimeMs,
             createdOn,
           });
-          await updateScript(db, script.id, { modifiedOn: createdOn });
+          await updateScript(db, script.id, {
+            modifiedOn: createdOn,
+            settings: withSettings(script, scriptSettings),
+          });
           if (options.deploy) {
             await insertDeployment(db, {
               ...newDeployment(script.id, options, createdOn, annotations),
@@ -125,8 +144,8 @@ export class Publisher {
               after: { version: versionId, bindings: draft.bindings.map(namedBinding) },
             },
           };
-        }),
-      );
+        });
+      });
       if (options.deploy) await edge.applied(cursor);
       else this.#keepWarm(versionId);
       return value;

@@ -1,9 +1,12 @@
-import { z } from "@hono/zod-openapi";
 import type { ModuleType, WorkerModule } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
-import { type RequestedBinding, requestedBinding } from "./bindings.ts";
-import { firstIssue } from "../api/endpoint.ts";
 import { isOneLine } from "../api/text.ts";
+import type { RequestedBinding } from "./bindings.ts";
+import { metadataFromFields } from "./form-fields.ts";
+import { handlersOf } from "./handlers.ts";
+import { readMetadata, type ScriptMetadata, uploadCaps } from "./script-metadata.ts";
+import { givenSettings, type ScriptSettings } from "./script-settings.ts";
+import type { VersionSettings } from "../../store/schema.ts";
 
 /** A script as it was uploaded, before its bindings were looked up. */
 export interface ScriptUpload {
@@ -15,34 +18,16 @@ export interface ScriptUpload {
   /** Types of binding that are taken over from the newest version, unless named above. */
   readonly keepBindings: readonly string[];
   readonly annotations: Readonly<Record<string, string>>;
+  /** What the version keeps beside its code. */
+  readonly settings: VersionSettings;
+  /** What of the script's own settings was sent with it. */
+  readonly scriptSettings: ScriptSettings;
   /** What was accepted, but is not done here: a sentence each. */
   readonly notices: readonly string[];
 }
 
 /** What Cloudflare runs a script with that names no date. */
 const OLDEST_COMPATIBILITY_DATE = "2021-11-02";
-
-const strings = z.array(z.string());
-
-const metadata = z.object({
-  main_module: z.string().optional(),
-  body_part: z.string().optional(),
-  bindings: z.array(requestedBinding).default([]),
-  compatibility_date: z.string().optional(),
-  compatibility_flags: strings.default([]),
-  keep_bindings: strings.default([]),
-  annotations: z.record(z.string(), z.string()).default({}),
-  limits: z.record(z.string(), z.unknown()).optional(),
-  placement: z.unknown().optional(),
-  migrations: z.unknown().optional(),
-  exports: z.unknown().optional(),
-  assets: z.unknown().optional(),
-  containers: z.unknown().optional(),
-  tail_consumers: z.array(z.unknown()).nullish(),
-  streaming_tail_consumers: z.array(z.unknown()).nullish(),
-});
-
-type Metadata = z.output<typeof metadata>;
 
 const moduleTypes: Readonly<Record<string, ModuleType>> = {
   "application/javascript+module": "esm",
@@ -57,7 +42,7 @@ const moduleTypes: Readonly<Record<string, ModuleType>> = {
 };
 
 /**
- * Reads a script from the form wrangler sends.
+ * Reads a script from the form that wrangler, the SDKs and Terraform send.
  *
  * @param latestCompatibilityDate the newest the runtime knows
  * @throws Failure if anything in it cannot be run here: nothing is dropped silently
@@ -66,79 +51,122 @@ export async function readScript(
   form: FormData,
   latestCompatibilityDate: string,
 ): Promise<ScriptUpload> {
-  const meta = await readMetadata(form);
-  refuseUnsupported(meta);
-  const modules = await readModules(form);
-  const mainModule = meta.main_module ?? "";
-  if (!modules.some(({ name }) => name === mainModule)) {
-    throw new Failure("main_module_missing", {
-      message: `the main module "${mainModule}" is not among the ${modules.length} modules uploaded`,
-    });
-  }
+  const meta = await metadataOf(form);
+  return scriptOf(meta, await readModules(form), latestCompatibilityDate);
+}
+
+/** A script from metadata and modules, however they came. @throws Failure as `readScript` */
+export function scriptOf(
+  meta: ScriptMetadata,
+  modules: readonly WorkerModule[],
+  latestCompatibilityDate: string,
+): ScriptUpload {
   return {
-    mainModule,
     modules,
     compatibilityDate: compatibilityDate(meta.compatibility_date, latestCompatibilityDate),
     compatibilityFlags: meta.compatibility_flags,
     bindings: meta.bindings,
     keepBindings: meta.keep_bindings,
-    annotations: meta.annotations,
+    annotations: annotationsOf(meta.annotations),
+    scriptSettings: givenSettings(meta),
     notices: notices(meta),
+    mainModule: meta.main_module ?? "",
+    settings: {
+      ...(meta.limits?.cpu_ms !== undefined && { limits: { cpu_ms: meta.limits.cpu_ms } }),
+      ...(meta.placement && { placement: meta.placement }),
+      ...handlersOf(mainModule(meta.main_module ?? "", modules)),
+    },
   };
 }
 
-async function readMetadata(form: FormData): Promise<Metadata> {
-  const sent = form.get("metadata");
-  if (sent === null) {
-    throw new Failure("metadata_invalid", { message: 'the form has no part "metadata"' });
+/** @throws Failure `main_module_missing` */
+export function mainModule(name: string, modules: readonly WorkerModule[]): WorkerModule {
+  const main = modules.find((module) => module.name === name);
+  if (main) return main;
+  throw new Failure("main_module_missing", {
+    message: `the main module "${name.slice(0, 200)}" is not among the ${modules.length} modules uploaded`,
+  });
+}
+
+/** Text without `null`s, as long as Cloudflare keeps it. */
+export function annotationsOf(
+  sent: Readonly<Record<string, string | null | undefined>>,
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(sent).flatMap(([key, text]) =>
+      text == null ? [] : [[key, text.slice(0, 1000)]],
+    ),
+  );
+}
+
+async function metadataOf(form: FormData): Promise<ScriptMetadata> {
+  return readMetadata(await sentMetadata(form, "metadata"));
+}
+
+/**
+ * The JSON that describes an upload: one part, or, from the npm SDK, a field for each value.
+ *
+ * @throws Failure `metadata_invalid`, `body_too_large`
+ */
+export async function sentMetadata(
+  form: FormData,
+  name: "metadata" | "settings",
+): Promise<unknown> {
+  const sent = form.get(name);
+  if (sent === null) return fromFields(form, name);
+  const size = typeof sent === "string" ? sent.length : sent.size;
+  if (size > uploadCaps.metadata) {
+    throw new Failure("body_too_large", {
+      message: `the part "${name}" is larger than ${uploadCaps.metadata / 1024 / 1024} MiB`,
+      facts: { limitBytes: uploadCaps.metadata },
+    });
   }
   // wrangler sends a field, `curl -F metadata=@file` a file.
   const part = typeof sent === "string" ? sent : await sent.text();
-  let json: unknown;
   try {
-    json = JSON.parse(part);
+    return JSON.parse(part);
   } catch {
-    throw new Failure("metadata_invalid", { message: 'the part "metadata" is not JSON' });
+    throw new Failure("metadata_invalid", { message: `the part "${name}" is not JSON` });
   }
-  const parsed = metadata.safeParse(json);
-  if (parsed.success) return parsed.data;
-  throw new Failure("metadata_invalid", {
-    message: `the part "metadata" is not as a script's: ${firstIssue(parsed.error)}`,
-  });
 }
 
-function refuseUnsupported(meta: Metadata): void {
-  if (meta.body_part !== undefined) throw new Failure("service_worker_unsupported");
-  const features = {
-    "Durable Object migrations": meta.migrations,
-    "declared exports (Durable Objects, Workflows)": meta.exports,
-    "static assets": meta.assets,
-    containers: meta.containers,
-    "tail consumers": meta.tail_consumers?.length,
-    "streaming tail consumers": meta.streaming_tail_consumers?.length,
-  };
-  const used = Object.entries(features).flatMap(([name, value]) => (value ? [name] : []));
-  if (used.length === 0) return;
-  throw new Failure("feature_unsupported", {
-    message: `the script uses ${used.join(" and ")}, which Countersign does not have`,
-    facts: { features: used },
-  });
+function fromFields(form: FormData, name: string): unknown {
+  let fields: object | null;
+  try {
+    fields = metadataFromFields(form);
+  } catch (error) {
+    throw new Failure("metadata_invalid", {
+      message: (error as Error).message,
+      fix: "Send the metadata as one part of JSON.",
+    });
+  }
+  if (fields) return fields;
+  throw new Failure("metadata_invalid", { message: `the form has no part "${name}"` });
 }
 
-async function readModules(form: FormData): Promise<WorkerModule[]> {
+/** @throws Failure `module_invalid` */
+export async function readModules(form: FormData): Promise<WorkerModule[]> {
   const modules = new Map<string, WorkerModule>();
-  for (const [name, part] of form) {
-    if (name === "metadata") continue;
+  for (const [partName, part] of form) {
+    if (/^(metadata|settings)(\[|$)/.test(partName)) continue;
+    if (typeof part === "string") throw invalid(partName, "was sent as a field and not as a file");
+    // The SDKs name each part `files`, perhaps with an index; the module's name is the file's.
+    const name = /^files(\[\d*\])?$/.test(partName) ? part.name : partName;
     if (modules.has(name)) throw invalid(name, "appears twice");
-    if (typeof part === "string") throw invalid(name, "was sent as a field and not as a file");
-    if (!isOneLine(name) || name.length > 1024) {
-      throw invalid(name, "has a name that cannot be imported");
-    }
-    const type = moduleTypes[part.type.split(";")[0]?.trim().toLowerCase() ?? ""];
-    if (!type) throw invalid(name, `has the content type "${part.type.slice(0, 100)}"`);
+    const type = moduleType(name, part.type);
     modules.set(name, { name, type, content: await part.bytes() });
   }
   return [...modules.values()];
+}
+
+/** @throws Failure `module_invalid` */
+export function moduleType(name: string, contentType: string): ModuleType {
+  if (!isOneLine(name) || name.length > 1024) {
+    throw invalid(name, "has a name that cannot be imported");
+  }
+  const type = moduleTypes[contentType.split(";")[0]?.trim().toLowerCase() ?? ""];
+  if (type) return type;
+  throw invalid(name, `has the content type "${contentType.slice(0, 100)}"`);
 }
 
 function invalid(name: string, why: string): Failure {
@@ -162,9 +190,7 @@ function compatibilityDate(date: string | undefined, latest: string): string {
   return date;
 }
 
-function notices({ limits, placement }: Metadata): string[] {
-  const sentences: string[] = [];
-  if (limits) sentences.push("CPU and subrequest limits are not enforced by this runtime");
-  if (placement) sentences.push("Placement has no effect: the Worker runs on this machine");
-  return sentences;
+function notices({ placement }: ScriptMetadata): string[] {
+  const isPlaced = placement && Object.values(placement).some((value) => value !== undefined);
+  return isPlaced ? ["Placement has no effect: the Worker runs on this machine"] : [];
 }

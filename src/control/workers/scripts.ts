@@ -1,28 +1,26 @@
 import { z } from "@hono/zod-openapi";
 import type { ScriptKey } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
+import { revokeIdentity } from "../../identity/lifecycle.ts";
 import { scriptsThatBind } from "../../store/associations.ts";
-import type { ScriptRow } from "../../store/schema.ts";
+import { findIdentity } from "../../store/identities.ts";
 import { deleteScript, findScript, listScripts, updateScript } from "../../store/scripts.ts";
 import type { Database } from "../../store/database.ts";
-import { newestVersion, type StoredVersion } from "../../store/versions.ts";
+import { newestVersion } from "../../store/versions.ts";
 import { list } from "../api/envelope.ts";
-import { shownBinding } from "./bindings.ts";
 import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { existingScript, keyOf, scriptNotFound } from "./lookup.ts";
 import type { Publisher } from "./publisher.ts";
-
-/** What is a script's and not a version's. Countersign keeps it; none of it changes how it runs. */
-const settings = z.object({
-  tags: z.array(z.string()).nullish(),
-  logpush: z.boolean().nullish(),
-  observability: z.record(z.string(), z.unknown()).nullish(),
-  tail_consumers: z.array(z.unknown()).nullish(),
-});
-
-type ScriptSettings = z.output<typeof settings>;
+import {
+  assertScriptSettings,
+  givenSettings,
+  scriptSettings,
+  settingsOf,
+  withSettings,
+} from "./script-settings.ts";
+import { shownScript, shownSettings } from "./script-shown.ts";
 
 const forced = z.object({ force: z.string().optional() });
 
@@ -58,15 +56,7 @@ export function scriptEndpoints(
       async (call) => {
         const script = await existingScript(store.db, call);
         const version = await newestVersion(store.db, script.id);
-        return {
-          result: {
-            ...settingsOf(script),
-            bindings: (version?.bindings ?? []).map(shownBinding),
-            compatibility_date: version?.compatibilityDate,
-            compatibility_flags: JSON.parse(version?.compatibilityFlags ?? "[]") as string[],
-            usage_model: "standard",
-          },
-        };
+        return { result: shownSettings(script, version) };
       },
     ),
     endpoint(
@@ -84,27 +74,23 @@ export function scriptEndpoints(
         path: `${one}/script-settings`,
         summary: "Change settings of no version",
         scope: "workers_scripts:write",
-        body: settings,
+        body: scriptSettings,
       },
       async (call) => {
-        if (call.body.tail_consumers?.length) {
-          throw new Failure("feature_unsupported", {
-            message: "tail consumers are a feature that Countersign does not have",
-          });
-        }
+        assertScriptSettings(call.body);
         const { value } = await store.write(async ({ db }) => {
           const script = await existingScript(db, call);
-          const changed = { ...settingsOf(script), ...call.body };
-          await updateScript(db, script.id, { settings: JSON.stringify(changed) });
+          const changed = withSettings(script, givenSettings(call.body));
+          await updateScript(db, script.id, { settings: changed });
           return {
-            value: { ...script, settings: JSON.stringify(changed) },
+            value: { ...script, settings: changed },
             audit: {
               by: actorOf(call.caller),
               action: "script.settings",
               accountId: script.accountId,
               resource: { type: "script", id: script.id, name: script.name },
               before: settingsOf(script),
-              after: changed,
+              after: settingsOf({ settings: changed }),
             },
           };
         });
@@ -164,7 +150,8 @@ function removeScript(
 ): Promise<void> {
   const key = keyOf(call);
   return publisher.exclusively(key, async () => {
-    const { cursor } = await context.store.write(async ({ db, changed }) => {
+    const { cursor } = await context.store.write(async (write) => {
+      const { db, changed } = write;
       const script = await findScript(db, key);
       if (!script) throw scriptNotFound(key.scriptName);
       const users = force ? [] : await usersOf(db, key);
@@ -175,6 +162,10 @@ function removeScript(
         });
       }
       await deleteScript(db, script.id);
+      // Another Worker that gets the name does not get what its name was trusted with.
+      if (await findIdentity(db, key)) {
+        await revokeIdentity(write, key, "deleted", context.clock());
+      }
       await changed({ kind: "script", ...key });
       return {
         value: null,
@@ -188,29 +179,6 @@ function removeScript(
     });
     await context.edge.applied(cursor);
   });
-}
-
-function settingsOf(script: ScriptRow): ScriptSettings {
-  return { tags: [], logpush: false, ...(JSON.parse(script.settings) as ScriptSettings) };
-}
-
-export function shownScript(script: ScriptRow, version: StoredVersion | null): object {
-  return {
-    id: script.name,
-    tag: script.id,
-    ...settingsOf(script),
-    created_on: script.createdOn,
-    modified_on: script.modifiedOn,
-    usage_model: "standard",
-    has_modules: true,
-    has_assets: false,
-    ...(version && {
-      etag: version.etag,
-      compatibility_date: version.compatibilityDate,
-      compatibility_flags: JSON.parse(version.compatibilityFlags) as string[],
-      last_deployed_from: version.source,
-    }),
-  };
 }
 
 async function usersOf(db: Database, key: ScriptKey): Promise<string[]> {

@@ -1,8 +1,13 @@
 import { z } from "@hono/zod-openapi";
 import type { WorkerBinding } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
-import { loadModules, newestVersion, type StoredVersion } from "../../store/versions.ts";
-import { carryOver, sealSecret, shownBinding } from "./bindings.ts";
+import {
+  loadModules,
+  newestVersion,
+  type StoredVersion,
+  versionSettings,
+} from "../../store/versions.ts";
+import { carryOver, mostBindings, sealSecret, shownBinding } from "./bindings.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { byOf, existingScript, keyOf } from "./lookup.ts";
@@ -13,9 +18,12 @@ import { shownVersion } from "./versions.ts";
 const name = oneLine.min(1).max(255);
 const secret = z.object({ text: z.string(), type: z.literal("secret_text") });
 const named = secret.extend({ name });
-const bulk = z.object({ secrets: z.record(name, secret.nullable()) });
+const some = z
+  .record(name, secret.nullable())
+  .refine((given) => Object.keys(given).length <= mostBindings, `has more than ${mostBindings}`);
+const bulk = z.object({ secrets: some });
 const patch = z.object({
-  env: z.record(name, secret.nullable()).default({}),
+  env: some.default({}),
   annotations: z.record(z.string(), z.string()).default({}),
 });
 
@@ -54,6 +62,7 @@ export function secretEndpoints(
           compatibilityDate: newest.compatibilityDate,
           compatibilityFlags: JSON.parse(newest.compatibilityFlags) as string[],
           annotations: { "workers/triggered_by": "secret", ...options.annotations },
+          settings: versionSettings(newest),
           bindings: [
             ...without(newest, changes, options.strict ?? false).map((b) =>
               carryOver(b, b.name, owner),

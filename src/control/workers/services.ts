@@ -5,7 +5,8 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { keyOf } from "./lookup.ts";
 import type { Publisher } from "./publisher.ts";
-import { deleteScriptEndpoint, shownScript } from "./scripts.ts";
+import { shownScript } from "./script-shown.ts";
+import { deleteScriptEndpoint } from "./scripts.ts";
 
 /** Scripts under Cloudflare's older name, which wrangler asks for first and deletes by. */
 export function serviceEndpoints(

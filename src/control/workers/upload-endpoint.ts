@@ -1,10 +1,10 @@
-import type { StoredVersion } from "../../store/versions.ts";
 import { resolveBindings } from "./bindings.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { byOf, keyOf } from "./lookup.ts";
 import type { Publisher, PublishOptions, Published } from "./publisher.ts";
 import { readScript } from "./script-upload.ts";
+import { shownScript } from "./script-shown.ts";
 import { shownVersion } from "./versions.ts";
 
 /** `wrangler deploy` (of a new Worker) and `wrangler versions upload`. */
@@ -79,24 +79,10 @@ export function scriptUploadEndpoints(
 
 function shownUpload({ script, version }: Published): object {
   return {
-    id: script.name,
-    tag: script.id,
-    etag: version.etag,
-    created_on: script.createdOn,
-    modified_on: version.createdOn,
-    usage_model: "standard",
-    has_modules: true,
-    has_assets: false,
-    compatibility_date: version.compatibilityDate,
-    compatibility_flags: flagsOf(version),
-    last_deployed_from: version.source,
+    ...shownScript(script, version),
     entry_point: version.mainModule,
     // wrangler takes the version's id from here.
     deployment_id: version.id,
     startup_time_ms: version.startupTimeMs,
   };
-}
-
-function flagsOf({ compatibilityFlags }: StoredVersion): string[] {
-  return JSON.parse(compatibilityFlags) as string[];
 }

@@ -1,0 +1,30 @@
+/** `auto`: the strongest that works here, or none. `required`: refuse to start without one. */
+export type SandboxMode = "auto" | "required" | "off";
+
+export const SANDBOX_MODES: readonly SandboxMode[] = ["auto", "required", "off"];
+
+/** How processes that run others' code are kept apart from everything else. */
+export interface Sandbox {
+  readonly kind: "bubblewrap" | "privileges" | "none";
+  /** What is in force, in a line. */
+  readonly summary: string;
+  /**
+   * How to start the program so that it sees `folder` alone. It can write only to `o` in it, and
+   * runs in it.
+   */
+  enter(folder: string): Launch;
+}
+
+export interface Launch {
+  readonly file: string;
+  /** Before the program's own. */
+  readonly args: readonly string[];
+  readonly cwd: string;
+  /** For descriptor `FILTER_FD`. Null: the process has none. */
+  readonly filter: Buffer | null;
+  /** The process that is started is not the program: it writes the program's id to `INFO_FD`. */
+  readonly tellsPid: boolean;
+}
+
+export const INFO_FD = 4;
+export const FILTER_FD = 5;

@@ -1,0 +1,107 @@
+import { access, constants, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { Failure } from "../failures/failures.ts";
+import { bubblewrap } from "./bubblewrap.ts";
+import { enter } from "./enter.ts";
+import { seccompFilter } from "./seccomp.ts";
+import type { Sandbox, SandboxMode } from "./sandbox-kinds.ts";
+
+/**
+ * Finds the strongest wall that this machine has for a program that runs others' code, by trying
+ * each with the program itself.
+ * @param program an absolute path; it must know `--version`
+ * @throws Failure `sandbox_unavailable` if one is required and there is none
+ */
+export async function findSandbox(program: string, mode: SandboxMode): Promise<Sandbox> {
+  const refused: string[] = [];
+  if (mode !== "off") {
+    const bwrap = await find("bwrap");
+    if (bwrap === null) refused.push("bubblewrap is not installed");
+    else {
+      const sandbox = await bubblewrap(bwrap, program, seccompFilter());
+      const reason = await tried(sandbox);
+      if (reason === null) return sandbox;
+      refused.push(reason);
+    }
+    if (mode === "required") {
+      throw new Failure("sandbox_unavailable", {
+        message: `no sandbox for Workers works here: ${refused.join("; ")}`,
+      });
+    }
+  }
+  const why = mode === "off" ? "--sandbox off" : refused.join("; ");
+  return unprivileged(program, why);
+}
+
+/** What stays where there is no sandbox: no new rights, and none at all. */
+async function unprivileged(program: string, why: string): Promise<Sandbox> {
+  const setpriv = await find("setpriv");
+  const summary = `NOT sandboxed (${why})`;
+  if (setpriv !== null) {
+    const bounding = process.getuid?.() === 0 ? ["--bounding-set=-all"] : [];
+    for (const rights of [["--no-new-privs", "--inh-caps=-all", ...bounding], []]) {
+      const sandbox = plain(
+        [setpriv, "--pdeathsig", "SIGKILL", ...rights, "--", program],
+        summary,
+        rights.length > 0,
+      );
+      if ((await tried(sandbox)) === null) return sandbox;
+    }
+  }
+  return plain([program], summary, false);
+}
+
+function plain([file, ...args]: readonly string[], why: string, lost: boolean): Sandbox {
+  return {
+    kind: lost ? "privileges" : "none",
+    summary: lost ? `${why}; no capabilities, no new rights` : why,
+    enter: (folder) => ({ file: file!, args, cwd: folder, filter: null, tellsPid: false }),
+  };
+}
+
+/** Null: it works. Else why not. */
+async function tried(sandbox: Sandbox): Promise<string | null> {
+  const { status, said } = await runsIn(sandbox, ["--version"]);
+  return status === 0 ? null : said;
+}
+
+/** What the program says at once, run in a folder of its own. Never throws. */
+export async function runsIn(
+  sandbox: Sandbox,
+  args: readonly string[],
+): Promise<{ readonly status: number | null; readonly said: string }> {
+  const folder = await mkdtemp(join(tmpdir(), "countersign-sandbox-"));
+  try {
+    await mkdir(join(folder, "o"));
+    const entered = await enter(sandbox.enter(folder), { args, env: {}, input: false });
+    const { child, pid, ended } = entered;
+    const timer = setTimeout(() => process.kill(pid, "SIGKILL"), 10_000);
+    let said = "";
+    for (const stream of [child.stdout!, child.stderr!]) {
+      stream.setEncoding("utf8").on("data", (chunk: string) => (said += chunk));
+    }
+    const how = await ended;
+    clearTimeout(timer);
+    return { status: child.exitCode, said: said.trim().split("\n")[0]!.slice(0, 200) || how };
+  } catch (error) {
+    return { status: null, said: error instanceof Error ? error.message : String(error) };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function find(name: string): Promise<string | null> {
+  if (process.platform !== "linux") return null;
+  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
+    if (folder === "") continue;
+    const path = join(folder, name);
+    try {
+      await access(path, constants.X_OK);
+      return path;
+    } catch {
+      // The next one.
+    }
+  }
+  return null;
+}

@@ -164,6 +164,16 @@ describe("the OAuth server", () => {
     assert.equal((await visitor.visit(signIn, form)).status, 303, "the form itself is good");
   });
 
+  it("ten wrong passwords for others keep nobody out who comes from the same address", async () => {
+    const visitor = new Visitor(origin);
+    const signIn = location(await visitor.visit(authorization()));
+    for (let i = 0; i < 10; i++) {
+      const wrong = await visitor.visit(signIn, { email: `no${i}@example.com`, password: "wrong" });
+      assert.equal(wrong.status, 401);
+    }
+    assert.equal((await visitor.visit(signIn, { email: "ada@example.com", password })).status, 303);
+  });
+
   it("wrong passwords are refused for a while, the right one too", async () => {
     const visitor = new Visitor(origin);
     const signIn = location(await visitor.visit(authorization()));
@@ -173,6 +183,20 @@ describe("the OAuth server", () => {
     assert.equal(statuses[0], 401);
     assert.equal(statuses.at(-1), 429);
     assert.equal((await visitor.visit(signIn, { ...form, password })).status, 429);
+  });
+
+  it("sign-ins are begun so often and no more, however the path is written, and keep little", async () => {
+    const long = await new Visitor(origin).visit(authorization({ state: "x".repeat(7000) }));
+    assert.equal(long.status, 400);
+    const query = authorization().slice("/oauth2/auth".length);
+    const paths = ["/oauth2/auth/", "/oauth2/AUTH", "/oauth2/auth", "/oauth2/Auth/"];
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, (_, i) => new Visitor(origin).visit(paths[i % 4]! + query)),
+    );
+    const statuses = answers.map(({ status }) => status);
+    assert.ok(statuses.filter((status) => status === 303).length <= 65, statuses.join(" "));
+    const refused = answers.find(({ status }) => status === 429);
+    assert.match((await refused?.text()) ?? "", /too many sign-ins were begun/);
   });
 });
 

@@ -4,8 +4,11 @@ import { isIP, type AddressInfo, type Socket } from "node:net";
 import type { SecureContextOptions, SecureVersion, TLSSocket } from "node:tls";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Duplex } from "node:stream";
+import { guarded } from "../gateway/guarded.ts";
 import { Failure } from "../failures/failures.ts";
+import { calledBy } from "../certificates/shown.ts";
 import { temporaryAuthority, type DevAuthority } from "./authority.ts";
+import { checkOptions, devOriginSchema, faultsSchema } from "./check-options.ts";
 import { startFront, type Front } from "./front.ts";
 import { clientOf, seeHead, seeWhole, type SeenRequest } from "./seen.ts";
 
@@ -21,6 +24,8 @@ export interface DevOrigin extends AsyncDisposable {
    * closed. `{}` ends all faults.
    */
   fail(faults: OriginFaults): Promise<void>;
+  /** From now on its certificate is for these names as well. */
+  answerFor(names: readonly string[]): Promise<void>;
 }
 
 /** Ways for an origin to fail. They add up. */
@@ -72,17 +77,24 @@ class Origin implements DevOrigin {
   readonly #front: Front | null;
   /** TCP, by the port they come from. */
   readonly #sockets = new Map<number, Socket>();
+  readonly #names: Set<string>;
   #faults: OriginFaults;
 
   constructor(options: DevOriginOptions) {
+    checkOptions("the origin's options:", devOriginSchema, options);
     this.#options = options;
+    this.#names = new Set(options.names);
     this.#faults = options.faults ?? {};
     this.#front = options.to ? startFront(options.to) : null;
     this.#server = createServer({ requestCert: true, rejectUnauthorized: true });
     this.#server.on("request", (request, response) => void this.#answer(request, response));
-    this.#server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
+    this.#server.on("upgrade", (request, socket, head) =>
+      guarded(socket, () => this.#upgrade(request, socket, head))(),
+    );
     this.#server.on("connection", (socket: Socket) => this.#follow(socket));
-    this.#server.on("tlsClientError", (error, socket) => this.#refused(error, socket));
+    this.#server.on("tlsClientError", (error, socket) =>
+      guarded(socket, () => this.#refused(error, socket))(),
+    );
   }
 
   async listen(): Promise<void> {
@@ -102,7 +114,14 @@ class Origin implements DevOrigin {
     return `https://localhost:${this.port}`;
   }
 
+  async answerFor(names: readonly string[]): Promise<void> {
+    if (names.every((name) => this.#names.has(name))) return;
+    for (const name of names) this.#names.add(name);
+    await this.#useFaults();
+  }
+
   async fail(faults: OriginFaults): Promise<void> {
+    checkOptions("origin.fail()", faultsSchema, faults);
     this.#faults = faults;
     await this.#useFaults();
     this.#cut();
@@ -116,7 +135,9 @@ class Origin implements DevOrigin {
   }
 
   async #useFaults(): Promise<void> {
-    this.#server.setSecureContext(await secureContext(this.#options, this.#faults));
+    this.#server.setSecureContext(
+      await secureContext({ ...this.#options, names: [...this.#names] }, this.#faults),
+    );
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -158,8 +179,8 @@ class Origin implements DevOrigin {
   }
 
   #refused(error: NodeJS.ErrnoException, socket: TLSSocket): void {
-    const subject = clientOf(socket)?.subject;
-    const who = subject ? `a client with the certificate ${subject}` : "a client";
+    const client = clientOf(socket);
+    const who = client ? `a client with the certificate ${calledBy(client)}` : "a client";
     const why = socket.authorizationError ?? error.code ?? error.message;
     this.#options.onRefused?.(`${who} was not let in: ${String(why)}`);
     socket.destroy();

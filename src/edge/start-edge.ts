@@ -5,11 +5,12 @@ import { startGateway, type StartGatewayOptions } from "../gateway/start.ts";
 import { IngressHandle } from "../ingress/handle.ts";
 import { ABSENT_SOCKET } from "../ingress/protocol.ts";
 import type { Edge } from "../contract/edge.ts";
-import type { GatewayOptions } from "../contract/gateway-options.ts";
+import { defaultOptions, type GatewayOptions } from "../contract/gateway-options.ts";
 import type { IdentityIssuer } from "../contract/identity.ts";
 import { Feed } from "./feed.ts";
 import { Identities } from "./identities.ts";
-import { networkPolicy } from "./in-process-network.ts";
+import { listeningAt } from "../network/own.ts";
+import { bindingNetwork, fetchNetwork } from "../network/workerd-network.ts";
 import type { GenerationContext } from "./launcher.ts";
 import { mainGeneration } from "./live.ts";
 import { LocalBindings } from "./local-bindings.ts";
@@ -20,6 +21,7 @@ import type { SandboxMode } from "../process/sandbox-kinds.ts";
 import { ServiceLinks } from "./service-links.ts";
 import { SharedSlots } from "./shared-slots.ts";
 import type { Source } from "../contract/change-feed.ts";
+import { noProxies, type ProxyOptions } from "../network/trusted-proxies.ts";
 import { workerdSandbox } from "./workerd.ts";
 
 export interface EdgeOptions {
@@ -32,11 +34,15 @@ export interface EdgeOptions {
   readonly httpPort: number;
   /** The address that the ingress listens on. Default: 127.0.0.1. */
   readonly httpHost?: string;
+  /** Whose word about clients counts. Default: nobody's. */
+  readonly proxies?: ProxyOptions;
   /**
    * Addresses that `fetch()` without a binding may reach: `public`, `private`, `local`, or CIDR
    * blocks. Default: `["public"]`.
    */
   readonly networkAllow?: readonly string[];
+  /** Where else the platform listens: Workers reach none of it. Default: nowhere. */
+  readonly otherListeners?: readonly { readonly host: string; readonly port: number }[];
   /** How the gateway connects; see `GatewayOptions` for its defaults. */
   readonly gateway?: Omit<StartGatewayOptions, "runDirectory" | "masterKey" | "processes">;
   /** Issues identities to Workers that bind one. Default: none. */
@@ -67,6 +73,8 @@ export interface StartedEdge extends Edge {
   /** Where clients reach the Workers: `http://127.0.0.1:8080`. */
   readonly httpUrl: string;
   readonly httpPort: number;
+  /** All ports of the platform, as the gateway refuses them on this machine. */
+  readonly ownPorts: readonly number[];
 }
 
 /**
@@ -91,15 +99,24 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
       masterKey,
     }),
   );
-  const address = { host: options.httpHost ?? "127.0.0.1", port: options.httpPort };
+  const address = {
+    host: options.httpHost ?? "127.0.0.1",
+    port: options.httpPort,
+    proxies: options.proxies ?? noProxies,
+  };
   const links = new ServiceLinks(run, ABSENT_SOCKET);
   const ingress = await IngressHandle.start({
     run,
     address,
     log,
+    hasEnded: (socket) => traffic.hasEnded(socket),
     // A fresh one listens anew for calls of services that are not deployed.
     listening: () => links.renewAbsent(),
   });
+  const listeners = [...(options.otherListeners ?? []), ingress.address];
+  const addresses = { ...defaultOptions.addresses, ...options.gateway?.addresses };
+  const ports = [...addresses.denyLocalPorts, ...listeners.map(({ port }) => port)];
+  await gateway.setAddresses({ ...addresses, denyLocalPorts: ports });
   const traffic = new Traffic({ ingress, links, drain, waitUntil, log });
   cleanup.defer(() => traffic.stop(stopGrace));
   // The first to go: nothing new comes in while the others finish.
@@ -120,8 +137,13 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     processes: options.workerProcesses ?? 1,
     starts: new SharedSlots(availableParallelism()),
     restarts: new SharedSlots(availableParallelism()),
-    networkAllow: options.networkAllow ?? ["public"],
-    inProcess: networkPolicy(options.gateway?.addresses ?? {}),
+    networks: () => {
+      const own = listeningAt(listeners.map(({ host }) => host));
+      return {
+        fetch: fetchNetwork(options.networkAllow ?? ["public"], own),
+        inProcess: bindingNetwork(addresses, own),
+      };
+    },
     startTimeout: options.startTimeout ?? 15_000,
     log,
     probe: (socket) => ingress.probe(socket),
@@ -138,14 +160,21 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   };
   const reconciler = new Reconciler({ source, context, traffic, gateway, log });
   cleanup.defer(() => reconciler.stop());
-  const feed = await Feed.start({ source, log, apply: (change) => reconciler.apply(change) });
+  const feed = await Feed.start({
+    source,
+    log,
+    announce: (scripts) => reconciler.announce(scripts),
+    apply: (change) => reconciler.apply(change),
+  });
   cleanup.defer(() => feed.stop());
   const localBindings = new LocalBindings(run, gateway);
   const owned = cleanup.move();
   const { host, port } = ingress.address;
+  const metricsPort = gateway.metricsPort();
   return {
     httpUrl: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
     httpPort: port,
+    ownPorts: metricsPort === null ? ports : [...ports, metricsPort],
     stage: (version) => reconciler.stage(version),
     discard: (versionId) => reconciler.discard(versionId),
     applied: (cursor) => feed.applied(cursor),

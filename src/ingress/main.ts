@@ -1,11 +1,14 @@
 /** The ingress process: it accepts the clients' connections. Its supervisor talks to it over IPC. */
+import { closeMemory } from "../process/closed-memory.ts";
 import { serve } from "../process/serve.ts";
 import { Ingress } from "./ingress.ts";
 import type { IngressMethods } from "./protocol.ts";
 
-const ingress = new Ingress();
+// What passes through it is the business of others.
+closeMemory();
+const ingress = new Ingress(async (socket) => (await supervisor.ask(socket)) === true);
 
-serve({
+const supervisor = serve({
   call: (method, args) => {
     const apply = ingress[method as keyof IngressMethods] as (...args: unknown[]) => unknown;
     return apply.apply(ingress, [...args]);

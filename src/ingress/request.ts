@@ -1,5 +1,8 @@
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import type { HeaderNames } from "../forward/headers.ts";
+import { plainAddress } from "../network/ranges.ts";
+import { type Client, wasForwarded } from "../network/trusted-proxies.ts";
 import { CF_HEADER } from "./protocol.ts";
 import { PLAIN_HTTP_CF } from "./cf.ts";
 
@@ -21,12 +24,13 @@ export function requestTarget(request: IncomingMessage): RequestTarget | null {
   const authority = absolute?.[1] ?? request.headers.host ?? "";
   const rest = absolute?.[2] ?? url;
   const path = rest === "" || rest.startsWith("?") ? `/${rest}` : rest;
-  const host = AUTHORITY.exec(authority)?.[1];
-  if (host === undefined || !path.startsWith("/") || hasTwoHosts(request)) return null;
+  const [, host, port = "0"] = AUTHORITY.exec(authority) ?? [];
+  if (host === undefined || Number(port) > 65_535 || !path.startsWith("/") || hasTwoHosts(request))
+    return null;
   return { authority, host: host.toLowerCase().replace(/\.$/, ""), path };
 }
 
-const AUTHORITY = /^([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i;
+const AUTHORITY = /^([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$/i;
 
 /** Node takes the first and drops the others; another server might take the last. */
 function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
@@ -37,20 +41,38 @@ function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
   return hosts > 1;
 }
 
-/** Headers that only the ingress may set: what a client sends under these names is dropped. */
-export const INGRESS_HEADERS: ReadonlySet<string> = new Set([
+/**
+ * Headers that only the ingress may set: what a client sends under these names is dropped. All of
+ * `cf-*`, because a Worker takes them for Cloudflare's word.
+ */
+export const INGRESS_HEADERS: HeaderNames = {
+  has: (name) => name.startsWith("cf-") || INGRESS_NAMES.has(name),
+};
+
+const INGRESS_NAMES: ReadonlySet<string> = new Set([
   CF_HEADER,
-  "cf-connecting-ip",
-  "cf-ray",
-  "cf-visitor",
+  "true-client-ip",
   "x-forwarded-for",
   "x-forwarded-proto",
   "x-real-ip",
 ]);
 
 /** What a Worker expects to be told of its client. Flat: name, value … */
-export function ingressHeaders(request: IncomingMessage, ray: string): string[] {
-  const client = clientAddress(request);
+export function ingressHeaders(
+  request: IncomingMessage,
+  {
+    ray,
+    peer,
+    client: sender,
+  }: {
+    readonly ray: string;
+    /** The other end of the connection, which may be a proxy. */
+    readonly peer: string;
+    readonly client: Client;
+  },
+): string[] {
+  const client = sender.address ?? "";
+  const scheme = sender.scheme ?? "http";
   const forwarded = request.headers["x-forwarded-for"];
   return [
     CF_HEADER,
@@ -60,11 +82,11 @@ export function ingressHeaders(request: IncomingMessage, ray: string): string[] 
     "CF-Ray",
     ray,
     "CF-Visitor",
-    '{"scheme":"http"}',
+    `{"scheme":"${scheme}"}`,
     "X-Forwarded-For",
-    forwarded === undefined ? client : `${String(forwarded)}, ${client}`,
+    forwarded === undefined ? peer : `${String(forwarded)}, ${peer}`,
     "X-Forwarded-Proto",
-    "http",
+    scheme,
     "X-Real-IP",
     client,
   ];
@@ -75,12 +97,22 @@ export function newRay(): string {
   return randomBytes(8).toString("hex");
 }
 
-export function isFromThisMachine(request: IncomingMessage): boolean {
-  const address = clientAddress(request);
-  return address === "::1" || address.startsWith("127.");
+/** `NAME.localhost`, and `localhost` itself. */
+export function isLocalName(host: string): boolean {
+  return host === "localhost" || host.endsWith(".localhost");
+}
+
+/**
+ * Whether a program on this machine sent it, not a proxy here for a stranger. A proxy gives itself
+ * away by a forwarding header, or by HTTP/1.0, which is what nginx speaks unless it is told otherwise.
+ */
+export function isDirectFromThisMachine(request: IncomingMessage): boolean {
+  const address = peerAddress(request);
+  const isHere = address === "::1" || address.startsWith("127.");
+  return isHere && request.httpVersion === "1.1" && !wasForwarded(request.headers);
 }
 
 /** An IPv4 client of a socket that listens on IPv6 too shows up as `::ffff:192.0.2.1`. */
-function clientAddress(request: IncomingMessage): string {
-  return (request.socket.remoteAddress ?? "").replace(/^::ffff:/, "");
+function peerAddress(request: IncomingMessage): string {
+  return plainAddress(request.socket.remoteAddress ?? "");
 }

@@ -37,15 +37,37 @@ export function neighbourhood(address: string): string {
   return [...left, ...zeros, ...right].slice(0, 4).join(":") + "::/64";
 }
 
-function contains(cidrs: readonly string[], address: string): boolean {
-  const family = isIP(address);
-  if (family === 0) return false;
+/** @throws TypeError for what is neither an address nor a CIDR range */
+export function listOf(ranges: readonly string[]): BlockList {
   const list = new BlockList();
-  for (const cidr of cidrs) {
-    const parsed = parse(cidr);
-    if (parsed) list.addSubnet(parsed.address, parsed.prefix, parsed.family);
+  for (const range of ranges) {
+    const parsed = parse(range);
+    if (parsed === null) throw new TypeError(`"${range}" is not an address or a CIDR range`);
+    list.addSubnet(parsed.address, parsed.prefix, parsed.family);
   }
-  return list.check(address, family === 6 ? "ipv6" : "ipv4");
+  return list;
+}
+
+/** Ranges that are asked often. What is no CIDR in the list is left out. */
+export class Ranges {
+  readonly #list = new BlockList();
+
+  constructor(cidrs: readonly string[]) {
+    for (const cidr of cidrs) {
+      const parsed = parse(cidr);
+      if (parsed) this.#list.addSubnet(parsed.address, parsed.prefix, parsed.family);
+    }
+  }
+
+  /** What is no IP address is in none. */
+  has(address: string): boolean {
+    const family = isIP(address);
+    return family !== 0 && this.#list.check(address, family === 6 ? "ipv6" : "ipv4");
+  }
+}
+
+function contains(cidrs: readonly string[], address: string): boolean {
+  return new Ranges(cidrs).has(address);
 }
 
 function parse(cidr: string): { address: string; prefix: number; family: "ipv4" | "ipv6" } | null {

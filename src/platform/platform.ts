@@ -1,8 +1,9 @@
-import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import { Hono } from "hono";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
+import type { ClientBindings } from "../control/api/remote-address.ts";
+import type { ProxyOptions } from "../network/trusted-proxies.ts";
+import { listenForApi } from "./api-listener.ts";
+import type { PairFiles } from "./served-pair.ts";
 import { createControl } from "../control/app.ts";
 import { latestCompatibilityDate } from "../control/workers/compatibility.ts";
 import { createLogin } from "../control/access/login/app.ts";
@@ -10,8 +11,11 @@ import { allScopes } from "../control/api/scopes.ts";
 import { startEdge } from "../edge/start-edge.ts";
 import { Identities } from "../identity/identities.ts";
 import { Failure } from "../failures/failures.ts";
+import { storageFailure } from "../failures/of-storage.ts";
 import { listAccounts } from "../store/accounts.ts";
 import { bootstrap } from "../store/bootstrap.ts";
+import { AddressPolicy } from "../network/addresses.ts";
+import { Outbound } from "../network/outbound.ts";
 import { storeSource } from "../store/change-feed.ts";
 import { openStore, type Store } from "../store/store.ts";
 import { auditApp } from "./access/audit.ts";
@@ -25,14 +29,23 @@ import { FolderSources } from "./watched-folders.ts";
 import { MasterKeys } from "./master-key-change.ts";
 import { LastEvents } from "./last-events.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
+import { hasDatabase, refuseLostDatabase } from "./first-start.ts";
 import { openLocalBinding } from "./local-binding.ts";
 import { platformStatus } from "./status.ts";
 
 export interface PlatformOptions {
   /** Made where there is none. One platform holds it at a time. */
   readonly dataFolder: string;
-  /** The address that the API and the ingress listen on. */
+  /** The address that the ingress listens on, where Workers answer. */
   readonly host: string;
+  /** The address of the API, which takes tokens and private keys: loopback, unless it is asked for. */
+  readonly apiHost: string;
+  /** The API and the sign-in pages over TLS. Null: plain HTTP. */
+  readonly apiTls: PairFiles | null;
+  /** Plain HTTP on an address that others reach. */
+  readonly unsafePlainApi: boolean;
+  /** Whose word about clients counts, for the API and for Workers. */
+  readonly proxies: ProxyOptions;
   /** 0 takes a free port. */
   readonly apiPort: number;
   readonly httpPort: number;
@@ -71,18 +84,31 @@ export interface Platform extends AsyncDisposable {
   readonly sandbox: string;
   /** The first API token, at the first start only. Null: there was one before. */
   readonly token: string | null;
+  /** Tokens and private keys go over a network in clear. */
+  readonly apiIsInClear: boolean;
 }
 
 /**
  * Builds the whole platform on one machine and hands every part down: this is the only place that
  * knows them all. Resolves when the API and every deployed Worker answer.
- * @throws Failure `data_folder_in_use`, `data_folder_unusable`, `master_key_…`, `port_in_use`;
+ * @throws Failure `data_folder_in_use`, `data_folder_unusable`, `master_key_…`, `port_in_use`,
+ * `api_in_clear`, `api_certificate_unusable`;
  * whatever was opened by then is closed
  */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
+  try {
+    return await openPlatform(options);
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    throw storageFailure(error, `the data folder "${options.dataFolder}"`) ?? error;
+  }
+}
+
+async function openPlatform(options: PlatformOptions): Promise<Platform> {
   await using stack = new AsyncDisposableStack();
   const { log } = options;
   const folder = stack.use(openDataFolder(options.dataFolder));
+  if (!hasDatabase(folder.path)) refuseLostDatabase(folder.path, options.masterKey);
   const store = stack.use(await openStore(folder.database));
   const keys = stack.use(
     await MasterKeys.open({
@@ -97,7 +123,22 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const first = await bootstrap(store, { scopes: allScopes, now: clock() });
   const accountId = first?.accountId ?? (await firstAccount(store));
 
-  const api = stack.use(await listen(options.host, options.apiPort));
+  const api = stack.use(
+    await listenForApi({
+      host: options.apiHost,
+      port: options.apiPort,
+      tls: options.apiTls,
+      unsafePlain: options.unsafePlainApi,
+      proxies: options.proxies,
+      log,
+    }),
+  );
+  const addresses = {
+    allow: options.originAllow,
+    deny: options.originDeny,
+    development: options.development,
+    denyLocalPorts: [],
+  };
   const { keyring } = keys;
   const identities = new Identities({ store, keyring, clock, trustDomain: options.trustDomain });
   const edge = stack.use(
@@ -108,16 +149,13 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       runDirectory: folder.run,
       httpHost: options.host,
       httpPort: options.httpPort,
+      proxies: options.proxies,
       networkAllow: options.fetchAllow,
+      otherListeners: [{ host: options.apiHost, port: api.port }],
       workerProcesses: options.workerProcesses,
       sandbox: options.sandbox,
       gateway: {
-        addresses: {
-          allow: options.originAllow,
-          deny: options.originDeny,
-          development: options.development,
-          denyLocalPorts: [api.port],
-        },
+        addresses,
         useSystemRoots: options.systemRoots,
         metricsPort: options.metricsPort,
         otlpEndpoint: options.otlpEndpoint,
@@ -129,16 +167,18 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   keys.inform((masterKey) => edge.adoptMasterKey(masterKey));
   const compatibility = { latestCompatibilityDate: latestCompatibilityDate() };
   const publicUrl = options.publicUrl ?? api.url;
-  const context = { store, keyring, edge, clock };
+  const policy = new AddressPolicy({ ...addresses, denyLocalPorts: edge.ownPorts });
+  const outbound = stack.use(new Outbound({ policy }));
+  const context = { store, keyring, edge, outbound, clock };
   const control = createControl({ ...context, identities, log, ...compatibility });
   const login = createLogin({ ...context, issuer: publicUrl, log });
   api.serve(
-    new Hono<{ Bindings: HttpBindings }>()
+    new Hono<{ Bindings: ClientBindings }>()
       .all("/oauth2/*", (c) => login.fetch(c.req.raw, c.env))
       .all("*", (c) => control.fetch(c.req.raw, c.env)),
   );
   const folders = stack.use(await FolderSources.start({ context, log }));
-  stack.use(ExpiryMonitor.start({ store, keyring, clock, log }));
+  stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
   const urls = { api: `${publicUrl}/client/v4`, http: edge.httpUrl };
   stack.use(
     await startAdmin(folder.path, {
@@ -156,6 +196,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     accountId,
     sandbox: edge.status().sandbox.summary,
     token: first?.token ?? null,
+    apiIsInClear: api.isInClear,
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
@@ -168,53 +209,4 @@ async function firstAccount(store: Store): Promise<string> {
   const [account] = await listAccounts(store.db);
   if (!account) throw new Failure("internal", { message: "the store has no account" });
   return account.id;
-}
-
-type App = Hono<{ Bindings: HttpBindings }>;
-
-interface Listener extends AsyncDisposable {
-  readonly port: number;
-  readonly url: string;
-  /** From now on `app` answers; what came before has waited. */
-  serve(app: App): void;
-}
-
-/** The port is taken before the edge starts, which has to know it, to keep Workers away from it. */
-async function listen(host: string, port: number): Promise<Listener> {
-  const app = Promise.withResolvers<App>();
-  const listener = getRequestListener(async (request, env) =>
-    (await app.promise).fetch(request, env),
-  );
-  const server = createServer((request, response) => void listener(request, response));
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (cause: NodeJS.ErrnoException) => reject(cannotListen(host, port, cause)));
-    server.listen(port, host, resolve);
-  });
-  const taken = (server.address() as AddressInfo).port;
-  return {
-    port: taken,
-    url: `http://${host.includes(":") ? `[${host}]` : host}:${taken}`,
-    serve: app.resolve,
-    [Symbol.asyncDispose]: () => close(server),
-  };
-}
-
-function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException): Failure {
-  return new Failure("port_in_use", {
-    message: `the API cannot listen on ${host} port ${port}: ${cause.code}`,
-    cause,
-    facts: { host, port },
-  });
-}
-
-/** Answers what is in flight, for ten seconds at most. */
-function close(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), 10_000);
-    server.close(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-    server.closeIdleConnections();
-  });
 }

@@ -3,7 +3,9 @@ import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import { formatDuration } from "../../terminal/format.ts";
 import type { Platform } from "../../platform/platform.ts";
+import { closeMemory, describeClosedMemory } from "../../process/closed-memory.ts";
 import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts";
+import { type ApiOptions, apiTls, proxiesOf, warnOfPlainApi } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import {
@@ -19,10 +21,23 @@ export function addStartCommand(program: Command, io: Io): void {
   program
     .command("start")
     .option(...dataOption)
-    .option("--host <address>", "the address to listen on", "127.0.0.1")
+    .option("--host <address>", "the address where Workers answer", "127.0.0.1")
+    .option("--api-host <address>", "the address of the v4 API and the sign-in pages", "127.0.0.1")
     .option("--api-port <n>", "the port of the v4 API; 0 takes a free one", "4400")
     .option("--http-port <n>", "the port at which Workers answer; 0 takes a free one", "4480")
-    .option("--public-url <url>", "where the API is reached, if a proxy ends TLS before it")
+    .option("--api-cert <file>", "serve the API over TLS: its chain, PEM; followed when renewed")
+    .option("--api-key <file>", "the private key of --api-cert")
+    .option("--unsafe-plain-api", "let the API listen on a network in plain HTTP")
+    .option("--public-url <url>", "where the API is reached, if not at its own address")
+    .option(
+      "--trusted-proxies <cidr...>",
+      "whose X-Forwarded-For and PROXY protocol count, for the API and for Workers",
+    )
+    .option(
+      "--forwarded-header <kind>",
+      "what these proxies set: x-forwarded (-For and -Proto), or forwarded (RFC 7239)",
+      "x-forwarded",
+    )
     .option("--dev", "development: bindings may reach origins on this machine (loopback)")
     .option("--origin-allow <cidr...>", "addresses that bindings may reach beside the usual ones")
     .option("--origin-deny <cidr...>", "addresses that bindings may not reach")
@@ -57,6 +72,7 @@ export function addStartCommand(program: Command, io: Io): void {
       "after",
       `
 The first start makes the data folder, a master key, an account, and an API token, which it prints once.
+Workers answer strangers, the API takes tokens and private keys: each has an address of its own.
 Bindings reach public and private addresses, not loopback, link-local or cloud metadata addresses.
 SIGINT or SIGTERM ends it: requests in flight are answered first.
 
@@ -66,14 +82,18 @@ Examples:
   $ countersign start --worker-processes auto    # every Worker on every core
   $ countersign start --sandbox required         # not without a sandbox around each Worker
   $ countersign start --data ./data --api-port 0 --http-port 0 --json
-  $ COUNTERSIGN_MASTER_KEY="$(cat key)" countersign start --host 0.0.0.0 --fetch-allow public 10.0.0.0/8`,
+  $ countersign start --host 0.0.0.0             # Workers for everybody, the API for this machine
+  $ countersign start --api-host 0.0.0.0 --api-cert tls.crt --api-key tls.key --public-url https://cs.example:4400
+  $ countersign start --host 0.0.0.0 --trusted-proxies 10.0.0.0/8 --public-url https://cs.example
+  $ COUNTERSIGN_MASTER_KEY="$(cat key)" countersign start --fetch-allow public 10.0.0.0/8`,
     )
     .action((options: StartOptions) => start(io, options));
 }
 
-interface StartOptions {
+interface StartOptions extends ApiOptions {
   readonly data?: string;
   readonly host: string;
+  readonly apiHost: string;
   readonly apiPort: string;
   readonly httpPort: string;
   readonly publicUrl?: string;
@@ -105,6 +125,10 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     startPlatform({
       dataFolder: dataFolderOf(io, options.data),
       host: options.host,
+      apiHost: options.apiHost,
+      apiTls: apiTls(options),
+      unsafePlainApi: options.unsafePlainApi === true,
+      proxies: proxiesOf(options),
       apiPort: port("--api-port", options.apiPort),
       httpPort: port("--http-port", options.httpPort),
       publicUrl: options.publicUrl === undefined ? null : origin(options.publicUrl),
@@ -125,8 +149,11 @@ async function start(io: Io, options: StartOptions): Promise<void> {
   );
   try {
     const { api, http, accountId, sandbox, token } = platform;
-    if (options.json) writeJson(io.stdout, { ready: true, api, http, accountId, sandbox, token });
-    else welcome(io, platform, performance.now() - began);
+    const memory = describeClosedMemory(closeMemory());
+    if (options.json) {
+      writeJson(io.stdout, { ready: true, api, http, accountId, sandbox, memory, token });
+    } else welcome(io, platform, memory, performance.now() - began);
+    if (platform.apiIsInClear) warnOfPlainApi(io, api);
     await stopped;
   } finally {
     await withProgress(io, "Stopping: answering what is in flight", async () => {
@@ -195,7 +222,12 @@ function stopSignal(): Promise<void> {
   });
 }
 
-function welcome(io: Io, { api, http, accountId, sandbox, token }: Platform, took: number): void {
+function welcome(
+  io: Io,
+  { api, http, accountId, sandbox, token }: Platform,
+  memory: string,
+  took: number,
+): void {
   const colors = colorsFor(io, io.stdout);
   const row = (name: string, value: string, note = ""): void =>
     writeLine(
@@ -211,6 +243,7 @@ function welcome(io: Io, { api, http, accountId, sandbox, token }: Platform, too
   row("Workers", http, `http://{script}.localhost:${new URL(http).port}`);
   row("Account", accountId);
   writeLine(io.stdout, `  ${colors.dim("Sandbox ")} Workers are ${sandbox}`);
+  writeLine(io.stdout, `  ${colors.dim("Memory  ")} of processes with keys: ${memory}`);
   if (token !== null) row("Token", token, "shown once: only its hash is kept");
   writeLine(io.stdout);
   writeLine(io.stdout, `  Point wrangler here:  ${colors.cyan(`eval "$(npx countersign env)"`)}`);

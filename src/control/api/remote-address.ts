@@ -1,10 +1,17 @@
 import type { HttpBindings } from "@hono/node-server";
 import type { Context } from "hono";
 import { plainAddress } from "../../network/ranges.ts";
+import type { Client } from "../../network/trusted-proxies.ts";
 
-/** The IP address at the other end of the connection. Null: there is none, as in `app.request()`. */
+/** What the listener adds to a request: who sent it, as far as proxies can be believed. */
+export interface ClientBindings extends HttpBindings {
+  readonly client?: Client;
+}
+
+/** The IP address that the request came from. Null: there is none, as in `app.request()`. */
 export function remoteAddress(context: Context): string | null {
-  const { incoming } = (context.env ?? {}) as Partial<HttpBindings>;
+  const { client, incoming } = (context.env ?? {}) as Partial<ClientBindings>;
+  if (client !== undefined) return client.address;
   const address = incoming?.socket.remoteAddress;
   return address === undefined ? null : plainAddress(address);
 }

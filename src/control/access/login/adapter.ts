@@ -12,12 +12,14 @@ import {
 import type { Database } from "../../../store/database.ts";
 import type { Store } from "../../../store/store.ts";
 import { findUser, membershipsOf } from "../../../store/users.ts";
+import type { BegunLogins } from "./begun-logins.ts";
 
 export interface AdapterContext {
   readonly store: Store;
   readonly clock: () => Date;
   /** Of the request that is being answered. */
   readonly address: () => string | null;
+  readonly begun: BegunLogins;
 }
 
 /**
@@ -34,9 +36,10 @@ export class StoreAdapter implements Adapter {
   }
 
   async upsert(id: string, payload: AdapterPayload, expiresIn: number): Promise<void> {
-    const { store, clock } = this.#context;
-    const now = clock();
+    const { store, clock, begun, address } = this.#context;
     const kept = withoutSecrets(payload);
+    if (this.#model === "Interaction") await begun.admit(kept, address());
+    const now = clock();
     await store.write(async ({ db }) => {
       const expiresOn = new Date(now.getTime() + expiresIn * 1000);
       await saveOauthRecord(db, { model: this.#model, id, payload: kept, expiresOn }, now);

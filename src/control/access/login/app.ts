@@ -1,19 +1,16 @@
-import type { HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { Hono } from "hono";
 import { AsyncLocalStorage } from "node:async_hooks";
+import type { IncomingMessage } from "node:http";
 import { bodyLimit } from "hono/body-limit";
 import { csrf } from "hono/csrf";
 import { HTTPException } from "hono/http-exception";
 import type { Provider } from "oidc-provider";
 import type { Logger } from "pino";
 import { Failure } from "../../../failures/failures.ts";
-import { findUser, findUserByEmail, membershipsOf } from "../../../store/users.ts";
-import { neighbourhood } from "../../../network/ranges.ts";
-import { verifyPassword } from "../passwords.ts";
-import { remoteAddress } from "../../api/remote-address.ts";
+import { findUser, membershipsOf } from "../../../store/users.ts";
+import { type ClientBindings, remoteAddress } from "../../api/remote-address.ts";
 import { common, isScope, roleScopes, type Scope } from "../../api/scopes.ts";
-import { Throttle } from "../../api/throttle.ts";
 import { paths, wranglerClient } from "./client.ts";
 import {
   type Consent,
@@ -23,10 +20,11 @@ import {
   signInPage,
   styleSheet,
 } from "./pages.ts";
-import { createProvider, type LoginContext } from "./provider.ts";
+import { PasswordTries } from "./password-tries.ts";
+import { asReached, createProvider, type LoginContext } from "./provider.ts";
 
 type Interaction = Awaited<ReturnType<Provider["interactionDetails"]>>;
-type Bindings = { Bindings: HttpBindings };
+type Bindings = { Bindings: ClientBindings };
 
 const KIBIBYTE = 1024;
 
@@ -40,11 +38,15 @@ export function createLogin(context: LoginContext & { readonly log: Logger }): H
   const provider = createProvider({ ...context, address: () => from.getStore() ?? null });
   provider.on("server_error", (_, error) => context.log.error({ err: error }, "a login failed"));
   const answer = provider.callback();
-  const begun = new Throttle({ burst: 60, everyMs: 1000 });
-  const passwords = new PasswordTries(context);
+  const passwords = new PasswordTries(context.store);
 
   const app = new Hono<Bindings>();
-  app.use((c, next) => from.run(remoteAddress(c), next));
+  app.use((c, next) => {
+    const { incoming } = c.env;
+    asReached(incoming, context.issuer);
+    cutSlowBody(incoming);
+    return from.run(remoteAddress(c), next);
+  });
   app.use(
     `${paths.interaction}/*`,
     csrf({ origin: context.issuer }),
@@ -94,11 +96,6 @@ export function createLogin(context: LoginContext & { readonly log: Logger }): H
     return c.redirect(await provider.interactionResult(incoming, outgoing, result), 303);
   });
   app.all("/oauth2/*", async (c) => {
-    if (c.req.path === paths.authorization) {
-      const key = neighbourhood(remoteAddress(c) ?? "");
-      begun.assertFree(key);
-      begun.count(key);
-    }
     await answer(c.env.incoming, c.env.outgoing);
     return RESPONSE_ALREADY_SENT;
   });
@@ -117,43 +114,21 @@ function problemOf(error: Error, log: Logger): [string, number] {
   return ["Countersign met a condition it was not written for.", 500];
 }
 
-/** Checks passwords, fewer and fewer for whoever gives wrong ones. */
-class PasswordTries {
-  readonly #context: LoginContext;
-  readonly #byAddress = new Throttle({ burst: 10, everyMs: 30_000 });
-  readonly #byEmail = new Throttle({ burst: 30, everyMs: 60_000 });
+/** ms: a form has a few hundred bytes. */
+const SLOWEST_BODY = 15_000;
 
-  constructor(context: LoginContext) {
-    this.#context = context;
-  }
-
-  /**
-   * @returns the person's id
-   * @throws Failure `sign_in_failed`, `too_many_tries`
-   */
-  async check(email: string, password: string, address: string | null): Promise<string> {
-    const { db } = this.#context.store;
-    const near = neighbourhood(address ?? "");
-    const name = email.toLowerCase().slice(0, 254);
-    this.#byAddress.assertFree(near);
-    this.#byEmail.assertFree(name);
-    // Counted before the slow hash: many tries at once are as many as one after the other.
-    this.#byAddress.count(near);
-    this.#byEmail.count(name);
-    const user = await findUserByEmail(db, email);
-    const right = await verifyPassword(password, user?.passwordHash);
-    if (!user || !right) throw new Failure("sign_in_failed");
-    this.#byAddress.forgive(near);
-    this.#byEmail.forgive(name);
-    if ((await membershipsOf(db, user.id)).length === 0) throw new Failure("sign_in_failed");
-    return user.id;
-  }
+function cutSlowBody(incoming: IncomingMessage): void {
+  if (incoming.complete || incoming.method === "GET") return;
+  const timer = setTimeout(() => {
+    if (!incoming.complete) incoming.destroy();
+  }, SLOWEST_BODY).unref();
+  incoming.once("end", () => clearTimeout(timer)).once("close", () => clearTimeout(timer));
 }
 
 /** @throws SessionNotFound, Failure `sign_in_lapsed` */
 async function interactionOf(
   provider: Provider,
-  { incoming, outgoing }: HttpBindings,
+  { incoming, outgoing }: ClientBindings,
   uid: string,
 ): Promise<Interaction> {
   const interaction = await provider.interactionDetails(incoming, outgoing);

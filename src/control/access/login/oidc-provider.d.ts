@@ -3,7 +3,12 @@ declare module "oidc-provider/lib/provider.js" {
 }
 
 declare module "oidc-provider/lib/helpers/errors.js" {
-  export class InvalidGrant extends Error {
+  export class OIDCProviderError extends Error {
+    readonly allow_redirect: boolean;
+    constructor(status: number, message: string);
+  }
+
+  export class InvalidGrant extends OIDCProviderError {
     constructor(detail: string);
   }
 }

@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from "node:crypto";
+import type { IncomingMessage } from "node:http";
 import type { Configuration, Provider } from "oidc-provider";
 // The package's own entry prints a warning on every Node that is not called LTS yet.
 import { Provider as OauthServer } from "oidc-provider/lib/provider.js";
@@ -7,6 +8,7 @@ import type { Store } from "../../../store/store.ts";
 import { findUser } from "../../../store/users.ts";
 import { scopeMeanings } from "../../api/scopes.ts";
 import { StoreAdapter } from "./adapter.ts";
+import { BegunLogins } from "./begun-logins.ts";
 import { foreignScopes, paths, wranglerClient } from "./client.ts";
 import { errorPage } from "./pages.ts";
 
@@ -35,13 +37,9 @@ export function createProvider({
   issuer,
   address,
 }: ProviderContext): Provider {
+  const begun = new BegunLogins();
   const options: Configuration = {
-    adapter: (model) =>
-      new StoreAdapter(model, {
-        store,
-        clock,
-        address,
-      }),
+    adapter: (model) => new StoreAdapter(model, { store, clock, address, begun }),
     clients: [{ ...wranglerClient, id_token_signed_response_alg: "EdDSA" } as never],
     scopes: [...Object.keys(scopeMeanings), ...foreignScopes, "offline_access"],
     responseTypes: ["code"],
@@ -99,7 +97,23 @@ export function createProvider({
       ctx.body = body;
     },
   };
-  return new OauthServer(issuer, options);
+  const server = new OauthServer(issuer, options);
+  // It believes `X-Forwarded-Proto`, which is ours alone by then: see `asReached`.
+  server.proxy = true;
+  return server;
+}
+
+/**
+ * The OAuth server makes addresses and cookies from what a request says of itself. It says where
+ * the platform is reached, whatever the client wrote: no redirect leads to a host that a client named.
+ */
+export function asReached({ headers }: IncomingMessage, issuer: string): void {
+  const { host, protocol } = new URL(issuer);
+  for (const name of Object.keys(headers)) {
+    if (name === "forwarded" || name.startsWith("x-forwarded-")) delete headers[name];
+  }
+  headers.host = host;
+  headers["x-forwarded-proto"] = protocol.slice(0, -1);
 }
 
 function unusedKey(): never {

@@ -1,0 +1,48 @@
+import { Failure } from "../../failures/failures.ts";
+import { isCidr } from "../../network/ranges.ts";
+import type { ProxyOptions } from "../../network/trusted-proxies.ts";
+import type { PairFiles } from "../../platform/served-pair.ts";
+import { colorsFor, writeLine, type Io } from "../../terminal/io.ts";
+
+/** The options of `start` that say how the API is reached, and through whom. */
+export interface ApiOptions {
+  readonly apiCert?: string;
+  readonly apiKey?: string;
+  readonly unsafePlainApi?: true;
+  readonly trustedProxies?: string[];
+  readonly forwardedHeader: string;
+}
+
+/** @throws Failure `usage` */
+export function apiTls({ apiCert, apiKey }: ApiOptions): PairFiles | null {
+  if (apiCert === undefined && apiKey === undefined) return null;
+  if (apiCert !== undefined && apiKey !== undefined) return { certificate: apiCert, key: apiKey };
+  throw new Failure("usage", { message: "--api-cert and --api-key are given together" });
+}
+
+/** @throws Failure `usage` */
+export function proxiesOf({ trustedProxies = [], forwardedHeader }: ApiOptions): ProxyOptions {
+  const wrong = trustedProxies.find((cidr) => !isCidr(cidr));
+  if (wrong !== undefined) {
+    throw new Failure("usage", {
+      message: `--trusted-proxies "${wrong}" is not an IP address or a CIDR`,
+    });
+  }
+  if (forwardedHeader !== "x-forwarded" && forwardedHeader !== "forwarded") {
+    throw new Failure("usage", {
+      message: `--forwarded-header "${forwardedHeader}" is neither x-forwarded nor forwarded`,
+    });
+  }
+  return { trusted: trustedProxies, header: forwardedHeader };
+}
+
+export function warnOfPlainApi(io: Io, api: string): void {
+  const { red } = colorsFor(io, io.stderr);
+  writeLine(
+    io.stderr,
+    red(
+      `✘ The API at ${api} is plain HTTP on a network: tokens and private keys are read on the way`,
+    ),
+  );
+  writeLine(io.stderr, red("  Give it --api-cert and --api-key, or keep --api-host on loopback."));
+}

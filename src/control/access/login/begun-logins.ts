@@ -1,0 +1,66 @@
+import type { AdapterPayload } from "oidc-provider";
+import { OIDCProviderError } from "oidc-provider/lib/helpers/errors.js";
+import { setTimeout as sleep } from "node:timers/promises";
+import { neighbourhood } from "../../../network/ranges.ts";
+import { Throttle } from "../../api/throttle.ts";
+
+/** Characters of what a client may have kept for it: wrangler's has 32. */
+const LONGEST_STATE = 512;
+/** Bytes of all that is kept of one sign-in: wrangler asks for thirty scopes. */
+const LARGEST = 8192;
+/** ms that a refusal is held back, and how many are at a time. */
+const HELD_BACK_MS = 150;
+const HELD_AT_ONCE = 200;
+
+/**
+ * Anybody may begin to sign in, and each time something is written down. Counted is what the OAuth
+ * server does, so that no spelling of a path gets by.
+ */
+export class BegunLogins {
+  readonly #begun = new Throttle({ burst: 60, everyMs: 1000 });
+  #held = 0;
+
+  /** @throws OIDCProviderError, after a moment, if there are too many, or it is too large */
+  async admit(payload: AdapterPayload, address: string | null): Promise<void> {
+    const { state } = (payload.params ?? {}) as { state?: unknown };
+    const isLong = typeof state === "string" && state.length > LONGEST_STATE;
+    if (isLong || JSON.stringify(payload).length > LARGEST) {
+      await this.#holdBack();
+      throw new Refused(
+        400,
+        "invalid_request",
+        "the sign-in asks to keep more than there is room for",
+      );
+    }
+    // A person who has signed in goes on, and what they answered is kept.
+    if (payload.session?.accountId !== undefined || payload["result"] !== undefined) return;
+    const key = neighbourhood(address ?? "");
+    const wait = this.#begun.wait(key);
+    if (wait === 0) return this.#begun.count(key);
+    await this.#holdBack();
+    const seconds = Math.ceil(wait / 1000);
+    throw new Refused(
+      429,
+      "temporarily_unavailable",
+      `too many sign-ins were begun from this address: the next one is free in ${seconds} s`,
+    );
+  }
+
+  async #holdBack(): Promise<void> {
+    if (this.#held >= HELD_AT_ONCE) return;
+    this.#held += 1;
+    await sleep(HELD_BACK_MS);
+    this.#held -= 1;
+  }
+}
+
+/** Shown on a page of ours: the client is not called for it. */
+class Refused extends OIDCProviderError {
+  override readonly allow_redirect = false;
+  readonly error_description: string;
+
+  constructor(status: number, error: string, description: string) {
+    super(status, error);
+    this.error_description = description;
+  }
+}

@@ -1,0 +1,111 @@
+import { getRequestListener } from "@hono/node-server";
+import type { Hono } from "hono";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createSecureServer } from "node:https";
+import { isIP, type AddressInfo } from "node:net";
+import type { Logger } from "pino";
+import type { ClientBindings } from "../control/api/remote-address.ts";
+import { listenFailure } from "../network/listen-failure.ts";
+import { Failure } from "../failures/failures.ts";
+import { acceptProxyProtocol } from "../network/connection-sources.ts";
+import { Ranges } from "../network/ranges.ts";
+import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
+import { type PairFiles, ServedPair } from "./served-pair.ts";
+
+export interface ApiListenerOptions {
+  readonly host: string;
+  /** 0: a free one. */
+  readonly port: number;
+  /** Null: plain HTTP. */
+  readonly tls: PairFiles | null;
+  /** Plain HTTP may be served to a network: tokens and private keys are read on the way. */
+  readonly unsafePlain: boolean;
+  readonly proxies: ProxyOptions;
+  readonly log: Logger;
+}
+
+type App = Hono<{ Bindings: ClientBindings }>;
+
+export interface ApiListener extends AsyncDisposable {
+  readonly port: number;
+  readonly url: string;
+  /** Tokens go over a network in clear. */
+  readonly isInClear: boolean;
+  /** From now on `app` answers; what came before has waited. */
+  serve(app: App): void;
+}
+
+/**
+ * Where the API and the sign-in pages answer. The port is taken before the edge starts, which has
+ * to know it, to keep Workers away from it.
+ * @throws Failure `api_in_clear`, `api_certificate_unusable`, `port_in_use`
+ */
+export async function listenForApi(options: ApiListenerOptions): Promise<ApiListener> {
+  const { host, port, tls, log } = options;
+  const isInClear = tls === null && !isLoopback(host);
+  if (isInClear && !options.unsafePlain) {
+    throw new Failure("api_in_clear", {
+      message: `the API would listen on ${host} in plain HTTP`,
+      facts: { host },
+    });
+  }
+  await using stack = new AsyncDisposableStack();
+  const pair = tls === null ? null : stack.use(await ServedPair.open(tls, log));
+  const app = Promise.withResolvers<App>();
+  const answer = getRequestListener(async (request, env) =>
+    (await app.promise).fetch(request, withClient(env as ClientBindings)),
+  );
+  const handle = (request: IncomingMessage, response: ServerResponse): void =>
+    void answer(request, response);
+  const server: Server = pair ? createSecureServer(pair.current, handle) : createServer(handle);
+  // The largest upload has to come within that, at whatever pace.
+  server.requestTimeout = REQUEST_TIMEOUT;
+  server.headersTimeout = HEADERS_TIMEOUT;
+  const proxies = new TrustedProxies(options.proxies);
+  const peerOf = acceptProxyProtocol(server, proxies);
+  const withClient = (env: ClientBindings): ClientBindings => ({
+    ...env,
+    client: proxies.client(peerOf(env.incoming), env.incoming.headers),
+  });
+  pair?.renews((renewed) =>
+    (server as ReturnType<typeof createSecureServer>).setSecureContext(renewed),
+  );
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause: NodeJS.ErrnoException) =>
+      reject(listenFailure("the API", { host, port }, cause)),
+    );
+    server.listen(port, host, resolve);
+  });
+  stack.defer(() => close(server));
+  const taken = (server.address() as AddressInfo).port;
+  const opened = stack.move();
+  return {
+    port: taken,
+    url: `${pair ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${taken}`,
+    isInClear,
+    serve: app.resolve,
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
+
+/** ms; an upload that trickles in is cut off after that. */
+const REQUEST_TIMEOUT = 300_000;
+const HEADERS_TIMEOUT = 20_000;
+
+const loopback = new Ranges(["127.0.0.0/8", "::1"]);
+
+function isLoopback(host: string): boolean {
+  return isIP(host) === 0 ? host === "localhost" : loopback.has(host);
+}
+
+/** Answers what is in flight, for ten seconds at most. */
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => server.closeAllConnections(), 10_000);
+    server.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}

@@ -54,8 +54,9 @@ describe("tokens, people and accounts from the command line", () => {
     assert.equal((await run("user", "remove", "nobody@example.com", "--yes")).status, 1);
   });
 
+  const shown = async (...args: string[]) => (await json("account", "limits", ...args)).limits;
+
   it("how much an account may hold is shown and changed, for it alone", async () => {
-    const shown = async (...args: string[]) => (await json("account", "limits", ...args)).limits;
     await run("account", "add", "Roomy");
     assert.deepEqual(await shown(), { certificates: 1000, authorities: 5 });
     const raised = await shown("Roomy", "--certificates", "2000", "--cas", "20");

@@ -22,6 +22,10 @@ function socket(from: ScriptEntry, headers: Record<string, string> = {}): string
   return choose(from, headers)?.sockets[0];
 }
 
+function header(value: string): Record<string, string> {
+  return { "cloudflare-workers-version-overrides": value };
+}
+
 test("a key leads to one version, and stays there when a share grows", () => {
   const keys = Array.from({ length: 300 }, (_, index) => `user-${index}`);
   const at = (percentage: number): (string | undefined)[] =>
@@ -35,7 +39,6 @@ test("a key leads to one version, and stays there when a share grows", () => {
 });
 
 test("an override names the script and a version that is deployed, at no share too", () => {
-  const header = (value: string) => ({ "cloudflare-workers-version-overrides": value });
   for (const [value, expected] of [
     [`shop="${NEW}"`, "new"],
     [`other="${OLD}", shop="${NEW}"`, "new"],

@@ -8,7 +8,6 @@ import {
   ABSENT_SOCKET,
   type IngressMethods,
   type ListenAddress,
-  type ScriptEntry,
   type ScriptTarget,
   type ScriptUpdate,
 } from "./protocol.ts";

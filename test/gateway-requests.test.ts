@@ -110,8 +110,9 @@ test("what an HTTP/2 origin refused unprocessed is sent again, a POST with its b
   let refused = 0;
   const origin = await http2Origin((stream, _, body) => {
     refused += 1;
-    if (refused < 3) stream.close(7);
-    else (stream.respond({ ":status": 200 }), stream.end(body));
+    if (refused < 3) return void stream.close(7);
+    stream.respond({ ":status": 200 });
+    stream.end(body);
   });
   const { status, text } = await ask(gateway.socket(), origin, { method: "POST", body: "once" });
   assert.deepEqual([status, text, refused], [200, "once", 3]);

@@ -1,14 +1,14 @@
 import type { Resolve } from "./resolve.ts";
 
 /** Look-ups at once. Each holds a thread of the process until the system's resolver gives up. */
-export interface LookupShares {
+interface LookupShares {
   readonly binding: number;
   readonly account: number;
   readonly all: number;
 }
 
 /** The process has 64 threads (see `environment.ts`): some stay free, whatever names are slow. */
-export const lookupShares: LookupShares = { binding: 2, account: 8, all: 56 };
+const lookupShares: LookupShares = { binding: 2, account: 8, all: 56 };
 
 interface Waiting {
   readonly account: string;

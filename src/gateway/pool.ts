@@ -30,6 +30,8 @@ export interface OriginConnection {
   readonly tlsVersion: string | null;
   /** The origin asked for a certificate. */
   readonly asked: boolean;
+  /** False: the origin failed a handshake that resumed a session, and not the one without. */
+  readonly resumable: boolean;
 }
 
 /** Opens a connection for a scope. @throws Failure */
@@ -53,6 +55,8 @@ export class OriginPool {
   #upgrades: Pool | null = null;
   readonly #connections: Set<Duplex> = new Set();
   #session: { readonly ticket: Buffer; readonly at: number } | null = null;
+  /** Some origins hand out tickets that they refuse afterwards. */
+  #resumes: boolean;
   #shared: Error | null = null;
   #cut: Failure | null = null;
   #closed: Promise<void> | null = null;
@@ -62,8 +66,13 @@ export class OriginPool {
     this.key = poolKey(scope);
     this.#open = open;
     this.#options = options;
+<<<<<<< HEAD
     this.#http = this.#pool(this.#protocols);
     this.#agedAt = this.#nextAge();
+=======
+    this.#resumes = options.resumption;
+    this.#http = this.#pool(options.http2 ? ["http/1.1", "h2"] : ["http/1.1"]);
+>>>>>>> main
   }
 
   /** For requests. */
@@ -190,6 +199,7 @@ export class OriginPool {
     if (this.#cut !== null) throw this.#cut;
     const connection = await this.#open(this.scope, { protocols, session: this.#takeSession() });
     const { stream } = connection;
+    if (!connection.resumable) this.#resumes = false;
     if (this.#cut !== null) {
       stream.destroy();
       throw this.#cut;
@@ -203,9 +213,9 @@ export class OriginPool {
       first ??= error;
       connectionOf.set(error, { ...factsOf(connection, this.scope), error: first });
     });
-    if (this.#options.resumption) {
+    if (this.#resumes) {
       stream.on("session", (ticket: Buffer) => {
-        this.#session = { ticket, at: Date.now() };
+        if (this.#resumes) this.#session = { ticket, at: Date.now() };
       });
     }
     return stream;
@@ -223,8 +233,9 @@ export class OriginPool {
   async #drain(): Promise<void> {
     this.#session = null;
     // A dispatcher that was cut meanwhile refuses to be closed: it is.
-    const pools = [this.#http, this.#upgrades, ...this.#aged];
-    await Promise.allSettled(pools.map((pool) => pool?.close()));
+    const upgrades = this.#upgrades === null ? [] : [this.#upgrades];
+    const pools = [this.#http, ...upgrades, ...this.#aged];
+    await Promise.allSettled(pools.map((pool) => pool.close()));
     await this.#allClosed();
   }
 

@@ -29,6 +29,7 @@ import { MasterKeys } from "./master-key-change.ts";
 import { LastEvents } from "./last-events.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
 import { hasDatabase, refuseLostDatabase } from "./first-start.ts";
+import { healthApp } from "./health.ts";
 import { openLocalBinding } from "./local-binding.ts";
 import { platformStatus } from "./status.ts";
 
@@ -167,8 +168,10 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const context = { store, keyring, edge, outbound, clock };
   const control = createControl({ ...context, log, ...compatibility });
   const login = createLogin({ ...context, issuer: publicUrl, log });
+  const health = healthApp(store, edge);
   api.serve(
     new Hono<{ Bindings: ClientBindings }>()
+      .route("/", health)
       .all("/oauth2/*", (c) => login.fetch(c.req.raw, c.env))
       .all("*", (c) => control.fetch(c.req.raw, c.env)),
   );
@@ -177,6 +180,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const urls = { api: `${publicUrl}/client/v4`, http: edge.httpUrl };
   stack.use(
     await startAdmin(folder.path, {
+      api: (request, bindings) => control.fetch(request, bindings as ClientBindings),
       info: () => ({ ...urls, accountId, pid: process.pid }),
       status: () => platformStatus(store, edge),
       access: [peopleApp(context), tokensApp(context), auditApp(context)],

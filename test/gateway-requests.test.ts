@@ -110,7 +110,10 @@ test("what an HTTP/2 origin refused unprocessed is sent again, a POST with its b
   let refused = 0;
   const origin = await http2Origin((stream, _, body) => {
     refused += 1;
-    if (refused < 3) return void stream.close(7);
+    if (refused < 3) {
+      stream.close(7);
+      return;
+    }
     stream.respond({ ":status": 200 });
     stream.end(body);
   });

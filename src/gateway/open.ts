@@ -24,22 +24,8 @@ export function originOpener(dependencies: OpenerDependencies): Open {
     const { destination, credential, trust } = scope;
     const startedAt = performance.now();
     try {
-<<<<<<< HEAD
-      const socket = await dial(destination, network(scope));
-      const raw = protocols.length === 0;
-      if (raw && options.postgresPorts.includes(destination.port)) {
-        await startPostgresTls(socket, destination, options.timeouts.handshake);
-      }
-      const tls = await handshake(socket, {
-        destination,
-        context: contexts.get(credential, trust),
-        presented: { certificateId: credential.certificateId, version: credential.version },
-        protocols,
-        session,
-        timeout: options.timeouts.handshake,
-=======
       const shake = async (ticket: Buffer | undefined): Promise<TLSSocket> => {
-        const socket = await dial(destination, network());
+        const socket = await dial(destination, network(scope));
         const raw = protocols.length === 0;
         if (raw && options.postgresPorts.includes(destination.port)) {
           await startPostgresTls(socket, destination, options.timeouts.handshake);
@@ -59,7 +45,6 @@ export function originOpener(dependencies: OpenerDependencies): Open {
         if (session === undefined || !mayBeOfTheSession(error)) throw error;
         resumable = false;
         return await shake(undefined);
->>>>>>> main
       });
       const connection = {
         stream: tls,

@@ -66,13 +66,9 @@ export class OriginPool {
     this.key = poolKey(scope);
     this.#open = open;
     this.#options = options;
-<<<<<<< HEAD
+    this.#resumes = options.resumption;
     this.#http = this.#pool(this.#protocols);
     this.#agedAt = this.#nextAge();
-=======
-    this.#resumes = options.resumption;
-    this.#http = this.#pool(options.http2 ? ["http/1.1", "h2"] : ["http/1.1"]);
->>>>>>> main
   }
 
   /** For requests. */

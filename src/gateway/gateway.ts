@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Keyring } from "../keys/seal.ts";
-import type { AccountTrust, CertificateVersion } from "../contract/change-feed.ts";
+import type { AccountTrust, CertificateVersion, ScriptKey } from "../contract/change-feed.ts";
 import { Failure } from "../failures/failures.ts";
 import { Acceptance } from "./accepted.ts";
 import { AddressPolicy } from "../network/addresses.ts";
+import { matchesHost } from "../network/patterns.ts";
 import { BindingSocket } from "./binding.ts";
 import {
   iso,
-  matchesHost,
   checkKey,
   readCredential,
   validityFailure,
@@ -15,7 +15,9 @@ import {
 } from "../certificates/credential.ts";
 import { parseOrigin } from "./destination.ts";
 import type { Network } from "./dial.ts";
-import type { GatewayBinding } from "../contract/gateway.ts";
+import type { GatewayBinding, IdentityRequest } from "../contract/gateway.ts";
+import { IDENTITY } from "../contract/identity.ts";
+import { requestIdentity } from "./identity-request.ts";
 import type { GatewayState } from "./messages.ts";
 import { testHandshake } from "./handshake-test.ts";
 import type { HandshakeReport } from "../contract/handshake-report.ts";
@@ -130,6 +132,10 @@ export class Gateway implements AsyncDisposable {
     this.#refresh((binding) => certificateKey(binding.accountId, binding.certificateId) === key);
   }
 
+  requestIdentity(key: ScriptKey): Promise<IdentityRequest> {
+    return requestIdentity(key, this.#dependencies.keyring);
+  }
+
   removeCertificate(accountId: string, certificateId: string): void {
     this.#certificates.delete(certificateKey(accountId, certificateId));
     this.#cut(accountId, certificateId, "was deleted");
@@ -184,6 +190,13 @@ export class Gateway implements AsyncDisposable {
   /** The version that a binding would present now. @throws Failure why it would present none */
   credential(accountId: string, certificateId: string): Credential {
     const held = this.#read(certificateKey(accountId, certificateId));
+    const ofWorker = certificateId.startsWith(`${IDENTITY}:`);
+    if (held === undefined && ofWorker) {
+      throw new Failure("identity_missing", {
+        message: `the Worker "${certificateId.slice(IDENTITY.length + 1)}" has no identity yet`,
+        facts: { certificateId },
+      });
+    }
     if (held === undefined) {
       throw new Failure("certificate_gone", {
         message: `certificate ${certificateId} does not exist in account ${accountId}`,
@@ -192,8 +205,8 @@ export class Gateway implements AsyncDisposable {
     }
     if (held.state === "broken") throw held.failure;
     if (held.state === "revoked") {
-      throw new Failure("certificate_revoked", {
-        message: `certificate ${certificateId} was revoked on ${held.on}`,
+      throw new Failure(ofWorker ? "identity_revoked" : "certificate_revoked", {
+        message: `${ofWorker ? "the" : "certificate"} ${certificateId} was revoked on ${held.on}`,
         facts: { certificateId, version: held.version, revokedOn: held.on },
       });
     }

@@ -9,6 +9,7 @@ import { latestCompatibilityDate } from "../control/workers/compatibility.ts";
 import { createLogin } from "../control/access/login/app.ts";
 import { allScopes } from "../control/api/scopes.ts";
 import { startEdge } from "../edge/start-edge.ts";
+import { Identities } from "../identity/identities.ts";
 import { Failure } from "../failures/failures.ts";
 import { storageFailure } from "../failures/of-storage.ts";
 import { listAccounts } from "../store/accounts.ts";
@@ -69,6 +70,8 @@ export interface PlatformOptions {
   readonly systemRoots: boolean;
   /** Where the master key is. None of them: the data folder's own file. */
   readonly masterKey: MasterKeyVariables;
+  /** Of the identities that Workers are issued. */
+  readonly trustDomain: string;
   readonly log: Logger;
 }
 
@@ -137,8 +140,11 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
     development: options.development,
     denyLocalPorts: [],
   };
+  const { keyring } = keys;
+  const identities = new Identities({ store, keyring, clock, trustDomain: options.trustDomain });
   const edge = stack.use(
     await startEdge({
+      identities,
       source: storeSource(store),
       masterKey: keys.current,
       runDirectory: folder.run,
@@ -160,13 +166,12 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
     }),
   );
   keys.inform((masterKey) => edge.adoptMasterKey(masterKey));
-  const { keyring } = keys;
   const compatibility = { latestCompatibilityDate: latestCompatibilityDate() };
   const publicUrl = options.publicUrl ?? api.url;
   const policy = new AddressPolicy({ ...addresses, denyLocalPorts: edge.ownPorts });
   const outbound = stack.use(new Outbound({ policy }));
   const context = { store, keyring, edge, outbound, clock };
-  const control = createControl({ ...context, log, ...compatibility });
+  const control = createControl({ ...context, identities, log, ...compatibility });
   const login = createLogin({ ...context, issuer: publicUrl, log });
   const health = healthApp(store, edge);
   api.serve(

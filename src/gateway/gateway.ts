@@ -22,6 +22,7 @@ import type { GatewayState } from "./messages.ts";
 import { testHandshake } from "./handshake-test.ts";
 import type { HandshakeReport } from "../contract/handshake-report.ts";
 import type { AddressOptions, GatewayOptions } from "../contract/gateway-options.ts";
+import { Lookups } from "./lookups.ts";
 import { originOpener } from "./open.ts";
 import type { OriginPool } from "./pool.ts";
 import { Pools } from "./pools.ts";
@@ -38,6 +39,9 @@ export interface GatewayDependencies {
   /** Not disposed of here: spans end until the gateway is. Default: none. */
   readonly tracing?: Tracing | null;
 }
+
+/** For whom a name is looked up. */
+type Owner = Pick<GatewayBinding, "accountId" | "scriptName" | "bindingName">;
 
 /** A certificate as the gateway knows it, usable or not. */
 type Read =
@@ -58,8 +62,9 @@ export class Gateway implements AsyncDisposable {
   readonly #certificates: Map<string, Held> = new Map();
   readonly #trust: Map<string, AccountTrust> = new Map();
   readonly #bindings: Map<string, BindingSocket> = new Map();
-  readonly #acceptance: Acceptance = new Acceptance(() => this.#network());
-  readonly #resolve: Resolve = sharedFor(1_000, systemResolve);
+  readonly #acceptance: Acceptance = new Acceptance((scope) => this.#network(scope));
+  readonly #lookups: Lookups = new Lookups(systemResolve);
+  readonly #resolve: Map<string, Resolve> = new Map();
   #sweeper: NodeJS.Timeout;
   #sweepAt: number = 0;
   readonly pools: Pools;
@@ -75,7 +80,7 @@ export class Gateway implements AsyncDisposable {
     this.#policy = new AddressPolicy(options.addresses);
     this.pools = new Pools(
       originOpener({
-        network: () => this.#network(),
+        network: (scope) => this.#network(scope),
         contexts: this.#contexts,
         options,
         observer,
@@ -235,7 +240,7 @@ export class Gateway implements AsyncDisposable {
       credential,
       trust: this.#trustFor(credential, target.destination.host),
       target,
-      network: this.#network(),
+      network: this.#network({ accountId, scriptName: "", bindingName: "" }),
       contexts: this.#contexts,
     });
   }
@@ -309,9 +314,23 @@ export class Gateway implements AsyncDisposable {
     return trustFor(credential, this.trust(credential.accountId), host);
   }
 
-  #network(): Network {
+  #network({ accountId, scriptName, bindingName }: Owner): Network {
     const { timeouts } = this.#dependencies.options;
-    return { policy: this.#policy, timeouts, resolve: this.#resolve };
+    return {
+      policy: this.#policy,
+      timeouts,
+      resolve: this.#resolveFor(accountId, `${scriptName} ${bindingName}`),
+    };
+  }
+
+  #resolveFor(accountId: string, binding: string): Resolve {
+    const key = `${accountId} ${binding}`;
+    let resolve = this.#resolve.get(key);
+    if (resolve === undefined) {
+      resolve = sharedFor(1_000, this.#lookups.of(accountId, binding));
+      this.#resolve.set(key, resolve);
+    }
+    return resolve;
   }
 
   #refresh(concerned: (binding: GatewayBinding) => boolean): void {

@@ -10,6 +10,7 @@ import { createLogin } from "../control/access/login/app.ts";
 import { allScopes } from "../control/api/scopes.ts";
 import type { ProcessLimits } from "../edge/worker-limits.ts";
 import { startEdge } from "../edge/start-edge.ts";
+import { Identities } from "../identity/identities.ts";
 import { Failure } from "../failures/failures.ts";
 import { storageFailure } from "../failures/of-storage.ts";
 import { listAccounts } from "../store/accounts.ts";
@@ -30,6 +31,7 @@ import { MasterKeys } from "./master-key-change.ts";
 import { LastEvents } from "./last-events.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
 import { hasDatabase, refuseLostDatabase } from "./first-start.ts";
+import { healthApp } from "./health.ts";
 import { openLocalBinding } from "./local-binding.ts";
 import { platformStatus } from "./status.ts";
 
@@ -71,6 +73,8 @@ export interface PlatformOptions {
   readonly systemRoots: boolean;
   /** Where the master key is. None of them: the data folder's own file. */
   readonly masterKey: MasterKeyVariables;
+  /** Of the identities that Workers are issued. */
+  readonly trustDomain: string;
   readonly log: Logger;
 }
 
@@ -139,8 +143,11 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
     development: options.development,
     denyLocalPorts: [],
   };
+  const { keyring } = keys;
+  const identities = new Identities({ store, keyring, clock, trustDomain: options.trustDomain });
   const edge = stack.use(
     await startEdge({
+      identities,
       source: storeSource(store),
       masterKey: keys.current,
       runDirectory: folder.run,
@@ -163,16 +170,17 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
     }),
   );
   keys.inform((masterKey) => edge.adoptMasterKey(masterKey));
-  const { keyring } = keys;
   const compatibility = { latestCompatibilityDate: latestCompatibilityDate() };
   const publicUrl = options.publicUrl ?? api.url;
   const policy = new AddressPolicy({ ...addresses, denyLocalPorts: edge.ownPorts });
   const outbound = stack.use(new Outbound({ policy }));
   const context = { store, keyring, edge, outbound, clock };
-  const control = createControl({ ...context, log, ...compatibility });
+  const control = createControl({ ...context, identities, log, ...compatibility });
   const login = createLogin({ ...context, issuer: publicUrl, log });
+  const health = healthApp(store, edge);
   api.serve(
     new Hono<{ Bindings: ClientBindings }>()
+      .route("/", health)
       .all("/oauth2/*", (c) => login.fetch(c.req.raw, c.env))
       .all("*", (c) => control.fetch(c.req.raw, c.env)),
   );
@@ -181,6 +189,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const urls = { api: `${publicUrl}/client/v4`, http: edge.httpUrl };
   stack.use(
     await startAdmin(folder.path, {
+      api: (request, bindings) => control.fetch(request, bindings as ClientBindings),
       info: () => ({ ...urls, accountId, pid: process.pid }),
       status: () => platformStatus(store, edge),
       access: [peopleApp(context), tokensApp(context), auditApp(context)],

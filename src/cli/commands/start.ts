@@ -57,6 +57,11 @@ export function addStartCommand(program: Command, io: Io): void {
       "10",
     )
     .option(
+      "--trust-domain <name>",
+      "of the SPIFFE IDs in the identities that Workers are issued",
+      "countersign.internal",
+    )
+    .option(
       "--sandbox <mode>",
       "keep Workers apart by the operating system: auto, required (refuse to start without), or off",
       "auto",
@@ -105,6 +110,7 @@ interface StartOptions extends ApiOptions {
   readonly workerProcesses: string;
   readonly workerMemory: string;
   readonly workerCpuLimit: string;
+  readonly trustDomain: string;
   readonly sandbox: string;
   readonly metricsPort?: string;
   readonly otlpEndpoint?: string;
@@ -143,6 +149,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
         memory: limit("--worker-memory", options.workerMemory, [16, 16_384]),
         cpu: limit("--worker-cpu-limit", options.workerCpuLimit, [1, 3_600]),
       },
+      trustDomain: options.trustDomain,
       sandbox: sandboxMode(options.sandbox),
       metricsPort:
         options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),

@@ -79,7 +79,7 @@ for (const [kind, code] of [
          } };`,
         ),
       );
-      const { pid: first, memory: before } = edge.worker(name);
+      const { pid: first, memory: begun } = edge.worker(name);
       assert.equal(readFileSync(`/proc/${first}/oom_score_adj`, "latin1").trim(), "500");
       const answer = await edge.fetch(`${name}.localhost`, "/fill");
       assert.notEqual(answer.text, "held it all");
@@ -89,7 +89,7 @@ for (const [kind, code] of [
       const { memory, restarts, lastExit } = edge.worker(name);
       if (restarts > 0)
         assert.match(lastExit!, /^it exceeded its (memory limit of 64 MiB|CPU limit)/);
-      assert.ok((memory ?? 0) < before! + 300 * 1024 * 1024, `${memory} after ${before}`);
+      assert.ok((memory ?? 0) < begun! + 300 * 1024 * 1024, `${memory} after ${begun}`);
       assert.equal((await edge.fetch("steady.localhost")).text, "steady");
       assert.equal(edge.worker("steady").restarts, 0);
     },

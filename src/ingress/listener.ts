@@ -149,16 +149,15 @@ export class Listener {
   async #whyFailed(error: Error, { socket }: Upstream): Promise<FailureCode> {
     if (!wasSent(error)) return "worker_unavailable";
     if (isHeaderOverflow(error)) return "worker_headers_too_large";
-    switch (await this.#howEnded(socket)) {
-      case "over-limit":
-        return "worker_limits_exceeded";
-      case "ended":
-        return "worker_connection_lost";
-      case "runs":
-        return "worker_connection_closed";
-    }
+    return CODES[await this.#howEnded(socket)];
   }
 }
+
+const CODES: Readonly<Record<HowEnded, FailureCode>> = {
+  "over-limit": "worker_limits_exceeded",
+  ended: "worker_connection_lost",
+  runs: "worker_connection_closed",
+};
 
 interface FailedRequest {
   readonly error: Error;

@@ -23,6 +23,7 @@ import { openDataFolder } from "./data-folder.ts";
 import { ExpiryMonitor } from "./expiry.ts";
 import { FolderSources } from "./watched-folders.ts";
 import { MasterKeys } from "./master-key-change.ts";
+import { keepKeysInGateway } from "./no-in-process.ts";
 import { LastEvents } from "./last-events.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
 import { openLocalBinding } from "./local-binding.ts";
@@ -64,6 +65,8 @@ export interface PlatformOptions {
   readonly systemRoots: boolean;
   /** Where the master key is. None of them: the data folder's own file. */
   readonly masterKey: MasterKeyVariables;
+  /** False: no binding is in-process, every key stays in the gateway. */
+  readonly inProcess: boolean;
   readonly log: Logger;
 }
 
@@ -106,6 +109,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const first = await bootstrap(store, { scopes: allScopes, now: clock() });
   const accountId = first?.accountId ?? (await firstAccount(store));
 
+  if (!options.inProcess) await keepKeysInGateway(store, log);
   const api = stack.use(
     await listenForApi({
       host: options.apiHost,
@@ -147,7 +151,12 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const compatibility = { latestCompatibilityDate: latestCompatibilityDate() };
   const publicUrl = options.publicUrl ?? api.url;
   const context = { store, keyring, edge, clock };
-  const control = createControl({ ...context, log, ...compatibility });
+  const control = createControl({
+    ...context,
+    log,
+    ...compatibility,
+    limits: { inProcess: options.inProcess },
+  });
   const login = createLogin({ ...context, issuer: publicUrl, log });
   api.serve(
     new Hono<{ Bindings: ClientBindings }>()

@@ -1,22 +1,40 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { pino } from "pino";
 import { Keyring } from "../src/keys/seal.ts";
 import type { CertificateVersion } from "../src/contract/change-feed.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { loadDuring } from "./helpers/load.ts";
-import { startOrigin, type TestOrigin } from "./helpers/origin.ts";
+import { startOrigin, subjectOf, type TestOrigin } from "./helpers/origin.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 import { ACCOUNT, makeVersion, MASTER_KEY } from "./helpers/source.ts";
 import { until } from "./helpers/until.ts";
 
+type LogLine = { level: number; msg: string } & Record<string, unknown>;
+
 let authority: TestAuthority;
 let origin: TestOrigin;
 let edge: TestEdge;
+let held = Promise.withResolvers<void>();
+const lines: LogLine[] = [];
 before(async () => {
   authority = await makeAuthority();
-  origin = await startOrigin({ authority });
-  edge = await startTestEdge({ gateway: { logLevel: "silent", addresses: { development: true } } });
+  origin = await startOrigin({
+    authority,
+    handler: (request, response) => {
+      if (request.url === "/hold") held.resolve();
+      else response.end(JSON.stringify({ subject: subjectOf(request) }));
+    },
+  });
+  edge = await startTestEdge({
+    log: pino({}, { write: (line: string) => lines.push(JSON.parse(line) as LogLine) }),
+    gateway: {
+      addresses: { development: true },
+      modulePath: join(import.meta.dirname, "helpers/throwing-gateway.ts"),
+    },
+  });
   const trusted = edge.source.setTrust({ authorities: [authority.pem], hosts: {}, proxied: [] });
   await edge.edge.applied(trusted);
 });
@@ -51,6 +69,32 @@ test("a gateway that is killed comes back with every certificate and binding", a
   assert.equal(await subjectSeen("survivor"), "CN=survivor");
 });
 
+test("a request that the gateway worked on when it ended is not blamed on the Worker's process", async () => {
+  const certificateId = randomUUID();
+  await setCertificate(certificateId, "CN=cut", 1);
+  await deploy("cut", certificateId, "/hold");
+  const answer = edge.fetch("cut.localhost", "/", { method: "POST", body: "once" });
+  await held.promise;
+  const { pid } = edge.worker("cut");
+  process.kill(edge.edge.status().gateway.pid!, "SIGKILL");
+  const { status, text } = await answer;
+  assert.equal(status, 502);
+  assert.match(text, /worker_connection_closed/);
+  assert.equal(edge.worker("cut").pid, pid);
+  await until(() => lines.some(({ level, msg }) => level === 50 && /gateway ended/.test(msg)));
+});
+
+test("an exception that nothing catches ends no other request of the gateway without a code", async () => {
+  await until(() => edge.edge.status().gateway.state === "running");
+  held = Promise.withResolvers();
+  const answer = edge.fetch("cut.localhost");
+  await held.promise;
+  process.kill(edge.edge.status().gateway.pid!, "SIGUSR2");
+  const { status, headers, text } = await answer;
+  assert.deepEqual([status, headers["countersign-failure"]], [503, "edge_process_ended"], text);
+  await until(() => lines.some(({ stack }) => /thrown by a test/.test(String(stack))));
+});
+
 async function setCertificate(
   certificateId: string,
   subject: string,
@@ -76,8 +120,8 @@ async function setCertificate(
   await edge.edge.applied(edge.source.setCertificate(certificate));
 }
 
-function deploy(scriptName: string, certificateId: string): Promise<void> {
-  const source = `export default { fetch: (request, env) => env.CERT.fetch("${origin.url}/path") };`;
+function deploy(scriptName: string, certificateId: string, path = "/path"): Promise<void> {
+  const source = `export default { fetch: (request, env) => env.CERT.fetch("${origin.url}${path}") };`;
   const bindings = [{ type: "mtls_certificate", name: "CERT", certificateId } as const];
   return edge.stageAndDeploy(makeVersion(scriptName, source, bindings));
 }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { Backoff } from "../process/backoff.ts";
-import type { Change, Snapshot, Source } from "../contract/change-feed.ts";
+import type { Change, ScriptKey, Snapshot, Source } from "../contract/change-feed.ts";
 
 /** A piece of the control plane's state that may have changed. */
 export type FeedChange = Change extends infer C
@@ -13,6 +13,8 @@ export type FeedChange = Change extends infer C
 export interface FeedOptions {
   readonly source: Source;
   readonly log: Logger;
+  /** These are deployed; they are put in force later. */
+  announce(this: void, scripts: readonly ScriptKey[]): Promise<void>;
   /** Puts the state of one object in force. Never rejects: what fails, fails loudly. */
   apply(this: void, change: FeedChange): Promise<void>;
 }
@@ -60,7 +62,8 @@ export class Feed {
   }
 
   async #applyAll({ accounts, certificates, scripts }: Snapshot): Promise<void> {
-    const { apply } = this.#options;
+    const { announce, apply } = this.#options;
+    await announce(scripts);
     // Workers last: what their bindings present and trust is there when they start.
     await Promise.all(accounts.map((accountId) => apply({ kind: "trust", accountId })));
     await Promise.all(certificates.map((key) => apply({ kind: "certificate", ...key })));

@@ -87,6 +87,11 @@ export class Generation implements LinkTarget {
     await this.#each((one) => one.startOrRetry());
   }
 
+  /** Null: it is none of its processes that listens there. */
+  hasEnded(socket: string): Promise<boolean> | null {
+    return this.#processes.find((one) => one.socket === socket)?.hasEnded() ?? null;
+  }
+
   /** It gets nothing new, and is not started again. */
   retire(): void {
     for (const one of this.#processes) one.retire();

@@ -45,12 +45,14 @@ export function updateOf(
 
 /** Does a Worker of this script have a service binding to one of `targets` (ids)? */
 export function binds(live: LiveScript, targets: ReadonlySet<string>): boolean {
-  const { accountId } = live.key;
-  return generationsOf(live).some(({ version }) =>
-    version.bindings.some(
-      (binding) =>
-        binding.type === "service" &&
-        targets.has(scriptId({ accountId, scriptName: binding.service })),
-    ),
+  return generationsOf(live).some((generation) => generationBinds(generation, targets));
+}
+
+export function generationBinds({ version }: Generation, targets: ReadonlySet<string>): boolean {
+  const { accountId } = version;
+  return version.bindings.some(
+    (binding) =>
+      binding.type === "service" &&
+      targets.has(scriptId({ accountId, scriptName: binding.service })),
   );
 }

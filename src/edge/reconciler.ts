@@ -10,7 +10,7 @@ import { Generation } from "./generation.ts";
 import { bindsInProcess, runnable, type RunnableVersion } from "./in-process.ts";
 import type { GenerationContext } from "./launcher.ts";
 import { generationsOf, scriptId, type LiveScript } from "./live.ts";
-import type { Traffic } from "./traffic.ts";
+import type { AnnouncedScript, Traffic } from "./traffic.ts";
 import type {
   Deployment,
   CertificateVersion,
@@ -69,6 +69,24 @@ export class Reconciler {
     return this.#enqueue(change, new Backoff());
   }
 
+  /** Their hosts are known from now on, before any of them runs. */
+  async announce(scripts: readonly ScriptKey[]): Promise<void> {
+    const { source, traffic, log } = this.#options;
+    const announced: AnnouncedScript[] = [];
+    for (const key of scripts) {
+      try {
+        const deployment = await source.deployment(key);
+        // Without the modules: those of all Workers at once would be too much to hold.
+        if (deployment !== null)
+          announced.push({ ...key, hosts: deployment.hosts, routes: deployment.routes });
+      } catch (error) {
+        log.error({ ...key, error }, "a deployment cannot be read");
+      }
+    }
+    await traffic.announce(announced);
+    await traffic.complete();
+  }
+
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#alarms.stop();
@@ -100,8 +118,8 @@ export class Reconciler {
       const reason = error instanceof Error ? error.message : String(error);
       this.#options.log.error({ ...change, reason, error }, "a change is not in force");
       // A certificate that was refused is refused again; a Worker may have met a full machine.
-      if (change.kind === "script" || !(error instanceof Failure))
-        void this.#later(change, backoff);
+      const isFinal = error instanceof Failure && error.entry.side !== "platform";
+      if (change.kind === "script" || !isFinal) void this.#later(change, backoff);
     }
   }
 
@@ -164,7 +182,7 @@ export class Reconciler {
       applied = wanted;
       this.#wake(key, wanted);
       if (wanted === null) {
-        if (traffic.get(key) !== undefined) await traffic.move(key, () => null);
+        await traffic.move(key, () => null);
       } else if (traffic.get(key) === undefined) {
         await this.#begin(wanted);
       } else {
@@ -185,6 +203,7 @@ export class Reconciler {
 
   /** Nothing runs yet: hosts are known from now on, and a Worker that does not start is tried for ever. */
   async #begin(deployment: Wanted): Promise<void> {
+    await this.#options.traffic.announce([deployment]);
     const ready = new Map<string, Generation>();
     const fresh: Generation[] = [];
     for (const { version } of deployment.versions) {

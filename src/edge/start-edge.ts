@@ -100,6 +100,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     run,
     address,
     log,
+    hasEnded: (socket) => traffic.hasEnded(socket),
     // A fresh one listens anew for calls of services that are not deployed.
     listening: () => links.renewAbsent(),
   });
@@ -135,7 +136,12 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   };
   const reconciler = new Reconciler({ source, context, traffic, gateway, log });
   cleanup.defer(() => reconciler.stop());
-  const feed = await Feed.start({ source, log, apply: (change) => reconciler.apply(change) });
+  const feed = await Feed.start({
+    source,
+    log,
+    announce: (scripts) => reconciler.announce(scripts),
+    apply: (change) => reconciler.apply(change),
+  });
   cleanup.defer(() => feed.stop());
   const localBindings = new LocalBindings(run, gateway);
   const owned = cleanup.move();

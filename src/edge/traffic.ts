@@ -4,6 +4,7 @@ import type { IngressHandle } from "../ingress/handle.ts";
 import type { Generation } from "./generation.ts";
 import {
   binds,
+  generationBinds,
   generationsOf,
   mainGeneration,
   scriptId,
@@ -15,7 +16,7 @@ import { Slots } from "./slots.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
 
 export interface RoutesOptions {
-  readonly ingress: Pick<IngressHandle, "scripts" | "retire">;
+  readonly ingress: Pick<IngressHandle, "scripts" | "complete" | "retire">;
   readonly links: ServiceLinks;
   /** ms that a generation which is replaced may go on with the requests it works on */
   readonly drain: number;
@@ -30,7 +31,8 @@ export class Traffic {
   readonly #live = new Map<string, LiveScript>();
   /** One switch at a time. */
   readonly #turn = new Slots(1);
-  readonly #draining = new Set<Generation>();
+  /** In the order in which they were left. */
+  readonly #draining = new Map<Generation, AbortController>();
   readonly #stopping = new AbortController();
 
   constructor(options: RoutesOptions) {
@@ -48,7 +50,24 @@ export class Traffic {
 
   /** Every generation there is, those that drain too. */
   generations(): readonly Generation[] {
-    return [...[...this.#live.values()].flatMap(generationsOf), ...this.#draining];
+    return [...[...this.#live.values()].flatMap(generationsOf), ...this.#draining.keys()];
+  }
+
+  /** These are deployed, though nothing of them runs yet: their hosts answer 503 meanwhile. */
+  async announce(scripts: readonly AnnouncedScript[]): Promise<void> {
+    const fresh = scripts.filter((one) => this.get(one) === undefined);
+    await this.#options.ingress.scripts(
+      fresh.map(({ accountId, scriptName, hosts, routes }) => ({
+        accountId,
+        scriptName,
+        entry: { hosts, routes, targets: [] },
+      })),
+    );
+  }
+
+  /** All that is deployed was announced. */
+  complete(): Promise<void> {
+    return this.#options.ingress.complete();
   }
 
   /**
@@ -84,6 +103,15 @@ export class Traffic {
       );
       for (const generation of left) void this.#drain(generation);
     });
+  }
+
+  /** Has the process that listens at this socket just ended? */
+  async hasEnded(socket: string): Promise<boolean> {
+    for (const generation of this.generations()) {
+      const answer = generation.hasEnded(socket);
+      if (answer !== null) return answer;
+    }
+    return true;
   }
 
   /** Stops generations at once, with what they work on, those that drain too. */
@@ -150,25 +178,48 @@ export class Traffic {
 
   /**
    * On SIGTERM workerd ends after its last request, and does not wait for `waitUntil()` tasks. It
-   * does not tell how many there are, so they get their time before.
+   * does not tell how many there are, so they get their time before: counted from the last request,
+   * and cut short for the oldest where many generations of one script drain.
    */
   async #drain(generation: Generation): Promise<void> {
     const { ingress, drain, waitUntil, log } = this.#options;
-    this.#draining.add(generation);
+    const enough = new AbortController();
+    this.#draining.set(generation, enough);
     generation.retire();
+    this.#endOldest(generation);
     const { signal } = this.#stopping;
-    const pause = (ms: number): Promise<void> => delay(ms, undefined, { signal, ref: false });
+    const pause = (ms: number, cut = signal): Promise<void> =>
+      delay(ms, undefined, { signal: cut, ref: false });
     try {
       const retired = Promise.all(generation.sockets.map((socket) => ingress.retire(socket)));
-      await Promise.race([retired, pause(drain)]);
-      await pause(waitUntil);
+      const idle = await Promise.race([retired, pause(drain)]);
+      const idleFor = idle === undefined || this.#isService(generation) ? 0 : Math.min(...idle);
+      const cut = AbortSignal.any([signal, enough.signal]);
+      await pause(Math.max(waitUntil - idleFor, 0), cut).catch(() => signal.throwIfAborted());
       await generation.stop(drain);
     } catch (error) {
       if (!signal.aborted) log.error({ error }, "a generation was not drained");
     }
     this.#draining.delete(generation);
   }
+
+  /** Other Workers may have called it: the ingress does not know of that. */
+  #isService(generation: Generation): boolean {
+    const id = new Set([scriptId(generation.version)]);
+    return this.generations().some((other) => generationBinds(other, id));
+  }
+
+  #endOldest({ version }: Generation): void {
+    const id = scriptId(version);
+    const same = [...this.#draining].filter(([other]) => scriptId(other.version) === id);
+    for (const [, enough] of same.slice(0, -MOST_DRAINING)) enough.abort();
+  }
 }
+
+/** Generations of one script that wait for `waitUntil()` tasks. What is in flight always ends first. */
+const MOST_DRAINING = 4;
+
+export type AnnouncedScript = ScriptKey & Pick<LiveScript, "hosts" | "routes">;
 
 interface Move {
   readonly key: ScriptKey;

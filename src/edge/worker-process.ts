@@ -79,6 +79,11 @@ export class WorkerProcess {
     return this.#kept.startOrRetry();
   }
 
+  /** Was it the end of its process that a connection to it has just broken off by? */
+  hasEnded(): Promise<boolean> {
+    return this.#kept.hasEnded(JUST, JUST);
+  }
+
   /** It gets nothing new, and is not started again. */
   retire(): void {
     this.#kept.retire();
@@ -105,3 +110,6 @@ export class WorkerProcess {
     }
   }
 }
+
+/** ms between the end of a process and the time that others notice it */
+const JUST = 500;

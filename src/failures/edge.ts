@@ -66,6 +66,23 @@ export const edgeFailures = {
     cause: "The gateway or the ingress ended while it started: the log says why.",
     fix: "Free the port that the log names, or start with another one.",
   },
+  worker_connection_closed: {
+    side: "worker",
+    status: 502,
+    number: 7000310,
+    title: "the Worker closed the connection before it answered",
+    cause:
+      'Its handler ended with an exception about a connection of its own, such as "Network connection lost": an origin closed it, or the gateway ended. Its process did not end.',
+    fix: "Catch the exception in the handler. The log of `countersign start` says whether the gateway ended. The request was not sent again.",
+  },
+  platform_starting: {
+    side: "platform",
+    status: 503,
+    number: 7000311,
+    title: "the platform is starting",
+    cause: "The ingress does not know yet which Workers are deployed.",
+    fix: "Try again in a second.",
+  },
   edge_process_ended: {
     side: "platform",
     status: 503,

@@ -15,6 +15,8 @@ export interface IngressOptions {
   readonly run: RunDirectory;
   readonly address: ListenAddress;
   readonly log: Logger;
+  /** Has the process that listens at this socket just ended? */
+  hasEnded(this: void, socket: string): Promise<boolean>;
   /** After each time that a fresh process listens. */
   readonly listening?: () => Promise<void>;
   /** The module that it runs. Default: the ingress's own. */
@@ -27,7 +29,10 @@ export interface IngressOptions {
  */
 export class IngressHandle {
   readonly #scripts = new Map<string, ScriptUpdate>();
+  /** For each socket: how often the ingress had been started again when it was first told of it. */
+  readonly #told = new Map<string, number>();
   #address: ListenAddress;
+  #isComplete = false;
   #process: Supervised<IngressMethods> | null = null;
 
   private constructor(address: ListenAddress) {
@@ -46,6 +51,7 @@ export class IngressHandle {
       processes: run.processes,
       log,
       rules: ingressRules,
+      onAsk: (socket) => options.hasEnded(String(socket)),
       restore: async (tell) => {
         await handle.#restore(tell);
         await listening?.();
@@ -70,15 +76,33 @@ export class IngressHandle {
       if (update.entry === null) this.#scripts.delete(id);
       else this.#scripts.set(id, update);
     }
+    const { restarts } = this.status();
+    for (const socket of updates.flatMap(socketsOf)) {
+      if (!this.#told.has(socket)) this.#told.set(socket, restarts);
+    }
     await this.#call("scripts", updates);
+  }
+
+  /** Every script that is deployed was told. Until then no request is answered by any. */
+  async complete(): Promise<void> {
+    this.#isComplete = true;
+    await this.#call("complete");
   }
 
   async probe(socket: string): Promise<void> {
     await this.#call("probe", socket);
   }
 
-  async retire(socket: string): Promise<void> {
-    await this.#call("retire", socket);
+  /**
+   * No request goes to it any more. Resolves with the ms since the last one has ended; 0 if that is
+   * not known, Infinity if there was none.
+   */
+  async retire(socket: string): Promise<number> {
+    const told = this.#told.get(socket);
+    this.#told.delete(socket);
+    const idleFor = await this.#call("retire", socket);
+    // What a process before this one sent is not known to it.
+    return idleFor ?? (told === this.status().restarts ? Infinity : 0);
   }
 
   /** Finishes what is in flight, for `grace` ms at most, and ends. */
@@ -88,6 +112,7 @@ export class IngressHandle {
 
   async #restore(tell: Tell<IngressMethods>): Promise<void> {
     await tell("scripts", [...this.#scripts.values()]);
+    if (this.#isComplete) await tell("complete");
     this.#address = await tell("listen", this.#address);
   }
 
@@ -97,4 +122,8 @@ export class IngressHandle {
   ): Promise<ReturnType<IngressMethods[M]>> {
     return this.#process!.call(method, args);
   }
+}
+
+function socketsOf({ entry }: ScriptUpdate): readonly string[] {
+  return entry?.targets.flatMap(({ sockets }) => sockets) ?? [];
 }

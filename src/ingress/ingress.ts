@@ -1,4 +1,5 @@
-import type { Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
+import type { FailureCode } from "../failures/failures.ts";
 import type { Served } from "../process/calls.ts";
 import { listenForAbsent } from "./absent.ts";
 import { Listener } from "./listener.ts";
@@ -18,17 +19,22 @@ import { Upstream } from "./upstream.ts";
 export class Ingress implements Served<IngressMethods> {
   readonly #table = new RoutingTable();
   readonly #upstreams = new Map<string, Upstream>();
-  readonly #listener = new Listener((host, path, request) => {
-    // Any client can send such a `Host`; only this machine's own can mean it (RFC 6761).
-    if (isLocalName(host) && !isDirectFromThisMachine(request)) return null;
-    const entry = this.#table.find(host, path);
-    return entry === null ? null : this.#leastBusy(choose(entry));
-  });
+  readonly #listener: Listener;
   #absent: Server | null = null;
   #turn = 0;
+  #isComplete = false;
+
+  /** @param hasEnded has the process that listens at this socket just ended? */
+  constructor(hasEnded: (socket: string) => Promise<boolean>) {
+    this.#listener = new Listener((...request) => this.#find(...request), hasEnded);
+  }
 
   scripts(updates: readonly ScriptUpdate[]): void {
     this.#table.update(updates);
+  }
+
+  complete(): void {
+    this.#isComplete = true;
   }
 
   async listen({ host, port, proxies }: ListenAddress): Promise<ListenAddress> {
@@ -52,10 +58,12 @@ export class Ingress implements Served<IngressMethods> {
     }
   }
 
-  async retire(socket: string): Promise<void> {
+  async retire(socket: string): Promise<number | null> {
     const upstream = this.#upstreams.get(socket);
     this.#upstreams.delete(socket);
-    await upstream?.retire();
+    if (upstream === undefined) return null;
+    await upstream.retire();
+    return upstream.idleFor;
   }
 
   /** Something was thrown where nothing catches it: what is in flight is told, this process ends. */
@@ -66,6 +74,17 @@ export class Ingress implements Served<IngressMethods> {
   async drain(): Promise<void> {
     this.#absent?.close();
     await this.#listener.drain();
+  }
+
+  #find(host: string, path: string, request: IncomingMessage): Upstream | FailureCode {
+    // Until all are known, a wildcard may match what belongs to a Worker that is not known yet.
+    if (!this.#isComplete) return "platform_starting";
+    // Any client can send such a `Host`; only this machine's own can mean it (RFC 6761).
+    if (isLocalName(host) && !isDirectFromThisMachine(request)) return "host_unknown";
+    const entry = this.#table.find(host, path);
+    if (entry === null) return "host_unknown";
+    const target = choose(entry);
+    return target === null ? "worker_unavailable" : this.#leastBusy(target);
   }
 
   /** Of the processes that are there, the one with the fewest requests; among equals each in turn. */
@@ -89,12 +108,12 @@ export class Ingress implements Served<IngressMethods> {
 /** ms */
 const PROBE_TIMEOUT = 10_000;
 
-/** One of the generations, by their shares of the traffic. */
-function choose(entry: ScriptEntry): ScriptTarget {
+/** One of the generations, by their shares of the traffic. Null: there is none yet. */
+function choose(entry: ScriptEntry): ScriptTarget | null {
   let dice = Math.random() * 100;
   for (const target of entry.targets) {
     dice -= target.percentage;
     if (dice < 0) return target;
   }
-  return entry.targets.at(-1)!;
+  return entry.targets.at(-1) ?? null;
 }

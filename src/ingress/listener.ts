@@ -11,23 +11,26 @@ import { refuse } from "./refuse.ts";
 import { INGRESS_HEADERS, ingressHeaders, newRay, requestTarget } from "./request.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** Finds who answers. Null: nobody. */
+/** Finds who answers, or why nobody does. */
 export type FindUpstream = (
   host: string,
   path: string,
   request: IncomingMessage,
-) => Upstream | null;
+) => Upstream | FailureCode;
 
 /** The HTTP server that clients reach. */
 export class Listener {
   readonly #server: Server;
   readonly #find: FindUpstream;
+  readonly #hasEnded: (socket: string) => Promise<boolean>;
   #proxies = new TrustedProxies(noProxies);
   #peerOf: PeerOf = ({ socket }) => socket.remoteAddress;
   readonly #inFlight = new InFlight();
 
-  constructor(find: FindUpstream) {
+  /** @param hasEnded has the process that listens at this socket just ended? */
+  constructor(find: FindUpstream, hasEnded: (socket: string) => Promise<boolean>) {
     this.#find = find;
+    this.#hasEnded = hasEnded;
     this.#server = createServer({
       maxHeaderSize: 65_536,
       insecureHTTPParser: false,
@@ -95,7 +98,8 @@ export class Listener {
     if (wanted === null) return "host_malformed";
     const peer = this.#peerOf(request);
     const upstream = this.#find(wanted.host, wanted.path, request);
-    if (upstream === null) return "host_unknown";
+    if (typeof upstream === "string") return upstream;
+    upstream.began();
     return {
       dispatcher: upstream.dispatcher,
       path: wanted.path,
@@ -107,15 +111,33 @@ export class Listener {
         client: this.#proxies.client(peer, request.headers),
       }),
       answered: (_, headers) => setHeader(headers, "cf-ray", ray),
-      failed: (error, failedRequest, response) =>
-        refuse(
-          failedRequest,
-          response,
-          wasSent(error) ? "worker_connection_lost" : "worker_unavailable",
-          ray,
-        ),
+      ended: () => upstream.finished(),
+      failed: (error, failedRequest, response) => {
+        upstream.finished();
+        void this.#refuse(failedRequest, response, { error, upstream, ray });
+      },
     };
   }
+
+  async #refuse(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { error, upstream, ray }: FailedRequest,
+  ): Promise<void> {
+    const code = await this.#whyFailed(error, upstream);
+    if (!response.headersSent) refuse(request, response, code, ray);
+  }
+
+  async #whyFailed(error: Error, { socket }: Upstream): Promise<FailureCode> {
+    if (!wasSent(error)) return "worker_unavailable";
+    return (await this.#hasEnded(socket)) ? "worker_connection_lost" : "worker_connection_closed";
+  }
+}
+
+interface FailedRequest {
+  readonly error: Error;
+  readonly upstream: Upstream;
+  readonly ray: string;
 }
 
 /** An error of connecting: nothing of the request has reached the Worker. */

@@ -3,9 +3,9 @@ import { serve } from "../process/serve.ts";
 import { Ingress } from "./ingress.ts";
 import type { IngressMethods } from "./protocol.ts";
 
-const ingress = new Ingress();
+const ingress = new Ingress(async (socket) => (await supervisor.ask(socket)) === true);
 
-serve({
+const supervisor = serve({
   call: (method, args) => {
     const apply = ingress[method as keyof IngressMethods] as (...args: unknown[]) => unknown;
     return apply.apply(ingress, [...args]);

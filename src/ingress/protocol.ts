@@ -6,16 +6,22 @@ import type { ProxyOptions } from "../network/trusted-proxies.ts";
 export interface IngressMethods {
   /** Replaces what is known of these scripts, all at once. */
   scripts(updates: readonly ScriptUpdate[]): void;
+  /** Every script that is deployed was told: no other host has a Worker. */
+  complete(): void;
   /** Begins to accept connections. */
   listen(address: ListenAddress): ListenAddress;
   /** Resolves when a request to this socket was answered. */
   probe(socket: string): void;
-  /** No request goes to this socket any more: resolves when the last one has ended. */
-  retire(socket: string): void;
+  /**
+   * No request goes to this socket any more: resolves when the last one has ended, with the ms
+   * since then. 0: a WebSocket goes on. Null: this process sent it none.
+   */
+  retire(socket: string): number | null;
 }
 
 export const ingressRules: CallRules<IngressMethods> = {
   scripts: STATE,
+  complete: STATE,
   listen: STATE,
   // Again, for no deploy fails because the ingress was being replaced meanwhile.
   probe: { tries: 2, deadline: 30_000 },
@@ -40,7 +46,7 @@ export interface ScriptUpdate {
 export interface ScriptEntry {
   readonly hosts: readonly string[];
   readonly routes: readonly string[];
-  /** Percentages add up to 100. */
+  /** Percentages add up to 100. None: it is deployed, and nothing of it runs yet. */
   readonly targets: readonly ScriptTarget[];
 }
 

@@ -3,15 +3,19 @@ import { buildConnector, Pool } from "undici";
 
 /** One process of a Worker, as the ingress reaches it. */
 export class Upstream {
+  readonly socket: string;
   readonly dispatcher: Pool;
   readonly #connect: buildConnector.connector;
   readonly #retired = new AbortController();
   /** As `performance.now()`. Null: it was there when it was last looked for. */
   #goneSince: number | null = null;
   #isLooking = false;
+  #inFlight = 0;
+  #lastUsed = 0;
 
   /** @param socket relative to the working directory */
   constructor(socket: string) {
+    this.socket = socket;
     this.#connect = buildConnector({ socketPath: socket, timeout: 1000 });
     this.dispatcher = new Pool("http://worker", {
       connect: (options, callback) => this.#connectPatiently(options, callback),
@@ -41,6 +45,22 @@ export class Upstream {
   /** How many it has, waiting ones too. */
   get requests(): number {
     return this.dispatcher.stats.size;
+  }
+
+  /** A request goes to it. */
+  began(): void {
+    this.#inFlight++;
+  }
+
+  /** A request has ended, in whatever way. */
+  finished(): void {
+    this.#inFlight--;
+    this.#lastUsed = performance.now();
+  }
+
+  /** ms since the last request ended. 0: one goes on, or a WebSocket. */
+  get idleFor(): number {
+    return this.#inFlight > 0 ? 0 : performance.now() - this.#lastUsed;
   }
 
   /** Resolves when the last request has ended. */

@@ -29,6 +29,8 @@ export class Kept<R extends Run> {
   #state: ProcessStatus["state"] = "starting";
   #restarts = 0;
   #lastExit: string | null = null;
+  /** As `performance.now()`. */
+  #endedAt = -Infinity;
 
   constructor(options: KeptOptions<R>) {
     this.#options = options;
@@ -65,6 +67,13 @@ export class Kept<R extends Run> {
 
   get isStopping(): boolean {
     return this.#stopping.signal.aborted;
+  }
+
+  /** Did a run end within the last `past` ms, or does one within the next `future` ms? */
+  async hasEnded(past: number, future: number): Promise<boolean> {
+    if (this.#current === null || performance.now() - this.#endedAt < past) return true;
+    const lasts = delay(future, false, { ref: false });
+    return Promise.race([this.#current.ended.then(() => true), lasts]);
   }
 
   /** It is not started again, and may go on as it is. */
@@ -108,6 +117,7 @@ export class Kept<R extends Run> {
   #ended(run: R, reason: string, ranFor: number): void {
     if (this.#current === run) this.#current = null;
     this.#lastExit = reason;
+    this.#endedAt = performance.now();
     if (this.isStopping) return;
     this.#failed(reason);
     void this.#follow(this.#restart(ranFor)).catch(() => {});

@@ -11,6 +11,8 @@ export type ToProcess =
   /** Nobody waits for the answer any more. */
   | { readonly kind: "cancel"; readonly id: number }
   | { readonly kind: "ping" }
+  /** The answer to what it asked. */
+  | { readonly kind: "told"; readonly id: number; readonly value: unknown }
   /** Finish what is in flight, and end. */
   | { readonly kind: "stop" };
 
@@ -20,6 +22,7 @@ export type FromProcess =
   | { readonly kind: "error"; readonly id: number; readonly error: SentError }
   | { readonly kind: "pong" }
   | { readonly kind: "event"; readonly event: unknown }
+  | { readonly kind: "ask"; readonly id: number; readonly question: unknown }
   /** Something was thrown where nothing catches it: the process ends itself. */
   | { readonly kind: "fatal"; readonly message: string; readonly stack: string };
 

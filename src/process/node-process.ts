@@ -22,6 +22,8 @@ export interface NodeProcessOptions {
   readonly log: Logger;
   /** What it tells unasked. */
   onEvent?(this: void, event: unknown): void;
+  /** What it asks. */
+  onAsk?(this: void, question: unknown): Promise<unknown>;
   /** How often it has to show that it is alive. Default: 6 times at 1,000 ms. */
   readonly heartbeat?: Heartbeat;
 }
@@ -151,12 +153,20 @@ export class NodeProcess implements Run {
       case "event":
         this.#options.onEvent?.(message.event);
         return;
+      case "ask":
+        void this.#tell(message.id, message.question);
+        return;
       case "fatal": {
         const { name, log } = this.#options;
         this.#cause ??= message.message;
         log.error({ from: name, stack: message.stack }, `an exception ends the ${name}`);
       }
     }
+  }
+
+  async #tell(id: number, question: unknown): Promise<void> {
+    const value = await this.#options.onAsk?.(question).catch(() => undefined);
+    this.#send({ kind: "told", id, value });
   }
 
   #settle(id: number): PromiseWithResolvers<unknown> | undefined {

@@ -12,6 +12,8 @@ export interface Served {
 /** The other end of a supervisor: what a process of ours does with what it is sent. */
 export function serve(served: Served): Channel {
   const calls = new Map<number, AbortController>();
+  const asked = new Map<number, (value: unknown) => void>();
+  let lastAsked = 0;
   process.on("message", (message: ToProcess) => {
     switch (message.kind) {
       case "call":
@@ -23,6 +25,10 @@ export function serve(served: Served): Channel {
       case "ping":
         send({ kind: "pong" });
         return;
+      case "told":
+        asked.get(message.id)?.(message.value);
+        asked.delete(message.id);
+        return;
       case "stop":
         void served.stop().finally(() => process.exit(0));
     }
@@ -33,12 +39,22 @@ export function serve(served: Served): Channel {
   process.on("SIGINT", () => {});
   process.on("SIGTERM", () => {});
   process.on("uncaughtException", (error) => end(served, error));
-  return { event: (event) => send({ kind: "event", event }) };
+  return {
+    event: (event) => send({ kind: "event", event }),
+    ask: (question) =>
+      new Promise((resolve) => {
+        const id = ++lastAsked;
+        asked.set(id, resolve);
+        send({ kind: "ask", id, question });
+      }),
+  };
 }
 
 export interface Channel {
   /** Tells the supervisor something unasked. */
   event(event: unknown): void;
+  /** Undefined: the supervisor does not know. */
+  ask(question: unknown): Promise<unknown>;
 }
 
 async function answer(

@@ -1,13 +1,22 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import { forward, forwardUpgrade, responseOn, type ForwardTarget } from "../forward/forward.ts";
+import { forward, forwardUpgrade, wasNeverSent, type ForwardTarget } from "../forward/forward.ts";
+import {
+  HEADER_BUFFER,
+  headerSize,
+  isHeaderOverflow,
+  MOST_HEADERS,
+  MOST_URL,
+} from "../forward/limits.ts";
+import { responseOn } from "../forward/sockets.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { FailureCode } from "../failures/failures.ts";
+import { listenFailure } from "../network/listen-failure.ts";
 import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
 import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { plainAddress } from "../network/ranges.ts";
-import { refuse } from "./refuse.ts";
+import { refuse, refuseUnread } from "./refuse.ts";
 import { INGRESS_HEADERS, ingressHeaders, newRay, requestTarget } from "./request.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -32,17 +41,20 @@ export class Listener {
     this.#find = find;
     this.#hasEnded = hasEnded;
     this.#server = createServer({
-      maxHeaderSize: 65_536,
+      maxHeaderSize: HEADER_BUFFER,
       insecureHTTPParser: false,
       // Other protocols that a client offers, as curl does HTTP/2, may be ignored.
       shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
     });
     // A Worker may take in an upload, or stream an answer, for as long as it likes.
     this.#server.requestTimeout = 0;
+    // Those beyond Node's 2,000 would be dropped without a word: their size is what is limited.
+    this.#server.maxHeadersCount = 0;
     this.#server
       .on("request", (request, response) => this.#answer(request, response, false))
       .on("checkContinue", (request, response) => this.#answer(request, response, true))
-      .on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
+      .on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head))
+      .on("clientError", refuseUnread);
   }
 
   /** Whose word about clients counts, before it listens. */
@@ -53,9 +65,11 @@ export class Listener {
 
   async listen(host: string, port: number): Promise<number> {
     await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
+      const failed = (cause: Error): void =>
+        reject(listenFailure("the ingress", { host, port }, cause));
+      this.#server.once("error", failed);
       this.#server.listen({ host, port }, () => {
-        this.#server.off("error", reject);
+        this.#server.off("error", failed);
         resolve();
       });
     });
@@ -96,6 +110,8 @@ export class Listener {
   #target(request: IncomingMessage, ray: string): ForwardTarget | FailureCode {
     const wanted = requestTarget(request);
     if (wanted === null) return "host_malformed";
+    if (wanted.path.length > MOST_URL) return "url_too_long";
+    if (headerSize(request.rawHeaders) > MOST_HEADERS) return "headers_too_large";
     const peer = this.#peerOf(request);
     const upstream = this.#find(wanted.host, wanted.path, request);
     if (typeof upstream === "string") return upstream;
@@ -105,6 +121,7 @@ export class Listener {
       path: wanted.path,
       host: wanted.authority,
       dropped: INGRESS_HEADERS,
+      mayRetry: wasNeverSent,
       added: ingressHeaders(request, {
         ray,
         peer: plainAddress(peer ?? ""),
@@ -130,6 +147,7 @@ export class Listener {
 
   async #whyFailed(error: Error, { socket }: Upstream): Promise<FailureCode> {
     if (!wasSent(error)) return "worker_unavailable";
+    if (isHeaderOverflow(error)) return "worker_headers_too_large";
     return (await this.#hasEnded(socket)) ? "worker_connection_lost" : "worker_connection_closed";
   }
 }

@@ -5,6 +5,7 @@ import { createServer as createSecureServer } from "node:https";
 import { isIP, type AddressInfo } from "node:net";
 import type { Logger } from "pino";
 import type { ClientBindings } from "../control/api/remote-address.ts";
+import { listenFailure } from "../network/listen-failure.ts";
 import { Failure } from "../failures/failures.ts";
 import { acceptProxyProtocol } from "../network/connection-sources.ts";
 import { Ranges } from "../network/ranges.ts";
@@ -70,7 +71,9 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
     (server as ReturnType<typeof createSecureServer>).setSecureContext(renewed),
   );
   await new Promise<void>((resolve, reject) => {
-    server.once("error", (cause: NodeJS.ErrnoException) => reject(cannotListen(host, port, cause)));
+    server.once("error", (cause: NodeJS.ErrnoException) =>
+      reject(listenFailure("the API", { host, port }, cause)),
+    );
     server.listen(port, host, resolve);
   });
   stack.defer(() => close(server));
@@ -93,14 +96,6 @@ const loopback = new Ranges(["127.0.0.0/8", "::1"]);
 
 function isLoopback(host: string): boolean {
   return isIP(host) === 0 ? host === "localhost" : loopback.has(host);
-}
-
-function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException): Failure {
-  return new Failure("port_in_use", {
-    message: `the API cannot listen on ${host} port ${port}: ${cause.code}`,
-    cause,
-    facts: { host, port },
-  });
 }
 
 /** Answers what is in flight, for ten seconds at most. */

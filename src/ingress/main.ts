@@ -1,8 +1,11 @@
 /** The ingress process: it accepts the clients' connections. Its supervisor talks to it over IPC. */
+import { closeMemory } from "../process/closed-memory.ts";
 import { serve } from "../process/serve.ts";
 import { Ingress } from "./ingress.ts";
 import type { IngressMethods } from "./protocol.ts";
 
+// What passes through it is the business of others.
+closeMemory();
 const ingress = new Ingress(async (socket) => (await supervisor.ask(socket)) === true);
 
 const supervisor = serve({

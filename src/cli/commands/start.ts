@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import { formatDuration } from "../../terminal/format.ts";
 import type { Platform } from "../../platform/platform.ts";
+import { closeMemory, describeClosedMemory } from "../../process/closed-memory.ts";
 import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts";
 import { type ApiOptions, apiTls, proxiesOf, warnOfPlainApi } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
@@ -144,8 +145,10 @@ async function start(io: Io, options: StartOptions): Promise<void> {
   );
   try {
     const { api, http, accountId, sandbox, token } = platform;
-    if (options.json) writeJson(io.stdout, { ready: true, api, http, accountId, sandbox, token });
-    else welcome(io, platform, performance.now() - began);
+    const memory = describeClosedMemory(closeMemory());
+    if (options.json) {
+      writeJson(io.stdout, { ready: true, api, http, accountId, sandbox, memory, token });
+    } else welcome(io, platform, memory, performance.now() - began);
     if (platform.apiIsInClear) warnOfPlainApi(io, api);
     await stopped;
   } finally {
@@ -215,7 +218,12 @@ function stopSignal(): Promise<void> {
   });
 }
 
-function welcome(io: Io, { api, http, accountId, sandbox, token }: Platform, took: number): void {
+function welcome(
+  io: Io,
+  { api, http, accountId, sandbox, token }: Platform,
+  memory: string,
+  took: number,
+): void {
   const colors = colorsFor(io, io.stdout);
   const row = (name: string, value: string, note = ""): void =>
     writeLine(
@@ -231,6 +239,7 @@ function welcome(io: Io, { api, http, accountId, sandbox, token }: Platform, too
   row("Workers", http, `http://{script}.localhost:${new URL(http).port}`);
   row("Account", accountId);
   writeLine(io.stdout, `  ${colors.dim("Sandbox ")} Workers are ${sandbox}`);
+  writeLine(io.stdout, `  ${colors.dim("Memory  ")} of processes with keys: ${memory}`);
   if (token !== null) row("Token", token, "shown once: only its hash is kept");
   writeLine(io.stdout);
   writeLine(io.stdout, `  Point wrangler here:  ${colors.cyan(`eval "$(npx countersign env)"`)}`);

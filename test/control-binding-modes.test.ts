@@ -111,21 +111,20 @@ for (const [engine, open] of Object.entries(engines)) {
       };
       const script = "/accounts/{account}/workers/scripts/shop";
       const path = "/accounts/{account}/countersign/scripts/shop/bindings/OTHER";
-      const set = await asDeployer("PUT", path, { mode: "in-process" });
-      assert.equal(set.errors[0]?.meta?.["failure"], "in_process_not_permitted");
-      const form = (certificateId: string): FormData =>
-        scriptForm({
-          bindings: [{ type: "mtls_certificate", name: "CERT", certificate_id: certificateId }],
-        });
+      const chosen = await asDeployer("PUT", path, { mode: "in-process" });
+      assert.equal(chosen.errors[0]?.meta?.["failure"], "in_process_not_permitted");
       const { result: running } = await modes("/CERT");
       assert.equal(running.mode, "in-process");
-      assert.equal((await asDeployer("PUT", script, form(running.certificate_id))).status, 200);
+      assert.equal(
+        (await asDeployer("PUT", script, withCertificate(running.certificate_id))).status,
+        200,
+      );
       const staged = control.edge.staged.length;
       for (const [method, to] of [
         ["PUT", script],
         ["POST", `${script}/versions`],
       ] as const) {
-        const refused = await asDeployer(method, to, form(id));
+        const refused = await asDeployer(method, to, withCertificate(id));
         assert.equal(refused.errors[0]?.meta?.["failure"], "in_process_not_permitted", to);
       }
       const versions = (await control.call("GET", `${script}/versions`)).result.items;
@@ -145,5 +144,11 @@ for (const [engine, open] of Object.entries(engines)) {
       await deploy("shop", id);
       assert.equal((await modes("/CERT")).result.mode, "gateway");
     });
+  });
+}
+
+function withCertificate(certificateId: string): FormData {
+  return scriptForm({
+    bindings: [{ type: "mtls_certificate", name: "CERT", certificate_id: certificateId }],
   });
 }

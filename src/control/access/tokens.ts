@@ -243,8 +243,8 @@ function columnsOf(
 
 /** The tokens that the one in use was made with, nearest first. */
 async function makersIn(db: Database, caller: Caller): Promise<TokenRow[]> {
-  const own = caller.kind === "token" ? await findTokenById(db, caller.tokenId) : undefined;
-  return own ? ((await makersOf(db, own)) ?? []) : [];
+  const row = caller.kind === "token" ? await findTokenById(db, caller.tokenId) : undefined;
+  return row ? ((await makersOf(db, row)) ?? []) : [];
 }
 
 function auditOf(caller: Caller, action: AuditAction, { id, name, accountId }: TokenRow): Audit {

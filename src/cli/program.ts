@@ -40,7 +40,7 @@ Examples:
   const wanted = words[0] === "help" ? words[1] : words[0];
   for (const { name, alias, summary, add } of commands) {
     if (argv === null || name === wanted || (alias !== undefined && alias === wanted)) {
-      (await add())(program, io);
+      (await add())(program, io, () => createProgram(io, null));
     } else {
       program.command(name);
     }

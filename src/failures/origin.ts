@@ -318,9 +318,9 @@ export const originFailures = {
     side: "origin",
     status: 525,
     number: 7000460,
-    title: "the origin closed the connection right after the handshake",
+    title: "the origin closed the connection once it had our certificate",
     cause:
-      "On TLS 1.3 an origin judges our certificate only after the handshake, and many close without an alert if they do not accept it (Node and some proxies do).",
+      "An origin judges our certificate when it has it (on TLS 1.3 after the handshake, on TLS 1.2 within it), and many close without an alert if they do not accept it (Node and some proxies do).",
     fix: "Look in the origin's log for a refused client certificate: usually its CA is missing there.",
   },
   origin_closed: {

@@ -29,14 +29,16 @@ export function handshakeFailure(
     readonly destination: Destination;
     readonly presented: Presented | null;
     readonly peer: PeerFacts | null;
+    /** It was verified, and asked for a certificate. */
+    readonly asked: boolean;
   },
 ): Failure {
   if (error instanceof Failure) return error;
-  const { destination, presented, peer } = context;
+  const { destination, presented, peer, asked } = context;
   const { host, port } = destination;
   const reason = systemCode(error);
   const alert = alertOf(error);
-  const code = handshakeCode(error, reason, alert);
+  const code = handshakeCode(error, reason, alert, asked);
   return new Failure(code, {
     message: handshakeMessage(
       code,
@@ -49,6 +51,7 @@ export function handshakeFailure(
       port,
       reason,
       ...presented,
+      askedForCertificate: asked,
       ...(alert === null ? {} : { alert }),
       ...(peer === null ? {} : { origin: peer }),
     },
@@ -155,7 +158,12 @@ const exchangeCodes: Record<string, FailureCode> = {
   UND_ERR_CLOSED: "origin_connection_cut",
 };
 
-function handshakeCode(error: Error, reason: string, alert: number | null): FailureCode {
+function handshakeCode(
+  error: Error,
+  reason: string,
+  alert: number | null,
+  asked: boolean,
+): FailureCode {
   if (alert !== null) {
     return refusals[alert] ?? otherAlerts[alert] ?? "origin_handshake_failed";
   }
@@ -163,7 +171,8 @@ function handshakeCode(error: Error, reason: string, alert: number | null): Fail
   if (reason === "UNSPECIFIED") return "origin_certificate_invalid";
   const verdict = verdicts[reason];
   if (verdict !== undefined) return verdict;
-  if (isClosing(reason)) return "origin_handshake_reset";
+  // On TLS 1.2 an origin judges our certificate within the handshake.
+  if (isClosing(reason)) return asked ? "origin_closed_first_read" : "origin_handshake_reset";
   if (/WRONG_VERSION_NUMBER|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG|RECORD_LAYER/.test(reason)) {
     return "origin_not_tls";
   }

@@ -27,6 +27,8 @@ export interface OriginConnection {
   readonly tlsVersion: string | null;
   /** The origin asked for a certificate. */
   readonly asked: boolean;
+  /** False: the origin failed a handshake that resumed a session, and not the one without. */
+  readonly resumable: boolean;
 }
 
 /** Opens a connection for a scope. @throws Failure */
@@ -45,6 +47,8 @@ export class OriginPool {
   #upgrades: Pool | null = null;
   readonly #connections: Set<Duplex> = new Set();
   #session: { readonly ticket: Buffer; readonly at: number } | null = null;
+  /** Some origins hand out tickets that they refuse afterwards. */
+  #resumes: boolean;
   #shared: Error | null = null;
   #cut: Failure | null = null;
   #closed: Promise<void> | null = null;
@@ -54,6 +58,7 @@ export class OriginPool {
     this.key = poolKey(scope);
     this.#open = open;
     this.#options = options;
+    this.#resumes = options.resumption;
     this.#http = this.#pool(options.http2 ? ["http/1.1", "h2"] : ["http/1.1"]);
   }
 
@@ -148,6 +153,7 @@ export class OriginPool {
     if (this.#cut !== null) throw this.#cut;
     const connection = await this.#open(this.scope, { protocols, session: this.#takeSession() });
     const { stream } = connection;
+    if (!connection.resumable) this.#resumes = false;
     if (this.#cut !== null) {
       stream.destroy();
       throw this.#cut;
@@ -161,9 +167,9 @@ export class OriginPool {
       first ??= error;
       connectionOf.set(error, { ...factsOf(connection, this.scope), error: first });
     });
-    if (this.#options.resumption) {
+    if (this.#resumes) {
       stream.on("session", (ticket: Buffer) => {
-        this.#session = { ticket, at: Date.now() };
+        if (this.#resumes) this.#session = { ticket, at: Date.now() };
       });
     }
     return stream;

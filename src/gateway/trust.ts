@@ -92,6 +92,8 @@ function secureContext(
     cert: presented.chain,
     key: presented.key,
     minVersion: "TLSv1.2",
+    // What was uploaded as a CA is an anchor, be it an intermediate or a self-signed server's own.
+    ...(trust.authorities.length > 0 ? { allowPartialTrustChain: true } : {}),
     ...(trust.publicRoots ? {} : { ca: [...trust.authorities] }),
   });
   if (trust.publicRoots) {

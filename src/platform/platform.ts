@@ -30,6 +30,7 @@ import { keepKeysInGateway } from "./no-in-process.ts";
 import { LastEvents } from "./last-events.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
 import { hasDatabase, refuseLostDatabase } from "./first-start.ts";
+import { healthApp } from "./health.ts";
 import { openLocalBinding } from "./local-binding.ts";
 import { platformStatus } from "./status.ts";
 
@@ -176,8 +177,10 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
     limits: { inProcess: options.inProcess },
   });
   const login = createLogin({ ...context, issuer: publicUrl, log });
+  const health = healthApp(store, edge);
   api.serve(
     new Hono<{ Bindings: ClientBindings }>()
+      .route("/", health)
       .all("/oauth2/*", (c) => login.fetch(c.req.raw, c.env))
       .all("*", (c) => control.fetch(c.req.raw, c.env)),
   );
@@ -186,6 +189,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const urls = { api: `${publicUrl}/client/v4`, http: edge.httpUrl };
   stack.use(
     await startAdmin(folder.path, {
+      api: (request, bindings) => control.fetch(request, bindings as ClientBindings),
       info: () => ({ ...urls, accountId, pid: process.pid }),
       status: () => platformStatus(store, edge),
       access: [peopleApp(context), tokensApp(context), auditApp(context)],

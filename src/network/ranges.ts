@@ -25,8 +25,6 @@ export function allowsAddress(requestIp: RequestIp, address: string | null): boo
 export function within(narrow: RequestIp, wide: RequestIp): boolean {
   const { in: allowed = [], not_in: denied = [] } = narrow;
   const { in: wideAllowed = [], not_in: wideDenied = [] } = wide;
-  const inside = (cidr: string, cidrs: readonly string[]): boolean =>
-    cidrs.some((other) => covers(other, cidr));
   if (wideAllowed.length > 0) {
     if (allowed.length === 0) return false;
     if (!allowed.every((cidr) => inside(cidr, wideAllowed))) return false;
@@ -36,6 +34,10 @@ export function within(narrow: RequestIp, wide: RequestIp): boolean {
     // Nothing of it is allowed in the first place.
     return allowed.length > 0 && !allowed.some((a) => covers(a, cidr) || covers(cidr, a));
   });
+}
+
+function inside(cidr: string, cidrs: readonly string[]): boolean {
+  return cidrs.some((other) => covers(other, cidr));
 }
 
 function covers(wide: string, narrow: string): boolean {

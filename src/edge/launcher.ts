@@ -6,6 +6,8 @@ import type { Keyring } from "../keys/seal.ts";
 import { Failure } from "../failures/failures.ts";
 import { openKey } from "../certificates/credential.ts";
 import type { GatewayHandle } from "../contract/gateway.ts";
+import { IDENTITY, identityId } from "../contract/identity.ts";
+import type { Identities } from "./identities.ts";
 import { EMPTY, unready, type GenerationFolder } from "./generation-folder.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import type { Sandbox } from "../process/sandbox-kinds.ts";
@@ -35,6 +37,8 @@ export interface GenerationContext {
   readonly sandbox: Sandbox;
   readonly keyring: Keyring;
   readonly gateway: Pick<GatewayHandle, "openBinding" | "closeBinding">;
+  /** Null: no Worker has an identity here. */
+  readonly identities: Identities | null;
   /** How many each generation has, at least one. */
   readonly processes: number;
   /** Bounds how many start at a time, shared by account. */
@@ -103,7 +107,8 @@ export class Launcher {
         await this.#context.linkService(path, target, doorOf(binding));
       } else if (binding.type === "mtls_certificate" && !presented.has(binding.name)) {
         const socketPath = this.#placeOf(binding.name, "b");
-        const { name: bindingName, certificateId } = binding;
+        const { name: bindingName } = binding;
+        const certificateId = await this.#certificateId(binding.certificateId);
         await this.#context.gateway.openBinding({
           socketPath,
           accountId,
@@ -208,6 +213,13 @@ export class Launcher {
       throw new Error(`no answer after ${startTimeout} ms`);
     });
     await Promise.race([this.#context.probe(this.#inRun(PROBE)), tooLate]);
+  }
+
+  /** A Worker that binds its identity has one before it runs. */
+  async #certificateId(bound: string): Promise<string> {
+    if (bound !== IDENTITY) return bound;
+    await this.#context.identities?.ensure(this.#version);
+    return identityId(this.#version.scriptName);
   }
 
   /** Where a binding leads to: the gateway's socket, or a link to another Worker's. */

@@ -6,7 +6,9 @@ import { IngressHandle } from "../ingress/handle.ts";
 import { ABSENT_SOCKET } from "../ingress/protocol.ts";
 import type { Edge } from "../contract/edge.ts";
 import { defaultOptions, type GatewayOptions } from "../contract/gateway-options.ts";
+import type { IdentityIssuer } from "../contract/identity.ts";
 import { Feed } from "./feed.ts";
+import { Identities } from "./identities.ts";
 import { listeningAt } from "../network/own.ts";
 import { bindingNetwork, fetchNetwork } from "../network/workerd-network.ts";
 import type { GenerationContext } from "./launcher.ts";
@@ -43,6 +45,8 @@ export interface EdgeOptions {
   readonly otherListeners?: readonly { readonly host: string; readonly port: number }[];
   /** How the gateway connects; see `GatewayOptions` for its defaults. */
   readonly gateway?: Omit<StartGatewayOptions, "runDirectory" | "masterKey" | "processes">;
+  /** Issues identities to Workers that bind one. Default: none. */
+  readonly identities?: IdentityIssuer;
   readonly log: Logger;
   /** How many processes each Worker runs in, at least one: requests go to the least busy. Default: 1. */
   readonly workerProcesses?: number;
@@ -119,8 +123,14 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   cleanup.defer(() => ingress.stop(stopGrace));
   let lastId = 0;
   const keyring = new Keyring(masterKey);
+  const identities =
+    options.identities === undefined
+      ? null
+      : new Identities({ issuer: options.identities, gateway, log });
+  cleanup.defer(() => identities?.stop());
   const context: GenerationContext = {
     run,
+    identities,
     sandbox,
     keyring,
     gateway,

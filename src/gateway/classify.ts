@@ -116,6 +116,8 @@ const dialCodes: Record<string, FailureCode> = {
   ENETDOWN: "origin_unreachable",
   EHOSTDOWN: "origin_unreachable",
   ETIMEDOUT: "origin_connect_timeout",
+  EMFILE: "machine_files_exhausted",
+  ENFILE: "machine_files_exhausted",
 };
 
 /** TLS alerts about the client's certificate (RFC 8446, section 6.2). */
@@ -150,7 +152,7 @@ const verdicts: Record<string, FailureCode> = {
 const exchangeCodes: Record<string, FailureCode> = {
   UND_ERR_HEADERS_TIMEOUT: "origin_headers_timeout",
   UND_ERR_BODY_TIMEOUT: "origin_body_timeout",
-  UND_ERR_HEADERS_OVERFLOW: "origin_response_malformed",
+  UND_ERR_HEADERS_OVERFLOW: "origin_headers_too_large",
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "origin_response_malformed",
   UND_ERR_INVALID_ARG: "origin_request_malformed",
   UND_ERR_NOT_SUPPORTED: "origin_request_malformed",

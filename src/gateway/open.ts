@@ -4,14 +4,14 @@ import { dial, type Network } from "./dial.ts";
 import { handshake } from "./handshake.ts";
 import type { Observer } from "./observe.ts";
 import type { GatewayOptions } from "../contract/gateway-options.ts";
-import type { Open } from "./pool.ts";
+import type { Open, PoolScope } from "./pool.ts";
 import { startPostgresTls } from "./postgres.ts";
 import type { SecureContexts } from "./trust.ts";
 import { Failure } from "../failures/failures.ts";
 
 export interface OpenerDependencies {
   /** Asked for each connection: the policy may have changed. */
-  readonly network: () => Network;
+  readonly network: (scope: PoolScope) => Network;
   readonly contexts: SecureContexts;
   readonly options: GatewayOptions;
   readonly observer: Observer;
@@ -25,7 +25,7 @@ export function originOpener(dependencies: OpenerDependencies): Open {
     const startedAt = performance.now();
     try {
       const shake = async (ticket: Buffer | undefined): Promise<TLSSocket> => {
-        const socket = await dial(destination, network());
+        const socket = await dial(destination, network(scope));
         const raw = protocols.length === 0;
         if (raw && options.postgresPorts.includes(destination.port)) {
           await startPostgresTls(socket, destination, options.timeouts.handshake);

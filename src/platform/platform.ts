@@ -9,6 +9,7 @@ import { latestCompatibilityDate } from "../control/workers/compatibility.ts";
 import { createLogin } from "../control/access/login/app.ts";
 import { allScopes } from "../control/api/scopes.ts";
 import { startEdge } from "../edge/start-edge.ts";
+import { Identities } from "../identity/identities.ts";
 import { Failure } from "../failures/failures.ts";
 import { storageFailure } from "../failures/of-storage.ts";
 import { listAccounts } from "../store/accounts.ts";
@@ -72,6 +73,8 @@ export interface PlatformOptions {
   readonly masterKey: MasterKeyVariables;
   /** False: no binding is in-process, every key stays in the gateway. */
   readonly inProcess: boolean;
+  /** Of the identities that Workers are issued. */
+  readonly trustDomain: string;
   readonly log: Logger;
 }
 
@@ -141,8 +144,11 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
     development: options.development,
     denyLocalPorts: [],
   };
+  const { keyring } = keys;
+  const identities = new Identities({ store, keyring, clock, trustDomain: options.trustDomain });
   const edge = stack.use(
     await startEdge({
+      identities,
       source: storeSource(store),
       masterKey: keys.current,
       runDirectory: folder.run,
@@ -164,7 +170,6 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
     }),
   );
   keys.inform((masterKey) => edge.adoptMasterKey(masterKey));
-  const { keyring } = keys;
   const compatibility = { latestCompatibilityDate: latestCompatibilityDate() };
   const publicUrl = options.publicUrl ?? api.url;
   const policy = new AddressPolicy({ ...addresses, denyLocalPorts: edge.ownPorts });
@@ -172,6 +177,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const context = { store, keyring, edge, outbound, clock };
   const control = createControl({
     ...context,
+    identities,
     log,
     ...compatibility,
     limits: { inProcess: options.inProcess },

@@ -19,8 +19,10 @@ export type AuditAction =
   | `authority.${"upload" | "delete"}`
   | `certificate.${string}`
   | "deployment.create"
+  | `identity.${string}`
   | `key.${string}`
   | `login.${"grant" | "token" | "revoke"}`
+  | `policy.${"set" | "delete"}`
   | `routes.${"replace" | "create" | "delete"}`
   | `script.${"binding" | "delete" | "settings" | "subdomain" | "domains"}`
   | `token.${"create" | "update" | "roll" | "delete"}`

@@ -51,6 +51,11 @@ export function addStartCommand(program: Command, io: Io): void {
       "1",
     )
     .option(
+      "--trust-domain <name>",
+      "of the SPIFFE IDs in the identities that Workers are issued",
+      "countersign.internal",
+    )
+    .option(
       "--sandbox <mode>",
       "keep Workers apart by the operating system: auto, required (refuse to start without), or off",
       "auto",
@@ -98,6 +103,7 @@ interface StartOptions extends ApiOptions {
   readonly originDeny?: string[];
   readonly fetchAllow?: string[];
   readonly workerProcesses: string;
+  readonly trustDomain: string;
   readonly sandbox: string;
   readonly metricsPort?: string;
   readonly otlpEndpoint?: string;
@@ -133,6 +139,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       originDeny: options.originDeny ?? [],
       fetchAllow: options.fetchAllow ?? ["public"],
       workerProcesses: processes(options.workerProcesses),
+      trustDomain: options.trustDomain,
       sandbox: sandboxMode(options.sandbox),
       metricsPort:
         options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),

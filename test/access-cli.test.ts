@@ -54,6 +54,19 @@ describe("tokens, people and accounts from the command line", () => {
     assert.equal((await run("user", "remove", "nobody@example.com", "--yes")).status, 1);
   });
 
+  const shown = async (...args: string[]) => (await json("account", "limits", ...args)).limits;
+
+  it("how much an account may hold is shown and changed, for it alone", async () => {
+    await run("account", "add", "Roomy");
+    assert.deepEqual(await shown(), { certificates: 1000, authorities: 5 });
+    const raised = await shown("Roomy", "--certificates", "2000", "--cas", "20");
+    assert.deepEqual(raised, { certificates: 2000, authorities: 20 });
+    assert.deepEqual((await shown("Roomy", "--cas", "7")).certificates, 2000);
+    assert.deepEqual(await shown(), { certificates: 1000, authorities: 5 });
+    assert.equal((await run("account", "limits", "--cas", "many")).status, 2);
+    assert.match((await run("account", "limits", "Roomy")).stdout, /2000 certificates and 7 CAs/);
+  });
+
   it("a person is added to accounts, changed and removed, and all of it is in the log", async () => {
     assert.equal((await run("account", "add", "Shop", "--subdomain", "shop")).status, 0);
     assert.equal((await run("account", "add", "Shop")).status, 1, "names are unique");

@@ -15,7 +15,7 @@ export interface Actor {
 }
 
 export type AuditAction =
-  | `account.${"create" | "subdomain"}`
+  | `account.${"limits" | "create" | "subdomain"}`
   | `authority.${"upload" | "delete"}`
   | `certificate.${string}`
   | "deployment.create"

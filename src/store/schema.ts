@@ -49,8 +49,14 @@ export interface AccountRow {
   /** 1 for the account whose scripts also answer at `{script}.localhost`. */
   shortHosts: number;
   createdOn: string;
-  /** JSON. */
+  /** JSON: `AccountLimits`. */
   limits: string;
+}
+
+/** How much an account may have. What is absent is the platform's default. */
+export interface AccountLimits {
+  readonly certificates?: number;
+  readonly authorities?: number;
 }
 
 /** A person, who signs in with a password. */

@@ -28,6 +28,7 @@ import { openDataFolder } from "./data-folder.ts";
 import { ExpiryMonitor } from "./expiry.ts";
 import { FolderSources } from "./watched-folders.ts";
 import { MasterKeys } from "./master-key-change.ts";
+import { keepKeysInGateway } from "./no-in-process.ts";
 import { LastEvents } from "./last-events.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
 import { hasDatabase, refuseLostDatabase } from "./first-start.ts";
@@ -73,6 +74,8 @@ export interface PlatformOptions {
   readonly systemRoots: boolean;
   /** Where the master key is. None of them: the data folder's own file. */
   readonly masterKey: MasterKeyVariables;
+  /** False: no binding is in-process, every key stays in the gateway. */
+  readonly inProcess: boolean;
   /** Of the identities that Workers are issued. */
   readonly trustDomain: string;
   readonly log: Logger;
@@ -127,6 +130,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const first = await bootstrap(store, { scopes: allScopes, now: clock() });
   const accountId = first?.accountId ?? (await firstAccount(store));
 
+  if (!options.inProcess) await keepKeysInGateway(store, log);
   const api = stack.use(
     await listenForApi({
       host: options.apiHost,
@@ -175,7 +179,13 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const policy = new AddressPolicy({ ...addresses, denyLocalPorts: edge.ownPorts });
   const outbound = stack.use(new Outbound({ policy }));
   const context = { store, keyring, edge, outbound, clock };
-  const control = createControl({ ...context, identities, log, ...compatibility });
+  const control = createControl({
+    ...context,
+    identities,
+    log,
+    ...compatibility,
+    limits: { inProcess: options.inProcess },
+  });
   const login = createLogin({ ...context, issuer: publicUrl, log });
   const health = healthApp(store, edge);
   api.serve(

@@ -102,6 +102,8 @@ export interface TokenRow {
   /** 1: it does not work until it is enabled again. */
   disabled: number;
   revokedOn: string | null;
+  /** The id of the token that it was made with: it ends with it. Null: a person or the operator made it. */
+  madeBy: string | null;
 }
 
 /** What the login by OAuth remembers: sessions, codes, grants, and tokens by their hash. */

@@ -71,6 +71,7 @@ export function addStartCommand(program: Command, io: Io): void {
       "--otlp-endpoint <url>",
       "export a span of each request through a binding to this OTLP/HTTP collector (default: $OTEL_EXPORTER_OTLP_ENDPOINT)",
     )
+    .option("--no-in-process", "no binding is in-process: every private key stays in the gateway")
     .option("--system-roots", "trust the operating system's roots for origins as well")
     .option("--log-level <level>", "debug, info, warn or error", "info")
     .option("--json", "one line on stdout once it is ready; the log goes to stderr either way")
@@ -114,6 +115,7 @@ interface StartOptions extends ApiOptions {
   readonly sandbox: string;
   readonly metricsPort?: string;
   readonly otlpEndpoint?: string;
+  readonly inProcess: boolean;
   readonly systemRoots?: true;
   readonly logLevel: string;
   readonly json?: true;
@@ -154,6 +156,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       metricsPort:
         options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),
       otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
+      inProcess: options.inProcess,
       systemRoots: options.systemRoots === true,
       masterKey: masterKeyVariables(io.env),
       log,

@@ -28,6 +28,8 @@ export interface ControlLimits {
   readonly authorities: number;
   /** Wrong tokens an address may send before its answers are held back. Default: 20. */
   readonly failedTries: number;
+  /** Whether a binding may be in-process: false keeps every key in the gateway. Default: true. */
+  readonly inProcess: boolean;
 }
 
 export const defaultLimits: ControlLimits = {
@@ -35,4 +37,5 @@ export const defaultLimits: ControlLimits = {
   certificates: 1000,
   authorities: 5,
   failedTries: 20,
+  inProcess: true,
 };

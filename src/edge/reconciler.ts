@@ -18,6 +18,7 @@ import type {
   Source,
   WorkerVersion,
 } from "../contract/change-feed.ts";
+import type { IngressHosts } from "./ingress-hosts.ts";
 import { Staging } from "./staging.ts";
 
 export interface ReconcilerOptions {
@@ -25,6 +26,7 @@ export interface ReconcilerOptions {
   readonly context: GenerationContext;
   readonly traffic: Traffic;
   readonly gateway: Pick<GatewayHandle, "setCertificate" | "removeCertificate" | "setTrust">;
+  readonly hosts: IngressHosts;
   readonly log: Logger;
 }
 
@@ -156,6 +158,9 @@ export class Reconciler {
         return;
       case "identities":
         await this.#options.context.identities?.accountChanged(change.accountId);
+        return;
+      case "hosts":
+        await this.#options.hosts.apply(change.accountId);
         return;
       case "script":
         try {

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import { Supervised, type Tell } from "../process/supervised.ts";
 import type { ProcessStatus } from "../contract/edge.ts";
+import type { ServedCertificate, ServedHost } from "../contract/hosts.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import {
   ingressRules,
@@ -15,6 +16,8 @@ import {
 export interface IngressOptions {
   readonly run: RunDirectory;
   readonly address: ListenAddress;
+  /** What hosts present that have no certificate of their own; needed where `address` has TLS. */
+  readonly byDefault?: ServedCertificate | undefined;
   readonly log: Logger;
   /** Has the process that listens at this socket just ended? */
   howEnded(this: void, socket: string): Promise<HowEnded>;
@@ -32,17 +35,20 @@ export class IngressHandle {
   readonly #scripts = new Map<string, ScriptUpdate>();
   /** For each socket: how often the ingress had been started again when it was first told of it. */
   readonly #told = new Map<string, number>();
+  readonly #hosts = new Map<string, readonly ServedHost[]>();
+  #byDefault: ServedCertificate | null;
   #address: ListenAddress;
   #isComplete = false;
   #process: Supervised<IngressMethods> | null = null;
 
-  private constructor(address: ListenAddress) {
+  private constructor({ address, byDefault }: IngressOptions) {
     this.#address = address;
+    this.#byDefault = byDefault ?? null;
   }
 
   static async start(options: IngressOptions): Promise<IngressHandle> {
-    const { run, address, log, listening } = options;
-    const handle = new IngressHandle(address);
+    const { run, log, listening } = options;
+    const handle = new IngressHandle(options);
     handle.#process = await Supervised.start<IngressMethods>({
       name: "ingress",
       modulePath:
@@ -90,6 +96,17 @@ export class IngressHandle {
     await this.#call("complete");
   }
 
+  /** In force on return, for handshakes that begin from now on. */
+  async hosts(accountId: string, hosts: readonly ServedHost[]): Promise<void> {
+    this.#hosts.set(accountId, hosts);
+    await this.#call("hosts", accountId, hosts);
+  }
+
+  async presentByDefault(certificate: ServedCertificate): Promise<void> {
+    this.#byDefault = certificate;
+    await this.#call("presentByDefault", certificate);
+  }
+
   async probe(socket: string): Promise<void> {
     await this.#call("probe", socket);
   }
@@ -114,6 +131,8 @@ export class IngressHandle {
   async #restore(tell: Tell<IngressMethods>): Promise<void> {
     await tell("scripts", [...this.#scripts.values()]);
     if (this.#isComplete) await tell("complete");
+    for (const [accountId, hosts] of this.#hosts) await tell("hosts", accountId, hosts);
+    if (this.#byDefault !== null) await tell("presentByDefault", this.#byDefault);
     this.#address = await tell("listen", this.#address);
   }
 

@@ -3,15 +3,21 @@ import type { FailureCode } from "../failures/failures.ts";
 import type { Served } from "../process/calls.ts";
 import { listenForAbsent } from "./absent.ts";
 import { choose } from "./choose.ts";
+import type { ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import { Answers, type FindUpstream } from "./answers.ts";
+import { Hosts } from "./hosts.ts";
 import { Listener } from "./listener.ts";
+import { SecureListener } from "./secure-listener.ts";
 import {
   ABSENT_SOCKET,
   type HowEnded,
+  type HttpsAddress,
   type IngressMethods,
   type ListenAddress,
   type ScriptTarget,
   type ScriptUpdate,
 } from "./protocol.ts";
+import type { ProxyOptions } from "../network/trusted-proxies.ts";
 import { isDirectFromThisMachine, isLocalName } from "./request.ts";
 import { RoutingTable } from "./table.ts";
 import { Upstream } from "./upstream.ts";
@@ -20,14 +26,20 @@ import { Upstream } from "./upstream.ts";
 export class Ingress implements Served<IngressMethods> {
   readonly #table = new RoutingTable();
   readonly #upstreams = new Map<string, Upstream>();
+  readonly #hosts = new Hosts();
+  readonly #answers: Answers;
   readonly #listener: Listener;
+  #secure: SecureListener | null = null;
+  #byDefault: ServedCertificate | null = null;
   #absent: Server | null = null;
   #turn = 0;
   #isComplete = false;
 
   /** @param howEnded has the process that listens at this socket just ended? */
   constructor(howEnded: (socket: string) => Promise<HowEnded>) {
-    this.#listener = new Listener((...request) => this.#find(...request), howEnded);
+    const find: FindUpstream = (...request) => this.#find(...request);
+    this.#answers = new Answers({ find, hosts: this.#hosts, howEnded });
+    this.#listener = new Listener(this.#answers);
   }
 
   scripts(updates: readonly ScriptUpdate[]): void {
@@ -38,10 +50,30 @@ export class Ingress implements Served<IngressMethods> {
     this.#isComplete = true;
   }
 
-  async listen({ host, port, proxies }: ListenAddress): Promise<ListenAddress> {
+  hosts(accountId: string, hosts: readonly ServedHost[]): void {
+    this.#hosts.update(accountId, hosts);
+  }
+
+  presentByDefault(certificate: ServedCertificate): void {
+    this.#byDefault = certificate;
+    this.#secure?.presentByDefault(certificate);
+  }
+
+  async listen({ host, port, proxies, https }: ListenAddress): Promise<ListenAddress> {
     this.#absent ??= await listenForAbsent(ABSENT_SOCKET);
+    this.#answers.trust(proxies);
     this.#listener.trust(proxies);
-    return { host, port: await this.#listener.listen(host, port), proxies };
+    const secure = https === null ? null : await this.#listenSecurely(https, proxies);
+    return { host, port: await this.#listener.listen(host, port), proxies, https: secure };
+  }
+
+  async #listenSecurely(https: HttpsAddress, proxies: ProxyOptions): Promise<HttpsAddress> {
+    if (this.#byDefault === null) throw new Error("there is no default certificate");
+    this.#secure = new SecureListener(this.#answers, this.#hosts, this.#byDefault);
+    this.#secure.trust(proxies);
+    const port = await this.#secure.listen(https.host, https.port);
+    if (https.redirect) this.#answers.redirectTo(port);
+    return { ...https, port };
   }
 
   async probe(socket: string): Promise<void> {
@@ -69,12 +101,12 @@ export class Ingress implements Served<IngressMethods> {
 
   /** Something was thrown where nothing catches it: what is in flight is told, this process ends. */
   abandon(): void {
-    this.#listener.abandon();
+    this.#answers.abandon();
   }
 
   async drain(): Promise<void> {
     this.#absent?.close();
-    await this.#listener.drain();
+    await Promise.all([this.#listener.drain(), this.#secure?.drain()]);
   }
 
   #find(host: string, path: string, request: IncomingMessage): Upstream | FailureCode {

@@ -10,6 +10,8 @@ export interface Place {
     | "secret"
     | "webhook-secret"
     | "identity-key"
+    | "host-key"
+    | "local-authority-key"
     | "master-key-check"
     | "master-key"
     | "audit-head";
@@ -28,6 +30,11 @@ export function keyPlace(owner: {
 /** The place of the key of an identity CA; of its root's with `/root` behind the id. */
 export function identityKeyPlace(account: string, id: string): Place {
   return { account, id, kind: "identity-key" };
+}
+
+/** The place of the key of a host's server certificate. */
+export function hostKeyPlace(account: string, id: string): Place {
+  return { account, id, kind: "host-key" };
 }
 
 /**

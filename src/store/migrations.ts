@@ -2,6 +2,7 @@ import type { Migration, MigrationProvider } from "kysely/migration";
 import { begin } from "./migrations/001-begin.ts";
 import { identities } from "./migrations/010-identities.ts";
 import { settings } from "./migrations/002-settings.ts";
+import { hosts } from "./migrations/020-hosts.ts";
 import { makers } from "./migrations/011-makers.ts";
 
 /** In order, never edited once released: what a database was made with has to stay true. */
@@ -10,6 +11,7 @@ const all: Record<string, Migration> = {
   "002-settings": { up: settings },
   "010-identities": { up: identities },
   "011-makers": { up: makers },
+  "020-hosts": { up: hosts },
 };
 
 /** Those that this version knows. */

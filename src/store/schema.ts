@@ -38,6 +38,9 @@ export interface Tables {
   policies: PolicyRow;
   masterKeyChecks: MasterKeyCheckRow;
   masterKeyChanges: MasterKeyChangeRow;
+  zones: ZoneRow;
+  hostCertificates: HostCertificateRow;
+  localAuthorities: LocalAuthorityRow;
 }
 
 export interface AccountRow {
@@ -361,7 +364,7 @@ export interface RouteRow {
 
 /** The newest change of each object: what counts is the state it has when it is read. */
 export interface ChangeRow {
-  kind: "script" | "certificate" | "trust" | "identity" | "identities";
+  kind: "script" | "certificate" | "trust" | "identity" | "identities" | "hosts";
   accountId: string;
   /** The script's name or the certificate's id; empty for what concerns the whole account. */
   key: string;
@@ -455,4 +458,49 @@ export interface ProxiedZoneRow {
   accountId: string;
   /** Lower case, without a trailing dot. */
   name: string;
+}
+
+/** A zone that was made: its name is one account's. */
+export interface ZoneRow {
+  /** 32 hex digits, as `zoneNamed` makes them from the name. */
+  id: string;
+  accountId: string;
+  /** Lower case, unique in the installation. */
+  name: string;
+  createdOn: string;
+}
+
+/** A server certificate that the ingress presents for its hosts. */
+export interface HostCertificateRow {
+  /** UUID. */
+  id: string;
+  accountId: string;
+  /** The name of the zone under which it is shown. */
+  zone: string;
+  /** JSON: names, lower case, `*.example.com` allowed. */
+  hosts: string;
+  /** Leaf first, PEM. */
+  chain: string;
+  sealedKey: Sealed;
+  /** The id of the place of its key: another with each renewal. */
+  sealedId: string;
+  bundleMethod: "ubiquitous" | "optimal" | "force";
+  /** Where several have the same host: the greater goes first, then the newer. */
+  priority: number;
+  source: "upload" | "folder" | "acme";
+  /** Absolute. Null: none is followed. */
+  folder: string | null;
+  uploadedOn: string;
+  modifiedOn: string;
+  notAfter: string;
+}
+
+/** The CA of this machine's own names. */
+export interface LocalAuthorityRow {
+  /** Always `local`. */
+  id: string;
+  /** PEM. */
+  certificate: string;
+  sealedKey: Sealed;
+  createdOn: string;
 }

@@ -1,6 +1,7 @@
-import { identityKeyPlace, keyPlace, type Place, type Sealed } from "../keys/seal.ts";
+import { hostKeyPlace, identityKeyPlace, keyPlace, type Place, type Sealed } from "../keys/seal.ts";
 import type { WorkerBinding } from "../contract/change-feed.ts";
 import { headPlace, readHead, replaceHead } from "./audit.ts";
+import { localAuthorityPlace, putLocalAuthority, readLocalAuthority } from "./local-authority.ts";
 import type { Database } from "./database.ts";
 
 /** One sealed record, wherever it stands. */
@@ -141,6 +142,46 @@ const identityKeys: SealedColumn = {
   },
 };
 
+const hostKeys: SealedColumn = {
+  batch: async (db, after, limit) => {
+    const rows = await db
+      .selectFrom("hostCertificates")
+      .selectAll()
+      .where("id", ">", after)
+      .orderBy("id")
+      .limit(limit)
+      .execute();
+    return batchOf(
+      rows,
+      limit,
+      rows.map((row) => ({
+        place: hostKeyPlace(row.accountId, row.sealedId),
+        sealed: row.sealedKey,
+        replace: async (transaction, sealedKey) => {
+          await transaction
+            .updateTable("hostCertificates")
+            .set({ sealedKey })
+            .where("id", "=", row.id)
+            .execute();
+        },
+      })),
+    );
+  },
+};
+
+const localAuthorityKey: SealedColumn = {
+  batch: async (db) => {
+    const row = await readLocalAuthority(db);
+    if (row === null) return { records: [], next: null };
+    const replace = (transaction: Database, sealedKey: Sealed): Promise<void> =>
+      putLocalAuthority(transaction, { ...row, sealedKey });
+    return {
+      records: [{ place: localAuthorityPlace, sealed: row.sealedKey, replace }],
+      next: null,
+    };
+  },
+};
+
 const auditHead: SealedColumn = {
   batch: async (db) => {
     const head = await readHead(db);
@@ -162,6 +203,8 @@ const columns: Readonly<
   "webhook-secret": webhookSecrets,
   "identity-key": identityKeys,
   "audit-head": auditHead,
+  "host-key": hostKeys,
+  "local-authority-key": localAuthorityKey,
 };
 
 export const sealedColumns: readonly SealedColumn[] = Object.values(columns);

@@ -1,0 +1,61 @@
+import type { Host } from "../contract/hosts.ts";
+import type { HostCertificateRow } from "./schema.ts";
+import type { Database } from "./database.ts";
+
+/** Those that win go first. @param zone default: all of the account */
+export async function listHostCertificates(
+  db: Database,
+  accountId: string,
+  zone?: string,
+): Promise<HostCertificateRow[]> {
+  let query = db.selectFrom("hostCertificates").selectAll().where("accountId", "=", accountId);
+  if (zone !== undefined) query = query.where("zone", "=", zone);
+  return query.orderBy("priority", "desc").orderBy("modifiedOn", "desc").orderBy("id").execute();
+}
+
+export async function findHostCertificate(
+  db: Database,
+  accountId: string,
+  id: string,
+): Promise<HostCertificateRow | null> {
+  const row = await db
+    .selectFrom("hostCertificates")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .where("id", "=", id)
+    .executeTakeFirst();
+  return row ?? null;
+}
+
+export async function putHostCertificate(db: Database, row: HostCertificateRow): Promise<void> {
+  await db
+    .insertInto("hostCertificates")
+    .values(row)
+    .onConflict((o) => o.column("id").doUpdateSet(row))
+    .execute();
+}
+
+export async function deleteHostCertificate(db: Database, id: string): Promise<void> {
+  await db.deleteFrom("hostCertificates").where("id", "=", id).execute();
+}
+
+/** Every certificate that a folder renews, of all accounts. */
+export function listFolderCertificates(db: Database): Promise<HostCertificateRow[]> {
+  return db.selectFrom("hostCertificates").selectAll().where("folder", "is not", null).execute();
+}
+
+/** Every host of an account that has TLS state of its own. */
+export async function hostsOfAccount(db: Database, accountId: string): Promise<Host[]> {
+  const hosts = new Map<string, Host>();
+  for (const row of await listHostCertificates(db, accountId)) {
+    const { chain, sealedKey, sealedId } = row;
+    for (const host of hostsOf(row)) {
+      if (!hosts.has(host)) hosts.set(host, { host, certificate: { chain, sealedKey, sealedId } });
+    }
+  }
+  return [...hosts.values()];
+}
+
+export function hostsOf({ hosts }: Pick<HostCertificateRow, "hosts">): readonly string[] {
+  return JSON.parse(hosts) as string[];
+}

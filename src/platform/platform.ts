@@ -8,6 +8,7 @@ import { createControl } from "../control/app.ts";
 import { latestCompatibilityDate } from "../control/workers/compatibility.ts";
 import { createLogin } from "../control/access/login/app.ts";
 import { allScopes } from "../control/api/scopes.ts";
+import type { ProcessLimits } from "../edge/worker-limits.ts";
 import { startEdge } from "../edge/start-edge.ts";
 import { Identities } from "../identity/identities.ts";
 import { Failure } from "../failures/failures.ts";
@@ -62,6 +63,8 @@ export interface PlatformOptions {
   readonly fetchAllow: readonly string[];
   /** How many processes each Worker runs in, at least one. */
   readonly workerProcesses: number;
+  /** MiB of heap and seconds of CPU that each process of a Worker may take. 0: no limit. */
+  readonly limits: ProcessLimits;
   /** Whether Workers run in a sandbox of the operating system's. */
   readonly sandbox: SandboxMode;
   /** The gateway's metrics on loopback. Null: none. */
@@ -159,6 +162,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       otherListeners: [{ host: options.apiHost, port: api.port }],
       workerProcesses: options.workerProcesses,
       sandbox: options.sandbox,
+      limits: options.limits,
       gateway: {
         addresses,
         useSystemRoots: options.systemRoots,

@@ -8,7 +8,8 @@ import type { Store } from "../../store/store.ts";
 export interface ControlContext {
   readonly store: Store;
   readonly keyring: Keyring;
-  readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake">;
+  readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake"> &
+    Partial<Pick<Edge, "status">>;
   /** For URLs that accounts choose. */
   readonly outbound: Outbound;
   readonly clock: () => Date;

@@ -5,7 +5,9 @@ import { createServer as createSecureServer } from "node:https";
 import { isIP, type AddressInfo } from "node:net";
 import type { Logger } from "pino";
 import type { ClientBindings } from "../control/api/remote-address.ts";
+import { failure } from "../control/api/envelope.ts";
 import { Failure } from "../failures/failures.ts";
+import { InFlight } from "../forward/in-flight.ts";
 import { acceptProxyProtocol } from "../network/connection-sources.ts";
 import { Ranges } from "../network/ranges.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
@@ -30,6 +32,8 @@ export interface ApiListener extends AsyncDisposable {
   readonly url: string;
   /** Tokens go over a network in clear. */
   readonly isInClear: boolean;
+  /** Answers what is in flight with a failure. */
+  abandon(): void;
   /** From now on `app` answers; what came before has waited. */
   serve(app: App): void;
 }
@@ -54,8 +58,11 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
   const answer = getRequestListener(async (request, env) =>
     (await app.promise).fetch(request, withClient(env as ClientBindings)),
   );
-  const handle = (request: IncomingMessage, response: ServerResponse): void =>
+  const inFlight = new InFlight();
+  const handle = (request: IncomingMessage, response: ServerResponse): void => {
+    inFlight.add(request, response);
     void answer(request, response);
+  };
   const server: Server = pair ? createSecureServer(pair.current, handle) : createServer(handle);
   // The largest upload has to come within that, at whatever pace.
   server.requestTimeout = REQUEST_TIMEOUT;
@@ -81,6 +88,7 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
     url: `${pair ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${taken}`,
     isInClear,
     serve: app.resolve,
+    abandon: () => inFlight.end((_, response) => refuse(response, log)),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
@@ -100,6 +108,13 @@ function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException):
     message: `the API cannot listen on ${host} port ${port}: ${cause.code}`,
     cause,
     facts: { host, port },
+  });
+}
+
+function refuse(response: ServerResponse, log: Logger): void {
+  const failed = failure(new Failure("platform_replaced"), log);
+  void failed.text().then((body) => {
+    response.writeHead(failed.status, Object.fromEntries(failed.headers)).end(body);
   });
 }
 

@@ -64,8 +64,8 @@ describe("expiry", () => {
     });
     ({ secret } = set.result);
     const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) });
-    const { store, keyring } = control;
-    monitor = ExpiryMonitor.idle({ store, keyring, clock, log });
+    const { store, keyring, outbound } = control;
+    monitor = ExpiryMonitor.idle({ store, keyring, outbound, clock, log });
   });
   beforeEach(() => {
     now = new Date(start);
@@ -144,11 +144,13 @@ describe("expiry", () => {
     await monitor.look();
     assert.equal(receiver.received.length, 2);
     const { result } = await control.call("GET", "/accounts/{account}/countersign/webhook/notices");
-    assert.match(result[0].last_error, /status 302/);
+    assert.equal(result[0].last_error, "not delivered", "its status is for the log alone");
+    assert.match(lines.at(-1)?.msg ?? "", /status 302/);
     now = new Date(now.getTime() + HOUR);
     await using store = await openStore(control.databasePath);
     const log = pino({ level: "silent" });
-    await using restarted = ExpiryMonitor.idle({ store, keyring: control.keyring, clock, log });
+    const { keyring, outbound } = control;
+    await using restarted = ExpiryMonitor.idle({ store, keyring, outbound, clock, log });
     await restarted.look();
     await restarted.look();
     assert.equal(receiver.received.length, 3);

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { pino } from "pino";
-import { networkPolicy } from "../../src/edge/in-process-network.ts";
+import { bindingNetwork, fetchNetwork } from "../../src/network/workerd-network.ts";
 import type { Source, WorkerVersion } from "../../src/contract/change-feed.ts";
 import { startEdge } from "../../src/edge/start-edge.ts";
 import { workerdConfig } from "../../src/edge/workerd-config.ts";
@@ -49,8 +49,8 @@ export const gateway: Subject = {
         emptyFolder: ".",
         bindingSocket: () => BINDING_SOCKET,
         serviceSocket: () => "none",
-        networkAllow: ["public"],
-        inProcess: networkPolicy(GATEWAY_OPTIONS.addresses),
+        fetch: fetchNetwork(["public"], []),
+        inProcess: bindingNetwork(GATEWAY_OPTIONS.addresses, []),
         privateKey: () => "",
       },
     );

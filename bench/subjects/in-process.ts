@@ -1,5 +1,5 @@
 import type { OwnPresentation } from "../../src/edge/in-process.ts";
-import { networkPolicy } from "../../src/edge/in-process-network.ts";
+import { bindingNetwork, fetchNetwork } from "../../src/network/workerd-network.ts";
 import { workerdConfig } from "../../src/edge/workerd-config.ts";
 import { readCredential } from "../../src/certificates/credential.ts";
 import { ACCOUNT, edgeCertificate, GATEWAY_OPTIONS } from "../product.ts";
@@ -40,8 +40,8 @@ export const inProcess: Subject = {
       emptyFolder: ".",
       bindingSocket: () => "none",
       serviceSocket: () => "none",
-      networkAllow: ["public"],
-      inProcess: networkPolicy(GATEWAY_OPTIONS.addresses),
+      fetch: fetchNetwork(["public"], []),
+      inProcess: bindingNetwork(GATEWAY_OPTIONS.addresses, []),
       // The product passes keys through a pipe, once, before the process serves.
       privateKey: () => client.key,
     });

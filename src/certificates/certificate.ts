@@ -5,6 +5,7 @@ import { Failure } from "../failures/failures.ts";
 import { requireDer } from "./der.ts";
 import { readExtensions, type Extensions } from "./extensions.ts";
 import { reversedName } from "./names.ts";
+import { validityOf } from "./shown.ts";
 import { describeField, type PemBlock } from "./pem.ts";
 
 /** One X.509 v3 certificate, read. */
@@ -48,8 +49,7 @@ export function readCertificate(block: PemBlock, ordinal: number): Certificate {
     publicKey: readPublicKey(x509, label),
     subject,
     label,
-    notBefore: x509.validFromDate,
-    notAfter: x509.validToDate,
+    ...validityOf(x509),
   };
 }
 
@@ -65,7 +65,8 @@ function decode({ der, field, line }: PemBlock, ordinal: number): Decoded {
     requireDer(der);
     const x509 = new X509Certificate(der);
     if (!x509.raw.equals(der)) throw new Error("not DER");
-    if (!(x509.validFromDate <= x509.validToDate)) throw new Error("it ends before it begins");
+    const { notBefore, notAfter } = validityOf(x509);
+    if (!(notBefore <= notAfter)) throw new Error("it ends before it begins");
     const structure = AsnConvert.parse(der, CertificateStructure);
     if (!structure.signatureAlgorithm.isEqual(structure.tbsCertificate.signature)) {
       throw new Error("it names two signature algorithms");

@@ -2,6 +2,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { Keyring, Sealed } from "../keys/seal.ts";
 import type { CertificateVersion } from "../contract/change-feed.ts";
 import { Failure } from "../failures/failures.ts";
+import { showCertificate, validityOf } from "./shown.ts";
 
 /** One version of a certificate that this gateway can present. Its key stays sealed until it is used. */
 export interface Credential {
@@ -27,17 +28,28 @@ export interface Credential {
 /** @throws Failure `certificate_unusable` if its chain, or a CA of its trust, does not parse */
 export function readCredential(certificate: CertificateVersion): Credential {
   const { name: _, revokedOn: __, ...rest } = certificate;
-  const leaf = parse(certificate, "its chain", () => new X509Certificate(certificate.chain));
+  const presented = parse(certificate, "its chain", () => presentedFacts(certificate.chain));
   for (const authority of certificate.trust ?? []) {
     parse(certificate, "a CA of its trust", () => new X509Certificate(authority));
   }
-  return {
-    ...rest,
-    subject: oneLine(leaf.subject),
-    fingerprint: leaf.fingerprint256.replaceAll(":", "").toLowerCase(),
-    notBefore: leaf.validFromDate.getTime(),
-    notAfter: leaf.validToDate.getTime(),
-  };
+  return { ...rest, ...presented };
+}
+
+/**
+ * What the gateway reads from a chain that it is to present. An upload is read with it too, so that
+ * what was accepted can be used.
+ * @throws Error
+ */
+export function presentedFacts(
+  chain: string,
+): Pick<Credential, "subject" | "fingerprint" | "notBefore" | "notAfter"> {
+  const leaf = new X509Certificate(chain);
+  const validity = validityOf(leaf);
+  const [notBefore, notAfter] = [validity.notBefore.getTime(), validity.notAfter.getTime()];
+  if (Number.isNaN(notBefore) || Number.isNaN(notAfter))
+    throw new Error("its dates are unreadable");
+  const { subject, fingerprint } = showCertificate(leaf);
+  return { subject, fingerprint, notBefore, notAfter };
 }
 
 /**
@@ -59,7 +71,8 @@ export function checkKey(credential: Credential, keyring: Keyring): void {
 
 /** Null while the certificate is valid. Judged anew for each connection: clocks move. */
 export function validityFailure(credential: Credential, now: number): Failure | null {
-  const { certificateId, version, subject, notBefore, notAfter } = credential;
+  const { certificateId, version, notBefore, notAfter } = credential;
+  const subject = credential.subject || "no subject";
   const facts = { certificateId, version, notBefore: iso(notBefore), notAfter: iso(notAfter) };
   if (now >= notAfter) {
     return new Failure("certificate_expired", {
@@ -87,11 +100,6 @@ export function matchesHost(patterns: readonly string[], host: string): boolean 
 
 export function iso(time: number): string {
   return new Date(time).toISOString().replace(".000", "");
-}
-
-/** Node writes a DN with a line for each part. */
-export function oneLine(name: string): string {
-  return name.replaceAll("\n", ",");
 }
 
 type Named = Pick<Credential, "certificateId" | "version">;

@@ -2,6 +2,7 @@ import { createSecureContext } from "node:tls";
 import { Failure } from "../failures/failures.ts";
 import { isSelfSigned } from "./chain.ts";
 import type { Certificate } from "./certificate.ts";
+import { presentedFacts } from "./credential.ts";
 import { describeDuration, describeExpiry, expiryThreshold } from "./expiry.ts";
 import { admitKey } from "./key-kinds.ts";
 import { isBrokenSignature } from "./signature.ts";
@@ -85,12 +86,13 @@ export function warnOfUsage(chain: readonly [Certificate, ...Certificate[]]): Up
 }
 
 /**
- * The last word is OpenSSL's, which is what will present it.
+ * The last word is of what will present it: OpenSSL, and the gateway's own reading.
  * @throws Failure `upload_unusable`
  */
 export function refuseUnusable(leaf: Certificate, chain: string, privateKey: string): void {
   try {
     createSecureContext({ cert: chain, key: privateKey });
+    presentedFacts(chain);
   } catch (cause) {
     throw new Failure("upload_unusable", {
       message: `${leaf.label} cannot be used for TLS: ${(cause as Error).message}`,

@@ -4,7 +4,9 @@ import { isIP, type AddressInfo, type Socket } from "node:net";
 import type { SecureContextOptions, SecureVersion, TLSSocket } from "node:tls";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Duplex } from "node:stream";
+import { guarded } from "../gateway/guarded.ts";
 import { Failure } from "../failures/failures.ts";
+import { calledBy } from "../certificates/shown.ts";
 import { temporaryAuthority, type DevAuthority } from "./authority.ts";
 import { startFront, type Front } from "./front.ts";
 import { clientOf, seeHead, seeWhole, type SeenRequest } from "./seen.ts";
@@ -80,9 +82,13 @@ class Origin implements DevOrigin {
     this.#front = options.to ? startFront(options.to) : null;
     this.#server = createServer({ requestCert: true, rejectUnauthorized: true });
     this.#server.on("request", (request, response) => void this.#answer(request, response));
-    this.#server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
+    this.#server.on("upgrade", (request, socket, head) =>
+      guarded(socket, () => this.#upgrade(request, socket, head))(),
+    );
     this.#server.on("connection", (socket: Socket) => this.#follow(socket));
-    this.#server.on("tlsClientError", (error, socket) => this.#refused(error, socket));
+    this.#server.on("tlsClientError", (error, socket) =>
+      guarded(socket, () => this.#refused(error, socket))(),
+    );
   }
 
   async listen(): Promise<void> {
@@ -158,8 +164,8 @@ class Origin implements DevOrigin {
   }
 
   #refused(error: NodeJS.ErrnoException, socket: TLSSocket): void {
-    const subject = clientOf(socket)?.subject;
-    const who = subject ? `a client with the certificate ${subject}` : "a client";
+    const client = clientOf(socket);
+    const who = client ? `a client with the certificate ${calledBy(client)}` : "a client";
     const why = socket.authorizationError ?? error.code ?? error.message;
     this.#options.onRefused?.(`${who} was not let in: ${String(why)}`);
     socket.destroy();

@@ -2,6 +2,7 @@ import { relative } from "node:path";
 import type { Colors } from "../terminal/io.ts";
 import { Failure } from "../failures/failures.ts";
 import type { PeerFacts } from "../gateway/peer.ts";
+import { calledBy } from "../certificates/shown.ts";
 import type { ChosenCertificate } from "./certificates.ts";
 import type { OnFailure } from "./gateway.ts";
 import { describeError, describeExpiry, describeFailure } from "./say.ts";
@@ -86,10 +87,10 @@ export class FailureReporter {
 }
 
 function describeClient({ facts, label }: ChosenCertificate): string {
-  return `${facts.subject}, from ${facts.issuer} (${label}), ${describeExpiry(facts.notAfter, new Date())}`;
+  return `${calledBy(facts)}, from ${facts.issuer} (${label}), ${describeExpiry(facts.notAfter, new Date())}`;
 }
 
 function describePeer({ subject, issuer, names, notAfter }: PeerFacts): string {
   const expiry = describeExpiry(new Date(notAfter), new Date());
-  return `${subject || names.join(", ")}, from ${issuer}, for ${names.join(", ") || "no name"}, ${expiry}`;
+  return `${calledBy({ subject, names })}, from ${issuer || "an issuer without a name"}, for ${names.join(", ") || "no name"}, ${expiry}`;
 }

@@ -1,5 +1,6 @@
 import type { ChosenCertificate } from "./certificates.ts";
 import type { Failure } from "../failures/failures.ts";
+import { calledBy } from "../certificates/shown.ts";
 import type { Colors } from "../terminal/io.ts";
 import { WranglerError } from "./wrangler.ts";
 
@@ -14,7 +15,7 @@ export function describeBinding(
   const expiry = describeExpiry(facts.notAfter, now);
   const said = warnings.map(({ message }) => `\n  ${colors.yellow("⚠")} ${message}`);
   return [
-    `${colors.cyan(binding)} presents ${colors.bold(facts.subject)}`,
+    `${colors.cyan(binding)} presents ${colors.bold(calledBy(facts))}`,
     ` (${label}, from ${source}; ${facts.notAfter <= now ? colors.red(expiry) : expiry})`,
     `, trusts ${trust}`,
     ...said,
@@ -22,6 +23,9 @@ export function describeBinding(
 }
 
 export function describeExpiry(notAfter: Date, now: Date): string {
+  if (Number.isNaN(notAfter.getTime())) {
+    return "with an unreadable date of expiry";
+  }
   const days = Math.floor((notAfter.getTime() - now.getTime()) / DAY);
   const date = notAfter.toISOString().slice(0, 10);
   if (notAfter <= now) {

@@ -1,6 +1,7 @@
-import { createHash, X509Certificate } from "node:crypto";
+import { createHash, type X509Certificate } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
+import { showCertificate } from "../certificates/shown.ts";
 
 /** One request, as the origin saw it. */
 export interface SeenRequest {
@@ -26,7 +27,7 @@ export interface SeenBody {
 }
 
 export interface SeenCertificate {
-  /** `CN=client,O=Acme` */
+  /** `CN=client,O=Acme`. Empty: it names no subject. */
   readonly subject: string;
   readonly issuer: string;
   /** `DNS:api.example.com`, `URI:spiffe://…` */
@@ -36,7 +37,7 @@ export interface SeenCertificate {
   readonly serialNumber: string;
   /** SHA-256, 64 lower case hex digits. */
   readonly fingerprint: string;
-  /** ISO 8601. */
+  /** ISO 8601, or `unreadable`. */
   readonly notAfter: string;
 }
 
@@ -76,19 +77,7 @@ export function clientOf(socket: TLSSocket): SeenCertificate | null {
 }
 
 function describe(certificate: X509Certificate): SeenCertificate {
-  const names = certificate.subjectAltName?.split(", ") ?? [];
-  const spiffe = names.find((name) => name.startsWith("URI:spiffe://"));
-  return {
-    subject: oneLine(certificate.subject),
-    issuer: oneLine(certificate.issuer),
-    names,
-    spiffeId: spiffe?.slice("URI:".length) ?? null,
-    serialNumber: certificate.serialNumber,
-    fingerprint: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
-    notAfter: certificate.validToDate.toISOString(),
-  };
-}
-
-function oneLine(name: string): string {
-  return name.replaceAll("\n", ",");
+  const { notBefore: _, ...shown } = showCertificate(certificate);
+  const spiffe = shown.names.find((name) => name.startsWith("URI:spiffe://"));
+  return { ...shown, spiffeId: spiffe?.slice("URI:".length) ?? null };
 }

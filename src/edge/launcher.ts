@@ -12,8 +12,9 @@ import type { Sandbox } from "../process/sandbox-kinds.ts";
 import { doorOf, readDoor } from "./service-links.ts";
 import type { SharedSlots } from "./shared-slots.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
-import type { NetworkPolicy } from "./in-process-network.ts";
+import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import { KeysInConfig } from "./keys-in-config.ts";
+import { refusedAddress } from "./refused-address.ts";
 import { startFailure } from "./start-failure.ts";
 import {
   startWorkerd,
@@ -40,9 +41,8 @@ export interface GenerationContext {
   readonly starts: SharedSlots;
   /** The same for those that ran and have ended: they do not wait behind deploys. */
   readonly restarts: SharedSlots;
-  readonly networkAllow: readonly string[];
-  /** Addresses that bindings in a Worker's own process may reach. */
-  readonly inProcess: NetworkPolicy;
+  /** What a process that starts now may reach: the machine's addresses are read anew. */
+  networks(): { readonly fetch: WorkerdNetwork; readonly inProcess: WorkerdNetwork };
   /** ms */
   readonly startTimeout: number;
   readonly log: Logger;
@@ -188,7 +188,6 @@ export class Launcher {
   }
 
   #config(keys: KeysInConfig): string {
-    const { networkAllow, inProcess } = this.#context;
     return workerdConfig(this.#version, {
       socket: unready(MAIN),
       probeSocket: unready(PROBE),
@@ -198,8 +197,7 @@ export class Launcher {
       emptyFolder: EMPTY,
       bindingSocket: (name) => basename(this.#placeOf(name, "b")),
       serviceSocket: ({ name }) => basename(this.#placeOf(name, "x")),
-      networkAllow,
-      inProcess,
+      ...this.#context.networks(),
       privateKey: (name) => keys.placeholder(name),
     });
   }
@@ -274,7 +272,10 @@ export class Launcher {
   #write({ level, message, fromRuntime }: WorkerdLine): void {
     const from = fromRuntime ? "runtime" : "console";
     // workerd's mark for what only its developers can act on.
-    if (level === "debug" || message.startsWith("NOSENTRY")) this.#log.debug({ from }, message);
+    const refused = fromRuntime ? refusedAddress(message) : null;
+    if (refused !== null) this.#log.warn({ from, ...refused }, refused.message);
+    else if (level === "debug" || message.startsWith("NOSENTRY"))
+      this.#log.debug({ from }, message);
     else if (level === "error") this.#log.error({ from }, message);
     else if (level === "warn") this.#log.warn({ from }, message);
     else this.#log.info({ from }, message);

@@ -5,9 +5,10 @@ import { startGateway, type StartGatewayOptions } from "../gateway/start.ts";
 import { IngressHandle } from "../ingress/handle.ts";
 import { ABSENT_SOCKET } from "../ingress/protocol.ts";
 import type { Edge } from "../contract/edge.ts";
-import type { GatewayOptions } from "../contract/gateway-options.ts";
+import { defaultOptions, type GatewayOptions } from "../contract/gateway-options.ts";
 import { Feed } from "./feed.ts";
-import { networkPolicy } from "./in-process-network.ts";
+import { listeningAt } from "../network/own.ts";
+import { bindingNetwork, fetchNetwork } from "../network/workerd-network.ts";
 import type { GenerationContext } from "./launcher.ts";
 import { mainGeneration } from "./live.ts";
 import { LocalBindings } from "./local-bindings.ts";
@@ -38,6 +39,8 @@ export interface EdgeOptions {
    * blocks. Default: `["public"]`.
    */
   readonly networkAllow?: readonly string[];
+  /** Where else the platform listens: Workers reach none of it. Default: nowhere. */
+  readonly otherListeners?: readonly { readonly host: string; readonly port: number }[];
   /** How the gateway connects; see `GatewayOptions` for its defaults. */
   readonly gateway?: Omit<StartGatewayOptions, "runDirectory" | "masterKey" | "processes">;
   readonly log: Logger;
@@ -66,6 +69,8 @@ export interface StartedEdge extends Edge {
   /** Where clients reach the Workers: `http://127.0.0.1:8080`. */
   readonly httpUrl: string;
   readonly httpPort: number;
+  /** All ports of the platform, as the gateway refuses them on this machine. */
+  readonly ownPorts: readonly number[];
 }
 
 /**
@@ -104,6 +109,10 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     // A fresh one listens anew for calls of services that are not deployed.
     listening: () => links.renewAbsent(),
   });
+  const listeners = [...(options.otherListeners ?? []), ingress.address];
+  const addresses = { ...defaultOptions.addresses, ...options.gateway?.addresses };
+  const ports = [...addresses.denyLocalPorts, ...listeners.map(({ port }) => port)];
+  await gateway.setAddresses({ ...addresses, denyLocalPorts: ports });
   const traffic = new Traffic({ ingress, links, drain, waitUntil, log });
   cleanup.defer(() => traffic.stop(stopGrace));
   // The first to go: nothing new comes in while the others finish.
@@ -118,8 +127,13 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     processes: options.workerProcesses ?? 1,
     starts: new SharedSlots(availableParallelism()),
     restarts: new SharedSlots(availableParallelism()),
-    networkAllow: options.networkAllow ?? ["public"],
-    inProcess: networkPolicy(options.gateway?.addresses ?? {}),
+    networks: () => {
+      const own = listeningAt(listeners.map(({ host }) => host));
+      return {
+        fetch: fetchNetwork(options.networkAllow ?? ["public"], own),
+        inProcess: bindingNetwork(addresses, own),
+      };
+    },
     startTimeout: options.startTimeout ?? 15_000,
     log,
     probe: (socket) => ingress.probe(socket),
@@ -146,9 +160,11 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const localBindings = new LocalBindings(run, gateway);
   const owned = cleanup.move();
   const { host, port } = ingress.address;
+  const metricsPort = gateway.metricsPort();
   return {
     httpUrl: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
     httpPort: port,
+    ownPorts: metricsPort === null ? ports : [...ports, metricsPort],
     stage: (version) => reconciler.stage(version),
     discard: (versionId) => reconciler.discard(versionId),
     applied: (cursor) => feed.applied(cursor),

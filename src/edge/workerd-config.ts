@@ -1,6 +1,6 @@
 import { CF_HEADER } from "../ingress/protocol.ts";
 import { capnpText, type CapnpValue } from "./capnp.ts";
-import type { NetworkPolicy } from "./in-process-network.ts";
+import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import type { OwnPresentation, RunnableVersion } from "./in-process.ts";
 import type { ModuleType, WorkerBinding, WorkerModule } from "../contract/change-feed.ts";
 import { readDoor } from "./service-links.ts";
@@ -32,10 +32,10 @@ export interface Wiring {
   bindingSocket(bindingName: string): string;
   /** The socket at which a service binding finds the current generation of its target. */
   serviceSocket(binding: WorkerBinding & { readonly type: "service" }): string;
-  /** Addresses that `fetch()` without a binding may reach: `public`, `private`, a CIDR block … */
-  readonly networkAllow: readonly string[];
+  /** Addresses that `fetch()` and `connect()` without a binding may reach. */
+  readonly fetch: WorkerdNetwork;
   /** Addresses that bindings in this process may reach. */
-  readonly inProcess: NetworkPolicy;
+  readonly inProcess: WorkerdNetwork;
   /** What stands for the private key of such a binding. */
   privateKey(bindingName: string): string;
 }
@@ -46,7 +46,7 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
     { name: "main", worker: worker(version) },
     {
       name: "internet",
-      network: { allow: wiring.networkAllow, tlsOptions: { trustBrowserCas: true } },
+      network: { ...wiring.fetch, tlsOptions: { trustBrowserCas: true } },
     },
     { name: "probe", disk: { path: wiring.emptyFolder } },
   ];

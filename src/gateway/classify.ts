@@ -1,4 +1,5 @@
 import { Failure, failures, type FailureCode } from "../failures/failures.ts";
+import { calledBy } from "../certificates/shown.ts";
 import type { Destination } from "./destination.ts";
 import type { PeerFacts } from "./peer.ts";
 
@@ -37,7 +38,12 @@ export function handshakeFailure(
   const alert = alertOf(error);
   const code = handshakeCode(error, reason, alert);
   return new Failure(code, {
-    message: handshakeMessage(code, destination, peer, reason),
+    message: handshakeMessage(
+      code,
+      destination,
+      peer,
+      reason === "UNSPECIFIED" ? error.message : reason,
+    ),
     facts: {
       host,
       port,
@@ -153,6 +159,8 @@ function handshakeCode(error: Error, reason: string, alert: number | null): Fail
   if (alert !== null) {
     return refusals[alert] ?? otherAlerts[alert] ?? "origin_handshake_failed";
   }
+  // A chain that OpenSSL refuses for a reason Node has no name for. Its words are in the message.
+  if (reason === "UNSPECIFIED") return "origin_certificate_invalid";
   const verdict = verdicts[reason];
   if (verdict !== undefined) return verdict;
   if (isClosing(reason)) return "origin_handshake_reset";
@@ -180,13 +188,13 @@ function handshakeMessage(
   if (peer === null) return `TLS handshake with ${where}: ${title} (${reason})`;
   switch (code) {
     case "origin_certificate_wrong_name":
-      return `the certificate of ${where} is not for "${host}" but for ${peer.names.join(", ") || peer.subject}`;
+      return `the certificate of ${where} is not for "${host}" but for ${peer.names.join(", ") || "no name"}`;
     case "origin_certificate_expired":
-      return `the certificate of ${where} (${peer.subject}) or one of its chain has expired: it is valid until ${peer.notAfter}`;
+      return `the certificate of ${where} (${calledBy(peer)}) or one of its chain has expired: it is valid until ${peer.notAfter}`;
     case "origin_certificate_not_yet_valid":
-      return `the certificate of ${where} (${peer.subject}) or one of its chain is not yet valid: it is valid from ${peer.notBefore}`;
+      return `the certificate of ${where} (${calledBy(peer)}) or one of its chain is not yet valid: it is valid from ${peer.notBefore}`;
     case "origin_certificate_unknown_ca":
-      return `the certificate of ${where} (${peer.subject}) was issued by ${peer.issuer}, which is not trusted here (${reason})`;
+      return `the certificate of ${where} (${calledBy(peer)}) was issued by ${peer.issuer || "an issuer without a name"}, which is not trusted here (${reason})`;
     default:
       return `TLS handshake with ${where}: ${title} (${reason})`;
   }

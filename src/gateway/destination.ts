@@ -22,13 +22,19 @@ export function parseOrigin(text: string): ParsedOrigin {
       facts: { host: url.hostname },
     });
   }
-  const host = url.hostname.replace(/^\[|\]$/g, "");
+  // A trailing dot says "from the root", and names the same host.
+  const hostname = url.hostname.replace(/\.$/, "");
+  const host = hostname.replace(/^\[|\]$/g, "");
+  if (host === "") {
+    throw new Failure("origin_request_malformed", { message: `"${text}" names no host` });
+  }
   const port = url.port === "" ? 443 : Number(url.port);
-  return { origin: `https://${url.host}`, destination: { host, port } };
+  const origin = `https://${hostname}${url.port === "" ? "" : `:${url.port}`}`;
+  return { origin, destination: { host, port } };
 }
 
 export interface Destination {
-  /** Lower case; an IPv6 address without brackets. */
+  /** Lower case, without a trailing dot; an IPv6 address without brackets. */
   readonly host: string;
   readonly port: number;
 }

@@ -61,12 +61,15 @@ export class Gateway implements AsyncDisposable {
   #sweeper: NodeJS.Timeout;
   #sweepAt: number = 0;
   readonly pools: Pools;
+  readonly #ownPorts: number[] = [];
+  #addresses: AddressOptions;
   #policy: AddressPolicy;
 
   constructor(dependencies: GatewayDependencies) {
     this.#dependencies = dependencies;
     const { options, observer } = dependencies;
     this.#contexts = new SecureContexts(dependencies.keyring);
+    this.#addresses = options.addresses;
     this.#policy = new AddressPolicy(options.addresses);
     this.pools = new Pools(
       originOpener({
@@ -142,7 +145,15 @@ export class Gateway implements AsyncDisposable {
 
   /** In force for new connections. @throws TypeError for what is not a range */
   setAddresses(addresses: AddressOptions): void {
-    this.#policy = new AddressPolicy(addresses);
+    const denyLocalPorts = [...addresses.denyLocalPorts, ...this.#ownPorts];
+    this.#policy = new AddressPolicy({ ...addresses, denyLocalPorts });
+    this.#addresses = addresses;
+  }
+
+  /** A port of this process, which no binding reaches. */
+  reservePort(port: number): void {
+    this.#ownPorts.push(port);
+    this.setAddresses(this.#addresses);
   }
 
   async openBinding(binding: GatewayBinding): Promise<void> {

@@ -4,9 +4,10 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 import { Failure } from "../failures/failures.ts";
 import { acceptedAuthorities } from "./accepted.ts";
-import { oneLine, type Credential } from "../certificates/credential.ts";
+import type { Credential } from "../certificates/credential.ts";
 import { exchangeFailure } from "./classify.ts";
 import type { ParsedOrigin } from "./destination.ts";
+import { showCertificate } from "../certificates/shown.ts";
 import { dial, type Network } from "./dial.ts";
 import { handshake } from "./handshake.ts";
 import type { SecureContexts, TrustBundle } from "./trust.ts";
@@ -80,6 +81,9 @@ export async function testHandshake(test: HandshakeTest): Promise<HandshakeRepor
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
+/** Certificates of an origin that are reported. */
+const LONGEST_CHAIN = 20;
+
 /** In ms: how long an origin has to refuse a certificate after the handshake, as on TLS 1.3. */
 const PATIENCE = 500;
 
@@ -114,20 +118,15 @@ function peerChain(tls: TLSSocket): ReportedCertificate[] {
   let certificate = tls.getPeerX509Certificate();
   while (certificate !== undefined) {
     chain.push(describe(certificate));
+    if (chain.length === LONGEST_CHAIN) break;
     certificate = certificate.issuerCertificate;
   }
   return chain;
 }
 
 function describe(certificate: X509Certificate): ReportedCertificate {
-  return {
-    subject: oneLine(certificate.subject),
-    issuer: oneLine(certificate.issuer),
-    names: certificate.subjectAltName?.split(", ") ?? [],
-    notBefore: certificate.validFromDate.toISOString(),
-    notAfter: certificate.validToDate.toISOString(),
-    fingerprint: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
-  };
+  const { serialNumber: _, ...shown } = showCertificate(certificate);
+  return shown;
 }
 
 function splitChain(chain: string): string[] {

@@ -2,7 +2,9 @@ import type { PeerFacts } from "./peer.ts";
 import type { Socket } from "node:net";
 import { isIP } from "node:net";
 import { connect, type SecureContext, type TLSSocket } from "node:tls";
+import { showCertificate } from "../certificates/shown.ts";
 import { Failure } from "../failures/failures.ts";
+import { guarded } from "./guarded.ts";
 import { handshakeFailure, type Presented } from "./classify.ts";
 import type { Destination } from "./destination.ts";
 
@@ -35,7 +37,7 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
     const tls = connect({
       socket,
       // An address is no name that SNI could carry.
-      servername: isIP(host) === 0 ? host.replace(/\.$/, "") : "",
+      servername: isIP(host) === 0 ? host : "",
       host,
       secureContext: context,
       requestOCSP: true,
@@ -56,33 +58,32 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
       reject(handshakeFailure(error, { destination, presented, peer }));
     };
     let peer: PeerFacts | null = null;
-    tls.once("OCSPResponse", () => {
+    tls.once("error", fail);
+    const judged = guarded(tls, () => {
       const error = judge(tls, host);
       if (error === null) return;
       peer = peerOf(tls);
       tls.destroy(error);
     });
-    tls.once("error", fail);
-    tls.once("secureConnect", () => {
+    tls.once("OCSPResponse", judged);
+    const connected = guarded(tls, () => {
       clearTimeout(timer);
       tls.removeListener("error", fail);
       fulfil(tls);
     });
+    tls.once("secureConnect", connected);
   });
 }
 
 function peerOf(tls: TLSSocket): PeerFacts | null {
   const leaf = tls.getPeerX509Certificate();
   if (leaf === undefined) return null;
-  return {
-    subject: leaf.subject.replaceAll("\n", ","),
-    issuer: leaf.issuer.replaceAll("\n", ","),
-    names: leaf.subjectAltName?.split(", ") ?? [],
-    notBefore: leaf.validFromDate.toISOString(),
-    notAfter: leaf.validToDate.toISOString(),
-    fingerprint: leaf.fingerprint256.replaceAll(":", "").toLowerCase(),
-  };
+  const { serialNumber: _, ...shown } = showCertificate(leaf);
+  return shown;
 }
+
+/** Only subject alternative names count, and `*` only as a whole label: as workerd judges. */
+const RFC_9525 = { subject: "never", partialWildcards: false } as const;
 
 /** Null: chain and name hold. */
 function judge(tls: TLSSocket, host: string): Error | null {
@@ -91,7 +92,7 @@ function judge(tls: TLSSocket, host: string): Error | null {
   // Who resumes a session proves to be the server that was judged when it began.
   if (tls.isSessionReused()) return null;
   const leaf = tls.getPeerX509Certificate();
-  const named = isIP(host) === 0 ? leaf?.checkHost(host.replace(/\.$/, "")) : leaf?.checkIP(host);
+  const named = isIP(host) === 0 ? leaf?.checkHost(host, RFC_9525) : leaf?.checkIP(host);
   if (named !== undefined) return null;
   return Object.assign(new Error(`the certificate is not for ${host}`), {
     code: "ERR_TLS_CERT_ALTNAME_INVALID",

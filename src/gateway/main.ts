@@ -56,7 +56,9 @@ async function start(
     tracing,
   });
   masterKey.fill(0);
-  return { metricsPort: await serveMetrics(metrics, options.metricsPort) };
+  const metricsPort = await serveMetrics(metrics, options.metricsPort);
+  if (metricsPort !== null) gateway.reservePort(metricsPort);
+  return { metricsPort };
 }
 
 async function startTracing(endpoint: string | null, log: Logger): Promise<Tracing | null> {

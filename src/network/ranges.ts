@@ -37,6 +37,17 @@ export function neighbourhood(address: string): string {
   return [...left, ...zeros, ...right].slice(0, 4).join(":") + "::/64";
 }
 
+/** @throws TypeError for what is neither an address nor a CIDR range */
+export function listOf(ranges: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const range of ranges) {
+    const parsed = parse(range);
+    if (parsed === null) throw new TypeError(`"${range}" is not an address or a CIDR range`);
+    list.addSubnet(parsed.address, parsed.prefix, parsed.family);
+  }
+  return list;
+}
+
 /** Ranges that are asked often. What is no CIDR in the list is left out. */
 export class Ranges {
   readonly #list = new BlockList();

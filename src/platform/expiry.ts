@@ -3,7 +3,8 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { Logger } from "pino";
 import { describeExpiry, expiryThreshold, expiryThresholds } from "../certificates/expiry.ts";
 import type { Keyring } from "../keys/seal.ts";
-import { deliver } from "../control/certificates/webhook-delivery.ts";
+import type { Outbound } from "../network/outbound.ts";
+import { deliver, NOT_DELIVERED } from "../control/certificates/webhook-delivery.ts";
 import { findCertificate } from "../store/certificates.ts";
 import {
   dueNotices,
@@ -19,6 +20,7 @@ import { findWebhook } from "../store/webhooks.ts";
 export interface ExpiryOptions {
   readonly store: Store;
   readonly keyring: Keyring;
+  readonly outbound: Outbound;
   readonly clock: () => Date;
   readonly log: Logger;
   /** ms between two looks. Default: 60,000. */
@@ -113,14 +115,14 @@ export class ExpiryMonitor implements AsyncDisposable {
   }
 
   async #send(notice: ExpiryNoticeRow, now: Date): Promise<void> {
-    const { store, keyring, log } = this.#options;
+    const { store, keyring, outbound, log } = this.#options;
     const webhook = await findWebhook(store.db, notice.accountId);
     const body = webhook ? await this.#body(notice, now) : null;
     if (!webhook || !body) {
       await store.housekeep(({ db }) => updateNotice(db, notice.id, { nextAttemptOn: null }));
       return;
     }
-    const refusal = await deliver(webhook, { id: notice.id, body }, { keyring, now });
+    const refusal = await deliver(webhook, { id: notice.id, body }, { keyring, outbound, now });
     const attempts = notice.attempts + 1;
     if (refusal === null) {
       const deliveredOn = now.toISOString();
@@ -130,7 +132,7 @@ export class ExpiryMonitor implements AsyncDisposable {
     }
     const pause = Math.min(FIRST_RETRY * 2 ** (attempts - 1), LAST_RETRY);
     const next = attempts < ATTEMPTS ? new Date(now.getTime() + pause).toISOString() : null;
-    const change = { attempts, nextAttemptOn: next, lastError: refusal };
+    const change = { attempts, nextAttemptOn: next, lastError: NOT_DELIVERED };
     await store.housekeep(({ db }) => updateNotice(db, notice.id, change));
     log.warn(
       { accountId: notice.accountId, notice: notice.id, attempts, next },

@@ -12,6 +12,8 @@ import { startEdge } from "../edge/start-edge.ts";
 import { Failure } from "../failures/failures.ts";
 import { listAccounts } from "../store/accounts.ts";
 import { bootstrap } from "../store/bootstrap.ts";
+import { AddressPolicy } from "../network/addresses.ts";
+import { Outbound } from "../network/outbound.ts";
 import { storeSource } from "../store/change-feed.ts";
 import { openStore, type Store } from "../store/store.ts";
 import { auditApp } from "./access/audit.ts";
@@ -121,6 +123,12 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       log,
     }),
   );
+  const addresses = {
+    allow: options.originAllow,
+    deny: options.originDeny,
+    development: options.development,
+    denyLocalPorts: [],
+  };
   const edge = stack.use(
     await startEdge({
       source: storeSource(store),
@@ -130,15 +138,11 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       httpPort: options.httpPort,
       proxies: options.proxies,
       networkAllow: options.fetchAllow,
+      otherListeners: [{ host: options.apiHost, port: api.port }],
       workerProcesses: options.workerProcesses,
       sandbox: options.sandbox,
       gateway: {
-        addresses: {
-          allow: options.originAllow,
-          deny: options.originDeny,
-          development: options.development,
-          denyLocalPorts: [api.port],
-        },
+        addresses,
         useSystemRoots: options.systemRoots,
         metricsPort: options.metricsPort,
         otlpEndpoint: options.otlpEndpoint,
@@ -151,7 +155,9 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const { keyring } = keys;
   const compatibility = { latestCompatibilityDate: latestCompatibilityDate() };
   const publicUrl = options.publicUrl ?? api.url;
-  const context = { store, keyring, edge, clock };
+  const policy = new AddressPolicy({ ...addresses, denyLocalPorts: edge.ownPorts });
+  const outbound = stack.use(new Outbound({ policy }));
+  const context = { store, keyring, edge, outbound, clock };
   const control = createControl({ ...context, log, ...compatibility });
   const login = createLogin({ ...context, issuer: publicUrl, log });
   api.serve(
@@ -160,7 +166,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       .all("*", (c) => control.fetch(c.req.raw, c.env)),
   );
   const folders = stack.use(await FolderSources.start({ context, log }));
-  stack.use(ExpiryMonitor.start({ store, keyring, clock, log }));
+  stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
   const urls = { api: `${publicUrl}/client/v4`, http: edge.httpUrl };
   stack.use(
     await startAdmin(folder.path, {

@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { Keyring } from "../../src/keys/seal.ts";
+import { AddressPolicy } from "../../src/network/addresses.ts";
+import { Outbound } from "../../src/network/outbound.ts";
 import { createControl } from "../../src/control/app.ts";
 import { latestCompatibilityDate } from "../../src/control/workers/compatibility.ts";
 import type { ControlLimits } from "../../src/control/api/context.ts";
@@ -24,6 +26,8 @@ export interface TestControl extends AsyncDisposable {
   readonly token: string;
   readonly store: Store;
   readonly keyring: Keyring;
+  /** Reaches loopback. */
+  readonly outbound: Outbound;
   readonly edge: RecordingEdge;
   readonly databasePath: string;
   /** Lines of JSON. */
@@ -141,9 +145,13 @@ async function controlOver(
   const keyring = new Keyring(state.masterKey);
   const edge = new RecordingEdge();
   const log: string[] = [];
+  const outbound = new Outbound({
+    policy: new AddressPolicy({ allow: [], deny: [], development: true, denyLocalPorts: [] }),
+  });
   const control = createControl({
     store,
     keyring,
+    outbound,
     edge,
     clock: options.clock ?? (() => new Date()),
     log: pino({}, { write: (line: string) => log.push(line) }),
@@ -158,6 +166,7 @@ async function controlOver(
     api,
     store,
     keyring,
+    outbound,
     edge,
     databasePath: databaseIn(state.folder),
     log,
@@ -167,6 +176,7 @@ async function controlOver(
         server.close(() => resolve());
         if ("closeAllConnections" in server) server.closeAllConnections();
       });
+      await outbound[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();
     },
   };

@@ -62,7 +62,7 @@ export async function startOrigin(options: TestOriginOptions): Promise<TestOrigi
 
 export function subjectOf(request: IncomingMessage): string {
   const peer = (request.socket as TLSSocket).getPeerX509Certificate();
-  return peer?.subject.replaceAll("\n", ",") ?? "";
+  return peer?.subject?.replaceAll("\n", ",") ?? "";
 }
 
 function answer(request: IncomingMessage, response: ServerResponse): void {

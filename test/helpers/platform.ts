@@ -117,7 +117,8 @@ async function callApi(
  * may not, so the address is given to it.
  */
 function requestWorker(ready: Ready, script: string, path: string): Promise<WorkerAnswer> {
-  const { hostname, port } = new URL(ready.http);
+  const { hostname: written, port } = new URL(ready.http);
+  const hostname = written.replace(/^\[(.*)\]$/, "$1");
   const host = `${script}.localhost:${port}`;
   return new Promise((resolve, reject) => {
     request({ hostname, port, path, headers: { host }, agent: false }, (response) => {

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { HandshakeReport } from "../../contract/handshake-report.ts";
+import { calledBy } from "../../certificates/shown.ts";
 import { apiClient } from "../client/api-client.ts";
 import { findShown } from "../client/certificate-api.ts";
 import { dataOption } from "../data-option.ts";
@@ -60,12 +61,12 @@ function print(io: Io, report: HandshakeReport): void {
       tls.asked ? "yes, for a client certificate" : "no: the certificate was not presented",
     );
   }
-  for (const { subject } of presented.slice(0, 1))
-    row("presented", `${subject}, version ${report.version}`);
+  for (const leaf of presented.slice(0, 1))
+    row("presented", `${calledBy(leaf)}, version ${report.version}`);
   for (const [index, { subject, names }] of originChain.entries()) {
     row(
       index === 0 ? "origin" : "",
-      `${subject}${names.length > 0 ? ` (${names.join(", ")})` : ""}`,
+      `${subject || "no subject"}${names.length > 0 ? ` (${names.join(", ")})` : ""}`,
     );
   }
   if (acceptedAuthorities && acceptedAuthorities.length > 0) {

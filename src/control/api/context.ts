@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { Keyring } from "../../keys/seal.ts";
 import type { Edge } from "../../contract/edge.ts";
+import type { Outbound } from "../../network/outbound.ts";
 import type { Store } from "../../store/store.ts";
 
 /** What the control plane stands on. */
@@ -8,6 +9,8 @@ export interface ControlContext {
   readonly store: Store;
   readonly keyring: Keyring;
   readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake">;
+  /** For URLs that accounts choose. */
+  readonly outbound: Outbound;
   readonly clock: () => Date;
   readonly log: Logger;
   /** The newest compatibility date that the runtime knows: `2026-11-17`. */

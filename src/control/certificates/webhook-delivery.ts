@@ -1,5 +1,6 @@
 import { createHmac } from "node:crypto";
 import type { Keyring } from "../../keys/seal.ts";
+import type { Outbound } from "../../network/outbound.ts";
 import type { WebhookRow } from "../../store/schema.ts";
 import { webhookPlace } from "../../store/sealed-records.ts";
 
@@ -12,23 +13,28 @@ export interface WebhookMessage {
 }
 
 /**
+ * All that an account is told of a message that did not arrive. More would tell it what listens
+ * where in the platform's network; the log has the reason.
+ */
+export const NOT_DELIVERED = "not delivered";
+
+/**
  * Sends one message, signed after Standard Webhooks: `webhook-signature: v1,<base64>`, HMAC-SHA256
- * over `{id}.{timestamp}.{body}`. Redirects are not followed, and the answer's body is not read.
- * @returns null once a status from 200 to 299 came back; else why not, in a sentence
+ * over `{id}.{timestamp}.{body}`. Redirects are not followed.
+ * @returns null once a status from 200 to 299 came back; else why not, in a sentence for the log
  */
 export async function deliver(
   { url, sealedSecret, accountId }: WebhookRow,
   message: WebhookMessage,
-  { keyring, now }: { readonly keyring: Keyring; readonly now: Date },
+  { keyring, outbound, now }: { keyring: Keyring; outbound: Outbound; now: Date },
 ): Promise<string | null> {
   const body = JSON.stringify(message.body);
   const timestamp = String(Math.floor(now.getTime() / 1000));
   try {
     const secret = keyring.unseal(webhookPlace(accountId), sealedSecret);
-    const response = await fetch(url, {
+    const { status } = await outbound.send(url, {
       method: "POST",
-      redirect: "manual",
-      signal: AbortSignal.timeout(TIMEOUT),
+      timeout: TIMEOUT,
       headers: {
         "content-type": "application/json",
         "user-agent": "countersign",
@@ -38,11 +44,10 @@ export async function deliver(
       },
       body,
     });
-    await response.body?.cancel();
-    return response.ok ? null : `it answered with status ${response.status}`;
+    return status >= 200 && status < 300 ? null : `it answered with status ${status}`;
   } catch (error) {
-    const { cause, message: text } = error as Error & { readonly cause?: NodeJS.ErrnoException };
-    return cause?.code ?? cause?.message ?? text;
+    const { code, message: text } = error as NodeJS.ErrnoException;
+    return text || code || "it failed";
   }
 }
 

@@ -9,7 +9,8 @@ import { list } from "../api/envelope.ts";
 import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
-import { deliver } from "./webhook-delivery.ts";
+import { Throttle } from "../api/throttle.ts";
+import { deliver, NOT_DELIVERED } from "./webhook-delivery.ts";
 
 const settings = z.object({
   url: z.url({ protocol: /^https?$/ }).max(2048),
@@ -20,9 +21,13 @@ const settings = z.object({
     .optional(),
 });
 
+/** Test messages of an account: five, then one in twelve seconds. */
+const TESTS = { burst: 5, everyMs: 12_000 };
+
 /** Where an account is told of certificates that end. */
 export function webhookEndpoints(context: ControlContext): readonly Endpoint[] {
-  const { store, keyring, clock } = context;
+  const { store, keyring, clock, outbound, log } = context;
+  const tests = new Throttle(TESTS);
   const path = "/accounts/{account_id}/countersign/webhook";
   const existing = async (accountId: string): Promise<WebhookRow> => {
     const webhook = await findWebhook(store.db, accountId);
@@ -97,10 +102,15 @@ export function webhookEndpoints(context: ControlContext): readonly Endpoint[] {
       },
       async ({ caller: { accountId } }) => {
         const webhook = await existing(accountId);
+        tests.assertFree(accountId);
+        tests.count(accountId);
         const now = clock();
         const body = { type: "webhook.test", timestamp: now.toISOString(), data: {} };
-        const refusal = await deliver(webhook, { id: randomUUID(), body }, { keyring, now });
-        return { result: { delivered: refusal === null, error: refusal } };
+        const message = { id: randomUUID(), body };
+        const refusal = await deliver(webhook, message, { keyring, outbound, now });
+        if (refusal !== null) log.warn({ accountId }, `the webhook was not told: ${refusal}`);
+        const error = refusal === null ? null : NOT_DELIVERED;
+        return { result: { delivered: refusal === null, error } };
       },
     ),
     endpoint(

@@ -1,0 +1,18 @@
+import type { Duplex } from "node:stream";
+
+/**
+ * A listener on a socket whose other end may be anybody's. What it throws ends this connection,
+ * which reports it, and not the process that all connections share.
+ */
+export function guarded<Args extends unknown[]>(
+  socket: Pick<Duplex, "destroy">,
+  listener: (...args: Args) => void,
+): (...args: Args) => void {
+  return (...args) => {
+    try {
+      listener(...args);
+    } catch (error) {
+      socket.destroy(error instanceof Error ? error : new Error(String(error)));
+    }
+  };
+}

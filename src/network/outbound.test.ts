@@ -1,0 +1,101 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type RequestListener, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { test } from "node:test";
+import { AddressPolicy } from "./addresses.ts";
+import { Outbound, type OutboundOptions } from "./outbound.ts";
+
+const none = { allow: [], deny: [], development: false, denyLocalPorts: [] };
+
+function outbound(options: Partial<typeof none>, resolve?: OutboundOptions["resolve"]): Outbound {
+  const policy = new AddressPolicy({ ...none, ...options });
+  return new Outbound({ policy, ...(resolve && { resolve }) });
+}
+
+async function serve(
+  listener: RequestListener,
+): Promise<AsyncDisposable & { port: number; server: Server }> {
+  const server = createServer(listener).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: (server.address() as AddressInfo).port,
+    server,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
+
+test("loopback is reached in development only, and never the platform's own ports", async () => {
+  let requests = 0;
+  await using origin = await serve((_, response) => {
+    requests += 1;
+    response.end("here");
+  });
+  const url = `http://127.0.0.1:${origin.port}/`;
+  await using strict = outbound({});
+  for (const one of [
+    url,
+    url.replace("127.0.0.1", "[::ffff:7f00:1]"),
+    url.replace("127.0.0.1", "localhost"),
+  ]) {
+    await assert.rejects(strict.send(one, { method: "GET" }), /it is loopback/);
+  }
+  await using open = outbound({ development: true });
+  assert.equal((await open.send(url, { method: "GET" })).body.toString(), "here");
+  await using own = outbound({ development: true, denyLocalPorts: [origin.port] as never[] });
+  await assert.rejects(own.send(url, { method: "GET" }), /platform's own/);
+  assert.equal(requests, 1);
+});
+
+test("http:// goes only to addresses that an option names", async () => {
+  await using strict = outbound({}, toNothing);
+  await assert.rejects(
+    strict.send("http://hook.example/", { method: "POST" }),
+    /goes only to addresses that --origin-allow names/,
+  );
+  await using named = outbound({ allow: ["192.0.2.0/24"] as never[] }, toNothing);
+  // A documentation address: there is nothing.
+  const tried = named.send("http://hook.example/", { method: "POST", timeout: 50 });
+  await assert.rejects(tried, (error: Error) => !error.message.includes("--origin-allow"));
+});
+
+test("a name is resolved once, and what was judged is what is connected to", async () => {
+  await using origin = await serve((_, response) => response.end("here"));
+  let lookups = 0;
+  const resolve = (): Promise<{ address: string; family: number }[]> => {
+    lookups += 1;
+    const address = lookups === 1 ? "127.0.0.1" : "169.254.169.254";
+    return Promise.resolve([{ address, family: 4 }]);
+  };
+  await using open = outbound({ development: true }, resolve);
+  const url = `http://rebinding.example:${origin.port}/`;
+  assert.equal((await open.send(url, { method: "GET" })).status, 200);
+  assert.equal(lookups, 1);
+  await assert.rejects(open.send(url, { method: "GET" }), /link-local/);
+});
+
+test("a redirect is an answer, a body has its limit, a silent origin its time", async () => {
+  await using origin = await serve((request, response) => {
+    if (request.url === "/moved") response.writeHead(302, { location: "/long" }).end();
+    else if (request.url === "/long") response.end("x".repeat(100));
+  });
+  await using open = outbound({ development: true });
+  const base = `http://127.0.0.1:${origin.port}`;
+  assert.equal((await open.send(`${base}/moved`, { method: "POST" })).status, 302);
+  await assert.rejects(
+    open.send(`${base}/long`, { method: "GET", maxBytes: 99 }),
+    /longer than 99/,
+  );
+  await assert.rejects(open.send(`${base}/silent`, { method: "GET", timeout: 50 }), {
+    name: "TimeoutError",
+  });
+});
+
+/** A documentation address. */
+function toNothing(): Promise<{ address: string; family: number }[]> {
+  return Promise.resolve([{ address: "192.0.2.1", family: 4 }]);
+}

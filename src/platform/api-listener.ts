@@ -88,7 +88,7 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
     url: `${pair ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${taken}`,
     isInClear,
     serve: app.resolve,
-    abandon: () => inFlight.end((_, response) => refuse(response, log)),
+    abandon: () => inFlight.end((_, response) => void refuse(response, log)),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
@@ -111,11 +111,10 @@ function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException):
   });
 }
 
-function refuse(response: ServerResponse, log: Logger): void {
+async function refuse(response: ServerResponse, log: Logger): Promise<void> {
   const failed = failure(new Failure("platform_replaced"), log);
-  void failed.text().then((body) => {
-    response.writeHead(failed.status, Object.fromEntries(failed.headers)).end(body);
-  });
+  const body = await failed.text();
+  response.writeHead(failed.status, Object.fromEntries(failed.headers)).end(body);
 }
 
 /** Answers what is in flight, for ten seconds at most. */

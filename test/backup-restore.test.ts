@@ -147,7 +147,8 @@ describe("backup and restore", () => {
   test("what is no backup, or a damaged one, is refused", async () => {
     const other = join(parent, "other.db");
     const refuse = failsWith("backup_unusable");
-    await assert.rejects(into(fresh(), { file: join(parent, "no-such") }), refuse);
+    const missing = into(fresh(), { file: join(parent, "no-such") });
+    await assert.rejects(missing, failsWith("file_missing"));
     writeFileSync(other, "something else");
     await assert.rejects(into(fresh(), { file: other }), refuse);
     new DatabaseSync(join(parent, "empty.db")).close();

@@ -6,16 +6,11 @@ import { workerdSandbox } from "../edge/workerd.ts";
 import { runsIn } from "../process/sandbox.ts";
 import { Failure } from "../failures/failures.ts";
 import { formatSize } from "../terminal/format.ts";
-import { readGivenKey, type MasterKeyVariables } from "../keys/master-key.ts";
+import type { MasterKeyVariables } from "../keys/master-key.ts";
 import type { PlatformStatus } from "../platform/admin.ts";
+import type { Check } from "./check.ts";
+import { checkFileLimit, checkStorage } from "./doctor-storage.ts";
 import { platformClient } from "./client/platform-client.ts";
-
-export interface Check {
-  readonly name: string;
-  readonly result: "ok" | "warning" | "wrong";
-  readonly finding: string;
-  readonly fix?: string;
-}
 
 export interface CheckOptions {
   readonly dataFolder: string;
@@ -25,17 +20,20 @@ export interface CheckOptions {
 }
 
 export async function runChecks(options: CheckOptions): Promise<readonly Check[]> {
-  const platform = platformClient(options.dataFolder);
+  const { dataFolder } = options;
+  const platform = platformClient(dataFolder);
   const status = await platform.status().catch((error: unknown) => {
     if (error instanceof Failure && error.code === "platform_not_running") return null;
     throw error;
   });
+  const keyInUse = status === null ? null : (await platform.keys()).from;
   return [
     checkNode(),
     await checkWorkerd(),
     await checkSandbox(status),
-    checkDataFolder(options.dataFolder),
-    await checkMasterKey(options),
+    checkDataFolder(dataFolder),
+    ...(await checkStorage({ dataFolder, masterKey: options.masterKey, keyInUse })),
+    ...[checkFileLimit() ?? []].flat(),
     checkClock(options),
     ...(status === null
       ? [
@@ -103,36 +101,6 @@ function checkDataFolder(folder: string): Check {
     : { name, result: "ok", finding: `${folder}, ${formatSize(free)} free` };
 }
 
-async function checkMasterKey({ dataFolder, masterKey }: CheckOptions): Promise<Check> {
-  const name = "master key";
-  try {
-    const given = await readGivenKey(masterKey);
-    if (given) return { name, result: "ok", finding: `from ${given.from}` };
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    return { name, result: "wrong", finding: error.message, fix: error.fix };
-  }
-  const file = join(dataFolder, "master.key");
-  if (!existsSync(file)) {
-    return existsSync(join(dataFolder, "countersign.db"))
-      ? {
-          name,
-          result: "wrong",
-          finding: `${file} is missing and COUNTERSIGN_MASTER_KEY is not set`,
-          fix: "Put the key back: without it no certificate or secret of this folder opens.",
-        }
-      : { name, result: "ok", finding: "will be made at the first start" };
-  }
-  return (statSync(file).mode & 0o077) !== 0
-    ? {
-        name,
-        result: "wrong",
-        finding: `${file} can be read by others`,
-        fix: `chmod 600 "${file}"`,
-      }
-    : { name, result: "ok", finding: `${file}; keep a copy of it elsewhere` };
-}
-
 /** A clock that went back makes certificates "not yet valid"; the database's file knows later. */
 function checkClock({ dataFolder, now }: CheckOptions): Check {
   const name = "clock";
@@ -175,6 +143,9 @@ function checkProcesses(status: PlatformStatus): readonly Check[] {
     ...workers,
   ].map(({ name, worker: { state, pid, restarts, lastExit } }) => {
     const again = restarts > 0 ? `, restarted ${restarts} times, last: ${lastExit}` : "";
+    // After each deploy the version before answers what it still has.
+    if (state === "draining")
+      return { name, result: "ok", finding: "a version before is draining" };
     if (state === "running") {
       const result = restarts > 0 ? "warning" : "ok";
       return { name, result, finding: `running as process ${pid}${again}` };

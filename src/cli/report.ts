@@ -1,4 +1,5 @@
 import { Failure, type FailureCode } from "../failures/failures.ts";
+import { diskFailure } from "../failures/of-storage.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../terminal/io.ts";
 
 /** What each exit status means; `docs/cli.md` prints the same. */
@@ -32,7 +33,8 @@ export function reportFailure(io: Io, error: unknown, json: boolean): number {
   const failure =
     error instanceof Failure
       ? error
-      : new Failure("internal", { cause: error, message: text(error) });
+      : (diskFailure(error, "the command failed") ??
+        new Failure("internal", { cause: error, message: text(error) }));
   if (json) {
     const { code, message, fix, facts } = failure;
     writeJson(io.stdout, { error: { code, message, fix, ...facts } });

@@ -18,6 +18,9 @@ import { proxiedZoneEndpoints } from "./routing/proxied-zones.ts";
 import { Publisher } from "./workers/publisher.ts";
 import { rotationEndpoints } from "./certificates/version-endpoints.ts";
 import { routeEndpoints } from "./routing/routes.ts";
+import { scriptChangeEndpoints } from "./workers/script-changes.ts";
+import { workerVersionEndpoints } from "./workers/worker-versions.ts";
+import { workerEndpoints } from "./workers/workers.ts";
 import { scriptEndpoints } from "./workers/scripts.ts";
 import { scriptUploadEndpoints } from "./workers/upload-endpoint.ts";
 import { secretEndpoints } from "./workers/secrets.ts";
@@ -95,8 +98,11 @@ function allEndpoints(context: ControlContext): readonly Endpoint[] {
     ...metricsEndpoints(context),
     ...scriptEndpoints(context, publisher),
     ...scriptUploadEndpoints(context, publisher),
+    ...scriptChangeEndpoints(context, publisher),
     ...serviceEndpoints(context, publisher),
+    ...workerEndpoints(context, publisher),
     ...secretEndpoints(context, publisher),
+    ...workerVersionEndpoints(context, publisher),
     ...versionEndpoints(context),
     ...deploymentEndpoints(context, publisher),
     ...subdomainEndpoints(context),

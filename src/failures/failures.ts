@@ -8,6 +8,7 @@ import { originFailures } from "./origin.ts";
 import { rotationFailures } from "./certificate-versions.ts";
 import { scriptFailures } from "./scripts.ts";
 import { startFailures } from "./starting.ts";
+import { storageFailures } from "./storage.ts";
 import { storedCertificateFailures } from "./stored-certificates.ts";
 import type { FailureEntry } from "./entry.ts";
 
@@ -23,6 +24,7 @@ type Table = typeof accessFailures &
   typeof rotationFailures &
   typeof scriptFailures &
   typeof startFailures &
+  typeof storageFailures &
   typeof storedCertificateFailures;
 
 /**
@@ -40,6 +42,7 @@ export const failures: Table = {
   ...rotationFailures,
   ...scriptFailures,
   ...startFailures,
+  ...storageFailures,
   ...storedCertificateFailures,
 };
 

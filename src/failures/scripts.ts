@@ -24,6 +24,14 @@ export const scriptFailures = {
     cause: "A Worker's name becomes part of a host name.",
     fix: "Use 1 to 63 lower case letters, digits, dashes and underscores, beginning with no dash.",
   },
+  script_exists: {
+    side: "caller",
+    status: 409,
+    number: 7000362,
+    title: "there is a Worker of this name",
+    cause: "Names are unique in an account.",
+    fix: "Choose another name, or import the Worker into the configuration.",
+  },
   version_not_found: {
     side: "caller",
     status: 404,

@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { forward, forwardUpgrade, responseOn, type ForwardTarget } from "../forward/forward.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { FailureCode } from "../failures/failures.ts";
+import { listenFailure } from "../network/listen-failure.ts";
 import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
 import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { plainAddress } from "../network/ranges.ts";
@@ -53,9 +54,11 @@ export class Listener {
 
   async listen(host: string, port: number): Promise<number> {
     await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
+      const failed = (cause: Error): void =>
+        reject(listenFailure("the ingress", { host, port }, cause));
+      this.#server.once("error", failed);
       this.#server.listen({ host, port }, () => {
-        this.#server.off("error", reject);
+        this.#server.off("error", failed);
         resolve();
       });
     });

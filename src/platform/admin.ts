@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { EdgeStatus, WorkerStatus } from "../contract/edge.ts";
 import { Failure } from "../failures/failures.ts";
+import { diskFailure } from "../failures/of-storage.ts";
 import type { FolderSources } from "./watched-folders.ts";
 import { listenInside } from "./folder-socket.ts";
 import type { MasterKeys } from "./master-key-change.ts";
@@ -116,7 +117,10 @@ function adminApp(operations: AdminOperations): Hono {
 
 function asFailure(error: Error): Failure {
   if (!(error instanceof z.ZodError)) {
-    return new Failure("internal", { message: error.message, cause: error });
+    return (
+      diskFailure(error, "the data folder") ??
+      new Failure("internal", { message: error.message, cause: error })
+    );
   }
   const [issue] = error.issues;
   return new Failure("usage", {

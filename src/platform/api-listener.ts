@@ -6,6 +6,7 @@ import { isIP, type AddressInfo } from "node:net";
 import type { Logger } from "pino";
 import type { ClientBindings } from "../control/api/remote-address.ts";
 import { failure } from "../control/api/envelope.ts";
+import { listenFailure } from "../network/listen-failure.ts";
 import { Failure } from "../failures/failures.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import { acceptProxyProtocol } from "../network/connection-sources.ts";
@@ -77,7 +78,9 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
     (server as ReturnType<typeof createSecureServer>).setSecureContext(renewed),
   );
   await new Promise<void>((resolve, reject) => {
-    server.once("error", (cause: NodeJS.ErrnoException) => reject(cannotListen(host, port, cause)));
+    server.once("error", (cause: NodeJS.ErrnoException) =>
+      reject(listenFailure("the API", { host, port }, cause)),
+    );
     server.listen(port, host, resolve);
   });
   stack.defer(() => close(server));
@@ -101,14 +104,6 @@ const loopback = new Ranges(["127.0.0.0/8", "::1"]);
 
 function isLoopback(host: string): boolean {
   return isIP(host) === 0 ? host === "localhost" : loopback.has(host);
-}
-
-function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException): Failure {
-  return new Failure("port_in_use", {
-    message: `the API cannot listen on ${host} port ${port}: ${cause.code}`,
-    cause,
-    facts: { host, port },
-  });
 }
 
 async function refuse(response: ServerResponse, log: Logger): Promise<void> {

@@ -123,7 +123,9 @@ export async function restore(options: {
 export function inspect(file: string): BackupFacts {
   const refuse = (why: string, cause?: unknown): Failure =>
     new Failure("backup_unusable", { message: `"${file}" ${why}`, cause });
-  if (!existsSync(file)) throw refuse("does not exist");
+  if (!existsSync(file)) {
+    throw new Failure("file_missing", { message: `the backup "${file}" does not exist` });
+  }
   try {
     using database = openDatabase(file, { readOnly: true });
     const [check] = database.prepare("PRAGMA quick_check").all();

@@ -1,7 +1,8 @@
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Failure } from "../failures/failures.ts";
+import { storageFailure } from "../failures/of-storage.ts";
 
 /** A data folder that this process alone holds until it is disposed of, or dies in any way. */
 export interface DataFolder extends Disposable {
@@ -13,18 +14,22 @@ export interface DataFolder extends Disposable {
 
 /**
  * Creates the folder (0700) where there is none, and locks it.
- * @throws Failure `data_folder_in_use` naming the process that holds it, `data_folder_unusable`
+ * @throws Failure `data_folder_in_use` naming the process that holds it, `data_folder_unusable`,
+ * `data_folder_read_only`, `lock_damaged`, `disk_full`
  */
 export function openDataFolder(path: string): DataFolder {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-    chmodSync(path, 0o700);
-  } catch (cause) {
-    throw new Failure("data_folder_unusable", {
-      message: `the data folder "${path}" cannot be made or written: ${(cause as Error).message}`,
-      cause,
-    });
+    return open(path);
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    throw storageFailure(error, `the data folder "${path}"`) ?? error;
   }
+}
+
+function open(path: string): DataFolder {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  chmodSync(path, 0o700);
+  refuseOtherKinds(path);
   const unlock = lock(path);
   const pidFile = join(path, "pid");
   writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 });
@@ -39,6 +44,21 @@ export function openDataFolder(path: string): DataFolder {
   };
 }
 
+const files = ["admin.sock", "countersign.db", "lock", "master.key", "pid"];
+
+/** @throws Failure `data_folder_unusable`: a file where a folder has to be, or the other way round */
+export function refuseOtherKinds(path: string): void {
+  for (const name of [...files, "run"]) {
+    const found = lstatSync(join(path, name), { throwIfNoEntry: false });
+    if (found === undefined || found.isDirectory() === (name === "run")) continue;
+    const [is, wanted] = name === "run" ? ["no folder", "folder"] : ["a folder", "file"];
+    throw new Failure("data_folder_unusable", {
+      message: `"${join(path, name)}" is ${is}: Countersign has a ${wanted} of that name there`,
+      fix: "Move it away: it is none of Countersign's.",
+    });
+  }
+}
+
 /**
  * The lock is an exclusive transaction on a database of its own: the kernel ends it with the
  * process, however that dies, which a pid file cannot promise.
@@ -49,6 +69,11 @@ function lock(path: string): () => void {
     database.exec("BEGIN EXCLUSIVE");
   } catch (cause) {
     database.close();
+    const failure = storageFailure(cause, `the lock of the data folder "${path}"`);
+    if (failure?.code === "database_damaged") {
+      throw new Failure("lock_damaged", { message: failure.message, cause });
+    }
+    if (failure?.code !== "database_busy") throw failure ?? cause;
     const holder = readHolder(path);
     throw new Failure("data_folder_in_use", {
       message: `the data folder "${path}" is in use${holder === null ? "" : ` by process ${holder}`}`,

@@ -11,6 +11,7 @@ import {
   keyBefore,
   wantedMasterKey,
 } from "../store/master-key-check.ts";
+import { beginFirstStart, endFirstStart, refuseLostDatabase } from "./first-start.ts";
 import { sealedColumns, type SealedRecord } from "../store/sealed-records.ts";
 import type { Database } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
@@ -80,6 +81,10 @@ export class MasterKeys {
   static async open(options: KeysOptions): Promise<MasterKeys> {
     const { store, dataFolder, variables } = options;
     const wanted = await wantedMasterKey(store.db);
+    if (wanted === null) {
+      refuseLostDatabase(dataFolder, variables);
+      beginFirstStart(dataFolder);
+    }
     const loaded = await loadMasterKey({ dataFolder, variables, wanted });
     const keyring = new Keyring(loaded.key);
     const change = await findMasterKeyChange(store.db);
@@ -87,6 +92,7 @@ export class MasterKeys {
     if (wanted !== null && keyring.masterKeyId !== wanted) throw wrong(keyring, wanted, loaded);
     if (wanted === null) await store.housekeep(({ db }) => checkMasterKey(db, keyring));
     else await checkMasterKey(store.db, keyring);
+    endFirstStart(dataFolder);
     store.sealWith(keyring);
     const keys = new MasterKeys(options, loaded, keyring);
     if (change) {

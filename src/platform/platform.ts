@@ -10,6 +10,7 @@ import { createLogin } from "../control/access/login/app.ts";
 import { allScopes } from "../control/api/scopes.ts";
 import { startEdge } from "../edge/start-edge.ts";
 import { Failure } from "../failures/failures.ts";
+import { storageFailure } from "../failures/of-storage.ts";
 import { listAccounts } from "../store/accounts.ts";
 import { bootstrap } from "../store/bootstrap.ts";
 import { AddressPolicy } from "../network/addresses.ts";
@@ -27,6 +28,7 @@ import { FolderSources } from "./watched-folders.ts";
 import { MasterKeys } from "./master-key-change.ts";
 import { LastEvents } from "./last-events.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
+import { hasDatabase, refuseLostDatabase } from "./first-start.ts";
 import { openLocalBinding } from "./local-binding.ts";
 import { platformStatus } from "./status.ts";
 
@@ -96,9 +98,19 @@ export interface Platform extends AsyncDisposable {
  * whatever was opened by then is closed
  */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
+  try {
+    return await openPlatform(options);
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    throw storageFailure(error, `the data folder "${options.dataFolder}"`) ?? error;
+  }
+}
+
+async function openPlatform(options: PlatformOptions): Promise<Platform> {
   await using stack = new AsyncDisposableStack();
   const { log } = options;
   const folder = stack.use(openDataFolder(options.dataFolder));
+  if (!hasDatabase(folder.path)) refuseLostDatabase(folder.path, options.masterKey);
   const store = stack.use(await openStore(folder.database));
   const keys = stack.use(
     await MasterKeys.open({

@@ -15,6 +15,19 @@ export function findScript(db: Database, key: ScriptKey): Promise<ScriptRow | un
     .executeTakeFirst();
 }
 
+export function findScriptById(
+  db: Database,
+  accountId: string,
+  id: string,
+): Promise<ScriptRow | undefined> {
+  return db
+    .selectFrom("scripts")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .where("id", "=", id)
+    .executeTakeFirst();
+}
+
 export function listScripts(db: Database, accountId: string): Promise<ScriptRow[]> {
   return db
     .selectFrom("scripts")

@@ -1,11 +1,12 @@
 import type { Database, Changed } from "./database.ts";
 import { EventEmitter } from "node:events";
-import { CamelCasePlugin, Kysely, type Dialect } from "kysely";
+import { CamelCasePlugin, Kysely, sql, type Dialect } from "kysely";
 import { Migrator } from "kysely/migration";
+import { Failure } from "../failures/failures.ts";
 import type { Keyring } from "../keys/seal.ts";
 import { appendAudit, type Audit } from "./audit.ts";
 import { recordChange } from "./changes.ts";
-import { migrations } from "./migrations.ts";
+import { migrationNames, migrations } from "./migrations.ts";
 import { readOnly } from "./read-only.ts";
 import type { Tables } from "./schema.ts";
 import { sqliteDialect } from "./sqlite.ts";
@@ -51,7 +52,7 @@ export interface Store extends AsyncDisposable {
  * Opens the store in a file and brings its tables up to date.
  *
  * @param path of the SQLite file, made if there is none
- * @throws Error if the file is not a database, or was made by a newer Countersign
+ * @throws Failure `database_damaged`, `database_newer`, `disk_full`, and what else `storageFailure` tells
  */
 export async function openStore(path: string): Promise<Store> {
   return openStoreOn(sqliteDialect(path));
@@ -98,8 +99,25 @@ export async function openStoreOn(dialect: Dialect): Promise<Store> {
 }
 
 async function migrate(db: Database): Promise<void> {
+  const unknown = (await migrationsDone(db)).filter((name) => !migrationNames.includes(name));
+  if (unknown.length > 0) {
+    throw new Failure("database_newer", {
+      message: `the database has changes that this version does not know: ${unknown.join(", ")}`,
+    });
+  }
   const { error } = await new Migrator({ db, provider: migrations }).migrateToLatest();
   if (error) throw error;
+}
+
+async function migrationsDone(db: Database): Promise<readonly string[]> {
+  try {
+    const { rows } = await sql<{ name: string }>`select name from kysely_migration`.execute(db);
+    return rows.map(({ name }) => name);
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    // There is no such table: the database is new.
+    return [];
+  }
 }
 
 function nextCommit(commits: EventEmitter, signal: AbortSignal): Promise<void> {

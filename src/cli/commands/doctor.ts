@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import { colorsFor, withProgress, writeJson, writeLine, type Io } from "../../terminal/io.ts";
-import type { Check } from "../doctor-checks.ts";
+import type { Check } from "../check.ts";
 import { Exit, exitStatus } from "../report.ts";
 
 export function addDoctorCommand(program: Command, io: Io): void {

@@ -1,4 +1,5 @@
-import { list, paged, pageOf } from "../api/envelope.ts";
+import { z } from "@hono/zod-openapi";
+import { list } from "../api/envelope.ts";
 import { findAccount } from "../../store/accounts.ts";
 import type { AccountRow } from "../../store/schema.ts";
 import { Failure } from "../../failures/failures.ts";
@@ -36,9 +37,10 @@ export function accountEndpoints({ store }: ControlContext): readonly Endpoint[]
         summary: "The accounts the token reaches",
         // wrangler asks for it after an error, whatever its token may do, and ends without an answer.
         scope: null,
-        query: paged,
+        query: z.object({ name: z.string().optional() }),
       },
-      async ({ caller, query }) => list((await reached(caller)).map(accountOf), pageOf(query)),
+      async ({ caller, query }) =>
+        list((await reached(caller)).filter(isNamed(query.name)).map(accountOf)),
     ),
     endpoint(
       {
@@ -59,10 +61,17 @@ export function accountEndpoints({ store }: ControlContext): readonly Endpoint[]
         path: "/memberships",
         summary: "The caller's memberships of accounts",
         scope: "account:read",
-        query: paged,
+        query: z.object({
+          name: z.string().optional(),
+          "account.name": z.string().optional(),
+          status: z.string().optional(),
+        }),
       },
       async ({ caller, query }) => {
-        const accounts = await reached(caller);
+        const all = await reached(caller);
+        const name = query["account.name"] ?? query.name;
+        const isAccepted = (query.status ?? "accepted") === "accepted";
+        const accounts = isAccepted ? all.filter(isNamed(name)) : [];
         return list(
           accounts.map((account) => ({
             id: account.id,
@@ -71,11 +80,14 @@ export function accountEndpoints({ store }: ControlContext): readonly Endpoint[]
             roles: [roleTitles[account.role]],
             permissions: {},
           })),
-          pageOf(query),
         );
       },
     ),
   ];
+}
+
+function isNamed(wanted: string | undefined): (account: { readonly name: string }) => boolean {
+  return ({ name }) => wanted === undefined || name === wanted;
 }
 
 function accountOf({

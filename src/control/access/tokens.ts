@@ -11,7 +11,7 @@ import {
   rollToken,
   updateToken,
 } from "../../store/tokens.ts";
-import { list, paged, pageOf } from "../api/envelope.ts";
+import { list } from "../api/envelope.ts";
 import { isCidr, type RequestIp } from "../../network/ranges.ts";
 import { actorOf, authorize, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
@@ -55,14 +55,17 @@ export function tokenEndpoints({ store, clock }: ControlContext): readonly Endpo
         path: `${path}/permission_groups`,
         summary: "What tokens can be given",
         scope: "api_tokens:read",
+        query: groupFilter,
       },
-      () =>
+      ({ query }) =>
         list(
-          permissionGroups.map(({ id, name, resource }) => ({
-            id,
-            name,
-            scopes: [resourceName(resource)],
-          })),
+          permissionGroups
+            .map(({ id, name, resource }) => ({ id, name, scopes: [resourceName(resource)] }))
+            .filter(
+              ({ name, scopes }) =>
+                isNamed(name, query.name) &&
+                (query.scope === undefined || scopes.some((scope) => isNamed(scope, query.scope))),
+            ),
         ),
     ),
     endpoint(
@@ -71,14 +74,10 @@ export function tokenEndpoints({ store, clock }: ControlContext): readonly Endpo
         path,
         summary: "List API tokens",
         scope: "api_tokens:read",
-        query: paged,
       },
-      async ({ caller, query }) => {
+      async ({ caller }) => {
         const rows = await own(store.db, caller);
-        return list(
-          rows.map((row) => shown(row, clock())),
-          pageOf(query),
-        );
+        return list(rows.map((row) => shown(row, clock())));
       },
     ),
     endpoint(
@@ -184,6 +183,13 @@ export function tokenEndpoints({ store, clock }: ControlContext): readonly Endpo
       },
     ),
   ];
+}
+
+const groupFilter = z.object({ name: z.string().optional(), scope: z.string().optional() });
+
+/** Terraform's documented filters are URL-encoded once more than the rest of the query. */
+function isNamed(name: string, asked: string | undefined): boolean {
+  return asked === undefined || asked === name || asked === encodeURIComponent(name);
 }
 
 /** A person's tokens are theirs alone; a token of the account's own sees the account's own. */

@@ -2,7 +2,7 @@ import type { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
 import type { Caller } from "./auth.ts";
 import { readForm, readJson } from "./body.ts";
-import type { Answer } from "./envelope.ts";
+import { type Answer, pageOf, paging } from "./envelope.ts";
 import type { Scope } from "./scopes.ts";
 import { isOneLine } from "./text.ts";
 
@@ -19,6 +19,8 @@ export interface Endpoint {
   readonly query?: z.ZodObject;
   /** A schema: JSON. `form`: multipart. Absent: a body is not read. */
   readonly body?: z.ZodType | "form";
+  /** Bytes of a JSON body. Default: 1 MiB. */
+  readonly bodyLimit?: number;
   readonly run: (call: RawCall) => Promise<Answer | Response>;
 }
 
@@ -52,7 +54,7 @@ export function endpoint<
   spec: Omit<Endpoint, "run" | "query" | "body"> & { query?: Q; body?: B },
   handle: (call: Call<Output<Q>, Output<B>>) => Answer | Response | Promise<Answer | Response>,
 ): Endpoint {
-  const { query, body, ...rest } = spec;
+  const { query, body, bodyLimit = MEBIBYTE, ...rest } = spec;
   return {
     ...rest,
     ...(query && { query }),
@@ -63,13 +65,16 @@ export function endpoint<
         if (isOneLine(text)) continue;
         throw new Failure("request_invalid", { message: "the URL has control characters" });
       }
-      return handle({
+      parse(paging, { page: search["page"], per_page: search["per_page"] }, "query");
+      const answer = await handle({
         request,
         caller,
         params,
         query: (query ? parse(query, search, "query") : undefined) as Output<Q>,
-        body: (await parseBody(body, request, limits)) as Output<B>,
+        body: (await parseBody(body, request, { ...limits, json: bodyLimit })) as Output<B>,
       });
+      if (answer instanceof Response || !answer.isList) return answer;
+      return pageOf(answer, new URL(request.url).searchParams);
     },
   };
 }
@@ -77,11 +82,11 @@ export function endpoint<
 async function parseBody(
   body: z.ZodType | "form" | undefined,
   request: Request,
-  limits: BodyLimits,
+  limits: BodyLimits & { readonly json: number },
 ): Promise<unknown> {
   if (body === undefined) return undefined;
   if (body === "form") return readForm(request, limits.script);
-  return parse(body, await readJson(request, MEBIBYTE), "body");
+  return parse(body, await readJson(request, limits.json), "body");
 }
 
 /** @throws Failure `request_invalid`, naming the first field that is wrong */

@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
 import { Failure } from "../../failures/failures.ts";
+import { diskFailure } from "../../failures/of-storage.ts";
 
 /** What a handler answers with. */
 export interface Answer {
@@ -9,6 +10,8 @@ export interface Answer {
   /** Default: 200. */
   readonly status?: number;
   readonly resultInfo?: Readonly<Record<string, unknown>>;
+  /** The result is all that there is: which page of it is sent, the query says. */
+  readonly isList?: true;
   /** Worth a sentence, though the request was done. */
   readonly messages?: readonly string[];
 }
@@ -33,7 +36,7 @@ export function success(answer: Answer): Response {
  * reference, and the caller gets only that.
  */
 export function failure(error: unknown, log: Logger): Response {
-  const shown = error instanceof Failure ? error : unexpected(error, log);
+  const shown = error instanceof Failure ? error : (stored(error) ?? unexpected(error, log));
   const { number, status } = shown.entry;
   const retryAfter = shown.facts["retryAfterSeconds"];
   return Response.json(
@@ -67,6 +70,10 @@ function sentences({ message, fix }: Failure): string {
   return message.includes("\n") ? `${message.trimEnd()}\n${fix}` : `${message}. ${fix}`;
 }
 
+function stored(error: unknown): Failure | null {
+  return diskFailure(error, "what was to be kept could not be written or read");
+}
+
 function unexpected(error: unknown, log: Logger): Failure {
   const reference = randomUUID();
   log.error({ err: error, reference }, "a request to the API failed unexpectedly");
@@ -76,26 +83,38 @@ function unexpected(error: unknown, log: Logger): Failure {
   });
 }
 
-/** A list that is whole: any page but the first is empty, which is where clients stop asking. */
-export function list(all: readonly unknown[], { page = "1" }: { page?: string } = {}): Answer {
-  const items = page === "1" ? all : [];
-  const count = items.length;
-  return {
-    result: items,
-    resultInfo: {
-      page: Number(page),
-      per_page: Math.max(count, 20),
-      count,
-      total_count: count,
-      total_pages: 1,
-    },
-  };
+/** All that there is: the router cuts the page out that the query asks for. */
+export function list(all: readonly unknown[]): Answer {
+  return { result: all, isList: true };
 }
 
-export const paged: z.ZodObject<{ page: z.ZodOptional<z.ZodString> }> = z.object({
-  page: z.string().optional(),
+/** What every list takes. Without `per_page` the first page has all, as wrangler expects it. */
+export const paging: z.ZodObject<{
+  page: z.ZodOptional<z.ZodCoercedNumber>;
+  per_page: z.ZodOptional<z.ZodCoercedNumber>;
+}> = z.object({
+  page: z.coerce.number().int().min(1).max(1_000_000).optional(),
+  per_page: z.coerce.number().int().min(1).max(1000).optional(),
 });
 
-export function pageOf({ page }: z.output<typeof paged>): { page?: string } {
-  return page === undefined ? {} : { page };
+/** @throws ZodError for numbers that are no pages */
+export function pageOf(answer: Answer, query: URLSearchParams): Answer {
+  const all = answer.result as readonly unknown[];
+  const { page = 1, per_page: asked } = paging.parse({
+    page: query.get("page") ?? undefined,
+    per_page: query.get("per_page") ?? undefined,
+  });
+  const perPage = asked ?? Math.max(all.length, 20);
+  const result = all.slice((page - 1) * perPage, page * perPage);
+  return {
+    ...answer,
+    result,
+    resultInfo: {
+      page,
+      per_page: perPage,
+      count: result.length,
+      total_count: all.length,
+      total_pages: Math.max(1, Math.ceil(all.length / perPage)),
+    },
+  };
 }

@@ -4,12 +4,12 @@ import { deleteRoute, deleteRoutesOfScript, findPattern, listRoutes } from "../.
 import type { RouteWithScript } from "../../store/routes.ts";
 import type { Write } from "../../store/store.ts";
 import { list } from "../api/envelope.ts";
-import { actorOf } from "../api/auth.ts";
+import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { existingScript, keyOf } from "../workers/lookup.ts";
 import { addAll, patternsOf } from "./routes.ts";
-import { isHost, refuseOwnHosts, zoneOf } from "./zones.ts";
+import { isHost, refuseOwnHosts, zoneOf, zonesOf } from "./zones.ts";
 
 const origin = z.object({ hostname: z.string(), enabled: z.boolean().optional() });
 const origins = z.array(origin).max(1000);
@@ -18,11 +18,74 @@ const replacement = z.object({
   override_existing_origin: z.boolean().default(false),
 });
 
+const attachment = z.object({
+  hostname: z.string(),
+  service: z.string(),
+  environment: z.enum(["production", ""]).nullish(),
+  zone_id: z.string().optional(),
+  zone_name: z.string().optional(),
+});
+const filter = z.object({
+  hostname: z.string().optional(),
+  service: z.string().optional(),
+  environment: z.string().optional(),
+  zone_id: z.string().optional(),
+  zone_name: z.string().optional(),
+});
+
 /** `custom_domain: true` in the configuration: every request to a host leads to one script. */
 export function domainEndpoints({ store, edge }: ControlContext): readonly Endpoint[] {
   const path = "/accounts/{account_id}/workers/scripts/{script_name}/domains";
   const domainsOf = async (accountId: string): Promise<RouteWithScript[]> =>
     (await listRoutes(store.db, accountId)).filter(({ kind }) => kind === "custom_domain");
+  const existing = async (
+    caller: Caller,
+    params: Readonly<Record<string, string>>,
+  ): Promise<RouteWithScript> => {
+    const domains = await domainsOf(caller.accountId);
+    const domain = domains.find(({ id }) => id === params["domain_id"]);
+    if (!domain) throw new Failure("route_of_script_not_found");
+    return domain;
+  };
+  /** A host that another script of the account has goes over to this one. */
+  const attach = async (
+    caller: Caller,
+    host: string,
+    { service, zone_id: zoneId, zone_name: zoneName }: z.output<typeof attachment>,
+  ): Promise<RouteWithScript> => {
+    const { accountId } = caller;
+    const zones = zonesOf(accountId, host);
+    const isInZone = zones.some(
+      ({ id, name }) => id === (zoneId ?? id) && name === (zoneName ?? name),
+    );
+    if (!isInZone) {
+      throw new Failure("route_invalid", {
+        message: `"${host}" is not in the zone "${(zoneName ?? zoneId ?? "").slice(0, 253)}"`,
+      });
+    }
+    const { value, cursor } = await store.write(async (write) => {
+      const script = await existingScript(write.db, { caller, params: { script_name: service } });
+      const holder = await findPattern(write.db, host);
+      const isThere = holder?.scriptId === script.id && holder.kind === "custom_domain";
+      if (!isThere) {
+        await takeOver(write, accountId, [host]);
+        await addAll(write, script, "custom_domain", [host]);
+      }
+      return {
+        value: (await findPattern(write.db, host))!,
+        audit: {
+          by: actorOf(caller),
+          action: "script.domains" as const,
+          accountId,
+          resource: { type: "script" as const, id: script.id, name: script.name },
+          before: { host, script: holder?.scriptName ?? null },
+          after: { host, script: service },
+        },
+      };
+    });
+    await edge.applied(cursor);
+    return value;
+  };
   return [
     endpoint(
       {
@@ -95,9 +158,68 @@ export function domainEndpoints({ store, edge }: ControlContext): readonly Endpo
         path: "/accounts/{account_id}/workers/domains",
         summary: "List custom domains",
         scope: "workers_routes:read",
+        query: filter,
       },
-      async ({ caller }) =>
-        list((await domainsOf(caller.accountId)).map((domain) => shown(domain))),
+      async ({ caller, query }) =>
+        list(
+          (await domainsOf(caller.accountId))
+            .map((domain) => shown(domain))
+            .filter((domain) =>
+              Object.entries(query).every(([field, value]) => domain[field] === value),
+            ),
+        ),
+    ),
+    endpoint(
+      {
+        method: "put",
+        path: "/accounts/{account_id}/workers/domains",
+        summary: "Lead a host to a script",
+        scope: "workers_routes:write",
+        body: attachment,
+      },
+      async ({ caller, body }) => {
+        const [host = ""] = hostsOf([{ hostname: body.hostname }]);
+        const domain = await attach(caller, host, body);
+        return { result: shown(domain) };
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: "/accounts/{account_id}/workers/domains/{domain_id}",
+        summary: "One custom domain",
+        scope: "workers_routes:read",
+      },
+      async ({ caller, params }) => ({ result: shown(await existing(caller, params)) }),
+    ),
+    endpoint(
+      {
+        method: "delete",
+        path: "/accounts/{account_id}/workers/domains/{domain_id}",
+        summary: "Lead a host nowhere",
+        scope: "workers_routes:write",
+      },
+      async ({ caller, params }) => {
+        const domain = await existing(caller, params);
+        const { cursor } = await store.write(async (write) => {
+          await deleteRoute(write.db, domain.id);
+          const { accountId, scriptName, scriptId, pattern } = domain;
+          await write.changed({ kind: "script", accountId, scriptName });
+          return {
+            value: null,
+            audit: {
+              by: actorOf(caller),
+              action: "script.domains",
+              accountId,
+              resource: { type: "script", id: scriptId, name: scriptName },
+              before: { hosts: [pattern] },
+              after: { hosts: [] },
+            },
+          };
+        });
+        await edge.applied(cursor);
+        return { result: { id: domain.id } };
+      },
     ),
     endpoint(
       {
@@ -106,12 +228,7 @@ export function domainEndpoints({ store, edge }: ControlContext): readonly Endpo
         summary: "One custom domain",
         scope: "workers_routes:read",
       },
-      async ({ caller, params }) => {
-        const domains = await domainsOf(caller.accountId);
-        const domain = domains.find(({ id }) => id === params["domain_id"]);
-        if (!domain) throw new Failure("route_of_script_not_found");
-        return { result: shown(domain) };
-      },
+      async ({ caller, params }) => ({ result: shown(await existing(caller, params)) }),
     ),
   ];
 }
@@ -142,7 +259,7 @@ function hostsOf(wanted: z.output<typeof origins>): string[] {
   });
 }
 
-function shown(domain: RouteWithScript, more: object = {}): object {
+function shown(domain: RouteWithScript, more: object = {}): Record<string, unknown> {
   const { id, accountId, pattern, scriptName } = domain;
   const zone = zoneOf(accountId, pattern);
   return {
@@ -152,6 +269,8 @@ function shown(domain: RouteWithScript, more: object = {}): object {
     environment: "production",
     zone_id: zone.id,
     zone_name: zone.name,
+    // Of the certificate that the host is served with; who serves it decides that, not the domain.
+    cert_id: "",
     enabled: true,
     previews_enabled: false,
     ...more,

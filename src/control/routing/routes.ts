@@ -22,7 +22,11 @@ import { existingScript } from "../workers/lookup.ts";
 import { hostOf, hostsOverlap, isHost, routePattern, zoneNamed, zoneOf, zonesOf } from "./zones.ts";
 
 const replacement = z.array(z.object({ pattern: z.string() })).max(1000);
-const addition = z.object({ pattern: z.string(), script: z.string() });
+const addition = z.object({
+  pattern: z.string(),
+  // Cloudflare's "no Worker here" would need something else that answers.
+  script: z.string("is missing: a route without a Worker leads nowhere here"),
+});
 const zoneFilter = z.object({ name: z.string().optional(), "account.id": z.string().optional() });
 
 /** `routes` in the configuration, and the zones that wrangler looks up for them. */
@@ -38,6 +42,15 @@ export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoi
       ({ kind, pattern }) =>
         kind === "route" && zonesOf(accountId, hostOf(pattern)).some(({ id }) => id === zoneId),
     );
+  const existing = async (
+    caller: Caller,
+    params: Readonly<Record<string, string>>,
+  ): Promise<RouteWithScript> => {
+    const routes = await routesIn(caller.accountId, params["zone_id"]);
+    const route = routes.find(({ id }) => id === params["route_id"]);
+    if (!route) throw new Failure("route_of_script_not_found");
+    return route;
+  };
   return [
     endpoint(
       {
@@ -90,12 +103,33 @@ export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoi
     endpoint(
       {
         method: "get",
+        path: "/zones/{zone_id}",
+        summary: "One zone",
+        scope: "zone:read",
+      },
+      async ({ caller: { accountId }, params }) => {
+        assertZoneId(params["zone_id"]);
+        const routes = await listRoutes(store.db, accountId);
+        const zone = routes
+          .flatMap(({ pattern }) => zonesOf(accountId, hostOf(pattern)))
+          .find(({ id }) => id === params["zone_id"]);
+        if (zone) return { result: shownZone(accountId, zone.name) };
+        throw new Failure("route_of_script_not_found", {
+          message: `no route or custom domain is in the zone ${params["zone_id"]}`,
+        });
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
         path: zoneRoutes,
         summary: "The routes in a zone",
         scope: "workers_routes:read",
       },
-      async ({ caller, params }) =>
-        list((await routesIn(caller.accountId, params["zone_id"])).map(shown)),
+      async ({ caller, params }) => {
+        assertZoneId(params["zone_id"]);
+        return list((await routesIn(caller.accountId, params["zone_id"])).map(shown));
+      },
     ),
     endpoint(
       {
@@ -106,7 +140,7 @@ export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoi
         body: addition,
       },
       async ({ caller, body, params }) => {
-        const pattern = routePattern(body.pattern);
+        const pattern = inZone(caller.accountId, params["zone_id"], body.pattern);
         const route = await write(async (w) => {
           const call = { caller, params: { ...params, script_name: body.script } };
           const script = await existingScript(w.db, call);
@@ -121,15 +155,52 @@ export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoi
     ),
     endpoint(
       {
+        method: "get",
+        path: `${zoneRoutes}/{route_id}`,
+        summary: "One route",
+        scope: "workers_routes:read",
+      },
+      async ({ caller, params }) => ({ result: shown(await existing(caller, params)) }),
+    ),
+    endpoint(
+      {
+        method: "put",
+        path: `${zoneRoutes}/{route_id}`,
+        summary: "Change a route",
+        scope: "workers_routes:write",
+        body: addition,
+      },
+      async ({ caller, body, params }) => {
+        const before = await existing(caller, params);
+        const pattern = inZone(caller.accountId, params["zone_id"], body.pattern);
+        await write(async (w) => {
+          const call = { caller, params: { script_name: body.script } };
+          const script = await existingScript(w.db, call);
+          await deleteRoute(w.db, before.id);
+          const { accountId, scriptName } = before;
+          await w.changed({ kind: "script", accountId, scriptName });
+          await addAll(w, script, "route", [pattern], before.id);
+          return {
+            value: null,
+            audit: {
+              ...routesAudit(caller, "routes.create", script),
+              before: { pattern: before.pattern, script: scriptName },
+              after: { pattern },
+            },
+          };
+        });
+        return { result: { id: before.id, pattern, script: body.script } };
+      },
+    ),
+    endpoint(
+      {
         method: "delete",
         path: `${zoneRoutes}/{route_id}`,
         summary: "Delete a route",
         scope: "workers_routes:write",
       },
       async ({ caller, params }) => {
-        const routes = await routesIn(caller.accountId, params["zone_id"]);
-        const route = routes.find(({ id }) => id === params["route_id"]);
-        if (!route) throw new Failure("route_of_script_not_found");
+        const route = await existing(caller, params);
         await write(async (w) => {
           await deleteRoute(w.db, route.id);
           const { accountId, scriptName } = route;
@@ -150,6 +221,7 @@ export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoi
 /**
  * Leads patterns to a script, and tells the edge. A host belongs to the account that came first.
  *
+ * @param keepId of a route that is replaced; only for one pattern
  * @throws Failure `route_taken` if one leads to another script, or its hosts to another account
  */
 export async function addAll(
@@ -157,6 +229,7 @@ export async function addAll(
   script: ScriptRow,
   kind: RouteRow["kind"],
   patterns: readonly string[],
+  keepId?: string,
 ): Promise<RouteRow[]> {
   const added: RouteRow[] = [];
   const others = await patternsOfOthers(db, script.accountId);
@@ -165,7 +238,7 @@ export async function addAll(
     if (overlapped) throw routeTaken(pattern, "another account");
     const taken = await findPattern(db, pattern);
     if (taken) throw routeTaken(pattern, `the Worker "${taken.scriptName}"`);
-    const id = randomBytes(16).toString("hex");
+    const id = keepId ?? randomBytes(16).toString("hex");
     const route = { id, accountId: script.accountId, scriptId: script.id, kind, pattern };
     await insertRoute(db, route);
     added.push(route);
@@ -184,6 +257,26 @@ export async function patternsOf(
   return routes
     .filter((route) => route.scriptId === script.id && route.kind === kind)
     .map(({ pattern }) => pattern);
+}
+
+/** Ids of zones are made from names, so any name has one; what is no id at all is refused. */
+function assertZoneId(zoneId = ""): void {
+  if (/^[0-9a-f]{32}$/.test(zoneId)) return;
+  throw new Failure("route_not_found", {
+    message: `"${zoneId.slice(0, 100)}" is not the id of a zone`,
+    fix: "Take it from `GET /zones?name=…`.",
+  });
+}
+
+/** @throws Failure `route_invalid`: also for a pattern of another zone */
+function inZone(accountId: string, zoneId: string | undefined, text: string): string {
+  assertZoneId(zoneId);
+  const pattern = routePattern(text);
+  if (zonesOf(accountId, hostOf(pattern)).some(({ id }) => id === zoneId)) return pattern;
+  throw new Failure("route_invalid", {
+    message: `"${pattern}" is not in the zone ${zoneId}`,
+    fix: "Take the zone of the pattern's own host, from `GET /zones?name=…`.",
+  });
 }
 
 function routesAudit(
@@ -208,5 +301,33 @@ function shown({ id, accountId, pattern, scriptName }: RouteWithScript): object 
 
 function shownZone(accountId: string, name: string): object {
   const { id } = zoneNamed(accountId, name);
-  return { id, name, account: { id: accountId }, status: "active", type: "full" };
+  return {
+    id,
+    name,
+    account: { id: accountId, name: "" },
+    status: "active",
+    type: "full",
+    paused: false,
+    permissions: [],
+    // Whoever runs the platform decides where names lead: there are no name servers of its own.
+    name_servers: [],
+    original_name_servers: null,
+    original_dnshost: null,
+    original_registrar: null,
+    development_mode: 0,
+    owner: { id: accountId, name: "", type: "organization" },
+    plan: { id: "0feeeeeeeeeeeeeeeeeeeeeeeeeeeeee", name: "Countersign", price: 0 },
+    meta: {
+      cdn_only: false,
+      custom_certificate_quota: 0,
+      dns_only: false,
+      phishing_detected: false,
+    },
+    created_on: BEGINNING,
+    modified_on: BEGINNING,
+    activated_on: BEGINNING,
+  };
 }
+
+/** A zone was never made: it is there as long as names are. */
+const BEGINNING = "1970-01-01T00:00:00.000Z";

@@ -118,29 +118,6 @@ export function subdomainEndpoints({ store, edge }: ControlContext): readonly En
       { method: "delete", path: script, summary: "Let it answer there no longer", scope: write },
       async (call) => ({ result: await set(call, false) }),
     ),
-    endpoint(
-      {
-        method: "get",
-        path: "/accounts/{account_id}/workers/workers/{script_name}",
-        summary: "A script, as wrangler asks before it sets its hosts",
-        scope: read,
-      },
-      async (call) => {
-        const { id, name, workersDev, createdOn, modifiedOn } = await existingScript(
-          store.db,
-          call,
-        );
-        return {
-          result: {
-            id,
-            name,
-            created_on: createdOn,
-            updated_on: modifiedOn,
-            subdomain: shown(workersDev === 1),
-          },
-        };
-      },
-    ),
   ];
 }
 

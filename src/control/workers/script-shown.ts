@@ -5,7 +5,11 @@ import { settingsOf } from "./script-settings.ts";
 
 /** A script in a list, and after an upload. */
 export function shownScript(script: ScriptRow, version: StoredVersion | null): object {
-  const { handlers = [], named_handlers: named = [] } = version ? versionSettings(version) : {};
+  const {
+    handlers = [],
+    named_handlers: named = [],
+    placement,
+  } = version ? versionSettings(version) : {};
   return {
     id: script.name,
     tag: script.id,
@@ -17,7 +21,7 @@ export function shownScript(script: ScriptRow, version: StoredVersion | null): o
     has_assets: false,
     handlers,
     named_handlers: named,
-    placement: (version && versionSettings(version).placement) ?? {},
+    ...(placement && Object.keys(placement).length > 0 && { placement }),
     ...(version && {
       etag: version.etag,
       compatibility_date: version.compatibilityDate,

@@ -173,7 +173,8 @@ function invalid(name: string, why: string): Failure {
   return new Failure("module_invalid", { message: `the module "${name.slice(0, 200)}" ${why}` });
 }
 
-function compatibilityDate(date: string | undefined, latest: string): string {
+/** @throws Failure `compatibility_date_invalid` */
+export function compatibilityDate(date: string | undefined, latest: string): string {
   if (date === undefined || date === "") return OLDEST_COMPATIBILITY_DATE;
   if (!/^\d{4}-\d{2}-\d{2}$/.test(date) || Number.isNaN(Date.parse(date))) {
     throw new Failure("compatibility_date_invalid", {

@@ -140,7 +140,7 @@ export function deleteScriptEndpoint(
 }
 
 /** @throws Failure `script_not_found`, `script_in_use` without `force` */
-function removeScript(
+export function removeScript(
   context: ControlContext,
   publisher: Publisher,
   call: Parameters<typeof keyOf>[0],

@@ -122,7 +122,8 @@ export function secretEndpoints(
           deploy: true,
           annotations: {},
         });
-        return { result: version.bindings.filter(isSecret).map(shownBinding) };
+        const secrets = version.bindings.filter(isSecret);
+        return { result: Object.fromEntries(secrets.map((b) => [b.name, shownBinding(b)])) };
       },
     ),
     endpoint(
@@ -152,7 +153,7 @@ function textsOf(secrets: Readonly<Record<string, { text: string } | null>>): Ch
 }
 
 /** A secret that is deployed must not bring along code that is not. */
-function newestOf({ newest, current }: Before, deploy: boolean): StoredVersion {
+export function newestOf({ newest, current }: Before, deploy: boolean): StoredVersion {
   if (!newest) throw new Failure("no_versions");
   const whole = current?.versions.length === 1 && current.versions[0]?.versionId === newest.id;
   if (deploy && current && !whole) {

@@ -1,0 +1,162 @@
+import { z } from "@hono/zod-openapi";
+import type { WorkerModule } from "../../contract/change-feed.ts";
+import { Failure } from "../../failures/failures.ts";
+import {
+  listVersions,
+  newestVersion,
+  type StoredVersion,
+  versionSettings,
+} from "../../store/versions.ts";
+import { resolveBindings, shownBinding } from "./bindings.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { byOf, existingVersion } from "./lookup.ts";
+import type { Publisher } from "./publisher.ts";
+import { readMetadata } from "./script-metadata.ts";
+import { flagsOf } from "./script-shown.ts";
+import { moduleType, scriptOf } from "./script-upload.ts";
+import { existingWorker } from "./workers.ts";
+
+const sentModule = z.object({
+  name: z.string(),
+  content_type: z.string(),
+  content_base64: z.base64(),
+});
+/** Read by the same rules as the metadata of an upload, whose names it shares. */
+const upload = z.object({ modules: z.array(sentModule).max(1000).default([]) }).loose();
+
+/** Versions as Terraform's `cloudflare_worker_version` and the SDK's `workers.beta` send them: JSON. */
+export function workerVersionEndpoints(
+  { store, keyring, latestCompatibilityDate, limits }: ControlContext,
+  publisher: Publisher,
+): readonly Endpoint[] {
+  const path = "/accounts/{account_id}/workers/workers/{script_name}/versions";
+  const read = "workers_scripts:read";
+  return [
+    endpoint(
+      {
+        method: "post",
+        path,
+        summary: "Upload a version, its modules in base64",
+        scope: "workers_scripts:write",
+        body: upload,
+        bodyLimit: limits.script * 1.5,
+      },
+      async (call) => {
+        const { name } = await existingWorker(store.db, call);
+        const { modules: sent, ...rest } = call.body;
+        // Sent in JSON where there is nothing to say; `deploy` is a matter of the query.
+        const meta = readMetadata(withoutNulls(rest));
+        const modules = sent.map(
+          ({ name: module, content_type: type, content_base64: content }): WorkerModule => ({
+            name: module,
+            type: moduleType(module, type),
+            content: Buffer.from(content, "base64"),
+          }),
+        );
+        const {
+          bindings,
+          keepBindings,
+          notices,
+          scriptSettings: _,
+          ...script
+        } = scriptOf(meta, modules, latestCompatibilityDate);
+        const key = { accountId: call.caller.accountId, scriptName: name };
+        const { version } = await publisher.publish(key, {
+          ...byOf(call),
+          deploy: new URL(call.request.url).searchParams.get("deploy") === "true",
+          create: false,
+          tag: script.annotations["workers/tag"] ?? "",
+          build: ({ newest }, owner) => ({
+            ...script,
+            bindings: resolveBindings(bindings, owner, {
+              keyring,
+              before: newest?.bindings ?? [],
+              keep: keepBindings,
+            }),
+          }),
+        });
+        return { result: shown(version), messages: notices };
+      },
+    ),
+    endpoint(
+      { method: "get", path, summary: "List a Worker's versions", scope: read },
+      async (call) => {
+        const script = await existingWorker(store.db, call);
+        const total = (await newestVersion(store.db, script.id))?.number ?? 0;
+        const search = new URL(call.request.url).searchParams;
+        const page = Number(search.get("page") ?? 1);
+        const perPage = Math.min(Number(search.get("per_page") ?? 25), 100);
+        const versions = await listVersions(store.db, script.id, { page, perPage });
+        return {
+          result: versions.map(shown),
+          resultInfo: {
+            page,
+            per_page: perPage,
+            count: versions.length,
+            total_count: total,
+            total_pages: Math.max(1, Math.ceil(total / perPage)),
+          },
+        };
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: `${path}/{version_id}`,
+        summary: "One version of a Worker",
+        scope: read,
+      },
+      async (call) => {
+        const script = await existingWorker(store.db, call);
+        const id = call.params["version_id"] ?? "";
+        const version =
+          id === "latest"
+            ? await newestVersion(store.db, script.id)
+            : await existingVersion(store.db, script, id);
+        if (!version) throw new Failure("no_versions");
+        return { result: shown(version) };
+      },
+    ),
+    endpoint(
+      {
+        method: "delete",
+        path: `${path}/{version_id}`,
+        summary: "Delete a version of a Worker: refused",
+        scope: "workers_scripts:write",
+      },
+      async (call) => {
+        const script = await existingWorker(store.db, call);
+        await existingVersion(store.db, script, call.params["version_id"] ?? "");
+        throw new Failure("feature_unsupported", {
+          message: "versions are kept until their Worker is deleted: rollbacks need them",
+          fix: "Leave it; it takes no traffic unless it is deployed.",
+        });
+      },
+    ),
+  ];
+}
+
+function withoutNulls(fields: Readonly<Record<string, unknown>>): object {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
+}
+
+function shown(version: StoredVersion): object {
+  const { limits } = versionSettings(version);
+  return {
+    id: version.id,
+    number: version.number,
+    created_on: version.createdOn,
+    source: version.source,
+    author_email: version.author,
+    annotations: JSON.parse(version.annotations) as object,
+    bindings: version.bindings.map(shownBinding),
+    compatibility_date: version.compatibilityDate,
+    compatibility_flags: flagsOf(version),
+    main_module: version.mainModule,
+    startup_time_ms: version.startupTimeMs,
+    usage_model: "standard",
+    urls: [],
+    ...(limits && { limits }),
+  };
+}

@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, test } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
+import { Failure } from "../failures/failures.ts";
+import { bootstrap } from "./bootstrap.ts";
+import { listAccounts } from "./accounts.ts";
+import { sqliteDialect } from "./sqlite.ts";
+import { openStore, openStoreOn } from "./store.ts";
+import { Keyring } from "../keys/seal.ts";
+import { sql } from "kysely";
+
+let folder: string;
+beforeEach(() => (folder = mkdtempSync(join(tmpdir(), "countersign-sqlite-"))));
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const now = new Date("2026-11-25T12:00:00Z");
+
+test("what was committed is soon in the file itself, so that a lost -wal does not lose it", async () => {
+  const path = join(folder, "one.db");
+  await using store = await openStoreOn(sqliteDialect(path, { checkpointAfter: 10 }));
+  store.sealWith(new Keyring(Buffer.alloc(32, 1)));
+  await bootstrap(store, { scopes: [], now });
+  for (let tries = 0; tries < 200; tries += 1) {
+    await wait(25);
+    const copy = join(folder, `copy-${tries}.db`);
+    copyFileSync(path, copy);
+    await using copied = await openStore(copy);
+    if ((await listAccounts(copied.db)).length === 1) return;
+  }
+  assert.fail("the account is in -wal only");
+});
+
+test("a full disk is said as such, and a write after it is made", async () => {
+  await using store = await openStoreOn(sqliteDialect(join(folder, "two.db")));
+  store.sealWith(new Keyring(Buffer.alloc(32, 1)));
+  await bootstrap(store, { scopes: [], now });
+  const fill = (bytes: number) =>
+    store.housekeep(({ db }) =>
+      sql`insert into kysely_migration (name, timestamp) values (${`${bytes}`}, ${"x".repeat(bytes)})`.execute(
+        db,
+      ),
+    );
+  await store.housekeep(({ db }) => sql`pragma max_page_count = 1`.execute(db));
+  await assert.rejects(
+    fill(400_000),
+    (error) => error instanceof Failure && error.code === "disk_full" && error.entry.status === 507,
+  );
+  await store.housekeep(({ db }) => sql`pragma max_page_count = 100000`.execute(db));
+  await fill(400_001);
+});

@@ -8,7 +8,8 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const compiler = join(root, "node_modules/typescript/bin/tsc");
-const projects = ["tsconfig.build.json", "packages/origin/tsconfig.json"];
+// The second imports what the first makes.
+const projects = ["packages/origin/tsconfig.json", "tsconfig.build.json"];
 
 if (existsSync(compiler)) {
   process.exitCode = Math.max(...projects.map(build));

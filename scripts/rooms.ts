@@ -24,13 +24,14 @@ export const house: House = {
     ["keys"],
     ["contract"],
     ["certificates", "network", "process", "store"],
-    ["ingress", "gateway", "identity"],
+    ["identity"],
+    ["ingress", "gateway"],
     ["edge", "control", "dev"],
     ["platform"],
     ["cli"],
   ],
   wings: {
-    control: [["api"], ["access", "workers"], ["routing", "certificates"]],
+    control: [["api"], ["access", "workers"], ["routing", "certificates", "identity"]],
   },
   // The control plane may run on another machine than what it controls: it knows the contract alone.
   forbidden: { control: ["ingress", "gateway", "process"] },

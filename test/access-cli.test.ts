@@ -31,9 +31,12 @@ describe("tokens, people and accounts from the command line", () => {
     assert.ok(left > 86_000_000 && left <= 86_400_000);
     const rolled = await json("token", "roll", "ci");
     assert.deepEqual([await status(made.token), await status(rolled.token)], [401, 200]);
-    assert.match((await run("token", "revoke", made.id)).stdout, /"ci" .* works no longer/);
+    assert.match(
+      (await run("token", "revoke", made.id, "--yes")).stdout,
+      /"ci" .* works no longer/,
+    );
     assert.equal(await status(rolled.token), 401);
-    const gone = await run("token", "revoke", "ci");
+    const gone = await run("token", "revoke", "ci", "--yes");
     assert.equal(gone.status, 1);
     assert.match(gone.stderr, /there is no API token "ci"/);
   });
@@ -48,7 +51,20 @@ describe("tokens, people and accounts from the command line", () => {
       (await run("user", "add", "a@example.com", "--role", "admin", "--account", "Nowhere")).status,
       1,
     );
-    assert.equal((await run("user", "remove", "nobody@example.com")).status, 1);
+    assert.equal((await run("user", "remove", "nobody@example.com", "--yes")).status, 1);
+  });
+
+  const shown = async (...args: string[]) => (await json("account", "limits", ...args)).limits;
+
+  it("how much an account may hold is shown and changed, for it alone", async () => {
+    await run("account", "add", "Roomy");
+    assert.deepEqual(await shown(), { certificates: 1000, authorities: 5 });
+    const raised = await shown("Roomy", "--certificates", "2000", "--cas", "20");
+    assert.deepEqual(raised, { certificates: 2000, authorities: 20 });
+    assert.deepEqual((await shown("Roomy", "--cas", "7")).certificates, 2000);
+    assert.deepEqual(await shown(), { certificates: 1000, authorities: 5 });
+    assert.equal((await run("account", "limits", "--cas", "many")).status, 2);
+    assert.match((await run("account", "limits", "Roomy")).stdout, /2000 certificates and 7 CAs/);
   });
 
   it("a person is added to accounts, changed and removed, and all of it is in the log", async () => {
@@ -67,9 +83,9 @@ describe("tokens, people and accounts from the command line", () => {
         ["bob@example.com", "admin", "Shop"],
       ],
     );
-    await run("user", "remove", "bob@example.com", "--account", "Shop");
+    await run("user", "remove", "bob@example.com", "--yes", "--account", "Shop");
     assert.equal((await json("user", "list")).length, 1);
-    await run("user", "remove", "bob@example.com");
+    await run("user", "remove", "bob@example.com", "--yes");
     assert.deepEqual(await json("user", "list"), []);
     const log = await json("audit", "list", "--account", "Shop");
     assert.deepEqual(

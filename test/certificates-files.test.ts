@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { createPublicKey } from "node:crypto";
+import { createPublicKey, X509Certificate } from "node:crypto";
 import { after, before, describe, it } from "node:test";
+import { isVersion1 } from "../src/certificates/shown.ts";
 import { parseUpload } from "../src/certificates/parse.ts";
 import type { CertificateUpload, ParsedUpload } from "../src/certificates/certificate-upload.ts";
 import type { FailureCode } from "../src/failures/failures.ts";
@@ -232,20 +233,20 @@ describe("a file is refused", () => {
 });
 
 describe("what only openssl makes", () => {
-  it("an X.509 v1 certificate is refused, as a leaf and as a CA", async () => {
+  it("an X.509 v1 certificate is taken with a warning as a leaf, and refused as a CA", async () => {
     await openssl.run(["req", "-new", "-key", "key.pem", "-subj", "/CN=v1", "-out", "v1.csr"]);
     const issue = ["x509", "-req", "-in", "v1.csr", "-CA", "ca.pem", "-CAkey", "ca.key"];
     const v1 = await openssl.run([...issue, "-set_serial", "1"]);
     await openssl.write("v3.ext", "basicConstraints=CA:FALSE\n");
     const v3 = await openssl.run([...issue, "-set_serial", "1", "-extfile", "v3.ext"]);
     upload({ certificates: v3 });
-    for (const role of [{ ca: false }, { ca: true, privateKey: "" }]) {
-      refusal(
-        "certificate_version_unsupported",
-        () => upload({ certificates: v1, ...role }),
-        /^certificate 1 \(CN=v1\) is X.509 version 1 where version 3 is needed$/,
-      );
-    }
+    assert.ok(upload({ certificates: v1 }).warnings.some(({ code }) => code === "version_1"));
+    assert.ok(isVersion1(new X509Certificate(v1)) && !isVersion1(new X509Certificate(v3)));
+    refusal(
+      "certificate_version_unsupported",
+      () => upload({ certificates: v1, ca: true, privateKey: "" }),
+      /^certificate 1 \(CN=v1\) is X.509 version 1 where a CA needs version 3$/,
+    );
   });
 
   it("a certificate that is signed with SHA-1 is refused, a root is not", async () => {
@@ -269,9 +270,10 @@ describe("what only openssl makes", () => {
   it("a self-signed client certificate is complete, and a CA unless it says otherwise", async () => {
     const self = ["req", "-x509", "-key", "key.pem", "-subj", "/CN=self"];
     const plain = await openssl.run(self);
-    const refused = refusal("leaf_is_authority", () => upload({ certificates: plain }));
-    assert.match(refused.fix, /-addext basicConstraints=critical,CA:FALSE/);
-    const option = /-addext ([^`\s]+)/.exec(refused.fix)?.[1] ?? "";
+    const warned = upload({ certificates: plain }).warnings.find(
+      ({ code }) => code === "leaf_is_ca",
+    );
+    const option = /-addext ([^`\s]+)/.exec(warned?.message ?? "")?.[1] ?? "";
     const leaf = await openssl.run([...self, "-days", "90", "-addext", option]);
     assert.deepEqual(upload({ certificates: leaf }).warnings, []);
   });

@@ -226,4 +226,19 @@ describe("what Terraform and the SDK read, change and page through", () => {
     );
     await assert.rejects(narrow.workers.scripts.list(account), /workers_scripts:read/);
   });
+
+  it("each operation of the document has a name of its own, a tag, and named schemas", async () => {
+    const document = (await (await fetch(`${control.api}/openapi.json`)).json()) as {
+      paths: Record<string, Record<string, { operationId: string; tags: string[] }>>;
+      components: { schemas: Record<string, unknown> };
+    };
+    const operations = Object.values(document.paths).flatMap((methods) => Object.values(methods));
+    const ids = operations.map(({ operationId }) => operationId);
+    assert.equal(new Set(ids).size, ids.length);
+    assert.ok(ids.every((id) => /^[a-z][a-zA-Z0-9]+$/.test(id)));
+    assert.ok(operations.every(({ tags }) => tags.length === 1));
+    for (const name of ["Envelope", "Refusal", "Problem", "Message", "Pages"]) {
+      assert.ok(document.components.schemas[name], name);
+    }
+  });
 });

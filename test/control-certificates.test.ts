@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import Cloudflare, { NotFoundError } from "cloudflare";
 import { after, before, describe, it } from "node:test";
+import { setAccountLimits } from "../src/store/accounts.ts";
 import { storeSource } from "../src/store/change-feed.ts";
 import { engines } from "./helpers/database.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
@@ -113,6 +114,15 @@ for (const [engine, open] of Object.entries(engines)) {
       assert.deepEqual(refused, [undefined, undefined, 1489]);
       const { authorities } = await storeSource(control.store).trust(control.accountId);
       assert.equal(authorities.length, 2);
+      // The account's own limit replaces the platform's.
+      await control.store.housekeep(({ db }) =>
+        setAccountLimits(db, control.accountId, { authorities: 3 }),
+      );
+      const third = await control.call("POST", "/accounts/{account}/mtls_certificates", {
+        certificates: (await makeAuthority()).pem,
+        ca: true,
+      });
+      assert.equal(third.status, 200, JSON.stringify(third.errors));
     });
   });
 }

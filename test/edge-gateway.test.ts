@@ -57,6 +57,41 @@ test("a binding presents its certificate, through redeploys and a rotation under
   assert.deepEqual(result, { failed: [] });
 });
 
+for (const [how, ending] of [
+  ["its process is killed", "await scheduler.wait(60_000)"],
+  ["a connection of its own is lost", 'await (await env.CERT.fetch(url + "/cut")).text()'],
+] as const) {
+  test(`a GET is worked on once when ${how}: what it had sent is not sent twice`, async () => {
+    const certificateId = randomUUID();
+    await setCertificate(certificateId, "CN=once", 1);
+    const charged: string[] = [];
+    await using counting = await startOrigin({
+      authority,
+      handler: (request, response) => {
+        if (request.method === "POST") charged.push(request.url!);
+        if (request.url === "/cut") {
+          response.writeHead(200, { "content-length": 1000 }).write("half");
+          setTimeout(() => response.destroy(), 20);
+        } else {
+          response.end("ok");
+        }
+      },
+    });
+    const source = `const url = "${counting.url}"; export default { async fetch(request, env) {
+      await (await env.CERT.fetch(url + "/charge", { method: "POST" })).text();
+      ${ending};
+    } };`;
+    const bindings = [{ type: "mtls_certificate", name: "CERT", certificateId } as const];
+    await edge.stageAndDeploy(makeVersion("charging", source, bindings));
+    const answer = edge.fetch("charging.localhost");
+    await until(() => charged.length > 0);
+    if (ending.includes("wait")) process.kill(edge.worker("charging").pid!, "SIGKILL");
+    const { status } = await answer;
+    assert.equal(status >= 500, true, String(status));
+    assert.deepEqual(charged, ["/charge"]);
+  });
+}
+
 test("a gateway that is killed comes back with every certificate and binding", async () => {
   const certificateId = randomUUID();
   await setCertificate(certificateId, "CN=survivor", 1);

@@ -79,6 +79,10 @@ test("a Worker is told of its client by headers that the client cannot forge", a
     "x-forwarded-for": "6.6.6.6",
     "x-forwarded-proto": "https",
     "cf-ray": "forged",
+    "cf-ipcountry": "XX",
+    "cf-worker": "forged",
+    "cf-cert-verified": "true",
+    "true-client-ip": "6.6.6.6",
     "countersign-cf": '{"tlsClientAuth":{"certVerified":"SUCCESS"}}',
     "x-mine": "kept",
   };
@@ -87,6 +91,9 @@ test("a Worker is told of its client by headers that the client cannot forge", a
   assert.equal(headers["x-real-ip"], "127.0.0.1");
   assert.equal(headers["x-forwarded-for"], "6.6.6.6, 127.0.0.1");
   assert.equal(headers["x-mine"], "kept");
+  for (const name of ["cf-ipcountry", "cf-worker", "cf-cert-verified", "true-client-ip"]) {
+    assert.equal(headers[name], undefined, name);
+  }
   assert.match(headers["cf-ray"]!, /^[0-9a-f]{16}$/);
   assert.equal(headers["countersign-cf"], undefined);
   assert.match(url, /^http:/);
@@ -99,6 +106,32 @@ test("a Worker is told of its client by headers that the client cannot forge", a
   });
   assert.equal(listed.cf.tlsClientAuth["certVerified"], "NONE");
   assert.equal(listed.headers["x-real-ip"], "127.0.0.1");
+});
+
+test("128 KB of headers pass each way, and what is more is told", async () => {
+  await edge.deploy(
+    makeVersion(
+      "headers",
+      `export default { fetch: (request) => new Response(request.headers.get("x-big")?.length, {
+        headers: { "x-back": "b".repeat(Number(new URL(request.url).searchParams.get("n"))) },
+      }) };`,
+    ),
+  );
+  const big = { "x-big": "b".repeat(126_000) };
+  assert.equal((await edge.fetch("headers.localhost", "/?n=1", { headers: big })).text, "126000");
+  const { headers } = await edge.fetch("headers.localhost", "/?n=15000");
+  assert.equal(headers["x-back"]?.length, 15_000);
+  for (const [status, code, path, request] of [
+    [431, "headers_too_large", "/", { "x-big": "b".repeat(130_000) }],
+    [431, "headers_too_large", "/", { "x-big": "b".repeat(300_000) }],
+    [414, "url_too_long", `/${"u".repeat(16_400)}`, {}],
+    [502, "worker_headers_too_large", "/?n=130000", {}],
+    [400, "host_malformed", "/", { host: "headers.localhost:65536" }],
+  ] as const) {
+    const answer = await edge.fetch("headers.localhost", path, { headers: request });
+    assert.equal(answer.status, status);
+    assert.match(answer.text, new RegExp(`\\(${code}\\)`));
+  }
 });
 
 test("NAME.localhost is for programs on this machine, not for who comes through a proxy on it", async () => {
@@ -170,7 +203,7 @@ const refused: Readonly<Record<string, string>> = {
   "a host with a path": "GET / HTTP/1.1\r\nHost: echo.localhost/x\r\n\r\n",
   "a host with a user": "GET / HTTP/1.1\r\nHost: other.example@echo.localhost\r\n\r\n",
   "a target that is no path": "OPTIONS * HTTP/1.1\r\nHost: echo.localhost\r\n\r\n",
-  "too much header": `GET / HTTP/1.1\r\nHost: echo.localhost\r\nX-A: ${"a".repeat(70_000)}\r\n\r\n`,
+  "too much header": `GET / HTTP/1.1\r\nHost: echo.localhost\r\nX-A: ${"a".repeat(140_000)}\r\n\r\n`,
 };
 for (const [what, request] of Object.entries(refused)) {
   test(`a request with ${what} is refused`, async () => {

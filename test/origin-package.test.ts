@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { after, before } from "node:test";
@@ -15,8 +15,13 @@ let installed: string;
 before(async () => {
   project = await mkdtemp(join(tmpdir(), "origin-package-"));
   await writeFile(join(project, "package.json"), JSON.stringify({ type: "module", private: true }));
+  // Built in a copy: other tests import from the one that is there.
+  const copy = join(project, "source/packages/origin");
+  await cp(source, copy, { recursive: true });
+  await cp(join(source, "../../tsconfig.json"), join(project, "source/tsconfig.json"));
+  await symlink(join(source, "../../node_modules"), join(project, "source/node_modules"));
   const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", project], {
-    cwd: source,
+    cwd: copy,
   });
   // What `prepack` prints stands before the list.
   const [{ filename }] = JSON.parse(stdout.slice(stdout.indexOf("[\n"))) as [{ filename: string }];

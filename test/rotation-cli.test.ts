@@ -331,7 +331,7 @@ describe("a certificate's life from the command line, on a platform that runs", 
   });
 
   test("revoke cuts at once, and a new version brings it back", async () => {
-    const { revoked, presented } = await run("certificate", "revoke", "app-cert");
+    const { revoked, presented } = await run("certificate", "revoke", "app-cert", "--yes");
     assert.deepEqual([revoked.length, presented], [4, null]);
     assert.match(await subject(), /revoked/);
     assert.match(await text("certificate", "list"), /revoked on/);

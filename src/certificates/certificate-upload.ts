@@ -64,6 +64,9 @@ export interface UploadWarning {
     | "client_auth_missing"
     | "digital_signature_missing"
     | "expires_soon"
+    | "leaf_is_ca"
+    | "private_key_dropped"
+    | "version_1"
     | "expired"
     | "not_yet_valid";
   readonly message: string;

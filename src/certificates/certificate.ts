@@ -8,10 +8,12 @@ import { reversedName } from "./names.ts";
 import { validityOf } from "./shown.ts";
 import { describeField, type PemBlock } from "./pem.ts";
 
-/** One X.509 v3 certificate, read. */
+/** One X.509 certificate, read. */
 export interface Certificate extends Extensions {
   readonly x509: X509Certificate;
   readonly publicKey: KeyObject;
+  /** 1 or 3. Version 1 has no extensions: it does not say what it is for. */
+  readonly version: number;
   /** RFC 2253: `CN=client,O=Acme`. */
   readonly subject: string;
   /** For messages: `certificate 2 (CN=Issuing CA)`. */
@@ -30,7 +32,7 @@ export function readCertificate(block: PemBlock, ordinal: number): Certificate {
   const { x509, version, extensions } = decode(block, ordinal);
   const subject = reversedName(x509.subject);
   const label = `certificate ${ordinal} (${subject || "no subject"})`;
-  if (version !== 3) {
+  if (version !== 3 && version !== 1) {
     throw new Failure("certificate_version_unsupported", {
       message: `${label} is X.509 version ${version} where version 3 is needed`,
       facts: { ...facts, version },
@@ -47,6 +49,7 @@ export function readCertificate(block: PemBlock, ordinal: number): Certificate {
     ...extensions,
     x509,
     publicKey: readPublicKey(x509, label),
+    version,
     subject,
     label,
     ...validityOf(x509),

@@ -89,15 +89,6 @@ export function validityFailure(credential: Credential, now: number): Failure | 
   return null;
 }
 
-/** Does `host` match a list like `["api.example.com", "*.example.net"]`? `*.` is any host below. */
-export function matchesHost(patterns: readonly string[], host: string): boolean {
-  return patterns.some((pattern) =>
-    pattern.startsWith("*.")
-      ? host.endsWith(pattern.slice(1).toLowerCase()) && host.length >= pattern.length
-      : pattern.toLowerCase() === host,
-  );
-}
-
 export function iso(time: number): string {
   return new Date(time).toISOString().replace(".000", "");
 }

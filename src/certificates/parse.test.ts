@@ -207,21 +207,23 @@ describe("CA", () => {
     );
   });
 
-  it("with a private key is refused, in either file", () => {
+  it("with a private key is taken without it, in either file", () => {
     for (const fields of [
       { certificates: root.pem, privateKey: root.keyPem },
       { certificates: root.pem + root.keyPem },
     ]) {
-      refusal("private_key_of_authority", () => upload({ ...fields, ca: true }));
+      const parsed = upload({ ...fields, ca: true });
+      assert.ok(!JSON.stringify(parsed).includes("PRIVATE KEY"));
+      assert.deepEqual(
+        parsed.warnings.map(({ code }) => code),
+        ["private_key_dropped"],
+      );
     }
   });
 
-  it("as a leaf is refused", () => {
-    refusal(
-      "leaf_is_authority",
-      () => upload({ certificates: root.pem, privateKey: root.keyPem }),
-      /CN=Root CA/,
-    );
+  it("as a leaf is taken with a warning", () => {
+    const { warnings } = upload({ certificates: root.pem, privateKey: root.keyPem });
+    assert.ok(warnings.some(({ code }) => code === "leaf_is_ca"));
   });
 });
 

@@ -55,13 +55,6 @@ function parseLeaf(material: Material, upload: CertificateUpload): ParsedLeaf {
 }
 
 function parseAuthority(material: Material, upload: CertificateUpload): ParsedAuthority {
-  const [key] = material.keys;
-  if (key !== undefined) {
-    throw new Failure("private_key_of_authority", {
-      message: `${describeField(key.field)}, line ${key.line}, holds a private key, which a CA upload must not`,
-      facts: { field: key.field, line: key.line },
-    });
-  }
   const certificates = readCertificates(material);
   certificates.forEach(refuseUnlessAuthority);
   certificates.forEach(refuseWeak);
@@ -69,8 +62,22 @@ function parseAuthority(material: Material, upload: CertificateUpload): ParsedAu
     kind: "ca",
     bundle: toPem(certificates),
     facts: factsOf(certificates),
-    warnings: certificates.flatMap((certificate) => judgeDates(certificate, upload)),
+    warnings: [
+      ...warnOfKey(material),
+      ...certificates.flatMap((certificate) => judgeDates(certificate, upload)),
+    ],
   };
+}
+
+/** Terraform's own example sends one. It is not stored: a CA verifies others, which takes no key. */
+function warnOfKey({ keys: [key] }: Material): readonly UploadWarning[] {
+  if (key === undefined) return [];
+  return [
+    {
+      code: "private_key_dropped",
+      message: `${describeField(key.field)}, line ${key.line}, holds a private key, which was not stored: a CA is there to verify others, and its key must not leave it`,
+    },
+  ];
 }
 
 function refuseLong({ certificates }: Material): void {

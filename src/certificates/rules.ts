@@ -22,9 +22,15 @@ export function refuseWeak(certificate: Certificate): void {
   }
 }
 
-/** @throws Failure `authority_not_ca` */
+/** @throws Failure `authority_not_ca` or `certificate_version_unsupported` */
 export function refuseUnlessAuthority(certificate: Certificate): void {
-  const { authority, maySignCertificates, label, subject } = certificate;
+  const { authority, maySignCertificates, label, subject, version } = certificate;
+  if (version !== 3) {
+    throw new Failure("certificate_version_unsupported", {
+      message: `${label} is X.509 version ${version} where a CA needs version 3`,
+      facts: { subject, version },
+    });
+  }
   if (authority && maySignCertificates) return;
   const why = authority ? "its keyUsage lacks keyCertSign" : "its basicConstraints lack CA:TRUE";
   throw new Failure("authority_not_ca", {
@@ -66,6 +72,22 @@ export function warnOfUsage(chain: readonly [Certificate, ...Certificate[]]): Up
   );
   const [leaf] = chain;
   return [
+    ...(leaf.version === 1
+      ? [
+          {
+            code: "version_1" as const,
+            message: `${leaf.label} is X.509 version 1, as \`openssl x509 -req\` without -extfile makes it: some origins refuse it, and in-process bindings leave it to the gateway. Have it issued with extensions, among them extendedKeyUsage=clientAuth`,
+          },
+        ]
+      : []),
+    ...(leaf.authority
+      ? [
+          {
+            code: "leaf_is_ca" as const,
+            message: `${leaf.label} is a CA (CA:TRUE), as \`openssl req -x509\` makes it: whoever has its key can issue certificates that those who trust it accept. Safer: \`openssl req -x509 -addext basicConstraints=critical,CA:FALSE\``,
+          },
+        ]
+      : []),
     ...(restricted
       ? [
           {

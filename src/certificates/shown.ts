@@ -54,6 +54,16 @@ function isReadable(text: string): boolean {
   return !Number.isNaN(Date.parse(text));
 }
 
+/** Node does not tell the version. In DER, the first field of a later one is tagged. */
+export function isVersion1({ raw }: X509Certificate): boolean {
+  const header = (at: number): number => {
+    const length = raw[at + 1] ?? 0;
+    return length < 0x80 ? 2 : 2 + (length & 0x7f);
+  };
+  const certificate = header(0);
+  return raw[certificate + header(certificate)] !== 0xa0;
+}
+
 const UNREADABLE = "unreadable";
 /** Characters of one name, and names: a certificate may hold 100 KB of them. */
 const LONGEST = 500;

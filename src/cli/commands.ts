@@ -7,7 +7,10 @@ export interface CommandEntry {
   readonly alias?: string;
   /** What `countersign --help` says of it. */
   readonly summary: string;
-  readonly add: () => Promise<(program: Command, io: Io) => void>;
+  readonly add: () => Promise<
+    /** @param everything the whole program, with all that each command takes */
+    (program: Command, io: Io, everything: () => Promise<Command>) => void
+  >;
 }
 
 /** In the order in which `countersign --help` shows them. */
@@ -74,9 +77,29 @@ export const commands: readonly CommandEntry[] = [
     add: async () => (await import("./commands/backup.ts")).addRestoreCommand,
   },
   {
+    name: "status",
+    summary: "whether the platform answers, and what runs on it",
+    add: async () => (await import("./commands/status.ts")).addStatusCommand,
+  },
+  {
     name: "doctor",
     summary: "look for what would keep the platform from running well",
     add: async () => (await import("./commands/doctor.ts")).addDoctorCommand,
+  },
+  {
+    name: "login",
+    summary: "sign in to a platform, with a browser",
+    add: async () => (await import("./commands/login.ts")).addLoginCommand,
+  },
+  {
+    name: "logout",
+    summary: "forget the login, here and at the platform",
+    add: async () => (await import("./commands/login.ts")).addLogoutCommand,
+  },
+  {
+    name: "whoami",
+    summary: "who the commands act as, where, and what says so",
+    add: async () => (await import("./commands/login.ts")).addWhoamiCommand,
   },
   {
     name: "token",
@@ -97,5 +120,10 @@ export const commands: readonly CommandEntry[] = [
     name: "audit",
     summary: "who did what, in a log that shows tampering",
     add: async () => (await import("./commands/audit.ts")).addAuditCommand,
+  },
+  {
+    name: "completion",
+    summary: "print the script that completes commands in bash, zsh or fish",
+    add: async () => (await import("./commands/completion.ts")).addCompletionCommand,
   },
 ];

@@ -31,11 +31,16 @@ Examples:
   $ wrangler mtls-certificate upload --cert cert.pem --key key.pem --name my-cert
   $ countersign deploy                    # wrangler deploy, then the URL that answers`,
     );
+  program.hook("preAction", async (_, command) => {
+    if (!HANDLES_KEYS.has(topmost(command).name())) return;
+    const { closeMemory } = await import("../process/closed-memory.ts");
+    closeMemory();
+  });
   const words = argv?.filter((word) => !word.startsWith("-")) ?? [];
   const wanted = words[0] === "help" ? words[1] : words[0];
   for (const { name, alias, summary, add } of commands) {
     if (argv === null || name === wanted || (alias !== undefined && alias === wanted)) {
-      (await add())(program, io);
+      (await add())(program, io, () => createProgram(io, null));
     } else {
       program.command(name);
     }
@@ -43,6 +48,21 @@ Examples:
     if (alias !== undefined) command.alias(alias);
   }
   return program;
+}
+
+/** Commands that read the master key or private keys. */
+const HANDLES_KEYS: ReadonlySet<string> = new Set([
+  "start",
+  "keys",
+  "backup",
+  "restore",
+  "certificate",
+  "ca",
+]);
+
+function topmost(command: Command): Command {
+  const { parent } = command;
+  return parent?.parent ? topmost(parent) : command;
 }
 
 function version(): string {

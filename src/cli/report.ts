@@ -26,6 +26,7 @@ const statusOf: Partial<Record<FailureCode, number>> = {
   platform_not_running: exitStatus.unreachable,
   data_folder_in_use: exitStatus.busy,
   usage: exitStatus.usage,
+  confirmation_needed: exitStatus.usage,
 };
 
 /** Prints a failure for a person, or as `{"error": …}` for a program. Returns the exit status. */

@@ -36,6 +36,10 @@ export type Change = { readonly cursor: number } & (
   | ({ readonly kind: "script" } & ScriptKey)
   | { readonly kind: "certificate"; readonly accountId: string; readonly certificateId: string }
   | { readonly kind: "trust"; readonly accountId: string }
+  /** A Worker's identity was revoked, or may be issued again. */
+  | ({ readonly kind: "identity" } & ScriptKey)
+  /** The CAs of an account's identities, or its policies, changed. */
+  | { readonly kind: "identities"; readonly accountId: string }
 );
 
 /** One script, live: the versions that share its traffic and the hosts that lead to it. */

@@ -54,6 +54,11 @@ export interface GatewayTimeouts {
   readonly body: number;
   /** An idle connection is kept for. An origin's own `Keep-Alive` shortens it. Default: 30,000. */
   readonly idle: number;
+  /**
+   * A connection is used for, more or less a tenth; then requests go over a new one, and those in
+   * flight end on the old one. So a busy origin's change of DNS is followed. Default: 600,000.
+   */
+  readonly life: number;
   /** A closed binding may finish what is in flight for. Default: 30,000. */
   readonly drain: number;
 }
@@ -67,6 +72,7 @@ export const defaultOptions: GatewayOptions = {
     headers: 100_000,
     body: 300_000,
     idle: 30_000,
+    life: 600_000,
     drain: 30_000,
   },
   useSystemRoots: false,

@@ -1,4 +1,5 @@
-import type { AccountTrust, CertificateVersion } from "./change-feed.ts";
+import type { Sealed } from "../keys/seal.ts";
+import type { AccountTrust, CertificateVersion, ScriptKey } from "./change-feed.ts";
 import type { ProcessStatus } from "./edge.ts";
 import type { HandshakeReport } from "./handshake-report.ts";
 import type { AddressOptions } from "./gateway-options.ts";
@@ -15,6 +16,11 @@ export interface GatewayHandle extends AsyncDisposable {
    * stays in use
    */
   setCertificate(certificate: CertificateVersion): Promise<void>;
+  /**
+   * Makes a key for the next version of a Worker's identity, and the request for its certificate.
+   * The key leaves the gateway sealed: with the signed chain it becomes a certificate as any other.
+   */
+  requestIdentity(key: ScriptKey): Promise<IdentityRequest>;
   /** Cuts its connections. A binding of it answers `certificate_gone`. */
   removeCertificate(accountId: string, certificateId: string): Promise<void>;
   /** @throws Failure `trust_unusable`: the trust before stays in force */
@@ -43,6 +49,14 @@ export interface GatewayHandle extends AsyncDisposable {
   status(): ProcessStatus;
   /** The port on 127.0.0.1 that Prometheus reads. Null: not asked for, or not running now. */
   metricsPort(): number | null;
+}
+
+export interface IdentityRequest {
+  /** PKCS #10, PEM. */
+  readonly csr: string;
+  readonly sealedKey: Sealed;
+  /** The id of the place under which the key was sealed. */
+  readonly sealedId: string;
 }
 
 /** A binding is a socket: whoever reaches it may present the certificate. */

@@ -5,7 +5,7 @@ export interface HandshakeReport {
   readonly origin: string;
   readonly certificateId: string;
   readonly version: number;
-  /** Leaf first: what is presented if the origin asks. */
+  /** Leaf first: what was presented. Empty: the origin was not verified, or did not ask. */
   readonly presented: readonly ReportedCertificate[];
   readonly address: string | null;
   readonly connectMs: number | null;

@@ -15,6 +15,11 @@ import { failure, success } from "./api/envelope.ts";
 import { metricsEndpoints } from "./certificates/expiry-metrics.ts";
 import { openApiDocument } from "./api/openapi.ts";
 import { proxiedZoneEndpoints } from "./routing/proxied-zones.ts";
+import { Identities } from "../identity/identities.ts";
+import { identityAuthorityEndpoints } from "./identity/authorities.ts";
+import { identityEndpoints } from "./identity/endpoints.ts";
+import { policyEndpoints } from "./identity/policies.ts";
+import { publishedIdentities } from "./identity/published.ts";
 import { Publisher } from "./workers/publisher.ts";
 import { rotationEndpoints } from "./certificates/version-endpoints.ts";
 import { routeEndpoints } from "./routing/routes.ts";
@@ -35,6 +40,8 @@ import { webhookEndpoints } from "./certificates/webhook.ts";
 
 export type ControlOptions = Omit<ControlContext, "limits"> & {
   readonly limits?: Partial<ControlLimits>;
+  /** Issues identities to Workers. Default: of the trust domain `countersign.internal`. */
+  readonly identities?: Identities;
 };
 
 const BASE = "/client/v4";
@@ -42,9 +49,14 @@ const BASE = "/client/v4";
 /** The control plane: Cloudflare's v4 API over the store, without a socket of its own. */
 export function createControl(options: ControlOptions): Hono {
   const context: ControlContext = { ...options, limits: { ...defaultLimits, ...options.limits } };
-  const endpoints = allEndpoints(context);
+  const { store, keyring, clock } = context;
+  const identities =
+    options.identities ??
+    new Identities({ store, keyring, clock, trustDomain: "countersign.internal" });
+  const endpoints = allEndpoints(context, identities);
   const identify = identifier(context);
   const app = new Hono();
+  app.route("/", publishedIdentities(context, identities));
   for (const endpoint of endpoints) {
     app.on(endpoint.method, BASE + toHono(endpoint.path), async (c) => {
       const request = c.req.raw;
@@ -85,7 +97,7 @@ function identifier({
   };
 }
 
-function allEndpoints(context: ControlContext): readonly Endpoint[] {
+function allEndpoints(context: ControlContext, identities: Identities): readonly Endpoint[] {
   const publisher = new Publisher(context);
   return [
     ...accountEndpoints(context),
@@ -96,6 +108,9 @@ function allEndpoints(context: ControlContext): readonly Endpoint[] {
     ...authorityEndpoints(context),
     ...webhookEndpoints(context),
     ...metricsEndpoints(context),
+    ...identityEndpoints(context, identities),
+    ...identityAuthorityEndpoints(context, identities),
+    ...policyEndpoints(context, identities),
     ...scriptEndpoints(context, publisher),
     ...scriptUploadEndpoints(context, publisher),
     ...scriptChangeEndpoints(context, publisher),

@@ -2,7 +2,12 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
 import type { Duplex } from "node:stream";
 import { Pool } from "undici";
-import { forward, forwardUpgrade, type ForwardTarget } from "../forward/forward.ts";
+import {
+  forward,
+  forwardUpgrade,
+  isClosedConnection,
+  type ForwardTarget,
+} from "../forward/forward.ts";
 
 /** A service that an origin stands in front of. */
 export interface Front extends AsyncDisposable {
@@ -23,6 +28,7 @@ export function startFront(to: URL): Front {
     host: null,
     dropped,
     added: ["client-cert", clientCert(request.socket as TLSSocket)],
+    mayRetry: (error, { isSafe, retries }) => isSafe && retries === 0 && isClosedConnection(error),
     failed: (error, _request, response) => {
       response.writeHead(502, { "content-type": "text/plain" });
       response.end(`${to.href} did not answer: ${error.message}\n`);

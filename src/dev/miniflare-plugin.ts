@@ -12,7 +12,8 @@ interface WorkerOptions {
 interface EnvBinding {
   readonly type: string;
   readonly dev?: {
-    readonly plugin: { readonly name: string };
+    /** Miniflare 5 gives KV, D1, R2, queues and send_email a `dev` without one. */
+    readonly plugin?: { readonly name: string };
     readonly options?: { readonly socketPath?: string };
   };
 }
@@ -47,7 +48,7 @@ export const plugins: Record<typeof pluginName, MiniflarePlugin> = {
 function socketBindings({ config }: WorkerOptions): readonly SocketBinding[] {
   return Object.entries(config.env ?? {}).flatMap(([name, { dev }]) => {
     const socketPath = dev?.options?.socketPath;
-    return dev?.plugin.name === pluginName && socketPath ? [{ name, socketPath }] : [];
+    return dev?.plugin?.name === pluginName && socketPath ? [{ name, socketPath }] : [];
   });
 }
 

@@ -1,6 +1,12 @@
 import { resolve } from "node:path";
 import picocolors from "picocolors";
 import { openAuthority } from "./authority.ts";
+import {
+  bindingsSchema,
+  checkOptions,
+  mtlsOptionsSchema,
+  mtlsOriginSchema,
+} from "./check-options.ts";
 import type { CertificateFiles } from "./certificates.ts";
 import { startDevOrigin, type DevOrigin, type DevOriginOptions } from "./origin.ts";
 import { startProjectBindings } from "./session.ts";
@@ -39,7 +45,10 @@ export interface MtlsOptions {
   readonly project?: string;
   /** Wrangler environment whose part of countersign.json counts. Default: none. */
   readonly environment?: string;
-  /** Host in the Worker's URL → an origin that is connected to instead. Default: none. */
+  /**
+   * Host in the Worker's URL → an origin that is connected to instead; its certificate is for that
+   * host from then on, too. Default: none.
+   */
   readonly hosts?: Readonly<Record<string, DevOrigin>>;
 }
 
@@ -51,7 +60,10 @@ export async function mtls(
   bindings: Readonly<Record<string, MtlsBindingOptions>>,
   options: MtlsOptions = {},
 ): Promise<Mtls> {
+  checkOptions("mtls()", bindingsSchema, bindings);
+  checkOptions("mtls()'s options:", mtlsOptionsSchema, options);
   const projectFolder = resolve(options.project ?? ".");
+  await answerForHosts(options.hosts ?? {});
   const failures: MtlsFailure[] = [];
   const opened = await startProjectBindings({
     projectFolder,
@@ -94,8 +106,16 @@ export interface MtlsOriginOptions extends Omit<DevOriginOptions, "authority" | 
 
 /** A server on a free port that lets in only clients of the project's development CA. */
 export async function mtlsOrigin(options: MtlsOriginOptions = {}): Promise<DevOrigin> {
-  const authority = await openAuthority(resolve(options.project ?? "."));
-  return startDevOrigin({ ...options, authority });
+  checkOptions("mtlsOrigin()", mtlsOriginSchema, options);
+  const { project = ".", ...others } = options;
+  const authority = await openAuthority(resolve(project));
+  return startDevOrigin({ ...others, authority });
+}
+
+/** An origin that stands for a host has a certificate for it. */
+async function answerForHosts(hosts: Readonly<Record<string, DevOrigin>>): Promise<void> {
+  const names = Map.groupBy(Object.entries(hosts), ([, origin]) => origin);
+  for (const [origin, entries] of names) await origin.answerFor(entries.map(([host]) => host));
 }
 
 function filesOf(

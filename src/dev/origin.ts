@@ -8,6 +8,7 @@ import { guarded } from "../gateway/guarded.ts";
 import { Failure } from "../failures/failures.ts";
 import { calledBy } from "../certificates/shown.ts";
 import { temporaryAuthority, type DevAuthority } from "./authority.ts";
+import { checkOptions, devOriginSchema, faultsSchema } from "./check-options.ts";
 import { startFront, type Front } from "./front.ts";
 import { clientOf, seeHead, seeWhole, type SeenRequest } from "./seen.ts";
 
@@ -23,6 +24,8 @@ export interface DevOrigin extends AsyncDisposable {
    * closed. `{}` ends all faults.
    */
   fail(faults: OriginFaults): Promise<void>;
+  /** From now on its certificate is for these names as well. */
+  answerFor(names: readonly string[]): Promise<void>;
 }
 
 /** Ways for an origin to fail. They add up. */
@@ -74,10 +77,13 @@ class Origin implements DevOrigin {
   readonly #front: Front | null;
   /** TCP, by the port they come from. */
   readonly #sockets = new Map<number, Socket>();
+  readonly #names: Set<string>;
   #faults: OriginFaults;
 
   constructor(options: DevOriginOptions) {
+    checkOptions("the origin's options:", devOriginSchema, options);
     this.#options = options;
+    this.#names = new Set(options.names);
     this.#faults = options.faults ?? {};
     this.#front = options.to ? startFront(options.to) : null;
     this.#server = createServer({ requestCert: true, rejectUnauthorized: true });
@@ -108,7 +114,14 @@ class Origin implements DevOrigin {
     return `https://localhost:${this.port}`;
   }
 
+  async answerFor(names: readonly string[]): Promise<void> {
+    if (names.every((name) => this.#names.has(name))) return;
+    for (const name of names) this.#names.add(name);
+    await this.#useFaults();
+  }
+
   async fail(faults: OriginFaults): Promise<void> {
+    checkOptions("origin.fail()", faultsSchema, faults);
     this.#faults = faults;
     await this.#useFaults();
     this.#cut();
@@ -122,7 +135,9 @@ class Origin implements DevOrigin {
   }
 
   async #useFaults(): Promise<void> {
-    this.#server.setSecureContext(await secureContext(this.#options, this.#faults));
+    this.#server.setSecureContext(
+      await secureContext({ ...this.#options, names: [...this.#names] }, this.#faults),
+    );
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -1,7 +1,7 @@
 import { createServer, connect, type Socket } from "node:net";
 import { once } from "node:events";
 import { chmod } from "node:fs/promises";
-import { splice } from "../forward/forward.ts";
+import { splice } from "../forward/sockets.ts";
 
 /** Joins each connection to the socket at `path` with one to the socket at `to`. */
 export async function startRelay(path: string, to: string): Promise<AsyncDisposable> {

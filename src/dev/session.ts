@@ -1,6 +1,7 @@
 import { dirname, relative } from "node:path";
 import type { Colors } from "../terminal/io.ts";
 import { openAuthority } from "./authority.ts";
+import { suggestion } from "./check-options.ts";
 import { openDevBindings, type DevBindings } from "./bindings.ts";
 import type { CertificateFiles, FromPlatform } from "./certificates.ts";
 import { readDevFile, type DevFile } from "./file.ts";
@@ -48,11 +49,15 @@ export async function startDevSession(options: DevSessionOptions): Promise<DevSe
     script,
   });
   refuseUnknown(options.certificateOptions, project.bindings);
+  const projectFolder = project.configPath === null ? folder : dirname(project.configPath);
+  const file = await readDevFile(projectFolder, flags.env);
+  const stray = strayBindings(file, project.bindings);
+  if (stray !== null) options.complain(`${colors.yellow("⚠")} ${stray}`);
   await using stack = new AsyncDisposableStack();
   const bindings = stack.use(
     await startProjectBindings({
       ...options,
-      projectFolder: project.configPath === null ? folder : dirname(project.configPath),
+      projectFolder,
       workerName: flags.name ?? project.name ?? "worker",
     }),
   );
@@ -132,6 +137,33 @@ function refuseUnknown(
       });
     }
   }
+}
+
+/**
+ * Bindings of countersign.json that the project does not have. Another environment may have them, so
+ * that is a sentence, or null.
+ * @throws Failure `dev_binding_unknown` if one is written like a binding that the file leaves out
+ */
+export function strayBindings(
+  file: Pick<DevFile, "path" | "bindings">,
+  bindings: readonly { readonly name: string }[],
+): string | null {
+  const names = bindings.map(({ name }) => name);
+  const inFile = Object.keys(file.bindings);
+  const stray = inFile.filter((name) => !names.includes(name));
+  for (const name of stray) {
+    const meant = suggestion(
+      name,
+      names.filter((one) => !inFile.includes(one)),
+    );
+    if (meant === "") continue;
+    throw new Failure("dev_binding_unknown", {
+      message: `${file.path} names the binding "${name}"${meant}`,
+      facts: { binding: name, bindings: names },
+    });
+  }
+  if (stray.length === 0) return null;
+  return `${file.path} names ${stray.map((name) => `"${name}"`).join(", ")}, and the mTLS bindings of this environment are ${names.join(", ") || "none"}`;
 }
 
 function describeTrust(file: DevFile | undefined, binding: string): string {

@@ -4,6 +4,7 @@ import { mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type * as Wrangler from "wrangler";
 import { Failure } from "../failures/failures.ts";
+import { registryPath } from "./registry.ts";
 
 /**
  * Everything that touches wrangler's unstable API. Tried with each of the versions in
@@ -336,13 +337,6 @@ function replaceBindings(config: WorkerConfig, socketOf: SocketOf): WorkerConfig
 
 function address(socketPath: string): Wrangler.Binding {
   return { type: "fetcher", fetcher: externalService(socketPath) as never };
-}
-
-/** Where `wrangler dev` sessions find each other, for service bindings between them. */
-function registryPath(require: NodeJS.Require): string {
-  const fromWrangler = createRequire(require.resolve("wrangler/package.json"));
-  const miniflare = fromWrangler("miniflare") as { getDefaultDevRegistryPath(): string };
-  return process.env["WRANGLER_REGISTRY_PATH"] ?? miniflare.getDefaultDevRegistryPath();
 }
 
 function complaining<T>(attempt: () => T): T {

@@ -1,6 +1,7 @@
-import { createHash } from "node:crypto";
+import { createHash, X509Certificate } from "node:crypto";
 import { Failure } from "../failures/failures.ts";
 import { readCredential, validityFailure, type Credential } from "../certificates/credential.ts";
+import { isVersion1 } from "../certificates/shown.ts";
 import type {
   AccountTrust,
   Source,
@@ -29,7 +30,7 @@ export type RunnableVersion = WorkerVersion & {
 
 /**
  * Reads what a version's in-process bindings present now. One whose certificate cannot be presented
- * (gone, revoked, not valid, or for some hosts only) leads to the gateway, which answers with the
+ * (gone, revoked, not valid, of X.509 version 1, or for some hosts only) leads to the gateway, which answers with the
  * reason, or does what workerd cannot.
  */
 export async function runnable(
@@ -47,6 +48,8 @@ export async function runnable(
     if (credential === null) continue;
     changes.push(...[credential.notBefore, credential.notAfter].filter((time) => time > now));
     if (validityFailure(credential, now) !== null || credential.allowedHosts !== null) continue;
+    // workerd's TLS does not present one of version 1.
+    if (isVersion1(new X509Certificate(certificate.chain))) continue;
     presented.set(binding.name, withTrust(credential, await source.trust(accountId)));
   }
   const changesAt = changes.length === 0 ? null : Math.min(...changes);

@@ -6,6 +6,8 @@ import type { Keyring } from "../keys/seal.ts";
 import { Failure } from "../failures/failures.ts";
 import { openKey } from "../certificates/credential.ts";
 import type { GatewayHandle } from "../contract/gateway.ts";
+import { IDENTITY, identityId } from "../contract/identity.ts";
+import type { Identities } from "./identities.ts";
 import { EMPTY, unready, type GenerationFolder } from "./generation-folder.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import type { Sandbox } from "../process/sandbox-kinds.ts";
@@ -15,13 +17,9 @@ import type { ScriptKey } from "../contract/change-feed.ts";
 import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import { KeysInConfig } from "./keys-in-config.ts";
 import { refusedAddress } from "./refused-address.ts";
+import { limited, type LimitedRun, type ProcessLimits } from "./worker-limits.ts";
 import { startFailure } from "./start-failure.ts";
-import {
-  startWorkerd,
-  WorkerdStartError,
-  type WorkerdLine,
-  type WorkerdProcess,
-} from "./workerd.ts";
+import { startWorkerd, WorkerdStartError, type WorkerdLine } from "./workerd.ts";
 import {
   entrypointSocket,
   secretVariable,
@@ -35,6 +33,8 @@ export interface GenerationContext {
   readonly sandbox: Sandbox;
   readonly keyring: Keyring;
   readonly gateway: Pick<GatewayHandle, "openBinding" | "closeBinding">;
+  /** Null: no Worker has an identity here. */
+  readonly identities: Identities | null;
   /** How many each generation has, at least one. */
   readonly processes: number;
   /** Bounds how many start at a time, shared by account. */
@@ -43,6 +43,7 @@ export interface GenerationContext {
   readonly restarts: SharedSlots;
   /** What a process that starts now may reach: the machine's addresses are read anew. */
   networks(): { readonly fetch: WorkerdNetwork; readonly inProcess: WorkerdNetwork };
+  readonly limits: ProcessLimits;
   /** ms */
   readonly startTimeout: number;
   readonly log: Logger;
@@ -103,7 +104,8 @@ export class Launcher {
         await this.#context.linkService(path, target, doorOf(binding));
       } else if (binding.type === "mtls_certificate" && !presented.has(binding.name)) {
         const socketPath = this.#placeOf(binding.name, "b");
-        const { name: bindingName, certificateId } = binding;
+        const { name: bindingName } = binding;
+        const certificateId = await this.#certificateId(binding.certificateId);
         await this.#context.gateway.openBinding({
           socketPath,
           accountId,
@@ -123,7 +125,7 @@ export class Launcher {
    * Resolves once the process has answered a probe and its sockets are at their places.
    * @throws Failure `worker_start_failed`, `worker_start_timeout`
    */
-  launch(signal: AbortSignal): Promise<WorkerdProcess> {
+  launch(signal: AbortSignal): Promise<LimitedRun> {
     const { starts, restarts } = this.#context;
     const slots = this.#hasRun ? restarts : starts;
     return slots.run(this.#version.accountId, async () => {
@@ -133,7 +135,7 @@ export class Launcher {
     });
   }
 
-  async #spawnKnown(signal: AbortSignal): Promise<WorkerdProcess> {
+  async #spawnKnown(signal: AbortSignal): Promise<LimitedRun> {
     try {
       return await this.#spawn(signal);
     } catch (error) {
@@ -155,7 +157,7 @@ export class Launcher {
     await this.#folder.remove();
   }
 
-  async #spawn(signal: AbortSignal): Promise<WorkerdProcess> {
+  async #spawn(signal: AbortSignal): Promise<LimitedRun> {
     signal.throwIfAborted();
     const { run, sandbox, startTimeout } = this.#context;
     const named = [...this.entrypoints.values()].map((path) => basename(path));
@@ -184,7 +186,11 @@ export class Launcher {
       throw new WorkerdStartError("timeout", `it did not answer its probe: ${String(error)}`, []);
     }
     await this.#context.renewLinks([this.socket, ...this.entrypoints.values()]);
-    return started;
+    const { memory, cpu } = this.#context.limits;
+    const { cpuMs } = this.#version.limits ?? {};
+    // What a Worker asks for counts, but not below what can be told from a busy machine.
+    const own = cpuMs === undefined || cpu === 0 ? cpu : Math.max(cpuMs / 1000, 1);
+    return limited(started, { memory, cpu: own }, () => this.#context.probe(this.#inRun(PROBE)));
   }
 
   #config(keys: KeysInConfig): string {
@@ -198,6 +204,7 @@ export class Launcher {
       bindingSocket: (name) => basename(this.#placeOf(name, "b")),
       serviceSocket: ({ name }) => basename(this.#placeOf(name, "x")),
       ...this.#context.networks(),
+      heap: this.#context.limits.memory,
       privateKey: (name) => keys.placeholder(name),
     });
   }
@@ -208,6 +215,13 @@ export class Launcher {
       throw new Error(`no answer after ${startTimeout} ms`);
     });
     await Promise.race([this.#context.probe(this.#inRun(PROBE)), tooLate]);
+  }
+
+  /** A Worker that binds its identity has one before it runs. */
+  async #certificateId(bound: string): Promise<string> {
+    if (bound !== IDENTITY) return bound;
+    await this.#context.identities?.ensure(this.#version);
+    return identityId(this.#version.scriptName);
   }
 
   /** Where a binding leads to: the gateway's socket, or a link to another Worker's. */

@@ -39,8 +39,9 @@ export function updateOf(
   const targets = shares.map(({ generation, percentage }) => ({
     sockets: generation.sockets,
     percentage,
+    versionId: generation.version.versionId,
   }));
-  return { accountId, scriptName, entry: { hosts, routes, targets } };
+  return { accountId, scriptName, entry: { scriptName, hosts, routes, targets } };
 }
 
 /** Does a Worker of this script have a service binding to one of `targets` (ids)? */

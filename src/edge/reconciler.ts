@@ -151,6 +151,12 @@ export class Reconciler {
         }
         return;
       }
+      case "identity":
+        await this.#options.context.identities?.changed(change);
+        return;
+      case "identities":
+        await this.#options.context.identities?.accountChanged(change.accountId);
+        return;
       case "script":
         try {
           await this.#applyScript(change);
@@ -183,6 +189,7 @@ export class Reconciler {
       this.#wake(key, wanted);
       if (wanted === null) {
         await traffic.move(key, () => null);
+        this.#options.context.identities?.forget(key);
       } else if (traffic.get(key) === undefined) {
         await this.#begin(wanted);
       } else {

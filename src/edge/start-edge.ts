@@ -6,7 +6,9 @@ import { IngressHandle } from "../ingress/handle.ts";
 import { ABSENT_SOCKET } from "../ingress/protocol.ts";
 import type { Edge } from "../contract/edge.ts";
 import { defaultOptions, type GatewayOptions } from "../contract/gateway-options.ts";
+import type { IdentityIssuer } from "../contract/identity.ts";
 import { Feed } from "./feed.ts";
+import { Identities } from "./identities.ts";
 import { listeningAt } from "../network/own.ts";
 import { bindingNetwork, fetchNetwork } from "../network/workerd-network.ts";
 import type { GenerationContext } from "./launcher.ts";
@@ -20,6 +22,7 @@ import { ServiceLinks } from "./service-links.ts";
 import { SharedSlots } from "./shared-slots.ts";
 import type { Source } from "../contract/change-feed.ts";
 import { noProxies, type ProxyOptions } from "../network/trusted-proxies.ts";
+import { defaultLimits, type ProcessLimits } from "./worker-limits.ts";
 import { workerdSandbox } from "./workerd.ts";
 
 export interface EdgeOptions {
@@ -43,11 +46,15 @@ export interface EdgeOptions {
   readonly otherListeners?: readonly { readonly host: string; readonly port: number }[];
   /** How the gateway connects; see `GatewayOptions` for its defaults. */
   readonly gateway?: Omit<StartGatewayOptions, "runDirectory" | "masterKey" | "processes">;
+  /** Issues identities to Workers that bind one. Default: none. */
+  readonly identities?: IdentityIssuer;
   readonly log: Logger;
   /** How many processes each Worker runs in, at least one: requests go to the least busy. Default: 1. */
   readonly workerProcesses?: number;
   /** Whether Workers run in a sandbox of the operating system's. Default: `auto`. */
   readonly sandbox?: SandboxMode;
+  /** What each process of a Worker may take. Default: 128 MiB, 10 s. */
+  readonly limits?: Partial<ProcessLimits>;
   /** Default: the workerd that comes with the package. */
   readonly workerdPath?: string;
   /** ms for a Worker from its start to its first answer. Default: 15,000. */
@@ -105,7 +112,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     run,
     address,
     log,
-    hasEnded: (socket) => traffic.hasEnded(socket),
+    howEnded: (socket) => traffic.howEnded(socket),
     // A fresh one listens anew for calls of services that are not deployed.
     listening: () => links.renewAbsent(),
   });
@@ -119,8 +126,14 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   cleanup.defer(() => ingress.stop(stopGrace));
   let lastId = 0;
   const keyring = new Keyring(masterKey);
+  const identities =
+    options.identities === undefined
+      ? null
+      : new Identities({ issuer: options.identities, gateway, log });
+  cleanup.defer(() => identities?.stop());
   const context: GenerationContext = {
     run,
+    identities,
     sandbox,
     keyring,
     gateway,
@@ -134,6 +147,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
         inProcess: bindingNetwork(addresses, own),
       };
     },
+    limits: { ...defaultLimits, ...options.limits },
     startTimeout: options.startTimeout ?? 15_000,
     log,
     probe: (socket) => ingress.probe(socket),

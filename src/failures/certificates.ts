@@ -88,15 +88,6 @@ export const certificateFailures = {
     cause: "The two were made at different times, or one of them is of another service.",
     fix: "Compare `openssl x509 -in CERT -noout -pubkey` with `openssl pkey -in KEY -pubout`: they have to be equal.",
   },
-  private_key_of_authority: {
-    side: "caller",
-    status: 400,
-    number: 7000211,
-    title: "a CA upload holds a private key",
-    cause:
-      "A CA is stored to verify others with, which takes no key. Its key must not leave the CA.",
-    fix: "Send the CA certificate alone. To present this certificate to origins, upload it as a leaf.",
-  },
   key_algorithm_unsupported: {
     side: "caller",
     status: 400,
@@ -142,7 +133,7 @@ export const certificateFailures = {
     side: "caller",
     status: 400,
     number: 7000217,
-    title: "the certificate is not X.509 v3",
+    title: "the CA is not X.509 v3",
     cause:
       "`openssl x509 -req` without `-extfile` makes version 1, which cannot say what it is for.",
     fix: "Issue it again with extensions: `openssl x509 -req … -copy_extensions copy -extfile FILE`.",
@@ -170,15 +161,6 @@ export const certificateFailures = {
     title: "the certificate is not valid yet",
     cause: "It starts later, or the clock of this machine is behind.",
     fix: "Upload it once it is valid. `countersign certificate upload --allow-expired` stores it now.",
-  },
-  leaf_is_authority: {
-    side: "caller",
-    status: 400,
-    number: 7000220,
-    title: "the certificate is a CA",
-    cause:
-      "A CA's key can issue certificates: it must not be presented to origins. `openssl req -x509` makes a CA unless told otherwise.",
-    fix: "Issue a certificate for the client and upload that. Self-signed: `openssl req -x509 -addext basicConstraints=critical,CA:FALSE`. To trust this CA, upload it with `ca: true`.",
   },
   authority_not_ca: {
     side: "caller",

@@ -3,6 +3,7 @@ import { apiFailures } from "./api.ts";
 import { certificateFailures } from "./certificates.ts";
 import { devFailures } from "./dev.ts";
 import { edgeFailures } from "./edge.ts";
+import { identityFailures } from "./identity.ts";
 import { keyFailures } from "./keys.ts";
 import { originFailures } from "./origin.ts";
 import { rotationFailures } from "./certificate-versions.ts";
@@ -19,6 +20,7 @@ type Table = typeof accessFailures &
   typeof certificateFailures &
   typeof devFailures &
   typeof edgeFailures &
+  typeof identityFailures &
   typeof keyFailures &
   typeof originFailures &
   typeof rotationFailures &
@@ -37,6 +39,7 @@ export const failures: Table = {
   ...certificateFailures,
   ...devFailures,
   ...edgeFailures,
+  ...identityFailures,
   ...keyFailures,
   ...originFailures,
   ...rotationFailures,

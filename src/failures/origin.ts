@@ -318,9 +318,9 @@ export const originFailures = {
     side: "origin",
     status: 525,
     number: 7000460,
-    title: "the origin closed the connection right after the handshake",
+    title: "the origin closed the connection once it had our certificate",
     cause:
-      "On TLS 1.3 an origin judges our certificate only after the handshake, and many close without an alert if they do not accept it (Node and some proxies do).",
+      "An origin judges our certificate when it has it (on TLS 1.3 after the handshake, on TLS 1.2 within it), and many close without an alert if they do not accept it (Node and some proxies do).",
     fix: "Look in the origin's log for a refused client certificate: usually its CA is missing there.",
   },
   origin_closed: {
@@ -337,7 +337,7 @@ export const originFailures = {
     status: 520,
     number: 7000462,
     title: "the origin's response is not HTTP",
-    cause: "It broke the protocol, or its header is larger than 16 KiB.",
+    cause: "It broke the protocol.",
     fix: "Look at what the origin sends (`curl -v`).",
   },
   origin_headers_timeout: {
@@ -379,6 +379,56 @@ export const originFailures = {
     title: "the PostgreSQL server does not offer TLS",
     cause: "It answered the request for TLS with no: `ssl` is off there.",
     fix: "Set `ssl = on` and a certificate in the server's postgresql.conf.",
+  },
+  origin_headers_too_large: {
+    side: "origin",
+    status: 520,
+    number: 7000480,
+    title: "the origin's response has headers that are too large",
+    cause: "A response may have 128 KB of headers, as on Cloudflare. The origin took the request.",
+    fix: "Let the origin answer with fewer or shorter headers.",
+  },
+  binding_headers_too_large: {
+    side: "worker",
+    status: 431,
+    number: 7000481,
+    title: "the request's headers are too large",
+    cause: "A request through a binding may have 128 KB of headers, as on Cloudflare.",
+    fix: "Send fewer or shorter headers; put what is large into the body.",
+  },
+  binding_url_too_long: {
+    side: "worker",
+    status: 414,
+    number: 7000482,
+    title: "the request's URL is too long",
+    cause: "Path and query may have 16 KB together, as on Cloudflare.",
+    fix: "Send what is long in the body.",
+  },
+  binding_connections_exhausted: {
+    side: "worker",
+    status: 503,
+    number: 7000483,
+    title: "the binding has too many connections",
+    cause:
+      "A Worker may have 1,024 requests and sockets open through one binding. One that does not read or cancel the bodies of its responses keeps their connections.",
+    fix: "Read or cancel every response's body, close sockets, and fetch fewer at once.",
+  },
+  binding_lookups_exhausted: {
+    side: "worker",
+    status: 503,
+    number: 7000484,
+    title: "the binding looks up too many names at once",
+    cause:
+      "Two names are looked up at once for a binding, and 256 wait. Their name servers are slow.",
+    fix: "Fetch fewer hosts at once; look at the name servers of those hosts.",
+  },
+  machine_files_exhausted: {
+    side: "platform",
+    status: 503,
+    number: 7000485,
+    title: "this machine's limit of open files is reached",
+    cause: "The gateway has as many connections as it may have files (EMFILE).",
+    fix: "Raise the limit (`ulimit -n`, `LimitNOFILE=` for a service) and start the platform again.",
   },
   gateway_unavailable: {
     side: "platform",

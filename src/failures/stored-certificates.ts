@@ -38,7 +38,7 @@ export const storedCertificateFailures = {
     number: 7000273,
     title: "the account holds as many certificates as it may",
     cause: "Leaf certificates and CAs are counted apart.",
-    fix: "Delete certificates that are no longer used.",
+    fix: "Delete certificates that are no longer used, or raise it with `countersign account limits --certificates <n>`.",
   },
   authority_quota: {
     side: "caller",
@@ -46,6 +46,6 @@ export const storedCertificateFailures = {
     number: 1489,
     title: "the account holds as many CAs as it may",
     cause: "Leaf certificates and CAs are counted apart.",
-    fix: "Delete CAs that are no longer used, or upload several as one bundle.",
+    fix: "Delete CAs that are no longer used, upload several as one bundle, or raise it with `countersign account limits --cas <n>`.",
   },
 } as const;

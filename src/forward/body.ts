@@ -2,23 +2,59 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 
 /**
- * A request's body as the dispatcher reads it. Between the two, because a dispatcher destroys the
- * body it was given, and to destroy an `IncomingMessage` is to lose the client's connection.
- * Nothing is read, and no `100 Continue` sent, before the upstream connection asks for it.
+ * A request's body, which may be read more than once as long as its beginning is kept. Nothing is
+ * read, and no `100 Continue` sent, before an upstream connection asks for it.
  */
-export class RequestBody extends Readable {
+export class Upload {
   readonly #request: IncomingMessage;
   #continueOn: ServerResponse | null;
+  #reader: RequestBody | null = null;
+  /** All that has come so far. Null: it is no longer kept. */
+  #kept: Buffer[] | null = [];
+  #keptBytes = 0;
   #flowing = false;
+  #released = false;
 
   /** @param continueOn the response on which the client waits for `100 Continue`, or null */
   constructor(request: IncomingMessage, continueOn: ServerResponse | null) {
-    super({ highWaterMark: 65_536 });
     this.#request = request;
     this.#continueOn = continueOn;
   }
 
-  override _read(): void {
+  /** Can it be read from its beginning? */
+  get isWhole(): boolean {
+    return this.#kept !== null && !this.#request.errored && !this.#isCut;
+  }
+
+  /** The body from its beginning, for one attempt. The attempt before it has ended. */
+  read(): Readable {
+    const reader = new RequestBody({
+      asked: () => this.#flow(),
+      left: (body) => this.#left(body),
+    });
+    this.#reader = reader;
+    for (const chunk of this.#kept ?? []) reader.push(chunk);
+    if (this.#flowing && this.#request.complete && this.#request.readableEnded) reader.push(null);
+    return reader;
+  }
+
+  /** It is not read a second time. */
+  forget(): void {
+    this.#kept = null;
+  }
+
+  /** Nobody reads it any more: the rest flows away, so that the response gets out. */
+  release(): void {
+    this.#released = true;
+    this.#kept = null;
+    if (this.#reader === null || this.#reader.destroyed) this.#flowAway();
+  }
+
+  get #isCut(): boolean {
+    return this.#request.destroyed && !this.#request.complete;
+  }
+
+  #flow(): void {
     if (this.#flowing) {
       this.#request.resume();
       return;
@@ -27,22 +63,69 @@ export class RequestBody extends Readable {
     this.#continueOn?.writeContinue();
     this.#continueOn = null;
     this.#request
-      .on("data", (chunk: Buffer) => {
-        if (!this.push(chunk)) this.#request.pause();
-      })
-      .on("end", () => this.push(null))
-      .on("error", (error) => this.destroy(error))
+      .on("data", (chunk: Buffer) => this.#take(chunk))
+      .on("end", () => this.#reader?.push(null))
+      .on("error", (error) => this.#reader?.destroy(error))
       .on("close", () => {
-        if (!this.#request.complete) this.destroy(new Error("the client closed its upload"));
+        if (!this.#request.complete) {
+          this.#reader?.destroy(new Error("the client closed its upload"));
+        }
       });
   }
 
-  /** The rest of an upload that nobody reads any more flows away, so that the response gets out. */
+  #take(chunk: Buffer): void {
+    if (this.#kept !== null) this.#keep(this.#kept, chunk);
+    if (this.#reader?.push(chunk) !== true) this.#request.pause();
+  }
+
+  #keep(kept: Buffer[], chunk: Buffer): void {
+    this.#keptBytes += chunk.length;
+    // Each chunk may hold a read buffer of its own.
+    if (this.#keptBytes > KEPT_BYTES || kept.length === KEPT_CHUNKS) this.#kept = null;
+    else kept.push(chunk);
+  }
+
+  #left(reader: RequestBody): void {
+    if (this.#reader !== reader) return;
+    this.#reader = null;
+    if (this.#released) this.#flowAway();
+    // Another attempt may read on.
+    else if (this.#flowing) this.#request.pause();
+  }
+
+  #flowAway(): void {
+    if (!this.#flowing || this.#request.destroyed) return;
+    this.#request.removeAllListeners("data");
+    this.#request.resume();
+  }
+}
+
+const KEPT_BYTES = 65_536;
+const KEPT_CHUNKS = 16;
+
+interface Source {
+  asked(): void;
+  left(body: RequestBody): void;
+}
+
+/**
+ * The body as a dispatcher reads it. Between the two, because a dispatcher destroys the body it
+ * was given, and to destroy an `IncomingMessage` is to lose the client's connection.
+ */
+class RequestBody extends Readable {
+  readonly #source: Source;
+
+  constructor(source: Source) {
+    super({ highWaterMark: 65_536 });
+    this.#source = source;
+  }
+
+  override _read(): void {
+    this.#source.asked();
+  }
+
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    if (this.#flowing && !this.#request.destroyed) {
-      this.#request.removeAllListeners("data");
-      this.#request.resume();
-    }
+    this.#source.left(this);
     callback(error);
   }
 }

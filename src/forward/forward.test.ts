@@ -1,5 +1,12 @@
 import assert from "node:assert/strict";
-import { createServer, request as httpRequest, type RequestListener, type Server } from "node:http";
+import {
+  createServer,
+  request as httpRequest,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import {
   connect,
   createServer as createTcpServer,
@@ -171,25 +178,65 @@ test("a client that waits to send is told of the failure and never to continue",
   client.destroy();
 });
 
-for (const [method, sent] of [
-  ["GET", 2],
-  ["POST", 1],
-] as const) {
-  test(`${method} is sent ${sent === 1 ? "once" : "twice at most"} when the connection closes without an answer`, async (t) => {
+for (const method of ["GET", "POST"]) {
+  test(`${method} is sent once when the connection closes without an answer`, async (t) => {
     let requests = 0;
-    const server = createTcpServer((socket) => {
-      socket.on("error", () => {});
-      socket.once("data", () => {
-        requests += 1;
-        socket.destroy();
-      });
-    });
+    const server = closing(() => (requests += 1));
     const { url } = await proxy(t, await bind(t, server));
     const response = await fetch(url, { method });
     assert.equal(response.status, 502);
-    assert.equal(requests, sent);
+    assert.equal(requests, 1);
   });
 }
+
+test("what the target says was not processed is sent again, a bounded number of times", async (t) => {
+  let requests = 0;
+  const server = closing(() => (requests += 1));
+  const { url } = await proxy(t, await bind(t, server), { mayRetry: () => true });
+  assert.equal((await fetch(url)).status, 502);
+  assert.equal(requests, 9);
+});
+
+for (const [size, sent] of [
+  [1_000, 3],
+  [1_000_000, 1],
+] as const) {
+  test(`an upload of ${size} bytes is sent ${sent} times: whole, as long as all of it is kept`, async (t) => {
+    let requests = 0;
+    const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+      requests += 1;
+      const body = Buffer.concat(await request.toArray());
+      if (requests < 3) request.socket.destroy();
+      else response.end(String(body.equals(upload)));
+    };
+    const origin = await listen(t, (request, response) => void answer(request, response));
+    const upload = Buffer.alloc(size, "upload ");
+    const { url } = await proxy(t, origin, { mayRetry: () => true });
+    const response = await fetch(url, { method: "POST", body: upload });
+    assert.equal(requests, sent);
+    assert.deepEqual(
+      [response.status, await response.text()],
+      sent === 3 ? [200, "true"] : [502, ""],
+    );
+  });
+}
+
+test("an upload that its client breaks off never reaches the origin as a whole one", async (t) => {
+  for (const framing of ["Content-Length: 1000", "Transfer-Encoding: chunked"]) {
+    const ends: boolean[] = [];
+    const origin = await listen(t, (request) => {
+      request.on("error", () => {});
+      request.on("close", () => ends.push(request.complete)).resume();
+    });
+    const { port } = await proxy(t, origin, { mayRetry: () => true });
+    const client = connect(port, "127.0.0.1");
+    client.write(`POST / HTTP/1.1\r\nHost: a\r\n${framing}\r\n\r\n5\r\nhello\r\n`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    client.destroy();
+    for (let i = 0; ends.length === 0 && i < 200; i += 1) await stable(() => ends.length);
+    assert.deepEqual(ends, [false], framing);
+  }
+});
 
 test("back-pressure: an origin is not read faster than its client reads", async (t) => {
   let written = 0;
@@ -260,9 +307,21 @@ async function bind(t: TestContext, server: Server | TcpServer): Promise<number>
   return (server.address() as AddressInfo).port;
 }
 
+/** Reads a request and closes the connection. */
+function closing(seen: () => void): TcpServer {
+  return createTcpServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => {
+      seen();
+      socket.destroy();
+    });
+  });
+}
+
 async function proxy(
   t: TestContext,
   origin: number,
+  options: Pick<ForwardTarget, "mayRetry"> = {},
 ): Promise<{ url: string; port: number; failures: Error[] }> {
   const failures: Error[] = [];
   const dispatcher = new Pool(`http://127.0.0.1:${origin}`);
@@ -270,6 +329,7 @@ async function proxy(
     dispatcher,
     path,
     expectsContinue,
+    ...options,
     failed: (error, _, response) => {
       failures.push(error);
       response.writeHead(502).end();

@@ -1,24 +1,25 @@
 import {
   STATUS_CODES,
-  ServerResponse,
   type IncomingHttpHeaders,
   type IncomingMessage,
+  type ServerResponse,
 } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Dispatcher } from "undici";
-import { RequestBody } from "./body.ts";
-import { requestHead, responseHeaders } from "./headers.ts";
+import { Upload } from "./body.ts";
+import { requestHead, responseHeaders, type HeaderNames } from "./headers.ts";
+import { responseOn, splice } from "./sockets.ts";
 
 /** Where one request goes. One object a request: it may keep what the caller wants to remember. */
 export interface ForwardTarget {
-  /** A dispatcher of one origin (undici's `Pool` or `Client`). */
+  /** A dispatcher of one origin (undici's `Pool` or `Client`). Read again for each attempt. */
   readonly dispatcher: Dispatcher;
   /** Path and query, beginning with a slash. */
   readonly path: string;
   /** The `Host` to send. Null: the dispatcher's own. Undefined: the one that came. */
   readonly host?: string | null;
   /** Lower-case names of request headers to leave out. */
-  readonly dropped?: ReadonlySet<string> | undefined;
+  readonly dropped?: HeaderNames | undefined;
   /** Flat name, value … to send besides. */
   readonly added?: readonly string[] | undefined;
   /** Set by a server's `checkContinue` handler: the client waits before it sends the body. */
@@ -35,17 +36,28 @@ export interface ForwardTarget {
    * connection was cut in the middle of it, or the client went away. Not called after `failed`.
    */
   ended?(error: Error | null): void;
-  /** May a request without a body be sent again after `error`? Default: `isClosedConnection`. */
-  mayRetry?(error: Error): boolean;
+  /**
+   * May the request be sent again after `error`, which came before a response did? Asked only
+   * where all of the body is still at hand. Default: never.
+   */
+  mayRetry?(error: Error, attempt: Attempt): boolean;
+}
+
+/** What has failed. */
+export interface Attempt {
+  /** GET, HEAD, OPTIONS or TRACE, without a body: it may be processed twice (RFC 9110, 9.2.2). */
+  readonly isSafe: boolean;
+  readonly hasBody: boolean;
+  /** How many times it was sent before. */
+  readonly retries: number;
 }
 
 /**
  * Forwards one request and streams its response, with back-pressure and aborts in both directions.
  *
- * It is sent once. Only a GET, HEAD, OPTIONS or TRACE without a body is sent a second time, and
- * only if the connection was closed before the first byte of a response. A response that breaks
- * off destroys the client's connection: a truncated body never ends cleanly. Informational
- * responses and trailers are dropped, as `fetch` does.
+ * It is sent once, unless the target knows that it may be sent again. A response that breaks off
+ * destroys the client's connection: a truncated body never ends cleanly. Informational responses
+ * and trailers are dropped, as `fetch` does.
  */
 export function forward(
   request: IncomingMessage,
@@ -68,31 +80,12 @@ export function forwardUpgrade(
   new Exchange(request, responseOn(socket, request), target, { socket, head }).start();
 }
 
-/** A response on the bare socket of an `upgrade` or `connect` event. The socket ends after it. */
-export function responseOn(socket: Duplex, request: IncomingMessage): ServerResponse {
-  const response = new ServerResponse(request);
-  response.shouldKeepAlive = false;
-  response.assignSocket(socket as never);
-  socket.on("error", () => response.destroy());
-  response.once("finish", () => socket.end());
-  return response;
-}
-
-/** Joins two sockets: what ends or breaks on one side does so on the other. */
-export function splice(one: Duplex, other: Duplex): void {
-  one.pipe(other);
-  other.pipe(one);
-  endWith(one, other);
-  endWith(other, one);
-}
-
-function endWith(one: Duplex, other: Duplex): void {
-  one.on("error", () => other.destroy());
-  one.once("close", () => {
-    // What was read to its end is still written to its end; what broke off breaks off.
-    if (one.readableEnded && !other.destroyed) other.end(() => other.destroy());
-    else other.destroy();
-  });
+/**
+ * The head of a request without a body goes out in one write. If that fails, because the peer had
+ * closed the connection before, no peer has read a whole request.
+ */
+export function wasNeverSent(error: Error, { hasBody }: Attempt): boolean {
+  return !hasBody && (error as NodeJS.ErrnoException).code === "EPIPE";
 }
 
 /** The peer closed a connection, without a word of why. */
@@ -103,6 +96,9 @@ export function isClosedConnection(error: Error): boolean {
 
 /** How long a client may go on with an upload after the response has gone out, in ms. */
 const LINGER = 2_000;
+
+/** How often one request is sent again: origins that refuse work while they close do so in bursts. */
+const MOST_RETRIES = 8;
 
 /** The largest body, in bytes, for which a copy is cheaper than a second buffer to write. */
 const ONE_WRITE = 16_384;
@@ -118,8 +114,10 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #target: ForwardTarget;
   readonly #upgrade: Upgrade | null;
   readonly #options: Dispatcher.DispatchOptions;
+  readonly #upload: Upload | null;
   #controller: Dispatcher.DispatchController | null = null;
   #mayRetry: boolean;
+  #retries = 0;
   #paused = false;
   /** As announced; NaN if it was not. */
   #bodyLength = NaN;
@@ -141,15 +139,16 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (wanted !== null) headers.push("host", wanted);
     if (target.added !== undefined) headers.push(...target.added);
     const method = request.method!;
-    const body = hasBody
-      ? new RequestBody(request, target.expectsContinue === true ? response : null)
+    this.#upload = hasBody
+      ? new Upload(request, target.expectsContinue === true ? response : null)
       : null;
-    this.#mayRetry = body === null && upgrade === null && isSafe(method);
+    this.#mayRetry = upgrade === null && target.mayRetry !== undefined;
+    if (!this.#mayRetry) this.#upload?.forget();
     this.#options = {
       path: target.path,
       method,
       headers,
-      body,
+      body: this.#upload?.read() ?? null,
       upgrade: upgrade === null ? null : (request.headers.upgrade ?? null),
     };
   }
@@ -166,6 +165,7 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseStarted(): void {
     this.#mayRetry = false;
+    this.#upload?.forget();
   }
 
   onResponseStart(
@@ -201,15 +201,12 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseError(_: Dispatcher.DispatchController | null, error: Error): void {
     if (this.#over) return;
-    if (this.#mayRetry && this.#isRetriable(error)) {
-      this.#mayRetry = false;
-      this.#controller = null;
-      queueMicrotask(() => {
-        if (!this.#over) this.#target.dispatcher.dispatch(this.#options, this);
-      });
+    if (this.#isRetriable(error)) {
+      this.#again();
       return;
     }
     this.#over = true;
+    this.#upload?.release();
     if (this.#response.headersSent) {
       this.#target.ended?.(error);
       this.#response.destroy();
@@ -252,14 +249,31 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   #isRetriable(error: Error): boolean {
-    const target = this.#target;
-    return target.mayRetry === undefined ? isClosedConnection(error) : target.mayRetry(error);
+    const upload = this.#upload;
+    if (!this.#mayRetry || this.#retries >= MOST_RETRIES || upload?.isWhole === false) return false;
+    const hasBody = upload !== null;
+    return this.#target.mayRetry!(error, {
+      isSafe: !hasBody && isSafe(this.#options.method),
+      hasBody,
+      retries: this.#retries,
+    });
+  }
+
+  #again(): void {
+    this.#retries += 1;
+    this.#controller = null;
+    queueMicrotask(() => {
+      if (this.#over) return;
+      this.#options.body = this.#upload?.read() ?? null;
+      this.#target.dispatcher.dispatch(this.#options, this);
+    });
   }
 
   /** Gives the client time to see the response before its unfinished upload is cut. */
   #linger(): void {
     const request = this.#request;
-    if (this.#options.body === null || request.complete) return;
+    this.#upload?.release();
+    if (this.#upload === null || request.complete) return;
     const timer = setTimeout(() => request.socket.destroy(), LINGER);
     timer.unref();
     request.once("close", () => clearTimeout(timer));
@@ -278,6 +292,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   #clientClosed(): void {
     if (this.#over) return;
     this.#over = true;
+    this.#upload?.release();
     if (this.#response.writableFinished) {
       this.#target.ended?.(null);
       return;

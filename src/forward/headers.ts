@@ -1,5 +1,10 @@
 import type { IncomingHttpHeaders } from "node:http";
 
+/** Some names of header fields, in lower case. */
+export interface HeaderNames {
+  has(name: string): boolean;
+}
+
 /** A request's header fields as the next hop gets them, and what they say of its body. */
 export interface RequestHead {
   /** Flat: name, value, name, value … Without `Host`. */
@@ -13,7 +18,7 @@ export interface RequestHead {
  * @param raw flat, as Node gives them: its parser has already refused what could smuggle a request
  * @param dropped lower-case names to leave out besides
  */
-export function requestHead(raw: readonly string[], dropped?: ReadonlySet<string>): RequestHead {
+export function requestHead(raw: readonly string[], dropped?: HeaderNames): RequestHead {
   const headers: string[] = [];
   let host: string | null = null;
   let hasBody = false;

@@ -9,16 +9,19 @@ import type { Destination } from "./destination.ts";
  * Worker that is refused in a loop starts no program in a loop.
  */
 export class Acceptance {
-  readonly #network: () => Network;
+  readonly #network: (scope: Asking) => Network;
+  /** By who asks and what of; the oldest go first. */
   readonly #known: Map<string, Promise<readonly string[] | null>> = new Map();
+  /** Bindings for which a program runs. */
+  readonly #asking: Set<string> = new Set();
 
-  constructor(network: () => Network) {
+  constructor(network: (scope: Asking) => Network) {
     this.#network = network;
   }
 
   /** The same failure; if it is a refusal, with the CAs that the origin says it accepts. */
-  async explain(failure: Failure, destination: Destination): Promise<Failure> {
-    const accepted = await this.#of(destination);
+  async explain(failure: Failure, scope: Asking): Promise<Failure> {
+    const accepted = await this.#of(scope);
     if (accepted === null) return failure;
     const { code, message, fix, facts, cause } = failure;
     const list = accepted.length === 0 ? "any CA, it says" : accepted.join("; ");
@@ -30,20 +33,28 @@ export class Acceptance {
     });
   }
 
-  #of(destination: Destination): Promise<readonly string[] | null> {
-    const key = `${destination.host} ${destination.port}`;
-    let known = this.#known.get(key);
-    if (known === undefined) {
-      known = this.#ask(destination);
-      this.#known.set(key, known);
-      setTimeout(() => this.#known.delete(key), KEPT).unref();
-    }
-    return known;
+  /** A Worker names as many hosts and ports as it likes: what is above its share is not explained. */
+  #of(scope: Asking): Promise<readonly string[] | null> {
+    const { accountId, scriptName, bindingName, destination } = scope;
+    const binding = JSON.stringify([accountId, scriptName, bindingName]);
+    const key = `${binding} ${destination.host} ${destination.port}`;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    if (this.#asking.has(binding) || this.#asking.size >= AT_ONCE) return Promise.resolve(null);
+    this.#asking.add(binding);
+    const asked = this.#ask(scope).finally(() => this.#asking.delete(binding));
+    this.#known.set(key, asked);
+    if (this.#known.size > KEPT_AT_MOST) this.#known.delete(this.#known.keys().next().value!);
+    setTimeout(() => {
+      if (this.#known.get(key) === asked) this.#known.delete(key);
+    }, KEPT).unref();
+    return asked;
   }
 
-  async #ask(destination: Destination): Promise<readonly string[] | null> {
+  async #ask(scope: Asking): Promise<readonly string[] | null> {
+    const { destination } = scope;
     try {
-      const socket = await dial(destination, this.#network());
+      const socket = await dial(destination, this.#network(scope));
       const address = socket.remoteAddress;
       socket.destroy();
       return address === undefined ? null : await acceptedAuthorities(address, destination);
@@ -59,8 +70,19 @@ export function isRefusal({ code }: Failure): boolean {
   return code.startsWith("origin_refused_certificate_") || code === "origin_closed_first_read";
 }
 
+/** For whom an origin is asked. */
+export interface Asking {
+  readonly accountId: string;
+  readonly scriptName: string;
+  readonly bindingName: string;
+  readonly destination: Destination;
+}
+
 /** In ms. */
 const KEPT = 600_000;
+const KEPT_AT_MOST = 256;
+/** Programs at once. One for a binding. */
+const AT_ONCE = 2;
 
 /**
  * The CAs that an origin says it accepts client certificates from. Node reads this part of the

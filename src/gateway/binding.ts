@@ -1,8 +1,10 @@
 import { chmod, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import { Failure } from "../failures/failures.ts";
-import { forward, forwardUpgrade, responseOn, splice } from "../forward/forward.ts";
+import { Failure, type FailureCode } from "../failures/failures.ts";
+import { forward, forwardUpgrade } from "../forward/forward.ts";
+import { responseOn, splice } from "../forward/sockets.ts";
+import { HEADER_BUFFER, headerSize, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
 import { respondWithFailure } from "./respond.ts";
@@ -27,22 +29,29 @@ export class BindingSocket {
   readonly #tunnels: Set<Duplex> = new Set();
   readonly #inFlight: InFlight = new InFlight();
   #routes: Map<string, Route> = new Map();
+  #connections = 0;
   #closing = false;
 
   constructor(binding: GatewayBinding, router: Router) {
     this.binding = binding;
     this.#router = router;
     this.#server = createServer(
-      // The peer is this machine's workerd: it keeps connections open for as long as it runs.
+      // The peer is this machine's workerd. It uses a connection again within 5 s or not at all.
       {
         requireHostHeader: false,
-        keepAliveTimeout: 0,
+        maxHeaderSize: HEADER_BUFFER,
+        keepAliveTimeout: IDLE,
         headersTimeout: 0,
         requestTimeout: 0,
         shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
       },
       (request, response) => this.#fetch(request, response, "request"),
     );
+    this.#server.maxHeadersCount = 0;
+    this.#server.on("connection", (socket) => {
+      this.#connections += 1;
+      socket.once("close", () => (this.#connections -= 1));
+    });
     this.#server.on("checkContinue", (request, response) => {
       this.#fetch(request, response, "continue");
     });
@@ -171,6 +180,13 @@ export class BindingSocket {
     request: IncomingMessage,
     fail: (failure: Failure) => void,
   ): Route | null {
+    const tooMuch = this.#excess(request);
+    if (tooMuch !== null) {
+      const failure = new Failure(tooMuch);
+      this.#router.traffic.failed(failure, null);
+      fail(failure);
+      return null;
+    }
     let route = this.#routes.get(origin);
     if (route !== undefined && route.until > Date.now()) {
       route.used = true;
@@ -186,8 +202,28 @@ export class BindingSocket {
       fail(failure);
       return null;
     }
+    if (this.#routes.size >= MOST_ROUTES) this.#evict();
     this.#routes.set(origin, route);
     return route;
+  }
+
+  #excess({ rawHeaders, url }: IncomingMessage): FailureCode | null {
+    if (this.#connections > MOST_CONNECTIONS) return "binding_connections_exhausted";
+    if (url!.length > MOST_URL + MOST_AUTHORITY) return "binding_url_too_long";
+    return headerSize(rawHeaders) > MOST_HEADERS ? "binding_headers_too_large" : null;
+  }
+
+  /** The oldest route goes, if possible one without connections. What is in flight on it ends. */
+  #evict(): void {
+    let oldest: [string, Route] | undefined;
+    for (const entry of this.#routes) {
+      oldest ??= entry;
+      if (entry[1].pool.connections > 0) continue;
+      oldest = entry;
+      break;
+    }
+    this.#routes.delete(oldest![0]);
+    this.#router.release(oldest![1]);
   }
 
   #track(socket: Duplex): void {
@@ -200,6 +236,14 @@ export class BindingSocket {
     for (const tunnel of this.#tunnels) tunnel.destroy();
   }
 }
+
+/** ms */
+const IDLE = 10_000;
+/** Origins that one binding has routes and pools for. */
+const MOST_ROUTES = 256;
+const MOST_CONNECTIONS = 1_024;
+/** `https://`, a name of 253 bytes and a port */
+const MOST_AUTHORITY = 270;
 
 function closed(stream: Duplex): Promise<void> {
   return new Promise((fulfil) => {

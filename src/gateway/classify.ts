@@ -29,14 +29,16 @@ export function handshakeFailure(
     readonly destination: Destination;
     readonly presented: Presented | null;
     readonly peer: PeerFacts | null;
+    /** It was verified, and asked for a certificate. */
+    readonly asked: boolean;
   },
 ): Failure {
   if (error instanceof Failure) return error;
-  const { destination, presented, peer } = context;
+  const { destination, presented, peer, asked } = context;
   const { host, port } = destination;
   const reason = systemCode(error);
   const alert = alertOf(error);
-  const code = handshakeCode(error, reason, alert);
+  const code = handshakeCode(error, reason, alert, asked);
   return new Failure(code, {
     message: handshakeMessage(
       code,
@@ -49,6 +51,7 @@ export function handshakeFailure(
       port,
       reason,
       ...presented,
+      askedForCertificate: asked,
       ...(alert === null ? {} : { alert }),
       ...(peer === null ? {} : { origin: peer }),
     },
@@ -113,6 +116,8 @@ const dialCodes: Record<string, FailureCode> = {
   ENETDOWN: "origin_unreachable",
   EHOSTDOWN: "origin_unreachable",
   ETIMEDOUT: "origin_connect_timeout",
+  EMFILE: "machine_files_exhausted",
+  ENFILE: "machine_files_exhausted",
 };
 
 /** TLS alerts about the client's certificate (RFC 8446, section 6.2). */
@@ -147,7 +152,7 @@ const verdicts: Record<string, FailureCode> = {
 const exchangeCodes: Record<string, FailureCode> = {
   UND_ERR_HEADERS_TIMEOUT: "origin_headers_timeout",
   UND_ERR_BODY_TIMEOUT: "origin_body_timeout",
-  UND_ERR_HEADERS_OVERFLOW: "origin_response_malformed",
+  UND_ERR_HEADERS_OVERFLOW: "origin_headers_too_large",
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "origin_response_malformed",
   UND_ERR_INVALID_ARG: "origin_request_malformed",
   UND_ERR_NOT_SUPPORTED: "origin_request_malformed",
@@ -155,7 +160,12 @@ const exchangeCodes: Record<string, FailureCode> = {
   UND_ERR_CLOSED: "origin_connection_cut",
 };
 
-function handshakeCode(error: Error, reason: string, alert: number | null): FailureCode {
+function handshakeCode(
+  error: Error,
+  reason: string,
+  alert: number | null,
+  asked: boolean,
+): FailureCode {
   if (alert !== null) {
     return refusals[alert] ?? otherAlerts[alert] ?? "origin_handshake_failed";
   }
@@ -163,7 +173,8 @@ function handshakeCode(error: Error, reason: string, alert: number | null): Fail
   if (reason === "UNSPECIFIED") return "origin_certificate_invalid";
   const verdict = verdicts[reason];
   if (verdict !== undefined) return verdict;
-  if (isClosing(reason)) return "origin_handshake_reset";
+  // On TLS 1.2 an origin judges our certificate within the handshake.
+  if (isClosing(reason)) return asked ? "origin_closed_first_read" : "origin_handshake_reset";
   if (/WRONG_VERSION_NUMBER|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG|RECORD_LAYER/.test(reason)) {
     return "origin_not_tls";
   }

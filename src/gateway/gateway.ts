@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Keyring } from "../keys/seal.ts";
-import type { AccountTrust, CertificateVersion } from "../contract/change-feed.ts";
+import type { AccountTrust, CertificateVersion, ScriptKey } from "../contract/change-feed.ts";
 import { Failure } from "../failures/failures.ts";
 import { Acceptance } from "./accepted.ts";
 import { AddressPolicy } from "../network/addresses.ts";
+import { matchesHost } from "../network/patterns.ts";
 import { BindingSocket } from "./binding.ts";
 import {
   iso,
-  matchesHost,
   checkKey,
   readCredential,
   validityFailure,
@@ -15,11 +15,14 @@ import {
 } from "../certificates/credential.ts";
 import { parseOrigin } from "./destination.ts";
 import type { Network } from "./dial.ts";
-import type { GatewayBinding } from "../contract/gateway.ts";
+import type { GatewayBinding, IdentityRequest } from "../contract/gateway.ts";
+import { IDENTITY } from "../contract/identity.ts";
+import { requestIdentity } from "./identity-request.ts";
 import type { GatewayState } from "./messages.ts";
 import { testHandshake } from "./handshake-test.ts";
 import type { HandshakeReport } from "../contract/handshake-report.ts";
 import type { AddressOptions, GatewayOptions } from "../contract/gateway-options.ts";
+import { Lookups } from "./lookups.ts";
 import { originOpener } from "./open.ts";
 import type { OriginPool } from "./pool.ts";
 import { Pools } from "./pools.ts";
@@ -36,6 +39,9 @@ export interface GatewayDependencies {
   /** Not disposed of here: spans end until the gateway is. Default: none. */
   readonly tracing?: Tracing | null;
 }
+
+/** For whom a name is looked up. */
+type Owner = Pick<GatewayBinding, "accountId" | "scriptName" | "bindingName">;
 
 /** A certificate as the gateway knows it, usable or not. */
 type Read =
@@ -56,8 +62,9 @@ export class Gateway implements AsyncDisposable {
   readonly #certificates: Map<string, Held> = new Map();
   readonly #trust: Map<string, AccountTrust> = new Map();
   readonly #bindings: Map<string, BindingSocket> = new Map();
-  readonly #acceptance: Acceptance = new Acceptance(() => this.#network());
-  readonly #resolve: Resolve = sharedFor(1_000, systemResolve);
+  readonly #acceptance: Acceptance = new Acceptance((scope) => this.#network(scope));
+  readonly #lookups: Lookups = new Lookups(systemResolve);
+  readonly #resolve: Map<string, Resolve> = new Map();
   #sweeper: NodeJS.Timeout;
   #sweepAt: number = 0;
   readonly pools: Pools;
@@ -73,7 +80,7 @@ export class Gateway implements AsyncDisposable {
     this.#policy = new AddressPolicy(options.addresses);
     this.pools = new Pools(
       originOpener({
-        network: () => this.#network(),
+        network: (scope) => this.#network(scope),
         contexts: this.#contexts,
         options,
         observer,
@@ -123,6 +130,10 @@ export class Gateway implements AsyncDisposable {
     const { revokedVersions = [] } = certificate;
     if (revokedVersions.length > 0) this.#cutVersions(certificate, revokedVersions);
     this.#refresh((binding) => certificateKey(binding.accountId, binding.certificateId) === key);
+  }
+
+  requestIdentity(key: ScriptKey): Promise<IdentityRequest> {
+    return requestIdentity(key, this.#dependencies.keyring);
   }
 
   removeCertificate(accountId: string, certificateId: string): void {
@@ -179,6 +190,13 @@ export class Gateway implements AsyncDisposable {
   /** The version that a binding would present now. @throws Failure why it would present none */
   credential(accountId: string, certificateId: string): Credential {
     const held = this.#read(certificateKey(accountId, certificateId));
+    const ofWorker = certificateId.startsWith(`${IDENTITY}:`);
+    if (held === undefined && ofWorker) {
+      throw new Failure("identity_missing", {
+        message: `the Worker "${certificateId.slice(IDENTITY.length + 1)}" has no identity yet`,
+        facts: { certificateId },
+      });
+    }
     if (held === undefined) {
       throw new Failure("certificate_gone", {
         message: `certificate ${certificateId} does not exist in account ${accountId}`,
@@ -187,8 +205,8 @@ export class Gateway implements AsyncDisposable {
     }
     if (held.state === "broken") throw held.failure;
     if (held.state === "revoked") {
-      throw new Failure("certificate_revoked", {
-        message: `certificate ${certificateId} was revoked on ${held.on}`,
+      throw new Failure(ofWorker ? "identity_revoked" : "certificate_revoked", {
+        message: `${ofWorker ? "the" : "certificate"} ${certificateId} was revoked on ${held.on}`,
         facts: { certificateId, version: held.version, revokedOn: held.on },
       });
     }
@@ -222,7 +240,7 @@ export class Gateway implements AsyncDisposable {
       credential,
       trust: this.#trustFor(credential, target.destination.host),
       target,
-      network: this.#network(),
+      network: this.#network({ accountId, scriptName: "", bindingName: "" }),
       contexts: this.#contexts,
     });
   }
@@ -296,9 +314,23 @@ export class Gateway implements AsyncDisposable {
     return trustFor(credential, this.trust(credential.accountId), host);
   }
 
-  #network(): Network {
+  #network({ accountId, scriptName, bindingName }: Owner): Network {
     const { timeouts } = this.#dependencies.options;
-    return { policy: this.#policy, timeouts, resolve: this.#resolve };
+    return {
+      policy: this.#policy,
+      timeouts,
+      resolve: this.#resolveFor(accountId, `${scriptName} ${bindingName}`),
+    };
+  }
+
+  #resolveFor(accountId: string, binding: string): Resolve {
+    const key = `${accountId} ${binding}`;
+    let resolve = this.#resolve.get(key);
+    if (resolve === undefined) {
+      resolve = sharedFor(1_000, this.#lookups.of(accountId, binding));
+      this.#resolve.set(key, resolve);
+    }
+    return resolve;
   }
 
   #refresh(concerned: (binding: GatewayBinding) => boolean): void {

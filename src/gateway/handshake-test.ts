@@ -29,13 +29,17 @@ export async function testHandshake(test: HandshakeTest): Promise<HandshakeRepor
     origin,
     certificateId,
     version,
-    presented: splitChain(credential.chain).map((pem) => describe(new X509Certificate(pem))),
+    presented: [],
     address: null,
     connectMs: null,
     tls: null,
     originChain: [],
     acceptedAuthorities: null,
     verdict: { ok: true, message: "" },
+  };
+  const presented = (): void => {
+    const chain = splitChain(credential.chain);
+    report.presented = chain.map((pem) => describe(new X509Certificate(pem)));
   };
   try {
     const startedAt = performance.now();
@@ -58,6 +62,7 @@ export async function testHandshake(test: HandshakeTest): Promise<HandshakeRepor
       handshakeMs: performance.now() - startedAt - report.connectMs,
       asked,
     };
+    if (asked) presented();
     report.originChain = peerChain(tls);
     const error = await firstRead(tls);
     if (error !== null) {
@@ -72,6 +77,7 @@ export async function testHandshake(test: HandshakeTest): Promise<HandshakeRepor
     };
   } catch (error) {
     report.verdict = verdictOf(error);
+    if (error instanceof Failure && error.facts["askedForCertificate"] === true) presented();
   }
   if (report.address !== null) {
     report.acceptedAuthorities = await acceptedAuthorities(report.address, destination);

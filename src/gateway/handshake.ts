@@ -55,13 +55,18 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
     }, timeout);
     const fail = (error: Error): void => {
       clearTimeout(timer);
-      reject(handshakeFailure(error, { destination, presented, peer }));
+      reject(handshakeFailure(error, { destination, presented, peer, asked }));
     };
     let peer: PeerFacts | null = null;
+    /** The origin was verified, and asked for our certificate: from here on it may refuse it. */
+    let asked = false;
     tls.once("error", fail);
     const judged = guarded(tls, () => {
       const error = judge(tls, host);
-      if (error === null) return;
+      if (error === null) {
+        asked = tls.getSharedSigalgs().length > 0;
+        return;
+      }
       peer = peerOf(tls);
       tls.destroy(error);
     });

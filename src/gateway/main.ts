@@ -3,6 +3,7 @@ import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { pino, type Logger } from "pino";
 import { Keyring } from "../keys/seal.ts";
+import { closeMemory } from "../process/closed-memory.ts";
 import { serve } from "../process/serve.ts";
 import { EventBatch } from "./events.ts";
 import { Gateway } from "./gateway.ts";
@@ -12,6 +13,7 @@ import { GatewayObserver } from "./observe.ts";
 import type { GatewayOptions } from "../contract/gateway-options.ts";
 import type { Tracing } from "./tracing.ts";
 
+closeMemory();
 // Sockets are made private from the start, not only once chmod has run.
 process.umask(0o077);
 

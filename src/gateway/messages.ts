@@ -1,5 +1,5 @@
-import type { AccountTrust, CertificateVersion } from "../contract/change-feed.ts";
-import type { GatewayBinding } from "../contract/gateway.ts";
+import type { AccountTrust, CertificateVersion, ScriptKey } from "../contract/change-feed.ts";
+import type { GatewayBinding, IdentityRequest } from "../contract/gateway.ts";
 import type { HandshakeReport } from "../contract/handshake-report.ts";
 import { question, STATE, type CallRules } from "../process/calls.ts";
 import type { AddressOptions, GatewayOptions } from "../contract/gateway-options.ts";
@@ -11,6 +11,7 @@ export interface GatewayCalls {
   /** After a restart: all that the process before knew. It listens when this returns. */
   restore(state: GatewayState): void;
   setCertificate(certificate: CertificateVersion): void;
+  requestIdentity(key: ScriptKey): IdentityRequest;
   removeCertificate(accountId: string, certificateId: string): void;
   setTrust(accountId: string, trust: AccountTrust): void;
   adoptMasterKey(masterKey: Uint8Array): void;
@@ -26,6 +27,7 @@ export function gatewayRules(drain: number): CallRules<GatewayCalls> {
     start: STATE,
     restore: STATE,
     setCertificate: STATE,
+    requestIdentity: question(10_000),
     removeCertificate: STATE,
     setTrust: STATE,
     adoptMasterKey: STATE,

@@ -37,10 +37,12 @@ export class GatewayObserver implements Observer {
   traffic(binding: GatewayBinding): Traffic {
     const { accountId, scriptName, bindingName, certificateId } = binding;
     const count = this.#metrics.traffic(binding);
+    const lines = new LineShare();
     return {
       answered: (status, ms) => count.answered(status, ms),
       failed: (failure, origin) => {
         count.failed(failure.code);
+        if (!lines.take()) return;
         this.#log[failures[failure.code].side === "worker" ? "info" : "warn"](
           { accountId, scriptName, bindingName, certificateId, origin, code: failure.code },
           failure.message,
@@ -83,5 +85,20 @@ export class GatewayObserver implements Observer {
 
   handshakeFailed(_: PoolScope, failure: Failure): void {
     this.#metrics.handshakes.inc({ result: failure.code });
+  }
+}
+
+/** Failures of one binding that are logged: 50 at once, 10 a second. Metrics count all. */
+class LineShare {
+  #left = 50;
+  #at = performance.now();
+
+  take(): boolean {
+    const now = performance.now();
+    this.#left = Math.min(50, this.#left + (now - this.#at) / 100);
+    this.#at = now;
+    if (this.#left < 1) return false;
+    this.#left -= 1;
+    return true;
   }
 }

@@ -1,16 +1,17 @@
 import { performance } from "node:perf_hooks";
+import type { TLSSocket } from "node:tls";
 import { dial, type Network } from "./dial.ts";
 import { handshake } from "./handshake.ts";
 import type { Observer } from "./observe.ts";
 import type { GatewayOptions } from "../contract/gateway-options.ts";
-import type { Open } from "./pool.ts";
+import type { Open, PoolScope } from "./pool.ts";
 import { startPostgresTls } from "./postgres.ts";
 import type { SecureContexts } from "./trust.ts";
 import { Failure } from "../failures/failures.ts";
 
 export interface OpenerDependencies {
   /** Asked for each connection: the policy may have changed. */
-  readonly network: () => Network;
+  readonly network: (scope: PoolScope) => Network;
   readonly contexts: SecureContexts;
   readonly options: GatewayOptions;
   readonly observer: Observer;
@@ -23,18 +24,27 @@ export function originOpener(dependencies: OpenerDependencies): Open {
     const { destination, credential, trust } = scope;
     const startedAt = performance.now();
     try {
-      const socket = await dial(destination, network());
-      const raw = protocols.length === 0;
-      if (raw && options.postgresPorts.includes(destination.port)) {
-        await startPostgresTls(socket, destination, options.timeouts.handshake);
-      }
-      const tls = await handshake(socket, {
-        destination,
-        context: contexts.get(credential, trust),
-        presented: { certificateId: credential.certificateId, version: credential.version },
-        protocols,
-        session,
-        timeout: options.timeouts.handshake,
+      const shake = async (ticket: Buffer | undefined): Promise<TLSSocket> => {
+        const socket = await dial(destination, network(scope));
+        const raw = protocols.length === 0;
+        if (raw && options.postgresPorts.includes(destination.port)) {
+          await startPostgresTls(socket, destination, options.timeouts.handshake);
+        }
+        return await handshake(socket, {
+          destination,
+          context: contexts.get(credential, trust),
+          presented: { certificateId: credential.certificateId, version: credential.version },
+          protocols,
+          session: ticket,
+          timeout: options.timeouts.handshake,
+        });
+      };
+      let resumable = true;
+      const tls = await shake(session).catch(async (error: unknown) => {
+        // No request was sent yet: a handshake may be made again, whatever the method is.
+        if (session === undefined || !mayBeOfTheSession(error)) throw error;
+        resumable = false;
+        return await shake(undefined);
       });
       const connection = {
         stream: tls,
@@ -42,6 +52,7 @@ export function originOpener(dependencies: OpenerDependencies): Open {
         // Empty unless the server asked for a certificate: it names what it verifies with. A
         // resumed session was asked when it began.
         asked: tls.isSessionReused() || tls.getSharedSigalgs().length > 0,
+        resumable,
       };
       observer.connected(scope, {
         ms: performance.now() - startedAt,
@@ -55,4 +66,14 @@ export function originOpener(dependencies: OpenerDependencies): Open {
       throw error;
     }
   };
+}
+
+/** Not a verdict of ours on the origin, and not a matter of the network. */
+function mayBeOfTheSession(error: unknown): boolean {
+  return (
+    error instanceof Failure &&
+    /^origin_(?:handshake_failed|handshake_reset|protocol_version|closed_first_read|refused_certificate_.+|failed)$/.test(
+      error.code,
+    )
+  );
 }

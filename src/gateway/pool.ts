@@ -6,6 +6,9 @@ import type { Credential } from "../certificates/credential.ts";
 import { exchangeFailure, type ConnectionFacts } from "./classify.ts";
 import type { Destination } from "./destination.ts";
 import type { GatewayOptions } from "../contract/gateway-options.ts";
+import { handOver, needsHttp1, wasNotProcessed } from "./connection-rules.ts";
+import type { Attempt } from "../forward/forward.ts";
+import { MOST_HEADERS } from "../forward/limits.ts";
 import type { TrustBundle } from "./trust.ts";
 
 /** What a connection belongs to. It is never used for anything else. */
@@ -27,6 +30,8 @@ export interface OriginConnection {
   readonly tlsVersion: string | null;
   /** The origin asked for a certificate. */
   readonly asked: boolean;
+  /** False: the origin failed a handshake that resumed a session, and not the one without. */
+  readonly resumable: boolean;
 }
 
 /** Opens a connection for a scope. @throws Failure */
@@ -41,10 +46,17 @@ export class OriginPool {
   readonly key: string;
   readonly #open: Open;
   readonly #options: GatewayOptions;
-  readonly #http: Pool;
+  #http: Pool;
+  /** Replaced by a younger one: they finish what is in flight. */
+  readonly #aged: Set<Pool> = new Set();
+  /** Unix time in ms at which the connections are old enough to be replaced. */
+  #agedAt: number;
+  #http1Only = false;
   #upgrades: Pool | null = null;
   readonly #connections: Set<Duplex> = new Set();
   #session: { readonly ticket: Buffer; readonly at: number } | null = null;
+  /** Some origins hand out tickets that they refuse afterwards. */
+  #resumes: boolean;
   #shared: Error | null = null;
   #cut: Failure | null = null;
   #closed: Promise<void> | null = null;
@@ -54,11 +66,14 @@ export class OriginPool {
     this.key = poolKey(scope);
     this.#open = open;
     this.#options = options;
-    this.#http = this.#pool(options.http2 ? ["http/1.1", "h2"] : ["http/1.1"]);
+    this.#resumes = options.resumption;
+    this.#http = this.#pool(this.#protocols);
+    this.#agedAt = this.#nextAge();
   }
 
   /** For requests. */
   get dispatcher(): Dispatcher {
+    if (Date.now() >= this.#agedAt && this.#closed === null) this.#renew();
     return this.#http;
   }
 
@@ -89,6 +104,7 @@ export class OriginPool {
     this.#session = null;
     void this.#http.destroy(failure);
     void this.#upgrades?.destroy(failure);
+    for (const aged of this.#aged) void aged.destroy(failure);
     for (const connection of this.#connections) connection.destroy(failure);
   }
 
@@ -101,11 +117,41 @@ export class OriginPool {
   }
 
   /**
-   * May a request that had no effect be sent again? Not if the connection was new: then it was
-   * closed because of the certificate, or of the request.
+   * May a request be sent again? What was not processed, whatever its method. What is safe, once,
+   * but not if the connection was new: then it was closed because of the certificate, or of the
+   * request.
    */
-  mayRetry(error: Error): boolean {
-    return this.#cut === null && connectionOf.get(error)?.answered === true;
+  mayRetry(error: Error, { isSafe, retries }: Attempt): boolean {
+    if (this.#cut !== null) return false;
+    if (wasNotProcessed(error)) {
+      if (needsHttp1(error) && !this.#http1Only) {
+        this.#http1Only = true;
+        this.#renew();
+      }
+      return true;
+    }
+    return isSafe && retries === 0 && connectionOf.get(error)?.answered === true;
+  }
+
+  get #protocols(): readonly string[] {
+    return this.#options.http2 && !this.#http1Only ? ["http/1.1", "h2"] : ["http/1.1"];
+  }
+
+  /** A pool that is always busy would never follow a change of DNS. */
+  #renew(): void {
+    const aged = this.#http;
+    this.#http = this.#pool(this.#protocols);
+    this.#agedAt = this.#nextAge();
+    this.#aged.add(aged);
+    void aged.close().then(
+      () => this.#aged.delete(aged),
+      () => this.#aged.delete(aged),
+    );
+  }
+
+  /** Not all pools of one origin at the same moment. */
+  #nextAge(): number {
+    return Date.now() + this.#options.timeouts.life * (0.9 + Math.random() * 0.2);
   }
 
   #pool(protocols: readonly string[]): Pool {
@@ -113,6 +159,7 @@ export class OriginPool {
     return new Pool(this.scope.origin, {
       connections,
       pipelining: 1,
+      maxHeaderSize: MOST_HEADERS,
       allowH2: protocols.includes("h2"),
       headersTimeout: timeouts.headers,
       bodyTimeout: timeouts.body,
@@ -141,13 +188,14 @@ export class OriginPool {
       callback(error as Error, null);
       return;
     }
-    callback(null, stream as TLSSocket);
+    handOver(stream, () => callback(null, stream as TLSSocket));
   }
 
   async #connection(protocols: readonly string[]): Promise<Duplex> {
     if (this.#cut !== null) throw this.#cut;
     const connection = await this.#open(this.scope, { protocols, session: this.#takeSession() });
     const { stream } = connection;
+    if (!connection.resumable) this.#resumes = false;
     if (this.#cut !== null) {
       stream.destroy();
       throw this.#cut;
@@ -161,9 +209,9 @@ export class OriginPool {
       first ??= error;
       connectionOf.set(error, { ...factsOf(connection, this.scope), error: first });
     });
-    if (this.#options.resumption) {
+    if (this.#resumes) {
       stream.on("session", (ticket: Buffer) => {
-        this.#session = { ticket, at: Date.now() };
+        if (this.#resumes) this.#session = { ticket, at: Date.now() };
       });
     }
     return stream;
@@ -181,7 +229,9 @@ export class OriginPool {
   async #drain(): Promise<void> {
     this.#session = null;
     // A dispatcher that was cut meanwhile refuses to be closed: it is.
-    await Promise.allSettled([this.#http.close(), this.#upgrades?.close()]);
+    const upgrades = this.#upgrades === null ? [] : [this.#upgrades];
+    const pools = [this.#http, ...upgrades, ...this.#aged];
+    await Promise.allSettled(pools.map((pool) => pool.close()));
     await this.#allClosed();
   }
 

@@ -113,7 +113,7 @@ class World {
         this.#connections.push(far);
         far.on("error", () => {});
         this.#server.emit("connection", far);
-        return Promise.resolve({ stream: near, tlsVersion: null, asked: true });
+        return Promise.resolve({ stream: near, tlsVersion: null, asked: true, resumable: true });
       },
       { ...defaultOptions, http2: false, connections: 2 },
     );

@@ -26,7 +26,12 @@ export async function startPostgresTls(
     answer = (socket.read() as Buffer | null) ?? Buffer.alloc(0);
   } catch (error) {
     socket.destroy();
-    throw handshakeFailure(error as Error, { destination, presented: null, peer: null });
+    throw handshakeFailure(error as Error, {
+      destination,
+      presented: null,
+      peer: null,
+      asked: false,
+    });
   }
   if (answer.length === 1 && answer[0] === 0x53) return;
   socket.destroy();

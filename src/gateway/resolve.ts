@@ -53,6 +53,12 @@ export async function resolveWithin(
   } catch (error) {
     if (error instanceof Failure) throw error;
     const { code } = error as NodeJS.ErrnoException;
+    if (code === "TOO_MANY_LOOKUPS") {
+      throw new Failure("binding_lookups_exhausted", { facts: { host }, cause: error });
+    }
+    if (code === "EMFILE" || code === "ENFILE") {
+      throw new Failure("machine_files_exhausted", { facts: { host, errno: code }, cause: error });
+    }
     throw new Failure("origin_name_not_found", {
       message: `"${host}" does not resolve (${code})`,
       facts: { host, resolver: code },

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { performance } from "node:perf_hooks";
 import type { Dispatcher } from "undici";
 import type { Failure } from "../failures/failures.ts";
-import type { ForwardTarget } from "../forward/forward.ts";
+import type { Attempt, ForwardTarget } from "../forward/forward.ts";
 import { isRefusal, type Acceptance } from "./accepted.ts";
 import type { OriginPool } from "./pool.ts";
 import { FAILURE_HEADER, respondWithFailure } from "./respond.ts";
@@ -29,7 +29,6 @@ export interface Traffic {
 
 /** One request on its way. */
 export class RoutedRequest implements ForwardTarget {
-  readonly dispatcher: Dispatcher;
   readonly path: string;
   /** The URL says where a request goes; a header of the Worker's does not. */
   readonly host: null = null;
@@ -37,6 +36,7 @@ export class RoutedRequest implements ForwardTarget {
   dropped: ReadonlySet<string> | undefined = undefined;
   added: readonly string[] | undefined = undefined;
   readonly #route: Route;
+  readonly #isUpgrade: boolean;
   readonly #startedAt: number = performance.now();
   #span: RequestSpan | null = null;
 
@@ -44,7 +44,12 @@ export class RoutedRequest implements ForwardTarget {
     this.#route = route;
     this.path = path;
     this.expectsContinue = how === "continue";
-    this.dispatcher = how === "upgrade" ? route.pool.upgradeDispatcher : route.pool.dispatcher;
+    this.#isUpgrade = how === "upgrade";
+  }
+
+  get dispatcher(): Dispatcher {
+    const { pool } = this.#route;
+    return this.#isUpgrade ? pool.upgradeDispatcher : pool.dispatcher;
   }
 
   /** Begins its span, where there are spans: the origin is told of that, not of its parent. */
@@ -64,7 +69,7 @@ export class RoutedRequest implements ForwardTarget {
     traffic.failed(failure, pool.scope.origin);
     this.#span?.failed(failure.code);
     if (isRefusal(failure)) {
-      void explain(acceptance.explain(failure, pool.scope.destination), request, response);
+      void explain(acceptance.explain(failure, pool.scope), request, response);
     } else respondWithFailure(failure, request, response);
   }
 
@@ -89,8 +94,8 @@ export class RoutedRequest implements ForwardTarget {
     this.#span?.failed(failure.code);
   }
 
-  mayRetry(error: Error): boolean {
-    return this.#route.pool.mayRetry(error);
+  mayRetry(error: Error, attempt: Attempt): boolean {
+    return this.#route.pool.mayRetry(error, attempt);
   }
 }
 

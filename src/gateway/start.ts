@@ -1,9 +1,9 @@
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { pino, type Logger } from "pino";
-import type { AccountTrust, CertificateVersion } from "../contract/change-feed.ts";
+import type { AccountTrust, CertificateVersion, ScriptKey } from "../contract/change-feed.ts";
 import type { ProcessStatus } from "../contract/edge.ts";
-import type { GatewayBinding, GatewayHandle } from "../contract/gateway.ts";
+import type { GatewayBinding, GatewayHandle, IdentityRequest } from "../contract/gateway.ts";
 import type { GatewayEvent } from "../contract/gateway-event.ts";
 import type { HandshakeReport } from "../contract/handshake-report.ts";
 import {
@@ -113,6 +113,10 @@ class SupervisedGateway implements GatewayHandle {
       throw error;
     }
     this.#certificates.set(key, certificate);
+  }
+
+  requestIdentity(key: ScriptKey): Promise<IdentityRequest> {
+    return this.#call("requestIdentity", key);
   }
 
   async removeCertificate(accountId: string, certificateId: string): Promise<void> {

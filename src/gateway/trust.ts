@@ -3,7 +3,8 @@ import { createSecureContext, type SecureContext } from "node:tls";
 import type { Keyring } from "../keys/seal.ts";
 import type { AccountTrust } from "../contract/change-feed.ts";
 import { Failure } from "../failures/failures.ts";
-import { matchesHost, openKey, type Credential } from "../certificates/credential.ts";
+import { openKey, type Credential } from "../certificates/credential.ts";
+import { matchesHost } from "../network/patterns.ts";
 
 /** The CAs that one origin is verified against. */
 export interface TrustBundle {
@@ -92,6 +93,8 @@ function secureContext(
     cert: presented.chain,
     key: presented.key,
     minVersion: "TLSv1.2",
+    // What was uploaded as a CA is an anchor, be it an intermediate or a self-signed server's own.
+    ...(trust.authorities.length > 0 ? { allowPartialTrustChain: true } : {}),
     ...(trust.publicRoots ? {} : { ca: [...trust.authorities] }),
   });
   if (trust.publicRoots) {

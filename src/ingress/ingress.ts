@@ -2,12 +2,13 @@ import type { IncomingMessage, Server } from "node:http";
 import type { FailureCode } from "../failures/failures.ts";
 import type { Served } from "../process/calls.ts";
 import { listenForAbsent } from "./absent.ts";
+import { choose } from "./choose.ts";
 import { Listener } from "./listener.ts";
 import {
   ABSENT_SOCKET,
+  type HowEnded,
   type IngressMethods,
   type ListenAddress,
-  type ScriptEntry,
   type ScriptTarget,
   type ScriptUpdate,
 } from "./protocol.ts";
@@ -24,9 +25,9 @@ export class Ingress implements Served<IngressMethods> {
   #turn = 0;
   #isComplete = false;
 
-  /** @param hasEnded has the process that listens at this socket just ended? */
-  constructor(hasEnded: (socket: string) => Promise<boolean>) {
-    this.#listener = new Listener((...request) => this.#find(...request), hasEnded);
+  /** @param howEnded has the process that listens at this socket just ended? */
+  constructor(howEnded: (socket: string) => Promise<HowEnded>) {
+    this.#listener = new Listener((...request) => this.#find(...request), howEnded);
   }
 
   scripts(updates: readonly ScriptUpdate[]): void {
@@ -83,7 +84,7 @@ export class Ingress implements Served<IngressMethods> {
     if (isLocalName(host) && !isDirectFromThisMachine(request)) return "host_unknown";
     const entry = this.#table.find(host, path);
     if (entry === null) return "host_unknown";
-    const target = choose(entry);
+    const target = choose(entry, request.headers);
     return target === null ? "worker_unavailable" : this.#leastBusy(target);
   }
 
@@ -107,13 +108,3 @@ export class Ingress implements Served<IngressMethods> {
 
 /** ms */
 const PROBE_TIMEOUT = 10_000;
-
-/** One of the generations, by their shares of the traffic. Null: there is none yet. */
-function choose(entry: ScriptEntry): ScriptTarget | null {
-  let dice = Math.random() * 100;
-  for (const target of entry.targets) {
-    dice -= target.percentage;
-    if (dice < 0) return target;
-  }
-  return entry.targets.at(-1) ?? null;
-}

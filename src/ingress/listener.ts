@@ -1,14 +1,23 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import { forward, forwardUpgrade, responseOn, type ForwardTarget } from "../forward/forward.ts";
+import { forward, forwardUpgrade, wasNeverSent, type ForwardTarget } from "../forward/forward.ts";
+import {
+  HEADER_BUFFER,
+  headerSize,
+  isHeaderOverflow,
+  MOST_HEADERS,
+  MOST_URL,
+} from "../forward/limits.ts";
+import { responseOn } from "../forward/sockets.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { FailureCode } from "../failures/failures.ts";
 import { listenFailure } from "../network/listen-failure.ts";
 import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
 import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { plainAddress } from "../network/ranges.ts";
-import { refuse } from "./refuse.ts";
+import type { HowEnded } from "./protocol.ts";
+import { refuse, refuseUnread } from "./refuse.ts";
 import { INGRESS_HEADERS, ingressHeaders, newRay, requestTarget } from "./request.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -23,27 +32,30 @@ export type FindUpstream = (
 export class Listener {
   readonly #server: Server;
   readonly #find: FindUpstream;
-  readonly #hasEnded: (socket: string) => Promise<boolean>;
+  readonly #howEnded: (socket: string) => Promise<HowEnded>;
   #proxies = new TrustedProxies(noProxies);
   #peerOf: PeerOf = ({ socket }) => socket.remoteAddress;
   readonly #inFlight = new InFlight();
 
-  /** @param hasEnded has the process that listens at this socket just ended? */
-  constructor(find: FindUpstream, hasEnded: (socket: string) => Promise<boolean>) {
+  /** @param howEnded has the process that listens at this socket just ended? */
+  constructor(find: FindUpstream, howEnded: (socket: string) => Promise<HowEnded>) {
     this.#find = find;
-    this.#hasEnded = hasEnded;
+    this.#howEnded = howEnded;
     this.#server = createServer({
-      maxHeaderSize: 65_536,
+      maxHeaderSize: HEADER_BUFFER,
       insecureHTTPParser: false,
       // Other protocols that a client offers, as curl does HTTP/2, may be ignored.
       shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
     });
     // A Worker may take in an upload, or stream an answer, for as long as it likes.
     this.#server.requestTimeout = 0;
+    // Those beyond Node's 2,000 would be dropped without a word: their size is what is limited.
+    this.#server.maxHeadersCount = 0;
     this.#server
       .on("request", (request, response) => this.#answer(request, response, false))
       .on("checkContinue", (request, response) => this.#answer(request, response, true))
-      .on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
+      .on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head))
+      .on("clientError", refuseUnread);
   }
 
   /** Whose word about clients counts, before it listens. */
@@ -99,6 +111,8 @@ export class Listener {
   #target(request: IncomingMessage, ray: string): ForwardTarget | FailureCode {
     const wanted = requestTarget(request);
     if (wanted === null) return "host_malformed";
+    if (wanted.path.length > MOST_URL) return "url_too_long";
+    if (headerSize(request.rawHeaders) > MOST_HEADERS) return "headers_too_large";
     const peer = this.#peerOf(request);
     const upstream = this.#find(wanted.host, wanted.path, request);
     if (typeof upstream === "string") return upstream;
@@ -108,6 +122,7 @@ export class Listener {
       path: wanted.path,
       host: wanted.authority,
       dropped: INGRESS_HEADERS,
+      mayRetry: wasNeverSent,
       added: ingressHeaders(request, {
         ray,
         peer: plainAddress(peer ?? ""),
@@ -133,9 +148,16 @@ export class Listener {
 
   async #whyFailed(error: Error, { socket }: Upstream): Promise<FailureCode> {
     if (!wasSent(error)) return "worker_unavailable";
-    return (await this.#hasEnded(socket)) ? "worker_connection_lost" : "worker_connection_closed";
+    if (isHeaderOverflow(error)) return "worker_headers_too_large";
+    return CODES[await this.#howEnded(socket)];
   }
 }
+
+const CODES: Readonly<Record<HowEnded, FailureCode>> = {
+  "over-limit": "worker_limits_exceeded",
+  ended: "worker_connection_lost",
+  runs: "worker_connection_closed",
+};
 
 interface FailedRequest {
   readonly error: Error;

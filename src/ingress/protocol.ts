@@ -28,6 +28,9 @@ export const ingressRules: CallRules<IngressMethods> = {
   retire: { ...STATE, deadline: Infinity },
 };
 
+/** What is known of the process at a socket whose connection was lost: whether it ended just then. */
+export type HowEnded = "runs" | "ended" | "over-limit";
+
 export interface ListenAddress {
   readonly host: string;
   /** 0: a free one. */
@@ -44,6 +47,8 @@ export interface ScriptUpdate {
 }
 
 export interface ScriptEntry {
+  /** What `Cloudflare-Workers-Version-Overrides` calls it. */
+  readonly scriptName?: string;
   readonly hosts: readonly string[];
   readonly routes: readonly string[];
   /** Percentages add up to 100. None: it is deployed, and nothing of it runs yet. */
@@ -54,6 +59,7 @@ export interface ScriptTarget {
   /** One for each of its processes, at least one; relative to the run directory. */
   readonly sockets: readonly string[];
   readonly percentage: number;
+  readonly versionId?: string;
 }
 
 /** Where the ingress answers calls of services that are not deployed; relative to the run directory. */

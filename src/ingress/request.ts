@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import type { HeaderNames } from "../forward/headers.ts";
 import { plainAddress } from "../network/ranges.ts";
 import { type Client, wasForwarded } from "../network/trusted-proxies.ts";
 import { CF_HEADER } from "./protocol.ts";
@@ -23,12 +24,13 @@ export function requestTarget(request: IncomingMessage): RequestTarget | null {
   const authority = absolute?.[1] ?? request.headers.host ?? "";
   const rest = absolute?.[2] ?? url;
   const path = rest === "" || rest.startsWith("?") ? `/${rest}` : rest;
-  const host = AUTHORITY.exec(authority)?.[1];
-  if (host === undefined || !path.startsWith("/") || hasTwoHosts(request)) return null;
+  const [, host, port = "0"] = AUTHORITY.exec(authority) ?? [];
+  if (host === undefined || Number(port) > 65_535 || !path.startsWith("/") || hasTwoHosts(request))
+    return null;
   return { authority, host: host.toLowerCase().replace(/\.$/, ""), path };
 }
 
-const AUTHORITY = /^([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i;
+const AUTHORITY = /^([a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$/i;
 
 /** Node takes the first and drops the others; another server might take the last. */
 function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
@@ -39,12 +41,17 @@ function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
   return hosts > 1;
 }
 
-/** Headers that only the ingress may set: what a client sends under these names is dropped. */
-export const INGRESS_HEADERS: ReadonlySet<string> = new Set([
+/**
+ * Headers that only the ingress may set: what a client sends under these names is dropped. All of
+ * `cf-*`, because a Worker takes them for Cloudflare's word.
+ */
+export const INGRESS_HEADERS: HeaderNames = {
+  has: (name) => name.startsWith("cf-") || INGRESS_NAMES.has(name),
+};
+
+const INGRESS_NAMES: ReadonlySet<string> = new Set([
   CF_HEADER,
-  "cf-connecting-ip",
-  "cf-ray",
-  "cf-visitor",
+  "true-client-ip",
   "x-forwarded-for",
   "x-forwarded-proto",
   "x-real-ip",

@@ -1,3 +1,4 @@
+import { isForHost, parseRoute, type RouteRule } from "../network/patterns.ts";
 import type { ScriptEntry, ScriptUpdate } from "./protocol.ts";
 
 /**
@@ -56,50 +57,24 @@ export class RoutingTable {
   }
 }
 
-interface Pattern {
+interface Pattern extends RouteRule {
   readonly entry: ScriptEntry;
-  /** `example.com`, or with `anyPrefix` what the host ends with: `.example.com`. */
-  readonly host: string;
-  readonly anyPrefix: boolean;
-  /** `/api/`, or with `anySuffix` what the path begins with. */
-  readonly path: string;
-  readonly anySuffix: boolean;
 }
 
 function parsePattern(text: string, entry: ScriptEntry): Pattern {
-  const pattern = text.replace(/^https?:\/\//, "");
-  const slash = pattern.indexOf("/");
-  const host = (slash === -1 ? pattern : pattern.slice(0, slash)).toLowerCase();
-  const path = slash === -1 ? "*" : pattern.slice(slash);
-  return {
-    entry,
-    host: host.replace(/^\*/, ""),
-    anyPrefix: host.startsWith("*"),
-    path: path.replace(/\*$/, ""),
-    anySuffix: path.endsWith("*"),
-  };
+  return { entry, ...parseRoute(text) };
 }
 
 function matches(pattern: Pattern, host: string, path: string): boolean {
-  const { anyPrefix, anySuffix } = pattern;
-  return (
-    (anyPrefix
-      ? host.endsWith(pattern.host) && host.length > pattern.host.length - leadingDot(pattern)
-      : host === pattern.host) &&
-    (anySuffix ? path.startsWith(pattern.path) : path === pattern.path)
-  );
-}
-
-/** `*.example.com` needs a label before the dot; `*example.com` matches `example.com` itself. */
-function leadingDot({ host }: Pattern): 0 | 1 {
-  return host.startsWith(".") ? 0 : 1;
+  if (!isForHost(pattern.host, host)) return false;
+  return pattern.anySuffix ? path.startsWith(pattern.path) : path === pattern.path;
 }
 
 /** Exact hosts first, then longer hosts, then longer paths. */
 function bySpecificity(a: Pattern, b: Pattern): number {
   return (
-    Number(a.anyPrefix) - Number(b.anyPrefix) ||
-    b.host.length - a.host.length ||
+    Number(a.host.any) - Number(b.host.any) ||
+    b.host.end.length - a.host.end.length ||
     b.path.length - a.path.length ||
     Number(a.anySuffix) - Number(b.anySuffix)
   );

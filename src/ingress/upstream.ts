@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { buildConnector, Pool } from "undici";
+import { MOST_HEADERS } from "../forward/limits.ts";
 
 /** One process of a Worker, as the ingress reaches it. */
 export class Upstream {
@@ -22,7 +23,7 @@ export class Upstream {
       // A Worker may stream for as long as its client listens.
       headersTimeout: 0,
       bodyTimeout: 0,
-      maxHeaderSize: 131_072,
+      maxHeaderSize: MOST_HEADERS,
     });
   }
 

@@ -9,6 +9,7 @@ export interface Place {
     | "certificate-key"
     | "secret"
     | "webhook-secret"
+    | "identity-key"
     | "master-key-check"
     | "master-key"
     | "audit-head";
@@ -22,6 +23,11 @@ export function keyPlace(owner: {
 }): Place {
   const { accountId, certificateId, version } = owner;
   return { account: accountId, id: `${certificateId}/${version}`, kind: "certificate-key" };
+}
+
+/** The place of the key of an identity CA; of its root's with `/root` behind the id. */
+export function identityKeyPlace(account: string, id: string): Place {
+  return { account, id, kind: "identity-key" };
 }
 
 /**

@@ -20,6 +20,8 @@ import { parseMasterKey } from "../keys/master-key.ts";
 export interface AdminOperations {
   info(): PlatformInfo;
   status(): Promise<PlatformStatus>;
+  /** The v4 API, as over the network: here neither a proxy nor a certificate is in the way. */
+  api(request: Request, bindings: unknown): Response | Promise<Response>;
   /** Tokens, people, accounts and the audit log: `platform/access/`. */
   readonly access: readonly Hono[];
   openBinding(wanted: WantedCertificate): Promise<LocalBinding | null>;
@@ -79,6 +81,7 @@ function adminApp(operations: AdminOperations): Hono {
   const newKey = z.object({ key: z.string().optional() });
   const app = new Hono()
     .get("/", (context) => context.json(operations.info()))
+    .all("/client/v4/*", (context) => operations.api(context.req.raw, context.env))
     .get("/status", async (context) => context.json(await operations.status()))
     .post("/bindings", async (context) => {
       const wanted = wantedCertificate.parse(await context.req.json());

@@ -8,7 +8,9 @@ import { createControl } from "../control/app.ts";
 import { latestCompatibilityDate } from "../control/workers/compatibility.ts";
 import { createLogin } from "../control/access/login/app.ts";
 import { allScopes } from "../control/api/scopes.ts";
+import type { ProcessLimits } from "../edge/worker-limits.ts";
 import { startEdge } from "../edge/start-edge.ts";
+import { Identities } from "../identity/identities.ts";
 import { Failure } from "../failures/failures.ts";
 import { storageFailure } from "../failures/of-storage.ts";
 import { listAccounts } from "../store/accounts.ts";
@@ -26,9 +28,11 @@ import { openDataFolder } from "./data-folder.ts";
 import { ExpiryMonitor } from "./expiry.ts";
 import { FolderSources } from "./watched-folders.ts";
 import { MasterKeys } from "./master-key-change.ts";
+import { keepKeysInGateway } from "./no-in-process.ts";
 import { LastEvents } from "./last-events.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
 import { hasDatabase, refuseLostDatabase } from "./first-start.ts";
+import { healthApp } from "./health.ts";
 import { openLocalBinding } from "./local-binding.ts";
 import { platformStatus } from "./status.ts";
 
@@ -59,6 +63,8 @@ export interface PlatformOptions {
   readonly fetchAllow: readonly string[];
   /** How many processes each Worker runs in, at least one. */
   readonly workerProcesses: number;
+  /** MiB of heap and seconds of CPU that each process of a Worker may take. 0: no limit. */
+  readonly limits: ProcessLimits;
   /** Whether Workers run in a sandbox of the operating system's. */
   readonly sandbox: SandboxMode;
   /** The gateway's metrics on loopback. Null: none. */
@@ -68,6 +74,10 @@ export interface PlatformOptions {
   readonly systemRoots: boolean;
   /** Where the master key is. None of them: the data folder's own file. */
   readonly masterKey: MasterKeyVariables;
+  /** False: no binding is in-process, every key stays in the gateway. */
+  readonly inProcess: boolean;
+  /** Of the identities that Workers are issued. */
+  readonly trustDomain: string;
   readonly log: Logger;
 }
 
@@ -125,6 +135,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const first = await bootstrap(store, { scopes: allScopes, now: clock() });
   const accountId = first?.accountId ?? (await firstAccount(store));
 
+  if (!options.inProcess) await keepKeysInGateway(store, log);
   const api = stack.use(
     await listenForApi({
       host: options.apiHost,
@@ -141,8 +152,11 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
     development: options.development,
     denyLocalPorts: [],
   };
+  const { keyring } = keys;
+  const identities = new Identities({ store, keyring, clock, trustDomain: options.trustDomain });
   const edge = stack.use(
     await startEdge({
+      identities,
       source: storeSource(store),
       masterKey: keys.current,
       runDirectory: folder.run,
@@ -153,6 +167,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       otherListeners: [{ host: options.apiHost, port: api.port }],
       workerProcesses: options.workerProcesses,
       sandbox: options.sandbox,
+      limits: options.limits,
       gateway: {
         addresses,
         useSystemRoots: options.systemRoots,
@@ -164,16 +179,23 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
     }),
   );
   keys.inform((masterKey) => edge.adoptMasterKey(masterKey));
-  const { keyring } = keys;
   const compatibility = { latestCompatibilityDate: latestCompatibilityDate() };
   const publicUrl = options.publicUrl ?? api.url;
   const policy = new AddressPolicy({ ...addresses, denyLocalPorts: edge.ownPorts });
   const outbound = stack.use(new Outbound({ policy }));
   const context = { store, keyring, edge, outbound, clock };
-  const control = createControl({ ...context, log, ...compatibility });
+  const control = createControl({
+    ...context,
+    identities,
+    log,
+    ...compatibility,
+    limits: { inProcess: options.inProcess },
+  });
   const login = createLogin({ ...context, issuer: publicUrl, log });
+  const health = healthApp(store, edge);
   api.serve(
     new Hono<{ Bindings: ClientBindings }>()
+      .route("/", health)
       .all("/oauth2/*", (c) => login.fetch(c.req.raw, c.env))
       .all("*", (c) => control.fetch(c.req.raw, c.env)),
   );
@@ -182,6 +204,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const urls = { api: `${publicUrl}/client/v4`, http: edge.httpUrl };
   stack.use(
     await startAdmin(folder.path, {
+      api: (request, bindings) => control.fetch(request, bindings as ClientBindings),
       info: () => ({ ...urls, accountId, pid: process.pid }),
       status: () => platformStatus(store, edge),
       access: [peopleApp(context), tokensApp(context), auditApp(context)],

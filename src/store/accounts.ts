@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { AccountRow } from "./schema.ts";
+import type { AccountLimits, AccountRow } from "./schema.ts";
 import type { Database } from "./database.ts";
 
 export interface NewAccount {
@@ -42,4 +42,20 @@ export function findSubdomain(db: Database, subdomain: string): Promise<AccountR
 
 export async function setSubdomain(db: Database, id: string, subdomain: string): Promise<void> {
   await db.updateTable("accounts").set({ subdomain }).where("id", "=", id).execute();
+}
+
+export async function setAccountLimits(
+  db: Database,
+  id: string,
+  limits: AccountLimits,
+): Promise<void> {
+  await db
+    .updateTable("accounts")
+    .set({ limits: JSON.stringify(limits) })
+    .where("id", "=", id)
+    .execute();
+}
+
+export function accountLimits({ limits }: Pick<AccountRow, "limits">): AccountLimits {
+  return JSON.parse(limits) as AccountLimits;
 }

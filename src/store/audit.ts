@@ -15,12 +15,14 @@ export interface Actor {
 }
 
 export type AuditAction =
-  | `account.${"create" | "subdomain"}`
+  | `account.${"limits" | "create" | "subdomain"}`
   | `authority.${"upload" | "delete"}`
   | `certificate.${string}`
   | "deployment.create"
+  | `identity.${string}`
   | `key.${string}`
   | `login.${"grant" | "token" | "revoke"}`
+  | `policy.${"set" | "delete"}`
   | `routes.${"replace" | "create" | "delete"}`
   | `script.${"binding" | "delete" | "settings" | "subdomain" | "domains"}`
   | `token.${"create" | "update" | "roll" | "delete"}`

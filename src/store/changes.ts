@@ -40,12 +40,12 @@ export async function changesAfter(db: Database, cursor: number, limit: number):
 }
 
 function keyOf(change: Changed): string {
-  if (change.kind === "script") return change.scriptName;
+  if (change.kind === "script" || change.kind === "identity") return change.scriptName;
   return change.kind === "certificate" ? change.certificateId : "";
 }
 
 function changeOf({ kind, accountId, key, cursor }: ChangeRow): Change {
-  if (kind === "script") return { kind, accountId, scriptName: key, cursor };
+  if (kind === "script" || kind === "identity") return { kind, accountId, scriptName: key, cursor };
   if (kind === "certificate") return { kind, accountId, certificateId: key, cursor };
   return { kind, accountId, cursor };
 }

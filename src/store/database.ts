@@ -9,4 +9,6 @@ export type Database = Kysely<Tables>;
 export type Changed =
   | ({ readonly kind: "script" } & ScriptKey)
   | { readonly kind: "certificate"; readonly accountId: string; readonly certificateId: string }
-  | { readonly kind: "trust"; readonly accountId: string };
+  | { readonly kind: "trust"; readonly accountId: string }
+  | ({ readonly kind: "identity" } & ScriptKey)
+  | { readonly kind: "identities"; readonly accountId: string };

@@ -32,6 +32,10 @@ export interface Tables {
   routes: RouteRow;
   changes: ChangeRow;
   counters: CounterRow;
+  identityAuthorities: IdentityAuthorityRow;
+  identities: IdentityRow;
+  issuedIdentities: IssuedIdentityRow;
+  policies: PolicyRow;
   masterKeyChecks: MasterKeyCheckRow;
   masterKeyChanges: MasterKeyChangeRow;
 }
@@ -45,8 +49,14 @@ export interface AccountRow {
   /** 1 for the account whose scripts also answer at `{script}.localhost`. */
   shortHosts: number;
   createdOn: string;
-  /** JSON. */
+  /** JSON: `AccountLimits`. */
   limits: string;
+}
+
+/** How much an account may have. What is absent is the platform's default. */
+export interface AccountLimits {
+  readonly certificates?: number;
+  readonly authorities?: number;
 }
 
 /** A person, who signs in with a password. */
@@ -92,6 +102,8 @@ export interface TokenRow {
   /** 1: it does not work until it is enabled again. */
   disabled: number;
   revokedOn: string | null;
+  /** The id of the token that it was made with: it ends with it. Null: a person or the operator made it. */
+  madeBy: string | null;
 }
 
 /** What the login by OAuth remembers: sessions, codes, grants, and tokens by their hash. */
@@ -349,11 +361,69 @@ export interface RouteRow {
 
 /** The newest change of each object: what counts is the state it has when it is read. */
 export interface ChangeRow {
-  kind: "script" | "certificate" | "trust";
+  kind: "script" | "certificate" | "trust" | "identity" | "identities";
   accountId: string;
-  /** The script's name or the certificate's id; empty for trust. */
+  /** The script's name or the certificate's id; empty for what concerns the whole account. */
   key: string;
   cursor: number;
+}
+
+/** A CA of an account's identities. */
+export interface IdentityAuthorityRow {
+  id: string;
+  accountId: string;
+  /** Counts up within the account, from 1. */
+  number: number;
+  /**
+   * `prepared`: trusted, does not issue yet. `active`: issues; one an account at most. `retiring`:
+   * trusted, issues no more. `retired`: no longer trusted.
+   */
+  state: "prepared" | "active" | "retiring" | "retired";
+  /** PEM. */
+  root: string;
+  /** Null: it is kept elsewhere, offline. */
+  sealedRootKey: Sealed | null;
+  /** The certificates that issue, the lowest first, without the root; PEM. Null: not signed yet. */
+  chain: string | null;
+  sealedKey: Sealed;
+  createdOn: string;
+  /** When it came into its state. */
+  changedOn: string;
+}
+
+/** Whether a Worker may have an identity. */
+export interface IdentityRow {
+  accountId: string;
+  scriptName: string;
+  /** How many were issued to it. */
+  version: number;
+  revokedOn: string | null;
+  /** Why. Null: it may have one. */
+  reason: "revoked" | "deleted" | null;
+}
+
+/** What was issued and has not expired. */
+export interface IssuedIdentityRow {
+  /** Hexadecimal, upper case. */
+  serial: string;
+  accountId: string;
+  authorityId: string;
+  /** Null: a client certificate, of nothing that runs here. */
+  scriptName: string | null;
+  issuedOn: string;
+  notAfter: string;
+  revokedOn: string | null;
+}
+
+/** A version of a policy that origins follow. The newest is in force. */
+export interface PolicyRow {
+  accountId: string;
+  name: string;
+  version: number;
+  /** JSON, as `countersign-origin` reads it. */
+  body: string;
+  createdOn: string;
+  author: string;
 }
 
 /**

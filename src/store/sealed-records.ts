@@ -1,4 +1,4 @@
-import { keyPlace, type Place, type Sealed } from "../keys/seal.ts";
+import { identityKeyPlace, keyPlace, type Place, type Sealed } from "../keys/seal.ts";
 import type { WorkerBinding } from "../contract/change-feed.ts";
 import { headPlace, readHead, replaceHead } from "./audit.ts";
 import type { Database } from "./database.ts";
@@ -111,6 +111,36 @@ const webhookSecrets: SealedColumn = {
   },
 };
 
+const identityKeys: SealedColumn = {
+  batch: async (db, after, limit) => {
+    const rows = await db
+      .selectFrom("identityAuthorities")
+      .selectAll()
+      .where("id", ">", after)
+      .orderBy("id")
+      .limit(limit)
+      .execute();
+    const records = rows.flatMap(({ id, accountId, sealedKey, sealedRootKey }) => {
+      const record = (column: "sealedKey" | "sealedRootKey", sealed: Sealed, place: string) => ({
+        place: identityKeyPlace(accountId, place),
+        sealed,
+        replace: async (transaction: Database, fresh: Sealed) => {
+          await transaction
+            .updateTable("identityAuthorities")
+            .set({ [column]: fresh })
+            .where("id", "=", id)
+            .execute();
+        },
+      });
+      const own = record("sealedKey", sealedKey, id);
+      return sealedRootKey === null
+        ? [own]
+        : [own, record("sealedRootKey", sealedRootKey, `${id}/root`)];
+    });
+    return batchOf(rows, limit, records);
+  },
+};
+
 const auditHead: SealedColumn = {
   batch: async (db) => {
     const head = await readHead(db);
@@ -130,6 +160,7 @@ const columns: Readonly<
   "certificate-key": certificateKeys,
   secret: secrets,
   "webhook-secret": webhookSecrets,
+  "identity-key": identityKeys,
   "audit-head": auditHead,
 };
 

@@ -70,6 +70,9 @@ export function follow(options: FollowOptions): Followed {
     if (take(jws) && cache !== undefined) await keep(cache, jws);
   };
 
+  const pause = (ms: number): Promise<void> =>
+    delay(ms, undefined, { signal: stop.signal }).catch(() => {});
+
   const run = async (): Promise<void> => {
     if (cache !== undefined)
       await readFile(cache, "utf8")
@@ -77,7 +80,10 @@ export function follow(options: FollowOptions): Followed {
         .catch(() => false);
     for (let failures = 0; !stop.signal.aborted;) {
       try {
+        const begun = performance.now();
         await ask();
+        // One that does not hold the question open is not asked in a loop.
+        if (performance.now() - begun < 250) await pause(250);
         failures = 0;
         said = "";
       } catch (error) {
@@ -87,9 +93,7 @@ export function follow(options: FollowOptions): Followed {
           log(`the control plane is not followed, what was in force stays: ${reason}`);
         said = reason;
         failures++;
-        await delay(Math.min(250 * 2 ** Math.min(failures, 5), 5_000), undefined, {
-          signal: stop.signal,
-        }).catch(() => {});
+        await pause(Math.min(250 * 2 ** Math.min(failures, 5), 5_000));
       }
     }
   };

@@ -1,10 +1,10 @@
-import { randomBytes } from "node:crypto";
+import { randomBytes, type X509Certificate } from "node:crypto";
 import type { Server, ServerOptions } from "node:https";
 import { TLSSocket } from "node:tls";
 import type { Socket } from "node:net";
 import type { Proof } from "./authorizer.ts";
 import { callerFacts, type CallerFacts } from "./caller.ts";
-import { readCertificate } from "./certificate.ts";
+import { parseCertificate, readCertificate } from "./certificate.ts";
 import type { Trust } from "./trust.ts";
 
 /**
@@ -42,6 +42,8 @@ export function followTrust(
 interface Seen {
   readonly facts: CallerFacts;
   readonly epoch: number;
+  /** SHA-256 of the CA that it leads to. Null: not known. */
+  readonly root: string | null;
 }
 
 const seen = new WeakMap<Socket, Seen>();
@@ -57,16 +59,68 @@ export function proveSocket(socket: Socket, trust: Trust | null, now: number): P
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined) return "certificate_missing";
     if (!socket.authorized) return verdictOf(socket.authorizationError);
-    known = { facts: callerFacts(readCertificate(certificate)), epoch: trust?.epoch ?? 0 };
+    const facts = callerFacts(readCertificate(certificate));
+    const root = trust === null ? null : rootOf(certificate, trust);
+    known = { facts, root, epoch: trust?.epoch ?? 0 };
     seen.set(socket, known);
   }
-  const { facts, epoch } = known;
-  if (trust !== null && epoch !== trust.epoch) return "certificate_untrusted";
+  const { facts, root, epoch } = known;
+  if (trust !== null && epoch !== trust.epoch && !isTrusted(root, trust)) {
+    return "certificate_untrusted";
+  }
   if (trust?.state.revoked.has(facts.certificate.serialNumber)) return "certificate_revoked";
   const { notBefore, notAfter } = facts.certificate;
   if (notAfter !== null && now > notAfter.getTime()) return "certificate_expired";
   if (notBefore !== null && now < notBefore.getTime()) return "certificate_expired";
   return facts;
+}
+
+/**
+ * Which CA a leaf led to, when its chain was last sent: a resumed session has the leaf alone. By
+ * fingerprint.
+ */
+const roots = new Map<string, string>();
+const REMEMBERED = 10_000;
+/** Longer chains than OpenSSL's default are not followed. */
+const DEEPEST = 100;
+
+function rootOf(leaf: X509Certificate, { state: { authorities } }: Trust): string | null {
+  const known = roots.get(leaf.fingerprint256);
+  if (known !== undefined) return known;
+  let top = leaf;
+  for (let i = 0; i < DEEPEST && top.issuerCertificate !== undefined; i++) {
+    if (top.issuerCertificate.fingerprint256 === top.fingerprint256) break;
+    top = top.issuerCertificate;
+  }
+  const root = parsed(authorities).find((one) => isSignedBy(top, one))?.fingerprint256;
+  if (root === undefined) return null;
+  if (roots.size >= REMEMBERED) roots.delete(roots.keys().next().value!);
+  roots.set(leaf.fingerprint256, root);
+  return root;
+}
+
+function isSignedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
+  if (certificate.fingerprint256 === issuer.fingerprint256) return true;
+  try {
+    return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
+  } catch {
+    return false;
+  }
+}
+
+function isTrusted(root: string | null, { state: { authorities } }: Trust): boolean {
+  return root !== null && parsed(authorities).some(({ fingerprint256 }) => fingerprint256 === root);
+}
+
+const certificates = new WeakMap<readonly string[], readonly X509Certificate[]>();
+
+function parsed(authorities: readonly string[]): readonly X509Certificate[] {
+  let known = certificates.get(authorities);
+  if (known === undefined) {
+    known = authorities.flatMap((pem) => parseCertificate(pem) ?? []);
+    certificates.set(authorities, known);
+  }
+  return known;
 }
 
 function verdictOf(

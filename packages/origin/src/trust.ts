@@ -38,8 +38,8 @@ export class Trust {
   replace(state: Partial<TrustState>): void {
     const before = this.#state;
     this.#state = { ...before, ...state };
-    const { authorities } = this.#state;
-    if (before.authorities.some((one) => !authorities.includes(one))) this.#epoch++;
+    const authorities = new Set(this.#state.authorities.map((pem) => pem.trim()));
+    if (before.authorities.some((pem) => !authorities.has(pem.trim()))) this.#epoch++;
     for (const listener of this.#listeners) listener();
   }
 

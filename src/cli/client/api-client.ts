@@ -1,17 +1,26 @@
 import { hostname } from "node:os";
 import { Failure, failures, type FailureCode } from "../../failures/failures.ts";
-import { dataFolderOf } from "../data-option.ts";
 import type { Io } from "../../terminal/io.ts";
-import { platformClient } from "./platform-client.ts";
+import { fetchJson } from "./network.ts";
+import { platformClient, sendInside } from "./platform-client.ts";
+import { targetOf } from "./target.ts";
 
 /** One account of a platform, over its v4 API. */
 export interface ApiClient {
   readonly accountId: string;
+  /** `http://127.0.0.1:4400/client/v4`, for people to read. */
+  readonly api: string;
+  /** What said that it is this platform: `--data`, `CLOUDFLARE_API_BASE_URL`, … */
+  readonly from: string;
   /**
    * @param path below the account: `/mtls_certificates`
    * @throws Failure as the API names it; `platform_not_running` if nothing answers
    */
   call<T>(method: string, path: string, body?: object): Promise<ApiAnswer<T>>;
+  /** @param path below the API: `/user` */
+  callAbove<T>(method: string, path: string, body?: object): Promise<ApiAnswer<T>>;
+  /** A token for programs that are started, with its end. */
+  readonly token: string;
 }
 
 export interface ApiAnswer<T> {
@@ -23,28 +32,45 @@ export interface ApiAnswer<T> {
 /** Seconds: a command makes a few requests. */
 const TOKEN_LIFE = 300;
 
-/**
- * The platform of the data folder, or, where wrangler's three variables are set and no data folder
- * is named, the one that they point to: it may be on another machine.
- */
+type Send = (
+  method: string,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  body: string | undefined,
+) => Promise<{ readonly status: number; readonly text: string }>;
+
+/** The platform that `targetOf` finds. A data folder's is asked over the socket in it, always. */
 export async function apiClient(io: Io, options: { readonly data?: string }): Promise<ApiClient> {
-  const { env } = io;
-  const base = env["CLOUDFLARE_API_BASE_URL"];
-  const token = env["CLOUDFLARE_API_TOKEN"];
-  const accountId = env["CLOUDFLARE_ACCOUNT_ID"];
-  const named = options.data ?? env["COUNTERSIGN_DATA"];
-  if (named === undefined && base && token && accountId) return client(base, token, accountId);
-  const platform = platformClient(dataFolderOf(io, options.data));
-  const info = await platform.info();
-  const name = `countersign on ${hostname()}`;
-  return client(info.api, await platform.createToken(name, TOKEN_LIFE), info.accountId);
+  const target = targetOf(io, options);
+  const { from } = target;
+  if (target.kind === "api") {
+    const { api, token, accountId } = target;
+    return clientOf({ api, token, from, accountId, send: over(api) });
+  }
+  if (target.kind === "login") {
+    const { fresh } = await import("./oauth.ts");
+    const { api, accessToken: token, accountId } = await fresh(io, target.login);
+    return clientOf({ api, token, from, accountId, send: over(api) });
+  }
+  const { dataFolder } = target;
+  const platform = platformClient(dataFolder);
+  const { api, accountId } = await platform.info();
+  const token = await platform.createToken(`countersign on ${hostname()}`, TOKEN_LIFE);
+  const send: Send = (method, path, headers, body) =>
+    sendInside(dataFolder, method, `/client/v4${path}`, headers, body);
+  return clientOf({ api, token, from, accountId, send });
+}
+
+function over(api: string): Send {
+  return (method, path, headers, body) =>
+    fetchJson(`${api}${path}`, { method, headers, ...(body !== undefined && { body }) });
 }
 
 interface Envelope {
   readonly success: boolean;
   readonly result: unknown;
-  readonly messages: readonly { readonly message: string }[];
-  readonly errors: readonly SentError[];
+  readonly messages?: readonly { readonly message: string }[];
+  readonly errors?: readonly SentError[];
 }
 
 interface SentError {
@@ -52,29 +78,63 @@ interface SentError {
   readonly meta?: Readonly<Record<string, unknown>>;
 }
 
-function client(base: string, token: string, accountId: string): ApiClient {
+async function clientOf(options: {
+  readonly api: string;
+  readonly token: string;
+  readonly from: string;
+  readonly accountId: string | null;
+  readonly send: Send;
+}): Promise<ApiClient> {
+  const { api, token, from, send } = options;
+  const callAbove = async <T>(
+    method: string,
+    path: string,
+    body?: object,
+  ): Promise<ApiAnswer<T>> => {
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+    const answer = await send(method, path, headers, body && JSON.stringify(body));
+    const envelope = envelopeIn(answer.text);
+    if (envelope === null) {
+      throw new Failure("platform_unlike", {
+        message: `${api} answered ${method} ${path} with status ${answer.status}, and not in JSON`,
+      });
+    }
+    if (!envelope.success) throw failureOf(envelope.errors?.[0], answer.status);
+    const messages = (envelope.messages ?? []).map(({ message }) => message);
+    return { result: envelope.result as T, messages };
+  };
+  const accountId = options.accountId ?? (await onlyAccount(callAbove));
   return {
     accountId,
-    call: async (method, path, body) => {
-      const url = `${base}/accounts/${accountId}${path}`;
-      const response = await fetch(url, {
-        method,
-        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-        ...(body && { body: JSON.stringify(body) }),
-      }).catch((cause: unknown) => {
-        throw new Failure("platform_not_running", {
-          message: `no platform answers at ${base}`,
-          cause,
-        });
-      });
-      const envelope = (await response.json()) as Envelope;
-      if (!envelope.success) throw failureOf(envelope.errors[0], response.status);
-      const messages = envelope.messages.map(({ message }) => message);
-      return { result: envelope.result as never, messages };
-    },
+    api,
+    from,
+    token,
+    callAbove,
+    call: (method, path, body) => callAbove(method, `/accounts/${accountId}${path}`, body),
   };
 }
 
+async function onlyAccount(call: ApiClient["callAbove"]): Promise<string> {
+  const { result } = await call<readonly { readonly id: string; readonly name: string }[]>(
+    "GET",
+    "/accounts",
+  );
+  const [first, ...more] = result;
+  if (first && more.length === 0) return first.id;
+  throw new Failure("usage", {
+    message: `the token reaches ${result.length} accounts`,
+    fix: `Set CLOUDFLARE_ACCOUNT_ID to one of: ${result.map(({ id, name }) => `${id} (${name})`).join(", ")}.`,
+  });
+}
+
+function envelopeIn(text: string): Envelope | null {
+  try {
+    const read = JSON.parse(text) as Partial<Envelope> | null;
+    return typeof read?.success === "boolean" ? (read as Envelope) : null;
+  } catch {
+    return null;
+  }
+}
 function failureOf(error: SentError | undefined, status: number): Failure {
   const { failure, fix, ...facts } = error?.meta ?? {};
   const message = error?.message ?? `the API answered with status ${status}`;

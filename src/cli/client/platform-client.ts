@@ -65,29 +65,9 @@ async function call<T>(
   path: string,
   body?: unknown,
 ): Promise<T> {
-  if (!existsSync(join(dataFolder, "admin.sock"))) throw notRunning(dataFolder);
-  const { status, text } = await new Promise<{ status: number; text: string }>(
-    (resolve, reject) => {
-      const outgoing = request({
-        method,
-        path,
-        headers: { "content-type": "application/json" },
-        timeout: 10_000,
-        createConnection: () => connectInside(dataFolder, "admin.sock"),
-      });
-      outgoing.on("error", (cause) => reject(notRunning(dataFolder, cause)));
-      outgoing.on("timeout", () => outgoing.destroy(new Error("no answer within 10 s")));
-      outgoing.on("response", (response) => {
-        const chunks: Buffer[] = [];
-        response.on("data", (chunk: Buffer) => chunks.push(chunk));
-        response.on("error", reject);
-        response.on("end", () =>
-          resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
-        );
-      });
-      outgoing.end(body === undefined ? undefined : JSON.stringify(body));
-    },
-  );
+  const headers = { "content-type": "application/json" };
+  const sent = body === undefined ? undefined : JSON.stringify(body);
+  const { status, text } = await sendInside(dataFolder, method, path, headers, sent);
   if (status !== 200) {
     const refused = refusal(text);
     if (refused) throw refused;
@@ -96,6 +76,40 @@ async function call<T>(
     });
   }
   return JSON.parse(text) as T;
+}
+
+/**
+ * One request over the socket in the data folder: its own paths, and the whole v4 API.
+ * @throws Failure `platform_not_running`
+ */
+export async function sendInside(
+  dataFolder: string,
+  method: string,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  body: string | undefined,
+): Promise<{ readonly status: number; readonly text: string }> {
+  if (!existsSync(join(dataFolder, "admin.sock"))) throw notRunning(dataFolder);
+  return new Promise((resolve, reject) => {
+    const outgoing = request({
+      method,
+      path,
+      headers,
+      timeout: 60_000,
+      createConnection: () => connectInside(dataFolder, "admin.sock"),
+    });
+    outgoing.on("error", (cause) => reject(notRunning(dataFolder, cause)));
+    outgoing.on("timeout", () => outgoing.destroy(new Error("no answer within 60 s")));
+    outgoing.on("response", (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.on("error", reject);
+      response.on("end", () =>
+        resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
+      );
+    });
+    outgoing.end(body);
+  });
 }
 
 function refusal(text: string): Failure | null {
@@ -111,10 +125,13 @@ function isFailureCode(code: string): code is FailureCode {
   return Object.hasOwn(failures, code);
 }
 
-function notRunning(dataFolder: string, cause?: Error): Failure {
+function notRunning(dataFolder: string, cause?: NodeJS.ErrnoException): Failure {
   return new Failure("platform_not_running", {
     message: `no platform answers for the data folder "${dataFolder}"`,
     facts: { dataFolder },
     ...(cause && { cause }),
+    ...(cause?.code === "EACCES" && {
+      fix: "The folder is another user's: run the command as the user that runs the platform (sudo -u).",
+    }),
   });
 }

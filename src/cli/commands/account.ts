@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { Failure } from "../../failures/failures.ts";
 import type { AccountRow } from "../../store/schema.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import { writeJson, writeLine, type Io } from "../../terminal/io.ts";
@@ -36,6 +37,57 @@ export function addAccountCommand(program: Command, io: Io): void {
       const rows = accounts.map(({ id, name, subdomain }) => [id, name, subdomain ?? "–"]);
       writeTable(io, ["id", "name", "subdomain"], rows);
     });
+  account
+    .command("limits [account]")
+    .description("show how much an account may hold, or change it")
+    .option(...dataOption)
+    .option("--certificates <n>", "leaf certificates; 1,000 unless set")
+    .option("--cas <n>", "CAs; 5 unless set")
+    .option("--json", "one JSON object")
+    .addHelpText(
+      "after",
+      `
+Without a name or an id it is the first account.
+
+Examples:
+  $ countersign account limits
+  $ countersign account limits Shop --certificates 5000 --cas 20`,
+    )
+    .action(async (named: string | undefined, options: LimitOptions) => {
+      const shown = await platformClient(dataFolderOf(io, options.data)).ask<ShownLimits>(
+        "POST",
+        "/accounts/limits",
+        {
+          ...(named !== undefined && { account: named }),
+          ...limit("certificates", "--certificates", options.certificates),
+          ...limit("authorities", "--cas", options.cas),
+        },
+      );
+      if (options.json) return writeJson(io.stdout, shown);
+      const { certificates, authorities } = shown.limits;
+      writeLine(
+        io.stdout,
+        `Account "${shown.name}" may hold ${certificates} certificates and ${authorities} CAs`,
+      );
+    });
+}
+
+interface LimitOptions extends Options {
+  readonly certificates?: string;
+  readonly cas?: string;
+}
+
+interface ShownLimits {
+  readonly name: string;
+  readonly limits: { readonly certificates: number; readonly authorities: number };
+}
+
+function limit(field: string, option: string, text: string | undefined): Record<string, number> {
+  if (text === undefined) return {};
+  if (/^\d{1,7}$/.test(text) && Number(text) <= 1_000_000) return { [field]: Number(text) };
+  throw new Failure("usage", {
+    message: `${option} "${text.slice(0, 100)}" is not a whole number from 0 to 1,000,000`,
+  });
 }
 
 interface Options {

@@ -4,6 +4,7 @@ import { apiClient } from "../client/api-client.ts";
 import { findShown, type ShownCertificate, type ShownVersion } from "../client/certificate-api.ts";
 import { fileOptions, readFiles, type FileOptions } from "../certificate-files.ts";
 import { printWarnings } from "../certificate-print.ts";
+import { confirm, yesOption } from "../confirm.ts";
 import { dataOption } from "../data-option.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";
 
@@ -17,6 +18,7 @@ export function addCertificateChanges(group: Command, io: Io): void {
   addRotate(group, io);
   addActivation(group, io);
   addRevoke(group, io);
+  addDelete(group, io);
   addSettings(group, io);
 }
 
@@ -102,6 +104,7 @@ function addRevoke(group: Command, io: Io): void {
     .description("never present a certificate again, and cut its connections at once")
     .argument("<certificate>", "its id or name")
     .option("--version <n>", "this version only; default: every version there is")
+    .option(...yesOption)
     .option(...dataOption)
     .option("--json", "one JSON object")
     .addHelpText(
@@ -112,11 +115,12 @@ issued it is not told: revoke it there too.
 
 Examples:
   $ countersign certificate revoke my-cert
-  $ countersign certificate revoke my-cert --version 2`,
+  $ countersign certificate revoke my-cert --version 2 --yes`,
     )
-    .action(async (name: string, options: Common & { readonly version?: string }) => {
+    .action(async (name: string, options: RevokeOptions) => {
       const api = await apiClient(io, options);
       const certificate = await findShown(api, name);
+      await confirm(io, options, whatBreaks(certificate, options.version));
       const { result } = await api.call<Revoked>(
         "POST",
         `/countersign/certificates/${certificate.id}/revoke`,
@@ -135,6 +139,42 @@ Examples:
           ? "its bindings answer with an error until there is a new version"
           : `version ${presented} is presented`;
       writeLine(io.stdout, `  ${then}`);
+    });
+}
+
+interface RevokeOptions extends Common {
+  readonly version?: string;
+  readonly yes?: true;
+}
+
+function whatBreaks({ name, id, scripts, version }: ShownCertificate, only?: string): string {
+  const what = only === undefined ? "every version" : `version ${only}`;
+  const bound = scripts.length > 0 && (only === undefined || Number(only) === version);
+  const breaks = bound
+    ? `, and breaks ${scripts.length === 1 ? "the Worker" : "the Workers"} that bind it: ${scripts.join(", ")}`
+    : "";
+  return `This revokes ${what} of ${name ?? id} for good${breaks}`;
+}
+
+function addDelete(group: Command, io: Io): void {
+  group
+    .command("delete")
+    .description("delete a certificate or CA that no Worker binds, with every version and its keys")
+    .argument("<certificate>", "its id or name")
+    .option(...yesOption)
+    .option(...dataOption)
+    .option("--json", "one JSON object")
+    .action(async (name: string, options: Common & { readonly yes?: true }) => {
+      const api = await apiClient(io, options);
+      const { id, name: title } = await findShown(api, name);
+      await confirm(
+        io,
+        options,
+        `This deletes ${title ?? id} with every version and its keys for good`,
+      );
+      await api.call("DELETE", `/mtls_certificates/${id}`);
+      if (options.json) return writeJson(io.stdout, { id, deleted: true });
+      writeLine(io.stdout, `${colorsFor(io, io.stdout).green("✔")} ${title ?? id} is deleted`);
     });
 }
 

@@ -9,6 +9,7 @@ import {
 } from "../client/certificate-api.ts";
 import { addCertificateChanges } from "./certificate-change.ts";
 import { fileOptions, readFiles, type FileOptions } from "../certificate-files.ts";
+import { addCertificateInspect } from "./certificate-inspect.ts";
 import { addCertificateFolder } from "./certificate-folder.ts";
 import { printCertificate, printList, printVersions, printWarnings } from "../certificate-print.ts";
 import { addCertificateTest } from "./certificate-test.ts";
@@ -25,6 +26,7 @@ export function addCertificateCommand(program: Command, io: Io): void {
   const group = program.command("certificate");
   addReading(group, io);
   addUpload(group, io);
+  addCertificateInspect(group, io);
   addCertificateChanges(group, io);
   addCertificateFolder(group, io);
   addCertificateTest(group, io);

@@ -5,10 +5,9 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { Failure } from "../../failures/failures.ts";
-import { dataFolderOf, dataOption } from "../data-option.ts";
-import { wranglerVariables } from "./env.ts";
+import { dataOption } from "../data-option.ts";
+import { deployTarget } from "../deploy-target.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";
-import { platformClient } from "../client/platform-client.ts";
 
 export function addDeployCommand(program: Command, io: Io): void {
   program
@@ -21,7 +20,9 @@ export function addDeployCommand(program: Command, io: Io): void {
     .addHelpText(
       "after",
       `
-The project's own wrangler is used, found from this folder upwards.
+The project's own wrangler is used, found from this folder upwards. It deploys to the platform of --data, else
+to the one that CLOUDFLARE_API_BASE_URL names, else to that of COUNTERSIGN_DATA, \`countersign login\`, or this user's
+data folder, and says which.
 
 Examples:
   $ countersign deploy
@@ -32,6 +33,9 @@ Examples:
       if (options.json) return writeJson(io.stdout, deployed);
       const colors = colorsFor(io, io.stdout);
       writeLine(io.stdout);
+      if (deployed.urls.length === 0) {
+        writeLine(io.stdout, `${colors.green("✔")} ${deployed.name} is deployed`);
+      }
       for (const url of deployed.urls) {
         writeLine(
           io.stdout,
@@ -44,6 +48,8 @@ Examples:
 interface Deployed {
   readonly name: string;
   readonly versionId: string | null;
+  /** Where it was deployed to. */
+  readonly api: string;
   /** URLs on this machine that lead to the Worker. */
   readonly urls: readonly string[];
 }
@@ -54,13 +60,14 @@ async function deploy(
   options: { readonly data?: string; readonly json?: true },
 ): Promise<Deployed> {
   const wrangler = findWrangler(io.cwd);
-  const variables = await wranglerVariables(io, { ...options, hours: "1" });
+  const target = await deployTarget(io, options);
+  writeLine(io.stderr, `deploying to ${target.api} (from ${target.from})`);
   const folder = mkdtempSync(join(tmpdir(), "countersign-deploy-"));
   const outputFile = join(folder, "output.ndjson");
   try {
     const status = await run(io, [wrangler, "deploy", ...rest], {
       json: options.json === true,
-      env: { ...io.env, ...variables, WRANGLER_OUTPUT_FILE_PATH: outputFile },
+      env: { ...io.env, ...target.variables, WRANGLER_OUTPUT_FILE_PATH: outputFile },
     });
     if (status !== 0) {
       throw new Failure("wrangler_failed", {
@@ -68,10 +75,7 @@ async function deploy(
       });
     }
     const { name, versionId } = readDeployment(outputFile);
-    const platform = platformClient(dataFolderOf(io, options.data));
-    const { workers } = await platform.status();
-    const urls = workers.find((worker) => worker.scriptName === name)?.urls ?? [];
-    return { name, versionId, urls };
+    return { name, versionId, api: target.api, urls: await target.urlsOf(name) };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

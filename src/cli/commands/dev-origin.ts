@@ -56,7 +56,7 @@ async function runOrigin(io: Io, flags: OriginFlags): Promise<void> {
     port: flags.port,
     address: flags.address,
     names: flags.name,
-    faults: { ...flags, ...(flags.tls12 ? { tls12Only: true } : {}) },
+    faults: faultsOf(flags),
     to: flags.to,
     onRequest: (seen) =>
       flags.json ? writeJson(io.stdout, seen) : writeLine(io.stdout, line(seen)),
@@ -81,6 +81,15 @@ function line({ client, tls, method, path }: SeenRequest): string {
 
 function collect(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value];
+}
+
+function faultsOf(flags: OriginFlags): OriginFaults {
+  const { expired, wrongName, unknownCa, wantsAnotherCa, resets, slow } = flags;
+  const given = { expired, wrongName, unknownCa, wantsAnotherCa, resets, slow };
+  return {
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+    ...(flags.tls12 && { tls12Only: true }),
+  };
 }
 
 export function toPort(value: string): number {

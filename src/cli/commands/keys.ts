@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { setTimeout as wait } from "node:timers/promises";
 import type { KeysStatus } from "../../platform/master-key-change.ts";
 import { readGivenKey } from "../../keys/master-key.ts";
+import { confirm, yesOption } from "../confirm.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";
 import { platformClient, type PlatformClient } from "../client/platform-client.ts";
@@ -24,6 +25,7 @@ export function addKeysCommand(program: Command, io: Io): void {
     .option("--new-key-file <file>", "the file that holds the new key")
     .option("--new-key-command <command>", "the shell command that prints the new key")
     .option("--abandon-damaged", "end a change though some records do not open any more")
+    .option(...yesOption)
     .option("--json", "one JSON object")
     .addHelpText(
       "after",
@@ -39,6 +41,9 @@ Examples:
   $ countersign keys rotate --new-key-command 'vault kv get -field=key secret/countersign'`,
     )
     .action(async (options: RotateOptions) => {
+      if (options.abandonDamaged) {
+        await confirm(io, options, "This gives up for good what does not open: keys and secrets");
+      }
       const platform = platformClient(dataFolderOf(io, options.data));
       const status = await rotate(platform, options);
       print(io, status, options);
@@ -63,6 +68,7 @@ interface RotateOptions extends KeysOptions {
   readonly newKeyFile?: string;
   readonly newKeyCommand?: string;
   readonly abandonDamaged?: true;
+  readonly yes?: true;
 }
 
 async function rotate(platform: PlatformClient, options: RotateOptions): Promise<KeysStatus> {

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import { formatDuration } from "../../terminal/format.ts";
 import type { Platform } from "../../platform/platform.ts";
+import { closeMemory, describeClosedMemory } from "../../process/closed-memory.ts";
 import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts";
 import { type ApiOptions, apiTls, proxiesOf, warnOfPlainApi } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
@@ -49,6 +50,17 @@ export function addStartCommand(program: Command, io: Io): void {
       "how many processes each Worker runs in, or auto: one for each core",
       "1",
     )
+    .option("--worker-memory <mib>", "the heap of each process of a Worker; 0: no limit", "128")
+    .option(
+      "--worker-cpu-limit <s>",
+      "seconds that a Worker may compute without answering; 0: no limit",
+      "10",
+    )
+    .option(
+      "--trust-domain <name>",
+      "of the SPIFFE IDs in the identities that Workers are issued",
+      "countersign.internal",
+    )
     .option(
       "--sandbox <mode>",
       "keep Workers apart by the operating system: auto, required (refuse to start without), or off",
@@ -59,6 +71,7 @@ export function addStartCommand(program: Command, io: Io): void {
       "--otlp-endpoint <url>",
       "export a span of each request through a binding to this OTLP/HTTP collector (default: $OTEL_EXPORTER_OTLP_ENDPOINT)",
     )
+    .option("--no-in-process", "no binding is in-process: every private key stays in the gateway")
     .option("--system-roots", "trust the operating system's roots for origins as well")
     .option("--log-level <level>", "debug, info, warn or error", "info")
     .option("--json", "one line on stdout once it is ready; the log goes to stderr either way")
@@ -96,9 +109,13 @@ interface StartOptions extends ApiOptions {
   readonly originDeny?: string[];
   readonly fetchAllow?: string[];
   readonly workerProcesses: string;
+  readonly workerMemory: string;
+  readonly workerCpuLimit: string;
+  readonly trustDomain: string;
   readonly sandbox: string;
   readonly metricsPort?: string;
   readonly otlpEndpoint?: string;
+  readonly inProcess: boolean;
   readonly systemRoots?: true;
   readonly logLevel: string;
   readonly json?: true;
@@ -131,10 +148,16 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       originDeny: options.originDeny ?? [],
       fetchAllow: options.fetchAllow ?? ["public"],
       workerProcesses: processes(options.workerProcesses),
+      limits: {
+        memory: limit("--worker-memory", options.workerMemory, [16, 16_384]),
+        cpu: limit("--worker-cpu-limit", options.workerCpuLimit, [1, 3_600]),
+      },
+      trustDomain: options.trustDomain,
       sandbox: sandboxMode(options.sandbox),
       metricsPort:
         options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),
       otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
+      inProcess: options.inProcess,
       systemRoots: options.systemRoots === true,
       masterKey: masterKeyVariables(io.env),
       log,
@@ -143,8 +166,10 @@ async function start(io: Io, options: StartOptions): Promise<void> {
   using uncaught = new Uncaught(log);
   try {
     const { api, http, accountId, sandbox, token } = platform;
-    if (options.json) writeJson(io.stdout, { ready: true, api, http, accountId, sandbox, token });
-    else welcome(io, platform, performance.now() - began);
+    const memory = describeClosedMemory(closeMemory());
+    if (options.json) {
+      writeJson(io.stdout, { ready: true, api, http, accountId, sandbox, memory, token });
+    } else welcome(io, platform, memory, performance.now() - began);
     if (platform.apiIsInClear) warnOfPlainApi(io, api);
     const why = await Promise.race([stopped, uncaught.first]);
     if (why !== "stopped") await replacePlatform(platform, { ...io.env });
@@ -159,6 +184,15 @@ function port(option: string, text: string): number {
   const value = Number(text);
   if (text.trim() !== "" && Number.isInteger(value) && value >= 0 && value <= 65_535) return value;
   throw new Failure("usage", { message: `${option} "${text}" is not a port from 0 to 65535` });
+}
+
+function limit(option: string, text: string, [least, most]: readonly [number, number]): number {
+  const value = Number(text);
+  const isInside = Number.isInteger(value) && value >= least && value <= most;
+  if (text.trim() !== "" && (isInside || value === 0)) return value;
+  throw new Failure("usage", {
+    message: `${option} "${text}" is neither 0 nor a whole number from ${least} to ${most}`,
+  });
 }
 
 function sandboxMode(text: string): SandboxMode {
@@ -215,7 +249,12 @@ function stopSignal(): Promise<void> {
   });
 }
 
-function welcome(io: Io, { api, http, accountId, sandbox, token }: Platform, took: number): void {
+function welcome(
+  io: Io,
+  { api, http, accountId, sandbox, token }: Platform,
+  memory: string,
+  took: number,
+): void {
   const colors = colorsFor(io, io.stdout);
   const row = (name: string, value: string, note = ""): void =>
     writeLine(
@@ -231,6 +270,7 @@ function welcome(io: Io, { api, http, accountId, sandbox, token }: Platform, too
   row("Workers", http, `http://{script}.localhost:${new URL(http).port}`);
   row("Account", accountId);
   writeLine(io.stdout, `  ${colors.dim("Sandbox ")} Workers are ${sandbox}`);
+  writeLine(io.stdout, `  ${colors.dim("Memory  ")} of processes with keys: ${memory}`);
   if (token !== null) row("Token", token, "shown once: only its hash is kept");
   writeLine(io.stdout);
   writeLine(io.stdout, `  Point wrangler here:  ${colors.cyan(`eval "$(npx countersign env)"`)}`);

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import type { ShownToken } from "../../platform/access/tokens.ts";
+import { confirm, yesOption } from "../confirm.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import { writeJson, writeLine, type Io } from "../../terminal/io.ts";
 import { platformClient } from "../client/platform-client.ts";
@@ -79,9 +80,11 @@ Examples:
   token
     .command("revoke <id|name>")
     .description("end an API token at once")
+    .option(...yesOption)
     .option(...dataOption)
     .option("--json", "one JSON object")
-    .action(async (id: string, options: Options) => {
+    .action(async (id: string, options: Options & { readonly yes?: true }) => {
+      await confirm(io, options, `This ends the API token ${id} for good`);
       const revoked = await ask<{ id: string; name: string }>(options, "DELETE", pathOf(id));
       if (options.json) return writeJson(io.stdout, revoked);
       writeLine(io.stdout, `"${revoked.name}" (${revoked.id}) works no longer`);

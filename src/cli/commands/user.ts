@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { text } from "node:stream/consumers";
 import { Failure } from "../../failures/failures.ts";
 import type { MadePassword, ShownMember } from "../../platform/access/people.ts";
+import { confirm, yesOption } from "../confirm.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import { writeJson, writeLine, type Io } from "../../terminal/io.ts";
 import { platformClient } from "../client/platform-client.ts";
@@ -85,10 +86,17 @@ Examples:
   user
     .command("remove <email>")
     .description("take a person out, with their tokens and logins")
+    .option(...yesOption)
     .option(...dataOption)
     .option("--account <name>", "of this account only")
     .option("--json", "one JSON object")
-    .action(async (email: string, options: Options & { account?: string }) => {
+    .action(async (email: string, options: Options & { account?: string; yes?: true }) => {
+      const where = options.account === undefined ? "every account" : `account ${options.account}`;
+      await confirm(
+        io,
+        options,
+        `This takes ${email} out of ${where}, with their tokens and logins`,
+      );
       const removed = await ask(options, "POST", "/users/remove", {
         email,
         account: options.account,

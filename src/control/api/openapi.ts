@@ -24,6 +24,8 @@ function pathOf({ method, path, summary, scope, query, body }: Endpoint): RouteC
     method,
     path,
     summary,
+    operationId: operationId(method, path),
+    tags: [tagOf(path)],
     security: [{ api_token: scope === null ? [] : [scope] }],
     request: {
       ...(names.length > 0 && {
@@ -34,9 +36,29 @@ function pathOf({ method, path, summary, scope, query, body }: Endpoint): RouteC
     },
     responses: {
       200: { description: "Done", content: { "application/json": { schema: envelope } } },
-      default: { description: "Refused", content: { "application/json": { schema: envelope } } },
+      default: { description: "Refused", content: { "application/json": { schema: refusal } } },
     },
   };
+}
+
+/**
+ * What a generated client calls the operation: `putAccountsWorkersScriptsByScriptName`. Unique, for a
+ * method and a path are.
+ */
+function operationId(method: string, path: string): string {
+  const words = path
+    .replace("/accounts/{account_id}/", "/accounts/")
+    .replaceAll(/\{(\w+)\}/g, "by_$1")
+    .split(/[^a-zA-Z0-9]+|_/)
+    .filter((word) => word !== "");
+  return method + words.map((word) => word[0]!.toUpperCase() + word.slice(1)).join("");
+}
+
+/** The product that an operation belongs to. */
+function tagOf(path: string): string {
+  const [, product = "accounts"] =
+    /^\/accounts\/\{account_id\}\/(\w+)/.exec(path) ?? /^\/(\w+)/.exec(path) ?? [];
+  return product;
 }
 
 function contentOf(body: NonNullable<Endpoint["body"]>): Record<string, { schema: z.ZodType }> {
@@ -44,12 +66,40 @@ function contentOf(body: NonNullable<Endpoint["body"]>): Record<string, { schema
   return { "multipart/form-data": { schema: z.object({ metadata: z.string() }).loose() } };
 }
 
-const entry = z.object({ code: z.number().int(), message: z.string() });
+const message = z.object({ code: z.number().int(), message: z.string() }).openapi("Message");
 
-const envelope = z.object({
-  success: z.boolean(),
-  errors: z.array(entry),
-  messages: z.array(entry),
-  result: z.unknown(),
-  result_info: z.record(z.string(), z.unknown()).optional(),
-});
+const problem = message
+  .extend({
+    meta: z.object({ failure: z.string(), fix: z.string() }).loose().optional(),
+  })
+  .openapi("Problem");
+
+const pages = z
+  .object({
+    page: z.number().int(),
+    per_page: z.number().int(),
+    count: z.number().int(),
+    total_count: z.number().int(),
+    total_pages: z.number().int(),
+  })
+  .partial()
+  .openapi("Pages");
+
+const refusal = z
+  .object({
+    success: z.literal(false),
+    errors: z.array(problem),
+    messages: z.array(message),
+    result: z.null(),
+  })
+  .openapi("Refusal");
+
+const envelope = z
+  .object({
+    success: z.boolean(),
+    errors: z.array(problem),
+    messages: z.array(message),
+    result: z.unknown(),
+    result_info: pages.optional(),
+  })
+  .openapi("Envelope");

@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { randomUUID } from "node:crypto";
 import { Failure } from "../../failures/failures.ts";
+import { accountLimits, findAccount } from "../../store/accounts.ts";
 import { scriptsThatBind } from "../../store/associations.ts";
 import {
   countCertificates,
@@ -155,7 +156,7 @@ async function storeUpload(
   const { cursor, value: active } = await store.write(async (write) => {
     await refuseDuplicate(write.db, accountId, parsed.facts.contentHash);
     await refuseTakenName(write.db, row);
-    await refuseMoreThan(write.db, row, row.ca === 1 ? limits.authorities : limits.certificates);
+    await refuseMoreThan(write.db, row, limits);
     // Sealed in the transaction: the master key that seals cannot have changed when it commits.
     const version = versionRow(keyring, owner, parsed, now);
     await insertCertificate(write.db, row, version);
@@ -181,9 +182,17 @@ export async function refuseTakenName(
   });
 }
 
-async function refuseMoreThan(db: Database, row: CertificateRow, limit: number): Promise<void> {
-  if ((await countCertificates(db, row.accountId, row.ca === 1)) < limit) return;
-  throw row.ca === 1
+/** The account's own limits count, where it has them. */
+async function refuseMoreThan(
+  db: Database,
+  { accountId, ca }: CertificateRow,
+  defaults: ControlContext["limits"],
+): Promise<void> {
+  const account = await findAccount(db, accountId);
+  const limits = { ...defaults, ...(account && accountLimits(account)) };
+  const limit = ca === 1 ? limits.authorities : limits.certificates;
+  if ((await countCertificates(db, accountId, ca === 1)) < limit) return;
+  throw ca === 1
     ? new Failure("authority_quota", { message: `the account already holds ${limit} CAs` })
     : new Failure("certificate_quota", {
         message: `the account already holds ${limit} certificates`,

@@ -19,7 +19,8 @@ import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { existingScript } from "../workers/lookup.ts";
-import { hostOf, hostsOverlap, isHost, routePattern, zoneNamed, zoneOf, zonesOf } from "./zones.ts";
+import { hostOf, isHost, routePattern, zoneNamed, zoneOf, zonesOf } from "./zones.ts";
+import { hostsOverlap } from "../../network/patterns.ts";
 
 const replacement = z.array(z.object({ pattern: z.string() })).max(1000);
 const addition = z.object({

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Failure } from "../../failures/failures.ts";
-import { hostOf, hostsOverlap, routePattern, zonesOf } from "./zones.ts";
+import { hostsOverlap } from "../../network/patterns.ts";
+import { hostOf, routePattern, zonesOf } from "./zones.ts";
 
 describe("route patterns", () => {
   for (const [given, stored] of [

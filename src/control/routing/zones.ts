@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { Failure } from "../../failures/failures.ts";
+import { hostsOverlap } from "../../network/patterns.ts";
 
 /**
  * Countersign keeps no zones: whoever runs it decides where names lead. Each domain name is a zone
@@ -38,16 +39,6 @@ export function zoneOf(accountId: string, host: string): Zone {
 /** The host of a route's pattern, without a leading `*` or `*.`. */
 export function hostOf(pattern: string): string {
   return (pattern.split("/")[0] ?? "").replace(/^\*\.?/, "");
-}
-
-/** Whether there is a host that both patterns, with a path or without, are for. */
-export function hostsOverlap(one: string, other: string): boolean {
-  const [a, b] = [one, other].map((pattern) => {
-    const host = pattern.split("/")[0] ?? "";
-    return { any: host.startsWith("*"), end: host.replace(/^\*/, "") };
-  });
-  if (!a || !b) return false;
-  return a.end === b.end || (a.any && b.end.endsWith(a.end)) || (b.any && a.end.endsWith(b.end));
 }
 
 /** The names that scripts have by themselves: no other script can take them over by a route. */

@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import type { Keyring } from "../../keys/seal.ts";
 import type { ScriptKey, WorkerBinding } from "../../contract/change-feed.ts";
+import { IDENTITY } from "../../contract/identity.ts";
 import { Failure } from "../../failures/failures.ts";
 import { findCertificate } from "../../store/certificates.ts";
 import { findScript } from "../../store/scripts.ts";
@@ -157,6 +158,13 @@ async function assertCertificate(
   { accountId, scriptName }: ScriptKey,
   { name, certificateId, mode }: WorkerBinding & { type: "mtls_certificate" },
 ): Promise<void> {
+  if (certificateId === IDENTITY) {
+    if (mode !== "in-process") return;
+    throw new Failure("in_process_key_unsupported", {
+      message: `binding "${name}" presents the Worker's identity, whose key stays in the gateway`,
+      facts: { binding: name },
+    });
+  }
   const certificate = await findCertificate(db, accountId, certificateId);
   const facts = { binding: name, certificateId };
   if (!certificate) {

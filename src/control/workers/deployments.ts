@@ -88,9 +88,8 @@ function sharesOf(
       message: `${versions.length} versions with ${total} % of the traffic are no deployment`,
     });
   }
-  return versions
-    .filter(({ percentage }) => percentage > 0)
-    .map(({ version_id: versionId, percentage }) => ({ versionId, percentage }));
+  // One without a share runs too: an override header reaches it.
+  return versions.map(({ version_id: versionId, percentage }) => ({ versionId, percentage }));
 }
 
 function shown(stored: StoredDeployment): object {

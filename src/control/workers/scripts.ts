@@ -1,7 +1,9 @@
 import { z } from "@hono/zod-openapi";
 import type { ScriptKey } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
+import { revokeIdentity } from "../../identity/lifecycle.ts";
 import { scriptsThatBind } from "../../store/associations.ts";
+import { findIdentity } from "../../store/identities.ts";
 import { deleteScript, findScript, listScripts, updateScript } from "../../store/scripts.ts";
 import type { Database } from "../../store/database.ts";
 import { newestVersion } from "../../store/versions.ts";
@@ -148,7 +150,8 @@ export function removeScript(
 ): Promise<void> {
   const key = keyOf(call);
   return publisher.exclusively(key, async () => {
-    const { cursor } = await context.store.write(async ({ db, changed }) => {
+    const { cursor } = await context.store.write(async (write) => {
+      const { db, changed } = write;
       const script = await findScript(db, key);
       if (!script) throw scriptNotFound(key.scriptName);
       const users = force ? [] : await usersOf(db, key);
@@ -159,6 +162,10 @@ export function removeScript(
         });
       }
       await deleteScript(db, script.id);
+      // Another Worker that gets the name does not get what its name was trusted with.
+      if (await findIdentity(db, key)) {
+        await revokeIdentity(write, key, "deleted", context.clock());
+      }
       await changed({ kind: "script", ...key });
       return {
         value: null,

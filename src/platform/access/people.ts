@@ -4,10 +4,17 @@ import { ownerOfData } from "../../control/api/auth.ts";
 import { hashPassword, makePassword } from "../../control/access/passwords.ts";
 import type { Role } from "../../control/api/scopes.ts";
 import { Failure } from "../../failures/failures.ts";
-import { createAccount, findSubdomain, listAccounts } from "../../store/accounts.ts";
+import {
+  accountLimits,
+  createAccount,
+  findSubdomain,
+  listAccounts,
+  setAccountLimits,
+} from "../../store/accounts.ts";
+import { defaultLimits } from "../../control/api/context.ts";
 import type { AuditAction } from "../../store/audit.ts";
 import { deleteOauthOf } from "../../store/oauth.ts";
-import type { UserRow } from "../../store/schema.ts";
+import type { AccountLimits, UserRow } from "../../store/schema.ts";
 import type { Database } from "../../store/database.ts";
 import {
   createUser,
@@ -31,6 +38,12 @@ const newAccount = z.object({
     .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "is not a DNS label")
     .nullable(),
 });
+const most = z.number().int().min(0).max(1_000_000).optional();
+const limits = z.object({ account, certificates: most, authorities: most });
+const DEFAULTS = {
+  certificates: defaultLimits.certificates,
+  authorities: defaultLimits.authorities,
+};
 const newMember = z.object({ email, role, account, password: z.string().optional() });
 const removal = z.object({ email, account });
 const reset = z.object({ email, password: z.string().optional() });
@@ -71,6 +84,31 @@ export function peopleApp({ store, clock }: AccessContext): Hono {
             accountId: made.id,
             resource: { type: "account", id: made.id, name },
             after: { name, subdomain },
+          },
+        };
+      });
+      return c.json(value);
+    })
+    .post("/accounts/limits", async (c) => {
+      const { account: named, ...changed } = limits.parse(await c.req.json());
+      const { value } = await store.write(async ({ db }) => {
+        const row = await accountNamed(db, named);
+        const before = accountLimits(row);
+        const after: AccountLimits = {
+          ...before,
+          ...(changed.certificates !== undefined && { certificates: changed.certificates }),
+          ...(changed.authorities !== undefined && { authorities: changed.authorities }),
+        };
+        await setAccountLimits(db, row.id, after);
+        return {
+          value: { id: row.id, name: row.name, limits: { ...DEFAULTS, ...after } },
+          audit: {
+            by: ownerOfData,
+            action: "account.limits",
+            accountId: row.id,
+            resource: { type: "account", id: row.id, name: row.name },
+            before: { ...before },
+            after: { ...after },
           },
         };
       });

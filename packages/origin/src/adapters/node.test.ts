@@ -206,6 +206,18 @@ test("a CA that is taken away lets in no open connection and no resumed session"
   assert.equal((await ask(to, fromOther)).status, 200);
 });
 
+test("connections that lead to a CA which stays are not touched when another is taken away", async () => {
+  await using to = await origin();
+  to.trust.replace({ authorities: [ca.pem, otherCa.pem] });
+  const between = await otherCa.intermediate("Between");
+  const b = await issue("b", { by: between });
+  using kept = disposable(new Agent({ keepAlive: true }));
+  assert.equal((await ask(to, b, kept)).status, 200);
+  to.trust.replace({ authorities: [otherCa.pem] });
+  const again = await ask(to, b, kept);
+  assert.deepEqual([again.status, again.reused], [200, true]);
+});
+
 test("a proxy's header counts from a listed proxy, and from nobody else", async () => {
   const a = await issue("a");
   const proxyCertificate = await ca.issue({ subject: "CN=proxy" });

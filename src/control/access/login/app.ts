@@ -11,7 +11,7 @@ import { Failure } from "../../../failures/failures.ts";
 import { findUser, membershipsOf } from "../../../store/users.ts";
 import { type ClientBindings, remoteAddress } from "../../api/remote-address.ts";
 import { common, isScope, roleScopes, type Scope } from "../../api/scopes.ts";
-import { paths, wranglerClient } from "./client.ts";
+import { clientName, paths } from "./client.ts";
 import {
   type Consent,
   consentPage,
@@ -59,7 +59,7 @@ export function createLogin(context: LoginContext & { readonly log: Logger }): H
     const interaction = await interactionOf(provider, c.env, c.req.param("uid"));
     const action = `${paths.interaction}/${interaction.uid}`;
     return interaction.prompt.name === "login"
-      ? show(await signInPage({ action }))
+      ? show(await signInPage({ action, client: clientName(interaction.params["client_id"]) }))
       : show(await consentPage(await consentOf(context, interaction, `${action}/consent`)));
   });
   app.post(`${paths.interaction}/:uid`, async (c) => {
@@ -77,7 +77,12 @@ export function createLogin(context: LoginContext & { readonly log: Logger }): H
       if (!(error instanceof Failure) || error.entry.side !== "caller") throw error;
       const action = `${paths.interaction}/${interaction.uid}`;
       return show(
-        await signInPage({ action, email, problem: sentence(error) }),
+        await signInPage({
+          action,
+          client: clientName(interaction.params["client_id"]),
+          email,
+          problem: sentence(error),
+        }),
         error.entry.status,
       );
     }
@@ -141,7 +146,7 @@ async function grant(
   accountId: string,
   { params }: Interaction,
 ): Promise<string> {
-  const made = new provider.Grant({ accountId, clientId: wranglerClient.client_id });
+  const made = new provider.Grant({ accountId, clientId: String(params["client_id"]) });
   made.addOIDCScope(scopesIn(params));
   return made.save();
 }
@@ -163,6 +168,7 @@ async function consentOf(
     scope.endsWith(":read") && allowed.has(scope.replace(/:read$/, ":write") as Scope);
   return {
     action,
+    client: clientName(params["client_id"]),
     email: user.email,
     accounts: memberships.map(({ account, role }) => ({ name: account.name, role })),
     scopes: [...allowed].filter((scope) => !implied(scope)),

@@ -13,6 +13,22 @@ export const wranglerClient = {
   response_types: ["code"],
 } as const;
 
+/** `countersign login`: its listener has any free port of loopback (RFC 8252, section 7.3). */
+export const cliClient = {
+  client_id: "countersign-cli",
+  client_name: "the Countersign command line",
+  redirect_uris: ["http://127.0.0.1/oauth/callback"],
+  application_type: "native",
+  token_endpoint_auth_method: "none",
+  grant_types: ["authorization_code", "refresh_token"],
+  response_types: ["code"],
+} as const;
+
+/** How the pages name who asks. */
+export function clientName(id: unknown): string {
+  return id === cliClient.client_id ? cliClient.client_name : wranglerClient.client_name;
+}
+
 /** Where wrangler sends the browser once it has what it wants. */
 export const wranglerPages = "https://welcome.developers.workers.dev";
 

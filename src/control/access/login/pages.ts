@@ -26,22 +26,24 @@ export const styleSheet: { readonly path: string; readonly body: string } = {
 const policy = [
   "default-src 'none'",
   "style-src 'self'",
-  `form-action 'self' ${new URL(wranglerClient.redirect_uris[0]).origin} ${wranglerPages}`,
+  `form-action 'self' ${new URL(wranglerClient.redirect_uris[0]).origin} http://127.0.0.1:* ${wranglerPages}`,
   "frame-ancestors 'none'",
   "base-uri 'none'",
 ].join("; ");
 
 export function signInPage(options: {
   readonly action: string;
+  /** Who asks, by name. */
+  readonly client: string;
   readonly email?: string;
   /** Why the last try failed. */
   readonly problem?: string;
 }): Promise<Page> {
-  const { action, email = "", problem } = options;
+  const { action, client, email = "", problem } = options;
   return page(
     "Sign in",
     html`<h1>Sign in</h1>
-      <p>to continue to <strong>${wranglerClient.client_name}</strong></p>
+      <p>to continue to <strong>${client}</strong></p>
       ${problem === undefined ? "" : html`<p class="problem" role="alert">${marked(problem)}</p>`}
       <form method="post" action="${action}">
         <label for="email">E-mail address</label>
@@ -71,6 +73,8 @@ export function signInPage(options: {
 
 export interface Consent {
   readonly action: string;
+  /** Who asks, by name. */
+  readonly client: string;
   readonly email: string;
   readonly accounts: readonly { readonly name: string; readonly role: Role }[];
   /** What the login will allow, after what the roles do. */
@@ -82,10 +86,10 @@ export interface Consent {
 }
 
 export function consentPage(consent: Consent): Promise<Page> {
-  const { action, email, accounts, scopes, withheld, foreign } = consent;
+  const { action, client, email, accounts, scopes, withheld, foreign } = consent;
   return page(
-    "Allow Wrangler",
-    html`<h1>Let ${wranglerClient.client_name} act for you?</h1>
+    "Allow access",
+    html`<h1>Let ${client} act for you?</h1>
       <p>
         You are <strong>${email}</strong>,
         ${list(accounts.map(({ name, role }) => html`${article(role)} of <strong>${name}</strong>`))}.

@@ -9,7 +9,7 @@ import { findUser } from "../../../store/users.ts";
 import { scopeMeanings } from "../../api/scopes.ts";
 import { StoreAdapter } from "./adapter.ts";
 import { BegunLogins } from "./begun-logins.ts";
-import { foreignScopes, paths, wranglerClient } from "./client.ts";
+import { cliClient, foreignScopes, paths, wranglerClient } from "./client.ts";
 import { errorPage } from "./pages.ts";
 
 export interface LoginContext {
@@ -40,7 +40,9 @@ export function createProvider({
   const begun = new BegunLogins();
   const options: Configuration = {
     adapter: (model) => new StoreAdapter(model, { store, clock, address, begun }),
-    clients: [{ ...wranglerClient, id_token_signed_response_alg: "EdDSA" } as never],
+    clients: [wranglerClient, cliClient].map(
+      (client) => ({ ...client, id_token_signed_response_alg: "EdDSA" }) as never,
+    ),
     scopes: [...Object.keys(scopeMeanings), ...foreignScopes, "offline_access"],
     responseTypes: ["code"],
     routes: { ...paths, jwks: "/oauth2/jwks" },

@@ -1,0 +1,44 @@
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+import type { Io } from "../../terminal/io.ts";
+
+/** What `countersign login` leaves, for this user's eyes only. */
+export interface Login {
+  /** `https://countersign.example/client/v4` */
+  readonly api: string;
+  readonly accountId: string;
+  readonly accessToken: string;
+  readonly refreshToken: string;
+  /** Of the access token, ISO 8601. */
+  readonly expiresOn: string;
+}
+
+export function loginFile({ env }: Io): string {
+  const home = env["HOME"] ?? homedir();
+  return join(env["XDG_CONFIG_HOME"] ?? join(home, ".config"), "countersign", "login.json");
+}
+
+/** Null: nobody is signed in, or the file is not what was left there. */
+export function readLogin(io: Io): Login | null {
+  try {
+    const read = JSON.parse(readFileSync(loginFile(io), "utf8")) as Partial<Login> | null;
+    const fields = ["api", "accountId", "accessToken", "refreshToken", "expiresOn"] as const;
+    return fields.every((field) => typeof read?.[field] === "string") ? (read as Login) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Whole or not at all, mode 0600. */
+export function writeLogin(io: Io, login: Login): void {
+  const file = loginFile(io);
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const draft = `${file}.${process.pid}`;
+  writeFileSync(draft, `${JSON.stringify(login, null, 2)}\n`, { mode: 0o600 });
+  renameSync(draft, file);
+}
+
+export function removeLogin(io: Io): void {
+  rmSync(loginFile(io), { force: true });
+}

@@ -1,0 +1,67 @@
+import { Failure } from "../failures/failures.ts";
+import type { Io } from "../terminal/io.ts";
+import { wranglerVariables } from "./commands/env.ts";
+import { platformClient } from "./client/platform-client.ts";
+import { targetOf } from "./client/target.ts";
+
+export interface DeployTarget {
+  readonly api: string;
+  readonly from: string;
+  /** What wrangler needs beside its environment. */
+  readonly variables: Readonly<Record<string, string>>;
+  /** URLs that lead to a Worker, as far as they are known from here. */
+  urlsOf(script: string): Promise<readonly string[]>;
+}
+
+/** Where `countersign deploy` deploys to. wrangler may have a login of its own for CLOUDFLARE_API_BASE_URL. */
+export async function deployTarget(
+  io: Io,
+  options: { readonly data?: string },
+): Promise<DeployTarget> {
+  const named = io.env["CLOUDFLARE_API_BASE_URL"];
+  const quiet = { WRANGLER_SEND_METRICS: "false" };
+  if (options.data === undefined && named) {
+    const from = "CLOUDFLARE_API_BASE_URL";
+    return { api: named, from, variables: quiet, urlsOf: (script) => localUrls(io, named, script) };
+  }
+  const target = targetOf(io, options);
+  if (target.kind === "login") {
+    const { fresh } = await import("./client/oauth.ts");
+    const { api, accessToken, accountId } = await fresh(io, target.login);
+    const variables = {
+      CLOUDFLARE_API_BASE_URL: api,
+      CLOUDFLARE_API_TOKEN: accessToken,
+      CLOUDFLARE_ACCOUNT_ID: accountId,
+      ...quiet,
+    };
+    return { api, from: target.from, variables, urlsOf: () => Promise.resolve([]) };
+  }
+  const data = target.kind === "folder" ? { data: target.dataFolder } : options;
+  const variables = await wranglerVariables(io, { ...data, hours: "1" });
+  const api = variables.CLOUDFLARE_API_BASE_URL;
+  return {
+    api,
+    from: target.from,
+    variables,
+    urlsOf: (script) => localUrls(io, api, script, data),
+  };
+}
+
+/** The platform may be this machine's: it knows the URLs that answer. */
+async function localUrls(
+  io: Io,
+  api: string,
+  script: string,
+  options: { readonly data?: string } = {},
+): Promise<readonly string[]> {
+  const { dataFolderOf } = await import("./data-option.ts");
+  const platform = platformClient(dataFolderOf(io, options.data));
+  try {
+    if ((await platform.info()).api !== api.replace(/\/+$/, "")) return [];
+    const { workers } = await platform.status();
+    return workers.find(({ scriptName }) => scriptName === script)?.urls ?? [];
+  } catch (error) {
+    if (error instanceof Failure && error.code === "platform_not_running") return [];
+    throw error;
+  }
+}

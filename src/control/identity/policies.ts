@@ -1,0 +1,149 @@
+import { z } from "@hono/zod-openapi";
+import { callerFacts, decide, parsePolicy, PolicyError, workerSpiffeId } from "countersign-origin";
+import { Failure } from "../../failures/failures.ts";
+import type { Identities } from "../../identity/identities.ts";
+import { findPolicy, insertPolicy, listPolicies } from "../../store/identities.ts";
+import type { PolicyRow } from "../../store/schema.ts";
+import type { Database } from "../../store/database.ts";
+import { actorOf } from "../api/auth.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { list } from "../api/envelope.ts";
+
+const question = z.object({
+  worker: z.string().optional(),
+  account: z.string().optional(),
+  spiffe_id: z.string().optional(),
+  subject: z.string().optional(),
+  method: z.string().default("GET"),
+  path: z.string().default("/"),
+});
+
+/** Policies that origins follow: each change is a version, the newest is in force. */
+export function policyEndpoints(
+  { store, edge, clock }: ControlContext,
+  identities: Identities,
+): readonly Endpoint[] {
+  const path = "/accounts/{account_id}/countersign/policies";
+  const read = "ssl_certs:read";
+  return [
+    endpoint(
+      { method: "get", path, summary: "Policies of origins", scope: read },
+      async ({ caller: { accountId } }) => {
+        const rows = await listPolicies(store.db, accountId);
+        return list(rows.filter((row, i) => rows[i - 1]?.name !== row.name).map(shown));
+      },
+    ),
+    endpoint(
+      { method: "get", path: `${path}/{name}`, summary: "The policy in force", scope: read },
+      async ({ caller: { accountId }, params }) => ({
+        result: shown(await existing(store.db, accountId, params["name"])),
+      }),
+    ),
+    endpoint(
+      { method: "get", path: `${path}/{name}/versions`, summary: "All its versions", scope: read },
+      async ({ caller: { accountId }, params }) => {
+        await existing(store.db, accountId, params["name"]);
+        return list((await listPolicies(store.db, accountId, params["name"])).map(shown));
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: `${path}/{name}/explain`,
+        summary: "What the policy says of a caller, and why",
+        scope: read,
+        query: question,
+      },
+      async ({ caller: { accountId }, params, query }) => {
+        const row = await existing(store.db, accountId, params["name"]);
+        const { worker, account = accountId, spiffe_id, subject = "", method } = query;
+        const { trustDomain } = identities;
+        const spiffeId =
+          spiffe_id ??
+          (worker && workerSpiffeId({ trustDomain, account, worker, environment: null }));
+        const facts = callerFacts({
+          subject: subject || (worker ? `CN=${worker},O=${account}` : ""),
+          issuer: "",
+          serialNumber: "",
+          fingerprint: "",
+          uris: spiffeId ? [spiffeId] : [],
+          notBefore: null,
+          notAfter: null,
+        });
+        const decision = decide(parsePolicy(row.body), facts, { method, path: query.path });
+        return { result: { ...decision, policy: row.name, version: row.version } };
+      },
+    ),
+    endpoint(
+      {
+        method: "put",
+        path: `${path}/{name}`,
+        summary: "Put a policy in force",
+        scope: "ssl_certs:write",
+        body: z.unknown(),
+      },
+      async ({ caller, params, body }) => {
+        const { accountId, email } = caller;
+        const name = validName(params["name"]);
+        const policy = valid(body);
+        const { value, cursor } = await store.write(async ({ db, changed }) => {
+          const before = await findPolicy(db, accountId, name);
+          const row: PolicyRow = {
+            accountId,
+            name,
+            version: (before?.version ?? 0) + 1,
+            body: JSON.stringify(policy),
+            createdOn: clock().toISOString(),
+            author: email,
+          };
+          await insertPolicy(db, row);
+          await changed({ kind: "identities", accountId });
+          return {
+            value: row,
+            audit: {
+              by: actorOf(caller),
+              action: "policy.set",
+              accountId,
+              resource: { type: "policy", id: name },
+              after: { version: row.version },
+            },
+          };
+        });
+        await edge.applied(cursor);
+        return { result: shown(value) };
+      },
+    ),
+  ];
+}
+
+async function existing(
+  db: Database,
+  accountId: string,
+  name: string | undefined,
+): Promise<PolicyRow> {
+  const row = await findPolicy(db, accountId, name ?? "");
+  if (row) return row;
+  throw new Failure("policy_not_found", { message: `there is no policy "${name}"` });
+}
+
+function shown({ name, version, body, createdOn, author }: PolicyRow): object {
+  return { name, version, policy: parsePolicy(body), created_on: createdOn, author };
+}
+
+function validName(name: string | undefined): string {
+  if (name !== undefined && /^[a-z0-9][a-z0-9._-]{0,62}$/.test(name)) return name;
+  throw new Failure("policy_invalid", {
+    message: `"${name}" is no name for a policy: up to 63 of a-z, 0-9, ".", "_" and "-"`,
+  });
+}
+
+function valid(body: unknown): object {
+  try {
+    return parsePolicy(body);
+  } catch (error) {
+    if (error instanceof PolicyError)
+      throw new Failure("policy_invalid", { message: error.message });
+    throw error;
+  }
+}

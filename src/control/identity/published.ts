@@ -1,0 +1,170 @@
+import { Hono } from "hono";
+import { setTimeout as delay } from "node:timers/promises";
+import { Failure } from "../../failures/failures.ts";
+import { REFRESH_HINT, spiffeBundle } from "../../identity/bundle.ts";
+import { makeCrl } from "../../identity/crl.ts";
+import { makeFeedSigner, type FeedSigner } from "../../identity/feed-signer.ts";
+import type { Identities } from "../../identity/identities.ts";
+import { findAccount } from "../../store/accounts.ts";
+import {
+  findPolicy,
+  identitiesCursor,
+  listAuthorities,
+  listRevoked,
+} from "../../store/identities.ts";
+import type { Database } from "../../store/database.ts";
+import type { ControlContext } from "../api/context.ts";
+import { failure } from "../api/envelope.ts";
+
+/** ms that a question for what is new is held open. */
+const PATIENCE = 25_000;
+/** How many of an account are held open at a time: those beyond are answered at once. */
+const WAITING = 1_000;
+const HALF_A_DAY = 12 * 3_600_000;
+
+/**
+ * What an account publishes of its identities, for everybody who can reach the API: CAs, revocations
+ * and the signed feed with policies. None of it is secret, and all of it is needed before anybody
+ * has a token.
+ */
+export function publishedIdentities(
+  { store, clock, log }: Pick<ControlContext, "store" | "clock" | "log">,
+  identities: Identities,
+): Hono {
+  const { db } = store;
+  const signers = new Map<string, Promise<FeedSigner>>();
+  const waiting = new Map<string, number>();
+  const app = new Hono<{ Variables: { account: string } }>().basePath(
+    "/client/v4/accounts/:account_id/countersign/identity",
+  );
+  app.onError((error) => failure(error, log));
+
+  app.use(async (c, next) => {
+    const account = c.req.param("account_id") ?? "";
+    if (!(await findAccount(db, account))) {
+      throw new Failure("account_not_found", { message: "there is no such account" });
+    }
+    c.set("account", account);
+    await next();
+  });
+
+  app.get("/bundle.pem", async (c) => {
+    const { authorities, cursor } = await trusted(db, c.var.account, identities);
+    return published(c.req.raw, cursor, "application/x-pem-file", authorities.join(""));
+  });
+
+  app.get("/bundle.json", async (c) => {
+    const { authorities, cursor } = await trusted(db, c.var.account, identities);
+    const bundle = JSON.stringify(spiffeBundle(authorities, cursor));
+    return published(c.req.raw, cursor, "application/json", bundle);
+  });
+
+  app.get("/crl.pem", async (c) => {
+    const { account } = c.var;
+    const now = clock();
+    const authority = await identities.authority(account);
+    const revoked = await listRevoked(db, account, now.toISOString());
+    const cursor = await identitiesCursor(db, account);
+    const crl = await makeCrl(identities.signer(authority), {
+      revoked: revoked.map(({ serial, revokedOn }) => ({
+        serialNumber: serial,
+        revokedOn: new Date(revokedOn!),
+      })),
+      number: cursor,
+      now,
+    });
+    return new Response(crl, { headers: { "content-type": "application/x-pem-file" } });
+  });
+
+  app.get("/feed", async (c) => {
+    const { account } = c.var;
+    const name = c.req.query("policy") ?? null;
+    const after = Number(c.req.query("after") ?? -1);
+    if (!Number.isSafeInteger(after) || after < -1) {
+      throw new Failure("request_invalid", { message: "`after` is not a cursor" });
+    }
+    await identities.authority(account);
+    await changedSince(account, after, c.req.raw.signal);
+    const cursor = await identitiesCursor(db, account);
+    if (cursor === after) return new Response(null, { status: 204 });
+    const now = clock();
+    const { authorities } = await trusted(db, account, identities);
+    const revoked = await listRevoked(db, account, now.toISOString());
+    const policy = name === null ? undefined : await findPolicy(db, account, name);
+    const signer = await signerOf(account, now);
+    const jws = signer.sign({
+      cursor,
+      account,
+      authorities,
+      revoked: revoked.map(({ serial }) => serial),
+      policy: policy
+        ? { name: policy.name, version: policy.version, policy: JSON.parse(policy.body) as unknown }
+        : null,
+    });
+    return new Response(jws, {
+      headers: { "content-type": "application/jose", "cache-control": "no-store" },
+    });
+  });
+
+  /** Resolves once something of the account is newer than `after`, or when patience ends. */
+  const changedSince = async (
+    account: string,
+    after: number,
+    signal: AbortSignal,
+  ): Promise<void> => {
+    const held = waiting.get(account) ?? 0;
+    if (held >= WAITING) return;
+    waiting.set(account, held + 1);
+    const stop = new AbortController();
+    const patience = AbortSignal.any([signal, stop.signal]);
+    const late = delay(PATIENCE, null, { signal: patience, ref: false }).catch(() => {});
+    const timedOut = late.then(() => stop.abort());
+    try {
+      for (;;) {
+        // Asked for before the read, so that a commit between the two is not missed.
+        const committed = store.committed(patience);
+        if (patience.aborted || (await identitiesCursor(db, account)) !== after) return;
+        await committed;
+      }
+    } finally {
+      stop.abort();
+      await timedOut;
+      waiting.set(account, (waiting.get(account) ?? 1) - 1);
+    }
+  };
+
+  /** A signer's certificate lives for a day: a fresh one is made when half of it is over. */
+  const signerOf = async (account: string, now: Date): Promise<FeedSigner> => {
+    const authority = await identities.authority(account);
+    const current = await signers.get(authority.id);
+    if (current && current.notAfter.getTime() - now.getTime() > HALF_A_DAY) return current;
+    const { trustDomain } = identities;
+    const made = makeFeedSigner(identities.signer(authority), { account, trustDomain, now });
+    signers.set(authority.id, made);
+    return made;
+  };
+  return app as unknown as Hono;
+}
+
+/** The CAs that origins of the account trust now. */
+async function trusted(
+  db: Database,
+  account: string,
+  identities: Identities,
+): Promise<{ authorities: string[]; cursor: number }> {
+  await identities.authority(account);
+  const rows = await listAuthorities(db, account);
+  const authorities = rows.filter(({ state }) => state !== "retired").map(({ root }) => root);
+  return { authorities, cursor: await identitiesCursor(db, account) };
+}
+
+function published(request: Request, cursor: number, type: string, body: string): Response {
+  const headers = {
+    etag: `"${cursor}"`,
+    "cache-control": `max-age=${REFRESH_HINT}, must-revalidate`,
+  };
+  if (request.headers.get("if-none-match") === headers.etag) {
+    return new Response(null, { status: 304, headers });
+  }
+  return new Response(body, { headers: { ...headers, "content-type": type } });
+}

@@ -1,0 +1,203 @@
+import type { Logger } from "pino";
+import type { CertificateVersion, ScriptKey } from "../contract/change-feed.ts";
+import type { GatewayHandle } from "../contract/gateway.ts";
+import { identityId, type IdentityIssuer, type IssuedIdentity } from "../contract/identity.ts";
+import type { Sealed } from "../keys/seal.ts";
+import { Backoff } from "../process/backoff.ts";
+
+export interface IdentitiesOptions {
+  readonly issuer: IdentityIssuer;
+  readonly gateway: Pick<GatewayHandle, "requestIdentity" | "setCertificate">;
+  readonly log: Logger;
+  /** ms since 1970. Default: `Date.now`. */
+  readonly clock?: () => number;
+  /** ms between two looks at the clock. Default: 5,000. */
+  readonly every?: number;
+}
+
+interface Held {
+  readonly key: ScriptKey;
+  backoff: Backoff;
+  /** Null: none was issued yet, or it was revoked. */
+  issued: Issued | null;
+  revokedOn: string | null;
+  /** As the clock has it: not before that it is asked for again. */
+  nextTry: number;
+  /** The last task: what concerns one Worker happens in order. */
+  tail: Promise<void>;
+}
+
+interface Issued {
+  readonly authorityId: string;
+  readonly renewAt: number;
+  readonly notBefore: number;
+}
+
+/**
+ * Keeps an identity in the gateway for each Worker that has a binding for one: issued before it is
+ * first needed, renewed at about half of its life. The clock is looked at again and again, so that
+ * it may jump, and the machine may sleep.
+ */
+export class Identities {
+  readonly #options: IdentitiesOptions;
+  readonly #clock: () => number;
+  readonly #held = new Map<string, Held>();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(options: IdentitiesOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? Date.now;
+    this.#timer = setInterval(() => this.#look(), options.every ?? 5_000).unref();
+  }
+
+  /**
+   * Resolves when the Worker has an identity, or when it is known why not: a deploy does not wait for
+   * a control plane that is away. Never rejects.
+   */
+  async ensure(key: ScriptKey): Promise<void> {
+    const held = this.#hold(key);
+    if (held.issued === null && held.revokedOn === null) await this.#renew(held);
+    else await held.tail;
+  }
+
+  /** The Worker is gone: its identity is renewed no more. */
+  forget(key: ScriptKey): void {
+    this.#held.delete(idOf(key));
+  }
+
+  /** What is known of one Worker's identity may have changed. Resolves when it is in force. */
+  async changed(key: ScriptKey): Promise<void> {
+    const held = this.#held.get(idOf(key));
+    if (held !== undefined) await this.#inTurn(held, () => this.#follow(held, false));
+  }
+
+  /** The CAs of an account may have changed. */
+  async accountChanged(accountId: string): Promise<void> {
+    const those = [...this.#held.values()].filter(({ key }) => key.accountId === accountId);
+    await Promise.all(those.map(({ key }) => this.changed(key)));
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#held.clear();
+  }
+
+  #hold(key: ScriptKey): Held {
+    const id = idOf(key);
+    let held = this.#held.get(id);
+    if (held === undefined) {
+      held = {
+        key: { accountId: key.accountId, scriptName: key.scriptName },
+        backoff: new Backoff(),
+        issued: null,
+        revokedOn: null,
+        nextTry: 0,
+        tail: Promise.resolve(),
+      };
+      this.#held.set(id, held);
+    }
+    return held;
+  }
+
+  #look(): void {
+    const now = this.#clock();
+    for (const held of this.#held.values()) {
+      if (held.revokedOn !== null || now < held.nextTry) continue;
+      // A clock that was set back makes what was just issued not valid yet.
+      const { issued } = held;
+      if (issued === null || now >= issued.renewAt || now < issued.notBefore)
+        void this.#renew(held);
+    }
+  }
+
+  /** Never rejects: what fails is tried again. */
+  #renew(held: Held): Promise<void> {
+    held.nextTry = Number.POSITIVE_INFINITY;
+    return this.#inTurn(held, () => this.#follow(held, true));
+  }
+
+  /** @param renew even if what is there would do */
+  async #follow(held: Held, renew: boolean): Promise<void> {
+    const { issuer, log } = this.#options;
+    try {
+      const state = await issuer.identity(held.key);
+      if (state.revokedOn !== null) await this.#revoke(held, state.revokedOn);
+      else if (renew || state.authorityId !== held.issued?.authorityId) await this.#issue(held);
+      held.backoff = new Backoff();
+      held.nextTry = 0;
+    } catch (error) {
+      held.nextTry = this.#clock() + held.backoff.next(0);
+      const { accountId, scriptName } = held.key;
+      const reason = error instanceof Error ? error.message : String(error);
+      log.error(
+        { account: accountId, script: scriptName, reason },
+        "no identity was issued, it is asked for again",
+      );
+    }
+  }
+
+  async #issue(held: Held): Promise<void> {
+    const { issuer, gateway } = this.#options;
+    const { csr, sealedKey, sealedId } = await gateway.requestIdentity(held.key);
+    const { version, chain, ...issued } = await issuer.issueIdentity(held.key, csr);
+    const named = namedCertificate(held.key);
+    await gateway.setCertificate({
+      ...named,
+      version,
+      chain,
+      sealedKey,
+      sealedId,
+      revokedOn: null,
+    });
+    held.issued = issuedAt(issued);
+    held.revokedOn = null;
+  }
+
+  /** Connections that present it are cut, and none is made. */
+  async #revoke(held: Held, revokedOn: string): Promise<void> {
+    held.revokedOn = revokedOn;
+    held.issued = null;
+    await this.#options.gateway.setCertificate({
+      ...namedCertificate(held.key),
+      version: 0,
+      chain: "",
+      sealedKey: NO_KEY,
+      sealedId: "",
+      revokedOn,
+    });
+  }
+
+  #inTurn(held: Held, task: () => Promise<void>): Promise<void> {
+    held.tail = held.tail.then(task, task);
+    return held.tail;
+  }
+}
+
+/** One that is revoked has none. */
+const NO_KEY = "" as Sealed;
+
+function namedCertificate({
+  accountId,
+  scriptName,
+}: ScriptKey): Pick<
+  CertificateVersion,
+  "accountId" | "certificateId" | "name" | "allowedHosts" | "trust"
+> {
+  const certificateId = identityId(scriptName);
+  return { accountId, certificateId, name: null, allowedHosts: null, trust: null };
+}
+
+function issuedAt({
+  authorityId,
+  notBefore,
+  notAfter,
+}: Omit<IssuedIdentity, "version" | "chain">): Issued {
+  const [begin, end] = [Date.parse(notBefore), Date.parse(notAfter)];
+  // Somewhere between 45 and 55 per cent: Workers that were issued together do not renew together.
+  const share = 0.45 + Math.random() / 10;
+  return { authorityId, notBefore: begin, renewAt: begin + (end - begin) * share };
+}
+
+function idOf({ accountId, scriptName }: ScriptKey): string {
+  return JSON.stringify([accountId, scriptName]);
+}

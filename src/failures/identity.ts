@@ -1,0 +1,70 @@
+/** Failures of the identities that Countersign issues to Workers. */
+export const identityFailures = {
+  identity_revoked: {
+    side: "caller",
+    status: 520,
+    number: 7000500,
+    title: "the Worker's identity was revoked",
+    cause:
+      "Somebody revoked it, or a Worker of this name was deleted: a new deploy does not bring an identity back.",
+    fix: "If the Worker may have one again: `countersign identity restore WORKER`.",
+  },
+  identity_missing: {
+    side: "platform",
+    status: 520,
+    number: 7000501,
+    title: "the Worker has no identity yet",
+    cause: "The control plane has not issued it: it was away, or refused it. It is asked again.",
+    fix: "Look at `countersign identity list` and the platform's log.",
+  },
+  identity_authority_offline: {
+    side: "caller",
+    status: 409,
+    number: 7000502,
+    title: "no CA of the account can issue identities",
+    cause: "Its intermediate is not signed yet, or none was activated.",
+    fix: "See what is missing with `countersign identity ca show`.",
+  },
+  identity_not_found: {
+    side: "caller",
+    status: 404,
+    number: 7000503,
+    title: "the Worker never had an identity",
+    cause: "No deployed version of it has a binding with the certificate id `identity`.",
+    fix: "List those that have one with `countersign identity list`.",
+  },
+  identity_authority_order: {
+    side: "caller",
+    status: 409,
+    number: 7000505,
+    title: "the CA is not at that step",
+    cause: "A CA is prepared, trusted by all, activated and then retired, in this order.",
+    fix: "See where each stands with `countersign identity ca show`.",
+  },
+  policy_invalid: {
+    side: "caller",
+    status: 400,
+    number: 7000506,
+    title: "the policy cannot be used",
+    cause:
+      "A rule names no caller, has a field that rules do not have, or a path or method that is none.",
+    fix: "Correct the line that is named; policy.schema.json of countersign-origin describes all of it.",
+  },
+  policy_not_found: {
+    side: "caller",
+    status: 404,
+    number: 7000507,
+    title: "there is no policy of that name",
+    cause: "None was set, or the name is misspelt.",
+    fix: "Set one with `countersign policy set NAME FILE`.",
+  },
+  identity_request_invalid: {
+    side: "caller",
+    status: 400,
+    number: 7000504,
+    title: "the certificate request cannot be signed",
+    cause:
+      "It is not a PKCS #10 request in PEM, was not signed with its own key, or its key is of a kind that is not issued.",
+    fix: "Make one with `openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout client.key -out client.csr -subj /CN=NAME`.",
+  },
+} as const;

@@ -1,0 +1,24 @@
+/** Bytes of a request's or a response's header fields: 128 KB each way, as on Cloudflare. */
+export const MOST_HEADERS = 128_000;
+
+/** Bytes of a URL's path and query, as on Cloudflare. */
+export const MOST_URL = 16_384;
+
+/**
+ * What a parser takes before it gives up: above the limits, so that what is refused is read and
+ * answered with a reason; what is above even this is answered without.
+ */
+export const HEADER_BUFFER = 262_144;
+
+/** Of undici, and of Node's server. */
+export function isHeaderOverflow(error: Error): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "UND_ERR_HEADERS_OVERFLOW" || code === "HPE_HEADER_OVERFLOW";
+}
+
+/** As HTTP/1.1 writes them. @param raw flat: name, value … */
+export function headerSize(raw: readonly string[]): number {
+  let size = 0;
+  for (let i = 0; i < raw.length; i += 1) size += raw[i]!.length + 2;
+  return size;
+}

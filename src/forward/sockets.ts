@@ -1,0 +1,29 @@
+import { ServerResponse, type IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+
+/** A response on the bare socket of an `upgrade` or `connect` event. The socket ends after it. */
+export function responseOn(socket: Duplex, request: IncomingMessage): ServerResponse {
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket as never);
+  socket.on("error", () => response.destroy());
+  response.once("finish", () => socket.end());
+  return response;
+}
+
+/** Joins two sockets: what ends or breaks on one side does so on the other. */
+export function splice(one: Duplex, other: Duplex): void {
+  one.pipe(other);
+  other.pipe(one);
+  endWith(one, other);
+  endWith(other, one);
+}
+
+function endWith(one: Duplex, other: Duplex): void {
+  one.on("error", () => other.destroy());
+  one.once("close", () => {
+    // What was read to its end is still written to its end; what broke off breaks off.
+    if (one.readableEnded && !other.destroyed) other.end(() => other.destroy());
+    else other.destroy();
+  });
+}

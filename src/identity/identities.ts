@@ -1,0 +1,183 @@
+import { randomUUID } from "node:crypto";
+import type { IdentityIssuer, IdentityState, IssuedIdentity } from "../contract/identity.ts";
+import type { ScriptKey } from "../contract/change-feed.ts";
+import { Failure } from "../failures/failures.ts";
+import { identityKeyPlace, type Keyring } from "../keys/seal.ts";
+import {
+  activeAuthority,
+  findIdentity,
+  forgetExpired,
+  insertAuthority,
+  insertIssued,
+  listAuthorities,
+  putIdentity,
+} from "../store/identities.ts";
+import type { IdentityAuthorityRow } from "../store/schema.ts";
+import type { Store } from "../store/store.ts";
+import { workerSpiffeId } from "countersign-origin";
+import { makeRequest, makeRoot, signIntermediate, type SigningAuthority } from "./authority.ts";
+import { issueIdentity } from "./issue.ts";
+
+export interface IdentitiesOptions {
+  readonly store: Store;
+  readonly keyring: Keyring;
+  readonly clock: () => Date;
+  /** `countersign.internal` */
+  readonly trustDomain: string;
+}
+
+const DAY = 86_400_000;
+
+/** Issues identities to the Workers of each account, from a CA of its own. */
+export class Identities implements IdentityIssuer {
+  readonly #options: IdentitiesOptions;
+  /** CAs that are being made: the first two Workers of an account get the same one. */
+  readonly #making = new Map<string, Promise<IdentityAuthorityRow>>();
+
+  constructor(options: IdentitiesOptions) {
+    this.#options = options;
+  }
+
+  get trustDomain(): string {
+    return this.#options.trustDomain;
+  }
+
+  async identity(key: ScriptKey): Promise<IdentityState> {
+    const { db } = this.#options.store;
+    const [row, authority] = await Promise.all([
+      findIdentity(db, key),
+      activeAuthority(db, key.accountId),
+    ]);
+    return { revokedOn: row?.revokedOn ?? null, authorityId: authority?.id ?? null };
+  }
+
+  async issueIdentity(key: ScriptKey, csr: string): Promise<IssuedIdentity> {
+    const { accountId, scriptName } = key;
+    const { store, clock, trustDomain } = this.#options;
+    const authority = await this.authority(accountId);
+    const spiffeId = workerSpiffeId({
+      trustDomain,
+      account: accountId,
+      worker: scriptName,
+      environment: null,
+    });
+    const now = clock();
+    const issued = await issueIdentity(this.signer(authority), {
+      csr,
+      spiffeId,
+      worker: scriptName,
+      account: accountId,
+      now,
+    });
+    const notBefore = issued.notBefore.toISOString();
+    const notAfter = issued.notAfter.toISOString();
+    const { value: version } = await store.write(async ({ db }) => {
+      // Asked again in the transaction: one that was revoked meanwhile is never handed out.
+      const before = await findIdentity(db, key);
+      if (before?.revokedOn) throw identityRevoked(scriptName, before.revokedOn, before.reason);
+      const next = (before?.version ?? 0) + 1;
+      await putIdentity(db, { ...key, version: next, revokedOn: null, reason: null });
+      await forgetExpired(db, new Date(now.getTime() - DAY).toISOString());
+      await insertIssued(db, {
+        serial: issued.serialNumber,
+        accountId,
+        authorityId: authority.id,
+        scriptName,
+        issuedOn: now.toISOString(),
+        notAfter,
+        revokedOn: null,
+      });
+      return { value: next, audit: null };
+    });
+    return { chain: issued.chain, version, authorityId: authority.id, notBefore, notAfter };
+  }
+
+  /**
+   * The CA that issues for an account, made when it is first needed.
+   * @throws Failure `identity_authority_offline`
+   */
+  async authority(accountId: string): Promise<IdentityAuthorityRow> {
+    const active = await activeAuthority(this.#options.store.db, accountId);
+    if (active) return active;
+    let making = this.#making.get(accountId);
+    if (making === undefined) {
+      making = this.#makeFirst(accountId).finally(() => this.#making.delete(accountId));
+      this.#making.set(accountId, making);
+    }
+    return making;
+  }
+
+  /** @throws Failure if its key does not open */
+  signer({ id, accountId, chain, sealedKey }: IdentityAuthorityRow): SigningAuthority {
+    if (chain === null) {
+      throw new Failure("identity_authority_offline", {
+        message: `the identity CA ${id} waits for its certificate, which the root signs`,
+      });
+    }
+    return { chain, key: this.#options.keyring.unseal(identityKeyPlace(accountId, id), sealedKey) };
+  }
+
+  async #makeFirst(accountId: string): Promise<IdentityAuthorityRow> {
+    const { store } = this.#options;
+    if ((await listAuthorities(store.db, accountId)).length > 0) {
+      throw new Failure("identity_authority_offline", {
+        message: `no identity CA of account ${accountId} is active`,
+      });
+    }
+    const row = await this.newAuthority(accountId, 1, "active");
+    await store.write(async ({ db, changed }) => {
+      await insertAuthority(db, row);
+      await changed({ kind: "identities", accountId });
+      return {
+        value: null,
+        audit: {
+          by: { kind: "system", id: null, email: "countersign", address: null },
+          action: "identity.ca_create",
+          accountId,
+          resource: { type: "identity_ca", id: row.id },
+          after: { number: 1, state: "active" },
+        },
+      };
+    });
+    return row;
+  }
+
+  /** A root and an intermediate of their own, not stored yet. */
+  async newAuthority(
+    accountId: string,
+    number: number,
+    state: IdentityAuthorityRow["state"],
+  ): Promise<IdentityAuthorityRow> {
+    const { keyring, clock, trustDomain } = this.#options;
+    const id = randomUUID();
+    const now = clock();
+    const names = { account: accountId, trustDomain };
+    const root = await makeRoot(names, now);
+    const { csr, key } = await makeRequest("Countersign identities", accountId);
+    const chain = await signIntermediate(root, csr, { ...names, now });
+    return {
+      id,
+      accountId,
+      number,
+      state,
+      root: root.chain,
+      sealedRootKey: keyring.seal(identityKeyPlace(accountId, `${id}/root`), root.key),
+      chain,
+      sealedKey: keyring.seal(identityKeyPlace(accountId, id), key),
+      createdOn: now.toISOString(),
+      changedOn: now.toISOString(),
+    };
+  }
+}
+
+function identityRevoked(
+  scriptName: string,
+  revokedOn: string,
+  reason: "revoked" | "deleted" | null,
+): Failure {
+  const why = reason === "deleted" ? "belonged to a Worker that was deleted on" : "was revoked on";
+  return new Failure("identity_revoked", {
+    message: `the identity of the Worker "${scriptName}" ${why} ${revokedOn}`,
+    facts: { worker: scriptName, revokedOn },
+  });
+}

@@ -1,0 +1,164 @@
+import type { ScriptKey } from "../contract/change-feed.ts";
+import type { Database } from "./database.ts";
+import type { IdentityAuthorityRow, IdentityRow, IssuedIdentityRow, PolicyRow } from "./schema.ts";
+
+/** By number, the newest last. */
+export function listAuthorities(db: Database, accountId: string): Promise<IdentityAuthorityRow[]> {
+  return db
+    .selectFrom("identityAuthorities")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .orderBy("number")
+    .execute();
+}
+
+export function activeAuthority(
+  db: Database,
+  accountId: string,
+): Promise<IdentityAuthorityRow | undefined> {
+  return db
+    .selectFrom("identityAuthorities")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .where("state", "=", "active")
+    .executeTakeFirst();
+}
+
+export async function insertAuthority(db: Database, row: IdentityAuthorityRow): Promise<void> {
+  await db.insertInto("identityAuthorities").values(row).execute();
+}
+
+export async function updateAuthority(
+  db: Database,
+  id: string,
+  change: Partial<Pick<IdentityAuthorityRow, "state" | "chain" | "changedOn">>,
+): Promise<void> {
+  await db.updateTable("identityAuthorities").set(change).where("id", "=", id).execute();
+}
+
+export function findIdentity(db: Database, key: ScriptKey): Promise<IdentityRow | undefined> {
+  return db
+    .selectFrom("identities")
+    .selectAll()
+    .where("accountId", "=", key.accountId)
+    .where("scriptName", "=", key.scriptName)
+    .executeTakeFirst();
+}
+
+export function listIdentities(db: Database, accountId: string): Promise<IdentityRow[]> {
+  return db
+    .selectFrom("identities")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .orderBy("scriptName")
+    .execute();
+}
+
+export async function putIdentity(db: Database, row: IdentityRow): Promise<void> {
+  await db
+    .insertInto("identities")
+    .values(row)
+    .onConflict((o) => o.columns(["accountId", "scriptName"]).doUpdateSet(row))
+    .execute();
+}
+
+export async function insertIssued(db: Database, row: IssuedIdentityRow): Promise<void> {
+  await db.insertInto("issuedIdentities").values(row).execute();
+}
+
+/** Of one Worker, or of the whole account; the newest first. */
+export function listIssued(
+  db: Database,
+  accountId: string,
+  scriptName?: string,
+): Promise<IssuedIdentityRow[]> {
+  return db
+    .selectFrom("issuedIdentities")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .$if(scriptName !== undefined, (q) => q.where("scriptName", "=", scriptName!))
+    .orderBy("issuedOn", "desc")
+    .execute();
+}
+
+/** All that a Worker holds and that has not expired. */
+export async function revokeIssued(
+  db: Database,
+  { accountId, scriptName }: ScriptKey,
+  revokedOn: string,
+): Promise<void> {
+  await db
+    .updateTable("issuedIdentities")
+    .set({ revokedOn })
+    .where("accountId", "=", accountId)
+    .where("scriptName", "=", scriptName)
+    .where("revokedOn", "is", null)
+    .execute();
+}
+
+export function listRevoked(
+  db: Database,
+  accountId: string,
+  now: string,
+): Promise<{ serial: string; revokedOn: string | null }[]> {
+  return db
+    .selectFrom("issuedIdentities")
+    .select(["serial", "revokedOn"])
+    .where("accountId", "=", accountId)
+    .where("revokedOn", "is not", null)
+    .where("notAfter", ">", now)
+    .orderBy("serial")
+    .execute();
+}
+
+/** @returns how many were forgotten */
+export async function forgetExpired(db: Database, before: string): Promise<number> {
+  const { numDeletedRows } = await db
+    .deleteFrom("issuedIdentities")
+    .where("notAfter", "<", before)
+    .executeTakeFirst();
+  return Number(numDeletedRows);
+}
+
+/** The newest version of a policy. */
+export function findPolicy(
+  db: Database,
+  accountId: string,
+  name: string,
+): Promise<PolicyRow | undefined> {
+  return db
+    .selectFrom("policies")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .where("name", "=", name)
+    .orderBy("version", "desc")
+    .limit(1)
+    .executeTakeFirst();
+}
+
+/** Every version of one policy, or of all, the newest first. */
+export function listPolicies(db: Database, accountId: string, name?: string): Promise<PolicyRow[]> {
+  return db
+    .selectFrom("policies")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .$if(name !== undefined, (q) => q.where("name", "=", name!))
+    .orderBy("name")
+    .orderBy("version", "desc")
+    .execute();
+}
+
+export async function insertPolicy(db: Database, row: PolicyRow): Promise<void> {
+  await db.insertInto("policies").values(row).execute();
+}
+
+/** Where the account's published state stands: the cursor of the last change to it. 0: none yet. */
+export async function identitiesCursor(db: Database, accountId: string): Promise<number> {
+  const { cursor } = await db
+    .selectFrom("changes")
+    .select((e) => e.fn.max("cursor").as("cursor"))
+    .where("accountId", "=", accountId)
+    .where("kind", "in", ["identity", "identities"])
+    .executeTakeFirstOrThrow();
+  return cursor ?? 0;
+}

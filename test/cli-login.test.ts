@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough, Writable } from "node:stream";
+import { after, before, describe, test } from "node:test";
+import { main } from "../src/cli/main.ts";
+import { countersign } from "./helpers/cli.ts";
+import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
+
+describe("countersign login", () => {
+  let platform: TestPlatform;
+  let home: string;
+  let password: string;
+  before(async () => {
+    home = mkdtempSync(join(tmpdir(), "countersign-login-"));
+    platform = await startPlatform();
+    const argv = ["user", "add", "ada@example.com", "--role", "admin"];
+    const added = await countersign([...argv, "--data", platform.dataFolder, "--json"]);
+    password = JSON.parse(added.stdout).password;
+  });
+  after(async () => {
+    await platform[Symbol.asyncDispose]();
+    rmSync(home, { recursive: true, force: true });
+  });
+
+  const env = () => ({ XDG_CONFIG_HOME: home, XDG_DATA_HOME: join(home, "data") });
+  const run = (...argv: readonly string[]) => countersign(argv, { env: env() });
+  const file = () => join(home, "countersign/login.json");
+
+  /** Does what a person does in a browser, at the address that the command prints. */
+  const login = async (decision: "allow" | "deny"): Promise<number> => {
+    const stderr = new PassThrough();
+    const stdout = new Writable({ write: (_chunk, _encoding, done) => done() });
+    const { origin } = new URL(platform.ready.api);
+    const io = { stderr, stdout, env: { ...env(), PATH: "" }, cwd: home };
+    const status = main(["login", origin, "--no-browser"], io);
+    const url = await new Promise<string>((resolve) => {
+      let said = "";
+      stderr.on("data", (chunk: Buffer) => {
+        said += chunk.toString();
+        const [, found] = /Sign in here: (\S+)\n/.exec(said) ?? [];
+        if (found) resolve(found);
+      });
+    });
+    await signIn(url, decision);
+    return status;
+  };
+
+  const signIn = async (url: string, decision: string): Promise<void> => {
+    const cookies = new Map<string, string>();
+    const visit = async (at: string, form?: Record<string, string>): Promise<string> => {
+      const target = new URL(at, platform.ready.api);
+      const response = await fetch(target, {
+        redirect: "manual",
+        headers: {
+          cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join("; "),
+          ...(form && { origin: target.origin }),
+        },
+        ...(form && { method: "POST", body: new URLSearchParams(form) }),
+      });
+      for (const cookie of response.headers.getSetCookie()) {
+        const [, name = "", value = ""] = /^([^=]+)=([^;]*)/.exec(cookie) ?? [];
+        cookies.set(name, value);
+      }
+      return response.headers.get("location") ?? (await response.text());
+    };
+    const page = await visit(url);
+    const consent = await visit(await visit(page, { email: "ada@example.com", password }));
+    assert.match(await visit(consent), /the Countersign command line/);
+    const back = await visit(await visit(`${consent}/consent`, { decision }));
+    assert.match(await visit(back), /Go on in the terminal/);
+  };
+
+  test("signs a person in, for this user's eyes only, and commands act as them", async () => {
+    assert.equal(await login("allow"), 0);
+    assert.equal(statSync(file()).mode & 0o777, 0o600);
+    const whoami = JSON.parse((await run("whoami", "--json")).stdout);
+    assert.equal(whoami.email, "ada@example.com");
+    assert.equal(whoami.from, "countersign login");
+    assert.equal((await run("certificate", "list")).status, 0);
+  });
+
+  test("renews itself, and what it gives is kept", async () => {
+    const kept = JSON.parse(readFileSync(file(), "utf8"));
+    writeFileSync(file(), JSON.stringify({ ...kept, expiresOn: "2020-01-01T00:00:00.000Z" }));
+    assert.equal((await run("whoami")).status, 0);
+    const renewed = JSON.parse(readFileSync(file(), "utf8"));
+    assert.notEqual(renewed.refreshToken, kept.refreshToken);
+    assert.ok(Date.parse(renewed.expiresOn) > Date.now());
+  });
+
+  test("logout forgets it here and ends it there", async () => {
+    const { accessToken } = JSON.parse(readFileSync(file(), "utf8"));
+    assert.equal((await run("logout")).status, 0);
+    assert.throws(() => statSync(file()));
+    const headers = { authorization: `Bearer ${accessToken}` };
+    assert.equal((await fetch(`${platform.ready.api}/user`, { headers })).status, 401);
+    assert.equal((await run("whoami")).status, 3);
+  });
+
+  test("a person who does not allow it is not signed in", async () => {
+    assert.equal(await login("deny"), 1);
+    assert.throws(() => statSync(file()));
+  });
+});

@@ -1,0 +1,210 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createSecureServer, type Http2SecureServer, type ServerHttp2Stream } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { after, before, test } from "node:test";
+import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
+import { ask, edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
+import { startOrigin } from "./helpers/origin.ts";
+import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
+
+const ended: (() => void | Promise<void>)[] = [];
+let authority: TestAuthority;
+let gateway: TestGateway;
+before(async () => {
+  authority = await makeAuthority();
+  gateway = await testGateway(
+    { after: (end: () => Promise<void>) => void ended.push(end) },
+    { timeouts: { life: 1_000 } },
+  );
+  await gateway.handle.setTrust("a", { authorities: [authority.pem], hosts: {}, proxied: [] });
+  await gateway.handle.setCertificate(edgeCertificate(await authority.issue({ subject: "CN=c" })));
+  await gateway.bind();
+});
+after(async () => {
+  for (const end of ended) await end();
+});
+
+type OnStream = (stream: ServerHttp2Stream, path: string, body: string) => void;
+
+async function http2Origin(answer: OnStream, http1?: string): Promise<string> {
+  const { key, chain } = await authority.issue({ subject: "CN=localhost", dns: ["localhost"] });
+  const server: Http2SecureServer = createSecureServer({ key, cert: chain, allowHTTP1: true });
+  server.on("stream", (http2Stream, headers) => {
+    const stream = http2Stream as ServerHttp2Stream;
+    stream.on("error", () => {});
+    let body = "";
+    stream.on("data", (chunk: Buffer) => (body += chunk.toString()));
+    stream.on("end", () => answer(stream, headers[":path"]!, body));
+  });
+  server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    if (request.httpVersionMajor === 1) request.resume().on("end", () => response.end(http1));
+  });
+  const sockets = new Set<{ destroy(): void }>();
+  server.on("secureConnection", (socket) => sockets.add(socket));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  ended.unshift(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return `https://localhost:${(server.address() as AddressInfo).port}`;
+}
+
+for (const [name, code] of [
+  ["NO_ERROR", 0],
+  ["INTERNAL_ERROR", 2],
+  ["CANCEL", 8],
+] as const) {
+  test(`a body that an HTTP/2 origin cuts with ${name} never ends cleanly`, async () => {
+    const cut = await rawHttp2Origin(frame(RST_STREAM, 0, 1, Buffer.from([0, 0, 0, code])));
+    await assert.rejects(ask(gateway.socket(), cut), /aborted/);
+    const whole = await rawHttp2Origin(
+      Buffer.concat([
+        frame(DATA, END_STREAM, 1, Buffer.alloc(0)),
+        frame(RST_STREAM, 0, 1, Buffer.from([0, 0, 0, code])),
+      ]),
+    );
+    assert.equal((await ask(gateway.socket(), whole)).text, "half");
+  });
+}
+
+const [DATA, HEADERS, RST_STREAM, SETTINGS] = [0, 1, 3, 4];
+const [ACK, END_STREAM, END_HEADERS] = [1, 1, 4];
+
+function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head.writeUInt8(type, 3);
+  head.writeUInt8(flags, 4);
+  head.writeUInt32BE(stream, 5);
+  return Buffer.concat([head, payload]);
+}
+
+/** Answers its first stream with a status of 200, a piece of a body, and then `rest`. */
+async function rawHttp2Origin(rest: Buffer): Promise<string> {
+  const { key, chain } = await authority.issue({ subject: "CN=localhost", dns: ["localhost"] });
+  const server = createTlsServer({ key, cert: chain, ALPNProtocols: ["h2"] }, (socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {});
+    socket.write(frame(SETTINGS, 0, 0, Buffer.alloc(0)));
+    socket.once("data", () => {
+      socket.write(frame(SETTINGS, ACK, 0, Buffer.alloc(0)));
+      socket.write(frame(HEADERS, END_HEADERS, 1, Buffer.from([0x88])));
+      socket.write(frame(DATA, 0, 1, Buffer.from("half")));
+      setTimeout(() => socket.write(rest), 40);
+    });
+  });
+  const sockets = new Set<TLSSocket>();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  ended.unshift(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return `https://localhost:${(server.address() as AddressInfo).port}`;
+}
+
+test("what an HTTP/2 origin refused unprocessed is sent again, a POST with its body too", async () => {
+  let refused = 0;
+  const origin = await http2Origin((stream, _, body) => {
+    refused += 1;
+    if (refused < 3) {
+      stream.close(7);
+      return;
+    }
+    stream.respond({ ":status": 200 });
+    stream.end(body);
+  });
+  const { status, text } = await ask(gateway.socket(), origin, { method: "POST", body: "once" });
+  assert.deepEqual([status, text, refused], [200, "once", 3]);
+});
+
+test("an origin that requires HTTP/1.1 gets this and all further requests over it", async () => {
+  let streams = 0;
+  const origin = await http2Origin((stream) => {
+    streams += 1;
+    stream.close(13);
+  }, "over 1.1");
+  for (const method of ["POST", "GET", "POST"]) {
+    const { text } = await ask(
+      gateway.socket(),
+      origin,
+      method === "GET" ? {} : { method, body: "x" },
+    );
+    assert.equal(text, "over 1.1");
+  }
+  assert.equal(streams, 1);
+});
+
+test("requests above the last stream of a GOAWAY go over another connection", async () => {
+  const origin = await http2Origin((stream) => {
+    if (stream.id! > 3) return;
+    stream.respond({ ":status": 200 });
+    stream.end("ok");
+    if (stream.id === 3) stream.session!.goaway(0, 3);
+  });
+  const answers = await Promise.all(
+    Array.from({ length: 12 }, (_, i) =>
+      ask(gateway.socket(), origin, i % 2 === 0 ? {} : { method: "POST", body: "x" }),
+    ),
+  );
+  assert.deepEqual(new Set(answers.map(({ text }) => text)), new Set(["ok"]));
+});
+
+test("a 100 Continue that nobody asked for is passed over", async () => {
+  await using origin = await startOrigin({
+    authority,
+    handler: (request, response) => {
+      response.writeContinue();
+      request.resume().on("end", () => response.end("went on"));
+    },
+  });
+  for (const method of ["GET", "POST", "GET"]) {
+    const { text } = await ask(gateway.socket(), origin.url, { method });
+    assert.equal(text, "went on");
+  }
+});
+
+test("a pool that is always busy moves to new connections, and cuts nothing", async () => {
+  await using origin = await startOrigin({ authority });
+  let connections = 0;
+  origin.server.on("secureConnection", () => (connections += 1));
+  const until = Date.now() + 1_500;
+  while (Date.now() < until) {
+    assert.equal((await ask(gateway.socket(), origin.url)).status, 200);
+  }
+  assert.equal(connections, 2);
+});
+
+test("128 KB of headers pass each way, and what is more has a code", async () => {
+  await using origin = await startOrigin({
+    authority,
+    tls: { maxHeaderSize: 1 << 20 },
+    handler: (request, response) => {
+      response.setHeader("x-back", "b".repeat(Number(request.url!.slice(1))));
+      response.end(String(request.headers["x-big"]?.length));
+    },
+  });
+  for (const [size, back, expected] of [
+    [120_000, 1, "120000"],
+    [1, 120_000, "1"],
+    [130_000, 1, "binding_headers_too_large"],
+    [1, 130_000, "origin_headers_too_large"],
+  ] as const) {
+    const request = httpRequest({
+      socketPath: gateway.socket(),
+      path: `${origin.url}/${back}`,
+      headers: { "x-big": "b".repeat(size) },
+      setHost: false,
+      agent: false,
+      maxHeaderSize: 1 << 20,
+    }).end();
+    const [response] = (await once(request, "response")) as [IncomingMessage];
+    const text = (await response.setEncoding("utf8").toArray()).join("");
+    assert.equal(response.headers["countersign-failure"] ?? text, expected);
+  }
+  const long = await ask(gateway.socket(), `${origin.url}/${"u".repeat(17_000)}`);
+  assert.deepEqual([long.status, long.json().error.code], [414, "binding_url_too_long"]);
+});

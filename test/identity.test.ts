@@ -1,0 +1,172 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type Server } from "node:https";
+import type { AddressInfo } from "node:net";
+import { after, before, test } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
+import { follow, authorize, followTrust, secureServerOptions } from "countersign-origin/node";
+import { makeAuthority } from "./helpers/pki.ts";
+import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
+
+/** Asks the origin with the Worker's own certificate, and answers what the origin said. */
+const CALLER = `export default {
+  async fetch(request, env) {
+    const { pathname } = new URL(request.url);
+    const answer = await env.ME.fetch(env.ORIGIN + pathname, { method: request.headers.get("x-method") ?? "GET" });
+    return new Response(await answer.text(), { status: answer.status });
+  },
+};`;
+
+let platform: TestPlatform;
+let origin: Server;
+let url: string;
+let followed: ReturnType<typeof follow>;
+const callers: (string | null)[] = [];
+
+before(async () => {
+  platform = await startPlatform({ args: ["--dev", "--trust-domain", "example.org"] });
+  const { api, accountId } = platform.ready;
+  const bundle = await fetch(`${api}/accounts/${accountId}/countersign/identity/bundle.pem`);
+  followed = follow({
+    api,
+    account: accountId,
+    authorities: await bundle.text(),
+    policy: "orders",
+  });
+  await followed.ready;
+  await setPolicy([{ worker: ["a", "b", "c"], account: accountId }]);
+  const authority = await makeAuthority("Origins");
+  await upload(authority.pem);
+  const certificate = await authority.issue({ subject: "CN=localhost", dns: ["localhost"] });
+  const pair = { cert: certificate.chain, key: certificate.key };
+  const guard = authorize(followed.trust, { trust: followed.trust, log: () => {} });
+  origin = createServer(
+    { ...pair, ...secureServerOptions(followed.trust) },
+    guard.handler((request, response) => {
+      callers.push(request.caller?.spiffeId ?? null);
+      response.end("done");
+    }),
+  );
+  followTrust(origin, followed.trust, pair);
+  origin.listen(0, "127.0.0.1");
+  await once(origin, "listening");
+  url = `https://localhost:${(origin.address() as AddressInfo).port}`;
+  for (const name of ["a", "b", "c"]) await deploy(name);
+});
+
+after(async () => {
+  origin.closeAllConnections();
+  origin.close();
+  await followed[Symbol.asyncDispose]();
+  await platform[Symbol.asyncDispose]();
+});
+
+async function upload(pem: string): Promise<void> {
+  const body = { certificates: pem, ca: true, name: "origins" };
+  assert.equal(
+    (await platform.api("POST", "/accounts/{account}/mtls_certificates", body)).status,
+    200,
+  );
+}
+
+async function deploy(name: string): Promise<void> {
+  const form = new FormData();
+  const metadata = {
+    main_module: "index.js",
+    compatibility_date: "2026-11-01",
+    bindings: [
+      { type: "mtls_certificate", name: "ME", certificate_id: "identity" },
+      { type: "plain_text", name: "ORIGIN", text: url },
+    ],
+  };
+  form.set("metadata", new Blob([JSON.stringify(metadata)], { type: "application/json" }));
+  form.set("index.js", new File([CALLER], "index.js", { type: "application/javascript+module" }));
+  const { status, json } = await platform.api(
+    "PUT",
+    `/accounts/{account}/workers/scripts/${name}`,
+    form,
+  );
+  assert.equal(status, 200, JSON.stringify(json.errors));
+}
+
+async function setPolicy(allow: object[]): Promise<void> {
+  const path = "/accounts/{account}/countersign/policies/orders";
+  const { status, json } = await platform.api("PUT", path, { allow });
+  assert.equal(status, 200, JSON.stringify(json.errors));
+}
+
+async function change(worker: string, verb: "revoke" | "restore"): Promise<void> {
+  const path = `/accounts/{account}/countersign/identities/${worker}/${verb}`;
+  const { status, json } = await platform.api("POST", path, {});
+  assert.equal(status, 200, JSON.stringify(json.errors));
+}
+
+/** Until it comes true, within the second that a change may take to reach an origin. */
+async function within(condition: () => Promise<boolean>): Promise<void> {
+  const end = performance.now() + 15_000;
+  while (!(await condition())) {
+    assert.ok(performance.now() < end, "it never came true");
+    await wait(20);
+  }
+}
+
+test("each Worker presents an identity of its own, and the origin knows which one calls", async () => {
+  callers.length = 0;
+  for (const name of ["a", "b"]) assert.equal((await platform.worker(name)).body, "done");
+  const id = `spiffe://example.org/account/${platform.ready.accountId}/worker`;
+  assert.deepEqual(callers, [`${id}/a`, `${id}/b`]);
+});
+
+test("a policy that changes is in force at the origin within a second", async () => {
+  const { accountId } = platform.ready;
+  await setPolicy([{ worker: ["a", "b"], account: accountId }]);
+  await within(async () => (await platform.worker("c")).status === 403);
+  const refused = JSON.parse((await platform.worker("c")).body) as { error: { code: string } };
+  assert.equal(refused.error.code, "caller_not_named");
+  assert.equal((await platform.worker("a")).status, 200);
+  await setPolicy([{ worker: ["a", "b", "c"], account: accountId }]);
+  await within(async () => (await platform.worker("c")).status === 200);
+});
+
+test("a revoked identity is presented no more, a new deploy does not bring it back, restore does", async () => {
+  assert.equal((await platform.worker("b")).status, 200);
+  await change("b", "revoke");
+  assert.match((await platform.worker("b")).body, /identity_revoked/);
+  await deploy("b");
+  assert.match((await platform.worker("b")).body, /identity_revoked/);
+  assert.equal((await platform.worker("a")).status, 200);
+  await change("b", "restore");
+  assert.equal((await platform.worker("b")).body, "done");
+});
+
+test("a Worker that is deleted and made again has no identity until it is restored", async () => {
+  await platform.api("DELETE", "/accounts/{account}/workers/scripts/c?force=true");
+  await deploy("c");
+  assert.match((await platform.worker("c")).body, /identity_revoked/);
+  await change("c", "restore");
+  assert.equal((await platform.worker("c")).body, "done");
+});
+
+test("the CA is exchanged without a refused request", async () => {
+  const path = "/accounts/{account}/countersign/identity/authorities";
+  const stop = new AbortController();
+  const answers: number[] = [];
+  const load = (async () => {
+    while (!stop.signal.aborted) answers.push((await platform.worker("a")).status);
+  })();
+  const cursor = followed.cursor();
+  const prepared = await platform.api("POST", `${path}/prepare`);
+  assert.equal(prepared.status, 200, JSON.stringify(prepared.json.errors));
+  await within(
+    async () => followed.cursor() > cursor && followed.trust.state.authorities.length === 2,
+  );
+  const { status, json } = await platform.api("POST", `${path}/activate`);
+  assert.equal(status, 200, JSON.stringify(json.errors));
+  assert.equal((await platform.api("POST", `${path}/retire`, {})).status, 409);
+  await within(async () => (await platform.api("POST", `${path}/retire`, {})).status === 200);
+  await within(async () => followed.trust.state.authorities.length === 1);
+  for (let i = 0; i < 10; i++) answers.push((await platform.worker("a")).status);
+  stop.abort();
+  await load;
+  assert.deepEqual([...new Set(answers)], [200]);
+});

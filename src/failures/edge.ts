@@ -135,7 +135,7 @@ export const edgeFailures = {
   platform_replaced: {
     side: "platform",
     status: 503,
-    number: 7000312,
+    number: 7000339,
     title: "the platform is being replaced",
     cause: "An exception that nothing caught ended the control plane while it worked on this.",
     fix: "Look whether the change was made, and try again. The exception is in the log of `countersign start`: report it.",

@@ -6,7 +6,7 @@ import { forward, forwardUpgrade } from "../forward/forward.ts";
 import { responseOn, splice } from "../forward/sockets.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
-import { respondWithFailure } from "./respond.ts";
+import { rayOf, respondWithFailure, type ShownFailure } from "./respond.ts";
 import { RoutedRequest, splitUrl, type Route, type Traffic } from "./route.ts";
 import type { RouteTracing } from "./tracing.ts";
 
@@ -108,7 +108,9 @@ export class BindingSocket {
 
   /** The process ends: what is in flight gets `failure`, or is cut where its answer has begun. */
   abandon(failure: Failure): void {
-    this.#inFlight.end((request, response) => respondWithFailure(failure, request, response));
+    this.#inFlight.end((request, response) => {
+      respondWithFailure(failure, request, response, this.#shown(request));
+    });
     for (const tunnel of this.#tunnels) tunnel.destroy();
   }
 
@@ -117,8 +119,8 @@ export class BindingSocket {
     this.#inFlight.add(request, response);
     if (this.#closing) response.shouldKeepAlive = false;
     const { origin, path } = splitUrl(request.url!);
-    const route = this.#routeTo(origin, request, (failure) =>
-      respondWithFailure(failure, request, response),
+    const route = this.#routeTo(origin, request, (failure, shown) =>
+      respondWithFailure(failure, request, response, shown),
     );
     if (route === null) return;
     forward(request, response, new RoutedRequest(route, path, how).traced(request));
@@ -127,8 +129,8 @@ export class BindingSocket {
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     this.#track(socket);
     const { origin, path } = splitUrl(request.url!);
-    const route = this.#routeTo(origin, request, (failure) => {
-      respondWithFailure(failure, request, responseOn(socket, request));
+    const route = this.#routeTo(origin, request, (failure, shown) => {
+      respondWithFailure(failure, request, responseOn(socket, request), shown);
     });
     if (route === null) return;
     const target = new RoutedRequest(route, path, "upgrade").traced(request);
@@ -137,8 +139,8 @@ export class BindingSocket {
 
   async #connect(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     this.#track(socket);
-    const fail = (failure: Failure): void => {
-      respondWithFailure(failure, request, responseOn(socket, request));
+    const fail = (failure: Failure, shown: ShownFailure = this.#shown(request)): void => {
+      respondWithFailure(failure, request, responseOn(socket, request), shown);
     };
     const route = this.#routeTo(`https://${request.url}`, request, fail);
     if (route === null) return;
@@ -170,7 +172,7 @@ export class BindingSocket {
   #routeTo(
     origin: string,
     request: IncomingMessage,
-    fail: (failure: Failure) => void,
+    fail: (failure: Failure, shown: ShownFailure) => void,
   ): Route | null {
     let route = this.#routes.get(origin);
     if (route !== undefined && route.until > Date.now()) {
@@ -182,13 +184,18 @@ export class BindingSocket {
       route = this.#routes.get(origin) ?? this.#router.route(origin);
     } catch (error) {
       const failure = error instanceof Failure ? error : new Failure("internal", { cause: error });
-      this.#router.traffic.failed(failure, null);
+      const shown = this.#shown(request);
+      this.#router.traffic.failed(failure, null, shown.ray);
       this.#router.tracing(origin)?.start(request).failed(failure.code);
-      fail(failure);
+      fail(failure, shown);
       return null;
     }
     this.#routes.set(origin, route);
     return route;
+  }
+
+  #shown(request: IncomingMessage): ShownFailure {
+    return { details: this.#router.traffic.details, ray: rayOf(request) };
   }
 
   #track(socket: Duplex): void {

@@ -1,3 +1,4 @@
+import type { FailureDetail } from "./respond.ts";
 import type { GatewayEvent } from "../contract/gateway-event.ts";
 import type { Logger } from "pino";
 import { failures, type Failure } from "../failures/failures.ts";
@@ -28,21 +29,30 @@ export class GatewayObserver implements Observer {
   readonly #metrics: Metrics;
   readonly #emit: (event: GatewayEvent) => void;
 
-  constructor(log: Logger, metrics: Metrics, emit: (event: GatewayEvent) => void) {
+  readonly #details: FailureDetail;
+
+  constructor(
+    log: Logger,
+    metrics: Metrics,
+    emit: (event: GatewayEvent) => void,
+    details: FailureDetail = "public",
+  ) {
     this.#log = log;
     this.#metrics = metrics;
     this.#emit = emit;
+    this.#details = details;
   }
 
   traffic(binding: GatewayBinding): Traffic {
     const { accountId, scriptName, bindingName, certificateId } = binding;
     const count = this.#metrics.traffic(binding);
     return {
+      details: this.#details,
       answered: (status, ms) => count.answered(status, ms),
-      failed: (failure, origin) => {
+      failed: (failure, origin, ray) => {
         count.failed(failure.code);
         this.#log[failures[failure.code].side === "worker" ? "info" : "warn"](
-          { accountId, scriptName, bindingName, certificateId, origin, code: failure.code },
+          { accountId, scriptName, bindingName, certificateId, origin, ray, code: failure.code },
           failure.message,
         );
         this.#emit({

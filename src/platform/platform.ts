@@ -66,6 +66,8 @@ export interface PlatformOptions {
   readonly metricsPort: number | null;
   /** Base URL of the OTLP/HTTP collector that the gateway exports spans to. Null: none. */
   readonly otlpEndpoint: string | null;
+  /** Whether bodies of failures say hosts, addresses and issuers, which Workers hand on to anyone. */
+  readonly failureDetails: "public" | "owner";
   readonly systemRoots: boolean;
   /** Where the master key is. None of them: the data folder's own file. */
   readonly masterKey: MasterKeyVariables;
@@ -151,6 +153,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       sandbox: options.sandbox,
       gateway: {
         addresses,
+        failureDetails: options.failureDetails,
         useSystemRoots: options.systemRoots,
         metricsPort: options.metricsPort,
         otlpEndpoint: options.otlpEndpoint,

@@ -17,7 +17,8 @@ import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.
 import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { plainAddress } from "../network/ranges.ts";
 import { refuse, refuseUnread } from "./refuse.ts";
-import { INGRESS_HEADERS, ingressHeaders, newRay, requestTarget } from "./request.ts";
+import { newRay } from "../failures/rendered.ts";
+import { INGRESS_HEADERS, ingressHeaders, requestTarget } from "./request.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** Finds who answers, or why nobody does. */

@@ -1,3 +1,4 @@
+import type { ShownDetails } from "../../failures/rendered.ts";
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
@@ -65,6 +66,10 @@ export function addStartCommand(program: Command, io: Io): void {
       "--otlp-endpoint <url>",
       "export a span of each request through a binding to this OTLP/HTTP collector (default: $OTEL_EXPORTER_OTLP_ENDPOINT)",
     )
+    .option(
+      "--failure-details <whose>",
+      "public: a failure's body says hosts and addresses; owner: code and ray, the rest is in the log (default: owner, with --dev public)",
+    )
     .option("--system-roots", "trust the operating system's roots for origins as well")
     .option("--log-level <level>", "debug, info, warn or error", "info")
     .option("--json", "one line on stdout once it is ready; the log goes to stderr either way")
@@ -106,6 +111,7 @@ interface StartOptions extends ApiOptions {
   readonly sandbox: string;
   readonly metricsPort?: string;
   readonly otlpEndpoint?: string;
+  readonly failureDetails?: string;
   readonly systemRoots?: true;
   readonly logLevel: string;
   readonly json?: true;
@@ -142,6 +148,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       metricsPort:
         options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),
       otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
+      failureDetails: failureDetails(options.failureDetails ?? (options.dev ? "public" : "owner")),
       systemRoots: options.systemRoots === true,
       masterKey: masterKeyVariables(io.env),
       log,
@@ -173,6 +180,13 @@ function sandboxMode(text: string): SandboxMode {
   if (mode !== undefined) return mode;
   throw new Failure("usage", {
     message: `--sandbox "${text}" is none of ${SANDBOX_MODES.join(", ")}`,
+  });
+}
+
+function failureDetails(text: string): ShownDetails {
+  if (text === "public" || text === "owner") return text;
+  throw new Failure("usage", {
+    message: `--failure-details "${text}" is neither public nor owner`,
   });
 }
 

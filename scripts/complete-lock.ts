@@ -1,10 +1,11 @@
+import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /**
  * npm leaves a platform's package out of the lock when it cannot be fetched where the lock is
  * written; `npm ci` then refuses the lock everywhere. This puts such entries back, from what the
- * package that wants them says: exact version, operating system, no integrity. Run it after
+ * package that wants them says: exact version, operating system; their integrity is the registry's. Run it after
  * `npm install` if `npm ci` names missing packages.
  */
 const file = join(import.meta.dirname, "..", "package-lock.json");
@@ -12,6 +13,8 @@ const file = join(import.meta.dirname, "..", "package-lock.json");
 interface Entry {
   version?: string;
   dev?: boolean;
+  link?: boolean;
+  integrity?: string;
   optional?: boolean;
   os?: string[];
   optionalDependencies?: Record<string, string>;
@@ -44,6 +47,16 @@ for (const [path, { dev, optionalDependencies = {} }] of Object.entries(lock.pac
     };
     console.log(`${name} ${version}`);
   }
+}
+
+for (const [path, entry] of Object.entries(lock.packages)) {
+  if (!path.includes("node_modules/") || entry.link === true || entry.integrity) continue;
+  const name = path.slice(path.lastIndexOf("node_modules/") + "node_modules/".length);
+  const asked = ["view", `${name}@${entry.version}`, "dist.integrity"];
+  const integrity = execFileSync("npm", asked, { encoding: "utf8" }).trim();
+  if (!integrity.startsWith("sha512-")) throw new Error(`the registry has no sha512 of ${name}`);
+  entry.integrity = integrity;
+  console.log(`${name} ${entry.version} ${integrity}`);
 }
 
 const sorted = Object.entries(lock.packages).toSorted(([one], [other]) => (one < other ? -1 : 1));

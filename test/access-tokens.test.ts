@@ -134,6 +134,81 @@ for (const [engine, open] of Object.entries(engines)) {
       );
     });
 
+    it("a weaker token changes, disables, rolls or ends no stronger one", async () => {
+      const admin = client(control.token).user.tokens;
+      const strong = await admin.create({ name: "strong", policies: [policy(WRITE_CERTIFICATES)] });
+      const weak = await admin.create({ name: "weak", policies: [policy(WRITE_TOKENS)] });
+      const { tokens } = client(weak.value ?? "").user;
+      const id = strong.id ?? "";
+      const weaker = { name: "weaker", policies: [policy(WRITE_TOKENS)] };
+      for (const attempt of [
+        () => tokens.update(id, weaker),
+        () => tokens.update(id, { ...weaker, status: "disabled" }),
+        () => tokens.value.update(id, { body: {} }),
+        () => tokens.delete(id),
+      ]) {
+        await assert.rejects(attempt(), /ssl_certs:write/);
+      }
+      assert.equal(await status(strong.value ?? ""), 200);
+    });
+
+    it("what a token makes is no longer, from nowhere else, and ends with it", async () => {
+      const admin = client(control.token).user.tokens;
+      const policies = [policy(WRITE_TOKENS, READ_CERTIFICATES)];
+      const expires_on = new Date(now.getTime() + 3_600_000).toISOString();
+      const condition = { request_ip: { in: ["127.0.0.0/8"], not_in: ["127.9.0.0/16"] } };
+      const maker = await admin.create({ name: "maker", policies, expires_on, condition });
+      const { tokens } = client(maker.value ?? "").user;
+      const child = await tokens.create({ name: "child", policies });
+      assert.equal(child.expires_on, expires_on);
+      assert.deepEqual(child.condition, condition);
+      const grandchild = await client(child.value ?? "").user.tokens.create({
+        name: "grandchild",
+        policies,
+        expires_on: new Date(now.getTime() + 60_000).toISOString(),
+        condition: { request_ip: { in: ["127.0.0.1/32"] } },
+      });
+      assert.equal(await status(grandchild.value ?? ""), 200);
+      const later = new Date(now.getTime() + 7_200_000).toISOString();
+      const wider = { request_ip: { in: ["0.0.0.0/0"], not_in: ["127.9.0.0/16"] } };
+      const within = { expires_on, condition };
+      const attempts: [object, RegExp][] = [
+        [{ expires_on: later }, /would work after/],
+        [{ condition: wider }, /from addresses/],
+        [{ condition: { request_ip: { in: ["::/0"] } } }, /from addresses/],
+      ];
+      for (const [more, why] of attempts) {
+        const all = { name: "more", policies, ...within, ...more };
+        await assert.rejects(tokens.create(all), why);
+        await assert.rejects(tokens.update(child.id ?? "", all), why);
+        await assert.rejects(tokens.update(maker.id ?? "", all), why, "itself");
+      }
+      const lasting = await admin.create({ name: "lasting", policies });
+      await assert.rejects(tokens.delete(lasting.id ?? ""), /would work after/);
+      await assert.rejects(
+        client(child.value ?? "").user.tokens.delete(maker.id ?? ""),
+        /was made with it/,
+      );
+      await admin.update(maker.id ?? "", { name: "maker", policies, status: "disabled" });
+      assert.equal(await status(grandchild.value ?? ""), 401, "no maker, no token");
+      await admin.update(maker.id ?? "", { name: "maker", policies, status: "active" });
+      assert.equal(await status(grandchild.value ?? ""), 200);
+      await admin.delete(maker.id ?? "");
+      for (const { value } of [maker, child, grandchild]) {
+        assert.equal(await status(value ?? ""), 401);
+      }
+      await assert.rejects(admin.get(grandchild.id ?? ""), /there is no API token/);
+    });
+
+    it("another value for a token ends what the one before made", async () => {
+      const admin = client(control.token).user.tokens;
+      const policies = [policy(WRITE_TOKENS, READ_CERTIFICATES)];
+      const maker = await admin.create({ name: "leaked", policies });
+      const child = await client(maker.value ?? "").user.tokens.create({ name: "child", policies });
+      const rolled = await admin.value.update(maker.id ?? "", { body: {} });
+      assert.deepEqual([await status(child.value ?? ""), await status(rolled)], [401, 200]);
+    });
+
     it("what policies cannot be here is refused by name", async () => {
       const cases: [object, RegExp][] = [
         [{ ...policy(READ_CERTIFICATES), effect: "deny" }, /effect deny/],

@@ -4,6 +4,7 @@ import type { WorkerBinding } from "../src/contract/change-feed.ts";
 import { Failure } from "../src/failures/failures.ts";
 import { storeSource } from "../src/store/change-feed.ts";
 import { startControl, type Envelope, type TestControl } from "./helpers/control.ts";
+import { createToken } from "../src/store/tokens.ts";
 import { engines } from "./helpers/database.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 import { scriptForm } from "./helpers/script-form.ts";
@@ -88,6 +89,54 @@ for (const [engine, open] of Object.entries(engines)) {
       assert.equal((await modes("/NONE", "PUT", { mode: "gateway" })).status, 404);
     });
 
+    it("who owns no keys puts none into a Worker's process, on any path", async () => {
+      const { value: weak } = await control.store.write(async ({ db }) => ({
+        value: await createToken(db, {
+          accountId: control.accountId,
+          name: "ci",
+          email: "ci@localhost",
+          scopes: ["workers_scripts:write", "ssl_certs:read"],
+          expiresOn: null,
+          now: new Date(),
+        }),
+        audit: null,
+      }));
+      const asDeployer = async (method: string, path: string, body: unknown): Promise<Envelope> => {
+        const response = await fetch(control.api + path.replace("{account}", control.accountId), {
+          method,
+          headers: { authorization: `Bearer ${weak.token}` },
+          body: body instanceof FormData ? body : JSON.stringify(body),
+        });
+        return { ...((await response.json()) as Envelope), status: response.status };
+      };
+      const script = "/accounts/{account}/workers/scripts/shop";
+      const path = "/accounts/{account}/countersign/scripts/shop/bindings/OTHER";
+      const chosen = await asDeployer("PUT", path, { mode: "in-process" });
+      assert.equal(chosen.errors[0]?.meta?.["failure"], "in_process_not_permitted");
+      const { result: running } = await modes("/CERT");
+      assert.equal(running.mode, "in-process");
+      assert.equal(
+        (await asDeployer("PUT", script, withCertificate(running.certificate_id))).status,
+        200,
+      );
+      const staged = control.edge.staged.length;
+      for (const [method, to] of [
+        ["PUT", script],
+        ["POST", `${script}/versions`],
+      ] as const) {
+        const refused = await asDeployer(method, to, withCertificate(id));
+        assert.equal(refused.errors[0]?.meta?.["failure"], "in_process_not_permitted", to);
+      }
+      const versions = (await control.call("GET", `${script}/versions`)).result.items;
+      const first = versions.at(-1).id as string;
+      const back = await asDeployer("POST", `${script}/deployments`, {
+        strategy: "percentage",
+        versions: [{ version_id: first, percentage: 100 }],
+      });
+      assert.equal(back.errors[0]?.meta?.["failure"], "in_process_not_permitted", "a rollback");
+      assert.equal(control.edge.staged.length, staged, "nothing was started");
+    });
+
     it("it goes back to the gateway, and with the script it is forgotten", async () => {
       assert.equal((await set("gateway")).result.mode, "gateway");
       assert.equal((await set("in-process")).result.mode, "in-process");
@@ -95,5 +144,11 @@ for (const [engine, open] of Object.entries(engines)) {
       await deploy("shop", id);
       assert.equal((await modes("/CERT")).result.mode, "gateway");
     });
+  });
+}
+
+function withCertificate(certificateId: string): FormData {
+  return scriptForm({
+    bindings: [{ type: "mtls_certificate", name: "CERT", certificate_id: certificateId }],
   });
 }

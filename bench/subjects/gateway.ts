@@ -47,6 +47,7 @@ export const gateway: Subject = {
         probeSocket: "gateway-probe.sock",
         entrypoints: new Map(),
         emptyFolder: ".",
+        heap: 0,
         bindingSocket: () => BINDING_SOCKET,
         serviceSocket: () => "none",
         fetch: fetchNetwork(["public"], []),

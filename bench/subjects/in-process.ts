@@ -38,6 +38,7 @@ export const inProcess: Subject = {
       probeSocket: "in-process-probe.sock",
       entrypoints: new Map(),
       emptyFolder: ".",
+      heap: 0,
       bindingSocket: () => "none",
       serviceSocket: () => "none",
       fetch: fetchNetwork(["public"], []),

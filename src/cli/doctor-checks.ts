@@ -138,17 +138,18 @@ async function checkPort(name: string, port: number): Promise<Check> {
 function checkProcesses(status: PlatformStatus): readonly Check[] {
   const workers = status.workers.map((worker) => ({ name: `worker ${worker.scriptName}`, worker }));
   return [
-    { name: "gateway", worker: status.gateway },
-    { name: "ingress", worker: status.ingress },
+    { name: "gateway", worker: { ...status.gateway, memory: null } },
+    { name: "ingress", worker: { ...status.ingress, memory: null } },
     ...workers,
-  ].map(({ name, worker: { state, pid, restarts, lastExit } }) => {
+  ].map(({ name, worker: { state, pid, memory, restarts, lastExit } }) => {
     const again = restarts > 0 ? `, restarted ${restarts} times, last: ${lastExit}` : "";
     // After each deploy the version before answers what it still has.
     if (state === "draining")
       return { name, result: "ok", finding: "a version before is draining" };
     if (state === "running") {
       const result = restarts > 0 ? "warning" : "ok";
-      return { name, result, finding: `running as process ${pid}${again}` };
+      const size = memory === null ? "" : ` with ${formatSize(memory)}`;
+      return { name, result, finding: `running as process ${pid}${size}${again}` };
     }
     return { name, result: "wrong", finding: `${state}${lastExit ? `: ${lastExit}` : ""}` };
   });

@@ -57,4 +57,6 @@ export interface WorkerStatus extends ProcessStatus {
   readonly accountId: string;
   readonly scriptName: string;
   readonly versionId: string;
+  /** Bytes of RAM that it holds. Null: it does not run, or that is not known here. */
+  readonly memory: number | null;
 }

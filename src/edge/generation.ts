@@ -1,4 +1,5 @@
 import type { WorkerStatus } from "../contract/edge.ts";
+import type { HowEnded } from "../ingress/protocol.ts";
 import type { RunnableVersion } from "./in-process.ts";
 import type { GenerationContext } from "./launcher.ts";
 import type { LinkTarget } from "./service-links.ts";
@@ -88,8 +89,8 @@ export class Generation implements LinkTarget {
   }
 
   /** Null: it is none of its processes that listens there. */
-  hasEnded(socket: string): Promise<boolean> | null {
-    return this.#processes.find((one) => one.socket === socket)?.hasEnded() ?? null;
+  howEnded(socket: string): Promise<HowEnded> | null {
+    return this.#processes.find((one) => one.socket === socket)?.howEnded() ?? null;
   }
 
   /** It gets nothing new, and is not started again. */

@@ -17,13 +17,9 @@ import type { ScriptKey } from "../contract/change-feed.ts";
 import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import { KeysInConfig } from "./keys-in-config.ts";
 import { refusedAddress } from "./refused-address.ts";
+import { limited, type LimitedRun, type ProcessLimits } from "./worker-limits.ts";
 import { startFailure } from "./start-failure.ts";
-import {
-  startWorkerd,
-  WorkerdStartError,
-  type WorkerdLine,
-  type WorkerdProcess,
-} from "./workerd.ts";
+import { startWorkerd, WorkerdStartError, type WorkerdLine } from "./workerd.ts";
 import {
   entrypointSocket,
   secretVariable,
@@ -47,6 +43,7 @@ export interface GenerationContext {
   readonly restarts: SharedSlots;
   /** What a process that starts now may reach: the machine's addresses are read anew. */
   networks(): { readonly fetch: WorkerdNetwork; readonly inProcess: WorkerdNetwork };
+  readonly limits: ProcessLimits;
   /** ms */
   readonly startTimeout: number;
   readonly log: Logger;
@@ -128,7 +125,7 @@ export class Launcher {
    * Resolves once the process has answered a probe and its sockets are at their places.
    * @throws Failure `worker_start_failed`, `worker_start_timeout`
    */
-  launch(signal: AbortSignal): Promise<WorkerdProcess> {
+  launch(signal: AbortSignal): Promise<LimitedRun> {
     const { starts, restarts } = this.#context;
     const slots = this.#hasRun ? restarts : starts;
     return slots.run(this.#version.accountId, async () => {
@@ -138,7 +135,7 @@ export class Launcher {
     });
   }
 
-  async #spawnKnown(signal: AbortSignal): Promise<WorkerdProcess> {
+  async #spawnKnown(signal: AbortSignal): Promise<LimitedRun> {
     try {
       return await this.#spawn(signal);
     } catch (error) {
@@ -160,7 +157,7 @@ export class Launcher {
     await this.#folder.remove();
   }
 
-  async #spawn(signal: AbortSignal): Promise<WorkerdProcess> {
+  async #spawn(signal: AbortSignal): Promise<LimitedRun> {
     signal.throwIfAborted();
     const { run, sandbox, startTimeout } = this.#context;
     const named = [...this.entrypoints.values()].map((path) => basename(path));
@@ -189,7 +186,11 @@ export class Launcher {
       throw new WorkerdStartError("timeout", `it did not answer its probe: ${String(error)}`, []);
     }
     await this.#context.renewLinks([this.socket, ...this.entrypoints.values()]);
-    return started;
+    const { memory, cpu } = this.#context.limits;
+    const { cpuMs } = this.#version.limits ?? {};
+    // What a Worker asks for counts, but not below what can be told from a busy machine.
+    const own = cpuMs === undefined || cpu === 0 ? cpu : Math.max(cpuMs / 1000, 1);
+    return limited(started, { memory, cpu: own }, () => this.#context.probe(this.#inRun(PROBE)));
   }
 
   #config(keys: KeysInConfig): string {
@@ -203,6 +204,7 @@ export class Launcher {
       bindingSocket: (name) => basename(this.#placeOf(name, "b")),
       serviceSocket: ({ name }) => basename(this.#placeOf(name, "x")),
       ...this.#context.networks(),
+      heap: this.#context.limits.memory,
       privateKey: (name) => keys.placeholder(name),
     });
   }

@@ -22,6 +22,7 @@ import { ServiceLinks } from "./service-links.ts";
 import { SharedSlots } from "./shared-slots.ts";
 import type { Source } from "../contract/change-feed.ts";
 import { noProxies, type ProxyOptions } from "../network/trusted-proxies.ts";
+import { defaultLimits, type ProcessLimits } from "./worker-limits.ts";
 import { workerdSandbox } from "./workerd.ts";
 
 export interface EdgeOptions {
@@ -52,6 +53,8 @@ export interface EdgeOptions {
   readonly workerProcesses?: number;
   /** Whether Workers run in a sandbox of the operating system's. Default: `auto`. */
   readonly sandbox?: SandboxMode;
+  /** What each process of a Worker may take. Default: 128 MiB, 10 s. */
+  readonly limits?: Partial<ProcessLimits>;
   /** Default: the workerd that comes with the package. */
   readonly workerdPath?: string;
   /** ms for a Worker from its start to its first answer. Default: 15,000. */
@@ -109,7 +112,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     run,
     address,
     log,
-    hasEnded: (socket) => traffic.hasEnded(socket),
+    howEnded: (socket) => traffic.howEnded(socket),
     // A fresh one listens anew for calls of services that are not deployed.
     listening: () => links.renewAbsent(),
   });
@@ -144,6 +147,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
         inProcess: bindingNetwork(addresses, own),
       };
     },
+    limits: { ...defaultLimits, ...options.limits },
     startTimeout: options.startTimeout ?? 15_000,
     log,
     probe: (socket) => ingress.probe(socket),

@@ -11,6 +11,7 @@ import {
   updateOf,
   type LiveScript,
 } from "./live.ts";
+import type { HowEnded } from "../ingress/protocol.ts";
 import type { ServiceLinks } from "./service-links.ts";
 import { Slots } from "./slots.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
@@ -106,12 +107,12 @@ export class Traffic {
   }
 
   /** Has the process that listens at this socket just ended? */
-  async hasEnded(socket: string): Promise<boolean> {
+  async howEnded(socket: string): Promise<HowEnded> {
     for (const generation of this.generations()) {
-      const answer = generation.hasEnded(socket);
+      const answer = generation.howEnded(socket);
       if (answer !== null) return answer;
     }
-    return true;
+    return "ended";
   }
 
   /** Stops generations at once, with what they work on, those that drain too. */

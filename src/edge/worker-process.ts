@@ -3,7 +3,8 @@ import type { WorkerStatus } from "../contract/edge.ts";
 import { GenerationFolder } from "./generation-folder.ts";
 import { Launcher, type GenerationContext } from "./launcher.ts";
 import type { RunnableVersion } from "./in-process.ts";
-import type { WorkerdProcess } from "./workerd.ts";
+import type { HowEnded } from "../ingress/protocol.ts";
+import { isOverLimit, type LimitedRun } from "./worker-limits.ts";
 import type { LaidOutVersion } from "./workerd-config.ts";
 
 /** One process of a generation: its folder, its sockets, and a workerd that is started again when it ends. */
@@ -12,7 +13,7 @@ export class WorkerProcess {
   readonly #context: GenerationContext;
   readonly #folder: GenerationFolder;
   readonly #launcher: Launcher;
-  readonly #kept: Kept<WorkerdProcess>;
+  readonly #kept: Kept<LimitedRun>;
 
   private constructor(
     context: GenerationContext,
@@ -80,8 +81,9 @@ export class WorkerProcess {
   }
 
   /** Was it the end of its process that a connection to it has just broken off by? */
-  hasEnded(): Promise<boolean> {
-    return this.#kept.hasEnded(JUST, JUST);
+  async howEnded(): Promise<HowEnded> {
+    if (!(await this.#kept.hasEnded(JUST, JUST))) return "runs";
+    return isOverLimit(this.#kept.status().lastExit) ? "over-limit" : "ended";
   }
 
   /** It gets nothing new, and is not started again. */
@@ -97,7 +99,8 @@ export class WorkerProcess {
 
   status(): WorkerStatus {
     const { accountId, scriptName, versionId } = this.version;
-    return { accountId, scriptName, versionId, ...this.#kept.status() };
+    const memory = this.#kept.current?.memory() ?? null;
+    return { accountId, scriptName, versionId, memory, ...this.#kept.status() };
   }
 
   async #prepare(): Promise<this> {

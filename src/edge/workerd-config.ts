@@ -36,6 +36,8 @@ export interface Wiring {
   readonly fetch: WorkerdNetwork;
   /** Addresses that bindings in this process may reach. */
   readonly inProcess: WorkerdNetwork;
+  /** MiB of JavaScript's heap. 0: no limit. */
+  readonly heap: number;
   /** What stands for the private key of such a binding. */
   privateKey(bindingName: string): string;
 }
@@ -71,7 +73,9 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
     };
     sockets.push(listen(entrypointSocket(socket), socket, service, INBOUND));
   }
-  const config = { services, sockets, v8Flags: V8_FLAGS, logging: { structuredLogging: true } };
+  const heap = wiring.heap === 0 ? [] : [`--max-old-space-size=${wiring.heap}`];
+  const v8Flags = [...V8_FLAGS, ...heap];
+  const config = { services, sockets, v8Flags, logging: { structuredLogging: true } };
   return `using Workerd = import "/workerd/workerd.capnp";\nconst config :Workerd.Config = ${capnpText(config)};\n`;
 }
 

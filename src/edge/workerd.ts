@@ -7,6 +7,7 @@ import type { Run } from "../process/kept.ts";
 import type { ProcessRecords } from "../process/orphans.ts";
 import type { Sandbox, SandboxMode } from "../process/sandbox-kinds.ts";
 import { findSandbox } from "../process/sandbox.ts";
+import { OUT_OF_MEMORY } from "./worker-limits.ts";
 
 /**
  * One workerd that listens on all of its sockets. On SIGTERM it accepts nothing new and ends after
@@ -82,9 +83,11 @@ export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProc
   // It may end before it has read all.
   child.stdin?.on("error", () => {}).end(input ?? "", () => input?.fill(0));
   const last: string[] = [];
+  let memory: string | null = null;
   for (const stream of [child.stdout!, child.stderr!]) {
     createInterface({ input: stream }).on("line", (text) => {
       const line = parseLine(text);
+      if (line.fromRuntime && OUT_OF_MEMORY.test(line.message)) memory = line.message;
       if (line.fromRuntime && line.level === "error") {
         last.push(line.message);
         if (last.length > LAST_LINES) last.shift();
@@ -92,7 +95,11 @@ export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProc
       options.log(line);
     });
   }
-  const ended = spawned.ended.then((how) => (last.length === 0 ? how : `${how}: ${last.at(-1)}`));
+  const ended = spawned.ended.then((how) => {
+    // What it died of comes first; where it was then, in more lines than are kept.
+    const words = how.startsWith("exited") ? (memory ?? last.at(-1)) : last.at(-1);
+    return words === undefined ? how : `${how}: ${words}`;
+  });
   await options.processes.add(pid).catch(() => {});
   void ended.then(() => options.processes.remove(pid));
   const givenUp = Promise.withResolvers<WorkerdStartError>();

@@ -28,9 +28,10 @@ export const accessFailures = {
     side: "caller",
     status: 403,
     number: 7000601,
-    title: "a token cannot do more than who makes it",
-    cause: "The token would have a scope that the one used for making it lacks.",
-    fix: "Ask for less, or have an admin make it with `countersign token create`.",
+    title: "a token cannot do more than who makes or changes it",
+    cause:
+      "It would have a scope, a time or an address that the one in use lacks, or the one in use came of it.",
+    fix: "Ask for less, or have an admin do it with `countersign token`.",
   },
   token_policy_unsupported: {
     side: "caller",

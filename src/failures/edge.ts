@@ -25,6 +25,15 @@ export const edgeFailures = {
     cause: "Its process ended or never started; it is started again with growing pauses.",
     fix: "Try again shortly. The reason is in the log of `countersign start` and in its status.",
   },
+  worker_limits_exceeded: {
+    side: "worker",
+    status: 503,
+    number: 1102,
+    title: "the Worker exceeded its resource limits",
+    cause:
+      "It computed for longer than its CPU limit without answering, or needed more memory than its limit, while it worked on this request.",
+    fix: "Make it do less at a time, set `limits.cpu_ms` in `wrangler.jsonc`, or start with a higher --worker-cpu-limit or --worker-memory.",
+  },
   worker_connection_lost: {
     side: "worker",
     status: 502,

@@ -177,6 +177,23 @@ export const scriptFailures = {
     cause: "Neither a version that is deployed nor the newest has a certificate under that name.",
     fix: "List them with `countersign binding list`, or deploy the Worker with it first.",
   },
+  in_process_not_permitted: {
+    side: "caller",
+    status: 403,
+    number: 7000320,
+    title: "who takes a key out of the gateway has to own it",
+    cause:
+      "An in-process binding hands the private key to the process that runs the Worker: that wants the scope ssl_certs:write.",
+    fix: "Have an admin set the binding or deploy this certificate, or use the gateway.",
+  },
+  in_process_forbidden: {
+    side: "caller",
+    status: 403,
+    number: 7000321,
+    title: "this platform keeps every key in the gateway",
+    cause: "It was started with --no-in-process.",
+    fix: "Use the gateway for the binding, or start without that option.",
+  },
   in_process_key_unsupported: {
     side: "caller",
     status: 409,

@@ -6,6 +6,7 @@ import type { ProcessStatus } from "../contract/edge.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import {
   ingressRules,
+  type HowEnded,
   type IngressMethods,
   type ListenAddress,
   type ScriptUpdate,
@@ -16,7 +17,7 @@ export interface IngressOptions {
   readonly address: ListenAddress;
   readonly log: Logger;
   /** Has the process that listens at this socket just ended? */
-  hasEnded(this: void, socket: string): Promise<boolean>;
+  howEnded(this: void, socket: string): Promise<HowEnded>;
   /** After each time that a fresh process listens. */
   readonly listening?: () => Promise<void>;
   /** The module that it runs. Default: the ingress's own. */
@@ -51,7 +52,7 @@ export class IngressHandle {
       processes: run.processes,
       log,
       rules: ingressRules,
-      onAsk: (socket) => options.hasEnded(String(socket)),
+      onAsk: (socket) => options.howEnded(String(socket)),
       restore: async (tell) => {
         await handle.#restore(tell);
         await listening?.();

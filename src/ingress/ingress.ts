@@ -6,6 +6,7 @@ import { choose } from "./choose.ts";
 import { Listener } from "./listener.ts";
 import {
   ABSENT_SOCKET,
+  type HowEnded,
   type IngressMethods,
   type ListenAddress,
   type ScriptTarget,
@@ -24,9 +25,9 @@ export class Ingress implements Served<IngressMethods> {
   #turn = 0;
   #isComplete = false;
 
-  /** @param hasEnded has the process that listens at this socket just ended? */
-  constructor(hasEnded: (socket: string) => Promise<boolean>) {
-    this.#listener = new Listener((...request) => this.#find(...request), hasEnded);
+  /** @param howEnded has the process that listens at this socket just ended? */
+  constructor(howEnded: (socket: string) => Promise<HowEnded>) {
+    this.#listener = new Listener((...request) => this.#find(...request), howEnded);
   }
 
   scripts(updates: readonly ScriptUpdate[]): void {

@@ -16,6 +16,7 @@ import { listenFailure } from "../network/listen-failure.ts";
 import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
 import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { plainAddress } from "../network/ranges.ts";
+import type { HowEnded } from "./protocol.ts";
 import { refuse, refuseUnread } from "./refuse.ts";
 import { newRay } from "../failures/rendered.ts";
 import { INGRESS_HEADERS, ingressHeaders, requestTarget } from "./request.ts";
@@ -32,15 +33,15 @@ export type FindUpstream = (
 export class Listener {
   readonly #server: Server;
   readonly #find: FindUpstream;
-  readonly #hasEnded: (socket: string) => Promise<boolean>;
+  readonly #howEnded: (socket: string) => Promise<HowEnded>;
   #proxies = new TrustedProxies(noProxies);
   #peerOf: PeerOf = ({ socket }) => socket.remoteAddress;
   readonly #inFlight = new InFlight();
 
-  /** @param hasEnded has the process that listens at this socket just ended? */
-  constructor(find: FindUpstream, hasEnded: (socket: string) => Promise<boolean>) {
+  /** @param howEnded has the process that listens at this socket just ended? */
+  constructor(find: FindUpstream, howEnded: (socket: string) => Promise<HowEnded>) {
     this.#find = find;
-    this.#hasEnded = hasEnded;
+    this.#howEnded = howEnded;
     this.#server = createServer({
       maxHeaderSize: HEADER_BUFFER,
       insecureHTTPParser: false,
@@ -149,9 +150,15 @@ export class Listener {
   async #whyFailed(error: Error, { socket }: Upstream): Promise<FailureCode> {
     if (!wasSent(error)) return "worker_unavailable";
     if (isHeaderOverflow(error)) return "worker_headers_too_large";
-    return (await this.#hasEnded(socket)) ? "worker_connection_lost" : "worker_connection_closed";
+    return CODES[await this.#howEnded(socket)];
   }
 }
+
+const CODES: Readonly<Record<HowEnded, FailureCode>> = {
+  "over-limit": "worker_limits_exceeded",
+  ended: "worker_connection_lost",
+  runs: "worker_connection_closed",
+};
 
 interface FailedRequest {
   readonly error: Error;

@@ -2,11 +2,11 @@
 import { closeMemory } from "../process/closed-memory.ts";
 import { serve } from "../process/serve.ts";
 import { Ingress } from "./ingress.ts";
-import type { IngressMethods } from "./protocol.ts";
+import type { HowEnded, IngressMethods } from "./protocol.ts";
 
 // What passes through it is the business of others.
 closeMemory();
-const ingress = new Ingress(async (socket) => (await supervisor.ask(socket)) === true);
+const ingress = new Ingress(async (socket) => (await supervisor.ask(socket)) as HowEnded);
 
 const supervisor = serve({
   call: (method, args) => {

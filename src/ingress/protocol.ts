@@ -28,6 +28,9 @@ export const ingressRules: CallRules<IngressMethods> = {
   retire: { ...STATE, deadline: Infinity },
 };
 
+/** What is known of the process at a socket whose connection was lost: whether it ended just then. */
+export type HowEnded = "runs" | "ended" | "over-limit";
+
 export interface ListenAddress {
   readonly host: string;
   /** 0: a free one. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { allowsAddress, isCidr, neighbourhood, plainAddress } from "./ranges.ts";
+import { allowsAddress, isCidr, neighbourhood, plainAddress, within } from "./ranges.ts";
 
 it("a token without a list works from anywhere, one with a list only from there", () => {
   assert.ok(allowsAddress({}, "203.0.113.9"));
@@ -34,4 +34,31 @@ it("tries from one IPv6 network count together, from one IPv4 address alone", ()
   assert.equal(neighbourhood("2001:db8:1:2::7"), neighbourhood("2001:db8:1:2:ffff::1"));
   assert.notEqual(neighbourhood("2001:db8:1:2::7"), neighbourhood("2001:db8:1:3::7"));
   assert.equal(neighbourhood("::1"), "0:0:0:0::/64");
+});
+
+it("a list of addresses is within another, or when in doubt it is not", () => {
+  const wide = { in: ["10.0.0.0/8", "2001:db8::/32"], not_in: ["10.9.0.0/16"] };
+  for (const narrow of [
+    wide,
+    { in: ["10.1.0.0/16"] },
+    { in: ["10.1.2.3"] },
+    { in: ["2001:db8:1::/48"] },
+    { in: ["10.0.0.0/8"], not_in: ["10.8.0.0/15"] },
+  ]) {
+    assert.equal(within(narrow, wide), true, JSON.stringify(narrow));
+  }
+  for (const broad of [
+    {},
+    { in: [] },
+    { in: ["10.0.0.0/8"] },
+    { in: ["10.9.1.1"] },
+    { in: ["0.0.0.0/0"], not_in: ["10.9.0.0/16"] },
+    { in: ["10.1.0.0/16", "11.0.0.0/8"] },
+    { in: ["::/0"] },
+    { not_in: ["10.9.0.0/16"] },
+  ]) {
+    assert.equal(within(broad, wide), false, JSON.stringify(broad));
+  }
+  assert.equal(within({ not_in: ["10.0.0.0/8"] }, { not_in: ["10.1.0.0/16"] }), true);
+  assert.equal(within({}, { not_in: ["10.1.0.0/16"] }), false);
 });

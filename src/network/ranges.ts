@@ -21,6 +21,31 @@ export function allowsAddress(requestIp: RequestIp, address: string | null): boo
   return allowed.length === 0 || contains(allowed, address);
 }
 
+/** Whether every address that `narrow` allows, `wide` allows as well. When in doubt it does not. */
+export function within(narrow: RequestIp, wide: RequestIp): boolean {
+  const { in: allowed = [], not_in: denied = [] } = narrow;
+  const { in: wideAllowed = [], not_in: wideDenied = [] } = wide;
+  if (wideAllowed.length > 0) {
+    if (allowed.length === 0) return false;
+    if (!allowed.every((cidr) => inside(cidr, wideAllowed))) return false;
+  }
+  return wideDenied.every((cidr) => {
+    if (inside(cidr, denied)) return true;
+    // Nothing of it is allowed in the first place.
+    return allowed.length > 0 && !allowed.some((a) => covers(a, cidr) || covers(cidr, a));
+  });
+}
+
+function inside(cidr: string, cidrs: readonly string[]): boolean {
+  return cidrs.some((other) => covers(other, cidr));
+}
+
+function covers(wide: string, narrow: string): boolean {
+  const [a, b] = [parse(wide), parse(narrow)];
+  if (!a || !b || a.family !== b.family || a.prefix > b.prefix) return false;
+  return new Ranges([wide]).has(b.address);
+}
+
 /** An IPv4 address that came over an IPv6 socket, as the IPv4 address it is. */
 export function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/i, "");

@@ -9,6 +9,7 @@ import { createControl } from "../control/app.ts";
 import { latestCompatibilityDate } from "../control/workers/compatibility.ts";
 import { createLogin } from "../control/access/login/app.ts";
 import { allScopes } from "../control/api/scopes.ts";
+import type { ProcessLimits } from "../edge/worker-limits.ts";
 import { startEdge } from "../edge/start-edge.ts";
 import { Identities } from "../identity/identities.ts";
 import { Failure } from "../failures/failures.ts";
@@ -28,6 +29,7 @@ import { openDataFolder } from "./data-folder.ts";
 import { ExpiryMonitor } from "./expiry.ts";
 import { FolderSources } from "./watched-folders.ts";
 import { MasterKeys } from "./master-key-change.ts";
+import { keepKeysInGateway } from "./no-in-process.ts";
 import { LastEvents } from "./last-events.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
 import { hasDatabase, refuseLostDatabase } from "./first-start.ts";
@@ -62,6 +64,8 @@ export interface PlatformOptions {
   readonly fetchAllow: readonly string[];
   /** How many processes each Worker runs in, at least one. */
   readonly workerProcesses: number;
+  /** MiB of heap and seconds of CPU that each process of a Worker may take. 0: no limit. */
+  readonly limits: ProcessLimits;
   /** Whether Workers run in a sandbox of the operating system's. */
   readonly sandbox: SandboxMode;
   /** The gateway's metrics on loopback. Null: none. */
@@ -73,6 +77,8 @@ export interface PlatformOptions {
   readonly systemRoots: boolean;
   /** Where the master key is. None of them: the data folder's own file. */
   readonly masterKey: MasterKeyVariables;
+  /** False: no binding is in-process, every key stays in the gateway. */
+  readonly inProcess: boolean;
   /** Of the identities that Workers are issued. */
   readonly trustDomain: string;
   readonly log: Logger;
@@ -127,6 +133,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const first = await bootstrap(store, { scopes: allScopes, now: clock() });
   const accountId = first?.accountId ?? (await firstAccount(store));
 
+  if (!options.inProcess) await keepKeysInGateway(store, log);
   const api = stack.use(
     await listenForApi({
       host: options.apiHost,
@@ -158,6 +165,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       otherListeners: [{ host: options.apiHost, port: api.port }],
       workerProcesses: options.workerProcesses,
       sandbox: options.sandbox,
+      limits: options.limits,
       gateway: {
         addresses,
         failureDetails: options.failureDetails,
@@ -175,7 +183,13 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const policy = new AddressPolicy({ ...addresses, denyLocalPorts: edge.ownPorts });
   const outbound = stack.use(new Outbound({ policy }));
   const context = { store, keyring, edge, outbound, clock };
-  const control = createControl({ ...context, identities, log, ...compatibility });
+  const control = createControl({
+    ...context,
+    identities,
+    log,
+    ...compatibility,
+    limits: { inProcess: options.inProcess },
+  });
   const login = createLogin({ ...context, issuer: publicUrl, log });
   const health = healthApp(store, edge);
   api.serve(

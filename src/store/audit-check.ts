@@ -8,6 +8,7 @@ import {
   headPlace,
   readHead,
 } from "./audit.ts";
+import { LastWords } from "./audit-state.ts";
 import type { AuditEntryRow } from "./schema.ts";
 import type { Database } from "./database.ts";
 
@@ -22,7 +23,8 @@ const AT_ONCE = 1000;
 
 /**
  * Follows the chain of the audit log from its first entry to the sealed head. It finds an entry that
- * was changed, taken out, added or moved, and an end that was cut off. What it cannot find is the
+ * was changed, taken out, added or moved, and an end that was cut off; then a revocation, a list of
+ * allowed hosts, a version in force or a mode that is not as the log had it last. What it cannot find is the
  * whole database put back to an older state: for that, compare with a head that was noted elsewhere.
  *
  * @param noted a head that was seen before, which has to lie on the chain
@@ -32,6 +34,7 @@ export async function checkAudit(
   keyring: Keyring,
   noted: AuditHead | null = null,
 ): Promise<AuditCheck> {
+  const words = new LastWords();
   let head: AuditHead = { sequence: 0, hash: "0".repeat(64) };
   let passed = noted === null || (noted.sequence === 0 && noted.hash === head.hash);
   const result = (broken: string | null): AuditCheck => ({
@@ -45,6 +48,7 @@ export async function checkAudit(
       const wrong = wrongIn(row, head);
       if (wrong !== null) return result(wrong);
       head = { sequence: row.sequence, hash: row.hash };
+      words.hear(JSON.parse(row.body) as AuditEntry);
       if (noted?.sequence === row.sequence) {
         if (noted.hash !== row.hash) return result(`entry ${row.sequence} is not the one noted`);
         passed = true;
@@ -52,7 +56,14 @@ export async function checkAudit(
     }
     if (rows.length < AT_ONCE) break;
   }
-  return result((await wrongAtEnd(db, keyring, head)) ?? (passed ? null : missing(noted)));
+  const wrong = (await wrongAtEnd(db, keyring, head)) ?? (passed ? null : missing(noted));
+  if (wrong !== null) return result(wrong);
+  const contradicted = await words.contradicted(db);
+  // Something was written while it was read: what the rows say may be of later words.
+  if (contradicted !== null && (await readHead(db))?.sequence !== head.sequence) {
+    return checkAudit(db, keyring, noted);
+  }
+  return result(contradicted);
 }
 
 function wrongIn(row: AuditEntryRow, before: AuditHead): string | null {

@@ -15,6 +15,7 @@ export interface Tables {
   auditHeads: AuditHeadRow;
   certificates: CertificateRow;
   certificateVersions: CertificateVersionRow;
+  certificateActivations: CertificateActivationRow;
   authorityTies: AuthorityTieRow;
   certificateEvents: CertificateEventRow;
   certificateSources: CertificateSourceRow;
@@ -102,6 +103,8 @@ export interface TokenRow {
   /** 1: it does not work until it is enabled again. */
   disabled: number;
   revokedOn: string | null;
+  /** The id of the token that it was made with: it ends with it. Null: a person or the operator made it. */
+  madeBy: string | null;
 }
 
 /** What the login by OAuth remembers: sessions, codes, grants, and tokens by their hash. */
@@ -189,6 +192,14 @@ export interface CertificateVersionRow {
   publicKeyHash: string;
   uploadedOn: string;
   revokedOn: string | null;
+}
+
+/** A version that came into force. What a rollback has abandoned is taken out. */
+export interface CertificateActivationRow {
+  certificateId: string;
+  /** Counts up. */
+  sequence: number;
+  version: number;
 }
 
 /** Where a CA counts that does not count for the whole account: one of the two is set. */

@@ -19,6 +19,8 @@ export interface NewToken {
   readonly expiresOn: Date | null;
   /** CIDRs it may, or may not, be used from. Default: from anywhere. */
   readonly requestIp?: object | null;
+  /** The token it is made with. Default: none, a person or the operator makes it. */
+  readonly madeBy?: string | null;
   readonly now: Date;
 }
 
@@ -50,6 +52,7 @@ export async function createToken(db: Database, token: NewToken): Promise<Create
       requestIp: token.requestIp ? JSON.stringify(token.requestIp) : null,
       disabled: 0,
       revokedOn: null,
+      madeBy: token.madeBy ?? null,
     })
     .execute();
   return { id, token: secret };
@@ -95,8 +98,27 @@ export async function updateToken(
     .execute();
 }
 
-/** Gives the token another value; the one before stops working. */
+/**
+ * The tokens that it was made with, nearest first. A chain that does not end, as somebody with the
+ * database might write it, ends at `MOST_MAKERS`, and is then nobody's.
+ * @returns null if the chain is broken: a maker is not there
+ */
+export async function makersOf(db: Database, token: TokenRow): Promise<TokenRow[] | null> {
+  const makers: TokenRow[] = [];
+  for (let id = token.madeBy; id !== null; id = makers.at(-1)!.madeBy) {
+    const maker = await findTokenById(db, id);
+    if (!maker || makers.length >= MOST_MAKERS) return null;
+    makers.push(maker);
+  }
+  return makers;
+}
+
+/** Tokens that make tokens that make tokens: nobody needs more in a row. */
+export const MOST_MAKERS = 8;
+
+/** Gives the token another value; the one before stops working, and so does what was made with it. */
 export async function rollToken(db: Database, id: string, now: Date): Promise<string> {
+  await revokeMadeBy(db, id, now);
   const secret = makeSecret();
   await db
     .updateTable("tokens")
@@ -106,8 +128,27 @@ export async function rollToken(db: Database, id: string, now: Date): Promise<st
   return secret;
 }
 
-/** @returns false if there is no such token, or it was revoked before */
+/** Every token that was made with it, and with those. */
+async function revokeMadeBy(db: Database, id: string, now: Date): Promise<void> {
+  let ids = [id];
+  while (ids.length > 0) {
+    const rows = await db
+      .updateTable("tokens")
+      .set({ revokedOn: now.toISOString() })
+      .where("madeBy", "in", ids)
+      .where("revokedOn", "is", null)
+      .returning("id")
+      .execute();
+    ids = rows.map((row) => row.id);
+  }
+}
+
+/**
+ * Ends a token, and every one that was made with it.
+ * @returns false if there is no such token, or it was revoked before
+ */
 export async function revokeToken(db: Database, id: string, now: Date): Promise<boolean> {
+  await revokeMadeBy(db, id, now);
   const { numUpdatedRows } = await db
     .updateTable("tokens")
     .set({ revokedOn: now.toISOString() })
@@ -115,6 +156,21 @@ export async function revokeToken(db: Database, id: string, now: Date): Promise<
     .where("revokedOn", "is", null)
     .executeTakeFirst();
   return numUpdatedRows > 0n;
+}
+
+export function scopesOf({ scopes }: Pick<TokenRow, "scopes">): string[] {
+  return JSON.parse(scopes) as string[];
+}
+
+/** Empty: from anywhere. */
+export function requestIpOf({ requestIp }: Pick<TokenRow, "requestIp">): RequestIp {
+  return requestIp === null ? {} : (JSON.parse(requestIp) as RequestIp);
+}
+
+/** From where a token may be used, as Cloudflare writes it: CIDRs or single addresses. */
+export interface RequestIp {
+  readonly in?: readonly string[] | undefined;
+  readonly not_in?: readonly string[] | undefined;
 }
 
 function makeSecret(): string {

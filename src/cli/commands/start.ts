@@ -51,6 +51,12 @@ export function addStartCommand(program: Command, io: Io): void {
       "how many processes each Worker runs in, or auto: one for each core",
       "1",
     )
+    .option("--worker-memory <mib>", "the heap of each process of a Worker; 0: no limit", "128")
+    .option(
+      "--worker-cpu-limit <s>",
+      "seconds that a Worker may compute without answering; 0: no limit",
+      "10",
+    )
     .option(
       "--trust-domain <name>",
       "of the SPIFFE IDs in the identities that Workers are issued",
@@ -70,6 +76,7 @@ export function addStartCommand(program: Command, io: Io): void {
       "--failure-details <whose>",
       "public: a failure's body says hosts and addresses; owner: code and ray, the rest is in the log (default: owner, with --dev public)",
     )
+    .option("--no-in-process", "no binding is in-process: every private key stays in the gateway")
     .option("--system-roots", "trust the operating system's roots for origins as well")
     .option("--log-level <level>", "debug, info, warn or error", "info")
     .option("--json", "one line on stdout once it is ready; the log goes to stderr either way")
@@ -107,11 +114,14 @@ interface StartOptions extends ApiOptions {
   readonly originDeny?: string[];
   readonly fetchAllow?: string[];
   readonly workerProcesses: string;
+  readonly workerMemory: string;
+  readonly workerCpuLimit: string;
   readonly trustDomain: string;
   readonly sandbox: string;
   readonly metricsPort?: string;
   readonly otlpEndpoint?: string;
   readonly failureDetails?: string;
+  readonly inProcess: boolean;
   readonly systemRoots?: true;
   readonly logLevel: string;
   readonly json?: true;
@@ -143,12 +153,17 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       originDeny: options.originDeny ?? [],
       fetchAllow: options.fetchAllow ?? ["public"],
       workerProcesses: processes(options.workerProcesses),
+      limits: {
+        memory: limit("--worker-memory", options.workerMemory, [16, 16_384]),
+        cpu: limit("--worker-cpu-limit", options.workerCpuLimit, [1, 3_600]),
+      },
       trustDomain: options.trustDomain,
       sandbox: sandboxMode(options.sandbox),
       metricsPort:
         options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),
       otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
       failureDetails: failureDetails(options.failureDetails ?? (options.dev ? "public" : "owner")),
+      inProcess: options.inProcess,
       systemRoots: options.systemRoots === true,
       masterKey: masterKeyVariables(io.env),
       log,
@@ -173,6 +188,15 @@ function port(option: string, text: string): number {
   const value = Number(text);
   if (text.trim() !== "" && Number.isInteger(value) && value >= 0 && value <= 65_535) return value;
   throw new Failure("usage", { message: `${option} "${text}" is not a port from 0 to 65535` });
+}
+
+function limit(option: string, text: string, [least, most]: readonly [number, number]): number {
+  const value = Number(text);
+  const isInside = Number.isInteger(value) && value >= least && value <= most;
+  if (text.trim() !== "" && (isInside || value === 0)) return value;
+  throw new Failure("usage", {
+    message: `${option} "${text}" is neither 0 nor a whole number from ${least} to ${most}`,
+  });
 }
 
 function sandboxMode(text: string): SandboxMode {

@@ -7,18 +7,22 @@ import {
   createToken,
   findTokenById,
   listTokens,
+  makersOf,
+  MOST_MAKERS,
+  requestIpOf,
   revokeToken,
   rollToken,
+  scopesOf,
   updateToken,
 } from "../../store/tokens.ts";
 import { list } from "../api/envelope.ts";
-import { isCidr, type RequestIp } from "../../network/ranges.ts";
+import { isCidr } from "../../network/ranges.ts";
 import { actorOf, authorize, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { permissionGroups, resourceName } from "./permission-groups.ts";
 import { accountNamed, policies, readPolicies, shownPolicies } from "./policies.ts";
-import { permits, type Scope } from "../api/scopes.ts";
+import { assertMayTouch, keptWithin } from "./token-limits.ts";
 
 const cidrs = z.array(z.string().refine(isCidr, "is not an IP address or a CIDR")).max(100);
 const moment = z.iso.datetime({ offset: true }).nullish();
@@ -92,8 +96,14 @@ export function tokenEndpoints({ store, clock }: ControlContext): readonly Endpo
         const maker = authorize(caller, "api_tokens:write", accountNamed(body.policies));
         const columns = columnsOf(body, maker);
         const { value } = await store.write(async ({ db }) => {
+          if (caller.kind === "token" && (await makersIn(db, caller)).length >= MOST_MAKERS) {
+            throw new Failure("token_exceeds_maker", {
+              message: `the token in use is the ${MOST_MAKERS}th of tokens that were made with each other`,
+            });
+          }
           const { id, token } = await createToken(db, {
             ...columns,
+            madeBy: caller.kind === "token" ? caller.tokenId : null,
             accountId: maker.accountId,
             userId: caller.userId,
             email: caller.email,
@@ -127,7 +137,7 @@ export function tokenEndpoints({ store, clock }: ControlContext): readonly Endpo
           const before = await existing(db, caller, params["token_id"]);
           const maker = authorize(caller, "api_tokens:write", before.accountId);
           const { name, ...columns } = columnsOf(body, maker);
-          assertWithin(maker, scopesOf(before));
+          assertMayTouch(maker, before, await makersIn(db, caller));
           await updateToken(db, before.id, {
             name,
             scopes: JSON.stringify(columns.scopes),
@@ -161,7 +171,8 @@ export function tokenEndpoints({ store, clock }: ControlContext): readonly Endpo
       async ({ caller, params }) => {
         const { value } = await store.write(async ({ db }) => {
           const row = await existing(db, caller, params["token_id"]);
-          assertWithin(authorize(caller, "api_tokens:write", row.accountId), scopesOf(row));
+          const roller = authorize(caller, "api_tokens:write", row.accountId);
+          assertMayTouch(roller, row, await makersIn(db, caller));
           const token = await rollToken(db, row.id, clock());
           return { value: token, audit: auditOf(caller, "token.roll", row) };
         });
@@ -173,6 +184,8 @@ export function tokenEndpoints({ store, clock }: ControlContext): readonly Endpo
       async ({ caller, params }) => {
         const { value } = await store.write(async ({ db }) => {
           const row = await existing(db, caller, params["token_id"]);
+          const revoker = authorize(caller, "api_tokens:write", row.accountId);
+          assertMayTouch(revoker, row, await makersIn(db, caller));
           await revokeToken(db, row.id, clock());
           return {
             value: { id: row.id },
@@ -219,28 +232,19 @@ function columnsOf(
   "name" | "scopes" | "policies" | "expiresOn" | "notBefore" | "requestIp"
 > {
   const granted = readPolicies(sent, caller.accountId);
-  assertWithin(caller, granted.scopes);
-  return {
+  return keptWithin(caller, {
     name,
     ...granted,
     notBefore: not_before ? new Date(not_before) : null,
     expiresOn: expires_on ? new Date(expires_on) : null,
     requestIp: condition?.request_ip ?? null,
-  };
-}
-
-/** Nobody gets hold of a token that can do more than they can. */
-function assertWithin(caller: Caller, scopes: readonly string[]): void {
-  const beyond = scopes.filter((scope) => !permits(caller.scopes, scope as Scope));
-  if (beyond.length === 0) return;
-  throw new Failure("token_exceeds_maker", {
-    message: `the token would have ${beyond.join(", ")}, which the one in use has not`,
-    facts: { scopes: beyond },
   });
 }
 
-function scopesOf(row: TokenRow): string[] {
-  return JSON.parse(row.scopes) as string[];
+/** The tokens that the one in use was made with, nearest first. */
+async function makersIn(db: Database, caller: Caller): Promise<TokenRow[]> {
+  const row = caller.kind === "token" ? await findTokenById(db, caller.tokenId) : undefined;
+  return row ? ((await makersOf(db, row)) ?? []) : [];
 }
 
 function auditOf(caller: Caller, action: AuditAction, { id, name, accountId }: TokenRow): Audit {
@@ -259,10 +263,6 @@ function facts(row: TokenRow): Record<string, unknown> {
   };
 }
 
-function requestIpOf(row: TokenRow): RequestIp | null {
-  return row.requestIp === null ? null : (JSON.parse(row.requestIp) as RequestIp);
-}
-
 function shown(row: TokenRow, now: Date): object {
   const expired = row.expiresOn !== null && new Date(row.expiresOn) <= now;
   const requestIp = requestIpOf(row);
@@ -275,6 +275,6 @@ function shown(row: TokenRow, now: Date): object {
     ...(row.notBefore && { not_before: row.notBefore }),
     ...(row.expiresOn && { expires_on: row.expiresOn }),
     policies: shownPolicies(row),
-    ...(requestIp && { condition: { request_ip: requestIp } }),
+    ...(row.requestIp !== null && { condition: { request_ip: requestIp } }),
   };
 }

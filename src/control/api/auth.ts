@@ -2,7 +2,8 @@ import { Failure } from "../../failures/failures.ts";
 import type { Actor } from "../../store/audit.ts";
 import { findAccessToken } from "../../store/oauth.ts";
 import type { Store } from "../../store/store.ts";
-import { findToken } from "../../store/tokens.ts";
+import type { TokenRow } from "../../store/schema.ts";
+import { findToken, makersOf, requestIpOf, scopesOf } from "../../store/tokens.ts";
 import { findUser, membershipsOf } from "../../store/users.ts";
 import { allowsAddress, type RequestIp } from "../../network/ranges.ts";
 import { common, permits, roleScopes, type Role, type Scope } from "./scopes.ts";
@@ -18,6 +19,8 @@ export interface Identity {
   /** The IP address it came from. Null: not known. */
   readonly address: string | null;
   readonly expiresOn: string | null;
+  /** From where the token may be used. Empty: from anywhere. */
+  readonly requestIp: RequestIp;
   readonly reach: readonly Reach[];
 }
 
@@ -63,17 +66,18 @@ async function byApiToken(
   { address, now }: Circumstances,
 ): Promise<Identity | null> {
   const row = await findToken(db, token);
-  if (!row || row.revokedOn !== null || row.disabled === 1) return null;
-  if (row.expiresOn !== null && new Date(row.expiresOn) <= now) return null;
-  if (row.notBefore !== null && new Date(row.notBefore) > now) return null;
-  const requestIp = row.requestIp === null ? {} : (JSON.parse(row.requestIp) as RequestIp);
-  if (!allowsAddress(requestIp, address)) {
+  if (!row || !isInForce(row, now)) return null;
+  // A token is never more than those that it came of, as they are now.
+  const makers = await makersOf(db, row);
+  if (makers === null || !makers.every((maker) => isInForce(maker, now))) return null;
+  const chain = [row, ...makers];
+  if (!chain.every((each) => allowsAddress(requestIpOf(each), address))) {
     throw new Failure("token_wrong_address", {
       message: `Cannot use the access token from location: ${address ?? "unknown"}`,
       facts: { address },
     });
   }
-  const given = JSON.parse(row.scopes) as string[];
+  const given = chain.map(scopesOf).reduce((all, scopes) => common(all, scopes));
   const memberships = row.userId === null ? null : await membershipsOf(db, row.userId);
   const membership = memberships?.find(({ accountId }) => accountId === row.accountId);
   if (memberships && !membership) return null;
@@ -84,9 +88,21 @@ async function byApiToken(
     userId: row.userId,
     email: row.email,
     address,
-    expiresOn: row.expiresOn,
+    expiresOn: earliest(chain.map(({ expiresOn }) => expiresOn)),
+    requestIp: requestIpOf(row),
     reach: [{ accountId: row.accountId, role, scopes: common(given, roleScopes[role]) }],
   };
+}
+
+function isInForce({ revokedOn, disabled, expiresOn, notBefore }: TokenRow, now: Date): boolean {
+  if (revokedOn !== null || disabled === 1) return false;
+  if (expiresOn !== null && new Date(expiresOn) <= now) return false;
+  return notBefore === null || new Date(notBefore) <= now;
+}
+
+function earliest(ends: readonly (string | null)[]): string | null {
+  const known = ends.flatMap((end) => end ?? []).toSorted((a, b) => Date.parse(a) - Date.parse(b));
+  return known[0] ?? null;
 }
 
 async function byLogin(
@@ -106,6 +122,7 @@ async function byLogin(
     email: user.email,
     address,
     expiresOn: found.expiresOn,
+    requestIp: {},
     reach: memberships.map(({ accountId, role }) => ({
       accountId,
       role,

@@ -8,7 +8,8 @@ import type { Store } from "../../store/store.ts";
 export interface ControlContext {
   readonly store: Store;
   readonly keyring: Keyring;
-  readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake">;
+  readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake"> &
+    Partial<Pick<Edge, "status">>;
   /** For URLs that accounts choose. */
   readonly outbound: Outbound;
   readonly clock: () => Date;
@@ -27,6 +28,8 @@ export interface ControlLimits {
   readonly authorities: number;
   /** Wrong tokens an address may send before its answers are held back. Default: 20. */
   readonly failedTries: number;
+  /** Whether a binding may be in-process: false keeps every key in the gateway. Default: true. */
+  readonly inProcess: boolean;
 }
 
 export const defaultLimits: ControlLimits = {
@@ -34,4 +37,5 @@ export const defaultLimits: ControlLimits = {
   certificates: 1000,
   authorities: 5,
   failedTries: 20,
+  inProcess: true,
 };

@@ -60,6 +60,12 @@ export const roleScopes: Readonly<Record<Role, readonly Scope[]>> = {
   ],
 };
 
+/** What a token of a role has unless scopes are named: one that deploys makes no others. */
+export const tokenScopes: Readonly<Record<Role, readonly Scope[]>> = {
+  ...roleScopes,
+  deployer: roleScopes.deployer.filter((scope) => !scope.startsWith("api_tokens:")),
+};
+
 export function isScope(name: string): name is Scope {
   return Object.hasOwn(scopeMeanings, name);
 }

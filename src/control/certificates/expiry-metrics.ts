@@ -1,16 +1,18 @@
 import { Gauge, Registry } from "prom-client";
+import type { WorkerStatus } from "../../contract/edge.ts";
 import { listCertificates } from "../../store/certificates.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 
 /** What Prometheus reads of the certificates that are stored, whether a gateway has them or not. */
-export function metricsEndpoints({ store }: ControlContext): readonly Endpoint[] {
+export function metricsEndpoints({ store, edge }: ControlContext): readonly Endpoint[] {
   return [
     endpoint(
       {
         method: "get",
         path: "/accounts/{account_id}/countersign/metrics",
-        summary: "The end of each certificate and CA, as Prometheus reads it",
+        summary:
+          "The end of each certificate and CA, and how each Worker runs, as Prometheus reads it",
         scope: "ssl_certs:read",
       },
       async ({ caller: { accountId } }) => {
@@ -29,9 +31,43 @@ export function metricsEndpoints({ store }: ControlContext): readonly Endpoint[]
             Date.parse(notAfter) / 1000,
           );
         }
+        const workers = edge.status?.().workers ?? [];
+        addWorkers(
+          registry,
+          workers.filter((worker) => worker.accountId === accountId),
+        );
         const headers = { "content-type": registry.contentType };
         return new Response(await registry.metrics(), { headers });
       },
     ),
   ];
+}
+
+/** One of each for each process of a Worker. */
+function addWorkers(registry: Registry, workers: readonly WorkerStatus[]): void {
+  const labelNames = ["account", "script", "version", "process"] as const;
+  const registers = [registry];
+  const memory = new Gauge({
+    name: "countersign_worker_memory_bytes",
+    help: "The RAM that a process of a Worker holds",
+    labelNames,
+    registers,
+  });
+  const restarts = new Gauge({
+    name: "countersign_worker_restarts",
+    help: "How often a process of a Worker was started again, and what ended it the last time",
+    labelNames: [...labelNames, "why"],
+    registers,
+  });
+  for (const [index, worker] of workers.entries()) {
+    const { accountId: account, scriptName: script, versionId: version } = worker;
+    const labels = { account, script, version, process: index };
+    if (worker.memory !== null) memory.set(labels, worker.memory);
+    restarts.set({ ...labels, why: whyEnded(worker.lastExit) }, worker.restarts);
+  }
+}
+
+function whyEnded(lastExit: string | null): string {
+  if (lastExit === null) return "";
+  return /^it exceeded its (memory|CPU) limit/.exec(lastExit)?.[1]?.toLowerCase() ?? "other";
 }

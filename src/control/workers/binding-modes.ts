@@ -13,7 +13,8 @@ import {
   type StoredVersion,
 } from "../../store/versions.ts";
 import { list } from "../api/envelope.ts";
-import { actorOf } from "../api/auth.ts";
+import { actorOf, type Caller } from "../api/auth.ts";
+import { permits } from "../api/scopes.ts";
 import { assertTargets } from "./bindings.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
@@ -26,7 +27,7 @@ type CertificateBinding = WorkerBinding & { readonly type: "mtls_certificate" };
 
 /** Who makes the connections of each mTLS binding of a script. Kept across its deploys. */
 export function bindingModeEndpoints(
-  { store, edge, log }: ControlContext,
+  { store, edge, log, limits }: ControlContext,
   publisher: Publisher,
 ): readonly Endpoint[] {
   const path = "/accounts/{account_id}/countersign/scripts/{script_name}/bindings";
@@ -53,6 +54,7 @@ export function bindingModeEndpoints(
       },
       async (call) => {
         const key = keyOf(call);
+        if (call.body.mode === "in-process") assertOwnsKeys(call.caller, limits.inProcess);
         const binding = await publisher.exclusively(key, async () => {
           const script = await existingScript(store.db, call);
           const { name } = await existingBinding(store.db, script, call.params["binding"]);
@@ -114,6 +116,13 @@ export function bindingModeEndpoints(
       throw error;
     }
   }
+}
+
+/** Back to the gateway is everybody's to say who may change the Worker. */
+function assertOwnsKeys({ scopes }: Caller, isAllowed: boolean): void {
+  if (!isAllowed) throw new Failure("in_process_forbidden");
+  if (permits(scopes, "ssl_certs:write")) return;
+  throw new Failure("in_process_not_permitted", { facts: { scope: "ssl_certs:write" } });
 }
 
 interface VersionsInUse {

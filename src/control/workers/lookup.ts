@@ -5,6 +5,7 @@ import type { ScriptRow } from "../../store/schema.ts";
 import { findScript } from "../../store/scripts.ts";
 import type { Database } from "../../store/database.ts";
 import { findVersion, type StoredVersion } from "../../store/versions.ts";
+import { permits } from "../api/scopes.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 
 interface ScriptCall {
@@ -58,6 +59,7 @@ export function byOf({ caller, request }: { caller: Caller; request: Request }):
     author: caller.email,
     actor,
     source: agent.startsWith("wrangler/") ? "wrangler" : "api",
+    ownsKeys: permits(caller.scopes, "ssl_certs:write"),
   };
 }
 
@@ -66,4 +68,6 @@ export interface By {
   readonly actor: Actor;
   /** `wrangler`, `api`. */
   readonly source: string;
+  /** May hand private keys to a Worker's own process. */
+  readonly ownsKeys: boolean;
 }

@@ -24,6 +24,7 @@ import { assertTargets, freshBindings, mostBindings, type BindingOwner } from ".
 import type { ControlContext } from "../api/context.ts";
 import { hasNone } from "./handlers.ts";
 import { KeyedLock } from "./keyed-lock.ts";
+import { assertMayTakeKeys } from "./in-process.ts";
 import { existingVersion, scriptNotFound } from "./lookup.ts";
 import { type ScriptSettings, withSettings } from "./script-settings.ts";
 
@@ -99,6 +100,7 @@ export class Publisher {
       }
       const bindings = withModes(draft.bindings, await inProcessBindings(store.db, key));
       await assertTargets(store.db, key, bindings);
+      await assertMayTakeKeys(store.db, before, bindings, options);
       const { annotations, settings, scriptSettings = {}, ...runs } = draft;
       const started = performance.now();
       await edge.stage({ ...key, versionId, ...runs, ...limitsOf(settings), bindings });
@@ -165,13 +167,16 @@ export class Publisher {
   ): Promise<StoredDeployment> {
     return this.exclusively(key, async () => {
       const { store, edge, clock } = this.#context;
-      const { script, current } = await readBefore(store.db, key);
+      const before = await readBefore(store.db, key);
+      const { script, current } = before;
       if (!script) throw scriptNotFound(key.scriptName);
       const versions: StoredVersion[] = [];
       const inProcess = await inProcessBindings(store.db, key);
       for (const { versionId } of shares) {
         const version = await existingVersion(store.db, script, versionId);
-        await assertTargets(store.db, key, withModes(version.bindings, inProcess));
+        const bindings = withModes(version.bindings, inProcess);
+        await assertTargets(store.db, key, bindings);
+        await assertMayTakeKeys(store.db, before, bindings, options);
         versions.push(version);
       }
       const staged: string[] = [];

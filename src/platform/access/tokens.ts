@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { z } from "zod";
 import { isCidr, type RequestIp } from "../../network/ranges.ts";
 import { ownerOfData } from "../../control/api/auth.ts";
-import { isScope, roleScopes } from "../../control/api/scopes.ts";
+import { isScope, tokenScopes } from "../../control/api/scopes.ts";
 import { Failure } from "../../failures/failures.ts";
 import { listAccounts } from "../../store/accounts.ts";
 import type { Audit, AuditAction } from "../../store/audit.ts";
@@ -12,8 +12,10 @@ import {
   createToken,
   findTokenById,
   listTokens,
+  requestIpOf,
   revokeToken,
   rollToken,
+  scopesOf,
 } from "../../store/tokens.ts";
 import { type AccessContext, accountNamed } from "./context.ts";
 
@@ -54,7 +56,7 @@ export function tokensApp({ store, clock }: AccessContext): Hono {
       const now = clock();
       const { value } = await store.write(async ({ db }) => {
         const account = await accountNamed(db, body.account);
-        const scopes = body.scopes ?? roleScopes[body.role ?? "admin"];
+        const scopes = body.scopes ?? tokenScopes[body.role ?? "admin"];
         const { id, token } = await createToken(db, {
           accountId: account.id,
           name: body.name,
@@ -116,10 +118,10 @@ function shown(row: TokenRow, now: Date): ShownToken {
     name: row.name,
     accountId: row.accountId,
     email: row.email,
-    scopes: JSON.parse(row.scopes) as string[],
+    scopes: scopesOf(row),
     createdOn: row.createdOn,
     expiresOn: row.expiresOn,
-    requestIp: row.requestIp === null ? null : (JSON.parse(row.requestIp) as RequestIp),
+    requestIp: row.requestIp === null ? null : requestIpOf(row),
     status: expired ? "expired" : row.disabled === 1 ? "disabled" : "active",
   };
 }

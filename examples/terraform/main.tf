@@ -1,0 +1,54 @@
+# A Worker with a certificate, its route, and a CA. `countersign env` sets what the provider reads.
+terraform {
+  required_providers {
+    cloudflare = {
+      source  = "cloudflare/cloudflare"
+      version = ">= 5.22.0"
+    }
+  }
+}
+
+variable "account_id" { type = string }
+variable "certificate" { type = string }
+variable "private_key" {
+  type      = string
+  sensitive = true
+}
+variable "ca" { type = string }
+
+resource "cloudflare_mtls_certificate" "client" {
+  account_id   = var.account_id
+  name         = "terraform-client"
+  ca           = false
+  certificates = file(var.certificate)
+  private_key  = file(var.private_key)
+
+  # A bound certificate is not deleted: the new one is made and bound first.
+  lifecycle { create_before_destroy = true }
+}
+
+resource "cloudflare_mtls_certificate" "ca" {
+  account_id   = var.account_id
+  name         = "terraform-ca"
+  ca           = true
+  certificates = file(var.ca)
+}
+
+resource "cloudflare_workers_script" "shop" {
+  account_id         = var.account_id
+  script_name        = "terraform-shop"
+  main_module        = "index.js"
+  compatibility_date = "2026-01-01"
+  content            = "export default { async fetch(request, env) { return env.CERT.fetch('https://localhost/'); } };"
+  bindings = [{
+    name           = "CERT"
+    type           = "mtls_certificate"
+    certificate_id = cloudflare_mtls_certificate.client.id
+  }]
+}
+
+resource "cloudflare_workers_custom_domain" "shop" {
+  account_id = var.account_id
+  hostname   = "shop.example.test"
+  service    = cloudflare_workers_script.shop.script_name
+}

@@ -1,0 +1,194 @@
+import { execFile } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { promisify } from "node:util";
+import type { Run } from "../process/kept.ts";
+
+/** What one process of a Worker may take. */
+export interface ProcessLimits {
+  /** MiB of JavaScript's heap. 0: no limit. */
+  readonly memory: number;
+  /** Seconds that it may compute without answering. 0: no limit. */
+  readonly cpu: number;
+}
+
+export const defaultLimits: ProcessLimits = { memory: 128, cpu: 10 };
+
+export interface LimitedRun extends Run {
+  /** Bytes of RAM that it holds. Null: not known. */
+  memory(): number | null;
+}
+
+/**
+ * Keeps a process that has answered its first probe within its limits, until it ends.
+ * @param probe resolves when the process has answered; it does without the Worker's code, but not
+ * while that computes
+ */
+export async function limited(
+  run: Run,
+  limits: ProcessLimits,
+  probe: () => Promise<void>,
+): Promise<LimitedRun> {
+  const { pid } = run;
+  preferForOom(pid);
+  const most = limits.memory === 0 ? Infinity : await limitMemory(pid, limits.memory);
+  let cause: string | null = null;
+  const kill = (why: string): void => {
+    cause ??= why;
+    signal(pid);
+  };
+  const watch = new CpuWatch(pid, limits.cpu, probe);
+  const timer = setInterval(() => {
+    const stuck = watch.look();
+    if (stuck !== null) kill(`it exceeded its CPU limit: ${stuck}`);
+    else if (residentBytes(pid)! > most)
+      kill(`it exceeded its memory limit of ${limits.memory} MiB`);
+  }, TICK);
+  timer.unref();
+  const ended = run.ended.then((how) => {
+    clearInterval(timer);
+    if (cause !== null) return cause;
+    const isMemory = limits.memory > 0 && OUT_OF_MEMORY.test(how);
+    return isMemory ? `it exceeded its memory limit of ${limits.memory} MiB: ${how}` : how;
+  });
+  return { pid, ended, stop: (grace) => run.stop(grace), memory: () => residentBytes(pid) };
+}
+
+/** Was a limit why it ended? */
+export function isOverLimit(reason: string | null): boolean {
+  return reason?.startsWith("it exceeded its ") === true;
+}
+
+/** ms between two looks */
+const TICK = 500;
+
+/** How V8 and its allocator say it. */
+export const OUT_OF_MEMORY: RegExp =
+  /out of memory|OOM|failed to allocate|allocation failed|mprotect.*failed|CodeRange|bad_alloc/i;
+
+/** The kernel, when it has no memory left, takes a Worker before anything that others need. */
+function preferForOom(pid: number): void {
+  try {
+    writeFileSync(`/proc/${pid}/oom_score_adj`, "500");
+  } catch {
+    // It has just ended, or there is no Linux.
+  }
+}
+
+/**
+ * Writes of private memory fail beyond the limit: of the heap, of buffers and of WebAssembly alike.
+ * What is limited is what is mapped, garbage included: under load, that is much more than the heap
+ * holds, so it has twice the heap and never less than 256 MiB beside what the process began with.
+ * @returns the bytes of RAM at which a watch has to end it, where the kernel does not
+ */
+async function limitMemory(pid: number, heap: number): Promise<number> {
+  const above = Math.max(256, heap * 2) * MIB;
+  const begun = statusOf(pid, "VmData");
+  if (begun === null) return Infinity;
+  try {
+    await promisify(execFile)("prlimit", ["--pid", String(pid), `--data=${begun + above}`]);
+  } catch {
+    // No util-linux here. The watch is coarser, but it is one.
+  }
+  return (residentBytes(pid) ?? 0) + above;
+}
+
+const MIB = 1024 * 1024;
+
+function residentBytes(pid: number): number | null {
+  return statusOf(pid, "VmRSS");
+}
+
+function statusOf(pid: number, field: string): number | null {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, "latin1");
+    const kilobytes = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1];
+    return kilobytes === undefined ? null : Number(kilobytes) * 1024;
+  } catch {
+    return null;
+  }
+}
+
+function signal(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has just ended.
+  }
+}
+
+/**
+ * Notices an isolate that computes, or stands still, and answers nothing meanwhile. A loop and a
+ * long computation look alike from outside: it is a limit of CPU time without an answer.
+ */
+class CpuWatch {
+  readonly #pid: number;
+  readonly #limit: number;
+  readonly #probe: () => Promise<void>;
+  #before: Look;
+  /** Null: it has answered, or was not asked. */
+  #silence: { readonly since: number; cpu: number } | null = null;
+
+  constructor(pid: number, limit: number, probe: () => Promise<void>) {
+    this.#pid = pid;
+    this.#limit = limit;
+    this.#probe = probe;
+    this.#before = lookAt(pid) ?? { cpu: 0, isStopped: false };
+  }
+
+  /** Null: all is well. Else what it has done instead of answering. */
+  look(): string | null {
+    if (this.#limit === 0) return null;
+    const now = lookAt(this.#pid);
+    if (now === null) return null;
+    const used = now.cpu - this.#before.cpu;
+    this.#before = now;
+    if (this.#silence === null) {
+      // What is idle need not be asked.
+      if (used > TICK / 20 || now.isStopped) this.#ask();
+      return null;
+    }
+    const { since } = this.#silence;
+    const cpu = (this.#silence.cpu += used);
+    const seconds = (performance.now() - since) / 1000;
+    if (cpu < this.#limit * 1000 && seconds < this.#limit * PATIENCE) return null;
+    return `it answered nothing for ${seconds.toFixed(1)} s, and computed for ${(cpu / 1000).toFixed(1)} s of them`;
+  }
+
+  #ask(): void {
+    const silence = { since: performance.now(), cpu: 0 };
+    this.#silence = silence;
+    const ask = (): void => {
+      void this.#probe().then(
+        () => (this.#silence = null),
+        () => {
+          if (lookAt(this.#pid) !== null && this.#silence === silence)
+            setTimeout(ask, TICK).unref();
+        },
+      );
+    };
+    ask();
+  }
+}
+
+/** On a machine that is busy with others, a process that loops gets only a part of a core. */
+const PATIENCE = 3;
+
+interface Look {
+  /** ms of CPU time, ever */
+  readonly cpu: number;
+  /** By a signal. */
+  readonly isStopped: boolean;
+}
+
+/** Null: there is no such process, or no way to look. */
+function lookAt(pid: number): Look | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    // The kernel counts in hundredths of a second, on every architecture that Node runs on.
+    const cpu = (Number(fields[11]) + Number(fields[12])) * 10;
+    return fields[0] === "Z" ? null : { cpu, isStopped: fields[0] === "T" };
+  } catch {
+    return null;
+  }
+}

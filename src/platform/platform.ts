@@ -96,6 +96,11 @@ export interface Platform extends AsyncDisposable {
   readonly token: string | null;
   /** Tokens and private keys go over a network in clear. */
   readonly apiIsInClear: boolean;
+  /**
+   * Ends it after an exception that nothing caught: what is in flight is answered, by a failure
+   * where that takes longer than two seconds.
+   */
+  abandon(): Promise<void>;
 }
 
 /**
@@ -219,9 +224,17 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
     sandbox: edge.status().sandbox.summary,
     token: first?.token ?? null,
     apiIsInClear: api.isInClear,
+    abandon: async () => {
+      const timer = setTimeout(() => api.abandon(), ABANDON_GRACE);
+      await opened.disposeAsync();
+      clearTimeout(timer);
+    },
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
+
+/** ms */
+const ABANDON_GRACE = 2_000;
 
 function clock(): Date {
   return new Date();

@@ -136,7 +136,8 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     stream: io.stderr,
     pretty: isTerminal(io.stderr),
   });
-  const stopped = stopSignal();
+  const { replacePlatform, Uncaught } = await import("../replace.ts");
+  const stopped = stopSignal().then(() => "stopped" as const);
   const platform = await withProgress(io, "Starting", () =>
     startPlatform({
       dataFolder: dataFolderOf(io, options.data),
@@ -169,6 +170,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       log,
     }),
   );
+  using uncaught = new Uncaught(log);
   try {
     const { api, http, accountId, sandbox, token } = platform;
     const memory = describeClosedMemory(closeMemory());
@@ -176,7 +178,8 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       writeJson(io.stdout, { ready: true, api, http, accountId, sandbox, memory, token });
     } else welcome(io, platform, memory, performance.now() - began);
     if (platform.apiIsInClear) warnOfPlainApi(io, api);
-    await stopped;
+    const why = await Promise.race([stopped, uncaught.first]);
+    if (why !== "stopped") await replacePlatform(platform, { ...io.env });
   } finally {
     await withProgress(io, "Stopping: answering what is in flight", async () => {
       await platform[Symbol.asyncDispose]();

@@ -8,7 +8,7 @@ import { HEADER_BUFFER, headerSize, MOST_HEADERS, MOST_URL } from "../forward/li
 import { InFlight } from "../forward/in-flight.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
 import type { Clock } from "./clock.ts";
-import { respondWithFailure } from "./respond.ts";
+import { rayOf, respondWithFailure, type ShownFailure } from "./respond.ts";
 import { RoutedRequest, splitUrl, type Route, type Traffic } from "./route.ts";
 import type { RouteTracing } from "./tracing.ts";
 
@@ -118,7 +118,9 @@ export class BindingSocket {
 
   /** The process ends: what is in flight gets `failure`, or is cut where its answer has begun. */
   abandon(failure: Failure): void {
-    this.#inFlight.end((request, response) => respondWithFailure(failure, request, response));
+    this.#inFlight.end((request, response) => {
+      respondWithFailure(failure, request, response, this.#shown(request));
+    });
     for (const tunnel of this.#tunnels) tunnel.destroy();
   }
 
@@ -127,8 +129,8 @@ export class BindingSocket {
     this.#inFlight.add(request, response);
     if (this.#closing) response.shouldKeepAlive = false;
     const { origin, path } = splitUrl(request.url!);
-    const route = this.#routeTo(origin, request, (failure) =>
-      respondWithFailure(failure, request, response),
+    const route = this.#routeTo(origin, request, (failure, shown) =>
+      respondWithFailure(failure, request, response, shown),
     );
     if (route === null) return;
     forward(request, response, new RoutedRequest(route, path, how).traced(request));
@@ -137,8 +139,8 @@ export class BindingSocket {
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     this.#track(socket);
     const { origin, path } = splitUrl(request.url!);
-    const route = this.#routeTo(origin, request, (failure) => {
-      respondWithFailure(failure, request, responseOn(socket, request));
+    const route = this.#routeTo(origin, request, (failure, shown) => {
+      respondWithFailure(failure, request, responseOn(socket, request), shown);
     });
     if (route === null) return;
     const target = new RoutedRequest(route, path, "upgrade").traced(request);
@@ -147,8 +149,8 @@ export class BindingSocket {
 
   async #connect(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     this.#track(socket);
-    const fail = (failure: Failure): void => {
-      respondWithFailure(failure, request, responseOn(socket, request));
+    const fail = (failure: Failure, shown: ShownFailure): void => {
+      respondWithFailure(failure, request, responseOn(socket, request), shown);
     };
     const route = this.#routeTo(`https://${request.url}`, request, fail);
     if (route === null) return;
@@ -160,9 +162,10 @@ export class BindingSocket {
       upstream = await route.pool.connect();
     } catch (error) {
       const failure = route.pool.failure(error as Error);
-      this.#router.traffic.failed(failure, route.pool.scope.origin);
+      const shown = this.#shown(request);
+      this.#router.traffic.failed(failure, route.pool.scope.origin, shown.ray);
       span?.failed(failure.code);
-      fail(failure);
+      fail(failure, shown);
       return;
     }
     if (span !== null) upstream.once("close", () => span.ended());
@@ -180,13 +183,14 @@ export class BindingSocket {
   #routeTo(
     origin: string,
     request: IncomingMessage,
-    fail: (failure: Failure) => void,
+    fail: (failure: Failure, shown: ShownFailure) => void,
   ): Route | null {
     const tooMuch = this.#excess(request);
     if (tooMuch !== null) {
       const failure = new Failure(tooMuch);
-      this.#router.traffic.failed(failure, null);
-      fail(failure);
+      const shown = this.#shown(request);
+      this.#router.traffic.failed(failure, null, shown.ray);
+      fail(failure, shown);
       return null;
     }
     let route = this.#routes.get(origin);
@@ -199,9 +203,10 @@ export class BindingSocket {
       route = this.#routes.get(origin) ?? this.#router.route(origin);
     } catch (error) {
       const failure = error instanceof Failure ? error : new Failure("internal", { cause: error });
-      this.#router.traffic.failed(failure, null);
+      const shown = this.#shown(request);
+      this.#router.traffic.failed(failure, null, shown.ray);
       this.#router.tracing(origin)?.start(request).failed(failure.code);
-      fail(failure);
+      fail(failure, shown);
       return null;
     }
     if (this.#routes.size >= MOST_ROUTES) this.#evict();
@@ -226,6 +231,10 @@ export class BindingSocket {
     }
     this.#routes.delete(oldest![0]);
     this.#router.release(oldest![1]);
+  }
+
+  #shown(request: IncomingMessage): ShownFailure {
+    return { details: this.#router.traffic.details, ray: rayOf(request) };
   }
 
   #track(socket: Duplex): void {

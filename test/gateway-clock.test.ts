@@ -100,7 +100,7 @@ async function ready(
       addresses: { allow: [], deny: [], development: true, denyLocalPorts: [] },
     },
     observer: {
-      traffic: () => ({ answered: nothing, failed: nothing }),
+      traffic: () => ({ answered: nothing, failed: nothing, details: "public" }),
       connected: nothing,
       handshakeFailed: nothing,
     },

@@ -129,7 +129,7 @@ function wrongWith(text: string): string | null {
     if (word === "…") continue;
     if (word.startsWith("-")) {
       const option = command.options.find(({ short, long }) =>
-        [short, long].includes(word.split("=")[0]!),
+        [short, long].includes(word.split("=")[0]),
       );
       if (option === undefined) return word;
       if (option.required && !word.includes("=") && index + 1 < words.length) index += 1;

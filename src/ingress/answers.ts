@@ -12,13 +12,14 @@ import { headerSize, isHeaderOverflow, MOST_HEADERS, MOST_URL } from "../forward
 import { responseOn } from "../forward/sockets.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { FailureCode } from "../failures/failures.ts";
+import { newRay } from "../failures/rendered.ts";
 import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { plainAddress } from "../network/ranges.ts";
 import { type Hosts, plainName } from "./hosts.ts";
 import type { HowEnded } from "./protocol.ts";
 import { refuse } from "./refuse.ts";
 import { redirect, secureUrl } from "./redirect.ts";
-import { INGRESS_HEADERS, ingressHeaders, newRay, requestTarget } from "./request.ts";
+import { INGRESS_HEADERS, ingressHeaders, requestTarget } from "./request.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** Finds who answers, or why nobody does. */

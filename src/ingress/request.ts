@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
 import type { HeaderNames } from "../forward/headers.ts";
@@ -94,11 +93,6 @@ export function ingressHeaders(
     "X-Real-IP",
     client,
   ];
-}
-
-/** Names one request in logs and responses. */
-export function newRay(): string {
-  return randomBytes(8).toString("hex");
 }
 
 /** `NAME.localhost`, and `localhost` itself. */

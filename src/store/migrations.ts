@@ -1,8 +1,9 @@
 import type { Migration, MigrationProvider } from "kysely/migration";
 import { begin } from "./migrations/001-begin.ts";
 import { identities } from "./migrations/010-identities.ts";
+import { activations } from "./migrations/020-activations.ts";
 import { settings } from "./migrations/002-settings.ts";
-import { hosts } from "./migrations/020-hosts.ts";
+import { hosts } from "./migrations/021-hosts.ts";
 import { makers } from "./migrations/011-makers.ts";
 
 /** In order, never edited once released: what a database was made with has to stay true. */
@@ -10,8 +11,9 @@ const all: Record<string, Migration> = {
   "001-begin": { up: begin },
   "002-settings": { up: settings },
   "010-identities": { up: identities },
+  "020-activations": { up: activations },
   "011-makers": { up: makers },
-  "020-hosts": { up: hosts },
+  "021-hosts": { up: hosts },
 };
 
 /** Those that this version knows. */

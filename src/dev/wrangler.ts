@@ -383,6 +383,11 @@ function complaint(error: unknown): Error {
         : String(innermost.message),
       ...(location?.lineText ? [`  ${location.lineText}`] : []),
       ...notes.map(({ text }) => text),
+      ...(/api\.cloudflare\.com|wrangler login/.test(String(innermost.message))
+        ? [
+            "Some bindings, like `ai`, are Cloudflare's network wherever the Worker runs. `countersign dev --local` starts without them.",
+          ]
+        : []),
     ].join("\n"),
     { cause: error },
   );

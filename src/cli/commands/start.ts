@@ -175,7 +175,9 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     const { api, http, accountId, sandbox, token } = platform;
     const memory = describeClosedMemory(closeMemory());
     if (options.json) {
-      writeJson(io.stdout, { ready: true, api, http, accountId, sandbox, memory, token });
+      // accountId: what programs have read since the first version.
+      const line = { ready: true, api, http, account_id: accountId, accountId };
+      writeLine(io.stdout, JSON.stringify({ ...line, sandbox, memory, token }));
     } else welcome(io, platform, memory, performance.now() - began);
     if (platform.apiIsInClear) warnOfPlainApi(io, api);
     const why = await Promise.race([stopped, uncaught.first]);

@@ -74,7 +74,7 @@ describe("countersign dev refuses, and says what and where", () => {
   test("a binding that is Cloudflare's network wherever it runs, and says how to do without", async () => {
     const ai = JSON.stringify({ ...base, ai: { binding: "AI" } });
     await using project = await shop({ "wrangler.json": ai });
-    const offline = project.with({ CLOUDFLARE_API_BASE_URL: "", CLOUDFLARE_API_TOKEN: "none" });
+    const offline = project.with({ CLOUDFLARE_API_BASE_URL: "http://127.0.0.1:1/client/v4" });
     assert.match(await refusal(offline), /`countersign dev --local` starts without them/);
   });
 

@@ -9,14 +9,7 @@ import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts"
 import { type ApiOptions, apiTls, proxiesOf, warnOfPlainApi } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
-import {
-  colorsFor,
-  isTerminal,
-  withProgress,
-  writeJson,
-  writeLine,
-  type Io,
-} from "../../terminal/io.ts";
+import { colorsFor, isTerminal, withProgress, writeLine, type Io } from "../../terminal/io.ts";
 
 export function addStartCommand(program: Command, io: Io): void {
   program

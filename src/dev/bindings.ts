@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Keyring } from "../keys/seal.ts";
+import { parseUpload } from "../certificates/parse.ts";
 import type { CertificateVersion } from "../contract/change-feed.ts";
 import type { Gateway } from "../gateway/gateway.ts";
 import type { DevAuthority } from "./authority.ts";
@@ -84,7 +85,10 @@ class Bindings implements DevBindings {
     const file = await this.#options.readFile();
     this.#file = file;
     this.#watch();
-    this.#authorities = [this.#options.authority.ca, ...(await Promise.all(file.ca.map(readPem)))];
+    this.#authorities = [
+      this.#options.authority.ca,
+      ...(await Promise.all(file.ca.map(readAnchors))),
+    ];
     const { gateway } = this.#options;
     gateway.setTrust(accountId, {
       authorities: this.#authorities,
@@ -188,7 +192,7 @@ class Bindings implements DevBindings {
   /** PEM of the CAs that this binding alone trusts. Null: those of all. */
   async #trustOf({ name }: MtlsBinding): Promise<readonly string[] | null> {
     const own = this.#file?.bindings[name]?.ca;
-    return own ? Promise.all(own.map(readPem)) : null;
+    return own ? Promise.all(own.map(readAnchors)) : null;
   }
 
   #certificate(
@@ -246,6 +250,13 @@ class Bindings implements DevBindings {
       }
     }
   }
+}
+
+/** Judged as the platform judges an upload. @throws Failure */
+async function readAnchors(path: string): Promise<string> {
+  const certificates = await readPem(path);
+  const parsed = parseUpload({ certificates, ca: true, allowExpired: true, now: new Date() });
+  return parsed.kind === "ca" ? parsed.bundle : certificates;
 }
 
 function filesOf({ path, ca, bindings }: DevFile): readonly string[] {

@@ -4,6 +4,8 @@ import type { AddressInfo } from "node:net";
 import { createServer, type TlsOptions } from "node:tls";
 import { after, before, describe, test, type TestContext } from "node:test";
 import { Keyring } from "../src/keys/seal.ts";
+import { countersign } from "./helpers/cli.ts";
+import { startPlatform } from "./helpers/platform.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { ask, edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
 import { fetchInProcess } from "./helpers/in-process.ts";
@@ -273,7 +275,10 @@ describe("an origin with", () => {
         const address = `127.0.0.1:${port}`;
         const { chain, key } = client;
         const own = await fetchInProcess({
-          ...{ origin: url, address, chain, privateKey: key },
+          origin: url,
+          address,
+          chain,
+          privateKey: key,
           authority: authority.pem,
         });
         assert.equal("answer" in own, refused === null, JSON.stringify(own));
@@ -312,6 +317,15 @@ test("an old origin is spoken to where its host was allowed old suites, and its 
   assert.equal(await told(await rsaServer("other")), wrongName);
   const stranger = await makeAuthority("Stranger");
   assert.equal(await told(await rsaServer("localhost", stranger)), "origin_certificate_unknown_ca");
+});
+
+test("that old suites are allowed is said at the start and by doctor", async () => {
+  await using platform = await startPlatform({ args: ["--unsafe-old-tls", "ERP.internal"] });
+  assert.match(platform.log(), /✘ Connections to erp\.internal may be decrypted later/);
+  const doctor = await countersign(["doctor", "--data", platform.dataFolder]);
+  assert.match(doctor.stdout, /! old tls +erp\.internal may choose cipher suites without/);
+  const wrong = await countersign(["start", "--unsafe-old-tls", "https://erp.internal"]);
+  assert.equal(wrong.status, 2);
 });
 
 function leafAlone(server: TestCertificate): TestCertificate {

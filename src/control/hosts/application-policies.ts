@@ -42,19 +42,6 @@ export function applicationPolicyEndpoints(context: ControlContext): readonly En
     const all = await listAccess(store.db, "accessApplications", app.accountId);
     return { ...shownPolicy(row, all), precedence: policyIds(fresh).indexOf(row.id) + 1 };
   };
-  /** Puts it at its place in the order; the last one without a precedence. */
-  const place = async (
-    db: Database,
-    app: AccessApplicationRow,
-    id: string,
-    precedence: number | null | undefined,
-  ): Promise<void> => {
-    const before = policyIds(app);
-    if (before.includes(id) && precedence == null) return;
-    const others = before.filter((one) => one !== id);
-    others.splice(precedence == null ? others.length : precedence - 1, 0, id);
-    await putAccess(db, "accessApplications", { ...app, policies: JSON.stringify(others) });
-  };
   return [
     endpoint(
       { method: "get", path, summary: "Policies of an application", scope: read },
@@ -140,4 +127,18 @@ export function applicationPolicyEndpoints(context: ControlContext): readonly En
       },
     ),
   ];
+}
+
+/** Puts it at its place in the order; the last one without a precedence. */
+async function place(
+  db: Database,
+  app: AccessApplicationRow,
+  id: string,
+  precedence: number | null | undefined,
+): Promise<void> {
+  const before = policyIds(app);
+  if (before.includes(id) && precedence == null) return;
+  const others = before.filter((one) => one !== id);
+  others.splice(precedence == null ? others.length : precedence - 1, 0, id);
+  await putAccess(db, "accessApplications", { ...app, policies: JSON.stringify(others) });
 }

@@ -211,7 +211,7 @@ async function usePolicies(
       typeof one === "object" && typeof one["precedence"] === "number"
         ? one["precedence"]
         : index + 1;
-    const id = typeof one === "string" ? one : "id" in one ? String(one["id"]) : null;
+    const id = typeof one === "string" ? one : typeof one["id"] === "string" ? one["id"] : null;
     if (id === null) {
       const policy = newPolicy(caller, policyBody.parse(one), { applicationId: row.id, now });
       await putAccess(db, "accessPolicies", policy);

@@ -137,7 +137,8 @@ function readAuthority(
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   let certificate: X509Certificate | null = null;
   try {
-    if (blocks.length === 1) certificate = new X509Certificate(blocks[0]!);
+    const [block] = blocks;
+    if (block && blocks.length === 1) certificate = new X509Certificate(block);
   } catch {
     // Said below: it is not one that can be read.
   }

@@ -90,7 +90,7 @@ async function newKey(keyring: Keyring, accountId: string, now: Date): Promise<A
     publicKey: JSON.stringify({ kid: id, kty: "RSA", alg: "RS256", use: "sig", e, n }),
     sealedKey: keyring.seal(
       { account: accountId, id, kind: "access-key" },
-      privateKey.export({ format: "pem", type: "pkcs8" }).toString(),
+      privateKey.export({ format: "pem", type: "pkcs8" }),
     ),
     createdOn: now.toISOString(),
   };

@@ -11,14 +11,18 @@ import { list } from "../api/envelope.ts";
 import { changeAccess, existing, refuseOthers } from "./change.ts";
 import { readRules, rules } from "./rules.ts";
 
-export const policyBody: z.ZodObject<{
-  name: z.ZodString;
-  decision: z.ZodString;
-  include: typeof rules;
-  require: z.ZodOptional<z.ZodNullable<typeof rules>>;
-  exclude: z.ZodOptional<z.ZodNullable<typeof rules>>;
-  precedence: z.ZodOptional<z.ZodNullable<z.ZodNumber>>;
-}> = z
+export interface PolicyBody {
+  readonly name: string;
+  readonly decision: string;
+  readonly include: readonly Record<string, unknown>[];
+  readonly require?: readonly Record<string, unknown>[] | null | undefined;
+  readonly exclude?: readonly Record<string, unknown>[] | null | undefined;
+  /** Its place among those of its application, from 1. */
+  readonly precedence?: number | null | undefined;
+  readonly [other: string]: unknown;
+}
+
+export const policyBody: z.ZodType<PolicyBody> = z
   .object({
     name: z.string().min(1).max(255),
     decision: z.string(),
@@ -27,7 +31,7 @@ export const policyBody: z.ZodObject<{
     exclude: rules.nullish(),
     precedence: z.number().int().min(1).max(1000).nullish(),
   })
-  .loose() as never;
+  .loose();
 
 /** Sessions are people's: how long one lasts decides nothing here, and Terraform always sends it. */
 const KNOWN = [
@@ -50,13 +54,6 @@ export function accessPolicyEndpoints(context: ControlContext): readonly Endpoin
   const shownOne = async (row: AccessPolicyRow): Promise<object> => {
     const applications = await listAccess(store.db, "accessApplications", row.accountId);
     return shownPolicy(row, applications);
-  };
-  const reusable = async (db: Database, caller: Caller, id?: string): Promise<AccessPolicyRow> => {
-    const row = await existing(db, "accessPolicies", caller, id);
-    if (row.applicationId === null) return row;
-    throw new Failure("access_not_found", {
-      message: `the policy "${row.id}" is a part of the application "${row.applicationId}"`,
-    });
   };
   return [
     endpoint(
@@ -136,8 +133,6 @@ export function accessPolicyEndpoints(context: ControlContext): readonly Endpoin
 export function policyIds({ policies }: Pick<AccessApplicationRow, "policies">): string[] {
   return JSON.parse(policies) as string[];
 }
-
-type PolicyBody = z.output<typeof policyBody>;
 
 /** @throws Failure `access_needs_login`, `access_unsupported`, `access_invalid` */
 export function newPolicy(
@@ -233,4 +228,12 @@ export function shownPolicy(
     created_at: row.createdOn,
     updated_at: row.updatedOn,
   };
+}
+
+async function reusable(db: Database, caller: Caller, id?: string): Promise<AccessPolicyRow> {
+  const row = await existing(db, "accessPolicies", caller, id);
+  if (row.applicationId === null) return row;
+  throw new Failure("access_not_found", {
+    message: `the policy "${row.id}" is a part of the application "${row.applicationId}"`,
+  });
 }

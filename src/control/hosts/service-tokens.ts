@@ -54,24 +54,6 @@ export function serviceTokenEndpoints(context: ControlContext): readonly Endpoin
         after: facts(row),
       };
     });
-  /** A new secret; the one before works until `until`, or no longer. */
-  const renewed = (
-    row: ServiceTokenRow,
-    version: number,
-    until: string | undefined,
-  ): { row: ServiceTokenRow; value: string } => {
-    const value = newSecret();
-    return {
-      value,
-      row: {
-        ...row,
-        secretHash: hashOf(value),
-        secretVersion: version,
-        previousHash: until === undefined ? null : row.secretHash,
-        previousUntil: until === undefined ? null : new Date(until).toISOString(),
-      },
-    };
-  };
   return [
     endpoint(
       { method: "get", path, summary: "Service tokens of Access", scope: read, query: nameFilter },
@@ -272,5 +254,24 @@ function shown(row: ServiceTokenRow): Record<string, unknown> {
     ...(row.expiresOn !== null && { expires_at: row.expiresOn }),
     created_at: row.createdOn,
     updated_at: row.updatedOn,
+  };
+}
+
+/** A new secret; the one before works until `until`, or no longer. */
+function renewed(
+  row: ServiceTokenRow,
+  version: number,
+  until: string | undefined,
+): { row: ServiceTokenRow; value: string } {
+  const value = newSecret();
+  return {
+    value,
+    row: {
+      ...row,
+      secretHash: hashOf(value),
+      secretVersion: version,
+      previousHash: until === undefined ? null : row.secretHash,
+      previousUntil: until === undefined ? null : new Date(until).toISOString(),
+    },
   };
 }

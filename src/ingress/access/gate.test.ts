@@ -36,7 +36,7 @@ function gate(
       {
         id: "k",
         publicKey: { kid: "k" },
-        privateKey: privateKey.export({ format: "pem", type: "pkcs8" }).toString(),
+        privateKey: privateKey.export({ format: "pem", type: "pkcs8" }),
       },
     ],
     ...more,
@@ -145,12 +145,14 @@ test("the secret before works until its time, an ended or disabled token does no
   }
 });
 
+function check(one: AccessPolicy, more: Partial<Visit> = {}): string {
+  return gate([one]).check(visit({ ...known, ...more })).kind;
+}
+
 test("include is one of, require is all of, exclude is none of", () => {
   const here: AccessRule = { kind: "ip", range: "192.0.2.0/24" };
   const away: AccessRule = { kind: "ip", range: "198.51.100.0/24" };
   const named: AccessRule = { kind: "common_name", commonName: "robot" };
-  const check = (one: AccessPolicy, more: Partial<Visit> = {}): string =>
-    gate([one]).check(visit({ ...known, ...more })).kind;
   assert.equal(check(policy([away, ANY])), "pass");
   assert.equal(check(policy([ANY], { require: [here] })), "pass");
   assert.equal(check(policy([ANY], { require: [here, away] })), "refuse");

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { covers, readingsOf } from "./paths.ts";
 
 test("a path that any Worker could read as a covered one is covered in one of its readings", () => {

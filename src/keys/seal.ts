@@ -12,6 +12,7 @@ export interface Place {
     | "identity-key"
     | "host-key"
     | "local-authority-key"
+    | "access-key"
     | "master-key-check"
     | "master-key"
     | "audit-head";

@@ -142,6 +142,33 @@ const identityKeys: SealedColumn = {
   },
 };
 
+const accessKeys: SealedColumn = {
+  batch: async (db, after, limit) => {
+    const rows = await db
+      .selectFrom("accessKeys")
+      .selectAll()
+      .where("id", ">", after)
+      .orderBy("id")
+      .limit(limit)
+      .execute();
+    return batchOf(
+      rows,
+      limit,
+      rows.map(({ id, accountId, sealedKey }) => ({
+        place: { account: accountId, id, kind: "access-key" },
+        sealed: sealedKey,
+        replace: async (transaction, fresh) => {
+          await transaction
+            .updateTable("accessKeys")
+            .set({ sealedKey: fresh })
+            .where("id", "=", id)
+            .execute();
+        },
+      })),
+    );
+  },
+};
+
 const hostKeys: SealedColumn = {
   batch: async (db, after, limit) => {
     const rows = await db
@@ -202,6 +229,7 @@ const columns: Readonly<
   secret: secrets,
   "webhook-secret": webhookSecrets,
   "identity-key": identityKeys,
+  "access-key": accessKeys,
   "audit-head": auditHead,
   "host-key": hostKeys,
   "local-authority-key": localAuthorityKey,

@@ -115,7 +115,7 @@ export class Publisher {
             ...runs,
             id: versionId,
             scriptId: script.id,
-            bindings: freshBindings(keyring, key.accountId, draft.bindings),
+            bindings: freshBindings(keyring, owner, draft.bindings),
             compatibilityFlags: JSON.stringify(draft.compatibilityFlags),
             annotations: JSON.stringify(annotations),
             settings: JSON.stringify(settings),
@@ -143,7 +143,11 @@ export class Publisher {
               accountId: key.accountId,
               resource: { type: "script", id: script.id, name: script.name },
               before: deployed(before.current),
-              after: { version: versionId, bindings: draft.bindings.map(namedBinding) },
+              after: {
+                version: versionId,
+                digest: version.digest,
+                bindings: draft.bindings.map(namedBinding),
+              },
             },
           };
         });

@@ -212,6 +212,10 @@ export default {
     await project.write("countersign.json", `{ "ca": "ca.pem" }`);
     await dev.says(/trusts public roots, the development CA, ca\.pem/);
     await get(dev.url);
+    await project.write("countersign.json", `{ "ca": ["ca.pem", "leaf.pem"] }`);
+    await project.write("leaf.pem", (await stranger.issue({ subject: "CN=leaf" })).pem);
+    await dev.says(/authority_not_ca|CN=leaf\) is not a CA/);
+    await get(dev.url);
     await project.write("countersign.json", `{\n  "ca": 5\n}`);
     await dev.says(/countersign\.json:2:9: ca: /);
     await get(dev.url);

@@ -159,6 +159,29 @@ for (const [engine, open] of Object.entries(engines)) {
       assert.equal(codeOf(await rotate(id, two)), "certificate_duplicate");
     });
 
+    test("a roll back goes to what was in force before, never to what was abandoned", async () => {
+      const id = await upload(await issue("CN=first"), "history");
+      const rollBack = async (): Promise<unknown> => {
+        const answer = await control.call("POST", `${base}/${id}/rollback`);
+        return answer.result?.version ?? codeOf(answer);
+      };
+      const activate = (version: number): Promise<unknown> =>
+        control.call("POST", `${base}/${id}/versions/${version}/activate`, {});
+      await rotate(id, await issue("CN=second"));
+      assert.equal(await rollBack(), 1);
+      // Version 2 was abandoned; version 3 is stored and was never in force.
+      await rotate(id, await issue("CN=third"), { activate: false });
+      await rotate(id, await issue("CN=fourth"));
+      assert.equal(await rollBack(), 1);
+      assert.equal(await rollBack(), "certificate_rollback_impossible");
+      // A higher number that was in force before a lower one is what came before.
+      await activate(4);
+      await activate(2);
+      assert.equal(await rollBack(), 4);
+      assert.equal(await rollBack(), 1);
+      assert.equal((await presented(id)).version, 1);
+    });
+
     test("an expired version is not activated by accident, nor rolled back to", async () => {
       const [short, long] = await Promise.all([issue("CN=short", 2), issue("CN=long")]);
       const id = await upload(short, "expiring");

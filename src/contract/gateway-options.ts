@@ -1,3 +1,4 @@
+import type { ShownDetails } from "../failures/rendered.ts";
 /** How the gateway connects. All of it is told to the gateway process when it starts. */
 export interface GatewayOptions {
   readonly addresses: AddressOptions;
@@ -8,6 +9,12 @@ export interface GatewayOptions {
   readonly metricsPort: number | null;
   /** Base URL of an OTLP/HTTP collector for spans of requests. Null: none. Default: null. */
   readonly otlpEndpoint: string | null;
+  /**
+   * What the body of a failure says, which Workers tend to hand on to anyone: `public` all of it,
+   * with hosts, addresses and issuers; `owner` its code, title and ray, and the rest is in the log.
+   * Default: `public`; the platform's is `owner`.
+   */
+  readonly failureDetails: ShownDetails;
   /** Default: `info`. */
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   /** Connections to one origin for one binding, 1 to 65,535. What exceeds them waits. Default: 512. */
@@ -78,6 +85,7 @@ export const defaultOptions: GatewayOptions = {
   useSystemRoots: false,
   metricsPort: null,
   otlpEndpoint: null,
+  failureDetails: "public",
   logLevel: "info",
   connections: 512,
   resumption: true,

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { presentedKeyPlace } from "../keys/places.ts";
 import type { Keyring } from "../keys/seal.ts";
+import { parseUpload } from "../certificates/parse.ts";
 import type { CertificateVersion } from "../contract/change-feed.ts";
 import type { Gateway } from "../gateway/gateway.ts";
 import type { DevAuthority } from "./authority.ts";
@@ -75,7 +76,7 @@ class Bindings implements DevBindings {
     const file = await this.#options.readFile();
     this.#file = file;
     this.#watch();
-    const authorities = await Promise.all(file.ca.map(readPem));
+    const authorities = await Promise.all(file.ca.map(readAnchors));
     const { gateway } = this.#options;
     gateway.setTrust(accountId, {
       authorities: [this.#options.authority.ca, ...authorities],
@@ -185,7 +186,7 @@ class Bindings implements DevBindings {
       sealedKey: this.#options.keyring.seal(place, privateKey),
       sealedId: binding,
       allowedHosts: said?.allowedHosts ?? null,
-      trust: said?.ca ? await Promise.all(said.ca.map(readPem)) : null,
+      trust: said?.ca ? await Promise.all(said.ca.map(readAnchors)) : null,
       revokedOn: null,
     };
   }
@@ -223,6 +224,13 @@ class Bindings implements DevBindings {
       }
     }
   }
+}
+
+/** Judged as the platform judges an upload. @throws Failure */
+async function readAnchors(path: string): Promise<string> {
+  const certificates = await readPem(path);
+  const parsed = parseUpload({ certificates, ca: true, allowExpired: true, now: new Date() });
+  return parsed.kind === "ca" ? parsed.bundle : certificates;
 }
 
 function filesOf({ path, ca, bindings }: DevFile): readonly string[] {

@@ -65,8 +65,9 @@ export class FailureReporter {
     const { host, port } = failure.facts;
     const file = relative(process.cwd(), this.#folder) || ".";
     switch (failure.code) {
-      case "origin_certificate_unknown_ca":
       case "origin_certificate_self_signed":
+        return `Put the origin's certificate into ${file}/countersign.json: {"ca": "origin.pem"}. It is read at once.`;
+      case "origin_certificate_unknown_ca":
         return `Put the origin's CA into ${file}/countersign.json: {"ca": "ca.pem"}. It is read at once.`;
       case "origin_refused":
       case "origin_name_not_found":

@@ -21,8 +21,9 @@ export const rotationFailures = {
     status: 409,
     number: 7000282,
     title: "there is no version to roll back to",
-    cause: "No version before the active one is there that has neither expired nor been revoked.",
-    fix: "Upload a new version: `countersign certificate rotate`.",
+    cause:
+      "No version was in force before the active one, or those that were have expired, were revoked, or are no longer stored. What a rollback has left does not count.",
+    fix: "See what there is with `countersign certificate show`, and present one with `countersign certificate activate`; or upload a new version: `countersign certificate rotate`.",
   },
   certificate_kind_differs: {
     side: "caller",

@@ -132,6 +132,14 @@ export const edgeFailures = {
     cause: "The ingress does not know yet which Workers are deployed.",
     fix: "Try again in a second.",
   },
+  platform_replaced: {
+    side: "platform",
+    status: 503,
+    number: 7000339,
+    title: "the platform is being replaced",
+    cause: "An exception that nothing caught ended the control plane while it worked on this.",
+    fix: "Look whether the change was made, and try again. The exception is in the log of `countersign start`: report it.",
+  },
   edge_process_ended: {
     side: "platform",
     status: 503,

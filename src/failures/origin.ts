@@ -216,7 +216,7 @@ export const originFailures = {
     number: 7000442,
     title: "the origin's certificate is self-signed",
     cause: "It was issued by itself, and not uploaded here as one to trust.",
-    fix: "Use a certificate of a CA at the origin, or upload this one as a CA (`wrangler cert upload certificate-authority`).",
+    fix: "Use a certificate of a CA at the origin, or trust this one as itself: `countersign ca upload --cert origin.pem`.",
   },
   origin_certificate_unknown_ca: {
     side: "origin",
@@ -225,7 +225,7 @@ export const originFailures = {
     title: "the origin's certificate comes from an unknown CA",
     cause:
       "No CA that counts here issued it: a private CA was not uploaded, or the origin does not send its intermediates.",
-    fix: "Upload the CA (`wrangler cert upload certificate-authority`), or let the origin send its whole chain.",
+    fix: "Upload the CA (`countersign ca upload --cert ca.pem`), or let the origin send its whole chain.",
   },
   origin_certificate_wrong_name: {
     side: "origin",

@@ -62,6 +62,7 @@ class SupervisedGateway implements GatewayHandle {
     const { addresses, timeouts, metricsPort, otlpEndpoint, logLevel, ...rest } = options;
     this.#masterKey = Uint8Array.from(options.masterKey);
     this.#options = {
+      failureDetails: rest.failureDetails ?? defaultOptions.failureDetails,
       useSystemRoots: rest.useSystemRoots ?? defaultOptions.useSystemRoots,
       metricsPort: metricsPort ?? defaultOptions.metricsPort,
       otlpEndpoint: otlpEndpoint ?? defaultOptions.otlpEndpoint,

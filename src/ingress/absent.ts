@@ -1,7 +1,7 @@
 import { createServer, type Server } from "node:http";
 import { rm } from "node:fs/promises";
 import { refuse } from "./refuse.ts";
-import { newRay } from "./request.ts";
+import { newRay } from "../failures/rendered.ts";
 
 /** Answers service bindings whose target is not deployed, at the socket where their paths lead. */
 export async function listenForAbsent(socket: string): Promise<Server> {

@@ -18,7 +18,8 @@ import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted
 import { plainAddress } from "../network/ranges.ts";
 import type { HowEnded } from "./protocol.ts";
 import { refuse, refuseUnread } from "./refuse.ts";
-import { INGRESS_HEADERS, ingressHeaders, newRay, requestTarget } from "./request.ts";
+import { newRay } from "../failures/rendered.ts";
+import { INGRESS_HEADERS, ingressHeaders, requestTarget } from "./request.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** Finds who answers, or why nobody does. */

@@ -1,7 +1,8 @@
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { isHeaderOverflow } from "../forward/limits.ts";
-import { failures, type FailureCode } from "../failures/failures.ts";
+import { Failure, type FailureCode } from "../failures/failures.ts";
+import { renderFailure } from "../failures/rendered.ts";
 
 /** Answers for a Worker that cannot: what happened and what to do, as JSON where that is wanted. */
 export function refuse(
@@ -10,16 +11,12 @@ export function refuse(
   code: FailureCode,
   ray: string,
 ): void {
-  const { status, number, title, cause, fix } = failures[code];
-  const wantsJson = request.headers.accept?.includes("json") === true;
-  const body = wantsJson
-    ? JSON.stringify({ error: { code, number, title, cause, fix, ray } })
-    : `${title}\n\n${cause}\n${fix}\n\nerror ${number} (${code}) · ray ${ray}\n`;
-  const type = wantsJson ? "application/json" : "text/plain; charset=utf-8";
+  const failure = new Failure(code);
+  const { status } = failure.entry;
+  const { accept } = request.headers;
+  const { headers, body } = renderFailure(failure, { accept, ...forPeople, ray });
   response.writeHead(status, {
-    "content-type": type,
-    "content-length": Buffer.byteLength(body),
-    "cache-control": "no-store",
+    ...headers,
     "cf-ray": ray,
     ...(status === 503 && { "retry-after": "1" }),
   });
@@ -33,15 +30,20 @@ export function refuseUnread(error: Error, socket: Duplex): void {
     socket.destroy(error);
     return;
   }
-  const failure: FailureCode = isHeaderOverflow(error)
-    ? "headers_too_large"
-    : code === "ERR_HTTP_REQUEST_TIMEOUT"
-      ? "request_timeout"
-      : "request_malformed";
-  const { status, number, title, cause, fix } = failures[failure];
-  const body = `${title}\n\n${cause}\n${fix}\n\nerror ${number} (${failure})\n`;
+  const failure = new Failure(
+    isHeaderOverflow(error)
+      ? "headers_too_large"
+      : code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? "request_timeout"
+        : "request_malformed",
+  );
+  const { headers, body } = renderFailure(failure, { accept: undefined, ...forPeople, ray: null });
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const { status } = failure.entry;
   socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\n` +
-      `content-type: text/plain; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\n${lines.join("")}\r\n${body}`,
   );
 }
+
+/** What the ingress says is the table's words alone: there are no details to keep back. */
+const forPeople = { otherwise: "text", details: "public" } as const;

@@ -5,8 +5,10 @@ import { createServer as createSecureServer } from "node:https";
 import { isIP, type AddressInfo } from "node:net";
 import type { Logger } from "pino";
 import type { ClientBindings } from "../control/api/remote-address.ts";
+import { failure } from "../control/api/envelope.ts";
 import { listenFailure } from "../network/listen-failure.ts";
 import { Failure } from "../failures/failures.ts";
+import { InFlight } from "../forward/in-flight.ts";
 import { acceptProxyProtocol } from "../network/connection-sources.ts";
 import { Ranges } from "../network/ranges.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
@@ -31,6 +33,8 @@ export interface ApiListener extends AsyncDisposable {
   readonly url: string;
   /** Tokens go over a network in clear. */
   readonly isInClear: boolean;
+  /** Answers what is in flight with a failure. */
+  abandon(): void;
   /** From now on `app` answers; what came before has waited. */
   serve(app: App): void;
 }
@@ -55,8 +59,11 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
   const answer = getRequestListener(async (request, env) =>
     (await app.promise).fetch(request, withClient(env as ClientBindings)),
   );
-  const handle = (request: IncomingMessage, response: ServerResponse): void =>
+  const inFlight = new InFlight();
+  const handle = (request: IncomingMessage, response: ServerResponse): void => {
+    inFlight.add(request, response);
     void answer(request, response);
+  };
   const server: Server = pair ? createSecureServer(pair.current, handle) : createServer(handle);
   // The largest upload has to come within that, at whatever pace.
   server.requestTimeout = REQUEST_TIMEOUT;
@@ -84,6 +91,7 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
     url: `${pair ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${taken}`,
     isInClear,
     serve: app.resolve,
+    abandon: () => inFlight.end((_, response) => void refuse(response, log)),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
@@ -96,6 +104,12 @@ const loopback = new Ranges(["127.0.0.0/8", "::1"]);
 
 function isLoopback(host: string): boolean {
   return isIP(host) === 0 ? host === "localhost" : loopback.has(host);
+}
+
+async function refuse(response: ServerResponse, log: Logger): Promise<void> {
+  const failed = failure(new Failure("platform_replaced"), log);
+  const body = await failed.text();
+  response.writeHead(failed.status, Object.fromEntries(failed.headers)).end(body);
 }
 
 /** Answers what is in flight, for ten seconds at most. */

@@ -1,3 +1,4 @@
+import type { ShownDetails } from "../failures/rendered.ts";
 import { Hono } from "hono";
 import type { Logger } from "pino";
 import type { ClientBindings } from "../control/api/remote-address.ts";
@@ -71,6 +72,8 @@ export interface PlatformOptions {
   readonly metricsPort: number | null;
   /** Base URL of the OTLP/HTTP collector that the gateway exports spans to. Null: none. */
   readonly otlpEndpoint: string | null;
+  /** Whether bodies of failures say hosts, addresses and issuers, which Workers hand on to anyone. */
+  readonly failureDetails: ShownDetails;
   readonly systemRoots: boolean;
   /** Where the master key is. None of them: the data folder's own file. */
   readonly masterKey: MasterKeyVariables;
@@ -93,6 +96,11 @@ export interface Platform extends AsyncDisposable {
   readonly token: string | null;
   /** Tokens and private keys go over a network in clear. */
   readonly apiIsInClear: boolean;
+  /**
+   * Ends it after an exception that nothing caught: what is in flight is answered, by a failure
+   * where that takes longer than two seconds.
+   */
+  abandon(): Promise<void>;
 }
 
 /**
@@ -165,6 +173,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       limits: options.limits,
       gateway: {
         addresses,
+        failureDetails: options.failureDetails,
         useSystemRoots: options.systemRoots,
         metricsPort: options.metricsPort,
         otlpEndpoint: options.otlpEndpoint,
@@ -215,9 +224,17 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
     sandbox: edge.status().sandbox.summary,
     token: first?.token ?? null,
     apiIsInClear: api.isInClear,
+    abandon: async () => {
+      const timer = setTimeout(() => api.abandon(), ABANDON_GRACE);
+      await opened.disposeAsync();
+      clearTimeout(timer);
+    },
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
+
+/** ms */
+const ABANDON_GRACE = 2_000;
 
 function clock(): Date {
   return new Date();

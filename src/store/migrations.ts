@@ -1,6 +1,7 @@
 import type { Migration, MigrationProvider } from "kysely/migration";
 import { begin } from "./migrations/001-begin.ts";
 import { identities } from "./migrations/010-identities.ts";
+import { activations } from "./migrations/020-activations.ts";
 import { settings } from "./migrations/002-settings.ts";
 import { makers } from "./migrations/011-makers.ts";
 
@@ -9,6 +10,7 @@ const all: Record<string, Migration> = {
   "001-begin": { up: begin },
   "002-settings": { up: settings },
   "010-identities": { up: identities },
+  "020-activations": { up: activations },
   "011-makers": { up: makers },
 };
 

@@ -15,6 +15,7 @@ export interface Tables {
   auditHeads: AuditHeadRow;
   certificates: CertificateRow;
   certificateVersions: CertificateVersionRow;
+  certificateActivations: CertificateActivationRow;
   authorityTies: AuthorityTieRow;
   certificateEvents: CertificateEventRow;
   certificateSources: CertificateSourceRow;
@@ -191,6 +192,14 @@ export interface CertificateVersionRow {
   publicKeyHash: string;
   uploadedOn: string;
   revokedOn: string | null;
+}
+
+/** A version that came into force. What a rollback has abandoned is taken out. */
+export interface CertificateActivationRow {
+  certificateId: string;
+  /** Counts up. */
+  sequence: number;
+  version: number;
 }
 
 /** Where a CA counts that does not count for the whole account: one of the two is set. */

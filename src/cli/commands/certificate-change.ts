@@ -67,7 +67,7 @@ interface RotateOptions extends Common, FileOptions {
 function addActivation(group: Command, io: Io): void {
   group
     .command("rollback")
-    .description("present the version before the active one again")
+    .description("present the version that was in force before again")
     .argument("<certificate>", "its id or name")
     .option(...dataOption)
     .option("--json", "one JSON object")
@@ -75,7 +75,8 @@ function addActivation(group: Command, io: Io): void {
       const api = await apiClient(io, options);
       const certificate = await findShown(api, name);
       const path = `/countersign/certificates/${certificate.id}/rollback`;
-      printChange(io, options, certificate, (await api.call<ShownVersion>("POST", path)).result);
+      const { result } = await api.call<ShownVersion>("POST", path);
+      printChange(io, options, certificate, result, `, as before version ${certificate.version}`);
     });
   group
     .command("activate")
@@ -239,10 +240,11 @@ function printChange(
   options: Common,
   certificate: ShownCertificate,
   version: ShownVersion,
+  again = "",
 ): void {
   if (options.json) return writeJson(io.stdout, { id: certificate.id, ...version });
   const colors = colorsFor(io, io.stdout);
-  const what = version.active ? "is in force" : "is stored, and not presented yet";
+  const what = version.active ? `is in force${again}` : "is stored, and not presented yet";
   writeLine(
     io.stdout,
     `${colors.green("✔")} version ${version.version} of ${certificate.name ?? certificate.id} ${what}, ${version.expires}`,

@@ -1,3 +1,4 @@
+import type { ShownDetails } from "../../failures/rendered.ts";
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
@@ -71,6 +72,10 @@ export function addStartCommand(program: Command, io: Io): void {
       "--otlp-endpoint <url>",
       "export a span of each request through a binding to this OTLP/HTTP collector (default: $OTEL_EXPORTER_OTLP_ENDPOINT)",
     )
+    .option(
+      "--failure-details <whose>",
+      "public: a failure's body says hosts and addresses; owner: code and ray, the rest is in the log (default: owner, with --dev public)",
+    )
     .option("--no-in-process", "no binding is in-process: every private key stays in the gateway")
     .option("--system-roots", "trust the operating system's roots for origins as well")
     .option("--log-level <level>", "debug, info, warn or error", "info")
@@ -115,6 +120,7 @@ interface StartOptions extends ApiOptions {
   readonly sandbox: string;
   readonly metricsPort?: string;
   readonly otlpEndpoint?: string;
+  readonly failureDetails?: string;
   readonly inProcess: boolean;
   readonly systemRoots?: true;
   readonly logLevel: string;
@@ -130,7 +136,8 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     stream: io.stderr,
     pretty: isTerminal(io.stderr),
   });
-  const stopped = stopSignal();
+  const { replacePlatform, Uncaught } = await import("../replace.ts");
+  const stopped = stopSignal().then(() => "stopped" as const);
   const platform = await withProgress(io, "Starting", () =>
     startPlatform({
       dataFolder: dataFolderOf(io, options.data),
@@ -156,12 +163,14 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       metricsPort:
         options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),
       otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
+      failureDetails: failureDetails(options.failureDetails ?? (options.dev ? "public" : "owner")),
       inProcess: options.inProcess,
       systemRoots: options.systemRoots === true,
       masterKey: masterKeyVariables(io.env),
       log,
     }),
   );
+  using uncaught = new Uncaught(log);
   try {
     const { api, http, accountId, sandbox, token } = platform;
     const memory = describeClosedMemory(closeMemory());
@@ -169,7 +178,8 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       writeJson(io.stdout, { ready: true, api, http, accountId, sandbox, memory, token });
     } else welcome(io, platform, memory, performance.now() - began);
     if (platform.apiIsInClear) warnOfPlainApi(io, api);
-    await stopped;
+    const why = await Promise.race([stopped, uncaught.first]);
+    if (why !== "stopped") await replacePlatform(platform, { ...io.env });
   } finally {
     await withProgress(io, "Stopping: answering what is in flight", async () => {
       await platform[Symbol.asyncDispose]();
@@ -197,6 +207,13 @@ function sandboxMode(text: string): SandboxMode {
   if (mode !== undefined) return mode;
   throw new Failure("usage", {
     message: `--sandbox "${text}" is none of ${SANDBOX_MODES.join(", ")}`,
+  });
+}
+
+function failureDetails(text: string): ShownDetails {
+  if (text === "public" || text === "owner") return text;
+  throw new Failure("usage", {
+    message: `--failure-details "${text}" is neither public nor owner`,
   });
 }
 

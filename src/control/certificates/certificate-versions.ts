@@ -3,6 +3,11 @@ import type { ParsedUpload } from "../../certificates/certificate-upload.ts";
 import { Failure } from "../../failures/failures.ts";
 import { tiesOf } from "../../store/authorities.ts";
 import {
+  abandonActivations,
+  listActivations,
+  recordActivation,
+} from "../../store/certificate-activations.ts";
+import {
   deleteVersions,
   insertCertificateVersion,
   listCertificateVersions,
@@ -108,7 +113,8 @@ export function activateVersion(
 }
 
 /**
- * Presents the version before the active one again: the newest that can be presented.
+ * Presents the version again that was in force before the active one, or the last before it that
+ * can be presented. What it leaves is abandoned: only `activateVersion` presents it again.
  * @throws Failure `certificate_not_found`, `certificate_rollback_impossible`
  */
 export function rollBack(context: RotationContext, target: Target): Promise<Rotated> {
@@ -116,18 +122,22 @@ export function rollBack(context: RotationContext, target: Target): Promise<Rota
   return inForce(context, async (write) => {
     const certificate = await existing(write, target);
     const versions = await listCertificateVersions(write.db, certificate.id);
-    const before = versions.find(
-      (version) =>
-        version.version < certificate.activeVersion &&
-        version.revokedOn === null &&
-        !isExpired(version, now),
+    const presentable = new Map(
+      versions
+        .filter(({ version }) => version !== certificate.activeVersion)
+        .filter((version) => version.revokedOn === null && !isExpired(version, now))
+        .map((version) => [version.version, version]),
     );
-    if (before) {
-      const value = await makeActive(write, certificate, before, now);
+    const history = await listActivations(write.db, certificate.id);
+    const before = history.find(({ version }) => presentable.has(version));
+    const version = before && presentable.get(before.version);
+    if (before && version) {
+      await abandonActivations(write.db, certificate.id, before.sequence);
+      const value = await makeActive(write, certificate, version, now);
       return { value, audit: auditOf(target, "rollback", certificate, value) };
     }
     throw new Failure("certificate_rollback_impossible", {
-      message: `no version before version ${certificate.activeVersion} of ${certificate.id} can be presented`,
+      message: `no version that was in force before version ${certificate.activeVersion} of ${certificate.id} can be presented`,
       facts: { certificateId: certificate.id, activeVersion: certificate.activeVersion },
     });
   });
@@ -223,6 +233,7 @@ async function makeActive(
 ): Promise<Rotated> {
   const change = { activeVersion: version.version, updatedOn: now.toISOString() };
   await updateCertificate(write.db, certificate.id, change);
+  await recordActivation(write.db, certificate.id, version.version);
   if (certificate.ca === 1) {
     await authorityChanged(write, certificate.accountId, await tiesOf(write.db, certificate.id));
   } else {

@@ -187,7 +187,7 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
         ...change,
         method: "post",
         path: `${one}/rollback`,
-        summary: "Present the version before the active one again",
+        summary: "Present the version that was in force before again",
       },
       async (call) => {
         const [accountId, certificateId] = idOf(call);

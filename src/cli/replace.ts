@@ -1,0 +1,44 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Logger } from "pino";
+import type { Platform } from "../platform/platform.ts";
+
+/** Exceptions that nothing catches, as long as this is not disposed of. */
+export class Uncaught implements Disposable {
+  /** Resolves at the first. */
+  readonly first: Promise<void>;
+  readonly #stop: () => void;
+
+  constructor(log: Logger) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.first = promise;
+    const caught = (error: Error): void => {
+      log.fatal({ err: error }, "an exception that nothing catches: the platform is replaced");
+      resolve();
+    };
+    process.on("uncaughtException", caught);
+    this.#stop = () => process.off("uncaughtException", caught);
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop();
+  }
+}
+
+/**
+ * After an exception that nothing caught: ends the platform, then puts a fresh process in the place
+ * of this one, under the same id. One that was put there moments ago exits with status 1 instead:
+ * whoever started it decides what is next.
+ */
+export async function replacePlatform(platform: Platform, env: NodeJS.ProcessEnv): Promise<never> {
+  await Promise.race([platform.abandon(), delay(LONGEST_END)]);
+  const replacedAt = Number(env[REPLACED_AT] ?? 0);
+  if (process.execve === undefined || Date.now() - replacedAt < STEADY) process.exit(1);
+  const args = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  process.execve(process.execPath, args, { ...env, [REPLACED_AT]: String(Date.now()) });
+  return process.exit(1);
+}
+
+const REPLACED_AT = "COUNTERSIGN_REPLACED_AT";
+/** ms */
+const STEADY = 10_000;
+const LONGEST_END = 20_000;

@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { join } from "node:path";
+import { test } from "node:test";
+import { startPlatform } from "./helpers/platform.ts";
+import { until } from "./helpers/until.ts";
+
+const windows = process.platform === "win32" && "there are no such signals";
+
+test(
+  "an exception that nothing catches replaces the control plane, which keeps its state",
+  { skip: windows },
+  async () => {
+    const throwing = join(import.meta.dirname, "helpers/throw-on-signal.mjs");
+    await using platform = await startPlatform({ env: { NODE_OPTIONS: `--import ${throwing}` } });
+    const { ready, process: child } = platform;
+    const [line] = await new Promise<string[]>((resolve) => {
+      let said = "";
+      child.stdout!.on("data", (chunk: Buffer) => {
+        said += String(chunk);
+        if (said.includes("\n")) resolve(said.split("\n"));
+      });
+      child.kill("SIGUSR2");
+    });
+    // The same process id is ready again, and the token of before counts.
+    assert.equal(child.exitCode, null);
+    assert.match(platform.log(), /thrown by a test/);
+    const again = JSON.parse(line!) as typeof ready;
+    assert.deepEqual([again.accountId, again.token], [ready.accountId, null]);
+    const { status } = await fetch(`${again.api}/accounts/${ready.accountId}/workers/scripts`, {
+      headers: { authorization: `Bearer ${ready.token}` },
+    });
+    assert.equal(status, 200);
+
+    // One that throws moments after it was put there is the business of what started it.
+    const exited = once(child, "exit");
+    await until(() => child.kill("SIGUSR2") && true);
+    assert.deepEqual(await exited, [1, null]);
+  },
+);

@@ -60,54 +60,54 @@ async function deployAndExchange(dataFolder: string): Promise<{ token: string }>
   return { token: platform.ready.token };
 }
 
+/** Version `two` took KEY over from version `one`, as it was sealed there; `moved` is another Worker's. */
+async function former(
+  folder: string,
+): Promise<{ store: Store; account: string; keys: MasterKeys }> {
+  const store = await openStore(join(folder, "countersign.db"));
+  const keys = await open(folder, store);
+  const { value } = await store.write(async ({ db }) => {
+    const now = new Date();
+    const account = await createAccount(db, { name: "Old", subdomain: "old", now });
+    return {
+      value: account.id,
+      audit: {
+        by: { kind: "system", id: null, email: "admin@localhost", address: null },
+        action: "account.create",
+        accountId: account.id,
+        resource: { type: "account", id: account.id },
+      },
+    };
+  });
+  await store.housekeep(async ({ db }) => {
+    const at = new Date().toISOString();
+    const dates = { createdOn: at, modifiedOn: at };
+    const script = { id: "s", accountId: value, name: "worker", workersDev: 0, settings: "{}" };
+    await insertScript(db, { ...script, ...dates });
+    await insertVersion(db, {
+      id: "two",
+      scriptId: "s",
+      mainModule: "index.js",
+      modules: [],
+      compatibilityDate: "2026-11-01",
+      compatibilityFlags: "[]",
+      annotations: "{}",
+      author: "",
+      source: "",
+      startupTimeMs: 0,
+      settings: "{}",
+      createdOn: at,
+      bindings: [
+        asBefore(keys.keyring, value, "KEY", "worker/one/KEY"),
+        asBefore(keys.keyring, value, "MOVED", "other/one/KEY"),
+      ],
+    });
+  });
+  return { store, account: value, keys };
+}
+
 describe("secrets of a database from before they were bound to their version", () => {
   const owner = { scriptName: "worker", versionId: "two" };
-
-  /** Version `two` took KEY over from version `one`, as it was sealed there; `moved` is another Worker's. */
-  async function former(
-    folder: string,
-  ): Promise<{ store: Store; account: string; keys: MasterKeys }> {
-    const store = await openStore(join(folder, "countersign.db"));
-    const keys = await open(folder, store);
-    const { value } = await store.write(async ({ db }) => {
-      const now = new Date();
-      const account = await createAccount(db, { name: "Old", subdomain: "old", now });
-      return {
-        value: account.id,
-        audit: {
-          by: { kind: "system", id: null, email: "admin@localhost", address: null },
-          action: "account.create",
-          accountId: account.id,
-          resource: { type: "account", id: account.id },
-        },
-      };
-    });
-    await store.housekeep(async ({ db }) => {
-      const at = new Date().toISOString();
-      const dates = { createdOn: at, modifiedOn: at };
-      const script = { id: "s", accountId: value, name: "worker", workersDev: 0, settings: "{}" };
-      await insertScript(db, { ...script, ...dates });
-      await insertVersion(db, {
-        id: "two",
-        scriptId: "s",
-        mainModule: "index.js",
-        modules: [],
-        compatibilityDate: "2026-11-01",
-        compatibilityFlags: "[]",
-        annotations: "{}",
-        author: "",
-        source: "",
-        startupTimeMs: 0,
-        settings: "{}",
-        createdOn: at,
-        bindings: [
-          asBefore(keys.keyring, value, "KEY", "worker/one/KEY"),
-          asBefore(keys.keyring, value, "MOVED", "other/one/KEY"),
-        ],
-      });
-    });
-    return { store, account: value, keys };
-  }
 
   it("are sealed for it at the next start, once, and one that was moved stays shut", async () => {
     const folder = mkdtempSync(join(tmpdir(), "countersign-bound-"));

@@ -71,9 +71,9 @@ async function worker(control: TestControl, scriptName: string): Promise<WorkerV
 
 /** As the edge does before it starts a Worker. */
 function secretsOf({ keyring }: TestControl, version: WorkerVersion): string[] {
-  return version.bindings.flatMap((binding) =>
-    binding.type === "secret_text"
-      ? keyring.unseal(secretPlace({ ...version, name: binding.name }), binding.sealed)
+  return version.bindings.flatMap((one) =>
+    one.type === "secret_text"
+      ? keyring.unseal(secretPlace({ ...version, name: one.name }), one.sealed)
       : [],
   );
 }

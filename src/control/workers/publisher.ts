@@ -1,3 +1,4 @@
+import { keyIn } from "../../contract/key-in.ts";
 import type { By } from "./lookup.ts";
 import { randomBytes, randomUUID } from "node:crypto";
 import type { ScriptKey, WorkerBinding, WorkerModule } from "../../contract/change-feed.ts";
@@ -226,7 +227,7 @@ export class Publisher {
 
   /** Runs `work` when no other change of the script does. */
   exclusively<T>(key: ScriptKey, work: () => Promise<T>): Promise<T> {
-    return this.#lock.run(`${key.accountId}/${key.scriptName}`, work);
+    return this.#lock.run(keyIn(key.accountId, key.scriptName), work);
   }
 
   #keepWarm(versionId: string): void {

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import { createServer, type TlsOptions } from "node:tls";
 import { after, before, describe, test, type TestContext } from "node:test";
+import { presentedKeyPlace } from "../src/keys/places.ts";
 import { Keyring } from "../src/keys/seal.ts";
 import { countersign } from "./helpers/cli.ts";
 import { startPlatform } from "./helpers/platform.ts";

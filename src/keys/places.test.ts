@@ -33,6 +33,11 @@ const made: readonly (readonly [string, (o: Owner) => places.Place, (o: Owner) =
     (o) => places.identityRootKeyPlace(o.accountId, o.certificateId),
     (o) => [o.accountId, o.certificateId],
   ],
+  [
+    "access",
+    (o) => places.accessKeyPlace(o.accountId, o.certificateId),
+    (o) => [o.accountId, o.certificateId],
+  ],
   ["head", () => places.auditHeadPlace, () => []],
   ["check", () => places.masterKeyCheckPlace, () => []],
   ["change", () => places.masterKeyChangePlace, () => []],

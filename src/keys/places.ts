@@ -12,6 +12,7 @@ export interface Place {
     | "secret"
     | "webhook-secret"
     | "identity-key"
+    | "access-key"
     | "master-key-check"
     | "master-key"
     | "audit-head";
@@ -65,6 +66,11 @@ export function identityKeyPlace(accountId: string, authorityId: string): Place 
 /** The key of the root above it. */
 export function identityRootKeyPlace(accountId: string, authorityId: string): Place {
   return place("identity-key", accountId, `${authorityId}/root`);
+}
+
+/** What signs the tokens of an account's Access. */
+export function accessKeyPlace(accountId: string, id: string): Place {
+  return place("access-key", accountId, id);
 }
 
 /** Of the whole store: one record of each. */

@@ -16,6 +16,7 @@ export interface Actor {
 }
 
 export type AuditAction =
+  | `access.${string}`
   | `account.${"limits" | "create" | "subdomain"}`
   | `authority.${"upload" | "delete"}`
   | `certificate.${string}`

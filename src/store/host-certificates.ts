@@ -17,7 +17,8 @@ async function listHostCertificates(
 export async function hostsOfAccount(db: Database, accountId: string): Promise<Host[]> {
   const hosts = new Map<string, Host>();
   for (const row of await listHostCertificates(db, accountId)) {
-    const { chain, sealedKey, sealedId } = row;
+    // From where the row stands: a key that was moved there does not open.
+    const { chain, sealedKey, id: sealedId } = row;
     for (const host of hostsOf(row)) {
       if (!hosts.has(host)) hosts.set(host, { host, certificate: { chain, sealedKey, sealedId } });
     }

@@ -496,8 +496,6 @@ export interface HostCertificateRow {
   /** Leaf first, PEM. */
   chain: string;
   sealedKey: Sealed;
-  /** The id of the place of its key: another with each renewal. */
-  sealedId: string;
   bundleMethod: "ubiquitous" | "optimal" | "force";
   /** Where several have the same host: the greater goes first, then the newer. */
   priority: number;

@@ -25,6 +25,7 @@ import { peopleApp } from "./access/people.ts";
 import { tokensApp } from "./access/tokens.ts";
 import type { SandboxMode } from "../process/sandbox-kinds.ts";
 import { startAdmin } from "./admin.ts";
+import { ProcessIntake } from "../intake/process-intake.ts";
 import { openDataFolder } from "./data-folder.ts";
 import { ExpiryMonitor } from "./expiry.ts";
 import { FolderSources } from "./watched-folders.ts";
@@ -182,6 +183,9 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       log,
     }),
   );
+  const intake = stack.use(
+    new ProcessIntake({ workingDirectory: folder.path, processes: null, log }),
+  );
   keys.inform((masterKey) => edge.adoptMasterKey(masterKey));
   const compatibility = { latestCompatibilityDate: latestCompatibilityDate() };
   const publicUrl = options.publicUrl ?? api.url;
@@ -190,6 +194,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const context = { store, keyring, edge, outbound, clock };
   const control = createControl({
     ...context,
+    intake,
     identities,
     log,
     ...compatibility,
@@ -203,7 +208,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       .all("/oauth2/*", (c) => login.fetch(c.req.raw, c.env))
       .all("*", (c) => control.fetch(c.req.raw, c.env)),
   );
-  const folders = stack.use(await FolderSources.start({ context, log }));
+  const folders = stack.use(await FolderSources.start({ context, intake, log }));
   stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
   const urls = { api: `${publicUrl}/client/v4`, http: edge.httpUrl };
   stack.use(

@@ -7,6 +7,7 @@ import { responseOn, splice } from "../forward/sockets.ts";
 import { HEADER_BUFFER, headerSize, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
+import type { Clock } from "./clock.ts";
 import { rayOf, respondWithFailure, type ShownFailure } from "./respond.ts";
 import { RoutedRequest, splitUrl, type Route, type Traffic } from "./route.ts";
 import type { RouteTracing } from "./tracing.ts";
@@ -19,6 +20,7 @@ export interface Router {
   readonly traffic: Traffic;
   /** For requests that have no route. Null: no spans. */
   tracing(origin: string): RouteTracing | null;
+  readonly clock: Clock;
 }
 
 /** One binding's Unix socket. Whoever reaches it presents the certificate: nothing else is asked. */
@@ -103,13 +105,13 @@ export class BindingSocket {
   /** Accepts no new connection, lets requests in flight end for `drain` ms, closes, unlinks. */
   async close(drain: number): Promise<void> {
     this.#closing = true;
-    const timer = setTimeout(() => this.#destroy(), drain);
+    const callOff = this.#router.clock.after(drain, () => this.#destroy());
     // A connection that becomes idle from now on would stay open for the next request.
     const idle = setInterval(() => this.#server.closeIdleConnections(), 20);
     await new Promise<void>((fulfil) => this.#server.close(() => fulfil()));
     clearInterval(idle);
     await Promise.all([...this.#tunnels].map(closed));
-    clearTimeout(timer);
+    callOff();
     for (const route of this.#routes.values()) this.#router.release(route);
     this.#routes.clear();
   }
@@ -192,7 +194,7 @@ export class BindingSocket {
       return null;
     }
     let route = this.#routes.get(origin);
-    if (route !== undefined && route.until > Date.now()) {
+    if (route !== undefined && route.until > this.#router.clock.now()) {
       route.used = true;
       return route;
     }

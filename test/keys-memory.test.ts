@@ -105,6 +105,7 @@ test(
     };
     const account = `/accounts/${platform.ready.accountId}`;
     const other = await issue("another");
+    await post(certificates(), { certificates: authority.pem, ca: true }, 200);
     const { id } = (await post(certificates(), bodyOf(await issue("uploaded")), 200)).result;
     const one = `${account}/countersign/certificates/${id}`;
     await post(`${one}/versions`, bodyOf(await issue("a new version")), 200);
@@ -132,7 +133,7 @@ test(
       ),
     );
     const found: string[] = [];
-    for (const pid of family().filter((id) => !commandOf(id).includes("gateway/main"))) {
+    for (const pid of family().filter((member) => !commandOf(member).includes("gateway/main"))) {
       for (const [name, times] of Object.entries(await findInMemory(pid, all))) {
         if (times > 0) found.push(`${name}, ${times} times in ${commandOf(pid)}`);
       }

@@ -7,7 +7,13 @@ export async function findInMemory(
   needles: Readonly<Record<string, Buffer>>,
 ): Promise<Readonly<Record<string, number>>> {
   const found = Object.fromEntries(Object.keys(needles).map((name) => [name, 0]));
-  await using memory = await open(`/proc/${pid}/mem`, "r");
+  const file = await open(`/proc/${pid}/mem`, "r").catch((error: NodeJS.ErrnoException) => error);
+  if (file instanceof Error) {
+    // It has ended, and its memory with it.
+    if (file.code === "ENOENT") return found;
+    throw file;
+  }
+  await using memory = file;
   for (const { start, end } of writableRegions(pid)) {
     for (let at = start; at < end; at += CHUNK) {
       const chunk = await read(memory, at, Math.min(CHUNK + OVERLAP, end - at));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createPrivateKey } from "node:crypto";
+import { createPrivateKey, randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,12 +14,14 @@ import { until } from "./helpers/until.ts";
 const skip =
   process.platform === "linux" && process.getuid?.() === 0 ? false : "only root reads all memory";
 
+const masterKey = randomBytes(32).toString("base64");
+
 let authority: TestAuthority;
 let platform: TestPlatform;
 before(async () => {
   if (skip !== false) return;
   authority = await makeAuthority("Memory CA");
-  platform = await startPlatform();
+  platform = await startPlatform({ env: { COUNTERSIGN_MASTER_KEY: masterKey } });
 });
 after(() => platform?.[Symbol.asyncDispose]());
 
@@ -86,6 +88,13 @@ test("the scan finds a key in a process that has it", { skip }, async () => {
   const found = await findInMemory(holder.pid!, needles(key));
   holder.kill();
   assert.ok(found["first line"]! > 0 && found["second line"]! > 0, JSON.stringify(found));
+});
+
+test("a master key that came in the environment is in none any more", { skip }, () => {
+  for (const pid of family()) {
+    const environment = readFileSync(`/proc/${pid}/environ`, "latin1");
+    assert.ok(!environment.includes(masterKey), commandOf(pid));
+  }
 });
 
 test(

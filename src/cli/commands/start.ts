@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import { formatDuration } from "../../terminal/format.ts";
 import type { Platform } from "../../platform/platform.ts";
+import { eraseVariable } from "../../process/erase-variable.ts";
 import { closeMemory, describeClosedMemory } from "../../process/closed-memory.ts";
 import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts";
 import { oldTlsHosts, warnOfOldTls } from "./start-old-tls.ts";
@@ -137,6 +138,9 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     pretty: isTerminal(io.stderr),
   });
   const { replacePlatform, Uncaught } = await import("../replace.ts");
+  const masterKey = masterKeyVariables(io.env);
+  // Who may look at a process sees its environment, and a child would inherit it.
+  if (masterKey.key !== undefined) eraseVariable("COUNTERSIGN_MASTER_KEY");
   const stopped = stopSignal().then(() => "stopped" as const);
   const platform = await withProgress(io, "Starting", () =>
     startPlatform({
@@ -167,7 +171,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       inProcess: options.inProcess,
       systemRoots: options.systemRoots === true,
       unsafeOldTls: oldTlsHosts(options),
-      masterKey: masterKeyVariables(io.env),
+      masterKey,
       log,
     }),
   );
@@ -183,7 +187,10 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     if (platform.apiIsInClear) warnOfPlainApi(io, api);
     warnOfOldTls(io, oldTlsHosts(options));
     const why = await Promise.race([stopped, uncaught.first]);
-    if (why !== "stopped") await replacePlatform(platform, { ...io.env });
+    if (why !== "stopped") {
+      const key = masterKey.key && { COUNTERSIGN_MASTER_KEY: masterKey.key };
+      await replacePlatform(platform, { ...io.env, ...key });
+    }
   } finally {
     await withProgress(io, "Stopping: answering what is in flight", async () => {
       await platform[Symbol.asyncDispose]();

@@ -8,7 +8,8 @@ import { FolderSource, watchFolder } from "../src/certificates/source-folder.ts"
 import type { FolderSourceOptions } from "../src/certificates/source-folder.ts";
 import type { ParsedLeaf } from "../src/certificates/certificate-upload.ts";
 import type { JudgedLeaf } from "../src/certificates/key-intake.ts";
-import { Keyring, type Place } from "../src/keys/seal.ts";
+import { keyPlace } from "../src/keys/places.ts";
+import { Keyring } from "../src/keys/seal.ts";
 import { Failure, type FailureCode } from "../src/failures/failures.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
 
@@ -36,7 +37,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 const keyring = new Keyring(randomBytes(32));
-const place: Place = { account: "a", id: "c/1", kind: "certificate-key" };
+const place = keyPlace({ accountId: "a", certificateId: "c", version: 1 });
 
 async function opened(version: JudgedLeaf): Promise<ParsedLeaf> {
   const sealed = keyring.wrap(place, await version.sealKey(place));

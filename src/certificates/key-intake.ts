@@ -1,4 +1,5 @@
-import type { Place, SealedBody } from "../keys/seal.ts";
+import type { Place } from "../keys/places.ts";
+import type { SealedBody } from "../keys/seal.ts";
 import type { CertificateUpload, ParsedAuthority, ParsedLeaf } from "./certificate-upload.ts";
 
 /**

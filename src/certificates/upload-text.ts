@@ -1,5 +1,6 @@
 import { Failure } from "../failures/failures.ts";
-import { sealBody, type Place, type SealedBody } from "../keys/seal.ts";
+import type { Place } from "../keys/places.ts";
+import { sealBody, type SealedBody } from "../keys/seal.ts";
 import type { ParsedAuthority, ParsedLeaf } from "./certificate-upload.ts";
 import type { HeldUpload, JudgedUpload, KeyIntake, PairBytes, UploadTerms } from "./key-intake.ts";
 import { parseUpload } from "./parse.ts";

@@ -1,4 +1,5 @@
 import type { Sealed } from "../keys/seal.ts";
+import type { AccountAccess } from "./access.ts";
 
 /**
  * What an edge follows: the control plane's state, read piece by piece, and a feed of what changed.
@@ -18,6 +19,8 @@ export interface Source {
   certificate(accountId: string, certificateId: string): Promise<CertificateVersion | null>;
   /** The CAs against which an account's origins are verified, beside the public roots. */
   trust(accountId: string): Promise<AccountTrust>;
+  /** Who reaches the hosts of an account. */
+  access(accountId: string): Promise<AccountAccess>;
 }
 
 export interface ScriptKey {
@@ -40,6 +43,8 @@ export type Change = { readonly cursor: number } & (
   | ({ readonly kind: "identity" } & ScriptKey)
   /** The CAs of an account's identities, or its policies, changed. */
   | { readonly kind: "identities"; readonly accountId: string }
+  /** Who reaches the hosts of an account. */
+  | { readonly kind: "access"; readonly accountId: string }
 );
 
 /** One script, live: the versions that share its traffic and the hosts that lead to it. */
@@ -84,8 +89,8 @@ export type ModuleType = "esm" | "commonjs" | "text" | "data" | "json" | "wasm" 
 export type WorkerBinding = { readonly name: string } & (
   | { readonly type: "plain_text"; readonly text: string }
   | { readonly type: "json"; readonly json: unknown }
-  /** Unsealed by the edge, under the place {account, id: `{scriptName}/{versionId}/{name}`, kind: "secret"}. */
-  | { readonly type: "secret_text"; readonly sealed: Sealed; readonly sealedId: string }
+  /** Unsealed by the edge, under the `secretPlace` of the version that has it. */
+  | { readonly type: "secret_text"; readonly sealed: Sealed }
   | {
       readonly type: "mtls_certificate";
       readonly certificateId: string;

@@ -1,6 +1,7 @@
 import type { UploadTerms } from "../certificates/key-intake.ts";
 import type { ParsedAuthority, ParsedLeaf } from "../certificates/certificate-upload.ts";
-import type { Place, SealedBody } from "../keys/seal.ts";
+import type { Place } from "../keys/places.ts";
+import type { SealedBody } from "../keys/seal.ts";
 
 /** What the intake process is asked. Keys come over a pipe of their own. */
 export interface IntakeCalls {

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { pino } from "pino";
-import { Keyring, type Place } from "../keys/seal.ts";
+import { keyPlace } from "../keys/places.ts";
+import { Keyring } from "../keys/seal.ts";
 import { makeAuthority, type TestAuthority } from "../../test/helpers/pki.ts";
 import { FrameReader } from "./frames.ts";
 import { FRAME, frameHeader } from "./messages.ts";
@@ -15,7 +16,7 @@ const folder = mkdtempSync(join(tmpdir(), "countersign-intake-"));
 before(async () => (authority = await makeAuthority("Intake CA")));
 after(() => rmSync(folder, { recursive: true }));
 
-const place: Place = { account: "a", id: "c/1", kind: "certificate-key" };
+const place = keyPlace({ accountId: "a", certificateId: "c", version: 1 });
 const terms = { ca: false, now: new Date() };
 
 function open(more: { readonly uploads?: number } = {}): ProcessIntake {

@@ -1,6 +1,7 @@
 import { mismatchNaming } from "../../certificates/match.ts";
 import type { HeldUpload, JudgedUpload } from "../../certificates/key-intake.ts";
-import { keyPlace, type Keyring } from "../../keys/seal.ts";
+import { keyPlace } from "../../keys/places.ts";
+import type { Keyring } from "../../keys/seal.ts";
 import { Failure } from "../../failures/failures.ts";
 import { accountAuthorities } from "../../store/authorities.ts";
 import { findContent, findPublicKey } from "../../store/certificate-versions.ts";

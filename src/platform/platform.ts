@@ -10,6 +10,7 @@ import { latestCompatibilityDate } from "../control/workers/compatibility.ts";
 import { createLogin } from "../control/access/login/app.ts";
 import { allScopes } from "../control/api/scopes.ts";
 import type { ProcessLimits } from "../edge/worker-limits.ts";
+import { ProcessIntake } from "../intake/process-intake.ts";
 import { startEdge } from "../edge/start-edge.ts";
 import { Identities } from "../identity/identities.ts";
 import { Failure } from "../failures/failures.ts";
@@ -25,7 +26,6 @@ import { peopleApp } from "./access/people.ts";
 import { tokensApp } from "./access/tokens.ts";
 import type { SandboxMode } from "../process/sandbox-kinds.ts";
 import { startAdmin } from "./admin.ts";
-import { ProcessIntake } from "../intake/process-intake.ts";
 import { openDataFolder } from "./data-folder.ts";
 import { ExpiryMonitor } from "./expiry.ts";
 import { FolderSources } from "./watched-folders.ts";
@@ -137,6 +137,9 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       log,
     }),
   );
+  const intake = stack.use(
+    new ProcessIntake({ workingDirectory: folder.path, processes: null, log }),
+  );
   const lastEvents = stack.use(new LastEvents({ store, log }));
   const first = await bootstrap(store, { scopes: allScopes, now: clock() });
   const accountId = first?.accountId ?? (await firstAccount(store));
@@ -185,9 +188,6 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       },
       log,
     }),
-  );
-  const intake = stack.use(
-    new ProcessIntake({ workingDirectory: folder.path, processes: null, log }),
   );
   keys.inform((masterKey) => edge.adoptMasterKey(masterKey));
   const compatibility = { latestCompatibilityDate: latestCompatibilityDate() };

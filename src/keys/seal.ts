@@ -1,35 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from "node:crypto";
 import { Failure } from "../failures/failures.ts";
-
-/** Where a sealed record belongs. It opens nowhere else: all three are authenticated with it. */
-export interface Place {
-  readonly account: string;
-  readonly id: string;
-  readonly kind:
-    | "certificate-key"
-    | "secret"
-    | "webhook-secret"
-    | "identity-key"
-    | "access-key"
-    | "master-key-check"
-    | "master-key"
-    | "audit-head";
-}
-
-/** The place of the private key of one version of a certificate. */
-export function keyPlace(owner: {
-  readonly accountId: string;
-  readonly certificateId: string;
-  readonly version: number;
-}): Place {
-  const { accountId, certificateId, version } = owner;
-  return { account: accountId, id: `${certificateId}/${version}`, kind: "certificate-key" };
-}
-
-/** The place of the key of an identity CA; of its root's with `/root` behind the id. */
-export function identityKeyPlace(account: string, id: string): Place {
-  return { account, id, kind: "identity-key" };
-}
+import type { Place } from "./places.ts";
 
 /**
  * A sealed record: `v1.<master key id>.<wrapped data key>.<ciphertext>`, base64url parts. Each
@@ -76,10 +47,13 @@ export class Keyring {
   }
 
   seal(place: Place, plaintext: string): Sealed {
-    const dataKey = randomBytes(32);
+    return this.wrap(place, sealBody(place, plaintext));
+  }
+
+  /** What was sealed elsewhere becomes a record. Its data key is wiped. */
+  wrap(place: Place, { dataKey, body }: SealedBody): Sealed {
     try {
-      const body = encrypt(dataKey, associated("body", place), Buffer.from(plaintext, "utf8"));
-      return join(this.#current, place, dataKey, body);
+      return join(this.#current, place, dataKey, Buffer.from(body));
     } finally {
       dataKey.fill(0);
     }
@@ -130,9 +104,27 @@ export class Keyring {
   }
 }
 
+/** A plaintext that is sealed, with the data key that opens it: to be wrapped by the master key. */
+export interface SealedBody {
+  readonly dataKey: Uint8Array;
+  readonly body: Uint8Array;
+}
+
+/** The part of sealing that needs the plaintext. It takes no master key. */
+export function sealBody(place: Place, plaintext: string): SealedBody {
+  const dataKey = randomBytes(32);
+  const body = encrypt(dataKey, associated("body", place), Buffer.from(plaintext, "utf8"));
+  return { dataKey, body };
+}
+
 /** The id of the master key that sealed a record: public, it stands in the record. */
 export function masterKeyIdOf(sealed: Sealed): string {
   return sealed.split(".")[1] ?? "";
+}
+
+/** The part that a change of the master key leaves as it is. */
+export function bodyOf(sealed: Sealed): string {
+  return sealed.split(".")[3] ?? "";
 }
 
 interface MasterKey {
@@ -151,7 +143,7 @@ function identify(masterKey: Uint8Array): MasterKey {
   return { id: hash.digest("hex").slice(0, 8), key };
 }
 
-function join(master: MasterKey, place: Place, dataKey: Buffer, body: Buffer): Sealed {
+function join(master: MasterKey, place: Place, dataKey: Uint8Array, body: Buffer): Sealed {
   const wrapped = encrypt(master.key, associated("wrap", place), dataKey);
   return ["v1", master.id, encode(wrapped), encode(body)].join(".") as Sealed;
 }
@@ -184,7 +176,7 @@ function associated(layer: "wrap" | "body", place: Place): Buffer {
   return Buffer.from(JSON.stringify(["v1", layer, place.account, place.kind, place.id]));
 }
 
-function encrypt(key: Buffer, associatedData: Buffer, plaintext: Buffer): Buffer {
+function encrypt(key: Uint8Array, associatedData: Buffer, plaintext: Uint8Array): Buffer {
   const nonce = randomBytes(12);
   const cipher = createCipheriv("aes-256-gcm", key, nonce);
   cipher.setAAD(associatedData);

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { secretPlace } from "../../src/keys/places.ts";
 import { Keyring, type Sealed } from "../../src/keys/seal.ts";
 import type { AccountAccess } from "../../src/contract/access.ts";
 import type {
@@ -14,6 +15,8 @@ import type {
   WorkerVersion,
 } from "../../src/contract/change-feed.ts";
 
+import type { Host } from "../../src/contract/hosts.ts";
+
 export const ACCOUNT = "0123456789abcdef0123456789abcdef";
 export const MASTER_KEY: Uint8Array = new Uint8Array(32).fill(7);
 
@@ -23,6 +26,7 @@ export class TestSource implements Source {
   readonly #certificates = new Map<string, CertificateVersion>();
   #access: AccountAccess = { applications: [], tokens: [], authorities: [], keys: [] };
   #trust: AccountTrust = { authorities: [], hosts: {}, proxied: [] };
+  #hosts: readonly Host[] = [];
   readonly #changes: Change[] = [];
   readonly #more = new EventTarget();
 
@@ -101,6 +105,15 @@ export class TestSource implements Source {
     return this.#trust;
   }
 
+  setHosts(hosts: readonly Host[]): number {
+    this.#hosts = hosts;
+    return this.#changed({ kind: "hosts", accountId: ACCOUNT });
+  }
+
+  async hosts(): Promise<readonly Host[]> {
+    return this.#hosts;
+  }
+
   #changed(
     change: Change extends infer C ? (C extends Change ? Omit<C, "cursor"> : never) : never,
   ): number {
@@ -117,10 +130,11 @@ export function makeVersion(
   bindings: readonly WorkerBinding[] = [],
 ): WorkerVersion {
   const modules = typeof source === "string" ? { "index.js": source } : source;
+  const versionId = randomUUID();
   return {
     accountId: ACCOUNT,
     scriptName,
-    versionId: randomUUID(),
+    versionId,
     mainModule: Object.keys(modules)[0]!,
     modules: Object.entries(modules).map(([name, content]) => ({
       name,
@@ -129,17 +143,25 @@ export function makeVersion(
     })),
     compatibilityDate: "2026-11-01",
     compatibilityFlags: [],
-    bindings,
+    bindings: bindings.map((binding) => sealed({ scriptName, versionId }, binding)),
   };
 }
 
+const NOT_YET = "to be sealed: ";
+
+function sealed(
+  owner: { readonly scriptName: string; readonly versionId: string },
+  binding: WorkerBinding,
+): WorkerBinding {
+  if (binding.type !== "secret_text" || !binding.sealed.startsWith(NOT_YET)) return binding;
+  const place = secretPlace({ ...owner, accountId: ACCOUNT, name: binding.name });
+  const text = binding.sealed.slice(NOT_YET.length);
+  return { ...binding, sealed: new Keyring(MASTER_KEY).seal(place, text) };
+}
+
+/** Sealed by `makeVersion`, for its version. */
 export function secretBinding(name: string, text: string): WorkerBinding {
-  const sealedId = `test/${randomUUID()}/${name}`;
-  const sealed: Sealed = new Keyring(MASTER_KEY).seal(
-    { account: ACCOUNT, id: sealedId, kind: "secret" },
-    text,
-  );
-  return { type: "secret_text", name, sealed, sealedId };
+  return { type: "secret_text", name, sealed: `${NOT_YET}${text}` as Sealed };
 }
 
 function typeOf(name: string): ModuleType {

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { apiClient } from "../client/api-client.ts";
 import { confirm, yesOption } from "../confirm.ts";
 import { dataOption } from "../data-option.ts";
-import { writeJson, writeLine, type Io } from "../../terminal/io.ts";
+import { writeJson, type Io } from "../../terminal/io.ts";
 import { writeTable } from "../../terminal/table.ts";
 
 interface Options {

@@ -2,6 +2,7 @@ import { chmod, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { Failure, type FailureCode } from "../failures/failures.ts";
+import { asError, guarded } from "../forward/guarded.ts";
 import { forward, forwardUpgrade } from "../forward/forward.ts";
 import { responseOn, splice } from "../forward/sockets.ts";
 import { HEADER_BUFFER, headerSize, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
@@ -47,7 +48,7 @@ export class BindingSocket {
         requestTimeout: 0,
         shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
       },
-      (request, response) => this.#fetch(request, response, "request"),
+      (request, response) => this.#answer(request, response, "request"),
     );
     this.#server.maxHeadersCount = 0;
     this.#server.on("connection", (socket) => {
@@ -55,11 +56,15 @@ export class BindingSocket {
       socket.once("close", () => (this.#connections -= 1));
     });
     this.#server.on("checkContinue", (request, response) => {
-      this.#fetch(request, response, "continue");
+      this.#answer(request, response, "continue");
     });
-    this.#server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
+    this.#server.on("upgrade", (request, socket, head) => {
+      guarded(socket, () => this.#upgrade(request, socket, head))();
+    });
     this.#server.on("connect", (request, socket, head) => {
-      void this.#connect(request, socket, head);
+      this.#connect(request, socket, head).catch((error: unknown) =>
+        socket.destroy(asError(error)),
+      );
     });
   }
 
@@ -122,6 +127,19 @@ export class BindingSocket {
       respondWithFailure(failure, request, response, this.#shown(request));
     });
     for (const tunnel of this.#tunnels) tunnel.destroy();
+  }
+
+  /** What is thrown here ends this request, and not the process that all share. */
+  #answer(request: IncomingMessage, response: ServerResponse, how: "request" | "continue"): void {
+    try {
+      this.#fetch(request, response, how);
+    } catch (error) {
+      if (response.headersSent) response.destroy(asError(error));
+      else {
+        const failure = new Failure("internal", { cause: error });
+        respondWithFailure(failure, request, response, this.#shown(request));
+      }
+    }
   }
 
   #fetch(request: IncomingMessage, response: ServerResponse, how: "request" | "continue"): void {

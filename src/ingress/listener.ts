@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
+import { asError, guarded } from "../forward/guarded.ts";
 import { forward, forwardUpgrade, wasNeverSent, type ForwardTarget } from "../forward/forward.ts";
 import {
   HEADER_BUFFER,
@@ -76,7 +77,9 @@ export class Listener {
     this.#server
       .on("request", (request, response) => this.#answer(request, response, false))
       .on("checkContinue", (request, response) => this.#answer(request, response, true))
-      .on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head))
+      .on("upgrade", (request, socket, head) =>
+        guarded(socket, () => this.#upgrade(request, socket, head))(),
+      )
       .on("clientError", refuseUnread);
   }
 
@@ -117,6 +120,20 @@ export class Listener {
 
   #answer(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
     const ray = newRay();
+    try {
+      this.#tryToAnswer(request, response, { ray, expectsContinue });
+    } catch (error) {
+      // Whatever the client sent, it ends its own request.
+      if (response.headersSent) response.destroy(asError(error));
+      else refuse(request, response, "internal", ray);
+    }
+  }
+
+  #tryToAnswer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { ray, expectsContinue }: { readonly ray: string; readonly expectsContinue: boolean },
+  ): void {
     this.#inFlight.add(request, response);
     const target = this.#target(request, ray);
     if (typeof target === "string") refuse(request, response, target, ray);

@@ -45,10 +45,11 @@ const CLIENT = "1.3.6.1.5.5.7.3.2";
 const ANY = "2.5.29.37.0";
 const day = (days: number) => new Date(Date.now() + days * 86_400_000);
 
+const der = (type: string, body: string): string =>
+  type + (body.length / 2).toString(16).padStart(2, "0") + body;
+
 /** permitted (a0) or excluded (a1): one subtree of a DNS name. */
 function constraint(tag: "a0" | "a1", dns: string): x509.Extension {
-  const der = (type: string, body: string): string =>
-    type + (body.length / 2).toString(16).padStart(2, "0") + body;
   const base = der("82", Buffer.from(dns).toString("hex"));
   return raw("2.5.29.30", der("30", der(tag, der("30", base))), true);
 }
@@ -341,11 +342,11 @@ function of(...wanted: readonly [Wanted, ...Wanted[]]): Promise<Chain> {
 
 async function ofRoot(root: Wanted, ...wanted: readonly [Wanted, ...Wanted[]]): Promise<Chain> {
   const plan = [...wanted, root];
-  let chain: Made[] = [];
+  const chain: Made[] = [];
   for (let index = plan.length - 1; index >= 0; index -= 1) {
     const below = plan[index - 1];
     const key = below?.hash === "SHA-1" ? "RSA-2048" : (plan[index]!.key ?? "P-256");
-    chain = [await make({ ...plan[index]!, key }, chain[0] ?? null, index > 0), ...chain];
+    chain.unshift(await make({ ...plan[index]!, key }, chain[0] ?? null, index > 0));
   }
   return chain as unknown as Chain;
 }
@@ -406,7 +407,7 @@ async function makeKeys(kind: "P-256" | "RSA-2048" | "RSA-1024"): Promise<webcry
           publicExponent: new Uint8Array([1, 0, 1]),
         };
   const usages: webcrypto.KeyUsage[] = ["sign", "verify"];
-  return (await webcrypto.subtle.generateKey(parameters, true, usages)) as webcrypto.CryptoKeyPair;
+  return webcrypto.subtle.generateKey(parameters, true, usages);
 }
 
 function pemOf({ certificate }: Made): string {

@@ -339,7 +339,7 @@ function helloRetry(socket: Socket): void {
   let session: string | undefined;
   socket.on("data", (client: Buffer) => {
     const random = "cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c";
-    const extensions = "002b0002030400330002" + "0018";
+    const extensions = "002b00020304003300020018";
     session ??= sessionOf(client);
     socket.write(record(22, hello(client, { random, suite: "1301", extensions, session })));
   });

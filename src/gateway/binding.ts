@@ -173,8 +173,6 @@ export class BindingSocket {
     const route = this.#routeTo(`https://${request.url}`, request, fail);
     if (route === null) return;
     const span = route.tracing?.start(request) ?? null;
-    // Whoever goes away while the connection is opened is noticed when there is one.
-    socket.on("error", () => socket.destroy());
     let upstream: Duplex;
     try {
       upstream = await route.pool.connect();
@@ -257,6 +255,8 @@ export class BindingSocket {
 
   #track(socket: Duplex): void {
     this.#tunnels.add(socket);
+    // Whoever goes away while a connection is opened is noticed when there is one.
+    socket.on("error", () => socket.destroy());
     socket.once("close", () => this.#tunnels.delete(socket));
   }
 

@@ -6,6 +6,7 @@ import {
   keyPlace,
   type Place,
   secretPlace,
+  totpPlace,
   webhookPlace,
 } from "../keys/places.ts";
 import type { Sealed } from "../keys/seal.ts";
@@ -178,6 +179,34 @@ const accessKeys: SealedColumn = {
   },
 };
 
+const secondFactors: SealedColumn = {
+  batch: async (db, after, limit) => {
+    const rows = await db
+      .selectFrom("secondFactors")
+      .selectAll()
+      .where("userId", ">", after)
+      .orderBy("userId")
+      .limit(limit)
+      .execute();
+    const records = rows.map(({ userId, sealedSecret }) => ({
+      place: totpPlace(userId),
+      sealed: sealedSecret,
+      replace: async (transaction: Database, fresh: Sealed) => {
+        await transaction
+          .updateTable("secondFactors")
+          .set({ sealedSecret: fresh })
+          .where("userId", "=", userId)
+          .execute();
+      },
+    }));
+    return batchOf(
+      rows.map(({ userId }) => ({ id: userId })),
+      limit,
+      records,
+    );
+  },
+};
+
 const auditHead: SealedColumn = {
   batch: async (db) => {
     const head = await readHead(db);
@@ -199,6 +228,7 @@ const columns: Readonly<
   "webhook-secret": webhookSecrets,
   "identity-key": identityKeys,
   "access-key": accessKeys,
+  totp: secondFactors,
   "audit-head": auditHead,
 };
 

@@ -159,9 +159,9 @@ export function ownEndpoints({ store, keyring, clock }: ControlContext): readonl
       },
     ),
   ];
+}
 
-  function about(action: AuditAction, { id, email: name }: UserRow, caller: Caller): Audit {
-    const resource = { type: "user", id, name };
-    return { by: actorOf(caller), action, accountId: caller.accountId, resource };
-  }
+function about(action: AuditAction, { id, email: name }: UserRow, caller: Caller): Audit {
+  const resource = { type: "user", id, name };
+  return { by: actorOf(caller), action, accountId: caller.accountId, resource };
 }

@@ -4,6 +4,7 @@ import { identities } from "./migrations/010-identities.ts";
 import { activations } from "./migrations/020-activations.ts";
 import { secondFactors } from "./migrations/041-second-factors.ts";
 import { settings } from "./migrations/002-settings.ts";
+import { hosts } from "./migrations/031-hosts.ts";
 import { access } from "./migrations/030-access.ts";
 import { makers } from "./migrations/011-makers.ts";
 
@@ -14,6 +15,7 @@ const all: Record<string, Migration> = {
   "010-identities": { up: identities },
   "020-activations": { up: activations },
   "011-makers": { up: makers },
+  "031-hosts": { up: hosts },
   "030-access": { up: access },
   "041-second-factors": { up: secondFactors },
 };

@@ -1,9 +1,11 @@
 import {
   accessKeyPlace,
   auditHeadPlace,
+  hostKeyPlace,
   identityKeyPlace,
   identityRootKeyPlace,
   keyPlace,
+  localAuthorityPlace,
   type Place,
   secretPlace,
   totpPlace,
@@ -12,6 +14,7 @@ import {
 import type { Sealed } from "../keys/seal.ts";
 import type { WorkerBinding } from "../contract/change-feed.ts";
 import { readHead, replaceHead } from "./audit.ts";
+import { putLocalAuthority, readLocalAuthority } from "./local-authority.ts";
 import type { Database } from "./database.ts";
 
 /** One sealed record, wherever it stands. */
@@ -179,6 +182,46 @@ const accessKeys: SealedColumn = {
   },
 };
 
+const hostKeys: SealedColumn = {
+  batch: async (db, after, limit) => {
+    const rows = await db
+      .selectFrom("hostCertificates")
+      .selectAll()
+      .where("id", ">", after)
+      .orderBy("id")
+      .limit(limit)
+      .execute();
+    return batchOf(
+      rows,
+      limit,
+      rows.map((row) => ({
+        place: hostKeyPlace(row.accountId, row.id),
+        sealed: row.sealedKey,
+        replace: async (transaction, sealedKey) => {
+          await transaction
+            .updateTable("hostCertificates")
+            .set({ sealedKey })
+            .where("id", "=", row.id)
+            .execute();
+        },
+      })),
+    );
+  },
+};
+
+const localAuthorityKey: SealedColumn = {
+  batch: async (db) => {
+    const row = await readLocalAuthority(db);
+    if (row === null) return { records: [], next: null };
+    const replace = (transaction: Database, sealedKey: Sealed): Promise<void> =>
+      putLocalAuthority(transaction, { ...row, sealedKey });
+    return {
+      records: [{ place: localAuthorityPlace, sealed: row.sealedKey, replace }],
+      next: null,
+    };
+  },
+};
+
 const secondFactors: SealedColumn = {
   batch: async (db, after, limit) => {
     const rows = await db
@@ -230,6 +273,8 @@ const columns: Readonly<
   "access-key": accessKeys,
   totp: secondFactors,
   "audit-head": auditHead,
+  "host-key": hostKeys,
+  "local-authority-key": localAuthorityKey,
 };
 
 export const sealedColumns: readonly SealedColumn[] = Object.values(columns);

@@ -5,8 +5,8 @@ import type { Session } from "../../store/sessions.ts";
 import { writeJson, writeLine, type Io } from "../../terminal/io.ts";
 import { writeTable } from "../../terminal/table.ts";
 import { apiClient } from "../client/api-client.ts";
-import { platformClient } from "../client/platform-client.ts";
-import { dataFolderOf, dataOption } from "../data-option.ts";
+import { ownersPlatform } from "../client/access.ts";
+import { dataOption } from "../data-option.ts";
 
 interface Options {
   readonly data?: string;
@@ -29,10 +29,9 @@ export function addOwnCommands(user: Command, io: Io): void {
       const found =
         email === undefined
           ? (await ask<readonly OwnSession[]>(io, options, "GET", "/sessions")).map(asSession)
-          : await platformClient(dataFolderOf(io, options.data)).ask<readonly Shown[]>(
-              "GET",
-              `/users/sessions?email=${encodeURIComponent(email)}`,
-            );
+          : await (
+              await ownersPlatform(io, options)
+            ).ask<readonly Shown[]>("GET", `/users/sessions?email=${encodeURIComponent(email)}`);
       if (options.json) return writeJson(io.stdout, found);
       const rows = found.map(({ id, clientId, begunOn, expiresOn, current }) => [
         id,
@@ -52,7 +51,7 @@ export function addOwnCommands(user: Command, io: Io): void {
       if (email === undefined) {
         await ask(io, options, "DELETE", `/sessions/${encodeURIComponent(id)}`);
       } else {
-        const platform = platformClient(dataFolderOf(io, options.data));
+        const platform = await ownersPlatform(io, options);
         await platform.ask("POST", "/users/sessions/end", { email, id });
       }
       if (options.json) return writeJson(io.stdout, { id, ended: true });
@@ -115,7 +114,7 @@ Examples:
     .option("--json", "one JSON object")
     .action(async (email: string | undefined, options: Options & { passwordStdin?: true }) => {
       if (email !== undefined) {
-        const platform = platformClient(dataFolderOf(io, options.data));
+        const platform = await ownersPlatform(io, options);
         await platform.ask("POST", "/users/factor/remove", { email });
       } else {
         if (!options.passwordStdin)

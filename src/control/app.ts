@@ -26,6 +26,8 @@ import { policyEndpoints } from "./identity/policies.ts";
 import { publishedIdentities } from "./identity/published.ts";
 import { Publisher } from "./workers/publisher.ts";
 import { rotationEndpoints } from "./certificates/version-endpoints.ts";
+import { customCertificateEndpoints } from "./routing/custom-certificates.ts";
+import { zoneEndpoints } from "./routing/zone-endpoints.ts";
 import { routeEndpoints } from "./routing/routes.ts";
 import { scriptChangeEndpoints } from "./workers/script-changes.ts";
 import { workerVersionEndpoints } from "./workers/worker-versions.ts";
@@ -136,6 +138,8 @@ function allEndpoints(context: ControlContext, identities: Identities): readonly
     ...accessEndpoints(context),
     ...subdomainEndpoints(context),
     ...routeEndpoints(context),
+    ...zoneEndpoints(context),
+    ...customCertificateEndpoints(context),
     ...proxiedZoneEndpoints(context),
     ...domainEndpoints(context),
     ...bindingModeEndpoints(context, publisher),

@@ -31,6 +31,8 @@ export type AuditAction =
   | `trust.${string}`
   | `user.${"create" | "remove" | "password" | "role" | "session" | "factor"}`
   | "version.create"
+  | `zone.${"create" | "delete"}`
+  | `host.${string}`
   | `webhook.${"set" | "delete"}`;
 
 /** What is written down of one change. Never a key, a secret, a password or a token. */

@@ -11,6 +11,7 @@ import {
   patternsOfOthers,
   type RouteWithScript,
 } from "../../store/routes.ts";
+import { listZones } from "../../store/zones.ts";
 import type { RouteRow, ScriptRow } from "../../store/schema.ts";
 import type { Audit, AuditAction } from "../../store/audit.ts";
 import type { Database } from "../../store/database.ts";
@@ -92,9 +93,12 @@ export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoi
         if ((query["account.id"] ?? accountId) !== accountId) throw new Failure("not_permitted");
         const names =
           query.name === undefined
-            ? (await listRoutes(store.db, accountId)).map(
-                ({ pattern }) => zoneOf(accountId, hostOf(pattern)).name,
-              )
+            ? [
+                ...(await listZones(store.db, accountId)).map(({ name }) => name),
+                ...(await listRoutes(store.db, accountId)).map(
+                  ({ pattern }) => zoneOf(accountId, hostOf(pattern)).name,
+                ),
+              ]
             : [query.name.toLowerCase()].filter(isHost);
         return list([...new Set(names)].map((name) => shownZone(accountId, name)));
       },
@@ -108,10 +112,12 @@ export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoi
       },
       async ({ caller: { accountId }, params }) => {
         assertZoneId(params["zone_id"]);
+        const made = await listZones(store.db, accountId);
         const routes = await listRoutes(store.db, accountId);
-        const zone = routes
+        const derived = routes
           .flatMap(({ pattern }) => zonesOf(accountId, hostOf(pattern)))
           .find(({ id }) => id === params["zone_id"]);
+        const zone = made.find(({ id }) => id === params["zone_id"]) ?? derived;
         if (zone) return { result: shownZone(accountId, zone.name) };
         throw new Failure("route_of_script_not_found", {
           message: `no route or custom domain is in the zone ${params["zone_id"]}`,
@@ -298,7 +304,7 @@ function shown({ id, accountId, pattern, scriptName }: RouteWithScript): object 
   return { id, pattern, script: scriptName, zone_name: zone.name };
 }
 
-function shownZone(accountId: string, name: string): object {
+export function shownZone(accountId: string, name: string): object {
   const { id } = zoneNamed(accountId, name);
   return {
     id,

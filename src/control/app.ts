@@ -16,6 +16,7 @@ import { domainEndpoints } from "./routing/domains.ts";
 import type { Endpoint } from "./api/endpoint.ts";
 import { failure, success } from "./api/envelope.ts";
 import { metricsEndpoints } from "./certificates/expiry-metrics.ts";
+import { ownEndpoints } from "./access/own.ts";
 import { openApiDocument } from "./api/openapi.ts";
 import { proxiedZoneEndpoints } from "./routing/proxied-zones.ts";
 import { Identities } from "../identity/identities.ts";
@@ -114,6 +115,7 @@ function allEndpoints(context: ControlContext, identities: Identities): readonly
   const publisher = new Publisher(context);
   return [
     ...accountEndpoints(context),
+    ...ownEndpoints(context),
     ...tokenEndpoints(context),
     ...auditEndpoints(context),
     ...certificateEndpoints(context),

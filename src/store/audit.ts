@@ -29,7 +29,7 @@ export type AuditAction =
   | `script.${"binding" | "delete" | "settings" | "subdomain" | "domains"}`
   | `token.${"create" | "update" | "roll" | "delete"}`
   | `trust.${string}`
-  | `user.${"create" | "remove" | "password" | "role"}`
+  | `user.${"create" | "remove" | "password" | "role" | "session" | "factor"}`
   | "version.create"
   | `zone.${"create" | "delete"}`
   | `host.${string}`

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { randomBytes } from "node:crypto";
+import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
 import {
   deleteRoute,
@@ -34,11 +35,8 @@ const zoneFilter = z.object({ name: z.string().optional(), "account.id": z.strin
 /** `routes` in the configuration, and the zones that wrangler looks up for them. */
 export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoint[] {
   const zoneRoutes = "/zones/{zone_id}/workers/routes";
-  const write = async <T>(work: (write: Write) => Promise<Done<T>>): Promise<T> => {
-    const { value, cursor } = await store.write(work);
-    await edge.applied(cursor);
-    return value;
-  };
+  const write = <T>(work: (write: Write) => Promise<Done<T>>): Promise<T> =>
+    applyChange({ store, edge }, work);
   const routesIn = async (accountId: string, zoneId = ""): Promise<RouteWithScript[]> =>
     (await listRoutes(store.db, accountId)).filter(
       ({ kind, pattern }) =>

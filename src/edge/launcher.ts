@@ -1,3 +1,4 @@
+import { decodedBy } from "./decoded.ts";
 import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -112,6 +113,7 @@ export class Launcher {
           scriptName,
           bindingName,
           certificateId,
+          decodes: decodedBy(this.#version),
         });
         this.#openBindings.push(socketPath);
       }

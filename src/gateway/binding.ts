@@ -129,7 +129,7 @@ export class BindingSocket {
       respondWithFailure(failure, request, response),
     );
     if (route === null) return;
-    forward(request, response, new RoutedRequest(route, path, how).traced(request));
+    forward(request, response, new RoutedRequest(route, path, how).prepared(request));
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -139,7 +139,7 @@ export class BindingSocket {
       respondWithFailure(failure, request, responseOn(socket, request));
     });
     if (route === null) return;
-    const target = new RoutedRequest(route, path, "upgrade").traced(request);
+    const target = new RoutedRequest(route, path, "upgrade").prepared(request);
     forwardUpgrade(request, socket, head, target);
   }
 

@@ -3,6 +3,7 @@ import { performance } from "node:perf_hooks";
 import type { Dispatcher } from "undici";
 import type { Failure } from "../failures/failures.ts";
 import type { Attempt, ForwardTarget } from "../forward/forward.ts";
+import { mayBeCompressed } from "./accept-encoding.ts";
 import { isRefusal, type Acceptance } from "./accepted.ts";
 import type { OriginPool } from "./pool.ts";
 import { FAILURE_HEADER, respondWithFailure } from "./respond.ts";
@@ -17,6 +18,8 @@ export interface Route {
   readonly acceptance: Acceptance;
   /** Unix time in ms: the certificate's end. */
   readonly until: number;
+  /** For a request that says nothing of encodings: flat, name and value. Null: nothing. */
+  readonly encodings: readonly string[] | null;
   /** Set with each use, cleared by each sweep: what stays clear is not in use. */
   used: boolean;
 }
@@ -52,13 +55,18 @@ export class RoutedRequest implements ForwardTarget {
     return this.#isUpgrade ? pool.upgradeDispatcher : pool.dispatcher;
   }
 
-  /** Begins its span, where there are spans: the origin is told of that, not of its parent. */
-  traced(request: IncomingMessage): this {
-    const { tracing } = this.#route;
+  /**
+   * Begins its span, where there are spans: the origin is told of that, not of its parent. Asks for
+   * what the Worker's runtime decodes.
+   */
+  prepared(request: IncomingMessage): this {
+    const { tracing, encodings } = this.#route;
+    if (encodings !== null && !this.#isUpgrade && mayBeCompressed(request)) this.added = encodings;
     if (tracing !== null) {
       this.#span = tracing.start(request);
       this.dropped = TRACE_HEADERS;
-      this.added = this.#span.headers;
+      this.added =
+        this.added === undefined ? this.#span.headers : [...this.#span.headers, ...this.added];
     }
     return this;
   }

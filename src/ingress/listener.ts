@@ -17,6 +17,7 @@ import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.
 import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { plainAddress } from "../network/ranges.ts";
 import type { HowEnded } from "./protocol.ts";
+import { decodeFor } from "./decode.ts";
 import { refuse, refuseUnread } from "./refuse.ts";
 import { INGRESS_HEADERS, ingressHeaders, newRay, requestTarget } from "./request.ts";
 import type { Upstream } from "./upstream.ts";
@@ -128,7 +129,10 @@ export class Listener {
         peer: plainAddress(peer ?? ""),
         client: this.#proxies.client(peer, request.headers),
       }),
-      answered: (_, headers) => setHeader(headers, "cf-ray", ray),
+      answered: (status, headers, answered) => {
+        setHeader(headers, "cf-ray", ray);
+        return decodeFor(answered, status, headers);
+      },
       ended: () => upstream.finished(),
       failed: (error, failedRequest, response) => {
         upstream.finished();

@@ -104,7 +104,10 @@ test("a Worker's own accept-encoding, a range and a HEAD are sent as they are", 
 test("a response that is handed on reaches each client in a form that it reads", async () => {
   const asIs = await get("now", "/", { "accept-encoding": "br" });
   assert.equal(brotliDecompressSync(asIs.body).toString(), PLAIN);
-  assert.deepEqual([asIs.head.headers["content-encoding"], asIs.head.headers["etag"]], ["br", '"1"']);
+  assert.deepEqual(
+    [asIs.head.headers["content-encoding"], asIs.head.headers["etag"]],
+    ["br", '"1"'],
+  );
   const old = await get("old", "/", { "accept-encoding": "deflate, gzip" });
   assert.equal(gunzipSync(old.body).toString(), PLAIN);
   for (const headers of [{}, { "accept-encoding": "gzip;q=1, br;q=0" }]) {

@@ -8,6 +8,7 @@ import type { Duplex, Transform, Writable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { Upload } from "./body.ts";
 import { requestHead, responseHeaders } from "./headers.ts";
+import { headerOverflow, headerSize, MOST_HEADERS } from "./limits.ts";
 import { splice } from "./sockets.ts";
 import type { ForwardTarget, MakeTransform } from "./target.ts";
 
@@ -77,13 +78,18 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(
-    _: Dispatcher.DispatchController,
+    controller: Dispatcher.DispatchController,
     status: number,
     headers: IncomingHttpHeaders,
     statusText?: string,
   ): void {
     if (status < 200 || this.#over) return;
     const flat = responseHeaders(headers);
+    // HTTP/1.1 was measured by its parser. Over HTTP/2, the limit is only a wish told to the peer.
+    if (headerSize(flat) > MOST_HEADERS) {
+      controller.abort(headerOverflow());
+      return;
+    }
     this.#transform = this.#target.answered?.(status, flat, this.#request) ?? null;
     this.#response.writeHead(status, reasonOf(status, statusText), flat);
     this.#bodyLength = Number(headers["content-length"] ?? NaN);
@@ -94,7 +100,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#over) return;
     if (this.#transform !== null) this.#divert(controller, this.#transform());
-    if (this.#sink === this.#response && chunk.length === this.#bodyLength && chunk.length <= ONE_WRITE) {
+    if (
+      this.#sink === this.#response &&
+      chunk.length === this.#bodyLength &&
+      chunk.length <= ONE_WRITE
+    ) {
       // All of it, as a string: Node joins that to the head, and both go out in one write.
       this.#response.end(chunk.toString("latin1"), "latin1");
     } else if (!this.#sink.write(chunk)) {

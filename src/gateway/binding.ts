@@ -5,9 +5,10 @@ import { Failure, type FailureCode } from "../failures/failures.ts";
 import { forward, forwardUpgrade } from "../forward/forward.ts";
 import { responseOn, splice } from "../forward/sockets.ts";
 import { HEADER_BUFFER, headerSize, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
+import { answerUnread } from "../forward/unread.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
-import { respondWithFailure } from "./respond.ts";
+import { respondWithFailure, unreadFailure } from "./respond.ts";
 import { RoutedRequest, splitUrl, type Route, type Traffic } from "./route.ts";
 import type { RouteTracing } from "./tracing.ts";
 
@@ -55,7 +56,13 @@ export class BindingSocket {
     this.#server.on("checkContinue", (request, response) => {
       this.#fetch(request, response, "continue");
     });
+    this.#server.on("checkExpectation", (request, response) => {
+      this.#fetch(request, response, "request");
+    });
     this.#server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
+    this.#server.on("clientError", (error, socket) => {
+      answerUnread(error, socket, this.#inFlight, unreadFailure);
+    });
     this.#server.on("connect", (request, socket, head) => {
       void this.#connect(request, socket, head);
     });

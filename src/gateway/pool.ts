@@ -52,7 +52,7 @@ export class OriginPool {
   /** Unix time in ms at which the connections are old enough to be replaced. */
   #agedAt: number;
   #http1Only = false;
-  #upgrades: Pool | null = null;
+  #http1: Pool | null = null;
   readonly #connections: Set<Duplex> = new Set();
   #session: { readonly ticket: Buffer; readonly at: number } | null = null;
   /** Some origins hand out tickets that they refuse afterwards. */
@@ -77,10 +77,10 @@ export class OriginPool {
     return this.#http;
   }
 
-  /** For WebSockets, which are upgraded from HTTP/1.1. */
-  get upgradeDispatcher(): Dispatcher {
-    this.#upgrades ??= this.#pool(["http/1.1"]);
-    return this.#upgrades;
+  /** For what HTTP/2 cannot carry. */
+  get http1Dispatcher(): Dispatcher {
+    this.#http1 ??= this.#pool(["http/1.1"]);
+    return this.#http1;
   }
 
   get connections(): number {
@@ -103,7 +103,7 @@ export class OriginPool {
     this.#cut = failure;
     this.#session = null;
     void this.#http.destroy(failure);
-    void this.#upgrades?.destroy(failure);
+    void this.#http1?.destroy(failure);
     for (const aged of this.#aged) void aged.destroy(failure);
     for (const connection of this.#connections) connection.destroy(failure);
   }
@@ -229,8 +229,8 @@ export class OriginPool {
   async #drain(): Promise<void> {
     this.#session = null;
     // A dispatcher that was cut meanwhile refuses to be closed: it is.
-    const upgrades = this.#upgrades === null ? [] : [this.#upgrades];
-    const pools = [this.#http, ...upgrades, ...this.#aged];
+    const http1 = this.#http1 === null ? [] : [this.#http1];
+    const pools = [this.#http, ...http1, ...this.#aged];
     await Promise.allSettled(pools.map((pool) => pool.close()));
     await this.#allClosed();
   }

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Failure } from "../failures/failures.ts";
+import { Failure, type FailureCode } from "../failures/failures.ts";
+import type { Unread, UnreadAnswer } from "../forward/unread.ts";
 
 /** The header by which a Worker tells a failure of the gateway from a response of the origin. */
 export const FAILURE_HEADER = "countersign-failure";
@@ -21,6 +22,26 @@ export function respondWithFailure(
   });
   response.end(body);
 }
+
+/** Answers what is no request that could be read. */
+export function unreadFailure(why: Unread): UnreadAnswer {
+  const failure = new Failure(UNREAD[why]);
+  return {
+    status: failure.entry.status,
+    headers: {
+      "content-type": "application/json",
+      "cache-control": "no-store",
+      [FAILURE_HEADER]: failure.code,
+    },
+    body: asJson(failure),
+  };
+}
+
+const UNREAD: Readonly<Record<Unread, FailureCode>> = {
+  "headers too large": "binding_headers_too_large",
+  "too late": "request_timeout",
+  malformed: "origin_request_malformed",
+};
 
 function asJson({ code, message, entry, fix, facts }: Failure): string {
   const error = { ...facts, code, message, cause: entry.cause, fix, side: entry.side };

@@ -39,7 +39,7 @@ export class RoutedRequest implements ForwardTarget {
   dropped: ReadonlySet<string> | undefined = undefined;
   added: readonly string[] | undefined = undefined;
   readonly #route: Route;
-  readonly #isUpgrade: boolean;
+  #needsHttp1: boolean;
   readonly #startedAt: number = performance.now();
   #span: RequestSpan | null = null;
 
@@ -47,12 +47,13 @@ export class RoutedRequest implements ForwardTarget {
     this.#route = route;
     this.path = path;
     this.expectsContinue = how === "continue";
-    this.#isUpgrade = how === "upgrade";
+    // WebSockets are upgraded from it.
+    this.#needsHttp1 = how === "upgrade";
   }
 
   get dispatcher(): Dispatcher {
     const { pool } = this.#route;
-    return this.#isUpgrade ? pool.upgradeDispatcher : pool.dispatcher;
+    return this.#needsHttp1 ? pool.http1Dispatcher : pool.dispatcher;
   }
 
   /**
@@ -61,7 +62,8 @@ export class RoutedRequest implements ForwardTarget {
    */
   prepared(request: IncomingMessage): this {
     const { tracing, encodings } = this.#route;
-    if (encodings !== null && !this.#isUpgrade && mayBeCompressed(request)) this.added = encodings;
+    if (encodings !== null && !this.#needsHttp1 && mayBeCompressed(request)) this.added = encodings;
+    if (request.rawHeaders.some(({ length }) => length > MOST_HTTP2_VALUE)) this.#needsHttp1 = true;
     if (tracing !== null) {
       this.#span = tracing.start(request);
       this.dropped = TRACE_HEADERS;
@@ -106,6 +108,9 @@ export class RoutedRequest implements ForwardTarget {
     return this.#route.pool.mayRetry(error, attempt);
   }
 }
+
+/** Bytes of a header's value: HTTP/2 libraries take 64 KB at most (nghttp2: `NGHTTP2_HD_MAX_NV`). */
+const MOST_HTTP2_VALUE = 65_000;
 
 async function explain(
   explained: Promise<Failure>,

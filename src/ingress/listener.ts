@@ -10,6 +10,7 @@ import {
   MOST_URL,
 } from "../forward/limits.ts";
 import { responseOn } from "../forward/sockets.ts";
+import { answerUnread } from "../forward/unread.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { FailureCode } from "../failures/failures.ts";
 import { listenFailure } from "../network/listen-failure.ts";
@@ -18,7 +19,7 @@ import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted
 import { plainAddress } from "../network/ranges.ts";
 import type { HowEnded } from "./protocol.ts";
 import { decodeFor } from "./decode.ts";
-import { refuse, refuseUnread } from "./refuse.ts";
+import { refuse, unreadAnswer } from "./refuse.ts";
 import { INGRESS_HEADERS, ingressHeaders, newRay, requestTarget } from "./request.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -45,6 +46,8 @@ export class Listener {
     this.#server = createServer({
       maxHeaderSize: HEADER_BUFFER,
       insecureHTTPParser: false,
+      // Node's own answer would be an empty one.
+      requireHostHeader: false,
       // Other protocols that a client offers, as curl does HTTP/2, may be ignored.
       shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
     });
@@ -55,8 +58,15 @@ export class Listener {
     this.#server
       .on("request", (request, response) => this.#answer(request, response, false))
       .on("checkContinue", (request, response) => this.#answer(request, response, true))
+      // An expectation that is not known may be passed over (RFC 9110, section 10.1.1).
+      .on("checkExpectation", (request, response) => this.#answer(request, response, false))
+      .on("connect", (request: IncomingMessage, socket: Duplex) => {
+        refuse(request, responseOn(socket, request), "request_malformed", newRay());
+      })
       .on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head))
-      .on("clientError", refuseUnread);
+      .on("clientError", (error, socket) => {
+        answerUnread(error, socket, this.#inFlight, unreadAnswer);
+      });
   }
 
   /** Whose word about clients counts, before it listens. */

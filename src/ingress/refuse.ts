@@ -1,7 +1,7 @@
-import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
-import type { Duplex } from "node:stream";
-import { isHeaderOverflow } from "../forward/limits.ts";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Unread, UnreadAnswer } from "../forward/unread.ts";
 import { failures, type FailureCode } from "../failures/failures.ts";
+import { newRay } from "./request.ts";
 
 /** Answers for a Worker that cannot: what happened and what to do, as JSON where that is wanted. */
 export function refuse(
@@ -14,7 +14,7 @@ export function refuse(
   const wantsJson = request.headers.accept?.includes("json") === true;
   const body = wantsJson
     ? JSON.stringify({ error: { code, number, title, cause, fix, ray } })
-    : `${title}\n\n${cause}\n${fix}\n\nerror ${number} (${code}) · ray ${ray}\n`;
+    : asText(code, ray);
   const type = wantsJson ? "application/json" : "text/plain; charset=utf-8";
   response.writeHead(status, {
     "content-type": type,
@@ -26,22 +26,28 @@ export function refuse(
   response.end(body);
 }
 
-/** Answers what is no request that could be read, on a server's `clientError`. */
-export function refuseUnread(error: Error, socket: Duplex): void {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === "ECONNRESET" || !socket.writable) {
-    socket.destroy(error);
-    return;
-  }
-  const failure: FailureCode = isHeaderOverflow(error)
-    ? "headers_too_large"
-    : code === "ERR_HTTP_REQUEST_TIMEOUT"
-      ? "request_timeout"
-      : "request_malformed";
-  const { status, number, title, cause, fix } = failures[failure];
-  const body = `${title}\n\n${cause}\n${fix}\n\nerror ${number} (${failure})\n`;
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\n` +
-      `content-type: text/plain; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
+/** Answers what is no request that could be read. */
+export function unreadAnswer(why: Unread): UnreadAnswer {
+  const ray = newRay();
+  const code = UNREAD[why];
+  return {
+    status: failures[code].status,
+    headers: {
+      "content-type": "text/plain; charset=utf-8",
+      "cache-control": "no-store",
+      "cf-ray": ray,
+    },
+    body: asText(code, ray),
+  };
+}
+
+const UNREAD: Readonly<Record<Unread, FailureCode>> = {
+  "headers too large": "headers_too_large",
+  "too late": "request_timeout",
+  malformed: "request_malformed",
+};
+
+function asText(code: FailureCode, ray: string): string {
+  const { number, title, cause, fix } = failures[code];
+  return `${title}\n\n${cause}\n${fix}\n\nerror ${number} (${code}) · ray ${ray}\n`;
 }

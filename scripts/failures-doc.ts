@@ -11,6 +11,11 @@ the API's envelope beside its number, in the \`countersign-failure\` header of a
 metrics, and in what the CLI prints. _Side_ says who has to act: the **caller** who sent the request, the
 **origin**, the **worker**'s code, or whoever runs the **platform**.
 
+A response that is a failure has the fields \`code\`, \`number\`, \`title\`, \`message\`, \`cause\`, \`fix\`, \`side\`, \`ray\` and
+facts of its own, below \`error\`. It is JSON where \`Accept\` says so and for a binding's \`fetch()\`, else text. Workers hand
+such responses on to strangers: outside of \`--dev\`, a binding's has \`code\`, \`number\`, \`title\`, \`side\` and \`ray\` alone,
+and the log has the rest under that ray (\`start --failure-details\`).
+
 This page is written by \`npm run docs\`.
 `;
 

@@ -278,16 +278,15 @@ describe("what only openssl makes", () => {
     assert.deepEqual(upload({ certificates: leaf }).warnings, []);
   });
 
-  it("a CA whose keyUsage lacks keyCertSign is refused", async () => {
+  it("a self-signed origin that is no CA is taken as a CA, with a warning", async () => {
     const self = ["req", "-x509", "-key", "ca.key", "-subj", "/CN=CA", "-days", "90"];
     const signs = await openssl.run([...self, "-addext", "keyUsage=keyCertSign"]);
-    upload({ certificates: signs, privateKey: "", ca: true });
-    const not = await openssl.run([...self, "-addext", "keyUsage=digitalSignature"]);
-    refusal(
-      "authority_not_ca",
-      () => upload({ certificates: not, privateKey: "", ca: true }),
-      /its keyUsage lacks keyCertSign$/,
-    );
+    assert.deepEqual(upload({ certificates: signs, privateKey: "", ca: true }).warnings, []);
+    for (const extension of ["keyUsage=digitalSignature", "basicConstraints=critical,CA:FALSE"]) {
+      const not = await openssl.run([...self, "-addext", extension]);
+      const { warnings } = upload({ certificates: not, privateKey: "", ca: true });
+      assert.deepEqual([extension, warnings[0]?.code], [extension, "trusted_as_itself"]);
+    }
   });
 
   it("a chain over an intermediate that is no CA is refused, over a restricted one warned of", async () => {

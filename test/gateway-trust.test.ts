@@ -3,7 +3,7 @@ import { connect, createServer as createFront, type AddressInfo } from "node:net
 import { test, type TestContext } from "node:test";
 import { createServer, type TlsOptions } from "node:tls";
 import { ask, edgeCertificate, testGateway, type Answer } from "./helpers/gateway.ts";
-import { makeAuthority, selfSigned, type TestCertificate } from "./helpers/pki.ts";
+import { issuedBy, makeAuthority, selfSigned, type TestCertificate } from "./helpers/pki.ts";
 
 test("an intermediate that was uploaded as a CA is a trust anchor", async (t) => {
   const issuing = await (await makeAuthority("Root of somebody else")).intermediate("Issuing");
@@ -25,6 +25,14 @@ test("a self-signed origin that was uploaded, as its failure advises, is trusted
   const refused = await answerOf(t, { server, trusted: stranger.pem });
   assert.equal(refused.headers["countersign-failure"], "origin_certificate_self_signed");
   assert.equal((await answerOf(t, { server, trusted: server.pem })).status, 200);
+});
+
+test("what a self-signed origin that is no CA issues is not trusted", async (t) => {
+  const trusted = await selfSigned("localhost");
+  const { keys } = trusted;
+  const server = await issuedBy({ certificate: trusted.x509, keys }, "localhost");
+  const answer = await answerOf(t, { server, trusted: trusted.pem });
+  assert.equal(answer.headers["countersign-failure"], "origin_certificate_invalid");
 });
 
 for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {

@@ -6,9 +6,10 @@ import { after, before, test } from "node:test";
 import { countersign, type CliRun } from "./helpers/cli.ts";
 import { issueKind } from "./helpers/keys.ts";
 import { startOrigin, type TestOrigin } from "./helpers/origin.ts";
-import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
+import { makeAuthority, selfSigned, type TestAuthority } from "./helpers/pki.ts";
 import { startPlatform, type Envelope, type TestPlatform } from "./helpers/platform.ts";
 import { scriptForm } from "./helpers/script-form.ts";
+import { until } from "./helpers/until.ts";
 
 let authority: TestAuthority;
 let origin: TestOrigin;
@@ -106,6 +107,19 @@ test("a certificate with allowed hosts is not presented in-process, and cannot g
   assert.equal((await platform.api("PATCH", path, limit)).status, 200);
   const set = await cli("binding", "set", "limited", "CERT", "--in-process", "--json");
   assert.equal(codeOf(set), "in_process_hosts_limited");
+});
+
+test("origins that are trusted as themselves are left to the gateway, and by nobody else", async () => {
+  const id = await certificate("CN=pinned");
+  await deploy("pinned", id);
+  await setInProcess("pinned");
+  await presentsInProcess("pinned", "CN=pinned");
+  const own = await selfSigned("pinned.example");
+  const anchor = await upload({ certificates: own.pem, ca: true });
+  await until(async () => !(await isInProcess("pinned")));
+  assert.equal(await subjectSeen("pinned"), "CN=pinned");
+  await platform.api("DELETE", `/accounts/{account}/mtls_certificates/${anchor}`);
+  await presentsInProcess("pinned", "CN=pinned");
 });
 
 test("a binding that is not there is refused, and so is a command line that chooses nothing", async () => {

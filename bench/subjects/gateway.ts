@@ -138,5 +138,6 @@ function staticSource(surroundings: Surroundings): Source {
     }),
     certificate: async () => certificate,
     trust: async () => accountTrust(material),
+    access: async () => ({ applications: [], tokens: [], authorities: [], keys: [] }),
   };
 }

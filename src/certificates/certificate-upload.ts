@@ -66,6 +66,7 @@ export interface UploadWarning {
     | "expires_soon"
     | "leaf_is_ca"
     | "private_key_dropped"
+    | "trusted_as_itself"
     | "version_1"
     | "expired"
     | "not_yet_valid";

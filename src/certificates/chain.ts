@@ -42,8 +42,9 @@ export function isComplete(
   );
 }
 
-export function isSelfSigned(certificate: Certificate): boolean {
-  return issued(certificate.x509, certificate);
+/** Whatever its key usage says: an origin's own certificate need not be one that may sign others. */
+export function isSelfSigned({ x509 }: Certificate): boolean {
+  return x509.subject === x509.issuer && verifies(x509, x509);
 }
 
 /** By subject. Constant, and read once: that takes some milliseconds, as much as all else here. */
@@ -65,7 +66,10 @@ function endsAt(chain: readonly Certificate[], authorities: readonly string[]): 
 }
 
 function issued(issuer: X509Certificate, { x509 }: Certificate): boolean {
-  if (!x509.checkIssued(issuer)) return false;
+  return x509.checkIssued(issuer) && verifies(x509, issuer);
+}
+
+function verifies(x509: X509Certificate, issuer: X509Certificate): boolean {
   try {
     return x509.verify(issuer.publicKey);
   } catch {

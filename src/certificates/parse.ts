@@ -8,6 +8,7 @@ import { readMaterial, type Material } from "./material.ts";
 import { describeField, type PemBlock } from "./pem.ts";
 import { readPrivateKey, type PrivateKey } from "./private-key.ts";
 import {
+  admitAnchor,
   judgeDates,
   refuseUnlessAuthority,
   refuseUnusable,
@@ -56,7 +57,7 @@ function parseLeaf(material: Material, upload: CertificateUpload): ParsedLeaf {
 
 function parseAuthority(material: Material, upload: CertificateUpload): ParsedAuthority {
   const certificates = readCertificates(material);
-  certificates.forEach(refuseUnlessAuthority);
+  const anchors = certificates.flatMap(admitAnchor);
   certificates.forEach(refuseWeak);
   return {
     kind: "ca",
@@ -64,6 +65,7 @@ function parseAuthority(material: Material, upload: CertificateUpload): ParsedAu
     facts: factsOf(certificates),
     warnings: [
       ...warnOfKey(material),
+      ...anchors,
       ...certificates.flatMap((certificate) => judgeDates(certificate, upload)),
     ],
   };

@@ -32,11 +32,33 @@ export function refuseUnlessAuthority(certificate: Certificate): void {
     });
   }
   if (authority && maySignCertificates) return;
-  const why = authority ? "its keyUsage lacks keyCertSign" : "its basicConstraints lack CA:TRUE";
   throw new Failure("authority_not_ca", {
-    message: `${label} is not a CA: ${why}`,
+    message: `${label} is not a CA: ${whyNoAuthority(certificate)}`,
     facts: { subject },
   });
+}
+
+/**
+ * What may be trusted: a CA, and an origin's own self-signed certificate, which then stands for
+ * itself and for nothing that its key signs. TLS judges it the same way.
+ * @throws as `refuseUnlessAuthority`
+ */
+export function admitAnchor(certificate: Certificate): readonly UploadWarning[] {
+  const { authority, maySignCertificates, label, version } = certificate;
+  if (version !== 3 || (authority && maySignCertificates) || !isSelfSigned(certificate)) {
+    refuseUnlessAuthority(certificate);
+    return [];
+  }
+  return [
+    {
+      code: "trusted_as_itself",
+      message: `${label} is self-signed and no CA (${whyNoAuthority(certificate)}): an origin that presents this very certificate is trusted, and nothing that it issued. An in-process binding leaves such origins to the gateway`,
+    },
+  ];
+}
+
+function whyNoAuthority({ authority }: Certificate): string {
+  return authority ? "its keyUsage lacks keyCertSign" : "its basicConstraints lack CA:TRUE";
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Sealed } from "../keys/seal.ts";
+import type { AccountAccess } from "./access.ts";
 
 /**
  * What an edge follows: the control plane's state, read piece by piece, and a feed of what changed.
@@ -18,6 +19,8 @@ export interface Source {
   certificate(accountId: string, certificateId: string): Promise<CertificateVersion | null>;
   /** The CAs against which an account's origins are verified, beside the public roots. */
   trust(accountId: string): Promise<AccountTrust>;
+  /** Who reaches the hosts of an account. */
+  access(accountId: string): Promise<AccountAccess>;
 }
 
 export interface ScriptKey {
@@ -40,6 +43,8 @@ export type Change = { readonly cursor: number } & (
   | ({ readonly kind: "identity" } & ScriptKey)
   /** The CAs of an account's identities, or its policies, changed. */
   | { readonly kind: "identities"; readonly accountId: string }
+  /** Who reaches the hosts of an account. */
+  | { readonly kind: "access"; readonly accountId: string }
 );
 
 /** One script, live: the versions that share its traffic and the hosts that lead to it. */

@@ -1,13 +1,25 @@
+import type { ShownDetails } from "../failures/rendered.ts";
 /** How the gateway connects. All of it is told to the gateway process when it starts. */
 export interface GatewayOptions {
   readonly addresses: AddressOptions;
   readonly timeouts: GatewayTimeouts;
   /** Trust the operating system's CAs besides the public roots that come with Node. Default: false. */
   readonly useSystemRoots: boolean;
+  /**
+   * Hosts (`old.example`, `*.old.example`) that may choose a TLS 1.2 cipher suite without forward
+   * secrecy or AEAD. Default: none.
+   */
+  readonly unsafeOldTls: readonly string[];
   /** Port on 127.0.0.1 for Prometheus; 0 for a free one. Null: none. Default: null. */
   readonly metricsPort: number | null;
   /** Base URL of an OTLP/HTTP collector for spans of requests. Null: none. Default: null. */
   readonly otlpEndpoint: string | null;
+  /**
+   * What the body of a failure says, which Workers tend to hand on to anyone: `public` all of it,
+   * with hosts, addresses and issuers; `owner` its code, title and ray, and the rest is in the log.
+   * Default: `public`; the platform's is `owner`.
+   */
+  readonly failureDetails: ShownDetails;
   /** Default: `info`. */
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   /** Connections to one origin for one binding, 1 to 65,535. What exceeds them waits. Default: 512. */
@@ -76,8 +88,10 @@ export const defaultOptions: GatewayOptions = {
     drain: 30_000,
   },
   useSystemRoots: false,
+  unsafeOldTls: [],
   metricsPort: null,
   otlpEndpoint: null,
+  failureDetails: "public",
   logLevel: "info",
   connections: 512,
   resumption: true,

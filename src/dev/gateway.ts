@@ -34,6 +34,7 @@ export function startDevGateway(onFailure: OnFailure): DevGateway {
     },
     observer: {
       traffic: (binding) => ({
+        details: "public",
         answered: () => {},
         failed: (failure, origin) => onFailure(failure, binding, origin),
       }),

@@ -51,13 +51,16 @@ export class FailureReporter {
     );
   };
 
-  /** Something that was read anew is not usable. */
-  problem(error: unknown): void {
+  /** Something that was read anew is not usable. @param still what stays in force */
+  problem(error: unknown, still?: ChosenCertificate): void {
     this.#write(
       error instanceof Failure
         ? describeFailure(error, {}, this.#colors)
         : `${this.#colors.red("✘")} ${describeError(error)}`,
     );
+    if (still === undefined) return;
+    const name = this.#colors.cyan(still.binding);
+    this.#write(`  ${name} still presents ${calledBy(still.facts)} (${still.label})`);
   }
 
   /** The command, or the line of countersign.json, for exactly this case. */
@@ -65,8 +68,9 @@ export class FailureReporter {
     const { host, port } = failure.facts;
     const file = relative(process.cwd(), this.#folder) || ".";
     switch (failure.code) {
-      case "origin_certificate_unknown_ca":
       case "origin_certificate_self_signed":
+        return `Put the origin's certificate into ${file}/countersign.json: {"ca": "origin.pem"}. It is read at once.`;
+      case "origin_certificate_unknown_ca":
         return `Put the origin's CA into ${file}/countersign.json: {"ca": "ca.pem"}. It is read at once.`;
       case "origin_refused":
       case "origin_name_not_found":

@@ -30,8 +30,8 @@ export type RunnableVersion = WorkerVersion & {
 
 /**
  * Reads what a version's in-process bindings present now. One whose certificate cannot be presented
- * (gone, revoked, not valid, of X.509 version 1, or for some hosts only) leads to the gateway, which answers with the
- * reason, or does what workerd cannot.
+ * (gone, revoked, not valid, of X.509 version 1, or for some hosts only), or whose origins are
+ * trusted as workerd cannot, leads to the gateway, which answers with the reason, or does it.
  */
 export async function runnable(
   source: Pick<Source, "certificate" | "trust">,
@@ -50,7 +50,9 @@ export async function runnable(
     if (validityFailure(credential, now) !== null || credential.allowedHosts !== null) continue;
     // workerd's TLS does not present one of version 1.
     if (isVersion1(new X509Certificate(certificate.chain))) continue;
-    presented.set(binding.name, withTrust(credential, await source.trust(accountId)));
+    const presentation = withTrust(credential, await source.trust(accountId));
+    if (presentation.authorities.some(isTrustedAsItself)) continue;
+    presented.set(binding.name, presentation);
   }
   const changesAt = changes.length === 0 ? null : Math.min(...changes);
   return { ...version, presented, identity: identityOf(version.versionId, presented), changesAt };
@@ -75,6 +77,12 @@ function isInProcess(
 function withTrust(credential: Credential, { authorities }: AccountTrust): OwnPresentation {
   const { trust } = credential;
   return { credential, publicRoots: trust === null, authorities: trust ?? authorities };
+}
+
+/** For workerd's TLS an anchor is a CA: the key of a self-signed origin could vouch for any name. */
+function isTrustedAsItself(bundle: string): boolean {
+  const pems = bundle.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  return pems.some((pem) => !new X509Certificate(pem).ca);
 }
 
 function identityOf(versionId: string, presented: ReadonlyMap<string, OwnPresentation>): string {

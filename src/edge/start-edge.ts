@@ -162,7 +162,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     wantedEntrypoints: (key) => links.wanted(key),
     nextId: () => ++lastId,
   };
-  const reconciler = new Reconciler({ source, context, traffic, gateway, log });
+  const reconciler = new Reconciler({ source, context, traffic, ingress, gateway, log });
   cleanup.defer(() => reconciler.stop());
   const feed = await Feed.start({
     source,

@@ -168,7 +168,7 @@ export const certificateFailures = {
     number: 7000221,
     title: "the certificate is not a CA",
     cause:
-      "A CA says so in its basicConstraints (CA:TRUE), and in its keyUsage, if it has one, that it signs certificates.",
+      "A CA says so in its basicConstraints (CA:TRUE), and in its keyUsage, if it has one, that it signs certificates. Only a self-signed certificate is trusted without, as itself.",
     fix: "Send the certificate of the CA that issued it. `openssl x509 -in FILE -noout -text` shows both fields.",
   },
   chain_too_long: {

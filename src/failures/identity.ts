@@ -3,7 +3,7 @@ export const identityFailures = {
   identity_revoked: {
     side: "caller",
     status: 520,
-    number: 7000500,
+    number: 7000640,
     title: "the Worker's identity was revoked",
     cause:
       "Somebody revoked it, or a Worker of this name was deleted: a new deploy does not bring an identity back.",
@@ -12,7 +12,7 @@ export const identityFailures = {
   identity_missing: {
     side: "platform",
     status: 520,
-    number: 7000501,
+    number: 7000641,
     title: "the Worker has no identity yet",
     cause: "The control plane has not issued it: it was away, or refused it. It is asked again.",
     fix: "Look at `countersign identity list` and the platform's log.",
@@ -20,7 +20,7 @@ export const identityFailures = {
   identity_authority_offline: {
     side: "caller",
     status: 409,
-    number: 7000502,
+    number: 7000642,
     title: "no CA of the account can issue identities",
     cause: "Its intermediate is not signed yet, or none was activated.",
     fix: "See what is missing with `countersign identity ca show`.",
@@ -28,7 +28,7 @@ export const identityFailures = {
   identity_not_found: {
     side: "caller",
     status: 404,
-    number: 7000503,
+    number: 7000643,
     title: "the Worker never had an identity",
     cause: "No deployed version of it has a binding with the certificate id `identity`.",
     fix: "List those that have one with `countersign identity list`.",
@@ -36,7 +36,7 @@ export const identityFailures = {
   identity_authority_order: {
     side: "caller",
     status: 409,
-    number: 7000505,
+    number: 7000645,
     title: "the CA is not at that step",
     cause: "A CA is prepared, trusted by all, activated and then retired, in this order.",
     fix: "See where each stands with `countersign identity ca show`.",
@@ -44,7 +44,7 @@ export const identityFailures = {
   policy_invalid: {
     side: "caller",
     status: 400,
-    number: 7000506,
+    number: 7000646,
     title: "the policy cannot be used",
     cause:
       "A rule names no caller, has a field that rules do not have, or a path or method that is none.",
@@ -53,7 +53,7 @@ export const identityFailures = {
   policy_not_found: {
     side: "caller",
     status: 404,
-    number: 7000507,
+    number: 7000647,
     title: "there is no policy of that name",
     cause: "None was set, or the name is misspelt.",
     fix: "Set one with `countersign policy set NAME FILE`.",
@@ -61,7 +61,7 @@ export const identityFailures = {
   identity_request_invalid: {
     side: "caller",
     status: 400,
-    number: 7000504,
+    number: 7000644,
     title: "the certificate request cannot be signed",
     cause:
       "It is not a PKCS #10 request in PEM, was not signed with its own key, or its key is of a kind that is not issued.",

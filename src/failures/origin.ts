@@ -114,7 +114,7 @@ export const originFailures = {
     title: "the origin's address is not allowed",
     cause:
       "Bindings do not connect to loopback, link-local, cloud metadata, multicast or denied addresses.",
-    fix: "Give the origin another address, or allow this one in the configuration (`allow`).",
+    fix: "Give the origin another address, or start the platform with `--origin-allow ADDRESS` (this machine's own: `--dev`).",
   },
   origin_refused: {
     side: "origin",
@@ -181,8 +181,17 @@ export const originFailures = {
     number: 7000434,
     title: "the TLS handshake with the origin failed",
     cause:
-      "Both sides have no cipher, group or signature algorithm in common, or one sent nonsense.",
-    fix: "Compare the origin's TLS settings with a current recommendation (Mozilla, intermediate).",
+      "The origin ended it with an alert, or sent what breaks the protocol: the message says which.",
+    fix: "Look in the origin's log; compare its TLS settings with a current recommendation (Mozilla, intermediate).",
+  },
+  origin_no_shared_cipher: {
+    side: "origin",
+    status: 525,
+    number: 7000486,
+    title: "the origin and Countersign share no cipher suite or group",
+    cause:
+      "It refused what it was offered (alert 40 or 71 in place of its first message): TLS 1.3, and on TLS 1.2 ECDHE with AES-GCM or ChaCha20, over the usual curves. Often it speaks TLS 1.2 with older suites only.",
+    fix: "Enable TLS 1.3, or ECDHE with AES-GCM, at the origin. For one that cannot: `countersign start --unsafe-old-tls HOST`.",
   },
   origin_name_unknown: {
     side: "origin",
@@ -216,7 +225,7 @@ export const originFailures = {
     number: 7000442,
     title: "the origin's certificate is self-signed",
     cause: "It was issued by itself, and not uploaded here as one to trust.",
-    fix: "Use a certificate of a CA at the origin, or upload this one as a CA (`wrangler cert upload certificate-authority`).",
+    fix: "Use a certificate of a CA at the origin, or trust this one as itself: `countersign ca upload --cert origin.pem`.",
   },
   origin_certificate_unknown_ca: {
     side: "origin",
@@ -225,7 +234,7 @@ export const originFailures = {
     title: "the origin's certificate comes from an unknown CA",
     cause:
       "No CA that counts here issued it: a private CA was not uploaded, or the origin does not send its intermediates.",
-    fix: "Upload the CA (`wrangler cert upload certificate-authority`), or let the origin send its whole chain.",
+    fix: "Upload the CA (`countersign ca upload --cert ca.pem`), or let the origin send its whole chain.",
   },
   origin_certificate_wrong_name: {
     side: "origin",

@@ -8,7 +8,8 @@ import { HEADER_BUFFER, headerSize, MOST_HEADERS, MOST_URL } from "../forward/li
 import { answerUnread } from "../forward/unread.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
-import { respondWithFailure, unreadFailure } from "./respond.ts";
+import type { Clock } from "./clock.ts";
+import { rayOf, respondWithFailure, unreadFailure, type ShownFailure } from "./respond.ts";
 import { RoutedRequest, splitUrl, type Route, type Traffic } from "./route.ts";
 import type { RouteTracing } from "./tracing.ts";
 
@@ -20,6 +21,7 @@ export interface Router {
   readonly traffic: Traffic;
   /** For requests that have no route. Null: no spans. */
   tracing(origin: string): RouteTracing | null;
+  readonly clock: Clock;
 }
 
 /** One binding's Unix socket. Whoever reaches it presents the certificate: nothing else is asked. */
@@ -110,20 +112,22 @@ export class BindingSocket {
   /** Accepts no new connection, lets requests in flight end for `drain` ms, closes, unlinks. */
   async close(drain: number): Promise<void> {
     this.#closing = true;
-    const timer = setTimeout(() => this.#destroy(), drain);
+    const callOff = this.#router.clock.after(drain, () => this.#destroy());
     // A connection that becomes idle from now on would stay open for the next request.
     const idle = setInterval(() => this.#server.closeIdleConnections(), 20);
     await new Promise<void>((fulfil) => this.#server.close(() => fulfil()));
     clearInterval(idle);
     await Promise.all([...this.#tunnels].map(closed));
-    clearTimeout(timer);
+    callOff();
     for (const route of this.#routes.values()) this.#router.release(route);
     this.#routes.clear();
   }
 
   /** The process ends: what is in flight gets `failure`, or is cut where its answer has begun. */
   abandon(failure: Failure): void {
-    this.#inFlight.end((request, response) => respondWithFailure(failure, request, response));
+    this.#inFlight.end((request, response) => {
+      respondWithFailure(failure, request, response, this.#shown(request));
+    });
     for (const tunnel of this.#tunnels) tunnel.destroy();
   }
 
@@ -132,8 +136,8 @@ export class BindingSocket {
     this.#inFlight.add(request, response);
     if (this.#closing) response.shouldKeepAlive = false;
     const { origin, path } = splitUrl(request.url!);
-    const route = this.#routeTo(origin, request, (failure) =>
-      respondWithFailure(failure, request, response),
+    const route = this.#routeTo(origin, request, (failure, shown) =>
+      respondWithFailure(failure, request, response, shown),
     );
     if (route === null) return;
     forward(request, response, new RoutedRequest(route, path, how).prepared(request));
@@ -142,8 +146,8 @@ export class BindingSocket {
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     this.#track(socket);
     const { origin, path } = splitUrl(request.url!);
-    const route = this.#routeTo(origin, request, (failure) => {
-      respondWithFailure(failure, request, responseOn(socket, request));
+    const route = this.#routeTo(origin, request, (failure, shown) => {
+      respondWithFailure(failure, request, responseOn(socket, request), shown);
     });
     if (route === null) return;
     const target = new RoutedRequest(route, path, "upgrade").prepared(request);
@@ -152,8 +156,8 @@ export class BindingSocket {
 
   async #connect(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     this.#track(socket);
-    const fail = (failure: Failure): void => {
-      respondWithFailure(failure, request, responseOn(socket, request));
+    const fail = (failure: Failure, shown: ShownFailure): void => {
+      respondWithFailure(failure, request, responseOn(socket, request), shown);
     };
     const route = this.#routeTo(`https://${request.url}`, request, fail);
     if (route === null) return;
@@ -165,9 +169,10 @@ export class BindingSocket {
       upstream = await route.pool.connect();
     } catch (error) {
       const failure = route.pool.failure(error as Error);
-      this.#router.traffic.failed(failure, route.pool.scope.origin);
+      const shown = this.#shown(request);
+      this.#router.traffic.failed(failure, route.pool.scope.origin, shown.ray);
       span?.failed(failure.code);
-      fail(failure);
+      fail(failure, shown);
       return;
     }
     if (span !== null) upstream.once("close", () => span.ended());
@@ -185,17 +190,18 @@ export class BindingSocket {
   #routeTo(
     origin: string,
     request: IncomingMessage,
-    fail: (failure: Failure) => void,
+    fail: (failure: Failure, shown: ShownFailure) => void,
   ): Route | null {
     const tooMuch = this.#excess(request);
     if (tooMuch !== null) {
       const failure = new Failure(tooMuch);
-      this.#router.traffic.failed(failure, null);
-      fail(failure);
+      const shown = this.#shown(request);
+      this.#router.traffic.failed(failure, null, shown.ray);
+      fail(failure, shown);
       return null;
     }
     let route = this.#routes.get(origin);
-    if (route !== undefined && route.until > Date.now()) {
+    if (route !== undefined && route.until > this.#router.clock.now()) {
       route.used = true;
       return route;
     }
@@ -204,9 +210,10 @@ export class BindingSocket {
       route = this.#routes.get(origin) ?? this.#router.route(origin);
     } catch (error) {
       const failure = error instanceof Failure ? error : new Failure("internal", { cause: error });
-      this.#router.traffic.failed(failure, null);
+      const shown = this.#shown(request);
+      this.#router.traffic.failed(failure, null, shown.ray);
       this.#router.tracing(origin)?.start(request).failed(failure.code);
-      fail(failure);
+      fail(failure, shown);
       return null;
     }
     if (this.#routes.size >= MOST_ROUTES) this.#evict();
@@ -231,6 +238,10 @@ export class BindingSocket {
     }
     this.#routes.delete(oldest![0]);
     this.#router.release(oldest![1]);
+  }
+
+  #shown(request: IncomingMessage): ShownFailure {
+    return { details: this.#router.traffic.details, ray: rayOf(request) };
   }
 
   #track(socket: Duplex): void {

@@ -6,17 +6,13 @@ import { Acceptance } from "./accepted.ts";
 import { AddressPolicy } from "../network/addresses.ts";
 import { matchesHost } from "../network/patterns.ts";
 import { BindingSocket } from "./binding.ts";
-import {
-  iso,
-  checkKey,
-  readCredential,
-  validityFailure,
-  type Credential,
-} from "../certificates/credential.ts";
+import { iso, type Credential } from "../certificates/credential.ts";
+import { systemClock, type Clock } from "./clock.ts";
+import { HeldCertificates } from "./held-certificates.ts";
+import { Sweeper } from "./sweeper.ts";
 import { parseOrigin } from "./destination.ts";
 import type { Network } from "./dial.ts";
 import type { GatewayBinding, IdentityRequest } from "../contract/gateway.ts";
-import { IDENTITY } from "../contract/identity.ts";
 import { requestIdentity } from "./identity-request.ts";
 import type { GatewayState } from "./messages.ts";
 import { testHandshake } from "./handshake-test.ts";
@@ -38,19 +34,12 @@ export interface GatewayDependencies {
   readonly observer: Observer;
   /** Not disposed of here: spans end until the gateway is. Default: none. */
   readonly tracing?: Tracing | null;
+  /** Default: the system's. */
+  readonly clock?: Clock;
 }
 
 /** For whom a name is looked up. */
 type Owner = Pick<GatewayBinding, "accountId" | "scriptName" | "bindingName">;
-
-/** A certificate as the gateway knows it, usable or not. */
-type Read =
-  | { readonly state: "usable"; readonly credential: Credential }
-  | { readonly state: "revoked"; readonly version: number; readonly on: string }
-  | { readonly state: "broken"; readonly failure: Failure };
-
-/** One that was judged before a restart is read again when it is first needed. */
-type Held = Read | { readonly state: "unread"; readonly certificate: CertificateVersion };
 
 /**
  * All that runs in the gateway process: certificates, trust and bindings, and the connections
@@ -59,14 +48,14 @@ type Held = Read | { readonly state: "unread"; readonly certificate: Certificate
 export class Gateway implements AsyncDisposable {
   readonly #dependencies: GatewayDependencies;
   readonly #contexts: SecureContexts;
-  readonly #certificates: Map<string, Held> = new Map();
+  readonly #certificates: HeldCertificates;
+  readonly #clock: Clock;
+  readonly #sweeper: Sweeper;
   readonly #trust: Map<string, AccountTrust> = new Map();
   readonly #bindings: Map<string, BindingSocket> = new Map();
   readonly #acceptance: Acceptance = new Acceptance((scope) => this.#network(scope));
   readonly #lookups: Lookups = new Lookups(systemResolve);
   readonly #resolve: Map<string, Resolve> = new Map();
-  #sweeper: NodeJS.Timeout;
-  #sweepAt: number = 0;
   readonly pools: Pools;
   readonly #ownPorts: number[] = [];
   #addresses: AddressOptions;
@@ -74,8 +63,10 @@ export class Gateway implements AsyncDisposable {
 
   constructor(dependencies: GatewayDependencies) {
     this.#dependencies = dependencies;
-    const { options, observer } = dependencies;
-    this.#contexts = new SecureContexts(dependencies.keyring);
+    const { keyring, options, observer, clock = systemClock } = dependencies;
+    this.#clock = clock;
+    this.#certificates = new HeldCertificates(keyring, clock);
+    this.#contexts = new SecureContexts(keyring, options.unsafeOldTls);
     this.#addresses = options.addresses;
     this.#policy = new AddressPolicy(options.addresses);
     this.pools = new Pools(
@@ -86,17 +77,14 @@ export class Gateway implements AsyncDisposable {
         observer,
       }),
       options,
+      clock,
     );
-    this.#sweeper = this.#sweepIn(SWEEP);
+    this.#sweeper = new Sweeper(clock, (now) => this.#sweep(now));
   }
 
   /** What another process of this gateway knew: judged then, and so not judged again. */
   async restore({ certificates, trust, bindings }: GatewayState): Promise<void> {
-    for (const certificate of certificates) {
-      const { accountId, certificateId } = certificate;
-      const key = certificateKey(accountId, certificateId);
-      this.#certificates.set(key, { state: "unread", certificate });
-    }
+    for (const certificate of certificates) this.#certificates.restore(certificate);
     for (const [accountId, one] of trust) this.#trust.set(accountId, one);
     await Promise.all(bindings.map((binding) => this.openBinding(binding)));
   }
@@ -106,30 +94,16 @@ export class Gateway implements AsyncDisposable {
    * use before stays in use.
    */
   setCertificate(certificate: CertificateVersion): void {
-    const { accountId, certificateId, version, revokedOn } = certificate;
-    const key = certificateKey(accountId, certificateId);
-    const before = this.#certificates.get(key);
+    const { accountId, certificateId, revokedOn, revokedVersions = [] } = certificate;
+    this.#certificates.set(certificate);
     if (revokedOn !== null) {
-      this.#certificates.set(key, { state: "revoked", version, on: revokedOn });
       this.#cut(accountId, certificateId, "was revoked");
       return;
     }
-    let credential: Credential;
-    try {
-      credential = readCredential(certificate);
-      checkKey(credential, this.#dependencies.keyring);
-      const failure = validityFailure(credential, Date.now());
-      if (failure?.code === "certificate_expired") throw failure;
-    } catch (error) {
-      if (before === undefined) {
-        this.#certificates.set(key, { state: "broken", failure: asFailure(error) });
-      }
-      throw error;
-    }
-    this.#certificates.set(key, { state: "usable", credential });
-    const { revokedVersions = [] } = certificate;
     if (revokedVersions.length > 0) this.#cutVersions(certificate, revokedVersions);
-    this.#refresh((binding) => certificateKey(binding.accountId, binding.certificateId) === key);
+    this.#refresh(
+      (binding) => binding.accountId === accountId && binding.certificateId === certificateId,
+    );
   }
 
   requestIdentity(key: ScriptKey): Promise<IdentityRequest> {
@@ -137,7 +111,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   removeCertificate(accountId: string, certificateId: string): void {
-    this.#certificates.delete(certificateKey(accountId, certificateId));
+    this.#certificates.remove(accountId, certificateId);
     this.#cut(accountId, certificateId, "was deleted");
   }
 
@@ -176,6 +150,7 @@ export class Gateway implements AsyncDisposable {
       release: (route) => this.pools.release(route.pool),
       traffic: this.#dependencies.observer.traffic(binding),
       tracing: (origin) => this.#tracing(binding, origin, null),
+      clock: this.#clock,
     });
     this.#bindings.set(binding.socketPath, socket);
     await socket.listen();
@@ -189,38 +164,12 @@ export class Gateway implements AsyncDisposable {
 
   /** The version that a binding would present now. @throws Failure why it would present none */
   credential(accountId: string, certificateId: string): Credential {
-    const held = this.#read(certificateKey(accountId, certificateId));
-    const ofWorker = certificateId.startsWith(`${IDENTITY}:`);
-    if (held === undefined && ofWorker) {
-      throw new Failure("identity_missing", {
-        message: `the Worker "${certificateId.slice(IDENTITY.length + 1)}" has no identity yet`,
-        facts: { certificateId },
-      });
-    }
-    if (held === undefined) {
-      throw new Failure("certificate_gone", {
-        message: `certificate ${certificateId} does not exist in account ${accountId}`,
-        facts: { certificateId },
-      });
-    }
-    if (held.state === "broken") throw held.failure;
-    if (held.state === "revoked") {
-      throw new Failure(ofWorker ? "identity_revoked" : "certificate_revoked", {
-        message: `${ofWorker ? "the" : "certificate"} ${certificateId} was revoked on ${held.on}`,
-        facts: { certificateId, version: held.version, revokedOn: held.on },
-      });
-    }
-    const failure = validityFailure(held.credential, Date.now());
-    if (failure !== null) throw failure;
-    return held.credential;
+    return this.#certificates.credential(accountId, certificateId);
   }
 
   /** Every certificate that can be presented. */
   credentials(): Credential[] {
-    return [...this.#certificates.keys()].flatMap((key) => {
-      const held = this.#read(key);
-      return held?.state === "usable" ? [held.credential] : [];
-    });
+    return this.#certificates.usable();
   }
 
   trust(accountId: string): AccountTrust {
@@ -254,7 +203,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    clearTimeout(this.#sweeper);
+    this.#sweeper.stop();
     const sockets = [...this.#bindings.values()];
     this.#bindings.clear();
     const closed = sockets.map((socket) => socket.close(0));
@@ -269,10 +218,7 @@ export class Gateway implements AsyncDisposable {
     this.#checkHost(credential, destination.host);
     const trust = this.#trustFor(credential, destination.host);
     const scope = { accountId, scriptName, bindingName, credential, trust, origin, destination };
-    if (credential.notAfter < this.#sweepAt) {
-      clearTimeout(this.#sweeper);
-      this.#sweeper = this.#sweepIn(credential.notAfter - Date.now());
-    }
+    this.#sweeper.bringForward(credential.notAfter);
     return {
       pool: this.pools.acquire(scope),
       traffic: this.#dependencies.observer.traffic(binding),
@@ -286,14 +232,6 @@ export class Gateway implements AsyncDisposable {
 
   #tracing(binding: GatewayBinding, origin: string, version: number | null): RouteTracing | null {
     return this.#dependencies.tracing?.route(binding, origin, version) ?? null;
-  }
-
-  #read(key: string): Read | undefined {
-    const held = this.#certificates.get(key);
-    if (held?.state !== "unread") return held;
-    const read = readHeld(held.certificate);
-    this.#certificates.set(key, read);
-    return read;
   }
 
   #checkHost({ accountId, certificateId, allowedHosts }: Credential, host: string): void {
@@ -364,9 +302,8 @@ export class Gateway implements AsyncDisposable {
     this.#contexts.retain(this.pools.all().map((pool) => pool.scope));
   }
 
-  /** A connection lives no longer than its certificate. */
-  #sweep(): void {
-    const now = Date.now();
+  /** A connection lives no longer than its certificate. Returns when the next one ends. */
+  #sweep(now: number): number {
     this.pools.cut(
       ({ notAfter }) => notAfter <= now,
       (pool) => connectionCut(pool, `expired at ${iso(pool.scope.credential.notAfter)}`),
@@ -374,30 +311,7 @@ export class Gateway implements AsyncDisposable {
     for (const socket of this.#bindings.values()) socket.sweep();
     const scopes = this.pools.all().map((pool) => pool.scope);
     this.#contexts.retain(scopes);
-    const next = Math.min(now + SWEEP, ...scopes.map(({ credential }) => credential.notAfter));
-    this.#sweeper = this.#sweepIn(next - now);
-  }
-
-  #sweepIn(ms: number): NodeJS.Timeout {
-    this.#sweepAt = Date.now() + ms;
-    return setTimeout(() => this.#sweep(), ms).unref();
-  }
-}
-
-/** In ms. */
-const SWEEP = 30_000;
-
-function certificateKey(accountId: string, certificateId: string): string {
-  return `${accountId}/${certificateId}`;
-}
-
-function readHeld(certificate: CertificateVersion): Read {
-  const { version, revokedOn } = certificate;
-  if (revokedOn !== null) return { state: "revoked", version, on: revokedOn };
-  try {
-    return { state: "usable", credential: readCredential(certificate) };
-  } catch (error) {
-    return { state: "broken", failure: asFailure(error) };
+    return Math.min(...scopes.map(({ credential }) => credential.notAfter));
   }
 }
 
@@ -407,8 +321,4 @@ function connectionCut(pool: OriginPool, what: string): Failure {
     message: `the connection to ${pool.scope.origin} was cut: certificate ${certificateId} ${what}`,
     facts: { certificateId, version, origin: pool.scope.origin },
   });
-}
-
-function asFailure(error: unknown): Failure {
-  return error instanceof Failure ? error : new Failure("certificate_unusable", { cause: error });
 }

@@ -54,7 +54,12 @@ async function start(
   gateway = new Gateway({
     keyring: new Keyring(masterKey),
     options,
-    observer: new GatewayObserver(log, metrics, (event) => events.add(event)),
+    observer: new GatewayObserver(
+      log,
+      metrics,
+      (event) => events.add(event),
+      options.failureDetails,
+    ),
     tracing,
   });
   masterKey.fill(0);

@@ -1,3 +1,4 @@
+import type { ShownDetails } from "../failures/rendered.ts";
 import type { GatewayEvent } from "../contract/gateway-event.ts";
 import type { Logger } from "pino";
 import { failures, type Failure } from "../failures/failures.ts";
@@ -28,10 +29,18 @@ export class GatewayObserver implements Observer {
   readonly #metrics: Metrics;
   readonly #emit: (event: GatewayEvent) => void;
 
-  constructor(log: Logger, metrics: Metrics, emit: (event: GatewayEvent) => void) {
+  readonly #details: ShownDetails;
+
+  constructor(
+    log: Logger,
+    metrics: Metrics,
+    emit: (event: GatewayEvent) => void,
+    details: ShownDetails = "public",
+  ) {
     this.#log = log;
     this.#metrics = metrics;
     this.#emit = emit;
+    this.#details = details;
   }
 
   traffic(binding: GatewayBinding): Traffic {
@@ -39,12 +48,13 @@ export class GatewayObserver implements Observer {
     const count = this.#metrics.traffic(binding);
     const lines = new LineShare();
     return {
+      details: this.#details,
       answered: (status, ms) => count.answered(status, ms),
-      failed: (failure, origin) => {
+      failed: (failure, origin, ray) => {
         count.failed(failure.code);
         if (!lines.take()) return;
         this.#log[failures[failure.code].side === "worker" ? "info" : "warn"](
-          { accountId, scriptName, bindingName, certificateId, origin, code: failure.code },
+          { accountId, scriptName, bindingName, certificateId, origin, ray, code: failure.code },
           failure.message,
         );
         this.#emit({

@@ -3,6 +3,7 @@ import { TLSSocket } from "node:tls";
 import { Pool, type Dispatcher } from "undici";
 import { Failure } from "../failures/failures.ts";
 import type { Credential } from "../certificates/credential.ts";
+import type { Clock } from "./clock.ts";
 import { exchangeFailure, type ConnectionFacts } from "./classify.ts";
 import type { Destination } from "./destination.ts";
 import type { GatewayOptions } from "../contract/gateway-options.ts";
@@ -40,12 +41,20 @@ export type Open = (
   how: { readonly protocols: readonly string[]; readonly session: Buffer | undefined },
 ) => Promise<OriginConnection>;
 
+/** What all pools share. */
+export interface PoolParts {
+  readonly open: Open;
+  readonly options: GatewayOptions;
+  readonly clock: Clock;
+}
+
 /** Connections to one origin, for one scope. */
 export class OriginPool {
   readonly scope: PoolScope;
   readonly key: string;
   readonly #open: Open;
   readonly #options: GatewayOptions;
+  readonly #clock: Clock;
   #http: Pool;
   /** Replaced by a younger one: they finish what is in flight. */
   readonly #aged: Set<Pool> = new Set();
@@ -61,7 +70,8 @@ export class OriginPool {
   #cut: Failure | null = null;
   #closed: Promise<void> | null = null;
 
-  constructor(scope: PoolScope, open: Open, options: GatewayOptions) {
+  constructor(scope: PoolScope, { open, options, clock }: PoolParts) {
+    this.#clock = clock;
     this.scope = scope;
     this.key = poolKey(scope);
     this.#open = open;
@@ -211,7 +221,7 @@ export class OriginPool {
     });
     if (this.#resumes) {
       stream.on("session", (ticket: Buffer) => {
-        if (this.#resumes) this.#session = { ticket, at: Date.now() };
+        if (this.#resumes) this.#session = { ticket, at: this.#clock.now() };
       });
     }
     return stream;
@@ -221,7 +231,7 @@ export class OriginPool {
   #takeSession(): Buffer | undefined {
     const session = this.#session;
     this.#session = null;
-    return session !== null && Date.now() - session.at < SESSION_LIFETIME
+    return session !== null && this.#clock.now() - session.at < SESSION_LIFETIME
       ? session.ticket
       : undefined;
   }

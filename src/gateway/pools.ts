@@ -1,6 +1,7 @@
 import { Failure } from "../failures/failures.ts";
 import type { Credential } from "../certificates/credential.ts";
 import type { GatewayOptions } from "../contract/gateway-options.ts";
+import { systemClock, type Clock } from "./clock.ts";
 import { OriginPool, poolKey, type Open, type PoolScope } from "./pool.ts";
 
 /**
@@ -10,11 +11,13 @@ import { OriginPool, poolKey, type Open, type PoolScope } from "./pool.ts";
 export class Pools {
   readonly #open: Open;
   readonly #options: GatewayOptions;
+  readonly #clock: Clock;
   readonly #active: Map<string, { readonly pool: OriginPool; users: number }> = new Map();
   readonly #draining: Set<OriginPool> = new Set();
 
-  constructor(open: Open, options: GatewayOptions) {
+  constructor(open: Open, options: GatewayOptions, clock: Clock = systemClock) {
     this.#open = open;
+    this.#clock = clock;
     this.#options = options;
   }
 
@@ -23,7 +26,14 @@ export class Pools {
     const key = poolKey(scope);
     let entry = this.#active.get(key);
     if (entry === undefined) {
-      entry = { pool: new OriginPool(scope, this.#open, this.#options), users: 0 };
+      entry = {
+        pool: new OriginPool(scope, {
+          open: this.#open,
+          options: this.#options,
+          clock: this.#clock,
+        }),
+        users: 0,
+      };
       this.#active.set(key, entry);
     }
     entry.users += 1;

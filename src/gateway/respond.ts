@@ -1,39 +1,54 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Failure, type FailureCode } from "../failures/failures.ts";
 import type { Unread, UnreadAnswer } from "../forward/unread.ts";
+import { newRay, renderFailure, type ShownDetails } from "../failures/rendered.ts";
 
 /** The header by which a Worker tells a failure of the gateway from a response of the origin. */
 export const FAILURE_HEADER = "countersign-failure";
 
-/** Answers a Worker with a failure: its code in a header, and all of it in JSON or text. */
+export interface ShownFailure {
+  readonly details: ShownDetails;
+  /** Names the request, in the log too. */
+  readonly ray: string;
+}
+
+/** Of the client's request where the Worker handed that on, else one of its own. */
+export function rayOf({ headers }: IncomingMessage): string {
+  const sent = headers["cf-ray"];
+  if (typeof sent === "string" && /^[0-9a-f]{16}(-[A-Z]{3})?$/.test(sent)) return sent;
+  return newRay();
+}
+
+/** Answers a Worker with a failure: its code in a header, and what may be shown in JSON or text. */
 export function respondWithFailure(
   failure: Failure,
   request: IncomingMessage,
   response: ServerResponse,
+  shown: ShownFailure,
 ): void {
-  const text = prefersText(request.headers.accept);
-  const body = text ? asText(failure) : asJson(failure);
+  const { accept } = request.headers;
+  const { headers, body } = renderFailure(failure, { accept, otherwise: "json", ...shown });
   // A reason phrase of the origin's that could not be written must not stay.
   response.writeHead(failure.entry.status, failure.entry.title, {
-    "content-type": text ? "text/plain; charset=utf-8" : "application/json",
-    "content-length": Buffer.byteLength(body),
-    "cache-control": "no-store",
+    ...headers,
     [FAILURE_HEADER]: failure.code,
   });
   response.end(body);
 }
 
-/** Answers what is no request that could be read. */
+/** Answers what is no request that could be read: its failure is in the table's words alone. */
 export function unreadFailure(why: Unread): UnreadAnswer {
   const failure = new Failure(UNREAD[why]);
+  const { headers, body } = renderFailure(failure, {
+    accept: undefined,
+    otherwise: "json",
+    details: "public",
+    ray: newRay(),
+  });
   return {
     status: failure.entry.status,
-    headers: {
-      "content-type": "application/json",
-      "cache-control": "no-store",
-      [FAILURE_HEADER]: failure.code,
-    },
-    body: asJson(failure),
+    headers: { ...headers, [FAILURE_HEADER]: failure.code },
+    body,
   };
 }
 
@@ -42,17 +57,3 @@ const UNREAD: Readonly<Record<Unread, FailureCode>> = {
   "too late": "request_timeout",
   malformed: "origin_request_malformed",
 };
-
-function asJson({ code, message, entry, fix, facts }: Failure): string {
-  const error = { ...facts, code, message, cause: entry.cause, fix, side: entry.side };
-  return `${JSON.stringify({ error })}\n`;
-}
-
-function asText({ code, message, entry, fix }: Failure): string {
-  return `${message}\n\n${entry.cause}\n${fix}\n\n${code} (${entry.side})\n`;
-}
-
-function prefersText(accept: string | undefined): boolean {
-  if (accept === undefined || accept.includes("json")) return false;
-  return accept.includes("text/plain");
-}

@@ -6,7 +6,8 @@ import type { Attempt, ForwardTarget } from "../forward/forward.ts";
 import { mayBeCompressed } from "./accept-encoding.ts";
 import { isRefusal, type Acceptance } from "./accepted.ts";
 import type { OriginPool } from "./pool.ts";
-import { FAILURE_HEADER, respondWithFailure } from "./respond.ts";
+import type { ShownDetails } from "../failures/rendered.ts";
+import { FAILURE_HEADER, rayOf, respondWithFailure } from "./respond.ts";
 import { TRACE_HEADERS, type RequestSpan, type RouteTracing } from "./tracing.ts";
 
 /** The way from one binding to one origin, as long as nothing about it changes. */
@@ -27,7 +28,10 @@ export interface Route {
 /** What went through a binding. Numbers only: they are counted for every request. */
 export interface Traffic {
   answered(status: number, ms: number): void;
-  failed(failure: Failure, origin: string | null): void;
+  /** @param ray names the request in the log and in what its client sees */
+  failed(failure: Failure, origin: string | null, ray?: string): void;
+  /** What bodies of failures say. */
+  readonly details: ShownDetails;
 }
 
 /** One request on its way. */
@@ -76,11 +80,14 @@ export class RoutedRequest implements ForwardTarget {
   failed(error: Error, request: IncomingMessage, response: ServerResponse): void {
     const failure = this.#route.pool.failure(error);
     const { traffic, acceptance, pool } = this.#route;
-    traffic.failed(failure, pool.scope.origin);
+    const shown = { details: traffic.details, ray: rayOf(request) };
+    traffic.failed(failure, pool.scope.origin, shown.ray);
     this.#span?.failed(failure.code);
     if (isRefusal(failure)) {
-      void explain(acceptance.explain(failure, pool.scope), request, response);
-    } else respondWithFailure(failure, request, response);
+      void explain(acceptance.explain(failure, pool.scope), (explained) => {
+        respondWithFailure(explained, request, response, shown);
+      });
+    } else respondWithFailure(failure, request, response, shown);
   }
 
   answered(status: number, headers: string[]): void {
@@ -114,10 +121,9 @@ const MOST_HTTP2_VALUE = 65_000;
 
 async function explain(
   explained: Promise<Failure>,
-  request: IncomingMessage,
-  response: ServerResponse,
+  respond: (failure: Failure) => void,
 ): Promise<void> {
-  respondWithFailure(await explained, request, response);
+  respond(await explained);
 }
 
 /** An absolute URL, as workerd writes it into the request line, taken apart without parsing it. */

@@ -62,7 +62,9 @@ class SupervisedGateway implements GatewayHandle {
     const { addresses, timeouts, metricsPort, otlpEndpoint, logLevel, ...rest } = options;
     this.#masterKey = Uint8Array.from(options.masterKey);
     this.#options = {
+      failureDetails: rest.failureDetails ?? defaultOptions.failureDetails,
       useSystemRoots: rest.useSystemRoots ?? defaultOptions.useSystemRoots,
+      unsafeOldTls: rest.unsafeOldTls ?? defaultOptions.unsafeOldTls,
       metricsPort: metricsPort ?? defaultOptions.metricsPort,
       otlpEndpoint: otlpEndpoint ?? defaultOptions.otlpEndpoint,
       logLevel: logLevel ?? defaultOptions.logLevel,

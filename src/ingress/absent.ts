@@ -4,10 +4,10 @@ import { HEADER_BUFFER } from "../forward/limits.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import { answerUnread } from "../forward/unread.ts";
 import { refuse, unreadAnswer } from "./refuse.ts";
-import { newRay } from "./request.ts";
+import { newRay } from "../failures/rendered.ts";
 
 /** Answers service bindings whose target is not deployed, at the socket where their paths lead. */
-export async function listenForAbsent(socket: string): Promise<Server> {
+export async function listenForAbsent(path: string): Promise<Server> {
   const server = createServer(
     { maxHeaderSize: HEADER_BUFFER, requireHostHeader: false },
     (request, response) => {
@@ -18,7 +18,7 @@ export async function listenForAbsent(socket: string): Promise<Server> {
   );
   const none = new InFlight();
   server.on("clientError", (error, socket) => answerUnread(error, socket, none, unreadAnswer));
-  await rm(socket, { force: true });
-  await new Promise<void>((resolve) => server.listen(socket, resolve));
+  await rm(path, { force: true });
+  await new Promise<void>((resolve) => server.listen(path, resolve));
   return server;
 }

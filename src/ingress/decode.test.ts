@@ -22,13 +22,6 @@ test("a client reads a coding that it names, or a star, and not with a weight of
 });
 
 test("what has no body, is a part, is asked for or must not be changed stays as it is", () => {
-  const of = (method: string, status: number, accept?: string, more: string[] = []): string[] => {
-    const headers = ["Content-Encoding", "gzip", "Content-Length", "9", "ETag", '"a"', ...more];
-    const request = { method, headers: { "accept-encoding": accept } } as never as IncomingMessage;
-    const made = decodeFor(request, status, headers);
-    assert.equal(made === undefined, headers.includes("gzip"));
-    return headers;
-  };
   assert.deepEqual(of("GET", 200), ["etag", 'W/"a"', "vary", "accept-encoding"]);
   for (const [method, status, accept, more] of [
     ["HEAD", 200],
@@ -42,3 +35,11 @@ test("what has no body, is a part, is asked for or must not be changed stays as 
     assert.ok(unchanged.includes("gzip"), `${method} ${status} ${accept}`);
   }
 });
+
+function of(method: string, status: number, accept?: string, more: string[] = []): string[] {
+  const headers = ["Content-Encoding", "gzip", "Content-Length", "9", "ETag", '"a"', ...more];
+  const request = { method, headers: { "accept-encoding": accept } } as never as IncomingMessage;
+  const made = decodeFor(request, status, headers);
+  assert.equal(made === undefined, headers.includes("gzip"));
+  return headers;
+}

@@ -6,6 +6,7 @@ import type { ProcessStatus } from "../contract/edge.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import {
   ingressRules,
+  type AccessUpdate,
   type HowEnded,
   type IngressMethods,
   type ListenAddress,
@@ -30,6 +31,7 @@ export interface IngressOptions {
  */
 export class IngressHandle {
   readonly #scripts = new Map<string, ScriptUpdate>();
+  readonly #access = new Map<string, AccessUpdate>();
   /** For each socket: how often the ingress had been started again when it was first told of it. */
   readonly #told = new Map<string, number>();
   #address: ListenAddress;
@@ -84,6 +86,12 @@ export class IngressHandle {
     await this.#call("scripts", updates);
   }
 
+  /** Who reaches an account's hosts: in force on return. */
+  async access(update: AccessUpdate): Promise<void> {
+    this.#access.set(update.accountId, update);
+    await this.#call("access", update);
+  }
+
   /** Every script that is deployed was told. Until then no request is answered by any. */
   async complete(): Promise<void> {
     this.#isComplete = true;
@@ -112,6 +120,7 @@ export class IngressHandle {
   }
 
   async #restore(tell: Tell<IngressMethods>): Promise<void> {
+    for (const update of this.#access.values()) await tell("access", update);
     await tell("scripts", [...this.#scripts.values()]);
     if (this.#isComplete) await tell("complete");
     this.#address = await tell("listen", this.#address);

@@ -20,27 +20,49 @@ import { plainAddress } from "../network/ranges.ts";
 import type { HowEnded } from "./protocol.ts";
 import { decodeFor } from "./decode.ts";
 import { refuse, unreadAnswer } from "./refuse.ts";
-import { INGRESS_HEADERS, ingressHeaders, newRay, requestTarget } from "./request.ts";
+import { newRay } from "../failures/rendered.ts";
+import { INGRESS_HEADERS, ingressHeaders, requestTarget } from "./request.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** Finds who answers, or why nobody does. */
-export type FindUpstream = (
-  host: string,
-  path: string,
-  request: IncomingMessage,
-) => Upstream | FailureCode;
+export interface Wanted {
+  /** Lower case, without port and trailing dot. */
+  readonly host: string;
+  /** With its query. */
+  readonly path: string;
+  /** `https://example.com:8443`, as the client wrote it. */
+  readonly origin: string;
+  /** The client's address. Null: not known. */
+  readonly client: string | null;
+  readonly request: IncomingMessage;
+}
+
+/** Who answers, or why nobody does. */
+export type Found =
+  | FailureCode
+  | {
+      readonly kind: "upstream";
+      readonly upstream: Upstream;
+      /** Flat: name, value … to send besides. */
+      readonly headers: readonly string[];
+    }
+  /** Answered here, to anybody. */
+  | { readonly kind: "answer"; readonly json: string }
+  /** Refused, later. */
+  | { readonly kind: "held"; readonly code: Promise<FailureCode> };
+
+type Elsewhere = Exclude<Found, FailureCode | { readonly kind: "upstream" }>;
 
 /** The HTTP server that clients reach. */
 export class Listener {
   readonly #server: Server;
-  readonly #find: FindUpstream;
+  readonly #find: (wanted: Wanted) => Found;
   readonly #howEnded: (socket: string) => Promise<HowEnded>;
   #proxies = new TrustedProxies(noProxies);
   #peerOf: PeerOf = ({ socket }) => socket.remoteAddress;
   readonly #inFlight = new InFlight();
 
   /** @param howEnded has the process that listens at this socket just ended? */
-  constructor(find: FindUpstream, howEnded: (socket: string) => Promise<HowEnded>) {
+  constructor(find: (wanted: Wanted) => Found, howEnded: (socket: string) => Promise<HowEnded>) {
     this.#find = find;
     this.#howEnded = howEnded;
     this.#server = createServer({
@@ -109,6 +131,7 @@ export class Listener {
     this.#inFlight.add(request, response);
     const target = this.#target(request, ray);
     if (typeof target === "string") refuse(request, response, target, ray);
+    else if ("kind" in target) void answerHere(request, response, target, ray);
     else forward(request, response, { ...target, expectsContinue });
   }
 
@@ -116,17 +139,26 @@ export class Listener {
     const ray = newRay();
     const target = this.#target(request, ray);
     if (typeof target === "string") refuse(request, responseOn(socket, request), target, ray);
+    else if ("kind" in target) void answerHere(request, responseOn(socket, request), target, ray);
     else forwardUpgrade(request, socket, head, target);
   }
 
-  #target(request: IncomingMessage, ray: string): ForwardTarget | FailureCode {
+  #target(request: IncomingMessage, ray: string): ForwardTarget | Elsewhere | FailureCode {
     const wanted = requestTarget(request);
     if (wanted === null) return "host_malformed";
     if (wanted.path.length > MOST_URL) return "url_too_long";
     if (headerSize(request.rawHeaders) > MOST_HEADERS) return "headers_too_large";
     const peer = this.#peerOf(request);
-    const upstream = this.#find(wanted.host, wanted.path, request);
-    if (typeof upstream === "string") return upstream;
+    const client = this.#proxies.client(peer, request.headers);
+    const found = this.#find({
+      host: wanted.host,
+      path: wanted.path,
+      origin: `${client.scheme ?? "http"}://${wanted.authority.toLowerCase()}`,
+      client: client.address,
+      request,
+    });
+    if (typeof found === "string" || found.kind !== "upstream") return found;
+    const { upstream } = found;
     upstream.began();
     return {
       dispatcher: upstream.dispatcher,
@@ -134,11 +166,10 @@ export class Listener {
       host: wanted.authority,
       dropped: INGRESS_HEADERS,
       mayRetry: wasNeverSent,
-      added: ingressHeaders(request, {
-        ray,
-        peer: plainAddress(peer ?? ""),
-        client: this.#proxies.client(peer, request.headers),
-      }),
+      added: [
+        ...ingressHeaders(request, { ray, peer: plainAddress(peer ?? ""), client }),
+        ...found.headers,
+      ],
       answered: (status, headers, answered) => {
         setHeader(headers, "cf-ray", ray);
         return decodeFor(answered, status, headers);
@@ -172,6 +203,28 @@ const CODES: Readonly<Record<HowEnded, FailureCode>> = {
   ended: "worker_connection_lost",
   runs: "worker_connection_closed",
 };
+
+/** What no Worker has a part in. */
+async function answerHere(
+  request: IncomingMessage,
+  response: ServerResponse,
+  target: Elsewhere,
+  ray: string,
+): Promise<void> {
+  if (target.kind === "held") {
+    const code = await target.code;
+    if (!response.destroyed && !response.headersSent) refuse(request, response, code, ray);
+    return;
+  }
+  response.writeHead(200, {
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(target.json),
+    "access-control-allow-origin": "*",
+    "cache-control": "public, max-age=60",
+    "cf-ray": ray,
+  });
+  response.end(request.method === "HEAD" ? undefined : target.json);
+}
 
 interface FailedRequest {
   readonly error: Error;

@@ -1,11 +1,14 @@
 import { STATE, type CallRules } from "../process/calls.ts";
 
+import type { AccountAccess } from "../contract/access.ts";
 import type { ProxyOptions } from "../network/trusted-proxies.ts";
 
 /** What the supervisor asks of the ingress process, over IPC. */
 export interface IngressMethods {
   /** Replaces what is known of these scripts, all at once. */
   scripts(updates: readonly ScriptUpdate[]): void;
+  /** Replaces who reaches the hosts of an account. Until it is told, nobody does. */
+  access(update: AccessUpdate): void;
   /** Every script that is deployed was told: no other host has a Worker. */
   complete(): void;
   /** Begins to accept connections. */
@@ -21,6 +24,7 @@ export interface IngressMethods {
 
 export const ingressRules: CallRules<IngressMethods> = {
   scripts: STATE,
+  access: STATE,
   complete: STATE,
   listen: STATE,
   // Again, for no deploy fails because the ingress was being replaced meanwhile.
@@ -37,6 +41,21 @@ export interface ListenAddress {
   readonly port: number;
   /** Whose word about clients counts. */
   readonly proxies: ProxyOptions;
+}
+
+/** With its signing keys opened: they are sealed everywhere else. */
+export interface IngressAccess extends Omit<AccountAccess, "keys"> {
+  readonly keys: readonly {
+    readonly id: string;
+    readonly publicKey: Readonly<Record<string, unknown>>;
+    /** PKCS #8, PEM. */
+    readonly privateKey: string;
+  }[];
+}
+
+export interface AccessUpdate {
+  readonly accountId: string;
+  readonly access: IngressAccess;
 }
 
 export interface ScriptUpdate {

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Unread, UnreadAnswer } from "../forward/unread.ts";
-import { failures, type FailureCode } from "../failures/failures.ts";
-import { newRay } from "./request.ts";
+import { Failure, type FailureCode } from "../failures/failures.ts";
+import { newRay, renderFailure } from "../failures/rendered.ts";
 
 /** Answers for a Worker that cannot: what happened and what to do, as JSON where that is wanted. */
 export function refuse(
@@ -10,16 +10,12 @@ export function refuse(
   code: FailureCode,
   ray: string,
 ): void {
-  const { status, number, title, cause, fix } = failures[code];
-  const wantsJson = request.headers.accept?.includes("json") === true;
-  const body = wantsJson
-    ? JSON.stringify({ error: { code, number, title, cause, fix, ray } })
-    : asText(code, ray);
-  const type = wantsJson ? "application/json" : "text/plain; charset=utf-8";
+  const failure = new Failure(code);
+  const { status } = failure.entry;
+  const { accept } = request.headers;
+  const { headers, body } = renderFailure(failure, { accept, ...forPeople, ray });
   response.writeHead(status, {
-    "content-type": type,
-    "content-length": Buffer.byteLength(body),
-    "cache-control": "no-store",
+    ...headers,
     "cf-ray": ray,
     ...(status === 503 && { "retry-after": "1" }),
   });
@@ -29,16 +25,9 @@ export function refuse(
 /** Answers what is no request that could be read. */
 export function unreadAnswer(why: Unread): UnreadAnswer {
   const ray = newRay();
-  const code = UNREAD[why];
-  return {
-    status: failures[code].status,
-    headers: {
-      "content-type": "text/plain; charset=utf-8",
-      "cache-control": "no-store",
-      "cf-ray": ray,
-    },
-    body: asText(code, ray),
-  };
+  const failure = new Failure(UNREAD[why]);
+  const { headers, body } = renderFailure(failure, { accept: undefined, ...forPeople, ray });
+  return { status: failure.entry.status, headers: { ...headers, "cf-ray": ray }, body };
 }
 
 const UNREAD: Readonly<Record<Unread, FailureCode>> = {
@@ -47,7 +36,5 @@ const UNREAD: Readonly<Record<Unread, FailureCode>> = {
   malformed: "request_malformed",
 };
 
-function asText(code: FailureCode, ray: string): string {
-  const { number, title, cause, fix } = failures[code];
-  return `${title}\n\n${cause}\n${fix}\n\nerror ${number} (${code}) · ray ${ray}\n`;
-}
+/** What the ingress says is the table's words alone: there are no details to keep back. */
+const forPeople = { otherwise: "text", details: "public" } as const;

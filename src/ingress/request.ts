@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { HeaderNames } from "../forward/headers.ts";
 import { plainAddress } from "../network/ranges.ts";
@@ -90,11 +89,6 @@ export function ingressHeaders(
     "X-Real-IP",
     client,
   ];
-}
-
-/** Names one request in logs and responses. */
-export function newRay(): string {
-  return randomBytes(8).toString("hex");
 }
 
 /** `NAME.localhost`, and `localhost` itself. */

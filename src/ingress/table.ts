@@ -8,6 +8,7 @@ import type { ScriptEntry, ScriptUpdate } from "./protocol.ts";
 export class RoutingTable {
   readonly #scripts = new Map<string, ScriptEntry>();
   #hosts = new Map<string, ScriptEntry>();
+  readonly #accounts = new WeakMap<ScriptEntry, string>();
   #wildcards: readonly Pattern[] = [];
   #routes: readonly Pattern[] = [];
 
@@ -15,7 +16,10 @@ export class RoutingTable {
     for (const { accountId, scriptName, entry } of updates) {
       const id = JSON.stringify([accountId, scriptName]);
       if (entry === null) this.#scripts.delete(id);
-      else this.#scripts.set(id, entry);
+      else {
+        this.#scripts.set(id, entry);
+        this.#accounts.set(entry, accountId);
+      }
     }
     this.#index();
   }
@@ -31,6 +35,11 @@ export class RoutingTable {
       this.#wildcards.find((wildcard) => matches(wildcard, host, path))?.entry ??
       null
     );
+  }
+
+  /** Whose script it is. */
+  accountOf(entry: ScriptEntry): string {
+    return this.#accounts.get(entry) ?? "";
   }
 
   #findRoute(host: string, path: string): ScriptEntry | undefined {

@@ -10,6 +10,7 @@ export interface Place {
     | "secret"
     | "webhook-secret"
     | "identity-key"
+    | "access-key"
     | "master-key-check"
     | "master-key"
     | "audit-head";

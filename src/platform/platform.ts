@@ -1,3 +1,4 @@
+import type { ShownDetails } from "../failures/rendered.ts";
 import { Hono } from "hono";
 import type { Logger } from "pino";
 import type { ClientBindings } from "../control/api/remote-address.ts";
@@ -71,7 +72,11 @@ export interface PlatformOptions {
   readonly metricsPort: number | null;
   /** Base URL of the OTLP/HTTP collector that the gateway exports spans to. Null: none. */
   readonly otlpEndpoint: string | null;
+  /** Whether bodies of failures say hosts, addresses and issuers, which Workers hand on to anyone. */
+  readonly failureDetails: ShownDetails;
   readonly systemRoots: boolean;
+  /** Hosts of origins that may choose an old cipher suite. */
+  readonly unsafeOldTls: readonly string[];
   /** Where the master key is. None of them: the data folder's own file. */
   readonly masterKey: MasterKeyVariables;
   /** False: no binding is in-process, every key stays in the gateway. */
@@ -170,7 +175,9 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       limits: options.limits,
       gateway: {
         addresses,
+        failureDetails: options.failureDetails,
         useSystemRoots: options.systemRoots,
+        unsafeOldTls: options.unsafeOldTls,
         metricsPort: options.metricsPort,
         otlpEndpoint: options.otlpEndpoint,
         onEvent: (event) => lastEvents.record(event),
@@ -206,7 +213,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
     await startAdmin(folder.path, {
       api: (request, bindings) => control.fetch(request, bindings as ClientBindings),
       info: () => ({ ...urls, accountId, pid: process.pid }),
-      status: () => platformStatus(store, edge),
+      status: () => platformStatus(store, edge, options.unsafeOldTls),
       access: [peopleApp(context), tokensApp(context), auditApp(context)],
       openBinding: (wanted) => openLocalBinding(wanted, { store, edge, accountId }),
       keys,

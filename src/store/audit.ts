@@ -15,6 +15,7 @@ export interface Actor {
 }
 
 export type AuditAction =
+  | `access.${string}`
   | `account.${"limits" | "create" | "subdomain"}`
   | `authority.${"upload" | "delete"}`
   | `certificate.${string}`

@@ -8,6 +8,7 @@ import type {
   Snapshot,
   Source,
 } from "../contract/change-feed.ts";
+import { accountAccess } from "./access.ts";
 import { findAccount, listAccounts } from "./accounts.ts";
 import { accountAuthorities, authoritiesOfCertificate, authoritiesOfHosts } from "./authorities.ts";
 import { revokedVersions } from "./certificate-versions.ts";
@@ -34,6 +35,7 @@ export function storeSource(store: Store): Source {
     certificate: (accountId, certificateId) =>
       db.transaction().execute((t) => certificate(t, accountId, certificateId)),
     trust: (accountId) => db.transaction().execute((t) => trust(t, accountId)),
+    access: (accountId) => db.transaction().execute((t) => accountAccess(t, accountId)),
   };
 }
 

@@ -11,4 +11,5 @@ export type Changed =
   | { readonly kind: "certificate"; readonly accountId: string; readonly certificateId: string }
   | { readonly kind: "trust"; readonly accountId: string }
   | ({ readonly kind: "identity" } & ScriptKey)
-  | { readonly kind: "identities"; readonly accountId: string };
+  | { readonly kind: "identities"; readonly accountId: string }
+  | { readonly kind: "access"; readonly accountId: string };

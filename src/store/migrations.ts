@@ -3,6 +3,7 @@ import { begin } from "./migrations/001-begin.ts";
 import { identities } from "./migrations/010-identities.ts";
 import { activations } from "./migrations/020-activations.ts";
 import { settings } from "./migrations/002-settings.ts";
+import { access } from "./migrations/030-access.ts";
 import { makers } from "./migrations/011-makers.ts";
 
 /** In order, never edited once released: what a database was made with has to stay true. */
@@ -12,6 +13,7 @@ const all: Record<string, Migration> = {
   "010-identities": { up: identities },
   "020-activations": { up: activations },
   "011-makers": { up: makers },
+  "030-access": { up: access },
 };
 
 /** Those that this version knows. */

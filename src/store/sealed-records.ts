@@ -141,6 +141,33 @@ const identityKeys: SealedColumn = {
   },
 };
 
+const accessKeys: SealedColumn = {
+  batch: async (db, after, limit) => {
+    const rows = await db
+      .selectFrom("accessKeys")
+      .selectAll()
+      .where("id", ">", after)
+      .orderBy("id")
+      .limit(limit)
+      .execute();
+    return batchOf(
+      rows,
+      limit,
+      rows.map(({ id, accountId, sealedKey }) => ({
+        place: { account: accountId, id, kind: "access-key" },
+        sealed: sealedKey,
+        replace: async (transaction, fresh) => {
+          await transaction
+            .updateTable("accessKeys")
+            .set({ sealedKey: fresh })
+            .where("id", "=", id)
+            .execute();
+        },
+      })),
+    );
+  },
+};
+
 const auditHead: SealedColumn = {
   batch: async (db) => {
     const head = await readHead(db);
@@ -161,6 +188,7 @@ const columns: Readonly<
   secret: secrets,
   "webhook-secret": webhookSecrets,
   "identity-key": identityKeys,
+  "access-key": accessKeys,
   "audit-head": auditHead,
 };
 

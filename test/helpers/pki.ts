@@ -37,6 +37,8 @@ export interface TestCertificate {
   /** PKCS #8. */
   readonly key: string;
   readonly x509: x509.X509Certificate;
+  /** Of what this file made. */
+  readonly keys?: webcrypto.CryptoKeyPair;
 }
 
 const HOUR = 3_600_000;
@@ -59,7 +61,9 @@ export async function makeAuthority(name = "Test Root CA"): Promise<TestAuthorit
 }
 
 /** A certificate of nobody but itself. */
-export async function selfSigned(host: string): Promise<TestCertificate> {
+export async function selfSigned(
+  host: string,
+): Promise<TestCertificate & { readonly keys: webcrypto.CryptoKeyPair }> {
   const keys = await makeKeys("P-256");
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serial(),
@@ -71,7 +75,17 @@ export async function selfSigned(host: string): Promise<TestCertificate> {
     extensions: [new x509.SubjectAlternativeNameExtension([{ type: "dns", value: host }])],
   });
   const pem = pemOf(certificate);
-  return { pem, chain: pem, key: await privatePem(keys.privateKey), x509: certificate };
+  return { pem, chain: pem, key: await privatePem(keys.privateKey), x509: certificate, keys };
+}
+
+/** A certificate that any certificate, CA or not, has signed. */
+export function issuedBy(
+  issuer: { readonly certificate: x509.X509Certificate; readonly keys: webcrypto.CryptoKeyPair },
+  host: string,
+): Promise<TestCertificate> {
+  return authority(issuer.certificate, issuer.keys, [pemOf(issuer.certificate)]).then((ca) =>
+    ca.issue({ subject: `CN=${host}`, dns: [host] }),
+  );
 }
 
 async function authority(
@@ -121,6 +135,7 @@ async function authority(
         chain: [pem, ...chain].join(""),
         key: await privatePem(leafKeys.privateKey),
         x509: leaf,
+        keys: leafKeys,
       };
     },
     revoke: async (certificates) => {

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { Keyring, type Sealed } from "../../src/keys/seal.ts";
+import type { AccountAccess } from "../../src/contract/access.ts";
 import type {
   AccountTrust,
   Change,
@@ -20,6 +21,7 @@ export const MASTER_KEY: Uint8Array = new Uint8Array(32).fill(7);
 export class TestSource implements Source {
   readonly #deployments = new Map<string, Deployment>();
   readonly #certificates = new Map<string, CertificateVersion>();
+  #access: AccountAccess = { applications: [], tokens: [], authorities: [], keys: [] };
   #trust: AccountTrust = { authorities: [], hosts: {}, proxied: [] };
   readonly #changes: Change[] = [];
   readonly #more = new EventTarget();
@@ -55,6 +57,15 @@ export class TestSource implements Source {
   setTrust(trust: AccountTrust): number {
     this.#trust = trust;
     return this.#changed({ kind: "trust", accountId: ACCOUNT });
+  }
+
+  setAccess(access: AccountAccess): number {
+    this.#access = access;
+    return this.#changed({ kind: "access", accountId: ACCOUNT });
+  }
+
+  async access(): Promise<AccountAccess> {
+    return this.#access;
   }
 
   async snapshot(): Promise<Snapshot> {

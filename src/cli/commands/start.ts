@@ -1,3 +1,4 @@
+import type { ShownDetails } from "../../failures/rendered.ts";
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
@@ -5,17 +6,11 @@ import { formatDuration } from "../../terminal/format.ts";
 import type { Platform } from "../../platform/platform.ts";
 import { closeMemory, describeClosedMemory } from "../../process/closed-memory.ts";
 import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts";
+import { oldTlsHosts, warnOfOldTls } from "./start-old-tls.ts";
 import { type ApiOptions, apiTls, proxiesOf, warnOfPlainApi } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
-import {
-  colorsFor,
-  isTerminal,
-  withProgress,
-  writeJson,
-  writeLine,
-  type Io,
-} from "../../terminal/io.ts";
+import { colorsFor, isTerminal, withProgress, writeLine, type Io } from "../../terminal/io.ts";
 
 export function addStartCommand(program: Command, io: Io): void {
   program
@@ -71,8 +66,16 @@ export function addStartCommand(program: Command, io: Io): void {
       "--otlp-endpoint <url>",
       "export a span of each request through a binding to this OTLP/HTTP collector (default: $OTEL_EXPORTER_OTLP_ENDPOINT)",
     )
+    .option(
+      "--failure-details <whose>",
+      "public: a failure's body says hosts and addresses; owner: code and ray, the rest is in the log (default: owner, with --dev public)",
+    )
     .option("--no-in-process", "no binding is in-process: every private key stays in the gateway")
     .option("--system-roots", "trust the operating system's roots for origins as well")
+    .option(
+      "--unsafe-old-tls <host...>",
+      "origins that may choose TLS 1.2 cipher suites without forward secrecy or AEAD",
+    )
     .option("--log-level <level>", "debug, info, warn or error", "info")
     .option("--json", "one line on stdout once it is ready; the log goes to stderr either way")
     .addHelpText(
@@ -88,6 +91,7 @@ Examples:
   $ countersign start --dev                      # origins on localhost, too
   $ countersign start --worker-processes auto    # every Worker on every core
   $ countersign start --sandbox required         # not without a sandbox around each Worker
+  $ countersign start --unsafe-old-tls erp.internal    # an origin with no current cipher suite
   $ countersign start --data ./data --api-port 0 --http-port 0 --json
   $ countersign start --host 0.0.0.0             # Workers for everybody, the API for this machine
   $ countersign start --api-host 0.0.0.0 --api-cert tls.crt --api-key tls.key --public-url https://cs.example:4400
@@ -115,8 +119,10 @@ interface StartOptions extends ApiOptions {
   readonly sandbox: string;
   readonly metricsPort?: string;
   readonly otlpEndpoint?: string;
+  readonly failureDetails?: string;
   readonly inProcess: boolean;
   readonly systemRoots?: true;
+  readonly unsafeOldTls?: string[];
   readonly logLevel: string;
   readonly json?: true;
 }
@@ -157,8 +163,10 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       metricsPort:
         options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),
       otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
+      failureDetails: failureDetails(options.failureDetails ?? (options.dev ? "public" : "owner")),
       inProcess: options.inProcess,
       systemRoots: options.systemRoots === true,
+      unsafeOldTls: oldTlsHosts(options),
       masterKey: masterKeyVariables(io.env),
       log,
     }),
@@ -168,9 +176,12 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     const { api, http, accountId, sandbox, token } = platform;
     const memory = describeClosedMemory(closeMemory());
     if (options.json) {
-      writeJson(io.stdout, { ready: true, api, http, accountId, sandbox, memory, token });
+      // accountId: what programs have read since the first version.
+      const line = { ready: true, api, http, account_id: accountId, accountId };
+      writeLine(io.stdout, JSON.stringify({ ...line, sandbox, memory, token }));
     } else welcome(io, platform, memory, performance.now() - began);
     if (platform.apiIsInClear) warnOfPlainApi(io, api);
+    warnOfOldTls(io, oldTlsHosts(options));
     const why = await Promise.race([stopped, uncaught.first]);
     if (why !== "stopped") await replacePlatform(platform, { ...io.env });
   } finally {
@@ -200,6 +211,13 @@ function sandboxMode(text: string): SandboxMode {
   if (mode !== undefined) return mode;
   throw new Failure("usage", {
     message: `--sandbox "${text}" is none of ${SANDBOX_MODES.join(", ")}`,
+  });
+}
+
+function failureDetails(text: string): ShownDetails {
+  if (text === "public" || text === "owner") return text;
+  throw new Failure("usage", {
+    message: `--failure-details "${text}" is neither public nor owner`,
   });
 }
 

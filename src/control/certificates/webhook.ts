@@ -9,7 +9,7 @@ import { list } from "../api/envelope.ts";
 import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
-import { Throttle } from "../api/throttle.ts";
+import { Throttle } from "../../network/throttle.ts";
 import { deliver, NOT_DELIVERED } from "./webhook-delivery.ts";
 
 const settings = z.object({

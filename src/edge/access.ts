@@ -1,0 +1,25 @@
+import type { Logger } from "pino";
+import type { AccountAccess } from "../contract/access.ts";
+import type { Keyring } from "../keys/seal.ts";
+import type { IngressAccess } from "../ingress/protocol.ts";
+
+/** With the keys that open. One that does not signs nothing, and its hosts stay closed. */
+export function ingressAccess(
+  accountId: string,
+  access: AccountAccess,
+  keyring: Keyring,
+  log: Logger,
+): IngressAccess {
+  return {
+    ...access,
+    keys: access.keys.flatMap(({ id, publicKey, sealedKey }) => {
+      try {
+        const place = { account: accountId, id, kind: "access-key" } as const;
+        return [{ id, publicKey, privateKey: keyring.unseal(place, sealedKey) }];
+      } catch (error) {
+        log.error({ accountId, key: id, error }, "a key of Access does not open");
+        return [];
+      }
+    }),
+  };
+}

@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile, readFile } from "node:fs/promises";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { after, before, describe, test, type TestContext } from "node:test";
+import type { Command } from "commander";
+import { createProgram } from "../src/cli/program.ts";
+import { failures, type FailureCode } from "../src/failures/failures.ts";
+import { countersign } from "./helpers/cli.ts";
+import {
+  makeAuthority,
+  selfSigned,
+  type TestAuthority,
+  type TestCertificate,
+} from "./helpers/pki.ts";
+import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
+import { scriptForm } from "./helpers/script-form.ts";
+
+const program = await createProgram(
+  { stdout: process.stdout, stderr: process.stderr, cwd: process.cwd(), env: {} },
+  null,
+);
+
+/** The API has them, the CLI not yet. */
+const COMING = new Set(["identity", "policy"]);
+
+test("every countersign command that a fix names is one of the CLI, options and all", () => {
+  const there = new Set(program.commands.map((command) => command.name()));
+  let count = 0;
+  for (const { code, command } of commandsOf("countersign")) {
+    if (!there.has(command.split(" ")[0]!) && COMING.has(command.split(" ")[0]!)) continue;
+    count += 1;
+    assert.equal(wrongWith(command), null, `${code}: \`${command}\``);
+  }
+  assert.ok(count > 30, `${count} commands`);
+  assert.equal(wrongWith("certificate upload --cert a --nonsense"), "--nonsense");
+  assert.equal(wrongWith("certificate sing"), "sing");
+  assert.equal(wrongWith("certificate show one two"), "two");
+});
+
+test("every wrangler command that a fix names is one of the wrangler that is installed", async () => {
+  const manifest = createRequire(import.meta.url).resolve("wrangler/package.json");
+  const bundle = await readFile(join(dirname(manifest), "wrangler-dist", "cli.js"), "utf8");
+  for (const { code, command } of commandsOf("wrangler")) {
+    const name = command.replace(/ (?:--|[A-Z<…]).*$/, "");
+    assert.ok(bundle.includes(`"wrangler ${name}"`), `${code}: \`wrangler ${command}\``);
+  }
+});
+
+describe("what the fix of a failure about trust says", () => {
+  let authority: TestAuthority;
+  let dataFolder: string;
+  let platform: TestPlatform;
+  before(async () => {
+    authority = await makeAuthority("Somebody's CA");
+    dataFolder = await mkdtemp(join(tmpdir(), "countersign-fixes-"));
+    platform = await startPlatform({ dataFolder });
+    const { chain, key } = await authority.issue({ subject: "CN=client" });
+    const uploaded = await platform.api("POST", "/accounts/{account}/mtls_certificates", {
+      certificates: chain,
+      private_key: key,
+      ca: false,
+    });
+    const code = `export default { fetch: (request, env) =>
+      env.CERT.fetch(new URL(request.url).searchParams.get("to")) };`;
+    const { id } = uploaded.json.result as { id: string };
+    const bindings = [{ type: "mtls_certificate", name: "CERT", certificate_id: id }];
+    const form = scriptForm(
+      { bindings, compatibility_date: "2026-11-01" },
+      { "index.js": ["application/javascript+module", code] },
+    );
+    await platform.api("PUT", "/accounts/{account}/workers/scripts/fixes", form);
+  });
+  after(async () => {
+    await platform[Symbol.asyncDispose]();
+    await rm(dataFolder, { recursive: true, force: true });
+  });
+
+  test("heals a self-signed origin that is no CA", async (t) => {
+    const server = await selfSigned("localhost");
+    await heals(t, server, "origin_certificate_self_signed", { "origin.pem": server.pem });
+  });
+
+  test("heals an origin of an unknown CA", async (t) => {
+    const server = await authority.issue({ subject: "CN=localhost", dns: ["localhost"] });
+    await heals(t, server, "origin_certificate_unknown_ca", { "ca.pem": authority.pem });
+  });
+
+  async function heals(
+    t: TestContext,
+    server: TestCertificate,
+    code: FailureCode,
+    files: Readonly<Record<string, string>>,
+  ): Promise<void> {
+    const url = await serve(t, server);
+    const ask = () => platform.worker("fixes", `/?to=${encodeURIComponent(url)}`);
+    assert.equal((await ask()).headers["countersign-failure"], code);
+    for (const [name, text] of Object.entries(files)) await writeFile(join(dataFolder, name), text);
+    const [, command = ""] = /`countersign ([^`]+)`/.exec(failures[code].fix) ?? [];
+    const run = await countersign([...command.split(" "), "--data", dataFolder], {
+      cwd: dataFolder,
+    });
+    assert.equal(run.status, 0, run.stderr);
+    const healed = await ask();
+    assert.equal(healed.status, 200, healed.body);
+  }
+});
+
+/** The commands, without the program's name, that the fixes of all failures have in backticks. */
+function commandsOf(name: string): { readonly code: string; readonly command: string }[] {
+  return Object.entries(failures).flatMap(([code, { fix }]) =>
+    [...fix.matchAll(new RegExp(`\`(?:npx )?${name} ([^\`]+)\``, "g"))].map(([, command]) => ({
+      code,
+      command: command!,
+    })),
+  );
+}
+
+/** The word that the CLI does not take, or null. What is left out of a command is not asked for. */
+function wrongWith(text: string): string | null {
+  let command: Command = program;
+  let values = 0;
+  const words = text.split(" ");
+  for (let index = 0; index < words.length; index += 1) {
+    const word = words[index]!;
+    if (word === "…") continue;
+    if (word.startsWith("-")) {
+      const option = command.options.find(({ short, long }) =>
+        [short, long].includes(word.split("=")[0]),
+      );
+      if (option === undefined) return word;
+      if (option.required && !word.includes("=") && index + 1 < words.length) index += 1;
+      continue;
+    }
+    const next = values === 0 ? command.commands.find((one) => one.name() === word) : undefined;
+    if (next !== undefined) {
+      command = next;
+      continue;
+    }
+    const taken = command.registeredArguments;
+    if (values >= taken.length && !taken.at(-1)?.variadic) return word;
+    values += 1;
+  }
+  return null;
+}
+
+async function serve(t: TestContext, { chain, key }: TestCertificate): Promise<string> {
+  const server = createServer({ cert: chain, key }, (_, response) => response.end("healed"));
+  server.on("tlsClientError", () => {});
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return `https://localhost:${(server.address() as AddressInfo).port}/`;
+}

@@ -1,0 +1,141 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { request, type IncomingMessage } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough, type Duplex } from "node:stream";
+import { test, type TestContext } from "node:test";
+import { defaultOptions } from "../src/contract/gateway-options.ts";
+import { Gateway } from "../src/gateway/gateway.ts";
+import type { PoolScope } from "../src/gateway/pool.ts";
+import { Pools } from "../src/gateway/pools.ts";
+import { Keyring } from "../src/keys/seal.ts";
+import { FakeClock } from "./helpers/fake-clock.ts";
+import { ask, edgeCertificate, masterKey } from "./helpers/gateway.ts";
+import { startOrigin } from "./helpers/origin.ts";
+import { makeAuthority } from "./helpers/pki.ts";
+import { until } from "./helpers/until.ts";
+
+const HOUR = 3_600_000;
+
+test("a connection lives until the moment its certificate ends, and not longer", async (t) => {
+  const { clock, gateway, socketPath, url } = await ready(t);
+  const tunnel = await connect(socketPath, new URL(url).host);
+  clock.advance(HOUR - 2_000);
+  await settle();
+  assert.equal(tunnel.destroyed, false);
+  clock.advance(2_000);
+  await once(tunnel, "close");
+  const answer = await ask(socketPath, url);
+  assert.equal(answer.headers["countersign-failure"], "certificate_expired");
+  assert.deepEqual(gateway.pools.all(), []);
+});
+
+test("a binding that is closed lets what is in flight go on for the time to drain, and not longer", async (t) => {
+  const { clock, gateway, socketPath, url } = await ready(t);
+  const tunnel = await connect(socketPath, new URL(url).host);
+  const closed = gateway.closeBinding(socketPath);
+  clock.advance(defaultOptions.timeouts.drain - 1);
+  await settle();
+  assert.equal(tunnel.destroyed, false);
+  clock.advance(1);
+  await closed;
+  if (!tunnel.closed) await once(tunnel, "close");
+});
+
+test("a route that nobody uses is let go of at the second sweep", async (t) => {
+  const { clock, gateway, socketPath, url } = await ready(t);
+  const tunnel = await connect(socketPath, new URL(url).host);
+  tunnel.destroy();
+  await until(() => gateway.pools.all().every(({ connections }) => connections === 0));
+  clock.advance(30_000);
+  assert.equal(gateway.pools.all().length, 1);
+  clock.advance(30_000);
+  await until(() => gateway.pools.all().length === 0);
+});
+
+test("a TLS session is resumed for ten minutes", async () => {
+  const clock = new FakeClock(0);
+  const sessions: (Buffer | undefined)[] = [];
+  const streams: Duplex[] = [];
+  const pools = new Pools(
+    async (_, { session }) => {
+      sessions.push(session);
+      const stream = new PassThrough();
+      streams.push(stream);
+      return { stream, tlsVersion: "TLSv1.3", asked: true, resumable: true };
+    },
+    defaultOptions,
+    clock,
+  );
+  const credential = { certificateId: "c", version: 1, fingerprint: "f" };
+  const scope = { origin: "https://a", credential, trust: { id: "t" } } as unknown as PoolScope;
+  const pool = pools.acquire(scope);
+  const ticket = Buffer.from("ticket");
+  for (const age of [599_999, 600_000]) {
+    await pool.connect();
+    streams.at(-1)!.emit("session", ticket);
+    clock.advance(age);
+  }
+  await pool.connect();
+  assert.deepEqual(sessions, [undefined, ticket, undefined]);
+  await pools.close();
+});
+
+/** A gateway in this process, with a certificate that ends in an hour of its clock. */
+async function ready(
+  t: TestContext,
+): Promise<{ clock: FakeClock; gateway: Gateway; socketPath: string; url: string }> {
+  const authority = await makeAuthority();
+  const origin = await startOrigin({ authority });
+  const folder = await mkdtemp(join(tmpdir(), "countersign-clock-"));
+  const notAfter = new Date(Math.ceil(Date.now() / 1_000) * 1_000 + 10 * HOUR);
+  const certificate = await authority.issue({ subject: "CN=client", notAfter });
+  const clock = new FakeClock(notAfter.getTime() - HOUR);
+  const gateway = new Gateway({
+    keyring: new Keyring(masterKey),
+    options: {
+      ...defaultOptions,
+      addresses: { allow: [], deny: [], development: true, denyLocalPorts: [] },
+    },
+    observer: {
+      traffic: () => ({ answered: nothing, failed: nothing, details: "public" }),
+      connected: nothing,
+      handshakeFailed: nothing,
+    },
+    clock,
+  });
+  t.after(async () => {
+    await gateway[Symbol.asyncDispose]();
+    await origin[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true, force: true });
+  });
+  gateway.setCertificate(edgeCertificate(certificate));
+  gateway.setTrust("a", { authorities: [authority.pem], hosts: {}, proxied: [] });
+  const socketPath = join(folder, "s");
+  await gateway.openBinding({
+    socketPath,
+    accountId: "a",
+    scriptName: "worker",
+    bindingName: "CERT",
+    certificateId: "c",
+  });
+  return { clock, gateway, socketPath, url: `${origin.url}/` };
+}
+
+/** `connect()` of a Worker. */
+async function connect(socketPath: string, host: string): Promise<Duplex> {
+  const asked = request({ socketPath, method: "CONNECT", path: host, agent: false }).end();
+  const [response, socket] = (await once(asked, "connect")) as [IncomingMessage, Duplex];
+  assert.equal(response.statusCode, 200);
+  socket.on("error", () => {});
+  socket.resume();
+  return socket;
+}
+
+function settle(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 50));
+}
+
+function nothing(): void {}

@@ -8,6 +8,7 @@ import { startOrigin, type TestOrigin } from "./helpers/origin.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 import { ACCOUNT, makeVersion, MASTER_KEY } from "./helpers/source.ts";
 import { edgeCertificate } from "./helpers/gateway.ts";
+import { presentedKeyPlace } from "../src/keys/places.ts";
 import { Keyring } from "../src/keys/seal.ts";
 
 const PLAIN = "hello ".repeat(5_000);
@@ -36,10 +37,12 @@ before(async () => {
   edge = await startTestEdge({ gateway: { addresses: { development: true } } });
   edge.source.setTrust({ authorities: [authority.pem], hosts: {}, proxied: [] });
   const { chain, key } = await authority.issue({ subject: "CN=c" });
-  const sealed = { account: ACCOUNT, id: "c/1", kind: "certificate-key" } as const;
   edge.source.setCertificate({
     ...edgeCertificate({ chain, key } as never, { accountId: ACCOUNT, certificateId: "c" }),
-    sealedKey: new Keyring(MASTER_KEY).seal(sealed, key),
+    sealedKey: new Keyring(MASTER_KEY).seal(
+      presentedKeyPlace({ accountId: ACCOUNT, sealedId: "c/1" }),
+      key,
+    ),
   });
   const worker = `export default { async fetch(request, env) {
     const { pathname, searchParams } = new URL(request.url);

@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createSecureServer, type Http2SecureServer, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
+import { connect, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { after, before, test } from "node:test";
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import { ask, edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
 import { startOrigin } from "./helpers/origin.ts";
+import { until } from "./helpers/until.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 
 const ended: (() => void | Promise<void>)[] = [];
@@ -30,14 +32,16 @@ type OnStream = (stream: ServerHttp2Stream, path: string, body: string) => void;
 
 async function http2Origin(answer: OnStream, http1?: string): Promise<string> {
   const { key, chain } = await authority.issue({ subject: "CN=localhost", dns: ["localhost"] });
-  const server: Http2SecureServer = createSecureServer({
+  // Not every option is in the types.
+  const options = {
     key,
     cert: chain,
     allowHTTP1: true,
+    maxHeaderSize: 1 << 20,
     maxSendHeaderBlockLength: 1 << 20,
-    ...{ maxHeaderSize: 1 << 20 },
     settings: { maxHeaderListSize: 1 << 20 },
-  });
+  };
+  const server: Http2SecureServer = createSecureServer(options);
   server.on("stream", (http2Stream, headers) => {
     const stream = http2Stream as ServerHttp2Stream;
     stream.on("error", () => {});
@@ -181,8 +185,8 @@ test("a pool that is always busy moves to new connections, and cuts nothing", as
   await using origin = await startOrigin({ authority });
   let connections = 0;
   origin.server.on("secureConnection", () => (connections += 1));
-  const until = Date.now() + 1_500;
-  while (Date.now() < until) {
+  const end = Date.now() + 1_500;
+  while (Date.now() < end) {
     assert.equal((await ask(gateway.socket(), origin.url)).status, 200);
   }
   assert.equal(connections, 2);
@@ -272,3 +276,19 @@ async function answerTo(url: string, headers: Record<string, string> = {}): Prom
   const text = (await response.setEncoding("utf8").toArray()).join("");
   return response.headers["countersign-failure"] ?? text;
 }
+
+test("a binding has 1,024 connections; what is more is refused until some have closed", async () => {
+  await using origin = await startOrigin({ authority });
+  const held: Socket[] = [];
+  // In portions that the kernel's queue takes.
+  while (held.length < 1_024) {
+    const more = Array.from({ length: 64 }, () => connect(gateway.socket()));
+    await Promise.all(more.map((socket) => once(socket, "connect")));
+    held.push(...more);
+  }
+  const failure = async (): Promise<unknown> =>
+    (await ask(gateway.socket(), origin.url)).headers["countersign-failure"];
+  await until(async () => (await failure()) === "binding_connections_exhausted");
+  for (const socket of held) socket.destroy();
+  await until(async () => (await failure()) === undefined);
+});

@@ -41,9 +41,3 @@ export function forwardUpgrade(
 export function wasNeverSent(error: Error, { hasBody }: Attempt): boolean {
   return !hasBody && (error as NodeJS.ErrnoException).code === "EPIPE";
 }
-
-/** The peer closed a connection, without a word of why. */
-export function isClosedConnection(error: Error): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === "UND_ERR_SOCKET" || code === "ECONNRESET" || code === "EPIPE";
-}

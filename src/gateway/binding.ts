@@ -78,6 +78,8 @@ export class BindingSocket {
       this.#server.once("error", reject);
       this.#server.listen(socketPath, fulfil);
     });
+    // Of accepting, as when there are no files left: the next connection may be accepted.
+    this.#server.on("error", () => {});
     await chmod(socketPath, 0o600);
   }
 

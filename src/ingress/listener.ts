@@ -104,6 +104,8 @@ export class Listener {
       this.#server.once("error", failed);
       this.#server.listen({ host, port }, () => {
         this.#server.off("error", failed);
+        // Of accepting, as when there are no files left: the next connection may be accepted.
+        this.#server.on("error", () => {});
         resolve();
       });
     });
@@ -192,6 +194,7 @@ export class Listener {
   }
 
   async #whyFailed(error: Error, { socket }: Upstream): Promise<FailureCode> {
+    if (isOutOfFiles(error)) return "machine_files_exhausted";
     if (!wasSent(error)) return "worker_unavailable";
     if (isHeaderOverflow(error)) return "worker_headers_too_large";
     return CODES[await this.#howEnded(socket)];
@@ -230,6 +233,11 @@ interface FailedRequest {
   readonly error: Error;
   readonly upstream: Upstream;
   readonly ray: string;
+}
+
+function isOutOfFiles(error: Error): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "EMFILE" || code === "ENFILE";
 }
 
 /** An error of connecting: nothing of the request has reached the Worker. */

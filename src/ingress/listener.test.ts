@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Dispatcher } from "undici";
+import { Answers } from "./answers.ts";
 import { Listener } from "./listener.ts";
 
 test("an ingress without a file left says so, and does not blame the Worker", async () => {
@@ -11,10 +12,12 @@ test("an ingress without a file left says so, and does not blame the Worker", as
     },
   };
   const upstream = { dispatcher, socket: "x", began() {}, finished() {} };
-  const listener = new Listener(
-    () => ({ kind: "upstream", upstream: upstream as never, headers: [] }),
-    () => Promise.reject(new Error("nothing has ended")),
-  );
+  const answers = new Answers({
+    find: () => ({ kind: "upstream", upstream: upstream as never, headers: [] }),
+    hosts: {} as never,
+    howEnded: () => Promise.reject(new Error("nothing has ended")),
+  });
+  const listener = new Listener(answers);
   const port = await listener.listen("127.0.0.1", 0);
   const answer = await fetch(`http://127.0.0.1:${port}/`);
   assert.equal(answer.status, 503);

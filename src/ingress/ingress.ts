@@ -9,6 +9,7 @@ import {
   ABSENT_SOCKET,
   type AccessUpdate,
   type HowEnded,
+  KEYS_ONLY,
   type IngressMethods,
   type ListenAddress,
   type ScriptTarget,
@@ -104,6 +105,7 @@ export class Ingress implements Served<IngressMethods> {
     });
     if (verdict.kind === "refuse") return verdict.code;
     if (verdict.kind !== "pass") return verdict;
+    if (KEYS_ONLY in request.headers) return "host_unknown";
     const target = choose(entry, request.headers);
     if (target === null) return "worker_unavailable";
     return { kind: "upstream", upstream: this.#leastBusy(target), headers: verdict.headers };

@@ -89,8 +89,8 @@ export type ModuleType = "esm" | "commonjs" | "text" | "data" | "json" | "wasm" 
 export type WorkerBinding = { readonly name: string } & (
   | { readonly type: "plain_text"; readonly text: string }
   | { readonly type: "json"; readonly json: unknown }
-  /** Unsealed by the edge, under the place {account, id: `{scriptName}/{versionId}/{name}`, kind: "secret"}. */
-  | { readonly type: "secret_text"; readonly sealed: Sealed; readonly sealedId: string }
+  /** Unsealed by the edge, under the `secretPlace` of the version that has it. */
+  | { readonly type: "secret_text"; readonly sealed: Sealed }
   | {
       readonly type: "mtls_certificate";
       readonly certificateId: string;

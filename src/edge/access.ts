@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import { accessKeyPlace } from "../keys/places.ts";
 import type { AccountAccess } from "../contract/access.ts";
 import type { Keyring } from "../keys/seal.ts";
 import type { IngressAccess } from "../ingress/protocol.ts";
@@ -14,7 +15,7 @@ export function ingressAccess(
     ...access,
     keys: access.keys.flatMap(({ id, publicKey, sealedKey }) => {
       try {
-        const place = { account: accountId, id, kind: "access-key" } as const;
+        const place = accessKeyPlace(accountId, id);
         return [{ id, publicKey, privateKey: keyring.unseal(place, sealedKey) }];
       } catch (error) {
         log.error({ accountId, key: id, error }, "a key of Access does not open");

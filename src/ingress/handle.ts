@@ -1,6 +1,7 @@
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
+import { keyIn } from "../contract/key-in.ts";
 import { Supervised, type Tell } from "../process/supervised.ts";
 import type { ProcessStatus } from "../contract/edge.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
@@ -75,7 +76,7 @@ export class IngressHandle {
   /** In force on return, all at once. */
   async scripts(updates: readonly ScriptUpdate[]): Promise<void> {
     for (const update of updates) {
-      const id = JSON.stringify([update.accountId, update.scriptName]);
+      const id = keyIn(update.accountId, update.scriptName);
       if (update.entry === null) this.#scripts.delete(id);
       else this.#scripts.set(id, update);
     }

@@ -1,3 +1,4 @@
+import { keyIn } from "../contract/key-in.ts";
 import { isForHost, parseRoute, type RouteRule } from "../network/patterns.ts";
 import type { ScriptEntry, ScriptUpdate } from "./protocol.ts";
 
@@ -14,7 +15,7 @@ export class RoutingTable {
 
   update(updates: readonly ScriptUpdate[]): void {
     for (const { accountId, scriptName, entry } of updates) {
-      const id = JSON.stringify([accountId, scriptName]);
+      const id = keyIn(accountId, scriptName);
       if (entry === null) this.#scripts.delete(id);
       else {
         this.#scripts.set(id, entry);

@@ -1,4 +1,4 @@
-import { keyPlace } from "../keys/seal.ts";
+import { keyPlace } from "../keys/places.ts";
 import type {
   AccountTrust,
   Change,

@@ -1,6 +1,16 @@
-import { identityKeyPlace, keyPlace, type Place, type Sealed } from "../keys/seal.ts";
+import {
+  accessKeyPlace,
+  auditHeadPlace,
+  identityKeyPlace,
+  identityRootKeyPlace,
+  keyPlace,
+  type Place,
+  secretPlace,
+  webhookPlace,
+} from "../keys/places.ts";
+import type { Sealed } from "../keys/seal.ts";
 import type { WorkerBinding } from "../contract/change-feed.ts";
-import { headPlace, readHead, replaceHead } from "./audit.ts";
+import { readHead, replaceHead } from "./audit.ts";
 import type { Database } from "./database.ts";
 
 /** One sealed record, wherever it stands. */
@@ -58,17 +68,17 @@ const secrets: SealedColumn = {
       .selectFrom("versionBindings as b")
       .innerJoin("scriptVersions as v", "v.id", "b.versionId")
       .innerJoin("scripts as s", "s.id", "v.scriptId")
-      .select(["s.accountId", "b.versionId", "b.name", "b.body"])
+      .select(["s.accountId", "s.name as scriptName", "b.versionId", "b.name", "b.body"])
       .where("b.versionId", "in", ids(owners))
       .where("b.type", "=", "secret_text")
       .execute();
     return batchOf(
       owners,
       limit,
-      rows.map(({ accountId, versionId, name, body }) => {
+      rows.map(({ accountId, scriptName, versionId, name, body }) => {
         const binding = JSON.parse(body) as WorkerBinding & { readonly type: "secret_text" };
         return {
-          place: { account: accountId, id: binding.sealedId, kind: "secret" },
+          place: secretPlace({ accountId, scriptName, versionId, name }),
           sealed: binding.sealed,
           replace: async (transaction, sealed) => {
             await transaction
@@ -121,8 +131,8 @@ const identityKeys: SealedColumn = {
       .limit(limit)
       .execute();
     const records = rows.flatMap(({ id, accountId, sealedKey, sealedRootKey }) => {
-      const record = (column: "sealedKey" | "sealedRootKey", sealed: Sealed, place: string) => ({
-        place: identityKeyPlace(accountId, place),
+      const record = (column: "sealedKey" | "sealedRootKey", sealed: Sealed, place: Place) => ({
+        place,
         sealed,
         replace: async (transaction: Database, fresh: Sealed) => {
           await transaction
@@ -132,10 +142,10 @@ const identityKeys: SealedColumn = {
             .execute();
         },
       });
-      const own = record("sealedKey", sealedKey, id);
+      const own = record("sealedKey", sealedKey, identityKeyPlace(accountId, id));
       return sealedRootKey === null
         ? [own]
-        : [own, record("sealedRootKey", sealedRootKey, `${id}/root`)];
+        : [own, record("sealedRootKey", sealedRootKey, identityRootKeyPlace(accountId, id))];
     });
     return batchOf(rows, limit, records);
   },
@@ -154,7 +164,7 @@ const accessKeys: SealedColumn = {
       rows,
       limit,
       rows.map(({ id, accountId, sealedKey }) => ({
-        place: { account: accountId, id, kind: "access-key" },
+        place: accessKeyPlace(accountId, id),
         sealed: sealedKey,
         replace: async (transaction, fresh) => {
           await transaction
@@ -174,7 +184,7 @@ const auditHead: SealedColumn = {
     if (!head?.sealed) return { records: [], next: null };
     const { sealed } = head;
     return {
-      records: [{ place: headPlace, sealed, replace: replaceHead }],
+      records: [{ place: auditHeadPlace, sealed, replace: replaceHead }],
       next: null,
     };
   },
@@ -193,10 +203,6 @@ const columns: Readonly<
 };
 
 export const sealedColumns: readonly SealedColumn[] = Object.values(columns);
-
-export function webhookPlace(accountId: string): Place {
-  return { account: accountId, id: "webhook", kind: "webhook-secret" };
-}
 
 interface Owner {
   readonly id: string;

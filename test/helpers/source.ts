@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { secretPlace } from "../../src/keys/places.ts";
 import { Keyring, type Sealed } from "../../src/keys/seal.ts";
 import type { AccountAccess } from "../../src/contract/access.ts";
 import type {
@@ -117,10 +118,11 @@ export function makeVersion(
   bindings: readonly WorkerBinding[] = [],
 ): WorkerVersion {
   const modules = typeof source === "string" ? { "index.js": source } : source;
+  const versionId = randomUUID();
   return {
     accountId: ACCOUNT,
     scriptName,
-    versionId: randomUUID(),
+    versionId,
     mainModule: Object.keys(modules)[0]!,
     modules: Object.entries(modules).map(([name, content]) => ({
       name,
@@ -129,17 +131,25 @@ export function makeVersion(
     })),
     compatibilityDate: "2026-11-01",
     compatibilityFlags: [],
-    bindings,
+    bindings: bindings.map((binding) => sealed({ scriptName, versionId }, binding)),
   };
 }
 
+const NOT_YET = "to be sealed: ";
+
+function sealed(
+  owner: { readonly scriptName: string; readonly versionId: string },
+  binding: WorkerBinding,
+): WorkerBinding {
+  if (binding.type !== "secret_text" || !binding.sealed.startsWith(NOT_YET)) return binding;
+  const place = secretPlace({ ...owner, accountId: ACCOUNT, name: binding.name });
+  const text = binding.sealed.slice(NOT_YET.length);
+  return { ...binding, sealed: new Keyring(MASTER_KEY).seal(place, text) };
+}
+
+/** Sealed by `makeVersion`, for its version. */
 export function secretBinding(name: string, text: string): WorkerBinding {
-  const sealedId = `test/${randomUUID()}/${name}`;
-  const sealed: Sealed = new Keyring(MASTER_KEY).seal(
-    { account: ACCOUNT, id: sealedId, kind: "secret" },
-    text,
-  );
-  return { type: "secret_text", name, sealed, sealedId };
+  return { type: "secret_text", name, sealed: `${NOT_YET}${text}` as Sealed };
 }
 
 function typeOf(name: string): ModuleType {

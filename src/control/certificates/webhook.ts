@@ -2,7 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { randomBytes, randomUUID } from "node:crypto";
 import { Failure } from "../../failures/failures.ts";
 import { listNotices } from "../../store/expiry-notices.ts";
-import { webhookPlace } from "../../store/sealed-records.ts";
+import { webhookPlace } from "../../keys/places.ts";
 import type { WebhookRow } from "../../store/schema.ts";
 import { deleteWebhook, findWebhook, putWebhook } from "../../store/webhooks.ts";
 import { list } from "../api/envelope.ts";

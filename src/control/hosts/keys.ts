@@ -1,5 +1,6 @@
 import { createHash, generateKeyPair } from "node:crypto";
 import { promisify } from "node:util";
+import { accessKeyPlace } from "../../keys/places.ts";
 import type { Keyring } from "../../keys/seal.ts";
 import { deleteAccessKeys, insertAccessKey, listAccessKeys } from "../../store/access.ts";
 import type { Database } from "../../store/database.ts";
@@ -89,7 +90,7 @@ async function newKey(keyring: Keyring, accountId: string, now: Date): Promise<A
     accountId,
     publicKey: JSON.stringify({ kid: id, kty: "RSA", alg: "RS256", use: "sig", e, n }),
     sealedKey: keyring.seal(
-      { account: accountId, id, kind: "access-key" },
+      accessKeyPlace(accountId, id),
       privateKey.export({ format: "pem", type: "pkcs8" }),
     ),
     createdOn: now.toISOString(),

@@ -50,7 +50,7 @@ async function deploy(
   entry: BuildOptions,
   bindings: readonly object[] = [],
 ): Promise<void> {
-  const { outputFiles = [] } = await build({
+  const { outputFiles } = await build({
     ...entry,
     bundle: true,
     format: "esm",

@@ -140,6 +140,7 @@ function staticSource(surroundings: Surroundings): Source {
     }),
     certificate: async () => certificate,
     trust: async () => accountTrust(material),
+    hosts: async () => [],
     access: async () => ({ applications: [], tokens: [], authorities: [], keys: [] }),
   };
 }

@@ -1,4 +1,5 @@
 import type { Sealed } from "../keys/seal.ts";
+import type { Host } from "./hosts.ts";
 import type { AccountAccess } from "./access.ts";
 
 /**
@@ -19,6 +20,8 @@ export interface Source {
   certificate(accountId: string, certificateId: string): Promise<CertificateVersion | null>;
   /** The CAs against which an account's origins are verified, beside the public roots. */
   trust(accountId: string): Promise<AccountTrust>;
+  /** The hosts of an account that have TLS state of their own at the ingress. */
+  hosts(accountId: string): Promise<readonly Host[]>;
   /** Who reaches the hosts of an account. */
   access(accountId: string): Promise<AccountAccess>;
 }
@@ -43,6 +46,8 @@ export type Change = { readonly cursor: number } & (
   | ({ readonly kind: "identity" } & ScriptKey)
   /** The CAs of an account's identities, or its policies, changed. */
   | { readonly kind: "identities"; readonly accountId: string }
+  /** Server certificates of an account's hosts, or the rules for their clients, changed. */
+  | { readonly kind: "hosts"; readonly accountId: string }
   /** Who reaches the hosts of an account. */
   | { readonly kind: "access"; readonly accountId: string }
 );

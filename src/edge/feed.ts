@@ -66,6 +66,7 @@ export class Feed {
     await announce(scripts);
     // Workers last: what their bindings present and trust is there when they start.
     await Promise.all(accounts.map((accountId) => apply({ kind: "trust", accountId })));
+    await Promise.all(accounts.map((accountId) => apply({ kind: "hosts", accountId })));
     await Promise.all(certificates.map((key) => apply({ kind: "certificate", ...key })));
     await Promise.all(scripts.map((key) => apply({ kind: "script", ...key })));
   }

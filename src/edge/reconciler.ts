@@ -20,6 +20,7 @@ import type {
   Source,
   WorkerVersion,
 } from "../contract/change-feed.ts";
+import type { IngressHosts } from "./ingress-hosts.ts";
 import { Staging } from "./staging.ts";
 
 export interface ReconcilerOptions {
@@ -28,6 +29,7 @@ export interface ReconcilerOptions {
   readonly traffic: Traffic;
   readonly ingress: Pick<IngressHandle, "access">;
   readonly gateway: Pick<GatewayHandle, "setCertificate" | "removeCertificate" | "setTrust">;
+  readonly hosts: IngressHosts;
   readonly log: Logger;
 }
 
@@ -166,6 +168,9 @@ export class Reconciler {
         return;
       case "identities":
         await this.#options.context.identities?.accountChanged(change.accountId);
+        return;
+      case "hosts":
+        await this.#options.hosts.apply(change.accountId);
         return;
       case "script":
         try {

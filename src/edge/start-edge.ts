@@ -3,7 +3,8 @@ import type { Logger } from "pino";
 import { Keyring } from "../keys/seal.ts";
 import { startGateway, type StartGatewayOptions } from "../gateway/start.ts";
 import { IngressHandle } from "../ingress/handle.ts";
-import { ABSENT_SOCKET } from "../ingress/protocol.ts";
+import { ABSENT_SOCKET, type HttpsAddress } from "../ingress/protocol.ts";
+import type { ServedCertificate } from "../contract/hosts.ts";
 import type { Edge } from "../contract/edge.ts";
 import { defaultOptions, type GatewayOptions } from "../contract/gateway-options.ts";
 import type { IdentityIssuer } from "../contract/identity.ts";
@@ -13,6 +14,7 @@ import { listeningAt } from "../network/own.ts";
 import { bindingNetwork, fetchNetwork } from "../network/workerd-network.ts";
 import type { GenerationContext } from "./launcher.ts";
 import { mainGeneration } from "./live.ts";
+import { IngressHosts } from "./ingress-hosts.ts";
 import { LocalBindings } from "./local-bindings.ts";
 import { Reconciler } from "./reconciler.ts";
 import { Traffic } from "./traffic.ts";
@@ -35,6 +37,8 @@ export interface EdgeOptions {
   readonly httpPort: number;
   /** The address that the ingress listens on. Default: 127.0.0.1. */
   readonly httpHost?: string;
+  /** TLS at the ingress. Default: plain HTTP only. */
+  readonly https?: EdgeHttps | null;
   /** Whose word about clients counts. Default: nobody's. */
   readonly proxies?: ProxyOptions;
   /**
@@ -70,12 +74,21 @@ export interface EdgeOptions {
   readonly stopGrace?: number;
 }
 
+export interface EdgeHttps extends HttpsAddress {
+  /** What hosts present that have no certificate of their own. */
+  readonly byDefault: ServedCertificate;
+}
+
 export interface StartedEdge extends Edge {
   /** The absolute path of a socket that presents a certificate for a program on this machine. */
   openLocalBinding(accountId: string, certificateId: string): Promise<string>;
   /** Where clients reach the Workers: `http://127.0.0.1:8080`. */
   readonly httpUrl: string;
   readonly httpPort: number;
+  /** `https://127.0.0.1:8443`. Null: there is no TLS. */
+  readonly httpsUrl: string | null;
+  /** Swaps what hosts present that have no certificate of their own. */
+  presentByDefault(certificate: ServedCertificate): Promise<void>;
   /** All ports of the platform, as the gateway refuses them on this machine. */
   readonly ownPorts: readonly number[];
 }
@@ -106,17 +119,24 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     host: options.httpHost ?? "127.0.0.1",
     port: options.httpPort,
     proxies: options.proxies ?? noProxies,
+    https: httpsAddress(options.https),
   };
   const links = new ServiceLinks(run, ABSENT_SOCKET);
   const ingress = await IngressHandle.start({
     run,
     address,
+    byDefault: options.https?.byDefault,
     log,
     howEnded: (socket) => traffic.howEnded(socket),
     // A fresh one listens anew for calls of services that are not deployed.
     listening: () => links.renewAbsent(),
   });
-  const listeners = [...(options.otherListeners ?? []), ingress.address];
+  const { https } = ingress.address;
+  const listeners = [
+    ...(options.otherListeners ?? []),
+    ingress.address,
+    ...(https === null ? [] : [https]),
+  ];
   const addresses = { ...defaultOptions.addresses, ...options.gateway?.addresses };
   const ports = [...addresses.denyLocalPorts, ...listeners.map(({ port }) => port)];
   await gateway.setAddresses({ ...addresses, denyLocalPorts: ports });
@@ -163,7 +183,8 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     wantedEntrypoints: (key) => links.wanted(key),
     nextId: () => ++lastId,
   };
-  const reconciler = new Reconciler({ source, context, traffic, ingress, gateway, log });
+  const hosts = new IngressHosts({ source, keyring, ingress, log });
+  const reconciler = new Reconciler({ source, context, traffic, ingress, gateway, hosts, log });
   cleanup.defer(() => reconciler.stop());
   const feed = await Feed.start({
     source,
@@ -177,8 +198,10 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const { host, port } = ingress.address;
   const metricsPort = gateway.metricsPort();
   return {
-    httpUrl: `http://${host.includes(":") ? `[${host}]` : host}:${port}`,
+    httpUrl: urlOf("http", host, port),
     httpPort: port,
+    httpsUrl: https === null ? null : urlOf("https", https.host, https.port),
+    presentByDefault: (certificate) => ingress.presentByDefault(certificate),
     ownPorts: metricsPort === null ? ports : [...ports, metricsPort],
     stage: (version) => reconciler.stage(version),
     discard: (versionId) => reconciler.discard(versionId),
@@ -203,4 +226,14 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
 function hereAt({ host, port }: { readonly host: string; readonly port: number }): string {
   const here = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
   return `${here.includes(":") ? `[${here}]` : here}:${port}`;
+}
+
+function httpsAddress(https: EdgeHttps | null | undefined): HttpsAddress | null {
+  if (!https) return null;
+  const { host, port, redirect } = https;
+  return { host, port, redirect };
+}
+
+function urlOf(scheme: string, host: string, port: number): string {
+  return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }

@@ -50,6 +50,15 @@ export const edgeFailures = {
     cause: "No deployed Worker has this host or a route that matches this URL.",
     fix: "Deploy a Worker with `npx countersign deploy`; it prints the URL that answers.",
   },
+  host_misdirected: {
+    side: "caller",
+    status: 421,
+    number: 7000317,
+    title: "this connection was opened for another host",
+    cause:
+      "The host has a certificate or rules for clients of its own, and the TLS handshake named another host or none.",
+    fix: "Open a connection of its own for each host; browsers and HTTP clients do so by themselves after this answer.",
+  },
   host_malformed: {
     side: "caller",
     status: 400,

@@ -81,6 +81,19 @@ export function forwardUpgrade(
 }
 
 /**
+ * Forwards what asks for a tunnel as HTTP/2 does (RFC 8441): `response` announces it, `tunnel`
+ * carries its bytes.
+ */
+export function forwardTunnel(
+  request: IncomingMessage,
+  response: ServerResponse,
+  tunnel: Duplex,
+  target: ForwardTarget,
+): void {
+  new Exchange(request, response, target, { socket: tunnel, head: Buffer.alloc(0) }).start();
+}
+
+/**
  * The head of a request without a body goes out in one write. If that fails, because the peer had
  * closed the connection before, no peer has read a whole request.
  */

@@ -1,5 +1,7 @@
+import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
+
 /** `request.cf.tlsClientAuth` of a client that presented no certificate, as on Cloudflare. */
-const NO_CERTIFICATE = {
+export const NO_CERTIFICATE = {
   certPresented: "0",
   certVerified: "NONE",
   certRevoked: "0",
@@ -30,3 +32,28 @@ export const PLAIN_HTTP_CF: string = JSON.stringify({
   tlsCipher: "",
   tlsClientAuth: NO_CERTIFICATE,
 });
+
+const connections = new WeakMap<TLSSocket, string>();
+
+/** `request.cf`, as JSON, of a request over TLS: the same for all of a connection. */
+export function secureCf(socket: TLSSocket): string {
+  let cf = connections.get(socket);
+  if (cf === undefined) {
+    cf = JSON.stringify({
+      httpProtocol: socket.alpnProtocol === "h2" ? "HTTP/2" : "HTTP/1.1",
+      tlsVersion: socket.getProtocol() ?? "",
+      tlsCipher: cipherName(socket.getCipher()),
+      tlsClientAuth: NO_CERTIFICATE,
+    });
+    connections.set(socket, cf);
+  }
+  return cf;
+}
+
+/** As Cloudflare names them: `AEAD-AES128-GCM-SHA256` of TLS 1.3, OpenSSL's names of TLS 1.2. */
+export function cipherName({ name }: Pick<CipherNameAndProtocol, "name">): string {
+  const [, kind = "", size = "", rest = ""] =
+    /^TLS_(AES|CHACHA20)_(128|256)?_?(GCM_SHA\d+|POLY1305)(?:_SHA256)?$/.exec(name) ?? [];
+  if (kind === "") return name;
+  return `AEAD-${kind}${size}-${rest.replace("_", "-")}${kind === "CHACHA20" ? "-SHA256" : ""}`;
+}

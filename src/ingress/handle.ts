@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import { keyIn } from "../contract/key-in.ts";
 import { Supervised, type Tell } from "../process/supervised.ts";
 import type { ProcessStatus } from "../contract/edge.ts";
+import type { ServedCertificate, ServedHost } from "../contract/hosts.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import {
   ingressRules,
@@ -17,6 +18,8 @@ import {
 export interface IngressOptions {
   readonly run: RunDirectory;
   readonly address: ListenAddress;
+  /** What hosts present that have no certificate of their own; needed where `address` has TLS. */
+  readonly byDefault?: ServedCertificate | undefined;
   readonly log: Logger;
   /** Has the process that listens at this socket just ended? */
   howEnded(this: void, socket: string): Promise<HowEnded>;
@@ -35,17 +38,20 @@ export class IngressHandle {
   readonly #access = new Map<string, AccessUpdate>();
   /** For each socket: how often the ingress had been started again when it was first told of it. */
   readonly #told = new Map<string, number>();
+  readonly #hosts = new Map<string, readonly ServedHost[]>();
+  #byDefault: ServedCertificate | null;
   #address: ListenAddress;
   #isComplete = false;
   #process: Supervised<IngressMethods> | null = null;
 
-  private constructor(address: ListenAddress) {
+  private constructor({ address, byDefault }: IngressOptions) {
     this.#address = address;
+    this.#byDefault = byDefault ?? null;
   }
 
   static async start(options: IngressOptions): Promise<IngressHandle> {
-    const { run, address, log, listening } = options;
-    const handle = new IngressHandle(address);
+    const { run, log, listening } = options;
+    const handle = new IngressHandle(options);
     handle.#process = await Supervised.start<IngressMethods>({
       name: "ingress",
       modulePath:
@@ -99,6 +105,17 @@ export class IngressHandle {
     await this.#call("complete");
   }
 
+  /** In force on return, for handshakes that begin from now on. */
+  async hosts(accountId: string, hosts: readonly ServedHost[]): Promise<void> {
+    this.#hosts.set(accountId, hosts);
+    await this.#call("hosts", accountId, hosts);
+  }
+
+  async presentByDefault(certificate: ServedCertificate): Promise<void> {
+    this.#byDefault = certificate;
+    await this.#call("presentByDefault", certificate);
+  }
+
   async probe(socket: string): Promise<void> {
     await this.#call("probe", socket);
   }
@@ -124,6 +141,8 @@ export class IngressHandle {
     for (const update of this.#access.values()) await tell("access", update);
     await tell("scripts", [...this.#scripts.values()]);
     if (this.#isComplete) await tell("complete");
+    for (const [accountId, hosts] of this.#hosts) await tell("hosts", accountId, hosts);
+    if (this.#byDefault !== null) await tell("presentByDefault", this.#byDefault);
     this.#address = await tell("listen", this.#address);
   }
 

@@ -4,17 +4,23 @@ import { verifiedCertificate } from "./access/certificate.ts";
 import { Gate } from "./access/gate.ts";
 import { listenForAbsent } from "./absent.ts";
 import { choose } from "./choose.ts";
-import { Listener, type Found, type Wanted } from "./listener.ts";
+import type { ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import { Answers, type Found, type Wanted } from "./answers.ts";
+import { Hosts } from "./hosts.ts";
+import { Listener } from "./listener.ts";
+import { SecureListener } from "./secure-listener.ts";
 import {
   ABSENT_SOCKET,
   type AccessUpdate,
   type HowEnded,
-  KEYS_ONLY,
+  type HttpsAddress,
   type IngressMethods,
+  KEYS_ONLY,
   type ListenAddress,
   type ScriptTarget,
   type ScriptUpdate,
 } from "./protocol.ts";
+import type { ProxyOptions } from "../network/trusted-proxies.ts";
 import { isDirectFromThisMachine, isLocalName } from "./request.ts";
 import { RoutingTable } from "./table.ts";
 import { Upstream } from "./upstream.ts";
@@ -24,14 +30,23 @@ export class Ingress implements Served<IngressMethods> {
   readonly #table = new RoutingTable();
   readonly #gate = new Gate();
   readonly #upstreams = new Map<string, Upstream>();
+  readonly #hosts = new Hosts();
+  readonly #answers: Answers;
   readonly #listener: Listener;
+  #secure: SecureListener | null = null;
+  #byDefault: ServedCertificate | null = null;
   #absent: Server | null = null;
   #turn = 0;
   #isComplete = false;
 
   /** @param howEnded has the process that listens at this socket just ended? */
   constructor(howEnded: (socket: string) => Promise<HowEnded>) {
-    this.#listener = new Listener((wanted) => this.#find(wanted), howEnded);
+    this.#answers = new Answers({
+      find: (wanted) => this.#find(wanted),
+      hosts: this.#hosts,
+      howEnded,
+    });
+    this.#listener = new Listener(this.#answers);
   }
 
   scripts(updates: readonly ScriptUpdate[]): void {
@@ -46,10 +61,30 @@ export class Ingress implements Served<IngressMethods> {
     this.#isComplete = true;
   }
 
-  async listen({ host, port, proxies }: ListenAddress): Promise<ListenAddress> {
+  hosts(accountId: string, hosts: readonly ServedHost[]): void {
+    this.#hosts.update(accountId, hosts);
+  }
+
+  presentByDefault(certificate: ServedCertificate): void {
+    this.#byDefault = certificate;
+    this.#secure?.presentByDefault(certificate);
+  }
+
+  async listen({ host, port, proxies, https }: ListenAddress): Promise<ListenAddress> {
     this.#absent ??= await listenForAbsent(ABSENT_SOCKET);
+    this.#answers.trust(proxies);
     this.#listener.trust(proxies);
-    return { host, port: await this.#listener.listen(host, port), proxies };
+    const secure = https === null ? null : await this.#listenSecurely(https, proxies);
+    return { host, port: await this.#listener.listen(host, port), proxies, https: secure };
+  }
+
+  async #listenSecurely(https: HttpsAddress, proxies: ProxyOptions): Promise<HttpsAddress> {
+    if (this.#byDefault === null) throw new Error("there is no default certificate");
+    this.#secure = new SecureListener(this.#answers, this.#hosts, this.#byDefault);
+    this.#secure.trust(proxies);
+    const port = await this.#secure.listen(https.host, https.port);
+    if (https.redirect) this.#answers.redirectTo(port);
+    return { ...https, port };
   }
 
   async probe(socket: string): Promise<void> {
@@ -77,12 +112,12 @@ export class Ingress implements Served<IngressMethods> {
 
   /** Something was thrown where nothing catches it: what is in flight is told, this process ends. */
   abandon(): void {
-    this.#listener.abandon();
+    this.#answers.abandon();
   }
 
   async drain(): Promise<void> {
     this.#absent?.close();
-    await this.#listener.drain();
+    await Promise.all([this.#listener.drain(), this.#secure?.drain()]);
   }
 
   #find(wanted: Wanted): Found {

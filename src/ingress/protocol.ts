@@ -1,5 +1,6 @@
 import { STATE, type CallRules } from "../process/calls.ts";
 
+import type { ServedCertificate, ServedHost } from "../contract/hosts.ts";
 import type { AccountAccess } from "../contract/access.ts";
 import type { ProxyOptions } from "../network/trusted-proxies.ts";
 
@@ -11,6 +12,10 @@ export interface IngressMethods {
   access(update: AccessUpdate): void;
   /** Every script that is deployed was told: no other host has a Worker. */
   complete(): void;
+  /** Replaces the TLS state of an account's hosts. Connections that are open stay open. */
+  hosts(accountId: string, hosts: readonly ServedHost[]): void;
+  /** What hosts present that have no certificate of their own. Told before it listens with TLS. */
+  presentByDefault(certificate: ServedCertificate): void;
   /** Begins to accept connections. */
   listen(address: ListenAddress): ListenAddress;
   /** Resolves when a request to this socket was answered. */
@@ -26,6 +31,8 @@ export const ingressRules: CallRules<IngressMethods> = {
   scripts: STATE,
   access: STATE,
   complete: STATE,
+  hosts: STATE,
+  presentByDefault: STATE,
   listen: STATE,
   // Again, for no deploy fails because the ingress was being replaced meanwhile.
   probe: { tries: 2, deadline: 30_000 },
@@ -41,6 +48,16 @@ export interface ListenAddress {
   readonly port: number;
   /** Whose word about clients counts. */
   readonly proxies: ProxyOptions;
+  /** Null: plain HTTP only. */
+  readonly https: HttpsAddress | null;
+}
+
+export interface HttpsAddress {
+  readonly host: string;
+  /** 0: a free one. */
+  readonly port: number;
+  /** Plain requests are answered with a redirect to it. */
+  readonly redirect: boolean;
 }
 
 /** With its signing keys opened: they are sealed everywhere else. */

@@ -1,9 +1,10 @@
 import type { IncomingMessage } from "node:http";
+import type { TLSSocket } from "node:tls";
 import type { HeaderNames } from "../forward/headers.ts";
 import { plainAddress } from "../network/ranges.ts";
 import { type Client, wasForwarded } from "../network/trusted-proxies.ts";
 import { CF_HEADER } from "./protocol.ts";
-import { PLAIN_HTTP_CF } from "./cf.ts";
+import { PLAIN_HTTP_CF, secureCf } from "./cf.ts";
 
 /** Where a request wants to go, read from its target and `Host`. */
 export interface RequestTarget {
@@ -19,7 +20,7 @@ export interface RequestTarget {
 export function requestTarget(request: IncomingMessage): RequestTarget | null {
   const url = request.url!;
   // The absolute form, as a proxy's clients use it, counts for more than `Host` (RFC 9112, 3.2.2).
-  const absolute = /^http:\/\/([^/?#]*)([^#]*)$/i.exec(url);
+  const absolute = /^https?:\/\/([^/?#]*)([^#]*)$/i.exec(url);
   const authority = absolute?.[1] ?? request.headers.host ?? "";
   const rest = absolute?.[2] ?? url;
   const path = rest === "" || rest.startsWith("?") ? `/${rest}` : rest;
@@ -63,19 +64,22 @@ export function ingressHeaders(
     ray,
     peer,
     client: sender,
+    tls,
   }: {
     readonly ray: string;
     /** The other end of the connection, which may be a proxy. */
     readonly peer: string;
     readonly client: Client;
+    /** Null: plain HTTP. */
+    readonly tls: TLSSocket | null;
   },
 ): string[] {
   const client = sender.address ?? "";
-  const scheme = sender.scheme ?? "http";
+  const scheme = sender.scheme ?? (tls === null ? "http" : "https");
   const forwarded = request.headers["x-forwarded-for"];
   return [
     CF_HEADER,
-    PLAIN_HTTP_CF,
+    tls === null ? PLAIN_HTTP_CF : secureCf(tls),
     "CF-Connecting-IP",
     client,
     "CF-Ray",
@@ -103,7 +107,7 @@ export function isLocalName(host: string): boolean {
 export function isDirectFromThisMachine(request: IncomingMessage): boolean {
   const address = peerAddress(request);
   const isHere = address === "::1" || address.startsWith("127.");
-  return isHere && request.httpVersion === "1.1" && !wasForwarded(request.headers);
+  return isHere && request.httpVersion !== "1.0" && !wasForwarded(request.headers);
 }
 
 /** An IPv4 client of a socket that listens on IPv6 too shows up as `::ffff:192.0.2.1`. */

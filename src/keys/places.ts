@@ -13,6 +13,8 @@ export interface Place {
     | "webhook-secret"
     | "identity-key"
     | "access-key"
+    | "host-key"
+    | "local-authority-key"
     | "master-key-check"
     | "master-key"
     | "audit-head";
@@ -73,8 +75,14 @@ export function accessKeyPlace(accountId: string, id: string): Place {
   return place("access-key", accountId, id);
 }
 
+/** The key of a host's server certificate. */
+export function hostKeyPlace(accountId: string, certificateId: string): Place {
+  return place("host-key", accountId, certificateId);
+}
+
 /** Of the whole store: one record of each. */
 export const auditHeadPlace: Place = place("audit-head", "", "head");
+export const localAuthorityPlace: Place = place("local-authority-key", "", "local");
 export const masterKeyCheckPlace: Place = place("master-key-check", "", "store");
 export const masterKeyChangePlace: Place = place("master-key", "", "store");
 

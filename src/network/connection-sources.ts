@@ -1,5 +1,5 @@
-import type { IncomingMessage, Server } from "node:http";
-import type { Socket } from "node:net";
+import type { IncomingMessage } from "node:http";
+import type { Server, Socket } from "node:net";
 import { takeProxyHeader } from "./proxy-protocol.ts";
 import { plainAddress } from "./ranges.ts";
 import type { TrustedProxies } from "./trusted-proxies.ts";
@@ -8,7 +8,7 @@ import type { TrustedProxies } from "./trusted-proxies.ts";
 export type PeerOf = (request: IncomingMessage) => string | undefined;
 
 /**
- * Lets an HTTP or HTTPS server take PROXY protocol headers from trusted proxies, off each
+ * Lets a server of HTTP, HTTPS or TLS take PROXY protocol headers from trusted proxies, off each
  * connection before the server reads from it.
  */
 export function acceptProxyProtocol(server: Server, proxies: TrustedProxies): PeerOf {

@@ -10,6 +10,7 @@ import { latestCompatibilityDate } from "../control/workers/compatibility.ts";
 import { createLogin } from "../control/access/login/app.ts";
 import { allScopes } from "../control/api/scopes.ts";
 import type { ProcessLimits } from "../edge/worker-limits.ts";
+import { ProcessIntake } from "../intake/process-intake.ts";
 import { startEdge } from "../edge/start-edge.ts";
 import { Identities } from "../identity/identities.ts";
 import { Failure } from "../failures/failures.ts";
@@ -27,6 +28,8 @@ import type { SandboxMode } from "../process/sandbox-kinds.ts";
 import { startAdmin } from "./admin.ts";
 import { openDataFolder } from "./data-folder.ts";
 import { ExpiryMonitor } from "./expiry.ts";
+import type { HttpsAddress } from "../ingress/protocol.ts";
+import { keepLeafFresh, LocalAuthority } from "./local-authority.ts";
 import { FolderSources } from "./watched-folders.ts";
 import { MasterKeys } from "./master-key-change.ts";
 import { keepKeysInGateway } from "./no-in-process.ts";
@@ -53,6 +56,10 @@ export interface PlatformOptions {
   /** 0 takes a free port. */
   readonly apiPort: number;
   readonly httpPort: number;
+  /** TLS where Workers answer. Null: plain HTTP only. */
+  readonly https: HttpsAddress | null;
+  /** Names beside `localhost` that lead to this machine: its own CA speaks for them. */
+  readonly localNames: readonly string[];
   /** `https://countersign.example`, where a proxy ends TLS before the API. Null: it is reached directly. */
   readonly publicUrl: string | null;
   /** Bindings may reach loopback. */
@@ -91,6 +98,8 @@ export interface Platform extends AsyncDisposable {
   readonly api: string;
   /** `http://127.0.0.1:4480`: where Workers answer. */
   readonly http: string;
+  /** `https://127.0.0.1:4443`. Null: there is no TLS. */
+  readonly https: string | null;
   readonly accountId: string;
   /** What keeps Workers apart from everything else on this machine, in a line. */
   readonly sandbox: string;
@@ -136,6 +145,9 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       log,
     }),
   );
+  const intake = stack.use(
+    new ProcessIntake({ workingDirectory: folder.path, processes: null, log }),
+  );
   const lastEvents = stack.use(new LastEvents({ store, log }));
   const first = await bootstrap(store, { scopes: allScopes, now: clock() });
   const accountId = first?.accountId ?? (await firstAccount(store));
@@ -159,6 +171,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   };
   const { keyring } = keys;
   const identities = new Identities({ store, keyring, clock, trustDomain: options.trustDomain });
+  const local = await LocalAuthority.open({ store, keyring, names: options.localNames, clock });
   const edge = stack.use(
     await startEdge({
       identities,
@@ -167,6 +180,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       runDirectory: folder.run,
       httpHost: options.host,
       httpPort: options.httpPort,
+      https: options.https && { ...options.https, byDefault: await local.leaf() },
       proxies: options.proxies,
       networkAllow: options.fetchAllow,
       otherListeners: [{ host: options.apiHost, port: api.port }],
@@ -185,6 +199,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       log,
     }),
   );
+  stack.use(keepLeafFresh(local, (leaf) => edge.presentByDefault(leaf)));
   keys.inform((masterKey) => edge.adoptMasterKey(masterKey));
   const compatibility = { latestCompatibilityDate: latestCompatibilityDate() };
   const publicUrl = options.publicUrl ?? api.url;
@@ -193,6 +208,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const context = { store, keyring, edge, outbound, clock };
   const control = createControl({
     ...context,
+    intake,
     identities,
     log,
     ...compatibility,
@@ -206,9 +222,9 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       .all("/oauth2/*", (c) => login.fetch(c.req.raw, c.env))
       .all("*", (c) => control.fetch(c.req.raw, c.env)),
   );
-  const folders = stack.use(await FolderSources.start({ context, log }));
+  const folders = stack.use(await FolderSources.start({ context, intake, log }));
   stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
-  const urls = { api: `${publicUrl}/client/v4`, http: edge.httpUrl };
+  const urls = { api: `${publicUrl}/client/v4`, http: edge.httpUrl, https: edge.httpsUrl };
   stack.use(
     await startAdmin(folder.path, {
       api: (request, bindings) => control.fetch(request, bindings as ClientBindings),

@@ -15,6 +15,7 @@ import { revokedVersions } from "./certificate-versions.ts";
 import { findCertificate, listCertificates } from "./certificates.ts";
 import { changesAfter, newestCursor } from "./changes.ts";
 import { currentDeployment } from "./deployments.ts";
+import { hostsOfAccount } from "./host-certificates.ts";
 import { listProxiedZones } from "./proxied-zones.ts";
 import { routesOfScript } from "./routes.ts";
 import type { ScriptRow } from "./schema.ts";
@@ -34,6 +35,7 @@ export function storeSource(store: Store): Source {
     deployment: (key) => db.transaction().execute((transaction) => deployment(transaction, key)),
     certificate: (accountId, certificateId) =>
       db.transaction().execute((t) => certificate(t, accountId, certificateId)),
+    hosts: (accountId) => db.transaction().execute((t) => hostsOfAccount(t, accountId)),
     trust: (accountId) => db.transaction().execute((t) => trust(t, accountId)),
     access: (accountId) => db.transaction().execute((t) => accountAccess(t, accountId)),
   };

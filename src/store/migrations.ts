@@ -3,6 +3,7 @@ import { begin } from "./migrations/001-begin.ts";
 import { identities } from "./migrations/010-identities.ts";
 import { activations } from "./migrations/020-activations.ts";
 import { settings } from "./migrations/002-settings.ts";
+import { hosts } from "./migrations/031-hosts.ts";
 import { access } from "./migrations/030-access.ts";
 import { makers } from "./migrations/011-makers.ts";
 
@@ -13,6 +14,7 @@ const all: Record<string, Migration> = {
   "010-identities": { up: identities },
   "020-activations": { up: activations },
   "011-makers": { up: makers },
+  "031-hosts": { up: hosts },
   "030-access": { up: access },
 };
 

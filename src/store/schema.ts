@@ -44,6 +44,9 @@ export interface Tables {
   serviceTokens: ServiceTokenRow;
   masterKeyChecks: MasterKeyCheckRow;
   masterKeyChanges: MasterKeyChangeRow;
+  zones: ZoneRow;
+  hostCertificates: HostCertificateRow;
+  localAuthorities: LocalAuthorityRow;
 }
 
 export interface AccountRow {
@@ -375,7 +378,7 @@ export interface RouteRow {
 
 /** The newest change of each object: what counts is the state it has when it is read. */
 export interface ChangeRow {
-  kind: "script" | "certificate" | "trust" | "identity" | "identities" | "access";
+  kind: "script" | "certificate" | "trust" | "identity" | "identities" | "hosts" | "access";
   accountId: string;
   /** The script's name or the certificate's id; empty for what concerns the whole account. */
   key: string;
@@ -469,6 +472,49 @@ export interface ProxiedZoneRow {
   accountId: string;
   /** Lower case, without a trailing dot. */
   name: string;
+}
+
+/** A zone that was made: its name is one account's. */
+export interface ZoneRow {
+  /** 32 hex digits, as `zoneNamed` makes them from the name. */
+  id: string;
+  accountId: string;
+  /** Lower case, unique in the installation. */
+  name: string;
+  createdOn: string;
+}
+
+/** A server certificate that the ingress presents for its hosts. */
+export interface HostCertificateRow {
+  /** UUID. */
+  id: string;
+  accountId: string;
+  /** The name of the zone under which it is shown. */
+  zone: string;
+  /** JSON: names, lower case, `*.example.com` allowed. */
+  hosts: string;
+  /** Leaf first, PEM. */
+  chain: string;
+  sealedKey: Sealed;
+  bundleMethod: "ubiquitous" | "optimal" | "force";
+  /** Where several have the same host: the greater goes first, then the newer. */
+  priority: number;
+  source: "upload" | "folder" | "acme";
+  /** Absolute. Null: none is followed. */
+  folder: string | null;
+  uploadedOn: string;
+  modifiedOn: string;
+  notAfter: string;
+}
+
+/** The CA of this machine's own names. */
+export interface LocalAuthorityRow {
+  /** Always `local`. */
+  id: string;
+  /** PEM. */
+  certificate: string;
+  sealedKey: Sealed;
+  createdOn: string;
 }
 
 /** Hosts and paths behind Access. */

@@ -1,9 +1,11 @@
 import {
   accessKeyPlace,
   auditHeadPlace,
+  hostKeyPlace,
   identityKeyPlace,
   identityRootKeyPlace,
   keyPlace,
+  localAuthorityPlace,
   type Place,
   secretPlace,
   webhookPlace,
@@ -11,6 +13,7 @@ import {
 import type { Sealed } from "../keys/seal.ts";
 import type { WorkerBinding } from "../contract/change-feed.ts";
 import { readHead, replaceHead } from "./audit.ts";
+import { putLocalAuthority, readLocalAuthority } from "./local-authority.ts";
 import type { Database } from "./database.ts";
 
 /** One sealed record, wherever it stands. */
@@ -178,6 +181,46 @@ const accessKeys: SealedColumn = {
   },
 };
 
+const hostKeys: SealedColumn = {
+  batch: async (db, after, limit) => {
+    const rows = await db
+      .selectFrom("hostCertificates")
+      .selectAll()
+      .where("id", ">", after)
+      .orderBy("id")
+      .limit(limit)
+      .execute();
+    return batchOf(
+      rows,
+      limit,
+      rows.map((row) => ({
+        place: hostKeyPlace(row.accountId, row.id),
+        sealed: row.sealedKey,
+        replace: async (transaction, sealedKey) => {
+          await transaction
+            .updateTable("hostCertificates")
+            .set({ sealedKey })
+            .where("id", "=", row.id)
+            .execute();
+        },
+      })),
+    );
+  },
+};
+
+const localAuthorityKey: SealedColumn = {
+  batch: async (db) => {
+    const row = await readLocalAuthority(db);
+    if (row === null) return { records: [], next: null };
+    const replace = (transaction: Database, sealedKey: Sealed): Promise<void> =>
+      putLocalAuthority(transaction, { ...row, sealedKey });
+    return {
+      records: [{ place: localAuthorityPlace, sealed: row.sealedKey, replace }],
+      next: null,
+    };
+  },
+};
+
 const auditHead: SealedColumn = {
   batch: async (db) => {
     const head = await readHead(db);
@@ -200,6 +243,8 @@ const columns: Readonly<
   "identity-key": identityKeys,
   "access-key": accessKeys,
   "audit-head": auditHead,
+  "host-key": hostKeys,
+  "local-authority-key": localAuthorityKey,
 };
 
 export const sealedColumns: readonly SealedColumn[] = Object.values(columns);

@@ -15,6 +15,8 @@ import type {
   WorkerVersion,
 } from "../../src/contract/change-feed.ts";
 
+import type { Host } from "../../src/contract/hosts.ts";
+
 export const ACCOUNT = "0123456789abcdef0123456789abcdef";
 export const MASTER_KEY: Uint8Array = new Uint8Array(32).fill(7);
 
@@ -24,6 +26,7 @@ export class TestSource implements Source {
   readonly #certificates = new Map<string, CertificateVersion>();
   #access: AccountAccess = { applications: [], tokens: [], authorities: [], keys: [] };
   #trust: AccountTrust = { authorities: [], hosts: {}, proxied: [] };
+  #hosts: readonly Host[] = [];
   readonly #changes: Change[] = [];
   readonly #more = new EventTarget();
 
@@ -100,6 +103,15 @@ export class TestSource implements Source {
 
   async trust(): Promise<AccountTrust> {
     return this.#trust;
+  }
+
+  setHosts(hosts: readonly Host[]): number {
+    this.#hosts = hosts;
+    return this.#changed({ kind: "hosts", accountId: ACCOUNT });
+  }
+
+  async hosts(): Promise<readonly Host[]> {
+    return this.#hosts;
   }
 
   #changed(

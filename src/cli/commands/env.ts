@@ -132,6 +132,6 @@ async function works(api: string, token: string): Promise<boolean> {
 }
 
 function shellOf(name: string): Shell {
-  if (name in assign) return name as Shell;
+  if (Object.hasOwn(assign, name)) return name as Shell;
   throw new Failure("usage", { message: `--shell "${name}" is none of posix, fish, powershell` });
 }

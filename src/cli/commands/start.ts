@@ -2,8 +2,9 @@ import type { ShownDetails } from "../../failures/rendered.ts";
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
+import { eraseVariable } from "../../process/erase-variable.ts";
 import { formatDuration } from "../../terminal/format.ts";
-import type { Platform } from "../../platform/platform.ts";
+import type { Platform, PlatformOptions } from "../../platform/platform.ts";
 import { closeMemory, describeClosedMemory } from "../../process/closed-memory.ts";
 import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts";
 import { oldTlsHosts, warnOfOldTls } from "./start-old-tls.ts";
@@ -20,6 +21,13 @@ export function addStartCommand(program: Command, io: Io): void {
     .option("--api-host <address>", "the address of the v4 API and the sign-in pages", "127.0.0.1")
     .option("--api-port <n>", "the port of the v4 API; 0 takes a free one", "4400")
     .option("--http-port <n>", "the port at which Workers answer; 0 takes a free one", "4480")
+    .option("--https-port <n>", "serve Workers over TLS at this port as well; 0 takes a free one")
+    .option("--https-host <address>", "the address of --https-port (default: that of --host)")
+    .option("--https-redirect", "answer plain requests for Workers with a redirect to --https-port")
+    .option(
+      "--local-name <host...>",
+      "names beside *.localhost that this machine's own CA speaks for",
+    )
     .option("--api-cert <file>", "serve the API over TLS: its chain, PEM; followed when renewed")
     .option("--api-key <file>", "the private key of --api-cert")
     .option("--unsafe-plain-api", "let the API listen on a network in plain HTTP")
@@ -94,6 +102,8 @@ Examples:
   $ countersign start --unsafe-old-tls erp.internal    # an origin with no current cipher suite
   $ countersign start --data ./data --api-port 0 --http-port 0 --json
   $ countersign start --host 0.0.0.0             # Workers for everybody, the API for this machine
+  $ countersign start --https-port 4443          # https://NAME.localhost:4443; see countersign trust
+  $ countersign start --host 0.0.0.0 --http-port 80 --https-port 443 --https-redirect
   $ countersign start --api-host 0.0.0.0 --api-cert tls.crt --api-key tls.key --public-url https://cs.example:4400
   $ countersign start --host 0.0.0.0 --trusted-proxies 10.0.0.0/8 --public-url https://cs.example
   $ COUNTERSIGN_MASTER_KEY="$(cat key)" countersign start --fetch-allow public 10.0.0.0/8`,
@@ -107,6 +117,10 @@ interface StartOptions extends ApiOptions {
   readonly apiHost: string;
   readonly apiPort: string;
   readonly httpPort: string;
+  readonly httpsPort?: string;
+  readonly httpsHost?: string;
+  readonly httpsRedirect?: true;
+  readonly localName?: string[];
   readonly publicUrl?: string;
   readonly dev?: true;
   readonly originAllow?: string[];
@@ -137,6 +151,9 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     pretty: isTerminal(io.stderr),
   });
   const { replacePlatform, Uncaught } = await import("../replace.ts");
+  const masterKey = masterKeyVariables(io.env);
+  // Who may look at a process sees its environment, and a child would inherit it.
+  if (masterKey.key !== undefined) eraseVariable("COUNTERSIGN_MASTER_KEY");
   const stopped = stopSignal().then(() => "stopped" as const);
   const platform = await withProgress(io, "Starting", () =>
     startPlatform({
@@ -148,6 +165,8 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       proxies: proxiesOf(options),
       apiPort: port("--api-port", options.apiPort),
       httpPort: port("--http-port", options.httpPort),
+      https: httpsAddress(options),
+      localNames: localNames(options.localName ?? []),
       publicUrl: options.publicUrl === undefined ? null : origin(options.publicUrl),
       development: options.dev === true,
       originAllow: options.originAllow ?? [],
@@ -167,23 +186,26 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       inProcess: options.inProcess,
       systemRoots: options.systemRoots === true,
       unsafeOldTls: oldTlsHosts(options),
-      masterKey: masterKeyVariables(io.env),
+      masterKey,
       log,
     }),
   );
   using uncaught = new Uncaught(log);
   try {
-    const { api, http, accountId, sandbox, token } = platform;
+    const { api, http, https, accountId, sandbox, token } = platform;
     const memory = describeClosedMemory(closeMemory());
     if (options.json) {
       // accountId: what programs have read since the first version.
-      const line = { ready: true, api, http, account_id: accountId, accountId };
+      const line = { ready: true, api, http, https, account_id: accountId, accountId };
       writeLine(io.stdout, JSON.stringify({ ...line, sandbox, memory, token }));
     } else welcome(io, platform, memory, performance.now() - began);
     if (platform.apiIsInClear) warnOfPlainApi(io, api);
     warnOfOldTls(io, oldTlsHosts(options));
     const why = await Promise.race([stopped, uncaught.first]);
-    if (why !== "stopped") await replacePlatform(platform, { ...io.env });
+    if (why !== "stopped") {
+      const key = masterKey.key && { COUNTERSIGN_MASTER_KEY: masterKey.key };
+      await replacePlatform(platform, { ...io.env, ...key });
+    }
   } finally {
     await withProgress(io, "Stopping: answering what is in flight", async () => {
       await platform[Symbol.asyncDispose]();
@@ -195,6 +217,24 @@ function port(option: string, text: string): number {
   const value = Number(text);
   if (text.trim() !== "" && Number.isInteger(value) && value >= 0 && value <= 65_535) return value;
   throw new Failure("usage", { message: `${option} "${text}" is not a port from 0 to 65535` });
+}
+
+/** @throws Failure `usage` */
+function httpsAddress(options: StartOptions): PlatformOptions["https"] {
+  const { httpsPort, httpsHost = options.host, httpsRedirect = false } = options;
+  if (httpsPort !== undefined)
+    return { host: httpsHost, port: port("--https-port", httpsPort), redirect: httpsRedirect };
+  if (options.httpsHost === undefined && !httpsRedirect) return null;
+  const option = httpsRedirect ? "--https-redirect" : "--https-host";
+  throw new Failure("usage", { message: `${option} is of use with --https-port only` });
+}
+
+/** @throws Failure `usage` */
+function localNames(names: readonly string[]): readonly string[] {
+  const lower = names.map((name) => name.toLowerCase());
+  const wrong = lower.find((name) => !/^[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(name));
+  if (wrong === undefined) return lower;
+  throw new Failure("usage", { message: `--local-name "${wrong}" is not the name of a host` });
 }
 
 function limit(option: string, text: string, [least, most]: readonly [number, number]): number {
@@ -269,7 +309,7 @@ function stopSignal(): Promise<void> {
 
 function welcome(
   io: Io,
-  { api, http, accountId, sandbox, token }: Platform,
+  { api, http, https, accountId, sandbox, token }: Platform,
   memory: string,
   took: number,
 ): void {
@@ -286,6 +326,7 @@ function welcome(
   writeLine(io.stdout);
   row("API", api);
   row("Workers", http, `http://{script}.localhost:${new URL(http).port}`);
+  if (https !== null) row("TLS", https, `https://{script}.localhost:${new URL(https).port || 443}`);
   row("Account", accountId);
   writeLine(io.stdout, `  ${colors.dim("Sandbox ")} Workers are ${sandbox}`);
   writeLine(io.stdout, `  ${colors.dim("Memory  ")} of processes with keys: ${memory}`);

@@ -1,0 +1,33 @@
+import type { Sealed } from "../keys/seal.ts";
+
+/**
+ * A host of the ingress, as the control plane tells it to an edge. Everything of a host that TLS or
+ * the judgement of its clients needs stands here.
+ */
+export interface Host {
+  /** Lower case, no port. `*.example.com` is any host below it; an exact one goes before it. */
+  readonly host: string;
+  /** Null: the default one of the installation. */
+  readonly certificate: HostCertificate | null;
+}
+
+/** A server certificate of an account. The edge opens its key and hands it to the ingress. */
+export interface HostCertificate {
+  /** Leaf first, PEM. */
+  readonly chain: string;
+  readonly sealedKey: Sealed;
+  /** The id of the place under which the key was sealed (kind `host-key`). */
+  readonly sealedId: string;
+}
+
+/** The same host as the edge tells it to its ingress. */
+export interface ServedHost extends Omit<Host, "certificate"> {
+  readonly certificate: ServedCertificate | null;
+}
+
+export interface ServedCertificate {
+  /** Leaf first, PEM. */
+  readonly chain: string;
+  /** PEM, in clear: it is told over IPC, from memory to memory. */
+  readonly key: string;
+}

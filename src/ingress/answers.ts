@@ -1,0 +1,246 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import {
+  forward,
+  forwardTunnel,
+  forwardUpgrade,
+  wasNeverSent,
+  type ForwardTarget,
+} from "../forward/forward.ts";
+import { headerSize, isHeaderOverflow, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
+import { responseOn } from "../forward/sockets.ts";
+import { InFlight } from "../forward/in-flight.ts";
+import type { FailureCode } from "../failures/failures.ts";
+import { newRay } from "../failures/rendered.ts";
+import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
+import { plainAddress } from "../network/ranges.ts";
+import { type Hosts, plainName } from "./hosts.ts";
+import type { HowEnded } from "./protocol.ts";
+import { refuse } from "./refuse.ts";
+import { redirect, secureUrl } from "./redirect.ts";
+import { INGRESS_HEADERS, ingressHeaders, requestTarget } from "./request.ts";
+import type { Upstream } from "./upstream.ts";
+
+export interface Wanted {
+  /** Lower case, without port and trailing dot. */
+  readonly host: string;
+  /** With its query. */
+  readonly path: string;
+  /** `https://example.com:8443`, as the client wrote it. */
+  readonly origin: string;
+  /** The client's address. Null: not known. */
+  readonly client: string | null;
+  readonly request: IncomingMessage;
+}
+
+/** Who answers, or why nobody does. */
+export type Found =
+  | FailureCode
+  | {
+      readonly kind: "upstream";
+      readonly upstream: Upstream;
+      /** Flat: name, value … to send besides. */
+      readonly headers: readonly string[];
+    }
+  /** Answered here, to anybody. */
+  | { readonly kind: "answer"; readonly json: string }
+  /** Refused, later. */
+  | { readonly kind: "held"; readonly code: Promise<FailureCode> };
+
+/** How a request came. */
+export interface Arrival {
+  /** The other end of the connection, or what a trusted proxy said of it. */
+  readonly peer: string | undefined;
+  /** Null: plain HTTP. */
+  readonly tls: TLSSocket | null;
+  /** The client waits for leave to send its body. */
+  readonly expectsContinue?: boolean;
+}
+
+export interface AnswersOptions {
+  find(this: void, wanted: Wanted): Found;
+  readonly hosts: Hosts;
+  /** Has the process that listens at this socket just ended, and why? */
+  howEnded(this: void, socket: string): Promise<HowEnded>;
+}
+
+/** Answers requests, in whatever way they came. */
+export class Answers {
+  readonly #options: AnswersOptions;
+  readonly #inFlight = new InFlight();
+  #proxies = new TrustedProxies(noProxies);
+  #redirectTo: number | null = null;
+
+  constructor(options: AnswersOptions) {
+    this.#options = options;
+  }
+
+  /** Whose word about clients counts. */
+  trust(options: ProxyOptions): void {
+    this.#proxies = new TrustedProxies(options);
+  }
+
+  /** Plain requests are sent to this port, where TLS is spoken. */
+  redirectTo(port: number): void {
+    this.#redirectTo = port;
+  }
+
+  answer(request: IncomingMessage, response: ServerResponse, arrival: Arrival): void {
+    const ray = newRay();
+    this.#inFlight.add(request, response);
+    const target = this.#target(request, ray, arrival);
+    if (typeof target === "string") refuse(request, response, target, ray);
+    else if ("kind" in target) void answerHere(request, response, target, ray);
+    else
+      forward(request, response, { ...target, expectsContinue: arrival.expectsContinue === true });
+  }
+
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, arrival: Arrival): void {
+    const ray = newRay();
+    const target = this.#target(request, ray, arrival);
+    if (typeof target === "string") refuse(request, responseOn(socket, request), target, ray);
+    else if ("kind" in target) void answerHere(request, responseOn(socket, request), target, ray);
+    else forwardUpgrade(request, socket, head, target);
+  }
+
+  /** A WebSocket of HTTP/2: `tunnel` carries its bytes once the Worker has accepted. */
+  tunnel(
+    request: IncomingMessage,
+    response: ServerResponse,
+    tunnel: Duplex,
+    arrival: Arrival,
+  ): void {
+    const ray = newRay();
+    const target = this.#target(request, ray, arrival);
+    if (typeof target === "string") refuse(request, response, target, ray);
+    else if ("kind" in target) void answerHere(request, response, target, ray);
+    else forwardTunnel(request, response, tunnel, target);
+  }
+
+  /** What is in flight is answered with a failure, or cut where its answer has begun. */
+  abandon(): void {
+    this.#inFlight.end((request, response) => {
+      refuse(request, response, "edge_process_ended", newRay());
+    });
+  }
+
+  #target(
+    request: IncomingMessage,
+    ray: string,
+    { peer, tls }: Arrival,
+  ): ForwardTarget | Elsewhere | FailureCode {
+    const wanted = requestTarget(request);
+    if (wanted === null) return "host_malformed";
+    if (wanted.path.length > MOST_URL) return "url_too_long";
+    if (headerSize(request.rawHeaders) > MOST_HEADERS) return "headers_too_large";
+    const client = this.#proxies.client(peer, request.headers);
+    if (tls !== null) {
+      // What was agreed on for one host says nothing of another.
+      const serverName = tls.servername ? plainName(tls.servername) : null;
+      if (!this.#options.hosts.isSame(serverName, wanted.host)) return "host_misdirected";
+    } else if (this.#redirectTo !== null && client.scheme !== "https" && !asksForKeys) {
+      const url = secureUrl(wanted, this.#redirectTo);
+      if (url !== null) return { kind: "redirect", to: url };
+    }
+    const scheme = client.scheme ?? (tls === null ? "http" : "https");
+    const found = this.#options.find({
+      host: wanted.host,
+      path: wanted.path,
+      origin: `${scheme}://${wanted.authority.toLowerCase()}`,
+      client: client.address,
+      request,
+    });
+    if (typeof found === "string" || found.kind !== "upstream") return found;
+    const { upstream } = found;
+    upstream.began();
+    return {
+      dispatcher: upstream.dispatcher,
+      path: wanted.path,
+      host: wanted.authority,
+      dropped: INGRESS_HEADERS,
+      mayRetry: wasNeverSent,
+      added: [
+        ...ingressHeaders(request, { ray, peer: plainAddress(peer ?? ""), client, tls }),
+        ...found.headers,
+      ],
+      answered: (_, headers) => setHeader(headers, "cf-ray", ray),
+      ended: () => upstream.finished(),
+      failed: (error, failedRequest, response) => {
+        upstream.finished();
+        void this.#refuse(failedRequest, response, { error, upstream, ray });
+      },
+    };
+  }
+
+  async #refuse(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { error, upstream, ray }: FailedRequest,
+  ): Promise<void> {
+    const code = await this.#whyFailed(error, upstream);
+    if (!response.headersSent) refuse(request, response, code, ray);
+  }
+
+  async #whyFailed(error: Error, { socket }: Upstream): Promise<FailureCode> {
+    if (!wasSent(error)) return "worker_unavailable";
+    if (isHeaderOverflow(error)) return "worker_headers_too_large";
+    return CODES[await this.#options.howEnded(socket)];
+  }
+}
+
+const CODES: Readonly<Record<HowEnded, FailureCode>> = {
+  "over-limit": "worker_limits_exceeded",
+  ended: "worker_connection_lost",
+  runs: "worker_connection_closed",
+};
+
+type Elsewhere =
+  | Exclude<Found, FailureCode | { readonly kind: "upstream" }>
+  | { readonly kind: "redirect"; readonly to: URL };
+
+/** What no Worker has a part in. */
+async function answerHere(
+  request: IncomingMessage,
+  response: ServerResponse,
+  target: Elsewhere,
+  ray: string,
+): Promise<void> {
+  if (target.kind === "redirect") {
+    redirect(request, response, target.to, ray);
+    return;
+  }
+  if (target.kind === "held") {
+    const code = await target.code;
+    if (!response.destroyed && !response.headersSent) refuse(request, response, code, ray);
+    return;
+  }
+  response.writeHead(200, {
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(target.json),
+    "access-control-allow-origin": "*",
+    "cache-control": "public, max-age=60",
+    "cf-ray": ray,
+  });
+  response.end(request.method === "HEAD" ? undefined : target.json);
+}
+
+interface FailedRequest {
+  readonly error: Error;
+  readonly upstream: Upstream;
+  readonly ray: string;
+}
+
+/** An error of connecting: nothing of the request has reached the Worker. */
+function wasSent(error: Error): boolean {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  return syscall !== "connect" && code !== "UND_ERR_CONNECT_TIMEOUT" && code !== "UND_ERR_CLOSED";
+}
+
+/** @param headers flat: name, value … */
+function setHeader(headers: string[], name: string, value: string): void {
+  for (let i = headers.length - 2; i >= 0; i -= 2) {
+    if (headers[i]!.toLowerCase() === name) headers.splice(i, 2);
+  }
+  headers.push(name, value);
+}

@@ -1,0 +1,42 @@
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import { HEADER_BUFFER } from "../forward/limits.ts";
+import type { Answers, Arrival } from "./answers.ts";
+import { refuseUnread } from "./refuse.ts";
+
+/**
+ * A server of HTTP/1.1 that hands its requests to `answers`.
+ * @param arrived says how a request came
+ */
+export function createHttpServer(
+  answers: Answers,
+  arrived: (request: IncomingMessage) => Arrival,
+): Server {
+  const server = createServer({
+    maxHeaderSize: HEADER_BUFFER,
+    insecureHTTPParser: false,
+    // Other protocols that a client offers, as curl does HTTP/2, may be ignored.
+    shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
+  });
+  // A Worker may take in an upload, or stream an answer, for as long as it likes.
+  server.requestTimeout = 0;
+  // Those beyond Node's 2,000 would be dropped without a word: their size is what is limited.
+  server.maxHeadersCount = 0;
+  return server
+    .on("request", (request, response) => answers.answer(request, response, arrived(request)))
+    .on("checkContinue", (request, response) =>
+      answers.answer(request, response, { ...arrived(request), expectsContinue: true }),
+    )
+    .on("upgrade", (request, socket, head) =>
+      answers.upgrade(request, socket, head, arrived(request)),
+    )
+    .on("clientError", refuseUnread);
+}
+
+/** Accepts nothing new; resolves when the last request has ended. */
+export async function closeWhenIdle(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  // A connection is idle again after its last response: those that are by now go with it.
+  const sweep = setInterval(() => server.closeIdleConnections(), 50);
+  await closed;
+  clearInterval(sweep);
+}

@@ -1,0 +1,133 @@
+import { EventEmitter } from "node:events";
+import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
+import type { ServerHttp2Stream } from "node:http2";
+import type { Http2Request } from "./http2-request.ts";
+
+/**
+ * The response to an HTTP/2 request, as what forwards requests writes it. An answer that breaks off
+ * resets the stream: a truncated body never ends cleanly.
+ */
+export class Http2Response extends EventEmitter {
+  headersSent = false;
+  /** HTTP/2 keeps the connection. */
+  shouldKeepAlive = true;
+  readonly #stream: ServerHttp2Stream;
+  readonly #isWebSocket: boolean;
+  #head: string[] | null = null;
+
+  constructor(stream: ServerHttp2Stream, request: Http2Request) {
+    super();
+    this.#stream = stream;
+    this.#isWebSocket = request.isWebSocket;
+    stream
+      .on("error", () => {})
+      .on("drain", () => this.emit("drain"))
+      .once("finish", () => this.#finished(request))
+      .once("close", () => this.emit("close"));
+  }
+
+  /** As what forwards requests takes them: it uses nothing that is not here. */
+  asResponse(): ServerResponse {
+    return this as unknown as ServerResponse;
+  }
+
+  get writableEnded(): boolean {
+    return this.#stream.writableEnded;
+  }
+
+  get writableFinished(): boolean {
+    return this.#stream.writableFinished;
+  }
+
+  get writableLength(): number {
+    return this.#stream.writableLength;
+  }
+
+  get destroyed(): boolean {
+    return this.#stream.destroyed;
+  }
+
+  writeContinue(): void {
+    if (!this.#stream.destroyed && !this.#stream.headersSent)
+      this.#stream.additionalHeaders({ ":status": 100 });
+  }
+
+  writeHead(
+    status: number,
+    ...rest: readonly (string | readonly string[] | OutgoingHttpHeaders)[]
+  ): this {
+    const headers = rest.at(-1);
+    const flat = headers === undefined || typeof headers === "string" ? [] : flatOf(headers);
+    // A tunnel that was accepted (RFC 8441, 5): it has no key to answer.
+    const accepted = this.#isWebSocket && status === 101;
+    this.#head = [":status", accepted ? "200" : String(status)];
+    for (let i = 0; i < flat.length; i += 2) {
+      const name = flat[i]!.toLowerCase();
+      if (OF_HTTP1.has(name) || (accepted && OF_UPGRADES.has(name))) continue;
+      this.#head.push(name, flat[i + 1]!);
+    }
+    this.headersSent = true;
+    return this;
+  }
+
+  flushHeaders(): void {
+    const head = this.#head;
+    this.#head = null;
+    if (head === null || this.#stream.destroyed || this.#stream.closed) return;
+    this.#stream.respond(head);
+  }
+
+  write(chunk: Buffer): boolean {
+    this.flushHeaders();
+    return this.#stream.destroyed || this.#stream.writableEnded || this.#stream.write(chunk);
+  }
+
+  end(chunk?: Buffer | string, encoding: BufferEncoding = "utf8"): this {
+    this.flushHeaders();
+    if (this.#stream.destroyed || this.#stream.writableEnded) return this;
+    if (chunk === undefined) this.#stream.end();
+    else this.#stream.end(chunk, encoding);
+    return this;
+  }
+
+  destroy(): this {
+    // `close()` would end the body first.
+    this.#stream.destroy(new Error("the answer broke off"));
+    return this;
+  }
+
+  /** The client gets time to see the response before its unfinished upload is refused. */
+  #finished(request: Http2Request): void {
+    this.emit("finish");
+    if (request.complete || request.isWebSocket) return;
+    request.resume();
+    const timer = setTimeout(() => request.socket.destroy(), LINGER).unref();
+    this.once("close", () => clearTimeout(timer));
+  }
+
+  /** After a switch of protocols bytes are written to the stream itself. */
+  detachSocket(): void {}
+}
+
+/** ms */
+const LINGER = 2_000;
+
+/** They concern one connection of HTTP/1.1: HTTP/2 forbids them (RFC 9113, 8.2.2). */
+const OF_HTTP1: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "upgrade",
+  "http2-settings",
+]);
+
+const OF_UPGRADES: ReadonlySet<string> = new Set(["sec-websocket-accept", "content-length"]);
+
+function flatOf(headers: readonly string[] | OutgoingHttpHeaders): readonly string[] {
+  if (Array.isArray(headers)) return headers as readonly string[];
+  return Object.entries(headers as OutgoingHttpHeaders).flatMap(([name, value]) => [
+    name,
+    String(value),
+  ]);
+}

@@ -1,0 +1,142 @@
+import type { Server as HttpServer } from "node:http";
+import {
+  createServer as createHttp2Server,
+  type Http2Server,
+  type Http2Session,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
+import {
+  createServer as createTlsServer,
+  type SecureContext,
+  type Server,
+  type TLSSocket,
+} from "node:tls";
+import type { ServedCertificate } from "../contract/hosts.ts";
+import { HEADER_BUFFER } from "../forward/limits.ts";
+import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
+import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
+import type { Answers } from "./answers.ts";
+import { type Hosts, plainName } from "./hosts.ts";
+import { Http2Request } from "./http2-request.ts";
+import { Http2Response } from "./http2-response.ts";
+import { closeWhenIdle, createHttpServer } from "./http-server.ts";
+import { listenAt } from "./listener.ts";
+import { TLS_OPTIONS } from "./tls-options.ts";
+
+/** Where clients speak HTTP/2 or HTTP/1.1 over TLS. */
+export class SecureListener {
+  readonly #answers: Answers;
+  readonly #hosts: Hosts;
+  readonly #tls: Server;
+  readonly #http1: HttpServer;
+  readonly #http2: Http2Server;
+  readonly #sessions = new Map<Http2Session, TLSSocket>();
+  #peerOf: PeerOf = ({ socket }) => socket.remoteAddress;
+  /** The one whose handshake has just ended: its HTTP/2 session is made in the same turn. */
+  #handedOver: TLSSocket | null = null;
+
+  /** @param byDefault what is presented where a host has no certificate of its own */
+  constructor(answers: Answers, hosts: Hosts, byDefault: ServedCertificate) {
+    this.#answers = answers;
+    this.#hosts = hosts;
+    this.#http1 = createHttpServer(answers, (request) => ({
+      peer: this.#peerOf(request),
+      tls: request.socket as TLSSocket,
+    }));
+    this.#http2 = createHttp2Server(HTTP2_OPTIONS)
+      .on("session", (session) => this.#began(session))
+      .on("stream", (stream, _headers, _flags, raw) =>
+        this.#serve(stream as ServerHttp2Stream, raw as unknown as readonly string[]),
+      );
+    const present = (name: string): SecureContext | undefined =>
+      this.#hosts.find(plainName(name))?.context ?? undefined;
+    this.#tls = createTlsServer({
+      ...TLS_OPTIONS,
+      cert: byDefault.chain,
+      key: byDefault.key,
+      ALPNProtocols: ["h2", "http/1.1"],
+      handshakeTimeout: HANDSHAKE_TIMEOUT,
+      SNICallback: (name, callback) => {
+        try {
+          callback(null, present(name));
+        } catch (error) {
+          callback(error as Error);
+        }
+      },
+    });
+    this.#tls.on("secureConnection", (socket) => this.#handOver(socket));
+  }
+
+  /** Swaps the default certificate. Connections that are open stay open. */
+  presentByDefault({ chain, key }: ServedCertificate): void {
+    this.#tls.setSecureContext({ ...TLS_OPTIONS, cert: chain, key });
+  }
+
+  /** Who may begin a connection with the PROXY protocol, before it listens. */
+  trust(options: ProxyOptions): void {
+    if (options.trusted.length > 0)
+      this.#peerOf = acceptProxyProtocol(this.#tls, new TrustedProxies(options));
+  }
+
+  listen(host: string, port: number): Promise<number> {
+    return listenAt(this.#tls, { what: "the ingress over TLS", host, port });
+  }
+
+  /** Accepts nothing new; resolves when the last request has ended. */
+  async drain(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#tls.close(() => resolve()));
+    for (const session of this.#sessions.keys()) session.close();
+    await closeWhenIdle(this.#http1);
+    await closed;
+  }
+
+  #handOver(socket: TLSSocket): void {
+    socket.on("error", () => socket.destroy());
+    const isHttp2 = socket.alpnProtocol === "h2";
+    this.#handedOver = socket;
+    (isHttp2 ? this.#http2 : this.#http1).emit("connection", socket);
+    this.#handedOver = null;
+  }
+
+  #began(session: ServerHttp2Session): void {
+    this.#sessions.set(session, this.#handedOver!);
+    session.on("error", () => {}).once("close", () => this.#sessions.delete(session));
+    session.setLocalWindowSize(SESSION_WINDOW);
+    // What goes on there goes on; nothing new begins, and the last request closes it.
+    session.setTimeout(IDLE_TIMEOUT, () => session.close());
+  }
+
+  #serve(stream: ServerHttp2Stream, raw: readonly string[]): void {
+    const tls = stream.session && this.#sessions.get(stream.session);
+    if (!tls) return void stream.destroy();
+    const request = new Http2Request(stream, raw, tls);
+    const response = new Http2Response(stream, request);
+    const message = request.asMessage();
+    const arrival = { peer: this.#peerOf(message), tls };
+    if (request.isWebSocket) this.#answers.tunnel(message, response.asResponse(), stream, arrival);
+    else this.#answers.answer(message, response.asResponse(), arrival);
+  }
+}
+
+/** ms that a client has for its handshake */
+const HANDSHAKE_TIMEOUT = 10_000;
+
+/** ms without a byte after which a session takes no more requests */
+const IDLE_TIMEOUT = 60_000;
+
+/** Bytes that all uploads of one connection may have under way. */
+const SESSION_WINDOW = 1_048_576;
+
+const HTTP2_OPTIONS = {
+  maxSessionMemory: 10,
+  maxHeaderListPairs: 4_096,
+  // A Worker's response goes out as it is; what a client sends is checked all the same.
+  strictSingleValueFields: false,
+  settings: {
+    enableConnectProtocol: true,
+    maxConcurrentStreams: 128,
+    maxHeaderListSize: HEADER_BUFFER,
+    initialWindowSize: 262_144,
+  },
+};

@@ -20,10 +20,7 @@ export function renderName({ children }: DerNode): DistinguishedName {
         .join("+"),
     )
     .join(",");
-  const legacy = parts
-    .flat()
-    .map(({ type, value }) => `/${SHORT[type] ?? type}=${escapeOneline(value.content)}`)
-    .join("");
+  const legacy = parts.map((part) => `/${part.map(legacyAttribute).join("+")}`).join("");
   return { rfc2253, legacy };
 }
 
@@ -38,6 +35,10 @@ function attributeOf({ children: [type, value] }: DerNode): Attribute {
 
 const NONE = new Uint8Array();
 const ABSENT: DerNode = { tag: 5, isContext: false, children: [], content: NONE, whole: NONE };
+
+function legacyAttribute({ type, value }: Attribute): string {
+  return `${SHORT[type] ?? type}=${escapeOneline(value.content)}`;
+}
 
 function rfc2253Attribute(type: string, value: DerNode): string {
   const name = SHORT[type];

@@ -183,7 +183,7 @@ suite("each failure names itself, its cause and what to do", () => {
 
   test("the origin has no group in common", async (t) => {
     const port = await tlsServer(t, { ...(await keyOf(localhost)), ecdhCurve: "brainpoolP256r1" });
-    await expectFailure(`https://localhost:${port}/`, "origin_handshake_failed", /TLS handshake/);
+    await expectFailure(`https://localhost:${port}/`, "origin_no_shared_cipher", /TLS handshake/);
   });
 
   for (const [what, code, options, message] of [

@@ -41,7 +41,11 @@ export async function runChecks(options: CheckOptions): Promise<readonly Check[]
           await checkPort("api port", options.ports.api),
           await checkPort("http port", options.ports.http),
         ]
-      : [...checkProcesses(status), ...checkCertificates(status, options.now)]),
+      : [
+          ...checkProcesses(status),
+          ...checkOldTls(status),
+          ...checkCertificates(status, options.now),
+        ]),
   ];
 }
 
@@ -153,6 +157,19 @@ function checkProcesses(status: PlatformStatus): readonly Check[] {
     }
     return { name, result: "wrong", finding: `${state}${lastExit ? `: ${lastExit}` : ""}` };
   });
+}
+
+function checkOldTls({ unsafeOldTls }: PlatformStatus): readonly Check[] {
+  if (unsafeOldTls.length === 0) return [];
+  return [
+    {
+      name: "old tls",
+      result: "warning",
+      unsafe: true,
+      finding: `${unsafeOldTls.join(", ")} may choose cipher suites without forward secrecy`,
+      fix: "Enable TLS 1.3, or ECDHE with AES-GCM, there; then start without --unsafe-old-tls.",
+    },
+  ];
 }
 
 function checkCertificates(status: PlatformStatus, now: Date): readonly Check[] {

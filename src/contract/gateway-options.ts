@@ -5,6 +5,11 @@ export interface GatewayOptions {
   readonly timeouts: GatewayTimeouts;
   /** Trust the operating system's CAs besides the public roots that come with Node. Default: false. */
   readonly useSystemRoots: boolean;
+  /**
+   * Hosts (`old.example`, `*.old.example`) that may choose a TLS 1.2 cipher suite without forward
+   * secrecy or AEAD. Default: none.
+   */
+  readonly unsafeOldTls: readonly string[];
   /** Port on 127.0.0.1 for Prometheus; 0 for a free one. Null: none. Default: null. */
   readonly metricsPort: number | null;
   /** Base URL of an OTLP/HTTP collector for spans of requests. Null: none. Default: null. */
@@ -83,6 +88,7 @@ export const defaultOptions: GatewayOptions = {
     drain: 30_000,
   },
   useSystemRoots: false,
+  unsafeOldTls: [],
   metricsPort: null,
   otlpEndpoint: null,
   failureDetails: "public",

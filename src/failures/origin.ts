@@ -181,8 +181,17 @@ export const originFailures = {
     number: 7000434,
     title: "the TLS handshake with the origin failed",
     cause:
-      "Both sides have no cipher, group or signature algorithm in common, or one sent nonsense.",
-    fix: "Compare the origin's TLS settings with a current recommendation (Mozilla, intermediate).",
+      "The origin ended it with an alert, or sent what breaks the protocol: the message says which.",
+    fix: "Look in the origin's log; compare its TLS settings with a current recommendation (Mozilla, intermediate).",
+  },
+  origin_no_shared_cipher: {
+    side: "origin",
+    status: 525,
+    number: 7000486,
+    title: "the origin and Countersign share no cipher suite or group",
+    cause:
+      "It refused what it was offered (alert 40 or 71 in place of its first message): TLS 1.3, and on TLS 1.2 ECDHE with AES-GCM or ChaCha20, over the usual curves. Often it speaks TLS 1.2 with older suites only.",
+    fix: "Enable TLS 1.3, or ECDHE with AES-GCM, at the origin. For one that cannot: `countersign start --unsafe-old-tls HOST`.",
   },
   origin_name_unknown: {
     side: "origin",

@@ -29,16 +29,18 @@ export function handshakeFailure(
     readonly destination: Destination;
     readonly presented: Presented | null;
     readonly peer: PeerFacts | null;
+    /** It has chosen a version and a cipher suite. */
+    readonly heard: boolean;
     /** It was verified, and asked for a certificate. */
     readonly asked: boolean;
   },
 ): Failure {
   if (error instanceof Failure) return error;
-  const { destination, presented, peer, asked } = context;
+  const { destination, presented, peer, heard, asked } = context;
   const { host, port } = destination;
   const reason = systemCode(error);
   const alert = alertOf(error);
-  const code = handshakeCode(error, reason, alert, asked);
+  const code = handshakeCode({ reason, alert, heard, asked });
   return new Failure(code, {
     message: handshakeMessage(
       code,
@@ -160,13 +162,20 @@ const exchangeCodes: Record<string, FailureCode> = {
   UND_ERR_CLOSED: "origin_connection_cut",
 };
 
-function handshakeCode(
-  error: Error,
-  reason: string,
-  alert: number | null,
-  asked: boolean,
-): FailureCode {
+function handshakeCode({
+  reason,
+  alert,
+  heard,
+  asked,
+}: {
+  readonly reason: string;
+  readonly alert: number | null;
+  readonly heard: boolean;
+  readonly asked: boolean;
+}): FailureCode {
   if (alert !== null) {
+    // Of handshake_failure, sent in place of an answer to the first message, and insufficient_security.
+    if ((alert === 40 && !heard) || alert === 71) return "origin_no_shared_cipher";
     return refusals[alert] ?? otherAlerts[alert] ?? "origin_handshake_failed";
   }
   // A chain that OpenSSL refuses for a reason Node has no name for. Its words are in the message.

@@ -66,7 +66,7 @@ export class Gateway implements AsyncDisposable {
     const { keyring, options, observer, clock = systemClock } = dependencies;
     this.#clock = clock;
     this.#certificates = new HeldCertificates(keyring, clock);
-    this.#contexts = new SecureContexts(keyring);
+    this.#contexts = new SecureContexts(keyring, options.unsafeOldTls);
     this.#addresses = options.addresses;
     this.#policy = new AddressPolicy(options.addresses);
     this.pools = new Pools(

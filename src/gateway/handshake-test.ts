@@ -48,7 +48,7 @@ export async function testHandshake(test: HandshakeTest): Promise<HandshakeRepor
     report.connectMs = performance.now() - startedAt;
     const tls = await handshake(socket, {
       destination,
-      context: test.contexts.get(credential, trust),
+      context: test.contexts.get(credential, trust, destination.host),
       presented: { certificateId, version },
       protocols: ["http/1.1", "h2"],
       timeout: network.timeouts.handshake,

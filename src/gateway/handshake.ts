@@ -55,13 +55,16 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
     }, timeout);
     const fail = (error: Error): void => {
       clearTimeout(timer);
-      reject(handshakeFailure(error, { destination, presented, peer, asked }));
+      reject(handshakeFailure(error, { destination, presented, peer, heard, asked }));
     };
     let peer: PeerFacts | null = null;
+    /** It has answered with its first messages: version, cipher suite and certificate. */
+    let heard = false;
     /** The origin was verified, and asked for our certificate: from here on it may refuse it. */
     let asked = false;
     tls.once("error", fail);
     const judged = guarded(tls, () => {
+      heard = true;
       const error = judge(tls, host);
       if (error === null) {
         asked = tls.getSharedSigalgs().length > 0;

@@ -32,7 +32,7 @@ export function originOpener(dependencies: OpenerDependencies): Open {
         }
         return await handshake(socket, {
           destination,
-          context: contexts.get(credential, trust),
+          context: contexts.get(credential, trust, destination.host),
           presented: { certificateId: credential.certificateId, version: credential.version },
           protocols,
           session: ticket,

@@ -30,6 +30,7 @@ export async function startPostgresTls(
       destination,
       presented: null,
       peer: null,
+      heard: false,
       asked: false,
     });
   }

@@ -64,6 +64,7 @@ class SupervisedGateway implements GatewayHandle {
     this.#options = {
       failureDetails: rest.failureDetails ?? defaultOptions.failureDetails,
       useSystemRoots: rest.useSystemRoots ?? defaultOptions.useSystemRoots,
+      unsafeOldTls: rest.unsafeOldTls ?? defaultOptions.unsafeOldTls,
       metricsPort: metricsPort ?? defaultOptions.metricsPort,
       otlpEndpoint: otlpEndpoint ?? defaultOptions.otlpEndpoint,
       logLevel: logLevel ?? defaultOptions.logLevel,

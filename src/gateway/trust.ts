@@ -1,5 +1,5 @@
 import { createHash, X509Certificate } from "node:crypto";
-import { createSecureContext, type SecureContext } from "node:tls";
+import { createSecureContext, DEFAULT_CIPHERS, type SecureContext } from "node:tls";
 import type { Keyring } from "../keys/seal.ts";
 import type { AccountTrust } from "../contract/change-feed.ts";
 import { Failure } from "../failures/failures.ts";
@@ -54,19 +54,26 @@ export function trustFor(credential: Credential, account: AccountTrust, host: st
  */
 export class SecureContexts {
   readonly #contexts: Map<string, SecureContext> = new Map();
+  /** The same, with the cipher suites of old origins. */
+  readonly #old: Map<string, SecureContext> = new Map();
   readonly #keyring: Keyring;
+  readonly #oldHosts: readonly string[];
 
-  constructor(keyring: Keyring) {
+  /** @param oldHosts patterns of hosts that may choose an old cipher suite */
+  constructor(keyring: Keyring, oldHosts: readonly string[]) {
     this.#keyring = keyring;
+    this.#oldHosts = oldHosts;
   }
 
-  get(credential: Credential, trust: TrustBundle): SecureContext {
+  get(credential: Credential, trust: TrustBundle, host: string): SecureContext {
     const key = keyOf(credential, trust);
-    let context = this.#contexts.get(key);
+    const isOld = matchesHost(this.#oldHosts, host);
+    const contexts = isOld ? this.#old : this.#contexts;
+    let context = contexts.get(key);
     if (context === undefined) {
-      const { chain } = credential;
-      context = secureContext({ chain, key: openKey(credential, this.#keyring) }, trust);
-      this.#contexts.set(key, context);
+      const presented = { chain: credential.chain, key: openKey(credential, this.#keyring) };
+      context = secureContext(presented, trust, isOld ? OLD_CIPHERS : CIPHERS);
+      contexts.set(key, context);
     }
     return context;
   }
@@ -74,11 +81,27 @@ export class SecureContexts {
   /** Forgets every context, and with it the key, that is not among those in use. */
   retain(used: Iterable<{ readonly credential: Credential; readonly trust: TrustBundle }>): void {
     const keys = new Set(Array.from(used, ({ credential, trust }) => keyOf(credential, trust)));
-    for (const key of this.#contexts.keys()) {
-      if (!keys.has(key)) this.#contexts.delete(key);
+    for (const contexts of [this.#contexts, this.#old]) {
+      for (const key of contexts.keys()) if (!keys.has(key)) contexts.delete(key);
     }
   }
 }
+
+/** Those of workerd's own TLS: on TLS 1.2 forward secrecy and AEAD, or nothing (RFC 9325). */
+const CIPHERS = [
+  "TLS_AES_256_GCM_SHA384",
+  "TLS_CHACHA20_POLY1305_SHA256",
+  "TLS_AES_128_GCM_SHA256",
+  "ECDHE-ECDSA-AES128-GCM-SHA256",
+  "ECDHE-RSA-AES128-GCM-SHA256",
+  "ECDHE-ECDSA-AES256-GCM-SHA384",
+  "ECDHE-RSA-AES256-GCM-SHA384",
+  "ECDHE-ECDSA-CHACHA20-POLY1305",
+  "ECDHE-RSA-CHACHA20-POLY1305",
+].join(":");
+
+/** Beside them what Node offers, which has static RSA, finite-field groups and CBC. */
+const OLD_CIPHERS = `${CIPHERS}:${DEFAULT_CIPHERS}`;
 
 function keyOf(credential: Credential, trust: TrustBundle): string {
   const { accountId, certificateId, version, fingerprint } = credential;
@@ -88,8 +111,10 @@ function keyOf(credential: Credential, trust: TrustBundle): string {
 function secureContext(
   presented: { readonly chain: string; readonly key: string },
   trust: TrustBundle,
+  ciphers: string,
 ): SecureContext {
   const context = createSecureContext({
+    ciphers,
     cert: presented.chain,
     key: presented.key,
     minVersion: "TLSv1.2",

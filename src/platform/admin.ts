@@ -41,6 +41,8 @@ export interface PlatformInfo {
 export interface PlatformStatus extends Omit<EdgeStatus, "workers"> {
   readonly workers: readonly (WorkerStatus & { readonly urls: readonly string[] })[];
   readonly certificates: readonly CertificateStatus[];
+  /** Hosts of origins that may choose an old cipher suite. */
+  readonly unsafeOldTls: readonly string[];
 }
 
 export interface CertificateStatus {

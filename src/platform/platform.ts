@@ -81,6 +81,8 @@ export interface PlatformOptions {
   /** Whether bodies of failures say hosts, addresses and issuers, which Workers hand on to anyone. */
   readonly failureDetails: ShownDetails;
   readonly systemRoots: boolean;
+  /** Hosts of origins that may choose an old cipher suite. */
+  readonly unsafeOldTls: readonly string[];
   /** Where the master key is. None of them: the data folder's own file. */
   readonly masterKey: MasterKeyVariables;
   /** False: no binding is in-process, every key stays in the gateway. */
@@ -185,6 +187,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
         addresses,
         failureDetails: options.failureDetails,
         useSystemRoots: options.systemRoots,
+        unsafeOldTls: options.unsafeOldTls,
         metricsPort: options.metricsPort,
         otlpEndpoint: options.otlpEndpoint,
         onEvent: (event) => lastEvents.record(event),
@@ -221,7 +224,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
     await startAdmin(folder.path, {
       api: (request, bindings) => control.fetch(request, bindings as ClientBindings),
       info: () => ({ ...urls, accountId, pid: process.pid }),
-      status: () => platformStatus(store, edge),
+      status: () => platformStatus(store, edge, options.unsafeOldTls),
       access: [peopleApp(context), tokensApp(context), auditApp(context)],
       openBinding: (wanted) => openLocalBinding(wanted, { store, edge, accountId }),
       keys,

@@ -6,7 +6,11 @@ import { storeSource } from "../store/change-feed.ts";
 import type { CertificateStatus, PlatformStatus } from "./admin.ts";
 
 /** What runs, where it answers, and which certificates there are: for `doctor` and `deploy`. */
-export async function platformStatus(store: Store, edge: StartedEdge): Promise<PlatformStatus> {
+export async function platformStatus(
+  store: Store,
+  edge: StartedEdge,
+  unsafeOldTls: readonly string[],
+): Promise<PlatformStatus> {
   const { sandbox, gateway, ingress, workers } = edge.status();
   const source = storeSource(store);
   return {
@@ -23,6 +27,7 @@ export async function platformStatus(store: Store, edge: StartedEdge): Promise<P
       }),
     ),
     certificates: await certificates(store),
+    unsafeOldTls,
   };
 }
 

@@ -15,6 +15,8 @@ export interface InProcessOptions {
   readonly authority: string;
   readonly chain: string;
   readonly privateKey: string;
+  /** Where the origin is, if its name leads nowhere: an address and a port. */
+  readonly address?: string;
 }
 
 /**
@@ -57,8 +59,18 @@ async function ask(port: number): Promise<readonly [status: number | undefined, 
   });
 }
 
-function configuration({ origin, authority, chain, privateKey }: InProcessOptions): string {
+function configuration(options: InProcessOptions): string {
+  const { origin, authority, chain, privateKey, address } = options;
   const script = `export default { fetch: () => fetch(${JSON.stringify(origin)}) }`;
+  const tlsOptions = `tlsOptions = (
+    trustedCertificates = [${JSON.stringify(authority)}],
+    keypair = (privateKey = ${JSON.stringify(privateKey)}, certificateChain = ${JSON.stringify(chain)}),
+  )`;
+  const host = JSON.stringify(new URL(origin).hostname);
+  const wayOut =
+    address === undefined
+      ? `network = (allow = ["private", "public"], ${tlsOptions})`
+      : `external = (address = "${address}", https = (certificateHost = ${host}, ${tlsOptions}))`;
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
@@ -67,10 +79,7 @@ const config :Workerd.Config = (
       compatibilityDate = "2026-11-17",
       globalOutbound = "origin",
     )),
-    (name = "origin", network = (allow = ["private", "public"], tlsOptions = (
-      trustedCertificates = [${JSON.stringify(authority)}],
-      keypair = (privateKey = ${JSON.stringify(privateKey)}, certificateChain = ${JSON.stringify(chain)}),
-    ))),
+    (name = "origin", ${wayOut}),
   ],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
 );`;

@@ -37,6 +37,8 @@ export interface TestCertificate {
   /** PKCS #8. */
   readonly key: string;
   readonly x509: x509.X509Certificate;
+  /** Of what this file made. */
+  readonly keys?: webcrypto.CryptoKeyPair;
 }
 
 const HOUR = 3_600_000;
@@ -133,6 +135,7 @@ async function authority(
         chain: [pem, ...chain].join(""),
         key: await privatePem(leafKeys.privateKey),
         x509: leaf,
+        keys: leafKeys,
       };
     },
     revoke: async (certificates) => {

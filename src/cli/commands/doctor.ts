@@ -47,7 +47,8 @@ function print(io: Io, checks: readonly Check[]): void {
     wrong: colors.red("✘"),
   };
   for (const check of checks) {
-    writeLine(io.stdout, `${mark[check.result]} ${check.name.padEnd(14)} ${check.finding}`);
+    const finding = check.unsafe ? colors.red(check.finding) : check.finding;
+    writeLine(io.stdout, `${mark[check.result]} ${check.name.padEnd(14)} ${finding}`);
     if (check.fix) writeLine(io.stdout, `  ${" ".repeat(14)} ${colors.dim(check.fix)}`);
   }
 }

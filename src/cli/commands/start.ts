@@ -6,6 +6,7 @@ import { formatDuration } from "../../terminal/format.ts";
 import type { Platform, PlatformOptions } from "../../platform/platform.ts";
 import { closeMemory, describeClosedMemory } from "../../process/closed-memory.ts";
 import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts";
+import { oldTlsHosts, warnOfOldTls } from "./start-old-tls.ts";
 import { type ApiOptions, apiTls, proxiesOf, warnOfPlainApi } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
@@ -85,6 +86,10 @@ export function addStartCommand(program: Command, io: Io): void {
     )
     .option("--no-in-process", "no binding is in-process: every private key stays in the gateway")
     .option("--system-roots", "trust the operating system's roots for origins as well")
+    .option(
+      "--unsafe-old-tls <host...>",
+      "origins that may choose TLS 1.2 cipher suites without forward secrecy or AEAD",
+    )
     .option("--log-level <level>", "debug, info, warn or error", "info")
     .option("--json", "one line on stdout once it is ready; the log goes to stderr either way")
     .addHelpText(
@@ -100,6 +105,7 @@ Examples:
   $ countersign start --dev                      # origins on localhost, too
   $ countersign start --worker-processes auto    # every Worker on every core
   $ countersign start --sandbox required         # not without a sandbox around each Worker
+  $ countersign start --unsafe-old-tls erp.internal    # an origin with no current cipher suite
   $ countersign start --data ./data --api-port 0 --http-port 0 --json
   $ countersign start --host 0.0.0.0             # Workers for everybody, the API for this machine
   $ countersign start --https-port 4443          # https://NAME.localhost:4443; see countersign trust
@@ -136,6 +142,7 @@ interface StartOptions extends ApiOptions {
   readonly failureDetails?: string;
   readonly inProcess: boolean;
   readonly systemRoots?: true;
+  readonly unsafeOldTls?: string[];
   readonly logLevel: string;
   readonly json?: true;
 }
@@ -181,6 +188,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       failureDetails: failureDetails(options.failureDetails ?? (options.dev ? "public" : "owner")),
       inProcess: options.inProcess,
       systemRoots: options.systemRoots === true,
+      unsafeOldTls: oldTlsHosts(options),
       masterKey: masterKeyVariables(io.env),
       log,
     }),
@@ -193,6 +201,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       writeJson(io.stdout, { ready: true, api, http, https, accountId, sandbox, memory, token });
     } else welcome(io, platform, memory, performance.now() - began);
     if (platform.apiIsInClear) warnOfPlainApi(io, api);
+    warnOfOldTls(io, oldTlsHosts(options));
     const why = await Promise.race([stopped, uncaught.first]);
     if (why !== "stopped") await replacePlatform(platform, { ...io.env });
   } finally {

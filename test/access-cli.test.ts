@@ -27,7 +27,7 @@ describe("tokens, people and accounts from the command line", () => {
     const listed = await json("token", "list");
     const ci = listed.find((token: { name: string }) => token.name === "ci");
     assert.equal(ci.id, made.id);
-    const left = Date.parse(ci.expiresOn) - Date.now();
+    const left = Date.parse(ci.expires_on) - Date.now();
     assert.ok(left > 86_000_000 && left <= 86_400_000);
     const rolled = await json("token", "roll", "ci");
     assert.deepEqual([await status(made.token), await status(rolled.token)], [401, 200]);
@@ -45,7 +45,12 @@ describe("tokens, people and accounts from the command line", () => {
     const wrong = await run("token", "create", "x", "--expires", "soon");
     assert.equal(wrong.status, 2);
     assert.match(wrong.stderr, /--expires "soon"/);
-    assert.equal((await run("token", "create", "x", "--scope", "everything")).status, 2);
+    const scope = await run("token", "create", "x", "--scope", "everything");
+    assert.equal(scope.status, 2);
+    assert.match(scope.stderr, /"everything" is not a scope; there are .*ssl_certs:write/);
+    assert.match((await run("user", "add", "x")).stderr, /"x" is not an e-mail address/);
+    const role = await run("user", "add", "a@example.com");
+    assert.deepEqual([role.status, /--role is not given/.test(role.stderr)], [2, true]);
     assert.equal((await run("user", "add", "a@example.com", "--role", "boss")).status, 2);
     assert.equal(
       (await run("user", "add", "a@example.com", "--role", "admin", "--account", "Nowhere")).status,

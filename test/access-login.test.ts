@@ -154,6 +154,7 @@ describe("wrangler login, in a browser", { skip: noBrowser }, () => {
       },
     );
     assert.equal(upload.status, 403, "the role of a deployer does not include certificates");
+    assert.match(await upload.text(), /your role, deployer, does not include ssl_certs:write/);
   });
 
   it("no token, code or session is readable in the database", async () => {

@@ -191,6 +191,49 @@ export default {
     assert.equal(elsewhere.headers.get("countersign-failure"), "origin_host_not_allowed");
   });
 
+  test("says what one binding goes on with when its files break, and nothing of the others", async () => {
+    const { pem, issue } = await makeAuthority().then((made) => ({
+      pem: made.pem,
+      issue: made.issue.bind(made),
+    }));
+    const [one, two] = await Promise.all(
+      ["one", "two"].map((cn) => issue({ subject: `CN=${cn}` })),
+    );
+    await using project = await shop();
+    await project.write(
+      "wrangler.json",
+      JSON.stringify({
+        name: "shop",
+        main: "index.js",
+        compatibility_date: "2025-11-17",
+        mtls_certificates: ["MY_CERT", "PARTNER"].map((binding) => ({
+          binding,
+          certificate_id: "none",
+        })),
+      }),
+    );
+    await project.write("ca.pem", pem);
+    await project.write("one.pem", one!.pem + one!.key);
+    await project.write("two.pem", two!.pem + two!.key);
+    await project.write(
+      "countersign.json",
+      JSON.stringify({
+        ca: "ca.pem",
+        bindings: {
+          MY_CERT: { certificate: { cert: "one.pem" } },
+          PARTNER: { certificate: { cert: "two.pem" } },
+        },
+      }),
+    );
+    await using dev = await project.dev();
+    await project.write("two.pem", "broken");
+    await dev.says(/PARTNER still presents CN=two \(two\.pem\)/);
+    assert.equal(dev.output.split("MY_CERT presents").length, 2, dev.output);
+    assert.doesNotMatch(dev.output, /whose issuer is neither/, "its issuer is countersign.json's");
+    await project.write("two.pem", one!.pem + one!.key);
+    await dev.says(/PARTNER presents CN=one/);
+  });
+
   test("reads countersign.json again when it changes", async () => {
     await using project = await shop();
     const stranger = await makeAuthority();

@@ -23,6 +23,12 @@ async function refusal(project: TestProject, ...args: readonly string[]): Promis
   return running.output;
 }
 
+async function usage(project: TestProject, ...args: readonly string[]): Promise<string> {
+  await using running = project.run("dev", ...args);
+  assert.equal(await running.ended, 2, running.output);
+  return running.output;
+}
+
 describe("countersign dev refuses, and says what and where", () => {
   test("a Wrangler configuration that does not parse, in wrangler's words", async () => {
     await using project = await shop({ "wrangler.json": `{\n "name": "shop",\n "main": \n}` });
@@ -53,6 +59,23 @@ describe("countersign dev refuses, and says what and where", () => {
   test("--cert that is not of the form", async () => {
     await using project = await shop();
     assert.match(await refusal(project, "--cert", "a.pem"), /dev_option_malformed/);
+  });
+
+  test("what is Cloudflare's network, and a second configuration", async () => {
+    await using project = await shop();
+    assert.match(
+      await usage(project, "--remote"),
+      /--remote is not an option .*\n.*\n.*on Cloudflare's network/,
+    );
+    const two = await usage(project, "-c", "a.json", "-c", "b.json");
+    assert.match(two, /--config is given twice, "a\.json" and "b\.json"/);
+  });
+
+  test("a binding that is Cloudflare's network wherever it runs, and says how to do without", async () => {
+    const ai = JSON.stringify({ ...base, ai: { binding: "AI" } });
+    await using project = await shop({ "wrangler.json": ai });
+    const offline = project.with({ CLOUDFLARE_API_BASE_URL: "http://127.0.0.1:1/client/v4" });
+    assert.match(await refusal(offline), /`countersign dev --local` starts without them/);
   });
 
   test("a PEM file that is not there, or none", async () => {

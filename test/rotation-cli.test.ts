@@ -252,14 +252,14 @@ describe("a certificate's life from the command line, on a platform that runs", 
   });
 
   test("the master key changes while requests are answered, and all goes on after a restart", async () => {
-    const { masterKeyId } = await run("keys", "status");
+    const { master_key_id } = await run("keys", "status");
     const asking = new AbortController();
     const answers: string[] = [];
     const traffic = (async () => {
       while (!asking.signal.aborted) answers.push(await subject());
     })();
     const changed = await run("keys", "rotate");
-    assert.notEqual(changed.masterKeyId, masterKeyId);
+    assert.notEqual(changed.master_key_id, master_key_id);
     assert.equal(changed.change, null);
     asking.abort();
     await traffic;
@@ -297,7 +297,7 @@ describe("a certificate's life from the command line, on a platform that runs", 
 
     const target = join(folder, "restored");
     const restored = await countersign(["restore", file, "--data", target, "--json"]);
-    assert.equal(JSON.parse(restored.stdout).masterKeyPresent, false, restored.stdout);
+    assert.equal(JSON.parse(restored.stdout).master_key_present, false, restored.stdout);
     writeFileSync(join(target, "master.key"), masterKey, { mode: 0o600 });
     await using other = await startPlatform({ dataFolder: target, token: platform.ready.token });
     const { body } = await other.worker("app", `/?to=${encodeURIComponent(origin.url)}`);

@@ -49,7 +49,7 @@ export function printCertificate(io: Io, certificate: ShownCertificate, now: Dat
   writeLine(io.stdout, `${colors.bold(name ?? id)}  ${ca ? "CA" : "certificate"}`);
   row("id", id);
   row("state", state(certificate, colors));
-  row("version", `${certificate.version}, uploaded ${certificate.uploaded_on}`);
+  row("version", `${certificate.version}, uploaded ${certificate.version_uploaded_on}`);
   row("valid", `${certificate.not_before} to ${certificate.expires_on}`);
   row("subject", certificate.subject || "none");
   row("issuer", certificate.issuer);

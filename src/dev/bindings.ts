@@ -32,10 +32,10 @@ export interface DevBindingsOptions {
   readonly fromPlatform: FromPlatform;
   /** Read again whenever it changes. */
   readonly readFile: () => Promise<DevFile>;
-  /** A binding has a certificate, or another one than before. */
+  /** A binding has a certificate, or another one than before, or trusts others. */
   readonly onCertificate: (chosen: ChosenCertificate) => void;
-  /** What was read anew is not usable: what was in force stays. */
-  readonly onProblem: (error: unknown) => void;
+  /** What was read anew is not usable: what was in force stays. @param still what the binding goes on with */
+  readonly onProblem: (error: unknown, still?: ChosenCertificate) => void;
 }
 
 /** The one account there is. */
@@ -53,16 +53,26 @@ interface OpenBinding {
   /** Absolute. */
   readonly socketPath: string;
   chosen: Promise<ChosenCertificate>;
+  /** All that was told of what it presents and trusts: not told again unless it has changed. */
+  told: string;
   files: readonly string[];
   version: number;
   /** Ends what listens at the socket. Null: nothing does yet. */
   listening: { readonly at: string; close(): Promise<void> } | null;
 }
 
+interface Material {
+  readonly chain: string;
+  readonly privateKey: string;
+  readonly trust: readonly string[] | null;
+}
+
 class Bindings implements DevBindings {
   readonly #options: DevBindingsOptions;
   readonly #open = new Map<string, OpenBinding>();
   #file: DevFile | null = null;
+  /** PEM, of countersign.json and the development CA. */
+  #authorities: readonly string[] = [];
   #watching: FileWatcher | null = null;
   #reloading: Promise<void> = Promise.resolve();
 
@@ -75,10 +85,13 @@ class Bindings implements DevBindings {
     const file = await this.#options.readFile();
     this.#file = file;
     this.#watch();
-    const authorities = await Promise.all(file.ca.map(readAnchors));
+    this.#authorities = [
+      this.#options.authority.ca,
+      ...(await Promise.all(file.ca.map(readAnchors))),
+    ];
     const { gateway } = this.#options;
     gateway.setTrust(accountId, {
-      authorities: [this.#options.authority.ca, ...authorities],
+      authorities: this.#authorities,
       hosts: {},
       proxied: file.proxied,
     });
@@ -87,7 +100,7 @@ class Bindings implements DevBindings {
 
   readonly socketOf: SocketOf = (binding) => {
     const opened = this.#ensure(binding);
-    opened.chosen.catch(this.#options.onProblem);
+    opened.chosen.catch((error: unknown) => this.#options.onProblem(error));
     return opened.socketPath;
   };
 
@@ -112,6 +125,7 @@ class Bindings implements DevBindings {
       // Short, whatever the binding is called: the path of a socket has 107 bytes at most.
       socketPath: join(this.#options.runFolder, `${this.#open.size}.sock`),
       chosen: Promise.reject(new Error("not chosen yet")),
+      told: "",
       files: [],
       version: 0,
       listening: null,
@@ -124,11 +138,13 @@ class Bindings implements DevBindings {
 
   async #present(opened: OpenBinding): Promise<ChosenCertificate> {
     const { authority, workerName, certificateOptions, fromPlatform } = this.#options;
+    const trust = await this.#trustOf(opened.binding);
     const chosen = await chooseCertificate(opened.binding, {
       options: certificateOptions,
       file: this.#file?.bindings ?? {},
       fromPlatform,
       authority,
+      authorities: [...this.#authorities, ...(trust ?? [])],
       workerName,
       onFiles: (files) => {
         opened.files = files;
@@ -137,11 +153,15 @@ class Bindings implements DevBindings {
     });
     if ("chain" in chosen.by) {
       opened.version += 1;
-      const certificate = await this.#certificate(chosen, chosen.by, opened.version);
+      const certificate = this.#certificate(chosen, { ...chosen.by, trust }, opened.version);
       this.#options.gateway.setCertificate(certificate);
     }
     await this.#listen(opened, chosen);
-    this.#options.onCertificate(chosen);
+    const { facts, source, label, warnings } = chosen;
+    const all = [facts.fingerprint, source, label, warnings, trust ?? this.#authorities];
+    const told = JSON.stringify(all);
+    if (told !== opened.told) this.#options.onCertificate(chosen);
+    opened.told = told;
     return chosen;
   }
 
@@ -169,11 +189,17 @@ class Bindings implements DevBindings {
     opened.listening = { at, close: () => gateway.closeBinding(socketPath) };
   }
 
-  async #certificate(
+  /** PEM of the CAs that this binding alone trusts. Null: those of all. */
+  async #trustOf({ name }: MtlsBinding): Promise<readonly string[] | null> {
+    const own = this.#file?.bindings[name]?.ca;
+    return own ? Promise.all(own.map(readAnchors)) : null;
+  }
+
+  #certificate(
     { binding, label }: ChosenCertificate,
-    { chain, privateKey }: { readonly chain: string; readonly privateKey: string },
+    { chain, privateKey, trust }: Material,
     version: number,
-  ): Promise<CertificateVersion> {
+  ): CertificateVersion {
     const said = this.#file?.bindings[binding];
     const place = { account: accountId, id: binding, kind: "certificate-key" } as const;
     return {
@@ -185,7 +211,7 @@ class Bindings implements DevBindings {
       sealedKey: this.#options.keyring.seal(place, privateKey),
       sealedId: binding,
       allowedHosts: said?.allowedHosts ?? null,
-      trust: said?.ca ? await Promise.all(said.ca.map(readAnchors)) : null,
+      trust,
       revokedOn: null,
     };
   }
@@ -216,10 +242,11 @@ class Bindings implements DevBindings {
       return;
     }
     for (const opened of this.#open.values()) {
+      const before = opened.chosen;
       try {
         opened.chosen = Promise.resolve(await this.#present(opened));
       } catch (error) {
-        this.#options.onProblem(error);
+        this.#options.onProblem(error, await before.catch(() => undefined));
       }
     }
   }

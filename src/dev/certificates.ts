@@ -50,6 +50,8 @@ export interface CertificateSources {
   readonly file: Readonly<Record<string, DevFileBinding>>;
   readonly fromPlatform: FromPlatform;
   readonly authority: DevAuthority;
+  /** PEM: a chain that ends at one of these CAs is complete. */
+  readonly authorities: readonly string[];
   /** The Worker's name: part of the subject of a certificate made on the spot. */
   readonly workerName: string;
   /** Told, before they are read, of the absolute paths that bring another certificate on change. */
@@ -72,11 +74,11 @@ export async function chooseCertificate(
 ): Promise<ChosenCertificate> {
   const option = sources.options[binding.name];
   if (option) {
-    return fromFiles(binding, option, "--cert", sources.onFiles);
+    return fromFiles(binding, option, "--cert", sources);
   }
   const wanted = sources.file[binding.name]?.certificate;
   if (wanted && "cert" in wanted) {
-    return fromFiles(binding, wanted, "countersign.json", sources.onFiles);
+    return fromFiles(binding, wanted, "countersign.json", sources);
   }
   sources.onFiles([]);
   const found = await sources.fromPlatform(wanted ?? { id: binding.certificateId });
@@ -96,7 +98,7 @@ async function fromFiles(
   binding: MtlsBinding,
   files: CertificateFiles,
   source: string,
-  onFiles: (files: readonly string[]) => void,
+  { onFiles, authorities }: CertificateSources,
 ): Promise<ChosenCertificate> {
   const paths = [files.cert, ...(files.key === undefined ? [] : [files.key])];
   onFiles(paths);
@@ -104,6 +106,7 @@ async function fromFiles(
   const leaf = parse(binding, paths, {
     certificates,
     ...(privateKey === undefined ? {} : { privateKey }),
+    authorities: authorities.flatMap(certificatesIn),
   });
   const label = paths.map((path) => basename(path)).join(", ");
   return chosen(binding, leaf, { source, label });
@@ -143,7 +146,16 @@ function chosen(
   { facts, warnings, chain, privateKey }: ParsedLeaf,
   from: Pick<ChosenCertificate, "source" | "label">,
 ): ChosenCertificate {
-  return { binding: binding.name, facts, warnings, ...from, by: { chain, privateKey } };
+  const here = warnings.map((warning) => ({
+    ...warning,
+    message: warning.message.replace("a CA of this account", "a CA of countersign.json"),
+  }));
+  return { binding: binding.name, facts, warnings: here, ...from, by: { chain, privateKey } };
+}
+
+/** A file of CAs may hold several. */
+function certificatesIn(bundle: string): readonly string[] {
+  return bundle.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 }
 
 function developmentLeaf(binding: string, workerName: string): { subject: string; uris: string[] } {
@@ -166,7 +178,11 @@ function fileName(binding: string): string {
 function parse(
   binding: MtlsBinding,
   from: readonly string[],
-  material: { certificates: string; privateKey?: string },
+  material: {
+    readonly certificates: string;
+    readonly privateKey?: string;
+    readonly authorities?: readonly string[];
+  },
 ): ParsedLeaf {
   try {
     return parseUpload({

@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { applyEdits, modify, parse, type JSONPath } from "jsonc-parser";
+import { parse, type JSONPath } from "jsonc-parser";
 import { authorityFolder } from "./authority.ts";
+import { edited } from "./edit-json.ts";
 import type { WranglerProject } from "./wrangler.ts";
 
 /** A file as it is and as it should be. */
@@ -72,7 +73,7 @@ function withBinding(text: string, { project, environment, binding }: InitOption
   const path = [...(environment ? ["env", environment] : []), "mtls_certificates"];
   return project.bindings.length === 0
     ? edited(text, path, [entry])
-    : edited(text, [...path, -1], entry, true);
+    : edited(text, [...path, -1], entry);
 }
 
 function withScripts(text: string, { folder, countersign }: InitOptions): string {
@@ -103,21 +104,6 @@ function withScripts(text: string, { folder, countersign }: InitOptions): string
 function withIgnored(text: string): string {
   const has = text.split("\n").some((line) => /^\/?\.countersign\/?$/.test(line.trim()));
   return has ? text : `${ended(text)}${authorityFolder}/\n`;
-}
-
-function edited(text: string, path: JSONPath, value: unknown, isArrayInsertion = false): string {
-  const indent = /^(\s+)"/m.exec(text)?.[1] ?? "  ";
-  return applyEdits(
-    text,
-    modify(text, path, value, {
-      isArrayInsertion,
-      formattingOptions: {
-        insertSpaces: !indent.includes("\t"),
-        tabSize: indent.replaceAll(/[\r\n]/g, "").length || 2,
-        eol: text.includes("\r\n") ? "\r\n" : "\n",
-      },
-    }),
-  );
 }
 
 function ended(text: string): string {

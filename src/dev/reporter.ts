@@ -51,13 +51,16 @@ export class FailureReporter {
     );
   };
 
-  /** Something that was read anew is not usable. */
-  problem(error: unknown): void {
+  /** Something that was read anew is not usable. @param still what stays in force */
+  problem(error: unknown, still?: ChosenCertificate): void {
     this.#write(
       error instanceof Failure
         ? describeFailure(error, {}, this.#colors)
         : `${this.#colors.red("✘")} ${describeError(error)}`,
     );
+    if (still === undefined) return;
+    const name = this.#colors.cyan(still.binding);
+    this.#write(`  ${name} still presents ${calledBy(still.facts)} (${still.label})`);
   }
 
   /** The command, or the line of countersign.json, for exactly this case. */

@@ -113,7 +113,7 @@ export async function startProjectBindings(options: ProjectBindingsOptions): Pro
         const trust = describeTrust(file, chosen.binding);
         say(describeBinding(chosen, { trust, now: new Date(), colors }));
       },
-      onProblem: (error) => reporter.problem(error),
+      onProblem: (error, still) => reporter.problem(error, still),
     }),
   );
   const owned = stack.move();

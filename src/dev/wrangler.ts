@@ -2,6 +2,7 @@ import { createRequire } from "node:module";
 import { existsSync, realpathSync } from "node:fs";
 import { mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
 import type * as Wrangler from "wrangler";
 import { Failure } from "../failures/failures.ts";
 import { registryPath } from "./registry.ts";
@@ -236,12 +237,16 @@ async function startServer(
   const devEnv = await complainingLater(() =>
     withBindings(wrangler, version, options.socketOf, async () => {
       const starting = new wrangler.unstable_DevEnv();
-      const failed = new Promise<never>((_resolve, reject) => starting.once("error", reject));
+      const failed = new Promise<never>((_resolve, reject) => {
+        starting.once("error", reject);
+        process.once("beforeExit", () => reject(new Error("it gave up while it started")));
+      });
       try {
         const worker = await Promise.race([starting.startWorker(input), failed]);
         await Promise.race([worker.ready, failed]);
       } catch (error) {
-        await starting.teardown();
+        // What has given up may also never end.
+        await Promise.race([starting.teardown(), wait(TEARDOWN_MS)]);
         throw error;
       }
       return starting;
@@ -355,6 +360,14 @@ async function complainingLater<T>(attempt: () => Promise<T>): Promise<T> {
   }
 }
 
+const TEARDOWN_MS = 2000;
+
+/** What it says, offline, of bindings that are always remote: or nothing at all. */
+const needsNetwork =
+  /CLOUDFLARE_API_TOKEN|api\.cloudflare\.com|wrangler login|gave up while it started/;
+const withoutNetwork =
+  "Some bindings, like `ai`, are Cloudflare's network wherever the Worker runs. `countersign dev --local` starts without them.";
+
 interface Complaint {
   readonly message?: string;
   readonly cause?: unknown;
@@ -383,6 +396,7 @@ function complaint(error: unknown): Error {
         : String(innermost.message),
       ...(location?.lineText ? [`  ${location.lineText}`] : []),
       ...notes.map(({ text }) => text),
+      ...(needsNetwork.test(String(innermost.message)) ? [withoutNetwork] : []),
     ].join("\n"),
     { cause: error },
   );

@@ -114,7 +114,7 @@ export const originFailures = {
     title: "the origin's address is not allowed",
     cause:
       "Bindings do not connect to loopback, link-local, cloud metadata, multicast or denied addresses.",
-    fix: "Give the origin another address, or allow this one in the configuration (`allow`).",
+    fix: "Give the origin another address, or start the platform with `--origin-allow ADDRESS` (this machine's own: `--dev`).",
   },
   origin_refused: {
     side: "origin",

@@ -110,8 +110,15 @@ function verdictOf(error: unknown): HandshakeReport["verdict"] {
     error instanceof Failure
       ? error
       : new Failure("origin_failed", { message: String(error), cause: error });
-  const { code, message, entry, fix } = failure;
-  return { ok: false, code, message, cause: entry.cause, fix };
+  const { code, message, entry } = failure;
+  return { ok: false, code, message, cause: entry.cause, fix: withoutItself(failure.fix) };
+}
+
+/** Advice to run the test is for those who have not just done so. */
+export function withoutItself(fix: string): string {
+  return fix
+    .replace("Run `countersign certificate test` for each step, and look", "Look")
+    .replace("; `countersign certificate test` lists them", ", as listed here");
 }
 
 function keyExchange(tls: TLSSocket): string | null {

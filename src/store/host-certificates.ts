@@ -3,7 +3,7 @@ import type { HostCertificateRow } from "./schema.ts";
 import type { Database } from "./database.ts";
 
 /** Those that win go first. @param zone default: all of the account */
-export async function listHostCertificates(
+async function listHostCertificates(
   db: Database,
   accountId: string,
   zone?: string,
@@ -11,37 +11,6 @@ export async function listHostCertificates(
   let query = db.selectFrom("hostCertificates").selectAll().where("accountId", "=", accountId);
   if (zone !== undefined) query = query.where("zone", "=", zone);
   return query.orderBy("priority", "desc").orderBy("modifiedOn", "desc").orderBy("id").execute();
-}
-
-export async function findHostCertificate(
-  db: Database,
-  accountId: string,
-  id: string,
-): Promise<HostCertificateRow | null> {
-  const row = await db
-    .selectFrom("hostCertificates")
-    .selectAll()
-    .where("accountId", "=", accountId)
-    .where("id", "=", id)
-    .executeTakeFirst();
-  return row ?? null;
-}
-
-export async function putHostCertificate(db: Database, row: HostCertificateRow): Promise<void> {
-  await db
-    .insertInto("hostCertificates")
-    .values(row)
-    .onConflict((o) => o.column("id").doUpdateSet(row))
-    .execute();
-}
-
-export async function deleteHostCertificate(db: Database, id: string): Promise<void> {
-  await db.deleteFrom("hostCertificates").where("id", "=", id).execute();
-}
-
-/** Every certificate that a folder renews, of all accounts. */
-export function listFolderCertificates(db: Database): Promise<HostCertificateRow[]> {
-  return db.selectFrom("hostCertificates").selectAll().where("folder", "is not", null).execute();
 }
 
 /** Every host of an account that has TLS state of its own. */
@@ -56,6 +25,6 @@ export async function hostsOfAccount(db: Database, accountId: string): Promise<H
   return [...hosts.values()];
 }
 
-export function hostsOf({ hosts }: Pick<HostCertificateRow, "hosts">): readonly string[] {
+function hostsOf({ hosts }: Pick<HostCertificateRow, "hosts">): readonly string[] {
   return JSON.parse(hosts) as string[];
 }

@@ -28,10 +28,28 @@ export function writeLine(stream: Writable, line = ""): void {
   stream.write(`${line}\n`);
 }
 
-/** One JSON value on one line: the only thing a command with `--json` writes to stdout. */
+/**
+ * One JSON value on one line: the only thing a command with `--json` writes to stdout. Its fields are
+ * in snake_case, as the API's are.
+ */
 export function writeJson(stream: Writable, value: unknown): void {
-  stream.write(`${JSON.stringify(value)}\n`);
+  stream.write(`${JSON.stringify(snakeCased(JSON.parse(JSON.stringify(value) ?? "null")))}\n`);
 }
+
+/** @param value of JSON only */
+function snakeCased(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(snakeCased);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, field]) => [
+      name.replaceAll(/(?<=[a-z0-9])[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      verbatim.has(name) ? field : snakeCased(field),
+    ]),
+  );
+}
+
+/** Quoted from elsewhere: what the audit log says was there, and others' headers. */
+const verbatim: ReadonlySet<string> = new Set(["before", "after", "headers"]);
 
 /**
  * Says on stderr what is being done, once it has taken longer than a second, so that quick things

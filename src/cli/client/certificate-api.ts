@@ -7,6 +7,8 @@ export interface ShownCertificate extends ShownFacts {
   readonly name: string | null;
   readonly ca: boolean;
   readonly version: number;
+  /** Of the version that is presented; `uploaded_on` is the first one's. */
+  readonly version_uploaded_on: string;
   readonly updated_on: string;
   readonly allowed_hosts: readonly string[] | null;
   readonly authorities: readonly string[] | null;

@@ -17,6 +17,8 @@ interface Flags extends DevFlags {
   readonly cert?: Readonly<Record<string, CertificateFiles>>;
   readonly cwd?: string;
   readonly showInteractiveDevSession?: boolean;
+  readonly remote?: true;
+  readonly tunnel?: true;
 }
 
 /** `countersign dev` and, below it, `countersign dev origin`. */
@@ -54,8 +56,14 @@ Examples:
 async function runDev(
   io: Io,
   script: string | undefined,
-  { cert, cwd, ...flags }: Flags,
+  { cert, cwd, remote, tunnel, ...flags }: Flags,
 ): Promise<void> {
+  if (remote || tunnel) {
+    throw new Failure("usage", {
+      message: `${remote ? "--remote" : "--tunnel"} is not an option of countersign dev`,
+      fix: "It runs the Worker on Cloudflare's network, and `countersign dev` everything on this machine: leave it out, or use `wrangler dev`.",
+    });
+  }
   const folder = cwd ? resolve(io.cwd, cwd) : io.cwd;
   process.chdir(folder);
   const { startDevSession } = await import("../../dev/session.ts");
@@ -89,6 +97,15 @@ async function fromPlatform(io: Io, wanted: WantedCertificate): Promise<Platform
   }
 }
 
+/** wrangler would run one Worker for each. Here the others would be dropped without a word. */
+function once(value: string, before: string | undefined): string {
+  if (before === undefined) return value;
+  throw new Failure("usage", {
+    message: `--config is given twice, "${before}" and "${value}", and countersign dev runs one Worker`,
+    fix: "Start a `countersign dev` for each: they find one another through wrangler's registry.",
+  });
+}
+
 function toCertificate(io: Io, value: string): Record<string, CertificateFiles> {
   const [, binding, cert, key] = /^([^=]+)=([^,]+)(?:,([^,]+))?$/.exec(value) ?? [];
   if (!binding || !cert) {
@@ -103,7 +120,7 @@ function toCertificate(io: Io, value: string): Record<string, CertificateFiles> 
 /** As `wrangler dev --help` has them, but those that need Cloudflare's network. */
 function wranglerOptions(): readonly Option[] {
   return [
-    new Option("-c, --config <path>", "path to the Wrangler configuration"),
+    new Option("-c, --config <path>", "path to the Wrangler configuration").argParser(once),
     new Option("-e, --env <name>", "the Wrangler environment"),
     new Option("--env-file <path...>", "path to an .env file"),
     new Option("--name <name>", "name of the Worker"),
@@ -132,6 +149,8 @@ function wranglerOptions(): readonly Option[] {
     new Option("--tsconfig <path>", "path to a tsconfig.json"),
     new Option("--minify", "minify the script"),
     new Option("-l, --local", "run with remote bindings disabled"),
+    new Option("-r, --remote").hideHelp(),
+    new Option("--tunnel").hideHelp(),
     new Option("--persist-to <folder>", "where local data is kept (default: .wrangler/state)"),
     new Option("--live-reload", "reload HTML pages when the Worker changes"),
     new Option("--test-scheduled", "try scheduled events at /__scheduled"),

@@ -10,14 +10,7 @@ import { oldTlsHosts, warnOfOldTls } from "./start-old-tls.ts";
 import { type ApiOptions, apiTls, proxiesOf, warnOfPlainApi } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
-import {
-  colorsFor,
-  isTerminal,
-  withProgress,
-  writeJson,
-  writeLine,
-  type Io,
-} from "../../terminal/io.ts";
+import { colorsFor, isTerminal, withProgress, writeLine, type Io } from "../../terminal/io.ts";
 
 export function addStartCommand(program: Command, io: Io): void {
   program
@@ -198,7 +191,9 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     const { api, http, https, accountId, sandbox, token } = platform;
     const memory = describeClosedMemory(closeMemory());
     if (options.json) {
-      writeJson(io.stdout, { ready: true, api, http, https, accountId, sandbox, memory, token });
+      // accountId: what programs have read since the first version.
+      const line = { ready: true, api, http, https, account_id: accountId, accountId };
+      writeLine(io.stdout, JSON.stringify({ ...line, sandbox, memory, token }));
     } else welcome(io, platform, memory, performance.now() - began);
     if (platform.apiIsInClear) warnOfPlainApi(io, api);
     warnOfOldTls(io, oldTlsHosts(options));

@@ -25,7 +25,7 @@ export function addUserCommand(program: Command, io: Io): void {
   user
     .command("add <email>")
     .description("let a person sign in, or into another account")
-    .requiredOption("--role <role>", "admin, deployer or viewer")
+    .option("--role <role>", "admin, deployer or viewer; has to be given")
     .option(...dataOption)
     .option(...accountOption)
     .option(...stdinOption)
@@ -41,6 +41,13 @@ Examples:
     )
     .action(async (email: string, options: AddOptions) => {
       const { role, account } = options;
+      refuseWrongAddress(email);
+      if (role === undefined) {
+        throw new Failure("usage", {
+          message: "--role is not given",
+          fix: `Say what ${email} may do: --role admin, deployer or viewer.`,
+        });
+      }
       const password = await passwordFrom(io, options);
       const made = await ask<MadePassword>(options, "POST", "/users", {
         email,
@@ -125,9 +132,18 @@ interface Options {
 }
 
 interface AddOptions extends Options {
-  readonly role: string;
+  readonly role?: string;
   readonly account?: string;
   readonly passwordStdin?: true;
+}
+
+/** The platform judges all of it; this is before anything else is asked. */
+function refuseWrongAddress(email: string): void {
+  if (/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(email)) return;
+  throw new Failure("usage", {
+    message: `"${email}" is not an e-mail address`,
+    fix: "People sign in with one: `countersign user add ada@example.com --role admin`.",
+  });
 }
 
 async function passwordFrom(

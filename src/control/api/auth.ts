@@ -144,11 +144,18 @@ export function authorize(identity: Identity, scope: Scope | null, accountId?: s
       ? identity.reach[0]
       : identity.reach.find((reach) => reach.accountId === accountId);
   if (!reached) throw new Failure("not_permitted");
-  const { scopes } = reached;
+  const { scopes, role } = reached;
   if (scope === null || permits(scopes, scope)) {
     return { ...identity, accountId: reached.accountId, scopes };
   }
   if (scope === "user:read") throw new Failure("user_not_permitted");
+  if (!permits(roleScopes[role], scope)) {
+    throw new Failure("not_permitted", {
+      message: `Authentication error: your role, ${role}, does not include ${scope}`,
+      fix: `Ask an admin of the account to do it, or for a role that includes ${scope}: \`countersign user role\`.`,
+      facts: { scope, role },
+    });
+  }
   throw new Failure("not_permitted", {
     message: `Authentication error: the token lacks the scope ${scope}`,
     facts: { scope },

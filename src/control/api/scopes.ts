@@ -66,6 +66,11 @@ export const tokenScopes: Readonly<Record<Role, readonly Scope[]>> = {
   deployer: roleScopes.deployer.filter((scope) => !scope.startsWith("api_tokens:")),
 };
 
+/** Why a word is refused as a scope. */
+export function notAScope(word: string): string {
+  return `"${word.slice(0, 100)}" is not a scope; there are ${everyScope.join(", ")}`;
+}
+
 export function isScope(name: string): name is Scope {
   return Object.hasOwn(scopeMeanings, name);
 }

@@ -79,6 +79,7 @@ export function shownCertificate(
     version: active.version,
     ...factsOf(active, now),
     uploaded_on: uploadedOn,
+    version_uploaded_on: active.uploadedOn,
     updated_on: updatedOn,
   };
   if (ca === 1) return { ...shown, trust: shownTrust(certificate, around.ties) };

@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { z } from "zod";
 import { isCidr, type RequestIp } from "../../network/ranges.ts";
 import { ownerOfData } from "../../control/api/auth.ts";
-import { isScope, tokenScopes } from "../../control/api/scopes.ts";
+import { isScope, notAScope, tokenScopes } from "../../control/api/scopes.ts";
 import { Failure } from "../../failures/failures.ts";
 import { listAccounts } from "../../store/accounts.ts";
 import type { Audit, AuditAction } from "../../store/audit.ts";
@@ -24,7 +24,9 @@ const newToken = z.object({
   name: z.string().trim().min(1).max(120),
   account: z.string().max(200).optional(),
   role: z.enum(["admin", "deployer", "viewer"]).optional(),
-  scopes: z.array(z.string().refine(isScope, "is not a scope")).optional(),
+  scopes: z
+    .array(z.string().refine(isScope, { error: ({ input }) => notAScope(String(input)) }))
+    .optional(),
   /** Null: it does not expire. */
   seconds: z.int().min(60).max(315_360_000).nullable(),
   requestIp: z.object({ in: cidrs.optional(), not_in: cidrs.optional() }).optional(),

@@ -15,6 +15,7 @@ import type { FailureCode } from "../failures/failures.ts";
 import { newRay } from "../failures/rendered.ts";
 import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { plainAddress } from "../network/ranges.ts";
+import type { Clients } from "./clients.ts";
 import { type Hosts, plainName } from "./hosts.ts";
 import type { HowEnded } from "./protocol.ts";
 import { refuse } from "./refuse.ts";
@@ -42,6 +43,7 @@ export interface Arrival {
 export interface AnswersOptions {
   readonly find: FindUpstream;
   readonly hosts: Hosts;
+  readonly clients: Clients;
   /** Has the process that listens at this socket just ended, and why? */
   howEnded(this: void, socket: string): Promise<HowEnded>;
 }
@@ -123,6 +125,8 @@ export class Answers {
       const url = secureUrl(wanted, this.#redirectTo);
       if (url !== null) return url;
     }
+    const judged = this.#options.clients.judge(tls, this.#options.hosts.find(wanted.host));
+    if (judged.refusal !== null) return judged.refusal;
     const upstream = this.#options.find(wanted.host, wanted.path, request);
     if (typeof upstream === "string") return upstream;
     upstream.began();
@@ -132,7 +136,7 @@ export class Answers {
       host: wanted.authority,
       dropped: INGRESS_HEADERS,
       mayRetry: wasNeverSent,
-      added: ingressHeaders(request, { ray, peer: plainAddress(peer ?? ""), client, tls }),
+      added: ingressHeaders(request, { ray, peer: plainAddress(peer ?? ""), client, tls, judged }),
       answered: (_, headers) => setHeader(headers, "cf-ray", ray),
       ended: () => upstream.finished(),
       failed: (error, failedRequest, response) => {

@@ -19,7 +19,8 @@ export async function hostsOfAccount(db: Database, accountId: string): Promise<H
   for (const row of await listHostCertificates(db, accountId)) {
     const { chain, sealedKey, sealedId } = row;
     for (const host of hostsOf(row)) {
-      if (!hosts.has(host)) hosts.set(host, { host, certificate: { chain, sealedKey, sealedId } });
+      if (!hosts.has(host))
+        hosts.set(host, { host, certificate: { chain, sealedKey, sealedId }, clients: null });
     }
   }
   return [...hosts.values()];

@@ -41,4 +41,20 @@ export const clientCertificateFailures = {
       "Its handshake did not ask for a certificate, or asked for one of a CA that no longer counts.",
     fix: "Open a new connection; HTTP clients do so by themselves after this answer or at their next start.",
   },
+  client_rules_invalid: {
+    side: "caller",
+    status: 400,
+    number: 7000755,
+    title: "the rules for clients cannot be set so",
+    cause: "A host is not in the zone, or a CA is not one of the account.",
+    fix: "List the CAs with `countersign ca list`; `managed` is the account's own.",
+  },
+  client_certificate_unknown: {
+    side: "caller",
+    status: 404,
+    number: 7000756,
+    title: "there is no such client certificate or revocation",
+    cause: "Its id is of another zone or account, or it was taken back.",
+    fix: "List what there is at `/zones/{zone_id}/client_certificates`.",
+  },
 } as const;

@@ -1,4 +1,4 @@
-import type { Host } from "../contract/hosts.ts";
+import type { HostCertificate } from "../contract/hosts.ts";
 import type { HostCertificateRow } from "./schema.ts";
 import type { Database } from "./database.ts";
 
@@ -13,17 +13,19 @@ async function listHostCertificates(
   return query.orderBy("priority", "desc").orderBy("modifiedOn", "desc").orderBy("id").execute();
 }
 
-/** Every host of an account that has TLS state of its own. */
-export async function hostsOfAccount(db: Database, accountId: string): Promise<Host[]> {
-  const hosts = new Map<string, Host>();
+/** Host, or `*.example.com` → what it presents. */
+export async function certificatesOfHosts(
+  db: Database,
+  accountId: string,
+): Promise<ReadonlyMap<string, HostCertificate>> {
+  const certificates = new Map<string, HostCertificate>();
   for (const row of await listHostCertificates(db, accountId)) {
     const { chain, sealedKey, sealedId } = row;
     for (const host of hostsOf(row)) {
-      if (!hosts.has(host))
-        hosts.set(host, { host, certificate: { chain, sealedKey, sealedId }, clients: null });
+      if (!certificates.has(host)) certificates.set(host, { chain, sealedKey, sealedId });
     }
   }
-  return [...hosts.values()];
+  return certificates;
 }
 
 function hostsOf({ hosts }: Pick<HostCertificateRow, "hosts">): readonly string[] {

@@ -4,6 +4,7 @@ import { identities } from "./migrations/010-identities.ts";
 import { activations } from "./migrations/020-activations.ts";
 import { settings } from "./migrations/002-settings.ts";
 import { hosts } from "./migrations/021-hosts.ts";
+import { hostClients } from "./migrations/031-host-clients.ts";
 import { makers } from "./migrations/011-makers.ts";
 
 /** In order, never edited once released: what a database was made with has to stay true. */
@@ -14,6 +15,7 @@ const all: Record<string, Migration> = {
   "020-activations": { up: activations },
   "011-makers": { up: makers },
   "021-hosts": { up: hosts },
+  "031-host-clients": { up: hostClients },
 };
 
 /** Those that this version knows. */

@@ -1,3 +1,4 @@
+import { presentedKeyPlace } from "../src/keys/places.ts";
 import { Keyring } from "../src/keys/seal.ts";
 import type { AccountTrust, CertificateVersion } from "../src/contract/change-feed.ts";
 import type { TestCertificate } from "../test/helpers/pki.ts";
@@ -12,7 +13,7 @@ export function edgeCertificate(
   { chain, key }: Pick<TestCertificate, "chain" | "key">,
 ): CertificateVersion {
   const sealedId = `${certificateId}/1`;
-  const place = { account: ACCOUNT, id: sealedId, kind: "certificate-key" } as const;
+  const place = presentedKeyPlace({ accountId: ACCOUNT, sealedId });
   return {
     accountId: ACCOUNT,
     certificateId,

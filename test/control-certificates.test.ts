@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import Cloudflare, { NotFoundError } from "cloudflare";
 import { after, before, describe, it } from "node:test";
+import { presentedKeyPlace } from "../src/keys/places.ts";
 import { setAccountLimits } from "../src/store/accounts.ts";
 import { storeSource } from "../src/store/change-feed.ts";
 import { engines } from "./helpers/database.ts";
@@ -54,10 +55,7 @@ for (const [engine, open] of Object.entries(engines)) {
       const source = storeSource(control.store);
       const forEdge = await source.certificate(control.accountId, id);
       assert.ok(forEdge);
-      const key = control.keyring.unseal(
-        { account: control.accountId, id: forEdge.sealedId, kind: "certificate-key" },
-        forEdge.sealedKey,
-      );
+      const key = control.keyring.unseal(presentedKeyPlace(forEdge), forEdge.sealedKey);
       assert.equal(key, leaf.key);
 
       await cloudflare.mtlsCertificates.delete(id, account);

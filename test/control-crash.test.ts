@@ -7,6 +7,7 @@ import { DatabaseSync } from "node:sqlite";
 import { it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { presentedKeyPlace } from "../src/keys/places.ts";
 import { storeSource } from "../src/store/change-feed.ts";
 import { callApi, continueControl, newState, type TestControlState } from "./helpers/control.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
@@ -115,11 +116,7 @@ async function assertWhole(state: TestControlState, acknowledged: Acknowledged):
   for (const id of certificates) {
     const certificate = await source.certificate(state.accountId, id);
     assert.ok(certificate);
-    const place = { account: state.accountId, id: certificate.sealedId, kind: "certificate-key" };
-    control.keyring.unseal(
-      place as typeof place & { kind: "certificate-key" },
-      certificate.sealedKey,
-    );
+    control.keyring.unseal(presentedKeyPlace(certificate), certificate.sealedKey);
   }
   const scripts = new Set(snapshot.scripts.map(({ scriptName }) => scriptName));
   for (const name of acknowledged.deployed.keys()) assert.ok(scripts.has(name), name);

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { pino } from "pino";
+import { presentedKeyPlace } from "../src/keys/places.ts";
 import { Keyring } from "../src/keys/seal.ts";
 import type { CertificateVersion } from "../src/contract/change-feed.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
@@ -145,7 +146,7 @@ async function setCertificate(
     chain,
     sealedId,
     sealedKey: new Keyring(MASTER_KEY).seal(
-      { account: ACCOUNT, id: sealedId, kind: "certificate-key" },
+      presentedKeyPlace({ accountId: ACCOUNT, sealedId }),
       key,
     ),
     allowedHosts: null,

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:tls";
 import { after, before, test } from "node:test";
+import { presentedKeyPlace } from "../src/keys/places.ts";
 import { Keyring } from "../src/keys/seal.ts";
 import type { CertificateVersion } from "../src/contract/change-feed.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
@@ -234,7 +235,7 @@ function sealed(
   { chain, key }: TestCertificate,
 ): CertificateVersion {
   const sealedId = `${certificateId}/${version}`;
-  const place = { account: ACCOUNT, id: sealedId, kind: "certificate-key" } as const;
+  const place = presentedKeyPlace({ accountId: ACCOUNT, sealedId });
   return {
     accountId: ACCOUNT,
     certificateId,

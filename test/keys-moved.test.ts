@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
+import { secretPlace } from "../src/keys/places.ts";
 import { Keyring } from "../src/keys/seal.ts";
 import type { CertificateVersion, WorkerVersion } from "../src/contract/change-feed.ts";
 import { Failure, type FailureCode } from "../src/failures/failures.ts";
 import { checkKey, readCredential } from "../src/certificates/credential.ts";
+import { checkAudit } from "../src/store/audit-check.ts";
 import { storeSource } from "../src/store/change-feed.ts";
 import { openStore } from "../src/store/store.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
@@ -67,12 +69,23 @@ async function worker(control: TestControl, scriptName: string): Promise<WorkerV
   return deployment.versions[0].version;
 }
 
-function secretsOf({ keyring, accountId }: TestControl, { bindings }: WorkerVersion): string[] {
-  return bindings.flatMap((binding) =>
-    binding.type === "secret_text"
-      ? keyring.unseal({ account: accountId, id: binding.sealedId, kind: "secret" }, binding.sealed)
+/** As the edge does before it starts a Worker. */
+function secretsOf({ keyring }: TestControl, version: WorkerVersion): string[] {
+  return version.bindings.flatMap((one) =>
+    one.type === "secret_text"
+      ? keyring.unseal(secretPlace({ ...version, name: one.name }), one.sealed)
       : [],
   );
+}
+
+/** The binding `name` of the version `number` of a Worker, from 1. */
+function binding(script: string, number: number, name: string): string {
+  return `name = '${name}' AND version_id = (SELECT v.id FROM script_versions v
+    JOIN scripts s ON s.id = v.script_id WHERE s.name = '${script}' AND v.number = ${number})`;
+}
+
+function bodyAt(where: string): string {
+  return `(SELECT body FROM version_bindings WHERE ${where})`;
 }
 
 function failsWith(code: FailureCode): (error: unknown) => boolean {
@@ -127,26 +140,73 @@ describe("an edit of the database file", () => {
     });
   }
 
-  test("a secret moved to another binding or another Worker does not open there", async () => {
+  const exchanges: Readonly<Record<string, string>> = {
+    "another secret's record under its name": `UPDATE version_bindings SET body = json_set(body, '$.sealed',
+      json_extract(${bodyAt(binding("alpha", 2, "OTHER"))}, '$.sealed')) WHERE ${binding("alpha", 2, "KEY")}`,
+    "another secret's whole row": `UPDATE version_bindings SET body = ${bodyAt(binding("alpha", 2, "OTHER"))}
+      WHERE ${binding("alpha", 2, "KEY")}`,
+    "its own value of an older version": `UPDATE version_bindings SET body = ${bodyAt(binding("alpha", 1, "KEY"))}
+      WHERE ${binding("alpha", 2, "KEY")}`,
+    "the secret of another Worker": `UPDATE version_bindings SET body = ${bodyAt(binding("beta", 1, "KEY"))}
+      WHERE ${binding("alpha", 2, "KEY")}`,
+    "a place that the row itself names": `UPDATE version_bindings SET body = json_set(${bodyAt(binding("alpha", 1, "KEY"))},
+      '$.sealedId', 'alpha/' || version_id || '/KEY') WHERE ${binding("alpha", 2, "KEY")}`,
+  };
+  for (const [what, sql] of Object.entries(exchanges)) {
+    test(`${what} does not open, and the audit log tells`, async () => {
+      await using control = await filled();
+      const secret = { name: "OTHER", type: "secret_text", text: "newer" };
+      await control.call("PUT", "/accounts/{account}/workers/scripts/alpha/secrets", secret);
+      const opened = secretsOf(control, await worker(control, "alpha"));
+      assert.deepEqual(opened, ["secret of alpha", "newer"]);
+      assert.equal((await checkAudit(control.store.db, control.keyring)).broken, null);
+      edit(control, sql);
+      const alpha = await worker(control, "alpha");
+      assert.throws(() => secretsOf(control, alpha), failsWith("sealed_record_damaged"));
+      const { broken } = await checkAudit(control.store.db, control.keyring);
+      assert.match(broken ?? "", /version .* of the Worker "alpha" does not consist of/);
+    });
+  }
+
+  test("secrets that are taken over open, whatever takes them", async () => {
     await using control = await filled();
-    edit(
-      control,
-      `UPDATE version_bindings SET body = json_set(body, '$.sealed',
-         (SELECT json_extract(body, '$.sealed') FROM version_bindings
-          WHERE name = 'OTHER' AND json_extract(body, '$.sealedId') LIKE 'alpha/%'))
-       WHERE name = 'KEY' AND json_extract(body, '$.sealedId') LIKE 'alpha/%'`,
-    );
-    const alpha = await worker(control, "alpha");
-    assert.throws(() => secretsOf(control, alpha), failsWith("sealed_record_damaged"));
-    edit(
-      control,
-      `UPDATE version_bindings SET body =
-         (SELECT body FROM version_bindings
-          WHERE name = 'OTHER' AND json_extract(body, '$.sealedId') LIKE 'alpha/%')
-       WHERE name = 'KEY' AND json_extract(body, '$.sealedId') LIKE 'beta/%'`,
-    );
-    await assert.rejects(worker(control, "beta"), failsWith("sealed_record_damaged"));
+    const scripts = "/accounts/{account}/workers/scripts/alpha";
+    const upload = (bindings: readonly object[], keep: readonly string[] = []) =>
+      control.call("PUT", scripts, scriptForm({ bindings, keep_bindings: keep }));
+    const [one] = (await control.call("GET", `${scripts}/versions`)).result.items;
+    for (const [change, texts] of [
+      [() => upload([], ["secret_text"]), ["secret of alpha", "other of alpha"]],
+      [() => upload([{ name: "RENAMED", type: "inherit", old_name: "OTHER" }]), ["other of alpha"]],
+      [
+        () =>
+          control.call("POST", `${scripts}/deployments`, {
+            strategy: "percentage",
+            versions: [{ version_id: one.id, percentage: 100 }],
+          }),
+        ["secret of alpha", "other of alpha"],
+      ],
+    ] as const) {
+      const { errors } = await change();
+      assert.deepEqual(errors, []);
+      assert.deepEqual(secretsOf(control, await worker(control, "alpha")), texts);
+    }
+    assert.equal((await checkAudit(control.store.db, control.keyring)).broken, null);
   });
+
+  for (const [what, sql] of Object.entries({
+    code: "UPDATE blobs SET content = CAST('export default {}' AS BLOB)",
+    "a module of an older version": `UPDATE version_modules SET name = 'other.js'`,
+    "a flag": `UPDATE script_versions SET compatibility_flags = '["nodejs_compat"]'`,
+    "a variable": `UPDATE version_bindings SET type = 'plain_text',
+      body = '{"name":"KEY","type":"plain_text","text":"x"}' WHERE name = 'KEY'`,
+  })) {
+    test(`${what} that was changed is found by the audit log`, async () => {
+      await using control = await filled();
+      edit(control, sql);
+      const { broken } = await checkAudit(control.store.db, control.keyring);
+      assert.match(broken ?? "", /does not consist of what was uploaded/);
+    });
+  }
 
   test("another account's key does not open", async () => {
     await using control = await filled();

@@ -14,7 +14,8 @@ import { MasterKeys, type KeysOptions } from "../src/platform/master-key-change.
 import { bootstrap } from "../src/store/bootstrap.ts";
 import { insertCertificateVersion } from "../src/store/certificate-versions.ts";
 import { insertCertificate } from "../src/store/certificates.ts";
-import { sealedColumns, webhookPlace, type SealedRecord } from "../src/store/sealed-records.ts";
+import { webhookPlace } from "../src/keys/places.ts";
+import { sealedColumns, type SealedRecord } from "../src/store/sealed-records.ts";
 import { openStore, type Store, type Write } from "../src/store/store.ts";
 import { insertVersion } from "../src/store/versions.ts";
 import { insertScript } from "../src/store/scripts.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { keyPlace } from "../src/keys/seal.ts";
+import { keyPlace } from "../src/keys/places.ts";
 import { storeSource } from "../src/store/change-feed.ts";
 import { engines } from "./helpers/database.ts";
 import { startControl, type Envelope, type TestControl } from "./helpers/control.ts";

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import { createServer, type TlsOptions } from "node:tls";
 import { after, before, describe, test, type TestContext } from "node:test";
+import { keyPlace } from "../src/keys/places.ts";
 import { Keyring } from "../src/keys/seal.ts";
 import { countersign } from "./helpers/cli.ts";
 import { startPlatform } from "./helpers/platform.ts";
@@ -340,7 +341,7 @@ async function issuedByLeaf(): Promise<TestCertificate> {
 
 async function deployInProcess(edge: TestEdge, client: TestCertificate): Promise<void> {
   const certificateId = randomUUID();
-  const place = { account: ACCOUNT, id: `${certificateId}/1`, kind: "certificate-key" } as const;
+  const place = keyPlace({ accountId: ACCOUNT, certificateId, version: 1 });
   await edge.edge.applied(
     edge.source.setCertificate({
       ...edgeCertificate(client, { accountId: ACCOUNT }),

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { secretPlace } from "../src/keys/places.ts";
 import { storeSource } from "../src/store/change-feed.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
 import { wranglerProject, type WranglerProject } from "./helpers/wrangler.ts";
@@ -88,9 +89,11 @@ describe("an unmodified wrangler, for versions and secrets", { concurrency: true
       accountId: control.accountId,
       scriptName: "vault",
     });
-    const texts = deployment?.versions[0]?.version.bindings.map((binding) => {
+    const version = deployment?.versions[0]?.version;
+    const texts = version?.bindings.map((binding) => {
       assert.ok(binding.type === "secret_text");
-      const place = { account: control.accountId, id: binding.sealedId, kind: "secret" } as const;
+      assert.ok(version);
+      const place = secretPlace({ ...version, name: binding.name });
       return control.keyring.unseal(place, binding.sealed);
     });
     assert.deepEqual(texts, ["token-value", "first-value"]);

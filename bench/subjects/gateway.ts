@@ -139,5 +139,6 @@ function staticSource(surroundings: Surroundings): Source {
     certificate: async () => certificate,
     trust: async () => accountTrust(material),
     hosts: async () => [],
+    access: async () => ({ applications: [], tokens: [], authorities: [], keys: [] }),
   };
 }

@@ -1,4 +1,5 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
+import { presentedKeyPlace } from "../keys/places.ts";
 import type { Keyring, Sealed } from "../keys/seal.ts";
 import type { CertificateVersion } from "../contract/change-feed.ts";
 import { Failure } from "../failures/failures.ts";
@@ -57,8 +58,8 @@ export function presentedFacts(
  * log or an error.
  * @throws Failure `master_key_wrong` or `sealed_record_damaged`
  */
-export function openKey({ accountId, sealedId, sealedKey }: Credential, keyring: Keyring): string {
-  return keyring.unseal({ account: accountId, id: sealedId, kind: "certificate-key" }, sealedKey);
+export function openKey(credential: Credential, keyring: Keyring): string {
+  return keyring.unseal(presentedKeyPlace(credential), credential.sealedKey);
 }
 
 /** @throws Failure `certificate_unusable` if key and certificate do not belong together; as `openKey` */

@@ -1,5 +1,6 @@
 import type { Sealed } from "../keys/seal.ts";
 import type { Host } from "./hosts.ts";
+import type { AccountAccess } from "./access.ts";
 
 /**
  * What an edge follows: the control plane's state, read piece by piece, and a feed of what changed.
@@ -21,6 +22,8 @@ export interface Source {
   trust(accountId: string): Promise<AccountTrust>;
   /** The hosts of an account that have TLS state of their own at the ingress. */
   hosts(accountId: string): Promise<readonly Host[]>;
+  /** Who reaches the hosts of an account. */
+  access(accountId: string): Promise<AccountAccess>;
 }
 
 export interface ScriptKey {
@@ -45,6 +48,8 @@ export type Change = { readonly cursor: number } & (
   | { readonly kind: "identities"; readonly accountId: string }
   /** Server certificates of an account's hosts, or the rules for their clients, changed. */
   | { readonly kind: "hosts"; readonly accountId: string }
+  /** Who reaches the hosts of an account. */
+  | { readonly kind: "access"; readonly accountId: string }
 );
 
 /** One script, live: the versions that share its traffic and the hosts that lead to it. */
@@ -89,8 +94,8 @@ export type ModuleType = "esm" | "commonjs" | "text" | "data" | "json" | "wasm" 
 export type WorkerBinding = { readonly name: string } & (
   | { readonly type: "plain_text"; readonly text: string }
   | { readonly type: "json"; readonly json: unknown }
-  /** Unsealed by the edge, under the place {account, id: `{scriptName}/{versionId}/{name}`, kind: "secret"}. */
-  | { readonly type: "secret_text"; readonly sealed: Sealed; readonly sealedId: string }
+  /** Unsealed by the edge, under the `secretPlace` of the version that has it. */
+  | { readonly type: "secret_text"; readonly sealed: Sealed }
   | {
       readonly type: "mtls_certificate";
       readonly certificateId: string;

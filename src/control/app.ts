@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import { Failure } from "../failures/failures.ts";
+import { accessEndpoints } from "./hosts/endpoints.ts";
 import { accountEndpoints } from "./access/accounts.ts";
 import { auditEndpoints } from "./access/audit-endpoints.ts";
 import { neighbourhood } from "../network/ranges.ts";
@@ -35,7 +36,7 @@ import { secretEndpoints } from "./workers/secrets.ts";
 import { serviceEndpoints } from "./workers/services.ts";
 import { remoteAddress } from "./api/remote-address.ts";
 import { subdomainEndpoints } from "./routing/subdomains.ts";
-import { Throttle } from "./api/throttle.ts";
+import { Throttle } from "../network/throttle.ts";
 import { tokenEndpoints } from "./access/tokens.ts";
 import { unsupportedEndpoints } from "./unsupported.ts";
 import { versionEndpoints } from "./workers/versions.ts";
@@ -126,6 +127,7 @@ function allEndpoints(context: ControlContext, identities: Identities): readonly
     ...workerVersionEndpoints(context, publisher),
     ...versionEndpoints(context),
     ...deploymentEndpoints(context, publisher),
+    ...accessEndpoints(context),
     ...subdomainEndpoints(context),
     ...routeEndpoints(context),
     ...proxiedZoneEndpoints(context),

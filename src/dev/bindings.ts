@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { presentedKeyPlace } from "../keys/places.ts";
 import type { Keyring } from "../keys/seal.ts";
 import { parseUpload } from "../certificates/parse.ts";
 import type { CertificateVersion } from "../contract/change-feed.ts";
@@ -201,7 +202,7 @@ class Bindings implements DevBindings {
     version: number,
   ): CertificateVersion {
     const said = this.#file?.bindings[binding];
-    const place = { account: accountId, id: binding, kind: "certificate-key" } as const;
+    const place = presentedKeyPlace({ accountId, sealedId: binding });
     return {
       accountId,
       certificateId: binding,

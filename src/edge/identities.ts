@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import { keyIn } from "../contract/key-in.ts";
 import type { CertificateVersion, ScriptKey } from "../contract/change-feed.ts";
 import type { GatewayHandle } from "../contract/gateway.ts";
 import { identityId, type IdentityIssuer, type IssuedIdentity } from "../contract/identity.ts";
@@ -199,5 +200,5 @@ function issuedAt({
 }
 
 function idOf({ accountId, scriptName }: ScriptKey): string {
-  return JSON.stringify([accountId, scriptName]);
+  return keyIn(accountId, scriptName);
 }

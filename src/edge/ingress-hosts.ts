@@ -2,7 +2,8 @@ import type { Logger } from "pino";
 import type { Source } from "../contract/change-feed.ts";
 import type { Host, ServedHost } from "../contract/hosts.ts";
 import type { IngressHandle } from "../ingress/handle.ts";
-import { hostKeyPlace, type Keyring } from "../keys/seal.ts";
+import { hostKeyPlace } from "../keys/places.ts";
+import type { Keyring } from "../keys/seal.ts";
 
 export interface IngressHostsOptions {
   readonly source: Pick<Source, "hosts">;

@@ -2,6 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
+import { secretPlace } from "../keys/places.ts";
 import type { Keyring } from "../keys/seal.ts";
 import { Failure } from "../failures/failures.ts";
 import { openKey } from "../certificates/credential.ts";
@@ -245,10 +246,11 @@ export class Launcher {
 
   #secrets(): Record<string, string> {
     const environment: Record<string, string> = {};
-    const { accountId, scriptName, bindings } = this.#version;
+    const { scriptName, bindings } = this.#version;
     for (const binding of bindings) {
       if (binding.type !== "secret_text") continue;
-      const place = { account: accountId, id: binding.sealedId, kind: "secret" } as const;
+      // From where it stands, not from the record: one that was moved here does not open.
+      const place = secretPlace({ ...this.#version, name: binding.name });
       const secret = this.#context.keyring.unseal(place, binding.sealed);
       // Checked here, for Node's own error would quote the secret.
       if (secret.includes("\0")) {

@@ -1,3 +1,4 @@
+import { keyIn } from "../contract/key-in.ts";
 import type { ScriptUpdate } from "../ingress/protocol.ts";
 import type { Generation } from "./generation.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
@@ -18,7 +19,7 @@ interface Share {
 }
 
 export function scriptId({ accountId, scriptName }: ScriptKey): string {
-  return JSON.stringify([accountId, scriptName]);
+  return keyIn(accountId, scriptName);
 }
 
 /** The generation that other Workers reach: the one with the largest share. */

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { keyIn } from "../contract/key-in.ts";
 import type { GatewayHandle } from "../contract/gateway.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 
@@ -19,7 +20,7 @@ export class LocalBindings {
 
   /** The absolute path of the socket, mode 0600, in a folder that only its owner can enter. */
   open(accountId: string, certificateId: string): Promise<string> {
-    const name = createHash("sha256").update(`${accountId}/${certificateId}`).digest("hex");
+    const name = createHash("sha256").update(keyIn(accountId, certificateId)).digest("hex");
     const socketPath = join("l", `${name.slice(0, 16)}.sock`);
     let path = this.#open.get(socketPath);
     if (path === undefined) {

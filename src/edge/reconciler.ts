@@ -3,6 +3,8 @@ import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
 import { Failure } from "../failures/failures.ts";
 import type { GatewayHandle } from "../contract/gateway.ts";
+import type { IngressHandle } from "../ingress/handle.ts";
+import { ingressAccess } from "./access.ts";
 import { Alarms } from "./alarms.ts";
 import { Backoff } from "../process/backoff.ts";
 import type { FeedChange } from "./feed.ts";
@@ -25,6 +27,7 @@ export interface ReconcilerOptions {
   readonly source: Source;
   readonly context: GenerationContext;
   readonly traffic: Traffic;
+  readonly ingress: Pick<IngressHandle, "access">;
   readonly gateway: Pick<GatewayHandle, "setCertificate" | "removeCertificate" | "setTrust">;
   readonly hosts: IngressHosts;
   readonly log: Logger;
@@ -39,6 +42,8 @@ export class Reconciler {
   /** The last task of each object: what concerns the same one happens in order. */
   readonly #tails = new Map<string, Promise<void>>();
   readonly #stopping = new AbortController();
+  /** Accounts of which the ingress knows who reaches their hosts. */
+  readonly #withAccess = new Set<string>();
   /** For scripts that present a certificate in their own process: when it begins or ends. */
   readonly #alarms = new Alarms();
 
@@ -79,8 +84,10 @@ export class Reconciler {
       try {
         const deployment = await source.deployment(key);
         // Without the modules: those of all Workers at once would be too much to hold.
-        if (deployment !== null)
+        if (deployment !== null) {
+          await this.#ensureAccess(key.accountId);
           announced.push({ ...key, hosts: deployment.hosts, routes: deployment.routes });
+        }
       } catch (error) {
         log.error({ ...key, error }, "a deployment cannot be read");
       }
@@ -153,6 +160,9 @@ export class Reconciler {
         }
         return;
       }
+      case "access":
+        await this.#setAccess(change.accountId);
+        return;
       case "identity":
         await this.#options.context.identities?.changed(change);
         // Identities are certificates of clients too.
@@ -174,6 +184,21 @@ export class Reconciler {
     }
   }
 
+  /** Before its first host is known: a host behind Access never answers without its policies. */
+  async #ensureAccess(accountId: string): Promise<void> {
+    if (!this.#withAccess.has(accountId)) await this.apply({ kind: "access", accountId });
+  }
+
+  async #setAccess(accountId: string): Promise<void> {
+    const { source, ingress, context, log } = this.#options;
+    const access = await source.access(accountId);
+    await ingress.access({
+      accountId,
+      access: ingressAccess(accountId, access, context.keyring, log),
+    });
+    this.#withAccess.add(accountId);
+  }
+
   /** What presents a certificate, or anything, in its own process gets a new generation if that is another now. */
   async #renew(accountId: string, certificateId?: string): Promise<void> {
     const scripts = this.#options.traffic
@@ -188,6 +213,7 @@ export class Reconciler {
   async #applyScript({ accountId, scriptName }: ScriptKey): Promise<void> {
     const key = { accountId, scriptName };
     const { source, traffic } = this.#options;
+    await this.#ensureAccess(accountId);
     let applied: Wanted | null = null;
     for (;;) {
       const deployment = await source.deployment(key);

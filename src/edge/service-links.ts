@@ -1,4 +1,5 @@
 import { link, rename, rm } from "node:fs/promises";
+import { keyIn } from "../contract/key-in.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
 
@@ -141,5 +142,5 @@ function socketOf(target: LinkTarget | null, entrypoint: string): string | undef
 }
 
 function idOf({ accountId, scriptName }: ScriptKey): string {
-  return JSON.stringify([accountId, scriptName]);
+  return keyIn(accountId, scriptName);
 }

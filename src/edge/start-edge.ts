@@ -183,7 +183,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     nextId: () => ++lastId,
   };
   const hosts = new IngressHosts({ source, keyring, ingress, log });
-  const reconciler = new Reconciler({ source, context, traffic, gateway, hosts, log });
+  const reconciler = new Reconciler({ source, context, traffic, ingress, gateway, hosts, log });
   cleanup.defer(() => reconciler.stop());
   const feed = await Feed.start({
     source,

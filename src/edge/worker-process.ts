@@ -28,8 +28,11 @@ export class WorkerProcess {
     const facts = { account, script, version: versionId };
     this.#kept = new Kept({
       launch: (signal) => this.#launcher.launch(signal),
-      failed: (reason) =>
-        context.log.error({ ...facts, reason }, "the Worker is not running, it is started again"),
+      failed: (reason, code) =>
+        context.log.error(
+          { ...facts, code, reason },
+          "the Worker is not running, it is started again",
+        ),
     });
   }
 

@@ -1,5 +1,6 @@
 import { accessFailures } from "./access.ts";
 import { apiFailures } from "./api.ts";
+import { applicationAccessFailures } from "./application-access.ts";
 import { certificateFailures } from "./certificates.ts";
 import { devFailures } from "./dev.ts";
 import { edgeFailures } from "./edge.ts";
@@ -18,6 +19,7 @@ export type { FailureEntry } from "./entry.ts";
 
 type Table = typeof accessFailures &
   typeof apiFailures &
+  typeof applicationAccessFailures &
   typeof certificateFailures &
   typeof devFailures &
   typeof edgeFailures &
@@ -38,6 +40,7 @@ type Table = typeof accessFailures &
 export const failures: Table = {
   ...accessFailures,
   ...apiFailures,
+  ...applicationAccessFailures,
   ...certificateFailures,
   ...devFailures,
   ...edgeFailures,

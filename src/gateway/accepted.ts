@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { isIP, isIPv6 } from "node:net";
+import { keyIn } from "../contract/key-in.ts";
 import { Failure } from "../failures/failures.ts";
 import { dial, type Network } from "./dial.ts";
 import type { Destination } from "./destination.ts";
@@ -36,7 +37,7 @@ export class Acceptance {
   /** A Worker names as many hosts and ports as it likes: what is above its share is not explained. */
   #of(scope: Asking): Promise<readonly string[] | null> {
     const { accountId, scriptName, bindingName, destination } = scope;
-    const binding = JSON.stringify([accountId, scriptName, bindingName]);
+    const binding = keyIn(accountId, scriptName, bindingName);
     const key = `${binding} ${destination.host} ${destination.port}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;

@@ -1,3 +1,4 @@
+import { keyIn } from "../contract/key-in.ts";
 import type { GatewayEvent } from "../contract/gateway-event.ts";
 
 /**
@@ -15,7 +16,7 @@ export class EventBatch {
   add(event: GatewayEvent): void {
     if (this.#held.size === 0) setTimeout(() => this.#flush(), DELAY).unref();
     const { accountId, certificateId, origin, kind } = event;
-    this.#held.set(JSON.stringify([accountId, certificateId, origin, kind]), event);
+    this.#held.set(keyIn(accountId, certificateId, origin, kind), event);
   }
 
   #flush(): void {

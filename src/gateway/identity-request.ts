@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { ScriptKey } from "../contract/change-feed.ts";
 import type { IdentityRequest } from "../contract/gateway.ts";
 import { identityId } from "../contract/identity.ts";
+import { presentedKeyPlace } from "../keys/places.ts";
 import type { Keyring } from "../keys/seal.ts";
 
 /** A fresh key for a Worker's identity, sealed, and the request for its certificate. */
@@ -13,6 +14,9 @@ export async function requestIdentity(
   const { makeRequest } = await import("../identity/authority.ts");
   const { csr, key } = await makeRequest(scriptName, accountId);
   const sealedId = `${identityId(scriptName)}/${randomUUID()}`;
-  const place = { account: accountId, id: sealedId, kind: "certificate-key" } as const;
-  return { csr, sealedKey: keyring.seal(place, key), sealedId };
+  return {
+    csr,
+    sealedKey: keyring.seal(presentedKeyPlace({ accountId, sealedId }), key),
+    sealedId,
+  };
 }

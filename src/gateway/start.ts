@@ -1,6 +1,7 @@
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { pino, type Logger } from "pino";
+import { keyIn } from "../contract/key-in.ts";
 import type { AccountTrust, CertificateVersion, ScriptKey } from "../contract/change-feed.ts";
 import type { ProcessStatus } from "../contract/edge.ts";
 import type { GatewayBinding, GatewayHandle, IdentityRequest } from "../contract/gateway.ts";
@@ -104,7 +105,7 @@ class SupervisedGateway implements GatewayHandle {
   }
 
   async setCertificate(certificate: CertificateVersion): Promise<void> {
-    const key = `${certificate.accountId}/${certificate.certificateId}`;
+    const key = keyIn(certificate.accountId, certificate.certificateId);
     try {
       await this.#call("setCertificate", certificate);
     } catch (error) {
@@ -122,7 +123,7 @@ class SupervisedGateway implements GatewayHandle {
   }
 
   async removeCertificate(accountId: string, certificateId: string): Promise<void> {
-    this.#certificates.delete(`${accountId}/${certificateId}`);
+    this.#certificates.delete(keyIn(accountId, certificateId));
     await this.#call("removeCertificate", accountId, certificateId);
   }
 

@@ -2,7 +2,8 @@ import { randomUUID } from "node:crypto";
 import type { IdentityIssuer, IdentityState, IssuedIdentity } from "../contract/identity.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
 import { Failure } from "../failures/failures.ts";
-import { identityKeyPlace, type Keyring } from "../keys/seal.ts";
+import { identityKeyPlace, identityRootKeyPlace } from "../keys/places.ts";
+import type { Keyring } from "../keys/seal.ts";
 import {
   activeAuthority,
   findIdentity,
@@ -161,7 +162,7 @@ export class Identities implements IdentityIssuer {
       number,
       state,
       root: root.chain,
-      sealedRootKey: keyring.seal(identityKeyPlace(accountId, `${id}/root`), root.key),
+      sealedRootKey: keyring.seal(identityRootKeyPlace(accountId, id), root.key),
       chain,
       sealedKey: keyring.seal(identityKeyPlace(accountId, id), key),
       createdOn: now.toISOString(),

@@ -156,7 +156,7 @@ async function holderOf(
 
 function identityNotFound({ scriptName }: ScriptKey): Failure {
   return new Failure("identity_not_found", {
-    message: `the Worker "${scriptName}" never had an identity`,
+    message: `the Worker "${scriptName.slice(0, 100)}" never had an identity`,
     facts: { worker: scriptName },
   });
 }

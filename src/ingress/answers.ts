@@ -23,12 +23,31 @@ import { redirect, secureUrl } from "./redirect.ts";
 import { INGRESS_HEADERS, ingressHeaders, requestTarget } from "./request.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** Finds who answers, or why nobody does. */
-export type FindUpstream = (
-  host: string,
-  path: string,
-  request: IncomingMessage,
-) => Upstream | FailureCode;
+export interface Wanted {
+  /** Lower case, without port and trailing dot. */
+  readonly host: string;
+  /** With its query. */
+  readonly path: string;
+  /** `https://example.com:8443`, as the client wrote it. */
+  readonly origin: string;
+  /** The client's address. Null: not known. */
+  readonly client: string | null;
+  readonly request: IncomingMessage;
+}
+
+/** Who answers, or why nobody does. */
+export type Found =
+  | FailureCode
+  | {
+      readonly kind: "upstream";
+      readonly upstream: Upstream;
+      /** Flat: name, value … to send besides. */
+      readonly headers: readonly string[];
+    }
+  /** Answered here, to anybody. */
+  | { readonly kind: "answer"; readonly json: string }
+  /** Refused, later. */
+  | { readonly kind: "held"; readonly code: Promise<FailureCode> };
 
 /** How a request came. */
 export interface Arrival {
@@ -41,7 +60,7 @@ export interface Arrival {
 }
 
 export interface AnswersOptions {
-  readonly find: FindUpstream;
+  find(this: void, wanted: Wanted): Found;
   readonly hosts: Hosts;
   readonly clients: Clients;
   /** Has the process that listens at this socket just ended, and why? */
@@ -74,7 +93,7 @@ export class Answers {
     this.#inFlight.add(request, response);
     const target = this.#target(request, ray, arrival);
     if (typeof target === "string") refuse(request, response, target, ray);
-    else if (target instanceof URL) redirect(request, response, target, ray);
+    else if ("kind" in target) void answerHere(request, response, target, ray);
     else
       forward(request, response, { ...target, expectsContinue: arrival.expectsContinue === true });
   }
@@ -83,7 +102,7 @@ export class Answers {
     const ray = newRay();
     const target = this.#target(request, ray, arrival);
     if (typeof target === "string") refuse(request, responseOn(socket, request), target, ray);
-    else if (target instanceof URL) redirect(request, responseOn(socket, request), target, ray);
+    else if ("kind" in target) void answerHere(request, responseOn(socket, request), target, ray);
     else forwardUpgrade(request, socket, head, target);
   }
 
@@ -97,7 +116,8 @@ export class Answers {
     const ray = newRay();
     const target = this.#target(request, ray, arrival);
     if (typeof target === "string") refuse(request, response, target, ray);
-    else if (!(target instanceof URL)) forwardTunnel(request, response, tunnel, target);
+    else if ("kind" in target) void answerHere(request, response, target, ray);
+    else forwardTunnel(request, response, tunnel, target);
   }
 
   /** What is in flight is answered with a failure, or cut where its answer has begun. */
@@ -111,7 +131,7 @@ export class Answers {
     request: IncomingMessage,
     ray: string,
     { peer, tls }: Arrival,
-  ): ForwardTarget | URL | FailureCode {
+  ): ForwardTarget | Elsewhere | FailureCode {
     const wanted = requestTarget(request);
     if (wanted === null) return "host_malformed";
     if (wanted.path.length > MOST_URL) return "url_too_long";
@@ -123,12 +143,20 @@ export class Answers {
       if (!this.#options.hosts.isSame(serverName, wanted.host)) return "host_misdirected";
     } else if (this.#redirectTo !== null && client.scheme !== "https") {
       const url = secureUrl(wanted, this.#redirectTo);
-      if (url !== null) return url;
+      if (url !== null) return { kind: "redirect", to: url };
     }
     const judged = this.#options.clients.judge(tls, this.#options.hosts.find(wanted.host));
     if (judged.refusal !== null) return judged.refusal;
-    const upstream = this.#options.find(wanted.host, wanted.path, request);
-    if (typeof upstream === "string") return upstream;
+    const scheme = client.scheme ?? (tls === null ? "http" : "https");
+    const found = this.#options.find({
+      host: wanted.host,
+      path: wanted.path,
+      origin: `${scheme}://${wanted.authority.toLowerCase()}`,
+      client: client.address,
+      request,
+    });
+    if (typeof found === "string" || found.kind !== "upstream") return found;
+    const { upstream } = found;
     upstream.began();
     return {
       dispatcher: upstream.dispatcher,
@@ -136,7 +164,10 @@ export class Answers {
       host: wanted.authority,
       dropped: INGRESS_HEADERS,
       mayRetry: wasNeverSent,
-      added: ingressHeaders(request, { ray, peer: plainAddress(peer ?? ""), client, tls, judged }),
+      added: [
+        ...ingressHeaders(request, { ray, peer: plainAddress(peer ?? ""), client, tls, judged }),
+        ...found.headers,
+      ],
       answered: (_, headers) => setHeader(headers, "cf-ray", ray),
       ended: () => upstream.finished(),
       failed: (error, failedRequest, response) => {
@@ -167,6 +198,36 @@ const CODES: Readonly<Record<HowEnded, FailureCode>> = {
   ended: "worker_connection_lost",
   runs: "worker_connection_closed",
 };
+
+type Elsewhere =
+  | Exclude<Found, FailureCode | { readonly kind: "upstream" }>
+  | { readonly kind: "redirect"; readonly to: URL };
+
+/** What no Worker has a part in. */
+async function answerHere(
+  request: IncomingMessage,
+  response: ServerResponse,
+  target: Elsewhere,
+  ray: string,
+): Promise<void> {
+  if (target.kind === "redirect") {
+    redirect(request, response, target.to, ray);
+    return;
+  }
+  if (target.kind === "held") {
+    const code = await target.code;
+    if (!response.destroyed && !response.headersSent) refuse(request, response, code, ray);
+    return;
+  }
+  response.writeHead(200, {
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(target.json),
+    "access-control-allow-origin": "*",
+    "cache-control": "public, max-age=60",
+    "cf-ray": ray,
+  });
+  response.end(request.method === "HEAD" ? undefined : target.json);
+}
 
 interface FailedRequest {
   readonly error: Error;

@@ -1,12 +1,14 @@
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
+import { keyIn } from "../contract/key-in.ts";
 import { Supervised, type Tell } from "../process/supervised.ts";
 import type { ProcessStatus } from "../contract/edge.ts";
 import type { ServedCertificate, ServedHost } from "../contract/hosts.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import {
   ingressRules,
+  type AccessUpdate,
   type HowEnded,
   type IngressMethods,
   type ListenAddress,
@@ -33,6 +35,7 @@ export interface IngressOptions {
  */
 export class IngressHandle {
   readonly #scripts = new Map<string, ScriptUpdate>();
+  readonly #access = new Map<string, AccessUpdate>();
   /** For each socket: how often the ingress had been started again when it was first told of it. */
   readonly #told = new Map<string, number>();
   readonly #hosts = new Map<string, readonly ServedHost[]>();
@@ -79,7 +82,7 @@ export class IngressHandle {
   /** In force on return, all at once. */
   async scripts(updates: readonly ScriptUpdate[]): Promise<void> {
     for (const update of updates) {
-      const id = JSON.stringify([update.accountId, update.scriptName]);
+      const id = keyIn(update.accountId, update.scriptName);
       if (update.entry === null) this.#scripts.delete(id);
       else this.#scripts.set(id, update);
     }
@@ -88,6 +91,12 @@ export class IngressHandle {
       if (!this.#told.has(socket)) this.#told.set(socket, restarts);
     }
     await this.#call("scripts", updates);
+  }
+
+  /** Who reaches an account's hosts: in force on return. */
+  async access(update: AccessUpdate): Promise<void> {
+    this.#access.set(update.accountId, update);
+    await this.#call("access", update);
   }
 
   /** Every script that is deployed was told. Until then no request is answered by any. */
@@ -129,6 +138,7 @@ export class IngressHandle {
   }
 
   async #restore(tell: Tell<IngressMethods>): Promise<void> {
+    for (const update of this.#access.values()) await tell("access", update);
     await tell("scripts", [...this.#scripts.values()]);
     if (this.#isComplete) await tell("complete");
     for (const [accountId, hosts] of this.#hosts) await tell("hosts", accountId, hosts);

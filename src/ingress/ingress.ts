@@ -1,16 +1,18 @@
-import type { IncomingMessage, Server } from "node:http";
-import type { FailureCode } from "../failures/failures.ts";
+import type { Server } from "node:http";
 import type { Served } from "../process/calls.ts";
+import { verifiedCertificate } from "./access/certificate.ts";
+import { Gate } from "./access/gate.ts";
 import { listenForAbsent } from "./absent.ts";
 import { choose } from "./choose.ts";
 import type { ServedCertificate, ServedHost } from "../contract/hosts.ts";
-import { Answers, type FindUpstream } from "./answers.ts";
+import { Answers, type Found, type Wanted } from "./answers.ts";
 import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
 import { Listener } from "./listener.ts";
 import { SecureListener } from "./secure-listener.ts";
 import {
   ABSENT_SOCKET,
+  type AccessUpdate,
   type HowEnded,
   type HttpsAddress,
   type IngressMethods,
@@ -26,6 +28,7 @@ import { Upstream } from "./upstream.ts";
 /** Leads each request to a generation of the script that answers for its URL. */
 export class Ingress implements Served<IngressMethods> {
   readonly #table = new RoutingTable();
+  readonly #gate = new Gate();
   readonly #upstreams = new Map<string, Upstream>();
   readonly #hosts = new Hosts();
   readonly #clients = new Clients();
@@ -39,13 +42,21 @@ export class Ingress implements Served<IngressMethods> {
 
   /** @param howEnded has the process that listens at this socket just ended? */
   constructor(howEnded: (socket: string) => Promise<HowEnded>) {
-    const find: FindUpstream = (...request) => this.#find(...request);
-    this.#answers = new Answers({ find, hosts: this.#hosts, clients: this.#clients, howEnded });
+    this.#answers = new Answers({
+      find: (wanted) => this.#find(wanted),
+      hosts: this.#hosts,
+      clients: this.#clients,
+      howEnded,
+    });
     this.#listener = new Listener(this.#answers);
   }
 
   scripts(updates: readonly ScriptUpdate[]): void {
     this.#table.update(updates);
+  }
+
+  access(update: AccessUpdate): void {
+    this.#gate.update(update);
   }
 
   complete(): void {
@@ -116,15 +127,29 @@ export class Ingress implements Served<IngressMethods> {
     await Promise.all([this.#listener.drain(), this.#secure?.drain()]);
   }
 
-  #find(host: string, path: string, request: IncomingMessage): Upstream | FailureCode {
+  #find(wanted: Wanted): Found {
+    const { host, path, request } = wanted;
     // Until all are known, a wildcard may match what belongs to a Worker that is not known yet.
     if (!this.#isComplete) return "platform_starting";
     // Any client can send such a `Host`; only this machine's own can mean it (RFC 6761).
     if (isLocalName(host) && !isDirectFromThisMachine(request)) return "host_unknown";
     const entry = this.#table.find(host, path);
     if (entry === null) return "host_unknown";
+    const verdict = this.#gate.check({
+      accountId: this.#table.accountOf(entry),
+      host,
+      path,
+      origin: wanted.origin,
+      address: wanted.client,
+      clientId: single(request.headers["cf-access-client-id"]),
+      clientSecret: single(request.headers["cf-access-client-secret"]),
+      certificate: (authorities) => verifiedCertificate(request.socket, authorities, Date.now()),
+    });
+    if (verdict.kind === "refuse") return verdict.code;
+    if (verdict.kind !== "pass") return verdict;
     const target = choose(entry, request.headers);
-    return target === null ? "worker_unavailable" : this.#leastBusy(target);
+    if (target === null) return "worker_unavailable";
+    return { kind: "upstream", upstream: this.#leastBusy(target), headers: verdict.headers };
   }
 
   /** Of the processes that are there, the one with the fewest requests; among equals each in turn. */
@@ -143,6 +168,10 @@ export class Ingress implements Served<IngressMethods> {
     if (upstream === undefined) this.#upstreams.set(socket, (upstream = new Upstream(socket)));
     return upstream;
   }
+}
+
+function single(header: string | string[] | undefined): string | undefined {
+  return typeof header === "string" ? header : undefined;
 }
 
 /** ms */

@@ -1,12 +1,15 @@
 import { STATE, type CallRules } from "../process/calls.ts";
 
 import type { ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import type { AccountAccess } from "../contract/access.ts";
 import type { ProxyOptions } from "../network/trusted-proxies.ts";
 
 /** What the supervisor asks of the ingress process, over IPC. */
 export interface IngressMethods {
   /** Replaces what is known of these scripts, all at once. */
   scripts(updates: readonly ScriptUpdate[]): void;
+  /** Replaces who reaches the hosts of an account. Until it is told, nobody does. */
+  access(update: AccessUpdate): void;
   /** Every script that is deployed was told: no other host has a Worker. */
   complete(): void;
   /** Replaces the TLS state of an account's hosts. Connections that are open stay open. */
@@ -26,6 +29,7 @@ export interface IngressMethods {
 
 export const ingressRules: CallRules<IngressMethods> = {
   scripts: STATE,
+  access: STATE,
   complete: STATE,
   hosts: STATE,
   presentByDefault: STATE,
@@ -54,6 +58,21 @@ export interface HttpsAddress {
   readonly port: number;
   /** Plain requests are answered with a redirect to it. */
   readonly redirect: boolean;
+}
+
+/** With its signing keys opened: they are sealed everywhere else. */
+export interface IngressAccess extends Omit<AccountAccess, "keys"> {
+  readonly keys: readonly {
+    readonly id: string;
+    readonly publicKey: Readonly<Record<string, unknown>>;
+    /** PKCS #8, PEM. */
+    readonly privateKey: string;
+  }[];
+}
+
+export interface AccessUpdate {
+  readonly accountId: string;
+  readonly access: IngressAccess;
 }
 
 export interface ScriptUpdate {

@@ -1,3 +1,4 @@
+import { keyIn } from "../contract/key-in.ts";
 import { isForHost, parseRoute, type RouteRule } from "../network/patterns.ts";
 import type { ScriptEntry, ScriptUpdate } from "./protocol.ts";
 
@@ -8,14 +9,18 @@ import type { ScriptEntry, ScriptUpdate } from "./protocol.ts";
 export class RoutingTable {
   readonly #scripts = new Map<string, ScriptEntry>();
   #hosts = new Map<string, ScriptEntry>();
+  readonly #accounts = new WeakMap<ScriptEntry, string>();
   #wildcards: readonly Pattern[] = [];
   #routes: readonly Pattern[] = [];
 
   update(updates: readonly ScriptUpdate[]): void {
     for (const { accountId, scriptName, entry } of updates) {
-      const id = JSON.stringify([accountId, scriptName]);
+      const id = keyIn(accountId, scriptName);
       if (entry === null) this.#scripts.delete(id);
-      else this.#scripts.set(id, entry);
+      else {
+        this.#scripts.set(id, entry);
+        this.#accounts.set(entry, accountId);
+      }
     }
     this.#index();
   }
@@ -31,6 +36,11 @@ export class RoutingTable {
       this.#wildcards.find((wildcard) => matches(wildcard, host, path))?.entry ??
       null
     );
+  }
+
+  /** Whose script it is. */
+  accountOf(entry: ScriptEntry): string {
+    return this.#accounts.get(entry) ?? "";
   }
 
   #findRoute(host: string, path: string): ScriptEntry | undefined {

@@ -3,9 +3,10 @@ import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
 import * as fc from "fast-check";
 import { refusal } from "../../test/helpers/refusal.ts";
-import { Keyring, type Place, type Sealed } from "./seal.ts";
+import { keyPlace, type Place } from "./places.ts";
+import { Keyring, type Sealed } from "./seal.ts";
 
-const place: Place = { account: "acme", id: "cert-1/1", kind: "certificate-key" };
+const place = keyPlace({ accountId: "acme", certificateId: "cert-1", version: 1 });
 const plaintext = "-----BEGIN PRIVATE KEY-----\nnot really\n-----END PRIVATE KEY-----\n";
 const keyring = new Keyring(randomBytes(32));
 const sealed = keyring.seal(place, plaintext);
@@ -30,7 +31,7 @@ describe("a sealed record opens", () => {
   it("in its place, whatever the text is", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary" }), fc.string(), fc.string(), (text, account, id) => {
-        const at: Place = { account, id, kind: "secret" };
+        const at: Place = { ...place, account, id, kind: "secret" };
         assert.equal(keyring.unseal(at, keyring.seal(at, text)), text.toWellFormed());
       }),
     );
@@ -150,8 +151,8 @@ describe("a sealed record does not open", () => {
   });
 
   it("in a place whose parts only join to the same text", () => {
-    const at: Place = { account: "a", id: 'b","secret","c', kind: "secret" };
-    const shifted: Place = { account: 'a","secret","b', id: "c", kind: "secret" };
+    const at: Place = { ...place, account: "a", id: 'b","secret","c', kind: "secret" };
+    const shifted: Place = { ...place, account: 'a","secret","b', id: "c", kind: "secret" };
     const record = keyring.seal(at, plaintext);
     assert.equal(keyring.unseal(at, record), plaintext);
     refusal("sealed_record_damaged", () => keyring.unseal(shifted, record));

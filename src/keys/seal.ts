@@ -1,41 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from "node:crypto";
 import { Failure } from "../failures/failures.ts";
-
-/** Where a sealed record belongs. It opens nowhere else: all three are authenticated with it. */
-export interface Place {
-  readonly account: string;
-  readonly id: string;
-  readonly kind:
-    | "certificate-key"
-    | "secret"
-    | "webhook-secret"
-    | "identity-key"
-    | "host-key"
-    | "local-authority-key"
-    | "master-key-check"
-    | "master-key"
-    | "audit-head";
-}
-
-/** The place of the private key of one version of a certificate. */
-export function keyPlace(owner: {
-  readonly accountId: string;
-  readonly certificateId: string;
-  readonly version: number;
-}): Place {
-  const { accountId, certificateId, version } = owner;
-  return { account: accountId, id: `${certificateId}/${version}`, kind: "certificate-key" };
-}
-
-/** The place of the key of an identity CA; of its root's with `/root` behind the id. */
-export function identityKeyPlace(account: string, id: string): Place {
-  return { account, id, kind: "identity-key" };
-}
-
-/** The place of the key of a host's server certificate. */
-export function hostKeyPlace(account: string, id: string): Place {
-  return { account, id, kind: "host-key" };
-}
+import type { Place } from "./places.ts";
 
 /**
  * A sealed record: `v1.<master key id>.<wrapped data key>.<ciphertext>`, base64url parts. Each
@@ -139,6 +104,11 @@ export class Keyring {
 /** The id of the master key that sealed a record: public, it stands in the record. */
 export function masterKeyIdOf(sealed: Sealed): string {
   return sealed.split(".")[1] ?? "";
+}
+
+/** The part that a change of the master key leaves as it is. */
+export function bodyOf(sealed: Sealed): string {
+  return sealed.split(".")[3] ?? "";
 }
 
 interface MasterKey {

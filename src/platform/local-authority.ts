@@ -10,12 +10,9 @@ import { AsnConvert } from "@peculiar/asn1-schema";
 import * as x509 from "../certificates/x509.ts";
 import type { ServedCertificate } from "../contract/hosts.ts";
 import { issueLeaf, type KeyPair } from "../dev/issue.ts";
+import { localAuthorityPlace } from "../keys/places.ts";
 import type { Keyring } from "../keys/seal.ts";
-import {
-  localAuthorityPlace,
-  putLocalAuthority,
-  readLocalAuthority,
-} from "../store/local-authority.ts";
+import { putLocalAuthority, readLocalAuthority } from "../store/local-authority.ts";
 import type { Store } from "../store/store.ts";
 
 const DAY = 86_400_000;

@@ -13,6 +13,7 @@ import {
 } from "../store/master-key-check.ts";
 import { beginFirstStart, endFirstStart, refuseLostDatabase } from "./first-start.ts";
 import { sealedColumns, type SealedRecord } from "../store/sealed-records.ts";
+import { bindSecrets } from "../store/bound-secrets.ts";
 import type { Database } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
 import {
@@ -95,10 +96,9 @@ export class MasterKeys {
     endFirstStart(dataFolder);
     store.sealWith(keyring);
     const keys = new MasterKeys(options, loaded, keyring);
-    if (change) {
-      keys.#continue(keyBefore(change, keyring), change.begunOn);
-      await keys.#rewrapAll();
-    }
+    if (change) keys.#continue(keyBefore(change, keyring), change.begunOn);
+    await keys.#bindSecrets();
+    if (change) await keys.#rewrapAll();
     return keys;
   }
 
@@ -192,6 +192,21 @@ export class MasterKeys {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped = true;
     await this.#running;
+  }
+
+  async #bindSecrets(): Promise<void> {
+    const { store, log } = this.#options;
+    try {
+      const bound = await bindSecrets(store, this.keyring);
+      if (bound === null || bound.sealed + bound.damaged.length === 0) return;
+      log.info(bound, "each secret is now sealed for its own version and name");
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      log.error(
+        { code: error.code },
+        `secrets of older versions are not sealed anew, and do not open: ${error.message}`,
+      );
+    }
   }
 
   #continue(before: Buffer, begunOn: string): void {

@@ -1,3 +1,4 @@
+import { Failure } from "../failures/failures.ts";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ProcessStatus } from "../contract/edge.ts";
 import { Backoff } from "./backoff.ts";
@@ -15,7 +16,7 @@ export interface KeptOptions<R extends Run> {
   /** Starts one run, and resolves when it is of use. If it rejects, nothing of the run is left. */
   launch(this: void, signal: AbortSignal): Promise<R>;
   /** A run ended, or did not start; another follows. */
-  failed(this: void, reason: string): void;
+  failed(this: void, reason: string, code?: string): void;
 }
 
 /** Keeps a program running: starts it again when it ends, with growing pauses. */
@@ -140,6 +141,6 @@ export class Kept<R extends Run> {
   #failed(reason: unknown): void {
     this.#state = "restarting";
     this.#lastExit = reason instanceof Error ? reason.message : String(reason);
-    this.#options.failed(this.#lastExit);
+    this.#options.failed(this.#lastExit, ...(reason instanceof Failure ? [reason.code] : []));
   }
 }

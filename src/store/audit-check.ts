@@ -1,13 +1,7 @@
+import { auditHeadPlace } from "../keys/places.ts";
 import type { Keyring } from "../keys/seal.ts";
 import { listAccounts } from "./accounts.ts";
-import {
-  type AuditEntry,
-  type AuditHead,
-  auditRowsAfter,
-  chained,
-  headPlace,
-  readHead,
-} from "./audit.ts";
+import { type AuditEntry, type AuditHead, auditRowsAfter, chained, readHead } from "./audit.ts";
 import { LastWords } from "./audit-state.ts";
 import type { AuditEntryRow } from "./schema.ts";
 import type { Database } from "./database.ts";
@@ -95,7 +89,7 @@ async function wrongAtEnd(db: Database, keyring: Keyring, last: AuditHead): Prom
   }
   let sealed: AuditHead;
   try {
-    sealed = JSON.parse(keyring.unseal(headPlace, stored.sealed)) as AuditHead;
+    sealed = JSON.parse(keyring.unseal(auditHeadPlace, stored.sealed)) as AuditHead;
   } catch {
     return "the record of where the log ends was not written with this master key";
   }

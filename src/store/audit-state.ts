@@ -1,6 +1,7 @@
 import type { AuditEntry } from "./audit.ts";
 import type { Database } from "./database.ts";
 import { currentDeployment } from "./deployments.ts";
+import { digestsNow } from "./version-content.ts";
 
 /**
  * What the audit log said last of what protects a key or a Worker. The rows have to say the same:
@@ -13,6 +14,8 @@ export class LastWords {
   readonly #activeVersions = new Map<string, number>();
   /** By script: version ids, in order. */
   readonly #deployed = new Map<string, string>();
+  /** What each version consists of, by its id. */
+  readonly #digests = new Map<string, string>();
   /** By `script/binding`. */
   readonly #modes = new Map<string, string>();
   readonly #endedTokens = new Set<string>();
@@ -37,8 +40,16 @@ export class LastWords {
         for (const known of [this.#revoked, this.#allowedHosts, this.#activeVersions])
           known.delete(id);
         break;
+      case "version.create":
+        this.#hearDigest(after);
+        break;
       case "deployment.create":
+        this.#hearDigest(after);
         this.#deployed.set(id, versionsIn(after));
+        break;
+      case "key.secrets":
+        for (const [version, digest] of Object.entries(after["versions"] ?? {}))
+          this.#digests.set(version, String(digest));
         break;
       case "script.binding":
         if (typeof after["mode"] === "string") this.#modes.set(id, after["mode"]);
@@ -58,6 +69,7 @@ export class LastWords {
     return (
       (await this.#certificates(db)) ??
       (await this.#scripts(db)) ??
+      (await this.#versions(db)) ??
       (await this.#bindings(db)) ??
       (await this.#tokens(db))
     );
@@ -105,6 +117,20 @@ export class LastWords {
     return null;
   }
 
+  async #versions(db: Database): Promise<string | null> {
+    for await (const { id, scriptId, digest } of digestsNow(db)) {
+      const written = this.#digests.get(id);
+      if (written === undefined || written === digest) continue;
+      const script = await db
+        .selectFrom("scripts")
+        .select("name")
+        .where("id", "=", scriptId)
+        .executeTakeFirst();
+      return `version ${id} of the Worker "${script?.name}" does not consist of what was uploaded`;
+    }
+    return null;
+  }
+
   async #bindings(db: Database): Promise<string | null> {
     const modes = await db
       .selectFrom("bindingModes")
@@ -129,6 +155,11 @@ export class LastWords {
     return back === undefined
       ? null
       : `token ${back.id} was revoked, and its row says that it is not`;
+  }
+
+  #hearDigest({ version, digest }: Readonly<Record<string, unknown>>): void {
+    if (typeof version === "string" && typeof digest === "string")
+      this.#digests.set(version, digest);
   }
 
   #revokedOf(id: string): Set<number> {

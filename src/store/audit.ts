@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
-import type { Keyring, Place, Sealed } from "../keys/seal.ts";
+import { auditHeadPlace } from "../keys/places.ts";
+import type { Keyring, Sealed } from "../keys/seal.ts";
 import type { AuditEntryRow } from "./schema.ts";
 import type { Database } from "./database.ts";
 
@@ -15,6 +16,7 @@ export interface Actor {
 }
 
 export type AuditAction =
+  | `access.${string}`
   | `account.${"limits" | "create" | "subdomain"}`
   | `authority.${"upload" | "delete"}`
   | `certificate.${string}`
@@ -64,8 +66,6 @@ export interface AuditHead {
   readonly hash: string;
 }
 
-export const headPlace: Place = { account: "", id: "head", kind: "audit-head" };
-
 /** Writes an entry at the end of the log, chained to the one before. */
 export async function appendAudit(
   db: Database,
@@ -77,7 +77,7 @@ export async function appendAudit(
   const before = await db
     .updateTable("auditHeads")
     .set((e) => ({ sequence: e("sequence", "+", 1) }))
-    .where("id", "=", headPlace.id)
+    .where("id", "=", auditHeadPlace.id)
     .returning(["sequence", "hash"])
     .executeTakeFirstOrThrow();
   const { sequence } = before;
@@ -94,12 +94,33 @@ export async function appendAudit(
     .insertInto("auditEntries")
     .values({ sequence, id, accountId, at, action, email: by.email, body, hash })
     .execute();
-  const sealed = keyring.seal(headPlace, JSON.stringify({ sequence, hash } satisfies AuditHead));
-  await db.updateTable("auditHeads").set({ hash, sealed }).where("id", "=", headPlace.id).execute();
+  const sealed = keyring.seal(
+    auditHeadPlace,
+    JSON.stringify({ sequence, hash } satisfies AuditHead),
+  );
+  await db
+    .updateTable("auditHeads")
+    .set({ hash, sealed })
+    .where("id", "=", auditHeadPlace.id)
+    .execute();
 }
 
 export function chained(previousHash: string, body: string): string {
   return createHash("sha256").update(`${previousHash}\n${body}`).digest("hex");
+}
+
+/** The entries of a few actions, oldest first. */
+export async function auditOf(
+  db: Database,
+  actions: readonly AuditAction[],
+): Promise<AuditEntry[]> {
+  const rows = await db
+    .selectFrom("auditEntries")
+    .select("body")
+    .where("action", "in", actions)
+    .orderBy("sequence")
+    .execute();
+  return rows.map(entryOf);
 }
 
 export interface AuditFilter {
@@ -162,13 +183,13 @@ export function readHead(
   return db
     .selectFrom("auditHeads")
     .select(["sequence", "hash", "sealed"])
-    .where("id", "=", headPlace.id)
+    .where("id", "=", auditHeadPlace.id)
     .executeTakeFirst();
 }
 
 /** The same end, wrapped by another master key. */
 export async function replaceHead(db: Database, sealed: Sealed): Promise<void> {
-  await db.updateTable("auditHeads").set({ sealed }).where("id", "=", headPlace.id).execute();
+  await db.updateTable("auditHeads").set({ sealed }).where("id", "=", auditHeadPlace.id).execute();
 }
 
 function entryOf({ body }: Pick<AuditEntryRow, "body">): AuditEntry {

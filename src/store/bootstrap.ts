@@ -38,7 +38,8 @@ export async function bootstrap(
         action: "account.create",
         accountId: account.id,
         resource: { type: "account", id: account.id, name: account.name },
-        after: { firstToken: id },
+        // Secrets are sealed for their version and name from the first one on: see `bindSecrets`.
+        after: { firstToken: id, secretsBound: true },
       },
     };
   });

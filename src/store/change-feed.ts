@@ -1,4 +1,4 @@
-import { keyPlace } from "../keys/seal.ts";
+import { keyPlace } from "../keys/places.ts";
 import type {
   AccountTrust,
   Change,
@@ -8,6 +8,7 @@ import type {
   Snapshot,
   Source,
 } from "../contract/change-feed.ts";
+import { accountAccess } from "./access.ts";
 import { findAccount, listAccounts } from "./accounts.ts";
 import { accountAuthorities, authoritiesOfCertificate, authoritiesOfHosts } from "./authorities.ts";
 import { revokedVersions } from "./certificate-versions.ts";
@@ -36,6 +37,7 @@ export function storeSource(store: Store): Source {
       db.transaction().execute((t) => certificate(t, accountId, certificateId)),
     hosts: (accountId) => db.transaction().execute((t) => hostsOfAccount(t, accountId)),
     trust: (accountId) => db.transaction().execute((t) => trust(t, accountId)),
+    access: (accountId) => db.transaction().execute((t) => accountAccess(t, accountId)),
   };
 }
 

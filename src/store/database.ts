@@ -12,4 +12,5 @@ export type Changed =
   | { readonly kind: "trust"; readonly accountId: string }
   | ({ readonly kind: "identity" } & ScriptKey)
   | { readonly kind: "identities"; readonly accountId: string }
-  | { readonly kind: "hosts"; readonly accountId: string };
+  | { readonly kind: "hosts"; readonly accountId: string }
+  | { readonly kind: "access"; readonly accountId: string };

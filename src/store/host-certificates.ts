@@ -20,7 +20,8 @@ export async function certificatesOfHosts(
 ): Promise<ReadonlyMap<string, HostCertificate>> {
   const certificates = new Map<string, HostCertificate>();
   for (const row of await listHostCertificates(db, accountId)) {
-    const { chain, sealedKey, sealedId } = row;
+    // From where the row stands: a key that was moved there does not open.
+    const { chain, sealedKey, id: sealedId } = row;
     for (const host of hostsOf(row)) {
       if (!certificates.has(host)) certificates.set(host, { chain, sealedKey, sealedId });
     }

@@ -1,10 +1,7 @@
-import type { Place } from "../keys/seal.ts";
 import type { LocalAuthorityRow } from "./schema.ts";
 import type { Database } from "./database.ts";
 
 const ID = "local";
-
-export const localAuthorityPlace: Place = { account: "", id: ID, kind: "local-authority-key" };
 
 export async function readLocalAuthority(db: Database): Promise<LocalAuthorityRow | null> {
   const row = await db

@@ -1,8 +1,6 @@
-import { masterKeyIdOf, type Keyring, type Place, type Sealed } from "../keys/seal.ts";
+import { masterKeyChangePlace, masterKeyCheckPlace } from "../keys/places.ts";
+import { masterKeyIdOf, type Keyring, type Sealed } from "../keys/seal.ts";
 import type { Database } from "./database.ts";
-
-const checkPlace: Place = { account: "", id: "store", kind: "master-key-check" };
-const changePlace: Place = { account: "", id: "store", kind: "master-key" };
 
 /** The id of the master key that this store has to be started with. Null: it never was started. */
 export async function wantedMasterKey(db: Database): Promise<string | null> {
@@ -18,12 +16,15 @@ export async function wantedMasterKey(db: Database): Promise<string | null> {
 export async function checkMasterKey(db: Database, keyring: Keyring): Promise<void> {
   const row = await db.selectFrom("masterKeyChecks").select("sealed").executeTakeFirst();
   if (row) {
-    keyring.unseal(checkPlace, row.sealed);
+    keyring.unseal(masterKeyCheckPlace, row.sealed);
     return;
   }
   await db
     .insertInto("masterKeyChecks")
-    .values({ id: checkPlace.id, sealed: keyring.seal(checkPlace, "countersign") })
+    .values({
+      id: masterKeyCheckPlace.id,
+      sealed: keyring.seal(masterKeyCheckPlace, "countersign"),
+    })
     .execute();
 }
 
@@ -50,18 +51,18 @@ export async function beginMasterKeyChange(
 ): Promise<void> {
   await db
     .updateTable("masterKeyChecks")
-    .set({ sealed: keyring.seal(checkPlace, "countersign") })
+    .set({ sealed: keyring.seal(masterKeyCheckPlace, "countersign") })
     .execute();
-  const sealed = keyring.seal(changePlace, Buffer.from(before).toString("base64"));
+  const sealed = keyring.seal(masterKeyChangePlace, Buffer.from(before).toString("base64"));
   await db
     .insertInto("masterKeyChanges")
-    .values({ id: changePlace.id, sealed, begunOn: now.toISOString() })
+    .values({ id: masterKeyChangePlace.id, sealed, begunOn: now.toISOString() })
     .execute();
 }
 
 /** The key that was. @throws Failure `master_key_wrong`, `sealed_record_damaged` */
 export function keyBefore(change: MasterKeyChange, keyring: Keyring): Buffer {
-  return Buffer.from(keyring.unseal(changePlace, change.sealed), "base64");
+  return Buffer.from(keyring.unseal(masterKeyChangePlace, change.sealed), "base64");
 }
 
 export async function endMasterKeyChange(db: Database): Promise<void> {

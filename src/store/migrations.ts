@@ -3,8 +3,9 @@ import { begin } from "./migrations/001-begin.ts";
 import { identities } from "./migrations/010-identities.ts";
 import { activations } from "./migrations/020-activations.ts";
 import { settings } from "./migrations/002-settings.ts";
-import { hosts } from "./migrations/021-hosts.ts";
-import { hostClients } from "./migrations/031-host-clients.ts";
+import { hosts } from "./migrations/031-hosts.ts";
+import { access } from "./migrations/030-access.ts";
+import { hostClients } from "./migrations/032-host-clients.ts";
 import { makers } from "./migrations/011-makers.ts";
 
 /** In order, never edited once released: what a database was made with has to stay true. */
@@ -14,8 +15,9 @@ const all: Record<string, Migration> = {
   "010-identities": { up: identities },
   "020-activations": { up: activations },
   "011-makers": { up: makers },
-  "021-hosts": { up: hosts },
-  "031-host-clients": { up: hostClients },
+  "031-hosts": { up: hosts },
+  "030-access": { up: access },
+  "032-host-clients": { up: hostClients },
 };
 
 /** Those that this version knows. */

@@ -37,6 +37,11 @@ export interface Tables {
   identities: IdentityRow;
   issuedIdentities: IssuedIdentityRow;
   policies: PolicyRow;
+  accessApplications: AccessApplicationRow;
+  accessPolicies: AccessPolicyRow;
+  accessAuthorities: AccessAuthorityRow;
+  accessKeys: AccessKeyRow;
+  serviceTokens: ServiceTokenRow;
   masterKeyChecks: MasterKeyCheckRow;
   masterKeyChanges: MasterKeyChangeRow;
   zones: ZoneRow;
@@ -377,7 +382,7 @@ export interface RouteRow {
 
 /** The newest change of each object: what counts is the state it has when it is read. */
 export interface ChangeRow {
-  kind: "script" | "certificate" | "trust" | "identity" | "identities" | "hosts";
+  kind: "script" | "certificate" | "trust" | "identity" | "identities" | "hosts" | "access";
   accountId: string;
   /** The script's name or the certificate's id; empty for what concerns the whole account. */
   key: string;
@@ -495,8 +500,6 @@ export interface HostCertificateRow {
   /** Leaf first, PEM. */
   chain: string;
   sealedKey: Sealed;
-  /** The id of the place of its key: another with each renewal. */
-  sealedId: string;
   bundleMethod: "ubiquitous" | "optimal" | "force";
   /** Where several have the same host: the greater goes first, then the newer. */
   priority: number;
@@ -567,4 +570,86 @@ export interface ClientCertificateRow {
   issuedOn: string;
   notAfter: string;
   revokedOn: string | null;
+}
+
+/** Hosts and paths behind Access. */
+export interface AccessApplicationRow {
+  /** UUID. */
+  id: string;
+  accountId: string;
+  name: string;
+  /** 64 hex digits. */
+  aud: string;
+  /** JSON list: `example.com/path`. */
+  domains: string;
+  /** JSON list of the ids of its policies, in their order. */
+  policies: string;
+  /** JSON: what is kept for those who set it and decides nothing. */
+  settings: string;
+  createdOn: string;
+  updatedOn: string;
+}
+
+export interface AccessPolicyRow {
+  /** UUID. */
+  id: string;
+  accountId: string;
+  /** The application that it is a part of. Null: any may use it. */
+  applicationId: string | null;
+  name: string;
+  decision: "non_identity" | "bypass" | "deny";
+  /** JSON `{include, require, exclude}`: rules as they were sent. */
+  rules: string;
+  createdOn: string;
+  updatedOn: string;
+}
+
+/** A CA of clients' certificates. */
+export interface AccessAuthorityRow {
+  /** UUID. */
+  id: string;
+  accountId: string;
+  name: string;
+  /** PEM. */
+  certificate: string;
+  /** SHA-256, hex. */
+  fingerprint: string;
+  /** JSON list. */
+  hosts: string;
+  expiresOn: string;
+  createdOn: string;
+  updatedOn: string;
+}
+
+/** A key that signs assertions; the newest one does. */
+export interface AccessKeyRow {
+  /** 64 hex digits. */
+  id: string;
+  accountId: string;
+  /** JSON Web Key. */
+  publicKey: string;
+  sealedKey: Sealed;
+  createdOn: string;
+}
+
+/** An id and a secret that a machine is let in with. */
+export interface ServiceTokenRow {
+  /** UUID. */
+  id: string;
+  accountId: string;
+  name: string;
+  /** `….access` */
+  clientId: string;
+  /** SHA-256 of the secret, hex: it has 256 random bits and needs no slow hash. */
+  secretHash: string;
+  previousHash: string | null;
+  /** Until when the secret before works. Null: there is none. */
+  previousUntil: string | null;
+  secretVersion: number;
+  enabled: number;
+  /** `8760h`, `forever` */
+  duration: string;
+  expiresOn: string | null;
+  createdOn: string;
+  updatedOn: string;
 }

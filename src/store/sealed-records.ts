@@ -1,7 +1,19 @@
-import { hostKeyPlace, identityKeyPlace, keyPlace, type Place, type Sealed } from "../keys/seal.ts";
+import {
+  accessKeyPlace,
+  auditHeadPlace,
+  hostKeyPlace,
+  identityKeyPlace,
+  identityRootKeyPlace,
+  keyPlace,
+  localAuthorityPlace,
+  type Place,
+  secretPlace,
+  webhookPlace,
+} from "../keys/places.ts";
+import type { Sealed } from "../keys/seal.ts";
 import type { WorkerBinding } from "../contract/change-feed.ts";
-import { headPlace, readHead, replaceHead } from "./audit.ts";
-import { localAuthorityPlace, putLocalAuthority, readLocalAuthority } from "./local-authority.ts";
+import { readHead, replaceHead } from "./audit.ts";
+import { putLocalAuthority, readLocalAuthority } from "./local-authority.ts";
 import type { Database } from "./database.ts";
 
 /** One sealed record, wherever it stands. */
@@ -59,17 +71,17 @@ const secrets: SealedColumn = {
       .selectFrom("versionBindings as b")
       .innerJoin("scriptVersions as v", "v.id", "b.versionId")
       .innerJoin("scripts as s", "s.id", "v.scriptId")
-      .select(["s.accountId", "b.versionId", "b.name", "b.body"])
+      .select(["s.accountId", "s.name as scriptName", "b.versionId", "b.name", "b.body"])
       .where("b.versionId", "in", ids(owners))
       .where("b.type", "=", "secret_text")
       .execute();
     return batchOf(
       owners,
       limit,
-      rows.map(({ accountId, versionId, name, body }) => {
+      rows.map(({ accountId, scriptName, versionId, name, body }) => {
         const binding = JSON.parse(body) as WorkerBinding & { readonly type: "secret_text" };
         return {
-          place: { account: accountId, id: binding.sealedId, kind: "secret" },
+          place: secretPlace({ accountId, scriptName, versionId, name }),
           sealed: binding.sealed,
           replace: async (transaction, sealed) => {
             await transaction
@@ -122,8 +134,8 @@ const identityKeys: SealedColumn = {
       .limit(limit)
       .execute();
     const records = rows.flatMap(({ id, accountId, sealedKey, sealedRootKey }) => {
-      const record = (column: "sealedKey" | "sealedRootKey", sealed: Sealed, place: string) => ({
-        place: identityKeyPlace(accountId, place),
+      const record = (column: "sealedKey" | "sealedRootKey", sealed: Sealed, place: Place) => ({
+        place,
         sealed,
         replace: async (transaction: Database, fresh: Sealed) => {
           await transaction
@@ -133,12 +145,39 @@ const identityKeys: SealedColumn = {
             .execute();
         },
       });
-      const own = record("sealedKey", sealedKey, id);
+      const own = record("sealedKey", sealedKey, identityKeyPlace(accountId, id));
       return sealedRootKey === null
         ? [own]
-        : [own, record("sealedRootKey", sealedRootKey, `${id}/root`)];
+        : [own, record("sealedRootKey", sealedRootKey, identityRootKeyPlace(accountId, id))];
     });
     return batchOf(rows, limit, records);
+  },
+};
+
+const accessKeys: SealedColumn = {
+  batch: async (db, after, limit) => {
+    const rows = await db
+      .selectFrom("accessKeys")
+      .selectAll()
+      .where("id", ">", after)
+      .orderBy("id")
+      .limit(limit)
+      .execute();
+    return batchOf(
+      rows,
+      limit,
+      rows.map(({ id, accountId, sealedKey }) => ({
+        place: accessKeyPlace(accountId, id),
+        sealed: sealedKey,
+        replace: async (transaction, fresh) => {
+          await transaction
+            .updateTable("accessKeys")
+            .set({ sealedKey: fresh })
+            .where("id", "=", id)
+            .execute();
+        },
+      })),
+    );
   },
 };
 
@@ -155,7 +194,7 @@ const hostKeys: SealedColumn = {
       rows,
       limit,
       rows.map((row) => ({
-        place: hostKeyPlace(row.accountId, row.sealedId),
+        place: hostKeyPlace(row.accountId, row.id),
         sealed: row.sealedKey,
         replace: async (transaction, sealedKey) => {
           await transaction
@@ -188,7 +227,7 @@ const auditHead: SealedColumn = {
     if (!head?.sealed) return { records: [], next: null };
     const { sealed } = head;
     return {
-      records: [{ place: headPlace, sealed, replace: replaceHead }],
+      records: [{ place: auditHeadPlace, sealed, replace: replaceHead }],
       next: null,
     };
   },
@@ -202,16 +241,13 @@ const columns: Readonly<
   secret: secrets,
   "webhook-secret": webhookSecrets,
   "identity-key": identityKeys,
+  "access-key": accessKeys,
   "audit-head": auditHead,
   "host-key": hostKeys,
   "local-authority-key": localAuthorityKey,
 };
 
 export const sealedColumns: readonly SealedColumn[] = Object.values(columns);
-
-export function webhookPlace(accountId: string): Place {
-  return { account: accountId, id: "webhook", kind: "webhook-secret" };
-}
 
 interface Owner {
   readonly id: string;

@@ -1,14 +1,13 @@
-import { createHash } from "node:crypto";
 import type {
   ModuleType,
   WorkerBinding,
   WorkerModule,
   WorkerVersion,
 } from "../contract/change-feed.ts";
-import { Failure } from "../failures/failures.ts";
 import { inProcessBindings, withModes } from "./binding-modes.ts";
 import type { ScriptRow, ScriptVersionRow, VersionSettings } from "./schema.ts";
 import type { Database } from "./database.ts";
+import { bindingsOf, sha256, versionDigest } from "./version-content.ts";
 
 /** A version without its modules' content, for listings and for what comes after it. */
 export interface StoredVersion extends ScriptVersionRow {
@@ -20,8 +19,13 @@ export type NewVersion = Omit<ScriptVersionRow, "number" | "etag"> & {
   readonly modules: readonly WorkerModule[];
 };
 
-/** @returns the version's number, one more than the highest of its script */
-export async function insertVersion(db: Database, version: NewVersion): Promise<StoredVersion> {
+export interface InsertedVersion extends StoredVersion {
+  /** What the audit log has of it. */
+  readonly digest: string;
+}
+
+/** Its number is one more than the highest of its script. */
+export async function insertVersion(db: Database, version: NewVersion): Promise<InsertedVersion> {
   const { bindings, modules, ...columns } = version;
   const newest = await db
     .selectFrom("scriptVersions")
@@ -57,7 +61,8 @@ export async function insertVersion(db: Database, version: NewVersion): Promise<
       .values({ versionId: row.id, position, name, type, target: targetOf(binding), body })
       .execute();
   }
-  return { ...row, bindings };
+  const content = hashed.map(({ module: { name, type }, hash }) => ({ name, type, hash }));
+  return { ...row, bindings, digest: versionDigest({ ...row, bindings, modules: content }) };
 }
 
 export async function findVersion(
@@ -123,7 +128,7 @@ export async function workerVersion(
     modules: await loadModules(db, version.id),
     compatibilityDate: version.compatibilityDate,
     compatibilityFlags: JSON.parse(version.compatibilityFlags) as string[],
-    bindings: bindings.map((binding) => ownSecret(script, binding)),
+    bindings,
     ...limitsOf(versionSettings(version)),
   };
 }
@@ -135,16 +140,6 @@ export function versionSettings({ settings }: Pick<ScriptVersionRow, "settings">
 /** As the edge reads them. */
 export function limitsOf({ limits }: VersionSettings): Pick<WorkerVersion, "limits"> {
   return limits?.cpu_ms === undefined ? {} : { limits: { cpuMs: limits.cpu_ms } };
-}
-
-/** A secret is sealed for its script: one that was moved here with its place does not count. */
-function ownSecret(script: Pick<ScriptRow, "name">, binding: WorkerBinding): WorkerBinding {
-  if (binding.type !== "secret_text" || binding.sealedId.startsWith(`${script.name}/`)) {
-    return binding;
-  }
-  throw new Failure("sealed_record_damaged", {
-    message: `the secret "${binding.name}" of the Worker "${script.name}" was sealed as "${binding.sealedId}"`,
-  });
 }
 
 export async function loadModules(db: Database, versionId: string): Promise<WorkerModule[]> {
@@ -159,20 +154,10 @@ export async function loadModules(db: Database, versionId: string): Promise<Work
 }
 
 async function withBindings(db: Database, row: ScriptVersionRow): Promise<StoredVersion> {
-  const bindings = await db
-    .selectFrom("versionBindings")
-    .select("body")
-    .where("versionId", "=", row.id)
-    .orderBy("position")
-    .execute();
-  return { ...row, bindings: bindings.map(({ body }) => JSON.parse(body) as WorkerBinding) };
+  return { ...row, bindings: await bindingsOf(db, row.id) };
 }
 
 function targetOf(binding: WorkerBinding): string | null {
   if (binding.type === "mtls_certificate") return binding.certificateId;
   return binding.type === "service" ? binding.service : null;
-}
-
-function sha256(content: Uint8Array | string): string {
-  return createHash("sha256").update(content).digest("hex");
 }

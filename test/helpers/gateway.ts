@@ -10,6 +10,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
+import { presentedKeyPlace } from "../../src/keys/places.ts";
 import { Keyring } from "../../src/keys/seal.ts";
 import type { CertificateVersion } from "../../src/contract/change-feed.ts";
 import type { GatewayBinding, GatewayHandle } from "../../src/contract/gateway.ts";
@@ -86,7 +87,7 @@ export function edgeCertificate(
     version: 1,
     chain: certificate.chain,
     sealedKey: new Keyring(masterKey).seal(
-      { account: accountId, id: sealedId, kind: "certificate-key" },
+      presentedKeyPlace({ accountId, sealedId }),
       certificate.key,
     ),
     sealedId,

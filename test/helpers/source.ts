@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { secretPlace } from "../../src/keys/places.ts";
 import { Keyring, type Sealed } from "../../src/keys/seal.ts";
+import type { AccountAccess } from "../../src/contract/access.ts";
 import type {
   AccountTrust,
   Change,
@@ -22,6 +24,7 @@ export const MASTER_KEY: Uint8Array = new Uint8Array(32).fill(7);
 export class TestSource implements Source {
   readonly #deployments = new Map<string, Deployment>();
   readonly #certificates = new Map<string, CertificateVersion>();
+  #access: AccountAccess = { applications: [], tokens: [], authorities: [], keys: [] };
   #trust: AccountTrust = { authorities: [], hosts: {}, proxied: [] };
   #hosts: readonly Host[] = [];
   readonly #changes: Change[] = [];
@@ -58,6 +61,15 @@ export class TestSource implements Source {
   setTrust(trust: AccountTrust): number {
     this.#trust = trust;
     return this.#changed({ kind: "trust", accountId: ACCOUNT });
+  }
+
+  setAccess(access: AccountAccess): number {
+    this.#access = access;
+    return this.#changed({ kind: "access", accountId: ACCOUNT });
+  }
+
+  async access(): Promise<AccountAccess> {
+    return this.#access;
   }
 
   async snapshot(): Promise<Snapshot> {
@@ -118,10 +130,11 @@ export function makeVersion(
   bindings: readonly WorkerBinding[] = [],
 ): WorkerVersion {
   const modules = typeof source === "string" ? { "index.js": source } : source;
+  const versionId = randomUUID();
   return {
     accountId: ACCOUNT,
     scriptName,
-    versionId: randomUUID(),
+    versionId,
     mainModule: Object.keys(modules)[0]!,
     modules: Object.entries(modules).map(([name, content]) => ({
       name,
@@ -130,17 +143,25 @@ export function makeVersion(
     })),
     compatibilityDate: "2026-11-01",
     compatibilityFlags: [],
-    bindings,
+    bindings: bindings.map((binding) => sealed({ scriptName, versionId }, binding)),
   };
 }
 
+const NOT_YET = "to be sealed: ";
+
+function sealed(
+  owner: { readonly scriptName: string; readonly versionId: string },
+  binding: WorkerBinding,
+): WorkerBinding {
+  if (binding.type !== "secret_text" || !binding.sealed.startsWith(NOT_YET)) return binding;
+  const place = secretPlace({ ...owner, accountId: ACCOUNT, name: binding.name });
+  const text = binding.sealed.slice(NOT_YET.length);
+  return { ...binding, sealed: new Keyring(MASTER_KEY).seal(place, text) };
+}
+
+/** Sealed by `makeVersion`, for its version. */
 export function secretBinding(name: string, text: string): WorkerBinding {
-  const sealedId = `test/${randomUUID()}/${name}`;
-  const sealed: Sealed = new Keyring(MASTER_KEY).seal(
-    { account: ACCOUNT, id: sealedId, kind: "secret" },
-    text,
-  );
-  return { type: "secret_text", name, sealed, sealedId };
+  return { type: "secret_text", name, sealed: `${NOT_YET}${text}` as Sealed };
 }
 
 function typeOf(name: string): ModuleType {

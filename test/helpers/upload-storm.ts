@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
 import { fileURLToPath } from "node:url";
+import { presentedKeyPlace } from "../../src/keys/places.ts";
 import { storeSource } from "../../src/store/change-feed.ts";
 import { callApi, continueControl, newState, type TestControlState } from "./control.ts";
 import { makeAuthority, type TestAuthority } from "./pki.ts";
@@ -135,8 +136,8 @@ class Storm {
       const certificate = await source.certificate(accountId, certificateId);
       assert.ok(certificate);
       names.add(certificate.name);
-      const { sealedId: id, sealedKey } = certificate;
-      control.keyring.unseal({ account: accountId, id, kind: "certificate-key" }, sealedKey);
+      const { sealedId, sealedKey } = certificate;
+      control.keyring.unseal(presentedKeyPlace({ accountId, sealedId }), sealedKey);
     }
     assert.equal(names.size, this.#options.uploads);
   }

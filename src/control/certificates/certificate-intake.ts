@@ -1,6 +1,7 @@
 import { mismatchNaming } from "../../certificates/match.ts";
 import { parseUpload } from "../../certificates/parse.ts";
-import { keyPlace, type Keyring } from "../../keys/seal.ts";
+import { keyPlace } from "../../keys/places.ts";
+import type { Keyring } from "../../keys/seal.ts";
 import type { ParsedUpload } from "../../certificates/certificate-upload.ts";
 import { Failure } from "../../failures/failures.ts";
 import { accountAuthorities } from "../../store/authorities.ts";

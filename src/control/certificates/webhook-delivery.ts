@@ -2,7 +2,7 @@ import { createHmac } from "node:crypto";
 import type { Keyring } from "../../keys/seal.ts";
 import type { Outbound } from "../../network/outbound.ts";
 import type { WebhookRow } from "../../store/schema.ts";
-import { webhookPlace } from "../../store/sealed-records.ts";
+import { webhookPlace } from "../../keys/places.ts";
 
 const TIMEOUT = 10_000;
 

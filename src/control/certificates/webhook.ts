@@ -2,14 +2,14 @@ import { z } from "@hono/zod-openapi";
 import { randomBytes, randomUUID } from "node:crypto";
 import { Failure } from "../../failures/failures.ts";
 import { listNotices } from "../../store/expiry-notices.ts";
-import { webhookPlace } from "../../store/sealed-records.ts";
+import { webhookPlace } from "../../keys/places.ts";
 import type { WebhookRow } from "../../store/schema.ts";
 import { deleteWebhook, findWebhook, putWebhook } from "../../store/webhooks.ts";
 import { list } from "../api/envelope.ts";
 import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
-import { Throttle } from "../api/throttle.ts";
+import { Throttle } from "../../network/throttle.ts";
 import { deliver, NOT_DELIVERED } from "./webhook-delivery.ts";
 
 const settings = z.object({

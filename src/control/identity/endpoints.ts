@@ -78,7 +78,7 @@ export function identityEndpoints(
         const row = await findIdentity(store.db, key);
         if (!row) {
           throw new Failure("identity_not_found", {
-            message: `the Worker "${key.scriptName}" never had an identity`,
+            message: `the Worker "${key.scriptName.slice(0, 100)}" never had an identity`,
           });
         }
         const issued = await listIssued(store.db, accountId, key.scriptName);

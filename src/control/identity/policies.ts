@@ -124,7 +124,7 @@ async function existing(
 ): Promise<PolicyRow> {
   const row = await findPolicy(db, accountId, name ?? "");
   if (row) return row;
-  throw new Failure("policy_not_found", { message: `there is no policy "${name}"` });
+  throw new Failure("policy_not_found", { message: `there is no policy "${name?.slice(0, 100)}"` });
 }
 
 function shown({ name, version, body, createdOn, author }: PolicyRow): object {
@@ -134,7 +134,7 @@ function shown({ name, version, body, createdOn, author }: PolicyRow): object {
 function validName(name: string | undefined): string {
   if (name !== undefined && /^[a-z0-9][a-z0-9._-]{0,62}$/.test(name)) return name;
   throw new Failure("policy_invalid", {
-    message: `"${name}" is no name for a policy: up to 63 of a-z, 0-9, ".", "_" and "-"`,
+    message: `"${name?.slice(0, 100)}" is no name for a policy: up to 63 of a-z, 0-9, ".", "_" and "-"`,
   });
 }
 

@@ -39,7 +39,8 @@ export function publishedIdentities(
   );
   app.onError((error) => failure(error, log));
 
-  app.use(async (c, next) => {
+  // Beside these there are endpoints that need a token, and tell nobody else which accounts there are.
+  app.on("GET", ["/bundle.pem", "/bundle.json", "/crl.pem", "/feed"], async (c, next) => {
     const account = c.req.param("account_id") ?? "";
     if (!(await findAccount(db, account))) {
       throw new Failure("account_not_found", { message: "there is no such account" });

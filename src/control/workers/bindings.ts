@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { secretPlace } from "../../keys/places.ts";
 import type { Keyring } from "../../keys/seal.ts";
 import type { ScriptKey, WorkerBinding } from "../../contract/change-feed.ts";
 import { IDENTITY } from "../../contract/identity.ts";
@@ -62,10 +63,16 @@ export interface BindingOwner extends ScriptKey {
   readonly timestamp: string;
 }
 
+/** The version that bindings are taken over from. */
+export interface EarlierVersion {
+  readonly id: string;
+  readonly bindings: readonly WorkerBinding[];
+}
+
 export interface BindingSources {
   readonly keyring: Keyring;
-  /** Of the version before: what `inherit` and `keep_bindings` take from. */
-  readonly before: readonly WorkerBinding[];
+  /** What `inherit` and `keep_bindings` take from. Null: there is no version before. */
+  readonly before: EarlierVersion | null;
   readonly keep: readonly string[];
 }
 
@@ -85,22 +92,57 @@ export function resolveBindings(
     if (names.has(binding.name)) throw invalid(binding, "appears twice");
     names.add(binding.name);
   }
-  const kept = sources.before.filter(
-    ({ name, type }) => sources.keep.includes(type) && !names.has(name),
-  );
+  const { before, keep, keyring } = sources;
+  const kept = keptOf(before, ({ name, type }) => keep.includes(type) && !names.has(name));
   return [
     ...requested.map((binding) => resolve(binding, owner, sources)),
-    ...kept.map((binding) => carryOver(binding, binding.name, owner)),
+    ...carryOverAll(keyring, kept, owner),
   ];
 }
 
-/** A binding of the version before, in this one. A secret stays sealed under its first place. */
-export function carryOver(
+function keptOf(
+  before: EarlierVersion | null,
+  which: (binding: WorkerBinding) => boolean,
+): EarlierVersion {
+  return { id: before?.id ?? "", bindings: before?.bindings.filter(which) ?? [] };
+}
+
+/** All that an earlier version has, in this one. */
+export function carryOverAll(
+  keyring: Keyring,
+  { id, bindings }: EarlierVersion,
+  owner: BindingOwner,
+): WorkerBinding[] {
+  return bindings.map((binding) =>
+    carryOver(binding, { keyring, from: id, as: binding.name }, owner),
+  );
+}
+
+interface CarryOver {
+  readonly keyring: Keyring;
+  /** The id of the version that has it. */
+  readonly from: string;
+  /** Its name in this version. */
+  readonly as: string;
+}
+
+/**
+ * A binding of an earlier version, in this one. A secret is sealed anew: a sealed record opens in the
+ * one version and under the one name it was made for.
+ * @throws Failure `sealed_record_damaged` if it does not open where it stood
+ */
+function carryOver(
   binding: WorkerBinding,
-  name: string,
-  { versionId, tag, timestamp }: BindingOwner,
+  { keyring, from, as: name }: CarryOver,
+  owner: BindingOwner,
 ): WorkerBinding {
-  if (binding.type !== "version_metadata") return { ...binding, name };
+  if (binding.type === "version_metadata") return metadataOf(name, owner);
+  if (binding.type !== "secret_text") return { ...binding, name };
+  const stood = secretPlace({ ...owner, versionId: from, name: binding.name });
+  return sealSecret(keyring, owner, name, keyring.unseal(stood, binding.sealed));
+}
+
+function metadataOf(name: string, { versionId, tag, timestamp }: BindingOwner): WorkerBinding {
   return { name, type: "version_metadata", id: versionId, tag, timestamp };
 }
 
@@ -110,20 +152,19 @@ export function sealSecret(
   name: string,
   text: string,
 ): WorkerBinding {
-  const sealedId = `${owner.scriptName}/${owner.versionId}/${name}`;
-  const sealed = keyring.seal({ account: owner.accountId, id: sealedId, kind: "secret" }, text);
-  return { name, type: "secret_text", sealed, sealedId };
+  const sealed = keyring.seal(secretPlace({ ...owner, name }), text);
+  return { name, type: "secret_text", sealed };
 }
 
 /** The bindings, their secrets wrapped by the master key of now: it may have changed meanwhile. */
 export function freshBindings(
   keyring: Keyring,
-  accountId: string,
+  owner: BindingOwner,
   bindings: readonly WorkerBinding[],
 ): WorkerBinding[] {
   return bindings.map((binding) => {
     if (binding.type !== "secret_text") return binding;
-    const place = { account: accountId, id: binding.sealedId, kind: "secret" } as const;
+    const place = secretPlace({ ...owner, name: binding.name });
     return { ...binding, sealed: keyring.fresh(place, binding.sealed) };
   });
 }
@@ -221,7 +262,7 @@ function refuseUnknownTypes(requested: readonly RequestedBinding[]): void {
 function resolve(
   binding: RequestedBinding,
   owner: BindingOwner,
-  { keyring, before }: BindingSources,
+  { keyring, before }: Pick<BindingSources, "keyring" | "before">,
 ): WorkerBinding {
   const { name } = binding;
   const type = binding.type as Type;
@@ -248,24 +289,22 @@ function resolve(
     }
     case "version_metadata":
       fields("version_metadata", binding);
-      return carryOver(
-        { name, type: "version_metadata", id: "", tag: "", timestamp: "" },
-        name,
-        owner,
-      );
+      return metadataOf(name, owner);
     default:
-      return inherited(binding, owner, before);
+      return inherited(binding, owner, { keyring, before });
   }
 }
 
 function inherited(
   binding: RequestedBinding,
   owner: BindingOwner,
-  before: readonly WorkerBinding[],
+  { keyring, before }: Pick<BindingSources, "keyring" | "before">,
 ): WorkerBinding {
   const from = fields("inherit", binding).old_name ?? binding.name;
-  const earlier = before.find(({ name }) => name === from);
-  if (earlier) return carryOver(earlier, binding.name, owner);
+  const earlier = before?.bindings.find(({ name }) => name === from);
+  if (before && earlier) {
+    return carryOver(earlier, { keyring, from: before.id, as: binding.name }, owner);
+  }
   throw new Failure("binding_nothing_to_inherit", {
     message: `binding "${binding.name}" cannot be inherited: the newest version has no binding "${from}"`,
     facts: { binding: binding.name },

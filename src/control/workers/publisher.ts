@@ -1,3 +1,4 @@
+import { keyIn } from "../../contract/key-in.ts";
 import type { By } from "./lookup.ts";
 import { randomBytes, randomUUID } from "node:crypto";
 import type { ScriptKey, WorkerBinding, WorkerModule } from "../../contract/change-feed.ts";
@@ -115,7 +116,7 @@ export class Publisher {
             ...runs,
             id: versionId,
             scriptId: script.id,
-            bindings: freshBindings(keyring, key.accountId, draft.bindings),
+            bindings: freshBindings(keyring, owner, draft.bindings),
             compatibilityFlags: JSON.stringify(draft.compatibilityFlags),
             annotations: JSON.stringify(annotations),
             settings: JSON.stringify(settings),
@@ -143,7 +144,11 @@ export class Publisher {
               accountId: key.accountId,
               resource: { type: "script", id: script.id, name: script.name },
               before: deployed(before.current),
-              after: { version: versionId, bindings: draft.bindings.map(namedBinding) },
+              after: {
+                version: versionId,
+                digest: version.digest,
+                bindings: draft.bindings.map(namedBinding),
+              },
             },
           };
         });
@@ -222,7 +227,7 @@ export class Publisher {
 
   /** Runs `work` when no other change of the script does. */
   exclusively<T>(key: ScriptKey, work: () => Promise<T>): Promise<T> {
-    return this.#lock.run(`${key.accountId}/${key.scriptName}`, work);
+    return this.#lock.run(keyIn(key.accountId, key.scriptName), work);
   }
 
   #keepWarm(versionId: string): void {

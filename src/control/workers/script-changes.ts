@@ -2,7 +2,7 @@ import type { WorkerModule } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
 import { newestVersion, versionSettings } from "../../store/versions.ts";
 import { loadModules, type StoredVersion } from "../../store/versions.ts";
-import { carryOver, resolveBindings } from "./bindings.ts";
+import { carryOverAll, resolveBindings } from "./bindings.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { handlersOf } from "./handlers.ts";
@@ -60,10 +60,10 @@ export function scriptChangeEndpoints(
               bindings: isSent("bindings")
                 ? resolveBindings(meta.bindings, owner, {
                     keyring,
-                    before: newest.bindings,
+                    before: newest,
                     keep: meta.keep_bindings,
                   })
-                : newest.bindings.map((binding) => carryOver(binding, binding.name, owner)),
+                : carryOverAll(keyring, newest, owner),
               annotations: annotationsOf(meta.annotations),
               scriptSettings: givenSettings(meta),
               settings: {
@@ -106,7 +106,7 @@ export function scriptChangeEndpoints(
               modules,
               compatibilityDate: newest.compatibilityDate,
               compatibilityFlags: JSON.parse(newest.compatibilityFlags) as string[],
-              bindings: newest.bindings.map((binding) => carryOver(binding, binding.name, owner)),
+              bindings: carryOverAll(keyring, newest, owner),
               annotations: {},
               settings: { ...(limits && { limits }), ...(placement && { placement }), ...handlers },
             };

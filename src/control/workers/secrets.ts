@@ -7,7 +7,7 @@ import {
   type StoredVersion,
   versionSettings,
 } from "../../store/versions.ts";
-import { carryOver, mostBindings, sealSecret, shownBinding } from "./bindings.ts";
+import { carryOverAll, mostBindings, sealSecret, shownBinding } from "./bindings.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { byOf, existingScript, keyOf } from "./lookup.ts";
@@ -64,8 +64,10 @@ export function secretEndpoints(
           annotations: { "workers/triggered_by": "secret", ...options.annotations },
           settings: versionSettings(newest),
           bindings: [
-            ...without(newest, changes, options.strict ?? false).map((b) =>
-              carryOver(b, b.name, owner),
+            ...carryOverAll(
+              context.keyring,
+              { id: newest.id, bindings: without(newest, changes, options.strict ?? false) },
+              owner,
             ),
             ...Object.entries(changes).flatMap(([secretName, text]) =>
               text === null ? [] : [sealSecret(context.keyring, owner, secretName, text)],

@@ -27,7 +27,7 @@ export function scriptUploadEndpoints(
         ...script,
         bindings: resolveBindings(bindings, owner, {
           keyring,
-          before: newest?.bindings ?? [],
+          before: newest,
           keep: keepBindings,
         }),
       }),

@@ -71,7 +71,7 @@ export function workerVersionEndpoints(
             ...script,
             bindings: resolveBindings(bindings, owner, {
               keyring,
-              before: newest?.bindings ?? [],
+              before: newest,
               keep: keepBindings,
             }),
           }),

@@ -2,7 +2,7 @@ import type { AdapterPayload } from "oidc-provider";
 import { OIDCProviderError } from "oidc-provider/lib/helpers/errors.js";
 import { setTimeout as sleep } from "node:timers/promises";
 import { neighbourhood } from "../../../network/ranges.ts";
-import { Throttle } from "../../api/throttle.ts";
+import { Throttle } from "../../../network/throttle.ts";
 
 /** Characters of what a client may have kept for it: wrangler's has 32. */
 const LONGEST_STATE = 512;

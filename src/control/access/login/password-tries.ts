@@ -2,7 +2,7 @@ import { Failure } from "../../../failures/failures.ts";
 import { neighbourhood } from "../../../network/ranges.ts";
 import type { Store } from "../../../store/store.ts";
 import { findUserByEmail, membershipsOf } from "../../../store/users.ts";
-import { Throttle } from "../../api/throttle.ts";
+import { Throttle } from "../../../network/throttle.ts";
 import { verifyPassword } from "../passwords.ts";
 import { Turns } from "../turns.ts";
 

@@ -22,7 +22,6 @@ export async function hosts(db: Untyped): Promise<void> {
     .addColumn("hosts", "text", (c) => c.notNull())
     .addColumn("chain", "text", (c) => c.notNull())
     .addColumn("sealedKey", "text", (c) => c.notNull())
-    .addColumn("sealedId", "text", (c) => c.notNull())
     .addColumn("bundleMethod", "text", (c) => c.notNull())
     .addColumn("priority", "integer", (c) => c.notNull())
     // upload, folder or acme

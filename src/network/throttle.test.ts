@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { Failure } from "../../failures/failures.ts";
+import { Failure } from "../failures/failures.ts";
 import { Throttle } from "./throttle.ts";
 
 it("tries are free up to the brim, and one more as time passes", () => {

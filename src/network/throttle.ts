@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { Failure } from "../../failures/failures.ts";
+import { Failure } from "../failures/failures.ts";
 
 /** How long an answer is held back at most, and how many are at a time. */
 const LONGEST_MS = 2000;

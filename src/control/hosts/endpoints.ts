@@ -1,0 +1,20 @@
+import type { ControlContext } from "../api/context.ts";
+import type { Endpoint } from "../api/endpoint.ts";
+import { accessApplicationEndpoints } from "./applications.ts";
+import { applicationPolicyEndpoints } from "./application-policies.ts";
+import { accessAuthorityEndpoints } from "./authorities.ts";
+import { accessKeyEndpoints } from "./keys.ts";
+import { accessPolicyEndpoints } from "./policies.ts";
+import { serviceTokenEndpoints } from "./service-tokens.ts";
+
+/** Access: who reaches a host. */
+export function accessEndpoints(context: ControlContext): readonly Endpoint[] {
+  return [
+    ...serviceTokenEndpoints(context),
+    ...accessPolicyEndpoints(context),
+    ...accessApplicationEndpoints(context),
+    ...applicationPolicyEndpoints(context),
+    ...accessAuthorityEndpoints(context),
+    ...accessKeyEndpoints(context),
+  ];
+}

@@ -1,0 +1,98 @@
+import { createHash, generateKeyPair } from "node:crypto";
+import { promisify } from "node:util";
+import { accessKeyPlace } from "../../keys/places.ts";
+import type { Keyring } from "../../keys/seal.ts";
+import { deleteAccessKeys, insertAccessKey, listAccessKeys } from "../../store/access.ts";
+import type { Database } from "../../store/database.ts";
+import type { AccessKeyRow } from "../../store/schema.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { changeAccess } from "./change.ts";
+
+/** After a rotation the key before stays published for those who verify what it signed. */
+const PUBLISHED = 2;
+const DAY = 24 * 3_600_000;
+/** Days after which a key is due for rotation, as on Cloudflare. */
+const INTERVAL_DAYS = 90;
+
+/** The keys that sign assertions: made with the first application, rotated with overlap. */
+export function accessKeyEndpoints(context: ControlContext): readonly Endpoint[] {
+  const { store, keyring, clock } = context;
+  const path = "/accounts/{account_id}/access/keys";
+  const shown = async (accountId: string): Promise<object> => {
+    const [newest] = await listAccessKeys(store.db, accountId);
+    if (newest === undefined) return { key_rotation_interval_days: INTERVAL_DAYS };
+    const age = Math.floor((clock().getTime() - Date.parse(newest.createdOn)) / DAY);
+    return {
+      key_rotation_interval_days: INTERVAL_DAYS,
+      days_until_next_rotation: Math.max(0, INTERVAL_DAYS - age),
+      last_key_rotation_at: newest.createdOn,
+    };
+  };
+  return [
+    endpoint(
+      { method: "get", path, summary: "When the signing key is due", scope: "ssl_certs:read" },
+      async ({ caller }) => ({ result: await shown(caller.accountId) }),
+    ),
+    endpoint(
+      {
+        method: "post",
+        path: `${path}/rotate`,
+        summary: "Sign with a new key; the one before stays published",
+        scope: "ssl_certs:write",
+      },
+      async ({ caller }) => {
+        const { accountId } = caller;
+        const fresh = await newKey(keyring, accountId, clock());
+        await changeAccess(context, caller, async ({ db }) => {
+          const before = await listAccessKeys(db, accountId);
+          await deleteAccessKeys(
+            db,
+            before.slice(PUBLISHED - 1).map(({ id }) => id),
+          );
+          await insertAccessKey(db, fresh);
+          return {
+            value: null,
+            action: "access.key_rotate",
+            resource: { type: "access_key", id: fresh.id },
+          };
+        });
+        return { result: await shown(accountId) };
+      },
+    ),
+  ];
+}
+
+/** The first key of an account, for `ensureKey`. Null: it has one. */
+export async function firstKey(
+  { store, keyring, clock }: ControlContext,
+  accountId: string,
+): Promise<AccessKeyRow | null> {
+  const there = await listAccessKeys(store.db, accountId);
+  return there.length > 0 ? null : newKey(keyring, accountId, clock());
+}
+
+/** Keeps the key unless there is one by now. */
+export async function ensureKey(db: Database, fresh: AccessKeyRow | null): Promise<void> {
+  if (fresh === null) return;
+  const there = await listAccessKeys(db, fresh.accountId);
+  if (there.length === 0) await insertAccessKey(db, fresh);
+}
+
+async function newKey(keyring: Keyring, accountId: string, now: Date): Promise<AccessKeyRow> {
+  const { publicKey, privateKey } = await promisify(generateKeyPair)("rsa", {
+    modulusLength: 2048,
+  });
+  const { n, e } = publicKey.export({ format: "jwk" });
+  const id = createHash("sha256").update(`${n}.${e}`).digest("hex");
+  return {
+    id,
+    accountId,
+    publicKey: JSON.stringify({ kid: id, kty: "RSA", alg: "RS256", use: "sig", e, n }),
+    sealedKey: keyring.seal(
+      accessKeyPlace(accountId, id),
+      privateKey.export({ format: "pem", type: "pkcs8" }),
+    ),
+    createdOn: now.toISOString(),
+  };
+}

@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { it } from "node:test";
+import * as fc from "fast-check";
+import { refusal } from "../../test/helpers/refusal.ts";
+import * as places from "./places.ts";
+import { Keyring } from "./seal.ts";
+
+/** As ids are: the parts of a place never have a slash in them, but a binding's name may. */
+const id = fc.stringMatching(/^[a-zA-Z0-9_-]{1,12}$/);
+const owner = fc.record({
+  accountId: id,
+  certificateId: id,
+  version: fc.nat(),
+  scriptName: id,
+  versionId: id,
+  name: fc.string({ minLength: 1 }),
+});
+type Owner = typeof owner extends fc.Arbitrary<infer T> ? T : never;
+
+/** Each place with what it is made from: two are the same where that is. */
+const made: readonly (readonly [string, (o: Owner) => places.Place, (o: Owner) => unknown[]])[] = [
+  ["key", places.keyPlace, (o) => [o.accountId, o.certificateId, o.version]],
+  ["secret", places.secretPlace, (o) => [o.accountId, o.scriptName, o.versionId, o.name]],
+  ["webhook", (o) => places.webhookPlace(o.accountId), (o) => [o.accountId]],
+  [
+    "identity",
+    (o) => places.identityKeyPlace(o.accountId, o.certificateId),
+    (o) => [o.accountId, o.certificateId],
+  ],
+  [
+    "root",
+    (o) => places.identityRootKeyPlace(o.accountId, o.certificateId),
+    (o) => [o.accountId, o.certificateId],
+  ],
+  [
+    "access",
+    (o) => places.accessKeyPlace(o.accountId, o.certificateId),
+    (o) => [o.accountId, o.certificateId],
+  ],
+  ["head", () => places.auditHeadPlace, () => []],
+  ["check", () => places.masterKeyCheckPlace, () => []],
+  ["change", () => places.masterKeyChangePlace, () => []],
+];
+
+it("a record opens in its own place, and in no other that is made of anything else", () => {
+  const keyring = new Keyring(randomBytes(32));
+  const any = fc.tuple(fc.constantFrom(...made), owner);
+  fc.assert(
+    fc.property(any, any, ([one, from], [other, of]) => {
+      const [kind, place, parts] = one;
+      const [otherKind, otherPlace, otherParts] = other;
+      const sealed = keyring.seal(place(from), "text");
+      const same =
+        kind === otherKind && JSON.stringify(parts(from)) === JSON.stringify(otherParts(of));
+      if (same) assert.equal(keyring.unseal(otherPlace(of), sealed), "text");
+      else refusal("sealed_record_damaged", () => keyring.unseal(otherPlace(of), sealed));
+      assert.equal(keyring.unseal(place({ ...from }), sealed), "text");
+    }),
+    { numRuns: 500 },
+  );
+});
+
+it("the key of a certificate is in the same place by its parts and by the id of these", () => {
+  const parts = { accountId: "a", certificateId: "c", version: 3 };
+  const byId = places.presentedKeyPlace({ accountId: "a", sealedId: places.keyPlace(parts).id });
+  assert.deepEqual(byId, places.keyPlace(parts));
+});

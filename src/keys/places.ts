@@ -1,0 +1,91 @@
+declare const built: unique symbol;
+
+/**
+ * Where a sealed record belongs. It opens nowhere else: account, kind and id are authenticated with
+ * it. Only the functions below make places, so that who seals and who opens agree.
+ */
+export interface Place {
+  readonly account: string;
+  readonly id: string;
+  readonly kind:
+    | "certificate-key"
+    | "secret"
+    | "webhook-secret"
+    | "identity-key"
+    | "access-key"
+    | "host-key"
+    | "local-authority-key"
+    | "master-key-check"
+    | "master-key"
+    | "audit-head";
+  readonly [built]: true;
+}
+
+/** The private key of one version of a certificate. */
+export function keyPlace(owner: {
+  readonly accountId: string;
+  readonly certificateId: string;
+  readonly version: number;
+}): Place {
+  const { accountId, certificateId, version } = owner;
+  return place("certificate-key", accountId, `${certificateId}/${version}`);
+}
+
+/** The same, where its id is all that is known: in the gateway, and in `countersign dev`. */
+export function presentedKeyPlace(owner: {
+  readonly accountId: string;
+  readonly sealedId: string;
+}): Place {
+  return place("certificate-key", owner.accountId, owner.sealedId);
+}
+
+/** A secret of one version of a Worker. */
+export function secretPlace(owner: {
+  readonly accountId: string;
+  readonly scriptName: string;
+  readonly versionId: string;
+  readonly name: string;
+}): Place {
+  const { accountId, scriptName, versionId, name } = owner;
+  return place("secret", accountId, `${scriptName}/${versionId}/${name}`);
+}
+
+/** A secret that a version took over before secrets were sealed anew for each. */
+export function formerSecretPlace(accountId: string, sealedId: string): Place {
+  return place("secret", accountId, sealedId);
+}
+
+/** What signs the messages to an account's webhook. */
+export function webhookPlace(accountId: string): Place {
+  return place("webhook-secret", accountId, "webhook");
+}
+
+/** The key of an identity CA. */
+export function identityKeyPlace(accountId: string, authorityId: string): Place {
+  return place("identity-key", accountId, authorityId);
+}
+
+/** The key of the root above it. */
+export function identityRootKeyPlace(accountId: string, authorityId: string): Place {
+  return place("identity-key", accountId, `${authorityId}/root`);
+}
+
+/** What signs the tokens of an account's Access. */
+export function accessKeyPlace(accountId: string, id: string): Place {
+  return place("access-key", accountId, id);
+}
+
+/** The key of a host's server certificate. */
+export function hostKeyPlace(accountId: string, certificateId: string): Place {
+  return place("host-key", accountId, certificateId);
+}
+
+/** Of the whole store: one record of each. */
+export const auditHeadPlace: Place = place("audit-head", "", "head");
+export const localAuthorityPlace: Place = place("local-authority-key", "", "local");
+export const masterKeyCheckPlace: Place = place("master-key-check", "", "store");
+export const masterKeyChangePlace: Place = place("master-key", "", "store");
+
+function place(kind: Place["kind"], account: string, id: string): Place {
+  return { account, id, kind } as Place;
+}

@@ -341,11 +341,11 @@ async function oneRequest(
     key: pair.key,
     ...(resumed && { session: resumed }),
   });
-  const kept = once(socket, "session");
+  let session = Buffer.alloc(0);
+  socket.on("session", (fresh: Buffer) => (session = fresh));
   await once(socket, "secureConnect");
   const isReused = socket.isSessionReused();
   socket.write(`GET / HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`);
-  const [session] = (await kept) as [Buffer];
   const text = await textOf(socket);
   return { status: Number(text.slice(9, 12)), isReused, session };
 }

@@ -341,7 +341,7 @@ async function oneRequest(
     key: pair.key,
     ...(resumed && { session: resumed }),
   });
-  let session = Buffer.alloc(0);
+  let session: Buffer = Buffer.alloc(0);
   socket.on("session", (fresh: Buffer) => (session = fresh));
   await once(socket, "secureConnect");
   const isReused = socket.isSessionReused();

@@ -4,12 +4,12 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { Agent, request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { text as textOf } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import Cloudflare from "cloudflare";
 import { build } from "esbuild";
-import { connect } from "node:tls";
 import { countersign } from "./helpers/cli.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
@@ -193,7 +193,7 @@ test("a Worker calls another Worker of ours over mTLS, which decides by its iden
   });
   await deploy("inner", outputFiles[0]!.text);
   await cli("host", "clients", "inner.localhost", "required", "--ca", "managed");
-  await upload(await localAuthority());
+  await upload(localAuthority());
   const url = { type: "plain_text", name: "URL", text: `https://inner.localhost:${port}/` };
   const identity = { type: "mtls_certificate", name: "ME", certificate_id: "identity" };
   for (const name of ["outer", "stranger"]) await deploy(name, OUTER, [identity, url]);
@@ -206,22 +206,12 @@ test("a Worker calls another Worker of ours over mTLS, which decides by its iden
 });
 
 /** What signs the certificate of `*.localhost`, PEM. */
-function localAuthority(): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({
-      host: "127.0.0.1",
-      port,
-      servername: "x.localhost",
-      rejectUnauthorized: false,
-    });
-    socket.on("error", reject).on("secureConnect", () => {
-      const der = socket.getPeerCertificate(true).issuerCertificate.raw.toString("base64");
-      socket.destroy();
-      resolve(
-        `-----BEGIN CERTIFICATE-----\n${der.replace(/.{64}/g, "$&\n")}\n-----END CERTIFICATE-----\n`,
-      );
-    });
+function localAuthority(): string {
+  using database = new DatabaseSync(join(platform.dataFolder, "countersign.db"), {
+    readOnly: true,
   });
+  const row = database.prepare("select certificate from local_authorities").get();
+  return String(row!["certificate"]);
 }
 
 async function upload(pem: string): Promise<void> {

@@ -6,6 +6,7 @@ import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { loadavg } from "node:os";
 import { join } from "node:path";
+import { judgedHere } from "../src/certificates/upload-text.ts";
 import { parseUpload } from "../src/certificates/parse.ts";
 import { versionRow } from "../src/control/certificates/certificate-intake.ts";
 import { createAccount } from "../src/store/accounts.ts";
@@ -77,7 +78,7 @@ async function fill({ store, keyring, accountId }: TestControl): Promise<void> {
             uploadedOn: at,
             updatedOn: at,
           },
-          { ...versionRow(keyring, place, parsed, now), contentHash },
+          { ...(await versionRow(keyring, place, judgedHere(parsed), now)), contentHash },
         );
       }
     });

@@ -25,7 +25,7 @@ export const house: House = {
     ["contract"],
     ["certificates", "network", "process", "store"],
     ["identity"],
-    ["ingress", "gateway"],
+    ["ingress", "gateway", "intake"],
     ["edge", "control", "dev"],
     ["platform"],
     ["cli"],
@@ -34,7 +34,7 @@ export const house: House = {
     control: [["api"], ["access", "workers"], ["routing", "certificates", "identity"], ["hosts"]],
   },
   // The control plane may run on another machine than what it controls: it knows the contract alone.
-  forbidden: { control: ["ingress", "gateway", "process"] },
+  forbidden: { control: ["ingress", "gateway", "intake", "process"] },
 };
 
 interface Import {

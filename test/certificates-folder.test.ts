@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +7,9 @@ import { afterEach, before, beforeEach, describe, it } from "node:test";
 import { FolderSource, watchFolder } from "../src/certificates/source-folder.ts";
 import type { FolderSourceOptions } from "../src/certificates/source-folder.ts";
 import type { ParsedLeaf } from "../src/certificates/certificate-upload.ts";
+import type { JudgedLeaf } from "../src/certificates/key-intake.ts";
+import { keyPlace } from "../src/keys/places.ts";
+import { Keyring } from "../src/keys/seal.ts";
 import { Failure, type FailureCode } from "../src/failures/failures.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
 
@@ -32,12 +36,20 @@ beforeEach(async () => {
 
 afterEach(() => rm(folder, { recursive: true }));
 
+const keyring = new Keyring(randomBytes(32));
+const place = keyPlace({ accountId: "a", certificateId: "c", version: 1 });
+
+async function opened(version: JudgedLeaf): Promise<ParsedLeaf> {
+  const sealed = keyring.wrap(place, await version.sealKey(place));
+  return { ...version, privateKey: keyring.unseal(place, sealed) };
+}
+
 function options(more: Partial<FolderSourceOptions> = {}): FolderSourceOptions {
   return {
     folder,
     authorities: [authority.pem],
     now: () => clock,
-    onVersion: async (version) => void versions.push(version),
+    onVersion: async (version) => void versions.push(await opened(version)),
     onFailure: (error) => failures.push(error),
     ...more,
   };
@@ -320,7 +332,7 @@ describe("a folder does not become a version", () => {
         patience: 0,
         onVersion: async (version) => {
           if (broken) throw new Error("the store is away");
-          versions.push(version);
+          versions.push(await opened(version));
         },
       }),
     );

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { countersign } from "./helpers/cli.ts";
+import { makeProject } from "./helpers/dev-project.ts";
 import { makeAuthority } from "./helpers/pki.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 
@@ -79,6 +80,64 @@ describe("which platform a command acts on", () => {
     assert.equal(shown.api, one.ready.api);
     assert.equal(shown.processes[0].state, "running");
     assert.equal((await run(["status", "--data", join(home, "none")])).status, 3);
+  });
+
+  test("deploy says and takes the platform that the variables name, and touches no other", async () => {
+    await using project = await makeProject({
+      "wrangler.json": `{ "name": "aimed", "main": "index.js", "compatibility_date": "2026-11-01" }`,
+      "index.js": `export default { fetch: () => new Response("ok") };`,
+    });
+    const env = {
+      XDG_CONFIG_HOME: home,
+      XDG_DATA_HOME: home,
+      ...variables(other),
+      CLOUDFLARE_ACCOUNT_ID: other.ready.accountId,
+      COUNTERSIGN_DATA: one.dataFolder,
+    };
+    const { status, stderr } = await countersign(["deploy"], { cwd: project.folder, env });
+    assert.equal(status, 0, stderr);
+    assert.ok(
+      stderr.includes(`deploying to ${other.ready.api} (from CLOUDFLARE_API_BASE_URL)`),
+      stderr,
+    );
+    const path = "/accounts/{account}/workers/scripts";
+    const names = async (platform: TestPlatform): Promise<string[]> =>
+      (await platform.api("GET", path)).json.result.map(({ id }: { id: string }) => id);
+    assert.deepEqual([await names(one), await names(other)], [[], ["aimed"]]);
+  });
+
+  test("tokens, accounts and the log are those of the platform that the variables name", async () => {
+    const env = { ...variables(other), COUNTERSIGN_DATA: one.dataFolder };
+    const json = async (...argv: string[]) =>
+      JSON.parse((await run([...argv, "--json"], env)).stdout);
+    const made = await json("token", "create", "there", "--role", "viewer", "--expires", "1h");
+    assert.match(made.token, /^csn_/, JSON.stringify(made));
+    const listed = await json("token", "list");
+    const token = listed.find(({ id }: { id: string }) => id === made.id);
+    assert.deepEqual([token.name, token.status], ["there", "active"]);
+    assert.ok(token.scopes.includes("ssl_certs:read") && !token.scopes.includes("ssl_certs:write"));
+    assert.equal((await json("account", "list"))[0].id, other.ready.accountId);
+    const [entry] = await json("audit", "list", "--limit", "1");
+    assert.deepEqual([entry.action, entry.resource.id], ["token.create", made.id]);
+    const rolled = await json("token", "roll", "there");
+    assert.notEqual(rolled.token, made.token);
+    assert.equal((await json("token", "revoke", "there", "--yes")).id, made.id);
+    const here = await run(["token", "list", "--json", "--data", one.dataFolder]);
+    assert.doesNotMatch(here.stdout, /"there"/);
+  });
+
+  test("what is the machine owner's says so where the variables name another platform", async () => {
+    const env = { ...variables(other), COUNTERSIGN_DATA: one.dataFolder };
+    for (const argv of [["keys", "status"], ["user", "list"], ["audit", "verify"], ["env"]]) {
+      const { status, stderr } = await run(argv, env);
+      assert.equal(status, 0, stderr);
+      assert.match(stderr, /this acts on .* not on .*, which CLOUDFLARE_API_BASE_URL names/);
+      const named = await run([...argv, "--data", one.dataFolder], env);
+      assert.doesNotMatch(named.stderr, /this acts on/);
+    }
+    const nowhere = await run(["keys", "status"], variables(other));
+    assert.equal(nowhere.status, 3);
+    assert.match(nowhere.stderr, /for the owner of a platform's machine/);
   });
 
   test("/healthz and /readyz answer without a token", async () => {

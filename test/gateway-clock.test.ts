@@ -58,13 +58,13 @@ test("a route that nobody uses is let go of at the second sweep", async (t) => {
 test("a TLS session is resumed for ten minutes", async () => {
   const clock = new FakeClock(0);
   const sessions: (Buffer | undefined)[] = [];
-  const streams: Duplex[] = [];
+  const tickets: ((ticket: Buffer) => void)[] = [];
   const pools = new Pools(
-    async (_, { session }) => {
+    async (_, { session, onSession }) => {
       sessions.push(session);
       const stream = new PassThrough();
-      streams.push(stream);
-      return { stream, tlsVersion: "TLSv1.3", asked: true, resumable: true };
+      tickets.push(onSession);
+      return { stream, tlsVersion: "TLSv1.3", asked: true, resumable: true, resumed: false };
     },
     defaultOptions,
     clock,
@@ -75,7 +75,7 @@ test("a TLS session is resumed for ten minutes", async () => {
   const ticket = Buffer.from("ticket");
   for (const age of [599_999, 600_000]) {
     await pool.connect();
-    streams.at(-1)!.emit("session", ticket);
+    tickets.at(-1)!(ticket);
     clock.advance(age);
   }
   await pool.connect();

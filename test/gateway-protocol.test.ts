@@ -214,33 +214,36 @@ test("trace context passes through", async (t) => {
   assert.equal(answer.text, traceparent);
 });
 
-test("sessions are resumed within a certificate version, and never by another", async (t) => {
-  const { authority, gateway } = await ready(t);
-  const connections: [string, boolean][] = [];
-  await using origin = await startOrigin({
-    authority,
-    handler: (_, response) => {
-      response.shouldKeepAlive = false;
-      response.end();
-    },
+for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
+  test(`on ${maxVersion} sessions are resumed within a certificate version, and never by another`, async (t) => {
+    const { authority, gateway } = await ready(t);
+    const connections: [string, boolean][] = [];
+    await using origin = await startOrigin({
+      authority,
+      tls: { maxVersion },
+      handler: (_, response) => {
+        response.shouldKeepAlive = false;
+        response.end();
+      },
+    });
+    origin.server.on("secureConnection", (socket) => {
+      connections.push([socket.getPeerX509Certificate()?.subject ?? "", socket.isSessionReused()]);
+    });
+    for (let count = 0; count < 3; count += 1) await ask(gateway.socket(), `${origin.url}/`);
+    await gateway.handle.setCertificate(
+      edgeCertificate(await authority.issue({ subject: "CN=second" }), { version: 2 }),
+    );
+    await ask(gateway.socket(), `${origin.url}/`);
+    await ask(gateway.socket(), `${origin.url}/`);
+    assert.deepEqual(connections, [
+      ["CN=client", false],
+      ["CN=client", true],
+      ["CN=client", true],
+      ["CN=second", false],
+      ["CN=second", true],
+    ]);
   });
-  origin.server.on("secureConnection", (socket) => {
-    connections.push([socket.getPeerX509Certificate()?.subject ?? "", socket.isSessionReused()]);
-  });
-  await ask(gateway.socket(), `${origin.url}/`);
-  await ask(gateway.socket(), `${origin.url}/`);
-  await gateway.handle.setCertificate(
-    edgeCertificate(await authority.issue({ subject: "CN=second" }), { version: 2 }),
-  );
-  await ask(gateway.socket(), `${origin.url}/`);
-  await ask(gateway.socket(), `${origin.url}/`);
-  assert.deepEqual(connections, [
-    ["CN=client", false],
-    ["CN=client", true],
-    ["CN=second", false],
-    ["CN=second", true],
-  ]);
-});
+}
 
 async function ready(
   t: TestContext,

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { pino } from "pino";
 import { Keyring, masterKeyIdOf } from "../src/keys/seal.ts";
+import { judgedHere } from "../src/certificates/upload-text.ts";
 import { parseUpload } from "../src/certificates/parse.ts";
 import { versionRow } from "../src/control/certificates/certificate-intake.ts";
 import { sealSecret } from "../src/control/workers/bindings.ts";
@@ -71,7 +72,7 @@ async function fill({ db }: Write, keyring: Keyring, accountId: string): Promise
       const leaf = (await leaves)[2 * number + version - 1]!;
       const upload = { certificates: leaf.chain, privateKey: leaf.key, ca: false, now };
       const owner = { accountId, certificateId: id, version };
-      const row = versionRow(keyring, owner, parseUpload(upload), now);
+      const row = await versionRow(keyring, owner, judgedHere(parseUpload(upload)), now);
       if (version > 1) await insertCertificateVersion(db, row);
       else {
         const times = { uploadedOn: at, updatedOn: at };

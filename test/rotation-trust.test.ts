@@ -109,12 +109,17 @@ for (const [engine, open] of Object.entries(engines)) {
     });
 
     test("one that is tied to hosts counts there, beside the account's", async () => {
-      const scope = { account: false, hosts: ["API.internal", "*.corp.example"] };
+      const scope = { account: false, hosts: ["API.internal", "*.corp.example", "constructor"] };
       await control.call("PUT", `${authorities}/${twoId}/trust`, scope);
       assert.equal(await pinned(), null);
       const trust = await account();
       assert.deepEqual(trust.authorities, [one.pem]);
-      assert.deepEqual(trust.hosts, { "*.corp.example": [two.pem], "api.internal": [two.pem] });
+      const pems = [two.pem];
+      assert.deepEqual(trust.hosts, {
+        "*.corp.example": pems,
+        "api.internal": pems,
+        constructor: pems,
+      });
     });
 
     test("one that is tied to nothing counts nowhere, and comes back to the account", async () => {

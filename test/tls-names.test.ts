@@ -6,6 +6,7 @@ import { after, before, describe, test, type TestContext } from "node:test";
 import { keyPlace } from "../src/keys/places.ts";
 import { Keyring } from "../src/keys/seal.ts";
 import { countersign } from "./helpers/cli.ts";
+import { until } from "./helpers/until.ts";
 import { startPlatform } from "./helpers/platform.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { ask, edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
@@ -322,7 +323,8 @@ test("an old origin is spoken to where its host was allowed old suites, and its 
 
 test("that old suites are allowed is said at the start and by doctor", async () => {
   await using platform = await startPlatform({ args: ["--unsafe-old-tls", "ERP.internal"] });
-  assert.match(platform.log(), /✘ Connections to erp\.internal may be decrypted later/);
+  // After the line that says that it is ready.
+  await until(() => /✘ Connections to erp\.internal may be decrypted/.test(platform.log()));
   const doctor = await countersign(["doctor", "--data", platform.dataFolder]);
   assert.match(doctor.stdout, /! old tls +erp\.internal may choose cipher suites without/);
   const wrong = await countersign(["start", "--unsafe-old-tls", "https://erp.internal"]);

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { open, readdir } from "node:fs/promises";
+import { open, readdir, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { Failure } from "../failures/failures.ts";
 
@@ -10,8 +10,9 @@ export interface PairNames {
 }
 
 export interface PairContent {
-  readonly certificate: string;
-  readonly key: string;
+  /** Bytes, which can be wiped. */
+  readonly certificate: Buffer;
+  readonly key: Buffer;
   /** Equal if and only if both files are. */
   readonly hash: string;
 }
@@ -31,8 +32,15 @@ const MAXIMUM_BYTES = 64 * 1024;
 export async function readPair(folder: string, names?: PairNames): Promise<PairContent> {
   const { certificate, key } = names ?? (await findPair(folder));
   const contents = { certificate: await read(folder, certificate), key: await read(folder, key) };
-  const hash = createHash("sha256").update(JSON.stringify(contents)).digest("hex");
-  return { ...contents, hash };
+  const hash = createHash("sha256");
+  for (const { length } of Object.values(contents)) hash.update(`${length} `);
+  for (const bytes of Object.values(contents)) hash.update(bytes);
+  return { ...contents, hash: hash.digest("hex") };
+}
+
+export function wipe({ certificate, key }: Pick<PairContent, "certificate" | "key">): void {
+  certificate.fill(0);
+  key.fill(0);
 }
 
 /** @throws Failure `folder_unreadable` */
@@ -66,7 +74,7 @@ async function findPair(folder: string): Promise<PairNames> {
   });
 }
 
-async function read(folder: string, name: string): Promise<string> {
+async function read(folder: string, name: string): Promise<Buffer> {
   const path = join(folder, name);
   try {
     await using file = await open(path);
@@ -77,10 +85,22 @@ async function read(folder: string, name: string): Promise<string> {
         facts: { path, size },
       });
     }
-    return await file.readFile("utf8");
+    return await readAll(file, size);
   } catch (error) {
     throw error instanceof Failure ? error : unreadable(path, error);
   }
+}
+
+/** Into one buffer of our own: `readFile` leaves others behind that nobody can wipe. */
+async function readAll(file: FileHandle, size: number): Promise<Buffer> {
+  const bytes = Buffer.alloc(size);
+  let filled = 0;
+  while (filled < size) {
+    const { bytesRead } = await file.read(bytes, filled, size - filled, filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return bytes.subarray(0, filled);
 }
 
 function unreadable(path: string, cause: unknown): Failure {

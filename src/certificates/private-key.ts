@@ -11,10 +11,10 @@ export interface PrivateKey {
 }
 
 /** By PEM label; the others are PKCS #8. */
-const encodings: Readonly<Record<string, "pkcs1" | "sec1">> = {
-  "RSA PRIVATE KEY": "pkcs1",
-  "EC PRIVATE KEY": "sec1",
-};
+const encodings: ReadonlyMap<string, "pkcs1" | "sec1"> = new Map([
+  ["RSA PRIVATE KEY", "pkcs1"],
+  ["EC PRIVATE KEY", "sec1"],
+]);
 
 /**
  * @throws Failure `private_key_encrypted`, `private_key_malformed`, `key_algorithm_unsupported`,
@@ -44,7 +44,7 @@ function decode(
 ): PrivateKey {
   try {
     requireDer(block.der);
-    const type = encodings[block.label] ?? "pkcs8";
+    const type = encodings.get(block.label) ?? "pkcs8";
     const key = createPrivateKey({ key: block.der, format: "der", type });
     return { key, publicKey: createPublicKey(key) };
   } catch (cause) {

@@ -1,8 +1,8 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { Failure } from "../failures/failures.ts";
-import { listFolder, readPair, type PairContent, type PairNames } from "./pair-files.ts";
-import { parseUpload } from "./parse.ts";
-import type { ParsedLeaf } from "./certificate-upload.ts";
+import { listFolder, readPair, wipe, type PairContent, type PairNames } from "./pair-files.ts";
+import type { JudgedLeaf, KeyIntake } from "./key-intake.ts";
+import { intakeHere } from "./upload-text.ts";
 
 export interface FolderSourceOptions {
   readonly folder: string;
@@ -17,7 +17,9 @@ export interface FolderSourceOptions {
    * Takes a new version. It counts once this resolves; where it rejects, it is tried again at the
    * next look.
    */
-  readonly onVersion: (version: ParsedLeaf) => Promise<void>;
+  readonly onVersion: (version: JudgedLeaf) => Promise<void>;
+  /** Who may see keys. Default: this process. */
+  readonly intake?: KeyIntake;
   /** Told once for each state of the folder that stays bad for longer than `patience`. */
   readonly onFailure: (error: unknown) => void;
   /** Milliseconds that writers may leave the pair in disorder. Default: 10,000. */
@@ -71,26 +73,24 @@ export class FolderSource {
     const { folder, names, onFailure } = this.#options;
     const content = await readPair(folder, names).catch((failure: Failure) => failure);
     const state = content instanceof Failure ? content.message : content.hash;
-    if (this.#isNew(state) || this.#settled) return;
     try {
+      if (this.#isNew(state) || this.#settled) return;
       if (content instanceof Failure) throw content;
       await this.#take(content);
     } catch (error) {
       if (this.#told || this.#age() < this.#patience) return;
       this.#told = true;
       onFailure(error);
+    } finally {
+      if (!(content instanceof Failure)) wipe(content);
     }
   }
 
   async #take(content: PairContent): Promise<void> {
-    const { now, authorities, onVersion } = this.#options;
-    const version = parseUpload({
-      certificates: content.certificate,
-      privateKey: content.key,
-      ca: false,
-      now: now(),
-      ...(authorities && { authorities }),
-    });
+    const { now, authorities, onVersion, intake = intakeHere } = this.#options;
+    using upload = await intake.receivePair(content);
+    const terms = { ca: false, now: now(), ...(authorities && { authorities }) };
+    const version = await upload.judge(terms);
     if (version.kind !== "leaf") return;
     // A chain that is cut off between two certificates is well-formed: it may still be written.
     const incomplete = version.warnings.some(({ code }) => code === "chain_incomplete");

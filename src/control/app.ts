@@ -1,4 +1,6 @@
 import { Hono } from "hono";
+import type { KeyIntake } from "../certificates/key-intake.ts";
+import { intakeHere } from "../certificates/upload-text.ts";
 import { Failure } from "../failures/failures.ts";
 import { accessEndpoints } from "./hosts/endpoints.ts";
 import { accountEndpoints } from "./access/accounts.ts";
@@ -34,7 +36,7 @@ import { scriptEndpoints } from "./workers/scripts.ts";
 import { scriptUploadEndpoints } from "./workers/upload-endpoint.ts";
 import { secretEndpoints } from "./workers/secrets.ts";
 import { serviceEndpoints } from "./workers/services.ts";
-import { remoteAddress } from "./api/remote-address.ts";
+import { type ClientBindings, remoteAddress } from "./api/remote-address.ts";
 import { subdomainEndpoints } from "./routing/subdomains.ts";
 import { Throttle } from "../network/throttle.ts";
 import { tokenEndpoints } from "./access/tokens.ts";
@@ -42,7 +44,9 @@ import { unsupportedEndpoints } from "./unsupported.ts";
 import { versionEndpoints } from "./workers/versions.ts";
 import { webhookEndpoints } from "./certificates/webhook.ts";
 
-export type ControlOptions = Omit<ControlContext, "limits"> & {
+export type ControlOptions = Omit<ControlContext, "limits" | "intake"> & {
+  /** Default: one in this process, which then sees keys. */
+  readonly intake?: KeyIntake;
   readonly limits?: Partial<ControlLimits>;
   /** Issues identities to Workers. Default: of the trust domain `countersign.internal`. */
   readonly identities?: Identities;
@@ -52,7 +56,11 @@ const BASE = "/client/v4";
 
 /** The control plane: Cloudflare's v4 API over the store, without a socket of its own. */
 export function createControl(options: ControlOptions): Hono {
-  const context: ControlContext = { ...options, limits: { ...defaultLimits, ...options.limits } };
+  const context: ControlContext = {
+    ...options,
+    intake: options.intake ?? intakeHere,
+    limits: { ...defaultLimits, ...options.limits },
+  };
   const { store, keyring, clock } = context;
   const identities =
     options.identities ??
@@ -67,7 +75,9 @@ export function createControl(options: ControlOptions): Hono {
       const params = c.req.param() as Record<string, string>;
       const identity = await identify(request, remoteAddress(c));
       const caller = authorize(identity, endpoint.scope, params["account_id"]);
-      const answer = await endpoint.run({ request, caller, params, limits: context.limits });
+      const { incoming = null } = (c.env ?? {}) as Partial<ClientBindings>;
+      const { limits, intake } = context;
+      const answer = await endpoint.run({ request, incoming, intake, caller, params, limits });
       return answer instanceof Response ? answer : success(answer);
     });
   }

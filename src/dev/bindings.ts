@@ -5,7 +5,7 @@ import { parseUpload } from "../certificates/parse.ts";
 import type { CertificateVersion } from "../contract/change-feed.ts";
 import type { Gateway } from "../gateway/gateway.ts";
 import type { DevAuthority } from "./authority.ts";
-import { chooseCertificate, readPem } from "./certificates.ts";
+import { chooseCertificate, ofName, readPem } from "./certificates.ts";
 import type { CertificateFiles, ChosenCertificate, FromPlatform } from "./certificates.ts";
 import type { DevFile } from "./file.ts";
 import { developmentAddresses } from "./gateway.ts";
@@ -192,7 +192,7 @@ class Bindings implements DevBindings {
 
   /** PEM of the CAs that this binding alone trusts. Null: those of all. */
   async #trustOf({ name }: MtlsBinding): Promise<readonly string[] | null> {
-    const own = this.#file?.bindings[name]?.ca;
+    const own = ofName(this.#file?.bindings ?? {}, name)?.ca;
     return own ? Promise.all(own.map(readAnchors)) : null;
   }
 
@@ -201,7 +201,7 @@ class Bindings implements DevBindings {
     { chain, privateKey, trust }: Material,
     version: number,
   ): CertificateVersion {
-    const said = this.#file?.bindings[binding];
+    const said = ofName(this.#file?.bindings ?? {}, binding);
     const place = presentedKeyPlace({ accountId, sealedId: binding });
     return {
       accountId,

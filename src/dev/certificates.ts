@@ -72,11 +72,11 @@ export async function chooseCertificate(
   binding: MtlsBinding,
   sources: CertificateSources,
 ): Promise<ChosenCertificate> {
-  const option = sources.options[binding.name];
+  const option = ofName(sources.options, binding.name);
   if (option) {
     return fromFiles(binding, option, "--cert", sources);
   }
-  const wanted = sources.file[binding.name]?.certificate;
+  const wanted = ofName(sources.file, binding.name)?.certificate;
   if (wanted && "cert" in wanted) {
     return fromFiles(binding, wanted, "countersign.json", sources);
   }
@@ -92,6 +92,11 @@ export async function chooseCertificate(
     });
   }
   return fromAuthority(binding, sources);
+}
+
+/** A binding may be called `constructor`. */
+export function ofName<T>(table: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(table, name) ? table[name] : undefined;
 }
 
 async function fromFiles(

@@ -99,13 +99,17 @@ export async function readDevFile(folder: string, environment?: string): Promise
     return { path, bindings: {}, ca: [], proxied: [], hosts: {} };
   }
   const parsed = parse(path, text);
-  const own = environment === undefined ? undefined : parsed.env?.[environment];
+  const own = environment === undefined ? undefined : ofEnvironment(parsed.env, environment);
   return absolute(path, {
     bindings: { ...parsed.bindings, ...own?.bindings },
     ca: own?.ca ?? parsed.ca,
     proxied: own?.proxied ?? parsed.proxied,
     hosts: own?.hosts ?? parsed.hosts,
   });
+}
+
+function ofEnvironment<T>(all: Readonly<Record<string, T>> = {}, name: string): T | undefined {
+  return Object.hasOwn(all, name) ? all[name] : undefined;
 }
 
 function parse(path: string, text: string): z.infer<typeof schema> {

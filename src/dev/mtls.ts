@@ -79,12 +79,13 @@ export async function mtls(
       failures.push({ binding: bindingName, code, message }),
     colors: picocolors.createColors(false),
   });
-  const services: Record<string, ExternalService> = {};
+  const entries: [string, ExternalService][] = [];
   for (const name of Object.keys(bindings)) {
     const binding = { name, certificateId: name };
     await opened.open(binding);
-    services[name] = externalService(opened.socketOf(binding));
+    entries.push([name, externalService(opened.socketOf(binding))]);
   }
+  const services = Object.fromEntries(entries);
   return {
     serviceBindings: services,
     env: Object.fromEntries(
@@ -122,14 +123,11 @@ function filesOf(
   folder: string,
   bindings: Readonly<Record<string, MtlsBindingOptions>>,
 ): Record<string, CertificateFiles> {
-  const files: Record<string, CertificateFiles> = {};
-  for (const [name, { cert, key }] of Object.entries(bindings)) {
-    if (cert !== undefined) {
-      files[name] = {
-        cert: resolve(folder, cert),
-        ...(key === undefined ? {} : { key: resolve(folder, key) }),
-      };
-    }
-  }
-  return files;
+  return Object.fromEntries(
+    Object.entries(bindings).flatMap(([name, { cert, key }]) => {
+      if (cert === undefined) return [];
+      const paths = { cert: resolve(folder, cert) };
+      return [[name, key === undefined ? paths : { ...paths, key: resolve(folder, key) }]];
+    }),
+  );
 }

@@ -3,7 +3,7 @@ import type { Colors } from "../terminal/io.ts";
 import { openAuthority } from "./authority.ts";
 import { suggestion } from "./check-options.ts";
 import { openDevBindings, type DevBindings } from "./bindings.ts";
-import type { CertificateFiles, FromPlatform } from "./certificates.ts";
+import { ofName, type CertificateFiles, type FromPlatform } from "./certificates.ts";
 import { readDevFile, type DevFile } from "./file.ts";
 import { startDevGateway, type OnFailure } from "./gateway.ts";
 import { FailureReporter } from "./reporter.ts";
@@ -167,7 +167,7 @@ export function strayBindings(
 }
 
 function describeTrust(file: DevFile | undefined, binding: string): string {
-  const own = file?.bindings[binding]?.ca;
+  const own = ofName(file?.bindings ?? {}, binding)?.ca;
   if (own) {
     return own.map(shorten).join(", ");
   }

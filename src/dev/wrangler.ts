@@ -1,17 +1,19 @@
-import { createRequire } from "node:module";
-import { existsSync, realpathSync } from "node:fs";
-import { mkdir, stat, writeFile } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import type * as Wrangler from "wrangler";
 import { Failure } from "../failures/failures.ts";
 import { registryPath } from "./registry.ts";
+import {
+  checkVersion,
+  isNewer,
+  keepOffline,
+  requireFrom,
+  testedVersions,
+} from "./wrangler-package.ts";
+import { complaining, complainingLater, complaint } from "./wrangler-error.ts";
 
-/**
- * Everything that touches wrangler's unstable API. Tried with each of the versions in
- * `testedVersions`; what lies between them has the same shape.
- */
-const testedVersions = { oldest: "4.48.0", newest: "4.164.0" };
+// Everything that touches wrangler's unstable API. Tried with each of the versions in
+// `testedVersions`; what lies between them has the same shape.
 
 /** A project's own wrangler, loaded. */
 export interface LoadedWrangler {
@@ -72,11 +74,6 @@ export interface DevServer {
   close(): Promise<void>;
 }
 
-/** What wrangler itself has to say. Its message is printed as it is. */
-export class WranglerError extends Error {
-  override readonly name = "WranglerError";
-}
-
 /**
  * Loads the wrangler that `folder`'s project has installed, else the one beside Countersign.
  * @throws Failure `dev_wrangler_missing`, `dev_wrangler_unsupported`
@@ -99,29 +96,6 @@ export async function loadWrangler(folder: string): Promise<LoadedWrangler> {
   };
 }
 
-/**
- * Makes the wrangler that `packageName` has loaded, or is going to, read configurations without
- * these mTLS bindings: it would put its own, which need Cloudflare's network, over ours. To be
- * called before the package reads one. No effect where it is not installed.
- */
-export function hideBindings(folder: string, packageName: string, names: readonly string[]): void {
-  const manifest = findManifest(folder, packageName);
-  if (manifest === null) {
-    return;
-  }
-  const fromPackage = createRequire(realpathSync(manifest));
-  const exports = fromPackage("wrangler") as {
-    unstable_readConfig: typeof Wrangler.unstable_readConfig;
-  };
-  const original = exports.unstable_readConfig;
-  exports.unstable_readConfig = (...args) => {
-    const config = original(...args);
-    const certificates = config.mtls_certificates as readonly RawBinding[];
-    config.mtls_certificates = certificates.filter(({ binding }) => !names.includes(binding));
-    return config;
-  };
-}
-
 /** What Miniflare calls `external` with `http.style = proxy`: workerd connects to the socket itself. */
 export function externalService(socketPath: string): ExternalService {
   return { external: { address: `unix:${socketPath}`, http: { style: 1 } } };
@@ -129,67 +103,6 @@ export function externalService(socketPath: string): ExternalService {
 
 export interface ExternalService {
   readonly external: { readonly address: string; readonly http: { readonly style: 1 } };
-}
-
-/** By the file system, since a package need not export its manifest. */
-function findManifest(folder: string, packageName: string): string | null {
-  const manifest = join(folder, "node_modules", packageName, "package.json");
-  if (existsSync(manifest)) {
-    return manifest;
-  }
-  return dirname(folder) === folder ? null : findManifest(dirname(folder), packageName);
-}
-
-function requireFrom(folder: string): NodeJS.Require {
-  for (const base of [join(folder, "package.json"), import.meta.filename]) {
-    const require = createRequire(base);
-    try {
-      require.resolve("wrangler/package.json");
-      return require;
-    } catch {
-      // Not installed from here: the next place.
-    }
-  }
-  throw new Failure("dev_wrangler_missing", {
-    message: `no wrangler was found from "${folder}"`,
-  });
-}
-
-function checkVersion(version: string): void {
-  if (!version.startsWith("4.") || isNewer(testedVersions.oldest, version)) {
-    throw new Failure("dev_wrangler_unsupported", {
-      message: `wrangler ${version} is installed, and ${testedVersions.oldest} up to 4.x is supported`,
-      facts: { version, ...testedVersions },
-    });
-  }
-}
-
-function isNewer(version: string, than: string): boolean {
-  return version.localeCompare(than, "en", { numeric: true }) > 0;
-}
-
-/** wrangler asks the internet for a sample of `request.cf`, and counts its use, unless told not to. */
-async function keepOffline(require: NodeJS.Require, folder: string): Promise<void> {
-  process.env["CLOUDFLARE_CF_FETCH_ENABLED"] ??= "false";
-  process.env["WRANGLER_SEND_METRICS"] ??= "false";
-  const fromWrangler = createRequire(require.resolve("wrangler/package.json"));
-  const miniflare = fromWrangler("miniflare/package.json") as { version: string };
-  if (Number.parseInt(miniflare.version, 10) < 5) {
-    await fillCfCache(folder);
-  }
-}
-
-/** Miniflare 4 knows no such setting: it asks nobody while its cache is younger than 30 days. */
-async function fillCfCache(folder: string): Promise<void> {
-  const cache = resolve("node_modules", ".mf", "cf.json");
-  const age = await stat(cache).then(
-    ({ mtimeMs }) => Date.now() - mtimeMs,
-    () => Number.POSITIVE_INFINITY,
-  );
-  if (age > 25 * 24 * 3_600_000 && existsSync(folder)) {
-    await mkdir(dirname(cache), { recursive: true });
-    await writeFile(cache, JSON.stringify({ colo: "DFW", country: "US", tlsVersion: "TLSv1.3" }));
-  }
 }
 
 function readProject(
@@ -218,7 +131,7 @@ function readProject(
   };
 }
 
-interface RawBinding {
+export interface RawBinding {
   readonly binding: string;
   readonly certificate_id: string;
 }
@@ -344,60 +257,4 @@ function address(socketPath: string): Wrangler.Binding {
   return { type: "fetcher", fetcher: externalService(socketPath) as never };
 }
 
-function complaining<T>(attempt: () => T): T {
-  try {
-    return attempt();
-  } catch (error) {
-    throw complaint(error);
-  }
-}
-
-async function complainingLater<T>(attempt: () => Promise<T>): Promise<T> {
-  try {
-    return await attempt();
-  } catch (error) {
-    throw complaint(error);
-  }
-}
-
 const TEARDOWN_MS = 2000;
-
-/** What it says, offline, of bindings that are always remote: or nothing at all. */
-const needsNetwork =
-  /CLOUDFLARE_API_TOKEN|api\.cloudflare\.com|wrangler login|gave up while it started/;
-const withoutNetwork =
-  "Some bindings, like `ai`, are Cloudflare's network wherever the Worker runs. `countersign dev --local` starts without them.";
-
-interface Complaint {
-  readonly message?: string;
-  readonly cause?: unknown;
-  readonly notes?: readonly { readonly text: string }[];
-  readonly location?: { file?: string; line: number; column: number; lineText?: string };
-}
-
-/** wrangler wraps what happened in events and in "An error occurred when starting the server". */
-function complaint(error: unknown): Error {
-  if (error instanceof Failure) {
-    return error;
-  }
-  let innermost = error as Complaint;
-  while (
-    innermost.location === undefined &&
-    typeof innermost.cause === "object" &&
-    innermost.cause
-  ) {
-    innermost = innermost.cause;
-  }
-  const { location, notes = [] } = innermost;
-  return new WranglerError(
-    [
-      location
-        ? `${location.file ?? "configuration"}:${location.line}:${location.column}: ${innermost.message}`
-        : String(innermost.message),
-      ...(location?.lineText ? [`  ${location.lineText}`] : []),
-      ...notes.map(({ text }) => text),
-      ...(needsNetwork.test(String(innermost.message)) ? [withoutNetwork] : []),
-    ].join("\n"),
-    { cause: error },
-  );
-}

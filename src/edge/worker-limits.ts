@@ -36,7 +36,7 @@ export async function limited(
     cause ??= why;
     signal(pid);
   };
-  const watch = new CpuWatch(pid, limits.cpu, probe);
+  const watch = new CpuWatch(() => lookAt(pid), limits.cpu, probe);
   const timer = setInterval(() => {
     const stuck = watch.look();
     if (stuck !== null) kill(`it exceeded its CPU limit: ${stuck}`);
@@ -120,25 +120,26 @@ function signal(pid: number): void {
  * Notices an isolate that computes, or stands still, and answers nothing meanwhile. A loop and a
  * long computation look alike from outside: it is a limit of CPU time without an answer.
  */
-class CpuWatch {
-  readonly #pid: number;
+export class CpuWatch {
+  readonly #look: () => Look | null;
   readonly #limit: number;
   readonly #probe: () => Promise<void>;
   #before: Look;
   /** Null: it has answered, or was not asked. */
   #silence: { readonly since: number; cpu: number } | null = null;
 
-  constructor(pid: number, limit: number, probe: () => Promise<void>) {
-    this.#pid = pid;
+  /** @param look Null: the process has ended, or nothing can be known of it */
+  constructor(look: () => Look | null, limit: number, probe: () => Promise<void>) {
+    this.#look = look;
     this.#limit = limit;
     this.#probe = probe;
-    this.#before = lookAt(pid) ?? { cpu: 0, isStopped: false };
+    this.#before = look() ?? { cpu: 0, isStopped: false };
   }
 
   /** Null: all is well. Else what it has done instead of answering. */
   look(): string | null {
     if (this.#limit === 0) return null;
-    const now = lookAt(this.#pid);
+    const now = this.#look();
     if (now === null) return null;
     const used = now.cpu - this.#before.cpu;
     this.#before = now;
@@ -150,7 +151,10 @@ class CpuWatch {
     const { since } = this.#silence;
     const cpu = (this.#silence.cpu += used);
     const seconds = (performance.now() - since) / 1000;
-    if (cpu < this.#limit * 1000 && seconds < this.#limit * PATIENCE) return null;
+    // One that hardly computes is no loop: this machine does not get to it, or not to its answer.
+    const isAtWork = now.isStopped || cpu >= this.#limit * 1000 * LEAST_SHARE;
+    const patience = this.#limit * (isAtWork ? PATIENCE : LONGEST_PATIENCE);
+    if (cpu < this.#limit * 1000 && seconds < patience) return null;
     return `it answered nothing for ${seconds.toFixed(1)} s, and computed for ${(cpu / 1000).toFixed(1)} s of them`;
   }
 
@@ -161,8 +165,7 @@ class CpuWatch {
       void this.#probe().then(
         () => (this.#silence = null),
         () => {
-          if (lookAt(this.#pid) !== null && this.#silence === silence)
-            setTimeout(ask, TICK).unref();
+          if (this.#look() !== null && this.#silence === silence) setTimeout(ask, TICK).unref();
         },
       );
     };
@@ -172,6 +175,9 @@ class CpuWatch {
 
 /** On a machine that is busy with others, a process that loops gets only a part of a core. */
 const PATIENCE = 3;
+/** Of the limit: what a loop gets of a core in that time, and a Worker that waits for its turn does not. */
+const LEAST_SHARE = 0.2;
+const LONGEST_PATIENCE = 30;
 
 interface Look {
   /** ms of CPU time, ever */

@@ -17,6 +17,8 @@ export interface HandshakeOptions {
   readonly protocols: readonly string[];
   /** A session to resume. */
   readonly session?: Buffer | undefined;
+  /** A session to resume later. On TLS 1.2 it comes before the handshake is over. */
+  readonly onSession?: ((session: Buffer) => void) | undefined;
   /** In ms. */
   readonly timeout: number;
 }
@@ -63,6 +65,7 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
     /** The origin was verified, and asked for our certificate: from here on it may refuse it. */
     let asked = false;
     tls.once("error", fail);
+    if (options.onSession) tls.on("session", guarded(tls, options.onSession));
     const judged = guarded(tls, () => {
       heard = true;
       const error = judge(tls, host);

@@ -20,7 +20,7 @@ export interface OpenerDependencies {
 /** Opens connections to real origins: name, address, TCP, TLS. */
 export function originOpener(dependencies: OpenerDependencies): Open {
   const { network, contexts, options, observer } = dependencies;
-  return async (scope, { protocols, session }) => {
+  return async (scope, { protocols, session, onSession }) => {
     const { destination, credential, trust } = scope;
     const startedAt = performance.now();
     try {
@@ -36,6 +36,7 @@ export function originOpener(dependencies: OpenerDependencies): Open {
           presented: { certificateId: credential.certificateId, version: credential.version },
           protocols,
           session: ticket,
+          onSession,
           timeout: options.timeouts.handshake,
         });
       };
@@ -53,11 +54,12 @@ export function originOpener(dependencies: OpenerDependencies): Open {
         // resumed session was asked when it began.
         asked: tls.isSessionReused() || tls.getSharedSigalgs().length > 0,
         resumable,
+        resumed: tls.isSessionReused(),
       };
       observer.connected(scope, {
         ms: performance.now() - startedAt,
         tlsVersion: connection.tlsVersion,
-        resumed: tls.isSessionReused(),
+        resumed: connection.resumed,
         asked: connection.asked,
       });
       return connection;

@@ -33,12 +33,19 @@ export interface OriginConnection {
   readonly asked: boolean;
   /** False: the origin failed a handshake that resumed a session, and not the one without. */
   readonly resumable: boolean;
+  /** The session that was offered goes on. */
+  readonly resumed: boolean;
 }
 
 /** Opens a connection for a scope. @throws Failure */
 export type Open = (
   scope: PoolScope,
-  how: { readonly protocols: readonly string[]; readonly session: Buffer | undefined },
+  how: {
+    readonly protocols: readonly string[];
+    readonly session: Buffer | undefined;
+    /** A session for a later connection. Only of an origin that was verified. */
+    readonly onSession: (session: Buffer) => void;
+  },
 ) => Promise<OriginConnection>;
 
 /** What all pools share. */
@@ -63,7 +70,8 @@ export class OriginPool {
   #http1Only = false;
   #upgrades: Pool | null = null;
   readonly #connections: Set<Duplex> = new Set();
-  #session: { readonly ticket: Buffer; readonly at: number } | null = null;
+  /** The newest last. */
+  #sessions: Session[] = [];
   /** Some origins hand out tickets that they refuse afterwards. */
   #resumes: boolean;
   #shared: Error | null = null;
@@ -111,7 +119,7 @@ export class OriginPool {
   /** Ends every connection at once. What is in flight on them fails with `failure`. */
   cut(failure: Failure): void {
     this.#cut = failure;
-    this.#session = null;
+    this.#sessions = [];
     void this.#http.destroy(failure);
     void this.#upgrades?.destroy(failure);
     for (const aged of this.#aged) void aged.destroy(failure);
@@ -203,9 +211,22 @@ export class OriginPool {
 
   async #connection(protocols: readonly string[]): Promise<Duplex> {
     if (this.#cut !== null) throw this.#cut;
-    const connection = await this.#open(this.scope, { protocols, session: this.#takeSession() });
+    const session = this.#takeSession();
+    const connection = await this.#open(this.scope, {
+      protocols,
+      session: session?.ticket,
+      onSession: (ticket) => {
+        if (this.#resumes && this.#cut === null && this.#closed === null) {
+          this.#sessions.push({ ticket, at: this.#clock.now() });
+          if (this.#sessions.length > MOST_SESSIONS) this.#sessions.shift();
+        }
+      },
+    });
     const { stream } = connection;
-    if (!connection.resumable) this.#resumes = false;
+    if (!connection.resumable) {
+      this.#resumes = false;
+      this.#sessions = [];
+    }
     if (this.#cut !== null) {
       stream.destroy();
       throw this.#cut;
@@ -219,25 +240,21 @@ export class OriginPool {
       first ??= error;
       connectionOf.set(error, { ...factsOf(connection, this.scope), error: first });
     });
-    if (this.#resumes) {
-      stream.on("session", (ticket: Buffer) => {
-        if (this.#resumes) this.#session = { ticket, at: this.#clock.now() };
-      });
+    // On TLS 1.2 a session may go on as often as the origin lets it, without another ticket.
+    if (session && connection.resumed && connection.tlsVersion === "TLSv1.2") {
+      if (this.#sessions.length === 0) this.#sessions.push(session);
     }
     return stream;
   }
 
   /** A ticket is used once, and no longer than what was verified then can be relied upon. */
-  #takeSession(): Buffer | undefined {
-    const session = this.#session;
-    this.#session = null;
-    return session !== null && this.#clock.now() - session.at < SESSION_LIFETIME
-      ? session.ticket
-      : undefined;
+  #takeSession(): Session | null {
+    const session = this.#sessions.pop();
+    return session && this.#clock.now() - session.at < SESSION_LIFETIME ? session : null;
   }
 
   async #drain(): Promise<void> {
-    this.#session = null;
+    this.#sessions = [];
     // A dispatcher that was cut meanwhile refuses to be closed: it is.
     const upgrades = this.#upgrades === null ? [] : [this.#upgrades];
     const pools = [this.#http, ...upgrades, ...this.#aged];
@@ -268,6 +285,15 @@ export function poolKey(scope: PoolScope): string {
     trust.id,
     origin,
   ]);
+}
+
+/** An origin sends two for each handshake, and often none when one is resumed. */
+const MOST_SESSIONS = 4;
+
+interface Session {
+  readonly ticket: Buffer;
+  /** Unix time in ms. */
+  readonly at: number;
 }
 
 /** In ms: as long as a verdict on an origin may be kept. */

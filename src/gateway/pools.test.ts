@@ -113,7 +113,13 @@ class World {
         this.#connections.push(far);
         far.on("error", () => {});
         this.#server.emit("connection", far);
-        return Promise.resolve({ stream: near, tlsVersion: null, asked: true, resumable: true });
+        return Promise.resolve({
+          stream: near,
+          tlsVersion: null,
+          asked: true,
+          resumable: true,
+          resumed: false,
+        });
       },
       { ...defaultOptions, http2: false, connections: 2 },
     );

@@ -47,10 +47,13 @@ export class Keyring {
   }
 
   seal(place: Place, plaintext: string): Sealed {
-    const dataKey = randomBytes(32);
+    return this.wrap(place, sealBody(place, plaintext));
+  }
+
+  /** What was sealed elsewhere becomes a record. Its data key is wiped. */
+  wrap(place: Place, { dataKey, body }: SealedBody): Sealed {
     try {
-      const body = encrypt(dataKey, associated("body", place), Buffer.from(plaintext, "utf8"));
-      return join(this.#current, place, dataKey, body);
+      return join(this.#current, place, dataKey, Buffer.from(body));
     } finally {
       dataKey.fill(0);
     }
@@ -101,6 +104,19 @@ export class Keyring {
   }
 }
 
+/** A plaintext that is sealed, with the data key that opens it: to be wrapped by the master key. */
+export interface SealedBody {
+  readonly dataKey: Uint8Array;
+  readonly body: Uint8Array;
+}
+
+/** The part of sealing that needs the plaintext. It takes no master key. */
+export function sealBody(place: Place, plaintext: string): SealedBody {
+  const dataKey = randomBytes(32);
+  const body = encrypt(dataKey, associated("body", place), Buffer.from(plaintext, "utf8"));
+  return { dataKey, body };
+}
+
 /** The id of the master key that sealed a record: public, it stands in the record. */
 export function masterKeyIdOf(sealed: Sealed): string {
   return sealed.split(".")[1] ?? "";
@@ -127,7 +143,7 @@ function identify(masterKey: Uint8Array): MasterKey {
   return { id: hash.digest("hex").slice(0, 8), key };
 }
 
-function join(master: MasterKey, place: Place, dataKey: Buffer, body: Buffer): Sealed {
+function join(master: MasterKey, place: Place, dataKey: Uint8Array, body: Buffer): Sealed {
   const wrapped = encrypt(master.key, associated("wrap", place), dataKey);
   return ["v1", master.id, encode(wrapped), encode(body)].join(".") as Sealed;
 }
@@ -160,7 +176,7 @@ function associated(layer: "wrap" | "body", place: Place): Buffer {
   return Buffer.from(JSON.stringify(["v1", layer, place.account, place.kind, place.id]));
 }
 
-function encrypt(key: Buffer, associatedData: Buffer, plaintext: Buffer): Buffer {
+function encrypt(key: Uint8Array, associatedData: Buffer, plaintext: Uint8Array): Buffer {
   const nonce = randomBytes(12);
   const cipher = createCipheriv("aes-256-gcm", key, nonce);
   cipher.setAAD(associatedData);

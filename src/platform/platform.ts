@@ -10,6 +10,7 @@ import { latestCompatibilityDate } from "../control/workers/compatibility.ts";
 import { createLogin } from "../control/access/login/app.ts";
 import { allScopes } from "../control/api/scopes.ts";
 import type { ProcessLimits } from "../edge/worker-limits.ts";
+import { ProcessIntake } from "../intake/process-intake.ts";
 import { startEdge } from "../edge/start-edge.ts";
 import { Identities } from "../identity/identities.ts";
 import { Failure } from "../failures/failures.ts";
@@ -144,6 +145,9 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       log,
     }),
   );
+  const intake = stack.use(
+    new ProcessIntake({ workingDirectory: folder.path, processes: null, log }),
+  );
   const lastEvents = stack.use(new LastEvents({ store, log }));
   const first = await bootstrap(store, { scopes: allScopes, now: clock() });
   const accountId = first?.accountId ?? (await firstAccount(store));
@@ -204,6 +208,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const context = { store, keyring, edge, outbound, clock };
   const control = createControl({
     ...context,
+    intake,
     identities,
     log,
     ...compatibility,
@@ -217,7 +222,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       .all("/oauth2/*", (c) => login.fetch(c.req.raw, c.env))
       .all("*", (c) => control.fetch(c.req.raw, c.env)),
   );
-  const folders = stack.use(await FolderSources.start({ context, log }));
+  const folders = stack.use(await FolderSources.start({ context, intake, log }));
   stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
   const urls = { api: `${publicUrl}/client/v4`, http: edge.httpUrl, https: edge.httpsUrl };
   stack.use(

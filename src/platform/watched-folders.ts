@@ -1,8 +1,8 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { Logger } from "pino";
-import { readPair, type PairNames } from "../certificates/pair-files.ts";
+import { readPair, wipe, type PairNames } from "../certificates/pair-files.ts";
 import { FolderSource } from "../certificates/source-folder.ts";
-import type { ParsedLeaf } from "../certificates/certificate-upload.ts";
+import type { JudgedLeaf, KeyIntake } from "../certificates/key-intake.ts";
 import { existingCertificate } from "../control/certificates/certificate-intake.ts";
 import type { ControlContext } from "../control/api/context.ts";
 import { addVersion } from "../control/certificates/certificate-versions.ts";
@@ -18,6 +18,8 @@ import type { CertificateSourceRow } from "../store/schema.ts";
 export interface FolderSourcesOptions {
   readonly context: Pick<ControlContext, "store" | "keyring" | "edge" | "clock">;
   readonly log: Logger;
+  /** Who may see keys. Default: this process. */
+  readonly intake?: KeyIntake;
   /** ms between two looks at each folder. Default: 1,000. */
   readonly interval?: number;
   /** ms that a writer may leave a folder in disorder. Default: 10,000. */
@@ -63,7 +65,7 @@ export class FolderSources implements AsyncDisposable {
   async watch({ accountId, certificateId, folder, names }: WatchedFolder): Promise<void> {
     const { store, clock } = this.#options.context;
     refuseAuthority(await existingCertificate(store.db, accountId, certificateId));
-    await readPair(folder, names);
+    wipe(await readPair(folder, names));
     const row: CertificateSourceRow = {
       certificateId,
       accountId,
@@ -106,7 +108,7 @@ export class FolderSources implements AsyncDisposable {
   }
 
   async #follow(row: CertificateSourceRow): Promise<void> {
-    const { context, patience } = this.#options;
+    const { context, patience, intake } = this.#options;
     const { store, clock } = context;
     const [newest] = await listCertificateVersions(store.db, row.certificateId);
     const { certificateFile: certificate, keyFile: key } = row;
@@ -117,6 +119,7 @@ export class FolderSources implements AsyncDisposable {
       ...(newest && { known: newest.contentHash }),
       authorities: await accountAuthorities(store.db, row.accountId),
       now: clock,
+      ...(intake && { intake }),
       onVersion: (version) => this.#take(row, version),
       onFailure: (error) => void this.#failed(row, error),
       ...(patience !== undefined && { patience }),
@@ -124,7 +127,7 @@ export class FolderSources implements AsyncDisposable {
     this.#watched.set(row.certificateId, source);
   }
 
-  async #take(row: CertificateSourceRow, parsed: ParsedLeaf): Promise<void> {
+  async #take(row: CertificateSourceRow, parsed: JudgedLeaf): Promise<void> {
     const { context, log } = this.#options;
     const { accountId, certificateId, folder } = row;
     const target = { accountId, certificateId, by: systemItself };

@@ -20,6 +20,8 @@ export interface NodeProcessOptions {
   /** Null: it ends with its supervisor, and nobody looks for one that did not. */
   readonly processes: ProcessRecords | null;
   readonly log: Logger;
+  /** Pipes besides, at its descriptors 4 and on. Default: none. */
+  readonly pipes?: number;
   /** What it tells unasked. */
   onEvent?(this: void, event: unknown): void;
   /** What it asks. */
@@ -74,13 +76,25 @@ export class NodeProcess implements Run {
     const spawned = await spawnProcess(file, [...args, modulePath], {
       cwd,
       env: environment,
-      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      stdio: [
+        "ignore",
+        "pipe",
+        "pipe",
+        "ipc",
+        ...Array.from({ length: options.pipes ?? 0 }, () => "pipe" as const),
+      ],
       serialization: "advanced",
     });
     const { pid } = spawned;
     void options.processes?.add(pid).catch(() => {});
     void spawned.ended.then(() => options.processes?.remove(pid)).catch(() => {});
     return new NodeProcess(options, spawned);
+  }
+
+  /** Those that were asked for, in order. */
+  get pipes(): readonly unknown[] {
+    const stdio: readonly unknown[] = this.#spawned.child.stdio;
+    return stdio.slice(4);
   }
 
   /**

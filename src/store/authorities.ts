@@ -35,9 +35,8 @@ export async function authoritiesOfHosts(
     .where("c.accountId", "=", accountId)
     .where("t.host", "is not", null)
     .execute();
-  const hosts: Record<string, string[]> = {};
-  for (const { host, chain } of rows) (hosts[host ?? ""] ??= []).push(chain);
-  return hosts;
+  const hosts = Map.groupBy(rows, ({ host }) => host ?? "");
+  return Object.fromEntries([...hosts].map(([host, of]) => [host, of.map(({ chain }) => chain)]));
 }
 
 export function listTies(db: Database, accountId: string): Promise<AuthorityTieRow[]> {

@@ -13,6 +13,13 @@ import type { WatchedFolder } from "../../platform/watched-folders.ts";
 import type { KeysStatus } from "../../platform/master-key-change.ts";
 import type { LocalBinding, WantedCertificate } from "../../platform/local-binding.ts";
 
+/** A request for what tokens, people, accounts and the log are, and its answer. */
+export type Ask = <T>(
+  method: "GET" | "POST" | "DELETE",
+  path: string,
+  body?: unknown,
+) => Promise<T>;
+
 /** The running platform of a data folder, reached over the socket that only its owner can open. */
 export interface PlatformClient {
   info(): Promise<PlatformInfo>;
@@ -30,7 +37,7 @@ export interface PlatformClient {
   /** @returns false if no folder was followed for the certificate */
   unwatchFolder(certificateId: string): Promise<boolean>;
   /** Anything else that it answers to: see `platform/access/`. */
-  ask<T>(method: "GET" | "POST" | "DELETE", path: string, body?: unknown): Promise<T>;
+  readonly ask: Ask;
 }
 
 /** @throws Failure `platform_not_running`, from each call, and whatever the platform refuses it with */

@@ -1,9 +1,9 @@
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import type { AccountRow } from "../../store/schema.ts";
-import { dataFolderOf, dataOption } from "../data-option.ts";
+import { dataOption } from "../data-option.ts";
 import { writeJson, writeLine, type Io } from "../../terminal/io.ts";
-import { platformClient } from "../client/platform-client.ts";
+import { accessOf, ownersPlatform } from "../client/access.ts";
 import { writeTable } from "../../terminal/table.ts";
 
 export function addAccountCommand(program: Command, io: Io): void {
@@ -15,11 +15,9 @@ export function addAccountCommand(program: Command, io: Io): void {
     .option("--subdomain <label>", "its Workers answer at {script}.<label>.workers.dev")
     .option("--json", "one JSON object")
     .action(async (name: string, options: Options & { subdomain?: string }) => {
-      const made = await platformClient(dataFolderOf(io, options.data)).ask<AccountRow>(
-        "POST",
-        "/accounts",
-        { name, subdomain: options.subdomain ?? null },
-      );
+      const made = await (
+        await ownersPlatform(io, options)
+      ).ask<AccountRow>("POST", "/accounts", { name, subdomain: options.subdomain ?? null });
       if (options.json) return writeJson(io.stdout, made);
       writeLine(io.stdout, `Account "${made.name}" is ${made.id}`);
     });
@@ -29,10 +27,8 @@ export function addAccountCommand(program: Command, io: Io): void {
     .option(...dataOption)
     .option("--json", "one JSON array")
     .action(async (options: Options) => {
-      const accounts = await platformClient(dataFolderOf(io, options.data)).ask<AccountRow[]>(
-        "GET",
-        "/accounts",
-      );
+      const ask = await accessOf(io, options);
+      const accounts = await ask<AccountRow[]>("GET", "/accounts");
       if (options.json) return writeJson(io.stdout, accounts);
       const rows = accounts.map(({ id, name, subdomain }) => [id, name, subdomain ?? "–"]);
       writeTable(io, ["id", "name", "subdomain"], rows);
@@ -54,15 +50,13 @@ Examples:
   $ countersign account limits Shop --certificates 5000 --cas 20`,
     )
     .action(async (named: string | undefined, options: LimitOptions) => {
-      const shown = await platformClient(dataFolderOf(io, options.data)).ask<ShownLimits>(
-        "POST",
-        "/accounts/limits",
-        {
-          ...(named !== undefined && { account: named }),
-          ...limit("certificates", "--certificates", options.certificates),
-          ...limit("authorities", "--cas", options.cas),
-        },
-      );
+      const shown = await (
+        await ownersPlatform(io, options)
+      ).ask<ShownLimits>("POST", "/accounts/limits", {
+        ...(named !== undefined && { account: named }),
+        ...limit("certificates", "--certificates", options.certificates),
+        ...limit("authorities", "--cas", options.cas),
+      });
       if (options.json) return writeJson(io.stdout, shown);
       const { certificates, authorities } = shown.limits;
       writeLine(

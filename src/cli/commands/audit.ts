@@ -1,9 +1,9 @@
 import type { Command } from "commander";
 import type { AuditCheck } from "../../store/audit-check.ts";
 import type { AuditEntry } from "../../store/audit.ts";
-import { dataFolderOf, dataOption } from "../data-option.ts";
+import { dataOption } from "../data-option.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";
-import { platformClient } from "../client/platform-client.ts";
+import { accessOf, ownersPlatform } from "../client/access.ts";
 import { writeTable } from "../../terminal/table.ts";
 
 export function addAuditCommand(program: Command, io: Io): void {
@@ -25,10 +25,9 @@ export function addAuditCommand(program: Command, io: Io): void {
         ...(email !== undefined && { email }),
         ...(action !== undefined && { action }),
       });
-      const entries = await platformClient(dataFolderOf(io, options.data)).ask<AuditEntry[]>(
-        "GET",
-        `/audit?${query.toString()}`,
-      );
+      const entries = await (
+        await accessOf(io, options)
+      )<AuditEntry[]>("GET", `/audit?${query.toString()}`);
       if (options.json) return writeJson(io.stdout, entries);
       const rows = entries.map((e) => [
         String(e.sequence),
@@ -57,11 +56,9 @@ The end of the log is sealed with the master key. Who puts the whole database ba
 that along: note the end that this prints where nobody can change it, and give it with --head the next time.`,
     )
     .action(async (options: Options & { head?: string }) => {
-      const check = await platformClient(dataFolderOf(io, options.data)).ask<AuditCheck>(
-        "POST",
-        "/audit/verify",
-        { head: options.head ?? null },
-      );
+      const check = await (
+        await ownersPlatform(io, options)
+      ).ask<AuditCheck>("POST", "/audit/verify", { head: options.head ?? null });
       if (options.json) return writeJson(io.stdout, check);
       const { sequence, hash } = check.head;
       writeLine(

@@ -2,9 +2,9 @@ import type { Command } from "commander";
 import { hostname } from "node:os";
 import { paths, wranglerClient } from "../../control/access/login/client.ts";
 import { Failure } from "../../failures/failures.ts";
-import { dataFolderOf, dataOption } from "../data-option.ts";
+import { dataOption } from "../data-option.ts";
 import { isTerminal, writeJson, writeLine, type Io } from "../../terminal/io.ts";
-import { platformClient } from "../client/platform-client.ts";
+import { ownersPlatform } from "../client/access.ts";
 
 type Shell = "posix" | "fish" | "powershell";
 
@@ -88,7 +88,7 @@ export async function wranglerVariables(
       message: `--hours "${options.hours}" is not a whole number from 1 to 8760`,
     });
   }
-  const platform = platformClient(dataFolderOf(io, options.data));
+  const platform = await ownersPlatform(io, options);
   const info = await platform.info();
   const present = io.env["CLOUDFLARE_API_TOKEN"];
   const token =
@@ -109,7 +109,7 @@ async function loginVariables(
   io: Io,
   options: { readonly data?: string },
 ): Promise<Readonly<Record<string, string>>> {
-  const { api } = await platformClient(dataFolderOf(io, options.data)).info();
+  const { api } = await (await ownersPlatform(io, options)).info();
   const { origin, host } = new URL(api);
   return {
     CLOUDFLARE_API_BASE_URL: api,
@@ -132,6 +132,6 @@ async function works(api: string, token: string): Promise<boolean> {
 }
 
 function shellOf(name: string): Shell {
-  if (name in assign) return name as Shell;
+  if (Object.hasOwn(assign, name)) return name as Shell;
   throw new Failure("usage", { message: `--shell "${name}" is none of posix, fish, powershell` });
 }

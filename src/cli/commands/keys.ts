@@ -3,9 +3,10 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { KeysStatus } from "../../platform/master-key-change.ts";
 import { readGivenKey } from "../../keys/master-key.ts";
 import { confirm, yesOption } from "../confirm.ts";
-import { dataFolderOf, dataOption } from "../data-option.ts";
+import { dataOption } from "../data-option.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";
-import { platformClient, type PlatformClient } from "../client/platform-client.ts";
+import { ownersPlatform } from "../client/access.ts";
+import type { PlatformClient } from "../client/platform-client.ts";
 import { Exit, exitStatus } from "../report.ts";
 
 export function addKeysCommand(program: Command, io: Io): void {
@@ -16,7 +17,7 @@ export function addKeysCommand(program: Command, io: Io): void {
     .option(...dataOption)
     .option("--json", "one JSON object")
     .action(async (options: KeysOptions) => {
-      print(io, await platformClient(dataFolderOf(io, options.data)).keys(), options);
+      print(io, await (await ownersPlatform(io, options)).keys(), options);
     });
   keys
     .command("rotate")
@@ -44,7 +45,7 @@ Examples:
       if (options.abandonDamaged) {
         await confirm(io, options, "This gives up for good what does not open: keys and secrets");
       }
-      const platform = platformClient(dataFolderOf(io, options.data));
+      const platform = await ownersPlatform(io, options);
       const status = await rotate(platform, options);
       print(io, status, options);
       const given = options.newKeyFile !== undefined || options.newKeyCommand !== undefined;

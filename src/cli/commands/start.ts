@@ -2,12 +2,12 @@ import type { ShownDetails } from "../../failures/rendered.ts";
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
+import { eraseVariable } from "../../process/erase-variable.ts";
 import { formatDuration } from "../../terminal/format.ts";
 import type { Platform, PlatformOptions } from "../../platform/platform.ts";
 import { closeMemory, describeClosedMemory } from "../../process/closed-memory.ts";
 import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts";
-import { oldTlsHosts, warnOfOldTls } from "./start-old-tls.ts";
-import { type ApiOptions, apiTls, proxiesOf, warnOfPlainApi } from "./start-api.ts";
+import type { ApiOptions } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import { colorsFor, isTerminal, withProgress, writeLine, type Io } from "../../terminal/io.ts";
@@ -142,6 +142,8 @@ interface StartOptions extends ApiOptions {
 
 async function start(io: Io, options: StartOptions): Promise<void> {
   const began = performance.now();
+  const { oldTlsHosts, warnOfOldTls } = await import("./start-old-tls.ts");
+  const { apiTls, proxiesOf, warnOfPlainApi } = await import("./start-api.ts");
   const { createLog } = await import("../../platform/log.ts");
   const { startPlatform } = await import("../../platform/platform.ts");
   const log = createLog({
@@ -150,6 +152,9 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     pretty: isTerminal(io.stderr),
   });
   const { replacePlatform, Uncaught } = await import("../replace.ts");
+  const masterKey = masterKeyVariables(io.env);
+  // Who may look at a process sees its environment, and a child would inherit it.
+  if (masterKey.key !== undefined) eraseVariable("COUNTERSIGN_MASTER_KEY");
   const stopped = stopSignal().then(() => "stopped" as const);
   const platform = await withProgress(io, "Starting", () =>
     startPlatform({
@@ -182,7 +187,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       inProcess: options.inProcess,
       systemRoots: options.systemRoots === true,
       unsafeOldTls: oldTlsHosts(options),
-      masterKey: masterKeyVariables(io.env),
+      masterKey,
       log,
     }),
   );
@@ -198,7 +203,10 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     if (platform.apiIsInClear) warnOfPlainApi(io, api);
     warnOfOldTls(io, oldTlsHosts(options));
     const why = await Promise.race([stopped, uncaught.first]);
-    if (why !== "stopped") await replacePlatform(platform, { ...io.env });
+    if (why !== "stopped") {
+      const key = masterKey.key && { COUNTERSIGN_MASTER_KEY: masterKey.key };
+      await replacePlatform(platform, { ...io.env, ...key });
+    }
   } finally {
     await withProgress(io, "Stopping: answering what is in flight", async () => {
       await platform[Symbol.asyncDispose]();

@@ -2,19 +2,19 @@ import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import type { ShownToken } from "../../platform/access/tokens.ts";
 import { confirm, yesOption } from "../confirm.ts";
-import { dataFolderOf, dataOption } from "../data-option.ts";
+import { dataOption } from "../data-option.ts";
 import { writeJson, writeLine, type Io } from "../../terminal/io.ts";
-import { platformClient } from "../client/platform-client.ts";
+import { accessOf } from "../client/access.ts";
 import { writeTable } from "../../terminal/table.ts";
 
 export function addTokenCommand(program: Command, io: Io): void {
   const token = program.command("token");
-  const ask = <T>(
+  const ask = async <T>(
     options: Options,
     method: "GET" | "POST" | "DELETE",
     path: string,
     body?: unknown,
-  ) => platformClient(dataFolderOf(io, options.data)).ask<T>(method, path, body);
+  ) => (await accessOf(io, options))<T>(method, path, body);
 
   token
     .command("create <name>")

@@ -3,9 +3,9 @@ import { text } from "node:stream/consumers";
 import { Failure } from "../../failures/failures.ts";
 import type { MadePassword, ShownMember } from "../../platform/access/people.ts";
 import { confirm, yesOption } from "../confirm.ts";
-import { dataFolderOf, dataOption } from "../data-option.ts";
+import { dataOption } from "../data-option.ts";
 import { writeJson, writeLine, type Io } from "../../terminal/io.ts";
-import { platformClient } from "../client/platform-client.ts";
+import { ownersPlatform } from "../client/access.ts";
 import { writeTable } from "../../terminal/table.ts";
 
 const accountOption = [
@@ -19,8 +19,8 @@ const stdinOption = [
 
 export function addUserCommand(program: Command, io: Io): void {
   const user = program.command("user");
-  const ask = <T>(options: Options, method: "GET" | "POST", path: string, body?: unknown) =>
-    platformClient(dataFolderOf(io, options.data)).ask<T>(method, path, body);
+  const ask = async <T>(options: Options, method: "GET" | "POST", path: string, body?: unknown) =>
+    (await ownersPlatform(io, options)).ask<T>(method, path, body);
 
   user
     .command("add <email>")

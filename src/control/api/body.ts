@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import { Failure } from "../../failures/failures.ts";
 
 /**
@@ -12,6 +13,32 @@ export async function readJson(request: Request, limit: number): Promise<unknown
     return JSON.parse(text);
   } catch {
     throw new Failure("body_not_json");
+  }
+}
+
+/**
+ * The chunks of a body, as they came from the network: whoever wipes them wipes all there is.
+ *
+ * @param incoming Null: the request did not come over a connection
+ * @throws Failure `body_too_large`, `request_aborted`, while it is read
+ */
+export async function* readChunks(
+  request: Request,
+  incoming: IncomingMessage | null,
+  limit: number,
+): AsyncGenerator<Uint8Array> {
+  if (Number(request.headers.get("content-length") ?? 0) > limit) throw tooLarge(limit);
+  // A refusal has to be answered on this connection, so it stays open.
+  const source = incoming?.iterator({ destroyOnReturn: false }) ?? request.body ?? [];
+  let seen = 0;
+  try {
+    for await (const chunk of source as AsyncIterable<Uint8Array>) {
+      seen += chunk.byteLength;
+      if (seen > limit) throw tooLarge(limit);
+      yield chunk;
+    }
+  } catch (error) {
+    asAborted(error);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import type { KeyIntake } from "../../certificates/key-intake.ts";
 import type { Keyring } from "../../keys/seal.ts";
 import type { Edge } from "../../contract/edge.ts";
 import type { Outbound } from "../../network/outbound.ts";
@@ -8,6 +9,8 @@ import type { Store } from "../../store/store.ts";
 export interface ControlContext {
   readonly store: Store;
   readonly keyring: Keyring;
+  /** Takes uploaded keys, so that they are not in this process. */
+  readonly intake: KeyIntake;
   readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake"> &
     Partial<Pick<Edge, "status">>;
   /** For URLs that accounts choose. */

@@ -1,7 +1,9 @@
 import type { z } from "@hono/zod-openapi";
+import type { IncomingMessage } from "node:http";
+import type { HeldUpload, KeyIntake } from "../../certificates/key-intake.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { Caller } from "./auth.ts";
-import { readForm, readJson } from "./body.ts";
+import { readChunks, readForm, readJson } from "./body.ts";
 import { type Answer, pageOf, paging } from "./envelope.ts";
 import type { Scope } from "./scopes.ts";
 import { isOneLine } from "./text.ts";
@@ -26,6 +28,9 @@ export interface Endpoint {
 
 interface RawCall {
   readonly request: Request;
+  /** Null: it came over no connection. */
+  readonly incoming: IncomingMessage | null;
+  readonly intake: KeyIntake;
   readonly caller: Caller;
   readonly params: Readonly<Record<string, string>>;
   readonly limits: BodyLimits;
@@ -75,6 +80,29 @@ export function endpoint<
       });
       if (answer instanceof Response || !answer.isList) return answer;
       return pageOf(answer, new URL(request.url).searchParams);
+    },
+  };
+}
+
+/**
+ * An endpoint whose JSON body holds a private key: the intake has it, as long as the handler runs.
+ * `body` is the rest.
+ */
+export function keyEndpoint<B extends z.ZodType>(
+  spec: Omit<Endpoint, "run" | "query" | "body"> & { body: B },
+  handle: (call: Call<undefined, z.output<B>> & { readonly upload: HeldUpload }) => Promise<Answer>,
+): Endpoint {
+  const { body, bodyLimit = MEBIBYTE, ...rest } = spec;
+  const plain = endpoint(rest, () => ({ result: null }));
+  return {
+    ...rest,
+    body,
+    run: async (raw) => {
+      await plain.run(raw);
+      const { request, caller, params, incoming, intake } = raw;
+      using upload = await intake.receive(readChunks(request, incoming, bodyLimit));
+      const fields = parse(body, upload.fields, "body") as z.output<B>;
+      return await handle({ request, caller, params, query: undefined, body: fields, upload });
     },
   };
 }

@@ -1,8 +1,7 @@
 import { mismatchNaming } from "../../certificates/match.ts";
-import { parseUpload } from "../../certificates/parse.ts";
+import type { HeldUpload, JudgedUpload } from "../../certificates/key-intake.ts";
 import { keyPlace } from "../../keys/places.ts";
 import type { Keyring } from "../../keys/seal.ts";
-import type { ParsedUpload } from "../../certificates/certificate-upload.ts";
 import { Failure } from "../../failures/failures.ts";
 import { accountAuthorities } from "../../store/authorities.ts";
 import { findContent, findPublicKey } from "../../store/certificate-versions.ts";
@@ -11,13 +10,6 @@ import type { CertificateVersionRow } from "../../store/schema.ts";
 import type { Changed, Database } from "../../store/database.ts";
 import type { ControlContext } from "../api/context.ts";
 
-/** What a client sends: of a new certificate, or of a new version of one. */
-export interface SentFiles {
-  readonly certificates: string;
-  readonly private_key?: string | null | undefined;
-  readonly allow_expired?: boolean | undefined;
-}
-
 /**
  * Judges an upload by everything that is known of the account.
  * @throws Failure of `parseUpload`; a key that does not match says which stored certificate it is of
@@ -25,24 +17,11 @@ export interface SentFiles {
 export async function judgeUpload(
   { store, clock }: Pick<ControlContext, "store" | "clock">,
   accountId: string,
-  {
-    certificates,
-    private_key: privateKey,
-    allow_expired: allowExpired,
-    ca,
-  }: SentFiles & {
-    readonly ca: boolean;
-  },
-): Promise<ParsedUpload> {
+  { upload, ca, allowExpired }: UploadToJudge,
+): Promise<JudgedUpload> {
   try {
-    return parseUpload({
-      certificates,
-      ...(privateKey && { privateKey }),
-      ca,
-      allowExpired: allowExpired === true,
-      now: clock(),
-      authorities: await accountAuthorities(store.db, accountId),
-    });
+    const authorities = await accountAuthorities(store.db, accountId);
+    return await upload.judge({ ca, allowExpired, now: clock(), authorities });
   } catch (error) {
     if (!(error instanceof Failure) || error.code !== "private_key_mismatch") throw error;
     const hash = error.facts["publicKeyHash"];
@@ -52,18 +31,25 @@ export async function judgeUpload(
   }
 }
 
+interface UploadToJudge {
+  readonly upload: HeldUpload;
+  readonly ca: boolean;
+  readonly allowExpired: boolean;
+}
+
 /** The row of a version, its key sealed for this place alone. */
-export function versionRow(
+export async function versionRow(
   keyring: Keyring,
   owner: { readonly accountId: string; readonly certificateId: string; readonly version: number },
-  parsed: ParsedUpload,
+  parsed: JudgedUpload,
   now: Date,
-): CertificateVersionRow {
+): Promise<CertificateVersionRow> {
   const { facts } = parsed;
+  const place = keyPlace(owner);
   return {
     ...owner,
     chain: parsed.kind === "leaf" ? parsed.chain : parsed.bundle,
-    sealedKey: parsed.kind === "leaf" ? keyring.seal(keyPlace(owner), parsed.privateKey) : null,
+    sealedKey: parsed.kind === "leaf" ? keyring.wrap(place, await parsed.sealKey(place)) : null,
     subject: facts.subject,
     issuer: facts.issuer,
     serialNumber: facts.serialNumber,

@@ -1,5 +1,5 @@
 import { describeExpiry } from "../../certificates/expiry.ts";
-import type { ParsedUpload } from "../../certificates/certificate-upload.ts";
+import type { JudgedUpload } from "../../certificates/key-intake.ts";
 import { Failure } from "../../failures/failures.ts";
 import { tiesOf } from "../../store/authorities.ts";
 import {
@@ -52,7 +52,7 @@ interface Target {
 export function addVersion(
   context: RotationContext,
   target: Target,
-  parsed: ParsedUpload,
+  parsed: JudgedUpload,
   { activate = true }: { readonly activate?: boolean } = {},
 ): Promise<Rotated> {
   const now = context.clock();
@@ -74,7 +74,7 @@ export function addVersion(
       certificateId: certificate.id,
       version: (versions[0]?.version ?? 0) + 1,
     };
-    const version = versionRow(context.keyring, owner, parsed, now);
+    const version = await versionRow(context.keyring, owner, parsed, now);
     await insertCertificateVersion(db, version);
     // What was revoked stays known, so that it cannot come back as if it were new.
     const forgotten = versions

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { randomUUID } from "node:crypto";
+import type { HeldUpload } from "../../certificates/key-intake.ts";
 import { Failure } from "../../failures/failures.ts";
 import { accountLimits, findAccount } from "../../store/accounts.ts";
 import { scriptsThatBind } from "../../store/associations.ts";
@@ -24,7 +25,7 @@ import {
   versionRow,
 } from "./certificate-intake.ts";
 import type { ControlContext } from "../api/context.ts";
-import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { endpoint, keyEndpoint, type Endpoint } from "../api/endpoint.ts";
 import { expiryOf } from "./version-shown.ts";
 import { oneLine } from "../api/text.ts";
 import { authorityChanged, refusePinned } from "./trust.ts";
@@ -48,7 +49,7 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
   const { store, edge, clock } = context;
   const path = "/accounts/{account_id}/mtls_certificates";
   return [
-    endpoint(
+    keyEndpoint(
       {
         method: "post",
         path,
@@ -56,8 +57,8 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
         scope: "ssl_certs:write",
         body: upload,
       },
-      async ({ caller, body }) => {
-        const { stored, cursor, warnings } = await storeUpload(context, caller, body);
+      async ({ caller, body, upload: held }) => {
+        const { stored, cursor, warnings } = await storeUpload(context, caller, body, held);
         await edge.applied(cursor);
         return {
           result: { ...shown(stored, clock()), updated_at: stored.updatedOn },
@@ -135,10 +136,15 @@ async function storeUpload(
   context: ControlContext,
   caller: Caller,
   body: z.output<typeof upload>,
+  held: HeldUpload,
 ): Promise<{ stored: StoredCertificate; cursor: number; warnings: string[] }> {
   const { accountId } = caller;
   const { store, keyring, clock, limits } = context;
-  const parsed = await judgeUpload(context, accountId, body);
+  const parsed = await judgeUpload(context, accountId, {
+    upload: held,
+    ca: body.ca,
+    allowExpired: body.allow_expired,
+  });
   const now = clock();
   const id = randomUUID();
   const owner = { accountId, certificateId: id, version: 1 };
@@ -158,7 +164,7 @@ async function storeUpload(
     await refuseTakenName(write.db, row);
     await refuseMoreThan(write.db, row, limits);
     // Sealed in the transaction: the master key that seals cannot have changed when it commits.
-    const version = versionRow(keyring, owner, parsed, now);
+    const version = await versionRow(keyring, owner, parsed, now);
     await insertCertificate(write.db, row, version);
     if (row.ca === 1) await authorityChanged(write, accountId, []);
     else await write.changed(certificateChange(row));

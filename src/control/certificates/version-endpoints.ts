@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import type { Endpoint } from "../api/endpoint.ts";
-import { endpoint } from "../api/endpoint.ts";
+import { endpoint, keyEndpoint } from "../api/endpoint.ts";
 import { Failure } from "../../failures/failures.ts";
 import { listCertificateVersions } from "../../store/certificate-versions.ts";
 import { listCertificates, updateCertificate } from "../../store/certificates.ts";
@@ -137,7 +137,7 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
         );
       },
     ),
-    endpoint(
+    keyEndpoint(
       {
         ...change,
         method: "post",
@@ -148,7 +148,11 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
       async (call) => {
         const [accountId, certificateId] = idOf(call);
         const { ca } = await existingCertificate(store.db, accountId, certificateId);
-        const parsed = await judgeUpload(context, accountId, { ...call.body, ca: ca === 1 });
+        const parsed = await judgeUpload(context, accountId, {
+          upload: call.upload,
+          ca: ca === 1,
+          allowExpired: call.body.allow_expired,
+        });
         const { activate } = call.body;
         const target = { accountId, certificateId, by: actorOf(call.caller) };
         const { certificate, version } = await addVersion(context, target, parsed, { activate });

@@ -1,0 +1,119 @@
+import { Failure } from "../failures/failures.ts";
+import type { Place } from "../keys/places.ts";
+import { sealBody, type SealedBody } from "../keys/seal.ts";
+import type { ParsedAuthority, ParsedLeaf } from "./certificate-upload.ts";
+import type { HeldUpload, JudgedUpload, KeyIntake, PairBytes, UploadTerms } from "./key-intake.ts";
+import { parseUpload } from "./parse.ts";
+
+/** The text of one upload, in the process that may see it. */
+export class UploadText {
+  readonly fields: unknown;
+  readonly #certificates: string;
+  readonly #privateKey: string;
+  #parsed: ParsedLeaf | null = null;
+
+  private constructor(fields: unknown, certificates: string, privateKey: string) {
+    this.fields = fields;
+    this.#certificates = certificates;
+    this.#privateKey = privateKey;
+  }
+
+  /** A JSON body, or the two files of a pair. @throws Failure `body_not_json` */
+  static of(received: Buffer | PairBytes): UploadText {
+    return "key" in received ? UploadText.#ofPair(received) : UploadText.#ofBody(received);
+  }
+
+  static #ofBody(body: Buffer): UploadText {
+    const value = parseJson(body);
+    if (value === null || typeof value !== "object" || Array.isArray(value)) {
+      return new UploadText(withoutText(value), "", "");
+    }
+    const fields = Object.entries(value).map(([name, field]) => [name, shownField(name, field)]);
+    const { certificates, private_key: key } = value as Record<string, unknown>;
+    return new UploadText(Object.fromEntries(fields), textOf(certificates), textOf(key));
+  }
+
+  static #ofPair({ certificate, key }: PairBytes): UploadText {
+    return new UploadText(null, asText(certificate), asText(key));
+  }
+
+  /** @throws Failure of `parseUpload` */
+  parse(terms: UploadTerms): ParsedLeaf | ParsedAuthority {
+    return parseUpload({
+      ...terms,
+      certificates: this.#certificates,
+      ...(this.#privateKey !== "" && { privateKey: this.#privateKey }),
+    });
+  }
+
+  /** The same, without the key. It can be sealed from then on. @throws Failure of `parseUpload` */
+  judge(terms: UploadTerms): Omit<ParsedLeaf, "privateKey"> | ParsedAuthority {
+    const parsed = this.parse(terms);
+    if (parsed.kind === "ca") return parsed;
+    this.#parsed = parsed;
+    const { privateKey: _, ...shown } = parsed;
+    return shown;
+  }
+
+  sealKey(place: Place): SealedBody {
+    if (this.#parsed === null) throw new Failure("internal", { message: "no key was judged" });
+    return sealBody(place, this.#parsed.privateKey);
+  }
+}
+
+/** The intake of a program that may see keys itself: tests, and control planes without processes. */
+export const intakeHere: KeyIntake = {
+  receive: async (body) => {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of body) chunks.push(chunk);
+    return held(UploadText.of(Buffer.concat(chunks)));
+  },
+  receivePair: (pair) => Promise.resolve(held(UploadText.of(pair))),
+};
+
+/** A parsed upload as an intake gives it. */
+export function judgedHere(parsed: ParsedLeaf | ParsedAuthority): JudgedUpload {
+  if (parsed.kind === "ca") return parsed;
+  const { privateKey, ...judged } = parsed;
+  return { ...judged, sealKey: async (place) => sealBody(place, privateKey) };
+}
+
+function held(text: UploadText): HeldUpload {
+  return {
+    fields: text.fields,
+    judge: async (terms) => judgedHere(text.parse(terms)),
+    [Symbol.dispose]: () => {},
+  };
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(asText(body));
+  } catch {
+    throw new Failure("body_not_json");
+  }
+}
+
+/** As `Request.text()` reads it: without a byte order mark. */
+function asText(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}
+
+/** A field for the process that may see no key. Its type stays, which a schema judges there. */
+function shownField(name: string, value: unknown): unknown {
+  if (name !== "name" || typeof value !== "string") return withoutText(value);
+  return value.includes("PRIVATE KEY") ? NO_NAME : value.slice(0, NO_NAME.length);
+}
+
+/** Longer than a name may be: the schema refuses it. */
+const NO_NAME = "-".repeat(1024);
+
+function withoutText(value: unknown): unknown {
+  if (typeof value === "string") return "";
+  if (Array.isArray(value)) return [];
+  return typeof value === "object" && value !== null ? {} : value;
+}
+
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}

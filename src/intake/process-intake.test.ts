@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { pino } from "pino";
+import { keyPlace } from "../keys/places.ts";
+import { Keyring } from "../keys/seal.ts";
+import { makeAuthority, type TestAuthority } from "../../test/helpers/pki.ts";
+import { FrameReader } from "./frames.ts";
+import { FRAME, frameHeader } from "./messages.ts";
+import { ProcessIntake } from "./process-intake.ts";
+
+let authority: TestAuthority;
+const folder = mkdtempSync(join(tmpdir(), "countersign-intake-"));
+before(async () => (authority = await makeAuthority("Intake CA")));
+after(() => rmSync(folder, { recursive: true }));
+
+const place = keyPlace({ accountId: "a", certificateId: "c", version: 1 });
+const terms = { ca: false, now: new Date() };
+
+function open(more: { readonly uploads?: number } = {}): ProcessIntake {
+  const log = pino({ level: "silent" });
+  return new ProcessIntake({
+    workingDirectory: folder,
+    processes: null,
+    log,
+    idle: 60_000,
+    ...more,
+  });
+}
+
+async function* inChunks(text: string, size: number): AsyncGenerator<Uint8Array> {
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+}
+
+test("many uploads at once are judged and sealed, each by itself, also where processes take turns", async () => {
+  await using intake = open({ uploads: 3 });
+  const keyring = new Keyring(Buffer.alloc(32, 1));
+  const issued = await Promise.all(
+    [1, 2, 3, 4, 5, 6, 7].map((n) => authority.issue({ subject: `CN=client ${n}` })),
+  );
+  await Promise.all(
+    issued.map(async ({ chain, key }, index) => {
+      const body = JSON.stringify({ name: `n${index}`, certificates: chain, private_key: key });
+      using upload = await intake.receive(inChunks(body, 100 + index));
+      assert.deepEqual(upload.fields, { name: `n${index}`, certificates: "", private_key: "" });
+      const judged = await upload.judge(terms);
+      assert.ok(judged.kind === "leaf" && !("privateKey" in judged));
+      assert.equal(judged.facts.subject, `CN=client ${index + 1}`);
+      const sealed = keyring.wrap(place, await judged.sealKey(place));
+      assert.equal(keyring.unseal(place, sealed), key);
+    }),
+  );
+});
+
+test("the bytes that were handed over are wiped", async () => {
+  await using intake = open();
+  const { chain, key } = await authority.issue({ subject: "CN=wiped" });
+  const pair = { certificate: Buffer.from(chain), key: Buffer.from(key) };
+  using upload = await intake.receivePair(pair);
+  assert.equal((await upload.judge(terms)).kind, "leaf");
+  assert.ok(Buffer.concat([pair.certificate, pair.key]).every((byte) => byte === 0));
+});
+
+test("what is no JSON is refused, and the intake goes on", async () => {
+  await using intake = open();
+  await assert.rejects(intake.receive(inChunks("-----BEGIN", 4)), { code: "body_not_json" });
+  using upload = await intake.receive(inChunks("[1]", 1));
+  assert.deepEqual(upload.fields, []);
+});
+
+test("frames of several uploads are put together, however they are cut", async () => {
+  const sent = Buffer.concat([
+    frame(1, FRAME.body, "one "),
+    frame(2, FRAME.certificate, "cert"),
+    frame(1, FRAME.body, "more"),
+    frame(2, FRAME.key, "key"),
+    frame(2, FRAME.end, ""),
+    frame(1, FRAME.end, ""),
+  ]);
+  for (let size = 1; size <= sent.length; size++) {
+    const reader = new FrameReader();
+    for (let at = 0; at < sent.length; at += size) reader.push(sent.subarray(at, at + size));
+    assert.deepEqual(await reader.whole(1), Buffer.from("one more"));
+    const pair = await reader.whole(2);
+    assert.ok("key" in pair);
+    assert.deepEqual([String(pair.certificate), String(pair.key)], ["cert", "key"]);
+  }
+});
+
+function frame(id: number, kind: number, text: string): Buffer {
+  return Buffer.concat([frameHeader(id, kind, text.length), Buffer.from(text)]);
+}

@@ -1,0 +1,221 @@
+import type { Socket } from "node:net";
+import type { Writable } from "node:stream";
+import { extname } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Logger } from "pino";
+import type { HeldUpload, JudgedUpload, KeyIntake, PairBytes } from "../certificates/key-intake.ts";
+import { endedFailure, NodeProcess, ProcessEnded } from "../process/node-process.ts";
+import type { ProcessRecords } from "../process/orphans.ts";
+import { FRAME, frameHeader, type IntakeCalls } from "./messages.ts";
+import { Wash } from "./wash.ts";
+
+export interface ProcessIntakeOptions {
+  readonly workingDirectory: string;
+  readonly processes: ProcessRecords | null;
+  readonly log: Logger;
+  /** ms that a process is kept after its last upload. Default: 1,000. */
+  readonly idle?: number;
+  /** Uploads after which another process takes over. Default: 1,000. */
+  readonly uploads?: number;
+}
+
+/**
+ * Keeps uploaded keys out of the memory of this process: a child reads, judges and seals them. It is
+ * started by an upload, and ended soon after the last one, which gives its memory back to the kernel.
+ */
+export class ProcessIntake implements KeyIntake, AsyncDisposable {
+  readonly #options: ProcessIntakeOptions;
+  #current: Promise<IntakeRun> | null = null;
+  readonly #running = new Set<IntakeRun>();
+  #isClosed = false;
+
+  constructor(options: ProcessIntakeOptions) {
+    this.#options = options;
+  }
+
+  async receive(body: AsyncIterable<Uint8Array>): Promise<HeldUpload> {
+    const take = await this.#take();
+    return take(frames(body));
+  }
+
+  async receivePair({ certificate, key }: PairBytes): Promise<HeldUpload> {
+    const take = await this.#take();
+    return take([
+      [FRAME.certificate, certificate],
+      [FRAME.key, key],
+    ]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([...this.#running].map((run) => run.end()));
+  }
+
+  /** A process that takes one more upload. */
+  async #take(): Promise<Take> {
+    const { uploads = 1_000 } = this.#options;
+    const run = await (this.#current ??= this.#start());
+    if (run.isEnding || run.count >= uploads) {
+      if ((await this.#current) === run) this.#current = null;
+      run.endWhenIdle();
+      return this.#take();
+    }
+    return run.take();
+  }
+
+  async #start(): Promise<IntakeRun> {
+    const starting = IntakeRun.start(this.#options);
+    try {
+      const run = await starting;
+      this.#running.add(run);
+      if (this.#isClosed) await run.end();
+      void run.ended.then(() => this.#running.delete(run));
+      return run;
+    } catch (error) {
+      this.#current = null;
+      throw error;
+    }
+  }
+}
+
+async function* frames(body: AsyncIterable<Uint8Array>): AsyncGenerator<Frame> {
+  for await (const chunk of body) yield [FRAME.body, chunk];
+}
+
+type Frame = readonly [kind: number, bytes: Uint8Array];
+
+/** @throws Failure `body_not_json`, `edge_process_ended` */
+type Take = (sent: Iterable<Frame> | AsyncIterable<Frame>) => Promise<HeldUpload>;
+
+/** One intake process. */
+class IntakeRun {
+  readonly ended: Promise<string>;
+  readonly #node: NodeProcess;
+  readonly #pipe: Writable;
+  readonly #wash: Wash;
+  readonly #idle: number;
+  #timer: NodeJS.Timeout | null = null;
+  #open = 0;
+  #count = 0;
+  #isEnding = false;
+
+  static async start({
+    workingDirectory,
+    processes,
+    log,
+    idle = 1_000,
+  }: ProcessIntakeOptions): Promise<IntakeRun> {
+    const node = await NodeProcess.start({
+      name: "key intake",
+      modulePath: fileURLToPath(new URL(`./main${extname(import.meta.url)}`, import.meta.url)),
+      workingDirectory,
+      processes,
+      log,
+      pipes: 2,
+    });
+    return new IntakeRun(node, idle);
+  }
+
+  private constructor(node: NodeProcess, idle: number) {
+    this.#node = node;
+    this.#idle = idle;
+    const [uploads, washing] = node.pipes as [Socket, Socket];
+    this.#pipe = uploads;
+    this.#wash = new Wash(washing, () => this.#call("wash"), node.ended);
+    this.ended = node.ended.then((how) => {
+      this.#isEnding = true;
+      return how;
+    });
+    node.watch();
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  get isEnding(): boolean {
+    return this.#isEnding;
+  }
+
+  /** Counts an upload that is to come. What is returned has to be called. */
+  take(): Take {
+    const id = ++this.#count;
+    this.#open++;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    return (sent) => this.#receive(id, sent);
+  }
+
+  async #receive(id: number, sent: Iterable<Frame> | AsyncIterable<Frame>): Promise<HeldUpload> {
+    const release = once(() => this.#release(id));
+    try {
+      for await (const [kind, bytes] of sent) await this.#send(id, kind, bytes);
+      await this.#send(id, FRAME.end, new Uint8Array(0));
+      const [fields] = await Promise.all([this.#call("open", id), this.#wash.run()]);
+      return {
+        fields,
+        judge: async (terms): Promise<JudgedUpload> => {
+          const judged = await this.#call("judge", id, terms);
+          if (judged.kind === "ca") return judged;
+          return { ...judged, sealKey: (place) => this.#call("seal", id, place) };
+        },
+        [Symbol.dispose]: release,
+      };
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  endWhenIdle(): void {
+    this.#isEnding = true;
+    if (this.#open === 0) void this.end();
+  }
+
+  /** At once: its memory is the kernel's again, which wipes it. */
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    await this.#node.stop(0);
+  }
+
+  #release(id: number): void {
+    this.#call("release", id).catch(() => {});
+    this.#open--;
+    if (this.#open > 0) return;
+    if (this.#isEnding) void this.end();
+    else this.#timer = setTimeout(() => void this.end(), this.#idle);
+  }
+
+  /** Wipes the bytes once the kernel has them. */
+  #send(id: number, kind: number, bytes: Uint8Array): Promise<void> {
+    this.#pipe.write(frameHeader(id, kind, bytes.byteLength));
+    return new Promise((resolve) => {
+      this.#pipe.write(bytes, () => {
+        bytes.fill(0);
+        resolve();
+      });
+    });
+  }
+
+  async #call<M extends keyof IntakeCalls>(
+    method: M,
+    ...args: Parameters<IntakeCalls[M]>
+  ): Promise<Awaited<ReturnType<IntakeCalls[M]>>> {
+    try {
+      return (await this.#node.call(method, args)) as Awaited<ReturnType<IntakeCalls[M]>>;
+    } catch (error) {
+      if (error instanceof ProcessEnded) throw endedFailure("key intake", error.message);
+      throw error;
+    }
+  }
+}
+
+function once(run: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    run();
+  };
+}

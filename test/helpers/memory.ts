@@ -1,0 +1,57 @@
+import { readFileSync } from "node:fs";
+import { open, type FileHandle } from "node:fs/promises";
+
+/** How often each of the texts is in the memory of a process, by name. It takes root's rights. */
+export async function findInMemory(
+  pid: number,
+  needles: Readonly<Record<string, Buffer>>,
+): Promise<Readonly<Record<string, number>>> {
+  const found = Object.fromEntries(Object.keys(needles).map((name) => [name, 0]));
+  const file = await open(`/proc/${pid}/mem`, "r").catch((error: NodeJS.ErrnoException) => error);
+  if (file instanceof Error) {
+    // It has ended, and its memory with it.
+    if (file.code === "ENOENT") return found;
+    throw file;
+  }
+  await using memory = file;
+  for (const { start, end } of writableRegions(pid)) {
+    for (let at = start; at < end; at += CHUNK) {
+      const chunk = await read(memory, at, Math.min(CHUNK + OVERLAP, end - at));
+      for (const [name, needle] of Object.entries(needles)) found[name]! += count(chunk, needle);
+    }
+  }
+  return found;
+}
+
+const CHUNK = 8 * 1024 * 1024;
+/** What lies on the end of a chunk is found in it. */
+const OVERLAP = 256;
+
+/** Those that are in memory at all: V8 reserves far more. */
+function writableRegions(pid: number): readonly { start: number; end: number }[] {
+  return readFileSync(`/proc/${pid}/smaps`, "utf8")
+    .split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)
+    .filter((region) => !/^Rss: +0 kB$/m.test(region))
+    .map((region) => /^([0-9a-f]+)-([0-9a-f]+) rw/.exec(region))
+    .filter((match) => match !== null)
+    .map(([, start, end]) => ({
+      start: Number.parseInt(start!, 16),
+      end: Number.parseInt(end!, 16),
+    }));
+}
+
+async function read(memory: FileHandle, at: number, length: number): Promise<Buffer> {
+  const chunk = Buffer.alloc(length);
+  try {
+    return chunk.subarray(0, (await memory.read(chunk, 0, length, at)).bytesRead);
+  } catch {
+    // Unmapped meanwhile, or a guard page.
+    return Buffer.alloc(0);
+  }
+}
+
+function count(chunk: Buffer, needle: Buffer): number {
+  let times = 0;
+  for (let at = chunk.indexOf(needle); at !== -1; at = chunk.indexOf(needle, at + 1)) times++;
+  return times;
+}

@@ -341,13 +341,13 @@ async function oneRequest(
     key: pair.key,
     ...(resumed && { session: resumed }),
   });
-  let session: Buffer = Buffer.alloc(0);
-  socket.on("session", (fresh: Buffer) => (session = fresh));
+  let ticket: Buffer = Buffer.alloc(0);
+  socket.on("session", (fresh: Buffer) => (ticket = fresh));
   await once(socket, "secureConnect");
   const isReused = socket.isSessionReused();
   socket.write(`GET / HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`);
   const text = await textOf(socket);
-  return { status: Number(text.slice(9, 12)), isReused, session };
+  return { status: Number(text.slice(9, 12)), isReused, session: ticket };
 }
 
 test("a revoked leaf and a revoked intermediate are refused on a resumed session too", async () => {
@@ -379,12 +379,12 @@ test("a CA that is taken away lets nobody in any more: open connections, resumed
   const [gone, stays] = [session("required.example", good), session("required.example", kept)];
   assert.equal((await on(gone, "required.example")).status, 200);
   assert.equal((await on(stays, "required.example")).status, 200);
-  const before = await oneRequest(good, undefined);
+  const earlier = await oneRequest(good, undefined);
   await rules({ authorities: [other.pem] });
   const refused = await on(gone, "required.example");
   assert.deepEqual([refused.status, refused.code], [421, "client_handshake_outdated"]);
   assert.equal((await on(stays, "required.example")).status, 200);
-  const resumed = await oneRequest(good, before.session);
+  const resumed = await oneRequest(good, earlier.session);
   assert.deepEqual([resumed.status, resumed.isReused], [403, false]);
   gone.close();
   stays.close();

@@ -40,6 +40,14 @@ function shown(leaf: X509Certificate, rest: Partial<Presented> = {}) {
   return tlsClientAuth({ leaf, chain: [], issuer: null, error: null, isRevoked: false, ...rest });
 }
 
+function plain(text: string): string {
+  return text.replaceAll(":", "").toLowerCase();
+}
+
+function uris(extension: string): unknown {
+  return shown(made("CN = x", extension)).certSANURIs;
+}
+
 /** What `openssl x509` says of `c.pem`. */
 function told(...args: string[]): string {
   return openssl("x509", "-in", "c.pem", "-noout", ...args).replace(/^[^=]*=\s*/, "");
@@ -72,14 +80,13 @@ describe("a client's certificate is told as OpenSSL tells it", () => {
     assert.equal(tls.certSerial, told("-serial"));
     assert.equal(tls.certNotBefore, told("-startdate"));
     assert.equal(tls.certNotAfter, told("-enddate"));
-    const plain = (text: string): string => text.replaceAll(":", "").toLowerCase();
     assert.equal(tls.certFingerprintSHA1, plain(told("-fingerprint", "-sha1")));
     assert.equal(tls.certFingerprintSHA256, plain(told("-fingerprint", "-sha256")));
     const [, identifier = ""] = openssl(
       ..."x509 -in c.pem -noout -ext subjectKeyIdentifier".split(" "),
     ).split("\n");
     assert.equal(tls.certSKI, identifier.trim().replaceAll(":", ""));
-    assert.match(String(tls.certNotAfter), /^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4} GMT$/);
+    assert.match(tls.certNotAfter, /^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4} GMT$/);
   });
 
   it("with its issuer's serial number and key identifier", async () => {
@@ -94,7 +101,6 @@ describe("a client's certificate is told as OpenSSL tells it", () => {
   });
 
   it("with all of its URI names, or none where one cannot be told", () => {
-    const uris = (extension: string): unknown => shown(made("CN = x", extension)).certSANURIs;
     assert.deepEqual(uris("subjectAltName = URI:spiffe://a/b, DNS:x.test, URI:spiffe://a/c"), [
       "spiffe://a/b",
       "spiffe://a/c",

@@ -34,7 +34,9 @@ let folder: string;
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "host-clients-"));
-  platform = await startPlatform({ args: ["--dev", "--https-port", "0"] });
+  platform = await startPlatform({
+    args: ["--dev", "--https-port", "0", "--local-name", "inner.localhost"],
+  });
   const { api, token, https } = platform.ready;
   port = Number(new URL(https!).port);
   sdk = new Cloudflare({ apiToken: token, baseURL: api, maxRetries: 0 });

@@ -6,7 +6,7 @@ export const clientCertificateFailures = {
     number: 7000750,
     title: "this host wants a client certificate",
     cause: "The client presented none: it has none, or came over plain HTTP.",
-    fix: "Connect over https:// with a certificate of a CA that the host accepts; `countersign host show HOST` lists them.",
+    fix: "Connect over https:// with a certificate of a CA that the host accepts; `countersign host clients HOST` lists them.",
   },
   client_certificate_untrusted: {
     side: "caller",

@@ -8,6 +8,7 @@ import {
   wasNeverSent,
   type ForwardTarget,
 } from "../forward/forward.ts";
+import { asError, guarded } from "../forward/guarded.ts";
 import { headerSize, isHeaderOverflow, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
 import { responseOn } from "../forward/sockets.ts";
 import { InFlight } from "../forward/in-flight.ts";
@@ -91,19 +92,27 @@ export class Answers {
   answer(request: IncomingMessage, response: ServerResponse, arrival: Arrival): void {
     const ray = newRay();
     this.#inFlight.add(request, response);
-    const target = this.#target(request, ray, arrival);
-    if (typeof target === "string") refuse(request, response, target, ray);
-    else if ("kind" in target) void answerHere(request, response, target, ray);
-    else
-      forward(request, response, { ...target, expectsContinue: arrival.expectsContinue === true });
+    alone({ request, response, ray }, () => {
+      const target = this.#target(request, ray, arrival);
+      if (typeof target === "string") refuse(request, response, target, ray);
+      else if ("kind" in target) void answerHere(request, response, target, ray);
+      else
+        forward(request, response, {
+          ...target,
+          expectsContinue: arrival.expectsContinue === true,
+        });
+    });
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, arrival: Arrival): void {
     const ray = newRay();
-    const target = this.#target(request, ray, arrival);
-    if (typeof target === "string") refuse(request, responseOn(socket, request), target, ray);
-    else if ("kind" in target) void answerHere(request, responseOn(socket, request), target, ray);
-    else forwardUpgrade(request, socket, head, target);
+    socket.on("error", () => socket.destroy());
+    guarded(socket, () => {
+      const target = this.#target(request, ray, arrival);
+      if (typeof target === "string") refuse(request, responseOn(socket, request), target, ray);
+      else if ("kind" in target) void answerHere(request, responseOn(socket, request), target, ray);
+      else forwardUpgrade(request, socket, head, target);
+    })();
   }
 
   /** A WebSocket of HTTP/2: `tunnel` carries its bytes once the Worker has accepted. */
@@ -114,10 +123,12 @@ export class Answers {
     arrival: Arrival,
   ): void {
     const ray = newRay();
-    const target = this.#target(request, ray, arrival);
-    if (typeof target === "string") refuse(request, response, target, ray);
-    else if ("kind" in target) void answerHere(request, response, target, ray);
-    else forwardTunnel(request, response, tunnel, target);
+    alone({ request, response, ray }, () => {
+      const target = this.#target(request, ray, arrival);
+      if (typeof target === "string") refuse(request, response, target, ray);
+      else if ("kind" in target) void answerHere(request, response, target, ray);
+      else forwardTunnel(request, response, tunnel, target);
+    });
   }
 
   /** What is in flight is answered with a failure, or cut where its answer has begun. */
@@ -202,6 +213,22 @@ const CODES: Readonly<Record<HowEnded, FailureCode>> = {
 type Elsewhere =
   | Exclude<Found, FailureCode | { readonly kind: "upstream" }>
   | { readonly kind: "redirect"; readonly to: URL };
+
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly ray: string;
+}
+
+/** What is thrown for one request, whatever its client sent, ends this one. */
+function alone({ request, response, ray }: Exchange, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (response.headersSent) response.destroy(asError(error));
+    else refuse(request, response, "internal", ray);
+  }
+}
 
 /** What no Worker has a part in. */
 async function answerHere(

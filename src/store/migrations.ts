@@ -2,10 +2,11 @@ import type { Migration, MigrationProvider } from "kysely/migration";
 import { begin } from "./migrations/001-begin.ts";
 import { identities } from "./migrations/010-identities.ts";
 import { activations } from "./migrations/020-activations.ts";
+import { secondFactors } from "./migrations/041-second-factors.ts";
 import { settings } from "./migrations/002-settings.ts";
 import { hosts } from "./migrations/031-hosts.ts";
 import { access } from "./migrations/030-access.ts";
-import { hostClients } from "./migrations/032-host-clients.ts";
+import { hostClients } from "./migrations/042-host-clients.ts";
 import { makers } from "./migrations/011-makers.ts";
 
 /** In order, never edited once released: what a database was made with has to stay true. */
@@ -17,7 +18,8 @@ const all: Record<string, Migration> = {
   "011-makers": { up: makers },
   "031-hosts": { up: hosts },
   "030-access": { up: access },
-  "032-host-clients": { up: hostClients },
+  "041-second-factors": { up: secondFactors },
+  "042-host-clients": { up: hostClients },
 };
 
 /** Those that this version knows. */

@@ -167,6 +167,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
       return {
         fetch: fetchNetwork(options.networkAllow ?? ["public"], own),
         inProcess: bindingNetwork(addresses, own),
+        accessKeys: hereAt(ingress.address),
       };
     },
     limits: { ...defaultLimits, ...options.limits },
@@ -221,6 +222,12 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Where this machine itself reaches a listener. */
+function hereAt({ host, port }: { readonly host: string; readonly port: number }): string {
+  const here = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+  return `${here.includes(":") ? `[${here}]` : here}:${port}`;
 }
 
 function httpsAddress(https: EdgeHttps | null | undefined): HttpsAddress | null {

@@ -18,7 +18,7 @@ import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted
 import { plainAddress } from "../network/ranges.ts";
 import type { Clients } from "./clients.ts";
 import { type Hosts, plainName } from "./hosts.ts";
-import type { HowEnded } from "./protocol.ts";
+import { KEYS_ONLY, type HowEnded } from "./protocol.ts";
 import { refuse } from "./refuse.ts";
 import { redirect, secureUrl } from "./redirect.ts";
 import { INGRESS_HEADERS, ingressHeaders, requestTarget } from "./request.ts";
@@ -148,11 +148,13 @@ export class Answers {
     if (wanted.path.length > MOST_URL) return "url_too_long";
     if (headerSize(request.rawHeaders) > MOST_HEADERS) return "headers_too_large";
     const client = this.#proxies.client(peer, request.headers);
+    // A Worker's own process asks, and gets keys or nothing.
+    const onlyKeys = KEYS_ONLY in request.headers;
     if (tls !== null) {
       // What was agreed on for one host says nothing of another.
       const serverName = tls.servername ? plainName(tls.servername) : null;
       if (!this.#options.hosts.isSame(serverName, wanted.host)) return "host_misdirected";
-    } else if (this.#redirectTo !== null && client.scheme !== "https") {
+    } else if (this.#redirectTo !== null && client.scheme !== "https" && !onlyKeys) {
       const url = secureUrl(wanted, this.#redirectTo);
       if (url !== null) return { kind: "redirect", to: url };
     }

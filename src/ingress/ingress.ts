@@ -16,6 +16,7 @@ import {
   type HowEnded,
   type HttpsAddress,
   type IngressMethods,
+  KEYS_ONLY,
   type ListenAddress,
   type ScriptTarget,
   type ScriptUpdate,
@@ -147,6 +148,7 @@ export class Ingress implements Served<IngressMethods> {
     });
     if (verdict.kind === "refuse") return verdict.code;
     if (verdict.kind !== "pass") return verdict;
+    if (KEYS_ONLY in request.headers) return "host_unknown";
     const target = choose(entry, request.headers);
     if (target === null) return "worker_unavailable";
     return { kind: "upstream", upstream: this.#leastBusy(target), headers: verdict.headers };

@@ -139,7 +139,9 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   ];
   const addresses = { ...defaultOptions.addresses, ...options.gateway?.addresses };
   const ports = [...addresses.denyLocalPorts, ...listeners.map(({ port }) => port)];
-  await gateway.setAddresses({ ...addresses, denyLocalPorts: ports });
+  // A binding may call one of our own hosts: over TLS it gets what any client gets, and no more.
+  const closed = ports.filter((port) => port !== https?.port);
+  await gateway.setAddresses({ ...addresses, denyLocalPorts: closed });
   const traffic = new Traffic({ ingress, links, drain, waitUntil, log });
   cleanup.defer(() => traffic.stop(stopGrace));
   // The first to go: nothing new comes in while the others finish.

@@ -17,6 +17,7 @@ import type { FailureCode } from "../failures/failures.ts";
 import { newRay } from "../failures/rendered.ts";
 import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { plainAddress } from "../network/ranges.ts";
+import type { Clients } from "./clients.ts";
 import { type Hosts, plainName } from "./hosts.ts";
 import { KEYS_ONLY, type HowEnded } from "./protocol.ts";
 import { decodeFor } from "./decode.ts";
@@ -64,6 +65,7 @@ export interface Arrival {
 export interface AnswersOptions {
   find(this: void, wanted: Wanted): Found;
   readonly hosts: Hosts;
+  readonly clients: Clients;
   /** Has the process that listens at this socket just ended, and why? */
   howEnded(this: void, socket: string): Promise<HowEnded>;
 }
@@ -163,6 +165,8 @@ export class Answers {
       const url = secureUrl(wanted, this.#redirectTo);
       if (url !== null) return { kind: "redirect", to: url };
     }
+    const judged = this.#options.clients.judge(tls, this.#options.hosts.find(wanted.host));
+    if (judged.refusal !== null) return judged.refusal;
     const scheme = client.scheme ?? (tls === null ? "http" : "https");
     const found = this.#options.find({
       host: wanted.host,
@@ -181,7 +185,7 @@ export class Answers {
       dropped: INGRESS_HEADERS,
       mayRetry: wasNeverSent,
       added: [
-        ...ingressHeaders(request, { ray, peer: plainAddress(peer ?? ""), client, tls }),
+        ...ingressHeaders(request, { ray, peer: plainAddress(peer ?? ""), client, tls, judged }),
         ...found.headers,
       ],
       answered: (status, headers, answered) => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type IncomingMessage, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { Agent, request as send } from "node:https";
 import { createServer as createTcpServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -10,10 +10,10 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { after, afterEach, before, test } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
 import { connect } from "node:tls";
-import { workerSpiffeId } from "countersign-origin";
-import { startSidecar, Trust, parsePolicy } from "countersign-origin/sidecar";
-import { RevokedSerials } from "countersign-origin";
+import { parsePolicy, RevokedSerials, Trust, workerSpiffeId } from "countersign-origin";
+import { startSidecar } from "countersign-origin/sidecar";
 import { WebSocket, WebSocketServer } from "ws";
 import { countersign } from "./helpers/cli.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
@@ -49,13 +49,10 @@ before(async () => {
   writeFileSync(join(folder, "tls.crt"), server.chain);
   writeFileSync(join(folder, "tls.key"), server.key);
   writeFileSync(join(folder, "ca.pem"), ca.pem);
-  service = createServer(async (request, response) => {
+  service = createServer((request, response) => {
     seen.push(request);
-    if (request.url === "/stream") return void response.write("first\n");
-    if (request.url === "/slow") await new Promise((done) => setTimeout(done, 700));
-    const body = await text(request);
-    response.setHeader("Keep-Alive-Of", "service");
-    response.end(`${request.method} ${body}`);
+    if (request.url === "/stream") response.write("first\n");
+    else void answer(request, response);
   });
   const sockets = new WebSocketServer({ server: service });
   sockets.on("connection", (socket) => socket.on("message", (data) => socket.send(data)));
@@ -76,6 +73,11 @@ afterEach(async () => {
   }
 });
 
+async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  if (request.url === "/slow") await wait(700);
+  response.end(`${request.method} ${await text(request)}`);
+}
+
 function issue(worker: string, { by = ca, account = "acme" } = {}): Promise<TestCertificate> {
   const uri = workerSpiffeId({ trustDomain: "example.org", account, worker, environment: null });
   return by.issue({ subject: `CN=${worker},O=${account}`, uris: [uri] });
@@ -90,7 +92,7 @@ async function listening(it: Server | ReturnType<typeof createTcpServer>): Promi
 interface Started {
   readonly url: string;
   readonly child: ChildProcess;
-  said(): string;
+  readonly said: () => string;
 }
 
 /** Runs the command with files of its own. */

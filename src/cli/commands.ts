@@ -57,6 +57,11 @@ export const commands: readonly CommandEntry[] = [
     add: async () => (await import("./commands/binding.ts")).addBindingCommand,
   },
   {
+    name: "host",
+    summary: "hosts of the ingress: whether they want their clients' certificates",
+    add: async () => (await import("./commands/host.ts")).addHostCommand,
+  },
+  {
     name: "zone",
     summary: "zones that another proxy stands before: bindings answer 520 for their hosts",
     add: async () => (await import("./commands/zone.ts")).addZoneCommand,

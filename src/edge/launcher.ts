@@ -43,7 +43,11 @@ export interface GenerationContext {
   /** The same for those that ran and have ended: they do not wait behind deploys. */
   readonly restarts: SharedSlots;
   /** What a process that starts now may reach: the machine's addresses are read anew. */
-  networks(): { readonly fetch: WorkerdNetwork; readonly inProcess: WorkerdNetwork };
+  networks(): {
+    readonly fetch: WorkerdNetwork;
+    readonly inProcess: WorkerdNetwork;
+    readonly accessKeys: string;
+  };
   readonly limits: ProcessLimits;
   /** ms */
   readonly startTimeout: number;

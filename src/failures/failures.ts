@@ -4,6 +4,7 @@ import { applicationAccessFailures } from "./application-access.ts";
 import { certificateFailures } from "./certificates.ts";
 import { devFailures } from "./dev.ts";
 import { edgeFailures } from "./edge.ts";
+import { clientCertificateFailures } from "./client-certificates.ts";
 import { identityFailures } from "./identity.ts";
 import { keyFailures } from "./keys.ts";
 import { originFailures } from "./origin.ts";
@@ -23,6 +24,7 @@ type Table = typeof accessFailures &
   typeof certificateFailures &
   typeof devFailures &
   typeof edgeFailures &
+  typeof clientCertificateFailures &
   typeof identityFailures &
   typeof keyFailures &
   typeof originFailures &
@@ -44,6 +46,7 @@ export const failures: Table = {
   ...certificateFailures,
   ...devFailures,
   ...edgeFailures,
+  ...clientCertificateFailures,
   ...identityFailures,
   ...keyFailures,
   ...originFailures,

@@ -112,6 +112,7 @@ export function alertOf(error: Error): number | null {
 
 const dialCodes: Record<string, FailureCode> = {
   ECONNREFUSED: "origin_refused",
+  ECONNRESET: "origin_handshake_reset",
   ENETUNREACH: "origin_unreachable",
   EHOSTUNREACH: "origin_unreachable",
   EADDRNOTAVAIL: "origin_unreachable",

@@ -8,6 +8,7 @@ import { exchangeFailure, type ConnectionFacts } from "./classify.ts";
 import type { Destination } from "./destination.ts";
 import type { GatewayOptions } from "../contract/gateway-options.ts";
 import { handOver, needsHttp1, wasNotProcessed } from "./connection-rules.ts";
+import { asError } from "../forward/guarded.ts";
 import type { Attempt } from "../forward/forward.ts";
 import { MOST_HEADERS } from "../forward/limits.ts";
 import type { TrustBundle } from "./trust.ts";
@@ -206,7 +207,12 @@ export class OriginPool {
       callback(error as Error, null);
       return;
     }
-    handOver(stream, () => callback(null, stream as TLSSocket));
+    try {
+      handOver(stream, () => callback(null, stream as TLSSocket));
+    } catch (error) {
+      // Of undici, or of what is set on its connection: this one ends.
+      stream.destroy(asError(error));
+    }
   }
 
   async #connection(protocols: readonly string[]): Promise<Duplex> {

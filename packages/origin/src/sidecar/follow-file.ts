@@ -30,19 +30,22 @@ export async function followFiles({ files, take, log }: FollowFilesOptions): Pro
     }
     said = reason;
   };
+  const look = async (): Promise<void> => {
+    try {
+      const texts = await read();
+      const now = JSON.stringify(texts);
+      if (now === known) return;
+      take(texts);
+      known = now;
+      said = "";
+    } catch (error) {
+      say(error);
+    }
+  };
   const timer = setInterval(() => {
     if (isReading) return;
     isReading = true;
-    read()
-      .then((texts) => {
-        const now = JSON.stringify(texts);
-        if (now === known) return;
-        take(texts);
-        known = now;
-        said = "";
-      })
-      .catch(say)
-      .finally(() => (isReading = false));
+    void look().finally(() => (isReading = false));
   }, EVERY);
   return () => clearInterval(timer);
 }

@@ -14,7 +14,7 @@ import type { Shared } from "./sidecar.ts";
 export function createHttpServer(
   options: TlsOptions,
   shared: Shared,
-): { readonly server: Server; stopIdle(): void } {
+): { readonly server: Server; readonly stopIdle: () => void } {
   const agent = new Agent({ keepAlive: true });
   // Uploads take as long as they take; the head of a request does not.
   const server = createServer({ ...options, requestTimeout: 0, headersTimeout: 30_000 });

@@ -10,6 +10,9 @@ import { proveSocket } from "../tls.ts";
 import { endToEnd, identityHeaders, withHeader, withoutIdentity } from "./headers.ts";
 import type { Shared } from "./sidecar.ts";
 
+/** A request that ends within this time is answered, whatever has changed since it was let in; ms. */
+const GRACE = 500;
+
 /** A server that passes on each request that the policy allows, with who sent it. */
 export function createHttpServer(
   options: TlsOptions,
@@ -44,7 +47,12 @@ function pass(
   const headers = headersFor(request, socket, judged);
   const isRepeatable = !hasBody(request) && ["GET", "HEAD", "OPTIONS"].includes(action.method);
   let current: ReturnType<typeof send> | undefined;
-  const ended = shared.live.add({ socket, action, cut: (why) => cut(shared, judged, socket, why) });
+  const ended = shared.live.add({
+    socket,
+    action,
+    grace: GRACE,
+    cut: (why) => cut(shared, judged, socket, why),
+  });
   response.once("close", () => {
     ended();
     if (!response.writableFinished) current?.destroy();

@@ -42,11 +42,16 @@ export class Live implements Disposable {
 
   #check(): void {
     for (const running of this.#running) {
-      const why = this.#refusal(running);
-      if (why === null) continue;
-      this.#running.delete(running);
-      running.cut(why);
+      if (this.#refusal(running) === null) continue;
+      if (running.grace === undefined) this.#cut(running);
+      else setTimeout(() => this.#cut(running), running.grace).unref();
     }
+  }
+
+  #cut(running: Running): void {
+    const why = this.#refusal(running);
+    if (why === null || !this.#running.delete(running)) return;
+    running.cut(why);
   }
 
   #refusal({ socket, action }: Running): string | null {
@@ -66,6 +71,8 @@ export class Live implements Disposable {
 export interface Running {
   readonly socket: TLSSocket;
   readonly action: Action;
+  /** ms that it may still take: what was let in and ends soon is answered. Default: none. */
+  readonly grace?: number;
   /** Must not throw. */
   readonly cut: (why: string) => void;
 }

@@ -19,7 +19,19 @@ import { untilStopped } from "../dev/stop.ts";
 import { Failure } from "../failures/failures.ts";
 import { listenFailure } from "../network/listen-failure.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../terminal/io.ts";
-import type { ServeFlags } from "./commands/origin.ts";
+
+export interface ServeFlags {
+  readonly listen: string;
+  readonly cert: string;
+  readonly key: string;
+  readonly trust: string;
+  readonly policy: string;
+  readonly to: string;
+  readonly api?: string;
+  readonly account?: string;
+  readonly cache?: string;
+  readonly json?: true;
+}
 
 /** How long a start waits for the platform's first word; without it, nobody is let in yet. */
 const FIRST_WORD = 5_000;

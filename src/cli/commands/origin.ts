@@ -1,18 +1,6 @@
 import type { Command } from "commander";
+import type { ServeFlags } from "../origin-serve.ts";
 import type { Io } from "../../terminal/io.ts";
-
-export interface ServeFlags {
-  readonly listen: string;
-  readonly cert: string;
-  readonly key: string;
-  readonly trust: string;
-  readonly policy: string;
-  readonly to: string;
-  readonly api?: string;
-  readonly account?: string;
-  readonly cache?: string;
-  readonly json?: true;
-}
 
 export function addOriginCommand(program: Command, io: Io): void {
   program

@@ -247,6 +247,14 @@ test("a stream and a WebSocket are judged, and cut when the policy lets their ca
     IncomingMessage,
   ];
   assert.equal(refused.statusCode, 401);
+  seen.length = 0;
+  const h2c = {
+    connection: "Upgrade, HTTP2-Settings",
+    upgrade: "h2c",
+    "http2-settings": "AAMAAABk",
+  };
+  assert.match((await ask(url, callers.a, { headers: h2c })).body, /upgrade_not_supported/);
+  assert.equal(seen.length, 0);
   const request = send(`${url}/stream`, {
     ca: ca.pem,
     cert: callers.a.chain,

@@ -1,4 +1,10 @@
-import { Agent, request as send, type IncomingMessage, type ServerResponse } from "node:http";
+import {
+  Agent,
+  STATUS_CODES,
+  request as send,
+  type IncomingMessage,
+  type ServerResponse,
+} from "node:http";
 import { createServer, type Server } from "node:https";
 import { pipeline, type Duplex } from "node:stream";
 import type { TLSSocket, TlsOptions } from "node:tls";
@@ -104,6 +110,12 @@ function upgrade(request: IncomingMessage, socket: TLSSocket, head: Buffer, shar
   const action = actionOf(request);
   const judged = judge(socket, action, shared);
   if (isRefusal(judged)) return answerRaw(socket, judged.status, refusalBody(judged));
+  // Behind any other protocol, as h2c, there are requests of which none would be judged.
+  if (!/^websocket$/i.test(request.headers.upgrade ?? "")) {
+    const code = "upgrade_not_supported";
+    const message = "this server passes on upgrades to websocket alone";
+    return answerRaw(socket, 501, JSON.stringify({ error: { code, message } }));
+  }
   const { host, port } = shared.to;
   const headers = headersFor(request, socket, judged);
   headers.push("Connection", "Upgrade", "Upgrade", request.headers.upgrade ?? "");
@@ -200,7 +212,7 @@ function sentenceOf(error: NodeJS.ErrnoException): string {
 
 function answerRaw(socket: TLSSocket, status: number, body: string): void {
   if (socket.destroyed) return;
-  const head = `HTTP/1.1 ${status} ${status === 502 ? "Bad Gateway" : "Refused"}`;
+  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`;
   const length = `Content-Length: ${Buffer.byteLength(body)}`;
   socket.end(
     [head, "Content-Type: application/json", length, "Connection: close", "", body].join("\r\n"),

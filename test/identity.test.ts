@@ -172,8 +172,8 @@ test("a sidecar that follows the platform passes on who calls, and a policy coun
   await once(service, "listening");
   const to = `http://127.0.0.1:${(service.address() as AddressInfo).port}`;
   const files = ["--cert", "tls.crt", "--key", "tls.key", "--listen", "127.0.0.1:0", "--to", to];
-  const followed = ["--trust", api, "--account", accountId, "--policy", "orders", "--json"];
-  const sidecar = spawn(process.execPath, [program, "origin", "serve", ...files, ...followed], {
+  const flags = ["--trust", api, "--account", accountId, "--policy", "orders", "--json"];
+  const sidecar = spawn(process.execPath, [program, "origin", "serve", ...files, ...flags], {
     cwd: folder,
     stdio: ["ignore", "pipe", "ignore"],
   });

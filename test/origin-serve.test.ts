@@ -207,6 +207,27 @@ test("the service learns who calls, and nothing that a client says of it; hop-by
   assert.equal(headers.host, new URL(url).host);
 });
 
+test("what was judged is what the service gets: bodies of a GET, whole URLs, trailers", async () => {
+  const { url } = await serve();
+  const inner = "POST /inner HTTP/1.1\r\nHost: x\r\n\r\n";
+  const chunk = `${inner.length.toString(16)}\r\n${inner}\r\n0\r\nX-Countersign-Worker: a\r\n\r\n`;
+  const head = `GET http://other.test/whole?x=1 HTTP/1.1\r\nHost: mine.test\r\n`;
+  seen.length = 0;
+  const socket = connect({
+    host: "127.0.0.1",
+    port: Number(new URL(url).port),
+    ca: ca.pem,
+    cert: callers.c.chain,
+    key: callers.c.key,
+  });
+  socket.write(`${head}Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n${chunk}`);
+  assert.match(await text(socket), /^HTTP\/1\.1 200 /);
+  assert.deepEqual(
+    seen.map(({ method, url: path, headers, trailers }) => [method, path, headers.host, trailers]),
+    [["GET", "/whole?x=1", "other.test", {}]],
+  );
+});
+
 test("a policy that changes counts on an open connection; a broken file changes nothing", async () => {
   const { url, said } = await serve();
   const agent = new Agent({ keepAlive: true });

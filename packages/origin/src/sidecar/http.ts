@@ -27,13 +27,23 @@ export function createHttpServer(
   const agent = new Agent({ keepAlive: true });
   // Uploads take as long as they take; the head of a request does not.
   const server = createServer({ ...options, requestTimeout: 0, headersTimeout: 30_000 });
-  server.on("request", (request, response) => pass(request, response, shared, agent));
-  server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) =>
-    pass(request, response, shared, agent),
-  );
-  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) =>
-    upgrade(request, socket as TLSSocket, head, shared),
-  );
+  // One request that cannot be sent on must not end the server for all.
+  const take = (request: IncomingMessage, response: ServerResponse): void => {
+    try {
+      pass(request, response, shared, agent);
+    } catch {
+      badGateway(response, "request_malformed", "the request cannot be passed on");
+    }
+  };
+  server.on("request", take);
+  server.on("checkContinue", take);
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    try {
+      upgrade(request, socket as TLSSocket, head, shared);
+    } catch {
+      socket.destroy();
+    }
+  });
   server.on("tlsClientError", () => {});
   server.once("close", () => agent.destroy());
   return { server, stopIdle: () => server.closeIdleConnections() };

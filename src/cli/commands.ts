@@ -77,6 +77,11 @@ export const commands: readonly CommandEntry[] = [
     add: async () => (await import("./commands/policy.ts")).addPolicyCommand,
   },
   {
+    name: "origin",
+    summary: "stand before a service in any language, and let in what a policy allows",
+    add: async () => (await import("./commands/origin.ts")).addOriginCommand,
+  },
+  {
     name: "keys",
     summary: "the master key, which seals every private key and secret at rest",
     add: async () => (await import("./commands/keys.ts")).addKeysCommand,

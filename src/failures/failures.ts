@@ -10,6 +10,7 @@ import { keyFailures } from "./keys.ts";
 import { originFailures } from "./origin.ts";
 import { rotationFailures } from "./certificate-versions.ts";
 import { scriptFailures } from "./scripts.ts";
+import { sidecarFailures } from "./sidecar.ts";
 import { startFailures } from "./starting.ts";
 import { storageFailures } from "./storage.ts";
 import { storedCertificateFailures } from "./stored-certificates.ts";
@@ -29,6 +30,7 @@ type Table = typeof accessFailures &
   typeof originFailures &
   typeof rotationFailures &
   typeof scriptFailures &
+  typeof sidecarFailures &
   typeof startFailures &
   typeof storageFailures &
   typeof storedCertificateFailures;
@@ -50,6 +52,7 @@ export const failures: Table = {
   ...originFailures,
   ...rotationFailures,
   ...scriptFailures,
+  ...sidecarFailures,
   ...startFailures,
   ...storageFailures,
   ...storedCertificateFailures,

@@ -6,10 +6,11 @@ import { asError, guarded } from "../forward/guarded.ts";
 import { forward, forwardUpgrade } from "../forward/forward.ts";
 import { responseOn, splice } from "../forward/sockets.ts";
 import { HEADER_BUFFER, headerSize, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
+import { answerUnread } from "../forward/unread.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
 import type { Clock } from "./clock.ts";
-import { rayOf, respondWithFailure, type ShownFailure } from "./respond.ts";
+import { rayOf, respondWithFailure, unreadFailure, type ShownFailure } from "./respond.ts";
 import { RoutedRequest, splitUrl, type Route, type Traffic } from "./route.ts";
 import type { RouteTracing } from "./tracing.ts";
 
@@ -61,6 +62,12 @@ export class BindingSocket {
     this.#server.on("upgrade", (request, socket, head) => {
       guarded(socket, () => this.#upgrade(request, socket, head))();
     });
+    this.#server.on("checkExpectation", (request, response) => {
+      this.#answer(request, response, "request");
+    });
+    this.#server.on("clientError", (error, socket) => {
+      answerUnread(error, socket, this.#inFlight, unreadFailure);
+    });
     this.#server.on("connect", (request, socket, head) => {
       this.#connect(request, socket, head).catch((error: unknown) =>
         socket.destroy(asError(error)),
@@ -76,6 +83,8 @@ export class BindingSocket {
       this.#server.once("error", reject);
       this.#server.listen(socketPath, fulfil);
     });
+    // Of accepting, as when there are no files left: the next connection may be accepted.
+    this.#server.on("error", () => {});
     await chmod(socketPath, 0o600);
   }
 
@@ -151,7 +160,7 @@ export class BindingSocket {
       respondWithFailure(failure, request, response, shown),
     );
     if (route === null) return;
-    forward(request, response, new RoutedRequest(route, path, how).traced(request));
+    forward(request, response, new RoutedRequest(route, path, how).prepared(request));
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -161,7 +170,7 @@ export class BindingSocket {
       respondWithFailure(failure, request, responseOn(socket, request), shown);
     });
     if (route === null) return;
-    const target = new RoutedRequest(route, path, "upgrade").traced(request);
+    const target = new RoutedRequest(route, path, "upgrade").prepared(request);
     forwardUpgrade(request, socket, head, target);
   }
 

@@ -20,7 +20,6 @@ test(
       writeFileSync(join(folder, "filling"), Buffer.alloc(Math.max(0, bavail * bsize)));
       const path = "/accounts/{account}/countersign/webhook";
       // The database may have room in pages that it has.
-      const url = (n: number): string => `https://example.com/${"x".repeat(1500)}/${n}`;
       let answer = await platform.api("PUT", path, { url: url(0) });
       for (let n = 1; answer.status === 200 && n < 400; n += 1) {
         answer = await platform.api("PUT", path, { url: url(n) });
@@ -35,3 +34,7 @@ test(
     }
   },
 );
+
+function url(n: number): string {
+  return `https://example.com/${"x".repeat(1500)}/${n}`;
+}

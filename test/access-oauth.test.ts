@@ -3,35 +3,9 @@ import { createHash, randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { countersign } from "./helpers/cli.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
+import { Visitor } from "./helpers/visitor.ts";
 
 const callback = "http://localhost:8976/oauth/callback";
-
-/** A browser's cookies, and no more: each request is made and followed by hand. */
-class Visitor {
-  readonly #cookies = new Map<string, string>();
-  readonly #origin: string;
-
-  constructor(origin: string) {
-    this.#origin = origin;
-  }
-
-  async visit(url: string, form?: Record<string, string>, headers = {}): Promise<Response> {
-    const response = await fetch(new URL(url, this.#origin), {
-      redirect: "manual",
-      headers: {
-        cookie: [...this.#cookies].map(([name, value]) => `${name}=${value}`).join("; "),
-        ...(form && { origin: this.#origin }),
-        ...headers,
-      },
-      ...(form && { method: "POST", body: new URLSearchParams(form) }),
-    });
-    for (const cookie of response.headers.getSetCookie()) {
-      const [, name = "", value = ""] = /^([^=]+)=([^;]*)/.exec(cookie) ?? [];
-      this.#cookies.set(name, value);
-    }
-    return response;
-  }
-}
 
 describe("the OAuth server", () => {
   let platform: TestPlatform;

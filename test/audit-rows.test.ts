@@ -83,6 +83,38 @@ describe("rows that contradict the last word of the audit log", () => {
   });
 });
 
+it("a revoked token that a row brings back is found", async () => {
+  await using control = await startControl();
+  const made = await control.call("POST", "/user/tokens", {
+    name: "ended",
+    policies: [
+      {
+        effect: "allow",
+        resources: { [`com.cloudflare.api.account.${control.accountId}`]: "*" },
+        permission_groups: [{ id: await someGroup(control) }],
+      },
+    ],
+  });
+  assert.equal(made.success, true, JSON.stringify(made.errors));
+  const gone = await control.call("DELETE", `/user/tokens/${made.result.id}`);
+  assert.equal(gone.success, true, JSON.stringify(gone.errors));
+  const { db } = control.store;
+  assert.equal((await checkAudit(db, control.keyring)).broken, null);
+  await control.store.housekeep((write) =>
+    write.db
+      .updateTable("tokens")
+      .set({ revokedOn: null })
+      .where("id", "=", made.result.id)
+      .execute(),
+  );
+  assert.match((await checkAudit(db, control.keyring)).broken ?? "", /token .* was revoked/);
+});
+
+async function someGroup(control: TestControl): Promise<string> {
+  const { result } = await control.call("GET", "/user/tokens/permission_groups");
+  return result[0].id;
+}
+
 type Tamper = (db: Database) => Promise<unknown>;
 
 function certificate(id: string, set: object): Tamper {

@@ -1,6 +1,8 @@
+import { X509Certificate } from "node:crypto";
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import * as fc from "fast-check";
+import { isVersion1 } from "../src/certificates/shown.ts";
 import { parseUpload } from "../src/certificates/parse.ts";
 import { Failure } from "../src/failures/failures.ts";
 import { fetchInProcess } from "./helpers/in-process.ts";
@@ -47,6 +49,8 @@ it("what is accepted of altered certificates, OpenSSL reads and workerd takes", 
       if (parsed === null) return;
       accepted += 1;
       await openssl.run(["x509", "-noout", "-text"], parsed.chain);
+      // workerd takes no version 1: the gateway presents those, also where a binding is in-process.
+      if (isVersion1(new X509Certificate(parsed.chain))) return;
       const result = await fetchInProcess({
         origin: origin.url,
         authority: authority.pem,

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { follow, authorize, followTrust, secureServerOptions } from "countersign-origin/node";
+import { countersign, type CliRun } from "./helpers/cli.ts";
 import { makeAuthority } from "./helpers/pki.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 
@@ -109,6 +110,29 @@ async function within(condition: () => Promise<boolean>): Promise<void> {
     await wait(20);
   }
 }
+
+function cli(...args: string[]): Promise<CliRun> {
+  return countersign([...args, "--data", platform.dataFolder]);
+}
+
+test("the commands show identities and policies, and explain what a policy says", async () => {
+  const listed = await cli("identity", "list");
+  assert.match(
+    listed.stdout,
+    /^a +active .*spiffe:\/\/example\.org\/account\/[0-9a-f]+\/worker\/a$/m,
+  );
+  assert.match((await cli("identity", "show", "a")).stdout, /worker\/a +active\n +[0-9A-F]+ /);
+  assert.match((await cli("identity", "ca", "show")).stdout, /^1 +active/m);
+  assert.match((await cli("identity", "ca", "export")).stdout, /^-----BEGIN CERTIFICATE-----/);
+  assert.match((await cli("policy", "list")).stdout, /^orders +1 /m);
+  const yes = await cli("policy", "explain", "orders", "--worker", "a");
+  assert.deepEqual([yes.status, yes.stdout.includes('lets Worker "a"')], [0, true]);
+  const no = await cli("policy", "explain", "orders", "--worker", "z", "--method", "POST");
+  assert.deepEqual([no.status, no.stdout.includes("caller_not_named")], [1, true]);
+  assert.match((await cli("identity", "revoke", "a")).stderr, /refused by every origin/);
+  assert.match((await cli("identity", "show", "nobody")).stderr, /never had an identity/);
+  assert.match((await cli("policy", "set", "orders", "/dev/null")).stderr, /is not JSON/);
+});
 
 test("each Worker presents an identity of its own, and the origin knows which one calls", async () => {
   callers.length = 0;

@@ -62,6 +62,16 @@ export const commands: readonly CommandEntry[] = [
     add: async () => (await import("./commands/zone.ts")).addZoneCommand,
   },
   {
+    name: "identity",
+    summary: "the certificates that Workers are issued, and the CA behind them",
+    add: async () => (await import("./commands/identity.ts")).addIdentityCommand,
+  },
+  {
+    name: "policy",
+    summary: "what origins let which Worker do",
+    add: async () => (await import("./commands/policy.ts")).addPolicyCommand,
+  },
+  {
     name: "keys",
     summary: "the master key, which seals every private key and secret at rest",
     add: async () => (await import("./commands/keys.ts")).addKeysCommand,

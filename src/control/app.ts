@@ -16,6 +16,7 @@ import { domainEndpoints } from "./routing/domains.ts";
 import type { Endpoint } from "./api/endpoint.ts";
 import { failure, success } from "./api/envelope.ts";
 import { metricsEndpoints } from "./certificates/expiry-metrics.ts";
+import { ownEndpoints } from "./access/own.ts";
 import { openApiDocument } from "./api/openapi.ts";
 import { proxiedZoneEndpoints } from "./routing/proxied-zones.ts";
 import { Identities } from "../identity/identities.ts";
@@ -25,6 +26,8 @@ import { policyEndpoints } from "./identity/policies.ts";
 import { publishedIdentities } from "./identity/published.ts";
 import { Publisher } from "./workers/publisher.ts";
 import { rotationEndpoints } from "./certificates/version-endpoints.ts";
+import { customCertificateEndpoints } from "./routing/custom-certificates.ts";
+import { zoneEndpoints } from "./routing/zone-endpoints.ts";
 import { routeEndpoints } from "./routing/routes.ts";
 import { scriptChangeEndpoints } from "./workers/script-changes.ts";
 import { workerVersionEndpoints } from "./workers/worker-versions.ts";
@@ -112,6 +115,7 @@ function allEndpoints(context: ControlContext, identities: Identities): readonly
   const publisher = new Publisher(context);
   return [
     ...accountEndpoints(context),
+    ...ownEndpoints(context),
     ...tokenEndpoints(context),
     ...auditEndpoints(context),
     ...certificateEndpoints(context),
@@ -134,6 +138,8 @@ function allEndpoints(context: ControlContext, identities: Identities): readonly
     ...accessEndpoints(context),
     ...subdomainEndpoints(context),
     ...routeEndpoints(context),
+    ...zoneEndpoints(context),
+    ...customCertificateEndpoints(context),
     ...proxiedZoneEndpoints(context),
     ...domainEndpoints(context),
     ...bindingModeEndpoints(context, publisher),

@@ -33,6 +33,7 @@ const made: readonly (readonly [string, (o: Owner) => places.Place, (o: Owner) =
     (o) => places.identityRootKeyPlace(o.accountId, o.certificateId),
     (o) => [o.accountId, o.certificateId],
   ],
+  ["totp", (o) => places.totpPlace(o.accountId), (o) => [o.accountId]],
   [
     "access",
     (o) => places.accessKeyPlace(o.accountId, o.certificateId),

@@ -17,7 +17,8 @@ export interface Place {
     | "local-authority-key"
     | "master-key-check"
     | "master-key"
-    | "audit-head";
+    | "audit-head"
+    | "totp";
   readonly [built]: true;
 }
 
@@ -68,6 +69,11 @@ export function identityKeyPlace(accountId: string, authorityId: string): Place 
 /** The key of the root above it. */
 export function identityRootKeyPlace(accountId: string, authorityId: string): Place {
   return place("identity-key", accountId, `${authorityId}/root`);
+}
+
+/** What a person's authenticator app shares with Countersign. */
+export function totpPlace(userId: string): Place {
+  return place("totp", "", userId);
 }
 
 /** What signs the tokens of an account's Access. */

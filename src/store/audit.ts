@@ -29,8 +29,10 @@ export type AuditAction =
   | `script.${"binding" | "delete" | "settings" | "subdomain" | "domains"}`
   | `token.${"create" | "update" | "roll" | "delete"}`
   | `trust.${string}`
-  | `user.${"create" | "remove" | "password" | "role"}`
+  | `user.${"create" | "remove" | "password" | "role" | "session" | "factor"}`
   | "version.create"
+  | `zone.${"create" | "delete"}`
+  | `host.${string}`
   | `webhook.${"set" | "delete"}`;
 
 /** What is written down of one change. Never a key, a secret, a password or a token. */

@@ -3,7 +3,7 @@ import type { HostCertificateRow } from "./schema.ts";
 import type { Database } from "./database.ts";
 
 /** Those that win go first. @param zone default: all of the account */
-async function listHostCertificates(
+export async function listHostCertificates(
   db: Database,
   accountId: string,
   zone?: string,
@@ -11,6 +11,32 @@ async function listHostCertificates(
   let query = db.selectFrom("hostCertificates").selectAll().where("accountId", "=", accountId);
   if (zone !== undefined) query = query.where("zone", "=", zone);
   return query.orderBy("priority", "desc").orderBy("modifiedOn", "desc").orderBy("id").execute();
+}
+
+export async function findHostCertificate(
+  db: Database,
+  accountId: string,
+  id: string,
+): Promise<HostCertificateRow | null> {
+  const row = await db
+    .selectFrom("hostCertificates")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .where("id", "=", id)
+    .executeTakeFirst();
+  return row ?? null;
+}
+
+export async function putHostCertificate(db: Database, row: HostCertificateRow): Promise<void> {
+  await db
+    .insertInto("hostCertificates")
+    .values(row)
+    .onConflict((o) => o.column("id").doUpdateSet(row))
+    .execute();
+}
+
+export async function deleteHostCertificate(db: Database, id: string): Promise<void> {
+  await db.deleteFrom("hostCertificates").where("id", "=", id).execute();
 }
 
 /** Every host of an account that has TLS state of its own. */
@@ -26,6 +52,6 @@ export async function hostsOfAccount(db: Database, accountId: string): Promise<H
   return [...hosts.values()];
 }
 
-function hostsOf({ hosts }: Pick<HostCertificateRow, "hosts">): readonly string[] {
+export function hostsOf({ hosts }: Pick<HostCertificateRow, "hosts">): readonly string[] {
   return JSON.parse(hosts) as string[];
 }

@@ -2,6 +2,7 @@ import type { Migration, MigrationProvider } from "kysely/migration";
 import { begin } from "./migrations/001-begin.ts";
 import { identities } from "./migrations/010-identities.ts";
 import { activations } from "./migrations/020-activations.ts";
+import { secondFactors } from "./migrations/041-second-factors.ts";
 import { settings } from "./migrations/002-settings.ts";
 import { hosts } from "./migrations/031-hosts.ts";
 import { access } from "./migrations/030-access.ts";
@@ -16,6 +17,7 @@ const all: Record<string, Migration> = {
   "011-makers": { up: makers },
   "031-hosts": { up: hosts },
   "030-access": { up: access },
+  "041-second-factors": { up: secondFactors },
 };
 
 /** Those that this version knows. */

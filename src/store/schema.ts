@@ -9,6 +9,8 @@ export interface Tables {
   accounts: AccountRow;
   users: UserRow;
   memberships: MembershipRow;
+  secondFactors: SecondFactorRow;
+  recoveryCodes: RecoveryCodeRow;
   tokens: TokenRow;
   oauthRecords: OauthRecordRow;
   auditEntries: AuditEntryRow;
@@ -78,6 +80,23 @@ export interface UserRow {
   passwordHash: string;
   createdOn: string;
   updatedOn: string;
+}
+
+/** A person's authenticator app. */
+export interface SecondFactorRow {
+  userId: string;
+  sealedSecret: Sealed;
+  /** Null: enrolment has begun, and nothing is asked for yet. */
+  confirmedOn: string | null;
+  /** The last 30 seconds since 1970 that a code was taken of: each code works once. */
+  lastStep: number;
+}
+
+/** Each stands in for one code. */
+interface RecoveryCodeRow {
+  userId: string;
+  /** SHA-256, hex: a code has 80 random bits. */
+  hash: string;
 }
 
 export interface MembershipRow {

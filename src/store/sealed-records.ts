@@ -8,6 +8,7 @@ import {
   localAuthorityPlace,
   type Place,
   secretPlace,
+  totpPlace,
   webhookPlace,
 } from "../keys/places.ts";
 import type { Sealed } from "../keys/seal.ts";
@@ -221,6 +222,34 @@ const localAuthorityKey: SealedColumn = {
   },
 };
 
+const secondFactors: SealedColumn = {
+  batch: async (db, after, limit) => {
+    const rows = await db
+      .selectFrom("secondFactors")
+      .selectAll()
+      .where("userId", ">", after)
+      .orderBy("userId")
+      .limit(limit)
+      .execute();
+    const records = rows.map(({ userId, sealedSecret }) => ({
+      place: totpPlace(userId),
+      sealed: sealedSecret,
+      replace: async (transaction: Database, fresh: Sealed) => {
+        await transaction
+          .updateTable("secondFactors")
+          .set({ sealedSecret: fresh })
+          .where("userId", "=", userId)
+          .execute();
+      },
+    }));
+    return batchOf(
+      rows.map(({ userId }) => ({ id: userId })),
+      limit,
+      records,
+    );
+  },
+};
+
 const auditHead: SealedColumn = {
   batch: async (db) => {
     const head = await readHead(db);
@@ -242,6 +271,7 @@ const columns: Readonly<
   "webhook-secret": webhookSecrets,
   "identity-key": identityKeys,
   "access-key": accessKeys,
+  totp: secondFactors,
   "audit-head": auditHead,
   "host-key": hostKeys,
   "local-authority-key": localAuthorityKey,

@@ -1,4 +1,4 @@
-import { Writable } from "node:stream";
+import { Readable, Writable } from "node:stream";
 import { main } from "../../src/cli/main.ts";
 
 export interface CliRun {
@@ -10,13 +10,18 @@ export interface CliRun {
 /** Runs one command line in this process. */
 export async function countersign(
   argv: readonly string[],
-  options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
+  options: {
+    readonly cwd?: string;
+    readonly env?: Readonly<Record<string, string>>;
+    readonly stdin?: string;
+  } = {},
 ): Promise<CliRun> {
   const stdout = collector();
   const stderr = collector();
   const status = await main(argv, {
     stdout: stdout.stream,
     stderr: stderr.stream,
+    ...(options.stdin !== undefined && { stdin: Readable.from([options.stdin]) }),
     cwd: options.cwd ?? process.cwd(),
     env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...options.env },
   });

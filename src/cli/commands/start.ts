@@ -7,8 +7,7 @@ import { formatDuration } from "../../terminal/format.ts";
 import type { Platform, PlatformOptions } from "../../platform/platform.ts";
 import { closeMemory, describeClosedMemory } from "../../process/closed-memory.ts";
 import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts";
-import { oldTlsHosts, warnOfOldTls } from "./start-old-tls.ts";
-import { type ApiOptions, apiTls, proxiesOf, warnOfPlainApi } from "./start-api.ts";
+import type { ApiOptions } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import { colorsFor, isTerminal, withProgress, writeLine, type Io } from "../../terminal/io.ts";
@@ -143,6 +142,8 @@ interface StartOptions extends ApiOptions {
 
 async function start(io: Io, options: StartOptions): Promise<void> {
   const began = performance.now();
+  const { oldTlsHosts, warnOfOldTls } = await import("./start-old-tls.ts");
+  const { apiTls, proxiesOf, warnOfPlainApi } = await import("./start-api.ts");
   const { createLog } = await import("../../platform/log.ts");
   const { startPlatform } = await import("../../platform/platform.ts");
   const log = createLog({

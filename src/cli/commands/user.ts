@@ -6,6 +6,7 @@ import { confirm, yesOption } from "../confirm.ts";
 import { dataOption } from "../data-option.ts";
 import { writeJson, writeLine, type Io } from "../../terminal/io.ts";
 import { ownersPlatform } from "../client/access.ts";
+import { addOwnCommands, changeOwnPassword } from "./user-own.ts";
 import { writeTable } from "../../terminal/table.ts";
 
 const accountOption = [
@@ -112,19 +113,32 @@ Examples:
       writeLine(io.stdout, `${email} may sign in no longer`);
     });
   user
-    .command("password <email>")
-    .description("give a person another password, and sign them out everywhere")
+    .command("password [email]")
+    .description(
+      "give a person another password, and sign them out everywhere; without an address, change your own",
+    )
     .option(...dataOption)
     .option(...stdinOption)
     .option("--json", "one JSON object")
-    .action(async (email: string, options: Options & { passwordStdin?: true }) => {
+    .addHelpText("after", PASSWORD_HELP)
+    .action(async (email: string | undefined, options: Options & { passwordStdin?: true }) => {
+      if (email === undefined) return changeOwnPassword(io, options);
       const password = await passwordFrom(io, options);
       const made = await ask<MadePassword>(options, "POST", "/users/password", { email, password });
       if (options.json) return writeJson(io.stdout, made);
       writeLine(io.stdout, `${made.email} has another password`);
       showPassword(io, made);
     });
+  addOwnCommands(user, io);
 }
+
+const PASSWORD_HELP = `
+Your own is changed where you are signed in with \`countersign login\`; your other logins end. The
+standard input has two lines then: the password as it is, and the new one.
+
+Examples:
+  $ countersign user password ada@example.com
+  $ printf '%s\\n' "$OLD" "$NEW" | countersign user password --password-stdin`;
 
 interface Options {
   readonly data?: string;

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { applyChange } from "../api/apply-change.ts";
 import { listTies } from "../../store/authorities.ts";
 import { listCertificates } from "../../store/certificates.ts";
 import { list } from "../api/envelope.ts";
@@ -51,7 +52,7 @@ export function authorityEndpoints({ store, edge, clock }: ControlContext): read
       },
       async ({ caller, params, body }) => {
         const { accountId } = caller;
-        const { value, cursor } = await store.write(async (write) => {
+        const value = await applyChange({ store, edge }, async (write) => {
           const set = await setTrustScope(
             write,
             accountId,
@@ -71,7 +72,6 @@ export function authorityEndpoints({ store, edge, clock }: ControlContext): read
             },
           };
         });
-        await edge.applied(cursor);
         return { result: { id: value.id, trust: await trustOf(store.db, value) } };
       },
     ),

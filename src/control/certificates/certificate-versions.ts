@@ -1,3 +1,4 @@
+import { applyChange } from "../api/apply-change.ts";
 import { describeExpiry } from "../../certificates/expiry.ts";
 import type { JudgedUpload } from "../../certificates/key-intake.ts";
 import { Failure } from "../../failures/failures.ts";
@@ -16,7 +17,7 @@ import {
 import { updateCertificate, type StoredCertificate } from "../../store/certificates.ts";
 import type { CertificateVersionRow } from "../../store/schema.ts";
 import type { Actor, Audit } from "../../store/audit.ts";
-import type { Done, Write } from "../../store/store.ts";
+import type { Write } from "../../store/store.ts";
 import {
   certificateChange,
   existingCertificate,
@@ -56,7 +57,7 @@ export function addVersion(
   { activate = true }: { readonly activate?: boolean } = {},
 ): Promise<Rotated> {
   const now = context.clock();
-  return inForce(context, async (write) => {
+  return applyChange(context, async (write) => {
     const { db } = write;
     const certificate = await existing(write, target);
     if ((certificate.ca === 1) !== (parsed.kind === "ca")) {
@@ -102,7 +103,7 @@ export function activateVersion(
   { allowExpired = false }: { readonly allowExpired?: boolean } = {},
 ): Promise<Rotated> {
   const now = context.clock();
-  return inForce(context, async (write) => {
+  return applyChange(context, async (write) => {
     const certificate = await existing(write, target);
     const version = await existingCertificateVersion(write, certificate, number);
     if (version.revokedOn !== null) throw revoked(version);
@@ -119,7 +120,7 @@ export function activateVersion(
  */
 export function rollBack(context: RotationContext, target: Target): Promise<Rotated> {
   const now = context.clock();
-  return inForce(context, async (write) => {
+  return applyChange(context, async (write) => {
     const certificate = await existing(write, target);
     const versions = await listCertificateVersions(write.db, certificate.id);
     const presentable = new Map(
@@ -156,7 +157,7 @@ export function revoke(
   number?: number,
 ): Promise<{ readonly certificate: StoredCertificate; readonly revoked: readonly number[] }> {
   const now = context.clock().toISOString();
-  return inForce(context, async (write) => {
+  return applyChange(context, async (write) => {
     const certificate = await existing(write, target);
     refuseAuthority(certificate);
     const versions =
@@ -191,16 +192,6 @@ export async function existingCertificateVersion(
     message: `certificate ${id} has no version ${number}, it has ${versions.map(({ version }) => version).join(", ")}`,
     facts: { certificateId: id, version: number },
   });
-}
-
-/** Runs a change and waits until the edge has it in force. */
-async function inForce<T>(
-  { store, edge }: RotationContext,
-  work: (write: Write) => Promise<Done<T>>,
-): Promise<T> {
-  const { value, cursor } = await store.write(work);
-  await edge.applied(cursor);
-  return value;
 }
 
 function auditOf(

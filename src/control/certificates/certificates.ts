@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { randomUUID } from "node:crypto";
 import type { HeldUpload } from "../../certificates/key-intake.ts";
+import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
 import { accountLimits, findAccount } from "../../store/accounts.ts";
 import { scriptsThatBind } from "../../store/associations.ts";
@@ -58,8 +59,7 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
         body: upload,
       },
       async ({ caller, body, upload: held }) => {
-        const { stored, cursor, warnings } = await storeUpload(context, caller, body, held);
-        await edge.applied(cursor);
+        const { stored, warnings } = await storeUpload(context, caller, body, held);
         return {
           result: { ...shown(stored, clock()), updated_at: stored.updatedOn },
           messages: warnings,
@@ -122,10 +122,9 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
         scope: "ssl_certs:write",
       },
       async ({ caller, params }) => {
-        const { value, cursor } = await store.write((write) =>
+        const value = await applyChange({ store, edge }, (write) =>
           remove(write, caller, params["certificate_id"]),
         );
-        await edge.applied(cursor);
         return { result: shown(value, clock()) };
       },
     ),
@@ -137,9 +136,9 @@ async function storeUpload(
   caller: Caller,
   body: z.output<typeof upload>,
   held: HeldUpload,
-): Promise<{ stored: StoredCertificate; cursor: number; warnings: string[] }> {
+): Promise<{ stored: StoredCertificate; warnings: string[] }> {
   const { accountId } = caller;
-  const { store, keyring, clock, limits } = context;
+  const { keyring, clock, limits } = context;
   const parsed = await judgeUpload(context, accountId, {
     upload: held,
     ca: body.ca,
@@ -159,7 +158,7 @@ async function storeUpload(
     uploadedOn: now.toISOString(),
     updatedOn: now.toISOString(),
   };
-  const { cursor, value: active } = await store.write(async (write) => {
+  const active = await applyChange(context, async (write) => {
     await refuseDuplicate(write.db, accountId, parsed.facts.contentHash);
     await refuseTakenName(write.db, row);
     await refuseMoreThan(write.db, row, limits);
@@ -171,7 +170,7 @@ async function storeUpload(
     const stored = { ...row, active: version };
     return { value: version, audit: auditOf(caller, "upload", stored) };
   });
-  return { stored: { ...row, active }, cursor, warnings: parsed.warnings.map((w) => w.message) };
+  return { stored: { ...row, active }, warnings: parsed.warnings.map((w) => w.message) };
 }
 
 /** @throws Failure `certificate_name_taken` */

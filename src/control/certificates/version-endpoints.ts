@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { applyChange } from "../api/apply-change.ts";
 import type { Endpoint } from "../api/endpoint.ts";
 import { endpoint, keyEndpoint } from "../api/endpoint.ts";
 import { Failure } from "../../failures/failures.ts";
@@ -88,7 +89,7 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
       async (call) => {
         const [accountId, id] = idOf(call);
         const { name, allowed_hosts: hosts } = call.body;
-        const { cursor } = await store.write(async ({ db, changed }) => {
+        await applyChange({ store, edge }, async ({ db, changed }) => {
           const certificate = await existingCertificate(db, accountId, id);
           if (hosts !== undefined) refuseAuthority(certificate);
           if (hosts) {
@@ -120,7 +121,6 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
             },
           };
         });
-        await edge.applied(cursor);
         return { result: await show(accountId, id) };
       },
     ),

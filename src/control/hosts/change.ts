@@ -1,3 +1,4 @@
+import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
 import { findAccess, type AccessTable } from "../../store/access.ts";
 import type { AuditAction } from "../../store/audit.ts";
@@ -16,19 +17,17 @@ export interface AccessChange<T> {
 }
 
 /** Changes something of Access, writes it down, and waits until the ingress decides by it. */
-export async function changeAccess<T>(
+export function changeAccess<T>(
   { store, edge }: Pick<ControlContext, "store" | "edge">,
   caller: Caller,
   work: (write: Write) => Promise<AccessChange<T>>,
 ): Promise<T> {
   const { accountId } = caller;
-  const { value, cursor } = await store.write(async (write) => {
+  return applyChange({ store, edge }, async (write) => {
     const { value: done, ...audit } = await work(write);
     await write.changed({ kind: "access", accountId });
     return { value: done, audit: { by: actorOf(caller), accountId, ...audit } };
   });
-  await edge.applied(cursor);
-  return value;
 }
 
 /** @throws Failure `access_not_found` */

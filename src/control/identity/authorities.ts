@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { X509Certificate } from "node:crypto";
+import { applyChange } from "../api/apply-change.ts";
 import type { Identities } from "../../identity/identities.ts";
 import {
   activateAuthority,
@@ -29,7 +30,7 @@ export function identityAuthorityEndpoints(
     work: (write: Write) => Promise<unknown>,
   ): Promise<Answer> => {
     const { accountId } = caller;
-    const { cursor } = await store.write(async (write) => {
+    await applyChange({ store, edge }, async (write) => {
       const value = await work(write);
       return {
         value,
@@ -41,7 +42,6 @@ export function identityAuthorityEndpoints(
         },
       };
     });
-    await edge.applied(cursor);
     return list((await listAuthorities(store.db, accountId)).map(shown));
   };
 

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { readWorkerSpiffeId, workerSpiffeId } from "countersign-origin";
+import { applyChange } from "../api/apply-change.ts";
 import type { ScriptKey } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { Identities } from "../../identity/identities.ts";
@@ -45,7 +46,7 @@ export function identityEndpoints(
   ): Promise<Answer> => {
     const { accountId } = caller;
     const key = { accountId, scriptName: workerOf(worker, accountId) };
-    const { value, cursor } = await store.write(async (write) => {
+    const value = await applyChange({ store, edge }, async (write) => {
       const row = await work(write, key);
       return {
         value: row,
@@ -58,7 +59,6 @@ export function identityEndpoints(
         },
       };
     });
-    await edge.applied(cursor);
     return { result: shown(value, await listIssued(store.db, accountId, key.scriptName)) };
   };
 

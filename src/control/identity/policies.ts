@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { callerFacts, decide, parsePolicy, PolicyError, workerSpiffeId } from "countersign-origin";
+import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { Identities } from "../../identity/identities.ts";
 import { findPolicy, insertPolicy, listPolicies } from "../../store/identities.ts";
@@ -87,7 +88,7 @@ export function policyEndpoints(
         const { accountId, email } = caller;
         const name = validName(params["name"]);
         const policy = valid(body);
-        const { value, cursor } = await store.write(async ({ db, changed }) => {
+        const value = await applyChange({ store, edge }, async ({ db, changed }) => {
           const before = await findPolicy(db, accountId, name);
           const row: PolicyRow = {
             accountId,
@@ -110,7 +111,6 @@ export function policyEndpoints(
             },
           };
         });
-        await edge.applied(cursor);
         return { result: shown(value) };
       },
     ),

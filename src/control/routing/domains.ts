@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
 import { deleteRoute, deleteRoutesOfScript, findPattern, listRoutes } from "../../store/routes.ts";
 import type { RouteWithScript } from "../../store/routes.ts";
@@ -63,7 +64,7 @@ export function domainEndpoints({ store, edge }: ControlContext): readonly Endpo
         message: `"${host}" is not in the zone "${(zoneName ?? zoneId ?? "").slice(0, 253)}"`,
       });
     }
-    const { value, cursor } = await store.write(async (write) => {
+    const value = await applyChange({ store, edge }, async (write) => {
       const script = await existingScript(write.db, { caller, params: { script_name: service } });
       const holder = await findPattern(write.db, host);
       const isThere = holder?.scriptId === script.id && holder.kind === "custom_domain";
@@ -83,7 +84,6 @@ export function domainEndpoints({ store, edge }: ControlContext): readonly Endpo
         },
       };
     });
-    await edge.applied(cursor);
     return value;
   };
   return [
@@ -126,7 +126,7 @@ export function domainEndpoints({ store, edge }: ControlContext): readonly Endpo
       },
       async (call) => {
         const hosts = hostsOf(call.body.origins);
-        const { cursor } = await store.write(async (write) => {
+        await applyChange({ store, edge }, async (write) => {
           const script = await existingScript(write.db, call);
           const before = await patternsOf(write.db, script, "custom_domain");
           await deleteRoutesOfScript(write.db, script.id, "custom_domain");
@@ -144,7 +144,6 @@ export function domainEndpoints({ store, edge }: ControlContext): readonly Endpo
             },
           };
         });
-        await edge.applied(cursor);
         const { accountId, scriptName } = keyOf(call);
         const domains = await domainsOf(accountId);
         return list(
@@ -201,7 +200,7 @@ export function domainEndpoints({ store, edge }: ControlContext): readonly Endpo
       },
       async ({ caller, params }) => {
         const domain = await existing(caller, params);
-        const { cursor } = await store.write(async (write) => {
+        await applyChange({ store, edge }, async (write) => {
           await deleteRoute(write.db, domain.id);
           const { accountId, scriptName, scriptId, pattern } = domain;
           await write.changed({ kind: "script", accountId, scriptName });
@@ -217,7 +216,6 @@ export function domainEndpoints({ store, edge }: ControlContext): readonly Endpo
             },
           };
         });
-        await edge.applied(cursor);
         return { result: { id: domain.id } };
       },
     ),

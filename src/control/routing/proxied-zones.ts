@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { applyChange } from "../api/apply-change.ts";
 import { listProxiedZones, replaceProxiedZones } from "../../store/proxied-zones.ts";
 import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
@@ -29,7 +30,7 @@ export function proxiedZoneEndpoints({ store, edge }: ControlContext): readonly 
       async ({ caller, body }) => {
         const { accountId } = caller;
         const zones = [...new Set(body.zones)].toSorted();
-        const { cursor } = await store.write(async ({ db, changed }) => {
+        await applyChange({ store, edge }, async ({ db, changed }) => {
           const before = await listProxiedZones(db, accountId);
           await replaceProxiedZones(db, accountId, zones);
           await changed({ kind: "trust", accountId });
@@ -45,7 +46,6 @@ export function proxiedZoneEndpoints({ store, edge }: ControlContext): readonly 
             },
           };
         });
-        await edge.applied(cursor);
         return { result: { zones } };
       },
     ),

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { randomBytes } from "node:crypto";
+import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
 import {
   deleteRoute,
@@ -10,6 +11,7 @@ import {
   patternsOfOthers,
   type RouteWithScript,
 } from "../../store/routes.ts";
+import { listZones } from "../../store/zones.ts";
 import type { RouteRow, ScriptRow } from "../../store/schema.ts";
 import type { Audit, AuditAction } from "../../store/audit.ts";
 import type { Database } from "../../store/database.ts";
@@ -33,11 +35,8 @@ const zoneFilter = z.object({ name: z.string().optional(), "account.id": z.strin
 /** `routes` in the configuration, and the zones that wrangler looks up for them. */
 export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoint[] {
   const zoneRoutes = "/zones/{zone_id}/workers/routes";
-  const write = async <T>(work: (write: Write) => Promise<Done<T>>): Promise<T> => {
-    const { value, cursor } = await store.write(work);
-    await edge.applied(cursor);
-    return value;
-  };
+  const write = <T>(work: (write: Write) => Promise<Done<T>>): Promise<T> =>
+    applyChange({ store, edge }, work);
   const routesIn = async (accountId: string, zoneId = ""): Promise<RouteWithScript[]> =>
     (await listRoutes(store.db, accountId)).filter(
       ({ kind, pattern }) =>
@@ -94,9 +93,12 @@ export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoi
         if ((query["account.id"] ?? accountId) !== accountId) throw new Failure("not_permitted");
         const names =
           query.name === undefined
-            ? (await listRoutes(store.db, accountId)).map(
-                ({ pattern }) => zoneOf(accountId, hostOf(pattern)).name,
-              )
+            ? [
+                ...(await listZones(store.db, accountId)).map(({ name }) => name),
+                ...(await listRoutes(store.db, accountId)).map(
+                  ({ pattern }) => zoneOf(accountId, hostOf(pattern)).name,
+                ),
+              ]
             : [query.name.toLowerCase()].filter(isHost);
         return list([...new Set(names)].map((name) => shownZone(accountId, name)));
       },
@@ -110,10 +112,12 @@ export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoi
       },
       async ({ caller: { accountId }, params }) => {
         assertZoneId(params["zone_id"]);
+        const made = await listZones(store.db, accountId);
         const routes = await listRoutes(store.db, accountId);
-        const zone = routes
+        const derived = routes
           .flatMap(({ pattern }) => zonesOf(accountId, hostOf(pattern)))
           .find(({ id }) => id === params["zone_id"]);
+        const zone = made.find(({ id }) => id === params["zone_id"]) ?? derived;
         if (zone) return { result: shownZone(accountId, zone.name) };
         throw new Failure("route_of_script_not_found", {
           message: `no route or custom domain is in the zone ${params["zone_id"]}`,
@@ -300,7 +304,7 @@ function shown({ id, accountId, pattern, scriptName }: RouteWithScript): object 
   return { id, pattern, script: scriptName, zone_name: zone.name };
 }
 
-function shownZone(accountId: string, name: string): object {
+export function shownZone(accountId: string, name: string): object {
   const { id } = zoneNamed(accountId, name);
   return {
     id,

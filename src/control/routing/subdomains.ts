@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
 import { findAccount, findSubdomain, setSubdomain } from "../../store/accounts.ts";
 import { currentDeployment } from "../../store/deployments.ts";
@@ -22,7 +23,7 @@ export function subdomainEndpoints({ store, edge }: ControlContext): readonly En
     call: Parameters<typeof existingScript>[1],
     enabled: boolean,
   ): Promise<object> => {
-    const { cursor } = await store.write(async ({ db, changed }) => {
+    await applyChange({ store, edge }, async ({ db, changed }) => {
       const { id, name, accountId, workersDev } = await existingScript(db, call);
       await updateScript(db, id, { workersDev: enabled ? 1 : 0 });
       if (await currentDeployment(db, id)) {
@@ -40,7 +41,6 @@ export function subdomainEndpoints({ store, edge }: ControlContext): readonly En
         },
       };
     });
-    await edge.applied(cursor);
     return shown(enabled);
   };
   return [
@@ -56,7 +56,7 @@ export function subdomainEndpoints({ store, edge }: ControlContext): readonly En
       { method: "put", path: account, summary: "Register it", scope: write, body: registration },
       async ({ caller, body: { subdomain } }) => {
         const { accountId } = caller;
-        const { cursor } = await store.write(async ({ db, changed }) => {
+        await applyChange({ store, edge }, async ({ db, changed }) => {
           const holder = await findSubdomain(db, subdomain);
           if (holder && holder.id !== accountId) {
             throw new Failure("subdomain_taken", {
@@ -80,7 +80,6 @@ export function subdomainEndpoints({ store, edge }: ControlContext): readonly En
             },
           };
         });
-        await edge.applied(cursor);
         return { result: { subdomain } };
       },
     ),

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { applyChange } from "../api/apply-change.ts";
 import type { BindingMode, ScriptKey, WorkerBinding } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { Actor } from "../../store/audit.ts";
@@ -90,7 +91,7 @@ export function bindingModeEndpoints(
         const next = await workerVersion(store.db, script, version);
         await edge.stage({ ...next, bindings: withModes(next.bindings, modes) });
       }
-      const { cursor } = await store.write(async ({ db, changed }) => {
+      await applyChange({ store, edge }, async ({ db, changed }) => {
         await check(db);
         await setBindingMode(db, script.id, name, mode);
         await changed({ kind: "script", ...key });
@@ -106,7 +107,6 @@ export function bindingModeEndpoints(
           },
         };
       });
-      await edge.applied(cursor);
     } catch (error) {
       for (const { id } of versions.deployed) {
         await edge.discard(id).catch((reason: unknown) => {

@@ -1,3 +1,4 @@
+import { applyChange } from "../api/apply-change.ts";
 import { keyIn } from "../../contract/key-in.ts";
 import type { By } from "./lookup.ts";
 import { randomBytes, randomUUID } from "node:crypto";
@@ -106,10 +107,10 @@ export class Publisher {
       const started = performance.now();
       await edge.stage({ ...key, versionId, ...runs, ...limitsOf(settings), bindings });
       const startupTimeMs = Math.round(performance.now() - started);
-      const { value, cursor } = await this.#orDiscard([versionId], () => {
+      const value = await this.#orDiscard([versionId], () => {
         // Not before it was started: an exception at the start says more.
         if (hasNone(settings)) throw new Failure("no_handlers");
-        return store.write(async ({ db, changed }) => {
+        return applyChange(this.#context, async ({ db, changed }) => {
           await assertTargets(db, key, bindings);
           const script = before.script ?? (await makeScript(db, key, createdOn));
           const version = await insertVersion(db, {
@@ -153,8 +154,7 @@ export class Publisher {
           };
         });
       });
-      if (options.deploy) await edge.applied(cursor);
-      else this.#keepWarm(versionId);
+      if (!options.deploy) this.#keepWarm(versionId);
       return value;
     });
   }
@@ -185,14 +185,14 @@ export class Publisher {
         versions.push(version);
       }
       const staged: string[] = [];
-      const { value, cursor } = await this.#orDiscard(staged, async () => {
+      const value = await this.#orDiscard(staged, async () => {
         for (const version of versions) {
           if (current?.versions.some(({ versionId }) => versionId === version.id)) continue;
           staged.push(version.id);
           if (this.#takeWarm(version.id)) continue;
           await edge.stage(await workerVersion(store.db, script, version));
         }
-        return store.write(async ({ db, changed }) => {
+        return applyChange(this.#context, async ({ db, changed }) => {
           for (const { bindings } of versions) {
             await assertTargets(db, key, withModes(bindings, inProcess));
           }
@@ -220,7 +220,6 @@ export class Publisher {
           };
         });
       });
-      await edge.applied(cursor);
       return value;
     });
   }

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { applyChange } from "../api/apply-change.ts";
 import type { ScriptKey } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
 import { revokeIdentity } from "../../identity/lifecycle.ts";
@@ -150,7 +151,7 @@ export function removeScript(
 ): Promise<void> {
   const key = keyOf(call);
   return publisher.exclusively(key, async () => {
-    const { cursor } = await context.store.write(async (write) => {
+    await applyChange(context, async (write) => {
       const { db, changed } = write;
       const script = await findScript(db, key);
       if (!script) throw scriptNotFound(key.scriptName);
@@ -177,7 +178,6 @@ export function removeScript(
         },
       };
     });
-    await context.edge.applied(cursor);
   });
 }
 

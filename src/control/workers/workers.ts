@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { randomBytes } from "node:crypto";
+import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
 import { scriptsThatBind } from "../../store/associations.ts";
 import { currentDeployment } from "../../store/deployments.ts";
@@ -54,7 +55,7 @@ export function workerEndpoints(
     body: z.output<typeof change>,
   ): Promise<object> => {
     assertSupported(body);
-    const { value, cursor } = await store.write(async ({ db, changed }) => {
+    const value = await applyChange({ store, edge }, async ({ db, changed }) => {
       const script = await existingWorker(db, call);
       if (body.name !== undefined && body.name !== script.name) {
         throw new Failure("feature_unsupported", {
@@ -85,7 +86,6 @@ export function workerEndpoints(
         },
       };
     });
-    await edge.applied(cursor);
     return shownWorker(store.db, value);
   };
   return [

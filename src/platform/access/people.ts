@@ -13,6 +13,8 @@ import {
 } from "../../store/accounts.ts";
 import { defaultLimits } from "../../control/api/context.ts";
 import type { AuditAction } from "../../store/audit.ts";
+import { deleteSecondFactor } from "../../store/second-factors.ts";
+import { endSession, sessionsOf } from "../../store/sessions.ts";
 import { deleteOauthOf } from "../../store/oauth.ts";
 import type { AccountLimits, UserRow } from "../../store/schema.ts";
 import type { Database } from "../../store/database.ts";
@@ -46,6 +48,8 @@ const DEFAULTS = {
 };
 const newMember = z.object({ email, role, account, password: z.string().optional() });
 const removal = z.object({ email, account });
+const whom = z.object({ email });
+const session = z.object({ email, id: z.string().max(64) });
 const reset = z.object({ email, password: z.string().optional() });
 
 export interface ShownMember {
@@ -189,6 +193,40 @@ export function peopleApp({ store, clock }: AccessContext): Hono {
             before: {
               roles: memberships.map(({ accountId, role: r }) => ({ accountId, role: r })),
             },
+          },
+        };
+      });
+      return c.json(value);
+    })
+    .post("/users/factor/remove", async (c) => {
+      const body = whom.parse(await c.req.json());
+      const { value } = await store.write(async ({ db }) => {
+        const { user, member } = await existing(db, body.email);
+        if (!(await deleteSecondFactor(db, user.id))) throw new Failure("second_factor_not_begun");
+        return {
+          value: { email: user.email },
+          audit: {
+            ...auditOf("user.factor", user, member.accountId),
+            after: { state: "removed" },
+          },
+        };
+      });
+      return c.json(value);
+    })
+    .get("/users/sessions", async (c) => {
+      const { user } = await existing(store.db, email.parse(c.req.query("email")));
+      return c.json(await sessionsOf(store.db, user.id, clock()));
+    })
+    .post("/users/sessions/end", async (c) => {
+      const body = session.parse(await c.req.json());
+      const { value } = await store.write(async ({ db }) => {
+        const { user, member } = await existing(db, body.email);
+        if ((await endSession(db, user.id, body.id)) === 0) throw new Failure("session_not_found");
+        return {
+          value: { id: body.id },
+          audit: {
+            ...auditOf("user.session", user, member.accountId),
+            after: { ended: body.id },
           },
         };
       });

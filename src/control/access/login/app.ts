@@ -17,11 +17,14 @@ import {
   consentPage,
   errorPage,
   type Page,
+  codePage,
   signInPage,
   styleSheet,
 } from "./pages.ts";
+import { hasSecondFactor } from "../second-factor.ts";
 import { PasswordTries } from "./password-tries.ts";
 import { asReached, createProvider, type LoginContext } from "./provider.ts";
+import { SecondSteps } from "./second-step.ts";
 
 type Interaction = Awaited<ReturnType<Provider["interactionDetails"]>>;
 type Bindings = { Bindings: ClientBindings };
@@ -39,6 +42,7 @@ export function createLogin(context: LoginContext & { readonly log: Logger }): H
   provider.on("server_error", (_, error) => context.log.error({ err: error }, "a login failed"));
   const answer = provider.callback();
   const passwords = new PasswordTries(context.store);
+  const seconds = new SecondSteps(context);
 
   const app = new Hono<Bindings>();
   app.use((c, next) => {
@@ -67,15 +71,27 @@ export function createLogin(context: LoginContext & { readonly log: Logger }): H
     if (interaction.prompt.name !== "login") throw new Failure("sign_in_lapsed");
     const form = await c.req.formData();
     const email = text(form, "email");
+    const action = `${paths.interaction}/${interaction.uid}`;
+    const code = form.has("code") ? text(form, "code") : null;
     try {
-      const accountId = await passwords.check(email, text(form, "password"), remoteAddress(c));
+      const address = remoteAddress(c);
+      const accountId =
+        code === null
+          ? await passwords.check(email, text(form, "password"), address)
+          : await seconds.check(interaction.uid, code, address);
+      if (code === null && (await hasSecondFactor(context.store.db, accountId))) {
+        seconds.begin(interaction.uid, accountId);
+        return show(await codePage({ action }));
+      }
       const { incoming, outgoing } = c.env;
       const login = { login: { accountId, remember: false } };
       const options = { mergeWithLastSubmission: false };
       return c.redirect(await provider.interactionResult(incoming, outgoing, login, options), 303);
     } catch (error) {
       if (!(error instanceof Failure) || error.entry.side !== "caller") throw error;
-      const action = `${paths.interaction}/${interaction.uid}`;
+      if (code !== null && seconds.isBegun(interaction.uid)) {
+        return show(await codePage({ action, problem: sentence(error) }), error.entry.status);
+      }
       return show(
         await signInPage({
           action,

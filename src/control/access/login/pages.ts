@@ -71,6 +71,33 @@ export function signInPage(options: {
   );
 }
 
+/** After the right password of a person who has an authenticator app. */
+export function codePage(options: {
+  readonly action: string;
+  /** Why the last try failed. */
+  readonly problem?: string;
+}): Promise<Page> {
+  const { action, problem } = options;
+  return page(
+    "Sign in",
+    html`<h1>One more step</h1>
+      <p>Type the code that your authenticator app shows, or a recovery code.</p>
+      ${problem === undefined ? "" : html`<p class="problem" role="alert">${marked(problem)}</p>`}
+      <form method="post" action="${action}">
+        <label for="code">Code</label>
+        <input
+          id="code"
+          name="code"
+          autocomplete="one-time-code"
+          maxlength="40"
+          required
+          autofocus
+        />
+        <div class="buttons"><button type="submit">Sign in</button></div>
+      </form>`,
+  );
+}
+
 export interface Consent {
   readonly action: string;
   /** Who asks, by name. */

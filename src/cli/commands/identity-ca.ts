@@ -1,0 +1,92 @@
+import type { Command } from "commander";
+import { apiClient } from "../client/api-client.ts";
+import { confirm, yesOption } from "../confirm.ts";
+import { dataOption } from "../data-option.ts";
+import { writeJson, type Io } from "../../terminal/io.ts";
+import { writeTable } from "../../terminal/table.ts";
+
+interface Options {
+  readonly data?: string;
+  readonly json?: true;
+}
+
+interface ShownAuthority {
+  readonly number: number;
+  readonly state: "prepared" | "active" | "retiring" | "retired";
+  readonly root: string;
+  readonly root_fingerprint: string;
+  readonly root_expires_on: string;
+  readonly intermediate_expires_on: string | null;
+}
+
+const path = "/countersign/identity/authorities";
+
+const steps = {
+  prepare: "make the next CA: origins begin to trust it, nothing comes from it yet",
+  activate: "issue from the prepared CA; every Worker gets a new identity at once",
+  retire: "trust the replaced CAs no more",
+} as const;
+
+/** `countersign identity ca …` */
+export function addIdentityAuthorityCommands(identity: Command, io: Io): void {
+  const group = identity.command("ca").description("the CA that issues the account's identities");
+  group
+    .command("show")
+    .description("the account's CAs, and where each stands")
+    .option(...dataOption)
+    .option("--json", "one JSON array")
+    .action(async (options: Options) => {
+      const { result } = await (await apiClient(io, options)).call<ShownAuthority[]>("GET", path);
+      print(io, options, result);
+    });
+  group
+    .command("export")
+    .description("print the bundle that origins verify Workers with, PEM")
+    .option(...dataOption)
+    .action(async (options: Options) => {
+      const { result } = await (await apiClient(io, options)).call<ShownAuthority[]>("GET", path);
+      const trusted = result.filter(({ state }) => state !== "retired");
+      for (const { root } of trusted) io.stdout.write(root);
+    });
+  for (const [step, description] of Object.entries(steps)) addStep(group, io, step, description);
+  group.addHelpText(
+    "after",
+    `
+A CA is exchanged without a refused request in three steps, each once the one before has reached everybody:
+  $ countersign identity ca prepare     # origins that follow the platform trust it within a second
+  $ countersign identity ca activate
+  $ countersign identity ca retire --yes`,
+  );
+}
+
+function addStep(group: Command, io: Io, step: string, description: string): void {
+  const command = group
+    .command(step)
+    .description(description)
+    .option(...dataOption)
+    .option("--json", "one JSON array");
+  if (step === "retire") {
+    command.option(...yesOption).option("--force", "even if Workers still present what it issued");
+  }
+  command.action(async (options: Options & { yes?: true; force?: true }) => {
+    const api = await apiClient(io, options);
+    if (step === "retire") {
+      await confirm(io, options, "Identities of the replaced CAs are refused by every origin.");
+    }
+    const body = options.force ? { force: true } : {};
+    const { result } = await api.call<ShownAuthority[]>("POST", `${path}/${step}`, body);
+    print(io, options, result);
+  });
+}
+
+function print(io: Io, options: Options, authorities: readonly ShownAuthority[]): void {
+  if (options.json) return writeJson(io.stdout, authorities);
+  const rows = authorities.map((one) => [
+    `${one.number}`,
+    one.state,
+    one.root_expires_on.slice(0, 10),
+    one.intermediate_expires_on?.slice(0, 10) ?? "not signed",
+    one.root_fingerprint.replaceAll(":", "").slice(0, 16).toLowerCase(),
+  ]);
+  writeTable(io, ["number", "state", "root until", "issues until", "root's SHA-256"], rows);
+}

@@ -1,0 +1,229 @@
+import { z } from "@hono/zod-openapi";
+import { randomUUID, X509Certificate } from "node:crypto";
+import { parseUpload } from "../../certificates/parse.ts";
+import { Failure } from "../../failures/failures.ts";
+import { hostKeyPlace } from "../../keys/places.ts";
+import type { Audit } from "../../store/audit.ts";
+import type { Database } from "../../store/database.ts";
+import {
+  deleteHostCertificate,
+  findHostCertificate,
+  hostsOf,
+  listHostCertificates,
+  putHostCertificate,
+} from "../../store/host-certificates.ts";
+import { listRoutes } from "../../store/routes.ts";
+import type { HostCertificateRow } from "../../store/schema.ts";
+import type { Write } from "../../store/store.ts";
+import { listZones } from "../../store/zones.ts";
+import { actorOf, type Caller } from "../api/auth.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { list } from "../api/envelope.ts";
+import { hostOf, type Zone, zoneNamed, zonesOf } from "./zones.ts";
+
+const method = z.enum(["ubiquitous", "optimal", "force"]);
+const upload = z.object({
+  certificate: z.string(),
+  private_key: z.string(),
+  bundle_method: method.default("ubiquitous"),
+});
+const renewal = upload.partial();
+
+type Pair = { readonly certificate: string; readonly private_key: string };
+
+/** The server certificates of a zone's hosts, as Cloudflare's SDK and Terraform upload them. */
+export function customCertificateEndpoints(context: ControlContext): readonly Endpoint[] {
+  const { store, keyring, edge, clock } = context;
+  const path = "/zones/{zone_id}/custom_certificates";
+  const one = `${path}/{certificate_id}`;
+  const change = async <T>(
+    caller: Caller,
+    work: (write: Write) => Promise<{ readonly value: T; readonly audit: Audit }>,
+  ): Promise<T> => {
+    const { value, cursor } = await store.write(async (write) => {
+      const done = await work(write);
+      await write.changed({ kind: "hosts", accountId: caller.accountId });
+      return done;
+    });
+    await edge.applied(cursor);
+    return value;
+  };
+  /** @throws Failure as for any certificate that is uploaded */
+  const read = (zone: Zone, accountId: string, id: string, pair: Pair) => {
+    const now = clock();
+    const parsed = parseUpload({
+      certificates: pair.certificate,
+      privateKey: pair.private_key,
+      ca: false,
+      now,
+    });
+    if (parsed.kind !== "leaf") throw new Failure("host_certificate_unfit");
+    return {
+      hosts: JSON.stringify(hostsIn(parsed.chain, parsed.facts.names, zone)),
+      chain: parsed.chain,
+      sealedKey: keyring.seal(hostKeyPlace(accountId, id), parsed.privateKey),
+      notAfter: parsed.facts.notAfter.toISOString(),
+      modifiedOn: now.toISOString(),
+    };
+  };
+  return [
+    endpoint(
+      {
+        method: "get",
+        path,
+        summary: "The server certificates of a zone's hosts",
+        scope: "ssl_certs:read",
+      },
+      async ({ caller: { accountId }, params }) => {
+        const zone = await existingZone(store.db, accountId, params["zone_id"]);
+        const rows = await listHostCertificates(store.db, accountId, zone.name);
+        return list(rows.map((row) => shown(row)));
+      },
+    ),
+    endpoint(
+      { method: "post", path, summary: "Upload one", scope: "ssl_certs:write", body: upload },
+      async ({ caller, params, body }) => {
+        const { accountId } = caller;
+        const row = await change(caller, async ({ db }) => {
+          const zone = await existingZone(db, accountId, params["zone_id"]);
+          const id = randomUUID();
+          const fresh = read(zone, accountId, id, body);
+          const added: HostCertificateRow = {
+            ...fresh,
+            id,
+            accountId,
+            zone: zone.name,
+            bundleMethod: body.bundle_method,
+            priority: 0,
+            source: "upload",
+            folder: null,
+            uploadedOn: fresh.modifiedOn,
+          };
+          await putHostCertificate(db, added);
+          return { value: added, audit: auditOf(caller, "host.certificate", added) };
+        });
+        return { result: shown(row) };
+      },
+    ),
+    endpoint(
+      { method: "get", path: one, summary: "One of them", scope: "ssl_certs:read" },
+      async ({ caller, params }) => ({ result: shown(await existing(store.db, caller, params)) }),
+    ),
+    endpoint(
+      { method: "patch", path: one, summary: "Renew one", scope: "ssl_certs:write", body: renewal },
+      async ({ caller, params, body }) => {
+        const { certificate, private_key, bundle_method } = body;
+        if ((certificate === undefined) !== (private_key === undefined)) {
+          throw new Failure("request_invalid", {
+            message: "a certificate and its private key are replaced together",
+          });
+        }
+        const row = await change(caller, async ({ db }) => {
+          const before = await existing(db, caller, params);
+          const zone = zoneNamed(caller.accountId, before.zone);
+          const fresh =
+            certificate === undefined || private_key === undefined
+              ? {}
+              : read(zone, caller.accountId, before.id, { certificate, private_key });
+          const after: HostCertificateRow = {
+            ...before,
+            ...fresh,
+            ...(bundle_method && { bundleMethod: bundle_method }),
+          };
+          await putHostCertificate(db, after);
+          return { value: after, audit: auditOf(caller, "host.certificate", after) };
+        });
+        return { result: shown(row) };
+      },
+    ),
+    endpoint(
+      { method: "delete", path: one, summary: "Delete one", scope: "ssl_certs:write" },
+      async ({ caller, params }) => {
+        const id = await change(caller, async ({ db }) => {
+          const row = await existing(db, caller, params);
+          await deleteHostCertificate(db, row.id);
+          return { value: row.id, audit: auditOf(caller, "host.certificate.delete", row) };
+        });
+        return { result: { id } };
+      },
+    ),
+  ];
+}
+
+/** The DNS names of the leaf: each has to be in the zone. */
+function hostsIn(chain: string, names: readonly string[], zone: Zone): readonly string[] {
+  const { keyUsage } = new X509Certificate(chain);
+  const hosts = names
+    .filter((name) => name.startsWith("DNS:"))
+    .map((name) => name.slice(4).toLowerCase());
+  const strange = hosts.find((host) => host !== zone.name && !host.endsWith(`.${zone.name}`));
+  const isForServers = keyUsage === undefined || keyUsage.includes("1.3.6.1.5.5.7.3.1");
+  if (hosts.length > 0 && strange === undefined && isForServers) return hosts;
+  throw new Failure("host_certificate_unfit", {
+    message:
+      strange !== undefined
+        ? `the certificate names "${strange.slice(0, 100)}", which is not in the zone "${zone.name}"`
+        : isForServers
+          ? "the certificate names no host"
+          : "the certificate is not for servers",
+  });
+}
+
+/** One that was made, or that follows from a route. @throws Failure `zone_not_found` */
+async function existingZone(
+  db: Database,
+  accountId: string,
+  id: string | undefined,
+): Promise<Zone> {
+  const made = (await listZones(db, accountId)).find((zone) => zone.id === id);
+  if (made !== undefined) return made;
+  const routes = await listRoutes(db, accountId);
+  const derived = routes
+    .flatMap(({ pattern }) => zonesOf(accountId, hostOf(pattern)))
+    .find((zone) => zone.id === id);
+  if (derived !== undefined) return derived;
+  throw new Failure("zone_not_found");
+}
+
+async function existing(
+  db: Database,
+  { accountId }: Caller,
+  params: Readonly<Record<string, string>>,
+): Promise<HostCertificateRow> {
+  const row = await findHostCertificate(db, accountId, params["certificate_id"] ?? "");
+  if (row !== null && zoneNamed(accountId, row.zone).id === params["zone_id"]) return row;
+  throw new Failure("host_certificate_not_found");
+}
+
+function auditOf(
+  caller: Caller,
+  action: Audit["action"],
+  { id, accountId, hosts }: HostCertificateRow,
+): Audit {
+  const resource = { type: "host_certificate", id };
+  return {
+    by: actorOf(caller),
+    action,
+    accountId,
+    resource,
+    after: { hosts: JSON.parse(hosts) as string[] },
+  };
+}
+
+function shown(row: HostCertificateRow): object {
+  const leaf = new X509Certificate(row.chain);
+  return {
+    id: row.id,
+    zone_id: zoneNamed(row.accountId, row.zone).id,
+    hosts: hostsOf(row),
+    issuer: /^O=(.*)$/m.exec(leaf.issuer ?? "")?.[1] ?? "",
+    signature: leaf.publicKey.asymmetricKeyType === "rsa" ? "SHA256WithRSA" : "ECDSAWithSHA256",
+    status: "active",
+    bundle_method: row.bundleMethod,
+    priority: row.priority,
+    uploaded_on: row.uploadedOn,
+    modified_on: row.modifiedOn,
+    expires_on: row.notAfter,
+  };
+}

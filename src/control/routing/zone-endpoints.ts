@@ -1,0 +1,76 @@
+import { z } from "@hono/zod-openapi";
+import { Failure } from "../../failures/failures.ts";
+import { deleteZone, insertZone, listZones, zoneByName } from "../../store/zones.ts";
+import type { ZoneRow } from "../../store/schema.ts";
+import type { Audit } from "../../store/audit.ts";
+import { actorOf, type Caller } from "../api/auth.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { shownZone } from "./routes.ts";
+import { isHost, zoneNamed } from "./zones.ts";
+
+const wanted = z.object({
+  name: z.string(),
+  account: z.object({ id: z.string().optional() }).optional(),
+  type: z.string().optional(),
+});
+
+/** Zones that are made by hand, as Cloudflare's SDK and Terraform do; others follow from routes. */
+export function zoneEndpoints({ store, edge, clock }: ControlContext): readonly Endpoint[] {
+  return [
+    endpoint(
+      {
+        method: "post",
+        path: "/zones",
+        summary: "Make a zone",
+        scope: "workers_routes:write",
+        body: wanted,
+      },
+      async ({ caller, body }) => {
+        const { accountId } = caller;
+        if ((body.account?.id ?? accountId) !== accountId) throw new Failure("not_permitted");
+        const name = body.name.toLowerCase();
+        if (!isHost(name)) {
+          throw new Failure("request_invalid", {
+            message: `"${name.slice(0, 100)}" is not the name of a zone`,
+          });
+        }
+        await store.write(async ({ db }) => {
+          if (await zoneByName(db, name)) {
+            throw new Failure("zone_taken", { message: `the zone "${name}" exists` });
+          }
+          const { id } = zoneNamed(accountId, name);
+          const row: ZoneRow = { id, accountId, name, createdOn: clock().toISOString() };
+          await insertZone(db, row);
+          return { value: null, audit: auditOf(caller, "zone.create", row) };
+        });
+        return { result: shownZone(accountId, name) };
+      },
+    ),
+    endpoint(
+      {
+        method: "delete",
+        path: "/zones/{zone_id}",
+        summary: "Delete a zone that was made, and the certificates of its hosts",
+        scope: "workers_routes:write",
+      },
+      async ({ caller, params }) => {
+        const { accountId } = caller;
+        const { cursor } = await store.write(async ({ db, changed }) => {
+          const zones = await listZones(db, accountId);
+          const zone = zones.find(({ id }) => id === params["zone_id"]);
+          if (zone === undefined) throw new Failure("zone_not_found");
+          await deleteZone(db, zone);
+          await changed({ kind: "hosts", accountId });
+          return { value: null, audit: auditOf(caller, "zone.delete", zone) };
+        });
+        await edge.applied(cursor);
+        return { result: { id: params["zone_id"] } };
+      },
+    ),
+  ];
+}
+
+function auditOf(caller: Caller, action: Audit["action"], { id, name, accountId }: ZoneRow): Audit {
+  return { by: actorOf(caller), action, accountId, resource: { type: "zone", id, name } };
+}

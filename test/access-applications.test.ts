@@ -1,25 +1,32 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { cp, mkdtemp, rm } from "node:fs/promises";
-import { request } from "node:http";
+import { createServer, request } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import Cloudflare from "cloudflare";
-import { build } from "esbuild";
+import { build, type BuildOptions } from "esbuild";
 import type { JWTPayload } from "jose";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 
 /** As Cloudflare's documentation verifies an assertion in a Worker. */
 const WORKER = `
-import { createLocalJWKSet, jwtVerify } from "jose";
+import { createRemoteJWKSet, jwtVerify } from "jose";
 export default {
   async fetch(request, env) {
+    const target = request.headers.get("x-fetch");
+    if (target !== null) {
+      return Response.json(await fetch(target).then((r) => r.status, () => "refused"));
+    }
     const token = request.headers.get("cf-access-jwt-assertion");
     const seen = [...request.headers.keys()].filter((name) => name.startsWith("cf-access-"));
     if (token === null) return Response.json({ seen, payload: null });
-    const keys = createLocalJWKSet(JSON.parse(request.headers.get("x-keys")));
+    const { origin } = new URL(request.url);
+    const keys = createRemoteJWKSet(new URL(origin + "/cdn-cgi/access/certs"));
     const { payload } = await jwtVerify(token, keys, {
-      issuer: new URL(request.url).origin,
+      issuer: origin,
       audience: request.headers.get("x-audience"),
     });
     return Response.json({ seen, payload });
@@ -31,24 +38,34 @@ let sdk: Cloudflare;
 let account: { account_id: string };
 
 before(async () => {
-  platform = await startPlatform();
+  platform = await startPlatform({ args: ["--dev", "--fetch-allow", "public", "127.0.0.2/32"] });
   const { api, token, accountId } = platform.ready;
   sdk = new Cloudflare({ apiToken: token, baseURL: api, maxRetries: 0 });
   account = { account_id: accountId };
+  await deploy("app", { stdin: { contents: WORKER, resolveDir: import.meta.dirname } });
+});
+
+async function deploy(
+  name: string,
+  entry: BuildOptions,
+  bindings: readonly object[] = [],
+): Promise<void> {
   const { outputFiles } = await build({
-    stdin: { contents: WORKER, resolveDir: import.meta.dirname },
+    ...entry,
     bundle: true,
     format: "esm",
     write: false,
     conditions: ["workerd", "worker"],
   });
   const form = new FormData();
-  form.set("metadata", '{"main_module":"index.js","compatibility_date":"2026-11-01"}');
+  const metadata = { main_module: "index.js", compatibility_date: "2026-11-01", bindings };
+  form.set("metadata", JSON.stringify(metadata));
   const type = "application/javascript+module";
   form.set("index.js", new File([outputFiles[0]!.text], "index.js", { type }));
-  const { status } = await platform.api("PUT", "/accounts/{account}/workers/scripts/app", form);
-  assert.equal(status, 200);
-});
+  const path = `/accounts/{account}/workers/scripts/${name}`;
+  const { status, json } = await platform.api("PUT", path, form);
+  assert.equal(status, 200, JSON.stringify(json));
+}
 const folders: string[] = [];
 after(async () => {
   await platform[Symbol.asyncDispose]();
@@ -61,7 +78,11 @@ interface Answer {
   readonly json: any;
 }
 
-function ask(path: string, headers: Record<string, string> = {}): Promise<Answer> {
+function ask(
+  path: string,
+  headers: Record<string, string> = {},
+  host = "app.localhost",
+): Promise<Answer> {
   const { port } = new URL(platform.ready.http);
   return new Promise((resolve, reject) => {
     const options = {
@@ -69,18 +90,20 @@ function ask(path: string, headers: Record<string, string> = {}): Promise<Answer
       port,
       path,
       agent: false,
-      headers: { host: `app.localhost:${port}`, accept: "application/json", ...headers },
+      headers: { host: `${host}:${port}`, accept: "application/json", ...headers },
     };
     request(options, (response) => {
       let text = "";
       response.on("data", (chunk: Buffer) => (text += chunk.toString()));
-      response.on("end", () =>
-        resolve({ status: response.statusCode ?? 0, json: JSON.parse(text) as unknown }),
-      );
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, json: parsed(text) }));
     })
       .on("error", reject)
       .end();
   });
+}
+
+function parsed(text: string): unknown {
+  return /^[{[\d"]/.test(text) ? (JSON.parse(text) as unknown) : text;
 }
 
 function presenting(token: { client_id?: string; client_secret?: string }): Record<string, string> {
@@ -116,8 +139,7 @@ test("a Worker behind a service token, set by Cloudflare's SDK: let in with an a
     assert.equal(refused.status, 403, path);
     assert.equal(refused.json.error.code, "access_denied");
   }
-  const keys = JSON.stringify((await ask("/cdn-cgi/access/certs")).json);
-  const verifying = { "x-keys": keys, "x-audience": app.aud };
+  const verifying = { "x-audience": app.aud };
   const letIn = await ask("/api/x", { ...presenting(token), ...verifying });
   assert.equal(letIn.status, 200, JSON.stringify(letIn.json));
   assert.deepEqual(letIn.json.seen, ["cf-access-jwt-assertion"]);
@@ -143,11 +165,10 @@ test("a Worker behind a service token, set by Cloudflare's SDK: let in with an a
   await access.keys.rotate(account);
   const both = (await ask("/cdn-cgi/access/certs")).json;
   assert.equal(both.keys.length, 2);
-  const fresh = { ...verifying, "x-keys": JSON.stringify(both) };
-  assert.equal((await ask("/api", { ...presenting(again), ...fresh })).status, 200);
+  assert.equal((await ask("/api", { ...presenting(again), ...verifying })).status, 200);
 
   await access.serviceTokens.delete(token.id!, account);
-  const revoked = await ask("/api", { ...presenting(again), ...fresh });
+  const revoked = await ask("/api", { ...presenting(again), ...verifying });
   assert.equal(revoked.status, 403);
 
   const wrong = await ask("/api", presenting({ client_id: "nobody.access", client_secret: "x" }));
@@ -157,6 +178,43 @@ test("a Worker behind a service token, set by Cloudflare's SDK: let in with an a
   await access.applications.delete(app.id, account);
   assert.equal((await ask("/api")).status, 200);
   await access.policies.delete(policy.id!, account);
+});
+
+test("a Worker that fetches the keys reaches the world as any other, and the platform's ports no more", async () => {
+  const world = createServer((_, response) => response.writeHead(418).end());
+  world.listen(0, "127.0.0.2");
+  await once(world, "listening");
+  after(() => world.close());
+  const at = `127.0.0.2:${(world.address() as AddressInfo).port}`;
+  assert.equal((await ask("/", { "x-fetch": `http://${at}/cdn-cgi/access/certs` })).json, 418);
+  const { host } = new URL(platform.ready.http);
+  for (const way of [`http://${host}/`, `http://${host}/cdn-cgi/access/certs`]) {
+    assert.equal((await ask("/", { "x-fetch": way })).json, "refused", way);
+  }
+});
+
+test("the example answers to a service token, and to nobody else", async () => {
+  const { access } = sdk.zeroTrust;
+  const token = await access.serviceTokens.create({ ...account, name: "nightly" });
+  const app = (await access.applications.create({
+    ...account,
+    type: "self_hosted",
+    name: "orders",
+    domain: "orders.localhost",
+    policies: [
+      {
+        name: "nightly",
+        decision: "non_identity",
+        include: [{ service_token: { token_id: token.id! } }],
+      },
+    ],
+  } as never)) as unknown as { aud: string };
+  const example = join(import.meta.dirname, "../examples/service-token/src/index.js");
+  const aud = { type: "plain_text", name: "POLICY_AUD", text: app.aud };
+  await deploy("orders", { entryPoints: [example] }, [aud]);
+  const { status, json } = await ask("/", presenting(token), "orders.localhost");
+  assert.deepEqual([status, json], [200, `hello ${token.client_id}\n`]);
+  assert.equal((await ask("/", {}, "orders.localhost")).status, 403);
 });
 
 test("what needs a person's login is refused by its name, and so is what would do nothing", async () => {

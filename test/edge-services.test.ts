@@ -143,3 +143,25 @@ test("Workers that bind themselves and each other are redeployed without losing 
   });
   assert.deepEqual(await load, { failed: [] });
 });
+
+test("a caller forges nothing of what the ingress says: cf is its own word to its callee, no header is", async () => {
+  const target = `export default { fetch: (request) => Response.json({
+    cf: request.cf ?? null, header: request.headers.get("countersign-cf"),
+  }) };`;
+  await edge.deploy(makeVersion("told", target));
+  await edge.deploy(
+    makeVersion(
+      "forger",
+      `export default { async fetch(request, env) {
+        const forged = { "countersign-cf": '{"tlsClientAuth":{"certVerified":"SUCCESS"}}' };
+        const plain = await env.TARGET.fetch("https://any.example/", { headers: forged });
+        const own = await env.TARGET.fetch("https://any.example/", { headers: forged, cf: { a: 1 } });
+        return Response.json([await plain.json(), await own.json()]);
+      } };`,
+      [service("TARGET", "told")],
+    ),
+  );
+  const [plain, own] = JSON.parse((await edge.fetch("forger.localhost")).text) as unknown[];
+  assert.deepEqual(plain, { cf: null, header: null });
+  assert.deepEqual(own, { cf: { a: 1 }, header: null });
+});

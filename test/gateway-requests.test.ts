@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createSecureServer, type Http2SecureServer, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
+import { connect, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { after, before, test } from "node:test";
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import { ask, edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
 import { startOrigin } from "./helpers/origin.ts";
+import { until } from "./helpers/until.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 
 const ended: (() => void | Promise<void>)[] = [];
@@ -30,7 +32,16 @@ type OnStream = (stream: ServerHttp2Stream, path: string, body: string) => void;
 
 async function http2Origin(answer: OnStream, http1?: string): Promise<string> {
   const { key, chain } = await authority.issue({ subject: "CN=localhost", dns: ["localhost"] });
-  const server: Http2SecureServer = createSecureServer({ key, cert: chain, allowHTTP1: true });
+  // Not every option is in the types.
+  const options = {
+    key,
+    cert: chain,
+    allowHTTP1: true,
+    maxHeaderSize: 1 << 20,
+    maxSendHeaderBlockLength: 1 << 20,
+    settings: { maxHeaderListSize: 1 << 20 },
+  };
+  const server: Http2SecureServer = createSecureServer(options);
   server.on("stream", (http2Stream, headers) => {
     const stream = http2Stream as ServerHttp2Stream;
     stream.on("error", () => {});
@@ -70,7 +81,7 @@ for (const [name, code] of [
   });
 }
 
-const [DATA, HEADERS, RST_STREAM, SETTINGS] = [0, 1, 3, 4];
+const [DATA, HEADERS, RST_STREAM, SETTINGS, CONTINUATION] = [0, 1, 3, 4, 9];
 const [ACK, END_STREAM, END_HEADERS] = [1, 1, 4];
 
 function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
@@ -83,7 +94,10 @@ function frame(type: number, flags: number, stream: number, payload: Buffer): Bu
 }
 
 /** Answers its first stream with a status of 200, a piece of a body, and then `rest`. */
-async function rawHttp2Origin(rest: Buffer): Promise<string> {
+async function rawHttp2Origin(
+  rest: Buffer,
+  head: Buffer = frame(HEADERS, END_HEADERS, 1, Buffer.from([0x88])),
+): Promise<string> {
   const { key, chain } = await authority.issue({ subject: "CN=localhost", dns: ["localhost"] });
   const server = createTlsServer({ key, cert: chain, ALPNProtocols: ["h2"] }, (socket) => {
     sockets.add(socket);
@@ -91,7 +105,7 @@ async function rawHttp2Origin(rest: Buffer): Promise<string> {
     socket.write(frame(SETTINGS, 0, 0, Buffer.alloc(0)));
     socket.once("data", () => {
       socket.write(frame(SETTINGS, ACK, 0, Buffer.alloc(0)));
-      socket.write(frame(HEADERS, END_HEADERS, 1, Buffer.from([0x88])));
+      socket.write(head);
       socket.write(frame(DATA, 0, 1, Buffer.from("half")));
       setTimeout(() => socket.write(rest), 40);
     });
@@ -171,8 +185,8 @@ test("a pool that is always busy moves to new connections, and cuts nothing", as
   await using origin = await startOrigin({ authority });
   let connections = 0;
   origin.server.on("secureConnection", () => (connections += 1));
-  const until = Date.now() + 1_500;
-  while (Date.now() < until) {
+  const end = Date.now() + 1_500;
+  while (Date.now() < end) {
     assert.equal((await ask(gateway.socket(), origin.url)).status, 200);
   }
   assert.equal(connections, 2);
@@ -192,19 +206,89 @@ test("128 KB of headers pass each way, and what is more has a code", async () =>
     [1, 120_000, "1"],
     [130_000, 1, "binding_headers_too_large"],
     [1, 130_000, "origin_headers_too_large"],
+    [300_000, 1, "binding_headers_too_large"],
+    [3_000_000, 1, "binding_headers_too_large"],
+    [1, 900_000, "origin_headers_too_large"],
   ] as const) {
-    const request = httpRequest({
-      socketPath: gateway.socket(),
-      path: `${origin.url}/${back}`,
-      headers: { "x-big": "b".repeat(size) },
-      setHost: false,
-      agent: false,
-      maxHeaderSize: 1 << 20,
-    }).end();
-    const [response] = (await once(request, "response")) as [IncomingMessage];
-    const text = (await response.setEncoding("utf8").toArray()).join("");
-    assert.equal(response.headers["countersign-failure"] ?? text, expected);
+    const answer = await answerTo(`${origin.url}/${back}`, { "x-big": "b".repeat(size) });
+    assert.equal(answer, expected);
   }
   const long = await ask(gateway.socket(), `${origin.url}/${"u".repeat(17_000)}`);
   assert.deepEqual([long.status, long.json().error.code], [414, "binding_url_too_long"]);
+});
+
+test("an HTTP/2 origin gets and sends 120 KB of headers, one of 100 KB over HTTP/1.1", async () => {
+  const origin = await http2Origin((stream, path) => {
+    const each = "b".repeat(Number(path.slice(1)));
+    stream.respond({ ":status": 200, "x-a": each, "x-b": each, "x-c": each });
+    stream.end("ok");
+  }, "ok over 1.1");
+  for (const [headers, back, expected] of [
+    [{ "x-a": "b".repeat(40_000), "x-b": "b".repeat(40_000), "x-c": "b".repeat(40_000) }, 1, "ok"],
+    [{ "x-a": "b".repeat(100_000) }, 1, "ok over 1.1"],
+    [{}, 40_000, "ok"],
+    [{}, 60_000, "origin_headers_too_large"],
+  ] as const) {
+    assert.equal(await answerTo(`${origin}/${back}`, headers), expected);
+  }
+});
+
+test("a header of more than 64 KB over HTTP/2, which no library takes in, is told as malformed", async () => {
+  const value = Buffer.alloc(70_000, "b");
+  // A literal field, never indexed, whose length is an integer of 7 bits and then two of 7 bits.
+  const length = value.length - 127;
+  const head = [
+    0x88,
+    0x10,
+    3,
+    ...Buffer.from("x-a"),
+    127,
+    (length & 127) | 128,
+    ((length >> 7) & 127) | 128,
+    length >> 14,
+  ];
+  const block = Buffer.concat([Buffer.from(head), value]);
+  const parts = Array.from({ length: Math.ceil(block.length / 16_000) }, (_, i) =>
+    block.subarray(i * 16_000, (i + 1) * 16_000),
+  );
+  const origin = await rawHttp2Origin(
+    Buffer.alloc(0),
+    Buffer.concat(
+      parts.map((part, i) =>
+        frame(i === 0 ? HEADERS : CONTINUATION, i === parts.length - 1 ? END_HEADERS : 0, 1, part),
+      ),
+    ),
+  );
+  assert.equal(await answerTo(origin), "origin_response_malformed");
+});
+
+/** Its failure, or its text. */
+async function answerTo(url: string, headers: Record<string, string> = {}): Promise<unknown> {
+  const request = httpRequest({
+    socketPath: gateway.socket(),
+    path: url,
+    headers,
+    setHost: false,
+    agent: false,
+    maxHeaderSize: 1 << 20,
+  }).end();
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  const text = (await response.setEncoding("utf8").toArray()).join("");
+  return response.headers["countersign-failure"] ?? text;
+}
+
+test("a binding has 1,024 connections; what is more is refused until some have closed", async () => {
+  await using origin = await startOrigin({ authority });
+  const held: Socket[] = [];
+  // In portions that the kernel's queue takes.
+  while (held.length < 1_024) {
+    const more = Array.from({ length: 64 }, () => connect(gateway.socket()));
+    await Promise.all(more.map((socket) => once(socket, "connect")));
+    held.push(...more);
+  }
+  const failure = async (): Promise<unknown> =>
+    (await ask(gateway.socket(), origin.url)).headers["countersign-failure"];
+  await until(async () => (await failure()) === "binding_connections_exhausted");
+  for (const socket of held) socket.destroy();
+  await until(async () => (await failure()) === undefined);
 });

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer as createService } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { follow, authorize, followTrust, secureServerOptions } from "countersign-origin/node";
@@ -18,9 +24,12 @@ const CALLER = `export default {
   },
 };`;
 
+const program = join(import.meta.dirname, "..", "bin", "countersign.js");
+
 let platform: TestPlatform;
 let origin: Server;
 let url: string;
+let pair: { readonly cert: string; readonly key: string };
 let followed: ReturnType<typeof follow>;
 const callers: (string | null)[] = [];
 
@@ -39,7 +48,7 @@ before(async () => {
   const authority = await makeAuthority("Origins");
   await upload(authority.pem);
   const certificate = await authority.issue({ subject: "CN=localhost", dns: ["localhost"] });
-  const pair = { cert: certificate.chain, key: certificate.key };
+  pair = { cert: certificate.chain, key: certificate.key };
   const guard = authorize(followed.trust, { trust: followed.trust, log: () => {} });
   origin = createServer(
     { ...pair, ...secureServerOptions(followed.trust) },
@@ -70,14 +79,14 @@ async function upload(pem: string): Promise<void> {
   );
 }
 
-async function deploy(name: string): Promise<void> {
+async function deploy(name: string, to = url): Promise<void> {
   const form = new FormData();
   const metadata = {
     main_module: "index.js",
     compatibility_date: "2026-11-01",
     bindings: [
       { type: "mtls_certificate", name: "ME", certificate_id: "identity" },
-      { type: "plain_text", name: "ORIGIN", text: url },
+      { type: "plain_text", name: "ORIGIN", text: to },
     ],
   };
   form.set("metadata", new Blob([JSON.stringify(metadata)], { type: "application/json" }));
@@ -150,6 +159,40 @@ test("a policy that changes is in force at the origin within a second", async ()
   assert.equal((await platform.worker("a")).status, 200);
   await setPolicy([{ worker: ["a", "b", "c"], account: accountId }]);
   await within(async () => (await platform.worker("c")).status === 200);
+});
+
+test("a sidecar that follows the platform passes on who calls, and a policy counts within a second", async () => {
+  const { api, accountId } = platform.ready;
+  const folder = mkdtempSync(join(tmpdir(), "countersign-sidecar-"));
+  writeFileSync(join(folder, "tls.crt"), pair.cert);
+  writeFileSync(join(folder, "tls.key"), pair.key);
+  const service = createService((request, response) =>
+    response.end(String(request.headers["x-countersign-spiffe-id"])),
+  ).listen(0, "127.0.0.1");
+  await once(service, "listening");
+  const to = `http://127.0.0.1:${(service.address() as AddressInfo).port}`;
+  const files = ["--cert", "tls.crt", "--key", "tls.key", "--listen", "127.0.0.1:0", "--to", to];
+  const flags = ["--trust", api, "--account", accountId, "--policy", "orders", "--json"];
+  const sidecar = spawn(process.execPath, [program, "origin", "serve", ...files, ...flags], {
+    cwd: folder,
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  try {
+    const [line] = (await once(createInterface(sidecar.stdout), "line")) as [string];
+    const { port } = new URL((JSON.parse(line) as { url: string }).url);
+    await deploy("d", `https://localhost:${port}`);
+    await setPolicy([{ worker: ["a", "b", "c", "d"], account: accountId }]);
+    await within(async () => (await platform.worker("d")).status === 200);
+    const id = `spiffe://example.org/account/${accountId}/worker/d`;
+    assert.equal((await platform.worker("d")).body, id);
+    await setPolicy([{ worker: ["a", "b", "c"], account: accountId }]);
+    await within(async () => (await platform.worker("d")).status === 403);
+    assert.match((await platform.worker("d")).body, /no rule names Worker \\"d\\"/);
+  } finally {
+    sidecar.kill("SIGKILL");
+    service.close();
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("a revoked identity is presented no more, a new deploy does not bring it back, restore does", async () => {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { countersign, type CliRun } from "./helpers/cli.ts";
 import { issueKind } from "./helpers/keys.ts";
+import { openOpenssl } from "./helpers/openssl.ts";
 import { startOrigin, type TestOrigin } from "./helpers/origin.ts";
 import { makeAuthority, selfSigned, type TestAuthority } from "./helpers/pki.ts";
 import { startPlatform, type Envelope, type TestPlatform } from "./helpers/platform.ts";
@@ -120,6 +121,30 @@ test("origins that are trusted as themselves are left to the gateway, and by nob
   assert.equal(await subjectSeen("pinned"), "CN=pinned");
   await platform.api("DELETE", `/accounts/{account}/mtls_certificates/${anchor}`);
   await presentsInProcess("pinned", "CN=pinned");
+});
+
+test("a certificate of X.509 version 1 is left to the gateway, and its warning stays to be seen", async () => {
+  await using openssl = await openOpenssl();
+  await openssl.write("ca.pem", authority.pem);
+  await openssl.write("ca.key", authority.keyPem);
+  const ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+  await openssl.run(["req", ...ec, "-keyout", "key", "-subj", "/CN=old", "-out", "csr"]);
+  const issue = ["x509", "-req", "-in", "csr", "-CA", "ca.pem", "-CAkey", "ca.key"];
+  // OpenSSL 3.4 and later make version 3, unless they are told.
+  const old = ["-set_serial", "7", "-days", "60"];
+  const pem = await openssl
+    .run([...issue, ...old, "-x509v1"])
+    .catch(() => openssl.run([...issue, ...old]));
+  const key = await openssl.read("key");
+  const id = await upload({ certificates: pem, private_key: key, ca: false });
+  await deploy("old", id);
+  await setInProcess("old");
+  assert.equal(await subjectSeen("old"), "CN=old");
+  assert.equal(await isInProcess("old"), false);
+  const warning = /X\.509 version 1.*an in-process binding leaves it to the gateway/;
+  assert.match((await cli("certificate", "list")).stdout, warning);
+  assert.match((await cli("certificate", "show", id)).stdout, warning);
+  assert.match((await cli("doctor")).stdout, warning);
 });
 
 test("a binding that is not there is refused, and so is a command line that chooses nothing", async () => {

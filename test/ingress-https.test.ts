@@ -81,7 +81,7 @@ async function host(name: string): Promise<Host> {
   const { chain, key } = pairOf(leaf);
   const sealedId = name;
   const sealedKey = new Keyring(MASTER_KEY).seal(hostKeyPlace(ACCOUNT, sealedId), key);
-  return { host: name, certificate: { chain, sealedKey, sealedId } };
+  return { host: name, certificate: { chain, sealedKey, sealedId }, clients: null };
 }
 
 function pairOf({ chain, key }: TestCertificate): { chain: string; key: string } {

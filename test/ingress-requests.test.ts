@@ -203,15 +203,34 @@ const refused: Readonly<Record<string, string>> = {
   "a host with a path": "GET / HTTP/1.1\r\nHost: echo.localhost/x\r\n\r\n",
   "a host with a user": "GET / HTTP/1.1\r\nHost: other.example@echo.localhost\r\n\r\n",
   "a target that is no path": "OPTIONS * HTTP/1.1\r\nHost: echo.localhost\r\n\r\n",
+  "no sense": "\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03",
+  "a chunk that has no length":
+    "POST / HTTP/1.1\r\nHost: echo.localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+  "a tunnel to open": "CONNECT echo.localhost:443 HTTP/1.1\r\nHost: echo.localhost:443\r\n\r\n",
+  "far too much header": `GET / HTTP/1.1\r\nHost: echo.localhost\r\nX-A: ${"a".repeat(2_000_000)}\r\n\r\n`,
   "too much header": `GET / HTTP/1.1\r\nHost: echo.localhost\r\nX-A: ${"a".repeat(140_000)}\r\n\r\n`,
 };
 for (const [what, request] of Object.entries(refused)) {
   test(`a request with ${what} is refused`, async () => {
     const answer = await raw(request);
     assert.match(answer, /^HTTP\/1\.1 4(00|31) /);
-    assert.equal(answer.match(/HTTP\/1\.1/g)!.length, 1);
+    assert.equal(answer.match(/HTTP\/1\.1 \d/g)!.length, 1);
+    const [, code, ray] = /error \d+ \((\w+)\) .*ray ([0-9a-f]{16})/.exec(answer) ?? [];
+    assert.ok(code !== undefined && answer.toLowerCase().includes(`cf-ray: ${ray}`), answer);
   });
 }
+
+test("what follows a good request and is none ends the connection after the good one's answer", async () => {
+  const good = "GET /good HTTP/1.1\r\nHost: echo.localhost\r\n\r\n";
+  const answer = await raw(`${good}nonsense\r\n\r\n`);
+  assert.match(answer, /^HTTP\/1\.1 200 /);
+  assert.match(answer, /\/good/);
+});
+
+test("an expectation that nobody knows is passed over", async () => {
+  const { status } = await edge.fetch("echo.localhost", "/", { headers: { expect: "a-wonder" } });
+  assert.equal(status, 200);
+});
 
 test("a large header that Workers may have is let through", async () => {
   const { headers } = await seen("echo.localhost", "/", { "x-large": "a".repeat(30_000) });

@@ -32,12 +32,14 @@ export const inProcess: Subject = {
       ],
       presented: new Map([["ORIGIN", presented]]),
       identity: "bench",
+      asksForKeys: false,
     } as const;
     const config = workerdConfig(version, {
       socket: "in-process-worker.sock",
       probeSocket: "in-process-probe.sock",
       entrypoints: new Map(),
       emptyFolder: ".",
+      accessKeys: "127.0.0.1:1",
       heap: 0,
       bindingSocket: () => "none",
       serviceSocket: () => "none",

@@ -98,7 +98,7 @@ export function warnOfUsage(chain: readonly [Certificate, ...Certificate[]]): Up
       ? [
           {
             code: "version_1" as const,
-            message: `${leaf.label} is X.509 version 1, as \`openssl x509 -req\` without -extfile makes it: some origins refuse it, and in-process bindings leave it to the gateway. Have it issued with extensions, among them extendedKeyUsage=clientAuth`,
+            message: `${leaf.label} is X.509 version 1, as \`openssl x509 -req\` without -extfile makes it: some origins refuse it, and an in-process binding leaves it to the gateway. Have it issued with extensions, among them extendedKeyUsage=clientAuth`,
           },
         ]
       : []),

@@ -27,6 +27,9 @@ export function printList(io: Io, certificates: readonly ShownCertificate[]): vo
       io.stdout,
       `${(name ?? "—").padEnd(width)}  ${colors.dim(id)}  ${kind.padEnd(4)} ${state(certificate, colors)}  ${colors.dim(where)}`,
     );
+    for (const warning of certificate.warnings) {
+      writeLine(io.stdout, `${" ".repeat(width)}  ${colors.yellow(`! ${warning}`)}`);
+    }
   }
 }
 
@@ -49,6 +52,7 @@ export function printCertificate(io: Io, certificate: ShownCertificate, now: Dat
   writeLine(io.stdout, `${colors.bold(name ?? id)}  ${ca ? "CA" : "certificate"}`);
   row("id", id);
   row("state", state(certificate, colors));
+  for (const warning of certificate.warnings) row("warning", colors.yellow(warning));
   row("version", `${certificate.version}, uploaded ${certificate.version_uploaded_on}`);
   row("valid", `${certificate.not_before} to ${certificate.expires_on}`);
   row("subject", certificate.subject || "none");

@@ -57,6 +57,11 @@ export const commands: readonly CommandEntry[] = [
     add: async () => (await import("./commands/binding.ts")).addBindingCommand,
   },
   {
+    name: "host",
+    summary: "hosts of the ingress: whether they want their clients' certificates",
+    add: async () => (await import("./commands/host.ts")).addHostCommand,
+  },
+  {
     name: "zone",
     summary: "zones that another proxy stands before: bindings answer 520 for their hosts",
     add: async () => (await import("./commands/zone.ts")).addZoneCommand,
@@ -70,6 +75,11 @@ export const commands: readonly CommandEntry[] = [
     name: "policy",
     summary: "what origins let which Worker do",
     add: async () => (await import("./commands/policy.ts")).addPolicyCommand,
+  },
+  {
+    name: "origin",
+    summary: "stand before a service in any language, and let in what a policy allows",
+    add: async () => (await import("./commands/origin.ts")).addOriginCommand,
   },
   {
     name: "keys",

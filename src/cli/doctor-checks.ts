@@ -45,6 +45,7 @@ export async function runChecks(options: CheckOptions): Promise<readonly Check[]
           ...checkProcesses(status),
           ...checkOldTls(status),
           ...checkCertificates(status, options.now),
+          ...checkCertificateWarnings(status),
         ]),
   ];
 }
@@ -157,6 +158,16 @@ function checkProcesses(status: PlatformStatus): readonly Check[] {
     }
     return { name, result: "wrong", finding: `${state}${lastExit ? `: ${lastExit}` : ""}` };
   });
+}
+
+function checkCertificateWarnings({ certificates }: PlatformStatus): readonly Check[] {
+  return certificates.flatMap(({ id, name, warnings }) =>
+    warnings.map((warning) => ({
+      name: "certificate",
+      result: "warning" as const,
+      finding: `${name ?? id}: ${warning}`,
+    })),
+  );
 }
 
 function checkOldTls({ unsafeOldTls }: PlatformStatus): readonly Check[] {

@@ -26,6 +26,7 @@ const statusOf: Partial<Record<FailureCode, number>> = {
   platform_not_running: exitStatus.unreachable,
   data_folder_in_use: exitStatus.busy,
   usage: exitStatus.usage,
+  sidecar_option_malformed: exitStatus.usage,
   confirmation_needed: exitStatus.usage,
 };
 

@@ -67,4 +67,6 @@ export interface GatewayBinding {
   readonly scriptName: string;
   readonly bindingName: string;
   readonly certificateId: string;
+  /** The `accept-encoding` of requests that have none: what the Worker's runtime decodes. Absent: none. */
+  readonly decodes?: string;
 }

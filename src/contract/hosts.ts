@@ -9,6 +9,23 @@ export interface Host {
   readonly host: string;
   /** Null: the default one of the installation. */
   readonly certificate: HostCertificate | null;
+  /** Null: clients are not asked for a certificate. */
+  readonly clients: HostClients | null;
+}
+
+/** What a host asks of its clients. */
+export interface HostClients {
+  /** `optional`: everybody comes in, and the Worker is told of the certificate. */
+  readonly mode: "optional" | "required";
+  /** PEM, one certificate each. None: nobody is verified. */
+  readonly authorities: readonly string[];
+  /**
+   * Certificates that no longer count, of clients and between them and their CA: a SHA-256 in lower
+   * case, a serial number in upper case, or a serial number, a space and its issuer as Node prints it.
+   */
+  readonly revoked: readonly string[];
+  /** The Worker gets `Client-Cert` and `Client-Cert-Chain` of RFC 9440. */
+  readonly forward: boolean;
 }
 
 /** A server certificate of an account. The edge opens its key and hands it to the ingress. */

@@ -19,6 +19,9 @@ import { metricsEndpoints } from "./certificates/expiry-metrics.ts";
 import { ownEndpoints } from "./access/own.ts";
 import { openApiDocument } from "./api/openapi.ts";
 import { proxiedZoneEndpoints } from "./routing/proxied-zones.ts";
+import { clientCertificateEndpoints } from "./hosts/client-certificates.ts";
+import { clientRevocationEndpoints } from "./hosts/client-revocations.ts";
+import { hostRuleEndpoints } from "./hosts/host-rules.ts";
 import { Identities } from "../identity/identities.ts";
 import { identityAuthorityEndpoints } from "./identity/authorities.ts";
 import { identityEndpoints } from "./identity/endpoints.ts";
@@ -123,6 +126,9 @@ function allEndpoints(context: ControlContext, identities: Identities): readonly
     ...authorityEndpoints(context),
     ...webhookEndpoints(context),
     ...metricsEndpoints(context),
+    ...hostRuleEndpoints(context),
+    ...clientRevocationEndpoints(context),
+    ...clientCertificateEndpoints(context, identities),
     ...identityEndpoints(context, identities),
     ...identityAuthorityEndpoints(context, identities),
     ...policyEndpoints(context, identities),

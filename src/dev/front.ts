@@ -2,12 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
 import type { Duplex } from "node:stream";
 import { Pool } from "undici";
-import {
-  forward,
-  forwardUpgrade,
-  isClosedConnection,
-  type ForwardTarget,
-} from "../forward/forward.ts";
+import { forward, forwardUpgrade, wasNeverSent, type ForwardTarget } from "../forward/forward.ts";
 
 /** A service that an origin stands in front of. */
 export interface Front extends AsyncDisposable {
@@ -28,7 +23,8 @@ export function startFront(to: URL): Front {
     host: null,
     dropped,
     added: ["client-cert", clientCert(request.socket as TLSSocket)],
-    mayRetry: (error, { isSafe, retries }) => isSafe && retries === 0 && isClosedConnection(error),
+    // A Worker is not run twice for one request, in development neither.
+    mayRetry: wasNeverSent,
     failed: (error, _request, response) => {
       response.writeHead(502, { "content-type": "text/plain" });
       response.end(`${to.href} did not answer: ${error.message}\n`);

@@ -4,7 +4,7 @@ import { isIP, type AddressInfo, type Socket } from "node:net";
 import type { SecureContextOptions, SecureVersion, TLSSocket } from "node:tls";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Duplex } from "node:stream";
-import { guarded } from "../gateway/guarded.ts";
+import { guarded } from "../forward/guarded.ts";
 import { Failure } from "../failures/failures.ts";
 import { calledBy } from "../certificates/shown.ts";
 import { temporaryAuthority, type DevAuthority } from "./authority.ts";

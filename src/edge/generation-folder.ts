@@ -1,6 +1,7 @@
 import { copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunDirectory } from "../process/run-directory.ts";
+import { ACCESS_KEYS } from "../ingress/protocol.ts";
 import type { RunnableVersion } from "./in-process.ts";
 import type { WorkerVersion } from "../contract/change-feed.ts";
 import type { StoredModule, LaidOutVersion } from "./workerd-config.ts";
@@ -38,7 +39,10 @@ export class GenerationFolder {
     }
     // workerd takes the first module for the main one.
     modules.sort((a, b) => rank(a, version) - rank(b, version));
-    return { folder, stored: { ...version, modules, sourceMaps } };
+    return {
+      folder,
+      stored: { ...version, modules, sourceMaps, asksForKeys: asksForKeys(version) },
+    };
   }
 
   /** A second folder for the same version. */
@@ -96,6 +100,21 @@ const WRITABLE = "o";
 
 /** An empty folder in it. */
 export const EMPTY = "empty";
+
+/**
+ * Does it fetch the keys of Access, from the host that it answers for itself? One that opens sockets
+ * does not get what helps it to: `connect()` does not go through it.
+ */
+function asksForKeys({ modules, bindings }: RunnableVersion): boolean {
+  const isIn = (text: string): boolean =>
+    modules.some(
+      ({ type, content }) => type !== "sourcemap" && Buffer.from(content).includes(text),
+    );
+  const isNamed = bindings.some(
+    (binding) => binding.type === "plain_text" && binding.text.includes(ACCESS_KEYS),
+  );
+  return (isNamed || isIn(ACCESS_KEYS)) && !isIn("cloudflare:sockets");
+}
 
 function rank(module: StoredModule, version: WorkerVersion): number {
   return module.name === version.mainModule ? 0 : 1;

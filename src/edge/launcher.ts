@@ -1,3 +1,4 @@
+import { decodedBy } from "./decoded.ts";
 import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -43,7 +44,11 @@ export interface GenerationContext {
   /** The same for those that ran and have ended: they do not wait behind deploys. */
   readonly restarts: SharedSlots;
   /** What a process that starts now may reach: the machine's addresses are read anew. */
-  networks(): { readonly fetch: WorkerdNetwork; readonly inProcess: WorkerdNetwork };
+  networks(): {
+    readonly fetch: WorkerdNetwork;
+    readonly inProcess: WorkerdNetwork;
+    readonly accessKeys: string;
+  };
   readonly limits: ProcessLimits;
   /** ms */
   readonly startTimeout: number;
@@ -113,6 +118,7 @@ export class Launcher {
           scriptName,
           bindingName,
           certificateId,
+          decodes: decodedBy(this.#version),
         });
         this.#openBindings.push(socketPath);
       }

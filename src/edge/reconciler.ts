@@ -165,9 +165,12 @@ export class Reconciler {
         return;
       case "identity":
         await this.#options.context.identities?.changed(change);
+        // Identities are certificates of clients too.
+        await this.#options.hosts.apply(change.accountId);
         return;
       case "identities":
         await this.#options.context.identities?.accountChanged(change.accountId);
+        await this.#options.hosts.apply(change.accountId);
         return;
       case "hosts":
         await this.#options.hosts.apply(change.accountId);

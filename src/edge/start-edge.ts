@@ -139,7 +139,9 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   ];
   const addresses = { ...defaultOptions.addresses, ...options.gateway?.addresses };
   const ports = [...addresses.denyLocalPorts, ...listeners.map(({ port }) => port)];
-  await gateway.setAddresses({ ...addresses, denyLocalPorts: ports });
+  // A binding may call one of our own hosts: over TLS it gets what any client gets, and no more.
+  const closed = ports.filter((port) => port !== https?.port);
+  await gateway.setAddresses({ ...addresses, denyLocalPorts: closed });
   const traffic = new Traffic({ ingress, links, drain, waitUntil, log });
   cleanup.defer(() => traffic.stop(stopGrace));
   // The first to go: nothing new comes in while the others finish.
@@ -165,6 +167,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
       return {
         fetch: fetchNetwork(options.networkAllow ?? ["public"], own),
         inProcess: bindingNetwork(addresses, own),
+        accessKeys: hereAt(ingress.address),
       };
     },
     limits: { ...defaultLimits, ...options.limits },
@@ -219,6 +222,12 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Where this machine itself reaches a listener. */
+function hereAt({ host, port }: { readonly host: string; readonly port: number }): string {
+  const here = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+  return `${here.includes(":") ? `[${here}]` : here}:${port}`;
 }
 
 function httpsAddress(https: EdgeHttps | null | undefined): HttpsAddress | null {

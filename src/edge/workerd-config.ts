@@ -1,4 +1,4 @@
-import { CF_HEADER } from "../ingress/protocol.ts";
+import { ACCESS_KEYS, CF_HEADER, KEYS_ONLY } from "../ingress/protocol.ts";
 import { capnpText, type CapnpValue } from "./capnp.ts";
 import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import type { OwnPresentation, RunnableVersion } from "./in-process.ts";
@@ -8,6 +8,8 @@ import { readDoor } from "./service-links.ts";
 /** A version as it stands on disk: its modules are files, its content is no longer in memory. */
 export type LaidOutVersion = Omit<RunnableVersion, "modules" | "changesAt"> & {
   readonly modules: readonly StoredModule[];
+  /** It fetches the keys of Access. */
+  readonly asksForKeys: boolean;
   /** By the name of the module they belong to: files in the generation's folder. */
   readonly sourceMaps: ReadonlyMap<string, string>;
 };
@@ -36,6 +38,8 @@ export interface Wiring {
   readonly fetch: WorkerdNetwork;
   /** Addresses that bindings in this process may reach. */
   readonly inProcess: WorkerdNetwork;
+  /** Where the ingress answers with the keys of Access: `127.0.0.1:8080`. */
+  readonly accessKeys: string;
   /** MiB of JavaScript's heap. 0: no limit. */
   readonly heap: number;
   /** What stands for the private key of such a binding. */
@@ -52,6 +56,7 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
     },
     { name: "probe", disk: { path: wiring.emptyFolder } },
   ];
+  if (version.asksForKeys) services.push(...keysOutbound(wiring.accessKeys));
   for (const binding of version.bindings) {
     const presented = version.presented.get(binding.name);
     const to = presented ? network(presented, binding, wiring) : outbound(binding, wiring);
@@ -112,9 +117,43 @@ function worker(version: LaidOutVersion): CapnpValue {
       name: binding.name,
       ...bindingValue(binding, version),
     })),
-    globalOutbound: "internet",
+    globalOutbound: version.asksForKeys ? "outbound" : "internet",
   };
 }
+
+/**
+ * What a Worker that verifies assertions of Access fetches through: the platform's own ports are
+ * closed to Workers, so its keys, and nothing else there, are asked for at the ingress itself.
+ * It costs each `fetch()` without a binding a hop, so no other Worker has it.
+ */
+function keysOutbound(accessKeys: string): readonly CapnpValue[] {
+  return [
+    { name: "access-keys", external: { address: accessKeys, http: {} } },
+    {
+      name: "outbound",
+      worker: {
+        modules: [{ name: "outbound", esModule: KEYS_OUTBOUND }],
+        compatibilityDate: "2026-11-01",
+        bindings: [
+          { name: "INTERNET", service: "internet" },
+          { name: "KEYS", service: "access-keys" },
+        ],
+        globalOutbound: "internet",
+      },
+    },
+  ];
+}
+
+/** A host that is not one of ours has no keys there: it is asked itself. */
+const KEYS_OUTBOUND = `export default {
+  async fetch(request, env) {
+    if (request.method === "GET" && new URL(request.url).pathname === "${ACCESS_KEYS}") {
+      const answer = await env.KEYS.fetch(request.url.replace(/^https:/, "http:"), { redirect: "manual", headers: { "${KEYS_ONLY}": "1" } });
+      if (answer.status === 200) return answer;
+    }
+    return env.INTERNET.fetch(request);
+  },
+};`;
 
 const MODULE_FIELDS: Record<StoredModule["type"], string> = {
   esm: "esModule",

@@ -4,11 +4,13 @@ import { applicationAccessFailures } from "./application-access.ts";
 import { certificateFailures } from "./certificates.ts";
 import { devFailures } from "./dev.ts";
 import { edgeFailures } from "./edge.ts";
+import { clientCertificateFailures } from "./client-certificates.ts";
 import { identityFailures } from "./identity.ts";
 import { keyFailures } from "./keys.ts";
 import { originFailures } from "./origin.ts";
 import { rotationFailures } from "./certificate-versions.ts";
 import { scriptFailures } from "./scripts.ts";
+import { sidecarFailures } from "./sidecar.ts";
 import { startFailures } from "./starting.ts";
 import { storageFailures } from "./storage.ts";
 import { storedCertificateFailures } from "./stored-certificates.ts";
@@ -22,11 +24,13 @@ type Table = typeof accessFailures &
   typeof certificateFailures &
   typeof devFailures &
   typeof edgeFailures &
+  typeof clientCertificateFailures &
   typeof identityFailures &
   typeof keyFailures &
   typeof originFailures &
   typeof rotationFailures &
   typeof scriptFailures &
+  typeof sidecarFailures &
   typeof startFailures &
   typeof storageFailures &
   typeof storedCertificateFailures;
@@ -42,11 +46,13 @@ export const failures: Table = {
   ...certificateFailures,
   ...devFailures,
   ...edgeFailures,
+  ...clientCertificateFailures,
   ...identityFailures,
   ...keyFailures,
   ...originFailures,
   ...rotationFailures,
   ...scriptFailures,
+  ...sidecarFailures,
   ...startFailures,
   ...storageFailures,
   ...storedCertificateFailures,

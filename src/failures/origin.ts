@@ -436,7 +436,8 @@ export const originFailures = {
     status: 503,
     number: 7000485,
     title: "this machine's limit of open files is reached",
-    cause: "The gateway has as many connections as it may have files (EMFILE).",
+    cause:
+      "A process of the platform has as many connections as it may have files (EMFILE). Nothing was sent.",
     fix: "Raise the limit (`ulimit -n`, `LimitNOFILE=` for a service) and start the platform again.",
   },
   gateway_unavailable: {

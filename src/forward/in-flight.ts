@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 
 /** The requests that a server works on. */
 export class InFlight {
@@ -7,6 +8,16 @@ export class InFlight {
   add(request: IncomingMessage, response: ServerResponse): void {
     this.#responses.set(response, request);
     response.once("close", () => this.#responses.delete(response));
+  }
+
+  /** The one that is worked on for this connection. */
+  on(
+    socket: Duplex,
+  ): { readonly request: IncomingMessage; readonly response: ServerResponse } | null {
+    for (const [response, request] of this.#responses) {
+      if (response.socket === socket) return { request, response };
+    }
+    return null;
   }
 
   /** Answers each that has no answer yet, and cuts the others: no truncated body ends cleanly. */

@@ -22,3 +22,10 @@ export function headerSize(raw: readonly string[]): number {
   for (let i = 0; i < raw.length; i += 1) size += raw[i]!.length + 2;
   return size;
 }
+
+/** As undici's, for what its parser did not measure. */
+export function headerOverflow(): Error {
+  return Object.assign(new Error("the response's headers are too large"), {
+    code: "UND_ERR_HEADERS_OVERFLOW",
+  });
+}

@@ -46,10 +46,15 @@ export class Acceptance {
     const asked = this.#ask(scope).finally(() => this.#asking.delete(binding));
     this.#known.set(key, asked);
     if (this.#known.size > KEPT_AT_MOST) this.#known.delete(this.#known.keys().next().value!);
+    void this.#forgetLater(key, asked);
+    return asked;
+  }
+
+  async #forgetLater(key: string, asked: Promise<readonly string[] | null>): Promise<void> {
+    const kept = (await asked) === null ? FAILED_KEPT : KEPT;
     setTimeout(() => {
       if (this.#known.get(key) === asked) this.#known.delete(key);
-    }, KEPT).unref();
-    return asked;
+    }, kept).unref();
   }
 
   async #ask(scope: Asking): Promise<readonly string[] | null> {
@@ -81,6 +86,8 @@ export interface Asking {
 
 /** In ms. */
 const KEPT = 600_000;
+/** What could not be found out: long enough for no program in a loop. */
+const FAILED_KEPT = 10_000;
 const KEPT_AT_MOST = 256;
 /** Programs at once. One for a binding. */
 const AT_ONCE = 2;

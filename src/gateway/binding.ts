@@ -2,13 +2,15 @@ import { chmod, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { Failure, type FailureCode } from "../failures/failures.ts";
+import { asError, guarded } from "../forward/guarded.ts";
 import { forward, forwardUpgrade } from "../forward/forward.ts";
 import { responseOn, splice } from "../forward/sockets.ts";
 import { HEADER_BUFFER, headerSize, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
+import { answerUnread } from "../forward/unread.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
 import type { Clock } from "./clock.ts";
-import { rayOf, respondWithFailure, type ShownFailure } from "./respond.ts";
+import { rayOf, respondWithFailure, unreadFailure, type ShownFailure } from "./respond.ts";
 import { RoutedRequest, splitUrl, type Route, type Traffic } from "./route.ts";
 import type { RouteTracing } from "./tracing.ts";
 
@@ -47,7 +49,7 @@ export class BindingSocket {
         requestTimeout: 0,
         shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
       },
-      (request, response) => this.#fetch(request, response, "request"),
+      (request, response) => this.#answer(request, response, "request"),
     );
     this.#server.maxHeadersCount = 0;
     this.#server.on("connection", (socket) => {
@@ -55,11 +57,21 @@ export class BindingSocket {
       socket.once("close", () => (this.#connections -= 1));
     });
     this.#server.on("checkContinue", (request, response) => {
-      this.#fetch(request, response, "continue");
+      this.#answer(request, response, "continue");
     });
-    this.#server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
+    this.#server.on("upgrade", (request, socket, head) => {
+      guarded(socket, () => this.#upgrade(request, socket, head))();
+    });
+    this.#server.on("checkExpectation", (request, response) => {
+      this.#answer(request, response, "request");
+    });
+    this.#server.on("clientError", (error, socket) => {
+      answerUnread(error, socket, this.#inFlight, unreadFailure);
+    });
     this.#server.on("connect", (request, socket, head) => {
-      void this.#connect(request, socket, head);
+      this.#connect(request, socket, head).catch((error: unknown) =>
+        socket.destroy(asError(error)),
+      );
     });
   }
 
@@ -71,6 +83,8 @@ export class BindingSocket {
       this.#server.once("error", reject);
       this.#server.listen(socketPath, fulfil);
     });
+    // Of accepting, as when there are no files left: the next connection may be accepted.
+    this.#server.on("error", () => {});
     await chmod(socketPath, 0o600);
   }
 
@@ -124,6 +138,19 @@ export class BindingSocket {
     for (const tunnel of this.#tunnels) tunnel.destroy();
   }
 
+  /** What is thrown here ends this request, and not the process that all share. */
+  #answer(request: IncomingMessage, response: ServerResponse, how: "request" | "continue"): void {
+    try {
+      this.#fetch(request, response, how);
+    } catch (error) {
+      if (response.headersSent) response.destroy(asError(error));
+      else {
+        const failure = new Failure("internal", { cause: error });
+        respondWithFailure(failure, request, response, this.#shown(request));
+      }
+    }
+  }
+
   #fetch(request: IncomingMessage, response: ServerResponse, how: "request" | "continue"): void {
     response.sendDate = false;
     this.#inFlight.add(request, response);
@@ -133,7 +160,7 @@ export class BindingSocket {
       respondWithFailure(failure, request, response, shown),
     );
     if (route === null) return;
-    forward(request, response, new RoutedRequest(route, path, how).traced(request));
+    forward(request, response, new RoutedRequest(route, path, how).prepared(request));
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -143,7 +170,7 @@ export class BindingSocket {
       respondWithFailure(failure, request, responseOn(socket, request), shown);
     });
     if (route === null) return;
-    const target = new RoutedRequest(route, path, "upgrade").traced(request);
+    const target = new RoutedRequest(route, path, "upgrade").prepared(request);
     forwardUpgrade(request, socket, head, target);
   }
 
@@ -155,8 +182,6 @@ export class BindingSocket {
     const route = this.#routeTo(`https://${request.url}`, request, fail);
     if (route === null) return;
     const span = route.tracing?.start(request) ?? null;
-    // Whoever goes away while the connection is opened is noticed when there is one.
-    socket.on("error", () => socket.destroy());
     let upstream: Duplex;
     try {
       upstream = await route.pool.connect();
@@ -239,6 +264,8 @@ export class BindingSocket {
 
   #track(socket: Duplex): void {
     this.#tunnels.add(socket);
+    // Whoever goes away while a connection is opened is noticed when there is one.
+    socket.on("error", () => socket.destroy());
     socket.once("close", () => this.#tunnels.delete(socket));
   }
 

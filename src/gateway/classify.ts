@@ -112,6 +112,7 @@ export function alertOf(error: Error): number | null {
 
 const dialCodes: Record<string, FailureCode> = {
   ECONNREFUSED: "origin_refused",
+  ECONNRESET: "origin_handshake_reset",
   ENETUNREACH: "origin_unreachable",
   EHOSTUNREACH: "origin_unreachable",
   EADDRNOTAVAIL: "origin_unreachable",
@@ -156,6 +157,8 @@ const exchangeCodes: Record<string, FailureCode> = {
   UND_ERR_BODY_TIMEOUT: "origin_body_timeout",
   UND_ERR_HEADERS_OVERFLOW: "origin_headers_too_large",
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "origin_response_malformed",
+  // Of nghttp2, which reads what came: no HTTP/2, or a header of more than 64 KB.
+  ERR_HTTP2_ERROR: "origin_response_malformed",
   UND_ERR_INVALID_ARG: "origin_request_malformed",
   UND_ERR_NOT_SUPPORTED: "origin_request_malformed",
   UND_ERR_DESTROYED: "origin_connection_cut",

@@ -225,6 +225,7 @@ export class Gateway implements AsyncDisposable {
       tracing: this.#tracing(binding, origin, credential.version),
       acceptance: this.#acceptance,
       until: credential.notAfter,
+      encodings: binding.decodes === undefined ? null : ["accept-encoding", binding.decodes],
       used: true,
     };
   }

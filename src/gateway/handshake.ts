@@ -4,7 +4,7 @@ import { isIP } from "node:net";
 import { connect, type SecureContext, type TLSSocket } from "node:tls";
 import { showCertificate } from "../certificates/shown.ts";
 import { Failure } from "../failures/failures.ts";
-import { guarded } from "./guarded.ts";
+import { guarded } from "../forward/guarded.ts";
 import { handshakeFailure, type Presented } from "./classify.ts";
 import type { Destination } from "./destination.ts";
 

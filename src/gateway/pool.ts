@@ -8,6 +8,7 @@ import { exchangeFailure, type ConnectionFacts } from "./classify.ts";
 import type { Destination } from "./destination.ts";
 import type { GatewayOptions } from "../contract/gateway-options.ts";
 import { handOver, needsHttp1, wasNotProcessed } from "./connection-rules.ts";
+import { asError } from "../forward/guarded.ts";
 import type { Attempt } from "../forward/forward.ts";
 import { MOST_HEADERS } from "../forward/limits.ts";
 import type { TrustBundle } from "./trust.ts";
@@ -68,7 +69,7 @@ export class OriginPool {
   /** Unix time in ms at which the connections are old enough to be replaced. */
   #agedAt: number;
   #http1Only = false;
-  #upgrades: Pool | null = null;
+  #http1: Pool | null = null;
   readonly #connections: Set<Duplex> = new Set();
   /** The newest last. */
   #sessions: Session[] = [];
@@ -95,10 +96,10 @@ export class OriginPool {
     return this.#http;
   }
 
-  /** For WebSockets, which are upgraded from HTTP/1.1. */
-  get upgradeDispatcher(): Dispatcher {
-    this.#upgrades ??= this.#pool(["http/1.1"]);
-    return this.#upgrades;
+  /** For what HTTP/2 cannot carry. */
+  get http1Dispatcher(): Dispatcher {
+    this.#http1 ??= this.#pool(["http/1.1"]);
+    return this.#http1;
   }
 
   get connections(): number {
@@ -121,7 +122,7 @@ export class OriginPool {
     this.#cut = failure;
     this.#sessions = [];
     void this.#http.destroy(failure);
-    void this.#upgrades?.destroy(failure);
+    void this.#http1?.destroy(failure);
     for (const aged of this.#aged) void aged.destroy(failure);
     for (const connection of this.#connections) connection.destroy(failure);
   }
@@ -206,7 +207,12 @@ export class OriginPool {
       callback(error as Error, null);
       return;
     }
-    handOver(stream, () => callback(null, stream as TLSSocket));
+    try {
+      handOver(stream, () => callback(null, stream as TLSSocket));
+    } catch (error) {
+      // Of undici, or of what is set on its connection: this one ends.
+      stream.destroy(asError(error));
+    }
   }
 
   async #connection(protocols: readonly string[]): Promise<Duplex> {
@@ -256,8 +262,8 @@ export class OriginPool {
   async #drain(): Promise<void> {
     this.#sessions = [];
     // A dispatcher that was cut meanwhile refuses to be closed: it is.
-    const upgrades = this.#upgrades === null ? [] : [this.#upgrades];
-    const pools = [this.#http, ...upgrades, ...this.#aged];
+    const http1 = this.#http1 === null ? [] : [this.#http1];
+    const pools = [this.#http, ...http1, ...this.#aged];
     await Promise.allSettled(pools.map((pool) => pool.close()));
     await this.#allClosed();
   }

@@ -5,8 +5,12 @@ import { Failure } from "../failures/failures.ts";
 /** Finds the addresses of a name. Rejects with an error of the resolver's, whose `code` says why. */
 export type Resolve = (host: string) => Promise<readonly LookupAddress[]>;
 
-/** As this machine resolves names: hosts file, then DNS. */
+/**
+ * As this machine resolves names: hosts file, then DNS. What ends in `.localhost` is this machine,
+ * though not every system's resolver knows it (RFC 6761, section 6.3).
+ */
 export function systemResolve(host: string): Promise<readonly LookupAddress[]> {
+  if (host.toLowerCase().endsWith(".localhost")) return systemResolve("localhost");
   return new Promise((fulfil, reject) => {
     lookup(host, { all: true }, (error, addresses) => {
       if (error) reject(error);

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Failure } from "../failures/failures.ts";
+import { Failure, type FailureCode } from "../failures/failures.ts";
+import type { Unread, UnreadAnswer } from "../forward/unread.ts";
 import { newRay, renderFailure, type ShownDetails } from "../failures/rendered.ts";
 
 /** The header by which a Worker tells a failure of the gateway from a response of the origin. */
@@ -34,3 +35,25 @@ export function respondWithFailure(
   });
   response.end(body);
 }
+
+/** Answers what is no request that could be read: its failure is in the table's words alone. */
+export function unreadFailure(why: Unread): UnreadAnswer {
+  const failure = new Failure(UNREAD[why]);
+  const { headers, body } = renderFailure(failure, {
+    accept: undefined,
+    otherwise: "json",
+    details: "public",
+    ray: newRay(),
+  });
+  return {
+    status: failure.entry.status,
+    headers: { ...headers, [FAILURE_HEADER]: failure.code },
+    body,
+  };
+}
+
+const UNREAD: Readonly<Record<Unread, FailureCode>> = {
+  "headers too large": "binding_headers_too_large",
+  "too late": "request_timeout",
+  malformed: "origin_request_malformed",
+};

@@ -3,6 +3,7 @@ import { performance } from "node:perf_hooks";
 import type { Dispatcher } from "undici";
 import type { Failure } from "../failures/failures.ts";
 import type { Attempt, ForwardTarget } from "../forward/forward.ts";
+import { mayBeCompressed } from "./accept-encoding.ts";
 import { isRefusal, type Acceptance } from "./accepted.ts";
 import type { OriginPool } from "./pool.ts";
 import type { ShownDetails } from "../failures/rendered.ts";
@@ -18,6 +19,8 @@ export interface Route {
   readonly acceptance: Acceptance;
   /** Unix time in ms: the certificate's end. */
   readonly until: number;
+  /** For a request that says nothing of encodings: flat, name and value. Null: nothing. */
+  readonly encodings: readonly string[] | null;
   /** Set with each use, cleared by each sweep: what stays clear is not in use. */
   used: boolean;
 }
@@ -40,7 +43,7 @@ export class RoutedRequest implements ForwardTarget {
   dropped: ReadonlySet<string> | undefined = undefined;
   added: readonly string[] | undefined = undefined;
   readonly #route: Route;
-  readonly #isUpgrade: boolean;
+  #needsHttp1: boolean;
   readonly #startedAt: number = performance.now();
   #span: RequestSpan | null = null;
 
@@ -48,21 +51,28 @@ export class RoutedRequest implements ForwardTarget {
     this.#route = route;
     this.path = path;
     this.expectsContinue = how === "continue";
-    this.#isUpgrade = how === "upgrade";
+    // WebSockets are upgraded from it.
+    this.#needsHttp1 = how === "upgrade";
   }
 
   get dispatcher(): Dispatcher {
     const { pool } = this.#route;
-    return this.#isUpgrade ? pool.upgradeDispatcher : pool.dispatcher;
+    return this.#needsHttp1 ? pool.http1Dispatcher : pool.dispatcher;
   }
 
-  /** Begins its span, where there are spans: the origin is told of that, not of its parent. */
-  traced(request: IncomingMessage): this {
-    const { tracing } = this.#route;
+  /**
+   * Begins its span, where there are spans: the origin is told of that, not of its parent. Asks for
+   * what the Worker's runtime decodes.
+   */
+  prepared(request: IncomingMessage): this {
+    const { tracing, encodings } = this.#route;
+    if (encodings !== null && !this.#needsHttp1 && mayBeCompressed(request)) this.added = encodings;
+    if (request.rawHeaders.some(({ length }) => length > MOST_HTTP2_VALUE)) this.#needsHttp1 = true;
     if (tracing !== null) {
       this.#span = tracing.start(request);
       this.dropped = TRACE_HEADERS;
-      this.added = this.#span.headers;
+      this.added =
+        this.added === undefined ? this.#span.headers : [...this.#span.headers, ...this.added];
     }
     return this;
   }
@@ -105,6 +115,9 @@ export class RoutedRequest implements ForwardTarget {
     return this.#route.pool.mayRetry(error, attempt);
   }
 }
+
+/** Bytes of a header's value: HTTP/2 libraries take 64 KB at most (nghttp2: `NGHTTP2_HD_MAX_NV`). */
+const MOST_HTTP2_VALUE = 65_000;
 
 async function explain(
   explained: Promise<Failure>,

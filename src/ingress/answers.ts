@@ -8,16 +8,20 @@ import {
   wasNeverSent,
   type ForwardTarget,
 } from "../forward/forward.ts";
+import { asError, guarded } from "../forward/guarded.ts";
 import { headerSize, isHeaderOverflow, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
 import { responseOn } from "../forward/sockets.ts";
+import { answerUnread } from "../forward/unread.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { FailureCode } from "../failures/failures.ts";
 import { newRay } from "../failures/rendered.ts";
 import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { plainAddress } from "../network/ranges.ts";
+import type { Clients } from "./clients.ts";
 import { type Hosts, plainName } from "./hosts.ts";
-import type { HowEnded } from "./protocol.ts";
-import { refuse } from "./refuse.ts";
+import { KEYS_ONLY, type HowEnded } from "./protocol.ts";
+import { decodeFor } from "./decode.ts";
+import { refuse, unreadAnswer } from "./refuse.ts";
 import { redirect, secureUrl } from "./redirect.ts";
 import { INGRESS_HEADERS, ingressHeaders, requestTarget } from "./request.ts";
 import type { Upstream } from "./upstream.ts";
@@ -61,6 +65,7 @@ export interface Arrival {
 export interface AnswersOptions {
   find(this: void, wanted: Wanted): Found;
   readonly hosts: Hosts;
+  readonly clients: Clients;
   /** Has the process that listens at this socket just ended, and why? */
   howEnded(this: void, socket: string): Promise<HowEnded>;
 }
@@ -89,19 +94,27 @@ export class Answers {
   answer(request: IncomingMessage, response: ServerResponse, arrival: Arrival): void {
     const ray = newRay();
     this.#inFlight.add(request, response);
-    const target = this.#target(request, ray, arrival);
-    if (typeof target === "string") refuse(request, response, target, ray);
-    else if ("kind" in target) void answerHere(request, response, target, ray);
-    else
-      forward(request, response, { ...target, expectsContinue: arrival.expectsContinue === true });
+    alone({ request, response, ray }, () => {
+      const target = this.#target(request, ray, arrival);
+      if (typeof target === "string") refuse(request, response, target, ray);
+      else if ("kind" in target) void answerHere(request, response, target, ray);
+      else
+        forward(request, response, {
+          ...target,
+          expectsContinue: arrival.expectsContinue === true,
+        });
+    });
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, arrival: Arrival): void {
     const ray = newRay();
-    const target = this.#target(request, ray, arrival);
-    if (typeof target === "string") refuse(request, responseOn(socket, request), target, ray);
-    else if ("kind" in target) void answerHere(request, responseOn(socket, request), target, ray);
-    else forwardUpgrade(request, socket, head, target);
+    socket.on("error", () => socket.destroy());
+    guarded(socket, () => {
+      const target = this.#target(request, ray, arrival);
+      if (typeof target === "string") refuse(request, responseOn(socket, request), target, ray);
+      else if ("kind" in target) void answerHere(request, responseOn(socket, request), target, ray);
+      else forwardUpgrade(request, socket, head, target);
+    })();
   }
 
   /** A WebSocket of HTTP/2: `tunnel` carries its bytes once the Worker has accepted. */
@@ -112,10 +125,17 @@ export class Answers {
     arrival: Arrival,
   ): void {
     const ray = newRay();
-    const target = this.#target(request, ray, arrival);
-    if (typeof target === "string") refuse(request, response, target, ray);
-    else if ("kind" in target) void answerHere(request, response, target, ray);
-    else forwardTunnel(request, response, tunnel, target);
+    alone({ request, response, ray }, () => {
+      const target = this.#target(request, ray, arrival);
+      if (typeof target === "string") refuse(request, response, target, ray);
+      else if ("kind" in target) void answerHere(request, response, target, ray);
+      else forwardTunnel(request, response, tunnel, target);
+    });
+  }
+
+  /** What cannot be read as a request. */
+  unread(error: Error, socket: Duplex): void {
+    answerUnread(error, socket, this.#inFlight, unreadAnswer);
   }
 
   /** What is in flight is answered with a failure, or cut where its answer has begun. */
@@ -135,14 +155,18 @@ export class Answers {
     if (wanted.path.length > MOST_URL) return "url_too_long";
     if (headerSize(request.rawHeaders) > MOST_HEADERS) return "headers_too_large";
     const client = this.#proxies.client(peer, request.headers);
+    // A Worker's own process asks, and gets keys or nothing.
+    const onlyKeys = KEYS_ONLY in request.headers;
     if (tls !== null) {
       // What was agreed on for one host says nothing of another.
       const serverName = tls.servername ? plainName(tls.servername) : null;
       if (!this.#options.hosts.isSame(serverName, wanted.host)) return "host_misdirected";
-    } else if (this.#redirectTo !== null && client.scheme !== "https") {
+    } else if (this.#redirectTo !== null && client.scheme !== "https" && !onlyKeys) {
       const url = secureUrl(wanted, this.#redirectTo);
       if (url !== null) return { kind: "redirect", to: url };
     }
+    const judged = this.#options.clients.judge(tls, this.#options.hosts.find(wanted.host));
+    if (judged.refusal !== null) return judged.refusal;
     const scheme = client.scheme ?? (tls === null ? "http" : "https");
     const found = this.#options.find({
       host: wanted.host,
@@ -161,10 +185,13 @@ export class Answers {
       dropped: INGRESS_HEADERS,
       mayRetry: wasNeverSent,
       added: [
-        ...ingressHeaders(request, { ray, peer: plainAddress(peer ?? ""), client, tls }),
+        ...ingressHeaders(request, { ray, peer: plainAddress(peer ?? ""), client, tls, judged }),
         ...found.headers,
       ],
-      answered: (_, headers) => setHeader(headers, "cf-ray", ray),
+      answered: (status, headers, answered) => {
+        setHeader(headers, "cf-ray", ray);
+        return decodeFor(answered, status, headers);
+      },
       ended: () => upstream.finished(),
       failed: (error, failedRequest, response) => {
         upstream.finished();
@@ -183,6 +210,7 @@ export class Answers {
   }
 
   async #whyFailed(error: Error, { socket }: Upstream): Promise<FailureCode> {
+    if (isOutOfFiles(error)) return "machine_files_exhausted";
     if (!wasSent(error)) return "worker_unavailable";
     if (isHeaderOverflow(error)) return "worker_headers_too_large";
     return CODES[await this.#options.howEnded(socket)];
@@ -198,6 +226,22 @@ const CODES: Readonly<Record<HowEnded, FailureCode>> = {
 type Elsewhere =
   | Exclude<Found, FailureCode | { readonly kind: "upstream" }>
   | { readonly kind: "redirect"; readonly to: URL };
+
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly ray: string;
+}
+
+/** What is thrown for one request, whatever its client sent, ends this one. */
+function alone({ request, response, ray }: Exchange, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (response.headersSent) response.destroy(asError(error));
+    else refuse(request, response, "internal", ray);
+  }
+}
 
 /** What no Worker has a part in. */
 async function answerHere(
@@ -229,6 +273,11 @@ interface FailedRequest {
   readonly error: Error;
   readonly upstream: Upstream;
   readonly ray: string;
+}
+
+function isOutOfFiles(error: Error): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "EMFILE" || code === "ENFILE";
 }
 
 /** An error of connecting: nothing of the request has reached the Worker. */

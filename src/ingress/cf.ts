@@ -33,20 +33,22 @@ export const PLAIN_HTTP_CF: string = JSON.stringify({
   tlsClientAuth: NO_CERTIFICATE,
 });
 
-const connections = new WeakMap<TLSSocket, string>();
+const connections = new WeakMap<TLSSocket, { readonly clientAuth: object; readonly cf: string }>();
 
-/** `request.cf`, as JSON, of a request over TLS: the same for all of a connection. */
-export function secureCf(socket: TLSSocket): string {
-  let cf = connections.get(socket);
-  if (cf === undefined) {
-    cf = JSON.stringify({
-      httpProtocol: socket.alpnProtocol === "h2" ? "HTTP/2" : "HTTP/1.1",
-      tlsVersion: socket.getProtocol() ?? "",
-      tlsCipher: cipherName(socket.getCipher()),
-      tlsClientAuth: NO_CERTIFICATE,
-    });
-    connections.set(socket, cf);
-  }
+/**
+ * `request.cf`, as JSON, of a request over TLS: the same for all of a connection.
+ * @param clientAuth the same object for as long as it says the same
+ */
+export function secureCf(socket: TLSSocket, clientAuth: object): string {
+  const known = connections.get(socket);
+  if (known?.clientAuth === clientAuth) return known.cf;
+  const cf = JSON.stringify({
+    httpProtocol: socket.alpnProtocol === "h2" ? "HTTP/2" : "HTTP/1.1",
+    tlsVersion: socket.getProtocol() ?? "",
+    tlsCipher: cipherName(socket.getCipher()),
+    tlsClientAuth: clientAuth,
+  });
+  connections.set(socket, { clientAuth, cf });
   return cf;
 }
 

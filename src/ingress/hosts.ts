@@ -6,6 +6,7 @@ import { TLS_OPTIONS } from "./tls-options.ts";
 export class Hosts {
   readonly #accounts = new Map<string, readonly ServedHost[]>();
   #entries: ReadonlyMap<string, HostEntry> = new Map();
+  #asks = false;
 
   /** Replaces what is known of one account's hosts. Connections that are open stay open. */
   update(accountId: string, hosts: readonly ServedHost[]): void {
@@ -18,6 +19,12 @@ export class Hosts {
       entries.set(served.host, before?.become(served) ?? new HostEntry(served));
     }
     this.#entries = entries;
+    this.#asks = [...entries.values()].some(({ served }) => served.clients !== null);
+  }
+
+  /** Whether any host wants to see its clients' certificates. */
+  get askForCertificates(): boolean {
+    return this.#asks;
   }
 
   /**

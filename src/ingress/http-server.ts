@@ -1,7 +1,10 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { HEADER_BUFFER } from "../forward/limits.ts";
 import type { Answers, Arrival } from "./answers.ts";
-import { refuseUnread } from "./refuse.ts";
+import { responseOn } from "../forward/sockets.ts";
+import { newRay } from "../failures/rendered.ts";
+import type { Duplex } from "node:stream";
+import { refuse } from "./refuse.ts";
 
 /**
  * A server of HTTP/1.1 that hands its requests to `answers`.
@@ -14,6 +17,8 @@ export function createHttpServer(
   const server = createServer({
     maxHeaderSize: HEADER_BUFFER,
     insecureHTTPParser: false,
+    // Node's own answer would be an empty one.
+    requireHostHeader: false,
     // Other protocols that a client offers, as curl does HTTP/2, may be ignored.
     shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
   });
@@ -21,15 +26,24 @@ export function createHttpServer(
   server.requestTimeout = 0;
   // Those beyond Node's 2,000 would be dropped without a word: their size is what is limited.
   server.maxHeadersCount = 0;
-  return server
-    .on("request", (request, response) => answers.answer(request, response, arrived(request)))
-    .on("checkContinue", (request, response) =>
-      answers.answer(request, response, { ...arrived(request), expectsContinue: true }),
-    )
-    .on("upgrade", (request, socket, head) =>
-      answers.upgrade(request, socket, head, arrived(request)),
-    )
-    .on("clientError", refuseUnread);
+  return (
+    server
+      .on("request", (request, response) => answers.answer(request, response, arrived(request)))
+      .on("checkContinue", (request, response) =>
+        answers.answer(request, response, { ...arrived(request), expectsContinue: true }),
+      )
+      // An expectation that is not known may be passed over (RFC 9110, section 10.1.1).
+      .on("checkExpectation", (request, response) =>
+        answers.answer(request, response, arrived(request)),
+      )
+      .on("connect", (request: IncomingMessage, socket: Duplex) => {
+        refuse(request, responseOn(socket, request), "request_malformed", newRay());
+      })
+      .on("upgrade", (request, socket, head) =>
+        answers.upgrade(request, socket, head, arrived(request)),
+      )
+      .on("clientError", (error, socket) => answers.unread(error, socket))
+  );
 }
 
 /** Accepts nothing new; resolves when the last request has ended. */

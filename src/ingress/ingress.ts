@@ -6,6 +6,7 @@ import { listenForAbsent } from "./absent.ts";
 import { choose } from "./choose.ts";
 import type { ServedCertificate, ServedHost } from "../contract/hosts.ts";
 import { Answers, type Found, type Wanted } from "./answers.ts";
+import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
 import { Listener } from "./listener.ts";
 import { SecureListener } from "./secure-listener.ts";
@@ -15,6 +16,7 @@ import {
   type HowEnded,
   type HttpsAddress,
   type IngressMethods,
+  KEYS_ONLY,
   type ListenAddress,
   type ScriptTarget,
   type ScriptUpdate,
@@ -30,6 +32,7 @@ export class Ingress implements Served<IngressMethods> {
   readonly #gate = new Gate();
   readonly #upstreams = new Map<string, Upstream>();
   readonly #hosts = new Hosts();
+  readonly #clients = new Clients();
   readonly #answers: Answers;
   readonly #listener: Listener;
   #secure: SecureListener | null = null;
@@ -43,6 +46,7 @@ export class Ingress implements Served<IngressMethods> {
     this.#answers = new Answers({
       find: (wanted) => this.#find(wanted),
       hosts: this.#hosts,
+      clients: this.#clients,
       howEnded,
     });
     this.#listener = new Listener(this.#answers);
@@ -79,7 +83,12 @@ export class Ingress implements Served<IngressMethods> {
 
   async #listenSecurely(https: HttpsAddress, proxies: ProxyOptions): Promise<HttpsAddress> {
     if (this.#byDefault === null) throw new Error("there is no default certificate");
-    this.#secure = new SecureListener(this.#answers, this.#hosts, this.#byDefault);
+    this.#secure = new SecureListener({
+      answers: this.#answers,
+      hosts: this.#hosts,
+      clients: this.#clients,
+      byDefault: this.#byDefault,
+    });
     this.#secure.trust(proxies);
     const port = await this.#secure.listen(https.host, https.port);
     if (https.redirect) this.#answers.redirectTo(port);
@@ -139,6 +148,7 @@ export class Ingress implements Served<IngressMethods> {
     });
     if (verdict.kind === "refuse") return verdict.code;
     if (verdict.kind !== "pass") return verdict;
+    if (KEYS_ONLY in request.headers) return "host_unknown";
     const target = choose(entry, request.headers);
     if (target === null) return "worker_unavailable";
     return { kind: "upstream", upstream: this.#leastBusy(target), headers: verdict.headers };

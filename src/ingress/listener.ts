@@ -47,6 +47,8 @@ export async function listenAt(
     server.once("error", failed);
     server.listen({ host, port }, () => {
       server.off("error", failed);
+      // Of accepting, as when there are no files left: the next connection may be accepted.
+      server.on("error", () => {});
       resolve();
     });
   });

@@ -98,6 +98,12 @@ export interface ScriptTarget {
   readonly versionId?: string;
 }
 
+/** Where the keys of assertions are, on every host behind Access. */
+export const ACCESS_KEYS = "/cdn-cgi/access/certs";
+
+/** With this header no Worker is asked: a Worker that fetches keys through here reaches nothing else. */
+export const KEYS_ONLY = "cf-access-keys-only";
+
 /** Where the ingress answers calls of services that are not deployed; relative to the run directory. */
 export const ABSENT_SOCKET = "absent";
 

@@ -1,8 +1,7 @@
-import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
-import type { Duplex } from "node:stream";
-import { isHeaderOverflow } from "../forward/limits.ts";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Unread, UnreadAnswer } from "../forward/unread.ts";
 import { Failure, type FailureCode } from "../failures/failures.ts";
-import { renderFailure } from "../failures/rendered.ts";
+import { newRay, renderFailure } from "../failures/rendered.ts";
 
 /** Answers for a Worker that cannot: what happened and what to do, as JSON where that is wanted. */
 export function refuse(
@@ -23,27 +22,19 @@ export function refuse(
   response.end(body);
 }
 
-/** Answers what is no request that could be read, on a server's `clientError`. */
-export function refuseUnread(error: Error, socket: Duplex): void {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === "ECONNRESET" || !socket.writable) {
-    socket.destroy(error);
-    return;
-  }
-  const failure = new Failure(
-    isHeaderOverflow(error)
-      ? "headers_too_large"
-      : code === "ERR_HTTP_REQUEST_TIMEOUT"
-        ? "request_timeout"
-        : "request_malformed",
-  );
-  const { headers, body } = renderFailure(failure, { accept: undefined, ...forPeople, ray: null });
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  const { status } = failure.entry;
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\n${lines.join("")}\r\n${body}`,
-  );
+/** Answers what is no request that could be read. */
+export function unreadAnswer(why: Unread): UnreadAnswer {
+  const ray = newRay();
+  const failure = new Failure(UNREAD[why]);
+  const { headers, body } = renderFailure(failure, { accept: undefined, ...forPeople, ray });
+  return { status: failure.entry.status, headers: { ...headers, "cf-ray": ray }, body };
 }
+
+const UNREAD: Readonly<Record<Unread, FailureCode>> = {
+  "headers too large": "headers_too_large",
+  "too late": "request_timeout",
+  malformed: "request_malformed",
+};
 
 /** What the ingress says is the table's words alone: there are no details to keep back. */
 const forPeople = { otherwise: "text", details: "public" } as const;

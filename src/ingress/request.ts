@@ -4,6 +4,7 @@ import type { HeaderNames } from "../forward/headers.ts";
 import { plainAddress } from "../network/ranges.ts";
 import { type Client, wasForwarded } from "../network/trusted-proxies.ts";
 import { CF_HEADER } from "./protocol.ts";
+import type { Judged } from "./clients.ts";
 import { PLAIN_HTTP_CF, secureCf } from "./cf.ts";
 
 /** Where a request wants to go, read from its target and `Host`. */
@@ -50,6 +51,13 @@ export const INGRESS_HEADERS: HeaderNames = {
 };
 
 const INGRESS_NAMES: ReadonlySet<string> = new Set([
+  // What any proxy calls a client's certificate: from a client it proves nothing.
+  "client-cert",
+  "client-cert-chain",
+  "x-forwarded-client-cert",
+  "x-ssl-client-cert",
+  "x-ssl-client-der",
+  "x-ssl-client-verify",
   CF_HEADER,
   "true-client-ip",
   "x-forwarded-for",
@@ -65,6 +73,7 @@ export function ingressHeaders(
     peer,
     client: sender,
     tls,
+    judged,
   }: {
     readonly ray: string;
     /** The other end of the connection, which may be a proxy. */
@@ -72,6 +81,7 @@ export function ingressHeaders(
     readonly client: Client;
     /** Null: plain HTTP. */
     readonly tls: TLSSocket | null;
+    readonly judged: Judged;
   },
 ): string[] {
   const client = sender.address ?? "";
@@ -79,7 +89,7 @@ export function ingressHeaders(
   const forwarded = request.headers["x-forwarded-for"];
   return [
     CF_HEADER,
-    tls === null ? PLAIN_HTTP_CF : secureCf(tls),
+    tls === null ? PLAIN_HTTP_CF : secureCf(tls, judged.tls),
     "CF-Connecting-IP",
     client,
     "CF-Ray",
@@ -92,6 +102,7 @@ export function ingressHeaders(
     scheme,
     "X-Real-IP",
     client,
+    ...judged.headers,
   ];
 }
 

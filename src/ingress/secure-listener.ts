@@ -17,12 +17,22 @@ import { HEADER_BUFFER } from "../forward/limits.ts";
 import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import type { Answers } from "./answers.ts";
+import { ClientHandshakes } from "./client-handshakes.ts";
+import type { Clients } from "./clients.ts";
 import { type Hosts, plainName } from "./hosts.ts";
 import { Http2Request } from "./http2-request.ts";
 import { Http2Response } from "./http2-response.ts";
 import { closeWhenIdle, createHttpServer } from "./http-server.ts";
 import { listenAt } from "./listener.ts";
 import { TLS_OPTIONS } from "./tls-options.ts";
+
+export interface SecureListenerOptions {
+  readonly answers: Answers;
+  readonly hosts: Hosts;
+  readonly clients: Clients;
+  /** What is presented where a host has no certificate of its own. */
+  readonly byDefault: ServedCertificate;
+}
 
 /** Where clients speak HTTP/2 or HTTP/1.1 over TLS. */
 export class SecureListener {
@@ -32,14 +42,17 @@ export class SecureListener {
   readonly #http1: HttpServer;
   readonly #http2: Http2Server;
   readonly #sessions = new Map<Http2Session, TLSSocket>();
+  readonly #clients: Clients;
+  #byDefault: ServedCertificate;
   #peerOf: PeerOf = ({ socket }) => socket.remoteAddress;
   /** The one whose handshake has just ended: its HTTP/2 session is made in the same turn. */
   #handedOver: TLSSocket | null = null;
 
-  /** @param byDefault what is presented where a host has no certificate of its own */
-  constructor(answers: Answers, hosts: Hosts, byDefault: ServedCertificate) {
+  constructor({ answers, hosts, clients, byDefault }: SecureListenerOptions) {
     this.#answers = answers;
     this.#hosts = hosts;
+    this.#clients = clients;
+    this.#byDefault = byDefault;
     this.#http1 = createHttpServer(answers, (request) => ({
       peer: this.#peerOf(request),
       tls: request.socket as TLSSocket,
@@ -51,12 +64,15 @@ export class SecureListener {
       );
     const present = (name: string): SecureContext | undefined =>
       this.#hosts.find(plainName(name))?.context ?? undefined;
-    this.#tls = createTlsServer({
+    const tls = {
       ...TLS_OPTIONS,
-      cert: byDefault.chain,
-      key: byDefault.key,
       ALPNProtocols: ["h2", "http/1.1"],
       handshakeTimeout: HANDSHAKE_TIMEOUT,
+    };
+    this.#tls = createTlsServer({
+      ...tls,
+      cert: byDefault.chain,
+      key: byDefault.key,
       SNICallback: (name, callback) => {
         try {
           callback(null, present(name));
@@ -66,10 +82,21 @@ export class SecureListener {
       },
     });
     this.#tls.on("secureConnection", (socket) => this.#handOver(socket));
+    new ClientHandshakes({
+      hosts,
+      tls,
+      byDefault: () => this.#byDefault,
+      done: (socket, entry) => {
+        this.#clients.began(socket, entry);
+        this.#handOver(socket);
+      },
+    }).divert(this.#tls);
   }
 
   /** Swaps the default certificate. Connections that are open stay open. */
-  presentByDefault({ chain, key }: ServedCertificate): void {
+  presentByDefault(certificate: ServedCertificate): void {
+    const { chain, key } = certificate;
+    this.#byDefault = certificate;
     this.#tls.setSecureContext({ ...TLS_OPTIONS, cert: chain, key });
   }
 

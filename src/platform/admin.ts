@@ -51,6 +51,8 @@ export interface CertificateStatus {
   readonly name: string | null;
   /** ISO 8601. */
   readonly expiresOn: string;
+  /** What its upload was warned of, and still holds. */
+  readonly warnings: readonly string[];
 }
 
 export async function startAdmin(

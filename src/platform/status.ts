@@ -1,3 +1,4 @@
+import { standingWarnings } from "../certificates/standing.ts";
 import type { StartedEdge } from "../edge/start-edge.ts";
 import { listAccounts } from "../store/accounts.ts";
 import { listCertificates } from "../store/certificates.ts";
@@ -39,10 +40,11 @@ function isLocal(host: string): boolean {
 async function certificates(store: Store): Promise<CertificateStatus[]> {
   const accounts = await listAccounts(store.db);
   const lists = await Promise.all(accounts.map(({ id }) => listCertificates(store.db, id, {})));
-  return lists.flat().map(({ accountId, id, name, active }) => ({
+  return lists.flat().map(({ accountId, id, name, ca, active }) => ({
     accountId,
     id,
     name,
     expiresOn: active.notAfter,
+    warnings: standingWarnings(active.chain, ca === 1),
   }));
 }

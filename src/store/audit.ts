@@ -21,6 +21,7 @@ export type AuditAction =
   | `authority.${"upload" | "delete"}`
   | `certificate.${string}`
   | "deployment.create"
+  | `client.${string}`
   | `identity.${string}`
   | `key.${string}`
   | `login.${"grant" | "token" | "revoke"}`

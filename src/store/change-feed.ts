@@ -15,7 +15,7 @@ import { revokedVersions } from "./certificate-versions.ts";
 import { findCertificate, listCertificates } from "./certificates.ts";
 import { changesAfter, newestCursor } from "./changes.ts";
 import { currentDeployment } from "./deployments.ts";
-import { hostsOfAccount } from "./host-certificates.ts";
+import { hostsOfAccount } from "./hosts.ts";
 import { listProxiedZones } from "./proxied-zones.ts";
 import { routesOfScript } from "./routes.ts";
 import type { ScriptRow } from "./schema.ts";

@@ -1,4 +1,4 @@
-import type { Host } from "../contract/hosts.ts";
+import type { HostCertificate } from "../contract/hosts.ts";
 import type { HostCertificateRow } from "./schema.ts";
 import type { Database } from "./database.ts";
 
@@ -39,17 +39,20 @@ export async function deleteHostCertificate(db: Database, id: string): Promise<v
   await db.deleteFrom("hostCertificates").where("id", "=", id).execute();
 }
 
-/** Every host of an account that has TLS state of its own. */
-export async function hostsOfAccount(db: Database, accountId: string): Promise<Host[]> {
-  const hosts = new Map<string, Host>();
+/** Host, or `*.example.com` → what it presents. */
+export async function certificatesOfHosts(
+  db: Database,
+  accountId: string,
+): Promise<ReadonlyMap<string, HostCertificate>> {
+  const certificates = new Map<string, HostCertificate>();
   for (const row of await listHostCertificates(db, accountId)) {
     // From where the row stands: a key that was moved there does not open.
     const { chain, sealedKey, id: sealedId } = row;
     for (const host of hostsOf(row)) {
-      if (!hosts.has(host)) hosts.set(host, { host, certificate: { chain, sealedKey, sealedId } });
+      if (!certificates.has(host)) certificates.set(host, { chain, sealedKey, sealedId });
     }
   }
-  return [...hosts.values()];
+  return certificates;
 }
 
 export function hostsOf({ hosts }: Pick<HostCertificateRow, "hosts">): readonly string[] {

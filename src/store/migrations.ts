@@ -6,6 +6,7 @@ import { secondFactors } from "./migrations/041-second-factors.ts";
 import { settings } from "./migrations/002-settings.ts";
 import { hosts } from "./migrations/031-hosts.ts";
 import { access } from "./migrations/030-access.ts";
+import { hostClients } from "./migrations/042-host-clients.ts";
 import { makers } from "./migrations/011-makers.ts";
 
 /** In order, never edited once released: what a database was made with has to stay true. */
@@ -18,6 +19,7 @@ const all: Record<string, Migration> = {
   "031-hosts": { up: hosts },
   "030-access": { up: access },
   "041-second-factors": { up: secondFactors },
+  "042-host-clients": { up: hostClients },
 };
 
 /** Those that this version knows. */

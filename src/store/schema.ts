@@ -49,6 +49,10 @@ export interface Tables {
   zones: ZoneRow;
   hostCertificates: HostCertificateRow;
   localAuthorities: LocalAuthorityRow;
+  hostClients: HostClientsRow;
+  hostAuthorities: HostAuthorityRow;
+  clientRevocations: ClientRevocationRow;
+  clientCertificates: ClientCertificateRow;
 }
 
 export interface AccountRow {
@@ -534,6 +538,57 @@ export interface LocalAuthorityRow {
   certificate: string;
   sealedKey: Sealed;
   createdOn: string;
+}
+
+/** What a host asks of its clients. One without a row asks nothing. */
+export interface HostClientsRow {
+  accountId: string;
+  /** Lower case; `*.example.com` is any host below it. */
+  host: string;
+  mode: "optional" | "required";
+  /** 1: the Worker gets `Client-Cert` of RFC 9440. */
+  forward: 0 | 1;
+}
+
+/** A CA whose certificates a host takes. */
+export interface HostAuthorityRow {
+  accountId: string;
+  host: string;
+  /** Of an uploaded CA, or `managed`: the account's own. */
+  authorityId: string;
+}
+
+/** A certificate that no host of the account takes any more: a serial number or a fingerprint. */
+export interface ClientRevocationRow {
+  /** UUID. */
+  id: string;
+  accountId: string;
+  /** Hexadecimal, upper case. */
+  serial: string | null;
+  /** As Node prints it. Null: of whatever issuer. */
+  issuer: string | null;
+  /** SHA-256, 64 hex digits, lower case. */
+  fingerprint: string | null;
+  createdOn: string;
+}
+
+/** What the account's CA has issued to a client. */
+export interface ClientCertificateRow {
+  /** UUID. */
+  id: string;
+  accountId: string;
+  zoneId: string;
+  authorityId: string;
+  /** PEM. */
+  csr: string;
+  /** The leaf alone, PEM. */
+  certificate: string;
+  serial: string;
+  fingerprint: string;
+  validityDays: number;
+  issuedOn: string;
+  notAfter: string;
+  revokedOn: string | null;
 }
 
 /** Hosts and paths behind Access. */

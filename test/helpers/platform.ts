@@ -14,6 +14,8 @@ export interface Ready {
   readonly ready: true;
   readonly api: string;
   readonly http: string;
+  /** Null without `--https-port`. */
+  readonly https: string | null;
   readonly accountId: string;
   readonly token: string;
 }

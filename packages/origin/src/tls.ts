@@ -1,6 +1,6 @@
 import { randomBytes, type X509Certificate } from "node:crypto";
-import type { Server, ServerOptions } from "node:https";
-import { TLSSocket } from "node:tls";
+import type { ServerOptions } from "node:https";
+import { TLSSocket, type Server } from "node:tls";
 import type { Socket } from "node:net";
 import type { Proof } from "./authorizer.ts";
 import { callerFacts, type CallerFacts } from "./caller.ts";

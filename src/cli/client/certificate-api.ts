@@ -42,6 +42,8 @@ export interface ShownFacts {
   readonly days_left: number;
   readonly threshold: number | null;
   readonly revoked_on: string | null;
+  /** What its upload was warned of, and still holds. */
+  readonly warnings: readonly string[];
   readonly uploaded_on: string;
 }
 

@@ -1,4 +1,5 @@
 import { describeExpiry, expiryThreshold } from "../../certificates/expiry.ts";
+import { standingWarnings } from "../../certificates/standing.ts";
 import { boundCertificates } from "../../store/associations.ts";
 import { listTies, tiesOf } from "../../store/authorities.ts";
 import { lastEvents } from "../../store/certificate-events.ts";
@@ -131,6 +132,8 @@ function factsOf(version: CertificateVersionRow, now: Date): object {
     expires_on: version.notAfter,
     ...expiryOf(version, now),
     revoked_on: version.revokedOn,
+    // A CA has no key.
+    warnings: standingWarnings(version.chain, version.sealedKey === null),
   };
 }
 

@@ -1,7 +1,7 @@
 import type { FailureCode } from "../../failures/failures.ts";
 import { neighbourhood } from "../../network/ranges.ts";
 import { Throttle } from "../../network/throttle.ts";
-import type { AccessUpdate } from "../protocol.ts";
+import { ACCESS_KEYS, type AccessUpdate } from "../protocol.ts";
 import { ASSERTION_LIFE, signAssertion } from "./assertion.ts";
 import { AccountRules, type Decision } from "./rules.ts";
 
@@ -32,8 +32,6 @@ export type Verdict =
   /** Refused, later: for guesses. */
   | { readonly kind: "held"; readonly code: Promise<FailureCode> };
 
-/** Where the keys of assertions are, on every host behind Access. */
-const CERTS = "/cdn-cgi/access/certs";
 /** Guesses of one address that are not held back, in a row and for one id. */
 const TRIES = { address: 50, id: 10 };
 /** Assertions kept, so that a busy caller's is signed once in a while and not for each request. */
@@ -61,7 +59,7 @@ export class Gate {
     const rules = this.#accounts.get(visit.accountId);
     if (rules === undefined) return { kind: "refuse", code: "platform_starting" };
     if (rules.isEmpty) return PASS;
-    if (visit.path === CERTS || visit.path.startsWith(`${CERTS}?`)) {
+    if (visit.path === ACCESS_KEYS || visit.path.startsWith(`${ACCESS_KEYS}?`)) {
       return { kind: "answer", json: rules.publishedKeys };
     }
     const applications = rules.applicationsFor(visit.host, visit.path);

@@ -1,0 +1,20 @@
+import { X509Certificate } from "node:crypto";
+import { splitPem } from "../follow.ts";
+
+/**
+ * The CAs of a PEM file, each by itself.
+ * @throws TypeError if it holds no certificate, or one that cannot be read
+ */
+export function parseAuthorities(pem: string): string[] {
+  const authorities = splitPem(pem);
+  if (authorities.length === 0) throw new TypeError("it holds no certificate");
+  for (const one of authorities) {
+    try {
+      // Read for the error alone.
+      void new X509Certificate(one).fingerprint256;
+    } catch {
+      throw new TypeError("it holds a certificate that cannot be read");
+    }
+  }
+  return authorities;
+}

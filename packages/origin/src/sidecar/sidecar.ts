@@ -1,0 +1,126 @@
+import { once } from "node:events";
+import type { AddressInfo, Socket } from "node:net";
+import type { Server } from "node:tls";
+import { Authorizer, type DecisionCount, type DecisionMade } from "../authorizer.ts";
+import { followTrust, secureServerOptions } from "../tls.ts";
+import type { Trust } from "../trust.ts";
+import { createHttpServer } from "./http.ts";
+import { Live } from "./live.ts";
+import { createTcpServer } from "./tcp.ts";
+
+export interface SidecarOptions {
+  /** Port 0 takes a free one. */
+  readonly listen: { readonly host: string; readonly port: number };
+  /** The service behind: its HTTP/1.1 (`http`), or whatever it speaks (`tcp`). */
+  readonly to: Destination;
+  readonly pair: KeyPair;
+  /** CAs, revocations and the policy; what it has at each moment counts. */
+  readonly trust: Trust;
+  /** Refusals once a caller, and what was cut. Default: `console.warn`. */
+  readonly log?: (message: string) => void;
+  readonly onDecision?: (decision: DecisionMade) => void;
+  /** Connections at once, 1 to 1,000,000; more are closed at once. Default: 10,000. */
+  readonly maxConnections?: number;
+  /** How long requests in flight may take once it is closed, ms. Default: 10,000. */
+  readonly drain?: number;
+  /** ms since 1970. Default: `Date.now`. */
+  readonly clock?: () => number;
+}
+
+export interface Destination {
+  readonly protocol: "http" | "tcp";
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface KeyPair {
+  /** The chain, PEM. */
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** What the servers of both kinds work with. */
+export interface Shared {
+  readonly to: Destination;
+  readonly trust: Trust;
+  readonly authorizer: Authorizer;
+  readonly live: Live;
+  readonly log: (message: string) => void;
+  readonly clock: () => number;
+  isClosing(): boolean;
+}
+
+export interface Sidecar extends AsyncDisposable {
+  /** `https://127.0.0.1:8443`, or `tls://…` before a raw service. */
+  readonly url: string;
+  /** For handshakes from now on. @throws if key and certificate do not fit; the pair in use stays */
+  renew(pair: KeyPair): void;
+  decisions(): DecisionCount[];
+  /** Takes no more, lets what is in flight end, then cuts what is left. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * TLS, the caller's proof and the policy, before a service that knows of none of it.
+ * @throws what node:net throws if it cannot listen, and node:tls if the pair is none
+ */
+export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
+  const { listen, to, trust, log = (message) => console.warn(message), onDecision } = options;
+  const { clock = Date.now, maxConnections = 10_000, drain = 10_000 } = options;
+  const live = new Live(trust, clock);
+  const authorizer = new Authorizer(trust, { log, ...(onDecision && { onDecision }) });
+  let isClosing = false;
+  const shared: Shared = { to, trust, authorizer, live, log, clock, isClosing: () => isClosing };
+  const pair = { ...options.pair };
+  const tls = { ...pair, ...secureServerOptions(trust), handshakeTimeout: 10_000 };
+  const { server, stopIdle } =
+    to.protocol === "tcp"
+      ? { server: createTcpServer(tls, shared), stopIdle: () => {} }
+      : createHttpServer(tls, shared);
+  server.maxConnections = maxConnections;
+  const sockets = socketsOf(server);
+  const unfollow = followTrust(server, trust, pair);
+  const close = (): void => {
+    unfollow();
+    live[Symbol.dispose]();
+  };
+  try {
+    server.listen(listen.port, listen.host);
+    await once(server, "listening");
+  } catch (error) {
+    close();
+    throw error;
+  }
+  const { address, family, port } = server.address() as AddressInfo;
+  const host = family === "IPv6" ? `[${address}]` : address;
+  return {
+    url: `${to.protocol === "tcp" ? "tls" : "https"}://${host}:${port}`,
+    decisions: () => authorizer.decisions(),
+    renew(renewed) {
+      server.setSecureContext({ ...renewed, ...secureServerOptions(trust) });
+      Object.assign(pair, renewed);
+    },
+    async [Symbol.asyncDispose]() {
+      isClosing = true;
+      const closed = once(server, "close");
+      server.close();
+      stopIdle();
+      const timer = setTimeout(() => {
+        live.cutAll();
+        for (const socket of sockets) socket.destroy();
+      }, drain);
+      await closed;
+      clearTimeout(timer);
+      close();
+    },
+  };
+}
+
+function socketsOf(server: Server): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  return sockets;
+}

@@ -1,0 +1,47 @@
+import type { Command } from "commander";
+import type { ServeFlags } from "../origin-serve.ts";
+import type { Io } from "../../terminal/io.ts";
+
+export function addOriginCommand(program: Command, io: Io): void {
+  program
+    .command("origin")
+    .command("serve")
+    .description("TLS, the caller's identity and the policy, before a service that knows of none")
+    .requiredOption("--to <url>", "the service: http://host:port, or tcp://host:port for any other")
+    .requiredOption("--cert <file>", "the server's chain, PEM")
+    .requiredOption("--key <file>", "its private key, PEM")
+    .requiredOption(
+      "--trust <file|url>",
+      "CAs of callers, PEM, or the API of a platform that is followed",
+    )
+    .requiredOption(
+      "--policy <file|name>",
+      "a file, or the name of a policy of the platform that is followed",
+    )
+    .option("--listen <host:port>", "where it listens; port 0 takes a free one", "127.0.0.1:8443")
+    .option("--api <url>", "follow this platform; its first word must fit the CAs of --trust")
+    .option("--account <id>", "the account to follow, and whose Workers a policy file means")
+    .option("--cache <file>", "keep what the platform said last, for a start without it")
+    .option("--json", "one JSON object on stdout once it is ready: `{ready, url}`")
+    .addHelpText(
+      "after",
+      `
+The service gets who calls in X-Countersign-Worker, -Account and -Spiffe-Id, and the certificate in
+Client-Cert (RFC 9440); what a client sends under these names is dropped. WebSockets are judged as
+their request. Files are followed: what is renewed counts at once, what is broken changes nothing.
+Behind tcp:// there are no methods and paths: a rule that names any lets nobody in.
+SIGINT or SIGTERM ends it: requests in flight are answered first.
+
+Examples:
+  $ countersign origin serve --cert tls.crt --key tls.key --trust acme-bundle.pem \\
+      --policy policy.json --to http://127.0.0.1:3000
+  $ countersign origin serve --cert tls.crt --key tls.key --trust acme-bundle.pem \\
+      --api https://cs.example:4400/client/v4 --account ACCOUNT_ID --policy orders --to http://127.0.0.1:3000
+  $ countersign origin serve --listen 0.0.0.0:5433 --cert tls.crt --key tls.key \\
+      --trust acme-bundle.pem --policy policy.json --to tcp://127.0.0.1:5432`,
+    )
+    .action(async (flags: ServeFlags) => {
+      const { serveOrigin } = await import("../origin-serve.ts");
+      await serveOrigin(io, flags);
+    });
+}

@@ -1,0 +1,193 @@
+import { z } from "@hono/zod-openapi";
+import { Failure } from "../../failures/failures.ts";
+import { hostPattern } from "../../network/host-pattern.ts";
+import { findCertificate, listCertificates } from "../../store/certificates.ts";
+import type { Database } from "../../store/database.ts";
+import { type HostRules, listHostRules, MANAGED, putHostRules } from "../../store/host-clients.ts";
+import { actorOf } from "../api/auth.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { list } from "../api/envelope.ts";
+import { zonesOf } from "../routing/zones.ts";
+
+const rules = z.object({
+  mode: z.enum(["off", "optional", "required"]),
+  /** Ids or names of CAs, or `managed`. Absent: as they are. */
+  authorities: z.array(z.string().max(256)).max(100).optional(),
+  forward: z.boolean().optional(),
+});
+const association = z.object({
+  hostnames: z.array(hostPattern).max(1000).default([]),
+  mtls_certificate_id: z.string().max(64).optional(),
+});
+const associationFilter = z.object({ mtls_certificate_id: z.string().max(64).optional() });
+
+/** What hosts ask of their clients: Cloudflare's associations, and the whole of it by host. */
+export function hostRuleEndpoints({ store, edge }: ControlContext): readonly Endpoint[] {
+  const hosts = "/accounts/{account_id}/countersign/hosts";
+  const associations = "/zones/{zone_id}/certificate_authorities/hostname_associations";
+  return [
+    endpoint(
+      {
+        method: "get",
+        path: `${hosts}/clients`,
+        summary: "What each host asks of its clients",
+        scope: "ssl_certs:read",
+      },
+      async ({ caller: { accountId } }) =>
+        list((await listHostRules(store.db, accountId)).map((one) => shown(one))),
+    ),
+    endpoint(
+      {
+        method: "put",
+        path: `${hosts}/{host}/clients`,
+        summary: "Say what a host asks of its clients",
+        scope: "ssl_certs:write",
+        body: rules,
+      },
+      async ({ caller, params, body }) => {
+        const { accountId } = caller;
+        const host = parsedHost(params["host"]);
+        const { value, cursor } = await store.write(async ({ db, changed }) => {
+          const all = await listHostRules(db, accountId);
+          const before = all.find((one) => one.host === host) ?? null;
+          const authorities =
+            body.authorities === undefined
+              ? (before?.authorities ?? [MANAGED])
+              : await authorityIds(db, accountId, body.authorities);
+          const forward = body.forward === undefined ? (before?.forward ?? 0) : flag(body.forward);
+          const mode = body.mode;
+          const after: HostRules | null =
+            mode === "off" ? null : { accountId, host, mode, authorities, forward };
+          await putHostRules(db, { accountId, host }, after);
+          await changed({ kind: "hosts", accountId });
+          return {
+            value: after,
+            audit: {
+              by: actorOf(caller),
+              action: "client.rules",
+              accountId,
+              resource: { type: "host", id: host, name: host },
+              before: before ? shown(before) : { host, mode: "off" },
+              after: after ? shown(after) : { host, mode },
+            },
+          };
+        });
+        await edge.applied(cursor);
+        return { result: value ? shown(value) : { host, mode: "off" } };
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: associations,
+        summary: "Hostnames that ask for certificates of a CA",
+        scope: "ssl_certs:read",
+        query: associationFilter,
+      },
+      async ({ caller: { accountId }, params, query }) => {
+        const id = query.mtls_certificate_id ?? MANAGED;
+        const all = await listHostRules(store.db, accountId);
+        const hostnames = all
+          .filter(
+            ({ host, authorities }) =>
+              authorities.includes(id) && isInZone(accountId, host, params["zone_id"]),
+          )
+          .map(({ host }) => host);
+        return { result: { hostnames } };
+      },
+    ),
+    endpoint(
+      {
+        method: "put",
+        path: associations,
+        summary: "Replace the hostnames that ask for certificates of a CA",
+        scope: "ssl_certs:write",
+        body: association,
+      },
+      async ({ caller, params, body }) => {
+        const { accountId } = caller;
+        const hostnames = [...new Set(body.hostnames)];
+        for (const host of hostnames) {
+          if (isInZone(accountId, host, params["zone_id"])) continue;
+          throw new Failure("client_rules_invalid", { message: `"${host}" is not in this zone` });
+        }
+        const { cursor } = await store.write(async ({ db, changed }) => {
+          const [id = MANAGED] = await authorityIds(db, accountId, [
+            body.mtls_certificate_id ?? MANAGED,
+          ]);
+          const all = (await listHostRules(db, accountId)).filter(({ host }) =>
+            isInZone(accountId, host, params["zone_id"]),
+          );
+          for (const host of new Set([...all.map((one) => one.host), ...hostnames])) {
+            const before = all.find((one) => one.host === host);
+            const others = (before?.authorities ?? []).filter((one) => one !== id);
+            const authorities = hostnames.includes(host) ? [...others, id] : others;
+            const { mode = "optional", forward = 0 } = before ?? {};
+            // One that requires a certificate goes on doing so, though no CA is left.
+            const isOver = authorities.length === 0 && mode === "optional";
+            const after = isOver ? null : { mode, forward, authorities };
+            await putHostRules(db, { accountId, host }, after);
+          }
+          await changed({ kind: "hosts", accountId });
+          const before = all.filter((one) => one.authorities.includes(id)).map(({ host }) => host);
+          return {
+            value: null,
+            audit: {
+              by: actorOf(caller),
+              action: "client.associations",
+              accountId,
+              resource: { type: "authority", id },
+              before: { hostnames: before },
+              after: { hostnames },
+            },
+          };
+        });
+        await edge.applied(cursor);
+        return { result: { hostnames } };
+      },
+    ),
+  ];
+}
+
+function shown({ host, mode, authorities, forward }: HostRules): Record<string, unknown> {
+  return { host, mode, authorities, forward: forward === 1 };
+}
+
+function flag(value: boolean): 0 | 1 {
+  return value ? 1 : 0;
+}
+
+/** @throws Failure `client_rules_invalid` */
+function parsedHost(text = ""): string {
+  const { data, error } = hostPattern.safeParse(text);
+  if (data !== undefined) return data;
+  throw new Failure("client_rules_invalid", { message: `"${text}" ${error.issues[0]?.message}` });
+}
+
+function isInZone(accountId: string, host: string, zoneId: string | undefined): boolean {
+  return zonesOf(accountId, host.replace(/^\*\./, "")).some(({ id }) => id === zoneId);
+}
+
+/** @throws Failure `client_rules_invalid` */
+async function authorityIds(
+  db: Database,
+  accountId: string,
+  named: readonly string[],
+): Promise<string[]> {
+  const ids: string[] = [];
+  for (const name of named) {
+    if (name === MANAGED) {
+      ids.push(MANAGED);
+      continue;
+    }
+    const byId = await findCertificate(db, accountId, name);
+    const [byName] = byId ? [] : await listCertificates(db, accountId, { ca: true, name });
+    const found = byId ?? byName;
+    if (!found?.ca) {
+      throw new Failure("client_rules_invalid", { message: `no CA of the account is "${name}"` });
+    }
+    ids.push(found.id);
+  }
+  return ids;
+}

@@ -1,0 +1,273 @@
+import {
+  STATUS_CODES,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+} from "node:http";
+import type { Duplex, Transform, Writable } from "node:stream";
+import type { Dispatcher } from "undici";
+import { Upload } from "./body.ts";
+import { requestHead, responseHeaders } from "./headers.ts";
+import { headerOverflow, headerSize, MOST_HEADERS } from "./limits.ts";
+import { splice } from "./sockets.ts";
+import type { ForwardTarget, MakeTransform } from "./target.ts";
+
+/** One request on its way to a dispatcher, and its response on the way back. */
+export class Exchange implements Dispatcher.DispatchHandler {
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #target: ForwardTarget;
+  readonly #upgrade: Upgrade | null;
+  readonly #options: Dispatcher.DispatchOptions;
+  readonly #upload: Upload | null;
+  #controller: Dispatcher.DispatchController | null = null;
+  #mayRetry: boolean;
+  #retries = 0;
+  #paused = false;
+  #transform: MakeTransform | null = null;
+  /** Where the body goes: to the client, or first through a transformation. */
+  #sink: Writable;
+  /** As announced; NaN if it was not. */
+  #bodyLength = NaN;
+  /** The client's connection closed, or everything was said to it. */
+  #over = false;
+
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    target: ForwardTarget,
+    upgrade: Upgrade | null,
+  ) {
+    this.#request = request;
+    this.#response = response;
+    this.#sink = response;
+    this.#target = target;
+    this.#upgrade = upgrade;
+    const { headers, host, hasBody } = requestHead(request.rawHeaders, target.dropped);
+    const wanted = target.host === undefined ? host : target.host;
+    if (wanted !== null) headers.push("host", wanted);
+    if (target.added !== undefined) headers.push(...target.added);
+    const method = request.method!;
+    this.#upload = hasBody
+      ? new Upload(request, target.expectsContinue === true ? response : null)
+      : null;
+    this.#mayRetry = upgrade === null && target.mayRetry !== undefined;
+    if (!this.#mayRetry) this.#upload?.forget();
+    this.#options = {
+      path: target.path,
+      method,
+      headers,
+      body: this.#upload?.read() ?? null,
+      upgrade: upgrade === null ? null : (request.headers.upgrade ?? null),
+    };
+  }
+
+  start(): void {
+    this.#response.on("close", () => this.#clientClosed());
+    this.#target.dispatcher.dispatch(this.#options, this);
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#over) controller.abort(clientGone());
+  }
+
+  onResponseStarted(): void {
+    this.#mayRetry = false;
+    this.#upload?.forget();
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders,
+    statusText?: string,
+  ): void {
+    if (status < 200 || this.#over) return;
+    const flat = responseHeaders(headers);
+    // HTTP/1.1 was measured by its parser. Over HTTP/2, the limit is only a wish told to the peer.
+    if (headerSize(flat) > MOST_HEADERS) {
+      controller.abort(headerOverflow());
+      return;
+    }
+    this.#transform = this.#target.answered?.(status, flat, this.#request) ?? null;
+    this.#response.writeHead(status, reasonOf(status, statusText), flat);
+    this.#bodyLength = Number(headers["content-length"] ?? NaN);
+    // What has come with the head goes out with it; but a head does not wait for a body to come.
+    process.nextTick(Exchange.#flush, this);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#over) return;
+    if (this.#transform !== null) this.#divert(controller, this.#transform());
+    if (
+      this.#sink === this.#response &&
+      chunk.length === this.#bodyLength &&
+      chunk.length <= ONE_WRITE
+    ) {
+      // All of it, as a string: Node joins that to the head, and both go out in one write.
+      this.#response.end(chunk.toString("latin1"), "latin1");
+    } else if (!this.#sink.write(chunk)) {
+      this.#pause(controller);
+    }
+  }
+
+  onResponseEnd(): void {
+    if (this.#over) return;
+    if (!this.#sink.writableEnded) this.#sink.end();
+    this.#linger();
+  }
+
+  onResponseError(_: Dispatcher.DispatchController | null, error: Error): void {
+    if (this.#over) return;
+    if (this.#isRetriable(error)) {
+      this.#again();
+      return;
+    }
+    if (this.#response.headersSent) {
+      this.#breakOff(error);
+      return;
+    }
+    this.#over = true;
+    this.#upload?.release();
+    // A client that still waits for leave to send its body may or may not send it now.
+    if (this.#target.expectsContinue === true) this.#response.shouldKeepAlive = false;
+    this.#target.failed(error, this.#request, this.#response);
+    this.#linger();
+  }
+
+  onRequestUpgrade(
+    _: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders,
+    upstream: Duplex,
+  ): void {
+    const { socket, head } = this.#upgrade!;
+    if (this.#over) {
+      upstream.destroy();
+      return;
+    }
+    this.#over = true;
+    const flat = responseHeaders(headers);
+    flat.push("connection", "Upgrade", "upgrade", String(this.#options.upgrade));
+    this.#target.answered?.(status, flat, this.#request);
+    this.#response.writeHead(status, flat);
+    this.#response.flushHeaders();
+    this.#response.detachSocket(socket as never);
+    if (head.length > 0) upstream.write(head);
+    if (this.#target.ended !== undefined) upstream.once("close", () => this.#target.ended!(null));
+    splice(socket, upstream);
+  }
+
+  static #flush(this: void, exchange: Exchange): void {
+    const response = exchange.#response;
+    if (!exchange.#over && !response.writableEnded && response.writableLength === 0) {
+      response.flushHeaders();
+    }
+  }
+
+  #isRetriable(error: Error): boolean {
+    const upload = this.#upload;
+    if (!this.#mayRetry || this.#retries >= MOST_RETRIES || upload?.isWhole === false) return false;
+    const hasBody = upload !== null;
+    return this.#target.mayRetry!(error, {
+      isSafe: !hasBody && isSafe(this.#options.method),
+      hasBody,
+      retries: this.#retries,
+    });
+  }
+
+  #again(): void {
+    this.#retries += 1;
+    this.#controller = null;
+    queueMicrotask(() => {
+      if (this.#over) return;
+      this.#options.body = this.#upload?.read() ?? null;
+      this.#target.dispatcher.dispatch(this.#options, this);
+    });
+  }
+
+  /** Gives the client time to see the response before its unfinished upload is cut. */
+  #linger(): void {
+    const request = this.#request;
+    this.#upload?.release();
+    if (this.#upload === null || request.complete) return;
+    const timer = setTimeout(() => request.socket.destroy(), LINGER);
+    timer.unref();
+    request.once("close", () => clearTimeout(timer));
+  }
+
+  /** The body goes through `transform` first: what it cannot read is a response that breaks off. */
+  #divert(controller: Dispatcher.DispatchController, transform: Transform): void {
+    this.#transform = null;
+    this.#sink = transform;
+    transform.once("error", (error) => {
+      if (this.#over) return;
+      this.#breakOff(error);
+      controller.abort(error);
+    });
+    transform.pipe(this.#response);
+  }
+
+  /** A truncated body never ends cleanly. */
+  #breakOff(error: Error): void {
+    this.#over = true;
+    this.#upload?.release();
+    this.#target.ended?.(error);
+    this.#response.destroy();
+    if (this.#sink !== this.#response) this.#sink.destroy();
+  }
+
+  #pause(controller: Dispatcher.DispatchController): void {
+    controller.pause();
+    if (this.#paused) return;
+    this.#paused = true;
+    this.#sink.once("drain", () => {
+      this.#paused = false;
+      controller.resume();
+    });
+  }
+
+  #clientClosed(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#upload?.release();
+    if (this.#response.writableFinished) {
+      this.#target.ended?.(null);
+      return;
+    }
+    if (this.#sink !== this.#response) this.#sink.destroy();
+    const error = clientGone();
+    this.#controller?.abort(error);
+    this.#target.ended?.(error);
+  }
+}
+
+/** How long a client may go on with an upload after the response has gone out, in ms. */
+const LINGER = 2_000;
+
+/** How often one request is sent again: origins that refuse work while they close do so in bursts. */
+const MOST_RETRIES = 8;
+
+/** The largest body, in bytes, for which a copy is cheaper than a second buffer to write. */
+const ONE_WRITE = 16_384;
+
+interface Upgrade {
+  readonly socket: Duplex;
+  readonly head: Buffer;
+}
+
+/** A reason phrase as it came, unless it has characters that Node does not write. */
+function reasonOf(status: number, text: string | undefined): string {
+  const usual = STATUS_CODES[status] ?? "";
+  if (text === undefined || text === "" || text === usual) return usual;
+  return /^[\t\x20-\x7e\x80-\xff]*$/.test(text) ? text : usual;
+}
+
+function isSafe(method: string): boolean {
+  return method === "GET" || method === "HEAD" || method === "OPTIONS" || method === "TRACE";
+}
+
+function clientGone(): Error {
+  return Object.assign(new Error("the client closed its connection"), { code: "CLIENT_GONE" });
+}

@@ -1,0 +1,68 @@
+import { createServer, type Server, type TlsOptions, type TLSSocket } from "node:tls";
+import type { Socket } from "node:net";
+import type { ServedCertificate } from "../contract/hosts.ts";
+import { type HostEntry, type Hosts, plainName } from "./hosts.ts";
+import { peekServerName } from "./server-name.ts";
+
+export interface ClientHandshakesOptions {
+  readonly hosts: Hosts;
+  readonly tls: TlsOptions;
+  /** What a host presents that has no certificate of its own. */
+  byDefault(this: void): ServedCertificate;
+  /** A handshake that asked for a certificate has ended, with or without one. */
+  done(this: void, socket: TLSSocket, entry: HostEntry): void;
+}
+
+/**
+ * Handshakes that ask for a client certificate. Each host has a server of its own, so that the keys of
+ * its session tickets are its own too: a session of one host is never resumed at another, and none is
+ * resumed that a CA of before let in. The name is read before TLS begins, because by then it is
+ * settled whose sessions count and whether a certificate is asked for.
+ */
+export class ClientHandshakes {
+  readonly #options: ClientHandshakesOptions;
+  readonly #servers = new WeakMap<HostEntry, { readonly terms: string; readonly server: Server }>();
+
+  constructor(options: ClientHandshakesOptions) {
+    this.#options = options;
+  }
+
+  /** Takes the connections of hosts that ask for certificates off a server, and leaves it the others. */
+  divert(server: Server): void {
+    const accept = server.listeners("connection") as ((socket: Socket) => void)[];
+    const serve = (socket: Socket): void => {
+      for (const listener of accept) listener.call(server, socket);
+    };
+    server.removeAllListeners("connection");
+    server.on("connection", (socket: Socket) => {
+      if (!this.#options.hosts.askForCertificates) return serve(socket);
+      peekServerName(socket, (name) => {
+        const entry = name === null ? null : this.#options.hosts.find(plainName(name));
+        if (entry === null || entry.served.clients === null) serve(socket);
+        else this.#serverOf(entry).emit("connection", socket);
+      });
+    });
+  }
+
+  #serverOf(entry: HostEntry): Server {
+    const { chain, key } = entry.served.certificate ?? this.#options.byDefault();
+    const authorities = entry.served.clients?.authorities ?? [];
+    const terms = JSON.stringify([chain, key, authorities]);
+    const known = this.#servers.get(entry);
+    if (known?.terms === terms) return known.server;
+    const server = createServer({
+      ...this.#options.tls,
+      cert: chain,
+      key,
+      ca: [...authorities],
+      // A CA that a root of somebody else signed counts by itself, as it was uploaded.
+      allowPartialTrustChain: true,
+      requestCert: true,
+      // Judged at each request, so that a refusal can be read.
+      rejectUnauthorized: false,
+    });
+    server.on("secureConnection", (socket) => this.#options.done(socket, entry));
+    this.#servers.set(entry, { terms, server });
+    return server;
+  }
+}

@@ -1,0 +1,191 @@
+import { X509Certificate } from "node:crypto";
+import type { TLSSocket } from "node:tls";
+import { validityOf } from "../certificates/shown.ts";
+import type { HostClients } from "../contract/hosts.ts";
+import type { FailureCode } from "../failures/failures.ts";
+import { NO_CERTIFICATE } from "./cf.ts";
+import { type TlsClientAuth, tlsClientAuth } from "./client-certificate.ts";
+import { type Path, pathOf } from "./client-path.ts";
+import type { HostEntry } from "./hosts.ts";
+
+/** What a request's client proved for the host that the request is for. */
+export interface Judged {
+  /** Null: it may come in. */
+  readonly refusal: FailureCode | null;
+  /** For the Worker. The same object for as long as nothing changed. */
+  readonly tls: TlsClientAuth | typeof NO_CERTIFICATE;
+  /** RFC 9440, where the host's Worker wants it. Flat: name, value … */
+  readonly headers: readonly string[];
+}
+
+/** Judges clients by their certificates: at each request, by the rules that hold at that moment. */
+export class Clients {
+  readonly #connections = new WeakMap<TLSSocket, Connection>();
+  /** For each host, what clients sent when they sent all: a resumed session has the leaf alone. */
+  readonly #sent = new WeakMap<HostEntry, Map<string, Path>>();
+
+  /** A handshake that asked for a certificate has ended. */
+  began(socket: TLSSocket, entry: HostEntry): void {
+    const authorities = entry.served.clients?.authorities ?? [];
+    this.#connections.set(socket, { entry, authorities, path: null, judged: null });
+  }
+
+  /**
+   * @param socket null: plain HTTP
+   * @param entry of the host that the request is for
+   */
+  judge(socket: TLSSocket | null, entry: HostEntry | null, now: number = Date.now()): Judged {
+    const rules = entry?.served.clients ?? null;
+    if (entry === null || rules === null) return NOTHING_ASKED;
+    const connection = socket === null ? undefined : this.#connections.get(socket);
+    if (socket === null) return rules.mode === "required" ? MISSING : NOTHING_ASKED;
+    // The host was given its rules after the handshake, or the handshake was for another.
+    if (connection?.entry !== entry) return STALE;
+    const known = connection.judged;
+    if (known !== null && known.rules === rules && now >= known.from && now < known.until) {
+      return known.judged;
+    }
+    connection.path ??= this.#path(socket, entry, connection.authorities);
+    const fresh = judgePath(connection, rules, now);
+    connection.judged = { rules, ...fresh };
+    return fresh.judged;
+  }
+
+  #path(socket: TLSSocket, entry: HostEntry, authorities: readonly string[]): Path | "none" {
+    const leaf = attempt(() => socket.getPeerX509Certificate());
+    if (leaf === undefined) return "none";
+    let kept = this.#sent.get(entry);
+    if (kept === undefined) this.#sent.set(entry, (kept = new Map()));
+    const error = socket.authorized ? null : errorOf(socket.authorizationError);
+    const isResumed = socket.isSessionReused();
+    const sent = isResumed ? kept.get(leaf.fingerprint256) : undefined;
+    if (sent !== undefined) return { ...sent, error };
+    const path = pathOf(leaf, { authorities: parsedAll(authorities), error });
+    if (isResumed) return path;
+    if (error !== null) return path;
+    if (kept.size >= MOST_KEPT) kept.delete(kept.keys().next().value!);
+    kept.set(leaf.fingerprint256, path);
+    return path;
+  }
+}
+
+/** Chains of one host that are kept for sessions which are resumed. */
+const MOST_KEPT = 1_000;
+
+interface Connection {
+  readonly entry: HostEntry;
+  /** Those of the handshake. */
+  readonly authorities: readonly string[];
+  path: Path | "none" | null;
+  judged: (Verdict & { readonly rules: HostClients }) | null;
+}
+
+interface Verdict {
+  readonly judged: Judged;
+  /** ms since 1970 between which it holds. */
+  readonly from: number;
+  readonly until: number;
+}
+
+const NOTHING_ASKED: Judged = { refusal: null, tls: NO_CERTIFICATE, headers: [] };
+const MISSING: Judged = { ...NOTHING_ASKED, refusal: "client_certificate_missing" };
+const STALE: Judged = { ...NOTHING_ASKED, refusal: "client_handshake_outdated" };
+
+function judgePath({ path, authorities }: Connection, rules: HostClients, now: number): Verdict {
+  const always = { from: -Infinity, until: Infinity };
+  const isRequired = rules.mode === "required";
+  if (path === null || path === "none") {
+    return { judged: isRequired ? MISSING : NOTHING_ASKED, ...always };
+  }
+  if (path.error === null && !stillLeads(path, authorities, rules)) {
+    return { judged: STALE, ...always };
+  }
+  // What the handshake found stays; what ended since counts too.
+  const { notBefore, notAfter } = validityOf(path.leaf);
+  const from = notBefore.getTime() || -Infinity;
+  const until = notAfter.getTime() || Infinity;
+  const error =
+    path.error ?? (now < from ? "CERT_NOT_YET_VALID" : now >= until ? "CERT_HAS_EXPIRED" : null);
+  const isRevoked = [path.leaf, ...path.above].some((one) => isOn(one, rules));
+  const tls = tlsClientAuth({ ...path, error, isRevoked });
+  const isGood = error === null && !isRevoked;
+  return {
+    judged: {
+      refusal: isRequired && !isGood ? refusalOf(error) : null,
+      tls,
+      headers: rules.forward && isGood ? rfc9440(tls) : [],
+    },
+    from: now < from ? -Infinity : from,
+    until: now < from ? from : now >= until ? Infinity : until,
+  };
+}
+
+/**
+ * Whether the CA of the handshake still counts. One whose chain is not known any more, as of a
+ * resumed session, cannot be told of a CA that was taken away or an intermediate that was revoked.
+ */
+function stillLeads(path: Path, before: readonly string[], rules: HostClients): boolean {
+  const isReduced = !before.every((pem) => rules.authorities.includes(pem));
+  if (path.root === null) return !isReduced && rules.revoked.length === 0;
+  if (!isReduced) return true;
+  return parsedAll(rules.authorities).some(
+    ({ fingerprint256 }) => fingerprint256 === path.root?.fingerprint256,
+  );
+}
+
+/** By fingerprint, by number of whatever issuer, or by number and issuer. */
+function isOn(certificate: X509Certificate, rules: HostClients): boolean {
+  const revoked = revokedOf(rules);
+  if (revoked.size === 0) return false;
+  const fingerprint = certificate.fingerprint256.replaceAll(":", "").toLowerCase();
+  const serial = attempt(() => certificate.serialNumber) ?? "";
+  const issuer = attempt(() => certificate.issuer) ?? "";
+  return revoked.has(fingerprint) || revoked.has(serial) || revoked.has(`${serial} ${issuer}`);
+}
+
+const revokedSets = new WeakMap<HostClients, ReadonlySet<string>>();
+
+function revokedOf(rules: HostClients): ReadonlySet<string> {
+  let known = revokedSets.get(rules);
+  if (known === undefined) revokedSets.set(rules, (known = new Set(rules.revoked)));
+  return known;
+}
+
+function refusalOf(error: string | null): FailureCode {
+  if (error === null) return "client_certificate_revoked";
+  return error === "CERT_HAS_EXPIRED" || error === "CERT_NOT_YET_VALID"
+    ? "client_certificate_expired"
+    : "client_certificate_untrusted";
+}
+
+function rfc9440({ certRFC9440, certChainRFC9440 }: TlsClientAuth): string[] {
+  const headers = certRFC9440 === "" ? [] : ["Client-Cert", String(certRFC9440)];
+  if (certChainRFC9440 !== "") headers.push("Client-Cert-Chain", String(certChainRFC9440));
+  return headers;
+}
+
+/** Node has the code as a string here, whatever its types say. */
+function errorOf(error: unknown): string {
+  if (typeof error === "string") return error;
+  const { code } = (error ?? {}) as { readonly code?: unknown };
+  return typeof code === "string" ? code : "UNSPECIFIED";
+}
+
+const parsed = new WeakMap<readonly string[], readonly X509Certificate[]>();
+
+function parsedAll(authorities: readonly string[]): readonly X509Certificate[] {
+  let known = parsed.get(authorities);
+  if (known === undefined) {
+    known = authorities.flatMap((pem) => attempt(() => new X509Certificate(pem)) ?? []);
+    parsed.set(authorities, known);
+  }
+  return known;
+}
+
+function attempt<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,121 @@
+import type { Socket } from "node:net";
+
+/** What the beginning of a connection says of the host that it is for. `more`: not all of it is there. */
+export type ServerName = { readonly name: string | null } | "more";
+
+/** Beyond this no ClientHello is read to its end; the largest of today are below 5,000 bytes. */
+const LONGEST = 32_768;
+
+/** Reads the server name out of a ClientHello, which may come in several records. Never throws. */
+export function readServerName(bytes: Buffer): ServerName {
+  const hello = clientHello(bytes);
+  if (hello === "more") return bytes.length < LONGEST ? "more" : NONE;
+  if (hello === null) return NONE;
+  const reader = new Reader(hello);
+  reader.skip(2 + 32);
+  reader.skip(reader.number(1));
+  reader.skip(reader.number(2));
+  reader.skip(reader.number(1));
+  const extensions = new Reader(reader.take(reader.number(2)));
+  while (!extensions.isAtEnd) {
+    const type = extensions.number(2);
+    const body = extensions.take(extensions.number(2));
+    if (type === 0) return { name: firstName(new Reader(body)) };
+  }
+  return NONE;
+}
+
+const NONE = { name: null } as const;
+
+/** The body of the first handshake message. Null: it is no ClientHello. */
+function clientHello(bytes: Buffer): Buffer | "more" | null {
+  const parts: Buffer[] = [];
+  let length = 0;
+  for (let at = 0; ;) {
+    if (bytes.length < at + 5) return bytes.length > at && bytes[at] !== 22 ? null : "more";
+    if (bytes[at] !== 22 || bytes[at + 1] !== 3) return null;
+    const size = bytes.readUInt16BE(at + 3);
+    const part = bytes.subarray(at + 5, at + 5 + size);
+    parts.push(part);
+    length += part.length;
+    if (length >= 4) {
+      const message = parts.length === 1 ? part : Buffer.concat(parts);
+      if (message[0] !== 1) return null;
+      const end = 4 + message.readUIntBE(1, 3);
+      if (end > LONGEST) return null;
+      if (message.length >= end) return message.subarray(4, end);
+    }
+    if (part.length < size) return "more";
+    if (size === 0) return null;
+    at += 5 + size;
+  }
+}
+
+function firstName(list: Reader): string | null {
+  list.skip(2);
+  if (list.isAtEnd || list.number(1) !== 0) return null;
+  const name = list.take(list.number(2)).toString("latin1");
+  return name === "" ? null : name;
+}
+
+/** What lies beyond the end reads as nothing. */
+class Reader {
+  readonly #bytes: Buffer;
+  #at = 0;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  get isAtEnd(): boolean {
+    return this.#at >= this.#bytes.length;
+  }
+
+  number(size: number): number {
+    let number = 0;
+    for (const byte of this.take(size)) number = number * 256 + byte;
+    return number;
+  }
+
+  take(size: number): Buffer {
+    const taken = this.#bytes.subarray(this.#at, this.#at + size);
+    this.#at += size;
+    return taken;
+  }
+
+  skip(size: number): void {
+    this.#at += size;
+  }
+}
+
+/** ms that a client has for its ClientHello. */
+const HELLO_TIMEOUT = 10_000;
+
+/** Finds out which host a connection is for, before TLS reads from it. */
+export function peekServerName(socket: Socket, done: (name: string | null) => void): void {
+  let read: Buffer = Buffer.alloc(0);
+  const timer = setTimeout(() => socket.destroy(), HELLO_TIMEOUT).unref();
+  const finish = (): void => {
+    clearTimeout(timer);
+    socket.off("readable", onReadable).off("end", onEnd).off("close", finish);
+  };
+  const onEnd = (): void => {
+    finish();
+    socket.destroy();
+  };
+  const onReadable = (): void => {
+    const chunk = socket.read() as Buffer | null;
+    if (chunk === null) return;
+    read = read.length === 0 ? chunk : Buffer.concat([read, chunk]);
+    const found = readServerName(read);
+    if (found === "more") return;
+    finish();
+    socket.unshift(read);
+    done(found.name);
+    socket.off("error", ignore);
+  };
+  socket.on("error", ignore).on("readable", onReadable).on("end", onEnd).on("close", finish);
+}
+
+/** The server that takes the connection over has a listener of its own. */
+function ignore(): void {}

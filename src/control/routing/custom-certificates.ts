@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { randomUUID, X509Certificate } from "node:crypto";
+import { applyChange } from "../api/apply-change.ts";
 import { parseUpload } from "../../certificates/parse.ts";
 import { Failure } from "../../failures/failures.ts";
 import { hostKeyPlace } from "../../keys/places.ts";
@@ -41,12 +42,11 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
     caller: Caller,
     work: (write: Write) => Promise<{ readonly value: T; readonly audit: Audit }>,
   ): Promise<T> => {
-    const { value, cursor } = await store.write(async (write) => {
+    const value = await applyChange({ store, edge }, async (write) => {
       const done = await work(write);
       await write.changed({ kind: "hosts", accountId: caller.accountId });
       return done;
     });
-    await edge.applied(cursor);
     return value;
   };
   /** @throws Failure as for any certificate that is uploaded */

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
 import { deleteZone, insertZone, listZones, zoneByName } from "../../store/zones.ts";
 import type { ZoneRow } from "../../store/schema.ts";
@@ -56,7 +57,7 @@ export function zoneEndpoints({ store, edge, clock }: ControlContext): readonly 
       },
       async ({ caller, params }) => {
         const { accountId } = caller;
-        const { cursor } = await store.write(async ({ db, changed }) => {
+        await applyChange({ store, edge }, async ({ db, changed }) => {
           const zones = await listZones(db, accountId);
           const zone = zones.find(({ id }) => id === params["zone_id"]);
           if (zone === undefined) throw new Failure("zone_not_found");
@@ -64,7 +65,6 @@ export function zoneEndpoints({ store, edge, clock }: ControlContext): readonly 
           await changed({ kind: "hosts", accountId });
           return { value: null, audit: auditOf(caller, "zone.delete", zone) };
         });
-        await edge.applied(cursor);
         return { result: { id: params["zone_id"] } };
       },
     ),

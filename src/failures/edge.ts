@@ -77,7 +77,7 @@ export const edgeFailures = {
   host_certificate_unfit: {
     side: "caller",
     status: 400,
-    number: 7000320,
+    number: 7000349,
     title: "the certificate cannot be presented by the zone's hosts",
     cause: "It names no host, a host outside of the zone, or is not for servers.",
     fix: "Upload a certificate whose DNS names are all in the zone, with its chain and key.",

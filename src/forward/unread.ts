@@ -42,7 +42,9 @@ export function answerUnread(
   const { status, headers, body } = answer(whyOf(error));
   const all = { connection: "close", "content-length": Buffer.byteLength(body), ...headers };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join("")}\r\n${body}`);
+  socket.write(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Failed"}\r\n${lines.join("")}\r\n${body}`,
+  );
   close(socket);
 }
 

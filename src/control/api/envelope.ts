@@ -67,8 +67,14 @@ const HEALED_BY_A_RETRY: ReadonlySet<number> = new Set([408, 429, 500, 502, 503,
 
 /** The advice follows on a line of its own where the message ends in a stack. */
 function sentences({ message, fix }: Failure): string {
-  return message.includes("\n") ? `${message.trimEnd()}\n${fix}` : `${message}. ${fix}`;
+  if (message.includes("\n")) return `${message.trimEnd()}\n${fix}`;
+  // What a client sent may stand in it, as long as it was.
+  const shown = message.length > LONGEST ? `${message.slice(0, LONGEST)}…` : message;
+  return `${shown}. ${fix}`;
 }
+
+/** Characters of a message of one line. */
+const LONGEST = 1_000;
 
 function stored(error: unknown): Failure | null {
   return diskFailure(error, "what was to be kept could not be written or read");

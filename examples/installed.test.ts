@@ -42,7 +42,7 @@ describe("vite-react", () => {
     const response = await fetch(`${url}/api/stock`);
     assert.equal(response.status, 200, vite.output);
     const seen = (await response.json()) as { client: { subject: string } };
-    assert.match(seen.client.subject, /OU=vite-react,CN=STOCK_CERT/);
+    assert.match(seen.client.subject, /CN=STOCK_CERT,OU=vite-react/);
     assert.match(await (await fetch(`${url}/`)).text(), /id="root"/);
   });
 
@@ -70,7 +70,7 @@ describe("older-wrangler", () => {
     assert.match(dev.output, /with wrangler 4\.48\.0/);
     const response = await fetch(url);
     const seen = (await response.json()) as { client: { subject: string } };
-    assert.match(seen.client.subject, /OU=older-wrangler,CN=MY_CERT/);
+    assert.match(seen.client.subject, /CN=MY_CERT,OU=older-wrangler/);
     assert.doesNotMatch(dev.output, /Unable to fetch/);
   });
 });

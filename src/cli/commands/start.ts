@@ -101,7 +101,7 @@ Examples:
   $ countersign start --unsafe-old-tls erp.internal    # an origin with no current cipher suite
   $ countersign start --data ./data --api-port 0 --http-port 0 --json
   $ countersign start --host 0.0.0.0             # Workers for everybody, the API for this machine
-  $ countersign start --https-port 4443          # https://NAME.localhost:4443; see countersign trust
+  $ countersign start --https-port 4443          # https://NAME.localhost:4443, from a local CA
   $ countersign start --host 0.0.0.0 --http-port 80 --https-port 443 --https-redirect
   $ countersign start --api-host 0.0.0.0 --api-cert tls.crt --api-key tls.key --public-url https://cs.example:4400
   $ countersign start --host 0.0.0.0 --trusted-proxies 10.0.0.0/8 --public-url https://cs.example

@@ -107,7 +107,9 @@ async function fromFiles(
 ): Promise<ChosenCertificate> {
   const paths = [files.cert, ...(files.key === undefined ? [] : [files.key])];
   onFiles(paths);
-  const [certificates = "", privateKey] = await Promise.all(paths.map(readPem));
+  // One after the other, so that with both missing the message names the first every time.
+  const certificates = await readPem(files.cert);
+  const privateKey = files.key === undefined ? undefined : await readPem(files.key);
   const leaf = parse(binding, paths, {
     certificates,
     ...(privateKey === undefined ? {} : { privateKey }),

@@ -91,9 +91,10 @@ class Reader {
 
 /** Finds out which host a connection is for, before TLS reads from it. */
 export function peekServerName(socket: Socket, done: (name: string | null) => void): void {
-  const read = (rest: Buffer): Peeked<string | null> | "more" => {
-    const server = readServerName(rest);
-    return server === "more" ? "more" : { found: server.name, rest };
-  };
-  peek(socket, read, done);
+  peek(socket, serverName, done);
+}
+
+function serverName(rest: Buffer): Peeked<string | null> | "more" {
+  const server = readServerName(rest);
+  return server === "more" ? "more" : { found: server.name, rest };
 }

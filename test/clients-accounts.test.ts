@@ -149,14 +149,14 @@ describe("an account's own tokens, and what any token is told, through the cloud
     const script = { ...account, script_name: "over" };
     const listed = async () =>
       (await control.call("GET", `${path}/deployments`)).result.deployments as { id: string }[];
-    const [current, before] = await listed();
+    const [current, over] = await listed();
     await assert.rejects(deployments.delete(current?.id ?? "", script), /the one in force/);
-    await deployments.delete(before?.id ?? "", script);
+    await deployments.delete(over?.id ?? "", script);
     assert.deepEqual(
       (await listed()).map(({ id }) => id),
       [current?.id],
     );
-    await assert.rejects(deployments.delete(before?.id ?? "", script), { status: 404 });
+    await assert.rejects(deployments.delete(over?.id ?? "", script), { status: 404 });
     await control.call("PUT", path, scriptForm());
     assert.equal((await listed()).length, 2);
   });
@@ -165,13 +165,10 @@ describe("an account's own tokens, and what any token is told, through the cloud
     await control.call("PUT", "/accounts/{account}/workers/scripts/read", scriptForm());
     const path = `/accounts/${control.accountId}/workers/scripts/read/content`;
     const newer = await admin.workers.scripts.content.get("read", account);
-    const older = (await admin.get(path, { __binaryResponse: true })) as unknown as Response;
+    const older = await admin.get<never, Response>(path, { __binaryResponse: true });
     for (const response of [newer, older]) {
       const entry = response.headers.get("cf-entrypoint") ?? "";
-      assert.match(
-        String(await ((await response.formData()).get(entry) as File).text()),
-        /default/,
-      );
+      assert.match(await ((await response.formData()).get(entry) as File).text(), /default/);
     }
   });
 });

@@ -119,7 +119,7 @@ function endpointsOf(owner: Owner, { store, clock }: ControlContext): readonly E
       },
       async ({ caller }) => {
         owner.assertMay(caller);
-        const rows = await reached(store.db, caller);
+        const rows = await tokensIn(store.db, caller);
         const own = rows.filter((row) => owner.isOwn(row, caller));
         return list(own.map((row) => shown(row, clock())));
       },
@@ -248,13 +248,13 @@ function isNamed(name: string, asked: string | undefined): boolean {
 }
 
 /** The tokens of the accounts that the caller reaches, whoever's they are. */
-async function reached(db: Database, caller: Caller): Promise<TokenRow[]> {
+async function tokensIn(db: Database, caller: Caller): Promise<TokenRow[]> {
   const rows = await Promise.all(caller.reach.map(({ accountId }) => listTokens(db, accountId)));
   return rows.flat().filter((row) => isReached(row, caller));
 }
 
-function isReached({ revokedOn, accountId }: TokenRow, { reach }: Caller): boolean {
-  return revokedOn === null && reach.some((reached) => reached.accountId === accountId);
+function isReached(row: TokenRow, { reach }: Caller): boolean {
+  return row.revokedOn === null && reach.some(({ accountId }) => accountId === row.accountId);
 }
 
 function columnsOf(

@@ -165,7 +165,7 @@ describe("an account's own tokens, and what any token is told, through the cloud
     await control.call("PUT", "/accounts/{account}/workers/scripts/read", scriptForm());
     const path = `/accounts/${control.accountId}/workers/scripts/read/content`;
     const newer = await admin.workers.scripts.content.get("read", account);
-    const older = await admin.get<never, Response>(path, { __binaryResponse: true });
+    const older = await admin.get<Response>(path, { __binaryResponse: true });
     for (const response of [newer, older]) {
       const entry = response.headers.get("cf-entrypoint") ?? "";
       assert.match(await ((await response.formData()).get(entry) as File).text(), /default/);

@@ -17,7 +17,7 @@ import { byOf, existingScript, keyOf } from "./lookup.ts";
 import type { Publisher } from "./publisher.ts";
 import { oneLine } from "../api/text.ts";
 
-const deployment = z.object({
+const wanted = z.object({
   strategy: z.literal("percentage").default("percentage"),
   versions: z
     .array(z.object({ version_id: oneLine, percentage: z.number().min(0).max(100) }))
@@ -90,7 +90,7 @@ export function deploymentEndpoints(
         path,
         summary: "Deploy versions that were uploaded",
         scope: "workers_scripts:write",
-        body: deployment,
+        body: wanted,
       },
       async (call) => {
         const shares = sharesOf(call.body.versions);

@@ -56,6 +56,14 @@ export const scriptFailures = {
     cause: "The id is wrong, or belongs to another Worker.",
     fix: "List them with `wrangler deployments list`.",
   },
+  deployment_in_force: {
+    side: "caller",
+    status: 400,
+    number: 7000363,
+    title: "the deployment is the one in force",
+    cause: "The newest deployment of a Worker serves its requests; only older ones can be deleted.",
+    fix: "Deploy another version first: `wrangler versions deploy`.",
+  },
   deployment_invalid: {
     side: "caller",
     status: 400,

@@ -99,8 +99,8 @@ for (const onPort of [true, false]) {
     const { gateway, server } = await ready(t, onPort ? { mysqlPorts: [port] } : {});
     await listen(t, mysql(server), port);
     const socket = await connectTo(gateway, port);
-    const greeting = await bytes(socket);
-    assert.deepEqual([greeting[3], greeting[4]], [0, 10]);
+    const greets = await bytes(socket);
+    assert.deepEqual([greets[3], greets[4]], [0, 10]);
     socket.write(packet(1, clientAnswer("root")));
     // Numbered as if nothing had been said in between.
     const more = await bytes(socket);

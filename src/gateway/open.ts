@@ -67,9 +67,10 @@ export function originOpener(dependencies: OpenerDependencies): Open {
   };
 }
 
+/** What ends a connection meanwhile is told by whoever reads. */
+function ignore(): void {}
+
 async function inTheClear(socket: Socket, before: Before): Promise<void> {
-  // Whatever ends it meanwhile is told by whoever reads.
-  const ignore = (): void => {};
   socket.on("error", ignore);
   try {
     await before(socket);

@@ -144,7 +144,10 @@ test("a range that embeds IPv4 opens only what IPv4 may reach", () => {
   assert.equal(policy.refuses("64:ff9b::5db8:d822", 443), null);
   const metadata = policy.refuses("64:ff9b::a9fe:a9fe", 443);
   assert.match(metadata ?? "", /^of 169\.254\.169\.254 in it: it is link-local/);
-  assert.equal(policy.refuses("64:ff9b::10.0.0.1", 443), "of 10.0.0.1 in it: it is on the deny list");
+  assert.equal(
+    policy.refuses("64:ff9b::10.0.0.1", 443),
+    "of 10.0.0.1 in it: it is on the deny list",
+  );
   assert.equal(policy.refuses("2002:5db8:d822::", 443), "it is an IPv4 address in IPv6 (6to4)");
 });
 
@@ -153,7 +156,10 @@ test("the platform's own ports are found in an embedded address too, and a name 
   const own = "port 8787 of this machine is the platform's own";
   assert.equal(policy.refuses("2002:7f00:1::", 8787), own);
   assert.equal(policy.refuses("::ffff:127.0.0.1", 8787), own);
-  assert.match(policy.refuses("2002:7f00:1::", 443) ?? "", /^of 127\.0\.0\.1 in it: it is loopback$/);
+  assert.match(
+    policy.refuses("2002:7f00:1::", 443) ?? "",
+    /^of 127\.0\.0\.1 in it: it is loopback$/,
+  );
   assert.equal(policy.refuses("example.com", 443), "it is not an address");
   assert.equal(policy.refuses("", 443), "it is not an address");
 });

@@ -86,7 +86,10 @@ it("the first half of an IPv6 address is its neighbourhood, however it is shorte
 
 it("a list knows both families, and throws for what is no range where it must be one", () => {
   const text = /^TypeError: "10\.0\.0\.0\/33" is not an address or a CIDR range$/;
-  assert.throws(() => listOf(["10.0.0.0/33"]), (error) => text.test(String(error)));
+  assert.throws(
+    () => listOf(["10.0.0.0/33"]),
+    (error) => text.test(String(error)),
+  );
   for (const bad of ["10.0.0.0/a8", "10.0.0.0/8a", "10.0.0.0/-1", "10.0.0.0/0008"]) {
     assert.throws(() => listOf([bad]), TypeError, bad);
   }
@@ -95,7 +98,8 @@ it("a list knows both families, and throws for what is no range where it must be
   assert.ok(!list.check("11.0.0.1") && !list.check("2001:db9::1", "ipv6"));
   const ranges = new Ranges(["nonsense", "10.0.0.0/8", "2001:db8::/32"]);
   assert.ok(ranges.has("10.1.1.1") && ranges.has("2001:db8::1"));
-  for (const none of ["nonsense", "", "11.0.0.1", "2001:db9::1"]) assert.ok(!ranges.has(none), none);
+  for (const none of ["nonsense", "", "11.0.0.1", "2001:db9::1"])
+    assert.ok(!ranges.has(none), none);
 });
 
 it("a list is not within one that it cannot be compared with", () => {

@@ -66,7 +66,10 @@ test("what opens an embedding range opens none of the refused IPv4 addresses in 
 });
 
 test("a denied range is workerd's too, and an address is a block of one", () => {
-  const { allow, deny } = bindingNetwork({ allow: ["2001:db8::7"], deny: ["10.0.0.1", "fd00::/8"] }, []);
+  const { allow, deny } = bindingNetwork(
+    { allow: ["2001:db8::7"], deny: ["10.0.0.1", "fd00::/8"] },
+    [],
+  );
   assert.deepEqual(allow, ["public", "private", "2001:db8::7/128"]);
   assert.deepEqual(deny.slice(0, 2), ["10.0.0.1/32", "fd00::/8"]);
 });

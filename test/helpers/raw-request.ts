@@ -39,6 +39,10 @@ export function rawRequest({ method, url, headers, body }: RawRequest): Promise<
       // A server that refuses a body early may close while it is still being sent.
       if (!answered) reject(error);
     });
+    // Node frames the body of a DELETE in no way by itself.
+    if (body instanceof Uint8Array && method === "DELETE") {
+      sent.setHeader("content-length", body.byteLength);
+    }
     if (body === undefined || typeof body === "string" || body instanceof Uint8Array) {
       sent.end(body);
     } else {

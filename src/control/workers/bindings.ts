@@ -5,6 +5,8 @@ import type { ScriptKey, WorkerBinding } from "../../contract/change-feed.ts";
 import { IDENTITY } from "../../contract/identity.ts";
 import { Failure } from "../../failures/failures.ts";
 import { findCertificate } from "../../store/certificates.ts";
+import { findResource, findResourceByName } from "../../store/resources.ts";
+import type { ResourceKind } from "../../store/schema.ts";
 import { findScript } from "../../store/scripts.ts";
 import type { Database } from "../../store/database.ts";
 import { firstIssue } from "../api/endpoint.ts";
@@ -47,6 +49,17 @@ const schemas = {
     props: props.optional(),
   }),
   version_metadata: z.object({}),
+  kv_namespace: z.object({ namespace_id: oneLine }),
+  d1: z.object({ id: oneLine.optional(), database_id: oneLine.optional() }),
+  r2_bucket: z.object({ bucket_name: oneLine, jurisdiction: oneLine.optional() }),
+  ratelimit: z.object({
+    namespace_id: z.string().regex(/^\d{1,20}$/),
+    simple: z.object({
+      limit: z.number().int().min(1).max(1_000_000_000),
+      period: z.union([z.literal(10), z.literal(60)]),
+    }),
+  }),
+  analytics_engine: z.object({ dataset: oneLine.max(96) }),
   inherit: z.object({
     old_name: z.string().optional(),
     version_id: z.literal("latest").optional(),
@@ -173,7 +186,7 @@ export function freshBindings(
  * What the bindings point to has to be there: asked in the transaction that stores them too.
  *
  * @throws Failure `binding_certificate_unknown`, `binding_certificate_is_authority`,
- * `binding_service_unknown`, `in_process_key_unsupported`, `in_process_hosts_limited`
+ * `binding_service_unknown`, `binding_resource_unknown`, `in_process_key_unsupported`, `in_process_hosts_limited`
  */
 export async function assertTargets(
   db: Database,
@@ -184,6 +197,7 @@ export async function assertTargets(
     if (binding.type === "mtls_certificate") {
       await assertCertificate(db, { accountId, scriptName }, binding);
     }
+    await assertStored(db, accountId, binding);
     if (binding.type === "service" && binding.service !== scriptName) {
       if (await findScript(db, { accountId, scriptName: binding.service })) continue;
       throw new Failure("binding_service_unknown", {
@@ -191,6 +205,45 @@ export async function assertTargets(
         facts: { binding: binding.name, service: binding.service },
       });
     }
+  }
+}
+
+async function assertStored(
+  db: Database,
+  accountId: string,
+  binding: WorkerBinding,
+): Promise<void> {
+  const wanted = storedTarget(binding);
+  if (wanted === null) return;
+  const { kind, by, value, noun } = wanted;
+  const found =
+    by === "id"
+      ? await findResource(db, accountId, kind, value)
+      : await findResourceByName(db, accountId, kind, value);
+  if (found) return;
+  throw new Failure("binding_resource_unknown", {
+    message: `the binding "${binding.name}" names the ${noun} "${value}", which was not found`,
+    facts: { binding: binding.name, [by]: value },
+  });
+}
+
+interface StoredTarget {
+  readonly kind: ResourceKind;
+  readonly by: "id" | "name";
+  readonly value: string;
+  readonly noun: string;
+}
+
+function storedTarget(binding: WorkerBinding): StoredTarget | null {
+  switch (binding.type) {
+    case "kv_namespace":
+      return { kind: "kv", by: "id", value: binding.namespaceId, noun: "KV namespace" };
+    case "d1":
+      return { kind: "d1", by: "id", value: binding.databaseId, noun: "D1 database" };
+    case "r2_bucket":
+      return { kind: "r2", by: "name", value: binding.bucketName, noun: "R2 bucket" };
+    default:
+      return null;
   }
 }
 
@@ -244,6 +297,18 @@ export function shownBinding(binding: WorkerBinding): object {
         ...(binding.entrypoint && { entrypoint: binding.entrypoint }),
         ...(binding.props && { props: binding.props }),
       };
+    case "kv_namespace":
+      return { name, type, namespace_id: binding.namespaceId };
+    case "d1":
+      return { name, type, id: binding.databaseId, database_id: binding.databaseId };
+    case "r2_bucket":
+      return { name, type, bucket_name: binding.bucketName };
+    case "ratelimit": {
+      const { namespaceId, limit, period } = binding;
+      return { name, type, namespace_id: namespaceId, simple: { limit, period } };
+    }
+    case "analytics_engine":
+      return { name, type, dataset: binding.dataset };
     default:
       return { name, type };
   }
@@ -290,6 +355,20 @@ function resolve(
     case "version_metadata":
       fields("version_metadata", binding);
       return metadataOf(name, owner);
+    case "kv_namespace":
+      return { name, type, namespaceId: fields(type, binding).namespace_id };
+    case "d1": {
+      const { id, database_id: databaseId } = fields(type, binding);
+      return { name, type, databaseId: id ?? databaseId ?? "" };
+    }
+    case "r2_bucket":
+      return { name, type, bucketName: fields(type, binding).bucket_name };
+    case "ratelimit": {
+      const { namespace_id: namespaceId, simple } = fields(type, binding);
+      return { name, type, namespaceId, ...simple };
+    }
+    case "analytics_engine":
+      return { name, type, dataset: fields(type, binding).dataset };
     default:
       return inherited(binding, owner, { keyring, before });
   }

@@ -40,10 +40,9 @@ export function rawRequest({ method, url, headers, body }: RawRequest): Promise<
       if (!answered) reject(error);
     });
     // Node frames the body of a DELETE in no way by itself.
-    if (body instanceof Uint8Array && method === "DELETE") {
-      sent.setHeader("content-length", body.byteLength);
-    }
-    if (body === undefined || typeof body === "string" || body instanceof Uint8Array) {
+    const isWhole = typeof body === "string" || body instanceof Uint8Array;
+    if (isWhole && method === "DELETE") sent.setHeader("content-length", Buffer.byteLength(body));
+    if (body === undefined || isWhole) {
       sent.end(body);
     } else {
       body.on("error", () => sent.destroy());

@@ -5,13 +5,13 @@ import type { ScriptKey, WorkerBinding } from "../../contract/change-feed.ts";
 import { IDENTITY } from "../../contract/identity.ts";
 import { Failure } from "../../failures/failures.ts";
 import { findCertificate } from "../../store/certificates.ts";
-import { findResource, findResourceByName } from "../../store/resources.ts";
-import type { ResourceKind } from "../../store/schema.ts";
 import { findScript } from "../../store/scripts.ts";
 import type { Database } from "../../store/database.ts";
 import { firstIssue } from "../api/endpoint.ts";
 import { assertInProcess } from "./in-process.ts";
 import { oneLine } from "../api/text.ts";
+import { assertStored } from "./stored-targets.ts";
+import { Refusals } from "./refusals.ts";
 
 /** A binding as a client names it: what else it has depends on its type. */
 export interface RequestedBinding {
@@ -99,18 +99,31 @@ export function resolveBindings(
   owner: BindingOwner,
   sources: BindingSources,
 ): WorkerBinding[] {
-  refuseUnknownTypes(requested);
+  const refusals = new Refusals();
+  const resolved = resolveOrRefuse(requested, owner, { ...sources, refusals });
+  refusals.throw();
+  return resolved;
+}
+
+/** The same, but what is refused is collected: what is not is returned. */
+export function resolveOrRefuse(
+  requested: readonly RequestedBinding[],
+  owner: BindingOwner,
+  { refusals, ...sources }: BindingSources & { readonly refusals: Refusals },
+): WorkerBinding[] {
   const names = new Set<string>();
-  for (const binding of requested) {
-    if (names.has(binding.name)) throw invalid(binding, "appears twice");
-    names.add(binding.name);
-  }
   const { before, keep, keyring } = sources;
+  const resolved = requested.flatMap((binding) => {
+    const found = refusals.try(() => {
+      if (names.has(binding.name)) throw invalid(binding, "appears twice");
+      refuseUnknownType(binding);
+      return resolve(binding, owner, sources);
+    });
+    names.add(binding.name);
+    return found ?? [];
+  });
   const kept = keptOf(before, ({ name, type }) => keep.includes(type) && !names.has(name));
-  return [
-    ...requested.map((binding) => resolve(binding, owner, sources)),
-    ...carryOverAll(keyring, kept, owner),
-  ];
+  return [...resolved, ...carryOverAll(keyring, kept, owner)];
 }
 
 function keptOf(
@@ -190,60 +203,38 @@ export function freshBindings(
  */
 export async function assertTargets(
   db: Database,
-  { accountId, scriptName }: ScriptKey,
+  key: ScriptKey,
   bindings: readonly WorkerBinding[],
 ): Promise<void> {
-  for (const binding of bindings) {
-    if (binding.type === "mtls_certificate") {
-      await assertCertificate(db, { accountId, scriptName }, binding);
-    }
-    await assertStored(db, accountId, binding);
-    if (binding.type === "service" && binding.service !== scriptName) {
-      if (await findScript(db, { accountId, scriptName: binding.service })) continue;
-      throw new Failure("binding_service_unknown", {
-        message: `service binding "${binding.name}" names the Worker "${binding.service}", which was not found`,
-        facts: { binding: binding.name, service: binding.service },
-      });
-    }
-  }
+  const refusals = new Refusals();
+  await refuseTargets(db, key, { bindings, refusals });
+  refusals.throw();
 }
 
-async function assertStored(
+/** The same, but what is refused is collected. */
+export async function refuseTargets(
   db: Database,
-  accountId: string,
+  key: ScriptKey,
+  { bindings, refusals }: { bindings: readonly WorkerBinding[]; refusals: Refusals },
+): Promise<void> {
+  for (const binding of bindings) await refusals.tryLater(() => assertTarget(db, key, binding));
+}
+
+async function assertTarget(
+  db: Database,
+  { accountId, scriptName }: ScriptKey,
   binding: WorkerBinding,
 ): Promise<void> {
-  const wanted = storedTarget(binding);
-  if (wanted === null) return;
-  const { kind, by, value, noun } = wanted;
-  const found =
-    by === "id"
-      ? await findResource(db, accountId, kind, value)
-      : await findResourceByName(db, accountId, kind, value);
-  if (found) return;
-  throw new Failure("binding_resource_unknown", {
-    message: `the binding "${binding.name}" names the ${noun} "${value}", which was not found`,
-    facts: { binding: binding.name, [by]: value },
-  });
-}
-
-interface StoredTarget {
-  readonly kind: ResourceKind;
-  readonly by: "id" | "name";
-  readonly value: string;
-  readonly noun: string;
-}
-
-function storedTarget(binding: WorkerBinding): StoredTarget | null {
-  switch (binding.type) {
-    case "kv_namespace":
-      return { kind: "kv", by: "id", value: binding.namespaceId, noun: "KV namespace" };
-    case "d1":
-      return { kind: "d1", by: "id", value: binding.databaseId, noun: "D1 database" };
-    case "r2_bucket":
-      return { kind: "r2", by: "name", value: binding.bucketName, noun: "R2 bucket" };
-    default:
-      return null;
+  if (binding.type === "mtls_certificate") {
+    await assertCertificate(db, { accountId, scriptName }, binding);
+  }
+  await assertStored(db, accountId, binding);
+  if (binding.type === "service" && binding.service !== scriptName) {
+    if (await findScript(db, { accountId, scriptName: binding.service })) return;
+    throw new Failure("binding_service_unknown", {
+      message: `service binding "${binding.name}" names the Worker "${binding.service}", which was not found`,
+      facts: { binding: binding.name, service: binding.service },
+    });
   }
 }
 
@@ -314,15 +305,23 @@ export function shownBinding(binding: WorkerBinding): object {
   }
 }
 
-function refuseUnknownTypes(requested: readonly RequestedBinding[]): void {
-  const unknown = requested.filter(({ type }) => !Object.hasOwn(schemas, type));
-  if (unknown.length === 0) return;
-  const named = unknown.map(({ name, type }) => `"${name}" (${type})`).join(", ");
+function refuseUnknownType({ name, type }: RequestedBinding): void {
+  if (Object.hasOwn(schemas, type)) return;
+  const fix = INSTEAD[type];
   throw new Failure("binding_unsupported", {
-    message: `${unknown.length === 1 ? "the binding" : "the bindings"} ${named} cannot be bound here`,
-    facts: { bindings: unknown.map(({ name, type }) => ({ name, type })) },
+    message: `the binding "${name}" (${type}) cannot be bound here`,
+    facts: { bindings: [{ name, type }] },
+    ...(fix !== undefined && { fix }),
   });
 }
+
+/** What does the same elsewhere, for types that run on Cloudflare's machines alone. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  ai: "Call a model's own API with `fetch()`, its key as a secret, and remove the binding `ai`.",
+  browser:
+    "Call a browser service of your own over a certificate or a public address, and remove the binding `browser`.",
+  send_email: "Call the API of a mail service with `fetch()`, and remove the binding `send_email`.",
+};
 
 function resolve(
   binding: RequestedBinding,

@@ -15,6 +15,7 @@ import { sidecarFailures } from "./sidecar.ts";
 import { startFailures } from "./starting.ts";
 import { storageFailures } from "./storage.ts";
 import { storedCertificateFailures } from "./stored-certificates.ts";
+import { streamFailures } from "./streams.ts";
 import type { FailureEntry } from "./entry.ts";
 
 export type { FailureEntry } from "./entry.ts";
@@ -35,7 +36,8 @@ type Table = typeof accessFailures &
   typeof sidecarFailures &
   typeof startFailures &
   typeof storageFailures &
-  typeof storedCertificateFailures;
+  typeof storedCertificateFailures &
+  typeof streamFailures;
 
 /**
  * Every failure a user can cause or meet, by its stable code. The API, a Worker's response, the
@@ -59,6 +61,7 @@ export const failures: Table = {
   ...startFailures,
   ...storageFailures,
   ...storedCertificateFailures,
+  ...streamFailures,
 };
 
 export type FailureCode = keyof typeof failures;

@@ -1,4 +1,3 @@
-import { z } from "@hono/zod-openapi";
 import { randomBytes, randomUUID } from "node:crypto";
 import type { StorageAnswer, StorageRequest } from "../../contract/storage.ts";
 import { Failure, type FailureCode } from "../../failures/failures.ts";
@@ -8,14 +7,6 @@ import type { ResourceKind, ResourceRow } from "../../store/schema.ts";
 import type { Database } from "../../store/database.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
-
-/** Names of buckets and queues, as Cloudflare takes them. */
-export const resourceName: z.ZodType<string> = z
-  .string()
-  .regex(
-    /^[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])$/,
-    "is not 3 to 63 lower case letters, digits and dashes",
-  );
 
 interface Made {
   readonly kind: ResourceKind;

@@ -9,7 +9,7 @@ import { HEADER_BUFFER, MOST_HEADERS } from "../forward/limits.ts";
 export function handOver(stream: Duplex, take: () => void): void {
   const { connect } = http2;
   http2.connect = ((authority: string, options: object, listener?: () => void) =>
-    noTruncation(connect(authority, withLimits(options), listener))) as typeof connect;
+    withGuards(connect(authority, withLimits(options), listener))) as typeof connect;
   try {
     take();
   } finally {
@@ -28,17 +28,40 @@ function withLimits(options: { settings?: object }): object {
   };
 }
 
+function withGuards(session: ClientHttp2Session): ClientHttp2Session {
+  const request = session.request.bind(session);
+  session.request = (headers, options) => {
+    if (options?.endStream !== false) return reportsCuts(request(headers, options));
+    const abort = new AbortController();
+    const stream = request(headers, { ...options, signal: abort.signal });
+    return reportsCuts(breaksOff(stream, abort));
+  };
+  return session;
+}
+
+/**
+ * Node ends an upload before it resets its stream, and the origin reads a cut body as a whole one;
+ * or, where a pipe leads into it, resets nothing at all. Its signal only resets.
+ */
+function breaksOff(stream: ClientHttp2Stream, abort: AbortController): ClientHttp2Stream {
+  const close = stream.close.bind(stream);
+  stream.close = (code, callback) => {
+    if (stream.writableEnded || stream.closed) {
+      close(code, callback);
+      return;
+    }
+    if (callback !== undefined) stream.once("close", callback);
+    stream.on("error", () => {});
+    abort.abort();
+  };
+  return stream;
+}
+
 /**
  * A stream that its peer resets with NO_ERROR or CANCEL ends, for Node, like one that is whole.
  * What ended before END_STREAM came was cut (RFC 9113, section 8.1).
  */
-function noTruncation(session: ClientHttp2Session): ClientHttp2Session {
-  const request = session.request.bind(session);
-  session.request = (...args) => guard(request(...args));
-  return session;
-}
-
-function guard(stream: ClientHttp2Stream): ClientHttp2Stream {
+function reportsCuts(stream: ClientHttp2Stream): ClientHttp2Stream {
   const push = stream.push.bind(stream);
   let ended = false;
   stream.push = (chunk: unknown, encoding?: BufferEncoding) => {

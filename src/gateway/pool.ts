@@ -68,6 +68,8 @@ export class OriginPool {
   readonly #aged: Set<Pool> = new Set();
   /** Unix time in ms at which the connections are old enough to be replaced. */
   #agedAt: number;
+  /** Unix time in ms. */
+  #renewedAt = 0;
   #http1Only = false;
   #http1: Pool | null = null;
   readonly #connections: Set<Duplex> = new Set();
@@ -146,6 +148,9 @@ export class OriginPool {
       if (needsHttp1(error) && !this.#http1Only) {
         this.#http1Only = true;
         this.#renew();
+      } else if (Date.now() - this.#renewedAt >= BETWEEN_REFUSALS) {
+        // It may be closing this connection: what goes out on it again may be lost with it.
+        this.#renew();
       }
       return true;
     }
@@ -161,6 +166,7 @@ export class OriginPool {
     const aged = this.#http;
     this.#http = this.#pool(this.#protocols);
     this.#agedAt = this.#nextAge();
+    this.#renewedAt = Date.now();
     this.#aged.add(aged);
     void aged.close().then(
       () => this.#aged.delete(aged),
@@ -292,6 +298,9 @@ export function poolKey(scope: PoolScope): string {
     origin,
   ]);
 }
+
+/** In ms: an origin that refuses in a loop gets no more than a new connection each second. */
+const BETWEEN_REFUSALS = 1_000;
 
 /** An origin sends two for each handshake, and often none when one is resumed. */
 const MOST_SESSIONS = 4;

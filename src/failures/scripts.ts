@@ -236,6 +236,14 @@ export const scriptFailures = {
     cause: "Accepting it without doing it would let the Worker fail later, and silently.",
     fix: "Remove it from the configuration of this Worker.",
   },
+  deploy_refused: {
+    side: "caller",
+    status: 400,
+    number: 7000363,
+    title: "several things in this deploy cannot be done",
+    cause: "Each of them is named with what to do. Nothing was deployed.",
+    fix: "Change them all, and ask `countersign deploy --check` before you deploy again.",
+  },
   script_in_use: {
     side: "caller",
     status: 409,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { request as httpRequest, type ClientRequest } from "node:http";
 import { createSecureServer, type ServerHttp2Stream } from "node:http2";
-import { connect, type AddressInfo, type Socket } from "node:net";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { after, before, test } from "node:test";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { ask, edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
@@ -57,7 +57,9 @@ test("an upload that its client breaks off is reset at an HTTP/2 origin, and giv
     const stream = http2Stream as ServerHttp2Stream;
     stream.on("error", () => {});
     let body = "";
-    stream.once("data", () => (begun += 1)).on("data", (chunk: Buffer) => (body += chunk.toString()));
+    stream
+      .once("data", () => (begun += 1))
+      .on("data", (chunk: Buffer) => (body += chunk.toString()));
     stream.once("aborted", () => aborted.push(stream.rstCode));
     stream.once("end", () => {
       if (stream.aborted || stream.destroyed || stream.rstCode !== 0) return;
@@ -290,4 +292,51 @@ test("a connection to an origin that nobody uses is closed when its time has com
   await until(() => closed === 1);
   assert.equal((await ask(gateway.socket(), origin.url)).status, 200);
   assert.equal(connections, 2);
+});
+
+/** Accepts connections and says nothing. */
+async function silentOrigin(): Promise<
+  AsyncDisposable & { url: string; opened: () => number; closed: () => number }
+> {
+  let [opened, closed] = [0, 0];
+  const server = createServer((socket) => {
+    opened += 1;
+    socket.on("error", () => {}).resume();
+    socket.once("close", () => (closed += 1));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `https://localhost:${(server.address() as AddressInfo).port}`,
+    opened: () => opened,
+    closed: () => closed,
+    [Symbol.asyncDispose]: async () => void server.close(),
+  };
+}
+
+test("a handshake test that nobody waits for any more closes its connection at once", async () => {
+  await using origin = await silentOrigin();
+  const cancel = new AbortController();
+  const report = gateway.handle.testHandshake("a", "c", origin.url, cancel.signal);
+  await until(() => origin.opened() === 1);
+  const began = performance.now();
+  cancel.abort();
+  await assert.rejects(report);
+  await until(() => origin.closed() === 1);
+  assert.ok(performance.now() - began < 5_000, "before the handshake's time was over");
+});
+
+test("a revocation calls off the handshakes under way, and tells their requests", async () => {
+  await using origin = await silentOrigin();
+  const certificate = edgeCertificate(await authority.issue({ subject: "CN=r" }), {
+    certificateId: "revoked",
+  });
+  await gateway.handle.setCertificate(certificate);
+  const binding = { bindingName: "REVOKED", certificateId: "revoked" };
+  await gateway.bind(binding);
+  const answer = ask(gateway.socket(binding), origin.url);
+  await until(() => origin.opened() === 1);
+  await gateway.handle.setCertificate({ ...certificate, revokedOn: new Date().toISOString() });
+  assert.equal((await answer).headers["countersign-failure"], "origin_connection_cut");
+  await until(() => origin.closed() === 1);
 });

@@ -20,15 +20,16 @@ export interface OpenerDependencies {
 /** Opens connections to real origins: name, address, TCP, TLS. */
 export function originOpener(dependencies: OpenerDependencies): Open {
   const { network, contexts, options, observer } = dependencies;
-  return async (scope, { protocols, session, onSession }) => {
+  return async (scope, { protocols, session, onSession, signal }) => {
     const { destination, credential, trust } = scope;
     const startedAt = performance.now();
     try {
       const shake = async (ticket: Buffer | undefined): Promise<TLSSocket> => {
-        const socket = await dial(destination, network(scope));
+        const socket = await dial(destination, { ...network(scope), signal });
         const raw = protocols.length === 0;
         if (raw && options.postgresPorts.includes(destination.port)) {
-          await startPostgresTls(socket, destination, options.timeouts.handshake);
+          const { handshake: timeout } = options.timeouts;
+          await startPostgresTls(socket, destination, { timeout, signal });
         }
         return await handshake(socket, {
           destination,
@@ -38,6 +39,7 @@ export function originOpener(dependencies: OpenerDependencies): Open {
           session: ticket,
           onSession,
           timeout: options.timeouts.handshake,
+          signal,
         });
       };
       let resumable = true;

@@ -46,6 +46,8 @@ export type Open = (
     readonly session: Buffer | undefined;
     /** A session for a later connection. Only of an origin that was verified. */
     readonly onSession: (session: Buffer) => void;
+    /** Aborts when nobody wants the connection any more, with why. */
+    readonly signal: AbortSignal;
   },
 ) => Promise<OriginConnection>;
 
@@ -79,6 +81,7 @@ export class OriginPool {
   #resumes: boolean;
   #shared: Error | null = null;
   #cut: Failure | null = null;
+  readonly #cutting: AbortController = new AbortController();
   #closed: Promise<void> | null = null;
 
   constructor(scope: PoolScope, { open, options, clock }: PoolParts) {
@@ -123,6 +126,7 @@ export class OriginPool {
   cut(failure: Failure): void {
     this.#cut = failure;
     this.#sessions = [];
+    this.#cutting.abort(failure);
     void this.#http.destroy(failure);
     void this.#http1?.destroy(failure);
     for (const aged of this.#aged) void aged.destroy(failure);
@@ -227,6 +231,7 @@ export class OriginPool {
     const connection = await this.#open(this.scope, {
       protocols,
       session: session?.ticket,
+      signal: this.#cutting.signal,
       onSession: (ticket) => {
         if (this.#resumes && this.#cut === null && this.#closed === null) {
           this.#sessions.push({ ticket, at: this.#clock.now() });

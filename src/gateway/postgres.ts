@@ -15,17 +15,20 @@ const sslRequest: Buffer = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
 export async function startPostgresTls(
   socket: Socket,
   destination: Destination,
-  timeout: number,
+  { timeout, signal }: { readonly timeout: number; readonly signal?: AbortSignal | undefined },
 ): Promise<void> {
   const { host, port } = destination;
   let answer: Buffer;
   try {
     socket.write(sslRequest);
-    await once(socket, "readable", { signal: AbortSignal.timeout(timeout) });
+    const late = AbortSignal.timeout(timeout);
+    const either = signal === undefined ? late : AbortSignal.any([signal, late]);
+    await once(socket, "readable", { signal: either });
     // One byte and no more: what came with it was not sent by a server that waits for TLS.
     answer = (socket.read() as Buffer | null) ?? Buffer.alloc(0);
   } catch (error) {
     socket.destroy();
+    signal?.throwIfAborted();
     throw handshakeFailure(error as Error, {
       destination,
       presented: null,

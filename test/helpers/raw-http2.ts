@@ -73,19 +73,22 @@ export async function rawHttp2Origin(
     connection.send(frames.SETTINGS, flags.NONE, 0);
     let unread = Buffer.alloc(0);
     let preface = PREFACE;
-    socket.on("error", () => {}).on("data", (chunk: Buffer) => {
-      unread = Buffer.concat([unread, chunk]);
-      if (unread.length < preface) return;
-      unread = unread.subarray(preface);
-      preface = 0;
-      while (unread.length >= 9 && unread.length >= 9 + unread.readUIntBE(0, 3)) {
-        const [type, bits] = [unread.readUInt8(3), unread.readUInt8(4)];
-        const stream = unread.readUInt32BE(5) & 0x7fffffff;
-        unread = unread.subarray(9 + unread.readUIntBE(0, 3));
-        if (type === frames.SETTINGS && bits === 0) connection.send(frames.SETTINGS, flags.ACK, 0);
-        onFrame(connection, { type, bits, stream });
-      }
-    });
+    socket
+      .on("error", () => {})
+      .on("data", (chunk: Buffer) => {
+        unread = Buffer.concat([unread, chunk]);
+        if (unread.length < preface) return;
+        unread = unread.subarray(preface);
+        preface = 0;
+        while (unread.length >= 9 && unread.length >= 9 + unread.readUIntBE(0, 3)) {
+          const [type, bits] = [unread.readUInt8(3), unread.readUInt8(4)];
+          const stream = unread.readUInt32BE(5) & 0x7fffffff;
+          unread = unread.subarray(9 + unread.readUIntBE(0, 3));
+          if (type === frames.SETTINGS && bits === 0)
+            connection.send(frames.SETTINGS, flags.ACK, 0);
+          onFrame(connection, { type, bits, stream });
+        }
+      });
   });
   server.on("tlsClientError", () => {});
   server.listen(0, "127.0.0.1");

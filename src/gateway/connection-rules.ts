@@ -1,5 +1,6 @@
 import http2, { type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
+import { asError } from "../forward/guarded.ts";
 import { HEADER_BUFFER, MOST_HEADERS } from "../forward/limits.ts";
 
 /**
@@ -76,7 +77,14 @@ function reportsCuts(stream: ClientHttp2Stream): ClientHttp2Stream {
         return false;
       }
     }
-    return push(chunk, encoding);
+    try {
+      return push(chunk, encoding);
+    } catch (error) {
+      // Called from the native side: a listener of this stream's that throws ends this stream.
+      stream.on("error", () => {});
+      process.nextTick(() => stream.destroy(asError(error)));
+      return false;
+    }
   };
   return stream;
 }
@@ -99,8 +107,18 @@ function passContinue(stream: Duplex): void {
   const parser = symbol && ((stream as never)[symbol] as HeaderParser | null | undefined);
   if (typeof parser?.onHeadersComplete !== "function") return;
   const complete = parser.onHeadersComplete.bind(parser);
-  parser.onHeadersComplete = (status, ...rest) => complete(status === 100 ? 103 : status, ...rest);
+  parser.onHeadersComplete = (status, ...rest) => {
+    try {
+      return complete(status === 100 ? 103 : status, ...rest);
+    } catch (error) {
+      stream.destroy(asError(error));
+      return PARSER_ERROR;
+    }
+  };
 }
+
+/** Of llhttp: stop, this connection is over. */
+const PARSER_ERROR = -1;
 
 interface HeaderParser {
   onHeadersComplete(status: number, upgrade: boolean, keepAlive: boolean): number;

@@ -25,7 +25,9 @@ import { hostRuleEndpoints } from "./hosts/host-rules.ts";
 import { Identities } from "../identity/identities.ts";
 import { identityAuthorityEndpoints } from "./identity/authorities.ts";
 import { identityEndpoints } from "./identity/endpoints.ts";
+import { issuedEndpoints } from "./identity/issued.ts";
 import { policyEndpoints } from "./identity/policies.ts";
+import { kvEndpoints } from "./storage/kv.ts";
 import { publishedIdentities } from "./identity/published.ts";
 import { Publisher } from "./workers/publisher.ts";
 import { rotationEndpoints } from "./certificates/version-endpoints.ts";
@@ -131,6 +133,7 @@ function allEndpoints(context: ControlContext, identities: Identities): readonly
     ...clientCertificateEndpoints(context, identities),
     ...identityEndpoints(context, identities),
     ...identityAuthorityEndpoints(context, identities),
+    ...issuedEndpoints(context, identities),
     ...policyEndpoints(context, identities),
     ...scriptEndpoints(context, publisher),
     ...scriptUploadEndpoints(context, publisher),
@@ -149,6 +152,7 @@ function allEndpoints(context: ControlContext, identities: Identities): readonly
     ...proxiedZoneEndpoints(context),
     ...domainEndpoints(context),
     ...bindingModeEndpoints(context, publisher),
+    ...kvEndpoints(context),
     ...unsupportedEndpoints(),
   ];
 }

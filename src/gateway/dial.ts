@@ -21,8 +21,13 @@ export interface Network {
  * judged is what is connected to.
  * @throws Failure `origin_name_…`, `origin_address_refused`, `origin_refused`,
  * `origin_unreachable`, `origin_connect_timeout`, or the reason of the signal
+ * @param allowHalfOpen the other side may end before this one does
  */
-export async function dial(destination: Destination, network: Network): Promise<Socket> {
+export async function dial(
+  destination: Destination,
+  network: Network,
+  allowHalfOpen = false,
+): Promise<Socket> {
   const { host, port } = network.policy.detour(destination.host) ?? destination;
   const { signal } = network;
   const found = await resolveWithin(network.timeouts.dns, host, network.resolve, signal);
@@ -32,6 +37,7 @@ export async function dial(destination: Destination, network: Network): Promise<
       host,
       port,
       noDelay: true,
+      allowHalfOpen,
       keepAlive: true,
       keepAliveInitialDelay: 60_000,
       autoSelectFamily: true,

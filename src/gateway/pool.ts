@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import { Pool, type Dispatcher } from "undici";
@@ -48,8 +49,15 @@ export type Open = (
     readonly onSession: (session: Buffer) => void;
     /** Aborts when nobody wants the connection any more, with why. */
     readonly signal: AbortSignal;
+    readonly before?: Before | undefined;
   },
 ) => Promise<OriginConnection>;
+
+/** What is said in the clear before the handshake. @throws Failure: the connection is closed */
+export type Before = (socket: Socket) => Promise<void>;
+
+/** How a server wants TLS to begin on a connection of `connect()`. */
+export type Beginning = "at once" | "postgres" | "mysql";
 
 /** What all pools share. */
 export interface PoolParts {
@@ -62,6 +70,8 @@ export interface PoolParts {
 export class OriginPool {
   readonly scope: PoolScope;
   readonly key: string;
+  /** What was found out on an earlier connection. Null: nothing yet. */
+  beginning: Beginning | null = null;
   readonly #open: Open;
   readonly #options: GatewayOptions;
   readonly #clock: Clock;
@@ -74,7 +84,7 @@ export class OriginPool {
   #renewedAt = 0;
   #http1Only = false;
   #http1: Pool | null = null;
-  readonly #connections: Set<Duplex> = new Set();
+  readonly #connections: Map<Duplex, OriginConnection> = new Map();
   /** The newest last. */
   #sessions: Session[] = [];
   /** Some origins hand out tickets that they refuse afterwards. */
@@ -112,8 +122,12 @@ export class OriginPool {
   }
 
   /** A connection for raw bytes, without ALPN. Never shared. */
-  connect(): Promise<Duplex> {
-    return this.#connection([]);
+  connect(before?: Before): Promise<Duplex> {
+    return this.#connection([], before);
+  }
+
+  get options(): GatewayOptions {
+    return this.#options;
   }
 
   /** No new request. Resolves when those in flight, WebSockets among them, have ended. */
@@ -130,7 +144,7 @@ export class OriginPool {
     void this.#http.destroy(failure);
     void this.#http1?.destroy(failure);
     for (const aged of this.#aged) void aged.destroy(failure);
-    for (const connection of this.#connections) connection.destroy(failure);
+    for (const connection of this.#connections.keys()) connection.destroy(failure);
   }
 
   /** The failure of a request that went through this pool. */
@@ -139,6 +153,14 @@ export class OriginPool {
     if (this.#cut !== null) return this.#cut;
     const facts = connectionOf.get(error) ?? null;
     return exchangeFailure(facts?.error ?? error, this.scope.destination, facts);
+  }
+
+  /** The failure of a raw connection that the origin ended before it said anything. */
+  endedFailure(stream: Duplex): Failure {
+    const connection = this.#connections.get(stream);
+    const error = Object.assign(new Error("it was closed"), { code: "ECONNRESET" });
+    const facts = connection === undefined ? null : factsOf(connection, this.scope);
+    return this.#cut ?? exchangeFailure(error, this.scope.destination, facts);
   }
 
   /**
@@ -225,13 +247,15 @@ export class OriginPool {
     }
   }
 
-  async #connection(protocols: readonly string[]): Promise<Duplex> {
+  async #connection(protocols: readonly string[], before?: Before): Promise<Duplex> {
     if (this.#cut !== null) throw this.#cut;
-    const session = this.#takeSession();
+    // What was said in the clear cannot be said again, and a session that is refused asks for that.
+    const session = before === undefined ? this.#takeSession() : null;
     const connection = await this.#open(this.scope, {
       protocols,
       session: session?.ticket,
       signal: this.#cutting.signal,
+      before,
       onSession: (ticket) => {
         if (this.#resumes && this.#cut === null && this.#closed === null) {
           this.#sessions.push({ ticket, at: this.#clock.now() });
@@ -248,7 +272,7 @@ export class OriginPool {
       stream.destroy();
       throw this.#cut;
     }
-    this.#connections.add(stream);
+    this.#connections.set(stream, connection);
     stream.once("close", () => this.#connections.delete(stream));
     // Before undici's listeners. An alert comes as an error and then an end, of which undici makes
     // an error of its own and reports only that: the first is what happened.
@@ -282,7 +306,7 @@ export class OriginPool {
   /** Upgraded and raw connections belong to no dispatcher any more. */
   async #allClosed(): Promise<void> {
     await Promise.all(
-      [...this.#connections].map(
+      [...this.#connections.keys()].map(
         (connection) => new Promise<void>((resolve) => connection.once("close", () => resolve())),
       ),
     );

@@ -10,6 +10,8 @@ export interface DataFolder extends Disposable {
   readonly database: string;
   /** For generated files and sockets: emptied at each start. */
   readonly run: string;
+  /** What Workers keep: a folder an account. */
+  readonly storage: string;
 }
 
 /**
@@ -37,6 +39,7 @@ function open(path: string): DataFolder {
     path,
     database: join(path, "countersign.db"),
     run: join(path, "run"),
+    storage: join(path, "storage"),
     [Symbol.dispose]: () => {
       rmSync(pidFile, { force: true });
       unlock();
@@ -44,14 +47,15 @@ function open(path: string): DataFolder {
   };
 }
 
+const folders = ["run", "storage"];
 const files = ["admin.sock", "countersign.db", "lock", "master.key", "pid"];
 
 /** @throws Failure `data_folder_unusable`: a file where a folder has to be, or the other way round */
 export function refuseOtherKinds(path: string): void {
-  for (const name of [...files, "run"]) {
+  for (const name of [...files, ...folders]) {
     const found = lstatSync(join(path, name), { throwIfNoEntry: false });
-    if (found === undefined || found.isDirectory() === (name === "run")) continue;
-    const [is, wanted] = name === "run" ? ["no folder", "folder"] : ["a folder", "file"];
+    if (found === undefined || found.isDirectory() === folders.includes(name)) continue;
+    const [is, wanted] = folders.includes(name) ? ["no folder", "folder"] : ["a folder", "file"];
     throw new Failure("data_folder_unusable", {
       message: `"${join(path, name)}" is ${is}: Countersign has a ${wanted} of that name there`,
       fix: "Move it away: it is none of Countersign's.",

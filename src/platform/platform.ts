@@ -178,6 +178,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       source: storeSource(store),
       masterKey: keys.current,
       runDirectory: folder.run,
+      storageFolder: folder.storage,
       httpHost: options.host,
       httpPort: options.httpPort,
       https: options.https && { ...options.https, byDefault: await local.leaf() },

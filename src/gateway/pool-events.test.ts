@@ -193,7 +193,10 @@ class World {
     const slots = this.#slots;
     let answered = 0;
     for (let i = 0; i <= slots; i += 1) this.#request(this.#pool, () => (answered += 1));
-    for (let i = 0; i < 60 && answered <= slots; i += 1) await turn();
+    for (let i = 0; i < 60; i += 1) {
+      if (answered > slots) break;
+      await turn();
+    }
     assert.equal(this.#asked.length - before, slots + 1);
     return answered;
   }

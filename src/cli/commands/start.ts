@@ -1,5 +1,6 @@
 import type { ShownDetails } from "../../failures/rendered.ts";
 import { availableParallelism } from "node:os";
+import { TRUST_DOMAIN } from "../../contract/identity.ts";
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import { eraseVariable } from "../../process/erase-variable.ts";
@@ -61,7 +62,7 @@ export function addStartCommand(program: Command, io: Io): void {
     .option(
       "--trust-domain <name>",
       "of the SPIFFE IDs in the identities that Workers are issued",
-      "countersign.internal",
+      TRUST_DOMAIN,
     )
     .option(
       "--sandbox <mode>",

@@ -187,7 +187,7 @@ async function connections({ events }: TestGateway, count: number): Promise<void
 /** As wrangler would upload it. */
 async function bundle(): Promise<string> {
   if (process.env["SKIP_INSTALL"] === undefined)
-    await run("npm", ["install", "--no-audit", "--no-fund"], { cwd: folder });
+    await run("npm", ["install", "--no-audit", "--no-fund", "--no-package-lock"], { cwd: folder });
   const out = await mkdtemp(join(tmpdir(), "countersign-bundle-"));
   try {
     const wrangler = join(import.meta.dirname, "../node_modules/wrangler/bin/wrangler.js");
@@ -206,7 +206,7 @@ async function bundle(): Promise<string> {
 
 test("the Redis example under `countersign dev`", { skip: without("redis-server") }, async (t) => {
   const example = join(import.meta.dirname, "redis-mtls");
-  await run("npm", ["install", "--no-audit", "--no-fund"], { cwd: example });
+  await run("npm", ["install", "--no-audit", "--no-fund", "--no-package-lock"], { cwd: example });
   const authority = await openAuthority(example);
   const { cert, key } = await authority.issue({ subject: "CN=redis", dns: ["localhost"] });
   const redis = await startRedis(t, { ca: authority.ca, chain: cert, key });

@@ -3,10 +3,14 @@ import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { test } from "node:test";
-import { Answers } from "./answers.ts";
+import { Answers, type Arrival } from "./answers.ts";
 import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
 import { createHttpServer } from "./http-server.ts";
+
+function arrived({ socket }: { readonly socket: Socket }): Arrival {
+  return { peer: socket.remoteAddress, tls: null };
+}
 
 async function serve(t: { after(end: () => void): void }): Promise<number> {
   const answers = new Answers({
@@ -14,10 +18,6 @@ async function serve(t: { after(end: () => void): void }): Promise<number> {
     hosts: new Hosts(),
     clients: new Clients(),
     howEnded: async () => "runs",
-  });
-  const arrived = (request: { socket: Socket }) => ({
-    peer: request.socket.remoteAddress,
-    tls: null,
   });
   const server = createHttpServer(answers, arrived, { head: 150, check: 20 });
   server.listen(0, "127.0.0.1");

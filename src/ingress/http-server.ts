@@ -15,11 +15,11 @@ import { refuse } from "./refuse.ts";
 export function createHttpServer(
   answers: Answers,
   arrived: (request: IncomingMessage) => Arrival,
-  { head, check }: HeadTimes = HEAD_TIMES,
+  times: HeadTimes = HEAD_TIMES,
 ): Server {
   const server = createServer({
-    headersTimeout: head,
-    connectionsCheckingInterval: check,
+    headersTimeout: times.head,
+    connectionsCheckingInterval: times.check,
     maxHeaderSize: HEADER_BUFFER,
     insecureHTTPParser: false,
     // Node's own answer would be an empty one.

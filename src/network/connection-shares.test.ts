@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
-import type { Server, Socket } from "node:net";
+import type { Server } from "node:net";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { ConnectionShares } from "./connection-shares.ts";
@@ -37,7 +37,7 @@ function limited(most: number, excepted: readonly string[] = []) {
   });
   const come = (address: string, at = 0): FakeSocket => {
     const socket = new FakeSocket(address);
-    servers[at]!.emit("connection", socket as unknown as Socket);
+    servers[at]!.emit("connection", socket);
     return socket;
   };
   return { come, served, full, shares };

@@ -1,5 +1,6 @@
 import type { ShownDetails } from "../../failures/rendered.ts";
 import { availableParallelism } from "node:os";
+import { TRUST_DOMAIN } from "../../contract/identity.ts";
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import { eraseVariable } from "../../process/erase-variable.ts";
@@ -40,6 +41,11 @@ export function addStartCommand(program: Command, io: Io): void {
       "what these proxies set: x-forwarded (-For and -Proto), or forwarded (RFC 7239)",
       "x-forwarded",
     )
+    .option(
+      "--client-connections <n>",
+      "how many connections one client address may have to Workers, trusted proxies aside; 0: no limit",
+      "1024",
+    )
     .option("--dev", "development: bindings may reach origins on this machine (loopback)")
     .option("--origin-allow <cidr...>", "addresses that bindings may reach beside the usual ones")
     .option("--origin-deny <cidr...>", "addresses that bindings may not reach")
@@ -61,7 +67,7 @@ export function addStartCommand(program: Command, io: Io): void {
     .option(
       "--trust-domain <name>",
       "of the SPIFFE IDs in the identities that Workers are issued",
-      "countersign.internal",
+      TRUST_DOMAIN,
     )
     .option(
       "--sandbox <mode>",
@@ -126,6 +132,7 @@ interface StartOptions extends ApiOptions {
   readonly httpsRedirect?: true;
   readonly localName?: string[];
   readonly publicUrl?: string;
+  readonly clientConnections: string;
   readonly dev?: true;
   readonly originAllow?: string[];
   readonly originDeny?: string[];
@@ -170,6 +177,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       apiTls: apiTls(options),
       unsafePlainApi: options.unsafePlainApi === true,
       proxies: proxiesOf(options),
+      clientConnections: limit("--client-connections", options.clientConnections, [1, 1_000_000]),
       apiPort: port("--api-port", options.apiPort),
       httpPort: port("--http-port", options.httpPort),
       https: httpsAddress(options),

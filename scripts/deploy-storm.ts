@@ -18,10 +18,10 @@ const lost: string[] = [];
 let asked = 0;
 let acknowledged = 0;
 let begun = 0;
-let over = false;
+const over = new AbortController();
 
 const asking = Array.from({ length: clients }, async () => {
-  while (!over) {
+  while (!over.signal.aborted) {
     const least = acknowledged;
     const answer = await platform.worker("storm").catch((error: unknown) => ({
       status: 0,
@@ -49,7 +49,7 @@ for (let n = 1; n <= deploys; n += 1) {
   if (n % 10 === 0) mostProcesses = Math.max(mostProcesses, workerds(platform.process.pid!));
 }
 const took = (performance.now() - began) / 1000;
-over = true;
+over.abort();
 await Promise.all(asking);
 
 times.sort((one, other) => one - other);
@@ -61,7 +61,7 @@ console.log(
 for (const line of lost.slice(0, 10)) console.error(line);
 process.exitCode = lost.length === 0 ? 0 : 1;
 
-async function deploy({ api }: TestPlatform, n: number): Promise<void> {
+async function deploy(target: TestPlatform, n: number): Promise<void> {
   const form = scriptForm(
     { compatibility_date: "2026-11-01" },
     {
@@ -71,7 +71,11 @@ async function deploy({ api }: TestPlatform, n: number): Promise<void> {
       ],
     },
   );
-  const { status, json } = await api("PUT", "/accounts/{account}/workers/scripts/storm", form);
+  const { status, json } = await target.api(
+    "PUT",
+    "/accounts/{account}/workers/scripts/storm",
+    form,
+  );
   if (status !== 200) throw new Error(`deploy ${n}: ${JSON.stringify(json.errors)}`);
 }
 

@@ -22,6 +22,7 @@ import { proxiedZoneEndpoints } from "./routing/proxied-zones.ts";
 import { clientCertificateEndpoints } from "./hosts/client-certificates.ts";
 import { clientRevocationEndpoints } from "./hosts/client-revocations.ts";
 import { hostRuleEndpoints } from "./hosts/host-rules.ts";
+import { hostOverviewEndpoints } from "./hosts/overview.ts";
 import { Identities } from "../identity/identities.ts";
 import { identityAuthorityEndpoints } from "./identity/authorities.ts";
 import { identityEndpoints } from "./identity/endpoints.ts";
@@ -129,6 +130,7 @@ function allEndpoints(context: ControlContext, identities: Identities): readonly
     ...webhookEndpoints(context),
     ...metricsEndpoints(context),
     ...hostRuleEndpoints(context),
+    ...hostOverviewEndpoints(context),
     ...clientRevocationEndpoints(context),
     ...clientCertificateEndpoints(context, identities),
     ...identityEndpoints(context, identities),

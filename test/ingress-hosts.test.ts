@@ -126,9 +126,9 @@ test("countersign host shows, tests, uploads and deletes what a host presents", 
   const run = (...args: string[]) =>
     cli(["host", ...args, "--data", platform.dataFolder], { cwd: folder });
 
-  const before = await run("test", "api.command.example");
-  assert.equal(before.status, 1);
-  assert.match(before.stdout, /✘ presents .*not for this host/);
+  const first = await run("test", "api.command.example");
+  assert.equal(first.status, 1);
+  assert.match(first.stdout, /✘ presents .*not for this host/);
 
   const upload = ["certificate", "api.command.example", "--cert", "cert.pem", "--key", "key.pem"];
   const done = await run(...upload);

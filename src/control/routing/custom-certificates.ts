@@ -122,7 +122,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
           const zone = zoneOf(accountId, host.replace(/^\*\./, ""));
           const there = await listHostCertificates(db, accountId, zone.name);
           // Whatever said what this very host presents is replaced, with all that it is for.
-          const before = there.find((row) => hostsOf(row)[0] === host) ?? null;
+          const before = there.find((other) => hostsOf(other)[0] === host) ?? null;
           const id = before?.id ?? randomUUID();
           const fresh = read(zone, accountId, id, body);
           const names = hostsOf(fresh);

@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import type { KeyIntake } from "../certificates/key-intake.ts";
+import { TRUST_DOMAIN } from "../contract/identity.ts";
 import { intakeHere } from "../certificates/upload-text.ts";
 import { Failure } from "../failures/failures.ts";
 import { accessEndpoints } from "./hosts/endpoints.ts";
@@ -72,8 +73,7 @@ export function createControl(options: ControlOptions): Hono {
   };
   const { store, keyring, clock } = context;
   const identities =
-    options.identities ??
-    new Identities({ store, keyring, clock, trustDomain: "countersign.internal" });
+    options.identities ?? new Identities({ store, keyring, clock, trustDomain: TRUST_DOMAIN });
   const transfers = new Transfers();
   const endpoints = allEndpoints(context, identities, transfers);
   const identify = identifier(context);

@@ -1,5 +1,15 @@
-import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Failure } from "../failures/failures.ts";
 import { storageFailure } from "../failures/of-storage.ts";
@@ -29,7 +39,7 @@ export function openDataFolder(path: string): DataFolder {
 }
 
 function open(path: string): DataFolder {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  makeFolder(path);
   chmodSync(path, 0o700);
   refuseOtherKinds(path);
   const unlock = lock(path);
@@ -45,6 +55,26 @@ function open(path: string): DataFolder {
       unlock();
     },
   };
+}
+
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    // What Node says of a new folder in a read-only file system, too.
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") assertWritable(path);
+    throw error;
+  }
+}
+
+/**
+ * @param path of a folder that is there, or will be made below the nearest one that is
+ * @throws Error as the file system says it: EROFS, EACCES, …
+ */
+export function assertWritable(path: string): void {
+  let folder = resolve(path);
+  while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder);
+  accessSync(folder, constants.W_OK);
 }
 
 const folders = ["run", "storage"];

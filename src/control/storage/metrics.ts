@@ -7,7 +7,12 @@ import { endpoint, type Endpoint } from "../api/endpoint.ts";
 export function usageEndpoints(): readonly Endpoint[] {
   return [
     endpoint(
-      { method: "post", path: "/graphql", summary: "Usage: none is counted", scope: null },
+      {
+        method: "post",
+        path: "/graphql",
+        summary: "Usage: none is counted",
+        scope: "workers_scripts:read",
+      },
       () =>
         Response.json({
           success: true,

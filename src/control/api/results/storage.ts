@@ -28,7 +28,7 @@ const database = z
 const meta = z.record(z.string(), z.unknown());
 const rows = z.array(z.record(z.string(), z.unknown()));
 const lists = z.object({ columns: texts, rows: z.array(z.array(z.unknown())) });
-const answered = <T extends z.ZodType>(results: T): z.ZodType =>
+const answered = (results: z.ZodType): z.ZodType =>
   z.array(z.object({ success: flag, results, meta }));
 
 const transfer = z

@@ -179,8 +179,8 @@ describe("connect() by real drivers", { skip }, () => {
 
 /** Waits until the gateway has made as many more handshakes as a test began. */
 async function connections({ events }: TestGateway, count: number): Promise<void> {
-  const before = events.length;
-  await until(() => events.length >= before + count);
+  const begun = events.length;
+  await until(() => events.length >= begun + count);
   await new Promise((resolve) => setTimeout(resolve, 500));
 }
 

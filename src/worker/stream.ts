@@ -86,42 +86,23 @@ export class BindingStream extends Duplex {
     this.#socket = binding.connect(address, { allowHalfOpen: true });
     this.#reader = this.#socket.readable.getReader();
     this.#writer = this.#socket.writable.getWriter();
-    this.#socket.opened.then(
-      () => {
-        this.connecting = false;
-        this.emit("connect");
-      },
-      (error: unknown) => void this.#fail(error),
-    );
+    void this.#begin();
   }
 
   override _read(): void {
-    this.#reader.read().then(
-      ({ done, value }) =>
-        void (done ? this.#ended() : this.push(Buffer.from(value as Uint8Array))),
-      (error: unknown) => void this.#fail(error),
-    );
+    void this.#readNext();
   }
 
-  override _write(chunk: Buffer, _: string, callback: (error?: Error | null) => void): void {
-    this.#writer.write(chunk).then(
-      () => callback(),
-      () => void this.#fail(null),
-    );
+  override _write(chunk: Buffer, _: string, callback: () => void): void {
+    void this.#write(chunk, callback);
   }
 
-  override _final(callback: (error?: Error | null) => void): void {
-    this.#writer.close().then(
-      () => callback(),
-      () => callback(),
-    );
+  override _final(callback: () => void): void {
+    void settled(this.#writer.close(), callback);
   }
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
-    this.#socket.close().then(
-      () => callback(error),
-      () => callback(error),
-    );
+    void settled(this.#socket.close(), () => callback(error));
   }
 
   /** It is open, or opens. */
@@ -180,6 +161,35 @@ export class BindingStream extends Duplex {
     return this;
   }
 
+  async #begin(): Promise<void> {
+    try {
+      await this.#socket.opened;
+      this.connecting = false;
+      this.emit("connect");
+    } catch (error) {
+      await this.#fail(error);
+    }
+  }
+
+  async #readNext(): Promise<void> {
+    try {
+      const { done, value } = await this.#reader.read();
+      if (done) await this.#ended();
+      else this.push(Buffer.from(value as Uint8Array));
+    } catch (error) {
+      await this.#fail(error);
+    }
+  }
+
+  async #write(chunk: Buffer, callback: () => void): Promise<void> {
+    try {
+      await this.#writer.write(chunk);
+    } catch {
+      return this.#fail(null);
+    }
+    callback();
+  }
+
   /** The other side ended first: if it did for a reason that the gateway knows, that is an error. */
   async #ended(): Promise<void> {
     const reason = this.writableEnded ? null : await this.#reason();
@@ -209,4 +219,10 @@ export class BindingStream extends Duplex {
       return null;
     }
   }
+}
+
+/** What ends is over, whether or not it ended well. */
+async function settled(work: Promise<unknown>, callback: () => void): Promise<void> {
+  await work.catch(() => {});
+  callback();
 }

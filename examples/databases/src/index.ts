@@ -1,7 +1,7 @@
 import { connectorTo, streamTo, type ConnectBinding } from "countersign/stream";
 import Redis from "ioredis";
 import mysql from "mysql2/promise";
-import pg from "pg";
+import { Client } from "pg";
 import postgres from "postgres";
 
 interface Env {
@@ -30,7 +30,7 @@ const WHO = "select client_dn as who from pg_stat_ssl where pid = pg_backend_pid
 
 const drivers: Readonly<Record<string, Ask>> = {
   async pg(binding, at, options) {
-    const client = new pg.Client({
+    const client = new Client({
       user: "client",
       database: "postgres",
       ssl: options.has("ssl"),
@@ -53,7 +53,7 @@ const drivers: Readonly<Record<string, Ask>> = {
     });
     const rows = await sql.unsafe(options.get("sql") ?? WHO);
     await sql.end();
-    return rows[0]!.who;
+    return rows[0].who;
   },
 
   async mysql2(binding, at, options) {
@@ -67,7 +67,7 @@ const drivers: Readonly<Record<string, Ask>> = {
     });
     const [rows] = await connection.query(options.get("sql") ?? "select current_user() as who");
     await connection.end();
-    return (rows as { who: string }[])[0]!.who;
+    return (rows as { who: string }[])[0].who;
   },
 
   async ioredis(binding, at, options) {

@@ -43,6 +43,7 @@ import { type ClientBindings, remoteAddress } from "./api/remote-address.ts";
 import { subdomainEndpoints } from "./routing/subdomains.ts";
 import { Throttle } from "../network/throttle.ts";
 import { tokenEndpoints } from "./access/tokens.ts";
+import { logEndpoints } from "./workers/logs.ts";
 import { unsupportedEndpoints } from "./unsupported.ts";
 import { versionEndpoints } from "./workers/versions.ts";
 import { webhookEndpoints } from "./certificates/webhook.ts";
@@ -149,6 +150,7 @@ function allEndpoints(context: ControlContext, identities: Identities): readonly
     ...proxiedZoneEndpoints(context),
     ...domainEndpoints(context),
     ...bindingModeEndpoints(context, publisher),
+    ...logEndpoints(context),
     ...unsupportedEndpoints(),
   ];
 }

@@ -42,17 +42,6 @@ export function unsupportedEndpoints(): readonly Endpoint[] {
         throw refused("static assets");
       },
     ),
-    endpoint(
-      {
-        method: "post",
-        path: `${script}/tails`,
-        summary: "Live logs: refused",
-        scope: "workers_scripts:read",
-      },
-      () => {
-        throw refused("live logs", "Read the Worker's logs in the output of `countersign start`.");
-      },
-    ),
     // `wrangler delete` asks for both, to clean up after Workers Sites and Containers.
     ...["storage/kv/namespaces", "workers/durable_objects/namespaces"].map((path) =>
       endpoint(
@@ -68,10 +57,9 @@ export function unsupportedEndpoints(): readonly Endpoint[] {
   ];
 }
 
-function refused(feature: string, fix?: string): Failure {
+function refused(feature: string): Failure {
   return new Failure("feature_unsupported", {
     message: `${feature} are a feature that Countersign does not have`,
     facts: { features: [feature] },
-    ...(fix && { fix }),
   });
 }

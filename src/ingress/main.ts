@@ -6,7 +6,10 @@ import type { HowEnded, IngressMethods } from "./protocol.ts";
 
 // What passes through it is the business of others.
 closeMemory();
-const ingress = new Ingress(async (socket) => (await supervisor.ask(socket)) as HowEnded);
+const ingress = new Ingress(
+  async (socket) => (await supervisor.ask(socket)) as HowEnded,
+  (events) => supervisor.event(events),
+);
 
 const supervisor = serve({
   call: (method, args) => {

@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import type { KeyIntake } from "../certificates/key-intake.ts";
+import { TRUST_DOMAIN } from "../contract/identity.ts";
 import { intakeHere } from "../certificates/upload-text.ts";
 import { Failure } from "../failures/failures.ts";
 import { accessEndpoints } from "./hosts/endpoints.ts";
@@ -25,7 +26,9 @@ import { hostRuleEndpoints } from "./hosts/host-rules.ts";
 import { Identities } from "../identity/identities.ts";
 import { identityAuthorityEndpoints } from "./identity/authorities.ts";
 import { identityEndpoints } from "./identity/endpoints.ts";
+import { issuedEndpoints } from "./identity/issued.ts";
 import { policyEndpoints } from "./identity/policies.ts";
+import { kvEndpoints } from "./storage/kv.ts";
 import { publishedIdentities } from "./identity/published.ts";
 import { Publisher } from "./workers/publisher.ts";
 import { rotationEndpoints } from "./certificates/version-endpoints.ts";
@@ -67,8 +70,7 @@ export function createControl(options: ControlOptions): Hono {
   };
   const { store, keyring, clock } = context;
   const identities =
-    options.identities ??
-    new Identities({ store, keyring, clock, trustDomain: "countersign.internal" });
+    options.identities ?? new Identities({ store, keyring, clock, trustDomain: TRUST_DOMAIN });
   const endpoints = allEndpoints(context, identities);
   const identify = identifier(context);
   const app = new Hono();
@@ -132,6 +134,7 @@ function allEndpoints(context: ControlContext, identities: Identities): readonly
     ...clientCertificateEndpoints(context, identities),
     ...identityEndpoints(context, identities),
     ...identityAuthorityEndpoints(context, identities),
+    ...issuedEndpoints(context, identities),
     ...policyEndpoints(context, identities),
     ...scriptEndpoints(context, publisher),
     ...scriptUploadEndpoints(context, publisher),
@@ -151,6 +154,7 @@ function allEndpoints(context: ControlContext, identities: Identities): readonly
     ...domainEndpoints(context),
     ...bindingModeEndpoints(context, publisher),
     ...logEndpoints(context),
+    ...kvEndpoints(context),
     ...unsupportedEndpoints(),
   ];
 }

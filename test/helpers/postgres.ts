@@ -21,14 +21,31 @@ export const withoutPostgres: string | false =
       ? "PostgreSQL does not run as root, and there is no user `postgres`"
       : false;
 
+export interface PostgresOptions {
+  /** Default: 127.0.0.1, on a free port. */
+  readonly listen?: { readonly host: string; readonly port: number };
+  /** More files in its data folder, or others in place of what is there. */
+  readonly files?: Readonly<Record<string, string>>;
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+export interface RunningPostgres {
+  readonly port: number;
+  /** Its Unix socket. */
+  readonly socket: string;
+  /** Writes a file into its data folder, as it stands there. */
+  put(name: string, text: string): Promise<void>;
+}
+
 /**
  * A real PostgreSQL that lets in, over TCP, only who has a certificate of the CA whose CN is the
  * user (`clientcert=verify-full`). User and database: `client`.
  */
 export async function startPostgres(
-  t: TestContext,
+  t: Pick<TestContext, "after">,
   authority: TestAuthority,
-): Promise<{ port: number }> {
+  options: PostgresOptions = {},
+): Promise<RunningPostgres> {
   const directory = await mkdtemp(join(tmpdir(), "countersign-postgres-"));
   t.after(() => rm(directory, { recursive: true, force: true }));
   const user = userId();
@@ -38,28 +55,35 @@ export async function startPostgres(
   const data = join(directory, "data");
   const initdb = ["-D", data, "-U", "client", "-A", "trust", "--no-sync", "-E", "UTF8"];
   execFileSync(join(bin, "initdb"), initdb, { ...as, cwd: directory, stdio: "ignore" });
-  const server = await authority.issue({ subject: "CN=localhost", dns: ["localhost"] });
-  const files = {
+  const { host, port } = options.listen ?? { host: "127.0.0.1", port: await freePort() };
+  const server = await authority.issue({
+    subject: "CN=localhost",
+    dns: ["localhost"],
+    ips: [host],
+  });
+  const files: Record<string, string> = {
     "server.crt": server.chain,
     "server.key": server.key,
     "ca.crt": authority.pem,
     "pg_hba.conf": "hostssl all all all cert clientcert=verify-full\n",
+    ...options.files,
   };
-  for (const [name, text] of Object.entries(files)) {
+  const put = async (name: string, text: string): Promise<void> => {
     await writeFile(join(data, name), text);
     await chmod(join(data, name), 0o600);
     if (user !== null) chownSync(join(data, name), user.uid, user.gid);
-  }
-  const port = await freePort();
+  };
+  for (const [name, text] of Object.entries(files)) await put(name, text);
   const settings = {
     port,
-    listen_addresses: "127.0.0.1",
+    listen_addresses: host,
     unix_socket_directories: directory,
     ssl: "on",
     ssl_cert_file: "server.crt",
     ssl_key_file: "server.key",
     ssl_ca_file: "ca.crt",
     fsync: "off",
+    ...options.settings,
   };
   const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const child = spawn(join(bin, "postgres"), ["-D", data, ...args], {
@@ -76,7 +100,7 @@ export async function startPostgres(
     output += String(chunk);
     if (output.includes("ready to accept connections")) {
       child.stderr.resume();
-      return { port };
+      return { port, socket: join(directory, `.s.PGSQL.${port}`), put };
     }
   }
   throw new Error(`postgres did not start: ${output}`);

@@ -1,5 +1,6 @@
 import type { ShownDetails } from "../../failures/rendered.ts";
 import { availableParallelism } from "node:os";
+import { TRUST_DOMAIN } from "../../contract/identity.ts";
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import { eraseVariable } from "../../process/erase-variable.ts";
@@ -62,7 +63,7 @@ export function addStartCommand(program: Command, io: Io): void {
     .option(
       "--trust-domain <name>",
       "of the SPIFFE IDs in the identities that Workers are issued",
-      "countersign.internal",
+      TRUST_DOMAIN,
     )
     .option(
       "--sandbox <mode>",
@@ -81,6 +82,11 @@ export function addStartCommand(program: Command, io: Io): void {
       "public: a failure's body says hosts and addresses; owner: code and ray, the rest is in the log (default: owner, with --dev public)",
     )
     .option("--no-in-process", "no binding is in-process: every private key stays in the gateway")
+    .option(
+      "--connection-life <s>",
+      "seconds that a busy connection to an origin is used, until its name is asked for again",
+      "600",
+    )
     .option("--system-roots", "trust the operating system's roots for origins as well")
     .option(
       "--unsafe-old-tls <host...>",
@@ -139,6 +145,7 @@ interface StartOptions extends ApiOptions {
   readonly otlpEndpoint?: string;
   readonly failureDetails?: string;
   readonly inProcess: boolean;
+  readonly connectionLife: string;
   readonly systemRoots?: true;
   readonly unsafeOldTls?: string[];
   readonly logLevel: string;
@@ -194,6 +201,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
       failureDetails: failureDetails(options.failureDetails ?? (options.dev ? "public" : "owner")),
       inProcess: options.inProcess,
+      connectionLife: connectionLife(options.connectionLife),
       systemRoots: options.systemRoots === true,
       unsafeOldTls: oldTlsHosts(options),
       masterKey,
@@ -242,6 +250,15 @@ function localNames(names: readonly string[]): readonly string[] {
   const wrong = lower.find((name) => !/^[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(name));
   if (wrong === undefined) return lower;
   throw new Failure("usage", { message: `--local-name "${wrong}" is not the name of a host` });
+}
+
+/** @throws Failure `usage` */
+function connectionLife(text: string): number {
+  const seconds = Number(text);
+  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= 86_400) return seconds;
+  throw new Failure("usage", {
+    message: `--connection-life "${text}" is not a whole number of seconds from 1 to 86400`,
+  });
 }
 
 function sandboxMode(text: string): SandboxMode {

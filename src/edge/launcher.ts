@@ -21,6 +21,7 @@ import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import { KeysInConfig } from "./keys-in-config.ts";
 import { refusedAddress } from "./refused-address.ts";
 import { limited, type LimitedRun, type ProcessLimits } from "./worker-limits.ts";
+import { refuseExperimental } from "./storage/experimental-flags.ts";
 import { embeddedBy } from "./storage/bindings-config.ts";
 import { layOut } from "./storage/modules.ts";
 import { resourceOf } from "./storage/resources.ts";
@@ -126,6 +127,7 @@ export class Launcher {
   /** Has the other ends of its bindings listen. */
   async prepare(): Promise<void> {
     const { accountId, scriptName, bindings, presented } = this.#version;
+    if (needsExperimental(this.#version)) refuseExperimental(this.#version);
     for (const binding of bindings) {
       const resource = resourceOf(binding);
       if (resource !== null) {

@@ -49,6 +49,11 @@ export interface EdgeOptions {
   /** Whose word about clients counts. Default: nobody's. */
   readonly proxies?: ProxyOptions;
   /**
+   * Connections that one client address (IPv6: a /64) may have at once, trusted proxies excepted.
+   * 0: no limit. Default: 1,024.
+   */
+  readonly clientConnections?: number;
+  /**
    * Addresses that `fetch()` without a binding may reach: `public`, `private`, `local`, or CIDR
    * blocks. Default: `["public"]`.
    */
@@ -136,6 +141,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     host: options.httpHost ?? "127.0.0.1",
     port: options.httpPort,
     proxies: options.proxies ?? noProxies,
+    clientConnections: options.clientConnections ?? 1_024,
     https: httpsAddress(options.https),
   };
   const links = new ServiceLinks(run, ABSENT_SOCKET);

@@ -67,7 +67,7 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
   if (wiring.tail !== null) services.push(tailWorker(wiring.tail));
   if (version.asksForKeys) services.push(...keysOutbound(wiring.accessKeys));
   for (const binding of version.bindings) {
-    services.push(...storageServices(version, binding, serviceName(binding), wiring));
+    services.push(...storageServices(binding, serviceName(binding), wiring));
     const presented = version.presented.get(binding.name);
     const to = presented ? network(presented, binding, wiring) : outbound(binding, wiring);
     if (to !== null) services.push({ name: serviceName(binding), ...to });

@@ -8,6 +8,8 @@ import type { HowEnded, IngressMethods } from "./protocol.ts";
 closeMemory();
 const ingress = new Ingress(
   async (socket) => (await supervisor.ask(socket)) as HowEnded,
+  // As pino writes a warning: the supervisor puts it into the platform's log.
+  (msg) => void process.stdout.write(`${JSON.stringify({ level: 40, msg })}\n`),
   (events) => supervisor.event(events),
 );
 

@@ -15,6 +15,7 @@ import {
 import type { ServedCertificate } from "../contract/hosts.ts";
 import { guarded } from "../forward/guarded.ts";
 import { HEADER_BUFFER } from "../forward/limits.ts";
+import type { ConnectionShares } from "../network/connection-shares.ts";
 import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import type { Answers } from "./answers.ts";
@@ -103,10 +104,11 @@ export class SecureListener {
     this.#tls.setSecureContext({ ...TLS_OPTIONS, cert: chain, key });
   }
 
-  /** Who may begin a connection with the PROXY protocol, before it listens. */
-  trust(options: ProxyOptions): void {
+  /** Who may begin a connection with the PROXY protocol, and how many anybody may have. Before it listens. */
+  accept(options: ProxyOptions, shares: ConnectionShares): void {
     if (options.trusted.length > 0)
       this.#peerOf = acceptProxyProtocol(this.#tls, new TrustedProxies(options));
+    shares.limit(this.#tls);
   }
 
   listen(host: string, port: number): Promise<number> {

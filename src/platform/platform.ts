@@ -59,6 +59,8 @@ export interface PlatformOptions {
   readonly unsafePlainApi: boolean;
   /** Whose word about clients counts, for the API and for Workers. */
   readonly proxies: ProxyOptions;
+  /** Connections that one client address may have at the ingress, trusted proxies excepted. 0: no limit. */
+  readonly clientConnections: number;
   /** 0 takes a free port. */
   readonly apiPort: number;
   readonly httpPort: number;
@@ -200,6 +202,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       httpPort: options.httpPort,
       https: options.https && { ...options.https, byDefault: await local.leaf() },
       proxies: options.proxies,
+      clientConnections: options.clientConnections,
       networkAllow: options.fetchAllow,
       otherListeners: [
         { host: options.apiHost, port: api.port },

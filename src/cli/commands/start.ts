@@ -42,6 +42,11 @@ export function addStartCommand(program: Command, io: Io): void {
       "what these proxies set: x-forwarded (-For and -Proto), or forwarded (RFC 7239)",
       "x-forwarded",
     )
+    .option(
+      "--client-connections <n>",
+      "how many connections one client address may have to Workers, trusted proxies aside; 0: no limit",
+      "1024",
+    )
     .option("--dev", "development: bindings may reach origins on this machine (loopback)")
     .option("--origin-allow <cidr...>", "addresses that bindings may reach beside the usual ones")
     .option("--origin-deny <cidr...>", "addresses that bindings may not reach")
@@ -130,6 +135,7 @@ interface StartOptions extends ApiOptions {
   readonly httpsRedirect?: true;
   readonly localName?: string[];
   readonly publicUrl?: string;
+  readonly clientConnections: string;
   readonly dev?: true;
   readonly originAllow?: string[];
   readonly originDeny?: string[];
@@ -176,6 +182,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       apiTls: apiTls(options),
       unsafePlainApi: options.unsafePlainApi === true,
       proxies: proxiesOf(options),
+      clientConnections: limit("--client-connections", options.clientConnections, [1, 1_000_000]),
       apiPort: port("--api-port", options.apiPort),
       httpPort: port("--http-port", options.httpPort),
       https: httpsAddress(options),

@@ -41,6 +41,7 @@ import { secretEndpoints } from "./workers/secrets.ts";
 import { serviceEndpoints } from "./workers/services.ts";
 import { type ClientBindings, remoteAddress } from "./api/remote-address.ts";
 import { subdomainEndpoints } from "./routing/subdomains.ts";
+import { hyperdriveEndpoints } from "./databases/hyperdrive.ts";
 import { Throttle } from "../network/throttle.ts";
 import { tokenEndpoints } from "./access/tokens.ts";
 import { unsupportedEndpoints } from "./unsupported.ts";
@@ -149,6 +150,7 @@ function allEndpoints(context: ControlContext, identities: Identities): readonly
     ...proxiedZoneEndpoints(context),
     ...domainEndpoints(context),
     ...bindingModeEndpoints(context, publisher),
+    ...hyperdriveEndpoints(context),
     ...unsupportedEndpoints(),
   ];
 }

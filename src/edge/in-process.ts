@@ -2,6 +2,8 @@ import { createHash, X509Certificate } from "node:crypto";
 import { Failure } from "../failures/failures.ts";
 import { readCredential, validityFailure, type Credential } from "../certificates/credential.ts";
 import { isVersion1 } from "../certificates/shown.ts";
+import type { BoundDatabase } from "../contract/database.ts";
+import { IDENTITY } from "../contract/identity.ts";
 import type {
   AccountTrust,
   Source,
@@ -22,11 +24,16 @@ export interface OwnPresentation {
 export type RunnableVersion = WorkerVersion & {
   /** By the name of the binding. Bindings that are not here lead to the gateway. */
   readonly presented: ReadonlyMap<string, OwnPresentation>;
+  /** By the name of the binding: the databases that its drivers are told of. */
+  readonly databases: ReadonlyMap<string, ToldDatabase>;
   /** Equal for two generations that run and present the same. */
   readonly identity: string;
   /** Unix time in ms at which a certificate begins or ceases to be valid. Null: none is in-process. */
   readonly changesAt: number | null;
 };
+
+/** A database as a Worker is told of it, and whether its connections present the Worker's identity. */
+export type ToldDatabase = BoundDatabase & { readonly presentsIdentity: boolean };
 
 /**
  * Reads what a version's in-process bindings present now. One whose certificate cannot be presented
@@ -34,7 +41,7 @@ export type RunnableVersion = WorkerVersion & {
  * trusted as workerd cannot, leads to the gateway, which answers with the reason, or does it.
  */
 export async function runnable(
-  source: Pick<Source, "certificate" | "trust">,
+  source: Pick<Source, "certificate" | "trust" | "database">,
   version: WorkerVersion,
 ): Promise<RunnableVersion> {
   const presented = new Map<string, OwnPresentation>();
@@ -55,7 +62,36 @@ export async function runnable(
     presented.set(binding.name, presentation);
   }
   const changesAt = changes.length === 0 ? null : Math.min(...changes);
-  return { ...version, presented, identity: identityOf(version.versionId, presented), changesAt };
+  const databases = await toldDatabases(source, version);
+  const identity = identityOf(version.versionId, presented, databases);
+  return { ...version, presented, databases, identity, changesAt };
+}
+
+/** One whose configuration is gone has no entry: it cannot be bound. */
+async function toldDatabases(
+  source: Pick<Source, "database">,
+  { accountId, bindings }: WorkerVersion,
+): Promise<ReadonlyMap<string, ToldDatabase>> {
+  const told = new Map<string, ToldDatabase>();
+  for (const binding of bindings) {
+    if (binding.type !== "hyperdrive") continue;
+    const config = await source.database(accountId, binding.databaseId);
+    if (config === null) continue;
+    const { databaseId, protocol, database, user, certificateId } = config;
+    const presentsIdentity = certificateId === IDENTITY;
+    told.set(binding.name, { databaseId, protocol, database, user, presentsIdentity });
+  }
+  return told;
+}
+
+/** Does a Worker bind the database? */
+export function bindsDatabase(
+  { bindings }: Pick<WorkerVersion, "bindings">,
+  databaseId: string,
+): boolean {
+  return bindings.some(
+    (binding) => binding.type === "hyperdrive" && binding.databaseId === databaseId,
+  );
 }
 
 /** Does a Worker ask for the certificate, or any if none is named, in its own process? */
@@ -85,15 +121,22 @@ function isTrustedAsItself(bundle: string): boolean {
   return pems.some((pem) => !new X509Certificate(pem).ca);
 }
 
-function identityOf(versionId: string, presented: ReadonlyMap<string, OwnPresentation>): string {
-  if (presented.size === 0) return versionId;
-  const facts = [...presented].map(([name, { credential, publicRoots, authorities }]) => [
-    name,
-    credential.certificateId,
-    credential.version,
-    publicRoots,
-    authorities,
-  ]);
+function identityOf(
+  versionId: string,
+  presented: ReadonlyMap<string, OwnPresentation>,
+  databases: ReadonlyMap<string, ToldDatabase>,
+): string {
+  if (presented.size === 0 && databases.size === 0) return versionId;
+  const facts: unknown[] = [...presented].map(
+    ([name, { credential, publicRoots, authorities }]) => [
+      name,
+      credential.certificateId,
+      credential.version,
+      publicRoots,
+      authorities,
+    ],
+  );
+  facts.push(...databases);
   return `${versionId} ${createHash("sha256").update(JSON.stringify(facts)).digest("base64url")}`;
 }
 

@@ -49,6 +49,7 @@ async function start(
   const metrics = new Metrics({
     pools: () => gateway?.pools.all() ?? [],
     credentials: () => gateway?.credentials() ?? [],
+    sessions: () => gateway?.databases.sessions() ?? [],
   });
   tracing = await startTracing(options.otlpEndpoint, log);
   gateway = new Gateway({

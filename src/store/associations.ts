@@ -2,12 +2,12 @@ import type { Database } from "./database.ts";
 
 /**
  * Names of the scripts whose current deployment, or newest version, has a binding to the
- * certificate or service `target`.
+ * certificate, service or Hyperdrive configuration `target`.
  */
 export async function scriptsThatBind(
   db: Database,
   accountId: string,
-  type: "mtls_certificate" | "service",
+  type: "mtls_certificate" | "service" | "hyperdrive",
   target: string,
 ): Promise<string[]> {
   const rows = await bindingsInUse(db, accountId, type).where("b.target", "=", target).execute();

@@ -159,5 +159,6 @@ async function withBindings(db: Database, row: ScriptVersionRow): Promise<Stored
 
 function targetOf(binding: WorkerBinding): string | null {
   if (binding.type === "mtls_certificate") return binding.certificateId;
+  if (binding.type === "hyperdrive") return binding.databaseId;
   return binding.type === "service" ? binding.service : null;
 }

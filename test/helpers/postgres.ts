@@ -1,4 +1,4 @@
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { chownSync, globSync } from "node:fs";
 import { chmod, chown, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -21,14 +21,34 @@ export const withoutPostgres: string | false =
       ? "PostgreSQL does not run as root, and there is no user `postgres`"
       : false;
 
+export interface PostgresOptions {
+  /** Lines of pg_hba.conf for TCP. Default: `hostssl all all all cert clientcert=verify-full`. */
+  readonly rules?: readonly string[];
+  /** The server's certificate names it. Default: `localhost`. */
+  readonly host?: string;
+  /** Default: true. */
+  readonly tls?: boolean;
+}
+
+export interface TestPostgres {
+  readonly port: number;
+  /** Runs SQL as its superuser. */
+  sql(text: string): string;
+  /** Stops it and starts it again on its port. */
+  restart(): Promise<void>;
+}
+
 /**
  * A real PostgreSQL that lets in, over TCP, only who has a certificate of the CA whose CN is the
- * user (`clientcert=verify-full`). User and database: `client`.
+ * user (`clientcert=verify-full`), or by other rules. User: `client`; database: `postgres`.
  */
 export async function startPostgres(
-  t: TestContext,
+  t: Pick<TestContext, "after">,
   authority: TestAuthority,
-): Promise<{ port: number }> {
+  options: PostgresOptions = {},
+): Promise<TestPostgres> {
+  const { rules = ["hostssl all all all cert clientcert=verify-full"], host = "localhost" } =
+    options;
   const directory = await mkdtemp(join(tmpdir(), "countersign-postgres-"));
   t.after(() => rm(directory, { recursive: true, force: true }));
   const user = userId();
@@ -38,12 +58,12 @@ export async function startPostgres(
   const data = join(directory, "data");
   const initdb = ["-D", data, "-U", "client", "-A", "trust", "--no-sync", "-E", "UTF8"];
   execFileSync(join(bin, "initdb"), initdb, { ...as, cwd: directory, stdio: "ignore" });
-  const server = await authority.issue({ subject: "CN=localhost", dns: ["localhost"] });
+  const server = await authority.issue({ subject: `CN=${host}`, dns: [host] });
   const files = {
     "server.crt": server.chain,
     "server.key": server.key,
     "ca.crt": authority.pem,
-    "pg_hba.conf": "hostssl all all all cert clientcert=verify-full\n",
+    "pg_hba.conf": ["local all all trust", ...rules, ""].join("\n"),
   };
   for (const [name, text] of Object.entries(files)) {
     await writeFile(join(data, name), text);
@@ -55,31 +75,48 @@ export async function startPostgres(
     port,
     listen_addresses: "127.0.0.1",
     unix_socket_directories: directory,
-    ssl: "on",
+    ssl: options.tls === false ? "off" : "on",
     ssl_cert_file: "server.crt",
     ssl_key_file: "server.key",
     ssl_ca_file: "ca.crt",
     fsync: "off",
   };
   const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
-  const child = spawn(join(bin, "postgres"), ["-D", data, ...args], {
-    ...as,
-    cwd: directory,
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  t.after(async () => {
+  const start = async (): Promise<ChildProcess> => {
+    const child = spawn(join(bin, "postgres"), ["-D", data, ...args], {
+      ...as,
+      cwd: directory,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let output = "";
+    for await (const chunk of child.stderr.iterator({ destroyOnReturn: false })) {
+      output += String(chunk);
+      if (output.includes("ready to accept connections")) {
+        child.stderr.resume();
+        return child;
+      }
+    }
+    throw new Error(`postgres did not start: ${output}`);
+  };
+  let child = await start();
+  const stop = async (): Promise<void> => {
     child.kill("SIGINT");
     if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
-  });
-  let output = "";
-  for await (const chunk of child.stderr.iterator({ destroyOnReturn: false })) {
-    output += String(chunk);
-    if (output.includes("ready to accept connections")) {
-      child.stderr.resume();
-      return { port };
-    }
-  }
-  throw new Error(`postgres did not start: ${output}`);
+  };
+  t.after(stop);
+  return {
+    port,
+    sql: (text) =>
+      execFileSync(
+        join(bin, "psql"),
+        ["-h", directory, "-p", `${port}`, "-U", "client", "-d", "postgres", "-Atc", text],
+        { ...as, cwd: directory, encoding: "utf8" },
+      ),
+    restart: async () => {
+      await stop();
+      child = await start();
+    },
+  };
 }
 
 /** PostgreSQL refuses to run as root: its own user, where the tests run as root. */

@@ -53,10 +53,16 @@ describe("every route of the OpenAPI document", () => {
   it("names a scope that there is, bar those that tell what a token is", () => {
     assert.ok(operations.length > 40);
     const without = operations.filter(({ scope }) => scope === null).map(({ path }) => path);
-    // wrangler asks for the accounts after any error, with whatever token it has.
+    // wrangler asks for the accounts after any error, with whatever token it has. The
+    // memberships say no more than that list.
     // A person's own password, code and sessions are no token's business, whatever its scopes.
     const ofTokens = without.filter((path) => !path.startsWith("/user/countersign/"));
-    assert.deepEqual(ofTokens, ["/accounts", "/user/tokens/verify"]);
+    assert.deepEqual(ofTokens, [
+      "/accounts",
+      "/memberships",
+      "/user/tokens/verify",
+      "/accounts/{account_id}/tokens/verify",
+    ]);
     const used = new Set(operations.map(({ scope }) => scope));
     for (const scope of Object.keys(scopeMeanings)) {
       assert.ok(used.has(scope as Scope), `no route needs ${scope}`);

@@ -83,7 +83,8 @@ for (const [kind, code] of [
       assert.equal(readFileSync(`/proc/${first}/oom_score_adj`, "latin1").trim(), "500");
       const answer = await edge.fetch(`${name}.localhost`, "/fill");
       assert.notEqual(answer.text, "held it all");
-      assert.ok([500, 503].includes(answer.status), `${answer.status} ${answer.text}`);
+      const why = `${answer.status} ${answer.text} ${edge.worker(name).lastExit}`;
+      assert.ok([500, 503].includes(answer.status), why);
       if (answer.status === 503) assert.match(answer.text, /error 1102/);
       await until(async () => (await edge.fetch(`${name}.localhost`)).text === "well");
       const { memory, restarts, lastExit } = edge.worker(name);

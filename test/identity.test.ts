@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createService } from "node:http";
@@ -8,6 +8,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import type { TLSSocket } from "node:tls";
 import { after, before, test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { follow, authorize, followTrust, secureServerOptions } from "countersign-origin/node";
@@ -32,6 +33,8 @@ let url: string;
 let pair: { readonly cert: string; readonly key: string };
 let followed: ReturnType<typeof follow>;
 const callers: (string | null)[] = [];
+/** Chains of Workers' certificates, PEM, leaf first. */
+const presented: string[][] = [];
 
 before(async () => {
   platform = await startPlatform({ args: ["--dev", "--trust-domain", "example.org"] });
@@ -54,6 +57,7 @@ before(async () => {
     { ...pair, ...secureServerOptions(followed.trust) },
     guard.handler((request, response) => {
       callers.push(request.caller?.spiffeId ?? null);
+      presented.push(chainOf(request.socket as TLSSocket));
       response.end("done");
     }),
   );
@@ -70,6 +74,16 @@ after(async () => {
   await followed[Symbol.asyncDispose]();
   await platform[Symbol.asyncDispose]();
 });
+
+function chainOf(socket: TLSSocket): string[] {
+  const chain: string[] = [];
+  let one = socket.getPeerX509Certificate();
+  while (one !== undefined && chain.length < 3) {
+    chain.push(one.toString());
+    one = one.issuerCertificate;
+  }
+  return chain;
+}
 
 async function upload(pem: string): Promise<void> {
   const body = { certificates: pem, ca: true, name: "origins" };
@@ -145,7 +159,8 @@ test("the commands show identities and policies, and explain what a policy says"
 
 test("each Worker presents an identity of its own, and the origin knows which one calls", async () => {
   callers.length = 0;
-  for (const name of ["a", "b"]) assert.equal((await platform.worker(name)).body, "done");
+  for (const name of ["b", "a"]) assert.equal((await platform.worker(name)).body, "done");
+  callers.reverse();
   const id = `spiffe://example.org/account/${platform.ready.accountId}/worker`;
   assert.deepEqual(callers, [`${id}/a`, `${id}/b`]);
 });
@@ -204,6 +219,33 @@ test("a revoked identity is presented no more, a new deploy does not bring it ba
   assert.equal((await platform.worker("a")).status, 200);
   await change("b", "restore");
   assert.equal((await platform.worker("b")).body, "done");
+});
+
+test("OpenSSL verifies an identity against the bundle and the lists, and finds what was revoked", async () => {
+  const { api, accountId } = platform.ready;
+  const published = async (name: string): Promise<string> =>
+    (await fetch(`${api}/accounts/${accountId}/countersign/identity/${name}`)).text();
+  assert.equal((await platform.worker("a")).body, "done");
+  const chain = presented.at(-1)!;
+  const folder = mkdtempSync(join(tmpdir(), "countersign-crl-"));
+  try {
+    writeFileSync(join(folder, "leaf.pem"), chain[0]!);
+    writeFileSync(join(folder, "between.pem"), chain.slice(1).join(""));
+    writeFileSync(join(folder, "bundle.pem"), await published("bundle.pem"));
+    const verify = async (): Promise<string> => {
+      writeFileSync(join(folder, "crl.pem"), await published("crl.pem"));
+      const files = "-CAfile bundle.pem -untrusted between.pem -CRLfile crl.pem leaf.pem";
+      const flags = ["verify", "-crl_check_all", "-purpose", "sslclient", ...files.split(" ")];
+      const { stdout, stderr } = spawnSync("openssl", flags, { cwd: folder, encoding: "utf8" });
+      return stdout + stderr;
+    };
+    assert.match(await verify(), /leaf\.pem: OK/);
+    await change("a", "revoke");
+    assert.match(await verify(), /certificate revoked/);
+  } finally {
+    await change("a", "restore");
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("a Worker that is deleted and made again has no identity until it is restored", async () => {

@@ -48,6 +48,16 @@ export interface WranglerProject {
   /** Absolute. Null: the project has no configuration file. */
   readonly configPath: string | null;
   readonly bindings: readonly MtlsBinding[];
+  /** What wrangler sends only once the upload is live. */
+  readonly later: LaterConfiguration;
+}
+
+export interface LaterConfiguration {
+  readonly crons: number;
+  readonly assets: boolean;
+  readonly migrations: number;
+  readonly containers: number;
+  readonly queueConsumers: number;
 }
 
 export interface MtlsBinding {
@@ -128,6 +138,13 @@ function readProject(
       name: raw.binding,
       certificateId: raw.certificate_id,
     })),
+    later: {
+      crons: config.triggers.crons?.length ?? 0,
+      assets: config.assets !== undefined,
+      migrations: config.migrations.length,
+      containers: config.containers?.length ?? 0,
+      queueConsumers: config.queues.consumers?.length ?? 0,
+    },
   };
 }
 

@@ -61,9 +61,9 @@ export function isOverLimit(reason: string | null): boolean {
 /** ms between two looks */
 const TICK = 500;
 
-/** How V8 and its allocator say it. */
+/** How V8, its allocators and the C library say it. V8 checks `errno` for ENOMEM, which is 12. */
 export const OUT_OF_MEMORY: RegExp =
-  /out of memory|OOM|failed to allocate|allocation failed|mprotect.*failed|CodeRange|bad_alloc/i;
+  /out of memory|OOM|(failed to|cannot) allocate|alloc\w* fail|mprotect.*failed|CodeRange|bad_alloc|ENOMEM|12 == .*errno/i;
 
 /** The kernel, when it has no memory left, takes a Worker before anything that others need. */
 function preferForOom(pid: number): void {

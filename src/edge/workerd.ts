@@ -96,8 +96,9 @@ export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProc
     });
   }
   const ended = spawned.ended.then((how) => {
-    // What it died of comes first; where it was then, in more lines than are kept.
-    const words = how.startsWith("exited") ? (memory ?? last.at(-1)) : last.at(-1);
+    // What it died of comes first; where it was then, in more lines than are kept. Who kills it has
+    // other reasons than what it once said of memory.
+    const words = how === "killed by SIGKILL" ? last.at(-1) : (memory ?? last.at(-1));
     return words === undefined ? how : `${how}: ${words}`;
   });
   await options.processes.add(pid).catch(() => {});

@@ -81,6 +81,8 @@ export class Failure extends Error {
   readonly code: FailureCode;
   readonly fix: string;
   readonly facts: Readonly<Record<string, unknown>>;
+  /** Where it stands for several: each is shown. */
+  readonly parts?: readonly Failure[];
 
   constructor(code: FailureCode, details: FailureDetails = {}) {
     super(details.message ?? failures[code].title, { cause: details.cause });

@@ -56,6 +56,14 @@ export const scriptFailures = {
     cause: "The id is wrong, or belongs to another Worker.",
     fix: "List them with `wrangler deployments list`.",
   },
+  deployment_in_force: {
+    side: "caller",
+    status: 400,
+    number: 7000363,
+    title: "the deployment is the one in force",
+    cause: "The newest deployment of a Worker serves its requests; only older ones can be deleted.",
+    fix: "Deploy another version first: `wrangler versions deploy`.",
+  },
   deployment_invalid: {
     side: "caller",
     status: 400,
@@ -227,6 +235,14 @@ export const scriptFailures = {
     title: "Countersign does not have this feature of Cloudflare's",
     cause: "Accepting it without doing it would let the Worker fail later, and silently.",
     fix: "Remove it from the configuration of this Worker.",
+  },
+  deploy_refused: {
+    side: "caller",
+    status: 400,
+    number: 7000363,
+    title: "several things in this deploy cannot be done",
+    cause: "Each of them is named with what to do. Nothing was deployed.",
+    fix: "Change them all, and ask `countersign deploy --check` before you deploy again.",
   },
   script_in_use: {
     side: "caller",

@@ -1,4 +1,4 @@
-/** Failures of `countersign origin serve`. Those of one request are the sidecar's own answers. */
+/** Failures of `countersign origin serve` and `countersign origin config`. Those of one request are the sidecar's own answers. */
 export const sidecarFailures = {
   sidecar_option_malformed: {
     side: "platform",
@@ -16,5 +16,23 @@ export const sidecarFailures = {
     cause:
       "It is missing, cannot be read by this user, or does not hold what it is given for. Once the sidecar runs, such a file changes nothing.",
     fix: "Correct the file that is named.",
+  },
+  origin_config_inexpressible: {
+    side: "caller",
+    status: 400,
+    number: 7000662,
+    title: "the policy asks for something that this server cannot see",
+    cause:
+      "Servers see different parts of a certificate: nginx and HAProxy no SPIFFE ID, nginx no SHA-256 fingerprint, Envoy no subject.",
+    fix: "Name the caller in that rule by `worker`, or put `countersign origin serve` before the service.",
+  },
+  origin_config_exec_failed: {
+    side: "platform",
+    status: 500,
+    number: 7000663,
+    title: "the command that reloads the server failed",
+    cause:
+      "It ended with an exit status other than 0. The files are written, and the server still runs with what it had.",
+    fix: "Run the command by hand. With `--follow` it is tried again.",
   },
 } as const;

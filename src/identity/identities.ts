@@ -118,6 +118,13 @@ export class Identities implements IdentityIssuer {
     return { chain, key: this.#options.keyring.unseal(identityKeyPlace(accountId, id), sealedKey) };
   }
 
+  /** The root, where its key is here. Null: it is offline. @throws Failure if its key does not open */
+  root({ id, accountId, root, sealedRootKey }: IdentityAuthorityRow): SigningAuthority | null {
+    if (sealedRootKey === null) return null;
+    const key = this.#options.keyring.unseal(identityRootKeyPlace(accountId, id), sealedRootKey);
+    return { chain: root, key };
+  }
+
   async #makeFirst(accountId: string): Promise<IdentityAuthorityRow> {
     const { store } = this.#options;
     if ((await listAuthorities(store.db, accountId)).length > 0) {

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { peek, type Peeked } from "../network/peek.ts";
 
 /** What the beginning of a connection says of the host that it is for. `more`: not all of it is there. */
 export type ServerName = { readonly name: string | null } | "more";
@@ -88,34 +89,12 @@ class Reader {
   }
 }
 
-/** ms that a client has for its ClientHello. */
-const HELLO_TIMEOUT = 10_000;
-
 /** Finds out which host a connection is for, before TLS reads from it. */
 export function peekServerName(socket: Socket, done: (name: string | null) => void): void {
-  let read: Buffer = Buffer.alloc(0);
-  const timer = setTimeout(() => socket.destroy(), HELLO_TIMEOUT).unref();
-  const finish = (): void => {
-    clearTimeout(timer);
-    socket.off("readable", onReadable).off("end", onEnd).off("close", finish);
-  };
-  const onEnd = (): void => {
-    finish();
-    socket.destroy();
-  };
-  const onReadable = (): void => {
-    const chunk = socket.read() as Buffer | null;
-    if (chunk === null) return;
-    read = read.length === 0 ? chunk : Buffer.concat([read, chunk]);
-    const found = readServerName(read);
-    if (found === "more") return;
-    finish();
-    socket.unshift(read);
-    done(found.name);
-    socket.off("error", ignore);
-  };
-  socket.on("error", ignore).on("readable", onReadable).on("end", onEnd).on("close", finish);
+  peek(socket, serverName, done);
 }
 
-/** The server that takes the connection over has a listener of its own. */
-function ignore(): void {}
+function serverName(rest: Buffer): Peeked<string | null> | "more" {
+  const server = readServerName(rest);
+  return server === "more" ? "more" : { found: server.name, rest };
+}

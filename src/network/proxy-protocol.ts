@@ -1,4 +1,5 @@
-import { isIP, isIPv4, isIPv6, Socket } from "node:net";
+import { isIP, isIPv4, isIPv6, type Socket } from "node:net";
+import { peek, type Peeked } from "./peek.ts";
 
 /** What a proxy says of the connection that it hands on. */
 export interface ProxyHeader {
@@ -79,9 +80,6 @@ function ipv6At(bytes: Buffer, at: number): string {
   return isIP(text) === 6 ? new URL(`http://[${text}]/`).hostname.slice(1, -1) : text;
 }
 
-/** ms that a trusted proxy has for its header. */
-const HEADER_TIMEOUT = 10_000;
-
 /**
  * Takes a PROXY protocol header off a trusted proxy's connection before anybody else reads from
  * it. A connection without one goes on as it is; one with a broken one is closed.
@@ -90,31 +88,13 @@ export function takeProxyHeader(
   socket: Socket,
   done: (source: ProxyHeader["source"] | undefined) => void,
 ): void {
-  let read: Buffer = Buffer.alloc(0);
-  const timer = setTimeout(() => socket.destroy(), HEADER_TIMEOUT).unref();
-  const finish = (): void => {
-    clearTimeout(timer);
-    socket.off("readable", onReadable).off("end", onEnd).off("close", finish);
-  };
-  const onEnd = (): void => {
-    finish();
-    socket.destroy();
-  };
-  const onReadable = (): void => {
-    const chunk = socket.read() as Buffer | null;
-    if (chunk === null) return;
-    read = read.length === 0 ? chunk : Buffer.concat([read, chunk]);
-    const header = readProxyHeader(read);
-    if (header === "more") return;
-    finish();
-    if (header === "broken") return void socket.destroy();
-    const rest = header === "none" ? read : read.subarray(header.length);
-    if (rest.length > 0) socket.unshift(rest);
-    done(header === "none" ? undefined : header.source);
-    socket.off("error", ignore);
-  };
-  socket.on("error", ignore).on("readable", onReadable).on("end", onEnd).on("close", finish);
+  peek<ProxyHeader["source"] | undefined>(socket, takenHeader, done);
 }
 
-/** The server that takes the connection over has a listener of its own. */
-function ignore(): void {}
+function takenHeader(bytes: Buffer): Peeked<ProxyHeader["source"] | undefined> | "more" | "close" {
+  const header = readProxyHeader(bytes);
+  if (header === "more") return "more";
+  if (header === "broken") return "close";
+  if (header === "none") return { found: undefined, rest: bytes };
+  return { found: header.source, rest: bytes.subarray(header.length) };
+}

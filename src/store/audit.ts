@@ -20,7 +20,7 @@ export type AuditAction =
   | `account.${"limits" | "create" | "subdomain"}`
   | `authority.${"upload" | "delete"}`
   | `certificate.${string}`
-  | "deployment.create"
+  | `deployment.${"create" | "delete"}`
   | `client.${string}`
   | `hyperdrive.${"create" | "update" | "delete"}`
   | `identity.${string}`

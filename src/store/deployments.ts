@@ -71,6 +71,11 @@ export async function findDeployment(
   return row ? withVersions(db, row) : null;
 }
 
+/** The versions that it named stay. */
+export async function deleteDeployment(db: Database, id: string): Promise<void> {
+  await db.deleteFrom("deployments").where("id", "=", id).execute();
+}
+
 async function withVersions(db: Database, row: DeploymentRow): Promise<StoredDeployment> {
   const versions = await db
     .selectFrom("deploymentVersions")

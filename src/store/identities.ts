@@ -100,10 +100,10 @@ export function listRevoked(
   db: Database,
   accountId: string,
   now: string,
-): Promise<{ serial: string; revokedOn: string | null }[]> {
+): Promise<Pick<IssuedIdentityRow, "serial" | "revokedOn" | "authorityId">[]> {
   return db
     .selectFrom("issuedIdentities")
-    .select(["serial", "revokedOn"])
+    .select(["serial", "revokedOn", "authorityId"])
     .where("accountId", "=", accountId)
     .where("revokedOn", "is not", null)
     .where("notAfter", ">", now)

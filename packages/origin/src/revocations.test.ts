@@ -36,3 +36,10 @@ test("what is no serial number is never found", () => {
   }
   assert.equal(revoked.size, 0);
 });
+
+test("all serial numbers can be listed, whatever their length", () => {
+  const revoked = new RevokedSerials();
+  const serials = ["1", "ABCDEF0123456789", "4F00000000000000000000000000000000000001"];
+  for (const serial of [...serials, "00ab"]) revoked.add(serial);
+  assert.deepEqual([...revoked].toSorted(), [...serials, "AB"].toSorted());
+});

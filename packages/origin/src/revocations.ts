@@ -24,6 +24,16 @@ export class RevokedSerials {
     return key !== null && this.#find(this.#slots, key) >= 0;
   }
 
+  /** All of them, hexadecimal, upper case, without leading zeros, in no order. */
+  *[Symbol.iterator](): Generator<string> {
+    for (let at = 0; at < this.#slots.length; at += WORDS) {
+      if (this.#slots[at] === 0) continue;
+      const words = [...this.#slots.subarray(at + 1, at + WORDS)].toReversed();
+      const hex = words.map((word) => word.toString(16).padStart(8, "0")).join("");
+      yield hex.replace(/^0+(?=.)/, "").toUpperCase();
+    }
+  }
+
   /** Index of the key's first word, or one's complement of where it would stand. */
   #find(slots: Uint32Array, key: Uint32Array): number {
     const mask = slots.length / WORDS - 1;

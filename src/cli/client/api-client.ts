@@ -17,10 +17,17 @@ export interface ApiClient {
    * @throws Failure as the API names it; `platform_not_running` if nothing answers
    */
   call<T>(method: string, path: string, body?: object): Promise<ApiAnswer<T>>;
+  /** A body that is no JSON. @param path below the account */
+  send<T>(method: string, path: string, body: TypedBody): Promise<ApiAnswer<T>>;
   /** @param path below the API: `/user` */
   callAbove<T>(method: string, path: string, body?: object): Promise<ApiAnswer<T>>;
   /** A token for programs that are started, with its end. */
   readonly token: string;
+}
+
+export interface TypedBody {
+  readonly contentType: string;
+  readonly bytes: Buffer<ArrayBuffer>;
 }
 
 export interface ApiAnswer<T> {
@@ -36,7 +43,7 @@ type Send = (
   method: string,
   path: string,
   headers: Readonly<Record<string, string>>,
-  body: string | undefined,
+  body: string | Buffer<ArrayBuffer> | undefined,
 ) => Promise<{ readonly status: number; readonly text: string }>;
 
 /** The platform that `targetOf` finds. A data folder's is asked over the socket in it, always. */
@@ -86,13 +93,16 @@ async function clientOf(options: {
   readonly send: Send;
 }): Promise<ApiClient> {
   const { api, token, from, send } = options;
-  const callAbove = async <T>(
+  const callAbove = async <T>(method: string, path: string, body?: object): Promise<ApiAnswer<T>> =>
+    answered(method, path, "application/json", body && JSON.stringify(body));
+  const answered = async <T>(
     method: string,
     path: string,
-    body?: object,
+    contentType: string,
+    body: string | Buffer<ArrayBuffer> | undefined,
   ): Promise<ApiAnswer<T>> => {
-    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
-    const answer = await send(method, path, headers, body && JSON.stringify(body));
+    const headers = { authorization: `Bearer ${token}`, "content-type": contentType };
+    const answer = await send(method, path, headers, body);
     const envelope = envelopeIn(answer.text);
     if (envelope === null) {
       throw new Failure("platform_unlike", {
@@ -111,6 +121,8 @@ async function clientOf(options: {
     token,
     callAbove,
     call: (method, path, body) => callAbove(method, `/accounts/${accountId}${path}`, body),
+    send: (method, path, { contentType, bytes }) =>
+      answered(method, `/accounts/${accountId}${path}`, contentType, bytes),
   };
 }
 

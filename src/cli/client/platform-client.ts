@@ -94,7 +94,7 @@ export async function sendInside(
   method: string,
   path: string,
   headers: Readonly<Record<string, string>>,
-  body: string | undefined,
+  body: string | Buffer | undefined,
 ): Promise<{ readonly status: number; readonly text: string }> {
   if (!existsSync(join(dataFolder, "admin.sock"))) throw notRunning(dataFolder);
   return new Promise((resolve, reject) => {

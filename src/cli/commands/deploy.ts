@@ -14,6 +14,7 @@ export function addDeployCommand(program: Command, io: Io): void {
     .command("deploy")
     .argument("[wrangler-arguments...]", "passed on to `wrangler deploy` as they are")
     .option(...dataOption)
+    .option("--check", "deploy nothing: say all that would be refused, each with what to do")
     .option("--json", "wrangler's output on stderr, one JSON object on stdout")
     .allowUnknownOption()
     .passThroughOptions()
@@ -26,9 +27,14 @@ data folder, and says which.
 
 Examples:
   $ countersign deploy
-  $ countersign deploy --env staging --var GREETING:hello`,
+  $ countersign deploy --env staging --var GREETING:hello
+  $ countersign deploy --check && countersign deploy`,
     )
-    .action(async (rest: string[], options: { data?: string; json?: true }) => {
+    .action(async (rest: string[], options: DeployOptions) => {
+      if (options.check) {
+        const { checkDeploy } = await import("../deploy-check.ts");
+        return checkDeploy(io, rest, options, findWrangler(io.cwd));
+      }
       const deployed = await deploy(io, rest, options);
       if (options.json) return writeJson(io.stdout, deployed);
       const colors = colorsFor(io, io.stdout);
@@ -43,6 +49,12 @@ Examples:
         );
       }
     });
+}
+
+interface DeployOptions {
+  readonly data?: string;
+  readonly json?: true;
+  readonly check?: true;
 }
 
 interface Deployed {

@@ -1,10 +1,16 @@
-import type { Command } from "commander";
+import { Argument, type Command } from "commander";
+import type { ConfigFlags } from "../origin-config.ts";
 import type { ServeFlags } from "../origin-serve.ts";
 import type { Io } from "../../terminal/io.ts";
 
 export function addOriginCommand(program: Command, io: Io): void {
-  program
-    .command("origin")
+  const group = program.command("origin");
+  addServe(group, io);
+  addConfig(group, io);
+}
+
+function addServe(group: Command, io: Io): void {
+  group
     .command("serve")
     .description("TLS, the caller's identity and the policy, before a service that knows of none")
     .requiredOption("--to <url>", "the service: http://host:port, or tcp://host:port for any other")
@@ -43,5 +49,61 @@ Examples:
     .action(async (flags: ServeFlags) => {
       const { serveOrigin } = await import("../origin-serve.ts");
       await serveOrigin(io, flags);
+    });
+}
+
+function addConfig(group: Command, io: Io): void {
+  group
+    .command("config")
+    .description(
+      "print a server's configuration that lets in what a policy allows, without any code",
+    )
+    .addArgument(
+      new Argument("<server>", "what ends TLS before the service").choices([
+        "nginx",
+        "envoy",
+        "caddy",
+        "haproxy",
+        "traefik",
+      ]),
+    )
+    .requiredOption("--to <url>", "the service: http://host:port")
+    .requiredOption("--cert <file>", "the server's chain, PEM; for HAProxy with the key in it")
+    .requiredOption("--key <file>", "its private key, PEM")
+    .requiredOption(
+      "--trust <file|url>",
+      "CAs of callers, PEM, or the API of a platform that is followed",
+    )
+    .requiredOption(
+      "--policy <file|name>",
+      "a file, or the name of a policy of the platform that is followed",
+    )
+    .option("--listen <host:port>", "where the server listens", "127.0.0.1:8443")
+    .option("--server-name <host>", "the host name that it answers for; default: any")
+    .option("--api <url>", "follow this platform; its first word must fit the CAs of --trust")
+    .option("--account <id>", "the account to follow, and whose Workers a policy file means")
+    .option("--cache <file>", "keep what the platform said last, for a start without it")
+    .option("--crl <file>", "what was revoked, PEM, where no platform is followed")
+    .option("--write <folder>", "write the configuration and the CAs there, instead of to stdout")
+    .option("--follow", "write it again whenever policy, CAs or revocations change")
+    .option("--exec <command>", "run this after each change, as the server's reload")
+    .option("--json", "one JSON object on stdout")
+    .addHelpText(
+      "after",
+      `
+nginx and HAProxy see no SPIFFE ID: they know a Worker by its subject CN=worker,O=account, so give them
+the account's own CAs and no others. Paths that can be read in more than one way (.., //, an encoded
+slash) fit only rules for every path. A command of --exec that fails is tried again.
+
+Examples:
+  $ countersign origin config nginx --cert tls.crt --key tls.key --trust acme-bundle.pem \\
+      --account ACCOUNT_ID --policy policy.json --to http://127.0.0.1:3000 > /etc/nginx/conf.d/orders.conf
+  $ countersign origin config nginx --cert tls.crt --key tls.key --trust https://cs.example:4400/client/v4 \\
+      --account ACCOUNT_ID --policy orders --to http://127.0.0.1:3000 \\
+      --write /etc/nginx/conf.d --follow --exec 'nginx -t && nginx -s reload'`,
+    )
+    .action(async (server: string, flags: ConfigFlags) => {
+      const { configureOrigin } = await import("../origin-config.ts");
+      await configureOrigin(io, server, flags);
     });
 }

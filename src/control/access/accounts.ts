@@ -60,7 +60,8 @@ export function accountEndpoints({ store }: ControlContext): readonly Endpoint[]
         method: "get",
         path: "/memberships",
         summary: "The caller's memberships of accounts",
-        scope: "account:read",
+        // Of them, wrangler takes the account where none is configured.
+        scope: null,
         query: z.object({
           name: z.string().optional(),
           "account.name": z.string().optional(),

@@ -17,7 +17,7 @@ import {
 } from "../../store/tokens.ts";
 import { list } from "../api/envelope.ts";
 import { isCidr } from "../../network/ranges.ts";
-import { actorOf, authorize, type Caller } from "../api/auth.ts";
+import { actorOf, assertAdmin, authorize, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { permissionGroups, resourceName } from "./permission-groups.ts";
@@ -37,10 +37,48 @@ const wanted = z.object({
 });
 const changed = wanted.extend({ status: z.enum(["active", "disabled"]).optional() });
 
-/** The caller's own API tokens, as `cloudflare` SDK, Terraform and the dashboard manage them. */
-export function tokenEndpoints({ store, clock }: ControlContext): readonly Endpoint[] {
-  const path = "/user/tokens";
+/** A place that tokens are managed at, and whose they are. */
+interface Owner {
+  readonly path: string;
+  /** @throws Failure `not_permitted` for whom they are not to see */
+  readonly assertMay: (caller: Caller) => void;
+  readonly isOwn: (row: TokenRow, caller: Caller) => boolean;
+  /** Null: the account's own. */
+  readonly userId: (caller: Caller) => string | null;
+}
+
+/** A person's tokens are theirs alone; a token of the account's own sees the account's own. */
+const callers: Owner = {
+  path: "/user/tokens",
+  assertMay: () => {},
+  isOwn: (row, { userId }) => row.userId === userId,
+  userId: ({ userId }) => userId,
+};
+
+/** What belongs to the account outlives who made it, so it is an admin's. */
+const accounts: Owner = {
+  path: "/accounts/{account_id}/tokens",
+  assertMay: assertAdmin,
+  isOwn: (row, { accountId }) => row.userId === null && row.accountId === accountId,
+  userId: () => null,
+};
+
+/** API tokens, a person's and an account's, as `cloudflare` SDK, Terraform and the dashboard manage them. */
+export function tokenEndpoints(context: ControlContext): readonly Endpoint[] {
+  return [callers, accounts].flatMap((owner) => endpointsOf(owner, context));
+}
+
+function endpointsOf(owner: Owner, { store, clock }: ControlContext): readonly Endpoint[] {
+  const { path } = owner;
   const one = `${path}/{token_id}`;
+  const existing = async (db: Database, caller: Caller, id = ""): Promise<TokenRow> => {
+    owner.assertMay(caller);
+    const row = await findTokenById(db, id);
+    if (row && isReached(row, caller) && owner.isOwn(row, caller)) return row;
+    throw new Failure("token_not_found", {
+      message: `there is no API token "${id.slice(0, 100)}"`,
+    });
+  };
   return [
     endpoint(
       { method: "get", path: `${path}/verify`, summary: "Is the token valid", scope: null },
@@ -80,8 +118,10 @@ export function tokenEndpoints({ store, clock }: ControlContext): readonly Endpo
         scope: "api_tokens:read",
       },
       async ({ caller }) => {
-        const rows = await own(store.db, caller);
-        return list(rows.map((row) => shown(row, clock())));
+        owner.assertMay(caller);
+        const rows = await tokensIn(store.db, caller);
+        const own = rows.filter((row) => owner.isOwn(row, caller));
+        return list(own.map((row) => shown(row, clock())));
       },
     ),
     endpoint(
@@ -92,8 +132,10 @@ export function tokenEndpoints({ store, clock }: ControlContext): readonly Endpo
         scope: "api_tokens:write",
         body: wanted,
       },
-      async ({ caller, body }) => {
-        const maker = authorize(caller, "api_tokens:write", accountNamed(body.policies));
+      async ({ caller, params, body }) => {
+        owner.assertMay(caller);
+        const accountId = params["account_id"] ?? accountNamed(body.policies);
+        const maker = authorize(caller, "api_tokens:write", accountId);
         const columns = columnsOf(body, maker);
         const { value } = await store.write(async ({ db }) => {
           if (caller.kind === "token" && (await makersIn(db, caller)).length >= MOST_MAKERS) {
@@ -105,7 +147,7 @@ export function tokenEndpoints({ store, clock }: ControlContext): readonly Endpo
             ...columns,
             madeBy: caller.kind === "token" ? caller.tokenId : null,
             accountId: maker.accountId,
-            userId: caller.userId,
+            userId: owner.userId(caller),
             email: caller.email,
             now: clock(),
           });
@@ -205,23 +247,14 @@ function isNamed(name: string, asked: string | undefined): boolean {
   return asked === undefined || asked === name || asked === encodeURIComponent(name);
 }
 
-/** A person's tokens are theirs alone; a token of the account's own sees the account's own. */
-async function own(db: Database, caller: Caller): Promise<TokenRow[]> {
+/** The tokens of the accounts that the caller reaches, whoever's they are. */
+async function tokensIn(db: Database, caller: Caller): Promise<TokenRow[]> {
   const rows = await Promise.all(caller.reach.map(({ accountId }) => listTokens(db, accountId)));
-  return rows.flat().filter((row) => isOwn(row, caller));
+  return rows.flat().filter((row) => isReached(row, caller));
 }
 
-async function existing(db: Database, caller: Caller, id = ""): Promise<TokenRow> {
-  const row = await findTokenById(db, id);
-  if (row && isOwn(row, caller)) return row;
-  throw new Failure("token_not_found", {
-    message: `there is no API token "${id.slice(0, 100)}"`,
-  });
-}
-
-function isOwn(row: TokenRow, { userId, reach }: Caller): boolean {
-  if (row.revokedOn !== null || row.userId !== userId) return false;
-  return reach.some(({ accountId }) => accountId === row.accountId);
+function isReached(row: TokenRow, { reach }: Caller): boolean {
+  return row.revokedOn === null && reach.some(({ accountId }) => accountId === row.accountId);
 }
 
 function columnsOf(

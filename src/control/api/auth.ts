@@ -1,6 +1,7 @@
 import { Failure } from "../../failures/failures.ts";
 import type { Actor } from "../../store/audit.ts";
 import { findAccessToken } from "../../store/oauth.ts";
+import type { Database } from "../../store/database.ts";
 import type { Store } from "../../store/store.ts";
 import type { TokenRow } from "../../store/schema.ts";
 import { findToken, makersOf, requestIpOf, scopesOf } from "../../store/tokens.ts";
@@ -78,10 +79,9 @@ async function byApiToken(
     });
   }
   const given = chain.map(scopesOf).reduce((all, scopes) => common(all, scopes));
-  const memberships = row.userId === null ? null : await membershipsOf(db, row.userId);
-  const membership = memberships?.find(({ accountId }) => accountId === row.accountId);
-  if (memberships && !membership) return null;
-  const role = membership?.role ?? "admin";
+  const roles = await Promise.all(chain.map(({ userId }) => roleIn(db, row.accountId, userId)));
+  if (!roles.every((role) => role !== null)) return null;
+  const role = weakest(roles);
   return {
     kind: "token",
     tokenId: row.id,
@@ -92,6 +92,21 @@ async function byApiToken(
     requestIp: requestIpOf(row),
     reach: [{ accountId: row.accountId, role, scopes: common(given, roleScopes[role]) }],
   };
+}
+
+/** An account's own token is an admin's work. Null: the person does not belong to the account. */
+async function roleIn(
+  db: Database,
+  accountId: string,
+  userId: string | null,
+): Promise<Role | null> {
+  if (userId === null) return "admin";
+  const memberships = await membershipsOf(db, userId);
+  return memberships.find((membership) => membership.accountId === accountId)?.role ?? null;
+}
+
+function weakest(roles: readonly Role[]): Role {
+  return (["viewer", "deployer"] as const).find((role) => roles.includes(role)) ?? "admin";
 }
 
 function isInForce({ revokedOn, disabled, expiresOn, notBefore }: TokenRow, now: Date): boolean {
@@ -159,6 +174,17 @@ export function authorize(identity: Identity, scope: Scope | null, accountId?: s
   throw new Failure("not_permitted", {
     message: `Authentication error: the token lacks the scope ${scope}`,
     facts: { scope },
+  });
+}
+
+/** @throws Failure `not_permitted` for who is no admin of the account that the request is about */
+export function assertAdmin({ accountId, reach }: Caller): void {
+  const role = reach.find((reached) => reached.accountId === accountId)?.role;
+  if (role === "admin") return;
+  throw new Failure("not_permitted", {
+    message: `Authentication error: your role, ${role ?? "none"}, does not include what belongs to the account itself`,
+    fix: "Ask an admin of the account to do it, or use a token of your own: /user/tokens.",
+    facts: { role },
   });
 }
 

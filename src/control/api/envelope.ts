@@ -37,18 +37,16 @@ export function success(answer: Answer): Response {
  */
 export function failure(error: unknown, log: Logger): Response {
   const shown = error instanceof Failure ? error : (stored(error) ?? unexpected(error, log));
-  const { number, status } = shown.entry;
+  const { status } = shown.entry;
   const retryAfter = shown.facts["retryAfterSeconds"];
   return Response.json(
     {
       success: false,
-      errors: [
-        {
-          code: number,
-          message: sentences(shown),
-          meta: { failure: shown.code, fix: shown.fix, ...shown.facts },
-        },
-      ],
+      errors: (shown.parts ?? [shown]).map((one) => ({
+        code: one.entry.number,
+        message: sentences(one),
+        meta: { failure: one.code, fix: one.fix, ...one.facts },
+      })),
       messages: [],
       result: null,
     },

@@ -2,7 +2,6 @@ import { Hono } from "hono";
 import { setTimeout as delay } from "node:timers/promises";
 import { Failure } from "../../failures/failures.ts";
 import { REFRESH_HINT, spiffeBundle } from "../../identity/bundle.ts";
-import { makeCrl } from "../../identity/crl.ts";
 import { makeFeedSigner, type FeedSigner } from "../../identity/feed-signer.ts";
 import type { Identities } from "../../identity/identities.ts";
 import { findAccount } from "../../store/accounts.ts";
@@ -15,6 +14,7 @@ import {
 import type { Database } from "../../store/database.ts";
 import type { ControlContext } from "../api/context.ts";
 import { failure } from "../api/envelope.ts";
+import { RevocationLists } from "./revocation-lists.ts";
 
 /** ms that a question for what is new is held open. */
 const PATIENCE = 25_000;
@@ -60,21 +60,10 @@ export function publishedIdentities(
     return published(c.req.raw, cursor, "application/json", bundle);
   });
 
+  const revocationLists = new RevocationLists(db, identities);
   app.get("/crl.pem", async (c) => {
-    const { account } = c.var;
-    const now = clock();
-    const authority = await identities.authority(account);
-    const revoked = await listRevoked(db, account, now.toISOString());
-    const cursor = await identitiesCursor(db, account);
-    const crl = await makeCrl(identities.signer(authority), {
-      revoked: revoked.map(({ serial, revokedOn }) => ({
-        serialNumber: serial,
-        revokedOn: new Date(revokedOn!),
-      })),
-      number: cursor,
-      now,
-    });
-    return new Response(crl, { headers: { "content-type": "application/x-pem-file" } });
+    const lists = await revocationLists.of(c.var.account, clock());
+    return new Response(lists, { headers: { "content-type": "application/x-pem-file" } });
   });
 
   app.get("/feed", async (c) => {

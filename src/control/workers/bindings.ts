@@ -11,6 +11,7 @@ import type { Database } from "../../store/database.ts";
 import { firstIssue } from "../api/endpoint.ts";
 import { assertInProcess } from "./in-process.ts";
 import { oneLine } from "../api/text.ts";
+import { Refusals } from "./refusals.ts";
 
 /** A binding as a client names it: what else it has depends on its type. */
 export interface RequestedBinding {
@@ -88,18 +89,31 @@ export function resolveBindings(
   owner: BindingOwner,
   sources: BindingSources,
 ): WorkerBinding[] {
-  refuseUnknownTypes(requested);
+  const refusals = new Refusals();
+  const resolved = resolveOrRefuse(requested, owner, { ...sources, refusals });
+  refusals.throw();
+  return resolved;
+}
+
+/** The same, but what is refused is collected: what is not is returned. */
+export function resolveOrRefuse(
+  requested: readonly RequestedBinding[],
+  owner: BindingOwner,
+  { refusals, ...sources }: BindingSources & { readonly refusals: Refusals },
+): WorkerBinding[] {
   const names = new Set<string>();
-  for (const binding of requested) {
-    if (names.has(binding.name)) throw invalid(binding, "appears twice");
-    names.add(binding.name);
-  }
   const { before, keep, keyring } = sources;
+  const resolved = requested.flatMap((binding) => {
+    const found = refusals.try(() => {
+      if (names.has(binding.name)) throw invalid(binding, "appears twice");
+      refuseUnknownType(binding);
+      return resolve(binding, owner, sources);
+    });
+    names.add(binding.name);
+    return found ?? [];
+  });
   const kept = keptOf(before, ({ name, type }) => keep.includes(type) && !names.has(name));
-  return [
-    ...requested.map((binding) => resolve(binding, owner, sources)),
-    ...carryOverAll(keyring, kept, owner),
-  ];
+  return [...resolved, ...carryOverAll(keyring, kept, owner)];
 }
 
 function keptOf(
@@ -179,27 +193,44 @@ export function freshBindings(
  */
 export async function assertTargets(
   db: Database,
-  { accountId, scriptName }: ScriptKey,
+  key: ScriptKey,
   bindings: readonly WorkerBinding[],
 ): Promise<void> {
-  for (const binding of bindings) {
-    if (binding.type === "mtls_certificate") {
-      await assertCertificate(db, { accountId, scriptName }, binding);
-    }
-    if (binding.type === "hyperdrive") {
-      if (await findHyperdrive(db, accountId, binding.databaseId)) continue;
-      throw new Failure("binding_hyperdrive_unknown", {
-        message: `binding "${binding.name}" names the Hyperdrive configuration "${binding.databaseId.slice(0, 100)}", which was not found`,
-        facts: { binding: binding.name, id: binding.databaseId },
-      });
-    }
-    if (binding.type === "service" && binding.service !== scriptName) {
-      if (await findScript(db, { accountId, scriptName: binding.service })) continue;
-      throw new Failure("binding_service_unknown", {
-        message: `service binding "${binding.name}" names the Worker "${binding.service}", which was not found`,
-        facts: { binding: binding.name, service: binding.service },
-      });
-    }
+  const refusals = new Refusals();
+  await refuseTargets(db, key, { bindings, refusals });
+  refusals.throw();
+}
+
+/** The same, but what is refused is collected. */
+export async function refuseTargets(
+  db: Database,
+  key: ScriptKey,
+  { bindings, refusals }: { bindings: readonly WorkerBinding[]; refusals: Refusals },
+): Promise<void> {
+  for (const binding of bindings) await refusals.tryLater(() => assertTarget(db, key, binding));
+}
+
+async function assertTarget(
+  db: Database,
+  { accountId, scriptName }: ScriptKey,
+  binding: WorkerBinding,
+): Promise<void> {
+  if (binding.type === "mtls_certificate") {
+    await assertCertificate(db, { accountId, scriptName }, binding);
+  }
+  if (binding.type === "hyperdrive") {
+    if (await findHyperdrive(db, accountId, binding.databaseId)) return;
+    throw new Failure("binding_hyperdrive_unknown", {
+      message: `binding "${binding.name}" names the Hyperdrive configuration "${binding.databaseId.slice(0, 100)}", which was not found`,
+      facts: { binding: binding.name, id: binding.databaseId },
+    });
+  }
+  if (binding.type === "service" && binding.service !== scriptName) {
+    if (await findScript(db, { accountId, scriptName: binding.service })) return;
+    throw new Failure("binding_service_unknown", {
+      message: `service binding "${binding.name}" names the Worker "${binding.service}", which was not found`,
+      facts: { binding: binding.name, service: binding.service },
+    });
   }
 }
 
@@ -260,15 +291,23 @@ export function shownBinding(binding: WorkerBinding): object {
   }
 }
 
-function refuseUnknownTypes(requested: readonly RequestedBinding[]): void {
-  const unknown = requested.filter(({ type }) => !Object.hasOwn(schemas, type));
-  if (unknown.length === 0) return;
-  const named = unknown.map(({ name, type }) => `"${name}" (${type})`).join(", ");
+function refuseUnknownType({ name, type }: RequestedBinding): void {
+  if (Object.hasOwn(schemas, type)) return;
+  const fix = INSTEAD[type];
   throw new Failure("binding_unsupported", {
-    message: `${unknown.length === 1 ? "the binding" : "the bindings"} ${named} cannot be bound here`,
-    facts: { bindings: unknown.map(({ name, type }) => ({ name, type })) },
+    message: `the binding "${name}" (${type}) cannot be bound here`,
+    facts: { bindings: [{ name, type }] },
+    ...(fix !== undefined && { fix }),
   });
 }
+
+/** What does the same elsewhere, for types that run on Cloudflare's machines alone. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  ai: "Call a model's own API with `fetch()`, its key as a secret, and remove the binding `ai`.",
+  browser:
+    "Call a browser service of your own over a certificate or a public address, and remove the binding `browser`.",
+  send_email: "Call the API of a mail service with `fetch()`, and remove the binding `send_email`.",
+};
 
 function resolve(
   binding: RequestedBinding,

@@ -1,18 +1,23 @@
 import { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
+import type { Database } from "../../store/database.ts";
 import {
+  currentDeployment,
+  deleteDeployment,
   findDeployment,
   listDeployments,
   type StoredDeployment,
   type VersionShare,
 } from "../../store/deployments.ts";
+import type { ScriptRow } from "../../store/schema.ts";
+import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { byOf, existingScript, keyOf } from "./lookup.ts";
 import type { Publisher } from "./publisher.ts";
 import { oneLine } from "../api/text.ts";
 
-const deployment = z.object({
+const wanted = z.object({
   strategy: z.literal("percentage").default("percentage"),
   versions: z
     .array(z.object({ version_id: oneLine, percentage: z.number().min(0).max(100) }))
@@ -47,13 +52,37 @@ export function deploymentEndpoints(
       },
       async (call) => {
         const script = await existingScript(store.db, call);
-        const id = call.params["deployment_id"] ?? "";
-        const found = await findDeployment(store.db, script.id, id);
-        if (found) return { result: shown(found) };
-        throw new Failure("deployment_not_found", {
-          message: `the Worker "${script.name}" has no deployment "${id.slice(0, 100)}"`,
-        });
+        return { result: shown(await existingDeployment(store.db, script, call.params)) };
       },
+    ),
+    endpoint(
+      {
+        method: "delete",
+        path: `${path}/{deployment_id}`,
+        summary: "Delete a deployment that is over",
+        scope: "workers_scripts:write",
+      },
+      (call) =>
+        publisher.exclusively(keyOf(call), async () => {
+          await store.write(async ({ db }) => {
+            const script = await existingScript(db, call);
+            const deployment = await existingDeployment(db, script, call.params);
+            const current = await currentDeployment(db, script.id);
+            if (current?.id === deployment.id) throw new Failure("deployment_in_force");
+            await deleteDeployment(db, deployment.id);
+            return {
+              value: null,
+              audit: {
+                by: actorOf(call.caller),
+                action: "deployment.delete",
+                accountId: script.accountId,
+                resource: { type: "script", id: script.id, name: script.name },
+                before: { deployment: deployment.id, number: deployment.number },
+              },
+            };
+          });
+          return { result: null };
+        }),
     ),
     endpoint(
       {
@@ -61,7 +90,7 @@ export function deploymentEndpoints(
         path,
         summary: "Deploy versions that were uploaded",
         scope: "workers_scripts:write",
-        body: deployment,
+        body: wanted,
       },
       async (call) => {
         const shares = sharesOf(call.body.versions);
@@ -76,6 +105,19 @@ export function deploymentEndpoints(
       },
     ),
   ];
+}
+
+/** @throws Failure `deployment_not_found` */
+async function existingDeployment(
+  db: Database,
+  script: ScriptRow,
+  { deployment_id: id = "" }: Readonly<Record<string, string>>,
+): Promise<StoredDeployment> {
+  const found = await findDeployment(db, script.id, id);
+  if (found) return found;
+  throw new Failure("deployment_not_found", {
+    message: `the Worker "${script.name}" has no deployment "${id.slice(0, 100)}"`,
+  });
 }
 
 function sharesOf(

@@ -22,12 +22,19 @@ import {
   type StoredVersion,
   workerVersion,
 } from "../../store/versions.ts";
-import { assertTargets, freshBindings, mostBindings, type BindingOwner } from "./bindings.ts";
+import {
+  assertTargets,
+  freshBindings,
+  refuseTargets,
+  mostBindings,
+  type BindingOwner,
+} from "./bindings.ts";
 import type { ControlContext } from "../api/context.ts";
 import { hasNone } from "./handlers.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { assertMayTakeKeys } from "./in-process.ts";
 import { existingVersion, scriptNotFound } from "./lookup.ts";
+import { Refusals } from "./refusals.ts";
 import { type ScriptSettings, withSettings } from "./script-settings.ts";
 
 /** What a new version is made of. */
@@ -41,6 +48,8 @@ interface Draft {
   readonly settings: VersionSettings;
   /** The script's own settings that change with it. Default: none. */
   readonly scriptSettings?: ScriptSettings;
+  /** What of it cannot be done: refused together with what is found later. Default: nothing. */
+  readonly refusals?: Refusals;
 }
 
 export interface PublishOptions extends By {
@@ -62,6 +71,16 @@ export interface Before {
 export interface Published {
   readonly script: ScriptRow;
   readonly version: StoredVersion;
+}
+
+/** A version that runs beside the others, and is not stored yet. */
+interface StagedDraft {
+  readonly before: Before;
+  readonly owner: BindingOwner;
+  readonly draft: Draft;
+  /** With the modes that the script's bindings have. */
+  readonly bindings: readonly WorkerBinding[];
+  readonly startupTimeMs: number;
 }
 
 /** How long an uploaded version stays warm: wrangler deploys what it uploaded at once. */
@@ -87,26 +106,11 @@ export class Publisher {
    */
   publish(key: ScriptKey, options: PublishOptions): Promise<Published> {
     return this.exclusively(key, async () => {
-      const { store, keyring, edge, clock } = this.#context;
-      const before = await readBefore(store.db, key);
-      if (!before.script && !options.create) throw scriptNotFound(key.scriptName);
-      const versionId = randomUUID();
-      const createdOn = clock().toISOString();
-      const owner = { ...key, versionId, tag: options.tag ?? "", timestamp: createdOn };
-      const draft = await options.build(before, owner);
-      if (draft.bindings.length > mostBindings) {
-        throw new Failure("too_many_parts", {
-          message: `the version would have ${draft.bindings.length} bindings, more than ${mostBindings}`,
-          facts: { limit: mostBindings },
-        });
-      }
-      const bindings = withModes(draft.bindings, await inProcessBindings(store.db, key));
-      await assertTargets(store.db, key, bindings);
-      await assertMayTakeKeys(store.db, before, bindings, options);
-      const { annotations, settings, scriptSettings = {}, ...runs } = draft;
-      const started = performance.now();
-      await edge.stage({ ...key, versionId, ...runs, ...limitsOf(settings), bindings });
-      const startupTimeMs = Math.round(performance.now() - started);
+      const { keyring } = this.#context;
+      const staged = await this.#stage(key, options);
+      const { before, owner, draft, bindings, startupTimeMs } = staged;
+      const { versionId, timestamp: createdOn } = owner;
+      const { annotations, settings, scriptSettings = {}, refusals: _, ...runs } = draft;
       const value = await this.#orDiscard([versionId], () => {
         // Not before it was started: an exception at the start says more.
         if (hasNone(settings)) throw new Failure("no_handlers");
@@ -157,6 +161,44 @@ export class Publisher {
       if (!options.deploy) this.#keepWarm(versionId);
       return value;
     });
+  }
+
+  /**
+   * Says whether it could be published: it is started beside the one that runs, and not stored.
+   * @throws Failure as `publish`
+   */
+  check(key: ScriptKey, options: PublishOptions): Promise<void> {
+    return this.exclusively(key, async () => {
+      const { owner, draft } = await this.#stage(key, options);
+      await this.#discard(owner.versionId);
+      if (hasNone(draft.settings)) throw new Failure("no_handlers");
+    });
+  }
+
+  async #stage(key: ScriptKey, options: PublishOptions): Promise<StagedDraft> {
+    const { store, edge, clock } = this.#context;
+    const before = await readBefore(store.db, key);
+    if (!before.script && !options.create) throw scriptNotFound(key.scriptName);
+    const versionId = randomUUID();
+    const timestamp = clock().toISOString();
+    const owner = { ...key, versionId, tag: options.tag ?? "", timestamp };
+    const draft = await options.build(before, owner);
+    if (draft.bindings.length > mostBindings) {
+      throw new Failure("too_many_parts", {
+        message: `the version would have ${draft.bindings.length} bindings, more than ${mostBindings}`,
+        facts: { limit: mostBindings },
+      });
+    }
+    const bindings = withModes(draft.bindings, await inProcessBindings(store.db, key));
+    const { annotations: _, settings, scriptSettings: __, refusals, ...runs } = draft;
+    const refused = refusals ?? new Refusals();
+    await refuseTargets(store.db, key, { bindings, refusals: refused });
+    await refused.tryLater(() => assertMayTakeKeys(store.db, before, bindings, options));
+    refused.throw();
+    const started = performance.now();
+    await edge.stage({ ...key, versionId, ...runs, ...limitsOf(settings), bindings });
+    const startupTimeMs = Math.round(performance.now() - started);
+    return { before, owner, draft, bindings, startupTimeMs };
   }
 
   /**

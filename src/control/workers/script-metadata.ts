@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
 import { firstIssue } from "../api/endpoint.ts";
 import { mostBindings, requestedBinding, type RequestedBinding } from "./bindings.ts";
+import { Refusals } from "./refusals.ts";
 import { assertScriptSettings, type ScriptSettings, scriptSettings } from "./script-settings.ts";
 
 /** What one upload may name: far above what wrangler sends, checked before any work is done. */
@@ -64,14 +65,25 @@ export interface ScriptMetadata extends ScriptSettings {
  * @throws Failure `metadata_invalid`, `feature_unsupported`, `service_worker_unsupported`
  */
 export function readMetadata(json: unknown): ScriptMetadata {
+  const refusals = new Refusals();
+  const read = readOrRefuse(json, refusals);
+  refusals.throw();
+  return read;
+}
+
+/**
+ * The same, but what cannot be done is collected.
+ * @throws Failure `metadata_invalid`: nothing can be said of the rest then
+ */
+export function readOrRefuse(json: unknown, refusals: Refusals): ScriptMetadata {
   const parsed = metadata.safeParse(json);
   if (!parsed.success) {
     throw new Failure("metadata_invalid", {
       message: `the part "metadata" is not as a script's: ${firstIssue(parsed.error)}`,
     });
   }
-  refuseUnknown(json as object);
-  refuseUnsupported(parsed.data);
+  refusals.try(() => refuseUnknown(json as object));
+  refuseUnsupported(parsed.data, refusals);
   return parsed.data;
 }
 
@@ -85,26 +97,43 @@ function refuseUnknown(json: object): void {
   });
 }
 
-function refuseUnsupported(meta: z.output<typeof metadata>): void {
-  if (meta.body_part !== undefined) throw new Failure("service_worker_unsupported");
+function refuseUnsupported(meta: z.output<typeof metadata>, refusals: Refusals): void {
+  if (meta.body_part !== undefined) refusals.add(new Failure("service_worker_unsupported"));
   const features = {
     "Durable Object migrations": meta.migrations,
     "declared exports (Durable Objects, Workflows)": meta.exports,
     "static assets": meta.assets,
     containers: meta.containers,
-    "tail consumers": meta.tail_consumers?.length,
     "streaming tail consumers": meta.streaming_tail_consumers?.length,
     "a limit of subrequests (limits.subrequests)": meta.limits?.subrequests,
     "a cache in front of the Worker (cache_options)": meta.cache_options?.["enabled"],
     "a Cap'n Proto schema (capnp_schema)": meta.capnp_schema,
     "preview aliases (workers/alias)": meta.annotations["workers/alias"],
   };
-  const used = Object.entries(features).flatMap(([name, value]) => (value ? [name] : []));
-  if (used.length > 0) {
-    throw new Failure("feature_unsupported", {
-      message: `the script uses ${used.join(" and ")}, which Countersign does not have`,
-      facts: { features: used },
-    });
+  for (const [feature, value] of Object.entries(features)) {
+    if (value) refusals.add(featureRefusal(feature));
   }
-  assertScriptSettings(meta);
+  refusals.try(() => assertScriptSettings(meta));
 }
+
+/** A feature of Cloudflare's that Workers here do not have. */
+export function featureRefusal(feature: string): Failure {
+  const fix = REMOVE[feature];
+  return new Failure("feature_unsupported", {
+    message: `the script uses ${feature}, which Countersign does not have`,
+    facts: { features: [feature] },
+    ...(fix !== undefined && { fix }),
+  });
+}
+
+/** Where it stands in the Wrangler configuration. */
+const REMOVE: Readonly<Record<string, string>> = {
+  "Durable Object migrations": "Remove `migrations` and `durable_objects`.",
+  "static assets": "Remove `assets`, and serve the files from a server of their own.",
+  containers: "Remove `containers`, and run the container beside Countersign.",
+  "cron triggers":
+    "Remove `triggers.crons`, and have cron of the machine call a URL of the Worker.",
+  "queue consumers": "Remove `queues.consumers`.",
+  "streaming tail consumers": "Remove `streaming_tail_consumers`.",
+  "a limit of subrequests (limits.subrequests)": "Remove `limits.subrequests`.",
+};

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
+import { Refusals } from "./refusals.ts";
 import type { ScriptRow } from "../../store/schema.ts";
 
 /** What is a script's and not a version's. Countersign keeps it; none of it changes how it runs. */
@@ -19,10 +20,16 @@ export type ScriptSettings = z.output<typeof scriptSettings>;
 
 /** @throws Failure `feature_unsupported` for what would have to be done, and is not */
 export function assertScriptSettings({ tail_consumers, logpush }: ScriptSettings): void {
-  if (tail_consumers?.length) throw unsupported("tail consumers");
-  if (logpush) {
-    throw unsupported("Logpush", "Set `logpush` to false: logs are in the platform's own output.");
+  const refusals = new Refusals();
+  if (tail_consumers?.length) {
+    refusals.add(
+      unsupported("tail consumers", "Remove `tail_consumers`, and read `countersign logs`."),
+    );
   }
+  if (logpush) {
+    refusals.add(unsupported("Logpush", "Set `logpush` to false, and read `countersign logs`."));
+  }
+  refusals.throw();
 }
 
 function unsupported(feature: string, fix?: string): Failure {

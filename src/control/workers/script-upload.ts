@@ -4,7 +4,8 @@ import { isOneLine } from "../api/text.ts";
 import type { RequestedBinding } from "./bindings.ts";
 import { metadataFromFields } from "./form-fields.ts";
 import { handlersOf } from "./handlers.ts";
-import { readMetadata, type ScriptMetadata, uploadCaps } from "./script-metadata.ts";
+import type { Refusals } from "./refusals.ts";
+import { readOrRefuse, type ScriptMetadata, uploadCaps } from "./script-metadata.ts";
 import { givenSettings, type ScriptSettings } from "./script-settings.ts";
 import type { VersionSettings } from "../../store/schema.ts";
 
@@ -45,14 +46,16 @@ const moduleTypes: Readonly<Record<string, ModuleType>> = {
  * Reads a script from the form that wrangler, the SDKs and Terraform send.
  *
  * @param latestCompatibilityDate the newest the runtime knows
- * @throws Failure if anything in it cannot be run here: nothing is dropped silently
+ * @param refusals gets what cannot be run here: nothing is dropped silently
+ * @throws Failure if it cannot be read at all
  */
 export async function readScript(
   form: FormData,
   latestCompatibilityDate: string,
+  refusals: Refusals,
 ): Promise<ScriptUpload> {
-  const meta = await metadataOf(form);
-  return scriptOf(meta, await readModules(form), latestCompatibilityDate);
+  const meta = readOrRefuse(await sentMetadata(form, "metadata"), refusals);
+  return scriptOf(meta, await readModules(form), latestCompatibilityDate, refusals);
 }
 
 /** A script from metadata and modules, however they came. @throws Failure as `readScript` */
@@ -60,10 +63,12 @@ export function scriptOf(
   meta: ScriptMetadata,
   modules: readonly WorkerModule[],
   latestCompatibilityDate: string,
+  refusals?: Refusals,
 ): ScriptUpload {
+  const date = (): string => compatibilityDate(meta.compatibility_date, latestCompatibilityDate);
   return {
     modules,
-    compatibilityDate: compatibilityDate(meta.compatibility_date, latestCompatibilityDate),
+    compatibilityDate: refusals === undefined ? date() : (refusals.try(date) ?? ""),
     compatibilityFlags: meta.compatibility_flags,
     bindings: meta.bindings,
     keepBindings: meta.keep_bindings,
@@ -97,10 +102,6 @@ export function annotationsOf(
       text == null ? [] : [[key, text.slice(0, 1000)]],
     ),
   );
-}
-
-async function metadataOf(form: FormData): Promise<ScriptMetadata> {
-  return readMetadata(await sentMetadata(form, "metadata"));
 }
 
 /**

@@ -1,8 +1,11 @@
-import { resolveBindings } from "./bindings.ts";
+import { resolveOrRefuse } from "./bindings.ts";
+import { Failure } from "../../failures/failures.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { byOf, keyOf } from "./lookup.ts";
 import type { Publisher, PublishOptions, Published } from "./publisher.ts";
+import { configurationRefusals } from "./configuration.ts";
+import { Refusals } from "./refusals.ts";
 import { readScript } from "./script-upload.ts";
 import { shownScript } from "./script-shown.ts";
 import { shownVersion } from "./versions.ts";
@@ -15,20 +18,24 @@ export function scriptUploadEndpoints(
   const path = "/accounts/{account_id}/workers/scripts/{script_name}";
   const buildFrom = async (
     form: FormData,
+    refusals: Refusals = new Refusals(),
   ): Promise<Pick<PublishOptions, "build" | "tag"> & { notices: readonly string[] }> => {
     const { bindings, keepBindings, notices, ...script } = await readScript(
       form,
       latestCompatibilityDate,
+      refusals,
     );
     return {
       notices,
       tag: script.annotations["workers/tag"] ?? "",
       build: ({ newest }, owner) => ({
         ...script,
-        bindings: resolveBindings(bindings, owner, {
+        refusals,
+        bindings: resolveOrRefuse(bindings, owner, {
           keyring,
           before: newest,
           keep: keepBindings,
+          refusals,
         }),
       }),
     };
@@ -74,7 +81,39 @@ export function scriptUploadEndpoints(
         return { result: shownVersion(version), messages: notices };
       },
     ),
+    endpoint(
+      {
+        method: "post",
+        path: "/accounts/{account_id}/countersign/scripts/{script_name}/check",
+        summary: "Say what a deploy would be refused for, without deploying",
+        scope: "workers_scripts:write",
+        body: "form",
+      },
+      async (call) => {
+        const key = keyOf(call);
+        const refusals = new Refusals();
+        refusals.add(...configurationRefusals(call.body.get("settings[configuration]")));
+        const { notices, ...upload } = await buildFrom(call.body, refusals);
+        try {
+          await publisher.check(key, { ...upload, ...byOf(call), deploy: true, create: true });
+        } catch (error) {
+          if (!(error instanceof Failure) || error.entry.side === "platform") throw error;
+          return { result: { deployable: false, refusals: shownRefusals(error) } };
+        }
+        return { result: { deployable: true, refusals: [] }, messages: notices };
+      },
+    ),
   ];
+}
+
+function shownRefusals(failure: Failure): readonly object[] {
+  return (failure.parts ?? [failure]).map(({ code, message, fix, entry, facts }) => ({
+    code,
+    number: entry.number,
+    message,
+    fix,
+    ...facts,
+  }));
 }
 
 function shownUpload({ script, version }: Published): object {

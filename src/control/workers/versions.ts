@@ -62,9 +62,12 @@ export function versionEndpoints({ store }: ControlContext): readonly Endpoint[]
       },
     ),
     endpoint({ method: "get", path, summary: "The modules of a script", scope }, content),
-    endpoint(
-      { method: "get", path: `${path}/content/v2`, summary: "The modules of a script", scope },
-      content,
+    // Cloudflare's first path of it, and the one that wrangler and the SDKs use.
+    ...["content", "content/v2"].map((last) =>
+      endpoint(
+        { method: "get", path: `${path}/${last}`, summary: "The modules of a script", scope },
+        content,
+      ),
     ),
   ];
 }

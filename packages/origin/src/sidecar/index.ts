@@ -1,6 +1,6 @@
 export { follow } from "../follow.ts";
 export { parsePolicy } from "../policy.ts";
-export type { Policy } from "../policy.ts";
+export type { Policy, Rule } from "../policy.ts";
 export { Trust } from "../trust.ts";
 export { parseAuthorities } from "./authorities.ts";
 export { followFiles } from "./follow-file.ts";

@@ -1,0 +1,169 @@
+import { encodeSegment, readWorkerSpiffeId, type Rule } from "countersign-origin";
+import { Failure } from "../../failures/failures.ts";
+import { anyOf, literal, pathTest, starred, type PathTest } from "./pattern.ts";
+
+/** What a server can see of a certificate, and how it writes names. */
+export interface Sight {
+  readonly server: string;
+  /** `subject`: it sees no URI names, so a Worker is known by `CN=worker,O=account`. */
+  readonly worker: "uri" | "subject";
+  readonly facts: readonly Fact[];
+  /** How it writes a name's characters that are not ASCII. */
+  readonly names: "raw" | "hex-in-name";
+}
+
+export type Fact = "uri" | "subject" | "issuer" | "fingerprint";
+
+/** One thing that has to hold of the caller's certificate. */
+export interface Condition {
+  readonly fact: Fact;
+  /** Not anchored; of the whole text. */
+  readonly pattern: string;
+  /** It must not fit. */
+  readonly not?: true;
+}
+
+export interface ServerRule {
+  readonly caller: readonly Condition[];
+  /** Null: any. */
+  readonly methods: readonly string[] | null;
+  /** Null: any, clear or not. */
+  readonly paths: readonly PathTest[] | null;
+}
+
+/**
+ * A policy's rules as one server can ask them: each lets in what fits all of it.
+ * @param account whose Worker a name means, where the rule names no account
+ * @throws Failure `origin_config_inexpressible`
+ */
+export function serverRules(
+  rules: readonly Rule[],
+  sight: Sight,
+  account: string | undefined,
+): ServerRule[] {
+  return rules.flatMap((rule, index) =>
+    split(rule).map((part) => ({
+      caller: conditions(part, { sight, account, at: `allow[${index}]` }),
+      methods: methodsOf(part),
+      paths: pathsOf(part),
+    })),
+  );
+}
+
+interface Context {
+  readonly sight: Sight;
+  readonly account: string | undefined;
+  readonly at: string;
+}
+
+/** Workers by a pattern are asked apart from those by name: see {@link encodedNames}. */
+function split(rule: Rule): Rule[] {
+  const { worker } = rule;
+  if (worker === undefined) return [rule];
+  const parts = [worker.filter(isPartial), worker.filter((name) => !isPartial(name))];
+  return parts.filter((part) => part.length > 0).map((part) => ({ ...rule, worker: part }));
+}
+
+function isPartial(pattern: string): boolean {
+  return pattern.includes("*") && !/^\*+$/.test(pattern);
+}
+
+function conditions(rule: Rule, context: Context): Condition[] {
+  const { sight, at } = context;
+  const found: Condition[] = [];
+  if (rule.worker ?? rule.account ?? rule.environment) found.push(...workerOf(rule, context));
+  if (rule.spiffeId) found.push(...spiffeIdOf(rule.spiffeId, context));
+  for (const fact of ["subject", "issuer", "fingerprint"] as const) {
+    const wanted = rule[fact];
+    if (wanted === undefined) continue;
+    if (!sight.facts.includes(fact)) throw inexpressible(`${at}.${fact}`, sight);
+    found.push({ fact, pattern: anyOf(wanted.map((one) => wholeText(one, sight))) });
+  }
+  return found;
+}
+
+function wholeText(pattern: string, { names }: Sight): string {
+  return starred(pattern, { star: "[^/]*", read: (part) => literal(part, names) });
+}
+
+function workerOf(rule: Rule, { sight, account, at }: Context): Condition[] {
+  const accounts = rule.account ?? (account === undefined ? ["*"] : [account]);
+  const workers = rule.worker ?? ["*"];
+  if (sight.worker === "subject") {
+    if (rule.environment) throw inexpressible(`${at}.environment`, sight);
+    return [subjectOf(workers, accounts, sight)];
+  }
+  const environment = rule.environment
+    ? `/environment/${segments(rule.environment)}`
+    : "(?:/environment/[^/]+)?";
+  const pattern = `spiffe://[^/]+/account/${segments(accounts)}/worker/${segments(workers)}${environment}`;
+  const isPatterned = [...accounts, ...workers, ...(rule.environment ?? [])].some(isPartial);
+  return [{ fact: "uri", pattern }, ...(isPatterned ? [encodedNames] : [])];
+}
+
+/**
+ * What cannot stand in a SPIFFE ID is encoded there: a pattern of the name itself cannot be asked
+ * of it, and lets nobody in whose name is encoded.
+ */
+const encodedNames: Condition = { fact: "uri", pattern: String.raw`.*/_u\x2e.*`, not: true };
+
+function segments(patterns: readonly string[]): string {
+  return anyOf(patterns.map(segment));
+}
+
+function segment(pattern: string): string {
+  if (/^\*+$/.test(pattern)) return "[^/]+";
+  if (!pattern.includes("*")) return literal(encodeSegment(pattern));
+  return starred(pattern, { star: "[^/]*", read: literal });
+}
+
+function subjectOf(
+  workers: readonly string[],
+  accounts: readonly string[],
+  { names }: Sight,
+): Condition {
+  const values = (patterns: readonly string[]): string =>
+    anyOf(patterns.map((pattern) => nameValue(pattern, names)));
+  return { fact: "subject", pattern: `CN=${values(workers)},O=${values(accounts)}` };
+}
+
+/** One value of a name, as RFC 2253 escapes it. A star ends where the value ends. */
+function nameValue(pattern: string, names: Sight["names"]): string {
+  const star = String.raw`(?:[^,+/\x5c]|\x5c.)*`;
+  return starred(pattern.replaceAll("**", "*"), {
+    star,
+    read: (part) =>
+      literal(part.replaceAll(/[,+"\\<>;]/g, String.raw`\$&`).replace(/^[# ]/, "\\$&"), names),
+  });
+}
+
+function spiffeIdOf(patterns: readonly string[], { sight, at }: Context): Condition[] {
+  if (sight.worker === "uri") {
+    return [{ fact: "uri", pattern: anyOf(patterns.map((one) => wholeText(one, sight))) }];
+  }
+  const found = patterns.map((pattern) => {
+    const plain = readWorkerSpiffeId(pattern);
+    const [, account, worker] =
+      /^spiffe:\/\/[^/]+\/account\/([^/]+)\/worker\/([^/]+)$/.exec(pattern) ?? [];
+    const isPatterned = pattern.includes("*") && !pattern.includes("**");
+    if (plain?.environment === null) return subjectOf([plain.worker], [plain.account], sight);
+    if (isPatterned && worker !== undefined) return subjectOf([worker], [account!], sight);
+    throw inexpressible(`${at}.spiffeId "${pattern}"`, sight);
+  });
+  return [{ fact: "subject", pattern: anyOf(found.map((one) => one.pattern)) }];
+}
+
+function methodsOf({ methods }: Rule): readonly string[] | null {
+  if (methods === undefined) return null;
+  return [...new Set(methods.flatMap((one) => (one === "GET" ? ["GET", "HEAD"] : [one])))];
+}
+
+function pathsOf({ paths }: Rule): readonly PathTest[] | null {
+  return paths === undefined || paths.includes("/*") ? null : paths.map(pathTest);
+}
+
+function inexpressible(what: string, { server }: Sight): Failure {
+  return new Failure("origin_config_inexpressible", {
+    message: `${server} cannot ask what ${what} says`,
+  });
+}

@@ -1,0 +1,56 @@
+import type { Policy } from "countersign-origin";
+
+/** What a configuration is made from: a state of an origin's trust, and where the server stands. */
+export interface OriginState {
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly to: { readonly host: string; readonly port: number };
+  readonly serverName: string | undefined;
+  /** Absolute paths. */
+  readonly cert: string;
+  readonly key: string;
+  /** CAs of callers, PEM, and a file that holds them, for servers that take only a file. */
+  readonly authorities: readonly string[];
+  readonly bundleFile: string;
+  /** Hexadecimal, upper case, without leading zeros. */
+  readonly revoked: readonly string[];
+  /** PEM, for servers that cannot ask for a serial number. Null: none is known. */
+  readonly crl: string | null;
+  readonly policy: Policy;
+  readonly account: string | undefined;
+  /** How the sidecar is started, for a server that cannot decide by a certificate. */
+  readonly sidecar: string;
+}
+
+/** A server that can be configured. */
+export interface OriginServer {
+  /** The name of the file with the configuration. */
+  readonly file: string;
+  /** It reads the CAs from a file of their own. */
+  readonly needsBundle: boolean;
+  /** It checks revocations by a CRL. */
+  readonly needsCrl: boolean;
+  /** @throws Failure `origin_config_inexpressible` if it cannot ask what the policy says */
+  render(state: OriginState): string;
+}
+
+/** Codes and sentences of refusals, as `authorize` of countersign-origin has them. */
+export const refusals = {
+  certificate_missing: "this server wants a client certificate, and none was presented",
+  certificate_untrusted: "the client certificate is not from a CA that this server trusts",
+  certificate_expired: "the client certificate has expired, or is not valid yet",
+  certificate_revoked: "the client certificate was revoked",
+  caller_not_named: "no rule names this caller",
+  method_not_allowed: "no rule lets this caller use this method",
+  path_not_allowed: "no rule lets this caller use this method on this path",
+} as const;
+
+export type RefusalCode = keyof typeof refusals;
+
+export function bodyOf(code: RefusalCode): string {
+  return JSON.stringify({ error: { code, message: refusals[code] } });
+}
+
+/** `[::1]:3000` */
+export function hostPort({ host, port }: OriginState["to"]): string {
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+}

@@ -1,0 +1,45 @@
+import { z } from "@hono/zod-openapi";
+import { Failure } from "../../failures/failures.ts";
+import { featureRefusal } from "./script-metadata.ts";
+
+/** What of a Wrangler configuration wrangler sends only once the upload is live, or not with a dry run. */
+interface ProjectConfiguration {
+  readonly crons?: number | undefined;
+  readonly assets?: boolean | undefined;
+  readonly migrations?: number | undefined;
+  readonly containers?: number | undefined;
+  readonly queueConsumers?: number | undefined;
+}
+
+const configuration: z.ZodType<ProjectConfiguration> = z.object({
+  crons: z.number().optional(),
+  assets: z.boolean().optional(),
+  migrations: z.number().optional(),
+  containers: z.number().optional(),
+  queueConsumers: z.number().optional(),
+});
+
+/** What would be refused after the upload, said before it. */
+export function configurationRefusals(sent: File | string | null): readonly Failure[] {
+  if (typeof sent !== "string") return [];
+  const given = read(sent);
+  const features = {
+    "cron triggers": given.crons,
+    "static assets": given.assets,
+    "Durable Object migrations": given.migrations,
+    containers: given.containers,
+    "queue consumers": given.queueConsumers,
+  };
+  return Object.entries(features).flatMap(([name, used]) => (used ? [featureRefusal(name)] : []));
+}
+
+function read(text: string): ProjectConfiguration {
+  try {
+    return configuration.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new Failure("request_invalid", {
+      message: "the configuration is not as it is read",
+      cause,
+    });
+  }
+}

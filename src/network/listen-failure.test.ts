@@ -30,7 +30,26 @@ test("a port that is taken, an address of another machine, and a name that is no
   }
 });
 
-test("a port that this user may not take is said", () => {
-  const denied = Object.assign(new Error("denied"), { code: "EACCES" });
-  assert.equal(listenFailure("it", { host: "::", port: 80 }, denied).code, "port_not_permitted");
+test("each of the system's words has its code, and what is none is an address of elsewhere", () => {
+  for (const [word, code] of [
+    ["EACCES", "port_not_permitted"],
+    ["EPERM", "port_not_permitted"],
+    ["EADDRINUSE", "port_in_use"],
+    ["EADDRNOTAVAIL", "address_not_here"],
+    ["EAFNOSUPPORT", "address_not_here"],
+    ["EINVAL", "address_not_here"],
+    ["ENOTFOUND", "address_unknown"],
+    ["EAI_AGAIN", "address_unknown"],
+    ["EAI_NONAME", "address_unknown"],
+    ["ESOMETHING", "address_not_here"],
+  ] as const) {
+    const cause = Object.assign(new Error("why"), { code: word });
+    const failure = listenFailure("the API", { host: "::", port: 80 }, cause);
+    assert.equal(failure.code, code, word);
+    assert.equal(failure.message, `the API cannot listen on :: port 80: ${word}`);
+    assert.deepEqual([failure.cause, failure.facts], [cause, { host: "::", port: 80 }]);
+  }
+  const unnamed = listenFailure("it", { host: "::", port: 80 }, new Error("why"));
+  assert.equal(unnamed.code, "address_not_here");
+  assert.match(unnamed.message, /: why$/);
 });

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { hostsOverlap, isForHost, matchesHost, parseRoute, plainHost } from "./patterns.ts";
+import {
+  hostsOverlap,
+  isForHost,
+  matchesHost,
+  parseHostRule,
+  parseRoute,
+  plainHost,
+} from "./patterns.ts";
 
 test("a host is one, however it is written", () => {
   for (const [written, plain] of [
@@ -90,4 +97,42 @@ test("of two routes that overlap some host is for both", () => {
     }),
     { numRuns: 1000 },
   );
+});
+
+test("a route is read as Cloudflare writes it", () => {
+  const example = { end: "example.com", any: false };
+  for (const [text, host, path, anySuffix] of [
+    ["example.com", example, "", true],
+    ["example.com/", example, "/", false],
+    ["https://Example.com/api/*", example, "/api/", true],
+    ["http://example.com/a*b", example, "/a*b", false],
+    ["HTTPS://example.com/*", example, "/", true],
+    ["*.example.com/x", { end: ".example.com", any: true }, "/x", false],
+    ["*example.com/*/y*", { end: "example.com", any: true }, "/*/y", true],
+    ["example.com/https://a", example, "/https://a", false],
+  ] as const) {
+    assert.deepEqual(parseRoute(text), { host, path, anySuffix }, text);
+  }
+  assert.deepEqual(parseHostRule("*.bücher.example"), { end: ".xn--bcher-kva.example", any: true });
+  assert.deepEqual(parseHostRule("*"), { end: "", any: true });
+  assert.deepEqual(parseHostRule("example.com."), example);
+});
+
+test("what is no name stays as it is written, and never throws", () => {
+  for (const [written, plain] of [
+    ["[2001:db8::1]", "2001:db8::1"],
+    ["a[2001:db8::1]", "a[2001:db8::1]"],
+    ["[::1]:443x", "[::1]:443x"],
+    ["example.com:44x", "example.com:44x"],
+    ["", ""],
+    ["ü:ß", "ü:ß"],
+  ] as const) {
+    assert.equal(plainHost(written), plain, written);
+  }
+});
+
+test("a list decides by any of its patterns, an empty one by none", () => {
+  assert.equal(matchesHost([], "a.example"), false);
+  assert.equal(matchesHost(["b.example", "a.example"], "A.example:443"), true);
+  assert.equal(matchesHost(["b.example", "*a.example"], "a.example"), false);
 });

@@ -44,3 +44,40 @@ test("fetch() is denied the addresses of the platform's ports, unless one is nam
   assert.ok(deny.includes("127.0.0.0/8"));
   assert.ok(!fetchNetwork(["public", "local"], []).deny.includes("127.0.0.0/8"));
 });
+
+test("what opens an embedding range opens none of the refused IPv4 addresses in it", () => {
+  const { deny } = bindingNetwork({ allow: ["64:ff9b::/96", "2002::/16", "::/96"] }, []);
+  for (const range of [
+    "64:ff9b::7f00:0/104",
+    "64:ff9b::a9fe:0/112",
+    "::a9fe:0/112",
+    "2002:a9fe:0::/32",
+    "64:ff9b::6464:64c8/128",
+    "2002:6464:64c8::/48",
+  ]) {
+    assert.ok(deny.includes(range), `${range} of ${deny.join(" ")}`);
+  }
+  // Not opened, so not needed; nor is what IPv4 itself has opened.
+  const siit = deny.filter((range) => range.startsWith("::ffff:0:"));
+  assert.deepEqual(siit, ["::ffff:0:0:0/96"]);
+  const opened = bindingNetwork({ allow: ["2002::/16", "169.254.0.0/16"] }, []);
+  assert.ok(!opened.deny.includes("2002:a9fe:0::/32"));
+  assert.ok(opened.deny.includes("2002:7f00:0::/24"));
+});
+
+test("a denied range is workerd's too, and an address is a block of one", () => {
+  const { allow, deny } = bindingNetwork(
+    { allow: ["2001:db8::7"], deny: ["10.0.0.1", "fd00::/8"] },
+    [],
+  );
+  assert.deepEqual(allow, ["public", "private", "2001:db8::7/128"]);
+  assert.deepEqual(deny.slice(0, 2), ["10.0.0.1/32", "fd00::/8"]);
+});
+
+test("forms of which workerd cannot be told what is in them stay closed", () => {
+  for (const range of ["64:ff9b:1::/48", "2001::/32"]) {
+    const { allow, deny } = bindingNetwork({ allow: [range, `${range.split("/")[0]}/64`] }, []);
+    assert.deepEqual(allow, ["public", "private"], range);
+    assert.ok(deny.includes(range), range);
+  }
+});

@@ -54,16 +54,20 @@ function inWorkerdsWords({ words, ranges, opened, closed, own }: Wanted): Worker
   const refused = refusedByDefault.map(({ range }) => range);
   const named = new Set(ranges.map(block));
   return {
-    allow: [...words, ...outside(ranges, closed)],
+    allow: [...words, ...outside(ranges, [...closed, ...UNTOLD])],
     deny: [
       ...closed.map(block),
       ...outside(refused, opened),
+      ...UNTOLD.filter((one) => isWithin(one, opened)),
       ...refused.flatMap((one) => translated(one, opened)),
       // An option that names the very address opens it.
       ...own.map(block).filter((one) => !named.has(one)),
     ],
   };
 }
+
+/** Forms of IPv4 in IPv6 that no ranges describe: bits before the address, and within it, are free. */
+const UNTOLD = ["64:ff9b:1::/48", "2001::/32"];
 
 /** Those that are not wholly within one of `others`. */
 function outside(ranges: readonly string[], others: readonly string[]): readonly string[] {

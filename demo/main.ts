@@ -4,6 +4,7 @@ import { startOrigin } from "../test/helpers/origin.ts";
 import { formatDuration } from "../src/terminal/format.ts";
 import { startPlatform } from "../test/helpers/platform.ts";
 import { copyExample } from "./project.ts";
+import { identityStory } from "./identity/story.ts";
 import { say, step } from "./steps.ts";
 
 /**
@@ -89,7 +90,8 @@ const started = performance.now();
 try {
   await using stack = new AsyncDisposableStack();
   process.once("SIGINT", () => void stack.disposeAsync().finally(() => process.exit(130)));
-  await demo(stack);
+  if (process.argv[2] === "identity") await identityStory(stack);
+  else await demo(stack);
 } catch (error) {
   say(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;

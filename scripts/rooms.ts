@@ -34,7 +34,7 @@ export const house: House = {
     control: [
       ["api"],
       ["access", "workers"],
-      ["routing", "certificates", "identity"],
+      ["routing", "certificates", "identity", "storage"],
       ["hosts", "databases"],
     ],
   },

@@ -6,12 +6,12 @@ import type { StartGatewayOptions } from "../src/gateway/start.ts";
 import { bindDatabase, databaseConfig, pgClient, sealedPassword } from "./helpers/databases.ts";
 import { edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
-import { startPostgres, withoutPostgres, type TestPostgres } from "./helpers/postgres.ts";
+import { startPostgres, withoutPostgres, type RunningPostgres } from "./helpers/postgres.ts";
 import { until } from "./helpers/until.ts";
 
 interface Lab {
   readonly authority: TestAuthority;
-  readonly server: TestPostgres;
+  readonly server: RunningPostgres;
   readonly gateway: TestGateway;
   readonly config: DatabaseConfig;
 }

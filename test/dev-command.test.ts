@@ -100,11 +100,18 @@ describe("countersign dev", () => {
     await get(dev.url);
     await writeFile(
       project.path("wrangler.json"),
-      configuration.replace('"none"}', '"none"},{"binding":"OTHER","certificate_id":"none"}'),
+      configuration.replace(
+        '"none"}',
+        '"none"},{"binding":"OTHER","certificate_id":"none"},{"binding":"ME","certificate_id":"identity"}',
+      ),
     );
     await dev.says(/OTHER presents CN=OTHER/);
     const other = await untilOk(`${dev.url}/?binding=OTHER`);
     assert.match(((await other.json()) as Seen).client.subject, /CN=OTHER/);
+    const me = (await (await untilOk(`${dev.url}/?binding=ME`)).json()) as Seen;
+    const name = (JSON.parse(configuration) as { name: string }).name;
+    const id = `spiffe://countersign.internal/account/development/worker/${name}`;
+    assert.deepEqual([me.client.spiffeId, me.client.subject], [id, `CN=${name},O=development`]);
 
     await project.write("index.js", `export default { fetch: () => new Response("edited") }`);
     await untilSays(dev.url, "edited");

@@ -37,6 +37,36 @@ describe("countersign/miniflare", () => {
     });
   }
 
+  test("a test's Worker presents an identity, and the origin's own policy decides by it as in production", async () => {
+    await using folder = await makeProject({});
+    await using origin = await mtlsOrigin({ project: folder.folder });
+    await using bindings = await mtls(
+      { MY_CERT: { identity: "orders" } },
+      { project: folder.folder, account: "acme" },
+    );
+    const miniflare = new Miniflare(
+      convertV4MiniflareOptions({
+        modules: true,
+        script: worker,
+        compatibilityDate: "2025-11-17",
+        serviceBindings: bindings.serviceBindings,
+      }),
+    );
+    try {
+      const response = await miniflare.dispatchFetch(`http://test/?to=${origin.url}/orders`);
+      assert.equal(response.status, 200, await response.clone().text());
+      const { subject, spiffeId } = origin.requests[0]!.client!;
+      assert.equal(subject, "CN=orders,O=acme");
+      assert.equal(spiffeId, "spiffe://countersign.internal/account/acme/worker/orders");
+    } finally {
+      await miniflare.dispose();
+    }
+    await assert.rejects(
+      mtls({ ME: { identity: "a", cert: "a.pem" } }, { project: folder.folder }),
+      /either a certificate or an identity/,
+    );
+  });
+
   test("an origin fails in each way that it is told to, and the failure has its code", async () => {
     await using folder = await makeProject({});
     await using origin = await mtlsOrigin({ project: folder.folder });

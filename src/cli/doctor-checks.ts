@@ -5,6 +5,8 @@ import { describeExpiry } from "../certificates/expiry.ts";
 import { workerdSandbox } from "../edge/workerd.ts";
 import { runsIn } from "../process/sandbox.ts";
 import { Failure } from "../failures/failures.ts";
+import { storageFailure } from "../failures/of-storage.ts";
+import { assertWritable } from "../platform/data-folder.ts";
 import { formatSize } from "../terminal/format.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
 import type { PlatformStatus } from "../platform/admin.ts";
@@ -45,6 +47,7 @@ export async function runChecks(options: CheckOptions): Promise<readonly Check[]
           ...checkProcesses(status),
           ...checkOldTls(status),
           ...checkCertificates(status, options.now),
+          ...checkHostCertificates(status, options.now),
           ...checkCertificateWarnings(status),
         ]),
   ];
@@ -82,6 +85,12 @@ async function checkSandbox(status: PlatformStatus | null): Promise<Check> {
 
 function checkDataFolder(folder: string): Check {
   const name = "data folder";
+  try {
+    assertWritable(folder);
+  } catch (error) {
+    const failure = storageFailure(error, `the data folder "${folder}"`);
+    if (failure) return { name, result: "wrong", finding: failure.message, fix: failure.fix };
+  }
   if (!existsSync(folder)) {
     return { name, result: "ok", finding: `${folder} will be made at the first start` };
   }
@@ -183,10 +192,24 @@ function checkOldTls({ unsafeOldTls }: PlatformStatus): readonly Check[] {
   ];
 }
 
+/** What expired presents itself to every client: it is worse than what a binding presents to one origin. */
+function checkHostCertificates({ hostCertificates }: PlatformStatus, now: Date): readonly Check[] {
+  return hostCertificates
+    .filter(({ expiresOn }) => Date.parse(expiresOn) - now.getTime() < MONTH)
+    .map(({ hosts, expiresOn }) => ({
+      name: "host",
+      result: Date.parse(expiresOn) <= now.getTime() ? "wrong" : "warning",
+      finding: `the certificate of ${hosts.join(", ")} ${describeExpiry(new Date(expiresOn), now)}`,
+      fix: `countersign host certificate ${hosts[0]} --cert FILE --key FILE: connections stay open.`,
+    }));
+}
+
+/** ms */
+const MONTH = 30 * 86_400_000;
+
 function checkCertificates(status: PlatformStatus, now: Date): readonly Check[] {
-  const month = 30 * 86_400_000;
   const ending = status.certificates.filter(
-    ({ expiresOn }) => Date.parse(expiresOn) - now.getTime() < month,
+    ({ expiresOn }) => Date.parse(expiresOn) - now.getTime() < MONTH,
   );
   if (ending.length === 0) {
     const count = status.certificates.length;

@@ -116,6 +116,17 @@ export type WorkerBinding = { readonly name: string } & (
     }
   /** A database, through the gateway. */
   | { readonly type: "hyperdrive"; readonly databaseId: string }
+  | { readonly type: "kv_namespace"; readonly namespaceId: string }
+  | { readonly type: "d1"; readonly databaseId: string }
+  | { readonly type: "r2_bucket"; readonly bucketName: string }
+  | {
+      readonly type: "ratelimit";
+      readonly namespaceId: string;
+      /** Requests in a period of so many seconds. */
+      readonly limit: number;
+      readonly period: number;
+    }
+  | { readonly type: "analytics_engine"; readonly dataset: string }
   | {
       readonly type: "version_metadata";
       readonly id: string;

@@ -29,10 +29,14 @@ export interface GatewayOptions {
   /** Offer HTTP/2 to origins. Default: true. */
   readonly http2: boolean;
   /**
-   * Ports on which `connect()` asks for TLS the way PostgreSQL wants it, before the handshake.
-   * Default: 5432.
+   * Ports on which `connect()` asks for TLS the way PostgreSQL wants it, before the handshake. On
+   * others that is found out with the first connection. Default: 5432.
    */
   readonly postgresPorts: readonly number[];
+  /** The same for MySQL and MariaDB, whose servers speak first. Default: 3306. */
+  readonly mysqlPorts: readonly number[];
+  /** Connections of `connect()` that one Worker may have open, above 0. Default: 512. */
+  readonly streams: number;
 }
 
 /** Which addresses bindings may connect to. The longest prefix that matches decides. */
@@ -66,6 +70,8 @@ export interface GatewayTimeouts {
   readonly body: number;
   /** An idle connection is kept for. An origin's own `Keep-Alive` shortens it. Default: 30,000. */
   readonly idle: number;
+  /** A connection of `connect()` that carries nothing is closed after. Default: 600,000. */
+  readonly stream: number;
   /**
    * A connection is used for, more or less a tenth; then requests go over a new one, and those in
    * flight end on the old one. So a busy origin's change of DNS is followed. Default: 600,000.
@@ -86,6 +92,7 @@ export const defaultOptions: GatewayOptions = {
     headers: 100_000,
     body: 300_000,
     idle: 30_000,
+    stream: 600_000,
     life: 600_000,
     session: 600_000,
     drain: 30_000,
@@ -100,4 +107,6 @@ export const defaultOptions: GatewayOptions = {
   resumption: true,
   http2: true,
   postgresPorts: [5432],
+  mysqlPorts: [3306],
+  streams: 512,
 };

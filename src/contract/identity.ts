@@ -3,6 +3,9 @@ import type { ScriptKey } from "./change-feed.ts";
 /** As a binding's `certificate_id`: the Worker's own identity, which Countersign issues. */
 export const IDENTITY = "identity";
 
+/** Of identities, unless `countersign start --trust-domain` says another. */
+export const TRUST_DOMAIN = "countersign.internal";
+
 /** The id under which the gateway knows a Worker's identity among the certificates. */
 export function identityId(scriptName: string): string {
   return `${IDENTITY}:${scriptName}`;

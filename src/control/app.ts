@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import type { KeyIntake } from "../certificates/key-intake.ts";
+import { TRUST_DOMAIN } from "../contract/identity.ts";
 import { intakeHere } from "../certificates/upload-text.ts";
 import { Failure } from "../failures/failures.ts";
 import { accessEndpoints } from "./hosts/endpoints.ts";
@@ -22,10 +23,17 @@ import { proxiedZoneEndpoints } from "./routing/proxied-zones.ts";
 import { clientCertificateEndpoints } from "./hosts/client-certificates.ts";
 import { clientRevocationEndpoints } from "./hosts/client-revocations.ts";
 import { hostRuleEndpoints } from "./hosts/host-rules.ts";
+import { hostOverviewEndpoints } from "./hosts/overview.ts";
 import { Identities } from "../identity/identities.ts";
 import { identityAuthorityEndpoints } from "./identity/authorities.ts";
 import { identityEndpoints } from "./identity/endpoints.ts";
+import { issuedEndpoints } from "./identity/issued.ts";
 import { policyEndpoints } from "./identity/policies.ts";
+import { d1Endpoints } from "./storage/d1.ts";
+import { kvEndpoints } from "./storage/kv.ts";
+import { usageEndpoints } from "./storage/metrics.ts";
+import { r2Endpoints } from "./storage/r2.ts";
+import { Transfers } from "./storage/transfers.ts";
 import { publishedIdentities } from "./identity/published.ts";
 import { Publisher } from "./workers/publisher.ts";
 import { rotationEndpoints } from "./certificates/version-endpoints.ts";
@@ -67,12 +75,13 @@ export function createControl(options: ControlOptions): Hono {
   };
   const { store, keyring, clock } = context;
   const identities =
-    options.identities ??
-    new Identities({ store, keyring, clock, trustDomain: "countersign.internal" });
-  const endpoints = allEndpoints(context, identities);
+    options.identities ?? new Identities({ store, keyring, clock, trustDomain: TRUST_DOMAIN });
+  const transfers = new Transfers();
+  const endpoints = allEndpoints(context, identities, transfers);
   const identify = identifier(context);
   const app = new Hono();
   app.route("/", publishedIdentities(context, identities));
+  app.route("/", transfers.app(context));
   for (const endpoint of endpoints) {
     app.on(endpoint.method, BASE + toHono(endpoint.path), async (c) => {
       const request = c.req.raw;
@@ -115,7 +124,11 @@ function identifier({
   };
 }
 
-function allEndpoints(context: ControlContext, identities: Identities): readonly Endpoint[] {
+function allEndpoints(
+  context: ControlContext,
+  identities: Identities,
+  transfers: Transfers,
+): readonly Endpoint[] {
   const publisher = new Publisher(context);
   return [
     ...accountEndpoints(context),
@@ -128,10 +141,12 @@ function allEndpoints(context: ControlContext, identities: Identities): readonly
     ...webhookEndpoints(context),
     ...metricsEndpoints(context),
     ...hostRuleEndpoints(context),
+    ...hostOverviewEndpoints(context),
     ...clientRevocationEndpoints(context),
     ...clientCertificateEndpoints(context, identities),
     ...identityEndpoints(context, identities),
     ...identityAuthorityEndpoints(context, identities),
+    ...issuedEndpoints(context, identities),
     ...policyEndpoints(context, identities),
     ...scriptEndpoints(context, publisher),
     ...scriptUploadEndpoints(context, publisher),
@@ -151,12 +166,17 @@ function allEndpoints(context: ControlContext, identities: Identities): readonly
     ...domainEndpoints(context),
     ...bindingModeEndpoints(context, publisher),
     ...hyperdriveEndpoints(context),
+    ...kvEndpoints(context),
+    ...d1Endpoints(context, transfers),
+    ...r2Endpoints(context),
+    ...usageEndpoints(),
     ...unsupportedEndpoints(),
   ];
 }
 
 function toHono(path: string): string {
-  return path.replaceAll(/\{(\w+)\}/g, ":$1");
+  // The key of an object may have slashes in it, and wrangler sends them as they are.
+  return path.replaceAll(/\{(\w+)\}/g, ":$1").replace(":object_key", ":object_key{.+}");
 }
 
 function notFound(endpoints: readonly Endpoint[], method: string, path: string): Failure {

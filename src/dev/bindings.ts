@@ -29,6 +29,8 @@ export interface DevBindingsOptions {
   readonly runFolder: string;
   readonly authority: DevAuthority;
   readonly workerName: string;
+  /** Of the Worker's identity. Null: `development`. */
+  readonly account: string | null;
   readonly certificateOptions: Readonly<Record<string, CertificateFiles>>;
   readonly fromPlatform: FromPlatform;
   /** Read again whenever it changes. */
@@ -138,7 +140,7 @@ class Bindings implements DevBindings {
   }
 
   async #present(opened: OpenBinding): Promise<ChosenCertificate> {
-    const { authority, workerName, certificateOptions, fromPlatform } = this.#options;
+    const { authority, workerName, account, certificateOptions, fromPlatform } = this.#options;
     const trust = await this.#trustOf(opened.binding);
     const chosen = await chooseCertificate(opened.binding, {
       options: certificateOptions,
@@ -147,6 +149,7 @@ class Bindings implements DevBindings {
       authority,
       authorities: [...this.#authorities, ...(trust ?? [])],
       workerName,
+      account: account ?? accountId,
       onFiles: (files) => {
         opened.files = files;
         this.#watch();

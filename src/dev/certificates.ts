@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
+import { workerSpiffeId } from "countersign-origin";
 import { parseUpload } from "../certificates/parse.ts";
 import type {
   CertificateFacts,
@@ -7,8 +8,10 @@ import type {
   UploadWarning,
 } from "../certificates/certificate-upload.ts";
 import { Failure } from "../failures/failures.ts";
+import { IDENTITY, TRUST_DOMAIN } from "../contract/identity.ts";
 import type { DevAuthority } from "./authority.ts";
 import type { DevFileBinding } from "./file.ts";
+import type { IssueRequest } from "./issue.ts";
 import type { MtlsBinding } from "./wrangler.ts";
 
 /** Where a binding's certificate came from, and what it says. */
@@ -54,6 +57,7 @@ export interface CertificateSources {
   readonly authorities: readonly string[];
   /** The Worker's name: part of the subject of a certificate made on the spot. */
   readonly workerName: string;
+  readonly account: string;
   /** Told, before they are read, of the absolute paths that bring another certificate on change. */
   readonly onFiles: (files: readonly string[]) => void;
 }
@@ -81,7 +85,12 @@ export async function chooseCertificate(
     return fromFiles(binding, wanted, "countersign.json", sources);
   }
   sources.onFiles([]);
-  const found = await sources.fromPlatform(wanted ?? { id: binding.certificateId });
+  const isIdentity = binding.certificateId === IDENTITY;
+  // The platform's Workers keep their identities for themselves.
+  const found =
+    isIdentity && wanted === undefined
+      ? null
+      : await sources.fromPlatform(wanted ?? { id: binding.certificateId });
   if (found) {
     return fromPlatform(binding, found);
   }
@@ -91,7 +100,11 @@ export async function chooseCertificate(
       facts: { binding: binding.name, ...wanted },
     });
   }
-  return fromAuthority(binding, sources);
+  return fromAuthority(
+    binding,
+    sources,
+    isIdentity ? identityLeaf(binding, sources) : developmentLeaf(binding, sources),
+  );
 }
 
 /** A binding may be called `constructor`. */
@@ -132,18 +145,16 @@ function fromPlatform(binding: MtlsBinding, found: PlatformBinding): ChosenCerti
 
 async function fromAuthority(
   binding: MtlsBinding,
-  { authority, workerName }: CertificateSources,
+  { authority }: CertificateSources,
+  { file, request }: DevelopmentLeaf,
 ): Promise<ChosenCertificate> {
-  const pair = await authority.keep(
-    fileName(binding.name),
-    developmentLeaf(binding.name, workerName),
-  );
+  const pair = await authority.keep(file, request);
   const leaf = parse(binding, [`${binding.name}.pem`], {
     certificates: pair.cert,
     privateKey: pair.key,
   });
   const source = "the development CA";
-  const label = `.countersign/${fileName(binding.name)}.pem`;
+  const label = `.countersign/${file}.pem`;
   // Whoever trusts the development CA trusts it, so that its chain lacks nothing.
   return chosen(binding, { ...leaf, warnings: [] }, { source, label });
 }
@@ -165,21 +176,41 @@ function certificatesIn(bundle: string): readonly string[] {
   return bundle.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 }
 
-function developmentLeaf(binding: string, workerName: string): { subject: string; uris: string[] } {
+interface DevelopmentLeaf {
+  /** Its name in the authority's folder: not `ca` or `origin`, which are the authority's own. */
+  readonly file: string;
+  readonly request: IssueRequest;
+}
+
+function developmentLeaf(
+  { name }: MtlsBinding,
+  { workerName }: CertificateSources,
+): DevelopmentLeaf {
   return {
-    subject: `O=Countersign development,OU=${plain(workerName)},CN=${plain(binding)}`,
-    uris: [`spiffe://development.localhost/${plain(workerName)}/${plain(binding)}`],
+    file: `binding-${plain(name)}`,
+    request: {
+      subject: `O=Countersign development,OU=${plain(workerName)},CN=${plain(name)}`,
+      uris: [`spiffe://development.localhost/${plain(workerName)}/${plain(name)}`],
+    },
+  };
+}
+
+/** What the platform issues to the Worker in production, but for the CA. */
+function identityLeaf(
+  { worker: named }: MtlsBinding,
+  { workerName, account }: CertificateSources,
+): DevelopmentLeaf {
+  const worker = named ?? workerName;
+  const uri = workerSpiffeId({ trustDomain: TRUST_DOMAIN, account, worker, environment: null });
+  return {
+    file: `identity-${plain(account)}-${plain(worker)}`,
+    request: { subject: `O=${plain(account)},CN=${plain(worker)}`, uris: [uri] },
   };
 }
 
 /** What may stand in a distinguished name, a SPIFFE ID and a file name without quoting. */
 function plain(name: string): string {
   return name.replaceAll(/[^A-Za-z0-9._-]/g, "_");
-}
-
-/** Not `ca` or `origin`, which are the authority's own. */
-function fileName(binding: string): string {
-  return `binding-${plain(binding)}`;
 }
 
 function parse(

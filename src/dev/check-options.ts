@@ -105,13 +105,18 @@ export const devOriginSchema: z.ZodType = z.strictObject({
 const files = z.strictObject({
   cert: z.string().min(1).optional(),
   key: z.string().min(1).optional(),
+  identity: z.string().min(1).max(64).optional(),
 });
 
 export const bindingsSchema: z.ZodType = z.record(
   z.string().regex(/^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u, "is no name of a binding"),
-  files.refine(({ cert, key }) => cert !== undefined || key === undefined, {
-    message: "a key needs its certificate: give `cert` as well",
-  }),
+  files
+    .refine(({ cert, key }) => cert !== undefined || key === undefined, {
+      message: "a key needs its certificate: give `cert` as well",
+    })
+    .refine(({ cert, identity }) => cert === undefined || identity === undefined, {
+      message: "it presents either a certificate or an identity",
+    }),
 );
 
 const host = z.string().regex(/^[a-z0-9.:[\]_-]+$/i, "is no host name");
@@ -123,5 +128,9 @@ const origin = z.custom<{ port: number }>(
 export const mtlsOptionsSchema: z.ZodType = z.strictObject({
   project: z.string().optional(),
   environment: z.string().optional(),
+  account: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]{1,64}$/, "is no account")
+    .optional(),
   hosts: z.record(host, origin).optional(),
 });

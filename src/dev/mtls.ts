@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import picocolors from "picocolors";
+import { IDENTITY } from "../contract/identity.ts";
 import { openAuthority } from "./authority.ts";
 import {
   bindingsSchema,
@@ -38,11 +39,15 @@ export interface MtlsBindingOptions {
   readonly cert?: string;
   /** PEM file with the private key. */
   readonly key?: string;
+  /** Present the identity of the Worker with this name, in place of a certificate. */
+  readonly identity?: string;
 }
 
 export interface MtlsOptions {
   /** Folder of countersign.json and .countersign/. Default: the working directory. */
   readonly project?: string;
+  /** Account of identities. Default: `development`. */
+  readonly account?: string;
   /** Wrangler environment whose part of countersign.json counts. Default: none. */
   readonly environment?: string;
   /**
@@ -68,6 +73,7 @@ export async function mtls(
   const opened = await startProjectBindings({
     projectFolder,
     workerName: "test",
+    account: options.account ?? null,
     flags: options.environment === undefined ? {} : { env: options.environment },
     certificateOptions: filesOf(projectFolder, bindings),
     hosts: Object.fromEntries(
@@ -80,8 +86,11 @@ export async function mtls(
     colors: picocolors.createColors(false),
   });
   const entries: [string, ExternalService][] = [];
-  for (const name of Object.keys(bindings)) {
-    const binding = { name, certificateId: name };
+  for (const [name, { identity }] of Object.entries(bindings)) {
+    const binding =
+      identity === undefined
+        ? { name, certificateId: name }
+        : { name, certificateId: IDENTITY, worker: identity };
     await opened.open(binding);
     entries.push([name, externalService(opened.socketOf(binding))]);
   }

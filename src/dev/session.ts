@@ -59,6 +59,7 @@ export async function startDevSession(options: DevSessionOptions): Promise<DevSe
       ...options,
       projectFolder,
       workerName: flags.name ?? project.name ?? "worker",
+      account: project.accountId,
     }),
   );
   for (const binding of project.bindings) {
@@ -80,6 +81,8 @@ export interface ProjectBindingsOptions extends Pick<
 > {
   readonly projectFolder: string;
   readonly workerName: string;
+  /** Of the Worker's identity. Null: `development`. */
+  readonly account: string | null;
   readonly flags: Pick<DevFlags, "env">;
   /** Beside those of countersign.json, and before them. Default: none. */
   readonly hosts?: Readonly<Record<string, string>>;
@@ -102,6 +105,7 @@ export async function startProjectBindings(options: ProjectBindingsOptions): Pro
       runFolder: runFolder.path,
       authority: await openAuthority(projectFolder),
       workerName,
+      account: options.account,
       certificateOptions: options.certificateOptions,
       fromPlatform: options.fromPlatform ?? (async () => null),
       readFile: async () => {

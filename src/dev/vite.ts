@@ -82,6 +82,7 @@ async function start(root: string, options: CountersignPluginOptions): Promise<D
     await startProjectBindings({
       projectFolder: root,
       workerName: project.name ?? "worker",
+      account: project.accountId,
       flags: environment ? { env: environment } : {},
       certificateOptions: Object.fromEntries(
         Object.entries(options.certificates ?? {}).map(([name, { cert, key }]) => [

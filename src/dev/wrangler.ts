@@ -45,6 +45,8 @@ export interface ProjectOptions {
 export interface WranglerProject {
   /** The Worker's name; null: none given. */
   readonly name: string | null;
+  /** The configuration's `account_id`. Null: none given. */
+  readonly accountId: string | null;
   /** Absolute. Null: the project has no configuration file. */
   readonly configPath: string | null;
   readonly bindings: readonly MtlsBinding[];
@@ -63,6 +65,8 @@ export interface LaterConfiguration {
 export interface MtlsBinding {
   readonly name: string;
   readonly certificateId: string;
+  /** Whose identity it presents, where that is not the project's own Worker. */
+  readonly worker?: string;
 }
 
 export interface ServerOptions {
@@ -133,6 +137,7 @@ function readProject(
   const file = config.userConfigPath ?? config.configPath;
   return {
     name: config.name ?? null,
+    accountId: config.account_id ?? null,
     configPath: file === undefined ? null : resolve(folder, file),
     bindings: (config.mtls_certificates as readonly RawBinding[]).map((raw) => ({
       name: raw.binding,

@@ -101,14 +101,6 @@ export const databaseFailures = {
       "The port belongs to another service, or the scheme of the configuration is the other family's.",
     fix: "Compare host, port and scheme with `wrangler hyperdrive get ID`.",
   },
-  origin_mysql_no_tls: {
-    side: "origin",
-    status: 525,
-    number: 7001515,
-    title: "the MySQL server does not offer TLS",
-    cause: "It has no certificate: `have_ssl` is `DISABLED`.",
-    fix: "Set `ssl_cert`, `ssl_key` and `ssl_ca` in the server's configuration and restart it.",
-  },
   database_connections_exhausted: {
     side: "worker",
     status: 503,

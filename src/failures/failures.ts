@@ -9,12 +9,14 @@ import { clientCertificateFailures } from "./client-certificates.ts";
 import { identityFailures } from "./identity.ts";
 import { keyFailures } from "./keys.ts";
 import { originFailures } from "./origin.ts";
+import { resourceFailures } from "./resources.ts";
 import { rotationFailures } from "./certificate-versions.ts";
 import { scriptFailures } from "./scripts.ts";
 import { sidecarFailures } from "./sidecar.ts";
 import { startFailures } from "./starting.ts";
 import { storageFailures } from "./storage.ts";
 import { storedCertificateFailures } from "./stored-certificates.ts";
+import { streamFailures } from "./streams.ts";
 import type { FailureEntry } from "./entry.ts";
 
 export type { FailureEntry } from "./entry.ts";
@@ -30,12 +32,14 @@ type Table = typeof accessFailures &
   typeof identityFailures &
   typeof keyFailures &
   typeof originFailures &
+  typeof resourceFailures &
   typeof rotationFailures &
   typeof scriptFailures &
   typeof sidecarFailures &
   typeof startFailures &
   typeof storageFailures &
-  typeof storedCertificateFailures;
+  typeof storedCertificateFailures &
+  typeof streamFailures;
 
 /**
  * Every failure a user can cause or meet, by its stable code. The API, a Worker's response, the
@@ -53,12 +57,14 @@ export const failures: Table = {
   ...identityFailures,
   ...keyFailures,
   ...originFailures,
+  ...resourceFailures,
   ...rotationFailures,
   ...scriptFailures,
   ...sidecarFailures,
   ...startFailures,
   ...storageFailures,
   ...storedCertificateFailures,
+  ...streamFailures,
 };
 
 export type FailureCode = keyof typeof failures;

@@ -239,7 +239,7 @@ export const scriptFailures = {
   deploy_refused: {
     side: "caller",
     status: 400,
-    number: 7000363,
+    number: 7000364,
     title: "several things in this deploy cannot be done",
     cause: "Each of them is named with what to do. Nothing was deployed.",
     fix: "Change them all, and ask `countersign deploy --check` before you deploy again.",

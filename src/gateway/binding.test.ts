@@ -24,6 +24,7 @@ test("what is thrown for one request, socket or upgrade ends it with a code, and
     traffic: { details: "public", answered: () => {}, failed: () => {} },
     clock: systemClock,
     tracing: () => null,
+    stream: () => () => {},
   };
   const socketPath = join(folder, "s");
   const key = { accountId: "a", scriptName: "w", bindingName: "B", certificateId: "c" };

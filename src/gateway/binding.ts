@@ -1,17 +1,22 @@
 import { chmod, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { performance } from "node:perf_hooks";
 import type { Duplex } from "node:stream";
 import { Failure, type FailureCode } from "../failures/failures.ts";
 import { asError, guarded } from "../forward/guarded.ts";
 import { forward, forwardUpgrade } from "../forward/forward.ts";
-import { responseOn, splice } from "../forward/sockets.ts";
+import { responseOn } from "../forward/sockets.ts";
 import { HEADER_BUFFER, headerSize, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
 import { answerUnread } from "../forward/unread.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
 import type { Clock } from "./clock.ts";
+import { join } from "./join.ts";
+import { RecentFailures } from "./recent-failures.ts";
 import { rayOf, respondWithFailure, unreadFailure, type ShownFailure } from "./respond.ts";
 import { RoutedRequest, splitUrl, type Route, type Traffic } from "./route.ts";
+import { openStream, StreamClient } from "./stream.ts";
 import type { RouteTracing } from "./tracing.ts";
 
 /** What a binding needs of the gateway. */
@@ -22,6 +27,8 @@ export interface Router {
   readonly traffic: Traffic;
   /** For requests that have no route. Null: no spans. */
   tracing(origin: string): RouteTracing | null;
+  /** A `connect()` more of this Worker's. Null: it has as many as it may. Else: to be called at its end. */
+  stream(): (() => void) | null;
   readonly clock: Clock;
 }
 
@@ -33,12 +40,14 @@ export class BindingSocket {
   readonly #tunnels: Set<Duplex> = new Set();
   readonly #inFlight: InFlight = new InFlight();
   #routes: Map<string, Route> = new Map();
+  readonly #recent: RecentFailures;
   #connections = 0;
   #closing = false;
 
   constructor(binding: GatewayBinding, router: Router) {
     this.binding = binding;
     this.#router = router;
+    this.#recent = new RecentFailures(() => router.clock.now());
     this.#server = createServer(
       // The peer is this machine's workerd. It uses a connection again within 5 s or not at all.
       {
@@ -66,7 +75,7 @@ export class BindingSocket {
       this.#answer(request, response, "request");
     });
     this.#server.on("clientError", (error, socket) => {
-      answerUnread(error, socket, this.#inFlight, unreadFailure);
+      guarded(socket, () => answerUnread(error, socket, this.#inFlight, unreadFailure))();
     });
     this.#server.on("connect", (request, socket, head) => {
       this.#connect(request, socket, head).catch((error: unknown) =>
@@ -155,6 +164,12 @@ export class BindingSocket {
     response.sendDate = false;
     this.#inFlight.add(request, response);
     if (this.#closing) response.shouldKeepAlive = false;
+    const recent = this.#recent.asked(request.url!);
+    if (recent !== undefined) {
+      if (recent === null) response.writeHead(204).end();
+      else respondWithFailure(recent, request, response, this.#shown(request));
+      return;
+    }
     const { origin, path } = splitUrl(request.url!);
     const route = this.#routeTo(origin, request, (failure, shown) =>
       respondWithFailure(failure, request, response, shown),
@@ -175,34 +190,65 @@ export class BindingSocket {
   }
 
   async #connect(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const startedAt = performance.now();
     this.#track(socket);
+    const asked = `https://${request.url}`;
     const fail = (failure: Failure, shown: ShownFailure): void => {
+      this.#recent.add(asked, failure);
       respondWithFailure(failure, request, responseOn(socket, request), shown);
     };
-    const route = this.#routeTo(`https://${request.url}`, request, fail);
+    const route = this.#routeTo(asked, request, fail);
     if (route === null) return;
+    const { pool } = route;
     const span = route.tracing?.start(request) ?? null;
-    let upstream: Duplex;
-    try {
-      upstream = await route.pool.connect();
-    } catch (error) {
-      const failure = route.pool.failure(error as Error);
-      const shown = this.#shown(request);
-      this.#router.traffic.failed(failure, route.pool.scope.origin, shown.ray);
+    const shown = this.#shown(request);
+    /** In the Worker's log, and kept for a Worker that asks. */
+    const failed = (error: Error): Failure => {
+      const failure = pool.failure(error);
+      this.#recent.add(asked, failure);
+      this.#router.traffic.failed(failure, pool.scope.origin, shown.ray);
       span?.failed(failure.code);
-      fail(failure, shown);
+      return failure;
+    };
+    const giveBack = this.#router.stream();
+    if (giveBack === null) {
+      fail(failed(new Failure("connect_streams_exhausted")), shown);
+      return;
+    }
+    socket.once("close", giveBack);
+    if (head.length > 0) socket.unshift(head);
+    const client = new StreamClient(socket, () => {
+      this.#router.traffic.answered(200, performance.now() - startedAt);
+      span?.answered(200);
+    });
+    const tell = (failure: Failure): Buffer | null => client.tell?.(failure) ?? null;
+    let upstream: Duplex | null = null;
+    const idle = pool.options.timeouts.stream;
+    (socket as Socket).setTimeout(idle, () => {
+      const message = `nothing was sent over the connection to ${pool.scope.origin} for ${idle} ms`;
+      const failure = new Failure("connect_idle", { message });
+      if (upstream === null) socket.destroy(failed(failure));
+      else upstream.destroy(failure);
+    });
+    try {
+      upstream = await openStream(client, pool);
+    } catch (error) {
+      const failure = failed(asError(error));
+      const bytes = client.accepted ? tell(failure) : null;
+      if (!client.accepted) fail(failure, shown);
+      else if (bytes === null) socket.destroy();
+      else socket.end(bytes, () => socket.destroy());
       return;
     }
     if (span !== null) upstream.once("close", () => span.ended());
-    if (socket.destroyed) {
-      upstream.destroy();
-      return;
-    }
-    span?.answered(200);
-    // As Node's documentation has it: its response class would add a body's headers.
-    socket.write("HTTP/1.1 200 Connection Established\r\n\r\n");
-    if (head.length > 0) upstream.write(head);
-    splice(socket, upstream);
+    const origin = upstream;
+    join(socket, origin, {
+      failed: (error, hasSpoken) => {
+        const failure = failed(error);
+        return hasSpoken ? null : tell(failure);
+      },
+      silent: () => tell(failed(pool.endedFailure(origin))),
+    });
   }
 
   #routeTo(

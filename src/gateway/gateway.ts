@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Keyring } from "../keys/seal.ts";
 import type { AccountTrust, CertificateVersion, ScriptKey } from "../contract/change-feed.ts";
+import { keyIn } from "../contract/key-in.ts";
 import { Failure } from "../failures/failures.ts";
 import { Acceptance } from "./accepted.ts";
 import { AddressPolicy } from "../network/addresses.ts";
@@ -9,6 +10,7 @@ import { BindingSocket } from "./binding.ts";
 import { iso, type Credential } from "../certificates/credential.ts";
 import { systemClock, type Clock } from "./clock.ts";
 import { HeldCertificates } from "./held-certificates.ts";
+import { Shares } from "./shares.ts";
 import { Sweeper } from "./sweeper.ts";
 import { parseOrigin } from "./destination.ts";
 import type { Network } from "./dial.ts";
@@ -59,6 +61,7 @@ export class Gateway implements AsyncDisposable {
   readonly #acceptance: Acceptance = new Acceptance((scope) => this.#network(scope));
   readonly #lookups: Lookups = new Lookups(systemResolve);
   readonly #resolve: Map<string, Resolve> = new Map();
+  readonly #streams: Shares;
   readonly pools: Pools;
   readonly databases: Databases;
   readonly #ownPorts: number[] = [];
@@ -69,6 +72,7 @@ export class Gateway implements AsyncDisposable {
     this.#dependencies = dependencies;
     const { keyring, options, observer, clock = systemClock } = dependencies;
     this.#clock = clock;
+    this.#streams = new Shares(options.streams);
     this.#certificates = new HeldCertificates(keyring, clock);
     this.#contexts = new SecureContexts(keyring, options.unsafeOldTls);
     this.#addresses = options.addresses;
@@ -187,6 +191,7 @@ export class Gateway implements AsyncDisposable {
       traffic: observer.traffic(binding),
       tracing: (origin) => this.#tracing(binding, origin, null),
       clock: this.#clock,
+      stream: () => this.#streams.take(keyIn(binding.accountId, binding.scriptName)),
     });
   }
 
@@ -210,11 +215,15 @@ export class Gateway implements AsyncDisposable {
     return this.#trust.get(accountId) ?? noTrust;
   }
 
-  /** @throws Failure if the certificate cannot be presented, or the URL is none */
+  /**
+   * @param signal aborts when nobody waits for the report any more: the connection is closed
+   * @throws Failure if the certificate cannot be presented, or the URL is none
+   */
   async testHandshake(
     accountId: string,
     certificateId: string,
     url: string,
+    signal?: AbortSignal,
   ): Promise<HandshakeReport> {
     const credential = this.credential(accountId, certificateId);
     const target = parseOrigin(url);
@@ -223,7 +232,7 @@ export class Gateway implements AsyncDisposable {
       credential,
       trust: this.#trustFor(credential, target.destination.host),
       target,
-      network: this.#network({ accountId, scriptName: "", bindingName: "" }),
+      network: { ...this.#network({ accountId, scriptName: "", bindingName: "" }), signal },
       contexts: this.#contexts,
     });
   }

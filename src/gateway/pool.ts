@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import { Pool, type Dispatcher } from "undici";
@@ -46,8 +47,17 @@ export type Open = (
     readonly session: Buffer | undefined;
     /** A session for a later connection. Only of an origin that was verified. */
     readonly onSession: (session: Buffer) => void;
+    /** Aborts when nobody wants the connection any more, with why. */
+    readonly signal: AbortSignal;
+    readonly before?: Before | undefined;
   },
 ) => Promise<OriginConnection>;
+
+/** What is said in the clear before the handshake. @throws Failure: the connection is closed */
+export type Before = (socket: Socket) => Promise<void>;
+
+/** How a server wants TLS to begin on a connection of `connect()`. */
+export type Beginning = "at once" | "postgres" | "mysql";
 
 /** What all pools share. */
 export interface PoolParts {
@@ -60,6 +70,8 @@ export interface PoolParts {
 export class OriginPool {
   readonly scope: PoolScope;
   readonly key: string;
+  /** What was found out on an earlier connection. Null: nothing yet. */
+  beginning: Beginning | null = null;
   readonly #open: Open;
   readonly #options: GatewayOptions;
   readonly #clock: Clock;
@@ -68,15 +80,18 @@ export class OriginPool {
   readonly #aged: Set<Pool> = new Set();
   /** Unix time in ms at which the connections are old enough to be replaced. */
   #agedAt: number;
+  /** Unix time in ms. */
+  #renewedAt = 0;
   #http1Only = false;
   #http1: Pool | null = null;
-  readonly #connections: Set<Duplex> = new Set();
+  readonly #connections: Map<Duplex, OriginConnection> = new Map();
   /** The newest last. */
   #sessions: Session[] = [];
   /** Some origins hand out tickets that they refuse afterwards. */
   #resumes: boolean;
   #shared: Error | null = null;
   #cut: Failure | null = null;
+  readonly #cutting: AbortController = new AbortController();
   #closed: Promise<void> | null = null;
 
   constructor(scope: PoolScope, { open, options, clock }: PoolParts) {
@@ -107,8 +122,12 @@ export class OriginPool {
   }
 
   /** A connection for raw bytes, without ALPN. Never shared. */
-  connect(): Promise<Duplex> {
-    return this.#connection([]);
+  connect(before?: Before): Promise<Duplex> {
+    return this.#connection([], before);
+  }
+
+  get options(): GatewayOptions {
+    return this.#options;
   }
 
   /** No new request. Resolves when those in flight, WebSockets among them, have ended. */
@@ -121,10 +140,11 @@ export class OriginPool {
   cut(failure: Failure): void {
     this.#cut = failure;
     this.#sessions = [];
+    this.#cutting.abort(failure);
     void this.#http.destroy(failure);
     void this.#http1?.destroy(failure);
     for (const aged of this.#aged) void aged.destroy(failure);
-    for (const connection of this.#connections) connection.destroy(failure);
+    for (const connection of this.#connections.keys()) connection.destroy(failure);
   }
 
   /** The failure of a request that went through this pool. */
@@ -133,6 +153,14 @@ export class OriginPool {
     if (this.#cut !== null) return this.#cut;
     const facts = connectionOf.get(error) ?? null;
     return exchangeFailure(facts?.error ?? error, this.scope.destination, facts);
+  }
+
+  /** The failure of a raw connection that the origin ended before it said anything. */
+  endedFailure(stream: Duplex): Failure {
+    const connection = this.#connections.get(stream);
+    const error = Object.assign(new Error("it was closed"), { code: "ECONNRESET" });
+    const facts = connection === undefined ? null : factsOf(connection, this.scope);
+    return this.#cut ?? exchangeFailure(error, this.scope.destination, facts);
   }
 
   /**
@@ -145,6 +173,9 @@ export class OriginPool {
     if (wasNotProcessed(error)) {
       if (needsHttp1(error) && !this.#http1Only) {
         this.#http1Only = true;
+        this.#renew();
+      } else if (Date.now() - this.#renewedAt >= BETWEEN_REFUSALS) {
+        // It may be closing this connection: what goes out on it again may be lost with it.
         this.#renew();
       }
       return true;
@@ -161,6 +192,7 @@ export class OriginPool {
     const aged = this.#http;
     this.#http = this.#pool(this.#protocols);
     this.#agedAt = this.#nextAge();
+    this.#renewedAt = Date.now();
     this.#aged.add(aged);
     void aged.close().then(
       () => this.#aged.delete(aged),
@@ -215,12 +247,15 @@ export class OriginPool {
     }
   }
 
-  async #connection(protocols: readonly string[]): Promise<Duplex> {
+  async #connection(protocols: readonly string[], before?: Before): Promise<Duplex> {
     if (this.#cut !== null) throw this.#cut;
-    const session = this.#takeSession();
+    // What was said in the clear cannot be said again, and a session that is refused asks for that.
+    const session = before === undefined ? this.#takeSession() : null;
     const connection = await this.#open(this.scope, {
       protocols,
       session: session?.ticket,
+      signal: this.#cutting.signal,
+      before,
       onSession: (ticket) => {
         if (this.#resumes && this.#cut === null && this.#closed === null) {
           this.#sessions.push({ ticket, at: this.#clock.now() });
@@ -237,7 +272,7 @@ export class OriginPool {
       stream.destroy();
       throw this.#cut;
     }
-    this.#connections.add(stream);
+    this.#connections.set(stream, connection);
     stream.once("close", () => this.#connections.delete(stream));
     // Before undici's listeners. An alert comes as an error and then an end, of which undici makes
     // an error of its own and reports only that: the first is what happened.
@@ -271,7 +306,7 @@ export class OriginPool {
   /** Upgraded and raw connections belong to no dispatcher any more. */
   async #allClosed(): Promise<void> {
     await Promise.all(
-      [...this.#connections].map(
+      [...this.#connections.keys()].map(
         (connection) => new Promise<void>((resolve) => connection.once("close", () => resolve())),
       ),
     );
@@ -292,6 +327,9 @@ export function poolKey(scope: PoolScope): string {
     origin,
   ]);
 }
+
+/** In ms: an origin that refuses in a loop gets no more than a new connection each second. */
+const BETWEEN_REFUSALS = 1_000;
 
 /** An origin sends two for each handshake, and often none when one is resumed. */
 const MOST_SESSIONS = 4;

@@ -75,6 +75,8 @@ class SupervisedGateway implements GatewayHandle {
       resumption: rest.resumption ?? defaultOptions.resumption,
       http2: rest.http2 ?? defaultOptions.http2,
       postgresPorts: rest.postgresPorts ?? defaultOptions.postgresPorts,
+      mysqlPorts: rest.mysqlPorts ?? defaultOptions.mysqlPorts,
+      streams: rest.streams ?? defaultOptions.streams,
       addresses: { ...defaultOptions.addresses, ...addresses },
       timeouts: { ...defaultOptions.timeouts, ...timeouts },
     };

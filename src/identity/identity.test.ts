@@ -10,7 +10,7 @@ import { makeRequest, makeRoot, signIntermediate, type SigningAuthority } from "
 import { spiffeBundle } from "./bundle.ts";
 import { makeCrl } from "./crl.ts";
 import { makeFeedSigner } from "./feed-signer.ts";
-import { issueClient, issueIdentity } from "./issue.ts";
+import { issueClient, issueIdentity, issuePerson } from "./issue.ts";
 
 const names = { account: "acme", trustDomain: "example.org" };
 const now = new Date();
@@ -143,7 +143,7 @@ test("a request that is none, is changed, or has another kind of key is refused"
       message,
     );
   }
-  const client = await issueClient(intermediate, { csr: rsa, now, days: 30 });
+  const client = await issueClient(intermediate, { csr: rsa, account: "acme", now, days: 30 });
   assert.equal(new X509Certificate(client.chain).subject, "CN=a");
 });
 
@@ -161,8 +161,14 @@ test("a client certificate takes no names over from its request: nobody asks for
     "-addext",
     `subjectAltName=URI:${spiffeId}`,
   );
-  const { chain } = await issueClient(intermediate, { csr, now, days: 30 });
+  const request = { csr, account: "acme", now, days: 30 };
+  const { chain } = await issueClient(intermediate, request);
   assert.equal(new X509Certificate(chain).subjectAltName, undefined);
+  assert.equal(new X509Certificate(chain).subject, "O=acme\nCN=device\nOU=client");
+  const person = await issuePerson(intermediate, { ...request, trustDomain: "example.org" });
+  const leaf = new X509Certificate(person.chain);
+  assert.equal(leaf.subject, "O=acme\nOU=client\nCN=device");
+  assert.equal(leaf.subjectAltName, "URI:spiffe://example.org/account/acme/client/device");
 });
 
 test("OpenSSL refuses what the revocation list names, and takes the others", async () => {

@@ -1,4 +1,5 @@
 import { webcrypto } from "node:crypto";
+import { encodeSegment } from "countersign-origin";
 import * as x509 from "../certificates/x509.ts";
 import {
   BACKDATED,
@@ -58,6 +59,8 @@ export async function issueIdentity(
 export interface ClientRequest {
   /** PKCS #10, PEM. Its key and its subject count. */
   readonly csr: string;
+  /** Whose CA issues. */
+  readonly account: string;
   readonly now: Date;
   /** 1 to 5,475, as on Cloudflare. */
   readonly days: number;
@@ -65,19 +68,51 @@ export interface ClientRequest {
 
 /**
  * A client certificate for what is no Worker. Names besides the subject are not taken over: nobody
- * gets a Worker's SPIFFE ID by asking for it.
+ * gets a Worker's SPIFFE ID by asking for it, nor its subject, which servers go by that see no ID.
  * @throws TypeError if the request is none, or was not signed with its key
  */
 export async function issueClient(
   authority: SigningAuthority,
-  { csr, now, days }: ClientRequest,
+  { csr, account, now, days }: ClientRequest,
 ): Promise<Issued> {
   const request = await readRequest(csr);
-  return issue(authority, request.publicKey, now, days * 86_400_000, {
-    subject: request.subjectName.toJSON(),
+  const subject = request.subjectName.toJSON();
+  const isOfAccount = subject.some((part) => part["O"]?.includes(account));
+  return issue(authority, request.publicKey, now, days * DAY, {
+    subject: isOfAccount ? [...subject, { OU: ["client"] }] : subject,
     usages: [clientAuth],
     names: [],
   });
+}
+
+const DAY = 86_400_000;
+
+export interface PersonRequest extends ClientRequest {
+  readonly trustDomain: string;
+}
+
+/**
+ * An identity of a person or a machine, by the common name that the request asks for:
+ * `spiffe://{trust domain}/account/{account}/client/{name}`, `CN={name},OU=client,O={account}`.
+ * @throws TypeError if the request is none, was not signed with its key, or has no common name
+ */
+export async function issuePerson(
+  authority: SigningAuthority,
+  { csr, account, now, days, trustDomain }: PersonRequest,
+): Promise<Issued & { readonly spiffeId: string; readonly name: string }> {
+  const request = await readRequest(csr);
+  const names = request.subjectName.toJSON().flatMap((part) => part["CN"] ?? []);
+  const [name] = names;
+  if (name === undefined || names.length > 1 || !/^[^\p{Cc}]{1,64}$/u.test(name)) {
+    throw new TypeError("the request names nobody: its subject has one CN of up to 64 characters");
+  }
+  const spiffeId = `spiffe://${trustDomain}/account/${encodeSegment(account)}/client/${encodeSegment(name)}`;
+  const issued = await issue(authority, request.publicKey, now, days * DAY, {
+    subject: [{ O: [account] }, { OU: ["client"] }, { CN: [name] }],
+    usages: [clientAuth],
+    names: [{ type: "url", value: spiffeId }],
+  });
+  return { ...issued, spiffeId, name };
 }
 
 interface Leaf {

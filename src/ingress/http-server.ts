@@ -1,6 +1,7 @@
-import { createServer, type IncomingMessage, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { HEADER_BUFFER } from "../forward/limits.ts";
 import type { Answers, Arrival } from "./answers.ts";
+import { guarded } from "../forward/guarded.ts";
 import { responseOn } from "../forward/sockets.ts";
 import { newRay } from "../failures/rendered.ts";
 import type { Duplex } from "node:stream";
@@ -9,12 +10,16 @@ import { refuse } from "./refuse.ts";
 /**
  * A server of HTTP/1.1 that hands its requests to `answers`.
  * @param arrived says how a request came
+ * @param times how long a client has for the head of a request
  */
 export function createHttpServer(
   answers: Answers,
   arrived: (request: IncomingMessage) => Arrival,
+  times: HeadTimes = HEAD_TIMES,
 ): Server {
   const server = createServer({
+    headersTimeout: times.head,
+    connectionsCheckingInterval: times.check,
     maxHeaderSize: HEADER_BUFFER,
     insecureHTTPParser: false,
     // Node's own answer would be an empty one.
@@ -26,25 +31,41 @@ export function createHttpServer(
   server.requestTimeout = 0;
   // Those beyond Node's 2,000 would be dropped without a word: their size is what is limited.
   server.maxHeadersCount = 0;
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
+    guarded(response, () => answers.answer(request, response, arrived(request)))();
+  };
   return (
     server
-      .on("request", (request, response) => answers.answer(request, response, arrived(request)))
-      .on("checkContinue", (request, response) =>
-        answers.answer(request, response, { ...arrived(request), expectsContinue: true }),
-      )
-      // An expectation that is not known may be passed over (RFC 9110, section 10.1.1).
-      .on("checkExpectation", (request, response) =>
-        answers.answer(request, response, arrived(request)),
-      )
-      .on("connect", (request: IncomingMessage, socket: Duplex) => {
-        refuse(request, responseOn(socket, request), "request_malformed", newRay());
+      .on("request", answer)
+      .on("checkContinue", (request, response) => {
+        guarded(response, () =>
+          answers.answer(request, response, { ...arrived(request), expectsContinue: true }),
+        )();
       })
-      .on("upgrade", (request, socket, head) =>
-        answers.upgrade(request, socket, head, arrived(request)),
-      )
-      .on("clientError", (error, socket) => answers.unread(error, socket))
+      // An expectation that is not known may be passed over (RFC 9110, section 10.1.1).
+      .on("checkExpectation", answer)
+      .on("connect", (request: IncomingMessage, socket: Duplex) => {
+        const refused = (): void =>
+          refuse(request, responseOn(socket, request), "request_malformed", newRay());
+        guarded(socket, refused)();
+      })
+      .on("upgrade", (request, socket, head) => {
+        guarded(socket, () => answers.upgrade(request, socket, head, arrived(request)))();
+      })
+      .on("clientError", (error, socket) => {
+        guarded(socket, () => answers.unread(error, socket))();
+      })
   );
 }
+
+export interface HeadTimes {
+  /** ms for the head of a request: what is later is answered 408 */
+  readonly head: number;
+  /** ms between two looks at who is late */
+  readonly check: number;
+}
+
+const HEAD_TIMES: HeadTimes = { head: 60_000, check: 10_000 };
 
 /** Accepts nothing new; resolves when the last request has ended. */
 export async function closeWhenIdle(server: Server): Promise<void> {

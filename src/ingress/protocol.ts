@@ -48,6 +48,8 @@ export interface ListenAddress {
   readonly port: number;
   /** Whose word about clients counts. */
   readonly proxies: ProxyOptions;
+  /** Connections that one client address may have at once, trusted proxies excepted. 0: no limit. */
+  readonly clientConnections: number;
   /** Null: plain HTTP only. */
   readonly https: HttpsAddress | null;
 }

@@ -8,7 +8,7 @@ import type { EdgeStatus, WorkerStatus } from "../contract/edge.ts";
 import { Failure } from "../failures/failures.ts";
 import { diskFailure } from "../failures/of-storage.ts";
 import type { FolderSources } from "./watched-folders.ts";
-import { listenInside } from "./folder-socket.ts";
+import { listenInside } from "../process/folder-socket.ts";
 import type { MasterKeys } from "./master-key-change.ts";
 import type { LocalBinding, WantedCertificate } from "./local-binding.ts";
 import { parseMasterKey } from "../keys/master-key.ts";
@@ -34,6 +34,8 @@ export interface PlatformInfo {
   readonly api: string;
   /** `http://127.0.0.1:4480`: where Workers answer. */
   readonly http: string;
+  /** `https://127.0.0.1:4443`. Null: there is no TLS. */
+  readonly https: string | null;
   readonly accountId: string;
   readonly pid: number;
 }
@@ -41,6 +43,11 @@ export interface PlatformInfo {
 export interface PlatformStatus extends Omit<EdgeStatus, "workers"> {
   readonly workers: readonly (WorkerStatus & { readonly urls: readonly string[] })[];
   readonly certificates: readonly CertificateStatus[];
+  /** What hosts of the ingress present, each with its end (ISO 8601). */
+  readonly hostCertificates: readonly {
+    readonly hosts: readonly string[];
+    readonly expiresOn: string;
+  }[];
   /** Hosts of origins that may choose an old cipher suite. */
   readonly unsafeOldTls: readonly string[];
 }

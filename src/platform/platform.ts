@@ -53,6 +53,8 @@ export interface PlatformOptions {
   readonly unsafePlainApi: boolean;
   /** Whose word about clients counts, for the API and for Workers. */
   readonly proxies: ProxyOptions;
+  /** Connections that one client address may have at the ingress, trusted proxies excepted. 0: no limit. */
+  readonly clientConnections: number;
   /** 0 takes a free port. */
   readonly apiPort: number;
   readonly httpPort: number;
@@ -81,6 +83,8 @@ export interface PlatformOptions {
   readonly otlpEndpoint: string | null;
   /** Whether bodies of failures say hosts, addresses and issuers, which Workers hand on to anyone. */
   readonly failureDetails: ShownDetails;
+  /** Seconds that a connection to an origin is used, more or less a tenth. */
+  readonly connectionLife: number;
   readonly systemRoots: boolean;
   /** Hosts of origins that may choose an old cipher suite. */
   readonly unsafeOldTls: readonly string[];
@@ -178,10 +182,12 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       source: storeSource(store),
       masterKey: keys.current,
       runDirectory: folder.run,
+      storageFolder: folder.storage,
       httpHost: options.host,
       httpPort: options.httpPort,
       https: options.https && { ...options.https, byDefault: await local.leaf() },
       proxies: options.proxies,
+      clientConnections: options.clientConnections,
       networkAllow: options.fetchAllow,
       otherListeners: [{ host: options.apiHost, port: api.port }],
       workerProcesses: options.workerProcesses,
@@ -190,6 +196,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       gateway: {
         addresses,
         failureDetails: options.failureDetails,
+        timeouts: { life: options.connectionLife * 1000 },
         useSystemRoots: options.systemRoots,
         unsafeOldTls: options.unsafeOldTls,
         metricsPort: options.metricsPort,

@@ -96,6 +96,21 @@ export async function revokeIssued(
     .execute();
 }
 
+/** One that was issued to nobody that runs here. @returns what was changed; undefined: there is none */
+export function revokeSerial(
+  db: Database,
+  { accountId, serial, revokedOn }: { accountId: string; serial: string; revokedOn: string },
+): Promise<IssuedIdentityRow | undefined> {
+  return db
+    .updateTable("issuedIdentities")
+    .set((e) => ({ revokedOn: e.fn.coalesce("revokedOn", e.val(revokedOn)) }))
+    .where("accountId", "=", accountId)
+    .where("serial", "=", serial)
+    .where("scriptName", "is", null)
+    .returningAll()
+    .executeTakeFirst();
+}
+
 export function listRevoked(
   db: Database,
   accountId: string,

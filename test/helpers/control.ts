@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
+import { assertDescribed } from "./described.ts";
 import { Keyring } from "../../src/keys/seal.ts";
 import { AddressPolicy } from "../../src/network/addresses.ts";
 import { Outbound } from "../../src/network/outbound.ts";
@@ -194,7 +195,9 @@ export async function callApi(
     headers: { authorization: `Bearer ${target.token}` },
     ...(body !== undefined && { body: body instanceof FormData ? body : JSON.stringify(body) }),
   });
-  return { status: response.status, ...((await response.json()) as Omit<Envelope, "status">) };
+  const envelope = (await response.json()) as Omit<Envelope, "status">;
+  if (envelope.success) assertDescribed(method, new URL(response.url).pathname, envelope.result);
+  return { status: response.status, ...envelope };
 }
 
 function databaseIn(folder: string): string {

@@ -28,10 +28,19 @@ export interface PostgresOptions {
   readonly host?: string;
   /** Default: true. */
   readonly tls?: boolean;
+  /** Default: 127.0.0.1, on a free port. Given, the server's certificate names the address too. */
+  readonly listen?: { readonly host: string; readonly port: number };
+  /** More files in its data folder, or others in place of what is there. */
+  readonly files?: Readonly<Record<string, string>>;
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
-export interface TestPostgres {
+export interface RunningPostgres {
   readonly port: number;
+  /** Its Unix socket. */
+  readonly socket: string;
+  /** Writes a file into its data folder, as it stands there. */
+  put(name: string, text: string): Promise<void>;
   /** Runs SQL as its superuser. */
   sql(text: string): string;
   /** Stops it and starts it again on its port. */
@@ -46,7 +55,7 @@ export async function startPostgres(
   t: Pick<TestContext, "after">,
   authority: TestAuthority,
   options: PostgresOptions = {},
-): Promise<TestPostgres> {
+): Promise<RunningPostgres> {
   const { rules = ["hostssl all all all cert clientcert=verify-full"], host = "localhost" } =
     options;
   const directory = await mkdtemp(join(tmpdir(), "countersign-postgres-"));
@@ -58,28 +67,36 @@ export async function startPostgres(
   const data = join(directory, "data");
   const initdb = ["-D", data, "-U", "client", "-A", "trust", "--no-sync", "-E", "UTF8"];
   execFileSync(join(bin, "initdb"), initdb, { ...as, cwd: directory, stdio: "ignore" });
-  const server = await authority.issue({ subject: `CN=${host}`, dns: [host] });
-  const files = {
+  const { listen } = options;
+  const server = await authority.issue({
+    subject: `CN=${host}`,
+    dns: [host],
+    ...(listen && { ips: [listen.host] }),
+  });
+  const files: Record<string, string> = {
     "server.crt": server.chain,
     "server.key": server.key,
     "ca.crt": authority.pem,
     "pg_hba.conf": ["local all all trust", ...rules, ""].join("\n"),
+    ...options.files,
   };
-  for (const [name, text] of Object.entries(files)) {
+  const put = async (name: string, text: string): Promise<void> => {
     await writeFile(join(data, name), text);
     await chmod(join(data, name), 0o600);
     if (user !== null) chownSync(join(data, name), user.uid, user.gid);
-  }
-  const port = await freePort();
+  };
+  for (const [name, text] of Object.entries(files)) await put(name, text);
+  const port = listen?.port ?? (await freePort());
   const settings = {
     port,
-    listen_addresses: "127.0.0.1",
+    listen_addresses: listen?.host ?? "127.0.0.1",
     unix_socket_directories: directory,
     ssl: options.tls === false ? "off" : "on",
     ssl_cert_file: "server.crt",
     ssl_key_file: "server.key",
     ssl_ca_file: "ca.crt",
     fsync: "off",
+    ...options.settings,
   };
   const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const start = async (): Promise<ChildProcess> => {
@@ -106,6 +123,8 @@ export async function startPostgres(
   t.after(stop);
   return {
     port,
+    socket: join(directory, `.s.PGSQL.${port}`),
+    put,
     sql: (text) =>
       execFileSync(
         join(bin, "psql"),

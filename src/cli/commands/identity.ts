@@ -5,6 +5,7 @@ import { dataOption } from "../data-option.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";
 import { writeTable } from "../../terminal/table.ts";
 import { addIdentityAuthorityCommands } from "./identity-ca.ts";
+import { addIdentityIssueCommands } from "./identity-issue.ts";
 
 interface Options {
   readonly data?: string;
@@ -73,6 +74,7 @@ export function addIdentityCommand(program: Command, io: Io): void {
     "take a Worker's identity away: origins refuse it at its next request",
   );
   addChange(group, io, "restore", "let a Worker have an identity again; it gets a new one");
+  addIdentityIssueCommands(group, io);
   addIdentityAuthorityCommands(group, io);
   group.addHelpText(
     "after",

@@ -1,5 +1,6 @@
 import type { ShownDetails } from "../../failures/rendered.ts";
 import { availableParallelism } from "node:os";
+import { TRUST_DOMAIN } from "../../contract/identity.ts";
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import { eraseVariable } from "../../process/erase-variable.ts";
@@ -40,6 +41,11 @@ export function addStartCommand(program: Command, io: Io): void {
       "what these proxies set: x-forwarded (-For and -Proto), or forwarded (RFC 7239)",
       "x-forwarded",
     )
+    .option(
+      "--client-connections <n>",
+      "how many connections one client address may have to Workers, trusted proxies aside; 0: no limit",
+      "1024",
+    )
     .option("--dev", "development: bindings may reach origins on this machine (loopback)")
     .option("--origin-allow <cidr...>", "addresses that bindings may reach beside the usual ones")
     .option("--origin-deny <cidr...>", "addresses that bindings may not reach")
@@ -61,7 +67,7 @@ export function addStartCommand(program: Command, io: Io): void {
     .option(
       "--trust-domain <name>",
       "of the SPIFFE IDs in the identities that Workers are issued",
-      "countersign.internal",
+      TRUST_DOMAIN,
     )
     .option(
       "--sandbox <mode>",
@@ -78,6 +84,11 @@ export function addStartCommand(program: Command, io: Io): void {
       "public: a failure's body says hosts and addresses; owner: code and ray, the rest is in the log (default: owner, with --dev public)",
     )
     .option("--no-in-process", "no binding is in-process: every private key stays in the gateway")
+    .option(
+      "--connection-life <s>",
+      "seconds that a busy connection to an origin is used, until its name is asked for again",
+      "600",
+    )
     .option("--system-roots", "trust the operating system's roots for origins as well")
     .option(
       "--unsafe-old-tls <host...>",
@@ -121,6 +132,7 @@ interface StartOptions extends ApiOptions {
   readonly httpsRedirect?: true;
   readonly localName?: string[];
   readonly publicUrl?: string;
+  readonly clientConnections: string;
   readonly dev?: true;
   readonly originAllow?: string[];
   readonly originDeny?: string[];
@@ -134,6 +146,7 @@ interface StartOptions extends ApiOptions {
   readonly otlpEndpoint?: string;
   readonly failureDetails?: string;
   readonly inProcess: boolean;
+  readonly connectionLife: string;
   readonly systemRoots?: true;
   readonly unsafeOldTls?: string[];
   readonly logLevel: string;
@@ -164,6 +177,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       apiTls: apiTls(options),
       unsafePlainApi: options.unsafePlainApi === true,
       proxies: proxiesOf(options),
+      clientConnections: limit("--client-connections", options.clientConnections, [1, 1_000_000]),
       apiPort: port("--api-port", options.apiPort),
       httpPort: port("--http-port", options.httpPort),
       https: httpsAddress(options),
@@ -185,6 +199,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
       failureDetails: failureDetails(options.failureDetails ?? (options.dev ? "public" : "owner")),
       inProcess: options.inProcess,
+      connectionLife: connectionLife(options.connectionLife),
       systemRoots: options.systemRoots === true,
       unsafeOldTls: oldTlsHosts(options),
       masterKey,
@@ -244,6 +259,15 @@ function limit(option: string, text: string, [least, most]: readonly [number, nu
   if (text.trim() !== "" && (isInside || value === 0)) return value;
   throw new Failure("usage", {
     message: `${option} "${text}" is neither 0 nor a whole number from ${least} to ${most}`,
+  });
+}
+
+/** @throws Failure `usage` */
+function connectionLife(text: string): number {
+  const seconds = Number(text);
+  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= 86_400) return seconds;
+  throw new Failure("usage", {
+    message: `--connection-life "${text}" is not a whole number of seconds from 1 to 86400`,
   });
 }
 

@@ -110,7 +110,7 @@ function callerMap({ fact, pattern }: Condition, name: string): string {
 function server(state: OriginState): string {
   const { listen, serverName, cert, key, bundleFile } = state;
   return `server {
-  listen ${hostPort(listen)} ssl;
+  listen ${hostPort(listen)} ssl http2;
   server_name ${serverName === undefined ? "_" : quoted(serverName)};
   ssl_certificate ${quoted(cert)};
   ssl_certificate_key ${quoted(key)};

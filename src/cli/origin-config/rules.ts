@@ -121,10 +121,11 @@ function subjectOf(
   workers: readonly string[],
   accounts: readonly string[],
   { names }: Sight,
+  unit = "",
 ): Condition {
   const values = (patterns: readonly string[]): string =>
     anyOf(patterns.map((pattern) => nameValue(pattern, names)));
-  return { fact: "subject", pattern: `CN=${values(workers)},O=${values(accounts)}` };
+  return { fact: "subject", pattern: `CN=${values(workers)}${unit},O=${values(accounts)}` };
 }
 
 /** One value of a name, as RFC 2253 escapes it. A star ends where the value ends. */
@@ -142,13 +143,16 @@ function spiffeIdOf(patterns: readonly string[], { sight, at }: Context): Condit
     return [{ fact: "uri", pattern: anyOf(patterns.map((one) => wholeText(one, sight))) }];
   }
   const found = patterns.map((pattern) => {
-    const plain = readWorkerSpiffeId(pattern);
-    const [, account, worker] =
-      /^spiffe:\/\/[^/]+\/account\/([^/]+)\/worker\/([^/]+)$/.exec(pattern) ?? [];
-    const isPatterned = pattern.includes("*") && !pattern.includes("**");
-    if (plain?.environment === null) return subjectOf([plain.worker], [plain.account], sight);
-    if (isPatterned && worker !== undefined) return subjectOf([worker], [account!], sight);
-    throw inexpressible(`${at}.spiffeId "${pattern}"`, sight);
+    const [, account, kind, name] =
+      /^spiffe:\/\/[^/]+\/account\/([^/]+)\/(worker|client)\/([^/]+)$/.exec(pattern) ?? [];
+    if (kind === undefined || pattern.includes("**")) {
+      throw inexpressible(`${at}.spiffeId "${pattern}"`, sight);
+    }
+    // Names that are encoded in an ID are as they are in a subject.
+    const plain = readWorkerSpiffeId(pattern.replace("/client/", "/worker/"));
+    const names = plain === null ? [name!] : [plain.worker];
+    const accounts = plain === null ? [account!] : [plain.account];
+    return subjectOf(names, accounts, sight, kind === "client" ? ",OU=client" : "");
   });
   return [{ fact: "subject", pattern: anyOf(found.map((one) => one.pattern)) }];
 }

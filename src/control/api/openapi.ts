@@ -1,5 +1,6 @@
 import { OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
 import type { Endpoint } from "./endpoint.ts";
+import { isForm, resultOf } from "./results/results.ts";
 
 /** The document at `/client/v4/openapi.json`: made from the endpoints, so it cannot drift. */
 export function openApiDocument(endpoints: readonly Endpoint[], base: string): object {
@@ -18,7 +19,8 @@ export function openApiDocument(endpoints: readonly Endpoint[], base: string): o
   });
 }
 
-function pathOf({ method, path, summary, scope, query, body }: Endpoint): RouteConfig {
+function pathOf(endpoint: Endpoint): RouteConfig {
+  const { method, path, summary, scope, query, body } = endpoint;
   const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name ?? "");
   return {
     method,
@@ -35,10 +37,26 @@ function pathOf({ method, path, summary, scope, query, body }: Endpoint): RouteC
       ...(body && { body: { required: true, content: contentOf(body) } }),
     },
     responses: {
-      200: { description: "Done", content: { "application/json": { schema: envelope } } },
+      200: { description: "Done", content: answerOf(endpoint) },
       default: { description: "Refused", content: { "application/json": { schema: refusal } } },
     },
   };
+}
+
+function answerOf(endpoint: Endpoint): Record<string, { schema: z.ZodType }> {
+  if (isForm(endpoint)) {
+    return { "multipart/form-data": { schema: z.record(z.string(), z.string()) } };
+  }
+  if (endpoint.path.endsWith("/countersign/metrics")) {
+    return { "text/plain": { schema: z.string() } };
+  }
+  if (endpoint.method === "get" && /\{(key_name|object_key)\}$/.test(endpoint.path)) {
+    if (resultOf(endpoint) === undefined) {
+      return { "application/octet-stream": { schema: z.string() } };
+    }
+  }
+  const result = resultOf(endpoint);
+  return { "application/json": { schema: result ? envelope.extend({ result }) : envelope } };
 }
 
 /**
@@ -96,7 +114,7 @@ const refusal = z
 
 const envelope = z
   .object({
-    success: z.boolean(),
+    success: z.literal(true),
     errors: z.array(problem),
     messages: z.array(message),
     result: z.unknown(),

@@ -90,6 +90,7 @@ export function clientCertificateEndpoints(
         const now = clock();
         const issued = await issueClient(identities.signer(authority), {
           csr: body.csr,
+          account: accountId,
           now,
           days: body.validity_days,
         }).catch((error: unknown) => {

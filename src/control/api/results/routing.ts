@@ -1,0 +1,97 @@
+import { z } from "@hono/zod-openapi";
+import { count, crud, flag, gone, type Results, text, texts, time } from "./common.ts";
+
+const zone = z
+  .object({
+    id: text,
+    name: text,
+    account: z.object({ id: text, name: text }),
+    status: text,
+    type: text,
+    paused: flag,
+    permissions: texts,
+    name_servers: texts,
+    original_name_servers: texts.nullable(),
+    original_dnshost: text.nullable(),
+    original_registrar: text.nullable(),
+    development_mode: count,
+    owner: z.object({ id: text, name: text, type: text }),
+    plan: z.object({ id: text, name: text, price: count }),
+    meta: z.object({
+      cdn_only: flag,
+      custom_certificate_quota: count,
+      dns_only: flag,
+      phishing_detected: flag,
+    }),
+    created_on: time,
+    modified_on: time,
+    activated_on: time,
+  })
+  .openapi("Zone");
+
+const route = z
+  .object({ id: text, pattern: text, script: text.optional(), zone_name: text.optional() })
+  .openapi("Route");
+
+const domain = z
+  .object({
+    id: text,
+    hostname: text,
+    service: text,
+    environment: text,
+    zone_id: text,
+    zone_name: text,
+    cert_id: text,
+    enabled: flag,
+    previews_enabled: flag,
+  })
+  .openapi("Domain");
+
+/** What a host presents. */
+export const customCertificate: z.ZodType = z
+  .object({
+    id: text,
+    zone_id: text,
+    hosts: texts,
+    issuer: text,
+    signature: text,
+    status: text,
+    bundle_method: text,
+    priority: count,
+    uploaded_on: time,
+    modified_on: time,
+    expires_on: time,
+  })
+  .openapi("CustomCertificate");
+
+const account = "/accounts/{account_id}";
+const script = `${account}/workers/scripts/{script_name}`;
+const zones = z.object({ zones: texts });
+
+/** Which hosts lead to which Worker. */
+export const routingResults: Results = {
+  ...crud("/zones", zone, "GET* POST* GET DELETE", "zone_id"),
+  ...crud("/zones/{zone_id}/workers/routes", route, "GET* POST* GET PUT DELETE", "route_id"),
+  ...crud(
+    "/zones/{zone_id}/custom_certificates",
+    customCertificate,
+    "GET* POST* GET PATCH DELETE",
+    "certificate_id",
+  ),
+  [`PUT ${script}/routes`]: z.array(route),
+  [`POST ${script}/domains/changeset`]: z
+    .object({
+      added: z.array(domain.partial()),
+      updated: z.array(domain.extend({ modified: flag })),
+      removed: z.array(domain),
+      conflicting: z.array(domain.extend({ external_dns_record_id: text.optional() })),
+    })
+    .openapi("DomainChangeset"),
+  [`PUT ${script}/domains/records`]: z.array(domain),
+  ...crud(`${account}/workers/domains`, domain, "GET* GET", "domain_id"),
+  [`PUT ${account}/workers/domains`]: domain,
+  [`DELETE ${account}/workers/domains/{domain_id}`]: gone,
+  [`GET ${account}/workers/domains/records/{domain_id}`]: domain,
+  [`GET ${account}/countersign/proxied_zones`]: zones,
+  [`PUT ${account}/countersign/proxied_zones`]: zones,
+};

@@ -1,0 +1,66 @@
+import type { FailureEntry } from "./entry.ts";
+
+type Code =
+  | "origin_mysql_no_tls"
+  | "origin_mysql_refused"
+  | "connect_protocol_malformed"
+  | "connect_second_tls"
+  | "connect_streams_exhausted"
+  | "connect_idle";
+
+/** Of a binding's `connect()`. */
+export const streamFailures: Readonly<Record<Code, FailureEntry>> = {
+  origin_mysql_no_tls: {
+    side: "origin",
+    status: 525,
+    number: 7000540,
+    title: "the MySQL server does not offer TLS",
+    cause:
+      "Its greeting does not name TLS among what it can do: no certificate is configured there.",
+    fix: "Set `ssl_cert`, `ssl_key` and `ssl_ca` in the server's configuration.",
+  },
+  origin_mysql_refused: {
+    side: "origin",
+    status: 525,
+    number: 7000541,
+    title: "the MySQL server did not begin a session",
+    cause:
+      "In place of its greeting it sent an error (too many connections, a blocked host), or something that is not MySQL's protocol.",
+    fix: "Read the server's log; `mysqladmin flush-hosts` frees a host that it has blocked.",
+  },
+  connect_protocol_malformed: {
+    side: "worker",
+    status: 400,
+    number: 7000542,
+    title: "the driver did not answer as MySQL's protocol has it",
+    cause:
+      "A MySQL server speaks first; what the Worker sent in answer was no MySQL client's packet.",
+    fix: "Use a MySQL driver of protocol 4.1 or later on this port.",
+  },
+  connect_second_tls: {
+    side: "worker",
+    status: 400,
+    number: 7000543,
+    title: "the driver began TLS within the binding's TLS",
+    cause:
+      "The gateway speaks TLS with the server, and presents the certificate in it. The driver was told to do so as well.",
+    fix: 'Leave `ssl` off in the driver\'s options, or use the adapter of "countersign/stream".',
+  },
+  connect_streams_exhausted: {
+    side: "worker",
+    status: 503,
+    number: 7000544,
+    title: "the Worker has too many connections of connect()",
+    cause:
+      "Each Worker may have 512 of them open. A driver that is not ended keeps its own until it is idle for too long.",
+    fix: "End each driver's connection, or put a pool (PgBouncer) in front of the database.",
+  },
+  connect_idle: {
+    side: "worker",
+    status: 504,
+    number: 7000545,
+    title: "nothing was sent over the connection for too long",
+    cause: "A connection of connect() that carries nothing for ten minutes is closed.",
+    fix: "Open a new one, or let the protocol send its own keep-alive (PING).",
+  },
+};

@@ -1,0 +1,59 @@
+import type { Duplex } from "node:stream";
+
+export interface JoinEnds {
+  /** The origin's side failed. Bytes that tell the Worker's side, or null: it is cut. */
+  readonly failed: (error: Error, hasSpoken: boolean) => Buffer | null;
+  /**
+   * The origin ended its side before it said anything, and before the Worker ended its own. Bytes
+   * that tell the Worker's side, or null: it may go on.
+   */
+  readonly silent: () => Buffer | null;
+}
+
+/**
+ * Joins a Worker's socket with its origin's until both have ended: each may end its own side first.
+ * What breaks on one side breaks on the other.
+ */
+export function join(client: Duplex, upstream: Duplex, { failed, silent }: JoinEnds): void {
+  let hasSpoken = false;
+  let isTold = false;
+  const tell = (bytes: Buffer | null): void => {
+    isTold = true;
+    upstream.unpipe(client);
+    if (bytes === null || client.destroyed) client.destroy();
+    else client.end(bytes, () => client.destroy());
+  };
+  client.on("error", () => upstream.destroy());
+  upstream.on("error", (error) => {
+    if (!isTold) tell(failed(error, hasSpoken));
+  });
+  if (client.destroyed) {
+    upstream.destroy();
+    return;
+  }
+  if (upstream.destroyed) {
+    tell(upstream.errored ? failed(upstream.errored, false) : silent());
+    return;
+  }
+  upstream.once("data", () => (hasSpoken = true));
+  // Before that of pipe, which ends the Worker's side.
+  upstream.once("end", () => {
+    if (hasSpoken || client.readableEnded) return;
+    const bytes = silent();
+    if (bytes === null) return;
+    tell(bytes);
+    upstream.destroy();
+  });
+  upstream.once("close", () => {
+    if (!isTold) endAfter(upstream, client);
+  });
+  client.once("close", () => endAfter(client, upstream));
+  client.pipe(upstream);
+  upstream.pipe(client);
+}
+
+/** What was read to its end is still written to its end; what broke off breaks off. */
+function endAfter(closed: Duplex, other: Duplex): void {
+  if (closed.readableEnded && !other.destroyed) other.end(() => other.destroy());
+  else other.destroy();
+}

@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { ask } from "../src/edge/storage/ask.ts";
+import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
+import { scriptForm } from "./helpers/script-form.ts";
+import { until } from "./helpers/until.ts";
+
+/** Answers with what a statement in `?run=` makes of its bindings. */
+const runs = (cases: Readonly<Record<string, string>>): string => `export default {
+  async fetch(request, env) {
+    const run = { ${Object.entries(cases)
+      .map(([name, code]) => `${name}: async () => ${code}`)
+      .join(", ")} };
+    try {
+      return Response.json(await run[new URL(request.url).pathname.slice(1)]());
+    } catch (error) {
+      return Response.json({ error: String(error) });
+    }
+  },
+};`;
+
+const bindings = (namespace: string, name: string): object => ({
+  bindings: [
+    { type: "kv_namespace", name: "KV", namespace_id: namespace },
+    { type: "ratelimit", name: "LIMIT", namespace_id: "1", simple: { limit: 2, period: 60 } },
+    { type: "analytics_engine", name: "POINTS", dataset: "points" },
+    { type: "plain_text", name: "NAME", text: name },
+  ],
+});
+
+describe("what Workers keep", () => {
+  let platform: TestPlatform;
+  before(async () => {
+    platform = await startPlatform();
+  });
+  after(() => platform?.[Symbol.asyncDispose]());
+
+  const api = async (method: string, path: string, body?: unknown): Promise<any> => {
+    const { json } = await platform.api(method, `/accounts/{account}${path}`, body);
+    assert.ok(json.success, JSON.stringify(json.errors));
+    return json.result;
+  };
+  const deploy = (name: string, code: string, metadata: object): Promise<any> =>
+    api(
+      "PUT",
+      `/workers/scripts/${name}`,
+      scriptForm(
+        { compatibility_date: "2026-11-01", ...metadata },
+        { "index.js": ["application/javascript+module", code] },
+      ),
+    );
+  const ask1 = async (name: string, path: string): Promise<any> =>
+    JSON.parse((await platform.worker(name, `/${path}`)).body);
+
+  it("KV, R2, rate limits and datasets of one Worker are another's only where it binds them", async () => {
+    const one = await api("POST", "/storage/kv/namespaces", { title: "one" });
+    const two = await api("POST", "/storage/kv/namespaces", { title: "two" });
+    const code = runs({
+      write: `{ await env.KV.put("key", env.NAME); await env.KV.put("large", new Uint8Array(100_000)); return null; }`,
+      read: `[await env.KV.get("key"), (await env.KV.get("large", "arrayBuffer"))?.byteLength ?? null]`,
+      limit: `Promise.all([1, 2, 3].map(() => env.LIMIT.limit({ key: "a" })))`,
+      point: `{ env.POINTS.writeDataPoint({ indexes: ["i"], blobs: ["b"], doubles: [1.5] }); return null; }`,
+    });
+    await deploy("first", code, bindings(one.id, "first"));
+    await deploy("second", code, bindings(two.id, "second"));
+    await deploy("third", code, bindings(one.id, "third"));
+    assert.equal(await ask1("first", "write"), null, platform.log());
+    assert.deepEqual(await ask1("second", "read"), [null, null]);
+    assert.deepEqual(await ask1("third", "read"), ["first", 100_000]);
+    const passed = [...(await ask1("first", "limit")), ...(await ask1("second", "limit"))];
+    assert.equal(passed.filter(({ success }) => success).length, 2);
+    assert.equal(await ask1("first", "point"), null);
+  });
+
+  it("a D1 database and an R2 bucket are the same to their Worker and to the API", async () => {
+    const { uuid } = await api("POST", "/d1/database", { name: "notes" });
+    const sql =
+      "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT); INSERT INTO notes (text) VALUES ('one')";
+    await api("POST", `/d1/database/${uuid}/query`, { sql });
+    await api("POST", "/r2/buckets", { name: "files" });
+    const code = runs({
+      add: `env.DB.batch([env.DB.prepare("INSERT INTO notes (text) VALUES (?)").bind("two"), env.DB.prepare("SELECT text FROM notes ORDER BY id")]).then(([, { results }]) => results)`,
+      wrong: `env.DB.prepare("SELECT x FROM nowhere").all()`,
+      put: `env.FILES.put("a/b c.txt", "from the Worker", { httpMetadata: { contentType: "text/plain" } }).then(({ size }) => size)`,
+      get: `env.FILES.get("x/ü.txt").then((object) => object.text())`,
+    });
+    const metadata = {
+      bindings: [
+        { type: "d1", name: "DB", id: uuid },
+        { type: "r2_bucket", name: "FILES", bucket_name: "files" },
+      ],
+    };
+    await deploy("files", code, metadata);
+    assert.deepEqual(await ask1("files", "add"), [{ text: "one" }, { text: "two" }]);
+    assert.match((await ask1("files", "wrong")).error, /no such table: nowhere/);
+    const [{ results }] = await api("POST", `/d1/database/notes/query`, {
+      sql: "SELECT count(*) AS n FROM notes WHERE text <> ?",
+      params: ["none"],
+    });
+    assert.deepEqual(results, [{ n: 2 }]);
+    const { num_tables } = await api("GET", `/d1/database/notes`);
+    assert.equal(num_tables, 1);
+    assert.equal(await ask1("files", "put"), 15);
+    const url = `${platform.ready.api}/accounts/${platform.ready.accountId}/r2/buckets/files/objects/`;
+    const headers = { authorization: `Bearer ${platform.ready.token}`, "content-type": "text/x" };
+    const got = await fetch(`${url}a/b%20c.txt`, { headers });
+    assert.deepEqual(
+      [got.status, await got.text(), got.headers.get("content-type")],
+      [200, "from the Worker", "text/plain"],
+    );
+    assert.equal(
+      (await fetch(`${url}x/%C3%BC.txt`, { method: "PUT", headers, body: "from the API" })).status,
+      200,
+    );
+    assert.equal(await ask1("files", "get"), "from the API");
+    const full = await platform.api("DELETE", "/accounts/{account}/r2/buckets/files");
+    assert.equal(full.json.errors[0]!.code, 10008);
+    const flagged = { ...metadata, compatibility_flags: ["d1_binding_jsrpc"] };
+    await assert.rejects(deploy("flagged", code, flagged), /d1_binding_jsrpc is experimental/);
+  });
+
+  it("a program in a Worker's place opens no resource that its Worker does not bind", async () => {
+    const { id } = await api("POST", "/storage/kv/namespaces", { title: "closed" });
+    await api("PUT", `/storage/kv/namespaces/${id}/bulk`, [{ key: "secret", value: "1" }]);
+    const folder = join(platform.dataFolder, "run/s/1");
+    assert.ok(readdirSync(folder).includes("kv"));
+    const forged = [undefined, id, `kv:${id}`, `kv:${id}.${"0".repeat(64)}`, `d1:${id}.x`, "kv:."];
+    for (const capability of forged) {
+      const headers = capability === undefined ? {} : { "cs-resource": capability };
+      const answer = await ask({ folder, socket: "kv", path: "/secret", headers });
+      assert.equal(answer.status, 403, capability);
+    }
+  });
+
+  it("what was acknowledged is there after the storage was killed, and after the platform was", async () => {
+    const { id } = await api("POST", "/storage/kv/namespaces", { title: "kept" });
+    await api("PUT", `/storage/kv/namespaces/${id}/bulk`, [{ key: "a", value: "1" }]);
+    await deploy("keeper", runs({ read: `env.KV.get("a")` }), {
+      bindings: [{ type: "kv_namespace", name: "KV", namespace_id: id }],
+    });
+    assert.equal(await ask1("keeper", "read"), "1");
+    for (const pid of readdirSync(join(platform.dataFolder, "run/pids"))) {
+      process.kill(Number(pid), "SIGKILL");
+    }
+    await until(async () => (await ask1("keeper", "read").catch(() => null)) === "1");
+    const { dataFolder, ready } = platform;
+    await platform.end("SIGKILL");
+    platform = await startPlatform({ dataFolder, token: ready.token });
+    assert.equal(await ask1("keeper", "read"), "1");
+  });
+});

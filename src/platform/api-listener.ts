@@ -3,6 +3,7 @@ import type { Hono } from "hono";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import { isIP, type AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
 import type { ClientBindings } from "../control/api/remote-address.ts";
 import { failure } from "../control/api/envelope.ts";
@@ -49,6 +50,8 @@ export interface ApiListener extends AsyncDisposable {
   abandon(): void;
   /** From now on `app` answers; what came before has waited. */
   serve(app: App): void;
+  /** Takes connections that leave HTTP. Until then there are none. */
+  upgrades(handle: (request: IncomingMessage, socket: Duplex, head: Buffer) => void): void;
 }
 
 /**
@@ -104,6 +107,7 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
     url: `${pair ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${taken}`,
     isInClear,
     serve: app.resolve,
+    upgrades: (take) => void server.on("upgrade", take),
     abandon: () => inFlight.end((_, response) => void refuse(response, log)),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };

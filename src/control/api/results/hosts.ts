@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
-import { count, crud, flag, type Results, text, texts, time } from "./common.ts";
+import { count, crud, flag, gone, type Results, text, texts, time } from "./common.ts";
+import { customCertificate } from "./routing.ts";
 
 const rules = z.array(z.record(text, z.unknown()));
 
@@ -155,6 +156,16 @@ const identityPolicy = z
   })
   .openapi("IdentityPolicy");
 
+const host = z
+  .object({
+    host: text,
+    workers: z.array(z.object({ script: text, pattern: text })),
+    certificate: customCertificate.nullable(),
+    clients: z.object({ mode: text, authorities: texts, forward: flag }).loose(),
+    access: z.array(z.object({ name: text, domain: text })),
+  })
+  .openapi("Host");
+
 const access = "/accounts/{account_id}/access";
 const own = "/accounts/{account_id}/countersign";
 const all = "GET* POST* GET PUT DELETE";
@@ -182,6 +193,9 @@ export const hostResults: Results = {
     days_until_next_rotation: count,
     last_key_rotation_at: time,
   }),
+  [`GET ${own}/hosts`]: z.array(host),
+  [`PUT ${own}/hosts/{host}/certificate`]: customCertificate,
+  [`DELETE ${own}/hosts/{host}/certificate`]: gone,
   [`GET ${own}/hosts/clients`]: z.array(clientRules),
   [`PUT ${own}/hosts/{host}/clients`]: clientRules,
   [`GET ${associations}`]: hostnames,

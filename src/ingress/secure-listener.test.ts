@@ -7,6 +7,7 @@ import { makeAuthority } from "../../test/helpers/pki.ts";
 import { Answers } from "./answers.ts";
 import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
+import { IngressObserver } from "./observe.ts";
 import { SecureListener } from "./secure-listener.ts";
 
 async function listen(times: { handshake: number; idle: number }) {
@@ -18,6 +19,7 @@ async function listen(times: { handshake: number; idle: number }) {
     hosts,
     clients,
     howEnded: async () => "runs",
+    observer: new IngressObserver(() => {}),
   });
   const listener = new SecureListener({
     answers,

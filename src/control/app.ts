@@ -52,6 +52,7 @@ import { subdomainEndpoints } from "./routing/subdomains.ts";
 import { hyperdriveEndpoints } from "./databases/hyperdrive.ts";
 import { Throttle } from "../network/throttle.ts";
 import { tokenEndpoints } from "./access/tokens.ts";
+import { logEndpoints } from "./workers/logs.ts";
 import { unsupportedEndpoints } from "./unsupported.ts";
 import { versionEndpoints } from "./workers/versions.ts";
 import { webhookEndpoints } from "./certificates/webhook.ts";
@@ -166,6 +167,7 @@ function allEndpoints(
     ...domainEndpoints(context),
     ...bindingModeEndpoints(context, publisher),
     ...hyperdriveEndpoints(context),
+    ...logEndpoints(context),
     ...kvEndpoints(context),
     ...d1Endpoints(context, transfers),
     ...r2Endpoints(context),

@@ -95,7 +95,7 @@ describe("Hyperdrive configurations", () => {
     assert.equal(stored?.verifyName, false);
     assert.equal(stored?.authorities?.length, 1);
     const place = databasePasswordPlace(control.accountId, id);
-    assert.equal(control.keyring.unseal(place, stored!.sealedPassword), "an0ther");
+    assert.equal(control.keyring.unseal(place, stored.sealedPassword), "an0ther");
     // What it uses is bound.
     for (const used of [certificate, ca]) {
       const refused = await control.call("DELETE", `/accounts/{account}/mtls_certificates/${used}`);

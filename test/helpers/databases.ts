@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
-import pg from "pg";
+import { Client, type ClientConfig } from "pg";
 import { databasePasswordPlace } from "../../src/keys/places.ts";
 import { Keyring } from "../../src/keys/seal.ts";
 import type { BoundDatabase, DatabaseConfig } from "../../src/contract/database.ts";
@@ -73,20 +73,20 @@ export async function connectDatabase(gateway: TestGateway, bindingName = "DB"):
 /** `pg`, as it runs in a Worker, over a binding's socket. Errors between queries are in `errors`. */
 export async function pgClient(
   gateway: TestGateway,
-  options: pg.ClientConfig = {},
+  options: ClientConfig = {},
   bindingName = "DB",
-): Promise<pg.Client & { readonly errors: Error[] }> {
+): Promise<Client & { readonly errors: Error[] }> {
   const socket = await connectDatabase(gateway, bindingName);
   const stream = Object.assign(socket, {
     connect: () => process.nextTick(() => socket.emit("connect")),
   });
-  const client = new pg.Client({
+  const client = new Client({
     user: "client",
     password: "made-up",
     database: "postgres",
     ssl: false,
     ...options,
-    stream: () => stream as never,
+    stream: () => stream,
   });
   const errors: Error[] = [];
   client.on("error", (error) => errors.push(error));

@@ -38,7 +38,6 @@ export function hyperdriveEndpoints(context: ControlContext): readonly Endpoint[
   const one = `${path}/{hyperdrive_id}`;
   const read = { scope: "ssl_certs:read" } as const;
   const change = { scope: "ssl_certs:write" } as const;
-  const idOf = (params: Readonly<Record<string, string>>): string => params["hyperdrive_id"] ?? "";
   return [
     endpoint(
       { ...read, method: "get", path, summary: "List Hyperdrive configurations" },
@@ -244,4 +243,8 @@ function shown(row: HyperdriveConfigRow): object {
     created_on: row.createdOn,
     modified_on: row.modifiedOn,
   };
+}
+
+function idOf(params: Readonly<Record<string, string>>): string {
+  return params["hyperdrive_id"] ?? "";
 }

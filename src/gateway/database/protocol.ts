@@ -32,7 +32,7 @@ export interface Opening {
   readonly config: DatabaseConfig;
   readonly bound: BoundDatabase;
   /** Unsealed when it is asked for. */
-  password(): string;
+  readonly password: () => string;
   /** A free place and a TCP connection to the server, as the address policy allows. */
   dial(): Promise<Socket>;
   /** TLS on it, with the certificate, to a server that was verified. */

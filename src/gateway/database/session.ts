@@ -24,7 +24,7 @@ export interface DatabaseRoute {
   readonly network: Network;
   readonly contexts: SecureContexts;
   readonly places: Places;
-  password(): string;
+  readonly password: () => string;
 }
 
 export interface SessionParts {

@@ -112,25 +112,6 @@ describe("the code of docs/development.md", async () => {
     assert.ok(code, named);
     return code;
   };
-  const project = async (code: string, file: string): Promise<string> => {
-    const folder = await copy();
-    const binding = { binding: "MY_CERT", certificate_id: "x" };
-    const configuration = { name: "docs", main: "worker.js", compatibility_date: "2026-07-01" };
-    await rm(join(folder, "wrangler.jsonc"));
-    await rm(join(folder, "vite.config.js"));
-    await rm(join(folder, "vitest.config.js"));
-    await writeFile(
-      join(folder, "wrangler.jsonc"),
-      JSON.stringify({ ...configuration, mtls_certificates: [binding] }),
-    );
-    await writeFile(
-      join(folder, "worker.js"),
-      `export default { fetch: (_, env) => env.MY_CERT.fetch("https://api.example.com/") };`,
-    );
-    await writeFile(join(folder, file), code);
-    return folder;
-  };
-
   test("Miniflare", async () => {
     const folder = await project(block("countersign/miniflare"), "docs.mjs");
     await using run = spawnProgram(process.execPath, ["docs.mjs"], folder);
@@ -179,3 +160,23 @@ describe("the code of docs/development.md", async () => {
     assert.match(vite.output, /MY_CERT presents CN=MY_CERT,/);
   });
 });
+
+/** A project with one mTLS binding, whose Worker asks api.example.com, and the code in a file. */
+async function project(code: string, file: string): Promise<string> {
+  const folder = await copy();
+  const binding = { binding: "MY_CERT", certificate_id: "x" };
+  const configuration = { name: "docs", main: "worker.js", compatibility_date: "2026-07-01" };
+  await rm(join(folder, "wrangler.jsonc"));
+  await rm(join(folder, "vite.config.js"));
+  await rm(join(folder, "vitest.config.js"));
+  await writeFile(
+    join(folder, "wrangler.jsonc"),
+    JSON.stringify({ ...configuration, mtls_certificates: [binding] }),
+  );
+  await writeFile(
+    join(folder, "worker.js"),
+    `export default { fetch: (_, env) => env.MY_CERT.fetch("https://api.example.com/") };`,
+  );
+  await writeFile(join(folder, file), code);
+  return folder;
+}

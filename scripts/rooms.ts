@@ -23,7 +23,7 @@ export const house: House = {
     ["failures", "terminal", "forward"],
     ["keys"],
     ["contract"],
-    ["certificates", "network", "process", "store"],
+    ["certificates", "network", "process", "store", "journal"],
     ["identity"],
     ["ingress", "gateway", "intake"],
     ["edge", "control", "dev"],

@@ -49,6 +49,7 @@ export const gateway: Subject = {
         entrypoints: new Map(),
         emptyFolder: ".",
         accessKeys: "127.0.0.1:1",
+        tail: null,
         heap: 0,
         bindingSocket: () => BINDING_SOCKET,
         linkedSocket: () => "none",

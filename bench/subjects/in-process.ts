@@ -40,6 +40,7 @@ export const inProcess: Subject = {
       entrypoints: new Map(),
       emptyFolder: ".",
       accessKeys: "127.0.0.1:1",
+      tail: null,
       heap: 0,
       bindingSocket: () => "none",
       linkedSocket: () => "none",

@@ -1,6 +1,7 @@
 import type { Sealed } from "../keys/seal.ts";
 import type { Host } from "./hosts.ts";
 import type { AccountAccess } from "./access.ts";
+import type { Observability } from "./worker-log.ts";
 
 /**
  * What an edge follows: the control plane's state, read piece by piece, and a feed of what changed.
@@ -75,6 +76,8 @@ export interface WorkerVersion extends ScriptKey {
   readonly bindings: readonly WorkerBinding[];
   /** What one request may take. Absent: the edge's own measure. */
   readonly limits?: WorkerLimits;
+  /** Which of its calls are kept. Absent: none. */
+  readonly observability?: Observability;
 }
 
 export interface WorkerLimits {

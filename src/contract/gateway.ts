@@ -47,6 +47,8 @@ export interface GatewayHandle extends AsyncDisposable {
     signal?: AbortSignal,
   ): Promise<HandshakeReport>;
   status(): ProcessStatus;
+  /** As Prometheus reads them. */
+  metrics(): Promise<string>;
   /** The port on 127.0.0.1 that Prometheus reads. Null: not asked for, or not running now. */
   metricsPort(): number | null;
 }

@@ -51,6 +51,7 @@ import { type ClientBindings, remoteAddress } from "./api/remote-address.ts";
 import { subdomainEndpoints } from "./routing/subdomains.ts";
 import { Throttle } from "../network/throttle.ts";
 import { tokenEndpoints } from "./access/tokens.ts";
+import { logEndpoints } from "./workers/logs.ts";
 import { unsupportedEndpoints } from "./unsupported.ts";
 import { versionEndpoints } from "./workers/versions.ts";
 import { webhookEndpoints } from "./certificates/webhook.ts";
@@ -164,6 +165,7 @@ function allEndpoints(
     ...proxiedZoneEndpoints(context),
     ...domainEndpoints(context),
     ...bindingModeEndpoints(context, publisher),
+    ...logEndpoints(context),
     ...kvEndpoints(context),
     ...d1Endpoints(context, transfers),
     ...r2Endpoints(context),

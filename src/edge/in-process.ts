@@ -26,16 +26,20 @@ export type RunnableVersion = WorkerVersion & {
   readonly identity: string;
   /** Unix time in ms at which a certificate begins or ceases to be valid. Null: none is in-process. */
   readonly changesAt: number | null;
+  /** Which share of its calls its process tells of, 0 to 1. Null: none, and none costs anything. */
+  readonly traced: number | null;
 };
 
 /**
  * Reads what a version's in-process bindings present now. One whose certificate cannot be presented
  * (gone, revoked, not valid, of X.509 version 1, or for some hosts only), or whose origins are
  * trusted as workerd cannot, leads to the gateway, which answers with the reason, or does it.
+ * @param isFollowed somebody reads its log right now: all of its calls are told of
  */
 export async function runnable(
   source: Pick<Source, "certificate" | "trust">,
   version: WorkerVersion,
+  isFollowed = false,
 ): Promise<RunnableVersion> {
   const presented = new Map<string, OwnPresentation>();
   const changes: number[] = [];
@@ -55,7 +59,11 @@ export async function runnable(
     presented.set(binding.name, presentation);
   }
   const changesAt = changes.length === 0 ? null : Math.min(...changes);
-  return { ...version, presented, identity: identityOf(version.versionId, presented), changesAt };
+  const traced = isFollowed ? 1 : (version.observability?.samplingRate ?? null);
+  const observed = JSON.stringify([traced, version.observability ?? null]);
+  const identity =
+    identityOf(version.versionId, presented) + (traced === null ? "" : ` ${observed}`);
+  return { ...version, presented, identity, changesAt, traced };
 }
 
 /** Does a Worker ask for the certificate, or any if none is named, in its own process? */

@@ -16,6 +16,7 @@ import type { Sandbox } from "../process/sandbox-kinds.ts";
 import { doorOf, readDoor } from "./service-links.ts";
 import type { SharedSlots } from "./shared-slots.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
+import type { WorkerEvent } from "../contract/worker-log.ts";
 import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import { KeysInConfig } from "./keys-in-config.ts";
 import { refusedAddress } from "./refused-address.ts";
@@ -26,6 +27,8 @@ import { layOut } from "./storage/modules.ts";
 import { resourceOf } from "./storage/resources.ts";
 import type { Storage } from "./storage/storage.ts";
 import { startFailure } from "./start-failure.ts";
+import { TraceLines } from "./traces.ts";
+import { WorkerLog, type Timings } from "./worker-log.ts";
 import { startWorkerd, WorkerdStartError, type WorkerdLine } from "./workerd.ts";
 import {
   entrypointSocket,
@@ -60,6 +63,9 @@ export interface GenerationContext {
   /** ms */
   readonly startTimeout: number;
   readonly log: Logger;
+  /** Takes what Workers have to say. */
+  readonly tell: (event: WorkerEvent) => void;
+  readonly timings: Timings;
   /** Resolves when a request to the socket was answered. */
   probe(socket: string): Promise<void>;
   /** Has a path lead to the target of a service binding. */
@@ -84,6 +90,8 @@ export class Launcher {
   readonly #missing = new Set<string>();
   readonly #serviceLinks: string[] = [];
   readonly #openBindings: string[] = [];
+  readonly #traces: TraceLines | null;
+  readonly workerLog: WorkerLog;
   #hasRun = false;
 
   constructor(context: GenerationContext, folder: GenerationFolder, version: LaidOutVersion) {
@@ -92,6 +100,16 @@ export class Launcher {
     this.#version = version;
     const { accountId, scriptName, versionId } = version;
     this.#log = context.log.child({ account: accountId, script: scriptName, version: versionId });
+    const { traced = null, observability } = version;
+    this.#traces = traced === null ? null : new TraceLines();
+    this.workerLog = new WorkerLog({
+      version,
+      isTraced: traced !== null,
+      keptShare: traced === 1 ? (observability?.samplingRate ?? 0) : 1,
+      tell: context.tell,
+      timings: context.timings,
+      readSourceMap: (name) => folder.readSourceMap(version, name),
+    });
   }
 
   /** Where the Worker's default export is reached. */
@@ -207,6 +225,7 @@ export class Launcher {
       await started.stop(0);
       throw new WorkerdStartError("timeout", `it did not answer its probe: ${String(error)}`, []);
     }
+    this.workerLog.started(started.pid);
     await this.#context.renewLinks([this.socket, ...this.entrypoints.values()]);
     const { memory, cpu } = this.#context.limits;
     const { cpuMs } = this.#version.limits ?? {};
@@ -228,6 +247,7 @@ export class Launcher {
       capability: ({ kind, id }) => this.#context.storage.capabilities.of(kind, id),
       ...this.#context.networks(),
       heap: this.#context.limits.memory,
+      tail: this.#traces?.module(this.#version.traced ?? 0) ?? null,
       privateKey: (name) => keys.placeholder(name),
     });
   }
@@ -308,6 +328,14 @@ export class Launcher {
   }
 
   #write({ level, message, fromRuntime }: WorkerdLine): void {
+    const trace = fromRuntime ? null : (this.#traces?.read(message) ?? null);
+    if (trace !== null) {
+      this.workerLog.call(trace);
+      return;
+    }
+    if (!fromRuntime || (level === "error" && !message.startsWith("NOSENTRY"))) {
+      this.workerLog.line(level, message);
+    }
     const from = fromRuntime ? "runtime" : "console";
     // workerd's mark for what only its developers can act on.
     const refused = fromRuntime ? refusedAddress(message) : null;

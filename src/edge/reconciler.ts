@@ -46,6 +46,8 @@ export class Reconciler {
   readonly #withAccess = new Set<string>();
   /** For scripts that present a certificate in their own process: when it begins or ends. */
   readonly #alarms = new Alarms();
+  /** Scripts (ids) whose log somebody reads right now. */
+  readonly #followed = new Set<string>();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -60,8 +62,17 @@ export class Reconciler {
   /** @throws Failure `worker_start_failed`, `worker_start_timeout` */
   async stage(version: WorkerVersion): Promise<void> {
     const { source, traffic } = this.#options;
-    const wanted = await runnable(source, version);
+    const wanted = await runnable(source, version, this.#followed.has(scriptId(version)));
     if (running(traffic.get(version), wanted) === undefined) await this.#staging.start(wanted);
+  }
+
+  /** In force on return: a generation of the same version that tells of its calls, or does not. */
+  async follow(key: ScriptKey, isFollowed: boolean): Promise<void> {
+    const id = scriptId(key);
+    if (this.#followed.has(id) === isFollowed) return;
+    if (isFollowed) this.#followed.add(id);
+    else this.#followed.delete(id);
+    await this.apply({ kind: "script", ...key });
   }
 
   discard(versionId: string): Promise<void> {
@@ -217,7 +228,10 @@ export class Reconciler {
     let applied: Wanted | null = null;
     for (;;) {
       const deployment = await source.deployment(key);
-      const wanted = deployment === null ? null : await withPresented(source, deployment);
+      const wanted =
+        deployment === null
+          ? null
+          : await withPresented(source, deployment, this.#followed.has(scriptId(key)));
       if (applied !== null && wanted !== null && isSame(applied, wanted)) return;
       applied = wanted;
       this.#wake(key, wanted);
@@ -299,10 +313,14 @@ type Wanted = Omit<Deployment, "versions"> & {
   readonly versions: readonly { readonly version: RunnableVersion; readonly percentage: number }[];
 };
 
-async function withPresented(source: Source, deployment: Deployment): Promise<Wanted> {
+async function withPresented(
+  source: Source,
+  deployment: Deployment,
+  isFollowed: boolean,
+): Promise<Wanted> {
   const versions = await Promise.all(
     deployment.versions.map(async ({ version, percentage }) => ({
-      version: await runnable(source, version),
+      version: await runnable(source, version, isFollowed),
       percentage,
     })),
   );

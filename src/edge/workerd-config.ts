@@ -8,7 +8,9 @@ import { extensionsOf, storageServices, storedBinding } from "./storage/bindings
 import type { Resource } from "./storage/resources.ts";
 
 /** A version as it stands on disk: its modules are files, its content is no longer in memory. */
-export type LaidOutVersion = Omit<RunnableVersion, "modules" | "changesAt"> & {
+export type LaidOutVersion = Omit<RunnableVersion, "modules" | "changesAt" | "traced"> & {
+  /** As of `RunnableVersion`. */
+  readonly traced?: number | null;
   readonly modules: readonly StoredModule[];
   /** It fetches the keys of Access. */
   readonly asksForKeys: boolean;
@@ -46,6 +48,8 @@ export interface Wiring {
   readonly accessKeys: string;
   /** MiB of JavaScript's heap. 0: no limit. */
   readonly heap: number;
+  /** The module of the Worker that is told of each call. Null: none is. */
+  readonly tail: string | null;
   /** What stands for the private key of such a binding. */
   privateKey(bindingName: string): string;
 }
@@ -53,13 +57,14 @@ export interface Wiring {
 /** The Cap'n Proto configuration of one Worker's process. It holds no secret: see `environment`. */
 export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
   const services: CapnpValue[] = [
-    { name: "main", worker: worker(version) },
+    { name: "main", worker: worker(version, wiring.tail !== null) },
     {
       name: "internet",
       network: { ...wiring.fetch, tlsOptions: { trustBrowserCas: true } },
     },
     { name: "probe", disk: { path: wiring.emptyFolder } },
   ];
+  if (wiring.tail !== null) services.push(tailWorker(wiring.tail));
   if (version.asksForKeys) services.push(...keysOutbound(wiring.accessKeys));
   for (const binding of version.bindings) {
     services.push(...storageServices(binding, serviceName(binding), wiring));
@@ -116,8 +121,9 @@ const V8_FLAGS = ["--optimize-for-size"];
 const RPC_HOST = "rpc";
 const INBOUND = { cfBlobHeader: CF_HEADER, capnpConnectHost: RPC_HOST };
 
-function worker(version: LaidOutVersion): CapnpValue {
+function worker(version: LaidOutVersion, isTraced: boolean): CapnpValue {
   return {
+    ...(isTraced && { tails: [TAIL] }),
     modules: version.modules.map((module) => ({
       name: module.name,
       [MODULE_FIELDS[module.type]]: { embed: module.file },
@@ -131,6 +137,20 @@ function worker(version: LaidOutVersion): CapnpValue {
     globalOutbound: version.asksForKeys ? "outbound" : "internet",
   };
 }
+
+/** Reaches nothing: it writes down what it is told. */
+function tailWorker(module: string): CapnpValue {
+  return {
+    name: TAIL,
+    worker: {
+      modules: [{ name: "tail", esModule: module }],
+      compatibilityDate: "2026-11-01",
+      globalOutbound: "probe",
+    },
+  };
+}
+
+const TAIL = "tail";
 
 /**
  * What a Worker that verifies assertions of Access fetches through: the platform's own ports are

@@ -236,6 +236,22 @@ export const scriptFailures = {
     cause: "Accepting it without doing it would let the Worker fail later, and silently.",
     fix: "Remove it from the configuration of this Worker.",
   },
+  tail_not_found: {
+    side: "caller",
+    status: 404,
+    number: 7000367,
+    title: "nobody reads the Worker's log under this id",
+    cause: "The id is wrong, or the tail has ended: it lasts six hours, or as long as its reader.",
+    fix: "Begin another with `wrangler tail`.",
+  },
+  tail_limit: {
+    side: "caller",
+    status: 429,
+    number: 7000368,
+    title: "too many people read the Worker's log",
+    cause: "Ten can read the log of one Worker as it comes.",
+    fix: "End one of the others, or read what is kept: `countersign logs`.",
+  },
   deploy_refused: {
     side: "caller",
     status: 400,

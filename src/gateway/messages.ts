@@ -19,6 +19,8 @@ export interface GatewayCalls {
   openBinding(binding: GatewayBinding): void;
   closeBinding(socketPath: string): void;
   testHandshake(accountId: string, certificateId: string, url: string): HandshakeReport;
+  /** As Prometheus reads them. */
+  metrics(): string;
 }
 
 /** @param drain ms that a binding which is closed may go on with what is in flight */
@@ -36,6 +38,7 @@ export function gatewayRules(drain: number): CallRules<GatewayCalls> {
     closeBinding: { ...STATE, deadline: drain + STATE.deadline },
     // The name, TCP, TLS, the first read and what `openssl` says, each with a time-out of its own.
     testHandshake: question(60_000),
+    metrics: question(5_000),
   };
 }
 

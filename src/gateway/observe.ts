@@ -65,6 +65,9 @@ export class GatewayObserver implements Observer {
           at: new Date().toISOString(),
           code: failure.code,
           message: failure.message,
+          scriptName,
+          bindingName,
+          ray: ray ?? null,
         });
       },
     };

@@ -167,6 +167,10 @@ class SupervisedGateway implements GatewayHandle {
     return this.#process!.status();
   }
 
+  metrics(): Promise<string> {
+    return this.#call("metrics");
+  }
+
   metricsPort(): number | null {
     return this.status().state === "running" ? this.#metricsPort : null;
   }

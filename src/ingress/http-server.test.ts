@@ -7,6 +7,7 @@ import { Answers, type Arrival } from "./answers.ts";
 import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
 import { createHttpServer } from "./http-server.ts";
+import { IngressObserver } from "./observe.ts";
 
 function arrived({ socket }: { readonly socket: Socket }): Arrival {
   return { peer: socket.remoteAddress, tls: null };
@@ -18,6 +19,7 @@ async function serve(t: { after(end: () => void): void }): Promise<number> {
     hosts: new Hosts(),
     clients: new Clients(),
     howEnded: async () => "runs",
+    observer: new IngressObserver(() => {}),
   });
   const server = createHttpServer(answers, arrived, { head: 150, check: 20 });
   server.listen(0, "127.0.0.1");

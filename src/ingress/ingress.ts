@@ -24,6 +24,8 @@ import {
 import { ConnectionShares } from "../network/connection-shares.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { isDirectFromThisMachine, isLocalName } from "./request.ts";
+import { IngressObserver, type IngressEvent, type Script } from "./observe.ts";
+import type { FailureCode } from "../failures/failures.ts";
 import { RoutingTable } from "./table.ts";
 import { Upstream } from "./upstream.ts";
 
@@ -36,6 +38,7 @@ export class Ingress implements Served<IngressMethods> {
   readonly #clients = new Clients();
   readonly #answers: Answers;
   readonly #listener: Listener;
+  readonly #observer: IngressObserver;
   #secure: SecureListener | null = null;
   #byDefault: ServedCertificate | null = null;
   #absent: Server | null = null;
@@ -47,20 +50,35 @@ export class Ingress implements Served<IngressMethods> {
   /**
    * @param howEnded has the process that listens at this socket just ended?
    * @param warn writes a line into the log
+   * @param tell hears of requests
    */
-  constructor(howEnded: (socket: string) => Promise<HowEnded>, warn: (message: string) => void) {
+  constructor(
+    howEnded: (socket: string) => Promise<HowEnded>,
+    warn: (message: string) => void,
+    tell: (events: readonly IngressEvent[]) => void = () => {},
+  ) {
     this.#warn = warn;
+    this.#observer = new IngressObserver(tell);
     this.#answers = new Answers({
       find: (wanted) => this.#find(wanted),
       hosts: this.#hosts,
       clients: this.#clients,
       howEnded,
+      observer: this.#observer,
     });
     this.#listener = new Listener(this.#answers);
   }
 
   scripts(updates: readonly ScriptUpdate[]): void {
     this.#table.update(updates);
+    for (const { accountId, scriptName, entry } of updates) {
+      if (entry === null) this.#observer.metrics.forget(accountId, scriptName);
+    }
+  }
+
+  /** As Prometheus reads them. */
+  metrics(): Promise<string> {
+    return this.#observer.metrics.registry.metrics();
   }
 
   access(update: AccessUpdate): void {
@@ -178,8 +196,22 @@ export class Ingress implements Served<IngressMethods> {
     if (verdict.kind !== "pass") return verdict;
     if (KEYS_ONLY in request.headers) return "host_unknown";
     const target = choose(entry, request.headers);
-    if (target === null) return "worker_unavailable";
-    return { kind: "upstream", upstream: this.#leastBusy(target), headers: verdict.headers };
+    const script = {
+      accountId: this.#table.accountOf(entry),
+      scriptName: entry.scriptName ?? "",
+      versionId: target?.versionId ?? null,
+      isTraced: target?.isTraced === true,
+    };
+    if (target === null) return this.#unavailable(script, wanted);
+    const { headers } = verdict;
+    return { kind: "upstream", upstream: this.#leastBusy(target), headers, script };
+  }
+
+  #unavailable(script: Script, { ray, request, origin, path }: Wanted): FailureCode {
+    const code = "worker_unavailable";
+    const url = origin + path;
+    this.#observer.refused(script, { ray, method: request.method ?? "", url }, code);
+    return code;
   }
 
   /** Of the processes that are there, the one with the fewest requests; among equals each in turn. */

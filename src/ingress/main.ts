@@ -10,6 +10,7 @@ const ingress = new Ingress(
   async (socket) => (await supervisor.ask(socket)) as HowEnded,
   // As pino writes a warning: the supervisor puts it into the platform's log.
   (msg) => void process.stdout.write(`${JSON.stringify({ level: 40, msg })}\n`),
+  (events) => supervisor.event(events),
 );
 
 const supervisor = serve({

@@ -1,4 +1,5 @@
 import type { ShownDetails } from "../failures/rendered.ts";
+import { join } from "node:path";
 import { Hono } from "hono";
 import type { Logger } from "pino";
 import type { ClientBindings } from "../control/api/remote-address.ts";
@@ -34,6 +35,11 @@ import { FolderSources } from "./watched-folders.ts";
 import { MasterKeys } from "./master-key-change.ts";
 import { keepKeysInGateway } from "./no-in-process.ts";
 import { LastEvents } from "./last-events.ts";
+import { Tails } from "../control/workers/tails.ts";
+import { FileJournal } from "../journal/journal.ts";
+import type { SegmentLimits } from "../journal/segments.ts";
+import { listenForMetrics } from "./metrics-listener.ts";
+import { TailSockets } from "./tail-sockets.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
 import { hasDatabase, refuseLostDatabase } from "./first-start.ts";
 import { healthApp } from "./health.ts";
@@ -77,7 +83,9 @@ export interface PlatformOptions {
   readonly limits: ProcessLimits;
   /** Whether Workers run in a sandbox of the operating system's. */
   readonly sandbox: SandboxMode;
-  /** The gateway's metrics on loopback. Null: none. */
+  /** How much of each Worker's log is kept. */
+  readonly logs: SegmentLimits;
+  /** What Prometheus reads, on loopback. Null: none. */
   readonly metricsPort: number | null;
   /** Base URL of the OTLP/HTTP collector that the gateway exports spans to. Null: none. */
   readonly otlpEndpoint: string | null;
@@ -104,6 +112,8 @@ export interface Platform extends AsyncDisposable {
   readonly http: string;
   /** `https://127.0.0.1:4443`. Null: there is no TLS. */
   readonly https: string | null;
+  /** Where Prometheus reads. Null: nowhere. */
+  readonly metrics: string | null;
   readonly accountId: string;
   /** What keeps Workers apart from everything else on this machine, in a line. */
   readonly sandbox: string;
@@ -167,6 +177,11 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       log,
     }),
   );
+  const metrics =
+    options.metricsPort === null ? null : stack.use(await listenForMetrics(options.metricsPort));
+  const journal = stack.use(
+    new FileJournal({ folder: join(folder.path, "logs"), limits: options.logs, log }),
+  );
   const addresses = {
     allow: options.originAllow,
     deny: options.originDeny,
@@ -189,7 +204,11 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       proxies: options.proxies,
       clientConnections: options.clientConnections,
       networkAllow: options.fetchAllow,
-      otherListeners: [{ host: options.apiHost, port: api.port }],
+      otherListeners: [
+        { host: options.apiHost, port: api.port },
+        ...(metrics === null ? [] : [{ host: "127.0.0.1", port: metrics.port }]),
+      ],
+      onWorkerEvent: (event) => journal.record(event),
       workerProcesses: options.workerProcesses,
       sandbox: options.sandbox,
       limits: options.limits,
@@ -199,7 +218,6 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
         timeouts: { life: options.connectionLife * 1000 },
         useSystemRoots: options.systemRoots,
         unsafeOldTls: options.unsafeOldTls,
-        metricsPort: options.metricsPort,
         otlpEndpoint: options.otlpEndpoint,
         onEvent: (event) => lastEvents.record(event),
       },
@@ -212,7 +230,13 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const publicUrl = options.publicUrl ?? api.url;
   const policy = new AddressPolicy({ ...addresses, denyLocalPorts: edge.ownPorts });
   const outbound = stack.use(new Outbound({ policy }));
-  const context = { store, keyring, edge, outbound, clock };
+  const apiUrl = `${publicUrl}/client/v4`;
+  const url = (): string => apiUrl.replace(/^http/, "ws");
+  const tails = stack.use(new Tails({ edge, journal, clock, url, log }));
+  const sockets = stack.use(new TailSockets(tails));
+  api.upgrades((request, socket, head) => sockets.upgrade(request, socket, head));
+  metrics?.serve(() => edge.metrics());
+  const context = { store, keyring, edge, outbound, clock, logs: { journal, tails } };
   const control = createControl({
     ...context,
     intake,
@@ -231,7 +255,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   );
   const folders = stack.use(await FolderSources.start({ context, intake, log }));
   stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
-  const urls = { api: `${publicUrl}/client/v4`, http: edge.httpUrl, https: edge.httpsUrl };
+  const urls = { api: apiUrl, http: edge.httpUrl, https: edge.httpsUrl };
   stack.use(
     await startAdmin(folder.path, {
       api: (request, bindings) => control.fetch(request, bindings as ClientBindings),
@@ -246,6 +270,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const opened = stack.move();
   return {
     ...urls,
+    metrics: metrics === null ? null : `http://127.0.0.1:${metrics.port}/metrics`,
     accountId,
     sandbox: edge.status().sandbox.summary,
     token: first?.token ?? null,

@@ -11,6 +11,7 @@ import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts"
 import type { ApiOptions } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
+import { limit, port, within } from "../start-numbers.ts";
 import { colorsFor, isTerminal, withProgress, writeLine, type Io } from "../../terminal/io.ts";
 
 export function addStartCommand(program: Command, io: Io): void {
@@ -74,7 +75,9 @@ export function addStartCommand(program: Command, io: Io): void {
       "keep Workers apart by the operating system: auto, required (refuse to start without), or off",
       "auto",
     )
-    .option("--metrics-port <n>", "serve the gateway's Prometheus metrics on this loopback port")
+    .option("--log-days <n>", "how long the logs of Workers are kept", "7")
+    .option("--log-size <mib>", "how much of each Worker's log is kept", "64")
+    .option("--metrics-port <n>", "serve Prometheus metrics on this loopback port, at /metrics")
     .option(
       "--otlp-endpoint <url>",
       "export a span of each request through a binding to this OTLP/HTTP collector (default: $OTEL_EXPORTER_OTLP_ENDPOINT)",
@@ -143,6 +146,8 @@ interface StartOptions extends ApiOptions {
   readonly trustDomain: string;
   readonly sandbox: string;
   readonly metricsPort?: string;
+  readonly logDays: string;
+  readonly logSize: string;
   readonly otlpEndpoint?: string;
   readonly failureDetails?: string;
   readonly inProcess: boolean;
@@ -194,6 +199,10 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       },
       trustDomain: options.trustDomain,
       sandbox: sandboxMode(options.sandbox),
+      logs: {
+        age: within("--log-days", options.logDays, [1, 366]) * 24 * 3_600_000,
+        bytes: within("--log-size", options.logSize, [1, 65_536]) * 1024 * 1024,
+      },
       metricsPort:
         options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),
       otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
@@ -208,12 +217,15 @@ async function start(io: Io, options: StartOptions): Promise<void> {
   );
   using uncaught = new Uncaught(log);
   try {
-    const { api, http, https, accountId, sandbox, token } = platform;
+    const { api, http, https, metrics, accountId, sandbox, token } = platform;
     const memory = describeClosedMemory(closeMemory());
     if (options.json) {
       // accountId: what programs have read since the first version.
       const line = { ready: true, api, http, https, account_id: accountId, accountId };
-      writeLine(io.stdout, JSON.stringify({ ...line, sandbox, memory, token }));
+      writeLine(
+        io.stdout,
+        JSON.stringify({ ...line, ...(metrics && { metrics }), sandbox, memory, token }),
+      );
     } else welcome(io, platform, memory, performance.now() - began);
     if (platform.apiIsInClear) warnOfPlainApi(io, api);
     warnOfOldTls(io, oldTlsHosts(options));
@@ -227,12 +239,6 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       await platform[Symbol.asyncDispose]();
     });
   }
-}
-
-function port(option: string, text: string): number {
-  const value = Number(text);
-  if (text.trim() !== "" && Number.isInteger(value) && value >= 0 && value <= 65_535) return value;
-  throw new Failure("usage", { message: `${option} "${text}" is not a port from 0 to 65535` });
 }
 
 /** @throws Failure `usage` */
@@ -251,15 +257,6 @@ function localNames(names: readonly string[]): readonly string[] {
   const wrong = lower.find((name) => !/^[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(name));
   if (wrong === undefined) return lower;
   throw new Failure("usage", { message: `--local-name "${wrong}" is not the name of a host` });
-}
-
-function limit(option: string, text: string, [least, most]: readonly [number, number]): number {
-  const value = Number(text);
-  const isInside = Number.isInteger(value) && value >= least && value <= most;
-  if (text.trim() !== "" && (isInside || value === 0)) return value;
-  throw new Failure("usage", {
-    message: `${option} "${text}" is neither 0 nor a whole number from ${least} to ${most}`,
-  });
 }
 
 /** @throws Failure `usage` */

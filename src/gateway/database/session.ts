@@ -85,7 +85,7 @@ export class DatabaseSession {
     return {
       config,
       bound,
-      password: route.password,
+      password: () => route.password(),
       timeout: network.timeouts.handshake,
       dial: async () => {
         await this.#enter();

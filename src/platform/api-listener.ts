@@ -25,7 +25,19 @@ export interface ApiListenerOptions {
   readonly unsafePlain: boolean;
   readonly proxies: ProxyOptions;
   readonly log: Logger;
+  readonly times?: RequestTimes;
 }
+
+export interface RequestTimes {
+  /** ms for the head of a request */
+  readonly head: number;
+  /** ms for all of it; an upload that trickles in is cut off after that */
+  readonly all: number;
+  /** ms between two looks at who is late */
+  readonly check: number;
+}
+
+const TIMES: RequestTimes = { head: 20_000, all: 300_000, check: 10_000 };
 
 type App = Hono<{ Bindings: ClientBindings }>;
 
@@ -67,10 +79,11 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
     inFlight.add(request, response);
     void answer(request, response);
   };
-  const server: Server = pair ? createSecureServer(pair.current, handle) : createServer(handle);
-  // The largest upload has to come within that, at whatever pace.
-  server.requestTimeout = REQUEST_TIMEOUT;
-  server.headersTimeout = HEADERS_TIMEOUT;
+  const { head, all, check } = options.times ?? TIMES;
+  const times = { headersTimeout: head, requestTimeout: all, connectionsCheckingInterval: check };
+  const server: Server = pair
+    ? createSecureServer({ ...pair.current, ...times }, handle)
+    : createServer(times, handle);
   const proxies = new TrustedProxies(options.proxies);
   const peerOf = acceptProxyProtocol(server, proxies);
   const withClient = (env: ClientBindings): ClientBindings => ({
@@ -99,10 +112,6 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
-
-/** ms; an upload that trickles in is cut off after that. */
-const REQUEST_TIMEOUT = 300_000;
-const HEADERS_TIMEOUT = 20_000;
 
 const loopback = new Ranges(["127.0.0.0/8", "::1"]);
 

@@ -199,11 +199,11 @@ export interface AuditEntryRow {
 
 /** Where the audit log ends. Sealed, so that only who has the master key can move it. */
 export interface AuditHeadRow {
-  /** Always `head`: its row lock is what orders the entries. */
+  /** `head`: its row lock is what orders the entries. `base`: the last entry that retention removed. */
   id: string;
   sequence: number;
   hash: string;
-  /** `{sequence, hash}`. Null: nothing was ever written down. */
+  /** `{sequence, hash}`, of `base` with `words`. Null: nothing was ever written down. */
   sealed: Sealed | null;
 }
 

@@ -37,7 +37,7 @@ describe("the code in the docs is run as it stands there", () => {
 
   /** The `countersign` lines of a block, one after the other, each of which has to succeed. */
   const follow = async (block: string): Promise<void> => {
-    const lines = block.split("\n").filter((line) => /^countersign /.test(line));
+    const lines = block.split("\n").filter((line) => line.startsWith("countersign "));
     assert.ok(lines.length > 0);
     for (const line of lines) {
       const [command = ""] = line.split(" #");
@@ -56,10 +56,10 @@ describe("the code in the docs is run as it stands there", () => {
     await follow(tokens);
     // What is about an account comes after it was made.
     const lines = people.split("\n");
-    const isAccount = (line: string): boolean => line.startsWith("countersign account");
-    await follow(
-      [...lines.filter(isAccount), ...lines.filter((line) => !isAccount(line))].join("\n"),
+    const [about = [], others = []] = [true, false].map((is) =>
+      lines.filter((line) => line.startsWith("countersign account") === is),
     );
+    await follow([...about, ...others].join("\n"));
     const audit = rest.find((block) => block.includes("countersign audit verify"));
     await follow(audit ?? "");
   });

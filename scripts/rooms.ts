@@ -31,7 +31,12 @@ export const house: House = {
     ["cli"],
   ],
   wings: {
-    control: [["api"], ["access", "workers"], ["routing", "certificates", "identity"], ["hosts"]],
+    control: [
+      ["api"],
+      ["access", "workers"],
+      ["routing", "certificates", "identity", "storage"],
+      ["hosts"],
+    ],
   },
   // The control plane may run on another machine than what it controls: it knows the contract alone.
   forbidden: { control: ["ingress", "gateway", "intake", "process"] },

@@ -8,6 +8,7 @@ import { after, before, describe, test } from "node:test";
 import { main } from "../src/cli/main.ts";
 import { countersign } from "./helpers/cli.ts";
 import { makeAuthority } from "./helpers/pki.ts";
+import { scriptForm } from "./helpers/script-form.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 
 describe("what is final asks first", () => {
@@ -58,6 +59,28 @@ describe("what is final asks first", () => {
     }
     const { stdout } = await run("certificate", "show", "final", "--json");
     assert.equal(JSON.parse(stdout).revoked_on, null);
+  });
+
+  test("before a certificate is revoked, the Workers that it breaks are named", async () => {
+    const shown = JSON.parse((await run("certificate", "show", "final", "--json")).stdout);
+    const bindings = [{ type: "mtls_certificate", name: "CERT", certificate_id: shown.id }];
+    const form = () => scriptForm({ bindings, compatibility_date: "2026-11-01" });
+    const path = "/accounts/{account}/workers/scripts";
+    await Promise.all(
+      ["cart", "shop"].map((name) => platform.api("PUT", `${path}/${name}`, form())),
+    );
+    const refused = await run("certificate", "revoke", "final");
+    assert.equal(refused.status, 2);
+    const asked = await onTerminal("n", "certificate", "revoke", "final");
+    for (const said of [refused.stderr, asked.said]) {
+      assert.match(said, /breaks the Workers that bind it: cart, shop/);
+    }
+    await platform.api("DELETE", `${path}/cart`);
+    const one = await onTerminal("n", "certificate", "revoke", "final", "--version", "1");
+    assert.match(one.said, /breaks the Worker that binds it: shop/);
+    await platform.api("DELETE", `${path}/shop`);
+    const none = await onTerminal("n", "certificate", "revoke", "final");
+    assert.doesNotMatch(none.said, /breaks/);
   });
 
   test("on a terminal a no changes nothing, and a yes does it", async () => {

@@ -84,7 +84,7 @@ for (const [engine, open] of Object.entries(engines)) {
       });
       const js = "application/javascript+module";
       const cases: [Parameters<typeof scriptForm>, number, RegExp][] = [
-        [[{ bindings: [{ type: "kv_namespace", name: "KV" }] }], 7000345, /"KV" \(kv_namespace\)/],
+        [[{ bindings: [{ type: "browser", name: "PAGE" }] }], 7000345, /"PAGE" \(browser\)/],
         [[{ bindings: [{ type: "__proto__", name: "P" }] }], 7000345, /"P" \(__proto__\)/],
         [[{ bindings: [{ type: "plain_text", name: "T", text: 7 }] }], 10021, /"T" .*"text"/],
         [

@@ -148,6 +148,31 @@ test("versions share the traffic by their percentages", async () => {
   for (let i = 0; i < 20; i++) assert.equal((await edge.fetch("split.localhost")).text, "b");
 });
 
+test("headers choose among the deployed versions: one by its id, or always the same for a key", async () => {
+  const [a, b] = [makeVersion("chosen", answering("a")), makeVersion("chosen", answering("b"))];
+  const other = makeVersion("chosen", answering("other"));
+  await edge.deploy([
+    [a, 100],
+    [b, 0],
+  ]);
+  const ask = async (name: string, value: string): Promise<string> =>
+    (await edge.fetch("chosen.localhost", "/", { headers: { [name]: value } })).text;
+  const override = "Cloudflare-Workers-Version-Overrides";
+  assert.equal(await ask(override, `chosen="${b.versionId}"`), "b");
+  assert.equal(await ask(override, `chosen="${other.versionId}"`), "a", "one that is not deployed");
+  assert.equal(await ask(override, `another="${b.versionId}"`), "a", "another Worker's");
+  assert.equal(await ask(override, "no dictionary"), "a");
+  await edge.deploy([
+    [a, 50],
+    [b, 50],
+  ]);
+  const keys = Array.from({ length: 24 }, (_, index) => `user-${index}`);
+  const choices = () => Promise.all(keys.map((key) => ask("Cloudflare-Workers-Version-Key", key)));
+  const first = await choices();
+  assert.deepEqual(new Set(first), new Set(["a", "b"]));
+  assert.deepEqual(await choices(), first);
+});
+
 test("the run directory may have a path longer than a socket's may be", async () => {
   const folder = await mkdtemp(join(tmpdir(), "countersign-edge-"));
   try {

@@ -10,12 +10,18 @@ let edge: TestEdge;
 before(async () => (edge = await startTestEdge()));
 after(() => edge[Symbol.asyncDispose]());
 
-function service(name: string, target: string, entrypoint?: string): WorkerBinding {
+function service(
+  name: string,
+  target: string,
+  entrypoint?: string,
+  props?: Readonly<Record<string, unknown>>,
+): WorkerBinding {
   return {
     type: "service",
     name,
     service: target,
     ...(entrypoint !== undefined && { entrypoint }),
+    ...(props !== undefined && { props }),
   };
 }
 
@@ -62,6 +68,40 @@ test("a service binding carries fetch and RPC, to the default and to a named ent
     ),
   );
   assert.deepEqual(answers, ["fetch /path 1", "hello you 1", "admin fetch 1", "admin you 1"]);
+});
+
+test("each binding's own props are what its callee finds in ctx.props, and no caller sets others", async () => {
+  const target = `
+    import { WorkerEntrypoint } from "cloudflare:workers";
+    export class Admin extends WorkerEntrypoint {
+      props() { return this.ctx.props; }
+    }
+    export default class extends WorkerEntrypoint {
+      fetch() { return Response.json(this.ctx.props ?? null); }
+      props() { return this.ctx.props; }
+    }`;
+  const asking = `export default { async fetch(request, env) {
+    const seen = { fetched: await (await env.ONE.fetch("https://any.example/")).json() };
+    for (const name of ["ONE", "TWO", "ADMIN", "NONE"]) seen[name] = await env[name].props();
+    return Response.json(seen);
+  } };`;
+  await edge.deploy(makeVersion("propped", target));
+  const bindings = [
+    service("ONE", "propped", undefined, { tenant: "one", deep: { n: [1, null] } }),
+    service("TWO", "propped", undefined, { tenant: "two" }),
+    service("ADMIN", "propped", "Admin", { tenant: "admin" }),
+    service("NONE", "propped"),
+  ];
+  const one = { tenant: "one", deep: { n: [1, null] } };
+  const seen = { fetched: one, ONE: one, TWO: { tenant: "two" }, ADMIN: { tenant: "admin" } };
+  await edge.deploy(makeVersion("propper", asking, bindings));
+  assert.deepEqual(JSON.parse((await edge.fetch("propper.localhost")).text), { ...seen, NONE: {} });
+  // Another generation of the callee, and a caller whose props changed.
+  await edge.stageAndDeploy(makeVersion("propped", target));
+  const changed = [...bindings.slice(0, 3), service("NONE", "propped", undefined, { late: true })];
+  await edge.stageAndDeploy(makeVersion("propper", asking, changed));
+  const later = { ...seen, NONE: { late: true } };
+  assert.deepEqual(JSON.parse((await edge.fetch("propper.localhost")).text), later);
 });
 
 test("a redeployed service is reached at once, and nothing that is in flight breaks", async () => {

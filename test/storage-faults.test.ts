@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import {
   closeSync,
   cpSync,
@@ -143,6 +144,46 @@ describe("a data folder with a fault is refused with what it is, and what to do"
     }
   });
 });
+
+const readOnly = (folder: string, ...argv: readonly string[]) =>
+  spawnSync(
+    "bwrap",
+    ["--dev-bind", "/", "/", "--ro-bind", folder, folder, process.execPath, ...argv],
+    { encoding: "utf8", timeout: 30_000 },
+  );
+const canMount = readOnly("/usr", "--version").status === 0;
+
+test(
+  "a data folder on a read-only file system is refused as that, there already or not, and doctor says so",
+  { skip: canMount ? false : "bubblewrap mounts nothing here" },
+  () => {
+    const folder = mkdtempSync(join(tmpdir(), "countersign-faults-"));
+    const bin = join(import.meta.dirname, "..", "bin", "countersign.js");
+    try {
+      for (const data of [folder, join(folder, "not", "there")]) {
+        const { status, stdout } = readOnly(
+          folder,
+          bin,
+          "start",
+          "--data",
+          data,
+          ...ports,
+          "--json",
+        );
+        assert.equal(status, 1, stdout);
+        const { code, message } = JSON.parse(stdout).error as { code: string; message: string };
+        assert.equal(code, "data_folder_read_only", stdout);
+        assert.ok(message.includes(data) && message.includes("EROFS"), message);
+      }
+      const checked = readOnly(folder, bin, "doctor", "--data", folder);
+      assert.equal(checked.status, 1);
+      assert.match(checked.stdout, /✘ data folder .*EROFS/);
+      assert.match(checked.stdout, /Mount it writable/);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  },
+);
 
 test("an address that is none of this machine's is no port in use, at the API and the ingress", async () => {
   const folder = mkdtempSync(join(tmpdir(), "countersign-faults-"));

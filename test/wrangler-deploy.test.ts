@@ -144,8 +144,12 @@ describe("an unmodified wrangler, for deploying", { concurrency: true }, () => {
   it("what Countersign does not have is refused by name, and nothing is stored", async () => {
     const cases: [object, RegExp][] = [
       [
-        { kv_namespaces: [{ binding: "KV", id: "x" }], services: [{ binding: "S", service: "y" }] },
-        /the binding "KV" \(kv_namespace\) cannot be bound here/,
+        { browser: { binding: "PAGE" }, services: [{ binding: "S", service: "y" }] },
+        /the binding "PAGE" \(browser\) cannot be bound here/,
+      ],
+      [
+        { kv_namespaces: [{ binding: "KV", id: "x" }] },
+        /"KV" names the KV namespace "x", which was not found/,
       ],
       [{ services: [{ binding: "S", service: "nowhere" }] }, /"S" names the Worker "nowhere"/],
       [

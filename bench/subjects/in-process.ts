@@ -42,7 +42,8 @@ export const inProcess: Subject = {
       accessKeys: "127.0.0.1:1",
       heap: 0,
       bindingSocket: () => "none",
-      serviceSocket: () => "none",
+      linkedSocket: () => "none",
+      capability: () => "none",
       fetch: fetchNetwork(["public"], []),
       inProcess: bindingNetwork(GATEWAY_OPTIONS.addresses, []),
       // The product passes keys through a pipe, once, before the process serves.

@@ -5,6 +5,8 @@ import { describeExpiry } from "../certificates/expiry.ts";
 import { workerdSandbox } from "../edge/workerd.ts";
 import { runsIn } from "../process/sandbox.ts";
 import { Failure } from "../failures/failures.ts";
+import { storageFailure } from "../failures/of-storage.ts";
+import { assertWritable } from "../platform/data-folder.ts";
 import { formatSize } from "../terminal/format.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
 import type { PlatformStatus } from "../platform/admin.ts";
@@ -82,6 +84,12 @@ async function checkSandbox(status: PlatformStatus | null): Promise<Check> {
 
 function checkDataFolder(folder: string): Check {
   const name = "data folder";
+  try {
+    assertWritable(folder);
+  } catch (error) {
+    const failure = storageFailure(error, `the data folder "${folder}"`);
+    if (failure) return { name, result: "wrong", finding: failure.message, fix: failure.fix };
+  }
   if (!existsSync(folder)) {
     return { name, result: "ok", finding: `${folder} will be made at the first start` };
   }

@@ -109,6 +109,17 @@ export type WorkerBinding = { readonly name: string } & (
       /** What the other Worker finds in `ctx.props`. */
       readonly props?: Readonly<Record<string, unknown>>;
     }
+  | { readonly type: "kv_namespace"; readonly namespaceId: string }
+  | { readonly type: "d1"; readonly databaseId: string }
+  | { readonly type: "r2_bucket"; readonly bucketName: string }
+  | {
+      readonly type: "ratelimit";
+      readonly namespaceId: string;
+      /** Requests in a period of so many seconds. */
+      readonly limit: number;
+      readonly period: number;
+    }
+  | { readonly type: "analytics_engine"; readonly dataset: string }
   | {
       readonly type: "version_metadata";
       readonly id: string;

@@ -1,4 +1,5 @@
 import type { HandshakeReport } from "./handshake-report.ts";
+import type { StorageAnswer, StorageRequest } from "./storage.ts";
 import type { WorkerVersion } from "./change-feed.ts";
 
 /** What the control plane asks of an edge that runs beside it. */
@@ -32,6 +33,11 @@ export interface Edge extends AsyncDisposable {
    * @param masterKey 32 bytes
    */
   adoptMasterKey(masterKey: Uint8Array): Promise<void>;
+  /**
+   * Asks a resource of an account's storage, whose processes are started if they do not run.
+   * @throws Failure `storage_unavailable`
+   */
+  storage(request: StorageRequest): Promise<StorageAnswer>;
   /** What runs, for listings, `doctor` and the dashboard. */
   status(): EdgeStatus;
 }

@@ -28,6 +28,7 @@ import { identityAuthorityEndpoints } from "./identity/authorities.ts";
 import { identityEndpoints } from "./identity/endpoints.ts";
 import { issuedEndpoints } from "./identity/issued.ts";
 import { policyEndpoints } from "./identity/policies.ts";
+import { kvEndpoints } from "./storage/kv.ts";
 import { publishedIdentities } from "./identity/published.ts";
 import { Publisher } from "./workers/publisher.ts";
 import { rotationEndpoints } from "./certificates/version-endpoints.ts";
@@ -151,6 +152,7 @@ function allEndpoints(context: ControlContext, identities: Identities): readonly
     ...proxiedZoneEndpoints(context),
     ...domainEndpoints(context),
     ...bindingModeEndpoints(context, publisher),
+    ...kvEndpoints(context),
     ...unsupportedEndpoints(),
   ];
 }

@@ -53,17 +53,15 @@ export function unsupportedEndpoints(): readonly Endpoint[] {
         throw refused("live logs", "Read the Worker's logs in the output of `countersign start`.");
       },
     ),
-    // `wrangler delete` asks for both, to clean up after Workers Sites and Containers.
-    ...["storage/kv/namespaces", "workers/durable_objects/namespaces"].map((path) =>
-      endpoint(
-        {
-          method: "get",
-          path: `/accounts/{account_id}/${path}`,
-          summary: "Namespaces: there are none",
-          scope: "workers_scripts:read",
-        },
-        () => list([]),
-      ),
+    // `wrangler delete` asks for it, to clean up after Containers.
+    endpoint(
+      {
+        method: "get",
+        path: "/accounts/{account_id}/workers/durable_objects/namespaces",
+        summary: "Namespaces: there are none",
+        scope: "workers_scripts:read",
+      },
+      () => list([]),
     ),
   ];
 }

@@ -73,12 +73,8 @@ export class GenerationFolder {
    * Takes a socket from where the process could write to where others find it.
    * @throws Error if it is no socket
    */
-  async publish(socket: string): Promise<void> {
-    const found = this.path(`${socket}.new`);
-    // Neither follows links.
-    await rename(this.path(unready(socket)), found);
-    if (!(await lstat(found)).isSocket()) throw new Error(`${socket} is not a socket`);
-    await rename(found, this.path(socket));
+  publish(socket: string): Promise<void> {
+    return publishSocket(this.absolute, socket);
   }
 
   async remove(): Promise<void> {
@@ -89,6 +85,15 @@ export class GenerationFolder {
     await mkdir(this.absolute, { mode: 0o700 });
     await mkdir(this.path(EMPTY), { mode: 0o700 });
   }
+}
+
+/** As `GenerationFolder.publish`, in any folder that is made like one. */
+export async function publishSocket(folder: string, socket: string): Promise<void> {
+  const found = join(folder, `${socket}.new`);
+  // Neither follows links.
+  await rename(join(folder, unready(socket)), found);
+  if (!(await lstat(found)).isSocket()) throw new Error(`${socket} is not a socket`);
+  await rename(found, join(folder, socket));
 }
 
 /** Where a process listens until it has answered its probe, relative to the folder. */

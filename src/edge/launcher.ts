@@ -20,10 +20,15 @@ import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import { KeysInConfig } from "./keys-in-config.ts";
 import { refusedAddress } from "./refused-address.ts";
 import { limited, type LimitedRun, type ProcessLimits } from "./worker-limits.ts";
+import { embeddedBy } from "./storage/bindings-config.ts";
+import { layOut } from "./storage/modules.ts";
+import { resourceOf } from "./storage/resources.ts";
+import type { Storage } from "./storage/storage.ts";
 import { startFailure } from "./start-failure.ts";
 import { startWorkerd, WorkerdStartError, type WorkerdLine } from "./workerd.ts";
 import {
   entrypointSocket,
+  needsExperimental,
   secretVariable,
   workerdConfig,
   type LaidOutVersion,
@@ -35,6 +40,7 @@ export interface GenerationContext {
   readonly sandbox: Sandbox;
   readonly keyring: Keyring;
   readonly gateway: Pick<GatewayHandle, "openBinding" | "closeBinding">;
+  readonly storage: Storage;
   /** Null: no Worker has an identity here. */
   readonly identities: Identities | null;
   /** How many each generation has, at least one. */
@@ -103,7 +109,12 @@ export class Launcher {
   async prepare(): Promise<void> {
     const { accountId, scriptName, bindings, presented } = this.#version;
     for (const binding of bindings) {
-      if (binding.type === "service") {
+      const resource = resourceOf(binding);
+      if (resource !== null) {
+        const path = this.#placeOf(binding.name, "x");
+        this.#serviceLinks.push(path);
+        await this.#context.storage.bind(path, accountId, resource.kind);
+      } else if (binding.type === "service") {
         const target = { accountId, scriptName: binding.service };
         const path = this.#placeOf(binding.name, "x");
         this.#serviceLinks.push(path);
@@ -171,10 +182,12 @@ export class Launcher {
     // workerd does not start where a socket is left from a process before.
     await this.#folder.clear();
     const keys = this.#keys();
+    await layOut(this.#folder.absolute, embeddedBy(this.#version));
     await writeFile(this.#folder.path(CONFIG), this.#config(keys), { mode: 0o600 });
     const started = await startWorkerd({
       sandbox,
       folder: this.#folder.absolute,
+      experimental: needsExperimental(this.#version),
       config: CONFIG,
       input: await keys.encode(sandbox, this.#folder.absolute, CONFIG),
       environment: this.#secrets(),
@@ -209,7 +222,8 @@ export class Launcher {
       ),
       emptyFolder: EMPTY,
       bindingSocket: (name) => basename(this.#placeOf(name, "b")),
-      serviceSocket: ({ name }) => basename(this.#placeOf(name, "x")),
+      linkedSocket: (name) => basename(this.#placeOf(name, "x")),
+      capability: ({ kind, id }) => this.#context.storage.capabilities.of(kind, id),
       ...this.#context.networks(),
       heap: this.#context.limits.memory,
       privateKey: (name) => keys.placeholder(name),

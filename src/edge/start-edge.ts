@@ -20,6 +20,7 @@ import { Reconciler } from "./reconciler.ts";
 import { Traffic } from "./traffic.ts";
 import { RunDirectory } from "../process/run-directory.ts";
 import type { SandboxMode } from "../process/sandbox-kinds.ts";
+import { Storage } from "./storage/storage.ts";
 import { ServiceLinks } from "./service-links.ts";
 import { SharedSlots } from "./shared-slots.ts";
 import type { Source } from "../contract/change-feed.ts";
@@ -33,6 +34,8 @@ export interface EdgeOptions {
   readonly masterKey: Uint8Array;
   /** This edge's alone; made if it is not there, emptied at start and at the end. */
   readonly runDirectory: string;
+  /** What Workers keep: an absolute path, made if it is not there. Null, the default: nothing is kept. */
+  readonly storageFolder?: string | null;
   /** The port of the ingress. 0: a free one. */
   readonly httpPort: number;
   /** The address that the ingress listens on. Default: 127.0.0.1. */
@@ -142,6 +145,9 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   // A binding may call one of our own hosts: over TLS it gets what any client gets, and no more.
   const closed = ports.filter((port) => port !== https?.port);
   await gateway.setAddresses({ ...addresses, denyLocalPorts: closed });
+  const storage = new Storage({ run, folder: options.storageFolder ?? null, sandbox, links, log });
+  // After everything that asks it.
+  cleanup.defer(() => storage.stop(stopGrace));
   const traffic = new Traffic({ ingress, links, drain, waitUntil, log });
   cleanup.defer(() => traffic.stop(stopGrace));
   // The first to go: nothing new comes in while the others finish.
@@ -155,6 +161,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   cleanup.defer(() => identities?.stop());
   const context: GenerationContext = {
     run,
+    storage,
     identities,
     sandbox,
     keyring,
@@ -205,6 +212,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     httpsUrl: https === null ? null : urlOf("https", https.host, https.port),
     presentByDefault: (certificate) => ingress.presentByDefault(certificate),
     ownPorts: metricsPort === null ? ports : [...ports, metricsPort],
+    storage: (request) => storage.request(request),
     stage: (version) => reconciler.stage(version),
     discard: (versionId) => reconciler.discard(versionId),
     applied: (cursor) => feed.applied(cursor),

@@ -4,6 +4,8 @@ import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import type { OwnPresentation, RunnableVersion } from "./in-process.ts";
 import type { ModuleType, WorkerBinding, WorkerModule } from "../contract/change-feed.ts";
 import { readDoor } from "./service-links.ts";
+import { extensionsOf, storageServices, storedBinding } from "./storage/bindings-config.ts";
+import type { Resource } from "./storage/resources.ts";
 
 /** A version as it stands on disk: its modules are files, its content is no longer in memory. */
 export type LaidOutVersion = Omit<RunnableVersion, "modules" | "changesAt"> & {
@@ -32,8 +34,10 @@ export interface Wiring {
   readonly emptyFolder: string;
   /** The gateway's socket for an `mtls_certificate` binding. */
   bindingSocket(bindingName: string): string;
-  /** The socket at which a service binding finds the current generation of its target. */
-  serviceSocket(binding: WorkerBinding & { readonly type: "service" }): string;
+  /** The socket at which a binding finds another Worker's current generation, or storage. */
+  linkedSocket(bindingName: string): string;
+  /** What opens a resource to this Worker. */
+  capability(resource: Resource): string;
   /** Addresses that `fetch()` and `connect()` without a binding may reach. */
   readonly fetch: WorkerdNetwork;
   /** Addresses that bindings in this process may reach. */
@@ -58,6 +62,7 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
   ];
   if (version.asksForKeys) services.push(...keysOutbound(wiring.accessKeys));
   for (const binding of version.bindings) {
+    services.push(...storageServices(version, binding, serviceName(binding), wiring));
     const presented = version.presented.get(binding.name);
     const to = presented ? network(presented, binding, wiring) : outbound(binding, wiring);
     if (to !== null) services.push({ name: serviceName(binding), ...to });
@@ -80,8 +85,14 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
   }
   const heap = wiring.heap === 0 ? [] : [`--max-old-space-size=${wiring.heap}`];
   const v8Flags = [...V8_FLAGS, ...heap];
-  const config = { services, sockets, v8Flags, logging: { structuredLogging: true } };
+  const extensions = extensionsOf(version);
+  const config = { services, sockets, extensions, v8Flags, logging: { structuredLogging: true } };
   return `using Workerd = import "/workerd/workerd.capnp";\nconst config :Workerd.Config = ${capnpText(config)};\n`;
+}
+
+/** Does it use what workerd runs only when it is told that it may be experimental? */
+export function needsExperimental({ bindings }: LaidOutVersion): boolean {
+  return bindings.some(({ type }) => type === "analytics_engine");
 }
 
 /** What workerd calls such a socket in its messages. */
@@ -180,7 +191,7 @@ function bindingValue(
       return { json: JSON.stringify({ id, tag, timestamp }) };
     }
     default:
-      return { service: serviceName(binding) };
+      return storedBinding(binding, serviceName(binding)) ?? { service: serviceName(binding) };
   }
 }
 
@@ -211,7 +222,7 @@ function outbound(binding: WorkerBinding, wiring: Wiring): Struct | null {
         },
       };
     case "service":
-      return { external: { address: `unix:${wiring.serviceSocket(binding)}`, http: INBOUND } };
+      return { external: { address: `unix:${wiring.linkedSocket(binding.name)}`, http: INBOUND } };
     default:
       return null;
   }

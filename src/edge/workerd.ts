@@ -5,7 +5,7 @@ import type { Readable } from "node:stream";
 import { enter } from "../process/enter.ts";
 import type { Run } from "../process/kept.ts";
 import type { ProcessRecords } from "../process/orphans.ts";
-import type { Sandbox, SandboxMode } from "../process/sandbox-kinds.ts";
+import type { Mount, Sandbox, SandboxMode } from "../process/sandbox-kinds.ts";
 import { findSandbox } from "../process/sandbox.ts";
 import { OUT_OF_MEMORY } from "./worker-limits.ts";
 
@@ -18,8 +18,11 @@ export type WorkerdProcess = Run;
 export interface WorkerdOptions {
   /** From `workerdSandbox`. */
   readonly sandbox: Sandbox;
-  /** All that it sees. An absolute path. */
+  /** All that it sees, but for `mounts`. An absolute path. */
   readonly folder: string;
+  readonly mounts?: readonly Mount[];
+  /** Whether it has what workerd calls experimental: modules of its own, assets, events of queues. */
+  readonly experimental?: boolean;
   /** Relative to the folder. */
   readonly config: string;
   /** The configuration, encoded: read instead of the file, and emptied. Null: the file is read. */
@@ -74,8 +77,9 @@ export async function workerdSandbox(
 export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProcess> {
   const { input } = options;
   const from = input === null ? [options.config] : ["--binary", "-"];
-  const spawned = await enter(options.sandbox.enter(options.folder), {
-    args: ["serve", ...from, "--control-fd=3"],
+  const more = options.experimental === true ? ["--experimental"] : [];
+  const spawned = await enter(options.sandbox.enter(options.folder, options.mounts), {
+    args: ["serve", ...from, "--control-fd=3", ...more],
     env: options.environment,
     input: input !== null,
   });

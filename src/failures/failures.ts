@@ -8,6 +8,7 @@ import { clientCertificateFailures } from "./client-certificates.ts";
 import { identityFailures } from "./identity.ts";
 import { keyFailures } from "./keys.ts";
 import { originFailures } from "./origin.ts";
+import { resourceFailures } from "./resources.ts";
 import { rotationFailures } from "./certificate-versions.ts";
 import { scriptFailures } from "./scripts.ts";
 import { sidecarFailures } from "./sidecar.ts";
@@ -29,6 +30,7 @@ type Table = typeof accessFailures &
   typeof identityFailures &
   typeof keyFailures &
   typeof originFailures &
+  typeof resourceFailures &
   typeof rotationFailures &
   typeof scriptFailures &
   typeof sidecarFailures &
@@ -52,6 +54,7 @@ export const failures: Table = {
   ...identityFailures,
   ...keyFailures,
   ...originFailures,
+  ...resourceFailures,
   ...rotationFailures,
   ...scriptFailures,
   ...sidecarFailures,

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
+import { guarded } from "./guarded.ts";
 
 /**
  * A request's body, which may be read more than once as long as its beginning is kept. Nothing is
@@ -62,8 +63,12 @@ export class Upload {
     this.#flowing = true;
     this.#continueOn?.writeContinue();
     this.#continueOn = null;
-    this.#request
-      .on("data", (chunk: Buffer) => this.#take(chunk))
+    const request = this.#request;
+    request
+      .on(
+        "data",
+        guarded(request, (chunk: Buffer) => this.#take(chunk)),
+      )
       .on("end", () => this.#reader?.push(null))
       .on("error", (error) => this.#reader?.destroy(error))
       .on("close", () => {

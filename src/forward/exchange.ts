@@ -7,13 +7,15 @@ import {
 import type { Duplex, Transform, Writable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { Upload } from "./body.ts";
+import { asError, guarded } from "./guarded.ts";
+import { GuardedHandler, type Handler } from "./guarded-handler.ts";
 import { requestHead, responseHeaders } from "./headers.ts";
 import { headerOverflow, headerSize, MOST_HEADERS } from "./limits.ts";
 import { splice } from "./sockets.ts";
 import type { ForwardTarget, MakeTransform } from "./target.ts";
 
 /** One request on its way to a dispatcher, and its response on the way back. */
-export class Exchange implements Dispatcher.DispatchHandler {
+export class Exchange implements Handler {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #target: ForwardTarget;
@@ -31,6 +33,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #bodyLength = NaN;
   /** The client's connection closed, or everything was said to it. */
   #over = false;
+  /** The target knows how it ended. */
+  #told = false;
+  readonly #handler: GuardedHandler = new GuardedHandler(this);
 
   constructor(
     request: IncomingMessage,
@@ -63,8 +68,38 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   start(): void {
-    this.#response.on("close", () => this.#clientClosed());
-    this.#target.dispatcher.dispatch(this.#options, this);
+    this.#response.on("close", () => this.#alone(() => this.#clientClosed()));
+    this.#target.dispatcher.dispatch(this.#options, this.#handler);
+  }
+
+  /** Something was thrown: that is the end of this exchange, and of no other. */
+  crashed(error: Error): void {
+    this.#over = true;
+    this.#upload?.release();
+    attempt(() => this.#controller?.abort(error));
+    if (!this.#told && !this.#response.headersSent && !this.#response.destroyed) {
+      this.#told = true;
+      if (attempt(() => this.#target.failed(error, this.#request, this.#response))) return;
+    }
+    attempt(() => this.#ended(error));
+    this.#response.destroy();
+    if (this.#sink !== this.#response) this.#sink.destroy();
+  }
+
+  /** What is thrown in a listener of either side's. */
+  #alone(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.crashed(asError(error));
+    }
+  }
+
+  /** Once, and not after a failure was told. */
+  #ended(error: Error | null): void {
+    if (this.#told) return;
+    this.#told = true;
+    this.#target.ended?.(error);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -132,6 +167,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#upload?.release();
     // A client that still waits for leave to send its body may or may not send it now.
     if (this.#target.expectsContinue === true) this.#response.shouldKeepAlive = false;
+    this.#told = true;
     this.#target.failed(error, this.#request, this.#response);
     this.#linger();
   }
@@ -155,15 +191,19 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#response.flushHeaders();
     this.#response.detachSocket(socket as never);
     if (head.length > 0) upstream.write(head);
-    if (this.#target.ended !== undefined) upstream.once("close", () => this.#target.ended!(null));
+    upstream.once(
+      "close",
+      guarded(upstream, () => this.#ended(null)),
+    );
     splice(socket, upstream);
   }
 
   static #flush(this: void, exchange: Exchange): void {
     const response = exchange.#response;
-    if (!exchange.#over && !response.writableEnded && response.writableLength === 0) {
+    exchange.#alone(() => {
+      if (exchange.#over || response.writableEnded || response.writableLength > 0) return;
       response.flushHeaders();
-    }
+    });
   }
 
   #isRetriable(error: Error): boolean {
@@ -181,9 +221,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#retries += 1;
     this.#controller = null;
     queueMicrotask(() => {
-      if (this.#over) return;
-      this.#options.body = this.#upload?.read() ?? null;
-      this.#target.dispatcher.dispatch(this.#options, this);
+      this.#alone(() => {
+        if (this.#over) return;
+        this.#options.body = this.#upload?.read() ?? null;
+        this.#target.dispatcher.dispatch(this.#options, this.#handler);
+      });
     });
   }
 
@@ -202,9 +244,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#transform = null;
     this.#sink = transform;
     transform.once("error", (error) => {
-      if (this.#over) return;
-      this.#breakOff(error);
-      controller.abort(error);
+      this.#alone(() => {
+        if (this.#over) return;
+        this.#breakOff(error);
+        controller.abort(error);
+      });
     });
     transform.pipe(this.#response);
   }
@@ -213,7 +257,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #breakOff(error: Error): void {
     this.#over = true;
     this.#upload?.release();
-    this.#target.ended?.(error);
+    this.#ended(error);
     this.#response.destroy();
     if (this.#sink !== this.#response) this.#sink.destroy();
   }
@@ -224,7 +268,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#paused = true;
     this.#sink.once("drain", () => {
       this.#paused = false;
-      controller.resume();
+      this.#alone(() => controller.resume());
     });
   }
 
@@ -233,13 +277,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#over = true;
     this.#upload?.release();
     if (this.#response.writableFinished) {
-      this.#target.ended?.(null);
+      this.#ended(null);
       return;
     }
     if (this.#sink !== this.#response) this.#sink.destroy();
     const error = clientGone();
     this.#controller?.abort(error);
-    this.#target.ended?.(error);
+    this.#ended(error);
   }
 }
 
@@ -262,6 +306,16 @@ function reasonOf(status: number, text: string | undefined): string {
   const usual = STATUS_CODES[status] ?? "";
   if (text === undefined || text === "" || text === usual) return usual;
   return /^[\t\x20-\x7e\x80-\xff]*$/.test(text) ? text : usual;
+}
+
+/** False: it threw. There is nobody left to be told. */
+function attempt(work: () => void): boolean {
+  try {
+    work();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isSafe(method: string): boolean {

@@ -1,11 +1,9 @@
-import type { Duplex } from "node:stream";
-
 /**
  * A listener on a socket whose other end may be anybody's. What it throws ends this connection,
  * which reports it, and not the process that all connections share.
  */
 export function guarded<Args extends unknown[]>(
-  socket: Pick<Duplex, "destroy">,
+  socket: { destroy(error: Error): unknown },
   listener: (...args: Args) => void,
 ): (...args: Args) => void {
   return (...args) => {

@@ -1,5 +1,6 @@
 import { ServerResponse, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
+import { guarded } from "./guarded.ts";
 
 /** A response on the bare socket of an `upgrade` or `connect` event. The socket ends after it. */
 export function responseOn(socket: Duplex, request: IncomingMessage): ServerResponse {
@@ -21,9 +22,10 @@ export function splice(one: Duplex, other: Duplex): void {
 
 function endWith(one: Duplex, other: Duplex): void {
   one.on("error", () => other.destroy());
-  one.once("close", () => {
+  const closed = guarded(other, () => {
     // What was read to its end is still written to its end; what broke off breaks off.
     if (one.readableEnded && !other.destroyed) other.end(() => other.destroy());
     else other.destroy();
   });
+  one.once("close", closed);
 }

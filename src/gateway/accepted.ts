@@ -101,12 +101,14 @@ const AT_ONCE = 2;
 export async function acceptedAuthorities(
   address: string,
   { host, port }: Destination,
+  signal?: AbortSignal,
 ): Promise<readonly string[] | null> {
   const at = isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
   const name = isIP(host) === 0 ? ["-servername", host] : ["-noservername"];
   const child = spawn("openssl", ["s_client", "-connect", at, ...name, "-nameopt", "RFC2253"], {
     stdio: ["ignore", "pipe", "ignore"],
     timeout: TIMEOUT,
+    ...(signal === undefined ? {} : { signal }),
   });
   const failed = new Promise<null>((fulfil) => child.once("error", () => fulfil(null)));
   const output = await Promise.race([text(child.stdout), failed]);

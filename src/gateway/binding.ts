@@ -75,7 +75,7 @@ export class BindingSocket {
       this.#answer(request, response, "request");
     });
     this.#server.on("clientError", (error, socket) => {
-      answerUnread(error, socket, this.#inFlight, unreadFailure);
+      guarded(socket, () => answerUnread(error, socket, this.#inFlight, unreadFailure))();
     });
     this.#server.on("connect", (request, socket, head) => {
       this.#connect(request, socket, head).catch((error: unknown) =>

@@ -1,5 +1,6 @@
 import http2, { type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
+import { asError } from "../forward/guarded.ts";
 import { HEADER_BUFFER, MOST_HEADERS } from "../forward/limits.ts";
 
 /**
@@ -9,7 +10,7 @@ import { HEADER_BUFFER, MOST_HEADERS } from "../forward/limits.ts";
 export function handOver(stream: Duplex, take: () => void): void {
   const { connect } = http2;
   http2.connect = ((authority: string, options: object, listener?: () => void) =>
-    noTruncation(connect(authority, withLimits(options), listener))) as typeof connect;
+    withGuards(connect(authority, withLimits(options), listener))) as typeof connect;
   try {
     take();
   } finally {
@@ -28,17 +29,40 @@ function withLimits(options: { settings?: object }): object {
   };
 }
 
+function withGuards(session: ClientHttp2Session): ClientHttp2Session {
+  const request = session.request.bind(session);
+  session.request = (headers, options) => {
+    if (options?.endStream !== false) return reportsCuts(request(headers, options));
+    const abort = new AbortController();
+    const stream = request(headers, { ...options, signal: abort.signal });
+    return reportsCuts(breaksOff(stream, abort));
+  };
+  return session;
+}
+
+/**
+ * Node ends an upload before it resets its stream, and the origin reads a cut body as a whole one;
+ * or, where a pipe leads into it, resets nothing at all. Its signal only resets.
+ */
+function breaksOff(stream: ClientHttp2Stream, abort: AbortController): ClientHttp2Stream {
+  const close = stream.close.bind(stream);
+  stream.close = (code, callback) => {
+    if (stream.writableEnded || stream.closed) {
+      close(code, callback);
+      return;
+    }
+    if (callback !== undefined) stream.once("close", callback);
+    stream.on("error", () => {});
+    abort.abort();
+  };
+  return stream;
+}
+
 /**
  * A stream that its peer resets with NO_ERROR or CANCEL ends, for Node, like one that is whole.
  * What ended before END_STREAM came was cut (RFC 9113, section 8.1).
  */
-function noTruncation(session: ClientHttp2Session): ClientHttp2Session {
-  const request = session.request.bind(session);
-  session.request = (...args) => guard(request(...args));
-  return session;
-}
-
-function guard(stream: ClientHttp2Stream): ClientHttp2Stream {
+function reportsCuts(stream: ClientHttp2Stream): ClientHttp2Stream {
   const push = stream.push.bind(stream);
   let ended = false;
   stream.push = (chunk: unknown, encoding?: BufferEncoding) => {
@@ -53,7 +77,14 @@ function guard(stream: ClientHttp2Stream): ClientHttp2Stream {
         return false;
       }
     }
-    return push(chunk, encoding);
+    try {
+      return push(chunk, encoding);
+    } catch (error) {
+      // Called from the native side: a listener of this stream's that throws ends this stream.
+      stream.on("error", () => {});
+      process.nextTick(() => stream.destroy(asError(error)));
+      return false;
+    }
   };
   return stream;
 }
@@ -76,8 +107,18 @@ function passContinue(stream: Duplex): void {
   const parser = symbol && ((stream as never)[symbol] as HeaderParser | null | undefined);
   if (typeof parser?.onHeadersComplete !== "function") return;
   const complete = parser.onHeadersComplete.bind(parser);
-  parser.onHeadersComplete = (status, ...rest) => complete(status === 100 ? 103 : status, ...rest);
+  parser.onHeadersComplete = (status, ...rest) => {
+    try {
+      return complete(status === 100 ? 103 : status, ...rest);
+    } catch (error) {
+      stream.destroy(asError(error));
+      return PARSER_ERROR;
+    }
+  };
 }
+
+/** Of llhttp: stop, this connection is over. */
+const PARSER_ERROR = -1;
 
 interface HeaderParser {
   onHeadersComplete(status: number, upgrade: boolean, keepAlive: boolean): number;

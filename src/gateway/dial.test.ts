@@ -83,3 +83,45 @@ test("of a name's addresses only the allowed ones are tried", async () => {
     return true;
   });
 });
+
+test("a look-up that nobody waits for is called off; one that another waits for is not", async () => {
+  const signals: AbortSignal[] = [];
+  const shared = sharedFor(10_000, (_, signal) => {
+    signals.push(signal!);
+    return new Promise(() => {});
+  });
+  const [one, other] = [new AbortController(), new AbortController()];
+  void shared("a.example", one.signal);
+  void shared("a.example", other.signal);
+  one.abort();
+  assert.equal(signals[0]!.aborted, false);
+  other.abort();
+  assert.equal(signals[0]!.aborted, true);
+  void shared("a.example", new AbortController().signal);
+  assert.equal(signals.length, 2, "who comes then gets one of their own");
+});
+
+test("a look-up that is too slow is called off", async () => {
+  let signal: AbortSignal | undefined;
+  const slow = network((_, given) => {
+    signal = given;
+    return new Promise(() => {});
+  });
+  await assert.rejects(dial({ host: "slow.example", port: 443 }, slow), {
+    code: "origin_name_timeout",
+  });
+  assert.equal(signal?.aborted, true);
+});
+
+for (const when of ["while its name is looked up", "before it began"]) {
+  test(`a dial that is called off ${when} ends at once with the reason`, async () => {
+    const cancel = new AbortController();
+    const timeouts = { ...defaultOptions.timeouts, dns: 20_000 };
+    const silent = { ...network(() => new Promise(() => {})), timeouts, signal: cancel.signal };
+    const why = new Error("nobody waits");
+    if (when.startsWith("before")) cancel.abort(why);
+    const dialled = dial({ host: "slow.example", port: 9 }, silent);
+    cancel.abort(why);
+    await assert.rejects(dialled, (error) => error === why);
+  });
+}

@@ -3,6 +3,7 @@ import type { LookupAddress } from "node:dns";
 import { connect, type Socket } from "node:net";
 import { Failure } from "../failures/failures.ts";
 import type { AddressPolicy } from "../network/addresses.ts";
+import { asError } from "../forward/guarded.ts";
 import { dialFailure } from "./classify.ts";
 import type { GatewayTimeouts } from "../contract/gateway-options.ts";
 import { resolveWithin, type Resolve } from "./resolve.ts";
@@ -11,13 +12,15 @@ export interface Network {
   readonly policy: AddressPolicy;
   readonly timeouts: GatewayTimeouts;
   readonly resolve: Resolve;
+  /** Aborts when nobody wants the connection any more. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * A TCP connection to an address that the policy allows. The name is resolved once, and what was
  * judged is what is connected to.
  * @throws Failure `origin_name_…`, `origin_address_refused`, `origin_refused`,
- * `origin_unreachable`, `origin_connect_timeout`
+ * `origin_unreachable`, `origin_connect_timeout`, or the reason of the signal
  * @param allowHalfOpen the other side may end before this one does
  */
 export async function dial(
@@ -26,7 +29,8 @@ export async function dial(
   allowHalfOpen = false,
 ): Promise<Socket> {
   const { host, port } = network.policy.detour(destination.host) ?? destination;
-  const found = await resolveWithin(network.timeouts.dns, host, network.resolve);
+  const { signal } = network;
+  const found = await resolveWithin(network.timeouts.dns, host, network.resolve, signal);
   const addresses = allowed({ host, port }, found, network.policy);
   return new Promise((fulfil, reject) => {
     const socket = connect({
@@ -52,16 +56,46 @@ export async function dial(
         }),
       );
     }, network.timeouts.connect);
-    socket.once("error", (error) => {
+    const callOff = destroyedBy(signal, socket);
+    const settled = (): void => {
       clearTimeout(timer);
-      reject(dialFailure(error, { host, port }, list(addresses)));
-    });
+      callOff();
+    };
+    const failed = (error: Error): void => {
+      settled();
+      reject(
+        error === signal?.reason ? error : dialFailure(error, { host, port }, list(addresses)),
+      );
+    };
+    socket.on("error", failed);
+    // Whatever ends it without an error: nobody waits for ever.
+    const closed = (): void => failed(closedEarly());
+    socket.once("close", closed);
     socket.once("connect", () => {
-      clearTimeout(timer);
-      socket.removeAllListeners("error");
+      settled();
+      socket.off("close", closed).off("error", failed);
+      // Until who gets it listens.
+      socket.on("error", () => {});
       fulfil(socket);
     });
   });
+}
+
+/** Destroys `socket` with the signal's reason, until the function that is returned is called. */
+export function destroyedBy(
+  signal: AbortSignal | undefined,
+  socket: Pick<Socket, "destroy">,
+): () => void {
+  if (signal === undefined) return () => {};
+  const destroy = (): void => void socket.destroy(asError(signal.reason));
+  if (signal.aborted) destroy();
+  else signal.addEventListener("abort", destroy, { once: true });
+  return () => signal.removeEventListener("abort", destroy);
+}
+
+/** A socket that closed without saying why. */
+export function closedEarly(): Error {
+  return Object.assign(new Error("the connection closed"), { code: "ECONNRESET" });
 }
 
 function allowed(

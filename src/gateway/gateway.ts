@@ -181,11 +181,15 @@ export class Gateway implements AsyncDisposable {
     return this.#trust.get(accountId) ?? noTrust;
   }
 
-  /** @throws Failure if the certificate cannot be presented, or the URL is none */
+  /**
+   * @param signal aborts when nobody waits for the report any more: the connection is closed
+   * @throws Failure if the certificate cannot be presented, or the URL is none
+   */
   async testHandshake(
     accountId: string,
     certificateId: string,
     url: string,
+    signal?: AbortSignal,
   ): Promise<HandshakeReport> {
     const credential = this.credential(accountId, certificateId);
     const target = parseOrigin(url);
@@ -194,7 +198,7 @@ export class Gateway implements AsyncDisposable {
       credential,
       trust: this.#trustFor(credential, target.destination.host),
       target,
-      network: this.#network({ accountId, scriptName: "", bindingName: "" }),
+      network: { ...this.#network({ accountId, scriptName: "", bindingName: "" }), signal },
       contexts: this.#contexts,
     });
   }

@@ -8,7 +8,7 @@ import type { Credential } from "../certificates/credential.ts";
 import { exchangeFailure } from "./classify.ts";
 import type { ParsedOrigin } from "./destination.ts";
 import { showCertificate } from "../certificates/shown.ts";
-import { dial, type Network } from "./dial.ts";
+import { destroyedBy, dial, type Network } from "./dial.ts";
 import { handshake } from "./handshake.ts";
 import type { SecureContexts, TrustBundle } from "./trust.ts";
 
@@ -23,6 +23,7 @@ export interface HandshakeTest {
 /** Never throws: what goes wrong is the verdict. */
 export async function testHandshake(test: HandshakeTest): Promise<HandshakeReport> {
   const { credential, trust, target, network } = test;
+  const { signal } = network;
   const { destination, origin } = target;
   const { certificateId, version } = credential;
   const report: Mutable<HandshakeReport> = {
@@ -47,6 +48,7 @@ export async function testHandshake(test: HandshakeTest): Promise<HandshakeRepor
     report.address = socket.remoteAddress ?? null;
     report.connectMs = performance.now() - startedAt;
     const tls = await handshake(socket, {
+      signal,
       destination,
       context: test.contexts.get(credential, trust, destination.host),
       presented: { certificateId, version },
@@ -64,7 +66,7 @@ export async function testHandshake(test: HandshakeTest): Promise<HandshakeRepor
     };
     if (asked) presented();
     report.originChain = peerChain(tls);
-    const error = await firstRead(tls);
+    const error = await firstRead(tls, signal);
     if (error !== null) {
       const facts = { presented: { certificateId, version }, asked, answered: false };
       throw exchangeFailure(error, destination, { ...facts, tlsVersion: report.tls.version });
@@ -79,8 +81,8 @@ export async function testHandshake(test: HandshakeTest): Promise<HandshakeRepor
     report.verdict = verdictOf(error);
     if (error instanceof Failure && error.facts["askedForCertificate"] === true) presented();
   }
-  if (report.address !== null) {
-    report.acceptedAuthorities = await acceptedAuthorities(report.address, destination);
+  if (report.address !== null && signal?.aborted !== true) {
+    report.acceptedAuthorities = await acceptedAuthorities(report.address, destination, signal);
   }
   return report;
 }
@@ -94,13 +96,15 @@ const LONGEST_CHAIN = 20;
 const PATIENCE = 500;
 
 /** Resolves with what the origin ends the connection with, or null if it lets it stand. */
-async function firstRead(tls: TLSSocket): Promise<Error | null> {
+async function firstRead(tls: TLSSocket, signal?: AbortSignal): Promise<Error | null> {
+  const callOff = destroyedBy(signal, tls);
   const ended = new Promise<Error>((fulfil) => {
     tls.once("error", fulfil);
     tls.once("end", () => fulfil(Object.assign(new Error("closed"), { code: "ECONNRESET" })));
     tls.resume();
   });
   const result = await Promise.race([ended, wait(PATIENCE, null, { ref: false })]);
+  callOff();
   tls.destroy();
   return result;
 }

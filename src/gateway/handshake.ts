@@ -7,6 +7,7 @@ import { Failure } from "../failures/failures.ts";
 import { guarded } from "../forward/guarded.ts";
 import { handshakeFailure, type Presented } from "./classify.ts";
 import type { Destination } from "./destination.ts";
+import { closedEarly, destroyedBy } from "./dial.ts";
 
 export interface HandshakeOptions {
   readonly destination: Destination;
@@ -21,6 +22,8 @@ export interface HandshakeOptions {
   readonly onSession?: ((session: Buffer) => void) | undefined;
   /** In ms. */
   readonly timeout: number;
+  /** Aborts when nobody wants the connection any more. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -30,10 +33,11 @@ export interface HandshakeOptions {
  * the client's certificate by then. OpenSSL has a point between: it has verified the chain, and
  * not yet written an answer, when it reports the stapled OCSP response (or that there is none).
  * The server is judged there, on any TLS version: one that fails gets no further byte.
- * @throws Failure `origin_handshake_…`, `origin_certificate_…`, `origin_refused_certificate_…`
+ * @throws Failure `origin_handshake_…`, `origin_certificate_…`, `origin_refused_certificate_…`, or
+ * the reason of the signal
  */
 export function handshake(socket: Socket, options: HandshakeOptions): Promise<TLSSocket> {
-  const { destination, context, presented, protocols, session, timeout } = options;
+  const { destination, context, presented, protocols, session, timeout, signal } = options;
   const { host, port } = destination;
   return new Promise((fulfil, reject) => {
     const tls = connect({
@@ -55,16 +59,25 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
         }),
       );
     }, timeout);
+    const callOff = destroyedBy(signal, tls);
     const fail = (error: Error): void => {
       clearTimeout(timer);
-      reject(handshakeFailure(error, { destination, presented, peer, heard, asked }));
+      callOff();
+      reject(
+        error === signal?.reason
+          ? error
+          : handshakeFailure(error, { destination, presented, peer, heard, asked }),
+      );
     };
     let peer: PeerFacts | null = null;
     /** It has answered with its first messages: version, cipher suite and certificate. */
     let heard = false;
     /** The origin was verified, and asked for our certificate: from here on it may refuse it. */
     let asked = false;
-    tls.once("error", fail);
+    tls.on("error", fail);
+    // Whatever ends it without an error: nobody waits for ever.
+    const closed = (): void => fail(closedEarly());
+    tls.once("close", closed);
     if (options.onSession) tls.on("session", guarded(tls, options.onSession));
     const judged = guarded(tls, () => {
       heard = true;
@@ -79,7 +92,10 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
     tls.once("OCSPResponse", judged);
     const connected = guarded(tls, () => {
       clearTimeout(timer);
-      tls.removeListener("error", fail);
+      callOff();
+      tls.off("close", closed).off("error", fail);
+      // Until who gets it listens.
+      tls.on("error", () => {});
       fulfil(tls);
     });
     tls.once("secureConnect", connected);

@@ -34,7 +34,7 @@ export class Lookups {
   /** @param binding unique within its account */
   of(account: string, binding: string): Resolve {
     const keys = { account: `account ${account}`, binding: `binding ${account} ${binding}` };
-    return (host) =>
+    return (host, signal) =>
       new Promise((fulfil, reject) => {
         const start = (): void => {
           this.#count(keys, 1);
@@ -42,12 +42,26 @@ export class Lookups {
             this.#count(keys, -1);
             this.#next();
           };
-          void this.#resolve(host).finally(ended).then(fulfil, reject);
+          // The system's resolver cannot be called off: until it gives up, the share is in use.
+          void this.#look(host).finally(ended).then(fulfil, reject);
         };
         if (this.#isFree(keys)) start();
         else if (this.#isCrowded(keys.binding)) reject(crowded());
-        else this.#waiting.push({ ...keys, start });
+        else this.#wait({ ...keys, start }, signal, reject);
       });
+  }
+
+  async #look(host: string): ReturnType<Resolve> {
+    return this.#resolve(host);
+  }
+
+  #wait(one: Waiting, signal: AbortSignal | undefined, reject: (reason: unknown) => void): void {
+    this.#waiting.push(one);
+    const calledOff = (): void => {
+      this.#waiting = this.#waiting.filter((other) => other !== one);
+      reject(signal?.reason);
+    };
+    signal?.addEventListener("abort", calledOff, { once: true });
   }
 
   #isFree({ account, binding }: { account: string; binding: string }): boolean {
@@ -64,13 +78,18 @@ export class Lookups {
     return waiting >= MOST_WAITING;
   }
 
+  /** Whose account has the fewest under way comes first; of these, who waits longest. */
   #next(): void {
-    const still: Waiting[] = [];
-    for (const one of this.#waiting) {
-      if (this.#isFree(one)) one.start();
-      else still.push(one);
+    for (;;) {
+      let first: Waiting | undefined;
+      for (const one of this.#waiting) {
+        if (!this.#isFree(one)) continue;
+        if (!first || this.#number(one.account) < this.#number(first.account)) first = one;
+      }
+      if (first === undefined) return;
+      this.#waiting.splice(this.#waiting.indexOf(first), 1);
+      first.start();
     }
-    this.#waiting = still;
   }
 
   #number(key: string): number {

@@ -1,7 +1,7 @@
 import { performance } from "node:perf_hooks";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { dial, type Network } from "./dial.ts";
+import { destroyedBy, dial, type Network } from "./dial.ts";
 import { handshake } from "./handshake.ts";
 import type { Observer } from "./observe.ts";
 import type { GatewayOptions } from "../contract/gateway-options.ts";
@@ -20,13 +20,14 @@ export interface OpenerDependencies {
 /** Opens connections to real origins: name, address, TCP, TLS. */
 export function originOpener(dependencies: OpenerDependencies): Open {
   const { network, contexts, options, observer } = dependencies;
-  return async (scope, { protocols, session, onSession, before }) => {
+  return async (scope, { protocols, session, onSession, before, signal }) => {
     const { destination, credential, trust } = scope;
     const startedAt = performance.now();
     try {
       const shake = async (ticket: Buffer | undefined): Promise<TLSSocket> => {
-        const socket = await dial(destination, network(scope), protocols.length === 0);
-        if (before !== undefined) await inTheClear(socket, before);
+        const raw = protocols.length === 0;
+        const socket = await dial(destination, { ...network(scope), signal }, raw);
+        if (before !== undefined) await inTheClear(socket, before, signal);
         return await handshake(socket, {
           destination,
           context: contexts.get(credential, trust, destination.host),
@@ -35,6 +36,7 @@ export function originOpener(dependencies: OpenerDependencies): Open {
           session: ticket,
           onSession,
           timeout: options.timeouts.handshake,
+          signal,
         });
       };
       let resumable = true;
@@ -70,13 +72,17 @@ export function originOpener(dependencies: OpenerDependencies): Open {
 /** What ends a connection meanwhile is told by whoever reads. */
 function ignore(): void {}
 
-async function inTheClear(socket: Socket, before: Before): Promise<void> {
+async function inTheClear(socket: Socket, before: Before, signal: AbortSignal): Promise<void> {
   socket.on("error", ignore);
+  const callOff = destroyedBy(signal, socket);
   try {
     await before(socket);
   } catch (error) {
     socket.destroy();
+    signal.throwIfAborted();
     throw error;
+  } finally {
+    callOff();
   }
   socket.off("error", ignore);
 }

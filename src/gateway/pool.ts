@@ -47,6 +47,8 @@ export type Open = (
     readonly session: Buffer | undefined;
     /** A session for a later connection. Only of an origin that was verified. */
     readonly onSession: (session: Buffer) => void;
+    /** Aborts when nobody wants the connection any more, with why. */
+    readonly signal: AbortSignal;
     readonly before?: Before | undefined;
   },
 ) => Promise<OriginConnection>;
@@ -78,6 +80,8 @@ export class OriginPool {
   readonly #aged: Set<Pool> = new Set();
   /** Unix time in ms at which the connections are old enough to be replaced. */
   #agedAt: number;
+  /** Unix time in ms. */
+  #renewedAt = 0;
   #http1Only = false;
   #http1: Pool | null = null;
   readonly #connections: Map<Duplex, OriginConnection> = new Map();
@@ -87,6 +91,7 @@ export class OriginPool {
   #resumes: boolean;
   #shared: Error | null = null;
   #cut: Failure | null = null;
+  readonly #cutting: AbortController = new AbortController();
   #closed: Promise<void> | null = null;
 
   constructor(scope: PoolScope, { open, options, clock }: PoolParts) {
@@ -135,6 +140,7 @@ export class OriginPool {
   cut(failure: Failure): void {
     this.#cut = failure;
     this.#sessions = [];
+    this.#cutting.abort(failure);
     void this.#http.destroy(failure);
     void this.#http1?.destroy(failure);
     for (const aged of this.#aged) void aged.destroy(failure);
@@ -168,6 +174,9 @@ export class OriginPool {
       if (needsHttp1(error) && !this.#http1Only) {
         this.#http1Only = true;
         this.#renew();
+      } else if (Date.now() - this.#renewedAt >= BETWEEN_REFUSALS) {
+        // It may be closing this connection: what goes out on it again may be lost with it.
+        this.#renew();
       }
       return true;
     }
@@ -183,6 +192,7 @@ export class OriginPool {
     const aged = this.#http;
     this.#http = this.#pool(this.#protocols);
     this.#agedAt = this.#nextAge();
+    this.#renewedAt = Date.now();
     this.#aged.add(aged);
     void aged.close().then(
       () => this.#aged.delete(aged),
@@ -244,6 +254,7 @@ export class OriginPool {
     const connection = await this.#open(this.scope, {
       protocols,
       session: session?.ticket,
+      signal: this.#cutting.signal,
       before,
       onSession: (ticket) => {
         if (this.#resumes && this.#cut === null && this.#closed === null) {
@@ -316,6 +327,9 @@ export function poolKey(scope: PoolScope): string {
     origin,
   ]);
 }
+
+/** In ms: an origin that refuses in a loop gets no more than a new connection each second. */
+const BETWEEN_REFUSALS = 1_000;
 
 /** An origin sends two for each handshake, and often none when one is resumed. */
 const MOST_SESSIONS = 4;

@@ -1,6 +1,7 @@
 import { createServer, type Server } from "node:http";
 import { rm } from "node:fs/promises";
 import { HEADER_BUFFER } from "../forward/limits.ts";
+import { guarded } from "../forward/guarded.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import { answerUnread } from "../forward/unread.ts";
 import { refuse, unreadAnswer } from "./refuse.ts";
@@ -13,11 +14,13 @@ export async function listenForAbsent(path: string): Promise<Server> {
     (request, response) => {
       // A connection that stayed open would lead here even after the service was deployed.
       response.shouldKeepAlive = false;
-      refuse(request, response, "service_not_deployed", newRay());
+      guarded(response, () => refuse(request, response, "service_not_deployed", newRay()))();
     },
   );
   const none = new InFlight();
-  server.on("clientError", (error, socket) => answerUnread(error, socket, none, unreadAnswer));
+  server.on("clientError", (error, socket) => {
+    guarded(socket, () => answerUnread(error, socket, none, unreadAnswer))();
+  });
   await rm(path, { force: true });
   await new Promise<void>((resolve) => server.listen(path, resolve));
   return server;

@@ -135,7 +135,7 @@ export class Answers {
 
   /** What cannot be read as a request. */
   unread(error: Error, socket: Duplex): void {
-    answerUnread(error, socket, this.#inFlight, unreadAnswer);
+    guarded(socket, () => answerUnread(error, socket, this.#inFlight, unreadAnswer))();
   }
 
   /** What is in flight is answered with a failure, or cut where its answer has begun. */

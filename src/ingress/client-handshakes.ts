@@ -1,6 +1,7 @@
 import { createServer, type Server, type TlsOptions, type TLSSocket } from "node:tls";
 import type { Socket } from "node:net";
 import type { ServedCertificate } from "../contract/hosts.ts";
+import { guarded } from "../forward/guarded.ts";
 import { type HostEntry, type Hosts, plainName } from "./hosts.ts";
 import { peekServerName } from "./server-name.ts";
 
@@ -34,14 +35,15 @@ export class ClientHandshakes {
       for (const listener of accept) listener.call(server, socket);
     };
     server.removeAllListeners("connection");
-    server.on("connection", (socket: Socket) => {
+    const choose = (socket: Socket): void => {
       if (!this.#options.hosts.askForCertificates) return serve(socket);
       peekServerName(socket, (name) => {
         const entry = name === null ? null : this.#options.hosts.find(plainName(name));
         if (entry === null || entry.served.clients === null) serve(socket);
         else this.#serverOf(entry).emit("connection", socket);
       });
-    });
+    };
+    server.on("connection", (socket: Socket) => guarded(socket, choose)(socket));
   }
 
   #serverOf(entry: HostEntry): Server {
@@ -61,7 +63,9 @@ export class ClientHandshakes {
       // Judged at each request, so that a refusal can be read.
       rejectUnauthorized: false,
     });
-    server.on("secureConnection", (socket) => this.#options.done(socket, entry));
+    server.on("secureConnection", (socket) => {
+      guarded(socket, () => this.#options.done(socket, entry))();
+    });
     this.#servers.set(entry, { terms, server });
     return server;
   }

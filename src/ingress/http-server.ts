@@ -1,6 +1,7 @@
-import { createServer, type IncomingMessage, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { HEADER_BUFFER } from "../forward/limits.ts";
 import type { Answers, Arrival } from "./answers.ts";
+import { guarded } from "../forward/guarded.ts";
 import { responseOn } from "../forward/sockets.ts";
 import { newRay } from "../failures/rendered.ts";
 import type { Duplex } from "node:stream";
@@ -26,22 +27,27 @@ export function createHttpServer(
   server.requestTimeout = 0;
   // Those beyond Node's 2,000 would be dropped without a word: their size is what is limited.
   server.maxHeadersCount = 0;
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
+    guarded(response, () => answers.answer(request, response, arrived(request)))();
+  };
   return (
     server
-      .on("request", (request, response) => answers.answer(request, response, arrived(request)))
-      .on("checkContinue", (request, response) =>
-        answers.answer(request, response, { ...arrived(request), expectsContinue: true }),
-      )
-      // An expectation that is not known may be passed over (RFC 9110, section 10.1.1).
-      .on("checkExpectation", (request, response) =>
-        answers.answer(request, response, arrived(request)),
-      )
-      .on("connect", (request: IncomingMessage, socket: Duplex) => {
-        refuse(request, responseOn(socket, request), "request_malformed", newRay());
+      .on("request", answer)
+      .on("checkContinue", (request, response) => {
+        guarded(response, () =>
+          answers.answer(request, response, { ...arrived(request), expectsContinue: true }),
+        )();
       })
-      .on("upgrade", (request, socket, head) =>
-        answers.upgrade(request, socket, head, arrived(request)),
-      )
+      // An expectation that is not known may be passed over (RFC 9110, section 10.1.1).
+      .on("checkExpectation", answer)
+      .on("connect", (request: IncomingMessage, socket: Duplex) => {
+        const refused = (): void =>
+          refuse(request, responseOn(socket, request), "request_malformed", newRay());
+        guarded(socket, refused)();
+      })
+      .on("upgrade", (request, socket, head) => {
+        guarded(socket, () => answers.upgrade(request, socket, head, arrived(request)))();
+      })
       .on("clientError", (error, socket) => answers.unread(error, socket))
   );
 }

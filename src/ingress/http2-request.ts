@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { constants, type ServerHttp2Stream } from "node:http2";
 import { Readable } from "node:stream";
 import type { TLSSocket } from "node:tls";
+import { guarded } from "../forward/guarded.ts";
 
 /** Both ways of one HTTP/2 request, with its connection's two ends. */
 export interface Http2Socket {
@@ -79,10 +80,13 @@ export class Http2Request extends Readable {
     this.#isFlowing = true;
     const stream = this.#stream;
     stream
-      .on("data", (chunk: Buffer) => {
-        this.#expected -= chunk.length;
-        if (!this.push(chunk)) stream.pause();
-      })
+      .on(
+        "data",
+        guarded(stream, (chunk: Buffer) => {
+          this.#expected -= chunk.length;
+          if (!this.push(chunk)) stream.pause();
+        }),
+      )
       .on("end", () => {
         // A stream that is reset ends as well.
         if (stream.aborted || stream.rstCode !== 0 || this.#expected > 0) return;

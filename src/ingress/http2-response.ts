@@ -1,6 +1,7 @@
 import { EventEmitter } from "node:events";
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { ServerHttp2Stream } from "node:http2";
+import { guarded } from "../forward/guarded.ts";
 import type { Http2Request } from "./http2-request.ts";
 
 /**
@@ -21,9 +22,18 @@ export class Http2Response extends EventEmitter {
     this.#isWebSocket = request.isWebSocket;
     stream
       .on("error", () => {})
-      .on("drain", () => this.emit("drain"))
-      .once("finish", () => this.#finished(request))
-      .once("close", () => this.emit("close"));
+      .on(
+        "drain",
+        guarded(stream, () => void this.emit("drain")),
+      )
+      .once(
+        "finish",
+        guarded(stream, () => this.#finished(request)),
+      )
+      .once(
+        "close",
+        guarded(stream, () => void this.emit("close")),
+      );
   }
 
   /** As what forwards requests takes them: it uses nothing that is not here. */

@@ -13,6 +13,7 @@ import {
   type TLSSocket,
 } from "node:tls";
 import type { ServedCertificate } from "../contract/hosts.ts";
+import { guarded } from "../forward/guarded.ts";
 import { HEADER_BUFFER } from "../forward/limits.ts";
 import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
@@ -58,10 +59,12 @@ export class SecureListener {
       tls: request.socket as TLSSocket,
     }));
     this.#http2 = createHttp2Server(HTTP2_OPTIONS)
-      .on("session", (session) => this.#began(session))
-      .on("stream", (stream, _headers, _flags, raw) =>
-        this.#serve(stream as ServerHttp2Stream, raw as unknown as readonly string[]),
-      );
+      .on("session", (session) => guarded(session, () => this.#began(session))())
+      .on("stream", (stream, _headers, _flags, raw) => {
+        guarded(stream, () =>
+          this.#serve(stream as ServerHttp2Stream, raw as unknown as readonly string[]),
+        )();
+      });
     const present = (name: string): SecureContext | undefined =>
       this.#hosts.find(plainName(name))?.context ?? undefined;
     const tls = {
@@ -81,7 +84,7 @@ export class SecureListener {
         }
       },
     });
-    this.#tls.on("secureConnection", (socket) => this.#handOver(socket));
+    this.#tls.on("secureConnection", (socket) => guarded(socket, () => this.#handOver(socket))());
     new ClientHandshakes({
       hosts,
       tls,

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Server, Socket } from "node:net";
+import { guarded } from "../forward/guarded.ts";
 import { takeProxyHeader } from "./proxy-protocol.ts";
 import { plainAddress } from "./ranges.ts";
 import type { TrustedProxies } from "./trusted-proxies.ts";
@@ -19,7 +20,7 @@ export function acceptProxyProtocol(server: Server, proxies: TrustedProxies): Pe
     for (const listener of accept) listener.call(server, socket);
   };
   server.removeAllListeners("connection");
-  server.on("connection", (socket: Socket) => {
+  const take = (socket: Socket): void => {
     const { remoteAddress } = socket;
     if (remoteAddress === undefined || !proxies.trusts(remoteAddress)) return serve(socket);
     takeProxyHeader(socket, (source) => {
@@ -30,7 +31,8 @@ export function acceptProxyProtocol(server: Server, proxies: TrustedProxies): Pe
       }
       serve(socket);
     });
-  });
+  };
+  server.on("connection", (socket: Socket) => guarded(socket, take)(socket));
   return ({ socket }) => sources.get(connectionOf(socket)) ?? socket.remoteAddress;
 }
 

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { guarded } from "../forward/guarded.ts";
 
 /** What the first bytes of a connection turned out to be. */
 export interface Peeked<T> {
@@ -32,7 +33,7 @@ export function peek<T>(
     finish();
     socket.destroy();
   };
-  const onReadable = (): void => {
+  const onReadable = guarded(socket, (): void => {
     const chunk = socket.read() as Buffer | null;
     if (chunk === null) return;
     bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
@@ -43,7 +44,7 @@ export function peek<T>(
     if (peeked.rest.length > 0) socket.unshift(peeked.rest);
     done(peeked.found);
     socket.off("error", ignore);
-  };
+  });
   socket.on("error", ignore).on("readable", onReadable).on("end", onEnd).on("close", finish);
 }
 

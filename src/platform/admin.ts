@@ -8,7 +8,7 @@ import type { EdgeStatus, WorkerStatus } from "../contract/edge.ts";
 import { Failure } from "../failures/failures.ts";
 import { diskFailure } from "../failures/of-storage.ts";
 import type { FolderSources } from "./watched-folders.ts";
-import { listenInside } from "./folder-socket.ts";
+import { listenInside } from "../process/folder-socket.ts";
 import type { MasterKeys } from "./master-key-change.ts";
 import type { LocalBinding, WantedCertificate } from "./local-binding.ts";
 import { parseMasterKey } from "../keys/master-key.ts";

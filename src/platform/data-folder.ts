@@ -1,5 +1,15 @@
-import { chmodSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Failure } from "../failures/failures.ts";
 import { storageFailure } from "../failures/of-storage.ts";
@@ -10,6 +20,8 @@ export interface DataFolder extends Disposable {
   readonly database: string;
   /** For generated files and sockets: emptied at each start. */
   readonly run: string;
+  /** What Workers keep: a folder an account. */
+  readonly storage: string;
 }
 
 /**
@@ -27,7 +39,7 @@ export function openDataFolder(path: string): DataFolder {
 }
 
 function open(path: string): DataFolder {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  makeFolder(path);
   chmodSync(path, 0o700);
   refuseOtherKinds(path);
   const unlock = lock(path);
@@ -37,6 +49,7 @@ function open(path: string): DataFolder {
     path,
     database: join(path, "countersign.db"),
     run: join(path, "run"),
+    storage: join(path, "storage"),
     [Symbol.dispose]: () => {
       rmSync(pidFile, { force: true });
       unlock();
@@ -44,14 +57,35 @@ function open(path: string): DataFolder {
   };
 }
 
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    // What Node says of a new folder in a read-only file system, too.
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") assertWritable(path);
+    throw error;
+  }
+}
+
+/**
+ * @param path of a folder that is there, or will be made below the nearest one that is
+ * @throws Error as the file system says it: EROFS, EACCES, …
+ */
+export function assertWritable(path: string): void {
+  let folder = resolve(path);
+  while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder);
+  accessSync(folder, constants.W_OK);
+}
+
+const folders = ["run", "storage"];
 const files = ["admin.sock", "countersign.db", "lock", "master.key", "pid"];
 
 /** @throws Failure `data_folder_unusable`: a file where a folder has to be, or the other way round */
 export function refuseOtherKinds(path: string): void {
-  for (const name of [...files, "run"]) {
+  for (const name of [...files, ...folders]) {
     const found = lstatSync(join(path, name), { throwIfNoEntry: false });
-    if (found === undefined || found.isDirectory() === (name === "run")) continue;
-    const [is, wanted] = name === "run" ? ["no folder", "folder"] : ["a folder", "file"];
+    if (found === undefined || found.isDirectory() === folders.includes(name)) continue;
+    const [is, wanted] = folders.includes(name) ? ["no folder", "folder"] : ["a folder", "file"];
     throw new Failure("data_folder_unusable", {
       message: `"${join(path, name)}" is ${is}: Countersign has a ${wanted} of that name there`,
       fix: "Move it away: it is none of Countersign's.",

@@ -81,6 +81,8 @@ export interface PlatformOptions {
   readonly otlpEndpoint: string | null;
   /** Whether bodies of failures say hosts, addresses and issuers, which Workers hand on to anyone. */
   readonly failureDetails: ShownDetails;
+  /** Seconds that a connection to an origin is used, more or less a tenth. */
+  readonly connectionLife: number;
   readonly systemRoots: boolean;
   /** Hosts of origins that may choose an old cipher suite. */
   readonly unsafeOldTls: readonly string[];
@@ -178,6 +180,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       source: storeSource(store),
       masterKey: keys.current,
       runDirectory: folder.run,
+      storageFolder: folder.storage,
       httpHost: options.host,
       httpPort: options.httpPort,
       https: options.https && { ...options.https, byDefault: await local.leaf() },
@@ -190,6 +193,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       gateway: {
         addresses,
         failureDetails: options.failureDetails,
+        timeouts: { life: options.connectionLife * 1000 },
         useSystemRoots: options.systemRoots,
         unsafeOldTls: options.unsafeOldTls,
         metricsPort: options.metricsPort,

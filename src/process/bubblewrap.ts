@@ -27,11 +27,12 @@ export async function bubblewrap(
   return {
     kind: "bubblewrap",
     summary: `sandboxed (${version}, ${seccomp}, no capabilities; the machine's network)`,
-    enter: (folder) => ({
+    enter: (folder, mounts = []) => ({
       file: bwrap,
       args: [
         around,
         ["--ro-bind", folder, HOME, "--bind", `${folder}/o`, `${HOME}/o`, "--chdir", HOME],
+        mounts.flatMap((mount) => ["--bind", mount.folder, `${HOME}/${mount.at}`]),
         // One process less, and signals reach the program itself.
         ["--as-pid-1", "--info-fd", String(INFO_FD)],
         filter === null ? [] : ["--seccomp", String(FILTER_FD)],

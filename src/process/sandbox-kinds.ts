@@ -11,8 +11,17 @@ export interface Sandbox {
   /**
    * How to start the program so that it sees `folder` alone. It can write only to `o` in it, and
    * runs in it.
+   * @param mounts what else it sees, and may write to; `prepareMounts` has made room for them
    */
-  enter(folder: string): Launch;
+  enter(folder: string, mounts?: readonly Mount[]): Launch;
+}
+
+/** A folder elsewhere on the machine that a program finds in its own. */
+export interface Mount {
+  /** Relative to the program's folder. */
+  readonly at: string;
+  /** An absolute path. */
+  readonly folder: string;
 }
 
 export interface Launch {

@@ -111,7 +111,7 @@ const ALLOWED_BY_NAME = {
   select: 23, sched_yield: 24, mremap: 25, mincore: 27, madvise: 28, dup: 32, dup2: 33, nanosleep: 35, getpid: 39, sendfile: 40,
   connect: 42, accept: 43, sendto: 44, recvfrom: 45, sendmsg: 46, recvmsg: 47, shutdown: 48, bind: 49, listen: 50, getsockname: 51,
   getpeername: 52, socketpair: 53, setsockopt: 54, getsockopt: 55, execve: 59, exit: 60, wait4: 61, kill: 62, uname: 63, fcntl: 72,
-  fsync: 74, fdatasync: 75, ftruncate: 77, getcwd: 79, rename: 82, unlink: 87, readlink: 89, fchmod: 91, umask: 95, gettimeofday: 96,
+  fsync: 74, fdatasync: 75, ftruncate: 77, getcwd: 79, rename: 82, mkdir: 83, rmdir: 84, unlink: 87, readlink: 89, fchmod: 91, fchown: 93, umask: 95, gettimeofday: 96,
   getrusage: 98, sysinfo: 99, times: 100, getuid: 102, getgid: 104, geteuid: 107, getegid: 108, getppid: 110, rt_sigpending: 127,
   rt_sigtimedwait: 128, rt_sigsuspend: 130, sigaltstack: 131, getpriority: 140, setpriority: 141, sched_getparam: 143,
   sched_setscheduler: 144, sched_getscheduler: 145, mlock: 149, munlock: 150, prctl: 157, arch_prctl: 158, gettid: 186, time: 201,
@@ -121,7 +121,7 @@ const ALLOWED_BY_NAME = {
   pselect6: 270, ppoll: 271, set_robust_list: 273, get_robust_list: 274, splice: 275, utimensat: 280, epoll_pwait: 281,
   timerfd_create: 283, fallocate: 285, timerfd_settime: 286, timerfd_gettime: 287, accept4: 288, signalfd4: 289, eventfd2: 290,
   epoll_create1: 291, dup3: 292, pipe2: 293, preadv: 295, pwritev: 296, recvmmsg: 299, prlimit64: 302, sendmmsg: 307, getcpu: 309,
-  sched_getattr: 315, getrandom: 318, memfd_create: 319, membarrier: 324, copy_file_range: 326, pkey_mprotect: 329, pkey_alloc: 330,
+  sched_getattr: 315, renameat2: 316, getrandom: 318, memfd_create: 319, membarrier: 324, copy_file_range: 326, pkey_mprotect: 329, pkey_alloc: 330,
   pkey_free: 331, statx: 332, rseq: 334, close_range: 436, faccessat2: 439, epoll_pwait2: 441, futex_waitv: 449,
 };
 const ALLOWED: readonly number[] = Object.values(ALLOWED_BY_NAME);

@@ -1,5 +1,8 @@
 import type { Database } from "./database.ts";
 
+/** Bindings of what Workers keep. */
+export type StoredType = "kv_namespace" | "d1" | "r2_bucket" | "queue";
+
 /**
  * Names of the scripts whose current deployment, or newest version, has a binding to the
  * certificate or service `target`.
@@ -7,7 +10,7 @@ import type { Database } from "./database.ts";
 export async function scriptsThatBind(
   db: Database,
   accountId: string,
-  type: "mtls_certificate" | "service",
+  type: "mtls_certificate" | "service" | StoredType,
   target: string,
 ): Promise<string[]> {
   const rows = await bindingsInUse(db, accountId, type).where("b.target", "=", target).execute();

@@ -34,6 +34,7 @@ export type AuditAction =
   | "version.create"
   | `zone.${"create" | "delete"}`
   | `host.${string}`
+  | `storage.${"create" | "change" | "delete" | "purge"}`
   | `webhook.${"set" | "delete"}`;
 
 /** What is written down of one change. Never a key, a secret, a password or a token. */

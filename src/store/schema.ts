@@ -53,6 +53,7 @@ export interface Tables {
   hostAuthorities: HostAuthorityRow;
   clientRevocations: ClientRevocationRow;
   clientCertificates: ClientCertificateRow;
+  resources: ResourceRow;
 }
 
 export interface AccountRow {
@@ -671,4 +672,21 @@ export interface ServiceTokenRow {
   expiresOn: string | null;
   createdOn: string;
   updatedOn: string;
+}
+
+/** `do`: a namespace of Durable Objects. */
+export type ResourceKind = "kv" | "d1" | "r2" | "queue" | "do" | "workflow";
+
+/** Something that Workers keep beside their code. */
+export interface ResourceRow {
+  /** Never used again: the data are under it. */
+  id: string;
+  accountId: string;
+  kind: ResourceKind;
+  /** Unique among those of its kind in the account. */
+  name: string;
+  /** JSON, by kind. */
+  settings: string;
+  createdOn: string;
+  modifiedOn: string;
 }

@@ -158,6 +158,18 @@ async function withBindings(db: Database, row: ScriptVersionRow): Promise<Stored
 }
 
 function targetOf(binding: WorkerBinding): string | null {
-  if (binding.type === "mtls_certificate") return binding.certificateId;
-  return binding.type === "service" ? binding.service : null;
+  switch (binding.type) {
+    case "mtls_certificate":
+      return binding.certificateId;
+    case "service":
+      return binding.service;
+    case "kv_namespace":
+      return binding.namespaceId;
+    case "d1":
+      return binding.databaseId;
+    case "r2_bucket":
+      return binding.bucketName;
+    default:
+      return null;
+  }
 }

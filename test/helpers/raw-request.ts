@@ -39,7 +39,10 @@ export function rawRequest({ method, url, headers, body }: RawRequest): Promise<
       // A server that refuses a body early may close while it is still being sent.
       if (!answered) reject(error);
     });
-    if (body === undefined || typeof body === "string" || body instanceof Uint8Array) {
+    // Node frames the body of a DELETE in no way by itself.
+    const isWhole = typeof body === "string" || body instanceof Uint8Array;
+    if (isWhole && method === "DELETE") sent.setHeader("content-length", Buffer.byteLength(body));
+    if (body === undefined || isWhole) {
       sent.end(body);
     } else {
       body.on("error", () => sent.destroy());

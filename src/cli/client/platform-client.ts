@@ -7,7 +7,7 @@ import {
   type FailureDetails,
   failures,
 } from "../../failures/failures.ts";
-import { connectInside } from "../../platform/folder-socket.ts";
+import { connectInside } from "../../process/folder-socket.ts";
 import type { PlatformInfo, PlatformStatus } from "../../platform/admin.ts";
 import type { WatchedFolder } from "../../platform/watched-folders.ts";
 import type { KeysStatus } from "../../platform/master-key-change.ts";

@@ -152,7 +152,7 @@ function whatBreaks({ name, id, scripts, version }: ShownCertificate, only?: str
   const what = only === undefined ? "every version" : `version ${only}`;
   const bound = scripts.length > 0 && (only === undefined || Number(only) === version);
   const breaks = bound
-    ? `, and breaks ${scripts.length === 1 ? "the Worker" : "the Workers"} that bind it: ${scripts.join(", ")}`
+    ? `, and breaks the ${scripts.length === 1 ? "Worker that binds" : "Workers that bind"} it: ${scripts.join(", ")}`
     : "";
   return `This revokes ${what} of ${name ?? id} for good${breaks}`;
 }

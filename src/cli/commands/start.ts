@@ -79,6 +79,11 @@ export function addStartCommand(program: Command, io: Io): void {
       "public: a failure's body says hosts and addresses; owner: code and ray, the rest is in the log (default: owner, with --dev public)",
     )
     .option("--no-in-process", "no binding is in-process: every private key stays in the gateway")
+    .option(
+      "--connection-life <s>",
+      "seconds that a busy connection to an origin is used, until its name is asked for again",
+      "600",
+    )
     .option("--system-roots", "trust the operating system's roots for origins as well")
     .option(
       "--unsafe-old-tls <host...>",
@@ -135,6 +140,7 @@ interface StartOptions extends ApiOptions {
   readonly otlpEndpoint?: string;
   readonly failureDetails?: string;
   readonly inProcess: boolean;
+  readonly connectionLife: string;
   readonly systemRoots?: true;
   readonly unsafeOldTls?: string[];
   readonly logLevel: string;
@@ -186,6 +192,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
       failureDetails: failureDetails(options.failureDetails ?? (options.dev ? "public" : "owner")),
       inProcess: options.inProcess,
+      connectionLife: connectionLife(options.connectionLife),
       systemRoots: options.systemRoots === true,
       unsafeOldTls: oldTlsHosts(options),
       masterKey,
@@ -245,6 +252,15 @@ function limit(option: string, text: string, [least, most]: readonly [number, nu
   if (text.trim() !== "" && (isInside || value === 0)) return value;
   throw new Failure("usage", {
     message: `${option} "${text}" is neither 0 nor a whole number from ${least} to ${most}`,
+  });
+}
+
+/** @throws Failure `usage` */
+function connectionLife(text: string): number {
+  const seconds = Number(text);
+  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= 86_400) return seconds;
+  throw new Failure("usage", {
+    message: `--connection-life "${text}" is not a whole number of seconds from 1 to 86400`,
   });
 }
 

@@ -16,6 +16,11 @@ export async function readJson(request: Request, limit: number): Promise<unknown
   }
 }
 
+/** A body as it is. @throws Failure `body_too_large` */
+export async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
+  return new Uint8Array(await limited(request, limit).arrayBuffer().catch(asAborted));
+}
+
 /**
  * The chunks of a body, as they came from the network: whoever wipes them wipes all there is.
  *

@@ -10,6 +10,7 @@ import type { Database } from "../../store/database.ts";
 import { firstIssue } from "../api/endpoint.ts";
 import { assertInProcess } from "./in-process.ts";
 import { oneLine } from "../api/text.ts";
+import { assertStored } from "./stored-targets.ts";
 import { Refusals } from "./refusals.ts";
 
 /** A binding as a client names it: what else it has depends on its type. */
@@ -48,6 +49,17 @@ const schemas = {
     props: props.optional(),
   }),
   version_metadata: z.object({}),
+  kv_namespace: z.object({ namespace_id: oneLine }),
+  d1: z.object({ id: oneLine.optional(), database_id: oneLine.optional() }),
+  r2_bucket: z.object({ bucket_name: oneLine, jurisdiction: oneLine.optional() }),
+  ratelimit: z.object({
+    namespace_id: z.string().regex(/^\d{1,20}$/),
+    simple: z.object({
+      limit: z.number().int().min(1).max(1_000_000_000),
+      period: z.union([z.literal(10), z.literal(60)]),
+    }),
+  }),
+  analytics_engine: z.object({ dataset: oneLine.max(96) }),
   inherit: z.object({
     old_name: z.string().optional(),
     version_id: z.literal("latest").optional(),
@@ -187,7 +199,7 @@ export function freshBindings(
  * What the bindings point to has to be there: asked in the transaction that stores them too.
  *
  * @throws Failure `binding_certificate_unknown`, `binding_certificate_is_authority`,
- * `binding_service_unknown`, `in_process_key_unsupported`, `in_process_hosts_limited`
+ * `binding_service_unknown`, `binding_resource_unknown`, `in_process_key_unsupported`, `in_process_hosts_limited`
  */
 export async function assertTargets(
   db: Database,
@@ -216,6 +228,7 @@ async function assertTarget(
   if (binding.type === "mtls_certificate") {
     await assertCertificate(db, { accountId, scriptName }, binding);
   }
+  await assertStored(db, accountId, binding);
   if (binding.type === "service" && binding.service !== scriptName) {
     if (await findScript(db, { accountId, scriptName: binding.service })) return;
     throw new Failure("binding_service_unknown", {
@@ -275,6 +288,18 @@ export function shownBinding(binding: WorkerBinding): object {
         ...(binding.entrypoint && { entrypoint: binding.entrypoint }),
         ...(binding.props && { props: binding.props }),
       };
+    case "kv_namespace":
+      return { name, type, namespace_id: binding.namespaceId };
+    case "d1":
+      return { name, type, id: binding.databaseId, database_id: binding.databaseId };
+    case "r2_bucket":
+      return { name, type, bucket_name: binding.bucketName };
+    case "ratelimit": {
+      const { namespaceId, limit, period } = binding;
+      return { name, type, namespace_id: namespaceId, simple: { limit, period } };
+    }
+    case "analytics_engine":
+      return { name, type, dataset: binding.dataset };
     default:
       return { name, type };
   }
@@ -329,6 +354,20 @@ function resolve(
     case "version_metadata":
       fields("version_metadata", binding);
       return metadataOf(name, owner);
+    case "kv_namespace":
+      return { name, type, namespaceId: fields(type, binding).namespace_id };
+    case "d1": {
+      const { id, database_id: databaseId } = fields(type, binding);
+      return { name, type, databaseId: id ?? databaseId ?? "" };
+    }
+    case "r2_bucket":
+      return { name, type, bucketName: fields(type, binding).bucket_name };
+    case "ratelimit": {
+      const { namespace_id: namespaceId, simple } = fields(type, binding);
+      return { name, type, namespaceId, ...simple };
+    }
+    case "analytics_engine":
+      return { name, type, dataset: fields(type, binding).dataset };
     default:
       return inherited(binding, owner, { keyring, before });
   }

@@ -1,0 +1,23 @@
+/** What an account's storage keeps. A resource of each has an id that is never used again. */
+export type StorageKind = "kv" | "d1" | "r2" | "queue" | "rate-limit" | "analytics";
+
+/** One request to one resource, as its binding speaks HTTP with it. */
+export interface StorageRequest {
+  readonly accountId: string;
+  readonly kind: StorageKind;
+  readonly id: string;
+  /** Whether everything in it is deleted, instead of the request. */
+  readonly destroys?: boolean;
+  readonly method?: "GET" | "POST" | "PUT" | "DELETE";
+  /** With its query: `/key?expiration_ttl=60`. */
+  readonly path?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | string;
+}
+
+export interface StorageAnswer {
+  readonly status: number;
+  readonly statusText: string;
+  readonly headers: Headers;
+  readonly body: Uint8Array;
+}

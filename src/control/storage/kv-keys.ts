@@ -1,0 +1,292 @@
+import { z } from "@hono/zod-openapi";
+import type { StorageAnswer, StorageRequest } from "../../contract/storage.ts";
+import { Failure } from "../../failures/failures.ts";
+import type { ResourceRow } from "../../store/schema.ts";
+import type { Caller } from "../api/auth.ts";
+import { readBytes, readForm } from "../api/body.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import type { Answer } from "../api/envelope.ts";
+import { asked, forEach } from "./resource.ts";
+
+interface KvCall {
+  readonly caller: Caller;
+  readonly params: Readonly<Record<string, string>>;
+}
+
+const MEBIBYTE = 1024 * 1024;
+/** Of a value, and what surrounds it in a form. */
+const LARGEST = 26 * MEBIBYTE;
+const LARGEST_BULK = 105 * MEBIBYTE;
+
+const key = z.string().min(1).max(512);
+const expiry = {
+  expiration: z.coerce.number().int().optional(),
+  expiration_ttl: z.coerce.number().int().optional(),
+};
+const pair = z.object({
+  key,
+  value: z.string(),
+  ...expiry,
+  metadata: z.unknown().optional(),
+  base64: z.boolean().optional(),
+});
+
+/** `wrangler kv key` and `wrangler kv bulk`, from the storage that the Workers' bindings reach. */
+export function kvKeyEndpoints(
+  context: ControlContext,
+  namespace: string,
+  namespaceOf: (call: KvCall) => Promise<ResourceRow>,
+): readonly Endpoint[] {
+  const read = "workers_scripts:read";
+  const write = "workers_scripts:write";
+  const value = `${namespace}/values/{key_name}`;
+  const deleteBulk = async (call: KvCall & { body: readonly string[] }): Promise<Answer> => {
+    const row = await namespaceOf(call);
+    await forEach(call.body, async (name) => {
+      await ask(context, row, { method: "DELETE", path: pathOf(name) });
+    });
+    return { result: { successful_key_count: call.body.length, unsuccessful_keys: [] } };
+  };
+  return [
+    endpoint(
+      {
+        method: "get",
+        path: `${namespace}/keys`,
+        summary: "List keys",
+        scope: read,
+        query: z.object({
+          prefix: z.string().optional(),
+          cursor: z.string().optional(),
+          limit: z.coerce.number().int().min(1).max(1000).optional(),
+        }),
+      },
+      async (call) => {
+        const row = await namespaceOf(call);
+        const { prefix = "", cursor = "", limit = 1000 } = call.query;
+        const query = new URLSearchParams({ key_count_limit: `${limit}`, prefix, cursor });
+        const answer = await ask(context, row, { path: `/?${query.toString()}` });
+        const page = JSON.parse(textOf(answer)) as KeyPage;
+        const keys = page.keys.map(({ metadata, ...rest }) => ({
+          ...rest,
+          ...(metadata !== undefined && { metadata: parsed(metadata) }),
+        }));
+        return { result: keys, resultInfo: { count: keys.length, cursor: page.cursor ?? "" } };
+      },
+    ),
+    endpoint(
+      { method: "get", path: value, summary: "A value, as it is", scope: read },
+      async (call) => {
+        const answer = await ask(context, await namespaceOf(call), { path: pathOf(keyOf(call)) });
+        if (answer.status === 404) throw notThere(call);
+        return new Response(answer.body.slice(), {
+          headers: { "content-type": "application/octet-stream" },
+        });
+      },
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: `${namespace}/metadata/{key_name}`,
+        summary: "The metadata of a value",
+        scope: read,
+      },
+      async (call) => {
+        const answer = await ask(context, await namespaceOf(call), { path: pathOf(keyOf(call)) });
+        if (answer.status === 404) throw notThere(call);
+        const metadata = answer.headers.get("cf-kv-metadata");
+        return { result: metadata === null ? null : parsed(metadata) };
+      },
+    ),
+    endpoint(
+      {
+        method: "put",
+        path: value,
+        summary: "Write a value, with metadata in a form",
+        scope: write,
+        query: z.object(expiry),
+      },
+      async (call) => {
+        const row = await namespaceOf(call);
+        const { body, metadata } = await sent(call.request);
+        await put(context, row, { key: keyOf(call), body, metadata, ...call.query });
+        return { result: {} };
+      },
+    ),
+    endpoint(
+      { method: "delete", path: value, summary: "Delete a key", scope: write },
+      async (call) => {
+        await ask(context, await namespaceOf(call), {
+          method: "DELETE",
+          path: pathOf(keyOf(call)),
+        });
+        return { result: {} };
+      },
+    ),
+    endpoint(
+      {
+        method: "put",
+        path: `${namespace}/bulk`,
+        summary: "Write many values",
+        scope: write,
+        body: z.array(pair).max(10_000),
+        bodyLimit: LARGEST_BULK,
+      },
+      async (call) => {
+        const row = await namespaceOf(call);
+        await forEach(call.body, async ({ value: text, base64, metadata, ...rest }) => {
+          const body = Buffer.from(text, base64 === true ? "base64" : "utf8");
+          const meta = metadata === undefined ? null : JSON.stringify(metadata);
+          await put(context, row, { ...rest, body, metadata: meta });
+        });
+        return { result: { successful_key_count: call.body.length, unsuccessful_keys: [] } };
+      },
+    ),
+    endpoint(
+      {
+        method: "delete",
+        path: `${namespace}/bulk`,
+        summary: "Delete many keys",
+        scope: write,
+        body: z.array(key).max(10_000),
+        bodyLimit: 8 * MEBIBYTE,
+      },
+      deleteBulk,
+    ),
+    endpoint(
+      {
+        method: "post",
+        path: `${namespace}/bulk/delete`,
+        summary: "Delete many keys",
+        scope: write,
+        body: z.array(key).max(10_000),
+        bodyLimit: 8 * MEBIBYTE,
+      },
+      deleteBulk,
+    ),
+    endpoint(
+      {
+        method: "post",
+        path: `${namespace}/bulk/get`,
+        summary: "Read many values",
+        scope: read,
+        body: z.object({
+          keys: z.array(key).min(1).max(100),
+          type: z.enum(["text", "json"]).optional(),
+          withMetadata: z.boolean().optional(),
+        }),
+      },
+      async (call) => {
+        const answer = await ask(context, await namespaceOf(call), {
+          method: "POST",
+          path: "/bulk/get",
+          body: JSON.stringify(call.body),
+        });
+        return { result: { values: JSON.parse(textOf(answer)) } };
+      },
+    ),
+  ];
+}
+
+interface KeyPage {
+  readonly keys: readonly {
+    readonly name: string;
+    readonly expiration?: number;
+    readonly metadata?: string;
+  }[];
+  readonly cursor?: string;
+}
+
+interface Put {
+  readonly key: string;
+  readonly body: Uint8Array;
+  /** JSON. */
+  readonly metadata: string | null;
+  readonly expiration?: number | undefined;
+  readonly expiration_ttl?: number | undefined;
+}
+
+async function put(
+  context: ControlContext,
+  row: ResourceRow,
+  { key: name, body, metadata, expiration, expiration_ttl: ttl }: Put,
+): Promise<void> {
+  const query = new URLSearchParams({
+    ...(expiration !== undefined && { expiration: `${expiration}` }),
+    ...(ttl !== undefined && { expiration_ttl: `${ttl}` }),
+  });
+  await ask(context, row, {
+    method: "PUT",
+    path: `${pathOf(name)}?${query.toString()}`,
+    body,
+    ...(metadata !== null && { headers: { "cf-kv-metadata": asHeader(metadata) } }),
+  });
+}
+
+/** The body of a PUT: the value, or a form with it and its metadata. */
+async function sent(
+  request: Request,
+): Promise<{ readonly body: Uint8Array; readonly metadata: string | null }> {
+  if (!/^multipart\/form-data/i.test(request.headers.get("content-type") ?? "")) {
+    return { body: await readBytes(request, LARGEST), metadata: null };
+  }
+  const form = await readForm(request, LARGEST);
+  const value = form.get("value");
+  const metadata = form.get("metadata");
+  if (value === null) {
+    throw new Failure("request_invalid", { message: 'the form has no part "value"' });
+  }
+  const text = metadata instanceof File ? await metadata.text() : metadata;
+  // As JSON says it: without what cannot stand in a header.
+  const json = text === null ? null : JSON.stringify(parsed(text));
+  const body = value instanceof File ? await value.bytes() : Buffer.from(value);
+  return { body, metadata: json === "null" ? null : json };
+}
+
+/** JSON without a character that a header cannot have. */
+function asHeader(json: string): string {
+  return json.replaceAll(
+    /[^\x20-\x7e]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** @throws Failure `storage_refused` with what it says, but for 404 */
+async function ask(
+  context: ControlContext,
+  { accountId, id }: ResourceRow,
+  request: Pick<StorageRequest, "method" | "path" | "headers" | "body">,
+): Promise<StorageAnswer> {
+  const answer = await asked(context, { accountId, kind: "kv", id, ...request });
+  if (answer.status < 400 || answer.status === 404) return answer;
+  const why = answer.statusText === "" ? `status ${answer.status}` : answer.statusText;
+  throw new Failure(answer.status < 500 ? "storage_refused" : "storage_unavailable", {
+    message: `KV refused the request: ${why.replace(/\.$/, "")}`,
+  });
+}
+
+function pathOf(name: string): string {
+  return `/${encodeURIComponent(name)}`;
+}
+
+function keyOf({ params }: KvCall): string {
+  return params["key_name"] ?? "";
+}
+
+function notThere(call: KvCall): Failure {
+  return new Failure("kv_key_not_found", {
+    message: `there is no key "${keyOf(call).slice(0, 200)}"`,
+  });
+}
+
+function textOf({ body }: StorageAnswer): string {
+  return Buffer.from(body).toString();
+}
+
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return json;
+  }
+}

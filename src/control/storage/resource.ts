@@ -1,0 +1,122 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import type { StorageAnswer, StorageRequest } from "../../contract/storage.ts";
+import { Failure, type FailureCode } from "../../failures/failures.ts";
+import { scriptsThatBind, type StoredType } from "../../store/associations.ts";
+import { deleteResource, findResourceByName, insertResource } from "../../store/resources.ts";
+import type { ResourceKind, ResourceRow } from "../../store/schema.ts";
+import type { Database } from "../../store/database.ts";
+import { actorOf, type Caller } from "../api/auth.ts";
+import type { ControlContext } from "../api/context.ts";
+
+interface Made {
+  readonly kind: ResourceKind;
+  readonly name: string;
+  /** Where another of the name is there. */
+  readonly exists: FailureCode;
+  readonly settings?: object;
+}
+
+/** A new resource of the account. @throws Failure `exists` */
+export async function makeResource(
+  { store, clock }: ControlContext,
+  caller: Caller,
+  { kind, name, exists, settings = {} }: Made,
+): Promise<ResourceRow> {
+  const { accountId } = caller;
+  const now = clock().toISOString();
+  const id = kind === "d1" ? randomUUID() : randomBytes(16).toString("hex");
+  const row: ResourceRow = {
+    id,
+    accountId,
+    kind,
+    name,
+    settings: JSON.stringify(settings),
+    createdOn: now,
+    modifiedOn: now,
+  };
+  await store.write(async ({ db }) => {
+    if (await findResourceByName(db, accountId, kind, name)) throw taken(exists, name);
+    await insertResource(db, row);
+    return { value: null, audit: auditOf(caller, "create", row) };
+  });
+  return row;
+}
+
+export function taken(exists: FailureCode, name: string): Failure {
+  return new Failure(exists, { message: `"${name}" exists already`, facts: { name } });
+}
+
+/**
+ * Takes a resource off the account, then its data: what a crash leaves of them is under an id that
+ * is never used again.
+ * @throws Failure `resource_in_use`
+ */
+export async function removeResource(
+  context: ControlContext,
+  caller: Caller,
+  row: ResourceRow,
+  bound: { readonly type: StoredType; readonly target: string },
+): Promise<void> {
+  const { accountId, kind, id, name } = row;
+  await context.store.write(async ({ db }) => {
+    await refuseBound(db, row, bound);
+    await deleteResource(db, id);
+    return { value: null, audit: auditOf(caller, "delete", row) };
+  });
+  if (kind === "do" || kind === "workflow") return;
+  const at = { accountId, kind, id: kind === "r2" ? name : id };
+  await asked(context, { ...at, destroys: true, method: "DELETE" }).catch((error: unknown) => {
+    context.log.error({ error, kind, id }, "what was deleted is still on the disk");
+  });
+}
+
+async function refuseBound(
+  db: Database,
+  { accountId, name }: ResourceRow,
+  { type, target }: { readonly type: StoredType; readonly target: string },
+): Promise<void> {
+  const scripts = await scriptsThatBind(db, accountId, type, target);
+  if (scripts.length === 0) return;
+  const named = scripts.map((script) => `"${script}"`).join(", ");
+  throw new Failure("resource_in_use", {
+    message: `"${name}" is bound by ${named}`,
+    facts: { scripts },
+  });
+}
+
+export function auditOf(
+  caller: Caller,
+  what: "create" | "change" | "delete" | "purge",
+  { accountId, kind, id, name }: ResourceRow,
+): {
+  readonly by: ReturnType<typeof actorOf>;
+  readonly action: `storage.${typeof what}`;
+  readonly accountId: string;
+  readonly resource: { readonly type: string; readonly id: string; readonly name: string };
+} {
+  const by = actorOf(caller);
+  return { by, action: `storage.${what}`, accountId, resource: { type: kind, id, name } };
+}
+
+/** @throws Failure `storage_unavailable` */
+export async function asked(
+  { edge }: Pick<ControlContext, "edge">,
+  request: StorageRequest,
+): Promise<StorageAnswer> {
+  if (edge.storage === undefined) throw new Failure("storage_unavailable");
+  return edge.storage(request);
+}
+
+/** Runs `work` for each, a few at a time. */
+export async function forEach<T>(
+  all: readonly T[],
+  work: (one: T) => Promise<void>,
+): Promise<void> {
+  const left = [...all].values();
+  const runner = async (): Promise<void> => {
+    for (const one of left) await work(one);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, runner));
+}
+
+const AT_ONCE = 16;

@@ -1,0 +1,42 @@
+import { request } from "node:http";
+import type { StorageAnswer, StorageRequest } from "../../contract/storage.ts";
+import { connectInside } from "../../process/folder-socket.ts";
+
+export interface Asked extends Pick<StorageRequest, "method" | "path" | "headers" | "body"> {
+  readonly folder: string;
+  /** In the folder. */
+  readonly socket: string;
+}
+
+/** One request over a socket, whose path may be longer than a socket's. */
+export function ask(asked: Asked): Promise<StorageAnswer> {
+  const { folder, socket, method = "GET", path = "/", headers = {}, body } = asked;
+  return new Promise((resolve, reject) => {
+    const sent = request({
+      method,
+      path,
+      headers: { host: "storage", ...headers },
+      createConnection: () => connectInside(folder, socket),
+    });
+    sent.setTimeout(60_000, () => sent.destroy(new Error("no answer after 60 s")));
+    sent.on("error", reject);
+    sent.on("response", (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.on("error", reject);
+      response.on("end", () => {
+        const answered = new Headers();
+        for (const [name, value] of Object.entries(response.headers)) {
+          answered.set(name, String(value));
+        }
+        resolve({
+          status: response.statusCode ?? 0,
+          statusText: response.statusMessage ?? "",
+          headers: answered,
+          body: Buffer.concat(chunks),
+        });
+      });
+    });
+    sent.end(body);
+  });
+}

@@ -1,0 +1,105 @@
+import type { WorkerBinding, WorkerVersion } from "../../contract/change-feed.ts";
+import type { CapnpValue } from "../capnp.ts";
+import { CAPABILITY_HEADER } from "./capabilities.ts";
+import { embedded } from "./modules.ts";
+import { resourceOf, type Resource } from "./resources.ts";
+
+type Version = Pick<WorkerVersion, "bindings" | "compatibilityFlags">;
+
+interface StorageWiring {
+  linkedSocket(bindingName: string): string;
+  capability(resource: Resource): string;
+}
+
+/** The services of a Worker's process through which one of its bindings reaches storage. */
+export function storageServices(
+  version: Version,
+  binding: WorkerBinding,
+  service: string,
+  wiring: StorageWiring,
+): readonly CapnpValue[] {
+  const resource = resourceOf(binding);
+  if (resource === null) return [];
+  const capability = wiring.capability(resource);
+  const external = {
+    address: `unix:${wiring.linkedSocket(binding.name)}`,
+    http: {
+      capnpConnectHost: "rpc",
+      injectRequestHeaders: [{ name: CAPABILITY_HEADER, value: capability }],
+    },
+  };
+  if (!speaksRpc(version, binding)) return [{ name: service, external }];
+  return [
+    { name: `${service} socket`, external },
+    {
+      name: service,
+      worker: {
+        modules: [{ name: "d1-rpc.js", esModule: embedded(D1_RPC) }],
+        compatibilityDate: "2026-11-01",
+        bindings: [
+          { name: "SOCKET", service: `${service} socket` },
+          { name: "CAPABILITY", text: capability },
+        ],
+      },
+    },
+  ];
+}
+
+/** As workerd writes the binding. Null: it is none of storage's. */
+export function storedBinding(
+  binding: WorkerBinding,
+  service: string,
+): Readonly<Record<string, CapnpValue>> | null {
+  switch (binding.type) {
+    case "kv_namespace":
+      return { kvNamespace: service };
+    case "r2_bucket":
+      return { r2Bucket: service };
+    case "analytics_engine":
+      return { analyticsEngine: service };
+    case "d1":
+      return wrapped("cloudflare-internal:d1-api", service, []);
+    case "ratelimit":
+      return wrapped(RATE_LIMIT, service, [
+        { name: "limit", json: JSON.stringify(binding.limit) },
+        { name: "period", json: JSON.stringify(binding.period) },
+      ]);
+    default:
+      return null;
+  }
+}
+
+export function extensionsOf(version: Version): readonly CapnpValue[] {
+  if (!hasRateLimits(version)) return [];
+  return [{ modules: [{ name: RATE_LIMIT, esModule: embedded(RATE_LIMIT_FILE), internal: true }] }];
+}
+
+/** The files of the package that a Worker's configuration embeds. */
+export function embeddedBy(version: Version): readonly string[] {
+  return [
+    ...(hasRateLimits(version) ? [RATE_LIMIT_FILE] : []),
+    ...(version.bindings.some((binding) => speaksRpc(version, binding)) ? [D1_RPC] : []),
+  ];
+}
+
+const RATE_LIMIT = "countersign:rate-limit";
+const RATE_LIMIT_FILE = "rate-limit-binding.js";
+const D1_RPC = "routers/d1-rpc.js";
+
+function wrapped(
+  moduleName: string,
+  fetcher: string,
+  more: readonly CapnpValue[],
+): Readonly<Record<string, CapnpValue>> {
+  const innerBindings = [{ name: "fetcher", service: fetcher }, ...more];
+  return { wrapped: { moduleName, innerBindings } };
+}
+
+function hasRateLimits({ bindings }: Version): boolean {
+  return bindings.some(({ type }) => type === "ratelimit");
+}
+
+/** RPC carries no headers, so what says the database has to go with the call. */
+function speaksRpc({ compatibilityFlags }: Version, { type }: WorkerBinding): boolean {
+  return type === "d1" && compatibilityFlags.includes("d1_binding_jsrpc");
+}

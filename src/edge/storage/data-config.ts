@@ -1,0 +1,110 @@
+import type { CapnpValue } from "../capnp.ts";
+import { bundled, module } from "./modules.ts";
+
+/**
+ * The process that keeps an account's KV namespaces, D1 databases, R2 buckets and rate limits.
+ *
+ * Names of folders and `uniqueKey`s are where the data are: changing one begins with nothing.
+ */
+export const dataProcess = {
+  folders: ["kv", "kv-blobs", "d1", "r2", "rate-limits", "analytics"],
+  files: [
+    "routers/capability.js",
+    "routers/kv.js",
+    "routers/d1.js",
+    "routers/objects.js",
+    "routers/analytics.js",
+    "r2.js",
+    "rate-limit-object.js",
+  ],
+  sockets: ["kv", "d1", "r2", "rate-limit", "analytics"],
+  services: (): readonly CapnpValue[] => [
+    ...dataProcess.folders.map(disk),
+    routed("kv", [bundled("kv.js")], {
+      className: "KVNamespace",
+      binding: "SHARD",
+      disk: "kv",
+      more: [{ name: "BLOBS", service: "disk kv-blobs" }],
+    }),
+    routed("d1", [bundled("d1.js")], { className: "D1Database", binding: "DATABASE", disk: "d1" }),
+    routed("analytics", [], { className: "Dataset", binding: "DATASET", disk: "analytics" }),
+    ...objects("r2", "r2.js", "R2BucketObject", "r2", false),
+    ...objects("rate-limit", "rate-limit-object.js", "RateLimiterObject", "rate-limits", true),
+  ],
+} as const;
+
+interface Routed {
+  readonly className: string;
+  /** The name by which the module finds its class. */
+  readonly binding: string;
+  readonly disk: string;
+  readonly more?: readonly CapnpValue[];
+}
+
+export const DATE = "2026-11-01";
+const KEY: CapnpValue = { name: "CAPABILITY_KEY", fromEnvironment: "CAPABILITY_KEY" };
+
+export function disk(folder: string): CapnpValue {
+  return { name: `disk ${folder}`, disk: { path: `d/${folder}`, writable: true } };
+}
+
+/** A module of ours in front of a class, in one Worker. */
+export function routed(
+  kind: string,
+  modules: readonly CapnpValue[],
+  { className, binding, disk: folder, more = [] }: Routed,
+  flags: readonly string[] = [],
+): CapnpValue {
+  return {
+    name: kind,
+    worker: {
+      modules: [module(`routers/${kind}.js`), module("routers/capability.js"), ...modules],
+      compatibilityDate: DATE,
+      compatibilityFlags: flags,
+      durableObjectNamespaces: [{ className, uniqueKey: kind, enableSql: true }],
+      durableObjectStorage: { localDisk: `disk ${folder}` },
+      bindings: [KEY, { name: binding, durableObjectNamespace: { className } }, ...more],
+    },
+  };
+}
+
+/** A class of Miniflare's, and the module of ours in front of it. */
+function objects(
+  kind: string,
+  file: string,
+  className: string,
+  folder: string,
+  enableSql: boolean,
+): readonly CapnpValue[] {
+  return [
+    {
+      name: `${kind} objects`,
+      worker: {
+        modules: [module(file)],
+        compatibilityDate: "2023-07-24",
+        compatibilityFlags: ["nodejs_compat", "experimental"],
+        durableObjectNamespaces: [{ className, uniqueKey: kind, enableSql }],
+        durableObjectStorage: { localDisk: `disk ${folder}` },
+        bindings: [
+          { name: "MINIFLARE_BLOBS", service: `disk ${folder}` },
+          { name: "MINIFLARE_OBJECT", durableObjectNamespace: { className } },
+        ],
+      },
+    },
+    {
+      name: kind,
+      worker: {
+        modules: [module("routers/objects.js"), module("routers/capability.js")],
+        compatibilityDate: DATE,
+        bindings: [
+          KEY,
+          { name: "KIND", text: kind },
+          {
+            name: "OBJECT",
+            durableObjectNamespace: { className, serviceName: `${kind} objects` },
+          },
+        ],
+      },
+    },
+  ];
+}

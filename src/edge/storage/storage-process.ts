@@ -1,0 +1,125 @@
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import type { ProcessStatus } from "../../contract/edge.ts";
+import { Kept, type Run } from "../../process/kept.ts";
+import { prepareMounts } from "../../process/mounts.ts";
+import type { RunDirectory } from "../../process/run-directory.ts";
+import type { Sandbox } from "../../process/sandbox-kinds.ts";
+import { capnpText, type CapnpValue } from "../capnp.ts";
+import { publishSocket, unready } from "../generation-folder.ts";
+import { startWorkerd, type WorkerdLine } from "../workerd.ts";
+import { layOut } from "./modules.ts";
+
+/** What a storage process is made of. */
+export interface StorageProcessOptions {
+  readonly run: RunDirectory;
+  readonly sandbox: Sandbox;
+  /** Where its sockets are, relative to the run directory. */
+  readonly relative: string;
+  /** Where its data are: an absolute path. */
+  readonly data: string;
+  /** The folders in it. */
+  readonly folders: readonly string[];
+  /** Modules of the package that the services embed. */
+  readonly files: readonly string[];
+  /** One service each has this name. */
+  readonly sockets: readonly string[];
+  services(this: void): readonly CapnpValue[];
+  /** Hex; what capabilities are proved with. */
+  readonly key: string;
+  readonly log: Logger;
+  /** Other processes listen at the sockets now. */
+  started(this: void): Promise<void>;
+}
+
+/** A workerd that keeps data, started again whenever it ends. */
+export class StorageProcess {
+  readonly #options: StorageProcessOptions;
+  readonly #folder: string;
+  readonly #kept: Kept<Run>;
+
+  private constructor(options: StorageProcessOptions) {
+    this.#options = options;
+    this.#folder = options.run.absolute(options.relative);
+    this.#kept = new Kept<Run>({
+      launch: (signal) => this.#launch(signal),
+      failed: (reason) => options.log.error({ reason }, "storage ended, it is started again"),
+    });
+  }
+
+  /** Resolves when it listens. @throws Error if it does not start */
+  static async start(options: StorageProcessOptions): Promise<StorageProcess> {
+    const process = new StorageProcess(options);
+    const { sandbox, data, folders, files } = options;
+    await mkdir(process.#folder, { recursive: true, mode: 0o700 });
+    for (const folder of folders) await mkdir(join(data, folder), { recursive: true, mode: 0o700 });
+    await prepareMounts(sandbox, process.#folder, [{ at: DATA, folder: data }]);
+    await layOut(process.#folder, files);
+    await process.#kept.start();
+    return process;
+  }
+
+  /** Resolves when one runs. */
+  async ready(): Promise<void> {
+    await this.#kept.ready();
+  }
+
+  status(): ProcessStatus {
+    return this.#kept.status();
+  }
+
+  /** Ends it, and removes its sockets; its data stay. */
+  async stop(grace: number): Promise<void> {
+    await this.#kept.stop(grace);
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async #launch(signal: AbortSignal): Promise<Run> {
+    const { run, sandbox, data, sockets, services, key, started } = this.#options;
+    await rm(join(this.#folder, "o"), { recursive: true, force: true });
+    await mkdir(join(this.#folder, "o"), { mode: 0o700 });
+    const config = {
+      services: services(),
+      sockets: sockets.map((name) => ({
+        name,
+        address: `unix:${unready(name)}`,
+        http: { capnpConnectHost: "rpc" },
+        service: name,
+      })),
+      v8Flags: ["--optimize-for-size"],
+      logging: { structuredLogging: true },
+    };
+    const text = `using Workerd = import "/workerd/workerd.capnp";\nconst config :Workerd.Config = ${capnpText(config)};\n`;
+    await writeFile(join(this.#folder, "config.capnp"), text, { mode: 0o600 });
+    const process = await startWorkerd({
+      sandbox,
+      folder: this.#folder,
+      mounts: [{ at: DATA, folder: data }],
+      experimental: true,
+      config: "config.capnp",
+      input: null,
+      environment: { CAPABILITY_KEY: key },
+      sockets: sockets.length,
+      timeout: 15_000,
+      signal,
+      processes: run.processes,
+      log: (line) => this.#write(line),
+    });
+    try {
+      for (const name of sockets) await publishSocket(this.#folder, name);
+      await started();
+    } catch (error) {
+      await process.stop(0);
+      throw error;
+    }
+    return process;
+  }
+
+  #write({ level, message }: WorkerdLine): void {
+    if (level === "error") this.#options.log.error(message);
+    else this.#options.log.debug(message);
+  }
+}
+
+const DATA = "d";

@@ -1,0 +1,136 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import type { ProcessStatus } from "../../contract/edge.ts";
+import type { StorageAnswer, StorageKind, StorageRequest } from "../../contract/storage.ts";
+import { Failure } from "../../failures/failures.ts";
+import type { RunDirectory } from "../../process/run-directory.ts";
+import type { Sandbox } from "../../process/sandbox-kinds.ts";
+import type { LinkTarget, ServiceLinks } from "../service-links.ts";
+import { Capabilities, CAPABILITY_HEADER } from "./capabilities.ts";
+import { dataProcess } from "./data-config.ts";
+import { ask } from "./ask.ts";
+import { StorageProcess } from "./storage-process.ts";
+
+export interface StorageOptions {
+  readonly run: RunDirectory;
+  /** Absolute: a folder an account. Null: this edge keeps nothing. */
+  readonly folder: string | null;
+  readonly sandbox: Sandbox;
+  readonly links: ServiceLinks;
+  readonly log: Logger;
+}
+
+/** What Workers keep on this machine: processes an account, started when something first needs them. */
+export class Storage {
+  readonly capabilities: Capabilities = new Capabilities();
+  readonly #options: StorageOptions;
+  readonly #accounts = new Map<string, Promise<StorageProcess>>();
+  #count = 0;
+  readonly #places = new Map<string, string>();
+
+  constructor(options: StorageOptions) {
+    this.#options = options;
+  }
+
+  /** Has `path` lead to the account's resources of a kind. */
+  async bind(path: string, accountId: string, kind: StorageKind): Promise<void> {
+    await this.#data(accountId);
+    await this.#options.links.add(path, keyOf(accountId), kind, this.#target(accountId));
+  }
+
+  /** @throws Failure `storage_unavailable` */
+  async request(request: StorageRequest): Promise<StorageAnswer> {
+    const { accountId, kind, id, destroys = false } = request;
+    const process = await this.#data(accountId);
+    const capability = destroys
+      ? this.capabilities.toDelete(kind, id)
+      : this.capabilities.of(kind, id);
+    const headers = { ...request.headers, [CAPABILITY_HEADER]: capability };
+    const folder = this.#options.run.absolute(this.#place(accountId));
+    try {
+      await process.ready();
+      return await ask({ folder, socket: kind, ...request, headers });
+    } catch (cause) {
+      throw new Failure("storage_unavailable", { cause });
+    }
+  }
+
+  /** Where the data of an account are. */
+  folderOf(accountId: string): string {
+    const { folder } = this.#options;
+    if (folder === null) throw new Failure("storage_unavailable");
+    return join(folder, accountId);
+  }
+
+  async status(): Promise<readonly ProcessStatus[]> {
+    const processes = await Promise.allSettled(this.#accounts.values());
+    return processes.flatMap((one) => (one.status === "fulfilled" ? one.value.status() : []));
+  }
+
+  async stop(grace: number): Promise<void> {
+    const processes = await Promise.allSettled(this.#accounts.values());
+    await Promise.all(
+      processes.map((one) =>
+        one.status === "fulfilled" ? one.value.stop(grace) : Promise.resolve(),
+      ),
+    );
+  }
+
+  #data(accountId: string): Promise<StorageProcess> {
+    let process = this.#accounts.get(accountId);
+    if (process === undefined) {
+      process = this.#start(accountId);
+      this.#accounts.set(accountId, process);
+      process.catch(() => this.#accounts.delete(accountId));
+    }
+    return process;
+  }
+
+  async #start(accountId: string): Promise<StorageProcess> {
+    const { run, sandbox, links, log } = this.#options;
+    const data = join(this.folderOf(accountId), "data");
+    await mkdir(data, { recursive: true, mode: 0o700 });
+    try {
+      return await StorageProcess.start({
+        ...dataProcess,
+        run,
+        sandbox,
+        relative: this.#place(accountId),
+        data,
+        key: this.capabilities.key,
+        log: log.child({ account: accountId, from: "storage" }),
+        started: async () => {
+          for (const socket of this.#target(accountId).entrypoints.values()) {
+            await links.renew(socket);
+          }
+        },
+      });
+    } catch (cause) {
+      throw new Failure("storage_unavailable", {
+        message: `the storage of the account does not start: ${(cause as Error).message}`,
+        cause,
+      });
+    }
+  }
+
+  /** Relative to the run directory. */
+  #place(accountId: string): string {
+    const place = this.#places.get(accountId) ?? `s/${++this.#count}`;
+    this.#places.set(accountId, place);
+    return place;
+  }
+
+  #target(accountId: string): LinkTarget {
+    const place = this.#place(accountId);
+    return {
+      socket: place,
+      entrypoints: new Map(dataProcess.sockets.map((name) => [name, `${place}/${name}`])),
+    };
+  }
+}
+
+/** Among the links of Workers to each other. No script has such a name. */
+function keyOf(accountId: string): { accountId: string; scriptName: string } {
+  return { accountId, scriptName: "its storage" };
+}

@@ -1,0 +1,108 @@
+import type { IncomingHttpHeaders } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Dispatcher } from "undici";
+import { asError } from "./guarded.ts";
+
+type Controller = Dispatcher.DispatchController;
+
+/** What undici calls for one exchange. */
+export interface Handler {
+  onRequestStart(controller: Controller): void;
+  onResponseStarted(): void;
+  onResponseStart(
+    controller: Controller,
+    status: number,
+    headers: IncomingHttpHeaders,
+    statusText?: string,
+  ): void;
+  onResponseData(controller: Controller, chunk: Buffer): void;
+  onResponseEnd(): void;
+  onResponseError(controller: Controller | null, error: Error): void;
+  onRequestUpgrade(
+    controller: Controller,
+    status: number,
+    headers: IncomingHttpHeaders,
+    upstream: Duplex,
+  ): void;
+  /** One of the others threw. Must not throw. */
+  crashed(error: Error): void;
+}
+
+/**
+ * undici calls its handlers from listeners of the connection that all exchanges on it share, and
+ * from the native side. What one throws is the end of that exchange, and of nothing else.
+ */
+export class GuardedHandler implements Dispatcher.DispatchHandler {
+  readonly #handler: Handler;
+
+  constructor(handler: Handler) {
+    this.#handler = handler;
+  }
+
+  onRequestStart(controller: Controller): void {
+    try {
+      this.#handler.onRequestStart(controller);
+    } catch (error) {
+      this.#handler.crashed(asError(error));
+    }
+  }
+
+  onResponseStarted(): void {
+    try {
+      this.#handler.onResponseStarted();
+    } catch (error) {
+      this.#handler.crashed(asError(error));
+    }
+  }
+
+  onResponseStart(
+    controller: Controller,
+    status: number,
+    headers: IncomingHttpHeaders,
+    statusText?: string,
+  ): void {
+    try {
+      this.#handler.onResponseStart(controller, status, headers, statusText);
+    } catch (error) {
+      this.#handler.crashed(asError(error));
+    }
+  }
+
+  onResponseData(controller: Controller, chunk: Buffer): void {
+    try {
+      this.#handler.onResponseData(controller, chunk);
+    } catch (error) {
+      this.#handler.crashed(asError(error));
+    }
+  }
+
+  onResponseEnd(): void {
+    try {
+      this.#handler.onResponseEnd();
+    } catch (error) {
+      this.#handler.crashed(asError(error));
+    }
+  }
+
+  onResponseError(controller: Controller | null, cause: Error): void {
+    try {
+      this.#handler.onResponseError(controller, cause);
+    } catch (error) {
+      this.#handler.crashed(asError(error));
+    }
+  }
+
+  onRequestUpgrade(
+    controller: Controller,
+    status: number,
+    headers: IncomingHttpHeaders,
+    upstream: Duplex,
+  ): void {
+    try {
+      this.#handler.onRequestUpgrade(controller, status, headers, upstream);
+    } catch (error) {
+      upstream.destroy(asError(error));
+      this.#handler.crashed(asError(error));
+    }
+  }
+}

@@ -31,7 +31,7 @@ export async function insertAuthority(db: Database, row: IdentityAuthorityRow): 
 export async function updateAuthority(
   db: Database,
   id: string,
-  change: Partial<Pick<IdentityAuthorityRow, "state" | "chain" | "changedOn">>,
+  change: Partial<Pick<IdentityAuthorityRow, "state" | "chain" | "rootCrl" | "changedOn">>,
 ): Promise<void> {
   await db.updateTable("identityAuthorities").set(change).where("id", "=", id).execute();
 }

@@ -8,6 +8,7 @@ import { hosts } from "./migrations/031-hosts.ts";
 import { access } from "./migrations/030-access.ts";
 import { hostClients } from "./migrations/042-host-clients.ts";
 import { resources } from "./migrations/070-resources.ts";
+import { originIdentities } from "./migrations/080-origin-identities.ts";
 import { makers } from "./migrations/011-makers.ts";
 
 /** In order, never edited once released: what a database was made with has to stay true. */
@@ -22,6 +23,7 @@ const all: Record<string, Migration> = {
   "041-second-factors": { up: secondFactors },
   "042-host-clients": { up: hostClients },
   "070-resources": { up: resources },
+  "080-origin-identities": { up: originIdentities },
 };
 
 /** Those that this version knows. */

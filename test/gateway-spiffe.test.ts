@@ -38,8 +38,6 @@ for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
       const answer = await ask(gateway.socket(), `https://localhost:${port}/`);
       return [String(answer.headers["countersign-failure"] ?? answer.status), presented.length];
     };
-    const issue = (by: TestAuthority, options: Partial<IssueOptions>): Promise<TestCertificate> =>
-      by.issue({ subject: "CN=server", ...options });
     const intermediate = await mesh.intermediate("Between");
     const wrong = "origin_certificate_wrong_spiffe_id";
     for (const [server, outcome] of [
@@ -59,6 +57,10 @@ for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
       assert.deepEqual(await asked(server), [outcome, outcome === "200" ? 1 : 0]);
     }
   });
+}
+
+function issue(by: TestAuthority, options: Partial<IssueOptions>): Promise<TestCertificate> {
+  return by.issue({ subject: "CN=server", ...options });
 }
 
 /** An origin that remembers the certificates it was shown. */

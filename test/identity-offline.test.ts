@@ -94,6 +94,44 @@ test("a root on another machine signs the intermediate, and its key never comes 
   );
 });
 
+test("the OCSP responder says of each certificate what it is, and OpenSSL believes it", async () => {
+  const { api, accountId } = platform.ready;
+  const url = `${api}/accounts/${accountId}/countersign/identity/ocsp`;
+  const parts = readFileSync(join(folder, "ada.crt"), "utf8").split(
+    /(?<=-----END CERTIFICATE-----\n)/,
+  );
+  writeFileSync(join(folder, "ada-leaf.pem"), parts[0]!);
+  writeFileSync(join(folder, "issuer.pem"), parts[1]!);
+  const ask = (...more: string[]): string =>
+    openssl(`ocsp -issuer issuer.pem -CAfile bundle.pem ${more.join(" ")} -url ${url}`);
+  assert.match(ask("-cert ada-leaf.pem"), /ada-leaf.pem: good/);
+  assert.match(ask("-sha256 -cert ada-leaf.pem"), /ada-leaf.pem: good/);
+  assert.match(ask("-serial 0x1234"), /0x1234: unknown/);
+  const serial = /=([0-9A-F]+)/.exec(openssl("x509 -noout -serial -in ada-leaf.pem"))![1]!;
+  await printed(cli("withdraw", serial, "--yes"));
+  assert.match(ask("-cert ada-leaf.pem"), /ada-leaf.pem: revoked/);
+  // By GET as well; of another CA nothing is said, nor of what is no request.
+  openssl(`ocsp -issuer issuer.pem -cert ada-leaf.pem -no_nonce -reqout request.der`);
+  const request = readFileSync(join(folder, "request.der")).toString("base64");
+  const got = await fetch(`${url}/${encodeURIComponent(request)}`);
+  writeFileSync(join(folder, "answer.der"), Buffer.from(await got.arrayBuffer()));
+  const shown = openssl(
+    "ocsp -issuer issuer.pem -cert ada-leaf.pem -CAfile bundle.pem -respin answer.der -no_nonce",
+  );
+  assert.match(shown, /revoked/);
+  openssl(`ocsp -issuer other.pem -serial 1 -reqout other.der`);
+  const foreign = await fetch(url, {
+    method: "POST",
+    body: readFileSync(join(folder, "other.der")),
+  });
+  // An answer that is one status: 6 unauthorized, 1 malformed.
+  assert.deepEqual([...new Uint8Array(await foreign.arrayBuffer())], [0x30, 3, 0x0a, 1, 6]);
+  for (const body of ["nonsense", "x".repeat(100_000)]) {
+    const answer = await fetch(url, { method: "POST", body });
+    assert.deepEqual([...new Uint8Array(await answer.arrayBuffer())], [0x30, 3, 0x0a, 1, 1]);
+  }
+});
+
 test("a company's own CA may be the root: its own tools sign the request", async () => {
   openssl(
     "req -x509 -newkey rsa:2048 -nodes -keyout corp.key -out corp.pem -days 900 -subj /CN=Corp",

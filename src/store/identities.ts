@@ -96,6 +96,19 @@ export async function revokeIssued(
     .execute();
 }
 
+export function findIssued(
+  db: Database,
+  accountId: string,
+  serial: string,
+): Promise<IssuedIdentityRow | undefined> {
+  return db
+    .selectFrom("issuedIdentities")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .where("serial", "=", serial)
+    .executeTakeFirst();
+}
+
 /** One that was issued to nobody that runs here. @returns what was changed; undefined: there is none */
 export function revokeSerial(
   db: Database,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,6 +24,7 @@ before(async () => {
   const { chain, key } = await (await makeAuthority()).issue({ subject: "CN=client" });
   await writeFile(join(folder, "client.pem"), chain);
   await writeFile(join(folder, "client.key"), key);
+  await writeFile(join(folder, "ca.pem"), (await makeAuthority("Its CA")).pem);
 });
 after(async () => {
   await platform?.[Symbol.asyncDispose]();
@@ -71,5 +72,21 @@ describe("a client that is generated from the OpenAPI document", () => {
     const expected = { status: "active", handlers: ["fetch"], date: "2026-01-01", code: 10007 };
     assert.deepEqual(rest, expected);
     assert.equal((await platform.worker("generated")).body, "generated");
+  });
+});
+
+const { stdout: go } = spawnSync("go", ["env", "GOVERSION"], { encoding: "utf8" });
+const hasGo = /^go1\.(2[2-9]|[3-9]\d)/.test(go ?? "");
+
+describe("the calls of Terraform's provider", { skip: hasGo ? false : "no Go 1.22" }, () => {
+  test("create, read, change, replace and delete each resource of examples/terraform", async () => {
+    const program = join(folder, "provider-calls");
+    await run("go", ["build", "-o", program, "."], {
+      cwd: join(import.meta.dirname, "terraform", "provider-calls"),
+      env: { ...process.env, GOFLAGS: "-p=1 -buildvcs=false" },
+    });
+    const args = ["client.pem", "client.key", "ca.pem"];
+    const { stdout } = await run(program, args, { cwd: folder, env });
+    assert.match(stdout, /created, read, changed and deleted/);
   });
 });

@@ -20,10 +20,10 @@ export interface House {
 
 export const house: House = {
   rows: [
-    ["failures", "terminal", "forward"],
+    ["failures", "terminal", "forward", "worker"],
     ["keys"],
     ["contract"],
-    ["certificates", "network", "process", "store"],
+    ["certificates", "network", "process", "store", "journal"],
     ["identity"],
     ["ingress", "gateway", "intake"],
     ["edge", "control", "dev"],
@@ -35,7 +35,7 @@ export const house: House = {
       ["api"],
       ["access", "workers"],
       ["routing", "certificates", "identity", "storage"],
-      ["hosts"],
+      ["hosts", "databases"],
     ],
   },
   // The control plane may run on another machine than what it controls: it knows the contract alone.

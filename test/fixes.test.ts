@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile, readFile } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { createRequire } from "node:module";
@@ -10,6 +12,7 @@ import type { Command } from "commander";
 import { createProgram } from "../src/cli/program.ts";
 import { failures, type FailureCode } from "../src/failures/failures.ts";
 import { countersign } from "./helpers/cli.ts";
+import { startControl } from "./helpers/control.ts";
 import {
   makeAuthority,
   selfSigned,
@@ -37,12 +40,84 @@ test("every countersign command that a fix names is one of the CLI, options and 
 });
 
 test("every wrangler command that a fix names is one of the wrangler that is installed", async () => {
-  const manifest = createRequire(import.meta.url).resolve("wrangler/package.json");
-  const bundle = await readFile(join(dirname(manifest), "wrangler-dist", "cli.js"), "utf8");
+  const bundle = await wranglerBundle();
   for (const { code, command } of commandsOf("wrangler")) {
     const name = command.replace(/ (?:--|[A-Z<…]).*$/, "");
     assert.ok(bundle.includes(`"wrangler ${name}"`), `${code}: \`wrangler ${command}\``);
   }
+});
+
+test("every flag that a fix names outside of a command is an option of the CLI or of wrangler", async () => {
+  const known = new Set(optionsOf(program));
+  const wrangler = await wranglerBundle();
+  let count = 0;
+  for (const [code, { fix }] of Object.entries(failures)) {
+    const plain = fix.replaceAll(/`[a-z][\w-]* [^`]*`/g, "");
+    for (const [flag] of plain.matchAll(/(?<![\w-])--[a-z][a-z-]+/g)) {
+      count += 1;
+      const isKnown = known.has(flag) || flag === "--help";
+      assert.ok(isKnown || wrangler.includes(`"${flag.slice(2)}"`), `${code}: ${flag}`);
+    }
+  }
+  assert.ok(count > 15, `${count} flags`);
+});
+
+test("every command of OpenSSL that a fix names has the options that it is given", () => {
+  let count = 0;
+  for (const { code, command } of commandsOf("openssl")) {
+    const [name = "", ...words] = command.split(" ");
+    const { stderr, stdout } = spawnSync("openssl", [name, "-help"], { encoding: "utf8" });
+    for (const option of words.filter((word) => /^-[a-z]/.test(word))) {
+      count += 1;
+      const cipher = /^-aes\d+$/.test(option) && stderr.includes("-*");
+      assert.ok(
+        `${stdout}${stderr}`.includes(` ${option} `) || cipher,
+        `${code}: ${command}: ${option}`,
+      );
+    }
+  }
+  assert.ok(count > 30, `${count} options`);
+});
+
+test("every file, variable and endpoint that a fix names is there", async () => {
+  await using control = await startControl();
+  const document = (await (await fetch(`${control.api}/openapi.json`)).json()) as { paths: object };
+  const paths = ["/openapi.json", ...Object.keys(document.paths)];
+  const root = join(import.meta.dirname, "..");
+  const sources = await Promise.all(
+    (await readdir(join(root, "src"), { recursive: true }))
+      .filter((name) => name.endsWith(".ts") && !name.startsWith("failures"))
+      .map((name) => readFile(join(root, "src", name), "utf8")),
+  );
+  const source = sources.join("");
+  const found = { files: 0, variables: 0, endpoints: 0 };
+  for (const [code, { fix }] of Object.entries(failures)) {
+    for (const [file] of fix.matchAll(/(?:docs|assets)\/[\w./-]+\w/g)) {
+      found.files += 1;
+      assert.ok(existsSync(join(root, file)), `${code}: ${file}`);
+    }
+    for (const [variable] of fix.matchAll(/\b(?:COUNTERSIGN|CLOUDFLARE)_[A-Z_]+\b/g)) {
+      found.variables += 1;
+      assert.ok(source.includes(variable), `${code}: ${variable}`);
+    }
+    for (const [, path] of fix.matchAll(
+      /(?<![\w.])(?:\/client\/v4)?(\/(?:accounts|user|zones|openapi)[\w{}/.]*\w\}?)/g,
+    )) {
+      found.endpoints += 1;
+      assert.ok(paths.includes(path!), `${code}: ${path}`);
+    }
+    for (const [, last] of fix.matchAll(/…(\/[a-z_/]+)/g)) {
+      found.endpoints += 1;
+      assert.ok(
+        paths.some((path) => path.endsWith(last!)),
+        `${code}: ${last}`,
+      );
+    }
+  }
+  assert.ok(
+    Object.values(found).every((count) => count > 2),
+    JSON.stringify(found),
+  );
 });
 
 describe("what the fix of a failure about trust says", () => {
@@ -103,6 +178,16 @@ describe("what the fix of a failure about trust says", () => {
     assert.equal(healed.status, 200, healed.body);
   }
 });
+
+function wranglerBundle(): Promise<string> {
+  const manifest = createRequire(import.meta.url).resolve("wrangler/package.json");
+  return readFile(join(dirname(manifest), "wrangler-dist", "cli.js"), "utf8");
+}
+
+/** Of a command and of all those below it. */
+function optionsOf({ options, commands }: Command): string[] {
+  return [...options.flatMap(({ long }) => long ?? []), ...commands.flatMap(optionsOf)];
+}
 
 /** The commands, without the program's name, that the fixes of all failures have in backticks. */
 function commandsOf(name: string): { readonly code: string; readonly command: string }[] {

@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { connect } from "node:tls";
 import Cloudflare from "cloudflare";
+import { countersign as cli } from "./helpers/cli.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 
@@ -32,9 +36,16 @@ async function presented(servername: string): Promise<string> {
 }
 
 async function pair(
-  ...dns: string[]
+  ...names: (string | Date)[]
 ): Promise<{ certificate: string; private_key: string; fingerprint: string }> {
-  const leaf = await authority.issue({ subject: `CN=${dns[0]}`, dns, usages: ["serverAuth"] });
+  const dns = names.filter((name) => typeof name === "string");
+  const notAfter = names.find((name) => name instanceof Date);
+  const leaf = await authority.issue({
+    subject: `CN=${dns[0]}`,
+    dns,
+    usages: ["serverAuth"],
+    ...(notAfter && { notAfter }),
+  });
   const { X509Certificate } = await import("node:crypto");
   const fingerprint = new X509Certificate(leaf.pem).fingerprint256;
   return { certificate: leaf.chain, private_key: leaf.key, fingerprint };
@@ -101,3 +112,62 @@ function only({ certificate, private_key }: Awaited<ReturnType<typeof pair>>): {
 } {
   return { certificate, private_key };
 }
+
+test("countersign host shows, tests, uploads and deletes what a host presents", async () => {
+  const account = { id: platform.ready.accountId };
+  await client.zones.create({ account, name: "command.example" });
+  const folder = await mkdtemp(join(tmpdir(), "countersign-host-"));
+  const soon = new Date(Date.now() + 20 * 86_400_000);
+  const one = await pair("api.command.example", "*.api.command.example", soon);
+  await Promise.all([
+    writeFile(join(folder, "cert.pem"), one.certificate),
+    writeFile(join(folder, "key.pem"), one.private_key),
+  ]);
+  const run = (...args: string[]) =>
+    cli(["host", ...args, "--data", platform.dataFolder], { cwd: folder });
+
+  const first = await run("test", "api.command.example");
+  assert.equal(first.status, 1);
+  assert.match(first.stdout, /✘ presents .*not for this host/);
+
+  const upload = ["certificate", "api.command.example", "--cert", "cert.pem", "--key", "key.pem"];
+  const done = await run(...upload);
+  assert.match(
+    done.stdout,
+    /✔ api\.command\.example presents a certificate .*expires in/,
+    done.stderr,
+  );
+  assert.equal(await presented("api.command.example"), one.fingerprint);
+  assert.match((await run("show", "x.api.command.example")).stdout, /for +api\.command\.example/);
+  const tested = await run("test", "api.command.example", "--json");
+  assert.equal(tested.status, 0, tested.stderr);
+  assert.deepEqual(JSON.parse(tested.stdout).answer, { passes: true, code: null });
+
+  await run("clients", "api.command.example", "required");
+  const refused = await run("test", "api.command.example");
+  assert.equal(refused.status, 1);
+  assert.match(refused.stdout, /a client without a certificate is refused: client_certificate_/);
+  const withOne = await run(
+    "test",
+    "api.command.example",
+    "--cert",
+    "cert.pem",
+    "--key",
+    "key.pem",
+  );
+  assert.match(withOne.stdout, /this certificate is refused: client_certificate_untrusted/);
+  const listed = JSON.parse((await run("list", "--json")).stdout);
+  const row = listed.find(({ host }: { host: string }) => host === "api.command.example");
+  assert.equal(row.clients.mode, "required");
+
+  assert.match(
+    (await run("certificate", "b.command.example", ...upload.slice(2))).stderr,
+    /not for/,
+  );
+  const doctor = await cli(["doctor", "--data", platform.dataFolder]);
+  assert.match(doctor.stdout, /host +.*the certificate of api\.command\.example.* expires in/);
+  await run("certificate", "api.command.example", "--delete");
+  assert.notEqual(await presented("api.command.example"), one.fingerprint);
+  assert.equal((await run("certificate", "api.command.example", "--delete")).status, 1);
+  await rm(folder, { recursive: true });
+});

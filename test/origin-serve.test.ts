@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { Agent, request as send } from "node:https";
-import { createServer as createTcpServer, type AddressInfo } from "node:net";
+import { connect as connectTcp, createServer as createTcpServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -405,4 +405,25 @@ test("what cannot be used is said at the start", async () => {
     assert.match(run.stdout, new RegExp(`"code":"${code}"`), more.join(" "));
     assert.equal(run.status, status);
   }
+});
+
+test("a sidecar has its share of connections, and none is held by a handshake that never comes", async () => {
+  const trust = new Trust({ authorities: [ca.pem], policy: parsePolicy(SEED) });
+  await using sidecar = await startSidecar({
+    listen: { host: "127.0.0.1", port: 0 },
+    to: { protocol: "http", host: "127.0.0.1", port },
+    pair: { cert: server.chain, key: server.key },
+    trust,
+    log: () => {},
+    maxConnections: 2,
+    handshakeTimeout: 300,
+  });
+  const at = { host: "127.0.0.1", port: Number(new URL(sidecar.url).port) };
+  const silent = [connectTcp(at), connectTcp(at), connectTcp(at)];
+  for (const socket of silent) socket.on("error", () => {}).resume();
+  const began = performance.now();
+  await once(silent[2]!, "close");
+  assert.ok(performance.now() - began < 250, "it was one too many");
+  await Promise.all(silent.slice(0, 2).map((socket) => once(socket, "close")));
+  assert.equal((await ask(sidecar.url, callers.a)).status, 200);
 });

@@ -74,6 +74,53 @@ describe("what Workers keep", () => {
     assert.equal(await ask1("first", "point"), null);
   });
 
+  it("a D1 database and an R2 bucket are the same to their Worker and to the API", async () => {
+    const { uuid } = await api("POST", "/d1/database", { name: "notes" });
+    const sql =
+      "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT); INSERT INTO notes (text) VALUES ('one')";
+    await api("POST", `/d1/database/${uuid}/query`, { sql });
+    await api("POST", "/r2/buckets", { name: "files" });
+    const code = runs({
+      add: `env.DB.batch([env.DB.prepare("INSERT INTO notes (text) VALUES (?)").bind("two"), env.DB.prepare("SELECT text FROM notes ORDER BY id")]).then(([, { results }]) => results)`,
+      wrong: `env.DB.prepare("SELECT x FROM nowhere").all()`,
+      put: `env.FILES.put("a/b c.txt", "from the Worker", { httpMetadata: { contentType: "text/plain" } }).then(({ size }) => size)`,
+      get: `env.FILES.get("x/ü.txt").then((object) => object.text())`,
+    });
+    const metadata = {
+      bindings: [
+        { type: "d1", name: "DB", id: uuid },
+        { type: "r2_bucket", name: "FILES", bucket_name: "files" },
+      ],
+    };
+    await deploy("files", code, metadata);
+    assert.deepEqual(await ask1("files", "add"), [{ text: "one" }, { text: "two" }]);
+    assert.match((await ask1("files", "wrong")).error, /no such table: nowhere/);
+    const [{ results }] = await api("POST", `/d1/database/notes/query`, {
+      sql: "SELECT count(*) AS n FROM notes WHERE text <> ?",
+      params: ["none"],
+    });
+    assert.deepEqual(results, [{ n: 2 }]);
+    const { num_tables } = await api("GET", `/d1/database/notes`);
+    assert.equal(num_tables, 1);
+    assert.equal(await ask1("files", "put"), 15);
+    const url = `${platform.ready.api}/accounts/${platform.ready.accountId}/r2/buckets/files/objects/`;
+    const headers = { authorization: `Bearer ${platform.ready.token}`, "content-type": "text/x" };
+    const got = await fetch(`${url}a/b%20c.txt`, { headers });
+    assert.deepEqual(
+      [got.status, await got.text(), got.headers.get("content-type")],
+      [200, "from the Worker", "text/plain"],
+    );
+    assert.equal(
+      (await fetch(`${url}x/%C3%BC.txt`, { method: "PUT", headers, body: "from the API" })).status,
+      200,
+    );
+    assert.equal(await ask1("files", "get"), "from the API");
+    const full = await platform.api("DELETE", "/accounts/{account}/r2/buckets/files");
+    assert.equal(full.json.errors[0]!.code, 10008);
+    const flagged = { ...metadata, compatibility_flags: ["d1_binding_jsrpc"] };
+    await assert.rejects(deploy("flagged", code, flagged), /d1_binding_jsrpc is experimental/);
+  });
+
   it("a program in a Worker's place opens no resource that its Worker does not bind", async () => {
     const { id } = await api("POST", "/storage/kv/namespaces", { title: "closed" });
     await api("PUT", `/storage/kv/namespaces/${id}/bulk`, [{ key: "secret", value: "1" }]);

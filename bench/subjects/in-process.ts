@@ -31,6 +31,7 @@ export const inProcess: Subject = {
         { name: "BASE", type: "plain_text", text: `https://localhost:${origin.port}` },
       ],
       presented: new Map([["ORIGIN", presented]]),
+      databases: new Map(),
       identity: "bench",
       asksForKeys: false,
     } as const;
@@ -40,6 +41,7 @@ export const inProcess: Subject = {
       entrypoints: new Map(),
       emptyFolder: ".",
       accessKeys: "127.0.0.1:1",
+      tail: null,
       heap: 0,
       bindingSocket: () => "none",
       linkedSocket: () => "none",

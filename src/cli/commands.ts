@@ -97,6 +97,11 @@ export const commands: readonly CommandEntry[] = [
     add: async () => (await import("./commands/backup.ts")).addRestoreCommand,
   },
   {
+    name: "logs",
+    summary: "what Workers wrote, their requests and what failed; --follow goes on with what comes",
+    add: async () => (await import("./commands/logs.ts")).addLogsCommand,
+  },
+  {
     name: "status",
     summary: "whether the platform answers, and what runs on it",
     add: async () => (await import("./commands/status.ts")).addStatusCommand,

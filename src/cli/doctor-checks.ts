@@ -47,6 +47,7 @@ export async function runChecks(options: CheckOptions): Promise<readonly Check[]
           ...checkProcesses(status),
           ...checkOldTls(status),
           ...checkCertificates(status, options.now),
+          ...checkHostCertificates(status, options.now),
           ...checkCertificateWarnings(status),
         ]),
   ];
@@ -191,10 +192,24 @@ function checkOldTls({ unsafeOldTls }: PlatformStatus): readonly Check[] {
   ];
 }
 
+/** What expired presents itself to every client: it is worse than what a binding presents to one origin. */
+function checkHostCertificates({ hostCertificates }: PlatformStatus, now: Date): readonly Check[] {
+  return hostCertificates
+    .filter(({ expiresOn }) => Date.parse(expiresOn) - now.getTime() < MONTH)
+    .map(({ hosts, expiresOn }) => ({
+      name: "host",
+      result: Date.parse(expiresOn) <= now.getTime() ? "wrong" : "warning",
+      finding: `the certificate of ${hosts.join(", ")} ${describeExpiry(new Date(expiresOn), now)}`,
+      fix: `countersign host certificate ${hosts[0]} --cert FILE --key FILE: connections stay open.`,
+    }));
+}
+
+/** ms */
+const MONTH = 30 * 86_400_000;
+
 function checkCertificates(status: PlatformStatus, now: Date): readonly Check[] {
-  const month = 30 * 86_400_000;
   const ending = status.certificates.filter(
-    ({ expiresOn }) => Date.parse(expiresOn) - now.getTime() < month,
+    ({ expiresOn }) => Date.parse(expiresOn) - now.getTime() < MONTH,
   );
   if (ending.length === 0) {
     const count = status.certificates.length;

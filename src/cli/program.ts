@@ -57,6 +57,7 @@ const HANDLES_KEYS: ReadonlySet<string> = new Set([
   "backup",
   "restore",
   "certificate",
+  "host",
   "ca",
 ]);
 

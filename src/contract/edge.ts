@@ -1,6 +1,6 @@
 import type { HandshakeReport } from "./handshake-report.ts";
+import type { ScriptKey, WorkerVersion } from "./change-feed.ts";
 import type { StorageAnswer, StorageRequest } from "./storage.ts";
-import type { WorkerVersion } from "./change-feed.ts";
 
 /** What the control plane asks of an edge that runs beside it. */
 export interface Edge extends AsyncDisposable {
@@ -13,6 +13,11 @@ export interface Edge extends AsyncDisposable {
   stage(version: WorkerVersion): Promise<void>;
   /** Stops a staged version that will not be deployed. No effect on one that is. */
   discard(versionId: string): Promise<void>;
+  /**
+   * Whether somebody reads the log of a script: all of its calls are told of then. Resolves once
+   * that is so, as far as the script runs.
+   */
+  follow(key: ScriptKey, isFollowed: boolean): Promise<void>;
   /** Resolves when every change up to `cursor` is in force on this machine, or has failed loudly. */
   applied(cursor: number): Promise<void>;
   /**

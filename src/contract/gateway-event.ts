@@ -15,5 +15,13 @@ export type GatewayEvent = {
       readonly tlsVersion: string | null;
       readonly asked: boolean;
     }
-  | { readonly kind: "failure"; readonly code: Failure["code"]; readonly message: string }
+  | {
+      readonly kind: "failure";
+      readonly code: Failure["code"];
+      readonly message: string;
+      readonly scriptName: string;
+      readonly bindingName: string;
+      /** Null: it broke off while it was answered. */
+      readonly ray: string | null;
+    }
 );

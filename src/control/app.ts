@@ -23,12 +23,17 @@ import { proxiedZoneEndpoints } from "./routing/proxied-zones.ts";
 import { clientCertificateEndpoints } from "./hosts/client-certificates.ts";
 import { clientRevocationEndpoints } from "./hosts/client-revocations.ts";
 import { hostRuleEndpoints } from "./hosts/host-rules.ts";
+import { hostOverviewEndpoints } from "./hosts/overview.ts";
 import { Identities } from "../identity/identities.ts";
 import { identityAuthorityEndpoints } from "./identity/authorities.ts";
 import { identityEndpoints } from "./identity/endpoints.ts";
 import { issuedEndpoints } from "./identity/issued.ts";
 import { policyEndpoints } from "./identity/policies.ts";
+import { d1Endpoints } from "./storage/d1.ts";
 import { kvEndpoints } from "./storage/kv.ts";
+import { usageEndpoints } from "./storage/metrics.ts";
+import { r2Endpoints } from "./storage/r2.ts";
+import { Transfers } from "./storage/transfers.ts";
 import { publishedIdentities } from "./identity/published.ts";
 import { Publisher } from "./workers/publisher.ts";
 import { rotationEndpoints } from "./certificates/version-endpoints.ts";
@@ -44,8 +49,10 @@ import { secretEndpoints } from "./workers/secrets.ts";
 import { serviceEndpoints } from "./workers/services.ts";
 import { type ClientBindings, remoteAddress } from "./api/remote-address.ts";
 import { subdomainEndpoints } from "./routing/subdomains.ts";
+import { hyperdriveEndpoints } from "./databases/hyperdrive.ts";
 import { Throttle } from "../network/throttle.ts";
 import { tokenEndpoints } from "./access/tokens.ts";
+import { logEndpoints } from "./workers/logs.ts";
 import { unsupportedEndpoints } from "./unsupported.ts";
 import { versionEndpoints } from "./workers/versions.ts";
 import { webhookEndpoints } from "./certificates/webhook.ts";
@@ -70,10 +77,12 @@ export function createControl(options: ControlOptions): Hono {
   const { store, keyring, clock } = context;
   const identities =
     options.identities ?? new Identities({ store, keyring, clock, trustDomain: TRUST_DOMAIN });
-  const endpoints = allEndpoints(context, identities);
+  const transfers = new Transfers();
+  const endpoints = allEndpoints(context, identities, transfers);
   const identify = identifier(context);
   const app = new Hono();
   app.route("/", publishedIdentities(context, identities));
+  app.route("/", transfers.app(context));
   for (const endpoint of endpoints) {
     app.on(endpoint.method, BASE + toHono(endpoint.path), async (c) => {
       const request = c.req.raw;
@@ -116,7 +125,11 @@ function identifier({
   };
 }
 
-function allEndpoints(context: ControlContext, identities: Identities): readonly Endpoint[] {
+function allEndpoints(
+  context: ControlContext,
+  identities: Identities,
+  transfers: Transfers,
+): readonly Endpoint[] {
   const publisher = new Publisher(context);
   return [
     ...accountEndpoints(context),
@@ -129,6 +142,7 @@ function allEndpoints(context: ControlContext, identities: Identities): readonly
     ...webhookEndpoints(context),
     ...metricsEndpoints(context),
     ...hostRuleEndpoints(context),
+    ...hostOverviewEndpoints(context),
     ...clientRevocationEndpoints(context),
     ...clientCertificateEndpoints(context, identities),
     ...identityEndpoints(context, identities),
@@ -152,13 +166,19 @@ function allEndpoints(context: ControlContext, identities: Identities): readonly
     ...proxiedZoneEndpoints(context),
     ...domainEndpoints(context),
     ...bindingModeEndpoints(context, publisher),
+    ...hyperdriveEndpoints(context),
+    ...logEndpoints(context),
     ...kvEndpoints(context),
+    ...d1Endpoints(context, transfers),
+    ...r2Endpoints(context),
+    ...usageEndpoints(),
     ...unsupportedEndpoints(),
   ];
 }
 
 function toHono(path: string): string {
-  return path.replaceAll(/\{(\w+)\}/g, ":$1");
+  // The key of an object may have slashes in it, and wrangler sends them as they are.
+  return path.replaceAll(/\{(\w+)\}/g, ":$1").replace(":object_key", ":object_key{.+}");
 }
 
 function notFound(endpoints: readonly Endpoint[], method: string, path: string): Failure {

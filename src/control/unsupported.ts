@@ -42,17 +42,6 @@ export function unsupportedEndpoints(): readonly Endpoint[] {
         throw refused("static assets");
       },
     ),
-    endpoint(
-      {
-        method: "post",
-        path: `${script}/tails`,
-        summary: "Live logs: refused",
-        scope: "workers_scripts:read",
-      },
-      () => {
-        throw refused("live logs", "Read the Worker's logs in the output of `countersign start`.");
-      },
-    ),
     // `wrangler delete` asks for it, to clean up after Containers.
     endpoint(
       {
@@ -66,10 +55,9 @@ export function unsupportedEndpoints(): readonly Endpoint[] {
   ];
 }
 
-function refused(feature: string, fix?: string): Failure {
+function refused(feature: string): Failure {
   return new Failure("feature_unsupported", {
     message: `${feature} are a feature that Countersign does not have`,
     facts: { features: [feature] },
-    ...(fix && { fix }),
   });
 }

@@ -16,15 +16,19 @@ import type { Sandbox } from "../process/sandbox-kinds.ts";
 import { doorOf, readDoor } from "./service-links.ts";
 import type { SharedSlots } from "./shared-slots.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
+import type { WorkerEvent } from "../contract/worker-log.ts";
 import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import { KeysInConfig } from "./keys-in-config.ts";
 import { refusedAddress } from "./refused-address.ts";
 import { limited, type LimitedRun, type ProcessLimits } from "./worker-limits.ts";
+import { refuseExperimental } from "./storage/experimental-flags.ts";
 import { embeddedBy } from "./storage/bindings-config.ts";
 import { layOut } from "./storage/modules.ts";
 import { resourceOf } from "./storage/resources.ts";
 import type { Storage } from "./storage/storage.ts";
 import { startFailure } from "./start-failure.ts";
+import { TraceLines } from "./traces.ts";
+import { WorkerLog, type Timings } from "./worker-log.ts";
 import { startWorkerd, WorkerdStartError, type WorkerdLine } from "./workerd.ts";
 import {
   entrypointSocket,
@@ -59,6 +63,9 @@ export interface GenerationContext {
   /** ms */
   readonly startTimeout: number;
   readonly log: Logger;
+  /** Takes what Workers have to say. */
+  readonly tell: (event: WorkerEvent) => void;
+  readonly timings: Timings;
   /** Resolves when a request to the socket was answered. */
   probe(socket: string): Promise<void>;
   /** Has a path lead to the target of a service binding. */
@@ -83,6 +90,8 @@ export class Launcher {
   readonly #missing = new Set<string>();
   readonly #serviceLinks: string[] = [];
   readonly #openBindings: string[] = [];
+  readonly #traces: TraceLines | null;
+  readonly workerLog: WorkerLog;
   #hasRun = false;
 
   constructor(context: GenerationContext, folder: GenerationFolder, version: LaidOutVersion) {
@@ -91,6 +100,16 @@ export class Launcher {
     this.#version = version;
     const { accountId, scriptName, versionId } = version;
     this.#log = context.log.child({ account: accountId, script: scriptName, version: versionId });
+    const { traced = null, observability } = version;
+    this.#traces = traced === null ? null : new TraceLines();
+    this.workerLog = new WorkerLog({
+      version,
+      isTraced: traced !== null,
+      keptShare: traced === 1 ? (observability?.samplingRate ?? 0) : 1,
+      tell: context.tell,
+      timings: context.timings,
+      readSourceMap: (name) => folder.readSourceMap(version, name),
+    });
   }
 
   /** Where the Worker's default export is reached. */
@@ -108,6 +127,7 @@ export class Launcher {
   /** Has the other ends of its bindings listen. */
   async prepare(): Promise<void> {
     const { accountId, scriptName, bindings, presented } = this.#version;
+    if (needsExperimental(this.#version)) refuseExperimental(this.#version);
     for (const binding of bindings) {
       const resource = resourceOf(binding);
       if (resource !== null) {
@@ -132,7 +152,7 @@ export class Launcher {
           decodes: decodedBy(this.#version),
         });
         this.#openBindings.push(socketPath);
-      }
+      } else if (binding.type === "hyperdrive") await this.#openDatabase(binding.name);
     }
     for (const name of this.#context.wantedEntrypoints(this.#version)) {
       this.entrypoints.set(name, this.#inRun(`e${this.entrypoints.size}`));
@@ -205,6 +225,7 @@ export class Launcher {
       await started.stop(0);
       throw new WorkerdStartError("timeout", `it did not answer its probe: ${String(error)}`, []);
     }
+    this.workerLog.started(started.pid);
     await this.#context.renewLinks([this.socket, ...this.entrypoints.values()]);
     const { memory, cpu } = this.#context.limits;
     const { cpuMs } = this.#version.limits ?? {};
@@ -226,6 +247,7 @@ export class Launcher {
       capability: ({ kind, id }) => this.#context.storage.capabilities.of(kind, id),
       ...this.#context.networks(),
       heap: this.#context.limits.memory,
+      tail: this.#traces?.module(this.#version.traced ?? 0) ?? null,
       privateKey: (name) => keys.placeholder(name),
     });
   }
@@ -236,6 +258,24 @@ export class Launcher {
       throw new Error(`no answer after ${startTimeout} ms`);
     });
     await Promise.race([this.#context.probe(this.#inRun(PROBE)), tooLate]);
+  }
+
+  async #openDatabase(bindingName: string): Promise<void> {
+    const told = this.#version.databases.get(bindingName);
+    if (told === undefined) return;
+    const { presentsIdentity, ...database } = told;
+    if (presentsIdentity) await this.#context.identities?.ensure(this.#version);
+    const { accountId, scriptName } = this.#version;
+    const socketPath = this.#placeOf(bindingName, "b");
+    await this.#context.gateway.openBinding({
+      socketPath,
+      accountId,
+      scriptName,
+      bindingName,
+      certificateId: "",
+      database,
+    });
+    this.#openBindings.push(socketPath);
   }
 
   /** A Worker that binds its identity has one before it runs. */
@@ -306,6 +346,14 @@ export class Launcher {
   }
 
   #write({ level, message, fromRuntime }: WorkerdLine): void {
+    const trace = fromRuntime ? null : (this.#traces?.read(message) ?? null);
+    if (trace !== null) {
+      this.workerLog.call(trace);
+      return;
+    }
+    if (!fromRuntime || (level === "error" && !message.startsWith("NOSENTRY"))) {
+      this.workerLog.line(level, message);
+    }
     const from = fromRuntime ? "runtime" : "console";
     // workerd's mark for what only its developers can act on.
     const refused = fromRuntime ? refusedAddress(message) : null;

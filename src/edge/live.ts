@@ -41,6 +41,7 @@ export function updateOf(
     sockets: generation.sockets,
     percentage,
     versionId: generation.version.versionId,
+    isTraced: (generation.version.traced ?? null) !== null,
   }));
   return { accountId, scriptName, entry: { scriptName, hosts, routes, targets } };
 }

@@ -9,7 +9,7 @@ import { Alarms } from "./alarms.ts";
 import { Backoff } from "../process/backoff.ts";
 import type { FeedChange } from "./feed.ts";
 import { Generation } from "./generation.ts";
-import { bindsInProcess, runnable, type RunnableVersion } from "./in-process.ts";
+import { bindsDatabase, bindsInProcess, runnable, type RunnableVersion } from "./in-process.ts";
 import type { GenerationContext } from "./launcher.ts";
 import { generationsOf, scriptId, type LiveScript } from "./live.ts";
 import type { AnnouncedScript, Traffic } from "./traffic.ts";
@@ -28,7 +28,10 @@ export interface ReconcilerOptions {
   readonly context: GenerationContext;
   readonly traffic: Traffic;
   readonly ingress: Pick<IngressHandle, "access">;
-  readonly gateway: Pick<GatewayHandle, "setCertificate" | "removeCertificate" | "setTrust">;
+  readonly gateway: Pick<
+    GatewayHandle,
+    "setCertificate" | "removeCertificate" | "setTrust" | "setDatabase" | "removeDatabase"
+  >;
   readonly hosts: IngressHosts;
   readonly log: Logger;
 }
@@ -46,6 +49,8 @@ export class Reconciler {
   readonly #withAccess = new Set<string>();
   /** For scripts that present a certificate in their own process: when it begins or ends. */
   readonly #alarms = new Alarms();
+  /** Scripts (ids) whose log somebody reads right now. */
+  readonly #followed = new Set<string>();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -60,8 +65,17 @@ export class Reconciler {
   /** @throws Failure `worker_start_failed`, `worker_start_timeout` */
   async stage(version: WorkerVersion): Promise<void> {
     const { source, traffic } = this.#options;
-    const wanted = await runnable(source, version);
+    const wanted = await runnable(source, version, this.#followed.has(scriptId(version)));
     if (running(traffic.get(version), wanted) === undefined) await this.#staging.start(wanted);
+  }
+
+  /** In force on return: a generation of the same version that tells of its calls, or does not. */
+  async follow(key: ScriptKey, isFollowed: boolean): Promise<void> {
+    const id = scriptId(key);
+    if (this.#followed.has(id) === isFollowed) return;
+    if (isFollowed) this.#followed.add(id);
+    else this.#followed.delete(id);
+    await this.apply({ kind: "script", ...key });
   }
 
   discard(versionId: string): Promise<void> {
@@ -160,6 +174,15 @@ export class Reconciler {
         }
         return;
       }
+      case "database": {
+        const { accountId, databaseId } = change;
+        const database = await source.database(accountId, databaseId);
+        if (database === null) await gateway.removeDatabase(accountId, databaseId);
+        else await gateway.setDatabase(database);
+        // What drivers are told of it may be another: those Workers get a new generation.
+        await this.#renewWhere(accountId, ({ version }) => bindsDatabase(version, databaseId));
+        return;
+      }
       case "access":
         await this.#setAccess(change.accountId);
         return;
@@ -200,13 +223,15 @@ export class Reconciler {
   }
 
   /** What presents a certificate, or anything, in its own process gets a new generation if that is another now. */
-  async #renew(accountId: string, certificateId?: string): Promise<void> {
+  #renew(accountId: string, certificateId?: string): Promise<void> {
+    return this.#renewWhere(accountId, ({ version }) => bindsInProcess(version, certificateId));
+  }
+
+  async #renewWhere(accountId: string, isMeant: (one: Generation) => boolean): Promise<void> {
     const scripts = this.#options.traffic
       .scripts()
       .filter((live) => live.key.accountId === accountId)
-      .filter((live) =>
-        generationsOf(live).some(({ version }) => bindsInProcess(version, certificateId)),
-      );
+      .filter((live) => generationsOf(live).some(isMeant));
     await Promise.all(scripts.map(({ key }) => this.apply({ kind: "script", ...key })));
   }
 
@@ -217,7 +242,10 @@ export class Reconciler {
     let applied: Wanted | null = null;
     for (;;) {
       const deployment = await source.deployment(key);
-      const wanted = deployment === null ? null : await withPresented(source, deployment);
+      const wanted =
+        deployment === null
+          ? null
+          : await withPresented(source, deployment, this.#followed.has(scriptId(key)));
       if (applied !== null && wanted !== null && isSame(applied, wanted)) return;
       applied = wanted;
       this.#wake(key, wanted);
@@ -299,10 +327,14 @@ type Wanted = Omit<Deployment, "versions"> & {
   readonly versions: readonly { readonly version: RunnableVersion; readonly percentage: number }[];
 };
 
-async function withPresented(source: Source, deployment: Deployment): Promise<Wanted> {
+async function withPresented(
+  source: Source,
+  deployment: Deployment,
+  isFollowed: boolean,
+): Promise<Wanted> {
   const versions = await Promise.all(
     deployment.versions.map(async ({ version, percentage }) => ({
-      version: await runnable(source, version),
+      version: await runnable(source, version, isFollowed),
       percentage,
     })),
   );

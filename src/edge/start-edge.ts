@@ -26,6 +26,10 @@ import { SharedSlots } from "./shared-slots.ts";
 import type { Source } from "../contract/change-feed.ts";
 import { noProxies, type ProxyOptions } from "../network/trusted-proxies.ts";
 import { defaultLimits, type ProcessLimits } from "./worker-limits.ts";
+import type { WorkerEvent } from "../contract/worker-log.ts";
+import { Timings } from "./worker-log.ts";
+import { ingressEntry, gatewayEntry } from "./log-entries.ts";
+import { WorkerMetrics } from "./metrics.ts";
 import { workerdSandbox } from "./workerd.ts";
 
 export interface EdgeOptions {
@@ -45,6 +49,11 @@ export interface EdgeOptions {
   /** Whose word about clients counts. Default: nobody's. */
   readonly proxies?: ProxyOptions;
   /**
+   * Connections that one client address (IPv6: a /64) may have at once, trusted proxies excepted.
+   * 0: no limit. Default: 1,024.
+   */
+  readonly clientConnections?: number;
+  /**
    * Addresses that `fetch()` without a binding may reach: `public`, `private`, `local`, or CIDR
    * blocks. Default: `["public"]`.
    */
@@ -55,6 +64,8 @@ export interface EdgeOptions {
   readonly gateway?: Omit<StartGatewayOptions, "runDirectory" | "masterKey" | "processes">;
   /** Issues identities to Workers that bind one. Default: none. */
   readonly identities?: IdentityIssuer;
+  /** Takes what Workers have to say, and what is said of them. Default: nobody does. */
+  readonly onWorkerEvent?: (event: WorkerEvent) => void;
   readonly log: Logger;
   /** How many processes each Worker runs in, at least one: requests go to the least busy. Default: 1. */
   readonly workerProcesses?: number;
@@ -92,6 +103,8 @@ export interface StartedEdge extends Edge {
   readonly httpsUrl: string | null;
   /** Swaps what hosts present that have no certificate of their own. */
   presentByDefault(certificate: ServedCertificate): Promise<void>;
+  /** Of ingress, gateway and Workers, as Prometheus reads them. What is being restarted is left out. */
+  metrics(): Promise<string>;
   /** All ports of the platform, as the gateway refuses them on this machine. */
   readonly ownPorts: readonly number[];
 }
@@ -107,12 +120,18 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   await using cleanup = new AsyncDisposableStack();
   const sandbox = await workerdSandbox(options.sandbox, options.workerdPath);
   const run = await RunDirectory.open(options.runDirectory);
+  const tell = options.onWorkerEvent ?? (() => {});
+  const timings = new Timings();
   cleanup.defer(() => run.close());
   const gateway = cleanup.use(
     await startGateway({
       log,
       logLevel: log.level as GatewayOptions["logLevel"],
       ...options.gateway,
+      onEvent: (event) => {
+        options.gateway?.onEvent?.(event);
+        if (event.kind === "failure") tell(gatewayEntry(event));
+      },
       runDirectory: run.path,
       processes: run.processes,
       masterKey,
@@ -122,6 +141,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     host: options.httpHost ?? "127.0.0.1",
     port: options.httpPort,
     proxies: options.proxies ?? noProxies,
+    clientConnections: options.clientConnections ?? 1_024,
     https: httpsAddress(options.https),
   };
   const links = new ServiceLinks(run, ABSENT_SOCKET);
@@ -131,6 +151,12 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     byDefault: options.https?.byDefault,
     log,
     howEnded: (socket) => traffic.howEnded(socket),
+    onEvents: (events) => {
+      for (const event of events) {
+        if (event.kind === "timing") timings.set(event.script, event.ray, event.ms);
+        else tell(ingressEntry(event));
+      }
+    },
     // A fresh one listens anew for calls of services that are not deployed.
     listening: () => links.renewAbsent(),
   });
@@ -180,6 +206,8 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     limits: { ...defaultLimits, ...options.limits },
     startTimeout: options.startTimeout ?? 15_000,
     log,
+    tell,
+    timings,
     probe: (socket) => ingress.probe(socket),
     linkService: (path, key, entrypoint) => {
       const live = traffic.get(key);
@@ -202,6 +230,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     apply: (change) => reconciler.apply(change),
   });
   cleanup.defer(() => feed.stop());
+  const workers = new WorkerMetrics(() => traffic.generations().flatMap((one) => one.status()));
   const localBindings = new LocalBindings(run, gateway);
   const owned = cleanup.move();
   const { host, port } = ingress.address;
@@ -214,6 +243,12 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     ownPorts: metricsPort === null ? ports : [...ports, metricsPort],
     storage: (request) => storage.request(request),
     stage: (version) => reconciler.stage(version),
+    follow: (key, isFollowed) => reconciler.follow(key, isFollowed),
+    metrics: async () => {
+      const parts = [ingress.metrics(), gateway.metrics(), workers.registry.metrics()];
+      const read = await Promise.allSettled(parts);
+      return read.flatMap((one) => (one.status === "fulfilled" ? one.value : [])).join("\n");
+    },
     discard: (versionId) => reconciler.discard(versionId),
     applied: (cursor) => feed.applied(cursor),
     testHandshake: (...target) => gateway.testHandshake(...target),

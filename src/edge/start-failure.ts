@@ -34,7 +34,7 @@ export async function startFailure(
 }
 
 /** Replaces each `module:line:column` of a stack by the place in the source it was made from. */
-async function mapped(stack: string, readSourceMap: ReadSourceMap): Promise<string> {
+export async function mapped(stack: string, readSourceMap: ReadSourceMap): Promise<string> {
   const maps = new Map<string, SourceMap | null>();
   for (const [, name] of stack.matchAll(FRAME)) {
     if (!maps.has(name!)) maps.set(name!, parse(await readSourceMap(name!)));

@@ -61,7 +61,7 @@ export class Traffic {
       fresh.map(({ accountId, scriptName, hosts, routes }) => ({
         accountId,
         scriptName,
-        entry: { hosts, routes, targets: [] },
+        entry: { scriptName, hosts, routes, targets: [] },
       })),
     );
   }

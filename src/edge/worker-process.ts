@@ -28,11 +28,14 @@ export class WorkerProcess {
     const facts = { account, script, version: versionId };
     this.#kept = new Kept({
       launch: (signal) => this.#launcher.launch(signal),
-      failed: (reason, code) =>
+      failed: (reason, code) => {
         context.log.error(
           { ...facts, code, reason },
           "the Worker is not running, it is started again",
-        ),
+        );
+        const ended = isOverLimit(reason) ? "worker_limits_exceeded" : "worker_connection_lost";
+        this.#launcher.workerLog.ended(reason, code ?? ended);
+      },
     });
   }
 

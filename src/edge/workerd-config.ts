@@ -8,7 +8,9 @@ import { extensionsOf, storageServices, storedBinding } from "./storage/bindings
 import type { Resource } from "./storage/resources.ts";
 
 /** A version as it stands on disk: its modules are files, its content is no longer in memory. */
-export type LaidOutVersion = Omit<RunnableVersion, "modules" | "changesAt"> & {
+export type LaidOutVersion = Omit<RunnableVersion, "modules" | "changesAt" | "traced"> & {
+  /** As of `RunnableVersion`. */
+  readonly traced?: number | null;
   readonly modules: readonly StoredModule[];
   /** It fetches the keys of Access. */
   readonly asksForKeys: boolean;
@@ -32,7 +34,7 @@ export interface Wiring {
   readonly entrypoints: ReadonlyMap<string, string>;
   /** An empty folder. */
   readonly emptyFolder: string;
-  /** The gateway's socket for an `mtls_certificate` binding. */
+  /** The gateway's socket for an `mtls_certificate` or `hyperdrive` binding. */
   bindingSocket(bindingName: string): string;
   /** The socket at which a binding finds another Worker's current generation, or storage. */
   linkedSocket(bindingName: string): string;
@@ -46,6 +48,8 @@ export interface Wiring {
   readonly accessKeys: string;
   /** MiB of JavaScript's heap. 0: no limit. */
   readonly heap: number;
+  /** The module of the Worker that is told of each call. Null: none is. */
+  readonly tail: string | null;
   /** What stands for the private key of such a binding. */
   privateKey(bindingName: string): string;
 }
@@ -53,16 +57,17 @@ export interface Wiring {
 /** The Cap'n Proto configuration of one Worker's process. It holds no secret: see `environment`. */
 export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
   const services: CapnpValue[] = [
-    { name: "main", worker: worker(version) },
+    { name: "main", worker: worker(version, wiring.tail !== null) },
     {
       name: "internet",
       network: { ...wiring.fetch, tlsOptions: { trustBrowserCas: true } },
     },
     { name: "probe", disk: { path: wiring.emptyFolder } },
   ];
+  if (wiring.tail !== null) services.push(tailWorker(wiring.tail));
   if (version.asksForKeys) services.push(...keysOutbound(wiring.accessKeys));
   for (const binding of version.bindings) {
-    services.push(...storageServices(version, binding, serviceName(binding), wiring));
+    services.push(...storageServices(binding, serviceName(binding), wiring));
     const presented = version.presented.get(binding.name);
     const to = presented ? network(presented, binding, wiring) : outbound(binding, wiring);
     if (to !== null) services.push({ name: serviceName(binding), ...to });
@@ -116,8 +121,9 @@ const V8_FLAGS = ["--optimize-for-size"];
 const RPC_HOST = "rpc";
 const INBOUND = { cfBlobHeader: CF_HEADER, capnpConnectHost: RPC_HOST };
 
-function worker(version: LaidOutVersion): CapnpValue {
+function worker(version: LaidOutVersion, isTraced: boolean): CapnpValue {
   return {
+    ...(isTraced && { tails: [TAIL] }),
     modules: version.modules.map((module) => ({
       name: module.name,
       [MODULE_FIELDS[module.type]]: { embed: module.file },
@@ -131,6 +137,20 @@ function worker(version: LaidOutVersion): CapnpValue {
     globalOutbound: version.asksForKeys ? "outbound" : "internet",
   };
 }
+
+/** Reaches nothing: it writes down what it is told. */
+function tailWorker(module: string): CapnpValue {
+  return {
+    name: TAIL,
+    worker: {
+      modules: [{ name: "tail", esModule: module }],
+      compatibilityDate: "2026-11-01",
+      globalOutbound: "probe",
+    },
+  };
+}
+
+const TAIL = "tail";
 
 /**
  * What a Worker that verifies assertions of Access fetches through: the platform's own ports are
@@ -190,10 +210,27 @@ function bindingValue(
       const { id, tag, timestamp } = binding;
       return { json: JSON.stringify({ id, tag, timestamp }) };
     }
+    case "hyperdrive": {
+      // One whose configuration is gone leads to the gateway's socket all the same, where nobody listens.
+      const told = version.databases.get(binding.name);
+      return {
+        hyperdrive: {
+          designator: serviceName(binding),
+          database: told?.database ?? "",
+          user: told?.user ?? "",
+          // The gateway signs in: no password leaves it.
+          password: NO_PASSWORD,
+          scheme: told?.protocol === "mysql" ? "mysql" : "postgresql",
+        },
+      };
+    }
     default:
       return storedBinding(binding, serviceName(binding)) ?? { service: serviceName(binding) };
   }
 }
+
+/** What a connection string has in the place of one: drivers want something there. */
+const NO_PASSWORD = "kept-by-the-gateway";
 
 /** workerd's own TLS with the certificate. */
 function network(
@@ -215,6 +252,7 @@ type Struct = { readonly [field: string]: CapnpValue };
 function outbound(binding: WorkerBinding, wiring: Wiring): Struct | null {
   switch (binding.type) {
     case "mtls_certificate":
+    case "hyperdrive":
       return {
         external: {
           address: `unix:${wiring.bindingSocket(binding.name)}`,

@@ -58,6 +58,15 @@ export const identityFailures = {
     cause: "None was set, or the name is misspelt.",
     fix: "Set one with `countersign policy set NAME FILE`.",
   },
+  published_too_often: {
+    side: "caller",
+    status: 429,
+    number: 7000648,
+    title: "too many requests for what is published",
+    cause:
+      "CAs, revocation lists and the feed are there for everybody, and one address may ask for them 600 times, and then ten times a second.",
+    fix: "Wait as long as Retry-After says, keep answers as long as Cache-Control says, or use `follow()`, which asks once and waits.",
+  },
   identity_request_invalid: {
     side: "caller",
     status: 400,

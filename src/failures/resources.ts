@@ -24,14 +24,6 @@ export const resourceFailures = {
     cause: "Deleting it would fail every request of that Worker which uses it.",
     fix: "Deploy the Worker without the binding, or delete the Worker, and try again.",
   },
-  resource_name_invalid: {
-    side: "caller",
-    status: 400,
-    number: 10005,
-    title: "the name cannot be given",
-    cause: "Names of buckets, queues and databases are of letters, digits, dashes and underscores.",
-    fix: "Choose a name of 3 to 63 lower case letters, digits and dashes, with a letter or digit at both ends.",
-  },
   binding_resource_unknown: {
     side: "caller",
     status: 400,
@@ -87,6 +79,14 @@ export const resourceFailures = {
     title: "the database refused the statement",
     cause: "SQLite says why in the message. Nothing of the request was done.",
     fix: "Correct the statement.",
+  },
+  transfer_gone: {
+    side: "caller",
+    status: 404,
+    number: 7000803,
+    title: "there is no such file any more",
+    cause: "Files on their way to and from a database are held for ten minutes, four at a time.",
+    fix: "Run the command again.",
   },
   r2_bucket_not_found: {
     side: "caller",

@@ -1,3 +1,5 @@
+import { EventEmitter } from "node:events";
+
 /**
  * A listener on a socket whose other end may be anybody's. What it throws ends this connection,
  * which reports it, and not the process that all connections share.
@@ -10,6 +12,8 @@ export function guarded<Args extends unknown[]>(
     try {
       listener(...args);
     } catch (error) {
+      // An error that nobody listens for would be thrown again.
+      if (socket instanceof EventEmitter) socket.on("error", ignore);
       socket.destroy(asError(error));
     }
   };
@@ -18,3 +22,5 @@ export function guarded<Args extends unknown[]>(
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
 }
+
+function ignore(): void {}

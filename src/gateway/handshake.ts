@@ -20,6 +20,8 @@ export interface HandshakeOptions {
   readonly presented: Presented | null;
   /** Offered by ALPN, the preferred one first. Empty: no ALPN. */
   readonly protocols: readonly string[];
+  /** Whether the server's certificate has to name the host. Default: true. */
+  readonly verifyName?: boolean;
   /** A session to resume. */
   readonly session?: Buffer | undefined;
   /** A session to resume later. On TLS 1.2 it comes before the handshake is over. */
@@ -42,6 +44,7 @@ export interface HandshakeOptions {
  */
 export function handshake(socket: Socket, options: HandshakeOptions): Promise<TLSSocket> {
   const { destination, context, presented, protocols, session, timeout, signal } = options;
+  const { verifyName = true } = options;
   const { host, port } = destination;
   return new Promise((fulfil, reject) => {
     const tls: TLSSocket = connect({
@@ -52,6 +55,7 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
       secureContext: context,
       requestOCSP: true,
       rejectUnauthorized: true,
+      ...(verifyName ? {} : { checkServerIdentity: () => undefined }),
       // What Node itself does after the handshake, once more.
       ...(options.spiffe && {
         checkServerIdentity: () => spiffeError(tls, options.spiffe!) ?? undefined,
@@ -89,7 +93,8 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
     if (options.onSession) tls.on("session", guarded(tls, options.onSession));
     const judged = guarded(tls, () => {
       heard = true;
-      const error = judge(tls, host, options.spiffe);
+      const isNamed = verifyName || options.spiffe !== undefined;
+      const error = isNamed ? judge(tls, host, options.spiffe) : chainError(tls);
       if (error === null) {
         asked = tls.getSharedSigalgs().length > 0;
         return;

@@ -17,6 +17,7 @@ closeMemory();
 // Sockets are made private from the start, not only once chmod has run.
 process.umask(0o077);
 
+let counted: Metrics | null = null;
 let gateway: Gateway | null = null;
 let tracing: Tracing | null = null;
 
@@ -35,6 +36,7 @@ async function call(
   signal: AbortSignal,
 ): Promise<unknown> {
   if (method === "start") return start(...(args as Parameters<GatewayCalls["start"]>));
+  if (method === "metrics") return counted?.registry.metrics() ?? "";
   if (gateway === null) throw new Error(`"${method}" came before "start"`);
   const apply = gateway[method] as (this: Gateway, ...args: unknown[]) => unknown;
   return apply.call(gateway, ...args, signal);
@@ -49,7 +51,9 @@ async function start(
   const metrics = new Metrics({
     pools: () => gateway?.pools.all() ?? [],
     credentials: () => gateway?.credentials() ?? [],
+    sessions: () => gateway?.databases.sessions() ?? [],
   });
+  counted = metrics;
   tracing = await startTracing(options.otlpEndpoint, log);
   gateway = new Gateway({
     keyring: new Keyring(masterKey),

@@ -1,3 +1,4 @@
+import type { DatabaseConfig } from "../contract/database.ts";
 import type { AccountTrust, CertificateVersion, ScriptKey } from "../contract/change-feed.ts";
 import type { GatewayBinding, IdentityRequest } from "../contract/gateway.ts";
 import type { HandshakeReport } from "../contract/handshake-report.ts";
@@ -13,12 +14,16 @@ export interface GatewayCalls {
   setCertificate(certificate: CertificateVersion): void;
   requestIdentity(key: ScriptKey): IdentityRequest;
   removeCertificate(accountId: string, certificateId: string): void;
+  setDatabase(database: DatabaseConfig): void;
+  removeDatabase(accountId: string, databaseId: string): void;
   setTrust(accountId: string, trust: AccountTrust): void;
   adoptMasterKey(masterKey: Uint8Array): void;
   setAddresses(addresses: AddressOptions): void;
   openBinding(binding: GatewayBinding): void;
   closeBinding(socketPath: string): void;
   testHandshake(accountId: string, certificateId: string, url: string): HandshakeReport;
+  /** As Prometheus reads them. */
+  metrics(): string;
 }
 
 /** @param drain ms that a binding which is closed may go on with what is in flight */
@@ -29,6 +34,8 @@ export function gatewayRules(drain: number): CallRules<GatewayCalls> {
     setCertificate: STATE,
     requestIdentity: question(10_000),
     removeCertificate: STATE,
+    setDatabase: STATE,
+    removeDatabase: STATE,
     setTrust: STATE,
     adoptMasterKey: STATE,
     setAddresses: STATE,
@@ -36,11 +43,13 @@ export function gatewayRules(drain: number): CallRules<GatewayCalls> {
     closeBinding: { ...STATE, deadline: drain + STATE.deadline },
     // The name, TCP, TLS, the first read and what `openssl` says, each with a time-out of its own.
     testHandshake: question(60_000),
+    metrics: question(5_000),
   };
 }
 
 export interface GatewayState {
   readonly certificates: readonly CertificateVersion[];
   readonly trust: readonly (readonly [accountId: string, trust: AccountTrust])[];
+  readonly databases: readonly DatabaseConfig[];
   readonly bindings: readonly GatewayBinding[];
 }

@@ -49,6 +49,42 @@ test("two scopes share a key only if every part of it is equal", () => {
   assert.equal(poolKey({ ...scope }), poolKey(scope));
 });
 
+test("an origin gets 512 connections of a binding; further requests wait for one of them", async () => {
+  let dialled = 0;
+  const pools = new Pools(
+    () => {
+      dialled += 1;
+      return new Promise(() => {});
+      // Over HTTP/2 one connection is enough, and is waited for.
+    },
+    { ...defaultOptions, http2: false },
+  );
+  const all = { account: 0, script: 0, binding: 0, version: 0, trust: 0, origin: 0 };
+  const pool = pools.acquire(scopeOf(all, someCredentials()));
+  let failed = 0;
+  for (let i = 0; i < 520; i += 1) {
+    pool.dispatcher.dispatch(
+      { path: "/", method: "GET" },
+      {
+        onRequestStart: () => {},
+        onResponseStart: () => {},
+        onResponseData: () => {},
+        onResponseEnd: () => {},
+        onResponseError: () => (failed += 1),
+      },
+    );
+  }
+  await turn();
+  assert.equal(dialled, 512);
+  assert.equal(failed, 0, "they wait");
+  pools.cut(
+    () => true,
+    () => new Failure("origin_connection_cut"),
+  );
+  await turn();
+  assert.equal(failed, 520);
+});
+
 interface Choice {
   readonly account: number;
   readonly script: number;

@@ -6,6 +6,9 @@ import { newRay, renderFailure, type ShownDetails } from "../failures/rendered.t
 /** The header by which a Worker tells a failure of the gateway from a response of the origin. */
 export const FAILURE_HEADER = "countersign-failure";
 
+/** Under which ray the log has it: a Worker that hands the response on is found by either. */
+const RAY_HEADER = "countersign-ray";
+
 export interface ShownFailure {
   readonly details: ShownDetails;
   /** Names the request, in the log too. */
@@ -32,6 +35,7 @@ export function respondWithFailure(
   response.writeHead(failure.entry.status, failure.entry.title, {
     ...headers,
     [FAILURE_HEADER]: failure.code,
+    [RAY_HEADER]: shown.ray,
   });
   response.end(body);
 }

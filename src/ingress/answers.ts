@@ -24,9 +24,12 @@ import { decodeFor } from "./decode.ts";
 import { refuse, unreadAnswer } from "./refuse.ts";
 import { redirect, secureUrl } from "./redirect.ts";
 import { INGRESS_HEADERS, ingressHeaders, requestTarget } from "./request.ts";
+import type { IngressObserver, Observed, Script } from "./observe.ts";
 import type { Upstream } from "./upstream.ts";
 
 export interface Wanted {
+  /** Names the request. */
+  readonly ray: string;
   /** Lower case, without port and trailing dot. */
   readonly host: string;
   /** With its query. */
@@ -46,6 +49,7 @@ export type Found =
       readonly upstream: Upstream;
       /** Flat: name, value … to send besides. */
       readonly headers: readonly string[];
+      readonly script: Script;
     }
   /** Answered here, to anybody. */
   | { readonly kind: "answer"; readonly json: string }
@@ -63,6 +67,7 @@ export interface Arrival {
 }
 
 export interface AnswersOptions {
+  readonly observer: IngressObserver;
   find(this: void, wanted: Wanted): Found;
   readonly hosts: Hosts;
   readonly clients: Clients;
@@ -96,7 +101,7 @@ export class Answers {
     this.#inFlight.add(request, response);
     alone({ request, response, ray }, () => {
       const target = this.#target(request, ray, arrival);
-      if (typeof target === "string") refuse(request, response, target, ray);
+      if (typeof target === "string") this.#refusedHere(request, response, target, ray);
       else if ("kind" in target) void answerHere(request, response, target, ray);
       else
         forward(request, response, {
@@ -111,7 +116,8 @@ export class Answers {
     socket.on("error", () => socket.destroy());
     guarded(socket, () => {
       const target = this.#target(request, ray, arrival);
-      if (typeof target === "string") refuse(request, responseOn(socket, request), target, ray);
+      if (typeof target === "string")
+        this.#refusedHere(request, responseOn(socket, request), target, ray);
       else if ("kind" in target) void answerHere(request, responseOn(socket, request), target, ray);
       else forwardUpgrade(request, socket, head, target);
     })();
@@ -127,7 +133,7 @@ export class Answers {
     const ray = newRay();
     alone({ request, response, ray }, () => {
       const target = this.#target(request, ray, arrival);
-      if (typeof target === "string") refuse(request, response, target, ray);
+      if (typeof target === "string") this.#refusedHere(request, response, target, ray);
       else if ("kind" in target) void answerHere(request, response, target, ray);
       else forwardTunnel(request, response, tunnel, target);
     });
@@ -135,7 +141,7 @@ export class Answers {
 
   /** What cannot be read as a request. */
   unread(error: Error, socket: Duplex): void {
-    guarded(socket, () => answerUnread(error, socket, this.#inFlight, unreadAnswer))();
+    answerUnread(error, socket, this.#inFlight, unreadAnswer);
   }
 
   /** What is in flight is answered with a failure, or cut where its answer has begun. */
@@ -143,6 +149,16 @@ export class Answers {
     this.#inFlight.end((request, response) => {
       refuse(request, response, "edge_process_ended", newRay());
     });
+  }
+
+  #refusedHere(
+    request: IncomingMessage,
+    response: ServerResponse,
+    code: FailureCode,
+    ray: string,
+  ): void {
+    this.#options.observer.metrics.refused(code);
+    refuse(request, response, code, ray);
   }
 
   #target(
@@ -169,6 +185,7 @@ export class Answers {
     if (judged.refusal !== null) return judged.refusal;
     const scheme = client.scheme ?? (tls === null ? "http" : "https");
     const found = this.#options.find({
+      ray,
       host: wanted.host,
       path: wanted.path,
       origin: `${scheme}://${wanted.authority.toLowerCase()}`,
@@ -177,6 +194,12 @@ export class Answers {
     });
     if (typeof found === "string" || found.kind !== "upstream") return found;
     const { upstream } = found;
+    const url = `${scheme}://${wanted.authority}${wanted.path}`;
+    const observed = this.#options.observer.began(found.script, {
+      ray,
+      method: request.method ?? "",
+      url,
+    });
     upstream.began();
     return {
       dispatcher: upstream.dispatcher,
@@ -189,13 +212,17 @@ export class Answers {
         ...found.headers,
       ],
       answered: (status, headers, answered) => {
+        observed.answered(status, headers);
         setHeader(headers, "cf-ray", ray);
         return decodeFor(answered, status, headers);
       },
-      ended: () => upstream.finished(),
+      ended: () => {
+        upstream.finished();
+        observed.ended();
+      },
       failed: (error, failedRequest, response) => {
         upstream.finished();
-        void this.#refuse(failedRequest, response, { error, upstream, ray });
+        void this.#refuse(failedRequest, response, { error, upstream, ray, observed });
       },
     };
   }
@@ -203,9 +230,11 @@ export class Answers {
   async #refuse(
     request: IncomingMessage,
     response: ServerResponse,
-    { error, upstream, ray }: FailedRequest,
+    { error, upstream, ray, observed }: FailedRequest,
   ): Promise<void> {
     const code = await this.#whyFailed(error, upstream);
+    observed.failed(code);
+    observed.ended();
     if (!response.headersSent) refuse(request, response, code, ray);
   }
 
@@ -273,6 +302,7 @@ interface FailedRequest {
   readonly error: Error;
   readonly upstream: Upstream;
   readonly ray: string;
+  readonly observed: Observed;
 }
 
 function isOutOfFiles(error: Error): boolean {

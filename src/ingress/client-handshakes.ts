@@ -1,6 +1,7 @@
 import { createServer, type Server, type TlsOptions, type TLSSocket } from "node:tls";
 import type { Socket } from "node:net";
 import type { ServedCertificate } from "../contract/hosts.ts";
+import { endFailedHandshakes } from "./tls-options.ts";
 import { guarded } from "../forward/guarded.ts";
 import { type HostEntry, type Hosts, plainName } from "./hosts.ts";
 import { peekServerName } from "./server-name.ts";
@@ -66,6 +67,7 @@ export class ClientHandshakes {
     server.on("secureConnection", (socket) => {
       guarded(socket, () => this.#options.done(socket, entry))();
     });
+    endFailedHandshakes(server);
     this.#servers.set(entry, { terms, server });
     return server;
   }

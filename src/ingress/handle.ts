@@ -2,6 +2,7 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import { keyIn } from "../contract/key-in.ts";
+import type { IngressEvent } from "./observe.ts";
 import { Supervised, type Tell } from "../process/supervised.ts";
 import type { ProcessStatus } from "../contract/edge.ts";
 import type { ServedCertificate, ServedHost } from "../contract/hosts.ts";
@@ -23,6 +24,8 @@ export interface IngressOptions {
   readonly log: Logger;
   /** Has the process that listens at this socket just ended? */
   howEnded(this: void, socket: string): Promise<HowEnded>;
+  /** Hears of requests. */
+  readonly onEvents?: (events: readonly IngressEvent[]) => void;
   /** After each time that a fresh process listens. */
   readonly listening?: () => Promise<void>;
   /** The module that it runs. Default: the ingress's own. */
@@ -61,6 +64,7 @@ export class IngressHandle {
       processes: run.processes,
       log,
       rules: ingressRules,
+      onEvent: (events) => options.onEvents?.(events as readonly IngressEvent[]),
       onAsk: (socket) => options.howEnded(String(socket)),
       restore: async (tell) => {
         await handle.#restore(tell);
@@ -130,6 +134,11 @@ export class IngressHandle {
     const idleFor = await this.#call("retire", socket);
     // What a process before this one sent is not known to it.
     return idleFor ?? (told === this.status().restarts ? Infinity : 0);
+  }
+
+  /** As Prometheus reads them. */
+  metrics(): Promise<string> {
+    return this.#call("metrics");
   }
 
   /** Finishes what is in flight, for `grace` ms at most, and ends. */

@@ -10,12 +10,16 @@ import { refuse } from "./refuse.ts";
 /**
  * A server of HTTP/1.1 that hands its requests to `answers`.
  * @param arrived says how a request came
+ * @param times how long a client has for the head of a request
  */
 export function createHttpServer(
   answers: Answers,
   arrived: (request: IncomingMessage) => Arrival,
+  times: HeadTimes = HEAD_TIMES,
 ): Server {
   const server = createServer({
+    headersTimeout: times.head,
+    connectionsCheckingInterval: times.check,
     maxHeaderSize: HEADER_BUFFER,
     insecureHTTPParser: false,
     // Node's own answer would be an empty one.
@@ -48,9 +52,20 @@ export function createHttpServer(
       .on("upgrade", (request, socket, head) => {
         guarded(socket, () => answers.upgrade(request, socket, head, arrived(request)))();
       })
-      .on("clientError", (error, socket) => answers.unread(error, socket))
+      .on("clientError", (error, socket) => {
+        guarded(socket, () => answers.unread(error, socket))();
+      })
   );
 }
+
+export interface HeadTimes {
+  /** ms for the head of a request: what is later is answered 408 */
+  readonly head: number;
+  /** ms between two looks at who is late */
+  readonly check: number;
+}
+
+const HEAD_TIMES: HeadTimes = { head: 60_000, check: 10_000 };
 
 /** Accepts nothing new; resolves when the last request has ended. */
 export async function closeWhenIdle(server: Server): Promise<void> {

@@ -21,8 +21,11 @@ import {
   type ScriptTarget,
   type ScriptUpdate,
 } from "./protocol.ts";
-import type { ProxyOptions } from "../network/trusted-proxies.ts";
+import { ConnectionShares } from "../network/connection-shares.ts";
+import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { isDirectFromThisMachine, isLocalName } from "./request.ts";
+import { IngressObserver, type IngressEvent, type Script } from "./observe.ts";
+import type { FailureCode } from "../failures/failures.ts";
 import { RoutingTable } from "./table.ts";
 import { Upstream } from "./upstream.ts";
 
@@ -35,25 +38,47 @@ export class Ingress implements Served<IngressMethods> {
   readonly #clients = new Clients();
   readonly #answers: Answers;
   readonly #listener: Listener;
+  readonly #observer: IngressObserver;
   #secure: SecureListener | null = null;
   #byDefault: ServedCertificate | null = null;
   #absent: Server | null = null;
   #turn = 0;
   #isComplete = false;
+  #reportedAt = -Infinity;
+  readonly #warn: (message: string) => void;
 
-  /** @param howEnded has the process that listens at this socket just ended? */
-  constructor(howEnded: (socket: string) => Promise<HowEnded>) {
+  /**
+   * @param howEnded has the process that listens at this socket just ended?
+   * @param warn writes a line into the log
+   * @param tell hears of requests
+   */
+  constructor(
+    howEnded: (socket: string) => Promise<HowEnded>,
+    warn: (message: string) => void,
+    tell: (events: readonly IngressEvent[]) => void = () => {},
+  ) {
+    this.#warn = warn;
+    this.#observer = new IngressObserver(tell);
     this.#answers = new Answers({
       find: (wanted) => this.#find(wanted),
       hosts: this.#hosts,
       clients: this.#clients,
       howEnded,
+      observer: this.#observer,
     });
     this.#listener = new Listener(this.#answers);
   }
 
   scripts(updates: readonly ScriptUpdate[]): void {
     this.#table.update(updates);
+    for (const { accountId, scriptName, entry } of updates) {
+      if (entry === null) this.#observer.metrics.forget(accountId, scriptName);
+    }
+  }
+
+  /** As Prometheus reads them. */
+  metrics(): Promise<string> {
+    return this.#observer.metrics.registry.metrics();
   }
 
   access(update: AccessUpdate): void {
@@ -73,15 +98,26 @@ export class Ingress implements Served<IngressMethods> {
     this.#secure?.presentByDefault(certificate);
   }
 
-  async listen({ host, port, proxies, https }: ListenAddress): Promise<ListenAddress> {
+  async listen(address: ListenAddress): Promise<ListenAddress> {
+    const { host, port, proxies, clientConnections, https } = address;
     this.#absent ??= await listenForAbsent(ABSENT_SOCKET);
     this.#answers.trust(proxies);
-    this.#listener.trust(proxies);
-    const secure = https === null ? null : await this.#listenSecurely(https, proxies);
-    return { host, port: await this.#listener.listen(host, port), proxies, https: secure };
+    const trusted = new TrustedProxies(proxies);
+    const shares = new ConnectionShares({
+      most: clientConnections,
+      isExcepted: (client) => trusted.trusts(client),
+      onFull: (client) => this.#report(client, clientConnections),
+    });
+    this.#listener.accept(proxies, shares);
+    const secure = https === null ? null : await this.#listenSecurely(https, proxies, shares);
+    return { ...address, port: await this.#listener.listen(host, port), https: secure };
   }
 
-  async #listenSecurely(https: HttpsAddress, proxies: ProxyOptions): Promise<HttpsAddress> {
+  async #listenSecurely(
+    https: HttpsAddress,
+    proxies: ProxyOptions,
+    shares: ConnectionShares,
+  ): Promise<HttpsAddress> {
     if (this.#byDefault === null) throw new Error("there is no default certificate");
     this.#secure = new SecureListener({
       answers: this.#answers,
@@ -89,10 +125,20 @@ export class Ingress implements Served<IngressMethods> {
       clients: this.#clients,
       byDefault: this.#byDefault,
     });
-    this.#secure.trust(proxies);
+    this.#secure.accept(proxies, shares);
     const port = await this.#secure.listen(https.host, https.port);
     if (https.redirect) this.#answers.redirectTo(port);
     return { ...https, port };
+  }
+
+  /** One line in ten seconds, however many connections are closed. */
+  #report(client: string, most: number): void {
+    const now = performance.now();
+    if (now - this.#reportedAt < 10_000) return;
+    this.#reportedAt = now;
+    this.#warn(
+      `${client} has ${most} connections, and is refused more: see --client-connections and --trusted-proxies`,
+    );
   }
 
   async probe(socket: string): Promise<void> {
@@ -150,8 +196,22 @@ export class Ingress implements Served<IngressMethods> {
     if (verdict.kind !== "pass") return verdict;
     if (KEYS_ONLY in request.headers) return "host_unknown";
     const target = choose(entry, request.headers);
-    if (target === null) return "worker_unavailable";
-    return { kind: "upstream", upstream: this.#leastBusy(target), headers: verdict.headers };
+    const script = {
+      accountId: this.#table.accountOf(entry),
+      scriptName: entry.scriptName ?? "",
+      versionId: target?.versionId ?? null,
+      isTraced: target?.isTraced === true,
+    };
+    if (target === null) return this.#unavailable(script, wanted);
+    const { headers } = verdict;
+    return { kind: "upstream", upstream: this.#leastBusy(target), headers, script };
+  }
+
+  #unavailable(script: Script, { ray, request, origin, path }: Wanted): FailureCode {
+    const code = "worker_unavailable";
+    const url = origin + path;
+    this.#observer.refused(script, { ray, method: request.method ?? "", url }, code);
+    return code;
   }
 
   /** Of the processes that are there, the one with the fewest requests; among equals each in turn. */

@@ -4,6 +4,7 @@ import type { Dispatcher } from "undici";
 import { Answers } from "./answers.ts";
 import { Clients } from "./clients.ts";
 import { Listener } from "./listener.ts";
+import { IngressObserver } from "./observe.ts";
 
 test("an ingress without a file left says so, and does not blame the Worker", async () => {
   const dispatcher = {
@@ -14,9 +15,15 @@ test("an ingress without a file left says so, and does not blame the Worker", as
   };
   const upstream = { dispatcher, socket: "x", began() {}, finished() {} };
   const answers = new Answers({
-    find: () => ({ kind: "upstream", upstream: upstream as never, headers: [] }),
+    find: () => ({
+      kind: "upstream",
+      upstream: upstream as never,
+      headers: [],
+      script: { accountId: "", scriptName: "", versionId: null, isTraced: false },
+    }),
     hosts: { find: () => null } as never,
     clients: new Clients(),
+    observer: new IngressObserver(() => {}),
     howEnded: () => Promise.reject(new Error("nothing has ended")),
   });
   const listener = new Listener(answers);

@@ -1,6 +1,7 @@
 import type { Server } from "node:http";
 import type { AddressInfo, Server as NetServer } from "node:net";
 import { listenFailure } from "../network/listen-failure.ts";
+import type { ConnectionShares } from "../network/connection-shares.ts";
 import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import type { Answers } from "./answers.ts";
@@ -18,10 +19,11 @@ export class Listener {
     }));
   }
 
-  /** Who may begin a connection with the PROXY protocol, before it listens. */
-  trust(options: ProxyOptions): void {
+  /** Who may begin a connection with the PROXY protocol, and how many anybody may have. Before it listens. */
+  accept(options: ProxyOptions, shares: ConnectionShares): void {
     if (options.trusted.length > 0)
       this.#peerOf = acceptProxyProtocol(this.#server, new TrustedProxies(options));
+    shares.limit(this.#server);
   }
 
   listen(host: string, port: number): Promise<number> {

@@ -6,7 +6,12 @@ import type { HowEnded, IngressMethods } from "./protocol.ts";
 
 // What passes through it is the business of others.
 closeMemory();
-const ingress = new Ingress(async (socket) => (await supervisor.ask(socket)) as HowEnded);
+const ingress = new Ingress(
+  async (socket) => (await supervisor.ask(socket)) as HowEnded,
+  // As pino writes a warning: the supervisor puts it into the platform's log.
+  (msg) => void process.stdout.write(`${JSON.stringify({ level: 40, msg })}\n`),
+  (events) => supervisor.event(events),
+);
 
 const supervisor = serve({
   call: (method, args) => {

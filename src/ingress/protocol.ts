@@ -1,4 +1,4 @@
-import { STATE, type CallRules } from "../process/calls.ts";
+import { question, STATE, type CallRules } from "../process/calls.ts";
 
 import type { ServedCertificate, ServedHost } from "../contract/hosts.ts";
 import type { AccountAccess } from "../contract/access.ts";
@@ -25,6 +25,8 @@ export interface IngressMethods {
    * since then. 0: a WebSocket goes on. Null: this process sent it none.
    */
   retire(socket: string): number | null;
+  /** As Prometheus reads them. */
+  metrics(): string;
 }
 
 export const ingressRules: CallRules<IngressMethods> = {
@@ -37,6 +39,7 @@ export const ingressRules: CallRules<IngressMethods> = {
   // Again, for no deploy fails because the ingress was being replaced meanwhile.
   probe: { tries: 2, deadline: 30_000 },
   retire: { ...STATE, deadline: Infinity },
+  metrics: question(5_000),
 };
 
 /** What is known of the process at a socket whose connection was lost: whether it ended just then. */
@@ -48,6 +51,8 @@ export interface ListenAddress {
   readonly port: number;
   /** Whose word about clients counts. */
   readonly proxies: ProxyOptions;
+  /** Connections that one client address may have at once, trusted proxies excepted. 0: no limit. */
+  readonly clientConnections: number;
   /** Null: plain HTTP only. */
   readonly https: HttpsAddress | null;
 }
@@ -96,6 +101,8 @@ export interface ScriptTarget {
   readonly sockets: readonly string[];
   readonly percentage: number;
   readonly versionId?: string;
+  /** Its processes tell of each call, so the ingress tells how long it took. */
+  readonly isTraced?: boolean;
 }
 
 /** Where the keys of assertions are, on every host behind Access. */

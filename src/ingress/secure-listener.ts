@@ -15,6 +15,7 @@ import {
 import type { ServedCertificate } from "../contract/hosts.ts";
 import { guarded } from "../forward/guarded.ts";
 import { HEADER_BUFFER } from "../forward/limits.ts";
+import type { ConnectionShares } from "../network/connection-shares.ts";
 import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import type { Answers } from "./answers.ts";
@@ -25,7 +26,7 @@ import { Http2Request } from "./http2-request.ts";
 import { Http2Response } from "./http2-response.ts";
 import { closeWhenIdle, createHttpServer } from "./http-server.ts";
 import { listenAt } from "./listener.ts";
-import { TLS_OPTIONS } from "./tls-options.ts";
+import { endFailedHandshakes, TLS_OPTIONS } from "./tls-options.ts";
 
 export interface SecureListenerOptions {
   readonly answers: Answers;
@@ -33,7 +34,17 @@ export interface SecureListenerOptions {
   readonly clients: Clients;
   /** What is presented where a host has no certificate of its own. */
   readonly byDefault: ServedCertificate;
+  readonly times?: ConnectionTimes;
 }
+
+export interface ConnectionTimes {
+  /** ms that a client has for its handshake */
+  readonly handshake: number;
+  /** ms without a byte after which a session of HTTP/2 takes no more requests */
+  readonly idle: number;
+}
+
+const TIMES: ConnectionTimes = { handshake: 10_000, idle: 60_000 };
 
 /** Where clients speak HTTP/2 or HTTP/1.1 over TLS. */
 export class SecureListener {
@@ -45,11 +56,13 @@ export class SecureListener {
   readonly #sessions = new Map<Http2Session, TLSSocket>();
   readonly #clients: Clients;
   #byDefault: ServedCertificate;
+  readonly #idle: number;
   #peerOf: PeerOf = ({ socket }) => socket.remoteAddress;
   /** The one whose handshake has just ended: its HTTP/2 session is made in the same turn. */
   #handedOver: TLSSocket | null = null;
 
-  constructor({ answers, hosts, clients, byDefault }: SecureListenerOptions) {
+  constructor({ answers, hosts, clients, byDefault, times = TIMES }: SecureListenerOptions) {
+    this.#idle = times.idle;
     this.#answers = answers;
     this.#hosts = hosts;
     this.#clients = clients;
@@ -70,7 +83,7 @@ export class SecureListener {
     const tls = {
       ...TLS_OPTIONS,
       ALPNProtocols: ["h2", "http/1.1"],
-      handshakeTimeout: HANDSHAKE_TIMEOUT,
+      handshakeTimeout: times.handshake,
     };
     this.#tls = createTlsServer({
       ...tls,
@@ -85,6 +98,7 @@ export class SecureListener {
       },
     });
     this.#tls.on("secureConnection", (socket) => guarded(socket, () => this.#handOver(socket))());
+    endFailedHandshakes(this.#tls);
     new ClientHandshakes({
       hosts,
       tls,
@@ -103,10 +117,11 @@ export class SecureListener {
     this.#tls.setSecureContext({ ...TLS_OPTIONS, cert: chain, key });
   }
 
-  /** Who may begin a connection with the PROXY protocol, before it listens. */
-  trust(options: ProxyOptions): void {
+  /** Who may begin a connection with the PROXY protocol, and how many anybody may have. Before it listens. */
+  accept(options: ProxyOptions, shares: ConnectionShares): void {
     if (options.trusted.length > 0)
       this.#peerOf = acceptProxyProtocol(this.#tls, new TrustedProxies(options));
+    shares.limit(this.#tls);
   }
 
   listen(host: string, port: number): Promise<number> {
@@ -134,7 +149,7 @@ export class SecureListener {
     session.on("error", () => {}).once("close", () => this.#sessions.delete(session));
     session.setLocalWindowSize(SESSION_WINDOW);
     // What goes on there goes on; nothing new begins, and the last request closes it.
-    session.setTimeout(IDLE_TIMEOUT, () => session.close());
+    session.setTimeout(this.#idle, () => session.close());
   }
 
   #serve(stream: ServerHttp2Stream, raw: readonly string[]): void {
@@ -148,12 +163,6 @@ export class SecureListener {
     else this.#answers.answer(message, response.asResponse(), arrival);
   }
 }
-
-/** ms that a client has for its handshake */
-const HANDSHAKE_TIMEOUT = 10_000;
-
-/** ms without a byte after which a session takes no more requests */
-const IDLE_TIMEOUT = 60_000;
 
 /** Bytes that all uploads of one connection may have under way. */
 const SESSION_WINDOW = 1_048_576;

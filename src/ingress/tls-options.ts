@@ -1,4 +1,4 @@
-import type { SecureContextOptions } from "node:tls";
+import type { Server, SecureContextOptions } from "node:tls";
 
 /** What the ingress speaks: TLS 1.3, and of 1.2 what has forward secrecy and authenticated encryption. */
 export const TLS_OPTIONS: SecureContextOptions = {
@@ -16,3 +16,8 @@ export const TLS_OPTIONS: SecureContextOptions = {
     "ECDHE-RSA-CHACHA20-POLY1305",
   ].join(":"),
 };
+
+/** Node tells of a handshake that failed or took too long, and leaves its connection open. */
+export function endFailedHandshakes(server: Server): void {
+  server.on("tlsClientError", (_, socket) => socket.destroy());
+}

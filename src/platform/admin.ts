@@ -34,6 +34,8 @@ export interface PlatformInfo {
   readonly api: string;
   /** `http://127.0.0.1:4480`: where Workers answer. */
   readonly http: string;
+  /** `https://127.0.0.1:4443`. Null: there is no TLS. */
+  readonly https: string | null;
   readonly accountId: string;
   readonly pid: number;
 }
@@ -41,6 +43,11 @@ export interface PlatformInfo {
 export interface PlatformStatus extends Omit<EdgeStatus, "workers"> {
   readonly workers: readonly (WorkerStatus & { readonly urls: readonly string[] })[];
   readonly certificates: readonly CertificateStatus[];
+  /** What hosts of the ingress present, each with its end (ISO 8601). */
+  readonly hostCertificates: readonly {
+    readonly hosts: readonly string[];
+    readonly expiresOn: string;
+  }[];
   /** Hosts of origins that may choose an old cipher suite. */
   readonly unsafeOldTls: readonly string[];
 }

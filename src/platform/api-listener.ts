@@ -3,6 +3,7 @@ import type { Hono } from "hono";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import { isIP, type AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
 import type { ClientBindings } from "../control/api/remote-address.ts";
 import { failure } from "../control/api/envelope.ts";
@@ -24,7 +25,19 @@ export interface ApiListenerOptions {
   readonly unsafePlain: boolean;
   readonly proxies: ProxyOptions;
   readonly log: Logger;
+  readonly times?: RequestTimes;
 }
+
+export interface RequestTimes {
+  /** ms for the head of a request */
+  readonly head: number;
+  /** ms for all of it; an upload that trickles in is cut off after that */
+  readonly all: number;
+  /** ms between two looks at who is late */
+  readonly check: number;
+}
+
+const TIMES: RequestTimes = { head: 20_000, all: 300_000, check: 10_000 };
 
 type App = Hono<{ Bindings: ClientBindings }>;
 
@@ -37,6 +50,8 @@ export interface ApiListener extends AsyncDisposable {
   abandon(): void;
   /** From now on `app` answers; what came before has waited. */
   serve(app: App): void;
+  /** Takes connections that leave HTTP. Until then there are none. */
+  upgrades(handle: (request: IncomingMessage, socket: Duplex, head: Buffer) => void): void;
 }
 
 /**
@@ -64,10 +79,11 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
     inFlight.add(request, response);
     void answer(request, response);
   };
-  const server: Server = pair ? createSecureServer(pair.current, handle) : createServer(handle);
-  // The largest upload has to come within that, at whatever pace.
-  server.requestTimeout = REQUEST_TIMEOUT;
-  server.headersTimeout = HEADERS_TIMEOUT;
+  const { head, all, check } = options.times ?? TIMES;
+  const times = { headersTimeout: head, requestTimeout: all, connectionsCheckingInterval: check };
+  const server: Server = pair
+    ? createSecureServer({ ...pair.current, ...times }, handle)
+    : createServer(times, handle);
   const proxies = new TrustedProxies(options.proxies);
   const peerOf = acceptProxyProtocol(server, proxies);
   const withClient = (env: ClientBindings): ClientBindings => ({
@@ -91,14 +107,11 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
     url: `${pair ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${taken}`,
     isInClear,
     serve: app.resolve,
+    upgrades: (take) => void server.on("upgrade", take),
     abandon: () => inFlight.end((_, response) => void refuse(response, log)),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
-
-/** ms; an upload that trickles in is cut off after that. */
-const REQUEST_TIMEOUT = 300_000;
-const HEADERS_TIMEOUT = 20_000;
 
 const loopback = new Ranges(["127.0.0.0/8", "::1"]);
 

@@ -57,6 +57,10 @@ export interface LastEventsOptions {
 }
 
 function rowOf(event: GatewayEvent): Parameters<typeof recordEvent>[1] {
-  const { certificateId, kind, at, accountId: _, ...body } = event;
+  const { certificateId, kind, at, origin } = event;
+  const body =
+    event.kind === "failure"
+      ? { origin, code: event.code, message: event.message }
+      : { origin, version: event.version, tlsVersion: event.tlsVersion, asked: event.asked };
   return { certificateId, kind, at, body: JSON.stringify(body) };
 }

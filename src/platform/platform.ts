@@ -1,4 +1,5 @@
 import type { ShownDetails } from "../failures/rendered.ts";
+import { join } from "node:path";
 import { Hono } from "hono";
 import type { Logger } from "pino";
 import type { ClientBindings } from "../control/api/remote-address.ts";
@@ -27,6 +28,7 @@ import { tokensApp } from "./access/tokens.ts";
 import type { SandboxMode } from "../process/sandbox-kinds.ts";
 import { startAdmin } from "./admin.ts";
 import { openDataFolder } from "./data-folder.ts";
+import { retainAudit } from "./audit-retention.ts";
 import { ExpiryMonitor } from "./expiry.ts";
 import type { HttpsAddress } from "../ingress/protocol.ts";
 import { keepLeafFresh, LocalAuthority } from "./local-authority.ts";
@@ -34,6 +36,11 @@ import { FolderSources } from "./watched-folders.ts";
 import { MasterKeys } from "./master-key-change.ts";
 import { keepKeysInGateway } from "./no-in-process.ts";
 import { LastEvents } from "./last-events.ts";
+import { Tails } from "../control/workers/tails.ts";
+import { FileJournal } from "../journal/journal.ts";
+import type { SegmentLimits } from "../journal/segments.ts";
+import { listenForMetrics } from "./metrics-listener.ts";
+import { TailSockets } from "./tail-sockets.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
 import { hasDatabase, refuseLostDatabase } from "./first-start.ts";
 import { healthApp } from "./health.ts";
@@ -53,6 +60,8 @@ export interface PlatformOptions {
   readonly unsafePlainApi: boolean;
   /** Whose word about clients counts, for the API and for Workers. */
   readonly proxies: ProxyOptions;
+  /** Connections that one client address may have at the ingress, trusted proxies excepted. 0: no limit. */
+  readonly clientConnections: number;
   /** 0 takes a free port. */
   readonly apiPort: number;
   readonly httpPort: number;
@@ -75,7 +84,9 @@ export interface PlatformOptions {
   readonly limits: ProcessLimits;
   /** Whether Workers run in a sandbox of the operating system's. */
   readonly sandbox: SandboxMode;
-  /** The gateway's metrics on loopback. Null: none. */
+  /** How much of each Worker's log is kept. */
+  readonly logs: SegmentLimits;
+  /** What Prometheus reads, on loopback. Null: none. */
   readonly metricsPort: number | null;
   /** Base URL of the OTLP/HTTP collector that the gateway exports spans to. Null: none. */
   readonly otlpEndpoint: string | null;
@@ -90,6 +101,8 @@ export interface PlatformOptions {
   readonly masterKey: MasterKeyVariables;
   /** False: no binding is in-process, every key stays in the gateway. */
   readonly inProcess: boolean;
+  /** Days that entries of the audit log are kept. 0: for ever. */
+  readonly auditDays: number;
   /** Of the identities that Workers are issued. */
   readonly trustDomain: string;
   readonly log: Logger;
@@ -102,6 +115,8 @@ export interface Platform extends AsyncDisposable {
   readonly http: string;
   /** `https://127.0.0.1:4443`. Null: there is no TLS. */
   readonly https: string | null;
+  /** Where Prometheus reads. Null: nowhere. */
+  readonly metrics: string | null;
   readonly accountId: string;
   /** What keeps Workers apart from everything else on this machine, in a line. */
   readonly sandbox: string;
@@ -165,6 +180,11 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       log,
     }),
   );
+  const metrics =
+    options.metricsPort === null ? null : stack.use(await listenForMetrics(options.metricsPort));
+  const journal = stack.use(
+    new FileJournal({ folder: join(folder.path, "logs"), limits: options.logs, log }),
+  );
   const addresses = {
     allow: options.originAllow,
     deny: options.originDeny,
@@ -185,8 +205,13 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       httpPort: options.httpPort,
       https: options.https && { ...options.https, byDefault: await local.leaf() },
       proxies: options.proxies,
+      clientConnections: options.clientConnections,
       networkAllow: options.fetchAllow,
-      otherListeners: [{ host: options.apiHost, port: api.port }],
+      otherListeners: [
+        { host: options.apiHost, port: api.port },
+        ...(metrics === null ? [] : [{ host: "127.0.0.1", port: metrics.port }]),
+      ],
+      onWorkerEvent: (event) => journal.record(event),
       workerProcesses: options.workerProcesses,
       sandbox: options.sandbox,
       limits: options.limits,
@@ -196,7 +221,6 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
         timeouts: { life: options.connectionLife * 1000 },
         useSystemRoots: options.systemRoots,
         unsafeOldTls: options.unsafeOldTls,
-        metricsPort: options.metricsPort,
         otlpEndpoint: options.otlpEndpoint,
         onEvent: (event) => lastEvents.record(event),
       },
@@ -209,7 +233,13 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const publicUrl = options.publicUrl ?? api.url;
   const policy = new AddressPolicy({ ...addresses, denyLocalPorts: edge.ownPorts });
   const outbound = stack.use(new Outbound({ policy }));
-  const context = { store, keyring, edge, outbound, clock };
+  const apiUrl = `${publicUrl}/client/v4`;
+  const url = (): string => apiUrl.replace(/^http/, "ws");
+  const tails = stack.use(new Tails({ edge, journal, clock, url, log }));
+  const sockets = stack.use(new TailSockets(tails));
+  api.upgrades((request, socket, head) => sockets.upgrade(request, socket, head));
+  metrics?.serve(() => edge.metrics());
+  const context = { store, keyring, edge, outbound, clock, logs: { journal, tails } };
   const control = createControl({
     ...context,
     intake,
@@ -227,8 +257,9 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       .all("*", (c) => control.fetch(c.req.raw, c.env)),
   );
   const folders = stack.use(await FolderSources.start({ context, intake, log }));
+  stack.use(await retainAudit({ store, keyring, clock, days: options.auditDays, log }));
   stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
-  const urls = { api: `${publicUrl}/client/v4`, http: edge.httpUrl, https: edge.httpsUrl };
+  const urls = { api: apiUrl, http: edge.httpUrl, https: edge.httpsUrl };
   stack.use(
     await startAdmin(folder.path, {
       api: (request, bindings) => control.fetch(request, bindings as ClientBindings),
@@ -243,6 +274,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const opened = stack.move();
   return {
     ...urls,
+    metrics: metrics === null ? null : `http://127.0.0.1:${metrics.port}/metrics`,
     accountId,
     sandbox: edge.status().sandbox.summary,
     token: first?.token ?? null,

@@ -2,6 +2,7 @@ import { standingWarnings } from "../certificates/standing.ts";
 import type { StartedEdge } from "../edge/start-edge.ts";
 import { listAccounts } from "../store/accounts.ts";
 import { listCertificates } from "../store/certificates.ts";
+import { hostsOf, listHostCertificates } from "../store/host-certificates.ts";
 import type { Store } from "../store/store.ts";
 import { storeSource } from "../store/change-feed.ts";
 import type { CertificateStatus, PlatformStatus } from "./admin.ts";
@@ -28,6 +29,7 @@ export async function platformStatus(
       }),
     ),
     certificates: await certificates(store),
+    hostCertificates: await hostCertificates(store),
     unsafeOldTls,
   };
 }
@@ -47,4 +49,10 @@ async function certificates(store: Store): Promise<CertificateStatus[]> {
     expiresOn: active.notAfter,
     warnings: standingWarnings(active.chain, ca === 1),
   }));
+}
+
+async function hostCertificates(store: Store): Promise<PlatformStatus["hostCertificates"]> {
+  const accounts = await listAccounts(store.db);
+  const lists = await Promise.all(accounts.map(({ id }) => listHostCertificates(store.db, id)));
+  return lists.flat().map((row) => ({ hosts: hostsOf(row), expiresOn: row.notAfter }));
 }

@@ -17,7 +17,8 @@ export async function hostsOfAccount(db: Database, accountId: string): Promise<H
   }));
 }
 
-function nearest<T>(known: ReadonlyMap<string, T>, host: string): T | null {
+/** What is known of a host by its own name, or by the nearest wildcard above it. */
+export function nearest<T>(known: ReadonlyMap<string, T>, host: string): T | null {
   const exact = known.get(host);
   if (exact !== undefined) return exact;
   const name = host.startsWith("*.") ? host.slice(2) : host;

@@ -4,6 +4,7 @@ import type {
   WorkerModule,
   WorkerVersion,
 } from "../contract/change-feed.ts";
+import { observabilityOf } from "./observability.ts";
 import { inProcessBindings, withModes } from "./binding-modes.ts";
 import type { ScriptRow, ScriptVersionRow, VersionSettings } from "./schema.ts";
 import type { Database } from "./database.ts";
@@ -116,7 +117,7 @@ export async function listVersions(
 /** What the edge runs: the version with the content of its modules. */
 export async function workerVersion(
   db: Database,
-  script: Pick<ScriptRow, "accountId" | "name">,
+  script: Pick<ScriptRow, "accountId" | "name" | "settings">,
   version: StoredVersion,
 ): Promise<WorkerVersion> {
   const key = { accountId: script.accountId, scriptName: script.name };
@@ -130,6 +131,7 @@ export async function workerVersion(
     compatibilityFlags: JSON.parse(version.compatibilityFlags) as string[],
     bindings,
     ...limitsOf(versionSettings(version)),
+    ...observabilityOf(script),
   };
 }
 
@@ -165,6 +167,7 @@ function targetOf(binding: WorkerBinding): string | null {
       return binding.service;
     case "kv_namespace":
       return binding.namespaceId;
+    case "hyperdrive":
     case "d1":
       return binding.databaseId;
     case "r2_bucket":

@@ -16,6 +16,8 @@ export interface Ready {
   readonly http: string;
   /** Null without `--https-port`. */
   readonly https: string | null;
+  /** With `--metrics-port` alone. */
+  readonly metrics?: string;
   readonly accountId: string;
   readonly token: string;
 }

@@ -9,10 +9,7 @@ let key;
 /** The id of the resource, or null where the capability is none for this kind. */
 export async function resourceOf(request, env, kind) {
   const given = request.headers.get(HEADER);
-  return given === null ? null : idOf(given, env, kind);
-}
-
-export async function idOf(given, env, kind) {
+  if (given === null) return null;
   const at = given.lastIndexOf(".");
   const named = given.slice(0, at);
   if (at < 0 || !named.startsWith(`${kind}:`)) return null;

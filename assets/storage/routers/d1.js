@@ -1,11 +1,37 @@
 // D1 databases of an account, behind one socket.
 import { WorkerEntrypoint } from "cloudflare:workers";
 import D1, { D1Database as Bundled } from "./bundled/d1.js";
-import { idOf, notBound, resourceOf } from "./capability.js";
+import { notBound, resourceOf } from "./capability.js";
 
 export class D1Database extends Bundled {
   async destroy() {
     await this.ctx.storage.deleteAll();
+  }
+
+  // A file is larger than a statement may be: this takes statement by statement, all or none.
+  load(text) {
+    const { sql } = this.ctx.storage;
+    const done = [];
+    this.ctx.storage.transactionSync(() => {
+      done.push(sql.ingest(text));
+      // The last statement may end without its semicolon, and a comment may follow it.
+      const rest = done[0].remainder;
+      if (rest.replaceAll(/--[^\n]*|\/\*[\s\S]*?\*\//g, "").trim() === "") return;
+      done.push(sql.ingest(`${rest}\n;`));
+      if (done[1].remainder.trim() !== "") throw new Error("incomplete input");
+    });
+    const sum = (field) => done.reduce((all, one) => all + one[field], 0);
+    return {
+      success: true,
+      num_queries: sum("statementCount"),
+      final_bookmark: "0",
+      meta: {
+        duration: 0,
+        rows_read: sum("rowsRead"),
+        rows_written: sum("rowsWritten"),
+        size_after: sql.databaseSize,
+      },
+    };
   }
 
   async size() {
@@ -21,20 +47,19 @@ export default class extends WorkerEntrypoint {
     const { env } = this;
     const database = await resourceOf(request, env, "d1");
     if (database !== null) {
-      if (new URL(request.url).pathname !== "/size") return of(database, env).fetch(request);
-      return Response.json(await stub(database, env).size());
+      const { pathname } = new URL(request.url);
+      if (pathname === "/size") return Response.json(await stub(database, env).size());
+      if (pathname !== "/import") return of(database, env).fetch(request);
+      try {
+        return Response.json(await stub(database, env).load(await request.text()));
+      } catch (error) {
+        return Response.json({ success: false, error: String(error.message ?? error) });
+      }
     }
     const deleted = await resourceOf(request, env, "delete-d1");
     if (deleted === null) return notBound();
     await stub(deleted, env).destroy();
     return new Response(null);
-  }
-
-  /** RPC carries no headers: the capability comes with the call. */
-  async query({ capability, ...call }) {
-    const database = await idOf(String(capability), this.env, "d1");
-    if (database === null) throw new Error("this database is not bound");
-    return of(database, this.env).query(call);
   }
 }
 

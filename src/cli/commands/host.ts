@@ -1,8 +1,14 @@
 import type { Command } from "commander";
 import type { Io } from "../../terminal/io.ts";
+import { addHostCertificate } from "./host-certificate.ts";
 import { addHostClients } from "./host-clients.ts";
+import { addHostReading } from "./host-show.ts";
+import { addHostTest } from "./host-test.ts";
 
 export function addHostCommand(program: Command, io: Io): void {
   const group = program.command("host");
+  addHostReading(group, io);
+  addHostCertificate(group, io);
   addHostClients(group, io);
+  addHostTest(group, io);
 }

@@ -11,6 +11,7 @@ import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts"
 import type { ApiOptions } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
+import { limit, port, within } from "../start-numbers.ts";
 import { colorsFor, isTerminal, withProgress, writeLine, type Io } from "../../terminal/io.ts";
 
 export function addStartCommand(program: Command, io: Io): void {
@@ -41,6 +42,11 @@ export function addStartCommand(program: Command, io: Io): void {
       "what these proxies set: x-forwarded (-For and -Proto), or forwarded (RFC 7239)",
       "x-forwarded",
     )
+    .option(
+      "--client-connections <n>",
+      "how many connections one client address may have to Workers, trusted proxies aside; 0: no limit",
+      "1024",
+    )
     .option("--dev", "development: bindings may reach origins on this machine (loopback)")
     .option("--origin-allow <cidr...>", "addresses that bindings may reach beside the usual ones")
     .option("--origin-deny <cidr...>", "addresses that bindings may not reach")
@@ -69,7 +75,9 @@ export function addStartCommand(program: Command, io: Io): void {
       "keep Workers apart by the operating system: auto, required (refuse to start without), or off",
       "auto",
     )
-    .option("--metrics-port <n>", "serve the gateway's Prometheus metrics on this loopback port")
+    .option("--log-days <n>", "how long the logs of Workers are kept", "7")
+    .option("--log-size <mib>", "how much of each Worker's log is kept", "64")
+    .option("--metrics-port <n>", "serve Prometheus metrics on this loopback port, at /metrics")
     .option(
       "--otlp-endpoint <url>",
       "export a span of each request through a binding to this OTLP/HTTP collector (default: $OTEL_EXPORTER_OTLP_ENDPOINT)",
@@ -84,6 +92,7 @@ export function addStartCommand(program: Command, io: Io): void {
       "seconds that a busy connection to an origin is used, until its name is asked for again",
       "600",
     )
+    .option("--audit-days <n>", "how long entries of the audit log are kept; 0: for ever", "0")
     .option("--system-roots", "trust the operating system's roots for origins as well")
     .option(
       "--unsafe-old-tls <host...>",
@@ -127,6 +136,7 @@ interface StartOptions extends ApiOptions {
   readonly httpsRedirect?: true;
   readonly localName?: string[];
   readonly publicUrl?: string;
+  readonly clientConnections: string;
   readonly dev?: true;
   readonly originAllow?: string[];
   readonly originDeny?: string[];
@@ -137,9 +147,12 @@ interface StartOptions extends ApiOptions {
   readonly trustDomain: string;
   readonly sandbox: string;
   readonly metricsPort?: string;
+  readonly logDays: string;
+  readonly logSize: string;
   readonly otlpEndpoint?: string;
   readonly failureDetails?: string;
   readonly inProcess: boolean;
+  readonly auditDays: string;
   readonly connectionLife: string;
   readonly systemRoots?: true;
   readonly unsafeOldTls?: string[];
@@ -171,6 +184,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       apiTls: apiTls(options),
       unsafePlainApi: options.unsafePlainApi === true,
       proxies: proxiesOf(options),
+      clientConnections: limit("--client-connections", options.clientConnections, [1, 1_000_000]),
       apiPort: port("--api-port", options.apiPort),
       httpPort: port("--http-port", options.httpPort),
       https: httpsAddress(options),
@@ -187,11 +201,16 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       },
       trustDomain: options.trustDomain,
       sandbox: sandboxMode(options.sandbox),
+      logs: {
+        age: within("--log-days", options.logDays, [1, 366]) * 24 * 3_600_000,
+        bytes: within("--log-size", options.logSize, [1, 65_536]) * 1024 * 1024,
+      },
       metricsPort:
         options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),
       otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
       failureDetails: failureDetails(options.failureDetails ?? (options.dev ? "public" : "owner")),
       inProcess: options.inProcess,
+      auditDays: limit("--audit-days", options.auditDays, [1, 36_500]),
       connectionLife: connectionLife(options.connectionLife),
       systemRoots: options.systemRoots === true,
       unsafeOldTls: oldTlsHosts(options),
@@ -201,12 +220,15 @@ async function start(io: Io, options: StartOptions): Promise<void> {
   );
   using uncaught = new Uncaught(log);
   try {
-    const { api, http, https, accountId, sandbox, token } = platform;
+    const { api, http, https, metrics, accountId, sandbox, token } = platform;
     const memory = describeClosedMemory(closeMemory());
     if (options.json) {
       // accountId: what programs have read since the first version.
       const line = { ready: true, api, http, https, account_id: accountId, accountId };
-      writeLine(io.stdout, JSON.stringify({ ...line, sandbox, memory, token }));
+      writeLine(
+        io.stdout,
+        JSON.stringify({ ...line, ...(metrics && { metrics }), sandbox, memory, token }),
+      );
     } else welcome(io, platform, memory, performance.now() - began);
     if (platform.apiIsInClear) warnOfPlainApi(io, api);
     warnOfOldTls(io, oldTlsHosts(options));
@@ -220,12 +242,6 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       await platform[Symbol.asyncDispose]();
     });
   }
-}
-
-function port(option: string, text: string): number {
-  const value = Number(text);
-  if (text.trim() !== "" && Number.isInteger(value) && value >= 0 && value <= 65_535) return value;
-  throw new Failure("usage", { message: `${option} "${text}" is not a port from 0 to 65535` });
 }
 
 /** @throws Failure `usage` */
@@ -244,15 +260,6 @@ function localNames(names: readonly string[]): readonly string[] {
   const wrong = lower.find((name) => !/^[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(name));
   if (wrong === undefined) return lower;
   throw new Failure("usage", { message: `--local-name "${wrong}" is not the name of a host` });
-}
-
-function limit(option: string, text: string, [least, most]: readonly [number, number]): number {
-  const value = Number(text);
-  const isInside = Number.isInteger(value) && value >= least && value <= most;
-  if (text.trim() !== "" && (isInside || value === 0)) return value;
-  throw new Failure("usage", {
-    message: `${option} "${text}" is neither 0 nor a whole number from ${least} to ${most}`,
-  });
 }
 
 /** @throws Failure `usage` */

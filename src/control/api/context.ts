@@ -2,6 +2,8 @@ import type { Logger } from "pino";
 import type { KeyIntake } from "../../certificates/key-intake.ts";
 import type { Keyring } from "../../keys/seal.ts";
 import type { Edge } from "../../contract/edge.ts";
+import type { Journal, TailService } from "../../contract/journal.ts";
+
 import type { Outbound } from "../../network/outbound.ts";
 import type { Store } from "../../store/store.ts";
 
@@ -16,6 +18,8 @@ export interface ControlContext {
   /** For URLs that accounts choose. */
   readonly outbound: Outbound;
   readonly clock: () => Date;
+  /** The logs of Workers. Absent: none are kept. */
+  readonly logs?: { readonly journal: Journal; readonly tails: TailService };
   readonly log: Logger;
   /** The newest compatibility date that the runtime knows: `2026-11-17`. */
   readonly latestCompatibilityDate: string;

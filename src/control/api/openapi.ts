@@ -50,6 +50,11 @@ function answerOf(endpoint: Endpoint): Record<string, { schema: z.ZodType }> {
   if (endpoint.path.endsWith("/countersign/metrics")) {
     return { "text/plain": { schema: z.string() } };
   }
+  if (endpoint.method === "get" && /\{(key_name|object_key)\}$/.test(endpoint.path)) {
+    if (resultOf(endpoint) === undefined) {
+      return { "application/octet-stream": { schema: z.string() } };
+    }
+  }
   const result = resultOf(endpoint);
   return { "application/json": { schema: result ? envelope.extend({ result }) : envelope } };
 }

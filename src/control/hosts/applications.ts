@@ -266,7 +266,7 @@ function refuseTaken(domains: readonly string[], others: readonly AccessApplicat
   }
 }
 
-function domainsIn({ domains }: AccessApplicationRow): string[] {
+export function domainsIn({ domains }: AccessApplicationRow): string[] {
   return JSON.parse(domains) as string[];
 }
 

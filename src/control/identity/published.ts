@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import { setTimeout as delay } from "node:timers/promises";
 import { Failure } from "../../failures/failures.ts";
+import { keyIn } from "../../contract/key-in.ts";
 import { REFRESH_HINT, spiffeBundle } from "../../identity/bundle.ts";
 import { makeFeedSigner, type FeedSigner } from "../../identity/feed-signer.ts";
 import type { Identities } from "../../identity/identities.ts";
@@ -16,12 +17,13 @@ import type { Database } from "../../store/database.ts";
 import type { ControlContext } from "../api/context.ts";
 import { failure } from "../api/envelope.ts";
 import { fromUrl, OcspResponders } from "./ocsp.ts";
+import { remoteAddress } from "../api/remote-address.ts";
+import { Readers } from "./readers.ts";
+import { SignedAnswers } from "./signed-answers.ts";
 import { RevocationLists } from "./revocation-lists.ts";
 
 /** ms that a question for what is new is held open. */
 const PATIENCE = 25_000;
-/** How many of an account are held open at a time: those beyond are answered at once. */
-const WAITING = 1_000;
 const HALF_A_DAY = 12 * 3_600_000;
 
 /**
@@ -35,7 +37,8 @@ export function publishedIdentities(
 ): Hono {
   const { db } = store;
   const signers = new Map<string, Promise<FeedSigner>>();
-  const waiting = new Map<string, number>();
+  const answers = new SignedAnswers();
+  const readers = new Readers();
   const app = new Hono<{ Variables: { account: string } }>().basePath(
     "/client/v4/accounts/:account_id/countersign/identity",
   );
@@ -44,6 +47,7 @@ export function publishedIdentities(
   // Beside these there are endpoints that need a token, and tell nobody else which accounts there are.
   const open = ["/bundle.pem", "/bundle.json", "/crl.pem", "/feed", "/ocsp", "/ocsp/*"];
   app.on(["GET", "POST"], open, async (c, next) => {
+    readers.count(remoteAddress(c));
     const account = c.req.param("account_id") ?? "";
     if (!(await findAccount(db, account))) {
       throw new Failure("account_not_found", { message: "there is no such account" });
@@ -87,15 +91,37 @@ export function publishedIdentities(
       throw new Failure("request_invalid", { message: "`after` is not a cursor" });
     }
     await identities.authority(account);
-    await changedSince(account, after, c.req.raw.signal);
+    const done = readers.wait(account, remoteAddress(c));
+    if (done !== null) {
+      try {
+        await changedSince(account, after, c.req.raw.signal);
+      } finally {
+        done();
+      }
+    }
     const cursor = await identitiesCursor(db, account);
     if (cursor === after) return new Response(null, { status: 204 });
     const now = clock();
+    const policy = name === null ? undefined : await findPolicy(db, account, name);
+    // A name without a policy is not kept: there are as many of these as anybody can think of.
+    const key = keyIn(account, policy?.name ?? "");
+    const jws = await answers.of(key, cursor, now.getTime(), async () =>
+      (await signerOf(account, now)).sign(await feedOf(account, cursor, policy, now)),
+    );
+    return new Response(jws, {
+      headers: { "content-type": "application/jose", "cache-control": "no-store" },
+    });
+  });
+
+  const feedOf = async (
+    account: string,
+    cursor: number,
+    policy: Awaited<ReturnType<typeof findPolicy>>,
+    now: Date,
+  ): Promise<unknown> => {
     const { authorities } = await trusted(db, account, identities);
     const revoked = await listRevoked(db, account, now.toISOString());
-    const policy = name === null ? undefined : await findPolicy(db, account, name);
-    const signer = await signerOf(account, now);
-    const jws = signer.sign({
+    return {
       cursor,
       account,
       authorities,
@@ -103,11 +129,8 @@ export function publishedIdentities(
       policy: policy
         ? { name: policy.name, version: policy.version, policy: JSON.parse(policy.body) as unknown }
         : null,
-    });
-    return new Response(jws, {
-      headers: { "content-type": "application/jose", "cache-control": "no-store" },
-    });
-  });
+    };
+  };
 
   /** Resolves once something of the account is newer than `after`, or when patience ends. */
   const changedSince = async (
@@ -115,9 +138,6 @@ export function publishedIdentities(
     after: number,
     signal: AbortSignal,
   ): Promise<void> => {
-    const held = waiting.get(account) ?? 0;
-    if (held >= WAITING) return;
-    waiting.set(account, held + 1);
     const stop = new AbortController();
     const patience = AbortSignal.any([signal, stop.signal]);
     const late = delay(PATIENCE, null, { signal: patience, ref: false }).catch(() => {});
@@ -132,7 +152,6 @@ export function publishedIdentities(
     } finally {
       stop.abort();
       await timedOut;
-      waiting.set(account, (waiting.get(account) ?? 1) - 1);
     }
   };
 

@@ -21,7 +21,7 @@ import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
-import { hostOf, type Zone, zoneNamed, zonesOf } from "./zones.ts";
+import { hostOf, type Zone, zoneNamed, zoneOf, zonesOf } from "./zones.ts";
 
 const method = z.enum(["ubiquitous", "optimal", "force"]);
 const upload = z.object({
@@ -30,6 +30,7 @@ const upload = z.object({
   bundle_method: method.default("ubiquitous"),
 });
 const renewal = upload.partial();
+const pairBody = upload.omit({ bundle_method: true });
 
 type Pair = { readonly certificate: string; readonly private_key: string };
 
@@ -78,7 +79,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
       async ({ caller: { accountId }, params }) => {
         const zone = await existingZone(store.db, accountId, params["zone_id"]);
         const rows = await listHostCertificates(store.db, accountId, zone.name);
-        return list(rows.map((row) => shown(row)));
+        return list(rows.map((row) => shownCertificate(row)));
       },
     ),
     endpoint(
@@ -103,12 +104,77 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
           await putHostCertificate(db, added);
           return { value: added, audit: auditOf(caller, "host.certificate", added) };
         });
-        return { result: shown(row) };
+        return { result: shownCertificate(row) };
+      },
+    ),
+    endpoint(
+      {
+        method: "put",
+        path: "/accounts/{account_id}/countersign/hosts/{host}/certificate",
+        summary: "Upload what a host presents, or renew it",
+        scope: "ssl_certs:write",
+        body: pairBody,
+      },
+      async ({ caller, params, body }) => {
+        const host = params["host"]?.toLowerCase() ?? "";
+        const row = await change(caller, async ({ db }) => {
+          const { accountId } = caller;
+          const zone = zoneOf(accountId, host.replace(/^\*\./, ""));
+          const there = await listHostCertificates(db, accountId, zone.name);
+          // Whatever said what this very host presents is replaced, with all that it is for.
+          const before = there.find((other) => hostsOf(other)[0] === host) ?? null;
+          const id = before?.id ?? randomUUID();
+          const fresh = read(zone, accountId, id, body);
+          const names = hostsOf(fresh);
+          if (!names.includes(host)) {
+            throw new Failure("host_certificate_unfit", {
+              message: `the certificate is for ${names.join(", ").slice(0, 300)}, not for "${host.slice(0, 253)}"`,
+            });
+          }
+          const after: HostCertificateRow = {
+            id,
+            accountId,
+            zone: zone.name,
+            bundleMethod: "ubiquitous",
+            priority: 0,
+            source: "upload",
+            folder: null,
+            uploadedOn: fresh.modifiedOn,
+            ...before,
+            ...fresh,
+            // The host that was meant comes first.
+            hosts: JSON.stringify([host, ...names.filter((name) => name !== host)]),
+          };
+          await putHostCertificate(db, after);
+          return { value: after, audit: auditOf(caller, "host.certificate", after) };
+        });
+        return { result: shownCertificate(row) };
+      },
+    ),
+    endpoint(
+      {
+        method: "delete",
+        path: "/accounts/{account_id}/countersign/hosts/{host}/certificate",
+        summary: "A host presents what was uploaded for it no more",
+        scope: "ssl_certs:write",
+      },
+      async ({ caller, params }) => {
+        const id = await change(caller, async ({ db }) => {
+          const host = params["host"]?.toLowerCase() ?? "";
+          const all = await listHostCertificates(db, caller.accountId);
+          const found = all.find((row) => hostsOf(row).includes(host));
+          if (found === undefined) throw new Failure("host_certificate_not_found");
+          await deleteHostCertificate(db, found.id);
+          return { value: found.id, audit: auditOf(caller, "host.certificate.delete", found) };
+        });
+        return { result: { id } };
       },
     ),
     endpoint(
       { method: "get", path: one, summary: "One of them", scope: "ssl_certs:read" },
-      async ({ caller, params }) => ({ result: shown(await existing(store.db, caller, params)) }),
+      async ({ caller, params }) => ({
+        result: shownCertificate(await existing(store.db, caller, params)),
+      }),
     ),
     endpoint(
       { method: "patch", path: one, summary: "Renew one", scope: "ssl_certs:write", body: renewal },
@@ -134,7 +200,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
           await putHostCertificate(db, after);
           return { value: after, audit: auditOf(caller, "host.certificate", after) };
         });
-        return { result: shown(row) };
+        return { result: shownCertificate(row) };
       },
     ),
     endpoint(
@@ -211,7 +277,7 @@ function auditOf(
   };
 }
 
-function shown(row: HostCertificateRow): object {
+export function shownCertificate(row: HostCertificateRow): object {
   const leaf = new X509Certificate(row.chain);
   return {
     id: row.id,

@@ -34,6 +34,7 @@ import { hasNone } from "./handlers.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { assertMayTakeKeys } from "./in-process.ts";
 import { existingVersion, scriptNotFound } from "./lookup.ts";
+import { observabilityOf } from "../../store/observability.ts";
 import { Refusals } from "./refusals.ts";
 import { type ScriptSettings, withSettings } from "./script-settings.ts";
 
@@ -190,13 +191,21 @@ export class Publisher {
       });
     }
     const bindings = withModes(draft.bindings, await inProcessBindings(store.db, key));
-    const { annotations: _, settings, scriptSettings: __, refusals, ...runs } = draft;
+    const { annotations: _, settings, scriptSettings = {}, refusals, ...runs } = draft;
+    const script = { settings: withSettings(before.script ?? { settings: "{}" }, scriptSettings) };
     const refused = refusals ?? new Refusals();
     await refuseTargets(store.db, key, { bindings, refusals: refused });
     await refused.tryLater(() => assertMayTakeKeys(store.db, before, bindings, options));
     refused.throw();
     const started = performance.now();
-    await edge.stage({ ...key, versionId, ...runs, ...limitsOf(settings), bindings });
+    await edge.stage({
+      ...key,
+      versionId,
+      ...runs,
+      ...limitsOf(settings),
+      ...observabilityOf(script),
+      bindings,
+    });
     const startupTimeMs = Math.round(performance.now() - started);
     return { before, owner, draft, bindings, startupTimeMs };
   }

@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from "node:util";
+import { observabilityOf } from "../../store/observability.ts";
 import { z } from "@hono/zod-openapi";
 import { applyChange } from "../api/apply-change.ts";
 import type { ScriptKey } from "../../contract/change-feed.ts";
@@ -79,10 +81,14 @@ export function scriptEndpoints(
       },
       async (call) => {
         assertScriptSettings(call.body);
-        const { value } = await store.write(async ({ db }) => {
+        const value = await applyChange(context, async ({ db, changed: tell }) => {
           const script = await existingScript(db, call);
           const changed = withSettings(script, givenSettings(call.body));
           await updateScript(db, script.id, { settings: changed });
+          // Whether its calls are kept is a matter of how its process runs.
+          if (!isDeepStrictEqual(observabilityOf(script), observabilityOf({ settings: changed }))) {
+            await tell({ kind: "script", ...keyOf(call) });
+          }
           return {
             value: { ...script, settings: changed },
             audit: {
@@ -178,6 +184,7 @@ export function removeScript(
         },
       };
     });
+    await context.logs?.journal.remove(key);
   });
 }
 

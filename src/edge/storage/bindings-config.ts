@@ -4,7 +4,7 @@ import { CAPABILITY_HEADER } from "./capabilities.ts";
 import { embedded } from "./modules.ts";
 import { resourceOf, type Resource } from "./resources.ts";
 
-type Version = Pick<WorkerVersion, "bindings" | "compatibilityFlags">;
+type Version = Pick<WorkerVersion, "bindings">;
 
 interface StorageWiring {
   linkedSocket(bindingName: string): string;
@@ -13,7 +13,6 @@ interface StorageWiring {
 
 /** The services of a Worker's process through which one of its bindings reaches storage. */
 export function storageServices(
-  version: Version,
   binding: WorkerBinding,
   service: string,
   wiring: StorageWiring,
@@ -28,21 +27,7 @@ export function storageServices(
       injectRequestHeaders: [{ name: CAPABILITY_HEADER, value: capability }],
     },
   };
-  if (!speaksRpc(version, binding)) return [{ name: service, external }];
-  return [
-    { name: `${service} socket`, external },
-    {
-      name: service,
-      worker: {
-        modules: [{ name: "d1-rpc.js", esModule: embedded(D1_RPC) }],
-        compatibilityDate: "2026-11-01",
-        bindings: [
-          { name: "SOCKET", service: `${service} socket` },
-          { name: "CAPABILITY", text: capability },
-        ],
-      },
-    },
-  ];
+  return [{ name: service, external }];
 }
 
 /** As workerd writes the binding. Null: it is none of storage's. */
@@ -76,15 +61,11 @@ export function extensionsOf(version: Version): readonly CapnpValue[] {
 
 /** The files of the package that a Worker's configuration embeds. */
 export function embeddedBy(version: Version): readonly string[] {
-  return [
-    ...(hasRateLimits(version) ? [RATE_LIMIT_FILE] : []),
-    ...(version.bindings.some((binding) => speaksRpc(version, binding)) ? [D1_RPC] : []),
-  ];
+  return hasRateLimits(version) ? [RATE_LIMIT_FILE] : [];
 }
 
 const RATE_LIMIT = "countersign:rate-limit";
 const RATE_LIMIT_FILE = "rate-limit-binding.js";
-const D1_RPC = "routers/d1-rpc.js";
 
 function wrapped(
   moduleName: string,
@@ -97,9 +78,4 @@ function wrapped(
 
 function hasRateLimits({ bindings }: Version): boolean {
   return bindings.some(({ type }) => type === "ratelimit");
-}
-
-/** RPC carries no headers, so what says the database has to go with the call. */
-function speaksRpc({ compatibilityFlags }: Version, { type }: WorkerBinding): boolean {
-  return type === "d1" && compatibilityFlags.includes("d1_binding_jsrpc");
 }

@@ -26,7 +26,13 @@ export const dataProcess = {
       disk: "kv",
       more: [{ name: "BLOBS", service: "disk kv-blobs" }],
     }),
-    routed("d1", [bundled("d1.js")], { className: "D1Database", binding: "DATABASE", disk: "d1" }),
+    routed(
+      "d1",
+      [bundled("d1.js")],
+      { className: "D1Database", binding: "DATABASE", disk: "d1" },
+      // Statements of a file, one after the other.
+      ["experimental"],
+    ),
     routed("analytics", [], { className: "Dataset", binding: "DATASET", disk: "analytics" }),
     ...objects("r2", "r2.js", "R2BucketObject", "r2", false),
     ...objects("rate-limit", "rate-limit-object.js", "RateLimiterObject", "rate-limits", true),

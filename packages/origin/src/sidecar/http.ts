@@ -44,7 +44,8 @@ export function createHttpServer(
       socket.destroy();
     }
   });
-  server.on("tlsClientError", () => {});
+  // Node tells of a handshake that failed or took too long, and leaves its connection open.
+  server.on("tlsClientError", (_, socket) => socket.destroy());
   server.once("close", () => agent.destroy());
   return { server, stopIdle: () => server.closeIdleConnections() };
 }

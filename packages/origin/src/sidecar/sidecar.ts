@@ -21,6 +21,8 @@ export interface SidecarOptions {
   readonly onDecision?: (decision: DecisionMade) => void;
   /** Connections at once, 1 to 1,000,000; more are closed at once. Default: 10,000. */
   readonly maxConnections?: number;
+  /** How long a handshake may take, ms. Default: 10,000. */
+  readonly handshakeTimeout?: number;
   /** How long requests in flight may take once it is closed, ms. Default: 10,000. */
   readonly drain?: number;
   /** ms since 1970. Default: `Date.now`. */
@@ -67,12 +69,13 @@ export interface Sidecar extends AsyncDisposable {
 export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { listen, to, trust, log = (message) => console.warn(message), onDecision } = options;
   const { clock = Date.now, maxConnections = 10_000, drain = 10_000 } = options;
+  const { handshakeTimeout = 10_000 } = options;
   const live = new Live(trust, clock);
   const authorizer = new Authorizer(trust, { log, ...(onDecision && { onDecision }) });
   let isClosing = false;
   const shared: Shared = { to, trust, authorizer, live, log, clock, isClosing: () => isClosing };
   const pair = { ...options.pair };
-  const tls = { ...pair, ...secureServerOptions(trust), handshakeTimeout: 10_000 };
+  const tls = { ...pair, ...secureServerOptions(trust), handshakeTimeout };
   const { server, stopIdle } =
     to.protocol === "tcp"
       ? { server: createTcpServer(tls, shared), stopIdle: () => {} }

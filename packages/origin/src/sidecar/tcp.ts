@@ -17,7 +17,8 @@ export function createTcpServer(options: TlsOptions, shared: Shared): Server {
   const server = createServer({ ...options, allowHalfOpen: true }, (client) =>
     serve(client, shared),
   );
-  server.on("tlsClientError", () => {});
+  // Node tells of a handshake that failed or took too long, and leaves its connection open.
+  server.on("tlsClientError", (_, socket) => socket.destroy());
   return server;
 }
 

@@ -22,8 +22,11 @@ export class PasswordTries {
   readonly #known = new Set<string>();
   readonly #hashing = new Turns({ atOnce: 2, waiting: 20, waitingInAll: 200 });
 
-  constructor(store: Store) {
+  readonly #verify: typeof verifyPassword;
+
+  constructor(store: Store, verify: typeof verifyPassword = verifyPassword) {
     this.#store = store;
+    this.#verify = verify;
   }
 
   /**
@@ -41,7 +44,7 @@ export class PasswordTries {
     this.#byBoth.count(both);
     this.#byPerson.count(name);
     const user = await findUserByEmail(db, email);
-    const right = await this.#hashing.run(near, () => verifyPassword(password, user?.passwordHash));
+    const right = await this.#hashing.run(near, () => this.#verify(password, user?.passwordHash));
     if (!user || !right) {
       await this.#byAddress.failed(near);
       throw new Failure("sign_in_failed");

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
-import { count, crud, flag, type Results, text, texts, time } from "./common.ts";
+import { count, crud, flag, gone, type Results, text, texts, time } from "./common.ts";
+import { customCertificate } from "./routing.ts";
 
 const rules = z.array(z.record(text, z.unknown()));
 
@@ -156,6 +157,16 @@ const identityPolicy = z
   })
   .openapi("IdentityPolicy");
 
+const host = z
+  .object({
+    host: text,
+    workers: z.array(z.object({ script: text, pattern: text })),
+    certificate: customCertificate.nullable(),
+    clients: z.object({ mode: text, authorities: texts, forward: flag }).loose(),
+    access: z.array(z.object({ name: text, domain: text })),
+  })
+  .openapi("Host");
+
 const access = "/accounts/{account_id}/access";
 const own = "/accounts/{account_id}/countersign";
 const all = "GET* POST* GET PUT DELETE";
@@ -183,6 +194,9 @@ export const hostResults: Results = {
     days_until_next_rotation: count,
     last_key_rotation_at: time,
   }),
+  [`GET ${own}/hosts`]: z.array(host),
+  [`PUT ${own}/hosts/{host}/certificate`]: customCertificate,
+  [`DELETE ${own}/hosts/{host}/certificate`]: gone,
   [`GET ${own}/hosts/clients`]: z.array(clientRules),
   [`PUT ${own}/hosts/{host}/clients`]: clientRules,
   [`GET ${associations}`]: hostnames,
@@ -199,21 +213,18 @@ export const hostResults: Results = {
   [`GET ${own}/identities/{worker}`]: identity.extend({ issued: z.array(issued) }),
   [`POST ${own}/identities/{worker}/revoke`]: identity,
   [`POST ${own}/identities/{worker}/restore`]: identity,
+  [`POST ${own}/identity/certificates`]: z
+    .object({ certificate: text, serial_number: text, spiffe_id: text, expires_on: time })
+    .openapi("IssuedIdentity"),
+  [`POST ${own}/identity/certificates/{serial_number}/revoke`]: z.object({
+    serial_number: text,
+    revoked_on: time.nullable(),
+  }),
   [`GET ${own}/identity/authorities`]: z.array(identityAuthority),
   [`POST ${own}/identity/authorities/prepare`]: z.array(identityAuthority),
   [`POST ${own}/identity/authorities/activate`]: z.array(identityAuthority),
   [`POST ${own}/identity/authorities/retire`]: z.array(identityAuthority),
   [`POST ${own}/identity/authorities/import`]: z.array(identityAuthority),
-  [`POST ${own}/identity/certificates`]: z.object({
-    certificate: text,
-    serial_number: text,
-    spiffe_id: text,
-    expires_on: time,
-  }),
-  [`POST ${own}/identity/certificates/{serial_number}/revoke`]: z.object({
-    serial_number: text,
-    revoked_on: time,
-  }),
   ...crud(`${own}/policies`, identityPolicy, "GET* GET PUT", "name"),
   [`GET ${own}/policies/{name}/versions`]: z.array(identityPolicy),
   [`GET ${own}/policies/{name}/explain`]: z

@@ -5,6 +5,7 @@ import { certificateResults } from "./certificates.ts";
 import type { Results } from "./common.ts";
 import { hostResults } from "./hosts.ts";
 import { routingResults } from "./routing.ts";
+import { storageResults } from "./storage.ts";
 import { workerResults } from "./workers.ts";
 
 const results: Results = {
@@ -13,6 +14,7 @@ const results: Results = {
   ...workerResults,
   ...routingResults,
   ...hostResults,
+  ...storageResults,
 };
 
 /**

@@ -47,7 +47,8 @@ const domain = z
   })
   .openapi("Domain");
 
-const customCertificate = z
+/** What a host presents. */
+export const customCertificate: z.ZodType = z
   .object({
     id: text,
     zone_id: text,

@@ -1,0 +1,39 @@
+import { Failure } from "../../failures/failures.ts";
+import type { ApiClient } from "./api-client.ts";
+
+/** A host as the API shows it. */
+export interface ShownHost {
+  readonly host: string;
+  readonly workers: readonly { readonly script: string; readonly pattern: string }[];
+  /** Null: one of this machine's own CA, if it may speak for the host. */
+  readonly certificate: ShownHostCertificate | null;
+  readonly clients: {
+    readonly mode: "off" | "optional" | "required";
+    readonly authorities: readonly string[];
+    readonly forward: boolean;
+  };
+  readonly access: readonly { readonly name: string; readonly domain: string }[];
+}
+
+export interface ShownHostCertificate {
+  readonly id: string;
+  readonly hosts: readonly string[];
+  readonly issuer: string;
+  /** ISO 8601. */
+  readonly expires_on: string;
+}
+
+/** Those of which something was said: a route, a certificate, rules for clients, Access. */
+export async function listHosts(api: ApiClient): Promise<readonly ShownHost[]> {
+  const { result } = await api.call<readonly ShownHost[]>("GET", "/countersign/hosts");
+  return result;
+}
+
+/** What holds for a host, by its own name or by a wildcard. */
+export async function findHost(api: ApiClient, name: string): Promise<ShownHost> {
+  const path = `/countersign/hosts?host=${encodeURIComponent(name)}`;
+  const { result } = await api.call<readonly ShownHost[]>("GET", path);
+  const [host] = result;
+  if (host === undefined) throw new Failure("internal", { message: "the API showed no host" });
+  return host;
+}

@@ -1,0 +1,77 @@
+import { z } from "@hono/zod-openapi";
+import { hostPattern } from "../../network/host-pattern.ts";
+import { isForHost, parseRoute } from "../../network/patterns.ts";
+import { listAccess } from "../../store/access.ts";
+import type { Database } from "../../store/database.ts";
+import { hostsOf, listHostCertificates } from "../../store/host-certificates.ts";
+import { listHostRules } from "../../store/host-clients.ts";
+import { nearest } from "../../store/hosts.ts";
+import { listRoutes } from "../../store/routes.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { list } from "../api/envelope.ts";
+import { shownCertificate } from "../routing/custom-certificates.ts";
+import { domainsIn } from "./applications.ts";
+
+/** What holds for each host: who answers, what it presents, what it asks of its clients. */
+export function hostOverviewEndpoints({ store }: ControlContext): readonly Endpoint[] {
+  return [
+    endpoint(
+      {
+        method: "get",
+        path: "/accounts/{account_id}/countersign/hosts",
+        summary:
+          "Every host of which something was said, or one host, by its own name or a wildcard",
+        scope: "ssl_certs:read",
+        query: z.object({ host: hostPattern.optional() }),
+      },
+      async ({ caller: { accountId }, query: { host } }) => {
+        const known = await knownOf(store.db, accountId);
+        const names = host === undefined ? namesIn(known) : [host];
+        return list(names.map((name) => describe(known, name)));
+      },
+    ),
+  ];
+}
+
+type Known = Awaited<ReturnType<typeof knownOf>>;
+
+async function knownOf(db: Database, accountId: string) {
+  const routes = await listRoutes(db, accountId);
+  const certificates = new Map<string, object>();
+  for (const row of await listHostCertificates(db, accountId)) {
+    for (const host of hostsOf(row)) {
+      if (!certificates.has(host)) certificates.set(host, shownCertificate(row));
+    }
+  }
+  const rules = (await listHostRules(db, accountId)).map(
+    ({ host, mode, authorities, forward }) =>
+      [host, { mode, authorities, forward: forward === 1 }] as const,
+  );
+  const applications = (await listAccess(db, "accessApplications", accountId)).flatMap((row) =>
+    domainsIn(row).map((domain) => ({ name: row.name, domain })),
+  );
+  return { routes, certificates, clients: new Map(rules), applications };
+}
+
+function namesIn({ routes, certificates, clients, applications }: Known): readonly string[] {
+  const named = [...routes.map(({ pattern }) => pattern), ...applications.map((one) => one.domain)];
+  const hosts = named.map((pattern) => pattern.split("/")[0] ?? "").filter((host) => host !== "*");
+  return [...new Set([...hosts, ...certificates.keys(), ...clients.keys()])].toSorted();
+}
+
+function describe({ routes, certificates, clients, applications }: Known, host: string): object {
+  const isFor = (pattern: string): boolean =>
+    pattern.split("/")[0] === host || isForHost(parseRoute(pattern).host, host);
+  return {
+    host,
+    workers: routes
+      .filter(({ pattern }) => isFor(pattern))
+      .map(({ pattern, scriptName }) => ({ script: scriptName, pattern })),
+    certificate: nearest(certificates, host),
+    clients: nearest(clients, host) ?? { mode: "off", authorities: [], forward: false },
+    access: applications
+      .filter(({ domain }) => isFor(domain))
+      .map(({ name, domain }) => ({ name, domain })),
+  };
+}

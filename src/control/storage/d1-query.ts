@@ -1,0 +1,53 @@
+import type { StorageRequest } from "../../contract/storage.ts";
+import { Failure } from "../../failures/failures.ts";
+import type { ResourceRow } from "../../store/schema.ts";
+import type { Caller } from "../api/auth.ts";
+import type { ControlContext } from "../api/context.ts";
+import { asked } from "./resource.ts";
+
+export interface D1Call {
+  readonly caller: Caller;
+  readonly params: Readonly<Record<string, string>>;
+}
+
+interface Statement {
+  readonly sql: string;
+  readonly params?: readonly unknown[] | undefined;
+}
+
+/** In one transaction. @throws Failure `d1_query_failed` with what SQLite says */
+export async function runSql(
+  context: ControlContext,
+  row: ResourceRow,
+  batch: readonly Statement[],
+  isRaw: boolean,
+): Promise<unknown> {
+  const answer = await asked(context, {
+    ...at(row),
+    method: "POST",
+    path: isRaw ? "/query?resultsFormat=ROWS_AND_COLUMNS" : "/query",
+    body: JSON.stringify(batch),
+  });
+  return sqlAnswer(Buffer.from(answer.body).toString());
+}
+
+/** @throws Failure `d1_query_failed` */
+export function sqlAnswer(text: string): unknown {
+  const result = parsed(text);
+  if (Array.isArray(result)) return result;
+  const { success, error } = (result ?? {}) as { success?: boolean; error?: string };
+  if (success === true) return result;
+  throw new Failure("d1_query_failed", { message: (error ?? text).slice(0, 1000) });
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+export function at({ accountId, id }: ResourceRow): StorageRequest {
+  return { accountId, kind: "d1", id };
+}

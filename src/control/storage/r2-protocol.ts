@@ -1,0 +1,88 @@
+import { Failure } from "../../failures/failures.ts";
+import type { ResourceRow } from "../../store/schema.ts";
+import type { ControlContext } from "../api/context.ts";
+import { asked } from "./resource.ts";
+
+/** An object as the protocol of R2 bindings has it. */
+export interface R2Object {
+  readonly name: string;
+  readonly size: number | string;
+  readonly etag: string;
+  /** Unix time in ms. */
+  readonly uploaded: number | string;
+  readonly httpFields?: { readonly contentType?: string };
+  readonly customFields?: readonly { readonly k: string; readonly v: string }[];
+}
+
+interface BucketAnswer {
+  /** Of a request about one object. */
+  readonly object: R2Object;
+  /** Of a list. */
+  readonly objects: readonly R2Object[];
+  readonly truncated: boolean;
+  readonly cursor?: string;
+  readonly delimitedPrefixes: readonly string[];
+  readonly value: Uint8Array;
+}
+
+/**
+ * Asks a bucket as a Worker's binding does: JSON that says what, before the object's bytes.
+ * @param value absent: a request that changes nothing
+ * @throws Failure `r2_object_not_found`, `storage_refused`
+ */
+export async function askBucket(
+  context: ControlContext,
+  { accountId, name }: ResourceRow,
+  what: Readonly<Record<string, unknown>>,
+  value?: Uint8Array,
+): Promise<BucketAnswer> {
+  const said = JSON.stringify({ version: 1, ...what });
+  const answer = await asked(context, {
+    accountId,
+    kind: "r2",
+    id: name,
+    ...(value === undefined
+      ? { headers: { "cf-r2-request": ascii(said) } }
+      : {
+          method: "PUT" as const,
+          headers: { "cf-r2-metadata-size": `${Buffer.byteLength(said)}` },
+          body: Buffer.concat([Buffer.from(said), value]),
+        }),
+  });
+  if (answer.status >= 400) throw refused(answer.status, answer.headers, what);
+  const size = Number(answer.headers.get("cf-r2-metadata-size") ?? 0);
+  const metadata = Buffer.from(answer.body.subarray(0, size)).toString();
+  const read = (metadata === "" ? {} : JSON.parse(metadata)) as Partial<BucketAnswer>;
+  return {
+    object: read as R2Object,
+    objects: read.objects ?? [],
+    truncated: read.truncated ?? false,
+    delimitedPrefixes: read.delimitedPrefixes ?? [],
+    ...(read.cursor !== undefined && { cursor: read.cursor }),
+    value: answer.body.subarray(size),
+  };
+}
+
+function refused(
+  status: number,
+  headers: Headers,
+  { object }: Readonly<Record<string, unknown>>,
+): Failure {
+  if (status === 404) {
+    return new Failure("r2_object_not_found", {
+      message: `there is no object "${String(object).slice(0, 200)}"`,
+    });
+  }
+  const error = headers.get("cf-r2-error");
+  const { message = `status ${status}` } = JSON.parse(error ?? "{}") as { message?: string };
+  return new Failure(status < 500 ? "storage_refused" : "storage_unavailable", {
+    message: `R2 refused the request: ${message.replace(/\.$/, "")}`,
+  });
+}
+
+function ascii(json: string): string {
+  return json.replaceAll(
+    /[^\x20-\x7e]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}

@@ -1,0 +1,77 @@
+import { createHash, randomBytes } from "node:crypto";
+import { Hono } from "hono";
+import { Failure } from "../../failures/failures.ts";
+import { readBytes } from "../api/body.ts";
+import type { ControlContext } from "../api/context.ts";
+import { failure } from "../api/envelope.ts";
+
+/** Bytes of one file. */
+export const largestFile: number = 128 * 1024 * 1024;
+/** Files that are held at a time: the oldest goes for the newest. */
+const MOST = 4;
+const LIFETIME = 10 * 60_000;
+
+interface Transfer {
+  readonly until: number;
+  readonly accountId: string;
+  /** Null: it is still to be uploaded. */
+  content: Uint8Array | null;
+}
+
+/**
+ * Files on their way to and from databases. wrangler sends and fetches them without its token, at a
+ * URL that it was given: who knows the URL may.
+ */
+export class Transfers {
+  readonly #held = new Map<string, Transfer>();
+
+  /** @returns the part of the URL that nobody guesses */
+  open(accountId: string, content: Uint8Array | null): string {
+    const now = Date.now();
+    for (const [id, { until }] of this.#held) if (until < now) this.#held.delete(id);
+    const [oldest] = this.#held.keys();
+    if (oldest !== undefined && this.#held.size >= MOST) this.#held.delete(oldest);
+    const id = randomBytes(24).toString("base64url");
+    this.#held.set(id, { accountId, content, until: now + LIFETIME });
+    return id;
+  }
+
+  /** What was uploaded, which is held no longer. @throws Failure `transfer_gone` */
+  take(id: string, accountId: string): Uint8Array {
+    const transfer = this.#find(id);
+    if (transfer.accountId !== accountId || transfer.content === null) throw gone();
+    this.#held.delete(id);
+    return transfer.content;
+  }
+
+  /** The URLs themselves. */
+  app({ log }: Pick<ControlContext, "log">): Hono {
+    const app = new Hono().basePath(`/client/v4${TRANSFERS}`);
+    app.onError((error) => failure(error, log));
+    app.put("/:id", async (c) => {
+      const transfer = this.#find(c.req.param("id"));
+      transfer.content = await readBytes(c.req.raw, largestFile);
+      const md5 = createHash("md5").update(transfer.content).digest("hex");
+      return c.body(null, 200, { etag: `"${md5}"` });
+    });
+    app.get("/:id", (c) => {
+      const { content } = this.#find(c.req.param("id"));
+      if (content === null) throw gone();
+      return c.body(content.slice(), 200, { "content-type": "application/sql" });
+    });
+    return app;
+  }
+
+  #find(id: string): Transfer {
+    const transfer = this.#held.get(id);
+    if (transfer === undefined || transfer.until < Date.now()) throw gone();
+    return transfer;
+  }
+}
+
+/** Below the API's root. */
+export const TRANSFERS = "/countersign/transfers";
+
+function gone(): Failure {
+  return new Failure("transfer_gone");
+}

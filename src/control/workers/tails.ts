@@ -1,0 +1,208 @@
+import { randomBytes, timingSafeEqual } from "node:crypto";
+import type { Logger } from "pino";
+import type { ScriptKey } from "../../contract/change-feed.ts";
+import type { Edge } from "../../contract/edge.ts";
+import type {
+  Journal,
+  Tail,
+  TailFilter,
+  TailRequest,
+  TailService,
+} from "../../contract/journal.ts";
+import { keyIn } from "../../contract/key-in.ts";
+import type { LogEntry } from "../../contract/worker-log.ts";
+import { Failure } from "../../failures/failures.ts";
+import { passes } from "./tail-filters.ts";
+
+/** Where the entries of a tail go. */
+export interface TailSink {
+  /** False: it is too slow, and the entry is lost. */
+  send(text: string): boolean;
+  close(): void;
+}
+
+export interface TailsOptions {
+  readonly edge: Pick<Edge, "follow">;
+  readonly journal: Journal;
+  readonly clock: () => Date;
+  /** `ws://127.0.0.1:4400/client/v4` */
+  readonly url: () => string;
+  readonly log: Logger;
+}
+
+interface Session extends Tail {
+  readonly key: ScriptKey;
+  readonly secret: Buffer;
+  readonly filters: readonly TailFilter[];
+  /** Of who made it. */
+  readonly address: string | null;
+  readonly end: NodeJS.Timeout;
+  sink: TailSink | null;
+  stopListening: (() => void) | null;
+}
+
+/**
+ * Those who read the logs of Workers as they come. A Worker tells of its calls only while somebody
+ * reads, or where its settings have them kept.
+ */
+export class Tails implements TailService, Disposable {
+  readonly #options: TailsOptions;
+  readonly #sessions = new Map<string, Session>();
+  /** Scripts that are followed, and when that ends if nobody asks again. */
+  readonly #leases = new Map<string, { readonly key: ScriptKey; timer: NodeJS.Timeout | null }>();
+
+  constructor(options: TailsOptions) {
+    this.#options = options;
+  }
+
+  /** The Worker tells of its calls on return. @throws Failure `tail_limit` */
+  async create(key: ScriptKey, { filters, address }: TailRequest): Promise<Tail> {
+    if (this.list(key).length >= MOST_OF_A_WORKER) {
+      throw new Failure("tail_limit", {
+        message: `${MOST_OF_A_WORKER} people read the log of "${key.scriptName}" already`,
+      });
+    }
+    const id = randomBytes(16).toString("hex");
+    const secret = randomBytes(32);
+    const path = `/accounts/${key.accountId}/workers/scripts/${key.scriptName}/tails/${id}/socket`;
+    const session: Session = {
+      id,
+      url: `${this.#options.url()}${path}?key=${secret.toString("hex")}`,
+      expiresAt: new Date(this.#options.clock().getTime() + LIFE),
+      key,
+      secret,
+      filters,
+      address,
+      // One to which nobody comes is forgotten.
+      end: setTimeout(() => {
+        if (session.sink === null) this.#close(session);
+      }, UNCONNECTED).unref(),
+      sink: null,
+      stopListening: null,
+    };
+    this.#sessions.set(id, session);
+    await this.#follow(key);
+    return session;
+  }
+
+  list({ accountId, scriptName }: ScriptKey): readonly Tail[] {
+    return [...this.#sessions.values()].filter(
+      ({ key }) => key.accountId === accountId && key.scriptName === scriptName,
+    );
+  }
+
+  /** @throws Failure `tail_not_found` */
+  delete(key: ScriptKey, id: string): void {
+    const session = this.#sessions.get(id);
+    if (session === undefined || idOf(session.key) !== idOf(key)) {
+      throw new Failure("tail_not_found", {
+        message: `the Worker "${key.scriptName}" has no tail "${id.slice(0, 100)}"`,
+      });
+    }
+    this.#close(session);
+  }
+
+  /**
+   * @param key as it stands in the URL
+   * @returns what hears of the other end. Null: there is no such tail, or it has a reader.
+   */
+  connect(id: string, key: string, sink: TailSink): TailReader | null {
+    const session = this.#sessions.get(id);
+    const given = Buffer.from(key, "hex");
+    if (session === undefined || session.sink !== null || given.length !== session.secret.length) {
+      return null;
+    }
+    if (!timingSafeEqual(given, session.secret)) return null;
+    session.sink = sink;
+    clearTimeout(session.end);
+    const left = session.expiresAt.getTime() - this.#options.clock().getTime();
+    const timer = setTimeout(() => this.#close(session), left).unref();
+    let isUnfiltered = false;
+    let lost = 0;
+    session.stopListening = this.#options.journal.listen(session.key, (entry) => {
+      if (!isUnfiltered && !passes(entry, session.filters, session.address)) return;
+      if (!sink.send(JSON.stringify(entry))) lost += 1;
+      else if (lost > 0) {
+        sink.send(JSON.stringify(overload(entry.scriptName, lost)));
+        lost = 0;
+      }
+    });
+    return {
+      debug: () => (isUnfiltered = true),
+      closed: () => {
+        clearTimeout(timer);
+        session.sink = null;
+        this.#close(session);
+      },
+    };
+  }
+
+  /** Has the Worker tell of its calls for a while: who reads on asks again. */
+  async follow(key: ScriptKey): Promise<void> {
+    await this.#follow(key);
+    this.#release(key, LEASE);
+  }
+
+  [Symbol.dispose](): void {
+    for (const session of this.#sessions.values()) this.#close(session);
+    for (const { timer } of this.#leases.values()) clearTimeout(timer ?? undefined);
+  }
+
+  #close(session: Session): void {
+    if (!this.#sessions.delete(session.id)) return;
+    clearTimeout(session.end);
+    session.stopListening?.();
+    session.sink?.close();
+    this.#release(session.key, LINGER);
+  }
+
+  async #follow(key: ScriptKey): Promise<void> {
+    const id = idOf(key);
+    const lease = this.#leases.get(id);
+    if (lease?.timer) clearTimeout(lease.timer);
+    this.#leases.set(id, { key, timer: null });
+    await this.#options.edge.follow(key, true);
+  }
+
+  /** When nobody has asked for `ms`, and nobody has a tail, the Worker does not tell any more. */
+  #release(key: ScriptKey, ms: number): void {
+    const id = idOf(key);
+    const lease = this.#leases.get(id);
+    if (lease === undefined || this.list(key).length > 0) return;
+    clearTimeout(lease.timer ?? undefined);
+    lease.timer = setTimeout(() => {
+      this.#leases.delete(id);
+      this.#options.edge.follow(key, false).catch((error: unknown) => {
+        this.#options.log.error({ err: error, ...key }, "a Worker goes on telling of its calls");
+      });
+    }, ms).unref();
+  }
+}
+
+export interface TailReader {
+  /** It wants all entries. */
+  debug(): void;
+  /** It has gone. */
+  closed(): void;
+}
+
+/** As wrangler shows it: what is not an entry. */
+function overload(scriptName: string, lost: number): Partial<LogEntry> {
+  const message = `${lost} entries were left out: they were read too slowly`;
+  const now = Date.now();
+  const event = { type: "overload", message };
+  return { scriptName, outcome: "ok", eventTimestamp: now, event, logs: [], exceptions: [] };
+}
+
+function idOf({ accountId, scriptName }: ScriptKey): string {
+  return keyIn(accountId, scriptName);
+}
+
+/** As Cloudflare has them: ten of a Worker, for six hours. */
+const MOST_OF_A_WORKER = 10;
+const LIFE = 6 * 3_600_000;
+/** ms */
+const UNCONNECTED = 60_000;
+const LEASE = 15_000;
+/** A reader that comes again right away finds the process as it was. */
+const LINGER = 5_000;

@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { ServerResponse } from "node:http";
+import { connect, type AddressInfo, type Socket } from "node:net";
+import { test } from "node:test";
+import { Answers, type Arrival } from "./answers.ts";
+import { Clients } from "./clients.ts";
+import { Hosts } from "./hosts.ts";
+import { createHttpServer } from "./http-server.ts";
+import { IngressObserver } from "./observe.ts";
+
+function arrived({ socket }: { readonly socket: Socket }): Arrival {
+  return { peer: socket.remoteAddress, tls: null };
+}
+
+async function serve(t: { after(end: () => void): void }): Promise<number> {
+  const answers = new Answers({
+    find: () => "host_unknown",
+    hosts: new Hosts(),
+    clients: new Clients(),
+    howEnded: async () => "runs",
+    observer: new IngressObserver(() => {}),
+  });
+  const server = createHttpServer(answers, arrived, { head: 150, check: 20 });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+async function say(port: number, text: string): Promise<string> {
+  const socket = connect(port, "127.0.0.1");
+  socket.on("error", () => {}).write(text);
+  return Buffer.concat(await socket.toArray()).toString();
+}
+
+test("a head that does not come in time is answered 408 with a code, and the connection closed", async (t) => {
+  const port = await serve(t);
+  const answer = await say(port, "GET / HTTP/1.1\r\nHost: a.example\r\nX-Slow: ");
+  assert.match(answer, /^HTTP\/1\.1 408 /);
+  assert.match(answer, /connection: close/i);
+  assert.match(answer, /request_timeout/);
+});
+
+test("one that drips a byte at a time is late all the same, and others are answered meanwhile", async (t) => {
+  const port = await serve(t);
+  const slow = connect(port, "127.0.0.1");
+  slow.on("error", () => {});
+  const head = "GET / HTTP/1.1\r\nHost: a.example\r\nX-Long: and so on, for as long as it takes";
+  let at = 0;
+  const drip = setInterval(() => slow.write(head[at++ % head.length]!), 20);
+  t.after(() => clearInterval(drip));
+  const late = slow.toArray();
+  assert.match(
+    await say(port, "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"),
+    /^HTTP\/1\.1 404 /,
+  );
+  assert.match(Buffer.concat(await late).toString(), /^HTTP\/1\.1 408 /);
+});
+
+test("what an answer throws ends its own connection, and no other", async (t) => {
+  const broken = {
+    answer: (_request: unknown, _response: ServerResponse) => {
+      throw new TypeError("not thought of");
+    },
+    upgrade: () => {
+      throw new TypeError("not thought of");
+    },
+    unread: () => {
+      throw new TypeError("not thought of");
+    },
+  };
+  const server = createHttpServer(broken as never, () => ({ peer: undefined, tls: null }));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  const { port } = server.address() as AddressInfo;
+  for (const text of [
+    "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: a.example\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a.example\r\nExpect: the-unknown\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+  ]) {
+    assert.equal(await say(port, text), "", text);
+  }
+});

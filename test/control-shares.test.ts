@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { startControl, type TestControl } from "./helpers/control.ts";
+import { makeAuthority } from "./helpers/pki.ts";
+
+let control: TestControl;
+const now = new Date().toISOString();
+before(async () => (control = await startControl()));
+after(() => control[Symbol.asyncDispose]());
+
+/** As many rows as an account may have, less one, written past the API's own limits. */
+async function fill(table: string, most: number, row: (i: number) => object): Promise<void> {
+  const { accountId, store } = control;
+  const rows = Array.from({ length: most - 1 }, (_, i) => ({
+    id: `${table}-${i}`,
+    accountId,
+    createdOn: now,
+    ...row(i),
+  }));
+  await store.write(async ({ db }) => {
+    for (let at = 0; at < rows.length; at += 500) {
+      const some = rows.slice(at, at + 500);
+      await db
+        .insertInto(table as never)
+        .values(some)
+        .execute();
+    }
+    const by = { kind: "system", id: null, email: "test@localhost", address: null } as const;
+    const resource = { type: "test", id: table };
+    return { value: null, audit: { by, action: "access.filled", accountId, resource } };
+  });
+}
+
+for (const { what, table, most, row, path, body, code } of [
+  {
+    what: "service tokens",
+    table: "serviceTokens",
+    most: 1_000,
+    row: (i: number) => ({
+      name: "t",
+      clientId: `client ${i}`,
+      secretHash: "",
+      duration: "8760h",
+      updatedOn: now,
+      secretVersion: 1,
+      enabled: 1,
+    }),
+    path: "/access/service_tokens",
+    body: async (i: number) => ({ name: `token ${i}` }),
+    code: "access_invalid",
+  },
+  {
+    what: "Access applications",
+    table: "accessApplications",
+    most: 500,
+    row: (i: number) => ({
+      name: "a",
+      aud: "",
+      domains: JSON.stringify([`a${i}.filled.example`]),
+      policies: "[]",
+      settings: "{}",
+      updatedOn: now,
+    }),
+    path: "/access/apps",
+    body: async (i: number) => ({ type: "self_hosted", name: "n", domain: `b${i}.example` }),
+    code: "access_invalid",
+  },
+  {
+    what: "CAs of clients",
+    table: "accessAuthorities",
+    most: 50,
+    row: (i: number) => ({
+      name: "c",
+      certificate: "",
+      fingerprint: String(i),
+      hosts: "[]",
+      expiresOn: now,
+      updatedOn: now,
+    }),
+    path: "/access/certificates",
+    body: async (i: number) => ({ name: `ca ${i}`, certificate: (await makeAuthority()).pem }),
+    code: "access_invalid",
+  },
+  {
+    what: "revocations of clients' certificates",
+    table: "clientRevocations",
+    most: 10_000,
+    row: (i: number) => ({ serial: i.toString(16) }),
+    path: "/countersign/client_revocations",
+    body: async (i: number) => ({ serial_number: `AB0${i}` }),
+    code: "client_rules_invalid",
+  },
+]) {
+  test(`an account has ${most} ${what}, and is refused one more`, async () => {
+    await fill(table, most, row);
+    const all = `/accounts/${control.accountId}${path}`;
+    const last = await control.call("POST", all, await body(1));
+    assert.ok(last.success, JSON.stringify(last.errors));
+    const more = await control.call("POST", all, await body(2));
+    assert.equal(more.status, 400);
+    assert.equal(more.errors[0]!.meta?.["failure"], code, JSON.stringify(more.errors));
+  });
+}
+
+test("a policy has 100 rules of a kind", async () => {
+  const rule = { any_valid_service_token: {} };
+  const policy = (rules: number) => ({
+    name: "p",
+    decision: "non_identity",
+    include: Array.from({ length: rules }, () => rule),
+  });
+  const path = `/accounts/${control.accountId}/access/policies`;
+  const most = await control.call("POST", path, policy(100));
+  assert.ok(most.success, JSON.stringify(most.errors));
+  assert.equal((await control.call("POST", path, policy(101))).status, 400);
+});

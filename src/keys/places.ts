@@ -14,6 +14,7 @@ export interface Place {
     | "identity-key"
     | "access-key"
     | "host-key"
+    | "database-password"
     | "local-authority-key"
     | "master-key-check"
     | "master-key"
@@ -84,6 +85,11 @@ export function accessKeyPlace(accountId: string, id: string): Place {
 /** The key of a host's server certificate. */
 export function hostKeyPlace(accountId: string, certificateId: string): Place {
   return place("host-key", accountId, certificateId);
+}
+
+/** The password of a Hyperdrive configuration. */
+export function databasePasswordPlace(accountId: string, databaseId: string): Place {
+  return place("database-password", accountId, databaseId);
 }
 
 /** Of the whole store: one record of each. */

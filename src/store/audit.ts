@@ -22,6 +22,7 @@ export type AuditAction =
   | `certificate.${string}`
   | `deployment.${"create" | "delete"}`
   | `client.${string}`
+  | `hyperdrive.${"create" | "update" | "delete"}`
   | `identity.${string}`
   | `key.${string}`
   | `login.${"grant" | "token" | "revoke"}`

@@ -7,6 +7,7 @@ import { settings } from "./migrations/002-settings.ts";
 import { hosts } from "./migrations/031-hosts.ts";
 import { access } from "./migrations/030-access.ts";
 import { hostClients } from "./migrations/042-host-clients.ts";
+import { hyperdrive } from "./migrations/050-hyperdrive.ts";
 import { resources } from "./migrations/070-resources.ts";
 import { makers } from "./migrations/011-makers.ts";
 
@@ -21,6 +22,7 @@ const all: Record<string, Migration> = {
   "030-access": { up: access },
   "041-second-factors": { up: secondFactors },
   "042-host-clients": { up: hostClients },
+  "050-hyperdrive": { up: hyperdrive },
   "070-resources": { up: resources },
 };
 

@@ -1,6 +1,7 @@
 import {
   accessKeyPlace,
   auditHeadPlace,
+  databasePasswordPlace,
   hostKeyPlace,
   identityKeyPlace,
   identityRootKeyPlace,
@@ -209,6 +210,33 @@ const hostKeys: SealedColumn = {
   },
 };
 
+const databasePasswords: SealedColumn = {
+  batch: async (db, after, limit) => {
+    const rows = await db
+      .selectFrom("hyperdriveConfigs")
+      .selectAll()
+      .where("id", ">", after)
+      .orderBy("id")
+      .limit(limit)
+      .execute();
+    return batchOf(
+      rows,
+      limit,
+      rows.map((row) => ({
+        place: databasePasswordPlace(row.accountId, row.id),
+        sealed: row.sealedPassword,
+        replace: async (transaction, sealedPassword) => {
+          await transaction
+            .updateTable("hyperdriveConfigs")
+            .set({ sealedPassword })
+            .where("id", "=", row.id)
+            .execute();
+        },
+      })),
+    );
+  },
+};
+
 const localAuthorityKey: SealedColumn = {
   batch: async (db) => {
     const row = await readLocalAuthority(db);
@@ -274,6 +302,7 @@ const columns: Readonly<
   totp: secondFactors,
   "audit-head": auditHead,
   "host-key": hostKeys,
+  "database-password": databasePasswords,
   "local-authority-key": localAuthorityKey,
 };
 

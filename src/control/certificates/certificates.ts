@@ -4,6 +4,7 @@ import type { HeldUpload } from "../../certificates/key-intake.ts";
 import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
 import { accountLimits, findAccount } from "../../store/accounts.ts";
+import { hyperdriveWith } from "../../store/hyperdrive.ts";
 import { scriptsThatBind } from "../../store/associations.ts";
 import {
   countCertificates,
@@ -111,7 +112,11 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
           params["certificate_id"],
         );
         const scripts = await scriptsThatBind(store.db, caller.accountId, "mtls_certificate", id);
-        return list(scripts.map((service) => ({ service, status: "active" })));
+        const configs = await hyperdriveWith(store.db, caller.accountId, id);
+        return list([
+          ...scripts.map((service) => ({ service, status: "active" })),
+          ...configs.map(({ name }) => ({ service: `hyperdrive ${name}`, status: "active" })),
+        ]);
       },
     ),
     endpoint(
@@ -212,6 +217,14 @@ async function remove(write: Write, caller: Caller, id?: string): Promise<Done<S
     throw new Failure("certificate_in_use", {
       message: `certificate ${certificate.id} is bound by ${scripts.map((s) => `"${s}"`).join(", ")}`,
       facts: { scripts },
+    });
+  }
+  const configs = await hyperdriveWith(write.db, accountId, certificate.id);
+  if (configs.length > 0) {
+    throw new Failure("certificate_in_use", {
+      message: `certificate ${certificate.id} is used by the Hyperdrive configuration ${configs.map(({ name }) => `"${name}"`).join(", ")}`,
+      facts: { hyperdrive: configs.map(({ name }) => name) },
+      fix: "Change the configuration with `wrangler hyperdrive update`, or delete it, first.",
     });
   }
   await refusePinned(write.db, certificate);

@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import { Keyring } from "../keys/seal.ts";
 import { startGateway, type StartGatewayOptions } from "../gateway/start.ts";
 import { IngressHandle } from "../ingress/handle.ts";
-import { ABSENT_SOCKET, type HttpsAddress } from "../ingress/protocol.ts";
+import { ABSENT_SOCKET, type HttpsAddress, type WorkerShares } from "../ingress/protocol.ts";
 import type { ServedCertificate } from "../contract/hosts.ts";
 import type { Edge } from "../contract/edge.ts";
 import { defaultOptions, type GatewayOptions } from "../contract/gateway-options.ts";
@@ -53,6 +53,8 @@ export interface EdgeOptions {
    * 0: no limit. Default: 1,024.
    */
   readonly clientConnections?: number;
+  /** What each Worker may take of the ingress. Default: without limits. */
+  readonly workerShares?: WorkerShares;
   /**
    * Addresses that `fetch()` without a binding may reach: `public`, `private`, `local`, or CIDR
    * blocks. Default: `["public"]`.
@@ -142,6 +144,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     port: options.httpPort,
     proxies: options.proxies ?? noProxies,
     clientConnections: options.clientConnections ?? 1_024,
+    workerShares: options.workerShares ?? { requests: 0, body: 0 },
     https: httpsAddress(options.https),
   };
   const links = new ServiceLinks(run, ABSENT_SOCKET);

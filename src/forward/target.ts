@@ -15,6 +15,8 @@ export interface ForwardTarget {
   readonly dropped?: HeaderNames | undefined;
   /** Flat name, value … to send besides. */
   readonly added?: readonly string[] | undefined;
+  /** Bytes of the request's body: one that has more fails with it. 0 or absent: no limit. */
+  readonly mostBody?: number;
   /** Set by a server's `checkContinue` handler: the client waits before it sends the body. */
   readonly expectsContinue?: boolean;
   /**

@@ -99,7 +99,8 @@ export class Ingress implements Served<IngressMethods> {
   }
 
   async listen(address: ListenAddress): Promise<ListenAddress> {
-    const { host, port, proxies, clientConnections, https } = address;
+    const { host, port, proxies, clientConnections, workerShares, https } = address;
+    this.#answers.share(workerShares);
     this.#absent ??= await listenForAbsent(ABSENT_SOCKET);
     this.#answers.trust(proxies);
     const trusted = new TrustedProxies(proxies);

@@ -199,11 +199,11 @@ export interface AuditEntryRow {
 
 /** Where the audit log ends. Sealed, so that only who has the master key can move it. */
 export interface AuditHeadRow {
-  /** Always `head`: its row lock is what orders the entries. */
+  /** `head`: its row lock is what orders the entries. `base`: the last entry that retention removed. */
   id: string;
   sequence: number;
   hash: string;
-  /** `{sequence, hash}`. Null: nothing was ever written down. */
+  /** `{sequence, hash}`, of `base` with `words`. Null: nothing was ever written down. */
   sealed: Sealed | null;
 }
 
@@ -268,6 +268,8 @@ export interface AuthorityTieRow {
   certificateId: string | null;
   /** `api.example.com` or `*.example.com`. */
   host: string | null;
+  /** JSON: the SPIFFE IDs that the host's servers may have, in place of its name. Null: by its name. */
+  spiffeIds: string | null;
 }
 
 /** What last happened to a certificate at an origin. */
@@ -458,6 +460,10 @@ export interface IdentityAuthorityRow {
   sealedRootKey: Sealed | null;
   /** The certificates that issue, the lowest first, without the root; PEM. Null: not signed yet. */
   chain: string | null;
+  /** The root's revocation list, PEM, where its key is elsewhere. */
+  rootCrl: string | null;
+  /** The request for the intermediate, PEM, where the root's key is elsewhere. */
+  csr: string | null;
   sealedKey: Sealed;
   createdOn: string;
   /** When it came into its state. */

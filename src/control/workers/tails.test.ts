@@ -36,16 +36,6 @@ function made(): { tails: Tails; followed: boolean[]; say: (entry: Partial<LogEn
   return { tails, followed, say };
 }
 
-test("ten read the log of one Worker, and no more", async () => {
-  const { tails, followed } = made();
-  const asked = { filters: [], address: null };
-  for (let n = 0; n < 10; n += 1) await tails.create(key, asked);
-  await assert.rejects(tails.create(key, asked), { code: "tail_limit" });
-  await tails.create({ ...key, scriptName: "other" }, asked);
-  assert.ok(followed.every(Boolean));
-  tails[Symbol.dispose]();
-});
-
 test("a reader that is too slow loses entries, and is told how many", async () => {
   const { tails, say } = made();
   const { id, url } = await tails.create(key, { filters: [{ outcome: "ok" }], address: null });
@@ -72,4 +62,22 @@ test("a reader that is too slow loses entries, and is told how many", async () =
   reader.closed();
   assert.equal(tails.list(key).length, 0);
   tails[Symbol.dispose]();
+});
+
+function of(scriptName: string) {
+  return { accountId: "a", scriptName };
+}
+
+test("ten people read the log of one Worker, and no eleventh; another Worker has its own ten", async () => {
+  using tails = new Tails({
+    edge: { follow: async () => {} },
+    journal: { listen: () => () => {} } as never,
+    clock: () => new Date(),
+    url: () => "ws://127.0.0.1",
+    log: pino({ level: "silent" }),
+  });
+  const request = { filters: [], address: null };
+  for (let i = 0; i < 10; i += 1) await tails.create(of("one"), request);
+  await assert.rejects(tails.create(of("one"), request), { code: "tail_limit" });
+  await tails.create(of("other"), request);
 });

@@ -167,30 +167,18 @@ const certificateBinding = z
   .object({ name: text, certificate_id: text, mode: z.enum(["gateway", "in-process"]) })
   .openapi("CertificateBinding");
 
-const all = "/accounts/{account_id}/workers";
-const one = `${all}/scripts/{script_name}`;
-const own = "/accounts/{account_id}/countersign/scripts/{script_name}";
-const nothing = z.null();
 const tail = z.object({ id: text, expires_at: time }).openapi("Tail");
 
-const logEntry = z
-  .looseObject({
-    id: text,
-    kind: z.enum(["invocation", "console", "failure"]),
-    scriptName: text,
-    scriptVersion: z.object({ id: text }).nullable(),
-    ray: text.nullable(),
-    outcome: text,
-    eventTimestamp: z.number(),
-    event: z.record(text, z.unknown()).nullable(),
-    logs: z.array(z.object({ level: text, message: z.array(z.unknown()), timestamp: z.number() })),
-    exceptions: z.array(
-      z.object({ name: text, message: text, stack: text.optional(), timestamp: z.number() }),
-    ),
-    wallTime: z.number(),
-    cpuTime: z.number(),
+const check = z
+  .object({
+    deployable: flag,
+    refusals: z.array(z.object({ code: text, number: count, message: text, fix: text }).loose()),
   })
-  .openapi("LogEntry");
+  .openapi("DeployCheck");
+
+const all = "/accounts/{account_id}/workers";
+const one = `${all}/scripts/{script_name}`;
+const nothing = z.null();
 const schedules = z.object({ schedules: z.array(z.unknown()) });
 
 /** Scripts, their versions, deployments, secrets and bindings. */
@@ -222,6 +210,10 @@ export const workerResults: Results = {
   [`PUT ${one}/secrets`]: secret,
   [`GET ${one}/secrets/{secret_name}`]: secret,
   [`DELETE ${one}/secrets/{secret_name}`]: nothing,
+  [`POST ${one}/tails`]: tail.extend({ url: text }),
+  [`GET ${one}/tails`]: z.array(tail),
+  [`DELETE ${one}/tails/{tail_id}`]: nothing,
+  "POST /accounts/{account_id}/countersign/scripts/{script_name}/check": check,
   [`PATCH ${one}/secrets-bulk`]: z.record(text, secret),
   [`GET ${one}/subdomain`]: subdomain,
   [`POST ${one}/subdomain`]: subdomain,
@@ -246,16 +238,6 @@ export const workerResults: Results = {
     })
     .openapi("Service"),
   [`DELETE ${all}/services/{script_name}`]: nothing,
-  [`POST ${one}/tails`]: tail.extend({ url: text }).openapi("NewTail"),
-  [`GET ${one}/tails`]: z.array(tail),
-  [`DELETE ${one}/tails/{tail_id}`]: nothing,
-  [`POST ${own}/check`]: z
-    .object({
-      deployable: flag,
-      refusals: z.array(z.looseObject({ code: text, message: text, fix: text })),
-    })
-    .openapi("DeployCheck"),
-  [`GET ${own}/logs`]: z.array(logEntry),
   ...crud(
     "/accounts/{account_id}/countersign/scripts/{script_name}/bindings",
     certificateBinding,

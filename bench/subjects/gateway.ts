@@ -143,6 +143,7 @@ function staticSource(surroundings: Surroundings): Source {
     certificate: async () => certificate,
     trust: async () => accountTrust(material),
     hosts: async () => [],
+    origins: async () => [],
     access: async () => ({ applications: [], tokens: [], authorities: [], keys: [] }),
   };
 }

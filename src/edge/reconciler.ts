@@ -21,6 +21,7 @@ import type {
   WorkerVersion,
 } from "../contract/change-feed.ts";
 import type { IngressHosts } from "./ingress-hosts.ts";
+import type { Origins } from "./origins.ts";
 import { Staging } from "./staging.ts";
 
 export interface ReconcilerOptions {
@@ -30,6 +31,7 @@ export interface ReconcilerOptions {
   readonly ingress: Pick<IngressHandle, "access">;
   readonly gateway: Pick<GatewayHandle, "setCertificate" | "removeCertificate" | "setTrust">;
   readonly hosts: IngressHosts;
+  readonly origins: Origins;
   readonly log: Logger;
 }
 
@@ -185,6 +187,9 @@ export class Reconciler {
         return;
       case "hosts":
         await this.#options.hosts.apply(change.accountId);
+        // A host behind Access never answers without its policies.
+        await this.#ensureAccess(change.accountId);
+        await this.#options.origins.apply(change.accountId);
         return;
       case "script":
         try {

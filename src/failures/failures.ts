@@ -5,6 +5,7 @@ import { certificateFailures } from "./certificates.ts";
 import { devFailures } from "./dev.ts";
 import { edgeFailures } from "./edge.ts";
 import { clientCertificateFailures } from "./client-certificates.ts";
+import { hostOriginFailures } from "./host-origins.ts";
 import { identityFailures } from "./identity.ts";
 import { keyFailures } from "./keys.ts";
 import { originFailures } from "./origin.ts";
@@ -27,6 +28,7 @@ type Table = typeof accessFailures &
   typeof devFailures &
   typeof edgeFailures &
   typeof clientCertificateFailures &
+  typeof hostOriginFailures &
   typeof identityFailures &
   typeof keyFailures &
   typeof originFailures &
@@ -51,6 +53,7 @@ export const failures: Table = {
   ...devFailures,
   ...edgeFailures,
   ...clientCertificateFailures,
+  ...hostOriginFailures,
   ...identityFailures,
   ...keyFailures,
   ...originFailures,

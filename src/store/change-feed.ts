@@ -15,6 +15,7 @@ import { revokedVersions } from "./certificate-versions.ts";
 import { findCertificate, listCertificates } from "./certificates.ts";
 import { changesAfter, newestCursor } from "./changes.ts";
 import { currentDeployment } from "./deployments.ts";
+import { originsOfAccount } from "./host-origins.ts";
 import { hostsOfAccount } from "./hosts.ts";
 import { listProxiedZones } from "./proxied-zones.ts";
 import { routesOfScript } from "./routes.ts";
@@ -36,6 +37,7 @@ export function storeSource(store: Store): Source {
     certificate: (accountId, certificateId) =>
       db.transaction().execute((t) => certificate(t, accountId, certificateId)),
     hosts: (accountId) => db.transaction().execute((t) => hostsOfAccount(t, accountId)),
+    origins: (accountId) => originsOfAccount(db, accountId),
     trust: (accountId) => db.transaction().execute((t) => trust(t, accountId)),
     access: (accountId) => db.transaction().execute((t) => accountAccess(t, accountId)),
   };

@@ -35,7 +35,7 @@ export const house: House = {
       ["api"],
       ["access", "workers"],
       ["routing", "certificates", "identity", "storage"],
-      ["hosts"],
+      ["hosts", "databases"],
     ],
   },
   // The control plane may run on another machine than what it controls: it knows the contract alone.

@@ -103,6 +103,7 @@ async function ready(
       traffic: () => ({ answered: nothing, failed: nothing, details: "public" }),
       connected: nothing,
       handshakeFailed: nothing,
+      connections: () => ({ details: "public", connected: nothing, failed: nothing }),
     },
     clock,
   });

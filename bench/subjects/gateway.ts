@@ -40,6 +40,7 @@ export const gateway: Subject = {
         modules: [{ name: "worker.js", type: "esm", file: "worker.js" }],
         sourceMaps: new Map(),
         presented: new Map(),
+        databases: new Map(),
         identity: version.versionId,
         asksForKeys: false,
       },
@@ -128,6 +129,7 @@ function staticSource(surroundings: Surroundings): Source {
       cursor: 0,
       scripts: [key],
       certificates: [certificate],
+      databases: [],
       accounts: [ACCOUNT],
     }),
     // oxlint-disable-next-line require-yield
@@ -141,6 +143,7 @@ function staticSource(surroundings: Surroundings): Source {
       routes: [],
     }),
     certificate: async () => certificate,
+    database: async () => null,
     trust: async () => accountTrust(material),
     hosts: async () => [],
     origins: async () => [],

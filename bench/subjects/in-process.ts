@@ -31,6 +31,7 @@ export const inProcess: Subject = {
         { name: "BASE", type: "plain_text", text: `https://localhost:${origin.port}` },
       ],
       presented: new Map([["ORIGIN", presented]]),
+      databases: new Map(),
       identity: "bench",
       asksForKeys: false,
     } as const;

@@ -1,6 +1,7 @@
 import type { Sealed } from "../keys/seal.ts";
 import type { Host, HostOrigin } from "./hosts.ts";
 import type { AccountAccess } from "./access.ts";
+import type { DatabaseConfig } from "./database.ts";
 import type { Observability } from "./worker-log.ts";
 
 /**
@@ -19,6 +20,8 @@ export interface Source {
   deployment(key: ScriptKey): Promise<Deployment | null>;
   /** A certificate as the gateway needs it. Null: deleted. */
   certificate(accountId: string, certificateId: string): Promise<CertificateVersion | null>;
+  /** A Hyperdrive configuration. Null: deleted. */
+  database(accountId: string, databaseId: string): Promise<DatabaseConfig | null>;
   /** The CAs against which an account's origins are verified, beside the public roots. */
   trust(accountId: string): Promise<AccountTrust>;
   /** The hosts of an account that have TLS state of their own at the ingress. */
@@ -38,6 +41,7 @@ export interface Snapshot {
   readonly cursor: number;
   readonly scripts: readonly ScriptKey[];
   readonly certificates: readonly { readonly accountId: string; readonly certificateId: string }[];
+  readonly databases: readonly { readonly accountId: string; readonly databaseId: string }[];
   readonly accounts: readonly string[];
 }
 
@@ -45,6 +49,7 @@ export type Change = { readonly cursor: number } & (
   | ({ readonly kind: "script" } & ScriptKey)
   | { readonly kind: "certificate"; readonly accountId: string; readonly certificateId: string }
   | { readonly kind: "trust"; readonly accountId: string }
+  | { readonly kind: "database"; readonly accountId: string; readonly databaseId: string }
   /** A Worker's identity was revoked, or may be issued again. */
   | ({ readonly kind: "identity" } & ScriptKey)
   /** The CAs of an account's identities, or its policies, changed. */
@@ -114,6 +119,8 @@ export type WorkerBinding = { readonly name: string } & (
       /** What the other Worker finds in `ctx.props`. */
       readonly props?: Readonly<Record<string, unknown>>;
     }
+  /** A database, through the gateway. */
+  | { readonly type: "hyperdrive"; readonly databaseId: string }
   | { readonly type: "kv_namespace"; readonly namespaceId: string }
   | { readonly type: "d1"; readonly databaseId: string }
   | { readonly type: "r2_bucket"; readonly bucketName: string }

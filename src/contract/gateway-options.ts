@@ -77,6 +77,8 @@ export interface GatewayTimeouts {
    * flight end on the old one. So a busy origin's change of DNS is followed. Default: 600,000.
    */
   readonly life: number;
+  /** A connection to a database may be idle for. Default: 600,000. */
+  readonly session: number;
   /** A closed binding may finish what is in flight for. Default: 30,000. */
   readonly drain: number;
 }
@@ -92,6 +94,7 @@ export const defaultOptions: GatewayOptions = {
     idle: 30_000,
     stream: 600_000,
     life: 600_000,
+    session: 600_000,
     drain: 30_000,
   },
   useSystemRoots: false,

@@ -1,4 +1,5 @@
 import type { Sealed } from "../keys/seal.ts";
+import type { BoundDatabase, DatabaseConfig } from "./database.ts";
 import type { AccountTrust, CertificateVersion, ScriptKey } from "./change-feed.ts";
 import type { ProcessStatus } from "./edge.ts";
 import type { HandshakeReport } from "./handshake-report.ts";
@@ -25,6 +26,10 @@ export interface GatewayHandle extends AsyncDisposable {
   removeCertificate(accountId: string, certificateId: string): Promise<void>;
   /** @throws Failure `trust_unusable`: the trust before stays in force */
   setTrust(accountId: string, trust: AccountTrust): Promise<void>;
+  /** A Hyperdrive configuration, in force for the next connection on return. */
+  setDatabase(database: DatabaseConfig): Promise<void>;
+  /** Cuts its connections. A binding of it answers `database_gone`. */
+  removeDatabase(accountId: string, databaseId: string): Promise<void>;
   /** Changes which addresses may be connected to, from the next connection on. */
   setAddresses(addresses: AddressOptions): Promise<void>;
   /** Opens what this master key (32 bytes) sealed, too, from now on and after a restart. */
@@ -76,4 +81,6 @@ export interface GatewayBinding {
   readonly front?: { readonly host: string; readonly port: number };
   /** The `accept-encoding` of requests that have none: what the Worker's runtime decodes. Absent: none. */
   readonly decodes?: string;
+  /** Set for a `hyperdrive` binding: what it leads to. The certificate is the configuration's then. */
+  readonly database?: BoundDatabase;
 }

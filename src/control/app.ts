@@ -50,6 +50,7 @@ import { secretEndpoints } from "./workers/secrets.ts";
 import { serviceEndpoints } from "./workers/services.ts";
 import { type ClientBindings, remoteAddress } from "./api/remote-address.ts";
 import { subdomainEndpoints } from "./routing/subdomains.ts";
+import { hyperdriveEndpoints } from "./databases/hyperdrive.ts";
 import { Throttle } from "../network/throttle.ts";
 import { tokenEndpoints } from "./access/tokens.ts";
 import { logEndpoints } from "./workers/logs.ts";
@@ -167,6 +168,7 @@ function allEndpoints(
     ...proxiedZoneEndpoints(context),
     ...domainEndpoints(context),
     ...bindingModeEndpoints(context, publisher),
+    ...hyperdriveEndpoints(context),
     ...logEndpoints(context),
     ...kvEndpoints(context),
     ...d1Endpoints(context, transfers),

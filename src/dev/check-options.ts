@@ -119,6 +119,15 @@ export const bindingsSchema: z.ZodType = z.record(
     }),
 );
 
+export const pluginSchema: z.ZodType = z.strictObject({
+  certificates: z
+    .record(
+      z.string(),
+      z.strictObject({ cert: z.string().min(1), key: z.string().min(1).optional() }),
+    )
+    .optional(),
+});
+
 const host = z.string().regex(/^[a-z0-9.:[\]_-]+$/i, "is no host name");
 const origin = z.custom<{ port: number }>(
   (value) => Number.isInteger((value as { port?: unknown } | null)?.port),

@@ -40,6 +40,12 @@ export function startDevGateway(onFailure: OnFailure): DevGateway {
       }),
       connected: () => {},
       handshakeFailed: () => {},
+      connections: (binding, certificateId) => ({
+        details: "public",
+        connected: () => {},
+        failed: (failure, origin) =>
+          onFailure(failure, { ...binding, certificateId: certificateId ?? "" }, origin),
+      }),
     },
   });
   return {

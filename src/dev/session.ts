@@ -48,7 +48,7 @@ export async function startDevSession(options: DevSessionOptions): Promise<DevSe
     environment: flags.env,
     script,
   });
-  refuseUnknown(options.certificateOptions, project.bindings);
+  refuseUnknown(options.certificateOptions, project.bindings, "--cert");
   const projectFolder = project.configPath === null ? folder : dirname(project.configPath);
   const file = await readDevFile(projectFolder, flags.env);
   const stray = strayBindings(file, project.bindings);
@@ -128,15 +128,20 @@ export async function startProjectBindings(options: ProjectBindingsOptions): Pro
   };
 }
 
-function refuseUnknown(
+/**
+ * @param what how the certificates were given: `--cert`
+ * @throws Failure `dev_binding_unknown`
+ */
+export function refuseUnknown(
   certificates: Readonly<Record<string, CertificateFiles>>,
   bindings: readonly { readonly name: string }[],
+  what: string,
 ): void {
   const names = bindings.map(({ name }) => name);
   for (const name of Object.keys(certificates)) {
     if (!names.includes(name)) {
       throw new Failure("dev_binding_unknown", {
-        message: `--cert names "${name}", and the project's mTLS bindings are ${names.join(", ") || "none"}`,
+        message: `${what} names "${name}", and the project's mTLS bindings are ${names.join(", ") || "none"}`,
         facts: { binding: name, bindings: names },
       });
     }

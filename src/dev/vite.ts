@@ -1,7 +1,9 @@
 import { fileURLToPath } from "node:url";
 import picocolors from "picocolors";
 import { existsSync } from "node:fs";
-import { startProjectBindings } from "./session.ts";
+import { checkOptions, pluginSchema } from "./check-options.ts";
+import { readDevFile } from "./file.ts";
+import { refuseUnknown, startProjectBindings, strayBindings } from "./session.ts";
 import type { DevBindings } from "./bindings.ts";
 import { resolve } from "node:path";
 import { pluginName } from "./miniflare-plugin.ts";
@@ -43,8 +45,11 @@ interface WorkerConfig {
  * mTLS bindings for Vite projects, beside `@cloudflare/vite-plugin`:
  * `const mtls = countersign(); plugins: [mtls, cloudflare({ config: mtls.workerConfig })]`.
  * A build is left as it is: the bindings are the platform's then.
+ *
+ * @throws Failure `dev_option_malformed` for a field that it does not know
  */
 export function countersign(options: CountersignPluginOptions = {}): CountersignPlugin {
+  checkOptions("countersign()", pluginSchema, options);
   let bindings: DevBindings | null = null;
   const closeWith = ({ httpServer }: ViteServer): void => {
     httpServer?.once("close", () => {
@@ -77,6 +82,10 @@ async function start(root: string, options: CountersignPluginOptions): Promise<D
     configPath: findConfiguration(root),
     environment,
   });
+  const certificates = options.certificates ?? {};
+  refuseUnknown(certificates, project.bindings, "countersign()'s `certificates`");
+  const stray = strayBindings(await readDevFile(root, environment), project.bindings);
+  if (stray !== null) write(`${picocolors.yellow("⚠")} ${stray}`);
   await using stack = new AsyncDisposableStack();
   const bindings = stack.use(
     await startProjectBindings({
@@ -85,7 +94,7 @@ async function start(root: string, options: CountersignPluginOptions): Promise<D
       account: project.accountId,
       flags: environment ? { env: environment } : {},
       certificateOptions: Object.fromEntries(
-        Object.entries(options.certificates ?? {}).map(([name, { cert, key }]) => [
+        Object.entries(certificates).map(([name, { cert, key }]) => [
           name,
           { cert: resolve(root, cert), ...(key === undefined ? {} : { key: resolve(root, key) }) },
         ]),

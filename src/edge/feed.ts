@@ -61,13 +61,14 @@ export class Feed {
     await this.#running;
   }
 
-  async #applyAll({ accounts, certificates, scripts }: Snapshot): Promise<void> {
+  async #applyAll({ accounts, certificates, databases, scripts }: Snapshot): Promise<void> {
     const { announce, apply } = this.#options;
     await announce(scripts);
     // Workers last: what their bindings present and trust is there when they start.
     await Promise.all(accounts.map((accountId) => apply({ kind: "trust", accountId })));
     await Promise.all(accounts.map((accountId) => apply({ kind: "hosts", accountId })));
     await Promise.all(certificates.map((key) => apply({ kind: "certificate", ...key })));
+    await Promise.all(databases.map((key) => apply({ kind: "database", ...key })));
     await Promise.all(scripts.map((key) => apply({ kind: "script", ...key })));
   }
 

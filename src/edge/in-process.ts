@@ -2,6 +2,8 @@ import { createHash, X509Certificate } from "node:crypto";
 import { Failure } from "../failures/failures.ts";
 import { readCredential, validityFailure, type Credential } from "../certificates/credential.ts";
 import { isVersion1 } from "../certificates/shown.ts";
+import type { BoundDatabase } from "../contract/database.ts";
+import { IDENTITY } from "../contract/identity.ts";
 import type {
   AccountTrust,
   Source,
@@ -22,6 +24,8 @@ export interface OwnPresentation {
 export type RunnableVersion = WorkerVersion & {
   /** By the name of the binding. Bindings that are not here lead to the gateway. */
   readonly presented: ReadonlyMap<string, OwnPresentation>;
+  /** By the name of the binding: the databases that its drivers are told of. */
+  readonly databases: ReadonlyMap<string, ToldDatabase>;
   /** Equal for two generations that run and present the same. */
   readonly identity: string;
   /** Unix time in ms at which a certificate begins or ceases to be valid. Null: none is in-process. */
@@ -30,6 +34,9 @@ export type RunnableVersion = WorkerVersion & {
   readonly traced: number | null;
 };
 
+/** A database as a Worker is told of it, and whether its connections present the Worker's identity. */
+export type ToldDatabase = BoundDatabase & { readonly presentsIdentity: boolean };
+
 /**
  * Reads what a version's in-process bindings present now. One whose certificate cannot be presented
  * (gone, revoked, not valid, of X.509 version 1, or for some hosts only), or whose origins are
@@ -37,7 +44,7 @@ export type RunnableVersion = WorkerVersion & {
  * @param isFollowed somebody reads its log right now: all of its calls are told of
  */
 export async function runnable(
-  source: Pick<Source, "certificate" | "trust">,
+  source: Pick<Source, "certificate" | "trust" | "database">,
   version: WorkerVersion,
   isFollowed = false,
 ): Promise<RunnableVersion> {
@@ -59,11 +66,39 @@ export async function runnable(
     presented.set(binding.name, presentation);
   }
   const changesAt = changes.length === 0 ? null : Math.min(...changes);
+  const databases = await toldDatabases(source, version);
   const traced = isFollowed ? 1 : (version.observability?.samplingRate ?? null);
   const observed = JSON.stringify([traced, version.observability ?? null]);
   const identity =
-    identityOf(version.versionId, presented) + (traced === null ? "" : ` ${observed}`);
-  return { ...version, presented, identity, changesAt, traced };
+    identityOf(version.versionId, presented, databases) + (traced === null ? "" : ` ${observed}`);
+  return { ...version, presented, databases, identity, changesAt, traced };
+}
+
+/** One whose configuration is gone has no entry: it cannot be bound. */
+async function toldDatabases(
+  source: Pick<Source, "database">,
+  { accountId, bindings }: WorkerVersion,
+): Promise<ReadonlyMap<string, ToldDatabase>> {
+  const told = new Map<string, ToldDatabase>();
+  for (const binding of bindings) {
+    if (binding.type !== "hyperdrive") continue;
+    const config = await source.database(accountId, binding.databaseId);
+    if (config === null) continue;
+    const { databaseId, protocol, database, user, certificateId } = config;
+    const presentsIdentity = certificateId === IDENTITY;
+    told.set(binding.name, { databaseId, protocol, database, user, presentsIdentity });
+  }
+  return told;
+}
+
+/** Does a Worker bind the database? */
+export function bindsDatabase(
+  { bindings }: Pick<WorkerVersion, "bindings">,
+  databaseId: string,
+): boolean {
+  return bindings.some(
+    (binding) => binding.type === "hyperdrive" && binding.databaseId === databaseId,
+  );
 }
 
 /** Does a Worker ask for the certificate, or any if none is named, in its own process? */
@@ -93,15 +128,22 @@ function isTrustedAsItself(bundle: string): boolean {
   return pems.some((pem) => !new X509Certificate(pem).ca);
 }
 
-function identityOf(versionId: string, presented: ReadonlyMap<string, OwnPresentation>): string {
-  if (presented.size === 0) return versionId;
-  const facts = [...presented].map(([name, { credential, publicRoots, authorities }]) => [
-    name,
-    credential.certificateId,
-    credential.version,
-    publicRoots,
-    authorities,
-  ]);
+function identityOf(
+  versionId: string,
+  presented: ReadonlyMap<string, OwnPresentation>,
+  databases: ReadonlyMap<string, ToldDatabase>,
+): string {
+  if (presented.size === 0 && databases.size === 0) return versionId;
+  const facts: unknown[] = [...presented].map(
+    ([name, { credential, publicRoots, authorities }]) => [
+      name,
+      credential.certificateId,
+      credential.version,
+      publicRoots,
+      authorities,
+    ],
+  );
+  facts.push(...databases);
   return `${versionId} ${createHash("sha256").update(JSON.stringify(facts)).digest("base64url")}`;
 }
 

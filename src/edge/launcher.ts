@@ -152,7 +152,7 @@ export class Launcher {
           decodes: decodedBy(this.#version),
         });
         this.#openBindings.push(socketPath);
-      }
+      } else if (binding.type === "hyperdrive") await this.#openDatabase(binding.name);
     }
     for (const name of this.#context.wantedEntrypoints(this.#version)) {
       this.entrypoints.set(name, this.#inRun(`e${this.entrypoints.size}`));
@@ -258,6 +258,24 @@ export class Launcher {
       throw new Error(`no answer after ${startTimeout} ms`);
     });
     await Promise.race([this.#context.probe(this.#inRun(PROBE)), tooLate]);
+  }
+
+  async #openDatabase(bindingName: string): Promise<void> {
+    const told = this.#version.databases.get(bindingName);
+    if (told === undefined) return;
+    const { presentsIdentity, ...database } = told;
+    if (presentsIdentity) await this.#context.identities?.ensure(this.#version);
+    const { accountId, scriptName } = this.#version;
+    const socketPath = this.#placeOf(bindingName, "b");
+    await this.#context.gateway.openBinding({
+      socketPath,
+      accountId,
+      scriptName,
+      bindingName,
+      certificateId: "",
+      database,
+    });
+    this.#openBindings.push(socketPath);
   }
 
   /** A Worker that binds its identity has one before it runs. */

@@ -9,7 +9,7 @@ import { Alarms } from "./alarms.ts";
 import { Backoff } from "../process/backoff.ts";
 import type { FeedChange } from "./feed.ts";
 import { Generation } from "./generation.ts";
-import { bindsInProcess, runnable, type RunnableVersion } from "./in-process.ts";
+import { bindsDatabase, bindsInProcess, runnable, type RunnableVersion } from "./in-process.ts";
 import type { GenerationContext } from "./launcher.ts";
 import { generationsOf, scriptId, type LiveScript } from "./live.ts";
 import type { AnnouncedScript, Traffic } from "./traffic.ts";
@@ -29,7 +29,10 @@ export interface ReconcilerOptions {
   readonly context: GenerationContext;
   readonly traffic: Traffic;
   readonly ingress: Pick<IngressHandle, "access">;
-  readonly gateway: Pick<GatewayHandle, "setCertificate" | "removeCertificate" | "setTrust">;
+  readonly gateway: Pick<
+    GatewayHandle,
+    "setCertificate" | "removeCertificate" | "setTrust" | "setDatabase" | "removeDatabase"
+  >;
   readonly hosts: IngressHosts;
   readonly origins: Origins;
   readonly log: Logger;
@@ -173,6 +176,15 @@ export class Reconciler {
         }
         return;
       }
+      case "database": {
+        const { accountId, databaseId } = change;
+        const database = await source.database(accountId, databaseId);
+        if (database === null) await gateway.removeDatabase(accountId, databaseId);
+        else await gateway.setDatabase(database);
+        // What drivers are told of it may be another: those Workers get a new generation.
+        await this.#renewWhere(accountId, ({ version }) => bindsDatabase(version, databaseId));
+        return;
+      }
       case "access":
         await this.#setAccess(change.accountId);
         return;
@@ -216,13 +228,15 @@ export class Reconciler {
   }
 
   /** What presents a certificate, or anything, in its own process gets a new generation if that is another now. */
-  async #renew(accountId: string, certificateId?: string): Promise<void> {
+  #renew(accountId: string, certificateId?: string): Promise<void> {
+    return this.#renewWhere(accountId, ({ version }) => bindsInProcess(version, certificateId));
+  }
+
+  async #renewWhere(accountId: string, isMeant: (one: Generation) => boolean): Promise<void> {
     const scripts = this.#options.traffic
       .scripts()
       .filter((live) => live.key.accountId === accountId)
-      .filter((live) =>
-        generationsOf(live).some(({ version }) => bindsInProcess(version, certificateId)),
-      );
+      .filter((live) => generationsOf(live).some(isMeant));
     await Promise.all(scripts.map(({ key }) => this.apply({ kind: "script", ...key })));
   }
 

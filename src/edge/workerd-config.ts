@@ -34,7 +34,7 @@ export interface Wiring {
   readonly entrypoints: ReadonlyMap<string, string>;
   /** An empty folder. */
   readonly emptyFolder: string;
-  /** The gateway's socket for an `mtls_certificate` binding. */
+  /** The gateway's socket for an `mtls_certificate` or `hyperdrive` binding. */
   bindingSocket(bindingName: string): string;
   /** The socket at which a binding finds another Worker's current generation, or storage. */
   linkedSocket(bindingName: string): string;
@@ -210,10 +210,27 @@ function bindingValue(
       const { id, tag, timestamp } = binding;
       return { json: JSON.stringify({ id, tag, timestamp }) };
     }
+    case "hyperdrive": {
+      // One whose configuration is gone leads to the gateway's socket all the same, where nobody listens.
+      const told = version.databases.get(binding.name);
+      return {
+        hyperdrive: {
+          designator: serviceName(binding),
+          database: told?.database ?? "",
+          user: told?.user ?? "",
+          // The gateway signs in: no password leaves it.
+          password: NO_PASSWORD,
+          scheme: told?.protocol === "mysql" ? "mysql" : "postgresql",
+        },
+      };
+    }
     default:
       return storedBinding(binding, serviceName(binding)) ?? { service: serviceName(binding) };
   }
 }
+
+/** What a connection string has in the place of one: drivers want something there. */
+const NO_PASSWORD = "kept-by-the-gateway";
 
 /** workerd's own TLS with the certificate. */
 function network(
@@ -235,6 +252,7 @@ type Struct = { readonly [field: string]: CapnpValue };
 function outbound(binding: WorkerBinding, wiring: Wiring): Struct | null {
   switch (binding.type) {
     case "mtls_certificate":
+    case "hyperdrive":
       return {
         external: {
           address: `unix:${wiring.bindingSocket(binding.name)}`,

@@ -2,6 +2,7 @@ import { accessFailures } from "./access.ts";
 import { apiFailures } from "./api.ts";
 import { applicationAccessFailures } from "./application-access.ts";
 import { certificateFailures } from "./certificates.ts";
+import { databaseFailures } from "./databases.ts";
 import { devFailures } from "./dev.ts";
 import { edgeFailures } from "./edge.ts";
 import { clientCertificateFailures } from "./client-certificates.ts";
@@ -25,6 +26,7 @@ type Table = typeof accessFailures &
   typeof apiFailures &
   typeof applicationAccessFailures &
   typeof certificateFailures &
+  typeof databaseFailures &
   typeof devFailures &
   typeof edgeFailures &
   typeof clientCertificateFailures &
@@ -50,6 +52,7 @@ export const failures: Table = {
   ...apiFailures,
   ...applicationAccessFailures,
   ...certificateFailures,
+  ...databaseFailures,
   ...devFailures,
   ...edgeFailures,
   ...clientCertificateFailures,

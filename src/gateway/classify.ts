@@ -63,7 +63,7 @@ export function handshakeFailure(
 
 /** What is known of the connection that a request failed on. */
 export interface ConnectionFacts {
-  readonly presented: Presented;
+  readonly presented: Presented | null;
   readonly tlsVersion: string | null;
   /** The origin asked for a certificate in the handshake. */
   readonly asked: boolean;

@@ -29,6 +29,9 @@ import type { Observer } from "./observe.ts";
 import { sharedFor, systemResolve, type Resolve } from "./resolve.ts";
 import type { Route } from "./route.ts";
 import type { RouteTracing, Tracing } from "./tracing.ts";
+import { Databases } from "./database/databases.ts";
+import { DatabaseSocket } from "./database/socket.ts";
+import type { DatabaseConfig } from "../contract/database.ts";
 import { checkTrust, noTrust, SecureContexts, trustFor, type TrustBundle } from "./trust.ts";
 
 export interface GatewayDependencies {
@@ -55,12 +58,13 @@ export class Gateway implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #sweeper: Sweeper;
   readonly #trust: Map<string, AccountTrust> = new Map();
-  readonly #bindings: Map<string, BindingSocket> = new Map();
+  readonly #bindings: Map<string, BindingSocket | DatabaseSocket> = new Map();
   readonly #acceptance: Acceptance = new Acceptance((scope) => this.#network(scope));
   readonly #lookups: Lookups = new Lookups(systemResolve);
   readonly #resolve: Map<string, Resolve> = new Map();
   readonly #streams: Shares;
   readonly pools: Pools;
+  readonly databases: Databases;
   readonly #ownPorts: number[] = [];
   #addresses: AddressOptions;
   #policy: AddressPolicy;
@@ -84,13 +88,26 @@ export class Gateway implements AsyncDisposable {
       options,
       clock,
     );
+    this.databases = new Databases({
+      keyring,
+      contexts: this.#contexts,
+      credential: (accountId, id, host) => {
+        const credential = this.credential(accountId, id);
+        this.#checkHost(credential, host);
+        this.#sweeper.bringForward(credential.notAfter);
+        return credential;
+      },
+      trust: (accountId) => this.trust(accountId),
+      network: (owner) => this.#network(owner),
+    });
     this.#sweeper = new Sweeper(clock, (now) => this.#sweep(now));
   }
 
   /** What another process of this gateway knew: judged then, and so not judged again. */
-  async restore({ certificates, trust, bindings }: GatewayState): Promise<void> {
+  async restore({ certificates, trust, databases, bindings }: GatewayState): Promise<void> {
     for (const certificate of certificates) this.#certificates.restore(certificate);
     for (const [accountId, one] of trust) this.#trust.set(accountId, one);
+    for (const database of databases) this.databases.set(database);
     await Promise.all(bindings.map((binding) => this.openBinding(binding)));
   }
 
@@ -118,6 +135,14 @@ export class Gateway implements AsyncDisposable {
   removeCertificate(accountId: string, certificateId: string): void {
     this.#certificates.remove(accountId, certificateId);
     this.#cut(accountId, certificateId, "was deleted");
+  }
+
+  setDatabase(database: DatabaseConfig): void {
+    this.databases.set(database);
+  }
+
+  removeDatabase(accountId: string, databaseId: string): void {
+    this.databases.remove(accountId, databaseId);
   }
 
   /** @throws Failure `trust_unusable`: the trust before stays in force */
@@ -150,16 +175,25 @@ export class Gateway implements AsyncDisposable {
     const open = this.#bindings.get(binding.socketPath);
     if (open !== undefined && isDeepStrictEqual(open.binding, binding)) return;
     await this.closeBinding(binding.socketPath);
-    const socket = new BindingSocket(binding, {
+    const socket = this.#socketFor(binding);
+    this.#bindings.set(binding.socketPath, socket);
+    await socket.listen();
+  }
+
+  #socketFor(binding: GatewayBinding): BindingSocket | DatabaseSocket {
+    const { observer } = this.#dependencies;
+    if (binding.database !== undefined) {
+      const router = this.databases.router(binding, binding.database, observer);
+      return new DatabaseSocket(binding, binding.database, router);
+    }
+    return new BindingSocket(binding, {
       route: (origin) => this.#route(binding, origin),
       release: (route) => this.pools.release(route.pool),
-      traffic: this.#dependencies.observer.traffic(binding),
+      traffic: observer.traffic(binding),
       tracing: (origin) => this.#tracing(binding, origin, null),
       clock: this.#clock,
       stream: () => this.#streams.take(keyIn(binding.accountId, binding.scriptName)),
     });
-    this.#bindings.set(binding.socketPath, socket);
-    await socket.listen();
   }
 
   async closeBinding(socketPath: string): Promise<void> {
@@ -300,6 +334,13 @@ export class Gateway implements AsyncDisposable {
         versions.includes(credential.version),
       (pool) => connectionCut(pool, `had its version ${pool.scope.credential.version} revoked`),
     );
+    this.databases.cut(
+      (credential) =>
+        credential.accountId === accountId &&
+        credential.certificateId === certificateId &&
+        versions.includes(credential.version),
+      ({ version }) => `had its version ${version} revoked`,
+    );
   }
 
   #cut(accountId: string, certificateId: string, what: string): void {
@@ -308,10 +349,22 @@ export class Gateway implements AsyncDisposable {
         credential.accountId === accountId && credential.certificateId === certificateId,
       (pool) => connectionCut(pool, what),
     );
+    this.databases.cut(
+      (credential) =>
+        credential.accountId === accountId && credential.certificateId === certificateId,
+      () => what,
+    );
     this.#refresh(
       (binding) => binding.accountId === accountId && binding.certificateId === certificateId,
     );
-    this.#contexts.retain(this.pools.all().map((pool) => pool.scope));
+    this.#retainContexts();
+  }
+
+  #retainContexts(): void {
+    this.#contexts.retain([
+      ...this.pools.all().map(({ scope }) => scope),
+      ...this.databases.sessions(),
+    ]);
   }
 
   /** A connection lives no longer than its certificate. Returns when the next one ends. */
@@ -320,10 +373,14 @@ export class Gateway implements AsyncDisposable {
       ({ notAfter }) => notAfter <= now,
       (pool) => connectionCut(pool, `expired at ${iso(pool.scope.credential.notAfter)}`),
     );
+    this.databases.cut(
+      ({ notAfter }) => notAfter <= now,
+      ({ notAfter }) => `expired at ${iso(notAfter)}`,
+    );
     for (const socket of this.#bindings.values()) socket.sweep();
-    const scopes = this.pools.all().map((pool) => pool.scope);
-    this.#contexts.retain(scopes);
-    return Math.min(...scopes.map(({ credential }) => credential.notAfter));
+    this.#retainContexts();
+    const used = [...this.pools.all().map(({ scope }) => scope), ...this.databases.sessions()];
+    return Math.min(...used.map(({ credential }) => credential?.notAfter ?? Infinity));
   }
 }
 

@@ -51,6 +51,7 @@ async function start(
   const metrics = new Metrics({
     pools: () => gateway?.pools.all() ?? [],
     credentials: () => gateway?.credentials() ?? [],
+    sessions: () => gateway?.databases.sessions() ?? [],
   });
   counted = metrics;
   tracing = await startTracing(options.otlpEndpoint, log);

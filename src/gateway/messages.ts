@@ -1,3 +1,4 @@
+import type { DatabaseConfig } from "../contract/database.ts";
 import type { AccountTrust, CertificateVersion, ScriptKey } from "../contract/change-feed.ts";
 import type { GatewayBinding, IdentityRequest } from "../contract/gateway.ts";
 import type { HandshakeReport } from "../contract/handshake-report.ts";
@@ -13,6 +14,8 @@ export interface GatewayCalls {
   setCertificate(certificate: CertificateVersion): void;
   requestIdentity(key: ScriptKey): IdentityRequest;
   removeCertificate(accountId: string, certificateId: string): void;
+  setDatabase(database: DatabaseConfig): void;
+  removeDatabase(accountId: string, databaseId: string): void;
   setTrust(accountId: string, trust: AccountTrust): void;
   adoptMasterKey(masterKey: Uint8Array): void;
   setAddresses(addresses: AddressOptions): void;
@@ -31,6 +34,8 @@ export function gatewayRules(drain: number): CallRules<GatewayCalls> {
     setCertificate: STATE,
     requestIdentity: question(10_000),
     removeCertificate: STATE,
+    setDatabase: STATE,
+    removeDatabase: STATE,
     setTrust: STATE,
     adoptMasterKey: STATE,
     setAddresses: STATE,
@@ -45,5 +50,6 @@ export function gatewayRules(drain: number): CallRules<GatewayCalls> {
 export interface GatewayState {
   readonly certificates: readonly CertificateVersion[];
   readonly trust: readonly (readonly [accountId: string, trust: AccountTrust])[];
+  readonly databases: readonly DatabaseConfig[];
   readonly bindings: readonly GatewayBinding[];
 }

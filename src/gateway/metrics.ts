@@ -7,6 +7,8 @@ import type { OriginPool } from "./pool.ts";
 export interface MeteredState {
   pools(): readonly OriginPool[];
   credentials(): readonly Credential[];
+  /** What open connections to databases present. */
+  sessions(): readonly { readonly credential: Credential | null }[];
 }
 
 export interface BindingMetrics {
@@ -99,6 +101,11 @@ function meterConnections(registers: Registry[], state: MeteredState): void {
           { account: accountId, certificate: certificateId, version, fingerprint },
           connections,
         );
+      }
+      for (const { credential } of state.sessions()) {
+        if (credential === null) continue;
+        const { accountId, certificateId, version, fingerprint } = credential;
+        this.inc({ account: accountId, certificate: certificateId, version, fingerprint }, 1);
       }
     },
   });

@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import { failures, type Failure } from "../failures/failures.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Credential } from "../certificates/credential.ts";
 import type { PoolScope } from "./pool.ts";
 import type { Traffic } from "./route.ts";
 
@@ -12,6 +13,15 @@ export interface Observer {
   traffic(binding: GatewayBinding): Traffic;
   connected(scope: PoolScope, connection: NewConnection): void;
   handshakeFailed(scope: PoolScope, failure: Failure): void;
+  /** @param certificateId what its connections present. Null: nothing. */
+  connections(binding: GatewayBinding, certificateId: string | null): ConnectionObserver;
+}
+
+/** Of a binding's connections that are no requests. */
+export interface ConnectionObserver {
+  readonly details: ShownDetails;
+  connected(origin: string, credential: Credential | null, connection: NewConnection): void;
+  failed(failure: Failure, origin: string | null, ray: string): void;
 }
 
 export interface NewConnection {
@@ -57,6 +67,7 @@ export class GatewayObserver implements Observer {
           { accountId, scriptName, bindingName, certificateId, origin, ray, code: failure.code },
           failure.message,
         );
+        if (certificateId === NO_CERTIFICATE) return;
         this.#emit({
           kind: "failure",
           accountId,
@@ -73,9 +84,22 @@ export class GatewayObserver implements Observer {
     };
   }
 
-  connected(scope: PoolScope, connection: NewConnection): void {
+  connections(binding: GatewayBinding, certificateId: string | null): ConnectionObserver {
+    const { accountId, scriptName, bindingName } = binding;
+    const traffic = this.traffic({ ...binding, certificateId: certificateId ?? NO_CERTIFICATE });
+    return {
+      details: this.#details,
+      connected: (origin, credential, connection) => {
+        traffic.answered(200, connection.ms);
+        this.connected({ accountId, scriptName, bindingName, credential, origin }, connection);
+      },
+      failed: (failure, origin, ray) => traffic.failed(failure, origin, ray),
+    };
+  }
+
+  connected(scope: Connected, connection: NewConnection): void {
     const { accountId, scriptName, bindingName, credential, origin } = scope;
-    const { certificateId, version } = credential;
+    const { certificateId = null, version = null } = credential ?? {};
     const { tlsVersion, asked } = connection;
     this.#metrics.handshakes.inc({ result: connection.resumed ? "resumed" : "full" });
     this.#metrics.handshakeSeconds.observe(connection.ms / 1000);
@@ -83,6 +107,7 @@ export class GatewayObserver implements Observer {
       { accountId, scriptName, bindingName, certificateId, version, origin, ...connection },
       "connected",
     );
+    if (certificateId === null || version === null) return;
     const at = new Date().toISOString();
     this.#emit({
       kind: "handshake",
@@ -100,6 +125,13 @@ export class GatewayObserver implements Observer {
     this.#metrics.handshakes.inc({ result: failure.code });
   }
 }
+
+type Connected = Pick<PoolScope, "accountId" | "scriptName" | "bindingName" | "origin"> & {
+  readonly credential: Credential | null;
+};
+
+/** In the place of an id, for a binding that presents nothing. */
+const NO_CERTIFICATE = "";
 
 /** Failures of one binding that are logged: 50 at once, 10 a second. Metrics count all. */
 class LineShare {

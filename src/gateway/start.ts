@@ -2,6 +2,7 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { pino, type Logger } from "pino";
 import { keyIn } from "../contract/key-in.ts";
+import type { DatabaseConfig } from "../contract/database.ts";
 import type { AccountTrust, CertificateVersion, ScriptKey } from "../contract/change-feed.ts";
 import type { ProcessStatus } from "../contract/edge.ts";
 import type { GatewayBinding, GatewayHandle, IdentityRequest } from "../contract/gateway.ts";
@@ -53,6 +54,7 @@ class SupervisedGateway implements GatewayHandle {
   /** Those that came since, in order. */
   readonly #adoptedKeys: Uint8Array[] = [];
   readonly #certificates: Map<string, CertificateVersion> = new Map();
+  readonly #databases: Map<string, DatabaseConfig> = new Map();
   readonly #trust: Map<string, AccountTrust> = new Map();
   readonly #bindings: Map<string, GatewayBinding> = new Map();
   #options: GatewayOptions;
@@ -129,6 +131,16 @@ class SupervisedGateway implements GatewayHandle {
     await this.#call("removeCertificate", accountId, certificateId);
   }
 
+  async setDatabase(database: DatabaseConfig): Promise<void> {
+    await this.#call("setDatabase", database);
+    this.#databases.set(keyIn(database.accountId, database.databaseId), database);
+  }
+
+  async removeDatabase(accountId: string, databaseId: string): Promise<void> {
+    this.#databases.delete(keyIn(accountId, databaseId));
+    await this.#call("removeDatabase", accountId, databaseId);
+  }
+
   async setTrust(accountId: string, trust: AccountTrust): Promise<void> {
     await this.#call("setTrust", accountId, trust);
     this.#trust.set(accountId, trust);
@@ -193,6 +205,7 @@ class SupervisedGateway implements GatewayHandle {
     await tell("restore", {
       certificates: [...this.#certificates.values()],
       trust: [...this.#trust],
+      databases: [...this.#databases.values()],
       bindings: [...this.#bindings.values()],
     });
     this.#metricsPort = metricsPort;

@@ -38,13 +38,34 @@ export function checkTrust(accountId: string, trust: AccountTrust): void {
  * What verifies `host` for this certificate: the certificate's own CAs and nothing else, if it has
  * any; else the public roots, the account's CAs, and those that count for this host.
  */
-export function trustFor(credential: Credential, account: AccountTrust, host: string): TrustBundle {
-  if (credential.trust !== null) return bundle(false, credential.trust);
+export function trustFor(
+  credential: Pick<Credential, "trust"> | null,
+  account: AccountTrust,
+  host: string,
+): TrustBundle {
+  if (credential !== null && credential.trust !== null) return bundle(false, credential.trust);
   const authorities = [...account.authorities];
   for (const [pattern, pems] of Object.entries(account.hosts)) {
     if (matchesHost([pattern], host)) authorities.push(...pems);
   }
   return bundle(true, authorities);
+}
+
+/**
+ * The same for a database. Its configuration's own CAs count alone, and of those only what the
+ * certificate's ties let count.
+ */
+export function databaseTrust(
+  { host, authorities }: { readonly host: string; readonly authorities: readonly string[] | null },
+  credential: Pick<Credential, "trust"> | null,
+  account: AccountTrust,
+): TrustBundle {
+  if (authorities === null) return trustFor(credential, account, host);
+  const tied = credential?.trust ?? authorities;
+  return bundle(
+    false,
+    authorities.filter((authority) => tied.includes(authority)),
+  );
 }
 
 /**
@@ -65,13 +86,17 @@ export class SecureContexts {
     this.#oldHosts = oldHosts;
   }
 
-  get(credential: Credential, trust: TrustBundle, host: string): SecureContext {
+  /** @param credential null: nothing is presented */
+  get(credential: Credential | null, trust: TrustBundle, host: string): SecureContext {
     const key = keyOf(credential, trust);
     const isOld = matchesHost(this.#oldHosts, host);
     const contexts = isOld ? this.#old : this.#contexts;
     let context = contexts.get(key);
     if (context === undefined) {
-      const presented = { chain: credential.chain, key: openKey(credential, this.#keyring) };
+      const presented =
+        credential === null
+          ? null
+          : { chain: credential.chain, key: openKey(credential, this.#keyring) };
       context = secureContext(presented, trust, isOld ? OLD_CIPHERS : CIPHERS);
       contexts.set(key, context);
     }
@@ -79,7 +104,9 @@ export class SecureContexts {
   }
 
   /** Forgets every context, and with it the key, that is not among those in use. */
-  retain(used: Iterable<{ readonly credential: Credential; readonly trust: TrustBundle }>): void {
+  retain(
+    used: Iterable<{ readonly credential: Credential | null; readonly trust: TrustBundle }>,
+  ): void {
     const keys = new Set(Array.from(used, ({ credential, trust }) => keyOf(credential, trust)));
     for (const contexts of [this.#contexts, this.#old]) {
       for (const key of contexts.keys()) if (!keys.has(key)) contexts.delete(key);
@@ -103,20 +130,20 @@ const CIPHERS = [
 /** Beside them what Node offers, which has static RSA, finite-field groups and CBC. */
 const OLD_CIPHERS = `${CIPHERS}:${DEFAULT_CIPHERS}`;
 
-function keyOf(credential: Credential, trust: TrustBundle): string {
+function keyOf(credential: Credential | null, trust: TrustBundle): string {
+  if (credential === null) return trust.id;
   const { accountId, certificateId, version, fingerprint } = credential;
   return [accountId, certificateId, version, fingerprint, trust.id].join(" ");
 }
 
 function secureContext(
-  presented: { readonly chain: string; readonly key: string },
+  presented: { readonly chain: string; readonly key: string } | null,
   trust: TrustBundle,
   ciphers: string,
 ): SecureContext {
   const context = createSecureContext({
     ciphers,
-    cert: presented.chain,
-    key: presented.key,
+    ...(presented === null ? {} : { cert: presented.chain, key: presented.key }),
     minVersion: "TLSv1.2",
     // What was uploaded as a CA is an anchor, be it an intermediate or a self-signed server's own.
     ...(trust.authorities.length > 0 ? { allowPartialTrustChain: true } : {}),

@@ -14,6 +14,7 @@ export interface Place {
     | "identity-key"
     | "access-key"
     | "host-key"
+    | "database-password"
     | "local-authority-key"
     | "master-key-check"
     | "master-key"
@@ -86,8 +87,14 @@ export function hostKeyPlace(accountId: string, certificateId: string): Place {
   return place("host-key", accountId, certificateId);
 }
 
+/** The password of a Hyperdrive configuration. */
+export function databasePasswordPlace(accountId: string, databaseId: string): Place {
+  return place("database-password", accountId, databaseId);
+}
+
 /** Of the whole store: one record of each. */
 export const auditHeadPlace: Place = place("audit-head", "", "head");
+export const auditBasePlace: Place = place("audit-head", "", "base");
 export const localAuthorityPlace: Place = place("local-authority-key", "", "local");
 export const masterKeyCheckPlace: Place = place("master-key-check", "", "store");
 export const masterKeyChangePlace: Place = place("master-key", "", "store");

@@ -28,6 +28,7 @@ import { tokensApp } from "./access/tokens.ts";
 import type { SandboxMode } from "../process/sandbox-kinds.ts";
 import { startAdmin } from "./admin.ts";
 import { openDataFolder } from "./data-folder.ts";
+import { retainAudit } from "./audit-retention.ts";
 import { ExpiryMonitor } from "./expiry.ts";
 import type { HttpsAddress } from "../ingress/protocol.ts";
 import { keepLeafFresh, LocalAuthority } from "./local-authority.ts";
@@ -100,6 +101,8 @@ export interface PlatformOptions {
   readonly masterKey: MasterKeyVariables;
   /** False: no binding is in-process, every key stays in the gateway. */
   readonly inProcess: boolean;
+  /** Days that entries of the audit log are kept. 0: for ever. */
+  readonly auditDays: number;
   /** Of the identities that Workers are issued. */
   readonly trustDomain: string;
   readonly log: Logger;
@@ -254,6 +257,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       .all("*", (c) => control.fetch(c.req.raw, c.env)),
   );
   const folders = stack.use(await FolderSources.start({ context, intake, log }));
+  stack.use(await retainAudit({ store, keyring, clock, days: options.auditDays, log }));
   stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
   const urls = { api: apiUrl, http: edge.httpUrl, https: edge.httpsUrl };
   stack.use(

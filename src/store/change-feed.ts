@@ -14,6 +14,7 @@ import { accountAuthorities, authoritiesOfCertificate, authoritiesOfHosts } from
 import { revokedVersions } from "./certificate-versions.ts";
 import { findCertificate, listCertificates } from "./certificates.ts";
 import { changesAfter, newestCursor } from "./changes.ts";
+import { databaseConfig, listHyperdrive } from "./hyperdrive.ts";
 import { currentDeployment } from "./deployments.ts";
 import { originsOfAccount } from "./host-origins.ts";
 import { hostsOfAccount } from "./hosts.ts";
@@ -36,6 +37,7 @@ export function storeSource(store: Store): Source {
     deployment: (key) => db.transaction().execute((transaction) => deployment(transaction, key)),
     certificate: (accountId, certificateId) =>
       db.transaction().execute((t) => certificate(t, accountId, certificateId)),
+    database: (accountId, id) => db.transaction().execute((t) => databaseConfig(t, accountId, id)),
     hosts: (accountId) => db.transaction().execute((t) => hostsOfAccount(t, accountId)),
     origins: (accountId) => originsOfAccount(db, accountId),
     trust: (accountId) => db.transaction().execute((t) => trust(t, accountId)),
@@ -47,13 +49,16 @@ async function snapshot(db: Database): Promise<Snapshot> {
   const accounts = (await listAccounts(db)).map(({ id }) => id);
   const scripts: ScriptKey[] = [];
   const certificates: Snapshot["certificates"][number][] = [];
+  const databases: Snapshot["databases"][number][] = [];
   for (const accountId of accounts) {
     const names = await listScripts(db, accountId);
     scripts.push(...names.map(({ name }) => ({ accountId, scriptName: name })));
     const leaves = await listCertificates(db, accountId, { ca: false });
     certificates.push(...leaves.map(({ id }) => ({ accountId, certificateId: id })));
+    const configs = await listHyperdrive(db, accountId);
+    databases.push(...configs.map(({ id }) => ({ accountId, databaseId: id })));
   }
-  return { cursor: await newestCursor(db), scripts, certificates, accounts };
+  return { cursor: await newestCursor(db), scripts, certificates, databases, accounts };
 }
 
 async function* follow(store: Store, start: number, signal: AbortSignal): AsyncGenerator<Change> {

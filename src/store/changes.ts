@@ -41,11 +41,13 @@ export async function changesAfter(db: Database, cursor: number, limit: number):
 
 function keyOf(change: Changed): string {
   if (change.kind === "script" || change.kind === "identity") return change.scriptName;
+  if (change.kind === "database") return change.databaseId;
   return change.kind === "certificate" ? change.certificateId : "";
 }
 
 function changeOf({ kind, accountId, key, cursor }: ChangeRow): Change {
   if (kind === "script" || kind === "identity") return { kind, accountId, scriptName: key, cursor };
   if (kind === "certificate") return { kind, accountId, certificateId: key, cursor };
+  if (kind === "database") return { kind, accountId, databaseId: key, cursor };
   return { kind, accountId, cursor };
 }

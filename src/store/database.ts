@@ -10,6 +10,7 @@ export type Changed =
   | ({ readonly kind: "script" } & ScriptKey)
   | { readonly kind: "certificate"; readonly accountId: string; readonly certificateId: string }
   | { readonly kind: "trust"; readonly accountId: string }
+  | { readonly kind: "database"; readonly accountId: string; readonly databaseId: string }
   | ({ readonly kind: "identity" } & ScriptKey)
   | { readonly kind: "identities"; readonly accountId: string }
   | { readonly kind: "hosts"; readonly accountId: string }

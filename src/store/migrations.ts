@@ -8,6 +8,7 @@ import { hosts } from "./migrations/031-hosts.ts";
 import { access } from "./migrations/030-access.ts";
 import { hostClients } from "./migrations/042-host-clients.ts";
 import { hostOrigins } from "./migrations/085-host-origins.ts";
+import { hyperdrive } from "./migrations/050-hyperdrive.ts";
 import { resources } from "./migrations/070-resources.ts";
 import { makers } from "./migrations/011-makers.ts";
 
@@ -22,6 +23,7 @@ const all: Record<string, Migration> = {
   "030-access": { up: access },
   "041-second-factors": { up: secondFactors },
   "042-host-clients": { up: hostClients },
+  "050-hyperdrive": { up: hyperdrive },
   "070-resources": { up: resources },
   "085-host-origins": { up: hostOrigins },
 };

@@ -55,6 +55,30 @@ export interface Tables {
   clientRevocations: ClientRevocationRow;
   clientCertificates: ClientCertificateRow;
   resources: ResourceRow;
+  hyperdriveConfigs: HyperdriveConfigRow;
+}
+
+/** A database behind a `hyperdrive` binding. */
+export interface HyperdriveConfigRow {
+  /** 32 hex digits, as Cloudflare's. */
+  id: string;
+  accountId: string;
+  name: string;
+  /** `postgres`, `postgresql` or `mysql`, as it was said. */
+  scheme: string;
+  host: string;
+  port: number;
+  database: string;
+  user: string;
+  sealedPassword: Sealed;
+  caCertificateId: string | null;
+  /** A certificate's id, or `identity`. */
+  mtlsCertificateId: string | null;
+  /** As it was said, or our default: `require`, `VERIFY_IDENTITY`. */
+  sslmode: string;
+  connectionLimit: number;
+  createdOn: string;
+  modifiedOn: string;
 }
 
 export interface AccountRow {
@@ -176,11 +200,11 @@ export interface AuditEntryRow {
 
 /** Where the audit log ends. Sealed, so that only who has the master key can move it. */
 export interface AuditHeadRow {
-  /** Always `head`: its row lock is what orders the entries. */
+  /** `head`: its row lock is what orders the entries. `base`: the last entry that retention removed. */
   id: string;
   sequence: number;
   hash: string;
-  /** `{sequence, hash}`. Null: nothing was ever written down. */
+  /** `{sequence, hash}`, of `base` with `words`. Null: nothing was ever written down. */
   sealed: Sealed | null;
 }
 
@@ -403,7 +427,15 @@ export interface RouteRow {
 
 /** The newest change of each object: what counts is the state it has when it is read. */
 export interface ChangeRow {
-  kind: "script" | "certificate" | "trust" | "identity" | "identities" | "hosts" | "access";
+  kind:
+    | "script"
+    | "certificate"
+    | "trust"
+    | "database"
+    | "identity"
+    | "identities"
+    | "hosts"
+    | "access";
   accountId: string;
   /** The script's name or the certificate's id; empty for what concerns the whole account. */
   key: string;

@@ -1,6 +1,8 @@
 import {
   accessKeyPlace,
+  auditBasePlace,
   auditHeadPlace,
+  databasePasswordPlace,
   hostKeyPlace,
   identityKeyPlace,
   identityRootKeyPlace,
@@ -13,7 +15,7 @@ import {
 } from "../keys/places.ts";
 import type { Sealed } from "../keys/seal.ts";
 import type { WorkerBinding } from "../contract/change-feed.ts";
-import { readHead, replaceHead } from "./audit.ts";
+import { readBase, readHead, replaceBase, replaceHead } from "./audit.ts";
 import { putLocalAuthority, readLocalAuthority } from "./local-authority.ts";
 import type { Database } from "./database.ts";
 
@@ -209,6 +211,33 @@ const hostKeys: SealedColumn = {
   },
 };
 
+const databasePasswords: SealedColumn = {
+  batch: async (db, after, limit) => {
+    const rows = await db
+      .selectFrom("hyperdriveConfigs")
+      .selectAll()
+      .where("id", ">", after)
+      .orderBy("id")
+      .limit(limit)
+      .execute();
+    return batchOf(
+      rows,
+      limit,
+      rows.map((row) => ({
+        place: databasePasswordPlace(row.accountId, row.id),
+        sealed: row.sealedPassword,
+        replace: async (transaction, sealedPassword) => {
+          await transaction
+            .updateTable("hyperdriveConfigs")
+            .set({ sealedPassword })
+            .where("id", "=", row.id)
+            .execute();
+        },
+      })),
+    );
+  },
+};
+
 const localAuthorityKey: SealedColumn = {
   batch: async (db) => {
     const row = await readLocalAuthority(db);
@@ -252,13 +281,13 @@ const secondFactors: SealedColumn = {
 
 const auditHead: SealedColumn = {
   batch: async (db) => {
-    const head = await readHead(db);
-    if (!head?.sealed) return { records: [], next: null };
-    const { sealed } = head;
-    return {
-      records: [{ place: auditHeadPlace, sealed, replace: replaceHead }],
-      next: null,
-    };
+    const [head, base] = [await readHead(db), await readBase(db)];
+    const records: SealedRecord[] = [];
+    if (head?.sealed)
+      records.push({ place: auditHeadPlace, sealed: head.sealed, replace: replaceHead });
+    if (base?.sealed)
+      records.push({ place: auditBasePlace, sealed: base.sealed, replace: replaceBase });
+    return { records, next: null };
   },
 };
 
@@ -274,6 +303,7 @@ const columns: Readonly<
   totp: secondFactors,
   "audit-head": auditHead,
   "host-key": hostKeys,
+  "database-password": databasePasswords,
   "local-authority-key": localAuthorityKey,
 };
 

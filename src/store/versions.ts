@@ -167,6 +167,7 @@ function targetOf(binding: WorkerBinding): string | null {
       return binding.service;
     case "kv_namespace":
       return binding.namespaceId;
+    case "hyperdrive":
     case "d1":
       return binding.databaseId;
     case "r2_bucket":

@@ -1,4 +1,4 @@
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { chownSync, globSync } from "node:fs";
 import { chmod, chown, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -22,7 +22,13 @@ export const withoutPostgres: string | false =
       : false;
 
 export interface PostgresOptions {
-  /** Default: 127.0.0.1, on a free port. */
+  /** Lines of pg_hba.conf for TCP. Default: `hostssl all all all cert clientcert=verify-full`. */
+  readonly rules?: readonly string[];
+  /** The server's certificate names it. Default: `localhost`. */
+  readonly host?: string;
+  /** Default: true. */
+  readonly tls?: boolean;
+  /** Default: 127.0.0.1, on a free port. Given, the server's certificate names the address too. */
   readonly listen?: { readonly host: string; readonly port: number };
   /** More files in its data folder, or others in place of what is there. */
   readonly files?: Readonly<Record<string, string>>;
@@ -35,17 +41,23 @@ export interface RunningPostgres {
   readonly socket: string;
   /** Writes a file into its data folder, as it stands there. */
   put(name: string, text: string): Promise<void>;
+  /** Runs SQL as its superuser. */
+  sql(text: string): string;
+  /** Stops it and starts it again on its port. */
+  restart(): Promise<void>;
 }
 
 /**
  * A real PostgreSQL that lets in, over TCP, only who has a certificate of the CA whose CN is the
- * user (`clientcert=verify-full`). User and database: `client`.
+ * user (`clientcert=verify-full`), or by other rules. User: `client`; database: `postgres`.
  */
 export async function startPostgres(
   t: Pick<TestContext, "after">,
   authority: TestAuthority,
   options: PostgresOptions = {},
 ): Promise<RunningPostgres> {
+  const { rules = ["hostssl all all all cert clientcert=verify-full"], host = "localhost" } =
+    options;
   const directory = await mkdtemp(join(tmpdir(), "countersign-postgres-"));
   t.after(() => rm(directory, { recursive: true, force: true }));
   const user = userId();
@@ -55,17 +67,17 @@ export async function startPostgres(
   const data = join(directory, "data");
   const initdb = ["-D", data, "-U", "client", "-A", "trust", "--no-sync", "-E", "UTF8"];
   execFileSync(join(bin, "initdb"), initdb, { ...as, cwd: directory, stdio: "ignore" });
-  const { host, port } = options.listen ?? { host: "127.0.0.1", port: await freePort() };
+  const { listen } = options;
   const server = await authority.issue({
-    subject: "CN=localhost",
-    dns: ["localhost"],
-    ips: [host],
+    subject: `CN=${host}`,
+    dns: [host],
+    ...(listen && { ips: [listen.host] }),
   });
   const files: Record<string, string> = {
     "server.crt": server.chain,
     "server.key": server.key,
     "ca.crt": authority.pem,
-    "pg_hba.conf": "hostssl all all all cert clientcert=verify-full\n",
+    "pg_hba.conf": ["local all all trust", ...rules, ""].join("\n"),
     ...options.files,
   };
   const put = async (name: string, text: string): Promise<void> => {
@@ -74,11 +86,12 @@ export async function startPostgres(
     if (user !== null) chownSync(join(data, name), user.uid, user.gid);
   };
   for (const [name, text] of Object.entries(files)) await put(name, text);
+  const port = listen?.port ?? (await freePort());
   const settings = {
     port,
-    listen_addresses: host,
+    listen_addresses: listen?.host ?? "127.0.0.1",
     unix_socket_directories: directory,
-    ssl: "on",
+    ssl: options.tls === false ? "off" : "on",
     ssl_cert_file: "server.crt",
     ssl_key_file: "server.key",
     ssl_ca_file: "ca.crt",
@@ -86,24 +99,43 @@ export async function startPostgres(
     ...options.settings,
   };
   const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
-  const child = spawn(join(bin, "postgres"), ["-D", data, ...args], {
-    ...as,
-    cwd: directory,
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  t.after(async () => {
+  const start = async (): Promise<ChildProcess> => {
+    const child = spawn(join(bin, "postgres"), ["-D", data, ...args], {
+      ...as,
+      cwd: directory,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let output = "";
+    for await (const chunk of child.stderr.iterator({ destroyOnReturn: false })) {
+      output += String(chunk);
+      if (output.includes("ready to accept connections")) {
+        child.stderr.resume();
+        return child;
+      }
+    }
+    throw new Error(`postgres did not start: ${output}`);
+  };
+  let child = await start();
+  const stop = async (): Promise<void> => {
     child.kill("SIGINT");
     if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
-  });
-  let output = "";
-  for await (const chunk of child.stderr.iterator({ destroyOnReturn: false })) {
-    output += String(chunk);
-    if (output.includes("ready to accept connections")) {
-      child.stderr.resume();
-      return { port, socket: join(directory, `.s.PGSQL.${port}`), put };
-    }
-  }
-  throw new Error(`postgres did not start: ${output}`);
+  };
+  t.after(stop);
+  return {
+    port,
+    socket: join(directory, `.s.PGSQL.${port}`),
+    put,
+    sql: (text) =>
+      execFileSync(
+        join(bin, "psql"),
+        ["-h", directory, "-p", `${port}`, "-U", "client", "-d", "postgres", "-Atc", text],
+        { ...as, cwd: directory, encoding: "utf8" },
+      ),
+    restart: async () => {
+      await stop();
+      child = await start();
+    },
+  };
 }
 
 /** PostgreSQL refuses to run as root: its own user, where the tests run as root. */

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { secretPlace } from "../../src/keys/places.ts";
 import { Keyring, type Sealed } from "../../src/keys/seal.ts";
 import type { AccountAccess } from "../../src/contract/access.ts";
+import type { DatabaseConfig } from "../../src/contract/database.ts";
 import type {
   AccountTrust,
   Change,
@@ -24,6 +25,7 @@ export const MASTER_KEY: Uint8Array = new Uint8Array(32).fill(7);
 export class TestSource implements Source {
   readonly #deployments = new Map<string, Deployment>();
   readonly #certificates = new Map<string, CertificateVersion>();
+  readonly #databases = new Map<string, DatabaseConfig>();
   #access: AccountAccess = { applications: [], tokens: [], authorities: [], keys: [] };
   #trust: AccountTrust = { authorities: [], hosts: {}, proxied: [] };
   #hosts: readonly Host[] = [];
@@ -72,11 +74,22 @@ export class TestSource implements Source {
     return this.#access;
   }
 
+  setDatabase(database: DatabaseConfig): number {
+    this.#databases.set(database.databaseId, database);
+    const { accountId, databaseId } = database;
+    return this.#changed({ kind: "database", accountId, databaseId });
+  }
+
+  async database(_: string, databaseId: string): Promise<DatabaseConfig | null> {
+    return this.#databases.get(databaseId) ?? null;
+  }
+
   async snapshot(): Promise<Snapshot> {
     return {
       cursor: this.#changes.length,
       scripts: [...this.#deployments.values()],
       certificates: [...this.#certificates.values()],
+      databases: [...this.#databases.values()],
       accounts: [ACCOUNT],
     };
   }

@@ -92,6 +92,7 @@ export function addStartCommand(program: Command, io: Io): void {
       "seconds that a busy connection to an origin is used, until its name is asked for again",
       "600",
     )
+    .option("--audit-days <n>", "how long entries of the audit log are kept; 0: for ever", "0")
     .option("--system-roots", "trust the operating system's roots for origins as well")
     .option(
       "--unsafe-old-tls <host...>",
@@ -151,6 +152,7 @@ interface StartOptions extends ApiOptions {
   readonly otlpEndpoint?: string;
   readonly failureDetails?: string;
   readonly inProcess: boolean;
+  readonly auditDays: string;
   readonly connectionLife: string;
   readonly systemRoots?: true;
   readonly unsafeOldTls?: string[];
@@ -208,6 +210,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
       failureDetails: failureDetails(options.failureDetails ?? (options.dev ? "public" : "owner")),
       inProcess: options.inProcess,
+      auditDays: limit("--audit-days", options.auditDays, [1, 36_500]),
       connectionLife: connectionLife(options.connectionLife),
       systemRoots: options.systemRoots === true,
       unsafeOldTls: oldTlsHosts(options),

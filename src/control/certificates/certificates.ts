@@ -5,6 +5,7 @@ import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
 import { hostsThatPresent } from "../../store/host-origins.ts";
 import { accountLimits, findAccount } from "../../store/accounts.ts";
+import { hyperdriveWith } from "../../store/hyperdrive.ts";
 import { scriptsThatBind } from "../../store/associations.ts";
 import {
   countCertificates,
@@ -112,7 +113,11 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
           params["certificate_id"],
         );
         const scripts = await scriptsThatBind(store.db, caller.accountId, "mtls_certificate", id);
-        return list(scripts.map((service) => ({ service, status: "active" })));
+        const configs = await hyperdriveWith(store.db, caller.accountId, id);
+        return list([
+          ...scripts.map((service) => ({ service, status: "active" })),
+          ...configs.map(({ name }) => ({ service: `hyperdrive ${name}`, status: "active" })),
+        ]);
       },
     ),
     endpoint(
@@ -219,6 +224,14 @@ async function remove(write: Write, caller: Caller, id?: string): Promise<Done<S
   if (hosts.length > 0) {
     throw new Failure("certificate_in_use", {
       message: `certificate ${certificate.id} is presented to the origins of ${hosts.join(", ").slice(0, 300)}`,
+    });
+  }
+  const configs = await hyperdriveWith(write.db, accountId, certificate.id);
+  if (configs.length > 0) {
+    throw new Failure("certificate_in_use", {
+      message: `certificate ${certificate.id} is used by the Hyperdrive configuration ${configs.map(({ name }) => `"${name}"`).join(", ")}`,
+      facts: { hyperdrive: configs.map(({ name }) => name) },
+      fix: "Change the configuration with `wrangler hyperdrive update`, or delete it, first.",
     });
   }
   await refusePinned(write.db, certificate);

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { Failure } from "../../failures/failures.ts";
+import { listHyperdrive } from "../../store/hyperdrive.ts";
 import { replaceTies, tiesOf } from "../../store/authorities.ts";
 import { updateCertificate, type StoredCertificate } from "../../store/certificates.ts";
 import type { AuthorityTieRow } from "../../store/schema.ts";
@@ -53,11 +54,14 @@ export async function setTrustScope(
 
 /** Tells the edge of a CA that is new, another, or gone, and of the certificates that rely on it. */
 export async function authorityChanged(
-  { changed }: Write,
+  { db, changed }: Write,
   accountId: string,
   ties: readonly Pick<AuthorityTieRow, "certificateId">[],
 ): Promise<void> {
   await changed({ kind: "trust", accountId });
+  for (const { id, caCertificateId } of await listHyperdrive(db, accountId)) {
+    if (caCertificateId !== null) await changed({ kind: "database", accountId, databaseId: id });
+  }
   for (const id of new Set(ties.map(({ certificateId }) => certificateId))) {
     if (id !== null) await changed(certificateChange({ accountId, id }));
   }

@@ -5,6 +5,7 @@ import type { ScriptKey, WorkerBinding } from "../../contract/change-feed.ts";
 import { IDENTITY } from "../../contract/identity.ts";
 import { Failure } from "../../failures/failures.ts";
 import { findCertificate } from "../../store/certificates.ts";
+import { findHyperdrive } from "../../store/hyperdrive.ts";
 import { findScript } from "../../store/scripts.ts";
 import type { Database } from "../../store/database.ts";
 import { firstIssue } from "../api/endpoint.ts";
@@ -41,6 +42,7 @@ const schemas = {
   json: z.object({ json: z.json() }),
   secret_text: z.object({ text: z.string() }),
   mtls_certificate: z.object({ certificate_id: oneLine }),
+  hyperdrive: z.object({ id: oneLine }),
   service: z.object({
     service: oneLine,
     entrypoint: oneLine.optional(),
@@ -199,7 +201,8 @@ export function freshBindings(
  * What the bindings point to has to be there: asked in the transaction that stores them too.
  *
  * @throws Failure `binding_certificate_unknown`, `binding_certificate_is_authority`,
- * `binding_service_unknown`, `binding_resource_unknown`, `in_process_key_unsupported`, `in_process_hosts_limited`
+ * `binding_service_unknown`, `binding_hyperdrive_unknown`, `binding_resource_unknown`, `in_process_key_unsupported`,
+ * `in_process_hosts_limited`
  */
 export async function assertTargets(
   db: Database,
@@ -227,6 +230,13 @@ async function assertTarget(
 ): Promise<void> {
   if (binding.type === "mtls_certificate") {
     await assertCertificate(db, { accountId, scriptName }, binding);
+  }
+  if (binding.type === "hyperdrive") {
+    if (await findHyperdrive(db, accountId, binding.databaseId)) return;
+    throw new Failure("binding_hyperdrive_unknown", {
+      message: `binding "${binding.name}" names the Hyperdrive configuration "${binding.databaseId.slice(0, 100)}", which was not found`,
+      facts: { binding: binding.name, id: binding.databaseId },
+    });
   }
   await assertStored(db, accountId, binding);
   if (binding.type === "service" && binding.service !== scriptName) {
@@ -279,6 +289,8 @@ export function shownBinding(binding: WorkerBinding): object {
       return { name, type, json: binding.json };
     case "mtls_certificate":
       return { name, type, certificate_id: binding.certificateId };
+    case "hyperdrive":
+      return { name, type, id: binding.databaseId };
     case "service":
       return {
         name,
@@ -341,6 +353,8 @@ function resolve(
       const { certificate_id: certificateId } = fields("mtls_certificate", binding);
       return { name, type: "mtls_certificate", certificateId };
     }
+    case "hyperdrive":
+      return { name, type: "hyperdrive", databaseId: fields("hyperdrive", binding).id };
     case "service": {
       const { service, entrypoint, props: given } = fields("service", binding);
       return {

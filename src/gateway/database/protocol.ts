@@ -1,0 +1,83 @@
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { BoundDatabase, DatabaseConfig } from "../../contract/database.ts";
+import type { Failure } from "../../failures/failures.ts";
+import type { ShownFailure } from "../respond.ts";
+import type { ByteReader } from "./reader.ts";
+
+/** What a family of databases speaks, on both sides of the gateway. */
+export interface Protocol {
+  /** Who says the first word: only after it is a failure heard. */
+  readonly begins: "driver" | "server";
+  /**
+   * From a driver's first byte to a session that is open on both sides: from there on bytes pass as
+   * they are. Null: the driver wanted something else, which was done.
+   * @throws Failure, or an error of either stream
+   */
+  open(driver: ByteReader, opening: Opening): Promise<TLSSocket | null>;
+  /** Follows what the server says from there on. */
+  follow(): Follower;
+  /** A failure, for a driver whose session is not open yet. */
+  refusal(failure: Failure, shown: ShownFailure): Buffer;
+}
+
+export interface Follower {
+  see(chunk: Buffer): void;
+  /** A failure as the next message of an open session. Null: now is no time for one. */
+  refusal(failure: Failure, shown: ShownFailure): Buffer | null;
+}
+
+/** What a connection is opened with. */
+export interface Opening {
+  readonly config: DatabaseConfig;
+  readonly bound: BoundDatabase;
+  /** Unsealed when it is asked for. */
+  readonly password: () => string;
+  /** A free place and a TCP connection to the server, as the address policy allows. */
+  dial(): Promise<Socket>;
+  /** TLS on it, with the certificate, to a server that was verified. */
+  handshake(socket: Socket): Promise<TLSSocket>;
+  /** ms for one step. */
+  readonly timeout: number;
+  /** What the server does instead of an answer, as a failure. */
+  failed(error: Error, tls: TLSSocket): Failure;
+}
+
+/** One message, in the words that both families can carry. */
+export interface Told {
+  readonly sqlState: string;
+  readonly message: string;
+  readonly cause: string;
+  readonly fix: string;
+}
+
+/** To the Worker's owner all of it; where that is not wanted, what the table says without hosts and names. */
+export function told(failure: Failure, { details, ray }: ShownFailure): Told {
+  const { code, message, fix, entry } = failure;
+  const sqlState = failure.facts["sqlState"];
+  return {
+    sqlState: typeof sqlState === "string" ? sqlState : sqlStateOf(failure),
+    message: details === "owner" ? `${code}: ${entry.title} (ray ${ray})` : `${code}: ${message}`,
+    cause: entry.cause,
+    fix: details === "owner" ? entry.fix : fix,
+  };
+}
+
+/** Of class 08, but where another says it better. */
+function sqlStateOf({ code }: Failure): string {
+  switch (code) {
+    case "database_connections_exhausted":
+    case "binding_connections_exhausted":
+      return "53300";
+    case "database_name_other":
+      return "3D000";
+    case "database_driver_protocol":
+      return "08P01";
+    case "origin_connection_cut":
+    case "database_session_idle":
+    case "database_session_ended":
+      return "08006";
+    default:
+      return code.startsWith("origin_refused_certificate") ? "08004" : "08001";
+  }
+}

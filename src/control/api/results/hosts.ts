@@ -212,6 +212,13 @@ export const hostResults: Results = {
   [`GET ${own}/identities/{worker}`]: identity.extend({ issued: z.array(issued) }),
   [`POST ${own}/identities/{worker}/revoke`]: identity,
   [`POST ${own}/identities/{worker}/restore`]: identity,
+  [`POST ${own}/identity/certificates`]: z
+    .object({ certificate: text, serial_number: text, spiffe_id: text, expires_on: time })
+    .openapi("IssuedIdentity"),
+  [`POST ${own}/identity/certificates/{serial_number}/revoke`]: z.object({
+    serial_number: text,
+    revoked_on: time.nullable(),
+  }),
   [`GET ${own}/identity/authorities`]: z.array(identityAuthority),
   [`POST ${own}/identity/authorities/prepare`]: z.array(identityAuthority),
   [`POST ${own}/identity/authorities/activate`]: z.array(identityAuthority),

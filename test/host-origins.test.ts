@@ -53,10 +53,13 @@ interface Answer {
   readonly text: string;
 }
 
-function ask(
-  path: string,
-  { host = HOST, body = "", headers = {} as Record<string, string> } = {},
-): Promise<Answer> {
+interface Asked {
+  readonly host?: string;
+  readonly body?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+function ask(path: string, { host = HOST, body = "", headers }: Asked = {}): Promise<Answer> {
   const { port } = new URL(platform.ready.http);
   return new Promise((resolve, reject) => {
     request(
@@ -84,7 +87,13 @@ function cli(...args: string[]): ReturnType<typeof countersign> {
 
 async function lead(to: string, certificate: string, host = HOST): Promise<void> {
   const { status, stderr } = await cli(
-    ...["host", "origin", host, "--to", to, "--certificate", certificate],
+    "host",
+    "origin",
+    host,
+    "--to",
+    to,
+    "--certificate",
+    certificate,
   );
   assert.equal(status, 0, stderr);
 }
@@ -119,13 +128,13 @@ test("what comes back to the host is refused: an origin that leads here is a loo
 
 test("another certificate is presented with no request lost", async () => {
   const statuses: number[] = [];
-  let isOver = false;
+  const over = new AbortController();
   const asking = Array.from({ length: 4 }, async () => {
-    while (!isOver) statuses.push((await ask("/", { body: "x" })).status);
+    while (!over.signal.aborted) statuses.push((await ask("/", { body: "x" })).status);
   });
   for (const certificate of ["second", "first", "second"]) await lead(here(), certificate);
   const { status } = await ask("/");
-  isOver = true;
+  over.abort();
   await Promise.all(asking);
   assert.equal(status, 200);
   assert.equal(origin.subjects.at(-1), "CN=second");
@@ -166,7 +175,7 @@ test("a Worker with a route at the host goes before its origin", async () => {
 
 test("what cannot be an origin is refused by name", async () => {
   for (const to of ["http://10.0.0.5", "https://10.0.0.5/path", "https://u:p@10.0.0.5", "x"]) {
-    const { status, stderr } = await cli(...["host", "origin", HOST, "--to", to]);
+    const { status, stderr } = await cli("host", "origin", HOST, "--to", to);
     assert.equal(status, 1, to);
     assert.match(stderr, /host_origin_invalid/);
   }

@@ -8,7 +8,6 @@ import { findCertificate, listCertificates } from "../../store/certificates.ts";
 import type { Database } from "../../store/database.ts";
 import {
   deleteHostOrigin,
-  listHostOrigins,
   originAtHost,
   originHostsOfOthers,
   putHostOrigin,
@@ -31,15 +30,6 @@ const wanted = z.object({
 /** Hosts whose requests go to an origin, with a client certificate, where no Worker has a route. */
 export function hostOriginEndpoints({ store, edge, clock }: ControlContext): readonly Endpoint[] {
   const path = "/accounts/{account_id}/countersign/hosts/{host}/origin";
-  const existing = async (
-    db: Database,
-    { accountId }: Caller,
-    host: string | undefined,
-  ): Promise<HostOriginRow> => {
-    const row = await originAtHost(db, parsedHost(host));
-    if (row?.accountId === accountId) return row;
-    throw new Failure("host_origin_not_found");
-  };
   return [
     endpoint(
       { method: "get", path, summary: "The origin of a host", scope: "ssl_certs:read" },
@@ -108,6 +98,17 @@ export function hostOriginEndpoints({ store, edge, clock }: ControlContext): rea
       },
     ),
   ];
+}
+
+/** @throws Failure `host_origin_not_found` */
+async function existing(
+  db: Database,
+  { accountId }: Caller,
+  host: string | undefined,
+): Promise<HostOriginRow> {
+  const row = await originAtHost(db, parsedHost(host));
+  if (row?.accountId === accountId) return row;
+  throw new Failure("host_origin_not_found");
 }
 
 /** @throws Failure `host_origin_invalid`, `route_invalid` */

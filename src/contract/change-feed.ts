@@ -164,11 +164,24 @@ export interface CertificateVersion {
   readonly revokedVersions?: readonly number[];
 }
 
+/** A CA, and the servers that it vouches for. */
+export interface SpiffeAuthority {
+  /** PEM. */
+  readonly authority: string;
+  /** SPIFFE IDs; `*` stands for characters of one segment, `**` for any. */
+  readonly ids: readonly string[];
+}
+
 export interface AccountTrust {
   /** CA certificates, PEM, that origins of this account are verified against. */
   readonly authorities: readonly string[];
   /** CAs that count for one host only: host (or `*.example.com`) → PEMs. */
   readonly hosts: Readonly<Record<string, readonly string[]>>;
+  /**
+   * Host (or `*.example.com`) → CAs of a trust domain. They alone verify its servers there, which have
+   * one of the SPIFFE IDs in place of the host's name. Default: none.
+   */
+  readonly spiffe?: Readonly<Record<string, readonly SpiffeAuthority[]>>;
   /** Hosts in zones marked proxied: a binding answers 520 for them. */
   readonly proxied: readonly string[];
 }

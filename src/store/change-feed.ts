@@ -10,7 +10,12 @@ import type {
 } from "../contract/change-feed.ts";
 import { accountAccess } from "./access.ts";
 import { findAccount, listAccounts } from "./accounts.ts";
-import { accountAuthorities, authoritiesOfCertificate, authoritiesOfHosts } from "./authorities.ts";
+import {
+  accountAuthorities,
+  authoritiesOfCertificate,
+  authoritiesOfHosts,
+  spiffeAuthorities,
+} from "./authorities.ts";
 import { revokedVersions } from "./certificate-versions.ts";
 import { findCertificate, listCertificates } from "./certificates.ts";
 import { changesAfter, newestCursor } from "./changes.ts";
@@ -139,9 +144,11 @@ async function certificate(
 }
 
 async function trust(db: Database, accountId: string): Promise<AccountTrust> {
+  const spiffe = await spiffeAuthorities(db, accountId);
   return {
     authorities: await accountAuthorities(db, accountId),
     hosts: await authoritiesOfHosts(db, accountId),
+    ...(Object.keys(spiffe).length > 0 && { spiffe }),
     proxied: (await listProxiedZones(db, accountId)).flatMap((zone) => [zone, `*.${zone}`]),
   };
 }

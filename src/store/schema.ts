@@ -269,6 +269,8 @@ export interface AuthorityTieRow {
   certificateId: string | null;
   /** `api.example.com` or `*.example.com`. */
   host: string | null;
+  /** JSON: the SPIFFE IDs that the host's servers may have, in place of its name. Null: by its name. */
+  spiffeIds: string | null;
 }
 
 /** What last happened to a certificate at an origin. */
@@ -459,6 +461,10 @@ export interface IdentityAuthorityRow {
   sealedRootKey: Sealed | null;
   /** The certificates that issue, the lowest first, without the root; PEM. Null: not signed yet. */
   chain: string | null;
+  /** The root's revocation list, PEM, where its key is elsewhere. */
+  rootCrl: string | null;
+  /** The request for the intermediate, PEM, where the root's key is elsewhere. */
+  csr: string | null;
   sealedKey: Sealed;
   createdOn: string;
   /** When it came into its state. */

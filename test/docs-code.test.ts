@@ -64,6 +64,49 @@ describe("the code in the docs is run as it stands there", () => {
     await follow(audit ?? "");
   });
 
+  test("access.md: a host is put behind a service token, and lets in who has it", async () => {
+    const shell = await blocksOf("access.md", "sh");
+    const block = shell.find((text) => text.includes('"$api/apps"')) ?? "";
+    const [beginning = "", application = ""] = block.split("# The answer has the aud");
+    const printed = await countersign(["env", "--json", "--data", platform.dataFolder]);
+    const bash = async (code: string): Promise<Record<string, any>> => {
+      const env = { PATH: process.env["PATH"], ...(JSON.parse(printed.stdout) as object) };
+      const { stdout } = await promisify(execFile)("bash", ["-c", code], { env });
+      return (JSON.parse(stdout) as { result: Record<string, any> }).result;
+    };
+    const token = await bash(beginning);
+    assert.match(token["client_id"], /\.access$/);
+    const [apps = ""] = application.split("\ncurl ");
+    const app = await bash(
+      `${beginning.split("# The answer")[0]}#${apps.replace("ID OF THE SERVICE TOKEN", token["id"])}`,
+    );
+    assert.match(app["aud"], /^[0-9a-f]{64}$/);
+    // The last line of the block, for a Worker at that host.
+    const form = scriptForm(
+      { compatibility_date: "2026-11-01" },
+      {
+        "index.js": [
+          "application/javascript+module",
+          "export default { fetch: () => new Response('let in') };",
+        ],
+      },
+    );
+    await platform.api("PUT", "/accounts/{account}/workers/scripts/behind", form);
+    const domain = { hostname: "orders.example.com", service: "behind", environment: "production" };
+    await platform.api("PUT", "/accounts/{account}/workers/domains", domain);
+    const curl = application.slice(application.indexOf("\ncurl ")).trim();
+    assert.match(curl, /CF-Access-Client-Id: …" -H "CF-Access-Client-Secret: …"/);
+    const asked = async (line: string): Promise<string> => {
+      const here = line.replace("https://orders.example.com", platform.ready.http);
+      const code = here.replace("curl ", "curl -sS -H 'Host: orders.example.com' ");
+      return (await promisify(execFile)("bash", ["-c", code])).stdout;
+    };
+    const given = [token["client_id"], token["client_secret"]] as string[];
+    const parts = curl.split("…");
+    assert.equal(await asked(`${parts[0]}${given[0]}${parts[1]}${given[1]}${parts[2]}`), "let in");
+    assert.doesNotMatch(await asked(`${parts[0]}${given[0]}${parts[1]}wrong${parts[2]}`), /let in/);
+  });
+
   test("identities.md: its policy is one, and the commands about it work", async () => {
     const policies = await blocksOf("identities.md", "json");
     const policy = policies.find((text) => text.includes('"allow"')) ?? "";

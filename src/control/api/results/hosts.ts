@@ -141,6 +141,7 @@ const identityAuthority = z
     root_key: z.enum(["sealed", "offline"]),
     intermediate: text.nullable(),
     intermediate_expires_on: time.nullable(),
+    csr: text.nullable(),
     created_on: time,
     changed_on: time,
   })
@@ -223,6 +224,7 @@ export const hostResults: Results = {
   [`POST ${own}/identity/authorities/prepare`]: z.array(identityAuthority),
   [`POST ${own}/identity/authorities/activate`]: z.array(identityAuthority),
   [`POST ${own}/identity/authorities/retire`]: z.array(identityAuthority),
+  [`POST ${own}/identity/authorities/import`]: z.array(identityAuthority),
   ...crud(`${own}/policies`, identityPolicy, "GET* GET PUT", "name"),
   [`GET ${own}/policies/{name}/versions`]: z.array(identityPolicy),
   [`GET ${own}/policies/{name}/explain`]: z

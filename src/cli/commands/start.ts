@@ -12,11 +12,11 @@ import type { ApiOptions } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import { limit, port, within } from "../start-numbers.ts";
+import { addWorkerShares, type WorkerShareOptions, workerShares } from "../start-workers.ts";
 import { colorsFor, isTerminal, withProgress, writeLine, type Io } from "../../terminal/io.ts";
 
 export function addStartCommand(program: Command, io: Io): void {
-  program
-    .command("start")
+  addWorkerShares(program.command("start"))
     .option(...dataOption)
     .option("--host <address>", "the address where Workers answer", "127.0.0.1")
     .option("--api-host <address>", "the address of the v4 API and the sign-in pages", "127.0.0.1")
@@ -125,7 +125,7 @@ Examples:
     .action((options: StartOptions) => start(io, options));
 }
 
-interface StartOptions extends ApiOptions {
+interface StartOptions extends ApiOptions, WorkerShareOptions {
   readonly data?: string;
   readonly host: string;
   readonly apiHost: string;
@@ -201,6 +201,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       },
       trustDomain: options.trustDomain,
       sandbox: sandboxMode(options.sandbox),
+      workerShares: workerShares(options),
       logs: {
         age: within("--log-days", options.logDays, [1, 366]) * 24 * 3_600_000,
         bytes: within("--log-size", options.logSize, [1, 65_536]) * 1024 * 1024,

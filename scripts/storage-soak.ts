@@ -91,9 +91,9 @@ function isStorage(pid: string, dataFolder: string): boolean {
   }
 }
 
-async function deploy({ api }: TestPlatform): Promise<void> {
+async function deploy(to: TestPlatform): Promise<void> {
   const made = async (path: string, body: object): Promise<{ id: string; uuid: string }> =>
-    (await api("POST", `/accounts/{account}${path}`, body)).json.result as never;
+    (await to.api("POST", `/accounts/{account}${path}`, body)).json.result as never;
   const kv = await made("/storage/kv/namespaces", { title: "soak" });
   const db = await made("/d1/database", { name: "soak" });
   await made("/r2/buckets", { name: "soak" });
@@ -107,6 +107,6 @@ async function deploy({ api }: TestPlatform): Promise<void> {
     { compatibility_date: "2026-11-01", bindings },
     { "index.js": ["application/javascript+module", worker] },
   );
-  const { json } = await api("PUT", "/accounts/{account}/workers/scripts/soak", form);
+  const { json } = await to.api("PUT", "/accounts/{account}/workers/scripts/soak", form);
   if (!json.success) throw new Error(JSON.stringify(json.errors));
 }

@@ -1,5 +1,5 @@
 import type { Sealed } from "../keys/seal.ts";
-import type { Host } from "./hosts.ts";
+import type { Host, HostOrigin } from "./hosts.ts";
 import type { AccountAccess } from "./access.ts";
 import type { DatabaseConfig } from "./database.ts";
 import type { Observability } from "./worker-log.ts";
@@ -26,6 +26,8 @@ export interface Source {
   trust(accountId: string): Promise<AccountTrust>;
   /** The hosts of an account that have TLS state of their own at the ingress. */
   hosts(accountId: string): Promise<readonly Host[]>;
+  /** The hosts of an account that origins answer for. */
+  origins(accountId: string): Promise<readonly HostOrigin[]>;
   /** Who reaches the hosts of an account. */
   access(accountId: string): Promise<AccountAccess>;
 }
@@ -52,7 +54,7 @@ export type Change = { readonly cursor: number } & (
   | ({ readonly kind: "identity" } & ScriptKey)
   /** The CAs of an account's identities, or its policies, changed. */
   | { readonly kind: "identities"; readonly accountId: string }
-  /** Server certificates of an account's hosts, or the rules for their clients, changed. */
+  /** Server certificates of an account's hosts, the rules for their clients, or their origins changed. */
   | { readonly kind: "hosts"; readonly accountId: string }
   /** Who reaches the hosts of an account. */
   | { readonly kind: "access"; readonly accountId: string }

@@ -16,6 +16,7 @@ import type { GenerationContext } from "./launcher.ts";
 import { mainGeneration } from "./live.ts";
 import { IngressHosts } from "./ingress-hosts.ts";
 import { LocalBindings } from "./local-bindings.ts";
+import { Origins } from "./origins.ts";
 import { Reconciler } from "./reconciler.ts";
 import { Traffic } from "./traffic.ts";
 import { RunDirectory } from "../process/run-directory.ts";
@@ -221,7 +222,17 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     nextId: () => ++lastId,
   };
   const hosts = new IngressHosts({ source, keyring, ingress, log });
-  const reconciler = new Reconciler({ source, context, traffic, ingress, gateway, hosts, log });
+  const origins = new Origins({ source, ingress, gateway, log });
+  const reconciler = new Reconciler({
+    source,
+    context,
+    traffic,
+    ingress,
+    gateway,
+    hosts,
+    origins,
+    log,
+  });
   cleanup.defer(() => reconciler.stop());
   const feed = await Feed.start({
     source,

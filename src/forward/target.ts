@@ -10,7 +10,7 @@ export interface ForwardTarget {
   /** Path and query, beginning with a slash. */
   readonly path: string;
   /** The `Host` to send. Null: the dispatcher's own. Undefined: the one that came. */
-  readonly host?: string | null;
+  readonly host?: string | null | undefined;
   /** Lower-case names of request headers to leave out. */
   readonly dropped?: HeaderNames | undefined;
   /** Flat name, value … to send besides. */

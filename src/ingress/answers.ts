@@ -50,6 +50,8 @@ export type Found =
       /** Flat: name, value … to send besides. */
       readonly headers: readonly string[];
       readonly script: Script;
+      /** An origin, and no Worker: `request.cf` is not for it. */
+      readonly isOrigin: boolean;
     }
   /** Answered here, to anybody. */
   | { readonly kind: "answer"; readonly json: string }
@@ -208,7 +210,14 @@ export class Answers {
       dropped: INGRESS_HEADERS,
       mayRetry: wasNeverSent,
       added: [
-        ...ingressHeaders(request, { ray, peer: plainAddress(peer ?? ""), client, tls, judged }),
+        ...ingressHeaders(request, {
+          ray,
+          peer: plainAddress(peer ?? ""),
+          client,
+          tls,
+          judged,
+          isOrigin: found.isOrigin,
+        }),
         ...found.headers,
       ],
       answered: (status, headers, answered) => {
@@ -222,7 +231,13 @@ export class Answers {
       },
       failed: (error, failedRequest, response) => {
         upstream.finished();
-        void this.#refuse(failedRequest, response, { error, upstream, ray, observed });
+        void this.#refuse(failedRequest, response, {
+          error,
+          upstream,
+          ray,
+          observed,
+          isOrigin: found.isOrigin,
+        });
       },
     };
   }
@@ -230,9 +245,9 @@ export class Answers {
   async #refuse(
     request: IncomingMessage,
     response: ServerResponse,
-    { error, upstream, ray, observed }: FailedRequest,
+    { error, upstream, ray, observed, isOrigin }: FailedRequest,
   ): Promise<void> {
-    const code = await this.#whyFailed(error, upstream);
+    const code = isOrigin ? "gateway_unavailable" : await this.#whyFailed(error, upstream);
     observed.failed(code);
     observed.ended();
     if (!response.headersSent) refuse(request, response, code, ray);
@@ -303,6 +318,7 @@ interface FailedRequest {
   readonly upstream: Upstream;
   readonly ray: string;
   readonly observed: Observed;
+  readonly isOrigin: boolean;
 }
 
 function isOutOfFiles(error: Error): boolean {

@@ -204,7 +204,8 @@ export class Ingress implements Served<IngressMethods> {
     };
     if (target === null) return this.#unavailable(script, wanted);
     const { headers } = verdict;
-    return { kind: "upstream", upstream: this.#leastBusy(target), headers, script };
+    const isOrigin = entry.isOrigin === true;
+    return { kind: "upstream", upstream: this.#leastBusy(target), headers, script, isOrigin };
   }
 
   #unavailable(script: Script, { ray, request, origin, path }: Wanted): FailureCode {

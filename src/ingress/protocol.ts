@@ -88,6 +88,8 @@ export interface ScriptUpdate {
 }
 
 export interface ScriptEntry {
+  /** An origin answers, behind a socket of the gateway: a Worker at the same host goes before it. */
+  readonly isOrigin?: true;
   /** What `Cloudflare-Workers-Version-Overrides` calls it. */
   readonly scriptName?: string;
   readonly hosts: readonly string[];

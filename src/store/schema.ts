@@ -50,6 +50,7 @@ export interface Tables {
   hostCertificates: HostCertificateRow;
   localAuthorities: LocalAuthorityRow;
   hostClients: HostClientsRow;
+  hostOrigins: HostOriginRow;
   hostAuthorities: HostAuthorityRow;
   clientRevocations: ClientRevocationRow;
   clientCertificates: ClientCertificateRow;
@@ -577,6 +578,22 @@ export interface LocalAuthorityRow {
   certificate: string;
   sealedKey: Sealed;
   createdOn: string;
+}
+
+/** A host that an origin answers for, and no Worker. */
+export interface HostOriginRow {
+  /** 32 hex digits. */
+  id: string;
+  accountId: string;
+  /** Lower case; `*.example.com` is any host below it. Of one account only. */
+  host: string;
+  /** A name or an address, without brackets. */
+  toHost: string;
+  toPort: number;
+  /** Of the client certificate that is presented. */
+  certificateId: string;
+  createdOn: string;
+  modifiedOn: string;
 }
 
 /** What a host asks of its clients. One without a row asks nothing. */

@@ -288,11 +288,12 @@ test("an application without a policy answers to nobody, also right after a rest
   assert.equal((await ask("/")).status, 200);
 });
 
+async function cli(...args: string[]) {
+  const done = await countersign(["access", ...args, "--data", platform.dataFolder]);
+  return { ...done, said: done.stdout + done.stderr };
+}
+
 test("countersign access makes, lists, rotates and revokes service tokens, and lists applications", async () => {
-  const cli = async (...args: string[]) => {
-    const done = await countersign(["access", ...args, "--data", platform.dataFolder]);
-    return { ...done, said: done.stdout + done.stderr };
-  };
   const made = await cli("token", "create", "by-hand", "--duration", "24h", "--json");
   assert.equal(made.status, 0, made.said);
   const token = JSON.parse(made.stdout);

@@ -79,7 +79,7 @@ export const identityFailures = {
   identity_chain_invalid: {
     side: "caller",
     status: 400,
-    number: 7000648,
+    number: 7000658,
     title: "the CA's certificates cannot be used",
     cause:
       "The root is no CA that is valid now, or what was signed elsewhere is not for the request's key, or does not lead to that root.",

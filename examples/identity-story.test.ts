@@ -7,7 +7,7 @@ import { withoutPostgres } from "../test/helpers/postgres.ts";
 const root = join(import.meta.dirname, "..");
 
 test(
-  "npm run demo -- identity tells the whole story, and every attacker is refused with a code of its own",
+  "npm run demo -- identity tells the whole story, and every attacker is refused with a code",
   { skip: withoutPostgres, timeout: 120_000 },
   () => {
     const run = spawnSync(process.execPath, ["demo/main.ts", "identity"], {

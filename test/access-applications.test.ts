@@ -320,7 +320,9 @@ test("countersign access makes, lists, rotates and revokes service tokens, and l
     name: "shown",
     domain: "shown.localhost",
   };
-  await sdk.zeroTrust.access.applications.create(application);
+  // The platform has been moved to another port meanwhile.
+  const here = sdk.withOptions({ baseURL: platform.ready.api });
+  await here.zeroTrust.access.applications.create(application);
   const applications = await cli("app", "list");
   assert.match(applications.stdout, /shown +shown\.localhost +nobody/);
 });

@@ -4,8 +4,6 @@ import { resolve } from "node:path";
 import { InvalidArgumentError, type Command } from "commander";
 import { TRUST_DOMAIN } from "../../contract/identity.ts";
 import { Failure } from "../../failures/failures.ts";
-import { makeRoot, signIntermediate } from "../../identity/authority.ts";
-import { makeCrl } from "../../identity/crl.ts";
 import { colorsFor, writeLine, type Io } from "../../terminal/io.ts";
 
 /** Commands of the machine that holds the root: they ask no platform and need no network. */
@@ -19,6 +17,7 @@ export function addOfflineAuthorityCommands(group: Command, io: Io): void {
     .option("--trust-domain <name>", "as the platform was started with", TRUST_DOMAIN)
     .action(async (options: RootOptions) => {
       const { account, trustDomain } = options;
+      const { makeRoot } = await import("../../identity/authority.ts");
       const root = await makeRoot({ account, trustDomain }, new Date());
       // Never over a key that is there.
       write(io, options.key, root.key, { mode: 0o600, flag: "wx" });
@@ -57,6 +56,8 @@ interface SignOptions {
 
 /** The intermediate, and the root's revocation list, which is good for as long. */
 async function sign({ csr, root, key, days }: SignOptions): Promise<string> {
+  const { signIntermediate } = await import("../../identity/authority.ts");
+  const { makeCrl } = await import("../../identity/crl.ts");
   try {
     const now = new Date();
     const authority = { chain: root, key };

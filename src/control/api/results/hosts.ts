@@ -167,6 +167,14 @@ const host = z
   })
   .openapi("Host");
 
+const hostOrigin = z
+  .object({
+    host: text,
+    to: text,
+    certificate: z.object({ id: text, name: text.nullable() }),
+  })
+  .openapi("HostOrigin");
+
 const access = "/accounts/{account_id}/access";
 const own = "/accounts/{account_id}/countersign";
 const all = "GET* POST* GET PUT DELETE";
@@ -197,6 +205,9 @@ export const hostResults: Results = {
   [`GET ${own}/hosts`]: z.array(host),
   [`PUT ${own}/hosts/{host}/certificate`]: customCertificate,
   [`DELETE ${own}/hosts/{host}/certificate`]: gone,
+  [`GET ${own}/hosts/{host}/origin`]: hostOrigin,
+  [`PUT ${own}/hosts/{host}/origin`]: hostOrigin,
+  [`DELETE ${own}/hosts/{host}/origin`]: gone,
   [`GET ${own}/hosts/clients`]: z.array(clientRules),
   [`PUT ${own}/hosts/{host}/clients`]: clientRules,
   [`GET ${associations}`]: hostnames,

@@ -3,6 +3,7 @@ import type { Endpoint } from "../endpoint.ts";
 import { accessResults } from "./access.ts";
 import { certificateResults } from "./certificates.ts";
 import type { Results } from "./common.ts";
+import { databaseResults } from "./databases.ts";
 import { hostResults } from "./hosts.ts";
 import { routingResults } from "./routing.ts";
 import { storageResults } from "./storage.ts";
@@ -15,6 +16,7 @@ const results: Results = {
   ...routingResults,
   ...hostResults,
   ...storageResults,
+  ...databaseResults,
 };
 
 /**

@@ -20,7 +20,7 @@ export interface House {
 
 export const house: House = {
   rows: [
-    ["failures", "terminal", "forward"],
+    ["failures", "terminal", "forward", "worker"],
     ["keys"],
     ["contract"],
     ["certificates", "network", "process", "store", "journal"],

@@ -9,6 +9,7 @@ import { after, before, test } from "node:test";
 import Cloudflare from "cloudflare";
 import { build, type BuildOptions } from "esbuild";
 import type { JWTPayload } from "jose";
+import { countersign } from "./helpers/cli.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 
 /** As Cloudflare's documentation verifies an assertion in a Worker. */
@@ -285,4 +286,41 @@ test("an application without a policy answers to nobody, also right after a rest
   assert.equal((await ask("/")).status, 403);
   await platform.api("DELETE", `/accounts/{account}/access/apps/${app.id}`);
   assert.equal((await ask("/")).status, 200);
+});
+
+async function cli(...args: string[]) {
+  const done = await countersign(["access", ...args, "--data", platform.dataFolder]);
+  return { ...done, said: done.stdout + done.stderr };
+}
+
+test("countersign access makes, lists, rotates and revokes service tokens, and lists applications", async () => {
+  const made = await cli("token", "create", "by-hand", "--duration", "24h", "--json");
+  assert.equal(made.status, 0, made.said);
+  const token = JSON.parse(made.stdout);
+  assert.match(token.client_id, /^[0-9a-f]{32}\.access$/);
+  const listed = await cli("token", "list");
+  assert.match(listed.stdout, /by-hand/);
+  assert.ok(!listed.stdout.includes(token.client_secret));
+  const rotated = JSON.parse(
+    (await cli("token", "rotate", "by-hand", "--overlap", "60", "--json")).stdout,
+  );
+  assert.equal(rotated.client_id, token.client_id);
+  assert.notEqual(rotated.client_secret, token.client_secret);
+  assert.ok(Date.parse(rotated.previous_client_secret_expires_at) > Date.now() + 3_000_000);
+  assert.match((await cli("token", "rotate", "by-hand", "--overlap", "soon")).said, /--overlap/);
+  const plain = await cli("token", "rotate", token.client_id);
+  assert.match(plain.stdout, /^CF-Access-Client-Id: .*\nCF-Access-Client-Secret: \S+\n$/);
+  assert.match((await cli("token", "revoke", "by-hand")).said, /confirmation_needed/);
+  assert.equal((await cli("token", "revoke", "by-hand", "--yes")).status, 0);
+  assert.match((await cli("token", "revoke", "by-hand", "--yes")).said, /access_not_found/);
+  const { account_id } = account;
+  const application = {
+    account_id,
+    type: "self_hosted" as const,
+    name: "shown",
+    domain: "shown.localhost",
+  };
+  await sdk.zeroTrust.access.applications.create(application);
+  const applications = await cli("app", "list");
+  assert.match(applications.stdout, /shown +shown\.localhost +nobody/);
 });

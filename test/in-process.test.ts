@@ -156,6 +156,29 @@ test("a binding that is not there is refused, and so is a command line that choo
   assert.equal(codeOf(absent), "script_not_found");
 });
 
+test("with --no-in-process every binding is back at the gateway, for good, and none leaves it", async () => {
+  const id = await certificate("CN=kept");
+  await deploy("kept", id);
+  await setInProcess("kept");
+  await presentsInProcess("kept", "CN=kept");
+  const { token } = platform.ready;
+  await platform.end("SIGTERM");
+  platform = await startPlatform({ dataFolder, token, args: ["--dev", "--no-in-process"] });
+  assert.equal(await subjectSeen("kept"), "CN=kept");
+  assert.equal(await isInProcess("kept"), false);
+  assert.match(platform.log(), /--no-in-process: the binding is back at the gateway/);
+  const set = await cli("binding", "set", "kept", "CERT", "--in-process", "--json");
+  assert.equal(codeOf(set), "in_process_forbidden");
+  await deploy("kept", id);
+  assert.equal(await isInProcess("kept"), false);
+  const verified = await cli("audit", "verify");
+  assert.equal(verified.status, 0, verified.stderr);
+  // It was put back, not only overruled.
+  await platform.end("SIGTERM");
+  platform = await startPlatform({ dataFolder, token });
+  assert.equal(await isInProcess("kept"), false);
+});
+
 async function certificate(subject: string): Promise<string> {
   const { chain, key } = await authority.issue({ subject });
   return upload({ certificates: chain, private_key: key, ca: false });

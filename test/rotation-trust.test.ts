@@ -122,6 +122,25 @@ for (const [engine, open] of Object.entries(engines)) {
       });
     });
 
+    test("one whose hosts are known by SPIFFE IDs counts there alone, and by these IDs", async () => {
+      const ids = ["spiffe://mesh.test/ns/*/sa/orders"];
+      const scope = { account: false, hosts: ["*.mesh.internal"], spiffe_ids: ids };
+      const answer = await control.call("PUT", `${authorities}/${twoId}/trust`, scope);
+      assert.deepEqual(answer.result.trust.spiffe_ids, ids);
+      const trust = await account();
+      assert.deepEqual(trust.hosts, {});
+      assert.deepEqual(trust.spiffe, { "*.mesh.internal": [{ authority: two.pem, ids }] });
+      for (const [hosts, wrong] of [
+        [[], ids],
+        [["x.test"], ["https://mesh.test/"]],
+        [["x.test"], ["spiffe://*/a"]],
+      ]) {
+        const bad = { account: false, hosts, spiffe_ids: wrong };
+        const refused = await failureOf(control, "PUT", `${authorities}/${twoId}/trust`, bad);
+        assert.equal(refused, "request_invalid");
+      }
+    });
+
     test("one that is tied to nothing counts nowhere, and comes back to the account", async () => {
       await control.call("PUT", `${authorities}/${twoId}/trust`, { account: false });
       assert.deepEqual(await account(), { authorities: [one.pem], hosts: {}, proxied: [] });

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { ask } from "../src/edge/storage/ask.ts";
+import { masterKeyVariables } from "../src/keys/master-key.ts";
+import { backUp, restore } from "../src/platform/backup.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { scriptForm } from "./helpers/script-form.ts";
 import { until } from "./helpers/until.ts";
@@ -149,5 +152,37 @@ describe("what Workers keep", () => {
     await platform.end("SIGKILL");
     platform = await startPlatform({ dataFolder, token: ready.token });
     assert.equal(await ask1("keeper", "read"), "1");
+  });
+
+  it("a backup that is taken while Workers write has what they keep, and a restore gives it back", async () => {
+    const { dataFolder, ready } = platform;
+    const scratch = mkdtempSync(join(tmpdir(), "countersign-backup-"));
+    try {
+      const file = join(scratch, "backup.db");
+      backUp({ dataFolder, file, force: false });
+      assert.equal(await ask1("first", "read").then(([, size]) => size), 100_000);
+      const restored = join(scratch, "restored");
+      mkdirSync(restored, { mode: 0o700 });
+      copyFileSync(join(dataFolder, "master.key"), join(restored, "master.key"));
+      await restore({
+        dataFolder: restored,
+        file,
+        force: true,
+        variables: masterKeyVariables({}),
+        now: new Date(),
+      });
+      await platform[Symbol.asyncDispose]();
+      platform = await startPlatform({ dataFolder: restored, token: ready.token });
+      assert.deepEqual(await ask1("third", "read"), ["first", 100_000]);
+      assert.deepEqual((await ask1("files", "add")).slice(0, 2), [
+        { text: "one" },
+        { text: "two" },
+      ]);
+      assert.equal(await ask1("files", "get"), "from the API");
+    } finally {
+      await platform[Symbol.asyncDispose]();
+      rmSync(scratch, { recursive: true, force: true });
+      rmSync(dataFolder, { recursive: true, force: true });
+    }
   });
 });

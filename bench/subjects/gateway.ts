@@ -146,6 +146,7 @@ function staticSource(surroundings: Surroundings): Source {
     database: async () => null,
     trust: async () => accountTrust(material),
     hosts: async () => [],
+    origins: async () => [],
     access: async () => ({ applications: [], tokens: [], authorities: [], keys: [] }),
   };
 }

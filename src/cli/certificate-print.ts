@@ -85,7 +85,8 @@ export function describeTrust(trust: ShownTrust | undefined): string {
     ...certificates.map((id) => `certificate ${id}`),
     ...hosts.map((host) => `host ${host}`),
   ];
-  return places.length > 0 ? places.join(", ") : "nothing";
+  const ids = trust.spiffe_ids?.length ? `, as ${trust.spiffe_ids.join(" or ")}` : "";
+  return places.length > 0 ? places.join(", ") + ids : "nothing";
 }
 
 export function state(facts: ShownFacts, colors: Colors): string {

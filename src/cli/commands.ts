@@ -62,6 +62,11 @@ export const commands: readonly CommandEntry[] = [
     add: async () => (await import("./commands/host.ts")).addHostCommand,
   },
   {
+    name: "access",
+    summary: "Access: service tokens of machines, and the applications that they are let into",
+    add: async () => (await import("./commands/access.ts")).addAccessCommand,
+  },
+  {
     name: "zone",
     summary: "zones that another proxy stands before: bindings answer 520 for their hosts",
     add: async () => (await import("./commands/zone.ts")).addZoneCommand,

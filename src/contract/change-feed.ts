@@ -1,5 +1,5 @@
 import type { Sealed } from "../keys/seal.ts";
-import type { Host } from "./hosts.ts";
+import type { Host, HostOrigin } from "./hosts.ts";
 import type { AccountAccess } from "./access.ts";
 import type { DatabaseConfig } from "./database.ts";
 import type { Observability } from "./worker-log.ts";
@@ -26,6 +26,8 @@ export interface Source {
   trust(accountId: string): Promise<AccountTrust>;
   /** The hosts of an account that have TLS state of their own at the ingress. */
   hosts(accountId: string): Promise<readonly Host[]>;
+  /** The hosts of an account that origins answer for. */
+  origins(accountId: string): Promise<readonly HostOrigin[]>;
   /** Who reaches the hosts of an account. */
   access(accountId: string): Promise<AccountAccess>;
 }
@@ -52,7 +54,7 @@ export type Change = { readonly cursor: number } & (
   | ({ readonly kind: "identity" } & ScriptKey)
   /** The CAs of an account's identities, or its policies, changed. */
   | { readonly kind: "identities"; readonly accountId: string }
-  /** Server certificates of an account's hosts, or the rules for their clients, changed. */
+  /** Server certificates of an account's hosts, the rules for their clients, or their origins changed. */
   | { readonly kind: "hosts"; readonly accountId: string }
   /** Who reaches the hosts of an account. */
   | { readonly kind: "access"; readonly accountId: string }
@@ -162,11 +164,24 @@ export interface CertificateVersion {
   readonly revokedVersions?: readonly number[];
 }
 
+/** A CA, and the servers that it vouches for. */
+export interface SpiffeAuthority {
+  /** PEM. */
+  readonly authority: string;
+  /** SPIFFE IDs; `*` stands for characters of one segment, `**` for any. */
+  readonly ids: readonly string[];
+}
+
 export interface AccountTrust {
   /** CA certificates, PEM, that origins of this account are verified against. */
   readonly authorities: readonly string[];
   /** CAs that count for one host only: host (or `*.example.com`) → PEMs. */
   readonly hosts: Readonly<Record<string, readonly string[]>>;
+  /**
+   * Host (or `*.example.com`) → CAs of a trust domain. They alone verify its servers there, which have
+   * one of the SPIFFE IDs in place of the host's name. Default: none.
+   */
+  readonly spiffe?: Readonly<Record<string, readonly SpiffeAuthority[]>>;
   /** Hosts in zones marked proxied: a binding answers 520 for them. */
   readonly proxied: readonly string[];
 }

@@ -74,6 +74,11 @@ export interface GatewayBinding {
   readonly scriptName: string;
   readonly bindingName: string;
   readonly certificateId: string;
+  /**
+   * It stands before an origin: requests name their host in `Host`, as the ingress hands them on,
+   * and go there. The origin is verified by the host's name. Absent: URLs are absolute.
+   */
+  readonly front?: { readonly host: string; readonly port: number };
   /** The `accept-encoding` of requests that have none: what the Worker's runtime decodes. Absent: none. */
   readonly decodes?: string;
   /** Set for a `hyperdrive` binding: what it leads to. The certificate is the configuration's then. */

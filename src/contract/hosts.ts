@@ -28,6 +28,16 @@ export interface HostClients {
   readonly forward: boolean;
 }
 
+/** A host whose requests go to an origin, and not to a Worker. */
+export interface HostOrigin {
+  /** Lower case, no port. `*.example.com` is any host below it. The origin is verified by this name. */
+  readonly host: string;
+  /** Where to connect: a name, or an address without brackets. */
+  readonly to: { readonly host: string; readonly port: number };
+  /** The client certificate that is presented. */
+  readonly certificateId: string;
+}
+
 /** A server certificate of an account. The edge opens its key and hands it to the ingress. */
 export interface HostCertificate {
   /** Leaf first, PEM. */

@@ -23,6 +23,7 @@ import { proxiedZoneEndpoints } from "./routing/proxied-zones.ts";
 import { clientCertificateEndpoints } from "./hosts/client-certificates.ts";
 import { clientRevocationEndpoints } from "./hosts/client-revocations.ts";
 import { hostRuleEndpoints } from "./hosts/host-rules.ts";
+import { hostOriginEndpoints } from "./hosts/origins.ts";
 import { hostOverviewEndpoints } from "./hosts/overview.ts";
 import { Identities } from "../identity/identities.ts";
 import { identityAuthorityEndpoints } from "./identity/authorities.ts";
@@ -143,6 +144,7 @@ function allEndpoints(
     ...metricsEndpoints(context),
     ...hostRuleEndpoints(context),
     ...hostOverviewEndpoints(context),
+    ...hostOriginEndpoints(context),
     ...clientRevocationEndpoints(context),
     ...clientCertificateEndpoints(context, identities),
     ...identityEndpoints(context, identities),

@@ -61,7 +61,10 @@ export async function runnable(
     if (validityFailure(credential, now) !== null || credential.allowedHosts !== null) continue;
     // workerd's TLS does not present one of version 1.
     if (isVersion1(new X509Certificate(certificate.chain))) continue;
-    const presentation = withTrust(credential, await source.trust(accountId));
+    const trust = await source.trust(accountId);
+    // workerd knows servers by their names alone.
+    if (Object.keys(trust.spiffe ?? {}).length > 0) continue;
+    const presentation = withTrust(credential, trust);
     if (presentation.authorities.some(isTrustedAsItself)) continue;
     presented.set(binding.name, presentation);
   }

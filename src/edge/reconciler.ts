@@ -21,6 +21,7 @@ import type {
   WorkerVersion,
 } from "../contract/change-feed.ts";
 import type { IngressHosts } from "./ingress-hosts.ts";
+import type { Origins } from "./origins.ts";
 import { Staging } from "./staging.ts";
 
 export interface ReconcilerOptions {
@@ -33,6 +34,7 @@ export interface ReconcilerOptions {
     "setCertificate" | "removeCertificate" | "setTrust" | "setDatabase" | "removeDatabase"
   >;
   readonly hosts: IngressHosts;
+  readonly origins: Origins;
   readonly log: Logger;
 }
 
@@ -197,6 +199,9 @@ export class Reconciler {
         return;
       case "hosts":
         await this.#options.hosts.apply(change.accountId);
+        // A host behind Access never answers without its policies.
+        await this.#ensureAccess(change.accountId);
+        await this.#options.origins.apply(change.accountId);
         return;
       case "script":
         try {

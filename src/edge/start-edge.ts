@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import { Keyring } from "../keys/seal.ts";
 import { startGateway, type StartGatewayOptions } from "../gateway/start.ts";
 import { IngressHandle } from "../ingress/handle.ts";
-import { ABSENT_SOCKET, type HttpsAddress } from "../ingress/protocol.ts";
+import { ABSENT_SOCKET, type HttpsAddress, type WorkerShares } from "../ingress/protocol.ts";
 import type { ServedCertificate } from "../contract/hosts.ts";
 import type { Edge } from "../contract/edge.ts";
 import { defaultOptions, type GatewayOptions } from "../contract/gateway-options.ts";
@@ -16,6 +16,7 @@ import type { GenerationContext } from "./launcher.ts";
 import { mainGeneration } from "./live.ts";
 import { IngressHosts } from "./ingress-hosts.ts";
 import { LocalBindings } from "./local-bindings.ts";
+import { Origins } from "./origins.ts";
 import { Reconciler } from "./reconciler.ts";
 import { Traffic } from "./traffic.ts";
 import { RunDirectory } from "../process/run-directory.ts";
@@ -53,6 +54,8 @@ export interface EdgeOptions {
    * 0: no limit. Default: 1,024.
    */
   readonly clientConnections?: number;
+  /** What each Worker may take of the ingress. Default: without limits. */
+  readonly workerShares?: WorkerShares;
   /**
    * Addresses that `fetch()` without a binding may reach: `public`, `private`, `local`, or CIDR
    * blocks. Default: `["public"]`.
@@ -142,6 +145,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     port: options.httpPort,
     proxies: options.proxies ?? noProxies,
     clientConnections: options.clientConnections ?? 1_024,
+    workerShares: options.workerShares ?? { requests: 0, body: 0 },
     https: httpsAddress(options.https),
   };
   const links = new ServiceLinks(run, ABSENT_SOCKET);
@@ -221,7 +225,17 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     nextId: () => ++lastId,
   };
   const hosts = new IngressHosts({ source, keyring, ingress, log });
-  const reconciler = new Reconciler({ source, context, traffic, ingress, gateway, hosts, log });
+  const origins = new Origins({ source, ingress, gateway, log });
+  const reconciler = new Reconciler({
+    source,
+    context,
+    traffic,
+    ingress,
+    gateway,
+    hosts,
+    origins,
+    log,
+  });
   cleanup.defer(() => reconciler.stop());
   const feed = await Feed.start({
     source,

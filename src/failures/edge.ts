@@ -25,6 +25,23 @@ export const edgeFailures = {
     cause: "Its process ended or never started; it is started again with growing pauses.",
     fix: "Try again shortly. The reason is in the log of `countersign start` and in its status.",
   },
+  worker_requests_exceeded: {
+    side: "worker",
+    status: 429,
+    number: 1027,
+    title: "the Worker works on as many requests as it may",
+    cause:
+      "One Worker has a share of the requests and WebSockets that are open at once. Others are not held up.",
+    fix: "Answer sooner, close WebSockets that are not used, or start with a higher --worker-requests.",
+  },
+  worker_body_too_large: {
+    side: "caller",
+    status: 413,
+    number: 7000380,
+    title: "the body of the request is larger than Workers take here",
+    cause: "The platform was started with a limit, --worker-body.",
+    fix: "Send it in parts, or start with a higher --worker-body.",
+  },
   worker_limits_exceeded: {
     side: "worker",
     status: 503,

@@ -6,6 +6,7 @@ import { databaseFailures } from "./databases.ts";
 import { devFailures } from "./dev.ts";
 import { edgeFailures } from "./edge.ts";
 import { clientCertificateFailures } from "./client-certificates.ts";
+import { hostOriginFailures } from "./host-origins.ts";
 import { identityFailures } from "./identity.ts";
 import { keyFailures } from "./keys.ts";
 import { originFailures } from "./origin.ts";
@@ -29,6 +30,7 @@ type Table = typeof accessFailures &
   typeof devFailures &
   typeof edgeFailures &
   typeof clientCertificateFailures &
+  typeof hostOriginFailures &
   typeof identityFailures &
   typeof keyFailures &
   typeof originFailures &
@@ -54,6 +56,7 @@ export const failures: Table = {
   ...devFailures,
   ...edgeFailures,
   ...clientCertificateFailures,
+  ...hostOriginFailures,
   ...identityFailures,
   ...keyFailures,
   ...originFailures,

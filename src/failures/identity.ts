@@ -76,4 +76,13 @@ export const identityFailures = {
       "It is not a PKCS #10 request in PEM, was not signed with its own key, or its key is of a kind that is not issued.",
     fix: "Make one with `openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout client.key -out client.csr -subj /CN=NAME`.",
   },
+  identity_chain_invalid: {
+    side: "caller",
+    status: 400,
+    number: 7000658,
+    title: "the CA's certificates cannot be used",
+    cause:
+      "The root is no CA that is valid now, or what was signed elsewhere is not for the request's key, or does not lead to that root.",
+    fix: "Sign the request that `countersign identity ca prepare --root` printed, with that root: `countersign identity ca sign`.",
+  },
 } as const;

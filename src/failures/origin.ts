@@ -244,6 +244,15 @@ export const originFailures = {
     cause: "The host in the URL is not among the names in its certificate.",
     fix: "Fetch it by one of the names it has, or issue it a certificate with this one.",
   },
+  origin_certificate_wrong_spiffe_id: {
+    side: "origin",
+    status: 526,
+    number: 7000487,
+    title: "the origin has another SPIFFE ID",
+    cause:
+      "This host is known by SPIFFE IDs (`countersign ca trust … --spiffe-id`), and the origin's certificate has none of them, or has it from another CA.",
+    fix: "Compare the ID that is named with `countersign ca show CA`, and correct the pattern or the origin's registration.",
+  },
   origin_certificate_invalid: {
     side: "origin",
     status: 526,

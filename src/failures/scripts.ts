@@ -252,6 +252,15 @@ export const scriptFailures = {
     cause: "Ten can read the log of one Worker as it comes.",
     fix: "End one of the others, or read what is kept: `countersign logs`.",
   },
+  rollback_secrets_changed: {
+    side: "caller",
+    status: 400,
+    number: 10220,
+    title: "the version has other secrets than those of now",
+    cause:
+      "A version runs with the secrets that it was made with: going back to it takes them back too.",
+    fix: "Roll back with `wrangler rollback`, which asks, or send `?force=true`.",
+  },
   deploy_refused: {
     side: "caller",
     status: 400,

@@ -13,12 +13,18 @@ export class Upload {
   /** All that has come so far. Null: it is no longer kept. */
   #kept: Buffer[] | null = [];
   #keptBytes = 0;
+  readonly #most: number;
+  #bytes = 0;
   #flowing = false;
   #released = false;
 
-  /** @param continueOn the response on which the client waits for `100 Continue`, or null */
-  constructor(request: IncomingMessage, continueOn: ServerResponse | null) {
+  /**
+   * @param continueOn the response on which the client waits for `100 Continue`, or null
+   * @param most bytes: a body that has more fails. 0: no limit
+   */
+  constructor(request: IncomingMessage, continueOn: ServerResponse | null, most = 0) {
     this.#request = request;
+    this.#most = most;
     this.#continueOn = continueOn;
   }
 
@@ -79,6 +85,11 @@ export class Upload {
   }
 
   #take(chunk: Buffer): void {
+    this.#bytes += chunk.length;
+    if (this.#most > 0 && this.#bytes > this.#most) {
+      this.#reader?.destroy(Object.assign(new Error("the body is too large"), { code: TOO_LARGE }));
+      return;
+    }
     if (this.#kept !== null) this.#keep(this.#kept, chunk);
     if (this.#reader?.push(chunk) !== true) this.#request.pause();
   }
@@ -103,6 +114,12 @@ export class Upload {
     this.#request.removeAllListeners("data");
     this.#request.resume();
   }
+}
+
+const TOO_LARGE = "BODY_TOO_LARGE";
+
+export function isBodyTooLarge(error: Error): boolean {
+  return (error as NodeJS.ErrnoException).code === TOO_LARGE;
 }
 
 const KEPT_BYTES = 65_536;

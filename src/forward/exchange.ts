@@ -54,7 +54,7 @@ export class Exchange implements Handler {
     if (target.added !== undefined) headers.push(...target.added);
     const method = request.method!;
     this.#upload = hasBody
-      ? new Upload(request, target.expectsContinue === true ? response : null)
+      ? new Upload(request, target.expectsContinue === true ? response : null, target.mostBody)
       : null;
     this.#mayRetry = upgrade === null && target.mayRetry !== undefined;
     if (!this.#mayRetry) this.#upload?.forget();

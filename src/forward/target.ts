@@ -10,11 +10,13 @@ export interface ForwardTarget {
   /** Path and query, beginning with a slash. */
   readonly path: string;
   /** The `Host` to send. Null: the dispatcher's own. Undefined: the one that came. */
-  readonly host?: string | null;
+  readonly host?: string | null | undefined;
   /** Lower-case names of request headers to leave out. */
   readonly dropped?: HeaderNames | undefined;
   /** Flat name, value … to send besides. */
   readonly added?: readonly string[] | undefined;
+  /** Bytes of the request's body: one that has more fails with it. 0 or absent: no limit. */
+  readonly mostBody?: number;
   /** Set by a server's `checkContinue` handler: the client waits before it sends the body. */
   readonly expectsContinue?: boolean;
   /**

@@ -12,6 +12,7 @@ import { answerUnread } from "../forward/unread.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
 import type { Clock } from "./clock.ts";
+import { frontUrl, loopIn } from "./front.ts";
 import { join } from "./join.ts";
 import { RecentFailures } from "./recent-failures.ts";
 import { rayOf, respondWithFailure, unreadFailure, type ShownFailure } from "./respond.ts";
@@ -164,13 +165,13 @@ export class BindingSocket {
     response.sendDate = false;
     this.#inFlight.add(request, response);
     if (this.#closing) response.shouldKeepAlive = false;
-    const recent = this.#recent.asked(request.url!);
+    const recent = this.binding.front ? undefined : this.#recent.asked(request.url!);
     if (recent !== undefined) {
       if (recent === null) response.writeHead(204).end();
       else respondWithFailure(recent, request, response, this.#shown(request));
       return;
     }
-    const { origin, path } = splitUrl(request.url!);
+    const { origin, path } = this.#wanted(request);
     const route = this.#routeTo(origin, request, (failure, shown) =>
       respondWithFailure(failure, request, response, shown),
     );
@@ -180,7 +181,7 @@ export class BindingSocket {
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     this.#track(socket);
-    const { origin, path } = splitUrl(request.url!);
+    const { origin, path } = this.#wanted(request);
     const route = this.#routeTo(origin, request, (failure, shown) => {
       respondWithFailure(failure, request, responseOn(socket, request), shown);
     });
@@ -251,12 +252,17 @@ export class BindingSocket {
     });
   }
 
+  #wanted(request: IncomingMessage): { readonly origin: string; readonly path: string } {
+    const { front } = this.binding;
+    return front === undefined ? splitUrl(request.url!) : frontUrl(request, front.port);
+  }
+
   #routeTo(
     origin: string,
     request: IncomingMessage,
     fail: (failure: Failure, shown: ShownFailure) => void,
   ): Route | null {
-    const tooMuch = this.#excess(request);
+    const tooMuch = this.#excess(request) ?? loopIn(this.binding, request);
     if (tooMuch !== null) {
       const failure = new Failure(tooMuch);
       const shown = this.#shown(request);

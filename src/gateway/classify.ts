@@ -150,6 +150,7 @@ const verdicts: Record<string, FailureCode> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "origin_certificate_unknown_ca",
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: "origin_certificate_unknown_ca",
   ERR_TLS_CERT_ALTNAME_INVALID: "origin_certificate_wrong_name",
+  ERR_SPIFFE_ID: "origin_certificate_wrong_spiffe_id",
 };
 
 const exchangeCodes: Record<string, FailureCode> = {
@@ -212,6 +213,8 @@ function handshakeMessage(
   switch (code) {
     case "origin_certificate_wrong_name":
       return `the certificate of ${where} is not for "${host}" but for ${peer.names.join(", ") || "no name"}`;
+    case "origin_certificate_wrong_spiffe_id":
+      return `the server at ${where} is none that "${host}" is known by: ${reason}`;
     case "origin_certificate_expired":
       return `the certificate of ${where} (${calledBy(peer)}) or one of its chain has expired: it is valid until ${peer.notAfter}`;
     case "origin_certificate_not_yet_valid":

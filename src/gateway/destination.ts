@@ -37,4 +37,6 @@ export interface Destination {
   /** Lower case, without a trailing dot; an IPv6 address without brackets. */
   readonly host: string;
   readonly port: number;
+  /** Where to connect, if not to `host` itself. */
+  readonly at?: string | undefined;
 }

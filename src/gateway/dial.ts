@@ -28,7 +28,7 @@ export async function dial(
   network: Network,
   allowHalfOpen = false,
 ): Promise<Socket> {
-  const { host, port } = network.policy.detour(destination.host) ?? destination;
+  const { host, port } = placeOf(destination, network.policy);
   const { signal } = network;
   const found = await resolveWithin(network.timeouts.dns, host, network.resolve, signal);
   const addresses = allowed({ host, port }, found, network.policy);
@@ -79,6 +79,10 @@ export async function dial(
       fulfil(socket);
     });
   });
+}
+
+function placeOf({ host, port, at = host }: Destination, policy: AddressPolicy): Destination {
+  return policy.detour(at) ?? { host: at, port };
 }
 
 /** Destroys `socket` with the signal's reason, until the function that is returned is called. */

@@ -7,6 +7,7 @@ import { Acceptance } from "./accepted.ts";
 import { AddressPolicy } from "../network/addresses.ts";
 import { matchesHost } from "../network/patterns.ts";
 import { BindingSocket } from "./binding.ts";
+import { frontName } from "./front.ts";
 import { iso, type Credential } from "../certificates/credential.ts";
 import { systemClock, type Clock } from "./clock.ts";
 import { HeldCertificates } from "./held-certificates.ts";
@@ -256,7 +257,8 @@ export class Gateway implements AsyncDisposable {
 
   #route(binding: GatewayBinding, text: string): Route {
     const { accountId, scriptName, bindingName, certificateId } = binding;
-    const { origin, destination } = parseOrigin(text);
+    const { origin, destination: named } = parseOrigin(text);
+    const destination = { ...named, at: binding.front?.host };
     const credential = this.credential(accountId, certificateId);
     this.#checkHost(credential, destination.host);
     const trust = this.#trustFor(credential, destination.host);
@@ -268,6 +270,7 @@ export class Gateway implements AsyncDisposable {
       tracing: this.#tracing(binding, origin, credential.version),
       acceptance: this.#acceptance,
       until: credential.notAfter,
+      front: binding.front === undefined ? null : frontName(binding),
       encodings: binding.decodes === undefined ? null : ["accept-encoding", binding.decodes],
       used: true,
     };

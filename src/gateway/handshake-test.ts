@@ -51,6 +51,7 @@ export async function testHandshake(test: HandshakeTest): Promise<HandshakeRepor
       signal,
       destination,
       context: test.contexts.get(credential, trust, destination.host),
+      spiffe: trust.spiffe,
       presented: { certificateId, version },
       protocols: ["http/1.1", "h2"],
       timeout: network.timeouts.handshake,

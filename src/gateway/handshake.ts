@@ -2,16 +2,20 @@ import type { PeerFacts } from "./peer.ts";
 import type { Socket } from "node:net";
 import { isIP } from "node:net";
 import { connect, type SecureContext, type TLSSocket } from "node:tls";
+import type { SpiffeAuthority } from "../contract/change-feed.ts";
 import { showCertificate } from "../certificates/shown.ts";
 import { Failure } from "../failures/failures.ts";
 import { guarded } from "../forward/guarded.ts";
 import { handshakeFailure, type Presented } from "./classify.ts";
 import type { Destination } from "./destination.ts";
+import { spiffeError } from "./spiffe.ts";
 import { closedEarly, destroyedBy } from "./dial.ts";
 
 export interface HandshakeOptions {
   readonly destination: Destination;
   readonly context: SecureContext;
+  /** By which SPIFFE IDs the server is known. Default: by the host's name. */
+  readonly spiffe?: readonly SpiffeAuthority[] | undefined;
   /** Which certificate the context presents, for messages. Null: none. */
   readonly presented: Presented | null;
   /** Offered by ALPN, the preferred one first. Empty: no ALPN. */
@@ -43,7 +47,7 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
   const { verifyName = true } = options;
   const { host, port } = destination;
   return new Promise((fulfil, reject) => {
-    const tls = connect({
+    const tls: TLSSocket = connect({
       socket,
       // An address is no name that SNI could carry.
       servername: isIP(host) === 0 ? host : "",
@@ -52,6 +56,10 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
       requestOCSP: true,
       rejectUnauthorized: true,
       ...(verifyName ? {} : { checkServerIdentity: () => undefined }),
+      // What Node itself does after the handshake, once more.
+      ...(options.spiffe && {
+        checkServerIdentity: () => spiffeError(tls, options.spiffe!) ?? undefined,
+      }),
       ...(protocols.length > 0 ? { ALPNProtocols: [...protocols] } : {}),
       ...(session === undefined ? {} : { session }),
     });
@@ -85,7 +93,8 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
     if (options.onSession) tls.on("session", guarded(tls, options.onSession));
     const judged = guarded(tls, () => {
       heard = true;
-      const error = verifyName ? judge(tls, host) : chainError(tls);
+      const isNamed = verifyName || options.spiffe !== undefined;
+      const error = isNamed ? judge(tls, host, options.spiffe) : chainError(tls);
       if (error === null) {
         asked = tls.getSharedSigalgs().length > 0;
         return;
@@ -117,11 +126,16 @@ function peerOf(tls: TLSSocket): PeerFacts | null {
 const RFC_9525 = { subject: "never", partialWildcards: false } as const;
 
 /** Null: chain and name hold. */
-function judge(tls: TLSSocket, host: string): Error | null {
+function judge(
+  tls: TLSSocket,
+  host: string,
+  spiffe: readonly SpiffeAuthority[] | undefined,
+): Error | null {
   const error = chainError(tls);
   if (error !== null) return error;
   // Who resumes a session proves to be the server that was judged when it began.
   if (tls.isSessionReused()) return null;
+  if (spiffe !== undefined) return spiffeError(tls, spiffe);
   const leaf = tls.getPeerX509Certificate();
   const named = isIP(host) === 0 ? leaf?.checkHost(host, RFC_9525) : leaf?.checkIP(host);
   if (named !== undefined) return null;

@@ -80,12 +80,15 @@ export class MysqlSwitch {
       if (next === null) return;
       if (next[0] === TLS_HANDSHAKE) throw secondTls();
       client.unshift(next);
+      this.#client.tell = (failure) => mysqlError(failure, 3);
       return;
     }
     const payload = Buffer.from(this.#answer!.payload);
     payload.writeUInt32LE((payload.readUInt32LE(0) | CLIENT_SSL) >>> 0, 0);
     upstream.write(written({ sequence: 2, payload }));
-    await renumber(client, upstream);
+    if (!(await renumber(client, upstream))) return;
+    // In answer to its first command.
+    this.#client.tell = (failure) => mysqlError(failure, 1);
   }
 
   /** A driver whose `ssl` is on sends the request for TLS itself: nothing is put in between. */
@@ -167,8 +170,8 @@ function capabilities(greeting: Buffer): number {
   return end === -1 || at + 2 > greeting.length ? 0 : greeting.readUInt16LE(at);
 }
 
-/** Passes packets on with other numbers until the server lets the driver in, or refuses it. */
-function renumber(client: Duplex, upstream: Duplex): Promise<void> {
+/** Passes packets on with other numbers until the server has let the driver in or not. False: one side is over. */
+function renumber(client: Duplex, upstream: Duplex): Promise<boolean> {
   return new Promise((fulfil) => {
     const up = new Numbers(1);
     const down = new Numbers(-1);
@@ -191,7 +194,7 @@ function renumber(client: Duplex, upstream: Duplex): Promise<void> {
       for (const socket of [client, upstream]) {
         for (const event of ENDS) socket.off(event, over);
       }
-      fulfil();
+      fulfil(down.decided);
     };
     client.on("readable", fromClient);
     upstream.on("readable", fromServer);

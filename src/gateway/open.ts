@@ -31,6 +31,7 @@ export function originOpener(dependencies: OpenerDependencies): Open {
         return await handshake(socket, {
           destination,
           context: contexts.get(credential, trust, destination.host),
+          spiffe: trust.spiffe,
           presented: { certificateId: credential.certificateId, version: credential.version },
           protocols,
           session: ticket,

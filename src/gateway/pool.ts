@@ -325,6 +325,7 @@ export function poolKey(scope: PoolScope): string {
     credential.fingerprint,
     trust.id,
     origin,
+    scope.destination.at,
   ]);
 }
 

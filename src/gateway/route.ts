@@ -19,6 +19,8 @@ export interface Route {
   readonly acceptance: Acceptance;
   /** Unix time in ms: the certificate's end. */
   readonly until: number;
+  /** Before an origin: what `CDN-Loop` calls it (RFC 8586). Null: it is a Worker's. */
+  readonly front: string | null;
   /** For a request that says nothing of encodings: flat, name and value. Null: nothing. */
   readonly encodings: readonly string[] | null;
   /** Set with each use, cleared by each sweep: what stays clear is not in use. */
@@ -37,8 +39,8 @@ export interface Traffic {
 /** One request on its way. */
 export class RoutedRequest implements ForwardTarget {
   readonly path: string;
-  /** The URL says where a request goes; a header of the Worker's does not. */
-  readonly host: null = null;
+  /** The client's `Host` before an origin. Null: the URL says it; a header of the Worker's does not. */
+  readonly host: null | undefined;
   readonly expectsContinue: boolean;
   dropped: ReadonlySet<string> | undefined = undefined;
   added: readonly string[] | undefined = undefined;
@@ -50,6 +52,7 @@ export class RoutedRequest implements ForwardTarget {
   constructor(route: Route, path: string, how: "request" | "continue" | "upgrade") {
     this.#route = route;
     this.path = path;
+    this.host = route.front === null ? null : undefined;
     this.expectsContinue = how === "continue";
     // WebSockets are upgraded from it.
     this.#needsHttp1 = how === "upgrade";
@@ -68,6 +71,7 @@ export class RoutedRequest implements ForwardTarget {
     const { tracing, encodings } = this.#route;
     if (encodings !== null && !this.#needsHttp1 && mayBeCompressed(request)) this.added = encodings;
     if (request.rawHeaders.some(({ length }) => length > MOST_HTTP2_VALUE)) this.#needsHttp1 = true;
+    if (this.#route.front !== null) this.added = ["cdn-loop", this.#route.front];
     if (tracing !== null) {
       this.#span = tracing.start(request);
       this.dropped = TRACE_HEADERS;

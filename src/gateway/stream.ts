@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import type { Duplex } from "node:stream";
 import { Failure } from "../failures/failures.ts";
 import { readable } from "./clear.ts";
@@ -46,11 +47,15 @@ export async function openStream(client: StreamClient, pool: OriginPool): Promis
   if (known === "postgres") return await throughPostgres(client, pool);
   if (known === "mysql") return await throughMysql(client, pool);
   let upstream: Duplex;
+  const startedAt = performance.now();
   try {
     upstream = await pool.connect();
   } catch (error) {
     if (known !== null || !(error instanceof Failure) || !mayWantToBeAsked(error)) throw error;
-    return await asked(client, pool, error);
+    // A server that speaks first has done so within this time. One that only answers never will.
+    const took = Math.ceil(performance.now() - startedAt);
+    const patience = Math.min(MYSQL_GREETS, 500 + 2 * took);
+    return await asked(client, pool, error, patience);
   }
   client.accept();
   return known === "at once" ? upstream : await byWhatTheClientSays(client, pool, upstream);
@@ -113,7 +118,12 @@ async function mysqlDriver(session: MysqlSwitch, upstream: Duplex): Promise<Dupl
 }
 
 /** For a server that did not take a handshake: it may be one that wants to be asked for TLS. */
-async function asked(client: StreamClient, pool: OriginPool, first: Failure): Promise<Duplex> {
+async function asked(
+  client: StreamClient,
+  pool: OriginPool,
+  first: Failure,
+  patience: number,
+): Promise<Duplex> {
   const { destination } = pool.scope;
   const { handshake } = pool.options.timeouts;
   const session = new MysqlSwitch(client, destination, handshake);
@@ -122,7 +132,7 @@ async function asked(client: StreamClient, pool: OriginPool, first: Failure): Pr
   try {
     upstream = await pool.connect(async (socket) => {
       const spoke = first.code === "origin_not_tls";
-      if (spoke && (await session.greeted(socket, Math.min(handshake, MYSQL_GREETS)))) {
+      if (spoke && (await session.greeted(socket, Math.min(handshake, patience)))) {
         found = "mysql";
         await session.ask(socket);
       } else {

@@ -1,7 +1,7 @@
 import { createHash, X509Certificate } from "node:crypto";
 import { createSecureContext, DEFAULT_CIPHERS, type SecureContext } from "node:tls";
 import type { Keyring } from "../keys/seal.ts";
-import type { AccountTrust } from "../contract/change-feed.ts";
+import type { AccountTrust, SpiffeAuthority } from "../contract/change-feed.ts";
 import { Failure } from "../failures/failures.ts";
 import { openKey, type Credential } from "../certificates/credential.ts";
 import { matchesHost } from "../network/patterns.ts";
@@ -14,13 +14,21 @@ export interface TrustBundle {
   readonly publicRoots: boolean;
   /** PEM. */
   readonly authorities: readonly string[];
+  /** By which SPIFFE IDs servers are known, and of which CA each. Absent: by the host's name. */
+  readonly spiffe?: readonly SpiffeAuthority[];
 }
 
 export const noTrust: AccountTrust = { authorities: [], hosts: {}, proxied: [] };
 
 /** @throws Failure `trust_unusable` if a CA does not parse */
 export function checkTrust(accountId: string, trust: AccountTrust): void {
-  for (const authority of [...trust.authorities, ...Object.values(trust.hosts).flat()]) {
+  const spiffe = Object.values(trust.spiffe ?? {}).flat();
+  const all = [
+    ...trust.authorities,
+    ...Object.values(trust.hosts).flat(),
+    ...spiffe.map(({ authority }) => authority),
+  ];
+  for (const authority of all) {
     try {
       // eslint-disable-next-line no-new
       new X509Certificate(authority);
@@ -36,7 +44,8 @@ export function checkTrust(accountId: string, trust: AccountTrust): void {
 
 /**
  * What verifies `host` for this certificate: the certificate's own CAs and nothing else, if it has
- * any; else the public roots, the account's CAs, and those that count for this host.
+ * any; else those of the host's trust domain alone, if it is known by a SPIFFE ID; else the public
+ * roots, the account's CAs, and those that count for this host.
  */
 export function trustFor(
   credential: Pick<Credential, "trust"> | null,
@@ -44,6 +53,13 @@ export function trustFor(
   host: string,
 ): TrustBundle {
   if (credential !== null && credential.trust !== null) return bundle(false, credential.trust);
+  const spiffe = Object.entries(account.spiffe ?? {}).flatMap(([pattern, of]) =>
+    matchesHost([pattern], host) ? of : [],
+  );
+  if (spiffe.length > 0) {
+    const anchors = spiffe.map(({ authority }) => authority);
+    return bundle(false, anchors, spiffe);
+  }
   const authorities = [...account.authorities];
   for (const [pattern, pems] of Object.entries(account.hosts)) {
     if (matchesHost([pattern], host)) authorities.push(...pems);
@@ -156,8 +172,14 @@ function secureContext(
   return context;
 }
 
-function bundle(publicRoots: boolean, authorities: readonly string[]): TrustBundle {
+function bundle(
+  publicRoots: boolean,
+  authorities: readonly string[],
+  spiffe?: readonly SpiffeAuthority[],
+): TrustBundle {
   const hash = createHash("sha256").update(publicRoots ? "public" : "pinned");
   for (const authority of [...new Set(authorities)].toSorted()) hash.update("\0").update(authority);
-  return { id: hash.digest("base64url").slice(0, 22), publicRoots, authorities };
+  if (spiffe !== undefined) hash.update("\0spiffe").update(JSON.stringify(spiffe));
+  const id = hash.digest("base64url").slice(0, 22);
+  return { id, publicRoots, authorities, ...(spiffe && { spiffe }) };
 }

@@ -118,6 +118,11 @@ export class Identities implements IdentityIssuer {
     return { chain, key: this.#options.keyring.unseal(identityKeyPlace(accountId, id), sealedKey) };
   }
 
+  /** The key of an intermediate that is not signed yet. @throws Failure if it does not open */
+  waitingKey({ id, accountId, sealedKey }: IdentityAuthorityRow): string {
+    return this.#options.keyring.unseal(identityKeyPlace(accountId, id), sealedKey);
+  }
+
   /** The root, where its key is here. Null: it is offline. @throws Failure if its key does not open */
   root({ id, accountId, root, sealedRootKey }: IdentityAuthorityRow): SigningAuthority | null {
     if (sealedRootKey === null) return null;
@@ -150,6 +155,31 @@ export class Identities implements IdentityIssuer {
     return row;
   }
 
+  /**
+   * An intermediate under a root whose key is elsewhere: its request is to be signed there. Not stored yet.
+   * @param root PEM, one certificate
+   */
+  async offlineAuthority(accountId: string, root: string): Promise<IdentityAuthorityRow> {
+    const { keyring, clock } = this.#options;
+    const id = randomUUID();
+    const { csr, key } = await makeRequest("Countersign identities", accountId);
+    const now = clock().toISOString();
+    return {
+      id,
+      accountId,
+      number: 0,
+      state: "prepared",
+      root,
+      sealedRootKey: null,
+      chain: null,
+      rootCrl: null,
+      csr,
+      sealedKey: keyring.seal(identityKeyPlace(accountId, id), key),
+      createdOn: now,
+      changedOn: now,
+    };
+  }
+
   /** A root and an intermediate of their own, not stored yet. */
   async newAuthority(
     accountId: string,
@@ -171,6 +201,8 @@ export class Identities implements IdentityIssuer {
       root: root.chain,
       sealedRootKey: keyring.seal(identityRootKeyPlace(accountId, id), root.key),
       chain,
+      rootCrl: null,
+      csr: null,
       sealedKey: keyring.seal(identityKeyPlace(accountId, id), key),
       createdOn: now.toISOString(),
       changedOn: now.toISOString(),

@@ -14,6 +14,8 @@ import {
 
 const clientAuth = "1.3.6.1.5.5.7.3.2";
 const serverAuth = "1.3.6.1.5.5.7.3.1";
+const ocspSigning = "1.3.6.1.5.5.7.3.9";
+const ocspNoCheck = "1.3.6.1.5.5.7.48.1.5";
 
 export interface Issued {
   /** Leaf first, then what stands between it and the root, PEM. */
@@ -115,10 +117,26 @@ export async function issuePerson(
   return { ...issued, spiffeId, name };
 }
 
+/** What answers OCSP for its CA: for a day, and for nothing else (RFC 6960, 4.2.2.2). */
+export async function issueResponder(
+  authority: SigningAuthority,
+  { csr, account, now }: Omit<ClientRequest, "days">,
+): Promise<Issued> {
+  const { publicKey } = await readRequest(csr);
+  return issue(authority, publicKey, now, DAY, {
+    subject: [{ O: [account] }, { OU: ["ocsp"] }, { CN: ["OCSP responder"] }],
+    usages: [ocspSigning],
+    names: [],
+    // Nobody asks whether the one who answers was revoked.
+    extensions: [new x509.Extension(ocspNoCheck, false, new Uint8Array([5, 0]))],
+  });
+}
+
 interface Leaf {
   readonly subject: x509.JsonName;
   readonly usages: readonly string[];
   readonly names: readonly { readonly type: "url"; readonly value: string }[];
+  readonly extensions?: readonly x509.Extension[];
 }
 
 async function issue(
@@ -126,7 +144,7 @@ async function issue(
   publicKey: x509.PublicKey,
   now: Date,
   lifetime: number,
-  { subject, usages, names }: Leaf,
+  { subject, usages, names, extensions = [] }: Leaf,
 ): Promise<Issued> {
   const issuer = new x509.X509Certificate(authority.chain);
   // No leaf outlives what signed it: verifiers judge the whole chain.
@@ -146,6 +164,7 @@ async function issue(
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
       new x509.ExtendedKeyUsageExtension([...usages]),
       ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension([...names])] : []),
+      ...extensions,
       await x509.SubjectKeyIdentifierExtension.create(publicKey),
       await x509.AuthorityKeyIdentifierExtension.create(issuer),
     ],

@@ -11,6 +11,7 @@ import {
 } from "../store/identities.ts";
 import type { IdentityAuthorityRow, IdentityRow } from "../store/schema.ts";
 import type { Write } from "../store/store.ts";
+import type { SignedElsewhere } from "./offline.ts";
 
 /**
  * Takes a Worker's identity away: what it holds is revoked, and none is issued until `restore`.
@@ -65,6 +66,30 @@ export async function prepareAuthority(
   await insertAuthority(db, row);
   await changed({ kind: "identities", accountId });
   return row;
+}
+
+/**
+ * Takes over what the root has signed elsewhere.
+ * @throws Failure `identity_authority_order` if no CA waits for it
+ */
+export async function importAuthority(
+  { db, changed }: Write,
+  accountId: string,
+  read: (row: IdentityAuthorityRow) => SignedElsewhere,
+): Promise<IdentityAuthorityRow> {
+  const waiting = (await listAuthorities(db, accountId)).find(
+    ({ state, sealedRootKey }) => state === "prepared" && sealedRootKey === null,
+  );
+  if (waiting === undefined) {
+    throw new Failure("identity_authority_order", {
+      message: "no CA waits for what its root signs",
+      fix: "Begin with `countersign identity ca prepare --root FILE`.",
+    });
+  }
+  const signed = read(waiting);
+  await updateAuthority(db, waiting.id, signed);
+  await changed({ kind: "identities", accountId });
+  return { ...waiting, ...signed };
 }
 
 /**

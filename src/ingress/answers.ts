@@ -19,7 +19,8 @@ import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted
 import { plainAddress } from "../network/ranges.ts";
 import type { Clients } from "./clients.ts";
 import { type Hosts, plainName } from "./hosts.ts";
-import { KEYS_ONLY, type HowEnded } from "./protocol.ts";
+import { KEYS_ONLY, type HowEnded, type WorkerShares } from "./protocol.ts";
+import { isBodyTooLarge } from "../forward/body.ts";
 import { decodeFor } from "./decode.ts";
 import { refuse, unreadAnswer } from "./refuse.ts";
 import { redirect, secureUrl } from "./redirect.ts";
@@ -50,6 +51,8 @@ export type Found =
       /** Flat: name, value … to send besides. */
       readonly headers: readonly string[];
       readonly script: Script;
+      /** An origin, and no Worker: `request.cf` is not for it. */
+      readonly isOrigin: boolean;
     }
   /** Answered here, to anybody. */
   | { readonly kind: "answer"; readonly json: string }
@@ -81,6 +84,7 @@ export class Answers {
   readonly #inFlight = new InFlight();
   #proxies = new TrustedProxies(noProxies);
   #redirectTo: number | null = null;
+  #shares: WorkerShares = { requests: 0, body: 0 };
 
   constructor(options: AnswersOptions) {
     this.#options = options;
@@ -89,6 +93,11 @@ export class Answers {
   /** Whose word about clients counts. */
   trust(options: ProxyOptions): void {
     this.#proxies = new TrustedProxies(options);
+  }
+
+  /** What each Worker may take. */
+  share(shares: WorkerShares): void {
+    this.#shares = shares;
   }
 
   /** Plain requests are sent to this port, where TLS is spoken. */
@@ -195,11 +204,14 @@ export class Answers {
     if (typeof found === "string" || found.kind !== "upstream") return found;
     const { upstream } = found;
     const url = `${scheme}://${wanted.authority}${wanted.path}`;
-    const observed = this.#options.observer.began(found.script, {
-      ray,
-      method: request.method ?? "",
-      url,
-    });
+    const { observer } = this.#options;
+    const asked = { ray, method: request.method ?? "", url };
+    const excess = this.#excess(request, found.script);
+    if (excess !== null) {
+      observer.refused(found.script, asked, excess);
+      return excess;
+    }
+    const observed = observer.began(found.script, asked);
     upstream.began();
     return {
       dispatcher: upstream.dispatcher,
@@ -207,8 +219,16 @@ export class Answers {
       host: wanted.authority,
       dropped: INGRESS_HEADERS,
       mayRetry: wasNeverSent,
+      mostBody: this.#shares.body,
       added: [
-        ...ingressHeaders(request, { ray, peer: plainAddress(peer ?? ""), client, tls, judged }),
+        ...ingressHeaders(request, {
+          ray,
+          peer: plainAddress(peer ?? ""),
+          client,
+          tls,
+          judged,
+          isOrigin: found.isOrigin,
+        }),
         ...found.headers,
       ],
       answered: (status, headers, answered) => {
@@ -222,17 +242,34 @@ export class Answers {
       },
       failed: (error, failedRequest, response) => {
         upstream.finished();
-        void this.#refuse(failedRequest, response, { error, upstream, ray, observed });
+        void this.#refuse(failedRequest, response, {
+          error,
+          upstream,
+          ray,
+          observed,
+          isOrigin: found.isOrigin,
+        });
       },
     };
+  }
+
+  /** What of its Worker's share it is beyond. */
+  #excess(request: IncomingMessage, { accountId, scriptName }: Script): FailureCode | null {
+    const { requests, body } = this.#shares;
+    const { metrics } = this.#options.observer;
+    if (requests > 0 && metrics.running(accountId, scriptName) >= requests) {
+      return "worker_requests_exceeded";
+    }
+    const length = Number(request.headers["content-length"] ?? 0);
+    return body > 0 && length > body ? "worker_body_too_large" : null;
   }
 
   async #refuse(
     request: IncomingMessage,
     response: ServerResponse,
-    { error, upstream, ray, observed }: FailedRequest,
+    { error, upstream, ray, observed, isOrigin }: FailedRequest,
   ): Promise<void> {
-    const code = await this.#whyFailed(error, upstream);
+    const code = isOrigin ? "gateway_unavailable" : await this.#whyFailed(error, upstream);
     observed.failed(code);
     observed.ended();
     if (!response.headersSent) refuse(request, response, code, ray);
@@ -240,6 +277,7 @@ export class Answers {
 
   async #whyFailed(error: Error, { socket }: Upstream): Promise<FailureCode> {
     if (isOutOfFiles(error)) return "machine_files_exhausted";
+    if (isBodyTooLarge(error)) return "worker_body_too_large";
     if (!wasSent(error)) return "worker_unavailable";
     if (isHeaderOverflow(error)) return "worker_headers_too_large";
     return CODES[await this.#options.howEnded(socket)];
@@ -303,6 +341,7 @@ interface FailedRequest {
   readonly upstream: Upstream;
   readonly ray: string;
   readonly observed: Observed;
+  readonly isOrigin: boolean;
 }
 
 function isOutOfFiles(error: Error): boolean {

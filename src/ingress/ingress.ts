@@ -99,7 +99,8 @@ export class Ingress implements Served<IngressMethods> {
   }
 
   async listen(address: ListenAddress): Promise<ListenAddress> {
-    const { host, port, proxies, clientConnections, https } = address;
+    const { host, port, proxies, clientConnections, workerShares, https } = address;
+    this.#answers.share(workerShares);
     this.#absent ??= await listenForAbsent(ABSENT_SOCKET);
     this.#answers.trust(proxies);
     const trusted = new TrustedProxies(proxies);
@@ -204,7 +205,8 @@ export class Ingress implements Served<IngressMethods> {
     };
     if (target === null) return this.#unavailable(script, wanted);
     const { headers } = verdict;
-    return { kind: "upstream", upstream: this.#leastBusy(target), headers, script };
+    const isOrigin = entry.isOrigin === true;
+    return { kind: "upstream", upstream: this.#leastBusy(target), headers, script, isOrigin };
   }
 
   #unavailable(script: Script, { ray, request, origin, path }: Wanted): FailureCode {

@@ -20,6 +20,7 @@ test("an ingress without a file left says so, and does not blame the Worker", as
       upstream: upstream as never,
       headers: [],
       script: { accountId: "", scriptName: "", versionId: null, isTraced: false },
+      isOrigin: false,
     }),
     hosts: { find: () => null } as never,
     clients: new Clients(),

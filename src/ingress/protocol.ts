@@ -53,8 +53,17 @@ export interface ListenAddress {
   readonly proxies: ProxyOptions;
   /** Connections that one client address may have at once, trusted proxies excepted. 0: no limit. */
   readonly clientConnections: number;
+  readonly workerShares: WorkerShares;
   /** Null: plain HTTP only. */
   readonly https: HttpsAddress | null;
+}
+
+/** What one Worker may take. 0: no limit. */
+export interface WorkerShares {
+  /** Requests and WebSockets that it works on at once. */
+  readonly requests: number;
+  /** Bytes of a request's body. */
+  readonly body: number;
 }
 
 export interface HttpsAddress {
@@ -88,6 +97,8 @@ export interface ScriptUpdate {
 }
 
 export interface ScriptEntry {
+  /** An origin answers, behind a socket of the gateway: a Worker at the same host goes before it. */
+  readonly isOrigin?: true;
   /** What `Cloudflare-Workers-Version-Overrides` calls it. */
   readonly scriptName?: string;
   readonly hosts: readonly string[];

@@ -74,6 +74,7 @@ export function ingressHeaders(
     client: sender,
     tls,
     judged,
+    isOrigin = false,
   }: {
     readonly ray: string;
     /** The other end of the connection, which may be a proxy. */
@@ -82,14 +83,15 @@ export function ingressHeaders(
     /** Null: plain HTTP. */
     readonly tls: TLSSocket | null;
     readonly judged: Judged;
+    /** Who answers is no Worker. */
+    readonly isOrigin?: boolean;
   },
 ): string[] {
   const client = sender.address ?? "";
   const scheme = sender.scheme ?? (tls === null ? "http" : "https");
   const forwarded = request.headers["x-forwarded-for"];
   return [
-    CF_HEADER,
-    tls === null ? PLAIN_HTTP_CF : secureCf(tls, judged.tls),
+    ...(isOrigin ? [] : [CF_HEADER, tls === null ? PLAIN_HTTP_CF : secureCf(tls, judged.tls)]),
     "CF-Connecting-IP",
     client,
     "CF-Ray",

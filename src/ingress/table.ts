@@ -58,7 +58,7 @@ export class RoutingTable {
     for (const entry of this.#scripts.values()) {
       for (const host of entry.hosts) {
         if (host.startsWith("*")) wildcards.push(parsePattern(host, entry));
-        else this.#hosts.set(host, entry);
+        else if (!entry.isOrigin || !this.#hosts.has(host)) this.#hosts.set(host, entry);
       }
       for (const route of entry.routes) routes.push(parsePattern(route, entry));
     }
@@ -86,6 +86,7 @@ function bySpecificity(a: Pattern, b: Pattern): number {
     Number(a.host.any) - Number(b.host.any) ||
     b.host.end.length - a.host.end.length ||
     b.path.length - a.path.length ||
-    Number(a.anySuffix) - Number(b.anySuffix)
+    Number(a.anySuffix) - Number(b.anySuffix) ||
+    Number(a.entry.isOrigin ?? false) - Number(b.entry.isOrigin ?? false)
   );
 }

@@ -40,6 +40,7 @@ const made: readonly (readonly [string, (o: Owner) => places.Place, (o: Owner) =
     (o) => [o.accountId, o.certificateId],
   ],
   ["head", () => places.auditHeadPlace, () => []],
+  ["base", () => places.auditBasePlace, () => []],
   ["check", () => places.masterKeyCheckPlace, () => []],
   ["change", () => places.masterKeyChangePlace, () => []],
 ];

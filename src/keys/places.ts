@@ -94,6 +94,7 @@ export function databasePasswordPlace(accountId: string, databaseId: string): Pl
 
 /** Of the whole store: one record of each. */
 export const auditHeadPlace: Place = place("audit-head", "", "head");
+export const auditBasePlace: Place = place("audit-head", "", "base");
 export const localAuthorityPlace: Place = place("local-authority-key", "", "local");
 export const masterKeyCheckPlace: Place = place("master-key-check", "", "store");
 export const masterKeyChangePlace: Place = place("master-key", "", "store");

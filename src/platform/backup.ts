@@ -15,6 +15,7 @@ import { DatabaseSync } from "node:sqlite";
 import { Keyring, masterKeyIdOf, type Sealed } from "../keys/seal.ts";
 import { Failure } from "../failures/failures.ts";
 import { migrationNames } from "../store/migrations.ts";
+import { addStorage, takeStorage } from "./backup-storage.ts";
 import { openDataFolder } from "./data-folder.ts";
 import { loadMasterKey, type MasterKeyVariables } from "../keys/master-key.ts";
 
@@ -56,6 +57,10 @@ export function backUp(options: {
     using source = openDatabase(database);
     // Reads one snapshot: what is committed meanwhile is in the next backup.
     source.prepare("VACUUM INTO ?").run(draft);
+    {
+      using written = openDatabase(draft);
+      addStorage(written, join(dataFolder, "storage"));
+    }
     const facts = inspect(draft);
     flush(draft);
     renameSync(draft, file);
@@ -109,7 +114,17 @@ export async function restore(options: {
   const draft = `${folder.database}.part`;
   copyFileSync(file, draft);
   chmodSync(draft, 0o600);
+  const storage = `${folder.storage}.part`;
+  rmSync(storage, { recursive: true, force: true });
+  {
+    using written = openDatabase(draft);
+    takeStorage(written, storage);
+  }
   flush(draft);
+  if (existsSync(folder.storage)) {
+    renameSync(folder.storage, `${folder.storage}.${now.toISOString().replaceAll(/[:.]/g, "-")}`);
+  }
+  if (existsSync(storage)) renameSync(storage, folder.storage);
   const kept = setAside(folder.database, now);
   renameSync(draft, folder.database);
   flush(folder.path);

@@ -28,8 +28,9 @@ import { tokensApp } from "./access/tokens.ts";
 import type { SandboxMode } from "../process/sandbox-kinds.ts";
 import { startAdmin } from "./admin.ts";
 import { openDataFolder } from "./data-folder.ts";
+import { retainAudit } from "./audit-retention.ts";
 import { ExpiryMonitor } from "./expiry.ts";
-import type { HttpsAddress } from "../ingress/protocol.ts";
+import type { HttpsAddress, WorkerShares } from "../ingress/protocol.ts";
 import { keepLeafFresh, LocalAuthority } from "./local-authority.ts";
 import { FolderSources } from "./watched-folders.ts";
 import { MasterKeys } from "./master-key-change.ts";
@@ -83,6 +84,8 @@ export interface PlatformOptions {
   readonly limits: ProcessLimits;
   /** Whether Workers run in a sandbox of the operating system's. */
   readonly sandbox: SandboxMode;
+  /** What each Worker may take, and how long it goes on when it is replaced. */
+  readonly workerShares: WorkerShares & { readonly startTimeout: number; readonly drain: number };
   /** How much of each Worker's log is kept. */
   readonly logs: SegmentLimits;
   /** What Prometheus reads, on loopback. Null: none. */
@@ -100,6 +103,8 @@ export interface PlatformOptions {
   readonly masterKey: MasterKeyVariables;
   /** False: no binding is in-process, every key stays in the gateway. */
   readonly inProcess: boolean;
+  /** Days that entries of the audit log are kept. 0: for ever. */
+  readonly auditDays: number;
   /** Of the identities that Workers are issued. */
   readonly trustDomain: string;
   readonly log: Logger;
@@ -203,6 +208,10 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       https: options.https && { ...options.https, byDefault: await local.leaf() },
       proxies: options.proxies,
       clientConnections: options.clientConnections,
+      workerShares: options.workerShares,
+      startTimeout: options.workerShares.startTimeout,
+      drain: options.workerShares.drain,
+      waitUntil: Math.min(options.workerShares.drain, LONGEST_WAIT_UNTIL),
       networkAllow: options.fetchAllow,
       otherListeners: [
         { host: options.apiHost, port: api.port },
@@ -254,6 +263,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       .all("*", (c) => control.fetch(c.req.raw, c.env)),
   );
   const folders = stack.use(await FolderSources.start({ context, intake, log }));
+  stack.use(await retainAudit({ store, keyring, clock, days: options.auditDays, log }));
   stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
   const urls = { api: apiUrl, http: edge.httpUrl, https: edge.httpsUrl };
   stack.use(
@@ -284,6 +294,8 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   };
 }
 
+/** ms; as on Cloudflare. */
+const LONGEST_WAIT_UNTIL = 30_000;
 /** ms */
 const ABANDON_GRACE = 2_000;
 

@@ -1,11 +1,17 @@
 /** Pauses between restarts: each twice the last, from 100 ms to 30 s. */
 export class Backoff {
   #failures = 0;
+  readonly #longest: number;
+
+  /** @param longest ms. Default: 30 s */
+  constructor(longest: number = LONGEST) {
+    this.#longest = longest;
+  }
 
   /** @param ranFor ms that the process worked; who worked for 10 s starts over */
   next(ranFor: number): number {
     if (ranFor >= STEADY) this.#failures = 0;
-    return Math.min(FIRST * 2 ** this.#failures++, LONGEST);
+    return Math.min(FIRST * 2 ** this.#failures++, this.#longest);
   }
 }
 

@@ -15,6 +15,8 @@ export interface Run {
 export interface KeptOptions<R extends Run> {
   /** Starts one run, and resolves when it is of use. If it rejects, nothing of the run is left. */
   launch(this: void, signal: AbortSignal): Promise<R>;
+  /** ms between two runs, at most. Default: 30 s. */
+  readonly longestPause?: number;
   /** A run ended, or did not start; another follows. */
   failed(this: void, reason: string, code?: string): void;
 }
@@ -22,7 +24,7 @@ export interface KeptOptions<R extends Run> {
 /** Keeps a program running: starts it again when it ends, with growing pauses. */
 export class Kept<R extends Run> {
   readonly #options: KeptOptions<R>;
-  readonly #backoff = new Backoff();
+  readonly #backoff: Backoff;
   readonly #stopping = new AbortController();
   /** The run that is there, or the next one. */
   #ready: Promise<R>;
@@ -35,6 +37,7 @@ export class Kept<R extends Run> {
 
   constructor(options: KeptOptions<R>) {
     this.#options = options;
+    this.#backoff = new Backoff(options.longestPause);
     this.#ready = Promise.reject(new Error("it was not started yet"));
     this.#ready.catch(() => {});
   }

@@ -1,22 +1,48 @@
-import { auditHeadPlace } from "../keys/places.ts";
+import { auditBasePlace, auditHeadPlace } from "../keys/places.ts";
 import type { Keyring } from "../keys/seal.ts";
 import { listAccounts } from "./accounts.ts";
-import { type AuditEntry, type AuditHead, auditRowsAfter, chained, readHead } from "./audit.ts";
-import { LastWords } from "./audit-state.ts";
+import {
+  type AuditEntry,
+  type AuditHead,
+  auditRowsAfter,
+  chained,
+  readBase,
+  readHead,
+} from "./audit.ts";
+import { LastWords, type Words } from "./audit-state.ts";
 import type { AuditEntryRow } from "./schema.ts";
 import type { Database } from "./database.ts";
 
 export interface AuditCheck {
   readonly entries: number;
   readonly head: AuditHead;
+  /** Of these, how many retention has removed: what they said of rows that count was kept. */
+  readonly removed: number;
   /** The first thing that is wrong, in a sentence. Null: the log is whole. */
   readonly broken: string | null;
 }
 
 const AT_ONCE = 1000;
+const BEGINNING: AuditHead = { sequence: 0, hash: "0".repeat(64) };
+
+export interface AuditBase extends AuditHead {
+  readonly words: Partial<Words>;
+}
+
+/** From where on the log is there. Null: the record of it does not open. */
+export async function openBase(db: Database, keyring: Keyring): Promise<AuditBase | null> {
+  const stored = await readBase(db);
+  if (!stored?.sealed) return { ...BEGINNING, words: {} };
+  try {
+    return JSON.parse(keyring.unseal(auditBasePlace, stored.sealed)) as AuditBase;
+  } catch {
+    return null;
+  }
+}
 
 /**
- * Follows the chain of the audit log from its first entry to the sealed head. It finds an entry that
+ * Follows the chain of the audit log from its first entry, or from the sealed base where retention
+ * has removed some, to the sealed head. It finds an entry that
  * was changed, taken out, added or moved, and an end that was cut off; then a revocation, a list of
  * allowed hosts, a version in force or a mode that is not as the log had it last. What it cannot find is the
  * whole database put back to an older state: for that, compare with a head that was noted elsewhere.
@@ -28,14 +54,25 @@ export async function checkAudit(
   keyring: Keyring,
   noted: AuditHead | null = null,
 ): Promise<AuditCheck> {
-  const words = new LastWords();
-  let head: AuditHead = { sequence: 0, hash: "0".repeat(64) };
-  let passed = noted === null || (noted.sequence === 0 && noted.hash === head.hash);
+  const base = await openBase(db, keyring);
+  if (base === null) {
+    const broken = "the record of what retention removed was not written with this master key";
+    return { entries: 0, removed: 0, head: BEGINNING, broken };
+  }
+  const words = new LastWords(base.words);
+  let head: AuditHead = { sequence: base.sequence, hash: base.hash };
+  let passed = noted === null || (noted.sequence === head.sequence && noted.hash === head.hash);
   const result = (broken: string | null): AuditCheck => ({
     entries: head.sequence,
+    removed: base.sequence,
     head,
     broken,
   });
+  if (noted !== null && noted.sequence > 0 && noted.sequence < base.sequence) {
+    return result(
+      `entry ${noted.sequence}, which was noted, has been removed by retention: entries up to ${base.sequence} are`,
+    );
+  }
   for (;;) {
     const rows = await auditRowsAfter(db, head.sequence, AT_ONCE);
     for (const row of rows) {
@@ -60,7 +97,7 @@ export async function checkAudit(
   return result(contradicted);
 }
 
-function wrongIn(row: AuditEntryRow, before: AuditHead): string | null {
+export function wrongIn(row: AuditEntryRow, before: AuditHead): string | null {
   const expected = before.sequence + 1;
   if (row.sequence !== expected) {
     const last = row.sequence - 1;

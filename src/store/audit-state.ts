@@ -3,6 +3,19 @@ import type { Database } from "./database.ts";
 import { currentDeployment } from "./deployments.ts";
 import { digestsNow } from "./version-content.ts";
 
+/** The last words, to be kept when the entries that said them are not. */
+export interface Words {
+  readonly revoked: readonly (readonly [id: string, versions: readonly number[]])[];
+  readonly allowedHosts: readonly (readonly [id: string, hosts: readonly string[] | null])[];
+  readonly activeVersions: readonly (readonly [id: string, version: number])[];
+  readonly deployed: readonly (readonly [id: string, versions: string])[];
+  readonly digests: readonly (readonly [version: string, digest: string])[];
+  readonly modes: readonly (readonly [binding: string, mode: string])[];
+  readonly endedTokens: readonly string[];
+  /** Every secret is bound to its version and name. */
+  readonly secretsBound: boolean;
+}
+
 /**
  * What the audit log said last of what protects a key or a Worker. The rows have to say the same:
  * somebody with the database, and without the master key, changes rows and cannot change the log.
@@ -19,8 +32,35 @@ export class LastWords {
   /** By `script/binding`. */
   readonly #modes = new Map<string, string>();
   readonly #endedTokens = new Set<string>();
+  #secretsBound = false;
+
+  /** Begins with what others said before. @param words of `toJSON` */
+  constructor(words: Partial<Words> = {}) {
+    for (const [id, versions] of words.revoked ?? []) this.#revoked.set(id, new Set(versions));
+    for (const [id, hosts] of words.allowedHosts ?? []) this.#allowedHosts.set(id, hosts);
+    for (const [id, version] of words.activeVersions ?? []) this.#activeVersions.set(id, version);
+    for (const [id, versions] of words.deployed ?? []) this.#deployed.set(id, versions);
+    for (const [id, digest] of words.digests ?? []) this.#digests.set(id, digest);
+    for (const [id, mode] of words.modes ?? []) this.#modes.set(id, mode);
+    for (const id of words.endedTokens ?? []) this.#endedTokens.add(id);
+    this.#secretsBound = words.secretsBound === true;
+  }
+
+  toJSON(): Words {
+    return {
+      revoked: [...this.#revoked].map(([id, versions]) => [id, [...versions]] as const),
+      allowedHosts: [...this.#allowedHosts],
+      activeVersions: [...this.#activeVersions],
+      deployed: [...this.#deployed],
+      digests: [...this.#digests],
+      modes: [...this.#modes],
+      endedTokens: [...this.#endedTokens],
+      secretsBound: this.#secretsBound,
+    };
+  }
 
   hear({ action, resource: { id }, after = {} }: AuditEntry): void {
+    if (after["secretsBound"] === true) this.#secretsBound = true;
     switch (action) {
       case "certificate.revoke":
         for (const version of numbers(after["revoked"])) this.#revokedOf(id).add(version);

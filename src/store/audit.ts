@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import { auditHeadPlace } from "../keys/places.ts";
+import { auditBasePlace, auditHeadPlace } from "../keys/places.ts";
 import type { Keyring, Sealed } from "../keys/seal.ts";
 import type { AuditEntryRow } from "./schema.ts";
 import type { Database } from "./database.ts";
@@ -33,6 +33,7 @@ export type AuditAction =
   | `trust.${string}`
   | `user.${"create" | "remove" | "password" | "role" | "session" | "factor"}`
   | "version.create"
+  | "audit.prune"
   | `zone.${"create" | "delete"}`
   | `host.${string}`
   | `storage.${"create" | "change" | "delete" | "purge"}`
@@ -189,6 +190,20 @@ export function readHead(
     .select(["sequence", "hash", "sealed"])
     .where("id", "=", auditHeadPlace.id)
     .executeTakeFirst();
+}
+
+/** The last entry that retention has removed. Undefined: none was. */
+export function readBase(db: Database): Promise<{ readonly sealed: Sealed | null } | undefined> {
+  return db
+    .selectFrom("auditHeads")
+    .select(["sealed"])
+    .where("id", "=", auditBasePlace.id)
+    .executeTakeFirst();
+}
+
+/** The same base, wrapped by another master key. */
+export async function replaceBase(db: Database, sealed: Sealed): Promise<void> {
+  await db.updateTable("auditHeads").set({ sealed }).where("id", "=", auditBasePlace.id).execute();
 }
 
 /** The same end, wrapped by another master key. */

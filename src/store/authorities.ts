@@ -1,4 +1,5 @@
 import type { AuthorityTieRow } from "./schema.ts";
+import type { SpiffeAuthority } from "../contract/change-feed.ts";
 import type { Database } from "./database.ts";
 
 /** The CAs (PEM) that count for every origin of the account. */
@@ -34,9 +35,33 @@ export async function authoritiesOfHosts(
     .select(["t.host", "v.chain"])
     .where("c.accountId", "=", accountId)
     .where("t.host", "is not", null)
+    .where("t.spiffeIds", "is", null)
     .execute();
   const hosts = Map.groupBy(rows, ({ host }) => host ?? "");
   return Object.fromEntries([...hosts].map(([host, of]) => [host, of.map(({ chain }) => chain)]));
+}
+
+/** Host (or `*.example.com`) → the CAs that alone verify its servers there, and by which SPIFFE IDs. */
+export async function spiffeAuthorities(
+  db: Database,
+  accountId: string,
+): Promise<Record<string, SpiffeAuthority[]>> {
+  const rows = await authorities(db)
+    .innerJoin("authorityTies as t", "t.authorityId", "c.id")
+    .select(["t.host", "t.spiffeIds", "v.chain"])
+    .where("c.accountId", "=", accountId)
+    .where("t.spiffeIds", "is not", null)
+    .execute();
+  const hosts = Map.groupBy(rows, ({ host }) => host ?? "");
+  return Object.fromEntries(
+    [...hosts].map(([host, of]) => [
+      host,
+      of.map(({ chain, spiffeIds }) => ({
+        authority: chain,
+        ids: JSON.parse(spiffeIds ?? "[]") as string[],
+      })),
+    ]),
+  );
 }
 
 export function listTies(db: Database, accountId: string): Promise<AuthorityTieRow[]> {

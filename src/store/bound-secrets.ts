@@ -3,7 +3,7 @@ import type { Keyring, Sealed } from "../keys/seal.ts";
 import { Failure } from "../failures/failures.ts";
 import { listAccounts } from "./accounts.ts";
 import { auditOf } from "./audit.ts";
-import { checkAudit } from "./audit-check.ts";
+import { checkAudit, openBase } from "./audit-check.ts";
 import type { Database } from "./database.ts";
 import type { Store } from "./store.ts";
 import { digestsNow } from "./version-content.ts";
@@ -23,7 +23,7 @@ export interface BoundSecrets {
  * that secrets which were exchanged are sealed as they are
  */
 export async function bindSecrets(store: Store, keyring: Keyring): Promise<BoundSecrets | null> {
-  if (await wereBound(store.db)) return null;
+  if (await wereBound(store.db, keyring)) return null;
   // A store that is new: its first entry says that everything in it is bound.
   if ((await listAccounts(store.db)).length === 0) return null;
   const { broken } = await checkAudit(store.db, keyring);
@@ -46,7 +46,9 @@ export async function bindSecrets(store: Store, keyring: Keyring): Promise<Bound
   return value;
 }
 
-async function wereBound(db: Database): Promise<boolean> {
+async function wereBound(db: Database, keyring: Keyring): Promise<boolean> {
+  const base = await openBase(db, keyring);
+  if (base?.words.secretsBound === true) return true;
   const entries = await auditOf(db, ["account.create", "key.secrets"]);
   return entries.some(({ after }) => after?.["secretsBound"] === true);
 }

@@ -10,12 +10,18 @@ import type {
 } from "../contract/change-feed.ts";
 import { accountAccess } from "./access.ts";
 import { findAccount, listAccounts } from "./accounts.ts";
-import { accountAuthorities, authoritiesOfCertificate, authoritiesOfHosts } from "./authorities.ts";
+import {
+  accountAuthorities,
+  authoritiesOfCertificate,
+  authoritiesOfHosts,
+  spiffeAuthorities,
+} from "./authorities.ts";
 import { revokedVersions } from "./certificate-versions.ts";
 import { findCertificate, listCertificates } from "./certificates.ts";
 import { changesAfter, newestCursor } from "./changes.ts";
 import { databaseConfig, listHyperdrive } from "./hyperdrive.ts";
 import { currentDeployment } from "./deployments.ts";
+import { originsOfAccount } from "./host-origins.ts";
 import { hostsOfAccount } from "./hosts.ts";
 import { listProxiedZones } from "./proxied-zones.ts";
 import { routesOfScript } from "./routes.ts";
@@ -38,6 +44,7 @@ export function storeSource(store: Store): Source {
       db.transaction().execute((t) => certificate(t, accountId, certificateId)),
     database: (accountId, id) => db.transaction().execute((t) => databaseConfig(t, accountId, id)),
     hosts: (accountId) => db.transaction().execute((t) => hostsOfAccount(t, accountId)),
+    origins: (accountId) => originsOfAccount(db, accountId),
     trust: (accountId) => db.transaction().execute((t) => trust(t, accountId)),
     access: (accountId) => db.transaction().execute((t) => accountAccess(t, accountId)),
   };
@@ -137,9 +144,11 @@ async function certificate(
 }
 
 async function trust(db: Database, accountId: string): Promise<AccountTrust> {
+  const spiffe = await spiffeAuthorities(db, accountId);
   return {
     authorities: await accountAuthorities(db, accountId),
     hosts: await authoritiesOfHosts(db, accountId),
+    ...(Object.keys(spiffe).length > 0 && { spiffe }),
     proxied: (await listProxiedZones(db, accountId)).flatMap((zone) => [zone, `*.${zone}`]),
   };
 }

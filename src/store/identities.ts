@@ -31,7 +31,7 @@ export async function insertAuthority(db: Database, row: IdentityAuthorityRow): 
 export async function updateAuthority(
   db: Database,
   id: string,
-  change: Partial<Pick<IdentityAuthorityRow, "state" | "chain" | "changedOn">>,
+  change: Partial<Pick<IdentityAuthorityRow, "state" | "chain" | "rootCrl" | "changedOn">>,
 ): Promise<void> {
   await db.updateTable("identityAuthorities").set(change).where("id", "=", id).execute();
 }
@@ -94,6 +94,19 @@ export async function revokeIssued(
     .where("scriptName", "=", scriptName)
     .where("revokedOn", "is", null)
     .execute();
+}
+
+export function findIssued(
+  db: Database,
+  accountId: string,
+  serial: string,
+): Promise<IssuedIdentityRow | undefined> {
+  return db
+    .selectFrom("issuedIdentities")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .where("serial", "=", serial)
+    .executeTakeFirst();
 }
 
 /** One that was issued to nobody that runs here. @returns what was changed; undefined: there is none */

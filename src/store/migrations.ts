@@ -7,8 +7,10 @@ import { settings } from "./migrations/002-settings.ts";
 import { hosts } from "./migrations/031-hosts.ts";
 import { access } from "./migrations/030-access.ts";
 import { hostClients } from "./migrations/042-host-clients.ts";
+import { hostOrigins } from "./migrations/085-host-origins.ts";
 import { hyperdrive } from "./migrations/050-hyperdrive.ts";
 import { resources } from "./migrations/070-resources.ts";
+import { originIdentities } from "./migrations/080-origin-identities.ts";
 import { makers } from "./migrations/011-makers.ts";
 
 /** In order, never edited once released: what a database was made with has to stay true. */
@@ -24,6 +26,8 @@ const all: Record<string, Migration> = {
   "042-host-clients": { up: hostClients },
   "050-hyperdrive": { up: hyperdrive },
   "070-resources": { up: resources },
+  "085-host-origins": { up: hostOrigins },
+  "080-origin-identities": { up: originIdentities },
 };
 
 /** Those that this version knows. */

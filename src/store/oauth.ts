@@ -67,6 +67,36 @@ export async function saveOauthRecord(db: Database, record: OauthRecord, now: Da
     .values({ model, idHash: hashOf(id), consumedOn: null, ...columns })
     .onConflict((o) => o.columns(["model", "idHash"]).doUpdateSet(columns))
     .execute();
+  await trim(db, columns.userId, hashOf(id));
+}
+
+/** Rows of sign-ins that nobody has finished, of all together; and of one person. */
+export const MOST_OAUTH = { unfinished: 10_000, person: 2_000 };
+
+/** However many begin to sign in, from however many addresses: those that lapse first go first. */
+async function trim(db: Database, userId: string | null, newest: string): Promise<void> {
+  const most = userId === null ? MOST_OAUTH.unfinished : MOST_OAUTH.person;
+  const theirs = db
+    .selectFrom("oauthRecords")
+    .where((e) => (userId === null ? e("userId", "is", null) : e("userId", "=", userId)));
+  const { total } = await theirs
+    .select((e) => e.fn.countAll<number | string>().as("total"))
+    .executeTakeFirstOrThrow();
+  const over = Number(total) - most;
+  if (over <= 0) return;
+  const oldest = await theirs
+    .select(["model", "idHash"])
+    .where("idHash", "!=", newest)
+    .orderBy("expiresOn")
+    .limit(over)
+    .execute();
+  for (const { model, idHash } of oldest) {
+    await db
+      .deleteFrom("oauthRecords")
+      .where("model", "=", model)
+      .where("idHash", "=", idHash)
+      .execute();
+  }
 }
 
 /** @returns false if it was consumed before: of two at once, one is too late */

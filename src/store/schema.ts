@@ -50,6 +50,7 @@ export interface Tables {
   hostCertificates: HostCertificateRow;
   localAuthorities: LocalAuthorityRow;
   hostClients: HostClientsRow;
+  hostOrigins: HostOriginRow;
   hostAuthorities: HostAuthorityRow;
   clientRevocations: ClientRevocationRow;
   clientCertificates: ClientCertificateRow;
@@ -199,11 +200,11 @@ export interface AuditEntryRow {
 
 /** Where the audit log ends. Sealed, so that only who has the master key can move it. */
 export interface AuditHeadRow {
-  /** Always `head`: its row lock is what orders the entries. */
+  /** `head`: its row lock is what orders the entries. `base`: the last entry that retention removed. */
   id: string;
   sequence: number;
   hash: string;
-  /** `{sequence, hash}`. Null: nothing was ever written down. */
+  /** `{sequence, hash}`, of `base` with `words`. Null: nothing was ever written down. */
   sealed: Sealed | null;
 }
 
@@ -268,6 +269,8 @@ export interface AuthorityTieRow {
   certificateId: string | null;
   /** `api.example.com` or `*.example.com`. */
   host: string | null;
+  /** JSON: the SPIFFE IDs that the host's servers may have, in place of its name. Null: by its name. */
+  spiffeIds: string | null;
 }
 
 /** What last happened to a certificate at an origin. */
@@ -458,6 +461,10 @@ export interface IdentityAuthorityRow {
   sealedRootKey: Sealed | null;
   /** The certificates that issue, the lowest first, without the root; PEM. Null: not signed yet. */
   chain: string | null;
+  /** The root's revocation list, PEM, where its key is elsewhere. */
+  rootCrl: string | null;
+  /** The request for the intermediate, PEM, where the root's key is elsewhere. */
+  csr: string | null;
   sealedKey: Sealed;
   createdOn: string;
   /** When it came into its state. */
@@ -571,6 +578,22 @@ export interface LocalAuthorityRow {
   certificate: string;
   sealedKey: Sealed;
   createdOn: string;
+}
+
+/** A host that an origin answers for, and no Worker. */
+export interface HostOriginRow {
+  /** 32 hex digits. */
+  id: string;
+  accountId: string;
+  /** Lower case; `*.example.com` is any host below it. Of one account only. */
+  host: string;
+  /** A name or an address, without brackets. */
+  toHost: string;
+  toPort: number;
+  /** Of the client certificate that is presented. */
+  certificateId: string;
+  createdOn: string;
+  modifiedOn: string;
 }
 
 /** What a host asks of its clients. One without a row asks nothing. */

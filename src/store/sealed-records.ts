@@ -1,5 +1,6 @@
 import {
   accessKeyPlace,
+  auditBasePlace,
   auditHeadPlace,
   databasePasswordPlace,
   hostKeyPlace,
@@ -14,7 +15,7 @@ import {
 } from "../keys/places.ts";
 import type { Sealed } from "../keys/seal.ts";
 import type { WorkerBinding } from "../contract/change-feed.ts";
-import { readHead, replaceHead } from "./audit.ts";
+import { readBase, readHead, replaceBase, replaceHead } from "./audit.ts";
 import { putLocalAuthority, readLocalAuthority } from "./local-authority.ts";
 import type { Database } from "./database.ts";
 
@@ -280,13 +281,13 @@ const secondFactors: SealedColumn = {
 
 const auditHead: SealedColumn = {
   batch: async (db) => {
-    const head = await readHead(db);
-    if (!head?.sealed) return { records: [], next: null };
-    const { sealed } = head;
-    return {
-      records: [{ place: auditHeadPlace, sealed, replace: replaceHead }],
-      next: null,
-    };
+    const [head, base] = [await readHead(db), await readBase(db)];
+    const records: SealedRecord[] = [];
+    if (head?.sealed)
+      records.push({ place: auditHeadPlace, sealed: head.sealed, replace: replaceHead });
+    if (base?.sealed)
+      records.push({ place: auditBasePlace, sealed: base.sealed, replace: replaceBase });
+    return { records, next: null };
   },
 };
 

@@ -10,7 +10,7 @@ import { listAccounts } from "./accounts.ts";
 import { sqliteDialect } from "./sqlite.ts";
 import { openStore, openStoreOn } from "./store.ts";
 import { Keyring } from "../keys/seal.ts";
-import { sql } from "kysely";
+import { Kysely, sql } from "kysely";
 
 let folder: string;
 beforeEach(() => (folder = mkdtempSync(join(tmpdir(), "countersign-sqlite-"))));
@@ -50,4 +50,16 @@ test("a full disk is said as such, and a write after it is made", async () => {
   );
   await store.housekeep(({ db }) => sql`pragma max_page_count = 100000`.execute(db));
   await fill(400_001);
+});
+
+test("a statement that is kept sees a table that has changed", async (t) => {
+  const db = new Kysely<{ one: { a: string; b?: string } }>({ dialect: sqliteDialect(":memory:") });
+  t.after(() => db.destroy());
+  await sql`create table one (a text)`.execute(db);
+  await db.insertInto("one").values({ a: "1" }).execute();
+  const all = (): Promise<unknown> => db.selectFrom("one").selectAll().execute();
+  assert.equal(JSON.stringify(await all()), JSON.stringify([{ a: "1" }]));
+  await sql`alter table one add column b text`.execute(db);
+  await db.updateTable("one").set({ b: "2" }).execute();
+  assert.equal(JSON.stringify(await all()), JSON.stringify([{ a: "1", b: "2" }]));
 });

@@ -1,6 +1,6 @@
 import { SqliteDialect, type SqliteDatabase } from "kysely";
 import { closeSync, openSync } from "node:fs";
-import { DatabaseSync, type SQLInputValue } from "node:sqlite";
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { storageFailure } from "../failures/of-storage.ts";
 
 export interface SqliteOptions {
@@ -34,6 +34,7 @@ function open(path: string, options: SqliteOptions): SqliteDatabase {
     database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   }
   const checkpoints = new Checkpoints(database, checkpointAfter);
+  const statements = new Statements(database);
   return {
     close: () => {
       checkpoints.stop();
@@ -45,21 +46,57 @@ function open(path: string, options: SqliteOptions): SqliteDatabase {
       if (sql === "rollback" && !database.isTransaction) sql = "select 1 where 0";
       return telling(path, () => {
         // A deferred transaction that reads first cannot wait for another process that writes.
-        const statement = database.prepare(sql === "begin" ? "begin immediate" : sql);
+        const text = sql === "begin" ? "begin immediate" : sql;
+        const { statement, reader } = statements.of(text);
         return {
-          reader: statement.columns().length > 0,
+          reader,
           all: (parameters) => telling(path, () => statement.all(...values(parameters))),
           run: (parameters) => {
             const done = telling(path, () => statement.run(...values(parameters)));
             if (sql === "commit") checkpoints.due();
             return done;
           },
-          iterate: (parameters) => statement.iterate(...values(parameters)),
+          // It goes on while others work: a statement of its own.
+          iterate: (parameters) => database.prepare(text).iterate(...values(parameters)),
         };
       });
     },
   };
 }
+
+interface Prepared {
+  readonly statement: StatementSync;
+  /** It answers with rows. */
+  readonly reader: boolean;
+}
+
+/** Statements that are prepared once. A list of values makes a statement for each length: the oldest go. */
+class Statements {
+  readonly #database: DatabaseSync;
+  readonly #kept: Map<string, Prepared> = new Map();
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  of(sql: string): Prepared {
+    const kept = this.#kept.get(sql);
+    if (kept !== undefined) return kept;
+    const statement = this.#database.prepare(sql);
+    const prepared = { statement, reader: statement.columns().length > 0 };
+    // What changes tables changes what a kept statement answers with.
+    if (!/^(?:select|insert|update|delete|begin|commit|rollback)\b/i.test(sql)) this.#kept.clear();
+    else if (sql.length <= LONGEST_KEPT) {
+      if (this.#kept.size >= MOST_KEPT) this.#kept.delete(this.#kept.keys().next().value!);
+      this.#kept.set(sql, prepared);
+    }
+    return prepared;
+  }
+}
+
+const MOST_KEPT = 500;
+/** Characters. */
+const LONGEST_KEPT = 10_000;
 
 /**
  * SQLite takes what was committed over from `-wal` after 4 MB only, so that who loses or leaves out

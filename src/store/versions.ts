@@ -66,6 +66,71 @@ export async function insertVersion(db: Database, version: NewVersion): Promise<
   return { ...row, bindings, digest: versionDigest({ ...row, bindings, modules: content }) };
 }
 
+/**
+ * Removes what is older than the newest `keep` versions, and is not deployed. Deployments of them
+ * are no longer known either.
+ * @returns how many
+ */
+export async function pruneVersions(db: Database, scriptId: string, keep: number): Promise<number> {
+  const current = db
+    .selectFrom("deployments")
+    .select("id")
+    .where("scriptId", "=", scriptId)
+    .orderBy("number", "desc")
+    .limit(1);
+  const old = await db
+    .selectFrom("scriptVersions as v")
+    .select("v.id")
+    .where("v.scriptId", "=", scriptId)
+    .where((e) =>
+      e.not(
+        e.exists(
+          e
+            .selectFrom("deploymentVersions as d")
+            .select("d.versionId")
+            .whereRef("d.versionId", "=", "v.id")
+            .where("d.deploymentId", "in", current),
+        ),
+      ),
+    )
+    .orderBy("v.number", "desc")
+    .offset(keep)
+    .limit(1000)
+    .execute();
+  const ids = old.map(({ id }) => id);
+  if (ids.length === 0) return 0;
+  const modules = await db
+    .selectFrom("versionModules")
+    .select("blobHash")
+    .distinct()
+    .where("versionId", "in", ids)
+    .execute();
+  await db
+    .deleteFrom("deployments")
+    .where("id", "in", (e) =>
+      e.selectFrom("deploymentVersions").select("deploymentId").where("versionId", "in", ids),
+    )
+    .execute();
+  await db.deleteFrom("scriptVersions").where("id", "in", ids).execute();
+  for (const { blobHash } of modules) {
+    await db
+      .deleteFrom("blobs")
+      .where("hash", "=", blobHash)
+      .where((e) =>
+        e.not(
+          e.exists(
+            e
+              .selectFrom("versionModules")
+              .select("versionModules.versionId")
+              .where("versionModules.blobHash", "=", blobHash),
+          ),
+        ),
+      )
+      .execute();
+  }
+  return ids.length;
+}
+
 export async function findVersion(
   db: Database,
   scriptId: string,

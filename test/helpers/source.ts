@@ -16,7 +16,7 @@ import type {
   WorkerVersion,
 } from "../../src/contract/change-feed.ts";
 
-import type { Host } from "../../src/contract/hosts.ts";
+import type { Host, HostOrigin } from "../../src/contract/hosts.ts";
 
 export const ACCOUNT = "0123456789abcdef0123456789abcdef";
 export const MASTER_KEY: Uint8Array = new Uint8Array(32).fill(7);
@@ -121,6 +121,10 @@ export class TestSource implements Source {
   setHosts(hosts: readonly Host[]): number {
     this.#hosts = hosts;
     return this.#changed({ kind: "hosts", accountId: ACCOUNT });
+  }
+
+  async origins(): Promise<readonly HostOrigin[]> {
+    return [];
   }
 
   async hosts(): Promise<readonly Host[]> {

@@ -93,7 +93,7 @@ function namesCaller(rule: Rule, caller: CallerFacts): boolean {
     const wanted = rule[criterion];
     if (wanted === undefined) return true;
     const actual = factOf(criterion, caller);
-    return actual !== null && wanted.some((pattern) => matchesText(pattern, actual));
+    return actual !== null && wanted.some((pattern) => matchesPattern(pattern, actual));
   });
 }
 
@@ -105,7 +105,7 @@ function factOf(criterion: Criterion, { certificate, ...caller }: CallerFacts): 
 }
 
 /** `*`: any characters but `/`. `**`: any. All others stand for themselves. */
-function matchesText(pattern: string, text: string): boolean {
+export function matchesPattern(pattern: string, text: string): boolean {
   if (!pattern.includes("*")) return pattern === text;
   return compiled(pattern).test(text);
 }

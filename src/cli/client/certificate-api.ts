@@ -68,6 +68,7 @@ export interface ShownTrust {
   readonly account: boolean;
   readonly certificates: readonly string[];
   readonly hosts: readonly string[];
+  readonly spiffe_ids?: readonly string[];
 }
 
 export async function listShown(

@@ -5,6 +5,8 @@ import type { ApiClient } from "./api-client.ts";
 export interface ShownHost {
   readonly host: string;
   readonly workers: readonly { readonly script: string; readonly pattern: string }[];
+  /** What answers where no Worker does. Null: nothing. */
+  readonly origin: ShownOrigin | null;
   /** Null: one of this machine's own CA, if it may speak for the host. */
   readonly certificate: ShownHostCertificate | null;
   readonly clients: {
@@ -13,6 +15,13 @@ export interface ShownHost {
     readonly forward: boolean;
   };
   readonly access: readonly { readonly name: string; readonly domain: string }[];
+}
+
+export interface ShownOrigin {
+  readonly host: string;
+  /** `https://10.0.0.5:8443` */
+  readonly to: string;
+  readonly certificate: { readonly id: string; readonly name: string | null };
 }
 
 export interface ShownHostCertificate {

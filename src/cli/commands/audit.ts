@@ -61,6 +61,9 @@ that along: note the end that this prints where nobody can change it, and give i
       ).ask<AuditCheck>("POST", "/audit/verify", { head: options.head ?? null });
       if (options.json) return writeJson(io.stdout, check);
       const { sequence, hash } = check.head;
+      if (check.removed > 0) {
+        writeLine(io.stdout, `  The first ${check.removed} were removed by --audit-days`);
+      }
       writeLine(
         io.stdout,
         `${colorsFor(io, io.stdout).green("✔")} ${check.entries} entries, none changed, none missing`,

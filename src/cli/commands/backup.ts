@@ -23,7 +23,7 @@ export function addBackupCommand(program: Command, io: Io): void {
       "after",
       `
 The file is one moment of the platform: accounts, certificates with every version, Workers, routes, tokens
-(hashed). Private keys and secrets are in it sealed, and the master key is not: keep that elsewhere.
+(hashed), and what Workers keep: KV, D1, R2, each database at a moment of its own. Private keys and secrets are in it sealed, and the master key is not: keep that elsewhere.
 
 Examples:
   $ countersign backup /backup/countersign-$(date +%F).db

@@ -89,6 +89,7 @@ function addTrust(group: Command, io: Io): void {
     .option("--account", "for all origins of the account")
     .option("--certificate <certificate...>", "alone, for the origins that these are presented to")
     .option("--host <host...>", "for these hosts; `*.example.com` is any host below")
+    .option("--spiffe-id <pattern...>", "alone, for hosts whose servers have such a SPIFFE ID")
     .option("--nowhere", "for no origin")
     .option(...dataOption)
     .option("--json", "one JSON object")
@@ -98,18 +99,26 @@ function addTrust(group: Command, io: Io): void {
 A CA that is tied to a certificate, with any others tied to it, is all that verifies the certificate's
 origins: public roots and the account's CAs do not count there. Each call replaces what was said before.
 
+With --spiffe-id the hosts are of a service mesh (SPIRE, Istio, Linkerd): this CA, and others tied to them like
+this, are all that verifies them, and the certificate's one SPIFFE ID counts in place of the host's name. \`*\`
+stands for characters of one segment, \`**\` for any.
+
 Examples:
   $ countersign ca trust internal --account
   $ countersign ca trust partner --certificate partner-cert
-  $ countersign ca trust internal --host api.internal '*.corp.example.com'`,
+  $ countersign ca trust internal --host api.internal '*.corp.example.com'
+  $ countersign ca trust mesh --host '*.mesh.internal' --spiffe-id 'spiffe://example.org/ns/prod/sa/*'`,
     )
     .action(async (name: string, options: TrustOptions) => {
-      const { account, certificate = [], host = [], nowhere } = options;
+      const { account, certificate = [], host = [], spiffeId = [], nowhere } = options;
       const ties = certificate.length > 0 || host.length > 0;
       if ([account === true, ties, nowhere === true].filter(Boolean).length !== 1) {
         throw new Failure("usage", {
           message: "give one of --account, --nowhere, or --certificate and --host",
         });
+      }
+      if (spiffeId.length > 0 && host.length === 0) {
+        throw new Failure("usage", { message: "--spiffe-id is of hosts: give --host" });
       }
       const api = await apiClient(io, options);
       const { id } = await findShown(api, name, "ca");
@@ -118,7 +127,14 @@ Examples:
       const { result } = await api.call<{ id: string; trust: ShownTrust }>(
         "PUT",
         `/countersign/authorities/${id}/trust`,
-        account ? { account: true } : { account: false, certificates, hosts: host },
+        account
+          ? { account: true }
+          : {
+              account: false,
+              certificates,
+              hosts: host,
+              ...(spiffeId.length > 0 && { spiffe_ids: spiffeId }),
+            },
       );
       if (options.json) return writeJson(io.stdout, result);
       const colors = colorsFor(io, io.stdout);
@@ -133,5 +149,6 @@ interface TrustOptions extends Common {
   readonly account?: true;
   readonly certificate?: string[];
   readonly host?: string[];
+  readonly spiffeId?: string[];
   readonly nowhere?: true;
 }

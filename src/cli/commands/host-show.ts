@@ -27,12 +27,12 @@ export function addHostReading(group: Command, io: Io): void {
       const now = new Date();
       const rows = hosts.map((host) => [
         host.host,
-        workersOf(host) || "none",
+        workersOf(host) || host.origin?.to || "none",
         presented(host, now),
         host.clients.mode,
         host.access.map(({ name }) => name).join(", ") || "none",
       ]);
-      writeTable(io, ["HOST", "WORKERS", "CERTIFICATE", "CLIENTS", "ACCESS"], rows);
+      writeTable(io, ["HOST", "ANSWERS", "CERTIFICATE", "CLIENTS", "ACCESS"], rows);
     });
   group
     .command("show")
@@ -54,7 +54,8 @@ export function printHost(io: Io, host: ShownHost): void {
   const row = (name: string, value: string): void =>
     writeLine(io.stdout, `  ${colors.dim(name.padEnd(11))} ${value}`);
   writeLine(io.stdout, host.host);
-  row("workers", workersOf(host) || "none: what is not routed is a 404");
+  row("workers", workersOf(host) || (host.origin ? "none" : "none: what is not routed is a 404"));
+  if (host.origin) row("origin", host.origin.to);
   row("presents", presented(host, new Date()));
   if (host.certificate) row("for", host.certificate.hosts.join(", "));
   const { mode, authorities, forward } = host.clients;

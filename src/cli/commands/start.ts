@@ -12,11 +12,11 @@ import type { ApiOptions } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import { limit, port, within } from "../start-numbers.ts";
+import { addWorkerShares, type WorkerShareOptions, workerShares } from "../start-workers.ts";
 import { colorsFor, isTerminal, withProgress, writeLine, type Io } from "../../terminal/io.ts";
 
 export function addStartCommand(program: Command, io: Io): void {
-  program
-    .command("start")
+  addWorkerShares(program.command("start"))
     .option(...dataOption)
     .option("--host <address>", "the address where Workers answer", "127.0.0.1")
     .option("--api-host <address>", "the address of the v4 API and the sign-in pages", "127.0.0.1")
@@ -92,6 +92,7 @@ export function addStartCommand(program: Command, io: Io): void {
       "seconds that a busy connection to an origin is used, until its name is asked for again",
       "600",
     )
+    .option("--audit-days <n>", "how long entries of the audit log are kept; 0: for ever", "0")
     .option("--system-roots", "trust the operating system's roots for origins as well")
     .option(
       "--unsafe-old-tls <host...>",
@@ -124,7 +125,7 @@ Examples:
     .action((options: StartOptions) => start(io, options));
 }
 
-interface StartOptions extends ApiOptions {
+interface StartOptions extends ApiOptions, WorkerShareOptions {
   readonly data?: string;
   readonly host: string;
   readonly apiHost: string;
@@ -151,6 +152,7 @@ interface StartOptions extends ApiOptions {
   readonly otlpEndpoint?: string;
   readonly failureDetails?: string;
   readonly inProcess: boolean;
+  readonly auditDays: string;
   readonly connectionLife: string;
   readonly systemRoots?: true;
   readonly unsafeOldTls?: string[];
@@ -199,6 +201,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       },
       trustDomain: options.trustDomain,
       sandbox: sandboxMode(options.sandbox),
+      workerShares: workerShares(options),
       logs: {
         age: within("--log-days", options.logDays, [1, 366]) * 24 * 3_600_000,
         bytes: within("--log-size", options.logSize, [1, 65_536]) * 1024 * 1024,
@@ -208,6 +211,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       otlpEndpoint: otlpEndpoint(io, options.otlpEndpoint),
       failureDetails: failureDetails(options.failureDetails ?? (options.dev ? "public" : "owner")),
       inProcess: options.inProcess,
+      auditDays: limit("--audit-days", options.auditDays, [1, 36_500]),
       connectionLife: connectionLife(options.connectionLife),
       systemRoots: options.systemRoots === true,
       unsafeOldTls: oldTlsHosts(options),

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { Failure } from "../../failures/failures.ts";
 import { applyChange } from "../api/apply-change.ts";
 import { listTies } from "../../store/authorities.ts";
 import { listCertificates } from "../../store/certificates.ts";
@@ -10,12 +11,22 @@ import { hostPattern } from "../../network/host-pattern.ts";
 import { shownCertificate, trustOf } from "./version-shown.ts";
 import { setTrustScope } from "./trust.ts";
 
+/** The trust domain as it is; in the path, `*` stands for characters of a segment and `**` for any. */
+const spiffePattern = z
+  .string()
+  .max(2048)
+  .regex(
+    /^spiffe:\/\/[a-z0-9._-]{1,255}(?:\/[A-Za-z0-9._*-]+)*$/,
+    "is no SPIFFE ID, nor a pattern of one",
+  );
+
 const scope = z.discriminatedUnion("account", [
   z.object({ account: z.literal(true) }),
   z.object({
     account: z.literal(false),
     certificates: z.array(z.string().max(64)).max(1000).default([]),
     hosts: z.array(hostPattern).max(1000).default([]),
+    spiffe_ids: z.array(spiffePattern).max(100).optional(),
   }),
 ]);
 
@@ -52,12 +63,17 @@ export function authorityEndpoints({ store, edge, clock }: ControlContext): read
       },
       async ({ caller, params, body }) => {
         const { accountId } = caller;
+        if (!body.account && body.spiffe_ids?.length && body.hosts.length === 0) {
+          throw new Failure("request_invalid", {
+            message: "SPIFFE IDs are of hosts: give `hosts`",
+          });
+        }
         const value = await applyChange({ store, edge }, async (write) => {
           const set = await setTrustScope(
             write,
             accountId,
             params["certificate_id"],
-            body,
+            body.account ? body : { ...body, spiffeIds: body.spiffe_ids },
             clock(),
           );
           return {

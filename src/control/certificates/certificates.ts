@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { HeldUpload } from "../../certificates/key-intake.ts";
 import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
+import { hostsThatPresent } from "../../store/host-origins.ts";
 import { accountLimits, findAccount } from "../../store/accounts.ts";
 import { hyperdriveWith } from "../../store/hyperdrive.ts";
 import { scriptsThatBind } from "../../store/associations.ts";
@@ -217,6 +218,12 @@ async function remove(write: Write, caller: Caller, id?: string): Promise<Done<S
     throw new Failure("certificate_in_use", {
       message: `certificate ${certificate.id} is bound by ${scripts.map((s) => `"${s}"`).join(", ")}`,
       facts: { scripts },
+    });
+  }
+  const hosts = await hostsThatPresent(write.db, accountId, certificate.id);
+  if (hosts.length > 0) {
+    throw new Failure("certificate_in_use", {
+      message: `certificate ${certificate.id} is presented to the origins of ${hosts.join(", ").slice(0, 300)}`,
     });
   }
   const configs = await hyperdriveWith(write.db, accountId, certificate.id);

@@ -17,6 +17,8 @@ export type TrustScope =
       readonly certificates: readonly string[];
       /** `api.example.com`, `*.example.com`: there it counts beside the account's CAs. */
       readonly hosts: readonly string[];
+      /** The hosts' servers have one of these, in place of the host's name. Default: by the name. */
+      readonly spiffeIds?: readonly string[] | undefined;
     };
 
 /**
@@ -38,10 +40,11 @@ export async function setTrustScope(
     const tie = { accountId, authorityId: authority.id };
     for (const certificateId of new Set(scope.certificates)) {
       refuseAuthority(await existingCertificate(db, accountId, certificateId));
-      ties.push({ ...tie, id: randomUUID(), certificateId, host: null });
+      ties.push({ ...tie, id: randomUUID(), certificateId, host: null, spiffeIds: null });
     }
+    const spiffeIds = scope.spiffeIds?.length ? JSON.stringify(scope.spiffeIds) : null;
     for (const host of new Set(scope.hosts)) {
-      ties.push({ ...tie, id: randomUUID(), certificateId: null, host });
+      ties.push({ ...tie, id: randomUUID(), certificateId: null, host, spiffeIds });
     }
   }
   const before = await tiesOf(db, authority.id);

@@ -105,10 +105,12 @@ export function shownTrust(
   ties: readonly AuthorityTieRow[],
 ): object {
   const own = ties.filter(({ authorityId }) => authorityId === id);
+  const spiffeIds = own.find((tie) => tie.spiffeIds !== null)?.spiffeIds ?? null;
   return {
     account: tied === 0,
     certificates: own.flatMap(({ certificateId }) => certificateId ?? []),
     hosts: own.flatMap(({ host }) => host ?? []),
+    ...(spiffeIds !== null && { spiffe_ids: JSON.parse(spiffeIds) as string[] }),
   };
 }
 

@@ -4,6 +4,7 @@ import { isForHost, parseRoute } from "../../network/patterns.ts";
 import { listAccess } from "../../store/access.ts";
 import type { Database } from "../../store/database.ts";
 import { hostsOf, listHostCertificates } from "../../store/host-certificates.ts";
+import { listHostOrigins } from "../../store/host-origins.ts";
 import { listHostRules } from "../../store/host-clients.ts";
 import { nearest } from "../../store/hosts.ts";
 import { listRoutes } from "../../store/routes.ts";
@@ -12,6 +13,7 @@ import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { shownCertificate } from "../routing/custom-certificates.ts";
 import { domainsIn } from "./applications.ts";
+import { shownOrigin } from "./origins.ts";
 
 /** What holds for each host: who answers, what it presents, what it asks of its clients. */
 export function hostOverviewEndpoints({ store }: ControlContext): readonly Endpoint[] {
@@ -51,16 +53,32 @@ async function knownOf(db: Database, accountId: string) {
   const applications = (await listAccess(db, "accessApplications", accountId)).flatMap((row) =>
     domainsIn(row).map((domain) => ({ name: row.name, domain })),
   );
-  return { routes, certificates, clients: new Map(rules), applications };
+  const origins = (await listHostOrigins(db, accountId)).map((row) => [row.host, shownOrigin(row)]);
+  return {
+    routes,
+    certificates,
+    clients: new Map(rules),
+    applications,
+    origins: new Map(origins as [string, object][]),
+  };
 }
 
-function namesIn({ routes, certificates, clients, applications }: Known): readonly string[] {
+function namesIn({
+  routes,
+  certificates,
+  clients,
+  applications,
+  origins,
+}: Known): readonly string[] {
   const named = [...routes.map(({ pattern }) => pattern), ...applications.map((one) => one.domain)];
   const hosts = named.map((pattern) => pattern.split("/")[0] ?? "").filter((host) => host !== "*");
-  return [...new Set([...hosts, ...certificates.keys(), ...clients.keys()])].toSorted();
+  return [
+    ...new Set([...hosts, ...certificates.keys(), ...clients.keys(), ...origins.keys()]),
+  ].toSorted();
 }
 
-function describe({ routes, certificates, clients, applications }: Known, host: string): object {
+function describe(known: Known, host: string): object {
+  const { routes, certificates, clients, applications, origins } = known;
   const isFor = (pattern: string): boolean =>
     pattern.split("/")[0] === host || isForHost(parseRoute(pattern).host, host);
   return {
@@ -68,6 +86,7 @@ function describe({ routes, certificates, clients, applications }: Known, host: 
     workers: routes
       .filter(({ pattern }) => isFor(pattern))
       .map(({ pattern, scriptName }) => ({ script: scriptName, pattern })),
+    origin: nearest(origins, host),
     certificate: nearest(certificates, host),
     clients: nearest(clients, host) ?? { mode: "off", authorities: [], forward: false },
     access: applications

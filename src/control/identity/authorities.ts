@@ -4,9 +4,11 @@ import { applyChange } from "../api/apply-change.ts";
 import type { Identities } from "../../identity/identities.ts";
 import {
   activateAuthority,
+  importAuthority,
   prepareAuthority,
   retireAuthorities,
 } from "../../identity/lifecycle.ts";
+import { readRoot, readSigned } from "../../identity/offline.ts";
 import { listAuthorities } from "../../store/identities.ts";
 import type { IdentityAuthorityRow } from "../../store/schema.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
@@ -26,7 +28,7 @@ export function identityAuthorityEndpoints(
 
   const step = async (
     caller: Caller,
-    action: "prepare" | "activate" | "retire",
+    action: "prepare" | "import" | "activate" | "retire",
     work: (write: Write) => Promise<unknown>,
   ): Promise<Answer> => {
     const { accountId } = caller;
@@ -49,7 +51,9 @@ export function identityAuthorityEndpoints(
     endpoint(
       { method: "get", path, summary: "CAs of identities", scope: "ssl_certs:read" },
       async ({ caller: { accountId } }) => {
-        await identities.authority(accountId);
+        if ((await listAuthorities(store.db, accountId)).length === 0) {
+          await identities.authority(accountId);
+        }
         return list((await listAuthorities(store.db, accountId)).map(shown));
       },
     ),
@@ -59,15 +63,41 @@ export function identityAuthorityEndpoints(
         path: `${path}/prepare`,
         summary: "Make a CA that is trusted and does not issue yet",
         scope: "ssl_certs:write",
+        body: z.object({ root: z.string().max(65_536).optional() }).optional(),
       },
-      async ({ caller }) => {
+      async ({ caller, body }) => {
         const { accountId } = caller;
+        if (body?.root !== undefined) {
+          const row = await identities.offlineAuthority(accountId, readRoot(body.root, clock()));
+          return step(caller, "prepare", (write) =>
+            prepareAuthority(write, (number) => ({ ...row, number }), accountId),
+          );
+        }
         await identities.authority(accountId);
         const fresh = await identities.newAuthority(accountId, 0, "prepared");
         return step(caller, "prepare", (write) =>
           prepareAuthority(write, (number) => ({ ...fresh, number }), accountId),
         );
       },
+    ),
+    endpoint(
+      {
+        method: "post",
+        path: `${path}/import`,
+        summary: "Bring the intermediate that the root has signed elsewhere",
+        scope: "ssl_certs:write",
+        body: z.object({ certificates: z.string().max(262_144) }),
+      },
+      ({ caller, body }) =>
+        step(caller, "import", (write) =>
+          importAuthority(write, caller.accountId, (row) =>
+            readSigned(
+              body.certificates,
+              { root: row.root, key: identities.waitingKey(row) },
+              clock(),
+            ),
+          ),
+        ),
     ),
     endpoint(
       {
@@ -119,6 +149,7 @@ function shown({
     intermediate: chain,
     intermediate_expires_on:
       chain === null ? null : new X509Certificate(chain).validToDate.toISOString(),
+    csr: chain === null ? row.csr : null,
     created_on: row.createdOn,
     changed_on: row.changedOn,
   };

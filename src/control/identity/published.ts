@@ -5,6 +5,7 @@ import { keyIn } from "../../contract/key-in.ts";
 import { REFRESH_HINT, spiffeBundle } from "../../identity/bundle.ts";
 import { makeFeedSigner, type FeedSigner } from "../../identity/feed-signer.ts";
 import type { Identities } from "../../identity/identities.ts";
+import { LARGEST_REQUEST } from "../../identity/ocsp.ts";
 import { findAccount } from "../../store/accounts.ts";
 import {
   findPolicy,
@@ -15,6 +16,7 @@ import {
 import type { Database } from "../../store/database.ts";
 import type { ControlContext } from "../api/context.ts";
 import { failure } from "../api/envelope.ts";
+import { fromUrl, OcspResponders } from "./ocsp.ts";
 import { remoteAddress } from "../api/remote-address.ts";
 import { Readers } from "./readers.ts";
 import { SignedAnswers } from "./signed-answers.ts";
@@ -43,7 +45,8 @@ export function publishedIdentities(
   app.onError((error) => failure(error, log));
 
   // Beside these there are endpoints that need a token, and tell nobody else which accounts there are.
-  app.on("GET", ["/bundle.pem", "/bundle.json", "/crl.pem", "/feed"], async (c, next) => {
+  const open = ["/bundle.pem", "/bundle.json", "/crl.pem", "/feed", "/ocsp", "/ocsp/*"];
+  app.on(["GET", "POST"], open, async (c, next) => {
     readers.count(remoteAddress(c));
     const account = c.req.param("account_id") ?? "";
     if (!(await findAccount(db, account))) {
@@ -69,6 +72,16 @@ export function publishedIdentities(
     const lists = await revocationLists.of(c.var.account, clock());
     return new Response(lists, { headers: { "content-type": "application/x-pem-file" } });
   });
+
+  const responders = new OcspResponders(db, identities);
+  const answered = async (account: string, request: Uint8Array): Promise<Response> => {
+    const answer = await responders.answer(account, request, clock());
+    return new Response(new Uint8Array(answer), {
+      headers: { "content-type": "application/ocsp-response", "cache-control": "no-store" },
+    });
+  };
+  app.post("/ocsp", async (c) => answered(c.var.account, await firstBytes(c.req.raw)));
+  app.get("/ocsp/:request{.+}", (c) => answered(c.var.account, fromUrl(c.req.param("request"))));
 
   app.get("/feed", async (c) => {
     const { account } = c.var;
@@ -165,6 +178,18 @@ async function trusted(
   const rows = await listAuthorities(db, account);
   const authorities = rows.filter(({ state }) => state !== "retired").map(({ root }) => root);
   return { authorities, cursor: await identitiesCursor(db, account) };
+}
+
+/** A body, or as much of it as shows that it is too long. */
+async function firstBytes({ body }: Request): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of body ?? []) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > LARGEST_REQUEST) break;
+  }
+  return Buffer.concat(chunks);
 }
 
 function published(request: Request, cursor: number, type: string, body: string): Response {

@@ -52,6 +52,7 @@ export class RevocationLists {
         }));
       lists.push(await makeCrl(identities.signer(row), { revoked: own, number, now }));
       const root = identities.root(row);
+      if (row.rootCrl !== null) lists.push(row.rootCrl);
       if (root !== null) lists.push(await makeCrl(root, { revoked: [], number, now }));
     }
     return lists.join("");

@@ -11,6 +11,7 @@ import {
   patternsOfOthers,
   type RouteWithScript,
 } from "../../store/routes.ts";
+import { originHostsOfOthers } from "../../store/host-origins.ts";
 import { listZones } from "../../store/zones.ts";
 import type { RouteRow, ScriptRow } from "../../store/schema.ts";
 import type { Audit, AuditAction } from "../../store/audit.ts";
@@ -237,7 +238,10 @@ export async function addAll(
   keepId?: string,
 ): Promise<RouteRow[]> {
   const added: RouteRow[] = [];
-  const others = await patternsOfOthers(db, script.accountId);
+  const others = [
+    ...(await patternsOfOthers(db, script.accountId)),
+    ...(await originHostsOfOthers(db, script.accountId)),
+  ];
   for (const pattern of patterns) {
     const overlapped = others.some((other) => hostsOverlap(other, pattern));
     if (overlapped) throw routeTaken(pattern, "another account");

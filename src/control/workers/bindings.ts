@@ -70,6 +70,9 @@ const schemas = {
 
 type Type = keyof typeof schemas;
 
+/** What is bound here, as the API calls it. */
+export const bindingTypes: readonly string[] = Object.keys(schemas);
+
 /** The version that the bindings are for. */
 export interface BindingOwner extends ScriptKey {
   readonly versionId: string;

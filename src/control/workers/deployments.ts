@@ -100,6 +100,7 @@ export function deploymentEndpoints(
         const deployed = await publisher.deploy(keyOf(call), shares, {
           ...byOf(call),
           annotations,
+          force: new URL(call.request.url).searchParams.get("force") === "true",
         });
         return { result: shown(deployed) };
       },

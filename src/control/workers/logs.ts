@@ -23,12 +23,11 @@ const query = z.object({
 });
 
 /** `wrangler tail`, and the logs that are kept. */
-export function logEndpoints({ store, logs, log }: ControlContext): readonly Endpoint[] {
+export function logEndpoints({ store, logs }: ControlContext): readonly Endpoint[] {
   const script = "/accounts/{account_id}/workers/scripts/{script_name}";
   const scope = "workers_scripts:read";
   const tails = (): NonNullable<ControlContext["logs"]> => {
     if (logs !== undefined) return logs;
-    log.error("logs were asked for where none are kept");
     throw new Failure("feature_unsupported", { message: "no logs are kept here" });
   };
   return [

@@ -17,6 +17,7 @@ import type { Database } from "../../store/database.ts";
 import {
   findVersion,
   insertVersion,
+  pruneVersions,
   limitsOf,
   newestVersion,
   type StoredVersion,
@@ -32,6 +33,7 @@ import {
 import type { ControlContext } from "../api/context.ts";
 import { hasNone } from "./handlers.ts";
 import { KeyedLock } from "./keyed-lock.ts";
+import { assertSameSecrets } from "./rollback-secrets.ts";
 import { assertMayTakeKeys } from "./in-process.ts";
 import { existingVersion, scriptNotFound } from "./lookup.ts";
 import { observabilityOf } from "../../store/observability.ts";
@@ -83,6 +85,9 @@ interface StagedDraft {
   readonly bindings: readonly WorkerBinding[];
   readonly startupTimeMs: number;
 }
+
+/** As on Cloudflare: a rollback reaches the last hundred. What is deployed is kept beside them. */
+const KEPT_VERSIONS = 100;
 
 /** How long an uploaded version stays warm: wrangler deploys what it uploaded at once. */
 const WARM_FOR_MS = 10_000;
@@ -142,6 +147,7 @@ export class Publisher {
             });
             await changed({ kind: "script", ...key });
           }
+          await pruneVersions(db, script.id, KEPT_VERSIONS);
           return {
             value: { script, version },
             audit: {
@@ -219,7 +225,11 @@ export class Publisher {
   deploy(
     key: ScriptKey,
     shares: readonly VersionShare[],
-    options: By & { readonly annotations: Readonly<Record<string, string>> },
+    options: By & {
+      readonly annotations: Readonly<Record<string, string>>;
+      /** Also where a rollback takes other secrets back. */
+      readonly force?: boolean;
+    },
   ): Promise<StoredDeployment> {
     return this.exclusively(key, async () => {
       const { store, edge, clock } = this.#context;
@@ -234,6 +244,11 @@ export class Publisher {
         await assertTargets(store.db, key, bindings);
         await assertMayTakeKeys(store.db, before, bindings, options);
         versions.push(version);
+      }
+      if (!options.force && (await isRollback(store.db, current, versions))) {
+        const [running] = current?.versions ?? [];
+        const from = running && (await findVersion(store.db, script.id, running.versionId));
+        if (from) assertSameSecrets(this.#context.keyring, key, { from, to: versions });
       }
       const staged: string[] = [];
       const value = await this.#orDiscard(staged, async () => {

@@ -44,6 +44,8 @@ export class StorageProcess {
     this.#folder = options.run.absolute(options.relative);
     this.#kept = new Kept<Run>({
       launch: (signal) => this.#launch(signal),
+      // All Workers of the account wait for it.
+      longestPause: 1_000,
       failed: (reason) => options.log.error({ reason }, "storage ended, it is started again"),
     });
   }

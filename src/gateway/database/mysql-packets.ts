@@ -142,7 +142,7 @@ function xor(one: Buffer, other: Buffer): Buffer {
   return Buffer.from(one.map((byte, i) => byte ^ other[i]!));
 }
 
-export function packet(sequence: number, body: Buffer): Buffer {
+export function framed(sequence: number, body: Buffer): Buffer {
   const head = Buffer.alloc(4);
   head.writeUIntLE(body.length, 0, 3);
   head[3] = sequence & 0xff;
@@ -156,7 +156,7 @@ export function errorPacket(sequence: number, { sqlState, message, cause, fix }:
   head[0] = 0xff;
   head.writeUInt16LE(number, 1);
   const said = Buffer.from(`#${sqlState}${message}. ${cause} ${fix}`).subarray(0, 2_000);
-  return packet(sequence, Buffer.concat([head, said]));
+  return framed(sequence, Buffer.concat([head, said]));
 }
 
 /** What an error packet says. Never throws. */

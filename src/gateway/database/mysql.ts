@@ -6,7 +6,7 @@ import {
   errorPacket,
   firstAnswer,
   LONGEST_PACKET,
-  packet,
+  framed,
   PacketFollower,
   PLUGIN_AUTH,
   PLUGIN_AUTH_LENENC,
@@ -32,7 +32,7 @@ export const mysql: Protocol = {
   open: async (driver, opening) => {
     const socket = await opening.dial();
     const greeting = await readServer(socket, opening);
-    driver.stream.write(packet(0, greeting.passed));
+    driver.stream.write(framed(0, greeting.passed));
     const response = readResponse((await nextPacket(driver)).body);
     try {
       if (response === null) throw new Failure("database_driver_protocol");
@@ -44,7 +44,7 @@ export const mysql: Protocol = {
     try {
       const tls = await startTls(socket, { greeting, response, opening });
       const ok = await signIn(tls, { greeting, response, opening });
-      driver.stream.write(packet(2, ok));
+      driver.stream.write(framed(2, ok));
       return tls;
     } catch (error) {
       socket.destroy();
@@ -123,7 +123,7 @@ function capabilitiesOf({ greeting, response }: SigningIn): number {
 async function startTls(socket: Socket, signing: SigningIn): Promise<TLSSocket> {
   const request = Buffer.from(signing.response.head);
   request.writeUInt32LE(capabilitiesOf(signing) >>> 0, 0);
-  socket.write(packet(1, request));
+  socket.write(framed(1, request));
   return await signing.opening.handshake(socket);
 }
 
@@ -138,12 +138,12 @@ async function signIn(tls: TLSSocket, signing: SigningIn): Promise<Buffer> {
   const plugin = known === null ? "mysql_native_password" : greeting.plugin;
   const answer = known ?? Buffer.alloc(0);
   const capabilities = capabilitiesOf(signing);
-  tls.write(packet(2, responsePacket(response, { capabilities, user, database, answer, plugin })));
+  tls.write(framed(2, responsePacket(response, { capabilities, user, database, answer, plugin })));
   for (let packets = 0; packets < MOST_PACKETS; packets += 1) {
     const { sequence, body } = await nextPacket(server).catch((error: unknown) => {
       throw opening.failed(error as Error, tls);
     });
-    const next = (bytes: Buffer): void => void tls.write(packet(sequence + 1, bytes));
+    const next = (bytes: Buffer): void => void tls.write(framed(sequence + 1, bytes));
     if (body[0] === 0x00) return body;
     if (body[0] === 0xff) throw refused(body, opening);
     if (body[0] === 0xfe) {

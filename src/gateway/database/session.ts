@@ -140,6 +140,7 @@ export class DatabaseSession {
       presented: presentedOf(credential),
       protocols: [],
       verifyName: config.verifyName,
+      spiffe: trust.spiffe,
       timeout: timeouts.handshake,
     });
     tls.setNoDelay(true);

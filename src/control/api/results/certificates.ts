@@ -53,7 +53,7 @@ const version = z
   .openapi("CertificateVersion");
 
 const trust = z
-  .object({ account: flag, certificates: texts, hosts: texts })
+  .object({ account: flag, certificates: texts, hosts: texts, spiffe_ids: texts.optional() })
   .openapi("AuthorityTrust");
 
 const listed = z

@@ -141,6 +141,7 @@ const identityAuthority = z
     root_key: z.enum(["sealed", "offline"]),
     intermediate: text.nullable(),
     intermediate_expires_on: time.nullable(),
+    csr: text.nullable(),
     created_on: time,
     changed_on: time,
   })
@@ -212,10 +213,18 @@ export const hostResults: Results = {
   [`GET ${own}/identities/{worker}`]: identity.extend({ issued: z.array(issued) }),
   [`POST ${own}/identities/{worker}/revoke`]: identity,
   [`POST ${own}/identities/{worker}/restore`]: identity,
+  [`POST ${own}/identity/certificates`]: z
+    .object({ certificate: text, serial_number: text, spiffe_id: text, expires_on: time })
+    .openapi("IssuedIdentity"),
+  [`POST ${own}/identity/certificates/{serial_number}/revoke`]: z.object({
+    serial_number: text,
+    revoked_on: time.nullable(),
+  }),
   [`GET ${own}/identity/authorities`]: z.array(identityAuthority),
   [`POST ${own}/identity/authorities/prepare`]: z.array(identityAuthority),
   [`POST ${own}/identity/authorities/activate`]: z.array(identityAuthority),
   [`POST ${own}/identity/authorities/retire`]: z.array(identityAuthority),
+  [`POST ${own}/identity/authorities/import`]: z.array(identityAuthority),
   ...crud(`${own}/policies`, identityPolicy, "GET* GET PUT", "name"),
   [`GET ${own}/policies/{name}/versions`]: z.array(identityPolicy),
   [`GET ${own}/policies/{name}/explain`]: z

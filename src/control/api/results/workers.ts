@@ -167,6 +167,15 @@ const certificateBinding = z
   .object({ name: text, certificate_id: text, mode: z.enum(["gateway", "in-process"]) })
   .openapi("CertificateBinding");
 
+const tail = z.object({ id: text, expires_at: time }).openapi("Tail");
+
+const check = z
+  .object({
+    deployable: flag,
+    refusals: z.array(z.object({ code: text, number: count, message: text, fix: text }).loose()),
+  })
+  .openapi("DeployCheck");
+
 const all = "/accounts/{account_id}/workers";
 const one = `${all}/scripts/{script_name}`;
 const nothing = z.null();
@@ -201,6 +210,10 @@ export const workerResults: Results = {
   [`PUT ${one}/secrets`]: secret,
   [`GET ${one}/secrets/{secret_name}`]: secret,
   [`DELETE ${one}/secrets/{secret_name}`]: nothing,
+  [`POST ${one}/tails`]: tail.extend({ url: text }),
+  [`GET ${one}/tails`]: z.array(tail),
+  [`DELETE ${one}/tails/{tail_id}`]: nothing,
+  "POST /accounts/{account_id}/countersign/scripts/{script_name}/check": check,
   [`PATCH ${one}/secrets-bulk`]: z.record(text, secret),
   [`GET ${one}/subdomain`]: subdomain,
   [`POST ${one}/subdomain`]: subdomain,

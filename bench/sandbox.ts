@@ -1,0 +1,133 @@
+/**
+ * What the sandbox around a Worker costs, and what neighbours notice of a Worker that burns CPU:
+ * `node bench/sandbox.ts [requests]`, 4,000 by default. Both kinds take turns in one run.
+ */
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { Agent, request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
+import { startEdge, type StartedEdge } from "../src/edge/start-edge.ts";
+import type { SandboxMode } from "../src/process/sandbox-kinds.ts";
+import { answering } from "../test/helpers/edge.ts";
+import { makeVersion, MASTER_KEY, TestSource } from "../test/helpers/source.ts";
+import { cpuOf } from "./cpu.ts";
+
+const count = Number(process.argv[2] ?? 4_000);
+const ROUNDS = 3;
+const BURNS = "export default { fetch() { for (;;); } };";
+
+interface Figures {
+  readonly startMs: number[];
+  readonly cpuPerRequest: number[];
+  readonly residentMiB: number[];
+  readonly quietP99: number[];
+  readonly busyP99: number[];
+}
+
+const measured = new Map<SandboxMode, Figures>();
+for (let round = 0; round < ROUNDS; round++) {
+  for (const mode of ["off", "auto"] as const) await measure(mode);
+}
+print("", "without", "sandbox");
+for (const [what, key, digits] of [
+  ["deploy to live, ms", "startMs", 1],
+  ["CPU of the Worker a request, µs", "cpuPerRequest", 1],
+  ["resident memory of a Worker, MiB", "residentMiB", 1],
+  ["p99 of a Worker, ms", "quietP99", 2],
+  ["p99 while a neighbour burns CPU, ms", "busyP99", 2],
+] as const) {
+  const [off, auto] = (["off", "auto"] as const).map((mode) =>
+    median(measured.get(mode)![key]).toFixed(digits),
+  );
+  print(what, off!, auto!);
+}
+
+async function measure(mode: SandboxMode): Promise<void> {
+  const figures = measured.get(mode) ?? {
+    startMs: [],
+    cpuPerRequest: [],
+    residentMiB: [],
+    quietP99: [],
+    busyP99: [],
+  };
+  measured.set(mode, figures);
+  const source = new TestSource();
+  const runDirectory = await mkdtemp(join(tmpdir(), "countersign-bench-"));
+  try {
+    await using edge = await startEdge({
+      source,
+      masterKey: MASTER_KEY,
+      runDirectory,
+      httpPort: 0,
+      sandbox: mode,
+      limits: { cpu: 0 },
+      log: pino({ level: "error" }),
+      gateway: { logLevel: "silent" },
+      stopGrace: 200,
+    });
+    const { sandbox } = edge.status();
+    if (mode === "auto" && sandbox?.kind !== "bubblewrap") throw new Error(sandbox?.summary);
+    for (let i = 0; i < 5; i++) {
+      const version = makeVersion("quiet", answering(`${i}`));
+      const began = performance.now();
+      await edge.stage(version);
+      await edge.applied(source.deploy(version));
+      figures.startMs.push(performance.now() - began);
+    }
+    await requests(edge, "quiet", count / 10);
+    const { pid } = edge.status().workers.findLast(({ scriptName }) => scriptName === "quiet")!;
+    const before = cpuOf([pid!]).get(pid!)!;
+    figures.quietP99.push(await requests(edge, "quiet", count));
+    figures.cpuPerRequest.push((cpuOf([pid!]).get(pid!)! - before) / count);
+    figures.residentMiB.push(await resident(pid!));
+    await edge.applied(source.deploy(makeVersion("burns", BURNS)));
+    const burning = request({ port: edge.httpPort, headers: { host: "burns.localhost" } });
+    burning.on("error", () => {}).end();
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    figures.busyP99.push(await requests(edge, "quiet", count));
+    burning.destroy();
+  } finally {
+    await rm(runDirectory, { recursive: true, force: true });
+  }
+}
+
+/** Returns their p99 in ms. */
+async function requests(edge: StartedEdge, script: string, most: number): Promise<number> {
+  const agent = new Agent({ keepAlive: true });
+  const times: number[] = [];
+  const pump = async (): Promise<void> => {
+    while (times.length < most) {
+      const began = performance.now();
+      await ask(edge.httpPort, script, agent);
+      times.push(performance.now() - began);
+    }
+  };
+  await Promise.all(Array.from({ length: 4 }, pump));
+  agent.destroy();
+  return times.toSorted((a, b) => a - b)[Math.floor(times.length * 0.99)]!;
+}
+
+function ask(port: number, script: string, agent: Agent): Promise<void> {
+  return new Promise((resolve, reject) => {
+    request({ port, agent, headers: { host: `${script}.localhost` } }, (response) => {
+      response.resume().once("end", resolve);
+    })
+      .once("error", reject)
+      .end();
+  });
+}
+
+async function resident(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}
+
+function print(what: string, ...values: readonly string[]): void {
+  const cells = values.map((value) => value.padStart(10));
+  process.stdout.write(`${what.padEnd(40)}${cells.join("")}\n`);
+}

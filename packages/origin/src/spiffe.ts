@@ -1,0 +1,3 @@
+export { uriNames } from "./certificate.ts";
+export { matchesPattern } from "./decide.ts";
+export { readSpiffeId } from "./identity.ts";

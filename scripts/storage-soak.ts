@@ -1,0 +1,112 @@
+/**
+ * Kills the process that keeps an account's data, over and over, while a Worker writes to KV, D1 and
+ * R2; then reads back all that was acknowledged. `node scripts/storage-soak.ts [KILLS]`, 40 by default.
+ */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { basename, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { startPlatform, type TestPlatform } from "../test/helpers/platform.ts";
+import { scriptForm } from "../test/helpers/script-form.ts";
+
+const worker = `const write = {
+  kv: (env, n) => env.KV.put("k" + n, String(n)),
+  large: (env, n) => env.KV.put("l" + n, String(n).padEnd(100_000, "x")),
+  d1: (env, n) => env.DB.prepare("INSERT INTO kept VALUES (?)").bind(n).run(),
+  r2: (env, n) => env.FILES.put("r" + n, String(n)),
+};
+const read = {
+  kv: async (env, n) => (await env.KV.get("k" + n)) === String(n),
+  large: async (env, n) => (await env.KV.get("l" + n))?.length === 100_000,
+  d1: async (env, n) => (await env.DB.prepare("SELECT n FROM kept WHERE n = ?").bind(n).first("n")) === n,
+  r2: async (env, n) => (await (await env.FILES.get("r" + n))?.text()) === String(n),
+};
+export default {
+  async fetch(request, env) {
+    const [, what, kind, n] = new URL(request.url).pathname.split("/");
+    if (what === "write") await write[kind](env, Number(n));
+    else if (!(await read[kind](env, Number(n)))) return new Response("lost", { status: 404 });
+    return new Response("done");
+  },
+};`;
+
+const kinds = ["kv", "large", "d1", "r2"] as const;
+const kills = Number(process.argv[2] ?? 40);
+
+await using platform = await startPlatform();
+await deploy(platform);
+const acknowledged = new Map<string, number[]>(kinds.map((kind) => [kind, []]));
+const over = new AbortController();
+const writers = kinds.map((kind) => writeUntil(kind, over.signal));
+for (let kill = 0; kill < kills; kill++) {
+  await delay(500 + Math.random() * 1000);
+  while (!killStorage(platform)) await delay(20);
+}
+over.abort();
+await Promise.all(writers);
+let lost = 0;
+for (const kind of kinds) {
+  const numbers = acknowledged.get(kind)!;
+  const missing = [];
+  for (const n of numbers) if (!(await isThere(kind, n))) missing.push(n);
+  lost += missing.length;
+  process.stdout.write(`${kind}: ${numbers.length} acknowledged, ${missing.length} lost\n`);
+  if (numbers.length === 0) lost++;
+}
+process.stdout.write(`${kills} kills\n`);
+process.exitCode = lost === 0 ? 0 : 1;
+
+async function writeUntil(kind: string, signal: AbortSignal): Promise<void> {
+  for (let n = 1; !signal.aborted; n++) {
+    const { status } = await platform.worker("soak", `/write/${kind}/${n}`);
+    if (status === 200) acknowledged.get(kind)!.push(n);
+    else await delay(10);
+  }
+}
+
+/** Asked again while the storage is being started. */
+async function isThere(kind: string, n: number): Promise<boolean> {
+  for (let left = 20; ; left--) {
+    const { status } = await platform.worker("soak", `/read/${kind}/${n}`);
+    if (status === 200) return true;
+    if (status === 404 || left === 0) return false;
+    await delay(100);
+  }
+}
+
+/** The process that sees the storage's folder. False: it is just being started. */
+function killStorage({ dataFolder }: TestPlatform): boolean {
+  const pid = readdirSync(join(dataFolder, "run/pids")).find((one) => isStorage(one, dataFolder));
+  if (pid !== undefined) process.kill(Number(pid), "SIGKILL");
+  return pid !== undefined;
+}
+
+function isStorage(pid: string, dataFolder: string): boolean {
+  try {
+    const mounts = readFileSync(`/proc/${pid}/mountinfo`, "utf8");
+    // Without a sandbox it stands in its folder.
+    const isInFolder = readlinkSync(`/proc/${pid}/cwd`).startsWith(join(dataFolder, "run/s/"));
+    return isInFolder || mounts.includes(`${basename(dataFolder)}/storage/`);
+  } catch {
+    return false;
+  }
+}
+
+async function deploy(to: TestPlatform): Promise<void> {
+  const made = async (path: string, body: object): Promise<{ id: string; uuid: string }> =>
+    (await to.api("POST", `/accounts/{account}${path}`, body)).json.result as never;
+  const kv = await made("/storage/kv/namespaces", { title: "soak" });
+  const db = await made("/d1/database", { name: "soak" });
+  await made("/r2/buckets", { name: "soak" });
+  await made(`/d1/database/${db.uuid}/query`, { sql: "CREATE TABLE kept (n INTEGER PRIMARY KEY)" });
+  const bindings = [
+    { type: "kv_namespace", name: "KV", namespace_id: kv.id },
+    { type: "d1", name: "DB", id: db.uuid },
+    { type: "r2_bucket", name: "FILES", bucket_name: "soak" },
+  ];
+  const form = scriptForm(
+    { compatibility_date: "2026-11-01", bindings },
+    { "index.js": ["application/javascript+module", worker] },
+  );
+  const { json } = await to.api("PUT", "/accounts/{account}/workers/scripts/soak", form);
+  if (!json.success) throw new Error(JSON.stringify(json.errors));
+}

@@ -1,0 +1,49 @@
+import type { ScriptKey, WorkerBinding } from "../../contract/change-feed.ts";
+import { Failure } from "../../failures/failures.ts";
+import { secretPlace } from "../../keys/places.ts";
+import type { Keyring } from "../../keys/seal.ts";
+
+interface Version {
+  readonly id: string;
+  readonly bindings: readonly WorkerBinding[];
+}
+
+/**
+ * A version runs with the secrets that it was made with. Who goes back to it is asked first.
+ * @throws Failure `rollback_secrets_changed`, with their names at the end, where wrangler reads them
+ */
+export function assertSameSecrets(
+  keyring: Keyring,
+  key: ScriptKey,
+  { from, to }: { readonly from: Version; readonly to: readonly Version[] },
+): void {
+  const now = secretsOf(keyring, key, from);
+  const changed = new Set<string>();
+  for (const version of to) {
+    const then = secretsOf(keyring, key, version);
+    for (const name of [...now.keys(), ...then.keys()]) {
+      if (now.get(name) !== then.get(name)) changed.add(name);
+    }
+  }
+  if (changed.size === 0) return;
+  const names = [...changed].toSorted();
+  throw new Failure("rollback_secrets_changed", {
+    message: `the version ${to[0]?.id ?? ""} has other secrets than those of now`,
+    fix: `Roll back with \`wrangler rollback\`, which asks, or send \`?force=true\`. The following secrets have changed: ${names.join(", ")}`,
+    facts: { secrets: names },
+  });
+}
+
+function secretsOf(
+  keyring: Keyring,
+  key: ScriptKey,
+  { id, bindings }: Version,
+): ReadonlyMap<string, string> {
+  return new Map(
+    bindings.flatMap((binding) => {
+      if (binding.type !== "secret_text") return [];
+      const place = secretPlace({ ...key, versionId: id, name: binding.name });
+      return [[binding.name, keyring.unseal(place, binding.sealed)]];
+    }),
+  );
+}

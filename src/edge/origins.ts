@@ -1,0 +1,92 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import type { Source } from "../contract/change-feed.ts";
+import type { GatewayBinding, GatewayHandle } from "../contract/gateway.ts";
+import type { HostOrigin } from "../contract/hosts.ts";
+import type { IngressHandle } from "../ingress/handle.ts";
+import type { ScriptUpdate } from "../ingress/protocol.ts";
+
+export interface OriginsOptions {
+  readonly source: Pick<Source, "origins">;
+  readonly ingress: Pick<IngressHandle, "scripts" | "retire">;
+  readonly gateway: Pick<GatewayHandle, "openBinding" | "closeBinding">;
+  readonly log: Logger;
+}
+
+/**
+ * Hosts that an origin answers for. The ingress hands their requests to a socket of the gateway,
+ * which connects, verifies and presents the certificate as it does for Workers.
+ */
+export class Origins {
+  readonly #options: OriginsOptions;
+  /** Account → host → the socket in use. */
+  readonly #open = new Map<string, ReadonlyMap<string, string>>();
+
+  constructor(options: OriginsOptions) {
+    this.#options = options;
+  }
+
+  /** In force on return. What is in flight ends where it began. */
+  async apply(accountId: string): Promise<void> {
+    const { source, ingress, gateway } = this.#options;
+    const before = this.#open.get(accountId) ?? new Map<string, string>();
+    const bindings = (await source.origins(accountId)).map((one) => bindingOf(accountId, one));
+    const wanted = new Map(bindings.map((one) => [one.bindingName, one.socketPath]));
+    const fresh = bindings.filter((one) => before.get(one.bindingName) !== one.socketPath);
+    await Promise.all(fresh.map((binding) => gateway.openBinding(binding)));
+    const updates: ScriptUpdate[] = fresh.map((one) => updateOf(one));
+    for (const host of before.keys()) {
+      if (!wanted.has(host)) updates.push({ accountId, scriptName: nameOf(host), entry: null });
+    }
+    if (updates.length > 0) await ingress.scripts(updates);
+    this.#open.set(accountId, wanted);
+    for (const [host, socketPath] of before) {
+      if (wanted.get(host) !== socketPath) void this.#close(socketPath);
+    }
+  }
+
+  async #close(socketPath: string): Promise<void> {
+    const { ingress, gateway, log } = this.#options;
+    try {
+      await ingress.retire(socketPath);
+      if (!this.#isOpen(socketPath)) await gateway.closeBinding(socketPath);
+    } catch (error) {
+      log.error({ socketPath, error }, "the socket of a host's origin does not close");
+    }
+  }
+
+  /** What was taken away may have come back meanwhile. */
+  #isOpen(socketPath: string): boolean {
+    return [...this.#open.values()].some((hosts) => [...hosts.values()].includes(socketPath));
+  }
+}
+
+/** A Worker's name has no space in it. */
+function nameOf(host: string): string {
+  return `origin of ${host}`;
+}
+
+function bindingOf(accountId: string, { host, to, certificateId }: HostOrigin): GatewayBinding {
+  const text = JSON.stringify([accountId, host, to.host, to.port, certificateId]);
+  const hash = createHash("sha256").update(text).digest("hex").slice(0, 16);
+  return {
+    socketPath: join("o", `${hash}.sock`),
+    accountId,
+    scriptName: nameOf(host),
+    bindingName: host,
+    certificateId,
+    front: to,
+  };
+}
+
+function updateOf({
+  accountId,
+  scriptName,
+  bindingName,
+  socketPath,
+}: GatewayBinding): ScriptUpdate {
+  const targets = [{ sockets: [socketPath], percentage: 100 }];
+  const entry = { scriptName, hosts: [bindingName], routes: [], targets, isOrigin: true } as const;
+  return { accountId, scriptName, entry };
+}

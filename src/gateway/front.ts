@@ -1,0 +1,29 @@
+import { createHash } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import type { FailureCode } from "../failures/failures.ts";
+import type { GatewayBinding } from "../contract/gateway.ts";
+
+/** Where a request goes that names its host in `Host`, as the ingress hands it on. */
+export function frontUrl(
+  { headers, url = "/" }: IncomingMessage,
+  port: number,
+): { readonly origin: string; readonly path: string } {
+  const host = (headers.host ?? "").replace(/:\d*$/, "").toLowerCase();
+  return { origin: `https://${host}${port === 443 ? "" : `:${port}`}`, path: url };
+}
+
+/** One name a host and an origin: two platforms may stand behind each other. */
+export function frontName({ accountId, bindingName, front }: GatewayBinding): string {
+  const text = JSON.stringify([accountId, bindingName, front?.host, front?.port]);
+  return `countersign-${createHash("sha256").update(text).digest("hex").slice(0, 16)}`;
+}
+
+/** Does a request come to an origin's host that has been there before (RFC 8586)? */
+export function loopIn(binding: GatewayBinding, { headers }: IncomingMessage): FailureCode | null {
+  const passed = headers["cdn-loop"];
+  if (binding.front === undefined || passed === undefined) return null;
+  const names = String(passed)
+    .split(",")
+    .map((name) => name.split(";")[0]!.trim());
+  return names.includes(frontName(binding)) ? "host_origin_loop" : null;
+}

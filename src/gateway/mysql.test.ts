@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { duplexPair } from "node:stream";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { readExactly } from "./clear.ts";
+import { Numbers } from "./mysql.ts";
+import { isPostgresClient } from "./postgres.ts";
+
+const packets = fc.array(
+  fc.record({
+    sequence: fc.nat(255),
+    // No first byte that decides.
+    payload: fc.uint8Array({ minLength: 1, maxLength: 40 }).map((bytes) => {
+      bytes[0] = 1;
+      return Buffer.from(bytes);
+    }),
+  }),
+  { maxLength: 8 },
+);
+
+test("packets get other numbers, in whatever pieces they come, and nothing else of them changes", () => {
+  fc.assert(
+    fc.property(packets, fc.array(fc.nat(30)), fc.constantFrom(1, -1), (some, cuts, by) => {
+      const numbers = new Numbers(by);
+      const pieces = split(Buffer.concat(some.map(packet)), cuts);
+      for (const piece of pieces) numbers.shift(piece);
+      const moved = some.map(({ sequence, payload }) =>
+        packet({ sequence: (sequence + by + 256) % 256, payload }),
+      );
+      assert.deepEqual(Buffer.concat(pieces), Buffer.concat(moved));
+      assert.equal(numbers.decided, false);
+    }),
+  );
+});
+
+test("once the server has decided, numbers stay as they are", () => {
+  for (const verdict of [0x00, 0xff]) {
+    const numbers = new Numbers(-1);
+    const ok = packet({ sequence: 3, payload: Buffer.from([verdict, 0]) });
+    const later = packet({ sequence: 1, payload: Buffer.from("rows") });
+    const all = Buffer.concat([ok, later]);
+    for (const piece of split(all, [2, 1, 3])) numbers.shift(piece);
+    assert.deepEqual([all[3], all[ok.length + 3]], [2, 1]);
+    assert.equal(numbers.decided, true);
+  }
+});
+
+test("exactly as many bytes are read as are asked for, and the rest stays", async () => {
+  const [one, other] = duplexPair();
+  const first = readExactly(one, 4);
+  other.write("ab");
+  await new Promise(setImmediate);
+  other.write("cdef");
+  assert.equal(String(await first), "abcd");
+  assert.equal(String(await readExactly(one, 2)), "ef");
+  other.end("g");
+  assert.equal(await readExactly(one, 2), null);
+});
+
+test("a PostgreSQL client is known by its first eight bytes", () => {
+  const startup = Buffer.from([0, 0, 0, 40, 0, 3, 0, 0]);
+  assert.equal(isPostgresClient(startup), true);
+  assert.equal(isPostgresClient(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])), true);
+  assert.equal(isPostgresClient(startup.subarray(0, 7)), null);
+  assert.equal(isPostgresClient(Buffer.from([0, 29, 0, 1])), false);
+  assert.equal(isPostgresClient(Buffer.from("*1\r\n$4\r\nPING\r\n")), false);
+  fc.assert(fc.property(fc.uint8Array(), (bytes) => void isPostgresClient(Buffer.from(bytes))));
+});
+
+interface Packet {
+  readonly sequence: number;
+  readonly payload: Buffer;
+}
+
+function packet({ sequence, payload }: Packet): Buffer {
+  const head = Buffer.from([0, 0, 0, sequence]);
+  head.writeUIntLE(payload.length, 0, 3);
+  return Buffer.concat([head, payload]);
+}
+
+/** Views of one buffer, as a socket's reads are not: each is changed in its place. */
+function split(all: Buffer, cuts: readonly number[]): Buffer[] {
+  const pieces: Buffer[] = [];
+  let at = 0;
+  for (const cut of cuts) {
+    pieces.push(all.subarray(at, at + cut));
+    at += cut;
+  }
+  return [...pieces, all.subarray(at)];
+}

@@ -1,0 +1,115 @@
+import {
+  appendFileSync,
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join, relative, sep } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+
+/**
+ * Puts what Workers keep into a backup, which is a database. Values that stand in files of their own
+ * never change, but come and go: those that came while the databases were read are taken as well.
+ *
+ * @param folder of the storage; nothing is done where there is none
+ */
+export function addStorage(backup: DatabaseSync, folder: string): void {
+  if (!existsSync(folder)) return;
+  backup.exec(
+    `CREATE TABLE ${TABLE} (path TEXT, part INTEGER, content BLOB NOT NULL, PRIMARY KEY (path, part))`,
+  );
+  const scratch = mkdtempSync(join(dirname(folder), ".backup-"));
+  try {
+    const taken = new Set<string>();
+    const take = (which: (path: string) => boolean): void => {
+      for (const path of filesIn(folder)) {
+        if (taken.has(path) || !which(path)) continue;
+        taken.add(path);
+        const from = join(folder, path);
+        const copy = isDatabase(path) ? snapshotOf(from, join(scratch, "copy")) : from;
+        if (copy !== null) insert(backup, path, copy);
+      }
+    };
+    const isValue = (path: string): boolean => !isDatabase(path) && !BESIDE.test(path);
+    take(isValue);
+    take(isDatabase);
+    take(isValue);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Takes what Workers kept out of a backup, into a folder that is not there yet. */
+export function takeStorage(backup: DatabaseSync, folder: string): void {
+  if (backup.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?").get(TABLE) === undefined) return;
+  mkdirSync(folder, { mode: 0o700 });
+  const rows = backup.prepare(`SELECT path, part, content FROM ${TABLE} ORDER BY path, part`);
+  for (const { path, part, content } of rows.iterate()) {
+    const to = join(folder, String(path));
+    // A backup is a file that anybody may have made.
+    if (relative(folder, to).startsWith("..")) throw new Error(`"${String(path)}" leads elsewhere`);
+    mkdirSync(dirname(to), { recursive: true, mode: 0o700 });
+    if (part === 0) writeFileSync(to, content as Uint8Array, { mode: 0o600, flush: true });
+    else appendFileSync(to, content as Uint8Array, { flush: true });
+  }
+  backup.exec(`DROP TABLE ${TABLE}; VACUUM`);
+}
+
+const TABLE = "storage_files";
+/** Bytes of one row. */
+const PART = 32 * 1024 * 1024;
+/** What SQLite has beside a database: what is in it is in the snapshot. */
+const BESIDE = /\.sqlite-(wal|shm|journal)$/;
+
+function isDatabase(path: string): boolean {
+  return path.endsWith(".sqlite");
+}
+
+function filesIn(folder: string): readonly string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll(sep, "/"));
+}
+
+/** As it is at one moment, while others write. Null: it was deleted just then. */
+function snapshotOf(database: string, copy: string): string | null {
+  rmSync(copy, { force: true });
+  try {
+    using source = new DatabaseSync(database, { timeout: 10_000 }) as DatabaseSync & Disposable;
+    source.prepare("VACUUM INTO ?").run(copy);
+  } catch (error) {
+    if (existsSync(database)) throw error;
+    return null;
+  }
+  chmodSync(copy, 0o600);
+  return copy;
+}
+
+function insert(backup: DatabaseSync, path: string, file: string): void {
+  const add = backup.prepare(`INSERT INTO ${TABLE} (path, part, content) VALUES (?, ?, ?)`);
+  let descriptor: number;
+  try {
+    descriptor = openSync(file, "r");
+  } catch (error) {
+    // It was deleted just then.
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    throw error;
+  }
+  try {
+    const buffer = Buffer.alloc(PART);
+    for (let part = 0; ; part++) {
+      const length = readSync(descriptor, buffer, 0, PART, null);
+      if (length > 0 || part === 0) add.run(path, part, buffer.subarray(0, length));
+      if (length < PART) return;
+    }
+  } finally {
+    closeSync(descriptor);
+  }
+}

@@ -1,0 +1,180 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { promisify } from "node:util";
+import { devFileSchema, readDevFile } from "../src/dev/file.ts";
+import { parsePolicy } from "countersign-origin";
+import { countersign } from "./helpers/cli.ts";
+import { makeAuthority } from "./helpers/pki.ts";
+import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
+import { scriptForm } from "./helpers/script-form.ts";
+
+const root = join(import.meta.dirname, "..");
+
+/** The fenced blocks of a page, in their order. */
+async function blocksOf(page: string, language: string): Promise<readonly string[]> {
+  const text = await readFile(join(root, "docs", page), "utf8");
+  const fence = new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, "gms");
+  return [...text.matchAll(fence)].map(([, block]) => block!);
+}
+
+describe("the code in the docs is run as it stands there", () => {
+  let platform: TestPlatform;
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), "countersign-docs-"));
+    platform = await startPlatform();
+    await writeFile(join(folder, "password"), "a long enough password\n");
+  });
+  after(async () => {
+    await platform?.[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  /** The `countersign` lines of a block, one after the other, each of which has to succeed. */
+  const follow = async (block: string): Promise<void> => {
+    const lines = block.split("\n").filter((line) => line.startsWith("countersign "));
+    assert.ok(lines.length > 0);
+    for (const line of lines) {
+      const [command = ""] = line.split(" #");
+      const [, words = "", input] = /^countersign (.*?)(?: < (\S+)| > \S+)?$/.exec(command.trim())!;
+      const stdin = input && (await readFile(join(folder, input), "utf8"));
+      const run = await countersign([...words.split(" "), "--data", platform.dataFolder], {
+        cwd: folder,
+        ...(stdin && { stdin }),
+      });
+      assert.equal(run.status, 0, `${command}\n${run.stderr}`);
+    }
+  };
+
+  test("access.md: tokens, people and accounts, and the audit log", async () => {
+    const [tokens = "", people = "", ...rest] = await blocksOf("access.md", "sh");
+    await follow(tokens);
+    // What is about an account comes after it was made.
+    const lines = people.split("\n");
+    const [about = [], others = []] = [true, false].map((is) =>
+      lines.filter((line) => line.startsWith("countersign account") === is),
+    );
+    await follow([...about, ...others].join("\n"));
+    const audit = rest.find((block) => block.includes("countersign audit verify"));
+    await follow(audit ?? "");
+  });
+
+  test("access.md: a host is put behind a service token, and lets in who has it", async () => {
+    const shell = await blocksOf("access.md", "sh");
+    const block = shell.find((text) => text.includes('"$api/apps"')) ?? "";
+    const [beginning = "", application = ""] = block.split("# The answer has the aud");
+    const printed = await countersign(["env", "--json", "--data", platform.dataFolder]);
+    const bash = async (code: string): Promise<Record<string, any>> => {
+      const env = { PATH: process.env["PATH"], ...(JSON.parse(printed.stdout) as object) };
+      const { stdout } = await promisify(execFile)("bash", ["-c", code], { env });
+      return (JSON.parse(stdout) as { result: Record<string, any> }).result;
+    };
+    const token = await bash(beginning);
+    assert.match(token["client_id"], /\.access$/);
+    const [apps = ""] = application.split("\ncurl ");
+    const app = await bash(
+      `${beginning.split("# The answer")[0]}#${apps.replace("ID OF THE SERVICE TOKEN", token["id"])}`,
+    );
+    assert.match(app["aud"], /^[0-9a-f]{64}$/);
+    // The last line of the block, for a Worker at that host.
+    const form = scriptForm(
+      { compatibility_date: "2026-11-01" },
+      {
+        "index.js": [
+          "application/javascript+module",
+          "export default { fetch: () => new Response('let in') };",
+        ],
+      },
+    );
+    await platform.api("PUT", "/accounts/{account}/workers/scripts/behind", form);
+    const domain = { hostname: "orders.example.com", service: "behind", environment: "production" };
+    await platform.api("PUT", "/accounts/{account}/workers/domains", domain);
+    const curl = application.slice(application.indexOf("\ncurl ")).trim();
+    assert.match(curl, /CF-Access-Client-Id: …" -H "CF-Access-Client-Secret: …"/);
+    const asked = async (line: string): Promise<string> => {
+      const here = line.replace("https://orders.example.com", platform.ready.http);
+      const code = here.replace("curl ", "curl -sS -H 'Host: orders.example.com' ");
+      return (await promisify(execFile)("bash", ["-c", code])).stdout;
+    };
+    const given = [token["client_id"], token["client_secret"]] as string[];
+    const parts = curl.split("…");
+    assert.equal(await asked(`${parts[0]}${given[0]}${parts[1]}${given[1]}${parts[2]}`), "let in");
+    assert.doesNotMatch(await asked(`${parts[0]}${given[0]}${parts[1]}wrong${parts[2]}`), /let in/);
+  });
+
+  test("identities.md: its policy is one, and the commands about it work", async () => {
+    const policies = await blocksOf("identities.md", "json");
+    const policy = policies.find((text) => text.includes('"allow"')) ?? "";
+    assert.equal(parsePolicy(JSON.parse(policy)).allow.length, 2);
+    await writeFile(join(folder, "policy.json"), policy);
+    const shell = await blocksOf("identities.md", "sh");
+    const block = shell.find((text) => text.includes("countersign policy set")) ?? "";
+    // It shows a refusal: exit status 1, and why.
+    const [explain = ""] = /^countersign policy explain .*$/m.exec(block) ?? [];
+    await follow(block.replace(explain, ""));
+    const argv = [...explain.split(" ").slice(1), "--data", platform.dataFolder];
+    const explained = await countersign(argv);
+    assert.equal(explained.status, 1, explained.stdout);
+    assert.match(explained.stdout, /c/);
+  });
+
+  test("identities.md: what is listed, shown, exported and taken away", async () => {
+    const [binding = ""] = await blocksOf("identities.md", "jsonc");
+    const { mtls_certificates } = JSON.parse(binding) as {
+      mtls_certificates: readonly { binding: string; certificate_id: string }[];
+    };
+    const bindings = mtls_certificates.map(({ binding: name, certificate_id }) => ({
+      type: "mtls_certificate",
+      name,
+      certificate_id,
+    }));
+    const form = scriptForm({ bindings, compatibility_date: "2026-11-01" });
+    const path = "/accounts/{account}/workers/scripts/orders";
+    assert.equal((await platform.api("PUT", path, form)).status, 200);
+    const shell = await blocksOf("identities.md", "sh");
+    await follow(shell.find((text) => text.includes("countersign identity show")) ?? "");
+    await follow(shell.find((text) => text.includes("countersign identity revoke")) ?? "");
+  });
+
+  test("wrangler.md: the SDK lists the certificates", async () => {
+    const { chain, key } = await (await makeAuthority()).issue({ subject: "CN=documented" });
+    const body = { certificates: chain, private_key: key, ca: false, name: "documented" };
+    await platform.api("POST", "/accounts/{account}/mtls_certificates", body);
+    const [code = ""] = await blocksOf("wrangler.md", "ts");
+    const printed = await countersign(["env", "--json", "--data", platform.dataFolder]);
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ["--input-type=module-typescript", "-e", code.replace("…", platform.ready.accountId)],
+      { cwd: root, env: { ...(JSON.parse(printed.stdout) as Record<string, string>) } },
+    );
+    assert.match(stdout, /^documented \d{4}-/);
+  });
+
+  test("cli.md: the line of `start --json` has the fields that are shown", async () => {
+    const [line = ""] = await blocksOf("cli.md", "json");
+    for (const [field, value] of Object.entries(JSON.parse(line) as Record<string, unknown>)) {
+      const said = (platform.ready as unknown as Record<string, unknown>)[field];
+      assert.equal(typeof said, typeof value, field);
+    }
+  });
+});
+
+test("development.md: countersign.json is one, and its schema is shipped where it says", async () => {
+  const [code = ""] = await blocksOf("development.md", "json");
+  const folder = await mkdtemp(join(tmpdir(), "countersign-docs-"));
+  try {
+    await writeFile(join(folder, "countersign.json"), code);
+    const file = await readDevFile(folder, "staging");
+    assert.deepEqual(file.bindings["MY_CERT"]?.certificate, { name: "staging-cert" });
+    const { $schema } = JSON.parse(code) as { $schema: string };
+    assert.ok(existsSync(join(root, $schema.replace("./node_modules/countersign/", ""))));
+    assert.ok("properties" in devFileSchema());
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});

@@ -1,0 +1,147 @@
+import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { connect, createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { until } from "./until.ts";
+
+/** A database in a folder of its own, on a free port of 127.0.0.1. */
+export interface DatabaseServer {
+  readonly port: number;
+  stop(): Promise<void>;
+  start(): Promise<void>;
+}
+
+/** PEM. The server is `localhost`. */
+export interface ServerFiles {
+  readonly ca: string;
+  readonly chain: string;
+  readonly key: string;
+}
+
+export type Lifetime = Pick<TestContext, "after">;
+
+/** Why tests that need these programs are skipped, or false. */
+export function without(...programs: readonly string[]): string | false {
+  const missing = programs.filter((one) => spawnSync("which", [one]).status !== 0);
+  return missing.length > 0 && `not installed: ${missing.join(", ")}`;
+}
+
+/** A Redis that lets in only who has a certificate of the CA (`tls-auth-clients yes`). */
+export async function startRedis(t: Lifetime, files: ServerFiles): Promise<DatabaseServer> {
+  const { folder, port } = await prepared(t, files);
+  return await started(t, port, () =>
+    spawn(
+      "redis-server",
+      // One option a word: an empty one is a word of its own.
+      `--port 0 --bind 127.0.0.1 --tls-port ${port} --tls-auth-clients yes --tls-cert-file server.crt --tls-key-file server.key --tls-ca-cert-file ca.crt --appendonly no --save`
+        .split(" ")
+        .concat(""),
+      { cwd: folder, stdio: "ignore" },
+    ),
+  );
+}
+
+/** A MariaDB whose user `client` needs a certificate of the CA (`REQUIRE X509`). Database: `shop`. */
+export async function startMariadb(t: Lifetime, files: ServerFiles): Promise<DatabaseServer> {
+  const { folder, port } = await prepared(t, files);
+  const asRoot = process.getuid?.() === 0 ? ["--user=root"] : [];
+  const data = join(folder, "data");
+  execFileSync(
+    "mariadb-install-db",
+    [
+      "--no-defaults",
+      `--datadir=${data}`,
+      "--skip-test-db",
+      "--auth-root-authentication-method=normal",
+      ...asRoot,
+    ],
+    { stdio: "ignore" },
+  );
+  await writeFile(
+    join(folder, "init.sql"),
+    [
+      "create database if not exists shop;",
+      "create user if not exists client@'%' require x509;",
+      "grant all on shop.* to client@'%';",
+      "",
+    ].join("\n"),
+  );
+  const options = {
+    datadir: data,
+    port,
+    "bind-address": "127.0.0.1",
+    socket: join(folder, "s"),
+    "pid-file": join(folder, "pid"),
+    "init-file": join(folder, "init.sql"),
+    "ssl-ca": join(folder, "ca.crt"),
+    "ssl-cert": join(folder, "server.crt"),
+    "ssl-key": join(folder, "server.key"),
+    "innodb-buffer-pool-size": "8M",
+  };
+  const args = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
+  return await started(t, port, () =>
+    spawn("mariadbd", ["--no-defaults", "--skip-name-resolve", ...args, ...asRoot], {
+      stdio: "ignore",
+    }),
+  );
+}
+
+async function prepared(
+  t: Lifetime,
+  { ca, chain, key }: ServerFiles,
+): Promise<{ folder: string; port: number }> {
+  const folder = await mkdtemp(join(tmpdir(), "countersign-database-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const files = { "server.crt": chain, "server.key": key, "ca.crt": ca };
+  for (const [name, text] of Object.entries(files)) {
+    await writeFile(join(folder, name), text, { mode: 0o600 });
+  }
+  return { folder, port: await freePort() };
+}
+
+async function started(
+  t: Lifetime,
+  port: number,
+  begin: () => ChildProcess,
+): Promise<DatabaseServer> {
+  let child: ChildProcess | null = null;
+  const server: DatabaseServer = {
+    port,
+    start: async () => {
+      child = begin();
+      await until(() => accepts(port));
+    },
+    stop: async () => {
+      if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+      const exited = once(child, "exit");
+      child.kill("SIGKILL");
+      await exited;
+    },
+  };
+  t.after(() => server.stop());
+  await server.start();
+  return server;
+}
+
+async function accepts(port: number): Promise<boolean> {
+  const socket = connect(port, "127.0.0.1");
+  return await new Promise((fulfil) => {
+    socket.once("error", () => fulfil(false));
+    socket.once("connect", () => {
+      socket.destroy();
+      fulfil(true);
+    });
+  });
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}

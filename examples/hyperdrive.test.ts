@@ -48,7 +48,6 @@ test(
       assert.equal(run.exitCode, 0, run.output);
       return run.stdout;
     };
-    const idIn = (text: string): string => /[0-9a-f-]{36}|[0-9a-f]{32}/.exec(text)![0];
     const [certificate, ca] = await Promise.all([
       wrangler("cert upload mtls-certificate --cert cert.pem --key key.pem --name app").then(idIn),
       wrangler("cert upload certificate-authority --ca-cert ca.pem --name ca").then(idIn),
@@ -102,3 +101,7 @@ test(
     assert.doesNotMatch(platform.log(), /secret-word|another-word/);
   },
 );
+
+function idIn(text: string): string {
+  return /[0-9a-f-]{36}|[0-9a-f]{32}/.exec(text)![0];
+}

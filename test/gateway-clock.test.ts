@@ -70,7 +70,9 @@ test("a TLS session is resumed for ten minutes", async () => {
     clock,
   );
   const credential = { certificateId: "c", version: 1, fingerprint: "f" };
-  const scope = { origin: "https://a", credential, trust: { id: "t" } } as unknown as PoolScope;
+  const destination = { host: "a", port: 443 };
+  const trust = { id: "t" };
+  const scope = { origin: "https://a", destination, credential, trust } as unknown as PoolScope;
   const pool = pools.acquire(scope);
   const ticket = Buffer.from("ticket");
   for (const age of [599_999, 600_000]) {

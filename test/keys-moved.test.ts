@@ -179,7 +179,7 @@ describe("an edit of the database file", () => {
       [() => upload([{ name: "RENAMED", type: "inherit", old_name: "OTHER" }]), ["other of alpha"]],
       [
         () =>
-          control.call("POST", `${scripts}/deployments`, {
+          control.call("POST", `${scripts}/deployments?force=true`, {
             strategy: "percentage",
             versions: [{ version_id: one.id, percentage: 100 }],
           }),

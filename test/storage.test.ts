@@ -57,6 +57,16 @@ describe("what Workers keep", () => {
   const ask1 = async (name: string, path: string): Promise<any> =>
     JSON.parse((await platform.worker(name, `/${path}`)).body);
 
+  it("a value larger than KV takes is refused before it is read", async () => {
+    const { id } = await api("POST", "/storage/kv/namespaces", { title: "large" });
+    const { api: base, accountId, token } = platform.ready;
+    const path = `${base}/accounts/${accountId}/storage/kv/namespaces/${id}/values/key`;
+    const put = (body: Buffer<ArrayBuffer>) =>
+      fetch(path, { method: "PUT", headers: { authorization: `Bearer ${token}` }, body });
+    assert.equal((await put(Buffer.alloc(26 * 1024 * 1024 + 1))).status, 413);
+    assert.equal((await put(Buffer.alloc(1024))).status, 200);
+  });
+
   it("KV, R2, rate limits and datasets of one Worker are another's only where it binds them", async () => {
     const one = await api("POST", "/storage/kv/namespaces", { title: "one" });
     const two = await api("POST", "/storage/kv/namespaces", { title: "two" });

@@ -5,10 +5,16 @@ import { Failure } from "../../failures/failures.ts";
  * A JSON body, whatever its Content-Type says (wrangler sends certificates as text/plain).
  *
  * @param limit in bytes; more is refused without being read to its end
+ * @param mayBeMissing no body at all is undefined
  * @throws Failure `body_too_large`, `body_not_json`
  */
-export async function readJson(request: Request, limit: number): Promise<unknown> {
+export async function readJson(
+  request: Request,
+  limit: number,
+  mayBeMissing = false,
+): Promise<unknown> {
   const text = await limited(request, limit).text().catch(asAborted);
+  if (mayBeMissing && text === "") return undefined;
   try {
     return JSON.parse(text);
   } catch {

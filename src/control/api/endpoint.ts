@@ -114,7 +114,8 @@ async function parseBody(
 ): Promise<unknown> {
   if (body === undefined) return undefined;
   if (body === "form") return readForm(request, limits.script);
-  return parse(body, await readJson(request, limits.json), "body");
+  const json = await readJson(request, limits.json, body.safeParse(undefined).success);
+  return parse(body, json, "body");
 }
 
 /** @throws Failure `request_invalid`, naming the first field that is wrong */

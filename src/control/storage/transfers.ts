@@ -7,7 +7,8 @@ import { failure } from "../api/envelope.ts";
 
 /** Bytes of one file. */
 export const largestFile: number = 128 * 1024 * 1024;
-/** Files that are held at a time: the oldest goes for the newest. */
+/** Files that are held at a time, of an account and of all: the oldest goes for the newest. */
+const MOST_OF_ACCOUNT = 2;
 const MOST = 4;
 const LIFETIME = 10 * 60_000;
 
@@ -29,8 +30,10 @@ export class Transfers {
   open(accountId: string, content: Uint8Array | null): string {
     const now = Date.now();
     for (const [id, { until }] of this.#held) if (until < now) this.#held.delete(id);
-    const [oldest] = this.#held.keys();
-    if (oldest !== undefined && this.#held.size >= MOST) this.#held.delete(oldest);
+    const all = [...this.#held];
+    const own = all.filter(([, transfer]) => transfer.accountId === accountId);
+    const full = own.length >= MOST_OF_ACCOUNT ? own : all.length >= MOST ? all : [];
+    if (full.length > 0) this.#held.delete(full[0]![0]);
     const id = randomBytes(24).toString("base64url");
     this.#held.set(id, { accountId, content, until: now + LIFETIME });
     return id;

@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { pino } from "pino";
+import { Transfers, TRANSFERS } from "./transfers.ts";
+
+const bytes = Buffer.from("select 1");
+const log = pino({ level: "silent" });
+
+test("an account that has its two files loses its own oldest one, and no other account's", () => {
+  const transfers = new Transfers();
+  const other = transfers.open("b", bytes);
+  const [first, second, third] = [1, 2, 3].map(() => transfers.open("a", bytes));
+  assert.throws(() => transfers.take(first!, "a"), { code: "transfer_gone" });
+  for (const id of [second!, third!]) assert.deepEqual(transfers.take(id, "a"), bytes);
+  assert.deepEqual(transfers.take(other, "b"), bytes);
+  assert.throws(() => transfers.take(other, "b"), { code: "transfer_gone" });
+});
+
+test("of all accounts together four are held", () => {
+  const transfers = new Transfers();
+  const ids = ["a", "b", "c", "d", "e"].map((account) => transfers.open(account, bytes));
+  assert.throws(() => transfers.take(ids[0]!, "a"), { code: "transfer_gone" });
+  assert.deepEqual(transfers.take(ids[4]!, "e"), bytes);
+});
+
+test("a file is its account's alone, and for ten minutes", (t) => {
+  t.mock.timers.enable({ apis: ["Date"] });
+  const transfers = new Transfers();
+  const id = transfers.open("a", bytes);
+  assert.throws(() => transfers.take(id, "b"), { code: "transfer_gone" });
+  t.mock.timers.tick(600_001);
+  assert.throws(() => transfers.take(id, "a"), { code: "transfer_gone" });
+});
+
+test("whoever knows the URL uploads once what is taken then, and nobody else anything", async () => {
+  const transfers = new Transfers();
+  const app = transfers.app({ log });
+  const at = (id: string): string => `http://api/client/v4${TRANSFERS}/${id}`;
+  const id = transfers.open("a", null);
+  assert.throws(() => transfers.take(id, "a"), { code: "transfer_gone" });
+  const { status } = await app.request(at(id), { method: "PUT", body: bytes });
+  assert.equal(status, 200);
+  assert.equal(await (await app.request(at(id))).text(), "select 1");
+  assert.equal((await app.request(at("guessed"), { method: "PUT", body: bytes })).status, 404);
+  assert.deepEqual(Buffer.from(transfers.take(id, "a")), bytes);
+});

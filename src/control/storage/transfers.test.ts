@@ -35,7 +35,6 @@ test("a file is its account's alone, and for ten minutes", (t) => {
 test("whoever knows the URL uploads once what is taken then, and nobody else anything", async () => {
   const transfers = new Transfers();
   const app = transfers.app({ log });
-  const at = (id: string): string => `http://api/client/v4${TRANSFERS}/${id}`;
   const id = transfers.open("a", null);
   assert.throws(() => transfers.take(id, "a"), { code: "transfer_gone" });
   const { status } = await app.request(at(id), { method: "PUT", body: bytes });
@@ -44,3 +43,7 @@ test("whoever knows the URL uploads once what is taken then, and nobody else any
   assert.equal((await app.request(at("guessed"), { method: "PUT", body: bytes })).status, 404);
   assert.deepEqual(Buffer.from(transfers.take(id, "a")), bytes);
 });
+
+function at(id: string): string {
+  return `http://api/client/v4${TRANSFERS}/${id}`;
+}

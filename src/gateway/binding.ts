@@ -13,7 +13,7 @@ import { InFlight } from "../forward/in-flight.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
 import type { Clock } from "./clock.ts";
 import { frontUrl, loopIn } from "./front.ts";
-import { join } from "./join.ts";
+import { endTelling, join } from "./join.ts";
 import { RecentFailures } from "./recent-failures.ts";
 import { rayOf, respondWithFailure, unreadFailure, type ShownFailure } from "./respond.ts";
 import { RoutedRequest, splitUrl, type Route, type Traffic } from "./route.ts";
@@ -238,7 +238,7 @@ export class BindingSocket {
       const bytes = client.accepted ? tell(failure) : null;
       if (!client.accepted) fail(failure, shown);
       else if (bytes === null) socket.destroy();
-      else socket.end(bytes, () => socket.destroy());
+      else endTelling(socket, bytes);
       return;
     }
     if (span !== null) upstream.once("close", () => span.ended());

@@ -21,7 +21,10 @@ export function join(client: Duplex, upstream: Duplex, { failed, silent }: JoinE
     isTold = true;
     upstream.unpipe(client);
     if (bytes === null || client.destroyed) client.destroy();
-    else client.end(bytes, () => client.destroy());
+    else {
+      client.unpipe(upstream);
+      endTelling(client, bytes);
+    }
   };
   client.on("error", () => upstream.destroy());
   upstream.on("error", (error) => {
@@ -51,6 +54,22 @@ export function join(client: Duplex, upstream: Duplex, { failed, silent }: JoinE
   client.pipe(upstream);
   upstream.pipe(client);
 }
+
+/**
+ * Ends a connection with why it ends. What a driver says meanwhile is read and dropped: a socket that is closed with something unread in
+ * it is reset, and the driver would hear of that instead.
+ */
+export function endTelling(client: Duplex, bytes: Buffer): void {
+  client.end(bytes);
+  const timer = setTimeout(() => client.destroy(), LINGER);
+  timer.unref();
+  client.once("end", () => client.destroy());
+  client.once("close", () => clearTimeout(timer));
+  client.resume();
+}
+
+/** ms that a driver has to read why its connection ends. */
+const LINGER = 1_000;
 
 /** What was read to its end is still written to its end; what broke off breaks off. */
 function endAfter(closed: Duplex, other: Duplex): void {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { answering } from "./helpers/edge.ts";
+import { until } from "./helpers/until.ts";
 
 const skip =
   process.platform === "linux" && spawnSync("setpriv", ["--version"]).status === 0
@@ -56,24 +57,29 @@ test("no process of the platform writes its memory to disk when it crashes", { s
   }
 });
 
-test("a program of the same user reads the memory of no process that has keys", { skip }, (t) => {
-  if (!/, closed to/.test(ready["memory"]!)) {
-    assert.match(ready["memory"]!, /NOT closed/);
-    t.skip("this Node cannot call the C library");
-    return;
-  }
-  const open = run([...asUser, "sleep", "60"]);
-  try {
-    assert.equal(isReadable(open.pid!), true, "a process that is not closed is read");
-  } finally {
-    open.kill();
-  }
-  const own = [main.pid!, ...descendants(main.pid!)].filter((pid) =>
-    /countersign\.js|gateway\/main|ingress\/main/.test(commandLine(pid)),
-  );
-  assert.equal(own.length, 3, "main process, gateway and ingress");
-  for (const pid of own) assert.equal(isReadable(pid), false, commandLine(pid));
-});
+test(
+  "a program of the same user reads the memory of no process that has keys",
+  { skip },
+  async (t) => {
+    if (!/, closed to/.test(ready["memory"]!)) {
+      assert.match(ready["memory"]!, /NOT closed/);
+      t.skip("this Node cannot call the C library");
+      return;
+    }
+    const open = run([...asUser, "sleep", "60"]);
+    try {
+      // A process that is not closed is read, once it runs as that user.
+      await until(() => isReadable(open.pid!));
+    } finally {
+      open.kill();
+    }
+    const own = [main.pid!, ...descendants(main.pid!)].filter((pid) =>
+      /countersign\.js|gateway\/main|ingress\/main/.test(commandLine(pid)),
+    );
+    assert.equal(own.length, 3, "main process, gateway and ingress");
+    for (const pid of own) assert.equal(isReadable(pid), false, commandLine(pid));
+  },
+);
 
 function run([file, ...args]: readonly string[]): ChildProcess {
   return spawn(file!, args, { stdio: ["ignore", "pipe", "ignore"] });

@@ -85,7 +85,11 @@ describe("the calls of Terraform's provider", { skip: hasGo ? false : "no Go 1.2
       cwd: join(import.meta.dirname, "terraform", "provider-calls"),
       env: { ...process.env, GOFLAGS: "-p=1 -buildvcs=false" },
     });
-    const args = ["client.pem", "client.key", "ca.pem"];
+    // Not the one that the Python example keeps: an account has a certificate once.
+    const { chain, key } = await (await makeAuthority()).issue({ subject: "CN=provider" });
+    await writeFile(join(folder, "provider.pem"), chain);
+    await writeFile(join(folder, "provider.key"), key);
+    const args = ["provider.pem", "provider.key", "ca.pem"];
     const { stdout } = await run(program, args, { cwd: folder, env });
     assert.match(stdout, /created, read, changed and deleted/);
   });

@@ -6,7 +6,12 @@ import { storeSource } from "../src/store/change-feed.ts";
 import { createToken } from "../src/store/tokens.ts";
 import { callApi, type Envelope, startControl, type TestControl } from "./helpers/control.ts";
 import { engines } from "./helpers/database.ts";
+import { makeAuthority } from "./helpers/pki.ts";
 import { scriptForm } from "./helpers/script-form.ts";
+
+const usages = ["serverAuth"] as const;
+
+const hostPath = (host: string): string => `/accounts/{account}/countersign/hosts/${host}`;
 
 type Target = Parameters<typeof callApi>[0];
 
@@ -71,6 +76,48 @@ for (const [engine, open] of Object.entries(engines)) {
       assert.deepEqual(await live("one", other.accountId), []);
       assert.equal((await setRoutes(other, "one", ["theirs.example/*"])).status, 200);
       await setRoutes(other, "one", []);
+    });
+
+    it("what a host presents, asks of clients and leads to is its own account's to say", async () => {
+      await setRoutes(control, "one", ["*.mine.example/*"]);
+      await callApi(control, "POST", "/zones", { name: "zoned.example" });
+      const hosts = ["a.mine.example", "*.example", "a.zoned.example", "*.zoned.example"];
+      const own = ["one.localhost", "*.localhost"];
+      for (const host of [...hosts, ...own]) {
+        const clients = await callApi(other, "PUT", `${hostPath(host)}/clients`, {
+          mode: "required",
+        });
+        assert.match(clients.errors[0]?.message ?? "", /belongs to another account/, host);
+      }
+      const authority = await makeAuthority();
+      const pair = async (host: string) => {
+        const leaf = await authority.issue({ subject: `CN=${host}`, dns: [host], usages });
+        return { certificate: leaf.chain, private_key: leaf.key };
+      };
+      for (const host of hosts) {
+        const presented = await callApi(
+          other,
+          "PUT",
+          `${hostPath(host)}/certificate`,
+          await pair(host),
+        );
+        assert.equal(presented.status, 400, host);
+        assert.match(presented.errors[0]?.message ?? "", /another account|not in the zone/, host);
+        const origin = { to: "https://10.0.0.5", certificate: "any" };
+        const led = await callApi(other, "PUT", `${hostPath(host)}/origin`, origin);
+        assert.equal(led.status >= 400, true, host);
+      }
+      // Whoever came first keeps it, and others cannot take the host by a route either.
+      const free = `${hostPath("free.example")}/certificate`;
+      assert.equal((await callApi(other, "PUT", free, await pair("free.example"))).status, 200);
+      const late = await callApi(control, "PUT", free, await pair("free.example"));
+      assert.match(late.errors[0]?.message ?? "", /belongs to another account/);
+      assert.equal((await setRoutes(control, "one", ["free.example/*"])).status >= 400, true);
+      const mine = await callApi(control, "PUT", `${hostPath("one.localhost")}/clients`, {
+        mode: "off",
+      });
+      assert.equal(mine.status, 200);
+      assert.equal((await callApi(other, "DELETE", free)).status, 200);
     });
 
     it("no route takes over the hosts that Workers have by themselves", async () => {

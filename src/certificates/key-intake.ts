@@ -23,7 +23,7 @@ export interface PairBytes {
 
 /** An upload whose text the intake has, until it is let go. */
 export interface HeldUpload extends Disposable {
-  /** The body without what may hold a key: `certificates` and `private_key` are empty texts. */
+  /** The body without what may hold a key: all texts but `name` and `bundle_method` are empty. */
   readonly fields: unknown;
   /** @throws Failure of `parseUpload` */
   judge(terms: UploadTerms): Promise<JudgedUpload>;

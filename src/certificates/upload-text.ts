@@ -29,7 +29,8 @@ export class UploadText {
       return new UploadText(withoutText(value), "", "");
     }
     const fields = Object.entries(value).map(([name, field]) => [name, shownField(name, field)]);
-    const { certificates, private_key: key } = value as Record<string, unknown>;
+    // Cloudflare calls it `certificate` where a host presents it.
+    const { certificate, certificates = certificate, private_key: key } = value as Fields;
     return new UploadText(Object.fromEntries(fields), textOf(certificates), textOf(key));
   }
 
@@ -99,9 +100,13 @@ function asText(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
 }
 
+type Fields = Readonly<Record<string, unknown>>;
+
+const SHOWN: ReadonlySet<string> = new Set(["name", "bundle_method"]);
+
 /** A field for the process that may see no key. Its type stays, which a schema judges there. */
 function shownField(name: string, value: unknown): unknown {
-  if (name !== "name" || typeof value !== "string") return withoutText(value);
+  if (!SHOWN.has(name) || typeof value !== "string") return withoutText(value);
   return value.includes("PRIVATE KEY") ? NO_NAME : value.slice(0, NO_NAME.length);
 }
 

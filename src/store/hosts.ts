@@ -1,7 +1,9 @@
 import type { Host } from "../contract/hosts.ts";
 import type { Database } from "./database.ts";
 import { clientsOfHosts } from "./host-clients.ts";
-import { certificatesOfHosts } from "./host-certificates.ts";
+import { certificatesOfHosts, hostsOf } from "./host-certificates.ts";
+import { originHostsOfOthers } from "./host-origins.ts";
+import { patternsOfOthers } from "./routes.ts";
 
 /**
  * Every host of an account that has TLS state of its own. A host has each part of it from the nearest
@@ -27,4 +29,27 @@ export function nearest<T>(known: ReadonlyMap<string, T>, host: string): T | nul
     if (found !== undefined) return found;
   }
   return null;
+}
+
+/**
+ * What other accounts have said of hosts, as hosts and routes: a host belongs to the account that came
+ * first, and nobody else says what it presents, whom it lets in or where it leads.
+ */
+export async function hostsOfOthers(db: Database, accountId: string): Promise<string[]> {
+  const certificates = await db
+    .selectFrom("hostCertificates")
+    .select("hosts")
+    .where("accountId", "!=", accountId)
+    .execute();
+  const clients = await db
+    .selectFrom("hostClients")
+    .select("host")
+    .where("accountId", "!=", accountId)
+    .execute();
+  return [
+    ...(await patternsOfOthers(db, accountId)),
+    ...(await originHostsOfOthers(db, accountId)),
+    ...certificates.flatMap(hostsOf),
+    ...clients.map(({ host }) => host),
+  ];
 }

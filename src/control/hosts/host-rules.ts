@@ -8,6 +8,7 @@ import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
+import { hostOfAnother } from "../routing/host-owners.ts";
 import { zonesOf } from "../routing/zones.ts";
 
 const rules = z.object({
@@ -49,6 +50,7 @@ export function hostRuleEndpoints({ store, edge }: ControlContext): readonly End
         const { accountId } = caller;
         const host = parsedHost(params["host"]);
         const { value, cursor } = await store.write(async ({ db, changed }) => {
+          await refuseOthersHosts(db, accountId, [host]);
           const all = await listHostRules(db, accountId);
           const before = all.find((one) => one.host === host) ?? null;
           const authorities =
@@ -113,6 +115,7 @@ export function hostRuleEndpoints({ store, edge }: ControlContext): readonly End
           throw new Failure("client_rules_invalid", { message: `"${host}" is not in this zone` });
         }
         const { cursor } = await store.write(async ({ db, changed }) => {
+          await refuseOthersHosts(db, accountId, hostnames);
           const [id = MANAGED] = await authorityIds(db, accountId, [
             body.mtls_certificate_id ?? MANAGED,
           ]);
@@ -163,6 +166,20 @@ function parsedHost(text = ""): string {
   const { data, error } = hostPattern.safeParse(text);
   if (data !== undefined) return data;
   throw new Failure("client_rules_invalid", { message: `"${text}" ${error.issues[0]?.message}` });
+}
+
+/** @throws Failure `client_rules_invalid` */
+async function refuseOthersHosts(
+  db: Database,
+  accountId: string,
+  hosts: readonly string[],
+): Promise<void> {
+  const taken = await hostOfAnother(db, accountId, hosts);
+  if (taken === null) return;
+  throw new Failure("client_rules_invalid", {
+    message: `"${taken}" belongs to another account`,
+    fix: "Choose another host, or have the other account give it up.",
+  });
 }
 
 function isInZone(accountId: string, host: string, zoneId: string | undefined): boolean {

@@ -2,24 +2,17 @@ import { z } from "@hono/zod-openapi";
 import { randomBytes } from "node:crypto";
 import { Failure } from "../../failures/failures.ts";
 import { hostPattern } from "../../network/host-pattern.ts";
-import { hostsOverlap } from "../../network/patterns.ts";
 import type { Audit } from "../../store/audit.ts";
 import { findCertificate, listCertificates } from "../../store/certificates.ts";
 import type { Database } from "../../store/database.ts";
-import {
-  deleteHostOrigin,
-  originAtHost,
-  originHostsOfOthers,
-  putHostOrigin,
-} from "../../store/host-origins.ts";
-import { patternsOfOthers } from "../../store/routes.ts";
+import { deleteHostOrigin, originAtHost, putHostOrigin } from "../../store/host-origins.ts";
 import type { HostOriginRow } from "../../store/schema.ts";
-import { zoneByName } from "../../store/zones.ts";
 import { applyChange } from "../api/apply-change.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
-import { isHost, refuseOwnHosts, zonesOf } from "../routing/zones.ts";
+import { hostOfAnother } from "../routing/host-owners.ts";
+import { isHost, refuseOwnHosts } from "../routing/zones.ts";
 
 const wanted = z.object({
   to: z.string().max(300),
@@ -135,20 +128,10 @@ function parsedUrl(text: string): { readonly host: string; readonly port: number
   });
 }
 
-/** A host belongs to the account that came first. @throws Failure `host_origin_taken` */
+/** @throws Failure `host_origin_taken` */
 async function refuseTaken(db: Database, accountId: string, host: string): Promise<void> {
-  const patterns = [
-    ...(await patternsOfOthers(db, accountId)),
-    ...(await originHostsOfOthers(db, accountId)),
-  ];
-  let isTaken = patterns.some((pattern) => hostsOverlap(pattern, host));
-  for (const { name } of zonesOf(accountId, host.replace(/^\*\./, ""))) {
-    const zone = await zoneByName(db, name);
-    isTaken ||= zone !== null && zone.accountId !== accountId;
-  }
-  if (isTaken) {
-    throw new Failure("host_origin_taken", { message: `"${host}" belongs to another account` });
-  }
+  if ((await hostOfAnother(db, accountId, [host])) === null) return;
+  throw new Failure("host_origin_taken", { message: `"${host}" belongs to another account` });
 }
 
 /** @throws Failure `host_origin_invalid` */

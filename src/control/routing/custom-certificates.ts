@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { randomUUID, X509Certificate } from "node:crypto";
 import { applyChange } from "../api/apply-change.ts";
-import { parseUpload } from "../../certificates/parse.ts";
+import type { HeldUpload } from "../../certificates/key-intake.ts";
 import { Failure } from "../../failures/failures.ts";
 import { hostKeyPlace } from "../../keys/places.ts";
 import type { Audit } from "../../store/audit.ts";
@@ -19,8 +19,9 @@ import type { Write } from "../../store/store.ts";
 import { listZones } from "../../store/zones.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
-import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { endpoint, type Endpoint, keyEndpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
+import { hostOfAnother } from "./host-owners.ts";
 import { hostOf, type Zone, zoneNamed, zoneOf, zonesOf } from "./zones.ts";
 
 const method = z.enum(["ubiquitous", "optimal", "force"]);
@@ -31,8 +32,6 @@ const upload = z.object({
 });
 const renewal = upload.partial();
 const pairBody = upload.omit({ bundle_method: true });
-
-type Pair = { readonly certificate: string; readonly private_key: string };
 
 /** The server certificates of a zone's hosts, as Cloudflare's SDK and Terraform upload them. */
 export function customCertificateEndpoints(context: ControlContext): readonly Endpoint[] {
@@ -51,20 +50,21 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
     return value;
   };
   /** @throws Failure as for any certificate that is uploaded */
-  const read = (zone: Zone, accountId: string, id: string, pair: Pair) => {
+  const read = async (
+    zone: Zone,
+    accountId: string,
+    id: string,
+    held: HeldUpload,
+  ): Promise<Fresh> => {
     const now = clock();
-    const parsed = parseUpload({
-      certificates: pair.certificate,
-      privateKey: pair.private_key,
-      ca: false,
-      now,
-    });
-    if (parsed.kind !== "leaf") throw new Failure("host_certificate_unfit");
+    const judged = await held.judge({ ca: false, now });
+    if (judged.kind !== "leaf") throw new Failure("host_certificate_unfit");
+    const place = hostKeyPlace(accountId, id);
     return {
-      hosts: JSON.stringify(hostsIn(parsed.chain, parsed.facts.names, zone)),
-      chain: parsed.chain,
-      sealedKey: keyring.seal(hostKeyPlace(accountId, id), parsed.privateKey),
-      notAfter: parsed.facts.notAfter.toISOString(),
+      hosts: JSON.stringify(hostsIn(judged.chain, judged.facts.names, zone)),
+      chain: judged.chain,
+      sealedKey: keyring.wrap(place, await judged.sealKey(place)),
+      notAfter: judged.facts.notAfter.toISOString(),
       modifiedOn: now.toISOString(),
     };
   };
@@ -82,32 +82,22 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
         return list(rows.map((row) => shownCertificate(row)));
       },
     ),
-    endpoint(
+    keyEndpoint(
       { method: "post", path, summary: "Upload one", scope: "ssl_certs:write", body: upload },
-      async ({ caller, params, body }) => {
+      async ({ caller, params, body, upload: held }) => {
         const { accountId } = caller;
-        const row = await change(caller, async ({ db }) => {
-          const zone = await existingZone(db, accountId, params["zone_id"]);
-          const id = randomUUID();
-          const fresh = read(zone, accountId, id, body);
-          const added: HostCertificateRow = {
-            ...fresh,
-            id,
-            accountId,
-            zone: zone.name,
-            bundleMethod: body.bundle_method,
-            priority: 0,
-            source: "upload",
-            folder: null,
-            uploadedOn: fresh.modifiedOn,
-          };
-          await putHostCertificate(db, added);
-          return { value: added, audit: auditOf(caller, "host.certificate", added) };
+        const zone = await existingZone(store.db, accountId, params["zone_id"]);
+        const id = randomUUID();
+        const fresh = await read(zone, accountId, id, held);
+        const row = await change(caller, async (write) => {
+          await existingZone(write.db, accountId, zone.id);
+          const { bundle_method: bundleMethod } = body;
+          return put(write, caller, { ...first(id, caller, zone, fresh), bundleMethod });
         });
         return { result: shownCertificate(row) };
       },
     ),
-    endpoint(
+    keyEndpoint(
       {
         method: "put",
         path: "/accounts/{account_id}/countersign/hosts/{host}/certificate",
@@ -115,38 +105,32 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
         scope: "ssl_certs:write",
         body: pairBody,
       },
-      async ({ caller, params, body }) => {
+      async ({ caller, params, upload: held }) => {
+        const { accountId } = caller;
         const host = params["host"]?.toLowerCase() ?? "";
-        const row = await change(caller, async ({ db }) => {
-          const { accountId } = caller;
-          const zone = zoneOf(accountId, host.replace(/^\*\./, ""));
-          const there = await listHostCertificates(db, accountId, zone.name);
-          // Whatever said what this very host presents is replaced, with all that it is for.
-          const before = there.find((other) => hostsOf(other)[0] === host) ?? null;
-          const id = before?.id ?? randomUUID();
-          const fresh = read(zone, accountId, id, body);
-          const names = hostsOf(fresh);
-          if (!names.includes(host)) {
-            throw new Failure("host_certificate_unfit", {
-              message: `the certificate is for ${names.join(", ").slice(0, 300)}, not for "${host.slice(0, 253)}"`,
-            });
+        const zone = zoneOf(accountId, host.replace(/^\*\./, ""));
+        // Whatever said what this very host presents is replaced, with all that it is for.
+        const saying = async (db: Database): Promise<HostCertificateRow[]> =>
+          (await listHostCertificates(db, accountId, zone.name)).filter(
+            (row) => hostsOf(row)[0] === host,
+          );
+        const id = (await saying(store.db))[0]?.id ?? randomUUID();
+        const fresh = await read(zone, accountId, id, held);
+        const names = hostsOf(fresh);
+        if (!names.includes(host)) {
+          throw new Failure("host_certificate_unfit", {
+            message: `the certificate is for ${names.join(", ").slice(0, 300)}, not for "${host.slice(0, 253)}"`,
+          });
+        }
+        // The host that was meant comes first.
+        const hosts = JSON.stringify([host, ...names.filter((name) => name !== host)]);
+        const row = await change(caller, async (write) => {
+          const before = await saying(write.db);
+          for (const other of before) {
+            if (other.id !== id) await deleteHostCertificate(write.db, other.id);
           }
-          const after: HostCertificateRow = {
-            id,
-            accountId,
-            zone: zone.name,
-            bundleMethod: "ubiquitous",
-            priority: 0,
-            source: "upload",
-            folder: null,
-            uploadedOn: fresh.modifiedOn,
-            ...before,
-            ...fresh,
-            // The host that was meant comes first.
-            hosts: JSON.stringify([host, ...names.filter((name) => name !== host)]),
-          };
-          await putHostCertificate(db, after);
-          return { value: after, audit: auditOf(caller, "host.certificate", after) };
+          const kept = before.find((other) => other.id === id) ?? first(id, caller, zone, fresh);
+          return put(write, caller, { ...kept, ...fresh, hosts });
         });
         return { result: shownCertificate(row) };
       },
@@ -176,29 +160,24 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
         result: shownCertificate(await existing(store.db, caller, params)),
       }),
     ),
-    endpoint(
+    keyEndpoint(
       { method: "patch", path: one, summary: "Renew one", scope: "ssl_certs:write", body: renewal },
-      async ({ caller, params, body }) => {
-        const { certificate, private_key, bundle_method } = body;
+      async ({ caller, params, body, upload: held }) => {
+        const { certificate, private_key, bundle_method: bundleMethod } = body;
         if ((certificate === undefined) !== (private_key === undefined)) {
           throw new Failure("request_invalid", {
             message: "a certificate and its private key are replaced together",
           });
         }
-        const row = await change(caller, async ({ db }) => {
-          const before = await existing(db, caller, params);
-          const zone = zoneNamed(caller.accountId, before.zone);
-          const fresh =
-            certificate === undefined || private_key === undefined
-              ? {}
-              : read(zone, caller.accountId, before.id, { certificate, private_key });
-          const after: HostCertificateRow = {
-            ...before,
-            ...fresh,
-            ...(bundle_method && { bundleMethod: bundle_method }),
-          };
-          await putHostCertificate(db, after);
-          return { value: after, audit: auditOf(caller, "host.certificate", after) };
+        const { id, zone } = await existing(store.db, caller, params);
+        const { accountId } = caller;
+        const fresh =
+          certificate === undefined
+            ? {}
+            : await read(zoneNamed(accountId, zone), accountId, id, held);
+        const row = await change(caller, async (write) => {
+          const before = await existing(write.db, caller, params);
+          return put(write, caller, { ...before, ...fresh, ...(bundleMethod && { bundleMethod }) });
         });
         return { result: shownCertificate(row) };
       },
@@ -215,6 +194,39 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
       },
     ),
   ];
+}
+
+/** @throws Failure `host_certificate_unfit` for hosts of another account */
+async function put(
+  { db }: Write,
+  caller: Caller,
+  row: HostCertificateRow,
+): Promise<{ readonly value: HostCertificateRow; readonly audit: Audit }> {
+  const taken = await hostOfAnother(db, row.accountId, hostsOf(row));
+  if (taken !== null) {
+    throw new Failure("host_certificate_unfit", {
+      message: `the certificate names "${taken}", which belongs to another account`,
+    });
+  }
+  await putHostCertificate(db, row);
+  return { value: row, audit: auditOf(caller, "host.certificate", row) };
+}
+
+type Fresh = Pick<HostCertificateRow, "hosts" | "chain" | "sealedKey" | "notAfter" | "modifiedOn">;
+
+/** One that was not there before. */
+function first(id: string, { accountId }: Caller, zone: Zone, fresh: Fresh): HostCertificateRow {
+  return {
+    ...fresh,
+    id,
+    accountId,
+    zone: zone.name,
+    bundleMethod: "ubiquitous",
+    priority: 0,
+    source: "upload",
+    folder: null,
+    uploadedOn: fresh.modifiedOn,
+  };
 }
 
 /** The DNS names of the leaf: each has to be in the zone. */

@@ -8,10 +8,9 @@ import {
   findPattern,
   insertRoute,
   listRoutes,
-  patternsOfOthers,
   type RouteWithScript,
 } from "../../store/routes.ts";
-import { originHostsOfOthers } from "../../store/host-origins.ts";
+import { hostsOfOthers } from "../../store/hosts.ts";
 import { listZones } from "../../store/zones.ts";
 import type { RouteRow, ScriptRow } from "../../store/schema.ts";
 import type { Audit, AuditAction } from "../../store/audit.ts";
@@ -238,10 +237,7 @@ export async function addAll(
   keepId?: string,
 ): Promise<RouteRow[]> {
   const added: RouteRow[] = [];
-  const others = [
-    ...(await patternsOfOthers(db, script.accountId)),
-    ...(await originHostsOfOthers(db, script.accountId)),
-  ];
+  const others = await hostsOfOthers(db, script.accountId);
   for (const pattern of patterns) {
     const overlapped = others.some((other) => hostsOverlap(other, pattern));
     if (overlapped) throw routeTaken(pattern, "another account");

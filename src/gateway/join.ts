@@ -38,15 +38,18 @@ export function join(client: Duplex, upstream: Duplex, { failed, silent }: JoinE
     tell(upstream.errored ? failed(upstream.errored, false) : silent());
     return;
   }
-  upstream.once("data", () => (hasSpoken = true));
-  // Before that of pipe, which ends the Worker's side.
-  upstream.once("end", () => {
+  const endSilently = (): void => {
     if (hasSpoken || client.readableEnded) return;
     const bytes = silent();
     if (bytes === null) return;
     tell(bytes);
     upstream.destroy();
-  });
+  };
+  upstream.once("data", () => (hasSpoken = true));
+  // Before that of pipe, which ends the Worker's side. One that has ended says so no more.
+  if (upstream.readableEnded) endSilently();
+  else upstream.once("end", endSilently);
+  if (isTold) return;
   upstream.once("close", () => {
     if (!isTold) endAfter(upstream, client);
   });
@@ -56,8 +59,8 @@ export function join(client: Duplex, upstream: Duplex, { failed, silent }: JoinE
 }
 
 /**
- * Ends a connection with why it ends. What a driver says meanwhile is read and dropped: a socket that is closed with something unread in
- * it is reset, and the driver would hear of that instead.
+ * Ends a connection with why it ends. What a driver says meanwhile is read and dropped: a socket that
+ * is closed with something unread in it is reset, and the driver would hear of that instead.
  */
 export function endTelling(client: Duplex, bytes: Buffer): void {
   client.end(bytes);

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -9,6 +8,7 @@ import { launchBrowser, noBrowser } from "./helpers/browser.ts";
 import { countersign } from "./helpers/cli.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { wranglerProject, type WranglerProject, type WranglerRun } from "./helpers/wrangler.ts";
+import { freePort } from "./helpers/free-port.ts";
 
 const email = "ada@example.com";
 
@@ -29,7 +29,7 @@ describe("wrangler login, in a browser", { skip: noBrowser }, () => {
     password = JSON.parse(added.stdout).password;
     env = JSON.parse((await countersign(["env", "--login", ...data])).stdout);
     project = await wranglerProject({ api: platform.ready.api, token: "" });
-    callbackPort = await freePort();
+    callbackPort = await freePort("localhost");
     // What wrangler tells the browser is always port 8976, whichever it listens on.
     browser = await launchBrowser({ "localhost:8976": `localhost:${callbackPort}` });
   });
@@ -219,12 +219,4 @@ async function signIn(page: Page, secret: string): Promise<void> {
 async function shot(page: Page, name: string): Promise<void> {
   const folder = process.env["SCREENSHOTS"];
   if (folder) await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
 }

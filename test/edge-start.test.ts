@@ -1,6 +1,4 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
 import { request } from "node:http";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -8,6 +6,7 @@ import type { Snapshot } from "../src/contract/change-feed.ts";
 import { answering, startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { makeVersion, TestSource } from "./helpers/source.ts";
 import { until } from "./helpers/until.ts";
+import { freePort } from "./helpers/free-port.ts";
 
 test("while the platform starts, a deployed Worker's host waits or answers 503, never 404", async () => {
   class SlowSource extends TestSource {
@@ -67,15 +66,6 @@ test("a generation ends early only when nothing is in flight any more", async ()
 
 function running(edge: TestEdge, script: string): number {
   return edge.edge.status().workers.filter(({ scriptName }) => scriptName === script).length;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 interface Answer {

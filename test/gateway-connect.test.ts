@@ -13,6 +13,7 @@ import { ask, edgeCertificate, testGateway, type TestGateway } from "./helpers/g
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 import { until } from "./helpers/until.ts";
 import type { StartGatewayOptions } from "../src/gateway/start.ts";
+import { freePort } from "./helpers/free-port.ts";
 
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
 const STARTUP = Buffer.from([0, 0, 0, 8, 0, 3, 0, 0]);
@@ -292,15 +293,6 @@ async function listen(t: TestContext, server: Server, port = 0): Promise<number>
     for (const socket of open) socket.destroy();
   });
   return (server.address() as AddressInfo).port;
-}
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 function tunnel(gateway: TestGateway, port: number): ReturnType<typeof httpRequest> {

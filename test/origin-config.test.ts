@@ -4,12 +4,13 @@ import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import { Agent, request as send } from "node:https";
-import { createServer as createTcpServer, type AddressInfo } from "node:net";
+import { type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, before, describe, test, type TestContext } from "node:test";
 import { callerFacts, decide, parsePolicy, workerSpiffeId } from "countersign-origin";
+import { freePort } from "./helpers/free-port.ts";
 import { countersign } from "./helpers/cli.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
 import { until } from "./helpers/until.ts";
@@ -139,15 +140,6 @@ function ask(port: number, who: TestCertificate | undefined, asked: Asked = {}):
       )
       .end();
   });
-}
-
-async function freePort(): Promise<number> {
-  const probe = createTcpServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, "close");
-  return port;
 }
 
 function flagsFor(port: number): string[] {

@@ -5,7 +5,7 @@ import { say } from "../steps.ts";
 import { ask, askHost, codeOf, command, issuePerson } from "./callers.ts";
 import { callApi, deploy } from "./deploy.ts";
 import { call } from "./load.ts";
-import type { Stage } from "./story.ts";
+import type { Stage } from "./stage.ts";
 
 /** Everybody who should not get in, and the code with which each is refused. */
 export async function attack(stage: Stage): Promise<void> {

@@ -1,13 +1,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as wait } from "node:timers/promises";
 import { ask } from "./callers.ts";
-import type { Stage } from "./story.ts";
+import type { Stage } from "./stage.ts";
 import { say } from "../steps.ts";
+import { freePort } from "../../test/helpers/free-port.ts";
 
 const program = join(import.meta.dirname, "../../bin/countersign.js");
 
@@ -61,13 +61,4 @@ http {
     await wait(25);
   }
   throw new Error("nginx did not start");
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, "close");
-  return port;
 }

@@ -15,25 +15,14 @@ import {
   type RunningPostgres,
 } from "../../test/helpers/postgres.ts";
 import { say, step } from "../steps.ts";
-import { startApi, type Api } from "./api.ts";
+import { startApi } from "./api.ts";
 import { attack } from "./attackers.ts";
 import { command } from "./callers.ts";
 import { bundleWorker, callApi, deploy } from "./deploy.ts";
 import { call, startLoad, type Load, type Sent } from "./load.ts";
 import { startNginx } from "./nginx.ts";
+import type { Stage } from "./stage.ts";
 import { PostgresConnection } from "./wire.ts";
-
-export interface Stage {
-  readonly platform: TestPlatform;
-  readonly folder: string;
-  readonly stack: AsyncDisposableStack;
-  /** The CA of the origins' own certificates. */
-  readonly authority: TestAuthority;
-  readonly pair: { readonly cert: string; readonly key: string };
-  readonly api: Api;
-  /** The Workers' code. */
-  readonly code: string;
-}
 
 /** Which Worker calls: three Workers, one API, one database, and everybody who should not get in. */
 export async function identityStory(stack: AsyncDisposableStack): Promise<void> {

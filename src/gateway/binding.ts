@@ -1,4 +1,3 @@
-import { chmod, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { performance } from "node:perf_hooks";
@@ -19,6 +18,7 @@ import { rayOf, respondWithFailure, unreadFailure, type ShownFailure } from "./r
 import { RoutedRequest, splitUrl, type Route, type Traffic } from "./route.ts";
 import { openStream, StreamClient } from "./stream.ts";
 import type { RouteTracing } from "./tracing.ts";
+import { listenAt } from "./unix-socket.ts";
 
 /** What a binding needs of the gateway. */
 export interface Router {
@@ -85,17 +85,9 @@ export class BindingSocket {
     });
   }
 
-  /** Resolves when the socket accepts connections. A stale file from a killed process is replaced. */
-  async listen(): Promise<void> {
-    const { socketPath } = this.binding;
-    await rm(socketPath, { force: true });
-    await new Promise<void>((fulfil, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(socketPath, fulfil);
-    });
-    // Of accepting, as when there are no files left: the next connection may be accepted.
-    this.#server.on("error", () => {});
-    await chmod(socketPath, 0o600);
+  /** Resolves when the socket accepts connections. */
+  listen(): Promise<void> {
+    return listenAt(this.#server, this.binding.socketPath);
   }
 
   /** Something that routes depend on has changed: each is found anew, under the rules of now. */

@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { Failure } from "../failures/failures.ts";
 import { readExactly, readable } from "./clear.ts";
 import type { Destination } from "./destination.ts";
+import { framed } from "./database/mysql-packets.ts";
 import { clearFailure, secondTls, TLS_HANDSHAKE } from "./postgres.ts";
 
 /** What its packets need of the Worker's side. */
@@ -63,13 +64,13 @@ export class MysqlSwitch {
       });
     }
     this.#client.accept();
-    this.#client.socket.write(written(this.#greeting!));
+    this.#client.socket.write(framed(0, this.#greeting!.payload));
     const answer = await this.#readAnswer();
     this.#answer = answer;
     if (!this.#driverAsks) this.#client.tell = (failure) => mysqlError(failure, 2);
     const request = Buffer.from(answer.payload.subarray(0, SSL_REQUEST));
     request.writeUInt32LE((request.readUInt32LE(0) | CLIENT_SSL) >>> 0, 0);
-    socket.write(written({ sequence: 1, payload: request }));
+    socket.write(framed(1, request));
   }
 
   /** Sends the driver's answer within TLS. Resolves when the driver was let in, or one side is over. */
@@ -85,7 +86,7 @@ export class MysqlSwitch {
     }
     const payload = Buffer.from(this.#answer!.payload);
     payload.writeUInt32LE((payload.readUInt32LE(0) | CLIENT_SSL) >>> 0, 0);
-    upstream.write(written({ sequence: 2, payload }));
+    upstream.write(framed(2, payload));
     if (!(await renumber(client, upstream))) return;
     // In answer to its first command.
     this.#client.tell = (failure) => mysqlError(failure, 1);
@@ -153,13 +154,6 @@ async function readPacket(socket: Duplex, signal: AbortSignal): Promise<Packet |
   if (length === 0 || length > MOST_PACKET) return null;
   const payload = await readExactly(socket, length, signal);
   return payload === null ? null : { sequence: head[3]!, payload };
-}
-
-function written({ sequence, payload }: Packet): Buffer {
-  const head = Buffer.alloc(4);
-  head.writeUIntLE(payload.length, 0, 3);
-  head[3] = sequence;
-  return Buffer.concat([head, payload]);
 }
 
 /** The lower half of what a greeting says that its server can do. 0: it says nothing. */
@@ -260,5 +254,5 @@ export function mysqlError({ code, message, fix }: Failure, sequence: number): B
   // ER_HANDSHAKE_ERROR
   const head = Buffer.from([ERROR, 0, 0]);
   head.writeUInt16LE(1043, 1);
-  return written({ sequence, payload: Buffer.concat([head, text]) });
+  return framed(sequence, Buffer.concat([head, text]));
 }

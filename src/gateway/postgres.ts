@@ -4,12 +4,11 @@ import type { Duplex } from "node:stream";
 import { Failure } from "../failures/failures.ts";
 import { handshakeFailure } from "./classify.ts";
 import { readExactly } from "./clear.ts";
+import { GSS_REQUEST, SSL_REQUEST } from "./database/postgres-messages.ts";
 import type { Destination } from "./destination.ts";
 
 /** PostgreSQL's SSLRequest (protocol 3.0, section 55.2.11): length 8, code 80877103. */
 const sslRequest: Buffer = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
-const GSS_REQUEST = 80_877_104;
-const SSL_REQUEST = 80_877_103;
 
 /**
  * Asks a PostgreSQL server to begin TLS on this connection. Only servers from version 17 on take

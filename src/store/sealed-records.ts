@@ -18,6 +18,7 @@ import type { WorkerBinding } from "../contract/change-feed.ts";
 import { readBase, readHead, replaceBase, replaceHead } from "./audit.ts";
 import { putLocalAuthority, readLocalAuthority } from "./local-authority.ts";
 import type { Database } from "./database.ts";
+import type { Tables } from "./schema.ts";
 
 /** One sealed record, wherever it stands. */
 export interface SealedRecord {
@@ -100,32 +101,12 @@ const secrets: SealedColumn = {
   },
 };
 
-const webhookSecrets: SealedColumn = {
-  batch: async (db, after, limit) => {
-    const rows = await db
-      .selectFrom("webhooks")
-      .selectAll()
-      .where("accountId", ">", after)
-      .orderBy("accountId")
-      .limit(limit)
-      .execute();
-    return batchOf(
-      rows.map(({ accountId }) => ({ id: accountId })),
-      limit,
-      rows.map((row) => ({
-        place: webhookPlace(row.accountId),
-        sealed: row.sealedSecret,
-        replace: async (transaction, sealedSecret) => {
-          await transaction
-            .updateTable("webhooks")
-            .set({ sealedSecret })
-            .where("accountId", "=", row.accountId)
-            .execute();
-        },
-      })),
-    );
-  },
-};
+const webhookSecrets = columnOf({
+  table: "webhooks",
+  owner: "accountId",
+  column: "sealedSecret",
+  place: ({ accountId }) => webhookPlace(accountId),
+});
 
 const identityKeys: SealedColumn = {
   batch: async (db, after, limit) => {
@@ -157,86 +138,26 @@ const identityKeys: SealedColumn = {
   },
 };
 
-const accessKeys: SealedColumn = {
-  batch: async (db, after, limit) => {
-    const rows = await db
-      .selectFrom("accessKeys")
-      .selectAll()
-      .where("id", ">", after)
-      .orderBy("id")
-      .limit(limit)
-      .execute();
-    return batchOf(
-      rows,
-      limit,
-      rows.map(({ id, accountId, sealedKey }) => ({
-        place: accessKeyPlace(accountId, id),
-        sealed: sealedKey,
-        replace: async (transaction, fresh) => {
-          await transaction
-            .updateTable("accessKeys")
-            .set({ sealedKey: fresh })
-            .where("id", "=", id)
-            .execute();
-        },
-      })),
-    );
-  },
-};
+const accessKeys = columnOf({
+  table: "accessKeys",
+  owner: "id",
+  column: "sealedKey",
+  place: ({ accountId, id }) => accessKeyPlace(accountId, id),
+});
 
-const hostKeys: SealedColumn = {
-  batch: async (db, after, limit) => {
-    const rows = await db
-      .selectFrom("hostCertificates")
-      .selectAll()
-      .where("id", ">", after)
-      .orderBy("id")
-      .limit(limit)
-      .execute();
-    return batchOf(
-      rows,
-      limit,
-      rows.map((row) => ({
-        place: hostKeyPlace(row.accountId, row.id),
-        sealed: row.sealedKey,
-        replace: async (transaction, sealedKey) => {
-          await transaction
-            .updateTable("hostCertificates")
-            .set({ sealedKey })
-            .where("id", "=", row.id)
-            .execute();
-        },
-      })),
-    );
-  },
-};
+const hostKeys = columnOf({
+  table: "hostCertificates",
+  owner: "id",
+  column: "sealedKey",
+  place: ({ accountId, id }) => hostKeyPlace(accountId, id),
+});
 
-const databasePasswords: SealedColumn = {
-  batch: async (db, after, limit) => {
-    const rows = await db
-      .selectFrom("hyperdriveConfigs")
-      .selectAll()
-      .where("id", ">", after)
-      .orderBy("id")
-      .limit(limit)
-      .execute();
-    return batchOf(
-      rows,
-      limit,
-      rows.map((row) => ({
-        place: databasePasswordPlace(row.accountId, row.id),
-        sealed: row.sealedPassword,
-        replace: async (transaction, sealedPassword) => {
-          await transaction
-            .updateTable("hyperdriveConfigs")
-            .set({ sealedPassword })
-            .where("id", "=", row.id)
-            .execute();
-        },
-      })),
-    );
-  },
-};
+const databasePasswords = columnOf({
+  table: "hyperdriveConfigs",
+  owner: "id",
+  column: "sealedPassword",
+  place: ({ accountId, id }) => databasePasswordPlace(accountId, id),
+});
 
 const localAuthorityKey: SealedColumn = {
   batch: async (db) => {
@@ -251,33 +172,12 @@ const localAuthorityKey: SealedColumn = {
   },
 };
 
-const secondFactors: SealedColumn = {
-  batch: async (db, after, limit) => {
-    const rows = await db
-      .selectFrom("secondFactors")
-      .selectAll()
-      .where("userId", ">", after)
-      .orderBy("userId")
-      .limit(limit)
-      .execute();
-    const records = rows.map(({ userId, sealedSecret }) => ({
-      place: totpPlace(userId),
-      sealed: sealedSecret,
-      replace: async (transaction: Database, fresh: Sealed) => {
-        await transaction
-          .updateTable("secondFactors")
-          .set({ sealedSecret: fresh })
-          .where("userId", "=", userId)
-          .execute();
-      },
-    }));
-    return batchOf(
-      rows.map(({ userId }) => ({ id: userId })),
-      limit,
-      records,
-    );
-  },
-};
+const secondFactors = columnOf({
+  table: "secondFactors",
+  owner: "userId",
+  column: "sealedSecret",
+  place: ({ userId }) => totpPlace(userId),
+});
 
 const auditHead: SealedColumn = {
   batch: async (db) => {
@@ -308,6 +208,51 @@ const columns: Readonly<
 };
 
 export const sealedColumns: readonly SealedColumn[] = Object.values(columns);
+
+/** A column with one record a row, where the row's owner is its key. */
+function columnOf<T extends keyof Tables>({
+  table,
+  owner,
+  column,
+  place,
+}: PlainColumn<T>): SealedColumn {
+  return {
+    batch: async (db, after, limit) => {
+      // The names are checked by `PlainColumn`; Kysely has no word for a table of several.
+      const own = owner as "id";
+      const rows = await db
+        .selectFrom(table as "accessKeys")
+        .selectAll()
+        .where(own, ">", after)
+        .orderBy(own)
+        .limit(limit)
+        .execute();
+      const records = rows.map((row) => ({
+        place: place(row as unknown as Tables[T]),
+        sealed: row[column as "sealedKey"],
+        replace: async (transaction: Database, fresh: Sealed) => {
+          await transaction
+            .updateTable(table as "accessKeys")
+            .set({ [column]: fresh })
+            .where(own, "=", row[own])
+            .execute();
+        },
+      }));
+      return batchOf(
+        rows.map((row) => ({ id: row[own] })),
+        limit,
+        records,
+      );
+    },
+  };
+}
+
+interface PlainColumn<T extends keyof Tables> {
+  readonly table: T;
+  readonly owner: keyof Tables[T] & string;
+  readonly column: keyof Tables[T] & `sealed${string}`;
+  readonly place: (row: Tables[T]) => Place;
+}
 
 interface Owner {
   readonly id: string;

@@ -2,11 +2,11 @@ import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_pr
 import { once } from "node:events";
 import { chownSync, globSync } from "node:fs";
 import { chmod, chown, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import type { TestAuthority } from "./pki.ts";
+import { freePort } from "./free-port.ts";
 
 const binaries = [
   ...globSync("/usr/lib/postgresql/*/bin/initdb"),
@@ -147,13 +147,4 @@ function userId(): { uid: number; gid: number } | null {
 
 function idOf(flag: string): number {
   return Number(spawnSync("id", [flag, "postgres"], { encoding: "utf8" }).stdout);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }

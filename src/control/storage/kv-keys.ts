@@ -41,6 +41,16 @@ export function kvKeyEndpoints(
   const read = "workers_scripts:read";
   const write = "workers_scripts:write";
   const value = `${namespace}/values/{key_name}`;
+  const bulkDelete = {
+    summary: "Delete many keys",
+    scope: write,
+    body: z.array(key).max(10_000),
+    bodyLimit: 8 * MEBIBYTE,
+  } as const;
+  const bulkDeletes = [
+    ["delete", `${namespace}/bulk`],
+    ["post", `${namespace}/bulk/delete`],
+  ] as const;
   const deleteBulk = async (call: KvCall & { body: readonly string[] }): Promise<Answer> => {
     const row = await namespaceOf(call);
     await forEach(call.body, async (name) => {
@@ -142,28 +152,7 @@ export function kvKeyEndpoints(
         return { result: { successful_key_count: call.body.length, unsuccessful_keys: [] } };
       },
     ),
-    endpoint(
-      {
-        method: "delete",
-        path: `${namespace}/bulk`,
-        summary: "Delete many keys",
-        scope: write,
-        body: z.array(key).max(10_000),
-        bodyLimit: 8 * MEBIBYTE,
-      },
-      deleteBulk,
-    ),
-    endpoint(
-      {
-        method: "post",
-        path: `${namespace}/bulk/delete`,
-        summary: "Delete many keys",
-        scope: write,
-        body: z.array(key).max(10_000),
-        bodyLimit: 8 * MEBIBYTE,
-      },
-      deleteBulk,
-    ),
+    ...bulkDeletes.map(([method, path]) => endpoint({ ...bulkDelete, method, path }, deleteBulk)),
     endpoint(
       {
         method: "post",

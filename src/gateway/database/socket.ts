@@ -1,4 +1,3 @@
-import { chmod, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -13,6 +12,7 @@ import { mysql } from "./mysql.ts";
 import { postgres } from "./postgres.ts";
 import type { Protocol } from "./protocol.ts";
 import { DatabaseSession, type DatabaseRoute } from "./session.ts";
+import { listenAt } from "../unix-socket.ts";
 
 /** What a database's socket needs of the gateway. */
 export interface DatabaseRouter {
@@ -63,16 +63,9 @@ export class DatabaseSocket {
     });
   }
 
-  /** Resolves when the socket accepts connections. A stale file from a killed process is replaced. */
-  async listen(): Promise<void> {
-    const { socketPath } = this.binding;
-    await rm(socketPath, { force: true });
-    await new Promise<void>((fulfil, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(socketPath, fulfil);
-    });
-    this.#server.on("error", () => {});
-    await chmod(socketPath, 0o600);
+  /** Resolves when the socket accepts connections. */
+  listen(): Promise<void> {
+    return listenAt(this.#server, this.binding.socketPath);
   }
 
   /** Each session asks anew when it begins. */

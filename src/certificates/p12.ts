@@ -33,8 +33,11 @@ function open(asn1: forge.asn1.Asn1, passphrase: string): forge.pkcs12.Pkcs12Pfx
     return forge.pkcs12.pkcs12FromAsn1(asn1, passphrase);
   } catch (error) {
     const { message } = error as Error;
-    if (message === DECRYPT_FAILED && !isAscii(passphrase)) return openUtf8(asn1, passphrase);
-    if (message === DECRYPT_FAILED || /(invalid|wrong) password/i.test(message)) throw wrong(error);
+    if (/(invalid|wrong) password/i.test(message)) throw wrong(error);
+    // A wrong key decrypts to a right padding once in 256 times: what comes out then is anything.
+    const opened = isAscii(passphrase) ? null : openUtf8(asn1, passphrase);
+    if (opened !== null) return opened;
+    if (message === DECRYPT_FAILED || (!hasMac(asn1) && !NO_FILE.test(message))) throw wrong(error);
     if (/unsupported|not supported|unknown/i.test(message)) {
       throw new Failure("encryption_unsupported", {
         message: `the PKCS #12 file cannot be opened: ${message.replace(/\.$/, "")}`,
@@ -45,19 +48,27 @@ function open(asn1: forge.asn1.Asn1, passphrase: string): forge.pkcs12.Pkcs12Pfx
   }
 }
 
+/** Without a MAC nothing says whether the passphrase is right, but what it makes of the content. */
+function hasMac({ value }: forge.asn1.Asn1): boolean {
+  return value.length > 2;
+}
+
+/** What forge says before it has used the passphrase, or where the passphrase is not at fault. */
+const NO_FILE =
+  /^Cannot read PKCS#12 PFX|version other than|password integrity|authSafe|unsupported/i;
 const DECRYPT_FAILED = "Failed to decrypt PKCS#12 SafeContents.";
 
 /**
  * The MAC, which was right, takes the passphrase as UTF-16; OpenSSL encrypts with it as UTF-8. forge
- * has one passphrase for both, so the file is opened again without its MAC.
+ * has one passphrase for both, so the file is opened again without its MAC. Null: that is not it.
  */
-function openUtf8(asn1: forge.asn1.Asn1, passphrase: string): forge.pkcs12.Pkcs12Pfx {
+function openUtf8(asn1: forge.asn1.Asn1, passphrase: string): forge.pkcs12.Pkcs12Pfx | null {
   const [version, content] = asn1.value as forge.asn1.Asn1[];
   const unsigned = { ...asn1, value: [version, content] } as forge.asn1.Asn1;
   try {
     return forge.pkcs12.pkcs12FromAsn1(unsigned, forge.util.encodeUtf8(passphrase));
-  } catch (error) {
-    throw wrong(error);
+  } catch {
+    return null;
   }
 }
 

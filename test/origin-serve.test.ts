@@ -247,7 +247,8 @@ test("what was judged is what the service gets: bodies of a GET, whole URLs, tra
 
 test("a policy that changes counts on an open connection; a broken file changes nothing", async () => {
   const { url, said } = await serve();
-  const agent = new Agent({ keepAlive: true });
+  // One connection: a socket is free for the next request a turn after its answer.
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const post = (): Promise<Answer> => ask(url, callers.a, { method: "POST", agent });
   try {
     assert.equal((await post()).status, 200);

@@ -187,9 +187,10 @@ function notFound(endpoints: readonly Endpoint[], method: string, path: string):
   const matches = endpoints.filter((endpoint) =>
     new RegExp(`^${BASE}${endpoint.path.replaceAll(/\{\w+\}/g, "[^/]+")}$`).test(path),
   );
-  const shown = path.slice(0, 200);
+  // It comes decoded: what would be a line of its own, or move a terminal's cursor, is shown as sent.
+  const shown = path.slice(0, 200).replaceAll(/\p{Cc}/gu, encodeURIComponent);
   if (matches.length === 0) {
-    return new Failure("route_not_found", { message: `no endpoint at "${shown}"` });
+    return new Failure("route_not_found", { message: `no endpoint is "${shown}"` });
   }
-  return new Failure("method_not_allowed", { message: `${method} is not possible at "${shown}"` });
+  return new Failure("method_not_allowed", { message: `"${shown}" does not take ${method}` });
 }

@@ -157,7 +157,6 @@ describe("an unmodified wrangler, for deploying", { concurrency: true }, () => {
         /binding "C" names the certificate "b145510d-0000"[\s\S]*\[code: 100143\]/,
       ],
       [{ compatibility_date: "2099-01-01" }, /later than 20\d\d-\d\d-\d\d, the newest/],
-      [{ assets: { directory: "public" } }, /static assets/],
       [{ tail_consumers: [{ service: "tail" }] }, /tail consumers/],
     ];
     await Promise.all(
@@ -165,7 +164,6 @@ describe("an unmodified wrangler, for deploying", { concurrency: true }, () => {
         const name = `refused-${index}`;
         await using project = await wranglerProject(control, {
           ...configured(name, more),
-          "public/index.html": "<p>",
         });
         const run = await project.run(["deploy"]);
         assert.equal(run.exitCode, 1, run.output);

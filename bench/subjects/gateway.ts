@@ -43,11 +43,13 @@ export const gateway: Subject = {
         databases: new Map(),
         identity: version.versionId,
         asksForKeys: false,
+        assets: null,
       },
       {
         socket: "gateway-worker.sock",
         probeSocket: "gateway-probe.sock",
         entrypoints: new Map(),
+        assetsFolder: "a",
         emptyFolder: ".",
         accessKeys: "127.0.0.1:1",
         tail: null,

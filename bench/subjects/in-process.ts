@@ -39,6 +39,7 @@ export const inProcess: Subject = {
       socket: "in-process-worker.sock",
       probeSocket: "in-process-probe.sock",
       entrypoints: new Map(),
+      assetsFolder: "a",
       emptyFolder: ".",
       accessKeys: "127.0.0.1:1",
       tail: null,

@@ -3,6 +3,7 @@ import type { Host, HostOrigin } from "./hosts.ts";
 import type { AccountAccess } from "./access.ts";
 import type { DatabaseConfig } from "./database.ts";
 import type { Observability } from "./worker-log.ts";
+import type { WorkerAssets } from "./assets.ts";
 
 /**
  * What an edge follows: the control plane's state, read piece by piece, and a feed of what changed.
@@ -85,6 +86,8 @@ export interface WorkerVersion extends ScriptKey {
   readonly limits?: WorkerLimits;
   /** Which of its calls are kept. Absent: none. */
   readonly observability?: Observability;
+  /** Files that it serves. With them it may have no modules at all. Absent: none. */
+  readonly assets?: WorkerAssets;
 }
 
 export interface WorkerLimits {
@@ -132,6 +135,8 @@ export type WorkerBinding = { readonly name: string } & (
       readonly period: number;
     }
   | { readonly type: "analytics_engine"; readonly dataset: string }
+  /** The version's own static assets. */
+  | { readonly type: "assets" }
   | {
       readonly type: "version_metadata";
       readonly id: string;

@@ -1,5 +1,6 @@
 import type { HandshakeReport } from "./handshake-report.ts";
 import type { ScriptKey, WorkerVersion } from "./change-feed.ts";
+import type { AssetContents } from "./assets.ts";
 import type { StorageAnswer, StorageRequest } from "./storage.ts";
 
 /** What the control plane asks of an edge that runs beside it. */
@@ -43,6 +44,8 @@ export interface Edge extends AsyncDisposable {
    * @throws Failure `storage_unavailable`
    */
   storage(request: StorageRequest): Promise<StorageAnswer>;
+  /** What versions serve beside their code. */
+  readonly assets: AssetContents;
   /** What runs, for listings, `doctor` and the dashboard. */
   status(): EdgeStatus;
 }

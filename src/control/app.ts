@@ -7,7 +7,7 @@ import { accessEndpoints } from "./hosts/endpoints.ts";
 import { accountEndpoints } from "./access/accounts.ts";
 import { auditEndpoints } from "./access/audit-endpoints.ts";
 import { neighbourhood } from "../network/ranges.ts";
-import { authenticate, authorize, type Identity } from "./api/auth.ts";
+import { authenticate, authorize, nobody, type Identity } from "./api/auth.ts";
 import { authorityEndpoints } from "./certificates/authorities.ts";
 import { bindingModeEndpoints } from "./workers/binding-modes.ts";
 import { certificateEndpoints } from "./certificates/certificates.ts";
@@ -44,6 +44,7 @@ import { routeEndpoints } from "./routing/routes.ts";
 import { scriptChangeEndpoints } from "./workers/script-changes.ts";
 import { workerVersionEndpoints } from "./workers/worker-versions.ts";
 import { workerEndpoints } from "./workers/workers.ts";
+import { assetEndpoints } from "./workers/assets.ts";
 import { scriptEndpoints } from "./workers/scripts.ts";
 import { scriptUploadEndpoints } from "./workers/upload-endpoint.ts";
 import { secretEndpoints } from "./workers/secrets.ts";
@@ -88,8 +89,11 @@ export function createControl(options: ControlOptions): Hono {
     app.on(endpoint.method, BASE + toHono(endpoint.path), async (c) => {
       const request = c.req.raw;
       const params = c.req.param() as Record<string, string>;
-      const identity = await identify(request, remoteAddress(c));
-      const caller = authorize(identity, endpoint.scope, params["account_id"]);
+      const address = remoteAddress(c);
+      const caller =
+        endpoint.sessionToken === true
+          ? nobody(address, params["account_id"] ?? "")
+          : authorize(await identify(request, address), endpoint.scope, params["account_id"]);
       const { incoming = null } = (c.env ?? {}) as Partial<ClientBindings>;
       const { limits, intake } = context;
       const answer = await endpoint.run({ request, incoming, intake, caller, params, limits });
@@ -152,6 +156,7 @@ function allEndpoints(
     ...issuedEndpoints(context, identities),
     ...policyEndpoints(context, identities),
     ...scriptEndpoints(context, publisher),
+    ...assetEndpoints(context),
     ...scriptUploadEndpoints(context, publisher),
     ...scriptChangeEndpoints(context, publisher),
     ...serviceEndpoints(context, publisher),

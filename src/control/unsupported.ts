@@ -31,17 +31,6 @@ export function unsupportedEndpoints(): readonly Endpoint[] {
       },
       () => ({ result: { schedules: [] } }),
     ),
-    endpoint(
-      {
-        method: "post",
-        path: `${script}/assets-upload-session`,
-        summary: "Static assets: refused",
-        scope: "workers_scripts:write",
-      },
-      () => {
-        throw refused("static assets");
-      },
-    ),
     // `wrangler delete` asks for it, to clean up after Containers.
     endpoint(
       {

@@ -1,5 +1,7 @@
 import { copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { copyLinks } from "./assets.ts";
+import type { GenerationContext } from "./launcher.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import { ACCESS_KEYS } from "../ingress/protocol.ts";
 import type { RunnableVersion } from "./in-process.ts";
@@ -23,12 +25,15 @@ export class GenerationFolder {
 
   /** Writes the modules down, so that their content need not stay in memory. */
   static async write(
-    run: RunDirectory,
-    id: number,
+    { run, assets, nextId }: Pick<GenerationContext, "run" | "assets" | "nextId">,
     version: RunnableVersion,
   ): Promise<{ folder: GenerationFolder; stored: LaidOutVersion }> {
-    const folder = new GenerationFolder(run, id);
+    const folder = new GenerationFolder(run, nextId());
     await folder.#make();
+    if (version.assets !== undefined) {
+      const { accountId, assets: served } = version;
+      await folder.#orRemove(() => assets.layOut(accountId, folder.path(ASSETS), served.files));
+    }
     const modules: StoredModule[] = [];
     const sourceMaps = new Map<string, string>();
     for (const [index, { name, type, content }] of version.modules.entries()) {
@@ -41,7 +46,13 @@ export class GenerationFolder {
     modules.sort((a, b) => rank(a, version) - rank(b, version));
     return {
       folder,
-      stored: { ...version, modules, sourceMaps, asksForKeys: asksForKeys(version) },
+      stored: {
+        ...version,
+        assets: version.assets?.config ?? null,
+        modules,
+        sourceMaps,
+        asksForKeys: asksForKeys(version),
+      },
     };
   }
 
@@ -51,6 +62,7 @@ export class GenerationFolder {
     await folder.#make();
     const files = [...stored.modules.map(({ file }) => file), ...stored.sourceMaps.values()];
     for (const file of files) await copyFile(this.path(file), folder.path(file));
+    if (stored.assets != null) await copyLinks(this.path(ASSETS), folder.path(ASSETS));
     return folder;
   }
 
@@ -81,6 +93,15 @@ export class GenerationFolder {
     await rm(this.absolute, { recursive: true, force: true });
   }
 
+  async #orRemove(act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      await this.remove();
+      throw error;
+    }
+  }
+
   async #make(): Promise<void> {
     await mkdir(this.absolute, { mode: 0o700 });
     await mkdir(this.path(EMPTY), { mode: 0o700 });
@@ -102,6 +123,9 @@ export function unready(socket: string): string {
 }
 
 const WRITABLE = "o";
+
+/** The files that the version serves. */
+export const ASSETS = "a";
 
 /** An empty folder in it. */
 export const EMPTY = "empty";

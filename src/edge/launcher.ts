@@ -1,3 +1,4 @@
+import type { AssetStore } from "./assets.ts";
 import { decodedBy } from "./decoded.ts";
 import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
@@ -10,7 +11,7 @@ import { openKey } from "../certificates/credential.ts";
 import type { GatewayHandle } from "../contract/gateway.ts";
 import { IDENTITY, identityId } from "../contract/identity.ts";
 import type { Identities } from "./identities.ts";
-import { EMPTY, unready, type GenerationFolder } from "./generation-folder.ts";
+import { ASSETS, EMPTY, unready, type GenerationFolder } from "./generation-folder.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import type { Sandbox } from "../process/sandbox-kinds.ts";
 import { doorOf, readDoor } from "./service-links.ts";
@@ -45,6 +46,7 @@ export interface GenerationContext {
   readonly keyring: Keyring;
   readonly gateway: Pick<GatewayHandle, "openBinding" | "closeBinding">;
   readonly storage: Storage;
+  readonly assets: AssetStore;
   /** Null: no Worker has an identity here. */
   readonly identities: Identities | null;
   /** How many each generation has, at least one. */
@@ -242,6 +244,7 @@ export class Launcher {
         [...this.entrypoints].map(([name, path]) => [name, unready(basename(path))]),
       ),
       emptyFolder: EMPTY,
+      assetsFolder: ASSETS,
       bindingSocket: (name) => basename(this.#placeOf(name, "b")),
       linkedSocket: (name) => basename(this.#placeOf(name, "x")),
       capability: ({ kind, id }) => this.#context.storage.capabilities.of(kind, id),

@@ -17,6 +17,7 @@ import { mainGeneration } from "./live.ts";
 import { IngressHosts } from "./ingress-hosts.ts";
 import { LocalBindings } from "./local-bindings.ts";
 import { Origins } from "./origins.ts";
+import { AssetStore } from "./assets.ts";
 import { Reconciler } from "./reconciler.ts";
 import { Traffic } from "./traffic.ts";
 import { RunDirectory } from "../process/run-directory.ts";
@@ -178,6 +179,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const storage = new Storage({ run, folder: options.storageFolder ?? null, sandbox, links, log });
   // After everything that asks it.
   cleanup.defer(() => storage.stop(stopGrace));
+  const assets = new AssetStore((accountId) => storage.folderOf(accountId));
   const traffic = new Traffic({ ingress, links, drain, waitUntil, log });
   cleanup.defer(() => traffic.stop(stopGrace));
   // The first to go: nothing new comes in while the others finish.
@@ -192,6 +194,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const context: GenerationContext = {
     run,
     storage,
+    assets,
     identities,
     sandbox,
     keyring,
@@ -256,6 +259,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     presentByDefault: (certificate) => ingress.presentByDefault(certificate),
     ownPorts: metricsPort === null ? ports : [...ports, metricsPort],
     storage: (request) => storage.request(request),
+    assets,
     stage: (version) => reconciler.stage(version),
     follow: (key, isFollowed) => reconciler.follow(key, isFollowed),
     metrics: async () => {

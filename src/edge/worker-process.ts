@@ -44,7 +44,7 @@ export class WorkerProcess {
     context: GenerationContext,
     version: RunnableVersion,
   ): Promise<WorkerProcess> {
-    const { folder, stored } = await GenerationFolder.write(context.run, context.nextId(), version);
+    const { folder, stored } = await GenerationFolder.write(context, version);
     return new WorkerProcess(context, folder, stored).#prepare();
   }
 

@@ -2,16 +2,23 @@ import { ACCESS_KEYS, CF_HEADER, KEYS_ONLY } from "../ingress/protocol.ts";
 import { capnpText, type CapnpValue } from "./capnp.ts";
 import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import type { OwnPresentation, RunnableVersion } from "./in-process.ts";
+import type { AssetsConfig } from "../contract/assets.ts";
 import type { ModuleType, WorkerBinding, WorkerModule } from "../contract/change-feed.ts";
 import { readDoor } from "./service-links.ts";
+import { assetServices, FILES_ALONE, front, hasCode } from "./assets-config.ts";
 import { extensionsOf, storageServices, storedBinding } from "./storage/bindings-config.ts";
 import type { Resource } from "./storage/resources.ts";
 
 /** A version as it stands on disk: its modules are files, its content is no longer in memory. */
-export type LaidOutVersion = Omit<RunnableVersion, "modules" | "changesAt" | "traced"> & {
+export type LaidOutVersion = Omit<
+  RunnableVersion,
+  "modules" | "changesAt" | "traced" | "assets"
+> & {
   /** As of `RunnableVersion`. */
   readonly traced?: number | null;
   readonly modules: readonly StoredModule[];
+  /** How the files in its folder are served. Null, the default: it has none. */
+  readonly assets?: AssetsConfig | null;
   /** It fetches the keys of Access. */
   readonly asksForKeys: boolean;
   /** By the name of the module they belong to: files in the generation's folder. */
@@ -32,6 +39,8 @@ export interface Wiring {
   readonly probeSocket: string;
   /** The doors that other Workers bind (`doorOf`), and their sockets. */
   readonly entrypoints: ReadonlyMap<string, string>;
+  /** Where the files are that the version serves. */
+  readonly assetsFolder: string;
   /** An empty folder. */
   readonly emptyFolder: string;
   /** The gateway's socket for an `mtls_certificate` or `hyperdrive` binding. */
@@ -57,7 +66,8 @@ export interface Wiring {
 /** The Cap'n Proto configuration of one Worker's process. It holds no secret: see `environment`. */
 export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
   const services: CapnpValue[] = [
-    { name: "main", worker: worker(version, wiring.tail !== null) },
+    ...(hasCode(version) ? [{ name: "main", worker: worker(version, wiring.tail !== null) }] : []),
+    ...assetServices(version, wiring.assetsFolder),
     {
       name: "internet",
       network: { ...wiring.fetch, tlsOptions: { trustBrowserCas: true } },
@@ -73,7 +83,7 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
     if (to !== null) services.push({ name: serviceName(binding), ...to });
   }
   const sockets: CapnpValue[] = [
-    listen("main", wiring.socket, "main", {
+    listen("main", wiring.socket, front(version), {
       ...INBOUND,
       forwardedProtoHeader: "X-Forwarded-Proto",
     }),
@@ -81,8 +91,10 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
   ];
   for (const [door, socket] of wiring.entrypoints) {
     const { entrypoint, props } = readDoor(door);
+    // Files come first for whoever calls the Worker itself, as they do for visitors.
+    const isDefault = entrypoint === undefined && props === undefined;
     const service: CapnpValue = {
-      name: "main",
+      name: isDefault ? front(version) : hasCode(version) ? "main" : front(version),
       ...(entrypoint !== undefined && { entrypoint }),
       ...(props !== undefined && { props: { json: JSON.stringify(props) } }),
     };
@@ -96,8 +108,8 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
 }
 
 /** Does it use what workerd runs only when it is told that it may be experimental? */
-export function needsExperimental({ bindings }: LaidOutVersion): boolean {
-  return bindings.some(({ type }) => type === "analytics_engine");
+export function needsExperimental({ bindings, assets }: LaidOutVersion): boolean {
+  return assets != null || bindings.some(({ type }) => type === "analytics_engine");
 }
 
 /** What workerd calls such a socket in its messages. */
@@ -206,6 +218,8 @@ function bindingValue(
       return { json: JSON.stringify(binding.json) };
     case "secret_text":
       return { fromEnvironment: secretVariable(version, binding.name) };
+    case "assets":
+      return { service: FILES_ALONE };
     case "version_metadata": {
       const { id, tag, timestamp } = binding;
       return { json: JSON.stringify({ id, tag, timestamp }) };

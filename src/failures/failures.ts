@@ -15,6 +15,7 @@ import { rotationFailures } from "./certificate-versions.ts";
 import { scriptFailures } from "./scripts.ts";
 import { sidecarFailures } from "./sidecar.ts";
 import { startFailures } from "./starting.ts";
+import { assetFailures } from "./assets.ts";
 import { storageFailures } from "./storage.ts";
 import { storedCertificateFailures } from "./stored-certificates.ts";
 import { streamFailures } from "./streams.ts";
@@ -40,6 +41,7 @@ type Table = typeof accessFailures &
   typeof sidecarFailures &
   typeof startFailures &
   typeof storageFailures &
+  typeof assetFailures &
   typeof storedCertificateFailures &
   typeof streamFailures;
 
@@ -66,6 +68,7 @@ export const failures: Table = {
   ...sidecarFailures,
   ...startFailures,
   ...storageFailures,
+  ...assetFailures,
   ...storedCertificateFailures,
   ...streamFailures,
 };

@@ -18,6 +18,7 @@ export interface Actor {
 export type AuditAction =
   | `access.${string}`
   | `account.${"limits" | "create" | "subdomain"}`
+  | "assets.upload"
   | `authority.${"upload" | "delete"}`
   | `certificate.${string}`
   | `deployment.${"create" | "delete"}`

@@ -11,6 +11,7 @@ import { hostOrigins } from "./migrations/085-host-origins.ts";
 import { hyperdrive } from "./migrations/050-hyperdrive.ts";
 import { resources } from "./migrations/070-resources.ts";
 import { originIdentities } from "./migrations/080-origin-identities.ts";
+import { assets } from "./migrations/092-assets.ts";
 import { makers } from "./migrations/011-makers.ts";
 
 /** In order, never edited once released: what a database was made with has to stay true. */
@@ -28,6 +29,7 @@ const all: Record<string, Migration> = {
   "070-resources": { up: resources },
   "085-host-origins": { up: hostOrigins },
   "080-origin-identities": { up: originIdentities },
+  "092-assets": { up: assets },
 };
 
 /** Those that this version knows. */

@@ -1,3 +1,4 @@
+import type { AssetsConfig } from "../contract/assets.ts";
 import type { Sealed } from "../keys/seal.ts";
 
 /**
@@ -56,6 +57,8 @@ export interface Tables {
   clientCertificates: ClientCertificateRow;
   resources: ResourceRow;
   hyperdriveConfigs: HyperdriveConfigRow;
+  assetManifests: AssetManifestRow;
+  assetSessions: AssetSessionRow;
 }
 
 /** A database behind a `hyperdrive` binding. */
@@ -364,6 +367,32 @@ export interface VersionSettings {
   /** Of the default export; absent where the code does not tell. */
   readonly handlers?: readonly string[];
   readonly named_handlers?: readonly { readonly name: string; readonly handlers: string[] }[];
+  readonly assets?: VersionAssets;
+}
+
+export interface VersionAssets {
+  /** The manifest's id. Empty: there are no files. */
+  readonly manifest: string;
+  readonly config: AssetsConfig;
+}
+
+/** The files of one or more versions, or of an upload that has begun. */
+interface AssetManifestRow {
+  /** SHA-256 of account and files, hex. */
+  id: string;
+  accountId: string;
+  /** JSON: `[path, hash, size]` of each, by path. */
+  files: string;
+}
+
+/** An upload of static assets: who has its token may send the files that it lists. */
+export interface AssetSessionRow {
+  /** SHA-256, hex: a token has 256 random bits. */
+  tokenHash: string;
+  accountId: string;
+  scriptName: string;
+  manifestId: string;
+  expiresOn: string;
 }
 
 interface VersionModuleRow {

@@ -5,6 +5,7 @@ import type {
   WorkerVersion,
 } from "../contract/change-feed.ts";
 import { observabilityOf } from "./observability.ts";
+import { assetsOf } from "./assets.ts";
 import { inProcessBindings, withModes } from "./binding-modes.ts";
 import type { ScriptRow, ScriptVersionRow, VersionSettings } from "./schema.ts";
 import type { Database } from "./database.ts";
@@ -197,6 +198,7 @@ export async function workerVersion(
     bindings,
     ...limitsOf(versionSettings(version)),
     ...observabilityOf(script),
+    ...(await assetsOf(db, script.accountId, versionSettings(version))),
   };
 }
 

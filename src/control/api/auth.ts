@@ -177,6 +177,12 @@ export function authorize(identity: Identity, scope: Scope | null, accountId?: s
   });
 }
 
+/** Who has shown no token of the API's, and may do nothing by it. */
+export function nobody(address: string | null, accountId: string): Caller {
+  const identity = { kind: "token", tokenId: "", userId: null, email: "", address } as const;
+  return { ...identity, expiresOn: null, requestIp: {}, reach: [], accountId, scopes: [] };
+}
+
 /** @throws Failure `not_permitted` for who is no admin of the account that the request is about */
 export function assertAdmin({ accountId, reach }: Caller): void {
   const role = reach.find((reached) => reached.accountId === accountId)?.role;

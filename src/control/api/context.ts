@@ -14,7 +14,7 @@ export interface ControlContext {
   /** Takes uploaded keys, so that they are not in this process. */
   readonly intake: KeyIntake;
   readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake"> &
-    Partial<Pick<Edge, "status" | "storage">>;
+    Partial<Pick<Edge, "status" | "storage" | "assets">>;
   /** For URLs that accounts choose. */
   readonly outbound: Outbound;
   readonly clock: () => Date;
@@ -29,6 +29,8 @@ export interface ControlContext {
 export interface ControlLimits {
   /** Bytes of one script upload, all of its modules. Default: 64 MiB. */
   readonly script: number;
+  /** Bytes of static assets an account, on the disk. Default: 10 GiB. */
+  readonly assets: number;
   /** Leaf certificates an account. Default: 1,000. */
   readonly certificates: number;
   /** CAs an account. Default: 5. */
@@ -41,6 +43,7 @@ export interface ControlLimits {
 
 export const defaultLimits: ControlLimits = {
   script: 64 * 1024 * 1024,
+  assets: 10 * 1024 * 1024 * 1024,
   certificates: 1000,
   authorities: 5,
   failedTries: 20,

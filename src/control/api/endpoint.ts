@@ -18,6 +18,8 @@ export interface Endpoint {
   readonly summary: string;
   /** What a token needs. Null: any valid token. */
   readonly scope: Scope | null;
+  /** It takes a token of its own, which the handler checks, in the place of one of the API's. */
+  readonly sessionToken?: true;
   readonly query?: z.ZodObject;
   /** A schema: JSON. `form`: multipart. Absent: a body is not read. */
   readonly body?: z.ZodType | "form";

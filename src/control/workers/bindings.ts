@@ -62,6 +62,7 @@ const schemas = {
     }),
   }),
   analytics_engine: z.object({ dataset: oneLine.max(96) }),
+  assets: z.object({}),
   inherit: z.object({
     old_name: z.string().optional(),
     version_id: z.literal("latest").optional(),
@@ -385,6 +386,9 @@ function resolve(
     }
     case "analytics_engine":
       return { name, type, dataset: fields(type, binding).dataset };
+    case "assets":
+      fields(type, binding);
+      return { name, type };
     default:
       return inherited(binding, owner, { keyring, before });
   }

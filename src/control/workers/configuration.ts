@@ -25,12 +25,16 @@ export function configurationRefusals(sent: File | string | null): readonly Fail
   const given = read(sent);
   const features = {
     "cron triggers": given.crons,
-    "static assets": given.assets,
     "Durable Object migrations": given.migrations,
     containers: given.containers,
     "queue consumers": given.queueConsumers,
   };
   return Object.entries(features).flatMap(([name, used]) => (used ? [featureRefusal(name)] : []));
+}
+
+/** A dry run uploads no files: whether there would be some is said beside it. */
+export function announcesAssets(sent: File | string | null): boolean {
+  return typeof sent === "string" && read(sent).assets === true;
 }
 
 function read(text: string): ProjectConfiguration {

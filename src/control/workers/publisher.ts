@@ -36,6 +36,7 @@ import { KeyedLock } from "./keyed-lock.ts";
 import { assertSameSecrets } from "./rollback-secrets.ts";
 import { assertMayTakeKeys } from "./in-process.ts";
 import { existingVersion, scriptNotFound } from "./lookup.ts";
+import { assetsOf } from "../../store/assets.ts";
 import { observabilityOf } from "../../store/observability.ts";
 import { Refusals } from "./refusals.ts";
 import { type ScriptSettings, withSettings } from "./script-settings.ts";
@@ -119,7 +120,7 @@ export class Publisher {
       const { annotations, settings, scriptSettings = {}, refusals: _, ...runs } = draft;
       const value = await this.#orDiscard([versionId], () => {
         // Not before it was started: an exception at the start says more.
-        if (hasNone(settings)) throw new Failure("no_handlers");
+        if (doesNothing(settings)) throw new Failure("no_handlers");
         return applyChange(this.#context, async ({ db, changed }) => {
           await assertTargets(db, key, bindings);
           const script = before.script ?? (await makeScript(db, key, createdOn));
@@ -178,7 +179,7 @@ export class Publisher {
     return this.exclusively(key, async () => {
       const { owner, draft } = await this.#stage(key, options);
       await this.#discard(owner.versionId);
-      if (hasNone(draft.settings)) throw new Failure("no_handlers");
+      if (doesNothing(draft.settings)) throw new Failure("no_handlers");
     });
   }
 
@@ -202,6 +203,7 @@ export class Publisher {
     const refused = refusals ?? new Refusals();
     await refuseTargets(store.db, key, { bindings, refusals: refused });
     await refused.tryLater(() => assertMayTakeKeys(store.db, before, bindings, options));
+    refused.try(() => assertAssets(draft));
     refused.throw();
     const started = performance.now();
     await edge.stage({
@@ -210,6 +212,7 @@ export class Publisher {
       ...runs,
       ...limitsOf(settings),
       ...observabilityOf(script),
+      ...(await assetsOf(store.db, key.accountId, settings)),
       bindings,
     });
     const startupTimeMs = Math.round(performance.now() - started);
@@ -325,6 +328,20 @@ export class Publisher {
     clearTimeout(this.#warm.get(versionId));
     return this.#warm.delete(versionId);
   }
+}
+
+function doesNothing(settings: VersionSettings): boolean {
+  return hasNone(settings) && settings.assets === undefined;
+}
+
+/** @throws Failure `assets_missing` */
+function assertAssets({ bindings, settings }: Draft): void {
+  const binding = bindings.find(({ type }) => type === "assets");
+  if (binding === undefined || settings.assets !== undefined) return;
+  throw new Failure("assets_missing", {
+    message: `the binding "${binding.name}" (assets) has nothing to serve: the version has no static assets`,
+    facts: { binding: binding.name },
+  });
 }
 
 async function readBefore(db: Database, key: ScriptKey): Promise<Before> {

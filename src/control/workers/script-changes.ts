@@ -8,7 +8,7 @@ import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { handlersOf } from "./handlers.ts";
 import { byOf, existingScript, keyOf } from "./lookup.ts";
 import type { Publisher } from "./publisher.ts";
-import { readMetadata } from "./script-metadata.ts";
+import { featureRefusal, readMetadata } from "./script-metadata.ts";
 import { givenSettings } from "./script-settings.ts";
 import { shownScript, shownSettings } from "./script-shown.ts";
 import {
@@ -39,6 +39,9 @@ export function scriptChangeEndpoints(
       async (call) => {
         const json = await sentMetadata(call.body, "settings");
         const meta = readMetadata(json);
+        if (meta.assets != null) {
+          throw featureRefusal("static assets that change without a new upload");
+        }
         const isSent = (field: string): boolean => Object.hasOwn(json as object, field);
         const { script, version } = await publisher.publish(keyOf(call), {
           ...byOf(call),
@@ -100,7 +103,7 @@ export function scriptChangeEndpoints(
           create: false,
           build: (before, owner) => {
             const newest = newestOf(before, true);
-            const { limits, placement } = versionSettings(newest);
+            const { limits, placement, assets } = versionSettings(newest);
             return {
               mainModule: main,
               modules,
@@ -108,7 +111,12 @@ export function scriptChangeEndpoints(
               compatibilityFlags: JSON.parse(newest.compatibilityFlags) as string[],
               bindings: carryOverAll(keyring, newest, owner),
               annotations: {},
-              settings: { ...(limits && { limits }), ...(placement && { placement }), ...handlers },
+              settings: {
+                ...(limits && { limits }),
+                ...(placement && { placement }),
+                ...(assets && { assets }),
+                ...handlers,
+              },
             };
           },
         });

@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
 import { firstIssue } from "../api/endpoint.ts";
+import { sentAssets, type SentAssets } from "./assets-metadata.ts";
 import { mostBindings, requestedBinding, type RequestedBinding } from "./bindings.ts";
 import { Refusals } from "./refusals.ts";
 import { assertScriptSettings, type ScriptSettings, scriptSettings } from "./script-settings.ts";
@@ -32,7 +33,7 @@ const metadata = scriptSettings.extend({
   limits: limits.nullish(),
   placement: z.record(z.string(), z.unknown()).nullish(),
   cache_options: z.record(z.string(), z.unknown()).nullish(),
-  // Concerns assets alone; a Worker without them keeps none.
+  /** Takes the files and their configuration of the newest version, where none are sent. */
   keep_assets: z.boolean().nullish(),
   // When Durable Objects move to new code; wrangler sends it for every Worker.
   code_update_strategy: z.record(z.string(), z.unknown()).nullish(),
@@ -40,7 +41,7 @@ const metadata = scriptSettings.extend({
   package_dependencies: z.array(z.unknown()).nullish(),
   migrations: z.unknown().optional(),
   exports: z.unknown().optional(),
-  assets: z.unknown().optional(),
+  assets: sentAssets.nullish(),
   containers: z.unknown().optional(),
   capnp_schema: z.unknown().optional(),
   streaming_tail_consumers: z.array(z.unknown()).nullish(),
@@ -56,6 +57,8 @@ export interface ScriptMetadata extends ScriptSettings {
   readonly annotations: Readonly<Record<string, string | null | undefined>>;
   readonly limits?: { readonly cpu_ms?: number | undefined } | null | undefined;
   readonly placement?: Readonly<Record<string, unknown>> | null | undefined;
+  readonly assets?: SentAssets | null | undefined;
+  readonly keep_assets?: boolean | null | undefined;
 }
 
 /**
@@ -102,7 +105,6 @@ function refuseUnsupported(meta: z.output<typeof metadata>, refusals: Refusals):
   const features = {
     "Durable Object migrations": meta.migrations,
     "declared exports (Durable Objects, Workflows)": meta.exports,
-    "static assets": meta.assets,
     containers: meta.containers,
     "streaming tail consumers": meta.streaming_tail_consumers?.length,
     "a limit of subrequests (limits.subrequests)": meta.limits?.subrequests,
@@ -129,7 +131,6 @@ export function featureRefusal(feature: string): Failure {
 /** Where it stands in the Wrangler configuration. */
 const REMOVE: Readonly<Record<string, string>> = {
   "Durable Object migrations": "Remove `migrations` and `durable_objects`.",
-  "static assets": "Remove `assets`, and serve the files from a server of their own.",
   containers: "Remove `containers`, and run the container beside Countersign.",
   "cron triggers":
     "Remove `triggers.crons`, and have cron of the machine call a URL of the Worker.",

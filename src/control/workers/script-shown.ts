@@ -9,6 +9,7 @@ export function shownScript(script: ScriptRow, version: StoredVersion | null): o
     handlers = [],
     named_handlers: named = [],
     placement,
+    assets,
   } = version ? versionSettings(version) : {};
   return {
     id: script.name,
@@ -17,8 +18,8 @@ export function shownScript(script: ScriptRow, version: StoredVersion | null): o
     created_on: script.createdOn,
     modified_on: script.modifiedOn,
     usage_model: "standard",
-    has_modules: true,
-    has_assets: false,
+    has_modules: version === null || version.mainModule !== "",
+    has_assets: assets !== undefined,
     handlers,
     named_handlers: named,
     ...(placement && Object.keys(placement).length > 0 && { placement }),

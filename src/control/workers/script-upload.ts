@@ -23,6 +23,8 @@ export interface ScriptUpload {
   readonly settings: VersionSettings;
   /** What of the script's own settings was sent with it. */
   readonly scriptSettings: ScriptSettings;
+  /** What was said of static assets. */
+  readonly sentAssets: Pick<ScriptMetadata, "assets" | "keep_assets">;
   /** What was accepted, but is not done here: a sentence each. */
   readonly notices: readonly string[];
 }
@@ -75,13 +77,22 @@ export function scriptOf(
     annotations: annotationsOf(meta.annotations),
     scriptSettings: givenSettings(meta),
     notices: notices(meta),
+    sentAssets: { assets: meta.assets, keep_assets: meta.keep_assets },
     mainModule: meta.main_module ?? "",
     settings: {
       ...(meta.limits?.cpu_ms !== undefined && { limits: { cpu_ms: meta.limits.cpu_ms } }),
       ...(meta.placement && { placement: meta.placement }),
-      ...handlersOf(mainModule(meta.main_module ?? "", modules)),
+      ...(servesFilesAlone(meta, modules)
+        ? { handlers: [], named_handlers: [] }
+        : handlersOf(mainModule(meta.main_module ?? "", modules))),
     },
   };
+}
+
+/** A Worker without code. */
+function servesFilesAlone(meta: ScriptMetadata, modules: readonly WorkerModule[]): boolean {
+  const hasFiles = meta.assets != null || meta.keep_assets === true;
+  return hasFiles && modules.length === 0 && (meta.main_module ?? "") === "";
 }
 
 /** @throws Failure `main_module_missing` */

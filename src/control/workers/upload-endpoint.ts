@@ -4,23 +4,33 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { byOf, keyOf } from "./lookup.ts";
 import type { Publisher, PublishOptions, Published } from "./publisher.ts";
-import { configurationRefusals } from "./configuration.ts";
+import { resolveAssets } from "./assets-metadata.ts";
+import { announcesAssets, configurationRefusals } from "./configuration.ts";
 import { Refusals } from "./refusals.ts";
 import { readScript } from "./script-upload.ts";
 import { shownScript } from "./script-shown.ts";
 import { shownVersion } from "./versions.ts";
 
+interface Checked {
+  readonly refusals?: Refusals;
+  /** Whether there would be static assets, which were not uploaded. */
+  readonly announced?: boolean;
+}
+
+const NO_FILES = { assets: { manifest: "", config: {} } };
+
 /** `wrangler deploy` (of a new Worker) and `wrangler versions upload`. */
 export function scriptUploadEndpoints(
-  { keyring, latestCompatibilityDate }: ControlContext,
+  context: ControlContext,
   publisher: Publisher,
 ): readonly Endpoint[] {
+  const { keyring, latestCompatibilityDate } = context;
   const path = "/accounts/{account_id}/workers/scripts/{script_name}";
   const buildFrom = async (
     form: FormData,
-    refusals: Refusals = new Refusals(),
+    { refusals = new Refusals(), announced = false }: Checked = {},
   ): Promise<Pick<PublishOptions, "build" | "tag"> & { notices: readonly string[] }> => {
-    const { bindings, keepBindings, notices, ...script } = await readScript(
+    const { bindings, keepBindings, notices, sentAssets, ...script } = await readScript(
       form,
       latestCompatibilityDate,
       refusals,
@@ -28,8 +38,12 @@ export function scriptUploadEndpoints(
     return {
       notices,
       tag: script.annotations["workers/tag"] ?? "",
-      build: ({ newest }, owner) => ({
+      build: async ({ newest }, owner) => ({
         ...script,
+        settings: {
+          ...script.settings,
+          ...(announced ? NO_FILES : await resolveAssets(context, sentAssets, { owner, newest })),
+        },
         refusals,
         bindings: resolveOrRefuse(bindings, owner, {
           keyring,
@@ -92,8 +106,10 @@ export function scriptUploadEndpoints(
       async (call) => {
         const key = keyOf(call);
         const refusals = new Refusals();
-        refusals.add(...configurationRefusals(call.body.get("settings[configuration]")));
-        const { notices, ...upload } = await buildFrom(call.body, refusals);
+        const configuration = call.body.get("settings[configuration]");
+        refusals.add(...configurationRefusals(configuration));
+        const announced = announcesAssets(configuration);
+        const { notices, ...upload } = await buildFrom(call.body, { refusals, announced });
         try {
           await publisher.check(key, { ...upload, ...byOf(call), deploy: true, create: true });
         } catch (error) {

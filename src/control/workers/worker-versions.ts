@@ -7,6 +7,7 @@ import {
   type StoredVersion,
   versionSettings,
 } from "../../store/versions.ts";
+import { resolveAssets } from "./assets-metadata.ts";
 import { resolveBindings, shownBinding } from "./bindings.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
@@ -27,9 +28,10 @@ const upload = z.object({ modules: z.array(sentModule).max(1000).default([]) }).
 
 /** Versions as Terraform's `cloudflare_worker_version` and the SDK's `workers.beta` send them: JSON. */
 export function workerVersionEndpoints(
-  { store, keyring, latestCompatibilityDate, limits }: ControlContext,
+  context: ControlContext,
   publisher: Publisher,
 ): readonly Endpoint[] {
+  const { store, keyring, latestCompatibilityDate, limits } = context;
   const path = "/accounts/{account_id}/workers/workers/{script_name}/versions";
   const read = "workers_scripts:read";
   return [
@@ -58,6 +60,7 @@ export function workerVersionEndpoints(
           bindings,
           keepBindings,
           notices,
+          sentAssets,
           scriptSettings: _,
           ...script
         } = scriptOf(meta, modules, latestCompatibilityDate);
@@ -67,8 +70,12 @@ export function workerVersionEndpoints(
           deploy: new URL(call.request.url).searchParams.get("deploy") === "true",
           create: false,
           tag: script.annotations["workers/tag"] ?? "",
-          build: ({ newest }, owner) => ({
+          build: async ({ newest }, owner) => ({
             ...script,
+            settings: {
+              ...script.settings,
+              ...(await resolveAssets(context, sentAssets, { owner, newest })),
+            },
             bindings: resolveBindings(bindings, owner, {
               keyring,
               before: newest,

@@ -53,6 +53,8 @@ const uploaded = script
   .extend({ entry_point: text, deployment_id: text, startup_time_ms: count })
   .openapi("UploadedScript");
 
+const assetsUploaded = z.object({ jwt: text }).openapi("AssetsUploaded");
+
 const settings = scriptSettings
   .extend({
     bindings: z.array(binding),
@@ -218,6 +220,9 @@ export const workerResults: Results = {
   [`GET ${one}/subdomain`]: subdomain,
   [`POST ${one}/subdomain`]: subdomain,
   [`DELETE ${one}/subdomain`]: subdomain,
+  [`POST ${one}/assets-upload-session`]: z.object({ jwt: text, buckets: z.array(texts) }),
+  [`POST ${all}/assets/upload`]: assetsUploaded,
+  [`POST ${all}/assets/upload/{asset_hash}`]: assetsUploaded,
   [`GET ${one}/schedules`]: schedules,
   [`PUT ${one}/schedules`]: schedules,
   [`GET ${all}/subdomain`]: z.object({ subdomain: text }),

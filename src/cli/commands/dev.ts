@@ -32,7 +32,7 @@ export function addDevCommand(program: Command, io: Io): void {
       "PEM files for a binding; the key may be in the same file",
       (value: string, before: Flags["cert"]) => ({ ...before, ...toCertificate(io, value) }),
     )
-    .option("--cwd <folder>", "run as if started there");
+    .option("--cwd <folder>", "use this working directory");
   for (const option of wranglerOptions()) {
     dev.addOption(option);
   }

@@ -87,7 +87,7 @@ async function runDev(
   await untilStopped(Promise.race([stop.promise, session.server.closed]));
 }
 
-/** The platform of the default data folder, or COUNTERSIGN_DATA's. Null: none runs, or it has none such. */
+/** The platform of the default data folder, or COUNTERSIGN_DATA's. Null: none runs, or it has no such certificate. */
 async function fromPlatform(io: Io, wanted: WantedCertificate): Promise<PlatformBinding | null> {
   try {
     return await platformClient(dataFolderOf(io, undefined)).openBinding(wanted);

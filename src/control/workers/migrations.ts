@@ -15,7 +15,7 @@ const className = z
   .max(255)
   .regex(/^[\p{ID_Start}$_][\p{ID_Continue}$\u200c\u200d]*$/u, "is no name of a class");
 const classNames = z.array(className).max(100).nullish();
-const tag = z.string().max(1024).nullish();
+const sentTag = z.string().max(1024).nullish();
 
 const step = z.strictObject({
   new_classes: classNames,
@@ -52,8 +52,8 @@ export type Migrations = Step & {
 };
 
 export const sentMigrations: z.ZodType<Migrations> = step.extend({
-  old_tag: tag,
-  new_tag: tag,
+  old_tag: sentTag,
+  new_tag: sentTag,
   steps: z.array(step).max(100).nullish(),
 });
 
@@ -65,8 +65,12 @@ export function pendingMigrations(
   const last = all.at(-1);
   if (last === undefined || last.tag === tag) return {};
   const applied = tag === null ? -1 : all.findIndex((one) => one.tag === tag);
-  const steps = all.slice(applied + 1).map(({ tag: _, ...one }) => one);
+  const steps = all.slice(applied + 1).map(untagged);
   return { migrations: { new_tag: last.tag, steps, ...(tag !== null && { old_tag: tag }) } };
+}
+
+function untagged({ tag: _tag, ...one }: TaggedMigration): Step {
+  return one;
 }
 
 export type TaggedMigration = Step & { readonly tag: string };

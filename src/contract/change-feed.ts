@@ -82,12 +82,23 @@ export interface WorkerVersion extends ScriptKey {
   readonly compatibilityDate: string;
   readonly compatibilityFlags: readonly string[];
   readonly bindings: readonly WorkerBinding[];
+  /** Whose objects the script keeps, in the order of their names. Absent: it has none. */
+  readonly objects?: readonly ObjectClass[];
   /** What one request may take. Absent: the edge's own measure. */
   readonly limits?: WorkerLimits;
   /** Which of its calls are kept. Absent: none. */
   readonly observability?: Observability;
   /** Files that it serves. With them it may have no modules at all. Absent: none. */
   readonly assets?: WorkerAssets;
+}
+
+/** A class of Durable Objects. */
+export interface ObjectClass {
+  readonly className: string;
+  /** Where its objects are kept, whatever the class is called, and in whose script. Never used again. */
+  readonly namespaceId: string;
+  /** Whether they have `storage.sql`. */
+  readonly sql: boolean;
 }
 
 export interface WorkerLimits {
@@ -137,6 +148,8 @@ export type WorkerBinding = { readonly name: string } & (
   | { readonly type: "analytics_engine"; readonly dataset: string }
   /** The version's own static assets. */
   | { readonly type: "assets" }
+  /** A class of the script itself. */
+  | { readonly type: "durable_object_namespace"; readonly className: string }
   | {
       readonly type: "version_metadata";
       readonly id: string;

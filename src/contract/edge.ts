@@ -46,6 +46,11 @@ export interface Edge extends AsyncDisposable {
   storage(request: StorageRequest): Promise<StorageAnswer>;
   /** What versions serve beside their code. */
   readonly assets: AssetContents;
+  /**
+   * Removes all that is kept in these namespaces of Durable Objects, once no process has them open.
+   * One that has no folder is none.
+   */
+  removeObjects(accountId: string, namespaceIds: readonly string[]): Promise<void>;
   /** What runs, for listings, `doctor` and the dashboard. */
   status(): EdgeStatus;
 }

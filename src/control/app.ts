@@ -45,6 +45,7 @@ import { scriptChangeEndpoints } from "./workers/script-changes.ts";
 import { workerVersionEndpoints } from "./workers/worker-versions.ts";
 import { workerEndpoints } from "./workers/workers.ts";
 import { assetEndpoints } from "./workers/assets.ts";
+import { objectEndpoints } from "./workers/objects.ts";
 import { scriptEndpoints } from "./workers/scripts.ts";
 import { scriptUploadEndpoints } from "./workers/upload-endpoint.ts";
 import { secretEndpoints } from "./workers/secrets.ts";
@@ -179,6 +180,7 @@ function allEndpoints(
     ...d1Endpoints(context, transfers),
     ...r2Endpoints(context),
     ...usageEndpoints(),
+    ...objectEndpoints(context),
     ...unsupportedEndpoints(),
   ];
 }

@@ -1,12 +1,18 @@
 import { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
+import {
+  type Migrations,
+  pendingMigrations,
+  projectMigrations,
+  type TaggedMigration,
+} from "./migrations.ts";
 import { featureRefusal } from "./script-metadata.ts";
 
 /** What of a Wrangler configuration wrangler sends only once the upload is live, or not with a dry run. */
 interface ProjectConfiguration {
   readonly crons?: number | undefined;
   readonly assets?: boolean | undefined;
-  readonly migrations?: number | undefined;
+  readonly migrations?: readonly TaggedMigration[] | undefined;
   readonly containers?: number | undefined;
   readonly queueConsumers?: number | undefined;
 }
@@ -14,7 +20,7 @@ interface ProjectConfiguration {
 const configuration: z.ZodType<ProjectConfiguration> = z.object({
   crons: z.number().optional(),
   assets: z.boolean().optional(),
-  migrations: z.number().optional(),
+  migrations: projectMigrations.optional(),
   containers: z.number().optional(),
   queueConsumers: z.number().optional(),
 });
@@ -25,7 +31,6 @@ export function configurationRefusals(sent: File | string | null): readonly Fail
   const given = read(sent);
   const features = {
     "cron triggers": given.crons,
-    "Durable Object migrations": given.migrations,
     containers: given.containers,
     "queue consumers": given.queueConsumers,
   };
@@ -35,6 +40,15 @@ export function configurationRefusals(sent: File | string | null): readonly Fail
 /** A dry run uploads no files: whether there would be some is said beside it. */
 export function announcesAssets(sent: File | string | null): boolean {
   return typeof sent === "string" && read(sent).assets === true;
+}
+
+/** The migrations that wrangler would send: it sends none with a dry run. */
+export function configuredMigrations(
+  sent: File | string | null,
+  tag: string | null | undefined,
+): { readonly migrations?: Migrations } {
+  if (typeof sent !== "string") return {};
+  return pendingMigrations(read(sent).migrations ?? [], tag ?? null);
 }
 
 function read(text: string): ProjectConfiguration {

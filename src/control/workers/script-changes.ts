@@ -68,6 +68,7 @@ export function scriptChangeEndpoints(
                   })
                 : carryOverAll(keyring, newest, owner),
               annotations: annotationsOf(meta.annotations),
+              ...(meta.migrations && { migrations: meta.migrations }),
               scriptSettings: givenSettings(meta),
               settings: {
                 ...rest,

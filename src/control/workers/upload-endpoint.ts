@@ -5,7 +5,7 @@ import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { byOf, keyOf } from "./lookup.ts";
 import type { Publisher, PublishOptions, Published } from "./publisher.ts";
 import { resolveAssets } from "./assets-metadata.ts";
-import { announcesAssets, configurationRefusals } from "./configuration.ts";
+import { announcesAssets, configurationRefusals, configuredMigrations } from "./configuration.ts";
 import { Refusals } from "./refusals.ts";
 import { readScript } from "./script-upload.ts";
 import { shownScript } from "./script-shown.ts";
@@ -109,9 +109,18 @@ export function scriptUploadEndpoints(
         const configuration = call.body.get("settings[configuration]");
         refusals.add(...configurationRefusals(configuration));
         const announced = announcesAssets(configuration);
-        const { notices, ...upload } = await buildFrom(call.body, { refusals, announced });
+        const { notices, tag, build } = await buildFrom(call.body, { refusals, announced });
         try {
-          await publisher.check(key, { ...upload, ...byOf(call), deploy: true, create: true });
+          await publisher.check(key, {
+            ...byOf(call),
+            ...(tag !== undefined && { tag }),
+            deploy: true,
+            create: true,
+            build: async (before, owner) => ({
+              ...(await build(before, owner)),
+              ...configuredMigrations(configuration, before.script?.migrationTag),
+            }),
+          });
         } catch (error) {
           if (!(error instanceof Failure) || error.entry.side === "platform") throw error;
           return { result: { deployable: false, refusals: shownRefusals(error) } };

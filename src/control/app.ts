@@ -14,6 +14,7 @@ import { certificateEndpoints } from "./certificates/certificates.ts";
 import { type ControlContext, type ControlLimits, defaultLimits } from "./api/context.ts";
 import { deploymentEndpoints } from "./workers/deployments.ts";
 import { domainEndpoints } from "./routing/domains.ts";
+import { BodyShares, heldUntilSent } from "./api/body-shares.ts";
 import type { Endpoint } from "./api/endpoint.ts";
 import { failure, success } from "./api/envelope.ts";
 import { metricsEndpoints } from "./certificates/expiry-metrics.ts";
@@ -45,6 +46,7 @@ import { routeEndpoints } from "./routing/routes.ts";
 import { scriptChangeEndpoints } from "./workers/script-changes.ts";
 import { workerVersionEndpoints } from "./workers/worker-versions.ts";
 import { workerEndpoints } from "./workers/workers.ts";
+import { objectEndpoints } from "./workers/objects.ts";
 import { scriptEndpoints } from "./workers/scripts.ts";
 import { scriptUploadEndpoints } from "./workers/upload-endpoint.ts";
 import { secretEndpoints } from "./workers/secrets.ts";
@@ -59,7 +61,7 @@ import { unsupportedEndpoints } from "./unsupported.ts";
 import { versionEndpoints } from "./workers/versions.ts";
 import { webhookEndpoints } from "./certificates/webhook.ts";
 
-export type ControlOptions = Omit<ControlContext, "limits" | "intake"> & {
+export type ControlOptions = Omit<ControlContext, "limits" | "intake" | "bodies"> & {
   /** Default: one in this process, which then sees keys. */
   readonly intake?: KeyIntake;
   readonly limits?: Partial<ControlLimits>;
@@ -75,6 +77,7 @@ export function createControl(options: ControlOptions): Hono {
     ...options,
     intake: options.intake ?? intakeHere,
     limits: { ...defaultLimits, ...options.limits },
+    bodies: new BodyShares(),
   };
   const { store, keyring, clock } = context;
   const identities =
@@ -91,10 +94,15 @@ export function createControl(options: ControlOptions): Hono {
       const params = c.req.param() as Record<string, string>;
       const identity = await identify(request, remoteAddress(c));
       const caller = authorize(identity, endpoint.scope, params["account_id"]);
-      const { incoming = null } = (c.env ?? {}) as Partial<ClientBindings>;
-      const { limits, intake } = context;
-      const answer = await endpoint.run({ request, incoming, intake, caller, params, limits });
-      return answer instanceof Response ? answer : success(answer);
+      const { incoming = null, outgoing } = (c.env ?? {}) as Partial<ClientBindings>;
+      const { limits, intake, bodies } = context;
+      using held = bodies.open(caller.accountId);
+      const call = { request, incoming, intake, caller, params, limits, held };
+      const answer = await endpoint.run(call);
+      if (answer instanceof Response) return answer;
+      return success(answer, (bytes) =>
+        heldUntilSent(bodies.open(caller.accountId), bytes, outgoing),
+      );
     });
   }
   const document = openApiDocument(endpoints, BASE);
@@ -176,6 +184,7 @@ function allEndpoints(
     ...d1Endpoints(context, transfers),
     ...r2Endpoints(context),
     ...usageEndpoints(),
+    ...objectEndpoints(context),
     ...unsupportedEndpoints(),
   ];
 }

@@ -16,6 +16,7 @@ import {
 } from "../../store/assets.ts";
 import { sha256 } from "../../store/version-content.ts";
 import { actorOf } from "../api/auth.ts";
+import { uncounted } from "../api/body-shares.ts";
 import { readChunks, readForm } from "../api/body.ts";
 import type { ControlContext } from "../api/context.ts";
 import { type Call, endpoint, type Endpoint } from "../api/endpoint.ts";
@@ -106,7 +107,7 @@ export function assetEndpoints(context: ControlContext): readonly Endpoint[] {
         const contents = contentsOf(context);
         // In memory as a whole: one of an account's at a time.
         await forms.run(accountId, async () => {
-          const form = await readForm(call.request, LARGEST_FORM);
+          const form = await readForm(call.request, { limit: LARGEST_FORM, held: call.held });
           for (const [hash, part] of form) {
             const file = announced(files, hash);
             const bytes = Buffer.from(
@@ -130,7 +131,7 @@ export function assetEndpoints(context: ControlContext): readonly Endpoint[] {
       async (call) => {
         const { accountId, jwt, files } = await sessionOf(context, call, recent);
         const file = announced(files, call.params["asset_hash"] ?? "");
-        const content = readChunks(call.request, null, largestAsset);
+        const content = readChunks(call.request, null, { limit: largestAsset, held: uncounted });
         await contentsOf(context).put(accountId, file, content, limits.assets);
         return { result: { jwt }, status: 201 };
       },

@@ -4,6 +4,9 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 
+const hash = (n: number): string => n.toString(16).padStart(32, "0");
+const failure = ({ json }: { json: any }): string => json.errors[0].meta.failure;
+
 describe("what uploads of static assets may take", () => {
   let platform: TestPlatform;
   before(async () => {
@@ -11,7 +14,6 @@ describe("what uploads of static assets may take", () => {
   });
   after(() => platform?.[Symbol.asyncDispose]());
 
-  const hash = (n: number): string => n.toString(16).padStart(32, "0");
   const begin = (name: string, manifest: object) =>
     platform.api("POST", `/accounts/{account}/workers/scripts/${name}/assets-upload-session`, {
       manifest,
@@ -27,7 +29,6 @@ describe("what uploads of static assets may take", () => {
     const answer = await fetch(url, { method: "POST", headers, body });
     return [answer.status, await answer.json()];
   };
-  const failure = ({ json }: { json: any }): string => json.errors[0].meta.failure;
   const contents = (): readonly string[] => {
     const folder = join(platform.dataFolder, "storage", platform.ready.accountId, "assets");
     if (!existsSync(folder)) return [];

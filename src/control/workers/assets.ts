@@ -210,10 +210,10 @@ function tokenUntil(expires: Date, now: Date): string {
     edge_kv_upload_concurrency: CONCURRENCY,
   };
   const secret = randomBytes(32).toString("base64url");
-  return [part({ typ: "JWT", alg: "none" }), part(claims), secret].join(".");
+  return [encoded({ typ: "JWT", alg: "none" }), encoded(claims), secret].join(".");
 }
 
-function part(value: object): string {
+function encoded(value: object): string {
   return Buffer.from(JSON.stringify(value)).toString("base64url");
 }
 

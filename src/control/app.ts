@@ -22,6 +22,7 @@ import { ownEndpoints } from "./access/own.ts";
 import { openApiDocument } from "./api/openapi.ts";
 import { proxiedZoneEndpoints } from "./routing/proxied-zones.ts";
 import { clientCertificateEndpoints } from "./hosts/client-certificates.ts";
+import { revocationListEndpoints } from "./hosts/revocation-lists.ts";
 import { clientRevocationEndpoints } from "./hosts/client-revocations.ts";
 import { hostRuleEndpoints } from "./hosts/host-rules.ts";
 import { hostOriginEndpoints } from "./hosts/origins.ts";
@@ -154,6 +155,7 @@ function allEndpoints(
     ...hostOverviewEndpoints(context),
     ...hostOriginEndpoints(context),
     ...clientRevocationEndpoints(context),
+    ...revocationListEndpoints(context),
     ...clientCertificateEndpoints(context, identities),
     ...identityEndpoints(context, identities),
     ...identityAuthorityEndpoints(context, identities),

@@ -72,8 +72,11 @@ export async function runnable(
   const databases = await toldDatabases(source, version);
   const traced = isFollowed ? 1 : (version.observability?.samplingRate ?? null);
   const observed = JSON.stringify([traced, version.observability ?? null]);
+  const events = version.takesEvents === true ? " events" : "";
   const identity =
-    identityOf(version.versionId, presented, databases) + (traced === null ? "" : ` ${observed}`);
+    identityOf(version.versionId, presented, databases) +
+    (traced === null ? "" : ` ${observed}`) +
+    events;
   return { ...version, presented, databases, identity, changesAt, traced };
 }
 

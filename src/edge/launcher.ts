@@ -19,6 +19,7 @@ import type { ScriptKey } from "../contract/change-feed.ts";
 import type { WorkerEvent } from "../contract/worker-log.ts";
 import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import { KeysInConfig } from "./keys-in-config.ts";
+import { EVENTS } from "./events-config.ts";
 import { refusedAddress } from "./refused-address.ts";
 import { limited, type LimitedRun, type ProcessLimits } from "./worker-limits.ts";
 import { refuseExperimental } from "./storage/experimental-flags.ts";
@@ -199,6 +200,7 @@ export class Launcher {
     signal.throwIfAborted();
     const { run, sandbox, startTimeout } = this.#context;
     const named = [...this.entrypoints.values()].map((path) => basename(path));
+    if (this.#version.takesEvents) named.push(EVENTS);
     // workerd does not start where a socket is left from a process before.
     await this.#folder.clear();
     const keys = this.#keys();
@@ -238,6 +240,7 @@ export class Launcher {
     return workerdConfig(this.#version, {
       socket: unready(MAIN),
       probeSocket: unready(PROBE),
+      eventsSocket: this.#version.takesEvents ? unready(EVENTS) : null,
       entrypoints: new Map(
         [...this.entrypoints].map(([name, path]) => [name, unready(basename(path))]),
       ),

@@ -4,6 +4,7 @@ import type {
   WorkerModule,
   WorkerVersion,
 } from "../contract/change-feed.ts";
+import { eventsOf } from "./schedules.ts";
 import { observabilityOf } from "./observability.ts";
 import { inProcessBindings, withModes } from "./binding-modes.ts";
 import type { ScriptRow, ScriptVersionRow, VersionSettings } from "./schema.ts";
@@ -197,6 +198,7 @@ export async function workerVersion(
     bindings,
     ...limitsOf(versionSettings(version)),
     ...observabilityOf(script),
+    ...(await eventsOf(db, { id: version.scriptId })),
   };
 }
 

@@ -161,7 +161,13 @@ describe("cron triggers", () => {
 });
 
 function configuration(name: string, crons: readonly string[]): object {
-  return { name, main: "index.js", compatibility_date: "2026-11-01", triggers: { crons } };
+  return {
+    name,
+    main: "index.js",
+    compatibility_date: "2026-11-01",
+    triggers: { crons },
+    observability: { enabled: true },
+  };
 }
 
 async function found<T>(look: () => Promise<T | null>, within: number): Promise<T> {

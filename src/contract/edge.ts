@@ -50,6 +50,11 @@ export interface Edge extends AsyncDisposable {
    * @throws Failure `event_not_delivered`, `events_exceeded`
    */
   scheduled(run: ScheduledRun): Promise<EventOutcome>;
+  /**
+   * Removes all that is kept in these namespaces of Durable Objects, once no process has them open.
+   * One that has no folder is none.
+   */
+  removeObjects(accountId: string, namespaceIds: readonly string[]): Promise<void>;
   /** What runs, for listings, `doctor` and the dashboard. */
   status(): EdgeStatus;
 }

@@ -1,5 +1,4 @@
 import { Failure } from "../failures/failures.ts";
-import { list } from "./api/envelope.ts";
 import { endpoint, type Endpoint } from "./api/endpoint.ts";
 
 /** What wrangler asks for and Countersign does not have: said clearly, never pretended. */
@@ -16,16 +15,6 @@ export function unsupportedEndpoints(): readonly Endpoint[] {
       () => {
         throw refused("static assets");
       },
-    ),
-    // `wrangler delete` asks for it, to clean up after Containers.
-    endpoint(
-      {
-        method: "get",
-        path: "/accounts/{account_id}/workers/durable_objects/namespaces",
-        summary: "Namespaces: there are none",
-        scope: "workers_scripts:read",
-      },
-      () => list([]),
     ),
   ];
 }

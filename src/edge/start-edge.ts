@@ -162,7 +162,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
         else tell(ingressEntry(event));
       }
     },
-    // A fresh one listens anew for calls of services that are not deployed.
+    // A fresh one listens again for calls of services that are not deployed.
     listening: () => links.renewAbsent(),
   });
   const { https } = ingress.address;
@@ -260,6 +260,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     ownPorts: metricsPort === null ? ports : [...ports, metricsPort],
     storage: (request) => storage.request(request),
     scheduled: (one) => events.scheduled(one),
+    removeObjects: (...which) => storage.objects.remove(...which),
     stage: (version) => reconciler.stage(version),
     follow: (key, isFollowed) => reconciler.follow(key, isFollowed),
     metrics: async () => {

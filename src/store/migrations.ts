@@ -11,6 +11,7 @@ import { hostClients } from "./migrations/042-host-clients.ts";
 import { hostOrigins } from "./migrations/085-host-origins.ts";
 import { hyperdrive } from "./migrations/050-hyperdrive.ts";
 import { resources } from "./migrations/070-resources.ts";
+import { objectNamespaces } from "./migrations/091-object-namespaces.ts";
 import { originIdentities } from "./migrations/080-origin-identities.ts";
 import { makers } from "./migrations/011-makers.ts";
 
@@ -30,6 +31,7 @@ const all: Record<string, Migration> = {
   "085-host-origins": { up: hostOrigins },
   "080-origin-identities": { up: originIdentities },
   "093-cron": { up: cron },
+  "091-object-namespaces": { up: objectNamespaces },
 };
 
 /** Those that this version knows. */

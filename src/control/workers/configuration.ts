@@ -2,13 +2,19 @@ import { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
 import { readCron } from "./cron/expression.ts";
 import { Refusals } from "./refusals.ts";
+import {
+  type Migrations,
+  pendingMigrations,
+  projectMigrations,
+  type TaggedMigration,
+} from "./migrations.ts";
 import { featureRefusal } from "./script-metadata.ts";
 
 /** What of a Wrangler configuration wrangler sends only once the upload is live, or not with a dry run. */
 interface ProjectConfiguration {
   readonly crons?: readonly string[] | undefined;
   readonly assets?: boolean | undefined;
-  readonly migrations?: number | undefined;
+  readonly migrations?: readonly TaggedMigration[] | undefined;
   readonly containers?: number | undefined;
   readonly queueConsumers?: number | undefined;
 }
@@ -16,7 +22,7 @@ interface ProjectConfiguration {
 const configuration: z.ZodType<ProjectConfiguration> = z.object({
   crons: z.array(z.string().max(1000)).max(1000).optional(),
   assets: z.boolean().optional(),
-  migrations: z.number().optional(),
+  migrations: projectMigrations.optional(),
   containers: z.number().optional(),
   queueConsumers: z.number().optional(),
 });
@@ -27,7 +33,6 @@ export function configurationRefusals(sent: File | string | null): readonly Fail
   const given = read(sent);
   const features = {
     "static assets": given.assets,
-    "Durable Object migrations": given.migrations,
     containers: given.containers,
     "queue consumers": given.queueConsumers,
   };
@@ -35,6 +40,15 @@ export function configurationRefusals(sent: File | string | null): readonly Fail
   for (const cron of given.crons ?? []) wrong.try(() => readCron(cron));
   for (const [name, used] of Object.entries(features)) if (used) wrong.add(featureRefusal(name));
   return wrong.found;
+}
+
+/** The migrations that wrangler would send: it sends none with a dry run. */
+export function configuredMigrations(
+  sent: File | string | null,
+  tag: string | null | undefined,
+): { readonly migrations?: Migrations } {
+  if (typeof sent !== "string") return {};
+  return pendingMigrations(read(sent).migrations ?? [], tag ?? null);
 }
 
 function read(text: string): ProjectConfiguration {

@@ -31,6 +31,7 @@ import { openDataFolder } from "./data-folder.ts";
 import { CronTriggers } from "../control/workers/cron/triggers.ts";
 import { retainAudit } from "./audit-retention.ts";
 import { ExpiryMonitor } from "./expiry.ts";
+import { RevocationListRefresh } from "./revocation-lists.ts";
 import type { HttpsAddress, WorkerShares } from "../ingress/protocol.ts";
 import { keepLeafFresh, LocalAuthority } from "./local-authority.ts";
 import { FolderSources } from "./watched-folders.ts";
@@ -270,6 +271,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   stack.use(await retainAudit({ store, keyring, clock, days: options.auditDays, log }));
   stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
   stack.use(CronTriggers.start({ store, edge, clock, log }));
+  stack.use(RevocationListRefresh.start({ ...context, log }));
   const urls = { api: apiUrl, http: edge.httpUrl, https: edge.httpsUrl };
   stack.use(
     await startAdmin(folder.path, {

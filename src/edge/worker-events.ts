@@ -61,7 +61,7 @@ export class WorkerEvents {
     const until = performance.now() + LONGEST_WAIT;
     for (;;) {
       try {
-        return read(await this.#ask(run, told));
+        return await read(await this.#ask(run, told));
       } catch (cause) {
         if (!isUnreached(cause) || performance.now() > until || signal.aborted) {
           throw new Failure("event_not_delivered", {
@@ -96,9 +96,15 @@ class NotDeployed extends Error {
 
 const answered = z.object({ outcome: z.string().max(50) });
 
-function read({ status, body }: StorageAnswer): EventOutcome {
+async function read({ status, body }: StorageAnswer): Promise<EventOutcome> {
   if (status !== 200) throw new Error(`its process answered ${status}`);
-  return answered.parse(JSON.parse(Buffer.from(body).toString()));
+  let text = "";
+  for await (const chunk of body) {
+    text += Buffer.from(chunk).toString("latin1");
+    // A hostile program may stand in workerd's place.
+    if (text.length > LONGEST_ANSWER) throw new Error("its process answered at length");
+  }
+  return answered.parse(JSON.parse(text));
 }
 
 /** Nobody listened: the Worker has not begun with it. */
@@ -107,6 +113,8 @@ function isUnreached(error: unknown): boolean {
   return code === "ENOENT" || code === "ECONNREFUSED";
 }
 
+/** Bytes. */
+const LONGEST_ANSWER = 1_000;
 /** Of one script. */
 const MOST_RUNS = 16;
 /** ms, as on Cloudflare */

@@ -90,6 +90,8 @@ export interface WorkerVersion extends ScriptKey {
   readonly observability?: Observability;
   /** Files that it serves. With them it may have no modules at all. Absent: none. */
   readonly assets?: WorkerAssets;
+  /** Whether the platform calls it by itself, as its cron triggers say. Absent: no. */
+  readonly takesEvents?: boolean;
 }
 
 /** A class of Durable Objects. */

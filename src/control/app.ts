@@ -50,6 +50,7 @@ import { assetEndpoints } from "./workers/assets.ts";
 import { objectEndpoints } from "./workers/objects.ts";
 import { scriptEndpoints } from "./workers/scripts.ts";
 import { scriptUploadEndpoints } from "./workers/upload-endpoint.ts";
+import { scheduleEndpoints } from "./workers/cron/schedules.ts";
 import { secretEndpoints } from "./workers/secrets.ts";
 import { serviceEndpoints } from "./workers/services.ts";
 import { type ClientBindings, remoteAddress } from "./api/remote-address.ts";
@@ -58,7 +59,6 @@ import { hyperdriveEndpoints } from "./databases/hyperdrive.ts";
 import { Throttle } from "../network/throttle.ts";
 import { tokenEndpoints } from "./access/tokens.ts";
 import { logEndpoints } from "./workers/logs.ts";
-import { unsupportedEndpoints } from "./unsupported.ts";
 import { versionEndpoints } from "./workers/versions.ts";
 import { webhookEndpoints } from "./certificates/webhook.ts";
 
@@ -171,6 +171,7 @@ function allEndpoints(
     ...scriptChangeEndpoints(context, publisher),
     ...serviceEndpoints(context, publisher),
     ...workerEndpoints(context, publisher),
+    ...scheduleEndpoints(context),
     ...secretEndpoints(context, publisher),
     ...workerVersionEndpoints(context, publisher),
     ...versionEndpoints(context),
@@ -190,7 +191,6 @@ function allEndpoints(
     ...r2Endpoints(context),
     ...usageEndpoints(),
     ...objectEndpoints(context),
-    ...unsupportedEndpoints(),
   ];
 }
 

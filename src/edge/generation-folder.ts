@@ -1,12 +1,17 @@
 import { copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { copyLinks } from "./assets.ts";
-import type { GenerationContext } from "./launcher.ts";
+import { type AssetStore, copyLinks } from "./assets.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import { ACCESS_KEYS } from "../ingress/protocol.ts";
 import type { RunnableVersion } from "./in-process.ts";
 import type { WorkerVersion } from "../contract/change-feed.ts";
 import type { StoredModule, LaidOutVersion } from "./workerd-config.ts";
+
+interface FolderContext {
+  readonly run: RunDirectory;
+  readonly assets: AssetStore;
+  nextId(): number;
+}
 
 /**
  * The files and sockets of one process: all of this machine that it sees. It can write to the
@@ -25,7 +30,7 @@ export class GenerationFolder {
 
   /** Writes the modules down, so that their content need not stay in memory. */
   static async write(
-    { run, assets, nextId }: Pick<GenerationContext, "run" | "assets" | "nextId">,
+    { run, assets, nextId }: FolderContext,
     version: RunnableVersion,
   ): Promise<{ folder: GenerationFolder; stored: LaidOutVersion }> {
     const folder = new GenerationFolder(run, nextId());

@@ -4,6 +4,7 @@ import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import type { OwnPresentation, RunnableVersion } from "./in-process.ts";
 import type { AssetsConfig } from "../contract/assets.ts";
 import type { ModuleType, WorkerBinding, WorkerModule } from "../contract/change-feed.ts";
+import { EVENTS, eventsWorker } from "./events-config.ts";
 import { readDoor } from "./service-links.ts";
 import { assetServices, FILES_ALONE, front, hasCode } from "./assets-config.ts";
 import { extensionsOf, storageServices, storedBinding } from "./storage/bindings-config.ts";
@@ -42,6 +43,8 @@ export interface Wiring {
   readonly entrypoints: ReadonlyMap<string, string>;
   /** Where the files are that the version serves. */
   readonly assetsFolder: string;
+  /** Where the platform calls the Worker by itself. Null: it does not. */
+  readonly eventsSocket: string | null;
   /** An empty folder. */
   readonly emptyFolder: string;
   /** The gateway's socket for an `mtls_certificate` or `hyperdrive` binding. */
@@ -81,6 +84,8 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
     { name: "probe", disk: { path: wiring.emptyFolder } },
     ...objects.services,
   ];
+  if (wiring.eventsSocket !== null)
+    services.push(eventsWorker(hasCode(version) ? "main" : front(version)));
   if (wiring.tail !== null) services.push(tailWorker(wiring.tail));
   if (version.asksForKeys) services.push(...keysOutbound(wiring.accessKeys));
   for (const binding of version.bindings) {
@@ -96,6 +101,7 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
     }),
     listen("probe", wiring.probeSocket, "probe", {}),
   ];
+  if (wiring.eventsSocket !== null) sockets.push(listen(EVENTS, wiring.eventsSocket, EVENTS, {}));
   for (const [door, socket] of wiring.entrypoints) {
     const { entrypoint, props } = readDoor(door);
     // Files come first for whoever calls the Worker itself, as they do for visitors.
@@ -115,8 +121,9 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
 }
 
 /** Does it use what workerd runs only when it is told that it may be experimental? */
-export function needsExperimental({ bindings, assets }: LaidOutVersion): boolean {
-  return assets != null || bindings.some(({ type }) => type === "analytics_engine");
+export function needsExperimental({ bindings, assets, takesEvents }: LaidOutVersion): boolean {
+  if (assets != null || takesEvents === true) return true;
+  return bindings.some(({ type }) => type === "analytics_engine");
 }
 
 /** What workerd calls such a socket in its messages. */

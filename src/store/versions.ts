@@ -4,6 +4,7 @@ import type {
   WorkerModule,
   WorkerVersion,
 } from "../contract/change-feed.ts";
+import { eventsOf } from "./schedules.ts";
 import { observabilityOf } from "./observability.ts";
 import { assetsOf } from "./assets.ts";
 import { namespacesOf, objectsOf } from "./object-namespaces.ts";
@@ -201,6 +202,7 @@ export async function workerVersion(
     ...limitsOf(versionSettings(version)),
     ...observabilityOf(script),
     ...(await assetsOf(db, script.accountId, versionSettings(version))),
+    ...(await eventsOf(db, { id: version.scriptId })),
   };
 }
 

@@ -45,6 +45,7 @@ import { assertSameSecrets } from "./rollback-secrets.ts";
 import { assertMayTakeKeys } from "./in-process.ts";
 import { existingVersion, scriptNotFound } from "./lookup.ts";
 import { assetsOf } from "../../store/assets.ts";
+import { eventsOf } from "../../store/schedules.ts";
 import { observabilityOf } from "../../store/observability.ts";
 import { Refusals } from "./refusals.ts";
 import { type ScriptSettings, withSettings } from "./script-settings.ts";
@@ -240,6 +241,7 @@ export class Publisher {
       ...limitsOf(settings),
       ...observabilityOf(script),
       ...(await assetsOf(store.db, key.accountId, settings)),
+      ...(await eventsOf(store.db, before.script)),
       ...objectsOf(objects.after),
       bindings,
     });

@@ -13,6 +13,7 @@ import { bindingModeEndpoints } from "./workers/binding-modes.ts";
 import { certificateEndpoints } from "./certificates/certificates.ts";
 import { type ControlContext, type ControlLimits, defaultLimits } from "./api/context.ts";
 import { deploymentEndpoints } from "./workers/deployments.ts";
+import { dnsRecordEndpoints } from "./routing/dns-records.ts";
 import { domainEndpoints } from "./routing/domains.ts";
 import type { Endpoint } from "./api/endpoint.ts";
 import { failure, success } from "./api/envelope.ts";
@@ -164,6 +165,7 @@ function allEndpoints(
     ...subdomainEndpoints(context),
     ...routeEndpoints(context),
     ...zoneEndpoints(context),
+    ...dnsRecordEndpoints(context),
     ...customCertificateEndpoints(context),
     ...proxiedZoneEndpoints(context),
     ...domainEndpoints(context),

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { Source } from "../contract/change-feed.ts";
-import type { GatewayBinding, GatewayHandle } from "../contract/gateway.ts";
+import { NO_CERTIFICATE, type GatewayBinding, type GatewayHandle } from "../contract/gateway.ts";
 import type { HostOrigin } from "../contract/hosts.ts";
 import type { IngressHandle } from "../ingress/handle.ts";
 import type { ScriptUpdate } from "../ingress/protocol.ts";
@@ -11,6 +11,8 @@ export interface OriginsOptions {
   readonly source: Pick<Source, "origins">;
   readonly ingress: Pick<IngressHandle, "scripts" | "retire">;
   readonly gateway: Pick<GatewayHandle, "openBinding" | "closeBinding">;
+  /** Where origins listen that DNS records name. */
+  readonly port: number;
   readonly log: Logger;
 }
 
@@ -29,9 +31,11 @@ export class Origins {
 
   /** In force on return. What is in flight ends where it began. */
   async apply(accountId: string): Promise<void> {
-    const { source, ingress, gateway } = this.#options;
+    const { source, ingress, gateway, port } = this.#options;
     const before = this.#open.get(accountId) ?? new Map<string, string>();
-    const bindings = (await source.origins(accountId)).map((one) => bindingOf(accountId, one));
+    const bindings = (await source.origins(accountId)).map((one) =>
+      bindingOf(accountId, one, port),
+    );
     const wanted = new Map(bindings.map((one) => [one.bindingName, one.socketPath]));
     const fresh = bindings.filter((one) => before.get(one.bindingName) !== one.socketPath);
     await Promise.all(fresh.map((binding) => gateway.openBinding(binding)));
@@ -67,16 +71,21 @@ function nameOf(host: string): string {
   return `origin of ${host}`;
 }
 
-function bindingOf(accountId: string, { host, to, certificateId }: HostOrigin): GatewayBinding {
-  const text = JSON.stringify([accountId, host, to.host, to.port, certificateId]);
+function bindingOf(
+  accountId: string,
+  { host, to, certificateId }: HostOrigin,
+  ownPort: number,
+): GatewayBinding {
+  const front = { hosts: to.hosts, port: to.port ?? ownPort };
+  const text = JSON.stringify([accountId, host, front, certificateId]);
   const hash = createHash("sha256").update(text).digest("hex").slice(0, 16);
   return {
     socketPath: join("o", `${hash}.sock`),
     accountId,
     scriptName: nameOf(host),
     bindingName: host,
-    certificateId,
-    front: to,
+    certificateId: certificateId ?? NO_CERTIFICATE,
+    front,
   };
 }
 

@@ -109,7 +109,6 @@ export class Reconciler {
       }
     }
     await traffic.announce(announced);
-    await traffic.complete();
   }
 
   async stop(): Promise<void> {

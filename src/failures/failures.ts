@@ -4,6 +4,7 @@ import { applicationAccessFailures } from "./application-access.ts";
 import { certificateFailures } from "./certificates.ts";
 import { databaseFailures } from "./databases.ts";
 import { devFailures } from "./dev.ts";
+import { dnsFailures } from "./dns.ts";
 import { edgeFailures } from "./edge.ts";
 import { clientCertificateFailures } from "./client-certificates.ts";
 import { hostOriginFailures } from "./host-origins.ts";
@@ -28,6 +29,7 @@ type Table = typeof accessFailures &
   typeof certificateFailures &
   typeof databaseFailures &
   typeof devFailures &
+  typeof dnsFailures &
   typeof edgeFailures &
   typeof clientCertificateFailures &
   typeof hostOriginFailures &
@@ -54,6 +56,7 @@ export const failures: Table = {
   ...certificateFailures,
   ...databaseFailures,
   ...devFailures,
+  ...dnsFailures,
   ...edgeFailures,
   ...clientCertificateFailures,
   ...hostOriginFailures,

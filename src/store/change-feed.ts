@@ -21,7 +21,7 @@ import { findCertificate, listCertificates } from "./certificates.ts";
 import { changesAfter, newestCursor } from "./changes.ts";
 import { databaseConfig, listHyperdrive } from "./hyperdrive.ts";
 import { currentDeployment } from "./deployments.ts";
-import { originsOfAccount } from "./host-origins.ts";
+import { originsOfAccount } from "./origins.ts";
 import { hostsOfAccount } from "./hosts.ts";
 import { listProxiedZones } from "./proxied-zones.ts";
 import { routesOfScript } from "./routes.ts";
@@ -44,7 +44,7 @@ export function storeSource(store: Store): Source {
       db.transaction().execute((t) => certificate(t, accountId, certificateId)),
     database: (accountId, id) => db.transaction().execute((t) => databaseConfig(t, accountId, id)),
     hosts: (accountId) => db.transaction().execute((t) => hostsOfAccount(t, accountId)),
-    origins: (accountId) => originsOfAccount(db, accountId),
+    origins: (accountId) => db.transaction().execute((t) => originsOfAccount(t, accountId)),
     trust: (accountId) => db.transaction().execute((t) => trust(t, accountId)),
     access: (accountId) => db.transaction().execute((t) => accountAccess(t, accountId)),
   };

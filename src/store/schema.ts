@@ -51,6 +51,7 @@ export interface Tables {
   localAuthorities: LocalAuthorityRow;
   hostClients: HostClientsRow;
   hostOrigins: HostOriginRow;
+  dnsRecords: DnsRecordRow;
   hostAuthorities: HostAuthorityRow;
   clientRevocations: ClientRevocationRow;
   clientCertificates: ClientCertificateRow;
@@ -578,6 +579,28 @@ export interface LocalAuthorityRow {
   certificate: string;
   sealedKey: Sealed;
   createdOn: string;
+}
+
+/** A DNS record of a zone. Proxied, it says where the origin of its host is. */
+export interface DnsRecordRow {
+  /** 32 hex digits. */
+  id: string;
+  accountId: string;
+  /** The name of its zone. */
+  zone: string;
+  /** Lower case, whole, without a trailing dot; `*.example.com` is any host below it. */
+  name: string;
+  /** `A`, `AAAA`, `CNAME` or `TXT`. */
+  type: string;
+  content: string;
+  proxied: number;
+  /** Seconds. 1: automatic. */
+  ttl: number;
+  comment: string | null;
+  /** JSON list. */
+  tags: string;
+  createdOn: string;
+  modifiedOn: string;
 }
 
 /** A host that an origin answers for, and no Worker. */

@@ -21,10 +21,15 @@ export async function insertZone(db: Database, row: ZoneRow): Promise<void> {
   await db.insertInto("zones").values(row).execute();
 }
 
-/** With the certificates of its hosts. */
+/** With the certificates of its hosts, and its DNS records. */
 export async function deleteZone(db: Database, { id, accountId, name }: ZoneRow): Promise<void> {
   await db
     .deleteFrom("hostCertificates")
+    .where("accountId", "=", accountId)
+    .where("zone", "=", name)
+    .execute();
+  await db
+    .deleteFrom("dnsRecords")
     .where("accountId", "=", accountId)
     .where("zone", "=", name)
     .execute();

@@ -21,7 +21,10 @@ export interface ShownOrigin {
   readonly host: string;
   /** `https://10.0.0.5:8443` */
   readonly to: string;
-  readonly certificate: { readonly id: string; readonly name: string | null };
+  /** What said so. */
+  readonly from: "host origin" | "dns records";
+  /** What is presented. Null: nothing. */
+  readonly certificate: { readonly id: string; readonly name: string | null } | null;
 }
 
 export interface ShownHostCertificate {
@@ -45,4 +48,10 @@ export async function findHost(api: ApiClient, name: string): Promise<ShownHost>
   const [host] = result;
   if (host === undefined) throw new Failure("internal", { message: "the API showed no host" });
   return host;
+}
+
+/** Which certificate the origin of a host is shown. */
+export function presentedTo({ certificate }: ShownOrigin): string {
+  if (certificate === null) return "no certificate";
+  return `the certificate ${certificate.name ?? certificate.id}`;
 }

@@ -4,7 +4,7 @@ import { isForHost, parseRoute } from "../../network/patterns.ts";
 import { listAccess } from "../../store/access.ts";
 import type { Database } from "../../store/database.ts";
 import { hostsOf, listHostCertificates } from "../../store/host-certificates.ts";
-import { listHostOrigins } from "../../store/host-origins.ts";
+import { originsOfAccount } from "../../store/origins.ts";
 import { listHostRules } from "../../store/host-clients.ts";
 import { nearest } from "../../store/hosts.ts";
 import { listRoutes } from "../../store/routes.ts";
@@ -13,7 +13,7 @@ import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { shownCertificate } from "../routing/custom-certificates.ts";
 import { domainsIn } from "./applications.ts";
-import { shownOrigin } from "./origins.ts";
+import { shownKnown } from "./origins.ts";
 
 /** What holds for each host: who answers, what it presents, what it asks of its clients. */
 export function hostOverviewEndpoints({ store }: ControlContext): readonly Endpoint[] {
@@ -53,13 +53,17 @@ async function knownOf(db: Database, accountId: string) {
   const applications = (await listAccess(db, "accessApplications", accountId)).flatMap((row) =>
     domainsIn(row).map((domain) => ({ name: row.name, domain })),
   );
-  const origins = (await listHostOrigins(db, accountId)).map((row) => [row.host, shownOrigin(row)]);
+  const origins = await Promise.all(
+    (await originsOfAccount(db, accountId)).map(
+      async (origin) => [origin.host, await shownKnown(db, accountId, origin)] as const,
+    ),
+  );
   return {
     routes,
     certificates,
     clients: new Map(rules),
     applications,
-    origins: new Map(origins as [string, object][]),
+    origins: new Map(origins),
   };
 }
 

@@ -64,6 +64,26 @@ export const customCertificate: z.ZodType = z
   })
   .openapi("CustomCertificate");
 
+const dnsRecord = z
+  .object({
+    id: text,
+    zone_id: text,
+    zone_name: text,
+    name: text,
+    type: text,
+    content: text,
+    proxiable: flag,
+    proxied: flag,
+    ttl: count,
+    settings: z.object({}),
+    meta: z.object({}),
+    comment: text.nullable(),
+    tags: texts,
+    created_on: time,
+    modified_on: time,
+  })
+  .openapi("DnsRecord");
+
 const account = "/accounts/{account_id}";
 const script = `${account}/workers/scripts/{script_name}`;
 const zones = z.object({ zones: texts });
@@ -92,6 +112,12 @@ export const routingResults: Results = {
   [`PUT ${account}/workers/domains`]: domain,
   [`DELETE ${account}/workers/domains/{domain_id}`]: gone,
   [`GET ${account}/workers/domains/records/{domain_id}`]: domain,
+  ...crud(
+    "/zones/{zone_id}/dns_records",
+    dnsRecord,
+    "GET* POST* GET PUT PATCH DELETE",
+    "dns_record_id",
+  ),
   [`GET ${account}/countersign/proxied_zones`]: zones,
   [`PUT ${account}/countersign/proxied_zones`]: zones,
 };

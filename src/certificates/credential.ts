@@ -70,7 +70,7 @@ export function checkKey(credential: Credential, keyring: Keyring): void {
   if (!matches) throw unusable(credential, "its key belongs to another certificate", undefined);
 }
 
-/** Null while the certificate is valid. Judged anew for each connection: clocks move. */
+/** Null while the certificate is valid. Judged again for each connection: clocks move. */
 export function validityFailure(credential: Credential, now: number): Failure | null {
   const { certificateId, version, notBefore, notAfter } = credential;
   const subject = credential.subject || "no subject";

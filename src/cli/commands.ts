@@ -68,7 +68,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: "zone",
-    summary: "zones that another proxy stands before: bindings answer 520 for their hosts",
+    summary: "zones behind another proxy: bindings answer 520 for their hosts",
     add: async () => (await import("./commands/zone.ts")).addZoneCommand,
   },
   {

@@ -37,7 +37,7 @@ export interface DevBindingsOptions {
   readonly readFile: () => Promise<DevFile>;
   /** A binding has a certificate, or another one than before, or trusts others. */
   readonly onCertificate: (chosen: ChosenCertificate) => void;
-  /** What was read anew is not usable: what was in force stays. @param still what the binding goes on with */
+  /** What was read again is not usable: what was in force stays. @param still what the binding goes on with */
   readonly onProblem: (error: unknown, still?: ChosenCertificate) => void;
 }
 

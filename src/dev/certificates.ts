@@ -38,7 +38,7 @@ export interface PlatformBinding {
   readonly socketPath: string;
 }
 
-/** Asks the running platform for a certificate. Null: it has none such, or none runs. */
+/** Asks the running platform for a certificate. Null: it has no such certificate, or no platform runs. */
 export type FromPlatform = (wanted: WantedCertificate) => Promise<PlatformBinding | null>;
 
 export interface WantedCertificate {

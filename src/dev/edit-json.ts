@@ -2,7 +2,7 @@ import { parseTree, findNodeAtLocation, type JSONPath, type Node } from "jsonc-p
 
 /**
  * JSONC with a value added or replaced, and every other byte as it was: no line that is not about it
- * is written anew. Objects on the way that are missing are made.
+ * is written again. Objects on the way that are missing are made.
  * @param path ends with -1 for a new last item of an array
  */
 export function edited(text: string, path: JSONPath, value: unknown): string {

@@ -51,7 +51,7 @@ export class FailureReporter {
     );
   };
 
-  /** Something that was read anew is not usable. @param still what stays in force */
+  /** Something that was read again is not usable. @param still what stays in force */
   problem(error: unknown, still?: ChosenCertificate): void {
     this.#write(
       error instanceof Failure

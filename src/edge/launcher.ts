@@ -53,7 +53,7 @@ export interface GenerationContext {
   readonly starts: SharedSlots;
   /** The same for those that ran and have ended: they do not wait behind deploys. */
   readonly restarts: SharedSlots;
-  /** What a process that starts now may reach: the machine's addresses are read anew. */
+  /** What a process that starts now may reach: the machine's addresses are read again. */
   networks(): {
     readonly fetch: WorkerdNetwork;
     readonly inProcess: WorkerdNetwork;

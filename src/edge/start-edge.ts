@@ -163,7 +163,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
         else tell(ingressEntry(event));
       }
     },
-    // A fresh one listens anew for calls of services that are not deployed.
+    // A fresh one listens again for calls of services that are not deployed.
     listening: () => links.renewAbsent(),
   });
   const { https } = ingress.address;

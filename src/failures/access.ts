@@ -88,7 +88,7 @@ export const accessFailures = {
     number: 7000608,
     title: "the audit log was tampered with",
     cause: "Each entry is chained to the one before by its hash, and the chain does not hold.",
-    fix: "Keep the database as it is for whoever investigates, and compare it with a backup.",
+    fix: "Keep the database as it is for the investigation, and compare it with a backup.",
   },
   sign_in_failed: {
     side: "caller",

@@ -143,7 +143,7 @@ export const certificateFailures = {
     status: 400,
     number: 7000225,
     title: "the certificate has a critical extension that TLS peers do not know",
-    cause: "Whoever does not know a critical extension has to refuse the certificate.",
+    cause: "A verifier that does not know a critical extension has to refuse the certificate.",
     fix: "Have it issued without that extension, or with it not critical.",
   },
   upload_expired: {
@@ -209,7 +209,7 @@ export const certificateFailures = {
     number: 7000231,
     title: "the file is encrypted in a way that is not supported",
     cause: "Single DES and RC4 were dropped by OpenSSL; a few newer ways are not read yet.",
-    fix: "Encrypt it anew: `openssl pkey -in FILE -aes256 -out NEW`, for old ciphers with `-provider legacy -provider default`. For PKCS #12: `openssl pkcs12 -in FILE -nodes -out NEW.pem`, and upload that.",
+    fix: "Encrypt it again: `openssl pkey -in FILE -aes256 -out NEW`, for old ciphers with `-provider legacy -provider default`. For PKCS #12: `openssl pkcs12 -in FILE -nodes -out NEW.pem`, and upload that.",
   },
   p12_malformed: {
     side: "caller",

@@ -39,7 +39,7 @@ export const startFailures = {
     number: 7000104,
     title: "the master key file can be read by others",
     cause: "Its mode was changed, or it was copied there without care.",
-    fix: "Run chmod 600 on it, and consider the key known to whoever could read it.",
+    fix: "Run chmod 600 on it, and consider the key known to everyone who could read it.",
   },
   data_folder_in_use: {
     side: "platform",
@@ -70,7 +70,7 @@ export const startFailures = {
     status: 500,
     number: 7000112,
     title: "the API would be plain HTTP on a network",
-    cause: "It takes tokens and private keys: whoever is on the way would read them.",
+    cause: "It takes tokens and private keys: anyone on the network path could read them.",
     fix: "Give it TLS with --api-cert and --api-key, or keep --api-host on loopback behind a proxy. --unsafe-plain-api starts it all the same.",
   },
   api_certificate_unusable: {

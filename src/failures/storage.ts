@@ -22,7 +22,7 @@ export const storageFailures = {
     number: 7000132,
     title: "there is a master key, but not the database that it opens",
     cause: "The file countersign.db was removed or emptied, or countersign.db-wal beside it was.",
-    fix: "Restore a backup with `countersign restore FILE --force`. To begin anew without any of the old data, move master.key away.",
+    fix: "Restore a backup with `countersign restore FILE --force`. To begin without the old data, move master.key away.",
   },
   database_busy: {
     side: "platform",
@@ -39,7 +39,7 @@ export const storageFailures = {
     number: 7000134,
     title: "the disk is full",
     cause: "The change could not be written down. Nothing was changed; what is deployed goes on.",
-    fix: "Make room where the data folder is, and try again: the platform need not be started anew.",
+    fix: "Make room where the data folder is, and try again: the platform need not be restarted.",
   },
   disk_failing: {
     side: "platform",

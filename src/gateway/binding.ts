@@ -90,7 +90,7 @@ export class BindingSocket {
     return listenAt(this.#server, this.binding.socketPath);
   }
 
-  /** Something that routes depend on has changed: each is found anew, under the rules of now. */
+  /** Something that routes depend on has changed: each is found again, under the rules in force now. */
   refresh(): void {
     const old = this.#routes;
     this.#routes = new Map();

@@ -161,7 +161,7 @@ function readKeyFile(file: string): string | null {
     if (process.platform !== "win32" && (statSync(file).mode & 0o077) !== 0) {
       throw new Failure("master_key_exposed", {
         message: `the master key file "${file}" can be read by others on this machine`,
-        fix: `Run: chmod 600 "${file}", and consider the key known to whoever could read it.`,
+        fix: `Run: chmod 600 "${file}", and consider the key known to everyone who could read it.`,
       });
     }
     return readFileSync(file, "utf8");

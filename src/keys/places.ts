@@ -52,7 +52,7 @@ export function secretPlace(owner: {
   return place("secret", accountId, `${scriptName}/${versionId}/${name}`);
 }
 
-/** A secret that a version took over before secrets were sealed anew for each. */
+/** A secret that a version took over before secrets were sealed again for each. */
 export function formerSecretPlace(accountId: string, sealedId: string): Place {
   return place("secret", accountId, sealedId);
 }

@@ -29,7 +29,7 @@ export interface LocalAuthorityOptions {
 
 /**
  * The CA of this machine's own names. It can speak for no other name, so that who trusts it gives
- * nothing away: it is made anew where it may not speak for one of `names`.
+ * nothing away: it is made again where it may not speak for one of `names`.
  */
 export class LocalAuthority {
   /** PEM: what browsers and the system have to trust. */

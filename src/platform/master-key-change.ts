@@ -61,7 +61,7 @@ export type KeyHolder = (masterKey: Uint8Array) => Promise<void>;
  * it online.
  *
  * A change begins with one commit: from then on the store wants the new key, and holds the old one
- * sealed with it. Every record is then wrapped anew, a few in each transaction, and with the last
+ * sealed with it. Every record is then wrapped again, a few in each transaction, and with the last
  * one the old key goes. Whatever is killed in between goes on at the next start.
  */
 export class MasterKeys {
@@ -204,7 +204,7 @@ export class MasterKeys {
       if (!(error instanceof Failure)) throw error;
       log.error(
         { code: error.code },
-        `secrets of older versions are not sealed anew, and do not open: ${error.message}`,
+        `secrets of older versions are not sealed again, and do not open: ${error.message}`,
       );
     }
   }

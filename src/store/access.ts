@@ -40,7 +40,7 @@ export async function findAccess<T extends AccessTable>(
   return row as Tables[T] | undefined;
 }
 
-/** Written anew if there is one of this id. */
+/** Written again if there is one of this id. */
 export async function putAccess<T extends AccessTable>(
   db: Database,
   table: T,

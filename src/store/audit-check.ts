@@ -134,7 +134,7 @@ async function wrongAtEnd(db: Database, keyring: Keyring, last: AuditHead): Prom
   if (sealed.sequence < last.sequence) {
     return `entries after ${sealed.sequence} were added by somebody without the master key`;
   }
-  if (sealed.hash !== last.hash) return "the whole chain was written anew";
+  if (sealed.hash !== last.hash) return "the whole log was rewritten";
   const consistent = stored.sequence === sealed.sequence && stored.hash === sealed.hash;
   return consistent ? null : "the record of where the log ends was changed";
 }

@@ -9,7 +9,7 @@ import type { Store } from "./store.ts";
 import { digestsNow } from "./version-content.ts";
 
 export interface BoundSecrets {
-  /** How many were sealed anew. */
+  /** How many were sealed again. */
   readonly sealed: number;
   /** Those that do not open, as `worker/version/name`. */
   readonly damaged: readonly string[];

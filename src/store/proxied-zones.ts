@@ -1,6 +1,6 @@
 import type { Database } from "./database.ts";
 
-/** Zones that another proxy stands before: bindings answer 520 for their hosts. By name. */
+/** Zones behind another proxy: bindings answer 520 for their hosts. By name. */
 export async function listProxiedZones(db: Database, accountId: string): Promise<string[]> {
   const rows = await db
     .selectFrom("proxiedZones")

@@ -24,7 +24,7 @@ import type { Tables } from "./schema.ts";
 export interface SealedRecord {
   readonly place: Place;
   readonly sealed: Sealed;
-  /** Puts the same record there, wrapped anew. */
+  /** Puts the same record there, wrapped again. */
   replace(db: Database, sealed: Sealed): Promise<void>;
 }
 

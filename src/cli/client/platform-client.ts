@@ -26,7 +26,7 @@ export interface PlatformClient {
   status(): Promise<PlatformStatus>;
   /** A token of the first account, with every scope. `seconds`: 60 to 315,360,000. */
   createToken(name: string, seconds: number): Promise<string>;
-  /** Has the platform present a certificate at a socket. Null: it has none such. */
+  /** Has the platform present a certificate at a socket. Null: it has no such certificate. */
   openBinding(wanted: WantedCertificate): Promise<LocalBinding | null>;
   keys(): Promise<KeysStatus>;
   /** @param key base64 or hex; undefined: a random one. @throws Failure `master_key_…` */

@@ -50,7 +50,7 @@ export function addBindingCommand(program: Command, io: Io): void {
       "after",
       `
 In-process, the private key is in the memory of the process that runs the Worker, failures are not explained,
-http:// goes out in clear, and a rotation starts the Worker anew. docs/in-process.md has the whole table.
+http:// goes out in clear, and a rotation restarts the Worker. docs/in-process.md has the whole table.
 
 Examples:
   $ countersign binding list shop

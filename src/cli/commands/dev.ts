@@ -32,7 +32,7 @@ export function addDevCommand(program: Command, io: Io): void {
       "PEM files for a binding; the key may be in the same file",
       (value: string, before: Flags["cert"]) => ({ ...before, ...toCertificate(io, value) }),
     )
-    .option("--cwd <folder>", "run as if started there");
+    .option("--cwd <folder>", "use this working directory");
   for (const option of wranglerOptions()) {
     dev.addOption(option);
   }
@@ -87,7 +87,7 @@ async function runDev(
   await untilStopped(Promise.race([stop.promise, session.server.closed]));
 }
 
-/** The platform of the default data folder, or COUNTERSIGN_DATA's. Null: none runs, or it has none such. */
+/** The platform of the default data folder, or COUNTERSIGN_DATA's. Null: none runs, or it has no such certificate. */
 async function fromPlatform(io: Io, wanted: WantedCertificate): Promise<PlatformBinding | null> {
   try {
     return await platformClient(dataFolderOf(io, undefined)).openBinding(wanted);

@@ -34,7 +34,7 @@ export function addKeysCommand(program: Command, io: Io): void {
 Where the key is the file master.key of the data folder, a new one is made and put in its place. Where it
 comes from elsewhere (COUNTERSIGN_MASTER_KEY, …_FILE, …_COMMAND), give the new one here, and put it there:
 the next start needs it. Whatever is interrupted goes on at that start. No request is lost, and no private
-key is opened: only the data key of each record is wrapped anew.
+key is opened: only the data key of each record is wrapped again.
 
 Examples:
   $ countersign keys rotate
@@ -91,7 +91,7 @@ function print(io: Io, status: KeysStatus, options: KeysOptions): void {
   if (!change) return writeLine(io.stdout, `  every record is sealed with it`);
   writeLine(
     io.stdout,
-    `${colors.yellow("!")} the change from ${change.before}, begun on ${change.begunOn}, has not ended: ${change.rewrapped} records wrapped anew`,
+    `${colors.yellow("!")} the change from ${change.before}, begun on ${change.begunOn}, has not ended: ${change.rewrapped} records wrapped again`,
   );
   for (const message of change.damaged) writeLine(io.stdout, `${colors.red("✘")} ${message}`);
   if (change.damaged.length > 0) {

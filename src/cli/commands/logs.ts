@@ -30,7 +30,7 @@ export function addLogsCommand(program: Command, io: Io): void {
       "after",
       `
 What a Worker writes with \`console\`, and what fails, is kept as it is. Its requests are kept where its Wrangler
-configuration has \`"observability": { "enabled": true }\`, and shown to whoever reads along with --follow or \`wrangler tail\`.
+configuration has \`"observability": { "enabled": true }\`, and shown while somebody reads along with --follow or \`wrangler tail\`.
 
 Examples:
   $ countersign logs shop

@@ -172,7 +172,7 @@ export function serviceTokenEndpoints(context: ControlContext): readonly Endpoin
       {
         method: "post",
         path: `${path}/{token_id}/refresh`,
-        summary: "Let a service token begin its time anew",
+        summary: "Start the duration of a service token again",
         scope: write,
       },
       async ({ caller, params }) => {

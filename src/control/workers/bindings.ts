@@ -158,7 +158,7 @@ interface CarryOver {
 }
 
 /**
- * A binding of an earlier version, in this one. A secret is sealed anew: a sealed record opens in the
+ * A binding of an earlier version, in this one. A secret is sealed again: a sealed record opens in the
  * one version and under the one name it was made for.
  * @throws Failure `sealed_record_damaged` if it does not open where it stood
  */

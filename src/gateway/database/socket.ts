@@ -68,7 +68,7 @@ export class DatabaseSocket {
     return listenAt(this.#server, this.binding.socketPath);
   }
 
-  /** Each session asks anew when it begins. */
+  /** Each session asks again when it begins. */
   refresh(): void {}
 
   sweep(): void {}

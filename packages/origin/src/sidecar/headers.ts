@@ -4,7 +4,7 @@ import type { CallerFacts } from "../caller.ts";
 /** Name, value, name, value: as node:http has them, with duplicates and case. */
 export type RawHeaders = readonly string[];
 
-/** These belong to one connection (RFC 9110, section 7.6.1). Framing is made anew on each side. */
+/** These belong to one connection (RFC 9110, section 7.6.1). Framing is made again on each side. */
 const hopByHop: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",

@@ -14,6 +14,7 @@ import { certificateEndpoints } from "./certificates/certificates.ts";
 import { type ControlContext, type ControlLimits, defaultLimits } from "./api/context.ts";
 import { deploymentEndpoints } from "./workers/deployments.ts";
 import { dnsRecordEndpoints } from "./routing/dns-records.ts";
+import { originPullEndpoints } from "./routing/origin-pulls.ts";
 import { domainEndpoints } from "./routing/domains.ts";
 import type { Endpoint } from "./api/endpoint.ts";
 import { failure, success } from "./api/envelope.ts";
@@ -166,6 +167,7 @@ function allEndpoints(
     ...routeEndpoints(context),
     ...zoneEndpoints(context),
     ...dnsRecordEndpoints(context),
+    ...originPullEndpoints(context),
     ...customCertificateEndpoints(context),
     ...proxiedZoneEndpoints(context),
     ...domainEndpoints(context),

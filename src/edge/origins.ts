@@ -24,13 +24,28 @@ export class Origins {
   readonly #options: OriginsOptions;
   /** Account → host → the socket in use. */
   readonly #open = new Map<string, ReadonlyMap<string, string>>();
+  /** By socket, those that drain too. */
+  readonly #sockets = new Map<string, GatewayBinding>();
 
   constructor(options: OriginsOptions) {
     this.#options = options;
   }
 
-  /** In force on return. What is in flight ends where it began. */
-  async apply(accountId: string): Promise<void> {
+  /** Is the certificate presented, or may it be until what is in flight has ended? */
+  presents(accountId: string, certificateId: string): boolean {
+    return [...this.#sockets.values()].some(
+      (one) => one.accountId === accountId && one.certificateId === certificateId,
+    );
+  }
+
+  /**
+   * In force on return. What is in flight ends where it began.
+   * @param certificate has the gateway know of one before it is presented, and after that
+   */
+  async apply(
+    accountId: string,
+    certificate: (certificateId: string) => Promise<void>,
+  ): Promise<void> {
     const { source, ingress, gateway, port } = this.#options;
     const before = this.#open.get(accountId) ?? new Map<string, string>();
     const bindings = (await source.origins(accountId)).map((one) =>
@@ -38,6 +53,8 @@ export class Origins {
     );
     const wanted = new Map(bindings.map((one) => [one.bindingName, one.socketPath]));
     const fresh = bindings.filter((one) => before.get(one.bindingName) !== one.socketPath);
+    for (const binding of fresh) this.#sockets.set(binding.socketPath, binding);
+    await Promise.all([...idsOf(fresh)].map((id) => certificate(id)));
     await Promise.all(fresh.map((binding) => gateway.openBinding(binding)));
     const updates: ScriptUpdate[] = fresh.map((one) => updateOf(one));
     for (const host of before.keys()) {
@@ -46,15 +63,24 @@ export class Origins {
     if (updates.length > 0) await ingress.scripts(updates);
     this.#open.set(accountId, wanted);
     for (const [host, socketPath] of before) {
-      if (wanted.get(host) !== socketPath) void this.#close(socketPath);
+      if (wanted.get(host) !== socketPath) void this.#close(socketPath, certificate);
     }
   }
 
-  async #close(socketPath: string): Promise<void> {
+  async #close(
+    socketPath: string,
+    certificate: (certificateId: string) => Promise<void>,
+  ): Promise<void> {
     const { ingress, gateway, log } = this.#options;
     try {
       await ingress.retire(socketPath);
-      if (!this.#isOpen(socketPath)) await gateway.closeBinding(socketPath);
+      if (this.#isOpen(socketPath)) return;
+      await gateway.closeBinding(socketPath);
+      const binding = this.#sockets.get(socketPath);
+      if (binding === undefined || this.#isOpen(socketPath)) return;
+      this.#sockets.delete(socketPath);
+      // One that was deleted meanwhile goes only now.
+      for (const id of idsOf([binding])) await certificate(id);
     } catch (error) {
       log.error({ socketPath, error }, "the socket of a host's origin does not close");
     }
@@ -64,6 +90,11 @@ export class Origins {
   #isOpen(socketPath: string): boolean {
     return [...this.#open.values()].some((hosts) => [...hosts.values()].includes(socketPath));
   }
+}
+
+function idsOf(bindings: readonly GatewayBinding[]): ReadonlySet<string> {
+  const ids = bindings.map(({ certificateId }) => certificateId);
+  return new Set(ids.filter((id) => id !== NO_CERTIFICATE));
 }
 
 /** A Worker's name has no space in it. */

@@ -10,6 +10,7 @@ import { clientCertificateFailures } from "./client-certificates.ts";
 import { hostOriginFailures } from "./host-origins.ts";
 import { identityFailures } from "./identity.ts";
 import { keyFailures } from "./keys.ts";
+import { originPullFailures } from "./origin-pulls.ts";
 import { originFailures } from "./origin.ts";
 import { resourceFailures } from "./resources.ts";
 import { rotationFailures } from "./certificate-versions.ts";
@@ -36,6 +37,7 @@ type Table = typeof accessFailures &
   typeof identityFailures &
   typeof keyFailures &
   typeof originFailures &
+  typeof originPullFailures &
   typeof resourceFailures &
   typeof rotationFailures &
   typeof scriptFailures &
@@ -63,6 +65,7 @@ export const failures: Table = {
   ...identityFailures,
   ...keyFailures,
   ...originFailures,
+  ...originPullFailures,
   ...resourceFailures,
   ...rotationFailures,
   ...scriptFailures,

@@ -8,6 +8,7 @@ import { hosts } from "./migrations/031-hosts.ts";
 import { access } from "./migrations/030-access.ts";
 import { hostClients } from "./migrations/042-host-clients.ts";
 import { hostOrigins } from "./migrations/085-host-origins.ts";
+import { originPulls } from "./migrations/094-origin-pulls.ts";
 import { dnsRecords } from "./migrations/094-dns-records.ts";
 import { hyperdrive } from "./migrations/050-hyperdrive.ts";
 import { resources } from "./migrations/070-resources.ts";
@@ -30,6 +31,7 @@ const all: Record<string, Migration> = {
   "085-host-origins": { up: hostOrigins },
   "080-origin-identities": { up: originIdentities },
   "094-dns-records": { up: dnsRecords },
+  "094-origin-pulls": { up: originPulls },
 };
 
 /** Those that this version knows. */

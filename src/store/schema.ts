@@ -52,6 +52,9 @@ export interface Tables {
   hostClients: HostClientsRow;
   hostOrigins: HostOriginRow;
   dnsRecords: DnsRecordRow;
+  originPullCertificates: OriginPullCertificateRow;
+  originPullHosts: OriginPullHostRow;
+  originPullZones: OriginPullZoneRow;
   hostAuthorities: HostAuthorityRow;
   clientRevocations: ClientRevocationRow;
   clientCertificates: ClientCertificateRow;
@@ -579,6 +582,47 @@ export interface LocalAuthorityRow {
   certificate: string;
   sealedKey: Sealed;
   createdOn: string;
+}
+
+/** A certificate that origins are shown which DNS records lead to. */
+export interface OriginPullCertificateRow {
+  /** UUID. */
+  id: string;
+  accountId: string;
+  /** The name of its zone. */
+  zone: string;
+  /** `zone`: for all hosts of the zone. `hostname`: for those that name it. */
+  level: string;
+  /** Leaf first, PEM. */
+  chain: string;
+  /** Under its `pullKeyPlace`. */
+  sealedKey: Sealed;
+  issuer: string;
+  serialNumber: string;
+  signature: string;
+  notAfter: string;
+  uploadedOn: string;
+}
+
+/** Which certificate the origin of one host is shown. */
+export interface OriginPullHostRow {
+  /** 32 hex digits. */
+  id: string;
+  accountId: string;
+  zone: string;
+  host: string;
+  certificateId: string;
+  enabled: number;
+  createdOn: string;
+  updatedOn: string;
+}
+
+/** Whether the origins of a zone are shown its certificate. */
+export interface OriginPullZoneRow {
+  id: string;
+  accountId: string;
+  zone: string;
+  enabled: number;
 }
 
 /** A DNS record of a zone. Proxied, it says where the origin of its host is. */

@@ -1,5 +1,6 @@
 import type { ZoneRow } from "./schema.ts";
 import type { Database } from "./database.ts";
+import { deletePullsOfZone } from "./origin-pulls.ts";
 
 /** The zones that an account has made, by name. */
 export function listZones(db: Database, accountId: string): Promise<ZoneRow[]> {
@@ -33,5 +34,6 @@ export async function deleteZone(db: Database, { id, accountId, name }: ZoneRow)
     .where("accountId", "=", accountId)
     .where("zone", "=", name)
     .execute();
+  await deletePullsOfZone(db, accountId, name);
   await db.deleteFrom("zones").where("id", "=", id).execute();
 }

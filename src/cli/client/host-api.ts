@@ -24,7 +24,11 @@ export interface ShownOrigin {
   /** What said so. */
   readonly from: "host origin" | "dns records";
   /** What is presented. Null: nothing. */
-  readonly certificate: { readonly id: string; readonly name: string | null } | null;
+  readonly certificate: {
+    readonly id: string;
+    readonly name: string | null;
+    readonly from: "host origin" | "hostname" | "zone";
+  } | null;
 }
 
 export interface ShownHostCertificate {
@@ -53,5 +57,7 @@ export async function findHost(api: ApiClient, name: string): Promise<ShownHost>
 /** Which certificate the origin of a host is shown. */
 export function presentedTo({ certificate }: ShownOrigin): string {
   if (certificate === null) return "no certificate";
-  return `the certificate ${certificate.name ?? certificate.id}`;
+  const { id, name, from } = certificate;
+  if (from === "host origin") return `the certificate ${name ?? id}`;
+  return `the certificate ${id} of the ${from}`;
 }

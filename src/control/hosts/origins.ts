@@ -175,7 +175,7 @@ function urlOf(host: string, port: number | null): string {
 export async function shownKnown(
   db: Database,
   accountId: string,
-  { host, to, certificateId, from }: KnownOrigin,
+  { host, to, certificateId, from, certificateFrom }: KnownOrigin,
 ): Promise<object> {
   const certificate =
     certificateId === null ? null : await findCertificate(db, accountId, certificateId);
@@ -183,14 +183,19 @@ export async function shownKnown(
     host,
     to: to.hosts.map((one) => urlOf(one, to.port)).join(", "),
     from,
-    certificate: certificateId && { id: certificateId, name: certificate?.name ?? null },
+    certificate: certificateId && {
+      id: certificateId,
+      name: certificate?.name ?? null,
+      from: certificateFrom,
+    },
   };
 }
 
 async function withName(db: Database, row: HostOriginRow): Promise<object> {
   const { host, toHost, toPort, certificateId } = row;
   const to = { hosts: [toHost], port: toPort };
-  return shownKnown(db, row.accountId, { host, to, certificateId, from: "host origin" });
+  const from = "host origin";
+  return shownKnown(db, row.accountId, { host, to, certificateId, from, certificateFrom: from });
 }
 
 function auditOf(

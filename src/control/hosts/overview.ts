@@ -6,7 +6,7 @@ import type { Database } from "../../store/database.ts";
 import { hostsOf, listHostCertificates } from "../../store/host-certificates.ts";
 import { originsOfAccount } from "../../store/origins.ts";
 import { listHostRules } from "../../store/host-clients.ts";
-import { nearest } from "../../store/hosts.ts";
+import { nearest } from "../../store/nearest.ts";
 import { listRoutes } from "../../store/routes.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";

@@ -162,7 +162,7 @@ const hostOrigin = z
     host: text,
     to: text,
     from: z.enum(["host origin", "dns records"]),
-    certificate: z.object({ id: text, name: text.nullable() }).nullable(),
+    certificate: z.object({ id: text, name: text.nullable(), from: text }).nullable(),
   })
   .openapi("HostOrigin");
 

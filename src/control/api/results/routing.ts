@@ -84,6 +84,40 @@ const dnsRecord = z
   })
   .openapi("DnsRecord");
 
+const pullCertificate = z
+  .object({
+    id: text,
+    certificate: text,
+    issuer: text,
+    serial_number: text,
+    signature: text,
+    status: text,
+    expires_on: time,
+    uploaded_on: time,
+  })
+  .openapi("OriginPullCertificate");
+
+const pullHost = z
+  .object({
+    hostname: text,
+    enabled: flag.nullable(),
+    status: text,
+    created_at: time,
+    updated_at: time,
+    cert_id: text,
+    cert_status: text,
+    cert_uploaded_on: time,
+    cert_updated_at: time,
+    certificate: text,
+    issuer: text,
+    serial_number: text,
+    signature: text,
+    expires_on: time,
+  })
+  .openapi("OriginPullHost");
+
+const pulls = "/zones/{zone_id}/origin_tls_client_auth";
+const pullSetting = z.object({ enabled: flag });
 const account = "/accounts/{account_id}";
 const script = `${account}/workers/scripts/{script_name}`;
 const zones = z.object({ zones: texts });
@@ -118,6 +152,14 @@ export const routingResults: Results = {
     "GET* POST* GET PUT PATCH DELETE",
     "dns_record_id",
   ),
+  ...crud(pulls, pullCertificate, "GET* POST* GET", "certificate_id"),
+  [`DELETE ${pulls}/{certificate_id}`]: pullCertificate,
+  ...crud(`${pulls}/hostnames/certificates`, pullCertificate, "GET* POST* GET", "certificate_id"),
+  [`DELETE ${pulls}/hostnames/certificates/{certificate_id}`]: pullCertificate,
+  [`PUT ${pulls}/hostnames`]: z.array(pullHost),
+  [`GET ${pulls}/hostnames/{hostname}`]: pullHost,
+  [`GET ${pulls}/settings`]: pullSetting,
+  [`PUT ${pulls}/settings`]: pullSetting,
   [`GET ${account}/countersign/proxied_zones`]: zones,
   [`PUT ${account}/countersign/proxied_zones`]: zones,
 };

@@ -10,6 +10,7 @@ import { clientCertificateFailures } from "./client-certificates.ts";
 import { hostOriginFailures } from "./host-origins.ts";
 import { identityFailures } from "./identity.ts";
 import { keyFailures } from "./keys.ts";
+import { objectFailures } from "./objects.ts";
 import { originFailures } from "./origin.ts";
 import { resourceFailures } from "./resources.ts";
 import { rotationFailures } from "./certificate-versions.ts";
@@ -35,6 +36,7 @@ type Table = typeof accessFailures &
   typeof hostOriginFailures &
   typeof identityFailures &
   typeof keyFailures &
+  typeof objectFailures &
   typeof originFailures &
   typeof resourceFailures &
   typeof rotationFailures &
@@ -62,6 +64,7 @@ export const failures: Table = {
   ...hostOriginFailures,
   ...identityFailures,
   ...keyFailures,
+  ...objectFailures,
   ...originFailures,
   ...resourceFailures,
   ...rotationFailures,

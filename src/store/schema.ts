@@ -52,6 +52,7 @@ export interface Tables {
   hostClients: HostClientsRow;
   hostOrigins: HostOriginRow;
   dnsRecords: DnsRecordRow;
+  objectNamespaces: ObjectNamespaceRow;
   hostAuthorities: HostAuthorityRow;
   clientRevocations: ClientRevocationRow;
   clientCertificates: ClientCertificateRow;
@@ -334,6 +335,21 @@ export interface ScriptRow {
   settings: string;
   createdOn: string;
   modifiedOn: string;
+  /** Of the last migration of its Durable Objects. Null: there was none, or none with a tag. */
+  migrationTag: string | null;
+}
+
+/** Where the objects of one class of Durable Objects are kept. */
+export interface ObjectNamespaceRow {
+  /** 32 hex digits, never used again: the name of the folder. */
+  id: string;
+  accountId: string;
+  /** Null: the class was deleted, and what is kept is to be removed. */
+  scriptId: string | null;
+  className: string;
+  /** 1: its objects have `storage.sql`. */
+  usesSql: number;
+  createdOn: string;
 }
 
 export interface ScriptVersionRow {

@@ -43,6 +43,11 @@ export interface Edge extends AsyncDisposable {
    * @throws Failure `storage_unavailable`
    */
   storage(request: StorageRequest): Promise<StorageAnswer>;
+  /**
+   * Removes all that is kept in these namespaces of Durable Objects, once no process has them open.
+   * One that has no folder is none.
+   */
+  removeObjects(accountId: string, namespaceIds: readonly string[]): Promise<void>;
   /** What runs, for listings, `doctor` and the dashboard. */
   status(): EdgeStatus;
 }

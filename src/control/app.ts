@@ -46,6 +46,7 @@ import { routeEndpoints } from "./routing/routes.ts";
 import { scriptChangeEndpoints } from "./workers/script-changes.ts";
 import { workerVersionEndpoints } from "./workers/worker-versions.ts";
 import { workerEndpoints } from "./workers/workers.ts";
+import { objectEndpoints } from "./workers/objects.ts";
 import { scriptEndpoints } from "./workers/scripts.ts";
 import { scriptUploadEndpoints } from "./workers/upload-endpoint.ts";
 import { secretEndpoints } from "./workers/secrets.ts";
@@ -178,6 +179,7 @@ function allEndpoints(
     ...d1Endpoints(context, transfers),
     ...r2Endpoints(context),
     ...usageEndpoints(),
+    ...objectEndpoints(context),
     ...unsupportedEndpoints(),
   ];
 }

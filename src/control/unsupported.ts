@@ -1,6 +1,5 @@
 import { z } from "@hono/zod-openapi";
 import { Failure } from "../failures/failures.ts";
-import { list } from "./api/envelope.ts";
 import { endpoint, type Endpoint } from "./api/endpoint.ts";
 
 const schedules = z.array(z.object({ cron: z.string() }));
@@ -41,16 +40,6 @@ export function unsupportedEndpoints(): readonly Endpoint[] {
       () => {
         throw refused("static assets");
       },
-    ),
-    // `wrangler delete` asks for it, to clean up after Containers.
-    endpoint(
-      {
-        method: "get",
-        path: "/accounts/{account_id}/workers/durable_objects/namespaces",
-        summary: "Namespaces: there are none",
-        scope: "workers_scripts:read",
-      },
-      () => list([]),
     ),
   ];
 }

@@ -57,7 +57,7 @@ export interface WranglerProject {
 export interface LaterConfiguration {
   readonly crons: number;
   readonly assets: boolean;
-  readonly migrations: number;
+  readonly migrations: readonly object[];
   readonly containers: number;
   readonly queueConsumers: number;
 }
@@ -146,7 +146,7 @@ function readProject(
     later: {
       crons: config.triggers.crons?.length ?? 0,
       assets: config.assets !== undefined,
-      migrations: config.migrations.length,
+      migrations: config.migrations,
       containers: config.containers?.length ?? 0,
       queueConsumers: config.queues.consumers?.length ?? 0,
     },

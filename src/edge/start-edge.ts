@@ -259,6 +259,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     presentByDefault: (certificate) => ingress.presentByDefault(certificate),
     ownPorts: metricsPort === null ? ports : [...ports, metricsPort],
     storage: (request) => storage.request(request),
+    removeObjects: (...which) => storage.objects.remove(...which),
     stage: (version) => reconciler.stage(version),
     follow: (key, isFollowed) => reconciler.follow(key, isFollowed),
     metrics: async () => {

@@ -5,6 +5,7 @@ import type { OwnPresentation, RunnableVersion } from "./in-process.ts";
 import type { ModuleType, WorkerBinding, WorkerModule } from "../contract/change-feed.ts";
 import { readDoor } from "./service-links.ts";
 import { extensionsOf, storageServices, storedBinding } from "./storage/bindings-config.ts";
+import { isBindable, objectsConfig, type ObjectsConfig } from "./storage/objects.ts";
 import type { Resource } from "./storage/resources.ts";
 
 /** A version as it stands on disk: its modules are files, its content is no longer in memory. */
@@ -46,6 +47,8 @@ export interface Wiring {
   readonly inProcess: WorkerdNetwork;
   /** Where the ingress answers with the keys of Access: `127.0.0.1:8080`. */
   readonly accessKeys: string;
+  /** Whether Durable Objects are kept. Default: they are gone with the process. */
+  readonly keepsObjects?: boolean;
   /** MiB of JavaScript's heap. 0: no limit. */
   readonly heap: number;
   /** The module of the Worker that is told of each call. Null: none is. */
@@ -56,13 +59,15 @@ export interface Wiring {
 
 /** The Cap'n Proto configuration of one Worker's process. It holds no secret: see `environment`. */
 export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
+  const objects = objectsConfig(version, wiring.keepsObjects === true);
   const services: CapnpValue[] = [
-    { name: "main", worker: worker(version, wiring.tail !== null) },
+    { name: "main", worker: worker(version, wiring.tail !== null, objects.fields) },
     {
       name: "internet",
       network: { ...wiring.fetch, tlsOptions: { trustBrowserCas: true } },
     },
     { name: "probe", disk: { path: wiring.emptyFolder } },
+    ...objects.services,
   ];
   if (wiring.tail !== null) services.push(tailWorker(wiring.tail));
   if (version.asksForKeys) services.push(...keysOutbound(wiring.accessKeys));
@@ -121,8 +126,13 @@ const V8_FLAGS = ["--optimize-for-size"];
 const RPC_HOST = "rpc";
 const INBOUND = { cfBlobHeader: CF_HEADER, capnpConnectHost: RPC_HOST };
 
-function worker(version: LaidOutVersion, isTraced: boolean): CapnpValue {
+function worker(
+  version: LaidOutVersion,
+  isTraced: boolean,
+  objects: ObjectsConfig["fields"],
+): CapnpValue {
   return {
+    ...objects,
     ...(isTraced && { tails: [TAIL] }),
     modules: version.modules.map((module) => ({
       name: module.name,
@@ -130,10 +140,9 @@ function worker(version: LaidOutVersion, isTraced: boolean): CapnpValue {
     })),
     compatibilityDate: version.compatibilityDate,
     compatibilityFlags: version.compatibilityFlags,
-    bindings: version.bindings.map((binding) => ({
-      name: binding.name,
-      ...bindingValue(binding, version),
-    })),
+    bindings: version.bindings
+      .filter((binding) => isBindable(binding, version))
+      .map((binding) => ({ name: binding.name, ...bindingValue(binding, version) })),
     globalOutbound: version.asksForKeys ? "outbound" : "internet",
   };
 }

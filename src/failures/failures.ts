@@ -11,6 +11,7 @@ import { hostOriginFailures } from "./host-origins.ts";
 import { identityFailures } from "./identity.ts";
 import { keyFailures } from "./keys.ts";
 import { originPullFailures } from "./origin-pulls.ts";
+import { objectFailures } from "./objects.ts";
 import { originFailures } from "./origin.ts";
 import { resourceFailures } from "./resources.ts";
 import { rotationFailures } from "./certificate-versions.ts";
@@ -36,6 +37,7 @@ type Table = typeof accessFailures &
   typeof hostOriginFailures &
   typeof identityFailures &
   typeof keyFailures &
+  typeof objectFailures &
   typeof originFailures &
   typeof originPullFailures &
   typeof resourceFailures &
@@ -64,6 +66,7 @@ export const failures: Table = {
   ...hostOriginFailures,
   ...identityFailures,
   ...keyFailures,
+  ...objectFailures,
   ...originFailures,
   ...originPullFailures,
   ...resourceFailures,

@@ -36,6 +36,7 @@ import { FolderSources } from "./watched-folders.ts";
 import { MasterKeys } from "./master-key-change.ts";
 import { keepKeysInGateway } from "./no-in-process.ts";
 import { LastEvents } from "./last-events.ts";
+import { removeDeletedObjects } from "../control/workers/objects.ts";
 import { Tails } from "../control/workers/tails.ts";
 import { FileJournal } from "../journal/journal.ts";
 import type { SegmentLimits } from "../journal/segments.ts";
@@ -265,6 +266,8 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       .all("/oauth2/*", (c) => login.fetch(c.req.raw, c.env))
       .all("*", (c) => control.fetch(c.req.raw, c.env)),
   );
+  // What was deleted while no edge ran.
+  void removeDeletedObjects({ store, edge, log });
   const folders = stack.use(await FolderSources.start({ context, intake, log }));
   stack.use(await retainAudit({ store, keyring, clock, days: options.auditDays, log }));
   stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));

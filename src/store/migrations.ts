@@ -12,6 +12,7 @@ import { originPulls } from "./migrations/094-origin-pulls.ts";
 import { dnsRecords } from "./migrations/094-dns-records.ts";
 import { hyperdrive } from "./migrations/050-hyperdrive.ts";
 import { resources } from "./migrations/070-resources.ts";
+import { objectNamespaces } from "./migrations/091-object-namespaces.ts";
 import { originIdentities } from "./migrations/080-origin-identities.ts";
 import { makers } from "./migrations/011-makers.ts";
 
@@ -30,6 +31,7 @@ const all: Record<string, Migration> = {
   "070-resources": { up: resources },
   "085-host-origins": { up: hostOrigins },
   "080-origin-identities": { up: originIdentities },
+  "091-object-namespaces": { up: objectNamespaces },
   "094-dns-records": { up: dnsRecords },
   "094-origin-pulls": { up: originPulls },
 };

@@ -55,6 +55,7 @@ export interface Tables {
   originPullCertificates: OriginPullCertificateRow;
   originPullHosts: OriginPullHostRow;
   originPullZones: OriginPullZoneRow;
+  objectNamespaces: ObjectNamespaceRow;
   hostAuthorities: HostAuthorityRow;
   clientRevocations: ClientRevocationRow;
   clientCertificates: ClientCertificateRow;
@@ -337,6 +338,21 @@ export interface ScriptRow {
   settings: string;
   createdOn: string;
   modifiedOn: string;
+  /** Of the last migration of its Durable Objects. Null: there was none, or none with a tag. */
+  migrationTag: string | null;
+}
+
+/** Where the objects of one class of Durable Objects are kept. */
+export interface ObjectNamespaceRow {
+  /** 32 hex digits, never used again: the name of the folder. */
+  id: string;
+  accountId: string;
+  /** Null: the class was deleted, and what is kept is to be removed. */
+  scriptId: string | null;
+  className: string;
+  /** 1: its objects have `storage.sql`. */
+  usesSql: number;
+  createdOn: string;
 }
 
 export interface ScriptVersionRow {

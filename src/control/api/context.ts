@@ -14,7 +14,7 @@ export interface ControlContext {
   /** Takes uploaded keys, so that they are not in this process. */
   readonly intake: KeyIntake;
   readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake"> &
-    Partial<Pick<Edge, "status" | "storage">>;
+    Partial<Pick<Edge, "status" | "storage" | "removeObjects">>;
   /** For URLs that accounts choose. */
   readonly outbound: Outbound;
   readonly clock: () => Date;

@@ -1,12 +1,18 @@
 import { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
+import {
+  type Migrations,
+  pendingMigrations,
+  projectMigrations,
+  type TaggedMigration,
+} from "./migrations.ts";
 import { featureRefusal } from "./script-metadata.ts";
 
 /** What of a Wrangler configuration wrangler sends only once the upload is live, or not with a dry run. */
 interface ProjectConfiguration {
   readonly crons?: number | undefined;
   readonly assets?: boolean | undefined;
-  readonly migrations?: number | undefined;
+  readonly migrations?: readonly TaggedMigration[] | undefined;
   readonly containers?: number | undefined;
   readonly queueConsumers?: number | undefined;
 }
@@ -14,7 +20,7 @@ interface ProjectConfiguration {
 const configuration: z.ZodType<ProjectConfiguration> = z.object({
   crons: z.number().optional(),
   assets: z.boolean().optional(),
-  migrations: z.number().optional(),
+  migrations: projectMigrations.optional(),
   containers: z.number().optional(),
   queueConsumers: z.number().optional(),
 });
@@ -26,11 +32,19 @@ export function configurationRefusals(sent: File | string | null): readonly Fail
   const features = {
     "cron triggers": given.crons,
     "static assets": given.assets,
-    "Durable Object migrations": given.migrations,
     containers: given.containers,
     "queue consumers": given.queueConsumers,
   };
   return Object.entries(features).flatMap(([name, used]) => (used ? [featureRefusal(name)] : []));
+}
+
+/** The migrations that wrangler would send: it sends none with a dry run. */
+export function configuredMigrations(
+  sent: File | string | null,
+  tag: string | null | undefined,
+): { readonly migrations?: Migrations } {
+  if (typeof sent !== "string") return {};
+  return pendingMigrations(read(sent).migrations ?? [], tag ?? null);
 }
 
 function read(text: string): ProjectConfiguration {

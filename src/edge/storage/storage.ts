@@ -10,6 +10,7 @@ import type { LinkTarget, ServiceLinks } from "../service-links.ts";
 import { Capabilities, CAPABILITY_HEADER } from "./capabilities.ts";
 import { dataProcess } from "./data-config.ts";
 import { ask } from "./ask.ts";
+import { Objects } from "./objects.ts";
 import { StorageProcess } from "./storage-process.ts";
 
 export interface StorageOptions {
@@ -24,6 +25,7 @@ export interface StorageOptions {
 /** What Workers keep on this machine: processes an account, started when something first needs them. */
 export class Storage {
   readonly capabilities: Capabilities = new Capabilities();
+  readonly objects: Objects = new Objects((accountId) => this.folderOf(accountId));
   readonly #options: StorageOptions;
   readonly #accounts = new Map<string, Promise<StorageProcess>>();
   #count = 0;

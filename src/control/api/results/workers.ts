@@ -46,8 +46,13 @@ const script = scriptSettings
     compatibility_date: text.optional(),
     compatibility_flags: texts.optional(),
     last_deployed_from: text.optional(),
+    migration_tag: text.optional(),
   })
   .openapi("Script");
+
+const objectNamespace = z
+  .object({ id: text, name: text, script: text, class: text, use_sqlite: flag })
+  .openapi("DurableObjectNamespace");
 
 const uploaded = script
   .extend({ entry_point: text, deployment_id: text, startup_time_ms: count })
@@ -199,6 +204,7 @@ export const workerResults: Results = {
       }),
     })
     .openapi("ScriptReferences"),
+  [`GET ${all}/durable_objects/namespaces`]: z.array(objectNamespace),
   [`GET ${one}/versions`]: z.object({ items: z.array(version) }),
   [`POST ${one}/versions`]: version,
   [`GET ${one}/versions/{version_id}`]: version,

@@ -16,6 +16,7 @@ import { deploymentEndpoints } from "./workers/deployments.ts";
 import { dnsRecordEndpoints } from "./routing/dns-records.ts";
 import { originPullEndpoints } from "./routing/origin-pulls.ts";
 import { domainEndpoints } from "./routing/domains.ts";
+import { BodyShares, heldUntilSent } from "./api/body-shares.ts";
 import type { Endpoint } from "./api/endpoint.ts";
 import { failure, success } from "./api/envelope.ts";
 import { metricsEndpoints } from "./certificates/expiry-metrics.ts";
@@ -23,6 +24,7 @@ import { ownEndpoints } from "./access/own.ts";
 import { openApiDocument } from "./api/openapi.ts";
 import { proxiedZoneEndpoints } from "./routing/proxied-zones.ts";
 import { clientCertificateEndpoints } from "./hosts/client-certificates.ts";
+import { revocationListEndpoints } from "./hosts/revocation-lists.ts";
 import { clientRevocationEndpoints } from "./hosts/client-revocations.ts";
 import { hostRuleEndpoints } from "./hosts/host-rules.ts";
 import { hostOriginEndpoints } from "./hosts/origins.ts";
@@ -61,7 +63,7 @@ import { unsupportedEndpoints } from "./unsupported.ts";
 import { versionEndpoints } from "./workers/versions.ts";
 import { webhookEndpoints } from "./certificates/webhook.ts";
 
-export type ControlOptions = Omit<ControlContext, "limits" | "intake"> & {
+export type ControlOptions = Omit<ControlContext, "limits" | "intake" | "bodies"> & {
   /** Default: one in this process, which then sees keys. */
   readonly intake?: KeyIntake;
   readonly limits?: Partial<ControlLimits>;
@@ -77,6 +79,7 @@ export function createControl(options: ControlOptions): Hono {
     ...options,
     intake: options.intake ?? intakeHere,
     limits: { ...defaultLimits, ...options.limits },
+    bodies: new BodyShares(),
   };
   const { store, keyring, clock } = context;
   const identities =
@@ -93,10 +96,15 @@ export function createControl(options: ControlOptions): Hono {
       const params = c.req.param() as Record<string, string>;
       const identity = await identify(request, remoteAddress(c));
       const caller = authorize(identity, endpoint.scope, params["account_id"]);
-      const { incoming = null } = (c.env ?? {}) as Partial<ClientBindings>;
-      const { limits, intake } = context;
-      const answer = await endpoint.run({ request, incoming, intake, caller, params, limits });
-      return answer instanceof Response ? answer : success(answer);
+      const { incoming = null, outgoing } = (c.env ?? {}) as Partial<ClientBindings>;
+      const { limits, intake, bodies } = context;
+      using held = bodies.open(caller.accountId);
+      const call = { request, incoming, intake, caller, params, limits, held };
+      const answer = await endpoint.run(call);
+      if (answer instanceof Response) return answer;
+      return success(answer, (bytes) =>
+        heldUntilSent(bodies.open(caller.accountId), bytes, outgoing),
+      );
     });
   }
   const document = openApiDocument(endpoints, BASE);
@@ -149,6 +157,7 @@ function allEndpoints(
     ...hostOverviewEndpoints(context),
     ...hostOriginEndpoints(context),
     ...clientRevocationEndpoints(context),
+    ...revocationListEndpoints(context),
     ...clientCertificateEndpoints(context, identities),
     ...identityEndpoints(context, identities),
     ...identityAuthorityEndpoints(context, identities),

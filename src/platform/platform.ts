@@ -30,6 +30,7 @@ import { startAdmin } from "./admin.ts";
 import { openDataFolder } from "./data-folder.ts";
 import { retainAudit } from "./audit-retention.ts";
 import { ExpiryMonitor } from "./expiry.ts";
+import { RevocationListRefresh } from "./revocation-lists.ts";
 import type { HttpsAddress, WorkerShares } from "../ingress/protocol.ts";
 import { keepLeafFresh, LocalAuthority } from "./local-authority.ts";
 import { FolderSources } from "./watched-folders.ts";
@@ -271,6 +272,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const folders = stack.use(await FolderSources.start({ context, intake, log }));
   stack.use(await retainAudit({ store, keyring, clock, days: options.auditDays, log }));
   stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
+  stack.use(RevocationListRefresh.start({ ...context, log }));
   const urls = { api: apiUrl, http: edge.httpUrl, https: edge.httpsUrl };
   stack.use(
     await startAdmin(folder.path, {

@@ -10,6 +10,7 @@ import { hostClients } from "./migrations/042-host-clients.ts";
 import { hostOrigins } from "./migrations/085-host-origins.ts";
 import { originPulls } from "./migrations/094-origin-pulls.ts";
 import { dnsRecords } from "./migrations/094-dns-records.ts";
+import { revocationLists } from "./migrations/095-revocation-lists.ts";
 import { hyperdrive } from "./migrations/050-hyperdrive.ts";
 import { resources } from "./migrations/070-resources.ts";
 import { objectNamespaces } from "./migrations/091-object-namespaces.ts";
@@ -30,6 +31,7 @@ const all: Record<string, Migration> = {
   "050-hyperdrive": { up: hyperdrive },
   "070-resources": { up: resources },
   "085-host-origins": { up: hostOrigins },
+  "095-revocation-lists": { up: revocationLists },
   "080-origin-identities": { up: originIdentities },
   "091-object-namespaces": { up: objectNamespaces },
   "094-dns-records": { up: dnsRecords },

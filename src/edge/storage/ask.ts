@@ -1,4 +1,6 @@
 import { request } from "node:http";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import type { StorageAnswer, StorageRequest } from "../../contract/storage.ts";
 import { connectInside } from "../../process/folder-socket.ts";
 
@@ -21,22 +23,24 @@ export function ask(asked: Asked): Promise<StorageAnswer> {
     sent.setTimeout(60_000, () => sent.destroy(new Error("no answer after 60 s")));
     sent.on("error", reject);
     sent.on("response", (response) => {
-      const chunks: Buffer[] = [];
-      response.on("data", (chunk: Buffer) => chunks.push(chunk));
-      response.on("error", reject);
-      response.on("end", () => {
-        const answered = new Headers();
-        for (const [name, value] of Object.entries(response.headers)) {
-          answered.set(name, String(value));
-        }
-        resolve({
-          status: response.statusCode ?? 0,
-          statusText: response.statusMessage ?? "",
-          headers: answered,
-          body: Buffer.concat(chunks),
-        });
+      const answered = new Headers();
+      for (const [name, value] of Object.entries(response.headers)) {
+        answered.set(name, String(value));
+      }
+      // It may fail before anybody reads it, and tells who reads it then.
+      response.on("error", () => {});
+      resolve({
+        status: response.statusCode ?? 0,
+        statusText: response.statusMessage ?? "",
+        headers: answered,
+        body: response,
       });
     });
-    sent.end(body);
+    if (body === undefined || typeof body === "string" || body instanceof Uint8Array) {
+      sent.end(body);
+    } else {
+      // The reason why a body ends early is the sender's; what the socket says of it is not.
+      pipeline(Readable.from(body), sent).catch(reject);
+    }
   });
 }

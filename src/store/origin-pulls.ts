@@ -57,11 +57,7 @@ export async function deletePullHost(db: Database, id: string): Promise<void> {
 }
 
 export function listPullZones(db: Database, accountId: string): Promise<OriginPullZoneRow[]> {
-  return db
-    .selectFrom("originPullZones")
-    .selectAll()
-    .where("accountId", "=", accountId)
-    .execute();
+  return db.selectFrom("originPullZones").selectAll().where("accountId", "=", accountId).execute();
 }
 
 export async function putPullZone(db: Database, row: OriginPullZoneRow): Promise<void> {

@@ -134,10 +134,10 @@ test("a zone's certificate is rotated, and the one before deleted, with no reque
   try {
     await delay(100);
     for (const name of ["zone 2", "zone 3"]) {
-      const before: string[] = [];
-      for await (const { id = "" } of zoneCertificates.list({ zone_id })) before.push(id);
+      const earlier: string[] = [];
+      for await (const { id = "" } of zoneCertificates.list({ zone_id })) earlier.push(id);
       await zoneCertificates.create({ zone_id, ...(await pair(name)) });
-      for (const id of before) await zoneCertificates.delete(id, { zone_id });
+      for (const id of earlier) await zoneCertificates.delete(id, { zone_id });
       assert.equal(await seenFrom(ZONE), `CN=${name}`);
     }
   } finally {

@@ -20,7 +20,6 @@ import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, keyEndpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
-import { judgeUpload } from "../certificates/certificate-intake.ts";
 import { existingZone } from "./custom-certificates.ts";
 import { originPullHostEndpoints } from "./origin-pull-hosts.ts";
 import { shownPull } from "./origin-pull-shown.ts";
@@ -161,11 +160,7 @@ async function storeUpload(
   const { keyring, clock, limits } = context;
   const { accountId } = caller;
   await existingZone(context.store.db, accountId, params["zone_id"]);
-  const judged = await judgeUpload(context, accountId, {
-    upload: held,
-    ca: false,
-    allowExpired: false,
-  });
+  const judged = await held.judge({ ca: false, now: clock() });
   if (judged.kind !== "leaf") throw new Failure("origin_pull_invalid");
   const { facts, chain } = judged;
   return applyChange(context, async ({ db, changed }) => {

@@ -5,6 +5,7 @@ import { certificateFailures } from "./certificates.ts";
 import { databaseFailures } from "./databases.ts";
 import { devFailures } from "./dev.ts";
 import { edgeFailures } from "./edge.ts";
+import { eventFailures } from "./events.ts";
 import { clientCertificateFailures } from "./client-certificates.ts";
 import { hostOriginFailures } from "./host-origins.ts";
 import { identityFailures } from "./identity.ts";
@@ -30,6 +31,7 @@ type Table = typeof accessFailures &
   typeof databaseFailures &
   typeof devFailures &
   typeof edgeFailures &
+  typeof eventFailures &
   typeof clientCertificateFailures &
   typeof hostOriginFailures &
   typeof identityFailures &
@@ -57,6 +59,7 @@ export const failures: Table = {
   ...databaseFailures,
   ...devFailures,
   ...edgeFailures,
+  ...eventFailures,
   ...clientCertificateFailures,
   ...hostOriginFailures,
   ...identityFailures,

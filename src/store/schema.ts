@@ -54,8 +54,10 @@ export interface Tables {
   objectNamespaces: ObjectNamespaceRow;
   hostAuthorities: HostAuthorityRow;
   clientRevocations: ClientRevocationRow;
+  revocationLists: RevocationListRow;
   clientCertificates: ClientCertificateRow;
   resources: ResourceRow;
+  schedules: ScheduleRow;
   hyperdriveConfigs: HyperdriveConfigRow;
 }
 
@@ -760,4 +762,45 @@ export interface ResourceRow {
   settings: string;
   createdOn: string;
   modifiedOn: string;
+}
+
+/** A cron trigger of a Worker. */
+export interface ScheduleRow {
+  id: string;
+  scriptId: string;
+  /** Unique among those of the script. */
+  cron: string;
+  /** The minute of its last run or, before the first, that in which it was made. */
+  ranUpTo: string;
+  createdOn: string;
+  modifiedOn: string;
+}
+
+/** A CA's own list of what it has revoked, as it was last taken. */
+export interface RevocationListRow {
+  /** UUID. */
+  id: string;
+  accountId: string;
+  /** Null: it was uploaded. */
+  url: string | null;
+  /** Seconds until it is fetched again. */
+  interval: number;
+  /** As Node prints it. */
+  issuer: string;
+  /** SHA-256 of the CA that signed it. */
+  authority: string;
+  /** SHA-256 of the list. */
+  hash: string;
+  /** A line each. */
+  serials: string;
+  entries: number;
+  thisUpdate: string;
+  nextUpdate: string;
+  takenOn: string;
+  /** Null: it is not fetched. */
+  nextCheckOn: string | null;
+  /** Since the last one that went well. */
+  failures: number;
+  failure: string | null;
+  createdOn: string;
 }

@@ -10,7 +10,7 @@ import type { StoredModule, LaidOutVersion } from "./workerd-config.ts";
 interface FolderContext {
   readonly run: RunDirectory;
   readonly assets: AssetStore;
-  nextId(): number;
+  readonly nextId: () => number;
 }
 
 /**

@@ -7,6 +7,7 @@ import { z } from "zod";
 import type { EdgeStatus, WorkerStatus } from "../contract/edge.ts";
 import { Failure } from "../failures/failures.ts";
 import { diskFailure } from "../failures/of-storage.ts";
+import type { HostFolders } from "./host-folders.ts";
 import type { FolderSources } from "./watched-folders.ts";
 import { listenInside } from "../process/folder-socket.ts";
 import type { MasterKeys } from "./master-key-change.ts";
@@ -26,6 +27,7 @@ export interface AdminOperations {
   readonly access: readonly Hono[];
   openBinding(wanted: WantedCertificate): Promise<LocalBinding | null>;
   readonly folders: Pick<FolderSources, "watch" | "unwatch">;
+  readonly hostFolders: Pick<HostFolders, "follow">;
   readonly keys: Pick<MasterKeys, "status" | "change" | "abandonDamaged">;
 }
 
@@ -47,6 +49,8 @@ export interface PlatformStatus extends Omit<EdgeStatus, "workers"> {
   readonly hostCertificates: readonly {
     readonly hosts: readonly string[];
     readonly expiresOn: string;
+    /** Why what is in the folder that it follows is not presented. Null: it is, or none is followed. */
+    readonly failure: string | null;
   }[];
   /** Those of which something is wrong. */
   readonly revocationLists: readonly {
@@ -124,6 +128,11 @@ function adminApp(operations: AdminOperations): Hono {
         ...(names && { names }),
       });
       return context.json({});
+    })
+    .put("/host-folders/:host", async (context) => {
+      const { accountId, folder } = newFolder.parse(await context.req.json());
+      const host = context.req.param("host");
+      return context.json(await operations.hostFolders.follow({ accountId, host, folder }));
     })
     .delete("/folders/:certificate", async (context) =>
       context.json({ watched: await operations.folders.unwatch(context.req.param("certificate")) }),

@@ -9,6 +9,7 @@ export interface ShownHost {
   readonly origin: ShownOrigin | null;
   /** Null: one of this machine's own CA, if it may speak for the host. */
   readonly certificate: ShownHostCertificate | null;
+  readonly certificate_source: "upload" | "folder" | "acme" | null;
   readonly clients: {
     readonly mode: "off" | "optional" | "required";
     readonly authorities: readonly string[];

@@ -9,6 +9,8 @@ import {
 } from "../../failures/failures.ts";
 import { connectInside } from "../../process/folder-socket.ts";
 import type { PlatformInfo, PlatformStatus } from "../../platform/admin.ts";
+import type { FollowedFolder } from "../../platform/host-folders.ts";
+import type { ShownHostCertificate } from "./host-api.ts";
 import type { WatchedFolder } from "../../platform/watched-folders.ts";
 import type { KeysStatus } from "../../platform/master-key-change.ts";
 import type { LocalBinding, WantedCertificate } from "../../platform/local-binding.ts";
@@ -34,6 +36,8 @@ export interface PlatformClient {
   abandonDamaged(): Promise<KeysStatus>;
   /** @throws Failure `folder_unreadable`, `certificate_not_found`, `certificate_kind_differs` */
   watchFolder(watched: WatchedFolder): Promise<void>;
+  /** @throws Failure `folder_unreadable`, `host_certificate_unfit`, and as for any upload */
+  followForHost(followed: FollowedFolder): Promise<ShownHostCertificate>;
   /** @returns false if no folder was followed for the certificate */
   unwatchFolder(certificateId: string): Promise<boolean>;
   /** Anything else that it answers to: see `platform/access/`. */
@@ -60,6 +64,8 @@ export function platformClient(dataFolder: string): PlatformClient {
     watchFolder: async ({ certificateId, ...watched }) => {
       await call(dataFolder, "PUT", `/folders/${certificateId}`, watched);
     },
+    followForHost: ({ host, ...followed }) =>
+      call(dataFolder, "PUT", `/host-folders/${encodeURIComponent(host)}`, followed),
     unwatchFolder: async (certificateId) =>
       (await call<{ watched: boolean }>(dataFolder, "DELETE", `/folders/${certificateId}`)).watched,
     ask: (method, path, body) => call(dataFolder, method, path, body),

@@ -13,6 +13,8 @@ import { bindingModeEndpoints } from "./workers/binding-modes.ts";
 import { certificateEndpoints } from "./certificates/certificates.ts";
 import { type ControlContext, type ControlLimits, defaultLimits } from "./api/context.ts";
 import { deploymentEndpoints } from "./workers/deployments.ts";
+import { dnsRecordEndpoints } from "./routing/dns-records.ts";
+import { originPullEndpoints } from "./routing/origin-pulls.ts";
 import { domainEndpoints } from "./routing/domains.ts";
 import { BodyShares, heldUntilSent } from "./api/body-shares.ts";
 import type { Endpoint } from "./api/endpoint.ts";
@@ -49,6 +51,7 @@ import { workerEndpoints } from "./workers/workers.ts";
 import { objectEndpoints } from "./workers/objects.ts";
 import { scriptEndpoints } from "./workers/scripts.ts";
 import { scriptUploadEndpoints } from "./workers/upload-endpoint.ts";
+import { scheduleEndpoints } from "./workers/cron/schedules.ts";
 import { secretEndpoints } from "./workers/secrets.ts";
 import { serviceEndpoints } from "./workers/services.ts";
 import { type ClientBindings, remoteAddress } from "./api/remote-address.ts";
@@ -166,6 +169,7 @@ function allEndpoints(
     ...scriptChangeEndpoints(context, publisher),
     ...serviceEndpoints(context, publisher),
     ...workerEndpoints(context, publisher),
+    ...scheduleEndpoints(context),
     ...secretEndpoints(context, publisher),
     ...workerVersionEndpoints(context, publisher),
     ...versionEndpoints(context),
@@ -174,6 +178,8 @@ function allEndpoints(
     ...subdomainEndpoints(context),
     ...routeEndpoints(context),
     ...zoneEndpoints(context),
+    ...dnsRecordEndpoints(context),
+    ...originPullEndpoints(context),
     ...customCertificateEndpoints(context),
     ...proxiedZoneEndpoints(context),
     ...domainEndpoints(context),

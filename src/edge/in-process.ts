@@ -77,6 +77,7 @@ export async function runnable(
     identityOf(version.versionId, presented, databases),
     ...(traced === null ? [] : [observed]),
     ...(objects.length === 0 ? [] : [JSON.stringify(objects)]),
+    ...(version.takesEvents === true ? ["events"] : []),
   ].join(" ");
   return { ...version, presented, databases, identity, changesAt, traced };
 }

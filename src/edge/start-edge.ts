@@ -23,6 +23,7 @@ import { RunDirectory } from "../process/run-directory.ts";
 import type { SandboxMode } from "../process/sandbox-kinds.ts";
 import { Storage } from "./storage/storage.ts";
 import { ServiceLinks } from "./service-links.ts";
+import { WorkerEvents } from "./worker-events.ts";
 import { SharedSlots } from "./shared-slots.ts";
 import type { Source } from "../contract/change-feed.ts";
 import { noProxies, type ProxyOptions } from "../network/trusted-proxies.ts";
@@ -61,6 +62,8 @@ export interface EdgeOptions {
    * blocks. Default: `["public"]`.
    */
   readonly networkAllow?: readonly string[];
+  /** Where origins listen that DNS records name. Default: 443. */
+  readonly originPort?: number;
   /** Where else the platform listens: Workers reach none of it. Default: nowhere. */
   readonly otherListeners?: readonly { readonly host: string; readonly port: number }[];
   /** How the gateway connects; see `GatewayOptions` for its defaults. */
@@ -180,6 +183,8 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   cleanup.defer(() => storage.stop(stopGrace));
   const traffic = new Traffic({ ingress, links, drain, waitUntil, log });
   cleanup.defer(() => traffic.stop(stopGrace));
+  const events = new WorkerEvents({ run, traffic, tell });
+  cleanup.defer(() => events.stop());
   // The first to go: nothing new comes in while the others finish.
   cleanup.defer(() => ingress.stop(stopGrace));
   let lastId = 0;
@@ -225,7 +230,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     nextId: () => ++lastId,
   };
   const hosts = new IngressHosts({ source, keyring, ingress, log });
-  const origins = new Origins({ source, ingress, gateway, log });
+  const origins = new Origins({ source, ingress, gateway, port: options.originPort ?? 443, log });
   const reconciler = new Reconciler({
     source,
     context,
@@ -241,6 +246,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     source,
     log,
     announce: (scripts) => reconciler.announce(scripts),
+    announced: () => traffic.complete(),
     apply: (change) => reconciler.apply(change),
   });
   cleanup.defer(() => feed.stop());
@@ -256,6 +262,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     presentByDefault: (certificate) => ingress.presentByDefault(certificate),
     ownPorts: metricsPort === null ? ports : [...ports, metricsPort],
     storage: (request) => storage.request(request),
+    scheduled: (one) => events.scheduled(one),
     removeObjects: (...which) => storage.objects.remove(...which),
     stage: (version) => reconciler.stage(version),
     follow: (key, isFollowed) => reconciler.follow(key, isFollowed),

@@ -4,11 +4,14 @@ import { applicationAccessFailures } from "./application-access.ts";
 import { certificateFailures } from "./certificates.ts";
 import { databaseFailures } from "./databases.ts";
 import { devFailures } from "./dev.ts";
+import { dnsFailures } from "./dns.ts";
 import { edgeFailures } from "./edge.ts";
+import { eventFailures } from "./events.ts";
 import { clientCertificateFailures } from "./client-certificates.ts";
 import { hostOriginFailures } from "./host-origins.ts";
 import { identityFailures } from "./identity.ts";
 import { keyFailures } from "./keys.ts";
+import { originPullFailures } from "./origin-pulls.ts";
 import { objectFailures } from "./objects.ts";
 import { originFailures } from "./origin.ts";
 import { resourceFailures } from "./resources.ts";
@@ -29,13 +32,16 @@ type Table = typeof accessFailures &
   typeof certificateFailures &
   typeof databaseFailures &
   typeof devFailures &
+  typeof dnsFailures &
   typeof edgeFailures &
+  typeof eventFailures &
   typeof clientCertificateFailures &
   typeof hostOriginFailures &
   typeof identityFailures &
   typeof keyFailures &
   typeof objectFailures &
   typeof originFailures &
+  typeof originPullFailures &
   typeof resourceFailures &
   typeof rotationFailures &
   typeof scriptFailures &
@@ -56,13 +62,16 @@ export const failures: Table = {
   ...certificateFailures,
   ...databaseFailures,
   ...devFailures,
+  ...dnsFailures,
   ...edgeFailures,
+  ...eventFailures,
   ...clientCertificateFailures,
   ...hostOriginFailures,
   ...identityFailures,
   ...keyFailures,
   ...objectFailures,
   ...originFailures,
+  ...originPullFailures,
   ...resourceFailures,
   ...rotationFailures,
   ...scriptFailures,

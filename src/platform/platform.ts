@@ -28,6 +28,7 @@ import { tokensApp } from "./access/tokens.ts";
 import type { SandboxMode } from "../process/sandbox-kinds.ts";
 import { startAdmin } from "./admin.ts";
 import { openDataFolder } from "./data-folder.ts";
+import { CronTriggers } from "../control/workers/cron/triggers.ts";
 import { retainAudit } from "./audit-retention.ts";
 import { ExpiryMonitor } from "./expiry.ts";
 import { RevocationListRefresh } from "./revocation-lists.ts";
@@ -65,6 +66,8 @@ export interface PlatformOptions {
   readonly proxies: ProxyOptions;
   /** Connections that one client address may have at the ingress, trusted proxies excepted. 0: no limit. */
   readonly clientConnections: number;
+  /** Where origins listen that DNS records name. */
+  readonly originPort: number;
   /** 0 takes a free port. */
   readonly apiPort: number;
   readonly httpPort: number;
@@ -211,6 +214,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       https: options.https && { ...options.https, byDefault: await local.leaf() },
       proxies: options.proxies,
       clientConnections: options.clientConnections,
+      originPort: options.originPort,
       workerShares: options.workerShares,
       startTimeout: options.workerShares.startTimeout,
       drain: options.workerShares.drain,
@@ -271,6 +275,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const hostFolders = stack.use(HostFolders.start({ context, intake, log }));
   stack.use(await retainAudit({ store, keyring, clock, days: options.auditDays, log }));
   stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
+  stack.use(CronTriggers.start({ store, edge, clock, log }));
   stack.use(RevocationListRefresh.start({ ...context, log }));
   const urls = { api: apiUrl, http: edge.httpUrl, https: edge.httpsUrl };
   stack.use(

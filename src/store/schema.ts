@@ -51,12 +51,17 @@ export interface Tables {
   localAuthorities: LocalAuthorityRow;
   hostClients: HostClientsRow;
   hostOrigins: HostOriginRow;
+  dnsRecords: DnsRecordRow;
+  originPullCertificates: OriginPullCertificateRow;
+  originPullHosts: OriginPullHostRow;
+  originPullZones: OriginPullZoneRow;
   objectNamespaces: ObjectNamespaceRow;
   hostAuthorities: HostAuthorityRow;
   clientRevocations: ClientRevocationRow;
   revocationLists: RevocationListRow;
   clientCertificates: ClientCertificateRow;
   resources: ResourceRow;
+  schedules: ScheduleRow;
   hyperdriveConfigs: HyperdriveConfigRow;
 }
 
@@ -597,6 +602,69 @@ export interface LocalAuthorityRow {
   createdOn: string;
 }
 
+/** A certificate that origins are shown which DNS records lead to. */
+export interface OriginPullCertificateRow {
+  /** UUID. */
+  id: string;
+  accountId: string;
+  /** The name of its zone. */
+  zone: string;
+  /** `zone`: for all hosts of the zone. `hostname`: for those that name it. */
+  level: string;
+  /** Leaf first, PEM. */
+  chain: string;
+  /** Under its `pullKeyPlace`. */
+  sealedKey: Sealed;
+  issuer: string;
+  serialNumber: string;
+  signature: string;
+  notAfter: string;
+  uploadedOn: string;
+}
+
+/** Which certificate the origin of one host is shown. */
+export interface OriginPullHostRow {
+  /** 32 hex digits. */
+  id: string;
+  accountId: string;
+  zone: string;
+  host: string;
+  certificateId: string;
+  enabled: number;
+  createdOn: string;
+  updatedOn: string;
+}
+
+/** Whether the origins of a zone are shown its certificate. */
+export interface OriginPullZoneRow {
+  id: string;
+  accountId: string;
+  zone: string;
+  enabled: number;
+}
+
+/** A DNS record of a zone. Proxied, it says where the origin of its host is. */
+export interface DnsRecordRow {
+  /** 32 hex digits. */
+  id: string;
+  accountId: string;
+  /** The name of its zone. */
+  zone: string;
+  /** Lower case, whole, without a trailing dot; `*.example.com` is any host below it. */
+  name: string;
+  /** `A`, `AAAA`, `CNAME` or `TXT`. */
+  type: string;
+  content: string;
+  proxied: number;
+  /** Seconds. 1: automatic. */
+  ttl: number;
+  comment: string | null;
+  /** JSON list. */
+  tags: string;
+  createdOn: string;
+  modifiedOn: string;
+}
+
 /** A host that an origin answers for, and no Worker. */
 export interface HostOriginRow {
   /** 32 hex digits. */
@@ -759,6 +827,18 @@ export interface ResourceRow {
   name: string;
   /** JSON, by kind. */
   settings: string;
+  createdOn: string;
+  modifiedOn: string;
+}
+
+/** A cron trigger of a Worker. */
+export interface ScheduleRow {
+  id: string;
+  scriptId: string;
+  /** Unique among those of the script. */
+  cron: string;
+  /** The minute of its last run or, before the first, that in which it was made. */
+  ranUpTo: string;
   createdOn: string;
   modifiedOn: string;
 }

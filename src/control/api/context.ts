@@ -15,7 +15,7 @@ export interface ControlContext {
   /** Takes uploaded keys, so that they are not in this process. */
   readonly intake: KeyIntake;
   readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake"> &
-    Partial<Pick<Edge, "status" | "storage" | "removeObjects">>;
+    Partial<Pick<Edge, "status" | "storage" | "scheduled" | "removeObjects">>;
   /** How much of what is sent and answered is held, of each account. */
   readonly bodies: BodyShares;
   /** For URLs that accounts choose. */
@@ -36,6 +36,8 @@ export interface ControlLimits {
   readonly certificates: number;
   /** CAs an account. Default: 5. */
   readonly authorities: number;
+  /** DNS records an account. Default: 1,000. */
+  readonly dnsRecords: number;
   /** Wrong tokens an address may send before its answers are held back. Default: 20. */
   readonly failedTries: number;
   /** Whether a binding may be in-process: false keeps every key in the gateway. Default: true. */
@@ -46,6 +48,7 @@ export const defaultLimits: ControlLimits = {
   script: 64 * 1024 * 1024,
   certificates: 1000,
   authorities: 5,
+  dnsRecords: 1000,
   failedTries: 20,
   inProcess: true,
 };

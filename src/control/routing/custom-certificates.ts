@@ -185,7 +185,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
 }
 
 /** One that was made, or that follows from a route. @throws Failure `zone_not_found` */
-async function existingZone(
+export async function existingZone(
   db: Database,
   accountId: string,
   id: string | undefined,

@@ -1,5 +1,6 @@
 import { Failure } from "../../failures/failures.ts";
 import type { ApiClient } from "./api-client.ts";
+import type { ShownHostCertificate } from "./shown-host-certificate.ts";
 
 /** A host as the API shows it. */
 export interface ShownHost {
@@ -44,14 +45,6 @@ export interface ShownOrigin {
     readonly name: string | null;
     readonly from: "host origin" | "hostname" | "zone";
   } | null;
-}
-
-export interface ShownHostCertificate {
-  readonly id: string;
-  readonly hosts: readonly string[];
-  readonly issuer: string;
-  /** ISO 8601. */
-  readonly expires_on: string;
 }
 
 /** Those of which something was said: a route, a certificate, rules for clients, Access. */

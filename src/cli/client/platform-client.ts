@@ -10,7 +10,7 @@ import {
 import { connectInside } from "../../process/folder-socket.ts";
 import type { PlatformInfo, PlatformStatus } from "../../platform/admin.ts";
 import type { FollowedFolder } from "../../platform/host-folders.ts";
-import type { ShownHostCertificate } from "./host-api.ts";
+import type { ShownHostCertificate } from "./shown-host-certificate.ts";
 import type { WatchedFolder } from "../../platform/watched-folders.ts";
 import type { KeysStatus } from "../../platform/master-key-change.ts";
 import type { LocalBinding, WantedCertificate } from "../../platform/local-binding.ts";

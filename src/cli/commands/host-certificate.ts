@@ -5,7 +5,8 @@ import { Failure } from "../../failures/failures.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";
 import { fileOptions, readFiles, type FileOptions } from "../certificate-files.ts";
 import { apiClient } from "../client/api-client.ts";
-import { findHost, type ShownHostCertificate } from "../client/host-api.ts";
+import { findHost } from "../client/host-api.ts";
+import type { ShownHostCertificate } from "../client/shown-host-certificate.ts";
 import { platformClient } from "../client/platform-client.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 

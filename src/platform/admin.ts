@@ -20,6 +20,8 @@ import { parseMasterKey } from "../keys/master-key.ts";
  */
 export interface AdminOperations {
   info(): PlatformInfo;
+  /** PEM: the CA of this machine's own names. */
+  readonly localAuthority: string;
   status(): Promise<PlatformStatus>;
   /** The v4 API, as over the network: here neither a proxy nor a certificate is in the way. */
   api(request: Request, bindings: unknown): Response | Promise<Response>;
@@ -104,6 +106,7 @@ function adminApp(operations: AdminOperations): Hono {
   const app = new Hono()
     .get("/", (context) => context.json(operations.info()))
     .all("/client/v4/*", (context) => operations.api(context.req.raw, context.env))
+    .get("/local-authority", (context) => context.json({ certificate: operations.localAuthority }))
     .get("/status", async (context) => context.json(await operations.status()))
     .post("/bindings", async (context) => {
       const wanted = wantedCertificate.parse(await context.req.json());

@@ -281,6 +281,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   stack.use(
     await startAdmin(folder.path, {
       api: (request, bindings) => control.fetch(request, bindings as ClientBindings),
+      localAuthority: local.certificate,
       info: () => ({ ...urls, accountId, pid: process.pid }),
       status: () => platformStatus(store, edge, options.unsafeOldTls, hostFolders.failures),
       access: [peopleApp(context), tokensApp(context), auditApp(context)],

@@ -34,6 +34,8 @@ export interface PlatformClient {
   /** @param key base64 or hex; undefined: a random one. @throws Failure `master_key_…` */
   changeMasterKey(key?: string): Promise<KeysStatus>;
   abandonDamaged(): Promise<KeysStatus>;
+  /** PEM: the CA of this machine's own names. */
+  localAuthority(): Promise<string>;
   /** @throws Failure `folder_unreadable`, `certificate_not_found`, `certificate_kind_differs` */
   watchFolder(watched: WatchedFolder): Promise<void>;
   /** @throws Failure `folder_unreadable`, `host_certificate_unfit`, and as for any upload */
@@ -58,6 +60,8 @@ export function platformClient(dataFolder: string): PlatformClient {
       const dates = { notBefore: new Date(notBefore), notAfter: new Date(notAfter) };
       return { ...opened, facts: { ...opened.facts, ...dates } };
     },
+    localAuthority: async () =>
+      (await call<{ certificate: string }>(dataFolder, "GET", "/local-authority")).certificate,
     keys: () => call(dataFolder, "GET", "/keys"),
     changeMasterKey: (key) => call(dataFolder, "POST", "/keys/change", { key }),
     abandonDamaged: () => call(dataFolder, "POST", "/keys/abandon-damaged"),

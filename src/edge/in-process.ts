@@ -3,6 +3,7 @@ import { Failure } from "../failures/failures.ts";
 import { readCredential, validityFailure, type Credential } from "../certificates/credential.ts";
 import { isVersion1 } from "../certificates/shown.ts";
 import type { BoundDatabase } from "../contract/database.ts";
+import type { HostOrigin } from "../contract/hosts.ts";
 import { IDENTITY } from "../contract/identity.ts";
 import type {
   AccountTrust,
@@ -26,6 +27,8 @@ export type RunnableVersion = WorkerVersion & {
   readonly presented: ReadonlyMap<string, OwnPresentation>;
   /** By the name of the binding: the databases that its drivers are told of. */
   readonly databases: ReadonlyMap<string, ToldDatabase>;
+  /** At hosts that it has routes at: where its `fetch()` without a binding goes there. */
+  readonly origins: readonly HostOrigin[];
   /** Equal for two generations that run and present the same. */
   readonly identity: string;
   /** Unix time in ms at which a certificate begins or ceases to be valid. Null: none is in-process. */
@@ -44,7 +47,7 @@ export type ToldDatabase = BoundDatabase & { readonly presentsIdentity: boolean 
  * @param isFollowed somebody reads its log right now: all of its calls are told of
  */
 export async function runnable(
-  source: Pick<Source, "certificate" | "trust" | "database">,
+  source: Pick<Source, "certificate" | "trust" | "database" | "routedOrigins">,
   version: WorkerVersion,
   isFollowed = false,
 ): Promise<RunnableVersion> {
@@ -70,15 +73,20 @@ export async function runnable(
   }
   const changesAt = changes.length === 0 ? null : Math.min(...changes);
   const databases = await toldDatabases(source, version);
+  const origins = (await source.routedOrigins(version)).map(({ host, to, certificateId }) => ({
+    host,
+    to,
+    certificateId,
+  }));
   const traced = isFollowed ? 1 : (version.observability?.samplingRate ?? null);
   const observed = JSON.stringify([traced, version.observability ?? null]);
   const { objects = [] } = version;
   const identity = [
-    identityOf(version.versionId, presented, databases),
+    identityOf(version.versionId, presented, [...databases, ...origins]),
     ...(traced === null ? [] : [observed]),
     ...(objects.length === 0 ? [] : [JSON.stringify(objects)]),
   ].join(" ");
-  return { ...version, presented, databases, identity, changesAt, traced };
+  return { ...version, presented, databases, origins, identity, changesAt, traced };
 }
 
 /** One whose configuration is gone has no entry: it cannot be bound. */
@@ -138,9 +146,9 @@ function isTrustedAsItself(bundle: string): boolean {
 function identityOf(
   versionId: string,
   presented: ReadonlyMap<string, OwnPresentation>,
-  databases: ReadonlyMap<string, ToldDatabase>,
+  others: readonly unknown[],
 ): string {
-  if (presented.size === 0 && databases.size === 0) return versionId;
+  if (presented.size === 0 && others.length === 0) return versionId;
   const facts: unknown[] = [...presented].map(
     ([name, { credential, publicRoots, authorities }]) => [
       name,
@@ -150,7 +158,7 @@ function identityOf(
       authorities,
     ],
   );
-  facts.push(...databases);
+  facts.push(...others);
   return `${versionId} ${createHash("sha256").update(JSON.stringify(facts)).digest("base64url")}`;
 }
 

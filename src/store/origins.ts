@@ -1,9 +1,13 @@
+import type { ScriptKey } from "../contract/change-feed.ts";
 import type { HostOrigin } from "../contract/hosts.ts";
+import { hostsOverlap } from "../network/patterns.ts";
 import type { Database } from "./database.ts";
 import { proxiedNames } from "./dns-records.ts";
 import { listHostOrigins } from "./host-origins.ts";
 import { nearest } from "./nearest.ts";
 import { listPullCertificates, listPullHosts, listPullZones } from "./origin-pulls.ts";
+import { routesOfScript } from "./routes.ts";
+import { findScript } from "./scripts.ts";
 
 /** An origin, and what said so. */
 export interface KnownOrigin extends HostOrigin {
@@ -38,6 +42,22 @@ export async function originsOfAccount(db: Database, accountId: string): Promise
     origins.push({ host, to, from: "dns records", ...presentedTo(pulls, host) });
   }
   return origins;
+}
+
+/** The origins at the hosts that a script has routes at. */
+export async function routedOrigins(db: Database, key: ScriptKey): Promise<KnownOrigin[]> {
+  const script = await findScript(db, key);
+  const hosts = !script ? [] : await routedHosts(db, script.id);
+  if (hosts.length === 0) return [];
+  const origins = await originsOfAccount(db, key.accountId);
+  return origins.filter(({ host }) => hosts.some((other) => hostsOverlap(other, host)));
+}
+
+async function routedHosts(db: Database, scriptId: string): Promise<string[]> {
+  const routes = await routesOfScript(db, scriptId);
+  return routes
+    .filter(({ kind }) => kind === "route")
+    .map(({ pattern }) => pattern.split("/")[0] ?? "");
 }
 
 interface Pulls {

@@ -127,6 +127,10 @@ export class TestSource implements Source {
     return [];
   }
 
+  async routedOrigins(): Promise<readonly HostOrigin[]> {
+    return [];
+  }
+
   async hosts(): Promise<readonly Host[]> {
     return this.#hosts;
   }

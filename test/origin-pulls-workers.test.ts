@@ -142,7 +142,7 @@ test("the certificate of what it fetches is rotated with no request lost", async
 
 test("a host whose record goes is fetched as any other again", async () => {
   await client.dns.records.delete(recordId, { zone_id });
-  const before = origin.subjects.length;
+  const asked = origin.subjects.length;
   await ask("/");
-  assert.equal(origin.subjects.length, before);
+  assert.equal(origin.subjects.length, asked);
 });

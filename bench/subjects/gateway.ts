@@ -48,6 +48,7 @@ export const gateway: Subject = {
       {
         socket: "gateway-worker.sock",
         probeSocket: "gateway-probe.sock",
+        eventsSocket: null,
         entrypoints: new Map(),
         emptyFolder: ".",
         accessKeys: "127.0.0.1:1",

@@ -39,6 +39,7 @@ export const inProcess: Subject = {
     const config = workerdConfig(version, {
       socket: "in-process-worker.sock",
       probeSocket: "in-process-probe.sock",
+      eventsSocket: null,
       entrypoints: new Map(),
       emptyFolder: ".",
       accessKeys: "127.0.0.1:1",

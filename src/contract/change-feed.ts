@@ -89,6 +89,8 @@ export interface WorkerVersion extends ScriptKey {
   readonly limits?: WorkerLimits;
   /** Which of its calls are kept. Absent: none. */
   readonly observability?: Observability;
+  /** Whether the platform calls it by itself, as its cron triggers say. Absent: no. */
+  readonly takesEvents?: boolean;
 }
 
 /** A class of Durable Objects. */

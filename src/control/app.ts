@@ -51,6 +51,7 @@ import { workerEndpoints } from "./workers/workers.ts";
 import { objectEndpoints } from "./workers/objects.ts";
 import { scriptEndpoints } from "./workers/scripts.ts";
 import { scriptUploadEndpoints } from "./workers/upload-endpoint.ts";
+import { scheduleEndpoints } from "./workers/cron/schedules.ts";
 import { secretEndpoints } from "./workers/secrets.ts";
 import { serviceEndpoints } from "./workers/services.ts";
 import { type ClientBindings, remoteAddress } from "./api/remote-address.ts";
@@ -168,6 +169,7 @@ function allEndpoints(
     ...scriptChangeEndpoints(context, publisher),
     ...serviceEndpoints(context, publisher),
     ...workerEndpoints(context, publisher),
+    ...scheduleEndpoints(context),
     ...secretEndpoints(context, publisher),
     ...workerVersionEndpoints(context, publisher),
     ...versionEndpoints(context),

@@ -55,7 +55,7 @@ export interface WranglerProject {
 }
 
 export interface LaterConfiguration {
-  readonly crons: number;
+  readonly crons: readonly string[];
   readonly assets: boolean;
   readonly migrations: readonly object[];
   readonly containers: number;
@@ -144,7 +144,7 @@ function readProject(
       certificateId: raw.certificate_id,
     })),
     later: {
-      crons: config.triggers.crons?.length ?? 0,
+      crons: config.triggers.crons ?? [],
       assets: config.assets !== undefined,
       migrations: config.migrations,
       containers: config.containers?.length ?? 0,

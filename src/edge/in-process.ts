@@ -85,6 +85,7 @@ export async function runnable(
     identityOf(version.versionId, presented, [...databases, ...origins]),
     ...(traced === null ? [] : [observed]),
     ...(objects.length === 0 ? [] : [JSON.stringify(objects)]),
+    ...(version.takesEvents === true ? ["events"] : []),
   ].join(" ");
   return { ...version, presented, databases, origins, identity, changesAt, traced };
 }

@@ -21,6 +21,7 @@ import type { WorkerEvent } from "../contract/worker-log.ts";
 import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import { KeysInConfig } from "./keys-in-config.ts";
 import { frontOf, originSocket } from "./outbound-config.ts";
+import { EVENTS } from "./events-config.ts";
 import { refusedAddress } from "./refused-address.ts";
 import { limited, type LimitedRun, type ProcessLimits } from "./worker-limits.ts";
 import { refuseExperimental } from "./storage/experimental-flags.ts";
@@ -254,7 +255,7 @@ export class Launcher {
       config: CONFIG,
       input: await keys.encode(sandbox, this.#folder.absolute, CONFIG),
       environment: this.#secrets(),
-      sockets: 2 + this.entrypoints.size,
+      sockets: 2 + this.#named().length,
       timeout: startTimeout,
       signal,
       processes: run.processes,
@@ -272,9 +273,8 @@ export class Launcher {
 
   async #spawn(signal: AbortSignal): Promise<LimitedRun> {
     const started = await this.#start(signal, true);
-    const named = [...this.entrypoints.values()].map((path) => basename(path));
     try {
-      for (const socket of [MAIN, ...named]) await this.#folder.publish(socket);
+      for (const socket of [MAIN, ...this.#named()]) await this.#folder.publish(socket);
     } catch (error) {
       await started.stop(0);
       throw new WorkerdStartError("exited", `it does not listen: ${String(error)}`, []);
@@ -288,6 +288,12 @@ export class Launcher {
     return limited(started, { memory, cpu: own }, () => this.#context.probe(this.#inRun(PROBE)));
   }
 
+  /** Its sockets beside its own and the probe's. */
+  #named(): readonly string[] {
+    const doors = [...this.entrypoints.values()].map((path) => basename(path));
+    return this.#version.takesEvents ? [...doors, EVENTS] : doors;
+  }
+
   #mounts(): readonly Mount[] {
     const { objects } = this.#context.storage;
     return keepsObjects(this.#version) ? objects.mounts(this.#version) : [];
@@ -297,6 +303,7 @@ export class Launcher {
     return workerdConfig(this.#version, {
       socket: unready(MAIN),
       probeSocket: unready(PROBE),
+      eventsSocket: this.#version.takesEvents ? unready(EVENTS) : null,
       entrypoints: new Map(
         [...this.entrypoints].map(([name, path]) => [name, unready(basename(path))]),
       ),

@@ -4,6 +4,7 @@ import { capnpText, type CapnpValue } from "./capnp.ts";
 import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import type { OwnPresentation, RunnableVersion } from "./in-process.ts";
 import type { ModuleType, WorkerBinding, WorkerModule } from "../contract/change-feed.ts";
+import { EVENTS, eventsWorker } from "./events-config.ts";
 import { readDoor } from "./service-links.ts";
 import { extensionsOf, storageServices, storedBinding } from "./storage/bindings-config.ts";
 import { isBindable, objectsConfig, type ObjectsConfig } from "./storage/objects.ts";
@@ -34,6 +35,8 @@ export interface Wiring {
   readonly probeSocket: string;
   /** The doors that other Workers bind (`doorOf`), and their sockets. */
   readonly entrypoints: ReadonlyMap<string, string>;
+  /** Where the platform calls the Worker by itself. Null: it does not. */
+  readonly eventsSocket: string | null;
   /** An empty folder. */
   readonly emptyFolder: string;
   /** The gateway's socket for an `mtls_certificate` or `hyperdrive` binding. */
@@ -70,6 +73,7 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
     { name: "probe", disk: { path: wiring.emptyFolder } },
     ...objects.services,
   ];
+  if (wiring.eventsSocket !== null) services.push(eventsWorker("main"));
   if (wiring.tail !== null) services.push(tailWorker(wiring.tail));
   const before = outboundConfig({
     accessKeys: version.asksForKeys ? wiring.accessKeys : null,
@@ -89,6 +93,7 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
     }),
     listen("probe", wiring.probeSocket, "probe", {}),
   ];
+  if (wiring.eventsSocket !== null) sockets.push(listen(EVENTS, wiring.eventsSocket, EVENTS, {}));
   for (const [door, socket] of wiring.entrypoints) {
     const { entrypoint, props } = readDoor(door);
     const service: CapnpValue = {
@@ -106,8 +111,8 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
 }
 
 /** Does it use what workerd runs only when it is told that it may be experimental? */
-export function needsExperimental({ bindings }: LaidOutVersion): boolean {
-  return bindings.some(({ type }) => type === "analytics_engine");
+export function needsExperimental({ bindings, takesEvents }: LaidOutVersion): boolean {
+  return takesEvents === true || bindings.some(({ type }) => type === "analytics_engine");
 }
 
 /** What workerd calls such a socket in its messages. */

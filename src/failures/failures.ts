@@ -6,6 +6,7 @@ import { databaseFailures } from "./databases.ts";
 import { devFailures } from "./dev.ts";
 import { dnsFailures } from "./dns.ts";
 import { edgeFailures } from "./edge.ts";
+import { eventFailures } from "./events.ts";
 import { clientCertificateFailures } from "./client-certificates.ts";
 import { hostOriginFailures } from "./host-origins.ts";
 import { identityFailures } from "./identity.ts";
@@ -33,6 +34,7 @@ type Table = typeof accessFailures &
   typeof devFailures &
   typeof dnsFailures &
   typeof edgeFailures &
+  typeof eventFailures &
   typeof clientCertificateFailures &
   typeof hostOriginFailures &
   typeof identityFailures &
@@ -62,6 +64,7 @@ export const failures: Table = {
   ...devFailures,
   ...dnsFailures,
   ...edgeFailures,
+  ...eventFailures,
   ...clientCertificateFailures,
   ...hostOriginFailures,
   ...identityFailures,

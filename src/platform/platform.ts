@@ -28,6 +28,7 @@ import { tokensApp } from "./access/tokens.ts";
 import type { SandboxMode } from "../process/sandbox-kinds.ts";
 import { startAdmin } from "./admin.ts";
 import { openDataFolder } from "./data-folder.ts";
+import { CronTriggers } from "../control/workers/cron/triggers.ts";
 import { retainAudit } from "./audit-retention.ts";
 import { ExpiryMonitor } from "./expiry.ts";
 import { RevocationListRefresh } from "./revocation-lists.ts";
@@ -272,6 +273,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const folders = stack.use(await FolderSources.start({ context, intake, log }));
   stack.use(await retainAudit({ store, keyring, clock, days: options.auditDays, log }));
   stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
+  stack.use(CronTriggers.start({ store, edge, clock, log }));
   stack.use(RevocationListRefresh.start({ ...context, log }));
   const urls = { api: apiUrl, http: edge.httpUrl, https: edge.httpsUrl };
   stack.use(

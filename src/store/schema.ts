@@ -61,6 +61,7 @@ export interface Tables {
   revocationLists: RevocationListRow;
   clientCertificates: ClientCertificateRow;
   resources: ResourceRow;
+  schedules: ScheduleRow;
   hyperdriveConfigs: HyperdriveConfigRow;
 }
 
@@ -826,6 +827,18 @@ export interface ResourceRow {
   name: string;
   /** JSON, by kind. */
   settings: string;
+  createdOn: string;
+  modifiedOn: string;
+}
+
+/** A cron trigger of a Worker. */
+export interface ScheduleRow {
+  id: string;
+  scriptId: string;
+  /** Unique among those of the script. */
+  cron: string;
+  /** The minute of its last run or, before the first, that in which it was made. */
+  ranUpTo: string;
   createdOn: string;
   modifiedOn: string;
 }

@@ -4,6 +4,7 @@ import type {
   WorkerModule,
   WorkerVersion,
 } from "../contract/change-feed.ts";
+import { eventsOf } from "./schedules.ts";
 import { observabilityOf } from "./observability.ts";
 import { namespacesOf, objectsOf } from "./object-namespaces.ts";
 import { inProcessBindings, withModes } from "./binding-modes.ts";
@@ -199,6 +200,7 @@ export async function workerVersion(
     ...objectsOf(await namespacesOf(db, script.id)),
     ...limitsOf(versionSettings(version)),
     ...observabilityOf(script),
+    ...(await eventsOf(db, { id: version.scriptId })),
   };
 }
 

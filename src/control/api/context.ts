@@ -15,7 +15,7 @@ export interface ControlContext {
   /** Takes uploaded keys, so that they are not in this process. */
   readonly intake: KeyIntake;
   readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake"> &
-    Partial<Pick<Edge, "status" | "storage" | "removeObjects">>;
+    Partial<Pick<Edge, "status" | "storage" | "scheduled" | "removeObjects">>;
   /** How much of what is sent and answered is held, of each account. */
   readonly bodies: BodyShares;
   /** For URLs that accounts choose. */

@@ -44,6 +44,7 @@ import { KeyedLock } from "./keyed-lock.ts";
 import { assertSameSecrets } from "./rollback-secrets.ts";
 import { assertMayTakeKeys } from "./in-process.ts";
 import { existingVersion, scriptNotFound } from "./lookup.ts";
+import { eventsOf } from "../../store/schedules.ts";
 import { observabilityOf } from "../../store/observability.ts";
 import { Refusals } from "./refusals.ts";
 import { type ScriptSettings, withSettings } from "./script-settings.ts";
@@ -237,6 +238,7 @@ export class Publisher {
       ...runs,
       ...limitsOf(settings),
       ...observabilityOf(script),
+      ...(await eventsOf(store.db, before.script)),
       ...objectsOf(objects.after),
       bindings,
     });

@@ -8,11 +8,21 @@ export interface Asked extends Pick<StorageRequest, "method" | "path" | "headers
   readonly folder: string;
   /** In the folder. */
   readonly socket: string;
+  /** ms without a byte. Default: 60,000. */
+  readonly timeout?: number;
 }
 
 /** One request over a socket, whose path may be longer than a socket's. */
 export function ask(asked: Asked): Promise<StorageAnswer> {
-  const { folder, socket, method = "GET", path = "/", headers = {}, body } = asked;
+  const {
+    folder,
+    socket,
+    method = "GET",
+    path = "/",
+    headers = {},
+    body,
+    timeout = 60_000,
+  } = asked;
   return new Promise((resolve, reject) => {
     const sent = request({
       method,
@@ -20,7 +30,7 @@ export function ask(asked: Asked): Promise<StorageAnswer> {
       headers: { host: "storage", ...headers },
       createConnection: () => connectInside(folder, socket),
     });
-    sent.setTimeout(60_000, () => sent.destroy(new Error("no answer after 60 s")));
+    sent.setTimeout(timeout, () => sent.destroy(new Error(`no answer after ${timeout / 1000} s`)));
     sent.on("error", reject);
     sent.on("response", (response) => {
       const answered = new Headers();

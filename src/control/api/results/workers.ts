@@ -184,7 +184,9 @@ const check = z
 const all = "/accounts/{account_id}/workers";
 const one = `${all}/scripts/{script_name}`;
 const nothing = z.null();
-const schedules = z.object({ schedules: z.array(z.unknown()) });
+const schedules = z
+  .object({ schedules: z.array(z.object({ cron: text, created_on: time, modified_on: time })) })
+  .openapi("Schedules");
 
 /** Scripts, their versions, deployments, secrets and bindings. */
 export const workerResults: Results = {
@@ -226,6 +228,9 @@ export const workerResults: Results = {
   [`DELETE ${one}/subdomain`]: subdomain,
   [`GET ${one}/schedules`]: schedules,
   [`PUT ${one}/schedules`]: schedules,
+  "POST /accounts/{account_id}/countersign/scripts/{script_name}/cron": z
+    .object({ cron: text, scheduled_time: time, outcome: text })
+    .openapi("ScheduledRun"),
   [`GET ${all}/subdomain`]: z.object({ subdomain: text }),
   [`PUT ${all}/subdomain`]: z.object({ subdomain: text }),
   ...crud(`${all}/workers`, worker, "GET* POST* GET PUT PATCH", "script_name"),

@@ -149,7 +149,7 @@ function staticSource(surroundings: Surroundings): Source {
     trust: async () => accountTrust(material),
     hosts: async () => [],
     origins: async () => [],
-    routedOrigins: async () => [],
+    routedHosts: async () => [],
     access: async () => ({ applications: [], tokens: [], authorities: [], keys: [] }),
   };
 }

@@ -4,6 +4,7 @@ import { readCredential, validityFailure, type Credential } from "../certificate
 import { isVersion1 } from "../certificates/shown.ts";
 import type { BoundDatabase } from "../contract/database.ts";
 import type { HostOrigin } from "../contract/hosts.ts";
+import { hostsOverlap } from "../network/patterns.ts";
 import { IDENTITY } from "../contract/identity.ts";
 import type {
   AccountTrust,
@@ -47,7 +48,7 @@ export type ToldDatabase = BoundDatabase & { readonly presentsIdentity: boolean 
  * @param isFollowed somebody reads its log right now: all of its calls are told of
  */
 export async function runnable(
-  source: Pick<Source, "certificate" | "trust" | "database" | "routedOrigins">,
+  source: Pick<Source, "certificate" | "trust" | "database" | "origins" | "routedHosts">,
   version: WorkerVersion,
   isFollowed = false,
 ): Promise<RunnableVersion> {
@@ -73,11 +74,7 @@ export async function runnable(
   }
   const changesAt = changes.length === 0 ? null : Math.min(...changes);
   const databases = await toldDatabases(source, version);
-  const origins = (await source.routedOrigins(version)).map(({ host, to, certificateId }) => ({
-    host,
-    to,
-    certificateId,
-  }));
+  const origins = await originsBehind(source, version);
   const traced = isFollowed ? 1 : (version.observability?.samplingRate ?? null);
   const observed = JSON.stringify([traced, version.observability ?? null]);
   const { objects = [] } = version;
@@ -88,6 +85,18 @@ export async function runnable(
     ...(version.takesEvents === true ? ["events"] : []),
   ].join(" ");
   return { ...version, presented, databases, origins, identity, changesAt, traced };
+}
+
+/** The origins of hosts that a Worker has routes at. */
+async function originsBehind(
+  source: Pick<Source, "origins" | "routedHosts">,
+  version: WorkerVersion,
+): Promise<readonly HostOrigin[]> {
+  const routed = await source.routedHosts(version);
+  if (routed.length === 0) return [];
+  return (await source.origins(version.accountId))
+    .filter(({ host }) => routed.some((other) => hostsOverlap(other, host)))
+    .map(({ host, to, certificateId }) => ({ host, to, certificateId }));
 }
 
 /** One whose configuration is gone has no entry: it cannot be bound. */

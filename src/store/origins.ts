@@ -1,6 +1,5 @@
 import type { ScriptKey } from "../contract/change-feed.ts";
 import type { HostOrigin } from "../contract/hosts.ts";
-import { hostsOverlap } from "../network/patterns.ts";
 import type { Database } from "./database.ts";
 import { proxiedNames } from "./dns-records.ts";
 import { listHostOrigins } from "./host-origins.ts";
@@ -44,17 +43,11 @@ export async function originsOfAccount(db: Database, accountId: string): Promise
   return origins;
 }
 
-/** The origins at the hosts that a script has routes at. */
-export async function routedOrigins(db: Database, key: ScriptKey): Promise<KnownOrigin[]> {
+/** The hosts of a script's routes, `*` among them as they were written. */
+export async function routedHosts(db: Database, key: ScriptKey): Promise<string[]> {
   const script = await findScript(db, key);
-  const hosts = !script ? [] : await routedHosts(db, script.id);
-  if (hosts.length === 0) return [];
-  const origins = await originsOfAccount(db, key.accountId);
-  return origins.filter(({ host }) => hosts.some((other) => hostsOverlap(other, host)));
-}
-
-async function routedHosts(db: Database, scriptId: string): Promise<string[]> {
-  const routes = await routesOfScript(db, scriptId);
+  if (!script) return [];
+  const routes = await routesOfScript(db, script.id);
   return routes
     .filter(({ kind }) => kind === "route")
     .map(({ pattern }) => pattern.split("/")[0] ?? "");

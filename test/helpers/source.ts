@@ -127,7 +127,7 @@ export class TestSource implements Source {
     return [];
   }
 
-  async routedOrigins(): Promise<readonly HostOrigin[]> {
+  async routedHosts(): Promise<readonly string[]> {
     return [];
   }
 

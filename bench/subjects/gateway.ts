@@ -44,6 +44,7 @@ export const gateway: Subject = {
         identity: version.versionId,
         asksForKeys: false,
         assets: null,
+        origins: [],
       },
       {
         socket: "gateway-worker.sock",
@@ -150,6 +151,7 @@ function staticSource(surroundings: Surroundings): Source {
     trust: async () => accountTrust(material),
     hosts: async () => [],
     origins: async () => [],
+    routedHosts: async () => [],
     access: async () => ({ applications: [], tokens: [], authorities: [], keys: [] }),
   };
 }

@@ -53,6 +53,10 @@ export class Generation implements LinkTarget {
     return this.#processes[0].entrypoints;
   }
 
+  get events(): string | null {
+    return this.#processes[0].events;
+  }
+
   /** Is there an entrypoint that others bind by now, but that this one did not know of? */
   get isIncomplete(): boolean {
     return this.#processes[0].isIncomplete;

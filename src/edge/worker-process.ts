@@ -67,6 +67,10 @@ export class WorkerProcess {
     return this.#launcher.entrypoints;
   }
 
+  get events(): string | null {
+    return this.#launcher.events;
+  }
+
   /** Is there an entrypoint that others bind by now, but that this one did not know of? */
   get isIncomplete(): boolean {
     return this.#launcher.isIncomplete;

@@ -21,6 +21,7 @@ import { findCertificate, listCertificates } from "./certificates.ts";
 import { changesAfter, newestCursor } from "./changes.ts";
 import { databaseConfig, listHyperdrive } from "./hyperdrive.ts";
 import { currentDeployment } from "./deployments.ts";
+import { queuesOfAccount } from "./queues.ts";
 import { originsOfAccount } from "./host-origins.ts";
 import { hostsOfAccount } from "./hosts.ts";
 import { listProxiedZones } from "./proxied-zones.ts";
@@ -44,6 +45,7 @@ export function storeSource(store: Store): Source {
       db.transaction().execute((t) => certificate(t, accountId, certificateId)),
     database: (accountId, id) => db.transaction().execute((t) => databaseConfig(t, accountId, id)),
     hosts: (accountId) => db.transaction().execute((t) => hostsOfAccount(t, accountId)),
+    queues: (accountId) => db.transaction().execute((t) => queuesOfAccount(t, accountId)),
     origins: (accountId) => originsOfAccount(db, accountId),
     trust: (accountId) => db.transaction().execute((t) => trust(t, accountId)),
     access: (accountId) => db.transaction().execute((t) => accountAccess(t, accountId)),

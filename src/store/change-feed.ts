@@ -22,7 +22,8 @@ import { changesAfter, newestCursor } from "./changes.ts";
 import { databaseConfig, listHyperdrive } from "./hyperdrive.ts";
 import { currentDeployment } from "./deployments.ts";
 import { queuesOfAccount } from "./queues.ts";
-import { originsOfAccount } from "./host-origins.ts";
+import { listPullCertificates, pullCertificate } from "./origin-pulls.ts";
+import { originsOfAccount } from "./origins.ts";
 import { hostsOfAccount } from "./hosts.ts";
 import { listProxiedZones } from "./proxied-zones.ts";
 import { routesOfScript } from "./routes.ts";
@@ -46,7 +47,7 @@ export function storeSource(store: Store): Source {
     database: (accountId, id) => db.transaction().execute((t) => databaseConfig(t, accountId, id)),
     hosts: (accountId) => db.transaction().execute((t) => hostsOfAccount(t, accountId)),
     queues: (accountId) => db.transaction().execute((t) => queuesOfAccount(t, accountId)),
-    origins: (accountId) => originsOfAccount(db, accountId),
+    origins: (accountId) => db.transaction().execute((t) => originsOfAccount(t, accountId)),
     trust: (accountId) => db.transaction().execute((t) => trust(t, accountId)),
     access: (accountId) => db.transaction().execute((t) => accountAccess(t, accountId)),
   };
@@ -62,6 +63,8 @@ async function snapshot(db: Database): Promise<Snapshot> {
     scripts.push(...names.map(({ name }) => ({ accountId, scriptName: name })));
     const leaves = await listCertificates(db, accountId, { ca: false });
     certificates.push(...leaves.map(({ id }) => ({ accountId, certificateId: id })));
+    const pulls = await listPullCertificates(db, accountId);
+    certificates.push(...pulls.map(({ id }) => ({ accountId, certificateId: id })));
     const configs = await listHyperdrive(db, accountId);
     databases.push(...configs.map(({ id }) => ({ accountId, databaseId: id })));
   }
@@ -125,7 +128,7 @@ async function certificate(
   certificateId: string,
 ): Promise<CertificateVersion | null> {
   const stored = await findCertificate(db, accountId, certificateId);
-  if (!stored) return null;
+  if (!stored) return pullCertificate(db, accountId, certificateId);
   const { name, allowedHosts, active } = stored;
   if (active.sealedKey === null) return null;
   const pinned = await authoritiesOfCertificate(db, certificateId);

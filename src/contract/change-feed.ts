@@ -31,6 +31,8 @@ export interface Source {
   origins(accountId: string): Promise<readonly HostOrigin[]>;
   /** The queues of an account, and who consumes them. */
   queues(accountId: string): Promise<readonly QueueConfig[]>;
+  /** The hosts of a script's routes: what it fetches at those that have an origin goes there. */
+  routedHosts(key: ScriptKey): Promise<readonly string[]>;
   /** Who reaches the hosts of an account. */
   access(accountId: string): Promise<AccountAccess>;
 }

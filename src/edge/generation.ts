@@ -98,6 +98,10 @@ export class Generation implements LinkTarget {
     await this.#each((one) => one.begin());
   }
 
+  get hasBegun(): boolean {
+    return this.#processes.every((one) => one.hasBegun);
+  }
+
   get keepsObjects(): boolean {
     return keepsObjects(this.version);
   }

@@ -191,7 +191,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   });
   // After everything that asks it.
   cleanup.defer(() => storage.stop(stopGrace));
-  const traffic = new Traffic({ ingress, links, drain, waitUntil, log });
+  const traffic = new Traffic({ ingress, links, run, drain, waitUntil, log });
   cleanup.defer(() => traffic.stop(stopGrace));
   const events = new WorkerEvents({ run, traffic, tell });
   cleanup.defer(() => events.stop());

@@ -106,6 +106,11 @@ export class WorkerProcess {
     return this.#begun;
   }
 
+  /** It gets the traffic, or was asked to. */
+  get hasBegun(): boolean {
+    return this.#begun !== null;
+  }
+
   /** Was it the end of its process that a connection to it has just broken off by? */
   async howEnded(): Promise<HowEnded> {
     if (!(await this.#kept.hasEnded(JUST, JUST))) return "runs";

@@ -106,7 +106,8 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
     }),
     listen("probe", wiring.probeSocket, "probe", {}),
   ];
-  if (wiring.eventsSocket !== null) sockets.push(listen(EVENTS, wiring.eventsSocket, EVENTS, {}));
+  if (wiring.eventsSocket !== null)
+    sockets.push(listen(EVENTS, wiring.eventsSocket, EVENTS, INBOUND));
   for (const [door, socket] of wiring.entrypoints) {
     const { entrypoint, props } = readDoor(door);
     // Files come first for whoever calls the Worker itself, as they do for visitors.

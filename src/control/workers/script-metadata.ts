@@ -132,7 +132,6 @@ export function featureRefusal(feature: string): Failure {
 /** Where it stands in the Wrangler configuration. */
 const REMOVE: Readonly<Record<string, string>> = {
   containers: "Remove `containers`, and run the container beside Countersign.",
-  "queue consumers": "Remove `queues.consumers`.",
   "streaming tail consumers": "Remove `streaming_tail_consumers`.",
   "a limit of subrequests (limits.subrequests)": "Remove `limits.subrequests`.",
 };

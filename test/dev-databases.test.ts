@@ -80,10 +80,9 @@ test(
     await using shop = await project(undefined);
     const authority = await developmentCa(shop.folder);
     const server = await startPostgres(t, authority);
-    const at = (port: number): string =>
-      `postgres://client:very-secret@localhost:${port}/postgres?sslmode=verify-full`;
+    const at = `postgres://client:very-secret@localhost:${server.port}/postgres?sslmode=verify-full`;
     await using dev = await shop
-      .with({ CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_DB: at(server.port) })
+      .with({ CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_DB: at })
       .dev();
     const { rows, connectionString = "", error } = await ask(dev.url);
     assert.equal(error, undefined, dev.output);
@@ -102,13 +101,13 @@ test(
   "countersign dev: countersign.json names the database and its CA, and a failure is the driver's own error",
   { skip: withoutPostgres },
   async (t) => {
-    const database = (port: number): string =>
-      `postgres://client:pw@localhost:${port}/postgres?sslmode=verify-full`;
     await using shop = await project("postgres://client:pw@localhost:1/postgres");
     await developmentCa(shop.folder);
     const other = await makeAuthority("Database CA");
     const server = await startPostgres(t, other, { rules: ["hostssl all all all trust"] });
-    const settings = { database: database(server.port) };
+    const settings = {
+      database: `postgres://client:pw@localhost:${server.port}/postgres?sslmode=verify-full`,
+    };
     await shop.write("countersign.json", JSON.stringify({ bindings: { DB: settings } }));
     await using dev = await shop.dev();
     const refused = await ask(dev.url);

@@ -84,4 +84,13 @@ export const devFailures = {
     cause: "The folder has no wrangler.jsonc, wrangler.json or wrangler.toml.",
     fix: "Change to the project's folder, or name its configuration with `--config`.",
   },
+  dev_database_malformed: {
+    side: "caller",
+    status: 400,
+    number: 7000510,
+    title: "a database's connection string is malformed",
+    cause:
+      "`localConnectionString`, `database` of countersign.json or CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_… is no URL of a PostgreSQL or MySQL database with host, user and name.",
+    fix: "Write it like `postgres://user:password@localhost:5432/name?sslmode=verify-full`, with `%25` for a % in a password.",
+  },
 } as const;

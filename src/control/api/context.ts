@@ -13,7 +13,7 @@ export interface ControlContext {
   readonly keyring: Keyring;
   /** Takes uploaded keys, so that they are not in this process. */
   readonly intake: KeyIntake;
-  readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake"> &
+  readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake" | "testDatabase"> &
     Partial<Pick<Edge, "status" | "storage">>;
   /** For URLs that accounts choose. */
   readonly outbound: Outbound;

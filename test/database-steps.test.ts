@@ -40,7 +40,7 @@ test(
     assert.equal(unknown.verdict.code, "origin_certificate_unknown_ca");
 
     const ca = JSON.parse(
-      (await run("ca", "upload", "ca.pem", "--name", "db-ca", "--json")).stdout,
+      (await run("ca", "upload", "--cert", "ca.pem", "--name", "db-ca", "--json")).stdout,
     );
     const good = await steps(0, "certificate", "test", "db", url);
     assert.equal(good.tls.asked, true);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Client } from "pg";
 import { openAuthority } from "../src/dev/authority.ts";
 import { createTestHarness } from "../src/dev/harness.ts";
 import { mtls } from "../src/dev/miniflare.ts";
@@ -167,5 +168,31 @@ test(
     } finally {
       await harness.close();
     }
+  },
+);
+
+test(
+  "countersign dev database lets in the certificate that countersign dev presents, and nobody without one",
+  { skip: withoutPostgres },
+  async () => {
+    await using shop = await project(undefined);
+    await shop.write(".tmp/.keep", "");
+    await using database = shop.run("dev", "database", "--port", "0", "--json");
+    const [line] = await database.says(/\{.*\}/);
+    const { ready, connection_string: text } = JSON.parse(line) as Record<string, string>;
+    assert.equal(ready, true);
+    await using dev = await shop
+      .with({ CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_DB: text! })
+      .dev();
+    const { rows, error } = await ask(dev.url);
+    assert.equal(error, undefined, dev.output);
+    assert.deepEqual(rows, [{ user: "dev", client_dn: DN.replace("client", "dev") }]);
+    const without = new Client({
+      connectionString: text!.replace("verify-full", "no-verify"),
+    });
+    await assert.rejects(without.connect(), /client certificate/);
+    database.child.kill("SIGTERM");
+    assert.equal(await database.ended, 0, database.output);
+    assert.equal(database.output.trim(), line, "one line");
   },
 );

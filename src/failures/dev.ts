@@ -84,6 +84,23 @@ export const devFailures = {
     cause: "The folder has no wrangler.jsonc, wrangler.json or wrangler.toml.",
     fix: "Change to the project's folder, or name its configuration with `--config`.",
   },
+  dev_database_missing: {
+    side: "caller",
+    status: 500,
+    number: 7000511,
+    title: "no PostgreSQL is installed that could be started",
+    cause:
+      "`initdb`, `postgres` and `psql` are neither below /usr/lib/postgresql nor in PATH, or there is no user `postgres` for them while you are root.",
+    fix: "Install it (Debian: `apt-get install postgresql`), or give `localConnectionString` a database that you have.",
+  },
+  dev_database_failed: {
+    side: "caller",
+    status: 500,
+    number: 7000512,
+    title: "PostgreSQL did not start",
+    cause: "What it said last stands in the message.",
+    fix: "Do what it says; another port is chosen with `countersign dev database --port 0`.",
+  },
   dev_database_malformed: {
     side: "caller",
     status: 400,

@@ -43,6 +43,7 @@ export const gateway: Subject = {
         databases: new Map(),
         identity: version.versionId,
         asksForKeys: false,
+        origins: [],
       },
       {
         socket: "gateway-worker.sock",
@@ -148,6 +149,7 @@ function staticSource(surroundings: Surroundings): Source {
     trust: async () => accountTrust(material),
     hosts: async () => [],
     origins: async () => [],
+    routedHosts: async () => [],
     access: async () => ({ applications: [], tokens: [], authorities: [], keys: [] }),
   };
 }

@@ -28,6 +28,8 @@ export interface Source {
   hosts(accountId: string): Promise<readonly Host[]>;
   /** The hosts of an account that origins answer for. */
   origins(accountId: string): Promise<readonly HostOrigin[]>;
+  /** The hosts of a script's routes: what it fetches at those that have an origin goes there. */
+  routedHosts(key: ScriptKey): Promise<readonly string[]>;
   /** Who reaches the hosts of an account. */
   access(accountId: string): Promise<AccountAccess>;
 }

@@ -20,6 +20,7 @@ import type { ObjectClass, ScriptKey } from "../contract/change-feed.ts";
 import type { WorkerEvent } from "../contract/worker-log.ts";
 import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import { KeysInConfig } from "./keys-in-config.ts";
+import { frontOf, originSocket } from "./outbound-config.ts";
 import { EVENTS } from "./events-config.ts";
 import { refusedAddress } from "./refused-address.ts";
 import { limited, type LimitedRun, type ProcessLimits } from "./worker-limits.ts";
@@ -68,6 +69,8 @@ export interface GenerationContext {
     readonly accessKeys: string;
   };
   readonly limits: ProcessLimits;
+  /** Where origins listen that DNS records name. */
+  readonly originPort: number;
   /** ms */
   readonly startTimeout: number;
   readonly log: Logger;
@@ -165,6 +168,7 @@ export class Launcher {
       } else if (binding.type === "hyperdrive") await this.#openDatabase(binding.name);
     }
     await prepareMounts(this.#context.sandbox, this.#folder.absolute, this.#mounts());
+    await this.#openOrigins();
     for (const name of this.#context.wantedEntrypoints(this.#version)) {
       this.entrypoints.set(name, this.#inRun(`e${this.entrypoints.size}`));
     }
@@ -321,6 +325,23 @@ export class Launcher {
       throw new Error(`no answer after ${startTimeout} ms`);
     });
     await Promise.race([this.#context.probe(this.#inRun(PROBE)), tooLate]);
+  }
+
+  /** What the Worker fetches at hosts that it stands before goes to their origins. */
+  async #openOrigins(): Promise<void> {
+    const { accountId, scriptName, origins } = this.#version;
+    for (const [index, origin] of origins.entries()) {
+      const socketPath = this.#inRun(originSocket(index));
+      await this.#context.gateway.openBinding({
+        socketPath,
+        accountId,
+        scriptName,
+        bindingName: origin.host,
+        certificateId: origin.certificateId ?? NO_CERTIFICATE,
+        front: frontOf(origin, this.#context.originPort),
+      });
+      this.#openBindings.push(socketPath);
+    }
   }
 
   async #openDatabase(bindingName: string): Promise<void> {

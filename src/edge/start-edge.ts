@@ -122,7 +122,7 @@ export interface StartedEdge extends Edge {
  */
 export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const { source, log, masterKey, drain = 30_000, stopGrace = 5_000 } = options;
-  const { waitUntil = 30_000 } = options;
+  const { waitUntil = 30_000, originPort = 443 } = options;
   await using cleanup = new AsyncDisposableStack();
   const sandbox = await workerdSandbox(options.sandbox, options.workerdPath);
   const run = await RunDirectory.open(options.runDirectory);
@@ -213,6 +213,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
       };
     },
     limits: { ...defaultLimits, ...options.limits },
+    originPort,
     startTimeout: options.startTimeout ?? 15_000,
     log,
     tell,
@@ -230,7 +231,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     nextId: () => ++lastId,
   };
   const hosts = new IngressHosts({ source, keyring, ingress, log });
-  const origins = new Origins({ source, ingress, gateway, port: options.originPort ?? 443, log });
+  const origins = new Origins({ source, ingress, gateway, port: originPort, log });
   const reconciler = new Reconciler({
     source,
     context,

@@ -22,7 +22,7 @@ import { changesAfter, newestCursor } from "./changes.ts";
 import { databaseConfig, listHyperdrive } from "./hyperdrive.ts";
 import { currentDeployment } from "./deployments.ts";
 import { listPullCertificates, pullCertificate } from "./origin-pulls.ts";
-import { originsOfAccount } from "./origins.ts";
+import { originsOfAccount, routedHosts } from "./origins.ts";
 import { hostsOfAccount } from "./hosts.ts";
 import { listProxiedZones } from "./proxied-zones.ts";
 import { routesOfScript } from "./routes.ts";
@@ -46,6 +46,7 @@ export function storeSource(store: Store): Source {
     database: (accountId, id) => db.transaction().execute((t) => databaseConfig(t, accountId, id)),
     hosts: (accountId) => db.transaction().execute((t) => hostsOfAccount(t, accountId)),
     origins: (accountId) => db.transaction().execute((t) => originsOfAccount(t, accountId)),
+    routedHosts: (key) => db.transaction().execute((t) => routedHosts(t, key)),
     trust: (accountId) => db.transaction().execute((t) => trust(t, accountId)),
     access: (accountId) => db.transaction().execute((t) => accountAccess(t, accountId)),
   };

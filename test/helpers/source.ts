@@ -127,6 +127,10 @@ export class TestSource implements Source {
     return [];
   }
 
+  async routedHosts(): Promise<readonly string[]> {
+    return [];
+  }
+
   async hosts(): Promise<readonly Host[]> {
     return this.#hosts;
   }

@@ -74,7 +74,7 @@ export async function startDevDatabase(options: DevDatabaseOptions): Promise<Dev
   return {
     port,
     connectionString: `postgres://${name}:none@localhost:${port}/${name}?sslmode=verify-full`,
-    ended: once(server, "close").then(() => {}),
+    ended: endOf(server),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -164,6 +164,10 @@ async function startServer(
     .split("\n")
     .find((line) => /FATAL|ERROR/.test(line));
   throw failed(said ?? "it ended at once");
+}
+
+async function endOf(child: ChildProcess): Promise<void> {
+  await once(child, "close");
 }
 
 async function stopServer(child: ChildProcess): Promise<void> {

@@ -51,9 +51,7 @@ default_pool_size = ${pool}
 `,
   };
   // It refuses to run as root, as PostgreSQL does.
-  const id = (flag: string): number =>
-    Number(spawnSync("id", [flag, "postgres"], { encoding: "utf8" }).stdout);
-  const as = process.getuid?.() === 0 ? { uid: id("-u"), gid: id("-g") } : null;
+  const as = process.getuid?.() === 0 ? { uid: idOf("-u"), gid: idOf("-g") } : null;
   if (as !== null) await chown(folder, as.uid, as.gid);
   for (const [name, text] of Object.entries(files)) {
     await writeFile(join(folder, name), text, { mode: 0o600 });
@@ -78,4 +76,8 @@ default_pool_size = ${pool}
     }
   }
   throw new Error(`PgBouncer did not start: ${output}`);
+}
+
+function idOf(flag: string): number {
+  return Number(spawnSync("id", [flag, "postgres"], { encoding: "utf8" }).stdout);
 }

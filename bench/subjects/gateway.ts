@@ -138,6 +138,7 @@ function staticSource(surroundings: Surroundings): Source {
     changes: async function* (_, signal) {
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
     },
+    queues: async () => [],
     deployment: async () => ({
       ...key,
       versions: [{ version: workerVersion(surroundings), percentage: 100 }],

@@ -130,6 +130,11 @@ export class Launcher {
     return this.#inRun(MAIN);
   }
 
+  /** Where the platform calls it. Null: it does not. */
+  get events(): string | null {
+    return this.#version.takesEvents === true ? this.#inRun(EVENTS) : null;
+  }
+
   /** Is there an entrypoint that others bind by now, but did not when this was prepared? */
   get isIncomplete(): boolean {
     return this.#context
@@ -280,7 +285,11 @@ export class Launcher {
       throw new WorkerdStartError("exited", `it does not listen: ${String(error)}`, []);
     }
     this.workerLog.started(started.pid);
-    await this.#context.renewLinks([this.socket, ...this.entrypoints.values()]);
+    await this.#context.renewLinks([
+      this.socket,
+      ...this.entrypoints.values(),
+      ...(this.events === null ? [] : [this.events]),
+    ]);
     const { memory, cpu } = this.#context.limits;
     const { cpuMs } = this.#version.limits ?? {};
     // What a Worker asks for counts, but not below what can be told from a busy machine.

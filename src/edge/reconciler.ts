@@ -187,6 +187,12 @@ export class Reconciler {
         await this.#renewWhere(accountId, ({ version }) => bindsDatabase(version, databaseId));
         return;
       }
+      case "queues":
+        await this.#options.context.storage.queues.apply(
+          change.accountId,
+          await source.queues(change.accountId),
+        );
+        return;
       case "access":
         await this.#setAccess(change.accountId);
         return;

@@ -178,10 +178,20 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   // A binding may call one of our own hosts: over TLS it gets what any client gets, and no more.
   const closed = ports.filter((port) => port !== https?.port);
   await gateway.setAddresses({ ...addresses, denyLocalPorts: closed });
-  const storage = new Storage({ run, folder: options.storageFolder ?? null, sandbox, links, log });
+  const storage = new Storage({
+    run,
+    folder: options.storageFolder ?? null,
+    sandbox,
+    links,
+    log,
+    target: (key) => {
+      const live = traffic.get(key);
+      return live === undefined ? null : mainGeneration(live);
+    },
+  });
   // After everything that asks it.
   cleanup.defer(() => storage.stop(stopGrace));
-  const traffic = new Traffic({ ingress, links, drain, waitUntil, log });
+  const traffic = new Traffic({ ingress, links, run, drain, waitUntil, log });
   cleanup.defer(() => traffic.stop(stopGrace));
   const events = new WorkerEvents({ run, traffic, tell });
   cleanup.defer(() => events.stop());

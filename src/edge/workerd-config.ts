@@ -93,7 +93,8 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
     }),
     listen("probe", wiring.probeSocket, "probe", {}),
   ];
-  if (wiring.eventsSocket !== null) sockets.push(listen(EVENTS, wiring.eventsSocket, EVENTS, {}));
+  if (wiring.eventsSocket !== null)
+    sockets.push(listen(EVENTS, wiring.eventsSocket, EVENTS, INBOUND));
   for (const [door, socket] of wiring.entrypoints) {
     const { entrypoint, props } = readDoor(door);
     const service: CapnpValue = {

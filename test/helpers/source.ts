@@ -123,6 +123,10 @@ export class TestSource implements Source {
     return this.#changed({ kind: "hosts", accountId: ACCOUNT });
   }
 
+  async queues(): Promise<[]> {
+    return [];
+  }
+
   async origins(): Promise<readonly HostOrigin[]> {
     return [];
   }

@@ -14,8 +14,7 @@ export interface ControlContext {
   readonly keyring: Keyring;
   /** Takes uploaded keys, so that they are not in this process. */
   readonly intake: KeyIntake;
-  readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake"> &
-    Partial<Pick<Edge, "status" | "storage" | "assets" | "scheduled" | "removeObjects">>;
+    Partial<Pick<Edge, "stage" | "discard" | "applied" | "testHandshake" | "status" | "storage" | "assets" | "scheduled" | "removeObjects" | "testDatabase">>;
   /** How much of what is sent and answered is held, of each account. */
   readonly bodies: BodyShares;
   /** For URLs that accounts choose. */

@@ -46,7 +46,8 @@ export const gateway: Subject = {
       },
       {
         socket: "gateway-worker.sock",
-        probeSocket: "gateway-probe.sock",
+        hasOwnPort: false,
+    probeSocket: "gateway-probe.sock",
         entrypoints: new Map(),
         emptyFolder: ".",
         accessKeys: "127.0.0.1:1",

@@ -37,7 +37,8 @@ export const inProcess: Subject = {
     } as const;
     const config = workerdConfig(version, {
       socket: "in-process-worker.sock",
-      probeSocket: "in-process-probe.sock",
+      hasOwnPort: false,
+    probeSocket: "in-process-probe.sock",
       entrypoints: new Map(),
       emptyFolder: ".",
       accessKeys: "127.0.0.1:1",

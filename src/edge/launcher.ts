@@ -47,6 +47,8 @@ export interface GenerationContext {
   readonly storage: Storage;
   /** Null: no Worker has an identity here. */
   readonly identities: Identities | null;
+  /** A listening socket at which its generations answer beside their own. Null: there is none. */
+  readonly listener: number | null;
   /** How many each generation has, at least one. */
   readonly processes: number;
   /** Bounds how many start at a time, shared by account. */
@@ -197,7 +199,7 @@ export class Launcher {
 
   async #spawn(signal: AbortSignal): Promise<LimitedRun> {
     signal.throwIfAborted();
-    const { run, sandbox, startTimeout } = this.#context;
+    const { run, sandbox, startTimeout, listener } = this.#context;
     const named = [...this.entrypoints.values()].map((path) => basename(path));
     // workerd does not start where a socket is left from a process before.
     await this.#folder.clear();
@@ -211,7 +213,8 @@ export class Launcher {
       config: CONFIG,
       input: await keys.encode(sandbox, this.#folder.absolute, CONFIG),
       environment: this.#secrets(),
-      sockets: 2 + named.length,
+      ...(listener !== null && { listener }),
+      sockets: 2 + named.length + (listener === null ? 0 : 1),
       timeout: startTimeout,
       signal,
       processes: run.processes,
@@ -237,6 +240,7 @@ export class Launcher {
   #config(keys: KeysInConfig): string {
     return workerdConfig(this.#version, {
       socket: unready(MAIN),
+      hasOwnPort: this.#context.listener !== null,
       probeSocket: unready(PROBE),
       entrypoints: new Map(
         [...this.entrypoints].map(([name, path]) => [name, unready(basename(path))]),

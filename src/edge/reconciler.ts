@@ -23,11 +23,13 @@ import type {
 import type { IngressHosts } from "./ingress-hosts.ts";
 import type { Origins } from "./origins.ts";
 import { Staging } from "./staging.ts";
+import type { WorkerPorts } from "./worker-ports.ts";
 
 export interface ReconcilerOptions {
   readonly source: Source;
   readonly context: GenerationContext;
   readonly traffic: Traffic;
+  readonly ports: Pick<WorkerPorts, "judge">;
   readonly ingress: Pick<IngressHandle, "access">;
   readonly gateway: Pick<
     GatewayHandle,
@@ -187,6 +189,7 @@ export class Reconciler {
       }
       case "access":
         await this.#setAccess(change.accountId);
+        await this.#options.ports.judge(change.accountId);
         return;
       case "identity":
         await this.#options.context.identities?.changed(change);
@@ -202,6 +205,7 @@ export class Reconciler {
         // A host behind Access never answers without its policies.
         await this.#ensureAccess(change.accountId);
         await this.#options.origins.apply(change.accountId);
+        await this.#options.ports.judge(change.accountId);
         return;
       case "script":
         try {

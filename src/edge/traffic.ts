@@ -15,10 +15,12 @@ import type { HowEnded } from "../ingress/protocol.ts";
 import type { ServiceLinks } from "./service-links.ts";
 import { Slots } from "./slots.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
+import type { WorkerPorts } from "./worker-ports.ts";
 
 export interface RoutesOptions {
   readonly ingress: Pick<IngressHandle, "scripts" | "complete" | "retire">;
   readonly links: ServiceLinks;
+  readonly ports: Pick<WorkerPorts, "follow" | "generations">;
   /** ms that a generation which is replaced may go on with the requests it works on */
   readonly drain: number;
   /** ms that its `waitUntil()` tasks have after that */
@@ -51,7 +53,8 @@ export class Traffic {
 
   /** Every generation there is, those that drain too. */
   generations(): readonly Generation[] {
-    return [...[...this.#live.values()].flatMap(generationsOf), ...this.#draining.keys()];
+    const routed = [...this.#live.values()].flatMap(generationsOf);
+    return [...routed, ...this.#draining.keys(), ...this.#options.ports.generations()];
   }
 
   /** These are deployed, though nothing of them runs yet: their hosts answer 503 meanwhile. */
@@ -84,7 +87,7 @@ export class Traffic {
     key: ScriptKey,
     decide: (live: LiveScript | undefined) => LiveScript | null,
   ): Promise<void> {
-    await this.#turn.run(async () => {
+    const moves = await this.#turn.run(async () => {
       const wave = new Map([[scriptId(key), { key, next: decide(this.get(key)) }]]);
       await this.#addDependents(wave);
       const left: Generation[] = [];
@@ -103,7 +106,9 @@ export class Traffic {
         [...wave.values()].map((moved) => updateOf(moved.key, moved.next)),
       );
       for (const generation of left) void this.#drain(generation);
+      return [...wave.values()];
     });
+    await Promise.all(moves.map((moved) => this.#options.ports.follow(moved.key, moved.next)));
   }
 
   /** Has the process that listens at this socket just ended? */

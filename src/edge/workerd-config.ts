@@ -28,6 +28,8 @@ export interface StoredModule {
 /** Where a generation meets the others. Paths are relative to its folder. */
 export interface Wiring {
   readonly socket: string;
+  /** It also answers at a listening socket that it is given: see `OWN_PORT`. */
+  readonly hasOwnPort: boolean;
   /** Answers without running the Worker's code: says that the process serves. */
   readonly probeSocket: string;
   /** The doors that other Workers bind (`doorOf`), and their sockets. */
@@ -78,6 +80,8 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
       forwardedProtoHeader: "X-Forwarded-Proto",
     }),
     listen("probe", wiring.probeSocket, "probe", {}),
+    // Strangers connect there: no header tells the Worker of them, and none opens RPC.
+    ...(wiring.hasOwnPort ? [{ name: OWN_PORT, http: {}, service: "main" }] : []),
   ];
   for (const [door, socket] of wiring.entrypoints) {
     const { entrypoint, props } = readDoor(door);
@@ -99,6 +103,9 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
 export function needsExperimental({ bindings }: LaidOutVersion): boolean {
   return bindings.some(({ type }) => type === "analytics_engine");
 }
+
+/** The name of the socket at which clients reach the Worker without the ingress. */
+export const OWN_PORT = "own-port";
 
 /** What workerd calls such a socket in its messages. */
 export function entrypointSocket(socket: string): string {

@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { KeyIntake } from "../../certificates/key-intake.ts";
 import type { Keyring } from "../../keys/seal.ts";
+import type { ScriptKey } from "../../contract/change-feed.ts";
 import type { Edge } from "../../contract/edge.ts";
 import type { Journal, TailService } from "../../contract/journal.ts";
 
@@ -37,6 +38,8 @@ export interface ControlLimits {
   readonly failedTries: number;
   /** Whether a binding may be in-process: false keeps every key in the gateway. Default: true. */
   readonly inProcess: boolean;
+  /** Workers that clients reach without the ingress: one version at a time. Default: none. */
+  readonly ownPorts: readonly ScriptKey[];
 }
 
 export const defaultLimits: ControlLimits = {
@@ -45,4 +48,5 @@ export const defaultLimits: ControlLimits = {
   authorities: 5,
   failedTries: 20,
   inProcess: true,
+  ownPorts: [],
 };

@@ -106,7 +106,7 @@ for (const [engine, open] of Object.entries(engines)) {
         [[{ main_module: "other.js" }], 7000344, /"other.js" is not among the 1 modules/],
         [[{ body_part: "script" }], 7000342, /service worker/],
         [[{ compatibility_date: "tomorrow" }], 7000347, /"tomorrow" is not a date/],
-        [[{ migrations: { new_classes: ["A"] } }], 7000348, /Durable Object/],
+        [[{ migrations: { deleted_classes: ["A"] } }], 7000370, /"A" .*keeps no Durable Objects/],
         [[{}, { "a.py": ["text/x-python", ""] }], 7000343, /"a.py" .*"text\/x-python"/],
         [[{}, { "a.js": [js, ""], "\u0007": [js, ""] }], 7000343, /cannot be imported/],
       ];

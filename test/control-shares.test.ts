@@ -90,6 +90,26 @@ for (const { what, table, most, row, path, body, code } of [
     body: async (i: number) => ({ serial_number: `AB0${i}` }),
     code: "client_rules_invalid",
   },
+  {
+    what: "revocation lists",
+    table: "revocationLists",
+    most: 10,
+    row: (i: number) => ({
+      interval: 3600,
+      issuer: "CN=x",
+      authority: String(i),
+      hash: String(i),
+      serials: "",
+      entries: 0,
+      thisUpdate: now,
+      nextUpdate: now,
+      takenOn: now,
+      failures: 0,
+    }),
+    path: "/countersign/revocation_lists",
+    body: async (i: number) => ({ list: await listOf(i) }),
+    code: "revocation_list_invalid",
+  },
 ]) {
   test(`an account has ${most} ${what}, and is refused one more`, async () => {
     await fill(table, most, row);
@@ -100,6 +120,17 @@ for (const { what, table, most, row, path, body, code } of [
     assert.equal(more.status, 400);
     assert.equal(more.errors[0]!.meta?.["failure"], code, JSON.stringify(more.errors));
   });
+}
+
+/** Of a CA that the account knows, each of another. */
+async function listOf(i: number): Promise<string> {
+  const authority = await makeAuthority(`Lists ${i}`);
+  const uploaded = await control.call("POST", `/accounts/${control.accountId}/mtls_certificates`, {
+    certificates: authority.pem,
+    ca: true,
+  });
+  assert.ok(uploaded.success, JSON.stringify(uploaded.errors));
+  return authority.revoke([]);
 }
 
 test("a policy has 100 rules of a kind", async () => {

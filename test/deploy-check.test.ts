@@ -56,7 +56,7 @@ describe("what cannot be deployed", { concurrency: true }, () => {
   it("deploy --check says the same without deploying, and what wrangler would send too late", async () => {
     await using made = await project("later", {
       ...MUCH,
-      triggers: { crons: ["* * * * *"] },
+      triggers: { crons: ["* * * * *", "0 22 * * 0"] },
     });
     const run = await check(made, "--json");
     const said = JSON.parse(run.stdout) as {
@@ -72,7 +72,7 @@ describe("what cannot be deployed", { concurrency: true }, () => {
       "binding_service_unknown",
       "binding_unsupported",
       "binding_unsupported",
-      "feature_unsupported",
+      "cron_invalid",
       "feature_unsupported",
     ]);
     assert.ok(said.refusals.every(({ fix }) => fix.length > 10));

@@ -1,14 +1,12 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { fileURLToPath } from "node:url";
 import { stop, transform } from "esbuild";
 import type { KeptEntry } from "../src/contract/journal.ts";
 import { countersign, type CliRun } from "./helpers/cli.ts";
 import { makeAuthority } from "./helpers/pki.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
+import { wranglerTail } from "./helpers/wrangler-tail.ts";
 import { scriptForm } from "./helpers/script-form.ts";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -249,38 +247,4 @@ async function versionPid(platform: TestPlatform, script: string): Promise<numbe
     workers: { script_name: string; state: string; pid: number }[];
   };
   return workers.find((one) => one.script_name === script && one.state === "running")?.pid ?? 0;
-}
-
-const wrangler = join(
-  dirname(fileURLToPath(import.meta.resolve("wrangler/package.json"))),
-  "bin/wrangler.js",
-);
-
-function wranglerTail(
-  platform: TestPlatform,
-  args: readonly string[],
-): { output(): string; end(): Promise<void> } {
-  const child = spawn(process.execPath, [wrangler, "tail", ...args], {
-    cwd: platform.dataFolder,
-    env: {
-      PATH: process.env["PATH"],
-      HOME: platform.dataFolder,
-      WRANGLER_SEND_METRICS: "false",
-      NO_COLOR: "1",
-      CLOUDFLARE_API_BASE_URL: platform.ready.api,
-      CLOUDFLARE_API_TOKEN: platform.ready.token,
-      CLOUDFLARE_ACCOUNT_ID: platform.ready.accountId,
-    },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let output = "";
-  child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
-  const ended = once(child, "close");
-  return {
-    output: () => output,
-    end: async () => {
-      child.kill("SIGINT");
-      await ended;
-    },
-  };
 }

@@ -37,7 +37,11 @@ after(async () => {
 describe("a port of a Worker's own", () => {
   it("answers every host, over TCP and at a Unix socket, without the ingress", async () => {
     const seen = JSON.parse(await (await fetch(`${url}/path?a=1`)).text());
-    assert.deepEqual(Object.keys(seen.cf), ["clientIp"], "workerd's own, and nothing of Cloudflare's");
+    assert.deepEqual(
+      Object.keys(seen.cf),
+      ["clientIp"],
+      "workerd's own, and nothing of Cloudflare's",
+    );
     assert.deepEqual({ ...seen, cf: 0 }, { version: "one", path: "/path?a=1", cf: 0, ray: null });
     assert.match(await atSocket("/x"), /"version":"one"/);
     // The ingress answers for it, too.
@@ -121,11 +125,29 @@ describe("a port of a Worker's own", () => {
     await assert.rejects(atSocket("/"), /ENOENT|ECONNREFUSED/);
     assert.match(platform.log(), /worker_port_refused/);
     await platform.api("DELETE", `${base}/${made.json.result.id}`);
-    await until(() => atSocket("/").then(
-      () => true,
-      () => false,
-    ));
+    await until(() =>
+      atSocket("/").then(
+        () => true,
+        () => false,
+      ),
+    );
     assert.match(await atSocket("/"), /"version"/);
+  });
+
+  it("is not for a Worker with Durable Objects, which live in one process", async () => {
+    const [own] = (platform.ready as unknown as { workers: Record<string, string[]> }).workers[
+      "never"
+    ]!;
+    const code = `import { DurableObject } from "cloudflare:workers";
+export class Counter extends DurableObject {}
+export default { fetch: () => new Response("here") };`;
+    const { status, text } = await upload(code, "never", {
+      bindings: [{ type: "durable_object_namespace", name: "COUNTER", class_name: "Counter" }],
+      migrations: { new_tag: "v1", steps: [{ new_sqlite_classes: ["Counter"] }] },
+    });
+    assert.equal(status, 200, text);
+    assert.equal((await platform.worker("never")).body, "here");
+    await assert.rejects(once(own!), /ECONNREFUSED/);
   });
 
   it("is closed to Workers, as all ports of the platform are", async () => {
@@ -150,13 +172,17 @@ async function deploy(version: string): Promise<void> {
   assert.equal(status, 200, text);
 }
 
-async function upload(code: string, name = "shop"): Promise<{ status: number; text: string }> {
+async function upload(
+  code: string,
+  name = "shop",
+  metadata: object = {},
+): Promise<{ status: number; text: string }> {
   const { api, accountId, token } = platform.ready;
   const response = await fetch(`${api}/accounts/${accountId}/workers/scripts/${name}`, {
     method: "PUT",
     headers: { authorization: `Bearer ${token}` },
     body: scriptForm(
-      { compatibility_date: "2026-11-01" },
+      { compatibility_date: "2026-11-01", ...metadata },
       { "index.js": ["application/javascript+module", code] },
     ),
   });

@@ -47,7 +47,8 @@ export const gateway: Subject = {
       {
         socket: "gateway-worker.sock",
         hasOwnPort: false,
-    probeSocket: "gateway-probe.sock",
+        probeSocket: "gateway-probe.sock",
+        eventsSocket: null,
         entrypoints: new Map(),
         emptyFolder: ".",
         accessKeys: "127.0.0.1:1",

@@ -38,7 +38,8 @@ export const inProcess: Subject = {
     const config = workerdConfig(version, {
       socket: "in-process-worker.sock",
       hasOwnPort: false,
-    probeSocket: "in-process-probe.sock",
+      probeSocket: "in-process-probe.sock",
+      eventsSocket: null,
       entrypoints: new Map(),
       emptyFolder: ".",
       accessKeys: "127.0.0.1:1",

@@ -107,6 +107,11 @@ export const commands: readonly CommandEntry[] = [
     add: async () => (await import("./commands/logs.ts")).addLogsCommand,
   },
   {
+    name: "cron",
+    summary: "the cron triggers of Workers, and a run of one now",
+    add: async () => (await import("./commands/cron.ts")).addCronCommand,
+  },
+  {
     name: "status",
     summary: "whether the platform answers, and what runs on it",
     add: async () => (await import("./commands/status.ts")).addStatusCommand,

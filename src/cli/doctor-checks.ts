@@ -49,6 +49,7 @@ export async function runChecks(options: CheckOptions): Promise<readonly Check[]
           ...checkCertificates(status, options.now),
           ...checkHostCertificates(status, options.now),
           ...checkCertificateWarnings(status),
+          ...checkRevocationLists(status),
         ]),
   ];
 }
@@ -177,6 +178,16 @@ function checkCertificateWarnings({ certificates }: PlatformStatus): readonly Ch
       finding: `${name ?? id}: ${warning}`,
     })),
   );
+}
+
+/** An old list says nothing of what its CA has revoked since. */
+function checkRevocationLists({ revocationLists }: PlatformStatus): readonly Check[] {
+  return revocationLists.map(({ url, issuer, warning }) => ({
+    name: "crl",
+    result: "warning",
+    finding: `the revocation list of ${issuer}${url === null ? "" : ` from ${url}`}: ${warning}`,
+    fix: `countersign host crl ${url ?? "FILE"}`,
+  }));
 }
 
 function checkOldTls({ unsafeOldTls }: PlatformStatus): readonly Check[] {

@@ -24,7 +24,8 @@ export function welcome(
   row("Workers", http, `http://{script}.localhost:${new URL(http).port}`);
   if (https !== null) row("TLS", https, `https://{script}.localhost:${new URL(https).port || 443}`);
   for (const [name, addresses] of Object.entries(workers)) {
-    for (const address of addresses) row("Port", address, `the Worker ${name}, without the ingress`);
+    for (const address of addresses)
+      row("Port", address, `the Worker ${name}, without the ingress`);
   }
   row("Account", accountId);
   writeLine(io.stdout, `  ${colors.dim("Sandbox ")} Workers are ${sandbox}`);

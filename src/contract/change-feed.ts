@@ -81,10 +81,23 @@ export interface WorkerVersion extends ScriptKey {
   readonly compatibilityDate: string;
   readonly compatibilityFlags: readonly string[];
   readonly bindings: readonly WorkerBinding[];
+  /** Whose objects the script keeps, in the order of their names. Absent: it has none. */
+  readonly objects?: readonly ObjectClass[];
   /** What one request may take. Absent: the edge's own measure. */
   readonly limits?: WorkerLimits;
   /** Which of its calls are kept. Absent: none. */
   readonly observability?: Observability;
+  /** Whether the platform calls it by itself, as its cron triggers say. Absent: no. */
+  readonly takesEvents?: boolean;
+}
+
+/** A class of Durable Objects. */
+export interface ObjectClass {
+  readonly className: string;
+  /** Where its objects are kept, whatever the class is called, and in whose script. Never used again. */
+  readonly namespaceId: string;
+  /** Whether they have `storage.sql`. */
+  readonly sql: boolean;
 }
 
 export interface WorkerLimits {
@@ -132,6 +145,8 @@ export type WorkerBinding = { readonly name: string } & (
       readonly period: number;
     }
   | { readonly type: "analytics_engine"; readonly dataset: string }
+  /** A class of the script itself. */
+  | { readonly type: "durable_object_namespace"; readonly className: string }
   | {
       readonly type: "version_metadata";
       readonly id: string;

@@ -1,5 +1,6 @@
 import type { HandshakeReport } from "./handshake-report.ts";
 import type { ScriptKey, WorkerVersion } from "./change-feed.ts";
+import type { EventOutcome, ScheduledRun } from "./events.ts";
 import type { StorageAnswer, StorageRequest } from "./storage.ts";
 
 /** What the control plane asks of an edge that runs beside it. */
@@ -43,6 +44,17 @@ export interface Edge extends AsyncDisposable {
    * @throws Failure `storage_unavailable`
    */
   storage(request: StorageRequest): Promise<StorageAnswer>;
+  /**
+   * Calls a Worker's `scheduled()` handler once, and resolves when it has returned. What fails is in
+   * the Worker's log as well.
+   * @throws Failure `event_not_delivered`, `events_exceeded`
+   */
+  scheduled(run: ScheduledRun): Promise<EventOutcome>;
+  /**
+   * Removes all that is kept in these namespaces of Durable Objects, once no process has them open.
+   * One that has no folder is none.
+   */
+  removeObjects(accountId: string, namespaceIds: readonly string[]): Promise<void>;
   /** What runs, for listings, `doctor` and the dashboard. */
   status(): EdgeStatus;
 }

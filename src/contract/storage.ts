@@ -12,12 +12,14 @@ export interface StorageRequest {
   /** With its query: `/key?expiration_ttl=60`. */
   readonly path?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: Uint8Array | string;
+  /** Chunks are taken as fast as the storage keeps them; `content-length` says how many bytes they are. */
+  readonly body?: Uint8Array | string | AsyncIterable<Uint8Array>;
 }
 
 export interface StorageAnswer {
   readonly status: number;
   readonly statusText: string;
   readonly headers: Headers;
-  readonly body: Uint8Array;
+  /** Whoever does not read it to its end ends its iterator. */
+  readonly body: AsyncIterable<Uint8Array>;
 }

@@ -14,6 +14,7 @@ import { certificateEndpoints } from "./certificates/certificates.ts";
 import { type ControlContext, type ControlLimits, defaultLimits } from "./api/context.ts";
 import { deploymentEndpoints } from "./workers/deployments.ts";
 import { domainEndpoints } from "./routing/domains.ts";
+import { BodyShares, heldUntilSent } from "./api/body-shares.ts";
 import type { Endpoint } from "./api/endpoint.ts";
 import { failure, success } from "./api/envelope.ts";
 import { metricsEndpoints } from "./certificates/expiry-metrics.ts";
@@ -21,6 +22,7 @@ import { ownEndpoints } from "./access/own.ts";
 import { openApiDocument } from "./api/openapi.ts";
 import { proxiedZoneEndpoints } from "./routing/proxied-zones.ts";
 import { clientCertificateEndpoints } from "./hosts/client-certificates.ts";
+import { revocationListEndpoints } from "./hosts/revocation-lists.ts";
 import { clientRevocationEndpoints } from "./hosts/client-revocations.ts";
 import { hostRuleEndpoints } from "./hosts/host-rules.ts";
 import { hostOriginEndpoints } from "./hosts/origins.ts";
@@ -44,8 +46,10 @@ import { routeEndpoints } from "./routing/routes.ts";
 import { scriptChangeEndpoints } from "./workers/script-changes.ts";
 import { workerVersionEndpoints } from "./workers/worker-versions.ts";
 import { workerEndpoints } from "./workers/workers.ts";
+import { objectEndpoints } from "./workers/objects.ts";
 import { scriptEndpoints } from "./workers/scripts.ts";
 import { scriptUploadEndpoints } from "./workers/upload-endpoint.ts";
+import { scheduleEndpoints } from "./workers/cron/schedules.ts";
 import { secretEndpoints } from "./workers/secrets.ts";
 import { serviceEndpoints } from "./workers/services.ts";
 import { type ClientBindings, remoteAddress } from "./api/remote-address.ts";
@@ -58,7 +62,7 @@ import { unsupportedEndpoints } from "./unsupported.ts";
 import { versionEndpoints } from "./workers/versions.ts";
 import { webhookEndpoints } from "./certificates/webhook.ts";
 
-export type ControlOptions = Omit<ControlContext, "limits" | "intake"> & {
+export type ControlOptions = Omit<ControlContext, "limits" | "intake" | "bodies"> & {
   /** Default: one in this process, which then sees keys. */
   readonly intake?: KeyIntake;
   readonly limits?: Partial<ControlLimits>;
@@ -74,6 +78,7 @@ export function createControl(options: ControlOptions): Hono {
     ...options,
     intake: options.intake ?? intakeHere,
     limits: { ...defaultLimits, ...options.limits },
+    bodies: new BodyShares(),
   };
   const { store, keyring, clock } = context;
   const identities =
@@ -90,10 +95,15 @@ export function createControl(options: ControlOptions): Hono {
       const params = c.req.param() as Record<string, string>;
       const identity = await identify(request, remoteAddress(c));
       const caller = authorize(identity, endpoint.scope, params["account_id"]);
-      const { incoming = null } = (c.env ?? {}) as Partial<ClientBindings>;
-      const { limits, intake } = context;
-      const answer = await endpoint.run({ request, incoming, intake, caller, params, limits });
-      return answer instanceof Response ? answer : success(answer);
+      const { incoming = null, outgoing } = (c.env ?? {}) as Partial<ClientBindings>;
+      const { limits, intake, bodies } = context;
+      using held = bodies.open(caller.accountId);
+      const call = { request, incoming, intake, caller, params, limits, held };
+      const answer = await endpoint.run(call);
+      if (answer instanceof Response) return answer;
+      return success(answer, (bytes) =>
+        heldUntilSent(bodies.open(caller.accountId), bytes, outgoing),
+      );
     });
   }
   const document = openApiDocument(endpoints, BASE);
@@ -146,6 +156,7 @@ function allEndpoints(
     ...hostOverviewEndpoints(context),
     ...hostOriginEndpoints(context),
     ...clientRevocationEndpoints(context),
+    ...revocationListEndpoints(context),
     ...clientCertificateEndpoints(context, identities),
     ...identityEndpoints(context, identities),
     ...identityAuthorityEndpoints(context, identities),
@@ -156,6 +167,7 @@ function allEndpoints(
     ...scriptChangeEndpoints(context, publisher),
     ...serviceEndpoints(context, publisher),
     ...workerEndpoints(context, publisher),
+    ...scheduleEndpoints(context),
     ...secretEndpoints(context, publisher),
     ...workerVersionEndpoints(context, publisher),
     ...versionEndpoints(context),
@@ -174,6 +186,7 @@ function allEndpoints(
     ...d1Endpoints(context, transfers),
     ...r2Endpoints(context),
     ...usageEndpoints(),
+    ...objectEndpoints(context),
     ...unsupportedEndpoints(),
   ];
 }

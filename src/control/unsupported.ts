@@ -1,36 +1,10 @@
-import { z } from "@hono/zod-openapi";
 import { Failure } from "../failures/failures.ts";
-import { list } from "./api/envelope.ts";
 import { endpoint, type Endpoint } from "./api/endpoint.ts";
-
-const schedules = z.array(z.object({ cron: z.string() }));
 
 /** What wrangler asks for and Countersign does not have: said clearly, never pretended. */
 export function unsupportedEndpoints(): readonly Endpoint[] {
   const script = "/accounts/{account_id}/workers/scripts/{script_name}";
   return [
-    endpoint(
-      {
-        method: "put",
-        path: `${script}/schedules`,
-        summary: "Cron triggers: none can be set",
-        scope: "workers_scripts:write",
-        body: schedules,
-      },
-      ({ body }) => {
-        if (body.length === 0) return { result: { schedules: [] } };
-        throw refused("cron triggers");
-      },
-    ),
-    endpoint(
-      {
-        method: "get",
-        path: `${script}/schedules`,
-        summary: "Cron triggers: there are none",
-        scope: "workers_scripts:read",
-      },
-      () => ({ result: { schedules: [] } }),
-    ),
     endpoint(
       {
         method: "post",
@@ -41,16 +15,6 @@ export function unsupportedEndpoints(): readonly Endpoint[] {
       () => {
         throw refused("static assets");
       },
-    ),
-    // `wrangler delete` asks for it, to clean up after Containers.
-    endpoint(
-      {
-        method: "get",
-        path: "/accounts/{account_id}/workers/durable_objects/namespaces",
-        summary: "Namespaces: there are none",
-        scope: "workers_scripts:read",
-      },
-      () => list([]),
     ),
   ];
 }

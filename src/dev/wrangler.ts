@@ -55,9 +55,9 @@ export interface WranglerProject {
 }
 
 export interface LaterConfiguration {
-  readonly crons: number;
+  readonly crons: readonly string[];
   readonly assets: boolean;
-  readonly migrations: number;
+  readonly migrations: readonly object[];
   readonly containers: number;
   readonly queueConsumers: number;
 }
@@ -144,9 +144,9 @@ function readProject(
       certificateId: raw.certificate_id,
     })),
     later: {
-      crons: config.triggers.crons?.length ?? 0,
+      crons: config.triggers.crons ?? [],
       assets: config.assets !== undefined,
-      migrations: config.migrations.length,
+      migrations: config.migrations,
       containers: config.containers?.length ?? 0,
       queueConsumers: config.queues.consumers?.length ?? 0,
     },

@@ -3,6 +3,7 @@ import type { HowEnded } from "../ingress/protocol.ts";
 import type { RunnableVersion } from "./in-process.ts";
 import type { GenerationContext } from "./launcher.ts";
 import type { LinkTarget } from "./service-links.ts";
+import { keepsObjects } from "./storage/objects.ts";
 import { WorkerProcess } from "./worker-process.ts";
 import type { LaidOutVersion } from "./workerd-config.ts";
 
@@ -20,7 +21,7 @@ export class Generation implements LinkTarget {
   /** Its files and its bindings are there, its processes are not. */
   static async create(context: GenerationContext, version: RunnableVersion): Promise<Generation> {
     const first = await WorkerProcess.create(context, version);
-    return Generation.#of(first, context.processes);
+    return Generation.#of(first, keepsObjects(version) ? 1 : context.processes);
   }
 
   /** One of the same version that answers at a listening socket as well. */
@@ -91,6 +92,15 @@ export class Generation implements LinkTarget {
   /** Like `start`, but goes on trying: for what was deployed, whatever state it is in. */
   async startOrRetry(): Promise<void> {
     await this.#each((one) => one.startOrRetry());
+  }
+
+  /** It gets the traffic: resolves when its processes run, or have failed to for the first time. */
+  async begin(): Promise<void> {
+    await this.#each((one) => one.begin());
+  }
+
+  get keepsObjects(): boolean {
+    return keepsObjects(this.version);
   }
 
   /** Null: it is none of its processes that listens there. */

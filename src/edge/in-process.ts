@@ -72,8 +72,13 @@ export async function runnable(
   const databases = await toldDatabases(source, version);
   const traced = isFollowed ? 1 : (version.observability?.samplingRate ?? null);
   const observed = JSON.stringify([traced, version.observability ?? null]);
-  const identity =
-    identityOf(version.versionId, presented, databases) + (traced === null ? "" : ` ${observed}`);
+  const { objects = [] } = version;
+  const identity = [
+    identityOf(version.versionId, presented, databases),
+    ...(traced === null ? [] : [observed]),
+    ...(objects.length === 0 ? [] : [JSON.stringify(objects)]),
+    ...(version.takesEvents === true ? ["events"] : []),
+  ].join(" ");
   return { ...version, presented, databases, identity, changesAt, traced };
 }
 

@@ -12,24 +12,32 @@ import { IDENTITY, identityId } from "../contract/identity.ts";
 import type { Identities } from "./identities.ts";
 import { EMPTY, unready, type GenerationFolder } from "./generation-folder.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
-import type { Sandbox } from "../process/sandbox-kinds.ts";
+import type { Mount, Sandbox } from "../process/sandbox-kinds.ts";
 import { doorOf, readDoor } from "./service-links.ts";
 import type { SharedSlots } from "./shared-slots.ts";
-import type { ScriptKey } from "../contract/change-feed.ts";
+import { prepareMounts } from "../process/mounts.ts";
+import type { ObjectClass, ScriptKey } from "../contract/change-feed.ts";
 import type { WorkerEvent } from "../contract/worker-log.ts";
 import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import { KeysInConfig } from "./keys-in-config.ts";
+import { EVENTS } from "./events-config.ts";
 import { refusedAddress } from "./refused-address.ts";
 import { limited, type LimitedRun, type ProcessLimits } from "./worker-limits.ts";
 import { refuseExperimental } from "./storage/experimental-flags.ts";
 import { embeddedBy } from "./storage/bindings-config.ts";
+import { keepsObjects, missingClass } from "./storage/objects.ts";
 import { layOut } from "./storage/modules.ts";
 import { resourceOf } from "./storage/resources.ts";
 import type { Storage } from "./storage/storage.ts";
 import { startFailure } from "./start-failure.ts";
 import { TraceLines } from "./traces.ts";
 import { WorkerLog, type Timings } from "./worker-log.ts";
-import { startWorkerd, WorkerdStartError, type WorkerdLine } from "./workerd.ts";
+import {
+  startWorkerd,
+  WorkerdStartError,
+  type WorkerdLine,
+  type WorkerdProcess,
+} from "./workerd.ts";
 import {
   entrypointSocket,
   needsExperimental,
@@ -92,6 +100,8 @@ export class Launcher {
   readonly #missing = new Set<string>();
   readonly #serviceLinks: string[] = [];
   readonly #openBindings: string[] = [];
+  /** Said while it was tried out. */
+  #missingClass: ObjectClass | null = null;
   readonly #traces: TraceLines | null;
   readonly workerLog: WorkerLog;
   #hasRun = false;
@@ -156,6 +166,7 @@ export class Launcher {
         this.#openBindings.push(socketPath);
       } else if (binding.type === "hyperdrive") await this.#openDatabase(binding.name);
     }
+    await prepareMounts(this.#context.sandbox, this.#folder.absolute, this.#mounts());
     for (const name of this.#context.wantedEntrypoints(this.#version)) {
       this.entrypoints.set(name, this.#inRun(`e${this.entrypoints.size}`));
     }
@@ -165,25 +176,53 @@ export class Launcher {
    * Resolves once the process has answered a probe and its sockets are at their places.
    * @throws Failure `worker_start_failed`, `worker_start_timeout`
    */
-  launch(signal: AbortSignal): Promise<LimitedRun> {
-    const { starts, restarts } = this.#context;
+  async launch(signal: AbortSignal): Promise<LimitedRun> {
+    const { starts, restarts, storage } = this.#context;
+    // Before anything else of the start: whoever has the objects may take a while to end.
+    const release = await storage.objects.claim(this.#version, signal);
     const slots = this.#hasRun ? restarts : starts;
-    return slots.run(this.#version.accountId, async () => {
-      const started = await this.#spawnKnown(signal);
+    try {
+      const started = await slots.run(this.#version.accountId, () =>
+        this.#spawnKnown(() => this.#spawn(signal)),
+      );
       this.#hasRun = true;
+      void started.ended.then(release);
       return started;
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /**
+   * Starts it with no objects, beside the process that has them, and ends it.
+   * @throws Failure as `launch`, and `object_class_not_exported`
+   */
+  async tryOut(signal: AbortSignal): Promise<void> {
+    await this.#context.starts.run(this.#version.accountId, () =>
+      this.#spawnKnown(async () => {
+        this.#missingClass = null;
+        const tried = await this.#start(signal, false);
+        await tried.stop(0);
+      }),
+    );
+    if (this.#missingClass === null) return;
+    const { className } = this.#missingClass;
+    throw new Failure("object_class_not_exported", {
+      message: `the Worker "${this.#version.scriptName}" does not export the class "${className}", which keeps Durable Objects`,
+      facts: { class: className },
     });
   }
 
-  async #spawnKnown(signal: AbortSignal): Promise<LimitedRun> {
+  async #spawnKnown<T>(spawn: () => Promise<T>): Promise<T> {
     try {
-      return await this.#spawn(signal);
+      return await spawn();
     } catch (error) {
       // Which entrypoints a Worker exports is known only once its modules were evaluated.
       if (!this.#forgetMissing(error)) throw await this.#explain(error);
     }
     try {
-      return await this.#spawn(signal);
+      return await spawn();
     } catch (error) {
       throw await this.#explain(error);
     }
@@ -197,24 +236,25 @@ export class Launcher {
     await this.#folder.remove();
   }
 
-  async #spawn(signal: AbortSignal): Promise<LimitedRun> {
+  /** The process has answered its probe, and listens where nobody else finds it. */
+  async #start(signal: AbortSignal, isKept: boolean): Promise<WorkerdProcess> {
     signal.throwIfAborted();
     const { run, sandbox, startTimeout, listener } = this.#context;
-    const named = [...this.entrypoints.values()].map((path) => basename(path));
     // workerd does not start where a socket is left from a process before.
     await this.#folder.clear();
     const keys = this.#keys();
     await layOut(this.#folder.absolute, embeddedBy(this.#version));
-    await writeFile(this.#folder.path(CONFIG), this.#config(keys), { mode: 0o600 });
+    await writeFile(this.#folder.path(CONFIG), this.#config(keys, isKept), { mode: 0o600 });
     const started = await startWorkerd({
       sandbox,
       folder: this.#folder.absolute,
+      mounts: isKept ? this.#mounts() : [],
       experimental: needsExperimental(this.#version),
       config: CONFIG,
       input: await keys.encode(sandbox, this.#folder.absolute, CONFIG),
       environment: this.#secrets(),
       ...(listener !== null && { listener }),
-      sockets: 2 + named.length + (listener === null ? 0 : 1),
+      sockets: 2 + this.#named().length + (listener === null ? 0 : 1),
       timeout: startTimeout,
       signal,
       processes: run.processes,
@@ -223,10 +263,20 @@ export class Launcher {
     try {
       await this.#folder.publish(PROBE);
       await this.#probe(signal);
-      for (const socket of [MAIN, ...named]) await this.#folder.publish(socket);
+      return started;
     } catch (error) {
       await started.stop(0);
       throw new WorkerdStartError("timeout", `it did not answer its probe: ${String(error)}`, []);
+    }
+  }
+
+  async #spawn(signal: AbortSignal): Promise<LimitedRun> {
+    const started = await this.#start(signal, true);
+    try {
+      for (const socket of [MAIN, ...this.#named()]) await this.#folder.publish(socket);
+    } catch (error) {
+      await started.stop(0);
+      throw new WorkerdStartError("exited", `it does not listen: ${String(error)}`, []);
     }
     this.workerLog.started(started.pid);
     await this.#context.renewLinks([this.socket, ...this.entrypoints.values()]);
@@ -237,11 +287,23 @@ export class Launcher {
     return limited(started, { memory, cpu: own }, () => this.#context.probe(this.#inRun(PROBE)));
   }
 
-  #config(keys: KeysInConfig): string {
+  /** Its sockets beside its own and the probe's. */
+  #named(): readonly string[] {
+    const doors = [...this.entrypoints.values()].map((path) => basename(path));
+    return this.#version.takesEvents ? [...doors, EVENTS] : doors;
+  }
+
+  #mounts(): readonly Mount[] {
+    const { objects } = this.#context.storage;
+    return keepsObjects(this.#version) ? objects.mounts(this.#version) : [];
+  }
+
+  #config(keys: KeysInConfig, isKept: boolean): string {
     return workerdConfig(this.#version, {
       socket: unready(MAIN),
       hasOwnPort: this.#context.listener !== null,
       probeSocket: unready(PROBE),
+      eventsSocket: this.#version.takesEvents ? unready(EVENTS) : null,
       entrypoints: new Map(
         [...this.entrypoints].map(([name, path]) => [name, unready(basename(path))]),
       ),
@@ -250,6 +312,7 @@ export class Launcher {
       linkedSocket: (name) => basename(this.#placeOf(name, "x")),
       capability: ({ kind, id }) => this.#context.storage.capabilities.of(kind, id),
       ...this.#context.networks(),
+      keepsObjects: isKept,
       heap: this.#context.limits.memory,
       tail: this.#traces?.module(this.#version.traced ?? 0) ?? null,
       privateKey: (name) => keys.placeholder(name),
@@ -355,6 +418,7 @@ export class Launcher {
       this.workerLog.call(trace);
       return;
     }
+    if (fromRuntime) this.#missingClass ??= missingClass(message, this.#version);
     if (!fromRuntime || (level === "error" && !message.startsWith("NOSENTRY"))) {
       this.workerLog.line(level, message);
     }

@@ -3,6 +3,9 @@ import type { ScriptUpdate } from "../ingress/protocol.ts";
 import type { Generation } from "./generation.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
 
+/** ms that a request waits for a process to which objects are handed over */
+const HANDOVER_PATIENCE = 15_000;
+
 /** What runs for one script, and what leads to it. */
 export interface LiveScript {
   readonly key: ScriptKey;
@@ -41,6 +44,8 @@ export function updateOf(
     sockets: generation.sockets,
     percentage,
     versionId: generation.version.versionId,
+    // One that keeps objects runs only once the one before has ended.
+    ...(generation.keepsObjects && { patience: HANDOVER_PATIENCE }),
     isTraced: (generation.version.traced ?? null) !== null,
   }));
   return { accountId, scriptName, entry: { scriptName, hosts, routes, targets } };

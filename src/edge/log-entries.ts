@@ -1,6 +1,7 @@
 import type { GatewayEvent } from "../contract/gateway-event.ts";
 import type { LogEntry, WorkerEvent } from "../contract/worker-log.ts";
-import { failures } from "../failures/failures.ts";
+import type { ScheduledRun } from "../contract/events.ts";
+import { failures, type Failure } from "../failures/failures.ts";
 import type { IngressEvent } from "../ingress/observe.ts";
 import { blankEntry } from "./worker-log.ts";
 
@@ -22,6 +23,21 @@ export function gatewayEntry(event: GatewayEvent & { readonly kind: "failure" })
         timestamp: eventTimestamp,
       },
     ],
+  };
+  return { accountId, scriptName, entry, isKept: true };
+}
+
+/** A call of the platform's own that did not take place. */
+export function eventEntry(run: ScheduledRun, { code, message }: Failure): WorkerEvent {
+  const { accountId, scriptName, cron, scheduledTime } = run;
+  const eventTimestamp = Date.now();
+  const said = `${message}. ${failures[code].fix} (${code}, ${failures[code].number})`;
+  const entry: LogEntry = {
+    ...blankEntry({ scriptName, versionId: null, eventTimestamp }),
+    kind: "failure",
+    code,
+    event: { cron, scheduledTime },
+    logs: [{ level: "error", message: [said], timestamp: eventTimestamp }],
   };
   return { accountId, scriptName, entry, isKept: true };
 }

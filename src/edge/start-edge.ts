@@ -23,6 +23,7 @@ import { RunDirectory } from "../process/run-directory.ts";
 import type { SandboxMode } from "../process/sandbox-kinds.ts";
 import { Storage } from "./storage/storage.ts";
 import { ServiceLinks } from "./service-links.ts";
+import { WorkerEvents } from "./worker-events.ts";
 import { SharedSlots } from "./shared-slots.ts";
 import type { Source } from "../contract/change-feed.ts";
 import { noProxies, type ProxyOptions } from "../network/trusted-proxies.ts";
@@ -193,6 +194,8 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   cleanup.defer(() => storage.stop(stopGrace));
   const traffic = new Traffic({ ingress, links, ports: workerPorts, drain, waitUntil, log });
   cleanup.defer(() => traffic.stop(stopGrace));
+  const events = new WorkerEvents({ run, traffic, tell });
+  cleanup.defer(() => events.stop());
   // The first to go: nothing new comes in while the others finish.
   cleanup.defer(async () => {
     await Promise.all([ingress.stop(stopGrace), workerPorts.stop(stopGrace)]);
@@ -274,6 +277,8 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     workerPorts: () => workerPorts.names(),
     ownPorts: metricsPort === null ? ports : [...ports, metricsPort],
     storage: (request) => storage.request(request),
+    scheduled: (one) => events.scheduled(one),
+    removeObjects: (...which) => storage.objects.remove(...which),
     stage: (version) => reconciler.stage(version),
     follow: (key, isFollowed) => reconciler.follow(key, isFollowed),
     metrics: async () => {

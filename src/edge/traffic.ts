@@ -108,6 +108,8 @@ export class Traffic {
       for (const generation of left) void this.#drain(generation);
       return [...wave.values()];
     });
+    const begun = moves.flatMap(({ next }) => generationsOf(next));
+    await Promise.all(begun.map((generation) => generation.begin()));
     await Promise.all(moves.map((moved) => this.#options.ports.follow(moved.key, moved.next)));
   }
 
@@ -188,7 +190,11 @@ export class Traffic {
    * and cut short for the oldest where many generations of one script drain.
    */
   async #drain(generation: Generation): Promise<void> {
-    const { ingress, drain, waitUntil, log } = this.#options;
+    const { ingress, log } = this.#options;
+    // The next one waits for its objects, and requests for the next one.
+    const most = generation.keepsObjects ? HANDOVER : { drain: Infinity, waitUntil: Infinity };
+    const drain = Math.min(this.#options.drain, most.drain);
+    const waitUntil = Math.min(this.#options.waitUntil, most.waitUntil);
     const enough = new AbortController();
     this.#draining.set(generation, enough);
     generation.retire();
@@ -202,7 +208,7 @@ export class Traffic {
       const idleFor = idle === undefined || this.#isService(generation) ? 0 : Math.min(...idle);
       const cut = AbortSignal.any([signal, enough.signal]);
       await pause(Math.max(waitUntil - idleFor, 0), cut).catch(() => signal.throwIfAborted());
-      await generation.stop(drain);
+      await generation.stop(generation.keepsObjects ? HANDOVER.stop : drain);
     } catch (error) {
       if (!signal.aborted) log.error({ error }, "a generation was not drained");
     }
@@ -221,6 +227,9 @@ export class Traffic {
     for (const [, enough] of same.slice(0, -MOST_DRAINING)) enough.abort();
   }
 }
+
+/** ms: how long a process that keeps objects goes on while the next one waits for them */
+const HANDOVER = { drain: 5_000, waitUntil: 500, stop: 1_000 };
 
 /** Generations of one script that wait for `waitUntil()` tasks. What is in flight always ends first. */
 const MOST_DRAINING = 4;

@@ -202,6 +202,9 @@ class Door {
 
   async #refusedBy({ key, hosts, routes, shares }: LiveScript): Promise<string | null> {
     if (shares.length > 1) return "several of its versions are deployed";
+    if (shares.some(({ generation }) => generation.keepsObjects)) {
+      return "its Durable Objects live in one process, which the ingress reaches";
+    }
     const { source } = this.#options;
     const own = [...hosts, ...routes];
     const covers = (pattern: string): boolean => own.some((one) => hostsOverlap(pattern, one));

@@ -1,6 +1,7 @@
 import { Kept } from "../process/kept.ts";
 import type { WorkerStatus } from "../contract/edge.ts";
 import { GenerationFolder } from "./generation-folder.ts";
+import { keepsObjects } from "./storage/objects.ts";
 import { Launcher, type GenerationContext } from "./launcher.ts";
 import type { RunnableVersion } from "./in-process.ts";
 import type { HowEnded } from "../ingress/protocol.ts";
@@ -14,6 +15,9 @@ export class WorkerProcess {
   readonly #folder: GenerationFolder;
   readonly #launcher: Launcher;
   readonly #kept: Kept<LimitedRun>;
+  readonly #trying = new AbortController();
+  /** Null: it runs beside nothing yet, for it has objects that another process may have. */
+  #begun: Promise<void> | null = null;
 
   private constructor(
     context: GenerationContext,
@@ -69,12 +73,14 @@ export class WorkerProcess {
   }
 
   /**
-   * Resolves once it has answered a probe; from then on it is kept running.
+   * Resolves once it has answered a probe; from then on it is kept running, unless it keeps objects:
+   * then it has ended again, until `begin`.
    * @throws Failure `worker_start_failed`, `worker_start_timeout`; nothing of it is left then
    */
   async start(): Promise<void> {
     try {
-      await this.#kept.start();
+      if (keepsObjects(this.version)) await this.#launcher.tryOut(this.#trying.signal);
+      else await this.#kept.start();
     } catch (error) {
       await this.stop(0);
       throw error;
@@ -83,7 +89,17 @@ export class WorkerProcess {
 
   /** Like `start`, but goes on trying: for what was deployed, whatever state it is in. */
   startOrRetry(): Promise<void> {
-    return this.#kept.startOrRetry();
+    return keepsObjects(this.version) ? this.begin() : this.#kept.startOrRetry();
+  }
+
+  /**
+   * It gets the traffic. One that keeps objects was only tried out so far: it is started now, as
+   * soon as no other process has them, and tried again if it fails.
+   */
+  begin(): Promise<void> {
+    if (!keepsObjects(this.version)) return Promise.resolve();
+    this.#begun ??= this.#kept.startOrRetry();
+    return this.#begun;
   }
 
   /** Was it the end of its process that a connection to it has just broken off by? */
@@ -99,6 +115,7 @@ export class WorkerProcess {
 
   /** Lets requests that it works on end, for `grace` ms at most, then removes all of it. */
   async stop(grace: number): Promise<void> {
+    this.#trying.abort();
     await this.#kept.stop(grace);
     await this.#launcher.close();
   }

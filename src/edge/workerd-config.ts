@@ -3,8 +3,10 @@ import { capnpText, type CapnpValue } from "./capnp.ts";
 import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import type { OwnPresentation, RunnableVersion } from "./in-process.ts";
 import type { ModuleType, WorkerBinding, WorkerModule } from "../contract/change-feed.ts";
+import { EVENTS, eventsWorker } from "./events-config.ts";
 import { readDoor } from "./service-links.ts";
 import { extensionsOf, storageServices, storedBinding } from "./storage/bindings-config.ts";
+import { isBindable, objectsConfig, type ObjectsConfig } from "./storage/objects.ts";
 import type { Resource } from "./storage/resources.ts";
 
 /** A version as it stands on disk: its modules are files, its content is no longer in memory. */
@@ -34,6 +36,8 @@ export interface Wiring {
   readonly probeSocket: string;
   /** The doors that other Workers bind (`doorOf`), and their sockets. */
   readonly entrypoints: ReadonlyMap<string, string>;
+  /** Where the platform calls the Worker by itself. Null: it does not. */
+  readonly eventsSocket: string | null;
   /** An empty folder. */
   readonly emptyFolder: string;
   /** The gateway's socket for an `mtls_certificate` or `hyperdrive` binding. */
@@ -48,6 +52,8 @@ export interface Wiring {
   readonly inProcess: WorkerdNetwork;
   /** Where the ingress answers with the keys of Access: `127.0.0.1:8080`. */
   readonly accessKeys: string;
+  /** Whether Durable Objects are kept. Default: they are gone with the process. */
+  readonly keepsObjects?: boolean;
   /** MiB of JavaScript's heap. 0: no limit. */
   readonly heap: number;
   /** The module of the Worker that is told of each call. Null: none is. */
@@ -58,14 +64,17 @@ export interface Wiring {
 
 /** The Cap'n Proto configuration of one Worker's process. It holds no secret: see `environment`. */
 export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
+  const objects = objectsConfig(version, wiring.keepsObjects === true);
   const services: CapnpValue[] = [
-    { name: "main", worker: worker(version, wiring.tail !== null) },
+    { name: "main", worker: worker(version, wiring.tail !== null, objects.fields) },
     {
       name: "internet",
       network: { ...wiring.fetch, tlsOptions: { trustBrowserCas: true } },
     },
     { name: "probe", disk: { path: wiring.emptyFolder } },
+    ...objects.services,
   ];
+  if (wiring.eventsSocket !== null) services.push(eventsWorker("main"));
   if (wiring.tail !== null) services.push(tailWorker(wiring.tail));
   if (version.asksForKeys) services.push(...keysOutbound(wiring.accessKeys));
   for (const binding of version.bindings) {
@@ -83,6 +92,7 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
     // Strangers connect there: no header tells the Worker of them, and none opens RPC.
     ...(wiring.hasOwnPort ? [{ name: OWN_PORT, http: {}, service: "main" }] : []),
   ];
+  if (wiring.eventsSocket !== null) sockets.push(listen(EVENTS, wiring.eventsSocket, EVENTS, {}));
   for (const [door, socket] of wiring.entrypoints) {
     const { entrypoint, props } = readDoor(door);
     const service: CapnpValue = {
@@ -100,8 +110,8 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
 }
 
 /** Does it use what workerd runs only when it is told that it may be experimental? */
-export function needsExperimental({ bindings }: LaidOutVersion): boolean {
-  return bindings.some(({ type }) => type === "analytics_engine");
+export function needsExperimental({ bindings, takesEvents }: LaidOutVersion): boolean {
+  return takesEvents === true || bindings.some(({ type }) => type === "analytics_engine");
 }
 
 /** The name of the socket at which clients reach the Worker without the ingress. */
@@ -128,8 +138,13 @@ const V8_FLAGS = ["--optimize-for-size"];
 const RPC_HOST = "rpc";
 const INBOUND = { cfBlobHeader: CF_HEADER, capnpConnectHost: RPC_HOST };
 
-function worker(version: LaidOutVersion, isTraced: boolean): CapnpValue {
+function worker(
+  version: LaidOutVersion,
+  isTraced: boolean,
+  objects: ObjectsConfig["fields"],
+): CapnpValue {
   return {
+    ...objects,
     ...(isTraced && { tails: [TAIL] }),
     modules: version.modules.map((module) => ({
       name: module.name,
@@ -137,10 +152,9 @@ function worker(version: LaidOutVersion, isTraced: boolean): CapnpValue {
     })),
     compatibilityDate: version.compatibilityDate,
     compatibilityFlags: version.compatibilityFlags,
-    bindings: version.bindings.map((binding) => ({
-      name: binding.name,
-      ...bindingValue(binding, version),
-    })),
+    bindings: version.bindings
+      .filter((binding) => isBindable(binding, version))
+      .map((binding) => ({ name: binding.name, ...bindingValue(binding, version) })),
     globalOutbound: version.asksForKeys ? "outbound" : "internet",
   };
 }

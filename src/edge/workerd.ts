@@ -5,7 +5,12 @@ import type { Readable } from "node:stream";
 import { enter } from "../process/enter.ts";
 import type { Run } from "../process/kept.ts";
 import type { ProcessRecords } from "../process/orphans.ts";
-import { LISTENER_FD, type Mount, type Sandbox, type SandboxMode } from "../process/sandbox-kinds.ts";
+import {
+  LISTENER_FD,
+  type Mount,
+  type Sandbox,
+  type SandboxMode,
+} from "../process/sandbox-kinds.ts";
 import { OWN_PORT } from "./workerd-config.ts";
 import { findSandbox } from "../process/sandbox.ts";
 import { OUT_OF_MEMORY } from "./worker-limits.ts";

@@ -40,6 +40,15 @@ export const apiFailures = {
     cause: "Each endpoint has a limit, so that one request cannot fill the memory.",
     fix: "Send less: split or minify the modules, or leave out source maps.",
   },
+  api_bytes_exhausted: {
+    side: "caller",
+    status: 429,
+    number: 7000369,
+    title: "the account's calls hold too many bytes at once",
+    cause:
+      "What calls send and are answered is in the memory of the control plane while they last, and each account has a share of it.",
+    fix: "Try again when some of the calls are over, and send fewer large bodies at once. An object of R2 that is sent with its Content-Length is not counted.",
+  },
   too_many_parts: {
     side: "caller",
     status: 413,

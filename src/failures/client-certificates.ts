@@ -57,4 +57,30 @@ export const clientCertificateFailures = {
     cause: "Its id is of another zone or account, or it was taken back.",
     fix: "List what there is at `/zones/{zone_id}/client_certificates`.",
   },
+  revocation_list_invalid: {
+    side: "caller",
+    status: 400,
+    number: 7000757,
+    title: "the revocation list is not taken",
+    cause:
+      "It is no CRL, none of the account's CAs signed it, it is too long, or older than the one that is kept.",
+    fix: "Upload the CA that signed it with `countersign ca upload --cert FILE`, then add the list again.",
+  },
+  revocation_list_unreachable: {
+    side: "caller",
+    status: 400,
+    number: 7000758,
+    title: "the revocation list could not be fetched",
+    cause:
+      "Its URL did not answer with status 200 within ten seconds, or leads where Countersign does not connect.",
+    fix: "Try the URL with curl. A private address, or any over http://, has to be named with `--origin-allow`.",
+  },
+  revocation_list_unknown: {
+    side: "caller",
+    status: 404,
+    number: 7000759,
+    title: "there is no such revocation list",
+    cause: "Its id is of another account, or it was deleted.",
+    fix: "List them with `countersign host crl`.",
+  },
 } as const;

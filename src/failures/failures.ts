@@ -5,10 +5,12 @@ import { certificateFailures } from "./certificates.ts";
 import { databaseFailures } from "./databases.ts";
 import { devFailures } from "./dev.ts";
 import { edgeFailures } from "./edge.ts";
+import { eventFailures } from "./events.ts";
 import { clientCertificateFailures } from "./client-certificates.ts";
 import { hostOriginFailures } from "./host-origins.ts";
 import { identityFailures } from "./identity.ts";
 import { keyFailures } from "./keys.ts";
+import { objectFailures } from "./objects.ts";
 import { originFailures } from "./origin.ts";
 import { resourceFailures } from "./resources.ts";
 import { rotationFailures } from "./certificate-versions.ts";
@@ -29,10 +31,12 @@ type Table = typeof accessFailures &
   typeof databaseFailures &
   typeof devFailures &
   typeof edgeFailures &
+  typeof eventFailures &
   typeof clientCertificateFailures &
   typeof hostOriginFailures &
   typeof identityFailures &
   typeof keyFailures &
+  typeof objectFailures &
   typeof originFailures &
   typeof resourceFailures &
   typeof rotationFailures &
@@ -55,10 +59,12 @@ export const failures: Table = {
   ...databaseFailures,
   ...devFailures,
   ...edgeFailures,
+  ...eventFailures,
   ...clientCertificateFailures,
   ...hostOriginFailures,
   ...identityFailures,
   ...keyFailures,
+  ...objectFailures,
   ...originFailures,
   ...resourceFailures,
   ...rotationFailures,

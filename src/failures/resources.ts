@@ -16,6 +16,14 @@ export const resourceFailures = {
     cause: "A key, a value or an option of it is not as that kind of storage takes it.",
     fix: "Change what the message names.",
   },
+  storage_answer_too_large: {
+    side: "caller",
+    status: 413,
+    number: 7000804,
+    title: "storage's answer is larger than 128 MiB",
+    cause: "Rows of a query and a database as SQL are held in the memory until they are sent.",
+    fix: "Ask for less at a time, with LIMIT or by table. `countersign backup` has databases of any size in it.",
+  },
   resource_in_use: {
     side: "caller",
     status: 409,

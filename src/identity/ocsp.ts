@@ -141,11 +141,17 @@ export async function answerOcsp(
 }
 
 /** An answer that says nothing of certificates, and is not signed. */
-export function ocspRefusal(why: "malformed" | "unauthorized"): Buffer {
-  const responseStatus =
-    why === "malformed" ? OCSPResponseStatus.malformedRequest : OCSPResponseStatus.unauthorized;
-  return encode(new OCSPResponse({ responseStatus }));
+export function ocspRefusal(why: Refusal): Buffer {
+  return encode(new OCSPResponse({ responseStatus: refusals[why] }));
 }
+
+type Refusal = "malformed" | "unauthorized" | "later";
+
+const refusals: Readonly<Record<Refusal, OCSPResponseStatus>> = {
+  malformed: OCSPResponseStatus.malformedRequest,
+  unauthorized: OCSPResponseStatus.unauthorized,
+  later: OCSPResponseStatus.tryLater,
+};
 
 function encode(response: OCSPResponse): Buffer {
   return Buffer.from(AsnConvert.serialize(response));

@@ -217,8 +217,8 @@ export class Ingress implements Served<IngressMethods> {
   }
 
   /** Of the processes that are there, the one with the fewest requests; among equals each in turn. */
-  #leastBusy({ sockets }: ScriptTarget): Upstream {
-    if (sockets.length === 1) return this.#upstream(sockets[0]!);
+  #leastBusy({ sockets, patience }: ScriptTarget): Upstream {
+    if (sockets.length === 1) return this.#upstream(sockets[0]!, patience);
     this.#turn = (this.#turn + 1) % sockets.length;
     const turned = [...sockets.slice(this.#turn), ...sockets.slice(0, this.#turn)];
     const all = turned.map((socket) => this.#upstream(socket));
@@ -227,9 +227,11 @@ export class Ingress implements Served<IngressMethods> {
     return (there.length > 0 ? there : all).reduce((a, b) => (b.requests < a.requests ? b : a));
   }
 
-  #upstream(socket: string): Upstream {
+  #upstream(socket: string, patience?: number): Upstream {
     let upstream = this.#upstreams.get(socket);
-    if (upstream === undefined) this.#upstreams.set(socket, (upstream = new Upstream(socket)));
+    if (upstream === undefined) {
+      this.#upstreams.set(socket, (upstream = new Upstream(socket, patience)));
+    }
     return upstream;
   }
 }

@@ -114,6 +114,8 @@ export interface ScriptTarget {
   readonly versionId?: string;
   /** Its processes tell of each call, so the ingress tells how long it took. */
   readonly isTraced?: boolean;
+  /** ms that a request waits for a process that is not there. Default: a moment. */
+  readonly patience?: number;
 }
 
 /** Where the keys of assertions are, on every host behind Access. */

@@ -7,6 +7,7 @@ export class Upstream {
   readonly socket: string;
   readonly dispatcher: Pool;
   readonly #connect: buildConnector.connector;
+  readonly #patience: number;
   readonly #retired = new AbortController();
   /** As `performance.now()`. Null: it was there when it was last looked for. */
   #goneSince: number | null = null;
@@ -14,9 +15,13 @@ export class Upstream {
   #inFlight = 0;
   #lastUsed = 0;
 
-  /** @param socket relative to the working directory */
-  constructor(socket: string) {
+  /**
+   * @param socket relative to the working directory
+   * @param patience ms that a request waits for its Worker to come back
+   */
+  constructor(socket: string, patience: number = PATIENCE) {
     this.socket = socket;
+    this.#patience = patience;
     this.#connect = buildConnector({ socketPath: socket, timeout: 1000 });
     this.dispatcher = new Pool("http://worker", {
       connect: (options, callback) => this.#connectPatiently(options, callback),
@@ -87,7 +92,7 @@ export class Upstream {
       }
       this.#goneSince ??= performance.now();
       const goneFor = performance.now() - this.#goneSince;
-      if (this.#retired.signal.aborted || goneFor > PATIENCE) callback(...result);
+      if (this.#retired.signal.aborted || goneFor > this.#patience) callback(...result);
       else void delay(PAUSE).then(() => this.#connectPatiently(options, callback));
     });
   }
@@ -95,7 +100,6 @@ export class Upstream {
 
 type Connected = Parameters<buildConnector.Callback>;
 
-/** ms that a request waits for its Worker to come back */
 const PATIENCE = 1_500;
 const PAUSE = 25;
 /** What a connector wants to know of a host; over a Unix socket it uses none of it. */

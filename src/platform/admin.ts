@@ -48,6 +48,13 @@ export interface PlatformStatus extends Omit<EdgeStatus, "workers"> {
     readonly hosts: readonly string[];
     readonly expiresOn: string;
   }[];
+  /** Those of which something is wrong. */
+  readonly revocationLists: readonly {
+    readonly id: string;
+    readonly url: string | null;
+    readonly issuer: string;
+    readonly warning: string;
+  }[];
   /** Hosts of origins that may choose an old cipher suite. */
   readonly unsafeOldTls: readonly string[];
 }

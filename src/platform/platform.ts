@@ -29,14 +29,17 @@ import { tokensApp } from "./access/tokens.ts";
 import type { SandboxMode } from "../process/sandbox-kinds.ts";
 import { startAdmin } from "./admin.ts";
 import { openDataFolder } from "./data-folder.ts";
+import { CronTriggers } from "../control/workers/cron/triggers.ts";
 import { retainAudit } from "./audit-retention.ts";
 import { ExpiryMonitor } from "./expiry.ts";
+import { RevocationListRefresh } from "./revocation-lists.ts";
 import type { HttpsAddress, WorkerShares } from "../ingress/protocol.ts";
 import { keepLeafFresh, LocalAuthority } from "./local-authority.ts";
 import { FolderSources } from "./watched-folders.ts";
 import { MasterKeys } from "./master-key-change.ts";
 import { keepKeysInGateway } from "./no-in-process.ts";
 import { LastEvents } from "./last-events.ts";
+import { removeDeletedObjects } from "../control/workers/objects.ts";
 import { Tails } from "../control/workers/tails.ts";
 import { FileJournal } from "../journal/journal.ts";
 import type { SegmentLimits } from "../journal/segments.ts";
@@ -271,9 +274,13 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       .all("/oauth2/*", (c) => login.fetch(c.req.raw, c.env))
       .all("*", (c) => control.fetch(c.req.raw, c.env)),
   );
+  // What was deleted while no edge ran.
+  void removeDeletedObjects({ store, edge, log });
   const folders = stack.use(await FolderSources.start({ context, intake, log }));
   stack.use(await retainAudit({ store, keyring, clock, days: options.auditDays, log }));
   stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
+  stack.use(CronTriggers.start({ store, edge, clock, log }));
+  stack.use(RevocationListRefresh.start({ ...context, log }));
   const urls = { api: apiUrl, http: edge.httpUrl, https: edge.httpsUrl };
   stack.use(
     await startAdmin(folder.path, {

@@ -3,8 +3,10 @@ import type { StartedEdge } from "../edge/start-edge.ts";
 import { listAccounts } from "../store/accounts.ts";
 import { listCertificates } from "../store/certificates.ts";
 import { hostsOf, listHostCertificates } from "../store/host-certificates.ts";
+import { listRevocationLists } from "../store/revocation-lists.ts";
 import type { Store } from "../store/store.ts";
 import { storeSource } from "../store/change-feed.ts";
+import { listWarning } from "../control/hosts/revocation-list-taking.ts";
 import type { CertificateStatus, PlatformStatus } from "./admin.ts";
 
 /** What runs, where it answers, and which certificates there are: for `doctor` and `deploy`. */
@@ -30,6 +32,7 @@ export async function platformStatus(
     ),
     certificates: await certificates(store),
     hostCertificates: await hostCertificates(store),
+    revocationLists: await revocationLists(store),
     unsafeOldTls,
   };
 }
@@ -55,4 +58,15 @@ async function hostCertificates(store: Store): Promise<PlatformStatus["hostCerti
   const accounts = await listAccounts(store.db);
   const lists = await Promise.all(accounts.map(({ id }) => listHostCertificates(store.db, id)));
   return lists.flat().map((row) => ({ hosts: hostsOf(row), expiresOn: row.notAfter }));
+}
+
+/** Those of which something is wrong. */
+async function revocationLists(store: Store): Promise<PlatformStatus["revocationLists"]> {
+  const accounts = await listAccounts(store.db);
+  const lists = await Promise.all(accounts.map(({ id }) => listRevocationLists(store.db, id)));
+  return lists.flat().flatMap((row) => {
+    const warning = listWarning(row, new Date());
+    const issuer = row.issuer.replaceAll("\n", ", ");
+    return warning === null ? [] : [{ id: row.id, url: row.url, issuer, warning }];
+  });
 }

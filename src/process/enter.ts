@@ -19,7 +19,10 @@ export interface EnterWith {
  * Descriptor 3 is a pipe that it may write to.
  * @throws Failure `process_not_started`
  */
-export async function enter(launch: Launch, { args, env, input, listener }: EnterWith): Promise<Spawned> {
+export async function enter(
+  launch: Launch,
+  { args, env, input, listener }: EnterWith,
+): Promise<Spawned> {
   const { file, cwd, filter, tellsPid } = launch;
   const spawned = await spawnProcess(file, [...launch.args, ...args], {
     cwd,

@@ -28,7 +28,7 @@ export type AuditAction =
   | `login.${"grant" | "token" | "revoke"}`
   | `policy.${"set" | "delete"}`
   | `routes.${"replace" | "create" | "delete"}`
-  | `script.${"binding" | "delete" | "settings" | "subdomain" | "domains"}`
+  | `script.${"binding" | "delete" | "settings" | "subdomain" | "domains" | "schedules"}`
   | `token.${"create" | "update" | "roll" | "delete"}`
   | `trust.${string}`
   | `user.${"create" | "remove" | "password" | "role" | "session" | "factor"}`

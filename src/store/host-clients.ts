@@ -2,6 +2,7 @@ import { X509Certificate } from "node:crypto";
 import type { HostClients } from "../contract/hosts.ts";
 import type { Database } from "./database.ts";
 import { listAuthorities, listIssued } from "./identities.ts";
+import { revokedByLists } from "./revocation-lists.ts";
 import type {
   ClientCertificateRow,
   ClientRevocationRow,
@@ -171,6 +172,13 @@ async function uploadedAuthorities(
   return new Map(rows.map(({ id, chain }) => [id, certificatesIn(chain)]));
 }
 
+/** Every CA that an account has, PEM, one certificate each: one of them signed a revocation list. */
+export async function everyAuthority(db: Database, accountId: string): Promise<readonly string[]> {
+  const own = await listAuthorities(db, accountId);
+  const uploaded = await uploadedAuthorities(db, accountId);
+  return [...[...uploaded.values()].flat(), ...own.flatMap(trustedOf)];
+}
+
 function trustedOf({ state, root, chain }: IdentityAuthorityRow): readonly string[] {
   return state === "retired" ? [] : certificatesIn(`${root}\n${chain ?? ""}`);
 }
@@ -188,6 +196,7 @@ async function revokedEntries(
   const issued = await listIssued(db, accountId);
   const entries = await listClientRevocations(db, accountId);
   return [
+    ...(await revokedByLists(db, accountId)),
     ...issued
       .filter(({ revokedOn }) => revokedOn !== null)
       .map(({ serial, authorityId }) => entryOf(serial, issuers.get(authorityId) ?? null)),

@@ -5,11 +5,14 @@ import { activations } from "./migrations/020-activations.ts";
 import { secondFactors } from "./migrations/041-second-factors.ts";
 import { settings } from "./migrations/002-settings.ts";
 import { hosts } from "./migrations/031-hosts.ts";
+import { cron } from "./migrations/093-cron.ts";
 import { access } from "./migrations/030-access.ts";
 import { hostClients } from "./migrations/042-host-clients.ts";
 import { hostOrigins } from "./migrations/085-host-origins.ts";
+import { revocationLists } from "./migrations/095-revocation-lists.ts";
 import { hyperdrive } from "./migrations/050-hyperdrive.ts";
 import { resources } from "./migrations/070-resources.ts";
+import { objectNamespaces } from "./migrations/091-object-namespaces.ts";
 import { originIdentities } from "./migrations/080-origin-identities.ts";
 import { makers } from "./migrations/011-makers.ts";
 
@@ -27,7 +30,10 @@ const all: Record<string, Migration> = {
   "050-hyperdrive": { up: hyperdrive },
   "070-resources": { up: resources },
   "085-host-origins": { up: hostOrigins },
+  "095-revocation-lists": { up: revocationLists },
   "080-origin-identities": { up: originIdentities },
+  "093-cron": { up: cron },
+  "091-object-namespaces": { up: objectNamespaces },
 };
 
 /** Those that this version knows. */

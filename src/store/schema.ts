@@ -51,10 +51,13 @@ export interface Tables {
   localAuthorities: LocalAuthorityRow;
   hostClients: HostClientsRow;
   hostOrigins: HostOriginRow;
+  objectNamespaces: ObjectNamespaceRow;
   hostAuthorities: HostAuthorityRow;
   clientRevocations: ClientRevocationRow;
+  revocationLists: RevocationListRow;
   clientCertificates: ClientCertificateRow;
   resources: ResourceRow;
+  schedules: ScheduleRow;
   hyperdriveConfigs: HyperdriveConfigRow;
 }
 
@@ -333,6 +336,21 @@ export interface ScriptRow {
   settings: string;
   createdOn: string;
   modifiedOn: string;
+  /** Of the last migration of its Durable Objects. Null: there was none, or none with a tag. */
+  migrationTag: string | null;
+}
+
+/** Where the objects of one class of Durable Objects are kept. */
+export interface ObjectNamespaceRow {
+  /** 32 hex digits, never used again: the name of the folder. */
+  id: string;
+  accountId: string;
+  /** Null: the class was deleted, and what is kept is to be removed. */
+  scriptId: string | null;
+  className: string;
+  /** 1: its objects have `storage.sql`. */
+  usesSql: number;
+  createdOn: string;
 }
 
 export interface ScriptVersionRow {
@@ -744,4 +762,45 @@ export interface ResourceRow {
   settings: string;
   createdOn: string;
   modifiedOn: string;
+}
+
+/** A cron trigger of a Worker. */
+export interface ScheduleRow {
+  id: string;
+  scriptId: string;
+  /** Unique among those of the script. */
+  cron: string;
+  /** The minute of its last run or, before the first, that in which it was made. */
+  ranUpTo: string;
+  createdOn: string;
+  modifiedOn: string;
+}
+
+/** A CA's own list of what it has revoked, as it was last taken. */
+export interface RevocationListRow {
+  /** UUID. */
+  id: string;
+  accountId: string;
+  /** Null: it was uploaded. */
+  url: string | null;
+  /** Seconds until it is fetched again. */
+  interval: number;
+  /** As Node prints it. */
+  issuer: string;
+  /** SHA-256 of the CA that signed it. */
+  authority: string;
+  /** SHA-256 of the list. */
+  hash: string;
+  /** A line each. */
+  serials: string;
+  entries: number;
+  thisUpdate: string;
+  nextUpdate: string;
+  takenOn: string;
+  /** Null: it is not fetched. */
+  nextCheckOn: string | null;
+  /** Since the last one that went well. */
+  failures: number;
+  failure: string | null;
+  createdOn: string;
 }

@@ -2,7 +2,10 @@ import type { ScriptKey } from "../contract/change-feed.ts";
 import type { ScriptRow } from "./schema.ts";
 import type { Database } from "./database.ts";
 
-export async function insertScript(db: Database, script: ScriptRow): Promise<void> {
+/** It has migrated nothing yet. */
+export type NewScript = Omit<ScriptRow, "migrationTag">;
+
+export async function insertScript(db: Database, script: NewScript): Promise<void> {
   await db.insertInto("scripts").values(script).execute();
 }
 
@@ -40,7 +43,7 @@ export function listScripts(db: Database, accountId: string): Promise<ScriptRow[
 export async function updateScript(
   db: Database,
   id: string,
-  change: Partial<Pick<ScriptRow, "workersDev" | "settings" | "modifiedOn">>,
+  change: Partial<Pick<ScriptRow, "workersDev" | "settings" | "modifiedOn" | "migrationTag">>,
 ): Promise<void> {
   await db.updateTable("scripts").set(change).where("id", "=", id).execute();
 }

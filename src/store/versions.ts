@@ -4,7 +4,9 @@ import type {
   WorkerModule,
   WorkerVersion,
 } from "../contract/change-feed.ts";
+import { eventsOf } from "./schedules.ts";
 import { observabilityOf } from "./observability.ts";
+import { namespacesOf, objectsOf } from "./object-namespaces.ts";
 import { inProcessBindings, withModes } from "./binding-modes.ts";
 import type { ScriptRow, ScriptVersionRow, VersionSettings } from "./schema.ts";
 import type { Database } from "./database.ts";
@@ -182,7 +184,7 @@ export async function listVersions(
 /** What the edge runs: the version with the content of its modules. */
 export async function workerVersion(
   db: Database,
-  script: Pick<ScriptRow, "accountId" | "name" | "settings">,
+  script: Pick<ScriptRow, "id" | "accountId" | "name" | "settings">,
   version: StoredVersion,
 ): Promise<WorkerVersion> {
   const key = { accountId: script.accountId, scriptName: script.name };
@@ -195,8 +197,10 @@ export async function workerVersion(
     compatibilityDate: version.compatibilityDate,
     compatibilityFlags: JSON.parse(version.compatibilityFlags) as string[],
     bindings,
+    ...objectsOf(await namespacesOf(db, script.id)),
     ...limitsOf(versionSettings(version)),
     ...observabilityOf(script),
+    ...(await eventsOf(db, { id: version.scriptId })),
   };
 }
 
@@ -230,6 +234,8 @@ function targetOf(binding: WorkerBinding): string | null {
       return binding.certificateId;
     case "service":
       return binding.service;
+    case "durable_object_namespace":
+      return binding.className;
     case "kv_namespace":
       return binding.namespaceId;
     case "hyperdrive":

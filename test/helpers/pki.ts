@@ -10,7 +10,14 @@ export interface TestAuthority {
   issue(options: IssueOptions): Promise<TestCertificate>;
   intermediate(name: string): Promise<TestAuthority>;
   /** A revocation list, PEM. */
-  revoke(certificates: readonly TestCertificate[]): Promise<string>;
+  revoke(certificates: readonly TestCertificate[], dates?: RevocationDates): Promise<string>;
+}
+
+export interface RevocationDates {
+  /** Default: an hour ago. */
+  readonly thisUpdate?: Date;
+  /** Default: in a day. */
+  readonly nextUpdate?: Date;
 }
 
 export interface IssueOptions {
@@ -138,11 +145,11 @@ async function authority(
         keys: leafKeys,
       };
     },
-    revoke: async (certificates) => {
+    revoke: async (certificates, dates = {}) => {
       const crl = await x509.X509CrlGenerator.create({
         issuer: certificate.subject,
-        thisUpdate: new Date(Date.now() - HOUR),
-        nextUpdate: new Date(Date.now() + 24 * HOUR),
+        thisUpdate: dates.thisUpdate ?? new Date(Date.now() - HOUR),
+        nextUpdate: dates.nextUpdate ?? new Date(Date.now() + 24 * HOUR),
         signingAlgorithm: signing,
         signingKey: keys.privateKey,
         entries: certificates.map((one) => ({

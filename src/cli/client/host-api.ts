@@ -14,7 +14,21 @@ export interface ShownHost {
     readonly authorities: readonly string[];
     readonly forward: boolean;
   };
+  /** What CAs say they have revoked; none where no certificate is asked for. */
+  readonly revocation_lists: readonly ShownRevocationList[];
   readonly access: readonly { readonly name: string; readonly domain: string }[];
+}
+
+export interface ShownRevocationList {
+  readonly id: string;
+  /** Null: it was uploaded. */
+  readonly url: string | null;
+  readonly issuer: string;
+  readonly entries: number;
+  /** ISO 8601. */
+  readonly this_update: string;
+  readonly next_update: string;
+  readonly warning: string | null;
 }
 
 export interface ShownOrigin {

@@ -1,5 +1,6 @@
 import { type Command, Argument } from "commander";
 import { apiClient } from "../client/api-client.ts";
+import { addRevocationList } from "../client/revocation-list-api.ts";
 import { dataOption } from "../data-option.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";
 
@@ -8,6 +9,7 @@ interface Options {
   readonly json?: true;
   readonly ca?: string[];
   readonly forward?: boolean;
+  readonly crl?: string;
 }
 
 interface Rules {
@@ -31,6 +33,7 @@ export function addHostClients(group: Command, io: Io): void {
     .option("--ca <name...>", "CAs by name or id, or `managed`, the account's own (default)")
     .option("--forward", "send `Client-Cert` and `Client-Cert-Chain` (RFC 9440) to the Worker")
     .option("--no-forward", "send them no more")
+    .option("--crl <file-or-url>", "take this revocation list too, as `countersign host crl` does")
     .option(...dataOption)
     .option("--json", "one JSON object")
     .addHelpText(
@@ -43,11 +46,13 @@ Examples:
   $ countersign ca upload --cert partners-ca.pem --name partners
   $ countersign host clients api.example.com required --ca partners
   $ countersign host clients api.example.com optional --ca partners managed --forward
+  $ countersign host clients api.example.com required --ca partners --crl https://pki.example.com/partners.crl
   $ countersign host clients api.example.com off`,
     )
     .action(async (host: string, mode: Rules["mode"] | undefined, options: Options) => {
       const api = await apiClient(io, options);
       const path = "/countersign/hosts";
+      if (options.crl !== undefined) await addRevocationList(api, io, options.crl);
       const found =
         mode === undefined
           ? await api

@@ -3,6 +3,7 @@ import { describeExpiry } from "../../certificates/expiry.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";
 import { writeTable } from "../../terminal/table.ts";
 import { apiClient } from "../client/api-client.ts";
+import { describeList } from "../revocation-list-text.ts";
 import { findHost, listHosts, type ShownHost } from "../client/host-api.ts";
 import { dataOption } from "../data-option.ts";
 
@@ -62,6 +63,10 @@ export function printHost(io: Io, host: ShownHost): void {
   const of = authorities.length === 0 ? "no CA at all" : authorities.join(", ");
   row("clients", mode === "off" ? "no certificate is asked for" : `${mode}, of ${of}`);
   if (forward) row("", "its Worker gets `Client-Cert`");
+  for (const list of host.revocation_lists) {
+    row("crl", describeList(list));
+    if (list.warning !== null) row("", colors.yellow(`warning: ${list.warning}`));
+  }
   row("access", host.access.map(({ name, domain }) => `${name} (${domain})`).join(", ") || "none");
 }
 

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { Io } from "../../terminal/io.ts";
 import { addHostCertificate } from "./host-certificate.ts";
 import { addHostClients } from "./host-clients.ts";
+import { addHostCrl } from "./host-crl.ts";
 import { addHostOrigin } from "./host-origin.ts";
 import { addHostReading } from "./host-show.ts";
 import { addHostTest } from "./host-test.ts";
@@ -11,6 +12,7 @@ export function addHostCommand(program: Command, io: Io): void {
   addHostReading(group, io);
   addHostCertificate(group, io);
   addHostClients(group, io);
+  addHostCrl(group, io);
   addHostOrigin(group, io);
   addHostTest(group, io);
 }

@@ -1,19 +1,27 @@
 import type { IncomingMessage } from "node:http";
 import { Failure } from "../../failures/failures.ts";
+import type { HeldBytes } from "./body-shares.ts";
+
+/** What a body may hold. */
+export interface BodyBounds {
+  /** In bytes; more is refused without being read to its end. */
+  readonly limit: number;
+  /** Counts what is read. */
+  readonly held: HeldBytes;
+}
 
 /**
  * A JSON body, whatever its Content-Type says (wrangler sends certificates as text/plain).
  *
- * @param limit in bytes; more is refused without being read to its end
  * @param mayBeMissing no body at all is undefined
- * @throws Failure `body_too_large`, `body_not_json`
+ * @throws Failure `body_too_large`, `api_bytes_exhausted`, `body_not_json`
  */
 export async function readJson(
   request: Request,
-  limit: number,
+  bounds: BodyBounds,
   mayBeMissing = false,
 ): Promise<unknown> {
-  const text = await limited(request, limit).text().catch(asAborted);
+  const text = await limited(request, bounds).text().catch(asAborted);
   if (mayBeMissing && text === "") return undefined;
   try {
     return JSON.parse(text);
@@ -22,23 +30,23 @@ export async function readJson(
   }
 }
 
-/** A body as it is. @throws Failure `body_too_large` */
-export async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
-  return new Uint8Array(await limited(request, limit).arrayBuffer().catch(asAborted));
+/** A body as it is. @throws Failure `body_too_large`, `api_bytes_exhausted` */
+export async function readBytes(request: Request, bounds: BodyBounds): Promise<Uint8Array> {
+  return new Uint8Array(await limited(request, bounds).arrayBuffer().catch(asAborted));
 }
 
 /**
  * The chunks of a body, as they came from the network: whoever wipes them wipes all there is.
  *
  * @param incoming Null: the request did not come over a connection
- * @throws Failure `body_too_large`, `request_aborted`, while it is read
+ * @throws Failure `body_too_large`, `api_bytes_exhausted`, `request_aborted`, while it is read
  */
 export async function* readChunks(
   request: Request,
   incoming: IncomingMessage | null,
-  limit: number,
+  { limit, held }: BodyBounds,
 ): AsyncGenerator<Uint8Array> {
-  if (Number(request.headers.get("content-length") ?? 0) > limit) throw tooLarge(limit);
+  if ((announcedLength(request) ?? 0) > limit) throw tooLarge(limit);
   // A refusal has to be answered on this connection, so it stays open.
   const source = incoming?.iterator({ destroyOnReturn: false }) ?? request.body ?? [];
   let seen = 0;
@@ -46,6 +54,7 @@ export async function* readChunks(
     for await (const chunk of source as AsyncIterable<Uint8Array>) {
       seen += chunk.byteLength;
       if (seen > limit) throw tooLarge(limit);
+      held.add(chunk.byteLength);
       yield chunk;
     }
   } catch (error) {
@@ -56,14 +65,13 @@ export async function* readChunks(
 /**
  * A multipart form.
  *
- * @param limit in bytes, of the whole form; more is refused without being read to its end
- * @throws Failure `body_too_large`, `body_not_multipart`
+ * @throws Failure `body_too_large`, `api_bytes_exhausted`, `body_not_multipart`
  */
-export async function readForm(request: Request, limit: number): Promise<FormData> {
+export async function readForm(request: Request, bounds: BodyBounds): Promise<FormData> {
   const declared = request.headers.get("content-type") ?? "";
   const isForm = /^multipart\/form-data/i.test(declared);
   if (!isForm && !MISLABELLED.test(declared)) throw notMultipart(declared);
-  const body = await limited(request, limit).arrayBuffer().catch(asAborted);
+  const body = await limited(request, bounds).arrayBuffer().catch(asAborted);
   const type = isForm ? declared : labelled(Buffer.from(body));
   if (type === null) throw notMultipart(declared);
   assertParts(Buffer.from(body), type);
@@ -92,6 +100,12 @@ function notMultipart(type: string): Failure {
   });
 }
 
+/** How many bytes a body has. Null: its head does not say. */
+export function announcedLength({ headers }: Request): number | null {
+  const said = headers.get("content-length") ?? "";
+  return /^\d{1,15}$/.test(said) ? Number(said) : null;
+}
+
 /** Each part costs work, an empty one as much as another. */
 const MOST_PARTS = 1000;
 
@@ -113,14 +127,17 @@ function assertParts(body: Buffer, type: string): void {
   }
 }
 
-function limited(request: Request, limit: number): Response {
+function limited(request: Request, { limit, held }: BodyBounds): Response {
   const announced = Number(request.headers.get("content-length") ?? 0);
   if (announced > limit) throw tooLarge(limit);
+  // What is announced is counted at once, so that a call that begins also ends.
+  held.add(announced);
   let seen = 0;
   const counter = new TransformStream<Uint8Array, Uint8Array>({
     transform: (chunk, controller) => {
       seen += chunk.byteLength;
       if (seen > limit) throw tooLarge(limit);
+      if (seen > announced) held.add(chunk.byteLength);
       controller.enqueue(chunk);
     },
   });

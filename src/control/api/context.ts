@@ -5,6 +5,7 @@ import type { ScriptKey } from "../../contract/change-feed.ts";
 import type { Edge } from "../../contract/edge.ts";
 import type { Journal, TailService } from "../../contract/journal.ts";
 
+import type { BodyShares } from "./body-shares.ts";
 import type { Outbound } from "../../network/outbound.ts";
 import type { Store } from "../../store/store.ts";
 
@@ -15,7 +16,9 @@ export interface ControlContext {
   /** Takes uploaded keys, so that they are not in this process. */
   readonly intake: KeyIntake;
   readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake"> &
-    Partial<Pick<Edge, "status" | "storage">>;
+    Partial<Pick<Edge, "status" | "storage" | "scheduled" | "removeObjects">>;
+  /** How much of what is sent and answered is held, of each account. */
+  readonly bodies: BodyShares;
   /** For URLs that accounts choose. */
   readonly outbound: Outbound;
   readonly clock: () => Date;

@@ -3,6 +3,7 @@ import type { IncomingMessage } from "node:http";
 import type { HeldUpload, KeyIntake } from "../../certificates/key-intake.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { Caller } from "./auth.ts";
+import type { HeldBytes } from "./body-shares.ts";
 import { readChunks, readForm, readJson } from "./body.ts";
 import { type Answer, pageOf, paging } from "./envelope.ts";
 import type { Scope } from "./scopes.ts";
@@ -34,6 +35,8 @@ interface RawCall {
   readonly caller: Caller;
   readonly params: Readonly<Record<string, string>>;
   readonly limits: BodyLimits;
+  /** Until the call is answered. */
+  readonly held: HeldBytes;
 }
 
 interface BodyLimits {
@@ -47,6 +50,8 @@ export interface Call<Q, B> {
   readonly query: Q;
   readonly body: B;
   readonly request: Request;
+  readonly incoming: IncomingMessage | null;
+  readonly held: HeldBytes;
 }
 
 type Output<T> = T extends z.ZodType ? z.output<T> : T extends "form" ? FormData : undefined;
@@ -64,7 +69,7 @@ export function endpoint<
     ...rest,
     ...(query && { query }),
     ...(body && { body }),
-    run: async ({ request, caller, params, limits }) => {
+    run: async ({ request, incoming, caller, params, limits, held }) => {
       const search = Object.fromEntries(new URL(request.url).searchParams);
       for (const text of [...Object.values(params), ...Object.values(search)]) {
         if (isOneLine(text)) continue;
@@ -73,10 +78,12 @@ export function endpoint<
       parse(paging, { page: search["page"], per_page: search["per_page"] }, "query");
       const answer = await handle({
         request,
+        incoming,
+        held,
         caller,
         params,
         query: (query ? parse(query, search, "query") : undefined) as Output<Q>,
-        body: (await parseBody(body, request, { ...limits, json: bodyLimit })) as Output<B>,
+        body: (await parseBody(body, request, { ...limits, held, json: bodyLimit })) as Output<B>,
       });
       if (answer instanceof Response || !answer.isList) return answer;
       return pageOf(answer, new URL(request.url).searchParams);
@@ -99,10 +106,11 @@ export function keyEndpoint<B extends z.ZodType>(
     body,
     run: async (raw) => {
       await plain.run(raw);
-      const { request, caller, params, incoming, intake } = raw;
-      using upload = await intake.receive(readChunks(request, incoming, bodyLimit));
+      const { intake, limits: _, ...call } = raw;
+      const chunks = readChunks(raw.request, raw.incoming, { limit: bodyLimit, held: raw.held });
+      using upload = await intake.receive(chunks);
       const fields = parse(body, upload.fields, "body") as z.output<B>;
-      return await handle({ request, caller, params, query: undefined, body: fields, upload });
+      return await handle({ ...call, query: undefined, body: fields, upload });
     },
   };
 }
@@ -110,11 +118,11 @@ export function keyEndpoint<B extends z.ZodType>(
 async function parseBody(
   body: z.ZodType | "form" | undefined,
   request: Request,
-  limits: BodyLimits & { readonly json: number },
+  { script, json: largest, held }: BodyLimits & { readonly json: number; readonly held: HeldBytes },
 ): Promise<unknown> {
   if (body === undefined) return undefined;
-  if (body === "form") return readForm(request, limits.script);
-  const json = await readJson(request, limits.json, body.safeParse(undefined).success);
+  if (body === "form") return readForm(request, { limit: script, held });
+  const json = await readJson(request, { limit: largest, held }, body.safeParse(undefined).success);
   return parse(body, json, "body");
 }
 

@@ -7,16 +7,18 @@ import { hostsOf, listHostCertificates } from "../../store/host-certificates.ts"
 import { listHostOrigins } from "../../store/host-origins.ts";
 import { listHostRules } from "../../store/host-clients.ts";
 import { nearest } from "../../store/hosts.ts";
+import { listRevocationLists } from "../../store/revocation-lists.ts";
 import { listRoutes } from "../../store/routes.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { shownCertificate } from "../routing/custom-certificates.ts";
 import { domainsIn } from "./applications.ts";
+import { shownList } from "./revocation-lists.ts";
 import { shownOrigin } from "./origins.ts";
 
 /** What holds for each host: who answers, what it presents, what it asks of its clients. */
-export function hostOverviewEndpoints({ store }: ControlContext): readonly Endpoint[] {
+export function hostOverviewEndpoints({ store, clock }: ControlContext): readonly Endpoint[] {
   return [
     endpoint(
       {
@@ -28,7 +30,7 @@ export function hostOverviewEndpoints({ store }: ControlContext): readonly Endpo
         query: z.object({ host: hostPattern.optional() }),
       },
       async ({ caller: { accountId }, query: { host } }) => {
-        const known = await knownOf(store.db, accountId);
+        const known = await knownOf(store.db, accountId, clock());
         const names = host === undefined ? namesIn(known) : [host];
         return list(names.map((name) => describe(known, name)));
       },
@@ -38,7 +40,7 @@ export function hostOverviewEndpoints({ store }: ControlContext): readonly Endpo
 
 type Known = Awaited<ReturnType<typeof knownOf>>;
 
-async function knownOf(db: Database, accountId: string) {
+async function knownOf(db: Database, accountId: string, now: Date) {
   const routes = await listRoutes(db, accountId);
   const certificates = new Map<string, object>();
   for (const row of await listHostCertificates(db, accountId)) {
@@ -54,9 +56,11 @@ async function knownOf(db: Database, accountId: string) {
     domainsIn(row).map((domain) => ({ name: row.name, domain })),
   );
   const origins = (await listHostOrigins(db, accountId)).map((row) => [row.host, shownOrigin(row)]);
+  const lists = (await listRevocationLists(db, accountId)).map((row) => shownList(row, now));
   return {
     routes,
     certificates,
+    lists,
     clients: new Map(rules),
     applications,
     origins: new Map(origins as [string, object][]),
@@ -78,7 +82,8 @@ function namesIn({
 }
 
 function describe(known: Known, host: string): object {
-  const { routes, certificates, clients, applications, origins } = known;
+  const { routes, certificates, clients, applications, origins, lists } = known;
+  const rules = nearest(clients, host);
   const isFor = (pattern: string): boolean =>
     pattern.split("/")[0] === host || isForHost(parseRoute(pattern).host, host);
   return {
@@ -88,7 +93,9 @@ function describe(known: Known, host: string): object {
       .map(({ pattern, scriptName }) => ({ script: scriptName, pattern })),
     origin: nearest(origins, host),
     certificate: nearest(certificates, host),
-    clients: nearest(clients, host) ?? { mode: "off", authorities: [], forward: false },
+    clients: rules ?? { mode: "off", authorities: [], forward: false },
+    // They count at every host that asks for certificates.
+    revocation_lists: rules === null ? [] : lists,
     access: applications
       .filter(({ domain }) => isFor(domain))
       .map(({ name, domain }) => ({ name, domain })),

@@ -5,7 +5,7 @@ import { keyIn } from "../../contract/key-in.ts";
 import { REFRESH_HINT, spiffeBundle } from "../../identity/bundle.ts";
 import { makeFeedSigner, type FeedSigner } from "../../identity/feed-signer.ts";
 import type { Identities } from "../../identity/identities.ts";
-import { LARGEST_REQUEST } from "../../identity/ocsp.ts";
+import { LARGEST_REQUEST, ocspRefusal } from "../../identity/ocsp.ts";
 import { findAccount } from "../../store/accounts.ts";
 import {
   findPolicy,
@@ -75,7 +75,9 @@ export function publishedIdentities(
 
   const responders = new OcspResponders(db, identities);
   const answered = async (account: string, request: Uint8Array): Promise<Response> => {
-    const answer = await responders.answer(account, request, clock());
+    const answer = readers.maySign(account)
+      ? await responders.answer(account, request, clock())
+      : ocspRefusal("later");
     return new Response(new Uint8Array(answer), {
       headers: { "content-type": "application/ocsp-response", "cache-control": "no-store" },
     });

@@ -30,6 +30,14 @@ test("an address has 100 questions waiting, an account 1,000; what is more is an
   assert.notEqual(readers.wait("a", "192.0.2.1"), null);
 });
 
+test("an account has 500 answers of OCSP signed, and then 500 a second; another is not concerned", () => {
+  const readers = new Readers();
+  let signed = 0;
+  while (readers.maySign("a")) signed += 1;
+  assert.ok(signed >= 500 && signed < 600, `${signed}`);
+  assert.equal(readers.maySign("b"), true);
+});
+
 test("what was signed is handed out until something changes, or 30 s", async () => {
   const answers = new SignedAnswers();
   let signed = 0;

@@ -4,12 +4,15 @@ import { Throttle } from "../../network/throttle.ts";
 
 /** Who reads what is published needs no token, so it is counted by address. */
 const READS = { burst: 600, everyMs: 100 };
+/** Answers of OCSP that are signed for an account: each is a signature and a look into the database. */
+const SIGNED = { burst: 500, everyMs: 2 };
 /** Of one address held open at a time, and of one account. Those beyond are answered at once. */
 const WAITING = { address: 100, account: 1_000 };
 
 /** The readers of what accounts publish, each with a share of its own. */
 export class Readers {
   readonly #reads: Throttle = new Throttle(READS);
+  readonly #signed: Throttle = new Throttle(SIGNED);
   readonly #waiting: Map<string, number> = new Map();
 
   /** @throws Failure `published_too_often` */
@@ -22,6 +25,13 @@ export class Readers {
       });
     }
     this.#reads.count(key);
+  }
+
+  /** Counts one more answer that is signed for an account. False: it has had its share. */
+  maySign(account: string): boolean {
+    if (this.#signed.wait(account) > 0) return false;
+    this.#signed.count(account);
+    return true;
   }
 
   /** Null: it is answered at once. Otherwise to be called when it waits no more. */

@@ -55,6 +55,7 @@ export function d1FileEndpoints(
         }
         if (action === "poll") return { result: { ...begun, status: "complete", result: {} } };
         const sql = transfers.take(filename, row.accountId);
+        call.held.add(sql.byteLength);
         const answer = await asked(context, {
           ...at(row),
           method: "POST",

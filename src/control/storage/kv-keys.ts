@@ -1,13 +1,14 @@
 import { z } from "@hono/zod-openapi";
-import type { StorageAnswer, StorageRequest } from "../../contract/storage.ts";
+import type { StorageRequest } from "../../contract/storage.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { ResourceRow } from "../../store/schema.ts";
 import type { Caller } from "../api/auth.ts";
+import type { HeldBytes } from "../api/body-shares.ts";
 import { readBytes, readForm } from "../api/body.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import type { Answer } from "../api/envelope.ts";
-import { asked, forEach } from "./resource.ts";
+import { asked, askedToStream, forEach, type WholeAnswer } from "./resource.ts";
 
 interface KvCall {
   readonly caller: Caller;
@@ -87,9 +88,15 @@ export function kvKeyEndpoints(
     endpoint(
       { method: "get", path: value, summary: "A value, as it is", scope: read },
       async (call) => {
-        const answer = await ask(context, await namespaceOf(call), { path: pathOf(keyOf(call)) });
-        if (answer.status === 404) throw notThere(call);
-        return new Response(answer.body.slice(), {
+        const { accountId, id } = await namespaceOf(call);
+        const path = pathOf(keyOf(call));
+        const answer = await askedToStream(context, { accountId, kind: "kv", id, path });
+        if (answer.status !== 200) {
+          await answer.body[Symbol.asyncIterator]().return?.();
+          if (answer.status === 404) throw notThere(call);
+          throw refused(answer);
+        }
+        return new Response(ReadableStream.from(answer.body), {
           headers: { "content-type": "application/octet-stream" },
         });
       },
@@ -118,7 +125,7 @@ export function kvKeyEndpoints(
       },
       async (call) => {
         const row = await namespaceOf(call);
-        const { body, metadata } = await sent(call.request);
+        const { body, metadata } = await sent(call);
         await put(context, row, { key: keyOf(call), body, metadata, ...call.query });
         return { result: {} };
       },
@@ -213,13 +220,18 @@ async function put(
 }
 
 /** The body of a PUT: the value, or a form with it and its metadata. */
-async function sent(
-  request: Request,
-): Promise<{ readonly body: Uint8Array; readonly metadata: string | null }> {
+async function sent({
+  request,
+  held,
+}: {
+  readonly request: Request;
+  readonly held: HeldBytes;
+}): Promise<{ readonly body: Uint8Array; readonly metadata: string | null }> {
+  const bounds = { limit: LARGEST, held };
   if (!/^multipart\/form-data/i.test(request.headers.get("content-type") ?? "")) {
-    return { body: await readBytes(request, LARGEST), metadata: null };
+    return { body: await readBytes(request, bounds), metadata: null };
   }
-  const form = await readForm(request, LARGEST);
+  const form = await readForm(request, bounds);
   const value = form.get("value");
   const metadata = form.get("metadata");
   if (value === null) {
@@ -245,11 +257,15 @@ async function ask(
   context: ControlContext,
   { accountId, id }: ResourceRow,
   request: Pick<StorageRequest, "method" | "path" | "headers" | "body">,
-): Promise<StorageAnswer> {
+): Promise<WholeAnswer> {
   const answer = await asked(context, { accountId, kind: "kv", id, ...request });
   if (answer.status < 400 || answer.status === 404) return answer;
-  const why = answer.statusText === "" ? `status ${answer.status}` : answer.statusText;
-  throw new Failure(answer.status < 500 ? "storage_refused" : "storage_unavailable", {
+  throw refused(answer);
+}
+
+function refused({ status, statusText }: Pick<WholeAnswer, "status" | "statusText">): Failure {
+  const why = statusText === "" ? `status ${status}` : statusText;
+  return new Failure(status < 500 ? "storage_refused" : "storage_unavailable", {
     message: `KV refused the request: ${why.replace(/\.$/, "")}`,
   });
 }
@@ -268,7 +284,7 @@ function notThere(call: KvCall): Failure {
   });
 }
 
-function textOf({ body }: StorageAnswer): string {
+function textOf({ body }: WholeAnswer): string {
   return Buffer.from(body).toString();
 }
 

@@ -1,7 +1,7 @@
 import { Failure } from "../../failures/failures.ts";
 import type { ResourceRow } from "../../store/schema.ts";
 import type { ControlContext } from "../api/context.ts";
-import { asked } from "./resource.ts";
+import { asked, askedToStream } from "./resource.ts";
 
 /** An object as the protocol of R2 bindings has it. */
 export interface R2Object {
@@ -22,7 +22,12 @@ interface BucketAnswer {
   readonly truncated: boolean;
   readonly cursor?: string;
   readonly delimitedPrefixes: readonly string[];
-  readonly value: Uint8Array;
+}
+
+/** The bytes of an object. */
+export interface Value {
+  readonly length: number;
+  readonly bytes: Uint8Array | AsyncIterable<Uint8Array>;
 }
 
 /**
@@ -34,7 +39,7 @@ export async function askBucket(
   context: ControlContext,
   { accountId, name }: ResourceRow,
   what: Readonly<Record<string, unknown>>,
-  value?: Uint8Array,
+  value?: Value,
 ): Promise<BucketAnswer> {
   const said = JSON.stringify({ version: 1, ...what });
   const answer = await asked(context, {
@@ -45,8 +50,11 @@ export async function askBucket(
       ? { headers: { "cf-r2-request": ascii(said) } }
       : {
           method: "PUT" as const,
-          headers: { "cf-r2-metadata-size": `${Buffer.byteLength(said)}` },
-          body: Buffer.concat([Buffer.from(said), value]),
+          headers: {
+            "cf-r2-metadata-size": `${Buffer.byteLength(said)}`,
+            "content-length": `${Buffer.byteLength(said) + value.length}`,
+          },
+          body: joined(Buffer.from(said), value.bytes),
         }),
   });
   if (answer.status >= 400) throw refused(answer.status, answer.headers, what);
@@ -59,8 +67,52 @@ export async function askBucket(
     truncated: read.truncated ?? false,
     delimitedPrefixes: read.delimitedPrefixes ?? [],
     ...(read.cursor !== undefined && { cursor: read.cursor }),
-    value: answer.body.subarray(size),
   };
+}
+
+/**
+ * An object, whose bytes come as fast as they are read.
+ * @throws Failure `r2_object_not_found`, `storage_refused`
+ */
+export async function openObject(
+  context: ControlContext,
+  { accountId, name }: ResourceRow,
+  object: string,
+): Promise<{ readonly object: R2Object; readonly value: AsyncIterable<Uint8Array> }> {
+  const what = { method: "get", object };
+  const said = ascii(JSON.stringify({ version: 1, ...what }));
+  const headers = { "cf-r2-request": said };
+  const answer = await askedToStream(context, { accountId, kind: "r2", id: name, headers });
+  const chunks = answer.body[Symbol.asyncIterator]();
+  if (answer.status >= 400) {
+    await chunks.return?.();
+    throw refused(answer.status, answer.headers, what);
+  }
+  const size = Number(answer.headers.get("cf-r2-metadata-size") ?? 0);
+  let head = Buffer.alloc(0);
+  while (head.byteLength < size) {
+    const next = await chunks.next();
+    if (next.done === true) throw new Failure("storage_unavailable");
+    head = Buffer.concat([head, next.value]);
+  }
+  const metadata = JSON.parse(head.subarray(0, size).toString()) as R2Object;
+  const rest = { [Symbol.asyncIterator]: () => chunks };
+  return { object: metadata, value: after(head.subarray(size), rest) };
+}
+
+function joined(
+  said: Uint8Array,
+  bytes: Uint8Array | AsyncIterable<Uint8Array>,
+): Uint8Array | AsyncIterable<Uint8Array> {
+  return bytes instanceof Uint8Array ? Buffer.concat([said, bytes]) : after(said, bytes);
+}
+
+async function* after(
+  first: Uint8Array,
+  rest: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  if (first.byteLength > 0) yield first;
+  yield* rest;
 }
 
 function refused(

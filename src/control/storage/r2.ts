@@ -3,10 +3,12 @@ import { Failure } from "../../failures/failures.ts";
 import { findResourceByName, listResources, updateResource } from "../../store/resources.ts";
 import type { ResourceRow } from "../../store/schema.ts";
 import type { Caller } from "../api/auth.ts";
-import { readBytes } from "../api/body.ts";
+import type { Call } from "../api/endpoint.ts";
+import { uncounted } from "../api/body-shares.ts";
+import { announcedLength, readBytes, readChunks } from "../api/body.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
-import { askBucket, type R2Object } from "./r2-protocol.ts";
+import { askBucket, openObject, type R2Object, type Value } from "./r2-protocol.ts";
 import { auditOf, makeResource, removeResource } from "./resource.ts";
 
 /** Names of buckets, as Cloudflare takes them. */
@@ -140,14 +142,10 @@ export function r2Endpoints(context: ControlContext): readonly Endpoint[] {
       { method: "get", path: `${one}/objects/{object_key}`, summary: "An object", scope: read },
       async (call) => {
         const object = keyOf(call);
-        const { object: found, value } = await askBucket(context, await find(call), {
-          method: "get",
-          object,
-        });
+        const { object: found, value } = await openObject(context, await find(call), object);
         const { contentType = "application/octet-stream" } = found.httpFields ?? {};
-        return new Response(value.slice(), {
-          headers: { "content-type": contentType, etag: `"${found.etag}"` },
-        });
+        const headers = { "content-type": contentType, etag: `"${found.etag}"` };
+        return new Response(ReadableStream.from(value), { headers });
       },
     ),
     endpoint(
@@ -159,7 +157,7 @@ export function r2Endpoints(context: ControlContext): readonly Endpoint[] {
       },
       async (call) => {
         const row = await find(call);
-        const value = await readBytes(call.request, LARGEST);
+        const value = await valueOf(call);
         const put = { method: "put", object: keyOf(call), httpFields: httpFields(call.request) };
         const { object } = await askBucket(context, row, put, value);
         return { result: shownObject(object) };
@@ -174,7 +172,7 @@ export function r2Endpoints(context: ControlContext): readonly Endpoint[] {
       },
       async (call) => {
         const object = keyOf(call);
-        await askBucket(context, await find(call), { method: "delete", object }, new Uint8Array());
+        await askBucket(context, await find(call), { method: "delete", object }, nothing);
         return { result: { key: object } };
       },
     ),
@@ -192,6 +190,25 @@ async function bucketOf(
   throw new Failure("r2_bucket_not_found", {
     message: `the bucket "${name.slice(0, 100)}" does not exist`,
   });
+}
+
+const nothing: Value = { length: 0, bytes: new Uint8Array() };
+
+/** Bytes of an object that is held as a whole: it can be sent once more where a connection ends. */
+const SMALL = 1024 * 1024;
+
+/** What is sent: it passes through, unless it is small or only its end says how long it is. */
+async function valueOf({
+  request,
+  incoming,
+  held,
+}: Pick<Call<undefined, undefined>, "request" | "incoming" | "held">): Promise<Value> {
+  const length = announcedLength(request);
+  if (length !== null && length > SMALL) {
+    return { length, bytes: readChunks(request, incoming, { limit: LARGEST, held: uncounted }) };
+  }
+  const bytes = await readBytes(request, { limit: LARGEST, held });
+  return { length: bytes.byteLength, bytes };
 }
 
 function keyOf({ params }: R2Call): string {

@@ -6,6 +6,7 @@ import { deleteResource, findResourceByName, insertResource } from "../../store/
 import type { ResourceKind, ResourceRow } from "../../store/schema.ts";
 import type { Database } from "../../store/database.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
+import type { HeldBytes } from "../api/body-shares.ts";
 import type { ControlContext } from "../api/context.ts";
 
 interface Made {
@@ -98,14 +99,49 @@ export function auditOf(
   return { by, action: `storage.${what}`, accountId, resource: { type: kind, id, name } };
 }
 
-/** @throws Failure `storage_unavailable` */
+/** An answer that was read to its end. */
+export interface WholeAnswer extends Omit<StorageAnswer, "body"> {
+  readonly body: Uint8Array;
+}
+
+/** @throws Failure `storage_unavailable`, `storage_answer_too_large`, `api_bytes_exhausted` */
 export async function asked(
+  context: Pick<ControlContext, "edge" | "bodies">,
+  request: StorageRequest,
+): Promise<WholeAnswer> {
+  const answer = await askedToStream(context, request);
+  using held = context.bodies.open(request.accountId);
+  return { ...answer, body: await whole(answer.body, held) };
+}
+
+/** As `asked`; of the answer no more is held than a chunk. */
+export async function askedToStream(
   { edge }: Pick<ControlContext, "edge">,
   request: StorageRequest,
 ): Promise<StorageAnswer> {
   if (edge.storage === undefined) throw new Failure("storage_unavailable");
   return edge.storage(request);
 }
+
+async function whole(body: AsyncIterable<Uint8Array>, held: HeldBytes): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of body) {
+      length += chunk.byteLength;
+      if (length > LARGEST_ANSWER) throw new Failure("storage_answer_too_large");
+      held.add(chunk.byteLength);
+      chunks.push(chunk);
+    }
+  } catch (cause) {
+    if (cause instanceof Failure) throw cause;
+    throw new Failure("storage_unavailable", { cause });
+  }
+  return Buffer.concat(chunks);
+}
+
+/** Bytes of an answer that is read to its end: the rows of a query, a database as SQL. */
+export const LARGEST_ANSWER: number = 128 * 1024 * 1024;
 
 /** Runs `work` for each, a few at a time. */
 export async function forEach<T>(

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { pino } from "pino";
+import { BodyShares } from "../api/body-shares.ts";
 import { Transfers, TRANSFERS } from "./transfers.ts";
 
 const bytes = Buffer.from("select 1");
@@ -34,7 +35,7 @@ test("a file is its account's alone, and for ten minutes", (t) => {
 
 test("whoever knows the URL uploads once what is taken then, and nobody else anything", async () => {
   const transfers = new Transfers();
-  const app = transfers.app({ log });
+  const app = transfers.app({ log, bodies: new BodyShares() });
   const id = transfers.open("a", null);
   assert.throws(() => transfers.take(id, "a"), { code: "transfer_gone" });
   const { status } = await app.request(at(id), { method: "PUT", body: bytes });
@@ -42,6 +43,18 @@ test("whoever knows the URL uploads once what is taken then, and nobody else any
   assert.equal(await (await app.request(at(id))).text(), "select 1");
   assert.equal((await app.request(at("guessed"), { method: "PUT", body: bytes })).status, 404);
   assert.deepEqual(Buffer.from(transfers.take(id, "a")), bytes);
+});
+
+test("what is uploaded to a URL counts for its account, and what does not fit is refused", async () => {
+  const transfers = new Transfers();
+  const bodies = new BodyShares(10);
+  const app = transfers.app({ log, bodies });
+  bodies.open("a").add(3);
+  const put = async (account: string): Promise<Response> =>
+    app.request(at(transfers.open(account, null)), { method: "PUT", body: bytes });
+  assert.equal((await put("b")).status, 200);
+  const refused = await put("a");
+  assert.deepEqual([refused.status, refused.headers.get("retry-after")], [429, "1"]);
 });
 
 function at(id: string): string {

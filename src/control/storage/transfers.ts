@@ -1,6 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
+import type { HttpBindings } from "@hono/node-server";
 import { Hono } from "hono";
 import { Failure } from "../../failures/failures.ts";
+import { heldUntilSent } from "../api/body-shares.ts";
 import { readBytes } from "../api/body.ts";
 import type { ControlContext } from "../api/context.ts";
 import { failure } from "../api/envelope.ts";
@@ -48,19 +50,25 @@ export class Transfers {
   }
 
   /** The URLs themselves. */
-  app({ log }: Pick<ControlContext, "log">): Hono {
+  app({ log, bodies }: Pick<ControlContext, "log" | "bodies">): Hono {
     const app = new Hono().basePath(`/client/v4${TRANSFERS}`);
     app.onError((error) => failure(error, log));
     app.put("/:id", async (c) => {
       const transfer = this.#find(c.req.param("id"));
-      transfer.content = await readBytes(c.req.raw, largestFile);
+      using held = bodies.open(transfer.accountId);
+      transfer.content = await readBytes(c.req.raw, { limit: largestFile, held });
       const md5 = createHash("md5").update(transfer.content).digest("hex");
       return c.body(null, 200, { etag: `"${md5}"` });
     });
     app.get("/:id", (c) => {
-      const { content } = this.#find(c.req.param("id"));
+      const { content, accountId } = this.#find(c.req.param("id"));
       if (content === null) throw gone();
-      return c.body(content.slice(), 200, { "content-type": "application/sql" });
+      // A request that came over no connection has no environment.
+      const { outgoing } = (c.env ?? {}) as Partial<HttpBindings>;
+      heldUntilSent(bodies.open(accountId), content.byteLength, outgoing);
+      return c.body(ReadableStream.from(pieces(content)), 200, {
+        "content-type": "application/sql",
+      });
     });
     return app;
   }
@@ -71,6 +79,13 @@ export class Transfers {
     return transfer;
   }
 }
+
+/** As one body it would be copied for each that fetches it. */
+function* pieces(content: Uint8Array): Generator<Uint8Array<ArrayBuffer>> {
+  for (let at = 0; at < content.byteLength; at += PIECE) yield content.slice(at, at + PIECE);
+}
+
+const PIECE = 64 * 1024;
 
 /** Below the API's root. */
 export const TRANSFERS = "/countersign/transfers";

@@ -62,6 +62,12 @@ const schemas = {
     }),
   }),
   analytics_engine: z.object({ dataset: oneLine.max(96) }),
+  durable_object_namespace: z.object({
+    class_name: oneLine.max(255),
+    script_name: oneLine.optional(),
+    // Of the script, as with services.
+    environment: z.enum(["production", ""]).optional(),
+  }),
   inherit: z.object({
     old_name: z.string().optional(),
     version_id: z.literal("latest").optional(),
@@ -315,6 +321,8 @@ export function shownBinding(binding: WorkerBinding): object {
     }
     case "analytics_engine":
       return { name, type, dataset: binding.dataset };
+    case "durable_object_namespace":
+      return { name, type, class_name: binding.className };
     default:
       return { name, type };
   }
@@ -385,6 +393,15 @@ function resolve(
     }
     case "analytics_engine":
       return { name, type, dataset: fields(type, binding).dataset };
+    case "durable_object_namespace": {
+      const { class_name: className, script_name: script } = fields(type, binding);
+      if (!script || script === owner.scriptName) return { name, type, className };
+      throw new Failure("binding_unsupported", {
+        message: `the binding "${name}" (${type}) names a class of the Worker "${script}": only a Worker's own classes can be bound`,
+        facts: { bindings: [{ name, type, script }] },
+        fix: `Bind the Worker "${script}" as a service, and have an entrypoint of it call its objects.`,
+      });
+    }
     default:
       return inherited(binding, owner, { keyring, before });
   }

@@ -1,20 +1,28 @@
 import { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
+import { readCron } from "./cron/expression.ts";
+import { Refusals } from "./refusals.ts";
+import {
+  type Migrations,
+  pendingMigrations,
+  projectMigrations,
+  type TaggedMigration,
+} from "./migrations.ts";
 import { featureRefusal } from "./script-metadata.ts";
 
 /** What of a Wrangler configuration wrangler sends only once the upload is live, or not with a dry run. */
 interface ProjectConfiguration {
-  readonly crons?: number | undefined;
+  readonly crons?: readonly string[] | undefined;
   readonly assets?: boolean | undefined;
-  readonly migrations?: number | undefined;
+  readonly migrations?: readonly TaggedMigration[] | undefined;
   readonly containers?: number | undefined;
   readonly queueConsumers?: number | undefined;
 }
 
 const configuration: z.ZodType<ProjectConfiguration> = z.object({
-  crons: z.number().optional(),
+  crons: z.array(z.string().max(1000)).max(1000).optional(),
   assets: z.boolean().optional(),
-  migrations: z.number().optional(),
+  migrations: projectMigrations.optional(),
   containers: z.number().optional(),
   queueConsumers: z.number().optional(),
 });
@@ -24,13 +32,23 @@ export function configurationRefusals(sent: File | string | null): readonly Fail
   if (typeof sent !== "string") return [];
   const given = read(sent);
   const features = {
-    "cron triggers": given.crons,
     "static assets": given.assets,
-    "Durable Object migrations": given.migrations,
     containers: given.containers,
     "queue consumers": given.queueConsumers,
   };
-  return Object.entries(features).flatMap(([name, used]) => (used ? [featureRefusal(name)] : []));
+  const wrong = new Refusals();
+  for (const cron of given.crons ?? []) wrong.try(() => readCron(cron));
+  for (const [name, used] of Object.entries(features)) if (used) wrong.add(featureRefusal(name));
+  return wrong.found;
+}
+
+/** The migrations that wrangler would send: it sends none with a dry run. */
+export function configuredMigrations(
+  sent: File | string | null,
+  tag: string | null | undefined,
+): { readonly migrations?: Migrations } {
+  if (typeof sent !== "string") return {};
+  return pendingMigrations(read(sent).migrations ?? [], tag ?? null);
 }
 
 function read(text: string): ProjectConfiguration {

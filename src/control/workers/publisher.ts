@@ -32,10 +32,19 @@ import {
 } from "./bindings.ts";
 import type { ControlContext } from "../api/context.ts";
 import { hasNone } from "./handlers.ts";
+import {
+  type Migrations,
+  type ObjectsPlan,
+  planObjects,
+  refuseUnconfigured,
+} from "./migrations.ts";
+import { removeDeletedObjects, storeObjects } from "./objects.ts";
+import { namespacesOf, objectsOf } from "../../store/object-namespaces.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { assertSameSecrets } from "./rollback-secrets.ts";
 import { assertMayTakeKeys } from "./in-process.ts";
 import { existingVersion, scriptNotFound } from "./lookup.ts";
+import { eventsOf } from "../../store/schedules.ts";
 import { observabilityOf } from "../../store/observability.ts";
 import { Refusals } from "./refusals.ts";
 import { type ScriptSettings, withSettings } from "./script-settings.ts";
@@ -51,6 +60,8 @@ interface Draft {
   readonly settings: VersionSettings;
   /** The script's own settings that change with it. Default: none. */
   readonly scriptSettings?: ScriptSettings;
+  /** Of the classes of its Durable Objects. Default: none. */
+  readonly migrations?: Migrations;
   /** What of it cannot be done: refused together with what is found later. Default: nothing. */
   readonly refusals?: Refusals;
 }
@@ -81,6 +92,7 @@ interface StagedDraft {
   readonly before: Before;
   readonly owner: BindingOwner;
   readonly draft: Draft;
+  readonly objects: ObjectsPlan;
   /** With the modes that the script's bindings have. */
   readonly bindings: readonly WorkerBinding[];
   readonly startupTimeMs: number;
@@ -114,9 +126,10 @@ export class Publisher {
     return this.exclusively(key, async () => {
       const { keyring } = this.#context;
       const staged = await this.#stage(key, options);
-      const { before, owner, draft, bindings, startupTimeMs } = staged;
+      const { before, owner, draft, bindings, objects, startupTimeMs } = staged;
       const { versionId, timestamp: createdOn } = owner;
-      const { annotations, settings, scriptSettings = {}, refusals: _, ...runs } = draft;
+      const { annotations, settings, scriptSettings = {}, ...rest } = draft;
+      const { refusals: _, migrations, ...runs } = rest;
       const value = await this.#orDiscard([versionId], () => {
         // Not before it was started: an exception at the start says more.
         if (hasNone(settings)) throw new Failure("no_handlers");
@@ -140,6 +153,12 @@ export class Publisher {
             modifiedOn: createdOn,
             settings: withSettings(script, scriptSettings),
           });
+          if (migrations !== undefined) {
+            await storeObjects(db, script.id, objects);
+            for (const scriptName of objects.from) {
+              await changed({ kind: "script", accountId: key.accountId, scriptName });
+            }
+          }
           if (options.deploy) {
             await insertDeployment(db, {
               ...newDeployment(script.id, options, createdOn, annotations),
@@ -166,6 +185,7 @@ export class Publisher {
         });
       });
       if (!options.deploy) this.#keepWarm(versionId);
+      if (migrations !== undefined) await removeDeletedObjects(this.#context);
       return value;
     });
   }
@@ -197,10 +217,18 @@ export class Publisher {
       });
     }
     const bindings = withModes(draft.bindings, await inProcessBindings(store.db, key));
-    const { annotations: _, settings, scriptSettings = {}, refusals, ...runs } = draft;
+    const { annotations: _, settings, scriptSettings = {}, refusals, ...rest } = draft;
+    const { migrations, ...runs } = rest;
     const script = { settings: withSettings(before.script ?? { settings: "{}" }, scriptSettings) };
     const refused = refusals ?? new Refusals();
     await refuseTargets(store.db, key, { bindings, refusals: refused });
+    let objects: ObjectsPlan = { before: [], after: [], from: [], tag: null };
+    await refused.tryLater(async () => {
+      if (migrations && !options.deploy) throw new Failure("migration_not_deployed");
+      const planned = { db: store.db, key, script: before.script, migrations };
+      objects = await planObjects({ ...planned, createdOn: timestamp });
+      refuseUnconfigured(bindings, objects, refused);
+    });
     await refused.tryLater(() => assertMayTakeKeys(store.db, before, bindings, options));
     refused.throw();
     const started = performance.now();
@@ -210,10 +238,12 @@ export class Publisher {
       ...runs,
       ...limitsOf(settings),
       ...observabilityOf(script),
+      ...(await eventsOf(store.db, before.script)),
+      ...objectsOf(objects.after),
       bindings,
     });
     const startupTimeMs = Math.round(performance.now() - started);
-    return { before, owner, draft, bindings, startupTimeMs };
+    return { before, owner, draft, bindings, objects, startupTimeMs };
   }
 
   /**
@@ -245,6 +275,7 @@ export class Publisher {
         await assertMayTakeKeys(store.db, before, bindings, options);
         versions.push(version);
       }
+      await assertObjects(store.db, script.id, versions);
       if (!options.force && (await isRollback(store.db, current, versions))) {
         const [running] = current?.versions ?? [];
         const from = running && (await findVersion(store.db, script.id, running.versionId));
@@ -262,6 +293,7 @@ export class Publisher {
           for (const { bindings } of versions) {
             await assertTargets(db, key, withModes(bindings, inProcess));
           }
+          await assertObjects(db, script.id, versions);
           const createdOn = clock().toISOString();
           const rollback = await isRollback(db, current, versions);
           const deployment = await insertDeployment(db, {
@@ -344,11 +376,25 @@ async function makeScript(db: Database, key: ScriptKey, createdOn: string): Prom
     name: key.scriptName,
     workersDev: 0,
     settings: "{}",
+    migrationTag: null,
     createdOn,
     modifiedOn: createdOn,
   };
   await insertScript(db, script);
   return script;
+}
+
+/** @throws Failure `objects_one_version`, `object_class_unconfigured` */
+async function assertObjects(
+  db: Database,
+  scriptId: string,
+  versions: readonly StoredVersion[],
+): Promise<void> {
+  const after = await namespacesOf(db, scriptId);
+  if (after.length > 0 && versions.length > 1) throw new Failure("objects_one_version");
+  const refusals = new Refusals();
+  for (const { bindings } of versions) refuseUnconfigured(bindings, { after }, refusals);
+  refusals.throw();
 }
 
 function deployed(deployment: StoredDeployment | null): Readonly<Record<string, number>> {

@@ -65,6 +65,7 @@ export function scriptChangeEndpoints(
                   })
                 : carryOverAll(keyring, newest, owner),
               annotations: annotationsOf(meta.annotations),
+              ...(meta.migrations && { migrations: meta.migrations }),
               scriptSettings: givenSettings(meta),
               settings: {
                 ...rest,

@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
 import { firstIssue } from "../api/endpoint.ts";
 import { mostBindings, requestedBinding, type RequestedBinding } from "./bindings.ts";
+import { sentMigrations, type Migrations } from "./migrations.ts";
 import { Refusals } from "./refusals.ts";
 import { assertScriptSettings, type ScriptSettings, scriptSettings } from "./script-settings.ts";
 
@@ -38,7 +39,7 @@ const metadata = scriptSettings.extend({
   code_update_strategy: z.record(z.string(), z.unknown()).nullish(),
   // What the project depends on: for Cloudflare's dashboard.
   package_dependencies: z.array(z.unknown()).nullish(),
-  migrations: z.unknown().optional(),
+  migrations: sentMigrations.nullish(),
   exports: z.unknown().optional(),
   assets: z.unknown().optional(),
   containers: z.unknown().optional(),
@@ -50,6 +51,7 @@ const metadata = scriptSettings.extend({
 export interface ScriptMetadata extends ScriptSettings {
   readonly main_module?: string | undefined;
   readonly bindings: readonly RequestedBinding[];
+  readonly migrations?: Migrations | null | undefined;
   readonly compatibility_date?: string | undefined;
   readonly compatibility_flags: readonly string[];
   readonly keep_bindings: readonly string[];
@@ -100,7 +102,6 @@ function refuseUnknown(json: object): void {
 function refuseUnsupported(meta: z.output<typeof metadata>, refusals: Refusals): void {
   if (meta.body_part !== undefined) refusals.add(new Failure("service_worker_unsupported"));
   const features = {
-    "Durable Object migrations": meta.migrations,
     "declared exports (Durable Objects, Workflows)": meta.exports,
     "static assets": meta.assets,
     containers: meta.containers,
@@ -128,11 +129,8 @@ export function featureRefusal(feature: string): Failure {
 
 /** Where it stands in the Wrangler configuration. */
 const REMOVE: Readonly<Record<string, string>> = {
-  "Durable Object migrations": "Remove `migrations` and `durable_objects`.",
   "static assets": "Remove `assets`, and serve the files from a server of their own.",
   containers: "Remove `containers`, and run the container beside Countersign.",
-  "cron triggers":
-    "Remove `triggers.crons`, and have cron of the machine call a URL of the Worker.",
   "queue consumers": "Remove `queues.consumers`.",
   "streaming tail consumers": "Remove `streaming_tail_consumers`.",
   "a limit of subrequests (limits.subrequests)": "Remove `limits.subrequests`.",

@@ -21,6 +21,7 @@ export function shownScript(script: ScriptRow, version: StoredVersion | null): o
     has_assets: false,
     handlers,
     named_handlers: named,
+    ...(script.migrationTag != null && { migration_tag: script.migrationTag }),
     ...(placement && Object.keys(placement).length > 0 && { placement }),
     ...(version && {
       etag: version.etag,

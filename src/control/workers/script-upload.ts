@@ -4,6 +4,7 @@ import { isOneLine } from "../api/text.ts";
 import type { RequestedBinding } from "./bindings.ts";
 import { metadataFromFields } from "./form-fields.ts";
 import { handlersOf } from "./handlers.ts";
+import type { Migrations } from "./migrations.ts";
 import type { Refusals } from "./refusals.ts";
 import { readOrRefuse, type ScriptMetadata, uploadCaps } from "./script-metadata.ts";
 import { givenSettings, type ScriptSettings } from "./script-settings.ts";
@@ -19,6 +20,7 @@ export interface ScriptUpload {
   /** Types of binding that are taken over from the newest version, unless named above. */
   readonly keepBindings: readonly string[];
   readonly annotations: Readonly<Record<string, string>>;
+  readonly migrations?: Migrations;
   /** What the version keeps beside its code. */
   readonly settings: VersionSettings;
   /** What of the script's own settings was sent with it. */
@@ -73,6 +75,7 @@ export function scriptOf(
     bindings: meta.bindings,
     keepBindings: meta.keep_bindings,
     annotations: annotationsOf(meta.annotations),
+    ...(meta.migrations && { migrations: meta.migrations }),
     scriptSettings: givenSettings(meta),
     notices: notices(meta),
     mainModule: meta.main_module ?? "",

@@ -14,6 +14,7 @@ import { list } from "../api/envelope.ts";
 import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { removeDeletedObjects } from "./objects.ts";
 import { existingScript, keyOf, scriptNotFound } from "./lookup.ts";
 import type { Publisher } from "./publisher.ts";
 import {
@@ -184,6 +185,7 @@ export function removeScript(
         },
       };
     });
+    await removeDeletedObjects(context);
     await context.logs?.journal.remove(key);
   });
 }

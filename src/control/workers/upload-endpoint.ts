@@ -4,7 +4,7 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { byOf, keyOf } from "./lookup.ts";
 import type { Publisher, PublishOptions, Published } from "./publisher.ts";
-import { configurationRefusals } from "./configuration.ts";
+import { configurationRefusals, configuredMigrations } from "./configuration.ts";
 import { Refusals } from "./refusals.ts";
 import { readScript } from "./script-upload.ts";
 import { shownScript } from "./script-shown.ts";
@@ -92,10 +92,20 @@ export function scriptUploadEndpoints(
       async (call) => {
         const key = keyOf(call);
         const refusals = new Refusals();
-        refusals.add(...configurationRefusals(call.body.get("settings[configuration]")));
-        const { notices, ...upload } = await buildFrom(call.body, refusals);
+        const configuration = call.body.get("settings[configuration]");
+        refusals.add(...configurationRefusals(configuration));
+        const { notices, tag, build } = await buildFrom(call.body, refusals);
         try {
-          await publisher.check(key, { ...upload, ...byOf(call), deploy: true, create: true });
+          await publisher.check(key, {
+            ...byOf(call),
+            ...(tag !== undefined && { tag }),
+            deploy: true,
+            create: true,
+            build: async (before, owner) => ({
+              ...(await build(before, owner)),
+              ...configuredMigrations(configuration, before.script?.migrationTag),
+            }),
+          });
         } catch (error) {
           if (!(error instanceof Failure) || error.entry.side === "platform") throw error;
           return { result: { deployable: false, refusals: shownRefusals(error) } };

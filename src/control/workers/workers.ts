@@ -118,6 +118,7 @@ export function workerEndpoints(
               name: key.scriptName,
               workersDev: body.subdomain?.enabled ? 1 : 0,
               settings: JSON.stringify(givenSettings(body)),
+              migrationTag: null,
               createdOn: now,
               modifiedOn: now,
             };

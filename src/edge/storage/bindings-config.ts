@@ -42,6 +42,8 @@ export function storedBinding(
       return { r2Bucket: service };
     case "analytics_engine":
       return { analyticsEngine: service };
+    case "durable_object_namespace":
+      return { durableObjectNamespace: { className: binding.className } };
     case "d1":
       return wrapped("cloudflare-internal:d1-api", service, []);
     case "ratelimit":

@@ -10,6 +10,7 @@ import type { LinkTarget, ServiceLinks } from "../service-links.ts";
 import { Capabilities, CAPABILITY_HEADER } from "./capabilities.ts";
 import { dataProcess } from "./data-config.ts";
 import { ask } from "./ask.ts";
+import { Objects } from "./objects.ts";
 import { StorageProcess } from "./storage-process.ts";
 
 export interface StorageOptions {
@@ -24,6 +25,7 @@ export interface StorageOptions {
 /** What Workers keep on this machine: processes an account, started when something first needs them. */
 export class Storage {
   readonly capabilities: Capabilities = new Capabilities();
+  readonly objects: Objects = new Objects((accountId) => this.folderOf(accountId));
   readonly #options: StorageOptions;
   readonly #accounts = new Map<string, Promise<StorageProcess>>();
   #count = 0;
@@ -50,8 +52,15 @@ export class Storage {
     const folder = this.#options.run.absolute(this.#place(accountId));
     try {
       await process.ready();
-      return await ask({ folder, socket: kind, ...request, headers });
+      const asked = { folder, socket: kind, ...request, headers };
+      return await ask(asked).catch(async (cause: NodeJS.ErrnoException) => {
+        if (!mayBeRepeated(request) || !LOST.has(cause.code ?? "")) throw cause;
+        await process.ready();
+        return ask(asked);
+      });
     } catch (cause) {
+      // What was to be kept did not come: that is not the storage's fault.
+      if (cause instanceof Failure) throw cause;
       throw new Failure("storage_unavailable", { cause });
     }
   }
@@ -128,6 +137,15 @@ export class Storage {
       entrypoints: new Map(dataProcess.sockets.map((name) => [name, `${place}/${name}`])),
     };
   }
+}
+
+/** Ends of a connection before its answer. */
+const LOST: ReadonlySet<string> = new Set(["ECONNRESET", "ECONNREFUSED", "ENOENT", "EPIPE"]);
+
+/** Whether the same request once more leaves what one would have left. */
+function mayBeRepeated({ kind, body, destroys = false }: StorageRequest): boolean {
+  if (destroys || (kind !== "kv" && kind !== "r2")) return false;
+  return body === undefined || typeof body === "string" || body instanceof Uint8Array;
 }
 
 /** Among the links of Workers to each other. No script has such a name. */

@@ -111,6 +111,23 @@ const clientRevocation = z
   })
   .openapi("ClientRevocation");
 
+const revocationList = z
+  .object({
+    id: text,
+    url: text.nullable(),
+    interval: count.nullable(),
+    issuer: text,
+    authority_fingerprint: text,
+    entries: count,
+    this_update: time,
+    next_update: time,
+    taken_on: time,
+    next_check_on: time.nullable(),
+    warning: text.nullable(),
+    created_on: time,
+  })
+  .openapi("RevocationList");
+
 const identity = z
   .object({
     worker: text,
@@ -163,6 +180,7 @@ const host = z
     workers: z.array(z.object({ script: text, pattern: text })),
     certificate: customCertificate.nullable(),
     clients: z.object({ mode: text, authorities: texts, forward: flag }).loose(),
+    revocation_lists: z.array(revocationList),
     access: z.array(z.object({ name: text, domain: text })),
   })
   .openapi("Host");
@@ -213,6 +231,7 @@ export const hostResults: Results = {
   [`GET ${associations}`]: hostnames,
   [`PUT ${associations}`]: hostnames,
   ...crud(`${own}/client_revocations`, clientRevocation, "GET* POST* DELETE", "revocation_id"),
+  ...crud(`${own}/revocation_lists`, revocationList, "GET* POST* DELETE", "list_id"),
   ...crud(
     "/zones/{zone_id}/client_certificates",
     clientCertificate,

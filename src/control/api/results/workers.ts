@@ -46,8 +46,13 @@ const script = scriptSettings
     compatibility_date: text.optional(),
     compatibility_flags: texts.optional(),
     last_deployed_from: text.optional(),
+    migration_tag: text.optional(),
   })
   .openapi("Script");
+
+const objectNamespace = z
+  .object({ id: text, name: text, script: text, class: text, use_sqlite: flag })
+  .openapi("DurableObjectNamespace");
 
 const uploaded = script
   .extend({ entry_point: text, deployment_id: text, startup_time_ms: count })
@@ -179,7 +184,9 @@ const check = z
 const all = "/accounts/{account_id}/workers";
 const one = `${all}/scripts/{script_name}`;
 const nothing = z.null();
-const schedules = z.object({ schedules: z.array(z.unknown()) });
+const schedules = z
+  .object({ schedules: z.array(z.object({ cron: text, created_on: time, modified_on: time })) })
+  .openapi("Schedules");
 
 /** Scripts, their versions, deployments, secrets and bindings. */
 export const workerResults: Results = {
@@ -199,6 +206,7 @@ export const workerResults: Results = {
       }),
     })
     .openapi("ScriptReferences"),
+  [`GET ${all}/durable_objects/namespaces`]: z.array(objectNamespace),
   [`GET ${one}/versions`]: z.object({ items: z.array(version) }),
   [`POST ${one}/versions`]: version,
   [`GET ${one}/versions/{version_id}`]: version,
@@ -220,6 +228,9 @@ export const workerResults: Results = {
   [`DELETE ${one}/subdomain`]: subdomain,
   [`GET ${one}/schedules`]: schedules,
   [`PUT ${one}/schedules`]: schedules,
+  "POST /accounts/{account_id}/countersign/scripts/{script_name}/cron": z
+    .object({ cron: text, scheduled_time: time, outcome: text })
+    .openapi("ScheduledRun"),
   [`GET ${all}/subdomain`]: z.object({ subdomain: text }),
   [`PUT ${all}/subdomain`]: z.object({ subdomain: text }),
   ...crud(`${all}/workers`, worker, "GET* POST* GET PUT PATCH", "script_name"),

@@ -1,0 +1,34 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { Failure } from "../../failures/failures.ts";
+import type { Io } from "../../terminal/io.ts";
+import type { ApiClient } from "./api-client.ts";
+import type { ShownRevocationList } from "./host-api.ts";
+
+export const listsPath = "/countersign/revocation_lists";
+
+/**
+ * @param from a file, which is sent, or a URL, which the platform fetches and follows
+ * @param interval seconds between two looks at a URL. Default: the platform's
+ */
+export async function addRevocationList(
+  api: ApiClient,
+  io: Io,
+  from: string,
+  interval?: number,
+): Promise<ShownRevocationList> {
+  const every = interval === undefined ? {} : { interval };
+  const body = /^https?:\/\//i.test(from) ? { url: from, ...every } : { list: read(io, from) };
+  const { result } = await api.call<ShownRevocationList>("POST", listsPath, body);
+  return result;
+}
+
+/** PEM as it is, DER in base64. */
+function read(io: Io, file: string): string {
+  try {
+    const bytes = readFileSync(resolve(io.cwd, file));
+    return bytes.includes("-----BEGIN") ? bytes.toString("latin1") : bytes.toString("base64");
+  } catch (cause) {
+    throw new Failure("usage", { message: `"${file}" cannot be read`, cause });
+  }
+}

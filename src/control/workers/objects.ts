@@ -1,0 +1,77 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Database } from "../../store/database.ts";
+import { Failure } from "../../failures/failures.ts";
+import {
+  deletedNamespaces,
+  forgetNamespaces,
+  listNamespaces,
+  namespacesOf,
+  setNamespaces,
+} from "../../store/object-namespaces.ts";
+import { updateScript } from "../../store/scripts.ts";
+import { list } from "../api/envelope.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import type { ObjectsPlan } from "./migrations.ts";
+
+/**
+ * Stores which classes keep objects from now on.
+ * @throws Failure `migration_tag_mismatch` if another deploy has migrated since it was planned
+ */
+export async function storeObjects(
+  db: Database,
+  scriptId: string,
+  { before, after, tag }: ObjectsPlan,
+): Promise<void> {
+  if (!isDeepStrictEqual(await namespacesOf(db, scriptId), before)) {
+    throw new Failure("migration_tag_mismatch", {
+      message: "another deploy of the Worker has migrated its Durable Objects just now",
+    });
+  }
+  await setNamespaces(db, scriptId, after);
+  await updateScript(db, scriptId, { migrationTag: tag });
+}
+
+/**
+ * Removes what is kept in namespaces that were deleted, as soon as no process has it open. What
+ * could not be removed is removed when this is asked again: at the next start, at the latest.
+ */
+export async function removeDeletedObjects({
+  store,
+  edge,
+  log,
+}: Pick<ControlContext, "store" | "edge" | "log">): Promise<void> {
+  for (const { id, accountId } of await deletedNamespaces(store.db)) {
+    try {
+      // An edge that keeps nothing has nothing to remove.
+      await edge.removeObjects?.(accountId, [id]);
+      await forgetNamespaces(store.db, [id]);
+    } catch (error) {
+      log.error({ err: error, account: accountId, namespace: id }, "objects were not removed");
+    }
+  }
+}
+
+export function objectEndpoints({ store }: ControlContext): readonly Endpoint[] {
+  return [
+    endpoint(
+      {
+        method: "get",
+        // `wrangler delete` asks for it too.
+        path: "/accounts/{account_id}/workers/durable_objects/namespaces",
+        summary: "List namespaces of Durable Objects",
+        scope: "workers_scripts:read",
+      },
+      async ({ caller }) =>
+        list(
+          (await listNamespaces(store.db, caller.accountId)).map((row) => ({
+            id: row.id,
+            name: `${row.script}_${row.className}`,
+            script: row.script,
+            class: row.className,
+            use_sqlite: row.usesSql === 1,
+          })),
+        ),
+    ),
+  ];
+}

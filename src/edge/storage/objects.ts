@@ -1,0 +1,94 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { ObjectClass, WorkerBinding, WorkerVersion } from "../../contract/change-feed.ts";
+import type { Mount } from "../../process/sandbox-kinds.ts";
+import type { CapnpValue } from "../capnp.ts";
+import { Claims } from "./claims.ts";
+
+type Stateful = Pick<WorkerVersion, "objects">;
+
+/** Does it keep Durable Objects? Then it runs in one process at a time. */
+export function keepsObjects({ objects = [] }: Stateful): boolean {
+  return objects.length > 0;
+}
+
+/** The folders of Durable Objects: one a namespace, which one process has at a time. */
+export class Objects {
+  readonly #claims = new Claims();
+  readonly #folderOf: (accountId: string) => string;
+
+  /** @param folderOf where the data of an account are; throws where none are kept */
+  constructor(folderOf: (accountId: string) => string) {
+    this.#folderOf = folderOf;
+  }
+
+  /** All that a Worker's process may write to. */
+  mounts({ accountId, objects = [] }: Stateful & { readonly accountId: string }): Mount[] {
+    return objects.map(({ namespaceId }) => ({
+      at: `${OBJECTS}/${namespaceId}`,
+      folder: this.#folder(accountId, namespaceId),
+    }));
+  }
+
+  /** Resolves when no other process has them. @returns gives them back */
+  claim({ objects = [] }: Stateful, signal: AbortSignal): Promise<() => void> {
+    return this.#claims.take(
+      objects.map(({ namespaceId }) => namespaceId),
+      signal,
+    );
+  }
+
+  async remove(accountId: string, namespaceIds: readonly string[]): Promise<void> {
+    const release = await this.#claims.take(namespaceIds);
+    try {
+      for (const id of namespaceIds) {
+        await rm(this.#folder(accountId, id), { recursive: true, force: true });
+      }
+    } finally {
+      release();
+    }
+  }
+
+  #folder(accountId: string, namespaceId: string): string {
+    return join(this.#folderOf(accountId), OBJECTS, namespaceId);
+  }
+}
+
+/** What a Worker's configuration says of its objects. */
+export interface ObjectsConfig {
+  readonly services: readonly CapnpValue[];
+  /** Of the Worker itself. */
+  readonly fields: Readonly<Record<string, CapnpValue>>;
+}
+
+/** @param kept whether they are kept, or are gone with the process */
+export function objectsConfig({ objects = [] }: Stateful, kept: boolean): ObjectsConfig {
+  if (objects.length === 0) return { services: [], fields: {} };
+  const storage: CapnpValue = kept ? { localDisk: OBJECTS } : { inMemory: { enumerant: "void" } };
+  return {
+    services: kept ? [{ name: OBJECTS, disk: { path: OBJECTS, writable: true } }] : [],
+    fields: {
+      durableObjectNamespaces: objects.map(({ className, namespaceId, sql }) => ({
+        className,
+        uniqueKey: namespaceId,
+        enableSql: sql,
+      })),
+      durableObjectStorage: storage,
+    },
+  };
+}
+
+/** A binding whose class has gone since would keep the Worker from starting. */
+export function isBindable(binding: WorkerBinding, { objects = [] }: Stateful): boolean {
+  if (binding.type !== "durable_object_namespace") return true;
+  return objects.some(({ className }) => className === binding.className);
+}
+
+/** The class of which workerd says as it starts that the Worker does not have it. */
+export function missingClass(message: string, { objects = [] }: Stateful): ObjectClass | null {
+  const name = /referenced the class "(.+?)", but no such Durable Object class/.exec(message)?.[1];
+  return objects.find(({ className }) => className === name) ?? null;
+}
+
+/** The folder, and what workerd's configuration calls it. */
+const OBJECTS = "objects";

@@ -1,0 +1,77 @@
+/** Failures of Durable Objects: their classes, and how a script migrates them. */
+export const objectFailures = {
+  object_class_unconfigured: {
+    side: "caller",
+    status: 400,
+    number: 10061,
+    title: "a binding names a class that keeps no Durable Objects",
+    cause:
+      "A class keeps objects once a migration has made it; this one was never made, or was renamed, deleted or transferred.",
+    fix: "Add a migration with a new tag and the class in `new_sqlite_classes` to the Wrangler configuration, and deploy.",
+  },
+  object_class_not_exported: {
+    side: "caller",
+    status: 400,
+    number: 10070,
+    title: "the Worker does not export a class that keeps Durable Objects",
+    cause: "The class was renamed or removed in the code, and its objects would be lost.",
+    fix: "Export a class of this name from the main module that extends `DurableObject`, or add a migration with it in `renamed_classes` or `deleted_classes`.",
+  },
+  object_class_exists: {
+    side: "caller",
+    status: 400,
+    number: 10074,
+    title: "a migration makes a class that keeps Durable Objects already",
+    cause: "A migration was applied before, or two classes would have one name.",
+    fix: "Remove the class from the migration; one that was applied stays in the configuration as it was.",
+  },
+  object_class_unknown: {
+    side: "caller",
+    status: 400,
+    number: 7000370,
+    title: "a migration renames, deletes or transfers a class that keeps no Durable Objects",
+    cause: "The class's name is wrong, or an earlier migration has renamed or deleted it.",
+    fix: "Compare it with the classes that earlier migrations have made.",
+  },
+  object_class_bound: {
+    side: "caller",
+    status: 409,
+    number: 7000371,
+    title: "the Worker that a class is transferred from still binds it",
+    cause: "Its process would have to go on without the objects.",
+    fix: "Deploy that Worker without the binding, and deploy the transfer again.",
+  },
+  migration_tag_mismatch: {
+    side: "caller",
+    status: 400,
+    number: 10079,
+    title: "the migration does not follow the one that was applied last",
+    cause:
+      "Someone else has deployed a migration meanwhile, or the list of migrations was changed.",
+    fix: "Have the list of migrations in the Wrangler configuration contain the tag that the message names, and deploy again.",
+  },
+  migration_not_deployed: {
+    side: "caller",
+    status: 400,
+    number: 10211,
+    title: "a version that is not deployed cannot migrate Durable Objects",
+    cause: "A migration changes what is kept, and not one version of the code.",
+    fix: "Deploy it with `wrangler deploy`.",
+  },
+  object_classes_limited: {
+    side: "caller",
+    status: 400,
+    number: 7000372,
+    title: "the account has as many classes of Durable Objects as it may have",
+    cause: "An account has 500 of them, as on Cloudflare.",
+    fix: "Delete Workers that are not used, or classes with `deleted_classes`.",
+  },
+  objects_one_version: {
+    side: "caller",
+    status: 400,
+    number: 7000373,
+    title: "a Worker with Durable Objects runs one version at a time",
+    cause: "Each of its objects is in one process, and its traffic cannot be shared between two.",
+    fix: "Deploy one version for all of the traffic: `wrangler versions deploy VERSION@100%`.",
+  },
+} as const;

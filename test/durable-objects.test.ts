@@ -1,0 +1,152 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
+import { until } from "./helpers/until.ts";
+import { wranglerProject, type WranglerProject } from "./helpers/wrangler.ts";
+
+/** Each path of a URL is an object, and what it is asked. */
+const counter = (more = "", className = "Counter"): string => `
+import { DurableObject } from "cloudflare:workers";
+export class ${className} extends DurableObject {
+  constructor(ctx, env) {
+    super(ctx, env);
+    if (ctx.storage.sql) ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS hits (n INTEGER)");
+  }
+  hit() {
+    const { sql } = this.ctx.storage;
+    sql.exec("INSERT INTO hits VALUES (1)");
+    return sql.exec("SELECT count(*) AS n FROM hits").one().n;
+  }
+  async wake(after) { await this.ctx.storage.setAlarm(Date.now() + Number(after)); return "set"; }
+  async alarm() { await this.ctx.storage.put("woken", ((await this.ctx.storage.get("woken")) ?? 0) + 1); }
+  async woken() { return (await this.ctx.storage.get("woken")) ?? 0; }
+  async old() {
+    const n = ((await this.ctx.storage.get("n")) ?? 0) + 1;
+    await this.ctx.storage.put("n", n);
+    return n;
+  }
+  async slow(ms) { await scheduler.wait(Number(ms)); return this.hit(); }
+  ${more}
+}
+export default {
+  async fetch(request, env) {
+    const [name, method, argument] = new URL(request.url).pathname.slice(1).split("/");
+    return Response.json(await env.COUNTER.getByName(name)[method](argument));
+  },
+};`;
+
+const project = (name: string, more: object = {}, code = counter()) => ({
+  "wrangler.jsonc": {
+    name,
+    main: "index.js",
+    compatibility_date: "2026-11-01",
+    durable_objects: { bindings: [{ name: "COUNTER", class_name: "Counter" }] },
+    migrations: [{ tag: "v1", new_sqlite_classes: ["Counter"] }],
+    ...more,
+  },
+  "index.js": code,
+});
+
+const started = { args: ["--dev", "--worker-processes", "2"] };
+
+async function deploys(made: WranglerProject): Promise<void> {
+  const { exitCode, output } = await made.run(["deploy"]);
+  assert.equal(exitCode, 0, output);
+}
+
+describe("Durable Objects", () => {
+  let platform: TestPlatform;
+  before(async () => {
+    platform = await startPlatform(started);
+  });
+  after(() => platform?.[Symbol.asyncDispose]());
+
+  const ask = async (script: string, path: string): Promise<unknown> => {
+    const answer = await platform.worker(script, `/${path}`);
+    assert.equal(answer.status, 200, `${answer.body} ${platform.log()}`);
+    return JSON.parse(answer.body);
+  };
+  const folders = (): string[] => {
+    const root = join(platform.dataFolder, "storage", platform.ready.accountId, "objects");
+    return existsSync(root) ? readdirSync(root) : [];
+  };
+
+  it("wrangler deploys a Worker with SQLite-backed objects, and again: each object goes on, its requests too", async () => {
+    await using made = await wranglerProject(platform.ready, project("counted"));
+    await deploys(made);
+    const numbers = await Promise.all(Array.from({ length: 20 }, () => ask("counted", "a/hit")));
+    assert.deepEqual(
+      numbers.map(Number).toSorted((a, b) => a - b),
+      range(1, 20),
+    );
+    let last = 20;
+    const over = new AbortController();
+    const steadily = (async () => {
+      while (!over.signal.aborted) assert.equal(await ask("counted", "a/hit"), ++last);
+    })();
+    const slow = ask("counted", "b/slow/1500");
+    await made.write({ "index.js": counter("version() { return 2; }") });
+    await deploys(made);
+    over.abort();
+    await steadily;
+    assert.equal(await slow, 1);
+    assert.equal(await ask("counted", "a/version"), 2);
+    assert.equal(await ask("counted", "a/hit"), last + 1);
+    assert.equal(await ask("counted", "b/hit"), 2);
+  });
+
+  it("an alarm fires, also one that fell due while the platform was killed; what was answered is there", async () => {
+    await using made = await wranglerProject(platform.ready, project("alarmed"));
+    await deploys(made);
+    await ask("alarmed", "a/wake/100");
+    await until(async () => (await ask("alarmed", "a/woken")) === 1);
+    await ask("alarmed", "b/wake/1000");
+    const hits = Number(await ask("alarmed", "b/hit"));
+    const { dataFolder, ready } = platform;
+    await platform.end("SIGKILL");
+    platform = await startPlatform({ ...started, dataFolder, token: ready.token });
+    // At least once, as everywhere: it may have been killed in the middle.
+    await until(async () => Number(await ask("alarmed", "b/woken")) >= 1);
+    assert.equal(await ask("alarmed", "b/hit"), hits + 1);
+  });
+
+  it("its data go with the Worker, and a Worker of the same name begins with none", async () => {
+    await using made = await wranglerProject(platform.ready, project("brief"));
+    await deploys(made);
+    assert.equal(await ask("brief", "a/hit"), 1);
+    const some = folders();
+    const removed = await made.run(["delete", "--force"]);
+    assert.equal(removed.exitCode, 0, removed.output);
+    assert.equal(folders().length, some.length - 1);
+    await deploys(made);
+    assert.equal(await ask("brief", "a/hit"), 1);
+  });
+
+  it("what no migration has made is not bound, and what does not follow the last migration is refused", async () => {
+    await using made = await wranglerProject(platform.ready, project("strict", { migrations: [] }));
+    const unmade = await made.run(["deploy"]);
+    assert.equal(unmade.exitCode, 1);
+    assert.match(unmade.output, /no migration has made it[\s\S]*code: 10061/);
+    const unbound = { durable_objects: { bindings: [] } };
+    await made.write(project("strict", unbound, "export default { fetch() {} }"));
+    const absent = await made.run(["deploy"]);
+    assert.match(absent.output, /does not export the class "Counter"[\s\S]*code: 10070/);
+    await made.write(project("strict"));
+    await deploys(made);
+    await made.write(
+      project("strict", { migrations: [{ tag: "v9", new_sqlite_classes: ["Counter"] }] }),
+    );
+    const again = await made.run(["deploy"]);
+    assert.match(again.output, /keeps Durable Objects already[\s\S]*code: 10074/);
+    const other = { name: "COUNTER", class_name: "Counter", script_name: "counted" };
+    await made.write(project("other", { durable_objects: { bindings: [other] }, migrations: [] }));
+    const foreign = await made.run(["deploy"]);
+    assert.match(foreign.output, /only a Worker's own classes can be bound/);
+  });
+});
+
+function range(first: number, last: number): readonly number[] {
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+}

@@ -1,6 +1,6 @@
 /**
- * Kills the process that keeps an account's data, over and over, while a Worker writes to KV, D1 and
- * R2; then reads back all that was acknowledged. `node scripts/storage-soak.ts [KILLS]`, 40 by default.
+ * Kills the processes that keep an account's data, over and over, while Workers write to KV, D1, R2
+ * and Durable Objects; then reads back all that was acknowledged. `node scripts/storage-soak.ts [KILLS]`, 40 by default.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -8,17 +8,27 @@ import { setTimeout as delay } from "node:timers/promises";
 import { startPlatform, type TestPlatform } from "../test/helpers/platform.ts";
 import { scriptForm } from "../test/helpers/script-form.ts";
 
-const worker = `const write = {
+const worker = `import { DurableObject } from "cloudflare:workers";
+export class Kept extends DurableObject {
+  write(n) {
+    this.ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS kept (n INTEGER PRIMARY KEY)");
+    this.ctx.storage.sql.exec("INSERT OR IGNORE INTO kept VALUES (?)", n);
+  }
+  has(n) { return this.ctx.storage.sql.exec("SELECT n FROM kept WHERE n = ?", n).toArray().length === 1; }
+}
+const write = {
   kv: (env, n) => env.KV.put("k" + n, String(n)),
   large: (env, n) => env.KV.put("l" + n, String(n).padEnd(100_000, "x")),
   d1: (env, n) => env.DB.prepare("INSERT INTO kept VALUES (?)").bind(n).run(),
   r2: (env, n) => env.FILES.put("r" + n, String(n)),
+  object: (env, n) => env.KEPT.getByName("kept").write(n),
 };
 const read = {
   kv: async (env, n) => (await env.KV.get("k" + n)) === String(n),
   large: async (env, n) => (await env.KV.get("l" + n))?.length === 100_000,
   d1: async (env, n) => (await env.DB.prepare("SELECT n FROM kept WHERE n = ?").bind(n).first("n")) === n,
   r2: async (env, n) => (await (await env.FILES.get("r" + n))?.text()) === String(n),
+  object: (env, n) => env.KEPT.getByName("kept").has(n),
 };
 export default {
   async fetch(request, env) {
@@ -29,7 +39,7 @@ export default {
   },
 };`;
 
-const kinds = ["kv", "large", "d1", "r2"] as const;
+const kinds = ["kv", "large", "d1", "r2", "object"] as const;
 const kills = Number(process.argv[2] ?? 40);
 
 await using platform = await startPlatform();
@@ -73,9 +83,10 @@ async function isThere(kind: string, n: number): Promise<boolean> {
   }
 }
 
-/** The process that sees the storage's folder. False: it is just being started. */
+/** One of the processes that see the storage's folder. False: it is just being started. */
 function killStorage({ dataFolder }: TestPlatform): boolean {
-  const pid = readdirSync(join(dataFolder, "run/pids")).find((one) => isStorage(one, dataFolder));
+  const all = readdirSync(join(dataFolder, "run/pids")).filter((one) => isStorage(one, dataFolder));
+  const pid = all[Math.floor(Math.random() * all.length)];
   if (pid !== undefined) process.kill(Number(pid), "SIGKILL");
   return pid !== undefined;
 }
@@ -102,9 +113,11 @@ async function deploy(to: TestPlatform): Promise<void> {
     { type: "kv_namespace", name: "KV", namespace_id: kv.id },
     { type: "d1", name: "DB", id: db.uuid },
     { type: "r2_bucket", name: "FILES", bucket_name: "soak" },
+    { type: "durable_object_namespace", name: "KEPT", class_name: "Kept" },
   ];
+  const migrations = { new_tag: "v1", new_sqlite_classes: ["Kept"] };
   const form = scriptForm(
-    { compatibility_date: "2026-11-01", bindings },
+    { compatibility_date: "2026-11-01", bindings, migrations },
     { "index.js": ["application/javascript+module", worker] },
   );
   const { json } = await to.api("PUT", "/accounts/{account}/workers/scripts/soak", form);

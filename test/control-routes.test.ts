@@ -72,7 +72,7 @@ for (const [engine, open] of Object.entries(engines)) {
         assert.equal(refused.status >= 400, true, pattern);
       }
       const domain = await setDomains(other, "one", ["shop.ours.example"]);
-      assert.match(domain.errors[0]?.message ?? "", /already leads to another account/);
+      assert.match(domain.errors[0]?.message ?? "", /is in hosts of another account/);
       assert.deepEqual(await live("one", other.accountId), []);
       assert.equal((await setRoutes(other, "one", ["theirs.example/*"])).status, 200);
       await setRoutes(other, "one", []);
@@ -118,6 +118,46 @@ for (const [engine, open] of Object.entries(engines)) {
       });
       assert.equal(mine.status, 200);
       assert.equal((await callApi(other, "DELETE", free)).status, 200);
+    });
+
+    it("no Worker's route or custom domain is in a zone that another account has made", async () => {
+      await callApi(control, "POST", "/zones", { name: "held.example" });
+      const patterns = [
+        "held.example/*",
+        "api.held.example/*",
+        "*.held.example/*",
+        "*held.example",
+      ];
+      for (const pattern of patterns) {
+        const refused = await setRoutes(other, "one", [pattern]);
+        assert.equal(refused.errors[0]?.meta?.["failure"], "route_taken", pattern);
+        const message = refused.errors[0]?.message ?? "";
+        assert.match(message, /is in hosts of another account\. Use a host of your own/, pattern);
+      }
+      const found = await callApi(other, "GET", "/zones?name=held.example");
+      const path = `/zones/${found.result[0].id}/workers/routes`;
+      const added = { pattern: "api.held.example/*", script: "one" };
+      assert.equal((await callApi(other, "POST", path, added)).status, 409);
+      assert.equal((await setDomains(other, "one", ["api.held.example"])).status, 409);
+      const attached = { hostname: "api.held.example", service: "one" };
+      const domains = "/accounts/{account}/workers/domains";
+      assert.equal((await callApi(other, "PUT", domains, attached)).status, 409);
+      assert.deepEqual(await live("one", other.accountId), []);
+      assert.equal((await setRoutes(control, "one", ["api.held.example/*"])).status, 200);
+      assert.equal((await setRoutes(other, "one", ["unheld.example/*"])).status, 200);
+      await setRoutes(other, "one", []);
+    });
+
+    it("nobody makes a zone of names that lead to another account's Workers", async () => {
+      assert.equal((await setRoutes(other, "one", ["api.led.example/*"])).status, 200);
+      for (const name of ["led.example", "api.led.example"]) {
+        const refused = await callApi(control, "POST", "/zones", { name });
+        assert.equal(refused.errors[0]?.meta?.["failure"], "zone_taken", name);
+      }
+      assert.equal((await callApi(other, "POST", "/zones", { name: "led.example" })).status, 200);
+      const below = await callApi(control, "POST", "/zones", { name: "deep.led.example" });
+      assert.equal(below.errors[0]?.meta?.["failure"], "zone_taken");
+      await setRoutes(other, "one", []);
     });
 
     it("no route takes over the hosts that Workers have by themselves", async () => {

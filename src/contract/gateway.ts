@@ -4,6 +4,7 @@ import type { AccountTrust, CertificateVersion, ScriptKey } from "./change-feed.
 import type { ProcessStatus } from "./edge.ts";
 import type { HandshakeReport } from "./handshake-report.ts";
 import type { AddressOptions } from "./gateway-options.ts";
+import type { OriginPlace } from "./hosts.ts";
 
 /**
  * The supervisor's side of the gateway. It keeps the wanted state, so that a gateway process that
@@ -66,6 +67,9 @@ export interface IdentityRequest {
   readonly sealedId: string;
 }
 
+/** In the place of an id, for what presents nothing. */
+export const NO_CERTIFICATE = "";
+
 /** A binding is a socket: whoever reaches it may present the certificate. */
 export interface GatewayBinding {
   /** Mode 0600, relative to the run directory, the working directory of every process of the edge. */
@@ -73,12 +77,13 @@ export interface GatewayBinding {
   readonly accountId: string;
   readonly scriptName: string;
   readonly bindingName: string;
+  /** `NO_CERTIFICATE`: nothing is presented. */
   readonly certificateId: string;
   /**
    * It stands before an origin: requests name their host in `Host`, as the ingress hands them on,
    * and go there. The origin is verified by the host's name. Absent: URLs are absolute.
    */
-  readonly front?: { readonly host: string; readonly port: number };
+  readonly front?: OriginPlace;
   /** The `accept-encoding` of requests that have none: what the Worker's runtime decodes. Absent: none. */
   readonly decodes?: string;
   /** Set for a `hyperdrive` binding: what it leads to. The certificate is the configuration's then. */

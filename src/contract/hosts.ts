@@ -32,10 +32,21 @@ export interface HostClients {
 export interface HostOrigin {
   /** Lower case, no port. `*.example.com` is any host below it. The origin is verified by this name. */
   readonly host: string;
-  /** Where to connect: a name, or an address without brackets. */
-  readonly to: { readonly host: string; readonly port: number };
-  /** The client certificate that is presented. */
-  readonly certificateId: string;
+  readonly to: {
+    /** As of `OriginPlace`. */
+    readonly hosts: readonly string[];
+    /** Null: the edge's own for origins that DNS records name. */
+    readonly port: number | null;
+  };
+  /** The client certificate that is presented. Null: none is. */
+  readonly certificateId: string | null;
+}
+
+/** Where to connect to an origin. */
+export interface OriginPlace {
+  /** A name, or addresses without brackets. Of several, any that accepts the connection. */
+  readonly hosts: readonly string[];
+  readonly port: number;
 }
 
 /** A server certificate of an account. The edge opens its key and hands it to the ingress. */

@@ -13,6 +13,8 @@ import { bindingModeEndpoints } from "./workers/binding-modes.ts";
 import { certificateEndpoints } from "./certificates/certificates.ts";
 import { type ControlContext, type ControlLimits, defaultLimits } from "./api/context.ts";
 import { deploymentEndpoints } from "./workers/deployments.ts";
+import { dnsRecordEndpoints } from "./routing/dns-records.ts";
+import { originPullEndpoints } from "./routing/origin-pulls.ts";
 import { domainEndpoints } from "./routing/domains.ts";
 import { BodyShares, heldUntilSent } from "./api/body-shares.ts";
 import type { Endpoint } from "./api/endpoint.ts";
@@ -176,6 +178,8 @@ function allEndpoints(
     ...subdomainEndpoints(context),
     ...routeEndpoints(context),
     ...zoneEndpoints(context),
+    ...dnsRecordEndpoints(context),
+    ...originPullEndpoints(context),
     ...customCertificateEndpoints(context),
     ...proxiedZoneEndpoints(context),
     ...domainEndpoints(context),

@@ -15,6 +15,8 @@ export interface FeedOptions {
   readonly log: Logger;
   /** These are deployed; they are put in force later. */
   announce(this: void, scripts: readonly ScriptKey[]): Promise<void>;
+  /** Every host that is announced, or answered by an origin, is known. */
+  announced(this: void): Promise<void>;
   /** Puts the state of one object in force. Never rejects: what fails, fails loudly. */
   apply(this: void, change: FeedChange): Promise<void>;
 }
@@ -62,12 +64,14 @@ export class Feed {
   }
 
   async #applyAll({ accounts, certificates, databases, scripts }: Snapshot): Promise<void> {
-    const { announce, apply } = this.#options;
+    const { announce, announced, apply } = this.#options;
     await announce(scripts);
     // Workers last: what their bindings present and trust is there when they start.
     await Promise.all(accounts.map((accountId) => apply({ kind: "trust", accountId })));
-    await Promise.all(accounts.map((accountId) => apply({ kind: "hosts", accountId })));
     await Promise.all(certificates.map((key) => apply({ kind: "certificate", ...key })));
+    // Origins answer at once: after what they are shown, and before a host is said to be unknown.
+    await Promise.all(accounts.map((accountId) => apply({ kind: "hosts", accountId })));
+    await announced();
     await Promise.all(databases.map((key) => apply({ kind: "database", ...key })));
     await Promise.all(scripts.map((key) => apply({ kind: "script", ...key })));
   }

@@ -7,7 +7,7 @@ import { secretPlace } from "../keys/places.ts";
 import type { Keyring } from "../keys/seal.ts";
 import { Failure } from "../failures/failures.ts";
 import { openKey } from "../certificates/credential.ts";
-import type { GatewayHandle } from "../contract/gateway.ts";
+import { NO_CERTIFICATE, type GatewayHandle } from "../contract/gateway.ts";
 import { IDENTITY, identityId } from "../contract/identity.ts";
 import type { Identities } from "./identities.ts";
 import { EMPTY, unready, type GenerationFolder } from "./generation-folder.ts";
@@ -339,7 +339,7 @@ export class Launcher {
       accountId,
       scriptName,
       bindingName,
-      certificateId: "",
+      certificateId: NO_CERTIFICATE,
       database,
     });
     this.#openBindings.push(socketPath);

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { Source } from "../contract/change-feed.ts";
-import type { GatewayBinding, GatewayHandle } from "../contract/gateway.ts";
+import { NO_CERTIFICATE, type GatewayBinding, type GatewayHandle } from "../contract/gateway.ts";
 import type { HostOrigin } from "../contract/hosts.ts";
 import type { IngressHandle } from "../ingress/handle.ts";
 import type { ScriptUpdate } from "../ingress/protocol.ts";
@@ -11,6 +11,8 @@ export interface OriginsOptions {
   readonly source: Pick<Source, "origins">;
   readonly ingress: Pick<IngressHandle, "scripts" | "retire">;
   readonly gateway: Pick<GatewayHandle, "openBinding" | "closeBinding">;
+  /** Where origins listen that DNS records name. */
+  readonly port: number;
   readonly log: Logger;
 }
 
@@ -22,18 +24,37 @@ export class Origins {
   readonly #options: OriginsOptions;
   /** Account → host → the socket in use. */
   readonly #open = new Map<string, ReadonlyMap<string, string>>();
+  /** By socket, those that drain too. */
+  readonly #sockets = new Map<string, GatewayBinding>();
 
   constructor(options: OriginsOptions) {
     this.#options = options;
   }
 
-  /** In force on return. What is in flight ends where it began. */
-  async apply(accountId: string): Promise<void> {
-    const { source, ingress, gateway } = this.#options;
+  /** Is the certificate presented, or may it be until what is in flight has ended? */
+  presents(accountId: string, certificateId: string): boolean {
+    return [...this.#sockets.values()].some(
+      (one) => one.accountId === accountId && one.certificateId === certificateId,
+    );
+  }
+
+  /**
+   * In force on return. What is in flight ends where it began.
+   * @param certificate has the gateway know of one before it is presented, and after that
+   */
+  async apply(
+    accountId: string,
+    certificate: (certificateId: string) => Promise<void>,
+  ): Promise<void> {
+    const { source, ingress, gateway, port } = this.#options;
     const before = this.#open.get(accountId) ?? new Map<string, string>();
-    const bindings = (await source.origins(accountId)).map((one) => bindingOf(accountId, one));
+    const bindings = (await source.origins(accountId)).map((one) =>
+      bindingOf(accountId, one, port),
+    );
     const wanted = new Map(bindings.map((one) => [one.bindingName, one.socketPath]));
     const fresh = bindings.filter((one) => before.get(one.bindingName) !== one.socketPath);
+    for (const binding of fresh) this.#sockets.set(binding.socketPath, binding);
+    await Promise.all([...idsOf(fresh)].map((id) => certificate(id)));
     await Promise.all(fresh.map((binding) => gateway.openBinding(binding)));
     const updates: ScriptUpdate[] = fresh.map((one) => updateOf(one));
     for (const host of before.keys()) {
@@ -42,15 +63,24 @@ export class Origins {
     if (updates.length > 0) await ingress.scripts(updates);
     this.#open.set(accountId, wanted);
     for (const [host, socketPath] of before) {
-      if (wanted.get(host) !== socketPath) void this.#close(socketPath);
+      if (wanted.get(host) !== socketPath) void this.#close(socketPath, certificate);
     }
   }
 
-  async #close(socketPath: string): Promise<void> {
+  async #close(
+    socketPath: string,
+    certificate: (certificateId: string) => Promise<void>,
+  ): Promise<void> {
     const { ingress, gateway, log } = this.#options;
     try {
       await ingress.retire(socketPath);
-      if (!this.#isOpen(socketPath)) await gateway.closeBinding(socketPath);
+      if (this.#isOpen(socketPath)) return;
+      await gateway.closeBinding(socketPath);
+      const binding = this.#sockets.get(socketPath);
+      if (binding === undefined || this.#isOpen(socketPath)) return;
+      this.#sockets.delete(socketPath);
+      // One that was deleted meanwhile goes only now.
+      for (const id of idsOf([binding])) await certificate(id);
     } catch (error) {
       log.error({ socketPath, error }, "the socket of a host's origin does not close");
     }
@@ -62,21 +92,31 @@ export class Origins {
   }
 }
 
+function idsOf(bindings: readonly GatewayBinding[]): ReadonlySet<string> {
+  const ids = bindings.map(({ certificateId }) => certificateId);
+  return new Set(ids.filter((id) => id !== NO_CERTIFICATE));
+}
+
 /** A Worker's name has no space in it. */
 function nameOf(host: string): string {
   return `origin of ${host}`;
 }
 
-function bindingOf(accountId: string, { host, to, certificateId }: HostOrigin): GatewayBinding {
-  const text = JSON.stringify([accountId, host, to.host, to.port, certificateId]);
+function bindingOf(
+  accountId: string,
+  { host, to, certificateId }: HostOrigin,
+  ownPort: number,
+): GatewayBinding {
+  const front = { hosts: to.hosts, port: to.port ?? ownPort };
+  const text = JSON.stringify([accountId, host, front, certificateId]);
   const hash = createHash("sha256").update(text).digest("hex").slice(0, 16);
   return {
     socketPath: join("o", `${hash}.sock`),
     accountId,
     scriptName: nameOf(host),
     bindingName: host,
-    certificateId,
-    front: to,
+    certificateId: certificateId ?? NO_CERTIFICATE,
+    front,
   };
 }
 

@@ -111,7 +111,6 @@ export class Reconciler {
       }
     }
     await traffic.announce(announced);
-    await traffic.complete();
   }
 
   async stop(): Promise<void> {
@@ -168,8 +167,11 @@ export class Reconciler {
         const { accountId, certificateId } = change;
         const certificate = await source.certificate(accountId, certificateId);
         try {
-          if (certificate === null) await gateway.removeCertificate(accountId, certificateId);
-          else await gateway.setCertificate(certificate);
+          if (certificate === null) {
+            // A request to an origin that is in flight ends first: the certificate goes after that.
+            const isPresented = this.#options.origins.presents(accountId, certificateId);
+            if (!isPresented) await gateway.removeCertificate(accountId, certificateId);
+          } else await gateway.setCertificate(certificate);
         } finally {
           await this.#renew(accountId, certificateId);
           await this.#options.traffic.cut((generation) =>
@@ -204,7 +206,9 @@ export class Reconciler {
         await this.#options.hosts.apply(change.accountId);
         // A host behind Access never answers without its policies.
         await this.#ensureAccess(change.accountId);
-        await this.#options.origins.apply(change.accountId);
+        await this.#options.origins.apply(change.accountId, (certificateId) =>
+          this.apply({ kind: "certificate", accountId: change.accountId, certificateId }),
+        );
         await this.#options.ports.judge(change.accountId);
         return;
       case "script":

@@ -63,6 +63,8 @@ export interface EdgeOptions {
    * blocks. Default: `["public"]`.
    */
   readonly networkAllow?: readonly string[];
+  /** Where origins listen that DNS records name. Default: 443. */
+  readonly originPort?: number;
   /** Where else the platform listens: Workers reach none of it. Default: nowhere. */
   readonly otherListeners?: readonly { readonly host: string; readonly port: number }[];
   /** How the gateway connects; see `GatewayOptions` for its defaults. */
@@ -244,7 +246,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     nextId: () => ++lastId,
   };
   const hosts = new IngressHosts({ source, keyring, ingress, log });
-  const origins = new Origins({ source, ingress, gateway, log });
+  const origins = new Origins({ source, ingress, gateway, port: options.originPort ?? 443, log });
   const reconciler = new Reconciler({
     source,
     context,
@@ -261,6 +263,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     source,
     log,
     announce: (scripts) => reconciler.announce(scripts),
+    announced: () => traffic.complete(),
     apply: (change) => reconciler.apply(change),
   });
   cleanup.defer(() => feed.stop());

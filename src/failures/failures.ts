@@ -4,12 +4,14 @@ import { applicationAccessFailures } from "./application-access.ts";
 import { certificateFailures } from "./certificates.ts";
 import { databaseFailures } from "./databases.ts";
 import { devFailures } from "./dev.ts";
+import { dnsFailures } from "./dns.ts";
 import { edgeFailures } from "./edge.ts";
 import { eventFailures } from "./events.ts";
 import { clientCertificateFailures } from "./client-certificates.ts";
 import { hostOriginFailures } from "./host-origins.ts";
 import { identityFailures } from "./identity.ts";
 import { keyFailures } from "./keys.ts";
+import { originPullFailures } from "./origin-pulls.ts";
 import { objectFailures } from "./objects.ts";
 import { originFailures } from "./origin.ts";
 import { resourceFailures } from "./resources.ts";
@@ -30,6 +32,7 @@ type Table = typeof accessFailures &
   typeof certificateFailures &
   typeof databaseFailures &
   typeof devFailures &
+  typeof dnsFailures &
   typeof edgeFailures &
   typeof eventFailures &
   typeof clientCertificateFailures &
@@ -38,6 +41,7 @@ type Table = typeof accessFailures &
   typeof keyFailures &
   typeof objectFailures &
   typeof originFailures &
+  typeof originPullFailures &
   typeof resourceFailures &
   typeof rotationFailures &
   typeof scriptFailures &
@@ -58,6 +62,7 @@ export const failures: Table = {
   ...certificateFailures,
   ...databaseFailures,
   ...devFailures,
+  ...dnsFailures,
   ...edgeFailures,
   ...eventFailures,
   ...clientCertificateFailures,
@@ -66,6 +71,7 @@ export const failures: Table = {
   ...keyFailures,
   ...objectFailures,
   ...originFailures,
+  ...originPullFailures,
   ...resourceFailures,
   ...rotationFailures,
   ...scriptFailures,

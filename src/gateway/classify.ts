@@ -9,6 +9,12 @@ export interface Presented {
   readonly version: number;
 }
 
+export function presentedOf(credential: Presented | null): Presented | null {
+  if (credential === null) return null;
+  const { certificateId, version } = credential;
+  return { certificateId, version };
+}
+
 /** An error of `net.connect`. */
 export function dialFailure(error: Error, destination: Destination, addresses: string): Failure {
   if (error instanceof Failure) return error;

@@ -37,6 +37,6 @@ export interface Destination {
   /** Lower case, without a trailing dot; an IPv6 address without brackets. */
   readonly host: string;
   readonly port: number;
-  /** Where to connect, if not to `host` itself. */
-  readonly at?: string | undefined;
+  /** Where to connect, if not to `host` itself: a name, or addresses of which any will do. */
+  readonly at?: readonly string[] | undefined;
 }

@@ -1,11 +1,12 @@
 import type { Destination } from "./destination.ts";
 import type { LookupAddress } from "node:dns";
-import { connect, type Socket } from "node:net";
+import { connect, isIP, type Socket } from "node:net";
 import { Failure } from "../failures/failures.ts";
 import type { AddressPolicy } from "../network/addresses.ts";
 import { asError } from "../forward/guarded.ts";
 import { dialFailure } from "./classify.ts";
 import type { GatewayTimeouts } from "../contract/gateway-options.ts";
+import type { OriginPlace } from "../contract/hosts.ts";
 import { resolveWithin, type Resolve } from "./resolve.ts";
 
 export interface Network {
@@ -28,13 +29,14 @@ export async function dial(
   network: Network,
   allowHalfOpen = false,
 ): Promise<Socket> {
-  const { host, port } = placeOf(destination, network.policy);
+  const { hosts, port } = placeOf(destination, network.policy);
+  const host = hosts.join(", ");
   const { signal } = network;
-  const found = await resolveWithin(network.timeouts.dns, host, network.resolve, signal);
+  const found = await addressesOf(hosts, network);
   const addresses = allowed({ host, port }, found, network.policy);
   return new Promise((fulfil, reject) => {
     const socket = connect({
-      host,
+      host: hosts[0]!,
       port,
       noDelay: true,
       allowHalfOpen,
@@ -81,8 +83,25 @@ export async function dial(
   });
 }
 
-function placeOf({ host, port, at = host }: Destination, policy: AddressPolicy): Destination {
-  return policy.detour(at) ?? { host: at, port };
+function placeOf({ host, port, at = [host] }: Destination, policy: AddressPolicy): OriginPlace {
+  const detour = policy.detour(at[0]!);
+  return detour === null ? { hosts: at, port } : { hosts: [detour.host], port: detour.port };
+}
+
+/** Of several hosts another comes first each time: they share the connections. */
+async function addressesOf(
+  hosts: readonly string[],
+  { timeouts, resolve, signal }: Network,
+): Promise<readonly LookupAddress[]> {
+  const first = Math.floor(Math.random() * hosts.length);
+  const ordered = [...hosts.slice(first), ...hosts.slice(0, first)];
+  const found = ordered.map((host) => {
+    const family = isIP(host);
+    return family === 0
+      ? resolveWithin(timeouts.dns, host, resolve, signal)
+      : Promise.resolve([{ address: host, family }]);
+  });
+  return (await Promise.all(found)).flat();
 }
 
 /** Destroys `socket` with the signal's reason, until the function that is returned is called. */

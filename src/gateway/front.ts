@@ -14,7 +14,7 @@ export function frontUrl(
 
 /** One name a host and an origin: two platforms may stand behind each other. */
 export function frontName({ accountId, bindingName, front }: GatewayBinding): string {
-  const text = JSON.stringify([accountId, bindingName, front?.host, front?.port]);
+  const text = JSON.stringify([accountId, bindingName, front?.hosts, front?.port]);
   return `countersign-${createHash("sha256").update(text).digest("hex").slice(0, 16)}`;
 }
 

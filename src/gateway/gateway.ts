@@ -15,7 +15,7 @@ import { Shares } from "./shares.ts";
 import { Sweeper } from "./sweeper.ts";
 import { parseOrigin } from "./destination.ts";
 import type { Network } from "./dial.ts";
-import type { GatewayBinding, IdentityRequest } from "../contract/gateway.ts";
+import { NO_CERTIFICATE, type GatewayBinding, type IdentityRequest } from "../contract/gateway.ts";
 import { requestIdentity } from "./identity-request.ts";
 import type { GatewayState } from "./messages.ts";
 import { testHandshake } from "./handshake-test.ts";
@@ -258,18 +258,20 @@ export class Gateway implements AsyncDisposable {
   #route(binding: GatewayBinding, text: string): Route {
     const { accountId, scriptName, bindingName, certificateId } = binding;
     const { origin, destination: named } = parseOrigin(text);
-    const destination = { ...named, at: binding.front?.host };
-    const credential = this.credential(accountId, certificateId);
-    this.#checkHost(credential, destination.host);
-    const trust = this.#trustFor(credential, destination.host);
+    const destination = { ...named, at: binding.front?.hosts };
+    const credential =
+      certificateId === NO_CERTIFICATE ? null : this.credential(accountId, certificateId);
+    if (credential !== null) this.#checkHost(credential, destination.host);
+    const trust = trustFor(credential, this.trust(accountId), destination.host);
     const scope = { accountId, scriptName, bindingName, credential, trust, origin, destination };
-    this.#sweeper.bringForward(credential.notAfter);
+    const until = credential?.notAfter ?? Infinity;
+    this.#sweeper.bringForward(until);
     return {
       pool: this.pools.acquire(scope),
       traffic: this.#dependencies.observer.traffic(binding),
-      tracing: this.#tracing(binding, origin, credential.version),
+      tracing: this.#tracing(binding, origin, credential?.version ?? null),
       acceptance: this.#acceptance,
-      until: credential.notAfter,
+      until,
       front: binding.front === undefined ? null : frontName(binding),
       encodings: binding.decodes === undefined ? null : ["accept-encoding", binding.decodes],
       used: true,
@@ -332,7 +334,7 @@ export class Gateway implements AsyncDisposable {
         credential.accountId === accountId &&
         credential.certificateId === certificateId &&
         versions.includes(credential.version),
-      (pool) => connectionCut(pool, `had its version ${pool.scope.credential.version} revoked`),
+      (pool, { version }) => connectionCut(pool, `had its version ${version} revoked`),
     );
     this.databases.cut(
       (credential) =>
@@ -371,7 +373,7 @@ export class Gateway implements AsyncDisposable {
   #sweep(now: number): number {
     this.pools.cut(
       ({ notAfter }) => notAfter <= now,
-      (pool) => connectionCut(pool, `expired at ${iso(pool.scope.credential.notAfter)}`),
+      (pool, credential) => connectionCut(pool, `expired at ${iso(credential.notAfter)}`),
     );
     this.databases.cut(
       ({ notAfter }) => notAfter <= now,
@@ -385,7 +387,7 @@ export class Gateway implements AsyncDisposable {
 }
 
 function connectionCut(pool: OriginPool, what: string): Failure {
-  const { certificateId, version } = pool.scope.credential;
+  const { certificateId, version } = pool.scope.credential ?? {};
   return new Failure("origin_connection_cut", {
     message: `the connection to ${pool.scope.origin} was cut: certificate ${certificateId} ${what}`,
     facts: { certificateId, version, origin: pool.scope.origin },

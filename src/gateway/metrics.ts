@@ -96,6 +96,7 @@ function meterConnections(registers: Registry[], state: MeteredState): void {
     collect() {
       this.reset();
       for (const { scope, connections } of state.pools()) {
+        if (scope.credential === null) continue;
         const { accountId, certificateId, version, fingerprint } = scope.credential;
         this.inc(
           { account: accountId, certificate: certificateId, version, fingerprint },

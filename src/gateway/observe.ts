@@ -2,7 +2,7 @@ import type { ShownDetails } from "../failures/rendered.ts";
 import type { GatewayEvent } from "../contract/gateway-event.ts";
 import type { Logger } from "pino";
 import { failures, type Failure } from "../failures/failures.ts";
-import type { GatewayBinding } from "../contract/gateway.ts";
+import { NO_CERTIFICATE, type GatewayBinding } from "../contract/gateway.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Credential } from "../certificates/credential.ts";
 import type { PoolScope } from "./pool.ts";
@@ -129,9 +129,6 @@ export class GatewayObserver implements Observer {
 type Connected = Pick<PoolScope, "accountId" | "scriptName" | "bindingName" | "origin"> & {
   readonly credential: Credential | null;
 };
-
-/** In the place of an id, for a binding that presents nothing. */
-const NO_CERTIFICATE = "";
 
 /** Failures of one binding that are logged: 50 at once, 10 a second. Metrics count all. */
 class LineShare {

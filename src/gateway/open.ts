@@ -5,6 +5,7 @@ import { destroyedBy, dial, type Network } from "./dial.ts";
 import { handshake } from "./handshake.ts";
 import type { Observer } from "./observe.ts";
 import type { GatewayOptions } from "../contract/gateway-options.ts";
+import { presentedOf } from "./classify.ts";
 import type { Before, Open, PoolScope } from "./pool.ts";
 import type { SecureContexts } from "./trust.ts";
 import { Failure } from "../failures/failures.ts";
@@ -32,7 +33,7 @@ export function originOpener(dependencies: OpenerDependencies): Open {
           destination,
           context: contexts.get(credential, trust, destination.host),
           spiffe: trust.spiffe,
-          presented: { certificateId: credential.certificateId, version: credential.version },
+          presented: presentedOf(credential),
           protocols,
           session: ticket,
           onSession,

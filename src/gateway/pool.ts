@@ -5,7 +5,7 @@ import { Pool, type Dispatcher } from "undici";
 import { Failure } from "../failures/failures.ts";
 import type { Credential } from "../certificates/credential.ts";
 import type { Clock } from "./clock.ts";
-import { exchangeFailure, type ConnectionFacts } from "./classify.ts";
+import { exchangeFailure, presentedOf, type ConnectionFacts } from "./classify.ts";
 import type { Destination } from "./destination.ts";
 import type { GatewayOptions } from "../contract/gateway-options.ts";
 import { handOver, needsHttp1, wasNotProcessed } from "./connection-rules.ts";
@@ -19,7 +19,8 @@ export interface PoolScope {
   readonly accountId: string;
   readonly scriptName: string;
   readonly bindingName: string;
-  readonly credential: Credential;
+  /** Null: nothing is presented. */
+  readonly credential: Credential | null;
   readonly trust: TrustBundle;
   /** `https://api.example.com:8443`; the port is left out where it is 443. */
   readonly origin: string;
@@ -320,9 +321,7 @@ export function poolKey(scope: PoolScope): string {
     accountId,
     scriptName,
     bindingName,
-    credential.certificateId,
-    credential.version,
-    credential.fingerprint,
+    credential && [credential.certificateId, credential.version, credential.fingerprint],
     trust.id,
     origin,
     scope.destination.at,
@@ -348,10 +347,9 @@ const SESSION_LIFETIME = 600_000;
 const connectionOf: WeakMap<Error, ConnectionFacts & { readonly error: Error }> = new WeakMap();
 
 function factsOf(connection: OriginConnection, scope: PoolScope): ConnectionFacts {
-  const { certificateId, version } = scope.credential;
   const { stream, tlsVersion, asked } = connection;
   return {
-    presented: { certificateId, version },
+    presented: presentedOf(scope.credential),
     tlsVersion,
     asked,
     // A TLS socket counts what the application gets, not the handshake nor its tickets.

@@ -38,9 +38,10 @@ test("two scopes share a key only if every part of it is equal", () => {
     { ...scope, bindingName: "b" },
     { ...scope, origin: "https://b" },
     { ...scope, trust: { ...scope.trust, id: "b" } },
-    { ...scope, credential: { ...scope.credential, version: 9 } },
-    { ...scope, credential: { ...scope.credential, certificateId: "b" } },
-    { ...scope, credential: { ...scope.credential, fingerprint: "b" } },
+    { ...scope, credential: { ...credential!, version: 9 } },
+    { ...scope, credential: { ...credential!, certificateId: "b" } },
+    { ...scope, credential: { ...credential!, fingerprint: "b" } },
+    { ...scope, credential: null },
     // What would be equal if parts were only joined.
     { ...scope, accountId: `${scope.accountId}","${scope.scriptName}`, scriptName: "" },
   ];
@@ -244,7 +245,11 @@ class World {
 function identity({ credential, trust, ...scope }: PoolScope): string {
   return JSON.stringify({
     ...scope,
-    certificate: [credential.certificateId, credential.version, credential.fingerprint],
+    certificate: credential && [
+      credential.certificateId,
+      credential.version,
+      credential.fingerprint,
+    ],
     trust: trust.id,
   });
 }

@@ -52,12 +52,16 @@ export class Pools {
   }
 
   /** Ends every connection of the pools that `chosen` is true for, drained ones too. */
-  cut(chosen: (credential: Credential) => boolean, failure: (pool: OriginPool) => Failure): void {
+  cut(
+    chosen: (credential: Credential) => boolean,
+    failure: (pool: OriginPool, credential: Credential) => Failure,
+  ): void {
     for (const pool of this.all()) {
-      if (!chosen(pool.scope.credential)) continue;
+      const { credential } = pool.scope;
+      if (credential === null || !chosen(credential)) continue;
       this.#active.delete(pool.key);
       this.#draining.delete(pool);
-      pool.cut(failure(pool));
+      pool.cut(failure(pool, credential));
     }
   }
 

@@ -66,6 +66,8 @@ export interface PlatformOptions {
   readonly proxies: ProxyOptions;
   /** Connections that one client address may have at the ingress, trusted proxies excepted. 0: no limit. */
   readonly clientConnections: number;
+  /** Where origins listen that DNS records name. */
+  readonly originPort: number;
   /** 0 takes a free port. */
   readonly apiPort: number;
   readonly httpPort: number;
@@ -216,6 +218,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       https: options.https && { ...options.https, byDefault: await local.leaf() },
       proxies: options.proxies,
       clientConnections: options.clientConnections,
+      originPort: options.originPort,
       workerShares: options.workerShares,
       startTimeout: options.workerShares.startTimeout,
       drain: options.workerShares.drain,

@@ -21,7 +21,8 @@ import { findCertificate, listCertificates } from "./certificates.ts";
 import { changesAfter, newestCursor } from "./changes.ts";
 import { databaseConfig, listHyperdrive } from "./hyperdrive.ts";
 import { currentDeployment } from "./deployments.ts";
-import { originsOfAccount } from "./host-origins.ts";
+import { listPullCertificates, pullCertificate } from "./origin-pulls.ts";
+import { originsOfAccount } from "./origins.ts";
 import { hostsOfAccount } from "./hosts.ts";
 import { listProxiedZones } from "./proxied-zones.ts";
 import { routesOfScript } from "./routes.ts";
@@ -44,7 +45,7 @@ export function storeSource(store: Store): Source {
       db.transaction().execute((t) => certificate(t, accountId, certificateId)),
     database: (accountId, id) => db.transaction().execute((t) => databaseConfig(t, accountId, id)),
     hosts: (accountId) => db.transaction().execute((t) => hostsOfAccount(t, accountId)),
-    origins: (accountId) => originsOfAccount(db, accountId),
+    origins: (accountId) => db.transaction().execute((t) => originsOfAccount(t, accountId)),
     trust: (accountId) => db.transaction().execute((t) => trust(t, accountId)),
     access: (accountId) => db.transaction().execute((t) => accountAccess(t, accountId)),
   };
@@ -60,6 +61,8 @@ async function snapshot(db: Database): Promise<Snapshot> {
     scripts.push(...names.map(({ name }) => ({ accountId, scriptName: name })));
     const leaves = await listCertificates(db, accountId, { ca: false });
     certificates.push(...leaves.map(({ id }) => ({ accountId, certificateId: id })));
+    const pulls = await listPullCertificates(db, accountId);
+    certificates.push(...pulls.map(({ id }) => ({ accountId, certificateId: id })));
     const configs = await listHyperdrive(db, accountId);
     databases.push(...configs.map(({ id }) => ({ accountId, databaseId: id })));
   }
@@ -123,7 +126,7 @@ async function certificate(
   certificateId: string,
 ): Promise<CertificateVersion | null> {
   const stored = await findCertificate(db, accountId, certificateId);
-  if (!stored) return null;
+  if (!stored) return pullCertificate(db, accountId, certificateId);
   const { name, allowedHosts, active } = stored;
   if (active.sealedKey === null) return null;
   const pinned = await authoritiesOfCertificate(db, certificateId);

@@ -1,5 +1,5 @@
-import type { HostOrigin } from "../contract/hosts.ts";
 import type { Database } from "./database.ts";
+import { proxiedNamesOfOthers } from "./dns-records.ts";
 import type { HostOriginRow } from "./schema.ts";
 
 /** By host. */
@@ -29,7 +29,7 @@ export async function originHostsOfOthers(db: Database, accountId: string): Prom
     .select("host")
     .where("accountId", "!=", accountId)
     .execute();
-  return rows.map(({ host }) => host);
+  return [...rows.map(({ host }) => host), ...(await proxiedNamesOfOthers(db, accountId))];
 }
 
 export async function putHostOrigin(db: Database, row: HostOriginRow): Promise<void> {
@@ -52,14 +52,4 @@ export async function hostsThatPresent(
 ): Promise<string[]> {
   const rows = await listHostOrigins(db, accountId);
   return rows.filter((row) => row.certificateId === certificateId).map(({ host }) => host);
-}
-
-/** As an edge needs them. */
-export async function originsOfAccount(db: Database, accountId: string): Promise<HostOrigin[]> {
-  const rows = await listHostOrigins(db, accountId);
-  return rows.map(({ host, toHost, toPort, certificateId }) => ({
-    host,
-    to: { host: toHost, port: toPort },
-    certificateId,
-  }));
 }

@@ -3,6 +3,7 @@ import type { Database } from "./database.ts";
 import { clientsOfHosts } from "./host-clients.ts";
 import { certificatesOfHosts, hostsOf } from "./host-certificates.ts";
 import { originHostsOfOthers } from "./host-origins.ts";
+import { nearest } from "./nearest.ts";
 import { patternsOfOthers } from "./routes.ts";
 
 /**
@@ -17,18 +18,6 @@ export async function hostsOfAccount(db: Database, accountId: string): Promise<H
     certificate: nearest(certificates, host),
     clients: nearest(clients, host),
   }));
-}
-
-/** What is known of a host by its own name, or by the nearest wildcard above it. */
-export function nearest<T>(known: ReadonlyMap<string, T>, host: string): T | null {
-  const exact = known.get(host);
-  if (exact !== undefined) return exact;
-  const name = host.startsWith("*.") ? host.slice(2) : host;
-  for (let dot = name.indexOf("."); dot !== -1; dot = name.indexOf(".", dot + 1)) {
-    const found = known.get(`*${name.slice(dot)}`);
-    if (found !== undefined) return found;
-  }
-  return null;
 }
 
 /**

@@ -9,6 +9,8 @@ import { cron } from "./migrations/093-cron.ts";
 import { access } from "./migrations/030-access.ts";
 import { hostClients } from "./migrations/042-host-clients.ts";
 import { hostOrigins } from "./migrations/085-host-origins.ts";
+import { originPulls } from "./migrations/094-origin-pulls.ts";
+import { dnsRecords } from "./migrations/094-dns-records.ts";
 import { revocationLists } from "./migrations/095-revocation-lists.ts";
 import { hyperdrive } from "./migrations/050-hyperdrive.ts";
 import { resources } from "./migrations/070-resources.ts";
@@ -34,6 +36,8 @@ const all: Record<string, Migration> = {
   "080-origin-identities": { up: originIdentities },
   "093-cron": { up: cron },
   "091-object-namespaces": { up: objectNamespaces },
+  "094-dns-records": { up: dnsRecords },
+  "094-origin-pulls": { up: originPulls },
 };
 
 /** Those that this version knows. */

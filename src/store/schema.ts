@@ -51,6 +51,10 @@ export interface Tables {
   localAuthorities: LocalAuthorityRow;
   hostClients: HostClientsRow;
   hostOrigins: HostOriginRow;
+  dnsRecords: DnsRecordRow;
+  originPullCertificates: OriginPullCertificateRow;
+  originPullHosts: OriginPullHostRow;
+  originPullZones: OriginPullZoneRow;
   objectNamespaces: ObjectNamespaceRow;
   hostAuthorities: HostAuthorityRow;
   clientRevocations: ClientRevocationRow;
@@ -596,6 +600,69 @@ export interface LocalAuthorityRow {
   certificate: string;
   sealedKey: Sealed;
   createdOn: string;
+}
+
+/** A certificate that origins are shown which DNS records lead to. */
+export interface OriginPullCertificateRow {
+  /** UUID. */
+  id: string;
+  accountId: string;
+  /** The name of its zone. */
+  zone: string;
+  /** `zone`: for all hosts of the zone. `hostname`: for those that name it. */
+  level: string;
+  /** Leaf first, PEM. */
+  chain: string;
+  /** Under its `pullKeyPlace`. */
+  sealedKey: Sealed;
+  issuer: string;
+  serialNumber: string;
+  signature: string;
+  notAfter: string;
+  uploadedOn: string;
+}
+
+/** Which certificate the origin of one host is shown. */
+export interface OriginPullHostRow {
+  /** 32 hex digits. */
+  id: string;
+  accountId: string;
+  zone: string;
+  host: string;
+  certificateId: string;
+  enabled: number;
+  createdOn: string;
+  updatedOn: string;
+}
+
+/** Whether the origins of a zone are shown its certificate. */
+export interface OriginPullZoneRow {
+  id: string;
+  accountId: string;
+  zone: string;
+  enabled: number;
+}
+
+/** A DNS record of a zone. Proxied, it says where the origin of its host is. */
+export interface DnsRecordRow {
+  /** 32 hex digits. */
+  id: string;
+  accountId: string;
+  /** The name of its zone. */
+  zone: string;
+  /** Lower case, whole, without a trailing dot; `*.example.com` is any host below it. */
+  name: string;
+  /** `A`, `AAAA`, `CNAME` or `TXT`. */
+  type: string;
+  content: string;
+  proxied: number;
+  /** Seconds. 1: automatic. */
+  ttl: number;
+  comment: string | null;
+  /** JSON list. */
+  tags: string;
+  createdOn: string;
+  modifiedOn: string;
 }
 
 /** A host that an origin answers for, and no Worker. */

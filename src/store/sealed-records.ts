@@ -17,6 +17,7 @@ import type { Sealed } from "../keys/seal.ts";
 import type { WorkerBinding } from "../contract/change-feed.ts";
 import { readBase, readHead, replaceBase, replaceHead } from "./audit.ts";
 import { putLocalAuthority, readLocalAuthority } from "./local-authority.ts";
+import { pullKeyPlace } from "./origin-pulls.ts";
 import type { Database } from "./database.ts";
 import type { Tables } from "./schema.ts";
 
@@ -152,6 +153,14 @@ const hostKeys = columnOf({
   place: ({ accountId, id }) => hostKeyPlace(accountId, id),
 });
 
+/** Certificate keys as well: the gateway presents them as any other. */
+const originPullKeys = columnOf({
+  table: "originPullCertificates",
+  owner: "id",
+  column: "sealedKey",
+  place: pullKeyPlace,
+});
+
 const databasePasswords = columnOf({
   table: "hyperdriveConfigs",
   owner: "id",
@@ -207,7 +216,7 @@ const columns: Readonly<
   "local-authority-key": localAuthorityKey,
 };
 
-export const sealedColumns: readonly SealedColumn[] = Object.values(columns);
+export const sealedColumns: readonly SealedColumn[] = [...Object.values(columns), originPullKeys];
 
 /** A column with one record a row, where the row's owner is its key. */
 function columnOf<T extends keyof Tables>({

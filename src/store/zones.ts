@@ -1,5 +1,6 @@
 import type { ZoneRow } from "./schema.ts";
 import type { Database } from "./database.ts";
+import { deletePullsOfZone } from "./origin-pulls.ts";
 
 /** The zones that an account has made, by name. */
 export function listZones(db: Database, accountId: string): Promise<ZoneRow[]> {
@@ -21,12 +22,18 @@ export async function insertZone(db: Database, row: ZoneRow): Promise<void> {
   await db.insertInto("zones").values(row).execute();
 }
 
-/** With the certificates of its hosts. */
+/** With the certificates of its hosts, and its DNS records. */
 export async function deleteZone(db: Database, { id, accountId, name }: ZoneRow): Promise<void> {
   await db
     .deleteFrom("hostCertificates")
     .where("accountId", "=", accountId)
     .where("zone", "=", name)
     .execute();
+  await db
+    .deleteFrom("dnsRecords")
+    .where("accountId", "=", accountId)
+    .where("zone", "=", name)
+    .execute();
+  await deletePullsOfZone(db, accountId, name);
   await db.deleteFrom("zones").where("id", "=", id).execute();
 }

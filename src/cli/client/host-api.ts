@@ -35,7 +35,14 @@ export interface ShownOrigin {
   readonly host: string;
   /** `https://10.0.0.5:8443` */
   readonly to: string;
-  readonly certificate: { readonly id: string; readonly name: string | null };
+  /** What said so. */
+  readonly from: "host origin" | "dns records";
+  /** What is presented. Null: nothing. */
+  readonly certificate: {
+    readonly id: string;
+    readonly name: string | null;
+    readonly from: "host origin" | "hostname" | "zone";
+  } | null;
 }
 
 export interface ShownHostCertificate {
@@ -59,4 +66,12 @@ export async function findHost(api: ApiClient, name: string): Promise<ShownHost>
   const [host] = result;
   if (host === undefined) throw new Failure("internal", { message: "the API showed no host" });
   return host;
+}
+
+/** Which certificate the origin of a host is shown. */
+export function presentedTo({ certificate }: ShownOrigin): string {
+  if (certificate === null) return "no certificate";
+  const { id, name, from } = certificate;
+  if (from === "host origin") return `the certificate ${name ?? id}`;
+  return `the certificate ${id} of the ${from}`;
 }

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";
 import { apiClient } from "../client/api-client.ts";
-import type { ShownOrigin } from "../client/host-api.ts";
+import { presentedTo, type ShownOrigin } from "../client/host-api.ts";
 import { dataOption } from "../data-option.ts";
 
 interface Options {
@@ -52,7 +52,7 @@ Examples:
           : await api.call<ShownOrigin>("PUT", path, { to, certificate });
       if (options.json) return writeJson(io.stdout, result);
       const mark = to === undefined ? "" : `${done} `;
-      const presented = result.certificate.name ?? result.certificate.id;
+      const presented = presentedTo(result);
       writeLine(io.stdout, `${mark}${result.host} goes to ${result.to}, and presents ${presented}`);
     });
 }

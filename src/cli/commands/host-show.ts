@@ -3,8 +3,8 @@ import { describeExpiry } from "../../certificates/expiry.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";
 import { writeTable } from "../../terminal/table.ts";
 import { apiClient } from "../client/api-client.ts";
+import { findHost, listHosts, presentedTo, type ShownHost } from "../client/host-api.ts";
 import { describeList } from "../revocation-list-text.ts";
-import { findHost, listHosts, type ShownHost } from "../client/host-api.ts";
 import { dataOption } from "../data-option.ts";
 
 interface Common {
@@ -56,7 +56,10 @@ export function printHost(io: Io, host: ShownHost): void {
     writeLine(io.stdout, `  ${colors.dim(name.padEnd(11))} ${value}`);
   writeLine(io.stdout, host.host);
   row("workers", workersOf(host) || (host.origin ? "none" : "none: what is not routed is a 404"));
-  if (host.origin) row("origin", host.origin.to);
+  if (host.origin) {
+    row("origin", `${host.origin.to} (${host.origin.from})`);
+    row("", `gets ${presentedTo(host.origin)}`);
+  }
   row("presents", presented(host, new Date()));
   if (host.certificate) row("for", host.certificate.hosts.join(", "));
   const { mode, authorities, forward } = host.clients;

@@ -49,6 +49,7 @@ export function addStartCommand(program: Command, io: Io): void {
     )
     .option("--dev", "development: bindings may reach origins on this machine (loopback)")
     .option("--origin-allow <cidr...>", "addresses that bindings may reach beside the usual ones")
+    .option("--origin-port <n>", "the port of origins that DNS records name", "443")
     .option("--origin-deny <cidr...>", "addresses that bindings may not reach")
     .option(
       "--fetch-allow <network...>",
@@ -138,6 +139,7 @@ interface StartOptions extends ApiOptions, WorkerShareOptions, WorkerPortOptions
   readonly localName?: string[];
   readonly publicUrl?: string;
   readonly clientConnections: string;
+  readonly originPort: string;
   readonly dev?: true;
   readonly originAllow?: string[];
   readonly originDeny?: string[];
@@ -185,6 +187,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       apiTls: apiTls(options),
       unsafePlainApi: options.unsafePlainApi === true,
       proxies: proxiesOf(options),
+      originPort: within("--origin-port", options.originPort, [1, 65_535]),
       clientConnections: limit("--client-connections", options.clientConnections, [1, 1_000_000]),
       apiPort: port("--api-port", options.apiPort),
       httpPort: port("--http-port", options.httpPort),

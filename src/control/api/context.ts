@@ -37,6 +37,8 @@ export interface ControlLimits {
   readonly certificates: number;
   /** CAs an account. Default: 5. */
   readonly authorities: number;
+  /** DNS records an account. Default: 1,000. */
+  readonly dnsRecords: number;
   /** Wrong tokens an address may send before its answers are held back. Default: 20. */
   readonly failedTries: number;
   /** Whether a binding may be in-process: false keeps every key in the gateway. Default: true. */
@@ -49,6 +51,7 @@ export const defaultLimits: ControlLimits = {
   script: 64 * 1024 * 1024,
   certificates: 1000,
   authorities: 5,
+  dnsRecords: 1000,
   failedTries: 20,
   inProcess: true,
   ownPorts: [],

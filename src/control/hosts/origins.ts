@@ -6,6 +6,7 @@ import type { Audit } from "../../store/audit.ts";
 import { findCertificate, listCertificates } from "../../store/certificates.ts";
 import type { Database } from "../../store/database.ts";
 import { deleteHostOrigin, originAtHost, putHostOrigin } from "../../store/host-origins.ts";
+import type { KnownOrigin } from "../../store/origins.ts";
 import type { HostOriginRow } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
@@ -157,20 +158,44 @@ async function certificateOf(
   });
 }
 
-export function shownOrigin({ host, toHost, toPort, certificateId }: HostOriginRow): {
+function shownOrigin({ host, toHost, toPort, certificateId }: HostOriginRow): {
   readonly host: string;
   readonly to: string;
   readonly certificate: { readonly id: string };
 } {
-  const name = toHost.includes(":") ? `[${toHost}]` : toHost;
-  const port = toPort === 443 ? "" : `:${toPort}`;
-  return { host, to: `https://${name}${port}`, certificate: { id: certificateId } };
+  return { host, to: urlOf(toHost, toPort), certificate: { id: certificateId } };
+}
+
+function urlOf(host: string, port: number | null): string {
+  const name = host.includes(":") ? `[${host}]` : host;
+  return `https://${name}${port === null || port === 443 ? "" : `:${port}`}`;
+}
+
+/** An origin, and what said where it is and which certificate is presented. */
+export async function shownKnown(
+  db: Database,
+  accountId: string,
+  { host, to, certificateId, from, certificateFrom }: KnownOrigin,
+): Promise<object> {
+  const certificate =
+    certificateId === null ? null : await findCertificate(db, accountId, certificateId);
+  return {
+    host,
+    to: to.hosts.map((one) => urlOf(one, to.port)).join(", "),
+    from,
+    certificate: certificateId && {
+      id: certificateId,
+      name: certificate?.name ?? null,
+      from: certificateFrom,
+    },
+  };
 }
 
 async function withName(db: Database, row: HostOriginRow): Promise<object> {
-  const shown = shownOrigin(row);
-  const certificate = await findCertificate(db, row.accountId, row.certificateId);
-  return { ...shown, certificate: { ...shown.certificate, name: certificate?.name ?? null } };
+  const { host, toHost, toPort, certificateId } = row;
+  const to = { hosts: [toHost], port: toPort };
+  const from = "host origin";
+  return shownKnown(db, row.accountId, { host, to, certificateId, from, certificateFrom: from });
 }
 
 function auditOf(

@@ -4,9 +4,9 @@ import { isForHost, parseRoute } from "../../network/patterns.ts";
 import { listAccess } from "../../store/access.ts";
 import type { Database } from "../../store/database.ts";
 import { hostsOf, listHostCertificates } from "../../store/host-certificates.ts";
-import { listHostOrigins } from "../../store/host-origins.ts";
+import { originsOfAccount } from "../../store/origins.ts";
 import { listHostRules } from "../../store/host-clients.ts";
-import { nearest } from "../../store/hosts.ts";
+import { nearest } from "../../store/nearest.ts";
 import { listRevocationLists } from "../../store/revocation-lists.ts";
 import { listRoutes } from "../../store/routes.ts";
 import type { ControlContext } from "../api/context.ts";
@@ -14,8 +14,8 @@ import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { shownCertificate } from "../routing/custom-certificates.ts";
 import { domainsIn } from "./applications.ts";
+import { shownKnown } from "./origins.ts";
 import { shownList } from "./revocation-lists.ts";
-import { shownOrigin } from "./origins.ts";
 
 /** What holds for each host: who answers, what it presents, what it asks of its clients. */
 export function hostOverviewEndpoints({ store, clock }: ControlContext): readonly Endpoint[] {
@@ -55,7 +55,11 @@ async function knownOf(db: Database, accountId: string, now: Date) {
   const applications = (await listAccess(db, "accessApplications", accountId)).flatMap((row) =>
     domainsIn(row).map((domain) => ({ name: row.name, domain })),
   );
-  const origins = (await listHostOrigins(db, accountId)).map((row) => [row.host, shownOrigin(row)]);
+  const origins = await Promise.all(
+    (await originsOfAccount(db, accountId)).map(
+      async (origin) => [origin.host, await shownKnown(db, accountId, origin)] as const,
+    ),
+  );
   const lists = (await listRevocationLists(db, accountId)).map((row) => shownList(row, now));
   return {
     routes,
@@ -63,7 +67,7 @@ async function knownOf(db: Database, accountId: string, now: Date) {
     lists,
     clients: new Map(rules),
     applications,
-    origins: new Map(origins as [string, object][]),
+    origins: new Map(origins),
   };
 }
 

@@ -249,7 +249,7 @@ function hostsIn(chain: string, names: readonly string[], zone: Zone): readonly 
 }
 
 /** One that was made, or that follows from a route. @throws Failure `zone_not_found` */
-async function existingZone(
+export async function existingZone(
   db: Database,
   accountId: string,
   id: string | undefined,

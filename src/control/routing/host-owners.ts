@@ -8,7 +8,7 @@ import { listZones } from "../../store/zones.ts";
 /**
  * The first of these hosts that is another account's: by a zone, a route, an origin, what it presents
  * or asks of its clients, or as the name that a Worker has by itself. Null: none is.
- * @param hosts `api.example.com`, or `*.example.com`
+ * @param hosts `api.example.com`, `*.example.com`, or the pattern of a route
  */
 export async function hostOfAnother(
   db: Database,

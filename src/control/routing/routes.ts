@@ -10,7 +10,6 @@ import {
   listRoutes,
   type RouteWithScript,
 } from "../../store/routes.ts";
-import { hostsOfOthers } from "../../store/hosts.ts";
 import { listZones } from "../../store/zones.ts";
 import type { RouteRow, ScriptRow } from "../../store/schema.ts";
 import type { Audit, AuditAction } from "../../store/audit.ts";
@@ -21,8 +20,8 @@ import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { existingScript } from "../workers/lookup.ts";
+import { hostOfAnother } from "./host-owners.ts";
 import { hostOf, isHost, routePattern, zoneNamed, zoneOf, zonesOf } from "./zones.ts";
-import { hostsOverlap } from "../../network/patterns.ts";
 
 const replacement = z.array(z.object({ pattern: z.string() })).max(1000);
 const addition = z.object({
@@ -237,10 +236,15 @@ export async function addAll(
   keepId?: string,
 ): Promise<RouteRow[]> {
   const added: RouteRow[] = [];
-  const others = await hostsOfOthers(db, script.accountId);
+  const anothers = await hostOfAnother(db, script.accountId, patterns);
+  if (anothers !== null) {
+    throw new Failure("route_taken", {
+      message: `the route "${anothers}" is in hosts of another account`,
+      fix: "Use a host of your own: one that no other account's zones, routes and certificates have.",
+      facts: { pattern: anothers },
+    });
+  }
   for (const pattern of patterns) {
-    const overlapped = others.some((other) => hostsOverlap(other, pattern));
-    if (overlapped) throw routeTaken(pattern, "another account");
     const taken = await findPattern(db, pattern);
     if (taken) throw routeTaken(pattern, `the Worker "${taken.scriptName}"`);
     const id = keepId ?? randomBytes(16).toString("hex");

@@ -8,6 +8,7 @@ import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { shownZone } from "./routes.ts";
+import { hostOfAnother } from "./host-owners.ts";
 import { isHost, zoneNamed } from "./zones.ts";
 
 const wanted = z.object({
@@ -39,6 +40,13 @@ export function zoneEndpoints({ store, edge, clock }: ControlContext): readonly 
         await store.write(async ({ db }) => {
           if (await zoneByName(db, name)) {
             throw new Failure("zone_taken", { message: `the zone "${name}" exists` });
+          }
+          // Whose zone it is may say where its hosts lead, also those that lead somewhere now.
+          if ((await hostOfAnother(db, accountId, [name, `*.${name}`])) !== null) {
+            throw new Failure("zone_taken", {
+              message: `the zone "${name}" has hosts of another account`,
+              fix: "Make a zone of a name that no other account has hosts in.",
+            });
           }
           const { id } = zoneNamed(accountId, name);
           const row: ZoneRow = { id, accountId, name, createdOn: clock().toISOString() };

@@ -143,6 +143,8 @@ class Change {
   readonly #planned: Planned;
   #classes: readonly ObjectNamespaceRow[];
   readonly #from = new Set<string>();
+  /** How many classes the account's other Workers have. */
+  #others: number | null = null;
 
   constructor(planned: Planned, before: readonly ObjectNamespaceRow[]) {
     this.#planned = planned;
@@ -194,8 +196,10 @@ class Change {
     const id = randomBytes(16).toString("hex");
     const { accountId } = key;
     this.#add({ id, accountId, scriptId: null, className: name, usesSql, createdOn });
-    const others = await listNamespaces(db, accountId);
-    if (others.length + this.#classes.length > MOST_CLASSES + 1) {
+    this.#others ??= (await listNamespaces(db, accountId)).filter(
+      ({ script }) => script !== key.scriptName,
+    ).length;
+    if (this.#others + this.#classes.length > MOST_CLASSES) {
       throw new Failure("object_classes_limited", { facts: { limit: MOST_CLASSES } });
     }
   }

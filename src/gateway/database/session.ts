@@ -5,7 +5,7 @@ import type { Credential } from "../../certificates/credential.ts";
 import type { BoundDatabase, DatabaseConfig } from "../../contract/database.ts";
 import { Failure } from "../../failures/failures.ts";
 import { splice } from "../../forward/sockets.ts";
-import { exchangeFailure } from "../classify.ts";
+import { exchangeFailure, presentedOf } from "../classify.ts";
 import { dial, type Network } from "../dial.ts";
 import { handshake } from "../handshake.ts";
 import type { NewConnection } from "../observe.ts";
@@ -214,14 +214,6 @@ export class DatabaseSession {
 
 /** ms for a driver to read why its connection ends */
 const LAST_WORD = 2_000;
-
-function presentedOf(
-  credential: Credential | null,
-): { readonly certificateId: string; readonly version: number } | null {
-  if (credential === null) return null;
-  const { certificateId, version } = credential;
-  return { certificateId, version };
-}
 
 function failureOf(error: unknown, { host, port }: DatabaseConfig): Failure {
   if (error instanceof Failure) return error;

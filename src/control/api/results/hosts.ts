@@ -174,9 +174,19 @@ const identityPolicy = z
   })
   .openapi("IdentityPolicy");
 
+const hostOrigin = z
+  .object({
+    host: text,
+    to: text,
+    from: z.enum(["host origin", "dns records"]),
+    certificate: z.object({ id: text, name: text.nullable(), from: text }).nullable(),
+  })
+  .openapi("HostOrigin");
+
 const host = z
   .object({
     host: text,
+    origin: hostOrigin.nullable(),
     workers: z.array(z.object({ script: text, pattern: text })),
     certificate: customCertificate.nullable(),
     clients: z.object({ mode: text, authorities: texts, forward: flag }).loose(),
@@ -184,14 +194,6 @@ const host = z
     access: z.array(z.object({ name: text, domain: text })),
   })
   .openapi("Host");
-
-const hostOrigin = z
-  .object({
-    host: text,
-    to: text,
-    certificate: z.object({ id: text, name: text.nullable() }),
-  })
-  .openapi("HostOrigin");
 
 const access = "/accounts/{account_id}/access";
 const own = "/accounts/{account_id}/countersign";

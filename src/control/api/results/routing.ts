@@ -64,6 +64,60 @@ export const customCertificate: z.ZodType = z
   })
   .openapi("CustomCertificate");
 
+const dnsRecord = z
+  .object({
+    id: text,
+    zone_id: text,
+    zone_name: text,
+    name: text,
+    type: text,
+    content: text,
+    proxiable: flag,
+    proxied: flag,
+    ttl: count,
+    settings: z.object({}),
+    meta: z.object({}),
+    comment: text.nullable(),
+    tags: texts,
+    created_on: time,
+    modified_on: time,
+  })
+  .openapi("DnsRecord");
+
+const pullCertificate = z
+  .object({
+    id: text,
+    certificate: text,
+    issuer: text,
+    serial_number: text,
+    signature: text,
+    status: text,
+    expires_on: time,
+    uploaded_on: time,
+  })
+  .openapi("OriginPullCertificate");
+
+const pullHost = z
+  .object({
+    hostname: text,
+    enabled: flag.nullable(),
+    status: text,
+    created_at: time,
+    updated_at: time,
+    cert_id: text,
+    cert_status: text,
+    cert_uploaded_on: time,
+    cert_updated_at: time,
+    certificate: text,
+    issuer: text,
+    serial_number: text,
+    signature: text,
+    expires_on: time,
+  })
+  .openapi("OriginPullHost");
+
+const pulls = "/zones/{zone_id}/origin_tls_client_auth";
+const pullSetting = z.object({ enabled: flag });
 const account = "/accounts/{account_id}";
 const script = `${account}/workers/scripts/{script_name}`;
 const zones = z.object({ zones: texts });
@@ -92,6 +146,20 @@ export const routingResults: Results = {
   [`PUT ${account}/workers/domains`]: domain,
   [`DELETE ${account}/workers/domains/{domain_id}`]: gone,
   [`GET ${account}/workers/domains/records/{domain_id}`]: domain,
+  ...crud(
+    "/zones/{zone_id}/dns_records",
+    dnsRecord,
+    "GET* POST* GET PUT PATCH DELETE",
+    "dns_record_id",
+  ),
+  ...crud(pulls, pullCertificate, "GET* POST* GET", "certificate_id"),
+  [`DELETE ${pulls}/{certificate_id}`]: pullCertificate,
+  ...crud(`${pulls}/hostnames/certificates`, pullCertificate, "GET* POST* GET", "certificate_id"),
+  [`DELETE ${pulls}/hostnames/certificates/{certificate_id}`]: pullCertificate,
+  [`PUT ${pulls}/hostnames`]: z.array(pullHost),
+  [`GET ${pulls}/hostnames/{hostname}`]: pullHost,
+  [`GET ${pulls}/settings`]: pullSetting,
+  [`PUT ${pulls}/settings`]: pullSetting,
   [`GET ${account}/countersign/proxied_zones`]: zones,
   [`PUT ${account}/countersign/proxied_zones`]: zones,
 };

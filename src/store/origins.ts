@@ -1,0 +1,74 @@
+import type { HostOrigin } from "../contract/hosts.ts";
+import type { Database } from "./database.ts";
+import { proxiedNames } from "./dns-records.ts";
+import { listHostOrigins } from "./host-origins.ts";
+import { nearest } from "./nearest.ts";
+import { listPullCertificates, listPullHosts, listPullZones } from "./origin-pulls.ts";
+
+/** An origin, and what said so. */
+export interface KnownOrigin extends HostOrigin {
+  readonly from: "host origin" | "dns records";
+  /** What said which certificate is presented. Null: none is. */
+  readonly certificateFrom: "host origin" | "hostname" | "zone" | null;
+}
+
+/**
+ * Every host that an origin answers for. At one name, what `countersign host origin` said goes
+ * before the DNS records.
+ */
+export async function originsOfAccount(db: Database, accountId: string): Promise<KnownOrigin[]> {
+  const origins: KnownOrigin[] = (await listHostOrigins(db, accountId)).map(
+    ({ host, toHost, toPort, certificateId }) => ({
+      host,
+      to: { hosts: [toHost], port: toPort },
+      certificateId,
+      from: "host origin",
+      certificateFrom: "host origin",
+    }),
+  );
+  const said = new Set(origins.map(({ host }) => host));
+  const records = await proxiedNames(db, accountId);
+  if (records.size === 0) return origins;
+  const pulls = await pullsOf(db, accountId);
+  // A host with a certificate of its own is one of its own, below a wildcard too.
+  for (const host of new Set([...records.keys(), ...pulls.hosts.keys()])) {
+    const hosts = nearest(records, host);
+    if (said.has(host) || hosts === null) continue;
+    const to = { hosts, port: null };
+    origins.push({ host, to, from: "dns records", ...presentedTo(pulls, host) });
+  }
+  return origins;
+}
+
+interface Pulls {
+  /** Host → certificate. */
+  readonly hosts: ReadonlyMap<string, string>;
+  /** Zone → the newest of its certificates. */
+  readonly zones: ReadonlyMap<string, string>;
+}
+
+async function pullsOf(db: Database, accountId: string): Promise<Pulls> {
+  const hosts = (await listPullHosts(db, accountId)).filter(({ enabled }) => enabled === 1);
+  const on = (await listPullZones(db, accountId)).filter(({ enabled }) => enabled === 1);
+  const zones = new Map<string, string>();
+  for (const { zone, level, id } of await listPullCertificates(db, accountId)) {
+    const isOn = on.some((other) => other.zone === zone);
+    if (level === "zone" && isOn && !zones.has(zone)) zones.set(zone, id);
+  }
+  return { hosts: new Map(hosts.map((one) => [one.host, one.certificateId])), zones };
+}
+
+/** The most specific counts: of the host, then of the smallest zone around it. */
+function presentedTo(
+  { hosts, zones }: Pulls,
+  host: string,
+): Pick<KnownOrigin, "certificateId" | "certificateFrom"> {
+  const own = nearest(hosts, host);
+  if (own !== null) return { certificateId: own, certificateFrom: "hostname" };
+  const labels = host.split(".");
+  for (let first = 0; first < labels.length; first += 1) {
+    const certificateId = zones.get(labels.slice(first).join("."));
+    if (certificateId !== undefined) return { certificateId, certificateFrom: "zone" };
+  }
+  return { certificateId: null, certificateFrom: null };
+}

@@ -49,11 +49,11 @@ describe("a port of a Worker's own", () => {
   });
 
   it("loses no request at its socket while the Worker is deployed ten times, and none at its port that is sent again", async () => {
-    let isOver = false;
+    const over = new AbortController();
     const failed: string[] = [];
     const answered = { port: 0, socket: 0, again: 0 };
     const ask = async (way: "port" | "socket"): Promise<void> => {
-      while (!isOver) {
+      while (!over.signal.aborted) {
         try {
           const text = await (way === "port" ? retried(() => answered.again++) : atSocket("/"));
           if (/"version":"(v\d|one)"/.test(text)) answered[way]++;
@@ -68,7 +68,7 @@ describe("a port of a Worker's own", () => {
       for (let n = 0; n < 10; n++) await deploy(`v${n}`);
       assert.match(await atSocket("/"), /"version":"v9"/, "in force once it is acknowledged");
     } finally {
-      isOver = true;
+      over.abort();
       await Promise.all(clients);
     }
     assert.deepEqual(failed, []);
@@ -77,15 +77,15 @@ describe("a port of a Worker's own", () => {
   });
 
   it("goes on with the version before if a new one does not start", async () => {
-    const before = await (await fetch(url)).text();
+    const earlier = await (await fetch(url)).text();
     const { status } = await upload('throw new Error("at start"); export default { fetch() {} }');
     assert.notEqual(status, 200);
-    assert.equal(await (await fetch(url)).text(), before);
+    assert.equal(await (await fetch(url)).text(), earlier);
   });
 
   it("lets connections wait while a process that was killed is started again", async () => {
     const pids = await pidsOf("shop");
-    assert.ok(pids.length >= 3, `one for the ingress, one for each door: ${pids}`);
+    assert.ok(pids.length >= 3, `one for the ingress, one for each door: ${pids.join(", ")}`);
     for (const pid of pids) process.kill(pid, "SIGKILL");
     assert.match(await once(url), /"version"/);
   });

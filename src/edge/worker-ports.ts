@@ -130,18 +130,21 @@ class Door {
 
   follow(live = this.#live): Promise<void> {
     this.#live = live;
-    this.#turn = this.#turn.then(async () => {
-      if (this.#isStopped) return;
-      const { scriptName, accountId } = this.port;
-      try {
-        await this.#apply();
-      } catch (error) {
-        const facts = { account: accountId, script: scriptName, port: this.name };
-        const reason = error instanceof Error ? error.message : String(error);
-        this.#options.log.error({ ...facts, reason }, "a Worker's own port is not as it should be");
-      }
-    });
+    this.#turn = this.#after(this.#turn);
     return this.#turn;
+  }
+
+  async #after(before: Promise<void>): Promise<void> {
+    await before;
+    if (this.#isStopped) return;
+    try {
+      await this.#apply();
+    } catch (error) {
+      const { scriptName, accountId } = this.port;
+      const facts = { account: accountId, script: scriptName, port: this.name };
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#options.log.error({ ...facts, reason }, "a Worker's own port is not as it should be");
+    }
   }
 
   async #apply(): Promise<void> {

@@ -24,10 +24,10 @@ export class HeldSocket {
   /** Of a Unix socket: the name that it was made with. */
   readonly #bound: string | null;
 
-  private constructor(name: string, handle: Handle, bound: string | null) {
+  private constructor(name: string, handle: Handle, madeAt: string | null) {
     this.name = name;
     this.#handle = handle;
-    this.#bound = bound;
+    this.#bound = madeAt;
   }
 
   /** @throws Error with the system's `code`: `EADDRINUSE`, `EACCES`, … */

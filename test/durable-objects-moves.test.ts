@@ -57,12 +57,15 @@ describe("Durable Objects that are moved", () => {
     return JSON.parse(answer.body);
   };
   const pidOf = async (script: string): Promise<number> => {
-    const { workers } = await platformClient(platform.dataFolder).status();
-    const all = workers.filter(
-      ({ scriptName, state }) => scriptName === script && state === "running",
-    );
-    assert.equal(all.length, 1);
-    return all[0]!.pid!;
+    let pids: readonly (number | null)[] = [];
+    await until(async () => {
+      const { workers } = await platformClient(platform.dataFolder).status();
+      pids = workers
+        .filter(({ scriptName, state }) => scriptName === script && state === "running")
+        .map(({ pid }) => pid);
+      return pids.length === 1;
+    });
+    return pids[0]!;
   };
   const folders = (): string[] =>
     readdirSync(join(platform.dataFolder, "storage", platform.ready.accountId, "objects"));
@@ -177,6 +180,7 @@ describe("Durable Objects that are moved", () => {
     }
     over.abort();
     await writing;
+    await until(async () => (await platform.worker("killed", "/b/woken")).status === 200);
     const found = Number(await ask("killed", "a/hit")) - 1;
     assert.ok(found >= acknowledged && found <= sent, `${acknowledged} ≤ ${found} ≤ ${sent}`);
   });

@@ -43,6 +43,7 @@ export const gateway: Subject = {
         databases: new Map(),
         identity: version.versionId,
         asksForKeys: false,
+        origins: [],
       },
       {
         socket: "gateway-worker.sock",
@@ -138,6 +139,7 @@ function staticSource(surroundings: Surroundings): Source {
     changes: async function* (_, signal) {
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
     },
+    queues: async () => [],
     deployment: async () => ({
       ...key,
       versions: [{ version: workerVersion(surroundings), percentage: 100 }],
@@ -149,6 +151,7 @@ function staticSource(surroundings: Surroundings): Source {
     trust: async () => accountTrust(material),
     hosts: async () => [],
     origins: async () => [],
+    routedHosts: async () => [],
     access: async () => ({ applications: [], tokens: [], authorities: [], keys: [] }),
   };
 }

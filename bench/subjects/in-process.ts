@@ -34,6 +34,7 @@ export const inProcess: Subject = {
       databases: new Map(),
       identity: "bench",
       asksForKeys: false,
+      origins: [],
     } as const;
     const config = workerdConfig(version, {
       socket: "in-process-worker.sock",

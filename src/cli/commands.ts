@@ -62,6 +62,11 @@ export const commands: readonly CommandEntry[] = [
     add: async () => (await import("./commands/host.ts")).addHostCommand,
   },
   {
+    name: "trust",
+    summary: "have this machine trust https://NAME.localhost, or trust it no more",
+    add: async () => (await import("./commands/trust.ts")).addTrustCommand,
+  },
+  {
     name: "access",
     summary: "Access: service tokens of machines, and the applications that they are let into",
     add: async () => (await import("./commands/access.ts")).addAccessCommand,

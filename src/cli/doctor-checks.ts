@@ -48,6 +48,7 @@ export async function runChecks(options: CheckOptions): Promise<readonly Check[]
           ...checkOldTls(status),
           ...checkCertificates(status, options.now),
           ...checkHostCertificates(status, options.now),
+          ...checkHostFolders(status),
           ...checkCertificateWarnings(status),
           ...checkRevocationLists(status),
         ]),
@@ -201,6 +202,22 @@ function checkOldTls({ unsafeOldTls }: PlatformStatus): readonly Check[] {
       fix: "Enable TLS 1.3, or ECDHE with AES-GCM, there; then start without --unsafe-old-tls.",
     },
   ];
+}
+
+/** What was renewed in the folder is not what the host presents. */
+function checkHostFolders({ hostCertificates }: PlatformStatus): readonly Check[] {
+  return hostCertificates.flatMap(({ hosts, failure }) =>
+    failure === null
+      ? []
+      : [
+          {
+            name: "host",
+            result: "warning" as const,
+            finding: `${hosts[0]} presents the certificate before: ${failure}`,
+            fix: `countersign host certificate ${hosts[0]} --folder DIR`,
+          },
+        ],
+  );
 }
 
 /** What expired presents itself to every client: it is worse than what a binding presents to one origin. */

@@ -2,6 +2,7 @@ import type { Sealed } from "../keys/seal.ts";
 import type { Host, HostOrigin } from "./hosts.ts";
 import type { AccountAccess } from "./access.ts";
 import type { DatabaseConfig } from "./database.ts";
+import type { QueueConfig } from "./queue.ts";
 import type { Observability } from "./worker-log.ts";
 
 /**
@@ -28,6 +29,10 @@ export interface Source {
   hosts(accountId: string): Promise<readonly Host[]>;
   /** The hosts of an account that origins answer for. */
   origins(accountId: string): Promise<readonly HostOrigin[]>;
+  /** The queues of an account, and who consumes them. */
+  queues(accountId: string): Promise<readonly QueueConfig[]>;
+  /** The hosts of a script's routes: what it fetches at those that have an origin goes there. */
+  routedHosts(key: ScriptKey): Promise<readonly string[]>;
   /** Who reaches the hosts of an account. */
   access(accountId: string): Promise<AccountAccess>;
 }
@@ -56,6 +61,8 @@ export type Change = { readonly cursor: number } & (
   | { readonly kind: "identities"; readonly accountId: string }
   /** Server certificates of an account's hosts, the rules for their clients, or their origins changed. */
   | { readonly kind: "hosts"; readonly accountId: string }
+  /** Queues of an account, or who consumes them. */
+  | { readonly kind: "queues"; readonly accountId: string }
   /** Who reaches the hosts of an account. */
   | { readonly kind: "access"; readonly accountId: string }
 );
@@ -87,7 +94,7 @@ export interface WorkerVersion extends ScriptKey {
   readonly limits?: WorkerLimits;
   /** Which of its calls are kept. Absent: none. */
   readonly observability?: Observability;
-  /** Whether the platform calls it by itself, as its cron triggers say. Absent: no. */
+  /** Whether the platform calls it by itself, as its cron triggers and the queues that it consumes say. Absent: no. */
   readonly takesEvents?: boolean;
 }
 
@@ -137,6 +144,8 @@ export type WorkerBinding = { readonly name: string } & (
   | { readonly type: "kv_namespace"; readonly namespaceId: string }
   | { readonly type: "d1"; readonly databaseId: string }
   | { readonly type: "r2_bucket"; readonly bucketName: string }
+  /** @property deliveryDelay seconds, for messages that say none */
+  | { readonly type: "queue"; readonly queueName: string; readonly deliveryDelay?: number }
   | {
       readonly type: "ratelimit";
       readonly namespaceId: string;

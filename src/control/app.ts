@@ -37,6 +37,7 @@ import { policyEndpoints } from "./identity/policies.ts";
 import { d1Endpoints } from "./storage/d1.ts";
 import { kvEndpoints } from "./storage/kv.ts";
 import { usageEndpoints } from "./storage/metrics.ts";
+import { queueEndpoints } from "./storage/queues.ts";
 import { r2Endpoints } from "./storage/r2.ts";
 import { Transfers } from "./storage/transfers.ts";
 import { publishedIdentities } from "./identity/published.ts";
@@ -188,6 +189,7 @@ function allEndpoints(
     ...logEndpoints(context),
     ...kvEndpoints(context),
     ...d1Endpoints(context, transfers),
+    ...queueEndpoints(context),
     ...r2Endpoints(context),
     ...usageEndpoints(),
     ...objectEndpoints(context),

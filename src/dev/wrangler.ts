@@ -59,7 +59,6 @@ export interface LaterConfiguration {
   readonly assets: boolean;
   readonly migrations: readonly object[];
   readonly containers: number;
-  readonly queueConsumers: number;
 }
 
 export interface MtlsBinding {
@@ -148,7 +147,6 @@ function readProject(
       assets: config.assets !== undefined,
       migrations: config.migrations,
       containers: config.containers?.length ?? 0,
-      queueConsumers: config.queues.consumers?.length ?? 0,
     },
   };
 }

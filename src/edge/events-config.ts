@@ -5,7 +5,7 @@ export const EVENTS = "events";
 
 /**
  * The runtime hands such calls from one Worker to another of the same process alone. This one is
- * asked over HTTP, at a socket that only the platform reaches.
+ * reached over HTTP, and by RPC for queues, at a socket that only the platform has.
  */
 export function eventsWorker(main: string): CapnpValue {
   return {
@@ -20,10 +20,18 @@ export function eventsWorker(main: string): CapnpValue {
   };
 }
 
-const MODULE = `export default {
-  async fetch(request, env) {
+const MODULE = `import { WorkerEntrypoint } from "cloudflare:workers";
+export default class extends WorkerEntrypoint {
+  async fetch(request) {
     const { cron, scheduledTime } = await request.json();
-    const { outcome } = await env.MAIN.scheduled({ cron, scheduledTime: new Date(scheduledTime) });
+    const { outcome } = await this.env.MAIN.scheduled({ cron, scheduledTime: new Date(scheduledTime) });
     return Response.json({ outcome });
-  },
-};`;
+  }
+  ping() {
+    return "pong";
+  }
+  async deliver(queue, messages) {
+    const { outcome, ackAll, retryBatch, explicitAcks, retryMessages } = await this.env.MAIN.queue(queue, messages);
+    return { outcome, ackAll, retryBatch, explicitAcks, retryMessages: retryMessages ?? [] };
+  }
+}`;

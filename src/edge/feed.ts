@@ -73,6 +73,7 @@ export class Feed {
     await Promise.all(accounts.map((accountId) => apply({ kind: "hosts", accountId })));
     await announced();
     await Promise.all(databases.map((key) => apply({ kind: "database", ...key })));
+    await Promise.all(accounts.map((accountId) => apply({ kind: "queues", accountId })));
     await Promise.all(scripts.map((key) => apply({ kind: "script", ...key })));
   }
 

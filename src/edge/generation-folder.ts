@@ -41,7 +41,13 @@ export class GenerationFolder {
     modules.sort((a, b) => rank(a, version) - rank(b, version));
     return {
       folder,
-      stored: { ...version, modules, sourceMaps, asksForKeys: asksForKeys(version) },
+      stored: {
+        ...version,
+        modules,
+        sourceMaps,
+        asksForKeys: asksForKeys(version),
+        origins: opensSockets(version) ? [] : version.origins,
+      },
     };
   }
 
@@ -110,15 +116,22 @@ export const EMPTY = "empty";
  * Does it fetch the keys of Access, from the host that it answers for itself? One that opens sockets
  * does not get what helps it to: `connect()` does not go through it.
  */
-function asksForKeys({ modules, bindings }: RunnableVersion): boolean {
-  const isIn = (text: string): boolean =>
-    modules.some(
-      ({ type, content }) => type !== "sourcemap" && Buffer.from(content).includes(text),
-    );
+function asksForKeys(version: RunnableVersion): boolean {
+  const { bindings } = version;
   const isNamed = bindings.some(
     (binding) => binding.type === "plain_text" && binding.text.includes(ACCESS_KEYS),
   );
-  return (isNamed || isIn(ACCESS_KEYS)) && !isIn("cloudflare:sockets");
+  return (isNamed || isIn(version, ACCESS_KEYS)) && !opensSockets(version);
+}
+
+function opensSockets(version: RunnableVersion): boolean {
+  return isIn(version, "cloudflare:sockets");
+}
+
+function isIn({ modules }: RunnableVersion, text: string): boolean {
+  return modules.some(
+    ({ type, content }) => type !== "sourcemap" && Buffer.from(content).includes(text),
+  );
 }
 
 function rank(module: StoredModule, version: WorkerVersion): number {

@@ -58,6 +58,10 @@ export class Generation implements LinkTarget {
     return this.#processes[0].entrypoints;
   }
 
+  get events(): string | null {
+    return this.#processes[0].events;
+  }
+
   /** Is there an entrypoint that others bind by now, but that this one did not know of? */
   get isIncomplete(): boolean {
     return this.#processes[0].isIncomplete;
@@ -97,6 +101,10 @@ export class Generation implements LinkTarget {
   /** It gets the traffic: resolves when its processes run, or have failed to for the first time. */
   async begin(): Promise<void> {
     await this.#each((one) => one.begin());
+  }
+
+  get hasBegun(): boolean {
+    return this.#processes.every((one) => one.hasBegun);
   }
 
   get keepsObjects(): boolean {

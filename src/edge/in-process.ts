@@ -3,6 +3,8 @@ import { Failure } from "../failures/failures.ts";
 import { readCredential, validityFailure, type Credential } from "../certificates/credential.ts";
 import { isVersion1 } from "../certificates/shown.ts";
 import type { BoundDatabase } from "../contract/database.ts";
+import type { HostOrigin } from "../contract/hosts.ts";
+import { hostsOverlap } from "../network/patterns.ts";
 import { IDENTITY } from "../contract/identity.ts";
 import type {
   AccountTrust,
@@ -26,6 +28,8 @@ export type RunnableVersion = WorkerVersion & {
   readonly presented: ReadonlyMap<string, OwnPresentation>;
   /** By the name of the binding: the databases that its drivers are told of. */
   readonly databases: ReadonlyMap<string, ToldDatabase>;
+  /** At hosts that it has routes at: where its `fetch()` without a binding goes there. */
+  readonly origins: readonly HostOrigin[];
   /** Equal for two generations that run and present the same. */
   readonly identity: string;
   /** Unix time in ms at which a certificate begins or ceases to be valid. Null: none is in-process. */
@@ -44,7 +48,7 @@ export type ToldDatabase = BoundDatabase & { readonly presentsIdentity: boolean 
  * @param isFollowed somebody reads its log right now: all of its calls are told of
  */
 export async function runnable(
-  source: Pick<Source, "certificate" | "trust" | "database">,
+  source: Pick<Source, "certificate" | "trust" | "database" | "origins" | "routedHosts">,
   version: WorkerVersion,
   isFollowed = false,
 ): Promise<RunnableVersion> {
@@ -70,16 +74,29 @@ export async function runnable(
   }
   const changesAt = changes.length === 0 ? null : Math.min(...changes);
   const databases = await toldDatabases(source, version);
+  const origins = await originsBehind(source, version);
   const traced = isFollowed ? 1 : (version.observability?.samplingRate ?? null);
   const observed = JSON.stringify([traced, version.observability ?? null]);
   const { objects = [] } = version;
   const identity = [
-    identityOf(version.versionId, presented, databases),
+    identityOf(version.versionId, presented, [...databases, ...origins]),
     ...(traced === null ? [] : [observed]),
     ...(objects.length === 0 ? [] : [JSON.stringify(objects)]),
     ...(version.takesEvents === true ? ["events"] : []),
   ].join(" ");
-  return { ...version, presented, databases, identity, changesAt, traced };
+  return { ...version, presented, databases, origins, identity, changesAt, traced };
+}
+
+/** The origins of hosts that a Worker has routes at. */
+async function originsBehind(
+  source: Pick<Source, "origins" | "routedHosts">,
+  version: WorkerVersion,
+): Promise<readonly HostOrigin[]> {
+  const routed = await source.routedHosts(version);
+  if (routed.length === 0) return [];
+  return (await source.origins(version.accountId))
+    .filter(({ host }) => routed.some((other) => hostsOverlap(other, host)))
+    .map(({ host, to, certificateId }) => ({ host, to, certificateId }));
 }
 
 /** One whose configuration is gone has no entry: it cannot be bound. */
@@ -139,9 +156,9 @@ function isTrustedAsItself(bundle: string): boolean {
 function identityOf(
   versionId: string,
   presented: ReadonlyMap<string, OwnPresentation>,
-  databases: ReadonlyMap<string, ToldDatabase>,
+  others: readonly unknown[],
 ): string {
-  if (presented.size === 0 && databases.size === 0) return versionId;
+  if (presented.size === 0 && others.length === 0) return versionId;
   const facts: unknown[] = [...presented].map(
     ([name, { credential, publicRoots, authorities }]) => [
       name,
@@ -151,7 +168,7 @@ function identityOf(
       authorities,
     ],
   );
-  facts.push(...databases);
+  facts.push(...others);
   return `${versionId} ${createHash("sha256").update(JSON.stringify(facts)).digest("base64url")}`;
 }
 

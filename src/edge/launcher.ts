@@ -20,6 +20,7 @@ import type { ObjectClass, ScriptKey } from "../contract/change-feed.ts";
 import type { WorkerEvent } from "../contract/worker-log.ts";
 import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import { KeysInConfig } from "./keys-in-config.ts";
+import { frontOf, originSocket } from "./outbound-config.ts";
 import { EVENTS } from "./events-config.ts";
 import { refusedAddress } from "./refused-address.ts";
 import { limited, type LimitedRun, type ProcessLimits } from "./worker-limits.ts";
@@ -70,6 +71,8 @@ export interface GenerationContext {
     readonly accessKeys: string;
   };
   readonly limits: ProcessLimits;
+  /** Where origins listen that DNS records name. */
+  readonly originPort: number;
   /** ms */
   readonly startTimeout: number;
   readonly log: Logger;
@@ -129,6 +132,11 @@ export class Launcher {
     return this.#inRun(MAIN);
   }
 
+  /** Where the platform calls it. Null: it does not. */
+  get events(): string | null {
+    return this.#version.takesEvents === true ? this.#inRun(EVENTS) : null;
+  }
+
   /** Is there an entrypoint that others bind by now, but did not when this was prepared? */
   get isIncomplete(): boolean {
     return this.#context
@@ -167,6 +175,7 @@ export class Launcher {
       } else if (binding.type === "hyperdrive") await this.#openDatabase(binding.name);
     }
     await prepareMounts(this.#context.sandbox, this.#folder.absolute, this.#mounts());
+    await this.#openOrigins();
     for (const name of this.#context.wantedEntrypoints(this.#version)) {
       this.entrypoints.set(name, this.#inRun(`e${this.entrypoints.size}`));
     }
@@ -279,7 +288,11 @@ export class Launcher {
       throw new WorkerdStartError("exited", `it does not listen: ${String(error)}`, []);
     }
     this.workerLog.started(started.pid);
-    await this.#context.renewLinks([this.socket, ...this.entrypoints.values()]);
+    await this.#context.renewLinks([
+      this.socket,
+      ...this.entrypoints.values(),
+      ...(this.events === null ? [] : [this.events]),
+    ]);
     const { memory, cpu } = this.#context.limits;
     const { cpuMs } = this.#version.limits ?? {};
     // What a Worker asks for counts, but not below what can be told from a busy machine.
@@ -325,6 +338,23 @@ export class Launcher {
       throw new Error(`no answer after ${startTimeout} ms`);
     });
     await Promise.race([this.#context.probe(this.#inRun(PROBE)), tooLate]);
+  }
+
+  /** What the Worker fetches at hosts that it stands before goes to their origins. */
+  async #openOrigins(): Promise<void> {
+    const { accountId, scriptName, origins } = this.#version;
+    for (const [index, origin] of origins.entries()) {
+      const socketPath = this.#inRun(originSocket(index));
+      await this.#context.gateway.openBinding({
+        socketPath,
+        accountId,
+        scriptName,
+        bindingName: origin.host,
+        certificateId: origin.certificateId ?? NO_CERTIFICATE,
+        front: frontOf(origin, this.#context.originPort),
+      });
+      this.#openBindings.push(socketPath);
+    }
   }
 
   async #openDatabase(bindingName: string): Promise<void> {

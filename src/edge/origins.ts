@@ -5,6 +5,7 @@ import type { Source } from "../contract/change-feed.ts";
 import { NO_CERTIFICATE, type GatewayBinding, type GatewayHandle } from "../contract/gateway.ts";
 import type { HostOrigin } from "../contract/hosts.ts";
 import type { IngressHandle } from "../ingress/handle.ts";
+import { frontOf } from "./outbound-config.ts";
 import type { ScriptUpdate } from "../ingress/protocol.ts";
 
 export interface OriginsOptions {
@@ -40,7 +41,7 @@ export class Origins {
 
   /**
    * In force on return. What is in flight ends where it began.
-   * @param certificate has the gateway know of one before it is presented, and after that
+   * @param certificate has the gateway know of one before it is presented
    */
   async apply(
     accountId: string,
@@ -63,24 +64,17 @@ export class Origins {
     if (updates.length > 0) await ingress.scripts(updates);
     this.#open.set(accountId, wanted);
     for (const [host, socketPath] of before) {
-      if (wanted.get(host) !== socketPath) void this.#close(socketPath, certificate);
+      if (wanted.get(host) !== socketPath) void this.#close(socketPath);
     }
   }
 
-  async #close(
-    socketPath: string,
-    certificate: (certificateId: string) => Promise<void>,
-  ): Promise<void> {
+  async #close(socketPath: string): Promise<void> {
     const { ingress, gateway, log } = this.#options;
     try {
       await ingress.retire(socketPath);
       if (this.#isOpen(socketPath)) return;
       await gateway.closeBinding(socketPath);
-      const binding = this.#sockets.get(socketPath);
-      if (binding === undefined || this.#isOpen(socketPath)) return;
-      this.#sockets.delete(socketPath);
-      // One that was deleted meanwhile goes only now.
-      for (const id of idsOf([binding])) await certificate(id);
+      if (!this.#isOpen(socketPath)) this.#sockets.delete(socketPath);
     } catch (error) {
       log.error({ socketPath, error }, "the socket of a host's origin does not close");
     }
@@ -102,12 +96,9 @@ function nameOf(host: string): string {
   return `origin of ${host}`;
 }
 
-function bindingOf(
-  accountId: string,
-  { host, to, certificateId }: HostOrigin,
-  ownPort: number,
-): GatewayBinding {
-  const front = { hosts: to.hosts, port: to.port ?? ownPort };
+function bindingOf(accountId: string, origin: HostOrigin, ownPort: number): GatewayBinding {
+  const { host, certificateId } = origin;
+  const front = frontOf(origin, ownPort);
   const text = JSON.stringify([accountId, host, front, certificateId]);
   const hash = createHash("sha256").update(text).digest("hex").slice(0, 16);
   return {

@@ -20,6 +20,7 @@ import type {
   Source,
   WorkerVersion,
 } from "../contract/change-feed.ts";
+import { hostsOverlap } from "../network/patterns.ts";
 import type { IngressHosts } from "./ingress-hosts.ts";
 import type { Origins } from "./origins.ts";
 import { Staging } from "./staging.ts";
@@ -168,9 +169,8 @@ export class Reconciler {
         const certificate = await source.certificate(accountId, certificateId);
         try {
           if (certificate === null) {
-            // A request to an origin that is in flight ends first: the certificate goes after that.
-            const isPresented = this.#options.origins.presents(accountId, certificateId);
-            if (!isPresented) await gateway.removeCertificate(accountId, certificateId);
+            if (this.#isShownToOrigins(accountId, certificateId)) void this.#whenUnused(change);
+            else await gateway.removeCertificate(accountId, certificateId);
           } else await gateway.setCertificate(certificate);
         } finally {
           await this.#renew(accountId, certificateId);
@@ -189,6 +189,12 @@ export class Reconciler {
         await this.#renewWhere(accountId, ({ version }) => bindsDatabase(version, databaseId));
         return;
       }
+      case "queues":
+        await this.#options.context.storage.queues.apply(
+          change.accountId,
+          await source.queues(change.accountId),
+        );
+        return;
       case "access":
         await this.#setAccess(change.accountId);
         await this.#options.ports.judge(change.accountId);
@@ -209,6 +215,7 @@ export class Reconciler {
         await this.#options.origins.apply(change.accountId, (certificateId) =>
           this.apply({ kind: "certificate", accountId: change.accountId, certificateId }),
         );
+        await this.#renewBeforeOrigins(change.accountId);
         await this.#options.ports.judge(change.accountId);
         return;
       case "script":
@@ -238,6 +245,40 @@ export class Reconciler {
   /** What presents a certificate, or anything, in its own process gets a new generation if that is another now. */
   #renew(accountId: string, certificateId?: string): Promise<void> {
     return this.#renewWhere(accountId, ({ version }) => bindsInProcess(version, certificateId));
+  }
+
+  /** Workers with routes at hosts that origins answer for, or that did until now. */
+  async #renewBeforeOrigins(accountId: string): Promise<void> {
+    const { source, traffic } = this.#options;
+    const hosts = (await source.origins(accountId)).map(({ host }) => host);
+    const concerned = traffic.scripts().filter(({ key, ...live }) => {
+      if (key.accountId !== accountId) return false;
+      if (generationsOf({ key, ...live }).some(({ version }) => version.origins.length > 0)) {
+        return true;
+      }
+      const routed = live.routes.map((pattern) => pattern.split("/")[0] ?? "");
+      return routed.some((route) => hosts.some((host) => hostsOverlap(route, host)));
+    });
+    await Promise.all(concerned.map(({ key }) => this.apply({ kind: "script", ...key })));
+  }
+
+  /** Of the ingress, or of a Worker: what is in flight ends with the certificate it began with. */
+  #isShownToOrigins(accountId: string, certificateId: string): boolean {
+    const { origins, traffic } = this.#options;
+    return (
+      origins.presents(accountId, certificateId) ||
+      traffic.generations().some(({ version }) => {
+        const isIts = version.accountId === accountId;
+        return isIts && version.origins.some((one) => one.certificateId === certificateId);
+      })
+    );
+  }
+
+  /** One that was deleted goes once nothing is in flight with it. */
+  async #whenUnused(change: FeedChange): Promise<void> {
+    const { signal } = this.#stopping;
+    await delay(UNUSED_PAUSE, null, { signal, ref: false }).catch(() => {});
+    if (!signal.aborted) await this.apply(change);
   }
 
   async #renewWhere(accountId: string, isMeant: (one: Generation) => boolean): Promise<void> {
@@ -339,6 +380,9 @@ export class Reconciler {
 type Wanted = Omit<Deployment, "versions"> & {
   readonly versions: readonly { readonly version: RunnableVersion; readonly percentage: number }[];
 };
+
+/** ms */
+const UNUSED_PAUSE = 1_000;
 
 async function withPresented(
   source: Source,

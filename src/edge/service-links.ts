@@ -8,6 +8,8 @@ export interface LinkTarget {
   readonly socket: string;
   /** By `doorOf` the binding that leads there. */
   readonly entrypoints: ReadonlyMap<string, string>;
+  /** Where the platform itself calls it. Absent: nowhere. */
+  readonly events?: string | null;
 }
 
 interface Place {
@@ -87,7 +89,9 @@ export class ServiceLinks {
 
   /** The doors of a script that some binding leads to, but its default export without props. */
   wanted(key: ScriptKey): readonly string[] {
-    return [...(this.#named.get(idOf(key)) ?? [])].filter((entrypoint) => entrypoint !== DEFAULT);
+    return [...(this.#named.get(idOf(key)) ?? [])].filter(
+      (entrypoint) => entrypoint !== DEFAULT && entrypoint !== EVENTS_DOOR,
+    );
   }
 
   /** Moves every link to a script. Connections that are open stay where they are. */
@@ -134,10 +138,14 @@ export class ServiceLinks {
   }
 }
 
+/** The door through which the platform calls a Worker. No entrypoint has such a name. */
+export const EVENTS_DOOR = "the events of the platform";
+
 /** The name under which the default export counts as an entrypoint. */
 const DEFAULT = "default";
 
 function socketOf(target: LinkTarget | null, entrypoint: string): string | undefined {
+  if (entrypoint === EVENTS_DOOR) return target?.events ?? undefined;
   return entrypoint === DEFAULT ? target?.socket : target?.entrypoints.get(entrypoint);
 }
 

@@ -127,7 +127,7 @@ export interface StartedEdge extends Edge {
  */
 export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const { source, log, masterKey, drain = 30_000, stopGrace = 5_000 } = options;
-  const { waitUntil = 30_000 } = options;
+  const { waitUntil = 30_000, originPort = 443 } = options;
   await using cleanup = new AsyncDisposableStack();
   const sandbox = await workerdSandbox(options.sandbox, options.workerdPath);
   const run = await RunDirectory.open(options.runDirectory);
@@ -191,10 +191,20 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   // A binding may call one of our own hosts: over TLS it gets what any client gets, and no more.
   const closed = ports.filter((port) => port !== https?.port);
   await gateway.setAddresses({ ...addresses, denyLocalPorts: closed });
-  const storage = new Storage({ run, folder: options.storageFolder ?? null, sandbox, links, log });
+  const storage = new Storage({
+    run,
+    folder: options.storageFolder ?? null,
+    sandbox,
+    links,
+    log,
+    target: (key) => {
+      const live = traffic.get(key);
+      return live === undefined ? null : mainGeneration(live);
+    },
+  });
   // After everything that asks it.
   cleanup.defer(() => storage.stop(stopGrace));
-  const traffic = new Traffic({ ingress, links, ports: workerPorts, drain, waitUntil, log });
+  const traffic = new Traffic({ ingress, links, run, ports: workerPorts, drain, waitUntil, log });
   cleanup.defer(() => traffic.stop(stopGrace));
   const events = new WorkerEvents({ run, traffic, tell });
   cleanup.defer(() => events.stop());
@@ -229,6 +239,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
       };
     },
     limits: { ...defaultLimits, ...options.limits },
+    originPort,
     startTimeout: options.startTimeout ?? 15_000,
     log,
     tell,
@@ -246,7 +257,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     nextId: () => ++lastId,
   };
   const hosts = new IngressHosts({ source, keyring, ingress, log });
-  const origins = new Origins({ source, ingress, gateway, port: options.originPort ?? 443, log });
+  const origins = new Origins({ source, ingress, gateway, port: originPort, log });
   const reconciler = new Reconciler({
     source,
     context,

@@ -12,7 +12,9 @@ import {
   type LiveScript,
 } from "./live.ts";
 import type { HowEnded } from "../ingress/protocol.ts";
-import type { ServiceLinks } from "./service-links.ts";
+import type { RunDirectory } from "../process/run-directory.ts";
+import { WaitingRoom } from "./waiting-room.ts";
+import type { LinkTarget, ServiceLinks } from "./service-links.ts";
 import { Slots } from "./slots.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
 import type { WorkerPorts } from "./worker-ports.ts";
@@ -21,6 +23,7 @@ export interface RoutesOptions {
   readonly ingress: Pick<IngressHandle, "scripts" | "complete" | "retire">;
   readonly links: ServiceLinks;
   readonly ports: Pick<WorkerPorts, "follow" | "generations">;
+  readonly run: RunDirectory;
   /** ms that a generation which is replaced may go on with the requests it works on */
   readonly drain: number;
   /** ms that its `waitUntil()` tasks have after that */
@@ -37,6 +40,8 @@ export class Traffic {
   /** In the order in which they were left. */
   readonly #draining = new Map<Generation, AbortController>();
   readonly #stopping = new AbortController();
+  /** Where those wait who call a generation that has no objects yet. */
+  readonly #rooms = new Map<Generation, { room: WaitingRoom; leave: () => void }>();
 
   constructor(options: RoutesOptions) {
     this.#options = options;
@@ -97,10 +102,7 @@ export class Traffic {
         left.push(...generationsOf(before).filter((generation) => !stay.has(generation)));
         if (moved.next === null) this.#live.delete(id);
         else this.#live.set(id, moved.next);
-        await this.#options.links.move(
-          moved.key,
-          moved.next === null ? null : mainGeneration(moved.next),
-        );
+        await this.#options.links.move(moved.key, await this.#found(moved.next));
       }
       await this.#options.ingress.scripts(
         [...wave.values()].map((moved) => updateOf(moved.key, moved.next)),
@@ -109,8 +111,38 @@ export class Traffic {
       return [...wave.values()];
     });
     const begun = moves.flatMap(({ next }) => generationsOf(next));
-    await Promise.all(begun.map((generation) => generation.begin()));
+    await Promise.all(begun.map((generation) => this.#begin(generation)));
     await Promise.all(moves.map((moved) => this.#options.ports.follow(moved.key, moved.next)));
+  }
+
+  /** Where other Workers find a script from now on: a process that objects are handed over to later. */
+  async #found(next: LiveScript | null): Promise<LinkTarget | null> {
+    if (next === null) return null;
+    const generation = mainGeneration(next);
+    if (!generation.keepsObjects || generation.hasBegun) return generation;
+    const begun = Promise.withResolvers<void>();
+    try {
+      const room = await WaitingRoom.open(this.#options.run, generation, begun.promise);
+      this.#rooms.set(generation, { room, leave: begun.resolve });
+      return room;
+    } catch (error) {
+      this.#options.log.error({ error }, "calls of a Worker do not wait for its objects");
+      return generation;
+    }
+  }
+
+  async #begin(generation: Generation): Promise<void> {
+    await generation.begin();
+    const waited = this.#rooms.get(generation);
+    if (waited === undefined) return;
+    this.#rooms.delete(generation);
+    waited.leave();
+    await this.#turn.run(async () => {
+      const live = this.get(generation.version);
+      if (live === undefined || mainGeneration(live) !== generation) return;
+      await this.#options.links.move(live.key, generation);
+    });
+    void waited.room.close().catch(() => {});
   }
 
   /** Has the process that listens at this socket just ended? */

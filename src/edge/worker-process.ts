@@ -67,6 +67,10 @@ export class WorkerProcess {
     return this.#launcher.entrypoints;
   }
 
+  get events(): string | null {
+    return this.#launcher.events;
+  }
+
   /** Is there an entrypoint that others bind by now, but that this one did not know of? */
   get isIncomplete(): boolean {
     return this.#launcher.isIncomplete;
@@ -100,6 +104,11 @@ export class WorkerProcess {
     if (!keepsObjects(this.version)) return Promise.resolve();
     this.#begun ??= this.#kept.startOrRetry();
     return this.#begun;
+  }
+
+  /** It gets the traffic, or was asked to. */
+  get hasBegun(): boolean {
+    return this.#begun !== null;
   }
 
   /** Was it the end of its process that a connection to it has just broken off by? */

@@ -1,4 +1,5 @@
-import { ACCESS_KEYS, CF_HEADER, KEYS_ONLY } from "../ingress/protocol.ts";
+import { CF_HEADER } from "../ingress/protocol.ts";
+import { originSocket, OUTBOUND, outboundConfig } from "./outbound-config.ts";
 import { capnpText, type CapnpValue } from "./capnp.ts";
 import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import type { OwnPresentation, RunnableVersion } from "./in-process.ts";
@@ -76,7 +77,11 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
   ];
   if (wiring.eventsSocket !== null) services.push(eventsWorker("main"));
   if (wiring.tail !== null) services.push(tailWorker(wiring.tail));
-  if (version.asksForKeys) services.push(...keysOutbound(wiring.accessKeys));
+  const before = outboundConfig({
+    accessKeys: version.asksForKeys ? wiring.accessKeys : null,
+    origins: version.origins.map(({ host }, index) => ({ host, socket: originSocket(index) })),
+  });
+  services.push(...before);
   for (const binding of version.bindings) {
     services.push(...storageServices(binding, serviceName(binding), wiring));
     const presented = version.presented.get(binding.name);
@@ -92,7 +97,8 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
     // Strangers connect there: no header tells the Worker of them, and none opens RPC.
     ...(wiring.hasOwnPort ? [{ name: OWN_PORT, http: {}, service: "main" }] : []),
   ];
-  if (wiring.eventsSocket !== null) sockets.push(listen(EVENTS, wiring.eventsSocket, EVENTS, {}));
+  if (wiring.eventsSocket !== null)
+    sockets.push(listen(EVENTS, wiring.eventsSocket, EVENTS, INBOUND));
   for (const [door, socket] of wiring.entrypoints) {
     const { entrypoint, props } = readDoor(door);
     const service: CapnpValue = {
@@ -155,7 +161,7 @@ function worker(
     bindings: version.bindings
       .filter((binding) => isBindable(binding, version))
       .map((binding) => ({ name: binding.name, ...bindingValue(binding, version) })),
-    globalOutbound: version.asksForKeys ? "outbound" : "internet",
+    globalOutbound: version.asksForKeys || version.origins.length > 0 ? OUTBOUND : "internet",
   };
 }
 
@@ -172,40 +178,6 @@ function tailWorker(module: string): CapnpValue {
 }
 
 const TAIL = "tail";
-
-/**
- * What a Worker that verifies assertions of Access fetches through: the platform's own ports are
- * closed to Workers, so its keys, and nothing else there, are asked for at the ingress itself.
- * It costs each `fetch()` without a binding a hop, so no other Worker has it.
- */
-function keysOutbound(accessKeys: string): readonly CapnpValue[] {
-  return [
-    { name: "access-keys", external: { address: accessKeys, http: {} } },
-    {
-      name: "outbound",
-      worker: {
-        modules: [{ name: "outbound", esModule: KEYS_OUTBOUND }],
-        compatibilityDate: "2026-11-01",
-        bindings: [
-          { name: "INTERNET", service: "internet" },
-          { name: "KEYS", service: "access-keys" },
-        ],
-        globalOutbound: "internet",
-      },
-    },
-  ];
-}
-
-/** A host that is not one of ours has no keys there: it is asked itself. */
-const KEYS_OUTBOUND = `export default {
-  async fetch(request, env) {
-    if (request.method === "GET" && new URL(request.url).pathname === "${ACCESS_KEYS}") {
-      const answer = await env.KEYS.fetch(request.url.replace(/^https:/, "http:"), { redirect: "manual", headers: { "${KEYS_ONLY}": "1" } });
-      if (answer.status === 200) return answer;
-    }
-    return env.INTERNET.fetch(request);
-  },
-};`;
 
 const MODULE_FIELDS: Record<StoredModule["type"], string> = {
   esm: "esModule",

@@ -144,4 +144,20 @@ export const resourceFailures = {
     cause: "Names are unique in an account.",
     fix: "Use it, or choose another name.",
   },
+  queue_consumer_exists: {
+    side: "caller",
+    status: 409,
+    number: 11004,
+    title: "the queue has a consumer",
+    cause: "A queue's messages go to one Worker.",
+    fix: "Remove that one first: `wrangler queues consumer remove QUEUE WORKER`.",
+  },
+  queue_consumer_not_found: {
+    side: "caller",
+    status: 404,
+    number: 11005,
+    title: "the queue has no such consumer",
+    cause: "It was removed, or its Worker was deleted.",
+    fix: "Look at the queue with `wrangler queues info QUEUE`.",
+  },
 } as const;

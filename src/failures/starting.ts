@@ -197,4 +197,12 @@ export const startFailures = {
       "--sandbox required asks for one, and bubblewrap is not installed, or the system refuses it namespaces.",
     fix: "Install bubblewrap and let it make user namespaces (docs/security.md says how), or start with --sandbox auto.",
   },
+  trust_store_failed: {
+    side: "caller",
+    status: 400,
+    number: 7000191,
+    title: "a store of trusted certificates was not changed",
+    cause: "The user may not change it, its tool is not installed, or the tool refused.",
+    fix: "Change the system's store as root, or one store alone with `countersign trust --only chromium`.",
+  },
 } as const;

@@ -7,6 +7,7 @@ import { z } from "zod";
 import type { EdgeStatus, WorkerStatus } from "../contract/edge.ts";
 import { Failure } from "../failures/failures.ts";
 import { diskFailure } from "../failures/of-storage.ts";
+import type { HostFolders } from "./host-folders.ts";
 import type { FolderSources } from "./watched-folders.ts";
 import { listenInside } from "../process/folder-socket.ts";
 import type { MasterKeys } from "./master-key-change.ts";
@@ -19,6 +20,8 @@ import { parseMasterKey } from "../keys/master-key.ts";
  */
 export interface AdminOperations {
   info(): PlatformInfo;
+  /** PEM: the CA of this machine's own names. */
+  readonly localAuthority: string;
   status(): Promise<PlatformStatus>;
   /** The v4 API, as over the network: here neither a proxy nor a certificate is in the way. */
   api(request: Request, bindings: unknown): Response | Promise<Response>;
@@ -26,6 +29,7 @@ export interface AdminOperations {
   readonly access: readonly Hono[];
   openBinding(wanted: WantedCertificate): Promise<LocalBinding | null>;
   readonly folders: Pick<FolderSources, "watch" | "unwatch">;
+  readonly hostFolders: Pick<HostFolders, "follow">;
   readonly keys: Pick<MasterKeys, "status" | "change" | "abandonDamaged">;
 }
 
@@ -47,6 +51,8 @@ export interface PlatformStatus extends Omit<EdgeStatus, "workers"> {
   readonly hostCertificates: readonly {
     readonly hosts: readonly string[];
     readonly expiresOn: string;
+    /** Why what is in the folder that it follows is not presented. Null: it is, or none is followed. */
+    readonly failure: string | null;
   }[];
   /** Those of which something is wrong. */
   readonly revocationLists: readonly {
@@ -100,6 +106,7 @@ function adminApp(operations: AdminOperations): Hono {
   const app = new Hono()
     .get("/", (context) => context.json(operations.info()))
     .all("/client/v4/*", (context) => operations.api(context.req.raw, context.env))
+    .get("/local-authority", (context) => context.json({ certificate: operations.localAuthority }))
     .get("/status", async (context) => context.json(await operations.status()))
     .post("/bindings", async (context) => {
       const wanted = wantedCertificate.parse(await context.req.json());
@@ -124,6 +131,11 @@ function adminApp(operations: AdminOperations): Hono {
         ...(names && { names }),
       });
       return context.json({});
+    })
+    .put("/host-folders/:host", async (context) => {
+      const { accountId, folder } = newFolder.parse(await context.req.json());
+      const host = context.req.param("host");
+      return context.json(await operations.hostFolders.follow({ accountId, host, folder }));
     })
     .delete("/folders/:certificate", async (context) =>
       context.json({ watched: await operations.folders.unwatch(context.req.param("certificate")) }),

@@ -35,6 +35,7 @@ import { ExpiryMonitor } from "./expiry.ts";
 import { RevocationListRefresh } from "./revocation-lists.ts";
 import type { HttpsAddress, WorkerShares } from "../ingress/protocol.ts";
 import { keepLeafFresh, LocalAuthority } from "./local-authority.ts";
+import { HostFolders } from "./host-folders.ts";
 import { FolderSources } from "./watched-folders.ts";
 import { MasterKeys } from "./master-key-change.ts";
 import { keepKeysInGateway } from "./no-in-process.ts";
@@ -280,6 +281,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   // What was deleted while no edge ran.
   void removeDeletedObjects({ store, edge, log });
   const folders = stack.use(await FolderSources.start({ context, intake, log }));
+  const hostFolders = stack.use(HostFolders.start({ context, intake, log }));
   stack.use(await retainAudit({ store, keyring, clock, days: options.auditDays, log }));
   stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
   stack.use(CronTriggers.start({ store, edge, clock, log }));
@@ -288,12 +290,14 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   stack.use(
     await startAdmin(folder.path, {
       api: (request, bindings) => control.fetch(request, bindings as ClientBindings),
+      localAuthority: local.certificate,
       info: () => ({ ...urls, accountId, pid: process.pid }),
-      status: () => platformStatus(store, edge, options.unsafeOldTls),
+      status: () => platformStatus(store, edge, options.unsafeOldTls, hostFolders.failures),
       access: [peopleApp(context), tokensApp(context), auditApp(context)],
       openBinding: (wanted) => openLocalBinding(wanted, { store, edge, accountId }),
       keys,
       folders,
+      hostFolders,
     }),
   );
   const opened = stack.move();

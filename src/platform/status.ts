@@ -14,6 +14,7 @@ export async function platformStatus(
   store: Store,
   edge: StartedEdge,
   unsafeOldTls: readonly string[],
+  folderFailures: ReadonlyMap<string, string>,
 ): Promise<PlatformStatus> {
   const { sandbox, gateway, ingress, workers } = edge.status();
   const source = storeSource(store);
@@ -31,7 +32,7 @@ export async function platformStatus(
       }),
     ),
     certificates: await certificates(store),
-    hostCertificates: await hostCertificates(store),
+    hostCertificates: await hostCertificates(store, folderFailures),
     revocationLists: await revocationLists(store),
     unsafeOldTls,
   };
@@ -54,10 +55,17 @@ async function certificates(store: Store): Promise<CertificateStatus[]> {
   }));
 }
 
-async function hostCertificates(store: Store): Promise<PlatformStatus["hostCertificates"]> {
+async function hostCertificates(
+  store: Store,
+  failures: ReadonlyMap<string, string>,
+): Promise<PlatformStatus["hostCertificates"]> {
   const accounts = await listAccounts(store.db);
   const lists = await Promise.all(accounts.map(({ id }) => listHostCertificates(store.db, id)));
-  return lists.flat().map((row) => ({ hosts: hostsOf(row), expiresOn: row.notAfter }));
+  return lists.flat().map((row) => ({
+    hosts: hostsOf(row),
+    expiresOn: row.notAfter,
+    failure: failures.get(row.id) ?? null,
+  }));
 }
 
 /** Those of which something is wrong. */

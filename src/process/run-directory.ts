@@ -24,7 +24,7 @@ export class RunDirectory {
     const directory = new RunDirectory(path);
     await directory.processes.endOrphans();
     await directory.#empty();
-    for (const folder of ["g", "l", "o", "s", "pids"]) {
+    for (const folder of ["g", "l", "o", "s", "w", "pids"]) {
       await mkdir(join(path, folder), { mode: 0o700 });
     }
     return directory;

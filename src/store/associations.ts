@@ -46,6 +46,19 @@ export async function boundCertificates(
   return bound;
 }
 
+/** Queue's name → names of the scripts whose current deployment, or newest version, sends to it. */
+export async function boundQueues(
+  db: Database,
+  accountId: string,
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const bound = new Map<string, string[]>();
+  for (const { name, target } of await bindingsInUse(db, accountId, "queue").execute()) {
+    const names = bound.get(target ?? "") ?? [];
+    if (!names.includes(name)) bound.set(target ?? "", [...names, name].toSorted());
+  }
+  return bound;
+}
+
 const bindingsInUse = (db: Database, accountId: string, type: string) =>
   db
     .selectFrom("scripts as s")

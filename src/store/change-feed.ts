@@ -21,8 +21,9 @@ import { findCertificate, listCertificates } from "./certificates.ts";
 import { changesAfter, newestCursor } from "./changes.ts";
 import { databaseConfig, listHyperdrive } from "./hyperdrive.ts";
 import { currentDeployment } from "./deployments.ts";
+import { queuesOfAccount } from "./queues.ts";
 import { listPullCertificates, pullCertificate } from "./origin-pulls.ts";
-import { originsOfAccount } from "./origins.ts";
+import { originsOfAccount, routedHosts } from "./origins.ts";
 import { hostsOfAccount } from "./hosts.ts";
 import { listProxiedZones } from "./proxied-zones.ts";
 import { routesOfScript } from "./routes.ts";
@@ -45,7 +46,9 @@ export function storeSource(store: Store): Source {
       db.transaction().execute((t) => certificate(t, accountId, certificateId)),
     database: (accountId, id) => db.transaction().execute((t) => databaseConfig(t, accountId, id)),
     hosts: (accountId) => db.transaction().execute((t) => hostsOfAccount(t, accountId)),
+    queues: (accountId) => db.transaction().execute((t) => queuesOfAccount(t, accountId)),
     origins: (accountId) => db.transaction().execute((t) => originsOfAccount(t, accountId)),
+    routedHosts: (key) => db.transaction().execute((t) => routedHosts(t, key)),
     trust: (accountId) => db.transaction().execute((t) => trust(t, accountId)),
     access: (accountId) => db.transaction().execute((t) => accountAccess(t, accountId)),
   };

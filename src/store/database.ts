@@ -13,5 +13,6 @@ export type Changed =
   | { readonly kind: "database"; readonly accountId: string; readonly databaseId: string }
   | ({ readonly kind: "identity" } & ScriptKey)
   | { readonly kind: "identities"; readonly accountId: string }
+  | { readonly kind: "queues"; readonly accountId: string }
   | { readonly kind: "hosts"; readonly accountId: string }
   | { readonly kind: "access"; readonly accountId: string };

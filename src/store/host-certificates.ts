@@ -55,6 +55,17 @@ export async function certificatesOfHosts(
   return certificates;
 }
 
+/** Those that come from a folder on this machine, of all accounts. */
+export async function followedHostCertificates(
+  db: Database,
+): Promise<readonly Pick<HostCertificateRow, "id" | "accountId" | "hosts" | "chain" | "folder">[]> {
+  return db
+    .selectFrom("hostCertificates")
+    .select(["id", "accountId", "hosts", "chain", "folder"])
+    .where("folder", "is not", null)
+    .execute();
+}
+
 export function hostsOf({ hosts }: Pick<HostCertificateRow, "hosts">): readonly string[] {
   return JSON.parse(hosts) as string[];
 }

@@ -5,6 +5,7 @@ import { activations } from "./migrations/020-activations.ts";
 import { secondFactors } from "./migrations/041-second-factors.ts";
 import { settings } from "./migrations/002-settings.ts";
 import { hosts } from "./migrations/031-hosts.ts";
+import { queues } from "./migrations/093-queues.ts";
 import { cron } from "./migrations/093-cron.ts";
 import { access } from "./migrations/030-access.ts";
 import { hostClients } from "./migrations/042-host-clients.ts";
@@ -35,6 +36,7 @@ const all: Record<string, Migration> = {
   "095-revocation-lists": { up: revocationLists },
   "080-origin-identities": { up: originIdentities },
   "093-cron": { up: cron },
+  "093-queues": { up: queues },
   "091-object-namespaces": { up: objectNamespaces },
   "094-dns-records": { up: dnsRecords },
   "094-origin-pulls": { up: originPulls },

@@ -1,9 +1,12 @@
+import type { ScriptKey } from "../contract/change-feed.ts";
 import type { HostOrigin } from "../contract/hosts.ts";
 import type { Database } from "./database.ts";
 import { proxiedNames } from "./dns-records.ts";
 import { listHostOrigins } from "./host-origins.ts";
 import { nearest } from "./nearest.ts";
 import { listPullCertificates, listPullHosts, listPullZones } from "./origin-pulls.ts";
+import { routesOfScript } from "./routes.ts";
+import { findScript } from "./scripts.ts";
 
 /** An origin, and what said so. */
 export interface KnownOrigin extends HostOrigin {
@@ -38,6 +41,16 @@ export async function originsOfAccount(db: Database, accountId: string): Promise
     origins.push({ host, to, from: "dns records", ...presentedTo(pulls, host) });
   }
   return origins;
+}
+
+/** The hosts of a script's routes, `*` among them as they were written. */
+export async function routedHosts(db: Database, key: ScriptKey): Promise<string[]> {
+  const script = await findScript(db, key);
+  if (!script) return [];
+  const routes = await routesOfScript(db, script.id);
+  return routes
+    .filter(({ kind }) => kind === "route")
+    .map(({ pattern }) => pattern.split("/")[0] ?? "");
 }
 
 interface Pulls {

@@ -1,5 +1,6 @@
 import type { ScriptKey, WorkerVersion } from "../contract/change-feed.ts";
 import type { Database } from "./database.ts";
+import { consumersOfScript } from "./queues.ts";
 import type { ScheduleRow } from "./schema.ts";
 
 /** By expression. */
@@ -81,5 +82,7 @@ export async function eventsOf(
     .where("scriptId", "=", script.id)
     .limit(1)
     .executeTakeFirst();
-  return found === undefined ? {} : { takesEvents: true };
+  if (found !== undefined) return { takesEvents: true };
+  const consumed = await consumersOfScript(db, script.id);
+  return consumed.length === 0 ? {} : { takesEvents: true };
 }

@@ -62,6 +62,7 @@ export interface Tables {
   clientCertificates: ClientCertificateRow;
   resources: ResourceRow;
   schedules: ScheduleRow;
+  queueConsumers: QueueConsumerRow;
   hyperdriveConfigs: HyperdriveConfigRow;
 }
 
@@ -458,6 +459,7 @@ export interface ChangeRow {
     | "database"
     | "identity"
     | "identities"
+    | "queues"
     | "hosts"
     | "access";
   accountId: string;
@@ -829,6 +831,20 @@ export interface ResourceRow {
   settings: string;
   createdOn: string;
   modifiedOn: string;
+}
+
+/** The Worker that a queue's messages go to. */
+export interface QueueConsumerRow {
+  /** 32 hex digits. */
+  id: string;
+  /** A queue has one. */
+  queueId: string;
+  scriptId: string;
+  /** Another queue's name. */
+  deadLetterQueue: string | null;
+  /** JSON, as the API has it. */
+  settings: string;
+  createdOn: string;
 }
 
 /** A cron trigger of a Worker. */

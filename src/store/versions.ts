@@ -243,6 +243,8 @@ function targetOf(binding: WorkerBinding): string | null {
       return binding.databaseId;
     case "r2_bucket":
       return binding.bucketName;
+    case "queue":
+      return binding.queueName;
     default:
       return null;
   }

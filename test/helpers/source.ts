@@ -123,7 +123,15 @@ export class TestSource implements Source {
     return this.#changed({ kind: "hosts", accountId: ACCOUNT });
   }
 
+  async queues(): Promise<[]> {
+    return [];
+  }
+
   async origins(): Promise<readonly HostOrigin[]> {
+    return [];
+  }
+
+  async routedHosts(): Promise<readonly string[]> {
     return [];
   }
 

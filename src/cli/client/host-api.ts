@@ -1,5 +1,6 @@
 import { Failure } from "../../failures/failures.ts";
 import type { ApiClient } from "./api-client.ts";
+import type { ShownHostCertificate } from "./shown-host-certificate.ts";
 
 /** A host as the API shows it. */
 export interface ShownHost {
@@ -9,6 +10,7 @@ export interface ShownHost {
   readonly origin: ShownOrigin | null;
   /** Null: one of this machine's own CA, if it may speak for the host. */
   readonly certificate: ShownHostCertificate | null;
+  readonly certificate_source: "upload" | "folder" | "acme" | null;
   readonly clients: {
     readonly mode: "off" | "optional" | "required";
     readonly authorities: readonly string[];
@@ -43,14 +45,6 @@ export interface ShownOrigin {
     readonly name: string | null;
     readonly from: "host origin" | "hostname" | "zone";
   } | null;
-}
-
-export interface ShownHostCertificate {
-  readonly id: string;
-  readonly hosts: readonly string[];
-  readonly issuer: string;
-  /** ISO 8601. */
-  readonly expires_on: string;
 }
 
 /** Those of which something was said: a route, a certificate, rules for clients, Access. */

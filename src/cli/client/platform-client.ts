@@ -9,6 +9,8 @@ import {
 } from "../../failures/failures.ts";
 import { connectInside } from "../../process/folder-socket.ts";
 import type { PlatformInfo, PlatformStatus } from "../../platform/admin.ts";
+import type { FollowedFolder } from "../../platform/host-folders.ts";
+import type { ShownHostCertificate } from "./shown-host-certificate.ts";
 import type { WatchedFolder } from "../../platform/watched-folders.ts";
 import type { KeysStatus } from "../../platform/master-key-change.ts";
 import type { LocalBinding, WantedCertificate } from "../../platform/local-binding.ts";
@@ -32,8 +34,12 @@ export interface PlatformClient {
   /** @param key base64 or hex; undefined: a random one. @throws Failure `master_key_…` */
   changeMasterKey(key?: string): Promise<KeysStatus>;
   abandonDamaged(): Promise<KeysStatus>;
+  /** PEM: the CA of this machine's own names. */
+  localAuthority(): Promise<string>;
   /** @throws Failure `folder_unreadable`, `certificate_not_found`, `certificate_kind_differs` */
   watchFolder(watched: WatchedFolder): Promise<void>;
+  /** @throws Failure `folder_unreadable`, `host_certificate_unfit`, and as for any upload */
+  followForHost(followed: FollowedFolder): Promise<ShownHostCertificate>;
   /** @returns false if no folder was followed for the certificate */
   unwatchFolder(certificateId: string): Promise<boolean>;
   /** Anything else that it answers to: see `platform/access/`. */
@@ -54,12 +60,16 @@ export function platformClient(dataFolder: string): PlatformClient {
       const dates = { notBefore: new Date(notBefore), notAfter: new Date(notAfter) };
       return { ...opened, facts: { ...opened.facts, ...dates } };
     },
+    localAuthority: async () =>
+      (await call<{ certificate: string }>(dataFolder, "GET", "/local-authority")).certificate,
     keys: () => call(dataFolder, "GET", "/keys"),
     changeMasterKey: (key) => call(dataFolder, "POST", "/keys/change", { key }),
     abandonDamaged: () => call(dataFolder, "POST", "/keys/abandon-damaged"),
     watchFolder: async ({ certificateId, ...watched }) => {
       await call(dataFolder, "PUT", `/folders/${certificateId}`, watched);
     },
+    followForHost: ({ host, ...followed }) =>
+      call(dataFolder, "PUT", `/host-folders/${encodeURIComponent(host)}`, followed),
     unwatchFolder: async (certificateId) =>
       (await call<{ watched: boolean }>(dataFolder, "DELETE", `/folders/${certificateId}`)).watched,
     ask: (method, path, body) => call(dataFolder, method, path, body),

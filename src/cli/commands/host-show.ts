@@ -77,8 +77,9 @@ function workersOf({ workers }: ShownHost): string {
   return workers.map(({ script, pattern }) => `${script} (${pattern})`).join(", ");
 }
 
-function presented({ certificate }: ShownHost, now: Date): string {
+function presented({ certificate, certificate_source: source }: ShownHost, now: Date): string {
   if (certificate === null) return "this machine's own";
   const ends = describeExpiry(new Date(certificate.expires_on), now);
-  return `${certificate.issuer === "" ? "uploaded" : certificate.issuer}, ${ends}`;
+  const by = certificate.issuer === "" ? "uploaded" : certificate.issuer;
+  return `${by}, ${ends}${source === "folder" ? ", from a folder that is followed" : ""}`;
 }

@@ -9,6 +9,7 @@ import { listHostRules } from "../../store/host-clients.ts";
 import { nearest } from "../../store/nearest.ts";
 import { listRevocationLists } from "../../store/revocation-lists.ts";
 import { listRoutes } from "../../store/routes.ts";
+import type { HostCertificateRow } from "../../store/schema.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
@@ -42,10 +43,10 @@ type Known = Awaited<ReturnType<typeof knownOf>>;
 
 async function knownOf(db: Database, accountId: string, now: Date) {
   const routes = await listRoutes(db, accountId);
-  const certificates = new Map<string, object>();
+  const certificates = new Map<string, HostCertificateRow>();
   for (const row of await listHostCertificates(db, accountId)) {
     for (const host of hostsOf(row)) {
-      if (!certificates.has(host)) certificates.set(host, shownCertificate(row));
+      if (!certificates.has(host)) certificates.set(host, row);
     }
   }
   const rules = (await listHostRules(db, accountId)).map(
@@ -88,6 +89,7 @@ function namesIn({
 function describe(known: Known, host: string): object {
   const { routes, certificates, clients, applications, origins, lists } = known;
   const rules = nearest(clients, host);
+  const presented = nearest(certificates, host);
   const isFor = (pattern: string): boolean =>
     pattern.split("/")[0] === host || isForHost(parseRoute(pattern).host, host);
   return {
@@ -96,7 +98,8 @@ function describe(known: Known, host: string): object {
       .filter(({ pattern }) => isFor(pattern))
       .map(({ pattern, scriptName }) => ({ script: scriptName, pattern })),
     origin: nearest(origins, host),
-    certificate: nearest(certificates, host),
+    certificate: presented && shownCertificate(presented),
+    certificate_source: presented && presented.source,
     clients: rules ?? { mode: "off", authorities: [], forward: false },
     // They count at every host that asks for certificates.
     revocation_lists: rules === null ? [] : lists,

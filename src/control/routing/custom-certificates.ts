@@ -3,7 +3,6 @@ import { randomUUID, X509Certificate } from "node:crypto";
 import { applyChange } from "../api/apply-change.ts";
 import type { HeldUpload } from "../../certificates/key-intake.ts";
 import { Failure } from "../../failures/failures.ts";
-import { hostKeyPlace } from "../../keys/places.ts";
 import type { Audit } from "../../store/audit.ts";
 import type { Database } from "../../store/database.ts";
 import {
@@ -11,7 +10,6 @@ import {
   findHostCertificate,
   hostsOf,
   listHostCertificates,
-  putHostCertificate,
 } from "../../store/host-certificates.ts";
 import { listRoutes } from "../../store/routes.ts";
 import type { HostCertificateRow } from "../../store/schema.ts";
@@ -21,8 +19,15 @@ import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint, keyEndpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
-import { hostOfAnother } from "./host-owners.ts";
-import { hostOf, type Zone, zoneNamed, zoneOf, zonesOf } from "./zones.ts";
+import {
+  firstRow,
+  type FreshCertificate,
+  freshOf,
+  hostAudit,
+  presentAt,
+  putForHosts,
+} from "./host-certificate-taking.ts";
+import { hostOf, type Zone, zoneNamed, zonesOf } from "./zones.ts";
 
 const method = z.enum(["ubiquitous", "optimal", "force"]);
 const upload = z.object({
@@ -35,7 +40,7 @@ const pairBody = upload.omit({ bundle_method: true });
 
 /** The server certificates of a zone's hosts, as Cloudflare's SDK and Terraform upload them. */
 export function customCertificateEndpoints(context: ControlContext): readonly Endpoint[] {
-  const { store, keyring, edge, clock } = context;
+  const { store, edge, clock } = context;
   const path = "/zones/{zone_id}/custom_certificates";
   const one = `${path}/{certificate_id}`;
   const change = async <T>(
@@ -55,18 +60,9 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
     accountId: string,
     id: string,
     held: HeldUpload,
-  ): Promise<Fresh> => {
-    const now = clock();
-    const judged = await held.judge({ ca: false, now });
-    if (judged.kind !== "leaf") throw new Failure("host_certificate_unfit");
-    const place = hostKeyPlace(accountId, id);
-    return {
-      hosts: JSON.stringify(hostsIn(judged.chain, judged.facts.names, zone)),
-      chain: judged.chain,
-      sealedKey: keyring.wrap(place, await judged.sealKey(place)),
-      notAfter: judged.facts.notAfter.toISOString(),
-      modifiedOn: now.toISOString(),
-    };
+  ): Promise<FreshCertificate> => {
+    const judged = await held.judge({ ca: false, now: clock() });
+    return freshOf(context, { zone, accountId, id }, judged);
   };
   return [
     endpoint(
@@ -92,7 +88,10 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
         const row = await change(caller, async (write) => {
           await existingZone(write.db, accountId, zone.id);
           const { bundle_method: bundleMethod } = body;
-          return put(write, caller, { ...first(id, caller, zone, fresh), bundleMethod });
+          return putForHosts(write, actorOf(caller), {
+            ...firstRow({ id, accountId, zone }, fresh),
+            bundleMethod,
+          });
         });
         return { result: shownCertificate(row) };
       },
@@ -106,32 +105,11 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
         body: pairBody,
       },
       async ({ caller, params, upload: held }) => {
-        const { accountId } = caller;
         const host = params["host"]?.toLowerCase() ?? "";
-        const zone = zoneOf(accountId, host.replace(/^\*\./, ""));
-        // Whatever said what this very host presents is replaced, with all that it is for.
-        const saying = async (db: Database): Promise<HostCertificateRow[]> =>
-          (await listHostCertificates(db, accountId, zone.name)).filter(
-            (row) => hostsOf(row)[0] === host,
-          );
-        const id = (await saying(store.db))[0]?.id ?? randomUUID();
-        const fresh = await read(zone, accountId, id, held);
-        const names = hostsOf(fresh);
-        if (!names.includes(host)) {
-          throw new Failure("host_certificate_unfit", {
-            message: `the certificate is for ${names.join(", ").slice(0, 300)}, not for "${host.slice(0, 253)}"`,
-          });
-        }
-        // The host that was meant comes first.
-        const hosts = JSON.stringify([host, ...names.filter((name) => name !== host)]);
-        const row = await change(caller, async (write) => {
-          const before = await saying(write.db);
-          for (const other of before) {
-            if (other.id !== id) await deleteHostCertificate(write.db, other.id);
-          }
-          const kept = before.find((other) => other.id === id) ?? first(id, caller, zone, fresh);
-          return put(write, caller, { ...kept, ...fresh, hosts });
-        });
+        const target = { accountId: caller.accountId, host, by: actorOf(caller) };
+        const judged = await held.judge({ ca: false, now: clock() });
+        // Whoever uploads has no folder followed any more.
+        const row = await presentAt(context, target, judged, { source: "upload", folder: null });
         return { result: shownCertificate(row) };
       },
     ),
@@ -149,7 +127,10 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
           const found = all.find((row) => hostsOf(row).includes(host));
           if (found === undefined) throw new Failure("host_certificate_not_found");
           await deleteHostCertificate(db, found.id);
-          return { value: found.id, audit: auditOf(caller, "host.certificate.delete", found) };
+          return {
+            value: found.id,
+            audit: hostAudit(actorOf(caller), "host.certificate.delete", found),
+          };
         });
         return { result: { id } };
       },
@@ -177,7 +158,11 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
             : await read(zoneNamed(accountId, zone), accountId, id, held);
         const row = await change(caller, async (write) => {
           const before = await existing(write.db, caller, params);
-          return put(write, caller, { ...before, ...fresh, ...(bundleMethod && { bundleMethod }) });
+          return putForHosts(write, actorOf(caller), {
+            ...before,
+            ...fresh,
+            ...(bundleMethod && { bundleMethod }),
+          });
         });
         return { result: shownCertificate(row) };
       },
@@ -188,64 +173,15 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
         const id = await change(caller, async ({ db }) => {
           const row = await existing(db, caller, params);
           await deleteHostCertificate(db, row.id);
-          return { value: row.id, audit: auditOf(caller, "host.certificate.delete", row) };
+          return {
+            value: row.id,
+            audit: hostAudit(actorOf(caller), "host.certificate.delete", row),
+          };
         });
         return { result: { id } };
       },
     ),
   ];
-}
-
-/** @throws Failure `host_certificate_unfit` for hosts of another account */
-async function put(
-  { db }: Write,
-  caller: Caller,
-  row: HostCertificateRow,
-): Promise<{ readonly value: HostCertificateRow; readonly audit: Audit }> {
-  const taken = await hostOfAnother(db, row.accountId, hostsOf(row));
-  if (taken !== null) {
-    throw new Failure("host_certificate_unfit", {
-      message: `the certificate names "${taken}", which belongs to another account`,
-    });
-  }
-  await putHostCertificate(db, row);
-  return { value: row, audit: auditOf(caller, "host.certificate", row) };
-}
-
-type Fresh = Pick<HostCertificateRow, "hosts" | "chain" | "sealedKey" | "notAfter" | "modifiedOn">;
-
-/** One that was not there before. */
-function first(id: string, { accountId }: Caller, zone: Zone, fresh: Fresh): HostCertificateRow {
-  return {
-    ...fresh,
-    id,
-    accountId,
-    zone: zone.name,
-    bundleMethod: "ubiquitous",
-    priority: 0,
-    source: "upload",
-    folder: null,
-    uploadedOn: fresh.modifiedOn,
-  };
-}
-
-/** The DNS names of the leaf: each has to be in the zone. */
-function hostsIn(chain: string, names: readonly string[], zone: Zone): readonly string[] {
-  const { keyUsage } = new X509Certificate(chain);
-  const hosts = names
-    .filter((name) => name.startsWith("DNS:"))
-    .map((name) => name.slice(4).toLowerCase());
-  const strange = hosts.find((host) => host !== zone.name && !host.endsWith(`.${zone.name}`));
-  const isForServers = keyUsage === undefined || keyUsage.includes("1.3.6.1.5.5.7.3.1");
-  if (hosts.length > 0 && strange === undefined && isForServers) return hosts;
-  throw new Failure("host_certificate_unfit", {
-    message:
-      strange !== undefined
-        ? `the certificate names "${strange.slice(0, 100)}", which is not in the zone "${zone.name}"`
-        : isForServers
-          ? "the certificate names no host"
-          : "the certificate is not for servers",
-  });
 }
 
 /** One that was made, or that follows from a route. @throws Failure `zone_not_found` */
@@ -272,21 +208,6 @@ async function existing(
   const row = await findHostCertificate(db, accountId, params["certificate_id"] ?? "");
   if (row !== null && zoneNamed(accountId, row.zone).id === params["zone_id"]) return row;
   throw new Failure("host_certificate_not_found");
-}
-
-function auditOf(
-  caller: Caller,
-  action: Audit["action"],
-  { id, accountId, hosts }: HostCertificateRow,
-): Audit {
-  const resource = { type: "host_certificate", id };
-  return {
-    by: actorOf(caller),
-    action,
-    accountId,
-    resource,
-    after: { hosts: JSON.parse(hosts) as string[] },
-  };
 }
 
 export function shownCertificate(row: HostCertificateRow): object {

@@ -65,7 +65,7 @@ export async function removeResource(
     return { value: null, audit: auditOf(caller, "delete", row) };
   });
   if (kind === "do" || kind === "workflow") return;
-  const at = { accountId, kind, id: kind === "r2" ? name : id };
+  const at = { accountId, kind, id: kind === "r2" || kind === "queue" ? name : id };
   await asked(context, { ...at, destroys: true, method: "DELETE" }).catch((error: unknown) => {
     context.log.error({ error, kind, id }, "what was deleted is still on the disk");
   });

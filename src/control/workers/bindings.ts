@@ -54,6 +54,10 @@ const schemas = {
   kv_namespace: z.object({ namespace_id: oneLine }),
   d1: z.object({ id: oneLine.optional(), database_id: oneLine.optional() }),
   r2_bucket: z.object({ bucket_name: oneLine, jurisdiction: oneLine.optional() }),
+  queue: z.object({
+    queue_name: oneLine,
+    delivery_delay: z.number().int().min(0).max(86_400).optional(),
+  }),
   ratelimit: z.object({
     namespace_id: z.string().regex(/^\d{1,20}$/),
     simple: z.object({
@@ -315,6 +319,15 @@ export function shownBinding(binding: WorkerBinding): object {
       return { name, type, id: binding.databaseId, database_id: binding.databaseId };
     case "r2_bucket":
       return { name, type, bucket_name: binding.bucketName };
+    case "queue": {
+      const { queueName, deliveryDelay: delay } = binding;
+      return {
+        name,
+        type,
+        queue_name: queueName,
+        ...(delay !== undefined && { delivery_delay: delay }),
+      };
+    }
     case "ratelimit": {
       const { namespaceId, limit, period } = binding;
       return { name, type, namespace_id: namespaceId, simple: { limit, period } };
@@ -387,6 +400,10 @@ function resolve(
     }
     case "r2_bucket":
       return { name, type, bucketName: fields(type, binding).bucket_name };
+    case "queue": {
+      const { queue_name: queueName, delivery_delay: delay } = fields(type, binding);
+      return { name, type, queueName, ...(delay !== undefined && { deliveryDelay: delay }) };
+    }
     case "ratelimit": {
       const { namespace_id: namespaceId, simple } = fields(type, binding);
       return { name, type, namespaceId, ...simple };

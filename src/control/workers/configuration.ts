@@ -16,7 +16,6 @@ interface ProjectConfiguration {
   readonly assets?: boolean | undefined;
   readonly migrations?: readonly TaggedMigration[] | undefined;
   readonly containers?: number | undefined;
-  readonly queueConsumers?: number | undefined;
 }
 
 const configuration: z.ZodType<ProjectConfiguration> = z.object({
@@ -24,7 +23,6 @@ const configuration: z.ZodType<ProjectConfiguration> = z.object({
   assets: z.boolean().optional(),
   migrations: projectMigrations.optional(),
   containers: z.number().optional(),
-  queueConsumers: z.number().optional(),
 });
 
 /** What would be refused after the upload, said before it. */
@@ -34,7 +32,6 @@ export function configurationRefusals(sent: File | string | null): readonly Fail
   const features = {
     "static assets": given.assets,
     containers: given.containers,
-    "queue consumers": given.queueConsumers,
   };
   const wrong = new Refusals();
   for (const cron of given.crons ?? []) wrong.try(() => readCron(cron));

@@ -131,7 +131,6 @@ export function featureRefusal(feature: string): Failure {
 const REMOVE: Readonly<Record<string, string>> = {
   "static assets": "Remove `assets`, and serve the files from a server of their own.",
   containers: "Remove `containers`, and run the container beside Countersign.",
-  "queue consumers": "Remove `queues.consumers`.",
   "streaming tail consumers": "Remove `streaming_tail_consumers`.",
   "a limit of subrequests (limits.subrequests)": "Remove `limits.subrequests`.",
 };

@@ -7,6 +7,7 @@ import { Failure } from "../../failures/failures.ts";
 import { revokeIdentity } from "../../identity/lifecycle.ts";
 import { scriptsThatBind } from "../../store/associations.ts";
 import { findIdentity } from "../../store/identities.ts";
+import { consumersOfScript } from "../../store/queues.ts";
 import { deleteScript, findScript, listScripts, updateScript } from "../../store/scripts.ts";
 import type { Database } from "../../store/database.ts";
 import { newestVersion } from "../../store/versions.ts";
@@ -169,7 +170,9 @@ export function removeScript(
           facts: { scripts: users },
         });
       }
+      const consumed = await consumersOfScript(db, script.id);
       await deleteScript(db, script.id);
+      if (consumed.length > 0) await changed({ kind: "queues", accountId: key.accountId });
       // Another Worker that gets the name does not get what its name was trusted with.
       if (await findIdentity(db, key)) {
         await revokeIdentity(write, key, "deleted", context.clock());

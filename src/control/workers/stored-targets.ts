@@ -39,6 +39,8 @@ function storedTarget(binding: WorkerBinding): StoredTarget | null {
       return { kind: "d1", by: "id", value: binding.databaseId, noun: "D1 database" };
     case "r2_bucket":
       return { kind: "r2", by: "name", value: binding.bucketName, noun: "R2 bucket" };
+    case "queue":
+      return { kind: "queue", by: "name", value: binding.queueName, noun: "queue" };
     default:
       return null;
   }

@@ -24,7 +24,12 @@ export function storageServices(
     address: `unix:${wiring.linkedSocket(binding.name)}`,
     http: {
       capnpConnectHost: "rpc",
-      injectRequestHeaders: [{ name: CAPABILITY_HEADER, value: capability }],
+      injectRequestHeaders: [
+        { name: CAPABILITY_HEADER, value: capability },
+        ...(binding.type === "queue" && binding.deliveryDelay !== undefined
+          ? [{ name: "cs-delay", value: String(binding.deliveryDelay) }]
+          : []),
+      ],
     },
   };
   return [{ name: service, external }];
@@ -40,6 +45,8 @@ export function storedBinding(
       return { kvNamespace: service };
     case "r2_bucket":
       return { r2Bucket: service };
+    case "queue":
+      return { queue: service };
     case "analytics_engine":
       return { analyticsEngine: service };
     case "durable_object_namespace":

@@ -16,6 +16,8 @@ export function resourceOf(binding: WorkerBinding): Resource | null {
       return { kind: "d1", id: binding.databaseId };
     case "r2_bucket":
       return { kind: "r2", id: binding.bucketName };
+    case "queue":
+      return { kind: "queue", id: binding.queueName };
     case "ratelimit":
       return { kind: "rate-limit", id: binding.namespaceId };
     case "analytics_engine":

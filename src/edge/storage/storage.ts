@@ -6,6 +6,7 @@ import type { StorageAnswer, StorageKind, StorageRequest } from "../../contract/
 import { Failure } from "../../failures/failures.ts";
 import type { RunDirectory } from "../../process/run-directory.ts";
 import type { Sandbox } from "../../process/sandbox-kinds.ts";
+import { Queues, type QueuesOptions } from "./queues.ts";
 import type { LinkTarget, ServiceLinks } from "../service-links.ts";
 import { Capabilities, CAPABILITY_HEADER } from "./capabilities.ts";
 import { dataProcess } from "./data-config.ts";
@@ -20,12 +21,15 @@ export interface StorageOptions {
   readonly sandbox: Sandbox;
   readonly links: ServiceLinks;
   readonly log: Logger;
+  /** Who consumes a queue. Null: nothing of it is deployed. */
+  readonly target: QueuesOptions["target"];
 }
 
 /** What Workers keep on this machine: processes an account, started when something first needs them. */
 export class Storage {
   readonly capabilities: Capabilities = new Capabilities();
   readonly objects: Objects = new Objects((accountId) => this.folderOf(accountId));
+  readonly queues: Queues;
   readonly #options: StorageOptions;
   readonly #accounts = new Map<string, Promise<StorageProcess>>();
   #count = 0;
@@ -33,10 +37,16 @@ export class Storage {
 
   constructor(options: StorageOptions) {
     this.#options = options;
+    this.queues = new Queues({
+      ...options,
+      capabilities: this.capabilities,
+      folderOf: (accountId) => this.folderOf(accountId),
+    });
   }
 
   /** Has `path` lead to the account's resources of a kind. */
   async bind(path: string, accountId: string, kind: StorageKind): Promise<void> {
+    if (kind === "queue") return await this.queues.bind(path, accountId);
     await this.#data(accountId);
     await this.#options.links.add(path, keyOf(accountId), kind, this.#target(accountId));
   }
@@ -44,12 +54,14 @@ export class Storage {
   /** @throws Failure `storage_unavailable` */
   async request(request: StorageRequest): Promise<StorageAnswer> {
     const { accountId, kind, id, destroys = false } = request;
-    const process = await this.#data(accountId);
+    const isQueue = kind === "queue";
+    const process = await (isQueue ? this.queues.running(accountId) : this.#data(accountId));
     const capability = destroys
       ? this.capabilities.toDelete(kind, id)
       : this.capabilities.of(kind, id);
     const headers = { ...request.headers, [CAPABILITY_HEADER]: capability };
-    const folder = this.#options.run.absolute(this.#place(accountId));
+    const place = isQueue ? this.queues.placeOf(accountId) : this.#place(accountId);
+    const folder = this.#options.run.absolute(place);
     try {
       await process.ready();
       const asked = { folder, socket: kind, ...request, headers };
@@ -78,6 +90,7 @@ export class Storage {
   }
 
   async stop(grace: number): Promise<void> {
+    await this.queues.stop(grace);
     const processes = await Promise.allSettled(this.#accounts.values());
     await Promise.all(
       processes.map((one) =>

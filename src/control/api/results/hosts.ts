@@ -189,6 +189,7 @@ const host = z
     origin: hostOrigin.nullable(),
     workers: z.array(z.object({ script: text, pattern: text })),
     certificate: customCertificate.nullable(),
+    certificate_source: text.nullable(),
     clients: z.object({ mode: text, authorities: texts, forward: flag }).loose(),
     revocation_lists: z.array(revocationList),
     access: z.array(z.object({ name: text, domain: text })),

@@ -66,12 +66,41 @@ const object = z
   })
   .openapi("R2Object");
 
+const consumer = z
+  .object({
+    consumer_id: text,
+    type: text,
+    queue_name: text,
+    script: text,
+    script_name: text,
+    created_on: time,
+    dead_letter_queue: text.optional(),
+    settings: meta,
+  })
+  .openapi("QueueConsumer");
+
+const queue = z
+  .object({
+    queue_id: text,
+    queue_name: text,
+    created_on: time,
+    modified_on: time,
+    settings: meta,
+    producers_total_count: count,
+    producers: z.array(z.object({ type: text, script: text })),
+    consumers_total_count: count,
+    consumers: z.array(consumer),
+  })
+  .openapi("Queue");
+
 const account = "/accounts/{account_id}";
 const kv = `${account}/storage/kv/namespaces`;
 const oneKv = `${kv}/{namespace_id}`;
 const d1 = `${account}/d1/database`;
 const oneD1 = `${d1}/{database_id}`;
 const r2 = `${account}/r2/buckets`;
+const queues = `${account}/queues`;
+const oneQueue = `${queues}/{queue_id}`;
 const oneR2 = `${r2}/{bucket_name}`;
 
 /** What Workers keep. */
@@ -102,5 +131,10 @@ export const storageResults: Results = {
   [`GET ${oneR2}/objects`]: z.array(object),
   [`PUT ${oneR2}/objects/{object_key}`]: object,
   [`DELETE ${oneR2}/objects/{object_key}`]: z.object({ key: text }),
+  ...crud(queues, queue, "GET* POST* GET PUT PATCH", "queue_id"),
+  [`DELETE ${oneQueue}`]: z.null(),
+  [`POST ${oneQueue}/purge`]: queue,
+  ...crud(`${oneQueue}/consumers`, consumer, "GET* POST* PUT", "consumer_id"),
+  [`DELETE ${oneQueue}/consumers/{consumer_id}`]: z.null(),
   "POST /graphql": z.null(),
 };

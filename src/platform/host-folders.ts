@@ -1,0 +1,182 @@
+import { createHash, X509Certificate } from "node:crypto";
+import { setTimeout as wait } from "node:timers/promises";
+import type { Logger } from "pino";
+import type { JudgedLeaf, KeyIntake } from "../certificates/key-intake.ts";
+import { listFolder, readPair, wipe, type PairNames } from "../certificates/pair-files.ts";
+import { FolderSource } from "../certificates/source-folder.ts";
+import { intakeHere } from "../certificates/upload-text.ts";
+import { ownerOfData } from "../control/api/auth.ts";
+import { shownCertificate } from "../control/routing/custom-certificates.ts";
+import { presentAt, type TakingContext } from "../control/routing/host-certificate-taking.ts";
+import { Failure } from "../failures/failures.ts";
+import { hostPattern } from "../network/host-pattern.ts";
+import type { Actor } from "../store/audit.ts";
+import { followedHostCertificates, hostsOf } from "../store/host-certificates.ts";
+
+export interface HostFoldersOptions {
+  readonly context: TakingContext;
+  readonly log: Logger;
+  /** Who may see keys. Default: this process. */
+  readonly intake?: KeyIntake;
+  /** ms between two looks at each folder. Default: 1,000. */
+  readonly interval?: number;
+  /** ms that a writer may leave a folder in disorder. Default: 10,000. */
+  readonly patience?: number;
+}
+
+export interface FollowedFolder {
+  readonly accountId: string;
+  readonly host: string;
+  /** Absolute. */
+  readonly folder: string;
+}
+
+type Followed = Awaited<ReturnType<typeof followedHostCertificates>>[number];
+
+interface Watched {
+  readonly folder: string;
+  readonly source: FolderSource;
+}
+
+/**
+ * Folders on this machine that other programs renew, for what hosts present. Which ones is in the
+ * store: a host that is given another certificate, or none, has no folder from then on. Only whoever
+ * owns the machine may name one, for the files are read with the platform's rights.
+ */
+export class HostFolders implements AsyncDisposable {
+  readonly #options: HostFoldersOptions;
+  /** By the id of the certificate. */
+  readonly #watched = new Map<string, Watched>();
+  readonly #failures = new Map<string, string>();
+  readonly #stop = new AbortController();
+  readonly #running: Promise<void>;
+
+  static start(options: HostFoldersOptions): HostFolders {
+    return new HostFolders(options);
+  }
+
+  private constructor(options: HostFoldersOptions) {
+    this.#options = options;
+    this.#running = this.#run();
+  }
+
+  /** Id of a host's certificate → why what is in its folder is not presented. */
+  get failures(): ReadonlyMap<string, string> {
+    return this.#failures;
+  }
+
+  /**
+   * Presents what is in the folder, and what will be.
+   * @throws Failure `folder_unreadable`, `host_certificate_unfit`, and as for any upload
+   */
+  async follow({ accountId, host: name, folder }: FollowedFolder): Promise<object> {
+    const { context, intake = intakeHere } = this.#options;
+    const host = parsedHost(name);
+    const content = await readPair(folder, await namesFor(folder, host));
+    try {
+      using upload = await intake.receivePair(content);
+      const judged = await upload.judge({ ca: false, now: context.clock() });
+      const target = { accountId, host, by: ownerOfData };
+      const row = await presentAt(context, target, judged, { source: "folder", folder });
+      this.#failures.delete(row.id);
+      return shownCertificate(row);
+    } finally {
+      wipe(content);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { interval = 1_000, log } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await this.#look().catch((err: unknown) => log.error({ err }, "hosts' folders are not read"));
+      await wait(interval, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  async #look(): Promise<void> {
+    const rows = await followedHostCertificates(this.#options.context.store.db);
+    const ids = new Set(rows.map(({ id }) => id));
+    for (const id of [...this.#watched.keys(), ...this.#failures.keys()]) {
+      if (ids.has(id)) continue;
+      this.#watched.delete(id);
+      this.#failures.delete(id);
+    }
+    for (const row of rows) {
+      const known = this.#watched.get(row.id);
+      const isSame = known?.folder === row.folder;
+      const watched = isSame && known ? known : await this.#watch(row);
+      await watched.source.look();
+    }
+  }
+
+  async #watch(row: Followed): Promise<Watched> {
+    const { context, patience, intake } = this.#options;
+    const folder = row.folder ?? "";
+    const host = hostsOf(row)[0] ?? "";
+    const names = await namesFor(folder, host).catch(() => undefined);
+    const source = new FolderSource({
+      folder,
+      ...(names && { names }),
+      known: contentHash(row.chain),
+      now: context.clock,
+      ...(intake && { intake }),
+      onVersion: (version) => this.#take(row, host, version),
+      onFailure: (error) => this.#failed(row, host, error),
+      ...(patience !== undefined && { patience }),
+    });
+    const watched = { folder, source };
+    this.#watched.set(row.id, watched);
+    return watched;
+  }
+
+  async #take({ id, accountId, folder }: Followed, host: string, leaf: JudgedLeaf): Promise<void> {
+    const { context, log } = this.#options;
+    const target = { accountId, host, by: systemItself };
+    const { notAfter } = await presentAt(context, target, leaf, { source: "folder", folder });
+    this.#failures.delete(id);
+    log.info({ accountId, host, folder, notAfter }, "a host's certificate came from a folder");
+  }
+
+  #failed({ id, accountId, folder }: Followed, host: string, error: unknown): void {
+    const isTold = error instanceof Failure;
+    const message = isTold ? error.message : "internal error";
+    this.#failures.set(id, message);
+    this.#options.log.warn(
+      { accountId, host, folder, ...(isTold ? { code: error.code } : { err: error }) },
+      `the host presents the certificate before: ${message}`,
+    );
+  }
+}
+
+/** Lego writes all certificates into one folder: `_.example.com.crt` is that of `*.example.com`. */
+async function namesFor(folder: string, host: string): Promise<PairNames | undefined> {
+  const base = host.replace("*", "_");
+  const names = { certificate: `${base}.crt`, key: `${base}.key` };
+  const present = await listFolder(folder);
+  return present.includes(names.certificate) && present.includes(names.key) ? names : undefined;
+}
+
+/** As uploads are compared. */
+function contentHash(chain: string): string {
+  const hash = createHash("sha256");
+  const blocks = chain.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  for (const pem of blocks) hash.update(new X509Certificate(pem).raw);
+  return hash.digest("hex");
+}
+
+/** @throws Failure `host_certificate_unfit` */
+function parsedHost(text: string): string {
+  const { data, error } = hostPattern.safeParse(text);
+  if (data !== undefined) return data;
+  throw new Failure("host_certificate_unfit", {
+    message: `"${text.slice(0, 253)}" ${error.issues[0]?.message}`,
+  });
+}
+
+const systemItself: Actor = { kind: "system", id: null, email: "folder@localhost", address: null };

@@ -1,0 +1,218 @@
+import assert from "node:assert/strict";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { after, before, describe, it } from "node:test";
+import { masterKeyVariables } from "../src/keys/master-key.ts";
+import { backUp, restore } from "../src/platform/backup.ts";
+import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
+import { until } from "./helpers/until.ts";
+import { wranglerProject, type WranglerProject } from "./helpers/wrangler.ts";
+
+/** Sends what it is asked to, and remembers in KV what came: other processes come and go. */
+const CODE = `export default {
+  async fetch(request, env) {
+    const { pathname, searchParams } = new URL(request.url);
+    const body = searchParams.get("body");
+    if (pathname === "/send") await env.JOBS.send(body, options(searchParams.get("delay")));
+    else if (pathname === "/batch") {
+      await env.JOBS.sendBatch([1, 2, 3].map((i) => ({ body: { date: new Date(i), i }, contentType: "v8" })));
+    } else {
+      const { keys } = await env.KV.list({ prefix: "came:" });
+      return Response.json(await Promise.all(keys.map(({ name }) => env.KV.get(name, "json"))));
+    }
+    return new Response("sent");
+  },
+  async queue(batch, env) {
+    for (const { id, body, attempts } of batch.messages) {
+      const text = body?.date instanceof Date ? "date " + body.i : body;
+      const came = { queue: batch.queue, body: text, attempts, of: batch.messages.length };
+      await env.KV.put(["came", Date.now(), batch.queue, id, attempts].join(":"), JSON.stringify(came));
+    }
+    for (const message of batch.messages) {
+      if (batch.queue.endsWith("-dead")) continue;
+      if (message.body === "poison") message.retry();
+      else if (message.body === "later" && message.attempts === 1) message.retry({ delaySeconds: 2 });
+      else message.ack();
+    }
+    if (batch.messages.some(({ body }) => body === "throws")) throw new Error("no");
+  },
+};
+const options = (delay) => (delay === null ? {} : { delaySeconds: Number(delay) });`;
+
+interface Came {
+  readonly queue: string;
+  readonly body: string;
+  readonly attempts: number;
+  readonly of: number;
+}
+
+describe("queues", () => {
+  let platform: TestPlatform;
+  let token: string;
+  let kv: string;
+  const dataFolder = mkdtempSync(join(tmpdir(), "countersign-queues-"));
+  const projects: WranglerProject[] = [];
+  before(async () => {
+    platform = await startPlatform({ dataFolder });
+    token = platform.ready.token;
+    const path = "/accounts/{account}/storage/kv/namespaces";
+    kv = (await platform.api("POST", path, { title: "came" })).json.result.id;
+  });
+  after(async () => {
+    await platform?.[Symbol.asyncDispose]();
+    for (const one of projects) await one[Symbol.asyncDispose]();
+    rmSync(dataFolder, { recursive: true, force: true });
+  });
+
+  const configuration = (name: string, consumer: object | null): object => ({
+    name,
+    main: "index.js",
+    compatibility_date: "2026-11-01",
+    kv_namespaces: [{ binding: "KV", id: kv }],
+    queues: {
+      producers: [{ binding: "JOBS", queue: name }],
+      consumers: consumer === null ? [] : [{ queue: name, max_batch_timeout: 0, ...consumer }],
+    },
+  });
+  const project = async (name: string, consumer: object | null): Promise<WranglerProject> => {
+    const { api, accountId } = platform.ready;
+    const files = { "wrangler.json": configuration(name, consumer), "index.js": CODE };
+    const made = await wranglerProject({ api, token, accountId }, files);
+    projects.push(made);
+    return made;
+  };
+  const send = async (name: string, query: string): Promise<void> => {
+    assert.equal((await platform.worker(name, `/${query}`)).body, "sent");
+  };
+  const came = async (name: string, queue = name): Promise<Came[]> => {
+    const all = JSON.parse((await platform.worker(name, "/came")).body) as Came[];
+    return all.filter((one) => one.queue === queue);
+  };
+  const bodies = async (name: string, queue = name): Promise<string[]> =>
+    (await came(name, queue)).map(({ body }) => body);
+  it("wrangler makes them and deploys who sends and who consumes: retries, delays and dead letters", async () => {
+    const made = await project("jobs", { max_retries: 2, dead_letter_queue: "jobs-dead" });
+    await run(made, "queues", "create", "jobs");
+    await run(made, "queues", "create", "jobs-dead");
+    assert.match((await made.run(["queues", "create", "jobs"])).output, /\[code: 11009\]/);
+    assert.match(await run(made, "deploy"), /Consumer for jobs/);
+    await run(made, "queues", "consumer", "add", "jobs-dead", "jobs", "--batch-timeout", "0");
+    await send("jobs", "send?body=hello");
+    await send("jobs", "batch");
+    await send("jobs", "send?body=poison");
+    await send("jobs", "send?body=throws");
+    const sent = Date.now();
+    await send("jobs", "send?body=delayed&delay=3");
+    await send("jobs", "send?body=later");
+    await until(async () => (await bodies("jobs", "jobs-dead")).includes("poison"));
+    await until(async () => (await bodies("jobs")).includes("delayed"));
+    assert.ok(Date.now() - sent >= 3_000);
+    await until(async () =>
+      (await came("jobs")).some((o) => o.body === "later" && o.attempts === 2),
+    );
+    const all = await came("jobs");
+    const times = (body: string): number => all.filter((one) => one.body === body).length;
+    assert.deepEqual([times("hello"), times("poison"), times("delayed")], [1, 3, 1]);
+    assert.deepEqual([times("date 1"), times("date 2"), times("date 3")], [1, 1, 1]);
+    // What was acknowledged before the handler threw is not delivered again.
+    assert.equal(times("throws"), 1);
+    assert.deepEqual(await bodies("jobs", "jobs-dead"), ["poison"]);
+    assert.match(await run(made, "queues", "list"), /jobs\s.*jobs-dead/s);
+    assert.match(await run(made, "queues", "info", "jobs"), /worker:jobs/);
+  });
+
+  it("a paused queue keeps its messages, a purged one has none, and resumed it delivers", async () => {
+    const made = await project("paused", {});
+    await run(made, "queues", "create", "paused");
+    await run(made, "deploy");
+    await run(made, "queues", "pause-delivery", "paused");
+    await send("paused", "send?body=purged");
+    await run(made, "queues", "purge", "paused", "--force");
+    await send("paused", "send?body=kept");
+    assert.deepEqual(await bodies("paused"), []);
+    await run(made, "queues", "resume-delivery", "paused");
+    await until(async () => (await bodies("paused")).length > 0);
+    assert.deepEqual(await bodies("paused"), ["kept"]);
+  });
+
+  it("kill -9 of the process that keeps them, a restart and a backup lose no message", async () => {
+    const made = await project("durable", null);
+    await run(made, "queues", "create", "durable");
+    await run(made, "deploy");
+    const acknowledged: string[] = [];
+    for (let i = 0; i < 60; i++) {
+      if (i % 20 === 10) killAll(dataFolder);
+      const answer = await platform.worker("durable", `/send?body=m${i}`).catch(() => null);
+      if (answer?.body === "sent") acknowledged.push(`m${i}`);
+      else await delay(200);
+    }
+    assert.ok(acknowledged.length >= 15, String(acknowledged.length));
+    await platform.end("SIGKILL");
+    const file = `${dataFolder}.backup`;
+    const restored = `${dataFolder}-restored`;
+    backUp({ dataFolder, file, force: false });
+    mkdirSync(restored, { mode: 0o700 });
+    copyFileSync(join(dataFolder, "master.key"), join(restored, "master.key"));
+    const variables = masterKeyVariables({});
+    await restore({ dataFolder: restored, file, force: true, variables, now: new Date() });
+    platform = await startPlatform({ dataFolder: restored, token });
+    const { json } = await platform.api("GET", "/accounts/{account}/queues?name=durable");
+    const [{ queue_id: id }] = json.result;
+    await platform.api("POST", `/accounts/{account}/queues/${id}/consumers`, {
+      type: "worker",
+      script_name: "durable",
+      settings: { max_wait_time_ms: 0, batch_size: 100 },
+    });
+    await until(async () => new Set(await bodies("durable")).size >= acknowledged.length);
+    const got = new Set(await bodies("durable"));
+    assert.deepEqual(
+      acknowledged.filter((one) => !got.has(one)),
+      [],
+    );
+    await platform.end("SIGTERM");
+    rmSync(file, { force: true });
+    rmSync(restored, { recursive: true, force: true });
+    platform = await startPlatform({ dataFolder, token });
+  });
+
+  it("one consumer a queue, none over HTTP, and what is bound is not deleted", async () => {
+    const made = await project("bound", {});
+    await run(made, "queues", "create", "bound");
+    await run(made, "deploy");
+    const { json } = await platform.api("GET", "/accounts/{account}/queues?name=bound");
+    const path = `/accounts/{account}/queues/${json.result[0].queue_id}`;
+    const second = { type: "worker", script_name: "bound" };
+    const taken = await platform.api("POST", `${path}/consumers`, second);
+    assert.equal(taken.json.errors[0]?.code, 11004);
+    await run(made, "queues", "consumer", "remove", "bound", "bound");
+    const pull = await made.run(["queues", "consumer", "http", "add", "bound"]);
+    assert.match(pull.output, /consumed by Workers, and not by "http_pull"/);
+    const kept = await made.run(["queues", "delete", "bound"]);
+    assert.match(kept.output, /"bound" is bound by "bound"/);
+    await run(made, "delete", "--force");
+    await run(made, "queues", "delete", "bound");
+    assert.deepEqual(
+      (await platform.api("GET", "/accounts/{account}/queues?name=bound")).json.result,
+      [],
+    );
+  });
+});
+
+/** Every process that the platform has started: that of the queues among them. */
+function killAll(dataFolder: string): void {
+  for (const pid of readdirSync(join(dataFolder, "run/pids"))) {
+    try {
+      process.kill(Number(pid), "SIGKILL");
+    } catch {
+      // It ended by itself.
+    }
+  }
+}
+
+async function run(made: WranglerProject, ...args: readonly string[]): Promise<string> {
+  const { exitCode, output } = await made.run(args);
+  assert.equal(exitCode, 0, output);
+  return output;
+}

@@ -8,13 +8,9 @@ import { join } from "node:path";
 import { after, before, describe, test, type TestContext } from "node:test";
 import { promisify } from "node:util";
 import { edgeCertificate, testGateway, type TestGateway } from "../test/helpers/gateway.ts";
-import {
-  startMariadb,
-  startRedis,
-  without,
-  type DatabaseServer,
-} from "../test/helpers/database-servers.ts";
+import { startRedis, without, type DatabaseServer } from "../test/helpers/database-servers.ts";
 import { spawnProgram } from "../test/helpers/dev-project.ts";
+import { startMariadb, withoutMariadb, type TestMariadb } from "../test/helpers/mariadb.ts";
 import { openAuthority } from "../src/dev/authority.ts";
 import { makeAuthority, type TestAuthority } from "../test/helpers/pki.ts";
 import { startPostgres, withoutPostgres } from "../test/helpers/postgres.ts";
@@ -26,14 +22,14 @@ import { until } from "../test/helpers/until.ts";
 const run = promisify(execFile);
 const folder = join(import.meta.dirname, "databases");
 const countersign = join(import.meta.dirname, "..", "bin", "countersign.js");
-const skip = withoutPostgres || without("mariadbd", "mariadb-install-db", "redis-server");
+const skip = withoutPostgres || withoutMariadb || without("redis-server");
 
 describe("connect() by real drivers", { skip }, () => {
   let authority: TestAuthority;
   let gateway: TestGateway;
   let worker: TestWorkerd;
   let redis: DatabaseServer;
-  let mariadb: DatabaseServer;
+  let mariadb: TestMariadb;
   let postgres: { readonly port: number };
   const ends: (() => unknown)[] = [];
   const t = { after: (end: () => unknown) => void ends.push(end) } as TestContext;
@@ -45,9 +41,13 @@ describe("connect() by real drivers", { skip }, () => {
     const files = { ca: authority.pem, chain: server.chain, key: server.key };
     [redis, mariadb, postgres] = await Promise.all([
       startRedis(t, files),
-      startMariadb(t, files),
+      startMariadb(t, authority),
       startPostgres(t, authority),
     ]);
+    mariadb.sql(`
+      create user client@'%' require x509;
+      grant all on shop.* to client@'%';
+    `);
     gateway = await testGateway(t);
     await trust(authority.pem);
     await present(authority);

@@ -57,6 +57,11 @@ export const commands: readonly CommandEntry[] = [
     add: async () => (await import("./commands/binding.ts")).addBindingCommand,
   },
   {
+    name: "hyperdrive",
+    summary: "databases that Workers bind: what there is, and a sign-in step by step",
+    add: async () => (await import("./commands/hyperdrive.ts")).addHyperdriveCommand,
+  },
+  {
     name: "host",
     summary: "hosts of the ingress: whether they want their clients' certificates",
     add: async () => (await import("./commands/host.ts")).addHostCommand,

@@ -35,6 +35,17 @@ export interface Edge extends AsyncDisposable {
     signal?: AbortSignal,
   ): Promise<HandshakeReport>;
   /**
+   * The same with a Hyperdrive configuration's database, and a sign-in.
+   * @param scriptName whose identity is presented, where the configuration says so
+   * @throws Failure `database_gone`, or why the certificate cannot be presented
+   */
+  testDatabase(
+    accountId: string,
+    databaseId: string,
+    scriptName: string,
+    signal?: AbortSignal,
+  ): Promise<HandshakeReport>;
+  /**
    * Opens what this master key sealed, from now on, beside what the ones before sealed.
    * @param masterKey 32 bytes
    */

@@ -52,6 +52,17 @@ export interface GatewayHandle extends AsyncDisposable {
     url: string,
     signal?: AbortSignal,
   ): Promise<HandshakeReport>;
+  /**
+   * The same with a Hyperdrive configuration's database, and a sign-in.
+   * @param scriptName whose identity is presented, where the configuration says so
+   * @throws Failure `database_gone`, or why the certificate cannot be presented
+   */
+  testDatabase(
+    accountId: string,
+    databaseId: string,
+    scriptName: string,
+    signal?: AbortSignal,
+  ): Promise<HandshakeReport>;
   status(): ProcessStatus;
   /** As Prometheus reads them. */
   metrics(): Promise<string>;

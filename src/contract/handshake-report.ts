@@ -3,12 +3,15 @@ import type { FailureCode } from "../failures/failures.ts";
 /** One handshake with an origin, step by step. What was not reached is null. */
 export interface HandshakeReport {
   readonly origin: string;
-  readonly certificateId: string;
-  readonly version: number;
+  /** Null: a database's configuration that presents none. */
+  readonly certificateId: string | null;
+  readonly version: number | null;
   /** Leaf first: what was presented. Empty: the origin was not verified, or did not ask. */
   readonly presented: readonly ReportedCertificate[];
   readonly address: string | null;
   readonly connectMs: number | null;
+  /** How a database was asked to begin TLS, and agreed. Null: it is none, or did not. */
+  readonly asksTls: { readonly request: string; readonly ms: number } | null;
   readonly tls: {
     readonly version: string;
     /** `TLS_AES_256_GCM_SHA384` */
@@ -24,6 +27,8 @@ export interface HandshakeReport {
   readonly originChain: readonly ReportedCertificate[];
   /** The CAs the origin says it accepts. Empty: any. Null: not known (`openssl` is not installed). */
   readonly acceptedAuthorities: readonly string[] | null;
+  /** Of a Hyperdrive configuration: who signed in, and for which database. Null: nobody, or not yet. */
+  readonly signIn: { readonly user: string; readonly database: string; readonly ms: number } | null;
   readonly verdict:
     | { readonly ok: true; readonly message: string }
     | {

@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { presentedKeyPlace } from "../keys/places.ts";
 import type { Keyring } from "../keys/seal.ts";
 import { parseUpload } from "../certificates/parse.ts";
@@ -7,7 +7,9 @@ import type { Gateway } from "../gateway/gateway.ts";
 import type { DevAuthority } from "./authority.ts";
 import { chooseCertificate, ofName, readPem } from "./certificates.ts";
 import type { CertificateFiles, ChosenCertificate, FromPlatform } from "./certificates.ts";
+import type { DatabasePlace } from "./connection-string.ts";
 import type { DevFile } from "./file.ts";
+import { boundDatabase, devDatabase, placeOf, withoutPlatform } from "./databases.ts";
 import { developmentAddresses } from "./gateway.ts";
 import { startRelay } from "./relay.ts";
 import { FileWatcher } from "./watch.ts";
@@ -52,7 +54,7 @@ export async function openDevBindings(options: DevBindingsOptions): Promise<DevB
 }
 
 interface OpenBinding {
-  readonly binding: MtlsBinding;
+  binding: MtlsBinding;
   /** Absolute. */
   readonly socketPath: string;
   chosen: Promise<ChosenCertificate>;
@@ -121,6 +123,9 @@ class Bindings implements DevBindings {
   #ensure(binding: MtlsBinding): OpenBinding {
     const known = this.#open.get(binding.name);
     if (known) {
+      if (isSameDatabase(known.binding, binding)) return known;
+      known.binding = binding;
+      known.chosen = this.#presentAfter(known.chosen, known);
       return known;
     }
     const opened: OpenBinding = {
@@ -139,13 +144,24 @@ class Bindings implements DevBindings {
     return opened;
   }
 
+  /** wrangler has read of another database. */
+  async #presentAfter(before: Promise<unknown>, opened: OpenBinding): Promise<ChosenCertificate> {
+    await before.catch(() => {});
+    return await this.#present(opened);
+  }
+
   async #present(opened: OpenBinding): Promise<ChosenCertificate> {
     const { authority, workerName, account, certificateOptions, fromPlatform } = this.#options;
-    const trust = await this.#trustOf(opened.binding);
-    const chosen = await chooseCertificate(opened.binding, {
+    const binding = this.#placed(opened.binding);
+    const trust = await this.#trustOf(binding);
+    const file = this.#file?.bindings ?? {};
+    const isDatabase = binding.database !== undefined;
+    const chosen = await chooseCertificate(binding, {
       options: certificateOptions,
-      file: this.#file?.bindings ?? {},
-      fromPlatform,
+      file,
+      fromPlatform: isDatabase
+        ? withoutPlatform(binding.name, ofName(file, binding.name)?.certificate !== undefined)
+        : fromPlatform,
       authority,
       authorities: [...this.#authorities, ...(trust ?? [])],
       workerName,
@@ -160,6 +176,7 @@ class Bindings implements DevBindings {
       const certificate = this.#certificate(chosen, { ...chosen.by, trust }, opened.version);
       this.#options.gateway.setCertificate(certificate);
     }
+    if (binding.database !== undefined) await this.#setDatabase(binding.name, binding.database);
     await this.#listen(opened, chosen);
     const { facts, source, label, warnings } = chosen;
     const all = [facts.fingerprint, source, label, warnings, trust ?? this.#authorities];
@@ -169,10 +186,29 @@ class Bindings implements DevBindings {
     return chosen;
   }
 
+  /** With the database that it leads to now. */
+  #placed(binding: MtlsBinding): MtlsBinding {
+    const { name, database } = binding;
+    if (database === undefined) return binding;
+    const inFile = ofName(this.#file?.bindings ?? {}, name)?.database;
+    return { ...binding, database: placeOf(name, database, inFile) };
+  }
+
+  async #setDatabase(name: string, place: DatabasePlace): Promise<void> {
+    const { gateway, keyring } = this.#options;
+    const folder = dirname(this.#file?.path ?? "");
+    const authorities = this.#authorities;
+    gateway.setDatabase(
+      await devDatabase({ accountId, name, place, keyring, folder, authorities, readAnchors }),
+    );
+  }
+
   async #listen(opened: OpenBinding, { by, binding }: ChosenCertificate): Promise<void> {
     const { gateway, workerName } = this.#options;
     const { socketPath } = opened;
-    const at = "socketPath" in by ? by.socketPath : "gateway";
+    const told = opened.binding.database;
+    const database = told && boundDatabase(binding, told);
+    const at = "socketPath" in by ? by.socketPath : `gateway ${JSON.stringify(database)}`;
     if (opened.listening?.at === at) {
       return;
     }
@@ -189,6 +225,7 @@ class Bindings implements DevBindings {
       scriptName: workerName,
       bindingName: binding,
       certificateId: binding,
+      ...(database && { database }),
     });
     opened.listening = { at, close: () => gateway.closeBinding(socketPath) };
   }
@@ -261,6 +298,10 @@ async function readAnchors(path: string): Promise<string> {
   const certificates = await readPem(path);
   const parsed = parseUpload({ certificates, ca: true, allowExpired: true, now: new Date() });
   return parsed.kind === "ca" ? parsed.bundle : certificates;
+}
+
+function isSameDatabase(one: MtlsBinding, other: MtlsBinding): boolean {
+  return JSON.stringify(one.database) === JSON.stringify(other.database);
 }
 
 function filesOf({ path, ca, bindings }: DevFile): readonly string[] {

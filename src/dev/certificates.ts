@@ -103,7 +103,11 @@ export async function chooseCertificate(
   return fromAuthority(
     binding,
     sources,
-    isIdentity ? identityLeaf(binding, sources) : developmentLeaf(binding, sources),
+    isIdentity
+      ? identityLeaf(binding, sources)
+      : binding.database
+        ? databaseLeaf(binding.name, binding.database, sources)
+        : developmentLeaf(binding, sources),
   );
 }
 
@@ -190,6 +194,21 @@ function developmentLeaf(
     file: `binding-${plain(name)}`,
     request: {
       subject: `O=Countersign development,OU=${plain(workerName)},CN=${plain(name)}`,
+      uris: [`spiffe://development.localhost/${plain(workerName)}/${plain(name)}`],
+    },
+  };
+}
+
+/** Databases know a client by its CN: it is the user's name (`clientcert=verify-full`). */
+function databaseLeaf(
+  name: string,
+  { user }: { readonly user: string },
+  { workerName }: CertificateSources,
+): DevelopmentLeaf {
+  return {
+    file: `database-${plain(name)}`,
+    request: {
+      subject: `O=Countersign development,OU=${plain(workerName)},CN=${plain(user)}`,
       uris: [`spiffe://development.localhost/${plain(workerName)}/${plain(name)}`],
     },
   };

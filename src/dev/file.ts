@@ -24,6 +24,8 @@ export interface DevFileBinding {
   readonly ca?: readonly string[] | undefined;
   /** Hosts it may be presented to, `*.example.com` allowed. Default: any. */
   readonly allowedHosts?: readonly string[] | undefined;
+  /** Of a `hyperdrive` binding: the connection string of its database. */
+  readonly database?: string | undefined;
 }
 
 export type DevFileCertificate =
@@ -55,6 +57,11 @@ const binding = z.strictObject({
   certificate: certificate.optional(),
   ca: files.optional().describe("Replaces `ca` for this binding"),
   allowedHosts: z.array(host).optional().describe("Hosts the certificate may be presented to"),
+  database: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Of a `hyperdrive` binding: what `localConnectionString` would be"),
 });
 
 const settings = {
@@ -181,6 +188,7 @@ function absolute(path: string, given: Settings): DevFile {
           certificate: absoluteCertificate(folder, value.certificate),
           ca: value.ca && all(value.ca),
           allowedHosts: value.allowedHosts,
+          database: value.database,
         },
       ]),
     ),

@@ -1,9 +1,12 @@
-import { externalService } from "./wrangler.ts";
+import {
+  externalService,
+  pluginName,
+  type PluginOptions,
+  type ToldDatabase,
+} from "./socket-binding.ts";
 
 // Loaded by Miniflare 5 by its path, for bindings that name it in `dev.plugin`. It is how Vite's
 // plugin, which builds its own Miniflare options, comes by a binding that leads to a socket.
-
-export const pluginName = "countersign";
 
 interface WorkerOptions {
   readonly config: { readonly env?: Readonly<Record<string, EnvBinding>> };
@@ -14,13 +17,14 @@ interface EnvBinding {
   readonly dev?: {
     /** Miniflare 5 gives KV, D1, R2, queues and send_email a `dev` without one. */
     readonly plugin?: { readonly name: string };
-    readonly options?: { readonly socketPath?: string };
+    readonly options?: PluginOptions;
   };
 }
 
 interface SocketBinding {
   readonly name: string;
   readonly socketPath: string;
+  readonly database: ToldDatabase | undefined;
 }
 
 interface MiniflarePlugin {
@@ -32,10 +36,11 @@ interface MiniflarePlugin {
 export const plugins: Record<typeof pluginName, MiniflarePlugin> = {
   [pluginName]: {
     getBindings: (options) =>
-      socketBindings(options).map(({ name, socketPath }) => ({
-        name,
-        service: { name: serviceName(socketPath) },
-      })),
+      socketBindings(options).map(({ name, socketPath, database }) => {
+        const service = { name: serviceName(socketPath) };
+        if (database === undefined) return { name, service };
+        return { name, hyperdrive: { designator: service, ...database, password: NO_PASSWORD } };
+      }),
     getNodeBindings: () => ({}),
     getServices: ({ options }) =>
       socketBindings(options).map(({ socketPath }) => {
@@ -47,10 +52,13 @@ export const plugins: Record<typeof pluginName, MiniflarePlugin> = {
 
 function socketBindings({ config }: WorkerOptions): readonly SocketBinding[] {
   return Object.entries(config.env ?? {}).flatMap(([name, { dev }]) => {
-    const socketPath = dev?.options?.socketPath;
-    return dev?.plugin?.name === pluginName && socketPath ? [{ name, socketPath }] : [];
+    const { socketPath, database } = dev?.options ?? {};
+    return dev?.plugin?.name === pluginName && socketPath ? [{ name, socketPath, database }] : [];
   });
 }
+
+/** As on the platform: the gateway signs in, and drivers want something there. */
+const NO_PASSWORD = "kept-by-the-gateway";
 
 function serviceName(socketPath: string): string {
   return `countersign:${socketPath}`;

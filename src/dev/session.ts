@@ -4,13 +4,15 @@ import { openAuthority } from "./authority.ts";
 import { suggestion } from "./check-options.ts";
 import { openDevBindings, type DevBindings } from "./bindings.ts";
 import { ofName, type CertificateFiles, type FromPlatform } from "./certificates.ts";
+import { databasePlace } from "./connection-string.ts";
+import { connectionString, FileDatabases } from "./databases.ts";
 import { readDevFile, type DevFile } from "./file.ts";
 import { startDevGateway, type OnFailure } from "./gateway.ts";
 import { FailureReporter } from "./reporter.ts";
 import { makeRunFolder } from "./run-folder.ts";
 import { describeBinding } from "./say.ts";
 import { startInput, type DevFlags } from "./start-input.ts";
-import { loadWrangler, type DevServer } from "./wrangler.ts";
+import { loadWrangler, type DevServer, type LoadedWrangler, type RawDatabase } from "./wrangler.ts";
 import { Failure } from "../failures/failures.ts";
 
 /** `countersign dev`, running. */
@@ -48,10 +50,11 @@ export async function startDevSession(options: DevSessionOptions): Promise<DevSe
     environment: flags.env,
     script,
   });
-  refuseUnknown(options.certificateOptions, project.bindings, "--cert");
+  const known = [...project.bindings, ...project.databases];
+  refuseUnknown(options.certificateOptions, known, "--cert");
   const projectFolder = project.configPath === null ? folder : dirname(project.configPath);
   const file = await readDevFile(projectFolder, flags.env);
-  const stray = strayBindings(file, project.bindings);
+  const stray = strayBindings(file, known);
   if (stray !== null) options.complain(`${colors.yellow("⚠")} ${stray}`);
   await using stack = new AsyncDisposableStack();
   const bindings = stack.use(
@@ -64,6 +67,9 @@ export async function startDevSession(options: DevSessionOptions): Promise<DevSe
   );
   for (const binding of project.bindings) {
     await bindings.open(binding);
+  }
+  for (const raw of project.databases) {
+    await openDatabase(raw, file, { bindings, say, wrangler });
   }
   const server = await wrangler.startServer({
     input: startInput(script, flags),
@@ -98,6 +104,7 @@ export async function startProjectBindings(options: ProjectBindingsOptions): Pro
   const runFolder = stack.use(await makeRunFolder());
   const { gateway, keyring } = stack.use(startDevGateway(options.onFailure ?? reporter.onFailure));
   let file: DevFile | undefined;
+  const databases = stack.use(new FileDatabases());
   const bindings = stack.use(
     await openDevBindings({
       gateway,
@@ -110,7 +117,8 @@ export async function startProjectBindings(options: ProjectBindingsOptions): Pro
       fromPlatform: options.fromPlatform ?? (async () => null),
       readFile: async () => {
         file = await readDevFile(projectFolder, options.flags.env);
-        return { ...file, hosts: { ...file.hosts, ...options.hosts } };
+        const hosts = { ...file.hosts, ...options.hosts };
+        return { ...file, hosts, bindings: databases.tell(file.bindings) };
       },
       onCertificate: (chosen) => {
         reporter.presents(chosen);
@@ -126,6 +134,34 @@ export async function startProjectBindings(options: ProjectBindingsOptions): Pro
     open: (binding) => bindings.open(binding),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+interface OpenDatabaseParts {
+  readonly bindings: DevBindings;
+  readonly say: (line: string) => void;
+  readonly wrangler: Pick<LoadedWrangler, "version" | "servesDatabases">;
+}
+
+/** One that asks for no TLS is served by wrangler itself, which is said. */
+export async function openDatabase(
+  raw: RawDatabase,
+  file: DevFile,
+  { bindings, say, wrangler }: OpenDatabaseParts,
+): Promise<void> {
+  const { name } = raw;
+  const text = connectionString(raw, ofName(file.bindings, name)?.database);
+  const database = databasePlace(name, text);
+  if (database !== null && wrangler.servesDatabases) {
+    await bindings.open({ name, certificateId: "", database });
+  } else if (database !== null) {
+    say(
+      `${name} goes to its database without a certificate, by wrangler ${wrangler.version} itself: that needs one with Miniflare 5`,
+    );
+  } else if (text !== undefined) {
+    say(
+      `${name} goes to its database without TLS: its connection string has no sslmode=require, verify-ca or verify-full`,
+    );
+  }
 }
 
 /**

@@ -1,12 +1,13 @@
-import { fileURLToPath } from "node:url";
 import picocolors from "picocolors";
 import { existsSync } from "node:fs";
 import { checkOptions, pluginSchema } from "./check-options.ts";
+import { databasePlace } from "./connection-string.ts";
+import { connectionString } from "./databases.ts";
 import { readDevFile } from "./file.ts";
-import { refuseUnknown, startProjectBindings, strayBindings } from "./session.ts";
+import { openDatabase, refuseUnknown, startProjectBindings, strayBindings } from "./session.ts";
 import type { DevBindings } from "./bindings.ts";
 import { resolve } from "node:path";
-import { pluginName } from "./miniflare-plugin.ts";
+import { pluginBinding, pluginDatabase } from "./socket-binding.ts";
 import { loadWrangler } from "./wrangler.ts";
 
 export interface CountersignPluginOptions {
@@ -37,6 +38,7 @@ interface ViteServer {
 
 interface WorkerConfig {
   name?: string | undefined;
+  hyperdrive?: { binding: string; id: string; localConnectionString?: string }[];
   mtls_certificates?: { binding: string; certificate_id: string }[];
   services?: object[] | undefined;
 }
@@ -83,8 +85,10 @@ async function start(root: string, options: CountersignPluginOptions): Promise<D
     environment,
   });
   const certificates = options.certificates ?? {};
-  refuseUnknown(certificates, project.bindings, "countersign()'s `certificates`");
-  const stray = strayBindings(await readDevFile(root, environment), project.bindings);
+  const known = [...project.bindings, ...project.databases];
+  refuseUnknown(certificates, known, "countersign()'s `certificates`");
+  const file = await readDevFile(root, environment);
+  const stray = strayBindings(file, known);
   if (stray !== null) write(`${picocolors.yellow("⚠")} ${stray}`);
   await using stack = new AsyncDisposableStack();
   const bindings = stack.use(
@@ -107,6 +111,9 @@ async function start(root: string, options: CountersignPluginOptions): Promise<D
   for (const binding of project.bindings) {
     await bindings.open(binding);
   }
+  for (const raw of project.databases) {
+    await openDatabase(raw, file, { bindings, say: write, wrangler });
+  }
   stack.move();
   return bindings;
 }
@@ -127,19 +134,23 @@ function replaceBindings(config: WorkerConfig, bindings: DevBindings): void {
   const services = (config.mtls_certificates ?? []).map((raw) => ({
     binding: raw.binding,
     service: "countersign",
-    dev: {
-      plugin: { package: pluginPath(), name: pluginName },
-      options: {
-        socketPath: bindings.socketOf({ name: raw.binding, certificateId: raw.certificate_id }),
-      },
-    },
+    dev: pluginBinding({
+      socketPath: bindings.socketOf({ name: raw.binding, certificateId: raw.certificate_id }),
+    }),
   }));
   config.mtls_certificates = [];
-  config.services = [...(config.services ?? []), ...services];
-}
-
-/** Beside this file, and as it is: `.ts` in a checkout, `.js` once built. */
-function pluginPath(): string {
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  return fileURLToPath(new URL(`miniflare-plugin.${extension}`, import.meta.url));
+  const all = config.hyperdrive ?? [];
+  const databases = all.flatMap((raw) => {
+    const { binding: name, localConnectionString } = raw;
+    const database = databasePlace(
+      name,
+      connectionString({ name, localConnectionString }, undefined),
+    );
+    if (database === null) return [];
+    const socketPath = bindings.socketOf({ name, certificateId: "", database });
+    return [{ binding: name, service: "countersign", dev: pluginDatabase(socketPath, database) }];
+  });
+  const ours = new Set(databases.map(({ binding }) => binding));
+  if (ours.size > 0) config.hyperdrive = all.filter(({ binding }) => !ours.has(binding));
+  config.services = [...(config.services ?? []), ...services, ...databases];
 }

@@ -47,11 +47,16 @@ export function isNewer(version: string, than: string): boolean {
 export async function keepOffline(require: NodeJS.Require, folder: string): Promise<void> {
   process.env["CLOUDFLARE_CF_FETCH_ENABLED"] ??= "false";
   process.env["WRANGLER_SEND_METRICS"] ??= "false";
-  const fromWrangler = createRequire(require.resolve("wrangler/package.json"));
-  const miniflare = fromWrangler("miniflare/package.json") as { version: string };
-  if (Number.parseInt(miniflare.version, 10) < 5) {
+  if (miniflareOf(require) < 5) {
     await fillCfCache(folder);
   }
+}
+
+/** The major version of wrangler's Miniflare. */
+export function miniflareOf(require: NodeJS.Require): number {
+  const fromWrangler = createRequire(require.resolve("wrangler/package.json"));
+  const miniflare = fromWrangler("miniflare/package.json") as { version: string };
+  return Number.parseInt(miniflare.version, 10);
 }
 
 /** Miniflare 4 knows no such setting: it asks nobody while its cache is younger than 30 days. */

@@ -2,11 +2,14 @@ import { resolve } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import type * as Wrangler from "wrangler";
 import { Failure } from "../failures/failures.ts";
+import { databasePlace, type DatabasePlace } from "./connection-string.ts";
 import { registryPath } from "./registry.ts";
+import { externalService, pluginDatabase } from "./socket-binding.ts";
 import {
   checkVersion,
   isNewer,
   keepOffline,
+  miniflareOf,
   requireFrom,
   testedVersions,
 } from "./wrangler-package.ts";
@@ -20,6 +23,8 @@ export interface LoadedWrangler {
   readonly version: string;
   /** A sentence for the terminal if the version is newer than any that was tried. */
   readonly notice: string | null;
+  /** Its Miniflare (5) takes a `hyperdrive` binding that leads to a socket. */
+  readonly servesDatabases: boolean;
   /** @throws WranglerError with wrangler's own message, if the configuration has an error */
   readProject(options: ProjectOptions): WranglerProject;
   /** @throws WranglerError with wrangler's own message; Failure `dev_wrangler_unsupported` */
@@ -34,6 +39,12 @@ export interface LoadedWrangler {
  * wrangler has read its configuration again; whoever answers sees to it that something listens.
  */
 export type SocketOf = (binding: MtlsBinding) => string;
+
+interface Sockets {
+  readonly socketOf: SocketOf;
+  /** See `LoadedWrangler`. */
+  readonly servesDatabases: boolean;
+}
 
 export interface ProjectOptions {
   /** Default: the folder's own wrangler.jsonc, .json or .toml. */
@@ -50,6 +61,8 @@ export interface WranglerProject {
   /** Absolute. Null: the project has no configuration file. */
   readonly configPath: string | null;
   readonly bindings: readonly MtlsBinding[];
+  /** Its `hyperdrive` bindings. */
+  readonly databases: readonly RawDatabase[];
   /** What wrangler sends only once the upload is live. */
   readonly later: LaterConfiguration;
 }
@@ -66,6 +79,8 @@ export interface MtlsBinding {
   readonly certificateId: string;
   /** Whose identity it presents, where that is not the project's own Worker. */
   readonly worker?: string;
+  /** It is a `hyperdrive` binding, and this is the database that it leads to. */
+  readonly database?: DatabasePlace;
 }
 
 export interface ServerOptions {
@@ -97,25 +112,20 @@ export async function loadWrangler(folder: string): Promise<LoadedWrangler> {
   checkVersion(version);
   await keepOffline(require, folder);
   const wrangler = require("wrangler") as typeof Wrangler;
+  const servesDatabases = miniflareOf(require) >= 5;
+  const kept = (socketOf: SocketOf): Sockets => ({ socketOf, servesDatabases });
   return {
     version,
+    servesDatabases,
     notice: isNewer(version, testedVersions.newest)
       ? `wrangler ${version} is newer than ${testedVersions.newest}, the newest that was tried with this version of Countersign`
       : null,
     readProject: (options) => readProject(wrangler, folder, options),
-    startServer: (options) => startServer(wrangler, require, version, options),
+    startServer: (options) =>
+      startServer(wrangler, require, { ...options, version, servesDatabases }),
     createTestHarness: (options) => createTestHarness(wrangler, version, options),
-    withBindings: (socketOf, start) => withBindings(wrangler, version, socketOf, start),
+    withBindings: (socketOf, start) => withBindings(wrangler, version, kept(socketOf), start),
   };
-}
-
-/** What Miniflare calls `external` with `http.style = proxy`: workerd connects to the socket itself. */
-export function externalService(socketPath: string): ExternalService {
-  return { external: { address: `unix:${socketPath}`, http: { style: 1 } } };
-}
-
-export interface ExternalService {
-  readonly external: { readonly address: string; readonly http: { readonly style: 1 } };
 }
 
 function readProject(
@@ -142,6 +152,10 @@ function readProject(
       name: raw.binding,
       certificateId: raw.certificate_id,
     })),
+    databases: (config.hyperdrive as readonly RawHyperdrive[]).map((raw) => ({
+      name: raw.binding,
+      localConnectionString: raw.localConnectionString,
+    })),
     later: {
       crons: config.triggers.crons ?? [],
       assets: config.assets !== undefined,
@@ -149,6 +163,16 @@ function readProject(
       containers: config.containers?.length ?? 0,
     },
   };
+}
+
+export interface RawDatabase {
+  readonly name: string;
+  readonly localConnectionString: string | undefined;
+}
+
+interface RawHyperdrive {
+  readonly binding: string;
+  readonly localConnectionString?: string;
 }
 
 export interface RawBinding {
@@ -159,8 +183,7 @@ export interface RawBinding {
 async function startServer(
   wrangler: typeof Wrangler,
   require: NodeJS.Require,
-  version: string,
-  options: ServerOptions,
+  options: ServerOptions & Sockets & { readonly version: string },
 ): Promise<DevServer> {
   const input: StartInput = {
     ...options.input,
@@ -168,7 +191,7 @@ async function startServer(
     dev: { registry: registryPath(require), ...options.input.dev },
   };
   const devEnv = await complainingLater(() =>
-    withBindings(wrangler, version, options.socketOf, async () => {
+    withBindings(wrangler, options.version, options, async () => {
       const starting = new wrangler.unstable_DevEnv();
       const failed = new Promise<never>((_resolve, reject) => {
         starting.once("error", reject);
@@ -225,7 +248,7 @@ type WorkerConfig = Parameters<InstanceType<DevEnvClass>["config"]["emitConfigUp
 async function withBindings<T>(
   wrangler: typeof Wrangler,
   version: string,
-  socketOf: SocketOf,
+  sockets: Sockets,
   start: () => Promise<T>,
 ): Promise<T> {
   const exports = wrangler as { unstable_DevEnv: DevEnvClass };
@@ -240,7 +263,7 @@ async function withBindings<T>(
       }
       this.config.emitConfigUpdateEvent = (config) => {
         replaced = true;
-        emit(replaceBindings(config, socketOf));
+        emit(replaceBindings(config, sockets));
       };
     }
   };
@@ -263,11 +286,20 @@ function addresses({ bindings, socketOf }: ServerOptions): NonNullable<StartInpu
   return Object.fromEntries(bindings.map((binding) => [binding.name, address(socketOf(binding))]));
 }
 
-function replaceBindings(config: WorkerConfig, socketOf: SocketOf): WorkerConfig {
+function replaceBindings(
+  config: WorkerConfig,
+  { socketOf, servesDatabases }: Sockets,
+): WorkerConfig {
   const bindings = { ...config.bindings };
   for (const [name, binding] of Object.entries<Wrangler.Binding>(bindings)) {
     if (binding.type === "mtls_certificate") {
       bindings[name] = address(socketOf({ name, certificateId: binding.certificate_id }));
+    } else if (binding.type === "hyperdrive" && !binding.remote && servesDatabases) {
+      const database = databasePlace(name, binding.localConnectionString);
+      if (database === null) continue;
+      const socketPath = socketOf({ name, certificateId: "", database });
+      const dev = pluginDatabase(socketPath, database);
+      bindings[name] = { type: "unsafe_hyperdrive", dev } as never;
     }
   }
   return { ...config, bindings };

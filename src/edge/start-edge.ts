@@ -303,6 +303,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     discard: (versionId) => reconciler.discard(versionId),
     applied: (cursor) => feed.applied(cursor),
     testHandshake: (...target) => gateway.testHandshake(...target),
+    testDatabase: (...target) => gateway.testDatabase(...target),
     openLocalBinding: (...certificate) => localBindings.open(...certificate),
     adoptMasterKey: async (key) => {
       keyring.adopt(key);

@@ -58,6 +58,14 @@ export const databaseFailures = {
     cause: "It was deleted, or its id is another account's or has a typing error.",
     fix: "Compare the `id` in the Worker's configuration with `wrangler hyperdrive list`.",
   },
+  hyperdrive_worker_missing: {
+    side: "caller",
+    status: 400,
+    number: 7001507,
+    title: "the Hyperdrive configuration presents an identity, and no Worker is named",
+    cause: "With `identity` as its certificate each Worker presents its own.",
+    fix: "Name a Worker that binds it: `countersign hyperdrive test NAME --worker WORKER`.",
+  },
   database_gone: {
     side: "caller",
     status: 520,

@@ -84,4 +84,30 @@ export const devFailures = {
     cause: "The folder has no wrangler.jsonc, wrangler.json or wrangler.toml.",
     fix: "Change to the project's folder, or name its configuration with `--config`.",
   },
+  dev_database_missing: {
+    side: "caller",
+    status: 500,
+    number: 7000511,
+    title: "no PostgreSQL is installed that could be started",
+    cause:
+      "`initdb`, `postgres` and `psql` are neither below /usr/lib/postgresql nor in PATH, or there is no user `postgres` for them while you are root.",
+    fix: "Install it (Debian: `apt-get install postgresql`), or give `localConnectionString` a database that you have.",
+  },
+  dev_database_failed: {
+    side: "caller",
+    status: 500,
+    number: 7000512,
+    title: "PostgreSQL did not start",
+    cause: "What it said last stands in the message.",
+    fix: "Do what it says; another port is chosen with `countersign dev database --port 0`.",
+  },
+  dev_database_malformed: {
+    side: "caller",
+    status: 400,
+    number: 7000510,
+    title: "a database's connection string is malformed",
+    cause:
+      "`localConnectionString`, `database` of countersign.json or CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_… is no URL of a PostgreSQL or MySQL database with host, user and name.",
+    fix: "Write it like `postgres://user:password@localhost:5432/name?sslmode=verify-full`, with `%25` for a % in a password.",
+  },
 } as const;

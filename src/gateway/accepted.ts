@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { isIP, isIPv6 } from "node:net";
+import type { DatabaseProtocol } from "../contract/database.ts";
 import { keyIn } from "../contract/key-in.ts";
 import { Failure } from "../failures/failures.ts";
 import { dial, type Network } from "./dial.ts";
@@ -102,10 +103,13 @@ export async function acceptedAuthorities(
   address: string,
   { host, port }: Destination,
   signal?: AbortSignal,
+  protocol: DatabaseProtocol | null = null,
 ): Promise<readonly string[] | null> {
   const at = isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
   const name = isIP(host) === 0 ? ["-servername", host] : ["-noservername"];
-  const child = spawn("openssl", ["s_client", "-connect", at, ...name, "-nameopt", "RFC2253"], {
+  const begins = protocol === null ? [] : ["-starttls", protocol];
+  const options = ["-connect", at, ...name, ...begins, "-nameopt", "RFC2253"];
+  const child = spawn("openssl", ["s_client", ...options], {
     stdio: ["ignore", "pipe", "ignore"],
     timeout: TIMEOUT,
     ...(signal === undefined ? {} : { signal }),

@@ -1,3 +1,4 @@
+import type { DatabaseProtocol } from "../contract/database.ts";
 import { Failure } from "../failures/failures.ts";
 
 export interface ParsedOrigin {
@@ -32,6 +33,37 @@ export function parseOrigin(text: string): ParsedOrigin {
   const origin = `https://${hostname}${url.port === "" ? "" : `:${url.port}`}`;
   return { origin, destination: { host, port } };
 }
+
+/** What is tried, and how TLS begins there. Null: with the first byte. */
+export interface ParsedTarget extends ParsedOrigin {
+  readonly protocol: DatabaseProtocol | null;
+}
+
+/**
+ * As `parseOrigin`, and databases: `postgres://db.example.com:5432`. User, password and name count for nothing.
+ * @throws Failure `origin_http_refused`, `origin_request_malformed`
+ */
+export function parseTarget(text: string): ParsedTarget {
+  const url = URL.parse(text);
+  const protocol = DATABASES[url?.protocol ?? ""];
+  if (url === null || protocol === undefined) return { ...parseOrigin(text), protocol: null };
+  const host = url.hostname
+    .toLowerCase()
+    .replace(/\.$/, "")
+    .replace(/^\[|\]$/g, "");
+  if (host === "") {
+    throw new Failure("origin_request_malformed", { message: "the database's URL names no host" });
+  }
+  const port = Number(url.port) || (protocol === "mysql" ? 3306 : 5432);
+  const origin = `${protocol}://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  return { origin, destination: { host, port }, protocol };
+}
+
+const DATABASES: Readonly<Record<string, DatabaseProtocol>> = {
+  "postgres:": "postgres",
+  "postgresql:": "postgres",
+  "mysql:": "mysql",
+};
 
 export interface Destination {
   /** Lower case, without a trailing dot; an IPv6 address without brackets. */

@@ -13,7 +13,7 @@ import { systemClock, type Clock } from "./clock.ts";
 import { HeldCertificates } from "./held-certificates.ts";
 import { Shares } from "./shares.ts";
 import { Sweeper } from "./sweeper.ts";
-import { parseOrigin } from "./destination.ts";
+import { parseOrigin, parseTarget } from "./destination.ts";
 import type { Network } from "./dial.ts";
 import { NO_CERTIFICATE, type GatewayBinding, type IdentityRequest } from "../contract/gateway.ts";
 import { requestIdentity } from "./identity-request.ts";
@@ -227,7 +227,7 @@ export class Gateway implements AsyncDisposable {
     signal?: AbortSignal,
   ): Promise<HandshakeReport> {
     const credential = this.credential(accountId, certificateId);
-    const target = parseOrigin(url);
+    const target = parseTarget(url);
     this.#checkHost(credential, target.destination.host);
     return testHandshake({
       credential,
@@ -236,6 +236,22 @@ export class Gateway implements AsyncDisposable {
       network: { ...this.#network({ accountId, scriptName: "", bindingName: "" }), signal },
       contexts: this.#contexts,
     });
+  }
+
+  /**
+   * The same with the database of a Hyperdrive configuration, and a sign-in.
+   * @param scriptName whose identity is presented, where the configuration says so
+   * @throws Failure `database_gone`, or why the certificate cannot be presented
+   */
+  testDatabase(
+    accountId: string,
+    databaseId: string,
+    scriptName: string,
+    signal?: AbortSignal,
+  ): Promise<HandshakeReport> {
+    return testHandshake(
+      this.databases.tested(databaseId, { accountId, scriptName, bindingName: "" }, signal),
+    );
   }
 
   /** Something was thrown where nothing catches it: what is in flight is told, this process ends. */

@@ -5,87 +5,172 @@ import type { TLSSocket } from "node:tls";
 import { Failure } from "../failures/failures.ts";
 import { acceptedAuthorities } from "./accepted.ts";
 import type { Credential } from "../certificates/credential.ts";
-import { exchangeFailure } from "./classify.ts";
-import type { ParsedOrigin } from "./destination.ts";
+import { exchangeFailure, presentedOf } from "./classify.ts";
+import type { DatabaseConfig, DatabaseProtocol } from "../contract/database.ts";
+import type { Opening, Secured } from "./database/protocol.ts";
+import { PROTOCOLS } from "./database/socket.ts";
+import type { ParsedTarget } from "./destination.ts";
 import { showCertificate } from "../certificates/shown.ts";
 import { destroyedBy, dial, type Network } from "./dial.ts";
 import { handshake } from "./handshake.ts";
 import type { SecureContexts, TrustBundle } from "./trust.ts";
 
 export interface HandshakeTest {
-  readonly credential: Credential;
+  /** Null: nothing is presented. */
+  readonly credential: Credential | null;
   readonly trust: TrustBundle;
-  readonly target: ParsedOrigin;
+  readonly target: ParsedTarget;
   readonly network: Network;
   readonly contexts: SecureContexts;
+  /** A database that is signed in to as well. */
+  readonly database?: TestedDatabase;
+}
+
+export interface TestedDatabase {
+  readonly config: DatabaseConfig;
+  readonly password: () => string;
 }
 
 /** Never throws: what goes wrong is the verdict. */
 export async function testHandshake(test: HandshakeTest): Promise<HandshakeReport> {
-  const { credential, trust, target, network } = test;
+  const { credential, target, network, database } = test;
   const { signal } = network;
   const { destination, origin } = target;
-  const { certificateId, version } = credential;
   const report: Mutable<HandshakeReport> = {
     origin,
-    certificateId,
-    version,
+    certificateId: credential?.certificateId ?? null,
+    version: credential?.version ?? null,
     presented: [],
     address: null,
     connectMs: null,
+    asksTls: null,
     tls: null,
     originChain: [],
     acceptedAuthorities: null,
+    signIn: null,
     verdict: { ok: true, message: "" },
   };
   const presented = (): void => {
-    const chain = splitChain(credential.chain);
+    const chain = credential === null ? [] : splitChain(credential.chain);
     report.presented = chain.map((pem) => describe(new X509Certificate(pem)));
   };
   try {
-    const startedAt = performance.now();
-    const socket = await dial(destination, network);
-    report.address = socket.remoteAddress ?? null;
-    report.connectMs = performance.now() - startedAt;
-    const tls = await handshake(socket, {
-      signal,
-      destination,
-      context: test.contexts.get(credential, trust, destination.host),
-      spiffe: trust.spiffe,
-      presented: { certificateId, version },
-      protocols: ["http/1.1", "h2"],
-      timeout: network.timeouts.handshake,
-    });
-    const asked = tls.getSharedSigalgs().length > 0;
-    report.tls = {
-      version: tls.getProtocol() ?? "unknown",
-      cipher: tls.getCipher().standardName,
-      keyExchange: keyExchange(tls),
-      protocol: tls.alpnProtocol || null,
-      handshakeMs: performance.now() - startedAt - report.connectMs,
-      asked,
-    };
+    const { tls, signIn } = await secured(test, report);
+    const { asked } = report.tls!;
     if (asked) presented();
     report.originChain = peerChain(tls);
-    const error = await firstRead(tls, signal);
-    if (error !== null) {
-      const facts = { presented: { certificateId, version }, asked, answered: false };
-      throw exchangeFailure(error, destination, { ...facts, tlsVersion: report.tls.version });
+    if (database !== undefined) {
+      const { user, database: name } = database.config;
+      const startedAt = performance.now();
+      await withinTime(tls, network.timeouts.handshake, signIn);
+      tls.destroy();
+      report.signIn = { user, database: name, ms: performance.now() - startedAt };
+    } else {
+      const error = await firstRead(tls, signal);
+      if (error !== null) throw refusal(test, error, { tls: report.tls!, answered: false });
     }
-    report.verdict = {
-      ok: true,
-      message: asked
-        ? "the origin was verified, asked for the certificate and did not refuse it"
-        : "the origin was verified; it asked for no certificate",
-    };
+    report.verdict = { ok: true, message: verdictMessage(report) };
   } catch (error) {
     report.verdict = verdictOf(error);
     if (error instanceof Failure && error.facts["askedForCertificate"] === true) presented();
   }
   if (report.address !== null && signal?.aborted !== true) {
-    report.acceptedAuthorities = await acceptedAuthorities(report.address, destination, signal);
+    const { address } = report;
+    const accepted = acceptedAuthorities(address, destination, signal, target.protocol);
+    report.acceptedAuthorities = await accepted;
   }
   return report;
+}
+
+function verdictMessage({ tls, signIn }: HandshakeReport): string {
+  const rest = tls?.asked
+    ? ", asked for the certificate and did not refuse it"
+    : "; it asked for no certificate";
+  if (signIn === null) return `the origin was verified${rest}`;
+  return `the database was verified${rest}; "${signIn.user}" signed in to "${signIn.database}"`;
+}
+
+/** A verified connection, each step of it in the report. @throws Failure */
+async function secured(
+  test: HandshakeTest,
+  report: Mutable<HandshakeReport>,
+): Promise<Pick<Secured, "tls" | "signIn">> {
+  const { credential, trust, target, network, database } = test;
+  const { destination, protocol } = target;
+  let connectedAt = 0;
+  const opening: Opening = {
+    config: database?.config ?? { ...destination, database: "", user: "" },
+    password: database?.password ?? (() => ""),
+    timeout: network.timeouts.handshake,
+    dial: async () => {
+      const startedAt = performance.now();
+      const socket = await dial(destination, network);
+      connectedAt = performance.now();
+      report.address = socket.remoteAddress ?? null;
+      report.connectMs = connectedAt - startedAt;
+      return socket;
+    },
+    handshake: async (socket) => {
+      const startedAt = performance.now();
+      if (protocol !== null) {
+        report.asksTls = { request: REQUESTS[protocol], ms: startedAt - connectedAt };
+      }
+      const tls = await handshake(socket, {
+        signal: network.signal,
+        destination,
+        context: test.contexts.get(credential, trust, destination.host),
+        spiffe: trust.spiffe,
+        presented: presentedOf(credential),
+        protocols: protocol === null ? ["http/1.1", "h2"] : [],
+        ...(database && { verifyName: database.config.verifyName }),
+        timeout: network.timeouts.handshake,
+      });
+      report.tls = {
+        version: tls.getProtocol() ?? "unknown",
+        cipher: tls.getCipher().standardName,
+        keyExchange: keyExchange(tls),
+        protocol: tls.alpnProtocol || null,
+        handshakeMs: performance.now() - startedAt,
+        asked: tls.getSharedSigalgs().length > 0,
+      };
+      return tls;
+    },
+    failed: (error, tls) => refusal(test, error, { tls: report.tls!, answered: tls.bytesRead > 0 }),
+  };
+  if (protocol !== null) return await PROTOCOLS[protocol].secure(opening);
+  return { tls: await opening.handshake(await opening.dial()), signIn: async () => {} };
+}
+
+const REQUESTS: Readonly<Record<DatabaseProtocol, string>> = {
+  postgres: "SSLRequest",
+  mysql: "SSL request after the greeting",
+};
+
+function refusal(
+  { credential, target }: HandshakeTest,
+  error: Error,
+  { tls, answered }: { tls: NonNullable<HandshakeReport["tls"]>; answered: boolean },
+): Failure {
+  if (error instanceof Failure) return error;
+  return exchangeFailure(error, target.destination, {
+    presented: presentedOf(credential),
+    asked: credential !== null && tls.asked,
+    answered,
+    tlsVersion: tls.version,
+  });
+}
+
+/** @throws Failure `database_sign_in_timeout` */
+async function withinTime(tls: TLSSocket, ms: number, signIn: () => Promise<void>): Promise<void> {
+  const message = `nobody was signed in within ${ms} ms`;
+  const timer = setTimeout(() => {
+    tls.destroy(new Failure("database_sign_in_timeout", { message }));
+  }, ms);
+  try {
+    await signIn();
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };

@@ -22,6 +22,7 @@ export interface GatewayCalls {
   openBinding(binding: GatewayBinding): void;
   closeBinding(socketPath: string): void;
   testHandshake(accountId: string, certificateId: string, url: string): HandshakeReport;
+  testDatabase(accountId: string, databaseId: string, scriptName: string): HandshakeReport;
   /** As Prometheus reads them. */
   metrics(): string;
 }
@@ -43,6 +44,7 @@ export function gatewayRules(drain: number): CallRules<GatewayCalls> {
     closeBinding: { ...STATE, deadline: drain + STATE.deadline },
     // The name, TCP, TLS, the first read and what `openssl` says, each with a time-out of its own.
     testHandshake: question(60_000),
+    testDatabase: question(60_000),
     metrics: question(5_000),
   };
 }

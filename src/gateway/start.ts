@@ -175,6 +175,15 @@ class SupervisedGateway implements GatewayHandle {
     return this.#process!.call("testHandshake", [accountId, certificateId, url], signal);
   }
 
+  testDatabase(
+    accountId: string,
+    databaseId: string,
+    scriptName: string,
+    signal?: AbortSignal,
+  ): Promise<HandshakeReport> {
+    return this.#process!.call("testDatabase", [accountId, databaseId, scriptName], signal);
+  }
+
   status(): ProcessStatus {
     return this.#process!.status();
   }

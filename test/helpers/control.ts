@@ -49,7 +49,7 @@ export interface Envelope {
 /** An edge that starts nothing and remembers what it was asked. */
 export class RecordingEdge implements Pick<
   Edge,
-  "stage" | "discard" | "applied" | "testHandshake"
+  "stage" | "discard" | "applied" | "testHandshake" | "testDatabase"
 > {
   readonly staged: WorkerVersion[] = [];
   readonly discarded: string[] = [];
@@ -74,6 +74,10 @@ export class RecordingEdge implements Pick<
   }
 
   testHandshake(): never {
+    throw new Failure("gateway_unavailable");
+  }
+
+  testDatabase(): never {
     throw new Failure("gateway_unavailable");
   }
 

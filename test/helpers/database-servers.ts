@@ -1,4 +1,4 @@
-import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
@@ -42,51 +42,6 @@ export async function startRedis(t: Lifetime, files: ServerFiles): Promise<Datab
         .concat(""),
       { cwd: folder, stdio: "ignore" },
     ),
-  );
-}
-
-/** A MariaDB whose user `client` needs a certificate of the CA (`REQUIRE X509`). Database: `shop`. */
-export async function startMariadb(t: Lifetime, files: ServerFiles): Promise<DatabaseServer> {
-  const { folder, port } = await prepared(t, files);
-  const asRoot = process.getuid?.() === 0 ? ["--user=root"] : [];
-  const data = join(folder, "data");
-  execFileSync(
-    "mariadb-install-db",
-    [
-      "--no-defaults",
-      `--datadir=${data}`,
-      "--skip-test-db",
-      "--auth-root-authentication-method=normal",
-      ...asRoot,
-    ],
-    { stdio: "ignore" },
-  );
-  await writeFile(
-    join(folder, "init.sql"),
-    [
-      "create database if not exists shop;",
-      "create user if not exists client@'%' require x509;",
-      "grant all on shop.* to client@'%';",
-      "",
-    ].join("\n"),
-  );
-  const options = {
-    datadir: data,
-    port,
-    "bind-address": "127.0.0.1",
-    socket: join(folder, "s"),
-    "pid-file": join(folder, "pid"),
-    "init-file": join(folder, "init.sql"),
-    "ssl-ca": join(folder, "ca.crt"),
-    "ssl-cert": join(folder, "server.crt"),
-    "ssl-key": join(folder, "server.key"),
-    "innodb-buffer-pool-size": "8M",
-  };
-  const args = Object.entries(options).map(([name, value]) => `--${name}=${value}`);
-  return await started(t, port, () =>
-    spawn("mariadbd", ["--no-defaults", "--skip-name-resolve", ...args, ...asRoot], {
-      stdio: "ignore",
-    }),
   );
 }
 

@@ -7,6 +7,7 @@ import type {
 } from "../../dev/certificates.ts";
 import type { DevFlags } from "../../dev/start-input.ts";
 import { Failure } from "../../failures/failures.ts";
+import { addDevDatabaseCommand } from "./dev-database.ts";
 import { addDevOriginCommand, toPort } from "./dev-origin.ts";
 import { dataFolderOf } from "../data-option.ts";
 import { colorsFor, isTerminal, writeLine, type Io } from "../../terminal/io.ts";
@@ -45,12 +46,14 @@ countersign.json, else from the running platform, else from a development CA in 
 Examples:
   $ countersign dev
   $ countersign dev --cert MY_CERT=certs/cert.pem,certs/key.pem
-  $ countersign dev origin          # a server to try it against`,
+  $ countersign dev origin          # a server to try it against
+  $ countersign dev database        # the same, a PostgreSQL`,
   );
   dev.action((script: string | undefined, flags: Flags) =>
     inWranglersWords(io, () => runDev(io, script, flags)),
   );
   addDevOriginCommand(dev, io);
+  addDevDatabaseCommand(dev, io);
 }
 
 async function runDev(

@@ -15,7 +15,7 @@ export interface ControlContext {
   readonly keyring: Keyring;
   /** Takes uploaded keys, so that they are not in this process. */
   readonly intake: KeyIntake;
-  readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake"> &
+  readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake" | "testDatabase"> &
     Partial<Pick<Edge, "status" | "storage" | "scheduled" | "removeObjects">>;
   /** How much of what is sent and answered is held, of each account. */
   readonly bodies: BodyShares;

@@ -1,4 +1,6 @@
 import { randomBytes } from "node:crypto";
+import { z } from "@hono/zod-openapi";
+import { IDENTITY } from "../../contract/identity.ts";
 import { databasePasswordPlace } from "../../keys/places.ts";
 import { Failure } from "../../failures/failures.ts";
 import { scriptsThatBind } from "../../store/associations.ts";
@@ -17,6 +19,7 @@ import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list, type Answer } from "../api/envelope.ts";
+import { oneLine } from "../api/text.ts";
 import {
   assertCertificates,
   changed,
@@ -33,7 +36,7 @@ const MOST = 100;
  * password, so it is of those who may bring keys.
  */
 export function hyperdriveEndpoints(context: ControlContext): readonly Endpoint[] {
-  const { store } = context;
+  const { store, edge } = context;
   const path = "/accounts/{account_id}/hyperdrive/configs";
   const one = `${path}/{hyperdrive_id}`;
   const read = { scope: "ssl_certs:read" } as const;
@@ -80,6 +83,24 @@ export function hyperdriveEndpoints(context: ControlContext): readonly Endpoint[
       },
       async ({ caller, params, body }) =>
         answer(await update(context, caller, idOf(params), body), body),
+    ),
+    endpoint(
+      {
+        ...change,
+        method: "post",
+        path: "/accounts/{account_id}/countersign/hyperdrive/{hyperdrive_id}/test",
+        summary:
+          "Sign in to the database of a Hyperdrive configuration, and say step by step how it went",
+        body: z.object({ worker: oneLine.max(255).default("") }),
+      },
+      async ({ caller, params, body, request }) => {
+        const { accountId } = caller;
+        const { id, mtlsCertificateId } = await existing(store.db, accountId, idOf(params));
+        if (mtlsCertificateId === IDENTITY && body.worker === "") {
+          throw new Failure("hyperdrive_worker_missing");
+        }
+        return { result: await edge.testDatabase(accountId, id, body.worker, request.signal) };
+      },
     ),
     endpoint(
       { ...change, method: "delete", path: one, summary: "Delete a Hyperdrive configuration" },

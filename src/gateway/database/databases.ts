@@ -7,7 +7,9 @@ import { keyIn } from "../../contract/key-in.ts";
 import { Failure } from "../../failures/failures.ts";
 import { databasePasswordPlace } from "../../keys/places.ts";
 import type { Keyring } from "../../keys/seal.ts";
+import { parseTarget } from "../destination.ts";
 import type { Network } from "../dial.ts";
+import type { HandshakeTest } from "../handshake-test.ts";
 import type { ConnectionObserver, Observer } from "../observe.ts";
 import { databaseTrust, type SecureContexts } from "../trust.ts";
 import { Places } from "./places.ts";
@@ -80,6 +82,28 @@ export class Databases {
       places: this.#placesOf(config),
       password: () =>
         keyring.unseal(databasePasswordPlace(accountId, databaseId), config.sealedPassword),
+    };
+  }
+
+  /** What its test is made with. @throws Failure */
+  tested(
+    databaseId: string,
+    owner: Pick<GatewayBinding, "accountId" | "scriptName" | "bindingName">,
+    signal: AbortSignal | undefined,
+  ): HandshakeTest {
+    const { config, credential, trust, network, contexts, password } = this.route(
+      databaseId,
+      owner,
+    );
+    const { protocol, host, port } = config;
+    const target = parseTarget(`${protocol}://${host.includes(":") ? `[${host}]` : host}:${port}`);
+    return {
+      credential,
+      trust,
+      target,
+      network: { ...network, signal },
+      contexts,
+      database: { config, password },
     };
   }
 

@@ -10,6 +10,7 @@ import {
   PacketFollower,
   PLUGIN_AUTH,
   PLUGIN_AUTH_LENENC,
+  PROTOCOL_41,
   readErrorPacket,
   readGreeting,
   readResponse,
@@ -20,7 +21,13 @@ import {
   type DriverResponse,
   type Greeting,
 } from "./mysql-packets.ts";
-import { told, type Follower, type Opening, type Protocol } from "./protocol.ts";
+import {
+  told,
+  type DriverOpening,
+  type Follower,
+  type Opening,
+  type Protocol,
+} from "./protocol.ts";
 import { ByteReader } from "./reader.ts";
 
 /**
@@ -50,6 +57,13 @@ export const mysql: Protocol = {
       socket.destroy();
       throw afterResponse(error);
     }
+  },
+  secure: async (opening) => {
+    const socket = await opening.dial();
+    const greeting = await readServer(socket, opening);
+    const signing = { greeting, response: plainResponse(), opening };
+    const tls = await startTls(socket, signing);
+    return { tls, signIn: async () => void (await signIn(tls, signing)) };
   },
   follow: (): Follower => {
     const packets = new PacketFollower();
@@ -102,12 +116,23 @@ async function readServer(socket: Socket, opening: Opening): Promise<Greeting> {
 }
 
 /** Bare `USE` reaches others where the user may: the name is only what the binding begins with. */
-function refuseOther({ database }: DriverResponse, { bound }: Opening): void {
+function refuseOther({ database }: DriverResponse, { bound }: DriverOpening): void {
   if (database === "" || database === bound.database) return;
   throw new Failure("database_name_other", {
     message: `the driver asks for the database "${database.slice(0, 100)}", and the binding leads to "${bound.database}"`,
   });
 }
+
+/** A driver's that wishes for nothing. */
+function plainResponse(): DriverResponse {
+  const head = Buffer.alloc(32);
+  head.writeUInt32LE(LONGEST_PACKET, 4);
+  head[8] = UTF8;
+  return { capabilities: PROTOCOL_41, head, database: "", attributes: Buffer.alloc(0) };
+}
+
+/** `utf8mb4_general_ci` */
+const UTF8 = 45;
 
 /** What the server is told of the driver's wishes, with what signing in needs. */
 function capabilitiesOf({ greeting, response }: SigningIn): number {

@@ -29,6 +29,20 @@ export async function signIn(tls: TLSSocket, startup: Buffer, opening: Opening):
   throw notPostgres(opening);
 }
 
+/** Reads on after `signIn`, until the server takes queries. @throws Failure why it does not */
+export async function untilReady(tls: TLSSocket, opening: Opening): Promise<void> {
+  const server = new ByteReader(tls);
+  for (let messages = 0; messages < MOST_PARAMETERS; messages += 1) {
+    const { type, body } = await nextMessage(server, tls, opening);
+    if (type === "Z") return;
+    if (type === "E") throw refused(body, opening);
+  }
+  throw notPostgres(opening);
+}
+
+/** What a server says of itself before it takes queries is less. */
+const MOST_PARAMETERS = 200;
+
 /** While signing in: no way to do so takes as many. */
 const MOST_MESSAGES = 32;
 

@@ -13,8 +13,14 @@ import {
   startupMessage,
   type Parameters,
 } from "./postgres-messages.ts";
-import { signIn } from "./postgres-sign-in.ts";
-import { told, type Follower, type Opening, type Protocol } from "./protocol.ts";
+import { signIn, untilReady } from "./postgres-sign-in.ts";
+import {
+  told,
+  type DriverOpening,
+  type Follower,
+  type Opening,
+  type Protocol,
+} from "./protocol.ts";
 import type { ByteReader } from "./reader.ts";
 
 /** PostgreSQL, protocol 3: the gateway signs in, and the driver finds an open session. */
@@ -41,6 +47,22 @@ export const postgres: Protocol = {
       throw error;
     }
   },
+  secure: async (opening) => {
+    const tls = await connect(opening);
+    const { user, database } = opening.config;
+    const own = new Map([
+      ["user", user],
+      ["database", database],
+    ]);
+    return {
+      tls,
+      signIn: async () => {
+        await signIn(tls, startupMessage(VERSION_3, own), opening);
+        // That the database does not exist is said only now.
+        await untilReady(tls, opening);
+      },
+    };
+  },
   follow: (): Follower => {
     const messages = new MessageFollower();
     return {
@@ -52,6 +74,9 @@ export const postgres: Protocol = {
   },
   refusal: (failure, shown) => errorResponse(told(failure, shown)),
 };
+
+/** Of the protocol. */
+const VERSION_3 = 3 << 16;
 
 interface FirstPacket {
   /** The version, or what stands in its place. */
@@ -74,7 +99,7 @@ async function firstPacket(driver: ByteReader): Promise<FirstPacket> {
 }
 
 /** One that names no database means the one of its user's name, by the protocol. */
-function refuseOther(parameters: Parameters, { bound }: Opening): void {
+function refuseOther(parameters: Parameters, { bound }: DriverOpening): void {
   const database = parameters.get("database") ?? bound.database;
   if (database === bound.database) return;
   throw new Failure("database_name_other", {

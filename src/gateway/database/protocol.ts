@@ -14,11 +14,23 @@ export interface Protocol {
    * they are. Null: the driver wanted something else, which was done.
    * @throws Failure, or an error of either stream
    */
-  open(driver: ByteReader, opening: Opening): Promise<TLSSocket | null>;
+  open(driver: ByteReader, opening: DriverOpening): Promise<TLSSocket | null>;
+  /**
+   * The same without a driver: TLS with the server, and then its sign-in.
+   * @throws Failure, or an error of the stream
+   */
+  secure(opening: Opening): Promise<Secured>;
   /** Follows what the server says from there on. */
   follow(): Follower;
   /** A failure, for a driver whose session is not open yet. */
   refusal(failure: Failure, shown: ShownFailure): Buffer;
+}
+
+/** A server within TLS that nobody has signed in to yet. */
+export interface Secured {
+  readonly tls: TLSSocket;
+  /** Resolves once a session is open. @throws Failure */
+  signIn(): Promise<void>;
 }
 
 export interface Follower {
@@ -29,8 +41,7 @@ export interface Follower {
 
 /** What a connection is opened with. */
 export interface Opening {
-  readonly config: DatabaseConfig;
-  readonly bound: BoundDatabase;
+  readonly config: Pick<DatabaseConfig, "host" | "port" | "database" | "user">;
   /** Unsealed when it is asked for. */
   readonly password: () => string;
   /** A free place and a TCP connection to the server, as the address policy allows. */
@@ -41,6 +52,11 @@ export interface Opening {
   readonly timeout: number;
   /** What the server does instead of an answer, as a failure. */
   failed(error: Error, tls: TLSSocket): Failure;
+}
+
+/** With a driver that was told where its binding leads. */
+export interface DriverOpening extends Opening {
+  readonly bound: BoundDatabase;
 }
 
 /** One message, in the words that both families can carry. */

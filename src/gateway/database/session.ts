@@ -12,7 +12,7 @@ import type { NewConnection } from "../observe.ts";
 import type { ShownFailure } from "../respond.ts";
 import type { SecureContexts, TrustBundle } from "../trust.ts";
 import type { Places } from "./places.ts";
-import type { Follower, Opening, Protocol } from "./protocol.ts";
+import type { DriverOpening, Follower, Protocol } from "./protocol.ts";
 import { ByteReader } from "./reader.ts";
 
 /** What a session is opened with: in force at that moment. */
@@ -77,7 +77,7 @@ export class DatabaseSession {
     this.#refuse(failure);
   }
 
-  #opening(): Opening {
+  #opening(): DriverOpening {
     const { route, bound } = this.#parts;
     const { config, network, credential } = route;
     const { host, port } = config;

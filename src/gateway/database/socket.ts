@@ -24,7 +24,7 @@ export interface DatabaseRouter {
   closed(session: DatabaseSession): void;
 }
 
-const PROTOCOLS: Readonly<Record<DatabaseProtocol, Protocol>> = { postgres, mysql };
+export const PROTOCOLS: Readonly<Record<DatabaseProtocol, Protocol>> = { postgres, mysql };
 
 /** ms for a driver that is refused to begin. */
 const FIRST_WORD = 10_000;

@@ -116,14 +116,15 @@ const peer = z.object({
   fingerprint: text,
 });
 
-const handshake = z
+export const handshake: z.ZodType = z
   .object({
     origin: text,
-    certificateId: text,
-    version: count,
+    certificateId: text.nullable(),
+    version: count.nullable(),
     presented: z.array(peer),
     address: text.nullable(),
     connectMs: z.number().nullable(),
+    asksTls: z.object({ request: text, ms: z.number() }).nullable(),
     tls: z
       .object({
         version: text,
@@ -135,7 +136,8 @@ const handshake = z
       })
       .nullable(),
     originChain: z.array(peer),
-    acceptedAuthorities: texts,
+    acceptedAuthorities: texts.nullable(),
+    signIn: z.object({ user: text, database: text, ms: z.number() }).nullable(),
     verdict: z.object({
       ok: flag,
       message: text,

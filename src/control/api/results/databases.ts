@@ -1,3 +1,4 @@
+import { handshake } from "./certificates.ts";
 import { z } from "@hono/zod-openapi";
 import { count, crud, flag, type Results, text, time } from "./common.ts";
 
@@ -20,8 +21,11 @@ const config = z
 
 const configs = "/accounts/{account_id}/hyperdrive/configs";
 
+const own = "/accounts/{account_id}/countersign/hyperdrive";
+
 /** Databases, and how they are reached. */
 export const databaseResults: Results = {
   ...crud(configs, config, "GET* POST* GET PUT PATCH", "hyperdrive_id"),
+  [`POST ${own}/{hyperdrive_id}/test`]: handshake,
   [`DELETE ${configs}/{hyperdrive_id}`]: z.null(),
 };

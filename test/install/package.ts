@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 // From what is committed or about to be, never from what `npm run build` left here: users have a
 // clone. `examples/packed.test.ts` does the same with npm and a registry, on every Node we take.
 
-const root = join(import.meta.dirname, "..");
+const root = join(import.meta.dirname, "../..");
 const run = promisify(execFile);
 const manifest = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as {
   readonly exports: Readonly<Record<string, unknown>>;

@@ -1,0 +1,53 @@
+import { fileURLToPath } from "node:url";
+import type { DatabasePlace } from "./connection-string.ts";
+
+// How a Worker's binding is told to Miniflare: each leads to a Unix socket.
+
+/** What Miniflare calls `external` with `http.style = proxy`: workerd connects to the socket itself. */
+export function externalService(socketPath: string): ExternalService {
+  return { external: { address: `unix:${socketPath}`, http: { style: 1 } } };
+}
+
+export interface ExternalService {
+  readonly external: { readonly address: string; readonly http: { readonly style: 1 } };
+}
+
+export const pluginName = "countersign";
+
+/** What a binding of our plugin for Miniflare 5 is told. */
+export interface PluginOptions {
+  readonly socketPath?: string;
+  /** The binding is a database's: what its connection string says of it. Absent: a service's. */
+  readonly database?: ToldDatabase;
+}
+
+export interface ToldDatabase {
+  readonly database: string;
+  readonly user: string;
+  readonly scheme: "postgresql" | "mysql";
+}
+
+/** `dev` of a binding that the plugin provides. */
+export interface PluginBinding {
+  readonly plugin: { readonly package: string; readonly name: string };
+  readonly options: PluginOptions;
+}
+
+export function pluginBinding(options: PluginOptions): PluginBinding {
+  return { plugin: { package: pluginPath(), name: pluginName }, options };
+}
+
+/** The same for a `hyperdrive` binding. The Worker is told all but host, port and password. */
+export function pluginDatabase(
+  socketPath: string,
+  { database, user, protocol }: DatabasePlace,
+): PluginBinding {
+  const scheme = protocol === "mysql" ? "mysql" : "postgresql";
+  return pluginBinding({ socketPath, database: { database, user, scheme } });
+}
+
+/** Beside this file, and as it is: `.ts` in a checkout, `.js` once built. */
+function pluginPath(): string {
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  return fileURLToPath(new URL(`miniflare-plugin.${extension}`, import.meta.url));
+}

@@ -48,6 +48,7 @@ export const gateway: Subject = {
       },
       {
         socket: "gateway-worker.sock",
+        hasOwnPort: false,
         probeSocket: "gateway-probe.sock",
         eventsSocket: null,
         entrypoints: new Map(),

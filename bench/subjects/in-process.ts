@@ -38,6 +38,7 @@ export const inProcess: Subject = {
     } as const;
     const config = workerdConfig(version, {
       socket: "in-process-worker.sock",
+      hasOwnPort: false,
       probeSocket: "in-process-probe.sock",
       eventsSocket: null,
       entrypoints: new Map(),

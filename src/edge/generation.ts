@@ -24,6 +24,11 @@ export class Generation implements LinkTarget {
     return Generation.#of(first, keepsObjects(version) ? 1 : context.processes);
   }
 
+  /** One of the same version that answers at a listening socket as well. */
+  async withListener(fd: number): Promise<Generation> {
+    return Generation.#of(await this.#processes[0].another(fd), this.#processes.length);
+  }
+
   /** Another generation of the same version. */
   async successor(): Promise<Generation> {
     return Generation.#of(await this.#processes[0].another(), this.#processes.length);

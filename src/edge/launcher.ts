@@ -58,6 +58,8 @@ export interface GenerationContext {
   readonly assets: AssetStore;
   /** Null: no Worker has an identity here. */
   readonly identities: Identities | null;
+  /** A listening socket at which its generations answer beside their own. Null: there is none. */
+  readonly listener: number | null;
   /** How many each generation has, at least one. */
   readonly processes: number;
   /** Bounds how many start at a time, shared by account. */
@@ -248,7 +250,7 @@ export class Launcher {
   /** The process has answered its probe, and listens where nobody else finds it. */
   async #start(signal: AbortSignal, isKept: boolean): Promise<WorkerdProcess> {
     signal.throwIfAborted();
-    const { run, sandbox, startTimeout } = this.#context;
+    const { run, sandbox, startTimeout, listener } = this.#context;
     // workerd does not start where a socket is left from a process before.
     await this.#folder.clear();
     const keys = this.#keys();
@@ -262,7 +264,8 @@ export class Launcher {
       config: CONFIG,
       input: await keys.encode(sandbox, this.#folder.absolute, CONFIG),
       environment: this.#secrets(),
-      sockets: 2 + this.#named().length,
+      ...(listener !== null && { listener }),
+      sockets: 2 + this.#named().length + (listener === null ? 0 : 1),
       timeout: startTimeout,
       signal,
       processes: run.processes,
@@ -313,6 +316,7 @@ export class Launcher {
   #config(keys: KeysInConfig, isKept: boolean): string {
     return workerdConfig(this.#version, {
       socket: unready(MAIN),
+      hasOwnPort: this.#context.listener !== null,
       probeSocket: unready(PROBE),
       eventsSocket: this.#version.takesEvents ? unready(EVENTS) : null,
       entrypoints: new Map(

@@ -24,11 +24,13 @@ import { hostsOverlap } from "../network/patterns.ts";
 import type { IngressHosts } from "./ingress-hosts.ts";
 import type { Origins } from "./origins.ts";
 import { Staging } from "./staging.ts";
+import type { WorkerPorts } from "./worker-ports.ts";
 
 export interface ReconcilerOptions {
   readonly source: Source;
   readonly context: GenerationContext;
   readonly traffic: Traffic;
+  readonly ports: Pick<WorkerPorts, "judge">;
   readonly ingress: Pick<IngressHandle, "access">;
   readonly gateway: Pick<
     GatewayHandle,
@@ -195,6 +197,7 @@ export class Reconciler {
         return;
       case "access":
         await this.#setAccess(change.accountId);
+        await this.#options.ports.judge(change.accountId);
         return;
       case "identity":
         await this.#options.context.identities?.changed(change);
@@ -213,6 +216,7 @@ export class Reconciler {
           this.apply({ kind: "certificate", accountId: change.accountId, certificateId }),
         );
         await this.#renewBeforeOrigins(change.accountId);
+        await this.#options.ports.judge(change.accountId);
         return;
       case "script":
         try {

@@ -33,6 +33,7 @@ import type { WorkerEvent } from "../contract/worker-log.ts";
 import { Timings } from "./worker-log.ts";
 import { ingressEntry, gatewayEntry } from "./log-entries.ts";
 import { WorkerMetrics } from "./metrics.ts";
+import { WorkerPorts, type WorkerPort } from "./worker-ports.ts";
 import { workerdSandbox } from "./workerd.ts";
 
 export interface EdgeOptions {
@@ -74,6 +75,8 @@ export interface EdgeOptions {
   /** Takes what Workers have to say, and what is said of them. Default: nobody does. */
   readonly onWorkerEvent?: (event: WorkerEvent) => void;
   readonly log: Logger;
+  /** Where Workers are reached without the ingress. Default: nowhere. */
+  readonly workerPorts?: readonly WorkerPort[];
   /** How many processes each Worker runs in, at least one: requests go to the least busy. Default: 1. */
   readonly workerProcesses?: number;
   /** Whether Workers run in a sandbox of the operating system's. Default: `auto`. */
@@ -110,6 +113,8 @@ export interface StartedEdge extends Edge {
   readonly httpsUrl: string | null;
   /** Swaps what hosts present that have no certificate of their own. */
   presentByDefault(certificate: ServedCertificate): Promise<void>;
+  /** By the name of a Worker: where it is reached without the ingress. */
+  workerPorts(): Readonly<Record<string, readonly string[]>>;
   /** Of ingress, gateway and Workers, as Prometheus reads them. What is being restarted is left out. */
   metrics(): Promise<string>;
   /** All ports of the platform, as the gateway refuses them on this machine. */
@@ -169,7 +174,15 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     listening: () => links.renewAbsent(),
   });
   const { https } = ingress.address;
+  const workerPorts = await WorkerPorts.open({
+    ports: options.workerPorts ?? [],
+    source,
+    drain,
+    log,
+  });
+  cleanup.defer(() => workerPorts.stop(0));
   const listeners = [
+    ...workerPorts.listeners(),
     ...(options.otherListeners ?? []),
     ingress.address,
     ...(https === null ? [] : [https]),
@@ -193,12 +206,14 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   // After everything that asks it.
   cleanup.defer(() => storage.stop(stopGrace));
   const assets = new AssetStore((accountId) => storage.folderOf(accountId));
-  const traffic = new Traffic({ ingress, links, run, drain, waitUntil, log });
+  const traffic = new Traffic({ ingress, links, run, ports: workerPorts, drain, waitUntil, log });
   cleanup.defer(() => traffic.stop(stopGrace));
   const events = new WorkerEvents({ run, traffic, tell });
   cleanup.defer(() => events.stop());
   // The first to go: nothing new comes in while the others finish.
-  cleanup.defer(() => ingress.stop(stopGrace));
+  cleanup.defer(async () => {
+    await Promise.all([ingress.stop(stopGrace), workerPorts.stop(stopGrace)]);
+  });
   let lastId = 0;
   const keyring = new Keyring(masterKey);
   const identities =
@@ -214,6 +229,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     sandbox,
     keyring,
     gateway,
+    listener: null,
     processes: options.workerProcesses ?? 1,
     starts: new SharedSlots(availableParallelism()),
     restarts: new SharedSlots(availableParallelism()),
@@ -249,6 +265,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     source,
     context,
     traffic,
+    ports: workerPorts,
     ingress,
     gateway,
     hosts,
@@ -274,6 +291,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     httpPort: port,
     httpsUrl: https === null ? null : urlOf("https", https.host, https.port),
     presentByDefault: (certificate) => ingress.presentByDefault(certificate),
+    workerPorts: () => workerPorts.names(),
     ownPorts: metricsPort === null ? ports : [...ports, metricsPort],
     storage: (request) => storage.request(request),
     assets,

@@ -17,10 +17,12 @@ import { WaitingRoom } from "./waiting-room.ts";
 import type { LinkTarget, ServiceLinks } from "./service-links.ts";
 import { Slots } from "./slots.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
+import type { WorkerPorts } from "./worker-ports.ts";
 
 export interface RoutesOptions {
   readonly ingress: Pick<IngressHandle, "scripts" | "complete" | "retire">;
   readonly links: ServiceLinks;
+  readonly ports: Pick<WorkerPorts, "follow" | "generations">;
   readonly run: RunDirectory;
   /** ms that a generation which is replaced may go on with the requests it works on */
   readonly drain: number;
@@ -56,7 +58,8 @@ export class Traffic {
 
   /** Every generation there is, those that drain too. */
   generations(): readonly Generation[] {
-    return [...[...this.#live.values()].flatMap(generationsOf), ...this.#draining.keys()];
+    const routed = [...this.#live.values()].flatMap(generationsOf);
+    return [...routed, ...this.#draining.keys(), ...this.#options.ports.generations()];
   }
 
   /** These are deployed, though nothing of them runs yet: their hosts answer 503 meanwhile. */
@@ -89,7 +92,7 @@ export class Traffic {
     key: ScriptKey,
     decide: (live: LiveScript | undefined) => LiveScript | null,
   ): Promise<void> {
-    const next = await this.#turn.run(async () => {
+    const moves = await this.#turn.run(async () => {
       const wave = new Map([[scriptId(key), { key, next: decide(this.get(key)) }]]);
       await this.#addDependents(wave);
       const left: Generation[] = [];
@@ -105,9 +108,11 @@ export class Traffic {
         [...wave.values()].map((moved) => updateOf(moved.key, moved.next)),
       );
       for (const generation of left) void this.#drain(generation);
-      return [...wave.values()].flatMap((moved) => generationsOf(moved.next));
+      return [...wave.values()];
     });
-    await Promise.all(next.map((generation) => this.#begin(generation)));
+    const begun = moves.flatMap(({ next }) => generationsOf(next));
+    await Promise.all(begun.map((generation) => this.#begin(generation)));
+    await Promise.all(moves.map((moved) => this.#options.ports.follow(moved.key, moved.next)));
   }
 
   /** Where other Workers find a script from now on: a process that objects are handed over to later. */

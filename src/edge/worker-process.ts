@@ -52,9 +52,9 @@ export class WorkerProcess {
     return new WorkerProcess(context, folder, stored).#prepare();
   }
 
-  /** Another one for the same version. */
-  async another(): Promise<WorkerProcess> {
-    const context = this.#context;
+  /** Another one for the same version. @param listener as of `GenerationContext` */
+  async another(listener: number | null = this.#context.listener): Promise<WorkerProcess> {
+    const context = { ...this.#context, listener };
     const folder = await this.#folder.copy(context.run, context.nextId(), this.version);
     return new WorkerProcess(context, folder, this.version).#prepare();
   }

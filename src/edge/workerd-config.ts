@@ -38,6 +38,8 @@ export interface StoredModule {
 /** Where a generation meets the others. Paths are relative to its folder. */
 export interface Wiring {
   readonly socket: string;
+  /** It also answers at a listening socket that it is given: see `OWN_PORT`. */
+  readonly hasOwnPort: boolean;
   /** Answers without running the Worker's code: says that the process serves. */
   readonly probeSocket: string;
   /** The doors that other Workers bind (`doorOf`), and their sockets. */
@@ -105,6 +107,8 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
       forwardedProtoHeader: "X-Forwarded-Proto",
     }),
     listen("probe", wiring.probeSocket, "probe", {}),
+    // Strangers connect there: no header tells the Worker of them, and none opens RPC.
+    ...(wiring.hasOwnPort ? [{ name: OWN_PORT, http: {}, service: "main" }] : []),
   ];
   if (wiring.eventsSocket !== null)
     sockets.push(listen(EVENTS, wiring.eventsSocket, EVENTS, INBOUND));
@@ -131,6 +135,9 @@ export function needsExperimental({ bindings, assets, takesEvents }: LaidOutVers
   if (assets != null || takesEvents === true) return true;
   return bindings.some(({ type }) => type === "analytics_engine");
 }
+
+/** The name of the socket at which clients reach the Worker without the ingress. */
+export const OWN_PORT = "own-port";
 
 /** What workerd calls such a socket in its messages. */
 export function entrypointSocket(socket: string): string {

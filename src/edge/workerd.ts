@@ -5,7 +5,13 @@ import type { Readable } from "node:stream";
 import { enter } from "../process/enter.ts";
 import type { Run } from "../process/kept.ts";
 import type { ProcessRecords } from "../process/orphans.ts";
-import type { Mount, Sandbox, SandboxMode } from "../process/sandbox-kinds.ts";
+import {
+  LISTENER_FD,
+  type Mount,
+  type Sandbox,
+  type SandboxMode,
+} from "../process/sandbox-kinds.ts";
+import { OWN_PORT } from "./workerd-config.ts";
 import { findSandbox } from "../process/sandbox.ts";
 import { OUT_OF_MEMORY } from "./worker-limits.ts";
 
@@ -29,6 +35,8 @@ export interface WorkerdOptions {
   readonly input: Buffer | null;
   /** All of the process's environment: secrets, and nothing of ours. */
   readonly environment: Readonly<Record<string, string>>;
+  /** A listening socket for the socket `OWN_PORT` of the configuration. */
+  readonly listener?: number;
   /** How many sockets it has to listen on before it counts as started. */
   readonly sockets: number;
   /** ms from the start to the last socket. */
@@ -75,13 +83,15 @@ export async function workerdSandbox(
 
 /** @throws WorkerdStartError; Failure `process_not_started` */
 export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProcess> {
-  const { input } = options;
+  const { input, listener } = options;
   const from = input === null ? [options.config] : ["--binary", "-"];
   const more = options.experimental === true ? ["--experimental"] : [];
+  const own = listener === undefined ? [] : [`--socket-fd=${OWN_PORT}=${LISTENER_FD}`];
   const spawned = await enter(options.sandbox.enter(options.folder, options.mounts), {
-    args: ["serve", ...from, "--control-fd=3", ...more],
+    args: ["serve", ...from, "--control-fd=3", ...more, ...own],
     env: options.environment,
     input: input !== null,
+    ...(listener !== undefined && { listener }),
   });
   const { child, pid } = spawned;
   // It may end before it has read all.

@@ -65,6 +65,15 @@ export const startFailures = {
     cause: "Another program listens there.",
     fix: "Stop it, or choose other ports with --api-port and --http-port (0 takes a free one).",
   },
+  worker_port_refused: {
+    side: "caller",
+    status: 409,
+    number: 7000160,
+    title: "a Worker gets no port of its own",
+    cause:
+      "It relies on what the ingress does: Access, client certificates of its host, or several versions at once. At a port of its own nothing of that happens.",
+    fix: "Let its clients come through the ingress and leave out its --worker-port or --worker-socket, or remove the Access application or the client certificates of its hosts, or deploy one version at 100 %.",
+  },
   api_in_clear: {
     side: "platform",
     status: 500,

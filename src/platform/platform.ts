@@ -13,6 +13,7 @@ import { allScopes } from "../control/api/scopes.ts";
 import type { ProcessLimits } from "../edge/worker-limits.ts";
 import { ProcessIntake } from "../intake/process-intake.ts";
 import { startEdge } from "../edge/start-edge.ts";
+import type { WorkerPort } from "../edge/worker-ports.ts";
 import { Identities } from "../identity/identities.ts";
 import { Failure } from "../failures/failures.ts";
 import { storageFailure } from "../failures/of-storage.ts";
@@ -100,6 +101,8 @@ export interface PlatformOptions {
   readonly otlpEndpoint: string | null;
   /** Whether bodies of failures say hosts, addresses and issuers, which Workers hand on to anyone. */
   readonly failureDetails: ShownDetails;
+  /** Where Workers of the first account are reached without the ingress. */
+  readonly workerPorts: readonly Pick<WorkerPort, "scriptName" | "listen">[];
   /** Seconds that a connection to an origin is used, more or less a tenth. */
   readonly connectionLife: number;
   readonly systemRoots: boolean;
@@ -123,6 +126,8 @@ export interface Platform extends AsyncDisposable {
   readonly http: string;
   /** `https://127.0.0.1:4443`. Null: there is no TLS. */
   readonly https: string | null;
+  /** By the name of a Worker: where it is reached without the ingress. */
+  readonly workers: Readonly<Record<string, readonly string[]>>;
   /** Where Prometheus reads. Null: nowhere. */
   readonly metrics: string | null;
   readonly accountId: string;
@@ -225,6 +230,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
         ...(metrics === null ? [] : [{ host: "127.0.0.1", port: metrics.port }]),
       ],
       onWorkerEvent: (event) => journal.record(event),
+      workerPorts: options.workerPorts.map((port) => ({ ...port, accountId })),
       workerProcesses: options.workerProcesses,
       sandbox: options.sandbox,
       limits: options.limits,
@@ -259,7 +265,10 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
     identities,
     log,
     ...compatibility,
-    limits: { inProcess: options.inProcess },
+    limits: {
+      inProcess: options.inProcess,
+      ownPorts: options.workerPorts.map(({ scriptName }) => ({ accountId, scriptName })),
+    },
   });
   const login = createLogin({ ...context, issuer: publicUrl, log });
   const health = healthApp(store, edge);
@@ -295,6 +304,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   return {
     ...urls,
     metrics: metrics === null ? null : `http://127.0.0.1:${metrics.port}/metrics`,
+    workers: edge.workerPorts(),
     accountId,
     sandbox: edge.status().sandbox.summary,
     token: first?.token ?? null,

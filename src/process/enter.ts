@@ -10,6 +10,8 @@ export interface EnterWith {
   readonly env: Readonly<Record<string, string>>;
   /** Whether something is written to its standard input. */
   readonly input: boolean;
+  /** A listening socket of this process, which the program finds at `LISTENER_FD`. */
+  readonly listener?: number;
 }
 
 /**
@@ -17,7 +19,10 @@ export interface EnterWith {
  * Descriptor 3 is a pipe that it may write to.
  * @throws Failure `process_not_started`
  */
-export async function enter(launch: Launch, { args, env, input }: EnterWith): Promise<Spawned> {
+export async function enter(
+  launch: Launch,
+  { args, env, input, listener }: EnterWith,
+): Promise<Spawned> {
   const { file, cwd, filter, tellsPid } = launch;
   const spawned = await spawnProcess(file, [...launch.args, ...args], {
     cwd,
@@ -29,6 +34,7 @@ export async function enter(launch: Launch, { args, env, input }: EnterWith): Pr
       "pipe",
       tellsPid ? "pipe" : "ignore",
       filter === null ? "ignore" : "pipe",
+      ...(listener === undefined ? [] : [listener]),
     ],
     // A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which then drains.
     detached: true,

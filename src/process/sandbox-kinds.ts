@@ -37,3 +37,5 @@ export interface Launch {
 
 export const INFO_FD = 4;
 export const FILTER_FD = 5;
+/** Where a program finds the listening socket that it is given. */
+export const LISTENER_FD = 6;

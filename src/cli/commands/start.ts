@@ -4,19 +4,19 @@ import { TRUST_DOMAIN } from "../../contract/identity.ts";
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import { eraseVariable } from "../../process/erase-variable.ts";
-import { formatDuration } from "../../terminal/format.ts";
-import type { Platform, PlatformOptions } from "../../platform/platform.ts";
+import type { PlatformOptions } from "../../platform/platform.ts";
 import { closeMemory, describeClosedMemory } from "../../process/closed-memory.ts";
 import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts";
 import type { ApiOptions } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import { limit, port, within } from "../start-numbers.ts";
+import { addWorkerPorts, type WorkerPortOptions, workerPorts } from "../start-worker-ports.ts";
 import { addWorkerShares, type WorkerShareOptions, workerShares } from "../start-workers.ts";
-import { colorsFor, isTerminal, withProgress, writeLine, type Io } from "../../terminal/io.ts";
+import { isTerminal, withProgress, writeLine, type Io } from "../../terminal/io.ts";
 
 export function addStartCommand(program: Command, io: Io): void {
-  addWorkerShares(program.command("start"))
+  addWorkerPorts(addWorkerShares(program.command("start")))
     .option(...dataOption)
     .option("--host <address>", "the address where Workers answer", "127.0.0.1")
     .option("--api-host <address>", "the address of the v4 API and the sign-in pages", "127.0.0.1")
@@ -113,6 +113,7 @@ Examples:
   $ countersign start
   $ countersign start --dev                      # origins on localhost, too
   $ countersign start --worker-processes auto    # every Worker on every core
+  $ countersign start --worker-port shop=8080       # a Worker without the ingress before it
   $ countersign start --sandbox required         # not without a sandbox around each Worker
   $ countersign start --unsafe-old-tls erp.internal    # an origin with no current cipher suite
   $ countersign start --data ./data --api-port 0 --http-port 0 --json
@@ -126,7 +127,7 @@ Examples:
     .action((options: StartOptions) => start(io, options));
 }
 
-interface StartOptions extends ApiOptions, WorkerShareOptions {
+interface StartOptions extends ApiOptions, WorkerShareOptions, WorkerPortOptions {
   readonly data?: string;
   readonly host: string;
   readonly apiHost: string;
@@ -197,6 +198,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       originAllow: options.originAllow ?? [],
       originDeny: options.originDeny ?? [],
       fetchAllow: options.fetchAllow ?? ["public"],
+      workerPorts: workerPorts(options, io.cwd),
       workerProcesses: processes(options.workerProcesses),
       limits: {
         memory: limit("--worker-memory", options.workerMemory, [16, 16_384]),
@@ -224,16 +226,26 @@ async function start(io: Io, options: StartOptions): Promise<void> {
   );
   using uncaught = new Uncaught(log);
   try {
-    const { api, http, https, metrics, accountId, sandbox, token } = platform;
+    const { api, http, https, metrics, workers, accountId, sandbox, token } = platform;
     const memory = describeClosedMemory(closeMemory());
     if (options.json) {
       // accountId: what programs have read since the first version.
       const line = { ready: true, api, http, https, account_id: accountId, accountId };
       writeLine(
         io.stdout,
-        JSON.stringify({ ...line, ...(metrics && { metrics }), sandbox, memory, token }),
+        JSON.stringify({
+          ...line,
+          ...(metrics && { metrics }),
+          ...(Object.keys(workers).length > 0 && { workers }),
+          sandbox,
+          memory,
+          token,
+        }),
       );
-    } else welcome(io, platform, memory, performance.now() - began);
+    } else {
+      const { welcome } = await import("../start-welcome.ts");
+      welcome(io, platform, memory, performance.now() - began);
+    }
     if (platform.apiIsInClear) warnOfPlainApi(io, api);
     warnOfOldTls(io, oldTlsHosts(options));
     const why = await Promise.race([stopped, uncaught.first]);
@@ -334,32 +346,4 @@ function stopSignal(): Promise<void> {
     };
     for (const signal of signals) process.on(signal, onSignal);
   });
-}
-
-function welcome(
-  io: Io,
-  { api, http, https, accountId, sandbox, token }: Platform,
-  memory: string,
-  took: number,
-): void {
-  const colors = colorsFor(io, io.stdout);
-  const row = (name: string, value: string, note = ""): void =>
-    writeLine(
-      io.stdout,
-      `  ${colors.dim(name.padEnd(8))} ${value}${note && `   ${colors.dim(note)}`}`,
-    );
-  writeLine(
-    io.stdout,
-    `${colors.green("✔")} Countersign is ready ${colors.dim(`in ${formatDuration(took)}`)}`,
-  );
-  writeLine(io.stdout);
-  row("API", api);
-  row("Workers", http, `http://{script}.localhost:${new URL(http).port}`);
-  if (https !== null) row("TLS", https, `https://{script}.localhost:${new URL(https).port || 443}`);
-  row("Account", accountId);
-  writeLine(io.stdout, `  ${colors.dim("Sandbox ")} Workers are ${sandbox}`);
-  writeLine(io.stdout, `  ${colors.dim("Memory  ")} of processes with keys: ${memory}`);
-  if (token !== null) row("Token", token, "shown once: only its hash is kept");
-  writeLine(io.stdout);
-  writeLine(io.stdout, `  Point wrangler here:  ${colors.cyan(`eval "$(npx countersign env)"`)}`);
 }

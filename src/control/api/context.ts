@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { KeyIntake } from "../../certificates/key-intake.ts";
 import type { Keyring } from "../../keys/seal.ts";
+import type { ScriptKey } from "../../contract/change-feed.ts";
 import type { Edge } from "../../contract/edge.ts";
 import type { Journal, TailService } from "../../contract/journal.ts";
 
@@ -14,7 +15,8 @@ export interface ControlContext {
   readonly keyring: Keyring;
   /** Takes uploaded keys, so that they are not in this process. */
   readonly intake: KeyIntake;
-    Partial<Pick<Edge, "stage" | "discard" | "applied" | "testHandshake" | "status" | "storage" | "assets" | "scheduled" | "removeObjects" | "testDatabase">>;
+  readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake" | "testDatabase"> &
+    Partial<Pick<Edge, "status" | "storage" | "assets" | "scheduled" | "removeObjects">>;
   /** How much of what is sent and answered is held, of each account. */
   readonly bodies: BodyShares;
   /** For URLs that accounts choose. */
@@ -43,6 +45,8 @@ export interface ControlLimits {
   readonly failedTries: number;
   /** Whether a binding may be in-process: false keeps every key in the gateway. Default: true. */
   readonly inProcess: boolean;
+  /** Workers that clients reach without the ingress: one version at a time. Default: none. */
+  readonly ownPorts: readonly ScriptKey[];
 }
 
 export const defaultLimits: ControlLimits = {
@@ -53,4 +57,5 @@ export const defaultLimits: ControlLimits = {
   dnsRecords: 1000,
   failedTries: 20,
   inProcess: true,
+  ownPorts: [],
 };

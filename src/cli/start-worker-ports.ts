@@ -1,0 +1,62 @@
+import { resolve } from "node:path";
+import type { Command } from "commander";
+import { Failure } from "../failures/failures.ts";
+import type { PlatformOptions } from "../platform/platform.ts";
+import { port } from "./start-numbers.ts";
+
+/** Where Workers are reached without the ingress. */
+export interface WorkerPortOptions {
+  readonly workerPort?: readonly string[];
+  readonly workerSocket?: readonly string[];
+}
+
+export function addWorkerPorts(command: Command): Command {
+  return command
+    .option(
+      "--worker-port <name=[host:]port...>",
+      "a port of a Worker's own: nothing of the ingress stands before it (docs/platform.md says what that gives up)",
+    )
+    .option(
+      "--worker-socket <name=path...>",
+      "the same at a Unix socket, for nginx, HAProxy or Caddy on this machine",
+    );
+}
+
+/** @throws Failure `usage` */
+export function workerPorts(
+  { workerPort = [], workerSocket = [] }: WorkerPortOptions,
+  cwd: string,
+): PlatformOptions["workerPorts"] {
+  const ports = workerPort.map((text) => {
+    const [scriptName, address] = parts("--worker-port", text, "NAME=[HOST:]PORT");
+    const colon = address.lastIndexOf(":");
+    const host = colon === -1 ? "127.0.0.1" : address.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+    if (host === "") throw wrong("--worker-port", text, "NAME=[HOST:]PORT");
+    const listen = { host, port: port("--worker-port", address.slice(colon + 1)) };
+    return { scriptName, listen };
+  });
+  const sockets = workerSocket.map((text) => {
+    const [scriptName, path] = parts("--worker-socket", text, "NAME=PATH");
+    const absolute = resolve(cwd, path);
+    if (Buffer.byteLength(absolute) > LONGEST_PATH) {
+      throw new Failure("usage", {
+        message: `--worker-socket "${text}" is longer than the ${LONGEST_PATH} bytes that a Unix socket's path may have`,
+      });
+    }
+    return { scriptName, listen: { path: absolute } };
+  });
+  return [...ports, ...sockets];
+}
+
+/** Of `sockaddr_un`, on every system. */
+const LONGEST_PATH = 103;
+
+function parts(option: string, text: string, form: string): [name: string, address: string] {
+  const sign = text.indexOf("=");
+  if (sign < 1 || sign === text.length - 1) throw wrong(option, text, form);
+  return [text.slice(0, sign), text.slice(sign + 1)];
+}
+
+function wrong(option: string, text: string, form: string): Failure {
+  return new Failure("usage", { message: `${option} "${text}" is not of the form ${form}` });
+}

@@ -1,0 +1,134 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, lstatSync, renameSync, unlinkSync } from "node:fs";
+import net, { isIP } from "node:net";
+import { lookup } from "node:dns/promises";
+
+/** A port of this machine, or the path of a Unix socket. */
+export type HeldAddress =
+  | { readonly host: string; readonly port: number }
+  | { readonly path: string };
+
+/**
+ * A listening socket that this process holds and never accepts from: processes that it starts get
+ * the descriptor. What connects while none of them runs waits for the next one.
+ *
+ * Node has no public way to hold one. A bound handle comes from where `node:cluster` gets its own
+ * (`net._createServerHandle`); whoever calls `listen()` in Node accepts as well, so a process that
+ * ends at once does that. The socket listens for as long as a process has it.
+ */
+export class HeldSocket {
+  /** `http://127.0.0.1:8080` for a port, the path for a Unix socket. */
+  readonly name: string;
+  readonly #handle: Handle;
+  /** Of a Unix socket: the name that it was made with. */
+  readonly #bound: string | null;
+
+  private constructor(name: string, handle: Handle, madeAt: string | null) {
+    this.name = name;
+    this.#handle = handle;
+    this.#bound = madeAt;
+  }
+
+  /** @throws Error with the system's `code`: `EADDRINUSE`, `EACCES`, … */
+  static async open(address: HeldAddress): Promise<HeldSocket> {
+    if ("path" in address) {
+      await removeStale(address.path);
+      return (await HeldSocket.forPath(address.path)).publish();
+    }
+    const { port } = address;
+    const { address: host, family } = isIP(address.host)
+      ? { address: address.host, family: isIP(address.host) }
+      : await lookup(address.host);
+    const handle = bound(host, port, family);
+    const own: { port?: number } = {};
+    handle.getsockname?.(own);
+    const shown = host.includes(":") ? `[${host}]` : host;
+    return new HeldSocket(`http://${shown}:${own.port ?? port}`, handle, null).#listening();
+  }
+
+  /** Another one for a path, which it takes over by `publish`. */
+  static async forPath(path: string): Promise<HeldSocket> {
+    // A name of its own: at the end libuv removes the name that a socket was bound to.
+    const name = `${path}.${process.pid}.${++lastName}`;
+    const held = new HeldSocket(path, bound(name, -1, -1), name);
+    // Who may connect is decided by the folder that it is in.
+    chmodSync(name, 0o666);
+    return held.#listening();
+  }
+
+  /** From now on clients of the path reach this one. What connected before stays where it is. */
+  publish(): this {
+    if (this.#bound !== null) renameSync(this.#bound, this.name);
+    return this;
+  }
+
+  /** What a process that is started inherits. */
+  get fd(): number {
+    return this.#handle.fd;
+  }
+
+  /** Its path too, unless another one has taken it over. */
+  close({ isReplaced = false }: { readonly isReplaced?: boolean } = {}): void {
+    this.#handle.close();
+    if (this.#bound !== null && !isReplaced) unlinkIfSocket(this.name);
+  }
+
+  async #listening(): Promise<this> {
+    const script = 'require("node:net").createServer().listen({ fd: 3 }); process.exit()';
+    const child = spawn(process.execPath, ["-e", script], {
+      stdio: ["ignore", "ignore", "ignore", this.#handle.fd],
+      env: {},
+    });
+    const [status] = (await once(child, "exit")) as [number | null];
+    if (status === 0) return this;
+    this.close({ isReplaced: true });
+    // Bound to a port that another socket listens on: only `listen()` says so.
+    throw failed("EADDRINUSE");
+  }
+}
+
+let lastName = 0;
+
+interface Handle {
+  readonly fd: number;
+  getsockname?(into: object): number;
+  close(): void;
+}
+
+function bound(address: string, port: number, family: number): Handle {
+  const made = (
+    net as unknown as {
+      _createServerHandle(address: string, port: number, family: number): Handle | number;
+    }
+  )._createServerHandle(address, port, family);
+  if (typeof made !== "number") return made;
+  throw failed(errorName(made));
+}
+
+function errorName(status: number): string {
+  const { getSystemErrorName } = process.getBuiltinModule("node:util");
+  return getSystemErrorName(status);
+}
+
+function failed(code: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(`cannot listen: ${code}`), { code });
+}
+
+/** One that a process before left behind: nobody answers there. Anything else stays. */
+async function removeStale(path: string): Promise<void> {
+  const isAlive = await new Promise<boolean>((resolve) => {
+    const socket = net.connect(path);
+    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
+    socket.once("connect", () => socket.destroy());
+  });
+  if (!isAlive) unlinkIfSocket(path);
+}
+
+function unlinkIfSocket(path: string): void {
+  try {
+    if (lstatSync(path).isSocket()) unlinkSync(path);
+  } catch {
+    // It is gone already.
+  }
+}

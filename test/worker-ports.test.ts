@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { once as onceEvent } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, request as httpRequest } from "node:http";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
+import { countersign as cli } from "./helpers/cli.ts";
 import { scriptForm } from "./helpers/script-form.ts";
-import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
-import { until } from "./helpers/until.ts";
+import { type Envelope, startPlatform, type TestPlatform } from "./helpers/platform.ts";
 
 const countersign = join(import.meta.dirname, "..", "bin", "countersign.js");
 
@@ -22,7 +24,7 @@ before(async () => {
   socketPath = join(folder, "shop.sock");
   const args = ["--dev", "--worker-port", "shop=0", "never=0", "--worker-socket"];
   platform = await startPlatform({ args: [...args, `shop=${socketPath}`] });
-  const { workers } = platform.ready as unknown as { workers: Record<string, string[]> };
+  const workers = platform.ready.workers!;
   url = workers["shop"]!.find((one) => one.startsWith("http://127.0.0.1:"))!;
   assert.ok(workers["shop"]!.includes(socketPath), JSON.stringify(workers));
   await deploy("one");
@@ -110,34 +112,98 @@ describe("a port of a Worker's own", () => {
       ],
     });
     assert.equal(status, 409);
-    assert.match(JSON.stringify(refused.errors), /port of its own/);
+    assert.match(refused.errors[0]!.message, /port of its own, and several versions/);
+    const { json: left } = await platform.api("GET", `${base}/deployments`);
+    assert.equal(left.result.deployments[0].versions.length, 1);
   });
 
-  it("is closed while an Access application covers the Worker, and open again after", async () => {
-    const base = `/accounts/${platform.ready.accountId}/access/apps`;
-    const made = await platform.api("POST", base, {
-      type: "self_hosted",
-      name: "shop",
-      domain: "shop.localhost",
-    });
-    assert.equal(made.status < 300, true, JSON.stringify(made.json));
-    await assert.rejects(once(url), /ECONNREFUSED/);
-    await assert.rejects(atSocket("/"), /ENOENT|ECONNREFUSED/);
-    assert.match(platform.log(), /worker_port_refused/);
-    await platform.api("DELETE", `${base}/${made.json.result.id}`);
-    await until(() =>
-      atSocket("/").then(
-        () => true,
-        () => false,
-      ),
-    );
-    assert.match(await atSocket("/"), /"version"/);
+  it("keeps away what the Worker would not do there: Access, client certificates, hosts below them", async () => {
+    const account = "/accounts/{account}";
+    const clients = { mode: "required", authorities: ["managed"] };
+    const application = (domain: string): object => ({ type: "self_hosted", name: "a", domain });
+    const done = async (method: string, path: string, body?: unknown): Promise<Envelope> => {
+      const { json } = await platform.api(method, `${account}/${path}`, body);
+      assert.deepEqual(json.errors, [], path);
+      return json;
+    };
+    const route = { pattern: "shop.example.com/cart/*" };
+    await done("PUT", "workers/scripts/shop/routes", [route]);
+    const app = await done("POST", "access/apps", application("behind.example.com/x"));
+    await done("PUT", "countersign/hosts/asking.example.com/clients", clients);
+    const { json: zones } = await platform.api("GET", "/zones?name=example.com");
+    const zone = zones.result[0].id as string;
+
+    const changes: readonly (readonly [string, string, unknown, RegExp])[] = [
+      ["POST", `${account}/access/apps`, application("shop.localhost"), /shop\.localhost/],
+      ["POST", `${account}/access/apps`, application("*.example.com/other"), /\*\.example\.com/],
+      [
+        "PUT",
+        `${account}/access/apps/${app.result.id}`,
+        application("shop.example.com"),
+        /shop\.example\.com/,
+      ],
+      ["PUT", `${account}/countersign/hosts/shop.example.com/clients`, clients, /certificates/],
+      [
+        "PUT",
+        `/zones/${zone}/certificate_authorities/hostname_associations`,
+        { hostnames: ["asking.example.com", "shop.example.com"] },
+        /certificates/,
+      ],
+      [
+        "PUT",
+        `${account}/workers/scripts/shop/routes`,
+        [{ pattern: "*.example.com/*" }],
+        /behind\.example\.com/,
+      ],
+      [
+        "POST",
+        `/zones/${zone}/workers/routes`,
+        { pattern: "asking.example.com/*", script: "shop" },
+        /asking\.example\.com/,
+      ],
+      [
+        "PUT",
+        `${account}/workers/domains`,
+        { hostname: "behind.example.com", service: "shop", environment: "production" },
+        /behind\.example\.com/,
+      ],
+    ];
+    const held = async (): Promise<unknown[]> => {
+      const all = ["access/apps", "countersign/hosts/clients", "workers/domains"];
+      const answers = all.map((path) => platform.api("GET", `${account}/${path}`));
+      const routes = platform.api("GET", `/zones/${zone}/workers/routes`);
+      return (await Promise.all([...answers, routes])).map(({ json }) => json.result);
+    };
+    const before = await held();
+    for (const [method, path, body, why] of changes) {
+      const { status, json } = await platform.api(method, path, body);
+      assert.equal(status, 409, `${method} ${path} ${JSON.stringify(json)}`);
+      assert.equal(json.errors[0]!.code, REFUSED);
+      assert.match(json.errors[0]!.message, /"shop" has a port of its own/);
+      assert.match(json.errors[0]!.message, why);
+    }
+    assert.deepEqual(await held(), before, "nothing was changed");
+    assert.match(await once(url), /"version"/);
+    // Other Workers may have all of it.
+    await done("POST", "access/apps", application("other.localhost"));
+  });
+
+  it("keeps a Worker away whose host is behind Access before its first deploy", async () => {
+    const app = { type: "self_hosted", name: "a", domain: "never.localhost" };
+    const made = await platform.api("POST", "/accounts/{account}/access/apps", app);
+    assert.deepEqual(made.json.errors, []);
+    const refused = await upload(WORKER("never"), "never");
+    assert.equal(refused.status, 409, refused.text);
+    assert.match(refused.text, /an Access application for never\.localhost covers it/);
+    const none = await platform.api("GET", "/accounts/{account}/workers/scripts/never/versions");
+    assert.equal(none.status, 404);
+    await platform.api("DELETE", `/accounts/{account}/access/apps/${made.json.result.id}`);
+    const taken = await upload(WORKER("never"), "never");
+    assert.equal(taken.status, 200, taken.text);
   });
 
   it("is not for a Worker with Durable Objects, which live in one process", async () => {
-    const [own] = (platform.ready as unknown as { workers: Record<string, string[]> }).workers[
-      "never"
-    ]!;
+    const [own] = platform.ready.workers!["never"]!;
     const code = `import { DurableObject } from "cloudflare:workers";
 export class Counter extends DurableObject {}
 export default { fetch: () => new Response("here") };`;
@@ -145,9 +211,14 @@ export default { fetch: () => new Response("here") };`;
       bindings: [{ type: "durable_object_namespace", name: "COUNTER", class_name: "Counter" }],
       migrations: { new_tag: "v1", steps: [{ new_sqlite_classes: ["Counter"] }] },
     });
-    assert.equal(status, 200, text);
-    assert.equal((await platform.worker("never")).body, "here");
-    await assert.rejects(once(own!), /ECONNREFUSED/);
+    assert.equal(status, 409, text);
+    assert.match(text, /has a port of its own, and the Durable Objects of its class/);
+    const kept = await platform.api(
+      "GET",
+      "/accounts/{account}/workers/durable_objects/namespaces",
+    );
+    assert.deepEqual(kept.json.result, []);
+    assert.match(await once(own!), /"version":"never"/);
   });
 
   it("is closed to Workers, as all ports of the platform are", async () => {
@@ -158,6 +229,63 @@ export default { fetch: () => new Response("here") };`;
     assert.equal((await platform.worker("probe")).body, "refused");
   });
 });
+
+describe("a start with a port of a Worker's own", () => {
+  let data: string;
+  before(() => {
+    data = mkdtempSync(join(tmpdir(), "countersign-ports-"));
+  });
+  after(() => rmSync(data, { recursive: true, force: true }));
+
+  const refused = async (code: string, ...args: string[]): Promise<void> => {
+    const ports = ["--api-port", "0", "--http-port", "0"];
+    const run = await cli(["start", "--json", "--data", data, ...ports, ...args]);
+    assert.equal(run.status, code === "usage" ? 2 : 1, run.stderr);
+    assert.equal(JSON.parse(run.stdout).error.code, code);
+  };
+
+  it("is refused where the Worker is behind Access already; other accounts have ports, too", async () => {
+    let other: string;
+    {
+      await using earlier = await startPlatform({ dataFolder: data });
+      const app = { type: "self_hosted", name: "a", domain: "shop.localhost" };
+      const made = await earlier.api("POST", "/accounts/{account}/access/apps", app);
+      assert.deepEqual(made.json.errors, []);
+      const uploaded = await upload(WORKER("one"), "shop", {}, earlier);
+      assert.equal(uploaded.status, 200, uploaded.text);
+      const added = await cli(["account", "add", "Other", "--json", "--data", data]);
+      other = JSON.parse(added.stdout).id as string;
+      assert.match(other, /^[0-9a-f]{32}$/, added.stdout);
+    }
+    await refused("worker_port_refused", "--worker-port", "shop=0");
+    await refused("account_not_found", "--worker-port", `${"0".repeat(32)}/shop=0`);
+    await refused("usage", "--worker-port", "8080");
+    await using later = await startPlatform({
+      dataFolder: data,
+      args: ["--worker-port", `${other}/shop=0`],
+    });
+    assert.match(later.ready.workers![`${other}/shop`]![0]!, /^http:\/\/127\.0\.0\.1:/);
+  });
+
+  it("is refused where something else is at the path of the socket, which stays", async () => {
+    const file = join(data, "file");
+    writeFileSync(file, "mine");
+    await refused("worker_socket_taken", "--worker-socket", `free=${file}`);
+    assert.equal(readFileSync(file, "utf8"), "mine");
+    const path = join(data, "taken.sock");
+    const taken = createServer((socket) => socket.destroy()).listen(path);
+    try {
+      await onceEvent(taken, "listening");
+      await refused("worker_socket_taken", "--worker-socket", `free=${path}`);
+      assert.equal(existsSync(path), true);
+    } finally {
+      taken.close();
+    }
+  });
+});
+
+/** Of `worker_port_refused`. */
+const REFUSED = 7000160;
 
 const WORKER = (version: string): string => `
 export default { async fetch(request) {
@@ -176,8 +304,9 @@ async function upload(
   code: string,
   name = "shop",
   metadata: object = {},
+  to: TestPlatform = platform,
 ): Promise<{ status: number; text: string }> {
-  const { api, accountId, token } = platform.ready;
+  const { api, accountId, token } = to.ready;
   const response = await fetch(`${api}/accounts/${accountId}/workers/scripts/${name}`, {
     method: "PUT",
     headers: { authorization: `Bearer ${token}` },

@@ -13,11 +13,11 @@ export interface WorkerPortOptions {
 export function addWorkerPorts(command: Command): Command {
   return command
     .option(
-      "--worker-port <name=[host:]port...>",
+      "--worker-port <[account/]name=[host:]port...>",
       "a port of a Worker's own: nothing of the ingress stands before it (docs/platform.md says what that gives up)",
     )
     .option(
-      "--worker-socket <name=path...>",
+      "--worker-socket <[account/]name=path...>",
       "the same at a Unix socket, for nginx, HAProxy or Caddy on this machine",
     );
 }
@@ -28,22 +28,22 @@ export function workerPorts(
   cwd: string,
 ): PlatformOptions["workerPorts"] {
   const ports = workerPort.map((text) => {
-    const [scriptName, address] = parts("--worker-port", text, "NAME=[HOST:]PORT");
+    const [worker, address] = parts("--worker-port", text, "[ACCOUNT_ID/]NAME=[HOST:]PORT");
     const colon = address.lastIndexOf(":");
     const host = colon === -1 ? "127.0.0.1" : address.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
-    if (host === "") throw wrong("--worker-port", text, "NAME=[HOST:]PORT");
+    if (host === "") throw wrong("--worker-port", text, "[ACCOUNT_ID/]NAME=[HOST:]PORT");
     const listen = { host, port: port("--worker-port", address.slice(colon + 1)) };
-    return { scriptName, listen };
+    return { ...worker, listen };
   });
   const sockets = workerSocket.map((text) => {
-    const [scriptName, path] = parts("--worker-socket", text, "NAME=PATH");
+    const [worker, path] = parts("--worker-socket", text, "[ACCOUNT_ID/]NAME=PATH");
     const absolute = resolve(cwd, path);
     if (Buffer.byteLength(absolute) > LONGEST_PATH) {
       throw new Failure("usage", {
         message: `--worker-socket "${text}" is longer than the ${LONGEST_PATH} bytes that a Unix socket's path may have`,
       });
     }
-    return { scriptName, listen: { path: absolute } };
+    return { ...worker, listen: { path: absolute } };
   });
   return [...ports, ...sockets];
 }
@@ -51,10 +51,13 @@ export function workerPorts(
 /** Of `sockaddr_un`, on every system. */
 const LONGEST_PATH = 103;
 
-function parts(option: string, text: string, form: string): [name: string, address: string] {
-  const sign = text.indexOf("=");
-  if (sign < 1 || sign === text.length - 1) throw wrong(option, text, form);
-  return [text.slice(0, sign), text.slice(sign + 1)];
+type Worker = Pick<PlatformOptions["workerPorts"][number], "accountId" | "scriptName">;
+
+/** `shop=…`, or `ACCOUNT_ID/shop=…`. */
+function parts(option: string, text: string, form: string): [worker: Worker, address: string] {
+  const [, account, scriptName, address] = /^(?:([^/=]+)\/)?([^/=]+)=(.+)$/s.exec(text) ?? [];
+  if (scriptName === undefined || address === undefined) throw wrong(option, text, form);
+  return [{ accountId: account ?? null, scriptName }, address];
 }
 
 function wrong(option: string, text: string, form: string): Failure {

@@ -113,8 +113,8 @@ export interface StartedEdge extends Edge {
   readonly httpsUrl: string | null;
   /** Swaps what hosts present that have no certificate of their own. */
   presentByDefault(certificate: ServedCertificate): Promise<void>;
-  /** By the name of a Worker: where it is reached without the ingress. */
-  workerPorts(): Readonly<Record<string, readonly string[]>>;
+  /** By the name of a Worker, after its account's id where that is another: where it is reached without the ingress. */
+  workerPorts(firstAccount: string): Readonly<Record<string, readonly string[]>>;
   /** Of ingress, gateway and Workers, as Prometheus reads them. What is being restarted is left out. */
   metrics(): Promise<string>;
   /** All ports of the platform, as the gateway refuses them on this machine. */
@@ -291,7 +291,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     httpPort: port,
     httpsUrl: https === null ? null : urlOf("https", https.host, https.port),
     presentByDefault: (certificate) => ingress.presentByDefault(certificate),
-    workerPorts: () => workerPorts.names(),
+    workerPorts: (firstAccount) => workerPorts.names(firstAccount),
     ownPorts: metricsPort === null ? ports : [...ports, metricsPort],
     storage: (request) => storage.request(request),
     assets,

@@ -26,8 +26,9 @@ export interface WorkerPortsOptions {
  * reaches: they get the listening socket, which this process holds, so that connections wait in it
  * while one process takes over from another.
  *
- * What the ingress does for a host is not done there. So a Worker that relies on it (Access, client
- * certificates, several versions) is refused the port, for as long as it does: the port is closed.
+ * What the ingress does for a host is not done there. The API refuses to a Worker with a port what
+ * relies on that (Access, client certificates, several versions). Should it run all the same, its
+ * port is closed for as long as it does.
  */
 export class WorkerPorts {
   readonly #doors: readonly Door[];
@@ -36,7 +37,7 @@ export class WorkerPorts {
     this.#doors = doors;
   }
 
-  /** @throws Failure `port_in_use`, `port_not_permitted`, `address_not_here`, `address_unknown` */
+  /** @throws Failure `port_in_use`, `port_not_permitted`, `address_not_here`, `address_unknown`, `worker_socket_taken` */
   static async open(options: WorkerPortsOptions): Promise<WorkerPorts> {
     const doors = options.ports.map((port) => new Door(port, options));
     const ports = new WorkerPorts(doors);
@@ -49,11 +50,16 @@ export class WorkerPorts {
     }
   }
 
-  /** By the Worker's name: `http://127.0.0.1:8080`, or a path. What is refused a port is not there. */
-  names(): Readonly<Record<string, readonly string[]>> {
+  /**
+   * By the Worker's name, after its account's id where that is another: `http://127.0.0.1:8080`, or
+   * a path. What is refused a port is not there.
+   */
+  names(firstAccount: string): Readonly<Record<string, readonly string[]>> {
     const names: Record<string, string[]> = Object.create(null) as Record<string, string[]>;
     for (const { port, name } of this.#doors) {
-      if (name !== null) (names[port.scriptName] ??= []).push(name);
+      const { accountId, scriptName } = port;
+      const worker = accountId === firstAccount ? scriptName : `${accountId}/${scriptName}`;
+      if (name !== null) (names[worker] ??= []).push(name);
     }
     return names;
   }
@@ -119,8 +125,16 @@ class Door {
     try {
       this.#socket ??= await HeldSocket.open(listen);
     } catch (error) {
+      const cause = error as NodeJS.ErrnoException;
+      if ("path" in listen && cause.code === "EADDRINUSE") {
+        throw new Failure("worker_socket_taken", {
+          message: `the Worker "${scriptName}" cannot listen at ${listen.path}: something else is there`,
+          cause,
+          facts: { script: scriptName, path: listen.path },
+        });
+      }
       const address = "path" in listen ? { host: listen.path, port: 0 } : listen;
-      throw listenFailure(`the Worker "${scriptName}"`, address, error as NodeJS.ErrnoException);
+      throw listenFailure(`the Worker "${scriptName}"`, address, cause);
     }
   }
 

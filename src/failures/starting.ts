@@ -69,10 +69,18 @@ export const startFailures = {
     side: "caller",
     status: 409,
     number: 7000160,
-    title: "a Worker gets no port of its own",
+    title: "this and a Worker's own port exclude each other",
     cause:
-      "It relies on what the ingress does: Access, client certificates of its host, or several versions at once. At a port of its own nothing of that happens.",
-    fix: "Let its clients come through the ingress and leave out its --worker-port or --worker-socket, or remove the Access application or the client certificates of its hosts, or deploy one version at 100 %.",
+      "What the ingress does is not done at a port of a Worker's own: Access, client certificates of its hosts, several versions at once. Durable Objects live in one process, which the ingress reaches. Such a change is refused while the Worker has a port, and `countersign start` where it is there already.",
+    fix: "Start without --worker-port and --worker-socket of this Worker, so that its clients come through the ingress. Or do without the Access application or the client certificates at its hosts, deploy one version at 100 %, or keep its Durable Objects in another Worker.",
+  },
+  worker_socket_taken: {
+    side: "platform",
+    status: 500,
+    number: 7000161,
+    title: "the path of a Worker's own socket is taken",
+    cause: "A file that is not a socket is there, or another process listens there.",
+    fix: "Remove what is there, or give another path with --worker-socket.",
   },
   api_in_clear: {
     side: "platform",

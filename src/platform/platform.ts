@@ -50,6 +50,7 @@ import type { MasterKeyVariables } from "../keys/master-key.ts";
 import { hasDatabase, refuseLostDatabase } from "./first-start.ts";
 import { healthApp } from "./health.ts";
 import { openLocalBinding } from "./local-binding.ts";
+import { guardOwnPorts } from "./own-ports.ts";
 import { platformStatus } from "./status.ts";
 
 export interface PlatformOptions {
@@ -101,8 +102,10 @@ export interface PlatformOptions {
   readonly otlpEndpoint: string | null;
   /** Whether bodies of failures say hosts, addresses and issuers, which Workers hand on to anyone. */
   readonly failureDetails: ShownDetails;
-  /** Where Workers of the first account are reached without the ingress. */
-  readonly workerPorts: readonly Pick<WorkerPort, "scriptName" | "listen">[];
+  /** Where Workers are reached without the ingress. Without an account: those of the first one. */
+  readonly workerPorts: readonly (Omit<WorkerPort, "accountId"> & {
+    readonly accountId: string | null;
+  })[];
   /** Seconds that a connection to an origin is used, more or less a tenth. */
   readonly connectionLife: number;
   readonly systemRoots: boolean;
@@ -126,7 +129,7 @@ export interface Platform extends AsyncDisposable {
   readonly http: string;
   /** `https://127.0.0.1:4443`. Null: there is no TLS. */
   readonly https: string | null;
-  /** By the name of a Worker: where it is reached without the ingress. */
+  /** By `NAME` or `ACCOUNT_ID/NAME` of a Worker: where it is reached without the ingress. */
   readonly workers: Readonly<Record<string, readonly string[]>>;
   /** Where Prometheus reads. Null: nowhere. */
   readonly metrics: string | null;
@@ -148,7 +151,7 @@ export interface Platform extends AsyncDisposable {
  * Builds the whole platform on one machine and hands every part down: this is the only place that
  * knows them all. Resolves when the API and every deployed Worker answer.
  * @throws Failure `data_folder_in_use`, `data_folder_unusable`, `master_key_…`, `port_in_use`,
- * `api_in_clear`, `api_certificate_unusable`;
+ * `api_in_clear`, `api_certificate_unusable`, `worker_port_refused`, `account_not_found`;
  * whatever was opened by then is closed
  */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
@@ -165,10 +168,10 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const { log } = options;
   const folder = stack.use(openDataFolder(options.dataFolder));
   if (!hasDatabase(folder.path)) refuseLostDatabase(folder.path, options.masterKey);
-  const store = stack.use(await openStore(folder.database));
+  const opened = stack.use(await openStore(folder.database));
   const keys = stack.use(
     await MasterKeys.open({
-      store,
+      store: opened,
       dataFolder: folder.path,
       variables: options.masterKey,
       clock,
@@ -178,9 +181,14 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const intake = stack.use(
     new ProcessIntake({ workingDirectory: folder.path, processes: null, log }),
   );
+  const first = await bootstrap(opened, { scopes: allScopes, now: clock() });
+  const accountId = first?.accountId ?? (await firstAccount(opened));
+  const workerPorts = options.workerPorts.map((port) => ({
+    ...port,
+    accountId: port.accountId ?? accountId,
+  }));
+  const store = await guardOwnPorts(opened, workerPorts);
   const lastEvents = stack.use(new LastEvents({ store, log }));
-  const first = await bootstrap(store, { scopes: allScopes, now: clock() });
-  const accountId = first?.accountId ?? (await firstAccount(store));
 
   if (!options.inProcess) await keepKeysInGateway(store, log);
   const api = stack.use(
@@ -230,7 +238,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
         ...(metrics === null ? [] : [{ host: "127.0.0.1", port: metrics.port }]),
       ],
       onWorkerEvent: (event) => journal.record(event),
-      workerPorts: options.workerPorts.map((port) => ({ ...port, accountId })),
+      workerPorts,
       workerProcesses: options.workerProcesses,
       sandbox: options.sandbox,
       limits: options.limits,
@@ -265,10 +273,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
     identities,
     log,
     ...compatibility,
-    limits: {
-      inProcess: options.inProcess,
-      ownPorts: options.workerPorts.map(({ scriptName }) => ({ accountId, scriptName })),
-    },
+    limits: { inProcess: options.inProcess },
   });
   const login = createLogin({ ...context, issuer: publicUrl, log });
   const health = healthApp(store, edge);
@@ -300,21 +305,21 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       hostFolders,
     }),
   );
-  const opened = stack.move();
+  const owned = stack.move();
   return {
     ...urls,
     metrics: metrics === null ? null : `http://127.0.0.1:${metrics.port}/metrics`,
-    workers: edge.workerPorts(),
+    workers: edge.workerPorts(accountId),
     accountId,
     sandbox: edge.status().sandbox.summary,
     token: first?.token ?? null,
     apiIsInClear: api.isInClear,
     abandon: async () => {
       const timer = setTimeout(() => api.abandon(), ABANDON_GRACE);
-      await opened.disposeAsync();
+      await owned.disposeAsync();
       clearTimeout(timer);
     },
-    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { chmodSync, lstatSync, renameSync, unlinkSync } from "node:fs";
 import net, { isIP } from "node:net";
 import { lookup } from "node:dns/promises";
+import { setTimeout as delay } from "node:timers/promises";
 
 /** A port of this machine, or the path of a Unix socket. */
 export type HeldAddress =
@@ -30,10 +31,13 @@ export class HeldSocket {
     this.#bound = madeAt;
   }
 
-  /** @throws Error with the system's `code`: `EADDRINUSE`, `EACCES`, … */
+  /**
+   * At a path whatever is there stays, but for a socket at which nobody listens.
+   * @throws Error with the system's `code`: `EADDRINUSE`, `EACCES`, …
+   */
   static async open(address: HeldAddress): Promise<HeldSocket> {
     if ("path" in address) {
-      await removeStale(address.path);
+      if (!(await isFree(address.path))) throw failed("EADDRINUSE");
       return (await HeldSocket.forPath(address.path)).publish();
     }
     const { port } = address;
@@ -115,14 +119,34 @@ function failed(code: string): NodeJS.ErrnoException {
   return Object.assign(new Error(`cannot listen: ${code}`), { code });
 }
 
-/** One that a process before left behind: nobody answers there. Anything else stays. */
-async function removeStale(path: string): Promise<void> {
-  const isAlive = await new Promise<boolean>((resolve) => {
+/** ms that processes of a platform that was killed may hold its socket. */
+const HELD_ON = 2_000;
+
+/** Nothing is there, or a socket that a process before left behind. */
+async function isFree(path: string): Promise<boolean> {
+  const patience = AbortSignal.timeout(HELD_ON);
+  for (;;) {
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (found === undefined) return true;
+    if (!found.isSocket()) return false;
+    if (!(await isAnswered(path))) return true;
+    if (patience.aborted) return false;
+    await delay(50);
+  }
+}
+
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
     const socket = net.connect(path);
-    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
-    socket.once("connect", () => socket.destroy());
+    // Any other error may be that of one who listens and is busy.
+    socket.once("error", ({ code }: NodeJS.ErrnoException) =>
+      resolve(code !== "ECONNREFUSED" && code !== "ENOENT"),
+    );
+    socket.once("connect", () => {
+      resolve(true);
+      socket.destroy();
+    });
   });
-  if (!isAlive) unlinkIfSocket(path);
 }
 
 function unlinkIfSocket(path: string): void {

@@ -98,11 +98,17 @@ async function deployment(db: Database, key: ScriptKey): Promise<Deployment | nu
     const version = await findVersion(db, script.id, versionId);
     if (version) versions.push({ version: await workerVersion(db, script, version), percentage });
   }
+  return { ...key, versions, ...(await reachedAt(db, script)) };
+}
+
+/** What leads to a script. */
+export async function reachedAt(
+  db: Database,
+  script: ScriptRow,
+): Promise<Pick<Deployment, "hosts" | "routes">> {
   const routes = await routesOfScript(db, script.id);
   const patterns = (kind: string) => routes.filter((r) => r.kind === kind).map((r) => r.pattern);
   return {
-    ...key,
-    versions,
     hosts: [...(await ownHosts(db, script)), ...patterns("custom_domain")],
     routes: patterns("route"),
   };

@@ -18,6 +18,8 @@ export interface Ready {
   readonly https: string | null;
   /** With `--metrics-port` alone. */
   readonly metrics?: string;
+  /** With `--worker-port` or `--worker-socket` alone. */
+  readonly workers?: Readonly<Record<string, readonly string[]>>;
   readonly accountId: string;
   readonly token: string;
 }

@@ -1,7 +1,6 @@
 import type { Logger } from "pino";
 import type { KeyIntake } from "../../certificates/key-intake.ts";
 import type { Keyring } from "../../keys/seal.ts";
-import type { ScriptKey } from "../../contract/change-feed.ts";
 import type { Edge } from "../../contract/edge.ts";
 import type { Journal, TailService } from "../../contract/journal.ts";
 
@@ -45,8 +44,6 @@ export interface ControlLimits {
   readonly failedTries: number;
   /** Whether a binding may be in-process: false keeps every key in the gateway. Default: true. */
   readonly inProcess: boolean;
-  /** Workers that clients reach without the ingress: one version at a time. Default: none. */
-  readonly ownPorts: readonly ScriptKey[];
 }
 
 export const defaultLimits: ControlLimits = {
@@ -57,5 +54,4 @@ export const defaultLimits: ControlLimits = {
   dnsRecords: 1000,
   failedTries: 20,
   inProcess: true,
-  ownPorts: [],
 };

@@ -11,7 +11,6 @@ import {
 } from "../../store/deployments.ts";
 import type { ScriptRow } from "../../store/schema.ts";
 import { actorOf } from "../api/auth.ts";
-import type { ScriptKey } from "../../contract/change-feed.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { byOf, existingScript, keyOf } from "./lookup.ts";
@@ -31,7 +30,7 @@ const LISTED = 100;
 
 /** `wrangler deployments`, `versions deploy`, `rollback`, and `deploy` of a Worker that is there. */
 export function deploymentEndpoints(
-  { store, limits }: ControlContext,
+  { store }: ControlContext,
   publisher: Publisher,
 ): readonly Endpoint[] {
   const path = "/accounts/{account_id}/workers/scripts/{script_name}/deployments";
@@ -95,7 +94,6 @@ export function deploymentEndpoints(
       },
       async (call) => {
         const shares = sharesOf(call.body.versions);
-        if (shares.length > 1) refuseAtOwnPort(limits.ownPorts, keyOf(call));
         const annotations = Object.fromEntries(
           Object.entries(call.body.annotations).flatMap(([k, v]) => (v == null ? [] : [[k, v]])),
         );
@@ -108,19 +106,6 @@ export function deploymentEndpoints(
       },
     ),
   ];
-}
-
-/**
- * Requests are divided by the ingress, which a port of a Worker's own does without.
- * @throws Failure `worker_port_refused`
- */
-function refuseAtOwnPort(ports: readonly ScriptKey[], key: ScriptKey): void {
-  const { accountId, scriptName } = key;
-  if (!ports.some((one) => one.accountId === accountId && one.scriptName === scriptName)) return;
-  throw new Failure("worker_port_refused", {
-    message: `several versions of the Worker "${scriptName}" cannot be deployed: it has a port of its own`,
-    facts: { script: scriptName },
-  });
 }
 
 /** @throws Failure `deployment_not_found` */

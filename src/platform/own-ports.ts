@@ -1,0 +1,78 @@
+import type { ScriptKey } from "../contract/change-feed.ts";
+import { Failure } from "../failures/failures.ts";
+import { hostsOverlap } from "../network/patterns.ts";
+import { listAccess } from "../store/access.ts";
+import { findAccount } from "../store/accounts.ts";
+import { reachedAt } from "../store/change-feed.ts";
+import type { Changed, Database } from "../store/database.ts";
+import { currentDeployment } from "../store/deployments.ts";
+import { listHostRules } from "../store/host-clients.ts";
+import { namespacesOf } from "../store/object-namespaces.ts";
+import { findScript } from "../store/scripts.ts";
+import type { Store } from "../store/store.ts";
+
+/**
+ * A store that refuses what a Worker would not do at its own port, whoever changes it and however:
+ * nothing of such a change stays.
+ * @throws Failure `account_not_found`; `worker_port_refused` where it is in the store already
+ */
+export async function guardOwnPorts(store: Store, scripts: readonly ScriptKey[]): Promise<Store> {
+  if (scripts.length === 0) return store;
+  for (const { accountId } of scripts) {
+    if (await findAccount(store.db, accountId)) continue;
+    throw new Failure("account_not_found", { message: `there is no account "${accountId}"` });
+  }
+  await assertOwnPorts(store.db, scripts);
+  return {
+    ...store,
+    write: (work) =>
+      store.write(async ({ db, changed }) => {
+        let isConcerned = false;
+        const done = await work({
+          db,
+          changed: (change) => {
+            isConcerned ||= CONCERNED.has(change.kind);
+            return changed(change);
+          },
+        });
+        if (isConcerned) await assertOwnPorts(db, scripts);
+        return done;
+      }),
+  };
+}
+
+/** What the answer depends on. */
+const CONCERNED: ReadonlySet<Changed["kind"]> = new Set(["script", "hosts", "access"]);
+
+async function assertOwnPorts(db: Database, scripts: readonly ScriptKey[]): Promise<void> {
+  for (const key of scripts) {
+    const reason = await reasonAgainst(db, key);
+    if (reason === null) continue;
+    throw new Failure("worker_port_refused", {
+      message: `the Worker "${key.scriptName}" has a port of its own, and ${reason}`,
+      facts: { script: key.scriptName, reason },
+    });
+  }
+}
+
+/** As the edge judges it, which closes the port for the same reasons. */
+async function reasonAgainst(db: Database, key: ScriptKey): Promise<string | null> {
+  const script = await findScript(db, key);
+  const current = script && (await currentDeployment(db, script.id));
+  if (!current) return null;
+  if (current.versions.length > 1) return "several versions of it would be deployed";
+  const [kept] = await namespacesOf(db, script.id);
+  if (kept !== undefined) {
+    return `the Durable Objects of its class "${kept.className}" live in one process, which the ingress reaches`;
+  }
+  const { hosts, routes } = await reachedAt(db, script);
+  const own = [...hosts, ...routes];
+  const covers = (pattern: string): boolean => own.some((one) => hostsOverlap(pattern, one));
+  const applications = await listAccess(db, "accessApplications", key.accountId);
+  const domain = applications
+    .flatMap(({ domains }) => JSON.parse(domains) as string[])
+    .find(covers);
+  if (domain !== undefined) return `an Access application for ${domain} covers it`;
+  const asking = (await listHostRules(db, key.accountId)).find(({ host }) => covers(host));
+  return asking === undefined ? null : `${asking.host} asks for client certificates`;
+}

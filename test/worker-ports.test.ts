@@ -120,7 +120,6 @@ describe("a port of a Worker's own", () => {
   it("keeps away what the Worker would not do there: Access, client certificates, hosts below them", async () => {
     const account = "/accounts/{account}";
     const clients = { mode: "required", authorities: ["managed"] };
-    const application = (domain: string): object => ({ type: "self_hosted", name: "a", domain });
     const done = async (method: string, path: string, body?: unknown): Promise<Envelope> => {
       const { json } = await platform.api(method, `${account}/${path}`, body);
       assert.deepEqual(json.errors, [], path);
@@ -174,7 +173,7 @@ describe("a port of a Worker's own", () => {
       const routes = platform.api("GET", `/zones/${zone}/workers/routes`);
       return (await Promise.all([...answers, routes])).map(({ json }) => json.result);
     };
-    const before = await held();
+    const unchanged = await held();
     for (const [method, path, body, why] of changes) {
       const { status, json } = await platform.api(method, path, body);
       assert.equal(status, 409, `${method} ${path} ${JSON.stringify(json)}`);
@@ -182,7 +181,7 @@ describe("a port of a Worker's own", () => {
       assert.match(json.errors[0]!.message, /"shop" has a port of its own/);
       assert.match(json.errors[0]!.message, why);
     }
-    assert.deepEqual(await held(), before, "nothing was changed");
+    assert.deepEqual(await held(), unchanged, "nothing was changed");
     assert.match(await once(url), /"version"/);
     // Other Workers may have all of it.
     await done("POST", "access/apps", application("other.localhost"));
@@ -283,6 +282,10 @@ describe("a start with a port of a Worker's own", () => {
     }
   });
 });
+
+function application(domain: string): object {
+  return { type: "self_hosted", name: "a", domain };
+}
 
 /** Of `worker_port_refused`. */
 const REFUSED = 7000160;

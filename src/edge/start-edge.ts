@@ -158,6 +158,14 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     https: httpsAddress(options.https),
   };
   const links = new ServiceLinks(run, ABSENT_SOCKET);
+  // Before the ingress, which is stopped only from further down: a port that is taken ends the start.
+  const workerPorts = await WorkerPorts.open({
+    ports: options.workerPorts ?? [],
+    source,
+    drain,
+    log,
+  });
+  cleanup.defer(() => workerPorts.stop(0));
   const ingress = await IngressHandle.start({
     run,
     address,
@@ -174,13 +182,6 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     listening: () => links.renewAbsent(),
   });
   const { https } = ingress.address;
-  const workerPorts = await WorkerPorts.open({
-    ports: options.workerPorts ?? [],
-    source,
-    drain,
-    log,
-  });
-  cleanup.defer(() => workerPorts.stop(0));
   const listeners = [
     ...workerPorts.listeners(),
     ...(options.otherListeners ?? []),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -171,10 +171,20 @@ test("a restart and a change of the master key leave the CA and its certificate 
   assert.equal(await seenFrom(ZONE), global());
 });
 
-test("a backup has the CA and what it signed", async () => {
-  const file = join(folder, "backup.csb");
+test("a backup, restored with the master key, has the CA and what it signed", async () => {
+  const file = join(folder, "copy.db");
   const made = await cli("backup", file);
   assert.equal(made.status, 0, made.stderr);
+  const { token } = platform.ready;
+  await platform.end("SIGTERM");
+  const dataFolder = join(folder, "restored");
+  await mkdir(dataFolder);
+  await copyFile(join(folder, "data", "master.key"), join(dataFolder, "master.key"));
+  const restored = await countersign(["restore", file, "--data", dataFolder]);
+  assert.equal(restored.status, 0, restored.stderr);
+  platform = await startPlatform({ dataFolder, token, args: args() });
+  assert.equal((await cli("host", "origin-ca")).stdout, exported);
+  assert.equal(await seenFrom(ZONE), global());
 });
 
 test("the certificate is renewed a month before its end, and the CA's successor is known a year before", async () => {
@@ -193,11 +203,11 @@ test("the certificate is renewed a month before its end, and the CA's successor 
     const { result } = await control.call("GET", listed);
     return (result as { certificate: string }[]).map((one) => new X509Certificate(one.certificate));
   };
-  const after = (days: number): Promise<readonly string[]> =>
+  const renewed = (days: number): Promise<readonly string[]> =>
     renewGlobalPulls({ store, keyring, clock: () => new Date(Date.now() + days * DAY) });
   const [first] = await held();
-  assert.deepEqual(await after(59), []);
-  assert.deepEqual(await after(61), [accountId]);
+  assert.deepEqual(await renewed(59), []);
+  assert.deepEqual(await renewed(61), [accountId]);
   const [second, ...others] = await held();
   assert.ok(first !== undefined && second !== undefined);
   assert.deepEqual(others, []);
@@ -207,12 +217,12 @@ test("the certificate is renewed a month before its end, and the CA's successor 
   assert.deepEqual(none, []);
   assert.ok(second.verify(ca.publicKey));
   // The old CA signs while its owners of origins hear of the next.
-  await after(3650 - 360);
+  await renewed(3650 - 360);
   const [old, next] = await authorities();
   assert.equal(old?.fingerprint256, ca.fingerprint256);
   assert.ok(next !== undefined);
   assert.ok((await held())[0]?.verify(ca.publicKey));
-  await after(3650 - 80);
+  await renewed(3650 - 80);
   assert.ok((await held())[0]?.verify(next.publicKey));
   assert.equal((await control.call("PATCH", path, { value: "off" })).status, 200);
   assert.deepEqual(await held(), []);

@@ -39,6 +39,16 @@ async function accountsIn(folder: string): Promise<string[]> {
   return (await listAccounts(restored.db)).map(({ name }) => name);
 }
 
+/** Of the feed that origins follow, after one more change. */
+async function cursorIn(folder: string): Promise<number> {
+  await using restored = await openStore(join(folder, "countersign.db"));
+  const [account] = await listAccounts(restored.db);
+  await restored.housekeep(({ db }) =>
+    recordChange(db, { kind: "identities", accountId: account!.id }),
+  );
+  return await identitiesCursor(restored.db, account!.id);
+}
+
 describe("backup and restore", () => {
   let parent: string;
   let data: string;
@@ -85,14 +95,6 @@ describe("backup and restore", () => {
   });
 
   test("what origins are told after a restore is newer than all that they were told before", async () => {
-    const cursorIn = async (folder: string): Promise<number> => {
-      await using restored = await openStore(join(folder, "countersign.db"));
-      const [account] = await listAccounts(restored.db);
-      await restored.housekeep(({ db }) =>
-        recordChange(db, { kind: "identities", accountId: account!.id }),
-      );
-      return await identitiesCursor(restored.db, account!.id);
-    };
     const first = fresh();
     await into(first);
     const told = await cursorIn(first);

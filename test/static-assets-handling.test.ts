@@ -79,15 +79,15 @@ describe("how static assets are found", () => {
 
   it("a rollback, a secret and a backup keep the files that a version has", async () => {
     await using project = await deploy("kept", {}, { "public/a.txt": "one" }, main);
-    const before = (await get("kept", "/a.txt")).headers["etag"];
+    const first = (await get("kept", "/a.txt")).headers["etag"];
     await project.write({ "public/a.txt": "two" });
     assert.equal((await project.run(["deploy"])).exitCode, 0);
     const changed = await get("kept", "/a.txt");
     assert.equal(changed.body, "two");
-    assert.notEqual(changed.headers["etag"], before);
+    assert.notEqual(changed.headers["etag"], first);
     assert.equal((await project.run(["rollback", "-y", "-m", "back"])).exitCode, 0);
     assert.equal((await get("kept", "/a.txt")).body, "one");
-    assert.equal((await get("kept", "/a.txt")).headers["etag"], before);
+    assert.equal((await get("kept", "/a.txt")).headers["etag"], first);
     assert.equal((await project.run(["deploy"])).exitCode, 0);
     const secret = await project.run(["secret", "put", "S"], { stdin: "s" });
     assert.equal(secret.exitCode, 0, secret.output);

@@ -5,6 +5,11 @@ import { createAccount } from "../src/store/accounts.ts";
 import { createToken } from "../src/store/tokens.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
 
+const UPLOADS = [
+  "/accounts/{account_id}/workers/assets/upload",
+  "/accounts/{account_id}/workers/assets/upload/{asset_hash}",
+];
+
 interface Operation {
   readonly method: string;
   readonly path: string;
@@ -62,6 +67,8 @@ describe("every route of the OpenAPI document", () => {
       "/memberships",
       "/user/tokens/verify",
       "/accounts/{account_id}/tokens/verify",
+      // These take the token that an upload session of the Worker's files was given, and no other.
+      ...UPLOADS,
     ]);
     const used = new Set(operations.map(({ scope }) => scope));
     for (const scope of Object.keys(scopeMeanings)) {
@@ -104,10 +111,15 @@ describe("every route of the OpenAPI document", () => {
       audit: null,
     }));
     const token = await tokenWith(allScopes, other.id);
-    const inAccount = operations.filter(({ path }) => path.includes("{account_id}"));
+    const inAccount = operations.filter(
+      ({ path }) => path.includes("{account_id}") && !UPLOADS.includes(path),
+    );
     assert.ok(inAccount.length > 30);
     for (const operation of inAccount) {
       assert.equal(await status(operation, token), 403, `${operation.method} ${operation.path}`);
+    }
+    for (const path of UPLOADS) {
+      assert.equal(await status({ method: "post", path, scope: null }, token), 401, path);
     }
   });
 });

@@ -20,6 +20,8 @@ import { backUp, restore, type Restored } from "../src/platform/backup.ts";
 import { openDataFolder } from "../src/platform/data-folder.ts";
 import { MasterKeys } from "../src/platform/master-key-change.ts";
 import { createAccount, listAccounts } from "../src/store/accounts.ts";
+import { recordChange } from "../src/store/changes.ts";
+import { identitiesCursor } from "../src/store/identities.ts";
 import { openStore, type Store } from "../src/store/store.ts";
 
 const now = new Date("2026-11-23T04:00:00Z");
@@ -35,6 +37,16 @@ function failsWith(code: FailureCode): (error: unknown) => boolean {
 async function accountsIn(folder: string): Promise<string[]> {
   await using restored = await openStore(join(folder, "countersign.db"));
   return (await listAccounts(restored.db)).map(({ name }) => name);
+}
+
+/** Of the feed that origins follow, after one more change. */
+async function cursorIn(folder: string): Promise<number> {
+  await using restored = await openStore(join(folder, "countersign.db"));
+  const [account] = await listAccounts(restored.db);
+  await restored.housekeep(({ db }) =>
+    recordChange(db, { kind: "identities", accountId: account!.id }),
+  );
+  return await identitiesCursor(restored.db, account!.id);
 }
 
 describe("backup and restore", () => {
@@ -80,6 +92,17 @@ describe("backup and restore", () => {
     assert.deepEqual([kept, masterKeyPresent], [null, false]);
     assert.deepEqual(await accountsIn(target), ["before"]);
     assert.equal(statSync(join(target, "countersign.db")).mode & 0o777, 0o600);
+  });
+
+  test("what origins are told after a restore is newer than all that they were told before", async () => {
+    const first = fresh();
+    await into(first);
+    const told = await cursorIn(first);
+    const again = await cursorIn(first);
+    assert.ok(again > told);
+    const later = new Date(now.getTime() + 5_000);
+    await into(first, { force: true, now: later });
+    assert.ok((await cursorIn(first)) > again, "the backup knows nothing of the last change");
   });
 
   test("while something is written all the time, each backup is consistent", async () => {

@@ -14,6 +14,7 @@ import { certificateEndpoints } from "./certificates/certificates.ts";
 import { type ControlContext, type ControlLimits, defaultLimits } from "./api/context.ts";
 import { deploymentEndpoints } from "./workers/deployments.ts";
 import { dnsRecordEndpoints } from "./routing/dns-records.ts";
+import { globalPullEndpoints } from "./routing/global-pull-endpoints.ts";
 import { originPullEndpoints } from "./routing/origin-pulls.ts";
 import { domainEndpoints } from "./routing/domains.ts";
 import { BodyShares, heldUntilSent } from "./api/body-shares.ts";
@@ -185,6 +186,7 @@ function allEndpoints(
     ...zoneEndpoints(context),
     ...dnsRecordEndpoints(context),
     ...originPullEndpoints(context),
+    ...globalPullEndpoints(context),
     ...customCertificateEndpoints(context),
     ...proxiedZoneEndpoints(context),
     ...domainEndpoints(context),

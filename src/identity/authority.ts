@@ -147,7 +147,8 @@ export async function importKey(pem: string): Promise<webcrypto.CryptoKey> {
   return webcrypto.subtle.importKey("pkcs8", new Uint8Array(der), P256, false, ["sign"]);
 }
 
-async function pemOfKey(keys: webcrypto.CryptoKeyPair): Promise<string> {
+/** PKCS #8. */
+export async function pemOfKey(keys: webcrypto.CryptoKeyPair): Promise<string> {
   const der = await webcrypto.subtle.exportKey("pkcs8", keys.privateKey);
   const key = createPrivateKey({ key: Buffer.from(der), format: "der", type: "pkcs8" });
   return key.export({ format: "pem", type: "pkcs8" });

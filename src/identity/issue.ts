@@ -132,6 +132,26 @@ export async function issueResponder(
   });
 }
 
+/** What an origin is shown, alone: who trusts its CA has it already. */
+export async function issuePull(
+  authority: SigningAuthority,
+  publicKey: x509.PublicKey,
+  request: {
+    readonly name: string;
+    readonly account: string;
+    readonly now: Date;
+    readonly days: number;
+  },
+): Promise<Issued> {
+  const { name, account, now, days } = request;
+  const issued = await issue(authority, publicKey, now, days * DAY, {
+    subject: nameOf(name, account),
+    usages: [clientAuth],
+    names: [],
+  });
+  return { ...issued, chain: issued.chain.slice(0, -authority.chain.length) };
+}
+
 interface Leaf {
   readonly subject: x509.JsonName;
   readonly usages: readonly string[];

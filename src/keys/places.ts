@@ -16,6 +16,7 @@ export interface Place {
     | "host-key"
     | "database-password"
     | "local-authority-key"
+    | "pull-authority-key"
     | "master-key-check"
     | "master-key"
     | "audit-head"
@@ -90,6 +91,11 @@ export function hostKeyPlace(accountId: string, certificateId: string): Place {
 /** The password of a Hyperdrive configuration. */
 export function databasePasswordPlace(accountId: string, databaseId: string): Place {
   return place("database-password", accountId, databaseId);
+}
+
+/** The key of a CA of this installation that signs what origins are shown. */
+export function pullAuthorityPlace(id: string): Place {
+  return place("pull-authority-key", "", id);
 }
 
 /** Of the whole store: one record of each. */

@@ -119,6 +119,7 @@ export async function restore(options: {
   {
     using written = openDatabase(draft);
     takeStorage(written, storage);
+    advanceCursors(written, now);
   }
   flush(draft);
   if (existsSync(folder.storage)) {
@@ -129,6 +130,22 @@ export async function restore(options: {
   renameSync(draft, folder.database);
   flush(folder.path);
   return { ...facts, kept, masterKeyPresent };
+}
+
+/**
+ * Origins keep the newest feed of revocations that they have taken over, and refuse an older one: a
+ * copy that somebody kept must not undo a revocation. So what is told after a restore is newer than
+ * all that was told before, of changes too that the backup does not have. There are fewer than 1,000
+ * of them a second.
+ */
+function advanceCursors(database: DatabaseSync, now: Date): void {
+  const counter = database.prepare("SELECT value FROM counters WHERE name = 'changes'").get();
+  const value = Number(counter?.["value"] ?? 0);
+  const shift = Math.max(now.getTime() - value, 0);
+  // By way of negative ones: each cursor is unique at every step.
+  database.prepare("UPDATE changes SET cursor = -(cursor + ?)").run(shift);
+  database.exec("UPDATE changes SET cursor = -cursor");
+  database.prepare("UPDATE counters SET value = value + ? WHERE name = 'changes'").run(shift);
 }
 
 /**

@@ -34,6 +34,7 @@ import { retainAudit } from "./audit-retention.ts";
 import { ExpiryMonitor } from "./expiry.ts";
 import { RevocationListRefresh } from "./revocation-lists.ts";
 import type { HttpsAddress, WorkerShares } from "../ingress/protocol.ts";
+import { keepGlobalPullsFresh } from "./global-pulls.ts";
 import { keepLeafFresh, LocalAuthority } from "./local-authority.ts";
 import { HostFolders } from "./host-folders.ts";
 import { FolderSources } from "./watched-folders.ts";
@@ -206,6 +207,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   };
   const { keyring } = keys;
   const identities = new Identities({ store, keyring, clock, trustDomain: options.trustDomain });
+  stack.use(await keepGlobalPullsFresh({ store, keyring, clock, log }));
   const local = await LocalAuthority.open({ store, keyring, names: options.localNames, clock });
   const edge = stack.use(
     await startEdge({

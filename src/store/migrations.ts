@@ -10,6 +10,7 @@ import { cron } from "./migrations/093-cron.ts";
 import { access } from "./migrations/030-access.ts";
 import { hostClients } from "./migrations/042-host-clients.ts";
 import { hostOrigins } from "./migrations/085-host-origins.ts";
+import { globalPulls } from "./migrations/096-global-pulls.ts";
 import { originPulls } from "./migrations/094-origin-pulls.ts";
 import { dnsRecords } from "./migrations/094-dns-records.ts";
 import { revocationLists } from "./migrations/095-revocation-lists.ts";
@@ -42,6 +43,7 @@ const all: Record<string, Migration> = {
   "091-object-namespaces": { up: objectNamespaces },
   "094-dns-records": { up: dnsRecords },
   "094-origin-pulls": { up: originPulls },
+  "096-global-pulls": { up: globalPulls },
 };
 
 /** Those that this version knows. */

@@ -3,7 +3,8 @@ import { keyPlace } from "../keys/places.ts";
 import type { Database } from "./database.ts";
 import type { OriginPullCertificateRow, OriginPullHostRow, OriginPullZoneRow } from "./schema.ts";
 
-export type PullLevel = "zone" | "hostname";
+/** `global`: signed by this installation, and renewed by itself. */
+export type PullLevel = "zone" | "hostname" | "global";
 
 /** Newest first. @param of default: all of the account */
 export function listPullCertificates(
@@ -21,6 +22,17 @@ export function listPullCertificates(
     .orderBy("uploadedOn", "desc")
     .orderBy("id")
     .execute();
+}
+
+/** Accounts that have a certificate of the level. */
+export async function accountsWithPullLevel(db: Database, level: PullLevel): Promise<string[]> {
+  const rows = await db
+    .selectFrom("originPullCertificates")
+    .select("accountId")
+    .distinct()
+    .where("level", "=", level)
+    .execute();
+  return rows.map(({ accountId }) => accountId);
 }
 
 export async function insertPullCertificate(
@@ -74,7 +86,12 @@ export async function deletePullsOfZone(
   accountId: string,
   zone: string,
 ): Promise<void> {
-  for (const table of ["originPullHosts", "originPullCertificates", "originPullZones"] as const) {
+  for (const table of [
+    "originPullHosts",
+    "originPullCertificates",
+    "originPullZones",
+    "globalPullZones",
+  ] as const) {
     await db
       .deleteFrom(table)
       .where("accountId", "=", accountId)

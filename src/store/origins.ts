@@ -2,6 +2,7 @@ import type { ScriptKey } from "../contract/change-feed.ts";
 import type { HostOrigin } from "../contract/hosts.ts";
 import type { Database } from "./database.ts";
 import { proxiedNames } from "./dns-records.ts";
+import { listGlobalPullZones } from "./global-pulls.ts";
 import { listHostOrigins } from "./host-origins.ts";
 import { nearest } from "./nearest.ts";
 import { listPullCertificates, listPullHosts, listPullZones } from "./origin-pulls.ts";
@@ -12,7 +13,7 @@ import { findScript } from "./scripts.ts";
 export interface KnownOrigin extends HostOrigin {
   readonly from: "host origin" | "dns records";
   /** What said which certificate is presented. Null: none is. */
-  readonly certificateFrom: "host origin" | "hostname" | "zone" | null;
+  readonly certificateFrom: "host origin" | "hostname" | "zone" | "global" | null;
 }
 
 /**
@@ -58,30 +59,47 @@ interface Pulls {
   readonly hosts: ReadonlyMap<string, string>;
   /** Zone → the newest of its certificates. */
   readonly zones: ReadonlyMap<string, string>;
+  /** Zones that show the global certificate where none of the above is. */
+  readonly globalIn: ReadonlySet<string>;
+  readonly global: string | null;
 }
 
 async function pullsOf(db: Database, accountId: string): Promise<Pulls> {
   const hosts = (await listPullHosts(db, accountId)).filter(({ enabled }) => enabled === 1);
   const on = (await listPullZones(db, accountId)).filter(({ enabled }) => enabled === 1);
   const zones = new Map<string, string>();
+  let global: string | null = null;
   for (const { zone, level, id } of await listPullCertificates(db, accountId)) {
+    if (level === "global") global ??= id;
     const isOn = on.some((other) => other.zone === zone);
     if (level === "zone" && isOn && !zones.has(zone)) zones.set(zone, id);
   }
-  return { hosts: new Map(hosts.map((one) => [one.host, one.certificateId])), zones };
+  const globalIn = (await listGlobalPullZones(db, accountId)).filter(
+    ({ enabled }) => enabled === 1,
+  );
+  return {
+    hosts: new Map(hosts.map((one) => [one.host, one.certificateId])),
+    zones,
+    globalIn: new Set(globalIn.map(({ zone }) => zone)),
+    global,
+  };
 }
 
-/** The most specific counts: of the host, then of the smallest zone around it. */
+/** The most specific counts: of the host, of the smallest zone around it, then the global one. */
 function presentedTo(
-  { hosts, zones }: Pulls,
+  { hosts, zones, globalIn, global }: Pulls,
   host: string,
 ): Pick<KnownOrigin, "certificateId" | "certificateFrom"> {
   const own = nearest(hosts, host);
   if (own !== null) return { certificateId: own, certificateFrom: "hostname" };
   const labels = host.split(".");
-  for (let first = 0; first < labels.length; first += 1) {
-    const certificateId = zones.get(labels.slice(first).join("."));
+  const around = labels.map((_, first) => labels.slice(first).join("."));
+  for (const zone of around) {
+    const certificateId = zones.get(zone);
     if (certificateId !== undefined) return { certificateId, certificateFrom: "zone" };
+  }
+  if (global !== null && around.some((zone) => globalIn.has(zone))) {
+    return { certificateId: global, certificateFrom: "global" };
   }
   return { certificateId: null, certificateFrom: null };
 }

@@ -56,6 +56,8 @@ export interface Tables {
   originPullCertificates: OriginPullCertificateRow;
   originPullHosts: OriginPullHostRow;
   originPullZones: OriginPullZoneRow;
+  globalPullZones: GlobalPullZoneRow;
+  pullAuthorities: PullAuthorityRow;
   objectNamespaces: ObjectNamespaceRow;
   hostAuthorities: HostAuthorityRow;
   clientRevocations: ClientRevocationRow;
@@ -638,9 +640,9 @@ export interface OriginPullCertificateRow {
   /** UUID. */
   id: string;
   accountId: string;
-  /** The name of its zone. */
+  /** The name of its zone. Empty: of none. */
   zone: string;
-  /** `zone`: for all hosts of the zone. `hostname`: for those that name it. */
+  /** `zone`: for all hosts of the zone. `hostname`: for those that name it. `global`: for the account's zones. */
   level: string;
   /** Leaf first, PEM. */
   chain: string;
@@ -672,6 +674,27 @@ export interface OriginPullZoneRow {
   accountId: string;
   zone: string;
   enabled: number;
+}
+
+/** Whether the origins of a zone are shown the global certificate. */
+export interface GlobalPullZoneRow {
+  id: string;
+  accountId: string;
+  zone: string;
+  enabled: number;
+  modifiedOn: string;
+}
+
+/** A CA of this installation, which signs what origins are shown globally. */
+export interface PullAuthorityRow {
+  /** UUID. */
+  id: string;
+  /** PEM. */
+  certificate: string;
+  /** Under its `pullAuthorityPlace`. */
+  sealedKey: Sealed;
+  notAfter: string;
+  createdOn: string;
 }
 
 /** A DNS record of a zone. Proxied, it says where the origin of its host is. */

@@ -9,6 +9,7 @@ import {
   keyPlace,
   localAuthorityPlace,
   type Place,
+  pullAuthorityPlace,
   secretPlace,
   totpPlace,
   webhookPlace,
@@ -161,6 +162,13 @@ const originPullKeys = columnOf({
   place: pullKeyPlace,
 });
 
+const pullAuthorityKeys = columnOf({
+  table: "pullAuthorities",
+  owner: "id",
+  column: "sealedKey",
+  place: ({ id }) => pullAuthorityPlace(id),
+});
+
 const databasePasswords = columnOf({
   table: "hyperdriveConfigs",
   owner: "id",
@@ -214,6 +222,7 @@ const columns: Readonly<
   "host-key": hostKeys,
   "database-password": databasePasswords,
   "local-authority-key": localAuthorityKey,
+  "pull-authority-key": pullAuthorityKeys,
 };
 
 export const sealedColumns: readonly SealedColumn[] = [...Object.values(columns), originPullKeys];

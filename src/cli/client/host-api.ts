@@ -43,7 +43,7 @@ export interface ShownOrigin {
   readonly certificate: {
     readonly id: string;
     readonly name: string | null;
-    readonly from: "host origin" | "hostname" | "zone";
+    readonly from: "host origin" | "hostname" | "zone" | "global";
   } | null;
 }
 
@@ -67,5 +67,6 @@ export function presentedTo({ certificate }: ShownOrigin): string {
   if (certificate === null) return "no certificate";
   const { id, name, from } = certificate;
   if (from === "host origin") return `the certificate ${name ?? id}`;
+  if (from === "global") return "the global certificate (`countersign host origin-ca`)";
   return `the certificate ${id} of the ${from}`;
 }

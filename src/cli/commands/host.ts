@@ -4,6 +4,7 @@ import { addHostCertificate } from "./host-certificate.ts";
 import { addHostClients } from "./host-clients.ts";
 import { addHostCrl } from "./host-crl.ts";
 import { addHostOrigin } from "./host-origin.ts";
+import { addHostOriginCa } from "./host-origin-ca.ts";
 import { addHostReading } from "./host-show.ts";
 import { addHostTest } from "./host-test.ts";
 
@@ -14,5 +15,6 @@ export function addHostCommand(program: Command, io: Io): void {
   addHostClients(group, io);
   addHostCrl(group, io);
   addHostOrigin(group, io);
+  addHostOriginCa(group, io);
   addHostTest(group, io);
 }

@@ -165,7 +165,8 @@ async function storeUpload(
   const { facts, chain } = judged;
   return applyChange(context, async ({ db, changed }) => {
     const { name: zone } = await existingZone(db, accountId, params["zone_id"]);
-    const there = await listPullCertificates(db, accountId);
+    const all = await listPullCertificates(db, accountId);
+    const there = all.filter((one) => one.level !== "global");
     if (there.length >= limits.certificates) {
       throw new Failure("certificate_quota", {
         message: `the account already holds ${there.length} certificates for origin pulls`,

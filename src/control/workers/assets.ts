@@ -100,10 +100,15 @@ export function assetEndpoints(context: ControlContext): readonly Endpoint[] {
         summary: "Upload static assets, each a part named by its hash, in base64",
         scope: null,
         sessionToken: true,
-        query: z.object({ base64: z.literal("true") }),
+        query: z.object({ base64: z.string().optional() }),
       },
       async (call) => {
         const { accountId, jwt, files } = await sessionOf(context, call, recent);
+        if (call.query.base64 !== "true") {
+          throw new Failure("request_invalid", {
+            message: "files are sent here with `?base64=true`",
+          });
+        }
         const contents = contentsOf(context);
         // In memory as a whole: one of an account's at a time.
         await forms.run(accountId, async () => {

@@ -122,6 +122,13 @@ const account = "/accounts/{account_id}";
 const script = `${account}/workers/scripts/{script_name}`;
 const zones = z.object({ zones: texts });
 
+const globalPull = z
+  .object({ id: text, value: text, editable: flag, modified_on: time.nullable() })
+  .openapi("ZoneSetting");
+const pullAuthority = z
+  .object({ id: text, certificate: text, expires_on: time, created_on: time })
+  .openapi("OriginPullAuthority");
+
 /** Which hosts lead to which Worker. */
 export const routingResults: Results = {
   ...crud("/zones", zone, "GET* POST* GET DELETE", "zone_id"),
@@ -160,6 +167,9 @@ export const routingResults: Results = {
   [`GET ${pulls}/hostnames/{hostname}`]: pullHost,
   [`GET ${pulls}/settings`]: pullSetting,
   [`PUT ${pulls}/settings`]: pullSetting,
+  "GET /zones/{zone_id}/settings/tls_client_auth": globalPull,
+  "PATCH /zones/{zone_id}/settings/tls_client_auth": globalPull,
+  [`GET ${account}/countersign/origin_pull_authorities`]: z.array(pullAuthority),
   [`GET ${account}/countersign/proxied_zones`]: zones,
   [`PUT ${account}/countersign/proxied_zones`]: zones,
 };

@@ -1,0 +1,147 @@
+import { randomUUID } from "node:crypto";
+import { makePullAuthority, issuePullCertificate } from "../../identity/pull-authority.ts";
+import { pullAuthorityPlace } from "../../keys/places.ts";
+import type { Keyring } from "../../keys/seal.ts";
+import type { Database } from "../../store/database.ts";
+import {
+  accountsWithGlobalPulls,
+  deletePullAuthority,
+  insertPullAuthority,
+  listGlobalPullZones,
+  listPullAuthorities,
+} from "../../store/global-pulls.ts";
+import {
+  accountsWithPullLevel,
+  deletePullCertificate,
+  insertPullCertificate,
+  listPullCertificates,
+  pullKeyPlace,
+} from "../../store/origin-pulls.ts";
+import type { OriginPullCertificateRow, PullAuthorityRow } from "../../store/schema.ts";
+import type { Store, Write } from "../../store/store.ts";
+
+export interface GlobalPullContext {
+  readonly keyring: Keyring;
+  readonly clock: () => Date;
+}
+
+const DAY = 86_400_000;
+const LEAF_DAYS = 90;
+/** Renewed while it has this long. */
+const LEAF_RENEWED = 30 * DAY;
+/** How long before the end of a CA its successor is made: owners of origins have to hear of it. */
+const SUCCESSION = 365 * DAY;
+
+/**
+ * The CAs that sign what origins are shown globally, for the owners of origins to trust: one, made
+ * when it is first needed, and in its last year its successor too.
+ */
+export async function pullAuthorities(
+  db: Database,
+  { keyring, clock }: GlobalPullContext,
+): Promise<readonly PullAuthorityRow[]> {
+  const now = clock();
+  const rows: PullAuthorityRow[] = [];
+  for (const row of await listPullAuthorities(db)) {
+    if (lasts(row, now, 0)) rows.push(row);
+    else await deletePullAuthority(db, row.id);
+  }
+  if (!rows.some((row) => lasts(row, now, SUCCESSION))) {
+    const id = randomUUID();
+    const made = await makePullAuthority(now);
+    const row: PullAuthorityRow = {
+      id,
+      certificate: made.chain,
+      sealedKey: keyring.seal(pullAuthorityPlace(id), made.key),
+      notAfter: made.notAfter.toISOString(),
+      createdOn: now.toISOString(),
+    };
+    await insertPullAuthority(db, row);
+    rows.push(row);
+  }
+  return rows;
+}
+
+/**
+ * Gives an account a global certificate that lasts, if one of its zones shows it, and takes it away
+ * if none does. What is in flight ends with the one before.
+ */
+export async function settleGlobalPull(
+  { db, changed }: Write,
+  context: GlobalPullContext,
+  accountId: string,
+): Promise<void> {
+  const there = (await listPullCertificates(db, accountId)).filter(
+    ({ level }) => level === "global",
+  );
+  const isWanted = (await listGlobalPullZones(db, accountId)).some((row) => row.enabled === 1);
+  const good = there.find((row) => isWanted && lasts(row, context.clock(), LEAF_RENEWED));
+  if (isWanted && good === undefined) {
+    const row = await issued(db, context, accountId);
+    await insertPullCertificate(db, row);
+    await changed({ kind: "certificate", accountId, certificateId: row.id });
+  }
+  const over = there.filter((row) => row !== good);
+  for (const { id } of over) await deletePullCertificate(db, id);
+  await changed({ kind: "hosts", accountId });
+  for (const { id } of over) await changed({ kind: "certificate", accountId, certificateId: id });
+}
+
+/** Renews what ends soon, of all accounts. @returns whose was changed */
+export async function renewGlobalPulls(
+  context: GlobalPullContext & { readonly store: Store },
+): Promise<readonly string[]> {
+  const { store, clock } = context;
+  const now = clock();
+  const holders = await accountsWithPullLevel(store.db, "global");
+  const users = await accountsWithGlobalPulls(store.db);
+  const renewed: string[] = [];
+  for (const accountId of new Set([...holders, ...users])) {
+    const rows = await listPullCertificates(store.db, accountId);
+    const isGood = rows.some((row) => row.level === "global" && lasts(row, now, LEAF_RENEWED));
+    if (isGood && users.includes(accountId)) continue;
+    await store.housekeep((write) => settleGlobalPull(write, context, accountId));
+    renewed.push(accountId);
+  }
+  const authorities = await listPullAuthorities(store.db);
+  // The successor is there in time, whoever asks for it when.
+  if (authorities.length > 0 && !authorities.some((row) => lasts(row, now, SUCCESSION))) {
+    await store.housekeep(({ db }) => pullAuthorities(db, context));
+  }
+  return renewed;
+}
+
+async function issued(
+  db: Database,
+  context: GlobalPullContext,
+  accountId: string,
+): Promise<OriginPullCertificateRow> {
+  const { keyring, clock } = context;
+  const now = clock();
+  const authorities = await pullAuthorities(db, context);
+  // The oldest, as long as it can: the successor is not everywhere yet.
+  const signer = authorities.find((row) => lasts(row, now, LEAF_DAYS * DAY)) ?? authorities.at(-1)!;
+  const key = keyring.unseal(pullAuthorityPlace(signer.id), signer.sealedKey);
+  const made = await issuePullCertificate(
+    { chain: signer.certificate, key },
+    { account: accountId, now, days: LEAF_DAYS },
+  );
+  const id = randomUUID();
+  return {
+    id,
+    accountId,
+    zone: "",
+    level: "global",
+    chain: made.chain,
+    sealedKey: keyring.seal(pullKeyPlace({ accountId, id }), made.key),
+    issuer: made.issuer,
+    serialNumber: made.serialNumber,
+    signature: "ECDSAWithSHA256",
+    notAfter: made.notAfter.toISOString(),
+    uploadedOn: now.toISOString(),
+  };
+}
+
+function lasts({ notAfter }: { readonly notAfter: string }, now: Date, ms: number): boolean {
+  return Date.parse(notAfter) > now.getTime() + ms;
+}

@@ -28,8 +28,15 @@ before(async () => {
   const args = ["--dev", "--trusted-proxies", "127.0.0.1", "--worker-socket"];
   platform = await startPlatform({ args: [...args, `shop=${socketPath}`] });
   await deploy("one");
+  // Names below localhost are answered to direct clients of this machine alone.
+  const zone = await platform.api("GET", "/zones?name=shop.example");
+  const added = await platform.api("POST", `/zones/${zone.json.result[0].id}/workers/routes`, {
+    pattern: "shop.example/*",
+    script: "shop",
+  });
+  assert.equal(added.status, 200, JSON.stringify(added.json));
   ca = await makeAuthority("Acme");
-  const { chain, key } = await ca.issue({ subject: "CN=localhost", dns: ["shop.localhost"] });
+  const { chain, key } = await ca.issue({ subject: "CN=localhost", dns: ["shop.example"] });
   writeFileSync(join(folder, "tls.crt"), chain + key);
   writeFileSync(join(folder, "tls.key"), key);
 });
@@ -80,11 +87,11 @@ async function ask(url: string, options: RequestOptions = {}, body = ""): Promis
     method: body === "" ? "GET" : "POST",
     agent: false as const,
     ...options,
-    headers: { host: `shop.localhost:${port}`, ...options.headers },
+    headers: { host: `shop.example:${port}`, ...options.headers },
   };
   const sent =
     protocol === "https:"
-      ? secure({ ...all, servername: "shop.localhost", ca: ca.pem })
+      ? secure({ ...all, servername: "shop.example", ca: ca.pem })
       : plain(all);
   sent.end(body);
   const [response] = (await once(sent, "response")) as [IncomingMessage];
@@ -121,7 +128,7 @@ async function front(
     child.kill("SIGTERM");
     await once(child, "exit");
   });
-  const url = `${flags.includes("--cert") ? "https" : "http"}://shop.localhost:${port}`;
+  const url = `${flags.includes("--cert") ? "https" : "http"}://shop.example:${port}`;
   await until(() => {
     assert.equal(child.exitCode, null, said);
     return ask(url).then(
@@ -132,7 +139,7 @@ async function front(
   return url;
 }
 
-const TLS = ["--host", "shop.localhost", "--cert", "tls.crt", "--key", "tls.key"];
+const TLS = ["--host", "shop.example", "--cert", "tls.crt", "--key", "tls.key"];
 const FORGED = {
   "cf-connecting-ip": "203.0.113.9",
   "cf-ray": "forged",
@@ -159,7 +166,7 @@ for (const name of ["nginx", "haproxy", "caddy"]) {
       const headers = { ...FORGED, "x-own": "kept" };
       const body = "x".repeat(2_000_000);
       const seen = await ask(`${url}/a%20b?c=%2F`, { headers }, body);
-      assert.equal(seen.url, `http://shop.localhost:${port}/a%20b?c=%2F`);
+      assert.equal(seen.url, `http://shop.example:${port}/a%20b?c=%2F`);
       assert.equal(seen.length, body.length);
       assert.doesNotMatch(JSON.stringify(seen), /forged|Zm9yZ2Vk|203\.0\.113/);
       assert.equal(seen.headers["x-own"], "kept");
@@ -201,7 +208,7 @@ for (const name of ["nginx", "haproxy", "caddy"]) {
       // The client's address is a trusted proxy's here: one that it names itself would count.
       const url = await front(t, name, platform.ready.http, ...TLS);
       const seen = await ask(`${url}/x`, { headers: FORGED });
-      assert.match(seen.url, /^https:\/\/shop\.localhost/);
+      assert.match(seen.url, /^https:\/\/shop\.example/);
       assert.equal(seen.headers["cf-connecting-ip"], "127.0.0.1");
       assert.match(seen.headers["cf-ray"]!, /^[0-9a-f]{16}/);
       assert.equal(seen.headers["cf-access-jwt-assertion"], undefined);
@@ -216,7 +223,7 @@ async function echo(url: string): Promise<string> {
   const socket = new WebSocket(url.replace("http", "ws"), {
     ca: ca.pem,
     lookup: (_host, _options, done) => done(null, [{ address: "127.0.0.1", family: 4 }] as never),
-    headers: { host: `shop.localhost:${port}` },
+    headers: { host: `shop.example:${port}` },
   });
   await once(socket, "open");
   socket.send("hello");

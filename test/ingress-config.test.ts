@@ -90,9 +90,7 @@ async function ask(url: string, options: RequestOptions = {}, body = ""): Promis
     headers: { host: `shop.example:${port}`, ...options.headers },
   };
   const sent =
-    protocol === "https:"
-      ? secure({ ...all, servername: "shop.example", ca: ca.pem })
-      : plain(all);
+    protocol === "https:" ? secure({ ...all, servername: "shop.example", ca: ca.pem }) : plain(all);
   sent.end(body);
   const [response] = (await once(sent, "response")) as [IncomingMessage];
   const answer = await text(response);

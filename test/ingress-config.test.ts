@@ -78,7 +78,11 @@ interface Seen {
   readonly headers: Record<string, string>;
 }
 
-async function ask(url: string, options: RequestOptions = {}, body = ""): Promise<Seen> {
+type AskOptions = Omit<RequestOptions, "headers"> & {
+  readonly headers?: Readonly<Record<string, string>>;
+};
+
+async function ask(url: string, options: AskOptions = {}, body = ""): Promise<Seen> {
   const { port, protocol, pathname, search } = new URL(url);
   const all = {
     host: "127.0.0.1",

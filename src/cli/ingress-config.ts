@@ -16,8 +16,9 @@ export interface IngressFlags {
 
 /** Prints the configuration of a proxy in front of a Worker's socket, or of the ingress. */
 export function configureIngress(io: Io, name: string, flags: IngressFlags): void {
-  const { file, render } = proxies[name]!;
-  const configuration = render(readFront(io.cwd, flags));
+  const proxy = proxies[name]!;
+  const { file } = proxy;
+  const configuration = proxy.render(readFront(io.cwd, flags));
   if (flags.json) writeJson(io.stdout, { server: name, file, configuration });
   else io.stdout.write(configuration);
 }

@@ -13,6 +13,7 @@ import { callerFacts, decide, parsePolicy, workerSpiffeId } from "countersign-or
 import { freePort } from "./helpers/free-port.ts";
 import { countersign } from "./helpers/cli.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
+import { proxyCommand } from "./helpers/proxies.ts";
 import { until } from "./helpers/until.ts";
 
 const program = join(import.meta.dirname, "..", "bin", "countersign.js");
@@ -156,61 +157,13 @@ async function print(name: string, port: number, ...more: string[]): Promise<str
   return run.stdout;
 }
 
-interface Real {
-  readonly command: string;
-  /** The file to start it with, and how. */
-  readonly start: (configuration: string, home: string) => readonly string[];
-  readonly reload: (child: ChildProcess, home: string) => string;
-}
-
-const real: Readonly<Record<string, Real>> = {
-  nginx: {
-    command: "nginx",
-    start: (configuration, home) => {
-      writeFileSync(join(home, "countersign.conf"), configuration);
-      writeFileSync(
-        join(home, "nginx.conf"),
-        `daemon off; master_process on; pid ${home}/pid; error_log ${home}/error.log;
-events {}
-http {
-  access_log off; client_body_temp_path ${home}/b; proxy_temp_path ${home}/p;
-  fastcgi_temp_path ${home}/f; uwsgi_temp_path ${home}/u; scgi_temp_path ${home}/s;
-  include ${home}/countersign.conf;
-}`,
-      );
-      return ["-p", home, "-c", join(home, "nginx.conf")];
-    },
-    reload: (_, home) => `nginx -p ${home} -c ${home}/nginx.conf -s reload`,
-  },
-  haproxy: {
-    command: "haproxy",
-    start: (configuration, home) => {
-      writeFileSync(join(home, "countersign.cfg"), configuration);
-      writeFileSync(join(home, "global.cfg"), "global\n  maxconn 1000\n");
-      return ["-W", "-f", join(home, "global.cfg"), "-f", join(home, "countersign.cfg")];
-    },
-    // A signal that comes while it reloads is lost.
-    reload: ({ pid }) => `kill -USR2 ${pid} && sleep 1`,
-  },
-  caddy: {
-    command: "caddy",
-    start: (configuration, home) => {
-      writeFileSync(
-        join(home, "Caddyfile"),
-        `{
-  admin unix/${home}/admin.sock
-  auto_https disable_redirects
-  storage file_system ${home}/storage
-}
-import countersign.caddy
-`,
-      );
-      writeFileSync(join(home, "countersign.caddy"), configuration);
-      return ["run", "--adapter", "caddyfile", "--config", join(home, "Caddyfile")];
-    },
-    reload: (_, home) =>
-      `caddy reload --force --adapter caddyfile --config ${home}/Caddyfile --address unix/${home}/admin.sock`,
-  },
+/** How each server is told that its configuration has changed. */
+const reloads: Readonly<Record<string, (child: ChildProcess, home: string) => string>> = {
+  nginx: (_, home) => `nginx -p ${home} -c ${home}/nginx.conf -s reload`,
+  // A signal that comes while it reloads is lost.
+  haproxy: ({ pid }) => `kill -USR2 ${pid} && sleep 1`,
+  caddy: (_, home) =>
+    `caddy reload --force --adapter caddyfile --config ${home}/Caddyfile --address unix/${home}/admin.sock`,
 };
 
 async function begin(
@@ -220,8 +173,7 @@ async function begin(
   configuration: string,
 ): Promise<{ child: ChildProcess; home: string }> {
   const home = mkdtempSync(join(folder, `${name}-`));
-  const { command, start } = real[name]!;
-  const child = spawn(command, start(configuration, home), {
+  const child = spawn(name, proxyCommand(name, configuration, home), {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, HOME: home, XDG_DATA_HOME: home, XDG_CONFIG_HOME: home },
   });
@@ -265,8 +217,8 @@ function verdict(worker: string, method: string, path: string): Answer {
   return { status: 403, code: code === "path_ambiguous" ? "path_not_allowed" : code };
 }
 
-for (const [name, { command }] of Object.entries(real)) {
-  const absent = spawnSync("which", [command]).status === 0 ? false : `${command} is not installed`;
+for (const [name, reload] of Object.entries(reloads)) {
+  const absent = spawnSync("which", [name]).status === 0 ? false : `${name} is not installed`;
   describe(name, { skip: absent }, () => {
     test(`${name} with the printed configuration says what the policy says, of every caller, method and path`, async (t) => {
       const port = await freePort();
@@ -334,7 +286,7 @@ for (const [name, { command }] of Object.entries(real)) {
       const flags = [...flagsFor(port), "--policy", policy, "--write", home, "--follow", "--json"];
       const follower = spawn(
         process.execPath,
-        [program, "origin", "config", name, ...flags, "--exec", real[name]!.reload(child, home)],
+        [program, "origin", "config", name, ...flags, "--exec", reload(child, home)],
         { cwd: folder, stdio: ["ignore", "pipe", "inherit"] },
       );
       t.after(() => void follower.kill("SIGKILL"));

@@ -97,6 +97,11 @@ export const commands: readonly CommandEntry[] = [
     add: async () => (await import("./commands/origin.ts")).addOriginCommand,
   },
   {
+    name: "ingress",
+    summary: "configure nginx, HAProxy or Caddy in front of Workers",
+    add: async () => (await import("./commands/ingress.ts")).addIngressCommand,
+  },
+  {
     name: "keys",
     summary: "the master key, which seals every private key and secret at rest",
     add: async () => (await import("./commands/keys.ts")).addKeysCommand,

@@ -2,28 +2,32 @@ import type { Destination } from "countersign-origin/sidecar";
 import { Failure } from "../failures/failures.ts";
 
 /** `127.0.0.1:8443`, `[::1]:0` */
-export function readListen(text: string): { readonly host: string; readonly port: number } {
+export function readListen(
+  text: string,
+  wrong: (message: string) => Failure = malformed,
+): { readonly host: string; readonly port: number } {
   const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? [];
   const host = bracketed ?? plain;
   const port = Number(digits);
   if (host === undefined || port > 65_535) {
-    throw malformed(`--listen "${text}" is not host:port, as 127.0.0.1:8443`);
+    throw wrong(`--listen "${text}" is not host:port, as 127.0.0.1:8443`);
   }
   return { host, port };
 }
 
-export function readDestination(text: string): Destination {
+export function readDestination(
+  text: string,
+  wrong: (message: string) => Failure = malformed,
+): Destination {
   const url = URL.parse(text);
   const protocol = url?.protocol;
   if (url === null || (protocol !== "http:" && protocol !== "tcp:") || url.hostname === "") {
-    throw malformed(`--to "${text}" is not http://host:port or tcp://host:port`);
+    throw wrong(`--to "${text}" is not http://host:port or tcp://host:port`);
   }
   if (!/^\/?$/.test(url.pathname) || url.search !== "" || url.username !== "") {
-    throw malformed(
-      `--to "${text}" has more than a host and a port; paths are passed on as they are`,
-    );
+    throw wrong(`--to "${text}" has more than a host and a port; paths are passed on as they are`);
   }
-  if (protocol === "tcp:" && url.port === "") throw malformed(`--to "${text}" has no port`);
+  if (protocol === "tcp:" && url.port === "") throw wrong(`--to "${text}" has no port`);
   const host = url.hostname.replace(/^\[|\]$/g, "");
   return { protocol: protocol === "tcp:" ? "tcp" : "http", host, port: Number(url.port || 80) };
 }

@@ -1,4 +1,4 @@
-/** Failures of `countersign origin serve` and `countersign origin config`. Those of one request are the sidecar's own answers. */
+/** Failures of `countersign origin serve`, `countersign origin config` and `countersign ingress config`. Those of one request are the sidecar's own answers. */
 export const sidecarFailures = {
   sidecar_option_malformed: {
     side: "platform",
@@ -34,5 +34,14 @@ export const sidecarFailures = {
     cause:
       "It ended with an exit status other than 0. The files are written, and the server still runs with what it had.",
     fix: "Run the command by hand. With `--follow` it is tried again.",
+  },
+  ingress_config_malformed: {
+    side: "platform",
+    status: 500,
+    number: 7000664,
+    title: "a proxy cannot be configured by these options",
+    cause:
+      "One of them has the wrong form, does not go together with the others, or has a character that a server could read as more than a part of a name.",
+    fix: "Look at `countersign ingress config --help`. Paths are made of letters, digits and `. _ / @ + = -`.",
   },
 } as const;

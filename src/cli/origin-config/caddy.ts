@@ -3,6 +3,7 @@ import { CLEAR_PATH } from "./pattern.ts";
 import { serverRules, type Condition, type Fact, type ServerRule, type Sight } from "./rules.ts";
 import {
   bodyOf,
+  doubleQuoted as token,
   hostPort,
   type OriginServer,
   type OriginState,
@@ -126,9 +127,4 @@ function pathTests({ paths }: ServerRule): string {
 
 function variable(name: keyof typeof known): string {
   return `{http.vars.countersign_${name}}`;
-}
-
-/** One word of a Caddyfile. */
-function token(text: string): string {
-  return `"${text.replaceAll(/["\\]/g, "\\$&")}"`;
 }

@@ -6,6 +6,7 @@ import {
   type OriginServer,
   type OriginState,
   type RefusalCode,
+  singleQuoted as quoted,
 } from "./server.ts";
 
 const sight: Sight = {
@@ -142,8 +143,4 @@ function deny(code: RefusalCode, condition: string): string {
 /** HAProxy writes whole bytes. */
 function even(serial: string): string {
   return serial.length % 2 === 0 ? serial : `0${serial}`;
-}
-
-function quoted(text: string): string {
-  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }

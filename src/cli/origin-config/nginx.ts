@@ -1,6 +1,12 @@
 import { anyOf, CLEAR_PATH, literal } from "./pattern.ts";
 import { serverRules, type Condition, type Fact, type ServerRule, type Sight } from "./rules.ts";
-import { hostPort, refusals, type OriginServer, type OriginState } from "./server.ts";
+import {
+  doubleQuoted as quoted,
+  hostPort,
+  refusals,
+  type OriginServer,
+  type OriginState,
+} from "./server.ts";
 
 const sight: Sight = {
   server: "nginx",
@@ -156,7 +162,3 @@ function server(state: OriginState): string {
 
 /** The code and its sentence, as `authorize` answers. */
 const ANSWER = `'{"error":{"code":"$countersign_code","message":"$countersign_message"}}'`;
-
-function quoted(text: string): string {
-  return `"${text.replaceAll(/["\\]/g, "\\$&")}"`;
-}

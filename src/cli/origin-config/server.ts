@@ -54,3 +54,13 @@ export function bodyOf(code: RefusalCode): string {
 export function hostPort({ host, port }: OriginState["to"]): string {
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
+
+/** One word of a file of nginx or Caddy. */
+export function doubleQuoted(text: string): string {
+  return `"${text.replaceAll(/["\\]/g, "\\$&")}"`;
+}
+
+/** One word of a file of HAProxy. */
+export function singleQuoted(text: string): string {
+  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}

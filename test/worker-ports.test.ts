@@ -1,3 +1,4 @@
+import { wranglerProject } from "./helpers/wrangler.ts";
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once as onceEvent } from "node:events";
@@ -22,7 +23,7 @@ let url: string;
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "countersign-ports-"));
   socketPath = join(folder, "shop.sock");
-  const args = ["--dev", "--worker-port", "shop=0", "never=0", "--worker-socket"];
+  const args = ["--dev", "--worker-port", "shop=0", "never=0", "site=0", "--worker-socket"];
   platform = await startPlatform({ args: [...args, `shop=${socketPath}`] });
   const workers = platform.ready.workers!;
   url = workers["shop"]!.find((one) => one.startsWith("http://127.0.0.1:"))!;
@@ -218,6 +219,25 @@ export default { fetch: () => new Response("here") };`;
     );
     assert.deepEqual(kept.json.result, []);
     assert.match(await once(own!), /"version":"never"/);
+  });
+
+  it("serves a Worker's files, also where it has no code", async () => {
+    const [own] = platform.ready.workers!["site"]!;
+    const { api, token, accountId } = platform.ready;
+    await using project = await wranglerProject(
+      { api, token, accountId },
+      {
+        "public/index.html": "<h1>here</h1>",
+        "wrangler.json": {
+          name: "site",
+          compatibility_date: "2026-11-01",
+          assets: { directory: "public" },
+        },
+      },
+    );
+    const run = await project.run(["deploy"]);
+    assert.equal(run.exitCode, 0, run.output);
+    assert.match(await once(own!), /here/);
   });
 
   it("is closed to Workers, as all ports of the platform are", async () => {

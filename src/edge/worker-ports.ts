@@ -125,6 +125,7 @@ class Door {
     try {
       this.#socket ??= await HeldSocket.open(listen);
     } catch (error) {
+      if (error instanceof Failure) throw error;
       const cause = error as NodeJS.ErrnoException;
       if ("path" in listen && cause.code === "EADDRINUSE") {
         throw new Failure("worker_socket_taken", {
@@ -190,8 +191,9 @@ class Door {
     const left = this.#socket!;
     const { listen } = this.port;
     const socket = "path" in listen ? await HeldSocket.forPath(listen.path) : left;
-    const generation = await of.withListener(socket.fd);
+    let generation: Generation;
     try {
+      generation = await of.withListener(socket.fd);
       await generation.start();
     } catch (error) {
       if (socket !== left) socket.close({ isReplaced: true });

@@ -108,7 +108,7 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
     }),
     listen("probe", wiring.probeSocket, "probe", {}),
     // Strangers connect there: no header tells the Worker of them, and none opens RPC.
-    ...(wiring.hasOwnPort ? [{ name: OWN_PORT, http: {}, service: "main" }] : []),
+    ...(wiring.hasOwnPort ? [{ name: OWN_PORT, http: {}, service: front(version) }] : []),
   ];
   if (wiring.eventsSocket !== null)
     sockets.push(listen(EVENTS, wiring.eventsSocket, EVENTS, INBOUND));
@@ -117,7 +117,7 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
     // Files come first for whoever calls the Worker itself, as they do for visitors.
     const isDefault = entrypoint === undefined && props === undefined;
     const service: CapnpValue = {
-      name: isDefault ? front(version) : hasCode(version) ? "main" : front(version),
+      name: isDefault || !hasCode(version) ? front(version) : "main",
       ...(entrypoint !== undefined && { entrypoint }),
       ...(props !== undefined && { props: { json: JSON.stringify(props) } }),
     };

@@ -1,9 +1,9 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { chmodSync, lstatSync, renameSync, unlinkSync } from "node:fs";
 import net, { isIP } from "node:net";
 import { lookup } from "node:dns/promises";
 import { setTimeout as delay } from "node:timers/promises";
+import { getSystemErrorName } from "node:util";
+import { spawnProcess } from "./spawned.ts";
 
 /** A port of this machine, or the path of a Unix socket. */
 export type HeldAddress =
@@ -33,7 +33,7 @@ export class HeldSocket {
 
   /**
    * At a path whatever is there stays, but for a socket at which nobody listens.
-   * @throws Error with the system's `code`: `EADDRINUSE`, `EACCES`, …
+   * @throws Error with the system's `code`: `EADDRINUSE`, `EACCES`, …; Failure `process_not_started`
    */
   static async open(address: HeldAddress): Promise<HeldSocket> {
     if ("path" in address) {
@@ -80,15 +80,18 @@ export class HeldSocket {
 
   async #listening(): Promise<this> {
     const script = 'require("node:net").createServer().listen({ fd: 3 }); process.exit()';
-    const child = spawn(process.execPath, ["-e", script], {
-      stdio: ["ignore", "ignore", "ignore", this.#handle.fd],
-      env: {},
-    });
-    const [status] = (await once(child, "exit")) as [number | null];
-    if (status === 0) return this;
-    this.close({ isReplaced: true });
-    // Bound to a port that another socket listens on: only `listen()` says so.
-    throw failed("EADDRINUSE");
+    try {
+      const { ended } = await spawnProcess(process.execPath, ["-e", script], {
+        stdio: ["ignore", "ignore", "ignore", this.#handle.fd],
+        env: {},
+      });
+      if ((await ended) === "exited with status 0") return this;
+      // Bound to a port that another socket listens on: only `listen()` says so.
+      throw failed("EADDRINUSE");
+    } catch (error) {
+      this.close({ isReplaced: true });
+      throw error;
+    }
   }
 }
 
@@ -107,12 +110,7 @@ function bound(address: string, port: number, family: number): Handle {
     }
   )._createServerHandle(address, port, family);
   if (typeof made !== "number") return made;
-  throw failed(errorName(made));
-}
-
-function errorName(status: number): string {
-  const { getSystemErrorName } = process.getBuiltinModule("node:util");
-  return getSystemErrorName(status);
+  throw failed(getSystemErrorName(made));
 }
 
 function failed(code: string): NodeJS.ErrnoException {

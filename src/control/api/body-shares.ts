@@ -1,4 +1,4 @@
-import type { EventEmitter } from "node:events";
+import type { ServerResponse } from "node:http";
 import { Failure } from "../../failures/failures.ts";
 
 /** Bytes that the calls of one account hold at once: what they sent, and what they are answered. */
@@ -54,15 +54,16 @@ const SMALL_ANSWER = 64 * 1024;
 
 /**
  * An answer is in the memory for as long as its reader takes.
- * @param outgoing tells when it is closed. Absent: there is no connection
+ * @param outgoing tells when it is closed, once: one that is closed by now holds nothing. Absent: there is no connection
  * @throws Failure `api_bytes_exhausted`
  */
 export function heldUntilSent(
   held: HeldBytes,
   bytes: number,
-  outgoing: EventEmitter | undefined,
+  outgoing: Pick<ServerResponse, "closed" | "destroyed" | "once"> | undefined,
 ): void {
   if (bytes < SMALL_ANSWER || outgoing === undefined) return;
+  if (outgoing.closed || outgoing.destroyed) return;
   held.add(bytes);
   outgoing.once("close", () => held[Symbol.dispose]());
 }

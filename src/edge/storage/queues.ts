@@ -51,10 +51,11 @@ export class Queues {
     const account = this.#account(accountId);
     await this.#inTurn(account, async () => {
       if (isDeepStrictEqual(account.queues, queues)) return;
-      account.queues = queues;
-      if (account.process === null) return;
+      const runs = account.process !== null;
+      // What it ran with says which links go with it.
       await this.#stop(account, GRACE);
-      await this.#start(accountId, account);
+      account.queues = queues;
+      if (runs) await this.#start(accountId, account);
     });
     if (queues.length > 0) await this.running(accountId);
   }

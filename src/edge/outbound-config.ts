@@ -1,4 +1,4 @@
-import type { HostOrigin } from "../contract/hosts.ts";
+import type { HostOrigin, OriginPlace } from "../contract/hosts.ts";
 import { ACCESS_KEYS, KEYS_ONLY } from "../ingress/protocol.ts";
 import type { CapnpValue } from "./capnp.ts";
 
@@ -58,10 +58,7 @@ export function originSocket(index: number): string {
 }
 
 /** A wildcard is for any host below it; the same connection may be asked for over HTTP. */
-export function frontOf(
-  { to }: HostOrigin,
-  ownPort: number,
-): { readonly hosts: readonly string[]; readonly port: number } {
+export function frontOf({ to }: HostOrigin, ownPort: number): OriginPlace {
   return { hosts: to.hosts, port: to.port ?? ownPort };
 }
 

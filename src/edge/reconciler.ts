@@ -256,8 +256,7 @@ export class Reconciler {
       if (generationsOf({ key, ...live }).some(({ version }) => version.origins.length > 0)) {
         return true;
       }
-      const routed = live.routes.map((pattern) => pattern.split("/")[0] ?? "");
-      return routed.some((route) => hosts.some((host) => hostsOverlap(route, host)));
+      return live.routes.some((route) => hosts.some((host) => hostsOverlap(route, host)));
     });
     await Promise.all(concerned.map(({ key }) => this.apply({ kind: "script", ...key })));
   }

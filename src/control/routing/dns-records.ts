@@ -79,6 +79,16 @@ export function dnsRecordEndpoints(context: ControlContext): readonly Endpoint[]
       const after = shownRecord(row) as Record<string, unknown>;
       return { value: row, audit: { ...auditOf(caller, action, row), after } };
     });
+  /** A record as it is sent, whole. */
+  const written = (at: Pick<Endpoint, "method" | "path" | "summary">): Endpoint =>
+    endpoint(
+      { ...at, scope: "ssl_certs:write", body: recordBody },
+      async ({ caller, params, body }) => ({
+        result: shownRecord(
+          await change(caller, params, "host.dns", (_, zone) => parsedRecord(body, zone)),
+        ),
+      }),
+    );
   return [
     endpoint(
       {
@@ -94,20 +104,7 @@ export function dnsRecordEndpoints(context: ControlContext): readonly Endpoint[]
         return list(filtered(rows, query).map(shownRecord));
       },
     ),
-    endpoint(
-      {
-        method: "post",
-        path,
-        summary: "Add a DNS record",
-        scope: "ssl_certs:write",
-        body: recordBody,
-      },
-      async ({ caller, params, body }) => ({
-        result: shownRecord(
-          await change(caller, params, "host.dns", (_, zone) => parsedRecord(body, zone)),
-        ),
-      }),
-    ),
+    written({ method: "post", path, summary: "Add a DNS record" }),
     endpoint(
       { method: "get", path: one, summary: "A DNS record", scope: "ssl_certs:read" },
       async ({ caller: { accountId }, params }) => {
@@ -116,20 +113,7 @@ export function dnsRecordEndpoints(context: ControlContext): readonly Endpoint[]
         return { result: shownRecord(row) };
       },
     ),
-    endpoint(
-      {
-        method: "put",
-        path: one,
-        summary: "Replace a DNS record",
-        scope: "ssl_certs:write",
-        body: recordBody,
-      },
-      async ({ caller, params, body }) => ({
-        result: shownRecord(
-          await change(caller, params, "host.dns", (_, zone) => parsedRecord(body, zone)),
-        ),
-      }),
-    ),
+    written({ method: "put", path: one, summary: "Replace a DNS record" }),
     endpoint(
       {
         method: "patch",

@@ -88,21 +88,21 @@ export interface NamedRule {
 }
 
 /** Of each caller, the rules of the policy that it was last judged by. A connection has one caller. */
-const named = new WeakMap<
+const judgedBy = new WeakMap<
   CallerFacts,
   { readonly policy: Policy; readonly rules: readonly NamedRule[] }
 >();
 
 /** Those that name the caller. */
 export function rulesFor(policy: Policy, caller: CallerFacts): readonly NamedRule[] {
-  const known = named.get(caller);
+  const known = judgedBy.get(caller);
   if (known?.policy === policy) return known.rules;
   const rules = policy.allow.flatMap((rule, index): NamedRule | [] =>
     namesCaller(rule, caller)
       ? { rule, index, paths: rule.paths?.map(readPathPattern) ?? null }
       : [],
   );
-  named.set(caller, { policy, rules });
+  judgedBy.set(caller, { policy, rules });
   return rules;
 }
 

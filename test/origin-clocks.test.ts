@@ -94,7 +94,7 @@ function origin(t: TestContext, plane: Plane, authorities: string, cache?: strin
     clock: () => Date.now() + set.ahead,
     fetch: async (url, init) => {
       if (set.plane === null) throw new Error("ECONNREFUSED");
-      return set.plane.app.request(url as URL, init);
+      return set.plane.app.request(url, init);
     },
   });
   const has = (serial: string): boolean => followed.trust.state.revoked.has(serial);

@@ -86,7 +86,7 @@ describe("connect() to servers that ask for a certificate with the first byte", 
   ): Promise<Answer> => {
     const query = new URLSearchParams({ to: `localhost:${port}`, ...more });
     for (const one of say) query.append("say", one.toString("hex"));
-    const { status, body } = await platform.worker(name, `/?${query}`);
+    const { status, body } = await platform.worker(name, `/?${query.toString()}`);
     assert.equal(status, 200, body);
     return JSON.parse(body) as Answer;
   };

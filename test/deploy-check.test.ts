@@ -79,6 +79,30 @@ describe("what cannot be deployed", { concurrency: true }, () => {
     assert.equal(await isThere("later"), false);
   });
 
+  it("a Python Worker is refused by name, with what to do, by wrangler and by deploy --check", async () => {
+    await using made = await project("snake", {
+      main: "entry.py",
+      compatibility_flags: ["python_workers"],
+    });
+    await made.write({
+      "entry.py": `from workers import WorkerEntrypoint, Response
+
+class Default(WorkerEntrypoint):
+    async def fetch(self, request):
+        return Response("hello")
+`,
+    });
+    const deploy = await made.run(["deploy"]);
+    assert.equal(deploy.exitCode, 1, deploy.output);
+    const checked = await check(made);
+    assert.equal(checked.status, 1, checked.stdout + checked.stderr);
+    for (const said of [deploy.stderr, checked.stdout + checked.stderr]) {
+      assert.match(said, /"entry\.py" is Python, and Python Workers do not run here/);
+      assert.match(said, /Write the Worker in JavaScript or TypeScript/);
+    }
+    assert.equal(await isThere("snake"), false);
+  });
+
   it("deploy --check of what can be deployed starts it, and leaves nothing", async () => {
     await using made = await project("fine");
     const run = await check(made);

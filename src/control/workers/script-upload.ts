@@ -159,7 +159,7 @@ function fromFields(form: FormData, name: string): unknown {
   throw new Failure("metadata_invalid", { message: `the form has no part "${name}"` });
 }
 
-/** @throws Failure `module_invalid` */
+/** @throws Failure `module_invalid`, `feature_unsupported` */
 export async function readModules(form: FormData): Promise<WorkerModule[]> {
   const modules = new Map<string, WorkerModule>();
   for (const [partName, part] of form) {
@@ -174,14 +174,25 @@ export async function readModules(form: FormData): Promise<WorkerModule[]> {
   return [...modules.values()];
 }
 
-/** @throws Failure `module_invalid` */
+/** @throws Failure `module_invalid`, `feature_unsupported` */
 export function moduleType(name: string, contentType: string): ModuleType {
   if (!isOneLine(name) || name.length > 1024) {
     throw invalid(name, "has a name that cannot be imported");
   }
-  const type = moduleTypes[contentType.split(";")[0]?.trim().toLowerCase() ?? ""];
+  const essence = contentType.split(";")[0]?.trim().toLowerCase() ?? "";
+  const type = moduleTypes[essence];
   if (type) return type;
+  if (essence.startsWith("text/x-python")) throw pythonRefusal(name);
   throw invalid(name, `has the content type "${contentType.slice(0, 100)}"`);
+}
+
+/** workerd downloads the interpreter for it, and packages, from Cloudflare. */
+function pythonRefusal(name: string): Failure {
+  return new Failure("feature_unsupported", {
+    message: `the module "${name.slice(0, 200)}" is Python, and Python Workers do not run here`,
+    fix: "Write the Worker in JavaScript or TypeScript, or run the Python program as a server of its own that the Worker fetches from.",
+    facts: { features: ["Python Workers"] },
+  });
 }
 
 function invalid(name: string, why: string): Failure {

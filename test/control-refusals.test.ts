@@ -74,7 +74,7 @@ for (const [engine, open] of Object.entries(engines)) {
 
     it("what tells whether anything has changed sees the smallest change, the first one too", async () => {
       const { db } = control.store;
-      const before = await databaseHash(control.store);
+      const known = await databaseHash(control.store);
       const rename = (name: string): Promise<unknown> =>
         writable(control.store)
           .updateTable("accounts")
@@ -87,9 +87,9 @@ for (const [engine, open] of Object.entries(engines)) {
         .where("id", "=", control.accountId)
         .executeTakeFirstOrThrow();
       await rename(`${name}.`);
-      assert.notEqual(await databaseHash(control.store), before);
+      assert.notEqual(await databaseHash(control.store), known);
       await rename(name);
-      assert.equal(await databaseHash(control.store), before);
+      assert.equal(await databaseHash(control.store), known);
     });
 
     it("the files of an upload are taken with the token of its session, and with no other", async () => {

@@ -71,6 +71,26 @@ test("any text and any JSON reaches the Worker as it was bound", async () => {
   }
 });
 
+test("the Cache API works and keeps nothing, as at workers.dev", async () => {
+  await edge.deploy(
+    makeVersion(
+      "cached",
+      `export default { async fetch() {
+        const key = "https://example.com/kept";
+        const found = [];
+        for (const cache of [caches.default, await caches.open("named")]) {
+          await cache.put(key, new Response("x".repeat(1_000_000), { headers: { "cache-control": "max-age=60" } }));
+          found.push((await cache.match(key)) ?? null, await cache.delete(key));
+        }
+        return Response.json(found);
+      } };`,
+    ),
+  );
+  const { status, text } = await edge.fetch("cached.localhost");
+  assert.equal(status, 200, text);
+  assert.deepEqual(JSON.parse(text), [null, false, null, false]);
+});
+
 test("a Worker knows its version", async () => {
   const version = makeVersion("versioned", showEnv, [
     {

@@ -43,6 +43,7 @@ export const gateway: Subject = {
         databases: new Map(),
         identity: version.versionId,
         asksForKeys: false,
+        asksCache: false,
         assets: null,
         origins: [],
       },

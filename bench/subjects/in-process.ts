@@ -34,6 +34,7 @@ export const inProcess: Subject = {
       databases: new Map(),
       identity: "bench",
       asksForKeys: false,
+      asksCache: false,
       origins: [],
     } as const;
     const config = workerdConfig(version, {

@@ -57,6 +57,7 @@ export class GenerationFolder {
         modules,
         sourceMaps,
         asksForKeys: asksForKeys(version),
+        asksCache: isIn(version, "caches"),
         origins: opensSockets(version) ? [] : version.origins,
       },
     };

@@ -1,5 +1,6 @@
 import { CF_HEADER } from "../ingress/protocol.ts";
 import { originSocket, OUTBOUND, outboundConfig } from "./outbound-config.ts";
+import { CACHE, cacheWorker } from "./cache-config.ts";
 import { capnpText, type CapnpValue } from "./capnp.ts";
 import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import type { OwnPresentation, RunnableVersion } from "./in-process.ts";
@@ -24,6 +25,8 @@ export type LaidOutVersion = Omit<
   readonly assets?: AssetsConfig | null;
   /** It fetches the keys of Access. */
   readonly asksForKeys: boolean;
+  /** Its code names `caches`. */
+  readonly asksCache: boolean;
   /** By the name of the module they belong to: files in the generation's folder. */
   readonly sourceMaps: ReadonlyMap<string, string>;
 };
@@ -90,6 +93,7 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
   if (wiring.eventsSocket !== null)
     services.push(eventsWorker(hasCode(version) ? "main" : front(version)));
   if (wiring.tail !== null) services.push(tailWorker(wiring.tail));
+  if (version.asksCache) services.push(cacheWorker("probe"));
   const before = outboundConfig({
     accessKeys: version.asksForKeys ? wiring.accessKeys : null,
     origins: version.origins.map(({ host }, index) => ({ host, socket: originSocket(index) })),
@@ -168,6 +172,7 @@ function worker(
   return {
     ...objects,
     ...(isTraced && { tails: [TAIL] }),
+    ...(version.asksCache && { cacheApiOutbound: CACHE }),
     modules: version.modules.map((module) => ({
       name: module.name,
       [MODULE_FIELDS[module.type]]: { embed: module.file },

@@ -44,7 +44,7 @@ export async function hostsOfOthers(db: Database, accountId: string): Promise<st
     ...(await patternsOfOthers(db, accountId)),
     ...(await originHostsOfOthers(db, accountId)),
     ...certificates.flatMap(hostsOf),
-    ...access.flatMap(({ hosts }) => JSON.parse(hosts) as string[]),
+    ...access.flatMap(hostsOf),
     ...clients.map(({ host }) => host),
   ];
 }

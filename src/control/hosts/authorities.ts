@@ -141,9 +141,9 @@ export function accessAuthorityEndpoints(context: ControlContext): readonly Endp
 async function refuseOthersHosts(
   db: Database,
   accountId: string,
-  hosts: readonly string[],
+  names: readonly string[],
 ): Promise<void> {
-  const taken = await hostOfAnother(db, accountId, hosts);
+  const taken = await hostOfAnother(db, accountId, names);
   if (taken === null) return;
   throw new Failure("access_invalid", { message: `"${taken}" belongs to another account` });
 }

@@ -8,7 +8,12 @@ import * as x509 from "../src/certificates/x509.ts";
 import type { AccessRule } from "../src/contract/access.ts";
 import type { Host } from "../src/contract/hosts.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
-import { issuedBy, makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
+import {
+  issuedBy,
+  makeAuthority,
+  type TestAuthority,
+  type TestCertificate,
+} from "./helpers/pki.ts";
 import { makeVersion } from "./helpers/source.ts";
 
 const WORKER = `export default { fetch: (request) => Response.json(request.cf.tlsClientAuth) };`;

@@ -147,8 +147,7 @@ function judgePath(connection: Connection, rules: HostClients, now: number): Ver
   const from = notBefore.getTime() || -Infinity;
   const until = notAfter.getTime() || Infinity;
   const error =
-    found ??
-    (now < from ? "CERT_NOT_YET_VALID" : now >= until ? "CERT_HAS_EXPIRED" : null);
+    found ?? (now < from ? "CERT_NOT_YET_VALID" : now >= until ? "CERT_HAS_EXPIRED" : null);
   const isRevoked = [path.leaf, ...path.above].some((one) => isOn(one, rules));
   const tls = tlsClientAuth({ ...path, error, isRevoked });
   const isGood = error === null && !isRevoked;

@@ -1,15 +1,16 @@
 /**
  * What the sandbox around a Worker costs, and what neighbours notice of a Worker that burns CPU:
- * `node bench/sandbox.ts [requests]`, 4,000 by default. Both kinds take turns in one run.
+ * `node bench/sandbox.ts [requests]`, 4,000 by default, as root. None, a user of its own for each
+ * Worker and bubblewrap take turns in one run.
  */
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, symlink } from "node:fs/promises";
 import { Agent, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { startEdge, type StartedEdge } from "../src/edge/start-edge.ts";
-import type { SandboxMode } from "../src/process/sandbox-kinds.ts";
 import { answering } from "../test/helpers/edge.ts";
+import { until } from "../test/helpers/until.ts";
 import { makeVersion, MASTER_KEY, TestSource } from "../test/helpers/source.ts";
 import { cpuOf } from "./cpu.ts";
 
@@ -25,11 +26,22 @@ interface Figures {
   readonly busyP99: number[];
 }
 
-const measured = new Map<SandboxMode, Figures>();
-for (let round = 0; round < ROUNDS; round++) {
-  for (const mode of ["off", "auto"] as const) await measure(mode);
+const KINDS = ["privileges", "user", "bubblewrap"] as const;
+type Kind = (typeof KINDS)[number];
+
+/** The machine's commands without bubblewrap. */
+const withoutBubblewrap = await mkdtemp(join(tmpdir(), "countersign-bench-path-"));
+for (const name of ["setpriv", "prlimit"]) {
+  await symlink(`/usr/bin/${name}`, join(withoutBubblewrap, name));
 }
-print("", "without", "sandbox");
+const PATH = process.env["PATH"];
+
+const measured = new Map<Kind, Figures>();
+for (let round = 0; round < ROUNDS; round++) {
+  for (const kind of KINDS) await measure(kind);
+}
+await rm(withoutBubblewrap, { recursive: true });
+print("", "without", "own user", "bubblewrap");
 for (const [what, key, digits] of [
   ["deploy to live, ms", "startMs", 1],
   ["CPU of the Worker a request, µs", "cpuPerRequest", 1],
@@ -37,37 +49,35 @@ for (const [what, key, digits] of [
   ["p99 of a Worker, ms", "quietP99", 2],
   ["p99 while a neighbour burns CPU, ms", "busyP99", 2],
 ] as const) {
-  const [off, auto] = (["off", "auto"] as const).map((mode) =>
-    median(measured.get(mode)![key]).toFixed(digits),
-  );
-  print(what, off!, auto!);
+  print(what, ...KINDS.map((kind) => median(measured.get(kind)![key]).toFixed(digits)));
 }
 
-async function measure(mode: SandboxMode): Promise<void> {
-  const figures = measured.get(mode) ?? {
+async function measure(kind: Kind): Promise<void> {
+  const figures = measured.get(kind) ?? {
     startMs: [],
     cpuPerRequest: [],
     residentMiB: [],
     quietP99: [],
     busyP99: [],
   };
-  measured.set(mode, figures);
+  measured.set(kind, figures);
   const source = new TestSource();
   const runDirectory = await mkdtemp(join(tmpdir(), "countersign-bench-"));
+  process.env["PATH"] = kind === "user" ? withoutBubblewrap : PATH;
   try {
     await using edge = await startEdge({
       source,
       masterKey: MASTER_KEY,
       runDirectory,
       httpPort: 0,
-      sandbox: mode,
+      sandbox: kind === "privileges" ? "off" : "required",
       limits: { cpu: 0 },
       log: pino({ level: "error" }),
       gateway: { logLevel: "silent" },
       stopGrace: 200,
     });
     const { sandbox } = edge.status();
-    if (mode === "auto" && sandbox?.kind !== "bubblewrap") throw new Error(sandbox?.summary);
+    if (sandbox.kind !== kind) throw new Error(sandbox.summary);
     for (let i = 0; i < 5; i++) {
       const version = makeVersion("quiet", answering(`${i}`));
       const began = performance.now();
@@ -76,7 +86,10 @@ async function measure(mode: SandboxMode): Promise<void> {
       figures.startMs.push(performance.now() - began);
     }
     await requests(edge, "quiet", count / 10);
-    const { pid } = edge.status().workers.findLast(({ scriptName }) => scriptName === "quiet")!;
+    const quiet = () => edge.status().workers.filter(({ scriptName }) => scriptName === "quiet");
+    // Those that were replaced are gone.
+    await until(() => quiet().length === 1);
+    const { pid } = quiet()[0]!;
     const before = cpuOf([pid!]).get(pid!)!;
     figures.quietP99.push(await requests(edge, "quiet", count));
     figures.cpuPerRequest.push((cpuOf([pid!]).get(pid!)! - before) / count);
@@ -88,6 +101,7 @@ async function measure(mode: SandboxMode): Promise<void> {
     figures.busyP99.push(await requests(edge, "quiet", count));
     burning.destroy();
   } finally {
+    process.env["PATH"] = PATH;
     await rm(runDirectory, { recursive: true, force: true });
   }
 }
@@ -128,6 +142,6 @@ function median(values: readonly number[]): number {
 }
 
 function print(what: string, ...values: readonly string[]): void {
-  const cells = values.map((value) => value.padStart(10));
+  const cells = values.map((value) => value.padStart(12));
   process.stdout.write(`${what.padEnd(40)}${cells.join("")}\n`);
 }

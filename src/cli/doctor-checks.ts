@@ -1,8 +1,9 @@
 import { existsSync, statfsSync, statSync } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { join, resolve as absolute } from "node:path";
 import { describeExpiry } from "../certificates/expiry.ts";
 import { workerdSandbox } from "../edge/workerd.ts";
+import { isPassage } from "../process/own-user.ts";
 import { runsIn } from "../process/sandbox.ts";
 import { Failure } from "../failures/failures.ts";
 import { storageFailure } from "../failures/of-storage.ts";
@@ -32,7 +33,7 @@ export async function runChecks(options: CheckOptions): Promise<readonly Check[]
   return [
     checkNode(),
     await checkWorkerd(),
-    await checkSandbox(status),
+    await checkSandbox(status, dataFolder),
     checkDataFolder(dataFolder),
     ...(await checkStorage({ dataFolder, masterKey: options.masterKey, keyInUse })),
     ...[checkFileLimit() ?? []].flat(),
@@ -73,10 +74,12 @@ async function checkWorkerd(): Promise<Check> {
 }
 
 /** As the running platform has it; without one, as the next start would. */
-async function checkSandbox(status: PlatformStatus | null): Promise<Check> {
-  const { kind, summary } = status?.sandbox ?? (await workerdSandbox("auto"));
+async function checkSandbox(status: PlatformStatus | null, folder: string): Promise<Check> {
+  const { kind, summary } =
+    status?.sandbox ?? (await workerdSandbox("auto", { top: absolute(folder) }));
   const name = "sandbox";
-  if (kind === "bubblewrap") return { name, result: "ok", finding: `Workers are ${summary}` };
+  if (kind === "bubblewrap" || kind === "user")
+    return { name, result: "ok", finding: `Workers are ${summary}` };
   return {
     name,
     result: "warning",
@@ -96,8 +99,9 @@ function checkDataFolder(folder: string): Check {
   if (!existsSync(folder)) {
     return { name, result: "ok", finding: `${folder} will be made at the first start` };
   }
-  const mode = statSync(folder).mode & 0o777;
-  if (process.platform !== "win32" && (mode & 0o077) !== 0) {
+  const found = statSync(folder);
+  const mode = found.mode & 0o777;
+  if (process.platform !== "win32" && (mode & 0o077) !== 0 && !isPassage(found)) {
     return {
       name,
       result: "wrong",

@@ -75,12 +75,12 @@ export class AssetStore implements AssetContents {
    * @throws Failure `assets_lost`
    */
   async layOut(accountId: string, folder: string, files: readonly AssetFile[]): Promise<void> {
-    await mkdir(folder, { mode: 0o700 });
+    await mkdir(folder, { mode: 0o755 });
     const made = new Set([folder]);
     await inBatches(files, async (file) => {
       const to = join(folder, ...file.path.split("/"));
       const parent = dirname(to);
-      if (!made.has(parent)) await mkdir(parent, { recursive: true, mode: 0o700 });
+      if (!made.has(parent)) await mkdir(parent, { recursive: true, mode: 0o755 });
       made.add(parent);
       try {
         await linkOrCopy(this.#path(accountId, file), to);
@@ -107,7 +107,7 @@ export class AssetStore implements AssetContents {
     const draft = join(drafts, randomUUID());
     try {
       {
-        await using file = await open(draft, "wx", 0o400);
+        await using file = await open(draft, "wx", 0o444);
         let written = 0;
         for await (const chunk of content) {
           written += chunk.byteLength;
@@ -162,7 +162,7 @@ export class AssetStore implements AssetContents {
 
 /** The same files in another folder. */
 export async function copyLinks(from: string, to: string): Promise<void> {
-  await mkdir(to, { mode: 0o700 });
+  await mkdir(to, { mode: 0o755 });
   const all = await readdir(from, { withFileTypes: true });
   for (const entry of all.filter((one) => one.isDirectory())) {
     await copyLinks(join(from, entry.name), join(to, entry.name));

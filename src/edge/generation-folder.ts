@@ -1,4 +1,4 @@
-import { copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type AssetStore, copyLinks } from "./assets.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
@@ -14,8 +14,8 @@ interface FolderContext {
 }
 
 /**
- * The files and sockets of one process: all of this machine that it sees. It can write to the
- * folder `o` in it alone, where it listens; what others connect to is moved out of there first, so
+ * The files and sockets of one process: all of this machine that it sees. Who may enter the folder
+ * may read what is in it, and connect to each socket. The process can write to the folder `o` alone, where it listens; what others connect to is moved out of there first, so
  * that a hostile process cannot put anything else, such as a symbolic link, in its place.
  */
 export class GenerationFolder {
@@ -43,7 +43,7 @@ export class GenerationFolder {
     const sourceMaps = new Map<string, string>();
     for (const [index, { name, type, content }] of version.modules.entries()) {
       const file = `m${index}`;
-      await writeFile(folder.path(file), content, { mode: 0o600 });
+      await writeFile(folder.path(file), content, { mode: 0o644 });
       if (type === "sourcemap") sourceMaps.set(name.replace(/\.map$/, ""), file);
       else modules.push({ name, type, file });
     }
@@ -119,7 +119,7 @@ export class GenerationFolder {
 
   async #make(): Promise<void> {
     await mkdir(this.absolute, { mode: 0o700 });
-    await mkdir(this.path(EMPTY), { mode: 0o700 });
+    await mkdir(this.path(EMPTY), { mode: 0o755 });
   }
 }
 
@@ -129,6 +129,7 @@ export async function publishSocket(folder: string, socket: string): Promise<voi
   // Neither follows links.
   await rename(join(folder, unready(socket)), found);
   if (!(await lstat(found)).isSocket()) throw new Error(`${socket} is not a socket`);
+  await chmod(found, 0o666);
   await rename(found, join(folder, socket));
 }
 

@@ -17,7 +17,6 @@ import type { RunDirectory } from "../process/run-directory.ts";
 import type { Mount, Sandbox } from "../process/sandbox-kinds.ts";
 import { doorOf, readDoor } from "./service-links.ts";
 import type { SharedSlots } from "./shared-slots.ts";
-import { prepareMounts } from "../process/mounts.ts";
 import type { ObjectClass, ScriptKey } from "../contract/change-feed.ts";
 import type { WorkerEvent } from "../contract/worker-log.ts";
 import type { WorkerdNetwork } from "../network/workerd-network.ts";
@@ -153,6 +152,7 @@ export class Launcher {
   async prepare(): Promise<void> {
     const { accountId, scriptName, bindings, presented } = this.#version;
     if (needsExperimental(this.#version)) refuseExperimental(this.#version);
+    await this.#context.sandbox.prepare(this.#folder.absolute, this.#mounts());
     for (const binding of bindings) {
       const resource = resourceOf(binding);
       if (resource !== null) {
@@ -179,7 +179,6 @@ export class Launcher {
         this.#openBindings.push(socketPath);
       } else if (binding.type === "hyperdrive") await this.#openDatabase(binding.name);
     }
-    await prepareMounts(this.#context.sandbox, this.#folder.absolute, this.#mounts());
     await this.#openOrigins();
     for (const name of this.#context.wantedEntrypoints(this.#version)) {
       this.entrypoints.set(name, this.#inRun(`e${this.entrypoints.size}`));
@@ -265,9 +264,11 @@ export class Launcher {
     const { run, sandbox, startTimeout, listener } = this.#context;
     // workerd does not start where a socket is left from a process before.
     await this.#folder.clear();
+    await sandbox.prepare(this.#folder.absolute, this.#mounts());
+    if (isKept) await sandbox.give(this.#folder.absolute, this.#mounts());
     const keys = this.#keys();
     await layOut(this.#folder.absolute, embeddedBy(this.#version));
-    await writeFile(this.#folder.path(CONFIG), this.#config(keys, isKept), { mode: 0o600 });
+    await writeFile(this.#folder.path(CONFIG), this.#config(keys, isKept), { mode: 0o640 });
     const started = await startWorkerd({
       sandbox,
       folder: this.#folder.absolute,

@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
 import type { Logger } from "pino";
 import { Keyring } from "../keys/seal.ts";
 import { startGateway, type StartGatewayOptions } from "../gateway/start.ts";
@@ -85,6 +86,8 @@ export interface EdgeOptions {
    * `waitUntil`. Null, the default: never, and all are started at once.
    */
   readonly idleAfter?: number | null;
+  /** What `runDirectory` and `storageFolder` are in, this platform's alone. Default: `runDirectory`. */
+  readonly dataFolder?: string;
   /** Whether Workers run in a sandbox of the operating system's. Default: `auto`. */
   readonly sandbox?: SandboxMode;
   /** What each process of a Worker may take. Default: 128 MiB, 10 s. */
@@ -136,8 +139,11 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const { source, log, masterKey, drain = 30_000, stopGrace = 5_000 } = options;
   const { waitUntil = 30_000, originPort = 443 } = options;
   await using cleanup = new AsyncDisposableStack();
-  const sandbox = await workerdSandbox(options.sandbox, options.workerdPath);
   const run = await RunDirectory.open(options.runDirectory);
+  const sandbox = await workerdSandbox(options.sandbox, {
+    ...(options.workerdPath !== undefined && { workerdPath: options.workerdPath }),
+    top: resolve(options.dataFolder ?? options.runDirectory),
+  });
   const tell = options.onWorkerEvent ?? (() => {});
   const timings = new Timings();
   cleanup.defer(() => run.close());

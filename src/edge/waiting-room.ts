@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { rm } from "node:fs/promises";
+import { chmod, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { basename, dirname } from "node:path";
@@ -38,6 +38,8 @@ export class WaitingRoom implements LinkTarget {
         void ready.then(() => join(socket, run.absolute(path)));
       });
       await listenInside(server, run.absolute(FOLDER), basename(placeOf(path)));
+      // Links to it are in folders that decide who may connect.
+      await chmod(run.absolute(placeOf(path)), 0o666);
       room.#servers.push(server.unref());
     }
     return room;

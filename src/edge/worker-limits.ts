@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { promisify } from "node:util";
 import type { Run } from "../process/kept.ts";
 
@@ -85,7 +85,10 @@ async function limitMemory(pid: number, heap: number): Promise<number> {
   const begun = statusOf(pid, "VmData");
   if (begun === null) return Infinity;
   try {
-    await promisify(execFile)("prlimit", ["--pid", String(pid), `--data=${begun + above}`]);
+    // As its own user: for another's, root needs a capability that it does not have everywhere.
+    const { uid, gid } = statSync(`/proc/${pid}`);
+    const as = uid === process.getuid?.() ? {} : { uid, gid };
+    await promisify(execFile)("prlimit", ["--pid", String(pid), `--data=${begun + above}`], as);
   } catch {
     // No util-linux here. The watch is coarser, but it is one.
   }

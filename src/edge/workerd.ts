@@ -76,9 +76,9 @@ export class WorkerdStartError extends Error {
  */
 export async function workerdSandbox(
   mode: SandboxMode = "auto",
-  workerdPath?: string,
+  { workerdPath, top }: { readonly workerdPath?: string; readonly top?: string } = {},
 ): Promise<Sandbox> {
-  return findSandbox(workerdPath ?? bundledWorkerd(), mode);
+  return findSandbox(workerdPath ?? bundledWorkerd(), mode, top);
 }
 
 /** @throws WorkerdStartError; Failure `process_not_started` */

@@ -202,8 +202,8 @@ export const startFailures = {
     number: 7000190,
     title: "there is no sandbox for Workers on this machine",
     cause:
-      "--sandbox required asks for one, and bubblewrap is not installed, or the system refuses it namespaces.",
-    fix: "Install bubblewrap and let it make user namespaces (docs/security.md says how), or start with --sandbox auto.",
+      "--sandbox required asks for one. bubblewrap is not installed, or the system refuses it namespaces; and users of their own for Workers need root, setpriv and a data folder that other users can pass through to.",
+    fix: "Install bubblewrap and let it make user namespaces, or start as root with the data folder below /var/lib (docs/security.md says how), or start with --sandbox auto.",
   },
   trust_store_failed: {
     side: "caller",

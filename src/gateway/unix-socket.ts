@@ -2,8 +2,8 @@ import { chmod, rm } from "node:fs/promises";
 import type { Server } from "node:http";
 
 /**
- * Resolves when the socket accepts connections, of this user alone. A stale file from a killed
- * process is replaced.
+ * Resolves when the socket accepts connections, of this user and of the folder's group, which is
+ * that of the process it is for. A stale file from a killed process is replaced.
  */
 export async function listenAt(server: Server, socketPath: string): Promise<void> {
   await rm(socketPath, { force: true });
@@ -13,5 +13,5 @@ export async function listenAt(server: Server, socketPath: string): Promise<void
   });
   // Of accepting, as when there are no files left: the next connection may be accepted.
   server.on("error", () => {});
-  await chmod(socketPath, 0o600);
+  await chmod(socketPath, 0o660);
 }

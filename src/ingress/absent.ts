@@ -1,5 +1,5 @@
 import { createServer, type Server } from "node:http";
-import { rm } from "node:fs/promises";
+import { chmod, rm } from "node:fs/promises";
 import { HEADER_BUFFER } from "../forward/limits.ts";
 import { guarded } from "../forward/guarded.ts";
 import { InFlight } from "../forward/in-flight.ts";
@@ -23,5 +23,7 @@ export async function listenForAbsent(path: string): Promise<Server> {
   });
   await rm(path, { force: true });
   await new Promise<void>((resolve) => server.listen(path, resolve));
+  // Links to it are in folders that decide who may connect.
+  await chmod(path, 0o666);
   return server;
 }

@@ -100,6 +100,8 @@ export function refuseOtherKinds(path: string): void {
 function lock(path: string): () => void {
   const database = new DatabaseSync(join(path, "lock"), { timeout: 0 });
   try {
+    // Workers' processes may pass through the folder: docs/security.md.
+    chmodSync(join(path, "lock"), 0o600);
     database.exec("BEGIN EXCLUSIVE");
   } catch (cause) {
     database.close();

@@ -227,6 +227,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       identities,
       source: storeSource(store),
       masterKey: keys.current,
+      dataFolder: folder.path,
       runDirectory: folder.run,
       storageFolder: folder.storage,
       httpHost: options.host,

@@ -1,5 +1,8 @@
 import { execFile } from "node:child_process";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { promisify } from "node:util";
+import { makeMountPoints, takeBack } from "./mounts.ts";
 import { FILTER_FD, INFO_FD, type Sandbox } from "./sandbox-kinds.ts";
 
 /**
@@ -27,6 +30,11 @@ export async function bubblewrap(
   return {
     kind: "bubblewrap",
     summary: `sandboxed (${version}, ${seccomp}, no capabilities; the machine's network)`,
+    async prepare(folder, mounts = []) {
+      await mkdir(join(folder, "o"), { recursive: true, mode: 0o700 });
+      await makeMountPoints(folder, mounts);
+    },
+    give: (_, mounts) => takeBack(mounts),
     enter: (folder, mounts = []) => ({
       file: bwrap,
       args: [

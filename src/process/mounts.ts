@@ -1,20 +1,39 @@
-import { mkdir, symlink } from "node:fs/promises";
+import { chown, lstat, mkdir, readdir, readlink, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Mount, Sandbox } from "./sandbox-kinds.ts";
+import type { Mount } from "./sandbox-kinds.ts";
 
-/**
- * Makes the folders that are mounted, and what they are mounted on: a folder where the sandbox
- * mounts them itself, a symbolic link where there is none.
- */
-export async function prepareMounts(
-  { kind }: Pick<Sandbox, "kind">,
-  folder: string,
-  mounts: readonly Mount[],
-): Promise<void> {
+/** Makes the folders that are mounted, and those they are mounted on. Once more changes nothing. */
+export async function makeMountPoints(folder: string, mounts: readonly Mount[]): Promise<void> {
+  for (const mount of mounts) {
+    await mkdir(mount.folder, { recursive: true, mode: 0o700 });
+    await mkdir(join(folder, mount.at), { recursive: true, mode: 0o700 });
+  }
+}
+
+/** The same where nothing can be mounted: symbolic links stand in. */
+export async function linkMounts(folder: string, mounts: readonly Mount[]): Promise<void> {
   for (const mount of mounts) {
     const at = join(folder, mount.at);
     await mkdir(mount.folder, { recursive: true, mode: 0o700 });
-    await mkdir(kind === "bubblewrap" ? at : dirname(at), { recursive: true, mode: 0o700 });
-    if (kind !== "bubblewrap") await symlink(mount.folder, at);
+    await mkdir(dirname(at), { recursive: true, mode: 0o755 });
+    if ((await readlink(at).catch(() => null)) === null) await symlink(mount.folder, at);
   }
+}
+
+/** What programs keep is the platform's own user's, whoever had it in another sandbox before. */
+export async function takeBack(mounts: readonly Mount[]): Promise<void> {
+  if (process.geteuid?.() !== 0) return;
+  for (const { folder } of mounts) await giveAll(folder, 0, 0);
+}
+
+/**
+ * Gives a folder with all that is in it to a user, if it is another's: it was restored, or kept in
+ * another sandbox before. The folder itself is last, so that what was broken off is done again.
+ */
+export async function giveAll(folder: string, user: number, group: number): Promise<void> {
+  if ((await lstat(folder)).uid === user) return;
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isSymbolicLink()) await chown(join(entry.parentPath, entry.name), user, group);
+  }
+  await chown(folder, user, group);
 }

@@ -5,13 +5,21 @@ export const SANDBOX_MODES: readonly SandboxMode[] = ["auto", "required", "off"]
 
 /** How processes that run others' code are kept apart from everything else. */
 export interface Sandbox {
-  readonly kind: "bubblewrap" | "privileges" | "none";
+  readonly kind: "bubblewrap" | "user" | "privileges" | "none";
   /** What is in force, in a line. */
   readonly summary: string;
   /**
+   * Makes the folder the program's, and room in it for what is mounted: before sockets are made
+   * there, and before each start. Makes `o` where it is missing.
+   */
+  prepare(folder: string, mounts?: readonly Mount[]): Promise<void>;
+  /** Before a start with `mounts`: what is in them is the program's from now on. Nobody else uses it. */
+  give(folder: string, mounts: readonly Mount[]): Promise<void>;
+  /**
    * How to start the program so that it sees `folder` alone. It can write only to `o` in it, and
    * runs in it.
-   * @param mounts what else it sees, and may write to; `prepareMounts` has made room for them
+   * @param folder as `prepare` left it
+   * @param mounts what else it sees, and may write to
    */
   enter(folder: string, mounts?: readonly Mount[]): Launch;
 }

@@ -4,6 +4,8 @@ import { delimiter, join } from "node:path";
 import { Failure } from "../failures/failures.ts";
 import { bubblewrap } from "./bubblewrap.ts";
 import { enter } from "./enter.ts";
+import { linkMounts, takeBack } from "./mounts.ts";
+import { ownUser, whyNoUsers } from "./own-user.ts";
 import { seccompFilter } from "./seccomp.ts";
 import type { Sandbox, SandboxMode } from "./sandbox-kinds.ts";
 
@@ -11,9 +13,15 @@ import type { Sandbox, SandboxMode } from "./sandbox-kinds.ts";
  * Finds the strongest wall that this machine has for a program that runs others' code, by trying
  * each with the program itself.
  * @param program an absolute path; it must know `--version`
+ * @param top the folder of everything that programs see, an absolute path: it is this platform's
+ * alone. Without one, there are no users of their own
  * @throws Failure `sandbox_unavailable` if one is required and there is none
  */
-export async function findSandbox(program: string, mode: SandboxMode): Promise<Sandbox> {
+export async function findSandbox(
+  program: string,
+  mode: SandboxMode,
+  top?: string,
+): Promise<Sandbox> {
   const refused: string[] = [];
   if (mode !== "off") {
     const bwrap = await find("bwrap");
@@ -24,6 +32,8 @@ export async function findSandbox(program: string, mode: SandboxMode): Promise<S
       if (reason === null) return sandbox;
       refused.push(reason);
     }
+    const user = await userSandbox(program, top, refused);
+    if (user !== null) return user;
     if (mode === "required") {
       throw new Failure("sandbox_unavailable", {
         message: `no sandbox for Workers works here: ${refused.join("; ")}`,
@@ -32,6 +42,30 @@ export async function findSandbox(program: string, mode: SandboxMode): Promise<S
   }
   const why = mode === "off" ? "--sandbox off" : refused.join("; ");
   return unprivileged(program, why);
+}
+
+/** @param refused gets why not */
+async function userSandbox(
+  program: string,
+  top: string | undefined,
+  refused: string[],
+): Promise<Sandbox | null> {
+  const setpriv = await find("setpriv");
+  if (top === undefined || setpriv === null) return null;
+  const why = await whyNoUsers(top);
+  if (why !== null) {
+    refused.push(why);
+    return null;
+  }
+  const place = await mkdtemp(join(tmpdir(), "countersign-users-"));
+  try {
+    const reason = await tried(ownUser(setpriv, program, place), place);
+    if (reason === null) return ownUser(setpriv, program, top);
+    refused.push(reason);
+    return null;
+  } finally {
+    await rm(place, { recursive: true, force: true });
+  }
 }
 
 /** What stays where there is no sandbox: no new rights, and none at all. */
@@ -56,13 +90,18 @@ function plain([file, ...args]: readonly string[], why: string, lost: boolean): 
   return {
     kind: lost ? "privileges" : "none",
     summary: lost ? `${why}; no capabilities, no new rights` : why,
+    async prepare(folder, mounts = []) {
+      await mkdir(join(folder, "o"), { recursive: true, mode: 0o700 });
+      await linkMounts(folder, mounts);
+    },
+    give: (_, mounts) => takeBack(mounts),
     enter: (folder) => ({ file: file!, args, cwd: folder, filter: null, tellsPid: false }),
   };
 }
 
 /** Null: it works. Else why not. */
-async function tried(sandbox: Sandbox): Promise<string | null> {
-  const { status, said } = await runsIn(sandbox, ["--version"]);
+async function tried(sandbox: Sandbox, within?: string): Promise<string | null> {
+  const { status, said } = await runsIn(sandbox, ["--version"], within);
   return status === 0 ? null : said;
 }
 
@@ -70,10 +109,11 @@ async function tried(sandbox: Sandbox): Promise<string | null> {
 export async function runsIn(
   sandbox: Sandbox,
   args: readonly string[],
+  within: string = tmpdir(),
 ): Promise<{ readonly status: number | null; readonly said: string }> {
-  const folder = await mkdtemp(join(tmpdir(), "countersign-sandbox-"));
+  const folder = await mkdtemp(join(within, "countersign-sandbox-"));
   try {
-    await mkdir(join(folder, "o"));
+    await sandbox.prepare(folder);
     const entered = await enter(sandbox.enter(folder), { args, env: {}, input: false });
     const { child, pid, ended } = entered;
     const timer = setTimeout(() => process.kill(pid, "SIGKILL"), 10_000);

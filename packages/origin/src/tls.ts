@@ -5,6 +5,7 @@ import type { Socket } from "node:net";
 import type { Proof } from "./authorizer.ts";
 import { callerFacts, type CallerFacts } from "./caller.ts";
 import { parseCertificate, readCertificate } from "./certificate.ts";
+import type { RevokedSerials } from "./revocations.ts";
 import type { Trust } from "./trust.ts";
 
 /**
@@ -44,6 +45,11 @@ interface Seen {
   readonly epoch: number;
   /** SHA-256 of the CA that it leads to. Null: not known. */
   readonly root: string | null;
+  /** Unix time in ms, ends of all time where it is not known. */
+  readonly notBefore: number;
+  readonly notAfter: number;
+  /** Among how many it was last found not to be revoked: a list only grows, or is replaced. */
+  notIn: { readonly revoked: RevokedSerials | null; readonly size: number };
 }
 
 const seen = new WeakMap<Socket, Seen>();
@@ -53,26 +59,38 @@ const seen = new WeakMap<Socket, Seen>();
  * now: expired since, revoked since, its CA taken away since. Never throws.
  */
 export function proveSocket(socket: Socket, trust: Trust | null, now: number): Proof {
-  if (!(socket instanceof TLSSocket)) return "certificate_missing";
   let known = seen.get(socket);
   if (known === undefined) {
+    if (!(socket instanceof TLSSocket)) return "certificate_missing";
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined) return "certificate_missing";
     if (!socket.authorized) return verdictOf(socket.authorizationError);
     const facts = callerFacts(readCertificate(certificate));
     const root = trust === null ? null : rootOf(certificate, trust);
-    known = { facts, root, epoch: trust?.epoch ?? 0 };
+    const { notBefore, notAfter } = facts.certificate;
+    known = {
+      facts,
+      root,
+      epoch: trust?.epoch ?? 0,
+      notBefore: notBefore?.getTime() ?? Number.NEGATIVE_INFINITY,
+      notAfter: notAfter?.getTime() ?? Number.POSITIVE_INFINITY,
+      notIn: { revoked: null, size: 0 },
+    };
     seen.set(socket, known);
   }
   const { facts, root, epoch } = known;
   if (trust !== null && epoch !== trust.epoch && !isTrusted(root, trust)) {
     return "certificate_untrusted";
   }
-  if (trust?.state.revoked.has(facts.certificate.serialNumber)) return "certificate_revoked";
-  const { notBefore, notAfter } = facts.certificate;
-  if (notAfter !== null && now > notAfter.getTime()) return "certificate_expired";
-  if (notBefore !== null && now < notBefore.getTime()) return "certificate_expired";
-  return facts;
+  if (trust !== null && isRevoked(known, trust)) return "certificate_revoked";
+  return now > known.notAfter || now < known.notBefore ? "certificate_expired" : facts;
+}
+
+function isRevoked(known: Seen, { state: { revoked } }: Trust): boolean {
+  if (known.notIn.revoked === revoked && known.notIn.size === revoked.size) return false;
+  if (revoked.has(known.facts.certificate.serialNumber)) return true;
+  known.notIn = { revoked, size: revoked.size };
+  return false;
 }
 
 /**

@@ -9,7 +9,7 @@ const assets = fileURLToPath(new URL("../../../assets/storage/", import.meta.url
 export async function layOut(folder: string, files: readonly string[]): Promise<void> {
   for (const file of files) {
     const to = join(folder, MODULES, file);
-    await mkdir(dirname(to), { recursive: true, mode: 0o700 });
+    await mkdir(dirname(to), { recursive: true, mode: 0o755 });
     await copyFile(join(assets, file), to);
   }
 }

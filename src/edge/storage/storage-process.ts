@@ -3,7 +3,6 @@ import { join } from "node:path";
 import type { Logger } from "pino";
 import type { ProcessStatus } from "../../contract/edge.ts";
 import { Kept, type Run } from "../../process/kept.ts";
-import { prepareMounts } from "../../process/mounts.ts";
 import type { RunDirectory } from "../../process/run-directory.ts";
 import type { Sandbox } from "../../process/sandbox-kinds.ts";
 import { capnpText, type CapnpValue } from "../capnp.ts";
@@ -56,7 +55,7 @@ export class StorageProcess {
     const { sandbox, data, folders, files } = options;
     await mkdir(process.#folder, { recursive: true, mode: 0o700 });
     for (const folder of folders) await mkdir(join(data, folder), { recursive: true, mode: 0o700 });
-    await prepareMounts(sandbox, process.#folder, [{ at: DATA, folder: data }]);
+    await sandbox.prepare(process.#folder, [{ at: DATA, folder: data }]);
     await layOut(process.#folder, files);
     await process.#kept.start();
     return process;
@@ -80,7 +79,8 @@ export class StorageProcess {
   async #launch(signal: AbortSignal): Promise<Run> {
     const { run, sandbox, data, sockets, services, key, started } = this.#options;
     await rm(join(this.#folder, "o"), { recursive: true, force: true });
-    await mkdir(join(this.#folder, "o"), { mode: 0o700 });
+    await sandbox.prepare(this.#folder, [{ at: DATA, folder: data }]);
+    await sandbox.give(this.#folder, [{ at: DATA, folder: data }]);
     const config = {
       services: services(),
       sockets: sockets.map((name) => ({
@@ -93,7 +93,7 @@ export class StorageProcess {
       logging: { structuredLogging: true },
     };
     const text = `using Workerd = import "/workerd/workerd.capnp";\nconst config :Workerd.Config = ${capnpText(config)};\n`;
-    await writeFile(join(this.#folder, "config.capnp"), text, { mode: 0o600 });
+    await writeFile(join(this.#folder, "config.capnp"), text, { mode: 0o640 });
     const process = await startWorkerd({
       sandbox,
       folder: this.#folder,

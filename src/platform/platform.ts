@@ -114,6 +114,8 @@ export interface PlatformOptions {
   })[];
   /** Seconds that a connection to an origin is used, more or less a tenth. */
   readonly connectionLife: number;
+  /** Of a Worker's `connect()`: connections at once, and the seconds that each may carry nothing. */
+  readonly connect: { readonly most: number; readonly idle: number };
   readonly systemRoots: boolean;
   /** Hosts of origins that may choose an old cipher suite. */
   readonly unsafeOldTls: readonly string[];
@@ -254,7 +256,12 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       gateway: {
         addresses,
         failureDetails: options.failureDetails,
-        timeouts: { life: options.connectionLife * 1000 },
+        timeouts: {
+          life: options.connectionLife * 1000,
+          stream: options.connect.idle * 1000,
+          session: options.connect.idle * 1000,
+        },
+        streams: options.connect.most,
         useSystemRoots: options.systemRoots,
         unsafeOldTls: options.unsafeOldTls,
         otlpEndpoint: options.otlpEndpoint,

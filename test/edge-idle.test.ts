@@ -3,7 +3,8 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import WebSocket from "ws";
+import { WebSocket } from "ws";
+import type { WorkerBinding } from "../src/contract/change-feed.ts";
 import { answering, startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { ACCOUNT, makeVersion, TestSource } from "./helpers/source.ts";
 import { until } from "./helpers/until.ts";
@@ -95,7 +96,9 @@ test("a WebSocket opens at an idle Worker, and keeps it from being stopped for a
   await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
   const { pid } = edge.worker("talker");
   await delay(AFTER * 3);
-  const told = new Promise((resolve) => socket.once("message", (data) => resolve(String(data))));
+  const told = new Promise((resolve) =>
+    socket.once("message", (data: Buffer) => resolve(data.toString())),
+  );
   socket.send("this");
   assert.equal(await told, "got this");
   assert.equal(edge.worker("talker").pid, pid);
@@ -132,12 +135,8 @@ test("what a Worker calls is woken with it, through fetch and RPC, and runs for 
 });
 
 test("Workers that call each other are stopped together and woken together", async () => {
-  const code = (other: string): string => `export default { async fetch(request, env) {
-    if (new URL(request.url).pathname === "/end") return new Response("${other} was asked");
-    return env.OTHER.fetch("https://o/end"); } };`;
-  const binding = (service: string) => ({ type: "service", name: "OTHER", service }) as const;
-  await edge.deploy(makeVersion("ping", code("ping"), [binding("pong")]));
-  await edge.deploy(makeVersion("pong", code("pong"), [binding("ping")]));
+  await edge.deploy(makeVersion("ping", asking("ping"), [bindingTo("pong")]));
+  await edge.deploy(makeVersion("pong", asking("pong"), [bindingTo("ping")]));
   for (let round = 0; round < 2; round++) {
     await untilIdle("ping", "pong");
     assert.equal((await edge.fetch("ping.localhost")).text, "pong was asked");
@@ -155,15 +154,15 @@ test("a deployment replaces an idle Worker, and the new version is what its next
 });
 
 test("a process that is killed while it starts for a request is started again, and nothing is lost", async () => {
-  const slow = `let x = 0; for (let i = 0; i < 3e8; i++) x += i;
+  const slow = `let x = 0; for (let i = 0; i < 1e8; i++) x += i;
     export default { fetch: () => new Response("up " + (x > 0)) };`;
   await edge.deploy(makeVersion("killed", slow));
   await untilIdle("killed");
-  const before = processes(edge);
+  const earlier = processes(edge);
   const answer = edge.fetch("killed.localhost");
   let started: string | undefined;
   await until(() => {
-    started = processes(edge).find((pid) => !before.includes(pid));
+    started = processes(edge).find((pid) => !earlier.includes(pid));
     return started !== undefined;
   });
   assert.notEqual(edge.worker("killed").state, "running");
@@ -240,6 +239,17 @@ test("a waitUntil() task has its time before its Worker is stopped", async () =>
   await until(() => other.worker("later").state === "idle");
   assert.ok(performance.now() - asked >= 1_390, "twice the time of waitUntil()");
 });
+
+/** Asks the other one, and answers it. */
+function asking(name: string): string {
+  return `export default { async fetch(request, env) {
+    if (new URL(request.url).pathname === "/end") return new Response("${name} was asked");
+    return env.OTHER.fetch("https://o/end"); } };`;
+}
+
+function bindingTo(service: string): WorkerBinding {
+  return { type: "service", name: "OTHER", service };
+}
 
 function sourceWith(code: string): TestSource {
   const source = new TestSource();

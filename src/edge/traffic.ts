@@ -208,7 +208,10 @@ export class Traffic {
       })),
     );
     const started = await Promise.allSettled(
-      shares.map(({ generation, isIdle }) => (isIdle ? generation.lieDown() : generation.start())),
+      shares.map(async ({ generation, isIdle }) => {
+        if (isIdle) generation.lieDown();
+        else await generation.start();
+      }),
     );
     const failure = started.find((result) => result.status === "rejected");
     if (failure === undefined) return { ...live, shares };

@@ -101,7 +101,8 @@ export class IdleWorkers {
 
   /** It is routed from now on, idle: it runs at once if somebody who runs can call it. */
   async begin(one: Sleeper): Promise<void> {
-    if (this.#callers(one).some(({ isIdle }) => !isIdle)) await this.wake(one);
+    const awake = [...this.#all].filter(({ isIdle }) => !isIdle);
+    if (callersIn(awake, one).length > 0) await this.wake(one);
   }
 
   /** Ends when what it has begun has ended. */
@@ -169,7 +170,7 @@ export class IdleWorkers {
       if (!left.delete(first)) continue;
       const group = [first];
       for (const one of group) {
-        for (const near of [...this.#called(one), ...this.#callers(one)]) {
+        for (const near of [...this.#called(one), ...callersIn(this.#all, one)]) {
           if (left.delete(near)) group.push(near);
         }
       }
@@ -220,11 +221,11 @@ export class IdleWorkers {
   #called({ version }: Sleeper): readonly Sleeper[] {
     return servicesOf(version).flatMap((key) => this.#options.target(key) ?? []);
   }
+}
 
-  #callers({ version }: Sleeper): readonly Sleeper[] {
-    const id = idOf(version);
-    return [...this.#all].filter((one) => servicesOf(one.version).some((key) => idOf(key) === id));
-  }
+function callersIn(all: Iterable<Sleeper>, { version }: Sleeper): readonly Sleeper[] {
+  const id = idOf(version);
+  return [...all].filter((one) => servicesOf(one.version).some((key) => idOf(key) === id));
 }
 
 function servicesOf({ accountId, bindings }: Sleeper["version"]): readonly ScriptKey[] {

@@ -60,7 +60,8 @@ export interface EdgeStatus {
 
 export interface ProcessStatus {
   readonly pid: number | null;
-  readonly state: "starting" | "running" | "restarting" | "draining" | "stopped";
+  /** `idle`: a Worker that is started by its next request. */
+  readonly state: "starting" | "running" | "idle" | "restarting" | "draining" | "stopped";
   readonly restarts: number;
   /** Why it last ended, in a sentence. Null: it never did. */
   readonly lastExit: string | null;

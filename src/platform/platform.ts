@@ -94,7 +94,12 @@ export interface PlatformOptions {
   /** Whether Workers run in a sandbox of the operating system's. */
   readonly sandbox: SandboxMode;
   /** What each Worker may take, and how long it goes on when it is replaced. */
-  readonly workerShares: WorkerShares & { readonly startTimeout: number; readonly drain: number };
+  readonly workerShares: WorkerShares & {
+    readonly startTimeout: number;
+    readonly drain: number;
+    /** ms without a request after which it is stopped until the next one. Null: never. */
+    readonly idleAfter: number | null;
+  };
   /** How much of each Worker's log is kept. */
   readonly logs: SegmentLimits;
   /** What Prometheus reads, on loopback. Null: none. */
@@ -236,6 +241,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       workerShares: options.workerShares,
       startTimeout: options.workerShares.startTimeout,
       drain: options.workerShares.drain,
+      idleAfter: options.workerShares.idleAfter,
       waitUntil: Math.min(options.workerShares.drain, LONGEST_WAIT_UNTIL),
       networkAllow: options.fetchAllow,
       otherListeners: [

@@ -119,6 +119,7 @@ Examples:
   $ countersign start
   $ countersign start --dev                      # origins on localhost, too
   $ countersign start --worker-processes auto    # every Worker on every core
+  $ countersign start --idle-after 15m           # Workers without requests take no memory
   $ countersign start --worker-port shop=8080       # a Worker without the ingress before it
   $ countersign start --sandbox required         # not without a sandbox around each Worker
   $ countersign start --unsafe-old-tls erp.internal    # an origin with no current cipher suite

@@ -152,6 +152,7 @@ function staticSource(surroundings: Surroundings): Source {
     database: async () => null,
     trust: async () => accountTrust(material),
     hosts: async () => [],
+    challenges: async () => [],
     origins: async () => [],
     routedHosts: async () => [],
     access: async () => ({ applications: [], tokens: [], authorities: [], keys: [] }),

@@ -208,9 +208,9 @@ function checkOldTls({ unsafeOldTls }: PlatformStatus): readonly Check[] {
   ];
 }
 
-/** What was renewed in the folder is not what the host presents. */
+/** What was renewed in the folder, or should have been by ACME, is not what the host presents. */
 function checkHostFolders({ hostCertificates }: PlatformStatus): readonly Check[] {
-  return hostCertificates.flatMap(({ hosts, failure }) =>
+  return hostCertificates.flatMap(({ hosts, source, failure }) =>
     failure === null
       ? []
       : [
@@ -218,7 +218,10 @@ function checkHostFolders({ hostCertificates }: PlatformStatus): readonly Check[
             name: "host",
             result: "warning" as const,
             finding: `${hosts[0]} presents the certificate before: ${failure}`,
-            fix: `countersign host certificate ${hosts[0]} --folder DIR`,
+            fix:
+              source === "acme"
+                ? `countersign host acme ${hosts[0]}: tries again at once.`
+                : `countersign host certificate ${hosts[0]} --folder DIR`,
           },
         ],
   );

@@ -5,6 +5,7 @@ import { connect } from "node:net";
 import { test } from "node:test";
 import { makeAuthority } from "../../test/helpers/pki.ts";
 import { Answers } from "./answers.ts";
+import { Challenges } from "./challenges.ts";
 import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
 import { IngressObserver } from "./observe.ts";

@@ -23,6 +23,7 @@ import { AddressPolicy } from "../network/addresses.ts";
 import { Outbound } from "../network/outbound.ts";
 import { storeSource } from "../store/change-feed.ts";
 import { openStore, type Store } from "../store/store.ts";
+import { AcmeRenewal } from "./acme-renewal.ts";
 import { auditApp } from "./access/audit.ts";
 import { peopleApp } from "./access/people.ts";
 import { tokensApp } from "./access/tokens.ts";
@@ -294,6 +295,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
   stack.use(CronTriggers.start({ store, edge, clock, log }));
   stack.use(RevocationListRefresh.start({ ...context, log }));
+  stack.use(AcmeRenewal.start({ ...context, intake, log }));
   const urls = { api: apiUrl, http: edge.httpUrl, https: edge.httpsUrl };
   stack.use(
     await startAdmin(folder.path, {

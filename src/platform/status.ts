@@ -64,7 +64,8 @@ async function hostCertificates(
   return lists.flat().map((row) => ({
     hosts: hostsOf(row),
     expiresOn: row.notAfter,
-    failure: failures.get(row.id) ?? null,
+    source: row.source,
+    failure: failures.get(row.id) ?? row.acmeFailure,
   }));
 }
 

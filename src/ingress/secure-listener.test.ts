@@ -19,6 +19,7 @@ async function listen(times: { handshake: number; idle: number }) {
     find: () => "host_unknown",
     hosts,
     clients,
+    challenges: new Challenges(),
     howEnded: async () => "runs",
     observer: new IngressObserver(() => {}),
   });

@@ -47,7 +47,9 @@ export async function startPebble(
   programs: string,
   { folder, httpPort, life = 90 * 86_400 }: PebbleOptions,
 ): Promise<Pebble> {
-  const [port, management, dns, dnsManagement] = await Promise.all([1, 2, 3, 4].map(freePort));
+  const [port, management, dns, dnsManagement] = await Promise.all(
+    [1, 2, 3, 4].map(() => freePort()),
+  );
   const authority = await makeAuthority("Pebble's own server");
   const leaf = await authority.issue({ subject: "CN=pebble", ips: ["127.0.0.1"] });
   const file = (name: string, text: string): string => {

@@ -9,6 +9,8 @@ import { type AcmeServer, acmeClient, refusal } from "./acme-client.ts";
 export interface AcmeOrder extends Omit<AcmeServer, "signal"> {
   readonly host: string;
   readonly email: string | null;
+  /** An account was opened with this key before. */
+  readonly isKnown: boolean;
   /** False: an account is only opened where there are no terms. */
   readonly acceptsTerms: boolean;
   /** Ends the order before its time. */
@@ -71,17 +73,31 @@ export async function orderCertificate(order: AcmeOrder): Promise<IssuedPair> {
 }
 
 /** Opens the account of this key, or finds it. */
-async function signIn(client: Client, { email, acceptsTerms }: AcmeOrder): Promise<void> {
+async function signIn(client: Client, order: AcmeOrder): Promise<void> {
+  const { email, acceptsTerms, isKnown } = order;
   const terms = await client.getTermsOfServiceUrl();
   if (typeof terms === "string" && !acceptsTerms) {
     throw new Failure("acme_terms_not_accepted", {
       message: `the ACME server's terms were not accepted: ${terms.replace(/[^\x21-\x7e]/g, "?").slice(0, 300)}`,
     });
   }
-  await client.createAccount({
-    termsOfServiceAgreed: acceptsTerms,
-    ...(email !== null && { contact: [`mailto:${email}`] }),
-  });
+  const contact = email !== null && { contact: [`mailto:${email}`] };
+  if (isKnown && (await isFound(client))) {
+    if (contact) await client.updateAccount(contact);
+    return;
+  }
+  await client.createAccount({ termsOfServiceAgreed: acceptsTerms, ...contact });
+}
+
+/** A private server may have forgotten its accounts. */
+async function isFound(client: Client): Promise<boolean> {
+  try {
+    await client.createAccount({ onlyReturnExisting: true });
+    return true;
+  } catch (error) {
+    if (error instanceof Failure && error.code === "acme_refused") return false;
+    throw error;
+  }
 }
 
 async function run(

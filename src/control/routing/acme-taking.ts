@@ -17,7 +17,7 @@ import { hostsOf, listHostCertificates } from "../../store/host-certificates.ts"
 import type { AcmeAccountRow, HostCertificateRow } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
 import type { ControlContext } from "../api/context.ts";
-import { orderCertificate, type Presented } from "./acme-order.ts";
+import { type AcmeOrder, orderCertificate, type Presented } from "./acme-order.ts";
 import { type HostTarget, presentAt } from "./host-certificate-taking.ts";
 import { hostOfAnother } from "./host-owners.ts";
 
@@ -72,7 +72,8 @@ export async function takeByAcme(
     known === null
       ? newAccount(context, accountId, { ...wish, directory })
       : { ...known, email: email ?? known.email, authority: authority ?? known.authority };
-  return obtain(context, target, account, known !== null || wish.acceptsTerms);
+  const isKnown = known !== null;
+  return obtain(context, target, account, { isKnown, acceptsTerms: isKnown || wish.acceptsTerms });
 }
 
 /** Renews what is due. Never rejects: what is wrong is written down, and the one before stays. */
@@ -88,7 +89,8 @@ export async function renew(
     const account = await findAcmeAccount(store.db, acmeAccountId ?? "");
     if (account === null) throw new Failure("internal", { message: "it has no ACME account" });
     const target = { accountId, host, by: systemItself };
-    const { notAfter } = await obtain(context, target, account, true, { id, signal });
+    const known = { isKnown: true, acceptsTerms: true };
+    const { notAfter } = await obtain(context, target, account, known, { id, signal });
     log.info({ accountId, host, notAfter }, "a host's certificate was renewed by ACME");
   } catch (error) {
     // The platform ends: the order is begun again after the next start.
@@ -135,7 +137,7 @@ async function obtain(
   context: AcmeContext,
   target: HostTarget,
   account: AcmeAccountRow,
-  acceptsTerms: boolean,
+  terms: Pick<AcmeOrder, "isKnown" | "acceptsTerms">,
   renewed?: { readonly id: string; readonly signal: AbortSignal },
 ): Promise<HostCertificateRow> {
   const { store, keyring, intake, clock } = context;
@@ -146,7 +148,7 @@ async function obtain(
   const { chain, key } = await orderCertificate({
     directory,
     email,
-    acceptsTerms,
+    ...terms,
     host,
     accountKey: keyring.unseal(acmeKeyPlace(accountId, account.id), account.sealedKey),
     outbound: own ?? context.outbound,
@@ -163,7 +165,8 @@ async function obtain(
     key: Buffer.from(key),
   });
   const judged = await upload.judge({ ca: false, now: clock() });
-  return presentAt(context, target, judged, {
+  // Not after the upload was let go: its key is sealed in there.
+  return await presentAt(context, target, judged, {
     source: "acme",
     folder: null,
     acmeAccountId,

@@ -48,7 +48,7 @@ function codeOf({ errors }: Envelope): unknown {
 test("a wildcard is refused, and the refusal says that it takes a record in the DNS", async () => {
   const answer = await order("https://127.0.0.1:1/dir", {}, "*.acme.example");
   assert.equal(answer.status, 400);
-  assert.match(String(codeOf(answer)), /^7000760,.*DNS-01/);
+  assert.match(String(codeOf(answer)), /^7000860,.*DNS-01/);
 });
 
 test("an ACME server is asked over https:// only", async () => {
@@ -62,7 +62,7 @@ test("a server of another CA is not believed", async () => {
     response.writeHead(500).end();
   });
   const other = await makeAuthority("Another");
-  assert.match(String(codeOf(await order(server.url, { authority: other.pem }))), /^7000762,/);
+  assert.match(String(codeOf(await order(server.url, { authority: other.pem }))), /^7000862,/);
   assert.equal(requests, 0);
   await order(server.url);
   assert.equal(requests, 1, "the same server is asked once its CA is named");
@@ -75,7 +75,7 @@ test("terms are named to who has not accepted them, in plain text", async () => 
     response.end(JSON.stringify({ newNonce: "x", newAccount: "x", newOrder: "x", meta }));
   });
   const answer = await order(server.url, { accept_terms: false });
-  assert.equal(answer.errors[0]?.code, 7000761);
+  assert.equal(answer.errors[0]?.code, 7000861);
   assert.match(answer.errors[0]?.message ?? "", /https:\/\/ca\.example\/terms\?\[31m\. /);
 });
 
@@ -107,7 +107,7 @@ test("what a hostile server answers ends its order, and changes nothing", async 
     await using server = await serve(listener);
     const answer = await order(server.url);
     assert.equal(answer.status, 502, `${name}: ${JSON.stringify(answer.errors)}`);
-    assert.equal(answer.errors[0]?.code, 7000762, name);
+    assert.equal(answer.errors[0]?.code, 7000862, name);
     assert.doesNotMatch(JSON.stringify(answer), /a secret|169\.254/, name);
   }
   assert.deepEqual(await listHostCertificates(control.store.db, control.accountId), []);
@@ -121,6 +121,14 @@ test("a problem that the server has is told, on one line", async () => {
     response.end(JSON.stringify({ type, detail: `too many\n\u001b${"x".repeat(5_000)}` }));
   });
   const answer = await order(server.url);
-  assert.equal(answer.errors[0]?.code, 7000763);
+  assert.equal(answer.errors[0]?.code, 7000863);
   assert.match(answer.errors[0]?.message ?? "", /rateLimited: too many\?\?x{100,400}\. /);
+});
+
+test("one account begins twenty orders at once, and no more", async () => {
+  const codes: number[] = [];
+  for (let count = 0; count < 21; count += 1) {
+    codes.push((await order("https://127.0.0.1:1/dir", {}, "*.acme.example")).status);
+  }
+  assert.equal(codes.at(-1), 429);
 });

@@ -12,7 +12,7 @@ import { pino } from "pino";
 import { intakeHere } from "../../src/certificates/upload-text.ts";
 import { Challenges } from "../../src/ingress/challenges.ts";
 import { AcmeRenewal } from "../../src/platform/acme-renewal.ts";
-import { challengesOf } from "../../src/store/acme.ts";
+import { challengesOf, putChallenge } from "../../src/store/acme.ts";
 import { listHostCertificates } from "../../src/store/host-certificates.ts";
 import { countersign } from "../helpers/cli.ts";
 import { startControl } from "../helpers/control.ts";
@@ -166,6 +166,15 @@ test(
     assert.notEqual(renewed.chain, before.chain);
     assert.equal(renewed.id, before.id);
     assert.deepEqual(await challengesOf(store.db, accountId), [], "nothing is left to answer");
+    const createdOn = now.toISOString();
+    await store.housekeep(async ({ db }) => {
+      for (let token = 0; token < 10; token += 1) {
+        const challenge = { token: `${token}`, host: "other.acme.example", keyAuthorization: "" };
+        await putChallenge(db, { ...challenge, accountId, createdOn });
+      }
+    });
+    const eleventh = await control.call("PUT", path.replace(HOST, "new.acme.example"), body);
+    assert.equal(eleventh.errors[0]?.code, 7000865, "ten orders wait for their proofs");
     await pebble.end();
     now = new Date(Date.now() + 200 * DAY);
     await renewal.look();

@@ -72,9 +72,22 @@ export async function startPebble(
     }),
   );
   const names = run(join(programs, "pebble-challtestsrv"), [
-    ...["-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dnsserver", `127.0.0.1:${dns}`],
-    ...["-management", `127.0.0.1:${dnsManagement}`],
-    ...["-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", ""],
+    "-defaultIPv4",
+    "127.0.0.1",
+    "-defaultIPv6",
+    "",
+    "-dnsserver",
+    `127.0.0.1:${dns}`,
+    "-management",
+    `127.0.0.1:${dnsManagement}`,
+    "-http01",
+    "",
+    "-https01",
+    "",
+    "-tlsalpn01",
+    "",
+    "-doh",
+    "",
   ]);
   const server = run(
     join(programs, "pebble"),

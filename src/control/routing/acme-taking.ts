@@ -189,7 +189,7 @@ function newAccount(
 ): AcmeAccountRow {
   const id = randomUUID();
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const pem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+  const pem = privateKey.export({ type: "pkcs8", format: "pem" });
   const sealedKey = keyring.seal(acmeKeyPlace(accountId, id), pem);
   const createdOn = clock().toISOString();
   return { id, accountId, directory, email, authority, sealedKey, createdOn };

@@ -130,16 +130,12 @@ test(
     const { store, keyring, edge, outbound, accountId } = control;
     // The ingress's answers, from the store.
     await using ingress = await listen(
-      createServer((request, response) => {
-        void challengesOf(store.db, accountId).then((all) => {
-          const challenges = new Challenges();
-          challenges.update(accountId, all);
-          const text = challenges.answer(
-            request.headers.host?.split(":")[0] ?? "",
-            request.url ?? "",
-          );
-          response.writeHead(text === null ? 404 : 200).end(text);
-        });
+      createServer(async (request, response) => {
+        const challenges = new Challenges();
+        challenges.update(accountId, await challengesOf(store.db, accountId));
+        const host = request.headers.host?.split(":")[0] ?? "";
+        const text = challenges.answer(host, request.url ?? "");
+        response.writeHead(text === null ? 404 : 200).end(text);
       }),
     );
     const httpPort = ingress.port;
@@ -153,7 +149,12 @@ test(
     const before = await row();
     let now = new Date();
     await using renewal = AcmeRenewal.idle({
-      ...{ store, keyring, edge, outbound, clock: () => now, intake: intakeHere },
+      store,
+      keyring,
+      edge,
+      outbound,
+      clock: () => now,
+      intake: intakeHere,
       log: pino({ level: "silent" }),
     });
     now = new Date(Date.now() + 59 * DAY);

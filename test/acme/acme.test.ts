@@ -131,15 +131,20 @@ test(
     // The ingress's answers, from the store.
     await using ingress = await listen(
       createServer((request, response) => {
-      const answer = async (): Promise<void> => {
-        const challenges = new Challenges();
-        challenges.update(accountId, await challengesOf(store.db, accountId));
-        const host = request.headers.host?.split(":")[0] ?? "";
-        const text = challenges.answer(host, request.url ?? "");
-        response.writeHead(text === null ? 404 : 200).end(text);
-      };
-      void answer();
-    };
+        const answer = async (): Promise<void> => {
+          const challenges = new Challenges();
+          challenges.update(accountId, await challengesOf(store.db, accountId));
+          const host = request.headers.host?.split(":")[0] ?? "";
+          const text = challenges.answer(host, request.url ?? "");
+          response.writeHead(text === null ? 404 : 200).end(text);
+        };
+        void answer();
+      }),
+    );
+    await using pebble = await startPebble(programs!, {
+      folder: folder.path,
+      httpPort: ingress.port,
+    });
     const { directory, authority } = pebble;
     const path = `/accounts/${accountId}/countersign/hosts/${HOST}/acme`;
     const body = { directory, authority, accept_terms: true };

@@ -63,7 +63,9 @@ export interface GatewayHandle extends AsyncDisposable {
     scriptName: string,
     signal?: AbortSignal,
   ): Promise<HandshakeReport>;
+  /** Of all its processes together. */
   status(): ProcessStatus;
+  processes(): readonly ProcessStatus[];
   /** As Prometheus reads them. */
   metrics(): Promise<string>;
   /** The port on 127.0.0.1 that Prometheus reads. Null: not asked for, or not running now. */

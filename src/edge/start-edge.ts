@@ -323,6 +323,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     status: () => ({
       sandbox: { kind: sandbox.kind, summary: sandbox.summary },
       gateway: gateway.status(),
+      gatewayProcesses: gateway.processes(),
       ingress: ingress.status(),
       workers: [...traffic.generations(), ...reconciler.staged()].flatMap((one) => one.status()),
     }),

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createServer, type AddressInfo } from "node:net";
 import { test, type TestContext } from "node:test";
 import type { DatabaseConfig } from "../src/contract/database.ts";
-import type { StartGatewayOptions } from "../src/gateway/start.ts";
+import type { StartGatewayOptions } from "../src/gateway/start-options.ts";
 import { bindDatabase, databaseConfig, pgClient, sealedPassword } from "./helpers/databases.ts";
 import { edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";

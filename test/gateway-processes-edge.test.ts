@@ -69,14 +69,13 @@ test("no request of a Worker succeeds once a revocation is acknowledged, whichev
   const certificateId = randomUUID();
   await setCertificate(certificateId, "CN=revoked", 1);
   await deploy("revoked", certificateId);
-  let revoked = false;
-  let stopped = false;
+  const progress = { revoked: false, stopped: false };
   const counts = { before: 0, after: 0 };
   const pump = async (): Promise<void> => {
-    while (!stopped) {
-      const after = revoked;
+    while (!progress.stopped) {
+      const late = progress.revoked;
       const { text, headers } = await edge.fetch("revoked.localhost");
-      if (!after) counts.before += text === "CN=revoked" ? 1 : 0;
+      if (!late) counts.before += text === "CN=revoked" ? 1 : 0;
       else {
         assert.equal(headers["countersign-failure"], "certificate_revoked", text);
         counts.after += 1;
@@ -86,9 +85,9 @@ test("no request of a Worker succeeds once a revocation is acknowledged, whichev
   const pumps = Promise.all(Array.from({ length: 16 }, pump));
   await until(() => counts.before > 200);
   await setCertificate(certificateId, "CN=revoked", 1, new Date().toISOString());
-  revoked = true;
+  progress.revoked = true;
   await until(() => counts.after > 200);
-  stopped = true;
+  progress.stopped = true;
   await pumps;
 });
 

@@ -7,7 +7,7 @@ import { test, type TestContext } from "node:test";
 import { createServer as createTlsServer } from "node:tls";
 import type { AddressInfo } from "node:net";
 import type { CertificateVersion } from "../src/contract/change-feed.ts";
-import type { StartGatewayOptions } from "../src/gateway/start.ts";
+import type { StartGatewayOptions } from "../src/gateway/start-options.ts";
 import { ask, edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
 import { startOrigin, subjectOf } from "./helpers/origin.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
@@ -17,13 +17,12 @@ const COUNT = 3;
 
 test("a revocation under load is in force in every process when it returns", async (t) => {
   const { gateway, url, certificate } = await ready(t);
-  let revoked = false;
-  let stopped = false;
+  const progress = { revoked: false, stopped: false };
   const counts = { before: 0, after: 0 };
   const pump = async (): Promise<void> => {
     const agent = new Agent({ keepAlive: true });
-    while (!stopped) {
-      const after = revoked;
+    while (!progress.stopped) {
+      const after = progress.revoked;
       const { status, headers } = await ask(gateway.socket(), url, { agent });
       if (after) assert.equal(headers["countersign-failure"], "certificate_revoked");
       else if (status === 200) counts.before += 1;
@@ -34,9 +33,9 @@ test("a revocation under load is in force in every process when it returns", asy
   const pumps = Promise.all(Array.from({ length: 24 }, pump));
   await until(() => counts.before > 300);
   await gateway.handle.setCertificate({ ...certificate, revokedOn: new Date().toISOString() });
-  revoked = true;
+  progress.revoked = true;
   await until(() => counts.after > 300);
-  stopped = true;
+  progress.stopped = true;
   await pumps;
   await inEach(gateway, async () => {
     const { headers } = await ask(gateway.socket(), url);
@@ -164,9 +163,7 @@ test("a Worker learns at any process why connect() failed at another", async (t)
   await gateway.handle.setTrust("a", trustNobody);
   await inOne(gateway, 0, async () => void (await tunnel(gateway, port)).socket.destroy());
   const asked = `http://connect.countersign.invalid/localhost:${port}`;
-  const answers = await Promise.all(
-    Array.from({ length: 60 }, () => ask(gateway.socket(), asked)),
-  );
+  const answers = await Promise.all(Array.from({ length: 60 }, () => ask(gateway.socket(), asked)));
   const codes = new Set(answers.map(({ headers }) => headers["countersign-failure"]));
   assert.deepEqual([...codes], ["origin_certificate_unknown_ca"]);
 });
@@ -191,7 +188,7 @@ async function ready(
   authority: TestAuthority;
   certificate: CertificateVersion;
   url: string;
-  connections(): number;
+  connections: () => number;
 }> {
   const authority = await makeAuthority();
   const origin = await startOrigin({

@@ -7,7 +7,7 @@ import type { GatewayBinding, GatewayHandle, IdentityRequest } from "../contract
 import type { HandshakeReport } from "../contract/handshake-report.ts";
 import type { SentError } from "../process/messages.ts";
 import { SharedSocket } from "../process/shared-socket.ts";
-import type { StartGatewayOptions } from "./start.ts";
+import type { StartGatewayOptions } from "./start-options.ts";
 import { SummedMetrics } from "./summed-metrics.ts";
 import { DEALT_LIMITS, SupervisedGateway } from "./supervised-gateway.ts";
 
@@ -35,7 +35,8 @@ export class GatewayGroup implements GatewayHandle {
     }
     for (const limit of DEALT_LIMITS) {
       const most = options[limit] ?? defaultOptions[limit];
-      if (most < count) throw new TypeError(`${limit}: ${most} cannot be shared by ${count} processes`);
+      if (most < count)
+        throw new TypeError(`${limit}: ${most} cannot be shared by ${count} processes`);
     }
     const members = Array.from(
       { length: count },

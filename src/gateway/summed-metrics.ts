@@ -31,10 +31,10 @@ export class SummedMetrics {
 
   async #sum(read: readonly CountedMetrics[], running: readonly number[]): Promise<string> {
     for (const { pid, metrics } of read) this.#last.set(pid, metrics);
-    const answered = read.map(({ pid }) => pid);
+    const answered = new Set(read.map(({ pid }) => pid));
     const silent: Metrics[] = [];
     for (const [pid, metrics] of this.#last) {
-      if (answered.includes(pid)) continue;
+      if (answered.has(pid)) continue;
       if (running.includes(pid)) silent.push(grown(metrics));
       else {
         this.#last.delete(pid);

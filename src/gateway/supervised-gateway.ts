@@ -20,7 +20,7 @@ import { Supervised, type Tell } from "../process/supervised.ts";
 import { gatewayEnvironment } from "./environment.ts";
 import { gatewayRules, type GatewayCalls } from "./messages.ts";
 import { shareOf, type Place } from "./shares.ts";
-import type { StartGatewayOptions } from "./start.ts";
+import type { StartGatewayOptions } from "./start-options.ts";
 import type { CountedMetrics } from "./summed-metrics.ts";
 
 /** Keeps the wanted state, which each new process is told before it listens. */

@@ -58,7 +58,7 @@ function atLeast(name: string, bound: number, measured: number | null): Aim {
   };
 }
 
-function atMost(name: string, bound: number, measured: number | null): Aim {
+export function atMost(name: string, bound: number, measured: number | null): Aim {
   return {
     name,
     aim: `≤ ${bound}`,

@@ -22,8 +22,10 @@ interface Held {
   /** Null: none was issued yet, or it was revoked. */
   issued: Issued | null;
   revokedOn: string | null;
-  /** As the clock has it: not before that it is asked for again. */
-  nextTry: number;
+  /** It is being asked for. */
+  busy: boolean;
+  /** When it was last asked for in vain, as the clock had it, and ms that are waited since. */
+  failed: { readonly on: number; readonly pause: number } | null;
   /** The last task: what concerns one Worker happens in order. */
   tail: Promise<void>;
 }
@@ -36,7 +38,7 @@ interface Issued {
 
 /**
  * Keeps an identity in the gateway for each Worker that has a binding for one: issued before it is
- * first needed, renewed at about half of its life. The clock is looked at again and again, so that
+ * first needed, renewed before half of its life is over. The clock is looked at again and again, so that
  * it may jump, and the machine may sleep.
  */
 export class Identities {
@@ -92,7 +94,8 @@ export class Identities {
         backoff: new Backoff(),
         issued: null,
         revokedOn: null,
-        nextTry: 0,
+        busy: false,
+        failed: null,
         tail: Promise.resolve(),
       };
       this.#held.set(id, held);
@@ -103,9 +106,11 @@ export class Identities {
   #look(): void {
     const now = this.#clock();
     for (const held of this.#held.values()) {
-      if (held.revokedOn !== null || now < held.nextTry) continue;
+      const { issued, failed, busy, revokedOn } = held;
+      if (busy || revokedOn !== null) continue;
+      // After a clock was set back, what failed lies in the future: nobody waits until then.
+      if (failed !== null && now >= failed.on && now < failed.on + failed.pause) continue;
       // A clock that was set back makes what was just issued not valid yet.
-      const { issued } = held;
       if (issued === null || now >= issued.renewAt || now < issued.notBefore)
         void this.#renew(held);
     }
@@ -113,7 +118,7 @@ export class Identities {
 
   /** Never rejects: what fails is tried again. */
   #renew(held: Held): Promise<void> {
-    held.nextTry = Number.POSITIVE_INFINITY;
+    held.busy = true;
     return this.#inTurn(held, () => this.#follow(held, true));
   }
 
@@ -124,17 +129,28 @@ export class Identities {
       const state = await issuer.identity(held.key);
       if (state.revokedOn !== null) await this.#revoke(held, state.revokedOn);
       else if (renew || state.authorityId !== held.issued?.authorityId) await this.#issue(held);
+      this.#checkClocks(held);
       held.backoff = new Backoff();
-      held.nextTry = 0;
+      held.failed = null;
     } catch (error) {
-      held.nextTry = this.#clock() + held.backoff.next(0);
+      held.failed = { on: this.#clock(), pause: held.backoff.next(0) };
       const { accountId, scriptName } = held.key;
       const reason = error instanceof Error ? error.message : String(error);
       log.error(
         { account: accountId, script: scriptName, reason },
-        "no identity was issued, it is asked for again",
+        "no identity was issued that would do, it is asked for again",
       );
+    } finally {
+      held.busy = false;
     }
+  }
+
+  /** @throws Error if what was just issued would have to be renewed at once, again and again */
+  #checkClocks({ issued }: Held): void {
+    const now = this.#clock();
+    if (issued === null || (issued.notBefore <= now && now < issued.renewAt)) return;
+    const [begin, here] = [issued.notBefore, now].map((time) => new Date(time).toISOString());
+    throw new Error(`it is valid from ${begin} on, and here it is ${here}: the clocks differ`);
   }
 
   async #issue(held: Held): Promise<void> {
@@ -194,8 +210,9 @@ function issuedAt({
   notAfter,
 }: Omit<IssuedIdentity, "version" | "chain">): Issued {
   const [begin, end] = [Date.parse(notBefore), Date.parse(notAfter)];
-  // Somewhere between 45 and 55 per cent: Workers that were issued together do not renew together.
-  const share = 0.45 + Math.random() / 10;
+  // Between 40 and 49 per cent: Workers that were issued together do not renew together, and each has
+  // more than 12 hours left when the control plane goes away just before it would renew.
+  const share = 0.4 + Math.random() * 0.09;
   return { authorityId, notBefore: begin, renewAt: begin + (end - begin) * share };
 }
 

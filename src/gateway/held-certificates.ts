@@ -36,8 +36,8 @@ export class HeldCertificates {
   }
 
   /**
-   * @throws Failure if it cannot be presented (does not parse or match, has expired). What was in
-   * use before stays in use.
+   * @throws Failure if it cannot be presented (does not parse or match, has expired; an identity also if
+   * it is not valid yet and the one before is). What was in use before stays in use.
    */
   set(certificate: CertificateVersion): void {
     const key = keyOf(certificate);
@@ -51,6 +51,8 @@ export class HeldCertificates {
       checkKey(credential, this.#keyring);
       const failure = validityFailure(credential, this.#clock.now());
       if (failure?.code === "certificate_expired") throw failure;
+      // Clocks differ: an identity that is valid is presented until its successor is.
+      if (failure !== null && this.#isPresentedNow(certificate)) throw failure;
       this.#held.set(key, { state: "usable", credential });
     } catch (error) {
       if (!this.#held.has(key)) this.#held.set(key, broken(error));
@@ -62,10 +64,16 @@ export class HeldCertificates {
     this.#held.delete(keyOf({ accountId, certificateId }));
   }
 
+  #isPresentedNow(certificate: CertificateVersion): boolean {
+    if (!isOfWorker(certificate.certificateId)) return false;
+    const held = this.#read(keyOf(certificate));
+    return held?.state === "usable" && validityFailure(held.credential, this.#clock.now()) === null;
+  }
+
   /** The version that a binding would present now. @throws Failure why it would present none */
   credential(accountId: string, certificateId: string): Credential {
     const held = this.#read(keyOf({ accountId, certificateId }));
-    const ofWorker = certificateId.startsWith(`${IDENTITY}:`);
+    const ofWorker = isOfWorker(certificateId);
     if (held === undefined && ofWorker) {
       throw new Failure("identity_missing", {
         message: `the Worker "${certificateId.slice(IDENTITY.length + 1)}" has no identity yet`,
@@ -109,6 +117,10 @@ export class HeldCertificates {
 
 function keyOf(key: Pick<CertificateVersion, "accountId" | "certificateId">): string {
   return `${key.accountId}/${key.certificateId}`;
+}
+
+function isOfWorker(certificateId: string): boolean {
+  return certificateId.startsWith(`${IDENTITY}:`);
 }
 
 function readHeld(certificate: CertificateVersion): Read {

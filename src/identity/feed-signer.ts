@@ -6,6 +6,7 @@ import { issueIdentity } from "./issue.ts";
 export interface FeedSigner {
   /** A JWS in compact form, `ES256`, with the signer's chain in `x5c` (RFC 7515). */
   sign(payload: unknown): string;
+  readonly notBefore: Date;
   readonly notAfter: Date;
 }
 
@@ -25,7 +26,8 @@ export async function makeFeedSigner(
   const issued = await issueIdentity(authority, { csr, spiffeId, worker: "feed", account, now });
   const privateKey = createPrivateKey(key);
   const head = base64url({ alg: "ES256", x5c: derOf(issued.chain) });
-  return { notAfter: issued.notAfter, sign: (payload) => signed(head, payload, privateKey) };
+  const { notBefore, notAfter } = issued;
+  return { notBefore, notAfter, sign: (payload) => signed(head, payload, privateKey) };
 }
 
 function signed(head: string, payload: unknown, key: KeyObject): string {

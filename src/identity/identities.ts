@@ -27,8 +27,6 @@ export interface IdentitiesOptions {
   readonly trustDomain: string;
 }
 
-const DAY = 86_400_000;
-
 /** Issues identities to the Workers of each account, from a CA of its own. */
 export class Identities implements IdentityIssuer {
   readonly #options: IdentitiesOptions;
@@ -78,7 +76,7 @@ export class Identities implements IdentityIssuer {
       if (before?.revokedOn) throw identityRevoked(scriptName, before.revokedOn, before.reason);
       const next = (before?.version ?? 0) + 1;
       await putIdentity(db, { ...key, version: next, revokedOn: null, reason: null });
-      await forgetExpired(db, new Date(now.getTime() - DAY).toISOString());
+      await forgetExpired(db, now);
       await insertIssued(db, {
         serial: issued.serialNumber,
         accountId,

@@ -233,7 +233,7 @@ test("an origin takes over a feed that its account signed, and no other", async 
     [worker.sign(sent), check, /not made for that/],
     [signer.sign({ ...sent, account: "other" }), check, /of account "other"/],
     [signer.sign(sent), { ...check, after: 6 }, /older/],
-    [signer.sign(sent), { ...check, now: later }, /not valid now/],
+    [signer.sign(sent), { ...check, now: later }, /has expired/],
     [signer.sign({ ...sent, authorities: [] }), check, /names no CA/],
     [`${Buffer.from('{"alg":"none"}').toString("base64url")}.${forged}.`, check, /ES256/],
     ["a.b", check, /not a signed message/],

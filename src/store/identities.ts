@@ -124,26 +124,31 @@ export function revokeSerial(
     .executeTakeFirst();
 }
 
+/** Those that have not expired, and for a day more: the clocks of those who are told may differ. */
 export function listRevoked(
   db: Database,
   accountId: string,
-  now: string,
+  now: Date,
 ): Promise<Pick<IssuedIdentityRow, "serial" | "revokedOn" | "authorityId">[]> {
   return db
     .selectFrom("issuedIdentities")
     .select(["serial", "revokedOn", "authorityId"])
     .where("accountId", "=", accountId)
     .where("revokedOn", "is not", null)
-    .where("notAfter", ">", now)
+    .where("notAfter", ">", new Date(now.getTime() - DAY).toISOString())
     .orderBy("serial")
     .execute();
 }
 
+const DAY = 86_400_000;
+/** ms after its end that what was issued is remembered: a clock that jumps ahead forgets no revocation. */
+const REMEMBERED = 7 * DAY;
+
 /** @returns how many were forgotten */
-export async function forgetExpired(db: Database, before: string): Promise<number> {
+export async function forgetExpired(db: Database, now: Date): Promise<number> {
   const { numDeletedRows } = await db
     .deleteFrom("issuedIdentities")
-    .where("notAfter", "<", before)
+    .where("notAfter", "<", new Date(now.getTime() - REMEMBERED).toISOString())
     .executeTakeFirst();
   return Number(numDeletedRows);
 }

@@ -1,10 +1,13 @@
 import { callerOf, type Caller, type CallerFacts } from "./caller.ts";
 import {
   decide,
+  allows,
   describeCaller,
+  rulesFor,
   statusOf,
   type Action,
   type Decision,
+  type NamedRule,
   type RefusalCode,
 } from "./decide.ts";
 import { parsePolicy, type Policy } from "./policy.ts";
@@ -44,6 +47,25 @@ export interface DecisionCount {
 /** What is known of a request before the policy is asked: a proven caller, or why there is none. */
 export type Proof = CallerFacts | RefusalCode;
 
+interface Count {
+  readonly caller: string | null;
+  readonly code: Decision["code"];
+  count: number;
+}
+
+interface Known {
+  readonly caller: Caller;
+  /** How often it was let in. Null: beyond what is remembered. */
+  readonly allowed: Count | null;
+  /** The policy that it was last judged by, and its rules that name this caller. */
+  policy: Policy | null;
+  rules: readonly NamedRule[];
+}
+
+function countKey(caller: string | null, code: Decision["code"]): string {
+  return JSON.stringify([caller, code]);
+}
+
 /** Callers and codes that are remembered for counts and for logging once. */
 const REMEMBERED = 10_000;
 
@@ -51,10 +73,9 @@ const REMEMBERED = 10_000;
 export class Authorizer {
   readonly #policy: () => Policy | null;
   readonly #options: AuthorizerOptions;
-  readonly #counts = new Map<
-    string,
-    { caller: string | null; code: Decision["code"]; count: number }
-  >();
+  readonly #counts = new Map<string, Count>();
+  /** Of callers that were let in: what is the same for each request of theirs. */
+  readonly #known = new WeakMap<CallerFacts, Known>();
 
   /** @throws PolicyError */
   constructor(source: PolicySource, options: AuthorizerOptions = {}) {
@@ -73,7 +94,14 @@ export class Authorizer {
 
   /** The caller, for the handler; or the refusal to send. Null: nobody proven, and let through by `dryRun`. */
   judge(proof: Proof, action: Action): Caller | Refusal | null {
-    const { dryRun = false } = this.#options;
+    const { dryRun = false, onDecision } = this.#options;
+    if (onDecision === undefined && typeof proof !== "string") {
+      const known = this.#known.get(proof);
+      if (known !== undefined && this.#allows(known, proof, action)) {
+        if (known.allowed !== null) known.allowed.count++;
+        return known.caller;
+      }
+    }
     const facts = typeof proof === "string" ? null : proof;
     const decision: Decision =
       typeof proof === "string"
@@ -81,19 +109,38 @@ export class Authorizer {
         : decide(this.#policy(), proof, action);
     const caller = facts === null ? null : describeCaller(facts);
     const isNew = this.#count(caller, decision.code);
-    this.#options.onDecision?.({ ...decision, ...action, caller, dryRun });
+    onDecision?.({ ...decision, ...action, caller, dryRun });
     if (decision.code !== "allowed") {
       const { code, reason } = decision;
       const refusal: Refusal = { status: statusOf(code), code, reason };
       if (isNew) this.#log(caller, action, refusal);
       if (!dryRun) return refusal;
     }
-    return facts === null ? null : callerOf(facts, this.#policy);
+    return facts === null ? null : this.#callerOf(facts, caller);
+  }
+
+  #allows(known: Known, facts: CallerFacts, action: Action): boolean {
+    const policy = this.#policy();
+    if (known.policy !== policy) {
+      known.policy = policy;
+      known.rules = policy === null ? [] : rulesFor(policy, facts);
+    }
+    return allows(known.rules, action);
+  }
+
+  #callerOf(facts: CallerFacts, described: string | null): Caller {
+    let known = this.#known.get(facts);
+    if (known === undefined) {
+      const allowed = this.#counts.get(countKey(described, "allowed")) ?? null;
+      known = { caller: callerOf(facts, this.#policy), allowed, policy: null, rules: [] };
+      this.#known.set(facts, known);
+    }
+    return known.caller;
   }
 
   /** Whether this caller got this answer for the first time. */
   #count(caller: string | null, code: Decision["code"]): boolean {
-    const key = JSON.stringify([caller, code]);
+    const key = countKey(caller, code);
     const known = this.#counts.get(key);
     if (known !== undefined) {
       known.count++;
@@ -120,8 +167,11 @@ export class Authorizer {
 const sentences: Partial<Record<RefusalCode, string>> = {
   certificate_missing: "this server wants a client certificate, and none was presented",
   certificate_untrusted: "the client certificate is not from a CA that this server trusts",
+  certificate_authority_mismatch:
+    "the client certificate names a CA that this server trusts, and was signed with another key",
   certificate_expired: "the client certificate has expired, or is not valid yet",
   certificate_revoked: "the client certificate was revoked",
+  session_revoked: "the TLS session was resumed, and its client certificate has been revoked",
   proxy_header_malformed: "what the proxy says of the client certificate cannot be read",
 };
 

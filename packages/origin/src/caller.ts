@@ -1,6 +1,6 @@
 import { readWorkerSpiffeId } from "./identity.ts";
 import type { Policy } from "./policy.ts";
-import { decide } from "./decide.ts";
+import { isAllowed } from "./decide.ts";
 
 /** What is known of a caller's certificate. Names are empty where it has none. */
 export interface CallerCertificate {
@@ -54,13 +54,13 @@ export function callerFacts(certificate: CallerCertificate): CallerFacts {
 }
 
 export function callerOf(facts: CallerFacts, policy: () => Policy | null): Caller {
-  return {
+  return Object.freeze({
     ...facts,
-    may: (method, path) => decide(policy(), facts, { method, path }).allowed,
+    may: (method: string, path: string) => isAllowed(policy(), facts, { method, path }),
     get x5tS256() {
       return thumbprint(facts.certificate.fingerprint);
     },
-  };
+  });
 }
 
 function thumbprint(hex: string): string {

@@ -1,5 +1,5 @@
 import type { CallerFacts } from "./caller.ts";
-import { canonicalPath, pathMatches } from "./path.ts";
+import { canonicalPath, readPathPattern, type PathTest } from "./path.ts";
 import { criteria, type Criterion, type Policy, type Rule } from "./policy.ts";
 
 export interface Action {
@@ -20,8 +20,10 @@ export interface Decision {
 export type RefusalCode =
   | "certificate_missing"
   | "certificate_untrusted"
+  | "certificate_authority_mismatch"
   | "certificate_expired"
   | "certificate_revoked"
+  | "session_revoked"
   | "proxy_header_malformed"
   | "policy_missing"
   | "policy_empty"
@@ -32,7 +34,7 @@ export type RefusalCode =
 
 /** 401: prove who you are. 403: we know, and the policy does not let you. */
 export function statusOf(code: RefusalCode): 401 | 403 {
-  return code.startsWith("certificate_") || code.startsWith("proxy_") ? 401 : 403;
+  return /^(?:certificate|session|proxy)_/.test(code) ? 401 : 403;
 }
 
 /** What a policy says of one request. Null: there is no policy, which denies. Never throws. */
@@ -41,20 +43,75 @@ export function decide(policy: Policy | null, caller: CallerFacts, action: Actio
   if (policy.allow.length === 0)
     return refused("policy_empty", "the policy has no rule: nobody is let in");
   const path = canonicalPath(action.path);
-  const method = action.method.toUpperCase();
-  const named = policy.allow.filter((rule) => namesCaller(rule, caller));
-  const withMethod = named.filter((rule) => allowsMethod(rule, method));
-  const rule = withMethod.find(({ paths }) => paths?.some((one) => pathMatches(one, path)) ?? true);
-  if (rule !== undefined) {
-    const index = policy.allow.indexOf(rule);
+  const method = upperCase(action.method);
+  const named = rulesFor(policy, caller);
+  const allowing = named.find((one) => allowsMethod(one.rule, method) && allowsPath(one, path));
+  if (allowing !== undefined) {
     return {
       allowed: true,
       code: "allowed",
-      reason: `allow[${index}] lets ${describeCaller(caller)} in`,
-      rule: index,
+      reason: `allow[${allowing.index}] lets ${describeCaller(caller)} in`,
+      rule: allowing.index,
     };
   }
-  return refusal(caller, { method, path }, named, withMethod);
+  const rules = named.map(({ rule }) => rule);
+  const withMethod = rules.filter((rule) => allowsMethod(rule, method));
+  return refusal(caller, { method, path }, rules, withMethod);
+}
+
+/** The same without a word of why. Never throws. */
+export function isAllowed(policy: Policy | null, caller: CallerFacts, action: Action): boolean {
+  return policy !== null && allows(rulesFor(policy, caller), action);
+}
+
+/** @param rules of a policy, those that name the caller */
+export function allows(rules: readonly NamedRule[], action: Action): boolean {
+  if (rules.length === 0) return false;
+  const path = canonicalPath(action.path);
+  const method = upperCase(action.method);
+  for (const one of rules) {
+    if (allowsMethod(one.rule, method) && allowsPath(one, path)) return true;
+  }
+  return false;
+}
+
+const usual: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]);
+
+function upperCase(method: string): string {
+  return usual.has(method) ? method : method.toUpperCase();
+}
+
+export interface NamedRule {
+  readonly rule: Rule;
+  /** Its place in the policy. */
+  readonly index: number;
+  /** Null: any. */
+  readonly paths: readonly PathTest[] | null;
+}
+
+/** Of each caller, the rules of the policy that it was last judged by. A connection has one caller. */
+const judgedBy = new WeakMap<
+  CallerFacts,
+  { readonly policy: Policy; readonly rules: readonly NamedRule[] }
+>();
+
+/** Those that name the caller. */
+export function rulesFor(policy: Policy, caller: CallerFacts): readonly NamedRule[] {
+  const known = judgedBy.get(caller);
+  if (known?.policy === policy) return known.rules;
+  const rules = policy.allow.flatMap((rule, index): NamedRule | [] =>
+    namesCaller(rule, caller)
+      ? { rule, index, paths: rule.paths?.map(readPathPattern) ?? null }
+      : [],
+  );
+  judgedBy.set(caller, { policy, rules });
+  return rules;
+}
+
+function allowsPath({ paths }: NamedRule, path: string | null): boolean {
+  if (paths === null) return true;
+  for (const matches of paths) if (matches(path)) return true;
+  return false;
 }
 
 function refusal(

@@ -1,7 +1,7 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { FeedError, readFeed } from "./feed.ts";
-import { RevokedSerials } from "./revocations.ts";
+import { KeptSerials } from "./kept-serials.ts";
 import { Trust } from "./trust.ts";
 
 export interface FollowOptions {
@@ -12,12 +12,17 @@ export interface FollowOptions {
   readonly authorities: string;
   /** The control plane's policy of that name. Default: none, the policy is one's own. */
   readonly policy?: string;
-  /** A file for the last feed: with it, a start without the control plane has what was in force. */
+  /**
+   * A file for the last feed: with it, a start without the control plane has what was in force, for 15
+   * hours at least; what was revoked stays revoked for ever.
+   */
   readonly cache?: string;
   /** Told once of each new reason why the control plane is not followed. Default: `console.warn`. */
   readonly log?: (message: string) => void;
   /** Default: the global `fetch`. */
   readonly fetch?: typeof fetch;
+  /** ms since 1970. Default: `Date.now`. */
+  readonly clock?: () => number;
 }
 
 export interface Followed extends AsyncDisposable {
@@ -30,24 +35,27 @@ export interface Followed extends AsyncDisposable {
 
 /**
  * Follows a control plane: CAs, revocations and policy are in force within a second of their change.
- * What came last stays in force while the control plane is away, and over what cannot be read.
+ * What came last stays in force while the control plane is away, and over what cannot be read. What
+ * was revoked once stays revoked, also if the control plane forgets it, as after a restore of a backup.
  */
 export function follow(options: FollowOptions): Followed {
   const { api, account, policy, cache, log = (message) => console.warn(message) } = options;
+  const clock = options.clock ?? Date.now;
   const pinned = splitPem(options.authorities);
   if (pinned.length === 0) throw new TypeError("follow: `authorities` holds no certificate");
   const trust = new Trust({ authorities: pinned });
   const stop = new AbortController();
   const { promise: ready, resolve: isReady } = Promise.withResolvers<void>();
+  const kept = new KeptSerials();
   let cursor = 0;
+  let takenOn = Number.NEGATIVE_INFINITY;
   let said = "";
 
-  const take = (jws: string): boolean => {
+  const take = (jws: string): void => {
     const { authorities } = trust.state;
-    const feed = readFeed(jws, { account, authorities, after: cursor, now: new Date() });
-    if (feed.cursor === cursor) return false;
-    const revoked = new RevokedSerials();
-    for (const serial of feed.revoked) revoked.add(serial);
+    const feed = readFeed(jws, { account, authorities, after: cursor, now: new Date(clock()) });
+    if (feed.cursor === cursor) return;
+    const revoked = kept.with(feed.revoked, trust.state.revoked);
     cursor = feed.cursor;
     trust.replace({
       authorities: feed.authorities,
@@ -55,29 +63,39 @@ export function follow(options: FollowOptions): Followed {
       ...(policy !== undefined && { policy: feed.policy?.policy ?? null }),
     });
     isReady();
-    return true;
+  };
+
+  /** @throws if there is none, or it is of others. What it says was revoked counts in any case. */
+  const takeKept = async (file: string): Promise<void> => {
+    const [jws = "", serials = "[]"] = (await readFile(file, "utf8")).split("\n");
+    const { authorities } = trust.state;
+    const { revoked } = readFeed(jws, { account, authorities, after: 0, now: null });
+    kept.add(JSON.parse(serials) as unknown);
+    trust.replace({ revoked: kept.with(revoked, trust.state.revoked) });
+    take(jws);
   };
 
   const ask = async (): Promise<void> => {
     const url = new URL(`${api}/accounts/${encodeURIComponent(account)}/countersign/identity/feed`);
     if (policy !== undefined) url.searchParams.set("policy", policy);
-    url.searchParams.set("after", String(cursor));
+    // What is kept in a file is good for a time only, even if nothing changes.
+    const isOld = cache !== undefined && Math.abs(clock() - takenOn) > HOUR;
+    url.searchParams.set("after", String(isOld ? -1 : cursor));
     const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(40_000)]);
     const response = await (options.fetch ?? fetch)(url, { signal });
     if (response.status === 204) return;
     if (!response.ok) throw new FeedError(`the control plane answers ${response.status}`);
     const jws = await response.text();
-    if (take(jws) && cache !== undefined) await keep(cache, jws);
+    take(jws);
+    takenOn = clock();
+    if (cache !== undefined) await keep(cache, `${jws.trim()}\n${JSON.stringify([...kept])}\n`);
   };
 
   const pause = (ms: number): Promise<void> =>
     delay(ms, undefined, { signal: stop.signal }).catch(() => {});
 
   const run = async (): Promise<void> => {
-    if (cache !== undefined)
-      await readFile(cache, "utf8")
-        .then(take)
-        .catch(() => false);
+    if (cache !== undefined) await takeKept(cache).catch(() => {});
     for (let failures = 0; !stop.signal.aborted;) {
       try {
         const begun = performance.now();
@@ -110,8 +128,10 @@ export function follow(options: FollowOptions): Followed {
   };
 }
 
-async function keep(file: string, jws: string): Promise<void> {
-  await writeFile(`${file}.new`, jws, { mode: 0o600 });
+const HOUR = 3_600_000;
+
+async function keep(file: string, text: string): Promise<void> {
+  await writeFile(`${file}.new`, text, { mode: 0o600 });
   await rename(`${file}.new`, file);
 }
 

@@ -11,6 +11,8 @@ export function isPathPattern(text: string): boolean {
  * @param target `/orders?x=1`; an absolute URL counts as its path
  */
 export function canonicalPath(target: string): string | null {
+  const plain = plainPath(target);
+  if (plain !== null) return plain;
   const origin = /^https?:\/\/[^/?#]*/i.exec(target)?.[0] ?? "";
   const end = target.slice(origin.length).search(/[?#]/);
   const raw =
@@ -29,6 +31,31 @@ export function canonicalPath(target: string): string | null {
   return dots ? null : decoded;
 }
 
+/**
+ * The path of a target that is nothing out of the ordinary: letters, digits, `-`, `_`, `~`, single
+ * slashes, and dots within a segment. Null: it takes a closer look.
+ */
+function plainPath(target: string): string | null {
+  let before = 0;
+  for (let i = 0; i < target.length; i++) {
+    const code = target.charCodeAt(i);
+    if (code === QUESTION_MARK && i > 0) return target.slice(0, i);
+    if (PLAIN[code] !== 1) return null;
+    if (before === SLASH ? code === SLASH || code === DOT : i === 0 && code !== SLASH) return null;
+    before = code;
+  }
+  return target === "" ? null : target;
+}
+
+const SLASH = 47;
+const DOT = 46;
+const QUESTION_MARK = 63;
+/** By character code. */
+const PLAIN = new Uint8Array(128);
+for (const character of "/-_.~ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789") {
+  PLAIN[character.charCodeAt(0)] = 1;
+}
+
 /** A backslash is a slash to some; a space or a control character ends the target to others. */
 function hasOddCharacter(text: string): boolean {
   return text.includes("\\") || text.includes(" ") || hasControl(text);
@@ -43,10 +70,13 @@ function hasControl(text: string): boolean {
 }
 
 /** @param path canonical, or null: then only a pattern for all paths matches */
-export function pathMatches(pattern: string, path: string | null): boolean {
-  if (pattern === "/*") return true;
-  if (path === null) return false;
-  const wanted = canonicalPath(pattern.endsWith("*") ? pattern.slice(0, -1) : pattern);
-  if (wanted === null) return false;
-  return pattern.endsWith("*") ? path.startsWith(wanted) : path === wanted;
+export type PathTest = (path: string | null) => boolean;
+
+/** @param pattern as {@link isPathPattern} has it */
+export function readPathPattern(pattern: string): PathTest {
+  if (pattern === "/*") return () => true;
+  const isStem = pattern.endsWith("*");
+  const wanted = canonicalPath(isStem ? pattern.slice(0, -1) : pattern);
+  if (wanted === null) return () => false;
+  return isStem ? (path) => path !== null && path.startsWith(wanted) : (path) => path === wanted;
 }

@@ -25,10 +25,17 @@ export class RevokedSerials {
   }
 
   /** All of them, hexadecimal, upper case, without leading zeros, in no order. */
-  *[Symbol.iterator](): Generator<string> {
+  [Symbol.iterator](): Generator<string> {
+    return this.missingFrom(new RevokedSerials());
+  }
+
+  /** Those that another list does not have, in the same form. */
+  *missingFrom(other: RevokedSerials): Generator<string> {
     for (let at = 0; at < this.#slots.length; at += WORDS) {
       if (this.#slots[at] === 0) continue;
-      const words = [...this.#slots.subarray(at + 1, at + WORDS)].toReversed();
+      const key = this.#slots.subarray(at, at + WORDS);
+      if (other.#find(other.#slots, key) >= 0) continue;
+      const words = [...key.subarray(1)].toReversed();
       const hex = words.map((word) => word.toString(16).padStart(8, "0")).join("");
       yield hex.replace(/^0+(?=.)/, "").toUpperCase();
     }

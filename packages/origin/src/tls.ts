@@ -5,6 +5,7 @@ import type { Socket } from "node:net";
 import type { Proof } from "./authorizer.ts";
 import { callerFacts, type CallerFacts } from "./caller.ts";
 import { parseCertificate, readCertificate } from "./certificate.ts";
+import type { RevokedSerials } from "./revocations.ts";
 import type { Trust } from "./trust.ts";
 
 /**
@@ -31,7 +32,12 @@ export function followTrust(
   pair: { cert: string | Buffer; key: string | Buffer },
 ): () => void {
   let epoch = trust.epoch;
+  let known = trust.state.authorities.join("");
   return trust.onChange(() => {
+    // A new context resumes no session of before: what else changes is judged at each request.
+    const authorities = trust.state.authorities.join("");
+    if (authorities === known) return;
+    known = authorities;
     server.setSecureContext({ ...pair, ...secureServerOptions(trust) });
     if (epoch === trust.epoch) return;
     epoch = trust.epoch;
@@ -44,6 +50,13 @@ interface Seen {
   readonly epoch: number;
   /** SHA-256 of the CA that it leads to. Null: not known. */
   readonly root: string | null;
+  /** Unix time in ms, ends of all time where it is not known. */
+  readonly notBefore: number;
+  readonly notAfter: number;
+  /** The certificate was not shown on this connection, but on one before. */
+  readonly isResumed: boolean;
+  /** Among how many it was last found not to be revoked: a list only grows, or is replaced. */
+  notIn: { readonly revoked: RevokedSerials | null; readonly size: number };
 }
 
 const seen = new WeakMap<Socket, Seen>();
@@ -53,26 +66,41 @@ const seen = new WeakMap<Socket, Seen>();
  * now: expired since, revoked since, its CA taken away since. Never throws.
  */
 export function proveSocket(socket: Socket, trust: Trust | null, now: number): Proof {
-  if (!(socket instanceof TLSSocket)) return "certificate_missing";
   let known = seen.get(socket);
   if (known === undefined) {
+    if (!(socket instanceof TLSSocket)) return "certificate_missing";
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined) return "certificate_missing";
-    if (!socket.authorized) return verdictOf(socket.authorizationError);
+    if (!socket.authorized) return verdictOf(socket.authorizationError, certificate, trust);
     const facts = callerFacts(readCertificate(certificate));
     const root = trust === null ? null : rootOf(certificate, trust);
-    known = { facts, root, epoch: trust?.epoch ?? 0 };
+    const { notBefore, notAfter } = facts.certificate;
+    known = {
+      facts,
+      root,
+      epoch: trust?.epoch ?? 0,
+      notBefore: notBefore?.getTime() ?? Number.NEGATIVE_INFINITY,
+      notAfter: notAfter?.getTime() ?? Number.POSITIVE_INFINITY,
+      isResumed: socket.isSessionReused(),
+      notIn: { revoked: null, size: 0 },
+    };
     seen.set(socket, known);
   }
   const { facts, root, epoch } = known;
   if (trust !== null && epoch !== trust.epoch && !isTrusted(root, trust)) {
     return "certificate_untrusted";
   }
-  if (trust?.state.revoked.has(facts.certificate.serialNumber)) return "certificate_revoked";
-  const { notBefore, notAfter } = facts.certificate;
-  if (notAfter !== null && now > notAfter.getTime()) return "certificate_expired";
-  if (notBefore !== null && now < notBefore.getTime()) return "certificate_expired";
-  return facts;
+  if (trust !== null && isRevoked(known, trust)) {
+    return known.isResumed ? "session_revoked" : "certificate_revoked";
+  }
+  return now > known.notAfter || now < known.notBefore ? "certificate_expired" : facts;
+}
+
+function isRevoked(known: Seen, { state: { revoked } }: Trust): boolean {
+  if (known.notIn.revoked === revoked && known.notIn.size === revoked.size) return false;
+  if (revoked.has(known.facts.certificate.serialNumber)) return true;
+  known.notIn = { revoked, size: revoked.size };
+  return false;
 }
 
 /**
@@ -125,10 +153,25 @@ function parsed(authorities: readonly string[]): readonly X509Certificate[] {
 
 function verdictOf(
   error: Error | string | null | undefined,
-): "certificate_expired" | "certificate_untrusted" {
+  leaf: X509Certificate,
+  trust: Trust | null,
+): "certificate_expired" | "certificate_untrusted" | "certificate_authority_mismatch" {
   const code =
     typeof error === "object" && error !== null ? (error as NodeJS.ErrnoException).code : error;
-  return code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID"
-    ? "certificate_expired"
+  if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID") return "certificate_expired";
+  return trust !== null && namesTrusted(leaf, trust)
+    ? "certificate_authority_mismatch"
     : "certificate_untrusted";
+}
+
+/** Of a chain that leads to no trusted CA: does one in it say that a CA of that name has signed it? */
+function namesTrusted(leaf: X509Certificate, { state: { authorities } }: Trust): boolean {
+  const names = new Set(parsed(authorities).map((one) => readCertificate(one).subject));
+  let one: X509Certificate | undefined = leaf;
+  for (let i = 0; i < DEEPEST && one !== undefined; i++) {
+    const { issuer } = readCertificate(one);
+    if (issuer !== "" && names.has(issuer)) return true;
+    one = one.issuerCertificate;
+  }
+  return false;
 }

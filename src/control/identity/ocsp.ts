@@ -15,6 +15,7 @@ import type { IdentityAuthorityRow } from "../../store/schema.ts";
 
 /** A responder's certificate lives for a day: a fresh one is made when half of it is over. */
 const HALF_A_DAY = 12 * 3_600_000;
+const A_DAY = 24 * 3_600_000;
 
 /** Says of one certificate whether it was revoked, for the CAs of every account. */
 export class OcspResponders {
@@ -47,7 +48,8 @@ export class OcspResponders {
   async #responder(row: IdentityAuthorityRow, now: Date): Promise<Responder> {
     const current = await this.#made.get(row.id);
     const left = (current?.notAfter.getTime() ?? 0) - now.getTime();
-    if (current && left > HALF_A_DAY) return current;
+    // More than a day is left after the clock was set back: nobody believes it yet.
+    if (current && left > HALF_A_DAY && left <= A_DAY) return current;
     const made = makeResponder(this.#identities.signer(row), row.accountId, now);
     this.#made.set(row.id, made);
     made.catch(() => this.#made.delete(row.id));

@@ -24,7 +24,8 @@ import { RevocationLists } from "./revocation-lists.ts";
 
 /** ms that a question for what is new is held open. */
 const PATIENCE = 25_000;
-const HALF_A_DAY = 12 * 3_600_000;
+/** Of a feed that an origin keeps: the control plane may be away for 12 hours, and the origin starts again. */
+const LEFT = 16 * 3_600_000;
 
 /**
  * What an account publishes of its identities, for everybody who can reach the API: CAs, revocations
@@ -122,7 +123,7 @@ export function publishedIdentities(
     now: Date,
   ): Promise<unknown> => {
     const { authorities } = await trusted(db, account, identities);
-    const revoked = await listRevoked(db, account, now.toISOString());
+    const revoked = await listRevoked(db, account, now);
     return {
       cursor,
       account,
@@ -157,11 +158,15 @@ export function publishedIdentities(
     }
   };
 
-  /** A signer's certificate lives for a day: a fresh one is made when half of it is over. */
+  /** A signer's certificate lives for a day: a fresh one is made in time, and after the clock was set back. */
   const signerOf = async (account: string, now: Date): Promise<FeedSigner> => {
     const authority = await identities.authority(account);
     const current = await signers.get(authority.id);
-    if (current && current.notAfter.getTime() - now.getTime() > HALF_A_DAY) return current;
+    const isFresh =
+      current !== undefined &&
+      current.notBefore <= now &&
+      current.notAfter.getTime() - now.getTime() > LEFT;
+    if (isFresh) return current;
     const { trustDomain } = identities;
     const made = makeFeedSigner(identities.signer(authority), { account, trustDomain, now });
     signers.set(authority.id, made);

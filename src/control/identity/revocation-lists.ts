@@ -40,7 +40,7 @@ export class RevocationLists {
 
   async #make(account: string, number: number, now: Date): Promise<string> {
     const identities = this.#identities;
-    const revoked = await listRevoked(this.#db, account, now.toISOString());
+    const revoked = await listRevoked(this.#db, account, now);
     const lists: string[] = [];
     for (const row of await listAuthorities(this.#db, account)) {
       if (row.state === "retired" || row.chain === null) continue;

@@ -40,19 +40,27 @@ export function authorize(policy: PolicySource, options: AuthorizeOptions = {}):
   const prove = prover(options);
   const judge = (request: IncomingMessage): Caller | Refusal | null =>
     authorizer.judge(prove(request), { method: request.method ?? "", path: targetOf(request) });
-  const guard = (request: IncomingMessage, response: ServerResponse, next: () => void): void => {
+  const lets = (
+    request: IncomingMessage & { caller?: Caller | null },
+    response: ServerResponse,
+  ): boolean => {
     const judged = judge(request);
-    if (isRefusal(judged)) refuse(response, judged);
-    else {
-      Object.assign(request, { caller: judged });
-      next();
+    if (isRefusal(judged)) {
+      refuse(response, judged);
+      return false;
     }
+    request.caller = judged;
+    return true;
+  };
+  const guard = (request: IncomingMessage, response: ServerResponse, next: () => void): void => {
+    if (lets(request, response)) next();
   };
   return Object.assign(guard, {
     handler:
       (handle: (request: AuthorizedRequest, response: ServerResponse) => void) =>
-      (request: IncomingMessage, response: ServerResponse) =>
-        guard(request, response, () => handle(request as AuthorizedRequest, response)),
+      (request: IncomingMessage, response: ServerResponse) => {
+        if (lets(request, response)) handle(request as AuthorizedRequest, response);
+      },
     decisions: () => authorizer.decisions(),
   });
 }

@@ -122,7 +122,16 @@ export interface WorkerModule {
   readonly content: Uint8Array;
 }
 
-export type ModuleType = "esm" | "commonjs" | "text" | "data" | "json" | "wasm" | "sourcemap";
+/** `script`: all of a Worker in service-worker format, whose bindings are globals. */
+export type ModuleType =
+  | "esm"
+  | "commonjs"
+  | "script"
+  | "text"
+  | "data"
+  | "json"
+  | "wasm"
+  | "sourcemap";
 
 export type WorkerBinding = { readonly name: string } & (
   | { readonly type: "plain_text"; readonly text: string }
@@ -159,6 +168,8 @@ export type WorkerBinding = { readonly name: string } & (
   | { readonly type: "analytics_engine"; readonly dataset: string }
   /** The version's own static assets. */
   | { readonly type: "assets" }
+  /** The content of another module, in service-worker format. */
+  | { readonly type: EmbeddedType; readonly part: string }
   /** A class of the script itself. */
   | { readonly type: "durable_object_namespace"; readonly className: string }
   | {
@@ -168,6 +179,8 @@ export type WorkerBinding = { readonly name: string } & (
       readonly timestamp: string;
     }
 );
+
+export type EmbeddedType = "text_blob" | "data_blob" | "wasm_module";
 
 export type BindingMode = "gateway" | "in-process";
 

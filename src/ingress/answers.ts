@@ -40,6 +40,8 @@ export interface Wanted {
   /** The client's address. Null: not known. */
   readonly client: string | null;
   readonly request: IncomingMessage;
+  /** What the client's certificate says of it, if it is good by one of these CAs (PEM). Null: nothing. */
+  proves(authorities: readonly string[]): { readonly commonName: string } | null;
 }
 
 /** Who answers, or why nobody does. */
@@ -200,6 +202,7 @@ export class Answers {
       origin: `${scheme}://${wanted.authority.toLowerCase()}`,
       client: client.address,
       request,
+      proves: (authorities) => this.#options.clients.proves(tls, authorities),
     });
     if (typeof found === "string" || found.kind !== "upstream") return found;
     const { upstream } = found;

@@ -1,6 +1,5 @@
 import type { Server } from "node:http";
 import type { Served } from "../process/calls.ts";
-import { verifiedCertificate } from "./access/certificate.ts";
 import { Gate } from "./access/gate.ts";
 import { listenForAbsent } from "./absent.ts";
 import { choose } from "./choose.ts";
@@ -86,6 +85,11 @@ export class Ingress implements Served<IngressMethods> {
 
   access(update: AccessUpdate): void {
     this.#gate.update(update);
+    const hosts = new Map<string, string[]>();
+    for (const { certificate, hosts: names } of update.access.authorities) {
+      for (const name of names) hosts.set(name, [...(hosts.get(name) ?? []), certificate]);
+    }
+    this.#hosts.askFor(update.accountId, hosts);
   }
 
   complete(): void {
@@ -209,7 +213,7 @@ export class Ingress implements Served<IngressMethods> {
       address: wanted.client,
       clientId: single(request.headers["cf-access-client-id"]),
       clientSecret: single(request.headers["cf-access-client-secret"]),
-      certificate: (authorities) => verifiedCertificate(request.socket, authorities, Date.now()),
+      certificate: (authorities) => wanted.proves(authorities),
     });
     if (verdict.kind === "refuse") return verdict.code;
     if (verdict.kind !== "pass") return verdict;

@@ -391,6 +391,8 @@ export interface VersionSettings {
   readonly placement?: Readonly<Record<string, unknown>>;
   /** Of the default export; absent where the code does not tell. */
   readonly handlers?: readonly string[];
+  /** Whether the code is one script whose bindings are globals. Absent: modules. */
+  readonly service_worker?: true;
   readonly named_handlers?: readonly { readonly name: string; readonly handlers: string[] }[];
   readonly assets?: VersionAssets;
 }

@@ -158,7 +158,10 @@ async function checkPort(name: string, port: number): Promise<Check> {
 function checkProcesses(status: PlatformStatus): readonly Check[] {
   const workers = status.workers.map((worker) => ({ name: `worker ${worker.scriptName}`, worker }));
   return [
-    { name: "gateway", worker: { ...status.gateway, memory: null } },
+    ...status.gatewayProcesses.map((one) => ({
+      name: "gateway",
+      worker: { ...one, memory: null },
+    })),
     { name: "ingress", worker: { ...status.ingress, memory: null } },
     ...workers,
   ].map(({ name, worker: { state, pid, memory, restarts, lastExit } }) => {

@@ -90,6 +90,8 @@ export interface PlatformOptions {
   readonly fetchAllow: readonly string[];
   /** How many processes each Worker runs in, at least one. */
   readonly workerProcesses: number;
+  /** How many processes the gateway is, at least one. */
+  readonly gatewayProcesses: number;
   /** MiB of heap and seconds of CPU that each process of a Worker may take. 0: no limit. */
   readonly limits: ProcessLimits;
   /** Whether Workers run in a sandbox of the operating system's. */
@@ -255,6 +257,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       sandbox: options.sandbox,
       limits: options.limits,
       gateway: {
+        count: options.gatewayProcesses,
         addresses,
         failureDetails: options.failureDetails,
         timeouts: {

@@ -16,11 +16,12 @@ export async function platformStatus(
   unsafeOldTls: readonly string[],
   folderFailures: ReadonlyMap<string, string>,
 ): Promise<PlatformStatus> {
-  const { sandbox, gateway, ingress, workers } = edge.status();
+  const { sandbox, gateway, gatewayProcesses, ingress, workers } = edge.status();
   const source = storeSource(store);
   return {
     sandbox,
     gateway,
+    gatewayProcesses,
     ingress,
     workers: await Promise.all(
       workers.map(async (worker) => {

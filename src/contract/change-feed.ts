@@ -1,5 +1,5 @@
 import type { Sealed } from "../keys/seal.ts";
-import type { Host, HostOrigin } from "./hosts.ts";
+import type { Host, HostChallenge, HostOrigin } from "./hosts.ts";
 import type { AccountAccess } from "./access.ts";
 import type { DatabaseConfig } from "./database.ts";
 import type { QueueConfig } from "./queue.ts";
@@ -28,6 +28,8 @@ export interface Source {
   trust(accountId: string): Promise<AccountTrust>;
   /** The hosts of an account that have TLS state of their own at the ingress. */
   hosts(accountId: string): Promise<readonly Host[]>;
+  /** What the ingress answers to ACME servers while they issue for hosts of an account. */
+  challenges(accountId: string): Promise<readonly HostChallenge[]>;
   /** The hosts of an account that origins answer for. */
   origins(accountId: string): Promise<readonly HostOrigin[]>;
   /** The queues of an account, and who consumes them. */
@@ -60,7 +62,7 @@ export type Change = { readonly cursor: number } & (
   | ({ readonly kind: "identity" } & ScriptKey)
   /** The CAs of an account's identities, or its policies, changed. */
   | { readonly kind: "identities"; readonly accountId: string }
-  /** Server certificates of an account's hosts, the rules for their clients, or their origins changed. */
+  /** Server certificates of an account's hosts, the rules for their clients, their origins, or challenges of ACME changed. */
   | { readonly kind: "hosts"; readonly accountId: string }
   /** Queues of an account, or who consumes them. */
   | { readonly kind: "queues"; readonly accountId: string }

@@ -3,7 +3,8 @@ import type { Served } from "../process/calls.ts";
 import { Gate } from "./access/gate.ts";
 import { listenForAbsent } from "./absent.ts";
 import { choose } from "./choose.ts";
-import type { ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import { Challenges } from "./challenges.ts";
+import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/hosts.ts";
 import { Answers, type Found, type Wanted } from "./answers.ts";
 import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
@@ -35,6 +36,7 @@ export class Ingress implements Served<IngressMethods> {
   readonly #upstreams = new Map<string, Upstream>();
   readonly #hosts = new Hosts();
   readonly #clients = new Clients();
+  readonly #challenges = new Challenges();
   readonly #answers: Answers;
   readonly #listener: Listener;
   readonly #observer: IngressObserver;
@@ -65,6 +67,7 @@ export class Ingress implements Served<IngressMethods> {
       find: (wanted) => this.#find(wanted),
       hosts: this.#hosts,
       clients: this.#clients,
+      challenges: this.#challenges,
       howEnded: supervisor.howEnded,
       observer: this.#observer,
     });
@@ -98,6 +101,10 @@ export class Ingress implements Served<IngressMethods> {
 
   hosts(accountId: string, hosts: readonly ServedHost[]): void {
     this.#hosts.update(accountId, hosts);
+  }
+
+  challenges(accountId: string, challenges: readonly HostChallenge[]): void {
+    this.#challenges.update(accountId, challenges);
   }
 
   presentByDefault(certificate: ServedCertificate): void {

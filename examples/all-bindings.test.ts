@@ -6,7 +6,9 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { mtls, mtlsOrigin } from "../src/dev/miniflare.ts";
+import { developmentCa } from "../test/helpers/development-ca.ts";
 import { spawnProgram } from "../test/helpers/dev-project.ts";
+import { startPostgres, withoutPostgres } from "../test/helpers/postgres.ts";
 
 // Two mTLS bindings beside one of every other kind, in each tool that Countersign has a helper for; and
 // the code of docs/development.md, as it stands there.
@@ -82,6 +84,56 @@ describe("examples/all-bindings", () => {
     assert.deepEqual(rest, others);
     assert.match(`${String(one)} ${String(two)}`, /CN=ONE,.* CN=OTHER,/);
   });
+
+  test(
+    "Vite: a Hyperdrive binding presents a certificate to its database",
+    { skip: withoutPostgres },
+    async (t) => {
+      const folder = await copy();
+      const { port } = await startPostgres(t, await developmentCa(folder));
+      const database = `postgres://client:pw@localhost:${port}/postgres?sslmode=verify-full`;
+      await writeFile(
+        join(folder, "countersign.json"),
+        JSON.stringify({ bindings: { PG: { database } } }),
+      );
+      await rm(join(folder, "wrangler.jsonc"));
+      await writeFile(
+        join(folder, "wrangler.json"),
+        JSON.stringify({
+          name: "all",
+          main: "src/pg.js",
+          compatibility_date: "2026-10-01",
+          compatibility_flags: ["nodejs_compat"],
+          hyperdrive: [{ binding: "PG", id: "none" }],
+        }),
+      );
+      const config = await readFile(join(folder, "vite.config.js"), "utf8");
+      const certificates = /certificates: .*/;
+      assert.match(config, certificates);
+      await writeFile(join(folder, "vite.config.js"), config.replace(certificates, ""));
+      await writeFile(
+        join(folder, "src/pg.js"),
+        `import { Client } from "pg";
+      export default {
+        async fetch(request, env) {
+          const client = new Client({ connectionString: env.PG.connectionString });
+          await client.connect();
+          const { rows } = await client.query("select client_dn from pg_stat_ssl where pid = pg_backend_pid()");
+          await client.end();
+          return Response.json(rows);
+        },
+      };`,
+      );
+      const args = ["node_modules/vite/bin/vite.js", "--port", "0"];
+      await using vite = spawnProgram(process.execPath, args, folder);
+      const [, url = ""] = await vite.says(/Local:.*(http:\/\/localhost:\d+)/);
+      assert.match(vite.output, /PG presents CN=client/);
+      const response = await fetch(url);
+      const text = await response.text();
+      assert.equal(response.status, 200, `${text}\n${vite.output}`);
+      assert.match(text, /CN=client/);
+    },
+  );
 
   test("Vite says which of the plugin's options does not fit the project", async () => {
     const folder = await copy();

@@ -6,7 +6,7 @@ import { allScopes } from "../src/control/api/scopes.ts";
 import { createAccount } from "../src/store/accounts.ts";
 import { createToken, revokeToken } from "../src/store/tokens.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
-import { databaseHash, engines } from "./helpers/database.ts";
+import { databaseHash, engines, writable } from "./helpers/database.ts";
 import { makeAuthority } from "./helpers/pki.ts";
 import { type RawAnswer, rawRequest } from "./helpers/raw-request.ts";
 import { scriptForm } from "./helpers/script-form.ts";
@@ -21,6 +21,11 @@ interface Operation {
 /** It takes the token that the session of an upload was given. */
 function isUpload({ path }: Pick<Operation, "path">): boolean {
   return path.startsWith("/accounts/{account_id}/workers/assets/upload");
+}
+
+/** Neither its path nor a body has anything to vary. */
+function isAlwaysTheSame({ path, takes }: Operation): boolean {
+  return takes === "nothing" && !path.replace("{account_id}", "").includes("{");
 }
 
 for (const [engine, open] of Object.entries(engines)) {
@@ -66,6 +71,26 @@ for (const [engine, open] of Object.entries(engines)) {
         headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
         ...(body !== undefined && { body }),
       });
+
+    it("what tells whether anything has changed sees the smallest change, the first one too", async () => {
+      const { db } = control.store;
+      const known = await databaseHash(control.store);
+      const rename = (name: string): Promise<unknown> =>
+        writable(control.store)
+          .updateTable("accounts")
+          .set({ name })
+          .where("id", "=", control.accountId)
+          .execute();
+      const { name } = await db
+        .selectFrom("accounts")
+        .select("name")
+        .where("id", "=", control.accountId)
+        .executeTakeFirstOrThrow();
+      await rename(`${name}.`);
+      assert.notEqual(await databaseHash(control.store), known);
+      await rename(name);
+      assert.equal(await databaseHash(control.store), known);
+    });
 
     it("the files of an upload are taken with the token of its session, and with no other", async () => {
       for (const operation of operations.filter(isUpload)) {
@@ -206,7 +231,7 @@ for (const [engine, open] of Object.entries(engines)) {
             assert.notEqual(answer.status, 500, answer.text);
             if (!envelope.success) assert.equal(last, known);
           }),
-          { numRuns: engine === "SQLite" ? 40 : 8 },
+          { numRuns: isAlwaysTheSame(operation) ? 1 : engine === "SQLite" ? 40 : 8 },
         );
       }
       assert.deepEqual(control.log, []);

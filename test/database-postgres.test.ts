@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
-import { createServer, type AddressInfo } from "node:net";
+import { once } from "node:events";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { pipeline } from "node:stream/promises";
 import { test, type TestContext } from "node:test";
+import { connect as connectTls, TLSSocket } from "node:tls";
 import type { DatabaseConfig } from "../src/contract/database.ts";
 import type { StartGatewayOptions } from "../src/gateway/start.ts";
 import { bindDatabase, databaseConfig, pgClient, sealedPassword } from "./helpers/databases.ts";
@@ -34,6 +37,37 @@ async function lab(t: TestContext, options: Partial<StartGatewayOptions> = {}): 
   const config = databaseConfig({ port: server.port });
   await bindDatabase(gateway, config);
   return { authority, server, gateway, config };
+}
+
+/** Ends the TLS of clients with a certificate that they trust, and begins another to PostgreSQL. */
+async function interceptor(t: TestContext, authority: TestAuthority, to: number): Promise<number> {
+  const own = await authority.issue({ subject: "CN=localhost", dns: ["localhost"] });
+  const client = await authority.issue({ subject: "CN=client" });
+  const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
+  const intercept = async (socket: Socket): Promise<void> => {
+    await once(socket, "data");
+    socket.write("S");
+    const inside = new TLSSocket(socket, { isServer: true, cert: own.chain, key: own.key });
+    const raw = connect(to, "127.0.0.1");
+    raw.write(SSL_REQUEST);
+    await once(raw, "data");
+    const outside = connectTls({
+      socket: raw,
+      host: "localhost",
+      ca: authority.pem,
+      cert: client.chain,
+      key: client.key,
+    });
+    await pipeline(inside, outside, inside).catch(() => {});
+  };
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    void intercept(socket);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  return (server.address() as AddressInfo).port;
 }
 
 /** @returns the error that a driver gets instead of a session */
@@ -88,6 +122,23 @@ test("pg through a Hyperdrive binding", { skip: withoutPostgres }, async (t) => 
       await client.end();
     }
   });
+
+  await t.test(
+    "SCRAM is bound to the connection: who has TLS end in between is not let in",
+    async () => {
+      const between = await interceptor(t, authority, server.port);
+      await handle.setDatabase({ ...config, port: between, user: "hashed" });
+      const client = await pgClient(gateway);
+      await client.connect();
+      await client.end();
+      await handle.setDatabase({ ...config, port: between, user: "scram" });
+      assert.match(
+        (await refusal(gateway)).message,
+        /^database_sign_in_refused: .*SCRAM channel binding check failed/,
+      );
+      await handle.setDatabase(config);
+    },
+  );
 
   await t.test("a wrong password is the server's word, in our frame", async () => {
     await handle.setDatabase({ ...config, user: "scram", sealedPassword: sealedPassword("wrong") });

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Client } from "pg";
-import { openAuthority } from "../src/dev/authority.ts";
 import { createTestHarness } from "../src/dev/harness.ts";
 import { mtls } from "../src/dev/miniflare.ts";
 import { makeProject, type TestProject } from "./helpers/dev-project.ts";
-import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
+import { developmentCa } from "./helpers/development-ca.ts";
+import { startMariadb, withoutMariadb } from "./helpers/mariadb.ts";
+import { makeAuthority } from "./helpers/pki.ts";
 import { startPostgres, withoutPostgres } from "./helpers/postgres.ts";
 
 const worker = `
@@ -44,18 +45,6 @@ async function project(connectionString: string | undefined): Promise<TestProjec
       ],
     }),
   });
-}
-
-/** As `openssl` would have its server's certificate from the project's development CA. */
-async function developmentCa(folder: string): Promise<TestAuthority> {
-  const authority = await openAuthority(folder);
-  return {
-    pem: authority.ca,
-    issue: async (request: Parameters<typeof authority.issue>[0]) => {
-      const { cert, key } = await authority.issue(request);
-      return { chain: cert, key };
-    },
-  } as unknown as TestAuthority;
 }
 
 interface Answer {
@@ -123,6 +112,50 @@ test(
     const foreign = await ask(dev.url);
     // Verified now; the server in turn does not know the development CA.
     assert.match(foreign.error ?? "", /^origin_refused_certificate_ca: /, dev.output);
+  },
+);
+
+test(
+  "countersign dev: Hyperdrive of a MySQL presents the certificate, too (REQUIRE X509)",
+  { skip: withoutMariadb },
+  async (t) => {
+    await using shop = await makeProject({
+      "index.js": `
+import { createConnection } from "mysql2/promise";
+export default {
+  async fetch(request, env) {
+    const { host, user, password, database, port } = env.DB;
+    const options = { host, user, password, database, port, disableEval: true };
+    try {
+      const client = await createConnection(options);
+      const [rows] = await client.query("select current_user() as user, 'TLS' as client_dn");
+      await client.end();
+      return Response.json({ rows });
+    } catch (error) {
+      return Response.json({ error: error.message });
+    }
+  },
+};`,
+      "wrangler.json": JSON.stringify({
+        name: "shop",
+        main: "index.js",
+        compatibility_date: "2025-11-17",
+        compatibility_flags: ["nodejs_compat"],
+        hyperdrive: [{ binding: "DB", id: "none" }],
+      }),
+    });
+    const server = await startMariadb(t, await developmentCa(shop.folder));
+    server.sql("create user client@localhost identified by 'very-secret' require x509");
+    server.sql("grant all on shop.* to client@localhost");
+    const at = (password: string): string =>
+      `mysql://client:${password}@localhost:${server.port}/shop?ssl-mode=VERIFY_IDENTITY`;
+    const settings = { bindings: { DB: { database: at("very-secret") } } };
+    await shop.write("countersign.json", JSON.stringify(settings));
+    await using dev = await shop.dev();
+    const { rows, error } = await ask(dev.url);
+    assert.equal(error, undefined, dev.output);
+    assert.equal(rows?.[0]?.user, "client@localhost");
+    assert.doesNotMatch(dev.output, /very-secret/);
   },
 );
 

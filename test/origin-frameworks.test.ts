@@ -192,7 +192,7 @@ for (const [name, start] of Object.entries(frameworks)) {
         [callers.a, { path: "/other" }, 403, "path_not_allowed"],
         [callers.a, { path: "/api/../other" }, 403, "path_ambiguous"],
         [callers.a, { path: "/api/%2e%2e/other" }, 403, "path_ambiguous"],
-        [callers.foreign, {}, 401, "certificate_untrusted"],
+        [callers.foreign, {}, 401, "certificate_authority_mismatch"],
         [null, {}, 401, "certificate_missing"],
       ] as const) {
         const answer = await ask(origin, who, asked);

@@ -165,7 +165,7 @@ test("A and B write, C reads, C's write is a 403 that says why, and strangers ge
     },
   });
   assert.match((await ask(url, null)).body, /certificate_missing/);
-  assert.match((await ask(url, callers.foreign)).body, /certificate_untrusted/);
+  assert.match((await ask(url, callers.foreign)).body, /certificate_authority_mismatch/);
   assert.equal(seen.length, 3);
 });
 

@@ -1,8 +1,17 @@
 import assert from "node:assert/strict";
-import { appendFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { suite, test } from "node:test";
+import { after, suite, test } from "node:test";
 import { violations } from "../scripts/rooms.ts";
 
 const src = join(import.meta.dirname, "../src");
@@ -56,16 +65,21 @@ suite("a violation that is planted is found", () => {
       /a circle of imports: .*failures\/entry\.ts/,
     ],
   ];
+  const copy = copyOfSource();
+  after(() => copy[Symbol.dispose]());
   for (const [what, file, line, said] of planted) {
     test(`an import ${what}`, () => {
-      using copy = copyOfSource();
-      appendFileSync(join(copy.path, file), `\n${line}\n`);
+      const at = join(copy.path, file);
+      const before = existsSync(at) ? readFileSync(at) : null;
+      appendFileSync(at, `\n${line}\n`);
       assert.match(violations(copy.path).join("\n"), said);
+      if (before === null) rmSync(at);
+      else writeFileSync(at, before);
     });
   }
 
   test("a room without a row, and a row without a room", () => {
-    using copy = copyOfSource();
+    assert.deepEqual(violations(copy.path), [], "nothing is left of what was planted before");
     mkdirSync(join(copy.path, "annex"));
     writeFileSync(join(copy.path, "annex/one.ts"), "export {};\n");
     rmSync(join(copy.path, "terminal"), { recursive: true });

@@ -1,28 +1,34 @@
 import assert from "node:assert/strict";
 import { Agent } from "node:https";
-import { makeAuthority } from "../../test/helpers/pki.ts";
 import { say } from "../steps.ts";
-import { ask, askHost, codeOf, command, issuePerson } from "./callers.ts";
+import { ask, askHost, codeOf, command, issuePerson, type Person } from "./callers.ts";
+import { attackDatabase, type AttackedDatabase } from "./database-attackers.ts";
 import { callApi, deploy } from "./deploy.ts";
+import { alertOf, forgedAs, withoutItsKey } from "./forgery.ts";
 import { call } from "./load.ts";
 import type { Stage } from "./stage.ts";
 
-/** Everybody who should not get in, and the code with which each is refused. */
-export async function attack(stage: Stage): Promise<void> {
+/** Everybody who should not get in, and the code with which each is refused: no two have the same. */
+export async function attack(stage: Stage, database: AttackedDatabase): Promise<void> {
   const ada = await issuePerson(stage.platform, stage.folder, "ada");
-  await forgers(stage, ada.cert);
-  await late(stage);
-  await stolen(stage, ada);
-  await namesakes(stage);
+  const codes = new Set<string>();
+  const refused = (what: string, code: string, actual: string): void => {
+    say(`${code.padEnd(30)} ${what}`);
+    assert.equal(actual, code, what);
+    assert.ok(!codes.has(code), `${code} was there before`);
+    codes.add(code);
+  };
+  await forgers(stage, ada.cert, refused);
+  await late(stage, refused);
+  await attackDatabase(stage, ada, database);
+  await stolen(stage, ada, refused);
+  await namesakes(stage, refused);
 }
 
-function refused(what: string, code: string, actual: string): void {
-  say(`${code.padEnd(22)} ${what}`);
-  assert.equal(actual, code, what);
-}
+type Refused = (what: string, code: string, actual: string) => void;
 
-async function forgers({ platform, authority, api }: Stage, copied: string): Promise<void> {
-  const { accountId } = platform.ready;
+async function forgers(stage: Stage, copied: string, refused: Refused): Promise<void> {
+  const { authority, api } = stage;
   const target = { port: api.port, ca: authority.pem };
   const der = copied.split("-----")[2]!.replaceAll("\n", "");
   const headers = {
@@ -31,35 +37,32 @@ async function forgers({ platform, authority, api }: Stage, copied: string): Pro
     "x-ssl-client-verify": "SUCCESS",
   };
   refused(
-    "headers that say which Worker calls, and a copied certificate without its key",
+    "headers that say which Worker calls, with a copy of a certificate",
     "certificate_missing",
     (await ask({ ...target, headers })).code,
   );
-  const other = await makeAuthority("Countersign identities root");
-  const forged = await other.issue({
-    subject: `O=${accountId},CN=a`,
-    uris: [`spiffe://example.org/account/${accountId}/worker/a`],
-  });
   refused(
-    "another CA with the same names, which issues A's names",
-    "certificate_untrusted",
-    (await ask({ ...target, pair: { cert: forged.chain, key: forged.key } })).code,
+    "a copied certificate without its key: the handshake fails",
+    "decrypt_error",
+    await alertOf(ask({ ...target, pair: withoutItsKey(copied) })),
   );
+  const forged = await forgedAs(stage, "a");
   refused(
-    "a key of one's own, with a certificate of one's own before the copied one",
-    "certificate_untrusted",
-    (await ask({ ...target, pair: { cert: forged.chain + copied, key: forged.key } })).code,
+    "another CA of the same name, which issues A's names",
+    "certificate_authority_mismatch",
+    (await ask({ ...target, pair: { cert: forged.chain, key: forged.key } })).code,
   );
 }
 
-async function late({ platform, api }: Stage): Promise<void> {
+async function late({ platform, api }: Stage, refused: Refused): Promise<void> {
   const answer = await call(platform, "a", "GET", `https://localhost:${api.tomorrow}/orders`);
   refused("A's certificate, a day later", "certificate_expired", codeOf(answer.body));
 }
 
 async function stolen(
   { platform, folder, authority, api }: Stage,
-  { cert, key, serial }: Awaited<ReturnType<typeof issuePerson>>,
+  { cert, key, serial }: Person,
+  refused: Refused,
 ): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const target = { port: api.port, ca: authority.pem, pair: { cert, key } };
@@ -71,11 +74,11 @@ async function stolen(
   while (after.status === 200 && performance.now() < end) after = await ask({ ...target, agent });
   refused("a revoked certificate, on a connection that is open", "certificate_revoked", after.code);
   const resumed = await ask({ ...target, session: before.session });
-  refused("the same, with the TLS session of before", "certificate_revoked", resumed.code);
+  refused("the same, with the TLS session of before", "session_revoked", resumed.code);
   agent.destroy();
 }
 
-async function namesakes(stage: Stage): Promise<void> {
+async function namesakes(stage: Stage, refused: Refused): Promise<void> {
   const { platform, folder, authority, api, code } = stage;
   const { ready } = platform;
   await deploy(ready, "a2", code);

@@ -4,7 +4,6 @@ import { request as plainRequest } from "node:http";
 import { Agent, request } from "node:https";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import type { TLSSocket } from "node:tls";
 import { countersign } from "../../test/helpers/cli.ts";
 import type { TestPlatform } from "../../test/helpers/platform.ts";
 
@@ -27,6 +26,8 @@ export interface DirectCall {
 /** Asks an origin without any Worker, with what an attacker may have. */
 export function ask({ port, ca, pair, headers, agent, session }: DirectCall): Promise<Refused> {
   return new Promise((resolve, reject) => {
+    // On TLS 1.3 a session can be resumed once its ticket has come: what `getSession()` has before is none.
+    let kept: Buffer | undefined;
     const sent = request(
       {
         host: "127.0.0.1",
@@ -40,16 +41,18 @@ export function ask({ port, ca, pair, headers, agent, session }: DirectCall): Pr
         ...(headers && { headers }),
       },
       (response) => {
-        const socket = response.socket as TLSSocket;
         void text(response).then((body) =>
           resolve({
             status: response.statusCode ?? 0,
             code: codeOf(body),
-            session: socket.getSession(),
+            session: kept,
           }),
         );
       },
     );
+    sent.on("socket", (socket) => {
+      if (!sent.reusedSocket) socket.on("session", (ticket: Buffer) => (kept = ticket));
+    });
     sent.on("error", reject).end();
   });
 }
@@ -71,12 +74,18 @@ export async function command(
   return run.stdout;
 }
 
+export interface Person {
+  readonly cert: string;
+  readonly key: string;
+  readonly serial: string;
+}
+
 /** A person's key and the certificate that the account's CA issues for it. */
 export async function issuePerson(
   platform: TestPlatform,
   folder: string,
   name: string,
-): Promise<{ readonly cert: string; readonly key: string; readonly serial: string }> {
+): Promise<Person> {
   const files = ["-keyout", `${name}.key`, "-out", `${name}.csr`, "-subj", `/CN=${name}`];
   const kind = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes".split(" ");
   execFileSync("openssl", ["req", "-new", ...kind, ...files], { cwd: folder, stdio: "ignore" });

@@ -91,7 +91,7 @@ export async function identityStory(stack: AsyncDisposableStack): Promise<void> 
   await step("Straight to PostgreSQL: pg_ident.conf says which Worker may have which role", () =>
     straightToDatabase(stage, database, address),
   );
-  await step("And those who should not get in", () => attack(stage));
+  await step("And those who should not get in", () => attack(stage, { host: address, port: 5432 }));
 }
 
 /** An address of this machine's own that nothing else uses: PostgreSQL's port is always the same. */

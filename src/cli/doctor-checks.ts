@@ -166,6 +166,8 @@ function checkProcesses(status: PlatformStatus): readonly Check[] {
     // After each deploy the version before answers what it still has.
     if (state === "draining")
       return { name, result: "ok", finding: "a version before is draining" };
+    if (state === "idle")
+      return { name, result: "ok", finding: "idle, its next request starts it" };
     if (state === "running") {
       const result = restarts > 0 ? "warning" : "ok";
       const size = memory === null ? "" : ` with ${formatSize(memory)}`;

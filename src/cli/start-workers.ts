@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { PlatformOptions } from "../platform/platform.ts";
+import { Failure } from "../failures/failures.ts";
 import { limit, within } from "./start-numbers.ts";
 
 /** What each Worker may take, and how long it may go on when it is replaced. */
@@ -8,6 +9,7 @@ export interface WorkerShareOptions {
   readonly workerBody: string;
   readonly workerStart: string;
   readonly drain: string;
+  readonly idleAfter?: string;
 }
 
 export function addWorkerShares(command: Command): Command {
@@ -23,6 +25,10 @@ export function addWorkerShares(command: Command): Command {
       "--drain <s>",
       "how long requests and WebSockets go on with a version that was replaced",
       "30",
+    )
+    .option(
+      "--idle-after <duration>",
+      "stop a Worker that has had no request for so long (15m, 1h; at least 1m), and start it with the next; default: never",
     );
 }
 
@@ -34,5 +40,19 @@ export function workerShares(options: WorkerShareOptions): PlatformOptions["work
     body: mebibytes * 1024 * 1024,
     startTimeout: within("--worker-start", options.workerStart, [1, 600]) * 1000,
     drain: within("--drain", options.drain, [1, 86_400]) * 1000,
+    idleAfter: idleAfter(options.idleAfter),
   };
 }
+
+/** @throws Failure `usage` */
+function idleAfter(text: string | undefined): number | null {
+  if (text === undefined) return null;
+  const [, count, unit] = /^(\d{1,6})(s|m|h|d)$/.exec(text) ?? [];
+  const seconds = Number(count) * (UNITS[unit ?? ""] ?? NaN);
+  if (seconds >= 60 && seconds <= 30 * 86_400) return seconds * 1000;
+  throw new Failure("usage", {
+    message: `--idle-after "${text}" is not a time from 1m to 30d, like 90s, 15m, 1h or 2d`,
+  });
+}
+
+const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };

@@ -1,11 +1,11 @@
-import type { HandshakeReport } from "./handshake-report.ts";
+import type { ConnectionTests } from "./connection-tests.ts";
 import type { ScriptKey, WorkerVersion } from "./change-feed.ts";
 import type { AssetContents } from "./assets.ts";
 import type { EventOutcome, ScheduledRun } from "./events.ts";
 import type { StorageAnswer, StorageRequest } from "./storage.ts";
 
 /** What the control plane asks of an edge that runs beside it. */
-export interface Edge extends AsyncDisposable {
+export interface Edge extends ConnectionTests, AsyncDisposable {
   /**
    * Starts a version beside whatever runs, without a route, and resolves once it has answered its
    * probe. It stays warm, so that a deployment of it that comes through the feed moves at once.
@@ -22,30 +22,6 @@ export interface Edge extends AsyncDisposable {
   follow(key: ScriptKey, isFollowed: boolean): Promise<void>;
   /** Resolves when every change up to `cursor` is in force on this machine, or has failed loudly. */
   applied(cursor: number): Promise<void>;
-  /**
-   * One handshake of the gateway with the origin of `url`, step by step. Asked once, for an origin
-   * may be what ends the gateway.
-   * @param signal aborts when nobody waits for the report any more
-   * @throws Failure if the certificate cannot be presented, or the URL is none, or
-   * `edge_process_ended`; what the origin does is in the report
-   */
-  testHandshake(
-    accountId: string,
-    certificateId: string,
-    url: string,
-    signal?: AbortSignal,
-  ): Promise<HandshakeReport>;
-  /**
-   * The same with a Hyperdrive configuration's database, and a sign-in.
-   * @param scriptName whose identity is presented, where the configuration says so
-   * @throws Failure `database_gone`, or why the certificate cannot be presented
-   */
-  testDatabase(
-    accountId: string,
-    databaseId: string,
-    scriptName: string,
-    signal?: AbortSignal,
-  ): Promise<HandshakeReport>;
   /**
    * Opens what this master key sealed, from now on, beside what the ones before sealed.
    * @param masterKey 32 bytes
@@ -84,7 +60,8 @@ export interface EdgeStatus {
 
 export interface ProcessStatus {
   readonly pid: number | null;
-  readonly state: "starting" | "running" | "restarting" | "draining" | "stopped";
+  /** `idle`: a Worker that is started by its next request. */
+  readonly state: "starting" | "running" | "idle" | "restarting" | "draining" | "stopped";
   readonly restarts: number;
   /** Why it last ended, in a sentence. Null: it never did. */
   readonly lastExit: string | null;

@@ -2,7 +2,7 @@ import type { Sealed } from "../keys/seal.ts";
 import type { BoundDatabase, DatabaseConfig } from "./database.ts";
 import type { AccountTrust, CertificateVersion, ScriptKey } from "./change-feed.ts";
 import type { ProcessStatus } from "./edge.ts";
-import type { HandshakeReport } from "./handshake-report.ts";
+import type { ConnectionTests } from "./connection-tests.ts";
 import type { AddressOptions } from "./gateway-options.ts";
 import type { OriginPlace } from "./hosts.ts";
 
@@ -10,7 +10,7 @@ import type { OriginPlace } from "./hosts.ts";
  * The supervisor's side of the gateway. It keeps the wanted state, so that a gateway process that
  * ends is started again and told everything it has to know before it listens.
  */
-export interface GatewayHandle extends AsyncDisposable {
+export interface GatewayHandle extends ConnectionTests, AsyncDisposable {
   /**
    * Adds a certificate or replaces it by a new version: in force for new requests on return. With
    * `revokedOn` set, its connections are cut.
@@ -39,30 +39,6 @@ export interface GatewayHandle extends AsyncDisposable {
   openBinding(binding: GatewayBinding): Promise<void>;
   /** Accepts no new request, lets those in flight end, closes, unlinks. */
   closeBinding(socketPath: string): Promise<void>;
-  /**
-   * One handshake with the origin of `url`, step by step. The key stays in the gateway. Asked once,
-   * for an origin may be what ends the gateway.
-   * @param signal aborts when nobody waits for the report any more
-   * @throws Failure if the certificate cannot be presented, or the URL is none, or
-   * `edge_process_ended`; what the origin does is in the report
-   */
-  testHandshake(
-    accountId: string,
-    certificateId: string,
-    url: string,
-    signal?: AbortSignal,
-  ): Promise<HandshakeReport>;
-  /**
-   * The same with a Hyperdrive configuration's database, and a sign-in.
-   * @param scriptName whose identity is presented, where the configuration says so
-   * @throws Failure `database_gone`, or why the certificate cannot be presented
-   */
-  testDatabase(
-    accountId: string,
-    databaseId: string,
-    scriptName: string,
-    signal?: AbortSignal,
-  ): Promise<HandshakeReport>;
   status(): ProcessStatus;
   /** As Prometheus reads them. */
   metrics(): Promise<string>;

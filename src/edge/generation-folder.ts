@@ -95,6 +95,15 @@ export class GenerationFolder {
     return publishSocket(this.absolute, socket);
   }
 
+  /** Nobody finds this socket any more, until `show`; connections to it stay. */
+  async hide(socket: string): Promise<void> {
+    await rename(this.path(socket), this.path(`${socket}.hidden`)).catch(ignoreAbsent);
+  }
+
+  async show(socket: string): Promise<void> {
+    await rename(this.path(`${socket}.hidden`), this.path(socket)).catch(ignoreAbsent);
+  }
+
   async remove(): Promise<void> {
     await rm(this.absolute, { recursive: true, force: true });
   }
@@ -147,6 +156,11 @@ function asksForKeys(version: RunnableVersion): boolean {
     (binding) => binding.type === "plain_text" && binding.text.includes(ACCESS_KEYS),
   );
   return (isNamed || isIn(version, ACCESS_KEYS)) && !opensSockets(version);
+}
+
+/** The process has just ended, or listens nowhere yet. */
+function ignoreAbsent(error: NodeJS.ErrnoException): void {
+  if (error.code !== "ENOENT") throw error;
 }
 
 function opensSockets(version: RunnableVersion): boolean {

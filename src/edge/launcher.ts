@@ -10,6 +10,7 @@ import { Failure } from "../failures/failures.ts";
 import { openKey } from "../certificates/credential.ts";
 import { NO_CERTIFICATE, type GatewayHandle } from "../contract/gateway.ts";
 import { IDENTITY, identityId } from "../contract/identity.ts";
+import type { IdleWorkers } from "./idle.ts";
 import type { Identities } from "./identities.ts";
 import { ASSETS, EMPTY, unready, type GenerationFolder } from "./generation-folder.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
@@ -90,6 +91,8 @@ export interface GenerationContext {
   /** The doors of a script that others bind: see `doorOf`. */
   wantedEntrypoints(key: ScriptKey): readonly string[];
   nextId(): number;
+  /** Who is stopped while nobody needs it. */
+  readonly idle: Pick<IdleWorkers, "isOn" | "add" | "remove" | "begin" | "rouseCalled">;
 }
 
 /** Starts the process of one generation: once, and again each time it has ended. */
@@ -236,6 +239,15 @@ export class Launcher {
     } catch (error) {
       throw await this.#explain(error);
     }
+  }
+
+  /** Nobody finds its sockets any more, until `show`. */
+  async hide(): Promise<void> {
+    await Promise.all([MAIN, ...this.#named()].map((socket) => this.#folder.hide(socket)));
+  }
+
+  async show(): Promise<void> {
+    await Promise.all([MAIN, ...this.#named()].map((socket) => this.#folder.show(socket)));
   }
 
   /** The process has ended: removes what is left of it. */

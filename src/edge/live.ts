@@ -46,6 +46,7 @@ export function updateOf(
     versionId: generation.version.versionId,
     // One that keeps objects runs only once the one before has ended.
     ...(generation.keepsObjects && { patience: HANDOVER_PATIENCE }),
+    ...(generation.mayRest && { wakes: true as const }),
     isTraced: (generation.version.traced ?? null) !== null,
   }));
   return { accountId, scriptName, entry: { scriptName, hosts, routes, targets } };

@@ -61,6 +61,11 @@ export class WorkerMetrics {
       ({ pid }) => (pid === null ? 0 : 1),
     );
     gauge(
+      "countersign_worker_idle",
+      "Processes of a Worker that its next request starts",
+      ({ state }) => (state === "idle" ? 1 : 0),
+    );
+    gauge(
       "countersign_worker_restarts",
       "How often the processes of a Worker's running generations were started again",
       ({ restarts }) => restarts,

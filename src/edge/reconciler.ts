@@ -334,7 +334,11 @@ export class Reconciler {
       ready.set(version.versionId, generation);
       if (staged === null) fresh.push(generation);
     }
-    for (const generation of fresh) this.#starting.add(generation);
+    for (const generation of fresh) {
+      this.#starting.add(generation);
+      // Where Workers are stopped while they are idle, they are so from the beginning.
+      generation.lieDown();
+    }
     await this.#move(deployment, ready);
     await Promise.all(fresh.map((generation) => generation.startOrRetry()));
     for (const generation of fresh) this.#starting.delete(generation);

@@ -14,7 +14,8 @@ import { Identities } from "./identities.ts";
 import { listeningAt } from "../network/own.ts";
 import { bindingNetwork, fetchNetwork } from "../network/workerd-network.ts";
 import type { GenerationContext } from "./launcher.ts";
-import { mainGeneration } from "./live.ts";
+import { IdleWorkers } from "./idle.ts";
+import { generationsOf, mainGeneration } from "./live.ts";
 import { IngressHosts } from "./ingress-hosts.ts";
 import { LocalBindings } from "./local-bindings.ts";
 import { Origins } from "./origins.ts";
@@ -80,6 +81,11 @@ export interface EdgeOptions {
   readonly workerPorts?: readonly WorkerPort[];
   /** How many processes each Worker runs in, at least one: requests go to the least busy. Default: 1. */
   readonly workerProcesses?: number;
+  /**
+   * ms without a request after which a Worker is stopped until the next one; at least twice
+   * `waitUntil`. Null, the default: never, and all are started at once.
+   */
+  readonly idleAfter?: number | null;
   /** What `runDirectory` and `storageFolder` are in, this platform's alone. Default: `runDirectory`. */
   readonly dataFolder?: string;
   /** Whether Workers run in a sandbox of the operating system's. Default: `auto`. */
@@ -178,6 +184,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     byDefault: options.https?.byDefault,
     log,
     howEnded: (socket) => traffic.howEnded(socket),
+    wake: (socket) => idle.wakeAt(socket),
     onEvents: (events) => {
       for (const event of events) {
         if (event.kind === "timing") timings.set(event.script, event.ray, event.ms);
@@ -215,6 +222,17 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const assets = new AssetStore((accountId) => storage.folderOf(accountId));
   const traffic = new Traffic({ ingress, links, run, ports: workerPorts, drain, waitUntil, log });
   cleanup.defer(() => traffic.stop(stopGrace));
+  const idle = new IdleWorkers({
+    after: idleAfter(options.idleAfter ?? null, waitUntil),
+    ingress,
+    target: (key) => {
+      const live = traffic.get(key);
+      return live === undefined ? null : mainGeneration(live);
+    },
+    routed: () => traffic.scripts().flatMap(generationsOf),
+    log,
+  });
+  cleanup.defer(() => idle.stop());
   const events = new WorkerEvents({ run, traffic, tell });
   cleanup.defer(() => events.stop());
   // The first to go: nothing new comes in while the others finish.
@@ -265,6 +283,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     },
     wantedEntrypoints: (key) => links.wanted(key),
     nextId: () => ++lastId,
+    idle,
   };
   const hosts = new IngressHosts({ source, keyring, ingress, log });
   const origins = new Origins({ source, ingress, gateway, port: originPort, log });
@@ -328,6 +347,14 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/**
+ * Tasks of `waitUntil()` may go on after the last request, and call other Workers, whose tasks then
+ * go on after that.
+ */
+function idleAfter(asked: number | null, waitUntil: number): number | null {
+  return asked === null ? null : Math.max(asked, 2 * waitUntil);
 }
 
 /** Where this machine itself reaches a listener. */

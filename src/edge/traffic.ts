@@ -203,9 +203,16 @@ export class Traffic {
       live.shares.map(async ({ generation, percentage }) => ({
         generation: await generation.successor(),
         percentage,
+        // What calls nobody now needs no process for what it will call.
+        isIdle: generation.isIdle,
       })),
     );
-    const started = await Promise.allSettled(shares.map(({ generation }) => generation.start()));
+    const started = await Promise.allSettled(
+      shares.map(async ({ generation, isIdle }) => {
+        if (isIdle) generation.lieDown();
+        else await generation.start();
+      }),
+    );
     const failure = started.find((result) => result.status === "rejected");
     if (failure === undefined) return { ...live, shares };
     await Promise.all(shares.map(({ generation }) => generation.stop(0)));

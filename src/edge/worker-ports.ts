@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { ScriptKey, Source } from "../contract/change-feed.ts";
 import { Failure } from "../failures/failures.ts";
 import { listenFailure } from "../network/listen-failure.ts";
-import { hostsOverlap } from "../network/patterns.ts";
+import { portRefusal } from "../network/own-port.ts";
 import { HeldSocket, type HeldAddress } from "../process/held-socket.ts";
 import type { Generation } from "./generation.ts";
 import { mainGeneration, scriptId, type LiveScript } from "./live.ts";
@@ -220,20 +220,18 @@ class Door {
   }
 
   async #refusedBy({ key, hosts, routes, shares }: LiveScript): Promise<string | null> {
-    if (shares.length > 1) return "several of its versions are deployed";
-    if (shares.some(({ generation }) => generation.keepsObjects)) {
-      return "its Durable Objects live in one process, which the ingress reaches";
-    }
     const { source } = this.#options;
-    const own = [...hosts, ...routes];
-    const covers = (pattern: string): boolean => own.some((one) => hostsOverlap(pattern, one));
     const { applications } = await source.access(key.accountId);
-    const domain = applications.flatMap(({ domains }) => domains).find(covers);
-    if (domain !== undefined) return `the Access application for ${domain} covers it`;
-    const asking = (await source.hosts(key.accountId)).find(
-      ({ host, clients }) => clients !== null && covers(host),
-    );
-    return asking === undefined ? null : `${asking.host} asks for client certificates`;
+    const ofAccount = await source.hosts(key.accountId);
+    return portRefusal({
+      versions: shares.length,
+      objects: shares.some(({ generation }) => generation.keepsObjects)
+        ? "its Durable Objects"
+        : null,
+      reachedAt: [...hosts, ...routes],
+      accessDomains: applications.flatMap(({ domains }) => domains),
+      askingHosts: ofAccount.filter(({ clients }) => clients !== null).map(({ host }) => host),
+    });
   }
 
   #tell(refusal: string | null): void {

@@ -14,7 +14,11 @@ export class WorkerProcess {
   readonly #context: GenerationContext;
   readonly #folder: GenerationFolder;
   readonly #launcher: Launcher;
-  readonly #kept: Kept<LimitedRun>;
+  #kept: Kept<LimitedRun>;
+  /** Nothing of it runs until it is woken. */
+  #isIdle = false;
+  /** Whose sockets nobody finds. */
+  #hidden: LimitedRun | null = null;
   readonly #trying = new AbortController();
   /** Null: it runs beside nothing yet, for it has objects that another process may have. */
   #begun: Promise<void> | null = null;
@@ -28,12 +32,16 @@ export class WorkerProcess {
     this.#folder = folder;
     this.version = version;
     this.#launcher = new Launcher(context, folder, version);
-    const { accountId: account, scriptName: script, versionId } = version;
+    this.#kept = this.#keep();
+  }
+
+  #keep(): Kept<LimitedRun> {
+    const { accountId: account, scriptName: script, versionId } = this.version;
     const facts = { account, script, version: versionId };
-    this.#kept = new Kept({
+    return new Kept({
       launch: (signal) => this.#launcher.launch(signal),
       failed: (reason, code) => {
-        context.log.error(
+        this.#context.log.error(
           { ...facts, code, reason },
           "the Worker is not running, it is started again",
         );
@@ -111,6 +119,41 @@ export class WorkerProcess {
     return this.#begun !== null;
   }
 
+  /** It has answered a probe, and goes on. */
+  get runs(): boolean {
+    return this.#kept.current !== null && !this.#kept.isStopping;
+  }
+
+  /** As of `Launcher`. */
+  async hide(): Promise<void> {
+    this.#hidden = this.#kept.current;
+    await this.#launcher.hide();
+  }
+
+  /** One that has ended since then gets no sockets back that nobody listens at. */
+  async show(): Promise<void> {
+    if (this.#hidden !== null && this.#hidden === this.#kept.current) await this.#launcher.show();
+  }
+
+  /** It is not started before it is woken. */
+  lieDown(): void {
+    this.#isIdle = true;
+  }
+
+  /** Ends its process, until it is woken. */
+  async sleep(): Promise<void> {
+    await this.#kept.stop(SLEEP);
+    if (this.#trying.signal.aborted) return;
+    this.#kept = this.#keep();
+    this.#isIdle = true;
+  }
+
+  /** Resolves when it runs, or has failed to for the first time. */
+  async wake(): Promise<void> {
+    this.#isIdle = false;
+    if (!this.#trying.signal.aborted) await this.#kept.startOrRetry();
+  }
+
   /** Was it the end of its process that a connection to it has just broken off by? */
   async howEnded(): Promise<HowEnded> {
     if (!(await this.#kept.hasEnded(JUST, JUST))) return "runs";
@@ -132,7 +175,9 @@ export class WorkerProcess {
   status(): WorkerStatus {
     const { accountId, scriptName, versionId } = this.version;
     const memory = this.#kept.current?.memory() ?? null;
-    return { accountId, scriptName, versionId, memory, ...this.#kept.status() };
+    const status = this.#kept.status();
+    const state = this.#isIdle ? "idle" : status.state;
+    return { accountId, scriptName, versionId, memory, ...status, state };
   }
 
   async #prepare(): Promise<this> {
@@ -146,5 +191,7 @@ export class WorkerProcess {
   }
 }
 
+/** ms: nothing goes on there any more. */
+const SLEEP = 5_000;
 /** ms between the end of a process and the time that others notice it */
 const JUST = 500;

@@ -53,7 +53,7 @@ export const streamFailures: Readonly<Record<Code, FailureEntry>> = {
     title: "the Worker has too many connections of connect()",
     cause:
       "Each Worker may have 512 of them open. A driver that is not ended keeps its own until it is idle for too long.",
-    fix: "End each driver's connection, or put a pool (PgBouncer) in front of the database.",
+    fix: "End each driver's connection, put a pool (PgBouncer) in front of the database, or raise `countersign start --connect-limit`.",
   },
   connect_idle: {
     side: "worker",
@@ -61,6 +61,6 @@ export const streamFailures: Readonly<Record<Code, FailureEntry>> = {
     number: 7000545,
     title: "nothing was sent over the connection for too long",
     cause: "A connection of connect() that carries nothing for ten minutes is closed.",
-    fix: "Open a new one, or let the protocol send its own keep-alive (PING).",
+    fix: "Open a new one, let the protocol send its own keep-alive (PING), or raise `countersign start --connect-idle`.",
   },
 };

@@ -146,12 +146,18 @@ test("an answer before the upload ends gets out, and the upload is cut", async (
   const client = httpRequest({ port, method: "POST" });
   const closed = Promise.withResolvers<void>();
   client.on("error", () => {}).on("close", () => closed.resolve());
+  // Only what is set from here on: the time that a client has to see the answer.
+  t.mock.timers.enable({ apis: ["setTimeout"] });
   const pump = setInterval(() => client.write(Buffer.alloc(65_536)), 1);
   t.after(() => clearInterval(pump));
   const [response] = await once(client, "response");
   assert.equal(response.statusCode, 413);
   response.setEncoding("utf8");
   assert.equal((await response.toArray()).join(""), "too much");
+  t.mock.timers.tick(1_999);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(client.destroyed, false, "it may still send for a moment");
+  t.mock.timers.tick(1);
   await closed.promise;
 });
 

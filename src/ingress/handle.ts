@@ -10,6 +10,7 @@ import type { RunDirectory } from "../process/run-directory.ts";
 import {
   ingressRules,
   type AccessUpdate,
+  type Asked,
   type HowEnded,
   type IngressMethods,
   type ListenAddress,
@@ -24,6 +25,8 @@ export interface IngressOptions {
   readonly log: Logger;
   /** Has the process that listens at this socket just ended? */
   howEnded(this: void, socket: string): Promise<HowEnded>;
+  /** A request finds no process there: has it started if it is idle. True: it was, and runs now. */
+  wake?(this: void, socket: string): Promise<boolean>;
   /** Hears of requests. */
   readonly onEvents?: (events: readonly IngressEvent[]) => void;
   /** After each time that a fresh process listens. */
@@ -65,7 +68,11 @@ export class IngressHandle {
       log,
       rules: ingressRules,
       onEvent: (events) => options.onEvents?.(events as readonly IngressEvent[]),
-      onAsk: (socket) => options.howEnded(String(socket)),
+      onAsk: (question) => {
+        const asked = question as Asked;
+        if ("ended" in asked) return options.howEnded(asked.ended);
+        return options.wake?.(asked.wake) ?? Promise.resolve(false);
+      },
       restore: async (tell) => {
         await handle.#restore(tell);
         await listening?.();
@@ -134,6 +141,16 @@ export class IngressHandle {
     const idleFor = await this.#call("retire", socket);
     // What a process before this one sent is not known to it.
     return idleFor ?? (told === this.status().restarts ? Infinity : 0);
+  }
+
+  /** As of `IngressMethods`. */
+  idleFor(sockets: readonly string[]): Promise<readonly (number | null)[]> {
+    return this.#call("idleFor", sockets);
+  }
+
+  /** As of `IngressMethods`. */
+  release(sockets: readonly string[], idleFor: number): Promise<boolean> {
+    return this.#call("release", sockets, idleFor);
   }
 
   /** As Prometheus reads them. */

@@ -27,7 +27,7 @@ import { isDirectFromThisMachine, isLocalName } from "./request.ts";
 import { IngressObserver, type IngressEvent, type Script } from "./observe.ts";
 import type { FailureCode } from "../failures/failures.ts";
 import { RoutingTable } from "./table.ts";
-import { Upstream } from "./upstream.ts";
+import { Upstream, type UpstreamOptions } from "./upstream.ts";
 
 /** Leads each request to a generation of the script that answers for its URL. */
 export class Ingress implements Served<IngressMethods> {
@@ -46,24 +46,27 @@ export class Ingress implements Served<IngressMethods> {
   #isComplete = false;
   #reportedAt = -Infinity;
   readonly #warn: (message: string) => void;
+  readonly #wake: Supervisor["wake"];
 
   /**
-   * @param howEnded has the process that listens at this socket just ended?
+   * @param supervisor `howEnded`: has the process that listens at this socket just ended? `wake`: has
+   * it started if it is idle
    * @param warn writes a line into the log
    * @param tell hears of requests
    */
   constructor(
-    howEnded: (socket: string) => Promise<HowEnded>,
+    supervisor: Supervisor,
     warn: (message: string) => void,
     tell: (events: readonly IngressEvent[]) => void = () => {},
   ) {
     this.#warn = warn;
+    this.#wake = supervisor.wake;
     this.#observer = new IngressObserver(tell);
     this.#answers = new Answers({
       find: (wanted) => this.#find(wanted),
       hosts: this.#hosts,
       clients: this.#clients,
-      howEnded,
+      howEnded: supervisor.howEnded,
       observer: this.#observer,
     });
     this.#listener = new Listener(this.#answers);
@@ -165,6 +168,21 @@ export class Ingress implements Served<IngressMethods> {
     return upstream.idleFor;
   }
 
+  idleFor(sockets: readonly string[]): readonly (number | null)[] {
+    return sockets.map((socket) => this.#upstreams.get(socket)?.idleFor ?? null);
+  }
+
+  release(sockets: readonly string[], idleFor: number): boolean {
+    const all = sockets.flatMap((socket) => this.#upstreams.get(socket) ?? []);
+    if (all.some((upstream) => upstream.idleFor < idleFor)) return false;
+    for (const upstream of all) {
+      this.#upstreams.delete(upstream.socket);
+      // Nothing goes on there, so nothing is waited for.
+      void upstream.retire();
+    }
+    return true;
+  }
+
   /** Something was thrown where nothing catches it: what is in flight is told, this process ends. */
   abandon(): void {
     this.#answers.abandon();
@@ -217,23 +235,30 @@ export class Ingress implements Served<IngressMethods> {
   }
 
   /** Of the processes that are there, the one with the fewest requests; among equals each in turn. */
-  #leastBusy({ sockets, patience }: ScriptTarget): Upstream {
-    if (sockets.length === 1) return this.#upstream(sockets[0]!, patience);
+  #leastBusy({ sockets, patience, wakes }: ScriptTarget): Upstream {
+    const options = { patience, ...(wakes && { wake: this.#wake }) };
+    if (sockets.length === 1) return this.#upstream(sockets[0]!, options);
     this.#turn = (this.#turn + 1) % sockets.length;
     const turned = [...sockets.slice(this.#turn), ...sockets.slice(0, this.#turn)];
-    const all = turned.map((socket) => this.#upstream(socket));
+    const all = turned.map((socket) => this.#upstream(socket, options));
     const there = all.filter(({ isGone }) => !isGone);
     for (const upstream of all) if (upstream.isGone) upstream.lookAgain();
     return (there.length > 0 ? there : all).reduce((a, b) => (b.requests < a.requests ? b : a));
   }
 
-  #upstream(socket: string, patience?: number): Upstream {
+  #upstream(socket: string, options: UpstreamOptions): Upstream {
     let upstream = this.#upstreams.get(socket);
     if (upstream === undefined) {
-      this.#upstreams.set(socket, (upstream = new Upstream(socket, patience)));
+      this.#upstreams.set(socket, (upstream = new Upstream(socket, options)));
     }
     return upstream;
   }
+}
+
+/** Who knows of processes. */
+export interface Supervisor {
+  howEnded(this: void, socket: string): Promise<HowEnded>;
+  wake(this: void, socket: string): Promise<boolean>;
 }
 
 function single(header: string | string[] | undefined): string | undefined {

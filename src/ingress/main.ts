@@ -2,16 +2,21 @@
 import { closeMemory } from "../process/closed-memory.ts";
 import { serve } from "../process/serve.ts";
 import { Ingress } from "./ingress.ts";
-import type { HowEnded, IngressMethods } from "./protocol.ts";
+import type { Asked, HowEnded, IngressMethods } from "./protocol.ts";
 
 // What passes through it is the business of others.
 closeMemory();
 const ingress = new Ingress(
-  async (socket) => (await supervisor.ask(socket)) as HowEnded,
+  {
+    howEnded: async (socket) => (await ask({ ended: socket })) as HowEnded,
+    wake: async (socket) => (await ask({ wake: socket })) === true,
+  },
   // As pino writes a warning: the supervisor puts it into the platform's log.
   (msg) => void process.stdout.write(`${JSON.stringify({ level: 40, msg })}\n`),
   (events) => supervisor.event(events),
 );
+
+const ask = (asked: Asked): Promise<unknown> => supervisor.ask(asked);
 
 const supervisor = serve({
   call: (method, args) => {

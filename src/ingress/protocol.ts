@@ -25,6 +25,13 @@ export interface IngressMethods {
    * since then. 0: a WebSocket goes on. Null: this process sent it none.
    */
   retire(socket: string): number | null;
+  /** ms since the last request ended, by socket. 0: one goes on. Null: this process sent it none. */
+  idleFor(sockets: readonly string[]): readonly (number | null)[];
+  /**
+   * Closes the connections to these sockets if nothing went on at any of them for so many ms: the
+   * next request connects anew. False: something did, and nothing is changed.
+   */
+  release(sockets: readonly string[], idleFor: number): boolean;
   /** As Prometheus reads them. */
   metrics(): string;
 }
@@ -39,11 +46,16 @@ export const ingressRules: CallRules<IngressMethods> = {
   // Again, for no deploy fails because the ingress was being replaced meanwhile.
   probe: { tries: 2, deadline: 30_000 },
   retire: { ...STATE, deadline: Infinity },
+  idleFor: question(5_000),
+  release: STATE,
   metrics: question(5_000),
 };
 
 /** What is known of the process at a socket whose connection was lost: whether it ended just then. */
 export type HowEnded = "runs" | "ended" | "over-limit";
+
+/** What the ingress asks of its supervisor: how a process ended, or to start one. */
+export type Asked = { readonly ended: string } | { readonly wake: string };
 
 export interface ListenAddress {
   readonly host: string;
@@ -116,6 +128,8 @@ export interface ScriptTarget {
   readonly isTraced?: boolean;
   /** ms that a request waits for a process that is not there. Default: a moment. */
   readonly patience?: number;
+  /** A request that finds no process there has it started. */
+  readonly wakes?: true;
 }
 
 /** Where the keys of assertions are, on every host behind Access. */

@@ -2,12 +2,22 @@ import { setTimeout as delay } from "node:timers/promises";
 import { buildConnector, Pool } from "undici";
 import { MOST_HEADERS } from "../forward/limits.ts";
 
+export interface UpstreamOptions {
+  /** ms that a request waits for its Worker to come back. Default: a moment. */
+  readonly patience?: number | undefined;
+  /** Has the process started if it is idle. True: it was, and runs now. Default: it never is. */
+  readonly wake?: (socket: string) => Promise<boolean>;
+}
+
 /** One process of a Worker, as the ingress reaches it. */
 export class Upstream {
   readonly socket: string;
   readonly dispatcher: Pool;
   readonly #connect: buildConnector.connector;
   readonly #patience: number;
+  readonly #wake: UpstreamOptions["wake"] | null;
+  /** Many requests wait for one start. */
+  #waking: Promise<boolean> | null = null;
   readonly #retired = new AbortController();
   /** As `performance.now()`. Null: it was there when it was last looked for. */
   #goneSince: number | null = null;
@@ -15,13 +25,11 @@ export class Upstream {
   #inFlight = 0;
   #lastUsed = 0;
 
-  /**
-   * @param socket relative to the working directory
-   * @param patience ms that a request waits for its Worker to come back
-   */
-  constructor(socket: string, patience: number = PATIENCE) {
+  /** @param socket relative to the working directory */
+  constructor(socket: string, { patience = PATIENCE, wake }: UpstreamOptions = {}) {
     this.socket = socket;
     this.#patience = patience;
+    this.#wake = wake ?? null;
     this.#connect = buildConnector({ socketPath: socket, timeout: 1000 });
     this.dispatcher = new Pool("http://worker", {
       connect: (options, callback) => this.#connectPatiently(options, callback),
@@ -90,11 +98,33 @@ export class Upstream {
         callback(...result);
         return;
       }
-      this.#goneSince ??= performance.now();
-      const goneFor = performance.now() - this.#goneSince;
-      if (this.#retired.signal.aborted || goneFor > this.#patience) callback(...result);
-      else void delay(PAUSE).then(() => this.#connectPatiently(options, callback));
+      void this.#wakeOrWait(options, callback, result);
     });
+  }
+
+  /** One that is idle is started, however long that takes. */
+  async #wakeOrWait(
+    options: buildConnector.Options,
+    callback: (...result: Connected) => void,
+    result: Connected,
+  ): Promise<void> {
+    if (await this.#isWoken()) {
+      this.#goneSince = null;
+      this.#connectPatiently(options, callback);
+      return;
+    }
+    this.#goneSince ??= performance.now();
+    const goneFor = performance.now() - this.#goneSince;
+    if (this.#retired.signal.aborted || goneFor > this.#patience) callback(...result);
+    else void delay(PAUSE).then(() => this.#connectPatiently(options, callback));
+  }
+
+  async #isWoken(): Promise<boolean> {
+    if (!this.#wake) return false;
+    this.#waking ??= this.#wake(this.socket)
+      .catch(() => false)
+      .finally(() => (this.#waking = null));
+    return this.#waking;
   }
 }
 

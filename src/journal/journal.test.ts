@@ -15,7 +15,7 @@ async function journal(
   limits = { bytes: 1_000_000, age: DAY },
 ): Promise<FileJournal> {
   const folder = await mkdtemp(join(tmpdir(), "countersign-journal-"));
-  const made = new FileJournal({ folder, limits, log: pino({ level: "silent" }) });
+  const made = new FileJournal({ folder, limits, delay: 1, log: pino({ level: "silent" }) });
   folders.set(made, folder);
   t.after(async () => {
     await made[Symbol.asyncDispose]();
@@ -94,10 +94,10 @@ test("a log that is full lets go of its oldest entries, and stays within its byt
 });
 
 test("what is too old goes, and so does a line that a crash has cut", async (t) => {
-  const log = await journal(t, { bytes: 1_000_000, age: 200 });
+  const log = await journal(t, { bytes: 1_000_000, age: 50 });
   log.record({ ...key, entry: entry("old"), isKept: true });
   await log.read(key, { limit: 1 });
-  await new Promise((resolve) => setTimeout(resolve, 400));
+  await new Promise((resolve) => setTimeout(resolve, 100));
   await log.prune();
   assert.deepEqual(await readdir(join(folders.get(log)!, key.accountId)), []);
   const young = await journal(t);

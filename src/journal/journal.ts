@@ -12,6 +12,8 @@ export interface JournalOptions {
   readonly folder: string;
   /** Of each Worker's log. */
   readonly limits: SegmentLimits;
+  /** How long entries wait for others that are written with them, in ms. Default: 100. */
+  readonly delay?: number;
   readonly log: Logger;
 }
 
@@ -111,7 +113,7 @@ export class FileJournal implements Journal, AsyncDisposable {
 
   /** Entries of a moment go out in one write. */
   async #writeSoon(log: WorkerFile): Promise<void> {
-    await new Promise((resolve) => setTimeout(resolve, DELAY));
+    await new Promise((resolve) => setTimeout(resolve, this.#options.delay ?? DELAY));
     const lines = log.waiting.splice(0);
     log.bytes = 0;
     try {

@@ -69,3 +69,30 @@ it("the key of a certificate is in the same place by its parts and by the id of 
   const byId = places.presentedKeyPlace({ accountId: "a", sealedId: places.keyPlace(parts).id });
   assert.deepEqual(byId, places.keyPlace(parts));
 });
+
+it("places stay as they are in the databases that there are, whose records open nowhere else", () => {
+  const secret = { accountId: "a", scriptName: "s", versionId: "v", name: "NAME" };
+  const key = { accountId: "a", certificateId: "c", version: 3 };
+  const written: readonly (readonly [places.Place, string])[] = [
+    [places.keyPlace(key), "certificate-key|a|c/3"],
+    [places.presentedKeyPlace({ accountId: "a", sealedId: "c/3" }), "certificate-key|a|c/3"],
+    [places.secretPlace(secret), "secret|a|s/v/NAME"],
+    [places.formerSecretPlace("a", "s/NAME"), "secret|a|s/NAME"],
+    [places.webhookPlace("a"), "webhook-secret|a|webhook"],
+    [places.identityKeyPlace("a", "i"), "identity-key|a|i"],
+    [places.identityRootKeyPlace("a", "i"), "identity-key|a|i/root"],
+    [places.totpPlace("u"), "totp||u"],
+    [places.accessKeyPlace("a", "k"), "access-key|a|k"],
+    [places.hostKeyPlace("a", "c"), "host-key|a|c"],
+    [places.databasePasswordPlace("a", "d"), "database-password|a|d"],
+    [places.pullAuthorityPlace("p"), "pull-authority-key||p"],
+    [places.auditHeadPlace, "audit-head||head"],
+    [places.auditBasePlace, "audit-head||base"],
+    [places.localAuthorityPlace, "local-authority-key||local"],
+    [places.masterKeyCheckPlace, "master-key-check||store"],
+    [places.masterKeyChangePlace, "master-key||store"],
+  ];
+  for (const [{ kind, account, id: of }, text] of written) {
+    assert.equal(`${kind}|${account}|${of}`, text);
+  }
+});

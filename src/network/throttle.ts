@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import timers from "node:timers/promises";
 import { Failure } from "../failures/failures.ts";
 
 /** How long an answer is held back at most, and how many are at a time. */
@@ -71,7 +71,7 @@ export class Throttle {
     if (wait === 0) return;
     if (this.#held < HELD_AT_ONCE) {
       this.#held += 1;
-      await sleep(Math.min(wait, LONGEST_MS), undefined, { ref: false });
+      await timers.setTimeout(Math.min(wait, LONGEST_MS), undefined, { ref: false });
       this.#held -= 1;
     }
     throw tooManyTries(wait);

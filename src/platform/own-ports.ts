@@ -1,6 +1,6 @@
 import type { ScriptKey } from "../contract/change-feed.ts";
 import { Failure } from "../failures/failures.ts";
-import { hostsOverlap } from "../network/patterns.ts";
+import { portRefusal } from "../network/own-port.ts";
 import { listAccess } from "../store/access.ts";
 import { findAccount } from "../store/accounts.ts";
 import { reachedAt } from "../store/change-feed.ts";
@@ -55,24 +55,19 @@ async function assertOwnPorts(db: Database, scripts: readonly ScriptKey[]): Prom
   }
 }
 
-/** As the edge judges it, which closes the port for the same reasons. */
+/** The edge closes the port for the same reasons. */
 async function reasonAgainst(db: Database, key: ScriptKey): Promise<string | null> {
   const script = await findScript(db, key);
   const current = script && (await currentDeployment(db, script.id));
   if (!current) return null;
-  if (current.versions.length > 1) return "several versions of it would be deployed";
   const [kept] = await namespacesOf(db, script.id);
-  if (kept !== undefined) {
-    return `the Durable Objects of its class "${kept.className}" live in one process, which the ingress reaches`;
-  }
   const { hosts, routes } = await reachedAt(db, script);
-  const own = [...hosts, ...routes];
-  const covers = (pattern: string): boolean => own.some((one) => hostsOverlap(pattern, one));
   const applications = await listAccess(db, "accessApplications", key.accountId);
-  const domain = applications
-    .flatMap(({ domains }) => JSON.parse(domains) as string[])
-    .find(covers);
-  if (domain !== undefined) return `an Access application for ${domain} covers it`;
-  const asking = (await listHostRules(db, key.accountId)).find(({ host }) => covers(host));
-  return asking === undefined ? null : `${asking.host} asks for client certificates`;
+  return portRefusal({
+    versions: current.versions.length,
+    objects: kept ? `the Durable Objects of its class "${kept.className}"` : null,
+    reachedAt: [...hosts, ...routes],
+    accessDomains: applications.flatMap(({ domains }) => JSON.parse(domains) as string[]),
+    askingHosts: (await listHostRules(db, key.accountId)).map(({ host }) => host),
+  });
 }

@@ -94,7 +94,12 @@ export interface PlatformOptions {
   /** Whether Workers run in a sandbox of the operating system's. */
   readonly sandbox: SandboxMode;
   /** What each Worker may take, and how long it goes on when it is replaced. */
-  readonly workerShares: WorkerShares & { readonly startTimeout: number; readonly drain: number };
+  readonly workerShares: WorkerShares & {
+    readonly startTimeout: number;
+    readonly drain: number;
+    /** ms without a request after which it is stopped until the next one. Null: never. */
+    readonly idleAfter: number | null;
+  };
   /** How much of each Worker's log is kept. */
   readonly logs: SegmentLimits;
   /** What Prometheus reads, on loopback. Null: none. */
@@ -109,6 +114,8 @@ export interface PlatformOptions {
   })[];
   /** Seconds that a connection to an origin is used, more or less a tenth. */
   readonly connectionLife: number;
+  /** Of a Worker's `connect()`: connections at once, and the seconds that each may carry nothing. */
+  readonly connect: { readonly most: number; readonly idle: number };
   readonly systemRoots: boolean;
   /** Hosts of origins that may choose an old cipher suite. */
   readonly unsafeOldTls: readonly string[];
@@ -234,6 +241,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       workerShares: options.workerShares,
       startTimeout: options.workerShares.startTimeout,
       drain: options.workerShares.drain,
+      idleAfter: options.workerShares.idleAfter,
       waitUntil: Math.min(options.workerShares.drain, LONGEST_WAIT_UNTIL),
       networkAllow: options.fetchAllow,
       otherListeners: [
@@ -248,7 +256,12 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       gateway: {
         addresses,
         failureDetails: options.failureDetails,
-        timeouts: { life: options.connectionLife * 1000 },
+        timeouts: {
+          life: options.connectionLife * 1000,
+          stream: options.connect.idle * 1000,
+          session: options.connect.idle * 1000,
+        },
+        streams: options.connect.most,
         useSystemRoots: options.systemRoots,
         unsafeOldTls: options.unsafeOldTls,
         otlpEndpoint: options.otlpEndpoint,

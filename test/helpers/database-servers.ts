@@ -1,6 +1,6 @@
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -42,6 +42,54 @@ export async function startRedis(t: Lifetime, files: ServerFiles): Promise<Datab
         .concat(""),
       { cwd: folder, stdio: "ignore" },
     ),
+  );
+}
+
+/**
+ * An MQTT broker that knows clients by the CN of their certificates, and lets nobody in without one.
+ * @param user may read and write `orders`, as nobody else may
+ */
+export async function startMosquitto(
+  t: Lifetime,
+  files: ServerFiles,
+  user: string,
+): Promise<DatabaseServer> {
+  const { folder, port } = await prepared(t, files);
+  const config = `listener ${port} 127.0.0.1
+cafile ca.crt
+certfile server.crt
+keyfile server.key
+require_certificate true
+use_identity_as_username true
+allow_anonymous false
+acl_file acl
+`;
+  await writeFile(join(folder, "acl"), `user ${user}\ntopic readwrite orders\n`, { mode: 0o600 });
+  await writeFile(join(folder, "mosquitto.conf"), config);
+  // Started as root it becomes another user, which reads the files as well.
+  await chmod(folder, 0o755);
+  for (const file of ["acl", "server.crt", "server.key", "ca.crt"])
+    await chmod(join(folder, file), 0o644);
+  return await started(t, port, () =>
+    spawn("mosquitto", ["-c", "mosquitto.conf"], { cwd: folder, stdio: "ignore" }),
+  );
+}
+
+/** A directory that lets in only who has a certificate of the CA (`TLSVerifyClient demand`). */
+export async function startSlapd(t: Lifetime, files: ServerFiles): Promise<DatabaseServer> {
+  const { folder, port } = await prepared(t, files);
+  const config = `include /etc/ldap/schema/core.schema
+TLSCACertificateFile ${folder}/ca.crt
+TLSCertificateFile ${folder}/server.crt
+TLSCertificateKeyFile ${folder}/server.key
+TLSVerifyClient demand
+`;
+  await writeFile(join(folder, "slapd.conf"), config);
+  return await started(t, port, () =>
+    spawn("slapd", ["-d", "0", "-h", `ldaps://127.0.0.1:${port}`, "-f", "slapd.conf"], {
+      cwd: folder,
+      stdio: "ignore",
+    }),
   );
 }
 

@@ -20,40 +20,53 @@ export const engines: Readonly<Record<string, () => Promise<Store>>> = {
 export async function databaseHash({ db }: { readonly db: Database }): Promise<string> {
   const changes = await totalChanges(db);
   const known = hashes.get(db);
-  if (known !== undefined && changes !== null && known.changes === changes) return known.hash;
+  if (known !== undefined && known.changes === changes) return known.hash;
   const hash = await hashOf(db);
   hashes.set(db, { changes, hash });
   return hash;
 }
 
-const hashes: WeakMap<Database, { readonly changes: number | null; readonly hash: string }> =
+const hashes: WeakMap<Database, { readonly changes: number; readonly hash: string }> =
   new WeakMap();
 
 /**
- * How many rows were ever inserted, changed or deleted over the one connection of a database in
- * memory, those of a transaction that was undone as well. Null: another engine, which does not say.
+ * A number that grows with every change over the one connection of a database in memory, those of a
+ * transaction that was undone as well.
  */
-async function totalChanges(db: Database): Promise<number | null> {
-  if (engineOf.get(db) === "another") return null;
-  try {
-    const query = db.selectNoFrom(sql<number>`total_changes()`.as("changes"));
-    return (await query.executeTakeFirstOrThrow()).changes;
-  } catch {
-    engineOf.set(db, "another");
-    return null;
+async function totalChanges(db: Database): Promise<number> {
+  if (!isCounted.has(db)) {
+    try {
+      const query = db.selectNoFrom(sql<number>`total_changes()`.as("changes"));
+      return (await query.executeTakeFirstOrThrow()).changes;
+    } catch {
+      await countChanges(db);
+      isCounted.add(db);
+    }
   }
+  const counter = db.selectFrom(sql`changes_made`.as("counter"));
+  const counted = counter.select(sql<string>`last_value`.as("changes"));
+  return Number((await counted.executeTakeFirstOrThrow()).changes);
 }
 
-const engineOf: WeakMap<Database, "another"> = new WeakMap();
+const isCounted: WeakSet<Database> = new WeakSet();
+
+/** PostgreSQL counts for its statistics only, and late. A sequence counts at once, whatever is undone. */
+async function countChanges(db: Database): Promise<void> {
+  const raw = writable({ db });
+  await sql`create sequence changes_made`.execute(raw);
+  await sql`create function count_change() returns trigger language plpgsql as
+    'begin perform nextval(''changes_made''); return null; end'`.execute(raw);
+  for (const name of await tablesOf(db)) {
+    await sql`create trigger count_change after insert or update or delete or truncate
+      on ${sql.table(name)} execute function count_change()`.execute(raw);
+  }
+  // The first value of a sequence is the one that it has before it is asked.
+  await sql`select nextval('changes_made')`.execute(raw);
+}
 
 async function hashOf(db: Database): Promise<string> {
   const hash = createHash("sha256");
-  let names = tables.get(db);
-  if (names === undefined) {
-    names = (await db.introspection.getTables()).map(({ name }) => name);
-    tables.set(db, names);
-  }
-  for (const name of names) {
+  for (const name of await tablesOf(db)) {
     const rows = await db
       .selectFrom(name as "accounts")
       .selectAll()
@@ -65,6 +78,14 @@ async function hashOf(db: Database): Promise<string> {
 }
 
 /** The names of a database's tables, which no test changes once it is open. */
+async function tablesOf(db: Database): Promise<readonly string[]> {
+  const known = tables.get(db);
+  if (known !== undefined) return known;
+  const names = (await db.introspection.getTables()).map(({ name }) => name);
+  tables.set(db, names);
+  return names;
+}
+
 const tables: WeakMap<Database, readonly string[]> = new WeakMap();
 
 /** The database without the lock that makes `write()` the only way to change it. */

@@ -52,12 +52,15 @@ const HOUR = 3_600_000;
 const signing: webcrypto.EcdsaParams = { name: "ECDSA", hash: "SHA-256" };
 const usageOids = { clientAuth: "1.3.6.1.5.5.7.3.2", serverAuth: "1.3.6.1.5.5.7.3.1" };
 
-/** A root CA, made on the spot: tests never read a certificate from a file. */
+/**
+ * A root CA, made on the spot: tests never read a certificate from a file.
+ * @param name its common name, or a whole one: `O=acme,CN=Root`
+ */
 export async function makeAuthority(name = "Test Root CA"): Promise<TestAuthority> {
   const keys = await makeKeys("P-256");
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serial(),
-    name: `CN=${name}`,
+    name: name.includes("=") ? name : `CN=${name}`,
     notBefore: new Date(Date.now() - HOUR),
     notAfter: new Date(Date.now() + 365 * 24 * HOUR),
     signingAlgorithm: signing,

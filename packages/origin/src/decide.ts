@@ -20,8 +20,10 @@ export interface Decision {
 export type RefusalCode =
   | "certificate_missing"
   | "certificate_untrusted"
+  | "certificate_authority_mismatch"
   | "certificate_expired"
   | "certificate_revoked"
+  | "session_revoked"
   | "proxy_header_malformed"
   | "policy_missing"
   | "policy_empty"
@@ -32,7 +34,7 @@ export type RefusalCode =
 
 /** 401: prove who you are. 403: we know, and the policy does not let you. */
 export function statusOf(code: RefusalCode): 401 | 403 {
-  return code.startsWith("certificate_") || code.startsWith("proxy_") ? 401 : 403;
+  return /^(?:certificate|session|proxy)_/.test(code) ? 401 : 403;
 }
 
 /** What a policy says of one request. Null: there is no policy, which denies. Never throws. */

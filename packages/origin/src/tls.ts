@@ -32,7 +32,12 @@ export function followTrust(
   pair: { cert: string | Buffer; key: string | Buffer },
 ): () => void {
   let epoch = trust.epoch;
+  let known = trust.state.authorities.join("");
   return trust.onChange(() => {
+    // A new context resumes no session of before: what else changes is judged at each request.
+    const authorities = trust.state.authorities.join("");
+    if (authorities === known) return;
+    known = authorities;
     server.setSecureContext({ ...pair, ...secureServerOptions(trust) });
     if (epoch === trust.epoch) return;
     epoch = trust.epoch;
@@ -48,6 +53,8 @@ interface Seen {
   /** Unix time in ms, ends of all time where it is not known. */
   readonly notBefore: number;
   readonly notAfter: number;
+  /** The certificate was not shown on this connection, but on one before. */
+  readonly isResumed: boolean;
   /** Among how many it was last found not to be revoked: a list only grows, or is replaced. */
   notIn: { readonly revoked: RevokedSerials | null; readonly size: number };
 }
@@ -64,7 +71,7 @@ export function proveSocket(socket: Socket, trust: Trust | null, now: number): P
     if (!(socket instanceof TLSSocket)) return "certificate_missing";
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined) return "certificate_missing";
-    if (!socket.authorized) return verdictOf(socket.authorizationError);
+    if (!socket.authorized) return verdictOf(socket.authorizationError, certificate, trust);
     const facts = callerFacts(readCertificate(certificate));
     const root = trust === null ? null : rootOf(certificate, trust);
     const { notBefore, notAfter } = facts.certificate;
@@ -74,6 +81,7 @@ export function proveSocket(socket: Socket, trust: Trust | null, now: number): P
       epoch: trust?.epoch ?? 0,
       notBefore: notBefore?.getTime() ?? Number.NEGATIVE_INFINITY,
       notAfter: notAfter?.getTime() ?? Number.POSITIVE_INFINITY,
+      isResumed: socket.isSessionReused(),
       notIn: { revoked: null, size: 0 },
     };
     seen.set(socket, known);
@@ -82,7 +90,9 @@ export function proveSocket(socket: Socket, trust: Trust | null, now: number): P
   if (trust !== null && epoch !== trust.epoch && !isTrusted(root, trust)) {
     return "certificate_untrusted";
   }
-  if (trust !== null && isRevoked(known, trust)) return "certificate_revoked";
+  if (trust !== null && isRevoked(known, trust)) {
+    return known.isResumed ? "session_revoked" : "certificate_revoked";
+  }
   return now > known.notAfter || now < known.notBefore ? "certificate_expired" : facts;
 }
 
@@ -143,10 +153,25 @@ function parsed(authorities: readonly string[]): readonly X509Certificate[] {
 
 function verdictOf(
   error: Error | string | null | undefined,
-): "certificate_expired" | "certificate_untrusted" {
+  leaf: X509Certificate,
+  trust: Trust | null,
+): "certificate_expired" | "certificate_untrusted" | "certificate_authority_mismatch" {
   const code =
     typeof error === "object" && error !== null ? (error as NodeJS.ErrnoException).code : error;
-  return code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID"
-    ? "certificate_expired"
+  if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID") return "certificate_expired";
+  return trust !== null && namesTrusted(leaf, trust)
+    ? "certificate_authority_mismatch"
     : "certificate_untrusted";
+}
+
+/** Of a chain that leads to no trusted CA: does one in it say that a CA of that name has signed it? */
+function namesTrusted(leaf: X509Certificate, { state: { authorities } }: Trust): boolean {
+  const names = new Set(parsed(authorities).map((one) => readCertificate(one).subject));
+  let one: X509Certificate | undefined = leaf;
+  for (let i = 0; i < DEEPEST && one !== undefined; i++) {
+    const { issuer } = readCertificate(one);
+    if (issuer !== "" && names.has(issuer)) return true;
+    one = one.issuerCertificate;
+  }
+  return false;
 }

@@ -93,6 +93,12 @@ export function addStartCommand(program: Command, io: Io): void {
       "seconds that a busy connection to an origin is used, until its name is asked for again",
       "600",
     )
+    .option("--connect-limit <n>", "connections that a Worker has open by connect() at once", "512")
+    .option(
+      "--connect-idle <s>",
+      "seconds that a connection by connect(), or a session with a database, may carry nothing",
+      "600",
+    )
     .option("--audit-days <n>", "how long entries of the audit log are kept; 0: for ever", "0")
     .option("--system-roots", "trust the operating system's roots for origins as well")
     .option(
@@ -113,6 +119,7 @@ Examples:
   $ countersign start
   $ countersign start --dev                      # origins on localhost, too
   $ countersign start --worker-processes auto    # every Worker on every core
+  $ countersign start --idle-after 15m           # Workers without requests take no memory
   $ countersign start --worker-port shop=8080       # a Worker without the ingress before it
   $ countersign start --sandbox required         # not without a sandbox around each Worker
   $ countersign start --unsafe-old-tls erp.internal    # an origin with no current cipher suite
@@ -157,6 +164,8 @@ interface StartOptions extends ApiOptions, WorkerShareOptions, WorkerPortOptions
   readonly inProcess: boolean;
   readonly auditDays: string;
   readonly connectionLife: string;
+  readonly connectLimit: string;
+  readonly connectIdle: string;
   readonly systemRoots?: true;
   readonly unsafeOldTls?: string[];
   readonly logLevel: string;
@@ -217,7 +226,11 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       failureDetails: failureDetails(options.failureDetails ?? (options.dev ? "public" : "owner")),
       inProcess: options.inProcess,
       auditDays: limit("--audit-days", options.auditDays, [1, 36_500]),
-      connectionLife: connectionLife(options.connectionLife),
+      connectionLife: within("--connection-life", options.connectionLife, [1, 86_400]),
+      connect: {
+        most: within("--connect-limit", options.connectLimit, [1, 100_000]),
+        idle: within("--connect-idle", options.connectIdle, [1, 86_400]),
+      },
       systemRoots: options.systemRoots === true,
       unsafeOldTls: oldTlsHosts(options),
       masterKey,
@@ -276,15 +289,6 @@ function localNames(names: readonly string[]): readonly string[] {
   const wrong = lower.find((name) => !/^[a-z0-9-]+(\.[a-z0-9-]+)*$/.test(name));
   if (wrong === undefined) return lower;
   throw new Failure("usage", { message: `--local-name "${wrong}" is not the name of a host` });
-}
-
-/** @throws Failure `usage` */
-function connectionLife(text: string): number {
-  const seconds = Number(text);
-  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= 86_400) return seconds;
-  throw new Failure("usage", {
-    message: `--connection-life "${text}" is not a whole number of seconds from 1 to 86400`,
-  });
 }
 
 function sandboxMode(text: string): SandboxMode {

@@ -51,7 +51,8 @@ Examples:
         row(name, `${state}${pid === null ? "" : `, process ${pid}`}`);
       }
       for (const { scriptName, state, pid, urls } of local?.workers ?? []) {
-        row(`  ${scriptName}`, `${state}, process ${pid ?? "–"}  ${colors.dim(urls.join(" "))}`);
+        const process = state === "idle" ? "" : `, process ${pid ?? "–"}`;
+        row(`  ${scriptName}`, `${state}${process}  ${colors.dim(urls.join(" "))}`);
       }
     });
 }

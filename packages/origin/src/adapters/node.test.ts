@@ -141,7 +141,8 @@ test("each attacker is refused with a code of its own, and none reaches the hand
   const tomorrow = new Date(Date.now() + 86_400_000);
   const cases: [string, TestCertificate | null][] = [
     ["certificate_missing", null],
-    ["certificate_untrusted", await issue("a", { by: otherCa })],
+    ["certificate_authority_mismatch", await issue("a", { by: otherCa })],
+    ["certificate_untrusted", await issue("a", { by: await makeAuthority("Another") })],
     ["certificate_expired", await issue("a", { notAfter: yesterday, notBefore: new Date(0) })],
     [
       "certificate_expired",
@@ -178,6 +179,19 @@ test("a revocation counts at the next request on a connection that is open, and 
   assert.deepEqual([other.status, other.from], [200, firstB.from]);
 });
 
+test("a session that is resumed after its certificate was revoked is refused with a code of its own", async () => {
+  await using to = await origin();
+  const a = await issue("a");
+  using own = disposable(new Agent({ keepAlive: false, maxCachedSessions: 10 }));
+  assert.equal((await ask(to, a, own)).status, 200);
+  const revoked = new RevokedSerials();
+  revoked.add(a.x509.serialNumber);
+  to.trust.replace({ revoked });
+  assert.equal((await ask(to, a, own)).body.error?.code, "session_revoked");
+  using fresh = disposable(new Agent({ keepAlive: false }));
+  assert.equal((await ask(to, a, fresh)).body.error?.code, "certificate_revoked");
+});
+
 test("a policy that changes counts at the next request on a connection that is open", async () => {
   await using to = await origin();
   const a = await issue("a");
@@ -200,7 +214,8 @@ test("a CA that is taken away lets in no open connection and no resumed session"
   assert.equal((await ask(to, a, resuming)).status, 200);
   to.trust.replace({ authorities: [otherCa.pem] });
   for (const { agent } of [kept, resuming, disposable(new Agent())]) {
-    assert.equal((await ask(to, a, { agent })).body.error?.code, "certificate_untrusted");
+    const { body } = await ask(to, a, { agent });
+    assert.match(body.error?.code ?? "", /^certificate_(?:untrusted|authority_mismatch)$/);
   }
   const fromOther = await issue("a", { by: otherCa });
   assert.equal((await ask(to, fromOther)).status, 200);

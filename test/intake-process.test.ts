@@ -4,12 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { pino } from "pino";
-import { keyPlace } from "../keys/places.ts";
-import { Keyring } from "../keys/seal.ts";
-import { makeAuthority, type TestAuthority } from "../../test/helpers/pki.ts";
-import { FrameReader } from "./frames.ts";
-import { FRAME, frameHeader } from "./messages.ts";
-import { ProcessIntake } from "./process-intake.ts";
+import { keyPlace } from "../src/keys/places.ts";
+import { Keyring } from "../src/keys/seal.ts";
+import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
+import { ProcessIntake } from "../src/intake/process-intake.ts";
 
 let authority: TestAuthority;
 const folder = mkdtempSync(join(tmpdir(), "countersign-intake-"));
@@ -70,26 +68,3 @@ test("what is no JSON is refused, and the intake goes on", async () => {
   using upload = await intake.receive(inChunks("[1]", 1));
   assert.deepEqual(upload.fields, []);
 });
-
-test("frames of several uploads are put together, however they are cut", async () => {
-  const sent = Buffer.concat([
-    frame(1, FRAME.body, "one "),
-    frame(2, FRAME.certificate, "cert"),
-    frame(1, FRAME.body, "more"),
-    frame(2, FRAME.key, "key"),
-    frame(2, FRAME.end, ""),
-    frame(1, FRAME.end, ""),
-  ]);
-  for (let size = 1; size <= sent.length; size++) {
-    const reader = new FrameReader();
-    for (let at = 0; at < sent.length; at += size) reader.push(sent.subarray(at, at + size));
-    assert.deepEqual(await reader.whole(1), Buffer.from("one more"));
-    const pair = await reader.whole(2);
-    assert.ok("key" in pair);
-    assert.deepEqual([String(pair.certificate), String(pair.key)], ["cert", "key"]);
-  }
-});
-
-function frame(id: number, kind: number, text: string): Buffer {
-  return Buffer.concat([frameHeader(id, kind, text.length), Buffer.from(text)]);
-}

@@ -6,8 +6,8 @@ import { round, type Row } from "./rows.ts";
 import { NotInstalled, type RunningSubject, type Surroundings } from "./subjects/subject.ts";
 
 export interface HandshakeOrder {
-  /** Its `socket` is asked, without a Worker. */
-  readonly gateway: RunningSubject;
+  /** The `socket` of each is asked, without a Worker. */
+  readonly gateways: readonly (RunningSubject & { readonly name: string })[];
   readonly rounds: number;
   readonly seconds: number;
 }
@@ -27,7 +27,7 @@ interface Speed {
  */
 export async function measureHandshakes(
   surroundings: Surroundings,
-  { gateway, rounds, seconds }: HandshakeOrder,
+  { gateways, rounds, seconds }: HandshakeOrder,
 ): Promise<Row[]> {
   const openssl = findProgram("openssl");
   if (openssl === null) throw new NotInstalled("openssl is not installed");
@@ -35,13 +35,17 @@ export async function measureHandshakes(
   for (const connections of [1, 16]) {
     const order = { connections, seconds };
     const theirs: Speed[] = [];
-    const ours: Speed[] = [];
+    const ours = gateways.map((): Speed[] => []);
     for (let turn = 0; turn < rounds; turn += 1) {
       theirs.push(await timeOpenssl(openssl, surroundings, order));
-      ours.push(await timeGateway(gateway, surroundings, order));
+      for (const [at, gateway] of gateways.entries()) {
+        ours[at]!.push(await timeGateway(gateway, surroundings, order));
+      }
     }
     rows.push(rowOf("openssl s_time", connections, theirs));
-    rows.push(rowOf("gateway alone", connections, ours));
+    for (const [at, { name }] of gateways.entries()) {
+      rows.push(rowOf(name, connections, ours[at]!));
+    }
   }
   return rows;
 }
@@ -78,15 +82,21 @@ async function timeGateway(
   { lab, origin }: Surroundings,
   { connections, seconds }: Order,
 ): Promise<Speed> {
-  const pid = gateway.processes["gateway"]!;
-  const before = cpuOf([pid]).get(pid)!;
+  const pids = Object.entries(gateway.processes).flatMap(([name, pid]) =>
+    name.startsWith("gateway") ? pid : [],
+  );
+  const before = sumOf(cpuOf(pids));
   const path = `https://localhost:${origin.port}/each/small`;
   const sockets = [gateway.socket!];
   const { requests, ...speed } = await runClient(
     { base: "http://gateway", path, connections, seconds, sockets },
     lab.signal,
   );
-  return { ...speed, cpu: (cpuOf([pid]).get(pid)! - before) / requests };
+  return { ...speed, cpu: (sumOf(cpuOf(pids)) - before) / requests };
+}
+
+function sumOf(cpu: ReadonlyMap<number, number>): number {
+  return [...cpu.values()].reduce((sum, one) => sum + one, 0);
 }
 
 function rowOf(subject: string, connections: number, speeds: readonly Speed[]): Row {

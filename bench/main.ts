@@ -16,7 +16,7 @@ import { startOrigin } from "./origin.ts";
 import { bodyOf, fullPlan, quickPlan, type Cell } from "./plan.ts";
 import { renderAims, renderMemory, renderRows, type Report } from "./report.ts";
 import { rowsOf, type Row } from "./rows.ts";
-import { gateway, gatewayWithIngress } from "./subjects/gateway.ts";
+import { gateway, gatewayWithIngress, twoGateways } from "./subjects/gateway.ts";
 import { haproxySidecar, nginxSidecar } from "./subjects/sidecars.ts";
 import { inProcess } from "./subjects/in-process.ts";
 import { native, nativeTuned } from "./subjects/native.ts";
@@ -28,6 +28,7 @@ const subjects: readonly Subject[] = [
   native,
   nativeTuned,
   gateway,
+  twoGateways,
   gatewayWithIngress,
   inProcess,
   workerdProxy,
@@ -98,7 +99,13 @@ async function run(signal: AbortSignal): Promise<Report> {
     const surroundings = { lab, material, origin };
     const shape = options.quick ? { rounds: 1, seconds: 2 } : { rounds: 5, seconds: 3 };
     const handshakes = await orMissing("openssl s_time", () =>
-      measureHandshakes(surroundings, { gateway: gatewayRun, ...shape }),
+      measureHandshakes(surroundings, {
+        gateways: [gateway, twoGateways].flatMap(({ name }) => {
+          const one = running.get(name);
+          return one === undefined ? [] : [{ name: `${name} alone`, ...one }];
+        }),
+        ...shape,
+      }),
     );
     rows.push(...(handshakes ?? []));
     process.stdout.write(`${renderRows(handshakes ?? [])}\n\n`);

@@ -124,6 +124,11 @@ describe("without a platform", () => {
     const wrong = await countersign(["start", "--data", folder, "--api-port", "70000"]);
     assert.equal(wrong.status, 2);
     assert.match(wrong.stderr, /--api-port "70000" is not a port/);
+    const many = await countersign(["start", "--data", folder, "--gateway-processes", "33"]);
+    assert.match(
+      many.stderr,
+      /--gateway-processes "33" is neither "auto" nor a number from 1 to 32/,
+    );
     const none = await countersign(["start", "--data", folder, "--worker-processes", "0"]);
     assert.equal(none.status, 2);
     assert.match(

@@ -90,6 +90,21 @@ for (const [engine, open] of Object.entries(engines)) {
         assert.match(clients.errors[0]?.message ?? "", /belongs to another account/, host);
       }
       const authority = await makeAuthority();
+      const path = "/accounts/{account}/access/certificates";
+      const associate = (target: typeof other, host: string) =>
+        callApi(target, "POST", path, {
+          name: "robots",
+          certificate: authority.pem,
+          associated_hostnames: [host],
+        });
+      for (const host of ["a.mine.example", "a.zoned.example", "one.localhost"]) {
+        const asked = await associate(other, host);
+        assert.match(asked.errors[0]?.message ?? "", /belongs to another account/, host);
+      }
+      const kept = await associate(other, "robots.example");
+      assert.equal(kept.status, 201, JSON.stringify(kept.errors));
+      assert.equal((await setRoutes(control, "one", ["robots.example/*"])).status >= 400, true);
+      await callApi(other, "DELETE", `${path}/${(kept.result as { id: string }).id}`);
       const pair = async (host: string) => {
         const leaf = await authority.issue({ subject: `CN=${host}`, dns: [host], usages });
         return { certificate: leaf.chain, private_key: leaf.key };

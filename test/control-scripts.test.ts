@@ -104,7 +104,21 @@ for (const [engine, open] of Object.entries(engines)) {
         ],
         [[{ bindings: [{ type: "service", name: "S", service: "no" }] }], 10143, /"S" .*"no"/],
         [[{ main_module: "other.js" }], 7000344, /"other.js" is not among the 1 modules/],
-        [[{ body_part: "script" }], 7000342, /service worker/],
+        [[{ body_part: "script" }], 7000344, /"script" is not among the 1/],
+        [[{ body_part: "index.js" }], 7000342, /"index.js" is a module/],
+        [
+          [{ bindings: [{ type: "text_blob", name: "T", part: "t" }] }],
+          7000342,
+          /"T" is a text_blob, and ES modules import/,
+        ],
+        [
+          [
+            { body_part: "a.js", bindings: [{ type: "wasm_module", name: "W", part: "w" }] },
+            { "a.js": ["application/javascript", ""] },
+          ],
+          7000342,
+          /"W" is a wasm_module, and its part "w" was not uploaded/,
+        ],
         [[{ compatibility_date: "tomorrow" }], 7000347, /"tomorrow" is not a date/],
         [[{ migrations: { deleted_classes: ["A"] } }], 7000370, /"A" .*keeps no Durable Objects/],
         [[{}, { "a.py": ["text/x-python", ""] }], 7000343, /"a.py" .*"text\/x-python"/],

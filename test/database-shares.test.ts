@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import type { StartGatewayOptions } from "../src/gateway/start.ts";
+import type { StartGatewayOptions } from "../src/gateway/start-options.ts";
 import { bindDatabase, connectDatabase, databaseConfig, pgClient } from "./helpers/databases.ts";
 import { edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
 import { startPgbouncer, withoutPgbouncer } from "./helpers/pgbouncer.ts";

@@ -12,7 +12,7 @@ import { createServer, TLSSocket, type TlsOptions } from "node:tls";
 import { ask, edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 import { until } from "./helpers/until.ts";
-import type { StartGatewayOptions } from "../src/gateway/start.ts";
+import type { StartGatewayOptions } from "../src/gateway/start-options.ts";
 import { freePort } from "./helpers/free-port.ts";
 
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);

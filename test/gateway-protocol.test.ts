@@ -7,7 +7,7 @@ import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse }
 import { connect, type AddressInfo } from "node:net";
 import { test, type TestContext } from "node:test";
 import { WebSocket, WebSocketServer } from "ws";
-import type { StartGatewayOptions } from "../src/gateway/start.ts";
+import type { StartGatewayOptions } from "../src/gateway/start-options.ts";
 import { ask, edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
 import { startOrigin } from "./helpers/origin.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";

@@ -14,69 +14,82 @@ const CERTIFICATE_ID = "bench";
 const SCRIPT = "bench";
 
 /** The gateway behind a Worker that runs as the product configures it, on a port of its own. */
-export const gateway: Subject = {
-  name: "gateway",
-  what: "the Worker as the product configures it, then our gateway",
-  start: async (surroundings) => {
-    const { lab, material } = surroundings;
-    const handle = await startGateway({
-      ...GATEWAY_OPTIONS,
-      runDirectory: lab.folder,
-      masterKey: MASTER_KEY,
-    });
-    await handle.setTrust(ACCOUNT, accountTrust(material));
-    await handle.setCertificate(edgeCertificate(CERTIFICATE_ID, material.client));
-    await handle.openBinding({
-      socketPath: BINDING_SOCKET,
-      accountId: ACCOUNT,
-      scriptName: SCRIPT,
-      bindingName: "ORIGIN",
-      certificateId: CERTIFICATE_ID,
-    });
-    const version = workerVersion(surroundings);
-    const config = workerdConfig(
-      {
-        ...version,
-        modules: [{ name: "worker.js", type: "esm", file: "worker.js" }],
-        sourceMaps: new Map(),
-        presented: new Map(),
-        databases: new Map(),
-        identity: version.versionId,
-        asksForKeys: false,
-        assets: null,
-        origins: [],
-      },
-      {
-        socket: "gateway-worker.sock",
-        hasOwnPort: false,
-        probeSocket: "gateway-probe.sock",
-        eventsSocket: null,
-        entrypoints: new Map(),
-        assetsFolder: "a",
-        emptyFolder: ".",
-        accessKeys: "127.0.0.1:1",
-        tail: null,
-        heap: 0,
-        bindingSocket: () => BINDING_SOCKET,
-        linkedSocket: () => "none",
-        capability: () => "none",
-        fetch: fetchNetwork(["public"], []),
-        inProcess: bindingNetwork(GATEWAY_OPTIONS.addresses, []),
-        privateKey: () => "",
-      },
-    );
-    await lab.write("worker.js", WORKER);
-    await lab.write("gateway.capnp", config);
-    // wrk knows no Unix sockets: this one is moved to a port.
-    const worker = await runPrepared(lab, "gateway.capnp", 2, ["--socket-addr=main=127.0.0.1:0"]);
-    return {
-      base: `http://127.0.0.1:${worker.port}`,
-      processes: { workerd: worker.pid, gateway: handle.status().pid! },
-      socket: lab.path(BINDING_SOCKET),
-      stop: async () => handle[Symbol.asyncDispose](),
-    };
-  },
-};
+export const gateway: Subject = gatewayOf("gateway", 1);
+export const twoGateways: Subject = gatewayOf("gateway × 2", 2);
+
+function gatewayOf(name: string, count: number): Subject {
+  return {
+    name,
+    what: `the Worker as the product configures it, then our gateway${count === 1 ? "" : ` in ${count} processes`}`,
+    start: async (surroundings) => {
+      const { lab, material } = surroundings;
+      const socket = `binding-${count}.sock`;
+      const config = `gateway-${count}.capnp`;
+      const handle = await startGateway({
+        ...GATEWAY_OPTIONS,
+        count,
+        runDirectory: lab.folder,
+        masterKey: MASTER_KEY,
+      });
+      await handle.setTrust(ACCOUNT, accountTrust(material));
+      await handle.setCertificate(edgeCertificate(CERTIFICATE_ID, material.client));
+      await handle.openBinding({
+        socketPath: socket,
+        accountId: ACCOUNT,
+        scriptName: SCRIPT,
+        bindingName: "ORIGIN",
+        certificateId: CERTIFICATE_ID,
+      });
+      const version = workerVersion(surroundings);
+      const text = workerdConfig(
+        {
+          ...version,
+          modules: [{ name: "worker.js", type: "esm", file: "worker.js" }],
+          sourceMaps: new Map(),
+          presented: new Map(),
+          databases: new Map(),
+          identity: version.versionId,
+          asksForKeys: false,
+          assets: null,
+          origins: [],
+        },
+        {
+          socket: `worker-${count}.sock`,
+          hasOwnPort: false,
+          probeSocket: `probe-${count}.sock`,
+          eventsSocket: null,
+          entrypoints: new Map(),
+          assetsFolder: "a",
+          emptyFolder: ".",
+          accessKeys: "127.0.0.1:1",
+          tail: null,
+          heap: 0,
+          bindingSocket: () => socket,
+          linkedSocket: () => "none",
+          capability: () => "none",
+          fetch: fetchNetwork(["public"], []),
+          inProcess: bindingNetwork(GATEWAY_OPTIONS.addresses, []),
+          privateKey: () => "",
+        },
+      );
+      await lab.write("worker.js", WORKER);
+      await lab.write(config, text);
+      // wrk knows no Unix sockets: this one is moved to a port.
+      const worker = await runPrepared(lab, config, 2, ["--socket-addr=main=127.0.0.1:0"]);
+      return {
+        base: `http://127.0.0.1:${worker.port}`,
+        processes: {
+          workerd: worker.pid,
+          ...Object.fromEntries(
+            handle.processes().map(({ pid }, at) => [`gateway ${at + 1}`, pid!]),
+          ),
+        },
+        socket: lab.path(socket),
+        stop: async () => handle[Symbol.asyncDispose](),
+      };
+    },
+  };
+}
 
 /** The whole way: our ingress, the Worker, our gateway, each started by the edge. */
 export const gatewayWithIngress: Subject = {
@@ -105,8 +118,6 @@ export const gatewayWithIngress: Subject = {
     };
   },
 };
-
-const BINDING_SOCKET = "binding.sock";
 
 function workerVersion({ origin }: Surroundings): WorkerVersion {
   return {
@@ -152,6 +163,7 @@ function staticSource(surroundings: Surroundings): Source {
     database: async () => null,
     trust: async () => accountTrust(material),
     hosts: async () => [],
+    challenges: async () => [],
     origins: async () => [],
     routedHosts: async () => [],
     access: async () => ({ applications: [], tokens: [], authorities: [], keys: [] }),

@@ -158,7 +158,10 @@ async function checkPort(name: string, port: number): Promise<Check> {
 function checkProcesses(status: PlatformStatus): readonly Check[] {
   const workers = status.workers.map((worker) => ({ name: `worker ${worker.scriptName}`, worker }));
   return [
-    { name: "gateway", worker: { ...status.gateway, memory: null } },
+    ...status.gatewayProcesses.map((one) => ({
+      name: "gateway",
+      worker: { ...one, memory: null },
+    })),
     { name: "ingress", worker: { ...status.ingress, memory: null } },
     ...workers,
   ].map(({ name, worker: { state, pid, memory, restarts, lastExit } }) => {
@@ -210,9 +213,9 @@ function checkOldTls({ unsafeOldTls }: PlatformStatus): readonly Check[] {
   ];
 }
 
-/** What was renewed in the folder is not what the host presents. */
+/** What was renewed in the folder, or should have been by ACME, is not what the host presents. */
 function checkHostFolders({ hostCertificates }: PlatformStatus): readonly Check[] {
-  return hostCertificates.flatMap(({ hosts, failure }) =>
+  return hostCertificates.flatMap(({ hosts, source, failure }) =>
     failure === null
       ? []
       : [
@@ -220,7 +223,10 @@ function checkHostFolders({ hostCertificates }: PlatformStatus): readonly Check[
             name: "host",
             result: "warning" as const,
             finding: `${hosts[0]} presents the certificate before: ${failure}`,
-            fix: `countersign host certificate ${hosts[0]} --folder DIR`,
+            fix:
+              source === "acme"
+                ? `countersign host acme ${hosts[0]}: tries again at once.`
+                : `countersign host certificate ${hosts[0]} --folder DIR`,
           },
         ],
   );

@@ -1,5 +1,5 @@
 import type { Sealed } from "../keys/seal.ts";
-import type { Host, HostOrigin } from "./hosts.ts";
+import type { Host, HostChallenge, HostOrigin } from "./hosts.ts";
 import type { AccountAccess } from "./access.ts";
 import type { DatabaseConfig } from "./database.ts";
 import type { QueueConfig } from "./queue.ts";
@@ -28,6 +28,8 @@ export interface Source {
   trust(accountId: string): Promise<AccountTrust>;
   /** The hosts of an account that have TLS state of their own at the ingress. */
   hosts(accountId: string): Promise<readonly Host[]>;
+  /** What the ingress answers to ACME servers while they issue for hosts of an account. */
+  challenges(accountId: string): Promise<readonly HostChallenge[]>;
   /** The hosts of an account that origins answer for. */
   origins(accountId: string): Promise<readonly HostOrigin[]>;
   /** The queues of an account, and who consumes them. */
@@ -60,7 +62,7 @@ export type Change = { readonly cursor: number } & (
   | ({ readonly kind: "identity" } & ScriptKey)
   /** The CAs of an account's identities, or its policies, changed. */
   | { readonly kind: "identities"; readonly accountId: string }
-  /** Server certificates of an account's hosts, the rules for their clients, or their origins changed. */
+  /** Server certificates of an account's hosts, the rules for their clients, their origins, or challenges of ACME changed. */
   | { readonly kind: "hosts"; readonly accountId: string }
   /** Queues of an account, or who consumes them. */
   | { readonly kind: "queues"; readonly accountId: string }
@@ -122,7 +124,16 @@ export interface WorkerModule {
   readonly content: Uint8Array;
 }
 
-export type ModuleType = "esm" | "commonjs" | "text" | "data" | "json" | "wasm" | "sourcemap";
+/** `script`: all of a Worker in service-worker format, whose bindings are globals. */
+export type ModuleType =
+  | "esm"
+  | "commonjs"
+  | "script"
+  | "text"
+  | "data"
+  | "json"
+  | "wasm"
+  | "sourcemap";
 
 export type WorkerBinding = { readonly name: string } & (
   | { readonly type: "plain_text"; readonly text: string }
@@ -159,6 +170,8 @@ export type WorkerBinding = { readonly name: string } & (
   | { readonly type: "analytics_engine"; readonly dataset: string }
   /** The version's own static assets. */
   | { readonly type: "assets" }
+  /** The content of another module, in service-worker format. */
+  | { readonly type: EmbeddedType; readonly part: string }
   /** A class of the script itself. */
   | { readonly type: "durable_object_namespace"; readonly className: string }
   | {
@@ -168,6 +181,8 @@ export type WorkerBinding = { readonly name: string } & (
       readonly timestamp: string;
     }
 );
+
+export type EmbeddedType = "text_blob" | "data_blob" | "wasm_module";
 
 export type BindingMode = "gateway" | "in-process";
 

@@ -52,7 +52,9 @@ export interface Edge extends ConnectionTests, AsyncDisposable {
 export interface EdgeStatus {
   /** What keeps Workers apart from everything else on the machine. */
   readonly sandbox: { readonly kind: string; readonly summary: string };
+  /** Of all its processes together. */
   readonly gateway: ProcessStatus;
+  readonly gatewayProcesses: readonly ProcessStatus[];
   readonly ingress: ProcessStatus;
   /** One for each process. */
   readonly workers: readonly WorkerStatus[];

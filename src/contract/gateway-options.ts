@@ -37,6 +37,10 @@ export interface GatewayOptions {
   readonly mysqlPorts: readonly number[];
   /** Connections of `connect()` that one Worker may have open, above 0. Default: 512. */
   readonly streams: number;
+  /** Connections that Workers may have to one binding. Default: 1,024. */
+  readonly bindingConnections: number;
+  /** Connections that a Worker may have to one database, those that wait among them. Default: 256. */
+  readonly databaseConnections: number;
 }
 
 /** Which addresses bindings may connect to. The longest prefix that matches decides. */
@@ -109,4 +113,6 @@ export const defaultOptions: GatewayOptions = {
   postgresPorts: [5432],
   mysqlPorts: [3306],
   streams: 512,
+  bindingConnections: 1_024,
+  databaseConnections: 256,
 };

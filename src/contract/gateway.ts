@@ -39,7 +39,9 @@ export interface GatewayHandle extends ConnectionTests, AsyncDisposable {
   openBinding(binding: GatewayBinding): Promise<void>;
   /** Accepts no new request, lets those in flight end, closes, unlinks. */
   closeBinding(socketPath: string): Promise<void>;
+  /** Of all its processes together. */
   status(): ProcessStatus;
+  processes(): readonly ProcessStatus[];
   /** As Prometheus reads them. */
   metrics(): Promise<string>;
   /** The port on 127.0.0.1 that Prometheus reads. Null: not asked for, or not running now. */

@@ -42,6 +42,14 @@ export interface HostOrigin {
   readonly certificateId: string | null;
 }
 
+/** What proves to an ACME server that a host is ours (HTTP-01 of RFC 8555): it is no secret. */
+export interface HostChallenge {
+  /** Lower case, no port. */
+  readonly host: string;
+  readonly token: string;
+  readonly keyAuthorization: string;
+}
+
 /** Where to connect to an origin. */
 export interface OriginPlace {
   /** A name, or addresses without brackets. Of several, any that accepts the connection. */

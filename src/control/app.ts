@@ -45,6 +45,7 @@ import { publishedIdentities } from "./identity/published.ts";
 import { Publisher } from "./workers/publisher.ts";
 import { rotationEndpoints } from "./certificates/version-endpoints.ts";
 import { customCertificateEndpoints } from "./routing/custom-certificates.ts";
+import { acmeEndpoints } from "./routing/acme-endpoints.ts";
 import { zoneEndpoints } from "./routing/zone-endpoints.ts";
 import { routeEndpoints } from "./routing/routes.ts";
 import { scriptChangeEndpoints } from "./workers/script-changes.ts";
@@ -188,6 +189,7 @@ function allEndpoints(
     ...originPullEndpoints(context),
     ...globalPullEndpoints(context),
     ...customCertificateEndpoints(context),
+    ...acmeEndpoints(context),
     ...proxiedZoneEndpoints(context),
     ...domainEndpoints(context),
     ...bindingModeEndpoints(context, publisher),

@@ -6,9 +6,9 @@ import { hostKeyPlace } from "../keys/places.ts";
 import type { Keyring } from "../keys/seal.ts";
 
 export interface IngressHostsOptions {
-  readonly source: Pick<Source, "hosts">;
+  readonly source: Pick<Source, "hosts" | "challenges">;
   readonly keyring: Keyring;
-  readonly ingress: Pick<IngressHandle, "hosts">;
+  readonly ingress: Pick<IngressHandle, "hosts" | "challenges">;
   readonly log: Logger;
 }
 
@@ -30,6 +30,7 @@ export class IngressHosts {
       accountId,
       hosts.map((host) => this.#open(accountId, host)),
     );
+    await ingress.challenges(accountId, await source.challenges(accountId));
   }
 
   /** A key that does not open costs its host the certificate, not the others theirs. */

@@ -2,7 +2,8 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import type { Logger } from "pino";
 import { Keyring } from "../keys/seal.ts";
-import { startGateway, type StartGatewayOptions } from "../gateway/start.ts";
+import { startGateway } from "../gateway/start.ts";
+import type { StartGatewayOptions } from "../gateway/start-options.ts";
 import { IngressHandle } from "../ingress/handle.ts";
 import { ABSENT_SOCKET, type HttpsAddress, type WorkerShares } from "../ingress/protocol.ts";
 import type { ServedCertificate } from "../contract/hosts.ts";
@@ -342,6 +343,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     status: () => ({
       sandbox: { kind: sandbox.kind, summary: sandbox.summary },
       gateway: gateway.status(),
+      gatewayProcesses: gateway.processes(),
       ingress: ingress.status(),
       workers: [...traffic.generations(), ...reconciler.staged()].flatMap((one) => one.status()),
     }),

@@ -4,7 +4,12 @@ import { capnpText, type CapnpValue } from "./capnp.ts";
 import type { WorkerdNetwork } from "../network/workerd-network.ts";
 import type { OwnPresentation, RunnableVersion } from "./in-process.ts";
 import type { AssetsConfig } from "../contract/assets.ts";
-import type { ModuleType, WorkerBinding, WorkerModule } from "../contract/change-feed.ts";
+import type {
+  EmbeddedType,
+  ModuleType,
+  WorkerBinding,
+  WorkerModule,
+} from "../contract/change-feed.ts";
 import { EVENTS, eventsWorker } from "./events-config.ts";
 import { readDoor } from "./service-links.ts";
 import { assetServices, FILES_ALONE, front, hasCode } from "./assets-config.ts";
@@ -166,16 +171,25 @@ function worker(
   return {
     ...objects,
     ...(isTraced && { tails: [TAIL] }),
-    modules: version.modules.map((module) => ({
-      name: module.name,
-      [MODULE_FIELDS[module.type]]: { embed: module.file },
-    })),
+    ...code(version),
     compatibilityDate: version.compatibilityDate,
     compatibilityFlags: version.compatibilityFlags,
     bindings: version.bindings
       .filter((binding) => isBindable(binding, version))
       .map((binding) => ({ name: binding.name, ...bindingValue(binding, version) })),
     globalOutbound: version.asksForKeys || version.origins.length > 0 ? OUTBOUND : "internet",
+  };
+}
+
+/** The first module is the main one. */
+function code({ modules }: LaidOutVersion): Readonly<Record<string, CapnpValue>> {
+  const [main] = modules;
+  if (main?.type === "script") return { serviceWorkerScript: { embed: main.file } };
+  return {
+    modules: modules.map(({ name, type, file }) => ({
+      name,
+      [MODULE_FIELDS[type as Exclude<typeof type, "script">]]: { embed: file },
+    })),
   };
 }
 
@@ -193,14 +207,14 @@ function tailWorker(module: string): CapnpValue {
 
 const TAIL = "tail";
 
-const MODULE_FIELDS: Record<StoredModule["type"], string> = {
+const MODULE_FIELDS = {
   esm: "esModule",
   commonjs: "commonJsModule",
   text: "text",
   data: "data",
   json: "json",
   wasm: "wasm",
-} satisfies Record<Exclude<WorkerModule["type"], "sourcemap">, string>;
+} satisfies Record<Exclude<WorkerModule["type"], "sourcemap" | "script">, string>;
 
 function bindingValue(
   binding: WorkerBinding,
@@ -215,6 +229,12 @@ function bindingValue(
       return { fromEnvironment: secretVariable(version, binding.name) };
     case "assets":
       return { service: FILES_ALONE };
+    case "text_blob":
+    case "data_blob":
+    case "wasm_module": {
+      const embed = version.modules.find(({ name }) => name === binding.part)?.file ?? "";
+      return { [EMBEDDED_FIELDS[binding.type]]: { embed } };
+    }
     case "version_metadata": {
       const { id, tag, timestamp } = binding;
       return { json: JSON.stringify({ id, tag, timestamp }) };
@@ -237,6 +257,12 @@ function bindingValue(
       return storedBinding(binding, serviceName(binding)) ?? { service: serviceName(binding) };
   }
 }
+
+const EMBEDDED_FIELDS = {
+  text_blob: "text",
+  data_blob: "data",
+  wasm_module: "wasmModule",
+} satisfies Record<EmbeddedType, string>;
 
 /** What a connection string has in the place of one: drivers want something there. */
 const NO_PASSWORD = "kept-by-the-gateway";

@@ -1,4 +1,5 @@
 import { accessFailures } from "./access.ts";
+import { acmeFailures } from "./acme.ts";
 import { apiFailures } from "./api.ts";
 import { applicationAccessFailures } from "./application-access.ts";
 import { certificateFailures } from "./certificates.ts";
@@ -28,6 +29,7 @@ import type { FailureEntry } from "./entry.ts";
 export type { FailureEntry } from "./entry.ts";
 
 type Table = typeof accessFailures &
+  typeof acmeFailures &
   typeof apiFailures &
   typeof applicationAccessFailures &
   typeof certificateFailures &
@@ -59,6 +61,7 @@ type Table = typeof accessFailures &
  */
 export const failures: Table = {
   ...accessFailures,
+  ...acmeFailures,
   ...apiFailures,
   ...applicationAccessFailures,
   ...certificateFailures,

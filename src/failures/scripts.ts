@@ -96,13 +96,14 @@ export const scriptFailures = {
     cause: "Its main module exports nothing that could be called: every request would fail.",
     fix: "Write `export default { fetch(request, env, ctx) { … } }`.",
   },
-  service_worker_unsupported: {
+  service_worker_invalid: {
     side: "caller",
     status: 400,
     number: 7000342,
-    title: "scripts in service worker format are not run here",
-    cause: "The entry point uses `addEventListener` or CommonJS instead of ES module exports.",
-    fix: "Write `export default { fetch(request, env, ctx) { … } }`.",
+    title: "a Worker in service-worker format is one script, and what its bindings embed",
+    cause:
+      "`metadata.body_part` names a part that is an ES module, another part is one, or a binding embeds a part that is not there.",
+    fix: "Send the script as `application/javascript`, alone, or write ES modules and name the first in `metadata.main_module`.",
   },
   module_invalid: {
     side: "caller",

@@ -26,6 +26,8 @@ test("what is thrown for one request, socket or upgrade ends it with a code, and
     traffic: { details: "public", answered: () => {}, failed: () => {} },
     clock: systemClock,
     tracing: () => null,
+    mostConnections: 1_024,
+    askOthers: null,
     stream: () => () => {},
   };
   const socketPath = join(folder, "s");
@@ -83,6 +85,8 @@ test("a binding has routes to 256 origins: the oldest without connections is let
     {
       route: routeTo,
       release: ({ pool }) => void released.push(pool.scope.origin),
+      mostConnections: 1_024,
+      askOthers: null,
       stream: unused,
       traffic: { details: "public", answered: () => {}, failed: () => {} },
       clock: systemClock,

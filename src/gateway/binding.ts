@@ -18,7 +18,7 @@ import { rayOf, respondWithFailure, unreadFailure, type ShownFailure } from "./r
 import { RoutedRequest, splitUrl, type Route, type Traffic } from "./route.ts";
 import { openStream, StreamClient } from "./stream.ts";
 import type { RouteTracing } from "./tracing.ts";
-import { listenAt } from "./unix-socket.ts";
+import { listenAt, type Listening } from "./unix-socket.ts";
 
 /** What a binding needs of the gateway. */
 export interface Router {
@@ -30,6 +30,10 @@ export interface Router {
   tracing(origin: string): RouteTracing | null;
   /** A `connect()` more of this Worker's. Null: it has as many as it may. Else: to be called at its end. */
   stream(): (() => void) | null;
+  /** Connections that the binding may have. */
+  readonly mostConnections: number;
+  /** What `recentFailure` says in the processes that share the socket. Null: there are none. */
+  readonly askOthers: ((url: string) => Promise<Failure | null>) | null;
   readonly clock: Clock;
 }
 
@@ -86,8 +90,8 @@ export class BindingSocket {
   }
 
   /** Resolves when the socket accepts connections. */
-  listen(): Promise<void> {
-    return listenAt(this.#server, this.binding.socketPath);
+  listen(at: Listening = this.binding.socketPath): Promise<void> {
+    return listenAt(this.#server, at);
   }
 
   /** Something that routes depend on has changed: each is found again, under the rules in force now. */
@@ -116,6 +120,11 @@ export class BindingSocket {
         this.#router.release(route);
       }
     }
+  }
+
+  /** Why a `connect()` failed here lately, as it is asked for. */
+  recentFailure(url: string): Failure | null {
+    return this.#recent.asked(url) ?? null;
   }
 
   /** Accepts no new connection, lets requests in flight end for `drain` ms, closes, unlinks. */
@@ -159,8 +168,13 @@ export class BindingSocket {
     if (this.#closing) response.shouldKeepAlive = false;
     const recent = this.binding.front ? undefined : this.#recent.asked(request.url!);
     if (recent !== undefined) {
-      if (recent === null) response.writeHead(204).end();
-      else respondWithFailure(recent, request, response, this.#shown(request));
+      const { askOthers } = this.#router;
+      if (recent !== null || askOthers === null) this.#tellRecent(recent, request, response);
+      else {
+        void askOthers(request.url!)
+          .catch(() => null)
+          .then((theirs) => this.#tellRecent(theirs, request, response));
+      }
       return;
     }
     const { origin, path } = this.#wanted(request);
@@ -169,6 +183,11 @@ export class BindingSocket {
     );
     if (route === null) return;
     forward(request, response, new RoutedRequest(route, path, how).prepared(request));
+  }
+
+  #tellRecent(recent: Failure | null, request: IncomingMessage, response: ServerResponse): void {
+    if (recent === null) response.writeHead(204).end();
+    else respondWithFailure(recent, request, response, this.#shown(request));
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -284,7 +303,7 @@ export class BindingSocket {
   }
 
   #excess({ rawHeaders, url }: IncomingMessage): FailureCode | null {
-    if (this.#connections > MOST_CONNECTIONS) return "binding_connections_exhausted";
+    if (this.#connections > this.#router.mostConnections) return "binding_connections_exhausted";
     if (url!.length > MOST_URL + MOST_AUTHORITY) return "binding_url_too_long";
     return headerSize(rawHeaders) > MOST_HEADERS ? "binding_headers_too_large" : null;
   }
@@ -323,7 +342,6 @@ export class BindingSocket {
 const IDLE = 10_000;
 /** Origins that one binding has routes and pools for. */
 const MOST_ROUTES = 256;
-const MOST_CONNECTIONS = 1_024;
 /** `https://`, a name of 253 bytes and a port */
 const MOST_AUTHORITY = 270;
 

@@ -24,6 +24,8 @@ import type { AddressOptions, GatewayOptions } from "../contract/gateway-options
 import { Lookups } from "./lookups.ts";
 import { originOpener } from "./open.ts";
 import type { OriginPool } from "./pool.ts";
+import { packError, type SentError } from "../process/messages.ts";
+import type { PassedHandle } from "../process/passed-handle.ts";
 import { Pools } from "./pools.ts";
 import type { Observer } from "./observe.ts";
 import { sharedFor, systemResolve, type Resolve } from "./resolve.ts";
@@ -32,6 +34,7 @@ import type { RouteTracing, Tracing } from "./tracing.ts";
 import { Databases } from "./database/databases.ts";
 import { DatabaseSocket } from "./database/socket.ts";
 import type { DatabaseConfig } from "../contract/database.ts";
+import type { Listening } from "./unix-socket.ts";
 import { checkTrust, noTrust, SecureContexts, trustFor, type TrustBundle } from "./trust.ts";
 
 export interface GatewayDependencies {
@@ -40,6 +43,8 @@ export interface GatewayDependencies {
   readonly observer: Observer;
   /** Not disposed of here: spans end until the gateway is. Default: none. */
   readonly tracing?: Tracing | null;
+  /** What `recentFailure` says in the other processes. Default: there are none. */
+  readonly askOthers?: ((socketPath: string, url: string) => Promise<Failure | null>) | null;
   /** Default: the system's. */
   readonly clock?: Clock;
 }
@@ -98,6 +103,7 @@ export class Gateway implements AsyncDisposable {
         return credential;
       },
       trust: (accountId) => this.trust(accountId),
+      mostConnections: options.databaseConnections,
       network: (owner) => this.#network(owner),
     });
     this.#sweeper = new Sweeper(clock, (now) => this.#sweep(now));
@@ -175,13 +181,29 @@ export class Gateway implements AsyncDisposable {
     const open = this.#bindings.get(binding.socketPath);
     if (open !== undefined && isDeepStrictEqual(open.binding, binding)) return;
     await this.closeBinding(binding.socketPath);
+    await this.#open(binding, binding.socketPath);
+  }
+
+  /** The same at a socket that other processes accept from as well. Asked again, it stays open. */
+  async openShared(binding: GatewayBinding, listening: PassedHandle): Promise<void> {
+    if (!this.#bindings.has(binding.socketPath)) await this.#open(binding, listening);
+  }
+
+  async #open(binding: GatewayBinding, listening: Listening): Promise<void> {
     const socket = this.#socketFor(binding);
     this.#bindings.set(binding.socketPath, socket);
-    await socket.listen();
+    await socket.listen(listening);
+  }
+
+  /** For a Worker that asks for it at another process. */
+  recentFailure(socketPath: string, url: string): SentError | null {
+    const socket = this.#bindings.get(socketPath);
+    const failure = socket instanceof BindingSocket ? socket.recentFailure(url) : null;
+    return failure && packError(failure);
   }
 
   #socketFor(binding: GatewayBinding): BindingSocket | DatabaseSocket {
-    const { observer } = this.#dependencies;
+    const { observer, options, askOthers = null } = this.#dependencies;
     if (binding.database !== undefined) {
       const router = this.databases.router(binding, binding.database, observer);
       return new DatabaseSocket(binding, binding.database, router);
@@ -192,6 +214,8 @@ export class Gateway implements AsyncDisposable {
       traffic: observer.traffic(binding),
       tracing: (origin) => this.#tracing(binding, origin, null),
       clock: this.#clock,
+      mostConnections: options.bindingConnections,
+      askOthers: askOthers && ((url) => askOthers(binding.socketPath, url)),
       stream: () => this.#streams.take(keyIn(binding.accountId, binding.scriptName)),
     });
   }

@@ -4,6 +4,8 @@ import type { AddressInfo } from "node:net";
 import { pino, type Logger } from "pino";
 import { Keyring } from "../keys/seal.ts";
 import { closeMemory } from "../process/closed-memory.ts";
+import { unpackError, type SentError } from "../process/messages.ts";
+import { Failure } from "../failures/failures.ts";
 import { serve } from "../process/serve.ts";
 import { EventBatch } from "./events.ts";
 import { Gateway } from "./gateway.ts";
@@ -37,6 +39,9 @@ async function call(
 ): Promise<unknown> {
   if (method === "start") return start(...(args as Parameters<GatewayCalls["start"]>));
   if (method === "metrics") return counted?.registry.metrics() ?? "";
+  if (method === "countedMetrics") {
+    return { pid: process.pid, metrics: (await counted?.registry.getMetricsAsJSON()) ?? [] };
+  }
   if (gateway === null) throw new Error(`"${method}" came before "start"`);
   const apply = gateway[method] as (this: Gateway, ...args: unknown[]) => unknown;
   return apply.call(gateway, ...args, signal);
@@ -45,6 +50,7 @@ async function call(
 async function start(
   masterKey: Uint8Array,
   options: GatewayOptions,
+  hasOthers: boolean,
 ): Promise<{ metricsPort: number | null }> {
   const log = createLog(options.logLevel);
   const events = new EventBatch((batch) => supervisor.event(batch));
@@ -65,11 +71,19 @@ async function start(
       options.failureDetails,
     ),
     tracing,
+    askOthers: hasOthers ? askOthers : null,
   });
   masterKey.fill(0);
   const metricsPort = await serveMetrics(metrics, options.metricsPort);
   if (metricsPort !== null) gateway.reservePort(metricsPort);
   return { metricsPort };
+}
+
+/** Of the processes that share the sockets. */
+async function askOthers(socketPath: string, url: string): Promise<Failure | null> {
+  const sent = (await supervisor.ask({ socketPath, url })) as SentError | null | undefined;
+  const error = sent ? unpackError(sent) : null;
+  return error instanceof Failure ? error : null;
 }
 
 async function startTracing(endpoint: string | null, log: Logger): Promise<Tracing | null> {

@@ -117,6 +117,8 @@ function meterCertificates(registers: Registry[], state: MeteredState): void {
   new Gauge({
     name: "countersign_certificate_expiry_timestamp_seconds",
     help: "The end of each certificate's active version, with its fingerprint as it is stored",
+    // Every gateway process has all of them.
+    aggregator: "max",
     labelNames: ["account", "certificate", "version", "fingerprint"],
     registers,
     collect() {

@@ -1,3 +1,14 @@
+/** What one of several processes gets of a limit: all of them together have just as much. */
+export function shareOf(limit: number, { index, count }: Place): number {
+  return Math.floor((limit + index) / count);
+}
+
+/** Which of how many processes. */
+export interface Place {
+  readonly index: number;
+  readonly count: number;
+}
+
 /** How many of something each owner has at once. */
 export class Shares {
   readonly #most: number;

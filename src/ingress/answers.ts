@@ -17,6 +17,7 @@ import type { FailureCode } from "../failures/failures.ts";
 import { newRay } from "../failures/rendered.ts";
 import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { plainAddress } from "../network/ranges.ts";
+import type { Challenges } from "./challenges.ts";
 import type { Clients } from "./clients.ts";
 import { type Hosts, plainName } from "./hosts.ts";
 import { KEYS_ONLY, type HowEnded, type WorkerShares } from "./protocol.ts";
@@ -40,6 +41,8 @@ export interface Wanted {
   /** The client's address. Null: not known. */
   readonly client: string | null;
   readonly request: IncomingMessage;
+  /** What the client's certificate says of it, if it is good by one of these CAs (PEM). Null: nothing. */
+  proves(authorities: readonly string[]): { readonly commonName: string } | null;
 }
 
 /** Who answers, or why nobody does. */
@@ -74,6 +77,7 @@ export interface AnswersOptions {
   find(this: void, wanted: Wanted): Found;
   readonly hosts: Hosts;
   readonly clients: Clients;
+  readonly challenges: Challenges;
   /** Has the process that listens at this socket just ended, and why? */
   howEnded(this: void, socket: string): Promise<HowEnded>;
 }
@@ -179,6 +183,9 @@ export class Answers {
     if (wanted === null) return "host_malformed";
     if (wanted.path.length > MOST_URL) return "url_too_long";
     if (headerSize(request.rawHeaders) > MOST_HEADERS) return "headers_too_large";
+    // Whoever issues certificates asks in clear, before there is one, and has none to show itself.
+    const proof = tls === null ? this.#options.challenges.answer(wanted.host, wanted.path) : null;
+    if (proof !== null) return { kind: "proof", text: proof };
     const client = this.#proxies.client(peer, request.headers);
     // A Worker's own process asks, and gets keys or nothing.
     const onlyKeys = KEYS_ONLY in request.headers;
@@ -200,6 +207,7 @@ export class Answers {
       origin: `${scheme}://${wanted.authority.toLowerCase()}`,
       client: client.address,
       request,
+      proves: (authorities) => this.#options.clients.proves(tls, authorities),
     });
     if (typeof found === "string" || found.kind !== "upstream") return found;
     const { upstream } = found;
@@ -292,7 +300,8 @@ const CODES: Readonly<Record<HowEnded, FailureCode>> = {
 
 type Elsewhere =
   | Exclude<Found, FailureCode | { readonly kind: "upstream" }>
-  | { readonly kind: "redirect"; readonly to: URL };
+  | { readonly kind: "redirect"; readonly to: URL }
+  | { readonly kind: "proof"; readonly text: string };
 
 interface Exchange {
   readonly request: IncomingMessage;
@@ -319,6 +328,15 @@ async function answerHere(
 ): Promise<void> {
   if (target.kind === "redirect") {
     redirect(request, response, target.to, ray);
+    return;
+  }
+  if (target.kind === "proof") {
+    response.writeHead(200, {
+      "content-type": "application/octet-stream",
+      "content-length": Buffer.byteLength(target.text),
+      "cf-ray": ray,
+    });
+    response.end(request.method === "HEAD" ? undefined : target.text);
     return;
   }
   if (target.kind === "held") {

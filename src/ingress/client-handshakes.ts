@@ -40,7 +40,7 @@ export class ClientHandshakes {
       if (!this.#options.hosts.askForCertificates) return serve(socket);
       peekServerName(socket, (name) => {
         const entry = name === null ? null : this.#options.hosts.find(plainName(name));
-        if (entry === null || entry.served.clients === null) serve(socket);
+        if (entry === null || entry.clients === null) serve(socket);
         else this.#serverOf(entry).emit("connection", socket);
       });
     };
@@ -49,7 +49,7 @@ export class ClientHandshakes {
 
   #serverOf(entry: HostEntry): Server {
     const { chain, key } = entry.served.certificate ?? this.#options.byDefault();
-    const authorities = entry.served.clients?.authorities ?? [];
+    const authorities = [...new Set([...(entry.clients?.authorities ?? []), ...entry.access])];
     const terms = JSON.stringify([chain, key, authorities]);
     const known = this.#servers.get(entry);
     if (known?.terms === terms) return known.server;
@@ -57,7 +57,7 @@ export class ClientHandshakes {
       ...this.#options.tls,
       cert: chain,
       key,
-      ca: [...authorities],
+      ca: authorities,
       // A CA that a root of somebody else signed counts by itself, as it was uploaded.
       allowPartialTrustChain: true,
       requestCert: true,

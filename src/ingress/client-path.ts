@@ -34,7 +34,7 @@ export function pathOf(
     root = authorities.find((one) => isSame(one, top) || hasSigned(one, top)) ?? null;
     if (root !== null) break;
     const next = chain.find(
-      (one) => !isSame(one, top) && !above.includes(one) && hasSigned(one, top),
+      (one) => one.ca && !isSame(one, top) && !above.includes(one) && hasSigned(one, top),
     );
     if (next === undefined) break;
     above.push(next);

@@ -11,7 +11,7 @@ test("the chains of 1,000 clients are kept for sessions that are resumed, and th
   const { chain } = await authority.issue({ subject: "CN=client" });
   const leaf = new X509Certificate(chain);
   const clients = { mode: "optional", authorities: [authority.pem], revoked: [], forward: true };
-  const entry = { served: { clients } } as unknown as HostEntry;
+  const entry = { clients, access: [] } as unknown as HostEntry;
   const judged = new Clients();
   let read = 0;
   const come = (client: number, isResumed: boolean): void => {

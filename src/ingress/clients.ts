@@ -26,8 +26,14 @@ export class Clients {
 
   /** A handshake that asked for a certificate has ended. */
   began(socket: TLSSocket, entry: HostEntry): void {
-    const authorities = entry.served.clients?.authorities ?? [];
-    this.#connections.set(socket, { entry, authorities, path: null, judged: null });
+    this.#connections.set(socket, {
+      entry,
+      authorities: entry.clients?.authorities ?? [],
+      access: entry.access,
+      isPartial: false,
+      path: null,
+      judged: null,
+    });
   }
 
   /**
@@ -35,7 +41,7 @@ export class Clients {
    * @param entry of the host that the request is for
    */
   judge(socket: TLSSocket | null, entry: HostEntry | null, now: number = Date.now()): Judged {
-    const rules = entry?.served.clients ?? null;
+    const rules = entry?.clients ?? null;
     if (entry === null || rules === null) return NOTHING_ASKED;
     const connection = socket === null ? undefined : this.#connections.get(socket);
     if (socket === null) return rules.mode === "required" ? MISSING : NOTHING_ASKED;
@@ -45,13 +51,40 @@ export class Clients {
     if (known !== null && known.rules === rules && now >= known.from && now < known.until) {
       return known.judged;
     }
-    connection.path ??= this.#path(socket, entry, connection.authorities);
+    connection.path ??= this.#path(socket, connection);
     const fresh = judgePath(connection, rules, now);
     connection.judged = { rules, ...fresh };
     return fresh.judged;
   }
 
-  #path(socket: TLSSocket, entry: HostEntry, authorities: readonly string[]): Path | "none" {
+  /**
+   * Whether the client's certificate is good by one of these CAs, for Access: judged as for `judge`.
+   * Null: it proves nothing.
+   * @param authorities PEM
+   */
+  proves(
+    socket: TLSSocket | null,
+    authorities: readonly string[],
+    now: number = Date.now(),
+  ): { readonly commonName: string } | null {
+    const connection = socket === null ? undefined : this.#connections.get(socket);
+    if (socket === null || connection === undefined || authorities.length === 0) return null;
+    const { entry } = connection;
+    const path = (connection.path ??= this.#path(socket, connection));
+    const counting = authorities.filter(
+      (pem) => connection.access.includes(pem) && entry.access.includes(pem),
+    );
+    if (path === "none" || path.error !== null || !isInTime(path, now)) return null;
+    const { root, above } = pathOf(path.leaf, { authorities: parsedAll(counting), error: null });
+    if (root === null) return null;
+    const rules = entry.clients;
+    const passed = [path.leaf, ...path.above, ...above];
+    if (rules !== null && passed.some((one) => isOn(one, rules))) return null;
+    return { commonName: commonNameOf(path.leaf) };
+  }
+
+  #path(socket: TLSSocket, connection: Connection): Path | "none" {
+    const { entry, authorities } = connection;
     const leaf = attempt(() => socket.getPeerX509Certificate());
     if (leaf === undefined) return "none";
     let kept = this.#sent.get(entry);
@@ -61,6 +94,7 @@ export class Clients {
     const sent = isResumed ? kept.get(leaf.fingerprint256) : undefined;
     if (sent !== undefined) return { ...sent, error };
     const path = pathOf(leaf, { authorities: parsedAll(authorities), error });
+    connection.isPartial = isResumed;
     if (isResumed) return path;
     if (error !== null) return path;
     if (kept.size >= MOST_KEPT) kept.delete(kept.keys().next().value!);
@@ -76,6 +110,10 @@ interface Connection {
   readonly entry: HostEntry;
   /** Those of the handshake. */
   readonly authorities: readonly string[];
+  /** Those of Access at the handshake, which verified by both. */
+  readonly access: readonly string[];
+  /** A resumed session whose chain is not known any more. */
+  isPartial: boolean;
   path: Path | "none" | null;
   judged: (Verdict & { readonly rules: HostClients }) | null;
 }
@@ -91,13 +129,17 @@ const NOTHING_ASKED: Judged = { refusal: null, tls: NO_CERTIFICATE, headers: [] 
 const MISSING: Judged = { ...NOTHING_ASKED, refusal: "client_certificate_missing" };
 const STALE: Judged = { ...NOTHING_ASKED, refusal: "client_handshake_outdated" };
 
-function judgePath({ path, authorities }: Connection, rules: HostClients, now: number): Verdict {
+function judgePath(connection: Connection, rules: HostClients, now: number): Verdict {
+  const { path, authorities } = connection;
   const always = { from: -Infinity, until: Infinity };
   const isRequired = rules.mode === "required";
   if (path === null || path === "none") {
     return { judged: isRequired ? MISSING : NOTHING_ASKED, ...always };
   }
-  if (path.error === null && !stillLeads(path, authorities, rules)) {
+  const found = foundOf(path, connection);
+  // Of which CA a session is whose chain is not known any more cannot be told where Access has its own.
+  const isUnknown = connection.isPartial && path.root === null && connection.access.length > 0;
+  if (found === null && (isUnknown || !stillLeads(path, authorities, rules))) {
     return { judged: STALE, ...always };
   }
   // What the handshake found stays; what ended since counts too.
@@ -105,7 +147,7 @@ function judgePath({ path, authorities }: Connection, rules: HostClients, now: n
   const from = notBefore.getTime() || -Infinity;
   const until = notAfter.getTime() || Infinity;
   const error =
-    path.error ?? (now < from ? "CERT_NOT_YET_VALID" : now >= until ? "CERT_HAS_EXPIRED" : null);
+    found ?? (now < from ? "CERT_NOT_YET_VALID" : now >= until ? "CERT_HAS_EXPIRED" : null);
   const isRevoked = [path.leaf, ...path.above].some((one) => isOn(one, rules));
   const tls = tlsClientAuth({ ...path, error, isRevoked });
   const isGood = error === null && !isRevoked;
@@ -118,6 +160,25 @@ function judgePath({ path, authorities }: Connection, rules: HostClients, now: n
     from: now < from ? -Infinity : from,
     until: now < from ? from : now >= until ? Infinity : until,
   };
+}
+
+/** What the handshake found. One that is good for Access alone is not good for the host's own rules. */
+function foundOf(path: Path, connection: Connection): string | null {
+  if (path.error !== null || path.root !== null) return path.error;
+  const { access, authorities, isPartial } = connection;
+  const isOthers = !isPartial && access.some((pem) => !authorities.includes(pem));
+  return isOthers ? "UNABLE_TO_VERIFY_LEAF_SIGNATURE" : null;
+}
+
+function isInTime({ leaf }: Path, now: number): boolean {
+  const { notBefore, notAfter } = validityOf(leaf);
+  return now >= notBefore.getTime() && now < notAfter.getTime();
+}
+
+/** Of several, none: which of them is meant is not known. */
+function commonNameOf({ subject }: X509Certificate): string {
+  const names = (subject ?? "").split("\n").filter((line) => line.startsWith("CN="));
+  return names.length === 1 ? names[0]!.slice(3) : "";
 }
 
 /**

@@ -5,7 +5,7 @@ import { keyIn } from "../contract/key-in.ts";
 import type { IngressEvent } from "./observe.ts";
 import { Supervised, type Tell } from "../process/supervised.ts";
 import type { ProcessStatus } from "../contract/edge.ts";
-import type { ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/hosts.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import {
   ingressRules,
@@ -45,6 +45,7 @@ export class IngressHandle {
   /** For each socket: how often the ingress had been started again when it was first told of it. */
   readonly #told = new Map<string, number>();
   readonly #hosts = new Map<string, readonly ServedHost[]>();
+  readonly #challenges = new Map<string, readonly HostChallenge[]>();
   #byDefault: ServedCertificate | null;
   #address: ListenAddress;
   #isComplete = false;
@@ -122,6 +123,14 @@ export class IngressHandle {
     await this.#call("hosts", accountId, hosts);
   }
 
+  /** What ACME servers are answered: in force on return. */
+  async challenges(accountId: string, challenges: readonly HostChallenge[]): Promise<void> {
+    const before = this.#challenges.get(accountId) ?? [];
+    if (before.length === 0 && challenges.length === 0) return;
+    this.#challenges.set(accountId, challenges);
+    await this.#call("challenges", accountId, challenges);
+  }
+
   async presentByDefault(certificate: ServedCertificate): Promise<void> {
     this.#byDefault = certificate;
     await this.#call("presentByDefault", certificate);
@@ -168,6 +177,7 @@ export class IngressHandle {
     await tell("scripts", [...this.#scripts.values()]);
     if (this.#isComplete) await tell("complete");
     for (const [accountId, hosts] of this.#hosts) await tell("hosts", accountId, hosts);
+    for (const [accountId, all] of this.#challenges) await tell("challenges", accountId, all);
     if (this.#byDefault !== null) await tell("presentByDefault", this.#byDefault);
     this.#address = await tell("listen", this.#address);
   }

@@ -1,25 +1,54 @@
 import { createSecureContext, type SecureContext } from "node:tls";
-import type { ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import type { HostClients, ServedCertificate, ServedHost } from "../contract/hosts.ts";
 import { TLS_OPTIONS } from "./tls-options.ts";
 
 /** The hosts that have TLS state of their own: exact before wildcard, a longer wildcard first. */
 export class Hosts {
   readonly #accounts = new Map<string, readonly ServedHost[]>();
+  /** CAs whose certificates Access may let in: of each account, for each host, PEM. */
+  readonly #access = new Map<string, ReadonlyMap<string, readonly string[]>>();
   #entries: ReadonlyMap<string, HostEntry> = new Map();
   #asks = false;
 
   /** Replaces what is known of one account's hosts. Connections that are open stay open. */
   update(accountId: string, hosts: readonly ServedHost[]): void {
     this.#accounts.set(accountId, hosts);
+    this.#settle();
+  }
+
+  /** Replaces the CAs of one account's Access. Their hosts ask clients for certificates. */
+  askFor(accountId: string, authorities: ReadonlyMap<string, readonly string[]>): void {
+    if (authorities.size === 0 && !this.#access.has(accountId)) return;
+    this.#access.set(accountId, authorities);
+    this.#settle();
+  }
+
+  #settle(): void {
+    const all = new Map<string, { served: ServedHost; accountId: string }>();
+    for (const [accountId, hosts] of this.#accounts) {
+      for (const served of hosts) {
+        // A host that two accounts have is the first one's: names are unique in an installation.
+        if (!all.has(served.host)) all.set(served.host, { served, accountId });
+      }
+    }
+    const access = new Map<string, readonly string[]>();
+    for (const [accountId, authorities] of this.#access) {
+      for (const [host, pems] of authorities) {
+        const known = lookUp(all, host);
+        if (access.has(host) || (known !== null && known.accountId !== accountId)) continue;
+        access.set(host, pems);
+        const served = known?.served ?? { certificate: null, clients: null };
+        all.set(host, { served: { ...served, host }, accountId });
+      }
+    }
     const entries = new Map<string, HostEntry>();
-    for (const served of [...this.#accounts.values()].flat()) {
-      const before = this.#entries.get(served.host);
-      // A host that two accounts have is the first one's: names are unique in an installation.
-      if (entries.has(served.host)) continue;
-      entries.set(served.host, before?.become(served) ?? new HostEntry(served));
+    for (const [host, { served }] of all) {
+      const entry = this.#entries.get(host)?.become(served) ?? new HostEntry(served);
+      entry.letIn(access.get(host) ?? []);
+      entries.set(host, entry);
     }
     this.#entries = entries;
-    this.#asks = [...entries.values()].some(({ served }) => served.clients !== null);
+    this.#asks = [...entries.values()].some(({ clients }) => clients !== null);
   }
 
   /** Whether any host wants to see its clients' certificates. */
@@ -32,13 +61,7 @@ export class Hosts {
    * @param host lower case, without port and trailing dot
    */
   find(host: string): HostEntry | null {
-    const exact = this.#entries.get(host);
-    if (exact !== undefined) return exact;
-    for (let dot = host.indexOf("."); dot !== -1; dot = host.indexOf(".", dot + 1)) {
-      const entry = this.#entries.get(`*${host.slice(dot)}`);
-      if (entry !== undefined) return entry;
-    }
-    return null;
+    return lookUp(this.#entries, host);
   }
 
   /**
@@ -57,13 +80,42 @@ export class Hosts {
 export class HostEntry {
   #served: ServedHost;
   #context: SecureContext | null = null;
+  #access: readonly string[] = [];
+  #clients: HostClients | null = null;
 
   constructor(served: ServedHost) {
     this.#served = served;
+    this.#clients = served.clients;
   }
 
   get served(): ServedHost {
     return this.#served;
+  }
+
+  /** What it asks of its clients. Null: nothing, and they are not asked for a certificate. */
+  get clients(): HostClients | null {
+    return this.#clients;
+  }
+
+  /** Those of Access. PEM. */
+  get access(): readonly string[] {
+    return this.#access;
+  }
+
+  /** @param authorities PEM, whose certificates Access may let in. Kept as they are if they are the same */
+  letIn(authorities: readonly string[]): void {
+    const { clients } = this.#served;
+    if (authorities.join() !== this.#access.join()) this.#access = authorities;
+    if (clients !== null || this.#access.length === 0) this.#clients = clients;
+    else if (this.#clients?.authorities !== this.#access) {
+      // Access decides who comes in: the Worker is told of the certificate.
+      this.#clients = {
+        mode: "optional",
+        authorities: this.#access,
+        revoked: [],
+        forward: false,
+      };
+    }
   }
 
   become(served: ServedHost): this {
@@ -92,4 +144,15 @@ function isSamePair(one: ServedCertificate | null, other: ServedCertificate | nu
 /** As a client writes it in SNI or `Host`. */
 export function plainName(name: string): string {
   return name.toLowerCase().replace(/\.$/, "");
+}
+
+/** An exact name goes before a wildcard, a longer wildcard before a shorter one. */
+function lookUp<T>(entries: ReadonlyMap<string, T>, host: string): T | null {
+  const exact = entries.get(host);
+  if (exact !== undefined) return exact;
+  for (let dot = host.indexOf("."); dot !== -1; dot = host.indexOf(".", dot + 1)) {
+    const entry = entries.get(`*${host.slice(dot)}`);
+    if (entry !== undefined) return entry;
+  }
+  return null;
 }

@@ -4,6 +4,7 @@ import type { ServerResponse } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { test } from "node:test";
 import { Answers, type Arrival } from "./answers.ts";
+import { Challenges } from "./challenges.ts";
 import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
 import { createHttpServer } from "./http-server.ts";
@@ -18,6 +19,7 @@ async function serve(t: { after(end: () => void): void }): Promise<number> {
     find: () => "host_unknown",
     hosts: new Hosts(),
     clients: new Clients(),
+    challenges: new Challenges(),
     howEnded: async () => "runs",
     observer: new IngressObserver(() => {}),
   });

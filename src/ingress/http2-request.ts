@@ -1,4 +1,4 @@
-import { randomBytes, type X509Certificate } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { constants, type ServerHttp2Stream } from "node:http2";
 import { Readable } from "node:stream";
@@ -9,7 +9,6 @@ import { guarded } from "../forward/guarded.ts";
 export interface Http2Socket {
   readonly remoteAddress: string | undefined;
   readonly remotePort: number | undefined;
-  getPeerX509Certificate(): X509Certificate | undefined;
   /** Ends this request, not the connection: others go on there. */
   destroy(): void;
 }
@@ -58,8 +57,7 @@ export class Http2Request extends Readable {
       this.rawHeaders.push("transfer-encoding", "chunked");
     const { remoteAddress, remotePort } = tls;
     const destroy = (): void => stream.close(constants.NGHTTP2_NO_ERROR);
-    const getPeerX509Certificate = () => tls.getPeerX509Certificate();
-    this.socket = { remoteAddress, remotePort, destroy, getPeerX509Certificate };
+    this.socket = { remoteAddress, remotePort, destroy };
     this.on("error", () => {});
     stream.once("close", () => {
       if (!this.complete) this.destroy(new Error("the client closed its upload"));

@@ -1,10 +1,10 @@
 import type { Server } from "node:http";
 import type { Served } from "../process/calls.ts";
-import { verifiedCertificate } from "./access/certificate.ts";
 import { Gate } from "./access/gate.ts";
 import { listenForAbsent } from "./absent.ts";
 import { choose } from "./choose.ts";
-import type { ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import { Challenges } from "./challenges.ts";
+import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/hosts.ts";
 import { Answers, type Found, type Wanted } from "./answers.ts";
 import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
@@ -36,6 +36,7 @@ export class Ingress implements Served<IngressMethods> {
   readonly #upstreams = new Map<string, Upstream>();
   readonly #hosts = new Hosts();
   readonly #clients = new Clients();
+  readonly #challenges = new Challenges();
   readonly #answers: Answers;
   readonly #listener: Listener;
   readonly #observer: IngressObserver;
@@ -66,6 +67,7 @@ export class Ingress implements Served<IngressMethods> {
       find: (wanted) => this.#find(wanted),
       hosts: this.#hosts,
       clients: this.#clients,
+      challenges: this.#challenges,
       howEnded: supervisor.howEnded,
       observer: this.#observer,
     });
@@ -86,6 +88,11 @@ export class Ingress implements Served<IngressMethods> {
 
   access(update: AccessUpdate): void {
     this.#gate.update(update);
+    const hosts = new Map<string, string[]>();
+    for (const { certificate, hosts: names } of update.access.authorities) {
+      for (const name of names) hosts.set(name, [...(hosts.get(name) ?? []), certificate]);
+    }
+    this.#hosts.askFor(update.accountId, hosts);
   }
 
   complete(): void {
@@ -94,6 +101,10 @@ export class Ingress implements Served<IngressMethods> {
 
   hosts(accountId: string, hosts: readonly ServedHost[]): void {
     this.#hosts.update(accountId, hosts);
+  }
+
+  challenges(accountId: string, challenges: readonly HostChallenge[]): void {
+    this.#challenges.update(accountId, challenges);
   }
 
   presentByDefault(certificate: ServedCertificate): void {
@@ -209,7 +220,7 @@ export class Ingress implements Served<IngressMethods> {
       address: wanted.client,
       clientId: single(request.headers["cf-access-client-id"]),
       clientSecret: single(request.headers["cf-access-client-secret"]),
-      certificate: (authorities) => verifiedCertificate(request.socket, authorities, Date.now()),
+      certificate: (authorities) => wanted.proves(authorities),
     });
     if (verdict.kind === "refuse") return verdict.code;
     if (verdict.kind !== "pass") return verdict;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Dispatcher } from "undici";
 import { Answers } from "./answers.ts";
+import { Challenges } from "./challenges.ts";
 import { Clients } from "./clients.ts";
 import { Listener } from "./listener.ts";
 import { IngressObserver } from "./observe.ts";
@@ -24,6 +25,7 @@ test("an ingress without a file left says so, and does not blame the Worker", as
     }),
     hosts: { find: () => null } as never,
     clients: new Clients(),
+    challenges: new Challenges(),
     observer: new IngressObserver(() => {}),
     howEnded: () => Promise.reject(new Error("nothing has ended")),
   });

@@ -1,6 +1,6 @@
 import { question, STATE, type CallRules } from "../process/calls.ts";
 
-import type { ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/hosts.ts";
 import type { AccountAccess } from "../contract/access.ts";
 import type { ProxyOptions } from "../network/trusted-proxies.ts";
 
@@ -14,6 +14,8 @@ export interface IngressMethods {
   complete(): void;
   /** Replaces the TLS state of an account's hosts. Connections that are open stay open. */
   hosts(accountId: string, hosts: readonly ServedHost[]): void;
+  /** Replaces what ACME servers are answered about an account's hosts. */
+  challenges(accountId: string, challenges: readonly HostChallenge[]): void;
   /** What hosts present that have no certificate of their own. Told before it listens with TLS. */
   presentByDefault(certificate: ServedCertificate): void;
   /** Begins to accept connections. */
@@ -41,6 +43,7 @@ export const ingressRules: CallRules<IngressMethods> = {
   access: STATE,
   complete: STATE,
   hosts: STATE,
+  challenges: STATE,
   presentByDefault: STATE,
   listen: STATE,
   // Again, for no deploy fails because the ingress was being replaced meanwhile.

@@ -5,6 +5,7 @@ import { connect } from "node:net";
 import { test } from "node:test";
 import { makeAuthority } from "../../test/helpers/pki.ts";
 import { Answers } from "./answers.ts";
+import { Challenges } from "./challenges.ts";
 import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
 import { IngressObserver } from "./observe.ts";
@@ -18,6 +19,7 @@ async function listen(times: { handshake: number; idle: number }) {
     find: () => "host_unknown",
     hosts,
     clients,
+    challenges: new Challenges(),
     howEnded: async () => "runs",
     observer: new IngressObserver(() => {}),
   });

@@ -14,6 +14,7 @@ export interface Place {
     | "identity-key"
     | "access-key"
     | "host-key"
+    | "acme-key"
     | "database-password"
     | "local-authority-key"
     | "pull-authority-key"
@@ -86,6 +87,11 @@ export function accessKeyPlace(accountId: string, id: string): Place {
 /** The key of a host's server certificate. */
 export function hostKeyPlace(accountId: string, certificateId: string): Place {
   return place("host-key", accountId, certificateId);
+}
+
+/** The key of an account at an ACME server. */
+export function acmeKeyPlace(accountId: string, id: string): Place {
+  return place("acme-key", accountId, id);
 }
 
 /** The password of a Hyperdrive configuration. */

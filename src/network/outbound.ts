@@ -8,6 +8,8 @@ export interface OutboundOptions {
   readonly policy: AddressPolicy;
   /** All addresses of a name. Default: the system's resolver. */
   readonly resolve?: (host: string) => Promise<readonly LookupAddress[]>;
+  /** CAs (PEM) that alone verify servers. Default: the public ones. */
+  readonly authorities?: string;
 }
 
 export interface OutboundRequest {
@@ -18,6 +20,8 @@ export interface OutboundRequest {
   readonly timeout?: number;
   /** Longest body of an answer, in bytes. Default: 1 MiB. */
   readonly maxBytes?: number;
+  /** Ends it before its time. */
+  readonly signal?: AbortSignal;
 }
 
 export interface OutboundAnswer {
@@ -33,20 +37,30 @@ export interface OutboundAnswer {
  * are not followed, and no connection is kept.
  */
 export class Outbound implements AsyncDisposable {
+  readonly #options: OutboundOptions;
   readonly #agent: Agent;
 
-  constructor({ policy, resolve = systemResolve }: OutboundOptions) {
+  constructor(options: OutboundOptions) {
+    const { policy, resolve = systemResolve, authorities } = options;
+    this.#options = options;
+    const judges = { policy, resolve, authorities };
     this.#agent = new Agent({
       pipelining: 0,
-      connect: (options, callback) => void connectJudged(options, { policy, resolve }, callback),
+      connect: (target, callback) => void connectJudged(target, judges, callback),
     });
+  }
+
+  /** The same, for servers of these CAs (PEM) alone. Whoever asks for it ends it. */
+  trusting(authorities: string): Outbound {
+    return new Outbound({ ...this.#options, authorities });
   }
 
   /** @throws Error, whose message is for the log alone: it tells what is listening where */
   async send(url: string, request: OutboundRequest): Promise<OutboundAnswer> {
     const { timeout = 10_000, maxBytes = 1 << 20, body = null, headers = {} } = request;
     const { origin, pathname, search } = new URL(url);
-    const signal = AbortSignal.timeout(timeout);
+    const signals = request.signal === undefined ? [] : [request.signal];
+    const signal = AbortSignal.any([AbortSignal.timeout(timeout), ...signals]);
     const answer = await this.#agent.request({
       origin,
       path: pathname + search,
@@ -73,6 +87,7 @@ export class Outbound implements AsyncDisposable {
 interface Judges {
   readonly policy: AddressPolicy;
   readonly resolve: (host: string) => Promise<readonly LookupAddress[]>;
+  readonly authorities: string | undefined;
 }
 
 async function connectJudged(
@@ -87,7 +102,7 @@ async function connectJudged(
     callback(error as Error, null);
     return;
   }
-  connectorTo(addresses)(options, callback);
+  connectorTo(addresses, judges)(options, callback);
 }
 
 /** The addresses that may be connected to. @throws Error saying why there is none */
@@ -111,8 +126,12 @@ async function judged(
   throw new Error(`${host} port ${port} is not connected to: ${why}`);
 }
 
-function connectorTo(addresses: readonly LookupAddress[]): buildConnector.connector {
+function connectorTo(
+  addresses: readonly LookupAddress[],
+  { authorities }: Judges,
+): buildConnector.connector {
   return buildConnector({
+    ...(authorities !== undefined && { ca: authorities }),
     timeout: 10_000,
     allowH2: false,
     maxCachedSessions: 0,

@@ -51,7 +51,8 @@ export interface PlatformStatus extends Omit<EdgeStatus, "workers"> {
   readonly hostCertificates: readonly {
     readonly hosts: readonly string[];
     readonly expiresOn: string;
-    /** Why what is in the folder that it follows is not presented. Null: it is, or none is followed. */
+    readonly source: "upload" | "folder" | "acme";
+    /** Why it was not renewed from its folder or by ACME. Null: nothing is wrong. */
     readonly failure: string | null;
   }[];
   /** Those of which something is wrong. */

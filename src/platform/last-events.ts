@@ -25,7 +25,10 @@ export class LastEvents implements AsyncDisposable {
 
   record(event: GatewayEvent): void {
     const { certificateId, kind } = event;
-    this.#held.set(`${kind} ${certificateId}`, event);
+    const key = `${kind} ${certificateId}`;
+    const held = this.#held.get(key);
+    // Several processes tell of theirs, each with a delay of its own.
+    if (held === undefined || held.at <= event.at) this.#held.set(key, event);
     this.#writing ??= this.#writeSoon();
   }
 

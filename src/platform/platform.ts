@@ -23,6 +23,7 @@ import { AddressPolicy } from "../network/addresses.ts";
 import { Outbound } from "../network/outbound.ts";
 import { storeSource } from "../store/change-feed.ts";
 import { openStore, type Store } from "../store/store.ts";
+import { AcmeRenewal } from "./acme-renewal.ts";
 import { auditApp } from "./access/audit.ts";
 import { peopleApp } from "./access/people.ts";
 import { tokensApp } from "./access/tokens.ts";
@@ -89,6 +90,8 @@ export interface PlatformOptions {
   readonly fetchAllow: readonly string[];
   /** How many processes each Worker runs in, at least one. */
   readonly workerProcesses: number;
+  /** How many processes the gateway is, at least one. */
+  readonly gatewayProcesses: number;
   /** MiB of heap and seconds of CPU that each process of a Worker may take. 0: no limit. */
   readonly limits: ProcessLimits;
   /** Whether Workers run in a sandbox of the operating system's. */
@@ -254,6 +257,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       sandbox: options.sandbox,
       limits: options.limits,
       gateway: {
+        count: options.gatewayProcesses,
         addresses,
         failureDetails: options.failureDetails,
         timeouts: {
@@ -307,6 +311,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
   stack.use(CronTriggers.start({ store, edge, clock, log }));
   stack.use(RevocationListRefresh.start({ ...context, log }));
+  stack.use(AcmeRenewal.start({ ...context, intake, log }));
   const urls = { api: apiUrl, http: edge.httpUrl, https: edge.httpsUrl };
   stack.use(
     await startAdmin(folder.path, {

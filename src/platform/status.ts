@@ -16,11 +16,12 @@ export async function platformStatus(
   unsafeOldTls: readonly string[],
   folderFailures: ReadonlyMap<string, string>,
 ): Promise<PlatformStatus> {
-  const { sandbox, gateway, ingress, workers } = edge.status();
+  const { sandbox, gateway, gatewayProcesses, ingress, workers } = edge.status();
   const source = storeSource(store);
   return {
     sandbox,
     gateway,
+    gatewayProcesses,
     ingress,
     workers: await Promise.all(
       workers.map(async (worker) => {
@@ -64,7 +65,8 @@ async function hostCertificates(
   return lists.flat().map((row) => ({
     hosts: hostsOf(row),
     expiresOn: row.notAfter,
-    failure: failures.get(row.id) ?? null,
+    source: row.source,
+    failure: failures.get(row.id) ?? row.acmeFailure,
   }));
 }
 

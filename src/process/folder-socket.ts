@@ -6,7 +6,7 @@ import { join } from "node:path";
  * A Unix socket's path may have 107 bytes, a data folder's more. `bind` and `connect` are made at
  * once, so the process stands in the folder for just that call and names the socket alone.
  */
-function inside<T>(folder: string, call: () => T): T {
+export function inside<T>(folder: string, call: () => T): T {
   const before = process.cwd();
   process.chdir(folder);
   try {

@@ -44,7 +44,7 @@ export class HeldSocket {
     const { address: host, family } = isIP(address.host)
       ? { address: address.host, family: isIP(address.host) }
       : await lookup(address.host);
-    const handle = bound(host, port, family);
+    const handle = boundHandle(host, port, family);
     const own: { port?: number } = {};
     handle.getsockname?.(own);
     const shown = host.includes(":") ? `[${host}]` : host;
@@ -55,7 +55,7 @@ export class HeldSocket {
   static async forPath(path: string): Promise<HeldSocket> {
     // A name of its own: at the end libuv removes the name that a socket was bound to.
     const name = `${path}.${process.pid}.${++lastName}`;
-    const held = new HeldSocket(path, bound(name, -1, -1), name);
+    const held = new HeldSocket(path, boundHandle(name, -1, -1), name);
     // Who may connect is decided by the folder that it is in.
     chmodSync(name, 0o666);
     return held.#listening();
@@ -97,13 +97,13 @@ export class HeldSocket {
 
 let lastName = 0;
 
-interface Handle {
+export interface Handle {
   readonly fd: number;
   getsockname?(into: object): number;
   close(): void;
 }
 
-function bound(address: string, port: number, family: number): Handle {
+export function boundHandle(address: string, port: number, family: number): Handle {
   const made = (
     net as unknown as {
       _createServerHandle(address: string, port: number, family: number): Handle | number;

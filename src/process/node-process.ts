@@ -1,3 +1,4 @@
+import type { SendHandle } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Logger } from "pino";
 import { Failure } from "../failures/failures.ts";
@@ -5,6 +6,7 @@ import type { Run } from "./kept.ts";
 import { relayLine } from "./log-lines.ts";
 import { unpackError, type FromProcess, type ToProcess } from "./messages.ts";
 import { nodeCommand } from "./node-command.ts";
+import { PassedHandle } from "./passed-handle.ts";
 import type { ProcessRecords } from "./orphans.ts";
 import { spawnProcess, type Spawned } from "./spawned.ts";
 
@@ -113,7 +115,12 @@ export class NodeProcess implements Run {
       this.#send({ kind: "cancel", id });
     };
     signal?.addEventListener("abort", abort);
-    this.#send({ kind: "call", id, method, args });
+    const last = args.at(-1);
+    if (last instanceof PassedHandle) {
+      this.#send({ kind: "call", id, method, args: args.slice(0, -1) }, last.handle, (error) =>
+        this.#settle(id)?.reject(error),
+      );
+    } else this.#send({ kind: "call", id, method, args });
     return answer.promise.finally(() => signal?.removeEventListener("abort", abort));
   }
 
@@ -147,10 +154,13 @@ export class NodeProcess implements Run {
     this.#spawned.child.kill("SIGKILL");
   }
 
-  #send(message: ToProcess): void {
+  #send(message: ToProcess, handle?: object, failed?: (error: Error) => void): void {
     const { child } = this.#spawned;
     // What cannot be sent any more is rejected when the process has ended.
-    if (child.connected) child.send(message, () => {});
+    if (!child.connected) return;
+    child.send(message, handle as SendHandle | undefined, (error) => {
+      if (error !== null && child.connected) failed?.(error);
+    });
   }
 
   #receive(message: FromProcess): void {

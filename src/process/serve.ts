@@ -1,3 +1,4 @@
+import { PassedHandle } from "./passed-handle.ts";
 import { packError, type FromProcess, type ToProcess } from "./messages.ts";
 
 export interface Served {
@@ -14,10 +15,10 @@ export function serve(served: Served): Channel {
   const calls = new Map<number, AbortController>();
   const asked = new Map<number, (value: unknown) => void>();
   let lastAsked = 0;
-  process.on("message", (message: ToProcess) => {
+  process.on("message", (message: ToProcess, handle?: object) => {
     switch (message.kind) {
       case "call":
-        void answer(served, calls, message);
+        void answer(served, calls, message, handle);
         return;
       case "cancel":
         calls.get(message.id)?.abort();
@@ -61,11 +62,13 @@ async function answer(
   served: Served,
   calls: Map<number, AbortController>,
   { id, method, args }: ToProcess & { kind: "call" },
+  handle: object | undefined,
 ): Promise<void> {
   const cancel = new AbortController();
   calls.set(id, cancel);
   try {
-    send({ kind: "result", id, value: await served.call(method, args, cancel.signal) });
+    const all = handle === undefined ? args : [...args, new PassedHandle(handle)];
+    send({ kind: "result", id, value: await served.call(method, all, cancel.signal) });
   } catch (error) {
     send({ kind: "error", id, error: packError(error) });
   } finally {

@@ -18,7 +18,12 @@ export async function recordEvent(db: Database, event: CertificateEventRow): Pro
         ])
         .where("id", "=", event.certificateId),
     )
-    .onConflict((o) => o.columns(["certificateId", "kind"]).doUpdateSet({ at, body }))
+    .onConflict((o) =>
+      o
+        .columns(["certificateId", "kind"])
+        .doUpdateSet({ at, body })
+        .where("certificateEvents.at", "<=", at),
+    )
     .execute();
 }
 

@@ -8,6 +8,7 @@ import type {
   Snapshot,
   Source,
 } from "../contract/change-feed.ts";
+import { challengesOf } from "./acme.ts";
 import { accountAccess } from "./access.ts";
 import { findAccount, listAccounts } from "./accounts.ts";
 import {
@@ -46,6 +47,7 @@ export function storeSource(store: Store): Source {
       db.transaction().execute((t) => certificate(t, accountId, certificateId)),
     database: (accountId, id) => db.transaction().execute((t) => databaseConfig(t, accountId, id)),
     hosts: (accountId) => db.transaction().execute((t) => hostsOfAccount(t, accountId)),
+    challenges: (accountId) => challengesOf(db, accountId),
     queues: (accountId) => db.transaction().execute((t) => queuesOfAccount(t, accountId)),
     origins: (accountId) => db.transaction().execute((t) => originsOfAccount(t, accountId)),
     routedHosts: (key) => db.transaction().execute((t) => routedHosts(t, key)),

@@ -35,10 +35,16 @@ export async function hostsOfOthers(db: Database, accountId: string): Promise<st
     .select("host")
     .where("accountId", "!=", accountId)
     .execute();
+  const access = await db
+    .selectFrom("accessAuthorities")
+    .select("hosts")
+    .where("accountId", "!=", accountId)
+    .execute();
   return [
     ...(await patternsOfOthers(db, accountId)),
     ...(await originHostsOfOthers(db, accountId)),
     ...certificates.flatMap(hostsOf),
+    ...access.flatMap(hostsOf),
     ...clients.map(({ host }) => host),
   ];
 }

@@ -11,6 +11,7 @@ import { access } from "./migrations/030-access.ts";
 import { hostClients } from "./migrations/042-host-clients.ts";
 import { hostOrigins } from "./migrations/085-host-origins.ts";
 import { globalPulls } from "./migrations/096-global-pulls.ts";
+import { acme } from "./migrations/097-acme.ts";
 import { originPulls } from "./migrations/094-origin-pulls.ts";
 import { dnsRecords } from "./migrations/094-dns-records.ts";
 import { revocationLists } from "./migrations/095-revocation-lists.ts";
@@ -44,6 +45,7 @@ const all: Record<string, Migration> = {
   "094-dns-records": { up: dnsRecords },
   "094-origin-pulls": { up: originPulls },
   "096-global-pulls": { up: globalPulls },
+  "097-acme": { up: acme },
 };
 
 /** Those that this version knows. */

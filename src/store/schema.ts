@@ -49,6 +49,8 @@ export interface Tables {
   masterKeyChanges: MasterKeyChangeRow;
   zones: ZoneRow;
   hostCertificates: HostCertificateRow;
+  acmeAccounts: AcmeAccountRow;
+  acmeChallenges: AcmeChallengeRow;
   localAuthorities: LocalAuthorityRow;
   hostClients: HostClientsRow;
   hostOrigins: HostOriginRow;
@@ -391,6 +393,8 @@ export interface VersionSettings {
   readonly placement?: Readonly<Record<string, unknown>>;
   /** Of the default export; absent where the code does not tell. */
   readonly handlers?: readonly string[];
+  /** Whether the code is one script whose bindings are globals. Absent: modules. */
+  readonly service_worker?: true;
   readonly named_handlers?: readonly { readonly name: string; readonly handlers: string[] }[];
   readonly assets?: VersionAssets;
 }
@@ -620,9 +624,41 @@ export interface HostCertificateRow {
   source: "upload" | "folder" | "acme";
   /** Absolute. Null: none is followed. */
   folder: string | null;
+  /** Who renews it. Null: not by ACME. */
+  acmeAccountId: string | null;
+  /** Renewals that failed since the last one that did not. */
+  acmeFailures: number;
+  /** Why the last one failed, after the failure's code. Null: it did not. */
+  acmeFailure: string | null;
+  /** When it is renewed, or tried again. */
+  acmeNextOn: string | null;
   uploadedOn: string;
   modifiedOn: string;
   notAfter: string;
+}
+
+/** An account at an ACME server: one an account and directory, for servers limit new ones. */
+export interface AcmeAccountRow {
+  /** UUID. */
+  id: string;
+  accountId: string;
+  /** URL. */
+  directory: string;
+  email: string | null;
+  /** CAs (PEM) that alone verify the directory's server. Null: the public ones. */
+  authority: string | null;
+  /** Under its `acmeKeyPlace`. */
+  sealedKey: Sealed;
+  createdOn: string;
+}
+
+/** What the ingress answers to an ACME server that asks whether a host is ours. */
+export interface AcmeChallengeRow {
+  token: string;
+  host: string;
+  accountId: string;
+  keyAuthorization: string;
+  createdOn: string;
 }
 
 /** The CA of this machine's own names. */

@@ -1,5 +1,6 @@
 import {
   accessKeyPlace,
+  acmeKeyPlace,
   auditBasePlace,
   auditHeadPlace,
   databasePasswordPlace,
@@ -154,6 +155,13 @@ const hostKeys = columnOf({
   place: ({ accountId, id }) => hostKeyPlace(accountId, id),
 });
 
+const acmeKeys = columnOf({
+  table: "acmeAccounts",
+  owner: "id",
+  column: "sealedKey",
+  place: ({ accountId, id }) => acmeKeyPlace(accountId, id),
+});
+
 /** Certificate keys as well: the gateway presents them as any other. */
 const originPullKeys = columnOf({
   table: "originPullCertificates",
@@ -220,6 +228,7 @@ const columns: Readonly<
   totp: secondFactors,
   "audit-head": auditHead,
   "host-key": hostKeys,
+  "acme-key": acmeKeys,
   "database-password": databasePasswords,
   "local-authority-key": localAuthorityKey,
   "pull-authority-key": pullAuthorityKeys,

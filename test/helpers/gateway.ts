@@ -15,7 +15,8 @@ import { Keyring } from "../../src/keys/seal.ts";
 import type { CertificateVersion } from "../../src/contract/change-feed.ts";
 import type { GatewayBinding, GatewayHandle } from "../../src/contract/gateway.ts";
 import type { GatewayEvent } from "../../src/contract/gateway-event.ts";
-import { startGateway, type StartGatewayOptions } from "../../src/gateway/start.ts";
+import { startGateway } from "../../src/gateway/start.ts";
+import type { StartGatewayOptions } from "../../src/gateway/start-options.ts";
 import type { TestCertificate } from "./pki.ts";
 
 export const masterKey: Buffer = randomBytes(32);

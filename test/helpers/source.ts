@@ -32,6 +32,10 @@ export class TestSource implements Source {
   readonly #changes: Change[] = [];
   readonly #more = new EventTarget();
 
+  challenges(): Promise<[]> {
+    return Promise.resolve([]);
+  }
+
   /** Returns the cursor of the change. */
   deploy(
     version: WorkerVersion | readonly (readonly [WorkerVersion, number])[],

@@ -55,8 +55,8 @@ interface Count {
 
 interface Known {
   readonly caller: Caller;
-  /** How often it was let in. Null: beyond what is remembered. */
-  readonly allowed: Count | null;
+  /** How often it was let in. Null: never yet, or beyond what is remembered. */
+  allowed: Count | null;
   /** The policy that it was last judged by, and its rules that name this caller. */
   policy: Policy | null;
   rules: readonly NamedRule[];
@@ -97,8 +97,8 @@ export class Authorizer {
     const { dryRun = false, onDecision } = this.#options;
     if (onDecision === undefined && typeof proof !== "string") {
       const known = this.#known.get(proof);
-      if (known !== undefined && this.#allows(known, proof, action)) {
-        if (known.allowed !== null) known.allowed.count++;
+      if (known?.allowed && this.#allows(known, proof, action)) {
+        known.allowed.count++;
         return known.caller;
       }
     }
@@ -131,10 +131,10 @@ export class Authorizer {
   #callerOf(facts: CallerFacts, described: string | null): Caller {
     let known = this.#known.get(facts);
     if (known === undefined) {
-      const allowed = this.#counts.get(countKey(described, "allowed")) ?? null;
-      known = { caller: callerOf(facts, this.#policy), allowed, policy: null, rules: [] };
+      known = { caller: callerOf(facts, this.#policy), allowed: null, policy: null, rules: [] };
       this.#known.set(facts, known);
     }
+    known.allowed ??= this.#counts.get(countKey(described, "allowed")) ?? null;
     return known.caller;
   }
 

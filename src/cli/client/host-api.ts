@@ -11,6 +11,8 @@ export interface ShownHost {
   /** Null: one of this machine's own CA, if it may speak for the host. */
   readonly certificate: ShownHostCertificate | null;
   readonly certificate_source: "upload" | "folder" | "acme" | null;
+  /** Why it was not renewed, after a failure's code. Null: nothing is wrong. */
+  readonly certificate_warning: string | null;
   readonly clients: {
     readonly mode: "off" | "optional" | "required";
     readonly authorities: readonly string[];

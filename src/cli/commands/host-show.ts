@@ -61,6 +61,9 @@ export function printHost(io: Io, host: ShownHost): void {
     row("", `gets ${presentedTo(host.origin)}`);
   }
   row("presents", presented(host, new Date()));
+  if (host.certificate_warning !== null) {
+    row("", colors.yellow(`warning: ${host.certificate_warning}`));
+  }
   if (host.certificate) row("for", host.certificate.hosts.join(", "));
   const { mode, authorities, forward } = host.clients;
   const of = authorities.length === 0 ? "no CA at all" : authorities.join(", ");
@@ -77,9 +80,16 @@ function workersOf({ workers }: ShownHost): string {
   return workers.map(({ script, pattern }) => `${script} (${pattern})`).join(", ");
 }
 
-function presented({ certificate, certificate_source: source }: ShownHost, now: Date): string {
+function presented(host: ShownHost, now: Date): string {
+  const { certificate, certificate_source: source, certificate_warning: warning } = host;
   if (certificate === null) return "this machine's own";
   const ends = describeExpiry(new Date(certificate.expires_on), now);
   const by = certificate.issuer === "" ? "uploaded" : certificate.issuer;
-  return `${by}, ${ends}${source === "folder" ? ", from a folder that is followed" : ""}`;
+  return `${by}, ${ends}${RENEWED[source ?? "upload"]}${warning === null ? "" : `, not renewed: ${warning.split(":")[0]}`}`;
 }
+
+const RENEWED = {
+  upload: "",
+  folder: ", from a folder that is followed",
+  acme: ", renewed by ACME",
+} as const;

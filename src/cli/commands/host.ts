@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { Io } from "../../terminal/io.ts";
+import { addHostAcme } from "./host-acme.ts";
 import { addHostCertificate } from "./host-certificate.ts";
 import { addHostClients } from "./host-clients.ts";
 import { addHostCrl } from "./host-crl.ts";
@@ -12,6 +13,7 @@ export function addHostCommand(program: Command, io: Io): void {
   const group = program.command("host");
   addHostReading(group, io);
   addHostCertificate(group, io);
+  addHostAcme(group, io);
   addHostClients(group, io);
   addHostCrl(group, io);
   addHostOrigin(group, io);

@@ -60,6 +60,11 @@ export function addStartCommand(program: Command, io: Io): void {
       "how many processes each Worker runs in, or auto: one for each core",
       "1",
     )
+    .option(
+      "--gateway-processes <n>",
+      "how many processes connect to origins, or auto: one for each core",
+      "1",
+    )
     .option("--worker-memory <mib>", "the heap of each process of a Worker; 0: no limit", "128")
     .option(
       "--worker-cpu-limit <s>",
@@ -119,6 +124,7 @@ Examples:
   $ countersign start
   $ countersign start --dev                      # origins on localhost, too
   $ countersign start --worker-processes auto    # every Worker on every core
+  $ countersign start --gateway-processes auto   # origins, too: handshakes and large bodies
   $ countersign start --idle-after 15m           # Workers without requests take no memory
   $ countersign start --worker-port shop=8080       # a Worker without the ingress before it
   $ countersign start --sandbox required         # not without a sandbox around each Worker
@@ -152,6 +158,7 @@ interface StartOptions extends ApiOptions, WorkerShareOptions, WorkerPortOptions
   readonly originDeny?: string[];
   readonly fetchAllow?: string[];
   readonly workerProcesses: string;
+  readonly gatewayProcesses: string;
   readonly workerMemory: string;
   readonly workerCpuLimit: string;
   readonly trustDomain: string;
@@ -208,7 +215,12 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       originDeny: options.originDeny ?? [],
       fetchAllow: options.fetchAllow ?? ["public"],
       workerPorts: workerPorts(options, io.cwd),
-      workerProcesses: processes(options.workerProcesses),
+      workerProcesses: processes("--worker-processes", options.workerProcesses, MOST_PROCESSES),
+      gatewayProcesses: processes(
+        "--gateway-processes",
+        options.gatewayProcesses,
+        MOST_GATEWAY_PROCESSES,
+      ),
       limits: {
         memory: limit("--worker-memory", options.workerMemory, [16, 16_384]),
         cpu: limit("--worker-cpu-limit", options.workerCpuLimit, [1, 3_600]),
@@ -306,17 +318,19 @@ function failureDetails(text: string): ShownDetails {
   });
 }
 
-function processes(text: string): number {
-  if (text === "auto") return availableParallelism();
+function processes(option: string, text: string, most: number): number {
+  if (text === "auto") return Math.min(availableParallelism(), most);
   const value = Number(text);
-  if (Number.isInteger(value) && value >= 1 && value <= MOST_PROCESSES) return value;
+  if (Number.isInteger(value) && value >= 1 && value <= most) return value;
   throw new Failure("usage", {
-    message: `--worker-processes "${text}" is neither "auto" nor a number from 1 to ${MOST_PROCESSES}`,
+    message: `${option} "${text}" is neither "auto" nor a number from 1 to ${most}`,
   });
 }
 
 /** A workerd takes 9 MB before it has done anything: more of them than this is a slip of the hand. */
 const MOST_PROCESSES = 256;
+/** A gateway takes 90 MB, and each gets a share of every limit of connections. */
+const MOST_GATEWAY_PROCESSES = 32;
 
 function origin(text: string): string {
   const url = URL.parse(text);

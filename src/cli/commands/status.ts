@@ -58,9 +58,10 @@ Examples:
 }
 
 function processesOf(status: PlatformStatus) {
-  return (["gateway", "ingress"] as const).map((name) => ({
+  const gateways = status.gatewayProcesses.map((one) => ({ name: "gateway", ...one }));
+  return [...gateways, { name: "ingress", ...status.ingress }].map(({ name, state, pid }) => ({
     name,
-    state: status[name].state,
-    pid: status[name].pid,
+    state,
+    pid,
   }));
 }

@@ -1,8 +1,10 @@
 import { z } from "@hono/zod-openapi";
 import { createHash, randomUUID, X509Certificate } from "node:crypto";
 import { Failure } from "../../failures/failures.ts";
+import { hostOfAnother } from "../routing/host-owners.ts";
 import { isHost } from "../routing/zones.ts";
 import { deleteAccess, listAccess, putAccess } from "../../store/access.ts";
+import type { Database } from "../../store/database.ts";
 import type { AccessAuthorityRow } from "../../store/schema.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
@@ -46,6 +48,7 @@ export function accessAuthorityEndpoints(context: ControlContext): readonly Endp
           updatedOn: now,
         };
         await changeAccess(context, caller, async ({ db }) => {
+          await refuseOthersHosts(db, accountId, body.associated_hostnames ?? []);
           const others = await listAccess(db, "accessAuthorities", accountId);
           if (others.length >= MOST) {
             throw new Failure("access_invalid", {
@@ -87,6 +90,7 @@ export function accessAuthorityEndpoints(context: ControlContext): readonly Endp
         const row = await changeAccess(context, caller, async ({ db }) => {
           const id = params["certificate_id"];
           const before = await existing(db, "accessAuthorities", caller, id);
+          await refuseOthersHosts(db, caller.accountId, body.associated_hostnames);
           const after: AccessAuthorityRow = {
             ...before,
             name: body.name ?? before.name,
@@ -128,6 +132,20 @@ export function accessAuthorityEndpoints(context: ControlContext): readonly Endp
       },
     ),
   ];
+}
+
+/**
+ * The ingress asks the clients of these hosts for certificates.
+ * @throws Failure `access_invalid`
+ */
+async function refuseOthersHosts(
+  db: Database,
+  accountId: string,
+  names: readonly string[],
+): Promise<void> {
+  const taken = await hostOfAnother(db, accountId, names);
+  if (taken === null) return;
+  throw new Failure("access_invalid", { message: `"${taken}" belongs to another account` });
 }
 
 /** @throws Failure `access_invalid` */

@@ -100,6 +100,7 @@ function describe(known: Known, host: string): object {
     origin: nearest(origins, host),
     certificate: presented && shownCertificate(presented),
     certificate_source: presented && presented.source,
+    certificate_warning: presented && presented.acmeFailure,
     clients: rules ?? { mode: "off", authorities: [], forward: false },
     // They count at every host that asks for certificates.
     revocation_lists: rules === null ? [] : lists,

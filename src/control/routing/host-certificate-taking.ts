@@ -31,6 +31,15 @@ export interface HostTarget {
   readonly by: Actor;
 }
 
+/** Where a certificate comes from, and what renews it. */
+export interface CertificateSource
+  extends
+    Pick<HostCertificateRow, "source" | "folder">,
+    Partial<Pick<HostCertificateRow, "acmeAccountId" | "acmeNextOn">> {
+  /** It renews the certificate with this id: nothing is changed if ACME renews that no more. */
+  readonly inPlaceOf?: string;
+}
+
 /**
  * What a host presents from now on: whatever said what this very host presents is replaced, with all
  * that it is for.
@@ -40,7 +49,7 @@ export async function presentAt(
   context: TakingContext,
   { accountId, host, by }: HostTarget,
   judged: JudgedUpload,
-  from: Pick<HostCertificateRow, "source" | "folder">,
+  { inPlaceOf, ...from }: CertificateSource,
 ): Promise<HostCertificateRow> {
   const { store, edge } = context;
   const zone = zoneOf(accountId, host.replace(/^\*\./, ""));
@@ -60,11 +69,22 @@ export async function presentAt(
   const hosts = JSON.stringify([host, ...names.filter((name) => name !== host)]);
   return applyChange({ store, edge }, async (write) => {
     const before = await saying(write.db);
+    if (inPlaceOf !== undefined && !before.some((one) => isRenewed(one, inPlaceOf))) {
+      throw new Failure("host_certificate_not_found", {
+        message: `"${host}" was given another certificate, or none, while this one was issued`,
+      });
+    }
     for (const other of before) {
       if (other.id !== id) await deleteHostCertificate(write.db, other.id);
     }
     const kept = before.find((other) => other.id === id);
-    const row = { ...(kept ?? firstRow({ id, accountId, zone }, fresh)), ...fresh, ...from, hosts };
+    const row = {
+      ...(kept ?? firstRow({ id, accountId, zone }, fresh)),
+      ...fresh,
+      ...notRenewed,
+      ...from,
+      hosts,
+    };
     const done = await putForHosts(write, by, row);
     await write.changed({ kind: "hosts", accountId });
     return done;
@@ -88,6 +108,17 @@ export async function freshOf(
   };
 }
 
+const notRenewed = {
+  acmeAccountId: null,
+  acmeFailures: 0,
+  acmeFailure: null,
+  acmeNextOn: null,
+} as const;
+
+function isRenewed({ id, source }: HostCertificateRow, wanted: string): boolean {
+  return id === wanted && source === "acme";
+}
+
 /** One that was not there before. */
 export function firstRow(
   { id, accountId, zone }: { readonly id: string; readonly accountId: string; readonly zone: Zone },
@@ -102,6 +133,7 @@ export function firstRow(
     priority: 0,
     source: "upload",
     folder: null,
+    ...notRenewed,
     uploadedOn: fresh.modifiedOn,
   };
 }

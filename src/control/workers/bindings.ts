@@ -67,6 +67,10 @@ const schemas = {
   }),
   analytics_engine: z.object({ dataset: oneLine.max(96) }),
   assets: z.object({}),
+  // Of a Worker in service-worker format: a part of the upload.
+  text_blob: z.object({ part: z.string() }),
+  data_blob: z.object({ part: z.string() }),
+  wasm_module: z.object({ part: z.string() }),
   durable_object_namespace: z.object({
     class_name: oneLine.max(255),
     script_name: oneLine.optional(),
@@ -337,6 +341,10 @@ export function shownBinding(binding: WorkerBinding): object {
       return { name, type, dataset: binding.dataset };
     case "durable_object_namespace":
       return { name, type, class_name: binding.className };
+    case "text_blob":
+    case "data_blob":
+    case "wasm_module":
+      return { name, type, part: binding.part };
     default:
       return { name, type };
   }
@@ -414,6 +422,10 @@ function resolve(
     case "assets":
       fields(type, binding);
       return { name, type };
+    case "text_blob":
+    case "data_blob":
+    case "wasm_module":
+      return { name, type, part: fields(type, binding).part };
     case "durable_object_namespace": {
       const { class_name: className, script_name: script } = fields(type, binding);
       if (!script || script === owner.scriptName) return { name, type, className };

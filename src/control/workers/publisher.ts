@@ -1,5 +1,6 @@
 import { applyChange } from "../api/apply-change.ts";
 import { keyIn } from "../../contract/key-in.ts";
+import { assertEmbedded } from "./service-worker.ts";
 import type { By } from "./lookup.ts";
 import { randomBytes, randomUUID } from "node:crypto";
 import type { ScriptKey, WorkerBinding, WorkerModule } from "../../contract/change-feed.ts";
@@ -232,6 +233,7 @@ export class Publisher {
     });
     await refused.tryLater(() => assertMayTakeKeys(store.db, before, bindings, options));
     refused.try(() => assertAssets(draft));
+    refused.try(() => assertEmbedded(draft));
     refused.throw();
     const started = performance.now();
     await edge.stage({

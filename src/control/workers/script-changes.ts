@@ -19,6 +19,7 @@ import {
   sentMetadata,
 } from "./script-upload.ts";
 import { newestOf } from "./secrets.ts";
+import { serviceWorkerParts } from "./service-worker.ts";
 
 /** Changes a script in part, from its newest version: its bindings and settings, or its code. */
 export function scriptChangeEndpoints(
@@ -92,11 +93,14 @@ export function scriptChangeEndpoints(
       },
       async (call) => {
         const header = call.request.headers;
-        if (header.has("cf-worker-body-part")) throw new Failure("service_worker_unsupported");
-        const named = header.get("cf-worker-main-module-part");
-        const main =
-          named ?? readMetadata(await sentMetadata(call.body, "metadata")).main_module ?? "";
-        const modules = await readModules(call.body);
+        const part = header.get("cf-worker-body-part");
+        const named = part ?? header.get("cf-worker-main-module-part");
+        const told =
+          named === null ? readMetadata(await sentMetadata(call.body, "metadata")) : null;
+        const bodyPart = part ?? told?.body_part;
+        const main = bodyPart ?? named ?? told?.main_module ?? "";
+        const sent = await readModules(call.body);
+        const modules = bodyPart === undefined ? sent : serviceWorkerParts(bodyPart, sent);
         const handlers = handlersOf(mainModule(main, modules));
         const { script, version } = await publisher.publish(keyOf(call), {
           ...byOf(call),
@@ -113,6 +117,7 @@ export function scriptChangeEndpoints(
               bindings: carryOverAll(keyring, newest, owner),
               annotations: {},
               settings: {
+                ...(bodyPart !== undefined && { service_worker: true as const }),
                 ...(limits && { limits }),
                 ...(placement && { placement }),
                 ...(assets && { assets }),

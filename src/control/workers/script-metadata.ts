@@ -51,6 +51,8 @@ const metadata = scriptSettings.extend({
 /** The metadata, as far as something is made of it. */
 export interface ScriptMetadata extends ScriptSettings {
   readonly main_module?: string | undefined;
+  /** The part with a Worker in service-worker format. */
+  readonly body_part?: string | undefined;
   readonly bindings: readonly RequestedBinding[];
   readonly migrations?: Migrations | null | undefined;
   readonly compatibility_date?: string | undefined;
@@ -67,7 +69,7 @@ export interface ScriptMetadata extends ScriptSettings {
  * Reads the metadata of an upload.
  *
  * @param json as it was sent
- * @throws Failure `metadata_invalid`, `feature_unsupported`, `service_worker_unsupported`
+ * @throws Failure `metadata_invalid`, `feature_unsupported`
  */
 export function readMetadata(json: unknown): ScriptMetadata {
   const refusals = new Refusals();
@@ -103,7 +105,6 @@ function refuseUnknown(json: object): void {
 }
 
 function refuseUnsupported(meta: z.output<typeof metadata>, refusals: Refusals): void {
-  if (meta.body_part !== undefined) refusals.add(new Failure("service_worker_unsupported"));
   const features = {
     "declared exports (Durable Objects, Workflows)": meta.exports,
     containers: meta.containers,

@@ -8,6 +8,7 @@ export function shownScript(script: ScriptRow, version: StoredVersion | null): o
   const {
     handlers = [],
     named_handlers: named = [],
+    service_worker: isServiceWorker,
     placement,
     assets,
   } = version ? versionSettings(version) : {};
@@ -18,7 +19,7 @@ export function shownScript(script: ScriptRow, version: StoredVersion | null): o
     created_on: script.createdOn,
     modified_on: script.modifiedOn,
     usage_model: "standard",
-    has_modules: version === null || version.mainModule !== "",
+    has_modules: version === null || (version.mainModule !== "" && isServiceWorker !== true),
     has_assets: assets !== undefined,
     handlers,
     named_handlers: named,

@@ -6,6 +6,7 @@ import { metadataFromFields } from "./form-fields.ts";
 import { handlersOf } from "./handlers.ts";
 import type { Migrations } from "./migrations.ts";
 import type { Refusals } from "./refusals.ts";
+import { serviceWorkerParts } from "./service-worker.ts";
 import { readOrRefuse, type ScriptMetadata, uploadCaps } from "./script-metadata.ts";
 import { givenSettings, type ScriptSettings } from "./script-settings.ts";
 import type { VersionSettings } from "../../store/schema.ts";
@@ -65,10 +66,13 @@ export async function readScript(
 /** A script from metadata and modules, however they came. @throws Failure as `readScript` */
 export function scriptOf(
   meta: ScriptMetadata,
-  modules: readonly WorkerModule[],
+  sent: readonly WorkerModule[],
   latestCompatibilityDate: string,
   refusals?: Refusals,
 ): ScriptUpload {
+  const { body_part: bodyPart } = meta;
+  const modules = bodyPart === undefined ? sent : serviceWorkerParts(bodyPart, sent);
+  const main = bodyPart ?? meta.main_module ?? "";
   const date = (): string => compatibilityDate(meta.compatibility_date, latestCompatibilityDate);
   return {
     modules,
@@ -81,13 +85,14 @@ export function scriptOf(
     scriptSettings: givenSettings(meta),
     notices: notices(meta),
     sentAssets: { assets: meta.assets, keep_assets: meta.keep_assets },
-    mainModule: meta.main_module ?? "",
+    mainModule: main,
     settings: {
+      ...(bodyPart !== undefined && { service_worker: true as const }),
       ...(meta.limits?.cpu_ms !== undefined && { limits: { cpu_ms: meta.limits.cpu_ms } }),
       ...(meta.placement && { placement: meta.placement }),
       ...(servesFilesAlone(meta, modules)
         ? { handlers: [], named_handlers: [] }
-        : handlersOf(mainModule(meta.main_module ?? "", modules))),
+        : handlersOf(mainModule(main, modules))),
     },
   };
 }
@@ -95,7 +100,7 @@ export function scriptOf(
 /** A Worker without code. */
 function servesFilesAlone(meta: ScriptMetadata, modules: readonly WorkerModule[]): boolean {
   const hasFiles = meta.assets != null || meta.keep_assets === true;
-  return hasFiles && modules.length === 0 && (meta.main_module ?? "") === "";
+  return hasFiles && modules.length === 0 && !meta.main_module && !meta.body_part;
 }
 
 /** @throws Failure `main_module_missing` */

@@ -12,7 +12,7 @@ import { mysql } from "./mysql.ts";
 import { postgres } from "./postgres.ts";
 import type { Protocol } from "./protocol.ts";
 import { DatabaseSession, type DatabaseRoute } from "./session.ts";
-import { listenAt } from "../unix-socket.ts";
+import { listenAt, type Listening } from "../unix-socket.ts";
 
 /** What a database's socket needs of the gateway. */
 export interface DatabaseRouter {
@@ -20,6 +20,8 @@ export interface DatabaseRouter {
   route(): DatabaseRoute;
   /** For what presents this certificate, or none. */
   observer(certificateId: string | null): ConnectionObserver;
+  /** Those that wait among them. */
+  readonly mostConnections: number;
   opened(session: DatabaseSession): void;
   closed(session: DatabaseSession): void;
 }
@@ -28,9 +30,6 @@ export const PROTOCOLS: Readonly<Record<DatabaseProtocol, Protocol>> = { postgre
 
 /** ms for a driver that is refused to begin. */
 const FIRST_WORD = 10_000;
-
-/** Connections of one Worker to one database, those that wait among them. */
-const MOST_CONNECTIONS = 256;
 
 /**
  * The socket of one `hyperdrive` binding. A driver's `connect()` arrives as CONNECT to a made-up
@@ -64,8 +63,8 @@ export class DatabaseSocket {
   }
 
   /** Resolves when the socket accepts connections. */
-  listen(): Promise<void> {
-    return listenAt(this.#server, this.binding.socketPath);
+  listen(at: Listening = this.binding.socketPath): Promise<void> {
+    return listenAt(this.#server, at);
   }
 
   /** Each session asks again when it begins. */
@@ -101,7 +100,7 @@ export class DatabaseSocket {
     const ray = newRay();
     let route: DatabaseRoute;
     try {
-      if (this.#sessions.size > MOST_CONNECTIONS) {
+      if (this.#sessions.size > this.#router.mostConnections) {
         throw new Failure("binding_connections_exhausted");
       }
       route = this.#router.route();

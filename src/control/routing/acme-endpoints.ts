@@ -1,0 +1,55 @@
+import { z } from "@hono/zod-openapi";
+import { hostPattern } from "../../network/host-pattern.ts";
+import { Failure } from "../../failures/failures.ts";
+import { Throttle } from "../../network/throttle.ts";
+import { actorOf } from "../api/auth.ts";
+import type { ControlContext } from "../api/context.ts";
+import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { takeByAcme } from "./acme-taking.ts";
+import { shownCertificate } from "./custom-certificates.ts";
+
+const wish = z.object({
+  directory: z
+    .url({ protocol: /^https$/ })
+    .max(2000)
+    .optional(),
+  email: z.email().max(254).optional(),
+  accept_terms: z.boolean().default(false),
+  /** CAs (PEM) that the directory's server is verified by, in the place of the public ones. */
+  authority: z.string().max(100_000).optional(),
+});
+
+/** Orders of one account that its callers begin: each asks a server elsewhere, which counts them as well. */
+const BEGUN = { burst: 20, everyMs: 6_000 };
+
+/** Certificates that an ACME server issues for a host, and that renew themselves. */
+export function acmeEndpoints(context: ControlContext): readonly Endpoint[] {
+  const begun = new Throttle(BEGUN);
+  return [
+    endpoint(
+      {
+        method: "put",
+        path: "/accounts/{account_id}/countersign/hosts/{host}/acme",
+        summary: "Order what a host presents from an ACME server, and renew it there",
+        scope: "ssl_certs:write",
+        body: wish,
+      },
+      async ({ caller, params, body }) => {
+        const { data: host, error } = hostPattern.safeParse(params["host"] ?? "");
+        if (host === undefined) {
+          throw new Failure("acme_host_unfit", { message: error.issues[0]?.message ?? "no host" });
+        }
+        begun.assertFree(caller.accountId);
+        begun.count(caller.accountId);
+        const target = { accountId: caller.accountId, host, by: actorOf(caller) };
+        const row = await takeByAcme(context, target, {
+          directory: body.directory ?? null,
+          email: body.email ?? null,
+          authority: body.authority ?? null,
+          acceptsTerms: body.accept_terms,
+        });
+        return { result: shownCertificate(row) };
+      },
+    ),
+  ];
+}

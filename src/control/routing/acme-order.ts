@@ -1,0 +1,163 @@
+import type { Client } from "acme-client";
+import { z } from "@hono/zod-openapi";
+import { generateKeyPair } from "node:crypto";
+import { setTimeout as wait } from "node:timers/promises";
+import { promisify } from "node:util";
+import { Failure } from "../../failures/failures.ts";
+import { type AcmeServer, acmeClient, refusal } from "./acme-client.ts";
+
+export interface AcmeOrder extends Omit<AcmeServer, "signal"> {
+  readonly host: string;
+  readonly email: string | null;
+  /** An account was opened with this key before. */
+  readonly isKnown: boolean;
+  /** False: an account is only opened where there are no terms. */
+  readonly acceptsTerms: boolean;
+  /** Ends the order before its time. */
+  readonly signal?: AbortSignal;
+  /** Has the ingress answer; in force on return. What it gives back takes it away again. */
+  present(this: void, challenge: Presented): Promise<AsyncDisposable>;
+}
+
+export interface Presented {
+  readonly token: string;
+  readonly keyAuthorization: string;
+}
+
+export interface IssuedPair {
+  /** Leaf first, PEM. */
+  readonly chain: string;
+  /** PKCS #8, PEM. */
+  readonly key: string;
+}
+
+/** ms for all of it. */
+const LONGEST_ORDER = 120_000;
+/** ms between two looks at what a server works on. */
+const PAUSE = 1_000;
+
+const state = z.object({
+  url: z.string(),
+  status: z.enum(["pending", "processing", "ready", "valid", "invalid"]),
+  error: z.unknown().optional(),
+});
+const orderState = state.extend({ authorizations: z.array(z.string()).length(1) });
+const authorizationState = state.omit({ status: true }).extend({
+  status: z.enum(["pending", "valid", "invalid", "deactivated", "expired", "revoked"]),
+  challenges: z
+    .array(z.object({ type: z.string(), url: z.string(), error: z.unknown().optional() }).loose())
+    .max(20),
+});
+const httpChallenge = z.object({
+  type: z.literal("http-01"),
+  url: z.string(),
+  token: z.string().regex(/^[A-Za-z0-9_-]{1,256}$/),
+});
+
+/**
+ * Orders a certificate for one host, with a key that is made for it.
+ * @throws Failure `acme_terms_not_accepted`, `acme_unreachable`, `acme_refused`, `acme_unfinished`
+ */
+export async function orderCertificate(order: AcmeOrder): Promise<IssuedPair> {
+  const deadline = AbortSignal.timeout(LONGEST_ORDER);
+  const signal = AbortSignal.any([deadline, ...(order.signal ? [order.signal] : [])]);
+  try {
+    const client = await acmeClient({ ...order, signal });
+    await signIn(client, order);
+    return await run(client, order, signal);
+  } catch (error) {
+    if (signal.aborted) throw new Failure("acme_unfinished", { cause: error });
+    if (error instanceof Failure) throw error;
+    throw new Failure("acme_unreachable", { cause: error });
+  }
+}
+
+/** Opens the account of this key, or finds it. */
+async function signIn(client: Client, order: AcmeOrder): Promise<void> {
+  const { email, acceptsTerms, isKnown } = order;
+  const terms = await client.getTermsOfServiceUrl();
+  if (typeof terms === "string" && !acceptsTerms) {
+    throw new Failure("acme_terms_not_accepted", {
+      message: `the ACME server's terms were not accepted: ${terms.replace(/[^\x21-\x7e]/g, "?").slice(0, 300)}`,
+    });
+  }
+  const contact = email !== null && { contact: [`mailto:${email}`] };
+  if (isKnown && (await isFound(client))) {
+    if (contact) await client.updateAccount(contact);
+    return;
+  }
+  await client.createAccount({ termsOfServiceAgreed: acceptsTerms, ...contact });
+}
+
+/** A private server may have forgotten its accounts. */
+async function isFound(client: Client): Promise<boolean> {
+  try {
+    await client.createAccount({ onlyReturnExisting: true });
+    return true;
+  } catch (error) {
+    if (error instanceof Failure && error.code === "acme_refused") return false;
+    throw error;
+  }
+}
+
+async function run(
+  client: Client,
+  { host, present }: AcmeOrder,
+  signal: AbortSignal,
+): Promise<IssuedPair> {
+  const identifiers = [{ type: "dns", value: host }];
+  const created = await client.createOrder({ identifiers });
+  // One authorization, whatever else it names: the library asks for them all at once.
+  orderState.parse(created);
+  const authorization = async () =>
+    authorizationState.parse((await client.getAuthorizations(created))[0]);
+  const first = await authorization();
+  if (first.status !== "valid") {
+    const offered = first.challenges.find(({ type }) => type === "http-01");
+    const challenge = httpChallenge.safeParse(offered).data;
+    if (challenge === undefined) {
+      throw new Failure("acme_refused", { message: "the ACME server offers no HTTP-01 challenge" });
+    }
+    const proof = { ...challenge, status: "pending" as const };
+    const keyAuthorization = await client.getChallengeKeyAuthorization(proof);
+    await using _ = await present({ token: challenge.token, keyAuthorization });
+    await client.completeChallenge(proof);
+    await settled(authorization, signal, ({ status, challenges }) => {
+      if (status === "valid") return true;
+      if (status === "pending") return false;
+      const { error } = challenges.find(({ type }) => type === "http-01") ?? {};
+      throw refusal(error, `the authorization is ${status}`);
+    });
+  }
+  const read = async () => orderState.parse(await client.getOrder(created));
+  await settled(read, signal, isPast("pending"));
+  const { privateKey: key } = await makeKey("ec", {
+    namedCurve: "P-256",
+    privateKeyEncoding: { type: "pkcs8", format: "pem" },
+    publicKeyEncoding: { type: "spki", format: "pem" },
+  });
+  const { crypto } = await import("acme-client");
+  const [, csr] = await crypto.createCsr({ altNames: [host] }, key);
+  await client.finalizeOrder(created, csr);
+  await settled(read, signal, isPast("pending", "ready", "processing"));
+  const chain: unknown = await client.getCertificate(await client.getOrder(created));
+  return { chain: z.string().parse(chain), key };
+}
+
+function isPast(...states: readonly string[]): (order: z.output<typeof orderState>) => boolean {
+  return ({ status, error }) => {
+    if (status === "invalid") throw refusal(error, "the order is invalid");
+    return !states.includes(status);
+  };
+}
+
+/** Asks until `isDone`. The signal ends it. */
+async function settled<T>(
+  read: () => Promise<T>,
+  signal: AbortSignal,
+  isDone: (item: T) => boolean,
+): Promise<void> {
+  while (!isDone(await read())) await wait(PAUSE, undefined, { signal });
+}
+
+const makeKey = promisify(generateKeyPair);

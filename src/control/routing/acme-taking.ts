@@ -1,0 +1,220 @@
+import { generateKeyPairSync, randomUUID, X509Certificate } from "node:crypto";
+import { Failure } from "../../failures/failures.ts";
+import { acmeKeyPlace } from "../../keys/places.ts";
+import {
+  acmeAccountAt,
+  challengesBefore,
+  challengesOf,
+  deleteChallenge,
+  findAcmeAccount,
+  putAcmeAccount,
+  putChallenge,
+  renewalFailed,
+} from "../../store/acme.ts";
+import type { Actor } from "../../store/audit.ts";
+import type { Database } from "../../store/database.ts";
+import { hostsOf, listHostCertificates } from "../../store/host-certificates.ts";
+import type { AcmeAccountRow, HostCertificateRow } from "../../store/schema.ts";
+import { applyChange } from "../api/apply-change.ts";
+import type { ControlContext } from "../api/context.ts";
+import { type AcmeOrder, orderCertificate, type Presented } from "./acme-order.ts";
+import { type HostTarget, presentAt } from "./host-certificate-taking.ts";
+import { hostOfAnother } from "./host-owners.ts";
+
+export type AcmeContext = Pick<
+  ControlContext,
+  "store" | "keyring" | "edge" | "intake" | "outbound" | "clock" | "log"
+>;
+
+/** What the account at the server is opened with. */
+export interface AcmeWish {
+  /** Null: the one that issued what the host presents, or else Let's Encrypt. */
+  readonly directory: string | null;
+  readonly email: string | null;
+  /** PEM. Null: public CAs. */
+  readonly authority: string | null;
+  readonly acceptsTerms: boolean;
+}
+
+const LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory";
+const MOST_ORDERS = 10;
+/** ms */
+const FIRST_RETRY = 15 * 60_000;
+const LAST_RETRY = 6 * 3_600_000;
+const OVER = 10 * 60_000;
+
+/**
+ * Orders a certificate and has the host present it from now on, and what renews it. Whatever fails,
+ * the host presents what it did.
+ * @throws Failure `acme_…`, `host_certificate_unfit`
+ */
+export async function takeByAcme(
+  context: AcmeContext,
+  target: HostTarget,
+  wish: AcmeWish,
+): Promise<HostCertificateRow> {
+  const { store } = context;
+  const { accountId, host } = target;
+  if (host.startsWith("*")) {
+    throw new Failure("acme_host_unfit", {
+      message: `"${host.slice(0, 253)}" is a wildcard, which an ACME server issues only for a record in the DNS (DNS-01)`,
+    });
+  }
+  if ((await hostOfAnother(store.db, accountId, [host])) !== null) {
+    throw new Failure("acme_host_unfit", {
+      message: `"${host.slice(0, 253)}" belongs to another account`,
+    });
+  }
+  const directory = wish.directory ?? (await directoryOf(store.db, target)) ?? LETS_ENCRYPT;
+  const known = await acmeAccountAt(store.db, accountId, directory);
+  const { email, authority } = wish;
+  const account: AcmeAccountRow =
+    known === null
+      ? newAccount(context, accountId, { ...wish, directory })
+      : { ...known, email: email ?? known.email, authority: authority ?? known.authority };
+  const isKnown = known !== null;
+  return obtain(context, target, account, { isKnown, acceptsTerms: isKnown || wish.acceptsTerms });
+}
+
+/** Renews what is due. Never rejects: what is wrong is written down, and the one before stays. */
+export async function renew(
+  context: AcmeContext,
+  row: HostCertificateRow,
+  signal: AbortSignal,
+): Promise<void> {
+  const { store, clock, log } = context;
+  const { accountId, id, acmeAccountId } = row;
+  const host = hostsOf(row)[0] ?? "";
+  try {
+    const account = await findAcmeAccount(store.db, acmeAccountId ?? "");
+    if (account === null) throw new Failure("internal", { message: "it has no ACME account" });
+    const target = { accountId, host, by: systemItself };
+    const known = { isKnown: true, acceptsTerms: true };
+    const { notAfter } = await obtain(context, target, account, known, { id, signal });
+    log.info({ accountId, host, notAfter }, "a host's certificate was renewed by ACME");
+  } catch (error) {
+    // The platform ends: the order is begun again after the next start.
+    if (signal.aborted) return;
+    const isTold = error instanceof Failure;
+    log.warn(
+      { accountId, host, err: isTold ? (error.cause ?? error) : error },
+      "a host's certificate was not renewed by ACME",
+    );
+    const acmeFailures = row.acmeFailures + 1;
+    const pause = Math.min(FIRST_RETRY * 2 ** Math.min(acmeFailures - 1, 10), LAST_RETRY);
+    const acmeNextOn = new Date(clock().getTime() + pause).toISOString();
+    const acmeFailure = isTold ? `${error.code}: ${error.message}` : "internal: internal error";
+    await store
+      .housekeep(({ db }) => renewalFailed(db, id, { acmeFailures, acmeFailure, acmeNextOn }))
+      .catch((err: unknown) => log.error({ err }, "a failure was not written down"));
+  }
+}
+
+/** What orders left behind whose process ended. */
+export async function forgetOldChallenges({ store, edge, clock }: AcmeContext): Promise<void> {
+  const old = await challengesBefore(store.db, new Date(clock().getTime() - OVER));
+  if (old.length === 0) return;
+  await applyChange({ store, edge }, async ({ db, changed }) => {
+    for (const challenge of old) await deleteChallenge(db, challenge);
+    for (const accountId of new Set(old.map((one) => one.accountId))) {
+      await changed({ kind: "hosts", accountId });
+    }
+    return { value: null, audit: null };
+  });
+}
+
+async function directoryOf(
+  db: Database,
+  { accountId, host }: Pick<HostTarget, "accountId" | "host">,
+): Promise<string | null> {
+  const rows = await listHostCertificates(db, accountId);
+  const id = rows.find((row) => hostsOf(row)[0] === host)?.acmeAccountId ?? null;
+  return id === null ? null : ((await findAcmeAccount(db, id))?.directory ?? null);
+}
+
+/** @param renewed what it takes the place of: nothing is taken if that is not renewed any more */
+async function obtain(
+  context: AcmeContext,
+  target: HostTarget,
+  account: AcmeAccountRow,
+  terms: Pick<AcmeOrder, "isKnown" | "acceptsTerms">,
+  renewed?: { readonly id: string; readonly signal: AbortSignal },
+): Promise<HostCertificateRow> {
+  const { store, keyring, intake, clock } = context;
+  const { accountId, host } = target;
+  const { directory, email, authority } = account;
+  const own = authority === null ? null : context.outbound.trusting(authority);
+  await using _ = own ?? { [Symbol.asyncDispose]: async () => {} };
+  const { chain, key } = await orderCertificate({
+    directory,
+    email,
+    ...terms,
+    host,
+    accountKey: keyring.unseal(acmeKeyPlace(accountId, account.id), account.sealedKey),
+    outbound: own ?? context.outbound,
+    ...(renewed && { signal: renewed.signal }),
+    present: async (challenge) => {
+      // Kept from here on, whatever becomes of the order: servers limit new accounts.
+      await store.housekeep(({ db }) => putAcmeAccount(db, account));
+      return present(context, { accountId, host }, challenge);
+    },
+  });
+  const acmeAccountId = await store.housekeep(({ db }) => putAcmeAccount(db, account));
+  using upload = await intake.receivePair({
+    certificate: Buffer.from(chain),
+    key: Buffer.from(key),
+  });
+  const judged = await upload.judge({ ca: false, now: clock() });
+  // Not after the upload was let go: its key is sealed in there.
+  return await presentAt(context, target, judged, {
+    source: "acme",
+    folder: null,
+    acmeAccountId,
+    acmeNextOn: renewalOf(chain).toISOString(),
+    ...(renewed && { inPlaceOf: renewed.id }),
+  });
+}
+
+/** After two thirds of its life. */
+function renewalOf(chain: string): Date {
+  const { validFromDate, validToDate } = new X509Certificate(chain);
+  const [from, to] = [validFromDate.getTime(), validToDate.getTime()];
+  return new Date(from + ((to - from) * 2) / 3);
+}
+
+function newAccount(
+  { keyring, clock }: AcmeContext,
+  accountId: string,
+  { directory, email, authority }: AcmeWish & { readonly directory: string },
+): AcmeAccountRow {
+  const id = randomUUID();
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const pem = privateKey.export({ type: "pkcs8", format: "pem" });
+  const sealedKey = keyring.seal(acmeKeyPlace(accountId, id), pem);
+  const createdOn = clock().toISOString();
+  return { id, accountId, directory, email, authority, sealedKey, createdOn };
+}
+
+async function present(
+  { store, edge, clock }: AcmeContext,
+  { accountId, host }: Pick<HostTarget, "accountId" | "host">,
+  challenge: Presented,
+): Promise<AsyncDisposable> {
+  const row = { ...challenge, accountId, host, createdOn: clock().toISOString() };
+  await applyChange({ store, edge }, async ({ db, changed }) => {
+    if ((await challengesOf(db, accountId)).length >= MOST_ORDERS) throw new Failure("acme_busy");
+    await putChallenge(db, row);
+    await changed({ kind: "hosts", accountId });
+    return { value: null, audit: null };
+  });
+  return {
+    [Symbol.asyncDispose]: () =>
+      applyChange({ store, edge }, async ({ db, changed }) => {
+        await deleteChallenge(db, row);
+        await changed({ kind: "hosts", accountId });
+        return { value: undefined, audit: null };
+      }),
+  };
+}
+
+const systemItself: Actor = { kind: "system", id: null, email: "acme@localhost", address: null };

@@ -1,0 +1,192 @@
+import { isDeepStrictEqual } from "node:util";
+import type { AccountTrust, CertificateVersion, ScriptKey } from "../contract/change-feed.ts";
+import type { DatabaseConfig } from "../contract/database.ts";
+import type { ProcessStatus } from "../contract/edge.ts";
+import { defaultOptions, type AddressOptions } from "../contract/gateway-options.ts";
+import type { GatewayBinding, GatewayHandle, IdentityRequest } from "../contract/gateway.ts";
+import type { HandshakeReport } from "../contract/handshake-report.ts";
+import type { SentError } from "../process/messages.ts";
+import { SharedSocket } from "../process/shared-socket.ts";
+import type { StartGatewayOptions } from "./start-options.ts";
+import { SummedMetrics } from "./summed-metrics.ts";
+import { DEALT_LIMITS, SupervisedGateway } from "./supervised-gateway.ts";
+
+/**
+ * Several gateway processes that are one. Each knows every certificate and accepts from every
+ * binding's socket, which is held here: whichever process is free takes the next connection. A
+ * change is in force when it is in force in all of them.
+ */
+export class GatewayGroup implements GatewayHandle {
+  readonly #members: readonly SupervisedGateway[];
+  readonly #runDirectory: string;
+  readonly #open: Map<string, { readonly binding: GatewayBinding; readonly socket: SharedSocket }> =
+    new Map();
+  readonly #summed: SummedMetrics = new SummedMetrics();
+
+  private constructor(members: readonly SupervisedGateway[], runDirectory: string) {
+    this.#members = members;
+    this.#runDirectory = runDirectory;
+  }
+
+  /** @throws what the start of one throws; the others are stopped then */
+  static async start(options: StartGatewayOptions, count: number): Promise<GatewayGroup> {
+    if (options.metricsPort != null) {
+      throw new TypeError("the metrics of several gateway processes have no port of their own");
+    }
+    for (const limit of DEALT_LIMITS) {
+      const most = options[limit] ?? defaultOptions[limit];
+      if (most < count)
+        throw new TypeError(`${limit}: ${most} cannot be shared by ${count} processes`);
+    }
+    const members = Array.from(
+      { length: count },
+      (_, index) => new SupervisedGateway(options, { index, count }),
+    );
+    const group = new GatewayGroup(members, options.runDirectory);
+    const started = await Promise.allSettled(
+      members.map((member) =>
+        member.start(options, (question) => group.#recentFailure(member, question as Asked)),
+      ),
+    );
+    const failed = started.find(({ status }) => status === "rejected");
+    if (failed === undefined) return group;
+    const running = members.filter((_, index) => started[index]!.status === "fulfilled");
+    await Promise.all(running.map((member) => member[Symbol.asyncDispose]()));
+    throw (failed as PromiseRejectedResult).reason;
+  }
+
+  setCertificate(certificate: CertificateVersion): Promise<void> {
+    return this.#all((member) => member.setCertificate(certificate));
+  }
+
+  requestIdentity(key: ScriptKey): Promise<IdentityRequest> {
+    return this.#one().requestIdentity(key);
+  }
+
+  removeCertificate(accountId: string, certificateId: string): Promise<void> {
+    return this.#all((member) => member.removeCertificate(accountId, certificateId));
+  }
+
+  setTrust(accountId: string, trust: AccountTrust): Promise<void> {
+    return this.#all((member) => member.setTrust(accountId, trust));
+  }
+
+  setDatabase(database: DatabaseConfig): Promise<void> {
+    return this.#all((member) => member.setDatabase(database));
+  }
+
+  removeDatabase(accountId: string, databaseId: string): Promise<void> {
+    return this.#all((member) => member.removeDatabase(accountId, databaseId));
+  }
+
+  setAddresses(addresses: AddressOptions): Promise<void> {
+    return this.#all((member) => member.setAddresses(addresses));
+  }
+
+  adoptMasterKey(masterKey: Uint8Array): Promise<void> {
+    return this.#all((member) => member.adoptMasterKey(masterKey));
+  }
+
+  async openBinding(binding: GatewayBinding): Promise<void> {
+    const { socketPath } = binding;
+    const open = this.#open.get(socketPath);
+    if (open !== undefined) {
+      if (isDeepStrictEqual(open.binding, binding)) return;
+      await this.closeBinding(socketPath);
+    }
+    const socket = new SharedSocket(this.#runDirectory, socketPath);
+    this.#open.set(socketPath, { binding, socket });
+    try {
+      await this.#all((member) => member.openShared(binding, socket.passed));
+    } catch (error) {
+      await this.closeBinding(socketPath).catch(() => {});
+      throw error;
+    }
+  }
+
+  async closeBinding(socketPath: string): Promise<void> {
+    const open = this.#open.get(socketPath);
+    this.#open.delete(socketPath);
+    open?.socket.unlink();
+    try {
+      await this.#all((member) => member.closeBinding(socketPath));
+    } finally {
+      // Not before: a process that is being started may just be handed it.
+      open?.socket.close();
+    }
+  }
+
+  testHandshake(...target: Parameters<GatewayHandle["testHandshake"]>): Promise<HandshakeReport> {
+    return this.#one().testHandshake(...target);
+  }
+
+  testDatabase(...target: Parameters<GatewayHandle["testDatabase"]>): Promise<HandshakeReport> {
+    return this.#one().testDatabase(...target);
+  }
+
+  /** Of all together: it runs when each does. */
+  status(): ProcessStatus {
+    const all = this.processes();
+    const shown = all.find(({ state }) => state !== "running") ?? all[0]!;
+    const restarts = all.reduce((sum, one) => sum + one.restarts, 0);
+    const lastExit = shown.lastExit ?? all.find((one) => one.lastExit !== null)?.lastExit ?? null;
+    return { ...shown, restarts, lastExit };
+  }
+
+  processes(): readonly ProcessStatus[] {
+    return this.#members.map((member) => member.status());
+  }
+
+  /** Those of a process that does not answer are as they were when it last did. */
+  async metrics(): Promise<string> {
+    const running = this.#members.filter(isRunning);
+    const read = await Promise.allSettled(running.map((member) => member.countedMetrics()));
+    const pids = this.processes().flatMap(({ pid }) => pid ?? []);
+    return this.#summed.sum(
+      read.flatMap((one) => (one.status === "fulfilled" ? one.value : [])),
+      pids,
+    );
+  }
+
+  metricsPort(): null {
+    return null;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const sockets = [...this.#open.values()].map(({ socket }) => socket);
+    this.#open.clear();
+    for (const socket of sockets) socket.unlink();
+    await this.#all((member) => member[Symbol.asyncDispose]());
+    for (const socket of sockets) socket.close();
+  }
+
+  /** Waits for every one of them, also when one refuses. */
+  async #all(apply: (member: SupervisedGateway) => Promise<void>): Promise<void> {
+    const applied = await Promise.allSettled(this.#members.map(apply));
+    for (const one of applied) if (one.status === "rejected") throw one.reason;
+  }
+
+  /** What is asked may be what ends it. */
+  #one(): SupervisedGateway {
+    return this.#members.find(isRunning) ?? this.#members[0]!;
+  }
+
+  /** A Worker asks one process why a connection failed that another may have tried. */
+  async #recentFailure(asking: SupervisedGateway, asked: Asked): Promise<SentError | null> {
+    const others = this.#members.filter((member) => member !== asking && isRunning(member));
+    const answers = await Promise.allSettled(
+      others.map((member) => member.recentFailure(asked.socketPath, asked.url)),
+    );
+    const known = answers.flatMap((one) => (one.status === "fulfilled" ? (one.value ?? []) : []));
+    return known[0] ?? null;
+  }
+}
+
+interface Asked {
+  readonly socketPath: string;
+  readonly url: string;
+}
+
+function isRunning(member: SupervisedGateway): boolean {
+  return member.status().state === "running";
+}

@@ -1,0 +1,45 @@
+import { chmodSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { inside } from "./folder-socket.ts";
+import { boundHandle, type Handle } from "./held-socket.ts";
+import { PassedHandle } from "./passed-handle.ts";
+
+/**
+ * A Unix socket for several processes to accept from, whichever is free. This process only holds it:
+ * it listens as soon as one of them does, and what connects while none runs waits for the next one.
+ */
+export class SharedSocket {
+  readonly passed: PassedHandle;
+  readonly #folder: string;
+  readonly #path: string;
+  readonly #handle: Handle;
+
+  /**
+   * What stands at the path is replaced.
+   * @param name relative to `folder`: the whole path may be longer than that of a socket can be
+   * @throws Error with the system's `code`
+   */
+  constructor(folder: string, name: string) {
+    this.#folder = folder;
+    this.#path = join(folder, name);
+    // A name of its own: another one may stand at the path when this one is closed, and its name removed.
+    const made = `${name}.${++lastName}`;
+    this.#handle = inside(folder, () => boundHandle(made, -1, -1));
+    this.passed = new PassedHandle(this.#handle);
+    // Of this user and of the folder's group. Before it listens nobody gets in.
+    chmodSync(join(folder, made), 0o660);
+    renameSync(join(folder, made), this.#path);
+  }
+
+  /** Nobody finds it any more. */
+  unlink(): void {
+    rmSync(this.#path, { force: true });
+  }
+
+  close(): void {
+    // libuv removes the name that it was bound to, as it was written.
+    inside(this.#folder, () => this.#handle.close());
+  }
+}
+
+let lastName = 0;

@@ -179,8 +179,8 @@ async function deploySite(platform: TestPlatform, number: number): Promise<void>
   const manifest = Object.fromEntries(
     files.map(({ path, content, hash }) => [path, { hash, size: content.length }]),
   );
-  const script = "/accounts/{account}/workers/scripts/site";
-  const begun = await platform.api("POST", `${script}/assets-upload-session`, { manifest });
+  const site = "/accounts/{account}/workers/scripts/site";
+  const begun = await platform.api("POST", `${site}/assets-upload-session`, { manifest });
   const { jwt, buckets } = begun.json.result as { jwt: string; buckets: string[][] };
   const { api, accountId } = platform.ready;
   for (const missing of buckets.flat()) {
@@ -196,7 +196,7 @@ async function deploySite(platform: TestPlatform, number: number): Promise<void>
   }
   const form = new FormData();
   form.set("metadata", JSON.stringify({ compatibility_date: "2026-11-01", assets: { jwt } }));
-  const deployed = await platform.api("PUT", script, form);
+  const deployed = await platform.api("PUT", site, form);
   assert.equal(deployed.status, 200, JSON.stringify(deployed.json.errors));
 }
 

@@ -1,6 +1,7 @@
 /**
- * Kills the processes that keep an account's data, over and over, while Workers write to KV, D1, R2
- * and Durable Objects; then reads back all that was acknowledged. `node scripts/storage-soak.ts [KILLS]`, 40 by default.
+ * Kills the processes that keep an account's data, over and over, while Workers write to KV, D1, R2,
+ * Durable Objects and a queue; then reads back all that was acknowledged. What was sent to the queue has to
+ * have come to its consumer, which notes it in a Durable Object. `node scripts/storage-soak.ts [KILLS]`, 40 by default.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -22,6 +23,7 @@ const write = {
   d1: (env, n) => env.DB.prepare("INSERT INTO kept VALUES (?)").bind(n).run(),
   r2: (env, n) => env.FILES.put("r" + n, String(n)),
   object: (env, n) => env.KEPT.getByName("kept").write(n),
+  queue: (env, n) => env.JOBS.send(n),
 };
 const read = {
   kv: async (env, n) => (await env.KV.get("k" + n)) === String(n),
@@ -29,6 +31,7 @@ const read = {
   d1: async (env, n) => (await env.DB.prepare("SELECT n FROM kept WHERE n = ?").bind(n).first("n")) === n,
   r2: async (env, n) => (await (await env.FILES.get("r" + n))?.text()) === String(n),
   object: (env, n) => env.KEPT.getByName("kept").has(n),
+  queue: (env, n) => env.KEPT.getByName("came").has(n),
 };
 export default {
   async fetch(request, env) {
@@ -37,9 +40,12 @@ export default {
     else if (!(await read[kind](env, Number(n)))) return new Response("lost", { status: 404 });
     return new Response("done");
   },
+  async queue({ messages }, env) {
+    for (const { body } of messages) await env.KEPT.getByName("came").write(body);
+  },
 };`;
 
-const kinds = ["kv", "large", "d1", "r2", "object"] as const;
+const kinds = ["kv", "large", "d1", "r2", "object", "queue"] as const;
 const kills = Number(process.argv[2] ?? 40);
 
 await using platform = await startPlatform();
@@ -53,6 +59,8 @@ for (let kill = 0; kill < kills; kill++) {
 }
 over.abort();
 await Promise.all(writers);
+/** ms: until then, each message has to have come. */
+const delivered = Date.now() + 60_000;
 let lost = 0;
 for (const kind of kinds) {
   const numbers = acknowledged.get(kind)!;
@@ -73,12 +81,13 @@ async function writeUntil(kind: string, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Asked again while the storage is being started. */
+/** Asked again while the storage is being started, and while a message may be on its way. */
 async function isThere(kind: string, n: number): Promise<boolean> {
   for (let left = 20; ; left--) {
     const { status } = await platform.worker("soak", `/read/${kind}/${n}`);
     if (status === 200) return true;
-    if (status === 404 || left === 0) return false;
+    const isUnderWay = kind === "queue" && Date.now() < delivered;
+    if (!isUnderWay && (status === 404 || left === 0)) return false;
     await delay(100);
   }
 }
@@ -95,7 +104,8 @@ function isStorage(pid: string, dataFolder: string): boolean {
   try {
     const mounts = readFileSync(`/proc/${pid}/mountinfo`, "utf8");
     // Without a sandbox it stands in its folder.
-    const isInFolder = readlinkSync(`/proc/${pid}/cwd`).startsWith(join(dataFolder, "run/s/"));
+    const folder = readlinkSync(`/proc/${pid}/cwd`);
+    const isInFolder = ["run/s/", "run/q/"].some((of) => folder.startsWith(join(dataFolder, of)));
     return isInFolder || mounts.includes(`${basename(dataFolder)}/storage/`);
   } catch {
     return false;
@@ -103,17 +113,22 @@ function isStorage(pid: string, dataFolder: string): boolean {
 }
 
 async function deploy(to: TestPlatform): Promise<void> {
-  const made = async (path: string, body: object): Promise<{ id: string; uuid: string }> =>
+  const made = async (
+    path: string,
+    body: object,
+  ): Promise<{ id: string; uuid: string; queue_id: string }> =>
     (await to.api("POST", `/accounts/{account}${path}`, body)).json.result as never;
   const kv = await made("/storage/kv/namespaces", { title: "soak" });
   const db = await made("/d1/database", { name: "soak" });
   await made("/r2/buckets", { name: "soak" });
+  const queue = await made("/queues", { queue_name: "soak" });
   await made(`/d1/database/${db.uuid}/query`, { sql: "CREATE TABLE kept (n INTEGER PRIMARY KEY)" });
   const bindings = [
     { type: "kv_namespace", name: "KV", namespace_id: kv.id },
     { type: "d1", name: "DB", id: db.uuid },
     { type: "r2_bucket", name: "FILES", bucket_name: "soak" },
     { type: "durable_object_namespace", name: "KEPT", class_name: "Kept" },
+    { type: "queue", name: "JOBS", queue_name: "soak" },
   ];
   const migrations = { new_tag: "v1", new_sqlite_classes: ["Kept"] };
   const form = scriptForm(
@@ -122,4 +137,8 @@ async function deploy(to: TestPlatform): Promise<void> {
   );
   const { json } = await to.api("PUT", "/accounts/{account}/workers/scripts/soak", form);
   if (!json.success) throw new Error(JSON.stringify(json.errors));
+  // No message is given up: its consumer's objects are away as often as its process is killed.
+  const settings = { max_wait_time_ms: 0, max_retries: 100 };
+  const consumer = { type: "worker", script_name: "soak", settings };
+  await made(`/queues/${queue.queue_id}/consumers`, consumer);
 }

@@ -124,7 +124,12 @@ test("a service that is not deployed says so, and answers once it is", async () 
   const absent = await edge.fetch("early.localhost", "/fetch");
   assert.equal(absent.status, 503);
   assert.match(absent.text, /the bound service is not deployed/);
-  assert.equal((await edge.fetch("early.localhost", "/rpc")).status, 500);
+  for (let call = 0; call < 20; call++) {
+    const { status, text } = await edge.fetch("early.localhost", "/rpc");
+    assert.equal(status, 500);
+    assert.match(text, /^Error: the bound service is not deployed: error 7000305 \(/);
+    assert.match(text, /\(service_not_deployed\)\. Deploy the Worker that the binding names/);
+  }
   await edge.deploy(makeVersion("late", callee("1")));
   assert.equal((await edge.fetch("early.localhost", "/fetch")).text, "fetch /path 1");
   assert.equal((await edge.fetch("early.localhost", "/rpc")).text, "hello you 1");
@@ -137,6 +142,8 @@ test("an entrypoint that a service does not export says so, and stops neither Wo
   const missing = await edge.fetch("asker.localhost", "/fetch?binding=OTHER");
   assert.equal(missing.status, 503);
   assert.match(missing.text, /the bound service is not deployed/);
+  const call = await edge.fetch("asker.localhost", "/rpc?binding=OTHER");
+  assert.match(call.text, /error 7000305 \(service_not_deployed\)/);
   assert.equal((await edge.fetch("asker.localhost", "/rpc")).text, "hello you 1");
   await edge.deploy(
     makeVersion(

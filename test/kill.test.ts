@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { randomInt } from "node:crypto";
+import { createHash, randomInt } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -70,6 +70,43 @@ test("a deploy that was acknowledged answers after kill -9, one that was not is 
   assert.ok(acknowledged > 0);
 });
 
+test("kill -9 during an upload of assets: the site is of one version, whole, and the next upload goes on", async () => {
+  let acknowledged = 0;
+  let attempted = 0;
+  await killedRounds(
+    4,
+    async (platform, acknowledge) => {
+      for (;;) {
+        attempted += 1;
+        await deploySite(platform, attempted);
+        acknowledged = attempted;
+        acknowledge();
+      }
+    },
+    async (platform) => {
+      const numbers = new Set<number>();
+      for (const path of sitePaths) {
+        const { status, body } = await platform.worker("site", path);
+        if (status === 404 && acknowledged === 0) return;
+        assert.equal(status, 200, body);
+        const number = Number.parseInt(body, 10);
+        assert.equal(body, siteFile(path, number));
+        numbers.add(number);
+      }
+      assert.equal(numbers.size, 1, [...numbers].join());
+      const [live] = [...numbers] as [number];
+      assert.ok(live >= acknowledged && live <= attempted, `${live}, not ${acknowledged}`);
+      acknowledged = live;
+      // The version whose upload was cut short takes what was sent, and is whole.
+      await deploySite(platform, attempted);
+      const { body } = await platform.worker("site", sitePaths[0]);
+      assert.equal(body, siteFile(sitePaths[0]!, attempted));
+      acknowledged = attempted;
+    },
+  );
+  assert.ok(acknowledged >= 4);
+});
+
 test(
   "kill -9 of the platform leaves no process behind",
   { skip: !existsSync("/proc") },
@@ -124,6 +161,43 @@ function script(number: number): FormData {
     }),
   );
   return form;
+}
+
+const sitePaths = Array.from({ length: 6 }, (_, n) => `/${n}.txt`);
+
+function siteFile(path: string, number: number): string {
+  return `${number} ${path}`.padEnd(300_000, "x");
+}
+
+/** As wrangler does it: what is missing is asked for, sent, and deployed. */
+async function deploySite(platform: TestPlatform, number: number): Promise<void> {
+  const files = sitePaths.map((path) => {
+    const content = siteFile(path, number);
+    const hash = createHash("sha256").update(content).digest("hex").slice(0, 32);
+    return { path, content, hash };
+  });
+  const manifest = Object.fromEntries(
+    files.map(({ path, content, hash }) => [path, { hash, size: content.length }]),
+  );
+  const site = "/accounts/{account}/workers/scripts/site";
+  const begun = await platform.api("POST", `${site}/assets-upload-session`, { manifest });
+  const { jwt, buckets } = begun.json.result as { jwt: string; buckets: string[][] };
+  const { api, accountId } = platform.ready;
+  for (const missing of buckets.flat()) {
+    const { status } = await fetch(
+      `${api}/accounts/${accountId}/workers/assets/upload/${missing}`,
+      {
+        method: "POST",
+        headers: { authorization: `Bearer ${jwt}` },
+        body: files.find(({ hash }) => hash === missing)!.content,
+      },
+    );
+    assert.equal(status, 201);
+  }
+  const form = new FormData();
+  form.set("metadata", JSON.stringify({ compatibility_date: "2026-11-01", assets: { jwt } }));
+  const deployed = await platform.api("PUT", site, form);
+  assert.equal(deployed.status, 200, JSON.stringify(deployed.json.errors));
 }
 
 /** All processes under `pid`, from /proc: children, and theirs. */

@@ -27,7 +27,7 @@ const CODE = `export default {
   async queue(batch, env) {
     for (const { id, body, attempts } of batch.messages) {
       const text = body?.date instanceof Date ? "date " + body.i : body;
-      const came = { queue: batch.queue, body: text, attempts, of: batch.messages.length };
+      const came = { queue: batch.queue, body: text, attempts, of: batch.messages.length, at: Date.now() };
       await env.KV.put(["came", Date.now(), batch.queue, id, attempts].join(":"), JSON.stringify(came));
     }
     for (const message of batch.messages) {
@@ -46,6 +46,8 @@ interface Came {
   readonly body: string;
   readonly attempts: number;
   readonly of: number;
+  /** ms */
+  readonly at: number;
 }
 
 describe("queues", () => {
@@ -135,6 +137,37 @@ describe("queues", () => {
     await run(made, "queues", "resume-delivery", "paused");
     await until(async () => (await bodies("paused")).length > 0);
     assert.deepEqual(await bodies("paused"), ["kept"]);
+  });
+
+  it("wrangler queues update changes the delay of a queue; a binding's and a message's own come before it", async () => {
+    const made = await project("slow", {});
+    await run(made, "queues", "create", "slow", "--delivery-delay-secs", "600");
+    await run(made, "deploy");
+    /** Seconds that a message took. The one who asks whether it came waits for it. */
+    const took = async (body: string, query = ""): Promise<number> => {
+      const sent = Date.now();
+      await send("slow", `send?body=${body}${query}`);
+      await until(async () => (await bodies("slow")).includes(body));
+      return ((await came("slow")).find((one) => one.body === body)!.at - sent) / 1000;
+    };
+    await send("slow", "send?body=waits");
+    await took("at-once", "&delay=0");
+    await run(made, "queues", "update", "slow", "--delivery-delay-secs", "2");
+    assert.ok((await took("of-the-queue")) >= 2);
+    const configured = configuration("slow", {}) as { queues: { producers: object[] } };
+    configured.queues.producers = [{ binding: "JOBS", queue: "slow", delivery_delay: 4 }];
+    await made.write({ "wrangler.json": configured });
+    await run(made, "deploy");
+    assert.ok((await took("of-the-binding")) >= 4);
+    const { json } = await platform.api("GET", "/accounts/{account}/queues?name=slow");
+    assert.equal(json.result[0].settings.delivery_delay, 2);
+    const kept = await made.run("queues update slow --message-retention-period-secs 60".split(" "));
+    assert.match(kept.output, /messages are kept for 345600 seconds/);
+    assert.notEqual(kept.exitCode, 0);
+    assert.deepEqual(
+      (await bodies("slow")).filter((body) => body === "waits"),
+      [],
+    );
   });
 
   it("kill -9 of the process that keeps them, a restart and a backup lose no message", async () => {

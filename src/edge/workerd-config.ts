@@ -1,4 +1,4 @@
-import { CF_HEADER } from "../ingress/protocol.ts";
+import { CF_HEADER, RPC_HOST } from "../ingress/protocol.ts";
 import { originSocket, OUTBOUND, outboundConfig } from "./outbound-config.ts";
 import { CACHE, cacheWorker } from "./cache-config.ts";
 import { capnpText, type CapnpValue } from "./capnp.ts";
@@ -165,8 +165,6 @@ export function secretVariable(version: LaidOutVersion, bindingName: string): st
  */
 const V8_FLAGS = ["--optimize-for-size"];
 
-/** RPC to a Worker travels over a CONNECT to this host; both ends have to name the same one. */
-const RPC_HOST = "rpc";
 const INBOUND = { cfBlobHeader: CF_HEADER, capnpConnectHost: RPC_HOST };
 
 function worker(

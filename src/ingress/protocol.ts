@@ -146,3 +146,6 @@ export const ABSENT_SOCKET = "absent";
 
 /** The header in which the ingress hands `request.cf` over. It always overwrites a client's. */
 export const CF_HEADER = "countersign-cf";
+
+/** RPC to a Worker travels over a CONNECT to this host; both ends have to name the same one. */
+export const RPC_HOST = "rpc";

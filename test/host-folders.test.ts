@@ -111,6 +111,37 @@ test("what is for another host changes nothing, and doctor says so", async () =>
   assert.doesNotMatch((await doctor()).stdout, / presents the certificate before/);
 });
 
+test("a certificate that replaces a followed one by the API stays: the folder is followed no more", async () => {
+  const live = certbot(6, await issue());
+  await cli("host", "certificate", HOST, "--folder", live);
+  const { json } = await platform.api("POST", "/zones", { name: "folders.example" });
+  const path = `/zones/${(json.result as { id: string }).id}/custom_certificates`;
+  const { json: answered } = await platform.api("GET", path);
+  assert.ok(answered.success, JSON.stringify(answered.errors));
+  const listed = answered.result as { id: string; hosts: string[] }[];
+  const { id } = listed.find(({ hosts }) => hosts.includes(HOST))!;
+  const own = await issue();
+  const body = { certificate: own.chain, private_key: own.key };
+  const patched = await platform.api("PATCH", `${path}/${id}`, body);
+  assert.ok(patched.json.success, JSON.stringify(patched.json.errors));
+  assert.equal(await presented(HOST), numberOf(own));
+  assert.doesNotMatch(await cli("host", "show", HOST), /from a folder/);
+  // Another folder's renewal is seen: this one's would have been.
+  const lego = join(folder, "beside");
+  mkdirSync(lego);
+  const put = ({ chain, key }: TestCertificate): void => {
+    writeFileSync(join(lego, "beside.example.crt"), chain);
+    writeFileSync(join(lego, "beside.example.key"), key);
+  };
+  put(await issue("beside.example"));
+  await cli("host", "certificate", "beside.example", "--folder", lego);
+  certbot(7, await issue());
+  const renewed = await issue("beside.example");
+  put(renewed);
+  await until(async () => (await presented("beside.example")) === numberOf(renewed));
+  assert.equal(await presented(HOST), numberOf(own));
+});
+
 test("of lego's folder each host has its own pair; one that is deleted is followed no more", async () => {
   const lego = join(folder, "lego");
   mkdirSync(lego);

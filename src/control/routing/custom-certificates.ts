@@ -155,7 +155,12 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
         const fresh =
           certificate === undefined
             ? {}
-            : await read(zoneNamed(accountId, zone), accountId, id, held);
+            : {
+                ...(await read(zoneNamed(accountId, zone), accountId, id, held)),
+                // It is no folder's and no ACME server's to replace any more.
+                source: "upload" as const,
+                folder: null,
+              };
         const row = await change(caller, async (write) => {
           const before = await existing(write.db, caller, params);
           return putForHosts(write, actorOf(caller), {

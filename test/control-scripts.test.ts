@@ -121,7 +121,8 @@ for (const [engine, open] of Object.entries(engines)) {
         ],
         [[{ compatibility_date: "tomorrow" }], 7000347, /"tomorrow" is not a date/],
         [[{ migrations: { deleted_classes: ["A"] } }], 7000370, /"A" .*keeps no Durable Objects/],
-        [[{}, { "a.py": ["text/x-python", ""] }], 7000343, /"a.py" .*"text\/x-python"/],
+        [[{}, { "a.py": ["text/x-python", ""] }], 7000348, /"a.py" is Python/],
+        [[{}, { "a.rb": ["text/x-ruby", ""] }], 7000343, /"a.rb" .*"text\/x-ruby"/],
         [[{}, { "a.js": [js, ""], "\u0007": [js, ""] }], 7000343, /cannot be imported/],
       ];
       const unchanged = await databaseHash(control.store);

@@ -7,8 +7,6 @@ export interface AcmeRenewalOptions extends AcmeContext {
   readonly interval?: number;
 }
 
-const AT_ONCE = 5;
-
 /** Renews hosts' certificates at the ACME servers that issued them, each after two thirds of its life. */
 export class AcmeRenewal implements AsyncDisposable {
   readonly #options: AcmeRenewalOptions;
@@ -32,7 +30,7 @@ export class AcmeRenewal implements AsyncDisposable {
   async look(): Promise<void> {
     const { store, clock } = this.#options;
     await forgetOldChallenges(this.#options);
-    const due = await dueRenewals(store.db, clock(), AT_ONCE);
+    const due = await dueRenewals(store.db, clock());
     await Promise.all(due.map((row) => renew(this.#options, row, this.#stop.signal)));
   }
 

@@ -73,16 +73,21 @@ export function challengesOf(db: Database, accountId: string): Promise<HostChall
     .execute();
 }
 
-/** Of all accounts, the longest overdue first. */
-export function dueRenewals(db: Database, now: Date, most: number): Promise<HostCertificateRow[]> {
-  return db
+/** The longest overdue of each account: what one has due keeps no other's waiting. */
+export async function dueRenewals(db: Database, now: Date): Promise<HostCertificateRow[]> {
+  const due = await db
     .selectFrom("hostCertificates")
     .selectAll()
     .where("acmeNextOn", "<=", now.toISOString())
     .orderBy("acmeNextOn")
-    .limit(most)
     .execute();
+  return [...Map.groupBy(due, ({ accountId }) => accountId).values()].flatMap((all) =>
+    all.slice(0, AT_ONCE),
+  );
 }
+
+/** Of an account. */
+const AT_ONCE = 5;
 
 /** Nothing, where it is not renewed by ACME any more. */
 export async function renewalFailed(

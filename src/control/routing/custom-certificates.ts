@@ -25,6 +25,7 @@ import {
   freshOf,
   hostAudit,
   presentAt,
+  uploaded,
   putForHosts,
 } from "./host-certificate-taking.ts";
 import { hostOf, type Zone, zoneNamed, zonesOf } from "./zones.ts";
@@ -157,9 +158,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
             ? {}
             : {
                 ...(await read(zoneNamed(accountId, zone), accountId, id, held)),
-                // It is no folder's and no ACME server's to replace any more.
-                source: "upload" as const,
-                folder: null,
+                ...uploaded,
               };
         const row = await change(caller, async (write) => {
           const before = await existing(write.db, caller, params);

@@ -115,6 +115,13 @@ const notRenewed = {
   acmeNextOn: null,
 } as const;
 
+/** Of a certificate that somebody uploaded: no folder's and no ACME server's to replace. */
+export const uploaded: Omit<CertificateSource, "inPlaceOf"> & typeof notRenewed = {
+  source: "upload",
+  folder: null,
+  ...notRenewed,
+};
+
 function isRenewed({ id, source }: HostCertificateRow, wanted: string): boolean {
   return id === wanted && source === "acme";
 }
@@ -131,9 +138,7 @@ export function firstRow(
     zone: zone.name,
     bundleMethod: "ubiquitous",
     priority: 0,
-    source: "upload",
-    folder: null,
-    ...notRenewed,
+    ...uploaded,
     uploadedOn: fresh.modifiedOn,
   };
 }

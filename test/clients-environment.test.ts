@@ -80,11 +80,11 @@ describe("a platform that was started as its users start it", () => {
     assert.ok(Date.now() - began > 1_500, "one connection serves for about a second");
   });
 
-  it("a life that is no number of seconds from 1 to 86400 is refused", async () => {
+  it("a life that is no whole number from 1 to 86400 is refused", async () => {
     for (const life of ["0", "1.5", "ten", "86401"]) {
       const { status, stderr } = await countersign(["start", "--connection-life", life]);
       assert.equal(status, 2);
-      assert.match(stderr, /--connection-life .* is not a whole number of seconds/);
+      assert.match(stderr, /--connection-life .* is not a whole number from 1 to 86400/);
     }
   });
 });

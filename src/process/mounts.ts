@@ -1,4 +1,4 @@
-import { chown, lstat, mkdir, readdir, readlink, symlink } from "node:fs/promises";
+import { lchown, lstat, mkdir, readdir, readlink, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Mount } from "./sandbox-kinds.ts";
 
@@ -27,13 +27,18 @@ export async function takeBack(mounts: readonly Mount[]): Promise<void> {
 }
 
 /**
- * Gives a folder with all that is in it to a user, if it is another's: it was restored, or kept in
- * another sandbox before. The folder itself is last, so that what was broken off is done again.
+ * Gives a folder with what its owner has in it to a user, if it is another's: it was restored, or kept
+ * in another sandbox before. The folder itself is last, so that what was broken off is done again.
+ *
+ * Who filled it may have been hostile: no link is followed, and what was never the owner's, as a hard
+ * link to a file elsewhere, is left as it is. Nobody may write to it meanwhile.
  */
 export async function giveAll(folder: string, user: number, group: number): Promise<void> {
-  if ((await lstat(folder)).uid === user) return;
+  const { uid: owner } = await lstat(folder);
+  if (owner === user) return;
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    if (!entry.isSymbolicLink()) await chown(join(entry.parentPath, entry.name), user, group);
+    const path = join(entry.parentPath, entry.name);
+    if ((await lstat(path)).uid === owner) await lchown(path, user, group);
   }
-  await chown(folder, user, group);
+  await lchown(folder, user, group);
 }

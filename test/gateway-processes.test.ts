@@ -8,9 +8,11 @@ import { createServer as createTlsServer } from "node:tls";
 import type { AddressInfo } from "node:net";
 import type { CertificateVersion } from "../src/contract/change-feed.ts";
 import type { StartGatewayOptions } from "../src/gateway/start-options.ts";
+import { bindDatabase, databaseConfig, pgClient } from "./helpers/databases.ts";
 import { ask, edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
 import { startOrigin, subjectOf } from "./helpers/origin.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
+import { startPostgres, withoutPostgres } from "./helpers/postgres.ts";
 import { until } from "./helpers/until.ts";
 
 const COUNT = 3;
@@ -179,6 +181,29 @@ test("a binding that is closed is gone in every process, and may be opened again
     assert.equal((await ask(gateway.socket(), url)).status, 200);
   });
 });
+
+test(
+  "a configuration's connections to its database are as many as it says, over all processes",
+  { skip: withoutPostgres },
+  async (t) => {
+    const { gateway, authority } = await ready(t);
+    const server = await startPostgres(t, authority, { rules: ["hostssl all all all trust"] });
+    const config = databaseConfig({ port: server.port, connectionLimit: 2 });
+    for (const bindingName of ["DB", "SAME"]) await bindDatabase(gateway, config, bindingName);
+    let open = 0;
+    let most = 0;
+    const session = async (bindingName: string): Promise<void> => {
+      const client = await pgClient(gateway, {}, bindingName);
+      await client.connect();
+      most = Math.max(most, (open += 1));
+      await client.query("select pg_sleep(0.2)");
+      open -= 1;
+      await client.end();
+    };
+    await Promise.all(Array.from({ length: 12 }, (_, i) => session(i % 2 === 0 ? "DB" : "SAME")));
+    assert.equal(most, 2);
+  },
+);
 
 async function ready(
   t: TestContext,

@@ -39,8 +39,6 @@ export interface GatewayOptions {
   readonly streams: number;
   /** Connections that Workers may have to one binding. Default: 1,024. */
   readonly bindingConnections: number;
-  /** Connections that a Worker may have to one database, those that wait among them. Default: 256. */
-  readonly databaseConnections: number;
 }
 
 /** Which addresses bindings may connect to. The longest prefix that matches decides. */
@@ -114,5 +112,4 @@ export const defaultOptions: GatewayOptions = {
   mysqlPorts: [3306],
   streams: 512,
   bindingConnections: 1_024,
-  databaseConnections: 256,
 };

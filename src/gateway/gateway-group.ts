@@ -1,7 +1,9 @@
+import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import type { AccountTrust, CertificateVersion, ScriptKey } from "../contract/change-feed.ts";
 import type { DatabaseConfig } from "../contract/database.ts";
 import type { ProcessStatus } from "../contract/edge.ts";
+import { keyIn } from "../contract/key-in.ts";
 import { defaultOptions, type AddressOptions } from "../contract/gateway-options.ts";
 import type { GatewayBinding, GatewayHandle, IdentityRequest } from "../contract/gateway.ts";
 import type { HandshakeReport } from "../contract/handshake-report.ts";
@@ -12,9 +14,9 @@ import { SummedMetrics } from "./summed-metrics.ts";
 import { DEALT_LIMITS, SupervisedGateway } from "./supervised-gateway.ts";
 
 /**
- * Several gateway processes that are one. Each knows every certificate and accepts from every
- * binding's socket, which is held here: whichever process is free takes the next connection. A
- * change is in force when it is in force in all of them.
+ * Several gateway processes that are one. Each knows every certificate, and accepts from the socket of
+ * every binding but a database's: whichever is free takes the next connection. The sockets are held
+ * here. A change is in force when it is in force in all of them.
  */
 export class GatewayGroup implements GatewayHandle {
   readonly #members: readonly SupervisedGateway[];
@@ -97,7 +99,8 @@ export class GatewayGroup implements GatewayHandle {
     const socket = new SharedSocket(this.#runDirectory, socketPath);
     this.#open.set(socketPath, { binding, socket });
     try {
-      await this.#all((member) => member.openShared(binding, socket.passed));
+      const members = this.#acceptingFor(binding);
+      await all(members, (member) => member.openShared(binding, socket.passed));
     } catch (error) {
       await this.closeBinding(socketPath).catch(() => {});
       throw error;
@@ -160,10 +163,18 @@ export class GatewayGroup implements GatewayHandle {
     for (const socket of sockets) socket.close();
   }
 
-  /** Waits for every one of them, also when one refuses. */
-  async #all(apply: (member: SupervisedGateway) => Promise<void>): Promise<void> {
-    const applied = await Promise.allSettled(this.#members.map(apply));
-    for (const one of applied) if (one.status === "rejected") throw one.reason;
+  #all(apply: (member: SupervisedGateway) => Promise<void>): Promise<void> {
+    return all(this.#members, apply);
+  }
+
+  /**
+   * A database's connections are few, and wait for each other in order: all that lead to one are in
+   * one process, which one by chance.
+   */
+  #acceptingFor({ accountId, database }: GatewayBinding): readonly SupervisedGateway[] {
+    if (database === undefined) return this.#members;
+    const digest = createHash("sha256").update(keyIn(accountId, database.databaseId)).digest();
+    return [this.#members[digest.readUInt32BE() % this.#members.length]!];
   }
 
   /** What is asked may be what ends it. */
@@ -180,6 +191,15 @@ export class GatewayGroup implements GatewayHandle {
     const known = answers.flatMap((one) => (one.status === "fulfilled" ? (one.value ?? []) : []));
     return known[0] ?? null;
   }
+}
+
+/** Waits for every one of them, also when one refuses. */
+async function all(
+  members: readonly SupervisedGateway[],
+  apply: (member: SupervisedGateway) => Promise<void>,
+): Promise<void> {
+  const applied = await Promise.allSettled(members.map(apply));
+  for (const one of applied) if (one.status === "rejected") throw one.reason;
 }
 
 interface Asked {

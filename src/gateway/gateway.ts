@@ -103,7 +103,6 @@ export class Gateway implements AsyncDisposable {
         return credential;
       },
       trust: (accountId) => this.trust(accountId),
-      mostConnections: options.databaseConnections,
       network: (owner) => this.#network(owner),
     });
     this.#sweeper = new Sweeper(clock, (now) => this.#sweep(now));

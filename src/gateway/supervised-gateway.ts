@@ -60,7 +60,6 @@ export class SupervisedGateway implements GatewayHandle {
       mysqlPorts: rest.mysqlPorts ?? defaultOptions.mysqlPorts,
       streams: share("streams"),
       bindingConnections: share("bindingConnections"),
-      databaseConnections: share("databaseConnections"),
       addresses: { ...defaultOptions.addresses, ...addresses },
       timeouts: { ...defaultOptions.timeouts, ...timeouts },
     };
@@ -248,10 +247,5 @@ export class SupervisedGateway implements GatewayHandle {
 const STOP_GRACE = 2_000;
 
 /** Each process gets a share of these. */
-export const DEALT_LIMITS = [
-  "connections",
-  "streams",
-  "bindingConnections",
-  "databaseConnections",
-] as const;
+export const DEALT_LIMITS = ["connections", "streams", "bindingConnections"] as const;
 type DealtLimit = (typeof DEALT_LIMITS)[number];

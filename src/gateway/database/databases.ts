@@ -22,8 +22,6 @@ export interface DatabasesParts {
   /** @throws Failure if it cannot be presented, or not to this host */
   readonly credential: (accountId: string, certificateId: string, host: string) => Credential;
   readonly trust: (accountId: string) => AccountTrust;
-  /** Of one binding, those that wait among them. */
-  readonly mostConnections: number;
   readonly network: (
     owner: Pick<GatewayBinding, "accountId" | "scriptName" | "bindingName">,
   ) => Network;
@@ -112,7 +110,6 @@ export class Databases {
   router(binding: GatewayBinding, bound: BoundDatabase, observer: Observer): DatabaseRouter {
     const observers = new Map<string | null, ConnectionObserver>();
     return {
-      mostConnections: this.#parts.mostConnections,
       route: () => this.route(bound.databaseId, binding),
       observer: (certificateId) => {
         let one = observers.get(certificateId);

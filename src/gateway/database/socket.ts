@@ -20,8 +20,6 @@ export interface DatabaseRouter {
   route(): DatabaseRoute;
   /** For what presents this certificate, or none. */
   observer(certificateId: string | null): ConnectionObserver;
-  /** Those that wait among them. */
-  readonly mostConnections: number;
   opened(session: DatabaseSession): void;
   closed(session: DatabaseSession): void;
 }
@@ -30,6 +28,9 @@ export const PROTOCOLS: Readonly<Record<DatabaseProtocol, Protocol>> = { postgre
 
 /** ms for a driver that is refused to begin. */
 const FIRST_WORD = 10_000;
+
+/** Connections of one Worker to one database, those that wait among them. */
+const MOST_CONNECTIONS = 256;
 
 /**
  * The socket of one `hyperdrive` binding. A driver's `connect()` arrives as CONNECT to a made-up
@@ -100,7 +101,7 @@ export class DatabaseSocket {
     const ray = newRay();
     let route: DatabaseRoute;
     try {
-      if (this.#sessions.size > this.#router.mostConnections) {
+      if (this.#sessions.size > MOST_CONNECTIONS) {
         throw new Failure("binding_connections_exhausted");
       }
       route = this.#router.route();

@@ -82,10 +82,9 @@ export class GenerationFolder {
     return file === undefined ? null : readFile(this.path(file), "utf8");
   }
 
-  /** Removes what a process before has left where it could write. */
+  /** Removes what a process before has left where it could write, and the place itself. */
   async clear(): Promise<void> {
     await rm(this.path(WRITABLE), { recursive: true, force: true });
-    await mkdir(this.path(WRITABLE), { mode: 0o700 });
   }
 
   /**

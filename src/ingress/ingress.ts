@@ -27,7 +27,7 @@ import { isDirectFromThisMachine, isLocalName } from "./request.ts";
 import { IngressObserver, type IngressEvent, type Script } from "./observe.ts";
 import type { FailureCode } from "../failures/failures.ts";
 import { RoutingTable } from "./table.ts";
-import { Upstream, type UpstreamOptions } from "./upstream.ts";
+import { Upstream } from "./upstream.ts";
 
 /** Leads each request to a generation of the script that answers for its URL. */
 export class Ingress implements Served<IngressMethods> {
@@ -246,21 +246,22 @@ export class Ingress implements Served<IngressMethods> {
   }
 
   /** Of the processes that are there, the one with the fewest requests; among equals each in turn. */
-  #leastBusy({ sockets, patience, wakes }: ScriptTarget): Upstream {
-    const options = { patience, ...(wakes && { wake: this.#wake }) };
-    if (sockets.length === 1) return this.#upstream(sockets[0]!, options);
+  #leastBusy(target: ScriptTarget): Upstream {
+    const { sockets } = target;
+    if (sockets.length === 1) return this.#upstream(sockets[0]!, target);
     this.#turn = (this.#turn + 1) % sockets.length;
     const turned = [...sockets.slice(this.#turn), ...sockets.slice(0, this.#turn)];
-    const all = turned.map((socket) => this.#upstream(socket, options));
+    const all = turned.map((socket) => this.#upstream(socket, target));
     const there = all.filter(({ isGone }) => !isGone);
     for (const upstream of all) if (upstream.isGone) upstream.lookAgain();
     return (there.length > 0 ? there : all).reduce((a, b) => (b.requests < a.requests ? b : a));
   }
 
-  #upstream(socket: string, options: UpstreamOptions): Upstream {
+  #upstream(socket: string, { patience, wakes }: ScriptTarget): Upstream {
     let upstream = this.#upstreams.get(socket);
     if (upstream === undefined) {
-      this.#upstreams.set(socket, (upstream = new Upstream(socket, options)));
+      upstream = new Upstream(socket, { patience, ...(wakes && { wake: this.#wake }) });
+      this.#upstreams.set(socket, upstream);
     }
     return upstream;
   }

@@ -129,6 +129,10 @@ describe("without a platform", () => {
       many.stderr,
       /--gateway-processes "33" is neither "auto" nor a number from 1 to 32/,
     );
+    const few = ["--gateway-processes", "3", "--connect-limit", "2"];
+    const shared = await countersign(["start", "--data", folder, ...few]);
+    assert.equal(shared.status, 2);
+    assert.match(shared.stderr, /--connect-limit 2 cannot be shared out among 3 gateway processes/);
     const none = await countersign(["start", "--data", folder, "--worker-processes", "0"]);
     assert.equal(none.status, 2);
     assert.match(

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { Failure } from "../failures/failures.ts";
 
 /** @throws Failure `usage` */
@@ -25,5 +26,15 @@ export function within(option: string, text: string, [least, most]: Range): numb
   if (Number.isInteger(value) && value >= least && value <= most) return value;
   throw new Failure("usage", {
     message: `${option} "${text}" is not a whole number from ${least} to ${most}`,
+  });
+}
+
+/** `auto`: one for each core. @throws Failure `usage` */
+export function processes(option: string, text: string, most: number): number {
+  if (text === "auto") return Math.min(availableParallelism(), most);
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1 && value <= most) return value;
+  throw new Failure("usage", {
+    message: `${option} "${text}" is neither "auto" nor a number from 1 to ${most}`,
   });
 }

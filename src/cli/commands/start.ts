@@ -1,5 +1,4 @@
 import type { ShownDetails } from "../../failures/rendered.ts";
-import { availableParallelism } from "node:os";
 import { TRUST_DOMAIN } from "../../contract/identity.ts";
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
@@ -10,13 +9,14 @@ import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts"
 import type { ApiOptions } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
-import { limit, port, within } from "../start-numbers.ts";
+import { addGatewayOptions, gatewayOptions, type GatewayProcessOptions } from "../start-gateway.ts";
+import { limit, port, processes, within } from "../start-numbers.ts";
 import { addWorkerPorts, type WorkerPortOptions, workerPorts } from "../start-worker-ports.ts";
 import { addWorkerShares, type WorkerShareOptions, workerShares } from "../start-workers.ts";
 import { isTerminal, withProgress, writeLine, type Io } from "../../terminal/io.ts";
 
 export function addStartCommand(program: Command, io: Io): void {
-  addWorkerPorts(addWorkerShares(program.command("start")))
+  addGatewayOptions(addWorkerPorts(addWorkerShares(program.command("start"))))
     .option(...dataOption)
     .option("--host <address>", "the address where Workers answer", "127.0.0.1")
     .option("--api-host <address>", "the address of the v4 API and the sign-in pages", "127.0.0.1")
@@ -60,11 +60,6 @@ export function addStartCommand(program: Command, io: Io): void {
       "how many processes each Worker runs in, or auto: one for each core",
       "1",
     )
-    .option(
-      "--gateway-processes <n>",
-      "how many processes connect to origins, or auto: one for each core",
-      "1",
-    )
     .option("--worker-memory <mib>", "the heap of each process of a Worker; 0: no limit", "128")
     .option(
       "--worker-cpu-limit <s>",
@@ -93,17 +88,6 @@ export function addStartCommand(program: Command, io: Io): void {
       "public: a failure's body says hosts and addresses; owner: code and ray, the rest is in the log (default: owner, with --dev public)",
     )
     .option("--no-in-process", "no binding is in-process: every private key stays in the gateway")
-    .option(
-      "--connection-life <s>",
-      "seconds that a busy connection to an origin is used, until its name is asked for again",
-      "600",
-    )
-    .option("--connect-limit <n>", "connections that a Worker has open by connect() at once", "512")
-    .option(
-      "--connect-idle <s>",
-      "seconds that a connection by connect(), or a session with a database, may carry nothing",
-      "600",
-    )
     .option("--audit-days <n>", "how long entries of the audit log are kept; 0: for ever", "0")
     .option("--system-roots", "trust the operating system's roots for origins as well")
     .option(
@@ -140,7 +124,8 @@ Examples:
     .action((options: StartOptions) => start(io, options));
 }
 
-interface StartOptions extends ApiOptions, WorkerShareOptions, WorkerPortOptions {
+interface StartOptions
+  extends ApiOptions, GatewayProcessOptions, WorkerShareOptions, WorkerPortOptions {
   readonly data?: string;
   readonly host: string;
   readonly apiHost: string;
@@ -158,7 +143,6 @@ interface StartOptions extends ApiOptions, WorkerShareOptions, WorkerPortOptions
   readonly originDeny?: string[];
   readonly fetchAllow?: string[];
   readonly workerProcesses: string;
-  readonly gatewayProcesses: string;
   readonly workerMemory: string;
   readonly workerCpuLimit: string;
   readonly trustDomain: string;
@@ -170,9 +154,6 @@ interface StartOptions extends ApiOptions, WorkerShareOptions, WorkerPortOptions
   readonly failureDetails?: string;
   readonly inProcess: boolean;
   readonly auditDays: string;
-  readonly connectionLife: string;
-  readonly connectLimit: string;
-  readonly connectIdle: string;
   readonly systemRoots?: true;
   readonly unsafeOldTls?: string[];
   readonly logLevel: string;
@@ -216,11 +197,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       fetchAllow: options.fetchAllow ?? ["public"],
       workerPorts: workerPorts(options, io.cwd),
       workerProcesses: processes("--worker-processes", options.workerProcesses, MOST_PROCESSES),
-      gatewayProcesses: processes(
-        "--gateway-processes",
-        options.gatewayProcesses,
-        MOST_GATEWAY_PROCESSES,
-      ),
+      ...gatewayOptions(options),
       limits: {
         memory: limit("--worker-memory", options.workerMemory, [16, 16_384]),
         cpu: limit("--worker-cpu-limit", options.workerCpuLimit, [1, 3_600]),
@@ -238,11 +215,6 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       failureDetails: failureDetails(options.failureDetails ?? (options.dev ? "public" : "owner")),
       inProcess: options.inProcess,
       auditDays: limit("--audit-days", options.auditDays, [1, 36_500]),
-      connectionLife: within("--connection-life", options.connectionLife, [1, 86_400]),
-      connect: {
-        most: within("--connect-limit", options.connectLimit, [1, 100_000]),
-        idle: within("--connect-idle", options.connectIdle, [1, 86_400]),
-      },
       systemRoots: options.systemRoots === true,
       unsafeOldTls: oldTlsHosts(options),
       masterKey,
@@ -318,19 +290,8 @@ function failureDetails(text: string): ShownDetails {
   });
 }
 
-function processes(option: string, text: string, most: number): number {
-  if (text === "auto") return Math.min(availableParallelism(), most);
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= 1 && value <= most) return value;
-  throw new Failure("usage", {
-    message: `${option} "${text}" is neither "auto" nor a number from 1 to ${most}`,
-  });
-}
-
 /** A workerd takes 9 MB before it has done anything: more of them than this is a slip of the hand. */
 const MOST_PROCESSES = 256;
-/** A gateway takes 90 MB, and each gets a share of every limit of connections. */
-const MOST_GATEWAY_PROCESSES = 32;
 
 function origin(text: string): string {
   const url = URL.parse(text);

@@ -17,6 +17,7 @@ import { Failure } from "../src/failures/failures.ts";
 import { ownUser } from "../src/process/own-user.ts";
 import { findSandbox } from "../src/process/sandbox.ts";
 import { attack, buildAttacker, deployVictims } from "./helpers/attack.ts";
+import { countersign } from "./helpers/cli.ts";
 import { counter } from "./helpers/durable-objects.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { scriptForm } from "./helpers/script-form.ts";
@@ -95,6 +96,10 @@ describe("a user of its own for each Worker", { skip: whyNot() }, () => {
     assert.match(status, /^NoNewPrivs:\s+1$/m);
     assert.match(status, /^CapBnd:\s+0+$/m);
     assert.equal(statSync(data).mode & 0o777, 0o710);
+    const { stdout } = await countersign(["doctor", "--data", data, "--json"]);
+    const { checks } = JSON.parse(stdout) as { checks: { name: string; result: string }[] };
+    const of = (named: string): unknown => checks.find(({ name }) => name === named)?.result;
+    assert.deepEqual([of("sandbox"), of("data folder")], ["ok", "ok"]);
     for (const file of ["master.key", "countersign.db", "lock", "admin.sock"]) {
       assert.equal(statSync(join(data, file)).mode & 0o077, 0, file);
     }

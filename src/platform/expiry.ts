@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { setTimeout as wait } from "node:timers/promises";
 import type { Logger } from "pino";
 import { describeExpiry, expiryThreshold, expiryThresholds } from "../certificates/expiry.ts";
 import type { Keyring } from "../keys/seal.ts";
@@ -16,6 +15,7 @@ import {
 import type { ExpiryNoticeRow } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
 import { findWebhook } from "../store/webhooks.ts";
+import { Rounds } from "./rounds.ts";
 
 export interface ExpiryOptions {
   readonly store: Store;
@@ -41,21 +41,25 @@ const AT_ONCE = 50;
  */
 export class ExpiryMonitor implements AsyncDisposable {
   readonly #options: ExpiryOptions;
-  readonly #stop = new AbortController();
-  readonly #running: Promise<void>;
+  readonly #rounds = new Rounds();
 
   static start(options: ExpiryOptions): ExpiryMonitor {
-    return new ExpiryMonitor(options, true);
+    const { interval = 60_000, log } = options;
+    const started = new ExpiryMonitor(options);
+    started.#rounds.begin(() => started.look(), {
+      interval,
+      failed: (err) => log.error({ err }, "looking for expiry failed"),
+    });
+    return started;
   }
 
   /** One that looks only when it is told to: `look()`. */
   static idle(options: ExpiryOptions): ExpiryMonitor {
-    return new ExpiryMonitor(options, false);
+    return new ExpiryMonitor(options);
   }
 
-  private constructor(options: ExpiryOptions, running: boolean) {
+  private constructor(options: ExpiryOptions) {
     this.#options = options;
-    this.#running = running ? this.#follow() : Promise.resolve();
   }
 
   /** Notices what was passed by now, and sends what is due. */
@@ -69,17 +73,7 @@ export class ExpiryMonitor implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort();
-    await this.#running;
-  }
-
-  async #follow(): Promise<void> {
-    const { interval = 60_000, log } = this.#options;
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      await this.look().catch((err: unknown) => log.error({ err }, "looking for expiry failed"));
-      await wait(interval, undefined, { signal }).catch(() => {});
-    }
+    await this.#rounds[Symbol.asyncDispose]();
   }
 
   async #notice({ certificate, version, noticed }: EndingCertificate, now: Date): Promise<void> {

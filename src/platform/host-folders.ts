@@ -1,5 +1,4 @@
 import { createHash, X509Certificate } from "node:crypto";
-import { setTimeout as wait } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { JudgedLeaf, KeyIntake } from "../certificates/key-intake.ts";
 import { listFolder, readPair, wipe, type PairNames } from "../certificates/pair-files.ts";
@@ -12,6 +11,7 @@ import { Failure } from "../failures/failures.ts";
 import { hostPattern } from "../network/host-pattern.ts";
 import type { Actor } from "../store/audit.ts";
 import { followedHostCertificates, hostsOf } from "../store/host-certificates.ts";
+import { Rounds } from "./rounds.ts";
 
 export interface HostFoldersOptions {
   readonly context: TakingContext;
@@ -48,16 +48,20 @@ export class HostFolders implements AsyncDisposable {
   /** By the id of the certificate. */
   readonly #watched = new Map<string, Watched>();
   readonly #failures = new Map<string, string>();
-  readonly #stop = new AbortController();
-  readonly #running: Promise<void>;
+  readonly #rounds = new Rounds();
 
   static start(options: HostFoldersOptions): HostFolders {
-    return new HostFolders(options);
+    const { interval = 1_000, log } = options;
+    const started = new HostFolders(options);
+    started.#rounds.begin(() => started.#look(), {
+      interval,
+      failed: (err) => log.error({ err }, "hosts' folders are not read"),
+    });
+    return started;
   }
 
   private constructor(options: HostFoldersOptions) {
     this.#options = options;
-    this.#running = this.#run();
   }
 
   /** Id of a host's certificate → why what is in its folder is not presented. */
@@ -86,17 +90,7 @@ export class HostFolders implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort();
-    await this.#running;
-  }
-
-  async #run(): Promise<void> {
-    const { interval = 1_000, log } = this.#options;
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      await this.#look().catch((err: unknown) => log.error({ err }, "hosts' folders are not read"));
-      await wait(interval, undefined, { signal }).catch(() => {});
-    }
+    await this.#rounds[Symbol.asyncDispose]();
   }
 
   async #look(): Promise<void> {

@@ -1,6 +1,6 @@
-import { setTimeout as wait } from "node:timers/promises";
 import { refreshList, type TakingContext } from "../control/hosts/revocation-list-taking.ts";
 import { dueRevocationLists } from "../store/revocation-lists.ts";
+import { Rounds } from "./rounds.ts";
 
 export interface RevocationListRefreshOptions extends TakingContext {
   /** ms between two looks at which lists are due. Default: 10,000. */
@@ -13,21 +13,25 @@ const AT_ONCE = 20;
 /** Fetches revocation lists again, each when its own interval is over or its next one is due. */
 export class RevocationListRefresh implements AsyncDisposable {
   readonly #options: RevocationListRefreshOptions;
-  readonly #stop = new AbortController();
-  readonly #running: Promise<void>;
+  readonly #rounds = new Rounds();
 
   static start(options: RevocationListRefreshOptions): RevocationListRefresh {
-    return new RevocationListRefresh(options, true);
+    const { interval = 10_000, log } = options;
+    const started = new RevocationListRefresh(options);
+    started.#rounds.begin(() => started.look(), {
+      interval,
+      failed: (err) => log.error({ err }, "looking for revocation lists failed"),
+    });
+    return started;
   }
 
   /** One that looks only when it is told to: `look()`. */
   static idle(options: RevocationListRefreshOptions): RevocationListRefresh {
-    return new RevocationListRefresh(options, false);
+    return new RevocationListRefresh(options);
   }
 
-  private constructor(options: RevocationListRefreshOptions, running: boolean) {
+  private constructor(options: RevocationListRefreshOptions) {
     this.#options = options;
-    this.#running = running ? this.#follow() : Promise.resolve();
   }
 
   async look(): Promise<void> {
@@ -37,18 +41,6 @@ export class RevocationListRefresh implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort();
-    await this.#running;
-  }
-
-  async #follow(): Promise<void> {
-    const { interval = 10_000, log } = this.#options;
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      await this.look().catch((err: unknown) =>
-        log.error({ err }, "looking for revocation lists failed"),
-      );
-      await wait(interval, undefined, { signal }).catch(() => {});
-    }
+    await this.#rounds[Symbol.asyncDispose]();
   }
 }

@@ -1,4 +1,3 @@
-import { setTimeout as wait } from "node:timers/promises";
 import type { Logger } from "pino";
 import { readPair, wipe, type PairNames } from "../certificates/pair-files.ts";
 import { FolderSource } from "../certificates/source-folder.ts";
@@ -14,6 +13,7 @@ import { listCertificateVersions } from "../store/certificate-versions.ts";
 import { deleteSource, listSources, putSource, updateSource } from "../store/watched-folders.ts";
 import type { Actor, Audit, AuditAction } from "../store/audit.ts";
 import type { CertificateSourceRow } from "../store/schema.ts";
+import { Rounds } from "./rounds.ts";
 
 export interface FolderSourcesOptions {
   readonly context: Pick<ControlContext, "store" | "keyring" | "edge" | "clock">;
@@ -43,14 +43,17 @@ export interface WatchedFolder {
 export class FolderSources implements AsyncDisposable {
   readonly #options: FolderSourcesOptions;
   readonly #watched: Map<string, FolderSource> = new Map();
-  readonly #stop = new AbortController();
-  #running: Promise<void> = Promise.resolve();
+  readonly #rounds = new Rounds();
 
   /** Follows every folder that the store knows. One that cannot be read now may be, later. */
   static async start(options: FolderSourcesOptions): Promise<FolderSources> {
+    const { interval = 1_000, log } = options;
     const sources = new FolderSources(options);
     for (const row of await listSources(options.context.store.db)) await sources.#follow(row);
-    sources.#running = sources.#look();
+    sources.#rounds.begin(() => sources.#look(), {
+      interval,
+      failed: (err) => log.error({ err }, "watched folders are not read"),
+    });
     return sources;
   }
 
@@ -95,16 +98,11 @@ export class FolderSources implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort();
-    await this.#running;
+    await this.#rounds[Symbol.asyncDispose]();
   }
 
   async #look(): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      for (const source of this.#watched.values()) await source.look();
-      await wait(this.#options.interval ?? 1000, undefined, { signal }).catch(() => {});
-    }
+    for (const source of this.#watched.values()) await source.look();
   }
 
   async #follow(row: CertificateSourceRow): Promise<void> {

@@ -1,6 +1,5 @@
-import { presentedKeyPlace } from "../src/keys/places.ts";
-import { Keyring } from "../src/keys/seal.ts";
 import type { AccountTrust, CertificateVersion } from "../src/contract/change-feed.ts";
+import { sealedCertificate } from "../test/helpers/sealed-certificate.ts";
 import type { TestCertificate } from "../test/helpers/pki.ts";
 import type { Material } from "./material.ts";
 
@@ -10,22 +9,9 @@ export const MASTER_KEY: Uint8Array = new Uint8Array(32).fill(7);
 /** A certificate as the control plane would hand it to the edge. */
 export function edgeCertificate(
   certificateId: string,
-  { chain, key }: Pick<TestCertificate, "chain" | "key">,
+  pair: Pick<TestCertificate, "chain" | "key">,
 ): CertificateVersion {
-  const sealedId = `${certificateId}/1`;
-  const place = presentedKeyPlace({ accountId: ACCOUNT, sealedId });
-  return {
-    accountId: ACCOUNT,
-    certificateId,
-    name: null,
-    version: 1,
-    chain,
-    sealedKey: keyring.seal(place, key),
-    sealedId,
-    allowedHosts: null,
-    trust: null,
-    revokedOn: null,
-  };
+  return sealedCertificate(pair, { accountId: ACCOUNT, certificateId, masterKey: MASTER_KEY });
 }
 
 export function accountTrust({ authority }: Material): AccountTrust {
@@ -37,5 +23,3 @@ export const GATEWAY_OPTIONS = {
   addresses: { development: true },
   logLevel: "warn",
 } as const;
-
-const keyring = new Keyring(MASTER_KEY);

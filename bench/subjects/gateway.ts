@@ -1,14 +1,12 @@
 import { join } from "node:path";
 import { pino } from "pino";
-import { bindingNetwork, fetchNetwork } from "../../src/network/workerd-network.ts";
 import type { Source, WorkerVersion } from "../../src/contract/change-feed.ts";
 import { startEdge } from "../../src/edge/start-edge.ts";
-import { workerdConfig } from "../../src/edge/workerd-config.ts";
 import { startGateway } from "../../src/gateway/start.ts";
-import { runPrepared } from "./workerd.ts";
+import { productConfig } from "./product-worker.ts";
 import { ACCOUNT, accountTrust, edgeCertificate, GATEWAY_OPTIONS, MASTER_KEY } from "../product.ts";
 import type { Subject, Surroundings } from "./subject.ts";
-import { WORKER } from "./workerd.ts";
+import { runPrepared, WORKER } from "./workerd.ts";
 
 const CERTIFICATE_ID = "bench";
 const SCRIPT = "bench";
@@ -40,39 +38,9 @@ function gatewayOf(name: string, count: number): Subject {
         bindingName: "ORIGIN",
         certificateId: CERTIFICATE_ID,
       });
-      const version = workerVersion(surroundings);
-      const text = workerdConfig(
-        {
-          ...version,
-          modules: [{ name: "worker.js", type: "esm", file: "worker.js" }],
-          sourceMaps: new Map(),
-          presented: new Map(),
-          databases: new Map(),
-          identity: version.versionId,
-          asksForKeys: false,
-          asksCache: false,
-          assets: null,
-          origins: [],
-        },
-        {
-          socket: `worker-${count}.sock`,
-          hasOwnPort: false,
-          probeSocket: `probe-${count}.sock`,
-          eventsSocket: null,
-          entrypoints: new Map(),
-          assetsFolder: "a",
-          emptyFolder: ".",
-          accessKeys: "127.0.0.1:1",
-          tail: null,
-          heap: 0,
-          bindingSocket: () => socket,
-          linkedSocket: () => "none",
-          capability: () => "none",
-          fetch: fetchNetwork(["public"], []),
-          inProcess: bindingNetwork(GATEWAY_OPTIONS.addresses, []),
-          privateKey: () => "",
-        },
-      );
+      const text = productConfig(`gateway-${count}`, workerVersion(surroundings), {
+        bindingSocket: () => socket,
+      });
       await lab.write("worker.js", WORKER);
       await lab.write(config, text);
       // wrk knows no Unix sockets: this one is moved to a port.

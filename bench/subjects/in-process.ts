@@ -1,8 +1,7 @@
 import type { OwnPresentation } from "../../src/edge/in-process.ts";
-import { bindingNetwork, fetchNetwork } from "../../src/network/workerd-network.ts";
-import { workerdConfig } from "../../src/edge/workerd-config.ts";
 import { readCredential } from "../../src/certificates/credential.ts";
-import { ACCOUNT, edgeCertificate, GATEWAY_OPTIONS } from "../product.ts";
+import { ACCOUNT, edgeCertificate } from "../product.ts";
+import { productConfig } from "./product-worker.ts";
 import type { Subject } from "./subject.ts";
 import { runPrepared, WORKER } from "./workerd.ts";
 
@@ -17,45 +16,23 @@ export const inProcess: Subject = {
       publicRoots: true,
       authorities: [authority.pem],
     };
-    const version = {
-      accountId: ACCOUNT,
-      scriptName: "bench",
-      versionId: "bench",
-      mainModule: "worker.js",
-      modules: [{ name: "worker.js", type: "esm", file: "worker.js" }],
-      sourceMaps: new Map(),
-      compatibilityDate: "2026-11-17",
-      compatibilityFlags: [],
-      bindings: [
-        { name: "ORIGIN", type: "mtls_certificate", certificateId: "bench", mode: "in-process" },
-        { name: "BASE", type: "plain_text", text: `https://localhost:${origin.port}` },
-      ],
-      presented: new Map([["ORIGIN", presented]]),
-      databases: new Map(),
-      identity: "bench",
-      asksForKeys: false,
-      asksCache: false,
-      origins: [],
-    } as const;
-    const config = workerdConfig(version, {
-      socket: "in-process-worker.sock",
-      hasOwnPort: false,
-      probeSocket: "in-process-probe.sock",
-      eventsSocket: null,
-      entrypoints: new Map(),
-      assetsFolder: "a",
-      emptyFolder: ".",
-      accessKeys: "127.0.0.1:1",
-      tail: null,
-      heap: 0,
-      bindingSocket: () => "none",
-      linkedSocket: () => "none",
-      capability: () => "none",
-      fetch: fetchNetwork(["public"], []),
-      inProcess: bindingNetwork(GATEWAY_OPTIONS.addresses, []),
+    const config = productConfig(
+      "in-process",
+      {
+        accountId: ACCOUNT,
+        scriptName: "bench",
+        versionId: "bench",
+        compatibilityDate: "2026-11-17",
+        compatibilityFlags: [],
+        bindings: [
+          { name: "ORIGIN", type: "mtls_certificate", certificateId: "bench", mode: "in-process" },
+          { name: "BASE", type: "plain_text", text: `https://localhost:${origin.port}` },
+        ],
+        presented: new Map([["ORIGIN", presented]]),
+      },
       // The product passes keys through a pipe, once, before the process serves.
-      privateKey: () => client.key,
-    });
+      { privateKey: () => client.key },
+    );
     await lab.write("worker.js", WORKER);
     await lab.write("in-process.capnp", config);
     // wrk knows no Unix sockets: this one is moved to a port.

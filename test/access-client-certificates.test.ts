@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
+import type { ClientHttp2Session } from "node:http2";
 import { text as textOf } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import * as x509 from "../src/certificates/x509.ts";
 import type { AccessRule } from "../src/contract/access.ts";
 import type { Host } from "../src/contract/hosts.ts";
+import { http2Session } from "./helpers/http2-session.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import {
   issuedBy,
@@ -68,17 +69,7 @@ async function access(include: readonly AccessRule[], authorities = [robots.pem]
 type Pair = Pick<TestCertificate, "chain" | "key">;
 
 function session(host: string, pair: Pair | null): ClientHttp2Session {
-  return connectHttp2(`https://${host}:${port}`, {
-    createConnection: () =>
-      connectTls({
-        host: "127.0.0.1",
-        port,
-        servername: host,
-        ca: servers.pem,
-        ALPNProtocols: ["h2"],
-        ...(pair && { cert: pair.chain, key: pair.key }),
-      }),
-  }).on("error", () => {});
+  return http2Session(host, { port, ca: servers.pem, pair });
 }
 
 async function on(client: ClientHttp2Session, host: string): Promise<[number, string]> {

@@ -7,11 +7,10 @@ import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import type { CertificateVersion } from "../src/contract/change-feed.ts";
-import { presentedKeyPlace } from "../src/keys/places.ts";
-import { Keyring } from "../src/keys/seal.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { startOrigin } from "./helpers/origin.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
+import { sealedCertificate } from "./helpers/sealed-certificate.ts";
 import { ACCOUNT, makeVersion, MASTER_KEY } from "./helpers/source.ts";
 import { until } from "./helpers/until.ts";
 
@@ -34,21 +33,8 @@ before(async () => {
 after(() => edge[Symbol.asyncDispose]());
 
 async function clientCertificate(): Promise<CertificateVersion> {
-  const { chain, key } = await authority.issue({ subject: "CN=client" });
-  const sealedId = "client";
-  const place = presentedKeyPlace({ accountId: ACCOUNT, sealedId });
-  return {
-    accountId: ACCOUNT,
-    certificateId,
-    name: null,
-    version: 1,
-    chain,
-    sealedKey: new Keyring(MASTER_KEY).seal(place, key),
-    sealedId,
-    allowedHosts: null,
-    trust: null,
-    revokedOn: null,
-  };
+  const owner = { masterKey: MASTER_KEY, accountId: ACCOUNT, certificateId };
+  return sealedCertificate(await authority.issue({ subject: "CN=client" }), owner);
 }
 
 /** What an origin has seen of its uploads. */

@@ -3,13 +3,11 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { pino } from "pino";
-import { presentedKeyPlace } from "../src/keys/places.ts";
-import { Keyring } from "../src/keys/seal.ts";
-import type { CertificateVersion } from "../src/contract/change-feed.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { loadDuring } from "./helpers/load.ts";
 import { startOrigin, subjectOf, type TestOrigin } from "./helpers/origin.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
+import { sealedCertificate } from "./helpers/sealed-certificate.ts";
 import { ACCOUNT, makeVersion, MASTER_KEY } from "./helpers/source.ts";
 import { until } from "./helpers/until.ts";
 
@@ -136,23 +134,13 @@ async function setCertificate(
   subject: string,
   version: number,
 ): Promise<void> {
-  const { chain, key } = await authority.issue({ subject });
-  const sealedId = `${certificateId}/${version}`;
-  const certificate: CertificateVersion = {
+  const certificate = sealedCertificate(await authority.issue({ subject }), {
+    masterKey: MASTER_KEY,
     accountId: ACCOUNT,
     certificateId,
     name: subject,
     version,
-    chain,
-    sealedId,
-    sealedKey: new Keyring(MASTER_KEY).seal(
-      presentedKeyPlace({ accountId: ACCOUNT, sealedId }),
-      key,
-    ),
-    allowedHosts: null,
-    trust: null,
-    revokedOn: null,
-  };
+  });
   await edge.edge.applied(edge.source.setCertificate(certificate));
 }
 

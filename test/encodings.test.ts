@@ -6,10 +6,8 @@ import { brotliCompressSync, brotliDecompressSync, gunzipSync, gzipSync } from "
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { startOrigin, type TestOrigin } from "./helpers/origin.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
+import { sealedCertificate } from "./helpers/sealed-certificate.ts";
 import { ACCOUNT, makeVersion, MASTER_KEY } from "./helpers/source.ts";
-import { edgeCertificate } from "./helpers/gateway.ts";
-import { presentedKeyPlace } from "../src/keys/places.ts";
-import { Keyring } from "../src/keys/seal.ts";
 
 const PLAIN = "hello ".repeat(5_000);
 
@@ -37,13 +35,8 @@ before(async () => {
   edge = await startTestEdge({ gateway: { addresses: { development: true } } });
   edge.source.setTrust({ authorities: [authority.pem], hosts: {}, proxied: [] });
   const { chain, key } = await authority.issue({ subject: "CN=c" });
-  edge.source.setCertificate({
-    ...edgeCertificate({ chain, key } as never, { accountId: ACCOUNT, certificateId: "c" }),
-    sealedKey: new Keyring(MASTER_KEY).seal(
-      presentedKeyPlace({ accountId: ACCOUNT, sealedId: "c/1" }),
-      key,
-    ),
-  });
+  const owner = { masterKey: MASTER_KEY, accountId: ACCOUNT, certificateId: "c" };
+  edge.source.setCertificate(sealedCertificate({ chain, key }, owner));
   const worker = `export default { async fetch(request, env) {
     const { pathname, searchParams } = new URL(request.url);
     const headers = new Headers();

@@ -1,15 +1,13 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, test } from "node:test";
-import type { CertificateVersion } from "../src/contract/change-feed.ts";
-import { presentedKeyPlace } from "../src/keys/places.ts";
-import { Keyring } from "../src/keys/seal.ts";
 import { countersign } from "./helpers/cli.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { loadDuring } from "./helpers/load.ts";
 import { startOrigin, subjectOf, type TestOrigin } from "./helpers/origin.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 import { startPlatform } from "./helpers/platform.ts";
+import { sealedCertificate } from "./helpers/sealed-certificate.ts";
 import { ACCOUNT, makeVersion, MASTER_KEY } from "./helpers/source.ts";
 import { until } from "./helpers/until.ts";
 
@@ -115,21 +113,14 @@ async function setCertificate(
   version: number,
   revokedOn: string | null = null,
 ): Promise<void> {
-  const { chain, key } = await authority.issue({ subject });
-  const sealedId = `${certificateId}/${version}`;
-  const place = presentedKeyPlace({ accountId: ACCOUNT, sealedId });
-  const certificate: CertificateVersion = {
+  const certificate = sealedCertificate(await authority.issue({ subject }), {
+    masterKey: MASTER_KEY,
     accountId: ACCOUNT,
     certificateId,
     name: subject,
     version,
-    chain,
-    sealedId,
-    sealedKey: new Keyring(MASTER_KEY).seal(place, key),
-    allowedHosts: null,
-    trust: null,
     revokedOn,
-  };
+  });
   await edge.edge.applied(edge.source.setCertificate(certificate));
 }
 

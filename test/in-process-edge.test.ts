@@ -6,13 +6,12 @@ import { join } from "node:path";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:tls";
 import { after, before, test } from "node:test";
-import { presentedKeyPlace } from "../src/keys/places.ts";
-import { Keyring } from "../src/keys/seal.ts";
 import type { CertificateVersion } from "../src/contract/change-feed.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { loadDuring } from "./helpers/load.ts";
 import { startOrigin, type TestOrigin } from "./helpers/origin.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
+import { sealedCertificate } from "./helpers/sealed-certificate.ts";
 import { ACCOUNT, makeVersion, MASTER_KEY } from "./helpers/source.ts";
 import { until } from "./helpers/until.ts";
 
@@ -232,23 +231,18 @@ function issue({ subject, notAfter }: Wanted): Promise<TestCertificate> {
 function sealed(
   certificateId: string,
   { subject, version, revokedOn, revokedVersions = [], trust: tied }: Wanted,
-  { chain, key }: TestCertificate,
+  issued: TestCertificate,
 ): CertificateVersion {
-  const sealedId = `${certificateId}/${version}`;
-  const place = presentedKeyPlace({ accountId: ACCOUNT, sealedId });
-  return {
+  return sealedCertificate(issued, {
+    masterKey: MASTER_KEY,
     accountId: ACCOUNT,
     certificateId,
     name: subject,
     version,
-    chain,
-    sealedId,
-    sealedKey: new Keyring(MASTER_KEY).seal(place, key),
-    allowedHosts: null,
     trust: tied ?? null,
     revokedOn: revokedOn ?? null,
     revokedVersions,
-  };
+  });
 }
 
 function trust(authorities: readonly string[]): Promise<void> {

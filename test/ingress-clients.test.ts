@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
+import type { ClientHttp2Session } from "node:http2";
 import { Agent, request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,7 @@ import { promisify } from "node:util";
 import * as x509 from "../src/certificates/x509.ts";
 import { proxyHeaderNames } from "../packages/origin/src/headers/proxy.ts";
 import type { Host, HostClients } from "../src/contract/hosts.ts";
+import { http2Session } from "./helpers/http2-session.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
 import { makeVersion } from "./helpers/source.ts";
@@ -115,19 +116,8 @@ function ask(host: string, asked: Asked = {}): Promise<Answer> {
   });
 }
 
-function session(host: string, { chain, key }: TestCertificate): ClientHttp2Session {
-  return connectHttp2(`https://${host}:${port}`, {
-    createConnection: () =>
-      connectTls({
-        host: "127.0.0.1",
-        port,
-        servername: host,
-        ca: servers.pem,
-        ALPNProtocols: ["h2"],
-        cert: chain,
-        key,
-      }),
-  }).on("error", () => {});
+function session(host: string, pair: TestCertificate): ClientHttp2Session {
+  return http2Session(host, { port, ca: servers.pem, pair });
 }
 
 async function on(client: ClientHttp2Session, host: string): Promise<Answer> {

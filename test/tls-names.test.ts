@@ -3,8 +3,6 @@ import { randomUUID } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import { createServer, type TlsOptions } from "node:tls";
 import { after, before, describe, test, type TestContext } from "node:test";
-import { keyPlace } from "../src/keys/places.ts";
-import { Keyring } from "../src/keys/seal.ts";
 import { countersign } from "./helpers/cli.ts";
 import { until } from "./helpers/until.ts";
 import { startPlatform } from "./helpers/platform.ts";
@@ -19,6 +17,7 @@ import {
   type TestAuthority,
   type TestCertificate,
 } from "./helpers/pki.ts";
+import { sealedCertificate } from "./helpers/sealed-certificate.ts";
 import { ACCOUNT, makeVersion, MASTER_KEY } from "./helpers/source.ts";
 
 /** What an origin is, and whether both ways to reach it take it. */
@@ -343,15 +342,8 @@ async function issuedByLeaf(): Promise<TestCertificate> {
 
 async function deployInProcess(edge: TestEdge, client: TestCertificate): Promise<void> {
   const certificateId = randomUUID();
-  const place = keyPlace({ accountId: ACCOUNT, certificateId, version: 1 });
-  await edge.edge.applied(
-    edge.source.setCertificate({
-      ...edgeCertificate(client, { accountId: ACCOUNT }),
-      certificateId,
-      sealedId: place.id,
-      sealedKey: new Keyring(MASTER_KEY).seal(place, client.key),
-    }),
-  );
+  const owner = { masterKey: MASTER_KEY, accountId: ACCOUNT, certificateId };
+  await edge.edge.applied(edge.source.setCertificate(sealedCertificate(client, owner)));
   const code = `export default { fetch: (request, env) =>
     env.CERT.fetch(new URL(request.url).searchParams.get("to")) };`;
   const bindings = [

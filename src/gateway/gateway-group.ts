@@ -100,7 +100,7 @@ export class GatewayGroup implements GatewayHandle {
     this.#open.set(socketPath, { binding, socket });
     try {
       const members = this.#acceptingFor(binding);
-      await all(members, (member) => member.openShared(binding, socket.passed));
+      await inAll(members, (member) => member.openShared(binding, socket.passed));
     } catch (error) {
       await this.closeBinding(socketPath).catch(() => {});
       throw error;
@@ -164,7 +164,7 @@ export class GatewayGroup implements GatewayHandle {
   }
 
   #all(apply: (member: SupervisedGateway) => Promise<void>): Promise<void> {
-    return all(this.#members, apply);
+    return inAll(this.#members, apply);
   }
 
   /**
@@ -194,7 +194,7 @@ export class GatewayGroup implements GatewayHandle {
 }
 
 /** Waits for every one of them, also when one refuses. */
-async function all(
+async function inAll(
   members: readonly SupervisedGateway[],
   apply: (member: SupervisedGateway) => Promise<void>,
 ): Promise<void> {

@@ -10,13 +10,12 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { presentedKeyPlace } from "../../src/keys/places.ts";
-import { Keyring } from "../../src/keys/seal.ts";
 import type { CertificateVersion } from "../../src/contract/change-feed.ts";
 import type { GatewayBinding, GatewayHandle } from "../../src/contract/gateway.ts";
 import type { GatewayEvent } from "../../src/contract/gateway-event.ts";
 import { startGateway } from "../../src/gateway/start.ts";
 import type { StartGatewayOptions } from "../../src/gateway/start-options.ts";
+import { sealedCertificate } from "./sealed-certificate.ts";
 import type { TestCertificate } from "./pki.ts";
 
 export const masterKey: Buffer = randomBytes(32);
@@ -74,29 +73,13 @@ function complete(binding: Partial<GatewayBinding> = {}): GatewayBinding {
   };
 }
 
-/** As the control plane hands a certificate over: the key sealed. */
+/** Of the account `a`, the certificate `c`, unless told otherwise. */
 export function edgeCertificate(
   certificate: TestCertificate,
   overrides: Partial<CertificateVersion> = {},
 ): CertificateVersion {
-  const accountId = overrides.accountId ?? "a";
-  const sealedId = overrides.sealedId ?? "c/1";
-  return {
-    accountId,
-    certificateId: "c",
-    name: null,
-    version: 1,
-    chain: certificate.chain,
-    sealedKey: new Keyring(masterKey).seal(
-      presentedKeyPlace({ accountId, sealedId }),
-      certificate.key,
-    ),
-    sealedId,
-    allowedHosts: null,
-    trust: null,
-    revokedOn: null,
-    ...overrides,
-  };
+  const base = { accountId: "a", certificateId: "c", sealedId: "c/1", masterKey };
+  return { ...sealedCertificate(certificate, { ...base, ...overrides }), ...overrides };
 }
 
 export interface Answer {

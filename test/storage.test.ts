@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { ask } from "../src/edge/storage/ask.ts";
 import { masterKeyVariables } from "../src/keys/master-key.ts";
 import { backUp, restore } from "../src/platform/backup.ts";
@@ -82,6 +83,9 @@ describe("what Workers keep", () => {
     assert.equal(await ask1("first", "write"), null, platform.log());
     assert.deepEqual(await ask1("second", "read"), [null, null]);
     assert.deepEqual(await ask1("third", "read"), ["first", 100_000]);
+    // workerd counts by the minutes of the clock: all six calls belong into one.
+    const left = 60_000 - (Date.now() % 60_000);
+    if (left < 10_000) await setTimeout(left + 100);
     const passed = [...(await ask1("first", "limit")), ...(await ask1("second", "limit"))];
     assert.equal(passed.filter(({ success }) => success).length, 2);
     assert.equal(await ask1("first", "point"), null);

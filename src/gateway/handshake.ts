@@ -1,7 +1,14 @@
 import type { PeerFacts } from "./peer.ts";
 import type { Socket } from "node:net";
 import { isIP } from "node:net";
-import { connect, type SecureContext, type TLSSocket } from "node:tls";
+import {
+  checkServerIdentity,
+  connect,
+  type DetailedPeerCertificate,
+  type PeerCertificate,
+  type SecureContext,
+  type TLSSocket,
+} from "node:tls";
 import type { SpiffeAuthority } from "../contract/change-feed.ts";
 import { showCertificate } from "../certificates/shown.ts";
 import { Failure } from "../failures/failures.ts";
@@ -55,11 +62,12 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
       secureContext: context,
       requestOCSP: true,
       rejectUnauthorized: true,
-      ...(verifyName ? {} : { checkServerIdentity: () => undefined }),
-      // What Node itself does after the handshake, once more.
-      ...(options.spiffe && {
-        checkServerIdentity: () => spiffeError(tls, options.spiffe!) ?? undefined,
-      }),
+      // Where OpenSSL did not report, Node judges after the handshake, as it always does.
+      checkServerIdentity: (name, certificate) => {
+        if (isVerified) return undefined;
+        if (options.spiffe !== undefined) return spiffeError(tls, options.spiffe) ?? undefined;
+        return verifyName ? checkServerIdentity(name, certificate) : undefined;
+      },
       ...(protocols.length > 0 ? { ALPNProtocols: [...protocols] } : {}),
       ...(session === undefined ? {} : { session }),
     });
@@ -86,6 +94,8 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
     let heard = false;
     /** The origin was verified, and asked for our certificate: from here on it may refuse it. */
     let asked = false;
+    /** Chain and name were judged, and hold. */
+    let isVerified = false;
     tls.on("error", fail);
     // Whatever ends it without an error: nobody waits for ever.
     const closed = (): void => fail(closedEarly());
@@ -97,6 +107,8 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
       const error = isNamed ? judge(tls, host, options.spiffe) : chainError(tls);
       if (error === null) {
         asked = tls.getSharedSigalgs().length > 0;
+        isVerified = true;
+        spareObjects(tls);
         return;
       }
       peer = peerOf(tls);
@@ -106,6 +118,7 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
     const connected = guarded(tls, () => {
       clearTimeout(timer);
       callOff();
+      delete (tls as Partial<TLSSocket>).getPeerCertificate;
       tls.off("close", closed).off("error", fail);
       // Until who gets it listens.
       tls.on("error", () => {});
@@ -114,6 +127,16 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
     tls.once("secureConnect", connected);
   });
 }
+
+/**
+ * Node makes objects of the whole chain for a second look at the name, a tenth of what a handshake
+ * costs here. Until the handshake is over it gets an empty one: whoever was verified needs no look.
+ */
+function spareObjects(tls: TLSSocket): void {
+  tls.getPeerCertificate = () => NOTHING as PeerCertificate & DetailedPeerCertificate;
+}
+
+const NOTHING = {};
 
 function peerOf(tls: TLSSocket): PeerFacts | null {
   const leaf = tls.getPeerX509Certificate();

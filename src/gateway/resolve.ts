@@ -111,6 +111,9 @@ export async function resolveWithin(
     clearTimeout(timer);
     signal?.removeEventListener("abort", cancelled);
     // Nobody waits for it any more, if it still runs.
-    given.abort();
+    given.abort(NOBODY_WAITS);
   }
 }
+
+/** Made once: an `abort()` without a reason makes one, with its stack, for each connection. */
+const NOBODY_WAITS = new Error("nobody waits for this look-up any more");

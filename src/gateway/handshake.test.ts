@@ -31,7 +31,10 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
 
   test(`on ${version} Node judges the name where OpenSSL reported nothing`, async (t) => {
     const { authority, context } = await client();
-    const elsewhere = await authority.issue({ subject: "CN=localhost", dns: ["elsewhere.example"] });
+    const elsewhere = await authority.issue({
+      subject: "CN=localhost",
+      dns: ["elsewhere.example"],
+    });
     const { port } = await origin(t, elsewhere, version);
     const emit = TLSSocket.prototype.emit;
     let unreported = 0;

@@ -36,7 +36,7 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
       dns: ["elsewhere.example"],
     });
     const { port } = await origin(t, elsewhere, version);
-    const emit = TLSSocket.prototype.emit;
+    const emit = Reflect.get(TLSSocket.prototype, "emit");
     let unreported = 0;
     t.mock.method(TLSSocket.prototype, "emit", function (this: TLSSocket, ...args: [string]) {
       if (args[0] !== "OCSPResponse") return emit.apply(this, args);

@@ -1,42 +1,11 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import {
-  chmodSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
-
-export const root: string = join(import.meta.dirname, "../..");
-
-/** A fenced block of a page. `name` says where it stands: `docs/keys.md:42`. */
-export interface Block {
-  readonly page: string;
-  readonly name: string;
-  readonly text: string;
-}
-
-/** Every block of shell in the README, CONTRIBUTING and `docs/`, in the order of the pages. */
-export function shellBlocks(): readonly Block[] {
-  const docs = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".md"))
-    .map((name) => `docs/${name}`);
-  return ["README.md", "CONTRIBUTING.md", ...docs.toSorted()].flatMap((page) => {
-    const text = readFileSync(join(root, page), "utf8");
-    return [...text.matchAll(/^```(?:sh|bash|console)\n(.*?)^```/gms)].map((found) => ({
-      page,
-      name: `${page}:${text.slice(0, found.index).split("\n").length + 1}`,
-      text: found[1]!,
-    }));
-  });
-}
+import { root } from "./blocks.ts";
 
 export interface Said {
   readonly stdout: string;
@@ -57,13 +26,9 @@ export class Person implements Disposable {
   constructor(env: Readonly<Record<string, string>> = {}) {
     const bin = join(this.folder, ".bin");
     mkdirSync(bin);
-    this.#program(
-      bin,
-      "countersign",
-      `exec "${process.execPath}" "${root}/bin/countersign.js" "$@"`,
-    );
+    this.program("countersign", `exec "${process.execPath}" "${root}/bin/countersign.js" "$@"`);
     // What npx does with what is installed, without a second of npm's for each.
-    this.#program(bin, "npx", `exec "$@"`);
+    this.program("npx", `exec "$@"`);
     const path = [
       bin,
       join(root, "node_modules/.bin"),
@@ -81,7 +46,9 @@ export class Person implements Disposable {
     };
   }
 
-  #program(bin: string, name: string, code: string): void {
+  /** A program of its path, as shell code. */
+  program(name: string, code: string): void {
+    const bin = join(this.folder, ".bin");
     writeFileSync(join(bin, name), `#!/bin/sh\n${code}\n`);
     chmodSync(join(bin, name), 0o755);
   }
@@ -127,14 +94,14 @@ export class Person implements Disposable {
 
   /**
    * Runs one line of a program that goes on until it has printed a line that matches, and ends it
-   * by a signal (default: SIGTERM), which it has to take as an end.
+   * by SIGTERM. `ends` are the statuses with which it may end then (null: by the signal itself).
    */
   async until(
     line: string,
     ready: RegExp,
-    { signal = "SIGTERM" }: { readonly signal?: NodeJS.Signals } = {},
+    { ends = [0] }: { readonly ends?: readonly (number | null)[] } = {},
   ): Promise<void> {
-    const child = spawn("bash", ["-c", `exec ${line}`], {
+    const child = spawn("bash", ["-c", /^[A-Z_]+=/.test(line) ? line : `exec ${line}`], {
       cwd: this.folder,
       env: this.env,
       stdio: ["ignore", "pipe", "pipe"],
@@ -150,10 +117,10 @@ export class Person implements Disposable {
       void closed.then(() => resolve(false));
     });
     const isReady = await found;
-    child.kill(signal);
+    child.kill("SIGTERM");
     assert.ok(isReady, `${line}\nended before it was ready:\n${said}`);
     const [status] = await closed;
-    assert.equal(status, 0, `${line}\n${said}`);
+    assert.ok(ends.includes(status), `${line}\nended with ${status}\n${said}`);
   }
 
   /** `countersign start …` with an own data folder, on free ports, until it is ready. */

@@ -49,7 +49,7 @@ import { assetsOf } from "../../store/assets.ts";
 import { eventsOf } from "../../store/schedules.ts";
 import { observabilityOf } from "../../store/observability.ts";
 import { Refusals } from "./refusals.ts";
-import { type ScriptSettings, withSettings } from "./script-settings.ts";
+import { type ScriptSettings, tellEnvironment, withSettings } from "./script-settings.ts";
 
 /** What a new version is made of. */
 interface Draft {
@@ -151,10 +151,9 @@ export class Publisher {
             startupTimeMs,
             createdOn,
           });
-          await updateScript(db, script.id, {
-            modifiedOn: createdOn,
-            settings: withSettings(script, scriptSettings),
-          });
+          const kept = { settings: withSettings(script, scriptSettings) };
+          await updateScript(db, script.id, { ...kept, modifiedOn: createdOn });
+          await tellEnvironment({ changed }, key, script, kept);
           if (migrations !== undefined) {
             await storeObjects(db, script.id, objects);
             for (const scriptName of objects.from) {

@@ -332,7 +332,7 @@ export function poolKey(scope: PoolScope): string {
 const BETWEEN_REFUSALS = 1_000;
 
 /** An origin sends two for each handshake, and often none when one is resumed. */
-const MOST_SESSIONS = 4;
+const MOST_SESSIONS = 32;
 
 interface Session {
   readonly ticket: Buffer;

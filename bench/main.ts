@@ -169,10 +169,13 @@ async function runCell(
   load: Load,
   signal: AbortSignal,
 ): Promise<Row[]> {
-  const samples = new Map<string, Sample[]>([...running.keys()].map((name) => [name, []]));
+  const asked = [...running].filter(
+    ([, { resumes }]) => cell.handshakes !== "resumed" || resumes === true,
+  );
+  const samples = new Map<string, Sample[]>(asked.map(([name]) => [name, []]));
   for (let round = 0; round < cell.rounds; round += 1) {
-    const order = [...running];
-    const turned = [...order.slice(round % order.length), ...order.slice(0, round % order.length)];
+    const first = round % asked.length;
+    const turned = [...asked.slice(first), ...asked.slice(0, first)];
     for (const [name, subject] of turned) {
       samples.get(name)!.push(await measure({ subject, cell, load, signal }));
     }

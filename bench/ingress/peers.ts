@@ -20,16 +20,6 @@ async function startNginx(surroundings: FrontSurroundings): Promise<Front> {
     ssl_certificate ${files.chain};
     ssl_certificate_key ${files.key};
     ssl_protocols TLSv1.2 TLSv1.3;`;
-  const proxied = (more: string) => `
-    location / {
-      proxy_pass http://worker;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_set_header Host $http_host;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_set_header X-Forwarded-Proto $scheme;
-      ${more}
-    }`;
   // It closes idle connections once fewer than a sixteenth of all places are free.
   const config = await lab.write(
     "front-nginx.conf",
@@ -42,12 +32,12 @@ async function startNginx(surroundings: FrontSurroundings): Promise<Front> {
         keepalive 128;
         keepalive_requests 1000000000;
       }
-      server { listen 127.0.0.1:${ports.HTTP}; server_name ${HOST}; ${proxied("")} }
+      server { listen 127.0.0.1:${ports.HTTP}; server_name ${HOST}; ${nginxLocation("")} }
       server {
         listen 127.0.0.1:${ports.HTTPS} ssl backlog=4096;
         server_name ${HOST};
         ${tls}
-        ${proxied("")}
+        ${nginxLocation("")}
       }
       server {
         listen 127.0.0.1:${ports["HTTPS, client certificate"]} ssl backlog=4096;
@@ -55,12 +45,25 @@ async function startNginx(surroundings: FrontSurroundings): Promise<Front> {
         ${tls}
         ssl_client_certificate ${files.authority};
         ssl_verify_client on;
-        ${proxied("proxy_set_header X-SSL-Client-Verify $ssl_client_verify; proxy_set_header X-SSL-Client-DN $ssl_client_s_dn;")}
+        ${nginxLocation("proxy_set_header X-SSL-Client-Verify $ssl_client_verify; proxy_set_header X-SSL-Client-DN $ssl_client_s_dn;")}
       }
     }`,
   );
   const { pid } = lab.spawn(nginx, ["-p", lab.folder, "-e", "stderr", "-c", config]);
   return front(surroundings, { name: "nginx", what: "one worker process", pid, ports });
+}
+
+function nginxLocation(more: string): string {
+  return `
+    location / {
+      proxy_pass http://worker;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_set_header X-Forwarded-Proto $scheme;
+      ${more}
+    }`;
 }
 
 async function startHaproxy(surroundings: FrontSurroundings): Promise<Front> {

@@ -13,8 +13,8 @@ import {
   listAuthorities,
   putIdentity,
 } from "../store/identities.ts";
-import { findAccount } from "../store/accounts.ts";
-import { findScript } from "../store/scripts.ts";
+import { findAccount } from "../store/access/accounts.ts";
+import { findScript } from "../store/workers/scripts.ts";
 import type { IdentityAuthorityRow } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
 import { workerSpiffeId } from "countersign-origin";

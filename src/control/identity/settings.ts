@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { applyChange } from "../api/apply-change.ts";
-import { findAccount, setIdentityEnvironments } from "../../store/accounts.ts";
+import { findAccount, setIdentityEnvironments } from "../../store/access/accounts.ts";
 import type { Database } from "../../store/database.ts";
 import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";

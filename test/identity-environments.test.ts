@@ -83,11 +83,11 @@ async function deploy(environment = ""): Promise<void> {
 }
 
 async function setPolicy(...allow: object[]): Promise<void> {
-  const before = followed.cursor();
+  const last = followed.cursor();
   const path = "/accounts/{account}/countersign/policies/orders";
   const { status, json } = await platform.api("PUT", path, { allow });
   assert.equal(status, 200, JSON.stringify(json.errors));
-  await until(() => followed.cursor() > before);
+  await until(() => followed.cursor() > last);
 }
 
 function cli(...args: string[]): Promise<CliRun> {

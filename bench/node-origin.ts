@@ -1,27 +1,32 @@
-/** The origin where nginx is not installed. Arguments: port, chain, key, the clients' CA. */
+/** The origin where nginx is not installed. Arguments: two ports, chain, key, the clients' CA. */
 import { constants } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
 import { LARGE, SMALL } from "./origin.ts";
 
-const [port, chain, key, ca] = process.argv.slice(2);
+const [port, resumingPort, chain, key, ca] = process.argv.slice(2);
 
-const server = createServer(
-  {
-    cert: readFileSync(chain!),
-    key: readFileSync(key!),
-    ca: readFileSync(ca!),
-    requestCert: true,
-    rejectUnauthorized: true,
-    minVersion: "TLSv1.3",
-    secureOptions: constants.SSL_OP_NO_TICKET,
-  },
-  (request, response) => {
-    const url = request.url!;
-    response.shouldKeepAlive = !url.startsWith("/each/");
-    if (url.endsWith("/large")) response.end(LARGE);
-    else response.setHeader("content-type", "application/json").end(SMALL);
-  },
-);
-server.keepAliveTimeout = 75_000;
-server.listen(Number(port), "127.0.0.1");
+serve(Number(port), constants.SSL_OP_NO_TICKET);
+serve(Number(resumingPort), 0);
+
+function serve(at: number, secureOptions: number): void {
+  const server = createServer(
+    {
+      cert: readFileSync(chain!),
+      key: readFileSync(key!),
+      ca: readFileSync(ca!),
+      requestCert: true,
+      rejectUnauthorized: true,
+      minVersion: "TLSv1.3",
+      secureOptions,
+    },
+    (request, response) => {
+      const url = request.url!;
+      response.shouldKeepAlive = url.startsWith("/pooled/");
+      if (url.endsWith("/large")) response.end(LARGE);
+      else response.setHeader("content-type", "application/json").end(SMALL);
+    },
+  );
+  server.keepAliveTimeout = 75_000;
+  server.listen(at, "127.0.0.1");
+}

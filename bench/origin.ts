@@ -12,6 +12,8 @@ import type { Material } from "./material.ts";
 export interface Origin {
   readonly name: string;
   readonly port: number;
+  /** `/resumed/…`: as `/each/…`, but sessions are resumed where the client offers one. */
+  readonly resumingPort: number;
   readonly pid: number;
 }
 
@@ -28,17 +30,17 @@ export const SMALL: string = JSON.stringify({
 /** nginx; where it is not installed, Node's server. */
 export async function startOrigin(lab: Lab, material: Material): Promise<Origin> {
   const nginx = findProgram("nginx");
-  const port = await freePort();
+  const ports = { port: await freePort(), resumingPort: await freePort() };
   const origin =
     nginx === null
-      ? nodeOrigin(lab, material, port)
-      : await nginxOrigin(lab, material, nginx, port);
-  await listening(port, lab.signal);
+      ? nodeOrigin(lab, material, ports)
+      : await nginxOrigin(lab, material, nginx, ports);
+  for (const port of Object.values(ports)) await listening(port, lab.signal);
   return origin;
 }
 
 /** What every nginx needs to run in the lab's folder, as whoever runs the benchmark. */
-export function nginxPreamble(name: string, workers: number): string {
+export function nginxPreamble(name: string, workers: number, connections = 4_096): string {
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((kind) => `${kind}_temp_path ${name}-${kind};`)
     .join(" ");
@@ -47,7 +49,7 @@ export function nginxPreamble(name: string, workers: number): string {
     pid ${name}.pid;
     worker_processes ${workers};
     ${process.getuid?.() === 0 ? `user ${userInfo().username};` : ""}
-    events { worker_connections 4096; }
+    events { worker_connections ${connections}; }
     http {
       access_log off;
       ${temporary}`;
@@ -57,7 +59,7 @@ async function nginxOrigin(
   lab: Lab,
   { files }: Material,
   nginx: string,
-  port: number,
+  ports: Ports,
 ): Promise<Origin> {
   for (const kind of ["pooled", "each"]) {
     await mkdir(lab.path(`www/${kind}`), { recursive: true });
@@ -68,14 +70,17 @@ async function nginxOrigin(
     "origin.conf",
     `${nginxPreamble("origin", 2)}
       keepalive_requests 1000000000;
+      ssl_certificate ${files.serverChain};
+      ssl_certificate_key ${files.serverKey};
+      ssl_client_certificate ${files.authority};
+      ssl_verify_client on;
+      ssl_protocols TLSv1.3;
       server {
-        listen 127.0.0.1:${port} ssl backlog=4096;
-        server_name localhost;
-        ssl_certificate ${files.serverChain};
-        ssl_certificate_key ${files.serverKey};
-        ssl_client_certificate ${files.authority};
-        ssl_verify_client on;
-        ssl_protocols TLSv1.3;
+        listen 127.0.0.1:${ports.resumingPort} ssl backlog=4096;
+        location / { keepalive_timeout 0; ${small} }
+      }
+      server {
+        listen 127.0.0.1:${ports.port} ssl backlog=4096;
         ssl_session_tickets off;
         ssl_session_cache off;
         root ${lab.path("www")};
@@ -86,17 +91,20 @@ async function nginxOrigin(
     }`,
   );
   const { pid } = lab.spawn(nginx, ["-p", lab.folder, "-e", "stderr", "-c", config]);
-  return { name: "nginx", port, pid };
+  return { name: "nginx", ...ports, pid };
 }
 
-function nodeOrigin(lab: Lab, { files }: Material, port: number): Origin {
+function nodeOrigin(lab: Lab, { files }: Material, ports: Ports): Origin {
   const script = fileURLToPath(new URL("node-origin.ts", import.meta.url));
   const { pid } = lab.spawn(process.execPath, [
     script,
-    String(port),
+    String(ports.port),
+    String(ports.resumingPort),
     files.serverChain,
     files.serverKey,
     files.authority,
   ]);
-  return { name: "Node's https, for nginx is not installed", port, pid };
+  return { name: "Node's https, for nginx is not installed", ...ports, pid };
 }
+
+type Ports = Pick<Origin, "port" | "resumingPort">;

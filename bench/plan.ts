@@ -2,8 +2,8 @@
 export interface Cell {
   readonly connections: number;
   readonly body: "small" | "1 MiB";
-  /** Does the origin close each connection after its response? */
-  readonly handshakes: "pooled" | "each";
+  /** Does the origin close each connection after its response, and does it then resume sessions? */
+  readonly handshakes: "pooled" | "each" | "resumed";
   readonly rounds: number;
   readonly seconds: number;
 }
@@ -22,6 +22,7 @@ export const fullPlan: readonly Cell[] = [
   ...measured("small", "pooled", [1, 64], [5, 3]),
   ...measured("1 MiB", "pooled", [1, 16, 64], [3, 2]),
   ...measured("small", "each", [1, 16, 64], [3, 2]),
+  ...measured("small", "resumed", [16], [3, 2]),
   ...measured("1 MiB", "each", [16], [3, 2]),
 ];
 
@@ -31,6 +32,7 @@ export const quickPlan: readonly Cell[] = [
   ...measured("small", "pooled", [1, 64], [1, 1]),
   ...measured("1 MiB", "pooled", [16], [1, 3]),
   ...measured("small", "each", [16], [1, 1]),
+  ...measured("small", "resumed", [16], [1, 1]),
 ];
 
 /** The origin's path for a cell. */
@@ -40,5 +42,11 @@ export function pathOf({ body, handshakes }: Cell): string {
 
 /** How a row names the body: `small`, or `small, a handshake each`. */
 export function bodyOf({ body, handshakes }: Cell): string {
-  return handshakes === "pooled" ? body : `${body}, a handshake each`;
+  return `${body}${HANDSHAKES[handshakes]}`;
 }
+
+const HANDSHAKES: Readonly<Record<Cell["handshakes"], string>> = {
+  pooled: "",
+  each: ", a handshake each",
+  resumed: ", a new connection each, the origin resumes",
+};

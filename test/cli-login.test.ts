@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
 import { after, before, describe, test } from "node:test";
 import { main } from "../src/cli/main.ts";
+import { answerLogin } from "./helpers/cli-login.ts";
 import { countersign } from "./helpers/cli.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 
@@ -43,33 +44,8 @@ describe("countersign login", () => {
         if (found) resolve(found);
       });
     });
-    await signIn(url, decision);
+    await answerLogin(url, { email: "ada@example.com", password, decision });
     return status;
-  };
-
-  const signIn = async (url: string, decision: string): Promise<void> => {
-    const cookies = new Map<string, string>();
-    const visit = async (at: string, form?: Record<string, string>): Promise<string> => {
-      const target = new URL(at, platform.ready.api);
-      const response = await fetch(target, {
-        redirect: "manual",
-        headers: {
-          cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join("; "),
-          ...(form && { origin: target.origin }),
-        },
-        ...(form && { method: "POST", body: new URLSearchParams(form) }),
-      });
-      for (const cookie of response.headers.getSetCookie()) {
-        const [, name = "", value = ""] = /^([^=]+)=([^;]*)/.exec(cookie) ?? [];
-        cookies.set(name, value);
-      }
-      return response.headers.get("location") ?? (await response.text());
-    };
-    const page = await visit(url);
-    const consent = await visit(await visit(page, { email: "ada@example.com", password }));
-    assert.match(await visit(consent), /the Countersign command line/);
-    const back = await visit(await visit(`${consent}/consent`, { decision }));
-    assert.match(await visit(back), /Go on in the terminal/);
   };
 
   test("signs a person in, for this user's eyes only, and commands act as them", async () => {

@@ -54,6 +54,7 @@ function gatewayOf(name: string, count: number): Subject {
           ),
         },
         socket: lab.path(socket),
+        resumes: true,
         stop: async () => handle[Symbol.asyncDispose](),
       };
     },
@@ -83,6 +84,7 @@ export const gatewayWithIngress: Subject = {
         workerd: status.workers[0]!.pid!,
         gateway: status.gateway.pid!,
       },
+      resumes: true,
       stop: async () => edge[Symbol.asyncDispose](),
     };
   },
@@ -100,6 +102,7 @@ function workerVersion({ origin }: Surroundings): WorkerVersion {
     bindings: [
       { name: "ORIGIN", type: "mtls_certificate", certificateId: CERTIFICATE_ID },
       { name: "BASE", type: "plain_text", text: `https://localhost:${origin.port}` },
+      { name: "RESUMES", type: "plain_text", text: `https://localhost:${origin.resumingPort}` },
     ],
   };
 }

@@ -27,6 +27,11 @@ export const inProcess: Subject = {
         bindings: [
           { name: "ORIGIN", type: "mtls_certificate", certificateId: "bench", mode: "in-process" },
           { name: "BASE", type: "plain_text", text: `https://localhost:${origin.port}` },
+          {
+            name: "RESUMES",
+            type: "plain_text",
+            text: `https://localhost:${origin.resumingPort}`,
+          },
         ],
         presented: new Map([["ORIGIN", presented]]),
       },
@@ -38,6 +43,6 @@ export const inProcess: Subject = {
     // wrk knows no Unix sockets: this one is moved to a port.
     const options = ["--socket-addr=main=127.0.0.1:0"];
     const { port, pid } = await runPrepared(lab, "in-process.capnp", 2, options);
-    return { base: `http://127.0.0.1:${port}`, processes: { workerd: pid } };
+    return { base: `http://127.0.0.1:${port}`, processes: { workerd: pid }, resumes: true };
   },
 };

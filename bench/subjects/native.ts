@@ -33,7 +33,8 @@ async function start(
   v8Flags: readonly string[],
 ): ReturnType<Subject["start"]> {
   const base = `https://localhost:${origin.port}`;
-  const config = workerConfig({ origin: networkService(material), base, v8Flags });
+  const resumes = `https://localhost:${origin.resumingPort}`;
+  const config = workerConfig({ origin: networkService(material), base, resumes, v8Flags });
   const { pid, port } = await runWorkerd(lab, file, config);
-  return { base: `http://127.0.0.1:${port}`, processes: { workerd: pid } };
+  return { base: `http://127.0.0.1:${port}`, processes: { workerd: pid }, resumes: true };
 }

@@ -20,6 +20,8 @@ export interface RunningSubject {
   readonly socket?: string;
   /** Its processes: what each does → the id of the one at the root. */
   readonly processes: Readonly<Record<string, number>>;
+  /** It takes `/resumed/…` to the origin's port where sessions are resumed. */
+  readonly resumes?: boolean;
   /** For what the lab does not end. */
   readonly stop?: () => Promise<void>;
 }

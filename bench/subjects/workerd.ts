@@ -7,7 +7,8 @@ import type { Lab, LabProcess } from "../lab.ts";
 /** The Worker of every subject: what a user writes to call an origin with a certificate. */
 export const WORKER = `export default {
   fetch(request, env) {
-    return env.ORIGIN.fetch(env.BASE + new URL(request.url).pathname);
+    const { pathname } = new URL(request.url);
+    return env.ORIGIN.fetch((pathname.startsWith("/resumed/") ? env.RESUMES : env.BASE) + pathname);
   },
 };
 `;
@@ -61,11 +62,13 @@ export interface WorkerConfig {
   readonly origin: string;
   /** Put before the path: `https://localhost:PORT`. */
   readonly base: string;
+  /** The same for `/resumed/…`. Default: `base`. */
+  readonly resumes?: string;
   readonly v8Flags?: readonly string[];
 }
 
 /** The configuration of a process that runs `WORKER` on a free port. */
-export function workerConfig({ origin, base, v8Flags = [] }: WorkerConfig): string {
+export function workerConfig({ origin, base, resumes = base, v8Flags = [] }: WorkerConfig): string {
   return `(
     v8Flags = ${text(v8Flags)},
     sockets = [(name = "main", address = "127.0.0.1:0", http = (), service = "worker")],
@@ -74,7 +77,11 @@ export function workerConfig({ origin, base, v8Flags = [] }: WorkerConfig): stri
       (name = "worker", worker = (
         modules = [(name = "worker.js", esModule = ${text(WORKER)})],
         compatibilityDate = "2026-11-17",
-        bindings = [(name = "ORIGIN", service = "origin"), (name = "BASE", text = ${text(base)})],
+        bindings = [
+          (name = "ORIGIN", service = "origin"),
+          (name = "BASE", text = ${text(base)}),
+          (name = "RESUMES", text = ${text(resumes)}),
+        ],
       )),
     ],
   )`;

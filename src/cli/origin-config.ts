@@ -5,9 +5,9 @@ import { setTimeout as wait } from "node:timers/promises";
 import { promisify } from "node:util";
 import { parseAuthorities, type Trust } from "countersign-origin/sidecar";
 import { revokedSerials } from "../certificates/revocation-list.ts";
-import { untilStopped } from "../dev/stop.ts";
 import { Failure } from "../failures/failures.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../terminal/io.ts";
+import { StopSignal } from "../terminal/stop-signal.ts";
 import type { OriginServer, OriginState } from "./origin-config/server.ts";
 import { servers } from "./origin-config/servers.ts";
 import { malformed, readDestination, readListen } from "./origin-options.ts";
@@ -61,15 +61,16 @@ export async function configureOrigin(io: Io, name: string, flags: ConfigFlags):
   await mkdir(folder, { recursive: true }).catch((error: unknown) => {
     throw fileFailure([flags.write!], error);
   });
+  using signal = flags.follow ? new StopSignal() : null;
   const write = writer({ folder, server, trust, render });
   await write();
   if (flags.exec !== undefined) await run(flags.exec, folder);
   if (!flags.json) {
     writeLine(io.stdout, `${colorsFor(io, io.stdout).green("✔")} ${join(folder, server.file)}`);
   } else writeJson(io.stdout, { ready: true, file: join(folder, server.file) });
-  if (!flags.follow) return;
+  if (!signal) return;
   const stop = keepUp({ trust, write, exec: flags.exec, folder, log, isTimed: server.needsCrl });
-  await untilStopped();
+  await signal.came;
   await stop();
 }
 

@@ -1,8 +1,8 @@
 import { createSecureContext } from "node:tls";
 import { startSidecar, type KeyPair, type Sidecar } from "countersign-origin/sidecar";
-import { untilStopped } from "../dev/stop.ts";
 import { listenFailure } from "../network/listen-failure.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../terminal/io.ts";
+import { StopSignal } from "../terminal/stop-signal.ts";
 import { readDestination, readListen } from "./origin-options.ts";
 import { fileFollower, openTrust, type TrustFlags } from "./origin-trust.ts";
 
@@ -19,6 +19,7 @@ export async function serveOrigin(io: Io, flags: ServeFlags): Promise<void> {
   const listen = readListen(flags.listen);
   const to = readDestination(flags.to);
   const log = (message: string): void => writeLine(io.stderr, message);
+  using stop = new StopSignal();
   await using stack = new AsyncDisposableStack();
   const followed = fileFollower({ io, stack, log });
   const trust = await openTrust({ io, flags, stack, log, followed });
@@ -40,5 +41,5 @@ export async function serveOrigin(io: Io, flags: ServeFlags): Promise<void> {
     const colors = colorsFor(io, io.stdout);
     writeLine(io.stdout, `${colors.green("✔")} ${colors.bold(sidecar.url)} before ${flags.to}`);
   }
-  await untilStopped();
+  await stop.came;
 }

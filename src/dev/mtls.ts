@@ -23,7 +23,7 @@ import {
   type PluginBinding,
   type PluginBinding4,
 } from "./socket-binding.ts";
-import type { MtlsBinding, RawDatabase, SocketOf } from "./wrangler.ts";
+import type { MtlsBinding, RawDatabase, SocketOf } from "./wrangler/wrangler.ts";
 
 /** mTLS bindings for a test, each presenting a real certificate through the gateway. */
 export interface Mtls extends AsyncDisposable {
@@ -66,6 +66,8 @@ export interface MtlsBindingOptions {
    * countersign.json; without them it is an mTLS binding.
    */
   readonly database?: string;
+  /** The environment that the identity names, as with `countersign identity environments on`. Default: none. */
+  readonly identityEnvironment?: string;
 }
 
 export interface MtlsOptions {
@@ -142,15 +144,17 @@ function bindingsOf(
   file: DevFile,
   configured: readonly RawDatabase[],
 ): readonly MtlsBinding[] {
-  return Object.entries(bindings).map(([name, { identity, database: given }]) => {
+  return Object.entries(bindings).map(([name, wanted]) => {
+    const { identity: worker, identityEnvironment: environment, database: given } = wanted;
     const inFile = ofName(file.bindings, name)?.database;
     const local = configured.find((one) => one.name === name)?.localConnectionString;
     const text = given ?? ToldDatabases.variable(name) ?? inFile ?? local;
     const database = testDatabase(name, text);
     return {
       name,
-      certificateId: identity === undefined ? name : IDENTITY,
-      ...(identity !== undefined && { worker: identity }),
+      certificateId: worker === undefined ? name : IDENTITY,
+      ...(worker !== undefined && { worker }),
+      ...(worker !== undefined && environment !== undefined && { environment }),
       ...(database && { database }),
     };
   });

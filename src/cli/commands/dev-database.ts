@@ -1,5 +1,6 @@
 import { InvalidArgumentError, type Command } from "commander";
 import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";
+import { StopSignal } from "../../terminal/stop-signal.ts";
 import { toPort } from "./dev-origin.ts";
 
 interface DatabaseFlags {
@@ -32,7 +33,7 @@ Examples:
 async function runDatabase(io: Io, flags: DatabaseFlags): Promise<void> {
   const { openAuthority } = await import("../../dev/authority.ts");
   const { startDevDatabase } = await import("../../dev/database.ts");
-  const { untilStopped } = await import("../../dev/stop.ts");
+  using stop = new StopSignal();
   const colors = colorsFor(io, io.stdout);
   const { port, user } = flags;
   const authority = await openAuthority(io.cwd);
@@ -47,7 +48,7 @@ async function runDatabase(io: Io, flags: DatabaseFlags): Promise<void> {
       colors.dim("  for localConnectionString; Ctrl-C ends it, and its data goes"),
     );
   }
-  await untilStopped(database.ended);
+  await Promise.race([stop.came, database.ended]);
 }
 
 function toUser(value: string): string {

@@ -4,6 +4,7 @@ import type { OriginFaults } from "../../dev/origin.ts";
 import type { SeenRequest } from "../../dev/seen.ts";
 import { Failure } from "../../failures/failures.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";
+import { StopSignal } from "../../terminal/stop-signal.ts";
 
 interface OriginFlags extends OriginFaults {
   readonly port: number;
@@ -48,7 +49,7 @@ Examples:
 async function runOrigin(io: Io, flags: OriginFlags): Promise<void> {
   const { openAuthority, authorityFolder } = await import("../../dev/authority.ts");
   const { startDevOrigin } = await import("../../dev/origin.ts");
-  const { untilStopped } = await import("../../dev/stop.ts");
+  using stop = new StopSignal();
   const colors = colorsFor(io, io.stdout);
   const authority = await openAuthority(io.cwd);
   await using origin = await startDevOrigin({
@@ -72,7 +73,7 @@ async function runOrigin(io: Io, flags: OriginFlags): Promise<void> {
     );
     writeLine(io.stdout, colors.dim("  Ctrl-C ends it"));
   }
-  await untilStopped();
+  await stop.came;
 }
 
 function line({ client, tls, method, path }: SeenRequest): string {

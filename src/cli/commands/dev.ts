@@ -5,12 +5,13 @@ import type {
   PlatformBinding,
   WantedCertificate,
 } from "../../dev/certificates.ts";
-import type { DevFlags } from "../../dev/start-input.ts";
+import type { DevFlags } from "../../dev/wrangler/start-input.ts";
 import { Failure } from "../../failures/failures.ts";
 import { addDevDatabaseCommand } from "./dev-database.ts";
 import { addDevOriginCommand, toPort } from "./dev-origin.ts";
 import { dataFolderOf } from "../data-option.ts";
 import { colorsFor, isTerminal, writeLine, type Io } from "../../terminal/io.ts";
+import { StopSignal } from "../../terminal/stop-signal.ts";
 import { platformClient } from "../client/platform-client.ts";
 import { inWranglersWords } from "../wrangler-words.ts";
 
@@ -70,8 +71,8 @@ async function runDev(
   const folder = cwd ? resolve(io.cwd, cwd) : io.cwd;
   process.chdir(folder);
   const { startDevSession } = await import("../../dev/session.ts");
-  const { listenToKeys } = await import("../../dev/hotkeys.ts");
-  const { untilStopped } = await import("../../dev/stop.ts");
+  const { listenToKeys } = await import("../../dev/wrangler/hotkeys.ts");
+  using signal = new StopSignal();
   await using session = await startDevSession({
     folder,
     script,
@@ -87,7 +88,7 @@ async function runDev(
     isTerminal(io.stdout) && process.stdin.isTTY && flags.showInteractiveDevSession !== false
       ? listenToKeys(process.stdin, io.stdout, { ...session.server, exit: stop.resolve })
       : null;
-  await untilStopped(Promise.race([stop.promise, session.server.closed]));
+  await Promise.race([signal.came, stop.promise, session.server.closed]);
 }
 
 /** The platform of the default data folder, or COUNTERSIGN_DATA's. Null: none runs, or it has no such certificate. */

@@ -3,7 +3,7 @@ import { TRUST_DOMAIN } from "../../contract/identity.ts";
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import { eraseVariable } from "../../process/erase-variable.ts";
-import type { PlatformOptions } from "../../platform/platform.ts";
+import type { PlatformOptions } from "../../platform/platform-options.ts";
 import { closeMemory, describeClosedMemory } from "../../process/closed-memory.ts";
 import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts";
 import type { ApiOptions } from "./start-api.ts";
@@ -14,6 +14,7 @@ import { limit, port, processes, within } from "../start-numbers.ts";
 import { addWorkerPorts, type WorkerPortOptions, workerPorts } from "../start-worker-ports.ts";
 import { addWorkerShares, type WorkerShareOptions, workerShares } from "../start-workers.ts";
 import { isTerminal, withProgress, writeLine, type Io } from "../../terminal/io.ts";
+import { StopSignal } from "../../terminal/stop-signal.ts";
 
 export function addStartCommand(program: Command, io: Io): void {
   addGatewayOptions(addWorkerPorts(addWorkerShares(program.command("start"))))
@@ -175,7 +176,8 @@ async function start(io: Io, options: StartOptions): Promise<void> {
   const masterKey = masterKeyVariables(io.env);
   // Who may look at a process sees its environment, and a child would inherit it.
   if (masterKey.key !== undefined) eraseVariable("COUNTERSIGN_MASTER_KEY");
-  const stopped = stopSignal().then(() => "stopped" as const);
+  using stop = new StopSignal();
+  const stopped = stop.came.then(() => "stopped" as const);
   const platform = await withProgress(io, "Starting", () =>
     startPlatform({
       dataFolder: dataFolderOf(io, options.data),
@@ -312,17 +314,5 @@ function otlpEndpoint(io: Io, option: string | undefined): string | null {
   // Not quoted: it may hold a password.
   throw new Failure("usage", {
     message: `${source} is not the base URL of a collector, like http://127.0.0.1:4318, without credentials or query`,
-  });
-}
-
-/** Resolves at the first SIGINT, SIGTERM or SIGHUP; a second one ends the process at once. */
-function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-    const onSignal = (): void => {
-      for (const signal of signals) process.off(signal, onSignal);
-      resolve();
-    };
-    for (const signal of signals) process.on(signal, onSignal);
   });
 }

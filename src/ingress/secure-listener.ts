@@ -94,13 +94,13 @@ export class SecureListener {
       ...tls,
       cert: byDefault.chain,
       key: byDefault.key,
-      SNICallback: (name, callback) => {
+      SNICallback: (name, settle) => {
         try {
           const context = present(plainName(name));
-          if (context instanceof Promise) void context.then((local) => callback(null, local));
-          else callback(null, context);
+          if (context instanceof Promise) void context.then((local) => settle(null, local));
+          else settle(null, context);
         } catch (error) {
-          callback(error as Error);
+          settle(error as Error);
         }
       },
     });

@@ -118,8 +118,6 @@ test(
     await using project = await makeProject({});
     const { database, port } = await postgresIn(t, project);
     const other = `postgres://nobody:pw@localhost:${port}/postgres?sslmode=verify-full`;
-    const settings = (text: string): string =>
-      JSON.stringify({ bindings: { DB: { database: text } } });
     await project.write("countersign.json", settings(database));
     {
       await using bindings = await mtls({ DB: {} }, { project: project.folder });
@@ -216,3 +214,7 @@ test("a database that asks for no TLS, or is none, is refused by name", async ()
   await assert.rejects(mtls(slip as never, { project: project.folder }), /did you mean "database"/);
   assert.equal(process.env[variable], undefined, "nothing is left behind");
 });
+
+function settings(database: string): string {
+  return JSON.stringify({ bindings: { DB: { database } } });
+}

@@ -97,12 +97,11 @@ export class LocalAuthority {
 
 /** What the API presents where no certificate of its own is named. */
 export async function servedByAuthority(authority: LocalAuthority): Promise<Served> {
-  const pairOf = ({ chain, key }: ServedCertificate): Pair => ({ cert: chain, key });
   let current = pairOf(await authority.leaf());
-  let told: (pair: Pair) => void = () => {};
+  let told: ((pair: Pair) => void) | null = null;
   const fresh = keepLeafFresh(authority, async (leaf) => {
     current = pairOf(leaf);
-    told(current);
+    told?.(current);
   });
   return {
     get current() {
@@ -111,6 +110,10 @@ export async function servedByAuthority(authority: LocalAuthority): Promise<Serv
     renews: (renewed) => void (told = renewed),
     [Symbol.dispose]: () => fresh[Symbol.dispose](),
   };
+}
+
+function pairOf({ chain, key }: ServedCertificate): Pair {
+  return { cert: chain, key };
 }
 
 /** Renews the default leaf while the platform runs. @returns what stops it */

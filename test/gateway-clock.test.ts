@@ -8,8 +8,8 @@ import { PassThrough, type Duplex } from "node:stream";
 import { test, type TestContext } from "node:test";
 import { defaultOptions } from "../src/contract/gateway-options.ts";
 import { Gateway } from "../src/gateway/gateway.ts";
-import type { PoolScope } from "../src/gateway/pool.ts";
-import { Pools } from "../src/gateway/pools.ts";
+import type { PoolScope } from "../src/gateway/origin/pool.ts";
+import { Pools } from "../src/gateway/origin/pools.ts";
 import { Keyring } from "../src/keys/seal.ts";
 import { FakeClock } from "./helpers/fake-clock.ts";
 import { ask, edgeCertificate, masterKey } from "./helpers/gateway.ts";
@@ -55,8 +55,44 @@ test("a route that nobody uses is let go of at the second sweep", async (t) => {
   await until(() => gateway.pools.all().length === 0);
 });
 
-test("a TLS session is resumed for ten minutes", async () => {
+test("a TLS session is resumed for ten minutes", async (t) => {
   const clock = new FakeClock(0);
+  const { pool, sessions, tickets } = resuming(t, clock);
+  const ticket = Buffer.from("ticket");
+  for (const age of [599_999, 600_000]) {
+    await pool.connect();
+    tickets.at(-1)!(ticket);
+    clock.advance(age);
+  }
+  await pool.connect();
+  assert.deepEqual(sessions, [undefined, ticket, undefined]);
+});
+
+test("as many connections as come at once resume a session each, and none the same", async (t) => {
+  const { pool, sessions, tickets } = resuming(t, new FakeClock(0));
+  const open = async (): Promise<void> => void (await Promise.all(ALL.map(() => pool.connect())));
+  await open();
+  for (const [at, give] of tickets.entries()) give(Buffer.from(`ticket ${at}`));
+  await open();
+  assert.deepEqual(
+    sessions.slice(0, ALL.length),
+    ALL.map(() => undefined),
+  );
+  assert.equal(new Set(sessions.slice(ALL.length).map(String)).size, ALL.length);
+  assert.ok(!sessions.slice(ALL.length).includes(undefined));
+});
+
+const ALL = Array.from({ length: 32 }, (_, at) => at);
+
+/** A pool whose connections say which session they were offered, and take tickets. */
+function resuming(
+  t: TestContext,
+  clock: FakeClock,
+): {
+  pool: ReturnType<Pools["acquire"]>;
+  sessions: (Buffer | undefined)[];
+  tickets: ((ticket: Buffer) => void)[];
+} {
   const sessions: (Buffer | undefined)[] = [];
   const tickets: ((ticket: Buffer) => void)[] = [];
   const pools = new Pools(
@@ -69,21 +105,13 @@ test("a TLS session is resumed for ten minutes", async () => {
     defaultOptions,
     clock,
   );
+  t.after(() => pools.close());
   const credential = { certificateId: "c", version: 1, fingerprint: "f" };
   const destination = { host: "a", port: 443 };
   const trust = { id: "t" };
   const scope = { origin: "https://a", destination, credential, trust } as unknown as PoolScope;
-  const pool = pools.acquire(scope);
-  const ticket = Buffer.from("ticket");
-  for (const age of [599_999, 600_000]) {
-    await pool.connect();
-    tickets.at(-1)!(ticket);
-    clock.advance(age);
-  }
-  await pool.connect();
-  assert.deepEqual(sessions, [undefined, ticket, undefined]);
-  await pools.close();
-});
+  return { pool: pools.acquire(scope), sessions, tickets };
+}
 
 /** A gateway in this process, with a certificate that ends in an hour of its clock. */
 async function ready(

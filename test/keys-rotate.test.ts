@@ -13,13 +13,13 @@ import { sealSecret } from "../src/control/workers/bindings.ts";
 import { Failure, type FailureCode } from "../src/failures/failures.ts";
 import { MasterKeys, type KeysOptions } from "../src/platform/master-key-change.ts";
 import { bootstrap } from "../src/store/bootstrap.ts";
-import { insertCertificateVersion } from "../src/store/certificate-versions.ts";
-import { insertCertificate } from "../src/store/certificates.ts";
+import { insertCertificateVersion } from "../src/store/certificates/certificate-versions.ts";
+import { insertCertificate } from "../src/store/certificates/certificates.ts";
 import { webhookPlace } from "../src/keys/places.ts";
 import { sealedColumns, type SealedRecord } from "../src/store/sealed-records.ts";
 import { openStore, type Store, type Write } from "../src/store/store.ts";
-import { insertVersion } from "../src/store/versions.ts";
-import { insertScript } from "../src/store/scripts.ts";
+import { insertVersion } from "../src/store/workers/versions.ts";
+import { insertScript } from "../src/store/workers/scripts.ts";
 import { makeAuthority, type TestCertificate } from "./helpers/pki.ts";
 
 const CERTIFICATES = 4;

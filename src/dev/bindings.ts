@@ -13,7 +13,7 @@ import { boundDatabase, devDatabase, placeOf, withoutPlatform } from "./database
 import { developmentAddresses } from "./gateway.ts";
 import { startRelay } from "./relay.ts";
 import { FileWatcher } from "./watch.ts";
-import type { MtlsBinding, SocketOf } from "./wrangler.ts";
+import type { MtlsBinding, SocketOf } from "./wrangler/wrangler.ts";
 
 /** The mTLS bindings of one project, each at a socket on which the gateway listens. */
 export interface DevBindings extends AsyncDisposable {

@@ -12,7 +12,7 @@ import { IDENTITY, TRUST_DOMAIN } from "../contract/identity.ts";
 import type { DevAuthority } from "./authority.ts";
 import type { DevFileBinding } from "./file.ts";
 import type { IssueRequest } from "./issue.ts";
-import type { MtlsBinding } from "./wrangler.ts";
+import type { MtlsBinding } from "./wrangler/wrangler.ts";
 
 /** Where a binding's certificate came from, and what it says. */
 export interface ChosenCertificate {

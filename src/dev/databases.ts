@@ -5,7 +5,7 @@ import { databasePasswordPlace } from "../keys/places.ts";
 import type { Keyring } from "../keys/seal.ts";
 import type { FromPlatform } from "./certificates.ts";
 import type { DevFileBinding } from "./file.ts";
-import type { RawDatabase } from "./wrangler.ts";
+import type { RawDatabase } from "./wrangler/wrangler.ts";
 import { databasePlace, type DatabasePlace } from "./connection-string.ts";
 
 /** Connections at a time, as a configuration has them that says nothing of it. */

@@ -12,7 +12,7 @@ import type { CertificateFiles } from "./certificates.ts";
 import { startDevOrigin, type DevOrigin, type DevOriginOptions } from "./origin.ts";
 import { startProjectBindings } from "./session.ts";
 import { externalService, type ExternalService } from "./socket-binding.ts";
-import type { SocketOf } from "./wrangler.ts";
+import type { SocketOf } from "./wrangler/wrangler.ts";
 
 /** mTLS bindings for a test, each presenting a real certificate through the gateway. */
 export interface Mtls extends AsyncDisposable {

@@ -8,11 +8,16 @@ import { databasePlace } from "./connection-string.ts";
 import { connectionString, FileDatabases } from "./databases.ts";
 import { readDevFile, type DevFile } from "./file.ts";
 import { startDevGateway, type OnFailure } from "./gateway.ts";
-import { FailureReporter } from "./reporter.ts";
+import { FailureReporter } from "./wrangler/reporter.ts";
 import { makeRunFolder } from "./run-folder.ts";
 import { describeBinding } from "./say.ts";
-import { startInput, type DevFlags } from "./start-input.ts";
-import { loadWrangler, type DevServer, type LoadedWrangler, type RawDatabase } from "./wrangler.ts";
+import { startInput, type DevFlags } from "./wrangler/start-input.ts";
+import {
+  loadWrangler,
+  type DevServer,
+  type LoadedWrangler,
+  type RawDatabase,
+} from "./wrangler/wrangler.ts";
 import { Failure } from "../failures/failures.ts";
 
 /** `countersign dev`, running. */

@@ -8,7 +8,7 @@ import { openDatabase, refuseUnknown, startProjectBindings, strayBindings } from
 import type { DevBindings } from "./bindings.ts";
 import { resolve } from "node:path";
 import { pluginBinding, pluginDatabase } from "./socket-binding.ts";
-import { loadWrangler } from "./wrangler.ts";
+import { loadWrangler } from "./wrangler/wrangler.ts";
 
 export interface CountersignPluginOptions {
   /** PEM files by binding, relative to Vite's root. Default: as in `countersign dev`. */

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { mtls as openMtls, type Mtls, type MtlsBindingOptions, type MtlsOptions } from "./mtls.ts";
 import type { DevOrigin, OriginFaults } from "./origin.ts";
-import { hideBindings } from "./hide-bindings.ts";
+import { hideBindings } from "./wrangler/hide-bindings.ts";
 
 export { mtlsOrigin } from "./mtls.ts";
 export type { Mtls, MtlsBindingOptions, MtlsFailure, MtlsOptions } from "./mtls.ts";

@@ -5,7 +5,7 @@ import type { RunDirectory } from "../process/run-directory.ts";
 import { ACCESS_KEYS } from "../ingress/protocol.ts";
 import type { RunnableVersion } from "./in-process.ts";
 import type { WorkerVersion } from "../contract/change-feed.ts";
-import type { StoredModule, LaidOutVersion } from "./workerd-config.ts";
+import type { StoredModule, LaidOutVersion } from "./config/workerd-config.ts";
 
 interface FolderContext {
   readonly run: RunDirectory;

@@ -15,14 +15,14 @@ import type { Identities } from "./identities.ts";
 import { ASSETS, EMPTY, unready, type GenerationFolder } from "./generation-folder.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import type { Mount, Sandbox } from "../process/sandbox-kinds.ts";
-import { doorOf, readDoor } from "./service-links.ts";
+import { doorOf, readDoor } from "./config/service-links.ts";
 import type { SharedSlots } from "./shared-slots.ts";
 import type { ObjectClass, ScriptKey } from "../contract/change-feed.ts";
 import type { WorkerEvent } from "../contract/worker-log.ts";
 import type { WorkerdNetwork } from "../network/workerd-network.ts";
-import { KeysInConfig } from "./keys-in-config.ts";
-import { frontOf, originSocket } from "./outbound-config.ts";
-import { EVENTS } from "./events-config.ts";
+import { KeysInConfig } from "./config/keys-in-config.ts";
+import { frontOf, originSocket } from "./config/outbound-config.ts";
+import { EVENTS } from "./config/events-config.ts";
 import { refusedAddress } from "./refused-address.ts";
 import { limited, type LimitedRun, type ProcessLimits } from "./worker-limits.ts";
 import { refuseExperimental } from "./storage/experimental-flags.ts";
@@ -32,8 +32,8 @@ import { layOut } from "./storage/modules.ts";
 import { resourceOf } from "./storage/resources.ts";
 import type { Storage } from "./storage/storage.ts";
 import { startFailure } from "./start-failure.ts";
-import { TraceLines } from "./traces.ts";
-import { WorkerLog, type Timings } from "./worker-log.ts";
+import { TraceLines } from "./logs/traces.ts";
+import { WorkerLog, type Timings } from "./logs/worker-log.ts";
 import {
   startWorkerd,
   WorkerdStartError,
@@ -46,7 +46,7 @@ import {
   secretVariable,
   workerdConfig,
   type LaidOutVersion,
-} from "./workerd-config.ts";
+} from "./config/workerd-config.ts";
 
 /** What the generations of an edge share. */
 export interface GenerationContext {

@@ -4,7 +4,7 @@ import {
   findCertificate,
   listCertificates,
   type StoredCertificate,
-} from "../store/certificates.ts";
+} from "../store/certificates/certificates.ts";
 import type { Store } from "../store/store.ts";
 
 /** A certificate that the platform presents for a program on this machine. Its key stays here. */

@@ -17,7 +17,7 @@ import type { WorkerPort } from "../edge/worker-ports.ts";
 import { Identities } from "../identity/identities.ts";
 import { Failure } from "../failures/failures.ts";
 import { storageFailure } from "../failures/of-storage.ts";
-import { listAccounts } from "../store/accounts.ts";
+import { listAccounts } from "../store/access/accounts.ts";
 import { bootstrap } from "../store/bootstrap.ts";
 import { AddressPolicy } from "../network/addresses.ts";
 import { Outbound } from "../network/outbound.ts";

@@ -9,7 +9,7 @@ import {
   insertClientCertificate,
   listClientCertificates,
   setClientRevoked,
-} from "../../store/host-clients.ts";
+} from "../../store/hosts/host-clients.ts";
 import { insertIssued } from "../../store/identities.ts";
 import type { ClientCertificateRow } from "../../store/schema.ts";
 import { actorOf, type Caller } from "../api/auth.ts";

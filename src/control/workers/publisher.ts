@@ -1,6 +1,6 @@
 import { applyChange } from "../api/apply-change.ts";
 import { keyIn } from "../../contract/key-in.ts";
-import { assertEmbedded } from "./service-worker.ts";
+import { assertEmbedded } from "./scripts/service-worker.ts";
 import type { By } from "./lookup.ts";
 import { randomBytes, randomUUID } from "node:crypto";
 import type { ScriptKey, WorkerBinding, WorkerModule } from "../../contract/change-feed.ts";
@@ -9,11 +9,11 @@ import {
   insertDeployment,
   type StoredDeployment,
   type VersionShare,
-} from "../../store/deployments.ts";
-import { inProcessBindings, withModes } from "../../store/binding-modes.ts";
+} from "../../store/workers/deployments.ts";
+import { inProcessBindings, withModes } from "../../store/workers/binding-modes.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { ScriptRow, VersionSettings } from "../../store/schema.ts";
-import { findScript, insertScript, updateScript } from "../../store/scripts.ts";
+import { findScript, insertScript, updateScript } from "../../store/workers/scripts.ts";
 import type { Database } from "../../store/database.ts";
 import {
   findVersion,
@@ -23,7 +23,7 @@ import {
   newestVersion,
   type StoredVersion,
   workerVersion,
-} from "../../store/versions.ts";
+} from "../../store/workers/versions.ts";
 import {
   assertTargets,
   freshBindings,
@@ -32,7 +32,7 @@ import {
   type BindingOwner,
 } from "./bindings.ts";
 import type { ControlContext } from "../api/context.ts";
-import { hasNone } from "./handlers.ts";
+import { hasNone } from "./scripts/handlers.ts";
 import {
   type Migrations,
   type ObjectsPlan,
@@ -40,16 +40,16 @@ import {
   refuseUnconfigured,
 } from "./migrations.ts";
 import { removeDeletedObjects, storeObjects } from "./objects.ts";
-import { namespacesOf, objectsOf } from "../../store/object-namespaces.ts";
+import { namespacesOf, objectsOf } from "../../store/workers/object-namespaces.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { assertSameSecrets } from "./rollback-secrets.ts";
 import { assertMayTakeKeys } from "./in-process.ts";
 import { existingVersion, scriptNotFound } from "./lookup.ts";
-import { assetsOf } from "../../store/assets.ts";
-import { eventsOf } from "../../store/schedules.ts";
-import { observabilityOf } from "../../store/observability.ts";
+import { assetsOf } from "../../store/workers/assets.ts";
+import { eventsOf } from "../../store/workers/schedules.ts";
+import { observabilityOf } from "../../store/workers/observability.ts";
 import { Refusals } from "./refusals.ts";
-import { type ScriptSettings, withSettings } from "./script-settings.ts";
+import { type ScriptSettings, withSettings } from "./scripts/script-settings.ts";
 
 /** What a new version is made of. */
 interface Draft {

@@ -6,7 +6,7 @@ import {
   newestVersion,
   type StoredVersion,
   versionSettings,
-} from "../../store/versions.ts";
+} from "../../store/workers/versions.ts";
 import { carryOverAll, mostBindings, sealSecret, shownBinding } from "./bindings.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";

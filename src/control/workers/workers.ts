@@ -2,9 +2,9 @@ import { z } from "@hono/zod-openapi";
 import { randomBytes } from "node:crypto";
 import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
-import { scriptsThatBind } from "../../store/associations.ts";
-import { currentDeployment } from "../../store/deployments.ts";
-import { listRoutes } from "../../store/routes.ts";
+import { scriptsThatBind } from "../../store/hosts/associations.ts";
+import { currentDeployment } from "../../store/workers/deployments.ts";
+import { listRoutes } from "../../store/workers/routes.ts";
 import type { ScriptRow } from "../../store/schema.ts";
 import {
   findScript,
@@ -12,7 +12,7 @@ import {
   insertScript,
   listScripts,
   updateScript,
-} from "../../store/scripts.ts";
+} from "../../store/workers/scripts.ts";
 import type { Database } from "../../store/database.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
@@ -26,8 +26,8 @@ import {
   scriptSettings,
   settingsOf,
   withSettings,
-} from "./script-settings.ts";
-import { removeScript } from "./scripts.ts";
+} from "./scripts/script-settings.ts";
+import { removeScript } from "./scripts/scripts.ts";
 
 const wanted = scriptSettings.extend({
   name: z.string(),

@@ -7,7 +7,7 @@ import { describe, it, test } from "node:test";
 import { pino } from "pino";
 import { formerSecretPlace, secretPlace } from "../src/keys/places.ts";
 import type { Keyring } from "../src/keys/seal.ts";
-import { sealSecret } from "../src/control/workers/bindings.ts";
+import { sealSecret } from "../src/control/workers/carried-bindings.ts";
 import { MasterKeys } from "../src/platform/master-key-change.ts";
 import { createAccount } from "../src/store/access/accounts.ts";
 import { checkAudit } from "../src/store/access/audit-check.ts";

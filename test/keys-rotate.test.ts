@@ -9,7 +9,7 @@ import { Keyring, masterKeyIdOf } from "../src/keys/seal.ts";
 import { judgedHere } from "../src/certificates/upload-text.ts";
 import { parseUpload } from "../src/certificates/parse.ts";
 import { versionRow } from "../src/control/certificates/certificate-intake.ts";
-import { sealSecret } from "../src/control/workers/bindings.ts";
+import { sealSecret } from "../src/control/workers/carried-bindings.ts";
 import { Failure, type FailureCode } from "../src/failures/failures.ts";
 import { MasterKeys, type KeysOptions } from "../src/platform/master-key-change.ts";
 import { bootstrap } from "../src/store/bootstrap.ts";

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { Failure } from "../failures/failures.ts";
-import type { PlatformOptions } from "../platform/platform.ts";
+import type { PlatformOptions } from "../platform/platform-options.ts";
 import { port } from "./start-numbers.ts";
 import { unbracketed } from "../network/unbracketed.ts";
 

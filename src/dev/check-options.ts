@@ -106,6 +106,7 @@ const files = z.strictObject({
   cert: z.string().min(1).optional(),
   key: z.string().min(1).optional(),
   identity: z.string().min(1).max(64).optional(),
+  identityEnvironment: z.string().min(1).max(64).optional(),
 });
 
 export const bindingsSchema: z.ZodType = z.record(
@@ -116,7 +117,13 @@ export const bindingsSchema: z.ZodType = z.record(
     })
     .refine(({ cert, identity }) => cert === undefined || identity === undefined, {
       message: "it presents either a certificate or an identity",
-    }),
+    })
+    .refine(
+      ({ identity, identityEnvironment: named }) => identity !== undefined || named === undefined,
+      {
+        message: "an environment needs its identity: give `identity` as well",
+      },
+    ),
 );
 
 export const pluginSchema: z.ZodType = z.strictObject({

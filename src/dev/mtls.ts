@@ -42,6 +42,8 @@ export interface MtlsBindingOptions {
   readonly key?: string;
   /** Present the identity of the Worker with this name, in place of a certificate. */
   readonly identity?: string;
+  /** The environment that the identity names, as with `countersign identity environments on`. Default: none. */
+  readonly identityEnvironment?: string;
 }
 
 export interface MtlsOptions {
@@ -87,11 +89,18 @@ export async function mtls(
     colors: picocolors.createColors(false),
   });
   const entries: [string, ExternalService][] = [];
-  for (const [name, { identity }] of Object.entries(bindings)) {
+  for (const [name, { identity: worker, identityEnvironment: environment }] of Object.entries(
+    bindings,
+  )) {
     const binding =
-      identity === undefined
+      worker === undefined
         ? { name, certificateId: name }
-        : { name, certificateId: IDENTITY, worker: identity };
+        : {
+            name,
+            certificateId: IDENTITY,
+            worker,
+            ...(environment !== undefined && { environment }),
+          };
     await opened.open(binding);
     entries.push([name, externalService(opened.socketOf(binding))]);
   }

@@ -118,6 +118,7 @@ export async function startProjectBindings(options: ProjectBindingsOptions): Pro
       authority: await openAuthority(projectFolder),
       workerName,
       account: options.account,
+      environment: options.flags.env ?? null,
       certificateOptions: options.certificateOptions,
       fromPlatform: options.fromPlatform ?? (async () => null),
       readFile: async () => {

@@ -28,6 +28,11 @@ export class GenerationFolder {
     this.absolute = run.absolute(this.relative);
   }
 
+  /** The path of something in the folder, relative to the run directory. */
+  inRun(name: string): string {
+    return `${this.relative}/${name}`;
+  }
+
   /** Writes the modules down, so that their content need not stay in memory. */
   static async write(
     { run, assets, nextId }: FolderContext,

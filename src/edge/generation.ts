@@ -1,7 +1,7 @@
 import type { WorkerStatus } from "../contract/edge.ts";
 import type { HowEnded } from "../ingress/protocol.ts";
 import type { RunnableVersion } from "./in-process.ts";
-import type { GenerationContext } from "./launcher.ts";
+import type { GenerationContext } from "./generation-context.ts";
 import type { Sleeper } from "./idle.ts";
 import type { LinkTarget } from "./config/service-links.ts";
 import { keepsObjects } from "./storage/objects.ts";

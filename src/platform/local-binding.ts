@@ -1,5 +1,5 @@
 import type { CertificateFacts } from "../certificates/certificate-upload.ts";
-import type { StartedEdge } from "../edge/start-edge.ts";
+import type { StartedEdge } from "../edge/edge-options.ts";
 import {
   findCertificate,
   listCertificates,

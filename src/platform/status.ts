@@ -1,5 +1,5 @@
 import { standingWarnings } from "../certificates/standing.ts";
-import type { StartedEdge } from "../edge/start-edge.ts";
+import type { StartedEdge } from "../edge/edge-options.ts";
 import { listAccounts } from "../store/access/accounts.ts";
 import { listCertificates } from "../store/certificates/certificates.ts";
 import { hostsOf, listHostCertificates } from "../store/hosts/host-certificates.ts";

@@ -16,7 +16,7 @@ import {
 import { list } from "../api/envelope.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import { permits } from "../api/scopes.ts";
-import { assertTargets } from "./bindings.ts";
+import { assertTargets } from "./binding-targets.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { existingScript, keyOf } from "./lookup.ts";

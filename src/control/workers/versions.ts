@@ -7,7 +7,7 @@ import {
 } from "../../store/workers/versions.ts";
 import { currentDeployment } from "../../store/workers/deployments.ts";
 import { Failure } from "../../failures/failures.ts";
-import { shownBinding } from "./bindings.ts";
+import { shownBinding } from "./binding-shown.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { existingScript, existingVersion } from "./lookup.ts";

@@ -8,7 +8,8 @@ import {
   versionSettings,
 } from "../../store/workers/versions.ts";
 import { resolveAssets } from "./assets/assets-metadata.ts";
-import { resolveBindings, shownBinding } from "./bindings.ts";
+import { resolveBindings } from "./bindings.ts";
+import { shownBinding } from "./binding-shown.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { byOf, existingVersion } from "./lookup.ts";

@@ -5,7 +5,7 @@ import { findSession, readManifest } from "../../../store/workers/assets.ts";
 import type { VersionAssets } from "../../../store/schema.ts";
 import { type StoredVersion, versionSettings } from "../../../store/workers/versions.ts";
 import type { ControlContext } from "../../api/context.ts";
-import type { BindingOwner } from "../bindings.ts";
+import type { BindingOwner } from "../carried-bindings.ts";
 
 /** As Cloudflare bounds them. */
 const rules = z.string().max(100_000);

@@ -2,7 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { Failure } from "../../../failures/failures.ts";
 import { firstIssue } from "../../api/endpoint.ts";
 import { sentAssets, type SentAssets } from "../assets/assets-metadata.ts";
-import { mostBindings, requestedBinding, type RequestedBinding } from "../bindings.ts";
+import { mostBindings, requestedBinding, type RequestedBinding } from "../requested-bindings.ts";
 import { sentMigrations, type Migrations } from "../migrations.ts";
 import { Refusals } from "../refusals.ts";
 import { assertScriptSettings, type ScriptSettings, scriptSettings } from "./script-settings.ts";

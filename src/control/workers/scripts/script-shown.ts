@@ -1,6 +1,6 @@
 import type { ScriptRow } from "../../../store/schema.ts";
 import { type StoredVersion, versionSettings } from "../../../store/workers/versions.ts";
-import { shownBinding } from "../bindings.ts";
+import { shownBinding } from "../binding-shown.ts";
 import { settingsOf } from "./script-settings.ts";
 
 /** A script in a list, and after an upload. */

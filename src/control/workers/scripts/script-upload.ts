@@ -1,7 +1,7 @@
 import type { ModuleType, WorkerModule } from "../../../contract/change-feed.ts";
 import { Failure } from "../../../failures/failures.ts";
 import { isOneLine } from "../../api/text.ts";
-import type { RequestedBinding } from "../bindings.ts";
+import type { RequestedBinding } from "../requested-bindings.ts";
 import { metadataFromFields } from "./form-fields.ts";
 import { handlersOf } from "./handlers.ts";
 import type { Migrations } from "../migrations.ts";

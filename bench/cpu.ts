@@ -43,6 +43,16 @@ export function residentMemory(pid: number): number {
   return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
 }
 
+/** Resident memory in bytes of a process and all below it. What they share is counted more than once. */
+export function memoryOfTree(root: number): number {
+  const pids = new Set([root]);
+  for (let before = 0; before < pids.size;) {
+    before = pids.size;
+    for (const { pid, parent } of allProcesses()) if (pids.has(parent)) pids.add(pid);
+  }
+  return [...pids].reduce((sum, pid) => sum + residentMemory(pid), 0);
+}
+
 interface Process {
   readonly pid: number;
   readonly parent: number;

@@ -6,7 +6,8 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
-import { startEdge, type StartedEdge } from "../src/edge/start-edge.ts";
+import { startEdge } from "../src/edge/start-edge.ts";
+import type { StartedEdge } from "../src/edge/edge-options.ts";
 import { answering } from "../test/helpers/edge.ts";
 import { makeVersion, MASTER_KEY, TestSource } from "../test/helpers/source.ts";
 

@@ -9,9 +9,11 @@ import { request } from "node:http";
 import { availableParallelism, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
-import { startEdge, type StartedEdge } from "../src/edge/start-edge.ts";
+import { startEdge } from "../src/edge/start-edge.ts";
+import type { StartedEdge } from "../src/edge/edge-options.ts";
 import { answering } from "../test/helpers/edge.ts";
 import { makeVersion, MASTER_KEY, TestSource } from "../test/helpers/source.ts";
+import { stopSignal } from "./lab.ts";
 
 const [workers = 1_000, busy = 20] = process.argv.slice(2).map(Number);
 /** The cold starts that are measured, one after the other. */
@@ -21,6 +23,7 @@ const MOST_MB = 3_000;
 /** MB that a Worker takes that runs: `bench/edge-start.ts`. */
 const EACH_MB = 15;
 
+const stop = stopSignal();
 const load = loadavg()[0]!.toFixed(1);
 process.stdout.write(
   `${workers} Workers, ${busy} busy; ${availableParallelism()} cores, load ${load}\n`,
@@ -72,6 +75,7 @@ async function run(name: string, count: number, idleAfter: number | null): Promi
 
 /** ms to the end of the answer. @throws Error if it is another's, or a failure */
 async function ask({ httpPort }: StartedEdge, index: number): Promise<number> {
+  stop.throwIfAborted();
   const began = performance.now();
   const headers = { host: `worker-${index}.localhost:${httpPort}` };
   const text = await new Promise<string>((resolve, reject) => {

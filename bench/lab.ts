@@ -7,6 +7,17 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
+/** Aborts when the user has had enough. */
+export function stopSignal(): AbortSignal {
+  const stop = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.once(signal, () => stop.abort(new Error(`stopped by ${signal}`)));
+  }
+  // `npm run bench | head` ends the pipe, and what was started has to end with it.
+  process.stdout.on("error", (error) => stop.abort(error));
+  return stop.signal;
+}
+
 /** One process that the lab started, and will end. */
 export interface LabProcess {
   readonly pid: number;

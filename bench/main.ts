@@ -1,13 +1,18 @@
 /**
- * The gateway against its peers, in one run on one machine: `npm run bench -- [--quick]
- * [--json FILE] [--only NAME,…]`. docs/benchmarks.md says how to read it.
+ * The gateway and the ingress against their peers, and idle Workers, in one run on one machine:
+ * `npm run bench -- [--quick] [--json FILE] [--parts gateway,ingress,idle] [--only NAME,…] [--write]`.
+ * docs/benchmarks.md says how to read it.
  */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { aimsOf } from "./aims.ts";
 import { measureHandshakes } from "./handshakes.ts";
-import { Lab } from "./lab.ts";
+import { benchIngress } from "./ingress.ts";
+import { Lab, stopSignal } from "./lab.ts";
 import { findLoad, type Load } from "./load/load.ts";
 import { makeMaterial } from "./material.ts";
 import { measure, type Sample } from "./measure.ts";
@@ -41,26 +46,54 @@ const { values: options } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     json: { type: "string" },
+    parts: { type: "string", default: "gateway,ingress,idle" },
     only: { type: "string" },
+    write: { type: "boolean", default: false },
   },
 });
 
-const stop = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  process.once(signal, () => stop.abort(new Error(`stopped by ${signal}`)));
-}
-// `npm run bench | head` ends the pipe, and what was started has to end with it.
-process.stdout.on("error", (error) => stop.abort(error));
-
+const stop = stopSignal();
 try {
-  const report = await run(stop.signal);
+  const report = await runParts(options.parts.split(","), stop);
   if (options.json !== undefined) {
     await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`);
   }
 } catch (error) {
-  if (!stop.signal.aborted) throw error;
+  if (!stop.aborted) throw error;
   say("stopped");
   process.exitCode = 130;
+}
+
+async function runParts(parts: readonly string[], signal: AbortSignal): Promise<Report> {
+  const reports: Report[] = [];
+  if (parts.includes("gateway")) reports.push(await run(signal));
+  // Subjects that are named are the gateway's.
+  if (options.only === undefined) {
+    if (parts.includes("ingress")) {
+      reports.push(await benchIngress({ isQuick: options.quick, writes: options.write, signal }));
+    }
+    if (parts.includes("idle")) await benchIdle(signal);
+  }
+  return {
+    rows: reports.flatMap(({ rows }) => rows),
+    aims: reports.flatMap(({ aims }) => aims),
+    idle: reports.flatMap(({ idle = [] }) => idle),
+  };
+}
+
+/** In a process of its own, whose memory is looked at. */
+async function benchIdle(signal: AbortSignal): Promise<void> {
+  const script = fileURLToPath(new URL("idle.ts", import.meta.url));
+  const args = options.quick ? ["100", "5"] : [];
+  const child = spawn(process.execPath, [script, ...args], {
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  const end = () => child.kill();
+  signal.addEventListener("abort", end);
+  const [status] = (await once(child, "close")) as [number | null];
+  signal.removeEventListener("abort", end);
+  signal.throwIfAborted();
+  if (status !== 0) throw new Error(`bench/idle.ts ended with status ${status}`);
 }
 
 async function run(signal: AbortSignal): Promise<Report> {
@@ -151,7 +184,8 @@ async function runCell(
   if (disturbance > 0.1) {
     say(`${bodyOf(cell)}: up to ${Math.round(disturbance * 100)} % of the CPU went elsewhere`);
   }
-  return [...samples].flatMap(([name, list]) => rowsOf(name, cell, list));
+  const what = { connections: cell.connections, body: bodyOf(cell) };
+  return [...samples].flatMap(([name, list]) => rowsOf(name, what, list));
 }
 
 function chosen(all: readonly Subject[]): readonly Subject[] {

@@ -40,7 +40,7 @@ export async function startOrigin(lab: Lab, material: Material): Promise<Origin>
 }
 
 /** What every nginx needs to run in the lab's folder, as whoever runs the benchmark. */
-export function nginxPreamble(name: string, workers: number): string {
+export function nginxPreamble(name: string, workers: number, connections = 4_096): string {
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((kind) => `${kind}_temp_path ${name}-${kind};`)
     .join(" ");
@@ -49,7 +49,7 @@ export function nginxPreamble(name: string, workers: number): string {
     pid ${name}.pid;
     worker_processes ${workers};
     ${process.getuid?.() === 0 ? `user ${userInfo().username};` : ""}
-    events { worker_connections 4096; }
+    events { worker_connections ${connections}; }
     http {
       access_log off;
       ${temporary}`;

@@ -1,10 +1,13 @@
 import type { Aim } from "./aims.ts";
+import type { IdleRow } from "./ingress/report.ts";
 import type { MemoryUse } from "./memory.ts";
 import type { Row } from "./rows.ts";
 
 export interface Report {
   readonly rows: readonly Row[];
   readonly aims: readonly Aim[];
+  /** Idle TLS connections. */
+  readonly idle?: readonly IdleRow[];
 }
 
 const BASELINE = "native";

@@ -1,5 +1,4 @@
 import { median, type Sample } from "./measure.ts";
-import { bodyOf, type Cell } from "./plan.ts";
 
 /**
  * A line of the result. `cpu_us` is what all processes of the subject use for a request, without
@@ -17,11 +16,15 @@ export interface Row {
 }
 
 /** The medians of all rounds: first the subject as a whole. */
-export function rowsOf(name: string, cell: Cell, samples: readonly Sample[]): Row[] {
+export function rowsOf(
+  name: string,
+  { connections, body }: Pick<Row, "connections" | "body">,
+  samples: readonly Sample[],
+): Row[] {
   const middle = (pick: (sample: Sample) => number): number => round(median(samples.map(pick)));
   const rest = {
-    connections: cell.connections,
-    body: bodyOf(cell),
+    connections,
+    body,
     rps: middle(({ rps }) => rps),
     p50_ms: middle(({ p50Ms }) => p50Ms),
     p99_ms: middle(({ p99Ms }) => p99Ms),

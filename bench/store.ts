@@ -9,8 +9,8 @@ import { join } from "node:path";
 import { judgedHere } from "../src/certificates/upload-text.ts";
 import { parseUpload } from "../src/certificates/parse.ts";
 import { versionRow } from "../src/control/certificates/certificate-intake.ts";
-import { createAccount } from "../src/store/accounts.ts";
-import { insertCertificate } from "../src/store/certificates.ts";
+import { createAccount } from "../src/store/access/accounts.ts";
+import { insertCertificate } from "../src/store/certificates/certificates.ts";
 import { startControl, type TestControl } from "../test/helpers/control.ts";
 import { makeAuthority } from "../test/helpers/pki.ts";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { allScopes, isScope, type Scope, scopeMeanings } from "../src/control/api/scopes.ts";
-import { createAccount } from "../src/store/accounts.ts";
-import { createToken } from "../src/store/tokens.ts";
+import { createAccount } from "../src/store/access/accounts.ts";
+import { createToken } from "../src/store/access/tokens.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
 
 const UPLOADS = [

@@ -1,8 +1,8 @@
 import Cloudflare from "cloudflare";
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { createUser, deleteUser, setMembership } from "../src/store/users.ts";
-import { createToken } from "../src/store/tokens.ts";
+import { createUser, deleteUser, setMembership } from "../src/store/access/users.ts";
+import { createToken } from "../src/store/access/tokens.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
 import { engines } from "./helpers/database.ts";
 

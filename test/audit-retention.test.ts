@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Keyring } from "../src/keys/seal.ts";
-import { checkAudit } from "../src/store/audit-check.ts";
-import { pruneAudit } from "../src/store/audit-prune.ts";
+import { checkAudit } from "../src/store/access/audit-check.ts";
+import { pruneAudit } from "../src/store/access/audit-prune.ts";
 import type { Database } from "../src/store/database.ts";
-import { bindSecrets } from "../src/store/bound-secrets.ts";
+import { bindSecrets } from "../src/store/workers/bound-secrets.ts";
 import { sealedColumns } from "../src/store/sealed-records.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
 import { makeAuthority } from "./helpers/pki.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { checkAudit } from "../src/store/audit-check.ts";
+import { checkAudit } from "../src/store/access/audit-check.ts";
 import type { Database } from "../src/store/database.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
 import { makeAuthority } from "./helpers/pki.ts";

@@ -19,7 +19,7 @@ import { Failure, type FailureCode } from "../src/failures/failures.ts";
 import { backUp, restore, type Restored } from "../src/platform/backup.ts";
 import { openDataFolder } from "../src/platform/data-folder.ts";
 import { MasterKeys } from "../src/platform/master-key-change.ts";
-import { createAccount, listAccounts } from "../src/store/accounts.ts";
+import { createAccount, listAccounts } from "../src/store/access/accounts.ts";
 import { recordChange } from "../src/store/changes.ts";
 import { identitiesCursor } from "../src/store/identities.ts";
 import { openStore, type Store } from "../src/store/store.ts";

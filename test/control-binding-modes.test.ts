@@ -4,7 +4,7 @@ import type { WorkerBinding } from "../src/contract/change-feed.ts";
 import { Failure } from "../src/failures/failures.ts";
 import { storeSource } from "../src/store/change-feed.ts";
 import { startControl, type Envelope, type TestControl } from "./helpers/control.ts";
-import { createToken } from "../src/store/tokens.ts";
+import { createToken } from "../src/store/access/tokens.ts";
 import { engines } from "./helpers/database.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 import { scriptForm } from "./helpers/script-form.ts";

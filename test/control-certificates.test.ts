@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import Cloudflare, { NotFoundError } from "cloudflare";
 import { after, before, describe, it } from "node:test";
 import { presentedKeyPlace } from "../src/keys/places.ts";
-import { setAccountLimits } from "../src/store/accounts.ts";
+import { setAccountLimits } from "../src/store/access/accounts.ts";
 import { storeSource } from "../src/store/change-feed.ts";
 import { engines } from "./helpers/database.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { allScopes } from "../src/control/api/scopes.ts";
-import { createAccount } from "../src/store/accounts.ts";
+import { createAccount } from "../src/store/access/accounts.ts";
 import { storeSource } from "../src/store/change-feed.ts";
-import { createToken } from "../src/store/tokens.ts";
+import { createToken } from "../src/store/access/tokens.ts";
 import { callApi, type Envelope, startControl, type TestControl } from "./helpers/control.ts";
 import { engines } from "./helpers/database.ts";
 import { makeAuthority } from "./helpers/pki.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { loadWrangler } from "../src/dev/wrangler.ts";
+import { loadWrangler } from "../src/dev/wrangler/wrangler.ts";
 import { makeProject, type TestProject } from "./helpers/dev-project.ts";
 
 const manifest = `{

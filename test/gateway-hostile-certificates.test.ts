@@ -7,7 +7,7 @@ import { test, type TestContext } from "node:test";
 import { createSecureContext, createServer, type Server } from "node:tls";
 import * as fc from "fast-check";
 import { Failure } from "../src/failures/failures.ts";
-import { handshake } from "../src/gateway/handshake.ts";
+import { handshake } from "../src/gateway/origin/handshake.ts";
 import { ask, edgeCertificate, testGateway } from "./helpers/gateway.ts";
 import { mutate, type Mutation } from "./helpers/mutate.ts";
 import { startOrigin } from "./helpers/origin.ts";

@@ -4,7 +4,7 @@ import { createServer } from "node:https";
 import type { RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
-import { listHostCertificates } from "../src/store/host-certificates.ts";
+import { listHostCertificates } from "../src/store/hosts/host-certificates.ts";
 import { type Envelope, startControl, type TestControl } from "./helpers/control.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 

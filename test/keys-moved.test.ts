@@ -7,7 +7,7 @@ import { Keyring } from "../src/keys/seal.ts";
 import type { CertificateVersion, WorkerVersion } from "../src/contract/change-feed.ts";
 import { Failure, type FailureCode } from "../src/failures/failures.ts";
 import { checkKey, readCredential } from "../src/certificates/credential.ts";
-import { checkAudit } from "../src/store/audit-check.ts";
+import { checkAudit } from "../src/store/access/audit-check.ts";
 import { storeSource } from "../src/store/change-feed.ts";
 import { openStore } from "../src/store/store.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";

@@ -17,7 +17,7 @@ import type { Keyring } from "../src/keys/seal.ts";
 import { backUp, restore } from "../src/platform/backup.ts";
 import { openDataFolder } from "../src/platform/data-folder.ts";
 import { MasterKeys } from "../src/platform/master-key-change.ts";
-import { createAccount } from "../src/store/accounts.ts";
+import { createAccount } from "../src/store/access/accounts.ts";
 import { insertIssued, revokeSerial } from "../src/store/identities.ts";
 import { openStore, type Store } from "../src/store/store.ts";
 import { makeAuthority } from "./helpers/pki.ts";
@@ -56,6 +56,7 @@ class Plane {
         accountId,
         authorityId,
         scriptName: null,
+        spiffeId: null,
         issuedOn: new Date(now).toISOString(),
         notAfter: new Date(now + hoursLeft * HOUR).toISOString(),
         revokedOn: null,

@@ -27,7 +27,7 @@ suite("a violation that is planted is found", () => {
     [
       "of a type",
       "network/ranges.ts",
-      'import type { Dial } from "../gateway/dial.ts";',
+      'import type { Dial } from "../gateway/origin/dial.ts";',
       /network may not import from gateway/,
     ],
     [
@@ -41,7 +41,7 @@ suite("a violation that is planted is found", () => {
     [
       "from the control plane to the gateway",
       "control/api/body.ts",
-      'import "../../gateway/dial.ts";',
+      'import "../../gateway/origin/dial.ts";',
       /control may not import from gateway/,
     ],
     [

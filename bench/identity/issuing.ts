@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { makeRequest } from "../../src/identity/authority.ts";
 import { Identities } from "../../src/identity/identities.ts";
 import { Keyring } from "../../src/keys/seal.ts";
-import { createAccount } from "../../src/store/accounts.ts";
+import { createAccount } from "../../src/store/access/accounts.ts";
 import { openStore } from "../../src/store/store.ts";
 import { median } from "../measure.ts";
 

@@ -2,20 +2,29 @@
  * A load generator over undici, in a process of its own: where wrk is not installed, and where the
  * target is a Unix socket. Takes a `ClientOrder` as its argument, prints a result as wrk.lua does.
  */
+import { once } from "node:events";
 import { createHistogram } from "node:perf_hooks";
 import { Client, type Dispatcher } from "undici";
 import type { ClientOrder } from "./load.ts";
 
 const order = JSON.parse(process.argv[2]!) as ClientOrder;
 const histogram = createHistogram();
-const until = performance.now() + order.seconds * 1_000;
 const headers = order.host === undefined ? {} : { host: order.host };
 let requests = 0;
 let failed = 0;
 let unexpected = 0;
 
+const clients = Array.from({ length: order.connections }, (_, index) => connect(index));
+if (order.isStarted === true) {
+  // Connections are open before the clock runs, and before the order's maker looks at it.
+  await Promise.all(clients.map((client) => answer(client)));
+  process.stdout.write("READY\n");
+  await once(process.stdin, "data");
+  process.stdin.destroy();
+}
 const startedAt = performance.now();
-await Promise.all(Array.from({ length: order.connections }, (_, index) => pump(index)));
+const until = startedAt + order.seconds * 1_000;
+await Promise.all(clients.map(pump));
 const microseconds = (performance.now() - startedAt) * 1_000;
 const result = {
   requests,
@@ -27,12 +36,17 @@ const result = {
 };
 process.stdout.write(`\nRESULT ${JSON.stringify(result)}\n`);
 
+function connect(index: number): Client {
+  const { sockets, tls } = order;
+  const connecting =
+    sockets === undefined
+      ? tls && { connect: tls }
+      : { connect: { socketPath: sockets[index % sockets.length]! } };
+  return new Client(order.base, { ...connecting, pipelining: 1, allowH2: false });
+}
+
 /** One connection: a request, its answer, the next request. */
-async function pump(index: number): Promise<void> {
-  const sockets = order.sockets;
-  const connect =
-    sockets === undefined ? {} : { connect: { socketPath: sockets[index % sockets.length]! } };
-  const client = new Client(order.base, { ...connect, pipelining: 1 });
+async function pump(client: Client): Promise<void> {
   while (performance.now() < until) {
     const at = performance.now();
     const status = await answer(client);

@@ -58,26 +58,59 @@ export interface ClientOrder {
   readonly seconds: number;
   /** Unix sockets, dealt to the connections in turn. Default: `base` is connected to. */
   readonly sockets?: readonly string[];
+  /** Where `base` is `https:`. */
+  readonly tls?: ClientTls;
+  /** Connections are opened first, with a request each: it prints `READY`, and is told to go on. */
+  readonly isStarted?: boolean;
+}
+
+/** What a client of `node:tls` is told, as JSON. */
+export interface ClientTls {
+  readonly servername: string;
+  readonly ca: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly ciphers: string;
+  readonly ecdhCurve: string;
 }
 
 /** As `Load.run`, with undici: it knows Unix sockets and absolute URLs. */
-export async function runClient(order: ClientOrder, signal: AbortSignal): Promise<LoadResult> {
+export async function runClient(
+  order: ClientOrder,
+  signal: AbortSignal,
+  started?: () => void,
+): Promise<LoadResult> {
   const script = fileURLToPath(new URL("client.ts", import.meta.url));
-  return parse(await output(process.execPath, [script, JSON.stringify(order)], signal), order.path);
+  const args = [script, JSON.stringify({ ...order, isStarted: started !== undefined })];
+  return parse(await output(process.execPath, args, signal, started), order.path);
 }
 
-/** What a program prints. @throws if it fails, or the signal aborts (it is ended first) */
+/**
+ * What a program prints.
+ * @param started called once it has printed `READY`, and before it is told to go on
+ * @throws if it fails, or the signal aborts (it is ended first)
+ */
 export function output(
   file: string,
   args: readonly string[],
   signal: AbortSignal,
+  started?: () => void,
 ): Promise<string> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
-    const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"], signal });
+    const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"], signal });
+    // One that ends without reading it is told of by its status.
+    child.stdin.on("error", () => {});
+    if (started === undefined) child.stdin.end();
     let out = "";
     let err = "";
-    child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
+    child.stdout.on("data", (chunk: Buffer) => {
+      const isReady = /^READY$/m.test(out);
+      out += chunk.toString();
+      if (isReady || !/^READY$/m.test(out)) return;
+      started?.();
+      child.stdin.end("go\n");
+    });
     child.stderr.on("data", (chunk: Buffer) => (err += chunk.toString()));
     let failure: Error | null = null;
     child.once("error", (error) => (failure = error));

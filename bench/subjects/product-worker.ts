@@ -1,5 +1,9 @@
 import { bindingNetwork, fetchNetwork } from "../../src/network/workerd-network.ts";
-import { type LaidOutVersion, type Wiring, workerdConfig } from "../../src/edge/workerd-config.ts";
+import {
+  type LaidOutVersion,
+  type Wiring,
+  workerdConfig,
+} from "../../src/edge/config/workerd-config.ts";
 import { GATEWAY_OPTIONS } from "../product.ts";
 
 type Given = Pick<

@@ -44,12 +44,12 @@ export const commands: readonly CommandEntry[] = [
     name: "certificate",
     alias: "cert",
     summary: "client certificates: upload, rotate, roll back, revoke, and what is known of them",
-    add: async () => (await import("./commands/certificate.ts")).addCertificateCommand,
+    add: async () => (await import("./commands/certificate/certificate.ts")).addCertificateCommand,
   },
   {
     name: "ca",
     summary: "certificate authorities that origins are verified with, beside the public roots",
-    add: async () => (await import("./commands/ca.ts")).addCaCommand,
+    add: async () => (await import("./commands/certificate/ca.ts")).addCaCommand,
   },
   {
     name: "binding",
@@ -64,7 +64,7 @@ export const commands: readonly CommandEntry[] = [
   {
     name: "host",
     summary: "hosts of the ingress: whether they want their clients' certificates",
-    add: async () => (await import("./commands/host.ts")).addHostCommand,
+    add: async () => (await import("./commands/host/host.ts")).addHostCommand,
   },
   {
     name: "trust",
@@ -79,12 +79,12 @@ export const commands: readonly CommandEntry[] = [
   {
     name: "zone",
     summary: "zones behind another proxy: bindings answer 520 for their hosts",
-    add: async () => (await import("./commands/zone.ts")).addZoneCommand,
+    add: async () => (await import("./commands/host/zone.ts")).addZoneCommand,
   },
   {
     name: "identity",
     summary: "the certificates that Workers are issued, and the CA behind them",
-    add: async () => (await import("./commands/identity.ts")).addIdentityCommand,
+    add: async () => (await import("./commands/identity/identity.ts")).addIdentityCommand,
   },
   {
     name: "policy",

@@ -29,7 +29,7 @@ export async function checkDeploy(
   options: { readonly data?: string; readonly json?: true },
   wrangler: string,
 ): Promise<void> {
-  const { loadWrangler } = await import("../dev/wrangler.ts");
+  const { loadWrangler } = await import("../dev/wrangler/wrangler.ts");
   const { name, later } = await inWranglersWords(io, async () =>
     (await loadWrangler(io.cwd)).readProject({
       configPath: pathOf(io, valueOf(rest, "--config", "-c")) ?? configIn(io.cwd),

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
-import type { Platform } from "../platform/platform.ts";
+import type { Platform } from "../platform/platform-options.ts";
 
 /** Exceptions that nothing catches, as long as this is not disposed of. */
 export class Uncaught implements Disposable {

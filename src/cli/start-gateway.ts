@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { Failure } from "../failures/failures.ts";
-import type { PlatformOptions } from "../platform/platform.ts";
+import type { PlatformOptions } from "../platform/platform-options.ts";
 import { processes, within } from "./start-numbers.ts";
 
 /** How many processes connect to origins, and what their connections may do. */

@@ -1,4 +1,4 @@
-import type { Platform } from "../platform/platform.ts";
+import type { Platform } from "../platform/platform-options.ts";
 import { formatDuration } from "../terminal/format.ts";
 import { colorsFor, writeLine, type Io } from "../terminal/io.ts";
 

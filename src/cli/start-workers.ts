@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { PlatformOptions } from "../platform/platform.ts";
+import type { PlatformOptions } from "../platform/platform-options.ts";
 import { Failure } from "../failures/failures.ts";
 import { limit, within } from "./start-numbers.ts";
 

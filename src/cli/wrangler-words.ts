@@ -6,7 +6,7 @@ export async function inWranglersWords<T>(io: Io, work: () => Promise<T>): Promi
   try {
     return await work();
   } catch (error) {
-    const { WranglerError } = await import("../dev/wrangler-error.ts");
+    const { WranglerError } = await import("../dev/wrangler/wrangler-error.ts");
     if (!(error instanceof WranglerError)) throw error;
     writeLine(io.stderr, `${colorsFor(io, io.stderr).red("✘")} wrangler: ${error.message}`);
     throw new Exit(exitStatus.failed);

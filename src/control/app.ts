@@ -35,6 +35,7 @@ import { identityAuthorityEndpoints } from "./identity/authorities.ts";
 import { identityEndpoints } from "./identity/endpoints.ts";
 import { issuedEndpoints } from "./identity/issued.ts";
 import { policyEndpoints } from "./identity/policies.ts";
+import { identitySettingsEndpoints } from "./identity/settings.ts";
 import { d1Endpoints } from "./storage/d1.ts";
 import { kvEndpoints } from "./storage/kv.ts";
 import { usageEndpoints } from "./storage/metrics.ts";
@@ -48,13 +49,13 @@ import { customCertificateEndpoints } from "./routing/custom-certificates.ts";
 import { acmeEndpoints } from "./routing/acme-endpoints.ts";
 import { zoneEndpoints } from "./routing/zone-endpoints.ts";
 import { routeEndpoints } from "./routing/routes.ts";
-import { scriptChangeEndpoints } from "./workers/script-changes.ts";
+import { scriptChangeEndpoints } from "./workers/scripts/script-changes.ts";
 import { workerVersionEndpoints } from "./workers/worker-versions.ts";
 import { workerEndpoints } from "./workers/workers.ts";
-import { assetEndpoints } from "./workers/assets.ts";
+import { assetEndpoints } from "./workers/assets/assets.ts";
 import { objectEndpoints } from "./workers/objects.ts";
-import { scriptEndpoints } from "./workers/scripts.ts";
-import { scriptUploadEndpoints } from "./workers/upload-endpoint.ts";
+import { scriptEndpoints } from "./workers/scripts/scripts.ts";
+import { scriptUploadEndpoints } from "./workers/scripts/upload-endpoint.ts";
 import { scheduleEndpoints } from "./workers/cron/schedules.ts";
 import { secretEndpoints } from "./workers/secrets.ts";
 import { serviceEndpoints } from "./workers/services.ts";
@@ -168,6 +169,7 @@ function allEndpoints(
     ...clientCertificateEndpoints(context, identities),
     ...identityEndpoints(context, identities),
     ...identityAuthorityEndpoints(context, identities),
+    ...identitySettingsEndpoints(context),
     ...issuedEndpoints(context, identities),
     ...policyEndpoints(context, identities),
     ...scriptEndpoints(context, publisher),

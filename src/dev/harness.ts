@@ -1,6 +1,6 @@
 import type { TestHarness, TestHarnessOptions } from "wrangler";
 import type { Mtls } from "./mtls.ts";
-import { loadWrangler } from "./wrangler.ts";
+import { loadWrangler } from "./wrangler/wrangler.ts";
 
 export * from "./miniflare.ts";
 

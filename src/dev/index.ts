@@ -7,6 +7,6 @@ export type { IssueRequest, KeyPair } from "./issue.ts";
 export { startDevSession } from "./session.ts";
 export type { DevSession, DevSessionOptions } from "./session.ts";
 export type { CertificateFiles, FromPlatform, PlatformBinding } from "./certificates.ts";
-export type { DevFlags } from "./start-input.ts";
+export type { DevFlags } from "./wrangler/start-input.ts";
 export type { SeenCertificate, SeenRequest } from "./seen.ts";
-export type { DevServer } from "./wrangler.ts";
+export type { DevServer } from "./wrangler/wrangler.ts";

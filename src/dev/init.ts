@@ -4,7 +4,7 @@ import { join, relative } from "node:path";
 import { parse, type JSONPath } from "jsonc-parser";
 import { authorityFolder } from "./authority.ts";
 import { edited } from "./edit-json.ts";
-import type { WranglerProject } from "./wrangler.ts";
+import type { WranglerProject } from "./wrangler/wrangler.ts";
 
 /** A file as it is and as it should be. */
 export interface FileChange {

@@ -2,7 +2,7 @@ import type { ChosenCertificate } from "./certificates.ts";
 import type { Failure } from "../failures/failures.ts";
 import { calledBy } from "../certificates/shown.ts";
 import type { Colors } from "../terminal/io.ts";
-import { WranglerError } from "./wrangler-error.ts";
+import { WranglerError } from "./wrangler/wrangler-error.ts";
 
 const DAY = 24 * 3_600_000;
 

@@ -5,14 +5,19 @@ import { suggestion } from "./check-options.ts";
 import { openDevBindings, type DevBindings } from "./bindings.ts";
 import { ofName, type CertificateFiles, type FromPlatform } from "./certificates.ts";
 import { databasePlace } from "./connection-string.ts";
-import { connectionString, FileDatabases } from "./databases.ts";
+import { connectionString, ToldDatabases, type GivenDatabases } from "./databases.ts";
 import { readDevFile, type DevFile } from "./file.ts";
 import { startDevGateway, type OnFailure } from "./gateway.ts";
-import { FailureReporter } from "./reporter.ts";
+import { FailureReporter } from "./wrangler/reporter.ts";
 import { makeRunFolder } from "./run-folder.ts";
 import { describeBinding } from "./say.ts";
-import { startInput, type DevFlags } from "./start-input.ts";
-import { loadWrangler, type DevServer, type LoadedWrangler, type RawDatabase } from "./wrangler.ts";
+import { startInput, type DevFlags } from "./wrangler/start-input.ts";
+import {
+  loadWrangler,
+  type DevServer,
+  type LoadedWrangler,
+  type RawDatabase,
+} from "./wrangler/wrangler.ts";
 import { Failure } from "../failures/failures.ts";
 
 /** `countersign dev`, running. */
@@ -92,6 +97,8 @@ export interface ProjectBindingsOptions extends Pick<
   readonly flags: Pick<DevFlags, "env">;
   /** Beside those of countersign.json, and before them. Default: none. */
   readonly hosts?: Readonly<Record<string, string>>;
+  /** Default: none are given in code. */
+  readonly databases?: GivenDatabases;
   /** Told of every failure. Default: each is explained once, to `complain`. */
   readonly onFailure?: OnFailure;
 }
@@ -104,7 +111,7 @@ export async function startProjectBindings(options: ProjectBindingsOptions): Pro
   const runFolder = stack.use(await makeRunFolder());
   const { gateway, keyring } = stack.use(startDevGateway(options.onFailure ?? reporter.onFailure));
   let file: DevFile | undefined;
-  const databases = stack.use(new FileDatabases());
+  const databases = stack.use(new ToldDatabases(options.databases));
   const bindings = stack.use(
     await openDevBindings({
       gateway,
@@ -113,6 +120,7 @@ export async function startProjectBindings(options: ProjectBindingsOptions): Pro
       authority: await openAuthority(projectFolder),
       workerName,
       account: options.account,
+      environment: options.flags.env ?? null,
       certificateOptions: options.certificateOptions,
       fromPlatform: options.fromPlatform ?? (async () => null),
       readFile: async () => {

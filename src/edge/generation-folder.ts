@@ -5,7 +5,7 @@ import type { RunDirectory } from "../process/run-directory.ts";
 import { ACCESS_KEYS } from "../ingress/protocol.ts";
 import type { RunnableVersion } from "./in-process.ts";
 import type { WorkerVersion } from "../contract/change-feed.ts";
-import type { StoredModule, LaidOutVersion } from "./workerd-config.ts";
+import type { StoredModule, LaidOutVersion } from "./config/workerd-config.ts";
 
 interface FolderContext {
   readonly run: RunDirectory;
@@ -26,6 +26,11 @@ export class GenerationFolder {
   private constructor(run: RunDirectory, id: number) {
     this.relative = `g/${id}`;
     this.absolute = run.absolute(this.relative);
+  }
+
+  /** The path of something in the folder, relative to the run directory. */
+  inRun(name: string): string {
+    return `${this.relative}/${name}`;
   }
 
   /** Writes the modules down, so that their content need not stay in memory. */

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { ScriptKey } from "../contract/change-feed.ts";
 import { keyIn } from "../contract/key-in.ts";
-import type { LaidOutVersion } from "./workerd-config.ts";
+import type { LaidOutVersion } from "./config/workerd-config.ts";
 
 /** A generation whose processes can be stopped while nobody needs them. */
 export interface Sleeper {

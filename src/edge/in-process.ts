@@ -8,6 +8,7 @@ import { hostsOverlap } from "../network/patterns.ts";
 import { IDENTITY } from "../contract/identity.ts";
 import type {
   AccountTrust,
+  CertificateVersion,
   Source,
   WorkerBinding,
   WorkerVersion,
@@ -179,4 +180,11 @@ function readable(read: () => Credential): Credential | null {
     if (error instanceof Failure) return null;
     throw error;
   }
+}
+
+/** Is this version of the certificate one that nobody may present any more? */
+export function isWithdrawn(certificate: CertificateVersion | null, version: number): boolean {
+  if (certificate === null) return true;
+  if (certificate.revokedVersions?.includes(version) === true) return true;
+  return certificate.revokedOn !== null && certificate.version === version;
 }

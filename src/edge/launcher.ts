@@ -1,99 +1,40 @@
-import type { AssetStore } from "./assets.ts";
-import { decodedBy } from "./decoded.ts";
 import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { secretPlace } from "../keys/places.ts";
-import type { Keyring } from "../keys/seal.ts";
 import { Failure } from "../failures/failures.ts";
 import { openKey } from "../certificates/credential.ts";
-import { NO_CERTIFICATE, type GatewayHandle } from "../contract/gateway.ts";
-import { IDENTITY, identityId } from "../contract/identity.ts";
-import type { IdleWorkers } from "./idle.ts";
-import type { Identities } from "./identities.ts";
-import { ASSETS, EMPTY, unready, type GenerationFolder } from "./generation-folder.ts";
-import type { RunDirectory } from "../process/run-directory.ts";
-import type { Mount, Sandbox } from "../process/sandbox-kinds.ts";
-import { doorOf, readDoor } from "./service-links.ts";
-import type { SharedSlots } from "./shared-slots.ts";
-import type { ObjectClass, ScriptKey } from "../contract/change-feed.ts";
-import type { WorkerEvent } from "../contract/worker-log.ts";
-import type { WorkerdNetwork } from "../network/workerd-network.ts";
-import { KeysInConfig } from "./keys-in-config.ts";
-import { frontOf, originSocket } from "./outbound-config.ts";
-import { EVENTS } from "./events-config.ts";
+import { ASSETS, EMPTY, type GenerationFolder, unready } from "./generation-folder.ts";
+import type { Mount } from "../process/sandbox-kinds.ts";
+import { readDoor } from "./config/service-links.ts";
+import type { ObjectClass } from "../contract/change-feed.ts";
+import { KeysInConfig } from "./config/keys-in-config.ts";
+import { EVENTS } from "./config/events-config.ts";
 import { refusedAddress } from "./refused-address.ts";
-import { limited, type LimitedRun, type ProcessLimits } from "./worker-limits.ts";
+import { type LimitedRun, limited } from "./worker-limits.ts";
 import { refuseExperimental } from "./storage/experimental-flags.ts";
 import { embeddedBy } from "./storage/bindings-config.ts";
 import { keepsObjects, missingClass } from "./storage/objects.ts";
 import { layOut } from "./storage/modules.ts";
-import { resourceOf } from "./storage/resources.ts";
-import type { Storage } from "./storage/storage.ts";
 import { startFailure } from "./start-failure.ts";
-import { TraceLines } from "./traces.ts";
-import { WorkerLog, type Timings } from "./worker-log.ts";
+import { TraceLines } from "./logs/traces.ts";
+import { WorkerLog } from "./logs/worker-log.ts";
 import {
-  startWorkerd,
-  WorkerdStartError,
   type WorkerdLine,
   type WorkerdProcess,
+  WorkerdStartError,
+  startWorkerd,
 } from "./workerd.ts";
 import {
+  type LaidOutVersion,
   entrypointSocket,
   needsExperimental,
   secretVariable,
   workerdConfig,
-  type LaidOutVersion,
-} from "./workerd-config.ts";
-
-/** What the generations of an edge share. */
-export interface GenerationContext {
-  readonly run: RunDirectory;
-  readonly sandbox: Sandbox;
-  readonly keyring: Keyring;
-  readonly gateway: Pick<GatewayHandle, "openBinding" | "closeBinding">;
-  readonly storage: Storage;
-  readonly assets: AssetStore;
-  /** Null: no Worker has an identity here. */
-  readonly identities: Identities | null;
-  /** A listening socket at which its generations answer beside their own. Null: there is none. */
-  readonly listener: number | null;
-  /** How many each generation has, at least one. */
-  readonly processes: number;
-  /** Bounds how many start at a time, shared by account. */
-  readonly starts: SharedSlots;
-  /** The same for those that ran and have ended: they do not wait behind deploys. */
-  readonly restarts: SharedSlots;
-  /** What a process that starts now may reach: the machine's addresses are read again. */
-  networks(): {
-    readonly fetch: WorkerdNetwork;
-    readonly inProcess: WorkerdNetwork;
-    readonly accessKeys: string;
-  };
-  readonly limits: ProcessLimits;
-  /** Where origins listen that DNS records name. */
-  readonly originPort: number;
-  /** ms */
-  readonly startTimeout: number;
-  readonly log: Logger;
-  /** Takes what Workers have to say. */
-  readonly tell: (event: WorkerEvent) => void;
-  readonly timings: Timings;
-  /** Resolves when a request to the socket was answered. */
-  probe(socket: string): Promise<void>;
-  /** Has a path lead to the target of a service binding. */
-  linkService(path: string, target: ScriptKey, entrypoint: string): Promise<void>;
-  unlinkServices(paths: readonly string[]): void;
-  /** Another process listens at these sockets by now. */
-  renewLinks(sockets: readonly string[]): Promise<void>;
-  /** The doors of a script that others bind: see `doorOf`. */
-  wantedEntrypoints(key: ScriptKey): readonly string[];
-  nextId(): number;
-  /** Who is stopped while nobody needs it. */
-  readonly idle: Pick<IdleWorkers, "isOn" | "add" | "remove" | "begin" | "rouseCalled">;
-}
+} from "./config/workerd-config.ts";
+import type { GenerationContext } from "./generation-context.ts";
+import { GenerationBindings } from "./generation-bindings.ts";
 
 /** Starts the process of one generation: once, and again each time it has ended. */
 export class Launcher {
@@ -105,8 +46,7 @@ export class Launcher {
   readonly #log: Logger;
   /** Asked for by a binding, but not exported by the Worker. */
   readonly #missing = new Set<string>();
-  readonly #serviceLinks: string[] = [];
-  readonly #openBindings: string[] = [];
+  readonly #bindings: GenerationBindings;
   /** Said while it was tried out. */
   #missingClass: ObjectClass | null = null;
   readonly #traces: TraceLines | null;
@@ -117,6 +57,7 @@ export class Launcher {
     this.#context = context;
     this.#folder = folder;
     this.#version = version;
+    this.#bindings = new GenerationBindings(context, folder, version);
     const { accountId, scriptName, versionId } = version;
     this.#log = context.log.child({ account: accountId, script: scriptName, version: versionId });
     const { traced = null, observability } = version;
@@ -133,12 +74,12 @@ export class Launcher {
 
   /** Where the Worker's default export is reached. */
   get socket(): string {
-    return this.#inRun(MAIN);
+    return this.#folder.inRun(MAIN);
   }
 
   /** Where the platform calls it. Null: it does not. */
   get events(): string | null {
-    return this.#version.takesEvents === true ? this.#inRun(EVENTS) : null;
+    return this.#version.takesEvents === true ? this.#folder.inRun(EVENTS) : null;
   }
 
   /** Is there an entrypoint that others bind by now, but did not when this was prepared? */
@@ -150,38 +91,11 @@ export class Launcher {
 
   /** Has the other ends of its bindings listen. */
   async prepare(): Promise<void> {
-    const { accountId, scriptName, bindings, presented } = this.#version;
     if (needsExperimental(this.#version)) refuseExperimental(this.#version);
     await this.#context.sandbox.prepare(this.#folder.absolute, this.#mounts());
-    for (const binding of bindings) {
-      const resource = resourceOf(binding);
-      if (resource !== null) {
-        const path = this.#placeOf(binding.name, "x");
-        this.#serviceLinks.push(path);
-        await this.#context.storage.bind(path, accountId, resource.kind);
-      } else if (binding.type === "service") {
-        const target = { accountId, scriptName: binding.service };
-        const path = this.#placeOf(binding.name, "x");
-        this.#serviceLinks.push(path);
-        await this.#context.linkService(path, target, doorOf(binding));
-      } else if (binding.type === "mtls_certificate" && !presented.has(binding.name)) {
-        const socketPath = this.#placeOf(binding.name, "b");
-        const { name: bindingName } = binding;
-        const certificateId = await this.#certificateId(binding.certificateId);
-        await this.#context.gateway.openBinding({
-          socketPath,
-          accountId,
-          scriptName,
-          bindingName,
-          certificateId,
-          decodes: decodedBy(this.#version),
-        });
-        this.#openBindings.push(socketPath);
-      } else if (binding.type === "hyperdrive") await this.#openDatabase(binding.name);
-    }
-    await this.#openOrigins();
+    await this.#bindings.open();
     for (const name of this.#context.wantedEntrypoints(this.#version)) {
-      this.entrypoints.set(name, this.#inRun(`e${this.entrypoints.size}`));
+      this.entrypoints.set(name, this.#folder.inRun(`e${this.entrypoints.size}`));
     }
   }
 
@@ -252,9 +166,7 @@ export class Launcher {
 
   /** The process has ended: removes what is left of it. */
   async close(): Promise<void> {
-    const { gateway } = this.#context;
-    this.#context.unlinkServices(this.#serviceLinks.splice(0));
-    await Promise.all(this.#openBindings.splice(0).map((path) => gateway.closeBinding(path)));
+    await this.#bindings.close();
     await this.#folder.remove();
   }
 
@@ -312,7 +224,9 @@ export class Launcher {
     const { cpuMs } = this.#version.limits ?? {};
     // What a Worker asks for counts, but not below what can be told from a busy machine.
     const own = cpuMs === undefined || cpu === 0 ? cpu : Math.max(cpuMs / 1000, 1);
-    return limited(started, { memory, cpu: own }, () => this.#context.probe(this.#inRun(PROBE)));
+    return limited(started, { memory, cpu: own }, () =>
+      this.#context.probe(this.#folder.inRun(PROBE)),
+    );
   }
 
   /** Its sockets beside its own and the probe's. */
@@ -337,8 +251,8 @@ export class Launcher {
       ),
       emptyFolder: EMPTY,
       assetsFolder: ASSETS,
-      bindingSocket: (name) => basename(this.#placeOf(name, "b")),
-      linkedSocket: (name) => basename(this.#placeOf(name, "x")),
+      bindingSocket: (name) => basename(this.#bindings.placeOf(name, "b")),
+      linkedSocket: (name) => basename(this.#bindings.placeOf(name, "x")),
       capability: ({ kind, id }) => this.#context.storage.capabilities.of(kind, id),
       ...this.#context.networks(),
       keepsObjects: isKept,
@@ -353,60 +267,7 @@ export class Launcher {
     const tooLate = delay(startTimeout, null, { signal, ref: false }).then(() => {
       throw new Error(`no answer after ${startTimeout} ms`);
     });
-    await Promise.race([this.#context.probe(this.#inRun(PROBE)), tooLate]);
-  }
-
-  /** What the Worker fetches at hosts that it stands before goes to their origins. */
-  async #openOrigins(): Promise<void> {
-    const { accountId, scriptName, origins } = this.#version;
-    for (const [index, origin] of origins.entries()) {
-      const socketPath = this.#inRun(originSocket(index));
-      await this.#context.gateway.openBinding({
-        socketPath,
-        accountId,
-        scriptName,
-        bindingName: origin.host,
-        certificateId: origin.certificateId ?? NO_CERTIFICATE,
-        front: frontOf(origin, this.#context.originPort),
-      });
-      this.#openBindings.push(socketPath);
-    }
-  }
-
-  async #openDatabase(bindingName: string): Promise<void> {
-    const told = this.#version.databases.get(bindingName);
-    if (told === undefined) return;
-    const { presentsIdentity, ...database } = told;
-    if (presentsIdentity) await this.#context.identities?.ensure(this.#version);
-    const { accountId, scriptName } = this.#version;
-    const socketPath = this.#placeOf(bindingName, "b");
-    await this.#context.gateway.openBinding({
-      socketPath,
-      accountId,
-      scriptName,
-      bindingName,
-      certificateId: NO_CERTIFICATE,
-      database,
-    });
-    this.#openBindings.push(socketPath);
-  }
-
-  /** A Worker that binds its identity has one before it runs. */
-  async #certificateId(bound: string): Promise<string> {
-    if (bound !== IDENTITY) return bound;
-    await this.#context.identities?.ensure(this.#version);
-    return identityId(this.#version.scriptName);
-  }
-
-  /** Where a binding leads to: the gateway's socket, or a link to another Worker's. */
-  #placeOf(bindingName: string, letter: "b" | "x"): string {
-    const index = this.#version.bindings.findIndex(({ name }) => name === bindingName);
-    return this.#inRun(`${letter}${index}`);
-  }
-
-  /** The path of something in the folder, relative to the run directory. */
-  #inRun(name: string): string {
-    return `${this.#folder.relative}/${name}`;
+    await Promise.race([this.#context.probe(this.#folder.inRun(PROBE)), tooLate]);
   }
 
   #keys(): KeysInConfig {

@@ -5,7 +5,7 @@ import type { Source } from "../contract/change-feed.ts";
 import { NO_CERTIFICATE, type GatewayBinding, type GatewayHandle } from "../contract/gateway.ts";
 import type { HostOrigin } from "../contract/hosts.ts";
 import type { IngressHandle } from "../ingress/handle.ts";
-import { frontOf } from "./outbound-config.ts";
+import { frontOf } from "./config/outbound-config.ts";
 import type { ScriptUpdate } from "../ingress/protocol.ts";
 
 export interface OriginsOptions {

@@ -1,30 +1,23 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
-import { Failure } from "../failures/failures.ts";
 import type { GatewayHandle } from "../contract/gateway.ts";
 import type { IngressHandle } from "../ingress/handle.ts";
 import { ingressAccess } from "./access.ts";
 import { Alarms } from "./alarms.ts";
-import { Backoff } from "../process/backoff.ts";
 import type { FeedChange } from "./feed.ts";
 import { Generation } from "./generation.ts";
-import { bindsDatabase, bindsInProcess, runnable, type RunnableVersion } from "./in-process.ts";
-import type { GenerationContext } from "./launcher.ts";
-import { generationsOf, scriptId, type LiveScript } from "./live.ts";
+import { bindsDatabase, bindsInProcess, isWithdrawn, runnable } from "./in-process.ts";
+import type { GenerationContext } from "./generation-context.ts";
+import { generationsOf, scriptId } from "./live.ts";
 import type { AnnouncedScript, Traffic } from "./traffic.ts";
-import type {
-  Deployment,
-  CertificateVersion,
-  ScriptKey,
-  Source,
-  WorkerVersion,
-} from "../contract/change-feed.ts";
+import type { ScriptKey, Source, WorkerVersion } from "../contract/change-feed.ts";
 import { hostsOverlap } from "../network/patterns.ts";
 import type { IngressHosts } from "./ingress-hosts.ts";
 import type { Origins } from "./origins.ts";
 import { Staging } from "./staging.ts";
 import type { WorkerPorts } from "./worker-ports.ts";
+import { type Wanted, isSame, running, withPresented } from "./wanted.ts";
+import { ChangeQueue } from "./change-queue.ts";
 
 export interface ReconcilerOptions {
   readonly source: Source;
@@ -47,8 +40,7 @@ export class Reconciler {
   readonly #staging: Staging;
   /** Routed before they run, as nothing ran for their script. */
   readonly #starting = new Set<Generation>();
-  /** The last task of each object: what concerns the same one happens in order. */
-  readonly #tails = new Map<string, Promise<void>>();
+  readonly #changes: ChangeQueue;
   readonly #stopping = new AbortController();
   /** Accounts of which the ingress knows who reaches their hosts. */
   readonly #withAccess = new Set<string>();
@@ -60,6 +52,12 @@ export class Reconciler {
   constructor(options: ReconcilerOptions) {
     this.#options = options;
     this.#staging = new Staging(options.context);
+    const { signal } = this.#stopping;
+    this.#changes = new ChangeQueue({
+      apply: (change) => this.#apply(change),
+      signal,
+      log: options.log,
+    });
   }
 
   /** Generations without a route. */
@@ -92,7 +90,7 @@ export class Reconciler {
    * Never rejects. Changes of the same object are put in force in order, others side by side.
    */
   apply(change: FeedChange): Promise<void> {
-    return this.#enqueue(change, new Backoff());
+    return this.#changes.add(change);
   }
 
   /** Their hosts are known from now on, before any of them runs. */
@@ -119,42 +117,7 @@ export class Reconciler {
     this.#alarms.stop();
     await Promise.all([...this.#starting].map((generation) => generation.stop(0)));
     await this.#staging.stop();
-    await Promise.all(this.#tails.values());
-  }
-
-  async #enqueue(change: FeedChange, backoff: Backoff): Promise<void> {
-    const { kind, ...key } = change;
-    const id = JSON.stringify([kind, ...Object.values(key)]);
-    const task = this.#after(this.#tails.get(id), change, backoff);
-    this.#tails.set(id, task);
-    await task;
-    if (this.#tails.get(id) === task) this.#tails.delete(id);
-  }
-
-  async #after(
-    before: Promise<void> | undefined,
-    change: FeedChange,
-    backoff: Backoff,
-  ): Promise<void> {
-    await before;
-    if (this.#stopping.signal.aborted) return;
-    try {
-      await this.#apply(change);
-    } catch (error) {
-      if (this.#stopping.signal.aborted) return;
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#options.log.error({ ...change, reason, error }, "a change is not in force");
-      // A certificate that was refused is refused again; a Worker may have met a full machine.
-      const isFinal = error instanceof Failure && error.entry.side !== "platform";
-      if (change.kind === "script" || !isFinal) void this.#later(change, backoff);
-    }
-  }
-
-  async #later(change: FeedChange, backoff: Backoff): Promise<void> {
-    const { signal } = this.#stopping;
-    const options = { signal, ref: false };
-    await delay(backoff.next(0), null, options).catch(() => {});
-    if (!signal.aborted) await this.#enqueue(change, backoff);
+    await this.#changes.idle();
   }
 
   async #apply(change: FeedChange): Promise<void> {
@@ -266,10 +229,10 @@ export class Reconciler {
     const { origins, traffic } = this.#options;
     return (
       origins.presents(accountId, certificateId) ||
-      traffic.generations().some(({ version }) => {
-        const isIts = version.accountId === accountId;
-        return isIts && version.origins.some((one) => one.certificateId === certificateId);
-      })
+      traffic
+        .generations()
+        .filter(({ version }) => version.accountId === accountId)
+        .some(({ version }) => version.origins.some((one) => one.certificateId === certificateId))
     );
   }
 
@@ -289,8 +252,8 @@ export class Reconciler {
   }
 
   async #applyScript({ accountId, scriptName }: ScriptKey): Promise<void> {
-    const key = { accountId, scriptName };
     const { source, traffic } = this.#options;
+    const key = { accountId, scriptName };
     await this.#ensureAccess(accountId);
     let applied: Wanted | null = null;
     for (;;) {
@@ -379,43 +342,5 @@ export class Reconciler {
   }
 }
 
-/** A deployment with what its versions present in their own processes. */
-type Wanted = Omit<Deployment, "versions"> & {
-  readonly versions: readonly { readonly version: RunnableVersion; readonly percentage: number }[];
-};
-
 /** ms */
 const UNUSED_PAUSE = 1_000;
-
-async function withPresented(
-  source: Source,
-  deployment: Deployment,
-  isFollowed: boolean,
-): Promise<Wanted> {
-  const versions = await Promise.all(
-    deployment.versions.map(async ({ version, percentage }) => ({
-      version: await runnable(source, version, isFollowed),
-      percentage,
-    })),
-  );
-  return { ...deployment, versions };
-}
-
-function isSame(one: Wanted, other: Wanted): boolean {
-  const identities = ({ versions }: Wanted): string[] =>
-    versions.map(({ version }) => version.identity);
-  return isDeepStrictEqual(identities(one), identities(other));
-}
-
-function isWithdrawn(certificate: CertificateVersion | null, version: number): boolean {
-  if (certificate === null) return true;
-  if (certificate.revokedVersions?.includes(version) === true) return true;
-  return certificate.revokedOn !== null && certificate.version === version;
-}
-
-function running(
-  live: LiveScript | undefined,
-  { identity }: Pick<RunnableVersion, "identity">,
-): Generation | undefined {
-  return generationsOf(live).find(({ version }) => version.identity === identity);
-}

@@ -14,7 +14,7 @@ import {
 import type { HowEnded } from "../ingress/protocol.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import { WaitingRoom } from "./waiting-room.ts";
-import type { LinkTarget, ServiceLinks } from "./service-links.ts";
+import type { LinkTarget, ServiceLinks } from "./config/service-links.ts";
 import { Slots } from "./slots.ts";
 import type { ScriptKey } from "../contract/change-feed.ts";
 import type { WorkerPorts } from "./worker-ports.ts";

@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { basename, dirname } from "node:path";
 import { connectInside, listenInside } from "../process/folder-socket.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
-import type { LinkTarget } from "./service-links.ts";
+import type { LinkTarget } from "./config/service-links.ts";
 
 /**
  * Where other Workers find a script while its objects are handed over: what they send waits, and

@@ -11,7 +11,7 @@ import {
   type Sandbox,
   type SandboxMode,
 } from "../process/sandbox-kinds.ts";
-import { OWN_PORT } from "./workerd-config.ts";
+import { OWN_PORT } from "./config/workerd-config.ts";
 import { findSandbox } from "../process/sandbox.ts";
 import { OUT_OF_MEMORY } from "./worker-limits.ts";
 

@@ -3,8 +3,8 @@ import { isIP, isIPv6 } from "node:net";
 import type { DatabaseProtocol } from "../contract/database.ts";
 import { keyIn } from "../contract/key-in.ts";
 import { Failure } from "../failures/failures.ts";
-import { dial, type Network } from "./dial.ts";
-import type { Destination } from "./destination.ts";
+import { dial, type Network } from "./origin/dial.ts";
+import type { Destination } from "./origin/destination.ts";
 
 /**
  * What origins accept, found out when one has refused a certificate, and kept for ten minutes: a

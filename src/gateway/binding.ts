@@ -19,11 +19,11 @@ import type { GatewayBinding } from "../contract/gateway.ts";
 import type { Clock } from "./clock.ts";
 import { frontUrl, loopIn } from "./front.ts";
 import { endTelling, join } from "./join.ts";
-import { RecentFailures } from "./recent-failures.ts";
+import { RecentFailures } from "./observe/recent-failures.ts";
 import { rayOf, respondWithFailure, unreadFailure, type ShownFailure } from "./respond.ts";
 import { RoutedRequest, splitUrl, type Route, type Traffic } from "./route.ts";
 import { openStream, StreamClient } from "./stream.ts";
-import type { RouteTracing } from "./tracing.ts";
+import type { RouteTracing } from "./observe/tracing.ts";
 import { listenAt, type Listening } from "./unix-socket.ts";
 
 /** What a binding needs of the gateway. */

@@ -10,7 +10,7 @@ import type { HandshakeReport } from "../contract/handshake-report.ts";
 import type { SentError } from "../process/messages.ts";
 import { SharedSocket } from "../process/shared-socket.ts";
 import type { StartGatewayOptions } from "./start-options.ts";
-import { SummedMetrics } from "./summed-metrics.ts";
+import { SummedMetrics } from "./observe/summed-metrics.ts";
 import { DEALT_LIMITS, SupervisedGateway } from "./supervised-gateway.ts";
 
 /**

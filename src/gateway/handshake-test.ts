@@ -5,15 +5,15 @@ import type { TLSSocket } from "node:tls";
 import { Failure } from "../failures/failures.ts";
 import { acceptedAuthorities } from "./accepted.ts";
 import type { Credential } from "../certificates/credential.ts";
-import { exchangeFailure, presentedOf } from "./classify.ts";
+import { exchangeFailure, presentedOf } from "./origin/classify.ts";
 import type { DatabaseConfig, DatabaseProtocol } from "../contract/database.ts";
 import type { Opening, Secured } from "./database/protocol.ts";
 import { PROTOCOLS } from "./database/socket.ts";
-import type { ParsedTarget } from "./destination.ts";
+import type { ParsedTarget } from "./origin/destination.ts";
 import { showCertificate } from "../certificates/shown.ts";
-import { destroyedBy, dial, type Network } from "./dial.ts";
-import { handshake } from "./handshake.ts";
-import type { SecureContexts, TrustBundle } from "./trust.ts";
+import { destroyedBy, dial, type Network } from "./origin/dial.ts";
+import { handshake } from "./origin/handshake.ts";
+import type { SecureContexts, TrustBundle } from "./origin/trust.ts";
 
 export interface HandshakeTest {
   /** Null: nothing is presented. */

@@ -7,13 +7,13 @@ import { closeMemory } from "../process/closed-memory.ts";
 import { unpackError, type SentError } from "../process/messages.ts";
 import { Failure } from "../failures/failures.ts";
 import { serve } from "../process/serve.ts";
-import { EventBatch } from "./events.ts";
+import { EventBatch } from "./observe/events.ts";
 import { Gateway } from "./gateway.ts";
 import type { GatewayCalls } from "./messages.ts";
-import { Metrics } from "./metrics.ts";
-import { GatewayObserver } from "./observe.ts";
+import { Metrics } from "./observe/metrics.ts";
+import { GatewayObserver } from "./observe/observe.ts";
 import type { GatewayOptions } from "../contract/gateway-options.ts";
-import type { Tracing } from "./tracing.ts";
+import type { Tracing } from "./observe/tracing.ts";
 
 closeMemory();
 // Sockets are made private from the start, not only once chmod has run.
@@ -88,7 +88,7 @@ async function askOthers(socketPath: string, url: string): Promise<Failure | nul
 
 async function startTracing(endpoint: string | null, log: Logger): Promise<Tracing | null> {
   if (endpoint === null) return null;
-  const { otlpTracing } = await import("./otlp.ts");
+  const { otlpTracing } = await import("./observe/otlp.ts");
   return otlpTracing(endpoint, log);
 }
 

@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { Failure } from "../failures/failures.ts";
 import { readExactly, readable } from "./clear.ts";
-import type { Destination } from "./destination.ts";
+import type { Destination } from "./origin/destination.ts";
 import { framed } from "./database/mysql-packets.ts";
 import { clearFailure, secondTls, TLS_HANDSHAKE } from "./postgres.ts";
 

@@ -1,13 +1,13 @@
 import { performance } from "node:perf_hooks";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { destroyedBy, dial, type Network } from "./dial.ts";
-import { handshake } from "./handshake.ts";
-import type { Observer } from "./observe.ts";
+import { destroyedBy, dial, type Network } from "./origin/dial.ts";
+import { handshake } from "./origin/handshake.ts";
+import type { Observer } from "./observe/observe.ts";
 import type { GatewayOptions } from "../contract/gateway-options.ts";
-import { presentedOf } from "./classify.ts";
-import type { Before, Open, PoolScope } from "./pool.ts";
-import type { SecureContexts } from "./trust.ts";
+import { presentedOf } from "./origin/classify.ts";
+import type { Before, Open, PoolScope } from "./origin/pool.ts";
+import type { SecureContexts } from "./origin/trust.ts";
 import { Failure } from "../failures/failures.ts";
 
 export interface OpenerDependencies {

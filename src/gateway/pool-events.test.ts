@@ -6,8 +6,8 @@ import * as fc from "fast-check";
 import { defaultOptions } from "../contract/gateway-options.ts";
 import { Failure } from "../failures/failures.ts";
 import type { Sealed } from "../keys/seal.ts";
-import type { OriginConnection, OriginPool, PoolScope } from "./pool.ts";
-import { Pools } from "./pools.ts";
+import type { OriginConnection, OriginPool, PoolScope } from "./origin/pool.ts";
+import { Pools } from "./origin/pools.ts";
 
 const RUNS = Number(process.env["COUNTERSIGN_EVENT_RUNS"] ?? 1_000);
 

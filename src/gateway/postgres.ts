@@ -2,10 +2,10 @@ import { once } from "node:events";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { Failure } from "../failures/failures.ts";
-import { handshakeFailure } from "./classify.ts";
+import { handshakeFailure } from "./origin/classify.ts";
 import { readExactly } from "./clear.ts";
 import { GSS_REQUEST, SSL_REQUEST } from "./database/postgres-messages.ts";
-import type { Destination } from "./destination.ts";
+import type { Destination } from "./origin/destination.ts";
 
 /** PostgreSQL's SSLRequest (protocol 3.0, section 55.2.11): length 8, code 80877103. */
 const sslRequest: Buffer = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);

@@ -3,12 +3,12 @@ import { performance } from "node:perf_hooks";
 import type { Dispatcher } from "undici";
 import type { Failure } from "../failures/failures.ts";
 import type { Attempt, ForwardTarget } from "../forward/forward.ts";
-import { mayBeCompressed } from "./accept-encoding.ts";
+import { mayBeCompressed } from "./origin/accept-encoding.ts";
 import { isRefusal, type Acceptance } from "./accepted.ts";
-import type { OriginPool } from "./pool.ts";
+import type { OriginPool } from "./origin/pool.ts";
 import type { ShownDetails } from "../failures/rendered.ts";
 import { FAILURE_HEADER, rayOf, respondWithFailure } from "./respond.ts";
-import { TRACE_HEADERS, type RequestSpan, type RouteTracing } from "./tracing.ts";
+import { TRACE_HEADERS, type RequestSpan, type RouteTracing } from "./observe/tracing.ts";
 
 /** The way from one binding to one origin, as long as nothing about it changes. */
 export interface Route {

@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { Failure } from "../failures/failures.ts";
 import { readable } from "./clear.ts";
 import { MysqlSwitch } from "./mysql.ts";
-import type { Beginning, OriginPool } from "./pool.ts";
+import type { Beginning, OriginPool } from "./origin/pool.ts";
 import {
   answerPostgresClient,
   isPostgresClient,

@@ -21,7 +21,7 @@ import { gatewayEnvironment } from "./environment.ts";
 import { gatewayRules, type GatewayCalls } from "./messages.ts";
 import { shareOf, type Place } from "./shares.ts";
 import type { StartGatewayOptions } from "./start-options.ts";
-import type { CountedMetrics } from "./summed-metrics.ts";
+import type { CountedMetrics } from "./observe/summed-metrics.ts";
 
 /** Keeps the wanted state, which each new process is told before it listens. */
 export class SupervisedGateway implements GatewayHandle {

@@ -1,5 +1,5 @@
 import { type AcmeContext, forgetOldChallenges, renew } from "../control/routing/acme-taking.ts";
-import { dueRenewals } from "../store/acme.ts";
+import { dueRenewals } from "../store/hosts/acme.ts";
 import { Rounds } from "./rounds.ts";
 
 export interface AcmeRenewalOptions extends AcmeContext {

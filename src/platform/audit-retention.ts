@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import type { Keyring } from "../keys/seal.ts";
-import { pruneAudit } from "../store/audit-prune.ts";
+import { pruneAudit } from "../store/access/audit-prune.ts";
 import type { Store } from "../store/store.ts";
 
 const DAY = 86_400_000;

@@ -4,14 +4,14 @@ import { describeExpiry, expiryThreshold, expiryThresholds } from "../certificat
 import type { Keyring } from "../keys/seal.ts";
 import type { Outbound } from "../network/outbound.ts";
 import { deliver, NOT_DELIVERED } from "../control/certificates/webhook-delivery.ts";
-import { findCertificate } from "../store/certificates.ts";
+import { findCertificate } from "../store/certificates/certificates.ts";
 import {
   dueNotices,
   endingBefore,
   insertNotice,
   updateNotice,
   type EndingCertificate,
-} from "../store/expiry-notices.ts";
+} from "../store/certificates/expiry-notices.ts";
 import type { ExpiryNoticeRow } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
 import { findWebhook } from "../store/webhooks.ts";

@@ -9,8 +9,8 @@ import { shownCertificate } from "../control/routing/custom-certificates.ts";
 import { presentAt, type TakingContext } from "../control/routing/host-certificate-taking.ts";
 import { Failure } from "../failures/failures.ts";
 import { hostPattern } from "../network/host-pattern.ts";
-import type { Actor } from "../store/audit.ts";
-import { followedHostCertificates, hostsOf } from "../store/host-certificates.ts";
+import type { Actor } from "../store/access/audit.ts";
+import { followedHostCertificates, hostsOf } from "../store/hosts/host-certificates.ts";
 import { Rounds } from "./rounds.ts";
 
 export interface HostFoldersOptions {

@@ -1,7 +1,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { GatewayEvent } from "../contract/gateway-event.ts";
-import { recordEvent } from "../store/certificate-events.ts";
+import { recordEvent } from "../store/certificates/certificate-events.ts";
 import type { Store } from "../store/store.ts";
 
 /**

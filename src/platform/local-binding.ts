@@ -1,10 +1,10 @@
 import type { CertificateFacts } from "../certificates/certificate-upload.ts";
-import type { StartedEdge } from "../edge/start-edge.ts";
+import type { StartedEdge } from "../edge/edge-options.ts";
 import {
   findCertificate,
   listCertificates,
   type StoredCertificate,
-} from "../store/certificates.ts";
+} from "../store/certificates/certificates.ts";
 import type { Store } from "../store/store.ts";
 
 /** A certificate that the platform presents for a program on this machine. Its key stays here. */

@@ -13,7 +13,7 @@ import {
 } from "../store/master-key-check.ts";
 import { beginFirstStart, endFirstStart, refuseLostDatabase } from "./first-start.ts";
 import { sealedColumns, type SealedRecord } from "../store/sealed-records.ts";
-import { bindSecrets } from "../store/bound-secrets.ts";
+import { bindSecrets } from "../store/workers/bound-secrets.ts";
 import type { Database } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
 import {

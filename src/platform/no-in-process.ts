@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { setBindingMode } from "../store/binding-modes.ts";
+import { setBindingMode } from "../store/workers/binding-modes.ts";
 import type { Store } from "../store/store.ts";
 
 /** Puts every binding back to the gateway, before anything runs: the operator wants no key elsewhere. */

@@ -1,14 +1,14 @@
 import type { ScriptKey } from "../contract/change-feed.ts";
 import { Failure } from "../failures/failures.ts";
 import { portRefusal } from "../network/own-port.ts";
-import { listAccess } from "../store/access.ts";
-import { findAccount } from "../store/accounts.ts";
+import { listAccess } from "../store/access/access.ts";
+import { findAccount } from "../store/access/accounts.ts";
 import { reachedAt } from "../store/change-feed.ts";
 import type { Changed, Database } from "../store/database.ts";
-import { currentDeployment } from "../store/deployments.ts";
-import { listHostRules } from "../store/host-clients.ts";
-import { namespacesOf } from "../store/object-namespaces.ts";
-import { findScript } from "../store/scripts.ts";
+import { currentDeployment } from "../store/workers/deployments.ts";
+import { listHostRules } from "../store/hosts/host-clients.ts";
+import { namespacesOf } from "../store/workers/object-namespaces.ts";
+import { findScript } from "../store/workers/scripts.ts";
 import type { Store } from "../store/store.ts";
 
 /**

@@ -1,5 +1,5 @@
 import { refreshList, type TakingContext } from "../control/hosts/revocation-list-taking.ts";
-import { dueRevocationLists } from "../store/revocation-lists.ts";
+import { dueRevocationLists } from "../store/hosts/revocation-lists.ts";
 import { Rounds } from "./rounds.ts";
 
 export interface RevocationListRefreshOptions extends TakingContext {

@@ -1,9 +1,9 @@
 import { standingWarnings } from "../certificates/standing.ts";
-import type { StartedEdge } from "../edge/start-edge.ts";
-import { listAccounts } from "../store/accounts.ts";
-import { listCertificates } from "../store/certificates.ts";
-import { hostsOf, listHostCertificates } from "../store/host-certificates.ts";
-import { listRevocationLists } from "../store/revocation-lists.ts";
+import type { StartedEdge } from "../edge/edge-options.ts";
+import { listAccounts } from "../store/access/accounts.ts";
+import { listCertificates } from "../store/certificates/certificates.ts";
+import { hostsOf, listHostCertificates } from "../store/hosts/host-certificates.ts";
+import { listRevocationLists } from "../store/hosts/revocation-lists.ts";
 import type { Store } from "../store/store.ts";
 import { storeSource } from "../store/change-feed.ts";
 import { listWarning } from "../control/hosts/revocation-list-taking.ts";

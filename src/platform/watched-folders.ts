@@ -9,9 +9,14 @@ import { refuseAuthority } from "../control/certificates/trust.ts";
 import { ownerOfData } from "../control/api/auth.ts";
 import { Failure } from "../failures/failures.ts";
 import { accountAuthorities } from "../store/authorities.ts";
-import { listCertificateVersions } from "../store/certificate-versions.ts";
-import { deleteSource, listSources, putSource, updateSource } from "../store/watched-folders.ts";
-import type { Actor, Audit, AuditAction } from "../store/audit.ts";
+import { listCertificateVersions } from "../store/certificates/certificate-versions.ts";
+import {
+  deleteSource,
+  listSources,
+  putSource,
+  updateSource,
+} from "../store/certificates/watched-folders.ts";
+import type { Actor, Audit, AuditAction } from "../store/access/audit.ts";
 import type { CertificateSourceRow } from "../store/schema.ts";
 import { Rounds } from "./rounds.ts";
 

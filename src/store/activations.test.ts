@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { engines, writable } from "../../test/helpers/database.ts";
-import { listActivations } from "./certificate-activations.ts";
+import { listActivations } from "./certificates/certificate-activations.ts";
 import { activations } from "./migrations/020-activations.ts";
 import type { Database } from "./database.ts";
 
@@ -42,6 +42,7 @@ async function certificate(
       shortHosts: 0,
       createdOn: now,
       limits: "{}",
+      identityEnvironments: 0,
     })
     .execute();
   await db

@@ -1,6 +1,6 @@
-import { createAccount, listAccounts } from "./accounts.ts";
+import { createAccount, listAccounts } from "./access/accounts.ts";
 import type { Store } from "./store.ts";
-import { createToken } from "./tokens.ts";
+import { createToken } from "./access/tokens.ts";
 
 export interface FirstStart {
   readonly accountId: string;

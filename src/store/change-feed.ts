@@ -8,31 +8,31 @@ import type {
   Snapshot,
   Source,
 } from "../contract/change-feed.ts";
-import { challengesOf } from "./acme.ts";
-import { accountAccess } from "./access.ts";
-import { findAccount, listAccounts } from "./accounts.ts";
+import { challengesOf } from "./hosts/acme.ts";
+import { accountAccess } from "./access/access.ts";
+import { findAccount, listAccounts } from "./access/accounts.ts";
 import {
   accountAuthorities,
   authoritiesOfCertificate,
   authoritiesOfHosts,
   spiffeAuthorities,
 } from "./authorities.ts";
-import { revokedVersions } from "./certificate-versions.ts";
-import { findCertificate, listCertificates } from "./certificates.ts";
+import { revokedVersions } from "./certificates/certificate-versions.ts";
+import { findCertificate, listCertificates } from "./certificates/certificates.ts";
 import { changesAfter, newestCursor } from "./changes.ts";
 import { databaseConfig, listHyperdrive } from "./hyperdrive.ts";
-import { currentDeployment } from "./deployments.ts";
-import { queuesOfAccount } from "./queues.ts";
-import { listPullCertificates, pullCertificate } from "./origin-pulls.ts";
-import { originsOfAccount, routedHosts } from "./origins.ts";
-import { hostsOfAccount } from "./hosts.ts";
-import { listProxiedZones } from "./proxied-zones.ts";
-import { routesOfScript } from "./routes.ts";
+import { currentDeployment } from "./workers/deployments.ts";
+import { queuesOfAccount } from "./workers/queues.ts";
+import { listPullCertificates, pullCertificate } from "./hosts/origin-pulls.ts";
+import { originsOfAccount, routedHosts } from "./certificates/origins.ts";
+import { hostsOfAccount } from "./hosts/hosts.ts";
+import { listProxiedZones } from "./hosts/proxied-zones.ts";
+import { routesOfScript } from "./workers/routes.ts";
 import type { ScriptRow } from "./schema.ts";
-import { findScript, listScripts } from "./scripts.ts";
+import { findScript, listScripts } from "./workers/scripts.ts";
 import type { Database } from "./database.ts";
 import type { Store } from "./store.ts";
-import { findVersion, workerVersion } from "./versions.ts";
+import { findVersion, workerVersion } from "./workers/versions.ts";
 
 const CHANGES_AT_ONCE = 100;
 

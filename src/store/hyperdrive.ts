@@ -1,5 +1,5 @@
 import type { DatabaseConfig } from "../contract/database.ts";
-import { findCertificate } from "./certificates.ts";
+import { findCertificate } from "./certificates/certificates.ts";
 import type { Database } from "./database.ts";
 import type { HyperdriveConfigRow } from "./schema.ts";
 

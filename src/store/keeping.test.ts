@@ -5,16 +5,21 @@ import { engines, writable } from "../../test/helpers/database.ts";
 import { keyPlace } from "../keys/places.ts";
 import { Keyring } from "../keys/seal.ts";
 import { bootstrap } from "./bootstrap.ts";
-import { lastEvents, recordEvent } from "./certificate-events.ts";
-import { deleteSource, listSources, putSource, updateSource } from "./watched-folders.ts";
-import { deleteCertificate, insertCertificate } from "./certificates.ts";
+import { lastEvents, recordEvent } from "./certificates/certificate-events.ts";
+import {
+  deleteSource,
+  listSources,
+  putSource,
+  updateSource,
+} from "./certificates/watched-folders.ts";
+import { deleteCertificate, insertCertificate } from "./certificates/certificates.ts";
 import {
   dueNotices,
   endingBefore,
   insertNotice,
   listNotices,
   updateNotice,
-} from "./expiry-notices.ts";
+} from "./certificates/expiry-notices.ts";
 import {
   beginMasterKeyChange,
   checkMasterKey,

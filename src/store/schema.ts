@@ -107,6 +107,8 @@ export interface AccountRow {
   createdOn: string;
   /** JSON: `AccountLimits`. */
   limits: string;
+  /** 1: the identities of its Workers name the environment that each was deployed to. */
+  identityEnvironments: number;
 }
 
 /** How much an account may have. What is absent is the platform's default. */
@@ -549,6 +551,8 @@ export interface IssuedIdentityRow {
   authorityId: string;
   /** Null: a client certificate, of nothing that runs here. */
   scriptName: string | null;
+  /** Null: it has none, or was issued before this was kept. */
+  spiffeId: string | null;
   issuedOn: string;
   notAfter: string;
   revokedOn: string | null;

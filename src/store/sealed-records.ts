@@ -17,9 +17,9 @@ import {
 } from "../keys/places.ts";
 import type { Sealed } from "../keys/seal.ts";
 import type { WorkerBinding } from "../contract/change-feed.ts";
-import { readBase, readHead, replaceBase, replaceHead } from "./audit.ts";
+import { readBase, readHead, replaceBase, replaceHead } from "./access/audit.ts";
 import { putLocalAuthority, readLocalAuthority } from "./local-authority.ts";
-import { pullKeyPlace } from "./origin-pulls.ts";
+import { pullKeyPlace } from "./hosts/origin-pulls.ts";
 import type { Database } from "./database.ts";
 import type { Tables } from "./schema.ts";
 

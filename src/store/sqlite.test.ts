@@ -6,7 +6,7 @@ import { afterEach, beforeEach, test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { Failure } from "../failures/failures.ts";
 import { bootstrap } from "./bootstrap.ts";
-import { listAccounts } from "./accounts.ts";
+import { listAccounts } from "./access/accounts.ts";
 import { sqliteDialect } from "./sqlite.ts";
 import { openStore, openStoreOn } from "./store.ts";
 import { Keyring } from "../keys/seal.ts";

@@ -9,7 +9,7 @@ import { bootstrap } from "./bootstrap.ts";
 import { storeSource } from "./change-feed.ts";
 import { engines } from "../../test/helpers/database.ts";
 import { openStore } from "./store.ts";
-import { createToken, findToken, listTokens, revokeToken } from "./tokens.ts";
+import { createToken, findToken, listTokens, revokeToken } from "./access/tokens.ts";
 
 const keyring = new Keyring(Buffer.alloc(32, 7));
 const now = new Date("2026-11-23T00:00:00Z");

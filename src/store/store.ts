@@ -4,7 +4,7 @@ import { CamelCasePlugin, Kysely, sql, type Dialect } from "kysely";
 import { Migrator } from "kysely/migration";
 import { Failure } from "../failures/failures.ts";
 import type { Keyring } from "../keys/seal.ts";
-import { appendAudit, type Audit } from "./audit.ts";
+import { appendAudit, type Audit } from "./access/audit.ts";
 import { recordChange } from "./changes.ts";
 import { migrationNames, migrations } from "./migrations.ts";
 import { readOnly } from "./read-only.ts";

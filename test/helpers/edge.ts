@@ -9,7 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import type { WorkerStatus } from "../../src/contract/edge.ts";
-import { startEdge, type EdgeOptions, type StartedEdge } from "../../src/edge/start-edge.ts";
+import { startEdge } from "../../src/edge/start-edge.ts";
+import type { EdgeOptions, StartedEdge } from "../../src/edge/edge-options.ts";
 import type { WorkerVersion } from "../../src/contract/change-feed.ts";
 import { MASTER_KEY, TestSource } from "./source.ts";
 

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import type { AuditCheck } from "../../store/audit-check.ts";
-import type { AuditEntry } from "../../store/audit.ts";
+import type { AuditCheck } from "../../store/access/audit-check.ts";
+import type { AuditEntry } from "../../store/access/audit.ts";
 import { dataOption } from "../data-option.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";
 import { accessOf, ownersPlatform } from "../client/access.ts";

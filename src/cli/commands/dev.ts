@@ -5,7 +5,7 @@ import type {
   PlatformBinding,
   WantedCertificate,
 } from "../../dev/certificates.ts";
-import type { DevFlags } from "../../dev/start-input.ts";
+import type { DevFlags } from "../../dev/wrangler/start-input.ts";
 import { Failure } from "../../failures/failures.ts";
 import { addDevDatabaseCommand } from "./dev-database.ts";
 import { addDevOriginCommand, toPort } from "./dev-origin.ts";
@@ -71,7 +71,7 @@ async function runDev(
   const folder = cwd ? resolve(io.cwd, cwd) : io.cwd;
   process.chdir(folder);
   const { startDevSession } = await import("../../dev/session.ts");
-  const { listenToKeys } = await import("../../dev/hotkeys.ts");
+  const { listenToKeys } = await import("../../dev/wrangler/hotkeys.ts");
   using signal = new StopSignal();
   await using session = await startDevSession({
     folder,

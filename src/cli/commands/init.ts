@@ -42,7 +42,7 @@ async function init(io: Io, flags: InitFlags): Promise<void> {
   const colors = colorsFor(io, io.stdout);
   const { createTwoFilesPatch } = await import("diff");
   const { planInit, usesTypes } = await import("../../dev/init.ts");
-  const { loadWrangler } = await import("../../dev/wrangler.ts");
+  const { loadWrangler } = await import("../../dev/wrangler/wrangler.ts");
   const wrangler = await loadWrangler(io.cwd);
   const project = wrangler.readProject({ configPath: flags.config, environment: flags.env });
   if (project.configPath === null) {

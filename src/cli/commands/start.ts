@@ -3,7 +3,7 @@ import { TRUST_DOMAIN } from "../../contract/identity.ts";
 import type { Command } from "commander";
 import { Failure } from "../../failures/failures.ts";
 import { eraseVariable } from "../../process/erase-variable.ts";
-import type { PlatformOptions } from "../../platform/platform.ts";
+import type { PlatformOptions } from "../../platform/platform-options.ts";
 import { closeMemory, describeClosedMemory } from "../../process/closed-memory.ts";
 import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts";
 import type { ApiOptions } from "./start-api.ts";

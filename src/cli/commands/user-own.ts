@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { text } from "node:stream/consumers";
 import { Failure } from "../../failures/failures.ts";
-import type { Session } from "../../store/sessions.ts";
+import type { Session } from "../../store/access/sessions.ts";
 import { writeJson, writeLine, type Io } from "../../terminal/io.ts";
 import { writeTable } from "../../terminal/table.ts";
 import { apiClient } from "../client/api-client.ts";

@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { list } from "../api/envelope.ts";
-import { findAccount } from "../../store/accounts.ts";
+import { findAccount } from "../../store/access/accounts.ts";
 import type { AccountRow } from "../../store/schema.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { Caller } from "../api/auth.ts";

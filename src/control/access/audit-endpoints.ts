@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { type AuditEntry, listAudit } from "../../store/audit.ts";
+import { type AuditEntry, listAudit } from "../../store/access/audit.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 

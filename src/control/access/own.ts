@@ -1,10 +1,15 @@
 import { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
-import type { Audit, AuditAction } from "../../store/audit.ts";
+import type { Audit, AuditAction } from "../../store/access/audit.ts";
 import type { UserRow } from "../../store/schema.ts";
-import { deleteSecondFactor } from "../../store/second-factors.ts";
-import { endOtherSessions, endSession, sessionOfToken, sessionsOf } from "../../store/sessions.ts";
-import { findUser, setPassword } from "../../store/users.ts";
+import { deleteSecondFactor } from "../../store/access/second-factors.ts";
+import {
+  endOtherSessions,
+  endSession,
+  sessionOfToken,
+  sessionsOf,
+} from "../../store/access/sessions.ts";
+import { findUser, setPassword } from "../../store/access/users.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";

@@ -10,7 +10,7 @@ import {
   setSecondFactor,
   useRecoveryCode,
   useStep,
-} from "../../store/second-factors.ts";
+} from "../../store/access/second-factors.ts";
 import { makePassword } from "./passwords.ts";
 
 type Person = Pick<UserRow, "id" | "email">;

@@ -1,7 +1,7 @@
 import { Failure } from "../../failures/failures.ts";
 import { type RequestIp, within } from "../../network/ranges.ts";
 import type { TokenRow } from "../../store/schema.ts";
-import { requestIpOf, scopesOf } from "../../store/tokens.ts";
+import { requestIpOf, scopesOf } from "../../store/access/tokens.ts";
 import type { Caller } from "../api/auth.ts";
 import { permits, type Scope } from "../api/scopes.ts";
 

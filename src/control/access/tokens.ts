@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
-import type { Audit, AuditAction } from "../../store/audit.ts";
+import type { Audit, AuditAction } from "../../store/access/audit.ts";
 import type { TokenRow } from "../../store/schema.ts";
 import type { Database } from "../../store/database.ts";
 import {
@@ -14,7 +14,7 @@ import {
   rollToken,
   scopesOf,
   updateToken,
-} from "../../store/tokens.ts";
+} from "../../store/access/tokens.ts";
 import { list } from "../api/envelope.ts";
 import { isCidr } from "../../network/ranges.ts";
 import { actorOf, assertAdmin, authorize, type Caller } from "../api/auth.ts";

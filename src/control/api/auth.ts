@@ -1,11 +1,11 @@
 import { Failure } from "../../failures/failures.ts";
-import type { Actor } from "../../store/audit.ts";
-import { findAccessToken } from "../../store/oauth.ts";
+import type { Actor } from "../../store/access/audit.ts";
+import { findAccessToken } from "../../store/access/oauth.ts";
 import type { Database } from "../../store/database.ts";
 import type { Store } from "../../store/store.ts";
 import type { TokenRow } from "../../store/schema.ts";
-import { findToken, makersOf, requestIpOf, scopesOf } from "../../store/tokens.ts";
-import { findUser, membershipsOf } from "../../store/users.ts";
+import { findToken, makersOf, requestIpOf, scopesOf } from "../../store/access/tokens.ts";
+import { findUser, membershipsOf } from "../../store/access/users.ts";
 import { allowsAddress, type RequestIp } from "../../network/ranges.ts";
 import { common, permits, roleScopes, type Role, type Scope } from "./scopes.ts";
 

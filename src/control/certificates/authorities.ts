@@ -2,7 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
 import { applyChange } from "../api/apply-change.ts";
 import { listTies } from "../../store/authorities.ts";
-import { listCertificates } from "../../store/certificates.ts";
+import { listCertificates } from "../../store/certificates/certificates.ts";
 import { list } from "../api/envelope.ts";
 import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";

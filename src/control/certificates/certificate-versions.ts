@@ -7,16 +7,19 @@ import {
   abandonActivations,
   listActivations,
   recordActivation,
-} from "../../store/certificate-activations.ts";
+} from "../../store/certificates/certificate-activations.ts";
 import {
   deleteVersions,
   insertCertificateVersion,
   listCertificateVersions,
   revokeVersions,
-} from "../../store/certificate-versions.ts";
-import { updateCertificate, type StoredCertificate } from "../../store/certificates.ts";
+} from "../../store/certificates/certificate-versions.ts";
+import {
+  updateCertificate,
+  type StoredCertificate,
+} from "../../store/certificates/certificates.ts";
 import type { CertificateVersionRow } from "../../store/schema.ts";
-import type { Actor, Audit } from "../../store/audit.ts";
+import type { Actor, Audit } from "../../store/access/audit.ts";
 import type { Write } from "../../store/store.ts";
 import {
   certificateChange,

@@ -3,19 +3,19 @@ import { randomUUID } from "node:crypto";
 import type { HeldUpload } from "../../certificates/key-intake.ts";
 import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
-import { hostsThatPresent } from "../../store/host-origins.ts";
-import { accountLimits, findAccount } from "../../store/accounts.ts";
+import { hostsThatPresent } from "../../store/hosts/host-origins.ts";
+import { accountLimits, findAccount } from "../../store/access/accounts.ts";
 import { hyperdriveWith } from "../../store/hyperdrive.ts";
-import { scriptsThatBind } from "../../store/associations.ts";
+import { scriptsThatBind } from "../../store/hosts/associations.ts";
 import {
   countCertificates,
   deleteCertificate,
   insertCertificate,
   listCertificates,
   type StoredCertificate,
-} from "../../store/certificates.ts";
+} from "../../store/certificates/certificates.ts";
 import type { CertificateRow } from "../../store/schema.ts";
-import type { Audit } from "../../store/audit.ts";
+import type { Audit } from "../../store/access/audit.ts";
 import type { Database } from "../../store/database.ts";
 import type { Done, Write } from "../../store/store.ts";
 import { list } from "../api/envelope.ts";

@@ -1,6 +1,6 @@
 import { Gauge, Registry } from "prom-client";
 import type { WorkerStatus } from "../../contract/edge.ts";
-import { listCertificates } from "../../store/certificates.ts";
+import { listCertificates } from "../../store/certificates/certificates.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 

@@ -2,7 +2,10 @@ import { randomUUID } from "node:crypto";
 import { Failure } from "../../failures/failures.ts";
 import { listHyperdrive } from "../../store/hyperdrive.ts";
 import { replaceTies, tiesOf } from "../../store/authorities.ts";
-import { updateCertificate, type StoredCertificate } from "../../store/certificates.ts";
+import {
+  updateCertificate,
+  type StoredCertificate,
+} from "../../store/certificates/certificates.ts";
 import type { AuthorityTieRow } from "../../store/schema.ts";
 import type { Database } from "../../store/database.ts";
 import type { Write } from "../../store/store.ts";

@@ -1,10 +1,10 @@
 import { describeExpiry, expiryThreshold } from "../../certificates/expiry.ts";
 import { standingWarnings } from "../../certificates/standing.ts";
-import { boundCertificates } from "../../store/associations.ts";
+import { boundCertificates } from "../../store/hosts/associations.ts";
 import { listTies, tiesOf } from "../../store/authorities.ts";
-import { lastEvents } from "../../store/certificate-events.ts";
-import { sourcesOfAccount } from "../../store/watched-folders.ts";
-import type { StoredCertificate } from "../../store/certificates.ts";
+import { lastEvents } from "../../store/certificates/certificate-events.ts";
+import { sourcesOfAccount } from "../../store/certificates/watched-folders.ts";
+import type { StoredCertificate } from "../../store/certificates/certificates.ts";
 import type {
   AuthorityTieRow,
   CertificateEventRow,

@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { randomBytes, randomUUID } from "node:crypto";
 import { Failure } from "../../failures/failures.ts";
-import { listNotices } from "../../store/expiry-notices.ts";
+import { listNotices } from "../../store/certificates/expiry-notices.ts";
 import { webhookPlace } from "../../keys/places.ts";
 import type { WebhookRow } from "../../store/schema.ts";
 import { deleteWebhook, findWebhook, putWebhook } from "../../store/webhooks.ts";

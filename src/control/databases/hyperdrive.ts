@@ -3,8 +3,8 @@ import { z } from "@hono/zod-openapi";
 import { IDENTITY } from "../../contract/identity.ts";
 import { databasePasswordPlace } from "../../keys/places.ts";
 import { Failure } from "../../failures/failures.ts";
-import { scriptsThatBind } from "../../store/associations.ts";
-import type { Audit } from "../../store/audit.ts";
+import { scriptsThatBind } from "../../store/hosts/associations.ts";
+import type { Audit } from "../../store/access/audit.ts";
 import type { Database } from "../../store/database.ts";
 import {
   deleteHyperdrive,

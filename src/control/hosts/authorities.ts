@@ -3,7 +3,7 @@ import { createHash, randomUUID, X509Certificate } from "node:crypto";
 import { Failure } from "../../failures/failures.ts";
 import { hostOfAnother } from "../routing/host-owners.ts";
 import { isHost } from "../routing/zones.ts";
-import { deleteAccess, listAccess, putAccess } from "../../store/access.ts";
+import { deleteAccess, listAccess, putAccess } from "../../store/access/access.ts";
 import type { Database } from "../../store/database.ts";
 import type { AccessAuthorityRow } from "../../store/schema.ts";
 import type { ControlContext } from "../api/context.ts";

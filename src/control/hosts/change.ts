@@ -1,7 +1,7 @@
 import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
-import { findAccess, type AccessTable } from "../../store/access.ts";
-import type { AuditAction } from "../../store/audit.ts";
+import { findAccess, type AccessTable } from "../../store/access/access.ts";
+import type { AuditAction } from "../../store/access/audit.ts";
 import type { Database } from "../../store/database.ts";
 import type { Tables } from "../../store/schema.ts";
 import type { Write } from "../../store/store.ts";

@@ -9,7 +9,7 @@ import {
   insertClientCertificate,
   listClientCertificates,
   setClientRevoked,
-} from "../../store/host-clients.ts";
+} from "../../store/hosts/host-clients.ts";
 import { insertIssued } from "../../store/identities.ts";
 import type { ClientCertificateRow } from "../../store/schema.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
@@ -120,6 +120,7 @@ export function clientCertificateEndpoints(
             accountId,
             authorityId: authority.id,
             scriptName: null,
+            spiffeId: null,
             issuedOn: row.issuedOn,
             notAfter: row.notAfter,
             revokedOn: null,

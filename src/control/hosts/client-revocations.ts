@@ -5,7 +5,7 @@ import {
   deleteClientRevocation,
   insertClientRevocation,
   listClientRevocations,
-} from "../../store/host-clients.ts";
+} from "../../store/hosts/host-clients.ts";
 import type { ClientRevocationRow } from "../../store/schema.ts";
 import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";

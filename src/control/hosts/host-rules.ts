@@ -1,9 +1,14 @@
 import { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
 import { hostPattern } from "../../network/host-pattern.ts";
-import { findCertificate, listCertificates } from "../../store/certificates.ts";
+import { findCertificate, listCertificates } from "../../store/certificates/certificates.ts";
 import type { Database } from "../../store/database.ts";
-import { type HostRules, listHostRules, MANAGED, putHostRules } from "../../store/host-clients.ts";
+import {
+  type HostRules,
+  listHostRules,
+  MANAGED,
+  putHostRules,
+} from "../../store/hosts/host-clients.ts";
 import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";

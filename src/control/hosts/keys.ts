@@ -2,7 +2,7 @@ import { createHash, generateKeyPair } from "node:crypto";
 import { promisify } from "node:util";
 import { accessKeyPlace } from "../../keys/places.ts";
 import type { Keyring } from "../../keys/seal.ts";
-import { deleteAccessKeys, insertAccessKey, listAccessKeys } from "../../store/access.ts";
+import { deleteAccessKeys, insertAccessKey, listAccessKeys } from "../../store/access/access.ts";
 import type { Database } from "../../store/database.ts";
 import type { AccessKeyRow } from "../../store/schema.ts";
 import type { ControlContext } from "../api/context.ts";

@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { randomUUID } from "node:crypto";
 import { Failure } from "../../failures/failures.ts";
-import { deleteAccess, listAccess, putAccess } from "../../store/access.ts";
+import { deleteAccess, listAccess, putAccess } from "../../store/access/access.ts";
 import type { Database } from "../../store/database.ts";
 import type { AccessApplicationRow, AccessPolicyRow } from "../../store/schema.ts";
 import type { Caller } from "../api/auth.ts";

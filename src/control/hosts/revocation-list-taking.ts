@@ -2,14 +2,14 @@ import { createHash } from "node:crypto";
 import { LONGEST_LIST, readSignedList } from "../../certificates/signed-revocation-list.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { Outbound } from "../../network/outbound.ts";
-import type { Actor } from "../../store/audit.ts";
-import { everyAuthority } from "../../store/host-clients.ts";
+import type { Actor } from "../../store/access/audit.ts";
+import { everyAuthority } from "../../store/hosts/host-clients.ts";
 import {
   findRevocationList,
   listRevocationLists,
   putRevocationList,
   updateRevocationList,
-} from "../../store/revocation-lists.ts";
+} from "../../store/hosts/revocation-lists.ts";
 import type { RevocationListRow } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
 import type { ControlContext } from "../api/context.ts";

@@ -7,7 +7,7 @@ import {
   deleteRevocationList,
   findRevocationList,
   listRevocationLists,
-} from "../../store/revocation-lists.ts";
+} from "../../store/hosts/revocation-lists.ts";
 import type { RevocationListRow } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
 import { actorOf } from "../api/auth.ts";

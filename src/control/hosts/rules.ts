@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
 import { isCidr } from "../../network/ranges.ts";
-import type { SentRule } from "../../store/access-rules.ts";
+import type { SentRule } from "../../store/access/access-rules.ts";
 
 /** What a person has to sign in for. */
 const OF_PEOPLE: ReadonlySet<string> = new Set([

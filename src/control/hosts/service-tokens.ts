@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { Failure } from "../../failures/failures.ts";
-import { deleteAccess, listAccess, putAccess } from "../../store/access.ts";
+import { deleteAccess, listAccess, putAccess } from "../../store/access/access.ts";
 import type { ServiceTokenRow } from "../../store/schema.ts";
 import type { Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";

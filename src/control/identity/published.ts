@@ -6,7 +6,7 @@ import { REFRESH_HINT, spiffeBundle } from "../../identity/bundle.ts";
 import { makeFeedSigner, type FeedSigner } from "../../identity/feed-signer.ts";
 import type { Identities } from "../../identity/identities.ts";
 import { LARGEST_REQUEST, ocspRefusal } from "../../identity/ocsp.ts";
-import { findAccount } from "../../store/accounts.ts";
+import { findAccount } from "../../store/access/accounts.ts";
 import {
   findPolicy,
   identitiesCursor,

@@ -10,10 +10,10 @@ import {
   putAcmeAccount,
   putChallenge,
   renewalFailed,
-} from "../../store/acme.ts";
-import type { Actor } from "../../store/audit.ts";
+} from "../../store/hosts/acme.ts";
+import type { Actor } from "../../store/access/audit.ts";
 import type { Database } from "../../store/database.ts";
-import { hostsOf, listHostCertificates } from "../../store/host-certificates.ts";
+import { hostsOf, listHostCertificates } from "../../store/hosts/host-certificates.ts";
 import type { AcmeAccountRow, HostCertificateRow } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
 import type { ControlContext } from "../api/context.ts";

@@ -3,18 +3,18 @@ import { randomUUID, X509Certificate } from "node:crypto";
 import { applyChange } from "../api/apply-change.ts";
 import type { HeldUpload } from "../../certificates/key-intake.ts";
 import { Failure } from "../../failures/failures.ts";
-import type { Audit } from "../../store/audit.ts";
+import type { Audit } from "../../store/access/audit.ts";
 import type { Database } from "../../store/database.ts";
 import {
   deleteHostCertificate,
   findHostCertificate,
   hostsOf,
   listHostCertificates,
-} from "../../store/host-certificates.ts";
-import { listRoutes } from "../../store/routes.ts";
+} from "../../store/hosts/host-certificates.ts";
+import { listRoutes } from "../../store/workers/routes.ts";
 import type { HostCertificateRow } from "../../store/schema.ts";
 import type { Write } from "../../store/store.ts";
-import { listZones } from "../../store/zones.ts";
+import { listZones } from "../../store/hosts/zones.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint, keyEndpoint } from "../api/endpoint.ts";

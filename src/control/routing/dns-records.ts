@@ -1,9 +1,9 @@
 import { z } from "@hono/zod-openapi";
 import { randomBytes } from "node:crypto";
 import { Failure } from "../../failures/failures.ts";
-import type { Audit } from "../../store/audit.ts";
+import type { Audit } from "../../store/access/audit.ts";
 import type { Database } from "../../store/database.ts";
-import { deleteDnsRecord, listDnsRecords, putDnsRecord } from "../../store/dns-records.ts";
+import { deleteDnsRecord, listDnsRecords, putDnsRecord } from "../../store/hosts/dns-records.ts";
 import type { DnsRecordRow } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
 import { actorOf, type Caller } from "../api/auth.ts";

@@ -1,8 +1,13 @@
 import { z } from "@hono/zod-openapi";
 import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
-import { deleteRoute, deleteRoutesOfScript, findPattern, listRoutes } from "../../store/routes.ts";
-import type { RouteWithScript } from "../../store/routes.ts";
+import {
+  deleteRoute,
+  deleteRoutesOfScript,
+  findPattern,
+  listRoutes,
+} from "../../store/workers/routes.ts";
+import type { RouteWithScript } from "../../store/workers/routes.ts";
 import type { Write } from "../../store/store.ts";
 import { list } from "../api/envelope.ts";
 import { actorOf, type Caller } from "../api/auth.ts";

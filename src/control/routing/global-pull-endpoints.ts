@@ -3,7 +3,7 @@ import {
   listGlobalPullZones,
   listPullAuthorities,
   putGlobalPullZone,
-} from "../../store/global-pulls.ts";
+} from "../../store/hosts/global-pulls.ts";
 import type { GlobalPullZoneRow } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
 import { actorOf } from "../api/auth.ts";

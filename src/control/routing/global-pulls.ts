@@ -9,14 +9,14 @@ import {
   insertPullAuthority,
   listGlobalPullZones,
   listPullAuthorities,
-} from "../../store/global-pulls.ts";
+} from "../../store/hosts/global-pulls.ts";
 import {
   accountsWithPullLevel,
   deletePullCertificate,
   insertPullCertificate,
   listPullCertificates,
   pullKeyPlace,
-} from "../../store/origin-pulls.ts";
+} from "../../store/hosts/origin-pulls.ts";
 import type { OriginPullCertificateRow, PullAuthorityRow } from "../../store/schema.ts";
 import type { Store, Write } from "../../store/store.ts";
 

@@ -2,14 +2,14 @@ import { randomUUID, X509Certificate } from "node:crypto";
 import type { JudgedUpload } from "../../certificates/key-intake.ts";
 import { Failure } from "../../failures/failures.ts";
 import { hostKeyPlace } from "../../keys/places.ts";
-import type { Actor, Audit } from "../../store/audit.ts";
+import type { Actor, Audit } from "../../store/access/audit.ts";
 import type { Database } from "../../store/database.ts";
 import {
   deleteHostCertificate,
   hostsOf,
   listHostCertificates,
   putHostCertificate,
-} from "../../store/host-certificates.ts";
+} from "../../store/hosts/host-certificates.ts";
 import type { HostCertificateRow } from "../../store/schema.ts";
 import type { Write } from "../../store/store.ts";
 import { applyChange } from "../api/apply-change.ts";

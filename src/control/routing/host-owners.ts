@@ -1,9 +1,9 @@
 import { hostsOverlap } from "../../network/patterns.ts";
-import { listAccounts } from "../../store/accounts.ts";
+import { listAccounts } from "../../store/access/accounts.ts";
 import type { Database } from "../../store/database.ts";
-import { hostsOfOthers } from "../../store/hosts.ts";
+import { hostsOfOthers } from "../../store/hosts/hosts.ts";
 import type { AccountRow } from "../../store/schema.ts";
-import { listZones } from "../../store/zones.ts";
+import { listZones } from "../../store/hosts/zones.ts";
 
 /**
  * The first of these hosts that is another account's: by a zone, a route, an origin, what it presents

@@ -6,7 +6,7 @@ import {
   listPullCertificates,
   listPullHosts,
   putPullHost,
-} from "../../store/origin-pulls.ts";
+} from "../../store/hosts/origin-pulls.ts";
 import type { OriginPullCertificateRow, OriginPullHostRow } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
 import { actorOf } from "../api/auth.ts";

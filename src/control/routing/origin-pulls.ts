@@ -2,7 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { randomUUID } from "node:crypto";
 import type { HeldUpload } from "../../certificates/key-intake.ts";
 import { Failure } from "../../failures/failures.ts";
-import type { Audit } from "../../store/audit.ts";
+import type { Audit } from "../../store/access/audit.ts";
 import type { Database } from "../../store/database.ts";
 import {
   deletePullCertificate,
@@ -13,7 +13,7 @@ import {
   type PullLevel,
   pullKeyPlace,
   putPullZone,
-} from "../../store/origin-pulls.ts";
+} from "../../store/hosts/origin-pulls.ts";
 import type { OriginPullCertificateRow } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
 import { actorOf, type Caller } from "../api/auth.ts";

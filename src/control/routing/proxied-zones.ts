@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { applyChange } from "../api/apply-change.ts";
-import { listProxiedZones, replaceProxiedZones } from "../../store/proxied-zones.ts";
+import { listProxiedZones, replaceProxiedZones } from "../../store/hosts/proxied-zones.ts";
 import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";

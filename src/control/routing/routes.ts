@@ -9,10 +9,10 @@ import {
   insertRoute,
   listRoutes,
   type RouteWithScript,
-} from "../../store/routes.ts";
-import { listZones } from "../../store/zones.ts";
+} from "../../store/workers/routes.ts";
+import { listZones } from "../../store/hosts/zones.ts";
 import type { RouteRow, ScriptRow } from "../../store/schema.ts";
-import type { Audit, AuditAction } from "../../store/audit.ts";
+import type { Audit, AuditAction } from "../../store/access/audit.ts";
 import type { Database } from "../../store/database.ts";
 import type { Done, Write } from "../../store/store.ts";
 import { list } from "../api/envelope.ts";

@@ -1,9 +1,9 @@
 import { z } from "@hono/zod-openapi";
 import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
-import { findAccount, findSubdomain, setSubdomain } from "../../store/accounts.ts";
-import { currentDeployment } from "../../store/deployments.ts";
-import { listScripts, updateScript } from "../../store/scripts.ts";
+import { findAccount, findSubdomain, setSubdomain } from "../../store/access/accounts.ts";
+import { currentDeployment } from "../../store/workers/deployments.ts";
+import { listScripts, updateScript } from "../../store/workers/scripts.ts";
 import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";

@@ -1,9 +1,9 @@
 import { z } from "@hono/zod-openapi";
 import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
-import { deleteZone, insertZone, listZones, zoneByName } from "../../store/zones.ts";
+import { deleteZone, insertZone, listZones, zoneByName } from "../../store/hosts/zones.ts";
 import type { ZoneRow } from "../../store/schema.ts";
-import type { Audit } from "../../store/audit.ts";
+import type { Audit } from "../../store/access/audit.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
 import type { Database } from "../../store/database.ts";
-import { currentDeployment } from "../../store/deployments.ts";
+import { currentDeployment } from "../../store/workers/deployments.ts";
 import {
   consumersOfAccount,
   deleteConsumer,
@@ -10,9 +10,9 @@ import {
   updateConsumer,
   type ConsumerSettings,
   type FoundConsumer,
-} from "../../store/queues.ts";
+} from "../../store/workers/queues.ts";
 import { findResourceByName } from "../../store/resources.ts";
-import { findScript } from "../../store/scripts.ts";
+import { findScript } from "../../store/workers/scripts.ts";
 import type { ResourceRow, ScriptRow } from "../../store/schema.ts";
 import type { Write } from "../../store/store.ts";
 import { applyChange } from "../api/apply-change.ts";

@@ -1,8 +1,12 @@
 import { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
-import { boundQueues } from "../../store/associations.ts";
+import { boundQueues } from "../../store/hosts/associations.ts";
 import type { Database } from "../../store/database.ts";
-import { consumersOfAccount, type FoundConsumer, type QueueSettings } from "../../store/queues.ts";
+import {
+  consumersOfAccount,
+  type FoundConsumer,
+  type QueueSettings,
+} from "../../store/workers/queues.ts";
 import { findResource, listResources, updateResource } from "../../store/resources.ts";
 import type { ResourceRow } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";

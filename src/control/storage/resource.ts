@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { StorageAnswer, StorageRequest } from "../../contract/storage.ts";
 import { Failure, type FailureCode } from "../../failures/failures.ts";
-import { scriptsThatBind, type StoredType } from "../../store/associations.ts";
+import { scriptsThatBind, type StoredType } from "../../store/hosts/associations.ts";
 import { deleteResource, findResourceByName, insertResource } from "../../store/resources.ts";
 import type { ResourceKind, ResourceRow } from "../../store/schema.ts";
 import type { Database } from "../../store/database.ts";

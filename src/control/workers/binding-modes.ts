@@ -2,9 +2,9 @@ import { z } from "@hono/zod-openapi";
 import { applyChange } from "../api/apply-change.ts";
 import type { BindingMode, ScriptKey, WorkerBinding } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
-import type { Actor } from "../../store/audit.ts";
-import { inProcessBindings, setBindingMode, withModes } from "../../store/binding-modes.ts";
-import { currentDeployment } from "../../store/deployments.ts";
+import type { Actor } from "../../store/access/audit.ts";
+import { inProcessBindings, setBindingMode, withModes } from "../../store/workers/binding-modes.ts";
+import { currentDeployment } from "../../store/workers/deployments.ts";
 import type { ScriptRow } from "../../store/schema.ts";
 import type { Database } from "../../store/database.ts";
 import {
@@ -12,11 +12,11 @@ import {
   newestVersion,
   workerVersion,
   type StoredVersion,
-} from "../../store/versions.ts";
+} from "../../store/workers/versions.ts";
 import { list } from "../api/envelope.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import { permits } from "../api/scopes.ts";
-import { assertTargets } from "./bindings.ts";
+import { assertTargets } from "./binding-targets.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { existingScript, keyOf } from "./lookup.ts";

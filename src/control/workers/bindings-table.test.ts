@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { Failure } from "../../failures/failures.ts";
 import { Keyring } from "../../keys/seal.ts";
-import { bindingTypes, resolveBindings } from "./bindings.ts";
+import { resolveBindings } from "./bindings.ts";
+import { bindingTypes } from "./requested-bindings.ts";
 
 const page = readFileSync(join(import.meta.dirname, "../../../docs/wrangler.md"), "utf8");
 const rows = [...page.matchAll(/^\| [^|]*\| (`\w+`(?:, `\w+`)*) +\| (works|refused)/gm)].flatMap(

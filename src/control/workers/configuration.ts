@@ -8,7 +8,7 @@ import {
   projectMigrations,
   type TaggedMigration,
 } from "./migrations.ts";
-import { featureRefusal } from "./script-metadata.ts";
+import { featureRefusal } from "./scripts/script-metadata.ts";
 
 /** What of a Wrangler configuration wrangler sends only once the upload is live, or not with a dry run. */
 interface ProjectConfiguration {

@@ -8,7 +8,7 @@ import {
   listDeployments,
   type StoredDeployment,
   type VersionShare,
-} from "../../store/deployments.ts";
+} from "../../store/workers/deployments.ts";
 import type { ScriptRow } from "../../store/schema.ts";
 import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";

@@ -1,12 +1,12 @@
 import { worksInProcess } from "../../certificates/key-kinds.ts";
 import type { WorkerBinding } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
-import { inProcessBindings, withModes } from "../../store/binding-modes.ts";
-import type { StoredDeployment } from "../../store/deployments.ts";
+import { inProcessBindings, withModes } from "../../store/workers/binding-modes.ts";
+import type { StoredDeployment } from "../../store/workers/deployments.ts";
 import type { ScriptRow } from "../../store/schema.ts";
-import { findVersion } from "../../store/versions.ts";
-import { scriptsInProcess } from "../../store/associations.ts";
-import type { StoredCertificate } from "../../store/certificates.ts";
+import { findVersion } from "../../store/workers/versions.ts";
+import { scriptsInProcess } from "../../store/hosts/associations.ts";
+import type { StoredCertificate } from "../../store/certificates/certificates.ts";
 import type { Database } from "../../store/database.ts";
 
 type Wanted = Pick<StoredCertificate, "accountId" | "id" | "allowedHosts"> & {

@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
-import { observabilityOf } from "../../store/observability.ts";
+import { observabilityOf } from "../../store/workers/observability.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { existingScript, keyOf } from "./lookup.ts";

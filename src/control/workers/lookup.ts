@@ -1,10 +1,10 @@
-import type { Actor } from "../../store/audit.ts";
+import type { Actor } from "../../store/access/audit.ts";
 import type { ScriptKey } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { ScriptRow } from "../../store/schema.ts";
-import { findScript } from "../../store/scripts.ts";
+import { findScript } from "../../store/workers/scripts.ts";
 import type { Database } from "../../store/database.ts";
-import { findVersion, type StoredVersion } from "../../store/versions.ts";
+import { findVersion, type StoredVersion } from "../../store/workers/versions.ts";
 import { permits } from "../api/scopes.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 

@@ -3,11 +3,11 @@ import { randomBytes } from "node:crypto";
 import type { ScriptKey, WorkerBinding } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { Database } from "../../store/database.ts";
-import { listNamespaces, namespacesOf } from "../../store/object-namespaces.ts";
+import { listNamespaces, namespacesOf } from "../../store/workers/object-namespaces.ts";
 import type { ObjectNamespaceRow, ScriptRow } from "../../store/schema.ts";
-import { currentDeployment } from "../../store/deployments.ts";
-import { findScript } from "../../store/scripts.ts";
-import { findVersion } from "../../store/versions.ts";
+import { currentDeployment } from "../../store/workers/deployments.ts";
+import { findScript } from "../../store/workers/scripts.ts";
+import { findVersion } from "../../store/workers/versions.ts";
 import type { Refusals } from "./refusals.ts";
 
 const className = z

@@ -7,8 +7,8 @@ import {
   listNamespaces,
   namespacesOf,
   setNamespaces,
-} from "../../store/object-namespaces.ts";
-import { updateScript } from "../../store/scripts.ts";
+} from "../../store/workers/object-namespaces.ts";
+import { updateScript } from "../../store/workers/scripts.ts";
 import { list } from "../api/envelope.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";

@@ -1,38 +1,32 @@
 import { applyChange } from "../api/apply-change.ts";
 import { keyIn } from "../../contract/key-in.ts";
-import { assertEmbedded } from "./service-worker.ts";
-import type { By } from "./lookup.ts";
-import { randomBytes, randomUUID } from "node:crypto";
+import { assertEmbedded } from "./scripts/service-worker.ts";
+import { type By, existingVersion, scriptNotFound } from "./lookup.ts";
+import { randomUUID } from "node:crypto";
 import type { ScriptKey, WorkerBinding, WorkerModule } from "../../contract/change-feed.ts";
 import {
-  currentDeployment,
-  insertDeployment,
   type StoredDeployment,
   type VersionShare,
-} from "../../store/deployments.ts";
-import { inProcessBindings, withModes } from "../../store/binding-modes.ts";
+  insertDeployment,
+} from "../../store/workers/deployments.ts";
+import { inProcessBindings, withModes } from "../../store/workers/binding-modes.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { ScriptRow, VersionSettings } from "../../store/schema.ts";
-import { findScript, insertScript, updateScript } from "../../store/scripts.ts";
+import { updateScript } from "../../store/workers/scripts.ts";
 import type { Database } from "../../store/database.ts";
 import {
+  type StoredVersion,
   findVersion,
   insertVersion,
-  pruneVersions,
   limitsOf,
-  newestVersion,
-  type StoredVersion,
+  pruneVersions,
   workerVersion,
-} from "../../store/versions.ts";
-import {
-  assertTargets,
-  freshBindings,
-  refuseTargets,
-  mostBindings,
-  type BindingOwner,
-} from "./bindings.ts";
+} from "../../store/workers/versions.ts";
+import { type BindingOwner, freshBindings } from "./carried-bindings.ts";
+import { assertTargets, refuseTargets } from "./binding-targets.ts";
+import { mostBindings } from "./requested-bindings.ts";
 import type { ControlContext } from "../api/context.ts";
-import { hasNone } from "./handlers.ts";
+import { hasNone } from "./scripts/handlers.ts";
 import {
   type Migrations,
   type ObjectsPlan,
@@ -40,16 +34,18 @@ import {
   refuseUnconfigured,
 } from "./migrations.ts";
 import { removeDeletedObjects, storeObjects } from "./objects.ts";
-import { namespacesOf, objectsOf } from "../../store/object-namespaces.ts";
+import { namespacesOf, objectsOf } from "../../store/workers/object-namespaces.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { assertSameSecrets } from "./rollback-secrets.ts";
 import { assertMayTakeKeys } from "./in-process.ts";
-import { existingVersion, scriptNotFound } from "./lookup.ts";
-import { assetsOf } from "../../store/assets.ts";
-import { eventsOf } from "../../store/schedules.ts";
-import { observabilityOf } from "../../store/observability.ts";
+import { assetsOf } from "../../store/workers/assets.ts";
+import { eventsOf } from "../../store/workers/schedules.ts";
 import { Refusals } from "./refusals.ts";
-import { type ScriptSettings, withSettings } from "./script-settings.ts";
+import { type ScriptSettings, tellEnvironment, withSettings } from "./scripts/script-settings.ts";
+import { StagedVersions } from "./staged-versions.ts";
+import { deployed, isRollback, namedBinding, newDeployment } from "./deployment-records.ts";
+import { observabilityOf } from "../../store/workers/observability.ts";
+import { type Before, makeScript, readBefore } from "./before.ts";
 
 /** What a new version is made of. */
 interface Draft {
@@ -77,13 +73,6 @@ export interface PublishOptions extends By {
   readonly tag?: string;
 }
 
-/** What the script is before the change; null and null for a new one. */
-export interface Before {
-  readonly script: ScriptRow | null;
-  readonly newest: StoredVersion | null;
-  readonly current: StoredDeployment | null;
-}
-
 export interface Published {
   readonly script: ScriptRow;
   readonly version: StoredVersion;
@@ -103,9 +92,6 @@ interface StagedDraft {
 /** As on Cloudflare: a rollback reaches the last hundred. What is deployed is kept beside them. */
 const KEPT_VERSIONS = 100;
 
-/** How long an uploaded version stays warm: wrangler deploys what it uploaded at once. */
-const WARM_FOR_MS = 10_000;
-
 /**
  * The one way in which a script changes what it runs: the version is started beside the one that
  * runs, then stored with its deployment in one transaction, then waited for until it is live.
@@ -114,10 +100,11 @@ const WARM_FOR_MS = 10_000;
 export class Publisher {
   readonly #context: ControlContext;
   readonly #lock = new KeyedLock();
-  readonly #warm = new Map<string, NodeJS.Timeout>();
+  readonly #staged: StagedVersions;
 
   constructor(context: ControlContext) {
     this.#context = context;
+    this.#staged = new StagedVersions(context);
   }
 
   /**
@@ -132,7 +119,7 @@ export class Publisher {
       const { versionId, timestamp: createdOn } = owner;
       const { annotations, settings, scriptSettings = {}, ...rest } = draft;
       const { refusals: _, migrations, ...runs } = rest;
-      const value = await this.#orDiscard([versionId], () => {
+      const value = await this.#staged.orDiscard([versionId], () => {
         // Not before it was started: an exception at the start says more.
         if (doesNothing(settings)) throw new Failure("no_handlers");
         return applyChange(this.#context, async ({ db, changed }) => {
@@ -151,10 +138,9 @@ export class Publisher {
             startupTimeMs,
             createdOn,
           });
-          await updateScript(db, script.id, {
-            modifiedOn: createdOn,
-            settings: withSettings(script, scriptSettings),
-          });
+          const kept = { settings: withSettings(script, scriptSettings) };
+          await updateScript(db, script.id, { ...kept, modifiedOn: createdOn });
+          await tellEnvironment({ changed }, key, script, kept);
           if (migrations !== undefined) {
             await storeObjects(db, script.id, objects);
             for (const scriptName of objects.from) {
@@ -186,7 +172,7 @@ export class Publisher {
           };
         });
       });
-      if (!options.deploy) this.#keepWarm(versionId);
+      if (!options.deploy) this.#staged.keepWarm(versionId);
       if (migrations !== undefined) await removeDeletedObjects(this.#context);
       return value;
     });
@@ -199,7 +185,7 @@ export class Publisher {
   check(key: ScriptKey, options: PublishOptions): Promise<void> {
     return this.exclusively(key, async () => {
       const { owner, draft } = await this.#stage(key, options);
-      await this.#discard(owner.versionId);
+      await this.#staged.discard(owner.versionId);
       if (doesNothing(draft.settings)) throw new Failure("no_handlers");
     });
   }
@@ -287,11 +273,11 @@ export class Publisher {
         if (from) assertSameSecrets(this.#context.keyring, key, { from, to: versions });
       }
       const staged: string[] = [];
-      const value = await this.#orDiscard(staged, async () => {
+      const value = await this.#staged.orDiscard(staged, async () => {
         for (const version of versions) {
           if (current?.versions.some(({ versionId }) => versionId === version.id)) continue;
           staged.push(version.id);
-          if (this.#takeWarm(version.id)) continue;
+          if (this.#staged.takeWarm(version.id)) continue;
           await edge.stage(await workerVersion(store.db, script, version));
         }
         return applyChange(this.#context, async ({ db, changed }) => {
@@ -331,37 +317,6 @@ export class Publisher {
   exclusively<T>(key: ScriptKey, work: () => Promise<T>): Promise<T> {
     return this.#lock.run(keyIn(key.accountId, key.scriptName), work);
   }
-
-  #keepWarm(versionId: string): void {
-    const timer = setTimeout(() => {
-      this.#warm.delete(versionId);
-      void this.#discard(versionId);
-    }, WARM_FOR_MS).unref();
-    this.#warm.set(versionId, timer);
-  }
-
-  async #orDiscard<T>(staged: readonly string[], work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      for (const versionId of staged) await this.#discard(versionId);
-      throw error;
-    }
-  }
-
-  async #discard(versionId: string): Promise<void> {
-    const { edge, log } = this.#context;
-    try {
-      await edge.discard(versionId);
-    } catch (error) {
-      log.error({ err: error, versionId }, "a version that was not deployed could not be stopped");
-    }
-  }
-
-  #takeWarm(versionId: string): boolean {
-    clearTimeout(this.#warm.get(versionId));
-    return this.#warm.delete(versionId);
-  }
 }
 
 function doesNothing(settings: VersionSettings): boolean {
@@ -378,31 +333,6 @@ function assertAssets({ bindings, settings }: Draft): void {
   });
 }
 
-async function readBefore(db: Database, key: ScriptKey): Promise<Before> {
-  const script = (await findScript(db, key)) ?? null;
-  if (!script) return { script, newest: null, current: null };
-  return {
-    script,
-    newest: await newestVersion(db, script.id),
-    current: await currentDeployment(db, script.id),
-  };
-}
-
-async function makeScript(db: Database, key: ScriptKey, createdOn: string): Promise<ScriptRow> {
-  const script: ScriptRow = {
-    id: randomBytes(16).toString("hex"),
-    accountId: key.accountId,
-    name: key.scriptName,
-    workersDev: 0,
-    settings: "{}",
-    migrationTag: null,
-    createdOn,
-    modifiedOn: createdOn,
-  };
-  await insertScript(db, script);
-  return script;
-}
-
 /** @throws Failure `objects_one_version`, `object_class_unconfigured` */
 async function assertObjects(
   db: Database,
@@ -414,46 +344,4 @@ async function assertObjects(
   const refusals = new Refusals();
   for (const { bindings } of versions) refuseUnconfigured(bindings, { after }, refusals);
   refusals.throw();
-}
-
-function deployed(deployment: StoredDeployment | null): Readonly<Record<string, number>> {
-  return Object.fromEntries(
-    (deployment?.versions ?? []).map(({ versionId, percentage }) => [versionId, percentage]),
-  );
-}
-
-/** What the audit log has of a binding: never its text, which may be a secret. */
-function namedBinding(binding: WorkerBinding): object {
-  const { name, type } = binding;
-  return { name, type, ...(type === "mtls_certificate" && { certificate: binding.certificateId }) };
-}
-
-/** Back to a version older than any that runs. */
-async function isRollback(
-  db: Database,
-  current: StoredDeployment | null,
-  versions: readonly StoredVersion[],
-): Promise<boolean> {
-  if (!current) return false;
-  const running = await Promise.all(
-    current.versions.map(({ versionId }) => findVersion(db, current.scriptId, versionId)),
-  );
-  const oldest = Math.min(...running.map((version) => version?.number ?? 0));
-  return versions.every(({ number }) => number < oldest);
-}
-
-function newDeployment(
-  scriptId: string,
-  { author, source }: By,
-  createdOn: string,
-  annotations: Readonly<Record<string, string>>,
-): Omit<StoredDeployment, "number" | "versions"> {
-  return {
-    id: randomUUID(),
-    scriptId,
-    author,
-    source,
-    createdOn,
-    annotations: JSON.stringify(annotations),
-  };
 }

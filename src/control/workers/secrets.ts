@@ -6,12 +6,15 @@ import {
   newestVersion,
   type StoredVersion,
   versionSettings,
-} from "../../store/versions.ts";
-import { carryOverAll, mostBindings, sealSecret, shownBinding } from "./bindings.ts";
+} from "../../store/workers/versions.ts";
+import { carryOverAll, sealSecret } from "./carried-bindings.ts";
+import { mostBindings } from "./requested-bindings.ts";
+import { shownBinding } from "./binding-shown.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { byOf, existingScript, keyOf } from "./lookup.ts";
-import type { Before, Publisher, PublishOptions } from "./publisher.ts";
+import type { Publisher, PublishOptions } from "./publisher.ts";
+import type { Before } from "./before.ts";
 import { oneLine } from "../api/text.ts";
 import { shownVersion } from "./versions.ts";
 

@@ -1,12 +1,12 @@
 import { Failure } from "../../failures/failures.ts";
-import { findScript } from "../../store/scripts.ts";
-import { newestVersion } from "../../store/versions.ts";
+import { findScript } from "../../store/workers/scripts.ts";
+import { newestVersion } from "../../store/workers/versions.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { keyOf } from "./lookup.ts";
 import type { Publisher } from "./publisher.ts";
-import { shownScript } from "./script-shown.ts";
-import { deleteScriptEndpoint } from "./scripts.ts";
+import { shownScript } from "./scripts/script-shown.ts";
+import { deleteScriptEndpoint } from "./scripts/scripts.ts";
 
 /** Scripts under Cloudflare's older name, which wrangler asks for first and deletes by. */
 export function serviceEndpoints(

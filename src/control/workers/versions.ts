@@ -4,14 +4,14 @@ import {
   loadModules,
   newestVersion,
   type StoredVersion,
-} from "../../store/versions.ts";
-import { currentDeployment } from "../../store/deployments.ts";
+} from "../../store/workers/versions.ts";
+import { currentDeployment } from "../../store/workers/deployments.ts";
 import { Failure } from "../../failures/failures.ts";
-import { shownBinding } from "./bindings.ts";
+import { shownBinding } from "./binding-shown.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { existingScript, existingVersion } from "./lookup.ts";
-import { scriptContent } from "./script-content.ts";
+import { scriptContent } from "./scripts/script-content.ts";
 
 const page = z.object({
   page: z.coerce.number().int().min(1).default(1),

@@ -6,16 +6,17 @@ import {
   newestVersion,
   type StoredVersion,
   versionSettings,
-} from "../../store/versions.ts";
-import { resolveAssets } from "./assets-metadata.ts";
-import { resolveBindings, shownBinding } from "./bindings.ts";
+} from "../../store/workers/versions.ts";
+import { resolveAssets } from "./assets/assets-metadata.ts";
+import { resolveBindings } from "./bindings.ts";
+import { shownBinding } from "./binding-shown.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { byOf, existingVersion } from "./lookup.ts";
 import type { Publisher } from "./publisher.ts";
-import { readMetadata } from "./script-metadata.ts";
-import { flagsOf } from "./script-shown.ts";
-import { moduleType, scriptOf } from "./script-upload.ts";
+import { readMetadata } from "./scripts/script-metadata.ts";
+import { flagsOf } from "./scripts/script-shown.ts";
+import { moduleType, scriptOf } from "./scripts/script-upload.ts";
 import { existingWorker } from "./workers.ts";
 
 const sentModule = z.object({

@@ -2,9 +2,9 @@ import { z } from "@hono/zod-openapi";
 import { randomBytes } from "node:crypto";
 import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
-import { scriptsThatBind } from "../../store/associations.ts";
-import { currentDeployment } from "../../store/deployments.ts";
-import { listRoutes } from "../../store/routes.ts";
+import { scriptsThatBind } from "../../store/hosts/associations.ts";
+import { currentDeployment } from "../../store/workers/deployments.ts";
+import { listRoutes } from "../../store/workers/routes.ts";
 import type { ScriptRow } from "../../store/schema.ts";
 import {
   findScript,
@@ -12,7 +12,7 @@ import {
   insertScript,
   listScripts,
   updateScript,
-} from "../../store/scripts.ts";
+} from "../../store/workers/scripts.ts";
 import type { Database } from "../../store/database.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
@@ -25,9 +25,10 @@ import {
   givenSettings,
   scriptSettings,
   settingsOf,
+  tellEnvironment,
   withSettings,
-} from "./script-settings.ts";
-import { removeScript } from "./scripts.ts";
+} from "./scripts/script-settings.ts";
+import { removeScript } from "./scripts/scripts.ts";
 
 const wanted = scriptSettings.extend({
   name: z.string(),
@@ -71,8 +72,10 @@ export function workerEndpoints(
         workersDev,
         modifiedOn: clock().toISOString(),
       });
+      const key = { accountId: script.accountId, scriptName: script.name };
+      await tellEnvironment({ changed }, key, script, { settings });
       if (workersDev !== script.workersDev && (await currentDeployment(db, script.id))) {
-        await changed({ kind: "script", accountId: script.accountId, scriptName: script.name });
+        await changed({ kind: "script", ...key });
       }
       return {
         value: await existingWorker(db, call),

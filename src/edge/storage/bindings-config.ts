@@ -1,5 +1,5 @@
 import type { WorkerBinding, WorkerVersion } from "../../contract/change-feed.ts";
-import type { CapnpValue } from "../capnp.ts";
+import type { CapnpValue } from "../config/capnp.ts";
 import { CAPABILITY_HEADER } from "./capabilities.ts";
 import { embedded } from "./modules.ts";
 import { resourceOf, type Resource } from "./resources.ts";

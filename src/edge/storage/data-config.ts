@@ -1,4 +1,4 @@
-import type { CapnpValue } from "../capnp.ts";
+import type { CapnpValue } from "../config/capnp.ts";
 import { bundled, module } from "./modules.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { copyFile, mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { CapnpValue } from "../capnp.ts";
+import type { CapnpValue } from "../config/capnp.ts";
 
 const assets = fileURLToPath(new URL("../../../assets/storage/", import.meta.url));
 

@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ObjectClass, WorkerBinding, WorkerVersion } from "../../contract/change-feed.ts";
 import type { Mount } from "../../process/sandbox-kinds.ts";
-import type { CapnpValue } from "../capnp.ts";
+import type { CapnpValue } from "../config/capnp.ts";
 import { Claims } from "./claims.ts";
 
 type Stateful = Pick<WorkerVersion, "objects">;

@@ -1,5 +1,5 @@
 import type { QueueConfig, QueueConsumer } from "../../contract/queue.ts";
-import type { CapnpValue } from "../capnp.ts";
+import type { CapnpValue } from "../config/capnp.ts";
 import { DATE, disk, routed } from "./data-config.ts";
 import { bundled, module } from "./modules.ts";
 

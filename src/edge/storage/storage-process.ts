@@ -5,7 +5,7 @@ import type { ProcessStatus } from "../../contract/edge.ts";
 import { Kept, type Run } from "../../process/kept.ts";
 import type { RunDirectory } from "../../process/run-directory.ts";
 import type { Sandbox } from "../../process/sandbox-kinds.ts";
-import { capnpText, type CapnpValue } from "../capnp.ts";
+import { capnpText, type CapnpValue } from "../config/capnp.ts";
 import { publishSocket, unready } from "../generation-folder.ts";
 import { startWorkerd, type WorkerdLine } from "../workerd.ts";
 import { layOut } from "./modules.ts";

@@ -7,7 +7,7 @@ import { Failure } from "../../failures/failures.ts";
 import type { RunDirectory } from "../../process/run-directory.ts";
 import type { Sandbox } from "../../process/sandbox-kinds.ts";
 import { Queues, type QueuesOptions } from "./queues.ts";
-import type { LinkTarget, ServiceLinks } from "../service-links.ts";
+import type { LinkTarget, ServiceLinks } from "../config/service-links.ts";
 import { Capabilities, CAPABILITY_HEADER } from "./capabilities.ts";
 import { dataProcess } from "./data-config.ts";
 import { ask } from "./ask.ts";

@@ -6,7 +6,7 @@ import type { BoundDatabase, DatabaseProtocol } from "../../contract/database.ts
 import type { GatewayBinding } from "../../contract/gateway.ts";
 import { Failure } from "../../failures/failures.ts";
 import { newRay } from "../../failures/rendered.ts";
-import type { ConnectionObserver } from "../observe.ts";
+import type { ConnectionObserver } from "../observe/observe.ts";
 import { respondWithFailure } from "../respond.ts";
 import { mysql } from "./mysql.ts";
 import { postgres } from "./postgres.ts";

@@ -1,8 +1,8 @@
 import { Hono } from "hono";
 import { z } from "zod";
 import { Failure } from "../../failures/failures.ts";
-import { checkAudit } from "../../store/audit-check.ts";
-import { listAudit } from "../../store/audit.ts";
+import { checkAudit } from "../../store/access/audit-check.ts";
+import { listAudit } from "../../store/access/audit.ts";
 import { type AccessContext, accountNamed } from "./context.ts";
 
 const query = z.object({

@@ -1,6 +1,6 @@
 import type { Keyring } from "../../keys/seal.ts";
 import { Failure } from "../../failures/failures.ts";
-import { listAccounts } from "../../store/accounts.ts";
+import { listAccounts } from "../../store/access/accounts.ts";
 import type { AccountRow } from "../../store/schema.ts";
 import type { Database } from "../../store/database.ts";
 import type { Store } from "../../store/store.ts";

@@ -10,12 +10,12 @@ import {
   findSubdomain,
   listAccounts,
   setAccountLimits,
-} from "../../store/accounts.ts";
+} from "../../store/access/accounts.ts";
 import { defaultLimits } from "../../control/api/context.ts";
-import type { AuditAction } from "../../store/audit.ts";
-import { deleteSecondFactor } from "../../store/second-factors.ts";
-import { endSession, sessionsOf } from "../../store/sessions.ts";
-import { deleteOauthOf } from "../../store/oauth.ts";
+import type { AuditAction } from "../../store/access/audit.ts";
+import { deleteSecondFactor } from "../../store/access/second-factors.ts";
+import { endSession, sessionsOf } from "../../store/access/sessions.ts";
+import { deleteOauthOf } from "../../store/access/oauth.ts";
 import type { AccountLimits, UserRow } from "../../store/schema.ts";
 import type { Database } from "../../store/database.ts";
 import {
@@ -27,7 +27,7 @@ import {
   membershipsOf,
   setMembership,
   setPassword,
-} from "../../store/users.ts";
+} from "../../store/access/users.ts";
 import { type AccessContext, accountNamed } from "./context.ts";
 
 const role = z.enum(["admin", "deployer", "viewer"]);

@@ -4,8 +4,8 @@ import { isCidr, type RequestIp } from "../../network/ranges.ts";
 import { ownerOfData } from "../../control/api/auth.ts";
 import { isScope, notAScope, tokenScopes } from "../../control/api/scopes.ts";
 import { Failure } from "../../failures/failures.ts";
-import { listAccounts } from "../../store/accounts.ts";
-import type { Audit, AuditAction } from "../../store/audit.ts";
+import { listAccounts } from "../../store/access/accounts.ts";
+import type { Audit, AuditAction } from "../../store/access/audit.ts";
 import type { TokenRow } from "../../store/schema.ts";
 import type { Database } from "../../store/database.ts";
 import {
@@ -16,7 +16,7 @@ import {
   revokeToken,
   rollToken,
   scopesOf,
-} from "../../store/tokens.ts";
+} from "../../store/access/tokens.ts";
 import { type AccessContext, accountNamed } from "./context.ts";
 
 const cidrs = z.array(z.string().refine(isCidr, "is not an IP address or a CIDR"));

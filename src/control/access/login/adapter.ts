@@ -1,6 +1,6 @@
 import type { Adapter, AdapterPayload } from "oidc-provider";
 import { InvalidGrant } from "oidc-provider/lib/helpers/errors.js";
-import type { Actor, Audit } from "../../../store/audit.ts";
+import type { Actor, Audit } from "../../../store/access/audit.ts";
 import {
   consumeOauthRecord,
   deleteOauthGrant,
@@ -8,10 +8,10 @@ import {
   findOauthRecord,
   type OauthPayload,
   saveOauthRecord,
-} from "../../../store/oauth.ts";
+} from "../../../store/access/oauth.ts";
 import type { Database } from "../../../store/database.ts";
 import type { Store } from "../../../store/store.ts";
-import { findUser, membershipsOf } from "../../../store/users.ts";
+import { findUser, membershipsOf } from "../../../store/access/users.ts";
 import type { BegunLogins } from "./begun-logins.ts";
 
 export interface AdapterContext {

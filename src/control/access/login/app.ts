@@ -8,7 +8,7 @@ import { HTTPException } from "hono/http-exception";
 import type { Provider } from "oidc-provider";
 import type { Logger } from "pino";
 import { Failure } from "../../../failures/failures.ts";
-import { findUser, membershipsOf } from "../../../store/users.ts";
+import { findUser, membershipsOf } from "../../../store/access/users.ts";
 import { type ClientBindings, remoteAddress } from "../../api/remote-address.ts";
 import { common, isScope, roleScopes, type Scope } from "../../api/scopes.ts";
 import { clientName, paths } from "./client.ts";

@@ -1,7 +1,7 @@
 import { Failure } from "../../../failures/failures.ts";
 import { neighbourhood } from "../../../network/ranges.ts";
 import type { Store } from "../../../store/store.ts";
-import { findUserByEmail, membershipsOf } from "../../../store/users.ts";
+import { findUserByEmail, membershipsOf } from "../../../store/access/users.ts";
 import { Throttle } from "../../../network/throttle.ts";
 import { verifyPassword } from "../passwords.ts";
 import { Turns } from "../turns.ts";

@@ -5,7 +5,7 @@ import type { Configuration, Provider } from "oidc-provider";
 import { Provider as OauthServer } from "oidc-provider/lib/provider.js";
 import type { Keyring } from "../../../keys/seal.ts";
 import type { Store } from "../../../store/store.ts";
-import { findUser } from "../../../store/users.ts";
+import { findUser } from "../../../store/access/users.ts";
 import { scopeMeanings } from "../../api/scopes.ts";
 import { StoreAdapter } from "./adapter.ts";
 import { BegunLogins } from "./begun-logins.ts";

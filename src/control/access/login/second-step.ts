@@ -1,6 +1,6 @@
 import { Failure } from "../../../failures/failures.ts";
-import type { Audit } from "../../../store/audit.ts";
-import { findUser, membershipsOf } from "../../../store/users.ts";
+import type { Audit } from "../../../store/access/audit.ts";
+import { findUser, membershipsOf } from "../../../store/access/users.ts";
 import { Throttle } from "../../../network/throttle.ts";
 import { useCode } from "../second-factor.ts";
 import type { LoginContext } from "./provider.ts";

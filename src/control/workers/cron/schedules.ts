@@ -1,13 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { z } from "@hono/zod-openapi";
 import { Failure } from "../../../failures/failures.ts";
-import { currentDeployment } from "../../../store/deployments.ts";
+import { currentDeployment } from "../../../store/workers/deployments.ts";
 import {
   countOtherSchedules,
   deleteSchedule,
   insertSchedule,
   schedulesOf,
-} from "../../../store/schedules.ts";
+} from "../../../store/workers/schedules.ts";
 import type { ScheduleRow } from "../../../store/schema.ts";
 import { applyChange } from "../../api/apply-change.ts";
 import { actorOf } from "../../api/auth.ts";

@@ -1,6 +1,10 @@
 import type { Logger } from "pino";
 import type { Edge } from "../../../contract/edge.ts";
-import { claimRun, deployedSchedules, type DeployedSchedule } from "../../../store/schedules.ts";
+import {
+  claimRun,
+  deployedSchedules,
+  type DeployedSchedule,
+} from "../../../store/workers/schedules.ts";
 import type { Database } from "../../../store/database.ts";
 import type { Store } from "../../../store/store.ts";
 import { MINUTE, readCron } from "./expression.ts";

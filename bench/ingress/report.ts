@@ -1,0 +1,137 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import type { Row } from "../rows.ts";
+import { WAYS } from "./front.ts";
+
+export interface IdleRow {
+  readonly subject: string;
+  readonly connections: number;
+  /** KiB of the front's memory for each connection. Null: it closed some. */
+  readonly kib_each: number | null;
+}
+
+export interface IngressReport {
+  readonly rows: readonly Row[];
+  readonly idle: readonly IdleRow[];
+  /** The most that went elsewhere of the machine's CPU during one measurement, 0 to 1. */
+  readonly disturbance: number;
+}
+
+const BASELINE = "nginx";
+
+/** Tables in Markdown. */
+export function renderIngress({ rows, idle, disturbance }: IngressReport): string {
+  const groups = Map.groupBy(
+    rows.filter(({ body }) => WAYS.some((way) => way === body)),
+    ({ body, connections }) =>
+      `${body}, ${connections === 1 ? "1 connection" : `${connections} connections`}`,
+  );
+  const tables = [...groups].map(([title, group]) => requestTable(title, group));
+  const busy =
+    disturbance > 0.1
+      ? `, while up to ${Math.round(disturbance * 100)} % of the CPU went elsewhere`
+      : "";
+  return [
+    `Medians of one run on ${availableParallelism()} cores, with the clients on the same${busy}.`,
+    ...tables,
+    handshakeTable(rows),
+    idleTable(idle),
+  ].join("\n\n");
+}
+
+function requestTable(title: string, rows: readonly Row[]): string {
+  const base = rows.find(({ subject }) => subject === `${BASELINE} › proxy`);
+  const lines = rows
+    .filter(({ subject }) => !subject.includes(" › "))
+    .map((row) => {
+      const of = (process: string): number | null =>
+        rows.find(({ subject }) => subject === `${row.subject} › ${process}`)?.cpu_us ?? null;
+      return [
+        row.subject,
+        figure(row.rps),
+        figure(row.p50_ms),
+        figure(row.p99_ms),
+        figure(of("proxy")),
+        ratio(of("proxy"), base?.cpu_us ?? null),
+        figure(of("workerd")),
+      ];
+    });
+  const head = [
+    title,
+    "requests/s",
+    "p50 ms",
+    "p99 ms",
+    "CPU µs",
+    `÷ ${BASELINE}`,
+    "Worker's CPU µs",
+  ];
+  return table(head, lines);
+}
+
+function handshakeTable(rows: readonly Row[]): string {
+  const all = rows.filter(({ body }) => body.startsWith("handshakes, "));
+  const lines = all.map((row) => {
+    const base = all.find(({ subject, body }) => subject === BASELINE && body === row.body);
+    const way = row.body.slice("handshakes, ".length);
+    const each = row.cpu_us === null ? null : 1e6 / row.cpu_us;
+    return [
+      `${row.subject}, ${way}`,
+      figure(row.rps),
+      figure(row.cpu_us),
+      ratio(row.cpu_us, base?.cpu_us ?? null),
+      figure(each),
+    ];
+  });
+  const head = [
+    "full handshakes, TLS 1.3",
+    "a second",
+    "CPU µs each",
+    `÷ ${BASELINE}`,
+    "a second of one core's CPU",
+  ];
+  return table(head, lines);
+}
+
+function idleTable(idle: readonly IdleRow[]): string {
+  const base = idle.find(({ subject }) => subject === BASELINE)?.kib_each ?? null;
+  const lines = idle.map(({ subject, kib_each }) => [
+    subject,
+    figure(kib_each),
+    ratio(kib_each, base),
+  ]);
+  const count = idle[0]?.connections.toLocaleString("en-US") ?? "0";
+  return table([`${count} TLS connections, idle`, "KiB each", `÷ ${BASELINE}`], lines);
+}
+
+function table(head: readonly string[], lines: readonly (readonly string[])[]): string {
+  const widths = head.map((cell, at) =>
+    Math.max(cell.length, ...lines.map((line) => line[at]!.length)),
+  );
+  const row = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, at) => (at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!))).join(" | ")} |`;
+  const rule = widths.map((width, at) =>
+    at === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`,
+  );
+  return [row(head), row(rule), ...lines.map(row)].join("\n");
+}
+
+function ratio(one: number | null, other: number | null): string {
+  return one === null || other === null || other === 0 ? "–" : (one / other).toFixed(2);
+}
+
+function figure(value: number | null): string {
+  if (value === null) return "–";
+  if (value >= 100) return Math.round(value).toLocaleString("en-US");
+  return value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+const DOCS = new URL("../../docs/benchmarks.md", import.meta.url);
+const [BEGIN, END] = ["<!-- bench/ingress.ts writes from here -->", "<!-- to here -->"];
+
+/** Replaces what the run before has written there. */
+export async function writeIntoDocs(text: string): Promise<void> {
+  const docs = await readFile(DOCS, "utf8");
+  const [from, to] = [docs.indexOf(BEGIN), docs.indexOf(END)];
+  if (from === -1 || to < from) throw new Error(`docs/benchmarks.md has no place for the tables`);
+  await writeFile(DOCS, `${docs.slice(0, from + BEGIN.length)}\n\n${text}\n\n${docs.slice(to)}`);
+}

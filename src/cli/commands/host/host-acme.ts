@@ -1,0 +1,68 @@
+import type { Command } from "commander";
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { describeExpiry } from "../../../certificates/expiry.ts";
+import { Failure } from "../../../failures/failures.ts";
+import { colorsFor, writeJson, writeLine, type Io } from "../../../terminal/io.ts";
+import { apiClient } from "../../client/api-client.ts";
+import type { ShownHostCertificate } from "../../client/shown-host-certificate.ts";
+import { dataOption } from "../../data-option.ts";
+
+interface Options {
+  readonly data?: string;
+  readonly json?: true;
+  readonly directory?: string;
+  readonly email?: string;
+  readonly acceptTerms?: true;
+  readonly ca?: string;
+}
+
+export function addHostAcme(group: Command, io: Io): void {
+  group
+    .command("acme")
+    .description("order what a host presents from an ACME server, which renews it")
+    .argument("<host>", "`api.example.com`; wildcards need a record in the DNS, and are refused")
+    .option("--directory <url>", "of the ACME server (default: Let's Encrypt)")
+    .option("--email <address>", "where the server writes to")
+    .option("--accept-terms", "agree to the server's terms of service")
+    .option("--ca <file>", "CAs that alone verify the ACME server, for a private one")
+    .option(...dataOption)
+    .option("--json", "one JSON object")
+    .addHelpText(
+      "after",
+      `
+The server asks for a proof at http://HOST/.well-known/acme-challenge/, port 80, which the ingress answers: the host's DNS
+has to lead here. The key is made here. It is renewed after two thirds of its life; what fails is tried again, and shown by
+\`countersign host show\` and \`countersign doctor\`. \`countersign host certificate HOST --delete\` ends it, as an upload does.
+
+Examples:
+  $ countersign host acme api.example.com --email ops@example.com --accept-terms
+  $ countersign host acme api.example.internal --directory https://ca.internal/acme/acme/directory --ca root.pem`,
+    )
+    .action(async (host: string, options: Options) => {
+      const { directory, email, acceptTerms, ca } = options;
+      const authority = ca === undefined ? undefined : await readAuthority(resolve(io.cwd, ca));
+      const api = await apiClient(io, options);
+      const path = `/countersign/hosts/${encodeURIComponent(host)}/acme`;
+      const { result } = await api.call<ShownHostCertificate>("PUT", path, {
+        ...(directory !== undefined && { directory }),
+        ...(email !== undefined && { email }),
+        ...(authority !== undefined && { authority }),
+        accept_terms: acceptTerms === true,
+      });
+      if (options.json) return writeJson(io.stdout, result);
+      const done = colorsFor(io, io.stdout).green("✔");
+      const by = result.issuer === "" ? "" : ` of ${result.issuer}`;
+      const ends = describeExpiry(new Date(result.expires_on), new Date());
+      writeLine(
+        io.stdout,
+        `${done} ${host} presents a certificate${by}, which ${ends}; it is renewed`,
+      );
+    });
+}
+
+async function readAuthority(path: string): Promise<string> {
+  return readFile(path, "utf8").catch((cause: unknown) => {
+    throw new Failure("usage", { message: `the CA file "${path}" cannot be read`, cause });
+  });
+}

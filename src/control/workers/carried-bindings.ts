@@ -1,0 +1,82 @@
+import { secretPlace } from "../../keys/places.ts";
+import type { Keyring } from "../../keys/seal.ts";
+import type { ScriptKey, WorkerBinding } from "../../contract/change-feed.ts";
+
+/** The version that the bindings are for. */
+export interface BindingOwner extends ScriptKey {
+  readonly versionId: string;
+  readonly tag: string;
+  /** When the version was made, ISO 8601. */
+  readonly timestamp: string;
+}
+
+/** The version that bindings are taken over from. */
+export interface EarlierVersion {
+  readonly id: string;
+  readonly bindings: readonly WorkerBinding[];
+}
+
+/** All that an earlier version has, in this one. */
+export function carryOverAll(
+  keyring: Keyring,
+  { id, bindings }: EarlierVersion,
+  owner: BindingOwner,
+): WorkerBinding[] {
+  return bindings.map((binding) =>
+    carryOver(binding, { keyring, from: id, as: binding.name }, owner),
+  );
+}
+
+interface CarryOver {
+  readonly keyring: Keyring;
+  /** The id of the version that has it. */
+  readonly from: string;
+  /** Its name in this version. */
+  readonly as: string;
+}
+
+/**
+ * A binding of an earlier version, in this one. A secret is sealed again: a sealed record opens in the
+ * one version and under the one name it was made for.
+ * @throws Failure `sealed_record_damaged` if it does not open where it stood
+ */
+export function carryOver(
+  binding: WorkerBinding,
+  { keyring, from, as: name }: CarryOver,
+  owner: BindingOwner,
+): WorkerBinding {
+  if (binding.type === "version_metadata") return metadataOf(name, owner);
+  if (binding.type !== "secret_text") return { ...binding, name };
+  const stood = secretPlace({ ...owner, versionId: from, name: binding.name });
+  return sealSecret(keyring, owner, name, keyring.unseal(stood, binding.sealed));
+}
+
+export function metadataOf(
+  name: string,
+  { versionId, tag, timestamp }: BindingOwner,
+): WorkerBinding {
+  return { name, type: "version_metadata", id: versionId, tag, timestamp };
+}
+
+export function sealSecret(
+  keyring: Keyring,
+  owner: BindingOwner,
+  name: string,
+  text: string,
+): WorkerBinding {
+  const sealed = keyring.seal(secretPlace({ ...owner, name }), text);
+  return { name, type: "secret_text", sealed };
+}
+
+/** The bindings, their secrets wrapped by the master key of now: it may have changed meanwhile. */
+export function freshBindings(
+  keyring: Keyring,
+  owner: BindingOwner,
+  bindings: readonly WorkerBinding[],
+): WorkerBinding[] {
+  return bindings.map((binding) => {
+    if (binding.type !== "secret_text") return binding;
+    const place = secretPlace({ ...owner, name: binding.name });
+    return { ...binding, sealed: keyring.fresh(place, binding.sealed) };
+  });
+}

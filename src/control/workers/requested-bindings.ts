@@ -1,0 +1,229 @@
+import { z } from "@hono/zod-openapi";
+import type { WorkerBinding } from "../../contract/change-feed.ts";
+import { Failure } from "../../failures/failures.ts";
+import { firstIssue } from "../api/endpoint.ts";
+import { oneLine } from "../api/text.ts";
+import {
+  type BindingOwner,
+  type EarlierVersion,
+  carryOver,
+  metadataOf,
+  sealSecret,
+} from "./carried-bindings.ts";
+import type { Keyring } from "../../keys/seal.ts";
+
+/** A binding as a client names it: what else it has depends on its type. */
+export interface RequestedBinding {
+  readonly name: string;
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+/** Of one version: far above what people have, and checked before any work. */
+export const mostBindings = 1000;
+
+const bindingName = oneLine.min(1).max(255);
+
+export const requestedBinding: z.ZodType<RequestedBinding> = z
+  .object({ name: bindingName, type: oneLine.max(255) })
+  .loose();
+
+/** They stand in the configuration of the Worker that is bound. */
+const LONGEST_PROPS = 65_536;
+
+const props = z
+  .record(z.string(), z.json())
+  .refine((value) => JSON.stringify(value).length <= LONGEST_PROPS, "is longer than 64 KiB");
+
+const schemas = {
+  plain_text: z.object({ text: z.string() }),
+  json: z.object({ json: z.json() }),
+  secret_text: z.object({ text: z.string() }),
+  mtls_certificate: z.object({ certificate_id: oneLine }),
+  hyperdrive: z.object({ id: oneLine }),
+  service: z.object({
+    service: oneLine,
+    entrypoint: oneLine.optional(),
+    // Services have no other environment here, as they have none at Cloudflare any more.
+    environment: z.enum(["production", ""]).optional(),
+    props: props.optional(),
+  }),
+  version_metadata: z.object({}),
+  kv_namespace: z.object({ namespace_id: oneLine }),
+  d1: z.object({ id: oneLine.optional(), database_id: oneLine.optional() }),
+  r2_bucket: z.object({ bucket_name: oneLine, jurisdiction: oneLine.optional() }),
+  queue: z.object({
+    queue_name: oneLine,
+    delivery_delay: z.number().int().min(0).max(86_400).optional(),
+  }),
+  ratelimit: z.object({
+    namespace_id: z.string().regex(/^\d{1,20}$/),
+    simple: z.object({
+      limit: z.number().int().min(1).max(1_000_000_000),
+      period: z.union([z.literal(10), z.literal(60)]),
+    }),
+  }),
+  analytics_engine: z.object({ dataset: oneLine.max(96) }),
+  assets: z.object({}),
+  // Of a Worker in service-worker format: a part of the upload.
+  text_blob: z.object({ part: z.string() }),
+  data_blob: z.object({ part: z.string() }),
+  wasm_module: z.object({ part: z.string() }),
+  durable_object_namespace: z.object({
+    class_name: oneLine.max(255),
+    script_name: oneLine.optional(),
+    // Of the script, as with services.
+    environment: z.enum(["production", ""]).optional(),
+  }),
+  inherit: z.object({
+    old_name: z.string().optional(),
+    version_id: z.literal("latest").optional(),
+  }),
+};
+
+type Type = keyof typeof schemas;
+
+/** What is bound here, as the API calls it. */
+export const bindingTypes: readonly string[] = Object.keys(schemas);
+
+/** @throws Failure `binding_unsupported` */
+export function refuseUnknownType({ name, type }: RequestedBinding): void {
+  if (Object.hasOwn(schemas, type)) return;
+  const fix = INSTEAD[type];
+  throw new Failure("binding_unsupported", {
+    message: `the binding "${name}" (${type}) cannot be bound here`,
+    facts: { bindings: [{ name, type }] },
+    ...(fix !== undefined && { fix }),
+  });
+}
+
+/** What does the same elsewhere, for types that run on Cloudflare's machines alone. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  ai: "Call a model's own API with `fetch()`, its key as a secret, and remove the binding `ai`.",
+  browser:
+    "Call a browser service of your own over a certificate or a public address, and remove the binding `browser`.",
+  send_email: "Call the API of a mail service with `fetch()`, and remove the binding `send_email`.",
+};
+
+export interface BindingSources {
+  readonly keyring: Keyring;
+  /** What `inherit` and `keep_bindings` take from. Null: there is no version before. */
+  readonly before: EarlierVersion | null;
+  readonly keep: readonly string[];
+}
+
+/**
+ * One binding as the edge runs it.
+ * @throws Failure that names the binding
+ */
+export function resolveBinding(
+  binding: RequestedBinding,
+  owner: BindingOwner,
+  { keyring, before }: Pick<BindingSources, "keyring" | "before">,
+): WorkerBinding {
+  const { name } = binding;
+  const type = binding.type as Type;
+  switch (type) {
+    case "plain_text":
+      return { name, type: "plain_text", text: fields("plain_text", binding).text };
+    case "json":
+      return { name, type: "json", json: fields("json", binding).json };
+    case "secret_text":
+      return sealSecret(keyring, owner, name, fields("secret_text", binding).text);
+    case "mtls_certificate": {
+      const { certificate_id: certificateId } = fields("mtls_certificate", binding);
+      return { name, type: "mtls_certificate", certificateId };
+    }
+    case "hyperdrive":
+      return { name, type: "hyperdrive", databaseId: fields("hyperdrive", binding).id };
+    case "service": {
+      const { service, entrypoint, props: given } = fields("service", binding);
+      return {
+        name,
+        type: "service",
+        service,
+        ...(entrypoint && { entrypoint }),
+        ...(given && { props: given }),
+      };
+    }
+    case "version_metadata":
+      fields("version_metadata", binding);
+      return metadataOf(name, owner);
+    case "kv_namespace":
+      return { name, type, namespaceId: fields(type, binding).namespace_id };
+    case "d1": {
+      const { id, database_id: databaseId } = fields(type, binding);
+      return { name, type, databaseId: id ?? databaseId ?? "" };
+    }
+    case "r2_bucket":
+      return { name, type, bucketName: fields(type, binding).bucket_name };
+    case "queue": {
+      const { queue_name: queueName, delivery_delay: delay } = fields(type, binding);
+      return { name, type, queueName, ...(delay !== undefined && { deliveryDelay: delay }) };
+    }
+    case "ratelimit": {
+      const { namespace_id: namespaceId, simple } = fields(type, binding);
+      return { name, type, namespaceId, ...simple };
+    }
+    case "analytics_engine":
+      return { name, type, dataset: fields(type, binding).dataset };
+    case "assets":
+      fields(type, binding);
+      return { name, type };
+    case "text_blob":
+    case "data_blob":
+    case "wasm_module":
+      return { name, type, part: fields(type, binding).part };
+    case "durable_object_namespace": {
+      const { class_name: className, script_name: script } = fields(type, binding);
+      if (!script || script === owner.scriptName) return { name, type, className };
+      throw new Failure("binding_unsupported", {
+        message: `the binding "${name}" (${type}) names a class of the Worker "${script}": only a Worker's own classes can be bound`,
+        facts: { bindings: [{ name, type, script }] },
+        fix: `Bind the Worker "${script}" as a service, and have an entrypoint of it call its objects.`,
+      });
+    }
+    default:
+      return inherited(binding, owner, { keyring, before });
+  }
+}
+
+function inherited(
+  binding: RequestedBinding,
+  owner: BindingOwner,
+  { keyring, before }: Pick<BindingSources, "keyring" | "before">,
+): WorkerBinding {
+  const from = fields("inherit", binding).old_name ?? binding.name;
+  const earlier = before?.bindings.find(({ name }) => name === from);
+  if (before && earlier) {
+    return carryOver(earlier, { keyring, from: before.id, as: binding.name }, owner);
+  }
+  throw new Failure("binding_nothing_to_inherit", {
+    message: `binding "${binding.name}" cannot be inherited: the newest version has no binding "${from}"`,
+    facts: { binding: binding.name },
+  });
+}
+
+function fields<T extends Type>(type: T, binding: RequestedBinding): z.output<(typeof schemas)[T]> {
+  const known = new Set(["name", "type", ...Object.keys(schemas[type].shape)]);
+  const unknown = Object.entries(binding).flatMap(([field, value]) =>
+    known.has(field) || value === null ? [] : [field.slice(0, 100)],
+  );
+  if (unknown.length > 0) {
+    const named = unknown.map((field) => `"${field}"`).join(", ");
+    throw new Failure("binding_field_unsupported", {
+      message: `the binding "${binding.name}" (${type}) has ${named}, which Countersign does not do`,
+      facts: { binding: binding.name, fields: unknown },
+    });
+  }
+  const parsed = schemas[type].safeParse(binding);
+  if (parsed.success) return parsed.data as z.output<(typeof schemas)[T]>;
+  throw invalid(binding, `is not as ${type} needs it: ${firstIssue(parsed.error)}`);
+}
+
+export function invalid({ name }: RequestedBinding, why: string): Failure {
+  return new Failure("binding_invalid", {
+    message: `the binding "${name}" ${why}`,
+    facts: { binding: name },
+  });
+}

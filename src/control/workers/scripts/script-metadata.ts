@@ -1,0 +1,138 @@
+import { z } from "@hono/zod-openapi";
+import { Failure } from "../../../failures/failures.ts";
+import { firstIssue } from "../../api/endpoint.ts";
+import { sentAssets, type SentAssets } from "../assets/assets-metadata.ts";
+import { mostBindings, requestedBinding, type RequestedBinding } from "../requested-bindings.ts";
+import { sentMigrations, type Migrations } from "../migrations.ts";
+import { Refusals } from "../refusals.ts";
+import { assertScriptSettings, type ScriptSettings, scriptSettings } from "./script-settings.ts";
+
+/** What one upload may name: far above what wrangler sends, checked before any work is done. */
+export const uploadCaps: { readonly metadata: number; readonly bindings: number } = {
+  /** Bytes of the part `metadata`. */
+  metadata: 8 * 1024 * 1024,
+  bindings: mostBindings,
+};
+
+const strings = z.array(z.string().max(255)).max(uploadCaps.bindings);
+
+const limits = z.strictObject({
+  cpu_ms: z.number().int().min(1).max(300_000).optional(),
+  subrequests: z.unknown().optional(),
+});
+
+/** The fields of Cloudflare's metadata; those that are not here are refused by their names. */
+const metadata = scriptSettings.extend({
+  main_module: z.string().optional(),
+  body_part: z.string().optional(),
+  bindings: z.array(requestedBinding).max(uploadCaps.bindings).default([]),
+  compatibility_date: z.string().optional(),
+  compatibility_flags: strings.default([]),
+  keep_bindings: strings.default([]),
+  annotations: z.record(z.string(), z.string().nullish()).default({}),
+  usage_model: z.enum(["standard", "bundled", "unbound"]).nullish(),
+  limits: limits.nullish(),
+  placement: z.record(z.string(), z.unknown()).nullish(),
+  cache_options: z.record(z.string(), z.unknown()).nullish(),
+  /** Takes the files and their configuration of the newest version, where none are sent. */
+  keep_assets: z.boolean().nullish(),
+  // When Durable Objects move to new code; wrangler sends it for every Worker.
+  code_update_strategy: z.record(z.string(), z.unknown()).nullish(),
+  // What the project depends on: for Cloudflare's dashboard.
+  package_dependencies: z.array(z.unknown()).nullish(),
+  migrations: sentMigrations.nullish(),
+  exports: z.unknown().optional(),
+  assets: sentAssets.nullish(),
+  containers: z.unknown().optional(),
+  capnp_schema: z.unknown().optional(),
+  streaming_tail_consumers: z.array(z.unknown()).nullish(),
+});
+
+/** The metadata, as far as something is made of it. */
+export interface ScriptMetadata extends ScriptSettings {
+  readonly main_module?: string | undefined;
+  /** The part with a Worker in service-worker format. */
+  readonly body_part?: string | undefined;
+  readonly bindings: readonly RequestedBinding[];
+  readonly migrations?: Migrations | null | undefined;
+  readonly compatibility_date?: string | undefined;
+  readonly compatibility_flags: readonly string[];
+  readonly keep_bindings: readonly string[];
+  readonly annotations: Readonly<Record<string, string | null | undefined>>;
+  readonly limits?: { readonly cpu_ms?: number | undefined } | null | undefined;
+  readonly placement?: Readonly<Record<string, unknown>> | null | undefined;
+  readonly assets?: SentAssets | null | undefined;
+  readonly keep_assets?: boolean | null | undefined;
+}
+
+/**
+ * Reads the metadata of an upload.
+ *
+ * @param json as it was sent
+ * @throws Failure `metadata_invalid`, `feature_unsupported`
+ */
+export function readMetadata(json: unknown): ScriptMetadata {
+  const refusals = new Refusals();
+  const read = readOrRefuse(json, refusals);
+  refusals.throw();
+  return read;
+}
+
+/**
+ * The same, but what cannot be done is collected.
+ * @throws Failure `metadata_invalid`: nothing can be said of the rest then
+ */
+export function readOrRefuse(json: unknown, refusals: Refusals): ScriptMetadata {
+  const parsed = metadata.safeParse(json);
+  if (!parsed.success) {
+    throw new Failure("metadata_invalid", {
+      message: `the part "metadata" is not as a script's: ${firstIssue(parsed.error)}`,
+    });
+  }
+  refusals.try(() => refuseUnknown(json as object));
+  refuseUnsupported(parsed.data, refusals);
+  return parsed.data;
+}
+
+function refuseUnknown(json: object): void {
+  const unknown = Object.keys(json).filter((key) => !Object.hasOwn(metadata.shape, key));
+  if (unknown.length === 0) return;
+  const named = unknown.map((key) => `"${key.slice(0, 100)}"`).slice(0, 10);
+  throw new Failure("feature_unsupported", {
+    message: `the metadata has ${named.join(", ")}, which Countersign does not know`,
+    facts: { fields: unknown.slice(0, 10) },
+  });
+}
+
+function refuseUnsupported(meta: z.output<typeof metadata>, refusals: Refusals): void {
+  const features = {
+    "declared exports (Durable Objects, Workflows)": meta.exports,
+    containers: meta.containers,
+    "streaming tail consumers": meta.streaming_tail_consumers?.length,
+    "a limit of subrequests (limits.subrequests)": meta.limits?.subrequests,
+    "a cache in front of the Worker (cache_options)": meta.cache_options?.["enabled"],
+    "a Cap'n Proto schema (capnp_schema)": meta.capnp_schema,
+    "preview aliases (workers/alias)": meta.annotations["workers/alias"],
+  };
+  for (const [feature, value] of Object.entries(features)) {
+    if (value) refusals.add(featureRefusal(feature));
+  }
+  refusals.try(() => assertScriptSettings(meta));
+}
+
+/** A feature of Cloudflare's that Workers here do not have. */
+export function featureRefusal(feature: string): Failure {
+  const fix = REMOVE[feature];
+  return new Failure("feature_unsupported", {
+    message: `the script uses ${feature}, which Countersign does not have`,
+    facts: { features: [feature] },
+    ...(fix !== undefined && { fix }),
+  });
+}
+
+/** Where it stands in the Wrangler configuration. */
+const REMOVE: Readonly<Record<string, string>> = {
+  containers: "Remove `containers`, and run the container beside Countersign.",
+  "streaming tail consumers": "Remove `streaming_tail_consumers`.",
+  "a limit of subrequests (limits.subrequests)": "Remove `limits.subrequests`.",
+};

@@ -1,0 +1,82 @@
+import { z } from "@hono/zod-openapi";
+import type { ScriptKey } from "../../../contract/change-feed.ts";
+import { Failure } from "../../../failures/failures.ts";
+import { Refusals } from "../refusals.ts";
+import { environmentOf } from "../../../identity/environment.ts";
+import type { ScriptRow } from "../../../store/schema.ts";
+import type { Write } from "../../../store/store.ts";
+
+/** What is a script's and not a version's. Countersign keeps it; none of it changes how it runs. */
+export const scriptSettings: z.ZodObject<{
+  tags: z.ZodOptional<z.ZodNullable<z.ZodArray<z.ZodString>>>;
+  logpush: z.ZodOptional<z.ZodNullable<z.ZodBoolean>>;
+  observability: z.ZodOptional<z.ZodNullable<z.ZodRecord<z.ZodString, z.ZodUnknown>>>;
+  tail_consumers: z.ZodOptional<z.ZodNullable<z.ZodArray<z.ZodUnknown>>>;
+}> = z.object({
+  tags: z.array(z.string().max(1024)).max(100).nullish(),
+  logpush: z.boolean().nullish(),
+  observability: z.record(z.string(), z.unknown()).nullish(),
+  tail_consumers: z.array(z.unknown()).nullish(),
+});
+
+export type ScriptSettings = z.output<typeof scriptSettings>;
+
+/** @throws Failure `feature_unsupported` for what would have to be done, and is not */
+export function assertScriptSettings({ tail_consumers, logpush }: ScriptSettings): void {
+  const refusals = new Refusals();
+  if (tail_consumers?.length) {
+    refusals.add(
+      unsupported("tail consumers", "Remove `tail_consumers`, and read `countersign logs`."),
+    );
+  }
+  if (logpush) {
+    refusals.add(unsupported("Logpush", "Set `logpush` to false, and read `countersign logs`."));
+  }
+  refusals.throw();
+}
+
+function unsupported(feature: string, fix?: string): Failure {
+  return new Failure("feature_unsupported", {
+    message: `${feature} (of the Worker's settings) is not something that Countersign has`,
+    facts: { features: [feature] },
+    ...(fix && { fix }),
+  });
+}
+
+/** Those of `given` that were given at all. */
+export function givenSettings(given: ScriptSettings): ScriptSettings {
+  const { tags, logpush, observability, tail_consumers } = given;
+  const all = { tags, logpush, observability, tail_consumers };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}
+
+/** As the API shows them, each of them always there: clients read them without asking. */
+export function settingsOf({ settings }: Pick<ScriptRow, "settings">): ScriptSettings {
+  const stored = JSON.parse(settings) as ScriptSettings;
+  return {
+    tags: stored.tags ?? [],
+    logpush: stored.logpush ?? false,
+    tail_consumers: stored.tail_consumers ?? [],
+    // Terraform takes one that nobody set for a difference.
+    ...(stored.observability && { observability: stored.observability }),
+  };
+}
+
+/** Tells that a Worker's identity may have another name now, where what was stored says so. */
+export async function tellEnvironment(
+  { changed }: Pick<Write, "changed">,
+  key: ScriptKey,
+  before: Pick<ScriptRow, "settings">,
+  after: Pick<ScriptRow, "settings">,
+): Promise<void> {
+  if (environmentOf(before) === environmentOf(after)) return;
+  await changed({ kind: "identity", accountId: key.accountId, scriptName: key.scriptName });
+}
+
+/** As they are stored, with some of them changed. */
+export function withSettings(
+  { settings }: Pick<ScriptRow, "settings">,
+  changed: ScriptSettings,
+): string {
+  return JSON.stringify({ ...(JSON.parse(settings) as ScriptSettings), ...changed });
+}

@@ -1,0 +1,152 @@
+import { resolveOrRefuse } from "../bindings.ts";
+import { Failure } from "../../../failures/failures.ts";
+import type { ControlContext } from "../../api/context.ts";
+import { endpoint, type Endpoint } from "../../api/endpoint.ts";
+import { byOf, keyOf } from "../lookup.ts";
+import type { Publisher, PublishOptions, Published } from "../publisher.ts";
+import { resolveAssets } from "../assets/assets-metadata.ts";
+import { announcesAssets, configurationRefusals, configuredMigrations } from "../configuration.ts";
+import { Refusals } from "../refusals.ts";
+import { readScript } from "./script-upload.ts";
+import { shownScript } from "./script-shown.ts";
+import { shownVersion } from "../versions.ts";
+
+interface Checked {
+  readonly refusals?: Refusals;
+  /** Whether there would be static assets, which were not uploaded. */
+  readonly announced?: boolean;
+}
+
+const NO_FILES = { assets: { manifest: "", config: {} } };
+
+/** `wrangler deploy` (of a new Worker) and `wrangler versions upload`. */
+export function scriptUploadEndpoints(
+  context: ControlContext,
+  publisher: Publisher,
+): readonly Endpoint[] {
+  const { keyring, latestCompatibilityDate } = context;
+  const path = "/accounts/{account_id}/workers/scripts/{script_name}";
+  const buildFrom = async (
+    form: FormData,
+    { refusals = new Refusals(), announced = false }: Checked = {},
+  ): Promise<Pick<PublishOptions, "build" | "tag"> & { notices: readonly string[] }> => {
+    const { bindings, keepBindings, notices, sentAssets, ...script } = await readScript(
+      form,
+      latestCompatibilityDate,
+      refusals,
+    );
+    return {
+      notices,
+      tag: script.annotations["workers/tag"] ?? "",
+      build: async ({ newest }, owner) => ({
+        ...script,
+        settings: {
+          ...script.settings,
+          ...(announced ? NO_FILES : await resolveAssets(context, sentAssets, { owner, newest })),
+        },
+        refusals,
+        bindings: resolveOrRefuse(bindings, owner, {
+          keyring,
+          before: newest,
+          keep: keepBindings,
+          refusals,
+        }),
+      }),
+    };
+  };
+  return [
+    endpoint(
+      {
+        method: "put",
+        path,
+        summary: "Upload a script and deploy it to all traffic",
+        scope: "workers_scripts:write",
+        body: "form",
+      },
+      async (call) => {
+        const key = keyOf(call);
+        const { notices, ...upload } = await buildFrom(call.body);
+        const published = await publisher.publish(key, {
+          ...upload,
+          ...byOf(call),
+          deploy: true,
+          create: true,
+        });
+        return { result: shownUpload(published), messages: notices };
+      },
+    ),
+    endpoint(
+      {
+        method: "post",
+        path: `${path}/versions`,
+        summary: "Upload a version without deploying it",
+        scope: "workers_scripts:write",
+        body: "form",
+      },
+      async (call) => {
+        const key = keyOf(call);
+        const { notices, ...upload } = await buildFrom(call.body);
+        const { version } = await publisher.publish(key, {
+          ...upload,
+          ...byOf(call),
+          deploy: false,
+          create: false,
+        });
+        return { result: shownVersion(version), messages: notices };
+      },
+    ),
+    endpoint(
+      {
+        method: "post",
+        path: "/accounts/{account_id}/countersign/scripts/{script_name}/check",
+        summary: "Say what a deploy would be refused for, without deploying",
+        scope: "workers_scripts:write",
+        body: "form",
+      },
+      async (call) => {
+        const key = keyOf(call);
+        const refusals = new Refusals();
+        const configuration = call.body.get("settings[configuration]");
+        refusals.add(...configurationRefusals(configuration));
+        const announced = announcesAssets(configuration);
+        const { notices, tag, build } = await buildFrom(call.body, { refusals, announced });
+        try {
+          await publisher.check(key, {
+            ...byOf(call),
+            ...(tag !== undefined && { tag }),
+            deploy: true,
+            create: true,
+            build: async (before, owner) => ({
+              ...(await build(before, owner)),
+              ...configuredMigrations(configuration, before.script?.migrationTag),
+            }),
+          });
+        } catch (error) {
+          if (!(error instanceof Failure) || error.entry.side === "platform") throw error;
+          return { result: { deployable: false, refusals: shownRefusals(error) } };
+        }
+        return { result: { deployable: true, refusals: [] }, messages: notices };
+      },
+    ),
+  ];
+}
+
+function shownRefusals(failure: Failure): readonly object[] {
+  return (failure.parts ?? [failure]).map(({ code, message, fix, entry, facts }) => ({
+    code,
+    number: entry.number,
+    message,
+    fix,
+    ...facts,
+  }));
+}
+
+function shownUpload({ script, version }: Published): object {
+  return {
+    ...shownScript(script, version),
+    entry_point: version.mainModule,
+    // wrangler takes the version's id from here.
+    deployment_id: version.id,
+    startup_time_ms: version.startupTimeMs,
+  };
+}

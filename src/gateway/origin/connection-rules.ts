@@ -1,0 +1,160 @@
+import http2, { type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
+import type { Duplex } from "node:stream";
+import { asError } from "../../forward/guarded.ts";
+import { HEADER_BUFFER, MOST_HEADERS } from "../../forward/limits.ts";
+
+/**
+ * What undici does not offer to set, set on one connection while it takes it: `take` hands the
+ * connection over. Nothing but undici's own objects of this connection is touched.
+ */
+export function handOver(stream: Duplex, take: () => void): void {
+  const { connect } = http2;
+  http2.connect = ((authority: string, options: object, listener?: () => void) =>
+    withGuards(connect(authority, withLimits(options), listener))) as typeof connect;
+  try {
+    take();
+  } finally {
+    http2.connect = connect;
+  }
+  passContinue(stream);
+}
+
+/** Node takes 64 KB and 128 fields over HTTP/2 unless it is told otherwise. */
+function withLimits(options: { settings?: object }): object {
+  return {
+    ...options,
+    settings: { ...options.settings, maxHeaderListSize: HEADER_BUFFER },
+    maxHeaderListPairs: MOST_HEADERS,
+    maxSendHeaderBlockLength: HEADER_BUFFER,
+  };
+}
+
+function withGuards(session: ClientHttp2Session): ClientHttp2Session {
+  const request = session.request.bind(session);
+  session.request = (headers, options) => {
+    if (options?.endStream !== false) return reportsCuts(request(headers, options));
+    const abort = new AbortController();
+    const stream = request(headers, { ...options, signal: abort.signal });
+    return reportsCuts(breaksOff(stream, abort));
+  };
+  return session;
+}
+
+/**
+ * Node ends an upload before it resets its stream, and the origin reads a cut body as a whole one;
+ * or, where a pipe leads into it, resets nothing at all. Its signal only resets.
+ */
+function breaksOff(stream: ClientHttp2Stream, abort: AbortController): ClientHttp2Stream {
+  const close = stream.close.bind(stream);
+  stream.close = (code, callback) => {
+    if (stream.writableEnded || stream.closed) {
+      close(code, callback);
+      return;
+    }
+    if (callback !== undefined) stream.once("close", callback);
+    stream.on("error", () => {});
+    abort.abort();
+  };
+  return stream;
+}
+
+/**
+ * A stream that its peer resets with NO_ERROR or CANCEL ends, for Node, like one that is whole.
+ * What ended before END_STREAM came was cut (RFC 9113, section 8.1).
+ */
+function reportsCuts(stream: ClientHttp2Stream): ClientHttp2Stream {
+  const push = stream.push.bind(stream);
+  let ended = false;
+  stream.push = (chunk: unknown, encoding?: BufferEncoding) => {
+    if (chunk === null) {
+      // Node marks a stream that was reset as closed first, and pushes its end afterwards.
+      const cut = !ended && stream.closed && !stream.endAfterHeaders;
+      ended = true;
+      if (cut && (stream.rstCode === NO_ERROR || stream.rstCode === CANCEL)) {
+        stream.on("error", () => {});
+        // Not inside the call from the native side, which still works on the stream.
+        process.nextTick(() => stream.destroy(cutError(stream.rstCode)));
+        return false;
+      }
+    }
+    try {
+      return push(chunk, encoding);
+    } catch (error) {
+      // Called from the native side: a listener of this stream's that throws ends this stream.
+      stream.on("error", () => {});
+      process.nextTick(() => stream.destroy(asError(error)));
+      return false;
+    }
+  };
+  return stream;
+}
+
+function cutError(code: number): Error {
+  return Object.assign(new Error(`the stream was reset (${code}) before its end`), {
+    code: "ERR_HTTP2_STREAM_ERROR",
+  });
+}
+
+/**
+ * undici ends a connection on which a `100 Continue` comes that it did not ask for; any client
+ * has to be able to read one (RFC 9110, section 15.2). Its parser is told of a 103 instead, which
+ * it passes over.
+ */
+function passContinue(stream: Duplex): void {
+  const symbol = Object.getOwnPropertySymbols(stream).find(
+    ({ description }) => description === "parser",
+  );
+  const parser = symbol && ((stream as never)[symbol] as HeaderParser | null | undefined);
+  if (typeof parser?.onHeadersComplete !== "function") return;
+  const complete = parser.onHeadersComplete.bind(parser);
+  parser.onHeadersComplete = (status, ...rest) => {
+    try {
+      return complete(status === 100 ? 103 : status, ...rest);
+    } catch (error) {
+      stream.destroy(asError(error));
+      return PARSER_ERROR;
+    }
+  };
+}
+
+/** Of llhttp: stop, this connection is over. */
+const PARSER_ERROR = -1;
+
+interface HeaderParser {
+  onHeadersComplete(status: number, upgrade: boolean, keepAlive: boolean): number;
+}
+
+/**
+ * The origin has not processed the request, whatever its method, by the word of the protocol:
+ * refused, above the last stream that a GOAWAY names, or never sent (RFC 9113, section 8.7).
+ */
+export function wasNotProcessed(error: Error): boolean {
+  const code = streamError(error);
+  if (code === REFUSED_STREAM || code === HTTP_1_1_REQUIRED) return true;
+  return /^HTTP\/2: ("GOAWAY" frame received|"frameError" received - type 1,)/.test(error.message);
+}
+
+/** The origin wants this request over HTTP/1.1. */
+export function needsHttp1(error: Error): boolean {
+  return (
+    streamError(error) === HTTP_1_1_REQUIRED ||
+    error.message.endsWith(`"GOAWAY" frame received with code ${HTTP_1_1_REQUIRED}`)
+  );
+}
+
+function streamError(error: Error): unknown {
+  const known = (error as { http2ErrorCode?: unknown }).http2ErrorCode;
+  if (known !== undefined) return known;
+  return /NGHTTP2_REFUSED_STREAM/.test(error.message)
+    ? REFUSED_STREAM
+    : /NGHTTP2_HTTP_1_1_REQUIRED/.test(error.message)
+      ? HTTP_1_1_REQUIRED
+      : undefined;
+}
+
+const {
+  NGHTTP2_NO_ERROR: NO_ERROR,
+  NGHTTP2_CANCEL: CANCEL,
+  NGHTTP2_REFUSED_STREAM: REFUSED_STREAM,
+  NGHTTP2_HTTP_1_1_REQUIRED: HTTP_1_1_REQUIRED,
+} = http2.constants;

@@ -1,0 +1,358 @@
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { TLSSocket } from "node:tls";
+import { Pool, type Dispatcher } from "undici";
+import { Failure } from "../../failures/failures.ts";
+import type { Credential } from "../../certificates/credential.ts";
+import type { Clock } from "../clock.ts";
+import { exchangeFailure, presentedOf, type ConnectionFacts } from "./classify.ts";
+import type { Destination } from "./destination.ts";
+import type { GatewayOptions } from "../../contract/gateway-options.ts";
+import { handOver, needsHttp1, wasNotProcessed } from "./connection-rules.ts";
+import { asError } from "../../forward/guarded.ts";
+import type { Attempt } from "../../forward/forward.ts";
+import { MOST_HEADERS } from "../../forward/limits.ts";
+import type { TrustBundle } from "./trust.ts";
+
+/** What a connection belongs to. It is never used for anything else. */
+export interface PoolScope {
+  readonly accountId: string;
+  readonly scriptName: string;
+  readonly bindingName: string;
+  /** Null: nothing is presented. */
+  readonly credential: Credential | null;
+  readonly trust: TrustBundle;
+  /** `https://api.example.com:8443`; the port is left out where it is 443. */
+  readonly origin: string;
+  readonly destination: Destination;
+}
+
+/** A connection whose origin was verified, and has been shown the certificate if it asked for one. */
+export interface OriginConnection {
+  readonly stream: Duplex;
+  /** `TLSv1.3`. */
+  readonly tlsVersion: string | null;
+  /** The origin asked for a certificate. */
+  readonly asked: boolean;
+  /** False: the origin failed a handshake that resumed a session, and not the one without. */
+  readonly resumable: boolean;
+  /** The session that was offered goes on. */
+  readonly resumed: boolean;
+}
+
+/** Opens a connection for a scope. @throws Failure */
+export type Open = (
+  scope: PoolScope,
+  how: {
+    readonly protocols: readonly string[];
+    readonly session: Buffer | undefined;
+    /** A session for a later connection. Only of an origin that was verified. */
+    readonly onSession: (session: Buffer) => void;
+    /** Aborts when nobody wants the connection any more, with why. */
+    readonly signal: AbortSignal;
+    readonly before?: Before | undefined;
+  },
+) => Promise<OriginConnection>;
+
+/** What is said in the clear before the handshake. @throws Failure: the connection is closed */
+export type Before = (socket: Socket) => Promise<void>;
+
+/** How a server wants TLS to begin on a connection of `connect()`. */
+export type Beginning = "at once" | "postgres" | "mysql";
+
+/** What all pools share. */
+export interface PoolParts {
+  readonly open: Open;
+  readonly options: GatewayOptions;
+  readonly clock: Clock;
+}
+
+/** Connections to one origin, for one scope. */
+export class OriginPool {
+  readonly scope: PoolScope;
+  readonly key: string;
+  /** What was found out on an earlier connection. Null: nothing yet. */
+  beginning: Beginning | null = null;
+  readonly #open: Open;
+  readonly #options: GatewayOptions;
+  readonly #clock: Clock;
+  #http: Pool;
+  /** Replaced by a younger one: they finish what is in flight. */
+  readonly #aged: Set<Pool> = new Set();
+  /** Unix time in ms at which the connections are old enough to be replaced. */
+  #agedAt: number;
+  /** Unix time in ms. */
+  #renewedAt = 0;
+  #http1Only = false;
+  #http1: Pool | null = null;
+  readonly #connections: Map<Duplex, OriginConnection> = new Map();
+  /** The newest last. */
+  #sessions: Session[] = [];
+  /** Some origins hand out tickets that they refuse afterwards. */
+  #resumes: boolean;
+  #shared: Error | null = null;
+  #cut: Failure | null = null;
+  readonly #cutting: AbortController = new AbortController();
+  #closed: Promise<void> | null = null;
+
+  constructor(scope: PoolScope, { open, options, clock }: PoolParts) {
+    this.#clock = clock;
+    this.scope = scope;
+    this.key = poolKey(scope);
+    this.#open = open;
+    this.#options = options;
+    this.#resumes = options.resumption;
+    this.#http = this.#pool(this.#protocols);
+    this.#agedAt = this.#nextAge();
+  }
+
+  /** For requests. */
+  get dispatcher(): Dispatcher {
+    if (Date.now() >= this.#agedAt && this.#closed === null) this.#renew();
+    return this.#http;
+  }
+
+  /** For what HTTP/2 cannot carry. */
+  get http1Dispatcher(): Dispatcher {
+    this.#http1 ??= this.#pool(["http/1.1"]);
+    return this.#http1;
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** A connection for raw bytes, without ALPN. Never shared. */
+  connect(before?: Before): Promise<Duplex> {
+    return this.#connection([], before);
+  }
+
+  get options(): GatewayOptions {
+    return this.#options;
+  }
+
+  /** No new request. Resolves when those in flight, WebSockets among them, have ended. */
+  drain(): Promise<void> {
+    this.#closed ??= this.#drain();
+    return this.#closed;
+  }
+
+  /** Ends every connection at once. What is in flight on them fails with `failure`. */
+  cut(failure: Failure): void {
+    this.#cut = failure;
+    this.#sessions = [];
+    this.#cutting.abort(failure);
+    void this.#http.destroy(failure);
+    void this.#http1?.destroy(failure);
+    for (const aged of this.#aged) void aged.destroy(failure);
+    for (const connection of this.#connections.keys()) connection.destroy(failure);
+  }
+
+  /** The failure of a request that went through this pool. */
+  failure(error: Error): Failure {
+    if (error instanceof Failure) return error;
+    if (this.#cut !== null) return this.#cut;
+    const facts = connectionOf.get(error) ?? null;
+    return exchangeFailure(facts?.error ?? error, this.scope.destination, facts);
+  }
+
+  /** The failure of a raw connection that the origin ended before it said anything. */
+  endedFailure(stream: Duplex): Failure {
+    const connection = this.#connections.get(stream);
+    const error = Object.assign(new Error("it was closed"), { code: "ECONNRESET" });
+    const facts = connection === undefined ? null : factsOf(connection, this.scope);
+    return this.#cut ?? exchangeFailure(error, this.scope.destination, facts);
+  }
+
+  /**
+   * May a request be sent again? What was not processed, whatever its method. What is safe, once,
+   * but not if the connection was new: then it was closed because of the certificate, or of the
+   * request.
+   */
+  mayRetry(error: Error, { isSafe, retries }: Attempt): boolean {
+    if (this.#cut !== null) return false;
+    if (wasNotProcessed(error)) {
+      if (needsHttp1(error) && !this.#http1Only) {
+        this.#http1Only = true;
+        this.#renew();
+      } else if (Date.now() - this.#renewedAt >= BETWEEN_REFUSALS) {
+        // It may be closing this connection: what goes out on it again may be lost with it.
+        this.#renew();
+      }
+      return true;
+    }
+    return isSafe && retries === 0 && connectionOf.get(error)?.answered === true;
+  }
+
+  get #protocols(): readonly string[] {
+    return this.#options.http2 && !this.#http1Only ? ["http/1.1", "h2"] : ["http/1.1"];
+  }
+
+  /** A pool that is always busy would never follow a change of DNS. */
+  #renew(): void {
+    const aged = this.#http;
+    this.#http = this.#pool(this.#protocols);
+    this.#agedAt = this.#nextAge();
+    this.#renewedAt = Date.now();
+    this.#aged.add(aged);
+    void aged.close().then(
+      () => this.#aged.delete(aged),
+      () => this.#aged.delete(aged),
+    );
+  }
+
+  /** Not all pools of one origin at the same moment. */
+  #nextAge(): number {
+    return Date.now() + this.#options.timeouts.life * (0.9 + Math.random() * 0.2);
+  }
+
+  #pool(protocols: readonly string[]): Pool {
+    const { timeouts, connections } = this.#options;
+    return new Pool(this.scope.origin, {
+      connections,
+      pipelining: 1,
+      maxHeaderSize: MOST_HEADERS,
+      allowH2: protocols.includes("h2"),
+      headersTimeout: timeouts.headers,
+      bodyTimeout: timeouts.body,
+      keepAliveTimeout: timeouts.idle,
+      keepAliveMaxTimeout: timeouts.idle,
+      connect: (_, callback) => void this.#connectFor(protocols, callback),
+    });
+  }
+
+  /**
+   * undici asks again, one after the other, for each request that waited for a connection which
+   * failed. They share its failure, or the last would wait for all their time-outs.
+   */
+  async #connectFor(
+    protocols: readonly string[],
+    callback: (...result: [null, TLSSocket] | [Error, null]) => void,
+  ): Promise<void> {
+    let stream: Duplex;
+    try {
+      stream = await (this.#shared === null
+        ? this.#connection(protocols)
+        : Promise.reject(this.#shared));
+    } catch (error) {
+      this.#shared = error as Error;
+      setImmediate(() => (this.#shared = null));
+      callback(error as Error, null);
+      return;
+    }
+    try {
+      handOver(stream, () => callback(null, stream as TLSSocket));
+    } catch (error) {
+      // Of undici, or of what is set on its connection: this one ends.
+      stream.destroy(asError(error));
+    }
+  }
+
+  async #connection(protocols: readonly string[], before?: Before): Promise<Duplex> {
+    if (this.#cut !== null) throw this.#cut;
+    // What was said in the clear cannot be said again, and a session that is refused asks for that.
+    const session = before === undefined ? this.#takeSession() : null;
+    const connection = await this.#open(this.scope, {
+      protocols,
+      session: session?.ticket,
+      signal: this.#cutting.signal,
+      before,
+      onSession: (ticket) => {
+        if (this.#resumes && this.#cut === null && this.#closed === null) {
+          this.#sessions.push({ ticket, at: this.#clock.now() });
+          if (this.#sessions.length > MOST_SESSIONS) this.#sessions.shift();
+        }
+      },
+    });
+    const { stream } = connection;
+    if (!connection.resumable) {
+      this.#resumes = false;
+      this.#sessions = [];
+    }
+    if (this.#cut !== null) {
+      stream.destroy();
+      throw this.#cut;
+    }
+    this.#connections.set(stream, connection);
+    stream.once("close", () => this.#connections.delete(stream));
+    // Before undici's listeners. An alert comes as an error and then an end, of which undici makes
+    // an error of its own and reports only that: the first is what happened.
+    let first: Error | null = null;
+    stream.on("error", (error) => {
+      first ??= error;
+      connectionOf.set(error, { ...factsOf(connection, this.scope), error: first });
+    });
+    // On TLS 1.2 a session may go on as often as the origin lets it, without another ticket.
+    if (session && connection.resumed && connection.tlsVersion === "TLSv1.2") {
+      if (this.#sessions.length === 0) this.#sessions.push(session);
+    }
+    return stream;
+  }
+
+  /** A ticket is used once, and no longer than what was verified then can be relied upon. */
+  #takeSession(): Session | null {
+    const session = this.#sessions.pop();
+    return session && this.#clock.now() - session.at < SESSION_LIFETIME ? session : null;
+  }
+
+  async #drain(): Promise<void> {
+    this.#sessions = [];
+    // A dispatcher that was cut meanwhile refuses to be closed: it is.
+    const http1 = this.#http1 === null ? [] : [this.#http1];
+    const pools = [this.#http, ...http1, ...this.#aged];
+    await Promise.allSettled(pools.map((pool) => pool.close()));
+    await this.#allClosed();
+  }
+
+  /** Upgraded and raw connections belong to no dispatcher any more. */
+  async #allClosed(): Promise<void> {
+    await Promise.all(
+      [...this.#connections.keys()].map(
+        (connection) => new Promise<void>((resolve) => connection.once("close", () => resolve())),
+      ),
+    );
+  }
+}
+
+/** Equal for two requests if, and only if, they may share a connection. */
+export function poolKey(scope: PoolScope): string {
+  const { accountId, scriptName, bindingName, credential, trust, origin } = scope;
+  return JSON.stringify([
+    accountId,
+    scriptName,
+    bindingName,
+    credential && [credential.certificateId, credential.version, credential.fingerprint],
+    trust.id,
+    origin,
+    scope.destination.at,
+  ]);
+}
+
+/** In ms: an origin that refuses in a loop gets no more than a new connection each second. */
+const BETWEEN_REFUSALS = 1_000;
+
+/** An origin sends two for each handshake, and often none when one is resumed. */
+const MOST_SESSIONS = 32;
+
+interface Session {
+  readonly ticket: Buffer;
+  /** Unix time in ms. */
+  readonly at: number;
+}
+
+/** In ms: as long as a verdict on an origin may be kept. */
+const SESSION_LIFETIME = 600_000;
+
+/** The connection that an error is of, and the first error of that connection. */
+const connectionOf: WeakMap<Error, ConnectionFacts & { readonly error: Error }> = new WeakMap();
+
+function factsOf(connection: OriginConnection, scope: PoolScope): ConnectionFacts {
+  const { stream, tlsVersion, asked } = connection;
+  return {
+    presented: presentedOf(scope.credential),
+    tlsVersion,
+    asked,
+    // A TLS socket counts what the application gets, not the handshake nor its tickets.
+    answered: !(stream instanceof TLSSocket) || stream.bytesRead > 0,
+  };
+}

@@ -1,0 +1,148 @@
+import { auditBasePlace, auditHeadPlace } from "../../keys/places.ts";
+import type { Keyring } from "../../keys/seal.ts";
+import { listAccounts } from "./accounts.ts";
+import {
+  type AuditEntry,
+  type AuditHead,
+  auditRowsAfter,
+  chained,
+  readBase,
+  readHead,
+} from "./audit.ts";
+import { LastWords, type Words } from "./audit-state.ts";
+import type { AuditEntryRow } from "../schema.ts";
+import type { Database } from "../database.ts";
+
+export interface AuditCheck {
+  readonly entries: number;
+  readonly head: AuditHead;
+  /** Of these, how many retention has removed: what they said of rows that count was kept. */
+  readonly removed: number;
+  /** The first thing that is wrong, in a sentence. Null: the log is whole. */
+  readonly broken: string | null;
+}
+
+const AT_ONCE = 1000;
+const BEGINNING: AuditHead = { sequence: 0, hash: "0".repeat(64) };
+
+export interface AuditBase extends AuditHead {
+  readonly words: Partial<Words>;
+}
+
+/** From where on the log is there. Null: the record of it does not open. */
+export async function openBase(db: Database, keyring: Keyring): Promise<AuditBase | null> {
+  const stored = await readBase(db);
+  if (!stored?.sealed) return { ...BEGINNING, words: {} };
+  try {
+    return JSON.parse(keyring.unseal(auditBasePlace, stored.sealed)) as AuditBase;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Follows the chain of the audit log from its first entry, or from the sealed base where retention
+ * has removed some, to the sealed head. It finds an entry that
+ * was changed, taken out, added or moved, and an end that was cut off; then a revocation, a list of
+ * allowed hosts, a version in force or a mode that is not as the log had it last. What it cannot find is the
+ * whole database put back to an older state: for that, compare with a head that was noted elsewhere.
+ *
+ * @param noted a head that was seen before, which has to lie on the chain
+ */
+export async function checkAudit(
+  db: Database,
+  keyring: Keyring,
+  noted: AuditHead | null = null,
+): Promise<AuditCheck> {
+  const base = await openBase(db, keyring);
+  if (base === null) {
+    const broken = "the record of what retention removed was not written with this master key";
+    return { entries: 0, removed: 0, head: BEGINNING, broken };
+  }
+  const words = new LastWords(base.words);
+  let head: AuditHead = { sequence: base.sequence, hash: base.hash };
+  let passed = noted === null || (noted.sequence === head.sequence && noted.hash === head.hash);
+  const result = (broken: string | null): AuditCheck => ({
+    entries: head.sequence,
+    removed: base.sequence,
+    head,
+    broken,
+  });
+  if (noted !== null && noted.sequence > 0 && noted.sequence < base.sequence) {
+    return result(
+      `entry ${noted.sequence}, which was noted, has been removed by retention: entries up to ${base.sequence} are`,
+    );
+  }
+  for (;;) {
+    const rows = await auditRowsAfter(db, head.sequence, AT_ONCE);
+    for (const row of rows) {
+      const wrong = wrongIn(row, head);
+      if (wrong !== null) return result(wrong);
+      head = { sequence: row.sequence, hash: row.hash };
+      words.hear(JSON.parse(row.body) as AuditEntry);
+      if (noted?.sequence === row.sequence) {
+        if (noted.hash !== row.hash) return result(`entry ${row.sequence} is not the one noted`);
+        passed = true;
+      }
+    }
+    if (rows.length < AT_ONCE) break;
+  }
+  const wrong = (await wrongAtEnd(db, keyring, head)) ?? (passed ? null : missing(noted));
+  if (wrong !== null) return result(wrong);
+  const contradicted = await words.contradicted(db);
+  // Something was written while it was read: what the rows say may be of later words.
+  if (contradicted !== null && (await readHead(db))?.sequence !== head.sequence) {
+    return checkAudit(db, keyring, noted);
+  }
+  return result(contradicted);
+}
+
+export function wrongIn(row: AuditEntryRow, before: AuditHead): string | null {
+  const expected = before.sequence + 1;
+  if (row.sequence !== expected) {
+    const last = row.sequence - 1;
+    return expected === last
+      ? `entry ${expected} is missing`
+      : `entries ${expected} to ${last} are missing`;
+  }
+  if (chained(before.hash, row.body) !== row.hash) return `entry ${row.sequence} was changed`;
+  const entry = JSON.parse(row.body) as AuditEntry;
+  const same =
+    entry.sequence === row.sequence &&
+    entry.id === row.id &&
+    entry.accountId === row.accountId &&
+    entry.at === row.at &&
+    entry.action === row.action &&
+    entry.by.email === row.email;
+  return same ? null : `a column of entry ${row.sequence} was changed`;
+}
+
+async function wrongAtEnd(db: Database, keyring: Keyring, last: AuditHead): Promise<string | null> {
+  const stored = await readHead(db);
+  if (!stored) return "the record of where the log ends is missing";
+  if (stored.sealed === null) {
+    const untouched = last.sequence === 0 && (await listAccounts(db)).length === 0;
+    return untouched ? null : "the record of where the log ends is not sealed";
+  }
+  let sealed: AuditHead;
+  try {
+    sealed = JSON.parse(keyring.unseal(auditHeadPlace, stored.sealed)) as AuditHead;
+  } catch {
+    return "the record of where the log ends was not written with this master key";
+  }
+  if (sealed.sequence > last.sequence) return missingAfter(last.sequence, sealed.sequence);
+  if (sealed.sequence < last.sequence) {
+    return `entries after ${sealed.sequence} were added by somebody without the master key`;
+  }
+  if (sealed.hash !== last.hash) return "the whole log was rewritten";
+  const consistent = stored.sequence === sealed.sequence && stored.hash === sealed.hash;
+  return consistent ? null : "the record of where the log ends was changed";
+}
+
+function missingAfter(last: number, sealed: number): string {
+  return `the log ends at entry ${last}, but ${sealed} were written`;
+}
+
+function missing(noted: AuditHead | null): string {
+  return `entry ${noted?.sequence}, which was noted, is missing`;
+}

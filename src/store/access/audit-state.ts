@@ -1,0 +1,226 @@
+import type { AuditEntry } from "./audit.ts";
+import type { Database } from "../database.ts";
+import { currentDeployment } from "../workers/deployments.ts";
+import { digestsNow } from "../workers/version-content.ts";
+
+/** The last words, to be kept when the entries that said them are not. */
+export interface Words {
+  readonly revoked: readonly (readonly [id: string, versions: readonly number[]])[];
+  readonly allowedHosts: readonly (readonly [id: string, hosts: readonly string[] | null])[];
+  readonly activeVersions: readonly (readonly [id: string, version: number])[];
+  readonly deployed: readonly (readonly [id: string, versions: string])[];
+  readonly digests: readonly (readonly [version: string, digest: string])[];
+  readonly modes: readonly (readonly [binding: string, mode: string])[];
+  readonly endedTokens: readonly string[];
+  /** Every secret is bound to its version and name. */
+  readonly secretsBound: boolean;
+}
+
+/**
+ * What the audit log said last of what protects a key or a Worker. The rows have to say the same:
+ * somebody with the database, and without the master key, changes rows and cannot change the log.
+ */
+export class LastWords {
+  /** By certificate. */
+  readonly #revoked = new Map<string, Set<number>>();
+  readonly #allowedHosts = new Map<string, readonly string[] | null>();
+  readonly #activeVersions = new Map<string, number>();
+  /** By script: version ids, in order. */
+  readonly #deployed = new Map<string, string>();
+  /** What each version consists of, by its id. */
+  readonly #digests = new Map<string, string>();
+  /** By `script/binding`. */
+  readonly #modes = new Map<string, string>();
+  readonly #endedTokens = new Set<string>();
+  #secretsBound = false;
+
+  /** Begins with what others said before. @param words of `toJSON` */
+  constructor(words: Partial<Words> = {}) {
+    for (const [id, versions] of words.revoked ?? []) this.#revoked.set(id, new Set(versions));
+    for (const [id, hosts] of words.allowedHosts ?? []) this.#allowedHosts.set(id, hosts);
+    for (const [id, version] of words.activeVersions ?? []) this.#activeVersions.set(id, version);
+    for (const [id, versions] of words.deployed ?? []) this.#deployed.set(id, versions);
+    for (const [id, digest] of words.digests ?? []) this.#digests.set(id, digest);
+    for (const [id, mode] of words.modes ?? []) this.#modes.set(id, mode);
+    for (const id of words.endedTokens ?? []) this.#endedTokens.add(id);
+    this.#secretsBound = words.secretsBound === true;
+  }
+
+  toJSON(): Words {
+    return {
+      revoked: [...this.#revoked].map(([id, versions]) => [id, [...versions]] as const),
+      allowedHosts: [...this.#allowedHosts],
+      activeVersions: [...this.#activeVersions],
+      deployed: [...this.#deployed],
+      digests: [...this.#digests],
+      modes: [...this.#modes],
+      endedTokens: [...this.#endedTokens],
+      secretsBound: this.#secretsBound,
+    };
+  }
+
+  hear({ action, resource: { id }, after = {} }: AuditEntry): void {
+    if (after["secretsBound"] === true) this.#secretsBound = true;
+    switch (action) {
+      case "certificate.revoke":
+        for (const version of numbers(after["revoked"])) this.#revokedOf(id).add(version);
+        break;
+      case "certificate.settings": {
+        const hosts = after["allowed_hosts"];
+        if (hosts !== undefined) this.#allowedHosts.set(id, strings(hosts));
+        break;
+      }
+      case "certificate.version":
+      case "certificate.activate":
+      case "certificate.rollback":
+        for (const active of numbers([after["activeVersion"]]))
+          this.#activeVersions.set(id, active);
+        break;
+      case "certificate.delete":
+        for (const known of [this.#revoked, this.#allowedHosts, this.#activeVersions])
+          known.delete(id);
+        break;
+      case "version.create":
+        this.#hearDigest(after);
+        break;
+      case "deployment.create":
+        this.#hearDigest(after);
+        this.#deployed.set(id, versionsIn(after));
+        break;
+      case "key.secrets":
+        for (const [version, digest] of Object.entries(after["versions"] ?? {}))
+          this.#digests.set(version, String(digest));
+        break;
+      case "script.binding":
+        if (typeof after["mode"] === "string") this.#modes.set(id, after["mode"]);
+        break;
+      case "script.delete":
+        this.#deployed.delete(id);
+        break;
+      case "token.delete":
+        this.#endedTokens.add(id);
+        break;
+      default:
+    }
+  }
+
+  /** The first row that says otherwise, in a sentence. Null: none does. */
+  async contradicted(db: Database): Promise<string | null> {
+    return (
+      (await this.#certificates(db)) ??
+      (await this.#scripts(db)) ??
+      (await this.#versions(db)) ??
+      (await this.#bindings(db)) ??
+      (await this.#tokens(db))
+    );
+  }
+
+  async #certificates(db: Database): Promise<string | null> {
+    const certificates = await db
+      .selectFrom("certificates")
+      .select(["id", "activeVersion", "allowedHosts"])
+      .execute();
+    const unrevoked = await db
+      .selectFrom("certificateVersions")
+      .select(["certificateId", "version"])
+      .where("revokedOn", "is", null)
+      .execute();
+    for (const { certificateId, version } of unrevoked) {
+      if (this.#revoked.get(certificateId)?.has(version)) {
+        return `version ${version} of certificate ${certificateId} was revoked, and its row says that it is not`;
+      }
+    }
+    for (const { id, activeVersion, allowedHosts } of certificates) {
+      const hosts = this.#allowedHosts.get(id);
+      const now = allowedHosts === null ? null : (JSON.parse(allowedHosts) as string[]);
+      if (hosts !== undefined && JSON.stringify(hosts) !== JSON.stringify(now)) {
+        return `the allowed hosts of certificate ${id} are not those that were set last`;
+      }
+      const active = this.#activeVersions.get(id);
+      if (active !== undefined && active !== activeVersion) {
+        return `certificate ${id} presents version ${activeVersion}, where version ${active} was made active last`;
+      }
+    }
+    return null;
+  }
+
+  async #scripts(db: Database): Promise<string | null> {
+    for (const { id, name } of await db.selectFrom("scripts").select(["id", "name"]).execute()) {
+      const last = this.#deployed.get(id);
+      if (last === undefined) continue;
+      const current = await currentDeployment(db, id);
+      const shares = current?.versions.map(({ versionId, percentage }) => [versionId, percentage]);
+      if (versionsIn(Object.fromEntries(shares ?? [])) !== last) {
+        return `the Worker "${name}" runs other versions than were deployed last`;
+      }
+    }
+    return null;
+  }
+
+  async #versions(db: Database): Promise<string | null> {
+    for await (const { id, scriptId, digest } of digestsNow(db)) {
+      const written = this.#digests.get(id);
+      if (written === undefined || written === digest) continue;
+      const script = await db
+        .selectFrom("scripts")
+        .select("name")
+        .where("id", "=", scriptId)
+        .executeTakeFirst();
+      return `version ${id} of the Worker "${script?.name}" does not consist of what was uploaded`;
+    }
+    return null;
+  }
+
+  async #bindings(db: Database): Promise<string | null> {
+    const modes = await db
+      .selectFrom("bindingModes")
+      .select(["scriptId", "name", "mode"])
+      .execute();
+    const wrong = modes.find(
+      ({ scriptId, name, mode }) =>
+        mode === "in-process" && this.#modes.get(`${scriptId}/${name}`) !== mode,
+    );
+    return wrong === undefined
+      ? null
+      : `binding "${wrong.name}" of Worker ${wrong.scriptId} is in-process, which nobody set last`;
+  }
+
+  async #tokens(db: Database): Promise<string | null> {
+    const live = await db
+      .selectFrom("tokens")
+      .select("id")
+      .where("revokedOn", "is", null)
+      .execute();
+    const back = live.find(({ id }) => this.#endedTokens.has(id));
+    return back === undefined
+      ? null
+      : `token ${back.id} was revoked, and its row says that it is not`;
+  }
+
+  #hearDigest({ version, digest }: Readonly<Record<string, unknown>>): void {
+    if (typeof version === "string" && typeof digest === "string")
+      this.#digests.set(version, digest);
+  }
+
+  #revokedOf(id: string): Set<number> {
+    let known = this.#revoked.get(id);
+    if (known === undefined) this.#revoked.set(id, (known = new Set()));
+    return known;
+  }
+}
+
+/** A publish names its one version, a deployment its versions with their shares. */
+function versionsIn(after: Readonly<Record<string, unknown>>): string {
+  const { version } = after;
+  const shares = typeof version === "string" ? { [version]: 100 } : after;
+  const known = Object.entries(shares).filter(([, share]) => typeof share === "number");
+  return JSON.stringify(known.toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function numbers(value: unknown): number[] {
+  return Array.isArray(value) ? value.filter((each) => typeof each === "number") : [];
+}
+
+function strings(value: unknown): readonly string[] | null {
+  return Array.isArray(value) ? value.filter((each) => typeof each === "string") : null;
+}

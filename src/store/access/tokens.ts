@@ -1,0 +1,182 @@
+import { createHash, randomBytes } from "node:crypto";
+import type { TokenRow } from "../schema.ts";
+import type { Database } from "../database.ts";
+
+export interface NewToken {
+  readonly accountId: string;
+  /** Whose it is. Default: the account's own. */
+  readonly userId?: string | null;
+  readonly name: string;
+  /** Who acts with it. */
+  readonly email: string;
+  /** Cloudflare's names: `ssl_certs:write`, … */
+  readonly scopes: readonly string[];
+  /** As they were sent, to be shown so. Default: made from the scopes. */
+  readonly policies?: readonly object[] | null;
+  /** Default: at once. */
+  readonly notBefore?: Date | null;
+  /** Null: it does not expire. */
+  readonly expiresOn: Date | null;
+  /** CIDRs it may, or may not, be used from. Default: from anywhere. */
+  readonly requestIp?: object | null;
+  /** The token it is made with. Default: none, a person or the operator makes it. */
+  readonly madeBy?: string | null;
+  readonly now: Date;
+}
+
+export interface CreatedToken {
+  readonly id: string;
+  /** `csn_` and 40 url-safe characters (240 random bits). Shown once: only its hash is kept. */
+  readonly token: string;
+}
+
+export async function createToken(db: Database, token: NewToken): Promise<CreatedToken> {
+  const secret = makeSecret();
+  const id = randomBytes(16).toString("hex");
+  const createdOn = token.now.toISOString();
+  await db
+    .insertInto("tokens")
+    .values({
+      id,
+      accountId: token.accountId,
+      userId: token.userId ?? null,
+      name: token.name,
+      email: token.email,
+      hash: hashOf(secret),
+      scopes: JSON.stringify(token.scopes),
+      policies: token.policies ? JSON.stringify(token.policies) : null,
+      createdOn,
+      modifiedOn: createdOn,
+      notBefore: token.notBefore?.toISOString() ?? null,
+      expiresOn: token.expiresOn?.toISOString() ?? null,
+      requestIp: token.requestIp ? JSON.stringify(token.requestIp) : null,
+      disabled: 0,
+      revokedOn: null,
+      madeBy: token.madeBy ?? null,
+    })
+    .execute();
+  return { id, token: secret };
+}
+
+/** Revoked and expired ones too: the caller judges by its clock. */
+export function findToken(db: Database, token: string): Promise<TokenRow | undefined> {
+  return db.selectFrom("tokens").selectAll().where("hash", "=", hashOf(token)).executeTakeFirst();
+}
+
+export function findTokenById(db: Database, id: string): Promise<TokenRow | undefined> {
+  return db.selectFrom("tokens").selectAll().where("id", "=", id).executeTakeFirst();
+}
+
+/** Of one account, revoked ones too, oldest first. */
+export function listTokens(db: Database, accountId: string): Promise<TokenRow[]> {
+  return db
+    .selectFrom("tokens")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .orderBy("createdOn")
+    .orderBy("id")
+    .execute();
+}
+
+export type TokenChange = Partial<
+  Pick<
+    TokenRow,
+    "name" | "scopes" | "policies" | "notBefore" | "expiresOn" | "requestIp" | "disabled"
+  >
+>;
+
+export async function updateToken(
+  db: Database,
+  id: string,
+  change: TokenChange & { readonly now: Date },
+): Promise<void> {
+  const { now, ...columns } = change;
+  await db
+    .updateTable("tokens")
+    .set({ ...columns, modifiedOn: now.toISOString() })
+    .where("id", "=", id)
+    .execute();
+}
+
+/**
+ * The tokens that it was made with, nearest first. A chain that does not end, as somebody with the
+ * database might write it, ends at `MOST_MAKERS`, and is then nobody's.
+ * @returns null if the chain is broken: a maker is not there
+ */
+export async function makersOf(db: Database, token: TokenRow): Promise<TokenRow[] | null> {
+  const makers: TokenRow[] = [];
+  for (let id = token.madeBy; id !== null; id = makers.at(-1)!.madeBy) {
+    const maker = await findTokenById(db, id);
+    if (!maker || makers.length >= MOST_MAKERS) return null;
+    makers.push(maker);
+  }
+  return makers;
+}
+
+/** Tokens that make tokens that make tokens: nobody needs more in a row. */
+export const MOST_MAKERS = 8;
+
+/** Gives the token another value; the one before stops working, and so does what was made with it. */
+export async function rollToken(db: Database, id: string, now: Date): Promise<string> {
+  await revokeMadeBy(db, id, now);
+  const secret = makeSecret();
+  await db
+    .updateTable("tokens")
+    .set({ hash: hashOf(secret), modifiedOn: now.toISOString() })
+    .where("id", "=", id)
+    .execute();
+  return secret;
+}
+
+/** Every token that was made with it, and with those. */
+async function revokeMadeBy(db: Database, id: string, now: Date): Promise<void> {
+  let ids = [id];
+  while (ids.length > 0) {
+    const rows = await db
+      .updateTable("tokens")
+      .set({ revokedOn: now.toISOString() })
+      .where("madeBy", "in", ids)
+      .where("revokedOn", "is", null)
+      .returning("id")
+      .execute();
+    ids = rows.map((row) => row.id);
+  }
+}
+
+/**
+ * Ends a token, and every one that was made with it.
+ * @returns false if there is no such token, or it was revoked before
+ */
+export async function revokeToken(db: Database, id: string, now: Date): Promise<boolean> {
+  await revokeMadeBy(db, id, now);
+  const { numUpdatedRows } = await db
+    .updateTable("tokens")
+    .set({ revokedOn: now.toISOString() })
+    .where("id", "=", id)
+    .where("revokedOn", "is", null)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
+}
+
+export function scopesOf({ scopes }: Pick<TokenRow, "scopes">): string[] {
+  return JSON.parse(scopes) as string[];
+}
+
+/** Empty: from anywhere. */
+export function requestIpOf({ requestIp }: Pick<TokenRow, "requestIp">): RequestIp {
+  return requestIp === null ? {} : (JSON.parse(requestIp) as RequestIp);
+}
+
+/** From where a token may be used, as Cloudflare writes it: CIDRs or single addresses. */
+export interface RequestIp {
+  readonly in?: readonly string[] | undefined;
+  readonly not_in?: readonly string[] | undefined;
+}
+
+function makeSecret(): string {
+  return `csn_${randomBytes(30).toString("base64url")}`;
+}
+
+function hashOf(token: string): string {
+  return createHash("sha256").update(token).digest("hex");
+}

@@ -1,0 +1,106 @@
+import type { CertificateRow, CertificateVersionRow } from "../schema.ts";
+import { recordActivation } from "./certificate-activations.ts";
+import type { Database } from "../database.ts";
+
+/** A certificate or CA with the version of it that is active. */
+export interface StoredCertificate extends CertificateRow {
+  readonly active: CertificateVersionRow;
+}
+
+export interface CertificateFilter {
+  /** True: CAs only; false: leaf certificates only. Default: both. */
+  readonly ca?: boolean;
+  readonly name?: string;
+}
+
+export async function insertCertificate(
+  db: Database,
+  certificate: CertificateRow,
+  version: CertificateVersionRow,
+): Promise<void> {
+  await db.insertInto("certificates").values(certificate).execute();
+  await db.insertInto("certificateVersions").values(version).execute();
+  await recordActivation(db, certificate.id, version.version);
+}
+
+export async function findCertificate(
+  db: Database,
+  accountId: string,
+  id: string,
+): Promise<StoredCertificate | null> {
+  const row = await db
+    .selectFrom("certificates")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .where("id", "=", id)
+    .executeTakeFirst();
+  if (!row) return null;
+  const active = await db
+    .selectFrom("certificateVersions")
+    .selectAll()
+    .where("certificateId", "=", id)
+    .where("version", "=", row.activeVersion)
+    .executeTakeFirstOrThrow();
+  return { ...row, active };
+}
+
+/** Oldest first. */
+export async function listCertificates(
+  db: Database,
+  accountId: string,
+  filter: CertificateFilter = {},
+): Promise<StoredCertificate[]> {
+  const { ca, name } = filter;
+  const rows = await db
+    .selectFrom("certificates as c")
+    .selectAll("c")
+    .where("c.accountId", "=", accountId)
+    .$if(ca !== undefined, (query) => query.where("c.ca", "=", ca === true ? 1 : 0))
+    .$if(name !== undefined, (query) => query.where("c.name", "=", name ?? null))
+    .orderBy("c.uploadedOn")
+    .orderBy("c.id")
+    .execute();
+  const versions = await db
+    .selectFrom("certificates as c")
+    .innerJoin("certificateVersions as v", (join) =>
+      join.onRef("v.certificateId", "=", "c.id").onRef("v.version", "=", "c.activeVersion"),
+    )
+    .selectAll("v")
+    .where("c.accountId", "=", accountId)
+    .$if(ca !== undefined, (query) => query.where("c.ca", "=", ca === true ? 1 : 0))
+    .$if(name !== undefined, (query) => query.where("c.name", "=", name ?? null))
+    .execute();
+  const byId = new Map(versions.map((version) => [version.certificateId, version]));
+  return rows.flatMap((row) => {
+    const active = byId.get(row.id);
+    return active ? [{ ...row, active }] : [];
+  });
+}
+
+export async function countCertificates(
+  db: Database,
+  accountId: string,
+  ca: boolean,
+): Promise<number> {
+  const { count } = await db
+    .selectFrom("certificates")
+    .select((e) => e.fn.countAll<number | string>().as("count"))
+    .where("accountId", "=", accountId)
+    .where("ca", "=", ca ? 1 : 0)
+    .executeTakeFirstOrThrow();
+  return Number(count);
+}
+
+export async function updateCertificate(
+  db: Database,
+  id: string,
+  change: Partial<
+    Pick<CertificateRow, "name" | "activeVersion" | "allowedHosts" | "tied" | "updatedOn">
+  >,
+): Promise<void> {
+  await db.updateTable("certificates").set(change).where("id", "=", id).execute();
+}
+
+export async function deleteCertificate(db: Database, id: string): Promise<void> {
+  await db.deleteFrom("certificates").where("id", "=", id).execute();
+}

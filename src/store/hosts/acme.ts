@@ -1,0 +1,104 @@
+import type { HostChallenge } from "../../contract/hosts.ts";
+import type { Database } from "../database.ts";
+import type { AcmeAccountRow, AcmeChallengeRow, HostCertificateRow } from "../schema.ts";
+
+export async function acmeAccountAt(
+  db: Database,
+  accountId: string,
+  directory: string,
+): Promise<AcmeAccountRow | null> {
+  const row = await db
+    .selectFrom("acmeAccounts")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .where("directory", "=", directory)
+    .executeTakeFirst();
+  return row ?? null;
+}
+
+export async function findAcmeAccount(db: Database, id: string): Promise<AcmeAccountRow | null> {
+  const row = await db
+    .selectFrom("acmeAccounts")
+    .selectAll()
+    .where("id", "=", id)
+    .executeTakeFirst();
+  return row ?? null;
+}
+
+/** Beside its directory's that is there only what may change does: its key may be sealed anew. */
+export async function putAcmeAccount(db: Database, row: AcmeAccountRow): Promise<string> {
+  const { email, authority } = row;
+  const { id } = await db
+    .insertInto("acmeAccounts")
+    .values(row)
+    .onConflict((o) => o.columns(["accountId", "directory"]).doUpdateSet({ email, authority }))
+    .returning("id")
+    .executeTakeFirstOrThrow();
+  return id;
+}
+
+export async function putChallenge(db: Database, row: AcmeChallengeRow): Promise<void> {
+  await db
+    .insertInto("acmeChallenges")
+    .values(row)
+    .onConflict((o) => o.columns(["host", "token"]).doUpdateSet(row))
+    .execute();
+}
+
+export async function deleteChallenge(
+  db: Database,
+  { host, token }: Pick<AcmeChallengeRow, "host" | "token">,
+): Promise<void> {
+  await db
+    .deleteFrom("acmeChallenges")
+    .where("host", "=", host)
+    .where("token", "=", token)
+    .execute();
+}
+
+/** Those of orders that a process did not live to end. */
+export async function challengesBefore(db: Database, time: Date): Promise<AcmeChallengeRow[]> {
+  return db
+    .selectFrom("acmeChallenges")
+    .selectAll()
+    .where("createdOn", "<", time.toISOString())
+    .execute();
+}
+
+export function challengesOf(db: Database, accountId: string): Promise<HostChallenge[]> {
+  return db
+    .selectFrom("acmeChallenges")
+    .select(["host", "token", "keyAuthorization"])
+    .where("accountId", "=", accountId)
+    .execute();
+}
+
+/** The longest overdue of each account: what one has due keeps no other's waiting. */
+export async function dueRenewals(db: Database, now: Date): Promise<HostCertificateRow[]> {
+  const due = await db
+    .selectFrom("hostCertificates")
+    .selectAll()
+    .where("acmeNextOn", "<=", now.toISOString())
+    .orderBy("acmeNextOn")
+    .execute();
+  return [...Map.groupBy(due, ({ accountId }) => accountId).values()].flatMap((all) =>
+    all.slice(0, AT_ONCE),
+  );
+}
+
+/** Of an account. */
+const AT_ONCE = 5;
+
+/** Nothing, where it is not renewed by ACME any more. */
+export async function renewalFailed(
+  db: Database,
+  id: string,
+  change: Pick<HostCertificateRow, "acmeFailures" | "acmeFailure" | "acmeNextOn">,
+): Promise<void> {
+  await db
+    .updateTable("hostCertificates")
+    .set(change)
+    .where("id", "=", id)
+    .where("source", "=", "acme")
+    .execute();
+}

@@ -1,0 +1,216 @@
+import { X509Certificate } from "node:crypto";
+import type { HostClients } from "../../contract/hosts.ts";
+import type { Database } from "../database.ts";
+import { listAuthorities, listIssued } from "../identities.ts";
+import { revokedByLists } from "./revocation-lists.ts";
+import type {
+  ClientCertificateRow,
+  ClientRevocationRow,
+  HostClientsRow,
+  IdentityAuthorityRow,
+} from "../schema.ts";
+
+/** In the place of a CA's id: the account's own, which issues to Workers and to clients. */
+export const MANAGED = "managed";
+
+export interface HostRules extends HostClientsRow {
+  /** Ids, or `managed`. */
+  readonly authorities: readonly string[];
+}
+
+/** By host. */
+export async function listHostRules(db: Database, accountId: string): Promise<HostRules[]> {
+  const rows = await db
+    .selectFrom("hostClients")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .orderBy("host")
+    .execute();
+  const ties = await db
+    .selectFrom("hostAuthorities")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .orderBy("authorityId")
+    .execute();
+  return rows.map((row) => ({
+    ...row,
+    authorities: ties.filter(({ host }) => host === row.host).map((tie) => tie.authorityId),
+  }));
+}
+
+/** @param rules null: the host asks nothing of its clients any more */
+export async function putHostRules(
+  db: Database,
+  key: { readonly accountId: string; readonly host: string },
+  rules: Pick<HostRules, "mode" | "forward" | "authorities"> | null,
+): Promise<void> {
+  const { accountId, host } = key;
+  for (const table of ["hostAuthorities", "hostClients"] as const) {
+    await db
+      .deleteFrom(table)
+      .where("accountId", "=", accountId)
+      .where("host", "=", host)
+      .execute();
+  }
+  if (rules === null) return;
+  const { mode, forward, authorities } = rules;
+  await db.insertInto("hostClients").values({ accountId, host, mode, forward }).execute();
+  const ties = [...new Set(authorities)].map((authorityId) => ({ accountId, host, authorityId }));
+  if (ties.length > 0) await db.insertInto("hostAuthorities").values(ties).execute();
+}
+
+export function listClientRevocations(
+  db: Database,
+  accountId: string,
+): Promise<ClientRevocationRow[]> {
+  return db
+    .selectFrom("clientRevocations")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .orderBy("createdOn")
+    .orderBy("id")
+    .execute();
+}
+
+export async function insertClientRevocation(
+  db: Database,
+  row: ClientRevocationRow,
+): Promise<void> {
+  await db.insertInto("clientRevocations").values(row).execute();
+}
+
+/** @returns whether there was one */
+export async function deleteClientRevocation(
+  db: Database,
+  accountId: string,
+  id: string,
+): Promise<boolean> {
+  const { numDeletedRows } = await db
+    .deleteFrom("clientRevocations")
+    .where("accountId", "=", accountId)
+    .where("id", "=", id)
+    .executeTakeFirstOrThrow();
+  return numDeletedRows > 0n;
+}
+
+/** Newest first. */
+export function listClientCertificates(
+  db: Database,
+  accountId: string,
+  zoneId: string,
+): Promise<ClientCertificateRow[]> {
+  return db
+    .selectFrom("clientCertificates")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .where("zoneId", "=", zoneId)
+    .orderBy("issuedOn", "desc")
+    .orderBy("id")
+    .execute();
+}
+
+export async function insertClientCertificate(
+  db: Database,
+  row: ClientCertificateRow,
+): Promise<void> {
+  await db.insertInto("clientCertificates").values(row).execute();
+}
+
+/** In the list of what the account's CA has issued too. */
+export async function setClientRevoked(
+  db: Database,
+  { id, serial }: Pick<ClientCertificateRow, "id" | "serial">,
+  revokedOn: string | null,
+): Promise<void> {
+  await db.updateTable("clientCertificates").set({ revokedOn }).where("id", "=", id).execute();
+  await db
+    .updateTable("issuedIdentities")
+    .set({ revokedOn })
+    .where("serial", "=", serial)
+    .execute();
+}
+
+/** Host → what it asks of its clients, with everything that this needs. */
+export async function clientsOfHosts(
+  db: Database,
+  accountId: string,
+): Promise<ReadonlyMap<string, HostClients>> {
+  const rules = await listHostRules(db, accountId);
+  if (rules.length === 0) return new Map();
+  const own = await listAuthorities(db, accountId);
+  const uploaded = await uploadedAuthorities(db, accountId);
+  const revoked = await revokedEntries(db, accountId, own);
+  return new Map(
+    rules.map(({ host, mode, forward, authorities }) => [
+      host,
+      {
+        mode,
+        forward: forward === 1,
+        authorities: authorities.flatMap((id) =>
+          id === MANAGED ? own.flatMap(trustedOf) : (uploaded.get(id) ?? []),
+        ),
+        revoked,
+      },
+    ]),
+  );
+}
+
+/** Id → PEM, one certificate each. */
+async function uploadedAuthorities(
+  db: Database,
+  accountId: string,
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const rows = await db
+    .selectFrom("certificates as c")
+    .innerJoin("certificateVersions as v", (join) =>
+      join.onRef("v.certificateId", "=", "c.id").onRef("v.version", "=", "c.activeVersion"),
+    )
+    .select(["c.id", "v.chain"])
+    .where("c.accountId", "=", accountId)
+    .where("c.ca", "=", 1)
+    .execute();
+  return new Map(rows.map(({ id, chain }) => [id, certificatesIn(chain)]));
+}
+
+/** Every CA that an account has, PEM, one certificate each: one of them signed a revocation list. */
+export async function everyAuthority(db: Database, accountId: string): Promise<readonly string[]> {
+  const own = await listAuthorities(db, accountId);
+  const uploaded = await uploadedAuthorities(db, accountId);
+  return [...[...uploaded.values()].flat(), ...own.flatMap(trustedOf)];
+}
+
+function trustedOf({ state, root, chain }: IdentityAuthorityRow): readonly string[] {
+  return state === "retired" ? [] : certificatesIn(`${root}\n${chain ?? ""}`);
+}
+
+function certificatesIn(pem: string): readonly string[] {
+  return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+}
+
+async function revokedEntries(
+  db: Database,
+  accountId: string,
+  own: readonly IdentityAuthorityRow[],
+): Promise<readonly string[]> {
+  const issuers = new Map(own.map(({ id, chain }) => [id, issuerName(chain)]));
+  const issued = await listIssued(db, accountId);
+  const entries = await listClientRevocations(db, accountId);
+  return [
+    ...(await revokedByLists(db, accountId)),
+    ...issued
+      .filter(({ revokedOn }) => revokedOn !== null)
+      .map(({ serial, authorityId }) => entryOf(serial, issuers.get(authorityId) ?? null)),
+    ...entries.map(
+      ({ serial, issuer, fingerprint }) => fingerprint ?? entryOf(serial ?? "", issuer),
+    ),
+  ];
+}
+
+function entryOf(serial: string, issuer: string | null): string {
+  return issuer === null ? serial : `${serial} ${issuer}`;
+}
+
+/** As the ingress reads it in what such a CA has issued. */
+function issuerName(chain: string | null): string | null {
+  return chain === null ? null : (new X509Certificate(chain).subject ?? null);
+}

@@ -18,12 +18,12 @@ export interface Mutants {
   readonly mutants: readonly { readonly status: string }[];
 }
 
-const KILLED: readonly string[] = ["Killed", "Timeout"];
-const ALIVE: readonly string[] = ["Survived", "NoCoverage"];
+const KILLED: ReadonlySet<string> = new Set(["Killed", "Timeout"]);
+const ALIVE: ReadonlySet<string> = new Set(["Survived", "NoCoverage"]);
 
 export function countOf(mutants: Mutants["mutants"]): Count {
-  const killed = mutants.filter(({ status }) => KILLED.includes(status)).length;
-  const alive = mutants.filter(({ status }) => ALIVE.includes(status)).length;
+  const killed = mutants.filter(({ status }) => KILLED.has(status)).length;
+  const alive = mutants.filter(({ status }) => ALIVE.has(status)).length;
   return { all: killed + alive, killed };
 }
 

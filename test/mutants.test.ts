@@ -3,7 +3,7 @@ import { suite, test } from "node:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { behaviourTests } from "../scripts/mutants-behaviour.ts";
-import { countOf, withFigures } from "../scripts/mutants-figures.ts";
+import { countOf, withFigures, type Figure } from "../scripts/mutants-figures.ts";
 import { nearestTests } from "../scripts/mutants.ts";
 import { importsIn } from "../scripts/rooms.ts";
 
@@ -39,8 +39,11 @@ suite("the nearest tests of a file", () => {
   });
 });
 
+function of(file: string, all: number, killed: number): Figure {
+  return { file, all, killed, date: "2026-11-26" };
+}
+
 suite("the figures", () => {
-  const date = "2026-11-26";
   const text =
     "Why.\n\n| file                | mutants | killed | share | measured   |\n| --- | --- | --- | --- | --- |\n";
 
@@ -50,7 +53,6 @@ suite("the figures", () => {
   });
 
   test("a file measured again takes the place of its last figures, and rooms are summed", () => {
-    const of = (file: string, all: number, killed: number) => ({ file, all, killed, date });
     let now = withFigures(text, of("src/keys/b.ts", 10, 1));
     now = withFigures(now, of("src/keys/a.ts", 10, 9));
     now = withFigures(now, of("src/control/access/c.ts", 3, 2));

@@ -27,8 +27,8 @@ async function asked(t: TestContext, head = "Transfer-Encoding: chunked"): Promi
   return { client, request, response };
 }
 
-function send(client: Socket, text: string): void {
-  client.write(`${text.length.toString(16)}\r\n${text}\r\n`);
+function send(client: Socket, piece: string): void {
+  client.write(`${piece.length.toString(16)}\r\n${piece}\r\n`);
 }
 
 function end(client: Socket): void {

@@ -96,6 +96,13 @@ test("a response's fields are flat, each value of a list with its name; framing 
     host: "a.example",
   };
   assert.deepEqual(responseHeaders(headers), [
-    ...["set-cookie", "a=1", "set-cookie", "b=2", "content-length", "3", "host", "a.example"],
+    "set-cookie",
+    "a=1",
+    "set-cookie",
+    "b=2",
+    "content-length",
+    "3",
+    "host",
+    "a.example",
   ]);
 });

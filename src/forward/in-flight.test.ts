@@ -12,7 +12,7 @@ interface Asked {
 }
 
 /** A server that answers nothing by itself, and all that it works on. */
-async function working(t: TestContext): Promise<{ inFlight: InFlight; ask(): Promise<Asked> }> {
+async function working(t: TestContext): Promise<{ inFlight: InFlight; ask: () => Promise<Asked> }> {
   const inFlight = new InFlight();
   const server = createServer((request, response) => inFlight.add(request, response));
   server.listen(0, "127.0.0.1");

@@ -60,7 +60,7 @@ test("one side that is destroyed without an error takes the other with it", asyn
 
 test("what was read to its end is written to its end before the other side closes", async () => {
   const written: string[] = [];
-  let go = (): void => {};
+  let go: () => void = assert.fail;
   const slow = new Duplex({
     read() {},
     write(chunk, _, done) {

@@ -10,7 +10,7 @@ import { answerUnread, type Unread } from "./unread.ts";
 async function serving(
   t: TestContext,
   answer: (inFlight: InFlight, server: Server) => void = () => {},
-): Promise<{ told: Unread[]; dial(): Socket; server: Server }> {
+): Promise<{ told: Unread[]; dial: () => Socket; server: Server }> {
   const told: Unread[] = [];
   const inFlight = new InFlight();
   const server = createServer({ maxHeaderSize: 200 });

@@ -55,10 +55,6 @@ test("two connections of one proxy keep apart what was said of each, and the wor
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  const ask = async (client: Socket, bytes: string): Promise<string> => {
-    client.write(bytes);
-    return String((await once(client, "data"))[0]);
-  };
   const [one, other] = [connect(port, "127.0.0.1"), connect(port, "127.0.0.1")];
   assert.match(await ask(one, HEADER + REQUEST), /from 192\.0\.2\.7$/);
   const localPort = one.localPort!;
@@ -71,6 +67,11 @@ test("two connections of one proxy keep apart what was said of each, and the wor
   for (const client of [other, again]) client.destroy();
   server.close();
 });
+
+async function ask(client: Socket, bytes: string): Promise<string> {
+  client.write(bytes);
+  return String((await once(client, "data"))[0]);
+}
 
 /** Until a server has so many connections. */
 async function gone(server: Server, left: number): Promise<void> {

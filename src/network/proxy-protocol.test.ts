@@ -37,9 +37,11 @@ test("version 2 does, with additions that are skipped", () => {
   assert.deepEqual(v2("2011000ccb0071090a000001126701bb"), { source: null, length: 28 });
 });
 
+function line(from: number, to: number): string {
+  return `PROXY TCP4 203.0.113.9 10.0.0.1 ${from} ${to}\r\n`;
+}
+
 test("the bounds of both versions are taken, and what is beyond them is not", () => {
-  const line = (from: number, to: number): string =>
-    `PROXY TCP4 203.0.113.9 10.0.0.1 ${from} ${to}\r\n`;
   assert.equal(typeof read(line(65_535, 65_535)), "object");
   for (const [from, to] of [
     [65_536, 1],

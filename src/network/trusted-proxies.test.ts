@@ -72,9 +72,11 @@ test("without a connection nobody is known, without proxies nobody's word counts
   assert.equal(nobody.client("127.0.0.1", headers).address, "127.0.0.1");
 });
 
+function hops(count: number): string {
+  return ["203.0.113.9", ...Array<string>(count).fill("10.0.0.2")].join(",");
+}
+
 test("of a chain of proxies the 32 nearest are looked at", () => {
-  const hops = (count: number): string =>
-    ["203.0.113.9", ...Array<string>(count).fill("10.0.0.2")].join(",");
   assert.equal(seen("10.0.0.1", hops(31)).address, "203.0.113.9");
   assert.equal(seen("10.0.0.1", hops(32)).address, "10.0.0.2");
 });

@@ -1,5 +1,13 @@
 /**
- * Files that only join others, or only start processes and servers: what they do is seen in a
- * behaviour test, which runs for each of their mutants. One that ends within some seconds.
+ * Files whose nearest test is not the one that says what they do. Where they only join others, or
+ * start processes and servers, that is a behaviour test: one that ends within some seconds, for it
+ * runs for each mutant.
  */
-export const behaviourTests: Readonly<Record<string, readonly string[]>> = {};
+export const otherTests: Readonly<Record<string, readonly string[]>> = {
+  "src/forward/exchange.ts": [
+    "src/forward/exchange.test.ts",
+    "src/forward/forward.test.ts",
+    "src/forward/target.test.ts",
+  ],
+  "src/forward/forward.ts": ["src/forward/forward.test.ts", "src/forward/target.test.ts"],
+};

@@ -8,14 +8,14 @@
  *
  * The nearest test of a file is the one that has its name. Where there is none: the unit tests that
  * import it, else those that import a file that does, and so on. `mutants-behaviour.ts` names the
- * files that behaviour tests cover.
+ * files that other tests cover.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { behaviourTests } from "./mutants-behaviour.ts";
+import { otherTests } from "./mutants-behaviour.ts";
 import { countOf, withFigures, type Count, type Mutants } from "./mutants-figures.ts";
 import { type Import, importsIn } from "./rooms.ts";
 
@@ -66,7 +66,8 @@ function git(...args: readonly string[]): string[] {
 }
 
 /** Null: nothing could be counted, and StrykerJS has said why. */
-function measure(file: string, tests: readonly string[], isBehaviour: boolean): Count | null {
+function measure(file: string, tests: readonly string[]): Count | null {
+  const isBehaviour = tests.some((one) => one.startsWith("test/"));
   const folder = mkdtempSync(join(tmpdir(), "countersign-mutants-"));
   try {
     const config = JSON.parse(readFileSync(join(root, "stryker.config.json"), "utf8")) as {
@@ -106,14 +107,13 @@ function run(args: readonly string[]): number {
   let failed = 0;
   for (const one of files) {
     const file = `src/${one}`;
-    const behaviour = behaviourTests[file];
-    const tests = behaviour ?? nearestTests(one, imports).map((test) => `src/${test}`);
+    const tests = otherTests[file] ?? nearestTests(one, imports).map((test) => `src/${test}`);
     if (tests.length === 0) {
       console.log(`${file}: no unit test reaches it, and no behaviour test is named for it`);
       continue;
     }
     console.log(`${file}, tested by ${tests.join(", ")}`);
-    const count = measure(file, tests, behaviour !== undefined);
+    const count = measure(file, tests);
     if (count === null) failed += 1;
     else if (values.write === true) {
       const today = new Date().toISOString().slice(0, 10);

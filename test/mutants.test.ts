@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { behaviourTests } from "../scripts/mutants-behaviour.ts";
+import { otherTests } from "../scripts/mutants-behaviour.ts";
 import { countOf, withFigures, type Figure } from "../scripts/mutants-figures.ts";
 import { nearestTests } from "../scripts/mutants.ts";
 import { importsIn } from "../scripts/rooms.ts";
@@ -71,8 +71,8 @@ suite("the figures", () => {
   });
 });
 
-test("the behaviour tests that are named for a file are there, as is the file", () => {
-  for (const [file, tests] of Object.entries(behaviourTests)) {
+test("the tests that are named for a file are there, as is the file", () => {
+  for (const [file, tests] of Object.entries(otherTests)) {
     for (const one of [file, ...tests]) {
       assert.ok(existsSync(join(import.meta.dirname, "..", one)), one);
     }

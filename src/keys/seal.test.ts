@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import * as fc from "fast-check";
 import { refusal } from "../../test/helpers/refusal.ts";
 import { keyPlace, type Place } from "./places.ts";
-import { Keyring, type Sealed } from "./seal.ts";
+import { bodyOf, Keyring, masterKeyIdOf, sealBody, type Sealed } from "./seal.ts";
 
 const place = keyPlace({ accountId: "acme", certificateId: "cert-1", version: 1 });
 const plaintext = "-----BEGIN PRIVATE KEY-----\nnot really\n-----END PRIVATE KEY-----\n";
@@ -228,4 +228,75 @@ it("a keyring keeps its key though the bytes it was given are wiped", () => {
   const record = wiped.seal(place, plaintext);
   bytes.fill(0);
   assert.equal(wiped.unseal(place, record), plaintext);
+});
+
+describe("what was written once", () => {
+  const old = new Keyring(Buffer.alloc(32, 7));
+
+  it("opens for ever: a record of the first version", () => {
+    const record = [
+      "v1",
+      "f26fbb65",
+      "XIgNjN5H2jAZlC7BOITDgBT81yEuGUgA1LyQDhR-driYJikm6l3Jn8EqXXxvaJH5-dJCIAkDjF0VfF_H",
+      "AhCg4_gWz-5_R2VQiTGiV6DNgu4Ckg4TZuTsafaeWOkOoK3MgSrgEw",
+    ].join(".");
+    assert.equal(old.unseal(place, record as Sealed), "of version 1");
+    assert.equal(old.masterKeyId, "f26fbb65");
+  });
+
+  it("is derived for ever: a key for another purpose, and another one for another", () => {
+    const derived = "bd1b47fa4f9496710725f0ab787514012b69d7eace3fd54bbdd315b31f837aab";
+    assert.equal(old.derive("a purpose").toString("hex"), derived);
+    assert.notEqual(old.derive("another").toString("hex"), derived);
+  });
+});
+
+describe("a change of the master key", () => {
+  const [before, after] = [randomBytes(32), randomBytes(32)];
+
+  it("seals with the new key, and opens what the old one sealed", () => {
+    const changing = new Keyring(before);
+    const record = changing.seal(place, plaintext);
+    changing.adopt(after);
+    assert.equal(changing.masterKeyId, new Keyring(after).masterKeyId);
+    assert.equal(changing.unseal(place, record), plaintext);
+    assert.equal(new Keyring(after).unseal(place, changing.seal(place, plaintext)), plaintext);
+  });
+
+  it("that comes is admitted first: it opens, and does not seal yet", () => {
+    const admitting = new Keyring(before);
+    admitting.admit(after);
+    assert.equal(admitting.unseal(place, new Keyring(after).seal(place, plaintext)), plaintext);
+    assert.equal(admitting.masterKeyId, new Keyring(before).masterKeyId);
+  });
+
+  it("wraps a record anew and leaves its ciphertext, once", () => {
+    const changing = new Keyring(before);
+    const record = changing.seal(place, plaintext);
+    assert.equal(changing.fresh(place, record), record);
+    changing.adopt(after);
+    const rewrapped = changing.fresh(place, record);
+    assert.equal(masterKeyIdOf(rewrapped), changing.masterKeyId);
+    assert.equal(bodyOf(rewrapped), bodyOf(record));
+    assert.notEqual(bodyOf(record), "");
+    assert.equal(new Keyring(after).unseal(place, rewrapped), plaintext);
+    assert.equal(changing.fresh(place, rewrapped), rewrapped);
+    refusal("sealed_record_damaged", () => changing.rewrap({ ...place, id: "other" }, record));
+  });
+
+  it("finds no id and no ciphertext in what is no record", () => {
+    assert.deepEqual([masterKeyIdOf("" as Sealed), bodyOf("" as Sealed)], ["", ""]);
+  });
+});
+
+it("what was sealed elsewhere is wrapped, and its data key is wiped", () => {
+  const elsewhere = sealBody(place, plaintext);
+  assert.ok(elsewhere.dataKey.some((byte) => byte !== 0));
+  assert.equal(keyring.unseal(place, keyring.wrap(place, elsewhere)), plaintext);
+  assert.ok(elsewhere.dataKey.every((byte) => byte === 0));
+});
+
+it("a record that does not open is named by its place, not by what is in it", () => {
+  const failure = refusal("sealed_record_damaged", () => keyring.unseal(place, "" as Sealed));
+  assert.equal(failure.message, `the ${place.kind} of "${place.id}" in account acme does not open`);
 });

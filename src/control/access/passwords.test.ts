@@ -1,27 +1,57 @@
 import assert from "node:assert/strict";
+import { argon2Sync } from "node:crypto";
 import { it } from "node:test";
 import { hashPassword, makePassword, verifyPassword } from "./passwords.ts";
 
 it("a password is kept as an argon2id hash of its own, and only it fits", async () => {
-  const hash = await hashPassword("correct horse battery");
+  const password = "correct horse battery";
+  const [hash, other] = await Promise.all([hashPassword(password), hashPassword(password)]);
   assert.match(hash, /^argon2id\$m=65536,t=3,p=1\$[\w-]{22}\$[\w-]{43}$/);
-  assert.notEqual(await hashPassword("correct horse battery"), hash);
+  assert.notEqual(other, hash);
+  assert.ok(await verifyPassword(password, hash));
+});
+
+it("a hash is checked with the cost that it was made with, and only its password fits", async () => {
+  const hash = stored("correct horse battery");
   assert.ok(await verifyPassword("correct horse battery", hash));
-  assert.ok(!(await verifyPassword("correct horse batterz", hash)));
-  assert.ok(!(await verifyPassword("", hash)));
+  for (const password of ["correct horse batterz", "", "correct horse battery "]) {
+    assert.ok(!(await verifyPassword(password, hash)), password);
+  }
 });
 
 it("the same letters written another way are the same password", async () => {
-  const hash = await hashPassword("caf\u00e9 caf\u00e9 caf\u00e9");
+  const hash = stored("caf\u00e9 caf\u00e9 caf\u00e9");
   assert.ok(await verifyPassword("cafe\u0301 cafe\u0301 cafe\u0301", hash));
 });
 
-it("nobody has no password, which takes as long to say", async () => {
-  assert.ok(!(await verifyPassword("anything at all", undefined)));
+it("of a password that is too long as much counts as a password may have", async () => {
+  const hash = stored("x".repeat(256));
+  assert.ok(await verifyPassword("x".repeat(257), hash));
+  assert.ok(!(await verifyPassword("x".repeat(255), hash)));
 });
 
-it("a short password is refused", async () => {
-  await assert.rejects(hashPassword("elevenchars"), /11 characters/);
+it("nobody has no password, nor has who is kept with what is no hash", async () => {
+  assert.ok(!(await verifyPassword("anything at all", undefined)));
+  const whole = stored("anything at all");
+  assert.ok(await verifyPassword("anything at all", whole));
+  const broken = whole.replace("t=1", "t=x");
+  assert.ok(!(await verifyPassword("anything at all", broken)));
+});
+
+/** As it would be kept if memory had always been this dear: 8 KiB, once. */
+function stored(password: string): string {
+  const nonce = Buffer.alloc(16, 7);
+  const costs = { memory: 8, passes: 1, parallelism: 1, tagLength: 32 };
+  const hash = argon2Sync("argon2id", { message: Buffer.from(password), nonce, ...costs });
+  return `argon2id$m=8,t=1,p=1$${nonce.toString("base64url")}$${hash.toString("base64url")}`;
+}
+
+it("a password has 12 to 256 characters", async () => {
+  await assert.rejects(hashPassword("elevenchars"), {
+    code: "password_weak",
+    message: "the password has 11 characters, which is not 12 to 256",
+  });
+  await assert.rejects(hashPassword("x".repeat(257)), { code: "password_weak" });
 });
 
 it("passwords that are made differ, and can be read out", () => {

@@ -190,10 +190,10 @@ test("a 100 Continue that nobody asked for is passed over", async () => {
 
 test("a pool that is always busy moves to new connections, and cuts nothing", async () => {
   await using origin = await startOrigin({ authority });
-  let connections = 0;
-  origin.server.on("secureConnection", () => (connections += 1));
+  const connections: unknown[] = [];
+  origin.server.on("secureConnection", (socket) => connections.push(socket));
   let asked = 0;
-  for (; connections < 2; asked += 1) {
+  for (; connections.length < 2; asked += 1) {
     assert.equal((await ask(gateway.socket(), origin.url)).status, 200);
   }
   assert.ok(asked > 2, `${asked} requests, each with a connection of its own`);

@@ -1,6 +1,6 @@
 import type { AdapterPayload } from "oidc-provider";
 import { OIDCProviderError } from "oidc-provider/lib/helpers/errors.js";
-import { setTimeout as sleep } from "node:timers/promises";
+import timers from "node:timers/promises";
 import { neighbourhood } from "../../../network/ranges.ts";
 import { Throttle } from "../../../network/throttle.ts";
 
@@ -49,7 +49,7 @@ export class BegunLogins {
   async #holdBack(): Promise<void> {
     if (this.#held >= HELD_AT_ONCE) return;
     this.#held += 1;
-    await sleep(HELD_BACK_MS);
+    await timers.setTimeout(HELD_BACK_MS);
     this.#held -= 1;
   }
 }

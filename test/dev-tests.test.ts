@@ -38,32 +38,48 @@ describe("countersign/miniflare", () => {
   }
 
   test("a test's Worker presents an identity, and the origin's own policy decides by it as in production", async () => {
-    await using folder = await makeProject({});
+    await using folder = await makeProject({
+      "countersign.json": JSON.stringify({ env: { staging: { identityEnvironments: true } } }),
+    });
     await using origin = await mtlsOrigin({ project: folder.folder });
     await using bindings = await mtls(
-      { MY_CERT: { identity: "orders" } },
-      { project: folder.folder, account: "acme" },
+      {
+        MY_CERT: { identity: "orders" },
+        OTHER: { identity: "orders", identityEnvironment: "canary" },
+      },
+      { project: folder.folder, account: "acme", environment: "staging" },
     );
     const miniflare = new Miniflare(
       convertV4MiniflareOptions({
         modules: true,
-        script: worker,
+        script: worker.replace("env.MY_CERT", "env[new URL(request.url).pathname.slice(1)]"),
         compatibilityDate: "2025-11-17",
         serviceBindings: bindings.serviceBindings,
       }),
     );
     try {
-      const response = await miniflare.dispatchFetch(`http://test/?to=${origin.url}/orders`);
-      assert.equal(response.status, 200, await response.clone().text());
-      const { subject, spiffeId } = origin.requests[0]!.client!;
-      assert.equal(subject, "CN=orders,O=acme");
-      assert.equal(spiffeId, "spiffe://countersign.internal/account/acme/worker/orders");
+      for (const [binding, environment] of [
+        ["MY_CERT", "staging"],
+        ["OTHER", "canary"],
+      ]) {
+        const to = `http://test/${binding}?to=${origin.url}/orders`;
+        const response = await miniflare.dispatchFetch(to);
+        assert.equal(response.status, 200, await response.clone().text());
+        const { subject, spiffeId } = origin.requests.at(-1)!.client!;
+        assert.equal(subject, "CN=orders,O=acme");
+        const id = "spiffe://countersign.internal/account/acme/worker/orders";
+        assert.equal(spiffeId, `${id}/environment/${environment}`);
+      }
     } finally {
       await miniflare.dispose();
     }
     await assert.rejects(
       mtls({ ME: { identity: "a", cert: "a.pem" } }, { project: folder.folder }),
       /either a certificate or an identity/,
+    );
+    await assert.rejects(
+      mtls({ ME: { identityEnvironment: "staging" } }, { project: folder.folder }),
+      /an environment needs its identity/,
     );
   });
 

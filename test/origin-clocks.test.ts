@@ -56,6 +56,7 @@ class Plane {
         accountId,
         authorityId,
         scriptName: null,
+        spiffeId: null,
         issuedOn: new Date(now).toISOString(),
         notAfter: new Date(now + hoursLeft * HOUR).toISOString(),
         revokedOn: null,

@@ -78,8 +78,11 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   response.end(`${request.method} ${await text(request)}`);
 }
 
-function issue(worker: string, { by = ca, account = "acme" } = {}): Promise<TestCertificate> {
-  const uri = workerSpiffeId({ trustDomain: "example.org", account, worker, environment: null });
+function issue(
+  worker: string,
+  { by = ca, account = "acme", environment = null as string | null } = {},
+): Promise<TestCertificate> {
+  const uri = workerSpiffeId({ trustDomain: "example.org", account, worker, environment });
   return by.issue({ subject: `CN=${worker},O=${account}`, uris: [uri] });
 }
 
@@ -172,7 +175,8 @@ test("A and B write, C reads, C's write is a 403 that says why, and strangers ge
 test("the service learns who calls, and nothing that a client says of it; hop-by-hop headers end here", async () => {
   const { url } = await serve();
   seen.length = 0;
-  await ask(url, callers.c, {
+  const c = await issue("c", { environment: "pré prod" });
+  await ask(url, c, {
     headers: {
       "X-Countersign-Worker": "a",
       x_countersign_worker: "a",
@@ -193,6 +197,7 @@ test("the service learns who calls, and nothing that a client says of it; hop-by
   assert.deepEqual(of(/countersign|client.cert/i), [
     "Client-Cert",
     "X-Countersign-Account",
+    "X-Countersign-Environment",
     "X-Countersign-Spiffe-Id",
     "X-Countersign-Worker",
   ]);
@@ -200,11 +205,12 @@ test("the service learns who calls, and nothing that a client says of it; hop-by
     [headers["x-countersign-worker"], headers["x-countersign-account"], headers["x-other"]],
     ["c", "acme", "stays"],
   );
-  assert.equal(headers["x-countersign-spiffe-id"], "spiffe://example.org/account/acme/worker/c");
-  assert.equal(
-    headers["client-cert"],
-    `:${Buffer.from(callers.c.x509.rawData).toString("base64")}:`,
+  assert.equal(headers["x-countersign-environment"], "pr%C3%A9%20prod");
+  assert.match(
+    headers["x-countersign-spiffe-id"] as string,
+    /^spiffe:\/\/example\.org\/account\/acme\/worker\/c\/environment\/_u\.[0-9a-f]+$/,
   );
+  assert.equal(headers["client-cert"], `:${Buffer.from(c.x509.rawData).toString("base64")}:`);
   assert.deepEqual(of(/^(x-mine|te|proxy-.*)$/i), []);
   assert.equal(headers.host, new URL(url).host);
 });

@@ -23,6 +23,7 @@ export interface IdentityIssuer {
 }
 
 export interface IssuedIdentity {
+  readonly spiffeId: string;
   /** Leaf first, PEM. */
   readonly chain: string;
   /** Counts up with each one that is issued to the Worker, from 1. */
@@ -36,6 +37,8 @@ export interface IssuedIdentity {
 export interface IdentityState {
   /** ISO 8601. Null: the Worker may have one. */
   readonly revokedOn: string | null;
+  /** What it would be issued now: one that differs is a reason to renew. */
+  readonly spiffeId: string;
   /** The CA that issues now: one that differs is a reason to renew. Null: none was needed yet. */
   readonly authorityId: string | null;
 }

@@ -35,6 +35,7 @@ import { identityAuthorityEndpoints } from "./identity/authorities.ts";
 import { identityEndpoints } from "./identity/endpoints.ts";
 import { issuedEndpoints } from "./identity/issued.ts";
 import { policyEndpoints } from "./identity/policies.ts";
+import { identitySettingsEndpoints } from "./identity/settings.ts";
 import { d1Endpoints } from "./storage/d1.ts";
 import { kvEndpoints } from "./storage/kv.ts";
 import { usageEndpoints } from "./storage/metrics.ts";
@@ -168,6 +169,7 @@ function allEndpoints(
     ...clientCertificateEndpoints(context, identities),
     ...identityEndpoints(context, identities),
     ...identityAuthorityEndpoints(context, identities),
+    ...identitySettingsEndpoints(context),
     ...issuedEndpoints(context, identities),
     ...policyEndpoints(context, identities),
     ...scriptEndpoints(context, publisher),

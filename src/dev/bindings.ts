@@ -33,6 +33,8 @@ export interface DevBindingsOptions {
   readonly workerName: string;
   /** Of the Worker's identity. Null: `development`. */
   readonly account: string | null;
+  /** Wrangler's, which the identity may name. Null: none. */
+  readonly environment: string | null;
   readonly certificateOptions: Readonly<Record<string, CertificateFiles>>;
   readonly fromPlatform: FromPlatform;
   /** Read again whenever it changes. */
@@ -151,7 +153,8 @@ class Bindings implements DevBindings {
   }
 
   async #present(opened: OpenBinding): Promise<ChosenCertificate> {
-    const { authority, workerName, account, certificateOptions, fromPlatform } = this.#options;
+    const { authority, workerName, account, environment, certificateOptions, fromPlatform } =
+      this.#options;
     const binding = this.#placed(opened.binding);
     const trust = await this.#trustOf(binding);
     const file = this.#file?.bindings ?? {};
@@ -166,6 +169,7 @@ class Bindings implements DevBindings {
       authorities: [...this.#authorities, ...(trust ?? [])],
       workerName,
       account: account ?? accountId,
+      environment: this.#file?.identityEnvironments ? environment : null,
       onFiles: (files) => {
         opened.files = files;
         this.#watch();

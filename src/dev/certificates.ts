@@ -58,6 +58,8 @@ export interface CertificateSources {
   /** The Worker's name: part of the subject of a certificate made on the spot. */
   readonly workerName: string;
   readonly account: string;
+  /** What the Worker's identity names. Null: none. */
+  readonly environment: string | null;
   /** Told, before they are read, of the absolute paths that bring another certificate on change. */
   readonly onFiles: (files: readonly string[]) => void;
 }
@@ -216,13 +218,15 @@ function databaseLeaf(
 
 /** What the platform issues to the Worker in production, but for the CA. */
 function identityLeaf(
-  { worker: named }: MtlsBinding,
-  { workerName, account }: CertificateSources,
+  binding: MtlsBinding,
+  { workerName, account, environment: own }: CertificateSources,
 ): DevelopmentLeaf {
-  const worker = named ?? workerName;
-  const uri = workerSpiffeId({ trustDomain: TRUST_DOMAIN, account, worker, environment: null });
+  const worker = binding.worker ?? workerName;
+  const environment = binding.environment ?? own;
+  const uri = workerSpiffeId({ trustDomain: TRUST_DOMAIN, account, worker, environment });
+  const place = environment === null ? "" : `@${plain(environment)}`;
   return {
-    file: `identity-${plain(account)}-${plain(worker)}`,
+    file: `identity-${plain(account)}-${plain(worker)}${place}`,
     request: { subject: `O=${plain(account)},CN=${plain(worker)}`, uris: [uri] },
   };
 }

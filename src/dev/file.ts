@@ -10,6 +10,8 @@ export interface DevFile {
   /** Absolute. If there is no such file, everything has its default. */
   readonly path: string;
   readonly bindings: Readonly<Record<string, DevFileBinding>>;
+  /** The Worker's identity names the Wrangler environment. */
+  readonly identityEnvironments: boolean;
   /** CA files that origins are verified against, beside the public roots and the development CA. */
   readonly ca: readonly string[];
   /** Hosts (or `*.example.com`) that answer 520, as zones behind Cloudflare's proxy do. */
@@ -67,6 +69,10 @@ const binding = z.strictObject({
 const settings = {
   bindings: z.record(z.string(), binding).optional().describe("By the name of the binding"),
   ca: files.optional().describe("CAs that origins are verified against, beside the public roots"),
+  identityEnvironments: z
+    .boolean()
+    .optional()
+    .describe("The Worker's identity names the Wrangler environment, as the platform's may"),
   proxied: z.array(host).optional().describe("Hosts that answer 520, as Cloudflare's proxy does"),
   hosts: z
     .record(host, z.string().regex(/^[^\s/]+:\d{1,5}$/, "is no host:port"))
@@ -83,7 +89,10 @@ const schema = z.strictObject({
     .describe("By Wrangler environment: what is given here replaces what is given above"),
 });
 
-type Settings = Pick<z.infer<typeof schema>, "bindings" | "ca" | "proxied" | "hosts">;
+type Settings = Pick<
+  z.infer<typeof schema>,
+  "identityEnvironments" | "bindings" | "ca" | "proxied" | "hosts"
+>;
 
 /** The JSON Schema of `countersign.json`, for editors. */
 export function devFileSchema(): object {
@@ -103,12 +112,13 @@ export async function readDevFile(folder: string, environment?: string): Promise
     throw new Failure("dev_file_unreadable", { message: `reading "${path}" failed`, cause: error });
   });
   if (text === null) {
-    return { path, bindings: {}, ca: [], proxied: [], hosts: {} };
+    return { path, bindings: {}, identityEnvironments: false, ca: [], proxied: [], hosts: {} };
   }
   const parsed = parse(path, text);
   const own = environment === undefined ? undefined : ofEnvironment(parsed.env, environment);
   return absolute(path, {
     bindings: { ...parsed.bindings, ...own?.bindings },
+    identityEnvironments: own?.identityEnvironments ?? parsed.identityEnvironments,
     ca: own?.ca ?? parsed.ca,
     proxied: own?.proxied ?? parsed.proxied,
     hosts: own?.hosts ?? parsed.hosts,
@@ -192,6 +202,7 @@ function absolute(path: string, given: Settings): DevFile {
         },
       ]),
     ),
+    identityEnvironments: given.identityEnvironments ?? false,
     ca: all(given.ca ?? []),
     proxied: given.proxied ?? [],
     hosts: Object.fromEntries(

@@ -2,7 +2,12 @@ import type { Logger } from "pino";
 import { keyIn } from "../contract/key-in.ts";
 import type { CertificateVersion, ScriptKey } from "../contract/change-feed.ts";
 import type { GatewayHandle } from "../contract/gateway.ts";
-import { identityId, type IdentityIssuer, type IssuedIdentity } from "../contract/identity.ts";
+import {
+  identityId,
+  type IdentityIssuer,
+  type IdentityState,
+  type IssuedIdentity,
+} from "../contract/identity.ts";
 import type { Sealed } from "../keys/seal.ts";
 import { Backoff } from "../process/backoff.ts";
 
@@ -31,6 +36,7 @@ interface Held {
 }
 
 interface Issued {
+  readonly spiffeId: string;
   readonly authorityId: string;
   readonly renewAt: number;
   readonly notBefore: number;
@@ -128,7 +134,7 @@ export class Identities {
     try {
       const state = await issuer.identity(held.key);
       if (state.revokedOn !== null) await this.#revoke(held, state.revokedOn);
-      else if (renew || state.authorityId !== held.issued?.authorityId) await this.#issue(held);
+      else if (renew || isSuperseded(held.issued, state)) await this.#issue(held);
       this.#checkClocks(held);
       held.backoff = new Backoff();
       held.failed = null;
@@ -204,7 +210,13 @@ function namedCertificate({
   return { accountId, certificateId, name: null, allowedHosts: null, trust: null };
 }
 
+/** By another CA, or by another name. */
+function isSuperseded(issued: Issued | null, { authorityId, spiffeId }: IdentityState): boolean {
+  return issued?.authorityId !== authorityId || issued.spiffeId !== spiffeId;
+}
+
 function issuedAt({
+  spiffeId,
   authorityId,
   notBefore,
   notAfter,
@@ -213,7 +225,7 @@ function issuedAt({
   // Between 40 and 49 per cent: Workers that were issued together do not renew together, and each has
   // more than 12 hours left when the control plane goes away just before it would renew.
   const share = 0.4 + Math.random() * 0.09;
-  return { authorityId, notBefore: begin, renewAt: begin + (end - begin) * share };
+  return { spiffeId, authorityId, notBefore: begin, renewAt: begin + (end - begin) * share };
 }
 
 function idOf({ accountId, scriptName }: ScriptKey): string {

@@ -13,10 +13,13 @@ import {
   listAuthorities,
   putIdentity,
 } from "../store/identities.ts";
+import { findAccount } from "../store/access/accounts.ts";
+import { findScript } from "../store/workers/scripts.ts";
 import type { IdentityAuthorityRow } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
 import { workerSpiffeId } from "countersign-origin";
 import { makeRequest, makeRoot, signIntermediate, type SigningAuthority } from "./authority.ts";
+import { environmentOf } from "./environment.ts";
 import { issueIdentity } from "./issue.ts";
 
 export interface IdentitiesOptions {
@@ -43,23 +46,29 @@ export class Identities implements IdentityIssuer {
 
   async identity(key: ScriptKey): Promise<IdentityState> {
     const { db } = this.#options.store;
-    const [row, authority] = await Promise.all([
+    const [row, authority, spiffeId] = await Promise.all([
       findIdentity(db, key),
       activeAuthority(db, key.accountId),
+      this.spiffeId(key),
     ]);
-    return { revokedOn: row?.revokedOn ?? null, authorityId: authority?.id ?? null };
+    return { revokedOn: row?.revokedOn ?? null, spiffeId, authorityId: authority?.id ?? null };
+  }
+
+  /** What a Worker would be issued now. */
+  async spiffeId(key: ScriptKey): Promise<string> {
+    const { accountId: account, scriptName: worker } = key;
+    const { store, trustDomain } = this.#options;
+    const names = (await findAccount(store.db, account))?.identityEnvironments === 1;
+    const script = names ? await findScript(store.db, key) : undefined;
+    const environment = script === undefined ? null : environmentOf(script);
+    return workerSpiffeId({ trustDomain, account, worker, environment });
   }
 
   async issueIdentity(key: ScriptKey, csr: string): Promise<IssuedIdentity> {
     const { accountId, scriptName } = key;
-    const { store, clock, trustDomain } = this.#options;
+    const { store, clock } = this.#options;
     const authority = await this.authority(accountId);
-    const spiffeId = workerSpiffeId({
-      trustDomain,
-      account: accountId,
-      worker: scriptName,
-      environment: null,
-    });
+    const spiffeId = await this.spiffeId(key);
     const now = clock();
     const issued = await issueIdentity(this.signer(authority), {
       csr,
@@ -82,13 +91,15 @@ export class Identities implements IdentityIssuer {
         accountId,
         authorityId: authority.id,
         scriptName,
+        spiffeId,
         issuedOn: now.toISOString(),
         notAfter,
         revokedOn: null,
       });
       return { value: next, audit: null };
     });
-    return { chain: issued.chain, version, authorityId: authority.id, notBefore, notAfter };
+    const { chain } = issued;
+    return { spiffeId, chain, version, authorityId: authority.id, notBefore, notAfter };
   }
 
   /**

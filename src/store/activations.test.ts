@@ -42,6 +42,7 @@ async function certificate(
       shortHosts: 0,
       createdOn: now,
       limits: {},
+      identityEnvironments: 0,
     })
     .execute();
   await db

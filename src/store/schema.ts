@@ -107,6 +107,8 @@ export interface AccountRow {
   shortHosts: number;
   createdOn: string;
   limits: AccountLimits;
+  /** 1: the identities of its Workers name the environment that each was deployed to. */
+  identityEnvironments: number;
 }
 
 /** How much an account may have. What is absent is the platform's default. */
@@ -546,6 +548,8 @@ export interface IssuedIdentityRow {
   authorityId: string;
   /** Null: a client certificate, of nothing that runs here. */
   scriptName: string | null;
+  /** Null: it has none, or was issued before this was kept. */
+  spiffeId: string | null;
   issuedOn: string;
   notAfter: string;
   revokedOn: string | null;

@@ -191,8 +191,12 @@ function compiled(pattern: string): RegExp {
 }
 
 /** For messages: the shortest name that is certain. */
-export function describeCaller({ worker, account, spiffeId, certificate }: CallerFacts): string {
-  if (worker !== null) return `Worker "${worker}" of account "${account}"`;
+export function describeCaller(caller: CallerFacts): string {
+  const { worker, account, environment, spiffeId, certificate } = caller;
+  if (worker !== null) {
+    const place = environment === null ? "" : ` (environment "${environment}")`;
+    return `Worker "${worker}"${place} of account "${account}"`;
+  }
   if (spiffeId !== null) return spiffeId;
   if (certificate.subject !== "") return `"${certificate.subject}"`;
   return `the certificate with SHA-256 ${certificate.fingerprint}`;

@@ -94,6 +94,7 @@ function addExplain(group: Command, io: Io): void {
     .description("what the policy says of a caller, and why; exit status 1 if it refuses")
     .argument("<name>")
     .option("--worker <name>", "a Worker of this account")
+    .option("--environment <name>", "of that Worker; default: what its identity names")
     .option("--spiffe-id <id>", "any caller by its SPIFFE ID")
     .option("--subject <dn>", "any caller by its certificate's subject")
     .option("--method <method>", "of the request", "GET")
@@ -112,6 +113,7 @@ Examples:
         name: string,
         options: Options & {
           worker?: string;
+          environment?: string;
           spiffeId?: string;
           subject?: string;
           method: string;
@@ -120,6 +122,7 @@ Examples:
       ) => {
         const query = new URLSearchParams({ method: options.method, path: options.path });
         if (options.worker !== undefined) query.set("worker", options.worker);
+        if (options.environment !== undefined) query.set("environment", options.environment);
         if (options.spiffeId !== undefined) query.set("spiffe_id", options.spiffeId);
         if (options.subject !== undefined) query.set("subject", options.subject);
         const api = await apiClient(io, options);

@@ -120,6 +120,7 @@ export function clientCertificateEndpoints(
             accountId,
             authorityId: authority.id,
             scriptName: null,
+            spiffeId: null,
             issuedOn: row.issuedOn,
             notAfter: row.notAfter,
             revokedOn: null,

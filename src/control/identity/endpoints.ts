@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { readWorkerSpiffeId, workerSpiffeId } from "countersign-origin";
+import { readWorkerSpiffeId } from "countersign-origin";
 import { applyChange } from "../api/apply-change.ts";
 import type { ScriptKey } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
@@ -20,22 +20,32 @@ export function identityEndpoints(
 ): readonly Endpoint[] {
   const path = "/accounts/{account_id}/countersign/identities";
 
-  const shown = (row: IdentityRow, issued: readonly IssuedIdentityRow[]): object => {
+  /** @param issued newest first, perhaps those of other Workers among them */
+  const shown = async (row: IdentityRow, issued: readonly IssuedIdentityRow[]): Promise<object> => {
     const newest = issued.find(({ scriptName }) => scriptName === row.scriptName);
+    const spiffeId = newest?.spiffeId ?? (await identities.spiffeId(row));
     return {
       worker: row.scriptName,
-      spiffe_id: workerSpiffeId({
-        trustDomain: identities.trustDomain,
-        account: row.accountId,
-        worker: row.scriptName,
-        environment: null,
-      }),
+      environment: readWorkerSpiffeId(spiffeId)?.environment ?? null,
+      spiffe_id: spiffeId,
       state: row.revokedOn === null ? "active" : (row.reason ?? "revoked"),
       revoked_on: row.revokedOn,
       serial_number: newest?.serial ?? null,
       issued_on: newest?.issuedOn ?? null,
       expires_on: newest?.notAfter ?? null,
     };
+  };
+
+  /** By its name, or by a SPIFFE ID that it has or had: of another environment's nobody is meant. */
+  const keyOf = async (text: string | undefined, accountId: string): Promise<ScriptKey> => {
+    const identity = text?.startsWith("spiffe://") ? readWorkerSpiffeId(text) : null;
+    if (identity?.account !== accountId) return { accountId, scriptName: text ?? "" };
+    const key = { accountId, scriptName: identity.worker };
+    if (identity.environment === null || (await identities.spiffeId(key)) === text) return key;
+    const issued = await listIssued(store.db, accountId, identity.worker);
+    return issued.some(({ spiffeId }) => spiffeId === text)
+      ? key
+      : { accountId, scriptName: text! };
   };
 
   const change = async (
@@ -45,7 +55,7 @@ export function identityEndpoints(
     work: (write: Write, key: ScriptKey) => Promise<IdentityRow>,
   ): Promise<Answer> => {
     const { accountId } = caller;
-    const key = { accountId, scriptName: workerOf(worker, accountId) };
+    const key = await keyOf(worker, accountId);
     const value = await applyChange({ store, edge }, async (write) => {
       const row = await work(write, key);
       return {
@@ -59,7 +69,7 @@ export function identityEndpoints(
         },
       };
     });
-    return { result: shown(value, await listIssued(store.db, accountId, key.scriptName)) };
+    return { result: await shown(value, await listIssued(store.db, accountId, key.scriptName)) };
   };
 
   return [
@@ -68,13 +78,13 @@ export function identityEndpoints(
       async ({ caller: { accountId } }) => {
         const issued = await listIssued(store.db, accountId);
         const rows = await listIdentities(store.db, accountId);
-        return list(rows.map((row) => shown(row, issued)));
+        return list(await Promise.all(rows.map((row) => shown(row, issued))));
       },
     ),
     endpoint(
       { method: "get", path: `${path}/{worker}`, summary: "One identity", scope: "ssl_certs:read" },
       async ({ caller: { accountId }, params }) => {
-        const key = { accountId, scriptName: workerOf(params["worker"], accountId) };
+        const key = await keyOf(params["worker"], accountId);
         const row = await findIdentity(store.db, key);
         if (!row) {
           throw new Failure("identity_not_found", {
@@ -82,13 +92,14 @@ export function identityEndpoints(
           });
         }
         const issued = await listIssued(store.db, accountId, key.scriptName);
-        const history = issued.map(({ serial, issuedOn, notAfter, revokedOn }) => ({
+        const history = issued.map(({ serial, spiffeId, issuedOn, notAfter, revokedOn }) => ({
           serial_number: serial,
+          spiffe_id: spiffeId,
           issued_on: issuedOn,
           expires_on: notAfter,
           revoked_on: revokedOn,
         }));
-        return { result: { ...shown(row, issued), issued: history } };
+        return { result: { ...(await shown(row, issued)), issued: history } };
       },
     ),
     endpoint(
@@ -115,10 +126,4 @@ export function identityEndpoints(
       ({ caller, params }) => change(caller, params["worker"], "restore", restoreIdentity),
     ),
   ];
-}
-
-/** By its name, or by its SPIFFE ID. */
-function workerOf(text: string | undefined, accountId: string): string {
-  const identity = text?.startsWith("spiffe://") ? readWorkerSpiffeId(text) : null;
-  return identity?.account === accountId ? identity.worker : (text ?? "");
 }

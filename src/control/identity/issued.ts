@@ -50,6 +50,7 @@ export function issuedEndpoints(
             accountId,
             authorityId: authority.id,
             scriptName: null,
+            spiffeId: issued.spiffeId,
             issuedOn: now.toISOString(),
             notAfter,
             revokedOn: null,

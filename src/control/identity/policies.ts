@@ -14,6 +14,7 @@ import { list } from "../api/envelope.ts";
 const question = z.object({
   worker: z.string().optional(),
   account: z.string().optional(),
+  environment: z.string().min(1).max(64).optional(),
   spiffe_id: z.string().optional(),
   subject: z.string().optional(),
   method: z.string().default("GET"),
@@ -60,9 +61,14 @@ export function policyEndpoints(
         const row = await existing(store.db, accountId, params["name"]);
         const { worker, account = accountId, spiffe_id, subject = "", method } = query;
         const { trustDomain } = identities;
-        const spiffeId =
-          spiffe_id ??
-          (worker && workerSpiffeId({ trustDomain, account, worker, environment: null }));
+        const spiffeIdOf = async (scriptName: string): Promise<string> => {
+          if (account === accountId && query.environment === undefined) {
+            return identities.spiffeId({ accountId, scriptName });
+          }
+          const environment = query.environment ?? null;
+          return workerSpiffeId({ trustDomain, account, worker: scriptName, environment });
+        };
+        const spiffeId = spiffe_id ?? (worker && (await spiffeIdOf(worker)));
         const facts = callerFacts({
           subject: subject || (worker ? `CN=${worker},O=${account}` : ""),
           issuer: "",

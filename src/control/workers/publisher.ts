@@ -41,7 +41,7 @@ import { assertMayTakeKeys } from "./in-process.ts";
 import { assetsOf } from "../../store/workers/assets.ts";
 import { eventsOf } from "../../store/workers/schedules.ts";
 import { Refusals } from "./refusals.ts";
-import { type ScriptSettings, withSettings } from "./scripts/script-settings.ts";
+import { type ScriptSettings, tellEnvironment, withSettings } from "./scripts/script-settings.ts";
 import { StagedVersions } from "./staged-versions.ts";
 import { deployed, isRollback, namedBinding, newDeployment } from "./deployment-records.ts";
 import { observabilityOf } from "../../store/workers/observability.ts";
@@ -138,10 +138,9 @@ export class Publisher {
             startupTimeMs,
             createdOn,
           });
-          await updateScript(db, script.id, {
-            modifiedOn: createdOn,
-            settings: withSettings(script, scriptSettings),
-          });
+          const kept = { settings: withSettings(script, scriptSettings) };
+          await updateScript(db, script.id, { ...kept, modifiedOn: createdOn });
+          await tellEnvironment({ changed }, key, script, kept);
           if (migrations !== undefined) {
             await storeObjects(db, script.id, objects);
             for (const scriptName of objects.from) {

@@ -25,6 +25,7 @@ import {
   givenSettings,
   scriptSettings,
   settingsOf,
+  tellEnvironment,
   withSettings,
 } from "./scripts/script-settings.ts";
 import { removeScript } from "./scripts/scripts.ts";
@@ -71,8 +72,10 @@ export function workerEndpoints(
         workersDev,
         modifiedOn: clock().toISOString(),
       });
+      const key = { accountId: script.accountId, scriptName: script.name };
+      await tellEnvironment({ changed }, key, script, { settings });
       if (workersDev !== script.workersDev && (await currentDeployment(db, script.id))) {
-        await changed({ kind: "script", accountId: script.accountId, scriptName: script.name });
+        await changed({ kind: "script", ...key });
       }
       return {
         value: await existingWorker(db, call),

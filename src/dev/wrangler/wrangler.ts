@@ -79,6 +79,8 @@ export interface MtlsBinding {
   readonly certificateId: string;
   /** Whose identity it presents, where that is not the project's own Worker. */
   readonly worker?: string;
+  /** The environment that this identity names. Default: the project's, where countersign.json says so. */
+  readonly environment?: string;
   /** It is a `hyperdrive` binding, and this is the database that it leads to. */
   readonly database?: DatabasePlace;
 }
@@ -170,7 +172,7 @@ export interface RawDatabase {
   readonly localConnectionString: string | undefined;
 }
 
-interface RawHyperdrive {
+export interface RawHyperdrive {
   readonly binding: string;
   readonly localConnectionString?: string;
 }

@@ -19,6 +19,7 @@ export async function createAccount(db: Database, account: NewAccount): Promise<
     shortHosts: first ? 1 : 0,
     createdOn: account.now.toISOString(),
     limits: {},
+    identityEnvironments: 0,
   };
   await db.insertInto("accounts").values(row).execute();
   return row;
@@ -42,6 +43,18 @@ export function findSubdomain(db: Database, subdomain: string): Promise<AccountR
 
 export async function setSubdomain(db: Database, id: string, subdomain: string): Promise<void> {
   await db.updateTable("accounts").set({ subdomain }).where("id", "=", id).execute();
+}
+
+export async function setIdentityEnvironments(
+  db: Database,
+  id: string,
+  isOn: boolean,
+): Promise<void> {
+  await db
+    .updateTable("accounts")
+    .set({ identityEnvironments: Number(isOn) })
+    .where("id", "=", id)
+    .execute();
 }
 
 export async function setAccountLimits(

@@ -50,10 +50,13 @@ function saysWhoCalls(name: string): boolean {
 
 /** Who calls, for the service behind. What is not known has no header. */
 export function identityHeaders(facts: CallerFacts, certificate: X509Certificate): string[] {
-  const { worker, account, spiffeId } = facts;
+  const { worker, account, environment, spiffeId } = facts;
   const headers = ["Client-Cert", `:${certificate.raw.toString("base64")}:`];
   if (worker !== null) headers.push("X-Countersign-Worker", encodeURIComponent(worker));
   if (account !== null) headers.push("X-Countersign-Account", encodeURIComponent(account));
+  if (environment !== null) {
+    headers.push("X-Countersign-Environment", encodeURIComponent(environment));
+  }
   if (spiffeId !== null && /^[\x21-\x7e]+$/.test(spiffeId)) {
     headers.push("X-Countersign-Spiffe-Id", spiffeId);
   }

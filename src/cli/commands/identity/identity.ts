@@ -5,6 +5,7 @@ import { dataOption } from "../../data-option.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../../terminal/io.ts";
 import { writeTable } from "../../../terminal/table.ts";
 import { addIdentityAuthorityCommands } from "./identity-ca.ts";
+import { addIdentityEnvironmentsCommand } from "./identity-environments.ts";
 import { addIdentityIssueCommands } from "./identity-issue.ts";
 
 interface Options {
@@ -21,6 +22,7 @@ interface ShownIdentity {
   readonly expires_on: string | null;
   readonly issued?: readonly {
     readonly serial_number: string;
+    readonly spiffe_id: string | null;
     readonly issued_on: string;
     readonly expires_on: string;
     readonly revoked_on: string | null;
@@ -65,6 +67,9 @@ export function addIdentityCommand(program: Command, io: Io): void {
       for (const one of result.issued ?? []) {
         const end = one.revoked_on === null ? "" : `  revoked ${one.revoked_on}`;
         writeLine(io.stdout, `  ${one.serial_number}  ${one.issued_on} to ${one.expires_on}${end}`);
+        if (one.spiffe_id !== null && one.spiffe_id !== result.spiffe_id) {
+          writeLine(io.stdout, `    as ${one.spiffe_id}`);
+        }
       }
     });
   addChange(
@@ -74,6 +79,7 @@ export function addIdentityCommand(program: Command, io: Io): void {
     "take a Worker's identity away: origins refuse it at its next request",
   );
   addChange(group, io, "restore", "let a Worker have an identity again; it gets a new one");
+  addIdentityEnvironmentsCommand(group, io);
   addIdentityIssueCommands(group, io);
   addIdentityAuthorityCommands(group, io);
   group.addHelpText(

@@ -131,6 +131,7 @@ const revocationList = z
 const identity = z
   .object({
     worker: text,
+    environment: text.nullable(),
     spiffe_id: text,
     state: text,
     revoked_on: time.nullable(),
@@ -140,8 +141,11 @@ const identity = z
   })
   .openapi("Identity");
 
+const identitySettings = z.object({ environments: flag }).openapi("IdentitySettings");
+
 const issued = z.object({
   serial_number: text,
+  spiffe_id: text.nullable(),
   issued_on: time,
   expires_on: time,
   revoked_on: time.nullable(),
@@ -255,6 +259,8 @@ export const hostResults: Results = {
     serial_number: text,
     revoked_on: time.nullable(),
   }),
+  [`GET ${own}/identity/settings`]: identitySettings,
+  [`PATCH ${own}/identity/settings`]: identitySettings,
   [`GET ${own}/identity/authorities`]: z.array(identityAuthority),
   [`POST ${own}/identity/authorities/prepare`]: z.array(identityAuthority),
   [`POST ${own}/identity/authorities/activate`]: z.array(identityAuthority),

@@ -1,7 +1,10 @@
 import { z } from "@hono/zod-openapi";
+import type { ScriptKey } from "../../../contract/change-feed.ts";
 import { Failure } from "../../../failures/failures.ts";
 import { Refusals } from "../refusals.ts";
+import { environmentOf } from "../../../identity/environment.ts";
 import type { ScriptRow } from "../../../store/schema.ts";
+import type { Write } from "../../../store/store.ts";
 
 /** What is a script's and not a version's. Countersign keeps it; none of it changes how it runs. */
 export const scriptSettings: z.ZodObject<{
@@ -57,6 +60,17 @@ export function settingsOf({ settings }: Pick<ScriptRow, "settings">): ScriptSet
     // Terraform takes one that nobody set for a difference.
     ...(stored.observability && { observability: stored.observability }),
   };
+}
+
+/** Tells that a Worker's identity may have another name now, where what was stored says so. */
+export async function tellEnvironment(
+  { changed }: Pick<Write, "changed">,
+  key: ScriptKey,
+  before: Pick<ScriptRow, "settings">,
+  after: Pick<ScriptRow, "settings">,
+): Promise<void> {
+  if (environmentOf(before) === environmentOf(after)) return;
+  await changed({ kind: "identity", accountId: key.accountId, scriptName: key.scriptName });
 }
 
 /** As they are stored, with some of them changed. */

@@ -28,6 +28,7 @@ import {
   givenSettings,
   scriptSettings,
   settingsOf,
+  tellEnvironment,
   withSettings,
 } from "./script-settings.ts";
 import { shownScript, shownSettings } from "./script-shown.ts";
@@ -96,6 +97,7 @@ export function scriptEndpoints(
           if (!isDeepStrictEqual(observabilityOf(script), observabilityOf({ settings: changed }))) {
             await tell({ kind: "script", ...keyOf(call) });
           }
+          await tellEnvironment({ changed: tell }, keyOf(call), script, { settings: changed });
           return {
             value: { ...script, settings: changed },
             audit: {

@@ -12,6 +12,7 @@ import { connect, createServer, type TLSSocket } from "node:tls";
 import { ClientHandshakes } from "../src/ingress/client-handshakes.ts";
 import { Clients } from "../src/ingress/clients.ts";
 import { Hosts } from "../src/ingress/hosts.ts";
+import { LocalLeaves } from "../src/ingress/local-leaves.ts";
 import { TLS_OPTIONS } from "../src/ingress/tls-options.ts";
 import { makeAuthority } from "../test/helpers/pki.ts";
 
@@ -48,6 +49,10 @@ const server = createServer({ ...TLS_OPTIONS, cert: own.chain, key: own.key });
 new ClientHandshakes({
   hosts,
   tls: TLS_OPTIONS,
+  leaves: new LocalLeaves(
+    () => Promise.resolve(null),
+    () => false,
+  ),
   byDefault: () => ({ chain: own.chain, key: own.key }),
   done: (socket, entry) => {
     clients.began(socket, entry);

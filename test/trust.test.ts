@@ -2,9 +2,12 @@ import assert from "node:assert/strict";
 import { execFile, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { get } from "node:https";
 import { join } from "node:path";
+import { text as textOf } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
+import { scriptForm } from "./helpers/script-form.ts";
 import { trustStores } from "../src/cli/trust-stores.ts";
 import { countersign } from "./helpers/cli.ts";
 import { makeAuthority } from "./helpers/pki.ts";
@@ -37,6 +40,45 @@ test("curl reaches https://localhost with the CA that trust prints, and not with
     run("curl", ["-s", "-o", join(folder, "answer"), ...args, `https://localhost:${port}/`]);
   await curl("--cacert", file);
   await assert.rejects(curl(), { code: 60 });
+});
+
+test("curl and Node reach a Worker at its own name, for which no wildcard would do", async () => {
+  const { api, accountId, token, https } = platform.ready;
+  const form = scriptForm(
+    { compatibility_date: "2026-11-01" },
+    {
+      "index.js": [
+        "application/javascript+module",
+        "export default { fetch: ({ cf }) => new Response(cf.tlsClientAuth.certVerified) };",
+      ],
+    },
+  );
+  const put = `${api}/accounts/${accountId}/workers/scripts/named`;
+  await fetch(put, { method: "PUT", headers: { authorization: `Bearer ${token}` }, body: form });
+  const pem = (await cli("--print")).stdout;
+  const file = join(folder, "named-ca.pem");
+  writeFileSync(file, pem);
+  const { port } = new URL(https!);
+  const ask = async (host: string, ...args: string[]): Promise<string> => {
+    const to = ["--resolve", `${host}:${port}:127.0.0.1`, `https://${host}:${port}/`];
+    return (await run("curl", ["-sS", "--cacert", file, ...args, ...to])).stdout;
+  };
+  assert.equal(await ask("named.localhost"), "NONE");
+  const answer = await new Promise<string>((resolve, reject) => {
+    const host = "named.localhost";
+    const options = { host: "127.0.0.1", port, servername: host, ca: pem, agent: false };
+    get({ ...options, headers: { host: `${host}:${port}` } }, (response) => {
+      textOf(response).then(resolve, reject);
+    }).on("error", reject);
+  });
+  assert.equal(answer, "NONE");
+  // A host that asks for certificates is reached another way, and presents the same.
+  const asks = ["host", "clients", "named.localhost", "optional", "--ca", "managed"];
+  const { status, stderr } = await countersign([...asks, "--data", platform.dataFolder]);
+  assert.equal(status, 0, stderr);
+  assert.equal(await ask("named.localhost", "--http1.1"), "NONE");
+  // Where nobody answers, nothing is signed: the wildcard is all there is.
+  await assert.rejects(ask("nobody.localhost"), { code: 60 });
 });
 
 const hasCertutil = spawnSync("certutil", ["-H"]).error === undefined;

@@ -84,6 +84,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     run,
     address,
     byDefault: options.https?.byDefault,
+    ...(options.https?.localLeaf && { localLeaf: options.https.localLeaf }),
     log,
     howEnded: (socket) => traffic.howEnded(socket),
     wake: (socket) => idle.wakeAt(socket),

@@ -4,11 +4,13 @@ import type { ServedCertificate } from "../contract/hosts.ts";
 import { endFailedHandshakes } from "./tls-options.ts";
 import { guarded } from "../forward/guarded.ts";
 import { type HostEntry, type Hosts, plainName } from "./hosts.ts";
+import type { LocalLeaves } from "./local-leaves.ts";
 import { peekServerName } from "./server-name.ts";
 
 export interface ClientHandshakesOptions {
   readonly hosts: Hosts;
   readonly tls: TlsOptions;
+  readonly leaves: LocalLeaves;
   /** What a host presents that has no certificate of its own. */
   byDefault(this: void): ServedCertificate;
   /** A handshake that asked for a certificate has ended, with or without one. */
@@ -41,14 +43,33 @@ export class ClientHandshakes {
       peekServerName(socket, (name) => {
         const entry = name === null ? null : this.#options.hosts.find(plainName(name));
         if (entry === null || entry.clients === null) serve(socket);
-        else this.#serverOf(entry).emit("connection", socket);
+        else this.#hand(socket, entry);
       });
     };
     server.on("connection", (socket: Socket) => guarded(socket, choose)(socket));
   }
 
-  #serverOf(entry: HostEntry): Server {
-    const { chain, key } = entry.served.certificate ?? this.#options.byDefault();
+  /** A wildcard's connections have one certificate. */
+  #hand(socket: Socket, entry: HostEntry): void {
+    const { byDefault, leaves } = this.#options;
+    const { certificate, host } = entry.served;
+    const leaf = certificate === null ? leaves.find(host) : null;
+    if (leaf === null) {
+      this.#serverOf(entry, certificate ?? byDefault()).emit("connection", socket);
+      return;
+    }
+    const ended = (): void => void socket.destroy();
+    socket.on("error", ended);
+    void leaf.then(
+      guarded(socket, (local: ServedCertificate | null) => {
+        if (socket.destroyed) return;
+        this.#serverOf(entry, local ?? byDefault()).emit("connection", socket);
+        socket.off("error", ended);
+      }),
+    );
+  }
+
+  #serverOf(entry: HostEntry, { chain, key }: ServedCertificate): Server {
     const authorities = [...new Set([...(entry.clients?.authorities ?? []), ...entry.access])];
     const terms = JSON.stringify([chain, key, authorities]);
     const known = this.#servers.get(entry);

@@ -27,6 +27,8 @@ export interface IngressOptions {
   howEnded(this: void, socket: string): Promise<HowEnded>;
   /** A request finds no process there: has it started if it is idle. True: it was, and runs now. */
   wake?(this: void, socket: string): Promise<boolean>;
+  /** A certificate of this machine's own CA. Null, the default: it does not speak for the name. */
+  localLeaf?(this: void, name: string): Promise<ServedCertificate | null>;
   /** Hears of requests. */
   readonly onEvents?: (events: readonly IngressEvent[]) => void;
   /** After each time that a fresh process listens. */
@@ -72,6 +74,7 @@ export class IngressHandle {
       onAsk: (question) => {
         const asked = question as Asked;
         if ("ended" in asked) return options.howEnded(asked.ended);
+        if ("leaf" in asked) return options.localLeaf?.(asked.leaf) ?? Promise.resolve(null);
         return options.wake?.(asked.wake) ?? Promise.resolve(false);
       },
       restore: async (tell) => {

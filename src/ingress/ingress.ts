@@ -8,6 +8,7 @@ import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/h
 import { Answers, type Found, type Wanted } from "./answers.ts";
 import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
+import { LocalLeaves } from "./local-leaves.ts";
 import { Listener } from "./listener.ts";
 import { SecureListener } from "./secure-listener.ts";
 import {
@@ -38,6 +39,7 @@ export class Ingress implements Served<IngressMethods> {
   readonly #clients = new Clients();
   readonly #challenges = new Challenges();
   readonly #answers: Answers;
+  readonly #leaves: LocalLeaves;
   readonly #listener: Listener;
   readonly #observer: IngressObserver;
   #secure: SecureListener | null = null;
@@ -62,6 +64,7 @@ export class Ingress implements Served<IngressMethods> {
   ) {
     this.#warn = warn;
     this.#wake = supervisor.wake;
+    this.#leaves = new LocalLeaves(supervisor.localLeaf, (host) => this.#table.has(host));
     this.#observer = new IngressObserver(tell);
     this.#answers = new Answers({
       find: (wanted) => this.#find(wanted),
@@ -109,6 +112,7 @@ export class Ingress implements Served<IngressMethods> {
 
   presentByDefault(certificate: ServedCertificate): void {
     this.#byDefault = certificate;
+    this.#leaves.forget();
     this.#secure?.presentByDefault(certificate);
   }
 
@@ -138,6 +142,7 @@ export class Ingress implements Served<IngressMethods> {
       answers: this.#answers,
       hosts: this.#hosts,
       clients: this.#clients,
+      leaves: this.#leaves,
       byDefault: this.#byDefault,
     });
     this.#secure.accept(proxies, shares);
@@ -271,6 +276,8 @@ export class Ingress implements Served<IngressMethods> {
 export interface Supervisor {
   howEnded(this: void, socket: string): Promise<HowEnded>;
   wake(this: void, socket: string): Promise<boolean>;
+  /** Signed by this machine's own CA. Null: it does not speak for the name. */
+  localLeaf(this: void, name: string): Promise<ServedCertificate | null>;
 }
 
 function single(header: string | string[] | undefined): string | undefined {

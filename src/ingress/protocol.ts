@@ -58,7 +58,11 @@ export const ingressRules: CallRules<IngressMethods> = {
 export type HowEnded = "runs" | "ended" | "over-limit";
 
 /** What the ingress asks of its supervisor: how a process ended, or to start one. */
-export type Asked = { readonly ended: string } | { readonly wake: string };
+export type Asked =
+  | { readonly ended: string }
+  | { readonly wake: string }
+  /** For which name the local CA is to sign. */
+  | { readonly leaf: string };
 
 export interface ListenAddress {
   readonly host: string;

@@ -8,6 +8,7 @@ import { Answers } from "./answers.ts";
 import { Challenges } from "./challenges.ts";
 import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
+import { LocalLeaves } from "./local-leaves.ts";
 import { IngressObserver } from "./observe.ts";
 import { SecureListener } from "./secure-listener.ts";
 
@@ -27,6 +28,10 @@ async function listen(times: { handshake: number; idle: number }) {
     answers,
     hosts,
     clients,
+    leaves: new LocalLeaves(
+      () => Promise.resolve(null),
+      () => false,
+    ),
     byDefault: { key, chain },
     times,
   });

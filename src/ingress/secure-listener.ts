@@ -26,12 +26,14 @@ import { Http2Request } from "./http2-request.ts";
 import { Http2Response } from "./http2-response.ts";
 import { closeWhenIdle, createHttpServer } from "./http-server.ts";
 import { listenAt } from "./listener.ts";
+import type { LocalLeaves } from "./local-leaves.ts";
 import { endFailedHandshakes, TLS_OPTIONS } from "./tls-options.ts";
 
 export interface SecureListenerOptions {
   readonly answers: Answers;
   readonly hosts: Hosts;
   readonly clients: Clients;
+  readonly leaves: LocalLeaves;
   /** What is presented where a host has no certificate of its own. */
   readonly byDefault: ServedCertificate;
   readonly times?: ConnectionTimes;
@@ -61,7 +63,8 @@ export class SecureListener {
   /** The one whose handshake has just ended: its HTTP/2 session is made in the same turn. */
   #handedOver: TLSSocket | null = null;
 
-  constructor({ answers, hosts, clients, byDefault, times = TIMES }: SecureListenerOptions) {
+  constructor(options: SecureListenerOptions) {
+    const { answers, hosts, clients, leaves, byDefault, times = TIMES } = options;
     this.#idle = times.idle;
     this.#answers = answers;
     this.#hosts = hosts;
@@ -78,8 +81,10 @@ export class SecureListener {
           this.#serve(stream as ServerHttp2Stream, raw as unknown as readonly string[]),
         )();
       });
-    const present = (name: string): SecureContext | undefined =>
-      this.#hosts.find(plainName(name))?.context ?? undefined;
+    const present = (
+      name: string,
+    ): SecureContext | Promise<SecureContext | undefined> | undefined =>
+      this.#hosts.find(name)?.context ?? leaves.find(name)?.then((leaf) => leaf?.context);
     const tls = {
       ...TLS_OPTIONS,
       ALPNProtocols: ["h2", "http/1.1"],
@@ -89,11 +94,13 @@ export class SecureListener {
       ...tls,
       cert: byDefault.chain,
       key: byDefault.key,
-      SNICallback: (name, callback) => {
+      SNICallback: (name, settle) => {
         try {
-          callback(null, present(name));
+          const context = present(plainName(name));
+          if (context instanceof Promise) void context.then((local) => settle(null, local));
+          else settle(null, context);
         } catch (error) {
-          callback(error as Error);
+          settle(error as Error);
         }
       },
     });
@@ -102,6 +109,7 @@ export class SecureListener {
     new ClientHandshakes({
       hosts,
       tls,
+      leaves,
       byDefault: () => this.#byDefault,
       done: (socket, entry) => {
         this.#clients.began(socket, entry);

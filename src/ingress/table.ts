@@ -38,6 +38,11 @@ export class RoutingTable {
     );
   }
 
+  /** Whether somebody has exactly this host: not by a wildcard, nor by a route. */
+  has(host: string): boolean {
+    return this.#hosts.has(host);
+  }
+
   /** Whose script it is. */
   accountOf(entry: ScriptEntry): string {
     return this.#accounts.get(entry) ?? "";

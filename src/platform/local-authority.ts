@@ -9,7 +9,7 @@ import {
 import { AsnConvert } from "@peculiar/asn1-schema";
 import * as x509 from "../certificates/x509.ts";
 import type { ServedCertificate } from "../contract/hosts.ts";
-import { issueLeaf, type KeyPair } from "../dev/issue.ts";
+import { issueLeaf, type IssueRequest, type KeyPair } from "../dev/issue.ts";
 import { localAuthorityPlace } from "../keys/places.ts";
 import type { Keyring } from "../keys/seal.ts";
 import { putLocalAuthority, readLocalAuthority } from "../store/local-authority.ts";
@@ -61,14 +61,26 @@ export class LocalAuthority {
   }
 
   /** A leaf for this machine's names, 90 days long. Its key is kept in memory only. */
-  async leaf(): Promise<ServedCertificate> {
-    const { names, clock } = this.#options;
-    const pair = await issueLeaf(this.#root, {
+  leaf(): Promise<ServedCertificate> {
+    const { names } = this.#options;
+    return this.#issue({
       subject: "CN=localhost",
       dns: ["localhost", "*.localhost", ...names.flatMap((name) => [name, `*.${name}`])],
       ips: ["127.0.0.1", "::1"],
-      notAfter: new Date(clock().getTime() + LEAF_LIFE),
     });
+  }
+
+  /** One for a single name. Null: it is not right below one of this machine's names. */
+  async leafFor(name: string): Promise<ServedCertificate | null> {
+    const above = ["localhost", ...this.#options.names];
+    if (!above.includes(name.slice(name.indexOf(".") + 1))) return null;
+    // A CN has 64 characters at most, and nobody reads it beside the names.
+    return this.#issue({ subject: "CN=localhost", dns: [name] });
+  }
+
+  async #issue(request: IssueRequest): Promise<ServedCertificate> {
+    const notAfter = new Date(this.#options.clock().getTime() + LEAF_LIFE);
+    const pair = await issueLeaf(this.#root, { ...request, notAfter });
     return { chain: pair.cert, key: pair.key };
   }
 }

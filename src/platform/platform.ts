@@ -125,7 +125,11 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       storageFolder: folder.storage,
       httpHost: options.host,
       httpPort: options.httpPort,
-      https: options.https && { ...options.https, byDefault: await local.leaf() },
+      https: options.https && {
+        ...options.https,
+        byDefault: await local.leaf(),
+        localLeaf: (name) => local.leafFor(name),
+      },
       proxies: options.proxies,
       clientConnections: options.clientConnections,
       originPort: options.originPort,

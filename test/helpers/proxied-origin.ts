@@ -50,10 +50,10 @@ export interface ProxiedOrigin extends AsyncDisposable {
   /** By Worker; and `revoked`, `foreign`, `expired`, `other account`. */
   readonly callers: ReadonlyMap<string, TestCertificate>;
   /** What the service was asked with, the last time. */
-  lastHeaders(): IncomingHttpHeaders;
-  ask(port: number, who: TestCertificate | undefined, asked?: Asked): Promise<Answer>;
+  readonly lastHeaders: () => IncomingHttpHeaders;
+  readonly ask: (port: number, who: TestCertificate | undefined, asked?: Asked) => Promise<Answer>;
   /** Arguments of `origin config`, after the server's name. */
-  flagsFor(port: number): string[];
+  readonly flagsFor: (port: number) => string[];
   print(name: string, port: number, ...more: string[]): Promise<string>;
   /** Starts a server with its configuration, until it lets the Worker `a` in. */
   begin(t: TestContext, started: Started): Promise<{ child: ChildProcess; home: string }>;

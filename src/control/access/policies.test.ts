@@ -137,8 +137,8 @@ test("the account that policies name is the first, and none where they name any"
 test("a token shows its policies as they were sent, else one for each kind of resource", () => {
   const token = { id: "t", accountId: ACCOUNT, userId: null, policies: null } as TokenRow;
   const sent = readPolicies([policy({ [account]: "*" })], ACCOUNT).policies;
-  assert.deepEqual(shownPolicies({ ...token, scopes: "[]", policies: JSON.stringify(sent) }), sent);
-  const scopes = JSON.stringify(["workers_scripts:write", "zone:read", "user:read"]);
+  assert.deepEqual(shownPolicies({ ...token, scopes: [], policies: sent }), sent);
+  const scopes = ["workers_scripts:write", "zone:read", "user:read"];
   const shown = shownPolicies({ ...token, scopes });
   assert.deepEqual(
     shown.map(({ permission_groups: groups, resources }) => [
@@ -153,9 +153,9 @@ test("a token shows its policies as they were sent, else one for each kind of re
   );
   assert.equal(new Set(shown.map(({ id }) => id)).size, 3);
   assert.ok(shown.every(({ effect, id }) => effect === "allow" && /^[0-9a-f]{32}$/.test(id)));
-  const own = shownPolicies({ ...token, userId: "p", scopes: JSON.stringify(["user:read"]) });
+  const own = shownPolicies({ ...token, userId: "p", scopes: ["user:read"] });
   assert.deepEqual(own[0]?.resources, { "com.cloudflare.api.user.p": "*" });
-  assert.deepEqual(shownPolicies({ ...token, scopes: "[]" }), []);
+  assert.deepEqual(shownPolicies({ ...token, scopes: [] }), []);
 });
 
 test("a list of policies has its bounds", () => {

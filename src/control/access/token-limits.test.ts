@@ -40,7 +40,7 @@ function row(own: Partial<TokenRow> = {}): TokenRow {
     name: "other",
     email: "ci@localhost",
     hash: "",
-    scopes: JSON.stringify(["ssl_certs:read"]),
+    scopes: ["ssl_certs:read"],
     policies: null,
     createdOn: now,
     modifiedOn: now,
@@ -153,15 +153,15 @@ test("a weak token touches no stronger one, in none of the ways in which it is s
   const bound = caller({ expiresOn: END, requestIp: { in: ["192.0.2.0/24"] } });
   const weaker = row({
     expiresOn: earlier.toISOString(),
-    requestIp: JSON.stringify({ in: ["192.0.2.1/32"] }),
+    requestIp: { in: ["192.0.2.1/32"] },
   });
   assertMayTouch(bound, weaker, null);
   for (const stronger of [
-    { scopes: JSON.stringify(["ssl_certs:write"]) },
+    { scopes: ["ssl_certs:write"] },
     { expiresOn: later.toISOString() },
     { expiresOn: null },
     { requestIp: null },
-    { requestIp: JSON.stringify({ in: ["198.51.100.1/32"] }) },
+    { requestIp: { in: ["198.51.100.1/32"] } },
   ]) {
     refusal(exceeds, () => assertMayTouch(bound, { ...weaker, ...stronger }, null));
   }

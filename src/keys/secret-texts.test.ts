@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { databasePasswordPlace } from "./places.ts";
 import { Keyring } from "./seal.ts";
-import { hideTexts, SecretTexts } from "./secret-texts.ts";
+import { hideTexts, MOST_TEXTS, SecretTexts } from "./secret-texts.ts";
 
 const keyring = new Keyring(Buffer.alloc(32, 7));
 const place = databasePasswordPlace("a", "d");
@@ -48,6 +48,16 @@ test("what a Worker's own JSON says of secrets and passwords is not touched", ()
   const json = { password: "p", type: "secret_text", text: "t", origin: { password: "q" } };
   const own = { bindings: [{ name: "J", type: "json", json }], vars: { env: json } };
   assert.deepEqual(hideTexts(own), { fields: own, sealed: [] });
+});
+
+test("more than may be is not sealed, and not shown either", () => {
+  const secret = { type: "secret_text", text: "hunter2" };
+  const many = Array.from({ length: MOST_TEXTS + 1 }, (_, at) => ({ ...secret, name: `S${at}` }));
+  const named = Object.fromEntries(many.map((one) => [one.name, secret]));
+  const { fields, sealed } = hideTexts({ bindings: many, secrets: named });
+  assert.equal(sealed.length, 0);
+  assert.doesNotMatch(JSON.stringify(fields), /hunter2/);
+  assert.equal(hideTexts({ bindings: many.slice(1) }).sealed.length, MOST_TEXTS);
 });
 
 test("odd JSON stays as it is", () => {

@@ -2,6 +2,9 @@ import { randomUUID } from "node:crypto";
 import { requestPlace, type Place } from "./places.ts";
 import { openBody, sealBody, type Keyring, type Sealed, type SealedBody } from "./seal.ts";
 
+/** That a version may have. */
+export const MOST_TEXTS = 1000;
+
 /** JSON of a request without its secrets: each is a word in its place, and sealed beside it. */
 export interface HiddenTexts {
   readonly fields: unknown;
@@ -21,12 +24,19 @@ export function hideTexts(value: unknown): HiddenTexts {
     sealed.push([word, sealBody(requestPlace, text)]);
     return word;
   };
-  const ofSecret = (one: unknown): unknown =>
-    isObject(one) && one["type"] === "secret_text" ? withHidden(one, "text", hide) : one;
+  // What is refused for its number costs no more work than to be taken out.
+  const secretOf =
+    (among: number) =>
+    (one: unknown): unknown => {
+      if (!isObject(one) || one["type"] !== "secret_text") return one;
+      return withHidden(one, "text", among > MOST_TEXTS ? () => "" : hide);
+    };
   if (!isObject(value)) return { fields: value, sealed };
-  const fields = mapped(ofSecret(value), (field, name) => {
-    if (name === "bindings" && Array.isArray(field)) return field.map(ofSecret);
-    if ((name === "secrets" || name === "env") && isObject(field)) return mapped(field, ofSecret);
+  const fields = mapped(secretOf(1)(value), (field, name) => {
+    if (name === "bindings" && Array.isArray(field)) return field.map(secretOf(field.length));
+    if ((name === "secrets" || name === "env") && isObject(field)) {
+      return mapped(field, secretOf(Object.keys(field).length));
+    }
     return name === "origin" && isObject(field) ? withHidden(field, "password", hide) : field;
   });
   return { fields, sealed };

@@ -94,11 +94,14 @@ test("a form that is cut off, has no end, or lies of its boundary is refused, an
   await assert.rejects(read(bytes, "text/plain"), { code: "body_not_multipart" });
 });
 
-test("two parts of one name are both the intake's", async () => {
+test("two parts of one name are both the intake's, and not any number of them", async () => {
   const form = new FormData();
   form.append("metadata", JSON.stringify(metadata));
   form.append("metadata", JSON.stringify(metadata));
   const { bytes, type } = await bytesOf(form);
   const { body } = await read(bytes, type, 64);
   for (const part of body.getAll("metadata")) assert.doesNotMatch(part as string, /it's/);
+  for (let more = 0; more < 3; more++) form.append("settings", JSON.stringify(metadata));
+  const many = await bytesOf(form);
+  await assert.rejects(read(many.bytes, many.type), { code: "too_many_parts" });
 });

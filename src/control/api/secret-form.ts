@@ -12,7 +12,7 @@ export interface SecretForm {
  * A multipart form whose parts of JSON may have secrets: those parts are the intake's, and wiped here
  * before anything makes strings of them.
  *
- * @throws Failure as `readForm`
+ * @throws Failure as `readForm`, `too_many_parts`
  */
 export async function readSecretForm(
   request: Request,
@@ -75,6 +75,16 @@ const BLANK = Buffer.from("\r\n\r\n");
 /** Of a part: what is longer names no part of ours. */
 const LONGEST_HEAD = 4096;
 
+/** Clients send one; each is a call of the intake. */
+const MOST_PARTS = 4;
+
+function tooMany(): Failure {
+  return new Failure("too_many_parts", {
+    message: `the form has more than ${MOST_PARTS} parts "metadata" or "settings" with secrets`,
+    facts: { limit: MOST_PARTS },
+  });
+}
+
 /** The contents of the parts that name a secret. */
 function secretParts(body: Buffer, boundary: string | undefined): readonly Span[] {
   if (boundary === undefined) return [];
@@ -92,6 +102,7 @@ function secretParts(body: Buffer, boundary: string | undefined): readonly Span[
       blank - head <= LONGEST_HEAD && NAMED.test(body.toString("latin1", head, blank + 2));
     if (isNamed && end > start && body.subarray(start, end).includes("secret_text")) {
       found.push({ start, end });
+      if (found.length > MOST_PARTS) throw tooMany();
     }
     at = end + 2;
   }

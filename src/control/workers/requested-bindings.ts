@@ -11,7 +11,7 @@ import {
   sealSecret,
 } from "./carried-bindings.ts";
 import type { Keyring } from "../../keys/seal.ts";
-import type { SecretTexts } from "../../keys/secret-texts.ts";
+import { MOST_TEXTS, type SecretTexts } from "../../keys/secret-texts.ts";
 
 /** A binding as a client names it: what else it has depends on its type. */
 export interface RequestedBinding {
@@ -21,7 +21,7 @@ export interface RequestedBinding {
 }
 
 /** Of one version: far above what people have, and checked before any work. */
-export const mostBindings = 1000;
+export const mostBindings: number = MOST_TEXTS;
 
 const bindingName = oneLine.min(1).max(255);
 

@@ -37,7 +37,9 @@ async function closedGateway(t: TestContext, port: number): Promise<TestGateway>
 }
 
 /** Something on this machine that counts who comes. */
-async function listener(t: TestContext): Promise<{ readonly port: number; seen(): number }> {
+async function listener(
+  t: TestContext,
+): Promise<{ readonly port: number; readonly seen: () => number }> {
   let seen = 0;
   const server = createServer((socket) => {
     seen++;

@@ -47,7 +47,6 @@ test(
       const answer = await fetch(`${api}${path}`, { method, headers, body });
       assert.equal(answer.status, 200, await answer.text());
     };
-    const bound = (name: string, text: string): object => ({ name, type: "secret_text", text });
 
     const uploaded = secret("in an upload");
     const bindings = [
@@ -61,7 +60,6 @@ test(
     await send("PATCH", `${script}/secrets-bulk`, {
       secrets: { BULK: { type: "secret_text", text: many } },
     });
-    const hash = (text: string): string => createHash("sha256").update(text).digest("hex");
     const sent = { PLAIN: "p", UPLOADED: uploaded, PUT: put, BULK: many };
     assert.deepEqual(
       JSON.parse((await platform.worker("shop")).body),
@@ -115,3 +113,11 @@ test(
     assert.ok(inWorkers.has("in an upload"), "the scan finds what is there");
   },
 );
+
+function bound(name: string, text: string): object {
+  return { name, type: "secret_text", text };
+}
+
+function hash(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}

@@ -45,6 +45,8 @@ export function prover({
     if (word === "malformed") return "proxy_header_malformed";
     if (trust?.state.revoked.has(word.serialNumber)) return "certificate_revoked";
     if (word.notAfter !== null && now > word.notAfter.getTime()) return "certificate_expired";
+    if (word.notBefore !== null && now < word.notBefore.getTime())
+      return "certificate_not_yet_valid";
     return callerFacts(word);
   };
 }

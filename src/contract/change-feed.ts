@@ -28,6 +28,8 @@ export interface Source {
   trust(accountId: string): Promise<AccountTrust>;
   /** The hosts of an account that have TLS state of their own at the ingress. */
   hosts(accountId: string): Promise<readonly Host[]>;
+  /** Certificates of clients that no host of an account takes any more: as in `HostClients`. */
+  revocations(accountId: string): Promise<readonly string[]>;
   /** What the ingress answers to ACME servers while they issue for hosts of an account. */
   challenges(accountId: string): Promise<readonly HostChallenge[]>;
   /** The hosts of an account that origins answer for. */

@@ -25,6 +25,7 @@ import { currentDeployment } from "./workers/deployments.ts";
 import { queuesOfAccount } from "./workers/queues.ts";
 import { listPullCertificates, pullCertificate } from "./hosts/origin-pulls.ts";
 import { originsOfAccount, routedHosts } from "./certificates/origins.ts";
+import { revocationsOfAccount } from "./hosts/host-clients.ts";
 import { hostsOfAccount } from "./hosts/hosts.ts";
 import { listProxiedZones } from "./hosts/proxied-zones.ts";
 import { routesOfScript } from "./workers/routes.ts";
@@ -46,6 +47,7 @@ export function storeSource(store: Store): Source {
     certificate: (accountId, certificateId) =>
       db.transaction().execute((t) => certificate(t, accountId, certificateId)),
     database: (accountId, id) => db.transaction().execute((t) => databaseConfig(t, accountId, id)),
+    revocations: (accountId) => db.transaction().execute((t) => revocationsOfAccount(t, accountId)),
     hosts: (accountId) => db.transaction().execute((t) => hostsOfAccount(t, accountId)),
     challenges: (accountId) => challengesOf(db, accountId),
     queues: (accountId) => db.transaction().execute((t) => queuesOfAccount(t, accountId)),

@@ -875,7 +875,7 @@ export interface AccessAuthorityRow {
   updatedOn: string;
 }
 
-/** A key that signs assertions; the newest one does. */
+/** A key that signs assertions: of those whose time has come the newest one does. */
 export interface AccessKeyRow {
   /** 64 hex digits. */
   id: string;
@@ -883,7 +883,9 @@ export interface AccessKeyRow {
   /** JSON Web Key. */
   publicKey: string;
   sealedKey: Sealed;
+  /** When it was published. */
   createdOn: string;
+  signsFrom: string;
 }
 
 /** An id and a secret that a machine is let in with. */

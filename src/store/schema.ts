@@ -23,6 +23,7 @@ export interface Tables {
   certificateEvents: CertificateEventRow;
   certificateSources: CertificateSourceRow;
   expiryNotices: ExpiryNoticeRow;
+  presentedNotices: PresentedNoticeRow;
   webhooks: WebhookRow;
   scripts: ScriptRow;
   scriptVersions: ScriptVersionRow;
@@ -330,6 +331,13 @@ export interface ExpiryNoticeRow {
   nextAttemptOn: string | null;
   deliveredOn: string | null;
   lastError: string | null;
+}
+
+/** The same of what a host or an origin pull presents. */
+export interface PresentedNoticeRow extends Omit<ExpiryNoticeRow, "version"> {
+  kind: "host" | "origin_pull";
+  /** Of the certificate that it was about: a renewed one has another. */
+  notAfter: string;
 }
 
 /** Where an account wants to be told. */

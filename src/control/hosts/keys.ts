@@ -89,7 +89,7 @@ export async function newKey(
   return {
     id,
     accountId,
-    publicKey: JSON.stringify({ kid: id, kty: "RSA", alg: "RS256", use: "sig", e, n }),
+    publicKey: { kid: id, kty: "RSA", alg: "RS256", use: "sig", e, n },
     sealedKey: keyring.seal(
       accessKeyPlace(accountId, id),
       privateKey.export({ format: "pem", type: "pkcs8" }),

@@ -16,6 +16,7 @@ import { type LimitedRun, limited } from "./worker-limits.ts";
 import { refuseExperimental } from "./storage/experimental-flags.ts";
 import { embeddedBy } from "./storage/bindings-config.ts";
 import { keepsObjects, missingClass } from "./storage/objects.ts";
+import { classBehind, readObjectsDoor } from "./storage/remote-objects.ts";
 import { layOut } from "./storage/modules.ts";
 import { startFailure } from "./start-failure.ts";
 import { TraceLines } from "./logs/traces.ts";
@@ -95,7 +96,10 @@ export class Launcher {
     await this.#context.sandbox.prepare(this.#folder.absolute, this.#mounts());
     await this.#bindings.open();
     for (const name of this.#context.wantedEntrypoints(this.#version)) {
-      this.entrypoints.set(name, this.#folder.inRun(`e${this.entrypoints.size}`));
+      // A class may have gone since somebody bound it.
+      if (readObjectsDoor(name) !== null && classBehind(name, this.#version) === null) {
+        this.#missing.add(name);
+      } else this.entrypoints.set(name, this.#folder.inRun(`e${this.entrypoints.size}`));
     }
   }
 

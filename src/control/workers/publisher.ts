@@ -24,6 +24,8 @@ import {
 } from "../../store/workers/versions.ts";
 import { type BindingOwner, freshBindings } from "./carried-bindings.ts";
 import { assertTargets, refuseTargets } from "./binding-targets.ts";
+import { bindersOfMoved, placed } from "./remote-classes.ts";
+import { withKeepers } from "../../store/workers/remote-objects.ts";
 import { mostBindings } from "./requested-bindings.ts";
 import type { ControlContext } from "../api/context.ts";
 import { hasNone } from "./scripts/handlers.ts";
@@ -146,6 +148,9 @@ export class Publisher {
             for (const scriptName of objects.from) {
               await changed({ kind: "script", accountId: key.accountId, scriptName });
             }
+            for (const scriptName of await bindersOfMoved(db, key.accountId, objects)) {
+              await changed({ kind: "script", accountId: key.accountId, scriptName });
+            }
           }
           if (options.deploy) {
             await insertDeployment(db, {
@@ -197,14 +202,16 @@ export class Publisher {
     const versionId = randomUUID();
     const timestamp = clock().toISOString();
     const owner = { ...key, versionId, tag: options.tag ?? "", timestamp };
-    const draft = await options.build(before, owner);
+    const built = await options.build(before, owner);
+    const draft = { ...built, bindings: await placed(store.db, key, built.bindings) };
     if (draft.bindings.length > mostBindings) {
       throw new Failure("too_many_parts", {
         message: `the version would have ${draft.bindings.length} bindings, more than ${mostBindings}`,
         facts: { limit: mostBindings },
       });
     }
-    const bindings = withModes(draft.bindings, await inProcessBindings(store.db, key));
+    const bound = await withKeepers(store.db, key, draft.bindings);
+    const bindings = withModes(bound, await inProcessBindings(store.db, key));
     const { annotations: _, settings, scriptSettings = {}, refusals, ...rest } = draft;
     const { migrations, ...runs } = rest;
     const script = { settings: withSettings(before.script ?? { settings: "{}" }, scriptSettings) };

@@ -77,7 +77,10 @@ describe("Durable Objects of another Worker", () => {
   };
 
   it("calls, errors, functions, ids, requests and WebSockets reach the very objects, from each process of the Worker", async () => {
-    await using keeper = await wranglerProject(platform.ready, project("keeper", {}, counter(KEEPER)));
+    await using keeper = await wranglerProject(
+      platform.ready,
+      project("keeper", {}, counter(KEEPER)),
+    );
     await deploys(keeper);
     await using made = await wranglerProject(platform.ready, user("user", "keeper"));
     await deploys(made);
@@ -121,11 +124,11 @@ describe("Durable Objects of another Worker", () => {
     assert.equal(await ask("guest", "a/hit"), 2);
     const path = "/accounts/{account}/workers/scripts/host";
     assert.equal((await platform.api("DELETE", path)).json.errors[0]?.code, 10064);
-    await using project = await wranglerProject(platform.ready, {
+    await using folder = await wranglerProject(platform.ready, {
       "wrangler.jsonc": { name: "host" },
     });
     // Nobody is there to ask: it says who binds it, and goes on.
-    const { output } = await project.run(["delete"]);
+    const { output } = await folder.run(["delete"]);
     assert.match(output, /guest .*binding to the Durable Object Namespace "host_Renamed"/);
     const { message } = (await ask("guest", "a/hit")) as { message: string };
     assert.match(message, /error 7000305 \(service_not_deployed\)/);

@@ -16,7 +16,7 @@ import { type LimitedRun, limited } from "./worker-limits.ts";
 import { refuseExperimental } from "./storage/experimental-flags.ts";
 import { embeddedBy } from "./storage/bindings-config.ts";
 import { keepsObjects, missingClass } from "./storage/objects.ts";
-import { classBehind, readObjectsDoor } from "./storage/remote-objects.ts";
+import { leadsNowhere } from "./storage/remote-objects.ts";
 import { layOut } from "./storage/modules.ts";
 import { startFailure } from "./start-failure.ts";
 import { TraceLines } from "./logs/traces.ts";
@@ -96,10 +96,8 @@ export class Launcher {
     await this.#context.sandbox.prepare(this.#folder.absolute, this.#mounts());
     await this.#bindings.open();
     for (const name of this.#context.wantedEntrypoints(this.#version)) {
-      // A class may have gone since somebody bound it.
-      if (readObjectsDoor(name) !== null && classBehind(name, this.#version) === null) {
-        this.#missing.add(name);
-      } else this.entrypoints.set(name, this.#folder.inRun(`e${this.entrypoints.size}`));
+      if (leadsNowhere(name, this.#version)) this.#missing.add(name);
+      else this.entrypoints.set(name, this.#folder.inRun(`e${this.entrypoints.size}`));
     }
   }
 

@@ -213,8 +213,7 @@ class Change {
     for (const { versionId } of (await currentDeployment(db, script.id))?.versions ?? []) {
       const version = await findVersion(db, script.id, versionId);
       const binding = version?.bindings.find(
-        (one) =>
-          one.type === "durable_object_namespace" && !one.remote && one.className === name,
+        (one) => one.type === "durable_object_namespace" && !one.remote && one.className === name,
       );
       if (!binding) continue;
       throw new Failure("object_class_bound", {

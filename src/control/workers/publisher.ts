@@ -29,12 +29,8 @@ import { withKeepers } from "../../store/workers/remote-objects.ts";
 import { mostBindings } from "./requested-bindings.ts";
 import type { ControlContext } from "../api/context.ts";
 import { hasNone } from "./scripts/handlers.ts";
-import {
-  type Migrations,
-  type ObjectsPlan,
-  planObjects,
-  refuseUnconfigured,
-} from "./migrations.ts";
+import { planObjects, refuseUnconfigured } from "./migrations.ts";
+import type { Migrations, ObjectsPlan } from "./migrations.ts";
 import { removeDeletedObjects, storeObjects } from "./objects.ts";
 import { namespacesOf, objectsOf } from "../../store/workers/object-namespaces.ts";
 import { KeyedLock } from "./keyed-lock.ts";
@@ -145,10 +141,8 @@ export class Publisher {
           await tellEnvironment({ changed }, key, script, kept);
           if (migrations !== undefined) {
             await storeObjects(db, script.id, objects);
-            for (const scriptName of objects.from) {
-              await changed({ kind: "script", accountId: key.accountId, scriptName });
-            }
-            for (const scriptName of await bindersOfMoved(db, key.accountId, objects)) {
+            const binders = await bindersOfMoved(db, key.accountId, objects);
+            for (const scriptName of [...objects.from, ...binders]) {
               await changed({ kind: "script", accountId: key.accountId, scriptName });
             }
           }

@@ -46,7 +46,9 @@ export async function bindersOf(
   db: Database,
   accountId: string,
   scriptId: string,
-): Promise<readonly { readonly script: string; readonly id: string; readonly className: string }[]> {
+): Promise<
+  readonly { readonly script: string; readonly id: string; readonly className: string }[]
+> {
   const namespaces = await namespacesOf(db, scriptId);
   const found = namespaces.map(async ({ id, className }) =>
     (await boundBy(db, accountId, id)).map((script) => ({ script, id, className })),

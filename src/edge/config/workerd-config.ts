@@ -133,7 +133,9 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
     const behind = classBehind(door, version);
     if (behind !== null) {
       services.push(doorService(behind));
-      sockets.push(listen(entrypointSocket(socket), socket, objectsDoor(behind.namespaceId), INBOUND));
+      sockets.push(
+        listen(entrypointSocket(socket), socket, objectsDoor(behind.namespaceId), INBOUND),
+      );
       continue;
     }
     const { entrypoint, props } = readDoor(door);

@@ -20,11 +20,6 @@ export function objectsDoor(namespaceId: string): string {
   return `${PREFIX}${namespaceId}`;
 }
 
-/** Null: the door is one of a service binding. */
-export function readObjectsDoor(door: string): string | null {
-  return door.startsWith(PREFIX) ? door.slice(PREFIX.length) : null;
-}
-
 /** No entrypoint's name has a space. */
 const PREFIX = "objects ";
 
@@ -33,8 +28,12 @@ export function classBehind(
   door: string,
   { objects = [] }: Pick<WorkerVersion, "objects">,
 ): ObjectClass | null {
-  const id = readObjectsDoor(door);
-  return objects.find(({ namespaceId }) => namespaceId === id) ?? null;
+  return objects.find(({ namespaceId }) => objectsDoor(namespaceId) === door) ?? null;
+}
+
+/** A class may have gone since somebody bound it. */
+export function leadsNowhere(door: string, version: Pick<WorkerVersion, "objects">): boolean {
+  return door.startsWith(PREFIX) && classBehind(door, version) === null;
 }
 
 /** In the process that has the objects: what listens at the door. */

@@ -54,7 +54,8 @@ map $ssl_client_s_dn $countersign_account {
 map "$ssl_client_verify $countersign_revoked ${named} ${withMethod} ${allowed}" $countersign_code {
   default path_not_allowed;
   "~^NONE " certificate_missing;
-  "~^FAILED:certificate (?:has expired|is not yet valid) " certificate_expired;
+  "~^FAILED:certificate has expired " certificate_expired;
+  "~^FAILED:certificate is not yet valid " certificate_not_yet_valid;
   "~^FAILED" certificate_untrusted;
   "~^SUCCESS 1 " certificate_revoked;
   "~^SUCCESS 0 0* " caller_not_named;
@@ -142,6 +143,7 @@ function server(state: OriginState): string {
     proxy_set_header Connection $countersign_connection;
     proxy_set_header X-Countersign-Worker $countersign_worker;
     proxy_set_header X-Countersign-Account $countersign_account;
+    proxy_set_header X-Countersign-Environment "";
     proxy_set_header X-Countersign-Spiffe-Id "";
     proxy_set_header X-SSL-Client-Cert $ssl_client_escaped_cert;
     proxy_set_header X-SSL-Client-Verify $ssl_client_verify;

@@ -70,7 +70,7 @@ interface Exchange {
   readonly status: number;
   readonly body: Readable;
   /** As a client that goes away. */
-  abort(): void;
+  abort(this: void): void;
 }
 
 interface Sent {
@@ -141,9 +141,9 @@ async function grown(work: () => Promise<unknown>): Promise<number> {
     ) / 1024;
   // The peak begins anew.
   writeFileSync(`/proc/${pid}/clear_refs`, "5");
-  const before = read("VmRSS");
+  const held = read("VmRSS");
   await work();
-  return read("VmHWM") - before;
+  return read("VmHWM") - held;
 }
 
 const ways = { "HTTP/1.1": overHttp1, "HTTP/2": overHttp2 };
@@ -176,16 +176,16 @@ for (const [protocol, ask] of Object.entries(ways)) {
       const most = await grown(async () => {
         const { body, abort } = await ask({ path: "/down" });
         await once(body, "readable");
-        let before = -1;
+        let last = -1;
         // It is asked again until nothing more was made between a few answers.
         let same = 0;
         await until(async () => {
           const { made } = await seen();
-          same = made === before ? same + 1 : 0;
-          before = made!;
+          same = made === last ? same + 1 : 0;
+          last = made!;
           return same === 10;
         });
-        assert.ok(before < MOST, `${before} MiB were made for a client that reads nothing`);
+        assert.ok(last < MOST, `${last} MiB were made for a client that reads nothing`);
         abort();
         await until(async () => (await seen())["cancelled"]! > cancelled!);
       });

@@ -82,7 +82,7 @@ async function former(
   await store.housekeep(async ({ db }) => {
     const at = new Date().toISOString();
     const dates = { createdOn: at, modifiedOn: at };
-    const script = { id: "s", accountId: value, name: "worker", workersDev: 0, settings: "{}" };
+    const script = { id: "s", accountId: value, name: "worker", workersDev: 0, settings: {} };
     await insertScript(db, { ...script, ...dates });
     await insertVersion(db, {
       id: "two",
@@ -90,12 +90,12 @@ async function former(
       mainModule: "index.js",
       modules: [],
       compatibilityDate: "2026-11-01",
-      compatibilityFlags: "[]",
-      annotations: "{}",
+      compatibilityFlags: [],
+      annotations: {},
       author: "",
       source: "",
       startupTimeMs: 0,
-      settings: "{}",
+      settings: {},
       createdOn: at,
       bindings: [
         asBefore(keys.keyring, value, "KEY", "worker/one/KEY"),

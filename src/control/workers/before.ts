@@ -34,7 +34,7 @@ export async function makeScript(
     accountId: key.accountId,
     name: key.scriptName,
     workersDev: 0,
-    settings: "{}",
+    settings: {},
     migrationTag: null,
     createdOn,
     modifiedOn: createdOn,

@@ -120,7 +120,7 @@ export function workerEndpoints(
               accountId: key.accountId,
               name: key.scriptName,
               workersDev: body.subdomain?.enabled ? 1 : 0,
-              settings: JSON.stringify(givenSettings(body)),
+              settings: { ...givenSettings(body) },
               migrationTag: null,
               createdOn: now,
               modifiedOn: now,

@@ -130,6 +130,6 @@ export function patched(before: DnsRecordRow, body: DnsRecordPatch): DnsRecordBo
     ttl: body.ttl ?? ttl,
     proxied: body.proxied ?? proxied === 1,
     comment: body.comment === undefined ? comment : body.comment,
-    tags: body.tags === undefined ? (JSON.parse(tags) as string[]) : body.tags,
+    tags: body.tags === undefined ? tags : body.tags,
   };
 }

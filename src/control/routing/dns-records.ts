@@ -118,69 +118,6 @@ export function dnsRecordEndpoints(context: ControlContext): readonly Endpoint[]
   ];
 }
 
-<<<<<<< HEAD
-/** What is not named stays. */
-function patched(
-  before: DnsRecordRow,
-  body: { readonly [F in keyof DnsRecordBody]?: DnsRecordBody[F] | undefined },
-): DnsRecordBody {
-  const { name, type, content, ttl, proxied, comment, tags } = before;
-  return {
-    name: body.name ?? name,
-    type: body.type ?? type,
-    content: body.content ?? content,
-    ttl: body.ttl ?? ttl,
-    proxied: body.proxied ?? proxied === 1,
-    comment: body.comment === undefined ? comment : body.comment,
-    tags: body.tags === undefined ? tags : body.tags,
-  };
-}
-
-/** @throws Failure `dns_record_not_found` */
-async function existing(
-  db: Database,
-  accountId: string,
-  zone: Zone,
-  id: string | undefined,
-): Promise<DnsRecordRow> {
-  const row = (await listDnsRecords(db, accountId, zone.name)).find((other) => other.id === id);
-  if (row !== undefined) return row;
-  throw new Failure("dns_record_not_found");
-}
-
-/** @throws Failure `host_origin_taken`, `dns_name_taken`, `dns_record_exists`, `dns_record_identical` */
-async function refuseConflict(db: Database, row: DnsRecordRow): Promise<void> {
-  const { accountId, id, name, type } = row;
-  if (row.proxied === 1 && (await hostOfAnother(db, accountId, [name])) !== null) {
-    throw new Failure("host_origin_taken", { message: `"${name}" belongs to another account` });
-  }
-  const others = (await listDnsRecords(db, accountId)).filter(
-    (other) => other.name === name && other.id !== id,
-  );
-  const same = others.find((other) => other.type === type && other.content === row.content);
-  if (same !== undefined) {
-    const isIdentical =
-      same.proxied === row.proxied && same.ttl === row.ttl && same.comment === row.comment;
-    throw new Failure(isIdentical ? "dns_record_identical" : "dns_record_exists", {
-      message: `${type} ${name} leads to "${row.content.slice(0, 253)}" already`,
-    });
-  }
-  const addresses = others.filter((other) => other.type !== "TXT");
-  if (type === "TXT" || addresses.length === 0) return;
-  if (type !== "CNAME" && addresses.every((other) => other.type !== "CNAME")) return;
-  throw new Failure("dns_name_taken", {
-    message: `"${name}" has ${addresses.map((other) => other.type).join(", ")} already`,
-  });
-}
-
-/** @throws Failure `dns_record_quota` */
-async function refuseMoreThan(db: Database, accountId: string, limit: number): Promise<void> {
-  if ((await listDnsRecords(db, accountId)).length < limit) return;
-  throw new Failure("dns_record_quota", { message: `the account has ${limit} DNS records` });
-}
-
-=======
->>>>>>> ingressbench2
 function auditOf(
   caller: Caller,
   action: Audit["action"],

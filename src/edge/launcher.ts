@@ -2,6 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
+import type { SecretEnvironment } from "../process/secret-environment.ts";
 import { secretPlace } from "../keys/places.ts";
 import { Failure } from "../failures/failures.ts";
 import { openKey } from "../certificates/credential.ts";
@@ -16,6 +17,7 @@ import { type LimitedRun, limited } from "./worker-limits.ts";
 import { refuseExperimental } from "./storage/experimental-flags.ts";
 import { embeddedBy } from "./storage/bindings-config.ts";
 import { keepsObjects, missingClass } from "./storage/objects.ts";
+import { leadsNowhere } from "./storage/remote-objects.ts";
 import { layOut } from "./storage/modules.ts";
 import { startFailure } from "./start-failure.ts";
 import { TraceLines } from "./logs/traces.ts";
@@ -95,7 +97,8 @@ export class Launcher {
     await this.#context.sandbox.prepare(this.#folder.absolute, this.#mounts());
     await this.#bindings.open();
     for (const name of this.#context.wantedEntrypoints(this.#version)) {
-      this.entrypoints.set(name, this.#folder.inRun(`e${this.entrypoints.size}`));
+      if (leadsNowhere(name, this.#version)) this.#missing.add(name);
+      else this.entrypoints.set(name, this.#folder.inRun(`e${this.entrypoints.size}`));
     }
   }
 
@@ -278,21 +281,21 @@ export class Launcher {
     return keys;
   }
 
-  #secrets(): Record<string, string> {
-    const environment: Record<string, string> = {};
+  #secrets(): SecretEnvironment {
+    const environment: [string, Buffer][] = [];
     const { scriptName, bindings } = this.#version;
     for (const binding of bindings) {
       if (binding.type !== "secret_text") continue;
       // From where it stands, not from the record: one that was moved here does not open.
       const place = secretPlace({ ...this.#version, name: binding.name });
-      const secret = this.#context.keyring.unseal(place, binding.sealed);
-      // Checked here, for Node's own error would quote the secret.
-      if (secret.includes("\0")) {
+      const secret = this.#context.keyring.unsealBytes(place, binding.sealed);
+      environment.push([secretVariable(this.#version, binding.name), secret]);
+      if (secret.includes(0)) {
+        for (const [, opened] of environment) opened.fill(0);
         throw new Failure("worker_start_failed", {
           message: `the secret "${binding.name}" of the Worker "${scriptName}" contains a NUL character, which an environment cannot hold`,
         });
       }
-      environment[secretVariable(this.#version, binding.name)] = secret;
     }
     return environment;
   }

@@ -1,5 +1,6 @@
 import { resolveOrRefuse } from "../bindings.ts";
 import { Failure } from "../../../failures/failures.ts";
+import type { SecretTexts } from "../../../keys/secret-texts.ts";
 import type { ControlContext } from "../../api/context.ts";
 import { endpoint, type Endpoint } from "../../api/endpoint.ts";
 import { byOf, keyOf } from "../lookup.ts";
@@ -27,7 +28,7 @@ export function scriptUploadEndpoints(
   const { keyring, latestCompatibilityDate } = context;
   const path = "/accounts/{account_id}/workers/scripts/{script_name}";
   const buildFrom = async (
-    form: FormData,
+    { body: form, texts }: { readonly body: FormData; readonly texts: SecretTexts },
     { refusals = new Refusals(), announced = false }: Checked = {},
   ): Promise<Pick<PublishOptions, "build" | "tag"> & { notices: readonly string[] }> => {
     const { bindings, keepBindings, notices, sentAssets, ...script } = await readScript(
@@ -47,6 +48,7 @@ export function scriptUploadEndpoints(
         refusals,
         bindings: resolveOrRefuse(bindings, owner, {
           keyring,
+          texts,
           before: newest,
           keep: keepBindings,
           refusals,
@@ -62,10 +64,11 @@ export function scriptUploadEndpoints(
         summary: "Upload a script and deploy it to all traffic",
         scope: "workers_scripts:write",
         body: "form",
+        holdsSecrets: true,
       },
       async (call) => {
         const key = keyOf(call);
-        const { notices, ...upload } = await buildFrom(call.body);
+        const { notices, ...upload } = await buildFrom(call);
         const published = await publisher.publish(key, {
           ...upload,
           ...byOf(call),
@@ -82,10 +85,11 @@ export function scriptUploadEndpoints(
         summary: "Upload a version without deploying it",
         scope: "workers_scripts:write",
         body: "form",
+        holdsSecrets: true,
       },
       async (call) => {
         const key = keyOf(call);
-        const { notices, ...upload } = await buildFrom(call.body);
+        const { notices, ...upload } = await buildFrom(call);
         const { version } = await publisher.publish(key, {
           ...upload,
           ...byOf(call),
@@ -102,6 +106,7 @@ export function scriptUploadEndpoints(
         summary: "Say what a deploy would be refused for, without deploying",
         scope: "workers_scripts:write",
         body: "form",
+        holdsSecrets: true,
       },
       async (call) => {
         const key = keyOf(call);
@@ -109,7 +114,7 @@ export function scriptUploadEndpoints(
         const configuration = call.body.get("settings[configuration]");
         refusals.add(...configurationRefusals(configuration));
         const announced = announcesAssets(configuration);
-        const { notices, tag, build } = await buildFrom(call.body, { refusals, announced });
+        const { notices, tag, build } = await buildFrom(call, { refusals, announced });
         try {
           await publisher.check(key, {
             ...byOf(call),

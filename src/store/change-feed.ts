@@ -28,7 +28,7 @@ import { originsOfAccount, routedHosts } from "./certificates/origins.ts";
 import { hostsOfAccount } from "./hosts/hosts.ts";
 import { listProxiedZones } from "./hosts/proxied-zones.ts";
 import { routesOfScript } from "./workers/routes.ts";
-import type { ScriptRow } from "./schema.ts";
+import type { AccountRow, ScriptRow } from "./schema.ts";
 import { findScript, listScripts } from "./workers/scripts.ts";
 import type { Database } from "./database.ts";
 import type { Store } from "./store.ts";
@@ -108,10 +108,11 @@ export async function reachedAt(
   db: Database,
   script: ScriptRow,
 ): Promise<Pick<Deployment, "hosts" | "routes">> {
+  const account = await findAccount(db, script.accountId);
   const routes = await routesOfScript(db, script.id);
   const patterns = (kind: string) => routes.filter((r) => r.kind === kind).map((r) => r.pattern);
   return {
-    hosts: [...(await ownHosts(db, script)), ...patterns("custom_domain")],
+    hosts: [...(account ? hostsOfScript(account, script) : []), ...patterns("custom_domain")],
     routes: patterns("route"),
   };
 }
@@ -120,9 +121,7 @@ export async function reachedAt(
  * Names under `localhost` lead to every script: the ingress keeps them to clients on its own
  * machine. The workers.dev name is the world's, where it was switched on.
  */
-async function ownHosts(db: Database, script: ScriptRow): Promise<string[]> {
-  const account = await findAccount(db, script.accountId);
-  if (!account) return [];
+export function hostsOfScript(account: AccountRow, script: ScriptRow): string[] {
   const name = script.name.toLowerCase();
   const hosts = account.shortHosts === 1 ? [`${name}.localhost`] : [];
   if (account.subdomain === null) return hosts;

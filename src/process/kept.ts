@@ -61,11 +61,7 @@ export class Kept<R extends Run> {
       failed(error);
       return this.#restart(0, failed);
     });
-    const runs = this.#follow(run).then(
-      () => {},
-      () => {},
-    );
-    await Promise.race([runs, hasFailed.promise]);
+    await Promise.race([this.#follow(run).catch(() => null), hasFailed.promise]);
   }
 
   /** The run that is there, or the next one. @throws once it was stopped */

@@ -13,6 +13,7 @@ import { hostOrigins } from "./migrations/085-host-origins.ts";
 import { globalPulls } from "./migrations/096-global-pulls.ts";
 import { acme } from "./migrations/097-acme.ts";
 import { identityEnvironments } from "./migrations/105-identity-environments.ts";
+import { versionPreviews } from "./migrations/102-version-previews.ts";
 import { originPulls } from "./migrations/094-origin-pulls.ts";
 import { dnsRecords } from "./migrations/094-dns-records.ts";
 import { revocationLists } from "./migrations/095-revocation-lists.ts";
@@ -47,6 +48,7 @@ const all: Record<string, Migration> = {
   "094-origin-pulls": { up: originPulls },
   "096-global-pulls": { up: globalPulls },
   "097-acme": { up: acme },
+  "102-version-previews": { up: versionPreviews },
   "105-identity-environments": { up: identityEnvironments },
 };
 

@@ -346,6 +346,8 @@ export interface ScriptRow {
   accountId: string;
   name: string;
   workersDev: number;
+  /** 1: each version answers at hosts of its own. */
+  previews: number;
   /** JSON: `tags`, `logpush`, `observability`, `tail_consumers`. */
   settings: string;
   createdOn: string;

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { mtls, mtlsOrigin } from "../src/dev/miniflare.ts";
+import { bundledWorker } from "../test/helpers/bundled-worker.ts";
 import { developmentCa } from "../test/helpers/development-ca.ts";
 import { spawnProgram } from "../test/helpers/dev-project.ts";
 import { startPostgres, withoutPostgres } from "../test/helpers/postgres.ts";
@@ -55,6 +56,45 @@ describe("examples/all-bindings", () => {
     assert.deepEqual(rest, others);
     assert.match(`${String(one)} ${String(two)}`, /CN=ONE,.* CN=TWO,/);
   });
+
+  test(
+    "Miniflare 4: a Hyperdrive binding presents a certificate to its database",
+    { skip: withoutPostgres },
+    async (t) => {
+      const folder = await copy();
+      const { port } = await startPostgres(t, await developmentCa(folder));
+      const worker = `import { Client } from "pg";
+      export default {
+        async fetch(request, env) {
+          const client = new Client({ connectionString: env.PG.connectionString });
+          await client.connect();
+          const { rows } = await client.query("select client_dn from pg_stat_ssl where pid = pg_backend_pid()");
+          await client.end();
+          return Response.json(rows);
+        },
+      };`;
+      await writeFile(join(folder, "pg.mjs"), await bundledWorker(worker, folder));
+      await writeFile(
+        join(folder, "miniflare.js"),
+        `import { Miniflare } from "miniflare";
+        import { mtls } from "countersign/miniflare";
+        const database = "postgres://client:pw@localhost:${port}/postgres?sslmode=verify-full";
+        await using bindings = await mtls({ PG: { database } });
+        const miniflare = new Miniflare({
+          modules: true,
+          scriptPath: "pg.mjs",
+          compatibilityDate: "2026-07-01",
+          compatibilityFlags: ["nodejs_compat"],
+          unsafeBindings: bindings.unsafeBindings,
+        });
+        console.log(await (await miniflare.dispatchFetch("http://pg/")).text());
+        await miniflare.dispose();`,
+      );
+      await using miniflare = spawnProgram(process.execPath, ["miniflare.js"], folder);
+      assert.equal(await miniflare.ended, 0, miniflare.output);
+      assert.match(miniflare.output, /CN=client/);
+    },
+  );
 
   test("Vitest", async () => {
     const args = ["node_modules/vitest/vitest.mjs", "run"];

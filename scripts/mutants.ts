@@ -1,23 +1,31 @@
 /**
- * Mutation testing: changes the source in small ways, one at a time, and runs the nearest unit tests.
+ * Mutation testing: changes the source in small ways, one at a time, and runs the nearest tests.
  * A mutant that no test notices shows what is not tested.
  *
  *     npm run mutants                       # the files that changed against main
  *     npm run mutants -- src/network src/keys/seal.ts
+ *     npm run mutants -- --write src/keys   # and writes the figures into decisions/
  *
- * The nearest tests of a file are the unit tests that import it; where there are none, those that
- * import a file that does, and so on. A file that no unit test reaches is named and left out.
+ * The nearest test of a file is the one that has its name. Where there is none: the unit tests that
+ * import it, else those that import a file that does, and so on. `mutants-behaviour.ts` names the
+ * files that behaviour tests cover.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { behaviourTests } from "./mutants-behaviour.ts";
+import { countOf, withFigures, type Count, type Mutants } from "./mutants-figures.ts";
 import { type Import, importsIn } from "./rooms.ts";
 
 const root: string = join(import.meta.dirname, "..");
+const figures: string = join(root, "decisions/0096-mutants.md");
 
 /** The unit tests nearest to a file of `src/`. Both are paths from `src/`. */
 export function nearestTests(file: string, imports: readonly Import[]): string[] {
+  const own = file.replace(/\.ts$/, ".test.ts");
+  if (imports.some(({ from }) => from === own)) return [own];
   const seen = new Set([file]);
   for (let near = [file]; near.length > 0;) {
     const importers = near.flatMap((one) => imports.filter(({ to }) => to === one));
@@ -57,34 +65,63 @@ function git(...args: readonly string[]): string[] {
   return execFileSync("git", args, { cwd: root, encoding: "utf8" }).split("\n");
 }
 
-function run(named: readonly string[]): number {
-  const { files: known, imports } = importsIn(join(root, "src"));
-  const tests = new Set<string>();
-  const mutate: string[] = [];
-  for (const file of chosen(named, known)) {
-    const nearest = nearestTests(file, imports);
-    if (nearest.length === 0) console.log(`src/${file}: no unit test reaches it`);
-    else mutate.push(`src/${file}`);
-    for (const one of nearest) tests.add(`src/${one}`);
-  }
-  if (mutate.length === 0) {
-    console.log("nothing to change");
-    return 0;
-  }
-  console.log(`${mutate.length} files, tested by ${tests.size}`);
+/** Null: nothing could be counted, and StrykerJS has said why. */
+function measure(file: string, tests: readonly string[], isBehaviour: boolean): Count | null {
   const folder = mkdtempSync(join(tmpdir(), "countersign-mutants-"));
   try {
     const config = JSON.parse(readFileSync(join(root, "stryker.config.json"), "utf8")) as {
       tap: object;
     };
-    const file = join(folder, "stryker.config.json");
-    const tap = { ...config.tap, testFiles: [...tests] };
-    writeFileSync(file, JSON.stringify({ ...config, mutate, tap }));
-    const { status } = spawnSync("stryker", ["run", file], { cwd: root, stdio: "inherit" });
-    return status ?? 1;
+    const report = join(folder, "report.json");
+    const path = join(folder, "stryker.config.json");
+    const own = {
+      mutate: [file],
+      tap: { ...config.tap, testFiles: tests },
+      jsonReporter: { fileName: report },
+      // What runs in another process than the test's cannot be told apart.
+      ...(isBehaviour && { coverageAnalysis: "off", timeoutMS: 60_000 }),
+    };
+    writeFileSync(path, JSON.stringify({ ...config, ...own }));
+    const env = { ...process.env, COUNTERSIGN_EVENT_RUNS: "300" };
+    const { status } = spawnSync("stryker", ["run", path], { cwd: root, stdio: "inherit", env });
+    if (status !== 0) return null;
+    const { files } = JSON.parse(readFileSync(report, "utf8")) as {
+      files: Record<string, Mutants>;
+    };
+    return countOf(files[file]?.mutants ?? []);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+function run(args: readonly string[]): number {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    options: { write: { type: "boolean" } },
+    allowPositionals: true,
+  });
+  const { files: known, imports } = importsIn(join(root, "src"));
+  const files = chosen(positionals, known);
+  if (files.length === 0) console.log("nothing to change");
+  let failed = 0;
+  for (const one of files) {
+    const file = `src/${one}`;
+    const behaviour = behaviourTests[file];
+    const tests = behaviour ?? nearestTests(one, imports).map((test) => `src/${test}`);
+    if (tests.length === 0) {
+      console.log(`${file}: no unit test reaches it, and no behaviour test is named for it`);
+      continue;
+    }
+    console.log(`${file}, tested by ${tests.join(", ")}`);
+    const count = measure(file, tests, behaviour !== undefined);
+    if (count === null) failed += 1;
+    else if (values.write === true) {
+      const today = new Date().toISOString().slice(0, 10);
+      const text = readFileSync(figures, "utf8");
+      writeFileSync(figures, withFigures(text, { file, ...count, date: today }));
+    }
+  }
+  return failed === 0 ? 0 : 1;
 }
 
 if (import.meta.main) process.exitCode = run(process.argv.slice(2));

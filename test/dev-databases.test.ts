@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { chmod, readdir } from "node:fs/promises";
 import { test } from "node:test";
 import { Client } from "pg";
 import { createTestHarness } from "../src/dev/harness.ts";
@@ -8,6 +10,7 @@ import { developmentCa } from "./helpers/development-ca.ts";
 import { startMariadb, withoutMariadb } from "./helpers/mariadb.ts";
 import { makeAuthority } from "./helpers/pki.ts";
 import { startPostgres, withoutPostgres } from "./helpers/postgres.ts";
+import { until } from "./helpers/until.ts";
 
 const worker = `
 import { Client } from "pg";
@@ -227,5 +230,35 @@ test(
     database.child.kill("SIGTERM");
     assert.equal(await database.ended, 0, database.output);
     assert.equal(database.output.trim(), line, "one line");
+  },
+);
+
+test(
+  "countersign dev database that is killed takes its PostgreSQL and its data with it",
+  { skip: withoutPostgres },
+  async () => {
+    await using shop = await project(undefined);
+    await shop.write(".tmp/.keep", "");
+    const temporary = shop.path(".tmp");
+    // PostgreSQL's own user has to come in.
+    await chmod(shop.folder, 0o755);
+    await chmod(temporary, 0o777);
+    await using database = shop
+      .with({ TMPDIR: temporary })
+      .run("dev", "database", "--port", "0", "--json");
+    const [line] = await database.says(/\{.*\}/);
+    const { connection_string: text } = JSON.parse(line) as Record<string, string>;
+    const { port } = new URL(text!);
+    const folder = (await readdir(temporary)).find((name) => name.startsWith("cs-db-"));
+    assert.ok(folder);
+    database.child.kill("SIGKILL");
+    await database.ended;
+    await until(() => !existsSync(shop.path(`.tmp/${folder}`)));
+    await assert.rejects(
+      new Client({ connectionString: `postgres://dev@localhost:${port}` }).connect(),
+      {
+        code: "ECONNREFUSED",
+      },
+    );
   },
 );

@@ -5,8 +5,7 @@ import { mkdtemp, readdir, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
-import { answering, startTestEdge, type TestEdge } from "./helpers/edge.ts";
+import { answering, hasCome, startTestEdge, untilCame, type TestEdge } from "./helpers/edge.ts";
 import { makeVersion } from "./helpers/source.ts";
 import { until } from "./helpers/until.ts";
 
@@ -29,11 +28,9 @@ test("a Worker whose process is killed comes back, and requests wait for it", as
 });
 
 test("a request that a Worker's process took to its end gets a reason, and is not sent again", async () => {
-  await edge.deploy(
-    makeVersion("stuck", "export default { fetch: () => scheduler.wait(60_000) };"),
-  );
+  await edge.deploy(makeVersion("stuck", untilCame("await scheduler.wait(60_000);")));
   const answer = edge.fetch("stuck.localhost", "/", { method: "POST", body: "once" });
-  await delay(300);
+  await until(() => hasCome(edge, "stuck"));
   process.kill(edge.worker("stuck").pid!, "SIGKILL");
   const { status, text } = await answer;
   assert.equal(status, 502);

@@ -3,7 +3,7 @@ import { request } from "node:http";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Snapshot } from "../src/contract/change-feed.ts";
-import { answering, startTestEdge, type TestEdge } from "./helpers/edge.ts";
+import { answering, hasCome, startTestEdge, untilCame, type TestEdge } from "./helpers/edge.ts";
 import { makeVersion, TestSource } from "./helpers/source.ts";
 import { until } from "./helpers/until.ts";
 import { freePort } from "./helpers/free-port.ts";
@@ -53,10 +53,10 @@ test("generations that were left without a request end at once, others only so m
 
 test("a generation ends early only when nothing is in flight any more", async () => {
   await using edge = await startTestEdge({ waitUntil: 120_000, drain: 60_000 });
-  const slow = `export default { fetch: () => scheduler.wait(3000).then(() => new Response("slow")) };`;
+  const slow = untilCame(`await scheduler.wait(3000); return new Response("slow");`);
   await edge.deploy(makeVersion("held", slow));
   const answer = edge.fetch("held.localhost");
-  await delay(200);
+  await until(() => hasCome(edge, "held"));
   for (let i = 0; i < 6; i++) {
     await edge.deploy(makeVersion("held", answering(`held ${i}`)));
     await edge.fetch("held.localhost");

@@ -94,13 +94,20 @@ test("a connection lives no longer than its certificate", async (t) => {
       request.socket.once("close", () => closed.resolve());
     },
   });
-  const soon = await authority.issue({
-    subject: "CN=soon",
-    notAfter: new Date(Date.now() + 2_000),
-  });
-  await gateway.handle.setCertificate(edgeCertificate(soon, { version: 2 }));
-  const inFlight = ask(gateway.socket(), url);
-  await assert.rejects(inFlight, { code: "ECONNRESET" });
+  // On a busy machine its time may be over before it is used.
+  for (let life = 2_000; ; life *= 2) {
+    const notAfter = new Date(Date.now() + life);
+    const soon = await authority.issue({ subject: "CN=soon", notAfter });
+    const ended = gateway.handle
+      .setCertificate(edgeCertificate(soon, { version: 2 }))
+      .then(() => ask(gateway.socket(), url))
+      .then(
+        ({ headers }) => headers["countersign-failure"],
+        (error: NodeJS.ErrnoException) => error.code,
+      );
+    if ((await ended) === "ECONNRESET") break;
+    assert.ok(life < 20_000, String(await ended));
+  }
   await closed.promise;
   const answer = await ask(gateway.socket(), url);
   assert.equal(answer.headers["countersign-failure"], "certificate_expired");

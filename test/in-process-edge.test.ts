@@ -94,11 +94,17 @@ test("revoking an old version stops the processes that still drain with it", asy
 
 test("a certificate that expires while its process runs is not presented any more", async () => {
   const certificateId = randomUUID();
-  const notAfter = new Date(Date.now() + 4_500);
-  await setCertificate(certificateId, { subject: "CN=brief", version: 1, notAfter });
-  await deploy("brief", certificateId);
-  const { pid } = edge.worker("brief");
-  assert.equal(await subjectSeen("brief"), "CN=brief");
+  let pid: number | null = null;
+  // On a busy machine its time may be over before its process has started.
+  for (let [life, version] = [4_500, 1]; ; [life, version] = [life * 2, version + 1]) {
+    const notAfter = new Date(Date.now() + life);
+    await setCertificate(certificateId, { subject: "CN=brief", version, notAfter });
+    if (version === 1) await deploy("brief", certificateId);
+    ({ pid } = edge.worker("brief"));
+    const { text } = await edge.fetch("brief.localhost");
+    if (text.includes("CN=brief")) break;
+    assert.ok(life < 20_000, text);
+  }
   await until(() => edge.edge.status().workers.every((worker) => worker.pid !== pid));
   assert.equal(await failureSeen("brief"), "certificate_expired");
 });

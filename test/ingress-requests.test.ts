@@ -3,7 +3,6 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { text as textOf } from "node:stream/consumers";
 import { after, before, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { answering, startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { slowUpload } from "./helpers/load.ts";
@@ -20,7 +19,10 @@ interface Seen {
 let edge: TestEdge;
 before(async () => {
   edge = await startTestEdge();
-  const echo = `export default { async fetch(request) {
+  const echo = `let uploads = 0;
+  export default { async fetch(request) {
+    if (request.url.endsWith("/uploads")) return new Response(String(uploads));
+    if (request.method === "POST") uploads += 1;
     if (request.headers.get("upgrade") === "websocket") {
       const [client, server] = Object.values(new WebSocketPair());
       server.accept();
@@ -240,7 +242,9 @@ test("a large header that Workers may have is let through", async () => {
 test("an edge that stops finishes what is in flight and accepts nothing new", async () => {
   const stopping = await startTestEdge({ source: edge.source, stopGrace: 5_000 });
   const upload = slowUpload(stopping, "echo.localhost");
-  await delay(100);
+  const begun = async (): Promise<string> =>
+    (await stopping.fetch("echo.localhost", "/uploads")).text;
+  await until(async () => (await begun()) === "1");
   const stopped = stopping[Symbol.asyncDispose]();
   // The kernel may have accepted a few for it before.
   await until(() =>

@@ -1,161 +1,35 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
-import { Agent, request as send } from "node:https";
-import { type AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { Agent } from "node:https";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
-import { after, before, describe, test, type TestContext } from "node:test";
-import { callerFacts, decide, parsePolicy, workerSpiffeId } from "countersign-origin";
+import { after, before, describe, test } from "node:test";
 import { freePort } from "./helpers/free-port.ts";
 import { countersign } from "./helpers/cli.ts";
-import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
-import { proxyCommand } from "./helpers/proxies.ts";
+import {
+  openProxiedOrigin,
+  POLICY,
+  TARGETS,
+  verdict,
+  WORKERS,
+  type ProxiedOrigin,
+} from "./helpers/proxied-origin.ts";
 import { until } from "./helpers/until.ts";
 
 const program = join(import.meta.dirname, "..", "bin", "countersign.js");
-const folder = mkdtempSync(join(tmpdir(), "countersign-config-"));
-const ODD = `we'ird ,"é`;
-const POLICY = {
-  allow: [
-    { worker: ["a", "b"], methods: ["GET", "POST"] },
-    { worker: "c", methods: "GET" },
-    { worker: "d", paths: ["/orders/*", "/health", "/caf%C3%A9"] },
-    { spiffeId: "spiffe://example.org/account/acme/worker/e-*", methods: "PUT" },
-    { worker: ODD, methods: "GET", paths: "/*" },
-  ],
-};
-const WORKERS = ["a", "c", "d", "e-1", "aa", "A", ODD];
-const TARGETS = [
-  "/",
-  "/orders/7?x=/health",
-  "/orders",
-  "/health",
-  "/health?",
-  "/healthy",
-  "/caf%c3%a9",
-  "/orders/../secret",
-  "/orders/%2e%2e/secret",
-  "/orders//x",
-  "/orders/%2f",
-  "/orders/%ff",
-];
 
-let ca: TestAuthority;
-let server: TestCertificate;
-let service: Server;
-let to: string;
-let last: IncomingHttpHeaders = {};
-const callers = new Map<string, TestCertificate>();
+let lab: ProxiedOrigin;
+let folder: string;
+let callers: ProxiedOrigin["callers"];
+let ask: ProxiedOrigin["ask"];
 
 before(async () => {
-  ca = await makeAuthority("Acme");
-  server = await ca.issue({ subject: "CN=localhost", dns: ["localhost"], ips: ["127.0.0.1"] });
-  for (const worker of [...WORKERS, "revoked"]) callers.set(worker, await issue(worker));
-  callers.set("foreign", await issue("a", { by: await makeAuthority("Acme") }));
-  callers.set("expired", await issue("a", { notAfter: new Date(Date.now() - 60_000) }));
-  callers.set("other account", await issue("a", { account: "other" }));
-  writeFileSync(join(folder, "tls.crt"), server.chain + server.key);
-  writeFileSync(join(folder, "tls.key"), server.key);
-  writeFileSync(join(folder, "ca.pem"), ca.pem);
-  writeFileSync(join(folder, "crl.pem"), await ca.revoke([callers.get("revoked")!]));
-  writeFileSync(join(folder, "policy.json"), JSON.stringify(POLICY));
-  service = createServer((request, response) => {
-    last = request.headers;
-    request.resume();
-    response.end("let in");
-  }).listen(0, "127.0.0.1");
-  await once(service, "listening");
-  to = `http://127.0.0.1:${(service.address() as AddressInfo).port}`;
+  lab = await openProxiedOrigin();
+  ({ folder, callers, ask } = lab);
 });
 
-after(() => {
-  service.closeAllConnections();
-  service.close();
-  rmSync(folder, { recursive: true });
-});
-
-interface IssueOptions {
-  readonly by?: TestAuthority;
-  readonly account?: string;
-  readonly notAfter?: Date;
-}
-
-function issue(
-  worker: string,
-  { by = ca, account = "acme", notAfter }: IssueOptions = {},
-): Promise<TestCertificate> {
-  const uri = workerSpiffeId({ trustDomain: "example.org", account, worker, environment: null });
-  const name = worker.replaceAll(/[,"+\\<>;]/g, "\\$&");
-  return by.issue({
-    // As it is encoded: the most general part first.
-    subject: `O=${account},CN=${name}`,
-    uris: [uri],
-    ...(notAfter && { notAfter, notBefore: new Date(notAfter.getTime() - 3_600_000) }),
-  });
-}
-
-interface Answer {
-  readonly status: number;
-  readonly code: string | null;
-}
-
-interface Asked {
-  readonly method?: string;
-  readonly path?: string;
-  readonly headers?: Record<string, string>;
-  readonly agent?: Agent;
-}
-
-/** Status 0: refused in the handshake. */
-function ask(port: number, who: TestCertificate | undefined, asked: Asked = {}): Promise<Answer> {
-  const { method = "GET", path = "/", headers = {}, agent = false } = asked;
-  return new Promise((resolve) => {
-    send(
-      {
-        host: "127.0.0.1",
-        servername: "localhost",
-        ca: ca.pem,
-        port,
-        method,
-        path,
-        agent,
-        headers: { host: "localhost", ...headers },
-        ...(who && { cert: who.chain, key: who.key }),
-      },
-      (response) =>
-        void text(response).then((body) =>
-          resolve({
-            status: response.statusCode!,
-            code: body.startsWith("{")
-              ? (JSON.parse(body) as { error: { code: string } }).error.code
-              : null,
-          }),
-        ),
-    )
-      .on("error", (error: NodeJS.ErrnoException) =>
-        resolve({ status: 0, code: error.code ?? error.message }),
-      )
-      .end();
-  });
-}
-
-function flagsFor(port: number): string[] {
-  return `--listen 127.0.0.1:${port} --cert tls.crt --key tls.key --trust ca.pem --crl crl.pem --account acme --policy policy.json --to ${to}`.split(
-    " ",
-  );
-}
-
-async function print(name: string, port: number, ...more: string[]): Promise<string> {
-  const run = await countersign(["origin", "config", name, ...flagsFor(port), ...more], {
-    cwd: folder,
-  });
-  assert.equal(run.status, 0, run.stderr);
-  return run.stdout;
-}
+after(() => lab[Symbol.asyncDispose]());
 
 /** How each server is told that its configuration has changed. */
 const reloads: Readonly<Record<string, (child: ChildProcess, home: string) => string>> = {
@@ -166,63 +40,16 @@ const reloads: Readonly<Record<string, (child: ChildProcess, home: string) => st
     `caddy reload --force --adapter caddyfile --config ${home}/Caddyfile --address unix/${home}/admin.sock`,
 };
 
-async function begin(
-  t: TestContext,
-  name: string,
-  port: number,
-  configuration: string,
-): Promise<{ child: ChildProcess; home: string }> {
-  const home = mkdtempSync(join(folder, `${name}-`));
-  const child = spawn(name, proxyCommand(name, configuration, home), {
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, HOME: home, XDG_DATA_HOME: home, XDG_CONFIG_HOME: home },
-  });
-  let said = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on("data", (chunk: Buffer) => (said += chunk.toString()));
-  }
-  t.after(async () => {
-    if (child.exitCode === null && child.signalCode === null) {
-      child.kill("SIGTERM");
-      await once(child, "exit");
-    }
-  });
-  await until(async () => {
-    assert.equal(child.exitCode, null, said);
-    const answer = await ask(port, callers.get("a"));
-    assert.ok(
-      answer.status === 200 || answer.status === 0,
-      `${answer.status} ${answer.code}\n${said}`,
-    );
-    return answer.status === 200;
-  });
-  return { child, home };
-}
-
-/** A word of what the policy's own code says. */
-function verdict(worker: string, method: string, path: string): Answer {
-  const facts = callerFacts({
-    subject: "",
-    issuer: "",
-    serialNumber: "",
-    fingerprint: "",
-    uris: [
-      workerSpiffeId({ trustDomain: "example.org", account: "acme", worker, environment: null }),
-    ],
-    notBefore: null,
-    notAfter: null,
-  });
-  const { allowed, code } = decide(parsePolicy(POLICY), facts, { method, path });
-  if (allowed) return { status: 200, code: null };
-  return { status: 403, code: code === "path_ambiguous" ? "path_not_allowed" : code };
-}
-
 for (const [name, reload] of Object.entries(reloads)) {
   const absent = spawnSync("which", [name]).status === 0 ? false : `${name} is not installed`;
   describe(name, { skip: absent }, () => {
     test(`${name} with the printed configuration says what the policy says, of every caller, method and path`, async (t) => {
       const port = await freePort();
-      const { child } = await begin(t, name, port, await print(name, port));
+      const { child } = await lab.begin(t, {
+        name,
+        port,
+        configuration: await lab.print(name, port),
+      });
       const agents = new Map<string, Agent>();
       for (const worker of WORKERS) {
         const agent = new Agent({ keepAlive: true });
@@ -245,7 +72,7 @@ for (const [name, reload] of Object.entries(reloads)) {
 
     test(`${name} refuses every attacker with a code, and drops what a client says of a certificate`, async (t) => {
       const port = await freePort();
-      await begin(t, name, port, await print(name, port));
+      await lab.begin(t, { name, port, configuration: await lab.print(name, port) });
       assert.deepEqual(await ask(port, undefined), { status: 401, code: "certificate_missing" });
       assert.deepEqual(await ask(port, callers.get("revoked")), {
         status: 401,
@@ -267,23 +94,36 @@ for (const [name, reload] of Object.entries(reloads)) {
       }
       const headers = {
         "x-countersign-worker": "root",
+        "x-countersign-environment": "root",
         "x-countersign-spiffe-id": "spiffe://example.org/account/acme/worker/root",
         "x-ssl-client-verify": "SUCCESS",
         "x-forwarded-client-cert": "Hash=00",
         "client-cert": ":AAAA:",
       };
       assert.equal((await ask(port, callers.get("c"), { headers })).status, 200);
-      assert.doesNotMatch(JSON.stringify(last), /root|Hash=00|:AAAA:/);
+      assert.doesNotMatch(JSON.stringify(lab.lastHeaders()), /root|Hash=00|:AAAA:/);
       const spoofed = await ask(port, undefined, { headers });
       assert.equal(spoofed.code, "certificate_missing");
     });
 
     test(`${name} follows the policy with --follow and --exec`, async (t) => {
       const port = await freePort();
-      const { child, home } = await begin(t, name, port, await print(name, port));
+      const { child, home } = await lab.begin(t, {
+        name,
+        port,
+        configuration: await lab.print(name, port),
+      });
       const policy = join(home, "policy.json");
       writeFileSync(policy, JSON.stringify(POLICY));
-      const flags = [...flagsFor(port), "--policy", policy, "--write", home, "--follow", "--json"];
+      const flags = [
+        ...lab.flagsFor(port),
+        "--policy",
+        policy,
+        "--write",
+        home,
+        "--follow",
+        "--json",
+      ];
       const follower = spawn(
         process.execPath,
         [program, "origin", "config", name, ...flags, "--exec", reload(child, home)],
@@ -311,7 +151,7 @@ for (const [name, reload] of Object.entries(reloads)) {
 }
 
 test("what Envoy is given names every rule, the CAs and the revocations, and is one JSON object", async () => {
-  const { static_resources } = JSON.parse(await print("envoy", 8443)) as {
+  const { static_resources } = JSON.parse(await lab.print("envoy", 8443)) as {
     static_resources: {
       listeners: [{ filter_chains: [{ transport_socket: object; filters: object[] }] }];
     };
@@ -319,14 +159,17 @@ test("what Envoy is given names every rule, the CAs and the revocations, and is 
   const [chain] = static_resources.listeners[0].filter_chains;
   const tls = JSON.stringify(chain.transport_socket);
   assert.ok(tls.includes(JSON.stringify(readFileSync(join(folder, "crl.pem"), "utf8"))));
-  assert.ok(tls.includes(JSON.stringify(ca.pem.trim()).slice(1, -1)));
+  assert.ok(tls.includes(JSON.stringify(lab.ca.pem.trim()).slice(1, -1)));
   const policies = JSON.stringify(chain.filters);
   for (const index of POLICY.allow.keys()) assert.ok(policies.includes(`"rule-${index}`));
   assert.match(policies, /spiffe:\/\/\[\^\/\]\+\/account\/acme\/worker\/\(\?:a\|b\)/);
 });
 
+// Not on the real Traefik: Debian, npm and PyPI have no package of it, and `go install
+// github.com/traefik/traefik/v3/cmd/traefik@v3.7.13` refuses its `replace` directives; its module has neither
+// `webui/static`, which it embeds, nor `pkg/config/dynamic/ext`, which it imports. Older ones are not served.
 test("Traefik passes on to the sidecar, with the command that starts it", async () => {
-  const printed = await print("traefik", 8443, "--server-name", "orders.internal");
+  const printed = await lab.print("traefik", 8443, "--server-name", "orders.internal");
   assert.match(printed, /passthrough: true/);
   assert.match(printed, /#   countersign origin serve --listen 127\.0\.0\.1:8443 --cert tls\.crt/);
 });
@@ -338,15 +181,18 @@ test("what a server cannot ask is refused by name, and so are options that do no
   const config = (...more: string[]): ReturnType<typeof countersign> =>
     countersign(["origin", "config", ...more, "--json"], { cwd: folder });
   for (const name of ["nginx", "haproxy"]) {
-    const run = await config(name, ...flagsFor(1), "--policy", "odd/policy.json");
+    const run = await config(name, ...lab.flagsFor(1), "--policy", "odd/policy.json");
     assert.match(run.stdout, /origin_config_inexpressible.*allow\[0\]\.spiffeId/);
   }
-  assert.equal((await config("caddy", ...flagsFor(1), "--policy", "odd/policy.json")).status, 0);
-  const loose = await config("nginx", ...flagsFor(1), "--exec", "true");
+  assert.equal(
+    (await config("caddy", ...lab.flagsFor(1), "--policy", "odd/policy.json")).status,
+    0,
+  );
+  const loose = await config("nginx", ...lab.flagsFor(1), "--exec", "true");
   assert.match(loose.stdout, /sidecar_option_malformed.*--write/);
   const failing = await config(
     "nginx",
-    ...flagsFor(1),
+    ...lab.flagsFor(1),
     "--write",
     "w",
     "--exec",

@@ -12,6 +12,7 @@ import { promisify } from "node:util";
 import { countersign as cli } from "./helpers/cli.ts";
 import { scriptForm } from "./helpers/script-form.ts";
 import { type Envelope, startPlatform, type TestPlatform } from "./helpers/platform.ts";
+import { until } from "./helpers/until.ts";
 
 const countersign = join(import.meta.dirname, "..", "bin", "countersign.js");
 
@@ -95,7 +96,7 @@ describe("a port of a Worker's own", () => {
 
   it("lets requests in flight end when their version is replaced", async () => {
     const slow = fetch(`${url}/slow`).then((response) => response.text());
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await until(async () => (await (await fetch(`${url}/came`)).text()) === "true");
     await deploy("after");
     assert.match(await slow, /slow/);
   });
@@ -311,9 +312,11 @@ function application(domain: string): object {
 const REFUSED = 7000160;
 
 const WORKER = (version: string): string => `
+let came = false;
 export default { async fetch(request) {
   const { pathname, search } = new URL(request.url);
-  if (pathname === "/slow") { await scheduler.wait(1500); return new Response("slow"); }
+  if (pathname === "/came") return new Response(String(came));
+  if (pathname === "/slow") { came = true; await scheduler.wait(1500); return new Response("slow"); }
   return Response.json({ version: ${JSON.stringify(version)}, path: pathname + search,
     cf: request.cf ?? null, ray: request.headers.get("cf-ray") });
 } };`;

@@ -1,5 +1,6 @@
 import type { Destination } from "countersign-origin/sidecar";
 import { Failure } from "../failures/failures.ts";
+import { unbracketed } from "../network/unbracketed.ts";
 
 /** `127.0.0.1:8443`, `[::1]:0` */
 export function readListen(
@@ -28,7 +29,7 @@ export function readDestination(
     throw wrong(`--to "${text}" has more than a host and a port; paths are passed on as they are`);
   }
   if (protocol === "tcp:" && url.port === "") throw wrong(`--to "${text}" has no port`);
-  const host = url.hostname.replace(/^\[|\]$/g, "");
+  const host = unbracketed(url.hostname);
   return { protocol: protocol === "tcp:" ? "tcp" : "http", host, port: Number(url.port || 80) };
 }
 

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { Failure } from "../failures/failures.ts";
 import type { PlatformOptions } from "../platform/platform-options.ts";
 import { port } from "./start-numbers.ts";
+import { unbracketed } from "../network/unbracketed.ts";
 
 /** Where Workers are reached without the ingress. */
 export interface WorkerPortOptions {
@@ -30,7 +31,7 @@ export function workerPorts(
   const ports = workerPort.map((text) => {
     const [worker, address] = parts("--worker-port", text, "[ACCOUNT_ID/]NAME=[HOST:]PORT");
     const colon = address.lastIndexOf(":");
-    const host = colon === -1 ? "127.0.0.1" : address.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+    const host = colon === -1 ? "127.0.0.1" : unbracketed(address.slice(0, colon));
     if (host === "") throw wrong("--worker-port", text, "[ACCOUNT_ID/]NAME=[HOST:]PORT");
     const listen = { host, port: port("--worker-port", address.slice(colon + 1)) };
     return { ...worker, listen };

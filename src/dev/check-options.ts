@@ -96,6 +96,14 @@ export const mtlsOriginSchema: z.ZodType = z.strictObject({
   ...originFields,
 });
 
+export const mtlsDatabaseSchema: z.ZodType = z.strictObject({
+  project: z.string().optional(),
+  user: z
+    .string()
+    .regex(/^[a-z_][a-z0-9_-]{0,62}$/, "is not a name of lower-case letters, digits, _ and -")
+    .optional(),
+});
+
 export const devOriginSchema: z.ZodType = z.strictObject({
   authority: z.custom((value) => typeof value === "object" && value !== null, "is missing"),
   onRefused: z.function().optional(),
@@ -106,6 +114,7 @@ const files = z.strictObject({
   cert: z.string().min(1).optional(),
   key: z.string().min(1).optional(),
   identity: z.string().min(1).max(64).optional(),
+  database: z.string().min(1).optional(),
   identityEnvironment: z.string().min(1).max(64).optional(),
 });
 

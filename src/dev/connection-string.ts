@@ -1,5 +1,6 @@
 import type { DatabaseProtocol } from "../contract/database.ts";
 import { Failure } from "../failures/failures.ts";
+import { unbracketed } from "../network/unbracketed.ts";
 
 /** A database, as a connection string names it. */
 export interface DatabasePlace {
@@ -43,7 +44,7 @@ export function databasePlace(binding: string, text: string | undefined): Databa
   }
   return {
     protocol,
-    host: url.hostname.toLowerCase().replace(/^\[|\]$/g, ""),
+    host: unbracketed(url.hostname.toLowerCase()),
     port: Number(url.port) || (protocol === "mysql" ? 3306 : 5432),
     database,
     user,

@@ -129,6 +129,24 @@ interface ServerParts {
   readonly as: ServerUser | null;
 }
 
+/**
+ * Ends the server, and removes its folder, once its own standard input has ended: when it is told to,
+ * and also when this process was killed. SIGINT is PostgreSQL's fast shutdown, which ends sessions.
+ * Whoever read standard error may be gone by then: a word to it would end the shell.
+ */
+const KEEPER = `
+folder=$1; shift
+exec 3<&0
+"$@" </dev/null 3<&- &
+server=$!
+{ read -r _ <&3; kill -INT "$server"; } 2>/dev/null &
+watcher=$!
+exec 3<&- 2>/dev/null
+wait "$server"; status=$?
+kill "$watcher"
+rm -rf -- "$folder"
+exit "$status"`;
+
 async function startServer(
   programs: string,
   { data, folder, port, as }: ServerParts,
@@ -144,10 +162,11 @@ async function startServer(
     fsync: "off",
   };
   const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
-  const child = spawn(join(programs, "postgres"), ["-D", data, ...args], {
+  const command = [join(programs, "postgres"), "-D", data, ...args];
+  const child = spawn("/bin/sh", ["-c", KEEPER, "sh", folder, ...command], {
     ...as,
     cwd: folder,
-    stdio: ["ignore", "ignore", "pipe"],
+    stdio: ["pipe", "ignore", "pipe"],
     // Ctrl-C is ours to pass on.
     detached: true,
   });
@@ -173,8 +192,7 @@ async function endOf(child: ChildProcess): Promise<void> {
 async function stopServer(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, "exit");
-  // Fast: sessions are ended.
-  child.kill("SIGINT");
+  child.stdin?.end();
   await exited;
 }
 

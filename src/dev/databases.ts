@@ -80,31 +80,80 @@ export function connectionVariable(name: string): string {
   return `CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_${name}`;
 }
 
-/**
- * Tells wrangler, which reads the environment, of the databases in countersign.json. A variable that
- * was there before wins over the file.
- */
-export class FileDatabases implements Disposable {
-  readonly #ours = new Set<string>();
+/** Connection strings by binding, given in code: they win over variables and countersign.json. */
+export type GivenDatabases = Readonly<Record<string, string>>;
 
-  /** @returns the bindings without what a variable says better */
+/**
+ * Tells wrangler, which reads the environment, of the databases in code and in countersign.json. A
+ * variable that was there before wins over the file.
+ */
+export class ToldDatabases implements Disposable {
+  /** As the environment itself, of the whole process: what each variable was told, and had before. */
+  static readonly #told = new Map<string, { readonly now: string; readonly before?: string }>();
+  readonly #given: GivenDatabases;
+  readonly #ours = new Map<string, string>();
+
+  constructor(given: GivenDatabases = {}) {
+    this.#given = given;
+  }
+
+  /** What a binding's variable says, other than what was told here. */
+  static variable(name: string): string | undefined {
+    const value = process.env[connectionVariable(name)];
+    const told = ToldDatabases.#told.get(connectionVariable(name));
+    return told !== undefined && told.now === value ? told.before : value;
+  }
+
+  /** @returns the bindings with what is given in code, and without what a variable says better */
   tell(bindings: Readonly<Record<string, DevFileBinding>>): Record<string, DevFileBinding> {
-    return Object.fromEntries(
-      Object.entries(bindings).map(([name, binding]) => {
-        const { database, ...others } = binding;
-        if (database === undefined) return [name, binding];
-        const variable = connectionVariable(name);
-        if (process.env[variable] !== undefined && !this.#ours.has(variable)) return [name, others];
-        this.#ours.add(variable);
-        process.env[variable] = database;
-        return [name, binding];
-      }),
-    );
+    const entries = Object.entries(bindings).map(([name, { database, ...others }]) => {
+      const better = Object.hasOwn(this.#given, name) || ToldDatabases.variable(name) !== undefined;
+      if (better || database === undefined) return [name, others] as const;
+      this.#tell(name, database);
+      return [name, { ...others, database }] as const;
+    });
+    const all = new Map<string, DevFileBinding>(entries);
+    for (const [name, database] of Object.entries(this.#given)) {
+      this.#tell(name, database);
+      all.set(name, { ...all.get(name), database });
+    }
+    return Object.fromEntries(all);
+  }
+
+  #tell(name: string, now: string): void {
+    const before = ToldDatabases.variable(name);
+    const variable = connectionVariable(name);
+    ToldDatabases.#told.set(variable, { now, ...(before !== undefined && { before }) });
+    this.#ours.set(variable, now);
+    process.env[variable] = now;
   }
 
   [Symbol.dispose](): void {
-    for (const variable of this.#ours) delete process.env[variable];
+    for (const [variable, now] of this.#ours) {
+      // Another project's binding of this name may have been told since.
+      if (process.env[variable] !== now) continue;
+      const before = ToldDatabases.#told.get(variable)?.before;
+      ToldDatabases.#told.delete(variable);
+      if (before === undefined) delete process.env[variable];
+      else process.env[variable] = before;
+    }
   }
+}
+
+/**
+ * The database of a test's binding. Undefined: neither code nor countersign.json names one, and it is
+ * no database's. A test whose binding presented no certificate would test nothing.
+ * @throws Failure `dev_database_malformed` where it asks for no TLS, too
+ */
+export function testDatabase(name: string, text: string | undefined): DatabasePlace | undefined {
+  if (text === undefined) return undefined;
+  const place = databasePlace(name, text);
+  if (place !== null) return place;
+  throw new Failure("dev_database_malformed", {
+    message: `the connection string of "${name}" asks for no TLS: it has no sslmode=require, verify-ca or verify-full`,
+    fix: "Add `?sslmode=verify-full` (MySQL: `?ssl-mode=VERIFY_IDENTITY`).",
+    facts: { binding: name },
+  });
 }
 
 /** @returns the connection string of a binding, as wrangler finds it */

@@ -21,3 +21,19 @@ test("bindings of every other kind stay as they are", () => {
   assert.equal(plugins.countersign.getServices({ options: { config: { env } } }).length, 1);
   assert.deepEqual(plugins.countersign.getBindings({ config: {} }), []);
 });
+
+test("Miniflare 4 hands over only what is the plugin's", () => {
+  const database = { database: "shop", user: "app", scheme: "postgresql" } as const;
+  const options = [{ name: "DB", options: { socketPath: "/tmp/db.sock", database } }];
+  assert.deepEqual(plugins.countersign.getBindings(options), [
+    {
+      name: "DB",
+      hyperdrive: {
+        designator: { name: "countersign:/tmp/db.sock" },
+        ...database,
+        password: "kept-by-the-gateway",
+      },
+    },
+  ]);
+  assert.equal(plugins.countersign.getServices({ options }).length, 1);
+});

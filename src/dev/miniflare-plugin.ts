@@ -5,11 +5,18 @@ import {
   type ToldDatabase,
 } from "./socket-binding.ts";
 
-// Loaded by Miniflare 5 by its path, for bindings that name it in `dev.plugin`. It is how Vite's
-// plugin, which builds its own Miniflare options, comes by a binding that leads to a socket.
+// Loaded by Miniflare by its path, for bindings that name it: in `dev.plugin` (5), or among
+// `unsafeBindings` (4). It is how a `hyperdrive` binding leads to a socket, and how Vite's plugin,
+// which builds its own Miniflare options, comes by any binding that does.
 
-interface WorkerOptions {
-  readonly config: { readonly env?: Readonly<Record<string, EnvBinding>> };
+type WorkerOptions =
+  | { readonly config: { readonly env?: Readonly<Record<string, EnvBinding>> } }
+  /** What Miniflare 4 hands over: the bindings that name this plugin. */
+  | readonly Miniflare4Binding[];
+
+interface Miniflare4Binding {
+  readonly name: string;
+  readonly options: PluginOptions;
 }
 
 interface EnvBinding {
@@ -50,11 +57,17 @@ export const plugins: Record<typeof pluginName, MiniflarePlugin> = {
   },
 };
 
-function socketBindings({ config }: WorkerOptions): readonly SocketBinding[] {
-  return Object.entries(config.env ?? {}).flatMap(([name, { dev }]) => {
-    const { socketPath, database } = dev?.options ?? {};
-    return dev?.plugin?.name === pluginName && socketPath ? [{ name, socketPath, database }] : [];
-  });
+function socketBindings(options: WorkerOptions): readonly SocketBinding[] {
+  return bindingsOf(options).flatMap(({ name, options: { socketPath, database } }) =>
+    socketPath ? [{ name, socketPath, database }] : [],
+  );
+}
+
+function bindingsOf(options: WorkerOptions): readonly Miniflare4Binding[] {
+  if (!("config" in options)) return options;
+  return Object.entries(options.config.env ?? {}).flatMap(([name, { dev }]) =>
+    dev?.plugin?.name === pluginName ? [{ name, options: dev.options ?? {} }] : [],
+  );
 }
 
 /** As on the platform: the gateway signs in, and drivers want something there. */

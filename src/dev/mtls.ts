@@ -5,26 +5,44 @@ import { openAuthority } from "./authority.ts";
 import {
   bindingsSchema,
   checkOptions,
+  mtlsDatabaseSchema,
   mtlsOptionsSchema,
   mtlsOriginSchema,
 } from "./check-options.ts";
-import type { CertificateFiles } from "./certificates.ts";
+import { ofName, type CertificateFiles } from "./certificates.ts";
+import type { DevDatabase } from "./database.ts";
+import { testDatabase, ToldDatabases } from "./databases.ts";
+import { readDevFile, type DevFile } from "./file.ts";
 import { startDevOrigin, type DevOrigin, type DevOriginOptions } from "./origin.ts";
 import { startProjectBindings } from "./session.ts";
-import { externalService, type ExternalService } from "./socket-binding.ts";
-import type { SocketOf } from "./wrangler/wrangler.ts";
+import {
+  externalService,
+  miniflare4Binding,
+  pluginDatabase,
+  type ExternalService,
+  type PluginBinding,
+  type PluginBinding4,
+} from "./socket-binding.ts";
+import type { MtlsBinding, RawDatabase, SocketOf } from "./wrangler/wrangler.ts";
 
 /** mTLS bindings for a test, each presenting a real certificate through the gateway. */
 export interface Mtls extends AsyncDisposable {
   /** For Miniflare 4, and what is built on it: `serviceBindings`. */
   readonly serviceBindings: Readonly<Record<string, ExternalService>>;
+  /** The bindings that have a `database`, for Miniflare 4 and what is built on it: `unsafeBindings`. */
+  readonly unsafeBindings: PluginBinding4[];
   /** For Miniflare 5: a Worker's `config.env`. */
-  readonly env: Readonly<
-    Record<string, { readonly type: "external" } & ExternalService["external"]>
-  >;
+  readonly env: Readonly<Record<string, ExternalBinding | DatabaseBinding>>;
   /** Every failure so far, in order. */
   readonly failures: readonly MtlsFailure[];
   readonly socketOf: SocketOf;
+}
+
+export type ExternalBinding = { readonly type: "external" } & ExternalService["external"];
+
+export interface DatabaseBinding {
+  readonly type: `unsafe:${string}`;
+  readonly dev: PluginBinding;
 }
 
 export interface MtlsFailure {
@@ -42,6 +60,12 @@ export interface MtlsBindingOptions {
   readonly key?: string;
   /** Present the identity of the Worker with this name, in place of a certificate. */
   readonly identity?: string;
+  /**
+   * The binding is a `hyperdrive` one, and this the connection string of its database, with `sslmode`.
+   * Default: the variable CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_<BINDING>, or `database` of
+   * countersign.json; without them it is an mTLS binding.
+   */
+  readonly database?: string;
   /** The environment that the identity names, as with `countersign identity environments on`. Default: none. */
   readonly identityEnvironment?: string;
 }
@@ -61,62 +85,101 @@ export interface MtlsOptions {
 }
 
 /**
- * Opens mTLS bindings. Names that are not given here may still be asked for with `socketOf`.
- * @throws Failure if a certificate is not usable
+ * Opens mTLS bindings, and `hyperdrive` bindings to databases. Names that are not given here may still
+ * be asked for with `socketOf`.
+ * @throws Failure if a certificate or a connection string is not usable
  */
 export async function mtls(
   bindings: Readonly<Record<string, MtlsBindingOptions>>,
   options: MtlsOptions = {},
 ): Promise<Mtls> {
+  return await openMtls(bindings, options, []);
+}
+
+/** @param configured the databases of a Wrangler configuration */
+export async function openMtls(
+  bindings: Readonly<Record<string, MtlsBindingOptions>>,
+  options: MtlsOptions,
+  configured: readonly RawDatabase[],
+): Promise<Mtls> {
   checkOptions("mtls()", bindingsSchema, bindings);
   checkOptions("mtls()'s options:", mtlsOptionsSchema, options);
   const projectFolder = resolve(options.project ?? ".");
   await answerForHosts(options.hosts ?? {});
+  const file = await readDevFile(projectFolder, options.environment);
+  const wanted = bindingsOf(bindings, file, configured);
   const failures: MtlsFailure[] = [];
-  const opened = await startProjectBindings({
-    projectFolder,
-    workerName: "test",
-    account: options.account ?? null,
-    flags: options.environment === undefined ? {} : { env: options.environment },
-    certificateOptions: filesOf(projectFolder, bindings),
-    hosts: Object.fromEntries(
-      Object.entries(options.hosts ?? {}).map(([host, { port }]) => [host, `localhost:${port}`]),
-    ),
-    say: () => {},
-    complain: () => {},
-    onFailure: ({ code, message }, { bindingName }) =>
-      failures.push({ binding: bindingName, code, message }),
-    colors: picocolors.createColors(false),
-  });
-  const entries: [string, ExternalService][] = [];
-  for (const [name, { identity: worker, identityEnvironment: environment }] of Object.entries(
-    bindings,
-  )) {
-    const binding =
-      worker === undefined
-        ? { name, certificateId: name }
-        : {
-            name,
-            certificateId: IDENTITY,
-            worker,
-            ...(environment !== undefined && { environment }),
-          };
-    await opened.open(binding);
-    entries.push([name, externalService(opened.socketOf(binding))]);
-  }
-  const services = Object.fromEntries(entries);
+  await using stack = new AsyncDisposableStack();
+  const opened = stack.use(
+    await startProjectBindings({
+      projectFolder,
+      workerName: "test",
+      account: options.account ?? null,
+      flags: options.environment === undefined ? {} : { env: options.environment },
+      certificateOptions: filesOf(projectFolder, bindings),
+      databases: databasesOf(bindings),
+      hosts: Object.fromEntries(
+        Object.entries(options.hosts ?? {}).map(([host, { port }]) => [host, `localhost:${port}`]),
+      ),
+      say: () => {},
+      complain: () => {},
+      onFailure: ({ code, message }, { bindingName }) =>
+        failures.push({ binding: bindingName, code, message }),
+      colors: picocolors.createColors(false),
+    }),
+  );
+  for (const binding of wanted) await opened.open(binding);
+  const owned = stack.move();
   return {
-    serviceBindings: services,
-    env: Object.fromEntries(
-      Object.entries(services).map(([name, { external }]) => [
-        name,
-        { type: "external", ...external },
-      ]),
-    ),
+    ...toldToMiniflare(wanted, opened.socketOf),
     failures,
     socketOf: opened.socketOf,
-    [Symbol.asyncDispose]: async () => opened[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** @throws Failure if a connection string is not usable */
+function bindingsOf(
+  bindings: Readonly<Record<string, MtlsBindingOptions>>,
+  file: DevFile,
+  configured: readonly RawDatabase[],
+): readonly MtlsBinding[] {
+  return Object.entries(bindings).map(([name, wanted]) => {
+    const { identity: worker, identityEnvironment: environment, database: given } = wanted;
+    const inFile = ofName(file.bindings, name)?.database;
+    const local = configured.find((one) => one.name === name)?.localConnectionString;
+    const text = given ?? ToldDatabases.variable(name) ?? inFile ?? local;
+    const database = testDatabase(name, text);
+    return {
+      name,
+      certificateId: worker === undefined ? name : IDENTITY,
+      ...(worker !== undefined && { worker }),
+      ...(worker !== undefined && environment !== undefined && { environment }),
+      ...(database && { database }),
+    };
+  });
+}
+
+function toldToMiniflare(
+  bindings: readonly MtlsBinding[],
+  socketOf: SocketOf,
+): Pick<Mtls, "serviceBindings" | "unsafeBindings" | "env"> {
+  const serviceBindings: Record<string, ExternalService> = {};
+  const unsafeBindings: PluginBinding4[] = [];
+  const env: Record<string, ExternalBinding | DatabaseBinding> = {};
+  for (const binding of bindings) {
+    const { name, database } = binding;
+    const socketPath = socketOf(binding);
+    if (database === undefined) {
+      const service = externalService(socketPath);
+      serviceBindings[name] = service;
+      env[name] = { type: "external", ...service.external };
+    } else {
+      unsafeBindings.push(miniflare4Binding(name, socketPath, database));
+      env[name] = { type: "unsafe:hyperdrive", dev: pluginDatabase(socketPath, database) };
+    }
+  }
+  return { serviceBindings, unsafeBindings, env };
 }
 
 export interface MtlsOriginOptions extends Omit<DevOriginOptions, "authority" | "onRefused"> {
@@ -130,6 +193,25 @@ export async function mtlsOrigin(options: MtlsOriginOptions = {}): Promise<DevOr
   const { project = ".", ...others } = options;
   const authority = await openAuthority(resolve(project));
   return startDevOrigin({ ...others, authority });
+}
+
+export interface MtlsDatabaseOptions {
+  /** Folder of .countersign/, whose CA it trusts. Default: the working directory. */
+  readonly project?: string;
+  /** A role of this name, and its database. Default: `dev`. */
+  readonly user?: string;
+}
+
+/**
+ * A PostgreSQL on a free port that lets in only clients of the project's development CA whose
+ * certificate names the user. Its data goes with it.
+ * @throws Failure `dev_database_missing` if none is installed, `dev_database_failed`
+ */
+export async function mtlsDatabase(options: MtlsDatabaseOptions = {}): Promise<DevDatabase> {
+  checkOptions("mtlsDatabase()", mtlsDatabaseSchema, options);
+  const { project = ".", user = "dev" } = options;
+  const { startDevDatabase } = await import("./database.ts");
+  return startDevDatabase({ authority: await openAuthority(resolve(project)), port: 0, user });
 }
 
 /** An origin that stands for a host has a certificate for it. */
@@ -148,5 +230,15 @@ function filesOf(
       const paths = { cert: resolve(folder, cert) };
       return [[name, key === undefined ? paths : { ...paths, key: resolve(folder, key) }]];
     }),
+  );
+}
+
+function databasesOf(
+  bindings: Readonly<Record<string, MtlsBindingOptions>>,
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(bindings).flatMap(([name, { database }]) =>
+      database === undefined ? [] : [[name, database]],
+    ),
   );
 }

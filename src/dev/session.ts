@@ -5,7 +5,7 @@ import { suggestion } from "./check-options.ts";
 import { openDevBindings, type DevBindings } from "./bindings.ts";
 import { ofName, type CertificateFiles, type FromPlatform } from "./certificates.ts";
 import { databasePlace } from "./connection-string.ts";
-import { connectionString, FileDatabases } from "./databases.ts";
+import { connectionString, ToldDatabases, type GivenDatabases } from "./databases.ts";
 import { readDevFile, type DevFile } from "./file.ts";
 import { startDevGateway, type OnFailure } from "./gateway.ts";
 import { FailureReporter } from "./wrangler/reporter.ts";
@@ -97,6 +97,8 @@ export interface ProjectBindingsOptions extends Pick<
   readonly flags: Pick<DevFlags, "env">;
   /** Beside those of countersign.json, and before them. Default: none. */
   readonly hosts?: Readonly<Record<string, string>>;
+  /** Default: none are given in code. */
+  readonly databases?: GivenDatabases;
   /** Told of every failure. Default: each is explained once, to `complain`. */
   readonly onFailure?: OnFailure;
 }
@@ -109,7 +111,7 @@ export async function startProjectBindings(options: ProjectBindingsOptions): Pro
   const runFolder = stack.use(await makeRunFolder());
   const { gateway, keyring } = stack.use(startDevGateway(options.onFailure ?? reporter.onFailure));
   let file: DevFile | undefined;
-  const databases = stack.use(new FileDatabases());
+  const databases = stack.use(new ToldDatabases(options.databases));
   const bindings = stack.use(
     await openDevBindings({
       gateway,

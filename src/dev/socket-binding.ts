@@ -33,6 +33,24 @@ export interface PluginBinding {
   readonly options: PluginOptions;
 }
 
+/** A database's binding that the plugin provides, as Miniflare 4 takes it and types it. */
+export interface PluginBinding4 {
+  readonly name: string;
+  readonly type: string;
+  readonly plugin: PluginBinding["plugin"];
+  readonly options: Record<string, string | Record<string, string>>;
+}
+
+export function miniflare4Binding(
+  name: string,
+  socketPath: string,
+  place: DatabasePlace,
+): PluginBinding4 {
+  const { plugin, options } = pluginDatabase(socketPath, place);
+  const database = { ...options.database };
+  return { name, type: "hyperdrive", plugin, options: { socketPath, database } };
+}
+
 export function pluginBinding(options: PluginOptions): PluginBinding {
   return { plugin: { package: pluginPath(), name: pluginName }, options };
 }

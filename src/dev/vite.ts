@@ -1,5 +1,4 @@
 import picocolors from "picocolors";
-import { existsSync } from "node:fs";
 import { checkOptions, pluginSchema } from "./check-options.ts";
 import { databasePlace } from "./connection-string.ts";
 import { connectionString } from "./databases.ts";
@@ -9,6 +8,7 @@ import type { DevBindings } from "./bindings.ts";
 import { resolve } from "node:path";
 import { pluginBinding, pluginDatabase } from "./socket-binding.ts";
 import { loadWrangler } from "./wrangler/wrangler.ts";
+import { findConfiguration } from "./wrangler/wrangler-package.ts";
 
 export interface CountersignPluginOptions {
   /** PEM files by binding, relative to Vite's root. Default: as in `countersign dev`. */
@@ -121,12 +121,6 @@ async function start(root: string, options: CountersignPluginOptions): Promise<D
 /** Vite's own logger is there only after the configuration, which needs the bindings. */
 function write(line: string): void {
   console.log(line);
-}
-
-/** Vite may be started elsewhere than in its root. */
-function findConfiguration(root: string): string | undefined {
-  const names = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];
-  return names.map((name) => resolve(root, name)).find((path) => existsSync(path));
 }
 
 /** A service whose `dev.plugin` is ours: the one kind of binding that a plugin may provide. */

@@ -1,27 +1,35 @@
 import { resolve } from "node:path";
-import { mtls as openMtls, type Mtls, type MtlsBindingOptions, type MtlsOptions } from "./mtls.ts";
+import { openMtls, type Mtls, type MtlsBindingOptions, type MtlsOptions } from "./mtls.ts";
 import type { DevOrigin, OriginFaults } from "./origin.ts";
 import { hideBindings } from "./wrangler/hide-bindings.ts";
 
-export { mtlsOrigin } from "./mtls.ts";
+export { mtlsDatabase, mtlsOrigin } from "./mtls.ts";
 export type { Mtls, MtlsBindingOptions, MtlsFailure, MtlsOptions } from "./mtls.ts";
-export type { MtlsOriginOptions } from "./mtls.ts";
+export type { MtlsDatabaseOptions, MtlsOriginOptions } from "./mtls.ts";
+export type { DevDatabase } from "./database.ts";
 export type { DevOrigin, OriginFaults } from "./origin.ts";
 export type { SeenCertificate, SeenRequest } from "./seen.ts";
 
 /**
- * Opens mTLS bindings for `vitest.config.ts`: `miniflare: { serviceBindings }` of
- * `cloudflareTest()`. The Wrangler configuration may have them too.
- * @throws Failure if a certificate is not usable
+ * Opens mTLS bindings for `vitest.config.ts`: `miniflare: { serviceBindings, unsafeBindings }` of
+ * `cloudflareTest()`. The Wrangler configuration may have them too; the `localConnectionString` of a
+ * `hyperdrive` binding counts where no other is given.
+ * @throws Failure if a certificate or a connection string is not usable
  */
 export async function mtls(
   bindings: Readonly<Record<string, MtlsBindingOptions>>,
   options: MtlsOptions = {},
 ): Promise<Mtls> {
-  for (const plugin of ["@cloudflare/vitest-plugin", "@cloudflare/vitest-pool-workers"]) {
-    hideBindings(resolve(options.project ?? "."), plugin, Object.keys(bindings));
-  }
-  return openMtls(bindings, options);
+  const plugins = ["@cloudflare/vitest-plugin", "@cloudflare/vitest-pool-workers"];
+  const configured = plugins.flatMap((packageName) =>
+    hideBindings({
+      folder: resolve(options.project ?? "."),
+      packageName,
+      environment: options.environment,
+      names: Object.keys(bindings),
+    }),
+  );
+  return openMtls(bindings, options, configured);
 }
 
 /** A Vite plugin that closes bindings and origins with Vitest, which waits for them to be. */

@@ -107,7 +107,7 @@ export const devFailures = {
     number: 7000510,
     title: "a database's connection string is malformed",
     cause:
-      "`localConnectionString`, `database` of countersign.json or CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_… is no URL of a PostgreSQL or MySQL database with host, user and name.",
+      "`localConnectionString`, `database` of countersign.json or of `mtls()`, or CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_… is no URL of a PostgreSQL or MySQL database with host, user and name. In `mtls()` it has to ask for TLS, too.",
     fix: "Write it like `postgres://user:password@localhost:5432/name?sslmode=verify-full`, with `%25` for a % in a password.",
   },
 } as const;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Failure } from "./failures.ts";
-import { renderFailure, type Rendering, type ShownDetails } from "./rendered.ts";
+import { newRay, renderFailure, type Rendering, type ShownDetails } from "./rendered.ts";
 
 const failure = new Failure("origin_unreachable", {
   message: "connecting to internal.example:8443 (10.0.0.5) failed",
@@ -38,3 +38,12 @@ function fields(of: Failure, details: ShownDetails): string[] {
   const { body } = renderFailure(of, { ...rendering, otherwise: "json", details });
   return Object.keys((JSON.parse(body) as { error: object }).error);
 }
+
+test("no two requests have the same ray, also when more are drawn than at once", () => {
+  const rays = Array.from({ length: 2_000 }, newRay);
+  assert.equal(new Set(rays).size, rays.length);
+  assert.deepEqual(
+    rays.filter((ray) => !/^[0-9a-f]{16}$/.test(ray)),
+    [],
+  );
+});

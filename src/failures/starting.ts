@@ -98,6 +98,14 @@ export const startFailures = {
     cause: "A file is missing or is not PEM, or the key is not the certificate's.",
     fix: "Name the chain with --api-cert and its private key, without a passphrase, with --api-key.",
   },
+  api_https_only: {
+    side: "caller",
+    status: 403,
+    number: 7000148,
+    title: "the API is to be had over HTTPS alone",
+    cause: "The request came in plain HTTP, and so did its token, if it had one.",
+    fix: "Write https:// in CLOUDFLARE_API_BASE_URL. Roll a token that was sent over a network in clear: `countersign token roll NAME`.",
+  },
   port_not_permitted: {
     side: "platform",
     status: 500,

@@ -230,14 +230,15 @@ for (const [size, sent] of [
 test("an upload that its client breaks off never reaches the origin as a whole one", async (t) => {
   for (const framing of ["Content-Length: 1000", "Transfer-Encoding: chunked"]) {
     const ends: boolean[] = [];
+    const begun = Promise.withResolvers<void>();
     const origin = await listen(t, (request) => {
-      request.on("error", () => {});
+      request.on("error", () => {}).once("data", () => begun.resolve());
       request.on("close", () => ends.push(request.complete)).resume();
     });
     const { port } = await proxy(t, origin, { mayRetry: () => true });
     const client = connect(port, "127.0.0.1");
     client.write(`POST / HTTP/1.1\r\nHost: a\r\n${framing}\r\n\r\n5\r\nhello\r\n`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await begun.promise;
     client.destroy();
     for (let i = 0; ends.length === 0 && i < 200; i += 1) await stable(() => ends.length);
     assert.deepEqual(ends, [false], framing);

@@ -10,6 +10,12 @@ export const MOST_URL = 16_384;
  */
 export const HEADER_BUFFER = 262_144;
 
+/**
+ * Bytes that a connection holds before its other side is paused. One read brings 64 KiB: if no more were
+ * held, each write of what was read would pause the side that it came from, though it went out at once.
+ */
+export const CONNECTION_BUFFER = 131_072;
+
 /** Of undici, and of Node's server. */
 export function isHeaderOverflow(error: Error): boolean {
   const { code } = error as NodeJS.ErrnoException;

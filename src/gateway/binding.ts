@@ -6,7 +6,13 @@ import { Failure, type FailureCode } from "../failures/failures.ts";
 import { asError, guarded } from "../forward/guarded.ts";
 import { forward, forwardUpgrade } from "../forward/forward.ts";
 import { responseOn } from "../forward/sockets.ts";
-import { HEADER_BUFFER, headerSize, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
+import {
+  CONNECTION_BUFFER,
+  HEADER_BUFFER,
+  headerSize,
+  MOST_HEADERS,
+  MOST_URL,
+} from "../forward/limits.ts";
 import { answerUnread } from "../forward/unread.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
@@ -58,6 +64,7 @@ export class BindingSocket {
       {
         requireHostHeader: false,
         maxHeaderSize: HEADER_BUFFER,
+        highWaterMark: CONNECTION_BUFFER,
         keepAliveTimeout: IDLE,
         headersTimeout: 0,
         requestTimeout: 0,

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { HEADER_BUFFER } from "../forward/limits.ts";
+import { CONNECTION_BUFFER, HEADER_BUFFER } from "../forward/limits.ts";
 import type { Answers, Arrival } from "./answers.ts";
 import { guarded } from "../forward/guarded.ts";
 import { responseOn } from "../forward/sockets.ts";
@@ -21,6 +21,7 @@ export function createHttpServer(
     headersTimeout: times.head,
     connectionsCheckingInterval: times.check,
     maxHeaderSize: HEADER_BUFFER,
+    highWaterMark: CONNECTION_BUFFER,
     insecureHTTPParser: false,
     // Node's own answer would be an empty one.
     requireHostHeader: false,

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import { makeAuthority } from "../../test/helpers/pki.ts";
 import { Answers } from "./answers.ts";
 import { Challenges } from "./challenges.ts";
@@ -40,19 +41,28 @@ async function listen(times: { handshake: number; idle: number }) {
 }
 
 test("a handshake that does not come, or not on, ends with its time", async () => {
-  await using listener = await listen({ handshake: 150, idle: 60_000 });
+  await using listener = await listen({ handshake: 60, idle: 60_000 });
   for (const first of ["", "\x16\x03\x01\x02\x00\x01"]) {
     const socket = connect(listener.port, "127.0.0.1");
     socket.on("error", () => {}).resume();
     if (first !== "") socket.write(Buffer.from(first, "latin1"));
     const began = performance.now();
     await once(socket, "close");
-    assert.ok(performance.now() - began >= 100, "not before");
+    assert.ok(performance.now() - began >= 50, "not before");
   }
 });
 
 test("a session of HTTP/2 on which nothing is said is closed, one with requests goes on", async () => {
-  await using listener = await listen({ handshake: 10_000, idle: 300 });
+  await using listener = await listen({ handshake: 10_000, idle: IDLE });
+  for (let tries = 0; (await used(listener)) === "was idle"; tries += 1) {
+    assert.ok(tries < 20, "this machine lets no session be in use");
+  }
+});
+
+const IDLE = 200;
+
+/** A session with requests for longer than a session may be idle, until it is closed without one. */
+async function used(listener: Awaited<ReturnType<typeof listen>>): Promise<"was idle" | "went on"> {
   const session = connectHttp2(`https://localhost:${listener.port}`, { ca: listener.ca });
   session.on("error", () => {});
   let closed = false;
@@ -63,11 +73,21 @@ test("a session of HTTP/2 on which nothing is said is closed, one with requests 
     stream.resume();
     return Number(headers[":status"]);
   };
-  const end = performance.now() + 600;
+  let last = performance.now();
+  const end = last + 2 * IDLE;
   while (performance.now() < end) {
-    assert.equal(await ask(), 404);
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    const answer = await ask().catch(() => null);
+    // On a machine that was busy for so long, it had every right to be closed.
+    const gap = performance.now() - last;
+    last = performance.now();
+    if (gap >= IDLE) {
+      session.destroy();
+      return "was idle";
+    }
+    assert.equal(answer, 404);
+    await turn();
   }
   assert.equal(closed, false, "it was in use for longer than its time");
   await once(session, "close");
-});
+  return "went on";
+}

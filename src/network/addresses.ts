@@ -3,6 +3,7 @@ import type { AddressOptions } from "../contract/gateway-options.ts";
 import { embedded } from "./embedded.ts";
 import { listOf } from "./ranges.ts";
 import { isOwn } from "./own.ts";
+import { unbracketed } from "./unbracketed.ts";
 
 /**
  * What nothing of ours connects to unless an option says so, whichever way out is taken: bindings,
@@ -64,7 +65,7 @@ export class AddressPolicy {
     const target = this.#hosts.get(host);
     if (target === undefined) return null;
     const { hostname, port } = new URL(`https://${target}`);
-    return { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || 443) };
+    return { host: unbracketed(hostname), port: Number(port || 443) };
   }
 
   /** Null: allowed. Else why not, as the end of a sentence. */

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer } from "node:http";
-import { connect, type AddressInfo } from "node:net";
+import { createServer, type Server } from "node:http";
+import { connect, type AddressInfo, type Socket } from "node:net";
 import { test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
+import { promisify } from "node:util";
 import { acceptProxyProtocol } from "./connection-sources.ts";
 import { TrustedProxies } from "./trusted-proxies.ts";
 
@@ -45,3 +47,33 @@ test("a stranger's header is no HTTP, and a broken one closes the connection", a
   }
   assert.equal(await answerTo(["127.0.0.1"], `PROXY TCP4 nobody\r\n${REQUEST}`), "");
 });
+
+test("two connections of one proxy keep apart what was said of each, and the word ends with its connection", async () => {
+  const server = createServer((request, response) => response.end(`from ${peerOf(request)}`));
+  const proxies = new TrustedProxies({ trusted: ["127.0.0.1"], header: "forwarded" });
+  const peerOf = acceptProxyProtocol(server, proxies);
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const [one, other] = [connect(port, "127.0.0.1"), connect(port, "127.0.0.1")];
+  assert.match(await ask(one, HEADER + REQUEST), /from 192\.0\.2\.7$/);
+  const localPort = one.localPort!;
+  assert.match(await ask(other, REQUEST), /from 127\.0\.0\.1$/);
+  assert.match(await ask(one, REQUEST), /from 192\.0\.2\.7$/, "each request of it");
+  one.resetAndDestroy();
+  await gone(server, 1);
+  const again = connect({ port, host: "127.0.0.1", localPort });
+  assert.match(await ask(again, REQUEST), /from 127\.0\.0\.1$/, "the next one at its port");
+  for (const client of [other, again]) client.destroy();
+  server.close();
+});
+
+async function ask(client: Socket, bytes: string): Promise<string> {
+  client.write(bytes);
+  return String((await once(client, "data"))[0]);
+}
+
+/** Until a server has so many connections. */
+async function gone(server: Server, left: number): Promise<void> {
+  while ((await promisify(server.getConnections.bind(server))()) > left) await turn();
+}

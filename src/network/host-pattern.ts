@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { isIP } from "node:net";
+import { unbracketed } from "./unbracketed.ts";
 
 /** `api.example.com`, `*.example.com` (any host below it), `10.0.0.1`, `2001:db8::1`: lower case, no port. */
 export const hostPattern: z.ZodType<string, string> = z
@@ -7,7 +8,7 @@ export const hostPattern: z.ZodType<string, string> = z
   .trim()
   .toLowerCase()
   .max(253)
-  .transform((host) => host.replace(/^\[(.*)\]$/, "$1").replace(/\.$/, ""))
+  .transform((host) => unbracketed(host).replace(/\.$/, ""))
   .refine(isHostPattern, "is not a host: write `api.example.com`, `*.example.com`, or an address");
 
 function isHostPattern(host: string): boolean {

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
+import { createSecureServer } from "node:http2";
 import type { AddressInfo } from "node:net";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
+import { makeAuthority } from "../../test/helpers/pki.ts";
 import { AddressPolicy } from "./addresses.ts";
 import { Outbound, type OutboundOptions } from "./outbound.ts";
 
@@ -94,6 +96,85 @@ test("a redirect is an answer, a body has its limit, a silent origin its time", 
     name: "TimeoutError",
   });
 });
+
+test("a body of the most bytes is taken, and a request is ended by its caller", async () => {
+  await using origin = await serve((request, response) => {
+    if (request.url === "/long") response.end("x".repeat(100));
+  });
+  await using open = outbound({ development: true });
+  const base = `http://127.0.0.1:${origin.port}`;
+  const { body } = await open.send(`${base}/long`, { method: "GET", maxBytes: 100 });
+  assert.equal(body.length, 100);
+  const caller = new AbortController();
+  const sent = open.send(`${base}/silent`, { method: "GET", signal: caller.signal });
+  await once(origin.server, "request");
+  caller.abort(new Error("not wanted any more"));
+  await assert.rejects(sent, /not wanted any more/);
+});
+
+test("a name without addresses is told as that, an address is not looked up", async () => {
+  await using nameless = outbound({}, () => Promise.resolve([]));
+  await assert.rejects(
+    nameless.send("https://hook.example/", { method: "POST" }),
+    /^Error: hook\.example port 443 is not connected to: it has no address$/,
+  );
+  await using open = outbound({}, () => assert.fail("it was looked up"));
+  await assert.rejects(
+    open.send("https://[::1]:8443/", { method: "POST" }),
+    /^Error: ::1 port 8443 is not connected to: it is loopback$/,
+  );
+  await assert.rejects(open.send("http://127.0.0.1/", { method: "POST" }), /127\.0\.0\.1 port 80 /);
+});
+
+test("https:// goes to any address that is not refused, and each that a name has is tried", async (t) => {
+  const { url, authorities, connections } = await secure(t);
+  const at = (addresses: readonly string[]): Outbound =>
+    outbound({ development: true }, () =>
+      Promise.resolve(addresses.map((address) => ({ address, family: 4 }))),
+    );
+  // Nothing listens at the first one.
+  await using both = at(["127.0.0.2", "127.0.0.1"]);
+  await using trusting = both.trusting(authorities);
+  const answer = await trusting.send(url, { method: "GET" });
+  assert.deepEqual([answer.status, String(answer.body)], [200, "1.1"]);
+  await assert.rejects(both.send(url, { method: "GET" }), {
+    code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  });
+  await using strict = outbound({}, () => Promise.resolve([{ address: "192.0.2.1", family: 4 }]));
+  const tried = strict.send(url, { method: "GET", timeout: 50 });
+  await assert.rejects(tried, (error: Error) => !/not connected to/.test(error.message));
+  assert.equal(connections(), 2, "each of its own");
+});
+
+test("once it has ended, nothing is sent", async () => {
+  const open = outbound({ development: true });
+  await open[Symbol.asyncDispose]();
+  await assert.rejects(open.send("http://127.0.0.1:1/", { method: "GET" }), {
+    code: "UND_ERR_DESTROYED",
+  });
+});
+
+/** A server of HTTPS that answers with the version of HTTP, for `origin.example`. */
+async function secure(
+  t: TestContext,
+): Promise<{ url: string; authorities: string; connections: () => number }> {
+  const authority = await makeAuthority();
+  const leaf = await authority.issue({ subject: "CN=origin", dns: ["origin.example"] });
+  const server = createSecureServer(
+    { cert: leaf.chain, key: leaf.key, allowHTTP1: true },
+    (request, response) => response.end(request.httpVersion),
+  );
+  let connections = 0;
+  server.on("connection", () => (connections += 1)).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `https://origin.example:${port}/`,
+    authorities: authority.pem,
+    connections: () => connections,
+  };
+}
 
 /** A documentation address. */
 function toNothing(): Promise<{ address: string; family: number }[]> {

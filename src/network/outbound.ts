@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import { promisify } from "node:util";
 import { Agent, buildConnector } from "undici";
 import type { AddressPolicy } from "./addresses.ts";
+import { unbracketed } from "./unbracketed.ts";
 
 export interface OutboundOptions {
   readonly policy: AddressPolicy;
@@ -110,7 +111,7 @@ async function judged(
   options: buildConnector.Options,
   { policy, resolve }: Judges,
 ): Promise<readonly LookupAddress[]> {
-  const host = options.hostname.replace(/^\[(.*)\]$/, "$1");
+  const host = unbracketed(options.hostname);
   const inClear = options.protocol === "http:";
   const port = Number(options.port || (inClear ? 80 : 443));
   const family = isIP(host);
@@ -135,11 +136,9 @@ function connectorTo(
     timeout: 10_000,
     allowH2: false,
     maxCachedSessions: 0,
+    // All of them are asked for, and tried in turn.
     autoSelectFamily: true,
-    lookup: (_host, { all }, callback) => {
-      if (all) callback(null, [...addresses]);
-      else callback(null, addresses[0]!.address, addresses[0]!.family);
-    },
+    lookup: (_host, _options, callback) => callback(null, [...addresses]),
   });
 }
 

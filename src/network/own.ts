@@ -1,6 +1,7 @@
 import { BlockList, isIP, isIPv4 } from "node:net";
 import { networkInterfaces } from "node:os";
 import { listOf } from "./ranges.ts";
+import { unbracketed } from "./unbracketed.ts";
 
 /** Is this an address of this machine, as it is now? `::ffff:10.0.0.5` is 10.0.0.5. */
 export function isOwn(address: string): boolean {
@@ -17,7 +18,7 @@ export function listeningAt(hosts: readonly string[]): readonly string[] {
   const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
   const all = own.map(({ address }) => address);
   const at = hosts.flatMap((host) => {
-    const bare = host.replace(/^\[(.*)\]$/, "$1");
+    const bare = unbracketed(host);
     if (bare === "localhost") return [];
     const isOne = isIP(bare) !== 0 && !/^(0\.0\.0\.0|[0:]+)$/.test(bare);
     return isOne ? [bare] : all;

@@ -27,6 +27,8 @@ test("a host is one, however it is written", () => {
     assert.ok(matchesHost([written], plain), written);
     assert.ok(matchesHost([plain], written), written);
   }
+  // What is no name at all stays what it is, and is no other.
+  assert.equal(plainHost("a b.example"), "a b.example");
 });
 
 test("a route's star without a dot is for what ends so", () => {
@@ -47,6 +49,7 @@ test("a star is for hosts below", () => {
     ["*example.com", "myexample.com", false],
     ["example.com", "a.example.com", false],
     ["*.bücher.example", "a.xn--bcher-kva.example", true],
+    ["*.", "example.com", false],
   ] as const;
   for (const [pattern, host, expected] of cases) {
     assert.equal(matchesHost([pattern], host), expected, `${pattern} ${host}`);

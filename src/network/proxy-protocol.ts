@@ -1,4 +1,4 @@
-import { isIP, isIPv4, isIPv6, type Socket } from "node:net";
+import { isIPv4, isIPv6, type Socket } from "node:net";
 import { peek, type Peeked } from "./peek.ts";
 
 /** What a proxy says of the connection that it hands on. */
@@ -37,13 +37,23 @@ function version1(bytes: Buffer): ProxyHeaderResult {
   const length = end + 2;
   const line = bytes.toString("latin1", 0, end);
   if (/^PROXY UNKNOWN(?: |$)/.test(line)) return { source: null, length };
-  const [, family, from = "", to = "", fromPort = "", toPort = ""] =
-    /^PROXY (TCP4|TCP6) (\S+) (\S+) (\d{1,5}) (\d{1,5})$/.exec(line) ?? [];
+  const parts = /^PROXY (TCP4|TCP6) (\S+) (\S+) (\d{1,5}) (\d{1,5})$/.exec(line);
+  if (parts === null) return "broken";
+  const [, family, from, to, fromPort, toPort] = parts as unknown as Version1Line;
   const isAddress = family === "TCP4" ? isIPv4 : isIPv6;
-  if (family === undefined || !isAddress(from) || !isAddress(to)) return "broken";
+  if (!isAddress(from) || !isAddress(to)) return "broken";
   if (Number(fromPort) > 65_535 || Number(toPort) > 65_535) return "broken";
   return { source: { address: from, port: Number(fromPort) }, length };
 }
+
+type Version1Line = readonly [
+  line: string,
+  family: string,
+  from: string,
+  to: string,
+  fromPort: string,
+  toPort: string,
+];
 
 function version2(bytes: Buffer): ProxyHeaderResult {
   const version = bytes[12]! >> 4;
@@ -75,9 +85,8 @@ function ipv4At(bytes: Buffer, at: number): string {
 
 function ipv6At(bytes: Buffer, at: number): string {
   const groups = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(at + 2 * i).toString(16));
-  const text = groups.join(":");
   // As others write it: `2001:db8::1`.
-  return isIP(text) === 6 ? new URL(`http://[${text}]/`).hostname.slice(1, -1) : text;
+  return new URL(`http://[${groups.join(":")}]/`).hostname.slice(1, -1);
 }
 
 /**

@@ -34,7 +34,7 @@ export class TrustedProxies {
   }
 
   trusts(address: string): boolean {
-    return this.#options.trusted.length > 0 && this.#trusted.has(plainAddress(address));
+    return this.#trusted.has(plainAddress(address));
   }
 
   /**
@@ -98,9 +98,9 @@ function schemeIn(text: string | undefined): Client["scheme"] {
 /** `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]:4711` */
 function addressIn(text: string): string | null {
   if (isIP(text) !== 0) return plainAddress(text);
-  const [, six, four] = /^(?:\[([0-9a-f:.]+)\]|([\d.]+))(?::\d{1,5})?$/i.exec(text) ?? [];
-  const address = six ?? four ?? "";
-  return isIP(address) === 0 ? null : plainAddress(address);
+  const bare = /^(?:\[([0-9a-f:.]+)\]|([\d.]+))(?::\d{1,5})?$/i.exec(text);
+  const address = bare?.[1] ?? bare?.[2];
+  return address === undefined || isIP(address) === 0 ? null : plainAddress(address);
 }
 
 const forwardingHeaders = [

@@ -40,6 +40,8 @@ export interface PlatformInfo {
   readonly http: string;
   /** `https://127.0.0.1:4443`. Null: there is no TLS. */
   readonly https: string | null;
+  /** PEM: the CA that programs have to trust for the API. Null: none of ours. */
+  readonly authorityFile: string | null;
   readonly accountId: string;
   readonly pid: number;
 }

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { connect } from "node:net";
 import { test } from "node:test";
 import { Hono } from "hono";
 import { pino } from "pino";
+import { makeAuthority } from "../../test/helpers/pki.ts";
 import { listenForApi } from "./api-listener.ts";
 
 for (const [what, head, drip] of [
@@ -14,6 +16,7 @@ for (const [what, head, drip] of [
       host: "127.0.0.1",
       port: 0,
       tls: null,
+      publicUrl: null,
       unsafePlain: false,
       proxies: { trusted: [], header: "x-forwarded" },
       log: pino({ level: "silent" }),
@@ -33,3 +36,24 @@ for (const [what, head, drip] of [
     assert.doesNotMatch(answer, /^HTTP\/1\.1 200/);
   });
 }
+
+test("an end does not wait for connections that have not said whether they speak TLS", async (t) => {
+  const authority = await makeAuthority();
+  const { chain, key } = await authority.issue({ subject: "CN=api", dns: ["localhost"] });
+  // No time passes: what waits for a time-out waits for ever.
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const listener = await listenForApi({
+    host: "127.0.0.1",
+    port: 0,
+    tls: { current: { cert: chain, key }, renews: () => {}, [Symbol.dispose]: () => {} },
+    publicUrl: null,
+    unsafePlain: false,
+    proxies: { trusted: [], header: "x-forwarded" },
+    log: pino({ level: "silent" }),
+  });
+  const silent = connect(listener.port, "127.0.0.1").on("error", () => {});
+  await once(silent, "connect");
+  const closed = once(silent.resume(), "close");
+  await listener[Symbol.asyncDispose]();
+  await closed;
+});

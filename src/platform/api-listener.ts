@@ -13,14 +13,17 @@ import { InFlight } from "../forward/in-flight.ts";
 import { acceptProxyProtocol } from "../network/connection-sources.ts";
 import { Ranges } from "../network/ranges.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
-import { type PairFiles, ServedPair } from "./served-pair.ts";
+import { answerPlain } from "./plain-api.ts";
+import type { Served } from "./served-pair.ts";
 
 export interface ApiListenerOptions {
   readonly host: string;
   /** 0: a free one. */
   readonly port: number;
-  /** Null: plain HTTP. */
-  readonly tls: PairFiles | null;
+  /** Null: plain HTTP. Whoever speaks plain HTTP to it is told so. */
+  readonly tls: Served | null;
+  /** The origin that a browser is sent to which came in plain HTTP. Null: where it listens. */
+  readonly publicUrl: string | null;
   /** Plain HTTP may be served to a network: tokens and private keys are read on the way. */
   readonly unsafePlain: boolean;
   readonly proxies: ProxyOptions;
@@ -57,11 +60,11 @@ export interface ApiListener extends AsyncDisposable {
 /**
  * Where the API and the sign-in pages answer. The port is taken before the edge starts, which has
  * to know it, to keep Workers away from it.
- * @throws Failure `api_in_clear`, `api_certificate_unusable`, `port_in_use`
+ * @throws Failure `api_in_clear`, `port_in_use`
  */
 export async function listenForApi(options: ApiListenerOptions): Promise<ApiListener> {
-  const { host, port, tls, log } = options;
-  const isInClear = tls === null && !isLoopback(host);
+  const { host, port, tls: pair, log } = options;
+  const isInClear = pair === null && !isLoopback(host);
   if (isInClear && !options.unsafePlain) {
     throw new Failure("api_in_clear", {
       message: `the API would listen on ${host} in plain HTTP`,
@@ -69,7 +72,6 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
     });
   }
   await using stack = new AsyncDisposableStack();
-  const pair = tls === null ? null : stack.use(await ServedPair.open(tls, log));
   const app = Promise.withResolvers<App>();
   const answer = getRequestListener(async (request, env) =>
     (await app.promise).fetch(request, withClient(env as ClientBindings)),
@@ -84,6 +86,8 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
   const server: Server = pair
     ? createSecureServer({ ...pair.current, ...times }, handle)
     : createServer(times, handle);
+  const secure = (): string => options.publicUrl ?? url();
+  const plain = pair === null ? null : answerPlain(server, { times, secure, log });
   const proxies = new TrustedProxies(options.proxies);
   const peerOf = acceptProxyProtocol(server, proxies);
   const withClient = (env: ClientBindings): ClientBindings => ({
@@ -100,11 +104,14 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
     server.listen(port, host, resolve);
   });
   stack.defer(() => close(server));
+  stack.use(plain);
   const taken = (server.address() as AddressInfo).port;
+  const url = (): string =>
+    `${pair ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${taken}`;
   const opened = stack.move();
   return {
     port: taken,
-    url: `${pair ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${taken}`,
+    url: url(),
     isInClear,
     serve: app.resolve,
     upgrades: (take) => void server.on("upgrade", take),

@@ -78,7 +78,7 @@ export function assertWritable(path: string): void {
 }
 
 const folders = ["run", "storage"];
-const files = ["admin.sock", "countersign.db", "lock", "master.key", "pid"];
+const files = ["admin.sock", "countersign.db", "local-ca.pem", "lock", "master.key", "pid"];
 
 /** @throws Failure `data_folder_unusable`: a file where a folder has to be, or the other way round */
 export function refuseOtherKinds(path: string): void {

@@ -14,6 +14,7 @@ import { localAuthorityPlace } from "../keys/places.ts";
 import type { Keyring } from "../keys/seal.ts";
 import { putLocalAuthority, readLocalAuthority } from "../store/local-authority.ts";
 import type { Store } from "../store/store.ts";
+import type { Pair, Served } from "./served-pair.ts";
 
 const DAY = 86_400_000;
 const LEAF_LIFE = 90 * DAY;
@@ -60,6 +61,15 @@ export class LocalAuthority {
     return new LocalAuthority(root, options);
   }
 
+  /** Whether clients that trust it believe it for a host of a URL: `localhost`, `[::1]`. */
+  covers(host: string): boolean {
+    const address = host.replace(/^\[(.*)\]$/, "$1");
+    if (address === "127.0.0.1" || address === "::1") return true;
+    return ["localhost", ...this.#options.names].some(
+      (name) => address === name || address.endsWith(`.${name}`),
+    );
+  }
+
   /** A leaf for this machine's names, 90 days long. Its key is kept in memory only. */
   leaf(): Promise<ServedCertificate> {
     const { names } = this.#options;
@@ -83,6 +93,27 @@ export class LocalAuthority {
     const pair = await issueLeaf(this.#root, { ...request, notAfter });
     return { chain: pair.cert, key: pair.key };
   }
+}
+
+/** What the API presents where no certificate of its own is named. */
+export async function servedByAuthority(authority: LocalAuthority): Promise<Served> {
+  let current = pairOf(await authority.leaf());
+  let told: ((pair: Pair) => void) | null = null;
+  const fresh = keepLeafFresh(authority, async (leaf) => {
+    current = pairOf(leaf);
+    told?.(current);
+  });
+  return {
+    get current() {
+      return current;
+    },
+    renews: (renewed) => void (told = renewed),
+    [Symbol.dispose]: () => fresh[Symbol.dispose](),
+  };
+}
+
+function pairOf({ chain, key }: ServedCertificate): Pair {
+  return { cert: chain, key };
 }
 
 /** Renews the default leaf while the platform runs. @returns what stops it */

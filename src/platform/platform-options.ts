@@ -16,8 +16,8 @@ export interface PlatformOptions {
   readonly host: string;
   /** The address of the API, which takes tokens and private keys: loopback, unless it is asked for. */
   readonly apiHost: string;
-  /** The API and the sign-in pages over TLS. Null: plain HTTP. */
-  readonly apiTls: PairFiles | null;
+  /** The API and the sign-in pages over TLS: `local` presents a certificate of the local CA. Null: plain HTTP. */
+  readonly apiTls: PairFiles | "local" | null;
   /** Plain HTTP on an address that others reach. */
   readonly unsafePlainApi: boolean;
   /** Whose word about clients counts, for the API and for Workers. */

@@ -28,6 +28,7 @@ import { retainAudit } from "./audit-retention.ts";
 import { ExpiryMonitor } from "./expiry.ts";
 import { RevocationListRefresh } from "./revocation-lists.ts";
 import { keepGlobalPullsFresh } from "./global-pulls.ts";
+import { openApiTls, writeLocalAuthority } from "./api-tls.ts";
 import { LocalAuthority, keepLeafFresh } from "./local-authority.ts";
 import { HostFolders } from "./host-folders.ts";
 import { FolderSources } from "./watched-folders.ts";
@@ -90,11 +91,15 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const lastEvents = stack.use(new LastEvents({ store, log }));
 
   if (!options.inProcess) await keepKeysInGateway(store, log);
+  const { keyring } = keys;
+  const local = await LocalAuthority.open({ store, keyring, names: options.localNames, clock });
+  const apiTls = stack.use(await openApiTls(options, local));
   const api = stack.use(
     await listenForApi({
       host: options.apiHost,
       port: options.apiPort,
-      tls: options.apiTls,
+      tls: apiTls,
+      publicUrl: options.publicUrl,
       unsafePlain: options.unsafePlainApi,
       proxies: options.proxies,
       log,
@@ -111,10 +116,8 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
     development: options.development,
     denyLocalPorts: [],
   };
-  const { keyring } = keys;
   const identities = new Identities({ store, keyring, clock, trustDomain: options.trustDomain });
   stack.use(await keepGlobalPullsFresh({ store, keyring, clock, log }));
-  const local = await LocalAuthority.open({ store, keyring, names: options.localNames, clock });
   const edge = stack.use(
     await startEdge({
       identities,
@@ -205,11 +208,13 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   stack.use(RevocationListRefresh.start({ ...context, log }));
   stack.use(AcmeRenewal.start({ ...context, intake, log }));
   const urls = { api: apiUrl, http: edge.httpUrl, https: edge.httpsUrl };
+  const authorityFile =
+    options.apiTls === "local" ? await writeLocalAuthority(folder.path, local) : null;
   stack.use(
     await startAdmin(folder.path, {
       api: (request, bindings) => control.fetch(request, bindings as ClientBindings),
       localAuthority: local.certificate,
-      info: () => ({ ...urls, accountId, pid: process.pid }),
+      info: () => ({ ...urls, authorityFile, accountId, pid: process.pid }),
       status: () => platformStatus(store, edge, options.unsafeOldTls, hostFolders.failures),
       access: [peopleApp(context), tokensApp(context), auditApp(context)],
       openBinding: (wanted) => openLocalBinding(wanted, { store, edge, accountId }),

@@ -9,16 +9,23 @@ export interface PairFiles {
   readonly key: string;
 }
 
-interface Pair {
+export interface Pair {
   readonly cert: string;
   readonly key: string;
+}
+
+/** What a listener presents now, and what comes to replace it. */
+export interface Served extends Disposable {
+  readonly current: Pair;
+  /** Calls `renewed` with each pair that comes to replace the one before. */
+  renews(renewed: (pair: Pair) => void): void;
 }
 
 /** ms between two looks at the files: watching them misses what is moved into place. */
 const LOOK_EVERY = 2000;
 
 /** What the API presents. A pair that is broken, or half written, never replaces a good one. */
-export class ServedPair implements Disposable {
+export class ServedPair implements Served {
   readonly #files: PairFiles;
   readonly #log: Logger;
   readonly #timer: NodeJS.Timeout;
@@ -43,7 +50,6 @@ export class ServedPair implements Disposable {
     return this.#current;
   }
 
-  /** Calls `renewed` with each pair that comes to replace the one before. */
   renews(renewed: (pair: Pair) => void): void {
     this.#renewed = renewed;
   }

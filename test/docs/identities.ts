@@ -16,6 +16,8 @@ export function identities(setting: () => Setting): void {
     await deploy("orders", code, { bindings });
     const { stdout } = await person.run(block(page, "countersign identity show"));
     assert.match(stdout, /orders/);
+    const switched = await person.run(block(page, "identity environments"));
+    assert.equal(switched.stdout, "on\non\n");
     const text = readFileSync(join(root, page), "utf8");
     const [, policy = ""] = /```json\n(\{\s*"allow".*?)```/s.exec(text) ?? [];
     person.write({ "policy.json": policy });

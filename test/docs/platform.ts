@@ -11,6 +11,7 @@ export function platform(setting: () => Setting): void {
     const { person } = setting();
     const shown: readonly [string, string][] = [
       ["docs/access.md", "--audit-days"],
+      ["docs/ingress.md", "--https-only"],
       ["docs/platform.md", "--worker-processes"],
       ["docs/platform.md", "--gateway-processes"],
       ["docs/platform.md", "--idle-after"],

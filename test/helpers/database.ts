@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import { existsSync, openAsBlob } from "node:fs";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { PGlite } from "@electric-sql/pglite";
 import { CamelCasePlugin, PGliteDialect, sql } from "kysely";
 import { Keyring } from "../../src/keys/seal.ts";
@@ -12,9 +14,45 @@ export const testKeyring: Keyring = new Keyring(Buffer.alloc(32, 7));
 /** The engines the store has to run on: PostgreSQL is the real one, compiled to WebAssembly. */
 export const engines: Readonly<Record<string, () => Promise<Store>>> = {
   SQLite: async () => sealed(await openStore(":memory:")),
-  PostgreSQL: async () =>
-    sealed(await openStoreOn(new PGliteDialect({ pglite: () => PGlite.create() }))),
+  PostgreSQL: async () => sealed(await openPostgres()),
 };
+
+/**
+ * `initdb` and our migrations take three seconds in WebAssembly. So the first database of a process
+ * begins with files that `initdb` has left for all tests, and each further one with those of the
+ * first, as they were after its migrations.
+ */
+async function openPostgres(): Promise<Store> {
+  const begin = await (migrated ?? emptyCluster());
+  const pglite = await PGlite.create({ loadDataDir: begin });
+  if (migrated !== null) return openStoreOn(new PGliteDialect({ pglite }));
+  const files = Promise.withResolvers<Blob>();
+  migrated = files.promise;
+  const store = await openStoreOn(new PGliteDialect({ pglite }));
+  files.resolve(await pglite.dumpDataDir("none"));
+  return store;
+}
+
+/** Null: no database of this process is open yet. */
+let migrated: Promise<Blob> | null = null;
+
+/** The files of a database with nothing in it. They depend on nothing but the version of PGlite. */
+async function emptyCluster(): Promise<Blob> {
+  const folder = new URL("../../node_modules/.cache/countersign/", import.meta.url);
+  const packageFile = new URL("../package.json", import.meta.resolve("@electric-sql/pglite"));
+  const { version } = JSON.parse(await readFile(packageFile, "utf8")) as { version: string };
+  const file = new URL(`pglite-${version}.tar`, folder);
+  if (!existsSync(file)) {
+    await using pglite = await PGlite.create();
+    const files = await pglite.dumpDataDir("none");
+    await mkdir(folder, { recursive: true });
+    // Another process may be at it as well: a file is there whole, or not at all.
+    const own = new URL(`pglite-${version}.${process.pid}`, folder);
+    await writeFile(own, files.stream());
+    await rename(own, file);
+  }
+  return openAsBlob(file);
+}
 
 /** A hash over every row of every table, to see that nothing changed. */
 export async function databaseHash({ db }: { readonly db: Database }): Promise<string> {

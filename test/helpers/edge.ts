@@ -86,6 +86,20 @@ export async function startTestEdge(
   };
 }
 
+/** A Worker of which `hasCome` tells that a request has come to it. `body` is the handler's. */
+export function untilCame(body: string): string {
+  return `let came = false;
+    export default { async fetch(request) {
+      if (new URL(request.url).pathname === "/came") return new Response(String(came));
+      came = true;
+      ${body}
+    } };`;
+}
+
+export async function hasCome(edge: TestEdge, scriptName: string): Promise<boolean> {
+  return (await edge.fetch(`${scriptName}.localhost`, "/came")).text === "true";
+}
+
 /** A Worker that answers with `text`. */
 export function answering(text: string): string {
   return `export default { fetch: () => new Response(${JSON.stringify(text)}) };`;

@@ -32,6 +32,19 @@ http {
     writeFileSync(join(home, "global.cfg"), "global\n  maxconn 1000\n");
     return ["-W", "-f", join(home, "global.cfg"), "-f", join(home, "countersign.cfg")];
   },
+  envoy: (configuration, home) => {
+    const file = join(home, "countersign.json");
+    writeFileSync(file, configuration);
+    const baseId = join(home, "base-id");
+    return ["-c", file, "-l", "error", "--concurrency", "1", "--use-dynamic-base-id"].concat([
+      "--base-id-path",
+      baseId,
+      "--parent-shutdown-time-s",
+      "2",
+      "--drain-time-s",
+      "1",
+    ]);
+  },
   caddy: (configuration, home) => {
     writeFileSync(
       join(home, "Caddyfile"),

@@ -1,8 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 
-/** Waits until something has come about. @throws after 15 s */
-export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 15_000;
+/**
+ * Waits until something has come about.
+ * @param within ms, after which it throws
+ */
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  within = 15_000,
+): Promise<void> {
+  const deadline = Date.now() + within;
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`it did not come about: ${String(condition)}`);
     await delay(20);

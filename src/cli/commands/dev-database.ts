@@ -16,7 +16,7 @@ export function addDevDatabaseCommand(dev: Command, io: Io): void {
     .description("a PostgreSQL that lets in only clients with a certificate of the development CA")
     .option("--port <port>", "0 takes a free one", toPort, 5433)
     .option("--user <name>", "a user and a database of this name", toUser, "dev")
-    .option("--json", "one JSON object on stdout once it is ready: `{ready, connectionString}`")
+    .option("--json", "one JSON object on stdout once it is ready: `{ready, connection_string}`")
     .addHelpText(
       "after",
       `
@@ -25,7 +25,7 @@ The CA is the project's own, in .countersign/ of this folder; \`countersign dev\
 
 Examples:
   $ countersign dev database                    # postgres://dev:none@localhost:5433/dev?sslmode=verify-full
-  $ countersign dev database --port 0 --json | jq -r .connectionString`,
+  $ countersign dev database --port 0 --json | jq -r .connection_string`,
     )
     .action((flags: DatabaseFlags) => runDatabase(io, flags));
 }

@@ -2,7 +2,9 @@ import type { Command } from "commander";
 import { hostname } from "node:os";
 import { paths, wranglerClient } from "../../control/access/login/client.ts";
 import { Failure } from "../../failures/failures.ts";
-import { dataOption } from "../data-option.ts";
+import type { PlatformInfo } from "../../platform/admin.ts";
+import { sendInside } from "../client/platform-client.ts";
+import { dataFolderOf, dataOption } from "../data-option.ts";
 import { isTerminal, writeJson, writeLine, type Io } from "../../terminal/io.ts";
 import { ownersPlatform } from "../client/access.ts";
 
@@ -91,8 +93,9 @@ export async function wranglerVariables(
   const platform = await ownersPlatform(io, options);
   const info = await platform.info();
   const present = io.env["CLOUDFLARE_API_TOKEN"];
+  const folder = dataFolderOf(io, options.data);
   const token =
-    present && (await works(info.api, present))
+    present && (await works(folder, present))
       ? present
       : await platform.createToken(`countersign env on ${hostname()}`, hours * 3600);
   return {
@@ -101,7 +104,20 @@ export async function wranglerVariables(
     CLOUDFLARE_API_TOKEN: token,
     CLOUDFLARE_ACCOUNT_ID: info.accountId,
     WRANGLER_SEND_METRICS: "false",
+    ...trusting(io, info),
   };
+}
+
+/** What has Node, and wrangler with it, believe the local CA. What is set already stays. */
+function trusting(io: Io, { authorityFile }: PlatformInfo): Readonly<Record<string, string>> {
+  const present = io.env["NODE_EXTRA_CA_CERTS"];
+  if (authorityFile === null || present === authorityFile) return {};
+  if (present === undefined) return { NODE_EXTRA_CA_CERTS: authorityFile };
+  writeLine(
+    io.stderr,
+    `NODE_EXTRA_CA_CERTS is ${present}: it has to have the certificate in ${authorityFile} as well`,
+  );
+  return {};
 }
 
 /** What makes `wrangler login` sign in here instead of at Cloudflare. */
@@ -109,7 +125,8 @@ async function loginVariables(
   io: Io,
   options: { readonly data?: string },
 ): Promise<Readonly<Record<string, string>>> {
-  const { api } = await (await ownersPlatform(io, options)).info();
+  const info = await (await ownersPlatform(io, options)).info();
+  const { api } = info;
   const { origin, host } = new URL(api);
   return {
     CLOUDFLARE_API_BASE_URL: api,
@@ -120,15 +137,14 @@ async function loginVariables(
     WRANGLER_AUTH_DOMAIN: host,
     WRANGLER_CLIENT_ID: wranglerClient.client_id,
     WRANGLER_SEND_METRICS: "false",
+    ...trusting(io, info),
   };
 }
 
-async function works(api: string, token: string): Promise<boolean> {
-  const response = await fetch(`${api}/user/tokens/verify`, {
-    headers: { authorization: `Bearer ${token}` },
-  });
-  await response.body?.cancel();
-  return response.ok;
+async function works(dataFolder: string, token: string): Promise<boolean> {
+  const path = "/client/v4/user/tokens/verify";
+  const headers = { authorization: `Bearer ${token}` };
+  return (await sendInside(dataFolder, "GET", path, headers, undefined)).status === 200;
 }
 
 function shellOf(name: string): Shell {

@@ -1,11 +1,13 @@
 import { Failure } from "../../failures/failures.ts";
 import { isCidr } from "../../network/ranges.ts";
 import type { ProxyOptions } from "../../network/trusted-proxies.ts";
-import type { PairFiles } from "../../platform/served-pair.ts";
+import type { PlatformOptions } from "../../platform/platform-options.ts";
 import { colorsFor, writeLine, type Io } from "../../terminal/io.ts";
 
 /** The options of `start` that say how the API is reached, and through whom. */
 export interface ApiOptions {
+  readonly httpsOnly?: true;
+  readonly publicUrl?: string;
   readonly apiCert?: string;
   readonly apiKey?: string;
   readonly unsafePlainApi?: true;
@@ -14,8 +16,13 @@ export interface ApiOptions {
 }
 
 /** @throws Failure `usage` */
-export function apiTls({ apiCert, apiKey }: ApiOptions): PairFiles | null {
-  if (apiCert === undefined && apiKey === undefined) return null;
+export function apiTls(options: ApiOptions): PlatformOptions["apiTls"] {
+  const { apiCert, apiKey, httpsOnly, unsafePlainApi, publicUrl } = options;
+  if (httpsOnly && (unsafePlainApi || publicUrl?.startsWith("http:"))) {
+    const other = unsafePlainApi ? "--unsafe-plain-api" : `--public-url ${publicUrl}`;
+    throw new Failure("usage", { message: `--https-only and ${other} exclude each other` });
+  }
+  if (apiCert === undefined && apiKey === undefined) return httpsOnly ? "local" : null;
   if (apiCert !== undefined && apiKey !== undefined) return { certificate: apiCert, key: apiKey };
   throw new Failure("usage", { message: "--api-cert and --api-key are given together" });
 }

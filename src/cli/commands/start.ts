@@ -32,6 +32,10 @@ export function addStartCommand(program: Command, io: Io): void {
     )
     .option("--api-cert <file>", "serve the API over TLS: its chain, PEM; followed when renewed")
     .option("--api-key <file>", "the private key of --api-cert")
+    .option(
+      "--https-only",
+      "the API over TLS alone, from the local CA without --api-cert; with --https-port Workers, too",
+    )
     .option("--unsafe-plain-api", "let the API listen on a network in plain HTTP")
     .option("--public-url <url>", "where the API is reached, if not at its own address")
     .option(
@@ -119,6 +123,7 @@ Examples:
   $ countersign start --https-port 4443          # https://NAME.localhost:4443, from a local CA
   $ countersign start --host 0.0.0.0 --http-port 80 --https-port 443 --https-redirect
   $ countersign start --api-host 0.0.0.0 --api-cert tls.crt --api-key tls.key --public-url https://cs.example:4400
+  $ countersign start --https-only --https-port 4443    # nothing in clear; \`countersign env\` names the CA
   $ countersign start --host 0.0.0.0 --trusted-proxies 10.0.0.0/8 --public-url https://cs.example
   $ COUNTERSIGN_MASTER_KEY="$(cat key)" countersign start --fetch-allow public 10.0.0.0/8`,
     )
@@ -136,7 +141,6 @@ interface StartOptions
   readonly httpsHost?: string;
   readonly httpsRedirect?: true;
   readonly localName?: string[];
-  readonly publicUrl?: string;
   readonly clientConnections: string;
   readonly originPort: string;
   readonly dev?: true;
@@ -261,9 +265,10 @@ async function start(io: Io, options: StartOptions): Promise<void> {
 
 /** @throws Failure `usage` */
 function httpsAddress(options: StartOptions): PlatformOptions["https"] {
-  const { httpsPort, httpsHost = options.host, httpsRedirect = false } = options;
+  const { httpsPort, httpsHost = options.host, httpsRedirect = false, httpsOnly = false } = options;
+  const redirect = httpsRedirect || httpsOnly;
   if (httpsPort !== undefined)
-    return { host: httpsHost, port: port("--https-port", httpsPort), redirect: httpsRedirect };
+    return { host: httpsHost, port: port("--https-port", httpsPort), redirect };
   if (options.httpsHost === undefined && !httpsRedirect) return null;
   const option = httpsRedirect ? "--https-redirect" : "--https-host";
   throw new Failure("usage", { message: `${option} is of use with --https-port only` });

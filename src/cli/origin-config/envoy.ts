@@ -111,6 +111,7 @@ function connectionManager(rules: readonly ServerRule[]): object {
           request_headers_to_remove: [
             "x-countersign-worker",
             "x-countersign-account",
+            "x-countersign-environment",
             "x-countersign-spiffe-id",
             "client-cert",
           ],

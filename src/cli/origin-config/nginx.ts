@@ -142,6 +142,7 @@ function server(state: OriginState): string {
     proxy_set_header Connection $countersign_connection;
     proxy_set_header X-Countersign-Worker $countersign_worker;
     proxy_set_header X-Countersign-Account $countersign_account;
+    proxy_set_header X-Countersign-Environment "";
     proxy_set_header X-Countersign-Spiffe-Id "";
     proxy_set_header X-SSL-Client-Cert $ssl_client_escaped_cert;
     proxy_set_header X-SSL-Client-Verify $ssl_client_verify;

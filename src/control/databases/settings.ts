@@ -6,6 +6,7 @@ import type { HyperdriveConfigRow } from "../../store/schema.ts";
 import { oneLine } from "../api/text.ts";
 import { existingCertificate } from "../certificates/certificate-intake.ts";
 import { refuseAuthority, refuseLeaf } from "../certificates/trust.ts";
+import { unbracketed } from "../../network/unbracketed.ts";
 
 /** What a client says of a configuration. What it leaves out has its default, or stays. */
 export interface ConfigChange {
@@ -188,7 +189,7 @@ function refuseMode(family: string, sslmode: string, ca: string | null): void {
 function hostOf(text: string): string {
   const isAddress = text.includes(":") && !text.startsWith("[");
   const url = URL.parse(`https://${isAddress ? `[${text}]` : text}/`);
-  const host = url?.hostname.replace(/\.$/, "").replace(/^\[|\]$/g, "") ?? "";
+  const host = unbracketed(url?.hostname.replace(/\.$/, "") ?? "");
   if (url !== null && host !== "" && url.pathname === "/" && url.port === "" && !url.username) {
     return host;
   }

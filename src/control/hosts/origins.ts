@@ -14,6 +14,7 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { hostOfAnother } from "../routing/host-owners.ts";
 import { isHost, refuseOwnHosts } from "../routing/zones.ts";
+import { unbracketed } from "../../network/unbracketed.ts";
 
 const wanted = z.object({
   to: z.string().max(300),
@@ -121,7 +122,7 @@ function parsedUrl(text: string): { readonly host: string; readonly port: number
   const url = URL.parse(text);
   const isBare = url !== null && `${url.pathname}${url.search}${url.hash}` === "/";
   if (isBare && url.protocol === "https:" && url.username + url.password === "" && url.hostname) {
-    const host = url.hostname.replace(/^\[|\]$/g, "").replace(/\.$/, "");
+    const host = unbracketed(url.hostname).replace(/\.$/, "");
     return { host, port: Number(url.port || 443) };
   }
   throw new Failure("host_origin_invalid", {

@@ -1,28 +1,52 @@
 import { createRequire } from "node:module";
 import { realpathSync } from "node:fs";
 import type * as Wrangler from "wrangler";
-import type { RawBinding } from "./wrangler.ts";
-import { findManifest } from "./wrangler-package.ts";
+import { complaining } from "./wrangler-error.ts";
+import type { RawBinding, RawDatabase, RawHyperdrive } from "./wrangler.ts";
+import { findConfiguration, findManifest } from "./wrangler-package.ts";
+
+export interface HiddenBindings {
+  readonly folder: string;
+  /** The package whose wrangler reads configurations. */
+  readonly packageName: string;
+  readonly environment: string | undefined;
+  readonly names: readonly string[];
+}
 
 /**
  * Makes the wrangler that `packageName` has loaded, or is going to, read configurations without
- * these mTLS bindings: it would put its own, which need Cloudflare's network, over ours. To be
- * called before the package reads one. No effect where it is not installed.
+ * these bindings: it would put its own, which need Cloudflare's network, over ours. To be called
+ * before the package reads one. No effect where it is not installed.
+ *
+ * @returns the project's `hyperdrive` bindings among them
+ * @throws WranglerError with wrangler's own message, if the configuration has an error
  */
-export function hideBindings(folder: string, packageName: string, names: readonly string[]): void {
+export function hideBindings(hidden: HiddenBindings): readonly RawDatabase[] {
+  const { folder, packageName, environment, names } = hidden;
   const manifest = findManifest(folder, packageName);
   if (manifest === null) {
-    return;
+    return [];
   }
   const fromPackage = createRequire(realpathSync(manifest));
   const exports = fromPackage("wrangler") as {
     unstable_readConfig: typeof Wrangler.unstable_readConfig;
   };
   const original = exports.unstable_readConfig;
+  const config = findConfiguration(folder);
+  const found =
+    config === undefined
+      ? null
+      : complaining(() => original({ config, env: environment }, { hideWarnings: true }));
   exports.unstable_readConfig = (...args) => {
-    const config = original(...args);
-    const certificates = config.mtls_certificates as readonly RawBinding[];
-    config.mtls_certificates = certificates.filter(({ binding }) => !names.includes(binding));
-    return config;
+    const read = original(...args);
+    const certificates = read.mtls_certificates as readonly RawBinding[];
+    read.mtls_certificates = certificates.filter(({ binding }) => !names.includes(binding));
+    const hyperdrive = read.hyperdrive as readonly RawHyperdrive[];
+    read.hyperdrive = hyperdrive.filter(({ binding }) => !names.includes(binding));
+    return read;
   };
+  const databases = (found?.hyperdrive ?? []) as readonly RawHyperdrive[];
+  return databases
+    .filter(({ binding }) => names.includes(binding))
+    .map(({ binding, localConnectionString }) => ({ name: binding, localConnectionString }));
 }

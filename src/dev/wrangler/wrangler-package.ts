@@ -30,6 +30,12 @@ export function requireFrom(folder: string): NodeJS.Require {
   });
 }
 
+/** A project's configuration: whoever asks may have been started elsewhere than in its folder. */
+export function findConfiguration(folder: string): string | undefined {
+  const names = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];
+  return names.map((name) => resolve(folder, name)).find((path) => existsSync(path));
+}
+
 export function checkVersion(version: string): void {
   if (!version.startsWith("4.") || isNewer(testedVersions.oldest, version)) {
     throw new Failure("dev_wrangler_unsupported", {

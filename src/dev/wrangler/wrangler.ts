@@ -172,7 +172,7 @@ export interface RawDatabase {
   readonly localConnectionString: string | undefined;
 }
 
-interface RawHyperdrive {
+export interface RawHyperdrive {
   readonly binding: string;
   readonly localConnectionString?: string;
 }

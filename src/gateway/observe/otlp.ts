@@ -19,6 +19,7 @@ import type { Logger } from "pino";
 import type { FailureCode } from "../../failures/failures.ts";
 import type { GatewayBinding } from "../../contract/gateway.ts";
 import type { RequestSpan, Tracing } from "./tracing.ts";
+import { unbracketed } from "../../network/unbracketed.ts";
 
 /**
  * Exports spans with OTLP over HTTP, as JSON. A parent decides whether its children are sampled;
@@ -76,7 +77,7 @@ function routeAttributes(
   return {
     ...(url !== null && {
       "url.scheme": url.protocol.slice(0, -1),
-      "server.address": url.hostname.replace(/^\[|\]$/g, ""),
+      "server.address": unbracketed(url.hostname),
       "server.port": portOf(url),
     }),
     "countersign.script": binding.scriptName,

@@ -1,5 +1,6 @@
 import type { DatabaseProtocol } from "../../contract/database.ts";
 import { Failure } from "../../failures/failures.ts";
+import { unbracketed } from "../../network/unbracketed.ts";
 
 export interface ParsedOrigin {
   /** Normalised: lower case, no default port. */
@@ -25,7 +26,7 @@ export function parseOrigin(text: string): ParsedOrigin {
   }
   // A trailing dot says "from the root", and names the same host.
   const hostname = url.hostname.replace(/\.$/, "");
-  const host = hostname.replace(/^\[|\]$/g, "");
+  const host = unbracketed(hostname);
   if (host === "") {
     throw new Failure("origin_request_malformed", { message: `"${text}" names no host` });
   }
@@ -47,10 +48,7 @@ export function parseTarget(text: string): ParsedTarget {
   const url = URL.parse(text);
   const protocol = DATABASES[url?.protocol ?? ""];
   if (url === null || protocol === undefined) return { ...parseOrigin(text), protocol: null };
-  const host = url.hostname
-    .toLowerCase()
-    .replace(/\.$/, "")
-    .replace(/^\[|\]$/g, "");
+  const host = unbracketed(url.hostname.toLowerCase().replace(/\.$/, ""));
   if (host === "") {
     throw new Failure("origin_request_malformed", { message: "the database's URL names no host" });
   }

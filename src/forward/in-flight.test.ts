@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { connect, type AddressInfo, type Socket } from "node:net";
+import { test, type TestContext } from "node:test";
+import { InFlight } from "./in-flight.ts";
+
+interface Asked {
+  readonly client: Socket;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+/** A server that answers nothing by itself, and all that it works on. */
+async function working(t: TestContext): Promise<{ inFlight: InFlight; ask: () => Promise<Asked> }> {
+  const inFlight = new InFlight();
+  const server = createServer((request, response) => inFlight.add(request, response));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  return {
+    inFlight,
+    async ask() {
+      const client = connect(port, "127.0.0.1");
+      t.after(() => client.destroy());
+      client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+      const [request, response] = await once(server, "request");
+      return { client, request, response };
+    },
+  };
+}
+
+async function read(client: Socket): Promise<string> {
+  return Buffer.concat(await client.toArray()).toString();
+}
+
+test("what a connection waits for is found by its socket, until it is answered", async (t) => {
+  const { inFlight, ask } = await working(t);
+  const [one, other] = [await ask(), await ask()];
+  const socket = one.response.socket!;
+  assert.deepEqual(inFlight.on(socket), { request: one.request, response: one.response });
+  assert.equal(inFlight.on(other.response.socket!)?.response, other.response);
+  assert.equal(inFlight.on(one.client), null);
+  one.response.end("done");
+  await once(one.response, "close");
+  assert.equal(inFlight.on(socket), null);
+});
+
+test("at the end each without an answer gets one, and its connection closes", async (t) => {
+  const { inFlight, ask } = await working(t);
+  const { client, request } = await ask();
+  inFlight.end((asked, response) => {
+    assert.equal(asked, request);
+    response.writeHead(503).end("going");
+  });
+  const text = await read(client);
+  assert.match(text, /^HTTP\/1\.1 503 .*\r\nConnection: close\r\n/s);
+  assert.match(text, /going/);
+});
+
+test("one whose answer has begun is cut at the end: a truncated body never ends cleanly", async (t) => {
+  const { inFlight, ask } = await working(t);
+  const { client, response } = await ask();
+  response.writeHead(200).write("half");
+  inFlight.end(() => assert.fail("it has an answer"));
+  assert.doesNotMatch(await read(client), /\r\n0\r\n/);
+});
+
+test("one that cannot be answered is cut, and the others are answered", async (t) => {
+  const { inFlight, ask } = await working(t);
+  const [one, other] = [await ask(), await ask()];
+  inFlight.end((_, response) => {
+    if (response === one.response) throw new Error("no answer");
+    response.end("answered");
+  });
+  assert.equal(await read(one.client), "");
+  assert.match(await read(other.client), /answered/);
+});

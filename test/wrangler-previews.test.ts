@@ -31,10 +31,12 @@ function open(url: string): Promise<{ status: number; body: string }> {
   const { hostname, port } = new URL(platform.ready.http);
   return new Promise((resolve, reject) => {
     const { host } = new URL(url);
-    request({ hostname, port, path: "/", headers: { host }, agent: false }, async (response) => {
+    request({ hostname, port, path: "/", headers: { host }, agent: false }, (response) => {
       let body = "";
-      for await (const chunk of response) body += String(chunk);
-      resolve({ status: response.statusCode!, body });
+      response.setEncoding("utf8");
+      response.on("data", (chunk: string) => (body += chunk));
+      response.on("error", reject);
+      response.on("end", () => resolve({ status: response.statusCode!, body }));
     })
       .on("error", reject)
       .end();

@@ -6,6 +6,8 @@ import { scriptsThatBind } from "../../store/hosts/associations.ts";
 import { currentDeployment } from "../../store/workers/deployments.ts";
 import { findAccount } from "../../store/access/accounts.ts";
 import { previewSuffix } from "../../store/workers/previews.ts";
+import { listResources } from "../../store/resources.ts";
+import { consumersOfScript } from "../../store/workers/queues.ts";
 import { listRoutes } from "../../store/workers/routes.ts";
 import type { ScriptRow } from "../../store/schema.ts";
 import {
@@ -197,6 +199,8 @@ async function shownWorker(db: Database, script: ScriptRow): Promise<object> {
   const users = await scriptsThatBind(db, script.accountId, "service", script.name);
   const scripts = await listScripts(db, script.accountId);
   const account = await findAccount(db, script.accountId);
+  const consumed = await consumersOfScript(db, script.id);
+  const queues = consumed.length === 0 ? [] : await listResources(db, script.accountId, "queue");
   const suffix = previewSuffix(account, script.name);
   return {
     id: script.id,
@@ -223,7 +227,11 @@ async function shownWorker(db: Database, script: ScriptRow): Promise<object> {
           zone_name: "",
         })),
       durable_objects: [],
-      queues: [],
+      queues: consumed.map(({ id, queueId }) => ({
+        queue_consumer_id: id,
+        queue_id: queueId,
+        queue_name: queues.find((queue) => queue.id === queueId)?.name ?? "",
+      })),
       workers: scripts
         .filter(({ name }) => name !== script.name && users.includes(name))
         .map(({ id, name }) => ({ id, name })),

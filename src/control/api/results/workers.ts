@@ -141,7 +141,7 @@ const worker = z
         }),
       ),
       durable_objects: z.array(z.unknown()),
-      queues: z.array(z.unknown()),
+      queues: z.array(z.object({ queue_consumer_id: text, queue_id: text, queue_name: text })),
       workers: z.array(z.object({ id: text, name: text }).loose()),
     }),
   })

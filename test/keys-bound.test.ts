@@ -88,7 +88,7 @@ async function former(
       name: "worker",
       workersDev: 0,
       previews: 0,
-      settings: "{}",
+      settings: {},
     };
     await insertScript(db, { ...script, ...dates });
     await insertVersion(db, {
@@ -97,12 +97,12 @@ async function former(
       mainModule: "index.js",
       modules: [],
       compatibilityDate: "2026-11-01",
-      compatibilityFlags: "[]",
-      annotations: "{}",
+      compatibilityFlags: [],
+      annotations: {},
       author: "",
       source: "",
       startupTimeMs: 0,
-      settings: "{}",
+      settings: {},
       createdOn: at,
       bindings: [
         asBefore(keys.keyring, value, "KEY", "worker/one/KEY"),

@@ -12,9 +12,10 @@ const units: readonly (readonly [number, string])[] = [
   [SECOND, "second"],
 ];
 
-/** `expires in 3 days`, `expired 2 hours ago`: in whole units, rounded towards now. */
+/** `expires in 3 days`, `expired 2 hours ago`: in whole units, rounded towards now. Any date will do. */
 export function describeExpiry(notAfter: Date, now: Date): string {
   const left = notAfter.getTime() - now.getTime();
+  if (Number.isNaN(left)) return "has an unreadable date of expiry";
   return left >= 0
     ? `expires in ${describeDuration(left)}`
     : `expired ${describeDuration(-left)} ago`;

@@ -1,4 +1,4 @@
-import { formatDuration } from "../terminal/format.ts";
+import { describeDuration } from "../certificates/expiry.ts";
 import type {
   ShownCertificate,
   ShownEvent,
@@ -108,5 +108,5 @@ function describeFailure(event: ShownEvent | null, now: Date, colors: Colors): s
 }
 
 function ago(at: string, now: Date): string {
-  return `${formatDuration(now.getTime() - Date.parse(at))} ago`;
+  return `${describeDuration(Math.max(0, now.getTime() - Date.parse(at)))} ago`;
 }

@@ -9,6 +9,7 @@ import { Keyring } from "../keys/seal.ts";
 import { refuseOtherKinds } from "../platform/data-folder.ts";
 import { hasDatabase, refuseLostDatabase } from "../platform/first-start.ts";
 import { checkMasterKey, findMasterKeyChange, wantedMasterKey } from "../store/master-key-check.ts";
+import { JsonColumns } from "../store/json-columns.ts";
 import { migrationNames } from "../store/migrations.ts";
 import type { Tables } from "../store/schema.ts";
 import { sealedColumns } from "../store/sealed-records.ts";
@@ -43,7 +44,7 @@ export async function checkStorage(options: StorageOptions): Promise<readonly Ch
   if (database) return [database, ...(await keyAlone(options))];
   const db: Database = new Kysely<Tables>({
     dialect: sqliteDialect(join(dataFolder, "countersign.db"), { readOnly: true }),
-    plugins: [new CamelCasePlugin()],
+    plugins: [new CamelCasePlugin(), new JsonColumns()],
   });
   try {
     return [ok("database", "whole"), ...(await checkKeys(db, options))];

@@ -1,10 +1,9 @@
+import { describeExpiry } from "../certificates/expiry.ts";
 import type { ChosenCertificate } from "./certificates.ts";
 import type { Failure } from "../failures/failures.ts";
 import { calledBy } from "../certificates/shown.ts";
 import type { Colors } from "../terminal/io.ts";
 import { WranglerError } from "./wrangler/wrangler-error.ts";
-
-const DAY = 24 * 3_600_000;
 
 /** One line a binding: which certificate, subject, expiry, trust. */
 export function describeBinding(
@@ -12,7 +11,7 @@ export function describeBinding(
   { trust, now, colors }: { readonly trust: string; readonly now: Date; readonly colors: Colors },
 ): string {
   const { binding, facts, source, label, warnings } = chosen;
-  const expiry = describeExpiry(facts.notAfter, now);
+  const expiry = expiryWithDate(facts.notAfter, now);
   const said = warnings.map(({ message }) => `\n  ${colors.yellow("⚠")} ${message}`);
   return [
     `${colors.cyan(binding)} presents ${colors.bold(calledBy(facts))}`,
@@ -22,18 +21,12 @@ export function describeBinding(
   ].join("");
 }
 
-export function describeExpiry(notAfter: Date, now: Date): string {
-  if (Number.isNaN(notAfter.getTime())) {
-    return "with an unreadable date of expiry";
-  }
-  const days = Math.floor((notAfter.getTime() - now.getTime()) / DAY);
-  const date = notAfter.toISOString().slice(0, 10);
-  if (notAfter <= now) {
-    return `expired on ${date}`;
-  }
-  return days === 0
-    ? "expires today"
-    : `expires in ${days} ${days === 1 ? "day" : "days"}, on ${date}`;
+/** With the date, which a developer compares with a calendar. */
+export function expiryWithDate(notAfter: Date, now: Date): string {
+  const said = describeExpiry(notAfter, now);
+  return Number.isNaN(notAfter.getTime())
+    ? said
+    : `${said}, on ${notAfter.toISOString().slice(0, 10)}`;
 }
 
 /** A failure where the developer looks: the code, both certificates in a few words, the fix. */

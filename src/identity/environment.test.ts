@@ -4,7 +4,7 @@ import { workerSpiffeId } from "countersign-origin";
 import { environmentOf } from "./environment.ts";
 
 function of(tags: readonly string[] | null | undefined): string | null {
-  return environmentOf({ settings: JSON.stringify({ tags }) });
+  return environmentOf({ settings: { tags } });
 }
 
 test("a Worker's environment is what wrangler's tag says, where there is exactly one", () => {

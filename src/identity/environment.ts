@@ -9,7 +9,7 @@ const LONGEST = 64;
  * that none is meant; or one whose name has no room in a SPIFFE ID, or is no text.
  */
 export function environmentOf({ settings }: Pick<ScriptRow, "settings">): string | null {
-  const { tags } = JSON.parse(settings) as { readonly tags?: readonly string[] | null };
+  const { tags } = settings as { readonly tags?: readonly string[] | null };
   const named = new Set(tags?.filter((tag) => tag.startsWith(TAG)));
   const [tag, ...others] = named;
   if (tag === undefined || others.length > 0) return null;

@@ -36,7 +36,7 @@ export async function openLocalBinding(
       ...active,
       notBefore: new Date(active.notBefore),
       notAfter: new Date(active.notAfter),
-      names: JSON.parse(active.names) as string[],
+      names: active.names,
       key: active.keyKind,
     },
     socketPath: await edge.openLocalBinding(accountId, id),

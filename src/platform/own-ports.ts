@@ -67,7 +67,7 @@ async function reasonAgainst(db: Database, key: ScriptKey): Promise<string | nul
     versions: current.versions.length,
     objects: kept ? `the Durable Objects of its class "${kept.className}"` : null,
     reachedAt: [...hosts, ...routes],
-    accessDomains: applications.flatMap(({ domains }) => JSON.parse(domains) as string[]),
+    accessDomains: applications.flatMap(({ domains }) => domains),
     askingHosts: (await listHostRules(db, key.accountId)).map(({ host }) => host),
   });
 }

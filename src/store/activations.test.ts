@@ -41,7 +41,7 @@ async function certificate(
       subdomain: null,
       shortHosts: 0,
       createdOn: now,
-      limits: "{}",
+      limits: {},
       identityEnvironments: 0,
     })
     .execute();
@@ -76,7 +76,7 @@ async function certificate(
         notAfter: now,
         fingerprint: "",
         contentHash: `${id} ${version}`,
-        names: "[]",
+        names: [],
         keyKind: "",
         publicKeyHash: "",
         uploadedOn: now,

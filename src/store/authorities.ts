@@ -58,7 +58,7 @@ export async function spiffeAuthorities(
       host,
       of.map(({ chain, spiffeIds }) => ({
         authority: chain,
-        ids: JSON.parse(spiffeIds ?? "[]") as string[],
+        ids: spiffeIds ?? [],
       })),
     ]),
   );

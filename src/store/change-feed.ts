@@ -153,7 +153,7 @@ async function certificate(
     sealedKey: active.sealedKey,
     // From where the row stands, not from the row: a key that was moved there does not open.
     sealedId: keyPlace(active).id,
-    allowedHosts: allowedHosts === null ? null : (JSON.parse(allowedHosts) as string[]),
+    allowedHosts: allowedHosts,
     trust: pinned.length > 0 ? pinned : null,
     revokedOn: active.revokedOn,
     revokedVersions: await revokedVersions(db, certificateId),

@@ -67,7 +67,7 @@ async function withCertificates(store: Store, ids: readonly string[]): Promise<s
         notAfter: end,
         fingerprint: "",
         contentHash: id,
-        names: "[]",
+        names: [],
         keyKind: "",
         publicKeyHash: "",
         uploadedOn: at,

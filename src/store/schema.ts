@@ -1,10 +1,11 @@
 import type { AssetsConfig } from "../contract/assets.ts";
 import type { Sealed } from "../keys/seal.ts";
+import type { SentRules } from "./access/access-rules.ts";
 
 /**
  * The tables, as Kysely sees them: camelCase here, snake_case in SQL. Times are ISO 8601 text in
- * UTC, flags are 0 or 1, lists and objects are JSON text, bytes are `bytea`: all of it reads the
- * same in SQLite and in PostgreSQL.
+ * UTC, flags are 0 or 1, bytes are `bytea`, lists and objects are JSON text there and values here
+ * (`JsonColumns`): all of it reads the same in SQLite and in PostgreSQL.
  */
 export interface Tables {
   accounts: AccountRow;
@@ -105,8 +106,7 @@ export interface AccountRow {
   /** 1 for the account whose scripts also answer at `{script}.localhost`. */
   shortHosts: number;
   createdOn: string;
-  /** JSON: `AccountLimits`. */
-  limits: string;
+  limits: AccountLimits;
   /** 1: the identities of its Workers name the environment that each was deployed to. */
   identityEnvironments: number;
 }
@@ -164,16 +164,15 @@ export interface TokenRow {
   email: string;
   /** SHA-256 of the token, hex: the token itself has 240 random bits and needs no slow hash. */
   hash: string;
-  /** JSON list of scopes. */
-  scopes: string;
-  /** JSON: the policies as they were sent. Null: made from the scopes. */
-  policies: string | null;
+  scopes: readonly string[];
+  /** As they were sent. Null: made from the scopes. */
+  policies: readonly object[] | null;
   createdOn: string;
   modifiedOn: string;
   notBefore: string | null;
   expiresOn: string | null;
-  /** JSON `{in?, not_in?}`: CIDRs it may, or may not, be used from. Null: from anywhere. */
-  requestIp: string | null;
+  /** `{in?, not_in?}`: CIDRs it may, or may not, be used from. Null: from anywhere. */
+  requestIp: RequestIp | null;
   /** 1: it does not work until it is enabled again. */
   disabled: number;
   revokedOn: string | null;
@@ -233,8 +232,8 @@ export interface CertificateRow {
   ca: number;
   /** The version that is presented. */
   activeVersion: number;
-  /** JSON list of hosts it may be presented to. Null: any. */
-  allowedHosts: string | null;
+  /** Hosts it may be presented to. Null: any. */
+  allowedHosts: readonly string[] | null;
   /** 1 for a CA that counts only where `authorityTies` says; 0 for one of the whole account. */
   tied: number;
   uploadedOn: string;
@@ -259,8 +258,8 @@ export interface CertificateVersionRow {
   fingerprint: string;
   /** Unique in an account: the same certificate is stored once. */
   contentHash: string;
-  /** JSON list of subject alternative names. */
-  names: string;
+  /** Subject alternative names. */
+  names: readonly string[];
   keyKind: string;
   /** SHA-256 over the subjectPublicKeyInfo, hex. */
   publicKeyHash: string;
@@ -286,8 +285,8 @@ export interface AuthorityTieRow {
   certificateId: string | null;
   /** `api.example.com` or `*.example.com`. */
   host: string | null;
-  /** JSON: the SPIFFE IDs that the host's servers may have, in place of its name. Null: by its name. */
-  spiffeIds: string | null;
+  /** SPIFFE IDs that the host's servers may have, in place of its name. Null: by its name. */
+  spiffeIds: readonly string[] | null;
 }
 
 /** What last happened to a certificate at an origin. */
@@ -348,8 +347,8 @@ export interface ScriptRow {
   workersDev: number;
   /** 1: each version answers at hosts of its own. */
   previews: number;
-  /** JSON: `tags`, `logpush`, `observability`, `tail_consumers`. */
-  settings: string;
+  /** `tags`, `logpush`, `observability`, `tail_consumers`. */
+  settings: Readonly<Record<string, unknown>>;
   createdOn: string;
   modifiedOn: string;
   /** Of the last migration of its Durable Objects. Null: there was none, or none with a tag. */
@@ -377,18 +376,16 @@ export interface ScriptVersionRow {
   number: number;
   mainModule: string;
   compatibilityDate: string;
-  /** JSON list. */
-  compatibilityFlags: string;
-  /** JSON object: `workers/message`, `workers/tag`, `workers/triggered_by`. */
-  annotations: string;
+  compatibilityFlags: readonly string[];
+  /** `workers/message`, `workers/tag`, `workers/triggered_by`. */
+  annotations: Readonly<Record<string, string>>;
   author: string;
   /** `wrangler`, `api`. */
   source: string;
   etag: string;
   startupTimeMs: number;
   createdOn: string;
-  /** JSON: `VersionSettings`. */
-  settings: string;
+  settings: VersionSettings;
 }
 
 /** What a version keeps beside its code and its bindings, as Cloudflare names it. */
@@ -414,7 +411,7 @@ interface AssetManifestRow {
   /** SHA-256 of account and files, hex. */
   id: string;
   accountId: string;
-  /** JSON: `[path, hash, size]` of each, by path. */
+  /** JSON, exactly as it was hashed: `[path, hash, size]` of each, by path. */
   files: string;
 }
 
@@ -467,7 +464,7 @@ export interface DeploymentRow {
   scriptId: string;
   /** Counts up from 1: the highest is what runs. */
   number: number;
-  annotations: string;
+  annotations: Readonly<Record<string, string>>;
   author: string;
   source: string;
   createdOn: string;
@@ -619,8 +616,8 @@ export interface HostCertificateRow {
   accountId: string;
   /** The name of the zone under which it is shown. */
   zone: string;
-  /** JSON: names, lower case, `*.example.com` allowed. */
-  hosts: string;
+  /** Names, lower case, `*.example.com` allowed. */
+  hosts: readonly string[];
   /** Leaf first, PEM. */
   chain: string;
   sealedKey: Sealed;
@@ -755,8 +752,7 @@ export interface DnsRecordRow {
   /** Seconds. 1: automatic. */
   ttl: number;
   comment: string | null;
-  /** JSON list. */
-  tags: string;
+  tags: readonly string[];
   createdOn: string;
   modifiedOn: string;
 }
@@ -836,12 +832,12 @@ export interface AccessApplicationRow {
   name: string;
   /** 64 hex digits. */
   aud: string;
-  /** JSON list: `example.com/path`. */
-  domains: string;
-  /** JSON list of the ids of its policies, in their order. */
-  policies: string;
-  /** JSON: what is kept for those who set it and decides nothing. */
-  settings: string;
+  /** `example.com/path`. */
+  domains: readonly string[];
+  /** The ids of its policies, in their order. */
+  policies: readonly string[];
+  /** What is kept for those who set it and decides nothing. */
+  settings: Readonly<Record<string, unknown>>;
   createdOn: string;
   updatedOn: string;
 }
@@ -854,8 +850,8 @@ export interface AccessPolicyRow {
   applicationId: string | null;
   name: string;
   decision: "non_identity" | "bypass" | "deny";
-  /** JSON `{include, require, exclude}`: rules as they were sent. */
-  rules: string;
+  /** `{include, require, exclude}`: rules as they were sent. */
+  rules: SentRules;
   createdOn: string;
   updatedOn: string;
 }
@@ -870,8 +866,7 @@ export interface AccessAuthorityRow {
   certificate: string;
   /** SHA-256, hex. */
   fingerprint: string;
-  /** JSON list. */
-  hosts: string;
+  hosts: readonly string[];
   expiresOn: string;
   createdOn: string;
   updatedOn: string;
@@ -882,8 +877,8 @@ export interface AccessKeyRow {
   /** 64 hex digits. */
   id: string;
   accountId: string;
-  /** JSON Web Key. */
-  publicKey: string;
+  /** A JSON Web Key. */
+  publicKey: Readonly<Record<string, unknown>>;
   sealedKey: Sealed;
   createdOn: string;
 }
@@ -921,8 +916,8 @@ export interface ResourceRow {
   kind: ResourceKind;
   /** Unique among those of its kind in the account. */
   name: string;
-  /** JSON, by kind. */
-  settings: string;
+  /** By kind. */
+  settings: Readonly<Record<string, unknown>>;
   createdOn: string;
   modifiedOn: string;
 }
@@ -936,8 +931,7 @@ export interface QueueConsumerRow {
   scriptId: string;
   /** Another queue's name. */
   deadLetterQueue: string | null;
-  /** JSON, as the API has it. */
-  settings: string;
+  settings: ConsumerSettings;
   createdOn: string;
 }
 
@@ -980,4 +974,19 @@ export interface RevocationListRow {
   failures: number;
   failure: string | null;
   createdOn: string;
+}
+
+/** As the API has them; what is not set has Cloudflare's default. */
+export interface ConsumerSettings {
+  readonly batch_size?: number | null | undefined;
+  readonly max_retries?: number | null | undefined;
+  readonly max_wait_time_ms?: number | null | undefined;
+  readonly max_concurrency?: number | null | undefined;
+  readonly retry_delay?: number | null | undefined;
+}
+
+/** From where a token may be used, as Cloudflare writes it: CIDRs or single addresses. */
+export interface RequestIp {
+  readonly in?: readonly string[] | undefined;
+  readonly not_in?: readonly string[] | undefined;
 }

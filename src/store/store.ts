@@ -7,6 +7,7 @@ import type { Keyring } from "../keys/seal.ts";
 import { appendAudit, type Audit } from "./access/audit.ts";
 import { recordChange } from "./changes.ts";
 import { migrationNames, migrations } from "./migrations.ts";
+import { JsonColumns } from "./json-columns.ts";
 import { readOnly } from "./read-only.ts";
 import type { Tables } from "./schema.ts";
 import { sqliteDialect } from "./sqlite.ts";
@@ -59,7 +60,10 @@ export async function openStore(path: string): Promise<Store> {
 }
 
 export async function openStoreOn(dialect: Dialect): Promise<Store> {
-  const db: Database = new Kysely<Tables>({ dialect, plugins: [new CamelCasePlugin()] });
+  const db: Database = new Kysely<Tables>({
+    dialect,
+    plugins: [new CamelCasePlugin(), new JsonColumns()],
+  });
   try {
     await migrate(db);
   } catch (error) {

@@ -3,6 +3,7 @@ import { existsSync, openAsBlob } from "node:fs";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { PGlite } from "@electric-sql/pglite";
 import { CamelCasePlugin, PGliteDialect, sql } from "kysely";
+import { JsonColumns } from "../../src/store/json-columns.ts";
 import { Keyring } from "../../src/keys/seal.ts";
 import type { Database } from "../../src/store/database.ts";
 import type { Store } from "../../src/store/store.ts";
@@ -128,7 +129,7 @@ const tables: WeakMap<Database, readonly string[]> = new WeakMap();
 
 /** The database without the lock that makes `write()` the only way to change it. */
 export function writable({ db }: { readonly db: Database }): Database {
-  return db.withoutPlugins().withPlugin(new CamelCasePlugin());
+  return db.withoutPlugins().withPlugin(new CamelCasePlugin()).withPlugin(new JsonColumns());
 }
 
 function sealed(store: Store): Store {

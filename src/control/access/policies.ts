@@ -71,8 +71,8 @@ export function accountNamed(list: readonly SentPolicy[]): string | undefined {
 
 /** A token's policies as they were sent, or made from its scopes. */
 export function shownPolicies(token: TokenRow): readonly Policy[] {
-  if (token.policies !== null) return JSON.parse(token.policies) as Policy[];
-  const scopes = JSON.parse(token.scopes) as string[];
+  if (token.policies !== null) return token.policies as readonly Policy[];
+  const scopes = token.scopes;
   const groups = permissionGroups.filter(({ scope }) => scopes.includes(scope));
   const kinds = ["account", "account.zone", "user"] as const;
   return kinds.flatMap((kind) => {

@@ -1,7 +1,7 @@
 import { Failure } from "../../failures/failures.ts";
 import { type RequestIp, within } from "../../network/ranges.ts";
 import type { TokenRow } from "../../store/schema.ts";
-import { requestIpOf, scopesOf } from "../../store/access/tokens.ts";
+import { requestIpOf } from "../../store/access/tokens.ts";
 import type { Caller } from "../api/auth.ts";
 import { permits, type Scope } from "../api/scopes.ts";
 
@@ -57,7 +57,7 @@ export function assertMayTouch(
 ): void {
   const { expiresOn } = row;
   assertWithin(caller, {
-    scopes: scopesOf(row),
+    scopes: row.scopes,
     expiresOn: expiresOn === null ? null : new Date(expiresOn),
     requestIp: requestIpOf(row),
   });

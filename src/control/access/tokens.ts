@@ -12,7 +12,6 @@ import {
   requestIpOf,
   revokeToken,
   rollToken,
-  scopesOf,
   updateToken,
 } from "../../store/access/tokens.ts";
 import { list } from "../api/envelope.ts";
@@ -182,11 +181,11 @@ function endpointsOf(owner: Owner, { store, clock }: ControlContext): readonly E
           assertMayTouch(maker, before, await makersIn(db, caller));
           await updateToken(db, before.id, {
             name,
-            scopes: JSON.stringify(columns.scopes),
-            policies: JSON.stringify(columns.policies),
+            scopes: columns.scopes,
+            policies: columns.policies ?? null,
             notBefore: columns.notBefore?.toISOString() ?? null,
             expiresOn: columns.expiresOn?.toISOString() ?? null,
-            requestIp: columns.requestIp ? JSON.stringify(columns.requestIp) : null,
+            requestIp: columns.requestIp ?? null,
             ...(body.status && { disabled: body.status === "disabled" ? 1 : 0 }),
             now: clock(),
           });
@@ -288,7 +287,7 @@ function auditOf(caller: Caller, action: AuditAction, { id, name, accountId }: T
 function facts(row: TokenRow): Record<string, unknown> {
   return {
     name: row.name,
-    scopes: scopesOf(row),
+    scopes: row.scopes,
     notBefore: row.notBefore,
     expiresOn: row.expiresOn,
     requestIp: requestIpOf(row),

@@ -4,7 +4,7 @@ import { findAccessToken } from "../../store/access/oauth.ts";
 import type { Database } from "../../store/database.ts";
 import type { Store } from "../../store/store.ts";
 import type { TokenRow } from "../../store/schema.ts";
-import { findToken, makersOf, requestIpOf, scopesOf } from "../../store/access/tokens.ts";
+import { findToken, makersOf, requestIpOf } from "../../store/access/tokens.ts";
 import { findUser, membershipsOf } from "../../store/access/users.ts";
 import { allowsAddress, type RequestIp } from "../../network/ranges.ts";
 import { common, permits, roleScopes, type Role, type Scope } from "./scopes.ts";
@@ -78,7 +78,7 @@ async function byApiToken(
       facts: { address },
     });
   }
-  const given = chain.map(scopesOf).reduce((all, scopes) => common(all, scopes));
+  const given = chain.map(({ scopes }) => scopes).reduce((all, scopes) => common(all, scopes));
   const roles = await Promise.all(chain.map(({ userId }) => roleIn(db, row.accountId, userId)));
   if (!roles.every((role) => role !== null)) return null;
   const role = weakest(roles);

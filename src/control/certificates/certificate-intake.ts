@@ -58,7 +58,7 @@ export async function versionRow(
     notAfter: facts.notAfter.toISOString(),
     fingerprint: facts.fingerprint,
     contentHash: facts.contentHash,
-    names: JSON.stringify(facts.names),
+    names: facts.names,
     keyKind: facts.key,
     publicKeyHash: facts.publicKeyHash,
     uploadedOn: now.toISOString(),

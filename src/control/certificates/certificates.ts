@@ -4,7 +4,7 @@ import type { HeldUpload } from "../../certificates/key-intake.ts";
 import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
 import { hostsThatPresent } from "../../store/hosts/host-origins.ts";
-import { accountLimits, findAccount } from "../../store/access/accounts.ts";
+import { findAccount } from "../../store/access/accounts.ts";
 import { hyperdriveWith } from "../../store/hyperdrive.ts";
 import { scriptsThatBind } from "../../store/hosts/associations.ts";
 import {
@@ -200,7 +200,7 @@ async function refuseMoreThan(
   defaults: ControlContext["limits"],
 ): Promise<void> {
   const account = await findAccount(db, accountId);
-  const limits = { ...defaults, ...(account && accountLimits(account)) };
+  const limits = { ...defaults, ...(account && account.limits) };
   const limit = ca === 1 ? limits.authorities : limits.certificates;
   if ((await countCertificates(db, accountId, ca === 1)) < limit) return;
   throw ca === 1

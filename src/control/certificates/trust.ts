@@ -45,7 +45,7 @@ export async function setTrustScope(
       refuseAuthority(await existingCertificate(db, accountId, certificateId));
       ties.push({ ...tie, id: randomUUID(), certificateId, host: null, spiffeIds: null });
     }
-    const spiffeIds = scope.spiffeIds?.length ? JSON.stringify(scope.spiffeIds) : null;
+    const spiffeIds = scope.spiffeIds?.length ? scope.spiffeIds : null;
     for (const host of new Set(scope.hosts)) {
       ties.push({ ...tie, id: randomUUID(), certificateId: null, host, spiffeIds });
     }

@@ -93,14 +93,12 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
           const certificate = await existingCertificate(db, accountId, id);
           if (hosts !== undefined) refuseAuthority(certificate);
           if (hosts) {
-            await assertStillInProcess(db, { ...certificate, allowedHosts: JSON.stringify(hosts) });
+            await assertStillInProcess(db, { ...certificate, allowedHosts: hosts });
           }
           if (name !== undefined) await refuseTakenName(db, { ...certificate, name });
           await updateCertificate(db, id, {
             ...(name !== undefined && { name }),
-            ...(hosts !== undefined && {
-              allowedHosts: hosts === null ? null : JSON.stringify(hosts),
-            }),
+            ...(hosts !== undefined && { allowedHosts: hosts }),
             updatedOn: clock().toISOString(),
           });
           if (certificate.ca === 0) await changed(certificateChange(certificate));

@@ -90,7 +90,7 @@ export function shownCertificate(
   const source = around.sources.find(({ certificateId }) => certificateId === id);
   return {
     ...shown,
-    allowed_hosts: allowedHosts === null ? null : (JSON.parse(allowedHosts) as string[]),
+    allowed_hosts: allowedHosts,
     authorities: authorities.length > 0 ? authorities : null,
     scripts: around.scripts.get(id) ?? [],
     last_handshake: shownEvent(around.events.get(id), "handshake"),
@@ -110,7 +110,7 @@ export function shownTrust(
     account: tied === 0,
     certificates: own.flatMap(({ certificateId }) => certificateId ?? []),
     hosts: own.flatMap(({ host }) => host ?? []),
-    ...(spiffeIds !== null && { spiffe_ids: JSON.parse(spiffeIds) as string[] }),
+    ...(spiffeIds !== null && { spiffe_ids: spiffeIds }),
   };
 }
 
@@ -129,7 +129,7 @@ function factsOf(version: CertificateVersionRow, now: Date): object {
     fingerprint: version.fingerprint,
     key: version.keyKind,
     signature: version.signature,
-    names: JSON.parse(version.names) as string[],
+    names: version.names,
     not_before: version.notBefore,
     expires_on: version.notAfter,
     ...expiryOf(version, now),

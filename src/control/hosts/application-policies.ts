@@ -12,7 +12,6 @@ import {
   newPolicy,
   policyBody,
   policyFacts,
-  policyIds,
   putPolicy,
   shownPolicy,
 } from "./policies.ts";
@@ -32,7 +31,7 @@ export function applicationPolicyEndpoints(context: ControlContext): readonly En
   ): Promise<{ app: AccessApplicationRow; policy: AccessPolicyRow }> => {
     const app = await application(db, caller, params);
     const policy = await existing(db, "accessPolicies", caller, params["policy_id"]);
-    if (policyIds(app).includes(policy.id)) return { app, policy };
+    if (app.policies.includes(policy.id)) return { app, policy };
     throw new Failure("access_not_found", {
       message: `the application "${app.name}" has no policy "${policy.id}"`,
     });
@@ -40,7 +39,7 @@ export function applicationPolicyEndpoints(context: ControlContext): readonly En
   const shown = async (row: AccessPolicyRow, app: AccessApplicationRow): Promise<object> => {
     const fresh = await existing(store.db, "accessApplications", app, app.id);
     const all = await listAccess(store.db, "accessApplications", app.accountId);
-    return { ...shownPolicy(row, all), precedence: policyIds(fresh).indexOf(row.id) + 1 };
+    return { ...shownPolicy(row, all), precedence: fresh.policies.indexOf(row.id) + 1 };
   };
   return [
     endpoint(
@@ -48,7 +47,7 @@ export function applicationPolicyEndpoints(context: ControlContext): readonly En
       async ({ caller, params }) => {
         const app = await application(store.db, caller, params);
         const policies = await listAccess(store.db, "accessPolicies", caller.accountId);
-        const rows = policyIds(app).flatMap((id) => policies.find((one) => one.id === id) ?? []);
+        const rows = app.policies.flatMap((id) => policies.find((one) => one.id === id) ?? []);
         return list(await Promise.all(rows.map((row) => shown(row, app))));
       },
     ),
@@ -113,8 +112,8 @@ export function applicationPolicyEndpoints(context: ControlContext): readonly En
       async ({ caller, params }) => {
         const id = await changeAccess(context, caller, async ({ db }) => {
           const { app, policy } = await policyOf(db, caller, params);
-          const rest = policyIds(app).filter((one) => one !== policy.id);
-          await putAccess(db, "accessApplications", { ...app, policies: JSON.stringify(rest) });
+          const rest = app.policies.filter((one) => one !== policy.id);
+          await putAccess(db, "accessApplications", { ...app, policies: rest });
           if (policy.applicationId !== null) await deleteAccess(db, "accessPolicies", policy);
           return {
             value: policy.id,
@@ -136,9 +135,9 @@ async function place(
   id: string,
   precedence: number | null | undefined,
 ): Promise<void> {
-  const before = policyIds(app);
+  const before = app.policies;
   if (before.includes(id) && precedence == null) return;
   const others = before.filter((one) => one !== id);
   others.splice(precedence == null ? others.length : precedence - 1, 0, id);
-  await putAccess(db, "accessApplications", { ...app, policies: JSON.stringify(others) });
+  await putAccess(db, "accessApplications", { ...app, policies: others });
 }

@@ -11,7 +11,7 @@ import { list } from "../api/envelope.ts";
 import { changeAccess, existing, refuseOthers } from "./change.ts";
 import { applicationDomain } from "./domain.ts";
 import { ensureKey, firstKey } from "./keys.ts";
-import { newPolicy, policyBody, policyIds, shownPolicy } from "./policies.ts";
+import { newPolicy, policyBody, shownPolicy } from "./policies.ts";
 
 const used = z.union([
   z.string(),
@@ -94,19 +94,17 @@ export function accessApplicationEndpoints(context: ControlContext): readonly En
         accountId,
         name: sent.name ?? before?.name ?? domains[0]!,
         aud: before?.aud ?? randomBytes(32).toString("hex"),
-        domains: JSON.stringify(domains),
-        policies: before?.policies ?? "[]",
-        settings: JSON.stringify(
-          Object.fromEntries(Object.entries(sent).filter(([field]) => KEPT.includes(field))),
+        domains,
+        policies: before?.policies ?? [],
+        settings: Object.fromEntries(
+          Object.entries(sent).filter(([field]) => KEPT.includes(field)),
         ),
         createdOn: before?.createdOn ?? now.toISOString(),
         updatedOn: now.toISOString(),
       };
       await putAccess(db, "accessApplications", row);
       if (sent.policies) {
-        row.policies = JSON.stringify(
-          await usePolicies(db, caller, { row, sent: sent.policies, now }),
-        );
+        row.policies = await usePolicies(db, caller, { row, sent: sent.policies, now });
         await putAccess(db, "accessApplications", row);
       }
       return {
@@ -127,7 +125,7 @@ export function accessApplicationEndpoints(context: ControlContext): readonly En
         return list(
           rows
             .filter((row) => query.name === undefined || row.name === query.name)
-            .filter((row) => query.domain === undefined || domainsIn(row)[0] === query.domain)
+            .filter((row) => query.domain === undefined || row.domains[0] === query.domain)
             .filter((row) => query.aud === undefined || row.aud === query.aud)
             .map((row) => shown(row, policies, rows)),
         );
@@ -258,16 +256,12 @@ function domainsOf(sent: z.output<typeof body>): string[] {
 
 function refuseTaken(domains: readonly string[], others: readonly AccessApplicationRow[]): void {
   for (const other of others) {
-    const taken = domainsIn(other).find((domain) => domains.includes(domain));
+    const taken = other.domains.find((domain) => domains.includes(domain));
     if (taken === undefined) continue;
     throw new Failure("access_invalid", {
       message: `the application "${other.name}" has the domain "${taken}" already`,
     });
   }
-}
-
-export function domainsIn({ domains }: AccessApplicationRow): string[] {
-  return JSON.parse(domains) as string[];
 }
 
 function resourceOf({ id, name }: AccessApplicationRow): {
@@ -279,7 +273,7 @@ function resourceOf({ id, name }: AccessApplicationRow): {
 }
 
 export function factsOf(row: AccessApplicationRow): Record<string, unknown> {
-  return { name: row.name, domains: domainsIn(row), policies: policyIds(row) };
+  return { name: row.name, domains: row.domains, policies: row.policies };
 }
 
 function shown(
@@ -287,7 +281,7 @@ function shown(
   policies: readonly AccessPolicyRow[],
   applications: readonly AccessApplicationRow[],
 ): Record<string, unknown> {
-  const domains = domainsIn(row);
+  const domains = row.domains;
   return {
     id: row.id,
     uid: row.id,
@@ -297,8 +291,8 @@ function shown(
     domain: domains[0],
     self_hosted_domains: domains,
     destinations: domains.map((uri) => ({ type: "public", uri })),
-    ...(JSON.parse(row.settings) as object),
-    policies: policyIds(row).flatMap((id, index) => {
+    ...row.settings,
+    policies: row.policies.flatMap((id, index) => {
       const policy = policies.find((one) => one.id === id);
       return policy ? [{ ...shownPolicy(policy, applications), precedence: index + 1 }] : [];
     }),

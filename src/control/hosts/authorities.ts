@@ -43,7 +43,7 @@ export function accessAuthorityEndpoints(context: ControlContext): readonly Endp
           accountId,
           name: body.name,
           ...readAuthority(body.certificate),
-          hosts: JSON.stringify(body.associated_hostnames ?? []),
+          hosts: body.associated_hostnames ?? [],
           createdOn: now,
           updatedOn: now,
         };
@@ -94,7 +94,7 @@ export function accessAuthorityEndpoints(context: ControlContext): readonly Endp
           const after: AccessAuthorityRow = {
             ...before,
             name: body.name ?? before.name,
-            hosts: JSON.stringify(body.associated_hostnames),
+            hosts: body.associated_hostnames,
             updatedOn: clock().toISOString(),
           };
           await putAccess(db, "accessAuthorities", after);
@@ -181,7 +181,7 @@ function shown(row: AccessAuthorityRow): Record<string, unknown> {
     id: row.id,
     name: row.name,
     fingerprint: row.fingerprint,
-    associated_hostnames: JSON.parse(row.hosts) as string[],
+    associated_hostnames: row.hosts,
     expires_on: row.expiresOn,
     created_at: row.createdOn,
     updated_at: row.updatedOn,

@@ -88,7 +88,7 @@ async function newKey(keyring: Keyring, accountId: string, now: Date): Promise<A
   return {
     id,
     accountId,
-    publicKey: JSON.stringify({ kid: id, kty: "RSA", alg: "RS256", use: "sig", e, n }),
+    publicKey: { kid: id, kty: "RSA", alg: "RS256", use: "sig", e, n },
     sealedKey: keyring.seal(
       accessKeyPlace(accountId, id),
       privateKey.export({ format: "pem", type: "pkcs8" }),

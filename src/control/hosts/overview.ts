@@ -14,7 +14,6 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { shownCertificate } from "../routing/custom-certificates.ts";
-import { domainsIn } from "./applications.ts";
 import { shownKnown } from "./origins.ts";
 import { shownList } from "./revocation-lists.ts";
 
@@ -54,7 +53,7 @@ async function knownOf(db: Database, accountId: string, now: Date) {
       [host, { mode, authorities, forward: forward === 1 }] as const,
   );
   const applications = (await listAccess(db, "accessApplications", accountId)).flatMap((row) =>
-    domainsIn(row).map((domain) => ({ name: row.name, domain })),
+    row.domains.map((domain) => ({ name: row.name, domain })),
   );
   const origins = await Promise.all(
     (await originsOfAccount(db, accountId)).map(

@@ -109,7 +109,7 @@ export function accessPolicyEndpoints(context: ControlContext): readonly Endpoin
         const id = await changeAccess(context, caller, async ({ db }) => {
           const before = await reusable(db, caller, params["policy_id"]);
           const applications = await listAccess(db, "accessApplications", caller.accountId);
-          const user = applications.find((one) => policyIds(one).includes(before.id));
+          const user = applications.find((one) => one.policies.includes(before.id));
           if (user !== undefined) {
             throw new Failure("access_in_use", {
               message: `the application "${user.name}" uses the policy "${before.name}"`,
@@ -128,10 +128,6 @@ export function accessPolicyEndpoints(context: ControlContext): readonly Endpoin
       },
     ),
   ];
-}
-
-export function policyIds({ policies }: Pick<AccessApplicationRow, "policies">): string[] {
-  return JSON.parse(policies) as string[];
 }
 
 /** @throws Failure `access_needs_login`, `access_unsupported`, `access_invalid` */
@@ -179,7 +175,7 @@ function changing(
     require: readRules(body.require ?? []),
     exclude: readRules(body.exclude ?? []),
   };
-  return { name: body.name, decision, rules: JSON.stringify(read), updatedOn: now.toISOString() };
+  return { name: body.name, decision, rules: read, updatedOn: now.toISOString() };
 }
 
 export async function putPolicy(
@@ -209,7 +205,7 @@ export function policyFacts(row: AccessPolicyRow): Record<string, unknown> {
     name: row.name,
     decision: row.decision,
     application: row.applicationId,
-    ...(JSON.parse(row.rules) as object),
+    ...row.rules,
   };
 }
 
@@ -222,9 +218,9 @@ export function shownPolicy(
     account_id: row.accountId,
     name: row.name,
     decision: row.decision,
-    ...(JSON.parse(row.rules) as object),
+    ...row.rules,
     reusable: row.applicationId === null,
-    app_count: applications.filter((one) => policyIds(one).includes(row.id)).length,
+    app_count: applications.filter((one) => one.policies.includes(row.id)).length,
     created_at: row.createdOn,
     updated_at: row.updatedOn,
   };

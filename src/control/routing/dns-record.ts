@@ -43,7 +43,7 @@ export function parsedRecord(body: DnsRecordBody, zone: Zone): Content {
     proxied: proxied ? 1 : 0,
     ttl: proxied ? 1 : ttl,
     comment: body.comment || null,
-    tags: JSON.stringify(body.tags ?? []),
+    tags: body.tags ?? [],
   };
 }
 
@@ -110,7 +110,7 @@ export function shownRecord(row: DnsRecordRow): object {
     settings: {},
     meta: {},
     comment: row.comment,
-    tags: JSON.parse(row.tags) as string[],
+    tags: row.tags,
     created_on: row.createdOn,
     modified_on: row.modifiedOn,
   };

@@ -160,7 +160,7 @@ function patched(
     ttl: body.ttl ?? ttl,
     proxied: body.proxied ?? proxied === 1,
     comment: body.comment === undefined ? comment : body.comment,
-    tags: body.tags === undefined ? (JSON.parse(tags) as string[]) : body.tags,
+    tags: body.tags === undefined ? tags : body.tags,
   };
 }
 

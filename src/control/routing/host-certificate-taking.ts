@@ -66,7 +66,7 @@ export async function presentAt(
     });
   }
   // The host that was meant comes first.
-  const hosts = JSON.stringify([host, ...names.filter((name) => name !== host)]);
+  const hosts = [host, ...names.filter((name) => name !== host)];
   return applyChange({ store, edge }, async (write) => {
     const before = await saying(write.db);
     if (inPlaceOf !== undefined && !before.some((one) => isRenewed(one, inPlaceOf))) {
@@ -100,7 +100,7 @@ export async function freshOf(
   if (judged.kind !== "leaf") throw new Failure("host_certificate_unfit");
   const place = hostKeyPlace(accountId, id);
   return {
-    hosts: JSON.stringify(hostsIn(judged.chain, judged.facts.names, zone)),
+    hosts: hostsIn(judged.chain, judged.facts.names, zone),
     chain: judged.chain,
     sealedKey: keyring.wrap(place, await judged.sealKey(place)),
     notAfter: judged.facts.notAfter.toISOString(),
@@ -165,7 +165,7 @@ export function hostAudit(
   { id, accountId, hosts }: HostCertificateRow,
 ): Audit {
   const resource = { type: "host_certificate", id };
-  return { by, action, accountId, resource, after: { hosts: JSON.parse(hosts) as string[] } };
+  return { by, action, accountId, resource, after: { hosts } };
 }
 
 /** The DNS names of the leaf: each has to be in the zone. */

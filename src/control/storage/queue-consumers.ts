@@ -8,9 +8,9 @@ import {
   deleteConsumer,
   insertConsumer,
   updateConsumer,
-  type ConsumerSettings,
   type FoundConsumer,
 } from "../../store/workers/queues.ts";
+import type { ConsumerSettings } from "../../store/schema.ts";
 import { findResourceByName } from "../../store/resources.ts";
 import { findScript } from "../../store/workers/scripts.ts";
 import type { ResourceRow, ScriptRow } from "../../store/schema.ts";
@@ -134,7 +134,6 @@ export function shownConsumer(
   { id, scriptName, deadLetterQueue, settings, createdOn }: FoundConsumer,
   queue: string,
 ): object {
-  const sent = JSON.parse(settings) as ConsumerSettings;
   return {
     consumer_id: id,
     type: "worker",
@@ -144,11 +143,11 @@ export function shownConsumer(
     created_on: createdOn,
     ...(deadLetterQueue !== null && { dead_letter_queue: deadLetterQueue }),
     settings: {
-      batch_size: sent.batch_size ?? 10,
-      max_retries: sent.max_retries ?? 3,
-      max_wait_time_ms: sent.max_wait_time_ms ?? 5_000,
-      max_concurrency: sent.max_concurrency ?? null,
-      retry_delay: sent.retry_delay ?? 0,
+      batch_size: settings.batch_size ?? 10,
+      max_retries: settings.max_retries ?? 3,
+      max_wait_time_ms: settings.max_wait_time_ms ?? 5_000,
+      max_concurrency: settings.max_concurrency ?? null,
+      retry_delay: settings.retry_delay ?? 0,
     },
   };
 }
@@ -192,9 +191,9 @@ async function consuming(db: Database, { accountId }: ResourceRow, sent: Sent): 
 
 function kept({ dead_letter_queue: dead, settings }: Sent): {
   readonly deadLetterQueue: string | null;
-  readonly settings: string;
+  readonly settings: ConsumerSettings;
 } {
-  return { deadLetterQueue: dead ?? null, settings: JSON.stringify(settings) };
+  return { deadLetterQueue: dead ?? null, settings: settings ?? {} };
 }
 
 /** A Worker that begins or ceases to consume has another process. */

@@ -50,7 +50,7 @@ export function queueEndpoints(context: ControlContext): readonly Endpoint[] {
   const change = async (call: QueueCall, sent: z.output<typeof settings>): Promise<object> => {
     const row = await queueOf(store.db, call);
     const { message_retention_period: _, ...given } = refuseRetention(sent);
-    const merged = JSON.stringify({ ...(JSON.parse(row.settings) as object), ...given });
+    const merged = { ...row.settings, ...given };
     await applyChange(context, async ({ db, changed: tell }) => {
       await updateResource(db, row.id, { settings: merged, modifiedOn: clock().toISOString() });
       await tell({ kind: "queues", accountId: row.accountId });
@@ -190,9 +190,7 @@ function shown(
   all: readonly FoundConsumer[],
   scripts: readonly string[],
 ): object {
-  const { delivery_delay: delay = 0, delivery_paused: isPaused = false } = JSON.parse(
-    kept,
-  ) as QueueSettings;
+  const { delivery_delay: delay = 0, delivery_paused: isPaused = false } = kept as QueueSettings;
   const consumers = all.filter(({ queueId }) => queueId === id);
   return {
     queue_id: id,

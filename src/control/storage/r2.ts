@@ -81,7 +81,7 @@ export function r2Endpoints(context: ControlContext): readonly Endpoint[] {
       async (call) => {
         const row = await find(call);
         const storageClass = call.request.headers.get("cf-r2-storage-class") ?? STANDARD;
-        const settings = JSON.stringify({ storageClass: storageClass.slice(0, 100) });
+        const settings = { storageClass: storageClass.slice(0, 100) };
         await store.write(async ({ db }) => {
           await updateResource(db, row.id, { settings, modifiedOn: clock().toISOString() });
           return { value: null, audit: auditOf(call.caller, "change", row) };
@@ -235,7 +235,7 @@ function httpFields({ headers }: Request): Readonly<Record<string, string | numb
 }
 
 function shown({ name, createdOn, settings }: ResourceRow): object {
-  const { storageClass } = JSON.parse(settings) as { storageClass?: string };
+  const { storageClass } = settings as { storageClass?: string };
   return {
     name,
     creation_date: createdOn,

@@ -14,7 +14,7 @@ interface Made {
   readonly name: string;
   /** Where another of the name is there. */
   readonly exists: FailureCode;
-  readonly settings?: object;
+  readonly settings?: ResourceRow["settings"];
 }
 
 /** A new resource of the account. @throws Failure `exists` */
@@ -31,7 +31,7 @@ export async function makeResource(
     accountId,
     kind,
     name,
-    settings: JSON.stringify(settings),
+    settings,
     createdOn: now,
     modifiedOn: now,
   };

@@ -35,7 +35,7 @@ export async function makeScript(
     name: key.scriptName,
     workersDev: 0,
     previews: 0,
-    settings: "{}",
+    settings: {},
     migrationTag: null,
     createdOn,
     modifiedOn: createdOn,

@@ -44,6 +44,6 @@ export function newDeployment(
     author,
     source,
     createdOn,
-    annotations: JSON.stringify(annotations),
+    annotations,
   };
 }

@@ -142,7 +142,7 @@ function shown(stored: StoredDeployment): object {
     strategy: "percentage",
     author_email: stored.author,
     created_on: stored.createdOn,
-    annotations: JSON.parse(stored.annotations) as object,
+    annotations: stored.annotations,
     versions: stored.versions.map(({ versionId, percentage }) => ({
       version_id: versionId,
       percentage,

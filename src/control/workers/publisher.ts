@@ -131,9 +131,9 @@ export class Publisher {
             id: versionId,
             scriptId: script.id,
             bindings: freshBindings(keyring, owner, draft.bindings),
-            compatibilityFlags: JSON.stringify(draft.compatibilityFlags),
-            annotations: JSON.stringify(annotations),
-            settings: JSON.stringify(settings),
+            compatibilityFlags: draft.compatibilityFlags,
+            annotations,
+            settings,
             author: options.author,
             source: options.source,
             startupTimeMs,
@@ -211,7 +211,7 @@ export class Publisher {
     const bindings = withModes(draft.bindings, await inProcessBindings(store.db, key));
     const { annotations: _, settings, scriptSettings = {}, refusals, ...rest } = draft;
     const { migrations, ...runs } = rest;
-    const script = { settings: withSettings(before.script ?? { settings: "{}" }, scriptSettings) };
+    const script = { settings: withSettings(before.script ?? { settings: {} }, scriptSettings) };
     const refused = refusals ?? new Refusals();
     await refuseTargets(store.db, key, { bindings, refusals: refused });
     let objects: ObjectsPlan = { before: [], after: [], from: [], tag: null };

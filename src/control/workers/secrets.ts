@@ -64,7 +64,7 @@ export function secretEndpoints(
           mainModule: newest.mainModule,
           modules: await loadModules(store.db, newest.id),
           compatibilityDate: newest.compatibilityDate,
-          compatibilityFlags: JSON.parse(newest.compatibilityFlags) as string[],
+          compatibilityFlags: newest.compatibilityFlags,
           annotations: { "workers/triggered_by": "secret", ...options.annotations },
           settings: versionSettings(newest),
           bindings: [

@@ -89,13 +89,13 @@ export function shownVersion(version: StoredVersion, hasPreview: boolean): objec
       author_email: version.author,
       has_preview: hasPreview,
     },
-    annotations: JSON.parse(version.annotations) as object,
+    annotations: version.annotations,
     resources: {
       bindings: version.bindings.map(shownBinding),
       script: { etag: version.etag, last_deployed_from: version.source },
       script_runtime: {
         compatibility_date: version.compatibilityDate,
-        compatibility_flags: JSON.parse(version.compatibilityFlags) as string[],
+        compatibility_flags: version.compatibilityFlags,
         usage_model: "standard",
       },
     },

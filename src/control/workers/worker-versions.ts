@@ -16,7 +16,6 @@ import { byOf, existingVersion } from "./lookup.ts";
 import type { Publisher } from "./publisher.ts";
 import { assertAlias } from "./preview-alias.ts";
 import { readMetadata } from "./scripts/script-metadata.ts";
-import { flagsOf } from "./scripts/script-shown.ts";
 import { moduleType, scriptOf } from "./scripts/script-upload.ts";
 import { existingWorker } from "./workers.ts";
 
@@ -159,10 +158,10 @@ function shown(version: StoredVersion): object {
     created_on: version.createdOn,
     source: version.source,
     author_email: version.author,
-    annotations: JSON.parse(version.annotations) as object,
+    annotations: version.annotations,
     bindings: version.bindings.map(shownBinding),
     compatibility_date: version.compatibilityDate,
-    compatibility_flags: flagsOf(version),
+    compatibility_flags: version.compatibilityFlags,
     main_module: version.mainModule,
     startup_time_ms: version.startupTimeMs,
     usage_model: "standard",

@@ -129,7 +129,7 @@ export function workerEndpoints(
               name: key.scriptName,
               workersDev: body.subdomain?.enabled ? 1 : 0,
               previews: (body.subdomain?.previews_enabled ?? body.subdomain?.enabled) ? 1 : 0,
-              settings: JSON.stringify(givenSettings(body)),
+              settings: { ...givenSettings(body) },
               migrationTag: null,
               createdOn: now,
               modifiedOn: now,

@@ -5,7 +5,7 @@ import type { PeerFacts } from "../../gateway/origin/peer.ts";
 import { calledBy } from "../../certificates/shown.ts";
 import type { ChosenCertificate } from "../certificates.ts";
 import type { OnFailure } from "../gateway.ts";
-import { describeError, describeExpiry, describeFailure } from "../say.ts";
+import { describeError, expiryWithDate, describeFailure } from "../say.ts";
 
 /**
  * Explains each failure where the developer looks: in the terminal, and once. It is told again
@@ -91,10 +91,10 @@ export class FailureReporter {
 }
 
 function describeClient({ facts, label }: ChosenCertificate): string {
-  return `${calledBy(facts)}, from ${facts.issuer} (${label}), ${describeExpiry(facts.notAfter, new Date())}`;
+  return `${calledBy(facts)}, from ${facts.issuer} (${label}), ${expiryWithDate(facts.notAfter, new Date())}`;
 }
 
 function describePeer({ subject, issuer, names, notAfter }: PeerFacts): string {
-  const expiry = describeExpiry(new Date(notAfter), new Date());
+  const expiry = expiryWithDate(new Date(notAfter), new Date());
   return `${calledBy({ subject, names })}, from ${issuer || "an issuer without a name"}, for ${names.join(", ") || "no name"}, ${expiry}`;
 }

@@ -5,7 +5,6 @@ import { hashPassword, makePassword } from "../../control/access/passwords.ts";
 import type { Role } from "../../control/api/scopes.ts";
 import { Failure } from "../../failures/failures.ts";
 import {
-  accountLimits,
   createAccount,
   findSubdomain,
   listAccounts,
@@ -97,7 +96,7 @@ export function peopleApp({ store, clock }: AccessContext): Hono {
       const { account: named, ...changed } = limits.parse(await c.req.json());
       const { value } = await store.write(async ({ db }) => {
         const row = await accountNamed(db, named);
-        const before = accountLimits(row);
+        const before = row.limits;
         const after: AccountLimits = {
           ...before,
           ...(changed.certificates !== undefined && { certificates: changed.certificates }),

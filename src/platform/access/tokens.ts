@@ -15,7 +15,6 @@ import {
   requestIpOf,
   revokeToken,
   rollToken,
-  scopesOf,
 } from "../../store/access/tokens.ts";
 import { type AccessContext, accountNamed } from "./context.ts";
 
@@ -120,7 +119,7 @@ function shown(row: TokenRow, now: Date): ShownToken {
     name: row.name,
     accountId: row.accountId,
     email: row.email,
-    scopes: scopesOf(row),
+    scopes: row.scopes,
     createdOn: row.createdOn,
     expiresOn: row.expiresOn,
     requestIp: row.requestIp === null ? null : requestIpOf(row),

@@ -9,6 +9,8 @@ export type SentRule =
   | { readonly certificate: object }
   | { readonly common_name: { readonly common_name: string } };
 
+export type SentRules = Readonly<Record<"include" | "require" | "exclude", readonly SentRule[]>>;
+
 export function ruleOf(sent: SentRule): AccessRule {
   if ("everyone" in sent) return { kind: "everyone" };
   if ("ip" in sent) return { kind: "ip", range: sent.ip.ip };

@@ -1,6 +1,6 @@
 import type { AccessPolicy, AccountAccess } from "../../contract/access.ts";
 import type { Database } from "../database.ts";
-import { ruleOf, type SentRule } from "./access-rules.ts";
+import { ruleOf } from "./access-rules.ts";
 import type { AccessPolicyRow, Tables } from "../schema.ts";
 
 /** What Access keeps, each kind in a table of its own. */
@@ -97,8 +97,8 @@ export async function accountAccess(db: Database, accountId: string): Promise<Ac
     applications: applications.map((row) => ({
       id: row.id,
       aud: row.aud,
-      domains: JSON.parse(row.domains) as string[],
-      policies: (JSON.parse(row.policies) as string[]).flatMap((id) => {
+      domains: row.domains,
+      policies: row.policies.flatMap((id) => {
         const policy = policies.find((one) => one.id === id);
         return policy ? [policyOf(policy)] : [];
       }),
@@ -118,23 +118,22 @@ export async function accountAccess(db: Database, accountId: string): Promise<Ac
     authorities: authorities.map(({ id, certificate, hosts }) => ({
       id,
       certificate,
-      hosts: JSON.parse(hosts) as string[],
+      hosts,
     })),
     keys: keys.map(({ id, publicKey, sealedKey }) => ({
       id,
-      publicKey: JSON.parse(publicKey) as Record<string, unknown>,
+      publicKey,
       sealedKey,
     })),
   };
 }
 
 function policyOf({ id, decision, rules }: AccessPolicyRow): AccessPolicy {
-  const sent = JSON.parse(rules) as Record<"include" | "require" | "exclude", SentRule[]>;
   return {
     id,
     decision,
-    include: sent.include.map(ruleOf),
-    require: sent.require.map(ruleOf),
-    exclude: sent.exclude.map(ruleOf),
+    include: rules.include.map(ruleOf),
+    require: rules.require.map(ruleOf),
+    exclude: rules.exclude.map(ruleOf),
   };
 }

@@ -18,7 +18,7 @@ export async function createAccount(db: Database, account: NewAccount): Promise<
     subdomain: account.subdomain,
     shortHosts: first ? 1 : 0,
     createdOn: account.now.toISOString(),
-    limits: "{}",
+    limits: {},
     identityEnvironments: 0,
   };
   await db.insertInto("accounts").values(row).execute();
@@ -62,13 +62,5 @@ export async function setAccountLimits(
   id: string,
   limits: AccountLimits,
 ): Promise<void> {
-  await db
-    .updateTable("accounts")
-    .set({ limits: JSON.stringify(limits) })
-    .where("id", "=", id)
-    .execute();
-}
-
-export function accountLimits({ limits }: Pick<AccountRow, "limits">): AccountLimits {
-  return JSON.parse(limits) as AccountLimits;
+  await db.updateTable("accounts").set({ limits }).where("id", "=", id).execute();
 }

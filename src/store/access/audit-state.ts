@@ -132,7 +132,7 @@ export class LastWords {
     }
     for (const { id, activeVersion, allowedHosts } of certificates) {
       const hosts = this.#allowedHosts.get(id);
-      const now = allowedHosts === null ? null : (JSON.parse(allowedHosts) as string[]);
+      const now = allowedHosts;
       if (hosts !== undefined && JSON.stringify(hosts) !== JSON.stringify(now)) {
         return `the allowed hosts of certificate ${id} are not those that were set last`;
       }

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import type { TokenRow } from "../schema.ts";
+import type { RequestIp, TokenRow } from "../schema.ts";
 import type { Database } from "../database.ts";
 
 export interface NewToken {
@@ -18,7 +18,7 @@ export interface NewToken {
   /** Null: it does not expire. */
   readonly expiresOn: Date | null;
   /** CIDRs it may, or may not, be used from. Default: from anywhere. */
-  readonly requestIp?: object | null;
+  readonly requestIp?: RequestIp | null;
   /** The token it is made with. Default: none, a person or the operator makes it. */
   readonly madeBy?: string | null;
   readonly now: Date;
@@ -43,13 +43,13 @@ export async function createToken(db: Database, token: NewToken): Promise<Create
       name: token.name,
       email: token.email,
       hash: hashOf(secret),
-      scopes: JSON.stringify(token.scopes),
-      policies: token.policies ? JSON.stringify(token.policies) : null,
+      scopes: token.scopes,
+      policies: token.policies ?? null,
       createdOn,
       modifiedOn: createdOn,
       notBefore: token.notBefore?.toISOString() ?? null,
       expiresOn: token.expiresOn?.toISOString() ?? null,
-      requestIp: token.requestIp ? JSON.stringify(token.requestIp) : null,
+      requestIp: token.requestIp ?? null,
       disabled: 0,
       revokedOn: null,
       madeBy: token.madeBy ?? null,
@@ -158,19 +158,9 @@ export async function revokeToken(db: Database, id: string, now: Date): Promise<
   return numUpdatedRows > 0n;
 }
 
-export function scopesOf({ scopes }: Pick<TokenRow, "scopes">): string[] {
-  return JSON.parse(scopes) as string[];
-}
-
 /** Empty: from anywhere. */
 export function requestIpOf({ requestIp }: Pick<TokenRow, "requestIp">): RequestIp {
-  return requestIp === null ? {} : (JSON.parse(requestIp) as RequestIp);
-}
-
-/** From where a token may be used, as Cloudflare writes it: CIDRs or single addresses. */
-export interface RequestIp {
-  readonly in?: readonly string[] | undefined;
-  readonly not_in?: readonly string[] | undefined;
+  return requestIp ?? {};
 }
 
 function makeSecret(): string {

@@ -67,5 +67,5 @@ export async function followedHostCertificates(
 }
 
 export function hostsOf({ hosts }: Pick<HostCertificateRow, "hosts">): readonly string[] {
-  return JSON.parse(hosts) as string[];
+  return hosts;
 }

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import type { AssetFile, WorkerAssets } from "../../contract/assets.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { Database } from "../database.ts";
@@ -102,11 +103,11 @@ export async function pruneManifests(
     .innerJoin("scripts as s", "s.id", "v.scriptId")
     .select("v.settings")
     .where("s.accountId", "=", accountId)
-    .where("v.settings", "like", '%"assets"%')
+    .where(sql<boolean>`v.settings like '%"assets"%'`)
     .execute();
   const used = new Set(sessions.map(({ manifestId }) => manifestId));
   for (const { settings } of versions) {
-    const { assets } = JSON.parse(settings) as VersionSettings;
+    const { assets } = settings;
     if (assets !== undefined) used.add(assets.manifest);
   }
   const all = await db

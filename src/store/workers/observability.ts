@@ -5,7 +5,7 @@ import type { ScriptRow } from "../schema.ts";
 export function observabilityOf({
   settings,
 }: Pick<ScriptRow, "settings">): { readonly observability: Observability } | undefined {
-  const { observability } = JSON.parse(settings) as { observability?: Sent | null };
+  const { observability } = settings as { observability?: Sent | null };
   const { logs } = observability ?? {};
   const isEnabled = logs?.enabled ?? observability?.enabled ?? false;
   if (isEnabled !== true || logs?.persist === false) return undefined;

@@ -38,7 +38,7 @@ export async function previewsOf(db: Database, script: ScriptRow): Promise<Versi
   // A version's own name goes before an alias that looks like one; among equals the newest has it.
   for (const { id } of versions) claim(id.slice(0, 8), id);
   for (const { id, annotations } of versions) {
-    const alias = (JSON.parse(annotations) as Record<string, string>)[ALIAS];
+    const alias = annotations[ALIAS];
     if (alias !== undefined) claim(alias, id);
   }
   const previews = new Map<string, string[]>();

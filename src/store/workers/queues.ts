@@ -3,15 +3,6 @@ import type { Database } from "../database.ts";
 import { listResources } from "../resources.ts";
 import type { QueueConsumerRow } from "../schema.ts";
 
-/** As the API has them; what is not set has Cloudflare's default. */
-export interface ConsumerSettings {
-  readonly batch_size?: number | null | undefined;
-  readonly max_retries?: number | null | undefined;
-  readonly max_wait_time_ms?: number | null | undefined;
-  readonly max_concurrency?: number | null | undefined;
-  readonly retry_delay?: number | null | undefined;
-}
-
 export interface QueueSettings {
   readonly delivery_delay?: number;
   readonly delivery_paused?: boolean;
@@ -55,23 +46,20 @@ export async function queuesOfAccount(db: Database, accountId: string): Promise<
   const consumers = await consumersOfAccount(db, accountId);
   const queues = await listResources(db, accountId, "queue");
   return queues.map(({ id, name, settings }) => {
-    const { delivery_delay: delay = 0, delivery_paused: isPaused } = JSON.parse(
-      settings,
-    ) as QueueSettings;
+    const { delivery_delay: delay = 0, delivery_paused: isPaused } = settings as QueueSettings;
     const found = isPaused === true ? undefined : consumers.find(({ queueId }) => queueId === id);
     return { name, deliveryDelay: delay, consumer: found === undefined ? null : consumerOf(found) };
   });
 }
 
 function consumerOf({ scriptName, deadLetterQueue, settings }: FoundConsumer): QueueConsumer {
-  const sent = JSON.parse(settings) as ConsumerSettings;
   return {
     scriptName,
     deadLetterQueue,
-    maxBatchSize: sent.batch_size ?? 10,
-    maxBatchTimeout: (sent.max_wait_time_ms ?? 5_000) / 1000,
-    maxRetries: sent.max_retries ?? 3,
-    retryDelay: sent.retry_delay ?? 0,
-    maxConcurrency: sent.max_concurrency ?? 8,
+    maxBatchSize: settings.batch_size ?? 10,
+    maxBatchTimeout: (settings.max_wait_time_ms ?? 5_000) / 1000,
+    maxRetries: settings.max_retries ?? 3,
+    retryDelay: settings.retry_delay ?? 0,
+    maxConcurrency: settings.max_concurrency ?? 8,
   };
 }

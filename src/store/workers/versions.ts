@@ -196,7 +196,7 @@ export async function workerVersion(
     mainModule: version.mainModule,
     modules: await loadModules(db, version.id),
     compatibilityDate: version.compatibilityDate,
-    compatibilityFlags: JSON.parse(version.compatibilityFlags) as string[],
+    compatibilityFlags: version.compatibilityFlags,
     bindings,
     ...objectsOf(await namespacesOf(db, script.id)),
     ...limitsOf(versionSettings(version)),
@@ -207,7 +207,7 @@ export async function workerVersion(
 }
 
 export function versionSettings({ settings }: Pick<ScriptVersionRow, "settings">): VersionSettings {
-  return JSON.parse(settings) as VersionSettings;
+  return settings;
 }
 
 /** As the edge reads them. */

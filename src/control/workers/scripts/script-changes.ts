@@ -61,7 +61,7 @@ export function scriptChangeEndpoints(
                 : newest.compatibilityDate,
               compatibilityFlags: isSent("compatibility_flags")
                 ? meta.compatibility_flags
-                : (JSON.parse(newest.compatibilityFlags) as string[]),
+                : newest.compatibilityFlags,
               bindings: isSent("bindings")
                 ? resolveBindings(meta.bindings, owner, {
                     keyring,
@@ -114,7 +114,7 @@ export function scriptChangeEndpoints(
               mainModule: main,
               modules,
               compatibilityDate: newest.compatibilityDate,
-              compatibilityFlags: JSON.parse(newest.compatibilityFlags) as string[],
+              compatibilityFlags: newest.compatibilityFlags,
               bindings: carryOverAll(keyring, newest, owner),
               annotations: {},
               settings: {

@@ -52,7 +52,7 @@ export function givenSettings(given: ScriptSettings): ScriptSettings {
 
 /** As the API shows them, each of them always there: clients read them without asking. */
 export function settingsOf({ settings }: Pick<ScriptRow, "settings">): ScriptSettings {
-  const stored = JSON.parse(settings) as ScriptSettings;
+  const stored = settings as ScriptSettings;
   return {
     tags: stored.tags ?? [],
     logpush: stored.logpush ?? false,
@@ -77,6 +77,6 @@ export async function tellEnvironment(
 export function withSettings(
   { settings }: Pick<ScriptRow, "settings">,
   changed: ScriptSettings,
-): string {
-  return JSON.stringify({ ...(JSON.parse(settings) as ScriptSettings), ...changed });
+): ScriptRow["settings"] {
+  return { ...settings, ...changed };
 }

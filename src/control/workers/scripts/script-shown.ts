@@ -28,7 +28,7 @@ export function shownScript(script: ScriptRow, version: StoredVersion | null): o
     ...(version && {
       etag: version.etag,
       compatibility_date: version.compatibilityDate,
-      compatibility_flags: flagsOf(version),
+      compatibility_flags: version.compatibilityFlags,
       last_deployed_from: version.source,
     }),
   };
@@ -44,16 +44,10 @@ export function shownSettings(script: ScriptRow, version: StoredVersion | null):
     ...settingsOf(script),
     bindings: (version?.bindings ?? []).map(shownBinding),
     compatibility_date: version?.compatibilityDate ?? "",
-    compatibility_flags: version ? flagsOf(version) : [],
+    compatibility_flags: version ? version.compatibilityFlags : [],
     usage_model: "standard",
     placement,
-    annotations: JSON.parse(version?.annotations ?? "{}") as object,
+    annotations: version?.annotations ?? {},
     ...(limits && { limits }),
   };
-}
-
-export function flagsOf({
-  compatibilityFlags,
-}: Pick<StoredVersion, "compatibilityFlags">): string[] {
-  return JSON.parse(compatibilityFlags) as string[];
 }

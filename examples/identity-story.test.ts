@@ -21,7 +21,7 @@ test(
       /A: [1-9]\d* writes acknowledged, all there/,
       /none refused, none failed/,
       /c as writer: 403 FATAL: certificate authentication failed/,
-      /certificate_missing .*decrypt_error .*certificate_authority_mismatch .*certificate_expired .*certificate_revoked .*session_revoked .*caller_not_named .*identity_revoked .*certificate_untrusted /s,
+      /certificate_missing .*decrypt_error .*certificate_authority_mismatch .*certificate_expired .*certificate_revoked .*session_revoked .*caller_not_named .*identity_deleted .*certificate_untrusted /s,
       /PostgreSQL: .*decrypt_error .*unknown_ca .*certificate authentication failed/s,
       /demo passed in/,
     ]) {

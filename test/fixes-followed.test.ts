@@ -166,6 +166,15 @@ describe("the command of a fix does what the failure kept from being done", () =
       rest: ["self"],
     },
     {
+      code: "identity_deleted",
+      before: async () => {
+        await platform.api("DELETE", "/accounts/{account}/workers/scripts/self?force=true");
+        await deploy("self", "identity");
+      },
+      attempt: asks("self"),
+      rest: ["self"],
+    },
+    {
       code: "webhook_not_found",
       attempt: calls("POST", "/accounts/{account}/countersign/webhook/test", {}),
       rest: ["https://localhost:9/hook"],

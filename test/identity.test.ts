@@ -251,7 +251,7 @@ test("OpenSSL verifies an identity against the bundle and the lists, and finds w
 test("a Worker that is deleted and made again has no identity until it is restored", async () => {
   await platform.api("DELETE", "/accounts/{account}/workers/scripts/c?force=true");
   await deploy("c");
-  assert.match((await platform.worker("c")).body, /identity_revoked/);
+  assert.match((await platform.worker("c")).body, /identity_deleted/);
   await change("c", "restore");
   assert.equal((await platform.worker("c")).body, "done");
 });

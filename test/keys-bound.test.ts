@@ -7,6 +7,7 @@ import { describe, it, test } from "node:test";
 import { pino } from "pino";
 import { formerSecretPlace, secretPlace } from "../src/keys/places.ts";
 import type { Keyring } from "../src/keys/seal.ts";
+import { SecretTexts } from "../src/keys/secret-texts.ts";
 import { sealSecret } from "../src/control/workers/carried-bindings.ts";
 import { MasterKeys } from "../src/platform/master-key-change.ts";
 import { createAccount } from "../src/store/access/accounts.ts";
@@ -156,7 +157,12 @@ function open(dataFolder: string, store: Store): Promise<MasterKeys> {
 function asBefore(keyring: Keyring, account: string, name: string, sealedId: string) {
   const text = `text of ${name}`;
   const owner = { accountId: account, scriptName: "worker", versionId: "two" };
-  const binding = sealSecret(keyring, { ...owner, tag: "", timestamp: "" }, name, text);
+  const binding = sealSecret(
+    { keyring, texts: new SecretTexts() },
+    { ...owner, tag: "", timestamp: "" },
+    name,
+    text,
+  );
   return { ...binding, sealed: keyring.seal(formerSecretPlace(account, sealedId), text), sealedId };
 }
 

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createPrivateKey, randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { findInMemory } from "./helpers/memory.ts";
+import { commandOf, familyOf, findInMemory } from "./helpers/memory.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
 import { startPlatform, type Envelope, type TestPlatform } from "./helpers/platform.ts";
 import { until } from "./helpers/until.ts";
@@ -45,36 +45,6 @@ async function useApi(times = 30): Promise<void> {
   }
 }
 
-/** Every process of the platform. */
-function family(): number[] {
-  return [platform.process.pid!, ...descendants(platform.process.pid!)];
-}
-
-function commandOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
-  } catch {
-    return "";
-  }
-}
-
-function descendants(pid: number): number[] {
-  return childrenOf(pid).flatMap((child) => [child, ...descendants(child)]);
-}
-
-/** None, of a process that has ended. */
-function childrenOf(pid: number): number[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`)
-      .flatMap((task) =>
-        readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").trim().split(" ").map(Number),
-      )
-      .filter((child) => child > 0);
-  } catch {
-    return [];
-  }
-}
-
 function bodyOf({ chain, key }: TestCertificate): object {
   return { certificates: chain, private_key: key, ca: false };
 }
@@ -91,7 +61,7 @@ test("the scan finds a key in a process that has it", { skip }, async () => {
 });
 
 test("a master key that came in the environment is in none any more", { skip }, () => {
-  for (const pid of family()) {
+  for (const pid of familyOf(platform.process.pid!)) {
     const environment = readFileSync(`/proc/${pid}/environ`, "latin1");
     assert.ok(!environment.includes(masterKey), commandOf(pid));
   }
@@ -134,7 +104,9 @@ test(
     await until(async () => (await platform.api("GET", one)).json.result.version === 3);
     await useApi();
     // The intake ends a second after its last upload.
-    await until(() => family().every((pid) => !commandOf(pid).includes("intake/main")));
+    await until(() =>
+      familyOf(platform.process.pid!).every((pid) => !commandOf(pid).includes("intake/main")),
+    );
 
     const all = Object.fromEntries(
       [...seen].flatMap(([what, { key }]) =>
@@ -142,7 +114,9 @@ test(
       ),
     );
     const found: string[] = [];
-    for (const pid of family().filter((member) => !commandOf(member).includes("gateway/main"))) {
+    for (const pid of familyOf(platform.process.pid!).filter(
+      (member) => !commandOf(member).includes("gateway/main"),
+    )) {
       for (const [name, times] of Object.entries(await findInMemory(pid, all))) {
         if (times > 0) found.push(`${name}, ${times} times in ${commandOf(pid)}`);
       }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { pino } from "pino";
 import { Keyring, masterKeyIdOf } from "../src/keys/seal.ts";
+import { SecretTexts } from "../src/keys/secret-texts.ts";
 import { judgedHere } from "../src/certificates/upload-text.ts";
 import { parseUpload } from "../src/certificates/parse.ts";
 import { versionRow } from "../src/control/certificates/certificate-intake.ts";
@@ -106,7 +107,7 @@ async function fill({ db }: Write, keyring: Keyring, accountId: string): Promise
     settings: {},
     createdOn: at,
     bindings: Array.from({ length: SECRETS }, (_, n) =>
-      sealSecret(keyring, owner, `SECRET_${n}`, `secret ${n}`),
+      sealSecret({ keyring, texts: new SecretTexts() }, owner, `SECRET_${n}`, `secret ${n}`),
     ),
   });
   const sealedSecret = keyring.seal(webhookPlace(accountId), "webhook secret");

@@ -82,14 +82,15 @@ for (const [name, reload] of Object.entries(reloads)) {
         status: 403,
         code: "caller_not_named",
       });
-      const [foreign, expired] = [callers.get("foreign"), callers.get("expired")];
+      const proofless = ["foreign", "expired", "early"].map((one) => callers.get(one));
       if (name === "caddy") {
-        for (const one of [foreign, expired]) assert.equal((await ask(port, one)).status, 0);
+        for (const one of proofless) assert.equal((await ask(port, one)).status, 0);
       } else {
-        const refused = await Promise.all([ask(port, foreign), ask(port, expired)]);
+        const refused = await Promise.all(proofless.map((one) => ask(port, one)));
         assert.deepEqual(refused, [
           { status: 401, code: "certificate_untrusted" },
           { status: 401, code: "certificate_expired" },
+          { status: 401, code: "certificate_not_yet_valid" },
         ]);
       }
       const headers = {

@@ -54,6 +54,7 @@ test("without the sandbox the same program finds all of it", { skip }, async () 
     "admin-socket",
     "victims-socket",
     "victims-binding",
+    "other-sockets",
     "victims-configuration",
     "victims-secrets",
     "victim-killed",

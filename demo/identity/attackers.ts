@@ -88,7 +88,7 @@ async function namesakes(stage: Stage, refused: Refused): Promise<void> {
   await callApi(ready, "DELETE", "/workers/scripts/b?force=true");
   await deploy(ready, "b", code);
   const again = await call(platform, "b", "POST", `${api.url}/orders/again`);
-  refused("a Worker that was deleted and made again", "identity_revoked", codeOf(again.body));
+  refused("a Worker that was deleted and made again", "identity_deleted", codeOf(again.body));
 
   const made = await command(
     platform,

@@ -1,5 +1,6 @@
 import type { Place } from "../keys/places.ts";
 import type { SealedBody } from "../keys/seal.ts";
+import type { HiddenTexts } from "../keys/secret-texts.ts";
 import type { CertificateUpload, ParsedAuthority, ParsedLeaf } from "./certificate-upload.ts";
 
 /**
@@ -14,6 +15,11 @@ export interface KeyIntake {
   receive(body: AsyncIterable<Uint8Array>): Promise<HeldUpload>;
   /** The two files of a pair, which are wiped. @throws Failure `edge_process_ended` */
   receivePair(pair: PairBytes): Promise<HeldUpload>;
+  /**
+   * JSON with secrets: of the body of a request, or of a part of its form. Each chunk is wiped.
+   * @throws Failure `body_not_json`, `edge_process_ended`; what `body` throws
+   */
+  receiveTexts(body: AsyncIterable<Uint8Array>): Promise<HiddenTexts>;
 }
 
 export interface PairBytes {

@@ -1,6 +1,7 @@
 import { Failure } from "../failures/failures.ts";
 import type { Place } from "../keys/places.ts";
 import { sealBody, type SealedBody } from "../keys/seal.ts";
+import { hideTexts, type HiddenTexts } from "../keys/secret-texts.ts";
 import type { ParsedAuthority, ParsedLeaf } from "./certificate-upload.ts";
 import type { HeldUpload, JudgedUpload, KeyIntake, PairBytes, UploadTerms } from "./key-intake.ts";
 import { parseUpload } from "./parse.ts";
@@ -65,11 +66,10 @@ export class UploadText {
 /** The intake of a program that may see keys itself: tests, and control planes without processes. */
 export const intakeHere: KeyIntake = {
   receive: async (body) => {
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of body) chunks.push(chunk);
-    return held(UploadText.of(Buffer.concat(chunks)));
+    return held(UploadText.of(await whole(body)));
   },
   receivePair: (pair) => Promise.resolve(held(UploadText.of(pair))),
+  receiveTexts: async (body) => textsIn(await whole(body)),
 };
 
 /** A parsed upload as an intake gives it. */
@@ -77,6 +77,11 @@ export function judgedHere(parsed: ParsedLeaf | ParsedAuthority): JudgedUpload {
   if (parsed.kind === "ca") return parsed;
   const { privateKey, ...judged } = parsed;
   return { ...judged, sealKey: async (place) => sealBody(place, privateKey) };
+}
+
+/** JSON with secrets. @throws Failure `body_not_json` */
+export function textsIn(received: Buffer | PairBytes): HiddenTexts {
+  return hideTexts(parseJson("key" in received ? received.key : received));
 }
 
 function held(text: UploadText): HeldUpload {
@@ -87,7 +92,13 @@ function held(text: UploadText): HeldUpload {
   };
 }
 
-function parseJson(body: Buffer): unknown {
+async function whole(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+function parseJson(body: Uint8Array): unknown {
   try {
     return JSON.parse(asText(body));
   } catch {

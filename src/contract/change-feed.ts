@@ -218,6 +218,8 @@ export interface CertificateVersion {
   readonly trust: readonly string[] | null;
   /** Set if this version was revoked: it is not presented and all connections are cut. */
   readonly revokedOn: string | null;
+  /** Of an identity: the Worker that had it was deleted. Default: false. */
+  readonly ofDeleted?: boolean;
   /** Versions whose connections are cut while this one goes on. Default: none. */
   readonly revokedVersions?: readonly number[];
 }

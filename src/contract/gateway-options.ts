@@ -39,6 +39,12 @@ export interface GatewayOptions {
   readonly streams: number;
   /** Connections that Workers may have to one binding. Default: 1,024. */
   readonly bindingConnections: number;
+  /** Names that are looked up at once for one binding. Default: 2. */
+  readonly bindingLookups: number;
+  /** Names that are looked up at once for one account. Default: 8. */
+  readonly accountLookups: number;
+  /** Programs at once that find out what an origin accepts. Default: 2. */
+  readonly explanations: number;
 }
 
 /** Which addresses bindings may connect to. The longest prefix that matches decides. */
@@ -112,4 +118,7 @@ export const defaultOptions: GatewayOptions = {
   mysqlPorts: [3306],
   streams: 512,
   bindingConnections: 1_024,
+  bindingLookups: 2,
+  accountLookups: 8,
+  explanations: 2,
 };

@@ -16,7 +16,7 @@ export interface IdentityIssuer {
   /**
    * Signs a request that the gateway has made.
    * @param csr PKCS #10, PEM
-   * @throws Failure `identity_revoked`, `identity_authority_offline`
+   * @throws Failure `identity_revoked`, `identity_deleted`, `identity_authority_offline`
    */
   issueIdentity(key: ScriptKey, csr: string): Promise<IssuedIdentity>;
   identity(key: ScriptKey): Promise<IdentityState>;
@@ -37,6 +37,8 @@ export interface IssuedIdentity {
 export interface IdentityState {
   /** ISO 8601. Null: the Worker may have one. */
   readonly revokedOn: string | null;
+  /** Why. Null: the Worker may have one. */
+  readonly reason: "revoked" | "deleted" | null;
   /** What it would be issued now: one that differs is a reason to renew. */
   readonly spiffeId: string;
   /** The CA that issues now: one that differs is a reason to renew. Null: none was needed yet. */

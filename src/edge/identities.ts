@@ -133,7 +133,7 @@ export class Identities {
     const { issuer, log } = this.#options;
     try {
       const state = await issuer.identity(held.key);
-      if (state.revokedOn !== null) await this.#revoke(held, state.revokedOn);
+      if (state.revokedOn !== null) await this.#revoke(held, state.revokedOn, state.reason);
       else if (renew || isSuperseded(held.issued, state)) await this.#issue(held);
       this.#checkClocks(held);
       held.backoff = new Backoff();
@@ -177,7 +177,7 @@ export class Identities {
   }
 
   /** Connections that present it are cut, and none is made. */
-  async #revoke(held: Held, revokedOn: string): Promise<void> {
+  async #revoke(held: Held, revokedOn: string, reason: IdentityState["reason"]): Promise<void> {
     held.revokedOn = revokedOn;
     held.issued = null;
     await this.#options.gateway.setCertificate({
@@ -187,6 +187,7 @@ export class Identities {
       sealedKey: NO_KEY,
       sealedId: "",
       revokedOn,
+      ofDeleted: reason === "deleted",
     });
   }
 

@@ -2,6 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
+import type { SecretEnvironment } from "../process/secret-environment.ts";
 import { secretPlace } from "../keys/places.ts";
 import { Failure } from "../failures/failures.ts";
 import { openKey } from "../certificates/credential.ts";
@@ -278,21 +279,21 @@ export class Launcher {
     return keys;
   }
 
-  #secrets(): Record<string, string> {
-    const environment: Record<string, string> = {};
+  #secrets(): SecretEnvironment {
+    const environment: [string, Buffer][] = [];
     const { scriptName, bindings } = this.#version;
     for (const binding of bindings) {
       if (binding.type !== "secret_text") continue;
       // From where it stands, not from the record: one that was moved here does not open.
       const place = secretPlace({ ...this.#version, name: binding.name });
-      const secret = this.#context.keyring.unseal(place, binding.sealed);
-      // Checked here, for Node's own error would quote the secret.
-      if (secret.includes("\0")) {
+      const secret = this.#context.keyring.unsealBytes(place, binding.sealed);
+      environment.push([secretVariable(this.#version, binding.name), secret]);
+      if (secret.includes(0)) {
+        for (const [, opened] of environment) opened.fill(0);
         throw new Failure("worker_start_failed", {
           message: `the secret "${binding.name}" of the Worker "${scriptName}" contains a NUL character, which an environment cannot hold`,
         });
       }
-      environment[secretVariable(this.#version, binding.name)] = secret;
     }
     return environment;
   }

@@ -65,6 +65,7 @@ export class Traffic {
   /** These are deployed, though nothing of them runs yet: their hosts answer 503 meanwhile. */
   async announce(scripts: readonly AnnouncedScript[]): Promise<void> {
     const fresh = scripts.filter((one) => this.get(one) === undefined);
+    if (fresh.length === 0) return;
     await this.#options.ingress.scripts(
       fresh.map(({ accountId, scriptName, hosts, routes }) => ({
         accountId,

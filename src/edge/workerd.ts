@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { enter } from "../process/enter.ts";
+import type { SecretEnvironment } from "../process/secret-environment.ts";
 import type { Run } from "../process/kept.ts";
 import type { ProcessRecords } from "../process/orphans.ts";
 import {
@@ -33,8 +34,8 @@ export interface WorkerdOptions {
   readonly config: string;
   /** The configuration, encoded: read instead of the file, and emptied. Null: the file is read. */
   readonly input: Buffer | null;
-  /** All of the process's environment: secrets, and nothing of ours. */
-  readonly environment: Readonly<Record<string, string>>;
+  /** All of the process's environment: secrets, and nothing of ours. They are wiped. */
+  readonly environment: SecretEnvironment;
   /** A listening socket for the socket `OWN_PORT` of the configuration. */
   readonly listener?: number;
   /** How many sockets it has to listen on before it counts as started. */
@@ -89,7 +90,8 @@ export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProc
   const own = listener === undefined ? [] : [`--socket-fd=${OWN_PORT}=${LISTENER_FD}`];
   const spawned = await enter(options.sandbox.enter(options.folder, options.mounts), {
     args: ["serve", ...from, "--control-fd=3", ...more, ...own],
-    env: options.environment,
+    env: {},
+    secrets: options.environment,
     input: input !== null,
     ...(listener !== undefined && { listener }),
   });

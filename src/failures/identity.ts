@@ -5,9 +5,17 @@ export const identityFailures = {
     status: 520,
     number: 7000640,
     title: "the Worker's identity was revoked",
-    cause:
-      "Somebody revoked it, or a Worker of this name was deleted: a new deploy does not bring an identity back.",
+    cause: "Somebody revoked it: a new deploy does not bring an identity back.",
     fix: "If the Worker may have one again: `countersign identity restore WORKER`.",
+  },
+  identity_deleted: {
+    side: "caller",
+    status: 520,
+    number: 7000649,
+    title: "the identity of this name belonged to a Worker that was deleted",
+    cause:
+      "Another Worker has the name now. What origins let the first one do, they would let this one do as well.",
+    fix: "If it may have the identity: `countersign identity restore WORKER`.",
   },
   identity_missing: {
     side: "platform",

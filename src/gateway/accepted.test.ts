@@ -15,7 +15,7 @@ test("what could not be found out is asked again after ten seconds, not at once"
   const acceptance = new Acceptance(() => {
     times += 1;
     throw new Error("no way there");
-  });
+  }, 2);
   const explain = (): Promise<Failure> => acceptance.explain(refused, asking("B", "a.example"));
   assert.equal(await explain(), refused);
   await explain();
@@ -36,7 +36,7 @@ test("one origin at a time is asked for a binding, two for all; the others go un
       return new Promise(() => {});
     },
   };
-  const acceptance = new Acceptance(() => network as never);
+  const acceptance = new Acceptance(() => network as never, 2);
   void acceptance.explain(refused, asking("ONE", "a.example"));
   assert.equal(await acceptance.explain(refused, asking("ONE", "b.example")), refused);
   void acceptance.explain(refused, asking("TWO", "c.example"));

@@ -12,13 +12,16 @@ import type { Destination } from "./origin/destination.ts";
  */
 export class Acceptance {
   readonly #network: (scope: Asking) => Network;
+  readonly #most: number;
   /** By who asks and what of; the oldest go first. */
   readonly #known: Map<string, Promise<readonly string[] | null>> = new Map();
   /** Bindings for which a program runs. */
   readonly #asking: Set<string> = new Set();
 
-  constructor(network: (scope: Asking) => Network) {
+  /** @param most programs at once */
+  constructor(network: (scope: Asking) => Network, most: number) {
     this.#network = network;
+    this.#most = most;
   }
 
   /** The same failure; if it is a refusal, with the CAs that the origin says it accepts. */
@@ -42,7 +45,7 @@ export class Acceptance {
     const key = `${binding} ${destination.host} ${destination.port}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
-    if (this.#asking.has(binding) || this.#asking.size >= AT_ONCE) return Promise.resolve(null);
+    if (this.#asking.has(binding) || this.#asking.size >= this.#most) return Promise.resolve(null);
     this.#asking.add(binding);
     const asked = this.#ask(scope).finally(() => this.#asking.delete(binding));
     this.#known.set(key, asked);
@@ -90,8 +93,6 @@ const KEPT = 600_000;
 /** What could not be found out: long enough for no program in a loop. */
 const FAILED_KEPT = 10_000;
 const KEPT_AT_MOST = 256;
-/** Programs at once. One for a binding. */
-const AT_ONCE = 2;
 
 /**
  * The CAs that an origin says it accepts client certificates from. Node reads this part of the

@@ -21,7 +21,7 @@ import type { GatewayState } from "./messages.ts";
 import { testHandshake } from "./handshake-test.ts";
 import type { HandshakeReport } from "../contract/handshake-report.ts";
 import type { AddressOptions, GatewayOptions } from "../contract/gateway-options.ts";
-import { Lookups } from "./origin/lookups.ts";
+import { Lookups, MOST_LOOKUPS } from "./origin/lookups.ts";
 import { originOpener } from "./open.ts";
 import type { OriginPool } from "./origin/pool.ts";
 import { packError, type SentError } from "../process/messages.ts";
@@ -64,8 +64,8 @@ export class Gateway implements AsyncDisposable {
   readonly #sweeper: Sweeper;
   readonly #trust: Map<string, AccountTrust> = new Map();
   readonly #bindings: Map<string, BindingSocket | DatabaseSocket> = new Map();
-  readonly #acceptance: Acceptance = new Acceptance((scope) => this.#network(scope));
-  readonly #lookups: Lookups = new Lookups(systemResolve);
+  readonly #acceptance: Acceptance;
+  readonly #lookups: Lookups;
   readonly #resolve: Map<string, Resolve> = new Map();
   readonly #streams: Shares;
   readonly pools: Pools;
@@ -79,6 +79,12 @@ export class Gateway implements AsyncDisposable {
     const { keyring, options, observer, clock = systemClock } = dependencies;
     this.#clock = clock;
     this.#streams = new Shares(options.streams);
+    this.#acceptance = new Acceptance((scope) => this.#network(scope), options.explanations);
+    this.#lookups = new Lookups(systemResolve, {
+      binding: options.bindingLookups,
+      account: options.accountLookups,
+      all: MOST_LOOKUPS,
+    });
     this.#certificates = new HeldCertificates(keyring, clock);
     this.#contexts = new SecureContexts(keyring, options.unsafeOldTls);
     this.#addresses = options.addresses;

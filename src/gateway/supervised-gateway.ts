@@ -19,7 +19,7 @@ import type { PassedHandle } from "../process/passed-handle.ts";
 import { Supervised, type Tell } from "../process/supervised.ts";
 import { gatewayEnvironment } from "./environment.ts";
 import { gatewayRules, type GatewayCalls } from "./messages.ts";
-import { shareOf, type Place } from "./shares.ts";
+import { shareOf, someOf, type Place } from "./shares.ts";
 import type { StartGatewayOptions } from "./start-options.ts";
 import type { CountedMetrics } from "./observe/summed-metrics.ts";
 
@@ -46,6 +46,8 @@ export class SupervisedGateway implements GatewayHandle {
     this.#masterKey = Uint8Array.from(options.masterKey);
     const share = (limit: DealtLimit): number =>
       shareOf(rest[limit] ?? defaultOptions[limit], place);
+    const some = (limit: "bindingLookups" | "accountLookups" | "explanations"): number =>
+      someOf(rest[limit] ?? defaultOptions[limit], place);
     this.#options = {
       failureDetails: rest.failureDetails ?? defaultOptions.failureDetails,
       useSystemRoots: rest.useSystemRoots ?? defaultOptions.useSystemRoots,
@@ -60,6 +62,9 @@ export class SupervisedGateway implements GatewayHandle {
       mysqlPorts: rest.mysqlPorts ?? defaultOptions.mysqlPorts,
       streams: share("streams"),
       bindingConnections: share("bindingConnections"),
+      bindingLookups: some("bindingLookups"),
+      accountLookups: some("accountLookups"),
+      explanations: some("explanations"),
       addresses: { ...defaultOptions.addresses, ...addresses },
       timeouts: { ...defaultOptions.timeouts, ...timeouts },
     };

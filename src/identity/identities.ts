@@ -51,7 +51,8 @@ export class Identities implements IdentityIssuer {
       activeAuthority(db, key.accountId),
       this.spiffeId(key),
     ]);
-    return { revokedOn: row?.revokedOn ?? null, spiffeId, authorityId: authority?.id ?? null };
+    const { revokedOn = null, reason = null } = row ?? {};
+    return { revokedOn, reason, spiffeId, authorityId: authority?.id ?? null };
   }
 
   /** What a Worker would be issued now. */
@@ -225,7 +226,7 @@ function identityRevoked(
   reason: "revoked" | "deleted" | null,
 ): Failure {
   const why = reason === "deleted" ? "belonged to a Worker that was deleted on" : "was revoked on";
-  return new Failure("identity_revoked", {
+  return new Failure(reason === "deleted" ? "identity_deleted" : "identity_revoked", {
     message: `the identity of the Worker "${scriptName}" ${why} ${revokedOn}`,
     facts: { worker: scriptName, revokedOn },
   });

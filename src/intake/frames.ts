@@ -54,5 +54,5 @@ function joined(parts: readonly (readonly [kind: number, bytes: Buffer])[]): Rec
   if (parts.some(([kind]) => kind === FRAME.certificate)) {
     return { certificate: of(FRAME.certificate), key: of(FRAME.key) };
   }
-  return of(FRAME.body);
+  return of(parts.some(([kind]) => kind === FRAME.texts) ? FRAME.texts : FRAME.body);
 }

@@ -1,6 +1,6 @@
 /** The intake process: judges and seals uploaded keys, and ends soon after. See process-intake.ts. */
 import { Socket } from "node:net";
-import { UploadText } from "../certificates/upload-text.ts";
+import { textsIn, UploadText } from "../certificates/upload-text.ts";
 import { closeMemory } from "../process/closed-memory.ts";
 import { serve } from "../process/serve.ts";
 import { FrameReader } from "./frames.ts";
@@ -23,6 +23,7 @@ const calls: IntakeCalls = {
     uploads.set(id, text);
     return text.fields;
   },
+  openTexts: async (id) => textsIn(await frames.whole(id)),
   judge: (id, terms) => held(id).judge(terms),
   seal: (id, place) => held(id).sealKey(place),
   release: (id) => {

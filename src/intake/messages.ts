@@ -2,11 +2,14 @@ import type { UploadTerms } from "../certificates/key-intake.ts";
 import type { ParsedAuthority, ParsedLeaf } from "../certificates/certificate-upload.ts";
 import type { Place } from "../keys/places.ts";
 import type { SealedBody } from "../keys/seal.ts";
+import type { HiddenTexts } from "../keys/secret-texts.ts";
 
 /** What the intake process is asked. Keys come over a pipe of their own. */
 export interface IntakeCalls {
   /** The upload has been sent whole. @returns what may be shown of it */
   open(id: number): Promise<unknown>;
+  /** The same, of a request with secrets. */
+  openTexts(id: number): Promise<HiddenTexts>;
   judge(id: number, terms: UploadTerms): Omit<ParsedLeaf, "privateKey"> | ParsedAuthority;
   seal(id: number, place: Place): SealedBody;
   release(id: number): void;
@@ -19,7 +22,7 @@ export const UPLOADS_FD = 4;
 export const WASH_FD = 5;
 
 /** What a frame holds. The last one of an upload is empty. */
-export const FRAME = { body: 0, certificate: 1, key: 2, end: 3 } as const;
+export const FRAME = { body: 0, certificate: 1, key: 2, end: 3, texts: 4 } as const;
 
 /** Upload, kind, bytes that follow. */
 export const HEADER_BYTES = 9;

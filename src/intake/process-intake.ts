@@ -4,6 +4,7 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import type { HeldUpload, JudgedUpload, KeyIntake, PairBytes } from "../certificates/key-intake.ts";
+import type { HiddenTexts } from "../keys/secret-texts.ts";
 import { endedFailure, NodeProcess, ProcessEnded } from "../process/node-process.ts";
 import type { ProcessRecords } from "../process/orphans.ts";
 import { FRAME, frameHeader, type IntakeCalls } from "./messages.ts";
@@ -35,15 +36,20 @@ export class ProcessIntake implements KeyIntake, AsyncDisposable {
 
   async receive(body: AsyncIterable<Uint8Array>): Promise<HeldUpload> {
     const take = await this.#take();
-    return take(frames(body));
+    return take.upload(frames(body, FRAME.body));
   }
 
   async receivePair({ certificate, key }: PairBytes): Promise<HeldUpload> {
     const take = await this.#take();
-    return take([
+    return take.upload([
       [FRAME.certificate, certificate],
       [FRAME.key, key],
     ]);
+  }
+
+  async receiveTexts(body: AsyncIterable<Uint8Array>): Promise<HiddenTexts> {
+    const take = await this.#take();
+    return take.texts(frames(body, FRAME.texts));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -78,14 +84,19 @@ export class ProcessIntake implements KeyIntake, AsyncDisposable {
   }
 }
 
-async function* frames(body: AsyncIterable<Uint8Array>): AsyncGenerator<Frame> {
-  for await (const chunk of body) yield [FRAME.body, chunk];
+async function* frames(body: AsyncIterable<Uint8Array>, kind: number): AsyncGenerator<Frame> {
+  for await (const chunk of body) yield [kind, chunk];
 }
 
 type Frame = readonly [kind: number, bytes: Uint8Array];
 
-/** @throws Failure `body_not_json`, `edge_process_ended` */
-type Take = (sent: Iterable<Frame> | AsyncIterable<Frame>) => Promise<HeldUpload>;
+type Sent = Iterable<Frame> | AsyncIterable<Frame>;
+
+/** One of the two has to be called. @throws Failure `body_not_json`, `edge_process_ended` */
+interface Take {
+  upload(sent: Sent): Promise<HeldUpload>;
+  texts(sent: Sent): Promise<HiddenTexts>;
+}
 
 /** One intake process. */
 class IntakeRun {
@@ -137,20 +148,32 @@ class IntakeRun {
     return this.#isEnding;
   }
 
-  /** Counts an upload that is to come. What is returned has to be called. */
+  /** Counts an upload that is to come. */
   take(): Take {
     const id = ++this.#count;
     this.#open++;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    return (sent) => this.#receive(id, sent);
+    return {
+      upload: (sent) => this.#receive(id, sent),
+      texts: (sent) => this.#receiveTexts(id, sent),
+    };
   }
 
-  async #receive(id: number, sent: Iterable<Frame> | AsyncIterable<Frame>): Promise<HeldUpload> {
+  async #receiveTexts(id: number, sent: Sent): Promise<HiddenTexts> {
+    try {
+      await this.#sendAll(id, sent);
+      const [texts] = await Promise.all([this.#call("openTexts", id), this.#wash.run()]);
+      return texts;
+    } finally {
+      this.#release(id);
+    }
+  }
+
+  async #receive(id: number, sent: Sent): Promise<HeldUpload> {
     const release = once(() => this.#release(id));
     try {
-      for await (const [kind, bytes] of sent) await this.#send(id, kind, bytes);
-      await this.#send(id, FRAME.end, new Uint8Array(0));
+      await this.#sendAll(id, sent);
       const [fields] = await Promise.all([this.#call("open", id), this.#wash.run()]);
       return {
         fields,
@@ -185,6 +208,11 @@ class IntakeRun {
     if (this.#open > 0) return;
     if (this.#isEnding) void this.end();
     else this.#timer = setTimeout(() => void this.end(), this.#idle);
+  }
+
+  async #sendAll(id: number, sent: Sent): Promise<void> {
+    for await (const [kind, bytes] of sent) await this.#send(id, kind, bytes);
+    await this.#send(id, FRAME.end, new Uint8Array(0));
   }
 
   /** Wipes the bytes once the kernel has them. */

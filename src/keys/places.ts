@@ -21,6 +21,7 @@ export interface Place {
     | "master-key-check"
     | "master-key"
     | "audit-head"
+    | "secret-in-request"
     | "totp";
   readonly [built]: true;
 }
@@ -103,6 +104,9 @@ export function databasePasswordPlace(accountId: string, databaseId: string): Pl
 export function pullAuthorityPlace(id: string): Place {
   return place("pull-authority-key", "", id);
 }
+
+/** What a request brings, on its way from the process that read it. In no store. */
+export const requestPlace: Place = place("secret-in-request", "", "");
 
 /** Of the whole store: one record of each. */
 export const auditHeadPlace: Place = place("audit-head", "", "head");

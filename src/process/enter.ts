@@ -1,13 +1,16 @@
 import type { ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 import type { Readable, Writable } from "node:stream";
-import { FILTER_FD, INFO_FD, type Launch } from "./sandbox-kinds.ts";
+import { FILTER_FD, INFO_FD, SECRETS_FD, type Launch } from "./sandbox-kinds.ts";
+import { tellSecrets, withSecrets, type SecretEnvironment } from "./secret-environment.ts";
 import { spawnProcess, type Spawned } from "./spawned.ts";
 
 export interface EnterWith {
   readonly args: readonly string[];
   /** All of the program's environment. */
   readonly env: Readonly<Record<string, string>>;
+  /** More of it, which no string of this process ever holds. Wiped. Default: none. */
+  readonly secrets?: SecretEnvironment;
   /** Whether something is written to its standard input. */
   readonly input: boolean;
   /** A listening socket of this process, which the program finds at `LISTENER_FD`. */
@@ -21,10 +24,11 @@ export interface EnterWith {
  */
 export async function enter(
   launch: Launch,
-  { args, env, input, listener }: EnterWith,
+  { args, env, input, listener, secrets = [] }: EnterWith,
 ): Promise<Spawned> {
-  const { file, cwd, filter, tellsPid } = launch;
-  const spawned = await spawnProcess(file, [...launch.args, ...args], {
+  const { cwd, filter, tellsPid } = launch;
+  const [file, ...all] = withSecrets(secrets, [launch.file, ...launch.args, ...args]);
+  const spawned = await spawnProcess(file, all, {
     cwd,
     env,
     stdio: [
@@ -34,13 +38,15 @@ export async function enter(
       "pipe",
       tellsPid ? "pipe" : "ignore",
       filter === null ? "ignore" : "pipe",
-      ...(listener === undefined ? [] : [listener]),
+      listener ?? "ignore",
+      secrets.length > 0 ? "pipe" : "ignore",
     ],
     // A group of its own: Ctrl-C in a terminal reaches the supervisor alone, which then drains.
     detached: true,
   });
   const { child } = spawned;
   const stdio: readonly unknown[] = child.stdio;
+  if (secrets.length > 0) tellSecrets(stdio[SECRETS_FD] as Writable, secrets);
   if (filter !== null) (stdio[FILTER_FD] as Writable).end(filter);
   if (!tellsPid) return spawned;
   return {

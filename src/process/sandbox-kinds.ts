@@ -47,3 +47,5 @@ export const INFO_FD = 4;
 export const FILTER_FD = 5;
 /** Where a program finds the listening socket that it is given. */
 export const LISTENER_FD = 6;
+/** What is to be its environment. Closed before the program starts. */
+export const SECRETS_FD = 7;

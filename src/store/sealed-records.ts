@@ -218,7 +218,10 @@ const auditHead: SealedColumn = {
 
 /** Every kind of record but those that a change of the master key seals itself. */
 const columns: Readonly<
-  Record<Exclude<Place["kind"], "master-key-check" | "master-key">, SealedColumn>
+  Record<
+    Exclude<Place["kind"], "master-key-check" | "master-key" | "secret-in-request">,
+    SealedColumn
+  >
 > = {
   "certificate-key": certificateKeys,
   secret: secrets,

@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { platformClient } from "../../src/cli/client/platform-client.ts";
+import { ABSENT_SOCKET } from "../../src/ingress/protocol.ts";
 import { enter } from "../../src/process/enter.ts";
 import type { Sandbox } from "../../src/process/sandbox-kinds.ts";
 import { answering } from "./edge.ts";
@@ -22,10 +23,12 @@ export async function deployVictims(platform: TestPlatform): Promise<void> {
   const body = { certificates: chain, private_key: key, ca: false };
   const { json } = await platform.api("POST", "/accounts/{account}/mtls_certificates", body);
   const certificate = (json.result as { id: string }).id;
+  const bound = await otherBindings(platform);
   for (const name of ["own", "victim"]) {
     const bindings = [
       { type: "mtls_certificate", name: "CERT", certificate_id: certificate },
       { type: "secret_text", name: "SECRET", text: `the secret of ${name}` },
+      ...(name === "victim" ? bound : []),
     ];
     const form = scriptForm(
       { compatibility_date: "2026-11-01", bindings },
@@ -34,6 +37,32 @@ export async function deployVictims(platform: TestPlatform): Promise<void> {
     const path = `/accounts/{account}/workers/scripts/${name}`;
     assert.equal((await platform.api("PUT", path, form)).status, 200);
   }
+}
+
+/** One of each kind that has a socket of its own. */
+async function otherBindings(platform: TestPlatform): Promise<readonly object[]> {
+  const make = async (path: string, body: object): Promise<Record<string, string>> => {
+    const { json } = await platform.api("POST", `/accounts/{account}/${path}`, body);
+    assert.ok(json.success, JSON.stringify(json.errors));
+    return json.result as Record<string, string>;
+  };
+  const origin = { scheme: "postgres", host: "db.example", port: 5432, database: "d", user: "u" };
+  const { id: kv } = await make("storage/kv/namespaces", { title: "kv" });
+  const { uuid: d1 } = await make("d1/database", { name: "d1" });
+  await make("r2/buckets", { name: "bucket" });
+  await make("queues", { queue_name: "jobs" });
+  const { id: database } = await make("hyperdrive/configs", {
+    name: "db",
+    origin: { ...origin, password: "p" },
+  });
+  return [
+    { type: "kv_namespace", name: "KV", namespace_id: kv },
+    { type: "d1", name: "D1", id: d1 },
+    { type: "r2_bucket", name: "R2", bucket_name: "bucket" },
+    { type: "queue", name: "QUEUE", queue_name: "jobs" },
+    { type: "hyperdrive", name: "DB", id: database },
+    { type: "service", name: "SELF", service: "own" },
+  ];
 }
 
 /** What a program finds that is run as workerd is, in the folder of the Worker "own". */
@@ -50,6 +79,7 @@ export async function attack(
       VICTIM_FOLDER: folderOf(platform, "victim"),
       VICTIM: String(pid),
       GATEWAY: String(gateway.pid),
+      OTHER_SOCKETS: socketsBut(platform.dataFolder, folderOf(platform, "own")).join("\n"),
     },
     input: false,
   });
@@ -59,6 +89,20 @@ export async function attack(
   assert.equal(await ended, "exited with status 0", found);
   const lines = found.trim().split("\n");
   return new Map(lines.map((line) => line.split(" ") as [string, string]));
+}
+
+/**
+ * Every socket of the platform, of Workers and of storage, but those in a folder; and but the one that
+ * tells whoever asks that a service is not deployed.
+ */
+function socketsBut(data: string, folder: string): readonly string[] {
+  const sockets = readdirSync(data, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isSocket())
+    .map(({ parentPath, name }) => join(parentPath, name));
+  const absent = join(data, "run", ABSENT_SOCKET);
+  const others = sockets.filter((path) => !path.startsWith(`${folder}/`) && path !== absent);
+  assert.ok(others.length > 4 && others.length < sockets.length, sockets.join(", "));
+  return others;
 }
 
 export function folderOf({ dataFolder }: TestPlatform, name: string): string {

@@ -50,6 +50,17 @@ static int processes(void) {
   return count;
 }
 
+/* Of paths, one a line: does any accept? Moves about, so it comes last. */
+static int any_accepts(char *paths) {
+  int accepted = 0;
+  for (char *path = strtok(paths, "\n"); path; path = strtok(NULL, "\n")) {
+    char *name = strrchr(path, '/');
+    *name = 0;
+    if (chdir(path) == 0 && connects(".", name + 1)) accepted = 1;
+  }
+  return accepted;
+}
+
 int main(int argc, char **argv) {
   if (argc > 1 && strcmp(argv[1], "--version") == 0) return puts("attacker"), 0;
   const char *data = getenv("DATA"), *victim = getenv("VICTIM_FOLDER");
@@ -94,6 +105,7 @@ int main(int argc, char **argv) {
   tell("own-binding", connects(".", "b0"));
   tell("socket-folder-written", opens("o/attacker", O_CREAT | O_WRONLY));
   unlink("o/attacker");
+  tell("other-sockets", any_accepts(getenv("OTHER_SOCKETS")));
   fflush(stdout);
   pid_t child = fork();
   if (child == 0) execl("/bin/sh", "sh", "-c", "exit 0", (char *)0), _exit(9);

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 
 /** How often each of the texts is in the memory of a process, by name. It takes root's rights. */
@@ -54,4 +54,35 @@ function count(chunk: Buffer, needle: Buffer): number {
   let times = 0;
   for (let at = chunk.indexOf(needle); at !== -1; at = chunk.indexOf(needle, at + 1)) times++;
   return times;
+}
+
+/** A process, and all that descend from it. */
+export function familyOf(pid: number): number[] {
+  return [pid, ...descendants(pid)];
+}
+
+/** Empty, of a process that has ended. */
+export function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
+  } catch {
+    return "";
+  }
+}
+
+function descendants(pid: number): number[] {
+  return childrenOf(pid).flatMap((child) => [child, ...descendants(child)]);
+}
+
+/** None, of a process that has ended. */
+function childrenOf(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`)
+      .flatMap((task) =>
+        readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").trim().split(" ").map(Number),
+      )
+      .filter((child) => child > 0);
+  } catch {
+    return [];
+  }
 }

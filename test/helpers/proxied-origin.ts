@@ -47,7 +47,7 @@ export const TARGETS: readonly string[] = [
 export interface ProxiedOrigin extends AsyncDisposable {
   readonly folder: string;
   readonly ca: TestAuthority;
-  /** By Worker; and `revoked`, `foreign`, `expired`, `other account`. */
+  /** By Worker; and `revoked`, `foreign`, `expired`, `early`, `other account`. */
   readonly callers: ReadonlyMap<string, TestCertificate>;
   /** What the service was asked with, the last time. */
   readonly lastHeaders: () => IncomingHttpHeaders;
@@ -138,6 +138,8 @@ async function makeCallers(ca: TestAuthority): Promise<ReadonlyMap<string, TestC
   callers.set("foreign", await issue(await makeAuthority("Acme"), "a"));
   const notAfter = new Date(Date.now() - 60_000);
   callers.set("expired", await issue(ca, "a", { notAfter }));
+  const later = new Date(Date.now() + 7_200_000);
+  callers.set("early", await issue(ca, "a", { notAfter: later }));
   callers.set("other account", await issue(ca, "a", { account: "other" }));
   return callers;
 }

@@ -71,7 +71,7 @@ test("Envoy refuses every attacker, and drops what a client says of a certificat
   await lab.begin(t, { name: "envoy", program: envoy, port, configuration });
   const { ask, callers } = lab;
   // In the handshake.
-  for (const name of ["revoked", "foreign", "expired", "nobody"]) {
+  for (const name of ["revoked", "foreign", "expired", "early", "nobody"]) {
     assert.equal((await ask(port, callers.get(name))).status, 0, name);
   }
   assert.equal((await ask(port, callers.get("other account"))).status, 403);

@@ -169,7 +169,8 @@ const sentences: Partial<Record<RefusalCode, string>> = {
   certificate_untrusted: "the client certificate is not from a CA that this server trusts",
   certificate_authority_mismatch:
     "the client certificate names a CA that this server trusts, and was signed with another key",
-  certificate_expired: "the client certificate has expired, or is not valid yet",
+  certificate_expired: "the client certificate has expired",
+  certificate_not_yet_valid: "the client certificate is not valid yet: the clocks may differ",
   certificate_revoked: "the client certificate was revoked",
   session_revoked: "the TLS session was resumed, and its client certificate has been revoked",
   proxy_header_malformed: "what the proxy says of the client certificate cannot be read",

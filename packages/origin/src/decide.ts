@@ -22,6 +22,7 @@ export type RefusalCode =
   | "certificate_untrusted"
   | "certificate_authority_mismatch"
   | "certificate_expired"
+  | "certificate_not_yet_valid"
   | "certificate_revoked"
   | "session_revoked"
   | "proxy_header_malformed"

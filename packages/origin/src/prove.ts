@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { BlockList, isIP } from "node:net";
 import type { Socket } from "node:net";
 import type { Proof } from "./authorizer.ts";
+import { coarseClock } from "./coarse-clock.ts";
 import { callerFacts } from "./caller.ts";
 import { readProxyHeaders, type ProxyFormat } from "./headers/proxy.ts";
 import { decide } from "./decide.ts";
@@ -23,7 +24,7 @@ export interface ProofOptions {
   readonly trust?: Trust;
   /** Default: none; the certificate is that of the connection itself. */
   readonly proxy?: ProxyOptions;
-  /** ms since 1970. Default: `Date.now`. */
+  /** ms since 1970. Default: the machine's, at most 100 ms old. */
   readonly clock?: () => number;
 }
 
@@ -31,7 +32,7 @@ export interface ProofOptions {
 export function prover({
   trust,
   proxy,
-  clock = Date.now,
+  clock = coarseClock(),
 }: ProofOptions): (request: IncomingMessage) => Proof {
   if (proxy === undefined) return ({ socket }) => proveSocket(socket, trust ?? null, clock());
   const isProxy = proxyTest(proxy);
@@ -45,6 +46,8 @@ export function prover({
     if (word === "malformed") return "proxy_header_malformed";
     if (trust?.state.revoked.has(word.serialNumber)) return "certificate_revoked";
     if (word.notAfter !== null && now > word.notAfter.getTime()) return "certificate_expired";
+    if (word.notBefore !== null && now < word.notBefore.getTime())
+      return "certificate_not_yet_valid";
     return callerFacts(word);
   };
 }

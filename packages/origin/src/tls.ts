@@ -4,6 +4,7 @@ import { TLSSocket, type Server } from "node:tls";
 import type { Socket } from "node:net";
 import type { Proof } from "./authorizer.ts";
 import { callerFacts, type CallerFacts } from "./caller.ts";
+import type { RefusalCode } from "./decide.ts";
 import { parseCertificate, readCertificate } from "./certificate.ts";
 import type { RevokedSerials } from "./revocations.ts";
 import type { Trust } from "./trust.ts";
@@ -96,7 +97,8 @@ export function proveSocket(socket: Socket, trust: Trust | null, now: number): P
   if (trust !== null && isRevoked(known, trust)) {
     return known.isResumed ? "session_revoked" : "certificate_revoked";
   }
-  return now > known.notAfter || now < known.notBefore ? "certificate_expired" : facts;
+  if (now > known.notAfter) return "certificate_expired";
+  return now < known.notBefore ? "certificate_not_yet_valid" : facts;
 }
 
 function isRevoked(known: Seen, { state: { revoked } }: Trust): boolean {
@@ -158,10 +160,11 @@ function verdictOf(
   error: Error | string | null | undefined,
   leaf: X509Certificate,
   trust: Trust | null,
-): "certificate_expired" | "certificate_untrusted" | "certificate_authority_mismatch" {
+): RefusalCode {
   const code =
     typeof error === "object" && error !== null ? (error as NodeJS.ErrnoException).code : error;
-  if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID") return "certificate_expired";
+  if (code === "CERT_HAS_EXPIRED") return "certificate_expired";
+  if (code === "CERT_NOT_YET_VALID") return "certificate_not_yet_valid";
   return trust !== null && namesTrusted(leaf, trust)
     ? "certificate_authority_mismatch"
     : "certificate_untrusted";

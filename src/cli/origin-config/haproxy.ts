@@ -96,8 +96,8 @@ function decisions(rules: readonly Asked[], isAnyRevoked: boolean): string[] {
   return [
     "",
     deny("certificate_missing", "!{ ssl_c_used }"),
-    "  # 9: not valid yet. 10: expired.",
-    deny("certificate_expired", "{ ssl_c_verify 9 10 }"),
+    deny("certificate_not_yet_valid", "{ ssl_c_verify 9 }"),
+    deny("certificate_expired", "{ ssl_c_verify 10 }"),
     deny("certificate_untrusted", "!{ ssl_c_verify 0 }"),
     ...(isAnyRevoked ? [deny("certificate_revoked", "countersign_revoked")] : []),
     ...mark("named", ({ caller }) => caller),

@@ -54,7 +54,8 @@ map $ssl_client_s_dn $countersign_account {
 map "$ssl_client_verify $countersign_revoked ${named} ${withMethod} ${allowed}" $countersign_code {
   default path_not_allowed;
   "~^NONE " certificate_missing;
-  "~^FAILED:certificate (?:has expired|is not yet valid) " certificate_expired;
+  "~^FAILED:certificate has expired " certificate_expired;
+  "~^FAILED:certificate is not yet valid " certificate_not_yet_valid;
   "~^FAILED" certificate_untrusted;
   "~^SUCCESS 1 " certificate_revoked;
   "~^SUCCESS 0 0* " caller_not_named;

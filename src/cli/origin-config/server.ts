@@ -37,7 +37,8 @@ export interface OriginServer {
 export const refusals = {
   certificate_missing: "this server wants a client certificate, and none was presented",
   certificate_untrusted: "the client certificate is not from a CA that this server trusts",
-  certificate_expired: "the client certificate has expired, or is not valid yet",
+  certificate_expired: "the client certificate has expired",
+  certificate_not_yet_valid: "the client certificate is not valid yet: the clocks may differ",
   certificate_revoked: "the client certificate was revoked",
   caller_not_named: "no rule names this caller",
   method_not_allowed: "no rule lets this caller use this method",

@@ -68,19 +68,40 @@ export async function* readChunks(
  * @throws Failure `body_too_large`, `api_bytes_exhausted`, `body_not_multipart`
  */
 export async function readForm(request: Request, bounds: BodyBounds): Promise<FormData> {
-  const declared = request.headers.get("content-type") ?? "";
-  const isForm = /^multipart\/form-data/i.test(declared);
-  if (!isForm && !MISLABELLED.test(declared)) throw notMultipart(declared);
-  const body = await limited(request, bounds).arrayBuffer().catch(asAborted);
-  const type = isForm ? declared : labelled(Buffer.from(body));
+  assertForm(request);
+  const body = Buffer.from(await limited(request, bounds).arrayBuffer().catch(asAborted));
+  return await formIn(body, formType(request, body));
+}
+
+/** From the head alone, before anything is read. @throws Failure `body_not_multipart` */
+export function assertForm(request: Request): void {
+  const declared = declaredType(request);
+  if (!IS_FORM.test(declared) && !MISLABELLED.test(declared)) throw notMultipart(declared);
+}
+
+/** The type, with its boundary. @throws Failure `body_not_multipart`, `too_many_parts` */
+export function formType(request: Request, body: Buffer): string {
+  const declared = declaredType(request);
+  const type = IS_FORM.test(declared) ? declared : labelled(body);
   if (type === null) throw notMultipart(declared);
-  assertParts(Buffer.from(body), type);
+  assertParts(body, type);
+  return type;
+}
+
+/** @throws Failure `body_not_multipart` */
+export async function formIn(body: Buffer<ArrayBuffer>, type: string): Promise<FormData> {
   try {
     return await new Response(body, { headers: { "content-type": type } }).formData();
   } catch {
     throw new Failure("body_not_multipart", { message: "the multipart body is malformed" });
   }
 }
+
+function declaredType(request: Request): string {
+  return request.headers.get("content-type") ?? "";
+}
+
+const IS_FORM = /^multipart\/form-data/i;
 
 /** What the npm SDK calls the form in which it uploads a script (cloudflare-typescript #2799). */
 const MISLABELLED = /^(application|text)\/javascript\b/i;
@@ -109,10 +130,14 @@ export function announcedLength({ headers }: Request): number | null {
 /** Each part costs work, an empty one as much as another. */
 const MOST_PARTS = 1000;
 
+export function boundaryOf(type: string): string | undefined {
+  const [, quoted, bare] = /;\s*boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(type) ?? [];
+  return quoted ?? bare;
+}
+
 /** Counts the parts before anything is made of them. @throws Failure `too_many_parts` */
 function assertParts(body: Buffer, type: string): void {
-  const [, quoted, bare] = /;\s*boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(type) ?? [];
-  const boundary = quoted ?? bare;
+  const boundary = boundaryOf(type);
   if (boundary === undefined) return;
   const delimiter = Buffer.from(`--${boundary}`);
   let parts = -1;

@@ -2,9 +2,11 @@ import type { z } from "@hono/zod-openapi";
 import type { IncomingMessage } from "node:http";
 import type { HeldUpload, KeyIntake } from "../../certificates/key-intake.ts";
 import { Failure } from "../../failures/failures.ts";
+import { SecretTexts } from "../../keys/secret-texts.ts";
 import type { Caller } from "./auth.ts";
 import type { HeldBytes } from "./body-shares.ts";
 import { readChunks, readForm, readJson } from "./body.ts";
+import { readSecretForm } from "./secret-form.ts";
 import { type Answer, pageOf, paging } from "./envelope.ts";
 import type { Scope } from "./scopes.ts";
 import { isOneLine } from "./text.ts";
@@ -26,6 +28,8 @@ export interface Endpoint {
   readonly body?: z.ZodType | "form";
   /** Bytes of a JSON body. Default: 1 MiB. */
   readonly bodyLimit?: number;
+  /** The body may have secrets: the intake reads it, and `texts` seals them. */
+  readonly holdsSecrets?: true;
   readonly run: (call: RawCall) => Promise<Answer | Response>;
 }
 
@@ -54,6 +58,8 @@ export interface Call<Q, B> {
   readonly request: Request;
   readonly incoming: IncomingMessage | null;
   readonly held: HeldBytes;
+  /** The secrets of the body, where the endpoint `holdsSecrets`. */
+  readonly texts: SecretTexts;
 }
 
 type Output<T> = T extends z.ZodType ? z.output<T> : T extends "form" ? FormData : undefined;
@@ -71,21 +77,28 @@ export function endpoint<
     ...rest,
     ...(query && { query }),
     ...(body && { body }),
-    run: async ({ request, incoming, caller, params, limits, held }) => {
+    run: async ({ request, incoming, caller, params, limits, held, intake }) => {
       const search = Object.fromEntries(new URL(request.url).searchParams);
       for (const text of [...Object.values(params), ...Object.values(search)]) {
         if (isOneLine(text)) continue;
         throw new Failure("request_invalid", { message: "the URL has control characters" });
       }
       parse(paging, { page: search["page"], per_page: search["per_page"] }, "query");
+      const asked = (query ? parse(query, search, "query") : undefined) as Output<Q>;
+      const bounds = { ...limits, held, json: bodyLimit };
+      const read = rest.holdsSecrets
+        ? await parseSecretBody(body, { request, incoming, intake, bounds })
+        : { body: await parseBody(body, request, bounds), texts: new SecretTexts() };
+      using texts = read.texts;
       const answer = await handle({
         request,
         incoming,
         held,
         caller,
         params,
-        query: (query ? parse(query, search, "query") : undefined) as Output<Q>,
-        body: (await parseBody(body, request, { ...limits, held, json: bodyLimit })) as Output<B>,
+        query: asked,
+        body: read.body as Output<B>,
+        texts,
       });
       if (answer instanceof Response || !answer.isList) return answer;
       return pageOf(answer, new URL(request.url).searchParams);
@@ -112,7 +125,8 @@ export function keyEndpoint<B extends z.ZodType>(
       const chunks = readChunks(raw.request, raw.incoming, { limit: bodyLimit, held: raw.held });
       using upload = await intake.receive(chunks);
       const fields = parse(body, upload.fields, "body") as z.output<B>;
-      return await handle({ ...call, query: undefined, body: fields, upload });
+      const texts = new SecretTexts();
+      return await handle({ ...call, query: undefined, body: fields, upload, texts });
     },
   };
 }
@@ -126,6 +140,28 @@ async function parseBody(
   if (body === "form") return readForm(request, { limit: script, held });
   const json = await readJson(request, { limit: largest, held }, body.safeParse(undefined).success);
   return parse(body, json, "body");
+}
+
+interface SecretBody {
+  readonly request: Request;
+  readonly incoming: IncomingMessage | null;
+  readonly intake: KeyIntake;
+  readonly bounds: BodyLimits & { readonly json: number; readonly held: HeldBytes };
+}
+
+async function parseSecretBody(
+  schema: z.ZodType | "form" | undefined,
+  { request, incoming, intake, bounds }: SecretBody,
+): Promise<{ readonly body: unknown; readonly texts: SecretTexts }> {
+  const { script, json, held } = bounds;
+  if (schema === undefined) return { body: undefined, texts: new SecretTexts() };
+  if (schema === "form") {
+    const chunks = readChunks(request, incoming, { limit: script, held });
+    return await readSecretForm(request, chunks, intake);
+  }
+  const chunks = readChunks(request, incoming, { limit: json, held });
+  const { fields, sealed } = await intake.receiveTexts(chunks);
+  return { body: parse(schema, fields, "body"), texts: new SecretTexts(sealed) };
 }
 
 /** @throws Failure `request_invalid`, naming the first field that is wrong */

@@ -17,7 +17,7 @@ import type { HyperdriveConfigRow } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
-import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { endpoint, type Call, type Endpoint } from "../api/endpoint.ts";
 import { list, type Answer } from "../api/envelope.ts";
 import { oneLine } from "../api/text.ts";
 import {
@@ -53,8 +53,9 @@ export function hyperdriveEndpoints(context: ControlContext): readonly Endpoint[
         path,
         summary: "Make a Hyperdrive configuration",
         body: wholeConfig(),
+        holdsSecrets: true,
       },
-      async ({ caller, body }) => answer(await create(context, caller, body), body),
+      async (call) => answer(await create(context, call), call.body),
     ),
     endpoint(
       { ...read, method: "get", path: one, summary: "One Hyperdrive configuration" },
@@ -69,9 +70,9 @@ export function hyperdriveEndpoints(context: ControlContext): readonly Endpoint[
         path: one,
         summary: "Replace a Hyperdrive configuration",
         body: wholeConfig(),
+        holdsSecrets: true,
       },
-      async ({ caller, params, body }) =>
-        answer(await update(context, caller, idOf(params), body), body),
+      async (call) => answer(await update(context, idOf(call.params), call), call.body),
     ),
     endpoint(
       {
@@ -80,9 +81,9 @@ export function hyperdriveEndpoints(context: ControlContext): readonly Endpoint[
         path: one,
         summary: "Change parts of a Hyperdrive configuration",
         body: changedConfig(),
+        holdsSecrets: true,
       },
-      async ({ caller, params, body }) =>
-        answer(await update(context, caller, idOf(params), body), body),
+      async (call) => answer(await update(context, idOf(call.params), call), call.body),
     ),
     endpoint(
       {
@@ -112,10 +113,11 @@ export function hyperdriveEndpoints(context: ControlContext): readonly Endpoint[
   ];
 }
 
+type Told = Pick<Call<undefined, ConfigChange>, "caller" | "body" | "texts">;
+
 function create(
   context: ControlContext,
-  caller: Caller,
-  body: ConfigChange,
+  { caller, body, texts }: Told,
 ): Promise<HyperdriveConfigRow> {
   const { accountId } = caller;
   const { keyring, clock } = context;
@@ -131,7 +133,8 @@ function create(
       ...settings,
       id,
       accountId,
-      sealedPassword: keyring.seal(
+      sealedPassword: texts.seal(
+        keyring,
         databasePasswordPlace(accountId, id),
         body.origin?.password ?? "",
       ),
@@ -146,9 +149,8 @@ function create(
 
 function update(
   context: ControlContext,
-  caller: Caller,
   id: string,
-  body: ConfigChange,
+  { caller, body, texts }: Told,
 ): Promise<HyperdriveConfigRow> {
   const { accountId } = caller;
   const { keyring, clock } = context;
@@ -162,7 +164,7 @@ function update(
       ...before,
       ...settings,
       ...(password !== undefined && {
-        sealedPassword: keyring.seal(databasePasswordPlace(accountId, id), password),
+        sealedPassword: texts.seal(keyring, databasePasswordPlace(accountId, id), password),
       }),
       modifiedOn: clock().toISOString(),
     };

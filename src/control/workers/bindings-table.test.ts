@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Failure } from "../../failures/failures.ts";
+import { SecretTexts } from "../../keys/secret-texts.ts";
 import { Keyring } from "../../keys/seal.ts";
 import { resolveBindings } from "./bindings.ts";
 import { bindingTypes } from "./requested-bindings.ts";
@@ -15,7 +16,8 @@ const rows = [...page.matchAll(/^\| [^|]*\| (`\w+`(?:, `\w+`)*) +\| (works|refus
 
 test("the table of bindings says of each type what a deploy does", () => {
   const owner = { accountId: "a", scriptName: "s", versionId: "v", tag: "", timestamp: "" };
-  const sources = { keyring: new Keyring(new Uint8Array(32)), before: null, keep: [] };
+  const keyring = new Keyring(new Uint8Array(32));
+  const sources = { keyring, texts: new SecretTexts(), before: null, keep: [] };
   assert.ok(rows.length > 15);
   for (const { type, how } of rows) {
     let code = "none";

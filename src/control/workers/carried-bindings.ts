@@ -1,5 +1,6 @@
 import { secretPlace } from "../../keys/places.ts";
 import type { Keyring } from "../../keys/seal.ts";
+import type { SecretTexts } from "../../keys/secret-texts.ts";
 import type { ScriptKey, WorkerBinding } from "../../contract/change-feed.ts";
 
 /** The version that the bindings are for. */
@@ -48,7 +49,8 @@ export function carryOver(
   if (binding.type === "version_metadata") return metadataOf(name, owner);
   if (binding.type !== "secret_text") return { ...binding, name };
   const stood = secretPlace({ ...owner, versionId: from, name: binding.name });
-  return sealSecret(keyring, owner, name, keyring.unseal(stood, binding.sealed));
+  const sealed = keyring.reseal(stood, secretPlace({ ...owner, name }), binding.sealed);
+  return { name, type: "secret_text", sealed };
 }
 
 export function metadataOf(
@@ -59,12 +61,12 @@ export function metadataOf(
 }
 
 export function sealSecret(
-  keyring: Keyring,
+  { keyring, texts }: { readonly keyring: Keyring; readonly texts: SecretTexts },
   owner: BindingOwner,
   name: string,
   text: string,
 ): WorkerBinding {
-  const sealed = keyring.seal(secretPlace({ ...owner, name }), text);
+  const sealed = texts.seal(keyring, secretPlace({ ...owner, name }), text);
   return { name, type: "secret_text", sealed };
 }
 

@@ -11,6 +11,7 @@ import {
   sealSecret,
 } from "./carried-bindings.ts";
 import type { Keyring } from "../../keys/seal.ts";
+import { MOST_TEXTS, type SecretTexts } from "../../keys/secret-texts.ts";
 
 /** A binding as a client names it: what else it has depends on its type. */
 export interface RequestedBinding {
@@ -20,7 +21,7 @@ export interface RequestedBinding {
 }
 
 /** Of one version: far above what people have, and checked before any work. */
-export const mostBindings = 1000;
+export const mostBindings: number = MOST_TEXTS;
 
 const bindingName = oneLine.min(1).max(255);
 
@@ -107,6 +108,7 @@ const INSTEAD: Readonly<Record<string, string>> = {
 
 export interface BindingSources {
   readonly keyring: Keyring;
+  readonly texts: SecretTexts;
   /** What `inherit` and `keep_bindings` take from. Null: there is no version before. */
   readonly before: EarlierVersion | null;
   readonly keep: readonly string[];
@@ -119,7 +121,7 @@ export interface BindingSources {
 export function resolveBinding(
   binding: RequestedBinding,
   owner: BindingOwner,
-  { keyring, before }: Pick<BindingSources, "keyring" | "before">,
+  { keyring, texts, before }: Pick<BindingSources, "keyring" | "texts" | "before">,
 ): WorkerBinding {
   const { name } = binding;
   const type = binding.type as Type;
@@ -129,7 +131,7 @@ export function resolveBinding(
     case "json":
       return { name, type: "json", json: fields("json", binding).json };
     case "secret_text":
-      return sealSecret(keyring, owner, name, fields("secret_text", binding).text);
+      return sealSecret({ keyring, texts }, owner, name, fields("secret_text", binding).text);
     case "mtls_certificate": {
       const { certificate_id: certificateId } = fields("mtls_certificate", binding);
       return { name, type: "mtls_certificate", certificateId };

@@ -1,3 +1,4 @@
+import { createHmac, randomBytes } from "node:crypto";
 import type { ScriptKey, WorkerBinding } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
 import { secretPlace } from "../../keys/places.ts";
@@ -17,10 +18,12 @@ export function assertSameSecrets(
   key: ScriptKey,
   { from, to }: { readonly from: Version; readonly to: readonly Version[] },
 ): void {
-  const now = secretsOf(keyring, key, from);
+  // Compared by what only this call can compute: no secret stays in memory.
+  const digest = randomBytes(32);
+  const now = secretsOf(keyring, key, from, digest);
   const changed = new Set<string>();
   for (const version of to) {
-    const then = secretsOf(keyring, key, version);
+    const then = secretsOf(keyring, key, version, digest);
     for (const name of [...now.keys(), ...then.keys()]) {
       if (now.get(name) !== then.get(name)) changed.add(name);
     }
@@ -38,12 +41,16 @@ function secretsOf(
   keyring: Keyring,
   key: ScriptKey,
   { id, bindings }: Version,
+  digest: Buffer,
 ): ReadonlyMap<string, string> {
   return new Map(
     bindings.flatMap((binding) => {
       if (binding.type !== "secret_text") return [];
       const place = secretPlace({ ...key, versionId: id, name: binding.name });
-      return [[binding.name, keyring.unseal(place, binding.sealed)]];
+      const secret = keyring.unsealBytes(place, binding.sealed);
+      const hashed = createHmac("sha256", digest).update(secret).digest("hex");
+      secret.fill(0);
+      return [[binding.name, hashed]];
     }),
   );
 }

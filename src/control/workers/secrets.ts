@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import type { WorkerBinding } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
+import type { SecretTexts } from "../../keys/secret-texts.ts";
 import {
   loadModules,
   newestVersion,
@@ -49,7 +50,8 @@ export function secretEndpoints(
   const path = "/accounts/{account_id}/workers/scripts/{script_name}";
   const scope = "workers_scripts:write";
   const change = (
-    call: Parameters<typeof keyOf>[0] & Parameters<typeof byOf>[0],
+    call: Parameters<typeof keyOf>[0] &
+      Parameters<typeof byOf>[0] & { readonly texts: SecretTexts },
     changes: Changes,
     options: ChangeOptions,
   ): ReturnType<Publisher["publish"]> =>
@@ -74,7 +76,16 @@ export function secretEndpoints(
               owner,
             ),
             ...Object.entries(changes).flatMap(([secretName, text]) =>
-              text === null ? [] : [sealSecret(context.keyring, owner, secretName, text)],
+              text === null
+                ? []
+                : [
+                    sealSecret(
+                      { keyring: context.keyring, texts: call.texts },
+                      owner,
+                      secretName,
+                      text,
+                    ),
+                  ],
             ),
           ],
         };
@@ -95,7 +106,14 @@ export function secretEndpoints(
       },
     ),
     endpoint(
-      { method: "put", path: `${path}/secrets`, summary: "Set a secret", scope, body: named },
+      {
+        method: "put",
+        path: `${path}/secrets`,
+        summary: "Set a secret",
+        scope,
+        body: named,
+        holdsSecrets: true,
+      },
       async (call) => {
         const { name: secretName, text } = call.body;
         await change(call, { [secretName]: text }, { deploy: true, annotations: {} });
@@ -122,6 +140,7 @@ export function secretEndpoints(
         summary: "Set and delete secrets",
         scope,
         body: bulk,
+        holdsSecrets: true,
       },
       async (call) => {
         const { version } = await change(call, textsOf(call.body.secrets), {
@@ -139,6 +158,7 @@ export function secretEndpoints(
         summary: "A new version with other secrets, not deployed",
         scope,
         body: patch,
+        holdsSecrets: true,
       },
       async (call) => {
         const { annotations } = call.body;

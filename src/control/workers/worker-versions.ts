@@ -43,6 +43,7 @@ export function workerVersionEndpoints(
         summary: "Upload a version, its modules in base64",
         scope: "workers_scripts:write",
         body: upload,
+        holdsSecrets: true,
         bodyLimit: limits.script * 1.5,
       },
       async (call) => {
@@ -80,6 +81,7 @@ export function workerVersionEndpoints(
             },
             bindings: resolveBindings(bindings, owner, {
               keyring,
+              texts: call.texts,
               before: newest,
               keep: keepBindings,
             }),

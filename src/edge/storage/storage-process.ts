@@ -101,7 +101,7 @@ export class StorageProcess {
       experimental: true,
       config: "config.capnp",
       input: null,
-      environment: { CAPABILITY_KEY: key },
+      environment: [["CAPABILITY_KEY", Buffer.from(key)]],
       sockets: sockets.length,
       timeout: 15_000,
       signal,

@@ -10,10 +10,18 @@ import { Failure } from "../../failures/failures.ts";
 import type { Keyring } from "../../keys/seal.ts";
 import type { Clock } from "../clock.ts";
 
+interface Revoked {
+  readonly state: "revoked";
+  readonly version: number;
+  readonly on: string;
+  /** Of an identity: the Worker that had it was deleted. */
+  readonly ofDeleted: boolean;
+}
+
 /** A certificate as the gateway knows it, usable or not. */
 type Read =
   | { readonly state: "usable"; readonly credential: Credential }
-  | { readonly state: "revoked"; readonly version: number; readonly on: string }
+  | Revoked
   | { readonly state: "broken"; readonly failure: Failure };
 
 /** One that was judged before a restart is read again when it is first needed. */
@@ -41,9 +49,8 @@ export class HeldCertificates {
    */
   set(certificate: CertificateVersion): void {
     const key = keyOf(certificate);
-    const { version, revokedOn } = certificate;
-    if (revokedOn !== null) {
-      this.#held.set(key, { state: "revoked", version, on: revokedOn });
+    if (certificate.revokedOn !== null) {
+      this.#held.set(key, readHeld(certificate));
       return;
     }
     try {
@@ -87,12 +94,7 @@ export class HeldCertificates {
       });
     }
     if (held.state === "broken") throw held.failure;
-    if (held.state === "revoked") {
-      throw new Failure(ofWorker ? "identity_revoked" : "certificate_revoked", {
-        message: `${ofWorker ? "the" : "certificate"} ${certificateId} was revoked on ${held.on}`,
-        facts: { certificateId, version: held.version, revokedOn: held.on },
-      });
-    }
+    if (held.state === "revoked") throw revokedFailure(certificateId, held);
     const failure = validityFailure(held.credential, this.#clock.now());
     if (failure !== null) throw failure;
     return held.credential;
@@ -119,13 +121,30 @@ function keyOf(key: Pick<CertificateVersion, "accountId" | "certificateId">): st
   return `${key.accountId}/${key.certificateId}`;
 }
 
+function revokedFailure(certificateId: string, { version, on, ofDeleted }: Revoked): Failure {
+  const facts = { certificateId, version, revokedOn: on };
+  if (!isOfWorker(certificateId)) {
+    const message = `certificate ${certificateId} was revoked on ${on}`;
+    return new Failure("certificate_revoked", { message, facts });
+  }
+  return ofDeleted
+    ? new Failure("identity_deleted", {
+        message: `the ${certificateId} belonged to a Worker that was deleted on ${on}`,
+        facts,
+      })
+    : new Failure("identity_revoked", {
+        message: `the ${certificateId} was revoked on ${on}`,
+        facts,
+      });
+}
+
 function isOfWorker(certificateId: string): boolean {
   return certificateId.startsWith(`${IDENTITY}:`);
 }
 
 function readHeld(certificate: CertificateVersion): Read {
-  const { version, revokedOn } = certificate;
-  if (revokedOn !== null) return { state: "revoked", version, on: revokedOn };
+  const { version, revokedOn, ofDeleted = false } = certificate;
+  if (revokedOn !== null) return { state: "revoked", version, on: revokedOn, ofDeleted };
   try {
     return { state: "usable", credential: readCredential(certificate) };
   } catch (error) {

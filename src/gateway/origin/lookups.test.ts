@@ -17,7 +17,7 @@ function world(): { resolve: Resolve; asked: string[] } {
 
 test("slow names of one account leave another's look-ups alone", async () => {
   const { resolve, asked } = world();
-  const lookups = new Lookups(resolve);
+  const lookups = new Lookups(resolve, { binding: 2, account: 8, all: 56 });
   for (const binding of ["one", "two", "three", "four", "five", "six"]) {
     for (let i = 0; i < 64; i += 1) void lookups.of("greedy", binding)(`slow${i}`);
   }
@@ -27,7 +27,7 @@ test("slow names of one account leave another's look-ups alone", async () => {
 
 test("slow names of one binding leave another of its account alone, and it has a bounded queue", async () => {
   const { resolve, asked } = world();
-  const lookups = new Lookups(resolve);
+  const lookups = new Lookups(resolve, { binding: 2, account: 8, all: 56 });
   const failed: unknown[] = [];
   for (let i = 0; i < 300; i += 1) {
     lookups

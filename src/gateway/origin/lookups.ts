@@ -8,7 +8,7 @@ interface LookupShares {
 }
 
 /** The process has 64 threads (see `environment.ts`): some stay free, whatever names are slow. */
-const lookupShares: LookupShares = { binding: 2, account: 8, all: 56 };
+export const MOST_LOOKUPS = 56;
 
 interface Waiting {
   readonly account: string;
@@ -26,7 +26,7 @@ export class Lookups {
   readonly #running: Map<string, number> = new Map();
   #waiting: Waiting[] = [];
 
-  constructor(resolve: Resolve, shares: LookupShares = lookupShares) {
+  constructor(resolve: Resolve, shares: LookupShares) {
     this.#resolve = resolve;
     this.#shares = shares;
   }

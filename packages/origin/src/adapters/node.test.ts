@@ -145,7 +145,7 @@ test("each attacker is refused with a code of its own, and none reaches the hand
     ["certificate_untrusted", await issue("a", { by: await makeAuthority("Another") })],
     ["certificate_expired", await issue("a", { notAfter: yesterday, notBefore: new Date(0) })],
     [
-      "certificate_expired",
+      "certificate_not_yet_valid",
       await issue("a", { notBefore: tomorrow, notAfter: new Date(Date.now() + 2 * 86_400_000) }),
     ],
     ["caller_not_named", await issue("a", { account: "other" })],

@@ -29,7 +29,8 @@ export function proveRequest(request: Request): Proof {
     ?.tlsClientAuth;
   if (tls?.certPresented !== "1") return "certificate_missing";
   if (tls.certRevoked === "1") return "certificate_revoked";
-  if (/expired|not yet valid/.test(tls.certVerified)) return "certificate_expired";
+  if (tls.certVerified.includes("expired")) return "certificate_expired";
+  if (tls.certVerified.includes("not yet valid")) return "certificate_not_yet_valid";
   if (tls.certVerified !== "SUCCESS") return "certificate_untrusted";
   return callerFacts(certificateOf(tls));
 }

@@ -37,6 +37,7 @@ export function scriptChangeEndpoints(
         summary: "Change bindings and settings, and deploy that",
         scope,
         body: "form",
+        holdsSecrets: true,
       },
       async (call) => {
         const json = await sentMetadata(call.body, "settings");
@@ -65,6 +66,7 @@ export function scriptChangeEndpoints(
               bindings: isSent("bindings")
                 ? resolveBindings(meta.bindings, owner, {
                     keyring,
+                    texts: call.texts,
                     before: newest,
                     keep: meta.keep_bindings,
                   })
@@ -91,6 +93,7 @@ export function scriptChangeEndpoints(
         summary: "Replace the code, with the bindings and settings as they are",
         scope,
         body: "form",
+        holdsSecrets: true,
       },
       async (call) => {
         const header = call.request.headers;

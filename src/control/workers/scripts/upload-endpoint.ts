@@ -1,5 +1,6 @@
 import { resolveOrRefuse } from "../bindings.ts";
 import { Failure } from "../../../failures/failures.ts";
+import type { SecretTexts } from "../../../keys/secret-texts.ts";
 import type { ControlContext } from "../../api/context.ts";
 import { endpoint, type Endpoint } from "../../api/endpoint.ts";
 import { byOf, keyOf } from "../lookup.ts";
@@ -29,7 +30,7 @@ export function scriptUploadEndpoints(
   const { keyring, latestCompatibilityDate } = context;
   const path = "/accounts/{account_id}/workers/scripts/{script_name}";
   const buildFrom = async (
-    form: FormData,
+    { body: form, texts }: { readonly body: FormData; readonly texts: SecretTexts },
     { refusals = new Refusals(), announced = false }: Checked = {},
   ): Promise<Pick<PublishOptions, "build" | "tag"> & { notices: readonly string[] }> => {
     const { bindings, keepBindings, notices, sentAssets, ...script } = await readScript(
@@ -51,6 +52,7 @@ export function scriptUploadEndpoints(
           refusals,
           bindings: resolveOrRefuse(bindings, owner, {
             keyring,
+            texts,
             before: newest,
             keep: keepBindings,
             refusals,
@@ -67,10 +69,11 @@ export function scriptUploadEndpoints(
         summary: "Upload a script and deploy it to all traffic",
         scope: "workers_scripts:write",
         body: "form",
+        holdsSecrets: true,
       },
       async (call) => {
         const key = keyOf(call);
-        const { notices, ...upload } = await buildFrom(call.body);
+        const { notices, ...upload } = await buildFrom(call);
         const published = await publisher.publish(key, {
           ...upload,
           ...byOf(call),
@@ -87,10 +90,11 @@ export function scriptUploadEndpoints(
         summary: "Upload a version without deploying it",
         scope: "workers_scripts:write",
         body: "form",
+        holdsSecrets: true,
       },
       async (call) => {
         const key = keyOf(call);
-        const { notices, ...upload } = await buildFrom(call.body);
+        const { notices, ...upload } = await buildFrom(call);
         const { script, version } = await publisher.publish(key, {
           ...upload,
           ...byOf(call),
@@ -108,6 +112,7 @@ export function scriptUploadEndpoints(
         summary: "Say what a deploy would be refused for, without deploying",
         scope: "workers_scripts:write",
         body: "form",
+        holdsSecrets: true,
       },
       async (call) => {
         const key = keyOf(call);
@@ -115,7 +120,7 @@ export function scriptUploadEndpoints(
         const configuration = call.body.get("settings[configuration]");
         refusals.add(...configurationRefusals(configuration));
         const announced = announcesAssets(configuration);
-        const { notices, tag, build } = await buildFrom(call.body, { refusals, announced });
+        const { notices, tag, build } = await buildFrom(call, { refusals, announced });
         try {
           await publisher.check(key, {
             ...byOf(call),

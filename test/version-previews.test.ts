@@ -112,18 +112,20 @@ test("a preview calls the service that is deployed, also after that was deployed
       return new Response("next says " + await env.SERVICE.text()); } };`,
     [{ type: "service", name: "SERVICE", service: "service" }],
   );
-  const service = (text: string): WorkerVersion =>
-    makeVersion(
-      "service",
-      `import { WorkerEntrypoint } from "cloudflare:workers";
-      export default class extends WorkerEntrypoint { text() { return "${text}"; } }`,
-    );
   await edge.deploy(service("one"));
   await deployWith(makeVersion("caller", answering("deployed")), next);
   assert.equal((await edge.fetch(hostOf(next))).text, "next says one");
   await edge.deploy(service("two"));
   assert.equal((await edge.fetch(hostOf(next))).text, "next says two");
 });
+
+function service(text: string): WorkerVersion {
+  return makeVersion(
+    "service",
+    `import { WorkerEntrypoint } from "cloudflare:workers";
+    export default class extends WorkerEntrypoint { text() { return "${text}"; } }`,
+  );
+}
 
 /** A request that goes on until it is cancelled; its answer has begun. */
 async function hold(host: string): Promise<{ cancel(): void }> {

@@ -148,6 +148,17 @@ describe("connect() by real drivers", { skip }, () => {
     }
   });
 
+  test("a wrong user or password is told in the database's own words", async () => {
+    for (const driver of ["pg", "postgres"]) {
+      const said = await ask(driver, postgres.port, "&user=postgres&password=wrong");
+      assert.match(said, /certificate authentication failed for user "postgres"/, driver);
+    }
+    const denied = await ask("mysql2", mariadb.port, "&password=wrong");
+    assert.match(denied, /Access denied for user 'client'/);
+    const unknown = await ask("ioredis", redis.port, "&user=nobody&password=wrong");
+    assert.match(unknown, /WRONGPASS/);
+  });
+
   test("a revocation cuts a query that runs, and the driver's error says so; so does a restart", async () => {
     await present(authority, 4);
     const sleep = encodeURIComponent("select pg_sleep(30)::text as who");

@@ -193,6 +193,23 @@ test("a certificate that the host has revoked is refused by Access, whatever mod
   client.close();
 });
 
+test("what the account has revoked is refused where only Access has a CA, on an open connection", async () => {
+  await access([{ kind: "certificate" }]);
+  const robot = await robots.issue({ subject: "CN=robot" });
+  const other = await robots.issue({ subject: "CN=other" });
+  const client = session(HOST, robot);
+  assert.equal((await on(client, HOST))[0], 200);
+  const serial = robot.x509.serialNumber.toUpperCase();
+  await edge.edge.applied(edge.source.setHosts([], [serial]));
+  const [status, text] = await on(client, HOST);
+  assert.equal(status, 403);
+  assert.match(text, /access_denied/);
+  assert.equal((await ask(HOST, other))[0], 200);
+  await edge.edge.applied(edge.source.setHosts([]));
+  assert.equal((await on(client, HOST))[0], 200);
+  client.close();
+});
+
 test("hosts beside it are asked for nothing", async () => {
   const socket = connectTls({ host: "127.0.0.1", port, servername: OPEN, ca: servers.pem });
   await once(socket, "secureConnect");

@@ -135,6 +135,31 @@ for (const [engine, open] of Object.entries(engines)) {
       assert.equal((await callApi(other, "DELETE", free)).status, 200);
     });
 
+    it("a proxied name is nobody else's, and a name that somebody else has is not proxied", async () => {
+      assert.equal((await setRoutes(other, "one", ["taken.proxied.example/*"])).status, 200);
+      const make = () => callApi(control, "POST", "/zones", { name: "proxied.example" });
+      assert.equal((await make()).errors[0]?.code, 1061);
+      await setRoutes(other, "one", []);
+      const zone = await make();
+      assert.equal(zone.status, 200, JSON.stringify(zone.errors));
+      const records = `/zones/${(zone.result as { id: string }).id}/dns_records`;
+      const record = { type: "A", name: "www", content: "10.0.0.5", proxied: true };
+      const made = await callApi(control, "POST", records, record);
+      assert.equal(made.status, 200, JSON.stringify(made.errors));
+      const host = "www.proxied.example";
+      for (const [method, path, body] of [
+        ["PUT", `${hostPath(host)}/clients`, { mode: "required" }],
+        ["PUT", `${hostPath(host)}/origin`, { to: "https://10.0.0.6", certificate: "any" }],
+        ["PUT", `${hostPath("*.proxied.example")}/clients`, { mode: "required" }],
+      ] as const) {
+        const claim = await callApi(other, method, path, body);
+        assert.match(claim.errors[0]?.message ?? "", /belongs to another account/, path);
+      }
+      for (const pattern of [`${host}/*`, "*.proxied.example/*", "*.example/*"]) {
+        assert.equal((await setRoutes(other, "one", [pattern])).status >= 400, true, pattern);
+      }
+    });
+
     it("no Worker's route or custom domain is in a zone that another account has made", async () => {
       await callApi(control, "POST", "/zones", { name: "held.example" });
       const patterns = [

@@ -65,9 +65,12 @@ async function refused(...args: string[]): Promise<string> {
   return stderr;
 }
 
-function ask(agent: Agent, { chain, key } = robot): Promise<{ status: number; text: string }> {
+function ask(
+  agent: Agent,
+  { chain, key } = robot,
+  host = "app.localhost",
+): Promise<{ status: number; text: string }> {
   const port = Number(new URL(platform.ready.https!).port);
-  const host = "app.localhost";
   return new Promise((resolve, reject) => {
     const options = { host: "127.0.0.1", port, servername: host, headers: { host } };
     request({ ...options, rejectUnauthorized: false, agent, cert: chain, key }, (response) => {
@@ -104,6 +107,37 @@ test("a list from a file refuses its certificates at the next request of an open
   await forgetAll();
   agent.destroy();
   other.destroy();
+});
+
+test("a list of a CA that only Access has refuses its certificates too", async () => {
+  const machines = await makeAuthority("Machines");
+  const machine = await machines.issue({ subject: "CN=machine" });
+  const access = "/accounts/{account}/access";
+  const host = "gate.example";
+  const put = async (at: string, body: object): Promise<void> => {
+    const { status, json } = await platform.api("POST", access + at, body);
+    assert.ok(status < 300, JSON.stringify(json));
+  };
+  await put("/certificates", {
+    name: "machines",
+    certificate: machines.pem,
+    associated_hostnames: [host],
+  });
+  const policies = [{ name: "m", decision: "non_identity", include: [{ certificate: {} }] }];
+  await put("/apps", { type: "self_hosted", name: "gate", domain: host, policies });
+  const route = { pattern: `${host}/*`, script: "app" };
+  const zone = await platform.api("POST", "/zones", { name: host });
+  const routed = await platform.api("POST", `/zones/${zone.json.result.id}/workers/routes`, route);
+  assert.equal(routed.status, 200, JSON.stringify(routed.json));
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  assert.equal((await ask(agent, machine, host)).status, 200);
+  const list = await machines.revoke([machine]);
+  assert.equal((await platform.api("POST", path, { list })).status, 200);
+  const refusal = await ask(agent, machine, host);
+  assert.deepEqual([refusal.status, /access_denied/.test(refusal.text)], [403, true]);
+  await forgetAll();
+  assert.equal((await ask(agent, machine, host)).status, 200);
+  agent.destroy();
 });
 
 test("a revoked intermediate takes with it what it has issued", async () => {

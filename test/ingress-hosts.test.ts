@@ -115,7 +115,7 @@ function only({ certificate, private_key }: Awaited<ReturnType<typeof pair>>): {
 
 test("countersign host shows, tests, uploads and deletes what a host presents", async () => {
   const account = { id: platform.ready.accountId };
-  await client.zones.create({ account, name: "command.example" });
+  const zone = await client.zones.create({ account, name: "command.example" });
   const folder = await mkdtemp(join(tmpdir(), "countersign-host-"));
   const soon = new Date(Date.now() + 20 * 86_400_000);
   const one = await pair("api.command.example", "*.api.command.example", soon);
@@ -164,8 +164,12 @@ test("countersign host shows, tests, uploads and deletes what a host presents", 
     (await run("certificate", "b.command.example", ...upload.slice(2))).stderr,
     /not for/,
   );
+  const { certificate, private_key } = one;
+  const pull = { zone_id: zone.id, certificate, private_key };
+  await client.originTLSClientAuth.zoneCertificates.create(pull);
   const doctor = await cli(["doctor", "--data", platform.dataFolder]);
   assert.match(doctor.stdout, /host +.*the certificate of api\.command\.example.* expires in/);
+  assert.match(doctor.stdout, /origin pull +.*for origins of command\.example expires in/);
   await run("certificate", "api.command.example", "--delete");
   assert.notEqual(await presented("api.command.example"), one.fingerprint);
   assert.equal((await run("certificate", "api.command.example", "--delete")).status, 1);

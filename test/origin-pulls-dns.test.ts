@@ -263,6 +263,96 @@ test("records are found by name, type and content, paged, replaced and refused a
   await assert.rejects(records.get("0".repeat(32), { zone_id }), (error) => code(error) === 81044);
 });
 
+test("many records change at once: in Cloudflare's order, all of them or none", async () => {
+  const { records } = client.dns;
+  const common = { zone_id, ttl: 60, type: "A" } as const;
+  const gone = await records.create({ ...common, name: "gone", content: "10.1.0.1" });
+  const moved = await records.create({ ...common, name: "moved", content: "10.1.0.2" });
+  const put = await records.create({ ...common, name: "put", content: "10.1.0.3" });
+  const done = await records.batch({
+    zone_id,
+    // Its place is taken in the same call.
+    deletes: [{ id: gone.id }],
+    patches: [{ id: moved.id, content: "10.1.0.4" } as never],
+    puts: [{ id: put.id, type: "A", name: "put", content: "10.1.0.5", ttl: 120 }],
+    posts: [{ type: "CNAME", name: "gone", content: "moved.example.com", ttl: 60 }],
+  });
+  assert.deepEqual(
+    [done.deletes, done.patches, done.puts, done.posts].map((list) =>
+      list!.map((one) => `${one.type} ${one.name} ${one.content} ${one.ttl}`),
+    ),
+    [
+      ["A gone.example.com 10.1.0.1 60"],
+      ["A moved.example.com 10.1.0.4 60"],
+      ["A put.example.com 10.1.0.5 120"],
+      ["CNAME gone.example.com moved.example.com 60"],
+    ],
+  );
+  assert.equal((await records.get(moved.id, { zone_id })).content, "10.1.0.4");
+  // The last of it cannot be done, so nothing is.
+  await assert.rejects(
+    records.batch({
+      zone_id,
+      deletes: [{ id: moved.id }],
+      posts: [
+        { type: "A", name: "new", content: "10.1.0.6", ttl: 60 },
+        { type: "A", name: "gone", content: "10.1.0.7", ttl: 60 },
+      ],
+    }),
+    (error) => code(error) === 81053,
+  );
+  assert.equal((await records.get(moved.id, { zone_id })).content, "10.1.0.4");
+  const posts = Array.from({ length: 101 }, (_, i) => ({
+    type: "A" as const,
+    name: `many-${i}`,
+    content: "10.1.1.1",
+    ttl: 60,
+  }));
+  const deletes = posts.map(() => ({ id: moved.id }));
+  await assert.rejects(records.batch({ zone_id, deletes, posts }), /202 changes .* more than 200/);
+  for (const one of [moved.id, put.id, done.posts![0]!.id]) await records.delete(one, { zone_id });
+});
+
+test("a zone is exported as a zone file and imported from one, again without a change", async () => {
+  const { records } = client.dns;
+  const file = `$TTL 300
+@ IN SOA ns.example.net. admin.example.net. 1 7200 3600 1209600 3600
+  IN NS ns.example.net.
+zf IN A 10.2.0.1
+   IN TXT "v=1; a" "b"
+front 60 IN CNAME zf ; cf_tags=cf-proxied:false
+`;
+  assert.deepEqual(await records.import({ zone_id, file }), {
+    recs_added: 3,
+    total_records_parsed: 3,
+  });
+  const exported = await records.export({ zone_id });
+  for (const line of [
+    "zf.example.com.\t300\tIN\tA\t10.2.0.1 ; cf_tags=cf-proxied:false",
+    'zf.example.com.\t300\tIN\tTXT\t"v=1; ab"',
+    "front.example.com.\t60\tIN\tCNAME\tzf.example.com. ; cf_tags=cf-proxied:false",
+  ]) {
+    assert.ok(exported.split("\n").includes(line), `${line} is not in ${exported}`);
+  }
+  const again = await records.import({ zone_id, file: exported });
+  assert.equal(again.recs_added, 0);
+  assert.ok(again.total_records_parsed! >= 3);
+  // What is not kept, and what is no zone file, is refused as a whole.
+  for (const [text, shown] of [
+    ["more A 10.2.0.2\n@ MX 10 mail", /line 2: .*MX/],
+    ["more A 10.2.0.2\n$INCLUDE /etc/passwd", /line 2: .INCLUDE/],
+    ["more A 10.2.0.2\na A 10.2.0.256", /IPv4 address/],
+  ] as const) {
+    await assert.rejects(records.import({ zone_id, file: text }), shown);
+  }
+  const left: string[] = [];
+  for await (const { id, name } of records.list({ zone_id })) {
+    if (/^(zf|front)\./.test(name)) await records.delete(id, { zone_id });
+    else left.push(name);
+  }
+  assert.ok(!left.includes("more.example.com"));
+});
+
 test("an account has a share of DNS records, and a zone takes its own with it", async () => {
   await using control = await startControl({ limits: { dnsRecords: 2 } });
   const zone = (await control.call("POST", "/zones", { name: ZONE })).result as { id: string };

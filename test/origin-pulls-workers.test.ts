@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { request, type IncomingHttpHeaders } from "node:http";
 import { tmpdir } from "node:os";
@@ -6,7 +7,8 @@ import { join } from "node:path";
 import { text as textOf } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import Cloudflare from "cloudflare";
-import { startOrigin, type TestOrigin } from "./helpers/origin.ts";
+import { WebSocket, WebSocketServer } from "ws";
+import { subjectOf, startOrigin, type TestOrigin } from "./helpers/origin.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { scriptForm } from "./helpers/script-form.ts";
@@ -22,6 +24,7 @@ const WORKER = `export default {
       );
     }
     const answer = await fetch(request);
+    if (answer.webSocket) return answer;
     return new Response("worker saw " + (await answer.text()), answer);
   },
 };`;
@@ -139,6 +142,33 @@ test("the certificate of what it fetches is rotated with no request lost", async
   await Promise.all(asking);
   assert.deepEqual(new Set(answers), new Set(["worker saw x"]));
 });
+
+test("a WebSocket that a Worker passes on by fetch(request) reaches the origin, with the certificate", async () => {
+  using server = closing(new WebSocketServer({ server: origin.server }));
+  let subject = "";
+  server.on("connection", (socket, asked) => {
+    subject = subjectOf(asked);
+    socket.on("message", (text: Buffer) => socket.send(`origin heard ${text.toString()}`));
+    socket.on("close", (code, reason) => closed.resolve([code, reason.toString()]));
+  });
+  const closed = Promise.withResolvers<[number, string]>();
+  const socket = new WebSocket(platform.ready.http.replace("http", "ws"), {
+    headers: { host: ZONE },
+  });
+  await once(socket, "open");
+  for (const word of ["one", "two"]) {
+    socket.send(word);
+    const [answer] = (await once(socket, "message")) as [Buffer];
+    assert.equal(answer.toString(), `origin heard ${word}`);
+  }
+  assert.match(subject, /^CN=/);
+  socket.close(4001, "enough");
+  assert.deepEqual(await closed.promise, [4001, "enough"]);
+});
+
+function closing(server: WebSocketServer): WebSocketServer & Disposable {
+  return Object.assign(server, { [Symbol.dispose]: () => server.close() });
+}
 
 test("a host whose record goes is fetched as any other again", async () => {
   await client.dns.records.delete(recordId, { zone_id });

@@ -198,6 +198,56 @@ describe("expiry", () => {
     await remove(result.id);
   });
 
+  test("what a host and an origin pull present is told of as well, until another takes its place", async () => {
+    const zone = await control.call("POST", "/zones", { name: "told.example" });
+    const at = (path: string): string => `/zones/${zone.result.id}${path}`;
+    const put = async (path: string, days: number): Promise<{ id: string; end: number }> => {
+      const leaf = await authority.issue({
+        subject: "CN=told.example",
+        dns: ["told.example"],
+        notAfter: new Date(start + days * DAY),
+      });
+      const body = { certificate: leaf.chain, private_key: leaf.key };
+      const { result } = await control.call("POST", at(path), body);
+      return { id: result.id, end: Date.parse(result.expires_on) };
+    };
+    const host = await put("/custom_certificates", 60);
+    const pull = await put("/origin_tls_client_auth", 60);
+    for (let left = 31; left >= -1; left -= 1) {
+      now = new Date(host.end - left * DAY);
+      await monitor.look();
+      await monitor.look();
+    }
+    const told = receiver.received.map(({ body }) => JSON.parse(body));
+    for (const [kind, id] of [
+      ["host_certificate", host.id],
+      ["origin_pull_certificate", pull.id],
+    ]) {
+      const own = told.filter(({ data }) => data.certificate_id === id);
+      assert.deepEqual(
+        own.map(({ data }) => data.threshold_days),
+        [30, 14, 7, 3, 1, 0],
+      );
+      const types = own.map(({ type }) => type);
+      assert.deepEqual([types[4], types[5]], [`${kind}.expiring`, `${kind}.expired`]);
+    }
+    const { data } = told.find(({ type }) => type === "host_certificate.expiring");
+    assert.deepEqual([data.hosts, data.subject], [["told.example"], "CN=told.example"]);
+    assert.match(lines[0]?.msg ?? "", /^the certificate .*told\.example expires in 30 days$/);
+    const listed = await control.call("GET", "/accounts/{account}/countersign/webhook/notices");
+    const kinds = new Set(listed.result.map(({ kind }: { kind: string }) => kind));
+    assert.ok(kinds.has("host") && kinds.has("origin_pull"));
+
+    receiver.received.splice(0);
+    now = new Date(start);
+    await put("/custom_certificates", 90);
+    await put("/origin_tls_client_auth", 90);
+    now = new Date(start + 59.5 * DAY);
+    await monitor.look();
+    assert.deepEqual(thresholds(), [], "what stands behind the next one ends unseen");
+    await control.call("DELETE", `/zones/${zone.result.id}`);
+  });
+
   test("Prometheus reads the end of each", async () => {
     const { id, end } = await upload("metered", 20);
     const url = `${control.api}/accounts/${control.accountId}/countersign/metrics`;

@@ -77,6 +77,17 @@ test("curl and Node reach a Worker at its own name, for which no wildcard would 
   const { status, stderr } = await countersign([...asks, "--data", platform.dataFolder]);
   assert.equal(status, 0, stderr);
   assert.equal(await ask("named.localhost", "--http1.1"), "NONE");
+  const { subdomain } = (await platform.api("GET", "/accounts/{account}/workers/subdomain")).json
+    .result;
+  assert.equal(await ask(`named.${subdomain}.localhost`), "NONE");
+  const shown = await countersign([
+    "host",
+    "show",
+    "named.localhost",
+    "--data",
+    platform.dataFolder,
+  ]);
+  assert.match(shown.stdout, /workers +named \(named\.localhost\)/);
   // Where nobody answers, nothing is signed: the wildcard is all there is.
   await assert.rejects(ask("nobody.localhost"), { code: 60 });
 });

@@ -137,6 +137,7 @@ function staticSource(surroundings: Surroundings): Source {
     trust: async () => accountTrust(material),
     hosts: async () => [],
     challenges: async () => [],
+    revocations: async () => [],
     origins: async () => [],
     routedHosts: async () => [],
     access: async () => ({ applications: [], tokens: [], authorities: [], keys: [] }),

@@ -49,6 +49,7 @@ export async function runChecks(options: CheckOptions): Promise<readonly Check[]
           ...checkOldTls(status),
           ...checkCertificates(status, options.now),
           ...checkHostCertificates(status, options.now),
+          ...checkOriginPulls(status, options.now),
           ...checkHostFolders(status),
           ...checkCertificateWarnings(status),
           ...checkRevocationLists(status),
@@ -241,6 +242,18 @@ function checkHostCertificates({ hostCertificates }: PlatformStatus, now: Date):
       result: Date.parse(expiresOn) <= now.getTime() ? "wrong" : "warning",
       finding: `the certificate of ${hosts.join(", ")} ${describeExpiry(new Date(expiresOn), now)}`,
       fix: `countersign host certificate ${hosts[0]} --cert FILE --key FILE: connections stay open.`,
+    }));
+}
+
+/** What an origin is shown that asks for a certificate: once it has ended the origin refuses all requests. */
+function checkOriginPulls({ originPulls }: PlatformStatus, now: Date): readonly Check[] {
+  return originPulls
+    .filter(({ expiresOn }) => Date.parse(expiresOn) - now.getTime() < MONTH)
+    .map(({ names, expiresOn }) => ({
+      name: "origin pull",
+      result: Date.parse(expiresOn) <= now.getTime() ? "wrong" : "warning",
+      finding: `the certificate for origins of ${names.join(", ")} ${describeExpiry(new Date(expiresOn), now)}`,
+      fix: "Upload the next one at /zones/{zone_id}/origin_tls_client_auth: the newest is presented.",
     }));
 }
 

@@ -1,12 +1,15 @@
 import type { Sealed } from "../keys/seal.ts";
 
+/** Seconds that an assertion is good for. A Worker verifies it at once. */
+export const ASSERTION_LIFE = 60;
+
 /** Who reaches the hosts of one account: all that the ingress decides by. Empty: everybody does. */
 export interface AccountAccess {
   readonly applications: readonly AccessApplication[];
   readonly tokens: readonly ServiceToken[];
   /** CAs of clients' certificates, each for some hosts. */
   readonly authorities: readonly AccessAuthority[];
-  /** The first one signs; all are published. */
+  /** All are published. Of those whose time has come the newest signs. */
   readonly keys: readonly AccessKey[];
 }
 
@@ -66,6 +69,8 @@ export interface AccessKey {
   readonly id: string;
   /** JSON Web Key, as it is published. */
   readonly publicKey: Readonly<Record<string, unknown>>;
+  /** ISO 8601: when it begins to sign. */
+  readonly signsFrom: string;
   /** PKCS #8, PEM; its place is {account, id, kind: "access-key"}. */
   readonly sealedKey: Sealed;
 }

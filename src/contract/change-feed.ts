@@ -30,6 +30,8 @@ export interface Source {
   trust(accountId: string): Promise<AccountTrust>;
   /** The hosts of an account that have TLS state of their own at the ingress. */
   hosts(accountId: string): Promise<readonly Host[]>;
+  /** Certificates of clients that no host of an account takes any more: as in `HostClients`. */
+  revocations(accountId: string): Promise<readonly string[]>;
   /** What the ingress answers to ACME servers while they issue for hosts of an account. */
   challenges(accountId: string): Promise<readonly HostChallenge[]>;
   /** The hosts of an account that origins answer for. */
@@ -186,8 +188,13 @@ export type WorkerBinding = { readonly name: string } & (
   | { readonly type: "assets" }
   /** The content of another module, in service-worker format. */
   | { readonly type: EmbeddedType; readonly part: string }
-  /** A class of the script itself. */
-  | { readonly type: "durable_object_namespace"; readonly className: string }
+  /** A class of the script itself, or of another. */
+  | {
+      readonly type: "durable_object_namespace";
+      readonly className: string;
+      /** Absent: the script's own. */
+      readonly remote?: RemoteObjects;
+    }
   | {
       readonly type: "version_metadata";
       readonly id: string;
@@ -195,6 +202,14 @@ export type WorkerBinding = { readonly name: string } & (
       readonly timestamp: string;
     }
 );
+
+/** Objects of another script. */
+export interface RemoteObjects {
+  /** Who keeps them now; who kept them last, if they were deleted. */
+  readonly scriptName: string;
+  /** As of `ObjectClass`: it stays when the class is renamed or transferred. */
+  readonly namespaceId: string;
+}
 
 export type EmbeddedType = "text_blob" | "data_blob" | "wasm_module";
 

@@ -13,10 +13,10 @@ export function ingressAccess(
 ): IngressAccess {
   return {
     ...access,
-    keys: access.keys.flatMap(({ id, publicKey, sealedKey }) => {
+    keys: access.keys.flatMap(({ id, publicKey, sealedKey, signsFrom }) => {
       try {
         const place = accessKeyPlace(accountId, id);
-        return [{ id, publicKey, privateKey: keyring.unseal(place, sealedKey) }];
+        return [{ id, publicKey, signsFrom, privateKey: keyring.unseal(place, sealedKey) }];
       } catch (error) {
         log.error({ accountId, key: id, error }, "a key of Access does not open");
         return [];

@@ -87,7 +87,7 @@ export interface EdgeHttps extends HttpsAddress {
   /** What hosts present that have no certificate of their own. */
   readonly byDefault: ServedCertificate;
   /**
-   * For a name right below one of this machine's own, which most clients take no wildcard for. Null:
+   * For a name below one of this machine's own, which most clients take no wildcard for. Null:
    * it is none. Default: all of them present `byDefault`.
    */
   readonly localLeaf?: (name: string) => Promise<ServedCertificate | null>;

@@ -3,6 +3,7 @@ import { NO_CERTIFICATE } from "../contract/gateway.ts";
 import { IDENTITY, identityId } from "../contract/identity.ts";
 import type { GenerationFolder } from "./generation-folder.ts";
 import { doorOf } from "./config/service-links.ts";
+import { isRemote, objectsDoor } from "./storage/remote-objects.ts";
 import { frontOf, originSocket } from "./config/outbound-config.ts";
 import { resourceOf } from "./storage/resources.ts";
 import type { LaidOutVersion } from "./config/workerd-config.ts";
@@ -35,10 +36,10 @@ export class GenerationBindings {
         this.#links.push(path);
         await this.#context.storage.bind(path, accountId, resource.kind);
       } else if (binding.type === "service") {
-        const target = { accountId, scriptName: binding.service };
-        const path = this.placeOf(binding.name, "x");
-        this.#links.push(path);
-        await this.#context.linkService(path, target, doorOf(binding));
+        await this.#link(binding.name, binding.service, doorOf(binding));
+      } else if (isRemote(binding)) {
+        const { scriptName: owner, namespaceId } = binding.remote;
+        await this.#link(binding.name, owner, objectsDoor(namespaceId));
       } else if (binding.type === "mtls_certificate" && !presented.has(binding.name)) {
         const socketPath = this.placeOf(binding.name, "b");
         const { name: bindingName } = binding;
@@ -61,6 +62,14 @@ export class GenerationBindings {
     const { gateway } = this.#context;
     this.#context.unlinkServices(this.#links.splice(0));
     await Promise.all(this.#opened.splice(0).map((path) => gateway.closeBinding(path)));
+  }
+
+  /** Has a binding lead to another Worker's door. */
+  async #link(bindingName: string, scriptName: string, door: string): Promise<void> {
+    const { accountId } = this.#version;
+    const path = this.placeOf(bindingName, "x");
+    this.#links.push(path);
+    await this.#context.linkService(path, { accountId, scriptName }, door);
   }
 
   /** Where a binding leads to: the gateway's socket, or a link to another Worker's. */

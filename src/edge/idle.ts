@@ -23,7 +23,7 @@ export interface Sleeper {
   show(): Promise<void>;
   /** Ends what was hidden. */
   sleep(): Promise<void>;
-  /** Resolves when it runs, or has failed to for the first time. Once, however often it is called. */
+  /** Resolves when it runs, or has failed to twice. Once, however often it is called. */
   wake(): Promise<void>;
 }
 

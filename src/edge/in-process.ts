@@ -4,6 +4,7 @@ import { readCredential, validityFailure, type Credential } from "../certificate
 import { isVersion1 } from "../certificates/shown.ts";
 import type { BoundDatabase } from "../contract/database.ts";
 import type { HostOrigin } from "../contract/hosts.ts";
+import { isRemote } from "./storage/remote-objects.ts";
 import { hostsOverlap } from "../network/patterns.ts";
 import { IDENTITY } from "../contract/identity.ts";
 import type {
@@ -83,6 +84,7 @@ export async function runnable(
     identityOf(version.versionId, presented, [...databases, ...origins]),
     ...(traced === null ? [] : [observed]),
     ...(objects.length === 0 ? [] : [JSON.stringify(objects)]),
+    ...version.bindings.filter(isRemote).map(({ name, remote }) => `${name} ${remote.scriptName}`),
     ...(version.takesEvents === true ? ["events"] : []),
   ].join(" ");
   return { ...version, presented, databases, origins, identity, changesAt, traced };

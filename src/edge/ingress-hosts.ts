@@ -6,7 +6,7 @@ import { hostKeyPlace } from "../keys/places.ts";
 import type { Keyring } from "../keys/seal.ts";
 
 export interface IngressHostsOptions {
-  readonly source: Pick<Source, "hosts" | "challenges">;
+  readonly source: Pick<Source, "hosts" | "challenges" | "revocations">;
   readonly keyring: Keyring;
   readonly ingress: Pick<IngressHandle, "hosts" | "challenges">;
   readonly log: Logger;
@@ -29,6 +29,7 @@ export class IngressHosts {
     await ingress.hosts(
       accountId,
       hosts.map((host) => this.#open(accountId, host)),
+      await source.revocations(accountId),
     );
     await ingress.challenges(accountId, await source.challenges(accountId));
   }

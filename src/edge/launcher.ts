@@ -17,6 +17,7 @@ import { type LimitedRun, limited } from "./worker-limits.ts";
 import { refuseExperimental } from "./storage/experimental-flags.ts";
 import { embeddedBy } from "./storage/bindings-config.ts";
 import { keepsObjects, missingClass } from "./storage/objects.ts";
+import { leadsNowhere } from "./storage/remote-objects.ts";
 import { layOut } from "./storage/modules.ts";
 import { startFailure } from "./start-failure.ts";
 import { TraceLines } from "./logs/traces.ts";
@@ -96,7 +97,8 @@ export class Launcher {
     await this.#context.sandbox.prepare(this.#folder.absolute, this.#mounts());
     await this.#bindings.open();
     for (const name of this.#context.wantedEntrypoints(this.#version)) {
-      this.entrypoints.set(name, this.#folder.inRun(`e${this.entrypoints.size}`));
+      if (leadsNowhere(name, this.#version)) this.#missing.add(name);
+      else this.entrypoints.set(name, this.#folder.inRun(`e${this.entrypoints.size}`));
     }
   }
 

@@ -1,7 +1,8 @@
 import { keyIn } from "../contract/key-in.ts";
 import type { ScriptUpdate } from "../ingress/protocol.ts";
 import type { Generation } from "./generation.ts";
-import type { ScriptKey, VersionPreview } from "../contract/change-feed.ts";
+import type { ScriptKey, VersionPreview, WorkerBinding } from "../contract/change-feed.ts";
+import { isRemote } from "./storage/remote-objects.ts";
 
 /** ms that a request waits for a process to which objects are handed over */
 const HANDOVER_PATIENCE = 15_000;
@@ -54,16 +55,21 @@ export function updateOf(
   return { accountId, scriptName, entry: { scriptName, hosts, routes, targets, previews } };
 }
 
-/** Does a Worker of this script have a service binding to one of `targets` (ids)? */
+/** Does a Worker of this script have a binding to one of `targets` (ids), or to its objects? */
 export function binds(live: LiveScript, targets: ReadonlySet<string>): boolean {
   return generationsOf(live).some((generation) => generationBinds(generation, targets));
 }
 
 export function generationBinds({ version }: Generation, targets: ReadonlySet<string>): boolean {
   const { accountId } = version;
-  return version.bindings.some(
-    (binding) =>
-      binding.type === "service" &&
-      targets.has(scriptId({ accountId, scriptName: binding.service })),
-  );
+  return version.bindings.some((binding) => {
+    const scriptName = boundScript(binding);
+    return scriptName !== null && targets.has(scriptId({ accountId, scriptName }));
+  });
+}
+
+/** The other script that a binding leads to. */
+function boundScript(binding: WorkerBinding): string | null {
+  if (binding.type === "service") return binding.service;
+  return isRemote(binding) ? binding.remote.scriptName : null;
 }

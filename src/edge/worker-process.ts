@@ -149,10 +149,10 @@ export class WorkerProcess {
     this.#isIdle = true;
   }
 
-  /** Resolves when it runs, or has failed to for the first time. */
+  /** Resolves when it runs, or has failed to twice: the first failure may be of the machine's doing. */
   async wake(): Promise<void> {
     this.#isIdle = false;
-    if (!this.#trying.signal.aborted) await this.#kept.startOrRetry();
+    if (!this.#trying.signal.aborted) await this.#kept.startOrRetry(2);
   }
 
   /** Was it the end of its process that a connection to it has just broken off by? */

@@ -5,7 +5,8 @@ export const clientCertificateFailures = {
     status: 403,
     number: 7000750,
     title: "this host wants a client certificate",
-    cause: "The client presented none: it has none, or came over plain HTTP.",
+    cause:
+      "The client presented none: it has none, came over plain HTTP, or has one of no CA that the host names, which many do not send then.",
     fix: "Connect over https:// with a certificate of a CA that the host accepts; `countersign host clients HOST` lists them.",
   },
   client_certificate_untrusted: {

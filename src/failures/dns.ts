@@ -16,6 +16,14 @@ export const dnsFailures = {
     cause: "Countersign serves no DNS: A, AAAA and CNAME records say where a host's origin is.",
     fix: "Keep the record where your DNS is served; A, AAAA, CNAME and TXT records are taken.",
   },
+  dns_zone_file_invalid: {
+    side: "caller",
+    status: 400,
+    number: 7000894,
+    title: "the zone file cannot be read",
+    cause: "It is not as RFC 1035 and BIND have it, or includes or generates what is not in it.",
+    fix: "Correct the line that the message names, and import the file again: nothing of it was added.",
+  },
   dns_record_not_proxiable: {
     side: "caller",
     status: 400,

@@ -171,8 +171,8 @@ export const edgeFailures = {
     number: 7000305,
     title: "the bound service is not deployed",
     cause:
-      "A service binding names a Worker that is not deployed, or an entrypoint that it does not export.",
-    fix: "Deploy the Worker that the binding names, or correct `services` in `wrangler.jsonc`.",
+      "A binding names a Worker that is not deployed, or an entrypoint or a class of Durable Objects that it does not have any more.",
+    fix: "Deploy the Worker that the binding names, or correct `services` or `durable_objects` in `wrangler.jsonc`.",
   },
   edge_process_failed: {
     side: "platform",

@@ -274,7 +274,7 @@ export const scriptFailures = {
     side: "caller",
     status: 409,
     number: 10064,
-    title: "other Workers have service bindings to this one",
+    title: "other Workers have bindings to this one, or to its Durable Objects",
     cause: "They would fail once it is gone.",
     fix: "Remove those bindings first, or delete with `--force`.",
   },

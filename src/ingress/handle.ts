@@ -50,7 +50,7 @@ export class IngressHandle {
   readonly #access = new Map<string, AccessUpdate>();
   /** For each socket: how often the ingress had been started again when it was first told of it. */
   readonly #told = new Map<string, number>();
-  readonly #hosts = new Map<string, readonly ServedHost[]>();
+  readonly #hosts = new Map<string, readonly [readonly ServedHost[], readonly string[]]>();
   readonly #challenges = new Map<string, readonly HostChallenge[]>();
   #byDefault: ServedCertificate | null;
   #address: ListenAddress;
@@ -128,9 +128,13 @@ export class IngressHandle {
   }
 
   /** In force on return, for handshakes that begin from now on. */
-  async hosts(accountId: string, hosts: readonly ServedHost[]): Promise<void> {
-    this.#hosts.set(accountId, hosts);
-    await this.#call("hosts", accountId, hosts);
+  async hosts(
+    accountId: string,
+    hosts: readonly ServedHost[],
+    revoked: readonly string[],
+  ): Promise<void> {
+    this.#hosts.set(accountId, [hosts, revoked]);
+    await this.#call("hosts", accountId, hosts, revoked);
   }
 
   /** What ACME servers are answered: in force on return. */
@@ -186,7 +190,7 @@ export class IngressHandle {
     for (const update of this.#access.values()) await tell("access", update);
     await tell("scripts", [...this.#scripts.values()]);
     if (this.#isComplete) await tell("complete");
-    for (const [accountId, hosts] of this.#hosts) await tell("hosts", accountId, hosts);
+    for (const [accountId, told] of this.#hosts) await tell("hosts", accountId, ...told);
     for (const [accountId, all] of this.#challenges) await tell("challenges", accountId, all);
     if (this.#byDefault !== null) await tell("presentByDefault", this.#byDefault);
     this.#address = await tell("listen", this.#address);

@@ -2,17 +2,21 @@ import { createSecureContext, type SecureContext } from "node:tls";
 import type { HostClients, ServedCertificate, ServedHost } from "../contract/hosts.ts";
 import { TLS_OPTIONS } from "./tls-options.ts";
 
+const NONE: readonly string[] = [];
+
 /** The hosts that have TLS state of their own: exact before wildcard, a longer wildcard first. */
 export class Hosts {
   readonly #accounts = new Map<string, readonly ServedHost[]>();
   /** CAs whose certificates Access may let in: of each account, for each host, PEM. */
   readonly #access = new Map<string, ReadonlyMap<string, readonly string[]>>();
+  readonly #revoked = new Map<string, readonly string[]>();
   #entries: ReadonlyMap<string, HostEntry> = new Map();
   #asks = false;
 
   /** Replaces what is known of one account's hosts. Connections that are open stay open. */
-  update(accountId: string, hosts: readonly ServedHost[]): void {
+  update(accountId: string, hosts: readonly ServedHost[], revoked: readonly string[] = NONE): void {
     this.#accounts.set(accountId, hosts);
+    this.#revoked.set(accountId, revoked);
     this.#settle();
   }
 
@@ -42,9 +46,9 @@ export class Hosts {
       }
     }
     const entries = new Map<string, HostEntry>();
-    for (const [host, { served }] of all) {
+    for (const [host, { served, accountId }] of all) {
       const entry = this.#entries.get(host)?.become(served) ?? new HostEntry(served);
-      entry.letIn(access.get(host) ?? []);
+      entry.letIn(access.get(host) ?? [], this.#revoked.get(accountId) ?? NONE);
       entries.set(host, entry);
     }
     this.#entries = entries;
@@ -103,16 +107,16 @@ export class HostEntry {
   }
 
   /** @param authorities PEM, whose certificates Access may let in. Kept as they are if they are the same */
-  letIn(authorities: readonly string[]): void {
+  letIn(authorities: readonly string[], revoked: readonly string[]): void {
     const { clients } = this.#served;
     if (authorities.join() !== this.#access.join()) this.#access = authorities;
     if (clients !== null || this.#access.length === 0) this.#clients = clients;
-    else if (this.#clients?.authorities !== this.#access) {
+    else if (this.#clients?.authorities !== this.#access || this.#clients.revoked !== revoked) {
       // Access decides who comes in: the Worker is told of the certificate.
       this.#clients = {
         mode: "optional",
         authorities: this.#access,
-        revoked: [],
+        revoked,
         forward: false,
       };
     }

@@ -105,8 +105,8 @@ export class Ingress implements Served<IngressMethods> {
     this.#isComplete = true;
   }
 
-  hosts(accountId: string, hosts: readonly ServedHost[]): void {
-    this.#hosts.update(accountId, hosts);
+  hosts(accountId: string, hosts: readonly ServedHost[], revoked: readonly string[]): void {
+    this.#hosts.update(accountId, hosts, revoked);
   }
 
   challenges(accountId: string, challenges: readonly HostChallenge[]): void {

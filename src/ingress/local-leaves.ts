@@ -8,7 +8,7 @@ export interface LocalLeaf extends ServedCertificate {
 
 /**
  * Certificates of this machine's own CA for one name each: most clients take no wildcard for a name
- * right below `localhost`. They are asked for at the first handshake that wants them.
+ * right below `localhost`, and none takes it for one further below. They are asked for at the first handshake that wants them.
  */
 export class LocalLeaves {
   readonly #ask: (name: string) => Promise<ServedCertificate | null>;
@@ -37,7 +37,7 @@ export class LocalLeaves {
    * @param name lower case, without a trailing dot
    */
   find(name: string): Promise<LocalLeaf | null> | null {
-    if (!TWO_LABELS.test(name) || !this.#isAnswered(name)) return null;
+    if (!this.#isAnswered(name)) return null;
     const known = this.#leaves.get(name);
     if (known !== undefined) return known;
     if (this.#leaves.size >= MOST) this.#leaves.clear();
@@ -56,6 +56,5 @@ export class LocalLeaves {
   }
 }
 
-const TWO_LABELS = /^[a-z0-9_-]{1,63}\.[a-z0-9-]{1,63}$/;
 /** Names that are no host's any more are among them. */
 const MOST = 10_000;

@@ -13,8 +13,11 @@ export interface IngressMethods {
   access(update: AccessUpdate): void;
   /** Every script that is deployed was told: no other host has a Worker. */
   complete(): void;
-  /** Replaces the TLS state of an account's hosts. Connections that are open stay open. */
-  hosts(accountId: string, hosts: readonly ServedHost[]): void;
+  /**
+   * Replaces the TLS state of an account's hosts. Connections that are open stay open.
+   * @param revoked at hosts that only Access has CAs for
+   */
+  hosts(accountId: string, hosts: readonly ServedHost[], revoked: readonly string[]): void;
   /** Replaces what ACME servers are answered about an account's hosts. */
   challenges(accountId: string, challenges: readonly HostChallenge[]): void;
   /** What hosts present that have no certificate of their own. Told before it listens with TLS. */
@@ -101,6 +104,7 @@ export interface IngressAccess extends Omit<AccountAccess, "keys"> {
   readonly keys: readonly {
     readonly id: string;
     readonly publicKey: Readonly<Record<string, unknown>>;
+    readonly signsFrom: string;
     /** PKCS #8, PEM. */
     readonly privateKey: string;
   }[];

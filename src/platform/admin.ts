@@ -57,6 +57,11 @@ export interface PlatformStatus extends Omit<EdgeStatus, "workers"> {
     /** Why it was not renewed from its folder or by ACME. Null: nothing is wrong. */
     readonly failure: string | null;
   }[];
+  /** What origins of a host or zone are shown by origin pulls, and somebody has to renew. */
+  readonly originPulls: readonly {
+    readonly names: readonly string[];
+    readonly expiresOn: string;
+  }[];
   /** Those of which something is wrong. */
   readonly revocationLists: readonly {
     readonly id: string;

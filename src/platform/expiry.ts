@@ -1,9 +1,6 @@
 import { randomUUID } from "node:crypto";
-import type { Logger } from "pino";
 import { describeExpiry, expiryThreshold, expiryThresholds } from "../certificates/expiry.ts";
-import type { Keyring } from "../keys/seal.ts";
-import type { Outbound } from "../network/outbound.ts";
-import { deliver, NOT_DELIVERED } from "../control/certificates/webhook-delivery.ts";
+import { deliver } from "../control/certificates/webhook-delivery.ts";
 import { findCertificate } from "../store/certificates/certificates.ts";
 import {
   dueNotices,
@@ -13,25 +10,12 @@ import {
   type EndingCertificate,
 } from "../store/certificates/expiry-notices.ts";
 import type { ExpiryNoticeRow } from "../store/schema.ts";
-import type { Store } from "../store/store.ts";
 import { findWebhook } from "../store/webhooks.ts";
+import { afterTry, type ExpiryOptions } from "./expiry-tries.ts";
+import { lookAtPresented } from "./presented-expiry.ts";
 import { Rounds } from "./rounds.ts";
 
-export interface ExpiryOptions {
-  readonly store: Store;
-  readonly keyring: Keyring;
-  readonly outbound: Outbound;
-  readonly clock: () => Date;
-  readonly log: Logger;
-  /** ms between two looks. Default: 60,000. */
-  readonly interval?: number;
-}
-
 const DAY = 86_400_000;
-const FIRST_RETRY = 60_000;
-const LAST_RETRY = 6 * 3_600_000;
-/** Tries over about three days; the listing says it all the time. */
-const ATTEMPTS = 20;
 const AT_ONCE = 50;
 
 /**
@@ -70,6 +54,7 @@ export class ExpiryMonitor implements AsyncDisposable {
     const ending = await endingBefore(store.db, new Date(now.getTime() + widest * DAY + 1));
     for (const certificate of ending) await this.#notice(certificate, now);
     for (const notice of await dueNotices(store.db, now, AT_ONCE)) await this.#send(notice, now);
+    await lookAtPresented(this.#options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -117,17 +102,10 @@ export class ExpiryMonitor implements AsyncDisposable {
       return;
     }
     const refusal = await deliver(webhook, { id: notice.id, body }, { keyring, outbound, now });
-    const attempts = notice.attempts + 1;
-    if (refusal === null) {
-      const deliveredOn = now.toISOString();
-      const change = { attempts, deliveredOn, nextAttemptOn: null, lastError: null };
-      await store.housekeep(({ db }) => updateNotice(db, notice.id, change));
-      return;
-    }
-    const pause = Math.min(FIRST_RETRY * 2 ** (attempts - 1), LAST_RETRY);
-    const next = attempts < ATTEMPTS ? new Date(now.getTime() + pause).toISOString() : null;
-    const change = { attempts, nextAttemptOn: next, lastError: NOT_DELIVERED };
+    const change = afterTry(notice.attempts, refusal, now);
     await store.housekeep(({ db }) => updateNotice(db, notice.id, change));
+    if (refusal === null) return;
+    const { attempts, nextAttemptOn: next } = change;
     log.warn(
       { accountId: notice.accountId, notice: notice.id, attempts, next },
       `the webhook was not told of an expiry: ${refusal}`,

@@ -80,10 +80,10 @@ export class LocalAuthority {
     });
   }
 
-  /** One for a single name. Null: it is not right below one of this machine's names. */
+  /** One for a single name. Null: it is not below one of this machine's names. */
   async leafFor(name: string): Promise<ServedCertificate | null> {
     const above = ["localhost", ...this.#options.names];
-    if (!above.includes(name.slice(name.indexOf(".") + 1))) return null;
+    if (!above.some((one) => name.endsWith(`.${one}`))) return null;
     // A CN has 64 characters at most, and nobody reads it beside the names.
     return this.#issue({ subject: "CN=localhost", dns: [name] });
   }

@@ -17,6 +17,7 @@ import { AddressPolicy } from "../network/addresses.ts";
 import { Outbound } from "../network/outbound.ts";
 import { storeSource } from "../store/change-feed.ts";
 import { type Store, openStore } from "../store/store.ts";
+import { keepAccessKeysFresh } from "./access-keys.ts";
 import { AcmeRenewal } from "./acme-renewal.ts";
 import { auditApp } from "./access/audit.ts";
 import { peopleApp } from "./access/people.ts";
@@ -204,6 +205,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const hostFolders = stack.use(HostFolders.start({ context, intake, log }));
   stack.use(await retainAudit({ store, keyring, clock, days: options.auditDays, log }));
   stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
+  stack.use(keepAccessKeysFresh({ store, keyring, clock, log }));
   stack.use(CronTriggers.start({ store, edge, clock, log }));
   stack.use(RevocationListRefresh.start({ ...context, log }));
   stack.use(AcmeRenewal.start({ ...context, intake, log }));

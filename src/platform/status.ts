@@ -4,6 +4,7 @@ import { listAccounts } from "../store/access/accounts.ts";
 import { listCertificates } from "../store/certificates/certificates.ts";
 import { hostsOf, listHostCertificates } from "../store/hosts/host-certificates.ts";
 import { listRevocationLists } from "../store/hosts/revocation-lists.ts";
+import { presentedCertificates } from "../store/hosts/presented.ts";
 import type { Store } from "../store/store.ts";
 import { storeSource } from "../store/change-feed.ts";
 import { listWarning } from "../control/hosts/revocation-list-taking.ts";
@@ -34,6 +35,7 @@ export async function platformStatus(
     ),
     certificates: await certificates(store),
     hostCertificates: await hostCertificates(store, folderFailures),
+    originPulls: await originPulls(store),
     revocationLists: await revocationLists(store),
     unsafeOldTls,
   };
@@ -68,6 +70,15 @@ async function hostCertificates(
     source: row.source,
     failure: failures.get(row.id) ?? row.acmeFailure,
   }));
+}
+
+async function originPulls(store: Store): Promise<PlatformStatus["originPulls"]> {
+  const accounts = await listAccounts(store.db);
+  const lists = await Promise.all(accounts.map(({ id }) => presentedCertificates(store.db, id)));
+  return lists
+    .flat()
+    .filter(({ kind, renewal }) => kind === "origin_pull" && renewal === "by hand")
+    .map(({ names, notAfter }) => ({ names, expiresOn: notAfter }));
 }
 
 /** Those of which something is wrong. */

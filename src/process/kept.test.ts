@@ -57,6 +57,25 @@ test("what does not start at first is not kept, unless it was asked for", async 
   await kept.stop(0);
 });
 
+test("who waits for two tries has it running after the second, or knows that both failed", async () => {
+  for (const [failing, running] of [
+    [1, true],
+    [3, false],
+  ] as const) {
+    let launches = 0;
+    const kept = new Kept<FakeRun>({
+      launch: async () => {
+        if (++launches <= failing) throw new Error(`no ${launches}`);
+        return fakeRun(launches);
+      },
+      failed: () => {},
+    });
+    await kept.startOrRetry(2);
+    assert.deepEqual([launches, kept.current !== null], [2, running]);
+    await kept.stop(0);
+  }
+});
+
 test("what is stopped while it waits for its restart is not started any more", async () => {
   let launches = 0;
   const kept = new Kept({

@@ -47,17 +47,21 @@ export class Kept<R extends Run> {
     return this.#follow(this.#launch());
   }
 
-  /** Like `start`, but goes on trying. Resolves after the first launch, whatever came of it. */
-  async startOrRetry(): Promise<void> {
-    const first = this.#launch();
-    void this.#follow(
-      first.catch((error: unknown) => {
-        this.#stopping.signal.throwIfAborted();
-        this.#failed(error);
-        return this.#restart(0);
-      }),
-    ).catch(() => {});
-    await first.catch(() => {});
+  /** Like `start`, but goes on trying. Resolves once it runs, or has failed to `attempts` times. */
+  async startOrRetry(attempts = 1): Promise<void> {
+    const hasFailed = Promise.withResolvers<void>();
+    let left = attempts;
+    const failed = (error: unknown): void => {
+      this.#failed(error);
+      left -= 1;
+      if (left === 0) hasFailed.resolve();
+    };
+    const run = this.#launch().catch((error: unknown) => {
+      this.#stopping.signal.throwIfAborted();
+      failed(error);
+      return this.#restart(0, failed);
+    });
+    await Promise.race([this.#follow(run).catch(() => null), hasFailed.promise]);
   }
 
   /** The run that is there, or the next one. @throws once it was stopped */
@@ -127,7 +131,7 @@ export class Kept<R extends Run> {
     void this.#follow(this.#restart(ranFor)).catch(() => {});
   }
 
-  async #restart(ranFor: number): Promise<R> {
+  async #restart(ranFor: number, failed = this.#failed.bind(this)): Promise<R> {
     const { signal } = this.#stopping;
     for (let lasted = ranFor; ; lasted = 0) {
       await delay(this.#backoff.next(lasted), null, { signal });
@@ -136,7 +140,7 @@ export class Kept<R extends Run> {
         return await this.#launch();
       } catch (error) {
         signal.throwIfAborted();
-        this.#failed(error);
+        failed(error);
       }
     }
   }

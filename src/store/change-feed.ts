@@ -25,11 +25,12 @@ import { currentDeployment } from "./workers/deployments.ts";
 import { queuesOfAccount } from "./workers/queues.ts";
 import { listPullCertificates, pullCertificate } from "./hosts/origin-pulls.ts";
 import { originsOfAccount, routedHosts } from "./certificates/origins.ts";
+import { revocationsOfAccount } from "./hosts/host-clients.ts";
 import { hostsOfAccount } from "./hosts/hosts.ts";
 import { listProxiedZones } from "./hosts/proxied-zones.ts";
 import { previewsOf, previewVersion } from "./workers/previews.ts";
 import { routesOfScript } from "./workers/routes.ts";
-import type { ScriptRow } from "./schema.ts";
+import type { AccountRow, ScriptRow } from "./schema.ts";
 import { findScript, listScripts } from "./workers/scripts.ts";
 import type { Database } from "./database.ts";
 import type { Store } from "./store.ts";
@@ -48,6 +49,7 @@ export function storeSource(store: Store): Source {
     certificate: (accountId, certificateId) =>
       db.transaction().execute((t) => certificate(t, accountId, certificateId)),
     database: (accountId, id) => db.transaction().execute((t) => databaseConfig(t, accountId, id)),
+    revocations: (accountId) => db.transaction().execute((t) => revocationsOfAccount(t, accountId)),
     hosts: (accountId) => db.transaction().execute((t) => hostsOfAccount(t, accountId)),
     challenges: (accountId) => challengesOf(db, accountId),
     queues: (accountId) => db.transaction().execute((t) => queuesOfAccount(t, accountId)),
@@ -111,10 +113,11 @@ export async function reachedAt(
   db: Database,
   script: ScriptRow,
 ): Promise<Pick<Deployment, "hosts" | "routes">> {
+  const account = await findAccount(db, script.accountId);
   const routes = await routesOfScript(db, script.id);
   const patterns = (kind: string) => routes.filter((r) => r.kind === kind).map((r) => r.pattern);
   return {
-    hosts: [...(await ownHosts(db, script)), ...patterns("custom_domain")],
+    hosts: [...(account ? hostsOfScript(account, script) : []), ...patterns("custom_domain")],
     routes: patterns("route"),
   };
 }
@@ -123,9 +126,7 @@ export async function reachedAt(
  * Names under `localhost` lead to every script: the ingress keeps them to clients on its own
  * machine. The workers.dev name is the world's, where it was switched on.
  */
-async function ownHosts(db: Database, script: ScriptRow): Promise<string[]> {
-  const account = await findAccount(db, script.accountId);
-  if (!account) return [];
+export function hostsOfScript(account: AccountRow, script: ScriptRow): string[] {
   const name = script.name.toLowerCase();
   const hosts = account.shortHosts === 1 ? [`${name}.localhost`] : [];
   if (account.subdomain === null) return hosts;

@@ -12,6 +12,8 @@ import { hostClients } from "./migrations/042-host-clients.ts";
 import { hostOrigins } from "./migrations/085-host-origins.ts";
 import { globalPulls } from "./migrations/096-global-pulls.ts";
 import { acme } from "./migrations/097-acme.ts";
+import { accessKeyTimes } from "./migrations/103-access-key-times.ts";
+import { presentedNotices } from "./migrations/103b-presented-notices.ts";
 import { identityEnvironments } from "./migrations/105-identity-environments.ts";
 import { versionPreviews } from "./migrations/102-version-previews.ts";
 import { originPulls } from "./migrations/094-origin-pulls.ts";
@@ -49,6 +51,8 @@ const all: Record<string, Migration> = {
   "096-global-pulls": { up: globalPulls },
   "097-acme": { up: acme },
   "102-version-previews": { up: versionPreviews },
+  "103-access-key-times": { up: accessKeyTimes },
+  "103b-presented-notices": { up: presentedNotices },
   "105-identity-environments": { up: identityEnvironments },
 };
 

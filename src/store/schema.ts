@@ -24,6 +24,7 @@ export interface Tables {
   certificateEvents: CertificateEventRow;
   certificateSources: CertificateSourceRow;
   expiryNotices: ExpiryNoticeRow;
+  presentedNotices: PresentedNoticeRow;
   webhooks: WebhookRow;
   scripts: ScriptRow;
   scriptVersions: ScriptVersionRow;
@@ -329,6 +330,13 @@ export interface ExpiryNoticeRow {
   nextAttemptOn: string | null;
   deliveredOn: string | null;
   lastError: string | null;
+}
+
+/** The same of what a host or an origin pull presents. */
+export interface PresentedNoticeRow extends Omit<ExpiryNoticeRow, "version"> {
+  kind: "host" | "origin_pull";
+  /** Of the certificate that it was about: a renewed one has another. */
+  notAfter: string;
 }
 
 /** Where an account wants to be told. */
@@ -872,7 +880,7 @@ export interface AccessAuthorityRow {
   updatedOn: string;
 }
 
-/** A key that signs assertions; the newest one does. */
+/** A key that signs assertions: of those whose time has come the newest one does. */
 export interface AccessKeyRow {
   /** 64 hex digits. */
   id: string;
@@ -880,7 +888,9 @@ export interface AccessKeyRow {
   /** A JSON Web Key. */
   publicKey: Readonly<Record<string, unknown>>;
   sealedKey: Sealed;
+  /** When it was published. */
   createdOn: string;
+  signsFrom: string;
 }
 
 /** An id and a secret that a machine is let in with. */

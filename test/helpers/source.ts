@@ -30,6 +30,7 @@ export class TestSource implements Source {
   #access: AccountAccess = { applications: [], tokens: [], authorities: [], keys: [] };
   #trust: AccountTrust = { authorities: [], hosts: {}, proxied: [] };
   #hosts: readonly Host[] = [];
+  #revoked: readonly string[] = [];
   readonly #changes: Change[] = [];
   readonly #more = new EventTarget();
 
@@ -133,8 +134,9 @@ export class TestSource implements Source {
     return this.#trust;
   }
 
-  setHosts(hosts: readonly Host[]): number {
+  setHosts(hosts: readonly Host[], revoked: readonly string[] = []): number {
     this.#hosts = hosts;
+    this.#revoked = revoked;
     return this.#changed({ kind: "hosts", accountId: ACCOUNT });
   }
 
@@ -148,6 +150,10 @@ export class TestSource implements Source {
 
   async routedHosts(): Promise<readonly string[]> {
     return [];
+  }
+
+  async revocations(): Promise<readonly string[]> {
+    return this.#revoked;
   }
 
   async hosts(): Promise<readonly Host[]> {

@@ -8,7 +8,7 @@ interface Env {
   DB_CERT: ConnectBinding;
 }
 
-/** GET /DRIVER?at=HOST:PORT&ssl=1: who the database says its client is. */
+/** GET /DRIVER?at=HOST:PORT&ssl=1&user=client&password=…: who the database says its client is. */
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
     const { pathname, searchParams } = new URL(request.url);
@@ -31,7 +31,7 @@ const WHO = "select client_dn as who from pg_stat_ssl where pid = pg_backend_pid
 const drivers: Readonly<Record<string, Ask>> = {
   async pg(binding, at, options) {
     const client = new Client({
-      user: "client",
+      ...signIn(options),
       database: "postgres",
       ssl: options.has("ssl"),
       stream: () => streamTo(binding, at),
@@ -44,7 +44,7 @@ const drivers: Readonly<Record<string, Ask>> = {
 
   async postgres(binding, at, options) {
     const sql = postgres({
-      user: "client",
+      ...signIn(options),
       database: "postgres",
       ssl: options.has("ssl") ? "require" : false,
       socket: () => streamTo(binding, at),
@@ -58,7 +58,7 @@ const drivers: Readonly<Record<string, Ask>> = {
 
   async mysql2(binding, at, options) {
     const connection = await mysql.createConnection({
-      user: "client",
+      ...signIn(options),
       database: "shop",
       stream: () => streamTo(binding, at),
       // It compiles code at run time otherwise, which a Worker may not.
@@ -73,6 +73,10 @@ const drivers: Readonly<Record<string, Ask>> = {
   async ioredis(binding, at, options) {
     const redis = new Redis({
       Connector: connectorTo(binding, at),
+      ...(options.has("user") && {
+        username: options.get("user")!,
+        password: options.get("password") ?? "",
+      }),
       retryStrategy: null,
       maxRetriesPerRequest: 0,
       lazyConnect: true,
@@ -91,3 +95,8 @@ const drivers: Readonly<Record<string, Ask>> = {
     }
   },
 };
+
+function signIn(options: URLSearchParams): { readonly user: string; readonly password?: string } {
+  const password = options.get("password");
+  return { user: options.get("user") ?? "client", ...(password !== null && { password }) };
+}

@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { randomBytes, randomUUID } from "node:crypto";
 import { Failure } from "../../failures/failures.ts";
+import { listPresentedNotices } from "../../store/hosts/presented.ts";
 import { listNotices } from "../../store/certificates/expiry-notices.ts";
 import { webhookPlace } from "../../keys/places.ts";
 import type { WebhookRow } from "../../store/schema.ts";
@@ -121,10 +122,16 @@ export function webhookEndpoints(context: ControlContext): readonly Endpoint[] {
         scope: "ssl_certs:read",
       },
       async ({ caller }) => {
-        const notices = await listNotices(store.db, caller.accountId);
+        const ofBindings = await listNotices(store.db, caller.accountId);
+        const presented = await listPresentedNotices(store.db, caller.accountId);
+        const notices = [
+          ...ofBindings.map((notice) => ({ ...notice, kind: "binding" })),
+          ...presented.map((notice) => ({ ...notice, version: null })),
+        ].toSorted((a, b) => b.createdOn.localeCompare(a.createdOn));
         return list(
-          notices.map((notice) => ({
+          notices.slice(0, 100).map((notice) => ({
             id: notice.id,
+            kind: notice.kind,
             certificate_id: notice.certificateId,
             version: notice.version,
             threshold: notice.threshold,

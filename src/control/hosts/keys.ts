@@ -8,25 +8,20 @@ import type { AccessKeyRow } from "../../store/schema.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { changeAccess } from "./change.ts";
-
-/** After a rotation the key before stays published for those who verify what it signed. */
-const PUBLISHED = 2;
-const DAY = 24 * 3_600_000;
-/** Days after which a key is due for rotation, as on Cloudflare. */
-const INTERVAL_DAYS = 90;
+import { DAY, INTERVAL_DAYS, rotationOf, signerAt } from "./key-rotation.ts";
 
 /** The keys that sign assertions: made with the first application, rotated with overlap. */
 export function accessKeyEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, keyring, clock } = context;
   const path = "/accounts/{account_id}/access/keys";
   const shown = async (accountId: string): Promise<object> => {
-    const [newest] = await listAccessKeys(store.db, accountId);
-    if (newest === undefined) return { key_rotation_interval_days: INTERVAL_DAYS };
-    const age = Math.floor((clock().getTime() - Date.parse(newest.createdOn)) / DAY);
+    const signer = signerAt(await listAccessKeys(store.db, accountId), clock());
+    if (signer === undefined) return { key_rotation_interval_days: INTERVAL_DAYS };
+    const age = Math.floor((clock().getTime() - Date.parse(signer.signsFrom)) / DAY);
     return {
       key_rotation_interval_days: INTERVAL_DAYS,
       days_until_next_rotation: Math.max(0, INTERVAL_DAYS - age),
-      last_key_rotation_at: newest.createdOn,
+      last_key_rotation_at: signer.signsFrom,
     };
   };
   return [
@@ -43,13 +38,13 @@ export function accessKeyEndpoints(context: ControlContext): readonly Endpoint[]
       },
       async ({ caller }) => {
         const { accountId } = caller;
-        const fresh = await newKey(keyring, accountId, clock());
+        const now = clock();
+        const fresh = await newKey(keyring, accountId, now, now);
         await changeAccess(context, caller, async ({ db }) => {
           const before = await listAccessKeys(db, accountId);
-          await deleteAccessKeys(
-            db,
-            before.slice(PUBLISHED - 1).map(({ id }) => id),
-          );
+          const waiting = before.filter(({ signsFrom }) => Date.parse(signsFrom) > now.getTime());
+          const { over } = rotationOf(before, now);
+          await deleteAccessKeys(db, [...waiting.map(({ id }) => id), ...over]);
           await insertAccessKey(db, fresh);
           return {
             value: null,
@@ -69,7 +64,8 @@ export async function firstKey(
   accountId: string,
 ): Promise<AccessKeyRow | null> {
   const there = await listAccessKeys(store.db, accountId);
-  return there.length > 0 ? null : newKey(keyring, accountId, clock());
+  const now = clock();
+  return there.length > 0 ? null : newKey(keyring, accountId, now, now);
 }
 
 /** Keeps the key unless there is one by now. */
@@ -79,7 +75,12 @@ export async function ensureKey(db: Database, fresh: AccessKeyRow | null): Promi
   if (there.length === 0) await insertAccessKey(db, fresh);
 }
 
-async function newKey(keyring: Keyring, accountId: string, now: Date): Promise<AccessKeyRow> {
+export async function newKey(
+  keyring: Keyring,
+  accountId: string,
+  now: Date,
+  signsFrom: Date,
+): Promise<AccessKeyRow> {
   const { publicKey, privateKey } = await promisify(generateKeyPair)("rsa", {
     modulusLength: 2048,
   });
@@ -94,5 +95,6 @@ async function newKey(keyring: Keyring, accountId: string, now: Date): Promise<A
       privateKey.export({ format: "pem", type: "pkcs8" }),
     ),
     createdOn: now.toISOString(),
+    signsFrom: signsFrom.toISOString(),
   };
 }

@@ -2,6 +2,8 @@ import { z } from "@hono/zod-openapi";
 import { hostPattern } from "../../network/host-pattern.ts";
 import { isForHost, parseRoute } from "../../network/patterns.ts";
 import { listAccess } from "../../store/access/access.ts";
+import { findAccount } from "../../store/access/accounts.ts";
+import { hostsOfScript } from "../../store/change-feed.ts";
 import type { Database } from "../../store/database.ts";
 import { hostsOf, listHostCertificates } from "../../store/hosts/host-certificates.ts";
 import { originsOfAccount } from "../../store/certificates/origins.ts";
@@ -9,6 +11,7 @@ import { listHostRules } from "../../store/hosts/host-clients.ts";
 import { nearest } from "../../store/nearest.ts";
 import { listRevocationLists } from "../../store/hosts/revocation-lists.ts";
 import { listRoutes } from "../../store/workers/routes.ts";
+import { listScripts } from "../../store/workers/scripts.ts";
 import type { HostCertificateRow } from "../../store/schema.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
@@ -42,6 +45,12 @@ type Known = Awaited<ReturnType<typeof knownOf>>;
 
 async function knownOf(db: Database, accountId: string, now: Date) {
   const routes = await listRoutes(db, accountId);
+  const account = await findAccount(db, accountId);
+  const scripts = account === undefined ? [] : await listScripts(db, accountId);
+  /** Names that each Worker has by itself. */
+  const own = scripts.flatMap((script) =>
+    hostsOfScript(account!, script).map((pattern) => ({ script: script.name, pattern })),
+  );
   const certificates = new Map<string, HostCertificateRow>();
   for (const row of await listHostCertificates(db, accountId)) {
     for (const host of hostsOf(row)) {
@@ -63,6 +72,7 @@ async function knownOf(db: Database, accountId: string, now: Date) {
   const lists = (await listRevocationLists(db, accountId)).map((row) => shownList(row, now));
   return {
     routes,
+    own,
     certificates,
     lists,
     clients: new Map(rules),
@@ -86,16 +96,19 @@ function namesIn({
 }
 
 function describe(known: Known, host: string): object {
-  const { routes, certificates, clients, applications, origins, lists } = known;
+  const { routes, own, certificates, clients, applications, origins, lists } = known;
   const rules = nearest(clients, host);
   const presented = nearest(certificates, host);
   const isFor = (pattern: string): boolean =>
     pattern.split("/")[0] === host || isForHost(parseRoute(pattern).host, host);
   return {
     host,
-    workers: routes
-      .filter(({ pattern }) => isFor(pattern))
-      .map(({ pattern, scriptName }) => ({ script: scriptName, pattern })),
+    workers: [
+      ...routes
+        .filter(({ pattern }) => isFor(pattern))
+        .map(({ pattern, scriptName }) => ({ script: scriptName, pattern })),
+      ...own.filter(({ pattern }) => pattern === host),
+    ],
     origin: nearest(origins, host),
     certificate: presented && shownCertificate(presented),
     certificate_source: presented && presented.source,

@@ -15,13 +15,17 @@ export interface DnsRecordBody {
   readonly tags?: readonly string[] | null | undefined;
 }
 
-type Content = Pick<
+/** Those fields of a record that change. */
+export type DnsRecordPatch = { readonly [F in keyof DnsRecordBody]?: DnsRecordBody[F] | undefined };
+
+/** What a record says. */
+export type RecordContent = Pick<
   DnsRecordRow,
   "name" | "type" | "content" | "proxied" | "ttl" | "comment" | "tags"
 >;
 
 /** @throws Failure `dns_record_…`, `route_invalid` */
-export function parsedRecord(body: DnsRecordBody, zone: Zone): Content {
+export function parsedRecord(body: DnsRecordBody, zone: Zone): RecordContent {
   const type = body.type.toUpperCase();
   if (!TYPES.has(type)) {
     throw new Failure("dns_record_unsupported", {
@@ -113,5 +117,19 @@ export function shownRecord(row: DnsRecordRow): object {
     tags: row.tags,
     created_on: row.createdOn,
     modified_on: row.modifiedOn,
+  };
+}
+
+/** What is not named stays. */
+export function patched(before: DnsRecordRow, body: DnsRecordPatch): DnsRecordBody {
+  const { name, type, content, ttl, proxied, comment, tags } = before;
+  return {
+    name: body.name ?? name,
+    type: body.type ?? type,
+    content: body.content ?? content,
+    ttl: body.ttl ?? ttl,
+    proxied: body.proxied ?? proxied === 1,
+    comment: body.comment === undefined ? comment : body.comment,
+    tags: body.tags === undefined ? tags : body.tags,
   };
 }

@@ -43,7 +43,15 @@ export function shownBinding(binding: WorkerBinding): object {
     case "analytics_engine":
       return { name, type, dataset: binding.dataset };
     case "durable_object_namespace":
-      return { name, type, class_name: binding.className };
+      return {
+        name,
+        type,
+        class_name: binding.className,
+        ...(binding.remote && {
+          script_name: binding.remote.scriptName,
+          namespace_id: binding.remote.namespaceId,
+        }),
+      };
     case "text_blob":
     case "data_blob":
     case "wasm_module":

@@ -7,14 +7,15 @@ import { findScript } from "../../store/workers/scripts.ts";
 import type { Database } from "../../store/database.ts";
 import { assertInProcess } from "./in-process.ts";
 import { assertStored } from "./stored-targets.ts";
+import { assertKept } from "./remote-classes.ts";
 import { Refusals } from "./refusals.ts";
 
 /**
  * What the bindings point to has to be there: asked in the transaction that stores them too.
  *
  * @throws Failure `binding_certificate_unknown`, `binding_certificate_is_authority`,
- * `binding_service_unknown`, `binding_hyperdrive_unknown`, `binding_resource_unknown`, `in_process_key_unsupported`,
- * `in_process_hosts_limited`
+ * `binding_service_unknown`, `binding_hyperdrive_unknown`, `binding_resource_unknown`, `object_class_unconfigured`,
+ * `in_process_key_unsupported`, `in_process_hosts_limited`
  */
 export async function assertTargets(
   db: Database,
@@ -51,6 +52,7 @@ async function assertTarget(
     });
   }
   await assertStored(db, accountId, binding);
+  await assertKept(db, accountId, binding);
   if (binding.type === "service" && binding.service !== scriptName) {
     if (await findScript(db, { accountId, scriptName: binding.service })) return;
     throw new Failure("binding_service_unknown", {

@@ -126,7 +126,7 @@ export function refuseUnconfigured(
   refusals: Refusals,
 ): void {
   for (const binding of bindings) {
-    if (binding.type !== "durable_object_namespace") continue;
+    if (binding.type !== "durable_object_namespace" || binding.remote) continue;
     if (after.some((row) => row.className === binding.className)) continue;
     refusals.add(
       new Failure("object_class_unconfigured", {
@@ -213,7 +213,7 @@ class Change {
     for (const { versionId } of (await currentDeployment(db, script.id))?.versions ?? []) {
       const version = await findVersion(db, script.id, versionId);
       const binding = version?.bindings.find(
-        (one) => one.type === "durable_object_namespace" && one.className === name,
+        (one) => one.type === "durable_object_namespace" && !one.remote && one.className === name,
       );
       if (!binding) continue;
       throw new Failure("object_class_bound", {

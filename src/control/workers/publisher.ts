@@ -25,15 +25,13 @@ import {
 } from "../../store/workers/versions.ts";
 import { type BindingOwner, freshBindings } from "./carried-bindings.ts";
 import { assertTargets, refuseTargets } from "./binding-targets.ts";
+import { bindersOfMoved, placed } from "./remote-classes.ts";
+import { withKeepers } from "../../store/workers/remote-objects.ts";
 import { mostBindings } from "./requested-bindings.ts";
 import type { ControlContext } from "../api/context.ts";
 import { hasNone } from "./scripts/handlers.ts";
-import {
-  type Migrations,
-  type ObjectsPlan,
-  planObjects,
-  refuseUnconfigured,
-} from "./migrations.ts";
+import { planObjects, refuseUnconfigured } from "./migrations.ts";
+import type { Migrations, ObjectsPlan } from "./migrations.ts";
 import { removeDeletedObjects, storeObjects } from "./objects.ts";
 import { namespacesOf, objectsOf } from "../../store/workers/object-namespaces.ts";
 import { KeyedLock } from "./keyed-lock.ts";
@@ -144,7 +142,8 @@ export class Publisher {
           await tellEnvironment({ changed }, key, script, kept);
           if (migrations !== undefined) {
             await storeObjects(db, script.id, objects);
-            for (const scriptName of objects.from) {
+            const binders = await bindersOfMoved(db, key.accountId, objects);
+            for (const scriptName of [...objects.from, ...binders]) {
               await changed({ kind: "script", accountId: key.accountId, scriptName });
             }
           }
@@ -201,14 +200,16 @@ export class Publisher {
     const versionId = randomUUID();
     const timestamp = clock().toISOString();
     const owner = { ...key, versionId, tag: options.tag ?? "", timestamp };
-    const draft = await options.build(before, owner);
+    const built = await options.build(before, owner);
+    const draft = { ...built, bindings: await placed(store.db, key, built.bindings) };
     if (draft.bindings.length > mostBindings) {
       throw new Failure("too_many_parts", {
         message: `the version would have ${draft.bindings.length} bindings, more than ${mostBindings}`,
         facts: { limit: mostBindings },
       });
     }
-    const bindings = withModes(draft.bindings, await inProcessBindings(store.db, key));
+    const bound = await withKeepers(store.db, key, draft.bindings);
+    const bindings = withModes(bound, await inProcessBindings(store.db, key));
     const { annotations: _, settings, scriptSettings = {}, refusals, ...rest } = draft;
     const { migrations, ...runs } = rest;
     const script = { settings: withSettings(before.script ?? { settings: {} }, scriptSettings) };

@@ -179,16 +179,15 @@ export function resolveBinding(
     case "durable_object_namespace": {
       const { class_name: className, script_name: script } = fields(type, binding);
       if (!script || script === owner.scriptName) return { name, type, className };
-      throw new Failure("binding_unsupported", {
-        message: `the binding "${name}" (${type}) names a class of the Worker "${script}": only a Worker's own classes can be bound`,
-        facts: { bindings: [{ name, type, script }] },
-        fix: `Bind the Worker "${script}" as a service, and have an entrypoint of it call its objects.`,
-      });
+      return { name, type, className, remote: { scriptName: script, namespaceId: UNPLACED } };
     }
     default:
       return inherited(binding, owner, { keyring, before });
   }
 }
+
+/** Which namespace a class of another Worker is, the store says. */
+export const UNPLACED = "";
 
 function inherited(
   binding: RequestedBinding,

@@ -16,6 +16,13 @@ import { readDoor } from "./service-links.ts";
 import { assetServices, FILES_ALONE, front, hasCode } from "./assets-config.ts";
 import { extensionsOf, storageServices, storedBinding } from "../storage/bindings-config.ts";
 import { isBindable, objectsConfig, type ObjectsConfig } from "../storage/objects.ts";
+import {
+  classBehind,
+  doorService,
+  isRemote,
+  objectsDoor,
+  remoteService,
+} from "../storage/remote-objects.ts";
 import type { Resource } from "../storage/resources.ts";
 
 /** A version as it stands on disk: its modules are files, its content is no longer in memory. */
@@ -109,6 +116,7 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
     const presented = version.presented.get(binding.name);
     const to = presented ? network(presented, binding, wiring) : outbound(binding, wiring);
     if (to !== null) services.push({ name: serviceName(binding), ...to });
+    if (isRemote(binding)) services.push(remoteService(binding, serviceName(binding)));
   }
   const sockets: CapnpValue[] = [
     listen("main", wiring.socket, front(version), {
@@ -122,6 +130,14 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
   if (wiring.eventsSocket !== null)
     sockets.push(listen(EVENTS, wiring.eventsSocket, EVENTS, INBOUND));
   for (const [door, socket] of wiring.entrypoints) {
+    const behind = classBehind(door, version);
+    if (behind !== null) {
+      services.push(doorService(behind));
+      sockets.push(
+        listen(entrypointSocket(socket), socket, objectsDoor(behind.namespaceId), INBOUND),
+      );
+      continue;
+    }
     const { entrypoint, props } = readDoor(door);
     // Files come first for whoever calls the Worker itself, as they do for visitors.
     const isDefault = entrypoint === undefined && props === undefined;
@@ -300,10 +316,14 @@ function outbound(binding: WorkerBinding, wiring: Wiring): Struct | null {
         },
       };
     case "service":
-      return { external: { address: `unix:${wiring.linkedSocket(binding.name)}`, http: INBOUND } };
+      return linked(binding, wiring);
     default:
-      return null;
+      return isRemote(binding) ? linked(binding, wiring) : null;
   }
+}
+
+function linked({ name }: WorkerBinding, wiring: Wiring): Struct {
+  return { external: { address: `unix:${wiring.linkedSocket(name)}`, http: INBOUND } };
 }
 
 function serviceName(binding: WorkerBinding): string {

@@ -2,6 +2,7 @@ import type { WorkerBinding, WorkerVersion } from "../../contract/change-feed.ts
 import type { CapnpValue } from "../config/capnp.ts";
 import { CAPABILITY_HEADER } from "./capabilities.ts";
 import { embedded } from "./modules.ts";
+import { isRemote, remoteBinding } from "./remote-objects.ts";
 import { resourceOf, type Resource } from "./resources.ts";
 
 type Version = Pick<WorkerVersion, "bindings">;
@@ -50,6 +51,7 @@ export function storedBinding(
     case "analytics_engine":
       return { analyticsEngine: service };
     case "durable_object_namespace":
+      if (isRemote(binding)) return remoteBinding(binding);
       return { durableObjectNamespace: { className: binding.className } };
     case "d1":
       return wrapped("cloudflare-internal:d1-api", service, []);

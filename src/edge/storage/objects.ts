@@ -4,6 +4,7 @@ import type { ObjectClass, WorkerBinding, WorkerVersion } from "../../contract/c
 import type { Mount } from "../../process/sandbox-kinds.ts";
 import type { CapnpValue } from "../config/capnp.ts";
 import { Claims } from "./claims.ts";
+import { isRemote } from "./remote-objects.ts";
 
 type Stateful = Pick<WorkerVersion, "objects">;
 
@@ -80,7 +81,7 @@ export function objectsConfig({ objects = [] }: Stateful, kept: boolean): Object
 
 /** A binding whose class has gone since would keep the Worker from starting. */
 export function isBindable(binding: WorkerBinding, { objects = [] }: Stateful): boolean {
-  if (binding.type !== "durable_object_namespace") return true;
+  if (binding.type !== "durable_object_namespace" || isRemote(binding)) return true;
   return objects.some(({ className }) => className === binding.className);
 }
 

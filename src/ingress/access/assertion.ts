@@ -1,12 +1,10 @@
 import { sign, type KeyObject } from "node:crypto";
+import { ASSERTION_LIFE } from "../../contract/access.ts";
 
 export interface SigningKey {
   readonly id: string;
   readonly key: KeyObject;
 }
-
-/** Seconds that an assertion is good for. A Worker verifies it at once. */
-export const ASSERTION_LIFE = 60;
 
 /** A JSON Web Token (RS256) that says who came in, in Cloudflare's claims for service tokens. */
 export function signAssertion(

@@ -37,6 +37,7 @@ function gate(
       {
         id: "k",
         publicKey: { kid: "k" },
+        signsFrom: "2020-01-01T00:00:00.000Z",
         privateKey: privateKey.export({ format: "pem", type: "pkcs8" }),
       },
     ],
@@ -203,4 +204,31 @@ test("the most specific application decides, and each way to read a path has to 
   ]) {
     assert.equal(made.check(visit({ path })).kind, "refuse", path);
   }
+});
+
+test("a key signs from its time on, without a word from outside", () => {
+  const pem = privateKey.export({ format: "pem", type: "pkcs8" });
+  const key = (id: string, from: number) => ({
+    id,
+    publicKey: { kid: id },
+    privateKey: pem,
+    signsFrom: new Date(from).toISOString(),
+  });
+  const clock = { now: NOW };
+  const made = gate(
+    [policy([ANY])],
+    { keys: [key("next", NOW + 3_600_000), key("now", NOW - 1)] },
+    clock,
+  );
+  const signer = (): unknown => {
+    const verdict = made.check(visit(known));
+    assert.ok(verdict.kind === "pass");
+    const [head = ""] = verdict.headers[1]!.split(".");
+    return (JSON.parse(Buffer.from(head, "base64url").toString()) as { kid: string }).kid;
+  };
+  assert.equal(signer(), "now");
+  clock.now += 3_599_000;
+  assert.equal(signer(), "now");
+  clock.now += 31_000;
+  assert.equal(signer(), "next");
 });

@@ -1,8 +1,9 @@
+import { ASSERTION_LIFE } from "../../contract/access.ts";
 import type { FailureCode } from "../../failures/failures.ts";
 import { neighbourhood } from "../../network/ranges.ts";
 import { Throttle } from "../../network/throttle.ts";
 import { ACCESS_KEYS, type AccessUpdate } from "../protocol.ts";
-import { ASSERTION_LIFE, signAssertion } from "./assertion.ts";
+import { signAssertion } from "./assertion.ts";
 import { AccountRules, type Decision } from "./rules.ts";
 
 /** One request, as Access judges it. */
@@ -113,8 +114,9 @@ export class Gate {
     ]);
     const kept = this.#assertions.get(key);
     if (kept !== undefined && kept.until > now) return kept.token;
-    if (rules.signingKey === null) return null;
-    const token = signAssertion(rules.signingKey, {
+    const signingKey = rules.signingKey(now);
+    if (signingKey === null) return null;
+    const token = signAssertion(signingKey, {
       audience: decision.application.aud,
       issuer: visit.origin,
       commonName: decision.commonName,

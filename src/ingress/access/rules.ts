@@ -37,7 +37,7 @@ export class AccountRules {
   readonly #domains: readonly Domain[];
   readonly #tokens: ReadonlyMap<string, ServiceToken>;
   readonly #access: IngressAccess;
-  readonly signingKey: SigningKey | null;
+  readonly #signingKeys: readonly (SigningKey & { readonly from: number })[];
   /** JSON: a set of keys, as `jose` and its like read it. */
   readonly publishedKeys: string;
 
@@ -47,9 +47,20 @@ export class AccountRules {
       .flatMap((application) => application.domains.map((domain) => domainOf(application, domain)))
       .toSorted(bySpecificity);
     this.#tokens = new Map(access.tokens.map((token) => [token.clientId, token]));
-    const [key] = access.keys;
-    this.signingKey = key ? { id: key.id, key: createPrivateKey(key.privateKey) } : null;
+    this.#signingKeys = access.keys
+      .map(({ id, privateKey, signsFrom }) => ({
+        id,
+        key: createPrivateKey(privateKey),
+        from: Date.parse(signsFrom),
+      }))
+      .toSorted((a, b) => b.from - a.from);
     this.publishedKeys = JSON.stringify({ keys: access.keys.map(({ publicKey }) => publicKey) });
+  }
+
+  /** The newest of those whose time has come. Null: there is none. @param now ms */
+  signingKey(now: number): SigningKey | null {
+    // A clock that is behind may not know of the first one's time.
+    return this.#signingKeys.find(({ from }) => from <= now) ?? this.#signingKeys.at(-1) ?? null;
   }
 
   /** Nothing is behind Access. */

@@ -67,15 +67,20 @@ export async function deleteAccess(
     .execute();
 }
 
-/** The newest first: it signs. */
+/** The newest first; it may not sign yet. */
 export function listAccessKeys(db: Database, accountId: string): Promise<Tables["accessKeys"][]> {
   return db
     .selectFrom("accessKeys")
     .selectAll()
     .where("accountId", "=", accountId)
-    .orderBy("createdOn", "desc")
+    .orderBy("signsFrom", "desc")
     .orderBy("id")
     .execute();
+}
+
+export async function accountsWithAccessKeys(db: Database): Promise<string[]> {
+  const rows = await db.selectFrom("accessKeys").select("accountId").distinct().execute();
+  return rows.map(({ accountId }) => accountId);
 }
 
 export async function insertAccessKey(db: Database, row: Tables["accessKeys"]): Promise<void> {
@@ -120,8 +125,9 @@ export async function accountAccess(db: Database, accountId: string): Promise<Ac
       certificate,
       hosts,
     })),
-    keys: keys.map(({ id, publicKey, sealedKey }) => ({
+    keys: keys.map(({ id, publicKey, sealedKey, signsFrom }) => ({
       id,
+      signsFrom,
       publicKey,
       sealedKey,
     })),

@@ -5,12 +5,12 @@ export type StoredType = "kv_namespace" | "d1" | "r2_bucket" | "queue";
 
 /**
  * Names of the scripts whose current deployment, or newest version, has a binding to the
- * certificate, service or Hyperdrive configuration `target`.
+ * certificate, service, Hyperdrive configuration or other script's objects `target`.
  */
 export async function scriptsThatBind(
   db: Database,
   accountId: string,
-  type: "mtls_certificate" | "service" | "hyperdrive" | StoredType,
+  type: "mtls_certificate" | "service" | "hyperdrive" | "durable_object_namespace" | StoredType,
   target: string,
 ): Promise<string[]> {
   const rows = await bindingsInUse(db, accountId, type).where("b.target", "=", target).execute();

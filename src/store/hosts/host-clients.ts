@@ -176,7 +176,16 @@ async function uploadedAuthorities(
 export async function everyAuthority(db: Database, accountId: string): Promise<readonly string[]> {
   const own = await listAuthorities(db, accountId);
   const uploaded = await uploadedAuthorities(db, accountId);
-  return [...[...uploaded.values()].flat(), ...own.flatMap(trustedOf)];
+  const ofAccess = await db
+    .selectFrom("accessAuthorities")
+    .select("certificate")
+    .where("accountId", "=", accountId)
+    .execute();
+  return [
+    ...[...uploaded.values()].flat(),
+    ...own.flatMap(trustedOf),
+    ...ofAccess.flatMap(({ certificate }) => certificatesIn(certificate)),
+  ];
 }
 
 function trustedOf({ state, root, chain }: IdentityAuthorityRow): readonly string[] {
@@ -185,6 +194,14 @@ function trustedOf({ state, root, chain }: IdentityAuthorityRow): readonly strin
 
 function certificatesIn(pem: string): readonly string[] {
   return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+}
+
+/** What is revoked counts at hosts that only Access has a CA for, too. */
+export async function revocationsOfAccount(
+  db: Database,
+  accountId: string,
+): Promise<readonly string[]> {
+  return revokedEntries(db, accountId, await listAuthorities(db, accountId));
 }
 
 async function revokedEntries(

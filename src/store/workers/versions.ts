@@ -8,6 +8,7 @@ import { eventsOf } from "./schedules.ts";
 import { observabilityOf } from "./observability.ts";
 import { assetsOf } from "./assets.ts";
 import { namespacesOf, objectsOf } from "./object-namespaces.ts";
+import { withKeepers } from "./remote-objects.ts";
 import { inProcessBindings, withModes } from "./binding-modes.ts";
 import type { ScriptRow, ScriptVersionRow, VersionSettings } from "../schema.ts";
 import type { Database } from "../database.ts";
@@ -189,7 +190,8 @@ export async function workerVersion(
   version: StoredVersion,
 ): Promise<WorkerVersion> {
   const key = { accountId: script.accountId, scriptName: script.name };
-  const bindings = withModes(version.bindings, await inProcessBindings(db, key));
+  const bound = await withKeepers(db, key, version.bindings);
+  const bindings = withModes(bound, await inProcessBindings(db, key));
   return {
     ...key,
     versionId: version.id,
@@ -237,7 +239,7 @@ function targetOf(binding: WorkerBinding): string | null {
     case "service":
       return binding.service;
     case "durable_object_namespace":
-      return binding.className;
+      return binding.remote?.namespaceId ?? binding.className;
     case "kv_namespace":
       return binding.namespaceId;
     case "hyperdrive":

@@ -155,8 +155,9 @@ const webhook = z.object({ url: text, updated_on: time }).openapi("Webhook");
 const notice = z
   .object({
     id: text,
+    kind: z.enum(["binding", "host", "origin_pull"]),
     certificate_id: text,
-    version: count,
+    version: count.nullable(),
     threshold: count,
     created_on: time,
     attempts: count,

@@ -159,6 +159,17 @@ export const routingResults: Results = {
     "GET* POST* GET PUT PATCH DELETE",
     "dns_record_id",
   ),
+  "POST /zones/{zone_id}/dns_records/batch": z
+    .object({
+      deletes: z.array(dnsRecord),
+      patches: z.array(dnsRecord),
+      puts: z.array(dnsRecord),
+      posts: z.array(dnsRecord),
+    })
+    .openapi("DnsBatch"),
+  "POST /zones/{zone_id}/dns_records/import": z
+    .object({ recs_added: count, total_records_parsed: count })
+    .openapi("DnsImport"),
   ...crud(pulls, pullCertificate, "GET* POST* GET", "certificate_id"),
   [`DELETE ${pulls}/{certificate_id}`]: pullCertificate,
   ...crud(`${pulls}/hostnames/certificates`, pullCertificate, "GET* POST* GET", "certificate_id"),

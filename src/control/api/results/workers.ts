@@ -210,6 +210,14 @@ export const workerResults: Results = {
         incoming: z.array(z.object({ service: text, environment: text })),
         outgoing: z.array(z.unknown()),
       }),
+      durable_objects: z.array(
+        z.object({
+          service: text,
+          environment: text,
+          durable_object_namespace_id: text,
+          durable_object_namespace_name: text,
+        }),
+      ),
     })
     .openapi("ScriptReferences"),
   [`GET ${all}/durable_objects/namespaces`]: z.array(objectNamespace),

@@ -131,6 +131,8 @@ export function featureRefusal(feature: string): Failure {
 
 /** Where it stands in the Wrangler configuration. */
 const REMOVE: Readonly<Record<string, string>> = {
+  "declared exports (Durable Objects, Workflows)":
+    "Remove `exports`, and declare Durable Objects in `durable_objects` and `migrations`.",
   containers: "Remove `containers`, and run the container beside Countersign.",
   "streaming tail consumers": "Remove `streaming_tail_consumers`.",
   "a limit of subrequests (limits.subrequests)": "Remove `limits.subrequests`.",

@@ -21,6 +21,7 @@ import { actorOf } from "../../api/auth.ts";
 import type { ControlContext } from "../../api/context.ts";
 import { endpoint, type Endpoint } from "../../api/endpoint.ts";
 import { removeDeletedObjects } from "../objects.ts";
+import { bindersOf } from "../remote-classes.ts";
 import { existingScript, keyOf, scriptNotFound } from "../lookup.ts";
 import type { Publisher } from "../publisher.ts";
 import {
@@ -121,14 +122,21 @@ export function scriptEndpoints(
         scope: "workers_scripts:read",
       },
       async (call) => {
-        const { accountId, name } = await existingScript(store.db, call);
-        const incoming = await usersOf(store.db, { accountId, scriptName: name });
+        const { id: scriptId, accountId, name } = await existingScript(store.db, call);
+        const incoming = await callersOf(store.db, { accountId, scriptName: name });
+        const binders = await bindersOf(store.db, accountId, scriptId);
         return {
           result: {
             services: {
               incoming: incoming.map((service) => ({ service, environment: "production" })),
               outgoing: [],
             },
+            durable_objects: binders.map(({ script, id, className }) => ({
+              service: script,
+              environment: "production",
+              durable_object_namespace_id: id,
+              durable_object_namespace_name: `${name}_${className}`,
+            })),
           },
         };
       },
@@ -170,7 +178,7 @@ export function removeScript(
       const { db, changed } = write;
       const script = await findScript(db, key);
       if (!script) throw scriptNotFound(key.scriptName);
-      const users = force ? [] : await usersOf(db, key);
+      const users = force ? [] : await usersOf(db, key, script.id);
       if (users.length > 0) {
         throw new Failure("script_in_use", {
           message: `the Worker "${key.scriptName}" is bound by ${users.map((u) => `"${u}"`).join(", ")}`,
@@ -200,7 +208,13 @@ export function removeScript(
   });
 }
 
-async function usersOf(db: Database, key: ScriptKey): Promise<string[]> {
+async function usersOf(db: Database, key: ScriptKey, scriptId: string): Promise<string[]> {
+  const binders = await bindersOf(db, key.accountId, scriptId);
+  const scripts = binders.map(({ script }) => script);
+  return [...new Set([...(await callersOf(db, key)), ...scripts])].toSorted();
+}
+
+async function callersOf(db: Database, key: ScriptKey): Promise<string[]> {
   const users = await scriptsThatBind(db, key.accountId, "service", key.scriptName);
   return users.filter((name) => name !== key.scriptName);
 }

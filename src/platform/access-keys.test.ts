@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { pino } from "pino";
+import { engines, testKeyring as keyring } from "../../test/helpers/database.ts";
+import { newKey } from "../control/hosts/keys.ts";
+import { rotationOf, signerAt } from "../control/hosts/key-rotation.ts";
+import { insertAccessKey, listAccessKeys } from "../store/access/access.ts";
+import { bootstrap } from "../store/bootstrap.ts";
+import { rotateAccessKeys } from "./access-keys.ts";
+
+const DAY = 86_400_000;
+const log = pino({ level: "silent" });
+const begin = new Date("2026-11-01T00:00:00Z");
+
+const clock = () => new Date(begin.getTime() + 89 * DAY);
+
+async function prepared() {
+  const store = await engines["SQLite"]!();
+  const first = await bootstrap(store, { scopes: [], now: begin });
+  const accountId = first!.accountId;
+  const key = await newKey(keyring, accountId, begin, begin);
+  await store.housekeep(({ db }) => insertAccessKey(db, key));
+  let now = begin;
+  // What it knows is in the store: each look is one of a new process.
+  const at = async (ms: number) => {
+    now = new Date(begin.getTime() + ms);
+    await rotateAccessKeys({ store, keyring, clock: () => now, log });
+    const keys = await listAccessKeys(store.db, accountId);
+    return { published: keys.map(({ id }) => id), signs: signerAt(keys, now)?.id };
+  };
+  return { store, accountId, first: key.id, at, dispose: () => store[Symbol.asyncDispose]() };
+}
+
+test("the next key of Access is published a day before it signs, the last one until what it signed is over", async () => {
+  const { first, at, dispose } = await prepared();
+  assert.deepEqual(await at(89 * DAY - 1), { published: [first], signs: first });
+  const early = await at(89 * DAY);
+  const [next] = early.published;
+  assert.deepEqual(early, { published: [next, first], signs: first });
+  assert.notEqual(next, first);
+  assert.deepEqual(await at(90 * DAY - 1), early, "nothing more until its time");
+  assert.deepEqual(await at(90 * DAY), { published: [next, first], signs: next });
+  // An assertion is good for a minute, and clocks differ by five.
+  assert.equal((await at(90 * DAY + 6 * 60_000 - 1)).published.length, 2);
+  assert.deepEqual(await at(90 * DAY + 6 * 60_000), { published: [next], signs: next });
+  await dispose();
+});
+
+test("a platform that was away publishes the next key for a whole day all the same", async () => {
+  const { first, at, dispose } = await prepared();
+  const late = await at(400 * DAY);
+  assert.deepEqual([late.published.length, late.signs], [2, first]);
+  assert.equal((await at(401 * DAY - 1)).signs, first);
+  assert.equal((await at(401 * DAY)).signs, late.published[0]);
+  await dispose();
+});
+
+test("two processes that look at once make one next key", async () => {
+  const { store, accountId, first, dispose } = await prepared();
+  const look = () => rotateAccessKeys({ store, keyring, clock, log });
+  await Promise.all([look(), look()]);
+  const keys = await listAccessKeys(store.db, accountId);
+  assert.equal(keys.length, 2);
+  assert.deepEqual(rotationOf(keys, clock()), { next: null, over: [] });
+  assert.equal(signerAt(keys, clock())?.id, first);
+  await dispose();
+});

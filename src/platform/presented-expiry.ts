@@ -1,0 +1,124 @@
+import { X509Certificate, randomUUID } from "node:crypto";
+import { describeExpiry, expiryThreshold } from "../certificates/expiry.ts";
+import { deliver } from "../control/certificates/webhook-delivery.ts";
+import { listAccounts } from "../store/access/accounts.ts";
+import {
+  duePresentedNotices,
+  insertPresentedNotice,
+  presentedCertificates,
+  presentedThresholds,
+  type PresentedCertificate,
+  updatePresentedNotice,
+} from "../store/hosts/presented.ts";
+import type { PresentedNoticeRow } from "../store/schema.ts";
+import { findWebhook } from "../store/webhooks.ts";
+import { afterTry, type ExpiryOptions } from "./expiry-tries.ts";
+
+/** Days: what renews itself is told of once it should have been renewed long ago. */
+const RENEWED_BEFORE = 14;
+const AT_ONCE = 50;
+
+/** Notices of what hosts and origin pulls present, as `ExpiryMonitor` has them of bindings' certificates. */
+export async function lookAtPresented(options: ExpiryOptions): Promise<void> {
+  const { store, clock } = options;
+  const now = clock();
+  for (const { id } of await listAccounts(store.db)) {
+    for (const one of await presentedCertificates(store.db, id)) await notice(options, one, now);
+  }
+  for (const due of await duePresentedNotices(store.db, now, AT_ONCE)) {
+    await send(options, due, now);
+  }
+}
+
+async function notice(
+  { store, log }: ExpiryOptions,
+  certificate: PresentedCertificate,
+  now: Date,
+): Promise<void> {
+  const { kind, accountId, id, names, notAfter, renewal } = certificate;
+  const threshold = expiryThreshold(new Date(notAfter), now);
+  if (threshold === null || (renewal === "renewing" && threshold > RENEWED_BEFORE)) return;
+  if (renewal === "renewing" && isShort(certificate) && threshold > 0) return;
+  const noticed = await presentedThresholds(store.db, certificate);
+  if (noticed.some((before) => before <= threshold)) return;
+  await store.housekeep(async ({ db }) => {
+    const webhook = await findWebhook(db, accountId);
+    await insertPresentedNotice(db, {
+      id: randomUUID(),
+      accountId,
+      kind,
+      certificateId: id,
+      notAfter,
+      threshold,
+      createdOn: now.toISOString(),
+      attempts: 0,
+      nextAttemptOn: webhook ? now.toISOString() : null,
+      deliveredOn: null,
+      lastError: null,
+    });
+  });
+  log[threshold > 7 ? "info" : "warn"](
+    { accountId, certificateId: id, kind, threshold, expiresOn: notAfter },
+    `the certificate ${WHERE[kind]} ${names.join(", ")} ${describeExpiry(new Date(notAfter), now)}`,
+  );
+}
+
+const WHERE = { host: "of", origin_pull: "for origins of" } as const;
+
+/** One that lives for days is renewed within every threshold. */
+function isShort({ chain }: PresentedCertificate): boolean {
+  const { validFromDate, validToDate } = new X509Certificate(chain);
+  const life = validToDate.getTime() - validFromDate.getTime();
+  return life / 3 < RENEWED_BEFORE * 86_400_000;
+}
+
+async function send(
+  { store, keyring, outbound, log }: ExpiryOptions,
+  due: PresentedNoticeRow,
+  now: Date,
+): Promise<void> {
+  const { id, accountId } = due;
+  const webhook = await findWebhook(store.db, accountId);
+  const presented = await presentedCertificates(store.db, accountId);
+  // Renewed or deleted meanwhile: there is nothing to tell any more.
+  const certificate = presented.find(
+    (one) => one.kind === due.kind && one.id === due.certificateId && one.notAfter === due.notAfter,
+  );
+  if (!webhook || certificate === undefined) {
+    await store.housekeep(({ db }) => updatePresentedNotice(db, id, { nextAttemptOn: null }));
+    return;
+  }
+  const message = { id, body: bodyOf(due, certificate, now) };
+  const refusal = await deliver(webhook, message, { keyring, outbound, now });
+  const change = afterTry(due.attempts, refusal, now);
+  await store.housekeep(({ db }) => updatePresentedNotice(db, id, change));
+  if (refusal === null) return;
+  const { attempts, nextAttemptOn: next } = change;
+  log.warn(
+    { accountId, notice: id, attempts, next },
+    `the webhook was not told of an expiry: ${refusal}`,
+  );
+}
+
+function bodyOf(
+  { createdOn, threshold }: PresentedNoticeRow,
+  { kind, accountId, id, names, chain, notAfter }: PresentedCertificate,
+  now: Date,
+): object {
+  const { subject, fingerprint256 } = new X509Certificate(chain);
+  const end = new Date(notAfter);
+  return {
+    type: `${kind}_certificate.${end < now ? "expired" : "expiring"}`,
+    timestamp: createdOn,
+    data: {
+      account_id: accountId,
+      certificate_id: id,
+      [kind === "host" ? "hosts" : "origins_of"]: names,
+      threshold_days: threshold,
+      expires_on: notAfter,
+      expires: describeExpiry(end, now),
+      subject: subject?.replaceAll("\n", ",") ?? "",
+      fingerprint: fingerprint256.replaceAll(":", "").toLowerCase(),
+    },
+  };
+}

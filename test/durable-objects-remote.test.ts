@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { after, before, describe, it } from "node:test";
+import { WebSocket } from "ws";
+import { counter, deploys, project } from "./helpers/durable-objects.ts";
+import { type Envelope, startPlatform, type TestPlatform } from "./helpers/platform.ts";
+import { scriptForm } from "./helpers/script-form.ts";
+import { wranglerProject } from "./helpers/wrangler.ts";
+
+const KEEPER = `
+  echo(value) { return { value, name: this.ctx.id.name ?? null, id: this.ctx.id.toString() }; }
+  get seven() { return 7; }
+  fail() { throw new TypeError("not today"); }
+  add(to) { return to(2); }
+  async fetch(request) {
+    if (request.headers.get("upgrade") === "websocket") {
+      const [client, server] = Object.values(new WebSocketPair());
+      this.ctx.acceptWebSocket(server);
+      return new Response(null, { status: 101, webSocket: client });
+    }
+    const header = request.headers.get("cs-object");
+    return Response.json([request.method, request.url, await request.text(), header, this.ctx.id.name]);
+  }
+  webSocketMessage(ws, message) { ws.send("to " + this.ctx.id.name + ": " + message); }`;
+
+const USER = `export default {
+  async fetch(request, env) {
+    const [name, method] = new URL(request.url).pathname.slice(1).split("/");
+    const stub = env.COUNTER.getByName(name);
+    if (method === undefined) return stub.fetch(request);
+    try {
+      if (method === "ids") {
+        const id = env.COUNTER.idFromName(name);
+        const byId = await env.COUNTER.get(env.COUNTER.idFromString(id.toString())).hit();
+        const fresh = env.COUNTER.newUniqueId();
+        return Response.json([id.toString(), byId, (await env.COUNTER.get(fresh).echo(1)).id === fresh.toString()]);
+      }
+      if (method === "read") return Response.json(await stub.seven);
+      if (method === "post") return stub.fetch("https://an.object/path?query", { method: "POST", body: "said", headers: { "cs-object": "mine" } });
+      if (method === "add") return Response.json(await stub.add((n) => n + 40));
+      return Response.json(await stub[method](name));
+    } catch (error) {
+      return Response.json({ name: error.name, message: error.message });
+    }
+  },
+};`;
+
+const user = (name: string, keeper: string, code = USER): Record<string, string | object> => {
+  const bindings = [{ name: "COUNTER", class_name: "Counter", script_name: keeper }];
+  return project(name, { durable_objects: { bindings }, migrations: [] }, code);
+};
+
+describe("Durable Objects of another Worker", () => {
+  let platform: TestPlatform;
+  before(async () => {
+    platform = await startPlatform({ args: ["--dev", "--worker-processes", "2"] });
+  });
+  after(() => platform?.[Symbol.asyncDispose]());
+
+  const ask = async (script: string, path: string): Promise<unknown> => {
+    const answer = await platform.worker(script, `/${path}`);
+    assert.equal(answer.status, 200, `${answer.body} ${platform.log()}`);
+    return JSON.parse(answer.body);
+  };
+
+  const deploy = async (name: string, code: string, metadata: object): Promise<Envelope> => {
+    const form = scriptForm(
+      { compatibility_date: "2026-11-01", ...metadata },
+      { "index.js": ["application/javascript+module", code] },
+    );
+    const path = `/accounts/{account}/workers/scripts/${name}`;
+    return (await platform.api("PUT", path, form)).json;
+  };
+  const succeeds = async (...script: Parameters<typeof deploy>): Promise<void> => {
+    const { success, errors } = await deploy(...script);
+    assert.ok(success, JSON.stringify(errors));
+  };
+
+  it("calls, errors, functions, ids, requests and WebSockets reach the very objects, from each process of the Worker", async () => {
+    await using keeper = await wranglerProject(
+      platform.ready,
+      project("keeper", {}, counter(KEEPER)),
+    );
+    await deploys(keeper);
+    await using made = await wranglerProject(platform.ready, user("user", "keeper"));
+    await deploys(made);
+    assert.equal(await ask("user", "z/hit"), 1);
+    assert.equal(await ask("user", "z/read"), 7);
+    const numbers = await Promise.all([
+      ...Array.from({ length: 10 }, () => ask("user", "a/hit")),
+      ...Array.from({ length: 10 }, () => ask("keeper", "a/hit")),
+    ]);
+    assert.deepEqual(
+      numbers.map(Number).toSorted((a, b) => a - b),
+      Array.from({ length: 20 }, (_, index) => index + 1),
+    );
+    assert.deepEqual(await ask("user", "a/fail"), { name: "TypeError", message: "not today" });
+    assert.equal(await ask("user", "a/add"), 42);
+    const { id } = (await ask("keeper", "a/echo")) as { id: string };
+    assert.deepEqual(await ask("user", "a/echo"), { value: "a", name: "a", id });
+    assert.deepEqual(await ask("user", "a/ids"), [id, 21, true]);
+    const posted = ["POST", "https://an.object/path?query", "said", null, "b"];
+    assert.deepEqual(await ask("user", "b/post"), posted);
+    const { port } = new URL(platform.ready.http);
+    const headers = { host: `user.localhost:${port}` };
+    const socket = new WebSocket(`ws://127.0.0.1:${port}/c`, { headers });
+    await once(socket, "open");
+    socket.send("hello");
+    const [message] = (await once(socket, "message")) as [Buffer];
+    assert.equal(message.toString(), "to c: hello");
+    socket.terminate();
+  });
+
+  it("a binding stays with the objects: renamed, deleted with their Worker; and needs a class that keeps some", async () => {
+    const early = await deploy("guest", USER, { bindings: [bound("host")] });
+    assert.equal(early.errors[0]?.code, 10061);
+    assert.match(early.errors[0].message, /class "Counter" of the Worker "host"/);
+    await succeeds("host", counter(), { migrations: { new_tag: "v1", ...made } });
+    await succeeds("guest", USER, { bindings: [bound("host")] });
+    assert.equal(await ask("guest", "a/hit"), 1);
+    const renamed_classes = [{ from: "Counter", to: "Renamed" }];
+    const migrations = { old_tag: "v1", new_tag: "v2", renamed_classes };
+    await succeeds("host", counter("", "Renamed"), { migrations });
+    assert.equal(await ask("guest", "a/hit"), 2);
+    const path = "/accounts/{account}/workers/scripts/host";
+    assert.equal((await platform.api("DELETE", path)).json.errors[0]?.code, 10064);
+    await using folder = await wranglerProject(platform.ready, {
+      "wrangler.jsonc": { name: "host" },
+    });
+    // Nobody is there to ask: it says who binds it, and goes on.
+    const { output } = await folder.run(["delete"]);
+    assert.match(output, /guest .*binding to the Durable Object Namespace "host_Renamed"/);
+    const { message } = (await ask("guest", "a/hit")) as { message: string };
+    assert.match(message, /error 7000305 \(service_not_deployed\)/);
+    assert.equal((await platform.worker("guest", "/a")).status, 503);
+    const again = await deploy("guest", USER, { bindings: [bound("host")] });
+    assert.equal(again.errors[0]?.code, 10061);
+  });
+
+  it("objects that are transferred are reached where they are kept then", async () => {
+    await succeeds("from", counter(), { migrations: { new_tag: "v1", ...made } });
+    await succeeds("follower", USER, { bindings: [bound("from")] });
+    assert.equal(await ask("follower", "a/hit"), 1);
+    const move = { from: "Counter", from_script: "from", to: "Counter" };
+    await succeeds("to", counter(), {
+      bindings: [{ type: "durable_object_namespace", name: "COUNTER", class_name: "Counter" }],
+      migrations: { new_tag: "v1", transferred_classes: [move] },
+    });
+    assert.equal(await ask("to", "a/hit"), 2);
+    assert.equal(await ask("follower", "a/hit"), 3);
+  });
+});
+
+const made = { new_sqlite_classes: ["Counter"] };
+
+function bound(script: string): object {
+  const type = "durable_object_namespace";
+  return { type, name: "COUNTER", class_name: "Counter", script_name: script };
+}

@@ -47,9 +47,13 @@ describe("a framework's project, built by its own tools and deployed by wrangler
   /** Copies the framework's project, configures it for this platform and builds it. */
   const build = async (framework: string, project: WranglerProject): Promise<void> => {
     const example = join(examples, framework);
-    await run("npm", ["install", "--no-audit", "--no-fund", "--no-package-lock"], { cwd: example });
     await cp(example, project.folder, { recursive: true, filter: isNoPackage });
-    await symlink(join(example, "node_modules"), join(project.folder, "node_modules"));
+    // Next takes no packages from outside of the project.
+    const home = framework === "next" ? project.folder : example;
+    await run("npm", ["install", "--no-audit", "--no-fund", "--no-package-lock"], { cwd: home });
+    if (home === example) {
+      await symlink(join(example, "node_modules"), join(project.folder, "node_modules"));
+    }
     const config = JSON.parse(await readFile(join(example, "wrangler.json"), "utf8")) as object;
     await project.write({
       "wrangler.json": {
@@ -58,12 +62,21 @@ describe("a framework's project, built by its own tools and deployed by wrangler
         mtls_certificates: [{ binding: "SUPPLIER_CERT", certificate_id: certificateId }],
       },
     });
-    const quiet = { CI: "1", ASTRO_TELEMETRY_DISABLED: "1", WRANGLER_SEND_METRICS: "false" };
-    await run("npm", ["run", "build"], { cwd: project.folder, env: { ...process.env, ...quiet } });
+    const quiet = {
+      CI: "1",
+      ASTRO_TELEMETRY_DISABLED: "1",
+      NEXT_TELEMETRY_DISABLED: "1",
+      WRANGLER_SEND_METRICS: "false",
+    };
+    // OpenNext itself calls `build`, which is Next's own.
+    const script = framework === "next" ? "build:worker" : "build";
+    await run("npm", ["run", script], { cwd: project.folder, env: { ...process.env, ...quiet } });
   };
 
   for (const [framework, name] of Object.entries({
     astro: "Astro",
+    next: "Next",
+    nuxt: "Nuxt",
     "react-router": "React Router",
     sveltekit: "SvelteKit",
   })) {

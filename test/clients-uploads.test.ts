@@ -125,7 +125,6 @@ describe("uploads of clients that are not wrangler", () => {
       [{ limits: { subrequests: 5 } }, /limits\.subrequests/],
       [{ limits: { wall_ms: 5 } }, /wall_ms/],
       [{ cache_options: { enabled: true } }, /cache_options/],
-      [{ annotations: { "workers/alias": "x" } }, /preview aliases/],
       [{ bindings: [{ ...service, cross_account_grant: "x" }] }, /"S" .*"cross_account_grant"/],
       [{ bindings: [{ ...service, environment: "staging" }] }, /"environment"/],
       [{ bindings: [{ type: "plain_text", name: "T", text: "", part: "p" }] }, /"T" .*"part"/],

@@ -83,7 +83,14 @@ async function former(
   await store.housekeep(async ({ db }) => {
     const at = new Date().toISOString();
     const dates = { createdOn: at, modifiedOn: at };
-    const script = { id: "s", accountId: value, name: "worker", workersDev: 0, settings: {} };
+    const script = {
+      id: "s",
+      accountId: value,
+      name: "worker",
+      workersDev: 0,
+      previews: 0,
+      settings: {},
+    };
     await insertScript(db, { ...script, ...dates });
     await insertVersion(db, {
       id: "two",

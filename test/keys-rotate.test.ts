@@ -87,6 +87,7 @@ async function fill({ db }: Write, keyring: Keyring, accountId: string): Promise
     accountId,
     name: "worker",
     workersDev: 0,
+    previews: 0,
     settings: {},
     createdOn: at,
     modifiedOn: at,

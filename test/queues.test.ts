@@ -219,7 +219,16 @@ describe("queues", () => {
     const second = { type: "worker", script_name: "bound" };
     const taken = await platform.api("POST", `${path}/consumers`, second);
     assert.equal(taken.json.errors[0]?.code, 11004);
+    const referred = async (): Promise<string[]> => {
+      const worker = await platform.api("GET", "/accounts/{account}/workers/workers/bound");
+      const { queues } = worker.json.result.references as {
+        queues: readonly { queue_id: string; queue_name: string }[];
+      };
+      return queues.map((queue) => `${queue.queue_id} ${queue.queue_name}`);
+    };
+    assert.deepEqual(await referred(), [`${json.result[0].queue_id} bound`]);
     await run(made, "queues", "consumer", "remove", "bound", "bound");
+    assert.deepEqual(await referred(), []);
     const pull = await made.run(["queues", "consumer", "http", "add", "bound"]);
     assert.match(pull.output, /consumed by Workers, and not by "http_pull"/);
     const kept = await made.run(["queues", "delete", "bound"]);

@@ -20,6 +20,8 @@ export interface Source {
   changes(cursor: number, signal: AbortSignal): AsyncIterable<Change>;
   /** What runs for a script now. Null: nothing (deleted, or only uploaded). */
   deployment(key: ScriptKey): Promise<Deployment | null>;
+  /** A version that has hosts of its own. Null: it is gone, or has none any more. */
+  preview(key: ScriptKey, versionId: string): Promise<WorkerVersion | null>;
   /** A certificate as the gateway needs it. Null: deleted. */
   certificate(accountId: string, certificateId: string): Promise<CertificateVersion | null>;
   /** A Hyperdrive configuration. Null: deleted. */
@@ -83,6 +85,18 @@ export interface Deployment extends ScriptKey {
   readonly hosts: readonly string[];
   /** Route patterns with a path, as in Cloudflare: `example.com/api/*`. The longest match wins. */
   readonly routes: readonly string[];
+  /** Versions, deployed or not, that hosts of their own reach. Absent: none. */
+  readonly previews?: readonly VersionPreview[];
+}
+
+export interface VersionPreview {
+  readonly versionId: string;
+  /** Lower case, no port, exact; no two versions have one in common. */
+  readonly hosts: readonly string[];
+}
+
+export interface PreviewKey extends ScriptKey {
+  readonly versionId: string;
 }
 
 export interface WorkerVersion extends ScriptKey {

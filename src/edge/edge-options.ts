@@ -1,3 +1,4 @@
+import type { PreviewShares } from "./previews.ts";
 import type { Logger } from "pino";
 import type { StartGatewayOptions } from "../gateway/start-options.ts";
 import type { HttpsAddress, WorkerShares } from "../ingress/protocol.ts";
@@ -59,6 +60,8 @@ export interface EdgeOptions {
    * `waitUntil`. Null, the default: never, and all are started at once.
    */
   readonly idleAfter?: number | null;
+  /** Of versions that run at hosts of their own. Default: 4 an account, 16 in all, idle after a minute. */
+  readonly previews?: Partial<PreviewShares>;
   /** What `runDirectory` and `storageFolder` are in, this platform's alone. Default: `runDirectory`. */
   readonly dataFolder?: string;
   /** Whether Workers run in a sandbox of the operating system's. Default: `auto`. */

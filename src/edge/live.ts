@@ -1,7 +1,7 @@
 import { keyIn } from "../contract/key-in.ts";
 import type { ScriptUpdate } from "../ingress/protocol.ts";
 import type { Generation } from "./generation.ts";
-import type { ScriptKey, WorkerBinding } from "../contract/change-feed.ts";
+import type { ScriptKey, VersionPreview, WorkerBinding } from "../contract/change-feed.ts";
 import { isRemote } from "./storage/remote-objects.ts";
 
 /** ms that a request waits for a process to which objects are handed over */
@@ -12,6 +12,8 @@ export interface LiveScript {
   readonly key: ScriptKey;
   readonly hosts: readonly string[];
   readonly routes: readonly string[];
+  /** As of `Deployment`. */
+  readonly previews?: readonly VersionPreview[];
   /** At least one. */
   readonly shares: readonly Share[];
 }
@@ -40,7 +42,7 @@ export function updateOf(
   live: LiveScript | null,
 ): ScriptUpdate {
   if (live === null) return { accountId, scriptName, entry: null };
-  const { hosts, routes, shares } = live;
+  const { hosts, routes, shares, previews = [] } = live;
   const targets = shares.map(({ generation, percentage }) => ({
     sockets: generation.sockets,
     percentage,
@@ -50,7 +52,7 @@ export function updateOf(
     ...(generation.mayRest && { wakes: true as const }),
     isTraced: (generation.version.traced ?? null) !== null,
   }));
-  return { accountId, scriptName, entry: { scriptName, hosts, routes, targets } };
+  return { accountId, scriptName, entry: { scriptName, hosts, routes, targets, previews } };
 }
 
 /** Does a Worker of this script have a binding to one of `targets` (ids), or to its objects? */

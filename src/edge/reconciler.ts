@@ -6,14 +6,21 @@ import { ingressAccess } from "./access.ts";
 import { Alarms } from "./alarms.ts";
 import type { FeedChange } from "./feed.ts";
 import { Generation } from "./generation.ts";
-import { bindsDatabase, bindsInProcess, isWithdrawn, runnable } from "./in-process.ts";
+import {
+  bindsDatabase,
+  bindsInProcess,
+  isWithdrawn,
+  runnable,
+  type RunnableVersion,
+} from "./in-process.ts";
 import type { GenerationContext } from "./generation-context.ts";
-import { generationsOf, scriptId } from "./live.ts";
+import { generationBinds, generationsOf, scriptId } from "./live.ts";
 import type { AnnouncedScript, Traffic } from "./traffic.ts";
 import type { ScriptKey, Source, WorkerVersion } from "../contract/change-feed.ts";
 import { hostsOverlap } from "../network/patterns.ts";
 import type { IngressHosts } from "./ingress-hosts.ts";
 import type { Origins } from "./origins.ts";
+import type { Previews } from "./previews.ts";
 import { Staging } from "./staging.ts";
 import type { WorkerPorts } from "./worker-ports.ts";
 import { type Wanted, isSame, running, withPresented } from "./wanted.ts";
@@ -24,6 +31,7 @@ export interface ReconcilerOptions {
   readonly context: GenerationContext;
   readonly traffic: Traffic;
   readonly ports: Pick<WorkerPorts, "judge">;
+  readonly previews: Pick<Previews, "leave">;
   readonly ingress: Pick<IngressHandle, "access">;
   readonly gateway: Pick<
     GatewayHandle,
@@ -67,9 +75,14 @@ export class Reconciler {
 
   /** @throws Failure `worker_start_failed`, `worker_start_timeout` */
   async stage(version: WorkerVersion): Promise<void> {
-    const { source, traffic } = this.#options;
-    const wanted = await runnable(source, version, this.#followed.has(scriptId(version)));
+    const { traffic } = this.#options;
+    const wanted = await this.prepare(version);
     if (running(traffic.get(version), wanted) === undefined) await this.#staging.start(wanted);
+  }
+
+  /** As it presents itself now, and with its calls told of if somebody reads its log. */
+  prepare(version: WorkerVersion): Promise<RunnableVersion> {
+    return runnable(this.#options.source, version, this.#followed.has(scriptId(version)));
   }
 
   /** In force on return: a generation of the same version that tells of its calls, or does not. */
@@ -150,6 +163,9 @@ export class Reconciler {
         else await gateway.setDatabase(database);
         // What drivers are told of it may be another: those Workers get a new generation.
         await this.#renewWhere(accountId, ({ version }) => bindsDatabase(version, databaseId));
+        await this.#options.previews.leave(
+          ({ version }) => version.accountId === accountId && bindsDatabase(version, databaseId),
+        );
         return;
       }
       case "queues":
@@ -179,6 +195,8 @@ export class Reconciler {
           this.apply({ kind: "certificate", accountId: change.accountId, certificateId }),
         );
         await this.#renewBeforeOrigins(change.accountId);
+        // What they fetch at hosts of their script's routes may go elsewhere now.
+        await this.#options.previews.leave(({ version }) => version.accountId === change.accountId);
         await this.#options.ports.judge(change.accountId);
         return;
       case "script":
@@ -255,6 +273,10 @@ export class Reconciler {
     const { source, traffic } = this.#options;
     const key = { accountId, scriptName };
     await this.#ensureAccess(accountId);
+    const changed = new Set([scriptId(key)]);
+    await this.#options.previews.leave(
+      (one) => changed.has(scriptId(one.version)) || generationBinds(one, changed),
+    );
     let applied: Wanted | null = null;
     for (;;) {
       const deployment = await source.deployment(key);
@@ -327,12 +349,13 @@ export class Reconciler {
   }
 
   async #move(deployment: Wanted, ready: ReadonlyMap<string, Generation>): Promise<void> {
-    const { accountId, scriptName, hosts, routes, versions } = deployment;
+    const { accountId, scriptName, hosts, routes, previews = [], versions } = deployment;
     const key = { accountId, scriptName };
     await this.#options.traffic.move(key, (live) => ({
       key,
       hosts,
       routes,
+      previews,
       shares: versions.map(({ version, percentage }) => ({
         generation: running(live, version) ?? ready.get(version.versionId)!,
         percentage,

@@ -16,6 +16,7 @@ import { IngressHosts } from "./ingress-hosts.ts";
 import { LocalBindings } from "./config/local-bindings.ts";
 import { Origins } from "./origins.ts";
 import { AssetStore } from "./assets.ts";
+import { Previews, previewShares } from "./previews.ts";
 import { Reconciler } from "./reconciler.ts";
 import { Traffic } from "./traffic.ts";
 import { RunDirectory } from "../process/run-directory.ts";
@@ -86,7 +87,8 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     byDefault: options.https?.byDefault,
     ...(options.https?.localLeaf && { localLeaf: options.https.localLeaf }),
     log,
-    howEnded: (socket) => traffic.howEnded(socket),
+    howEnded: async (socket) => (await previews?.howEnded(socket)) ?? traffic.howEnded(socket),
+    preview: async (key) => previews?.start(key) ?? "platform_starting",
     wake: (socket) => idle.wakeAt(socket),
     onEvents: (events) => {
       for (const event of events) {
@@ -125,6 +127,8 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const assets = new AssetStore((accountId) => storage.folderOf(accountId));
   const traffic = new Traffic({ ingress, links, run, ports: workerPorts, drain, waitUntil, log });
   cleanup.defer(() => traffic.stop(stopGrace));
+  let previews: Previews | null = null;
+  cleanup.defer(() => previews?.stop(stopGrace));
   const idle = new IdleWorkers({
     after: idleAfter(options.idleAfter ?? null, waitUntil),
     ingress,
@@ -190,8 +194,20 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   };
   const hosts = new IngressHosts({ source, keyring, ingress, log });
   const origins = new Origins({ source, ingress, gateway, port: originPort, log });
+  const previewed = new Previews({
+    source,
+    context,
+    ingress,
+    shares: { ...previewShares, ...options.previews },
+    drain,
+    waitUntil,
+    prepare: (version) => reconciler.prepare(version),
+    log,
+  });
+  previews = previewed;
   const reconciler = new Reconciler({
     source,
+    previews: previewed,
     context,
     traffic,
     ports: workerPorts,
@@ -247,7 +263,11 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
       gateway: gateway.status(),
       gatewayProcesses: gateway.processes(),
       ingress: ingress.status(),
-      workers: [...traffic.generations(), ...reconciler.staged()].flatMap((one) => one.status()),
+      workers: [
+        ...traffic.generations(),
+        ...reconciler.staged(),
+        ...previewed.generations(),
+      ].flatMap((one) => one.status()),
     }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

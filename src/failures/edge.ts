@@ -25,6 +25,15 @@ export const edgeFailures = {
     cause: "Its process ended or never started; it is started again with growing pauses.",
     fix: "Try again shortly. The reason is in the log of `countersign start` and in its status.",
   },
+  previews_exhausted: {
+    side: "platform",
+    status: 503,
+    number: 7000374,
+    title: "as many versions are previewed as may be at once",
+    cause:
+      "A version that is asked for at its preview URL runs in a process of its own. All of those that the account, or the machine, may have at once work on requests, or did a moment ago.",
+    fix: "Try again in half a minute.",
+  },
   worker_requests_exceeded: {
     side: "worker",
     status: 429,

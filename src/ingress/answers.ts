@@ -8,7 +8,7 @@ import {
   wasNeverSent,
   type ForwardTarget,
 } from "../forward/forward.ts";
-import { asError, guarded } from "../forward/guarded.ts";
+import { guarded } from "../forward/guarded.ts";
 import { headerSize, isHeaderOverflow, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
 import { responseOn } from "../forward/sockets.ts";
 import { answerUnread } from "../forward/unread.ts";
@@ -23,8 +23,16 @@ import { type Hosts, plainName } from "./hosts.ts";
 import { KEYS_ONLY, type HowEnded, type WorkerShares } from "./protocol.ts";
 import { isBodyTooLarge } from "../forward/body.ts";
 import { decodeFor } from "./decode.ts";
+import {
+  afterStart,
+  alone,
+  answerElsewhere,
+  type Elsewhere,
+  isStarting,
+  type Starting,
+} from "./elsewhere.ts";
 import { refuse, unreadAnswer } from "./refuse.ts";
-import { redirect, secureUrl } from "./redirect.ts";
+import { secureUrl } from "./redirect.ts";
 import { INGRESS_HEADERS, ingressHeaders, requestTarget } from "./request.ts";
 import type { IngressObserver, Observed, Script } from "./observe.ts";
 import type { Upstream } from "./upstream.ts";
@@ -57,10 +65,8 @@ export type Found =
       /** An origin, and no Worker: `request.cf` is not for it. */
       readonly isOrigin: boolean;
     }
-  /** Answered here, to anybody. */
-  | { readonly kind: "answer"; readonly json: string }
-  /** Refused, later. */
-  | { readonly kind: "held"; readonly code: Promise<FailureCode> };
+  | Extract<Elsewhere, { readonly kind: "answer" | "held" }>
+  | Starting;
 
 /** How a request came. */
 export interface Arrival {
@@ -70,6 +76,8 @@ export interface Arrival {
   readonly tls: TLSSocket | null;
   /** The client waits for leave to send its body. */
   readonly expectsContinue?: boolean;
+  /** It has waited for whoever answers to be started. */
+  readonly hasWaited?: true;
 }
 
 export interface AnswersOptions {
@@ -110,12 +118,20 @@ export class Answers {
   }
 
   answer(request: IncomingMessage, response: ServerResponse, arrival: Arrival): void {
-    const ray = newRay();
     this.#inFlight.add(request, response);
+    this.#answer(request, response, arrival);
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse, arrival: Arrival): void {
+    const ray = newRay();
     alone({ request, response, ray }, () => {
       const target = this.#target(request, ray, arrival);
-      if (typeof target === "string") this.#refusedHere(request, response, target, ray);
-      else if ("kind" in target) void answerHere(request, response, target, ray);
+      const refused = (code: FailureCode): void => this.#refusedHere(request, response, code, ray);
+      if (typeof target === "string") refused(target);
+      else if (isStarting(target)) {
+        const again = (): void => this.#answer(request, response, { ...arrival, hasWaited: true });
+        void afterStart(target, request, { again, refused });
+      } else if ("kind" in target) void answerElsewhere({ request, response, ray }, target);
       else
         forward(request, response, {
           ...target,
@@ -125,14 +141,25 @@ export class Answers {
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, arrival: Arrival): void {
-    const ray = newRay();
     socket.on("error", () => socket.destroy());
+    this.#upgrade(request, socket, head, arrival);
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, arrival: Arrival): void {
+    const ray = newRay();
     guarded(socket, () => {
       const target = this.#target(request, ray, arrival);
-      if (typeof target === "string")
-        this.#refusedHere(request, responseOn(socket, request), target, ray);
-      else if ("kind" in target) void answerHere(request, responseOn(socket, request), target, ray);
-      else forwardUpgrade(request, socket, head, target);
+      const refused = (code: FailureCode): void =>
+        this.#refusedHere(request, responseOn(socket, request), code, ray);
+      if (typeof target === "string") refused(target);
+      else if (isStarting(target)) {
+        const again = (): void =>
+          this.#upgrade(request, socket, head, { ...arrival, hasWaited: true });
+        void afterStart(target, request, { again, refused });
+      } else if ("kind" in target) {
+        const response = responseOn(socket, request);
+        void answerElsewhere({ request, response, ray }, target);
+      } else forwardUpgrade(request, socket, head, target);
     })();
   }
 
@@ -146,8 +173,13 @@ export class Answers {
     const ray = newRay();
     alone({ request, response, ray }, () => {
       const target = this.#target(request, ray, arrival);
-      if (typeof target === "string") this.#refusedHere(request, response, target, ray);
-      else if ("kind" in target) void answerHere(request, response, target, ray);
+      const refused = (code: FailureCode): void => this.#refusedHere(request, response, code, ray);
+      if (typeof target === "string") refused(target);
+      else if (isStarting(target)) {
+        const again = (): void =>
+          this.tunnel(request, response, tunnel, { ...arrival, hasWaited: true });
+        void afterStart(target, request, { again, refused });
+      } else if ("kind" in target) void answerElsewhere({ request, response, ray }, target);
       else forwardTunnel(request, response, tunnel, target);
     });
   }
@@ -177,8 +209,8 @@ export class Answers {
   #target(
     request: IncomingMessage,
     ray: string,
-    { peer, tls }: Arrival,
-  ): ForwardTarget | Elsewhere | FailureCode {
+    { peer, tls, hasWaited }: Arrival,
+  ): ForwardTarget | Elsewhere | Starting | FailureCode {
     const wanted = requestTarget(request);
     if (wanted === null) return "host_malformed";
     if (wanted.path.length > MOST_URL) return "url_too_long";
@@ -209,6 +241,8 @@ export class Answers {
       request,
       proves: (authorities) => this.#options.clients.proves(tls, authorities),
     });
+    // What was started has been stopped again meanwhile.
+    if (typeof found === "object" && isStarting(found) && hasWaited) return "worker_unavailable";
     if (typeof found === "string" || found.kind !== "upstream") return found;
     const { upstream } = found;
     const url = `${scheme}://${wanted.authority}${wanted.path}`;
@@ -297,62 +331,6 @@ const CODES: Readonly<Record<HowEnded, FailureCode>> = {
   ended: "worker_connection_lost",
   runs: "worker_connection_closed",
 };
-
-type Elsewhere =
-  | Exclude<Found, FailureCode | { readonly kind: "upstream" }>
-  | { readonly kind: "redirect"; readonly to: URL }
-  | { readonly kind: "proof"; readonly text: string };
-
-interface Exchange {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly ray: string;
-}
-
-/** What is thrown for one request, whatever its client sent, ends this one. */
-function alone({ request, response, ray }: Exchange, work: () => void): void {
-  try {
-    work();
-  } catch (error) {
-    if (response.headersSent) response.destroy(asError(error));
-    else refuse(request, response, "internal", ray);
-  }
-}
-
-/** What no Worker has a part in. */
-async function answerHere(
-  request: IncomingMessage,
-  response: ServerResponse,
-  target: Elsewhere,
-  ray: string,
-): Promise<void> {
-  if (target.kind === "redirect") {
-    redirect(request, response, target.to, ray);
-    return;
-  }
-  if (target.kind === "proof") {
-    response.writeHead(200, {
-      "content-type": "application/octet-stream",
-      "content-length": Buffer.byteLength(target.text),
-      "cf-ray": ray,
-    });
-    response.end(request.method === "HEAD" ? undefined : target.text);
-    return;
-  }
-  if (target.kind === "held") {
-    const code = await target.code;
-    if (!response.destroyed && !response.headersSent) refuse(request, response, code, ray);
-    return;
-  }
-  response.writeHead(200, {
-    "content-type": "application/json",
-    "content-length": Buffer.byteLength(target.json),
-    "access-control-allow-origin": "*",
-    "cache-control": "public, max-age=60",
-    "cf-ray": ray,
-  });
-  response.end(request.method === "HEAD" ? undefined : target.json);
-}
 
 interface FailedRequest {
   readonly error: Error;

@@ -1,6 +1,8 @@
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
+import type { PreviewKey } from "../contract/change-feed.ts";
+import type { FailureCode } from "../failures/failures.ts";
 import { keyIn } from "../contract/key-in.ts";
 import type { IngressEvent } from "./observe.ts";
 import { Supervised, type Tell } from "../process/supervised.ts";
@@ -27,6 +29,8 @@ export interface IngressOptions {
   howEnded(this: void, socket: string): Promise<HowEnded>;
   /** A request finds no process there: has it started if it is idle. True: it was, and runs now. */
   wake?(this: void, socket: string): Promise<boolean>;
+  /** Has a version run that has a host of its own. Null: it does, and the host leads to it. */
+  preview?(this: void, key: PreviewKey): Promise<FailureCode | null>;
   /** A certificate of this machine's own CA. Null, the default: it does not speak for the name. */
   localLeaf?(this: void, name: string): Promise<ServedCertificate | null>;
   /** Hears of requests. */
@@ -75,6 +79,9 @@ export class IngressHandle {
         const asked = question as Asked;
         if ("ended" in asked) return options.howEnded(asked.ended);
         if ("leaf" in asked) return options.localLeaf?.(asked.leaf) ?? Promise.resolve(null);
+        if ("preview" in asked) {
+          return options.preview?.(asked.preview) ?? Promise.resolve("worker_unavailable");
+        }
         return options.wake?.(asked.wake) ?? Promise.resolve(false);
       },
       restore: async (tell) => {

@@ -3,6 +3,7 @@ import type { Served } from "../process/calls.ts";
 import { Gate } from "./access/gate.ts";
 import { listenForAbsent } from "./absent.ts";
 import { choose } from "./choose.ts";
+import type { PreviewKey } from "../contract/change-feed.ts";
 import { Challenges } from "./challenges.ts";
 import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/hosts.ts";
 import { Answers, type Found, type Wanted } from "./answers.ts";
@@ -50,6 +51,7 @@ export class Ingress implements Served<IngressMethods> {
   #reportedAt = -Infinity;
   readonly #warn: (message: string) => void;
   readonly #wake: Supervisor["wake"];
+  readonly #preview: (key: PreviewKey) => Promise<FailureCode | null>;
 
   /**
    * @param supervisor `howEnded`: has the process that listens at this socket just ended? `wake`: has
@@ -64,6 +66,7 @@ export class Ingress implements Served<IngressMethods> {
   ) {
     this.#warn = warn;
     this.#wake = supervisor.wake;
+    this.#preview = oneAtATime(supervisor.preview);
     this.#leaves = new LocalLeaves(supervisor.localLeaf, (host) => this.#table.has(host));
     this.#observer = new IngressObserver(tell);
     this.#answers = new Answers({
@@ -230,6 +233,7 @@ export class Ingress implements Served<IngressMethods> {
     if (verdict.kind === "refuse") return verdict.code;
     if (verdict.kind !== "pass") return verdict;
     if (KEYS_ONLY in request.headers) return "host_unknown";
+    if (entry.starts !== undefined) return { kind: "starts", ready: this.#preview(entry.starts) };
     const target = choose(entry, request.headers);
     const script = {
       accountId: this.#table.accountOf(entry),
@@ -276,12 +280,30 @@ export class Ingress implements Served<IngressMethods> {
 export interface Supervisor {
   howEnded(this: void, socket: string): Promise<HowEnded>;
   wake(this: void, socket: string): Promise<boolean>;
+  /** Null: the version runs, and its hosts lead to it. */
+  preview(this: void, key: PreviewKey): Promise<FailureCode | null>;
   /** Signed by this machine's own CA. Null: it does not speak for the name. */
   localLeaf(this: void, name: string): Promise<ServedCertificate | null>;
 }
 
 function single(header: string | string[] | undefined): string | undefined {
   return typeof header === "string" ? header : undefined;
+}
+
+/** All who wait for a version are told by one answer. It never rejects. */
+function oneAtATime(ask: Supervisor["preview"]): Supervisor["preview"] {
+  const asked = new Map<string, Promise<FailureCode | null>>();
+  return (key) => {
+    const { versionId } = key;
+    let answer = asked.get(versionId);
+    if (answer === undefined) {
+      answer = ask(key)
+        .catch((): FailureCode => "worker_unavailable")
+        .finally(() => asked.delete(versionId));
+      asked.set(versionId, answer);
+    }
+    return answer;
+  };
 }
 
 /** ms */

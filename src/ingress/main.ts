@@ -1,4 +1,5 @@
 /** The ingress process: it accepts the clients' connections. Its supervisor talks to it over IPC. */
+import type { FailureCode } from "../failures/failures.ts";
 import type { ServedCertificate } from "../contract/hosts.ts";
 import { closeMemory } from "../process/closed-memory.ts";
 import { serve } from "../process/serve.ts";
@@ -11,6 +12,7 @@ const ingress = new Ingress(
   {
     howEnded: async (socket) => (await ask({ ended: socket })) as HowEnded,
     wake: async (socket) => (await ask({ wake: socket })) === true,
+    preview: async (key) => (await ask({ preview: key })) as FailureCode | null,
     localLeaf: async (name) => (await ask({ leaf: name })) as ServedCertificate | null,
   },
   // As pino writes a warning: the supervisor puts it into the platform's log.

@@ -1,6 +1,7 @@
 import { question, STATE, type CallRules } from "../process/calls.ts";
 
 import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import type { PreviewKey, VersionPreview } from "../contract/change-feed.ts";
 import type { AccountAccess } from "../contract/access.ts";
 import type { ProxyOptions } from "../network/trusted-proxies.ts";
 
@@ -65,7 +66,9 @@ export type Asked =
   | { readonly ended: string }
   | { readonly wake: string }
   /** For which name the local CA is to sign. */
-  | { readonly leaf: string };
+  | { readonly leaf: string }
+  /** A version that has a host of its own. */
+  | { readonly preview: PreviewKey };
 
 export interface ListenAddress {
   readonly host: string;
@@ -128,6 +131,10 @@ export interface ScriptEntry {
   readonly routes: readonly string[];
   /** Percentages add up to 100. None: it is deployed, and nothing of it runs yet. */
   readonly targets: readonly ScriptTarget[];
+  /** Versions at hosts of their own, each started by a request for it. Default: none. */
+  readonly previews?: readonly VersionPreview[];
+  /** A version at such a host, of which nothing runs yet. */
+  readonly starts?: PreviewKey;
 }
 
 export interface ScriptTarget {

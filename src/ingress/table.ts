@@ -67,8 +67,24 @@ export class RoutingTable {
       }
       for (const route of entry.routes) routes.push(parsePattern(route, entry));
     }
+    this.#indexPreviews();
     this.#wildcards = wildcards.toSorted(bySpecificity);
     this.#routes = routes.toSorted(bySpecificity);
+  }
+
+  /** Versions of which nothing runs yet. A host that is somebody's stays theirs. */
+  #indexPreviews(): void {
+    for (const entry of this.#scripts.values()) {
+      const { scriptName, previews } = entry;
+      if (previews === undefined || scriptName === undefined) continue;
+      const accountId = this.accountOf(entry);
+      for (const { versionId, hosts } of previews) {
+        const starts = { accountId, scriptName, versionId };
+        const preview = { scriptName, hosts, routes: [], targets: [], starts };
+        this.#accounts.set(preview, accountId);
+        for (const host of hosts) if (!this.#hosts.has(host)) this.#hosts.set(host, preview);
+      }
+    }
   }
 }
 

@@ -28,6 +28,7 @@ import { originsOfAccount, routedHosts } from "./certificates/origins.ts";
 import { revocationsOfAccount } from "./hosts/host-clients.ts";
 import { hostsOfAccount } from "./hosts/hosts.ts";
 import { listProxiedZones } from "./hosts/proxied-zones.ts";
+import { previewsOf, previewVersion } from "./workers/previews.ts";
 import { routesOfScript } from "./workers/routes.ts";
 import type { AccountRow, ScriptRow } from "./schema.ts";
 import { findScript, listScripts } from "./workers/scripts.ts";
@@ -44,6 +45,7 @@ export function storeSource(store: Store): Source {
     snapshot: () => db.transaction().execute((transaction) => snapshot(transaction)),
     changes: (cursor, signal) => follow(store, cursor, signal),
     deployment: (key) => db.transaction().execute((transaction) => deployment(transaction, key)),
+    preview: (key, versionId) => db.transaction().execute((t) => previewVersion(t, key, versionId)),
     certificate: (accountId, certificateId) =>
       db.transaction().execute((t) => certificate(t, accountId, certificateId)),
     database: (accountId, id) => db.transaction().execute((t) => databaseConfig(t, accountId, id)),
@@ -102,7 +104,8 @@ async function deployment(db: Database, key: ScriptKey): Promise<Deployment | nu
     const version = await findVersion(db, script.id, versionId);
     if (version) versions.push({ version: await workerVersion(db, script, version), percentage });
   }
-  return { ...key, versions, ...(await reachedAt(db, script)) };
+  const previews = await previewsOf(db, script);
+  return { ...key, versions, ...(await reachedAt(db, script)), previews };
 }
 
 /** What leads to a script. */

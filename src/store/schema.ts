@@ -353,6 +353,8 @@ export interface ScriptRow {
   accountId: string;
   name: string;
   workersDev: number;
+  /** 1: each version answers at hosts of its own. */
+  previews: number;
   /** `tags`, `logpush`, `observability`, `tail_consumers`. */
   settings: Readonly<Record<string, unknown>>;
   createdOn: string;

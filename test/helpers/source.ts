@@ -23,6 +23,7 @@ export const MASTER_KEY: Uint8Array = new Uint8Array(32).fill(7);
 
 /** A control plane in memory. */
 export class TestSource implements Source {
+  readonly #previewed = new Map<string, WorkerVersion>();
   readonly #deployments = new Map<string, Deployment>();
   readonly #certificates = new Map<string, CertificateVersion>();
   readonly #databases = new Map<string, DatabaseConfig>();
@@ -40,7 +41,7 @@ export class TestSource implements Source {
   /** Returns the cursor of the change. */
   deploy(
     version: WorkerVersion | readonly (readonly [WorkerVersion, number])[],
-    reach: { hosts?: readonly string[]; routes?: readonly string[] } = {},
+    reach: Partial<Pick<Deployment, "hosts" | "routes" | "previews">> = {},
   ): number {
     const shares = isVersion(version) ? [[version, 100] as const] : version;
     const { accountId, scriptName } = shares[0]![0];
@@ -50,6 +51,7 @@ export class TestSource implements Source {
       versions: shares.map(([one, percentage]) => ({ version: one, percentage })),
       hosts: reach.hosts ?? [`${scriptName}.localhost`],
       routes: reach.routes ?? [],
+      previews: reach.previews ?? [],
     });
     return this.#changed({ kind: "script", ...key });
   }
@@ -113,6 +115,15 @@ export class TestSource implements Source {
 
   async deployment({ scriptName }: ScriptKey): Promise<Deployment | null> {
     return this.#deployments.get(scriptName) ?? null;
+  }
+
+  async preview(_: ScriptKey, versionId: string): Promise<WorkerVersion | null> {
+    return this.#previewed.get(versionId) ?? null;
+  }
+
+  /** A version that `deploy` may name among its previews. */
+  keep(version: WorkerVersion): void {
+    this.#previewed.set(version.versionId, version);
   }
 
   async certificate(_: string, certificateId: string): Promise<CertificateVersion | null> {

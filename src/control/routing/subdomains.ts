@@ -3,6 +3,7 @@ import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
 import { findAccount, findSubdomain, setSubdomain } from "../../store/access/accounts.ts";
 import { currentDeployment } from "../../store/workers/deployments.ts";
+import type { ScriptRow } from "../../store/schema.ts";
 import { listScripts, updateScript } from "../../store/workers/scripts.ts";
 import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
@@ -21,11 +22,13 @@ export function subdomainEndpoints({ store, edge }: ControlContext): readonly En
   const write = "workers_scripts:write";
   const set = async (
     call: Parameters<typeof existingScript>[1],
-    enabled: boolean,
+    { enabled, previews_enabled: previews = enabled }: z.output<typeof toggle>,
   ): Promise<object> => {
     await applyChange({ store, edge }, async ({ db, changed }) => {
-      const { id, name, accountId, workersDev } = await existingScript(db, call);
-      await updateScript(db, id, { workersDev: enabled ? 1 : 0 });
+      const before = await existingScript(db, call);
+      const { id, name, accountId } = before;
+      const after = { workersDev: Number(enabled), previews: Number(previews) };
+      await updateScript(db, id, after);
       if (await currentDeployment(db, id)) {
         await changed({ kind: "script", accountId, scriptName: name });
       }
@@ -36,12 +39,12 @@ export function subdomainEndpoints({ store, edge }: ControlContext): readonly En
           action: "script.subdomain",
           accountId,
           resource: { type: "script", id, name },
-          before: shown(workersDev === 1),
-          after: shown(enabled),
+          before: shown(before),
+          after: shown(after),
         },
       };
     });
-    return shown(enabled);
+    return { enabled, previews_enabled: previews };
   };
   return [
     endpoint(
@@ -98,7 +101,7 @@ export function subdomainEndpoints({ store, edge }: ControlContext): readonly En
     ),
     endpoint(
       { method: "get", path: script, summary: "Does a script answer at workers.dev", scope: read },
-      async (call) => ({ result: shown((await existingScript(store.db, call)).workersDev === 1) }),
+      async (call) => ({ result: shown(await existingScript(store.db, call)) }),
     ),
     endpoint(
       {
@@ -109,17 +112,19 @@ export function subdomainEndpoints({ store, edge }: ControlContext): readonly En
         body: toggle,
       },
       async (call) => {
-        const messages = call.body.previews_enabled ? ["Preview URLs are not served here"] : [];
-        return { result: await set(call, call.body.enabled), messages };
+        return { result: await set(call, call.body) };
       },
     ),
     endpoint(
       { method: "delete", path: script, summary: "Let it answer there no longer", scope: write },
-      async (call) => ({ result: await set(call, false) }),
+      async (call) => ({ result: await set(call, { enabled: false }) }),
     ),
   ];
 }
 
-function shown(enabled: boolean): Record<string, boolean> {
-  return { enabled, previews_enabled: false };
+function shown({
+  workersDev,
+  previews,
+}: Pick<ScriptRow, "workersDev" | "previews">): Record<string, boolean> {
+  return { enabled: workersDev === 1, previews_enabled: previews === 1 };
 }

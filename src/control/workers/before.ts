@@ -34,6 +34,7 @@ export async function makeScript(
     accountId: key.accountId,
     name: key.scriptName,
     workersDev: 0,
+    previews: 0,
     settings: {},
     migrationTag: null,
     createdOn,

@@ -12,6 +12,7 @@ import {
 import { inProcessBindings, withModes } from "../../store/workers/binding-modes.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { ScriptRow, VersionSettings } from "../../store/schema.ts";
+import { hasPreviews } from "../../store/workers/previews.ts";
 import { updateScript } from "../../store/workers/scripts.ts";
 import type { Database } from "../../store/database.ts";
 import {
@@ -151,6 +152,9 @@ export class Publisher {
               ...newDeployment(script.id, options, createdOn, annotations),
               versions: [{ versionId, percentage: 100 }],
             });
+            await changed({ kind: "script", ...key });
+          } else if (await hasPreviews(db, script)) {
+            // A version that is not deployed has a host all the same.
             await changed({ kind: "script", ...key });
           }
           await pruneVersions(db, script.id, KEPT_VERSIONS);

@@ -17,6 +17,7 @@ import { byOf, existingScript, keyOf } from "./lookup.ts";
 import type { Publisher, PublishOptions } from "./publisher.ts";
 import type { Before } from "./before.ts";
 import { oneLine } from "../api/text.ts";
+import { hasPreviews } from "../../store/workers/previews.ts";
 import { shownVersion } from "./versions.ts";
 
 const name = oneLine.min(1).max(255);
@@ -161,11 +162,11 @@ export function secretEndpoints(
       },
       async (call) => {
         const { annotations } = call.body;
-        const { version } = await change(call, textsOf(call.body.env), {
+        const { script, version } = await change(call, textsOf(call.body.env), {
           deploy: false,
           annotations,
         });
-        return { result: shownVersion(version) };
+        return { result: shownVersion(version, await hasPreviews(context.store.db, script)) };
       },
     ),
   ];

@@ -5,6 +5,7 @@ import {
   newestVersion,
   type StoredVersion,
 } from "../../store/workers/versions.ts";
+import { hasPreviews } from "../../store/workers/previews.ts";
 import { currentDeployment } from "../../store/workers/deployments.ts";
 import { Failure } from "../../failures/failures.ts";
 import { shownBinding } from "./binding-shown.ts";
@@ -40,9 +41,10 @@ export function versionEndpoints({ store }: ControlContext): readonly Endpoint[]
         const script = await existingScript(store.db, call);
         const { page: number, per_page: perPage } = call.query;
         const versions = await listVersions(store.db, script.id, { page: number, perPage });
+        const isPreviewed = await hasPreviews(store.db, script);
         const total = (await newestVersion(store.db, script.id))?.number ?? 0;
         return {
-          result: { items: versions.map(shownVersion) },
+          result: { items: versions.map((version) => shownVersion(version, isPreviewed)) },
           resultInfo: {
             page: number,
             per_page: perPage,
@@ -58,7 +60,7 @@ export function versionEndpoints({ store }: ControlContext): readonly Endpoint[]
       async (call) => {
         const script = await existingScript(store.db, call);
         const version = await existingVersion(store.db, script, call.params["version_id"] ?? "");
-        return { result: shownVersion(version) };
+        return { result: shownVersion(version, await hasPreviews(store.db, script)) };
       },
     ),
     endpoint({ method: "get", path, summary: "The modules of a script", scope }, content),
@@ -72,8 +74,11 @@ export function versionEndpoints({ store }: ControlContext): readonly Endpoint[]
   ];
 }
 
-/** As Cloudflare shows it. A secret has only its name. */
-export function shownVersion(version: StoredVersion): object {
+/**
+ * As Cloudflare shows it. A secret has only its name.
+ * @param hasPreview whether it answers at a host of its own
+ */
+export function shownVersion(version: StoredVersion, hasPreview: boolean): object {
   return {
     id: version.id,
     number: version.number,
@@ -82,8 +87,7 @@ export function shownVersion(version: StoredVersion): object {
       modified_on: version.createdOn,
       source: version.source,
       author_email: version.author,
-      // Preview URLs are not served.
-      has_preview: false,
+      has_preview: hasPreview,
     },
     annotations: version.annotations,
     resources: {

@@ -14,6 +14,7 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { byOf, existingVersion } from "./lookup.ts";
 import type { Publisher } from "./publisher.ts";
+import { assertAlias } from "./preview-alias.ts";
 import { readMetadata } from "./scripts/script-metadata.ts";
 import { moduleType, scriptOf } from "./scripts/script-upload.ts";
 import { existingWorker } from "./workers.ts";
@@ -66,6 +67,7 @@ export function workerVersionEndpoints(
           ...script
         } = scriptOf(meta, modules, latestCompatibilityDate);
         const key = { accountId: call.caller.accountId, scriptName: name };
+        assertAlias(script.annotations, name);
         const { version } = await publisher.publish(key, {
           ...byOf(call),
           deploy: new URL(call.request.url).searchParams.get("deploy") === "true",

@@ -4,6 +4,10 @@ import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
 import { scriptsThatBind } from "../../store/hosts/associations.ts";
 import { currentDeployment } from "../../store/workers/deployments.ts";
+import { findAccount } from "../../store/access/accounts.ts";
+import { previewSuffix } from "../../store/workers/previews.ts";
+import { listResources } from "../../store/resources.ts";
+import { consumersOfScript } from "../../store/workers/queues.ts";
 import { listRoutes } from "../../store/workers/routes.ts";
 import type { ScriptRow } from "../../store/schema.ts";
 import {
@@ -55,7 +59,7 @@ export function workerEndpoints(
     call: Parameters<typeof existingWorker>[1],
     body: z.output<typeof change>,
   ): Promise<object> => {
-    assertSupported(body);
+    assertScriptSettings(body);
     const value = await applyChange({ store, edge }, async ({ db, changed }) => {
       const script = await existingWorker(db, call);
       if (body.name !== undefined && body.name !== script.name) {
@@ -67,14 +71,18 @@ export function workerEndpoints(
       const settings = withSettings(script, givenSettings(body));
       const enabled = body.subdomain?.enabled;
       const workersDev = enabled === undefined ? script.workersDev : Number(enabled);
+      const wantsPreviews = body.subdomain?.previews_enabled ?? enabled;
+      const previews = wantsPreviews === undefined ? script.previews : Number(wantsPreviews);
       await updateScript(db, script.id, {
         settings,
         workersDev,
+        previews,
         modifiedOn: clock().toISOString(),
       });
       const key = { accountId: script.accountId, scriptName: script.name };
       await tellEnvironment({ changed }, key, script, { settings });
-      if (workersDev !== script.workersDev && (await currentDeployment(db, script.id))) {
+      const isReached = workersDev !== script.workersDev || previews !== script.previews;
+      if (isReached && (await currentDeployment(db, script.id))) {
         await changed({ kind: "script", ...key });
       }
       return {
@@ -105,7 +113,7 @@ export function workerEndpoints(
         body: wanted,
       },
       async ({ caller, body }) => {
-        assertSupported(body);
+        assertScriptSettings(body);
         const key = keyOf({ caller, params: { script_name: body.name } });
         const script = await publisher.exclusively(key, async () => {
           const { value } = await store.write(async ({ db }) => {
@@ -120,6 +128,7 @@ export function workerEndpoints(
               accountId: key.accountId,
               name: key.scriptName,
               workersDev: body.subdomain?.enabled ? 1 : 0,
+              previews: (body.subdomain?.previews_enabled ?? body.subdomain?.enabled) ? 1 : 0,
               settings: { ...givenSettings(body) },
               migrationTag: null,
               createdOn: now,
@@ -184,17 +193,15 @@ export async function existingWorker(
   throw scriptNotFound(wantedId.slice(0, 100));
 }
 
-function assertSupported(body: z.output<typeof change>): void {
-  assertScriptSettings(body);
-  if (!body.subdomain?.previews_enabled) return;
-  throw new Failure("feature_unsupported", { message: "preview URLs are not served here" });
-}
-
 async function shownWorker(db: Database, script: ScriptRow): Promise<object> {
   const deployment = await currentDeployment(db, script.id);
   const routes = await listRoutes(db, script.accountId);
   const users = await scriptsThatBind(db, script.accountId, "service", script.name);
   const scripts = await listScripts(db, script.accountId);
+  const account = await findAccount(db, script.accountId);
+  const consumed = await consumersOfScript(db, script.id);
+  const queues = consumed.length === 0 ? [] : await listResources(db, script.accountId, "queue");
+  const suffix = previewSuffix(account, script.name);
   return {
     id: script.id,
     name: script.name,
@@ -203,7 +210,11 @@ async function shownWorker(db: Database, script: ScriptRow): Promise<object> {
     created_on: script.createdOn,
     updated_on: script.modifiedOn,
     deployed_on: deployment?.createdOn ?? null,
-    subdomain: { enabled: script.workersDev === 1, previews_enabled: false },
+    subdomain: {
+      enabled: script.workersDev === 1,
+      previews_enabled: script.previews === 1,
+      ...(suffix !== null && { preview_url_suffix: suffix }),
+    },
     references: {
       dispatch_namespace_outbounds: [],
       domains: routes
@@ -216,7 +227,11 @@ async function shownWorker(db: Database, script: ScriptRow): Promise<object> {
           zone_name: "",
         })),
       durable_objects: [],
-      queues: [],
+      queues: consumed.map(({ id, queueId }) => ({
+        queue_consumer_id: id,
+        queue_id: queueId,
+        queue_name: queues.find((queue) => queue.id === queueId)?.name ?? "",
+      })),
       workers: scripts
         .filter(({ name }) => name !== script.name && users.includes(name))
         .map(({ id, name }) => ({ id, name })),

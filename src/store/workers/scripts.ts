@@ -43,7 +43,9 @@ export function listScripts(db: Database, accountId: string): Promise<ScriptRow[
 export async function updateScript(
   db: Database,
   id: string,
-  change: Partial<Pick<ScriptRow, "workersDev" | "settings" | "modifiedOn" | "migrationTag">>,
+  change: Partial<
+    Pick<ScriptRow, "workersDev" | "previews" | "settings" | "modifiedOn" | "migrationTag">
+  >,
 ): Promise<void> {
   await db.updateTable("scripts").set(change).where("id", "=", id).execute();
 }

@@ -124,7 +124,11 @@ const worker = z
     created_on: time,
     updated_on: time,
     deployed_on: time.nullable(),
-    subdomain,
+    subdomain: z.object({
+      enabled: flag,
+      previews_enabled: flag,
+      preview_url_suffix: text.optional(),
+    }),
     references: z.object({
       dispatch_namespace_outbounds: z.array(z.unknown()),
       domains: z.array(
@@ -137,7 +141,7 @@ const worker = z
         }),
       ),
       durable_objects: z.array(z.unknown()),
-      queues: z.array(z.unknown()),
+      queues: z.array(z.object({ queue_consumer_id: text, queue_id: text, queue_name: text })),
       workers: z.array(z.object({ id: text, name: text }).loose()),
     }),
   })

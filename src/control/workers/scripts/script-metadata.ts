@@ -112,7 +112,6 @@ function refuseUnsupported(meta: z.output<typeof metadata>, refusals: Refusals):
     "a limit of subrequests (limits.subrequests)": meta.limits?.subrequests,
     "a cache in front of the Worker (cache_options)": meta.cache_options?.["enabled"],
     "a Cap'n Proto schema (capnp_schema)": meta.capnp_schema,
-    "preview aliases (workers/alias)": meta.annotations["workers/alias"],
   };
   for (const [feature, value] of Object.entries(features)) {
     if (value) refusals.add(featureRefusal(feature));

@@ -7,9 +7,11 @@ import { byOf, keyOf } from "../lookup.ts";
 import type { Publisher, PublishOptions, Published } from "../publisher.ts";
 import { resolveAssets } from "../assets/assets-metadata.ts";
 import { announcesAssets, configurationRefusals, configuredMigrations } from "../configuration.ts";
+import { assertAlias } from "../preview-alias.ts";
 import { Refusals } from "../refusals.ts";
 import { readScript } from "./script-upload.ts";
 import { shownScript } from "./script-shown.ts";
+import { hasPreviews } from "../../../store/workers/previews.ts";
 import { shownVersion } from "../versions.ts";
 
 interface Checked {
@@ -39,21 +41,24 @@ export function scriptUploadEndpoints(
     return {
       notices,
       tag: script.annotations["workers/tag"] ?? "",
-      build: async ({ newest }, owner) => ({
-        ...script,
-        settings: {
-          ...script.settings,
-          ...(announced ? NO_FILES : await resolveAssets(context, sentAssets, { owner, newest })),
-        },
-        refusals,
-        bindings: resolveOrRefuse(bindings, owner, {
-          keyring,
-          texts,
-          before: newest,
-          keep: keepBindings,
+      build: async ({ newest }, owner) => {
+        refusals.try(() => assertAlias(script.annotations, owner.scriptName));
+        return {
+          ...script,
+          settings: {
+            ...script.settings,
+            ...(announced ? NO_FILES : await resolveAssets(context, sentAssets, { owner, newest })),
+          },
           refusals,
-        }),
-      }),
+          bindings: resolveOrRefuse(bindings, owner, {
+            keyring,
+            texts,
+            before: newest,
+            keep: keepBindings,
+            refusals,
+          }),
+        };
+      },
     };
   };
   return [
@@ -90,13 +95,14 @@ export function scriptUploadEndpoints(
       async (call) => {
         const key = keyOf(call);
         const { notices, ...upload } = await buildFrom(call);
-        const { version } = await publisher.publish(key, {
+        const { script, version } = await publisher.publish(key, {
           ...upload,
           ...byOf(call),
           deploy: false,
           create: false,
         });
-        return { result: shownVersion(version), messages: notices };
+        const hasPreview = await hasPreviews(context.store.db, script);
+        return { result: shownVersion(version, hasPreview), messages: notices };
       },
     ),
     endpoint(

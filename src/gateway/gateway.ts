@@ -4,38 +4,35 @@ import type { AccountTrust, CertificateVersion, ScriptKey } from "../contract/ch
 import { keyIn } from "../contract/key-in.ts";
 import { Failure } from "../failures/failures.ts";
 import { Acceptance } from "./accepted.ts";
-import { AddressPolicy } from "../network/addresses.ts";
-import { matchesHost } from "../network/patterns.ts";
 import { BindingSocket } from "./binding.ts";
 import { frontName } from "./front.ts";
-import { iso, type Credential } from "../certificates/credential.ts";
-import { systemClock, type Clock } from "./clock.ts";
+import type { Credential } from "../certificates/credential.ts";
+import { type Clock, systemClock } from "./clock.ts";
 import { HeldCertificates } from "./origin/held-certificates.ts";
 import { Shares } from "./shares.ts";
 import { Sweeper } from "./origin/sweeper.ts";
 import { parseOrigin, parseTarget } from "./origin/destination.ts";
-import type { Network } from "./origin/dial.ts";
-import { NO_CERTIFICATE, type GatewayBinding, type IdentityRequest } from "../contract/gateway.ts";
+import { type GatewayBinding, type IdentityRequest, NO_CERTIFICATE } from "../contract/gateway.ts";
 import { requestIdentity } from "./identity-request.ts";
 import type { GatewayState } from "./messages.ts";
 import { testHandshake } from "./handshake-test.ts";
 import type { HandshakeReport } from "../contract/handshake-report.ts";
 import type { AddressOptions, GatewayOptions } from "../contract/gateway-options.ts";
-import { Lookups, MOST_LOOKUPS } from "./origin/lookups.ts";
 import { originOpener } from "./open.ts";
-import type { OriginPool } from "./origin/pool.ts";
-import { packError, type SentError } from "../process/messages.ts";
+import { type SentError, packError } from "../process/messages.ts";
 import type { PassedHandle } from "../process/passed-handle.ts";
 import { Pools } from "./origin/pools.ts";
 import type { Observer } from "./observe/observe.ts";
-import { sharedFor, systemResolve, type Resolve } from "./origin/resolve.ts";
 import type { Route } from "./route.ts";
 import type { RouteTracing, Tracing } from "./observe/tracing.ts";
 import { Databases } from "./database/databases.ts";
 import { DatabaseSocket } from "./database/socket.ts";
 import type { DatabaseConfig } from "../contract/database.ts";
 import type { Listening } from "./unix-socket.ts";
-import { checkTrust, noTrust, SecureContexts, trustFor, type TrustBundle } from "./origin/trust.ts";
+import { SecureContexts, type TrustBundle, checkTrust, noTrust, trustFor } from "./origin/trust.ts";
+import { Cuts } from "./cuts.ts";
+import { refuseHost } from "./origin/refused-host.ts";
+import { Networks } from "./networks.ts";
 
 export interface GatewayDependencies {
   readonly keyring: Keyring;
@@ -48,9 +45,6 @@ export interface GatewayDependencies {
   /** Default: the system's. */
   readonly clock?: Clock;
 }
-
-/** For whom a name is looked up. */
-type Owner = Pick<GatewayBinding, "accountId" | "scriptName" | "bindingName">;
 
 /**
  * All that runs in the gateway process: certificates, trust and bindings, and the connections
@@ -65,33 +59,24 @@ export class Gateway implements AsyncDisposable {
   readonly #trust: Map<string, AccountTrust> = new Map();
   readonly #bindings: Map<string, BindingSocket | DatabaseSocket> = new Map();
   readonly #acceptance: Acceptance;
-  readonly #lookups: Lookups;
-  readonly #resolve: Map<string, Resolve> = new Map();
+  readonly #networks: Networks;
   readonly #streams: Shares;
   readonly pools: Pools;
   readonly databases: Databases;
-  readonly #ownPorts: number[] = [];
-  #addresses: AddressOptions;
-  #policy: AddressPolicy;
+  readonly #cuts: Cuts;
 
   constructor(dependencies: GatewayDependencies) {
     this.#dependencies = dependencies;
     const { keyring, options, observer, clock = systemClock } = dependencies;
     this.#clock = clock;
     this.#streams = new Shares(options.streams);
-    this.#acceptance = new Acceptance((scope) => this.#network(scope), options.explanations);
-    this.#lookups = new Lookups(systemResolve, {
-      binding: options.bindingLookups,
-      account: options.accountLookups,
-      all: MOST_LOOKUPS,
-    });
+    this.#networks = new Networks(options);
+    this.#acceptance = new Acceptance((scope) => this.#networks.of(scope), options.explanations);
     this.#certificates = new HeldCertificates(keyring, clock);
     this.#contexts = new SecureContexts(keyring, options.unsafeOldTls);
-    this.#addresses = options.addresses;
-    this.#policy = new AddressPolicy(options.addresses);
     this.pools = new Pools(
       originOpener({
-        network: (scope) => this.#network(scope),
+        network: (scope) => this.#networks.of(scope),
         contexts: this.#contexts,
         options,
         observer,
@@ -109,8 +94,9 @@ export class Gateway implements AsyncDisposable {
         return credential;
       },
       trust: (accountId) => this.trust(accountId),
-      network: (owner) => this.#network(owner),
+      network: (owner) => this.#networks.of(owner),
     });
+    this.#cuts = new Cuts(this.pools, this.databases);
     this.#sweeper = new Sweeper(clock, (now) => this.#sweep(now));
   }
 
@@ -133,7 +119,7 @@ export class Gateway implements AsyncDisposable {
       this.#cut(accountId, certificateId, "was revoked");
       return;
     }
-    if (revokedVersions.length > 0) this.#cutVersions(certificate, revokedVersions);
+    if (revokedVersions.length > 0) this.#cuts.versions(certificate, revokedVersions);
     this.#refresh(
       (binding) => binding.accountId === accountId && binding.certificateId === certificateId,
     );
@@ -171,15 +157,12 @@ export class Gateway implements AsyncDisposable {
 
   /** In force for new connections. @throws TypeError for what is not a range */
   setAddresses(addresses: AddressOptions): void {
-    const denyLocalPorts = [...addresses.denyLocalPorts, ...this.#ownPorts];
-    this.#policy = new AddressPolicy({ ...addresses, denyLocalPorts });
-    this.#addresses = addresses;
+    this.#networks.setAddresses(addresses);
   }
 
   /** A port of this process, which no binding reaches. */
   reservePort(port: number): void {
-    this.#ownPorts.push(port);
-    this.setAddresses(this.#addresses);
+    this.#networks.reservePort(port);
   }
 
   async openBinding(binding: GatewayBinding): Promise<void> {
@@ -262,7 +245,7 @@ export class Gateway implements AsyncDisposable {
       credential,
       trust: this.#trustFor(credential, target.destination.host),
       target,
-      network: { ...this.#network({ accountId, scriptName: "", bindingName: "" }), signal },
+      network: { ...this.#networks.of({ accountId, scriptName: "", bindingName: "" }), signal },
       contexts: this.#contexts,
     });
   }
@@ -327,42 +310,12 @@ export class Gateway implements AsyncDisposable {
     return this.#dependencies.tracing?.route(binding, origin, version) ?? null;
   }
 
-  #checkHost({ accountId, certificateId, allowedHosts }: Credential, host: string): void {
-    if (matchesHost(this.trust(accountId).proxied, host)) {
-      throw new Failure("origin_zone_proxied", {
-        message: `"${host}" is in a proxied zone, and client certificates are not presented there`,
-        facts: { host, certificateId },
-      });
-    }
-    if (allowedHosts !== null && !matchesHost(allowedHosts, host)) {
-      throw new Failure("origin_host_not_allowed", {
-        message: `certificate ${certificateId} may be presented to ${allowedHosts.join(", ") || "no host"}, and not to "${host}"`,
-        facts: { host, certificateId, allowedHosts },
-      });
-    }
+  #checkHost(credential: Credential, host: string): void {
+    refuseHost(credential, this.trust(credential.accountId).proxied, host);
   }
 
   #trustFor(credential: Credential, host: string): TrustBundle {
     return trustFor(credential, this.trust(credential.accountId), host);
-  }
-
-  #network({ accountId, scriptName, bindingName }: Owner): Network {
-    const { timeouts } = this.#dependencies.options;
-    return {
-      policy: this.#policy,
-      timeouts,
-      resolve: this.#resolveFor(accountId, `${scriptName} ${bindingName}`),
-    };
-  }
-
-  #resolveFor(accountId: string, binding: string): Resolve {
-    const key = `${accountId} ${binding}`;
-    let resolve = this.#resolve.get(key);
-    if (resolve === undefined) {
-      resolve = sharedFor(1_000, this.#lookups.of(accountId, binding));
-      this.#resolve.set(key, resolve);
-    }
-    return resolve;
   }
 
   #refresh(concerned: (binding: GatewayBinding) => boolean): void {
@@ -371,36 +324,8 @@ export class Gateway implements AsyncDisposable {
     }
   }
 
-  /** What still drains with a version that was revoked does not end by itself. */
-  #cutVersions(certificate: CertificateVersion, versions: readonly number[]): void {
-    const { accountId, certificateId } = certificate;
-    this.pools.cut(
-      (credential) =>
-        credential.accountId === accountId &&
-        credential.certificateId === certificateId &&
-        versions.includes(credential.version),
-      (pool, { version }) => connectionCut(pool, `had its version ${version} revoked`),
-    );
-    this.databases.cut(
-      (credential) =>
-        credential.accountId === accountId &&
-        credential.certificateId === certificateId &&
-        versions.includes(credential.version),
-      ({ version }) => `had its version ${version} revoked`,
-    );
-  }
-
   #cut(accountId: string, certificateId: string, what: string): void {
-    this.pools.cut(
-      (credential) =>
-        credential.accountId === accountId && credential.certificateId === certificateId,
-      (pool) => connectionCut(pool, what),
-    );
-    this.databases.cut(
-      (credential) =>
-        credential.accountId === accountId && credential.certificateId === certificateId,
-      () => what,
-    );
+    this.#cuts.certificate({ accountId, certificateId }, what);
     this.#refresh(
       (binding) => binding.accountId === accountId && binding.certificateId === certificateId,
     );
@@ -416,25 +341,10 @@ export class Gateway implements AsyncDisposable {
 
   /** A connection lives no longer than its certificate. Returns when the next one ends. */
   #sweep(now: number): number {
-    this.pools.cut(
-      ({ notAfter }) => notAfter <= now,
-      (pool, credential) => connectionCut(pool, `expired at ${iso(credential.notAfter)}`),
-    );
-    this.databases.cut(
-      ({ notAfter }) => notAfter <= now,
-      ({ notAfter }) => `expired at ${iso(notAfter)}`,
-    );
+    this.#cuts.expired(now);
     for (const socket of this.#bindings.values()) socket.sweep();
     this.#retainContexts();
     const used = [...this.pools.all().map(({ scope }) => scope), ...this.databases.sessions()];
     return Math.min(...used.map(({ credential }) => credential?.notAfter ?? Infinity));
   }
-}
-
-function connectionCut(pool: OriginPool, what: string): Failure {
-  const { certificateId, version } = pool.scope.credential ?? {};
-  return new Failure("origin_connection_cut", {
-    message: `the connection to ${pool.scope.origin} was cut: certificate ${certificateId} ${what}`,
-    facts: { certificateId, version, origin: pool.scope.origin },
-  });
 }

@@ -1,0 +1,66 @@
+import { AddressPolicy } from "../network/addresses.ts";
+import type { Network } from "./origin/dial.ts";
+import type { GatewayBinding } from "../contract/gateway.ts";
+import type { AddressOptions, GatewayOptions } from "../contract/gateway-options.ts";
+import { Lookups, MOST_LOOKUPS } from "./origin/lookups.ts";
+import { type Resolve, sharedFor, systemResolve } from "./origin/resolve.ts";
+
+/** For whom a name is looked up. */
+type Owner = Pick<GatewayBinding, "accountId" | "scriptName" | "bindingName">;
+
+type NetworksOptions = Pick<
+  GatewayOptions,
+  "addresses" | "timeouts" | "bindingLookups" | "accountLookups"
+>;
+
+/** What each binding may reach, and how it looks names up there. */
+export class Networks {
+  readonly #options: NetworksOptions;
+  readonly #lookups: Lookups;
+  readonly #resolve: Map<string, Resolve> = new Map();
+  readonly #ownPorts: number[] = [];
+  #addresses: AddressOptions;
+  #policy: AddressPolicy;
+
+  constructor(options: NetworksOptions) {
+    this.#options = options;
+    this.#lookups = new Lookups(systemResolve, {
+      binding: options.bindingLookups,
+      account: options.accountLookups,
+      all: MOST_LOOKUPS,
+    });
+    this.#addresses = options.addresses;
+    this.#policy = new AddressPolicy(options.addresses);
+  }
+
+  /** In force for new connections. @throws TypeError for what is not a range */
+  setAddresses(addresses: AddressOptions): void {
+    const denyLocalPorts = [...addresses.denyLocalPorts, ...this.#ownPorts];
+    this.#policy = new AddressPolicy({ ...addresses, denyLocalPorts });
+    this.#addresses = addresses;
+  }
+
+  /** A port of this process, which no binding reaches. */
+  reservePort(port: number): void {
+    this.#ownPorts.push(port);
+    this.setAddresses(this.#addresses);
+  }
+
+  of({ accountId, scriptName, bindingName }: Owner): Network {
+    return {
+      policy: this.#policy,
+      timeouts: this.#options.timeouts,
+      resolve: this.#resolveFor(accountId, `${scriptName} ${bindingName}`),
+    };
+  }
+
+  #resolveFor(accountId: string, binding: string): Resolve {
+    const key = `${accountId} ${binding}`;
+    let resolve = this.#resolve.get(key);
+    if (resolve === undefined) {
+      resolve = sharedFor(1_000, this.#lookups.of(accountId, binding));
+      this.#resolve.set(key, resolve);
+    }
+    return resolve;
+  }
+}

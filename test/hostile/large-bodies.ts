@@ -109,6 +109,8 @@ async function overHttp2({ path, body, began }: Sent): Promise<Exchange> {
     { endStream: body === undefined },
   );
   stream.on("close", () => session.close());
+  // Who waits for it learns of it; where nobody does any more, it is what `abort` was meant to do.
+  stream.on("error", () => {});
   const abort = (): void => session.destroy(new Error("it goes away"));
   const answered = once(stream, "response") as Promise<[Record<string, unknown>]>;
   if (body !== undefined) pipeline(body, stream).catch(() => {});

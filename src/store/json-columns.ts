@@ -38,11 +38,16 @@ export class JsonColumns implements KyselyPlugin {
   readonly #writer = new JsonWriter();
 
   transformQuery({ node, queryId }: PluginTransformQueryArgs): RootOperationNode {
-    return this.#writer.transformNode(node, queryId);
+    // Nothing is compared with a list or an object: only what is written may have one.
+    const writes = node.kind === "InsertQueryNode" || node.kind === "UpdateQueryNode";
+    return writes ? this.#writer.transformNode(node, queryId) : node;
   }
 
   async transformResult({ result }: PluginTransformResultArgs): Promise<QueryResult<UnknownRow>> {
-    return { ...result, rows: result.rows.map(read) };
+    const [first] = result.rows;
+    // All rows of an answer have the same columns.
+    const names = Object.keys(first ?? {}).filter((name) => columns.has(name));
+    return names.length === 0 ? result : { ...result, rows: result.rows.map(reader(names)) };
   }
 }
 
@@ -63,12 +68,13 @@ function written(value: unknown): unknown {
   return isJson ? JSON.stringify(value) : value;
 }
 
-function read(row: UnknownRow): UnknownRow {
-  let changed: UnknownRow | null = null;
-  for (const [name, value] of Object.entries(row)) {
-    if (!columns.has(name) || typeof value !== "string") continue;
-    changed ??= { ...row };
-    changed[name] = JSON.parse(value);
-  }
-  return changed ?? row;
+function reader(names: readonly string[]): (row: UnknownRow) => UnknownRow {
+  return (row) => {
+    const read = { ...row };
+    for (const name of names) {
+      const text = row[name];
+      if (typeof text === "string") read[name] = JSON.parse(text);
+    }
+    return read;
+  };
 }

@@ -1,9 +1,11 @@
 import type { Logger } from "pino";
-import { NOT_DELIVERED } from "../control/certificates/webhook-delivery.ts";
+import { deliver, NOT_DELIVERED } from "../control/certificates/webhook-delivery.ts";
 import type { Keyring } from "../keys/seal.ts";
 import type { Outbound } from "../network/outbound.ts";
-import type { ExpiryNoticeRow } from "../store/schema.ts";
+import type { Database } from "../store/database.ts";
+import type { ExpiryNoticeRow, WebhookRow } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
+import { findWebhook } from "../store/webhooks.ts";
 
 export interface ExpiryOptions {
   readonly store: Store;
@@ -20,12 +22,50 @@ const LAST_RETRY = 6 * 3_600_000;
 /** Tries over about three days; the listing says it all the time. */
 const ATTEMPTS = 20;
 
+/** How far a notice has got, of whatever certificate. */
+export type Tried = Pick<
+  ExpiryNoticeRow,
+  "attempts" | "nextAttemptOn" | "deliveredOn" | "lastError"
+>;
+
+/** A new notice: it is sent at once if the account has a webhook. */
+export function untried(webhook: WebhookRow | undefined, now: Date): Tried {
+  const nextAttemptOn = webhook ? now.toISOString() : null;
+  return { attempts: 0, nextAttemptOn, deliveredOn: null, lastError: null };
+}
+
+interface Due {
+  readonly now: Date;
+  /** Null: there is nothing to tell any more. */
+  readonly body: (this: void) => Promise<object | null>;
+  readonly update: (this: void, db: Database, change: Partial<Tried>) => Promise<void>;
+}
+
+/** One try to tell the account's webhook of a notice that is due, written down. */
+export async function sendNotice(
+  { store, keyring, outbound, log }: ExpiryOptions,
+  { id, accountId, attempts: before }: Pick<ExpiryNoticeRow, "id" | "accountId" | "attempts">,
+  { now, body: bodyOf, update }: Due,
+): Promise<void> {
+  const webhook = await findWebhook(store.db, accountId);
+  const body = webhook ? await bodyOf() : null;
+  if (!webhook || !body) {
+    await store.housekeep(({ db }) => update(db, { nextAttemptOn: null }));
+    return;
+  }
+  const refusal = await deliver(webhook, { id, body }, { keyring, outbound, now });
+  const change = afterTry(before, refusal, now);
+  await store.housekeep(({ db }) => update(db, change));
+  if (refusal === null) return;
+  const { attempts, nextAttemptOn: next } = change;
+  log.warn(
+    { accountId, notice: id, attempts, next },
+    `the webhook was not told of an expiry: ${refusal}`,
+  );
+}
+
 /** What a notice is after one more try. @param refusal null: it was delivered */
-export function afterTry(
-  before: number,
-  refusal: string | null,
-  now: Date,
-): Pick<ExpiryNoticeRow, "attempts" | "nextAttemptOn" | "deliveredOn" | "lastError"> {
+function afterTry(before: number, refusal: string | null, now: Date): Tried {
   const attempts = before + 1;
   if (refusal === null) {
     return { attempts, deliveredOn: now.toISOString(), nextAttemptOn: null, lastError: null };

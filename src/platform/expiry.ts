@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
 import { describeExpiry, expiryThreshold, expiryThresholds } from "../certificates/expiry.ts";
-import { deliver } from "../control/certificates/webhook-delivery.ts";
 import { findCertificate } from "../store/certificates/certificates.ts";
 import {
   dueNotices,
@@ -11,7 +10,7 @@ import {
 } from "../store/certificates/expiry-notices.ts";
 import type { ExpiryNoticeRow } from "../store/schema.ts";
 import { findWebhook } from "../store/webhooks.ts";
-import { afterTry, type ExpiryOptions } from "./expiry-tries.ts";
+import { type ExpiryOptions, sendNotice, untried } from "./expiry-tries.ts";
 import { lookAtPresented } from "./presented-expiry.ts";
 import { Rounds } from "./rounds.ts";
 
@@ -53,7 +52,13 @@ export class ExpiryMonitor implements AsyncDisposable {
     const widest = Math.max(...expiryThresholds);
     const ending = await endingBefore(store.db, new Date(now.getTime() + widest * DAY + 1));
     for (const certificate of ending) await this.#notice(certificate, now);
-    for (const notice of await dueNotices(store.db, now, AT_ONCE)) await this.#send(notice, now);
+    for (const notice of await dueNotices(store.db, now, AT_ONCE)) {
+      await sendNotice(this.#options, notice, {
+        now,
+        body: () => this.#body(notice, now),
+        update: (db, change) => updateNotice(db, notice.id, change),
+      });
+    }
     await lookAtPresented(this.#options);
   }
 
@@ -75,10 +80,7 @@ export class ExpiryMonitor implements AsyncDisposable {
         version: version.version,
         threshold,
         createdOn: now.toISOString(),
-        attempts: 0,
-        nextAttemptOn: webhook ? now.toISOString() : null,
-        deliveredOn: null,
-        lastError: null,
+        ...untried(webhook, now),
       });
     });
     log[threshold > 7 ? "info" : "warn"](
@@ -90,25 +92,6 @@ export class ExpiryMonitor implements AsyncDisposable {
         expiresOn: version.notAfter,
       },
       `${certificate.ca === 1 ? "CA" : "certificate"} ${certificate.name ?? certificate.id} ${describeExpiry(end, now)}`,
-    );
-  }
-
-  async #send(notice: ExpiryNoticeRow, now: Date): Promise<void> {
-    const { store, keyring, outbound, log } = this.#options;
-    const webhook = await findWebhook(store.db, notice.accountId);
-    const body = webhook ? await this.#body(notice, now) : null;
-    if (!webhook || !body) {
-      await store.housekeep(({ db }) => updateNotice(db, notice.id, { nextAttemptOn: null }));
-      return;
-    }
-    const refusal = await deliver(webhook, { id: notice.id, body }, { keyring, outbound, now });
-    const change = afterTry(notice.attempts, refusal, now);
-    await store.housekeep(({ db }) => updateNotice(db, notice.id, change));
-    if (refusal === null) return;
-    const { attempts, nextAttemptOn: next } = change;
-    log.warn(
-      { accountId: notice.accountId, notice: notice.id, attempts, next },
-      `the webhook was not told of an expiry: ${refusal}`,
     );
   }
 

@@ -1,6 +1,5 @@
 import { X509Certificate, randomUUID } from "node:crypto";
 import { describeExpiry, expiryThreshold } from "../certificates/expiry.ts";
-import { deliver } from "../control/certificates/webhook-delivery.ts";
 import { listAccounts } from "../store/access/accounts.ts";
 import {
   duePresentedNotices,
@@ -12,7 +11,7 @@ import {
 } from "../store/hosts/presented.ts";
 import type { PresentedNoticeRow } from "../store/schema.ts";
 import { findWebhook } from "../store/webhooks.ts";
-import { afterTry, type ExpiryOptions } from "./expiry-tries.ts";
+import { type ExpiryOptions, sendNotice, untried } from "./expiry-tries.ts";
 
 /** Days: what renews itself is told of once it should have been renewed long ago. */
 const RENEWED_BEFORE = 14;
@@ -26,7 +25,11 @@ export async function lookAtPresented(options: ExpiryOptions): Promise<void> {
     for (const one of await presentedCertificates(store.db, id)) await notice(options, one, now);
   }
   for (const due of await duePresentedNotices(store.db, now, AT_ONCE)) {
-    await send(options, due, now);
+    await sendNotice(options, due, {
+      now,
+      body: () => body(options, due, now),
+      update: (db, change) => updatePresentedNotice(db, due.id, change),
+    });
   }
 }
 
@@ -51,10 +54,7 @@ async function notice(
       notAfter,
       threshold,
       createdOn: now.toISOString(),
-      attempts: 0,
-      nextAttemptOn: webhook ? now.toISOString() : null,
-      deliveredOn: null,
-      lastError: null,
+      ...untried(webhook, now),
     });
   });
   log[threshold > 7 ? "info" : "warn"](
@@ -72,32 +72,17 @@ function isShort({ chain }: PresentedCertificate): boolean {
   return life / 3 < RENEWED_BEFORE * 86_400_000;
 }
 
-async function send(
-  { store, keyring, outbound, log }: ExpiryOptions,
+/** Null: it was renewed or deleted meanwhile. */
+async function body(
+  { store }: ExpiryOptions,
   due: PresentedNoticeRow,
   now: Date,
-): Promise<void> {
-  const { id, accountId } = due;
-  const webhook = await findWebhook(store.db, accountId);
-  const presented = await presentedCertificates(store.db, accountId);
-  // Renewed or deleted meanwhile: there is nothing to tell any more.
+): Promise<object | null> {
+  const presented = await presentedCertificates(store.db, due.accountId);
   const certificate = presented.find(
     (one) => one.kind === due.kind && one.id === due.certificateId && one.notAfter === due.notAfter,
   );
-  if (!webhook || certificate === undefined) {
-    await store.housekeep(({ db }) => updatePresentedNotice(db, id, { nextAttemptOn: null }));
-    return;
-  }
-  const message = { id, body: bodyOf(due, certificate, now) };
-  const refusal = await deliver(webhook, message, { keyring, outbound, now });
-  const change = afterTry(due.attempts, refusal, now);
-  await store.housekeep(({ db }) => updatePresentedNotice(db, id, change));
-  if (refusal === null) return;
-  const { attempts, nextAttemptOn: next } = change;
-  log.warn(
-    { accountId, notice: id, attempts, next },
-    `the webhook was not told of an expiry: ${refusal}`,
-  );
+  return certificate === undefined ? null : bodyOf(due, certificate, now);
 }
 
 function bodyOf(

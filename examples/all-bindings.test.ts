@@ -48,6 +48,18 @@ async function copy(): Promise<string> {
   return folder;
 }
 
+/** Whom the database knows the Worker as. */
+const QUERY = `import { Client } from "pg";
+export default {
+  async fetch(request, env) {
+    const client = new Client({ connectionString: env.PG.connectionString });
+    await client.connect();
+    const { rows } = await client.query("select client_dn from pg_stat_ssl where pid = pg_backend_pid()");
+    await client.end();
+    return Response.json(rows);
+  },
+};`;
+
 describe("examples/all-bindings", () => {
   test("Miniflare 4", async () => {
     await using miniflare = spawnProgram(process.execPath, ["miniflare.js"], await copy());
@@ -63,17 +75,7 @@ describe("examples/all-bindings", () => {
     async (t) => {
       const folder = await copy();
       const { port } = await startPostgres(t, await developmentCa(folder));
-      const worker = `import { Client } from "pg";
-      export default {
-        async fetch(request, env) {
-          const client = new Client({ connectionString: env.PG.connectionString });
-          await client.connect();
-          const { rows } = await client.query("select client_dn from pg_stat_ssl where pid = pg_backend_pid()");
-          await client.end();
-          return Response.json(rows);
-        },
-      };`;
-      await writeFile(join(folder, "pg.mjs"), await bundledWorker(worker, folder));
+      await writeFile(join(folder, "pg.mjs"), await bundledWorker(QUERY, folder));
       await writeFile(
         join(folder, "miniflare.js"),
         `import { Miniflare } from "miniflare";
@@ -151,19 +153,7 @@ describe("examples/all-bindings", () => {
       const certificates = /certificates: .*/;
       assert.match(config, certificates);
       await writeFile(join(folder, "vite.config.js"), config.replace(certificates, ""));
-      await writeFile(
-        join(folder, "src/pg.js"),
-        `import { Client } from "pg";
-      export default {
-        async fetch(request, env) {
-          const client = new Client({ connectionString: env.PG.connectionString });
-          await client.connect();
-          const { rows } = await client.query("select client_dn from pg_stat_ssl where pid = pg_backend_pid()");
-          await client.end();
-          return Response.json(rows);
-        },
-      };`,
-      );
+      await writeFile(join(folder, "src/pg.js"), QUERY);
       const args = ["node_modules/vite/bin/vite.js", "--port", "0"];
       await using vite = spawnProgram(process.execPath, args, folder);
       const [, url = ""] = await vite.says(/Local:.*(http:\/\/localhost:\d+)/);

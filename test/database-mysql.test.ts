@@ -85,6 +85,15 @@ test("mysql2 through a Hyperdrive binding", { skip: withoutMariadb }, async (t) 
     await handle.setDatabase(config);
   });
 
+  await t.test("a certificate of a CA that the server does not know is refused by it", async () => {
+    const stranger = await (await makeAuthority("Other CA")).issue({ subject: "CN=client" });
+    await handle.setCertificate(edgeCertificate(stranger, { version: 2, sealedId: "c/2" }));
+    assert.match((await refusal(gateway)).message, /^origin_refused_certificate_ca: /);
+    const known = await authority.issue({ subject: "CN=client" });
+    await handle.setCertificate(edgeCertificate(known, { version: 3, sealedId: "c/3" }));
+    await (await connect(gateway)).end();
+  });
+
   await t.test("a server that restarts ends the session", async () => {
     const client = await connect(gateway);
     const sleeping = client.query("select sleep(60)").then(
@@ -109,6 +118,8 @@ test("mysql2 through a Hyperdrive binding", { skip: withoutMariadb }, async (t) 
     await until(() => server.sql("show processlist").includes("sleep(61)"));
     await handle.setCertificate(
       edgeCertificate(await authority.issue({ subject: "CN=client" }), {
+        version: 3,
+        sealedId: "c/3",
         revokedOn: new Date().toISOString(),
       }),
     );

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, request as plain, type IncomingMessage, type RequestOptions } from "node:http";
@@ -13,9 +13,8 @@ import { countersign } from "./helpers/cli.ts";
 import { freePort } from "./helpers/free-port.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
-import { proxyCommand } from "./helpers/proxies.ts";
+import { startProxy } from "./helpers/proxies.ts";
 import { scriptForm } from "./helpers/script-form.ts";
-import { until } from "./helpers/until.ts";
 
 let folder: string;
 let socketPath: string;
@@ -116,28 +115,13 @@ async function front(
   const port = await freePort();
   const printed = await print(name, "--to", to, "--listen", `127.0.0.1:${port}`, ...flags);
   assert.equal(printed.status, 0, printed.stderr);
-  const home = mkdtempSync(join(folder, `${name}-`));
-  const child = spawn(name, proxyCommand(name, printed.stdout, home), {
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, HOME: home, XDG_DATA_HOME: home, XDG_CONFIG_HOME: home },
-  });
-  let said = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on("data", (chunk: Buffer) => (said += chunk.toString()));
-  }
-  t.after(async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    child.kill("SIGTERM");
-    await once(child, "exit");
-  });
   const url = `${flags.includes("--cert") ? "https" : "http"}://shop.example:${port}`;
-  await until(() => {
-    assert.equal(child.exitCode, null, said);
-    return ask(url).then(
+  await startProxy(t, folder, { name, configuration: printed.stdout }, () =>
+    ask(url).then(
       () => true,
       () => false,
-    );
-  });
+    ),
+  );
   return url;
 }
 

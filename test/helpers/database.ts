@@ -29,9 +29,16 @@ async function openPostgres(): Promise<Store> {
   if (migrated !== null) return openStoreOn(new PGliteDialect({ pglite }));
   const files = Promise.withResolvers<Blob>();
   migrated = files.promise;
-  const store = await openStoreOn(new PGliteDialect({ pglite }));
-  files.resolve(await pglite.dumpDataDir("none"));
-  return store;
+  // Nobody may wait for it.
+  migrated.catch(() => {});
+  try {
+    const store = await openStoreOn(new PGliteDialect({ pglite }));
+    files.resolve(await pglite.dumpDataDir("none"));
+    return store;
+  } catch (error) {
+    files.reject(error);
+    throw error;
+  }
 }
 
 /** Null: no database of this process is open yet. */

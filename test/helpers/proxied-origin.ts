@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingHttpHeaders } from "node:http";
@@ -12,8 +12,7 @@ import type { TestContext } from "node:test";
 import { callerFacts, decide, parsePolicy, workerSpiffeId } from "countersign-origin";
 import { countersign } from "./cli.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./pki.ts";
-import { proxyCommand } from "./proxies.ts";
-import { until } from "./until.ts";
+import { type ProxyToStart, startProxy } from "./proxies.ts";
 
 export const ODD = `we'ird ,"é`;
 /** One rule of each kind that a server can be asked to enforce. */
@@ -59,12 +58,8 @@ export interface ProxiedOrigin extends AsyncDisposable {
   begin(t: TestContext, started: Started): Promise<{ child: ChildProcess; home: string }>;
 }
 
-export interface Started {
-  readonly name: string;
+export interface Started extends ProxyToStart {
   readonly port: number;
-  readonly configuration: string;
-  /** Default: `name`, from PATH. */
-  readonly program?: string;
 }
 
 export interface Asked {
@@ -204,29 +199,13 @@ function askOnce({ port, ca, who, asked }: Question): Promise<Answer> {
   });
 }
 
-async function begin(
+function begin(
   t: TestContext,
   folder: string,
-  { name, configuration, program = name }: Started,
+  started: Started,
   ask: () => Promise<Answer>,
-): Promise<{ child: ChildProcess; home: string }> {
-  const home = mkdtempSync(join(folder, `${name}-`));
-  const child = spawn(program, proxyCommand(name, configuration, home), {
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, HOME: home, XDG_DATA_HOME: home, XDG_CONFIG_HOME: home },
-  });
-  let said = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on("data", (chunk: Buffer) => (said += chunk.toString()));
-  }
-  t.after(async () => {
-    if (child.exitCode === null && child.signalCode === null) {
-      child.kill("SIGTERM");
-      await once(child, "exit");
-    }
-  });
-  await until(async () => {
-    assert.equal(child.exitCode, null, said);
+): Promise<{ readonly child: ChildProcess; readonly home: string }> {
+  return startProxy(t, folder, started, async (said) => {
     const answer = await ask();
     assert.ok(
       answer.status === 200 || answer.status === 0,
@@ -234,7 +213,6 @@ async function begin(
     );
     return answer.status === 200;
   });
-  return { child, home };
 }
 
 /** What the policy's own code says. */

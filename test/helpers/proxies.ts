@@ -1,14 +1,53 @@
-import { writeFileSync } from "node:fs";
+import assert from "node:assert/strict";
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { until } from "./until.ts";
 
-/**
- * Writes a printed configuration and what a server needs around it.
- * @returns arguments that start the server in the foreground
- */
-export function proxyCommand(name: string, configuration: string, home: string): readonly string[] {
-  return commands[name]!(configuration, home);
+export interface ProxyToStart {
+  readonly name: string;
+  /** As it is printed. */
+  readonly configuration: string;
+  /** Default: what the name leads to in the path. */
+  readonly program?: string;
 }
 
+/**
+ * Starts the real server with a printed configuration, in a folder of its own below `folder`, until
+ * the test ends.
+ * @param isReady asked until it is so, with what the server has said so far
+ */
+export async function startProxy(
+  t: Pick<TestContext, "after">,
+  folder: string,
+  { name, configuration, program = name }: ProxyToStart,
+  isReady: (said: string) => Promise<boolean>,
+): Promise<{ readonly child: ChildProcess; readonly home: string }> {
+  const home = mkdtempSync(join(folder, `${name}-`));
+  // Beside the configuration: what a server needs around it.
+  const child = spawn(program, commands[name]!(configuration, home), {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, HOME: home, XDG_DATA_HOME: home, XDG_CONFIG_HOME: home },
+  });
+  let said = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  }
+  t.after(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGTERM");
+    await once(child, "exit");
+  });
+  await until(() => {
+    assert.equal(child.exitCode, null, said);
+    return isReady(said);
+  });
+  return { child, home };
+}
+
+/** Arguments that start each server in the foreground. */
 const commands: Readonly<
   Record<string, (configuration: string, home: string) => readonly string[]>
 > = {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, openAsBlob } from "node:fs";
+import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { PGlite } from "@electric-sql/pglite";
 import { CamelCasePlugin, PGliteDialect, sql } from "kysely";
@@ -59,7 +59,8 @@ async function emptyCluster(): Promise<Blob> {
     await writeFile(own, files.stream());
     await rename(own, file);
   }
-  return openAsBlob(file);
+  // Into memory: a blob of the file itself cannot be read once another process has put its own there.
+  return new Blob([await readFile(file)]);
 }
 
 /** A hash over every row of every table, to see that nothing changed. */

@@ -63,6 +63,7 @@ export interface Tables {
   globalPullZones: GlobalPullZoneRow;
   pullAuthorities: PullAuthorityRow;
   objectNamespaces: ObjectNamespaceRow;
+  workflows: WorkflowRow;
   hostAuthorities: HostAuthorityRow;
   clientRevocations: ClientRevocationRow;
   revocationLists: RevocationListRow;
@@ -374,6 +375,32 @@ export interface ObjectNamespaceRow {
   /** 1: its objects have `storage.sql`. */
   usesSql: number;
   createdOn: string;
+}
+
+/** A Workflow of a script. */
+export interface WorkflowRow {
+  /** 32 hex digits, never used again: the name of the folder with its instances. */
+  id: string;
+  accountId: string;
+  /** Null: it was deleted, and its instances are to be removed. */
+  scriptId: string | null;
+  /** Unique in the account, among those that are not deleted. */
+  name: string;
+  className: string;
+  settings: WorkflowSettings;
+  createdOn: string;
+  modifiedOn: string;
+}
+
+/** As the engine takes them. What is absent is the engine's own default. */
+export interface WorkflowSettings {
+  /** The most steps of an instance. */
+  readonly steps?: number;
+  /** How long an instance is kept that has ended: ms, or `3 days`. */
+  readonly retention?: {
+    readonly success?: number | string;
+    readonly error?: number | string;
+  };
 }
 
 export interface ScriptVersionRow {

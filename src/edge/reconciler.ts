@@ -5,7 +5,7 @@ import type { IngressHandle } from "../ingress/handle.ts";
 import { ingressAccess } from "./access.ts";
 import { Alarms } from "./alarms.ts";
 import type { FeedChange } from "./feed.ts";
-import { Generation } from "./generation.ts";
+import { Generation } from "./generation/generation.ts";
 import {
   bindsDatabase,
   bindsInProcess,
@@ -13,7 +13,7 @@ import {
   runnable,
   type RunnableVersion,
 } from "./in-process.ts";
-import type { GenerationContext } from "./generation-context.ts";
+import type { GenerationContext } from "./generation/generation-context.ts";
 import { generationBinds, generationsOf, scriptId } from "./live.ts";
 import type { AnnouncedScript, Traffic } from "./traffic.ts";
 import type { ScriptKey, Source, WorkerVersion } from "../contract/change-feed.ts";

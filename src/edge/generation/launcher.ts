@@ -2,26 +2,26 @@ import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
-import type { SecretEnvironment } from "../process/secret-environment.ts";
-import { secretPlace } from "../keys/places.ts";
-import { Failure } from "../failures/failures.ts";
-import { openKey } from "../certificates/credential.ts";
+import type { SecretEnvironment } from "../../process/secret-environment.ts";
+import { secretPlace } from "../../keys/places.ts";
+import { Failure } from "../../failures/failures.ts";
+import { openKey } from "../../certificates/credential.ts";
 import { ASSETS, EMPTY, type GenerationFolder, unready } from "./generation-folder.ts";
-import type { Mount } from "../process/sandbox-kinds.ts";
-import { readDoor } from "./config/service-links.ts";
-import type { ObjectClass } from "../contract/change-feed.ts";
-import { KeysInConfig } from "./config/keys-in-config.ts";
-import { EVENTS } from "./config/events-config.ts";
+import type { Mount } from "../../process/sandbox-kinds.ts";
+import { readDoor } from "../config/service-links.ts";
+import type { ObjectClass } from "../../contract/change-feed.ts";
+import { KeysInConfig } from "../config/keys-in-config.ts";
+import { EVENTS } from "../config/events-config.ts";
 import { refusedAddress } from "./refused-address.ts";
 import { type LimitedRun, limited } from "./worker-limits.ts";
-import { refuseExperimental } from "./storage/experimental-flags.ts";
-import { embeddedBy } from "./storage/bindings-config.ts";
-import { keepsObjects, missingClass } from "./storage/objects.ts";
-import { leadsNowhere } from "./storage/remote-objects.ts";
-import { layOut } from "./storage/modules.ts";
+import { refuseExperimental } from "../storage/experimental-flags.ts";
+import { embeddedBy } from "../storage/bindings-config.ts";
+import { keepsObjects, missingClass } from "../storage/objects.ts";
+import { leadsNowhere } from "../storage/remote-objects.ts";
+import { layOut } from "../storage/modules.ts";
 import { startFailure } from "./start-failure.ts";
-import { TraceLines } from "./logs/traces.ts";
-import { WorkerLog } from "./logs/worker-log.ts";
+import { TraceLines } from "../logs/traces.ts";
+import { WorkerLog } from "../logs/worker-log.ts";
 import {
   type WorkerdLine,
   type WorkerdProcess,
@@ -34,7 +34,7 @@ import {
   needsExperimental,
   secretVariable,
   workerdConfig,
-} from "./config/workerd-config.ts";
+} from "../config/workerd-config.ts";
 import type { GenerationContext } from "./generation-context.ts";
 import { GenerationBindings } from "./generation-bindings.ts";
 

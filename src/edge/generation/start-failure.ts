@@ -1,6 +1,6 @@
 import { SourceMap } from "node:module";
-import { Failure } from "../failures/failures.ts";
-import type { ScriptKey } from "../contract/change-feed.ts";
+import { Failure } from "../../failures/failures.ts";
+import type { ScriptKey } from "../../contract/change-feed.ts";
 import { WorkerdStartError } from "./workerd.ts";
 
 /** Reads the source map of a module. Null: it was deployed without one. */

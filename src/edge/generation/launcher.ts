@@ -2,26 +2,25 @@ import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
-import type { SecretEnvironment } from "../process/secret-environment.ts";
-import { secretPlace } from "../keys/places.ts";
-import { Failure } from "../failures/failures.ts";
-import { openKey } from "../certificates/credential.ts";
+import { Failure } from "../../failures/failures.ts";
+import { openKey } from "../../certificates/credential.ts";
 import { ASSETS, EMPTY, type GenerationFolder, unready } from "./generation-folder.ts";
-import type { Mount } from "../process/sandbox-kinds.ts";
-import { readDoor } from "./config/service-links.ts";
-import type { ObjectClass } from "../contract/change-feed.ts";
-import { KeysInConfig } from "./config/keys-in-config.ts";
-import { EVENTS } from "./config/events-config.ts";
+import type { Mount } from "../../process/sandbox-kinds.ts";
+import { readDoor } from "../config/service-links.ts";
+import type { ObjectClass } from "../../contract/change-feed.ts";
+import { KeysInConfig } from "../config/keys-in-config.ts";
+import { EVENTS } from "../config/events-config.ts";
 import { refusedAddress } from "./refused-address.ts";
 import { type LimitedRun, limited } from "./worker-limits.ts";
-import { refuseExperimental } from "./storage/experimental-flags.ts";
-import { embeddedBy } from "./storage/bindings-config.ts";
-import { keepsObjects, missingClass } from "./storage/objects.ts";
-import { leadsNowhere } from "./storage/remote-objects.ts";
-import { layOut } from "./storage/modules.ts";
+import { refuseExperimental } from "../storage/experimental-flags.ts";
+import { embeddedBy } from "../storage/bindings-config.ts";
+import { keepsObjects, missingClass } from "../storage/objects.ts";
+import { leadsNowhere } from "../storage/remote-objects.ts";
+import { layOut } from "../storage/modules.ts";
+import { openSecrets } from "./open-secrets.ts";
 import { startFailure } from "./start-failure.ts";
-import { TraceLines } from "./logs/traces.ts";
-import { WorkerLog } from "./logs/worker-log.ts";
+import { TraceLines } from "../logs/traces.ts";
+import { WorkerLog } from "../logs/worker-log.ts";
 import {
   type WorkerdLine,
   type WorkerdProcess,
@@ -32,9 +31,8 @@ import {
   type LaidOutVersion,
   entrypointSocket,
   needsExperimental,
-  secretVariable,
   workerdConfig,
-} from "./config/workerd-config.ts";
+} from "../config/workerd-config.ts";
 import type { GenerationContext } from "./generation-context.ts";
 import { GenerationBindings } from "./generation-bindings.ts";
 
@@ -176,7 +174,7 @@ export class Launcher {
   /** The process has answered its probe, and listens where nobody else finds it. */
   async #start(signal: AbortSignal, isKept: boolean): Promise<WorkerdProcess> {
     signal.throwIfAborted();
-    const { run, sandbox, startTimeout, listener } = this.#context;
+    const { run, sandbox, startTimeout, listener, keyring } = this.#context;
     // workerd does not start where a socket is left from a process before.
     await this.#folder.clear();
     await sandbox.prepare(this.#folder.absolute, this.#mounts());
@@ -191,7 +189,7 @@ export class Launcher {
       experimental: needsExperimental(this.#version),
       config: CONFIG,
       input: await keys.encode(sandbox, this.#folder.absolute, CONFIG),
-      environment: this.#secrets(),
+      environment: openSecrets(this.#version, keyring),
       ...(listener !== null && { listener }),
       sockets: 2 + this.#named().length + (listener === null ? 0 : 1),
       timeout: startTimeout,
@@ -279,25 +277,6 @@ export class Launcher {
       keys.add(name, openKey(credential, this.#context.keyring));
     }
     return keys;
-  }
-
-  #secrets(): SecretEnvironment {
-    const environment: [string, Buffer][] = [];
-    const { scriptName, bindings } = this.#version;
-    for (const binding of bindings) {
-      if (binding.type !== "secret_text") continue;
-      // From where it stands, not from the record: one that was moved here does not open.
-      const place = secretPlace({ ...this.#version, name: binding.name });
-      const secret = this.#context.keyring.unsealBytes(place, binding.sealed);
-      environment.push([secretVariable(this.#version, binding.name), secret]);
-      if (secret.includes(0)) {
-        for (const [, opened] of environment) opened.fill(0);
-        throw new Failure("worker_start_failed", {
-          message: `the secret "${binding.name}" of the Worker "${scriptName}" contains a NUL character, which an environment cannot hold`,
-        });
-      }
-    }
-    return environment;
   }
 
   #forgetMissing(error: unknown): boolean {

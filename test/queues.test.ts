@@ -219,6 +219,14 @@ describe("queues", () => {
     const second = { type: "worker", script_name: "bound" };
     const taken = await platform.api("POST", `${path}/consumers`, second);
     assert.equal(taken.json.errors[0]?.code, 11004);
+    // Terraform plans with one after the other.
+    const consumers = await platform.api("GET", `${path}/consumers`);
+    const one = await platform.api(
+      "GET",
+      `${path}/consumers/${consumers.json.result[0].consumer_id}`,
+    );
+    assert.deepEqual(one.json.result, consumers.json.result[0]);
+    assert.equal((await platform.api("GET", `${path}/consumers/none`)).status, 404);
     const referred = async (): Promise<string[]> => {
       const worker = await platform.api("GET", "/accounts/{account}/workers/workers/bound");
       const { queues } = worker.json.result.references as {

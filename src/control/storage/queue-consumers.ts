@@ -83,6 +83,11 @@ export function queueConsumerEndpoints(
       const found = await consumerOf(context.store.db, row);
       return list(found === undefined ? [] : [shownConsumer(found, row.name)]);
     }),
+    endpoint({ ...read, method: "get", path: one, summary: "One consumer" }, async (call) => {
+      const row = await find(context.store.db, call);
+      const found = named(call, row, await consumerOf(context.store.db, row));
+      return { result: shownConsumer(found, row.name) };
+    }),
     endpoint(
       { ...write, method: "post", path, summary: "Have a Worker consume a queue", body: consumer },
       async (call) => ({

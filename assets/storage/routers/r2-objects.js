@@ -8,6 +8,6 @@ export class R2BucketObject extends Bundled {
     await this.state.storage.deleteAll();
     await this.state.storage.sync();
     // Its tables are made as it starts.
-    this.state.abort("it was emptied");
+    return this.state.abort("it was emptied");
   }
 }

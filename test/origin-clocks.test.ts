@@ -131,6 +131,10 @@ function origin(t: TestContext, plane: Plane, authorities: string, cache?: strin
   return it;
 }
 
+function trusted({ followed }: Following): string {
+  return followed.trust.state.authorities.join("");
+}
+
 async function started(t: TestContext): Promise<{ plane: Plane; folder: string; data: string }> {
   const folder = await mkdtemp(join(tmpdir(), "countersign-clocks-"));
   t.after(() => rm(folder, { recursive: true }));
@@ -287,7 +291,6 @@ test("after a backup from before an exchange of the CA, an origin keeps what it 
   await until(() => it.has("AB01"));
   await plane.exchange(() => it.followed.trust.state.authorities.length === 2);
   const after = await plane.bundle();
-  const trusted = ({ followed }: Following): string => followed.trust.state.authorities.join("");
   const trusts = (bundle: string): boolean => trusted(it) === bundle;
   await until(() => trusts(after));
   assert.notEqual(before, after);

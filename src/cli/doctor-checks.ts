@@ -2,7 +2,7 @@ import { existsSync, statfsSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { join, resolve as absolute } from "node:path";
 import { describeExpiry } from "../certificates/expiry.ts";
-import { workerdSandbox } from "../edge/workerd.ts";
+import { workerdSandbox } from "../edge/generation/workerd.ts";
 import { isPassage } from "../process/own-user.ts";
 import { runsIn } from "../process/sandbox.ts";
 import { Failure } from "../failures/failures.ts";

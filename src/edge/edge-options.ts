@@ -8,7 +8,7 @@ import type { IdentityIssuer } from "../contract/identity.ts";
 import type { SandboxMode } from "../process/sandbox-kinds.ts";
 import type { Source } from "../contract/change-feed.ts";
 import type { ProxyOptions } from "../network/trusted-proxies.ts";
-import type { ProcessLimits } from "./worker-limits.ts";
+import type { ProcessLimits } from "./generation/worker-limits.ts";
 import type { WorkerEvent } from "../contract/worker-log.ts";
 import type { WorkerPort } from "./worker-ports.ts";
 

@@ -1,6 +1,6 @@
 import { keyIn } from "../contract/key-in.ts";
 import type { ScriptUpdate } from "../ingress/protocol.ts";
-import type { Generation } from "./generation.ts";
+import type { Generation } from "./generation/generation.ts";
 import type { ScriptKey, VersionPreview, WorkerBinding } from "../contract/change-feed.ts";
 import { isRemote } from "./storage/remote-objects.ts";
 

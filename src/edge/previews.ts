@@ -5,8 +5,8 @@ import { keyIn } from "../contract/key-in.ts";
 import type { FailureCode } from "../failures/failures.ts";
 import type { IngressHandle } from "../ingress/handle.ts";
 import type { HowEnded } from "../ingress/protocol.ts";
-import { Generation } from "./generation.ts";
-import type { GenerationContext } from "./generation-context.ts";
+import { Generation } from "./generation/generation.ts";
+import type { GenerationContext } from "./generation/generation-context.ts";
 import type { RunnableVersion } from "./in-process.ts";
 
 export interface PreviewShares {

@@ -2,10 +2,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { GatewayHandle } from "../contract/gateway.ts";
 import type { IngressHandle } from "../ingress/handle.ts";
-import { ingressAccess } from "./access.ts";
+import { AccessAtIngress } from "./access.ts";
 import { Alarms } from "./alarms.ts";
 import type { FeedChange } from "./feed.ts";
-import { Generation } from "./generation.ts";
+import { Generation } from "./generation/generation.ts";
 import {
   bindsDatabase,
   bindsInProcess,
@@ -13,11 +13,11 @@ import {
   runnable,
   type RunnableVersion,
 } from "./in-process.ts";
-import type { GenerationContext } from "./generation-context.ts";
-import { generationBinds, generationsOf, scriptId } from "./live.ts";
+import type { GenerationContext } from "./generation/generation-context.ts";
+import { generationBinds, scriptId } from "./live.ts";
+import { beforeOrigins, scriptsWith, showsToOrigins } from "./concerned.ts";
 import type { AnnouncedScript, Traffic } from "./traffic.ts";
 import type { ScriptKey, Source, WorkerVersion } from "../contract/change-feed.ts";
-import { hostsOverlap } from "../network/patterns.ts";
 import type { IngressHosts } from "./ingress-hosts.ts";
 import type { Origins } from "./origins.ts";
 import type { Previews } from "./previews.ts";
@@ -50,8 +50,7 @@ export class Reconciler {
   readonly #starting = new Set<Generation>();
   readonly #changes: ChangeQueue;
   readonly #stopping = new AbortController();
-  /** Accounts of which the ingress knows who reaches their hosts. */
-  readonly #withAccess = new Set<string>();
+  readonly #access: AccessAtIngress;
   /** For scripts that present a certificate in their own process: when it begins or ends. */
   readonly #alarms = new Alarms();
   /** Scripts (ids) whose log somebody reads right now. */
@@ -60,6 +59,11 @@ export class Reconciler {
   constructor(options: ReconcilerOptions) {
     this.#options = options;
     this.#staging = new Staging(options.context);
+    this.#access = new AccessAtIngress({
+      ...options,
+      keyring: options.context.keyring,
+      apply: (change) => this.apply(change),
+    });
     const { signal } = this.#stopping;
     this.#changes = new ChangeQueue({
       apply: (change) => this.#apply(change),
@@ -115,7 +119,7 @@ export class Reconciler {
         const deployment = await source.deployment(key);
         // Without the modules: those of all Workers at once would be too much to hold.
         if (deployment !== null) {
-          await this.#ensureAccess(key.accountId);
+          await this.#access.ensure(key.accountId);
           announced.push({ ...key, hosts: deployment.hosts, routes: deployment.routes });
         }
       } catch (error) {
@@ -175,7 +179,7 @@ export class Reconciler {
         );
         return;
       case "access":
-        await this.#setAccess(change.accountId);
+        await this.#access.renew(change.accountId);
         await this.#options.ports.judge(change.accountId);
         return;
       case "identity":
@@ -190,7 +194,7 @@ export class Reconciler {
       case "hosts":
         await this.#options.hosts.apply(change.accountId);
         // A host behind Access never answers without its policies.
-        await this.#ensureAccess(change.accountId);
+        await this.#access.ensure(change.accountId);
         await this.#options.origins.apply(change.accountId, (certificateId) =>
           this.apply({ kind: "certificate", accountId: change.accountId, certificateId }),
         );
@@ -208,21 +212,6 @@ export class Reconciler {
     }
   }
 
-  /** Before its first host is known: a host behind Access never answers without its policies. */
-  async #ensureAccess(accountId: string): Promise<void> {
-    if (!this.#withAccess.has(accountId)) await this.apply({ kind: "access", accountId });
-  }
-
-  async #setAccess(accountId: string): Promise<void> {
-    const { source, ingress, context, log } = this.#options;
-    const access = await source.access(accountId);
-    await ingress.access({
-      accountId,
-      access: ingressAccess(accountId, access, context.keyring, log),
-    });
-    this.#withAccess.add(accountId);
-  }
-
   /** What presents a certificate, or anything, in its own process gets a new generation if that is another now. */
   #renew(accountId: string, certificateId?: string): Promise<void> {
     return this.#renewWhere(accountId, ({ version }) => bindsInProcess(version, certificateId));
@@ -232,14 +221,7 @@ export class Reconciler {
   async #renewBeforeOrigins(accountId: string): Promise<void> {
     const { source, traffic } = this.#options;
     const hosts = (await source.origins(accountId)).map(({ host }) => host);
-    const concerned = traffic.scripts().filter(({ key, ...live }) => {
-      if (key.accountId !== accountId) return false;
-      if (generationsOf({ key, ...live }).some(({ version }) => version.origins.length > 0)) {
-        return true;
-      }
-      return live.routes.some((route) => hosts.some((host) => hostsOverlap(route, host)));
-    });
-    await Promise.all(concerned.map(({ key }) => this.apply({ kind: "script", ...key })));
+    await this.#applyEach(beforeOrigins(traffic.scripts(), accountId, hosts));
   }
 
   /** Of the ingress, or of a Worker: what is in flight ends with the certificate it began with. */
@@ -247,10 +229,7 @@ export class Reconciler {
     const { origins, traffic } = this.#options;
     return (
       origins.presents(accountId, certificateId) ||
-      traffic
-        .generations()
-        .filter(({ version }) => version.accountId === accountId)
-        .some(({ version }) => version.origins.some((one) => one.certificateId === certificateId))
+      showsToOrigins(traffic.generations(), accountId, certificateId)
     );
   }
 
@@ -261,18 +240,18 @@ export class Reconciler {
     if (!signal.aborted) await this.apply(change);
   }
 
-  async #renewWhere(accountId: string, isMeant: (one: Generation) => boolean): Promise<void> {
-    const scripts = this.#options.traffic
-      .scripts()
-      .filter((live) => live.key.accountId === accountId)
-      .filter((live) => generationsOf(live).some(isMeant));
-    await Promise.all(scripts.map(({ key }) => this.apply({ kind: "script", ...key })));
+  #renewWhere(accountId: string, isMeant: (one: Generation) => boolean): Promise<void> {
+    return this.#applyEach(scriptsWith(this.#options.traffic.scripts(), accountId, isMeant));
+  }
+
+  async #applyEach(scripts: readonly ScriptKey[]): Promise<void> {
+    await Promise.all(scripts.map((key) => this.apply({ kind: "script", ...key })));
   }
 
   async #applyScript({ accountId, scriptName }: ScriptKey): Promise<void> {
     const { source, traffic } = this.#options;
     const key = { accountId, scriptName };
-    await this.#ensureAccess(accountId);
+    await this.#access.ensure(accountId);
     const changed = new Set([scriptId(key)]);
     await this.#options.previews.leave(
       (one) => changed.has(scriptId(one.version)) || generationBinds(one, changed),

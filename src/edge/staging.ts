@@ -1,5 +1,5 @@
-import { Generation } from "./generation.ts";
-import type { GenerationContext } from "./generation-context.ts";
+import { Generation } from "./generation/generation.ts";
+import type { GenerationContext } from "./generation/generation-context.ts";
 import type { RunnableVersion } from "./in-process.ts";
 
 /** Versions that run, or are being started, without a route. */

@@ -9,7 +9,7 @@ import { Feed } from "./feed.ts";
 import { Identities } from "./identities.ts";
 import { listeningAt } from "../network/own.ts";
 import { bindingNetwork, fetchNetwork } from "../network/workerd-network.ts";
-import type { GenerationContext } from "./generation-context.ts";
+import type { GenerationContext } from "./generation/generation-context.ts";
 import { IdleWorkers } from "./idle.ts";
 import { generationsOf, mainGeneration } from "./live.ts";
 import { IngressHosts } from "./ingress-hosts.ts";
@@ -26,12 +26,12 @@ import { ServiceLinks } from "./config/service-links.ts";
 import { WorkerEvents } from "./logs/worker-events.ts";
 import { SharedSlots } from "./shared-slots.ts";
 import { noProxies } from "../network/trusted-proxies.ts";
-import { defaultLimits } from "./worker-limits.ts";
+import { defaultLimits } from "./generation/worker-limits.ts";
 import { Timings } from "./logs/worker-log.ts";
 import { gatewayEntry, ingressEntry } from "./logs/log-entries.ts";
 import { WorkerMetrics } from "./metrics.ts";
 import { WorkerPorts } from "./worker-ports.ts";
-import { workerdSandbox } from "./workerd.ts";
+import { workerdSandbox } from "./generation/workerd.ts";
 import type { EdgeHttps, EdgeOptions, StartedEdge } from "./edge-options.ts";
 
 /**

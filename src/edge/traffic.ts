@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { IngressHandle } from "../ingress/handle.ts";
-import type { Generation } from "./generation.ts";
+import type { Generation } from "./generation/generation.ts";
 import {
   binds,
   generationBinds,

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { Generation } from "./generation.ts";
+import { Generation } from "./generation/generation.ts";
 import { type RunnableVersion, runnable } from "./in-process.ts";
 import { type LiveScript, generationsOf } from "./live.ts";
 import type { Deployment, Source } from "../contract/change-feed.ts";

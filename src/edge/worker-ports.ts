@@ -5,7 +5,7 @@ import { Failure } from "../failures/failures.ts";
 import { listenFailure } from "../network/listen-failure.ts";
 import { portRefusal } from "../network/own-port.ts";
 import { HeldSocket, type HeldAddress } from "../process/held-socket.ts";
-import type { Generation } from "./generation.ts";
+import type { Generation } from "./generation/generation.ts";
 import { mainGeneration, scriptId, type LiveScript } from "./live.ts";
 
 /** Where clients reach one Worker without the ingress. */

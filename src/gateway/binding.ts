@@ -23,6 +23,7 @@ import { RecentFailures } from "./observe/recent-failures.ts";
 import { rayOf, respondWithFailure, unreadFailure, type ShownFailure } from "./respond.ts";
 import { RoutedRequest, splitUrl, type Route, type Traffic } from "./route.ts";
 import { openStream, StreamClient } from "./stream.ts";
+import { UsedRoutes } from "./used-routes.ts";
 import type { RouteTracing } from "./observe/tracing.ts";
 import { listenAt, type Listening } from "./unix-socket.ts";
 
@@ -50,7 +51,7 @@ export class BindingSocket {
   readonly #server: Server;
   readonly #tunnels: Set<Duplex> = new Set();
   readonly #inFlight: InFlight = new InFlight();
-  #routes: Map<string, Route> = new Map();
+  readonly #routes: UsedRoutes;
   readonly #recent: RecentFailures;
   #connections = 0;
   #closing = false;
@@ -58,6 +59,7 @@ export class BindingSocket {
   constructor(binding: GatewayBinding, router: Router) {
     this.binding = binding;
     this.#router = router;
+    this.#routes = new UsedRoutes(router);
     this.#recent = new RecentFailures(() => router.clock.now());
     this.#server = createServer(
       // The peer is this machine's workerd. It uses a connection again within 5 s or not at all.
@@ -103,30 +105,12 @@ export class BindingSocket {
 
   /** Something that routes depend on has changed: each is found again, under the rules in force now. */
   refresh(): void {
-    const old = this.#routes;
-    this.#routes = new Map();
-    for (const [origin, route] of old) {
-      if (!route.used) continue;
-      try {
-        this.#routes.set(origin, this.#router.route(origin));
-      } catch {
-        // The next request is told why.
-      }
-    }
-    // Released after the new ones were acquired, so that an unchanged pool is kept.
-    for (const route of old.values()) this.#router.release(route);
+    this.#routes.refresh();
   }
 
   /** Lets go of routes that no request has used since the last sweep. */
   sweep(): void {
-    for (const [origin, route] of this.#routes) {
-      if (route.used || route.pool.connections > 0) {
-        route.used = false;
-      } else {
-        this.#routes.delete(origin);
-        this.#router.release(route);
-      }
-    }
+    this.#routes.sweep();
   }
 
   /** Why a `connect()` failed here lately, as it is asked for. */
@@ -144,8 +128,7 @@ export class BindingSocket {
     clearInterval(idle);
     await Promise.all([...this.#tunnels].map(closed));
     callOff();
-    for (const route of this.#routes.values()) this.#router.release(route);
-    this.#routes.clear();
+    this.#routes.releaseAll();
   }
 
   /** The process ends: what is in flight gets `failure`, or is cut where its answer has begun. */
@@ -288,14 +271,8 @@ export class BindingSocket {
       fail(failure, shown);
       return null;
     }
-    let route = this.#routes.get(origin);
-    if (route !== undefined && route.until > this.#router.clock.now()) {
-      route.used = true;
-      return route;
-    }
     try {
-      if (route !== undefined) this.refresh();
-      route = this.#routes.get(origin) ?? this.#router.route(origin);
+      return this.#routes.to(origin);
     } catch (error) {
       const failure = error instanceof Failure ? error : new Failure("internal", { cause: error });
       const shown = this.#shown(request);
@@ -304,28 +281,12 @@ export class BindingSocket {
       fail(failure, shown);
       return null;
     }
-    if (this.#routes.size >= MOST_ROUTES) this.#evict();
-    this.#routes.set(origin, route);
-    return route;
   }
 
   #excess({ rawHeaders, url }: IncomingMessage): FailureCode | null {
     if (this.#connections > this.#router.mostConnections) return "binding_connections_exhausted";
     if (url!.length > MOST_URL + MOST_AUTHORITY) return "binding_url_too_long";
     return headerSize(rawHeaders) > MOST_HEADERS ? "binding_headers_too_large" : null;
-  }
-
-  /** The oldest route goes, if possible one without connections. What is in flight on it ends. */
-  #evict(): void {
-    let oldest: [string, Route] | undefined;
-    for (const entry of this.#routes) {
-      oldest ??= entry;
-      if (entry[1].pool.connections > 0) continue;
-      oldest = entry;
-      break;
-    }
-    this.#routes.delete(oldest![0]);
-    this.#router.release(oldest![1]);
   }
 
   #shown(request: IncomingMessage): ShownFailure {
@@ -347,8 +308,6 @@ export class BindingSocket {
 
 /** ms */
 const IDLE = 10_000;
-/** Origins that one binding has routes and pools for. */
-const MOST_ROUTES = 256;
 /** `https://`, a name of 253 bytes and a port */
 const MOST_AUTHORITY = 270;
 

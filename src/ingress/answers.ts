@@ -9,7 +9,7 @@ import {
   type ForwardTarget,
 } from "../forward/forward.ts";
 import { guarded } from "../forward/guarded.ts";
-import { headerSize, isHeaderOverflow, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
+import { headerSize, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
 import { responseOn } from "../forward/sockets.ts";
 import { answerUnread } from "../forward/unread.ts";
 import { InFlight } from "../forward/in-flight.ts";
@@ -21,7 +21,6 @@ import type { Challenges } from "./challenges.ts";
 import type { Clients } from "./clients.ts";
 import { type Hosts, plainName } from "./hosts.ts";
 import { KEYS_ONLY, type HowEnded, type WorkerShares } from "./protocol.ts";
-import { isBodyTooLarge } from "../forward/body.ts";
 import { decodeFor } from "./decode.ts";
 import {
   afterStart,
@@ -33,6 +32,7 @@ import {
 } from "./elsewhere.ts";
 import { refuse, unreadAnswer } from "./refuse.ts";
 import { secureUrl } from "./redirect.ts";
+import { whyFailed } from "./why-failed.ts";
 import { INGRESS_HEADERS, ingressHeaders, requestTarget } from "./request.ts";
 import type { IngressObserver, Observed, Script } from "./observe.ts";
 import type { Upstream } from "./upstream.ts";
@@ -311,26 +311,13 @@ export class Answers {
     response: ServerResponse,
     { error, upstream, ray, observed, isOrigin }: FailedRequest,
   ): Promise<void> {
-    const code = isOrigin ? "gateway_unavailable" : await this.#whyFailed(error, upstream);
+    const { howEnded } = this.#options;
+    const code = isOrigin ? "gateway_unavailable" : await whyFailed(error, upstream, howEnded);
     observed.failed(code);
     observed.ended();
     if (!response.headersSent) refuse(request, response, code, ray);
   }
-
-  async #whyFailed(error: Error, { socket }: Upstream): Promise<FailureCode> {
-    if (isOutOfFiles(error)) return "machine_files_exhausted";
-    if (isBodyTooLarge(error)) return "worker_body_too_large";
-    if (!wasSent(error)) return "worker_unavailable";
-    if (isHeaderOverflow(error)) return "worker_headers_too_large";
-    return CODES[await this.#options.howEnded(socket)];
-  }
 }
-
-const CODES: Readonly<Record<HowEnded, FailureCode>> = {
-  "over-limit": "worker_limits_exceeded",
-  ended: "worker_connection_lost",
-  runs: "worker_connection_closed",
-};
 
 interface FailedRequest {
   readonly error: Error;
@@ -338,17 +325,6 @@ interface FailedRequest {
   readonly ray: string;
   readonly observed: Observed;
   readonly isOrigin: boolean;
-}
-
-function isOutOfFiles(error: Error): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === "EMFILE" || code === "ENFILE";
-}
-
-/** An error of connecting: nothing of the request has reached the Worker. */
-function wasSent(error: Error): boolean {
-  const { code, syscall } = error as NodeJS.ErrnoException;
-  return syscall !== "connect" && code !== "UND_ERR_CONNECT_TIMEOUT" && code !== "UND_ERR_CLOSED";
 }
 
 /** @param headers flat: name, value … */

@@ -2,7 +2,7 @@ import type { ShownDetails } from "../failures/rendered.ts";
 import type { Logger } from "pino";
 import type { ProxyOptions } from "../network/trusted-proxies.ts";
 import type { PairFiles } from "./served-pair.ts";
-import type { ProcessLimits } from "../edge/worker-limits.ts";
+import type { ProcessLimits } from "../edge/generation/worker-limits.ts";
 import type { WorkerPort } from "../edge/worker-ports.ts";
 import type { SandboxMode } from "../process/sandbox-kinds.ts";
 import type { HttpsAddress, WorkerShares } from "../ingress/protocol.ts";

@@ -824,6 +824,8 @@ export interface HostAuthorityRow {
   host: string;
   /** Of an uploaded CA, or `managed`: the account's own. */
   authorityId: string;
+  /** The host's place among those of this CA, as they were sent. */
+  position: number;
 }
 
 /** A certificate that no host of the account takes any more: a serial number or a fingerprint. */
@@ -887,6 +889,8 @@ export interface AccessPolicyRow {
   decision: "non_identity" | "bypass" | "deny";
   /** `{include, require, exclude}`: rules as they were sent. */
   rules: SentRules;
+  /** Of people's sessions, for who set it: it decides nothing. */
+  sessionDuration: string | null;
   createdOn: string;
   updatedOn: string;
 }

@@ -1,9 +1,10 @@
 import { applyChange } from "../api/apply-change.ts";
 import { keyIn } from "../../contract/key-in.ts";
 import { assertEmbedded } from "./scripts/service-worker.ts";
+import { type Draft, assertAssets, doesNothing } from "./scripts/draft.ts";
 import { type By, existingVersion, scriptNotFound } from "./lookup.ts";
 import { randomUUID } from "node:crypto";
-import type { ScriptKey, WorkerBinding, WorkerModule } from "../../contract/change-feed.ts";
+import type { ScriptKey, WorkerBinding } from "../../contract/change-feed.ts";
 import {
   type StoredDeployment,
   type VersionShare,
@@ -11,7 +12,7 @@ import {
 } from "../../store/workers/deployments.ts";
 import { inProcessBindings, withModes } from "../../store/workers/binding-modes.ts";
 import { Failure } from "../../failures/failures.ts";
-import type { ScriptRow, VersionSettings } from "../../store/schema.ts";
+import type { ScriptRow } from "../../store/schema.ts";
 import { hasPreviews } from "../../store/workers/previews.ts";
 import { updateScript } from "../../store/workers/scripts.ts";
 import {
@@ -28,7 +29,6 @@ import { bindersOfMoved, placed } from "./remote-classes.ts";
 import { withKeepers } from "../../store/workers/remote-objects.ts";
 import { mostBindings } from "./requested-bindings.ts";
 import type { ControlContext } from "../api/context.ts";
-import { hasNone } from "./scripts/handlers.ts";
 import {
   planWorkflows,
   storeWorkflows,
@@ -37,38 +37,20 @@ import {
 } from "./workflows/plan.ts";
 import { workflowsAsRun } from "../../store/workers/workflows.ts";
 import { assertObjects, planObjects, refuseUnconfigured } from "./migrations.ts";
-import type { Migrations, ObjectsPlan } from "./migrations.ts";
+import type { ObjectsPlan } from "./migrations.ts";
 import { removeDeletedObjects, storeObjects } from "./objects.ts";
 import { objectsOf } from "../../store/workers/object-namespaces.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { assertSameSecrets } from "./rollback-secrets.ts";
 import { assertMayTakeKeys } from "./in-process.ts";
-import { assertAssets } from "./assets/assets-metadata.ts";
 import { assetsOf } from "../../store/workers/assets.ts";
 import { eventsOf } from "../../store/workers/schedules.ts";
 import { Refusals } from "./refusals.ts";
-import { type ScriptSettings, tellEnvironment, withSettings } from "./scripts/script-settings.ts";
+import { tellEnvironment, withSettings } from "./scripts/script-settings.ts";
 import { StagedVersions } from "./staged-versions.ts";
 import { deployed, isRollback, namedBinding, newDeployment } from "./deployment-records.ts";
 import { observabilityOf } from "../../store/workers/observability.ts";
 import { type Before, makeScript, readBefore } from "./before.ts";
-
-/** What a new version is made of. */
-interface Draft {
-  readonly mainModule: string;
-  readonly modules: readonly WorkerModule[];
-  readonly compatibilityDate: string;
-  readonly compatibilityFlags: readonly string[];
-  readonly bindings: readonly WorkerBinding[];
-  readonly annotations: Readonly<Record<string, string>>;
-  readonly settings: VersionSettings;
-  /** The script's own settings that change with it. Default: none. */
-  readonly scriptSettings?: ScriptSettings;
-  /** Of the classes of its Durable Objects. Default: none. */
-  readonly migrations?: Migrations;
-  /** What of it cannot be done: refused together with what is found later. Default: nothing. */
-  readonly refusals?: Refusals;
-}
 
 export interface PublishOptions extends By {
   /** Deploys the new version to all traffic. False: it is only stored. */
@@ -337,8 +319,4 @@ export class Publisher {
   exclusively<T>(key: ScriptKey, work: () => Promise<T>): Promise<T> {
     return this.#lock.run(keyIn(key.accountId, key.scriptName), work);
   }
-}
-
-function doesNothing(settings: VersionSettings): boolean {
-  return hasNone(settings) && settings.assets === undefined;
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { enter } from "../../process/enter.ts";
 import type { Launch, Sandbox } from "../../process/sandbox-kinds.ts";
-import { WorkerdStartError } from "../workerd.ts";
+import { WorkerdStartError } from "../generation/workerd.ts";
 
 /**
  * Private keys in a configuration that are in no file: the text on disk has random letters of the

@@ -1,7 +1,7 @@
 import type { ScriptKey, WorkerVersion } from "../../contract/change-feed.ts";
 import type { LogEntry, Observability, WorkerEvent } from "../../contract/worker-log.ts";
 import { cpuTime } from "../cpu-time.ts";
-import { mapped, type ReadSourceMap } from "../start-failure.ts";
+import { mapped, type ReadSourceMap } from "../generation/start-failure.ts";
 import type { Trace } from "./traces.ts";
 
 export interface WorkerLogOptions {

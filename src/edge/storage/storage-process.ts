@@ -6,8 +6,8 @@ import { Kept, type Run } from "../../process/kept.ts";
 import type { RunDirectory } from "../../process/run-directory.ts";
 import type { Sandbox } from "../../process/sandbox-kinds.ts";
 import { capnpText, type CapnpValue } from "../config/capnp.ts";
-import { publishSocket, unready } from "../generation-folder.ts";
-import { startWorkerd, type WorkerdLine } from "../workerd.ts";
+import { publishSocket, unready } from "../generation/generation-folder.ts";
+import { startWorkerd, type WorkerdLine } from "../generation/workerd.ts";
 import { layOut } from "./modules.ts";
 
 /** What a storage process is made of. */

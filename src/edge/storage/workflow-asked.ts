@@ -1,3 +1,4 @@
+import type { Logger } from "pino";
 import { z } from "zod";
 import type { WorkerVersion } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
@@ -57,26 +58,36 @@ const REFUSALS = {
   "instance.cannot_": "workflow_instance_state",
 } as const;
 
+/** Where a process is reached, and what it has. */
+interface Woken {
+  /** Of the process that runs now. */
+  readonly folder: string;
+  readonly objects: Pick<Objects, "folder">;
+  readonly log: Logger;
+}
+
 /**
  * Has instances go on in which a step was running when the process before ended. The engine itself
- * does it at an alarm, up to ten minutes later.
- * @param folder of the process that runs now
+ * does it at an alarm, up to ten minutes later: that is left of what fails here.
  */
 export async function wakeInterrupted(
   { accountId, workflows = [] }: Pick<WorkerVersion, "accountId" | "workflows">,
-  folder: string,
-  objects: Pick<Objects, "folder">,
+  { folder, objects, log }: Woken,
 ): Promise<void> {
-  for (const { name, workflowId } of workflows) {
-    const files = await instanceFiles(objects.folder(accountId, workflowId));
-    const keys = files
-      .filter(({ written }) => Date.now() - written < LATELY)
-      .toSorted((a, b) => b.written - a.written)
-      .slice(0, MOST_WOKEN)
-      .map(({ key }) => key);
-    for (let at = 0; at < keys.length; at += AT_ONCE) {
-      await askedOf(folder, name, { call: "wake", keys: keys.slice(at, at + AT_ONCE) });
+  try {
+    for (const { name, workflowId } of workflows) {
+      const files = await instanceFiles(objects.folder(accountId, workflowId));
+      const keys = files
+        .filter(({ written }) => Date.now() - written < LATELY)
+        .toSorted((a, b) => b.written - a.written)
+        .slice(0, MOST_WOKEN)
+        .map(({ key }) => key);
+      for (let at = 0; at < keys.length; at += AT_ONCE) {
+        await askedOf(folder, name, { call: "wake", keys: keys.slice(at, at + AT_ONCE) });
+      }
     }
+  } catch (error) {
+    log.debug({ err: error }, "interrupted instances of Workflows were not woken");
   }
 }
 

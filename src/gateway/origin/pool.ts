@@ -12,6 +12,7 @@ import { handOver, needsHttp1, wasNotProcessed } from "./connection-rules.ts";
 import { asError } from "../../forward/guarded.ts";
 import type { Attempt } from "../../forward/forward.ts";
 import { MOST_HEADERS } from "../../forward/limits.ts";
+import { Sessions } from "./sessions.ts";
 import type { TrustBundle } from "./trust.ts";
 
 /** What a connection belongs to. It is never used for anything else. */
@@ -75,7 +76,7 @@ export class OriginPool {
   beginning: Beginning | null = null;
   readonly #open: Open;
   readonly #options: GatewayOptions;
-  readonly #clock: Clock;
+  readonly #sessions: Sessions;
   #http: Pool;
   /** Replaced by a younger one: they finish what is in flight. */
   readonly #aged: Set<Pool> = new Set();
@@ -86,22 +87,17 @@ export class OriginPool {
   #http1Only = false;
   #http1: Pool | null = null;
   readonly #connections: Map<Duplex, OriginConnection> = new Map();
-  /** The newest last. */
-  #sessions: Session[] = [];
-  /** Some origins hand out tickets that they refuse afterwards. */
-  #resumes: boolean;
   #shared: Error | null = null;
   #cut: Failure | null = null;
   readonly #cutting: AbortController = new AbortController();
   #closed: Promise<void> | null = null;
 
   constructor(scope: PoolScope, { open, options, clock }: PoolParts) {
-    this.#clock = clock;
     this.scope = scope;
     this.key = poolKey(scope);
     this.#open = open;
     this.#options = options;
-    this.#resumes = options.resumption;
+    this.#sessions = new Sessions(options.resumption, clock);
     this.#http = this.#pool(this.#protocols);
     this.#agedAt = this.#nextAge();
   }
@@ -140,7 +136,7 @@ export class OriginPool {
   /** Ends every connection at once. What is in flight on them fails with `failure`. */
   cut(failure: Failure): void {
     this.#cut = failure;
-    this.#sessions = [];
+    this.#sessions.clear();
     this.#cutting.abort(failure);
     void this.#http.destroy(failure);
     void this.#http1?.destroy(failure);
@@ -251,24 +247,18 @@ export class OriginPool {
   async #connection(protocols: readonly string[], before?: Before): Promise<Duplex> {
     if (this.#cut !== null) throw this.#cut;
     // What was said in the clear cannot be said again, and a session that is refused asks for that.
-    const session = before === undefined ? this.#takeSession() : null;
+    const session = before === undefined ? this.#sessions.take() : null;
     const connection = await this.#open(this.scope, {
       protocols,
       session: session?.ticket,
       signal: this.#cutting.signal,
       before,
       onSession: (ticket) => {
-        if (this.#resumes && this.#cut === null && this.#closed === null) {
-          this.#sessions.push({ ticket, at: this.#clock.now() });
-          if (this.#sessions.length > MOST_SESSIONS) this.#sessions.shift();
-        }
+        if (this.#cut === null && this.#closed === null) this.#sessions.add(ticket);
       },
     });
     const { stream } = connection;
-    if (!connection.resumable) {
-      this.#resumes = false;
-      this.#sessions = [];
-    }
+    if (!connection.resumable) this.#sessions.giveUp();
     if (this.#cut !== null) {
       stream.destroy();
       throw this.#cut;
@@ -282,21 +272,14 @@ export class OriginPool {
       first ??= error;
       connectionOf.set(error, { ...factsOf(connection, this.scope), error: first });
     });
-    // On TLS 1.2 a session may go on as often as the origin lets it, without another ticket.
     if (session && connection.resumed && connection.tlsVersion === "TLSv1.2") {
-      if (this.#sessions.length === 0) this.#sessions.push(session);
+      this.#sessions.takeBack(session);
     }
     return stream;
   }
 
-  /** A ticket is used once, and no longer than what was verified then can be relied upon. */
-  #takeSession(): Session | null {
-    const session = this.#sessions.pop();
-    return session && this.#clock.now() - session.at < SESSION_LIFETIME ? session : null;
-  }
-
   async #drain(): Promise<void> {
-    this.#sessions = [];
+    this.#sessions.clear();
     // A dispatcher that was cut meanwhile refuses to be closed: it is.
     const http1 = this.#http1 === null ? [] : [this.#http1];
     const pools = [this.#http, ...http1, ...this.#aged];
@@ -330,18 +313,6 @@ export function poolKey(scope: PoolScope): string {
 
 /** In ms: an origin that refuses in a loop gets no more than a new connection each second. */
 const BETWEEN_REFUSALS = 1_000;
-
-/** An origin sends two for each handshake, and often none when one is resumed. */
-const MOST_SESSIONS = 32;
-
-interface Session {
-  readonly ticket: Buffer;
-  /** Unix time in ms. */
-  readonly at: number;
-}
-
-/** In ms: as long as a verdict on an origin may be kept. */
-const SESSION_LIFETIME = 600_000;
 
 /** The connection that an error is of, and the first error of that connection. */
 const connectionOf: WeakMap<Error, ConnectionFacts & { readonly error: Error }> = new WeakMap();

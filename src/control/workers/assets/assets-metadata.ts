@@ -1,9 +1,8 @@
 import { z } from "@hono/zod-openapi";
 import type { AssetsConfig } from "../../../contract/assets.ts";
-import type { WorkerBinding } from "../../../contract/change-feed.ts";
 import { Failure } from "../../../failures/failures.ts";
 import { findSession, readManifest } from "../../../store/workers/assets.ts";
-import type { VersionAssets, VersionSettings } from "../../../store/schema.ts";
+import type { VersionAssets } from "../../../store/schema.ts";
 import { type StoredVersion, versionSettings } from "../../../store/workers/versions.ts";
 import type { ControlContext } from "../../api/context.ts";
 import type { BindingOwner } from "../carried-bindings.ts";
@@ -86,20 +85,4 @@ export async function resolveAssets(
 function asKept({ _headers, _redirects, ...rest }: SentConfig): AssetsConfig {
   const all = { ...rest, headers: _headers, redirects: _redirects };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value != null));
-}
-
-/** @throws Failure `assets_missing` */
-export function assertAssets({
-  bindings,
-  settings,
-}: {
-  readonly bindings: readonly WorkerBinding[];
-  readonly settings: VersionSettings;
-}): void {
-  const binding = bindings.find(({ type }) => type === "assets");
-  if (binding === undefined || settings.assets !== undefined) return;
-  throw new Failure("assets_missing", {
-    message: `the binding "${binding.name}" (assets) has nothing to serve: the version has no static assets`,
-    facts: { binding: binding.name },
-  });
 }

@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { promisify } from "node:util";
-import type { Run } from "../process/kept.ts";
+import type { Run } from "../../process/kept.ts";
 
 /** What one process of a Worker may take. */
 export interface ProcessLimits {

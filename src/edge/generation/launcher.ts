@@ -3,28 +3,28 @@ import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
-import { Failure } from "../failures/failures.ts";
-import { openKey } from "../certificates/credential.ts";
+import { Failure } from "../../failures/failures.ts";
+import { openKey } from "../../certificates/credential.ts";
 import { ASSETS, EMPTY, type GenerationFolder, unready, WRITABLE } from "./generation-folder.ts";
-import type { Mount } from "../process/sandbox-kinds.ts";
-import { readDoor } from "./config/service-links.ts";
-import type { ObjectClass } from "../contract/change-feed.ts";
-import { secretsOf } from "./config/secrets-of.ts";
-import { KeysInConfig } from "./config/keys-in-config.ts";
-import { EVENTS } from "./config/events-config.ts";
+import type { Mount } from "../../process/sandbox-kinds.ts";
+import { readDoor } from "../config/service-links.ts";
+import type { ObjectClass } from "../../contract/change-feed.ts";
+import { KeysInConfig } from "../config/keys-in-config.ts";
+import { EVENTS } from "../config/events-config.ts";
 import { refusedAddress } from "./refused-address.ts";
 import { type LimitedRun, limited } from "./worker-limits.ts";
-import { refuseExperimental } from "./storage/experimental-flags.ts";
-import { embeddedBy } from "./storage/bindings-config.ts";
-import { keepsObjects, missingClass } from "./storage/objects.ts";
-import { wakeInterrupted } from "./storage/workflow-asked.ts";
-import { CALLS } from "./storage/workflow-door.ts";
-import { hasWorkflows } from "./storage/workflows.ts";
-import { leadsNowhere } from "./storage/remote-objects.ts";
-import { layOut } from "./storage/modules.ts";
+import { refuseExperimental } from "../storage/experimental-flags.ts";
+import { embeddedBy } from "../storage/bindings-config.ts";
+import { keepsObjects, missingClass } from "../storage/objects.ts";
+import { wakeInterrupted } from "../storage/workflow-asked.ts";
+import { CALLS } from "../storage/workflow-door.ts";
+import { hasWorkflows } from "../storage/workflows.ts";
+import { leadsNowhere } from "../storage/remote-objects.ts";
+import { layOut } from "../storage/modules.ts";
+import { openSecrets } from "./open-secrets.ts";
 import { startFailure } from "./start-failure.ts";
-import { TraceLines } from "./logs/traces.ts";
-import { WorkerLog } from "./logs/worker-log.ts";
+import { TraceLines } from "../logs/traces.ts";
+import { WorkerLog } from "../logs/worker-log.ts";
 import {
   type WorkerdLine,
   type WorkerdProcess,
@@ -36,7 +36,7 @@ import {
   entrypointSocket,
   needsExperimental,
   workerdConfig,
-} from "./config/workerd-config.ts";
+} from "../config/workerd-config.ts";
 import type { GenerationContext } from "./generation-context.ts";
 import { GenerationBindings } from "./generation-bindings.ts";
 
@@ -178,7 +178,7 @@ export class Launcher {
   /** The process has answered its probe, and listens where nobody else finds it. */
   async #start(signal: AbortSignal, isKept: boolean): Promise<WorkerdProcess> {
     signal.throwIfAborted();
-    const { run, sandbox, startTimeout, listener } = this.#context;
+    const { run, sandbox, startTimeout, listener, keyring } = this.#context;
     // workerd does not start where a socket is left from a process before.
     await this.#folder.clear();
     const mounts = this.#mounts(isKept);
@@ -194,7 +194,7 @@ export class Launcher {
       experimental: needsExperimental(this.#version),
       config: CONFIG,
       input: await keys.encode(sandbox, this.#folder.absolute, CONFIG),
-      environment: secretsOf(this.#version, this.#context.keyring),
+      environment: openSecrets(this.#version, keyring),
       ...(listener !== null && { listener }),
       sockets: 2 + this.#named().length + (listener === null ? 0 : 1),
       timeout: startTimeout,
@@ -226,7 +226,8 @@ export class Launcher {
       ...this.entrypoints.values(),
       ...(this.events === null ? [] : [this.events]),
     ]);
-    if (hasWorkflows(this.#version)) void this.#wakeInterrupted();
+    const { objects } = this.#context.storage;
+    void wakeInterrupted(this.#version, { folder: this.#folder.absolute, objects, log: this.#log });
     const { memory, cpu } = this.#context.limits;
     const { cpuMs } = this.#version.limits ?? {};
     // What a Worker asks for counts, but not below what can be told from a busy machine.
@@ -234,16 +235,6 @@ export class Launcher {
     return limited(started, { memory, cpu: own }, () =>
       this.#context.probe(this.#folder.inRun(PROBE)),
     );
-  }
-
-  /** What fails is tried by the engine itself, later. */
-  async #wakeInterrupted(): Promise<void> {
-    try {
-      const { objects } = this.#context.storage;
-      await wakeInterrupted(this.#version, this.#folder.absolute, objects);
-    } catch (error) {
-      this.#log.debug({ err: error }, "interrupted instances of Workflows were not woken");
-    }
   }
 
   /** Its sockets beside its own and the probe's. */

@@ -1,4 +1,4 @@
-import { refusalByDefault } from "../network/addresses.ts";
+import { refusalByDefault } from "../../network/addresses.ts";
 
 export interface RefusedAddress {
   readonly address: string;

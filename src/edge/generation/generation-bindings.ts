@@ -1,12 +1,12 @@
-import { decodedBy } from "./decoded.ts";
-import { NO_CERTIFICATE } from "../contract/gateway.ts";
-import { IDENTITY, identityId } from "../contract/identity.ts";
+import { decodedBy } from "../decoded.ts";
+import { NO_CERTIFICATE } from "../../contract/gateway.ts";
+import { IDENTITY, identityId } from "../../contract/identity.ts";
 import type { GenerationFolder } from "./generation-folder.ts";
-import { doorOf } from "./config/service-links.ts";
-import { isRemote, objectsDoor } from "./storage/remote-objects.ts";
-import { frontOf, originSocket } from "./config/outbound-config.ts";
-import { resourceOf } from "./storage/resources.ts";
-import type { LaidOutVersion } from "./config/workerd-config.ts";
+import { doorOf } from "../config/service-links.ts";
+import { isRemote, objectsDoor } from "../storage/remote-objects.ts";
+import { frontOf, originSocket } from "../config/outbound-config.ts";
+import { resourceOf } from "../storage/resources.ts";
+import type { LaidOutVersion } from "../config/workerd-config.ts";
 import type { GenerationContext } from "./generation-context.ts";
 
 /**

@@ -1,11 +1,11 @@
 import { chmod, copyFile, lstat, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type AssetStore, copyLinks } from "./assets.ts";
-import type { RunDirectory } from "../process/run-directory.ts";
-import { ACCESS_KEYS } from "../ingress/protocol.ts";
-import type { RunnableVersion } from "./in-process.ts";
-import type { WorkerVersion } from "../contract/change-feed.ts";
-import type { StoredModule, LaidOutVersion } from "./config/workerd-config.ts";
+import { type AssetStore, copyLinks } from "../assets.ts";
+import type { RunDirectory } from "../../process/run-directory.ts";
+import { ACCESS_KEYS } from "../../ingress/protocol.ts";
+import type { RunnableVersion } from "../in-process.ts";
+import type { WorkerVersion } from "../../contract/change-feed.ts";
+import type { StoredModule, LaidOutVersion } from "../config/workerd-config.ts";
 
 interface FolderContext {
   readonly run: RunDirectory;

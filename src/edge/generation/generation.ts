@@ -1,12 +1,12 @@
-import type { WorkerStatus } from "../contract/edge.ts";
-import type { HowEnded } from "../ingress/protocol.ts";
-import type { RunnableVersion } from "./in-process.ts";
+import type { WorkerStatus } from "../../contract/edge.ts";
+import type { HowEnded } from "../../ingress/protocol.ts";
+import type { RunnableVersion } from "../in-process.ts";
 import type { GenerationContext } from "./generation-context.ts";
-import type { Sleeper } from "./idle.ts";
-import type { LinkTarget } from "./config/service-links.ts";
-import { keepsObjects } from "./storage/objects.ts";
+import type { Sleeper } from "../idle.ts";
+import type { LinkTarget } from "../config/service-links.ts";
+import { keepsObjects } from "../storage/objects.ts";
 import { WorkerProcess } from "./worker-process.ts";
-import type { LaidOutVersion } from "./config/workerd-config.ts";
+import type { LaidOutVersion } from "../config/workerd-config.ts";
 
 /** One version that runs, in as many processes as the edge gives a Worker. */
 export class Generation implements LinkTarget, Sleeper {

@@ -1,13 +1,13 @@
-import { Kept } from "../process/kept.ts";
-import type { WorkerStatus } from "../contract/edge.ts";
+import { Kept } from "../../process/kept.ts";
+import type { WorkerStatus } from "../../contract/edge.ts";
 import { GenerationFolder } from "./generation-folder.ts";
-import { keepsObjects } from "./storage/objects.ts";
+import { keepsObjects } from "../storage/objects.ts";
 import type { GenerationContext } from "./generation-context.ts";
 import { Launcher } from "./launcher.ts";
-import type { RunnableVersion } from "./in-process.ts";
-import type { HowEnded } from "../ingress/protocol.ts";
+import type { RunnableVersion } from "../in-process.ts";
+import type { HowEnded } from "../../ingress/protocol.ts";
 import { isOverLimit, type LimitedRun } from "./worker-limits.ts";
-import type { LaidOutVersion } from "./config/workerd-config.ts";
+import type { LaidOutVersion } from "../config/workerd-config.ts";
 
 /** One process of a generation: its folder, its sockets, and a workerd that is started again when it ends. */
 export class WorkerProcess {

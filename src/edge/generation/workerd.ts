@@ -2,18 +2,18 @@ import type { ChildProcess } from "node:child_process";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import { enter } from "../process/enter.ts";
-import type { SecretEnvironment } from "../process/secret-environment.ts";
-import type { Run } from "../process/kept.ts";
-import type { ProcessRecords } from "../process/orphans.ts";
+import { enter } from "../../process/enter.ts";
+import type { SecretEnvironment } from "../../process/secret-environment.ts";
+import type { Run } from "../../process/kept.ts";
+import type { ProcessRecords } from "../../process/orphans.ts";
 import {
   LISTENER_FD,
   type Mount,
   type Sandbox,
   type SandboxMode,
-} from "../process/sandbox-kinds.ts";
-import { OWN_PORT } from "./config/workerd-config.ts";
-import { findSandbox } from "../process/sandbox.ts";
+} from "../../process/sandbox-kinds.ts";
+import { OWN_PORT } from "../config/workerd-config.ts";
+import { findSandbox } from "../../process/sandbox.ts";
 import { OUT_OF_MEMORY } from "./worker-limits.ts";
 
 /**

@@ -1,18 +1,18 @@
-import type { AssetStore } from "./assets.ts";
+import type { AssetStore } from "../assets.ts";
 import type { Logger } from "pino";
-import type { Keyring } from "../keys/seal.ts";
-import type { GatewayHandle } from "../contract/gateway.ts";
-import type { IdleWorkers } from "./idle.ts";
-import type { Identities } from "./identities.ts";
-import type { RunDirectory } from "../process/run-directory.ts";
-import type { Sandbox } from "../process/sandbox-kinds.ts";
-import type { SharedSlots } from "./shared-slots.ts";
-import type { ScriptKey } from "../contract/change-feed.ts";
-import type { WorkerEvent } from "../contract/worker-log.ts";
-import type { WorkerdNetwork } from "../network/workerd-network.ts";
+import type { Keyring } from "../../keys/seal.ts";
+import type { GatewayHandle } from "../../contract/gateway.ts";
+import type { IdleWorkers } from "../idle.ts";
+import type { Identities } from "../identities.ts";
+import type { RunDirectory } from "../../process/run-directory.ts";
+import type { Sandbox } from "../../process/sandbox-kinds.ts";
+import type { SharedSlots } from "../shared-slots.ts";
+import type { ScriptKey } from "../../contract/change-feed.ts";
+import type { WorkerEvent } from "../../contract/worker-log.ts";
+import type { WorkerdNetwork } from "../../network/workerd-network.ts";
 import type { ProcessLimits } from "./worker-limits.ts";
-import type { Storage } from "./storage/storage.ts";
-import type { Timings } from "./logs/worker-log.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { Timings } from "../logs/worker-log.ts";
 
 /** What the generations of an edge share. */
 export interface GenerationContext {

@@ -1,7 +1,7 @@
 import { SourceMap } from "node:module";
-import { Failure } from "../failures/failures.ts";
-import type { ScriptKey, WorkerVersion } from "../contract/change-feed.ts";
-import { missingWorkflow } from "./storage/workflows.ts";
+import { Failure } from "../../failures/failures.ts";
+import type { ScriptKey, WorkerVersion } from "../../contract/change-feed.ts";
+import { missingWorkflow } from "../storage/workflows.ts";
 import { WorkerdStartError } from "./workerd.ts";
 
 /** Reads the source map of a module. Null: it was deployed without one. */

@@ -14,10 +14,10 @@ const LONGEST = 32_768;
 
 /** Reads a ClientHello, which may come in several records. `more`: not all of it is there. Never throws. */
 export function readClientHello(bytes: Buffer): ClientHello | "more" {
-  const hello = messageIn(bytes);
-  if (hello === "more") return bytes.length < LONGEST ? "more" : NONE;
-  if (hello === null) return NONE;
-  const reader = new Reader(hello);
+  const message = messageIn(bytes);
+  if (message === "more") return bytes.length < LONGEST ? "more" : NONE;
+  if (message === null) return NONE;
+  const reader = new Reader(message);
   reader.skip(2 + 32);
   reader.skip(reader.number(1));
   reader.skip(reader.number(2));

@@ -664,6 +664,8 @@ export interface HostCertificateRow {
   folder: string | null;
   /** Who renews it. Null: not by ACME. */
   acmeAccountId: string | null;
+  /** The kind of proof that was chosen. Null: what the server offers, HTTP-01 first. */
+  acmeChallenge: AcmeChallengeKind | null;
   /** Renewals that failed since the last one that did not. */
   acmeFailures: number;
   /** Why the last one failed, after the failure's code. Null: it did not. */
@@ -674,6 +676,8 @@ export interface HostCertificateRow {
   modifiedOn: string;
   notAfter: string;
 }
+
+export type AcmeChallengeKind = "http-01" | "tls-alpn-01";
 
 /** An account at an ACME server: one an account and directory, for servers limit new ones. */
 export interface AcmeAccountRow {

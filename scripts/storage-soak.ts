@@ -81,7 +81,7 @@ for (let kill = 0; kill < kills; kill++) {
 over.abort();
 await Promise.all(writers);
 /** ms: until then, each message has to have come, and each instance to have ended. */
-const delivered = Date.now() + 60_000;
+const delivered = Date.now() + 120_000;
 let lost = 0;
 for (const kind of kinds) {
   const numbers = acknowledged.get(kind)!;

@@ -6,6 +6,8 @@ import { after, before, describe, it } from "node:test";
 import { masterKeyVariables } from "../src/keys/master-key.ts";
 import { backUp, restore } from "../src/platform/backup.ts";
 import { deploys } from "./helpers/durable-objects.ts";
+import { startOrigin } from "./helpers/origin.ts";
+import { makeAuthority } from "./helpers/pki.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { until } from "./helpers/until.ts";
 import { order, project } from "./helpers/workflows.ts";
@@ -102,6 +104,33 @@ describe("Workflows", () => {
       assert.equal(first.attempts.length, 1, "a step that was done ran once");
       assert.equal(first.output[3], output?.ran[3]);
     }
+  });
+
+  it("a step presents the Worker's certificate, also one that waited while the platform was killed", async () => {
+    const authority = await makeAuthority();
+    await using origin = await startOrigin({ authority });
+    const upload = async (body: object): Promise<string> => {
+      const path = `/accounts/${platform.ready.accountId}/mtls_certificates`;
+      return (await platform.api("POST", path, body)).json.result.id;
+    };
+    await upload({ certificates: authority.pem, ca: true });
+    const { chain, key } = await authority.issue({ subject: "CN=orders" });
+    const certificate = await upload({ certificates: chain, private_key: key, ca: false });
+    const asks = (name: string): string =>
+      `ran.push(await step.do("${name}", async () => (await (await this.env.CERT.fetch("${origin.url}")).json()).subject));`;
+    const middle = `${asks("before")} await step.waitForEvent("paid", { type: "paid" }); ${asks("after")}`;
+    const files = project("presents", order(middle));
+    const bound = { mtls_certificates: [{ binding: "CERT", certificate_id: certificate }] };
+    files["wrangler.jsonc"] = { ...(files["wrangler.jsonc"] as object), ...bound };
+    await using made = await wranglerProject(platform.ready, files);
+    await deploys(made);
+    await ask("presents", "a/create");
+    await reaches("presents", "a", "paid-1");
+    await restarted("SIGKILL");
+    await ask("presents", "a/event");
+    const { output } = await becomes("presents", "a", "complete");
+    assert.deepEqual(output?.ran.slice(4), ["CN=orders", "CN=orders"]);
+    assert.equal(origin.subjects.length, 2);
   });
 
   it("instances that are created while their Worker is deployed are all there, and run to their end", async () => {

@@ -16,7 +16,7 @@ import { type LimitedRun, limited } from "./worker-limits.ts";
 import { refuseExperimental } from "../storage/experimental-flags.ts";
 import { embeddedBy } from "../storage/bindings-config.ts";
 import { keepsObjects, missingClass } from "../storage/objects.ts";
-import { wakeInterrupted } from "../storage/workflow-asked.ts";
+import { InterruptedInstances } from "../storage/interrupted-instances.ts";
 import { CALLS } from "../storage/workflow-door.ts";
 import { hasWorkflows } from "../storage/workflows.ts";
 import { leadsNowhere } from "../storage/remote-objects.ts";
@@ -56,6 +56,7 @@ export class Launcher {
   readonly #traces: TraceLines | null;
   readonly workerLog: WorkerLog;
   #hasRun = false;
+  readonly #interrupted: InterruptedInstances;
 
   constructor(context: GenerationContext, folder: GenerationFolder, version: LaidOutVersion) {
     this.#context = context;
@@ -64,6 +65,8 @@ export class Launcher {
     this.#bindings = new GenerationBindings(context, folder, version);
     const { accountId, scriptName, versionId } = version;
     this.#log = context.log.child({ account: accountId, script: scriptName, version: versionId });
+    const of = { version, folder: folder.absolute, objects: context.storage.objects };
+    this.#interrupted = new InterruptedInstances({ ...of, log: this.#log });
     const { traced = null, observability } = version;
     this.#traces = traced === null ? null : new TraceLines();
     this.workerLog = new WorkerLog({
@@ -226,8 +229,7 @@ export class Launcher {
       ...this.entrypoints.values(),
       ...(this.events === null ? [] : [this.events]),
     ]);
-    const { objects } = this.#context.storage;
-    void wakeInterrupted(this.#version, { folder: this.#folder.absolute, objects, log: this.#log });
+    void this.#interrupted.wake();
     const { memory, cpu } = this.#context.limits;
     const { cpuMs } = this.#version.limits ?? {};
     // What a Worker asks for counts, but not below what can be told from a busy machine.

@@ -1,10 +1,6 @@
-import type { Logger } from "pino";
 import { z } from "zod";
-import type { WorkerVersion } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
 import { ask } from "./ask.ts";
-import { instanceFiles } from "./instance-files.ts";
-import type { Objects } from "./objects.ts";
 import { CALLS } from "./workflow-door.ts";
 
 const answer = z.union([
@@ -58,44 +54,7 @@ const REFUSALS = {
   "instance.cannot_": "workflow_instance_state",
 } as const;
 
-/** Where a process is reached, and what it has. */
-interface Woken {
-  /** Of the process that runs now. */
-  readonly folder: string;
-  readonly objects: Pick<Objects, "folder">;
-  readonly log: Logger;
-}
-
-/**
- * Has instances go on in which a step was running when the process before ended. The engine itself
- * does it at an alarm, up to ten minutes later: that is left of what fails here.
- */
-export async function wakeInterrupted(
-  { accountId, workflows = [] }: Pick<WorkerVersion, "accountId" | "workflows">,
-  { folder, objects, log }: Woken,
-): Promise<void> {
-  try {
-    for (const { name, workflowId } of workflows) {
-      const files = await instanceFiles(objects.folder(accountId, workflowId));
-      const keys = files
-        .filter(({ written }) => Date.now() - written < LATELY)
-        .toSorted((a, b) => b.written - a.written)
-        .slice(0, MOST_WOKEN)
-        .map(({ key }) => key);
-      for (let at = 0; at < keys.length; at += AT_ONCE) {
-        await askedOf(folder, name, { call: "wake", keys: keys.slice(at, at + AT_ONCE) });
-      }
-    }
-  } catch (error) {
-    log.debug({ err: error }, "interrupted instances of Workflows were not woken");
-  }
-}
-
-/** Instances, of one Workflow, and how many at once. */
-const MOST_WOKEN = 1_000;
-const AT_ONCE = 100;
 /** Bytes. */
 const LONGEST_ANSWER = 8 * 1024 * 1024;
 /** ms */
 const LONGEST_CALL = 60_000;
-const LATELY = 60 * 60_000;

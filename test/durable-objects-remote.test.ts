@@ -65,6 +65,11 @@ describe("Durable Objects of another Worker", () => {
     return JSON.parse(answer.body);
   };
 
+  const running = async (script: string): Promise<(number | null)[]> =>
+    (await platformClient(platform.dataFolder).status()).workers
+      .filter(({ scriptName, state }) => scriptName === script && state === "running")
+      .map(({ pid }) => pid);
+
   const deploy = async (name: string, code: string, metadata: object): Promise<Envelope> => {
     const form = scriptForm(
       { compatibility_date: "2026-11-01", ...metadata },
@@ -156,16 +161,12 @@ describe("Durable Objects of another Worker", () => {
     await gone();
     const refused = await deploy("left", USER, { bindings: [bound("drops")] });
     assert.equal(refused.errors[0]?.code, 10061);
-    const running = async (): Promise<(number | null)[]> =>
-      (await platformClient(platform.dataFolder).status()).workers
-        .filter(({ scriptName, state }) => scriptName === "left" && state === "running")
-        .map(({ pid }) => pid);
-    const before = await running();
-    for (const pid of before) process.kill(pid!, "SIGKILL");
+    const old = await running("left");
+    for (const pid of old) process.kill(pid!, "SIGKILL");
     // New processes of it start all the same.
     await until(async () => {
-      const now = await running();
-      return now.length === before.length && now.every((pid) => !before.includes(pid));
+      const now = await running("left");
+      return now.length === old.length && now.every((pid) => !old.includes(pid));
     });
     await gone();
     const again = { old_tag: "v2", new_tag: "v3", ...made };

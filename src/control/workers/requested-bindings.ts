@@ -40,7 +40,7 @@ const props = z
  * Of a class that is exported. Names that are none are the platform's own: the edge has doors under
  * them to a Worker's Durable Objects and to its events, which no Worker's binding leads to.
  */
-const entrypoint = z
+const exported = z
   .string()
   .max(255)
   .regex(/^(?:[\p{ID_Start}$_][\p{ID_Continue}$]*)?$/u, "is not the name of a class");
@@ -53,7 +53,7 @@ const schemas = {
   hyperdrive: z.object({ id: oneLine }),
   service: z.object({
     service: oneLine,
-    entrypoint: entrypoint.optional(),
+    entrypoint: exported.optional(),
     // Services have no other environment here, as they have none at Cloudflare any more.
     environment: z.enum(["production", ""]).optional(),
     props: props.optional(),

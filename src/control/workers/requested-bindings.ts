@@ -36,6 +36,15 @@ const props = z
   .record(z.string(), z.json())
   .refine((value) => JSON.stringify(value).length <= LONGEST_PROPS, "is longer than 64 KiB");
 
+/**
+ * Of a class that is exported. Names that are none are the platform's own: the edge has doors under
+ * them to a Worker's Durable Objects and to its events, which no Worker's binding leads to.
+ */
+const exported = z
+  .string()
+  .max(255)
+  .regex(/^(?:[\p{ID_Start}$_][\p{ID_Continue}$]*)?$/u, "is not the name of a class");
+
 /** It stands in the names of folders. */
 export const workflowName: z.ZodString = z
   .string()
@@ -49,7 +58,7 @@ const schemas = {
   hyperdrive: z.object({ id: oneLine }),
   service: z.object({
     service: oneLine,
-    entrypoint: oneLine.optional(),
+    entrypoint: exported.optional(),
     // Services have no other environment here, as they have none at Cloudflare any more.
     environment: z.enum(["production", ""]).optional(),
     props: props.optional(),

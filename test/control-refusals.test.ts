@@ -337,7 +337,7 @@ function assertEnvelope({ text, type }: RawAnswer): {
   for (const { code, message } of envelope.errors) {
     assert.ok(Number.isInteger(code) && code > 0);
     assert.ok(message.length > 10 && message.length < 2000, message);
-    assert.doesNotMatch(message, /\.ts:\d|\bat .*\(|node:|SQLITE|TypeError/);
+    assert.doesNotMatch(message, /\.ts:\d|\n\s+at |node:|SQLITE|TypeError/);
   }
   return envelope;
 }

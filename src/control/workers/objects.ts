@@ -45,7 +45,7 @@ export async function removeDeletedObjects({
     try {
       // An edge that keeps nothing has nothing to remove.
       await edge.removeObjects?.(accountId, [id]);
-      await forgetNamespaces(store.db, [id]);
+      await store.housekeep(({ db }) => forgetNamespaces(db, [id]));
     } catch (error) {
       log.error({ err: error, account: accountId, namespace: id }, "objects were not removed");
     }

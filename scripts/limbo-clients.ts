@@ -9,10 +9,12 @@ import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { text as textOf } from "node:stream/consumers";
 import { connect, createServer, type TLSSocket } from "node:tls";
+import { Challenges } from "../src/ingress/challenges.ts";
 import { ClientHandshakes } from "../src/ingress/client-handshakes.ts";
 import { Clients } from "../src/ingress/clients.ts";
 import { Hosts } from "../src/ingress/hosts.ts";
 import { LocalLeaves } from "../src/ingress/local-leaves.ts";
+import { Proofs } from "../src/ingress/proofs.ts";
 import { TLS_OPTIONS } from "../src/ingress/tls-options.ts";
 import { makeAuthority } from "../test/helpers/pki.ts";
 
@@ -53,6 +55,7 @@ new ClientHandshakes({
     () => Promise.resolve(null),
     () => false,
   ),
+  proofs: new Proofs(new Challenges(), TLS_OPTIONS),
   byDefault: () => ({ chain: own.chain, key: own.key }),
   done: (socket, entry) => {
     clients.began(socket, entry);

@@ -1,7 +1,8 @@
 /**
  * Kills the processes that keep an account's data, over and over, while Workers write to KV, D1, R2,
- * Durable Objects and a queue; then reads back all that was acknowledged. What was sent to the queue has to
- * have come to its consumer, which notes it in a Durable Object. `node scripts/storage-soak.ts [KILLS]`, 40 by default.
+ * Durable Objects and a queue, and create instances of a Workflow; then reads back all that was acknowledged. What
+ * was sent to the queue has to have come to its consumer, which notes it in a Durable Object; each instance has to
+ * have ended, and what its first step returned to have stayed. `node scripts/storage-soak.ts [KILLS]`, 40 by default.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -9,11 +10,26 @@ import { setTimeout as delay } from "node:timers/promises";
 import { startPlatform, type TestPlatform } from "../test/helpers/platform.ts";
 import { scriptForm } from "../test/helpers/script-form.ts";
 
-const worker = `import { DurableObject } from "cloudflare:workers";
+const worker = `import { DurableObject, WorkflowEntrypoint } from "cloudflare:workers";
+export class Steps extends WorkflowEntrypoint {
+  async run({ payload }, step) {
+    const again = { retries: { limit: 1000, delay: 10, backoff: "constant" } };
+    const first = await step.do("first", again, async () => crypto.randomUUID());
+    await step.sleep("nap", "1 second");
+    const kept = await step.do("kept", again, () => this.env.KEPT.getByName("steps").first(payload.n, first));
+    return { n: payload.n, isOne: kept === first };
+  }
+}
 export class Kept extends DurableObject {
   write(n) {
     this.ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS kept (n INTEGER PRIMARY KEY)");
     this.ctx.storage.sql.exec("INSERT OR IGNORE INTO kept VALUES (?)", n);
+  }
+  first(n, text) {
+    const { sql } = this.ctx.storage;
+    sql.exec("CREATE TABLE IF NOT EXISTS firsts (n INTEGER PRIMARY KEY, text TEXT)");
+    sql.exec("INSERT OR IGNORE INTO firsts VALUES (?, ?)", n, text);
+    return sql.exec("SELECT text FROM firsts WHERE n = ?", n).one().text;
   }
   has(n) { return this.ctx.storage.sql.exec("SELECT n FROM kept WHERE n = ?", n).toArray().length === 1; }
 }
@@ -24,6 +40,7 @@ const write = {
   r2: (env, n) => env.FILES.put("r" + n, String(n)),
   object: (env, n) => env.KEPT.getByName("kept").write(n),
   queue: (env, n) => env.JOBS.send(n),
+  workflow: (env, n) => env.STEPS.create({ id: "w" + n, params: { n } }),
 };
 const read = {
   kv: async (env, n) => (await env.KV.get("k" + n)) === String(n),
@@ -32,6 +49,10 @@ const read = {
   r2: async (env, n) => (await (await env.FILES.get("r" + n))?.text()) === String(n),
   object: (env, n) => env.KEPT.getByName("kept").has(n),
   queue: (env, n) => env.KEPT.getByName("came").has(n),
+  workflow: async (env, n) => {
+    const { output } = await (await env.STEPS.get("w" + n)).status();
+    return output?.n === n && output.isOne;
+  },
 };
 export default {
   async fetch(request, env) {
@@ -45,7 +66,7 @@ export default {
   },
 };`;
 
-const kinds = ["kv", "large", "d1", "r2", "object", "queue"] as const;
+const kinds = ["kv", "large", "d1", "r2", "object", "queue", "workflow"] as const;
 const kills = Number(process.argv[2] ?? 40);
 
 await using platform = await startPlatform();
@@ -59,8 +80,8 @@ for (let kill = 0; kill < kills; kill++) {
 }
 over.abort();
 await Promise.all(writers);
-/** ms: until then, each message has to have come. */
-const delivered = Date.now() + 60_000;
+/** ms: until then, each message has to have come, and each instance to have ended. */
+const delivered = Date.now() + 120_000;
 let lost = 0;
 for (const kind of kinds) {
   const numbers = acknowledged.get(kind)!;
@@ -86,7 +107,7 @@ async function isThere(kind: string, n: number): Promise<boolean> {
   for (let left = 20; ; left--) {
     const { status } = await platform.worker("soak", `/read/${kind}/${n}`);
     if (status === 200) return true;
-    const isUnderWay = kind === "queue" && Date.now() < delivered;
+    const isUnderWay = (kind === "queue" || kind === "workflow") && Date.now() < delivered;
     if (!isUnderWay && (status === 404 || left === 0)) return false;
     await delay(100);
   }
@@ -129,6 +150,7 @@ async function deploy(to: TestPlatform): Promise<void> {
     { type: "r2_bucket", name: "FILES", bucket_name: "soak" },
     { type: "durable_object_namespace", name: "KEPT", class_name: "Kept" },
     { type: "queue", name: "JOBS", queue_name: "soak" },
+    { type: "workflow", name: "STEPS", workflow_name: "soak", class_name: "Steps" },
   ];
   const migrations = { new_tag: "v1", new_sqlite_classes: ["Kept"] };
   const form = scriptForm(

@@ -3,6 +3,7 @@ import { after, before, describe, it } from "node:test";
 import Cloudflare, { toFile } from "cloudflare";
 import { storeSource } from "../src/store/change-feed.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
+import { makeAuthority } from "./helpers/pki.ts";
 import { scriptForm } from "./helpers/script-form.ts";
 
 describe("what Terraform and the SDK read, change and page through", () => {
@@ -225,6 +226,41 @@ describe("what Terraform and the SDK read, change and page through", () => {
       [control.accountId],
     );
     await assert.rejects(narrow.workers.scripts.list(account), /workers_scripts:read/);
+  });
+
+  it("what a plan of Terraform reads is what its configuration said", async () => {
+    const zone = await client.zones.create({
+      account: { id: control.accountId },
+      name: "planned.test",
+    });
+    const { pem: certificate } = await makeAuthority("Planned CA");
+    const ca = await client.mtlsCertificates.create({
+      ...account,
+      ca: true,
+      certificates: certificate,
+    });
+    const associated = { zone_id: zone.id, mtls_certificate_id: ca.id! };
+    const { hostnameAssociations } = client.certificateAuthorities;
+    const hostnames = ["z.planned.test", "a.planned.test", "m.planned.test"];
+    await hostnameAssociations.update({ ...associated, hostnames });
+    // Who changes what one of them asks of its clients leaves its place.
+    const own = `/accounts/{account}/countersign/hosts/a.planned.test/clients`;
+    await control.call("PUT", own, { mode: "required" });
+    assert.deepEqual((await hostnameAssociations.get(associated)).hostnames, hostnames);
+
+    const { policies, certificates } = client.zeroTrust.access;
+    const rules = { name: "p", decision: "non_identity" as const, include: [{ everyone: {} }] };
+    const policy = await policies.create({ ...account, ...rules });
+    assert.equal(policy.session_duration, "24h");
+    await policies.update(policy.id!, { ...account, ...rules, session_duration: "30m" });
+    assert.equal((await policies.get(policy.id!, account)).session_duration, "30m");
+
+    const hosts = { associated_hostnames: ["admin.planned.test"] };
+    const trusted = await certificates.create({ ...account, name: "ca", certificate, ...hosts });
+    // The provider deletes one in two steps, of which the first says nothing.
+    await control.call("PUT", `/accounts/{account}/access/certificates/${trusted.id}`, {});
+    assert.deepEqual((await certificates.get(trusted.id!, account)).associated_hostnames, []);
+    await certificates.delete(trusted.id!, account);
   });
 
   it("each operation of the document has a name of its own, a tag, and named schemas", async () => {

@@ -5,6 +5,7 @@ import { after, before, describe, it } from "node:test";
 import { Failure } from "../src/failures/failures.ts";
 import { countersign, type CliRun } from "./helpers/cli.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
+import { order } from "./helpers/workflows.ts";
 import { wranglerProject, type WranglerProject } from "./helpers/wrangler.ts";
 
 const repository = join(import.meta.dirname, "..");
@@ -51,6 +52,18 @@ describe("what cannot be deployed", { concurrency: true }, () => {
       assert.match(run.stderr, expected);
     }
     assert.equal(await isThere("much"), false);
+  });
+
+  it("deploy --check names what of a Workflow wrangler would send too late", async () => {
+    const workflow = { name: "orders", binding: "ORDERS", class_name: "Order" };
+    await using made = await project("orders", {
+      workflows: [{ ...workflow, schedules: "0 * * * *", limits: { steps: 10 } }],
+    });
+    await made.write({ "index.js": order() });
+    const run = await check(made);
+    assert.equal(run.status, 1);
+    assert.match(run.stdout + run.stderr, /a Workflow has `schedules`[\s\S]*have a cron trigger/);
+    assert.doesNotMatch(run.stdout + run.stderr, /`limits`/);
   });
 
   it("deploy --check says the same without deploying, and what wrangler would send too late", async () => {

@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, before, describe, it } from "node:test";
 import { WebSocket } from "ws";
+import { platformClient } from "../src/cli/client/platform-client.ts";
 import { counter, deploys, project } from "./helpers/durable-objects.ts";
 import { type Envelope, startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { scriptForm } from "./helpers/script-form.ts";
+import { until } from "./helpers/until.ts";
 import { wranglerProject } from "./helpers/wrangler.ts";
 
 const KEEPER = `
@@ -62,6 +64,11 @@ describe("Durable Objects of another Worker", () => {
     assert.equal(answer.status, 200, `${answer.body} ${platform.log()}`);
     return JSON.parse(answer.body);
   };
+
+  const running = async (script: string): Promise<(number | null)[]> =>
+    (await platformClient(platform.dataFolder).status()).workers
+      .filter(({ scriptName, state }) => scriptName === script && state === "running")
+      .map(({ pid }) => pid);
 
   const deploy = async (name: string, code: string, metadata: object): Promise<Envelope> => {
     const form = scriptForm(
@@ -137,6 +144,70 @@ describe("Durable Objects of another Worker", () => {
     assert.equal(again.errors[0]?.code, 10061);
   });
 
+  it("a class is deleted that others bind: their calls say so, they go on, and a new class has other objects", async () => {
+    const keeps = { name: "COUNTER", type: "durable_object_namespace", class_name: "Counter" };
+    const first = { new_tag: "v1", ...made };
+    await succeeds("drops", counter(), { bindings: [keeps], migrations: first });
+    await succeeds("left", USER, { bindings: [bound("drops")] });
+    assert.equal(await ask("left", "a/hit"), 1);
+    const dropped = { old_tag: "v1", new_tag: "v2", deleted_classes: ["Counter"] };
+    await succeeds("drops", "export default { fetch() {} };", { migrations: dropped });
+    const gone = async (): Promise<void> => {
+      const { message } = (await ask("left", "a/hit")) as { message: string };
+      assert.match(message, /error 7000305 \(service_not_deployed\)/);
+      const answer = await platform.worker("left", "/a");
+      assert.deepEqual([answer.status, /7000305/.test(answer.body)], [503, true]);
+    };
+    await gone();
+    const refused = await deploy("left", USER, { bindings: [bound("drops")] });
+    assert.equal(refused.errors[0]?.code, 10061);
+    const old = await running("left");
+    for (const pid of old) process.kill(pid!, "SIGKILL");
+    // New processes of it start all the same.
+    await until(async () => {
+      const now = await running("left");
+      return now.length === old.length && now.every((pid) => !old.includes(pid));
+    });
+    await gone();
+    const again = { old_tag: "v2", new_tag: "v3", ...made };
+    await succeeds("drops", counter(), { bindings: [keeps], migrations: again });
+    await gone();
+    await succeeds("left", USER, { bindings: [bound("drops")] });
+    assert.equal(await ask("left", "a/hit"), 1, "what was deleted does not come back");
+  });
+
+  it("without a binding that names the class no way leads to another Worker's objects", async () => {
+    const named = { name: "COUNTER", type: "durable_object_namespace", class_name: "Counter" };
+    await succeeds("safe", counter(KEEPER), {
+      bindings: [named],
+      migrations: { new_tag: "v1", ...made },
+    });
+    await succeeds("friend", USER, { bindings: [bound("safe")] });
+    assert.equal(await ask("friend", "a/hit"), 1);
+    const { json } = await platform.api(
+      "GET",
+      "/accounts/{account}/workers/durable_objects/namespaces",
+    );
+    const all = json.result as readonly { readonly id: string; readonly script: string }[];
+    const { id } = all.find(({ script }) => script === "safe")!;
+    const safe = { name: "SAFE", type: "service", service: "safe" };
+    // The names of doors are the platform's own: no binding of a Worker's leads to one.
+    for (const entrypoint of [`objects ${id}`, "the events of the platform", "a b", "[null,{}]"]) {
+      const { errors } = await deploy("stranger", STRANGER, {
+        bindings: [{ ...safe, entrypoint }],
+      });
+      assert.equal(errors[0]?.code, 10021, entrypoint);
+    }
+    await succeeds("stranger", STRANGER, { bindings: [safe] });
+    const which = encodeURIComponent(JSON.stringify({ name: "a" }));
+    assert.deepEqual(await ask("stranger", `?${which}`), {
+      called: "TypeError",
+      // The Worker's own handler has it, for which the name of an object is a path.
+      fetched: 500,
+    });
+    assert.equal(await ask("friend", "a/hit"), 2, "nothing else has counted");
+  });
+
   it("objects that are transferred are reached where they are kept then", async () => {
     await succeeds("from", counter(), { migrations: { new_tag: "v1", ...made } });
     await succeeds("follower", USER, { bindings: [bound("from")] });
@@ -150,6 +221,17 @@ describe("Durable Objects of another Worker", () => {
     assert.equal(await ask("follower", "a/hit"), 3);
   });
 });
+
+/** Speaks to a Worker as the platform does with the objects of one. */
+const STRANGER = `export default {
+  async fetch(request, env) {
+    const which = new URL(request.url).search.slice(1);
+    const called = await env.SAFE["object " + which].hit().catch(({ name }) => name);
+    const headers = { "cs-object": which, "cs-url": "https://an.object/" };
+    const answer = await env.SAFE.fetch("https://an.object/", { headers });
+    return Response.json({ called, fetched: answer.status });
+  },
+};`;
 
 const made = { new_sqlite_classes: ["Counter"] };
 

@@ -13,13 +13,18 @@ import { Trust } from "countersign-origin";
 import { authorize, follow, secureServerOptions } from "countersign-origin/node";
 import { publishedIdentities } from "../src/control/identity/published.ts";
 import { Identities } from "../src/identity/identities.ts";
+import {
+  activateAuthority,
+  prepareAuthority,
+  retireAuthorities,
+} from "../src/identity/lifecycle.ts";
 import type { Keyring } from "../src/keys/seal.ts";
 import { backUp, restore } from "../src/platform/backup.ts";
 import { openDataFolder } from "../src/platform/data-folder.ts";
 import { MasterKeys } from "../src/platform/master-key-change.ts";
 import { createAccount } from "../src/store/access/accounts.ts";
 import { insertIssued, revokeSerial } from "../src/store/identities.ts";
-import { openStore, type Store } from "../src/store/store.ts";
+import { openStore, type Store, type Write } from "../src/store/store.ts";
 import { makeAuthority } from "./helpers/pki.ts";
 import { until } from "./helpers/until.ts";
 
@@ -66,6 +71,28 @@ class Plane {
     });
   }
 
+  /** Another CA, and the one before is retired once `isKnown` to origins. */
+  async exchange(isKnown: () => boolean): Promise<void> {
+    const { account: accountId, identities } = this;
+    const row = await identities.newAuthority(accountId, 0, "prepared");
+    await this.#changed((write) =>
+      prepareAuthority(write, (number) => ({ ...row, number }), accountId),
+    );
+    await until(isKnown);
+    const now = new Date();
+    await this.#changed(async (write) => {
+      await activateAuthority(write, accountId, now);
+      await retireAuthorities(write, { accountId, now, force: true });
+    });
+  }
+
+  #changed(work: (write: Write) => Promise<unknown>): Promise<unknown> {
+    return this.store.housekeep(async (write) => {
+      await work(write);
+      await write.changed({ kind: "identities", accountId: this.account });
+    });
+  }
+
   async bundle(): Promise<string> {
     const path = `/client/v4/accounts/${this.account}/countersign/identity/bundle.pem`;
     return (await this.app.request(path)).text();
@@ -102,6 +129,10 @@ function origin(t: TestContext, plane: Plane, authorities: string, cache?: strin
   const it: Following = Object.assign(set, { followed, said, has });
   t.after(() => it.followed[Symbol.asyncDispose]());
   return it;
+}
+
+function trusted({ followed }: Following): string {
+  return followed.trust.state.authorities.join("");
 }
 
 async function started(t: TestContext): Promise<{ plane: Plane; folder: string; data: string }> {
@@ -247,6 +278,39 @@ test("a database that was put back with its older cursor is noticed, and forgets
     ["AB01", "AB02", "AB03"].map((serial) => it.has(serial)),
     [true, true, true],
   );
+});
+
+test("after a backup from before an exchange of the CA, an origin keeps what it has and says why, until it is given the bundle anew", async (t) => {
+  const { plane, folder, data } = await started(t);
+  const file = join(folder, "backup.db");
+  const cache = join(folder, "feed");
+  const before = await plane.bundle();
+  backUp({ dataFolder: data, file, force: false });
+  const it = origin(t, plane, before, cache);
+  await plane.revoke("AB01", 20);
+  await until(() => it.has("AB01"));
+  await plane.exchange(() => it.followed.trust.state.authorities.length === 2);
+  const after = await plane.bundle();
+  const trusts = (bundle: string): boolean => trusted(it) === bundle;
+  await until(() => trusts(after));
+  assert.notEqual(before, after);
+
+  const target = join(folder, "restored");
+  await restore({ dataFolder: target, file, force: false, variables: {}, now: new Date() });
+  const store = await openStore(join(target, "countersign.db"));
+  t.after(() => store[Symbol.asyncDispose]());
+  const restored = new Plane(store, plane.keyring, plane.account);
+  it.plane = restored;
+  await plane.revoke("AB02", 20);
+  await until(() => it.said.some((line) => line.includes("does not lead to a CA of the account")));
+  assert.equal(trusts(after), true, "a CA that was retired does not come back by itself");
+  await it.followed[Symbol.asyncDispose]();
+
+  // A start with the bundle of now, which its owner has fetched: what was revoked stays so.
+  const again = origin(t, restored, await restored.bundle(), cache);
+  await restored.revoke("AB03", 20);
+  await until(() => again.has("AB03"));
+  assert.deepEqual([trusted(again) === before, again.has("AB01")], [true, true]);
 });
 
 test("an origin whose clock jumps refuses a caller for as long, and lets it in when the clock is back", async (t) => {

@@ -89,7 +89,7 @@ describe("a user of its own for each Worker", { skip: whyNot() }, () => {
     const { sandbox, workers } = await platformClient(data).status();
     assert.equal(sandbox.kind, "user");
     const users = workers.map(({ pid }) => statSync(`/proc/${pid}`).uid);
-    assert.equal(new Set(users).size, 2);
+    assert.equal(new Set(users).size, 3);
     assert.ok(users.every((user) => user > 65_536));
     const { pid } = workers[0]!;
     const status = readFileSync(`/proc/${pid}/status`, "utf8");

@@ -219,6 +219,14 @@ describe("queues", () => {
     const second = { type: "worker", script_name: "bound" };
     const taken = await platform.api("POST", `${path}/consumers`, second);
     assert.equal(taken.json.errors[0]?.code, 11004);
+    // Terraform plans with one after the other.
+    const consumers = await platform.api("GET", `${path}/consumers`);
+    const one = await platform.api(
+      "GET",
+      `${path}/consumers/${consumers.json.result[0].consumer_id}`,
+    );
+    assert.deepEqual(one.json.result, consumers.json.result[0]);
+    assert.equal((await platform.api("GET", `${path}/consumers/none`)).status, 404);
     const referred = async (): Promise<string[]> => {
       const worker = await platform.api("GET", "/accounts/{account}/workers/workers/bound");
       const { queues } = worker.json.result.references as {
@@ -230,7 +238,18 @@ describe("queues", () => {
     await run(made, "queues", "consumer", "remove", "bound", "bound");
     assert.deepEqual(await referred(), []);
     const pull = await made.run(["queues", "consumer", "http", "add", "bound"]);
-    assert.match(pull.output, /consumed by Workers, and not by "http_pull"/);
+    assert.match(
+      pull.output,
+      /messages of a queue are not pulled over HTTP.*wrangler queues consumer add/s,
+    );
+    for (const what of ["pull", "ack"]) {
+      const refused = await platform.api("POST", `${path}/messages/${what}`, { batch_size: 1 });
+      assert.deepEqual([refused.status, refused.json.errors[0]?.code], [400, 7000805]);
+      const nowhere = `/accounts/{account}/queues/none/messages/${what}`;
+      assert.equal((await platform.api("POST", nowhere, {})).status, 404);
+    }
+    const odd = await platform.api("POST", `${path}/consumers`, { type: "r2_bucket" });
+    assert.match(odd.json.errors[0]!.message, /consumed by Workers, and not by "r2_bucket"/);
     const kept = await made.run(["queues", "delete", "bound"]);
     assert.match(kept.output, /"bound" is bound by "bound"/);
     await run(made, "delete", "--force");

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -136,6 +136,38 @@ describe("what Workers keep", () => {
     assert.equal(full.json.errors[0]!.code, 10008);
     const flagged = { ...metadata, compatibility_flags: ["d1_binding_jsrpc"] };
     await assert.rejects(deploy("flagged", code, flagged), /d1_binding_jsrpc is experimental/);
+  });
+
+  it("a bucket that is deleted takes its unfinished uploads along: one of its name knows none of them", async () => {
+    await api("POST", "/r2/buckets", { name: "parts" });
+    const code = runs({
+      begin: `{ const { uploadId } = await env.FILES.createMultipartUpload("large");
+        const part = await env.FILES.resumeMultipartUpload("large", uploadId).uploadPart(1, new Uint8Array(1_000_000));
+        return { uploadId, part }; }`,
+      complete: `{ const { uploadId, part } = JSON.parse(env.BEGUN);
+        return (await env.FILES.resumeMultipartUpload("large", uploadId).complete([part])).size; }`,
+    });
+    const bucket = { type: "r2_bucket", name: "FILES", bucket_name: "parts" };
+    await deploy("parts", code, { bindings: [bucket] });
+    const begun = { type: "plain_text", name: "BEGUN", text: "" };
+    const begin = async (): Promise<void> => {
+      begun.text = JSON.stringify(await ask1("parts", "begin"));
+      await deploy("parts", code, { bindings: [bucket, begun] });
+    };
+    await begin();
+    // The same upload in a bucket that stays can be completed.
+    assert.equal(await ask1("parts", "complete"), 1_000_000);
+    await api("DELETE", "/r2/buckets/parts/objects/large");
+    await begin();
+    const kept = join(platform.dataFolder, "storage", platform.ready.accountId, "data/r2/parts");
+    assert.ok(readdirSync(join(kept, "blobs")).length > 0);
+    await deploy("parts", code, {});
+    await api("DELETE", "/r2/buckets/parts");
+    assert.ok(!existsSync(kept), "nothing of it is on the disk");
+    await api("POST", "/r2/buckets", { name: "parts" });
+    await deploy("parts", code, { bindings: [bucket, begun] });
+    assert.match((await ask1("parts", "complete")).error, /^Error: completeMultipartUpload: /);
+    assert.equal((await ask1("parts", "begin")).part.partNumber, 1);
   });
 
   it("a program in a Worker's place opens no resource that its Worker does not bind", async () => {

@@ -1,4 +1,5 @@
-# A Worker with a certificate, its route, and a CA. `countersign env` sets what the provider reads.
+# A Worker with a certificate, its domain, and a CA. `countersign env` sets what the provider reads.
+# hosts.tf: who may call, and what origins are shown. bindings.tf: what else a Worker has.
 terraform {
   required_providers {
     cloudflare = {
@@ -15,6 +16,12 @@ variable "private_key" {
   sensitive = true
 }
 variable "ca" { type = string }
+
+# Another one changes a part of everything that can be changed.
+variable "release" {
+  type    = string
+  default = "1"
+}
 
 resource "cloudflare_mtls_certificate" "client" {
   account_id   = var.account_id

@@ -109,6 +109,8 @@ export interface WorkerVersion extends ScriptKey {
   readonly bindings: readonly WorkerBinding[];
   /** Whose objects the script keeps, in the order of their names. Absent: it has none. */
   readonly objects?: readonly ObjectClass[];
+  /** The Workflows of the script, in the order of their names. Absent: it has none. */
+  readonly workflows?: readonly WorkflowClass[];
   /** What one request may take. Absent: the edge's own measure. */
   readonly limits?: WorkerLimits;
   /** Which of its calls are kept. Absent: none. */
@@ -126,6 +128,19 @@ export interface ObjectClass {
   readonly namespaceId: string;
   /** Whether they have `storage.sql`. */
   readonly sql: boolean;
+}
+
+/** A Workflow, and the class that runs it. */
+export interface WorkflowClass {
+  /** Letters, digits, `-` and `_`: 64 at most. */
+  readonly name: string;
+  readonly className: string;
+  /** Where its instances are kept, as a namespace of objects. Never used again. */
+  readonly workflowId: string;
+  /** The most steps of an instance. Absent: 10,000. */
+  readonly steps?: number;
+  /** How long an instance is kept that has ended: ms, or `3 days`. Absent: 30 days. */
+  readonly retention?: { readonly success?: number | string; readonly error?: number | string };
 }
 
 export interface WorkerLimits {
@@ -195,6 +210,8 @@ export type WorkerBinding = { readonly name: string } & (
       /** Absent: the script's own. */
       readonly remote?: RemoteObjects;
     }
+  /** A Workflow of the script itself. */
+  | { readonly type: "workflow"; readonly workflowName: string; readonly className: string }
   | {
       readonly type: "version_metadata";
       readonly id: string;

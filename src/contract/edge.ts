@@ -2,6 +2,7 @@ import type { ConnectionTests } from "./connection-tests.ts";
 import type { ScriptKey, WorkerVersion } from "./change-feed.ts";
 import type { AssetContents } from "./assets.ts";
 import type { EventOutcome, ScheduledRun } from "./events.ts";
+import type { InstanceFilter, InstancePage, WorkflowCall, WorkflowKey } from "./workflows.ts";
 import type { StorageAnswer, StorageRequest } from "./storage.ts";
 
 /** What the control plane asks of an edge that runs beside it. */
@@ -41,10 +42,20 @@ export interface Edge extends ConnectionTests, AsyncDisposable {
    */
   scheduled(run: ScheduledRun): Promise<EventOutcome>;
   /**
-   * Removes all that is kept in these namespaces of Durable Objects, once no process has them open.
+   * Removes all that is kept in these namespaces of Durable Objects, or Workflows, once no process has them open.
    * One that has no folder is none.
    */
   removeObjects(accountId: string, namespaceIds: readonly string[]): Promise<void>;
+  /**
+   * Asks the engine of a Workflow, in the process of its Worker. What it answers is what a Worker's
+   * process says: others' bytes.
+   * @throws Failure `workflow_unreachable`, `workflow_calls_exceeded`, and what the engine refuses:
+   * `workflow_instance_unknown`, `workflow_instance_exists`, `workflow_instance_invalid`,
+   * `workflow_instance_state`, `workflow_refused`
+   */
+  workflow(key: WorkflowKey, call: WorkflowCall): Promise<unknown>;
+  /** @throws Failure `workflow_unreachable`, `workflow_calls_exceeded` */
+  workflowInstances(key: WorkflowKey, filter: InstanceFilter): Promise<InstancePage>;
   /** What runs, for listings, `doctor` and the dashboard. */
   status(): EdgeStatus;
 }

@@ -53,6 +53,8 @@ import { scriptChangeEndpoints } from "./workers/scripts/script-changes.ts";
 import { workerVersionEndpoints } from "./workers/worker-versions.ts";
 import { workerEndpoints } from "./workers/workers.ts";
 import { assetEndpoints } from "./workers/assets/assets.ts";
+import { workflowEndpoints } from "./workers/workflows/workflows.ts";
+import { instanceEndpoints } from "./workers/workflows/instances.ts";
 import { objectEndpoints } from "./workers/objects.ts";
 import { scriptEndpoints } from "./workers/scripts/scripts.ts";
 import { scriptUploadEndpoints } from "./workers/scripts/upload-endpoint.ts";
@@ -179,6 +181,8 @@ function allEndpoints(
     ...serviceEndpoints(context, publisher),
     ...workerEndpoints(context, publisher),
     ...scheduleEndpoints(context),
+    ...workflowEndpoints(context, publisher),
+    ...instanceEndpoints(context),
     ...secretEndpoints(context, publisher),
     ...workerVersionEndpoints(context, publisher),
     ...versionEndpoints(context),

@@ -79,11 +79,12 @@ export async function runnable(
   const origins = await originsBehind(source, version);
   const traced = isFollowed ? 1 : (version.observability?.samplingRate ?? null);
   const observed = JSON.stringify([traced, version.observability ?? null]);
-  const { objects = [] } = version;
+  const { objects = [], workflows = [] } = version;
   const identity = [
     identityOf(version.versionId, presented, [...databases, ...origins]),
     ...(traced === null ? [] : [observed]),
     ...(objects.length === 0 ? [] : [JSON.stringify(objects)]),
+    ...(workflows.length === 0 ? [] : [JSON.stringify(workflows)]),
     ...version.bindings.filter(isRemote).map(({ name, remote }) => `${name} ${remote.scriptName}`),
     ...(version.takesEvents === true ? ["events"] : []),
   ].join(" ");

@@ -21,6 +21,7 @@ import { Reconciler } from "./reconciler.ts";
 import { Traffic } from "./traffic.ts";
 import { RunDirectory } from "../process/run-directory.ts";
 import { Storage } from "./storage/storage.ts";
+import { WorkflowCalls } from "./storage/workflow-calls.ts";
 import { ServiceLinks } from "./config/service-links.ts";
 import { WorkerEvents } from "./logs/worker-events.ts";
 import { SharedSlots } from "./shared-slots.ts";
@@ -142,6 +143,8 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   cleanup.defer(() => idle.stop());
   const events = new WorkerEvents({ run, traffic, tell });
   cleanup.defer(() => events.stop());
+  const workflows = new WorkflowCalls({ run, traffic, objects: storage.objects });
+  cleanup.defer(() => workflows.stop());
   // The first to go: nothing new comes in while the others finish.
   cleanup.defer(async () => {
     await Promise.all([ingress.stop(stopGrace), workerPorts.stop(stopGrace)]);
@@ -241,6 +244,8 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     storage: (request) => storage.request(request),
     assets,
     scheduled: (one) => events.scheduled(one),
+    workflow: (...call) => workflows.call(...call),
+    workflowInstances: (...which) => workflows.list(...which),
     removeObjects: (...which) => storage.objects.remove(...which),
     stage: (version) => reconciler.stage(version),
     follow: (key, isFollowed) => reconciler.follow(key, isFollowed),

@@ -24,6 +24,7 @@ import { assetFailures } from "./assets.ts";
 import { storageFailures } from "./storage.ts";
 import { storedCertificateFailures } from "./stored-certificates.ts";
 import { streamFailures } from "./streams.ts";
+import { workflowFailures } from "./workflows.ts";
 import type { FailureEntry } from "./entry.ts";
 
 export type { FailureEntry } from "./entry.ts";
@@ -53,7 +54,8 @@ type Table = typeof accessFailures &
   typeof storageFailures &
   typeof assetFailures &
   typeof storedCertificateFailures &
-  typeof streamFailures;
+  typeof streamFailures &
+  typeof workflowFailures;
 
 /**
  * Every failure a user can cause or meet, by its stable code. The API, a Worker's response, the
@@ -86,6 +88,7 @@ export const failures: Table = {
   ...assetFailures,
   ...storedCertificateFailures,
   ...streamFailures,
+  ...workflowFailures,
 };
 
 export type FailureCode = keyof typeof failures;

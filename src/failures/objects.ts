@@ -70,8 +70,9 @@ export const objectFailures = {
     side: "caller",
     status: 400,
     number: 7000373,
-    title: "a Worker with Durable Objects runs one version at a time",
-    cause: "Each of its objects is in one process, and its traffic cannot be shared between two.",
+    title: "a Worker with Durable Objects or Workflows runs one version at a time",
+    cause:
+      "Each of its objects and instances is in one process, and its traffic cannot be shared between two.",
     fix: "Deploy one version for all of the traffic: `wrangler versions deploy VERSION@100%`.",
   },
 } as const;

@@ -160,4 +160,13 @@ export const resourceFailures = {
     cause: "It was removed, or its Worker was deleted.",
     fix: "Look at the queue with `wrangler queues info QUEUE`.",
   },
+  queue_pull_unsupported: {
+    side: "caller",
+    status: 400,
+    number: 7000805,
+    title: "messages of a queue are not pulled over HTTP",
+    cause:
+      "The queues are workerd's, which give messages to Workers alone: one that was pulled would be given out again after 16 minutes, or at once when the queues start anew.",
+    fix: "Have a Worker consume the queue, `wrangler queues consumer add QUEUE WORKER`, and let its `queue()` hand the messages on with `fetch()`.",
+  },
 } as const;

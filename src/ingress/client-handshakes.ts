@@ -5,12 +5,15 @@ import { endFailedHandshakes } from "./tls-options.ts";
 import { guarded } from "../forward/guarded.ts";
 import { type HostEntry, type Hosts, plainName } from "./hosts.ts";
 import type { LocalLeaves } from "./local-leaves.ts";
-import { peekServerName } from "./server-name.ts";
+import { peekClientHello } from "./client-hello.ts";
+import type { Proofs } from "./proofs.ts";
 
 export interface ClientHandshakesOptions {
   readonly hosts: Hosts;
   readonly tls: TlsOptions;
   readonly leaves: LocalLeaves;
+  /** They are looked for in the same place. */
+  readonly proofs: Proofs;
   /** What a host presents that has no certificate of its own. */
   byDefault(this: void): ServedCertificate;
   /** A handshake that asked for a certificate has ended, with or without one. */
@@ -31,7 +34,7 @@ export class ClientHandshakes {
     this.#options = options;
   }
 
-  /** Takes the connections of hosts that ask for certificates off a server, and leaves it the others. */
+  /** Takes the connections of hosts that ask for certificates, and of ACME servers, off a server, and leaves it the others. */
   divert(server: Server): void {
     const accept = server.listeners("connection") as ((socket: Socket) => void)[];
     const serve = (socket: Socket): void => {
@@ -39,9 +42,12 @@ export class ClientHandshakes {
     };
     server.removeAllListeners("connection");
     const choose = (socket: Socket): void => {
-      if (!this.#options.hosts.askForCertificates) return serve(socket);
-      peekServerName(socket, (name) => {
-        const entry = name === null ? null : this.#options.hosts.find(plainName(name));
+      const { hosts, proofs } = this.#options;
+      if (!hosts.askForCertificates && proofs.isIdle) return serve(socket);
+      peekClientHello(socket, ({ name, protocols }) => {
+        const host = name === null ? null : plainName(name);
+        if (host !== null && proofs.take(socket, host, protocols)) return;
+        const entry = host === null ? null : hosts.find(host);
         if (entry === null || entry.clients === null) serve(socket);
         else this.#hand(socket, entry);
       });

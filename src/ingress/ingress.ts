@@ -145,6 +145,7 @@ export class Ingress implements Served<IngressMethods> {
       answers: this.#answers,
       hosts: this.#hosts,
       clients: this.#clients,
+      challenges: this.#challenges,
       leaves: this.#leaves,
       byDefault: this.#byDefault,
     });

@@ -29,6 +29,7 @@ async function listen(times: { handshake: number; idle: number }) {
     answers,
     hosts,
     clients,
+    challenges: new Challenges(),
     leaves: new LocalLeaves(
       () => Promise.resolve(null),
       () => false,

@@ -19,6 +19,7 @@ import type { ConnectionShares } from "../network/connection-shares.ts";
 import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import type { Answers } from "./answers.ts";
+import type { Challenges } from "./challenges.ts";
 import { ClientHandshakes } from "./client-handshakes.ts";
 import type { Clients } from "./clients.ts";
 import { type Hosts, plainName } from "./hosts.ts";
@@ -27,12 +28,14 @@ import { Http2Response } from "./http2-response.ts";
 import { closeWhenIdle, createHttpServer } from "./http-server.ts";
 import { listenAt } from "./listener.ts";
 import type { LocalLeaves } from "./local-leaves.ts";
+import { Proofs } from "./proofs.ts";
 import { endFailedHandshakes, TLS_OPTIONS } from "./tls-options.ts";
 
 export interface SecureListenerOptions {
   readonly answers: Answers;
   readonly hosts: Hosts;
   readonly clients: Clients;
+  readonly challenges: Challenges;
   readonly leaves: LocalLeaves;
   /** What is presented where a host has no certificate of its own. */
   readonly byDefault: ServedCertificate;
@@ -64,7 +67,7 @@ export class SecureListener {
   #handedOver: TLSSocket | null = null;
 
   constructor(options: SecureListenerOptions) {
-    const { answers, hosts, clients, leaves, byDefault, times = TIMES } = options;
+    const { answers, hosts, clients, challenges, leaves, byDefault, times = TIMES } = options;
     this.#idle = times.idle;
     this.#answers = answers;
     this.#hosts = hosts;
@@ -110,6 +113,7 @@ export class SecureListener {
       hosts,
       tls,
       leaves,
+      proofs: new Proofs(challenges, tls),
       byDefault: () => this.#byDefault,
       done: (socket, entry) => {
         this.#clients.began(socket, entry);

@@ -15,6 +15,9 @@ import { acme } from "./migrations/097-acme.ts";
 import { accessKeyTimes } from "./migrations/103-access-key-times.ts";
 import { presentedNotices } from "./migrations/103b-presented-notices.ts";
 import { identityEnvironments } from "./migrations/105-identity-environments.ts";
+import { workflows } from "./migrations/110-workflows.ts";
+import { asSent } from "./migrations/114-as-sent.ts";
+import { acmeChallenge } from "./migrations/115-acme-challenge.ts";
 import { versionPreviews } from "./migrations/102-version-previews.ts";
 import { originPulls } from "./migrations/094-origin-pulls.ts";
 import { dnsRecords } from "./migrations/094-dns-records.ts";
@@ -54,6 +57,9 @@ const all: Record<string, Migration> = {
   "103-access-key-times": { up: accessKeyTimes },
   "103b-presented-notices": { up: presentedNotices },
   "105-identity-environments": { up: identityEnvironments },
+  "110-workflows": { up: workflows },
+  "114-as-sent": { up: asSent },
+  "115-acme-challenge": { up: acmeChallenge },
 };
 
 /** Those that this version knows. */

@@ -63,6 +63,7 @@ export interface Tables {
   globalPullZones: GlobalPullZoneRow;
   pullAuthorities: PullAuthorityRow;
   objectNamespaces: ObjectNamespaceRow;
+  workflows: WorkflowRow;
   hostAuthorities: HostAuthorityRow;
   clientRevocations: ClientRevocationRow;
   revocationLists: RevocationListRow;
@@ -376,6 +377,32 @@ export interface ObjectNamespaceRow {
   createdOn: string;
 }
 
+/** A Workflow of a script. */
+export interface WorkflowRow {
+  /** 32 hex digits, never used again: the name of the folder with its instances. */
+  id: string;
+  accountId: string;
+  /** Null: it was deleted, and its instances are to be removed. */
+  scriptId: string | null;
+  /** Unique in the account, among those that are not deleted. */
+  name: string;
+  className: string;
+  settings: WorkflowSettings;
+  createdOn: string;
+  modifiedOn: string;
+}
+
+/** As the engine takes them. What is absent is the engine's own default. */
+export interface WorkflowSettings {
+  /** The most steps of an instance. */
+  readonly steps?: number;
+  /** How long an instance is kept that has ended: ms, or `3 days`. */
+  readonly retention?: {
+    readonly success?: number | string;
+    readonly error?: number | string;
+  };
+}
+
 export interface ScriptVersionRow {
   /** UUID. */
   id: string;
@@ -637,6 +664,8 @@ export interface HostCertificateRow {
   folder: string | null;
   /** Who renews it. Null: not by ACME. */
   acmeAccountId: string | null;
+  /** The kind of proof that was chosen. Null: what the server offers, HTTP-01 first. */
+  acmeChallenge: AcmeChallengeKind | null;
   /** Renewals that failed since the last one that did not. */
   acmeFailures: number;
   /** Why the last one failed, after the failure's code. Null: it did not. */
@@ -647,6 +676,8 @@ export interface HostCertificateRow {
   modifiedOn: string;
   notAfter: string;
 }
+
+export type AcmeChallengeKind = "http-01" | "tls-alpn-01";
 
 /** An account at an ACME server: one an account and directory, for servers limit new ones. */
 export interface AcmeAccountRow {
@@ -797,6 +828,8 @@ export interface HostAuthorityRow {
   host: string;
   /** Of an uploaded CA, or `managed`: the account's own. */
   authorityId: string;
+  /** The host's place among those of this CA, as they were sent. */
+  position: number;
 }
 
 /** A certificate that no host of the account takes any more: a serial number or a fingerprint. */
@@ -860,6 +893,8 @@ export interface AccessPolicyRow {
   decision: "non_identity" | "bypass" | "deny";
   /** `{include, require, exclude}`: rules as they were sent. */
   rules: SentRules;
+  /** Of people's sessions, for who set it: it decides nothing. */
+  sessionDuration: string | null;
   createdOn: string;
   updatedOn: string;
 }

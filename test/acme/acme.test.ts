@@ -15,6 +15,7 @@ import { AcmeRenewal } from "../../src/platform/acme-renewal.ts";
 import { challengesOf, putChallenge } from "../../src/store/hosts/acme.ts";
 import { listHostCertificates } from "../../src/store/hosts/host-certificates.ts";
 import { countersign } from "../helpers/cli.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { startControl } from "../helpers/control.ts";
 import { startPlatform, type TestPlatform } from "../helpers/platform.ts";
 import { buildPebble, startPebble } from "./pebble.ts";
@@ -84,6 +85,32 @@ test("a host is issued a certificate over HTTP-01, and presents it", { skip }, a
   assert.notEqual((await presented(platform)).serialNumber, shown.serialNumber);
   assert.doesNotMatch(platform.log() + done.stdout + done.stderr, /PRIVATE KEY/);
 });
+
+test(
+  "over TLS-ALPN-01 nothing has to answer at port 80, and a renewal proves it in the same way",
+  { skip },
+  async () => {
+    using folder = temporaryFolder();
+    await using platform = await startPlatform({ args });
+    const tlsPort = Number(new URL(platform.ready.https!).port);
+    const httpPort = await freePort();
+    await using pebble = await startPebble(programs!, { folder: folder.path, httpPort, tlsPort });
+    const { directory, authority } = pebble;
+    const path = `/accounts/{account}/countersign/hosts/${HOST}/acme`;
+    const wish = { accept_terms: true, directory, authority };
+    const refused = await platform.api("PUT", path, { ...wish, challenge: "http-01" });
+    assert.match(refused.json.errors[0]?.message ?? "", /acme_refused|connection/i);
+    const done = await platform.api("PUT", path, { ...wish, challenge: "tls-alpn-01" });
+    assert.equal(done.status, 200, JSON.stringify(done.json.errors));
+    const first = await presented(platform);
+    assert.match(first.issuer, /Pebble Intermediate/);
+    // Who asks for nothing is asked for the same: it is kept beside the certificate.
+    const again = await platform.api("PUT", path, {});
+    assert.equal(again.status, 200, JSON.stringify(again.json.errors));
+    assert.notEqual((await presented(platform)).serialNumber, first.serialNumber);
+    assert.doesNotMatch(platform.log(), /PRIVATE KEY/);
+  },
+);
 
 test(
   "a platform that is killed in an order presents the certificate before",

@@ -21,6 +21,8 @@ export interface PebbleOptions {
   readonly folder: string;
   /** Where it asks for proofs, in the place of port 80. */
   readonly httpPort: number;
+  /** Where it asks for proofs in TLS, in the place of port 443. Default: `httpPort`. */
+  readonly tlsPort?: number;
   /** Seconds that what it issues is good for. Default: 90 days. */
   readonly life?: number;
 }
@@ -45,7 +47,7 @@ export function buildPebble(): string | null {
 /** Pebble, and a DNS server for it by which every name is this machine. */
 export async function startPebble(
   programs: string,
-  { folder, httpPort, life = 90 * 86_400 }: PebbleOptions,
+  { folder, httpPort, tlsPort = httpPort, life = 90 * 86_400 }: PebbleOptions,
 ): Promise<Pebble> {
   const [port, management, dns, dnsManagement] = await Promise.all(
     [1, 2, 3, 4].map(() => freePort()),
@@ -66,7 +68,7 @@ export async function startPebble(
         certificate: file("pebble.crt", leaf.chain),
         privateKey: file("pebble.key", leaf.key),
         httpPort,
-        tlsPort: httpPort,
+        tlsPort,
         profiles: { default: { description: "default", validityPeriod: life } },
       },
     }),

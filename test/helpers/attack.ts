@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { platformClient } from "../../src/cli/client/platform-client.ts";
 import { ABSENT_SOCKET } from "../../src/ingress/protocol.ts";
@@ -16,7 +16,10 @@ export function buildAttacker(path: string): void {
   execFileSync("gcc", ["-o", path, join(import.meta.dirname, "attacker.c")]);
 }
 
-/** Two Workers, "own" and "victim", each with a certificate's binding and a secret. */
+/**
+ * Two Workers, "own" and "victim", each with a certificate's binding and a secret; and one that binds the
+ * victim's Durable Objects, which therefore has a socket for them.
+ */
 export async function deployVictims(platform: TestPlatform): Promise<void> {
   const authority = await makeAuthority();
   const { chain, key } = await authority.issue({ subject: "CN=a Worker" });
@@ -30,13 +33,44 @@ export async function deployVictims(platform: TestPlatform): Promise<void> {
       { type: "secret_text", name: "SECRET", text: `the secret of ${name}` },
       ...(name === "victim" ? bound : []),
     ];
-    const form = scriptForm(
-      { compatibility_date: "2026-11-01", bindings },
-      { "w.js": ["application/javascript+module", answering(name)] },
-    );
-    const path = `/accounts/{account}/workers/scripts/${name}`;
-    assert.equal((await platform.api("PUT", path, form)).status, 200);
+    const isVictim = name === "victim";
+    await deploy(platform, name, answering(name) + (isVictim ? OBJECT : ""), {
+      bindings,
+      ...(isVictim && { migrations: { new_tag: "v1", new_sqlite_classes: ["Kept"] } }),
+    });
   }
+  const type = "durable_object_namespace";
+  const remote = { type, name: "KEPT", class_name: "Kept", script_name: "victim" };
+  await deploy(platform, "friend", answering("friend"), { bindings: [remote] });
+  const [objects, friends] = ["victim", "friend"].map((name) =>
+    socketsIn(folderOf(platform, name)),
+  );
+  assert.ok(!friends!.isDisjointFrom(objects!), "the victim's objects have a socket");
+}
+
+/** By their inodes: one that another Worker is bound to is in the folders of both. */
+function socketsIn(folder: string): ReadonlySet<number> {
+  const entries = readdirSync(folder, { withFileTypes: true, recursive: true });
+  const sockets = entries.filter((entry) => entry.isSocket());
+  return new Set(sockets.map(({ parentPath, name }) => statSync(join(parentPath, name)).ino));
+}
+
+const OBJECT = `
+export class Kept { fetch() { return new Response("kept"); } }`;
+
+async function deploy(
+  platform: TestPlatform,
+  name: string,
+  code: string,
+  metadata: object,
+): Promise<void> {
+  const form = scriptForm(
+    { compatibility_date: "2026-11-01", ...metadata },
+    { "w.js": ["application/javascript+module", code] },
+  );
+  const path = `/accounts/{account}/workers/scripts/${name}`;
+  const { status, json } = await platform.api("PUT", path, form);
+  assert.equal(status, 200, JSON.stringify(json.errors));
 }
 
 /** One of each kind that has a socket of its own. */

@@ -36,7 +36,11 @@ export interface TestPlatform extends AsyncDisposable {
   /** A request to the API with the first token. */
   api(method: string, path: string, body?: unknown): Promise<{ status: number; json: Envelope }>;
   /** A request to a Worker, as `curl http://{script}.localhost:PORT{path}` makes it. */
-  worker(script: string, path?: string): Promise<WorkerAnswer>;
+  worker(
+    script: string,
+    path?: string,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<WorkerAnswer>;
 }
 
 export interface Envelope {
@@ -99,7 +103,7 @@ export async function startPlatform(options: TestPlatformOptions = {}): Promise<
     log: () => log,
     end,
     api: (method, path, body) => callApi(ready, method, path, body),
-    worker: (script, path = "/") => requestWorker(ready, script, path),
+    worker: (script, path = "/", headers = {}) => requestWorker(ready, script, path, headers),
     [Symbol.asyncDispose]: dispose,
   };
 }
@@ -122,12 +126,18 @@ async function callApi(
  * Names under localhost are loopback (RFC 6761), which curl and browsers know and Node's resolver
  * may not, so the address is given to it.
  */
-function requestWorker(ready: Ready, script: string, path: string): Promise<WorkerAnswer> {
+function requestWorker(
+  ready: Ready,
+  script: string,
+  path: string,
+  more: Readonly<Record<string, string>>,
+): Promise<WorkerAnswer> {
   const { hostname: written, port } = new URL(ready.http);
   const hostname = written.replace(/^\[(.*)\]$/, "$1");
   const host = `${script}.localhost:${port}`;
+  const headers = { ...more, host };
   return new Promise((resolve, reject) => {
-    request({ hostname, port, path, headers: { host }, agent: false }, (response) => {
+    request({ hostname, port, path, headers, agent: false }, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("error", reject);

@@ -65,6 +65,18 @@ export function readFeed(jws: string, check: FeedCheck): ReadFeed {
   return payloadOf(json(body), check);
 }
 
+/**
+ * One that was taken over before, from a file of one's own. It is checked against the CAs that it
+ * names itself: these may have been exchanged since, and what it says was revoked counts all the same.
+ * @throws FeedError if it is not signed for this account, or cannot be read
+ */
+export function readKeptFeed(jws: string, account: string): ReadFeed {
+  const [, body = ""] = jws.trim().split(".");
+  const { authorities } = json(body) as Partial<FeedPayload>;
+  if (!isTexts(authorities)) throw new FeedError("the feed names no CA");
+  return readFeed(jws, { account, authorities, after: 0, now: null });
+}
+
 function payloadOf(value: unknown, { account, after }: FeedCheck): ReadFeed {
   const feed = value as Partial<FeedPayload>;
   if (feed.account !== account)

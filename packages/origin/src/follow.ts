@@ -1,6 +1,6 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
-import { FeedError, readFeed } from "./feed.ts";
+import { FeedError, readFeed, readKeptFeed } from "./feed.ts";
 import { KeptSerials } from "./kept-serials.ts";
 import { Trust } from "./trust.ts";
 
@@ -68,8 +68,7 @@ export function follow(options: FollowOptions): Followed {
   /** @throws if there is none, or it is of others. What it says was revoked counts in any case. */
   const takeKept = async (file: string): Promise<void> => {
     const [jws = "", serials = "[]"] = (await readFile(file, "utf8")).split("\n");
-    const { authorities } = trust.state;
-    const { revoked } = readFeed(jws, { account, authorities, after: 0, now: null });
+    const { revoked } = readKeptFeed(jws, account);
     kept.add(JSON.parse(serials) as unknown);
     trust.replace({ revoked: kept.with(revoked, trust.state.revoked) });
     take(jws);

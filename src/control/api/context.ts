@@ -15,7 +15,18 @@ export interface ControlContext {
   /** Takes uploaded keys, so that they are not in this process. */
   readonly intake: KeyIntake;
   readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake" | "testDatabase"> &
-    Partial<Pick<Edge, "status" | "storage" | "assets" | "scheduled" | "removeObjects">>;
+    Partial<
+      Pick<
+        Edge,
+        | "status"
+        | "storage"
+        | "assets"
+        | "scheduled"
+        | "removeObjects"
+        | "workflow"
+        | "workflowInstances"
+      >
+    >;
   /** How much of what is sent and answered is held, of each account. */
   readonly bodies: BodyShares;
   /** For URLs that accounts choose. */

@@ -19,7 +19,8 @@ const creation = z.object({
 });
 const change = z.object({
   name: z.string().min(1).max(255).optional(),
-  associated_hostnames: hosts,
+  // A body without it takes all hosts away: Terraform's provider sends one before it deletes a CA.
+  associated_hostnames: hosts.default([]),
 });
 /** CAs an account. */
 const MOST = 50;

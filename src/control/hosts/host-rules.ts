@@ -5,8 +5,10 @@ import { findCertificate, listCertificates } from "../../store/certificates/cert
 import type { Database } from "../../store/database.ts";
 import {
   type HostRules,
+  hostsOfAuthority,
   listHostRules,
   MANAGED,
+  orderHosts,
   putHostRules,
 } from "../../store/hosts/host-clients.ts";
 import { actorOf } from "../api/auth.ts";
@@ -93,15 +95,10 @@ export function hostRuleEndpoints({ store, edge }: ControlContext): readonly End
         query: associationFilter,
       },
       async ({ caller: { accountId }, params, query }) => {
-        const id = query.mtls_certificate_id ?? MANAGED;
-        const all = await listHostRules(store.db, accountId);
-        const hostnames = all
-          .filter(
-            ({ host, authorities }) =>
-              authorities.includes(id) && isInZone(accountId, host, params["zone_id"]),
-          )
-          .map(({ host }) => host);
-        return { result: { hostnames } };
+        const authorityId = query.mtls_certificate_id ?? MANAGED;
+        const all = await hostsOfAuthority(store.db, { accountId, authorityId });
+        const isHere = (host: string): boolean => isInZone(accountId, host, params["zone_id"]);
+        return { result: { hostnames: all.filter(isHere) } };
       },
     ),
     endpoint(
@@ -137,6 +134,7 @@ export function hostRuleEndpoints({ store, edge }: ControlContext): readonly End
             const after = isOver ? null : { mode, forward, authorities };
             await putHostRules(db, { accountId, host }, after);
           }
+          await orderHosts(db, { accountId, authorityId: id }, hostnames);
           await changed({ kind: "hosts", accountId });
           const before = all.filter((one) => one.authorities.includes(id)).map(({ host }) => host);
           return {

@@ -8,6 +8,7 @@ import type { Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
+import { oneLine } from "../api/text.ts";
 import { changeAccess, existing, refuseOthers } from "./change.ts";
 import { readRules, rules } from "./rules.ts";
 
@@ -19,6 +20,7 @@ export interface PolicyBody {
   readonly exclude?: readonly Record<string, unknown>[] | null | undefined;
   /** Its place among those of its application, from 1. */
   readonly precedence?: number | null | undefined;
+  readonly session_duration?: string | null | undefined;
   readonly [other: string]: unknown;
 }
 
@@ -30,10 +32,11 @@ export const policyBody: z.ZodType<PolicyBody> = z
     require: rules.nullish(),
     exclude: rules.nullish(),
     precedence: z.number().int().min(1).max(1000).nullish(),
+    session_duration: oneLine.max(50).nullish(),
   })
   .loose();
 
-/** Sessions are people's: how long one lasts decides nothing here, and Terraform always sends it. */
+/** Sessions are people's: how long one lasts decides nothing here, and Terraform always sends it, and reads it. */
 const KNOWN = [
   "name",
   "decision",
@@ -156,7 +159,7 @@ export function changedPolicy(
 function changing(
   body: PolicyBody,
   now: Date,
-): Pick<AccessPolicyRow, "name" | "decision" | "rules" | "updatedOn"> {
+): Pick<AccessPolicyRow, "name" | "decision" | "rules" | "sessionDuration" | "updatedOn"> {
   refuseOthers(body, KNOWN);
   const { decision } = body;
   if (decision === "allow") {
@@ -175,7 +178,13 @@ function changing(
     require: readRules(body.require ?? []),
     exclude: readRules(body.exclude ?? []),
   };
-  return { name: body.name, decision, rules: read, updatedOn: now.toISOString() };
+  return {
+    name: body.name,
+    decision,
+    rules: read,
+    sessionDuration: body.session_duration ?? null,
+    updatedOn: now.toISOString(),
+  };
 }
 
 export async function putPolicy(
@@ -219,6 +228,7 @@ export function shownPolicy(
     name: row.name,
     decision: row.decision,
     ...row.rules,
+    session_duration: row.sessionDuration ?? "24h",
     reusable: row.applicationId === null,
     app_count: applications.filter((one) => one.policies.includes(row.id)).length,
     created_at: row.createdOn,

@@ -15,6 +15,7 @@ const wish = z.object({
     .optional(),
   email: z.email().max(254).optional(),
   accept_terms: z.boolean().default(false),
+  challenge: z.enum(["http-01", "tls-alpn-01"]).optional(),
   /** CAs (PEM) that the directory's server is verified by, in the place of the public ones. */
   authority: z.string().max(100_000).optional(),
 });
@@ -47,6 +48,7 @@ export function acmeEndpoints(context: ControlContext): readonly Endpoint[] {
           email: body.email ?? null,
           authority: body.authority ?? null,
           acceptsTerms: body.accept_terms,
+          challenge: body.challenge ?? null,
         });
         return { result: shownCertificate(row) };
       },

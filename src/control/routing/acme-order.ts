@@ -4,6 +4,7 @@ import { generateKeyPair } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import { promisify } from "node:util";
 import { Failure } from "../../failures/failures.ts";
+import type { AcmeChallengeKind } from "../../store/schema.ts";
 import { type AcmeServer, acmeClient, refusal } from "./acme-client.ts";
 
 export interface AcmeOrder extends Omit<AcmeServer, "signal"> {
@@ -13,6 +14,8 @@ export interface AcmeOrder extends Omit<AcmeServer, "signal"> {
   readonly isKnown: boolean;
   /** False: an account is only opened where there are no terms. */
   readonly acceptsTerms: boolean;
+  /** The kind of proof. Null: what the server offers, HTTP-01 first. */
+  readonly challenge: AcmeChallengeKind | null;
   /** Ends the order before its time. */
   readonly signal?: AbortSignal;
   /** Has the ingress answer; in force on return. What it gives back takes it away again. */
@@ -48,8 +51,10 @@ const authorizationState = state.omit({ status: true }).extend({
     .array(z.object({ type: z.string(), url: z.string(), error: z.unknown().optional() }).loose())
     .max(20),
 });
-const httpChallenge = z.object({
-  type: z.literal("http-01"),
+/** HTTP-01 of RFC 8555, and TLS-ALPN-01 of RFC 8737; the first that is offered is taken. */
+const KINDS = ["http-01", "tls-alpn-01"] as const satisfies readonly AcmeChallengeKind[];
+const takenChallenge = z.object({
+  type: z.enum(KINDS),
   url: z.string(),
   token: z.string().regex(/^[A-Za-z0-9_-]{1,256}$/),
 });
@@ -102,7 +107,7 @@ async function isFound(client: Client): Promise<boolean> {
 
 async function run(
   client: Client,
-  { host, present }: AcmeOrder,
+  { host, present, challenge: wanted }: AcmeOrder,
   signal: AbortSignal,
 ): Promise<IssuedPair> {
   const identifiers = [{ type: "dns", value: host }];
@@ -113,19 +118,16 @@ async function run(
     authorizationState.parse((await client.getAuthorizations(created))[0]);
   const first = await authorization();
   if (first.status !== "valid") {
-    const offered = first.challenges.find(({ type }) => type === "http-01");
-    const challenge = httpChallenge.safeParse(offered).data;
-    if (challenge === undefined) {
-      throw new Failure("acme_refused", { message: "the ACME server offers no HTTP-01 challenge" });
-    }
-    const proof = { ...challenge, status: "pending" as const };
+    const challenge = choose(first.challenges, wanted);
+    // The library does TLS-ALPN-01, and its types do not know it.
+    const proof = { ...challenge, status: "pending" } as Parameters<Client["completeChallenge"]>[0];
     const keyAuthorization = await client.getChallengeKeyAuthorization(proof);
     await using _ = await present({ token: challenge.token, keyAuthorization });
     await client.completeChallenge(proof);
     await settled(authorization, signal, ({ status, challenges }) => {
       if (status === "valid") return true;
       if (status === "pending") return false;
-      const { error } = challenges.find(({ type }) => type === "http-01") ?? {};
+      const { error } = challenges.find(({ type }) => type === challenge.type) ?? {};
       throw refusal(error, `the authorization is ${status}`);
     });
   }
@@ -142,6 +144,20 @@ async function run(
   await settled(read, signal, isPast("pending", "ready", "processing"));
   const chain: unknown = await client.getCertificate(await client.getOrder(created));
   return { chain: z.string().parse(chain), key };
+}
+
+/** @throws Failure `acme_refused` if nothing is offered that is done here */
+function choose(
+  offered: readonly { readonly type: string }[],
+  wanted: AcmeChallengeKind | null,
+): z.output<typeof takenChallenge> {
+  const kinds = wanted === null ? KINDS : [wanted];
+  for (const kind of kinds) {
+    const found = takenChallenge.safeParse(offered.find(({ type }) => type === kind)).data;
+    if (found !== undefined) return found;
+  }
+  const named = kinds.map((kind) => kind.toUpperCase()).join(" or ");
+  throw new Failure("acme_refused", { message: `the ACME server offers no ${named} challenge` });
 }
 
 function isPast(...states: readonly string[]): (order: z.output<typeof orderState>) => boolean {

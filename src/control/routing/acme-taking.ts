@@ -14,7 +14,7 @@ import {
 import type { Actor } from "../../store/access/audit.ts";
 import type { Database } from "../../store/database.ts";
 import { hostsOf, listHostCertificates } from "../../store/hosts/host-certificates.ts";
-import type { AcmeAccountRow, HostCertificateRow } from "../../store/schema.ts";
+import type { AcmeAccountRow, AcmeChallengeKind, HostCertificateRow } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
 import type { ControlContext } from "../api/context.ts";
 import { type AcmeOrder, orderCertificate, type Presented } from "./acme-order.ts";
@@ -34,6 +34,8 @@ export interface AcmeWish {
   /** PEM. Null: public CAs. */
   readonly authority: string | null;
   readonly acceptsTerms: boolean;
+  /** The kind of proof. Null: the one that was chosen for what the host presents, or what the server offers. */
+  readonly challenge: AcmeChallengeKind | null;
 }
 
 const LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory";
@@ -65,7 +67,8 @@ export async function takeByAcme(
       message: `"${host.slice(0, 253)}" belongs to another account`,
     });
   }
-  const directory = wish.directory ?? (await directoryOf(store.db, target)) ?? LETS_ENCRYPT;
+  const before = await issuedBefore(store.db, target);
+  const directory = wish.directory ?? before?.directory ?? LETS_ENCRYPT;
   const known = await acmeAccountAt(store.db, accountId, directory);
   const { email, authority } = wish;
   const account: AcmeAccountRow =
@@ -73,7 +76,11 @@ export async function takeByAcme(
       ? newAccount(context, accountId, { ...wish, directory })
       : { ...known, email: email ?? known.email, authority: authority ?? known.authority };
   const isKnown = known !== null;
-  return obtain(context, target, account, { isKnown, acceptsTerms: isKnown || wish.acceptsTerms });
+  return obtain(context, target, account, {
+    isKnown,
+    acceptsTerms: isKnown || wish.acceptsTerms,
+    challenge: wish.challenge ?? before?.challenge ?? null,
+  });
 }
 
 /** Renews what is due. Never rejects: what is wrong is written down, and the one before stays. */
@@ -89,7 +96,7 @@ export async function renew(
     const account = await findAcmeAccount(store.db, acmeAccountId ?? "");
     if (account === null) throw new Failure("internal", { message: "it has no ACME account" });
     const target = { accountId, host, by: systemItself };
-    const known = { isKnown: true, acceptsTerms: true };
+    const known = { isKnown: true, acceptsTerms: true, challenge: row.acmeChallenge };
     const { notAfter } = await obtain(context, target, account, known, { id, signal });
     log.info({ accountId, host, notAfter }, "a host's certificate was renewed by ACME");
   } catch (error) {
@@ -123,13 +130,19 @@ export async function forgetOldChallenges({ store, edge, clock }: AcmeContext): 
   });
 }
 
-async function directoryOf(
+/** Where what the host presents was issued, and how. Null: not by ACME. */
+async function issuedBefore(
   db: Database,
   { accountId, host }: Pick<HostTarget, "accountId" | "host">,
-): Promise<string | null> {
+): Promise<{
+  readonly directory: string | null;
+  readonly challenge: AcmeChallengeKind | null;
+} | null> {
   const rows = await listHostCertificates(db, accountId);
-  const id = rows.find((row) => hostsOf(row)[0] === host)?.acmeAccountId ?? null;
-  return id === null ? null : ((await findAcmeAccount(db, id))?.directory ?? null);
+  const row = rows.find((one) => hostsOf(one)[0] === host);
+  if (row === undefined || row.acmeAccountId === null) return null;
+  const account = await findAcmeAccount(db, row.acmeAccountId);
+  return { directory: account?.directory ?? null, challenge: row.acmeChallenge };
 }
 
 /** @param renewed what it takes the place of: nothing is taken if that is not renewed any more */
@@ -137,7 +150,7 @@ async function obtain(
   context: AcmeContext,
   target: HostTarget,
   account: AcmeAccountRow,
-  terms: Pick<AcmeOrder, "isKnown" | "acceptsTerms">,
+  terms: Pick<AcmeOrder, "isKnown" | "acceptsTerms" | "challenge">,
   renewed?: { readonly id: string; readonly signal: AbortSignal },
 ): Promise<HostCertificateRow> {
   const { store, keyring, intake, clock } = context;
@@ -170,6 +183,7 @@ async function obtain(
     source: "acme",
     folder: null,
     acmeAccountId,
+    acmeChallenge: terms.challenge,
     acmeNextOn: renewalOf(chain).toISOString(),
     ...(renewed && { inPlaceOf: renewed.id }),
   });

@@ -35,7 +35,7 @@ export interface HostTarget {
 export interface CertificateSource
   extends
     Pick<HostCertificateRow, "source" | "folder">,
-    Partial<Pick<HostCertificateRow, "acmeAccountId" | "acmeNextOn">> {
+    Partial<Pick<HostCertificateRow, "acmeAccountId" | "acmeChallenge" | "acmeNextOn">> {
   /** It renews the certificate with this id: nothing is changed if ACME renews that no more. */
   readonly inPlaceOf?: string;
 }
@@ -110,6 +110,7 @@ export async function freshOf(
 
 const notRenewed = {
   acmeAccountId: null,
+  acmeChallenge: null,
   acmeFailures: 0,
   acmeFailure: null,
   acmeNextOn: null,

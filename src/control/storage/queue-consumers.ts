@@ -83,6 +83,11 @@ export function queueConsumerEndpoints(
       const found = await consumerOf(context.store.db, row);
       return list(found === undefined ? [] : [shownConsumer(found, row.name)]);
     }),
+    endpoint({ ...read, method: "get", path: one, summary: "One consumer" }, async (call) => {
+      const row = await find(context.store.db, call);
+      const found = named(call, row, await consumerOf(context.store.db, row));
+      return { result: shownConsumer(found, row.name) };
+    }),
     endpoint(
       { ...write, method: "post", path, summary: "Have a Worker consume a queue", body: consumer },
       async (call) => ({
@@ -115,6 +120,20 @@ export function queueConsumerEndpoints(
           return left === undefined || left.id === script.id ? [script] : [script, left];
         }),
       }),
+    ),
+    ...["pull", "ack"].map((what) =>
+      endpoint(
+        {
+          ...write,
+          method: "post",
+          path: `${queue}/messages/${what}`,
+          summary: "Messages over HTTP: refused",
+        },
+        async (call) => {
+          await find(context.store.db, call);
+          throw new Failure("queue_pull_unsupported");
+        },
+      ),
     ),
     endpoint(
       { ...write, method: "delete", path: one, summary: "Have a queue keep its messages" },
@@ -169,12 +188,13 @@ function named(
   });
 }
 
-/** @throws Failure `feature_unsupported`, `script_not_found`, `queue_not_found` */
+/** @throws Failure `queue_pull_unsupported`, `feature_unsupported`, `script_not_found`, `queue_not_found` */
 async function consuming(db: Database, { accountId }: ResourceRow, sent: Sent): Promise<ScriptRow> {
+  if (sent.type === "http_pull") throw new Failure("queue_pull_unsupported");
   if (sent.type !== "worker") {
     throw new Failure("feature_unsupported", {
       message: `queues are consumed by Workers, and not by "${sent.type}"`,
-      facts: { features: ["queue consumers over HTTP"] },
+      facts: { features: ["queue consumers"] },
     });
   }
   const dead = sent.dead_letter_queue ?? null;

@@ -14,7 +14,7 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { queueConsumerEndpoints, shownConsumer, type QueueCall } from "./queue-consumers.ts";
-import { asked, auditOf, makeResource, removeResource } from "./resource.ts";
+import { auditOf, emptied, makeEmptied, removeResource } from "./resource.ts";
 
 /** Seconds. Messages are kept for four days, as they are on Cloudflare unless another time is set. */
 const RETENTION = 345_600;
@@ -90,15 +90,7 @@ export function queueEndpoints(context: ControlContext): readonly Endpoint[] {
         }
         const { queue_name: name } = body;
         const made = { kind: "queue", name, exists: "queue_exists", settings: given } as const;
-        const row = await makeResource(context, caller, made);
-        // What a deletion has left that was cut short.
-        await asked(context, {
-          accountId,
-          kind: "queue",
-          id: name,
-          destroys: true,
-          method: "DELETE",
-        });
+        const row = await makeEmptied(context, caller, made);
         await changed(accountId);
         return { result: only(await shownAll(store.db, accountId, [row])) };
       },
@@ -140,7 +132,7 @@ export function queueEndpoints(context: ControlContext): readonly Endpoint[] {
       async (call) => {
         const row = await queueOf(store.db, call);
         const { accountId, name: id } = row;
-        await asked(context, { accountId, kind: "queue", id, destroys: true, method: "DELETE" });
+        await emptied(context, { accountId, kind: "queue", id });
         await store.write(() =>
           Promise.resolve({ value: null, audit: auditOf(call.caller, "purge", row) }),
         );

@@ -9,7 +9,7 @@ import { announcedLength, readBytes, readChunks } from "../api/body.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { askBucket, openObject, type R2Object, type Value } from "./r2-protocol.ts";
-import { auditOf, makeResource, removeResource } from "./resource.ts";
+import { auditOf, makeEmptied, removeResource } from "./resource.ts";
 
 /** Names of buckets, as Cloudflare takes them. */
 const bucketName = z.string().regex(/^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/);
@@ -57,16 +57,11 @@ export function r2Endpoints(context: ControlContext): readonly Endpoint[] {
           locationHint: z.string().optional(),
         }),
       },
-      async ({ caller, body }) => ({
-        result: shown(
-          await makeResource(context, caller, {
-            kind: "r2",
-            name: body.name,
-            exists: "r2_bucket_exists",
-            settings: { storageClass: body.storageClass ?? STANDARD },
-          }),
-        ),
-      }),
+      async ({ caller, body: { name, storageClass = STANDARD } }) => {
+        const exists = "r2_bucket_exists";
+        const made = { kind: "r2", name, exists, settings: { storageClass } } as const;
+        return { result: shown(await makeEmptied(context, caller, made)) };
+      },
     ),
     endpoint({ method: "get", path: one, summary: "One R2 bucket", scope: read }, async (call) => ({
       result: shown(await find(call)),

@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import type { StorageAnswer, StorageRequest } from "../../contract/storage.ts";
+import type { StorageAnswer, StorageKind, StorageRequest } from "../../contract/storage.ts";
 import { Failure, type FailureCode } from "../../failures/failures.ts";
 import { scriptsThatBind, type StoredType } from "../../store/hosts/associations.ts";
 import { deleteResource, findResourceByName, insertResource } from "../../store/resources.ts";
@@ -66,8 +66,44 @@ export async function removeResource(
   });
   if (kind === "do" || kind === "workflow") return;
   const at = { accountId, kind, id: kind === "r2" || kind === "queue" ? name : id };
-  await asked(context, { ...at, destroys: true, method: "DELETE" }).catch((error: unknown) => {
+  await emptied(context, at).catch((error: unknown) => {
     context.log.error({ error, kind, id }, "what was deleted is still on the disk");
+  });
+}
+
+/**
+ * As `makeResource`, for kinds whose data are under their name: a crash may have cut the deletion of
+ * an earlier one of the name short.
+ * @throws Failure `exists`, `storage_unavailable`; then there is none
+ */
+export async function makeEmptied(
+  context: ControlContext,
+  caller: Caller,
+  made: Made,
+): Promise<ResourceRow> {
+  const row = await makeResource(context, caller, made);
+  const { accountId, kind, name } = row;
+  try {
+    await emptied(context, { accountId, kind: kind as StorageKind, id: name });
+  } catch (error) {
+    await context.store.write(async ({ db }) => {
+      await deleteResource(db, row.id);
+      return { value: null, audit: auditOf(caller, "delete", row) };
+    });
+    throw error;
+  }
+  return row;
+}
+
+/** Deletes all that a resource keeps. @throws Failure `storage_unavailable` */
+export async function emptied(
+  context: Pick<ControlContext, "edge" | "bodies">,
+  at: Pick<StorageRequest, "accountId" | "kind" | "id">,
+): Promise<void> {
+  const { status } = await asked(context, { ...at, destroys: true, method: "DELETE" });
+  if (status < 400) return;
+  throw new Failure("storage_unavailable", {
+    message: `the storage answered ${status} to a deletion`,
   });
 }
 

@@ -52,6 +52,8 @@ export function shownBinding(binding: WorkerBinding): object {
           namespace_id: binding.remote.namespaceId,
         }),
       };
+    case "workflow":
+      return { name, type, workflow_name: binding.workflowName, class_name: binding.className };
     case "text_blob":
     case "data_blob":
     case "wasm_module":

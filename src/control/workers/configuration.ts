@@ -8,6 +8,7 @@ import {
   projectMigrations,
   type TaggedMigration,
 } from "./migrations.ts";
+import { workflowFieldRefusal } from "./workflows/workflows.ts";
 import { featureRefusal } from "./scripts/script-metadata.ts";
 
 /** What of a Wrangler configuration wrangler sends only once the upload is live, or not with a dry run. */
@@ -16,6 +17,8 @@ interface ProjectConfiguration {
   readonly assets?: boolean | undefined;
   readonly migrations?: readonly TaggedMigration[] | undefined;
   readonly containers?: number | undefined;
+  /** Fields of `workflows` that wrangler sends after the upload. */
+  readonly workflowFields?: readonly string[] | undefined;
 }
 
 const configuration: z.ZodType<ProjectConfiguration> = z.object({
@@ -23,6 +26,7 @@ const configuration: z.ZodType<ProjectConfiguration> = z.object({
   assets: z.boolean().optional(),
   migrations: projectMigrations.optional(),
   containers: z.number().optional(),
+  workflowFields: z.array(z.string().max(255)).max(100).optional(),
 });
 
 /** What would be refused after the upload, said before it. */
@@ -35,8 +39,21 @@ export function configurationRefusals(sent: File | string | null): readonly Fail
   const wrong = new Refusals();
   for (const cron of given.crons ?? []) wrong.try(() => readCron(cron));
   for (const [name, used] of Object.entries(features)) if (used) wrong.add(featureRefusal(name));
+  for (const field of given.workflowFields ?? []) {
+    if (!WORKFLOW_FIELDS.has(field)) wrong.add(workflowFieldRefusal(field));
+  }
   return wrong.found;
 }
+
+/** What is known of one: `name` to `script_name` are the binding's. */
+const WORKFLOW_FIELDS: ReadonlySet<string> = new Set([
+  "name",
+  "binding",
+  "class_name",
+  "script_name",
+  "limits",
+  "default_retention",
+]);
 
 /** A dry run uploads no files: whether there would be some is said beside it. */
 export function announcesAssets(sent: File | string | null): boolean {

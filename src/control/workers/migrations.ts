@@ -8,7 +8,7 @@ import type { ObjectNamespaceRow, ScriptRow } from "../../store/schema.ts";
 import { currentDeployment } from "../../store/workers/deployments.ts";
 import { findScript } from "../../store/workers/scripts.ts";
 import { findVersion } from "../../store/workers/versions.ts";
-import type { Refusals } from "./refusals.ts";
+import { Refusals } from "./refusals.ts";
 
 const className = z
   .string()
@@ -135,6 +135,25 @@ export function refuseUnconfigured(
       }),
     );
   }
+}
+
+/**
+ * What may be deployed of a script whose objects one process has.
+ * @throws Failure `objects_one_version`, `object_class_unconfigured`
+ */
+export async function assertObjects(
+  db: Database,
+  scriptId: string,
+  versions: readonly { readonly bindings: readonly WorkerBinding[] }[],
+  workflows: { readonly plan: readonly unknown[] },
+): Promise<void> {
+  const after = await namespacesOf(db, scriptId);
+  if (after.length + workflows.plan.length > 0 && versions.length > 1) {
+    throw new Failure("objects_one_version");
+  }
+  const refusals = new Refusals();
+  for (const { bindings } of versions) refuseUnconfigured(bindings, { after }, refusals);
+  refusals.throw();
 }
 
 const MOST_CLASSES = 500;

@@ -8,6 +8,7 @@ import {
   namespacesOf,
   setNamespaces,
 } from "../../store/workers/object-namespaces.ts";
+import { deletedWorkflows, forgetWorkflow } from "../../store/workers/workflows.ts";
 import { updateScript } from "../../store/workers/scripts.ts";
 import { list } from "../api/envelope.ts";
 import type { ControlContext } from "../api/context.ts";
@@ -33,22 +34,32 @@ export async function storeObjects(
 }
 
 /**
- * Removes what is kept in namespaces that were deleted, as soon as no process has it open. What
- * could not be removed is removed when this is asked again: at the next start, at the latest.
+ * Removes what is kept in namespaces and Workflows that were deleted, as soon as no process has it
+ * open. What could not be removed is removed when this is asked again: at the next start, at the
+ * latest.
  */
 export async function removeDeletedObjects({
   store,
   edge,
   log,
 }: Pick<ControlContext, "store" | "edge" | "log">): Promise<void> {
-  for (const { id, accountId } of await deletedNamespaces(store.db)) {
+  const remove = async (
+    { id, accountId }: { readonly id: string; readonly accountId: string },
+    forget: (db: Database) => Promise<void>,
+  ): Promise<void> => {
     try {
       // An edge that keeps nothing has nothing to remove.
       await edge.removeObjects?.(accountId, [id]);
-      await store.housekeep(({ db }) => forgetNamespaces(db, [id]));
+      await store.housekeep(({ db }) => forget(db));
     } catch (error) {
       log.error({ err: error, account: accountId, namespace: id }, "objects were not removed");
     }
+  };
+  for (const row of await deletedNamespaces(store.db)) {
+    await remove(row, (db) => forgetNamespaces(db, [row.id]));
+  }
+  for (const row of await deletedWorkflows(store.db)) {
+    await remove(row, (db) => forgetWorkflow(db, row.id));
   }
 }
 

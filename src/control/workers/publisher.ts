@@ -15,7 +15,6 @@ import { Failure } from "../../failures/failures.ts";
 import type { ScriptRow } from "../../store/schema.ts";
 import { hasPreviews } from "../../store/workers/previews.ts";
 import { updateScript } from "../../store/workers/scripts.ts";
-import type { Database } from "../../store/database.ts";
 import {
   type StoredVersion,
   findVersion,
@@ -30,10 +29,17 @@ import { bindersOfMoved, placed } from "./remote-classes.ts";
 import { withKeepers } from "../../store/workers/remote-objects.ts";
 import { mostBindings } from "./requested-bindings.ts";
 import type { ControlContext } from "../api/context.ts";
-import { planObjects, refuseUnconfigured } from "./migrations.ts";
+import {
+  planWorkflows,
+  storeWorkflows,
+  workflowsFor,
+  type WorkflowsPlan,
+} from "./workflows/plan.ts";
+import { workflowsAsRun } from "../../store/workers/workflows.ts";
+import { assertObjects, planObjects, refuseUnconfigured } from "./migrations.ts";
 import type { ObjectsPlan } from "./migrations.ts";
 import { removeDeletedObjects, storeObjects } from "./objects.ts";
-import { namespacesOf, objectsOf } from "../../store/workers/object-namespaces.ts";
+import { objectsOf } from "../../store/workers/object-namespaces.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import { assertSameSecrets } from "./rollback-secrets.ts";
 import { assertMayTakeKeys } from "./in-process.ts";
@@ -66,6 +72,7 @@ interface StagedDraft {
   readonly owner: BindingOwner;
   readonly draft: Draft;
   readonly objects: ObjectsPlan;
+  readonly workflows: WorkflowsPlan;
   /** With the modes that the script's bindings have. */
   readonly bindings: readonly WorkerBinding[];
   readonly startupTimeMs: number;
@@ -97,7 +104,7 @@ export class Publisher {
     return this.exclusively(key, async () => {
       const { keyring } = this.#context;
       const staged = await this.#stage(key, options);
-      const { before, owner, draft, bindings, objects, startupTimeMs } = staged;
+      const { before, owner, draft, bindings, objects, workflows, startupTimeMs } = staged;
       const { versionId, timestamp: createdOn } = owner;
       const { annotations, settings, scriptSettings = {}, ...rest } = draft;
       const { refusals: _, migrations, ...runs } = rest;
@@ -131,6 +138,7 @@ export class Publisher {
             }
           }
           if (options.deploy) {
+            await storeWorkflows(db, script.id, workflows);
             await insertDeployment(db, {
               ...newDeployment(script.id, options, createdOn, annotations),
               versions: [{ versionId, percentage: 100 }],
@@ -205,6 +213,8 @@ export class Publisher {
       objects = await planObjects({ ...planned, createdOn: timestamp });
       refuseUnconfigured(bindings, objects, refused);
     });
+    const named = { script: before.script, bindings, refused, on: timestamp };
+    const workflows = await planWorkflows(store.db, key, named);
     await refused.tryLater(() => assertMayTakeKeys(store.db, before, bindings, options));
     refused.try(() => assertAssets(draft));
     refused.try(() => assertEmbedded(draft));
@@ -219,10 +229,11 @@ export class Publisher {
       ...(await assetsOf(store.db, key.accountId, settings)),
       ...(await eventsOf(store.db, before.script)),
       ...objectsOf(objects.after),
+      ...workflowsAsRun(workflows),
       bindings,
     });
     const startupTimeMs = Math.round(performance.now() - started);
-    return { before, owner, draft, bindings, objects, startupTimeMs };
+    return { before, owner, draft, bindings, objects, workflows, startupTimeMs };
   }
 
   /**
@@ -254,7 +265,8 @@ export class Publisher {
         await assertMayTakeKeys(store.db, before, bindings, options);
         versions.push(version);
       }
-      await assertObjects(store.db, script.id, versions);
+      const workflows = await workflowsFor(store.db, key, { script, versions, on: clock() });
+      await assertObjects(store.db, script.id, versions, workflows);
       if (!options.force && (await isRollback(store.db, current, versions))) {
         const [running] = current?.versions ?? [];
         const from = running && (await findVersion(store.db, script.id, running.versionId));
@@ -265,14 +277,16 @@ export class Publisher {
         for (const version of versions) {
           if (current?.versions.some(({ versionId }) => versionId === version.id)) continue;
           staged.push(version.id);
-          if (this.#staged.takeWarm(version.id)) continue;
-          await edge.stage(await workerVersion(store.db, script, version));
+          if (this.#staged.takeWarm(version.id) && !workflows.isChanged) continue;
+          const run = await workerVersion(store.db, script, version);
+          await edge.stage({ ...run, ...workflowsAsRun(workflows.plan) });
         }
         return applyChange(this.#context, async ({ db, changed }) => {
           for (const { bindings } of versions) {
             await assertTargets(db, key, withModes(bindings, inProcess));
           }
-          await assertObjects(db, script.id, versions);
+          await assertObjects(db, script.id, versions, workflows);
+          await storeWorkflows(db, script.id, workflows.plan);
           const createdOn = clock().toISOString();
           const rollback = await isRollback(db, current, versions);
           const deployment = await insertDeployment(db, {
@@ -305,17 +319,4 @@ export class Publisher {
   exclusively<T>(key: ScriptKey, work: () => Promise<T>): Promise<T> {
     return this.#lock.run(keyIn(key.accountId, key.scriptName), work);
   }
-}
-
-/** @throws Failure `objects_one_version`, `object_class_unconfigured` */
-async function assertObjects(
-  db: Database,
-  scriptId: string,
-  versions: readonly StoredVersion[],
-): Promise<void> {
-  const after = await namespacesOf(db, scriptId);
-  if (after.length > 0 && versions.length > 1) throw new Failure("objects_one_version");
-  const refusals = new Refusals();
-  for (const { bindings } of versions) refuseUnconfigured(bindings, { after }, refusals);
-  refusals.throw();
 }

@@ -36,6 +36,20 @@ const props = z
   .record(z.string(), z.json())
   .refine((value) => JSON.stringify(value).length <= LONGEST_PROPS, "is longer than 64 KiB");
 
+/**
+ * Of a class that is exported. Names that are none are the platform's own: the edge has doors under
+ * them to a Worker's Durable Objects and to its events, which no Worker's binding leads to.
+ */
+const exported = z
+  .string()
+  .max(255)
+  .regex(/^(?:[\p{ID_Start}$_][\p{ID_Continue}$]*)?$/u, "is not the name of a class");
+
+/** It stands in the names of folders. */
+export const workflowName: z.ZodString = z
+  .string()
+  .regex(/^[a-zA-Z0-9_][a-zA-Z0-9_-]{0,63}$/, "is no name of a Workflow");
+
 const schemas = {
   plain_text: z.object({ text: z.string() }),
   json: z.object({ json: z.json() }),
@@ -44,7 +58,7 @@ const schemas = {
   hyperdrive: z.object({ id: oneLine }),
   service: z.object({
     service: oneLine,
-    entrypoint: oneLine.optional(),
+    entrypoint: exported.optional(),
     // Services have no other environment here, as they have none at Cloudflare any more.
     environment: z.enum(["production", ""]).optional(),
     props: props.optional(),
@@ -75,6 +89,11 @@ const schemas = {
     script_name: oneLine.optional(),
     // Of the script, as with services.
     environment: z.enum(["production", ""]).optional(),
+  }),
+  workflow: z.object({
+    workflow_name: workflowName,
+    class_name: oneLine.max(255),
+    script_name: oneLine.optional(),
   }),
   inherit: z.object({
     old_name: z.string().optional(),
@@ -181,9 +200,21 @@ export function resolveBinding(
       if (!script || script === owner.scriptName) return { name, type, className };
       return { name, type, className, remote: { scriptName: script, namespaceId: UNPLACED } };
     }
+    case "workflow": {
+      const { workflow_name, class_name, script_name: script } = fields(type, binding);
+      if (script && script !== owner.scriptName) throw ofAnother(name, script);
+      return { name, type, workflowName: workflow_name, className: class_name };
+    }
     default:
       return inherited(binding, owner, { keyring, before });
   }
+}
+
+function ofAnother(name: string, script: string): Failure {
+  return new Failure("workflow_remote", {
+    message: `the binding "${name}" names a Workflow of the Worker "${script.slice(0, 255)}"`,
+    facts: { binding: name, script },
+  });
 }
 
 /** Which namespace a class of another Worker is, the store says. */

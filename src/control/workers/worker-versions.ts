@@ -161,7 +161,8 @@ function shown(version: StoredVersion): object {
     source: version.source,
     author_email: version.author,
     annotations: version.annotations,
-    bindings: version.bindings.map(shownBinding),
+    // As on Cloudflare: Terraform reads an empty list as another configuration than none.
+    ...(version.bindings.length > 0 && { bindings: version.bindings.map(shownBinding) }),
     compatibility_date: version.compatibilityDate,
     compatibility_flags: version.compatibilityFlags,
     main_module: version.mainModule,

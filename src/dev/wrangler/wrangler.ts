@@ -72,6 +72,8 @@ export interface LaterConfiguration {
   readonly assets: boolean;
   readonly migrations: readonly object[];
   readonly containers: number;
+  /** Of its Workflows, all together. */
+  readonly workflowFields: readonly string[];
 }
 
 export interface MtlsBinding {
@@ -163,8 +165,13 @@ function readProject(
       assets: config.assets !== undefined,
       migrations: config.migrations,
       containers: config.containers?.length ?? 0,
+      workflowFields: fieldsOf(config.workflows as readonly object[]),
     },
   };
+}
+
+function fieldsOf(all: readonly object[]): readonly string[] {
+  return [...new Set(all.flatMap((one) => Object.keys(one)))];
 }
 
 export interface RawDatabase {

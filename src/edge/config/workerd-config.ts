@@ -24,6 +24,8 @@ import {
   remoteService,
 } from "../storage/remote-objects.ts";
 import type { Resource } from "../storage/resources.ts";
+import { hasWorkflows, workflowBinding, workflowsConfig } from "../storage/workflows.ts";
+import { CALLS, callsWorker } from "../storage/workflow-door.ts";
 
 /** A version as it stands on disk: its modules are files, its content is no longer in memory. */
 export type LaidOutVersion = Omit<
@@ -63,6 +65,8 @@ export interface Wiring {
   readonly assetsFolder: string;
   /** Where the platform calls the Worker by itself. Null: it does not. */
   readonly eventsSocket: string | null;
+  /** Where the platform reaches its Workflows, and where it writes those that are not kept. */
+  readonly workflows?: { readonly socket: string; readonly scratch: string };
   /** An empty folder. */
   readonly emptyFolder: string;
   /** The gateway's socket for an `mtls_certificate` or `hyperdrive` binding. */
@@ -89,10 +93,13 @@ export interface Wiring {
 
 /** The Cap'n Proto configuration of one Worker's process. It holds no secret: see `environment`. */
 export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
-  const objects = objectsConfig(version, wiring.keepsObjects === true);
+  const isKept = wiring.keepsObjects === true;
+  const objects = objectsConfig(version, isKept);
+  const workflows = workflowsConfig(version, isKept ? null : (wiring.workflows?.scratch ?? ""));
+  const fields = { ...objects.fields, ...workflows.fields };
   const services: CapnpValue[] = [
     ...(hasCode(version)
-      ? [{ name: "main", worker: worker(version, wiring.tail !== null, objects.fields) }]
+      ? [{ name: "main", worker: worker(version, wiring.tail !== null, fields) }]
       : []),
     ...assetServices(version, wiring.assetsFolder),
     {
@@ -101,9 +108,11 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
     },
     { name: "probe", disk: { path: wiring.emptyFolder } },
     ...objects.services,
+    ...workflows.services,
   ];
   if (wiring.eventsSocket !== null)
     services.push(eventsWorker(hasCode(version) ? "main" : front(version)));
+  if (wiring.workflows) services.push(callsWorker(version));
   if (wiring.tail !== null) services.push(tailWorker(wiring.tail));
   if (version.asksCache) services.push(cacheWorker("probe"));
   const before = outboundConfig({
@@ -129,6 +138,7 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
   ];
   if (wiring.eventsSocket !== null)
     sockets.push(listen(EVENTS, wiring.eventsSocket, EVENTS, INBOUND));
+  if (wiring.workflows) sockets.push(listen(CALLS, wiring.workflows.socket, CALLS, {}));
   for (const [door, socket] of wiring.entrypoints) {
     const behind = classBehind(door, version);
     if (behind !== null) {
@@ -156,8 +166,9 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
 }
 
 /** Does it use what workerd runs only when it is told that it may be experimental? */
-export function needsExperimental({ bindings, assets, takesEvents }: LaidOutVersion): boolean {
-  if (assets != null || takesEvents === true) return true;
+export function needsExperimental(version: LaidOutVersion): boolean {
+  const { bindings, assets, takesEvents } = version;
+  if (assets != null || takesEvents === true || hasWorkflows(version)) return true;
   return bindings.some(({ type }) => type === "analytics_engine");
 }
 
@@ -275,7 +286,10 @@ function bindingValue(
       };
     }
     default:
-      return storedBinding(binding, serviceName(binding)) ?? { service: serviceName(binding) };
+      return (
+        workflowBinding(binding, version) ??
+        storedBinding(binding, serviceName(binding)) ?? { service: serviceName(binding) }
+      );
   }
 }
 

@@ -143,7 +143,8 @@ export function unready(socket: string): string {
   return `${WRITABLE}/${socket}`;
 }
 
-const WRITABLE = "o";
+/** What the process may write to. */
+export const WRITABLE = "o";
 
 /** The files that the version serves. */
 export const ASSETS = "a";

@@ -1,10 +1,11 @@
+import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { Failure } from "../../failures/failures.ts";
 import { openKey } from "../../certificates/credential.ts";
-import { ASSETS, EMPTY, type GenerationFolder, unready } from "./generation-folder.ts";
+import { ASSETS, EMPTY, type GenerationFolder, unready, WRITABLE } from "./generation-folder.ts";
 import type { Mount } from "../../process/sandbox-kinds.ts";
 import { readDoor } from "../config/service-links.ts";
 import type { ObjectClass } from "../../contract/change-feed.ts";
@@ -15,6 +16,9 @@ import { type LimitedRun, limited } from "./worker-limits.ts";
 import { refuseExperimental } from "../storage/experimental-flags.ts";
 import { embeddedBy } from "../storage/bindings-config.ts";
 import { keepsObjects, missingClass } from "../storage/objects.ts";
+import { InterruptedInstances } from "../storage/interrupted-instances.ts";
+import { CALLS } from "../storage/workflow-door.ts";
+import { hasWorkflows } from "../storage/workflows.ts";
 import { leadsNowhere } from "../storage/remote-objects.ts";
 import { layOut } from "../storage/modules.ts";
 import { openSecrets } from "./open-secrets.ts";
@@ -52,6 +56,7 @@ export class Launcher {
   readonly #traces: TraceLines | null;
   readonly workerLog: WorkerLog;
   #hasRun = false;
+  readonly #interrupted: InterruptedInstances;
 
   constructor(context: GenerationContext, folder: GenerationFolder, version: LaidOutVersion) {
     this.#context = context;
@@ -60,6 +65,8 @@ export class Launcher {
     this.#bindings = new GenerationBindings(context, folder, version);
     const { accountId, scriptName, versionId } = version;
     this.#log = context.log.child({ account: accountId, script: scriptName, version: versionId });
+    const of = { version, folder: folder.absolute, objects: context.storage.objects };
+    this.#interrupted = new InterruptedInstances({ ...of, log: this.#log });
     const { traced = null, observability } = version;
     this.#traces = traced === null ? null : new TraceLines();
     this.workerLog = new WorkerLog({
@@ -92,7 +99,7 @@ export class Launcher {
   /** Has the other ends of its bindings listen. */
   async prepare(): Promise<void> {
     if (needsExperimental(this.#version)) refuseExperimental(this.#version);
-    await this.#context.sandbox.prepare(this.#folder.absolute, this.#mounts());
+    await this.#context.sandbox.prepare(this.#folder.absolute, this.#mounts(false));
     await this.#bindings.open();
     for (const name of this.#context.wantedEntrypoints(this.#version)) {
       if (leadsNowhere(name, this.#version)) this.#missing.add(name);
@@ -177,15 +184,16 @@ export class Launcher {
     const { run, sandbox, startTimeout, listener, keyring } = this.#context;
     // workerd does not start where a socket is left from a process before.
     await this.#folder.clear();
-    await sandbox.prepare(this.#folder.absolute, this.#mounts());
-    if (isKept) await sandbox.give(this.#folder.absolute, this.#mounts());
+    const mounts = this.#mounts(isKept);
+    await sandbox.prepare(this.#folder.absolute, mounts);
+    if (isKept) await sandbox.give(this.#folder.absolute, mounts);
     const keys = this.#keys();
     await layOut(this.#folder.absolute, embeddedBy(this.#version));
     await writeFile(this.#folder.path(CONFIG), this.#config(keys, isKept), { mode: 0o640 });
     const started = await startWorkerd({
       sandbox,
       folder: this.#folder.absolute,
-      mounts: isKept ? this.#mounts() : [],
+      mounts: isKept ? mounts : [],
       experimental: needsExperimental(this.#version),
       config: CONFIG,
       input: await keys.encode(sandbox, this.#folder.absolute, CONFIG),
@@ -221,6 +229,7 @@ export class Launcher {
       ...this.entrypoints.values(),
       ...(this.events === null ? [] : [this.events]),
     ]);
+    void this.#interrupted.wake();
     const { memory, cpu } = this.#context.limits;
     const { cpuMs } = this.#version.limits ?? {};
     // What a Worker asks for counts, but not below what can be told from a busy machine.
@@ -233,12 +242,18 @@ export class Launcher {
   /** Its sockets beside its own and the probe's. */
   #named(): readonly string[] {
     const doors = [...this.entrypoints.values()].map((path) => basename(path));
-    return this.#version.takesEvents ? [...doors, EVENTS] : doors;
+    return [
+      ...doors,
+      ...(this.#version.takesEvents ? [EVENTS] : []),
+      ...(hasWorkflows(this.#version) ? [CALLS] : []),
+    ];
   }
 
-  #mounts(): readonly Mount[] {
+  /** @param isKept false: it is not begun, and no folder is made for what may never be */
+  #mounts(isKept: boolean): readonly Mount[] {
     const { objects } = this.#context.storage;
-    return keepsObjects(this.#version) ? objects.mounts(this.#version) : [];
+    const all = keepsObjects(this.#version) ? objects.mounts(this.#version) : [];
+    return isKept ? all : all.filter(({ folder }) => existsSync(folder));
   }
 
   #config(keys: KeysInConfig, isKept: boolean): string {
@@ -247,6 +262,9 @@ export class Launcher {
       hasOwnPort: this.#context.listener !== null,
       probeSocket: unready(PROBE),
       eventsSocket: this.#version.takesEvents ? unready(EVENTS) : null,
+      ...(hasWorkflows(this.#version) && {
+        workflows: { socket: unready(CALLS), scratch: WRITABLE },
+      }),
       entrypoints: new Map(
         [...this.entrypoints].map(([name, path]) => [name, unready(basename(path))]),
       ),

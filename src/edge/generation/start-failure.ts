@@ -1,6 +1,7 @@
 import { SourceMap } from "node:module";
 import { Failure } from "../../failures/failures.ts";
-import type { ScriptKey } from "../../contract/change-feed.ts";
+import type { ScriptKey, WorkerVersion } from "../../contract/change-feed.ts";
+import { missingWorkflow } from "../storage/workflows.ts";
 import { WorkerdStartError } from "./workerd.ts";
 
 /** Reads the source map of a module. Null: it was deployed without one. */
@@ -8,7 +9,7 @@ export type ReadSourceMap = (moduleName: string) => Promise<string | null>;
 
 /** What workerd said, as the one who deploys needs it: the exception, with lines of the original source. */
 export async function startFailure(
-  key: ScriptKey,
+  key: ScriptKey & Pick<WorkerVersion, "workflows">,
   error: unknown,
   readSourceMap: ReadSourceMap,
 ): Promise<unknown> {
@@ -21,6 +22,14 @@ export async function startFailure(
     });
   }
   const lines = error.lines.map((line) => line.replace(/^service main: /, ""));
+  const workflow = lines.map((line) => missingWorkflow(line, key)).find((one) => one !== null);
+  if (workflow) {
+    const { name, className } = workflow;
+    return new Failure("workflow_class_not_exported", {
+      message: `the Worker "${scriptName}" does not export the class "${className}", which runs the Workflow "${name}"`,
+      facts: { class: className, workflow: name },
+    });
+  }
   const exception = await mapped(lines.join("\n") || error.message, readSourceMap);
   const at = /^ +at (?:.*\()?([^()\n]+):(\d+):(\d+)\)?$/m.exec(exception);
   return new Failure("worker_start_failed", {

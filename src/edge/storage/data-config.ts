@@ -13,6 +13,7 @@ export const dataProcess = {
     "routers/kv.js",
     "routers/d1.js",
     "routers/objects.js",
+    "routers/r2-objects.js",
     "routers/analytics.js",
     "r2.js",
     "rate-limit-object.js",
@@ -34,8 +35,16 @@ export const dataProcess = {
       ["experimental"],
     ),
     routed("analytics", [], { className: "Dataset", binding: "DATASET", disk: "analytics" }),
-    ...objects("r2", "r2.js", "R2BucketObject", "r2", false),
-    ...objects("rate-limit", "rate-limit-object.js", "RateLimiterObject", "rate-limits", true),
+    ...objects("r2", ["routers/r2-objects.js", "r2.js"], {
+      className: "R2BucketObject",
+      folder: "r2",
+      enableSql: false,
+    }),
+    ...objects("rate-limit", ["rate-limit-object.js"], {
+      className: "RateLimiterObject",
+      folder: "rate-limits",
+      enableSql: true,
+    }),
   ],
 } as const;
 
@@ -74,19 +83,26 @@ export function routed(
   };
 }
 
-/** A class of Miniflare's, and the module of ours in front of it. */
+interface ObjectKind {
+  readonly className: string;
+  readonly folder: string;
+  readonly enableSql: boolean;
+}
+
+/**
+ * A class of Miniflare's, and the module of ours in front of it.
+ * @param files the first exports the class
+ */
 function objects(
   kind: string,
-  file: string,
-  className: string,
-  folder: string,
-  enableSql: boolean,
+  files: readonly string[],
+  { className, folder, enableSql }: ObjectKind,
 ): readonly CapnpValue[] {
   return [
     {
       name: `${kind} objects`,
       worker: {
-        modules: [module(file)],
+        modules: files.map((file) => module(file)),
         compatibilityDate: "2023-07-24",
         compatibilityFlags: ["nodejs_compat", "experimental"],
         durableObjectNamespaces: [{ className, uniqueKey: kind, enableSql }],
@@ -105,6 +121,7 @@ function objects(
         bindings: [
           KEY,
           { name: "KIND", text: kind },
+          { name: "BLOBS", service: `disk ${folder}` },
           {
             name: "OBJECT",
             durableObjectNamespace: { className, serviceName: `${kind} objects` },

@@ -5,15 +5,16 @@ import type { Mount } from "../../process/sandbox-kinds.ts";
 import type { CapnpValue } from "../config/capnp.ts";
 import { Claims } from "./claims.ts";
 import { isRemote } from "./remote-objects.ts";
+import { instancesAt } from "./workflows.ts";
 
-type Stateful = Pick<WorkerVersion, "objects">;
+type Stateful = Pick<WorkerVersion, "objects" | "workflows">;
 
-/** Does it keep Durable Objects? Then it runs in one process at a time. */
-export function keepsObjects({ objects = [] }: Stateful): boolean {
-  return objects.length > 0;
+/** Does it keep Durable Objects, or instances of Workflows? Then it runs in one process at a time. */
+export function keepsObjects({ objects = [], workflows = [] }: Stateful): boolean {
+  return objects.length > 0 || workflows.length > 0;
 }
 
-/** The folders of Durable Objects: one a namespace, which one process has at a time. */
+/** The folders of Durable Objects: one a namespace or Workflow, which one process has at a time. */
 export class Objects {
   readonly #claims = new Claims();
   readonly #folderOf: (accountId: string) => string;
@@ -24,33 +25,42 @@ export class Objects {
   }
 
   /** All that a Worker's process may write to. */
-  mounts({ accountId, objects = [] }: Stateful & { readonly accountId: string }): Mount[] {
-    return objects.map(({ namespaceId }) => ({
-      at: `${OBJECTS}/${namespaceId}`,
-      folder: this.#folder(accountId, namespaceId),
-    }));
+  mounts(version: Stateful & { readonly accountId: string }): Mount[] {
+    const { accountId, objects = [], workflows = [] } = version;
+    return [
+      ...objects.map(({ namespaceId }) => ({
+        at: `${OBJECTS}/${namespaceId}`,
+        folder: this.folder(accountId, namespaceId),
+      })),
+      ...workflows.map((workflow) => ({
+        at: instancesAt(workflow),
+        folder: this.folder(accountId, workflow.workflowId),
+      })),
+    ];
   }
 
   /** Resolves when no other process has them. @returns gives them back */
-  claim({ objects = [] }: Stateful, signal: AbortSignal): Promise<() => void> {
-    return this.#claims.take(
-      objects.map(({ namespaceId }) => namespaceId),
-      signal,
-    );
+  claim({ objects = [], workflows = [] }: Stateful, signal: AbortSignal): Promise<() => void> {
+    const ids = [
+      ...objects.map(({ namespaceId }) => namespaceId),
+      ...workflows.map(({ workflowId }) => workflowId),
+    ];
+    return this.#claims.take(ids, signal);
   }
 
   async remove(accountId: string, namespaceIds: readonly string[]): Promise<void> {
     const release = await this.#claims.take(namespaceIds);
     try {
       for (const id of namespaceIds) {
-        await rm(this.#folder(accountId, id), { recursive: true, force: true });
+        await rm(this.folder(accountId, id), { recursive: true, force: true });
       }
     } finally {
       release();
     }
   }
 
-  #folder(accountId: string, namespaceId: string): string {
+  /** Where they are kept. @param namespaceId or a Workflow's id */
+  folder(accountId: string, namespaceId: string): string {
     return join(this.#folderOf(accountId), OBJECTS, namespaceId);
   }
 }
@@ -79,8 +89,12 @@ export function objectsConfig({ objects = [] }: Stateful, kept: boolean): Object
   };
 }
 
-/** A binding whose class has gone since would keep the Worker from starting. */
-export function isBindable(binding: WorkerBinding, { objects = [] }: Stateful): boolean {
+/** A binding whose class or Workflow has gone since would keep the Worker from starting. */
+export function isBindable(binding: WorkerBinding, version: Stateful): boolean {
+  const { objects = [], workflows = [] } = version;
+  if (binding.type === "workflow") {
+    return workflows.some(({ name }) => name === binding.workflowName);
+  }
   if (binding.type !== "durable_object_namespace" || isRemote(binding)) return true;
   return objects.some(({ className }) => className === binding.className);
 }

@@ -33,6 +33,7 @@ export type AuditAction =
   | `token.${"create" | "update" | "roll" | "delete"}`
   | `trust.${string}`
   | `user.${"create" | "remove" | "password" | "role" | "session" | "factor"}`
+  | `workflow.${"update" | "delete"}`
   | "version.create"
   | "audit.prune"
   | `zone.${"create" | "delete"}`

@@ -6,6 +6,7 @@ import { revokedByLists } from "./revocation-lists.ts";
 import type {
   ClientCertificateRow,
   ClientRevocationRow,
+  HostAuthorityRow,
   HostClientsRow,
   IdentityAuthorityRow,
 } from "../schema.ts";
@@ -38,6 +39,39 @@ export async function listHostRules(db: Database, accountId: string): Promise<Ho
   }));
 }
 
+/** Hosts that ask for certificates of a CA, in the order that they were put in. */
+export async function hostsOfAuthority(
+  db: Database,
+  { accountId, authorityId }: Pick<HostAuthorityRow, "accountId" | "authorityId">,
+): Promise<readonly string[]> {
+  const rows = await db
+    .selectFrom("hostAuthorities")
+    .select("host")
+    .where("accountId", "=", accountId)
+    .where("authorityId", "=", authorityId)
+    .orderBy("position")
+    .orderBy("host")
+    .execute();
+  return rows.map(({ host }) => host);
+}
+
+/** @param hosts of this CA, as they are to be told */
+export async function orderHosts(
+  db: Database,
+  { accountId, authorityId }: Pick<HostAuthorityRow, "accountId" | "authorityId">,
+  hosts: readonly string[],
+): Promise<void> {
+  for (const [position, host] of hosts.entries()) {
+    await db
+      .updateTable("hostAuthorities")
+      .set({ position })
+      .where("accountId", "=", accountId)
+      .where("host", "=", host)
+      .where("authorityId", "=", authorityId)
+      .execute();
+  }
+}
+
 /** @param rules null: the host asks nothing of its clients any more */
 export async function putHostRules(
   db: Database,
@@ -45,6 +79,13 @@ export async function putHostRules(
   rules: Pick<HostRules, "mode" | "forward" | "authorities"> | null,
 ): Promise<void> {
   const { accountId, host } = key;
+  const before = await db
+    .selectFrom("hostAuthorities")
+    .select(["authorityId", "position"])
+    .where("accountId", "=", accountId)
+    .where("host", "=", host)
+    .execute();
+  const positions = new Map(before.map((tie) => [tie.authorityId, tie.position]));
   for (const table of ["hostAuthorities", "hostClients"] as const) {
     await db
       .deleteFrom(table)
@@ -55,7 +96,12 @@ export async function putHostRules(
   if (rules === null) return;
   const { mode, forward, authorities } = rules;
   await db.insertInto("hostClients").values({ accountId, host, mode, forward }).execute();
-  const ties = [...new Set(authorities)].map((authorityId) => ({ accountId, host, authorityId }));
+  const ties = [...new Set(authorities)].map((authorityId) => ({
+    accountId,
+    host,
+    authorityId,
+    position: positions.get(authorityId) ?? 0,
+  }));
   if (ties.length > 0) await db.insertInto("hostAuthorities").values(ties).execute();
 }
 

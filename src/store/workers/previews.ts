@@ -1,3 +1,4 @@
+import { workflowsOf } from "./workflows.ts";
 import type { ScriptKey, VersionPreview, WorkerVersion } from "../../contract/change-feed.ts";
 import { findAccount } from "../access/accounts.ts";
 import type { Database } from "../database.ts";
@@ -17,6 +18,7 @@ export const ALIAS = "workers/alias";
 export async function hasPreviews(db: Database, script: ScriptRow): Promise<boolean> {
   if (script.previews !== 1) return false;
   if ((await namespacesOf(db, script.id)).length > 0) return false;
+  if ((await workflowsOf(db, script.id)).length > 0) return false;
   return (await currentDeployment(db, script.id)) !== null;
 }
 

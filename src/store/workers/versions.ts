@@ -8,6 +8,7 @@ import { eventsOf } from "./schedules.ts";
 import { observabilityOf } from "./observability.ts";
 import { assetsOf } from "./assets.ts";
 import { namespacesOf, objectsOf } from "./object-namespaces.ts";
+import { workflowsAsRun, workflowsOf } from "./workflows.ts";
 import { withKeepers } from "./remote-objects.ts";
 import { inProcessBindings, withModes } from "./binding-modes.ts";
 import type { ScriptRow, ScriptVersionRow, VersionSettings } from "../schema.ts";
@@ -201,6 +202,7 @@ export async function workerVersion(
     compatibilityFlags: version.compatibilityFlags,
     bindings,
     ...objectsOf(await namespacesOf(db, script.id)),
+    ...workflowsAsRun(await workflowsOf(db, script.id)),
     ...limitsOf(versionSettings(version)),
     ...observabilityOf(script),
     ...(await assetsOf(db, script.accountId, versionSettings(version))),
@@ -249,6 +251,8 @@ function targetOf(binding: WorkerBinding): string | null {
       return binding.bucketName;
     case "queue":
       return binding.queueName;
+    case "workflow":
+      return binding.workflowName;
     default:
       return null;
   }

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { describeExpiry } from "../../../certificates/expiry.ts";
@@ -15,6 +15,7 @@ interface Options {
   readonly email?: string;
   readonly acceptTerms?: true;
   readonly ca?: string;
+  readonly challenge?: string;
 }
 
 export function addHostAcme(group: Command, io: Io): void {
@@ -26,21 +27,28 @@ export function addHostAcme(group: Command, io: Io): void {
     .option("--email <address>", "where the server writes to")
     .option("--accept-terms", "agree to the server's terms of service")
     .option("--ca <file>", "CAs that alone verify the ACME server, for a private one")
+    .addOption(
+      new Option(
+        "--challenge <kind>",
+        "how the host proves that it is yours: at port 80, or at port 443 in TLS (default: what the server offers, port 80 first)",
+      ).choices(["http-01", "tls-alpn-01"]),
+    )
     .option(...dataOption)
     .option("--json", "one JSON object")
     .addHelpText(
       "after",
       `
-The server asks for a proof at http://HOST/.well-known/acme-challenge/, port 80, which the ingress answers: the host's DNS
-has to lead here. The key is made here. It is renewed after two thirds of its life; what fails is tried again, and shown by
+The server asks for a proof at http://HOST/.well-known/acme-challenge/, port 80, or with --challenge tls-alpn-01 in a
+handshake at HOST's port 443. The ingress answers both: the host's DNS has to lead here. The key is made here. It is renewed after two thirds of its life; what fails is tried again, and shown by
 \`countersign host show\` and \`countersign doctor\`. \`countersign host certificate HOST --delete\` ends it, as an upload does.
 
 Examples:
   $ countersign host acme api.example.com --email ops@example.com --accept-terms
+  $ countersign host acme api.example.com --challenge tls-alpn-01 --accept-terms
   $ countersign host acme api.example.internal --directory https://ca.internal/acme/acme/directory --ca root.pem`,
     )
     .action(async (host: string, options: Options) => {
-      const { directory, email, acceptTerms, ca } = options;
+      const { directory, email, acceptTerms, ca, challenge } = options;
       const authority = ca === undefined ? undefined : await readAuthority(resolve(io.cwd, ca));
       const api = await apiClient(io, options);
       const path = `/countersign/hosts/${encodeURIComponent(host)}/acme`;
@@ -48,6 +56,7 @@ Examples:
         ...(directory !== undefined && { directory }),
         ...(email !== undefined && { email }),
         ...(authority !== undefined && { authority }),
+        ...(challenge !== undefined && { challenge }),
         accept_terms: acceptTerms === true,
       });
       if (options.json) return writeJson(io.stdout, result);

@@ -14,6 +14,7 @@ const policy = z
     require: rules,
     exclude: rules,
     precedence: count.optional(),
+    session_duration: text,
     reusable: flag,
     app_count: count,
     created_at: time,

@@ -8,6 +8,7 @@ import { hostResults } from "./hosts.ts";
 import { routingResults } from "./routing.ts";
 import { storageResults } from "./storage.ts";
 import { workerResults } from "./workers.ts";
+import { workflowResults } from "./workflows.ts";
 
 const results: Results = {
   ...accessResults,
@@ -17,6 +18,7 @@ const results: Results = {
   ...hostResults,
   ...storageResults,
   ...databaseResults,
+  ...workflowResults,
 };
 
 /**

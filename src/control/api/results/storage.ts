@@ -134,7 +134,9 @@ export const storageResults: Results = {
   ...crud(queues, queue, "GET* POST* GET PUT PATCH", "queue_id"),
   [`DELETE ${oneQueue}`]: z.null(),
   [`POST ${oneQueue}/purge`]: queue,
-  ...crud(`${oneQueue}/consumers`, consumer, "GET* POST* PUT", "consumer_id"),
+  [`POST ${oneQueue}/messages/pull`]: z.null(),
+  [`POST ${oneQueue}/messages/ack`]: z.null(),
+  ...crud(`${oneQueue}/consumers`, consumer, "GET* POST* GET PUT", "consumer_id"),
   [`DELETE ${oneQueue}/consumers/{consumer_id}`]: z.null(),
   "POST /graphql": z.null(),
 };

@@ -155,7 +155,7 @@ const workerVersion = z
     source: text,
     author_email: text,
     annotations,
-    bindings: z.array(binding),
+    bindings: z.array(binding).optional(),
     compatibility_date: text,
     compatibility_flags: texts,
     main_module: text,

@@ -4,7 +4,7 @@ import { connect as connectTcp, createServer, type AddressInfo } from "node:net"
 import { before, it } from "node:test";
 import { connect } from "node:tls";
 import * as fc from "fast-check";
-import { readServerName } from "./server-name.ts";
+import { readClientHello } from "./client-hello.ts";
 
 let hello: Buffer;
 let nameless: Buffer;
@@ -13,14 +13,15 @@ before(async () => {
   nameless = await helloOf("");
 });
 
-async function helloOf(servername: string): Promise<Buffer> {
+async function helloOf(servername: string, protocols: string[] = []): Promise<Buffer> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  const client = connect({ socket: connectTcp(port, "127.0.0.1"), servername }).on(
-    "error",
-    () => {},
-  );
+  const client = connect({
+    socket: connectTcp(port, "127.0.0.1"),
+    servername,
+    ALPNProtocols: protocols,
+  }).on("error", () => {});
   const [socket] = await once(server, "connection");
   const [bytes] = await once(socket, "data");
   client.destroy();
@@ -41,16 +42,26 @@ function inRecords(bytes: Buffer, size: number): Buffer {
 }
 
 it("the name is read from a ClientHello, in one record or in many", () => {
-  assert.deepEqual(readServerName(hello), { name: "host.example.com" });
-  assert.deepEqual(readServerName(nameless), { name: null });
+  assert.deepEqual(readClientHello(hello), { name: "host.example.com", protocols: [] });
+  assert.deepEqual(readClientHello(nameless), { name: null, protocols: [] });
   for (const size of [1, 3, 100]) {
-    assert.deepEqual(readServerName(inRecords(hello, size)), { name: "host.example.com" });
+    assert.deepEqual(readClientHello(inRecords(hello, size)), {
+      name: "host.example.com",
+      protocols: [],
+    });
   }
+});
+
+it("what is offered by ALPN is read, in its order", async () => {
+  const offered = await helloOf("host.example.com", ["h2", "acme-tls/1"]);
+  const protocols = ["h2", "acme-tls/1"];
+  assert.deepEqual(readClientHello(offered), { name: "host.example.com", protocols });
+  assert.deepEqual(readClientHello(inRecords(offered, 7)), { name: "host.example.com", protocols });
 });
 
 it("a part of it asks for more, at every length", () => {
   for (let length = 0; length < hello.length; length++) {
-    assert.equal(readServerName(hello.subarray(0, length)), "more", `${length}`);
+    assert.equal(readClientHello(hello.subarray(0, length)), "more", `${length}`);
   }
 });
 
@@ -60,10 +71,13 @@ it("what is no ClientHello has no name", () => {
     "PRI * HTTP/2.0\r\n",
     "\u0016\u0003\u0001\0\u0004\u0002\0\0\0",
   ]) {
-    assert.deepEqual(readServerName(Buffer.from(text, "latin1")), { name: null });
+    assert.deepEqual(readClientHello(Buffer.from(text, "latin1")), { name: null, protocols: [] });
   }
-  assert.deepEqual(readServerName(Buffer.from([22, 3, 1, 0, 0])), { name: null });
-  assert.deepEqual(readServerName(Buffer.from([22, 3, 1, 0, 4, 1, 255, 255, 255])), { name: null });
+  assert.deepEqual(readClientHello(Buffer.from([22, 3, 1, 0, 0])), { name: null, protocols: [] });
+  assert.deepEqual(readClientHello(Buffer.from([22, 3, 1, 0, 4, 1, 255, 255, 255])), {
+    name: null,
+    protocols: [],
+  });
 });
 
 it("whatever the bytes are, it does not throw and asks for more only up to a bound", () => {
@@ -75,8 +89,8 @@ it("whatever the bytes are, it does not throw and asks for more only up to a bou
       (at, value, more) => {
         const bytes = Buffer.concat([hello, more]);
         bytes[at % bytes.length] = value;
-        readServerName(bytes);
-        readServerName(Buffer.from(more));
+        readClientHello(bytes);
+        readClientHello(Buffer.from(more));
       },
     ),
     { numRuns: 500 },
@@ -85,5 +99,5 @@ it("whatever the bytes are, it does not throw and asks for more only up to a bou
     Buffer.concat([Buffer.alloc(5), Buffer.from([1, 0, 127, 255]), Buffer.alloc(40_000)]),
     1_000,
   );
-  assert.notEqual(readServerName(endless), "more");
+  assert.notEqual(readClientHello(endless), "more");
 });

@@ -1,35 +1,44 @@
 import type { Socket } from "node:net";
 import { peek, type Peeked } from "../network/peek.ts";
 
-/** What the beginning of a connection says of the host that it is for. `more`: not all of it is there. */
-export type ServerName = { readonly name: string | null } | "more";
+/** What the beginning of a connection says of what it is for. */
+export interface ClientHello {
+  /** Of the server, as it was sent. */
+  readonly name: string | null;
+  /** What is offered by ALPN (RFC 7301). */
+  readonly protocols: readonly string[];
+}
 
 /** Beyond this no ClientHello is read to its end; the largest of today are below 5,000 bytes. */
 const LONGEST = 32_768;
 
-/** Reads the server name out of a ClientHello, which may come in several records. Never throws. */
-export function readServerName(bytes: Buffer): ServerName {
-  const hello = clientHello(bytes);
-  if (hello === "more") return bytes.length < LONGEST ? "more" : NONE;
-  if (hello === null) return NONE;
-  const reader = new Reader(hello);
+/** Reads a ClientHello, which may come in several records. `more`: not all of it is there. Never throws. */
+export function readClientHello(bytes: Buffer): ClientHello | "more" {
+  const message = messageIn(bytes);
+  if (message === "more") return bytes.length < LONGEST ? "more" : NONE;
+  if (message === null) return NONE;
+  const reader = new Reader(message);
   reader.skip(2 + 32);
   reader.skip(reader.number(1));
   reader.skip(reader.number(2));
   reader.skip(reader.number(1));
   const extensions = new Reader(reader.take(reader.number(2)));
+  let { name, protocols }: ClientHello = NONE;
   while (!extensions.isAtEnd) {
     const type = extensions.number(2);
-    const body = extensions.take(extensions.number(2));
-    if (type === 0) return { name: firstName(new Reader(body)) };
+    const body = new Reader(extensions.take(extensions.number(2)));
+    if (type === SERVER_NAME) name = firstName(body);
+    else if (type === ALPN) protocols = protocolsIn(body);
   }
-  return NONE;
+  return { name, protocols };
 }
 
-const NONE = { name: null } as const;
+const NONE: ClientHello = { name: null, protocols: [] };
+const SERVER_NAME = 0;
+const ALPN = 16;
 
 /** The body of the first handshake message. Null: it is no ClientHello. */
-function clientHello(bytes: Buffer): Buffer | "more" | null {
+function messageIn(bytes: Buffer): Buffer | "more" | null {
   const parts: Buffer[] = [];
   let length = 0;
   for (let at = 0; ;) {
@@ -57,6 +66,13 @@ function firstName(list: Reader): string | null {
   if (list.isAtEnd || list.number(1) !== 0) return null;
   const name = list.take(list.number(2)).toString("latin1");
   return name === "" ? null : name;
+}
+
+function protocolsIn(list: Reader): readonly string[] {
+  list.skip(2);
+  const protocols: string[] = [];
+  while (!list.isAtEnd) protocols.push(list.take(list.number(1)).toString("latin1"));
+  return protocols;
 }
 
 /** What lies beyond the end reads as nothing. */
@@ -89,12 +105,12 @@ class Reader {
   }
 }
 
-/** Finds out which host a connection is for, before TLS reads from it. */
-export function peekServerName(socket: Socket, done: (name: string | null) => void): void {
-  peek(socket, serverName, done);
+/** Finds out what a connection is for, before TLS reads from it. */
+export function peekClientHello(socket: Socket, done: (hello: ClientHello) => void): void {
+  peek(socket, hello, done);
 }
 
-function serverName(rest: Buffer): Peeked<string | null> | "more" {
-  const server = readServerName(rest);
-  return server === "more" ? "more" : { found: server.name, rest };
+function hello(rest: Buffer): Peeked<ClientHello> | "more" {
+  const found = readClientHello(rest);
+  return found === "more" ? "more" : { found, rest };
 }

@@ -1,0 +1,80 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Logger } from "pino";
+import type { WorkerVersion } from "../../contract/change-feed.ts";
+import { instanceFiles } from "./instance-files.ts";
+import type { Objects } from "./objects.ts";
+import { askedOf } from "./workflow-asked.ts";
+import { hasWorkflows } from "./workflows.ts";
+
+interface Interrupted {
+  readonly version: Pick<WorkerVersion, "accountId" | "workflows">;
+  /** Of the process. */
+  readonly folder: string;
+  readonly objects: Pick<Objects, "folder">;
+  readonly log: Logger;
+}
+
+/**
+ * Has instances go on in which a step was running when the process before ended. The engine itself
+ * does it at an alarm, up to ten minutes later: that is left of what fails here.
+ */
+export class InterruptedInstances {
+  readonly #options: Interrupted;
+  /** When the process was started, lately. */
+  #starts: readonly number[] = [];
+
+  constructor(options: Interrupted) {
+    this.#options = options;
+  }
+
+  /** The process runs, again perhaps. Never rejects. */
+  async wake(): Promise<void> {
+    if (!hasWorkflows(this.#options.version)) return;
+    const now = performance.now();
+    this.#starts = [...this.#starts.filter((time) => now - time < WINDOW), now];
+    await delay(pauseBefore(this.#starts.length), undefined, { ref: false });
+    // Another one runs by now, and has its own pause.
+    if (this.#starts.at(-1) !== now) return;
+    try {
+      await this.#wakeAll();
+    } catch (error) {
+      this.#options.log.debug({ err: error }, "interrupted instances of Workflows were not woken");
+    }
+  }
+
+  async #wakeAll(): Promise<void> {
+    const { version, folder, objects } = this.#options;
+    const { accountId, workflows = [] } = version;
+    for (const { name, workflowId } of workflows) {
+      const files = await instanceFiles(objects.folder(accountId, workflowId));
+      const keys = files
+        .filter(({ written }) => Date.now() - written < LATELY)
+        .toSorted((a, b) => b.written - a.written)
+        .slice(0, MOST_WOKEN)
+        .map(({ key }) => key);
+      for (let at = 0; at < keys.length; at += AT_ONCE) {
+        await askedOf(folder, name, { call: "wake", keys: keys.slice(at, at + AT_ONCE) });
+      }
+    }
+  }
+}
+
+/**
+ * ms. An instance may be what ends the process, each time that it goes on: the Worker serves
+ * meanwhile.
+ * @param starts in the last ten minutes, this one among them
+ */
+export function pauseBefore(starts: number): number {
+  return starts <= AT_ONCE_FOR
+    ? 0
+    : Math.min(1_000 * 2 ** (starts - AT_ONCE_FOR - 1), LONGEST_PAUSE);
+}
+
+const AT_ONCE_FOR = 3;
+/** ms */
+const LONGEST_PAUSE = 60_000;
+const WINDOW = 10 * 60_000;
+const LATELY = 60 * 60_000;
+/** Instances, of one Workflow, and how many at once. */
+const MOST_WOKEN = 1_000;
+const AT_ONCE = 100;

@@ -1,0 +1,168 @@
+import { dirname } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { z } from "zod";
+import { keyIn } from "../../contract/key-in.ts";
+import type { ScriptKey } from "../../contract/change-feed.ts";
+import type {
+  InstanceFilter,
+  InstancePage,
+  ListedInstance,
+  WorkflowCall,
+  WorkflowKey,
+} from "../../contract/workflows.ts";
+import { Failure } from "../../failures/failures.ts";
+import type { RunDirectory } from "../../process/run-directory.ts";
+import { mainGeneration } from "../live.ts";
+import type { Traffic } from "../traffic.ts";
+import { askedOf } from "./workflow-asked.ts";
+import { after, cursorAfter, type InstanceFile, instanceFiles } from "./instance-files.ts";
+import type { Objects } from "./objects.ts";
+import { STATUSES } from "./workflow-door.ts";
+
+interface CallsOptions {
+  readonly run: RunDirectory;
+  readonly traffic: Pick<Traffic, "get">;
+  readonly objects: Pick<Objects, "folder">;
+}
+
+/** Reaches the engines of Workflows, which are in the processes of their Workers. */
+export class WorkflowCalls {
+  readonly #options: CallsOptions;
+  /** How many of a script's go on. */
+  readonly #running = new Map<string, number>();
+  readonly #stopping = new AbortController();
+
+  constructor(options: CallsOptions) {
+    this.#options = options;
+  }
+
+  /** As of `Edge.workflow`. */
+  call(key: WorkflowKey, call: WorkflowCall): Promise<unknown> {
+    return this.#inTurn(key, () => this.#ask(key, call));
+  }
+
+  /** As of `Edge.workflowInstances`. */
+  list(key: WorkflowKey, filter: InstanceFilter): Promise<InstancePage> {
+    return this.#inTurn(key, () => this.#list(key, filter));
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+  }
+
+  async #inTurn<T>(key: ScriptKey, work: () => Promise<T>): Promise<T> {
+    const id = keyIn(key.accountId, key.scriptName);
+    const running = this.#running.get(id) ?? 0;
+    if (running >= MOST_CALLS) throw new Failure("workflow_calls_exceeded");
+    this.#running.set(id, running + 1);
+    try {
+      return await work();
+    } finally {
+      const left = (this.#running.get(id) ?? 1) - 1;
+      if (left === 0) this.#running.delete(id);
+      else this.#running.set(id, left);
+    }
+  }
+
+  async #list(key: WorkflowKey, filter: InstanceFilter): Promise<InstancePage> {
+    const { limit, cursor, status, from, to } = filter;
+    const folder = this.#options.objects.folder(key.accountId, key.workflowId);
+    const files = after(await instanceFiles(folder), cursor).slice(0, MOST_LOOKED_AT + 1);
+    const looked = files.slice(0, MOST_LOOKED_AT);
+    const instances: ListedInstance[] = [];
+    for (let at = 0; at < looked.length; at += AT_ONCE) {
+      const some = looked.slice(at, at + AT_ONCE);
+      for (const [index, one] of (await this.#described(key, some)).entries()) {
+        if (one === null || !isMeant(one, { status, from, to })) continue;
+        instances.push(one);
+        if (instances.length < limit) continue;
+        const last = some[index]!;
+        return { instances, cursor: last === files.at(-1) ? null : cursorAfter(last) };
+      }
+    }
+    const last = looked.at(-1);
+    const isAll = last === undefined || files.length === looked.length;
+    return { instances, cursor: isAll ? null : cursorAfter(last) };
+  }
+
+  /** Null: nothing was created there, or it has been removed. */
+  async #described(
+    key: WorkflowKey,
+    files: readonly InstanceFile[],
+  ): Promise<readonly (ListedInstance | null)[]> {
+    const keys = files.map((one) => one.key);
+    const told = listed.safeParse(await this.#ask(key, { call: "list", keys }));
+    if (!told.success) throw unreached(key, new Error("its process answered otherwise"));
+    return files.map(({ written }, index) => {
+      const found = told.data[index];
+      const status = STATUSES[found?.status ?? -1];
+      if (!found || status === undefined) return null;
+      const { instanceId: id, createdOn } = found;
+      return { id, status, createdOn, modifiedOn: new Date(written).toISOString() };
+    });
+  }
+
+  /** Waits for a process that is being started, but never asks twice. */
+  async #ask(key: WorkflowKey, call: object): Promise<unknown> {
+    const { signal } = this.#stopping;
+    const until = performance.now() + LONGEST_WAIT;
+    for (;;) {
+      try {
+        return await askedOf(this.#folder(key), key.workflow, call);
+      } catch (error) {
+        if (error instanceof Failure) throw error;
+        const isLate = performance.now() > until || signal.aborted;
+        if (isLate || !isUnreached(error)) throw unreached(key, error);
+      }
+      await delay(PAUSE, undefined, { signal, ref: false }).catch(() => {});
+    }
+  }
+
+  #folder(key: ScriptKey): string {
+    const live = this.#options.traffic.get(key);
+    if (live === undefined) throw new NotDeployed("nothing of it is deployed");
+    return this.#options.run.absolute(dirname(mainGeneration(live).socket));
+  }
+}
+
+class NotDeployed extends Error {
+  readonly code = "ENOENT";
+}
+
+const listed = z.array(
+  z
+    .object({ instanceId: z.string().max(100), status: z.int(), createdOn: z.iso.datetime() })
+    .nullable(),
+);
+
+function unreached({ scriptName, workflow }: WorkflowKey, cause: unknown): Failure {
+  return new Failure("workflow_unreachable", {
+    message: `the Worker "${scriptName}", which runs the Workflow "${workflow}", was not reached: ${(cause as Error).message}`,
+    cause,
+  });
+}
+
+/** Nobody listened: the Worker has not begun with it. */
+function isUnreached(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "ENOENT" || code === "ECONNREFUSED";
+}
+
+function isMeant(
+  { status, createdOn }: ListedInstance,
+  filter: Pick<InstanceFilter, "status" | "from" | "to">,
+): boolean {
+  if (filter.status !== undefined && filter.status !== status) return false;
+  const at = Date.parse(createdOn);
+  if (filter.from !== undefined && at < Date.parse(filter.from)) return false;
+  return filter.to === undefined || at <= Date.parse(filter.to);
+}
+
+/** Of one script. */
+const MOST_CALLS = 16;
+/** Instances of which one listing asks, and how many at once. */
+const MOST_LOOKED_AT = 1_000;
+const AT_ONCE = 100;
+/** ms */
+const LONGEST_WAIT = 15_000;
+const PAUSE = 100;

@@ -1,0 +1,112 @@
+/** Failures of Workflows: as they are deployed, and of their instances. */
+export const workflowFailures = {
+  workflow_unknown: {
+    side: "caller",
+    status: 404,
+    // wrangler asks for Workflows before a deploy, and takes this number for "not yet".
+    number: 10200,
+    title: "the Workflow was not found",
+    cause: "The name is wrong, or no Worker that is deployed has the Workflow.",
+    fix: "Compare the name with `wrangler workflows list`, or deploy the Worker that has it in `workflows`.",
+  },
+  workflow_invalid: {
+    side: "caller",
+    status: 400,
+    number: 7000830,
+    title: "a Workflow is not as the engine takes it",
+    cause:
+      "A name has 1 to 64 letters, digits, `-` and `_`, and a class runs one Workflow of a Worker.",
+    fix: "Correct `workflows` in the Wrangler configuration, and deploy again.",
+  },
+  workflow_of_another: {
+    side: "caller",
+    status: 409,
+    number: 7000831,
+    title: "a Workflow of this name belongs to another Worker",
+    cause:
+      "Names of Workflows are unique in an account, and instances stay with the Worker that has made them.",
+    fix: "Choose another `name` in `workflows`, or delete the other Workflow and its instances with `wrangler workflows delete NAME`.",
+  },
+  workflow_remote: {
+    side: "caller",
+    status: 400,
+    number: 7000832,
+    title: "a binding names a Workflow of another Worker",
+    cause: "The engine runs in the process of the Worker that has the class, and reaches no other.",
+    fix: "Bind the other Worker in `services`, have a method of it create the instance, and remove `script_name` from `workflows`.",
+  },
+  workflow_class_not_exported: {
+    side: "caller",
+    status: 400,
+    number: 7000834,
+    title: "the Worker does not export the class of a Workflow",
+    cause:
+      "`class_name` is wrong, the class does not extend `WorkflowEntrypoint`, or it was removed from the code, and instances could not go on.",
+    fix: "Export a class of this name from the main module that extends `WorkflowEntrypoint`, or delete the Workflow and its instances with `wrangler workflows delete NAME`.",
+  },
+  workflows_limited: {
+    side: "caller",
+    status: 400,
+    number: 7000835,
+    title: "the account has as many Workflows as it may have",
+    cause: "An account has 500 of them.",
+    fix: "Delete Workflows that are not used, with `wrangler workflows delete NAME`.",
+  },
+  workflow_instance_unknown: {
+    side: "caller",
+    status: 404,
+    number: 10400,
+    title: "the Workflow has no such instance",
+    cause: "The id is wrong, or the instance has ended and was removed after its retention.",
+    fix: "Compare the id with `wrangler workflows instances list NAME`.",
+  },
+  workflow_instance_exists: {
+    side: "caller",
+    status: 409,
+    number: 7000841,
+    title: "the Workflow has an instance of this id",
+    cause: "An id is used once, until the instance is removed.",
+    fix: "Choose another id, or leave it out.",
+  },
+  workflow_instance_invalid: {
+    side: "caller",
+    status: 400,
+    number: 7000836,
+    title: "the id of an instance is not one",
+    cause:
+      "An id has 1 to 100 letters, digits, `-` and `_`, and begins with a letter, a digit or `_`.",
+    fix: "Choose another id, or leave it out.",
+  },
+  workflow_instance_state: {
+    side: "caller",
+    status: 409,
+    number: 7000837,
+    title: "the instance cannot be changed so as it is now",
+    cause: "It has ended, or was not paused, or has not reached the step.",
+    fix: "Look at it with `wrangler workflows instances describe NAME ID`.",
+  },
+  workflow_refused: {
+    side: "caller",
+    status: 400,
+    number: 7000838,
+    title: "the engine of the Workflow did not do it",
+    cause: "What was sent does not suit the instance: the message has the engine's words.",
+    fix: "Correct what the message names, and send it again.",
+  },
+  workflow_unreachable: {
+    side: "platform",
+    status: 503,
+    number: 7000839,
+    title: "the Worker that runs the Workflow was not reached",
+    cause: "It is not deployed, does not start, or its process ended during the call.",
+    fix: "Look at the Worker's log with `countersign logs WORKER`, and try again.",
+  },
+  workflow_calls_exceeded: {
+    side: "caller",
+    status: 429,
+    number: 7000840,
+    title: "as many calls to the Worker's Workflows go on as may",
+    cause: "16 calls of the API to the Workflows of one Worker go on at once.",
+    fix: "Wait for one of them to be answered, and try again.",
+  },
+} as const;

@@ -104,6 +104,7 @@ describe("Durable Objects that are moved", () => {
     assert.equal(await ask("renamed", "a/old"), 1);
     assert.equal(await ask("renamed", "a/hit"), 1);
     assert.equal(folders().filter((id) => kept.includes(id)).length, kept.length - 1);
+    assert.doesNotMatch(platform.log(), /objects were not removed/);
     const listed = await platform.api(
       "GET",
       "/accounts/{account}/workers/durable_objects/namespaces",

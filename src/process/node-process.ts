@@ -17,7 +17,7 @@ export interface NodeProcessOptions {
   readonly workingDirectory: string;
   /** Besides what every process of ours is run with. */
   readonly flags?: readonly string[];
-  /** All of it: nothing of our environment, where the master key may stand, reaches the process. */
+  /** All of it but `compiledCode`: nothing of ours, where the master key may stand, reaches the process. */
   readonly environment?: NodeJS.ProcessEnv;
   /** Null: it ends with its supervisor, and nobody looks for one that did not. */
   readonly processes: ProcessRecords | null;
@@ -77,7 +77,7 @@ export class NodeProcess implements Run {
     const [file, ...args] = nodeCommand(flags);
     const spawned = await spawnProcess(file, [...args, modulePath], {
       cwd,
-      env: environment,
+      env: { ...compiledCode(), ...environment },
       stdio: [
         "ignore",
         "pipe",
@@ -222,4 +222,10 @@ export function endedFailure(name: string, reason: string): Failure {
     message: `the ${name} ended before it had answered: ${reason}`,
     facts: { process: name, reason },
   });
+}
+
+/** Where Node keeps what it has compiled, if this process was told: it says nothing of anybody. */
+function compiledCode(): NodeJS.ProcessEnv {
+  const { NODE_COMPILE_CACHE: folder } = process.env;
+  return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder };
 }

@@ -40,6 +40,9 @@ const wrangler = join(
   "bin/wrangler.js",
 );
 
+/** Where Node keeps what it has compiled: it saves a fifth of a short command's time. */
+const compiled = process.env["NODE_COMPILE_CACHE"];
+
 /** Nothing of the user's own wrangler is read or written: home, configuration and logs are apart. */
 export async function wranglerProject(
   target: WranglerTarget,
@@ -62,6 +65,7 @@ export async function wranglerProject(
     CLOUDFLARE_API_BASE_URL: target.api,
     CLOUDFLARE_API_TOKEN: target.token,
     ...(target.accountId && { CLOUDFLARE_ACCOUNT_ID: target.accountId }),
+    ...(compiled && { NODE_COMPILE_CACHE: compiled }),
   };
   const project: WranglerProject = {
     folder,

@@ -39,27 +39,27 @@ export async function storeObjects(
  * latest.
  */
 export async function removeDeletedObjects({
-  store: { db },
+  store,
   edge,
   log,
 }: Pick<ControlContext, "store" | "edge" | "log">): Promise<void> {
   const remove = async (
     { id, accountId }: { readonly id: string; readonly accountId: string },
-    forget: () => Promise<void>,
+    forget: (db: Database) => Promise<void>,
   ): Promise<void> => {
     try {
       // An edge that keeps nothing has nothing to remove.
       await edge.removeObjects?.(accountId, [id]);
-      await forget();
+      await store.housekeep(({ db }) => forget(db));
     } catch (error) {
       log.error({ err: error, account: accountId, namespace: id }, "objects were not removed");
     }
   };
-  for (const row of await deletedNamespaces(db)) {
-    await remove(row, () => forgetNamespaces(db, [row.id]));
+  for (const row of await deletedNamespaces(store.db)) {
+    await remove(row, (db) => forgetNamespaces(db, [row.id]));
   }
-  for (const row of await deletedWorkflows(db)) {
-    await remove(row, () => forgetWorkflow(db, row.id));
+  for (const row of await deletedWorkflows(store.db)) {
+    await remove(row, (db) => forgetWorkflow(db, row.id));
   }
 }
 

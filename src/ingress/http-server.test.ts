@@ -70,6 +70,14 @@ test("one that drips a byte at a time is late all the same, and others are answe
   assert.match(await late, /^HTTP\/1\.1 408 /);
 });
 
+test("an idle connection is kept for longer than proxies keep theirs", async (t) => {
+  const socket = connect(await serve(t), "127.0.0.1");
+  t.after(() => socket.destroy());
+  socket.write("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+  const [head] = await once(socket, "data");
+  assert.match(String(head), /^HTTP\/1\.1 404 [^]*\r\nkeep-alive: timeout=75\r\n/i);
+});
+
 test("what an answer throws ends its own connection, and no other", async (t) => {
   const broken = {
     answer: (_request: unknown, _response: ServerResponse) => {

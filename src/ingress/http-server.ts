@@ -30,6 +30,7 @@ export function createHttpServer(
   });
   // A Worker may take in an upload, or stream an answer, for as long as it likes.
   server.requestTimeout = 0;
+  server.keepAliveTimeout = KEPT;
   // Those beyond Node's 2,000 would be dropped without a word: their size is what is limited.
   server.maxHeadersCount = 0;
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
@@ -65,6 +66,12 @@ export interface HeadTimes {
   /** ms between two looks at who is late */
   readonly check: number;
 }
+
+/**
+ * ms that a connection may be idle, as with nginx: proxies before us keep theirs for a minute at most, and
+ * whoever gives up first must not be the server, for a request may be on its way.
+ */
+const KEPT = 75_000;
 
 const HEAD_TIMES: HeadTimes = { head: 60_000, check: 10_000 };
 

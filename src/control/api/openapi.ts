@@ -7,7 +7,10 @@ export function openApiDocument(endpoints: readonly Endpoint[], base: string): o
   const api = new OpenAPIHono();
   const registry = api.openAPIRegistry;
   registry.registerComponent("securitySchemes", "api_token", { type: "http", scheme: "bearer" });
-  for (const endpoint of endpoints) registry.registerPath(pathOf(endpoint));
+  for (const endpoint of endpoints) {
+    // What wrangler asks for with a slash at its end is another spelling, and no other operation.
+    if (!endpoint.path.endsWith("/")) registry.registerPath(pathOf(endpoint));
+  }
   return api.getOpenAPI31Document({
     openapi: "3.1.0",
     info: {

@@ -21,7 +21,9 @@ export default { async fetch() {
 } };`;
 
 test("a Worker runs in as many processes as are asked for, and all of them answer", async () => {
-  await edge.stageAndDeploy(makeVersion("wide", WHO));
+  // So slow that all of them are under way at once, on a busy machine too.
+  const slow = WHO.replace("wait(20)", "wait(1_500)");
+  await edge.stageAndDeploy(makeVersion("wide", slow));
   const pids = processes("wide").map(({ pid }) => pid);
   assert.equal(new Set(pids).size, 3);
   const answers = await Promise.all(Array.from({ length: 12 }, () => edge.fetch("wide.localhost")));

@@ -77,6 +77,8 @@ export class SecureListener {
       peer: this.#peerOf(request),
       tls: request.socket as TLSSocket,
     }));
+    // It does not listen, so Node does not track its connections: at a stop the idle ones end by themselves.
+    this.#http1.keepAliveTimeout = IDLE_OVER_TLS;
     this.#http2 = createHttp2Server(HTTP2_OPTIONS)
       .on("session", (session) => guarded(session, () => this.#began(session))())
       .on("stream", (stream, _headers, _flags, raw) => {
@@ -175,6 +177,9 @@ export class SecureListener {
     else this.#answers.answer(message, response.asResponse(), arrival);
   }
 }
+
+/** ms that a connection of HTTP/1.1 may be idle: a stop waits for it. */
+const IDLE_OVER_TLS = 5_000;
 
 /** Bytes that all uploads of one connection may have under way. */
 const SESSION_WINDOW = 1_048_576;

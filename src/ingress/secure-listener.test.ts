@@ -4,6 +4,7 @@ import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
+import { connect as connectTls } from "node:tls";
 import { makeAuthority } from "../../test/helpers/pki.ts";
 import { Answers } from "./answers.ts";
 import { Challenges } from "./challenges.ts";
@@ -11,9 +12,9 @@ import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
 import { LocalLeaves } from "./local-leaves.ts";
 import { IngressObserver } from "./observe.ts";
-import { SecureListener } from "./secure-listener.ts";
+import { type ConnectionTimes, SecureListener } from "./secure-listener.ts";
 
-async function listen(times: { handshake: number; idle: number }) {
+async function listen(times: ConnectionTimes) {
   const authority = await makeAuthority();
   const { key, chain } = await authority.issue({ subject: "CN=localhost", dns: ["localhost"] });
   const [hosts, clients] = [new Hosts(), new Clients()];
@@ -51,6 +52,18 @@ test("a handshake that does not come, or not on, ends with its time", async () =
     await once(socket, "close");
     assert.ok(performance.now() - began >= 50, "not before");
   }
+});
+
+test("a head over TLS that does not come in time is answered 408, and the connection closed", async () => {
+  const head = { head: 150, check: 20 };
+  await using listener = await listen({ handshake: 10_000, idle: 60_000, head });
+  const { port, ca } = listener;
+  const socket = connectTls({ port, ca, host: "127.0.0.1", servername: "localhost" });
+  socket.write("GET / HTTP/1.1\r\nHost: a.example\r\nX-Slow: ");
+  let said = "";
+  socket.on("error", () => {}).on("data", (chunk) => (said += String(chunk)));
+  await once(socket, "close");
+  assert.match(said, /^HTTP\/1\.1 408 [^]*request_timeout/);
 });
 
 test("a session of HTTP/2 on which nothing is said is closed, one with requests goes on", async () => {

@@ -25,7 +25,7 @@ import type { Clients } from "./clients.ts";
 import { type Hosts, plainName } from "./hosts.ts";
 import { Http2Request } from "./http2-request.ts";
 import { Http2Response } from "./http2-response.ts";
-import { closeWhenIdle, createHttpServer } from "./http-server.ts";
+import { closeWhenIdle, createHttpServer, type HeadTimes } from "./http-server.ts";
 import { listenAt } from "./listener.ts";
 import type { LocalLeaves } from "./local-leaves.ts";
 import { Proofs } from "./proofs.ts";
@@ -47,6 +47,8 @@ export interface ConnectionTimes {
   readonly handshake: number;
   /** ms without a byte after which a session of HTTP/2 takes no more requests */
   readonly idle: number;
+  /** Of HTTP/1.1. Default: as in plain HTTP. */
+  readonly head?: HeadTimes;
 }
 
 const TIMES: ConnectionTimes = { handshake: 10_000, idle: 60_000 };
@@ -73,11 +75,16 @@ export class SecureListener {
     this.#hosts = hosts;
     this.#clients = clients;
     this.#byDefault = byDefault;
-    this.#http1 = createHttpServer(answers, (request) => ({
-      peer: this.#peerOf(request),
-      tls: request.socket as TLSSocket,
-    }));
-    // It does not listen, so Node does not track its connections: at a stop the idle ones end by themselves.
+    this.#http1 = createHttpServer(
+      answers,
+      (request) => ({
+        peer: this.#peerOf(request),
+        tls: request.socket as TLSSocket,
+      }),
+      times.head,
+    );
+    // It does not listen, and only at this event Node begins to look for heads that are late.
+    this.#http1.emit("listening");
     this.#http1.keepAliveTimeout = IDLE_OVER_TLS;
     this.#http2 = createHttp2Server(HTTP2_OPTIONS)
       .on("session", (session) => guarded(session, () => this.#began(session))())

@@ -1,5 +1,4 @@
-import { createHash } from "node:crypto";
-import { webcrypto } from "node:crypto";
+import { createHash, webcrypto } from "node:crypto";
 import { OctetString } from "asn1js";
 import {
   Extension,

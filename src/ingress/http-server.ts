@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Server as NetServer } from "node:net";
 import { CONNECTION_BUFFER, HEADER_BUFFER } from "../forward/limits.ts";
 import type { Answers, Arrival } from "./answers.ts";
 import { guarded } from "../forward/guarded.ts";
@@ -75,11 +76,16 @@ const KEPT = 75_000;
 
 const HEAD_TIMES: HeadTimes = { head: 60_000, check: 10_000 };
 
-/** Accepts nothing new; resolves when the last request has ended. */
-export async function closeWhenIdle(server: Server): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+/**
+ * Accepts nothing new; resolves when the last request has ended.
+ * @param listening whose connections they are. Default: its own
+ */
+export async function closeWhenIdle(server: Server, listening: NetServer = server): Promise<void> {
+  const closed = new Promise<void>((resolve) => listening.close(() => resolve()));
   // A connection is idle again after its last response: those that are by now go with it.
   const sweep = setInterval(() => server.closeIdleConnections(), 50);
   await closed;
   clearInterval(sweep);
+  // Of one that does not listen itself: no more looks at heads that are late.
+  if (listening !== server) server.close();
 }

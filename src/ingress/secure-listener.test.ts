@@ -66,6 +66,18 @@ test("a head over TLS that does not come in time is answered 408, and the connec
   assert.match(said, /^HTTP\/1\.1 408 [^]*request_timeout/);
 });
 
+test("a stop closes a connection over TLS that is idle", { timeout: 20_000 }, async () => {
+  const listener = await listen({ handshake: 10_000, idle: 60_000 });
+  const { port, ca } = listener;
+  const socket = connectTls({ port, ca, host: "127.0.0.1", servername: "localhost" });
+  socket.on("error", () => {}).write("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+  const [head] = await once(socket, "data");
+  assert.match(String(head), /\r\nkeep-alive: timeout=75\r\n/i);
+  const closed = once(socket, "close");
+  await listener[Symbol.asyncDispose]();
+  await closed;
+});
+
 test("a session of HTTP/2 on which nothing is said is closed, one with requests goes on", async () => {
   await using listener = await listen({ handshake: 10_000, idle: IDLE });
   for (let tries = 0; (await used(listener)) === "was idle"; tries += 1) {

@@ -83,9 +83,8 @@ export class SecureListener {
       }),
       times.head,
     );
-    // It does not listen, and only at this event Node begins to look for heads that are late.
+    // It does not listen, and only from this event on Node knows which connections are late, or idle.
     this.#http1.emit("listening");
-    this.#http1.keepAliveTimeout = IDLE_OVER_TLS;
     this.#http2 = createHttp2Server(HTTP2_OPTIONS)
       .on("session", (session) => guarded(session, () => this.#began(session))())
       .on("stream", (stream, _headers, _flags, raw) => {
@@ -151,10 +150,8 @@ export class SecureListener {
 
   /** Accepts nothing new; resolves when the last request has ended. */
   async drain(): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#tls.close(() => resolve()));
     for (const session of this.#sessions.keys()) session.close();
-    await closeWhenIdle(this.#http1);
-    await closed;
+    await closeWhenIdle(this.#http1, this.#tls);
   }
 
   #handOver(socket: TLSSocket): void {
@@ -184,9 +181,6 @@ export class SecureListener {
     else this.#answers.answer(message, response.asResponse(), arrival);
   }
 }
-
-/** ms that a connection of HTTP/1.1 may be idle: a stop waits for it. */
-const IDLE_OVER_TLS = 5_000;
 
 /** Bytes that all uploads of one connection may have under way. */
 const SESSION_WINDOW = 1_048_576;

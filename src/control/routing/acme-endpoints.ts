@@ -5,6 +5,7 @@ import { Throttle } from "../../network/throttle.ts";
 import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { CHALLENGES } from "./acme-order.ts";
 import { takeByAcme } from "./acme-taking.ts";
 import { shownCertificate } from "./custom-certificates.ts";
 
@@ -15,7 +16,7 @@ const wish = z.object({
     .optional(),
   email: z.email().max(254).optional(),
   accept_terms: z.boolean().default(false),
-  challenge: z.enum(["http-01", "tls-alpn-01"]).optional(),
+  challenge: z.enum(CHALLENGES).optional(),
   /** CAs (PEM) that the directory's server is verified by, in the place of the public ones. */
   authority: z.string().max(100_000).optional(),
 });

@@ -52,9 +52,9 @@ const authorizationState = state.omit({ status: true }).extend({
     .max(20),
 });
 /** HTTP-01 of RFC 8555, and TLS-ALPN-01 of RFC 8737; the first that is offered is taken. */
-const KINDS = ["http-01", "tls-alpn-01"] as const satisfies readonly AcmeChallengeKind[];
+export const CHALLENGES: readonly ["http-01", "tls-alpn-01"] = ["http-01", "tls-alpn-01"];
 const takenChallenge = z.object({
-  type: z.enum(KINDS),
+  type: z.enum(CHALLENGES),
   url: z.string(),
   token: z.string().regex(/^[A-Za-z0-9_-]{1,256}$/),
 });
@@ -151,7 +151,7 @@ function choose(
   offered: readonly { readonly type: string }[],
   wanted: AcmeChallengeKind | null,
 ): z.output<typeof takenChallenge> {
-  const kinds = wanted === null ? KINDS : [wanted];
+  const kinds = wanted === null ? CHALLENGES : [wanted];
   for (const kind of kinds) {
     const found = takenChallenge.safeParse(offered.find(({ type }) => type === kind)).data;
     if (found !== undefined) return found;

@@ -39,8 +39,9 @@ export function addHostAcme(group: Command, io: Io): void {
       "after",
       `
 The server asks for a proof at http://HOST/.well-known/acme-challenge/, port 80, or with --challenge tls-alpn-01 in a
-handshake at HOST's port 443. The ingress answers both: the host's DNS has to lead here. The key is made here. It is renewed after two thirds of its life; what fails is tried again, and shown by
-\`countersign host show\` and \`countersign doctor\`. \`countersign host certificate HOST --delete\` ends it, as an upload does.
+handshake at HOST's port 443. The ingress answers both: the host's DNS has to lead here. The key is made here. It is
+renewed after two thirds of its life; what fails is tried again, and shown by \`countersign host show\` and \`countersign doctor\`.
+\`countersign host certificate HOST --delete\` ends it, as an upload does.
 
 Examples:
   $ countersign host acme api.example.com --email ops@example.com --accept-terms

@@ -6,7 +6,7 @@ import type { Logger } from "pino";
 import { Failure } from "../../failures/failures.ts";
 import { openKey } from "../../certificates/credential.ts";
 import { ASSETS, EMPTY, type GenerationFolder, unready, WRITABLE } from "./generation-folder.ts";
-import type { Mount } from "../../process/sandbox-kinds.ts";
+import type { Mount } from "../../process/walls/sandbox-kinds.ts";
 import { readDoor } from "../config/service-links.ts";
 import type { ObjectClass } from "../../contract/change-feed.ts";
 import { KeysInConfig } from "../config/keys-in-config.ts";

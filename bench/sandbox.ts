@@ -72,10 +72,10 @@ async function measure(kind: Kind): Promise<void> {
   process.env["PATH"] = kind === "user" ? withoutBubblewrap : PATH;
   try {
     const users = await findProcessUsers(kind === "privileges" ? "off" : "auto", runDirectory);
-    const began = performance.now();
+    const gatewayBegan = performance.now();
     const gateway = { masterKey: MASTER_KEY, runDirectory, user: users.gateway };
     const started = await startGateway(gateway);
-    figures.gatewayMs.push(performance.now() - began);
+    figures.gatewayMs.push(performance.now() - gatewayBegan);
     await started[Symbol.asyncDispose]();
     await using edge = await startEdge({
       users,

@@ -102,7 +102,7 @@ describe("users of their own for the platform's processes", { skip: whyNot() }, 
     const body = { certificates: chain, private_key: key, ca: false };
     const uploaded = await platform.api("POST", "/accounts/{account}/mtls_certificates", body);
     assert.ok(uploaded.json.success);
-    const [reader] = family(platform.process.pid!).filter((pid) => /intake\/main/.test(line(pid)));
+    const reader = family(platform.process.pid!).find((pid) => /intake\/main/.test(line(pid)));
     assert.ok(reader, "it is kept for a second after the upload");
     assertConfined(reader);
     const { gateway } = await platformClient(dataFolder).status();
@@ -115,8 +115,8 @@ describe("users of their own for the platform's processes", { skip: whyNot() }, 
     async () => {
       const { gateway } = await platformClient(dataFolder).status();
       const id = Number(statusOf(gateway.pid!, "Uid").split(" ")[0]);
-      const [file, ...before] = asUser({ setpriv, id }, [attacker]);
-      const launch = { file, args: before, cwd: "/", filter: null, tellsPid: false };
+      const [file, ...given] = asUser({ setpriv, id }, [attacker]);
+      const launch = { file, args: given, cwd: "/", filter: null, tellsPid: false };
       const found = await attackFrom(platform, launch, {
         folder: null,
         target: platform.process.pid!,

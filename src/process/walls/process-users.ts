@@ -88,8 +88,16 @@ export function asUser(
   const id = String(user.id);
   return [
     user.setpriv,
-    ...["--reuid", id, "--regid", id, "--clear-groups"],
-    ...["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--pdeathsig", "SIGKILL"],
+    "--reuid",
+    id,
+    "--regid",
+    id,
+    "--clear-groups",
+    "--no-new-privs",
+    "--inh-caps=-all",
+    "--bounding-set=-all",
+    "--pdeathsig",
+    "SIGKILL",
     "--",
     ...command,
   ];

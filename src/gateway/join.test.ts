@@ -59,3 +59,90 @@ test("a server that ends without a word may still be spoken to, where nothing te
   worker.end("still heard");
   assert.equal(await all(server), "still heard");
 });
+
+test("bytes go both ways, and each side may end its own first", async () => {
+  const { worker, client, upstream, server } = ends();
+  join(client, upstream, { failed: assert.fail, silent: assert.fail });
+  worker.write("hello");
+  assert.equal(String((await once(server, "data"))[0]), "hello");
+  server.write("hi");
+  assert.equal(String((await once(worker, "data"))[0]), "hi");
+  worker.end("bye");
+  assert.equal(await all(server), "bye");
+  server.end("bye");
+  assert.equal(await all(worker), "bye");
+});
+
+test("a server that has spoken and then fails is told as one that has", async () => {
+  for (const speaks of [false, true]) {
+    const { worker, client, upstream, server } = ends();
+    const seen: unknown[] = [];
+    const reset = new Error("reset");
+    const failed = (...args: unknown[]): null => (seen.push(args), null);
+    join(client, upstream, { failed, silent: assert.fail });
+    if (speaks) {
+      server.write("hi");
+      await once(worker, "data");
+    }
+    const closed = once(client, "close");
+    upstream.destroy(reset);
+    await closed;
+    assert.deepEqual(seen, [[reset, speaks]]);
+  }
+});
+
+test("a server that was gone before both were joined is told as what it was", async () => {
+  const reset = new Error("reset");
+  for (const error of [undefined, reset]) {
+    const { worker, client, upstream } = ends();
+    const gone = once(
+      upstream.on("error", () => {}),
+      "close",
+    );
+    upstream.destroy(error);
+    await gone.catch(() => {});
+    const seen: unknown[] = [];
+    const failed = (...args: unknown[]): Buffer => (seen.push(args), told);
+    const silent = (): Buffer => (seen.push("silent"), told);
+    join(client, upstream, { failed, silent });
+    assert.equal(await all(worker), "why it ends");
+    assert.deepEqual(seen, error === undefined ? ["silent"] : [[reset, false]]);
+    worker.destroy();
+  }
+});
+
+test("a Worker that is gone, then or later, takes the server with it and is told nothing", async () => {
+  for (const when of ["before", "after"]) {
+    const { client, upstream } = ends();
+    if (when === "before") client.destroy();
+    join(client, upstream, { failed: assert.fail, silent: assert.fail });
+    if (when === "after") client.destroy(new Error("reset"));
+    if (!upstream.destroyed) await once(upstream, "close");
+    assert.ok(upstream.destroyed);
+  }
+});
+
+test("a server that ends after it has spoken, or after the Worker has ended, is not told as silent", async () => {
+  const { worker, client, upstream, server } = ends();
+  join(client, upstream, { failed: assert.fail, silent: assert.fail });
+  worker.end();
+  await all(server);
+  server.end();
+  assert.equal(await all(worker), "");
+  const other = ends();
+  join(other.client, other.upstream, { failed: assert.fail, silent: assert.fail });
+  other.server.end("spoken");
+  assert.equal(await all(other.worker), "spoken");
+});
+
+test("who does not read why its connection ends is cut after a second", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { client, upstream } = ends();
+  join(client, upstream, { failed: () => told, silent: assert.fail });
+  upstream.destroy(new Error("reset"));
+  await new Promise((resolve) => setImmediate(resolve));
+  t.mock.timers.tick(999);
+  assert.ok(!client.destroyed);
+  t.mock.timers.tick(1);
+  assert.ok(client.destroyed);
+});

@@ -50,6 +50,7 @@ export interface Tables {
   masterKeyChecks: MasterKeyCheckRow;
   masterKeyChanges: MasterKeyChangeRow;
   zones: ZoneRow;
+  zoneSettings: ZoneSettingRow;
   hostCertificates: HostCertificateRow;
   acmeAccounts: AcmeAccountRow;
   acmeChallenges: AcmeChallengeRow;
@@ -643,6 +644,20 @@ export interface ZoneRow {
   name: string;
   createdOn: string;
 }
+
+/** What a zone says of all its hosts at the ingress. Without a row, the default counts. */
+export interface ZoneSettingRow {
+  accountId: string;
+  /** Its name. */
+  zone: string;
+  setting: ZoneSettingId;
+  /** JSON. */
+  value: string;
+  modifiedOn: string;
+}
+
+/** As Cloudflare calls them. */
+export type ZoneSettingId = "min_tls_version" | "tls_1_3" | "always_use_https" | "security_header";
 
 /** A server certificate that the ingress presents for its hosts. */
 export interface HostCertificateRow {

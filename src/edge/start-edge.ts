@@ -32,6 +32,7 @@ import { gatewayEntry, ingressEntry } from "./logs/log-entries.ts";
 import { WorkerMetrics } from "./metrics.ts";
 import { WorkerPorts } from "./worker-ports.ts";
 import { workerdSandbox } from "./generation/workerd.ts";
+import { describeUsers, noUsers } from "../process/walls/process-users.ts";
 import type { EdgeHttps, EdgeOptions, StartedEdge } from "./edge-options.ts";
 
 /**
@@ -41,7 +42,11 @@ import type { EdgeHttps, EdgeOptions, StartedEdge } from "./edge-options.ts";
  */
 export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const { source, log, masterKey, drain = 30_000, stopGrace = 5_000 } = options;
-  const { waitUntil = 30_000, originPort = 443 } = options;
+  const {
+    waitUntil = 30_000,
+    originPort = 443,
+    users = noUsers("they were not asked for"),
+  } = options;
   await using cleanup = new AsyncDisposableStack();
   const run = await RunDirectory.open(options.runDirectory);
   const sandbox = await workerdSandbox(options.sandbox, {
@@ -61,6 +66,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
         if (event.kind === "failure") tell(gatewayEntry(event));
       },
       runDirectory: run.path,
+      user: users.gateway,
       processes: run.processes,
       masterKey,
     }),
@@ -265,6 +271,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     },
     status: () => ({
       sandbox: { kind: sandbox.kind, summary: sandbox.summary },
+      users: describeUsers(users),
       gateway: gateway.status(),
       gatewayProcesses: gateway.processes(),
       ingress: ingress.status(),

@@ -9,6 +9,15 @@ export const edgeFailures = {
       "Its modules threw while they were evaluated, or the runtime refused them or a compatibility flag.",
     fix: "Correct the line that is named and deploy again. What ran before goes on untouched.",
   },
+  entrypoint_not_a_class: {
+    side: "worker",
+    status: 400,
+    number: 7000322,
+    title: "a binding of the Worker has an entrypoint that is no class",
+    cause:
+      "`entrypoint` of a service binding is the name of a class that the other Worker exports. The version was stored before this was checked at its upload.",
+    fix: "Name a class, or leave `entrypoint` out for the default export, and deploy again.",
+  },
   worker_start_timeout: {
     side: "worker",
     status: 400,

@@ -53,6 +53,7 @@ export interface Tables {
   zoneSettings: ZoneSettingRow;
   hostCertificates: HostCertificateRow;
   acmeAccounts: AcmeAccountRow;
+  acmeExternalAccounts: AcmeExternalAccountRow;
   acmeChallenges: AcmeChallengeRow;
   localAuthorities: LocalAuthorityRow;
   hostClients: HostClientsRow;
@@ -707,6 +708,17 @@ export interface AcmeAccountRow {
   /** Under its `acmeKeyPlace`. */
   sealedKey: Sealed;
   createdOn: string;
+}
+
+/** With what an account at an ACME server was opened (External Account Binding, RFC 8555, 7.3.4). */
+export interface AcmeExternalAccountRow {
+  /** That of the ACME account. */
+  id: string;
+  accountId: string;
+  /** As whoever runs the server calls it. */
+  kid: string;
+  /** The MAC key, base64url. Under its `acmeExternalKeyPlace`. */
+  sealedKey: Sealed;
 }
 
 /** What the ingress answers to an ACME server that asks whether a host is ours. */

@@ -5,7 +5,7 @@ import { listenForAbsent } from "./absent.ts";
 import { choose } from "./choose.ts";
 import type { PreviewKey } from "../contract/change-feed.ts";
 import { Challenges } from "./challenges.ts";
-import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import type { HostChallenge, ServedCertificate, ServedHost, ZoneRules } from "../contract/hosts.ts";
 import { Answers, type Found, type Wanted } from "./answers.ts";
 import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
@@ -30,6 +30,7 @@ import { IngressObserver, type IngressEvent, type Script } from "./observe.ts";
 import type { FailureCode } from "../failures/failures.ts";
 import { RoutingTable } from "./table.ts";
 import { Upstream } from "./upstream.ts";
+import { Zones } from "./zones.ts";
 
 /** Leads each request to a generation of the script that answers for its URL. */
 export class Ingress implements Served<IngressMethods> {
@@ -37,6 +38,7 @@ export class Ingress implements Served<IngressMethods> {
   readonly #gate = new Gate();
   readonly #upstreams = new Map<string, Upstream>();
   readonly #hosts = new Hosts();
+  readonly #zones = new Zones();
   readonly #clients = new Clients();
   readonly #challenges = new Challenges();
   readonly #answers: Answers;
@@ -72,6 +74,7 @@ export class Ingress implements Served<IngressMethods> {
     this.#answers = new Answers({
       find: (wanted) => this.#find(wanted),
       hosts: this.#hosts,
+      zones: this.#zones,
       clients: this.#clients,
       challenges: this.#challenges,
       howEnded: supervisor.howEnded,
@@ -109,6 +112,10 @@ export class Ingress implements Served<IngressMethods> {
     this.#hosts.update(accountId, hosts, revoked);
   }
 
+  zones(accountId: string, zones: readonly ZoneRules[]): void {
+    this.#zones.update(accountId, zones);
+  }
+
   challenges(accountId: string, challenges: readonly HostChallenge[]): void {
     this.#challenges.update(accountId, challenges);
   }
@@ -144,6 +151,7 @@ export class Ingress implements Served<IngressMethods> {
     this.#secure = new SecureListener({
       answers: this.#answers,
       hosts: this.#hosts,
+      zones: this.#zones,
       clients: this.#clients,
       challenges: this.#challenges,
       leaves: this.#leaves,
@@ -151,7 +159,7 @@ export class Ingress implements Served<IngressMethods> {
     });
     this.#secure.accept(proxies, shares);
     const port = await this.#secure.listen(https.host, https.port);
-    if (https.redirect) this.#answers.redirectTo(port);
+    this.#answers.secureAt(port, https.redirect);
     return { ...https, port };
   }
 

@@ -5,6 +5,7 @@ import { Answers } from "./answers.ts";
 import { Challenges } from "./challenges.ts";
 import { Clients } from "./clients.ts";
 import { Listener } from "./listener.ts";
+import { Zones } from "./zones.ts";
 import { IngressObserver } from "./observe.ts";
 
 test("an ingress without a file left says so, and does not blame the Worker", async () => {
@@ -24,6 +25,7 @@ test("an ingress without a file left says so, and does not blame the Worker", as
       isOrigin: false,
     }),
     hosts: { find: () => null } as never,
+    zones: new Zones(),
     clients: new Clients(),
     challenges: new Challenges(),
     observer: new IngressObserver(() => {}),

@@ -12,6 +12,7 @@ import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
 import { LocalLeaves } from "./local-leaves.ts";
 import { IngressObserver } from "./observe.ts";
+import { Zones } from "./zones.ts";
 import { type ConnectionTimes, SecureListener } from "./secure-listener.ts";
 
 async function listen(times: ConnectionTimes) {
@@ -21,6 +22,7 @@ async function listen(times: ConnectionTimes) {
   const answers = new Answers({
     find: () => "host_unknown",
     hosts,
+    zones: new Zones(),
     clients,
     challenges: new Challenges(),
     howEnded: async () => "runs",
@@ -29,6 +31,7 @@ async function listen(times: ConnectionTimes) {
   const listener = new SecureListener({
     answers,
     hosts,
+    zones: new Zones(),
     clients,
     challenges: new Challenges(),
     leaves: new LocalLeaves(

@@ -32,9 +32,11 @@ test("64 are kept: the oldest goes, unless it has failed again", () => {
   const recent = new RecentFailures(() => 0);
   for (let i = 0; i < 64; i += 1) recent.add(`https://${i}`, refused);
   assert.equal(recent.asked(at("0")), refused);
-  recent.add("https://0", unreachable);
+  recent.add("https://1", unreachable);
+  assert.equal(recent.asked(at("0")), refused);
   recent.add("https://new", refused);
-  assert.equal(recent.asked(at("1")), null);
-  for (const kept of ["2", "63", "new"]) assert.equal(recent.asked(at(kept)), refused);
-  assert.equal(recent.asked(at("0")), unreachable);
+  recent.add("https://newer", refused);
+  for (const gone of ["0", "2"]) assert.equal(recent.asked(at(gone)), null);
+  for (const kept of ["3", "63", "new"]) assert.equal(recent.asked(at(kept)), refused);
+  assert.equal(recent.asked(at("1")), unreachable);
 });

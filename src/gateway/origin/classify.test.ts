@@ -65,7 +65,9 @@ test("why a connection could not be made is told by the system's code", () => {
 });
 
 test("of several addresses the last one tried says why; an error without a code, by its name", () => {
-  const several = new AggregateError([coded("ECONNREFUSED"), coded("ENETUNREACH")]);
+  const several = new AggregateError(
+    ["ETIMEDOUT", "ECONNREFUSED", "ENETUNREACH"].map((code) => coded(code)),
+  );
   assert.equal(dialFailure(several, destination, "").code, "origin_unreachable");
   const none = Object.assign(new AggregateError([]), { code: "ETIMEDOUT" });
   assert.equal(dialFailure(none, destination, "").code, "origin_connect_timeout");
@@ -91,7 +93,8 @@ const refusals: Record<number, FailureCode> = {
 test("a refusal of the certificate is told as that, in the handshake and after it", () => {
   for (const [number, code] of Object.entries(refusals)) {
     const error = alert(Number(number));
-    assert.equal(handshakeFailure(error, context).code, code);
+    const early = handshakeFailure(error, context);
+    assert.deepEqual([early.code, early.facts["alert"]], [code, Number(number)]);
     const failure = exchangeFailure(error, destination, null);
     assert.equal(failure.code, code);
     assert.equal(failure.message, `a.example:8443: ${failures[code].title} (alert ${number})`);
@@ -126,6 +129,7 @@ const handshakes: Record<string, FailureCode> = {
   ERR_SPIFFE_ID: "origin_certificate_wrong_spiffe_id",
   CERT_REVOKED: "origin_certificate_invalid",
   INVALID_CA: "origin_certificate_invalid",
+  PATH_LENGTH_EXCEEDED: "origin_certificate_invalid",
   ERR_SSL_WRONG_VERSION_NUMBER: "origin_not_tls",
   ERR_SSL_HTTP_REQUEST: "origin_not_tls",
   ERR_SSL_PACKET_LENGTH_TOO_LONG: "origin_not_tls",

@@ -14,16 +14,22 @@ const ID = "spiffe://acme.example/ns/prod/api";
 let root: TestAuthority;
 let intermediate: TestAuthority;
 let elsewhere: TestAuthority;
+/** Another CA of the same name. */
+let twin: TestAuthority;
 
 before(async () => {
-  [root, elsewhere] = await Promise.all([makeAuthority(), makeAuthority("Elsewhere")]);
+  [root, elsewhere, twin] = await Promise.all([
+    makeAuthority(),
+    makeAuthority("Elsewhere"),
+    makeAuthority(),
+  ]);
   intermediate = await root.intermediate("Intermediate");
 });
 
 /** What is said of a server that shows this certificate. Null: it is one that is expected. */
 async function said(
   { chain: cert, key }: TestCertificate,
-  ...expected: (readonly [TestAuthority, ...string[]])[]
+  ...expected: (readonly [{ readonly pem: string }, ...string[]])[]
 ): Promise<string | null> {
   const server = createServer({ cert, key }, (socket) => socket.on("error", () => {}));
   await once(server.listen(0, "127.0.0.1"), "listening");
@@ -52,6 +58,7 @@ test("a server with an ID that is expected of its CA is one, directly or through
   }
   const through = await intermediate.issue({ subject: "CN=x", uris: [ID] });
   assert.equal(await said(through, [intermediate, ID]), null);
+  assert.equal(await said(through, [through, ID]), null, "a server's own certificate is an anchor");
 });
 
 test("one with another ID is none, and says who it is, with as much of that as helps", async () => {
@@ -69,8 +76,13 @@ test("one with another ID is none, and says who it is, with as much of that as h
 
 test("an ID that is expected of another CA is none of this one's", async () => {
   const server = await intermediate.issue({ subject: "CN=x", uris: [ID] });
+  const direct = await root.issue({ subject: "CN=x", uris: [ID] });
   const other = `it is ${ID}, from a CA that it is not expected from`;
-  assert.equal(await said(server, [elsewhere, ID]), other);
+  for (const one of [server, direct]) {
+    for (const authority of [elsewhere, twin]) {
+      assert.equal(await said(one, [authority, ID]), other);
+    }
+  }
   assert.equal(await said(server, [elsewhere, ID], [root, "spiffe://acme.example/web"]), other);
 });
 
@@ -79,4 +91,9 @@ test("a certificate without a URI, with two of them, or with one that is no SPIF
     const server = await root.issue({ subject: "CN=x", uris });
     assert.equal(await said(server, [root, "**", ID]), "it has no SPIFFE ID, or more than one URI");
   }
+});
+
+test("a server that shows no certificate is none", () => {
+  const shown = { getPeerX509Certificate: () => undefined } as Partial<TLSSocket> as TLSSocket;
+  assert.match(spiffeError(shown, [])!.message, /^it has no SPIFFE ID/);
 });

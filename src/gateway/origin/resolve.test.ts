@@ -95,20 +95,20 @@ test("a look-up that has ended is not called off by who goes away then", async (
   assert.equal(signals.length, 2);
 });
 
-test("what was found stands for as long as is said, and then is looked up again", async (t) => {
+test("connections that are opened together share a look-up, for as long as is said", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   let lookups = 0;
   const shared = sharedFor(1_000, () => {
     lookups += 1;
     return finds("");
   });
-  await shared("a.example");
+  await Promise.all([shared("a.example"), shared("a.example"), shared("b.example")]);
   t.mock.timers.tick(999);
   await shared("a.example");
-  assert.equal(lookups, 1);
+  assert.equal(lookups, 2);
   t.mock.timers.tick(1);
   await shared("a.example");
-  assert.equal(lookups, 2);
+  assert.equal(lookups, 3);
 });
 
 test("one that was called off leaves the next one its time", async (t) => {
@@ -129,4 +129,21 @@ test("one that was called off leaves the next one its time", async (t) => {
   assert.equal(shared("a.example"), second);
   t.mock.timers.tick(1);
   assert.notEqual(shared("a.example"), second);
+});
+
+test("a look-up that nobody waits for is called off; one that another waits for is not", async () => {
+  const signals: AbortSignal[] = [];
+  const shared = sharedFor(10_000, (_, signal) => {
+    signals.push(signal!);
+    return new Promise(() => {});
+  });
+  const [one, other] = [new AbortController(), new AbortController()];
+  void shared("a.example", one.signal);
+  void shared("a.example", other.signal);
+  one.abort();
+  assert.equal(signals[0]!.aborted, false);
+  other.abort();
+  assert.equal(signals[0]!.aborted, true);
+  void shared("a.example", new AbortController().signal);
+  assert.equal(signals.length, 2, "who comes then gets one of their own");
 });

@@ -7,7 +7,7 @@ import { keyIn } from "../contract/key-in.ts";
 import type { IngressEvent } from "./observe.ts";
 import { Supervised, type Tell } from "../process/supervised.ts";
 import type { ProcessStatus } from "../contract/edge.ts";
-import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import type { HostChallenge, ServedCertificate, ServedHost, ZoneRules } from "../contract/hosts.ts";
 import { IngressSockets } from "./ingress-sockets.ts";
 import type { ProcessUser } from "../process/walls/process-users.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
@@ -56,6 +56,7 @@ export class IngressHandle {
   /** For each socket: how often the ingress had been started again when it was first told of it. */
   readonly #told = new Map<string, number>();
   readonly #hosts = new Map<string, readonly [readonly ServedHost[], readonly string[]]>();
+  readonly #zones = new Map<string, readonly ZoneRules[]>();
   readonly #challenges = new Map<string, readonly HostChallenge[]>();
   #byDefault: ServedCertificate | null;
   readonly #sockets: IngressSockets;
@@ -151,6 +152,14 @@ export class IngressHandle {
     await this.#call("hosts", accountId, hosts, revoked);
   }
 
+  /** What zones say of their hosts: in force on return, for requests and handshakes that begin from now on. */
+  async zones(accountId: string, zones: readonly ZoneRules[]): Promise<void> {
+    const before = this.#zones.get(accountId) ?? [];
+    if (before.length === 0 && zones.length === 0) return;
+    this.#zones.set(accountId, zones);
+    await this.#call("zones", accountId, zones);
+  }
+
   /** What ACME servers are answered: in force on return. */
   async challenges(accountId: string, challenges: readonly HostChallenge[]): Promise<void> {
     const before = this.#challenges.get(accountId) ?? [];
@@ -207,6 +216,7 @@ export class IngressHandle {
     await tell("scripts", [...this.#scripts.values()]);
     if (this.#isComplete) await tell("complete");
     for (const [accountId, told] of this.#hosts) await tell("hosts", accountId, ...told);
+    for (const [accountId, zones] of this.#zones) await tell("zones", accountId, zones);
     for (const [accountId, all] of this.#challenges) await tell("challenges", accountId, all);
     if (this.#byDefault !== null) await tell("presentByDefault", this.#byDefault);
     for (const [what, socket] of this.#sockets.all) await tell("take", what, socket);

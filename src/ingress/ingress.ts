@@ -5,7 +5,7 @@ import { listenForAbsent } from "./absent.ts";
 import { choose } from "./choose.ts";
 import type { PreviewKey } from "../contract/change-feed.ts";
 import { Challenges } from "./challenges.ts";
-import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import type { HostChallenge, ServedCertificate, ServedHost, ZoneRules } from "../contract/hosts.ts";
 import { Answers, type Found, type Wanted } from "./answers.ts";
 import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
@@ -31,6 +31,7 @@ import { IngressObserver, type IngressEvent, type Script } from "./observe.ts";
 import type { FailureCode } from "../failures/failures.ts";
 import { RoutingTable } from "./table.ts";
 import { Upstream } from "./upstream.ts";
+import { Zones } from "./zones.ts";
 
 /** Leads each request to a generation of the script that answers for its URL. */
 export class Ingress implements Served<IngressMethods> {
@@ -38,6 +39,7 @@ export class Ingress implements Served<IngressMethods> {
   readonly #gate = new Gate();
   readonly #upstreams = new Map<string, Upstream>();
   readonly #hosts = new Hosts();
+  readonly #zones = new Zones();
   readonly #clients = new Clients();
   readonly #challenges = new Challenges();
   readonly #answers: Answers;
@@ -74,6 +76,7 @@ export class Ingress implements Served<IngressMethods> {
     this.#answers = new Answers({
       find: (wanted) => this.#find(wanted),
       hosts: this.#hosts,
+      zones: this.#zones,
       clients: this.#clients,
       challenges: this.#challenges,
       howEnded: supervisor.howEnded,
@@ -109,6 +112,10 @@ export class Ingress implements Served<IngressMethods> {
 
   hosts(accountId: string, hosts: readonly ServedHost[], revoked: readonly string[]): void {
     this.#hosts.update(accountId, hosts, revoked);
+  }
+
+  zones(accountId: string, zones: readonly ZoneRules[]): void {
+    this.#zones.update(accountId, zones);
   }
 
   challenges(accountId: string, challenges: readonly HostChallenge[]): void {
@@ -156,6 +163,7 @@ export class Ingress implements Served<IngressMethods> {
     this.#secure = new SecureListener({
       answers: this.#answers,
       hosts: this.#hosts,
+      zones: this.#zones,
       clients: this.#clients,
       challenges: this.#challenges,
       leaves: this.#leaves,
@@ -164,7 +172,7 @@ export class Ingress implements Served<IngressMethods> {
     this.#secure.accept(proxies, shares);
     const { host, port } = https;
     await this.#secure.listen({ host, port, socket: this.#taken("https") });
-    if (https.redirect) this.#answers.redirectTo(port);
+    this.#answers.secureAt(port, https.redirect);
   }
 
   /** One line in ten seconds, however many connections are closed. */

@@ -6,6 +6,7 @@ import { Challenges } from "./challenges.ts";
 import { Clients } from "./clients.ts";
 import { SharedPort } from "../process/shared-port.ts";
 import { Listener } from "./listener.ts";
+import { Zones } from "./zones.ts";
 import { IngressObserver } from "./observe.ts";
 
 test("an ingress without a file left says so, and does not blame the Worker", async () => {
@@ -25,6 +26,7 @@ test("an ingress without a file left says so, and does not blame the Worker", as
       isOrigin: false,
     }),
     hosts: { find: () => null } as never,
+    zones: new Zones(),
     clients: new Clients(),
     challenges: new Challenges(),
     observer: new IngressObserver(() => {}),

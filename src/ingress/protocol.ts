@@ -1,6 +1,6 @@
 import { question, STATE, type CallRules } from "../process/calls.ts";
 
-import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import type { HostChallenge, ServedCertificate, ServedHost, ZoneRules } from "../contract/hosts.ts";
 import type { PreviewKey, VersionPreview } from "../contract/change-feed.ts";
 import type { AccountAccess } from "../contract/access.ts";
 import type { ProxyOptions } from "../network/trusted-proxies.ts";
@@ -19,6 +19,8 @@ export interface IngressMethods {
    * @param revoked at hosts that only Access has CAs for
    */
   hosts(accountId: string, hosts: readonly ServedHost[], revoked: readonly string[]): void;
+  /** Replaces what an account's zones say of their hosts. */
+  zones(accountId: string, zones: readonly ZoneRules[]): void;
   /** Replaces what ACME servers are answered about an account's hosts. */
   challenges(accountId: string, challenges: readonly HostChallenge[]): void;
   /** What hosts present that have no certificate of their own. Told before it listens with TLS. */
@@ -53,6 +55,7 @@ export const ingressRules: CallRules<IngressMethods> = {
   access: STATE,
   complete: STATE,
   hosts: STATE,
+  zones: STATE,
   challenges: STATE,
   presentByDefault: STATE,
   take: STATE,

@@ -13,6 +13,7 @@ import { Hosts } from "./hosts.ts";
 import { LocalLeaves } from "./local-leaves.ts";
 import { IngressObserver } from "./observe.ts";
 import { SharedPort } from "../process/shared-port.ts";
+import { Zones } from "./zones.ts";
 import { type ConnectionTimes, SecureListener } from "./secure-listener.ts";
 
 async function listen(times: ConnectionTimes) {
@@ -22,6 +23,7 @@ async function listen(times: ConnectionTimes) {
   const answers = new Answers({
     find: () => "host_unknown",
     hosts,
+    zones: new Zones(),
     clients,
     challenges: new Challenges(),
     howEnded: async () => "runs",
@@ -30,6 +32,7 @@ async function listen(times: ConnectionTimes) {
   const listener = new SecureListener({
     answers,
     hosts,
+    zones: new Zones(),
     clients,
     challenges: new Challenges(),
     leaves: new LocalLeaves(

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
+import { randomInt } from "node:crypto";
+import { once } from "node:events";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -109,6 +112,40 @@ describe("users of their own for the platform's processes", { skip: whyNot() }, 
     assert.notEqual(statusOf(reader, "Uid"), statusOf(gateway.pid!, "Uid"));
   });
 
+  it("the ingress reaches Workers and listens at a low port, and comes back after kill -9", async () => {
+    const port = await lowPort();
+    await restart([...args, "--http-port", String(port)]);
+    const first = await platformClient(dataFolder).status();
+    assertConfined(first.ingress.pid!);
+    assert.equal(new URL(platform.ready.http).port, String(port === 80 ? "" : port));
+    process.kill(first.ingress.pid!, "SIGKILL");
+    // Its clients wait for the next one.
+    assert.equal(await call(), "CN=caller");
+    const { ingress, workers } = await platformClient(dataFolder).status();
+    assert.notEqual(ingress.pid, first.ingress.pid);
+    assertConfined(ingress.pid!);
+    const { pid } = workers.find(({ scriptName }) => scriptName === "caller")!;
+    process.kill(pid!, "SIGKILL");
+    await until(async () => (await call()) === "CN=caller");
+  });
+
+  it(
+    "a program in the ingress's place reaches Workers' doors, and nothing else",
+    { skip: !gcc && "needs gcc" },
+    async () => {
+      const { ingress } = await platformClient(dataFolder).status();
+      const id = Number(statusOf(ingress.pid!, "Uid").split(" ")[0]);
+      const [file, ...given] = asUser({ setpriv, id }, [attacker]);
+      const cwd = join(dataFolder, "run", "i");
+      const launch = { file, args: given, cwd, filter: null, tellsPid: false };
+      const target = platform.process.pid!;
+      const found = await attackFrom(platform, launch, { folder: cwd, target });
+      for (const [what, answer] of found) {
+        if (![...everybodys, ...kernels].includes(what)) assert.equal(answer, "no", what);
+      }
+    },
+  );
+
   it(
     "a program in the gateway's place reaches no key, file, socket or process of the platform",
     { skip: !gcc && "needs gcc" },
@@ -122,9 +159,6 @@ describe("users of their own for the platform's processes", { skip: whyNot() }, 
         target: platform.process.pid!,
       });
       assert.ok(found.size > 20);
-      // What the machine lets everybody do.
-      const everybodys = ["passwd", "written-in-tmp", "other-processes-seen", "shell-started"];
-      const kernels = ["user-namespace", "io-uring", "keyring"];
       for (const [what, answer] of found) {
         if (![...everybodys, ...kernels].includes(what)) assert.equal(answer, "no", what);
       }
@@ -171,14 +205,33 @@ describe("users of their own for the platform's processes", { skip: whyNot() }, 
     const found = JSON.parse(execFileSync(file, rest, { cwd: "/", encoding: "utf8" })) as object;
     assert.deepEqual(found, {
       summary:
-        "the gateway and the reader of keys run as the platform's user (users of their own need root)",
+        "the gateway, the ingress and the reader of keys run as the platform's user (users of their own need root)",
       isInForce: false,
       isHindered: false,
       gateway: null,
+      ingress: null,
       intake: null,
     });
   });
 });
+
+/** What the machine lets everybody do. */
+const everybodys = ["passwd", "written-in-tmp", "other-processes-seen", "shell-started"];
+const kernels = ["user-namespace", "io-uring", "keyring"];
+
+/** One that takes a right to listen at, and that nobody listens at. */
+async function lowPort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(200, 1_024);
+    const server = createServer().listen(port, "127.0.0.1");
+    const isFree = await Promise.race([
+      once(server, "listening").then(() => true),
+      once(server, "error").then(() => false),
+    ]);
+    server.close();
+    if (isFree) return port;
+  }
+}
 
 function users(platform: TestPlatform): string {
   return (platform.ready as unknown as { users: string }).users;

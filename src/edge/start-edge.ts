@@ -49,6 +49,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   } = options;
   await using cleanup = new AsyncDisposableStack();
   const run = await RunDirectory.open(options.runDirectory);
+  if (users.ingress !== null) await run.offerTo(users.ingress);
   const sandbox = await workerdSandbox(options.sandbox, {
     ...(options.workerdPath !== undefined && { workerdPath: options.workerdPath }),
     top: resolve(options.dataFolder ?? options.runDirectory),
@@ -90,6 +91,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   cleanup.defer(() => workerPorts.stop(0));
   const ingress = await IngressHandle.start({
     run,
+    user: users.ingress,
     address,
     byDefault: options.https?.byDefault,
     ...(options.https?.localLeaf && { localLeaf: options.https.localLeaf }),
@@ -103,8 +105,6 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
         else tell(ingressEntry(event));
       }
     },
-    // A fresh one listens again for calls of services that are not deployed.
-    listening: () => links.renewAbsent(),
   });
   const { https } = ingress.address;
   const listeners = [
@@ -202,7 +202,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     idle,
   };
   const hosts = new IngressHosts({ source, keyring, ingress, log });
-  const origins = new Origins({ source, ingress, gateway, port: originPort, log });
+  const origins = new Origins({ source, ingress, gateway, run, port: originPort, log });
   const previewed = new Previews({
     source,
     context,

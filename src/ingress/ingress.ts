@@ -13,8 +13,8 @@ import { LocalLeaves } from "./local-leaves.ts";
 import { Listener } from "./listener.ts";
 import { SecureListener } from "./secure-listener.ts";
 import {
-  ABSENT_SOCKET,
   type AccessUpdate,
+  type HeldByIngress,
   type HowEnded,
   type HttpsAddress,
   type IngressMethods,
@@ -23,6 +23,7 @@ import {
   type ScriptTarget,
   type ScriptUpdate,
 } from "./protocol.ts";
+import type { PassedHandle } from "../process/passed-handle.ts";
 import { ConnectionShares } from "../network/connection-shares.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { isDirectFromThisMachine, isLocalName } from "./request.ts";
@@ -48,6 +49,7 @@ export class Ingress implements Served<IngressMethods> {
   #secure: SecureListener | null = null;
   #byDefault: ServedCertificate | null = null;
   #absent: Server | null = null;
+  readonly #held = new Map<HeldByIngress, PassedHandle>();
   #turn = 0;
   #isComplete = false;
   #reportedAt = -Infinity;
@@ -126,10 +128,14 @@ export class Ingress implements Served<IngressMethods> {
     this.#secure?.presentByDefault(certificate);
   }
 
-  async listen(address: ListenAddress): Promise<ListenAddress> {
+  take(what: HeldByIngress, socket: PassedHandle): void {
+    this.#held.set(what, socket);
+  }
+
+  async listen(address: ListenAddress): Promise<void> {
     const { host, port, proxies, clientConnections, workerShares, https } = address;
     this.#answers.share(workerShares);
-    this.#absent ??= await listenForAbsent(ABSENT_SOCKET);
+    this.#absent ??= await listenForAbsent(this.#taken("absent"));
     this.#answers.trust(proxies);
     const trusted = new TrustedProxies(proxies);
     const shares = new ConnectionShares({
@@ -138,15 +144,21 @@ export class Ingress implements Served<IngressMethods> {
       onFull: (client) => this.#report(client, clientConnections),
     });
     this.#listener.accept(proxies, shares);
-    const secure = https === null ? null : await this.#listenSecurely(https, proxies, shares);
-    return { ...address, port: await this.#listener.listen(host, port), https: secure };
+    if (https !== null) await this.#listenSecurely(https, proxies, shares);
+    await this.#listener.listen({ host, port, socket: this.#taken("http") });
+  }
+
+  #taken(what: HeldByIngress): PassedHandle {
+    const socket = this.#held.get(what);
+    if (socket === undefined) throw new Error(`there is no socket to listen at: ${what}`);
+    return socket;
   }
 
   async #listenSecurely(
     https: HttpsAddress,
     proxies: ProxyOptions,
     shares: ConnectionShares,
-  ): Promise<HttpsAddress> {
+  ): Promise<void> {
     if (this.#byDefault === null) throw new Error("there is no default certificate");
     this.#secure = new SecureListener({
       answers: this.#answers,
@@ -158,9 +170,9 @@ export class Ingress implements Served<IngressMethods> {
       byDefault: this.#byDefault,
     });
     this.#secure.accept(proxies, shares);
-    const port = await this.#secure.listen(https.host, https.port);
+    const { host, port } = https;
+    await this.#secure.listen({ host, port, socket: this.#taken("https") });
     this.#answers.secureAt(port, https.redirect);
-    return { ...https, port };
   }
 
   /** One line in ten seconds, however many connections are closed. */

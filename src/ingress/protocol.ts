@@ -4,6 +4,7 @@ import type { HostChallenge, ServedCertificate, ServedHost, ZoneRules } from "..
 import type { PreviewKey, VersionPreview } from "../contract/change-feed.ts";
 import type { AccountAccess } from "../contract/access.ts";
 import type { ProxyOptions } from "../network/trusted-proxies.ts";
+import type { PassedHandle } from "../process/passed-handle.ts";
 
 /** What the supervisor asks of the ingress process, over IPC. */
 export interface IngressMethods {
@@ -24,8 +25,10 @@ export interface IngressMethods {
   challenges(accountId: string, challenges: readonly HostChallenge[]): void;
   /** What hosts present that have no certificate of their own. Told before it listens with TLS. */
   presentByDefault(certificate: ServedCertificate): void;
-  /** Begins to accept connections. */
-  listen(address: ListenAddress): ListenAddress;
+  /** A socket that the supervisor has bound, for `listen`. */
+  take(what: HeldByIngress, socket: PassedHandle): void;
+  /** Begins to accept connections at the sockets that it took. */
+  listen(address: ListenAddress): void;
   /** Resolves when a request to this socket was answered. */
   probe(socket: string): void;
   /**
@@ -44,6 +47,9 @@ export interface IngressMethods {
   metrics(): string;
 }
 
+/** `absent`: where calls of services come that are not deployed. */
+export type HeldByIngress = "http" | "https" | "absent";
+
 export const ingressRules: CallRules<IngressMethods> = {
   scripts: STATE,
   access: STATE,
@@ -52,6 +58,7 @@ export const ingressRules: CallRules<IngressMethods> = {
   zones: STATE,
   challenges: STATE,
   presentByDefault: STATE,
+  take: STATE,
   listen: STATE,
   // Again, for no deploy fails because the ingress was being replaced meanwhile.
   probe: { tries: 2, deadline: 30_000 },

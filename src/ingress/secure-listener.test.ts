@@ -12,6 +12,7 @@ import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
 import { LocalLeaves } from "./local-leaves.ts";
 import { IngressObserver } from "./observe.ts";
+import { SharedPort } from "../process/shared-port.ts";
 import { Zones } from "./zones.ts";
 import { type ConnectionTimes, SecureListener } from "./secure-listener.ts";
 
@@ -41,7 +42,9 @@ async function listen(times: ConnectionTimes) {
     byDefault: { key, chain },
     times,
   });
-  const port = await listener.listen("127.0.0.1", 0);
+  const held = await SharedPort.open({ host: "127.0.0.1", port: 0 });
+  const { port } = held;
+  await listener.listen({ host: "127.0.0.1", port, socket: held.passed });
   return { port, ca: authority.pem, [Symbol.asyncDispose]: () => listener.drain() };
 }
 

@@ -27,7 +27,7 @@ import { type Hosts, plainName } from "./hosts.ts";
 import { Http2Request } from "./http2-request.ts";
 import { Http2Response } from "./http2-response.ts";
 import { closeWhenIdle, createHttpServer, type HeadTimes } from "./http-server.ts";
-import { listenAt } from "./listener.ts";
+import { type ListenAt, listenAt } from "./listener.ts";
 import { NarrowTls } from "./narrow-tls.ts";
 import type { LocalLeaves } from "./local-leaves.ts";
 import { Proofs } from "./proofs.ts";
@@ -165,8 +165,8 @@ export class SecureListener {
     shares.limit(this.#tls);
   }
 
-  listen(host: string, port: number): Promise<number> {
-    return listenAt(this.#tls, { what: "the ingress over TLS", host, port });
+  listen(at: ListenAt): Promise<void> {
+    return listenAt(this.#tls, "the ingress over TLS", at);
   }
 
   /** Accepts nothing new; resolves when the last request has ended. */

@@ -46,6 +46,7 @@ export interface Tables {
   accessPolicies: AccessPolicyRow;
   accessAuthorities: AccessAuthorityRow;
   accessKeys: AccessKeyRow;
+  accessKeyIntervals: AccessKeyIntervalRow;
   serviceTokens: ServiceTokenRow;
   masterKeyChecks: MasterKeyCheckRow;
   masterKeyChanges: MasterKeyChangeRow;
@@ -953,6 +954,13 @@ export interface AccessKeyRow {
   /** When it was published. */
   createdOn: string;
   signsFrom: string;
+}
+
+/** Without one, a key signs for 90 days. */
+export interface AccessKeyIntervalRow {
+  accountId: string;
+  /** 21 to 365. */
+  days: number;
 }
 
 /** An id and a secret that a machine is let in with. */

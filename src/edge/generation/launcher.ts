@@ -5,7 +5,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { Failure } from "../../failures/failures.ts";
 import { openKey } from "../../certificates/credential.ts";
-import { ASSETS, EMPTY, type GenerationFolder, unready, WRITABLE } from "./generation-folder.ts";
+import {
+  ASSETS,
+  EMPTY,
+  type GenerationFolder,
+  MAIN,
+  PROBE,
+  unready,
+  WRITABLE,
+} from "./generation-folder.ts";
 import type { Mount } from "../../process/walls/sandbox-kinds.ts";
 import { readDoor, refuseEntrypoints } from "../config/service-links.ts";
 import type { ObjectClass } from "../../contract/change-feed.ts";
@@ -342,9 +350,3 @@ export class Launcher {
 }
 
 const CONFIG = "config.capnp";
-/**
- * Sockets. workerd binds them before it evaluates the modules: they are moved to where clients find
- * them when it has answered a probe, so that nobody loses a request to a Worker that does not start.
- */
-const MAIN = "main";
-const PROBE = "probe";

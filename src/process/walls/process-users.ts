@@ -24,11 +24,12 @@ export interface ProcessUsers {
   readonly isHindered: boolean;
   /** Null, as the others: the process runs as this one's user. */
   readonly gateway: ProcessUser | null;
+  readonly ingress: ProcessUser | null;
   readonly intake: ProcessUser | null;
 }
 
 /** The same kind of process has the same user as long as the data folder stays where it is. */
-const KINDS = ["gateway", "intake"] as const;
+const KINDS = ["gateway", "intake", "ingress"] as const;
 /** Room for kinds. */
 const EACH = 4;
 /** Of data folders, which have users of their own. */
@@ -52,23 +53,24 @@ export async function findProcessUsers(
   if (!(await hasUsers(first, first + EACH))) {
     return noUsers("this container has no users to give", true);
   }
-  const [gateway, intake] = KINDS.map((_, index) => ({ setpriv, id: first + index }));
+  const [gateway, intake, ingress] = KINDS.map((_, index) => ({ setpriv, id: first + index }));
   const why = await whyNot(gateway!);
   if (why !== null) return noUsers(why, true);
   return {
     summary:
-      "the gateway and the reader of keys have users of their own (no capabilities, no files)",
+      "the gateway, the ingress and the reader of keys have users of their own (no capabilities, no files)",
     isInForce: true,
     isHindered: false,
     gateway: gateway!,
+    ingress: ingress!,
     intake: intake!,
   };
 }
 
 /** @param why in a few words */
 export function noUsers(why: string, isHindered = false): ProcessUsers {
-  const summary = `the gateway and the reader of keys run as the platform's user (${why})`;
-  return { summary, isInForce: false, isHindered, gateway: null, intake: null };
+  const summary = `the gateway, the ingress and the reader of keys run as the platform's user (${why})`;
+  return { summary, isInForce: false, isHindered, gateway: null, ingress: null, intake: null };
 }
 
 /** Without who they are. */

@@ -40,7 +40,8 @@ test("a server that ended before both were joined is told as one that ends right
   }
 });
 
-test("what a driver says while it is told why is dropped, and then its connection is closed", async () => {
+test("what a driver says while it is told why is dropped, and then its connection is closed", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
   const { worker, client, upstream } = ends();
   join(client, upstream, { failed: () => told, silent: () => null });
   upstream.destroy(new Error("reset"));
@@ -84,9 +85,9 @@ test("a server that has spoken and then fails is told as one that has", async ()
       server.write("hi");
       await once(worker, "data");
     }
-    const closed = once(client, "close");
     upstream.destroy(reset);
-    await closed;
+    await turn();
+    assert.ok(client.destroyed, "nothing is told");
     assert.deepEqual(seen, [[reset, speaks]]);
   }
 });
@@ -116,8 +117,10 @@ test("a Worker that is gone, then or later, takes the server with it and is told
     const { client, upstream } = ends();
     if (when === "before") client.destroy();
     join(client, upstream, { failed: assert.fail, silent: assert.fail });
-    if (when === "after") client.destroy(new Error("reset"));
-    if (!upstream.destroyed) await once(upstream, "close");
+    if (when === "after") {
+      client.destroy(new Error("reset"));
+      await turn();
+    }
     assert.ok(upstream.destroyed);
   }
 });
@@ -140,9 +143,30 @@ test("who does not read why its connection ends is cut after a second", async (t
   const { client, upstream } = ends();
   join(client, upstream, { failed: () => told, silent: assert.fail });
   upstream.destroy(new Error("reset"));
-  await new Promise((resolve) => setImmediate(resolve));
+  await turn();
   t.mock.timers.tick(999);
   assert.ok(!client.destroyed);
   t.mock.timers.tick(1);
   assert.ok(client.destroyed);
 });
+
+test("a server that is cut takes the Worker with it; what came to its end before is written to its end", async () => {
+  const cut = ends();
+  join(cut.client, cut.upstream, { failed: assert.fail, silent: assert.fail });
+  cut.server.write("spoken");
+  await once(cut.worker, "data");
+  cut.upstream.destroy();
+  await turn();
+  assert.ok(cut.client.destroyed);
+  const whole = ends();
+  join(whole.client, whole.upstream, { failed: assert.fail, silent: assert.fail });
+  whole.server.end("spoken");
+  await once(whole.upstream, "end");
+  whole.upstream.destroy();
+  assert.equal(await all(whole.worker), "spoken");
+  assert.ok(whole.client.writableFinished);
+});
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

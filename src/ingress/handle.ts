@@ -7,7 +7,9 @@ import { keyIn } from "../contract/key-in.ts";
 import type { IngressEvent } from "./observe.ts";
 import { Supervised, type Tell } from "../process/supervised.ts";
 import type { ProcessStatus } from "../contract/edge.ts";
-import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import type { HostChallenge, ServedCertificate, ServedHost, ZoneRules } from "../contract/hosts.ts";
+import { IngressSockets } from "./ingress-sockets.ts";
+import type { ProcessUser } from "../process/walls/process-users.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import {
   ingressRules,
@@ -21,6 +23,11 @@ import {
 
 export interface IngressOptions {
   readonly run: RunDirectory;
+  /**
+   * Whom it runs as: it reaches the sockets that the run directory offers, and nothing else there.
+   * Default: the user of this process.
+   */
+  readonly user?: ProcessUser | null;
   readonly address: ListenAddress;
   /** What hosts present that have no certificate of their own; needed where `address` has TLS. */
   readonly byDefault?: ServedCertificate | undefined;
@@ -35,8 +42,6 @@ export interface IngressOptions {
   localLeaf?(this: void, name: string): Promise<ServedCertificate | null>;
   /** Hears of requests. */
   readonly onEvents?: (events: readonly IngressEvent[]) => void;
-  /** After each time that a fresh process listens. */
-  readonly listening?: () => Promise<void>;
   /** The module that it runs. Default: the ingress's own. */
   readonly modulePath?: string | undefined;
 }
@@ -51,26 +56,39 @@ export class IngressHandle {
   /** For each socket: how often the ingress had been started again when it was first told of it. */
   readonly #told = new Map<string, number>();
   readonly #hosts = new Map<string, readonly [readonly ServedHost[], readonly string[]]>();
+  readonly #zones = new Map<string, readonly ZoneRules[]>();
   readonly #challenges = new Map<string, readonly HostChallenge[]>();
   #byDefault: ServedCertificate | null;
-  #address: ListenAddress;
+  readonly #sockets: IngressSockets;
   #isComplete = false;
   #process: Supervised<IngressMethods> | null = null;
 
-  private constructor({ address, byDefault }: IngressOptions) {
-    this.#address = address;
+  private constructor({ byDefault }: IngressOptions, sockets: IngressSockets) {
+    this.#sockets = sockets;
     this.#byDefault = byDefault ?? null;
   }
 
+  /** @throws Failure `port_in_use` …, and of `Supervised.start` */
   static async start(options: IngressOptions): Promise<IngressHandle> {
-    const { run, log, listening } = options;
-    const handle = new IngressHandle(options);
+    const sockets = await IngressSockets.open(options.run.path, options.address);
+    try {
+      return await IngressHandle.#start(options, sockets);
+    } catch (error) {
+      sockets.close();
+      throw error;
+    }
+  }
+
+  static async #start(options: IngressOptions, sockets: IngressSockets): Promise<IngressHandle> {
+    const { run, user = null, log } = options;
+    const handle = new IngressHandle(options, sockets);
     handle.#process = await Supervised.start<IngressMethods>({
       name: "ingress",
       modulePath:
         options.modulePath ??
         fileURLToPath(new URL(`./main${extname(import.meta.filename)}`, import.meta.url)),
-      workingDirectory: run.path,
+      workingDirectory: run.offered?.folder ?? run.path,
+      user,
       processes: run.processes,
       log,
       rules: ingressRules,
@@ -84,17 +102,14 @@ export class IngressHandle {
         }
         return options.wake?.(asked.wake) ?? Promise.resolve(false);
       },
-      restore: async (tell) => {
-        await handle.#restore(tell);
-        await listening?.();
-      },
+      restore: (tell) => handle.#restore(tell),
     });
     return handle;
   }
 
   /** Where it listens. */
   get address(): ListenAddress {
-    return this.#address;
+    return this.#sockets.address;
   }
 
   status(): ProcessStatus {
@@ -135,6 +150,14 @@ export class IngressHandle {
   ): Promise<void> {
     this.#hosts.set(accountId, [hosts, revoked]);
     await this.#call("hosts", accountId, hosts, revoked);
+  }
+
+  /** What zones say of their hosts: in force on return, for requests and handshakes that begin from now on. */
+  async zones(accountId: string, zones: readonly ZoneRules[]): Promise<void> {
+    const before = this.#zones.get(accountId) ?? [];
+    if (before.length === 0 && zones.length === 0) return;
+    this.#zones.set(accountId, zones);
+    await this.#call("zones", accountId, zones);
   }
 
   /** What ACME servers are answered: in force on return. */
@@ -183,6 +206,8 @@ export class IngressHandle {
 
   /** Finishes what is in flight, for `grace` ms at most, and ends. */
   async stop(grace: number): Promise<void> {
+    // First: what nobody will accept any more is refused, and does not wait.
+    this.#sockets.close();
     await this.#process!.stop(grace);
   }
 
@@ -191,9 +216,11 @@ export class IngressHandle {
     await tell("scripts", [...this.#scripts.values()]);
     if (this.#isComplete) await tell("complete");
     for (const [accountId, told] of this.#hosts) await tell("hosts", accountId, ...told);
+    for (const [accountId, zones] of this.#zones) await tell("zones", accountId, zones);
     for (const [accountId, all] of this.#challenges) await tell("challenges", accountId, all);
     if (this.#byDefault !== null) await tell("presentByDefault", this.#byDefault);
-    this.#address = await tell("listen", this.#address);
+    for (const [what, socket] of this.#sockets.all) await tell("take", what, socket);
+    await tell("listen", this.address);
   }
 
   #call<M extends keyof IngressMethods>(

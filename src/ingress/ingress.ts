@@ -5,7 +5,7 @@ import { listenForAbsent } from "./absent.ts";
 import { choose } from "./choose.ts";
 import type { PreviewKey } from "../contract/change-feed.ts";
 import { Challenges } from "./challenges.ts";
-import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import type { HostChallenge, ServedCertificate, ServedHost, ZoneRules } from "../contract/hosts.ts";
 import { Answers, type Found, type Wanted } from "./answers.ts";
 import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
@@ -13,8 +13,8 @@ import { LocalLeaves } from "./local-leaves.ts";
 import { Listener } from "./listener.ts";
 import { SecureListener } from "./secure-listener.ts";
 import {
-  ABSENT_SOCKET,
   type AccessUpdate,
+  type HeldByIngress,
   type HowEnded,
   type HttpsAddress,
   type IngressMethods,
@@ -23,6 +23,7 @@ import {
   type ScriptTarget,
   type ScriptUpdate,
 } from "./protocol.ts";
+import type { PassedHandle } from "../process/passed-handle.ts";
 import { ConnectionShares } from "../network/connection-shares.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { isDirectFromThisMachine, isLocalName } from "./request.ts";
@@ -30,6 +31,7 @@ import { IngressObserver, type IngressEvent, type Script } from "./observe.ts";
 import type { FailureCode } from "../failures/failures.ts";
 import { RoutingTable } from "./table.ts";
 import { Upstream } from "./upstream.ts";
+import { Zones } from "./zones.ts";
 
 /** Leads each request to a generation of the script that answers for its URL. */
 export class Ingress implements Served<IngressMethods> {
@@ -37,6 +39,7 @@ export class Ingress implements Served<IngressMethods> {
   readonly #gate = new Gate();
   readonly #upstreams = new Map<string, Upstream>();
   readonly #hosts = new Hosts();
+  readonly #zones = new Zones();
   readonly #clients = new Clients();
   readonly #challenges = new Challenges();
   readonly #answers: Answers;
@@ -46,6 +49,7 @@ export class Ingress implements Served<IngressMethods> {
   #secure: SecureListener | null = null;
   #byDefault: ServedCertificate | null = null;
   #absent: Server | null = null;
+  readonly #held = new Map<HeldByIngress, PassedHandle>();
   #turn = 0;
   #isComplete = false;
   #reportedAt = -Infinity;
@@ -72,6 +76,7 @@ export class Ingress implements Served<IngressMethods> {
     this.#answers = new Answers({
       find: (wanted) => this.#find(wanted),
       hosts: this.#hosts,
+      zones: this.#zones,
       clients: this.#clients,
       challenges: this.#challenges,
       howEnded: supervisor.howEnded,
@@ -109,6 +114,10 @@ export class Ingress implements Served<IngressMethods> {
     this.#hosts.update(accountId, hosts, revoked);
   }
 
+  zones(accountId: string, zones: readonly ZoneRules[]): void {
+    this.#zones.update(accountId, zones);
+  }
+
   challenges(accountId: string, challenges: readonly HostChallenge[]): void {
     this.#challenges.update(accountId, challenges);
   }
@@ -119,10 +128,14 @@ export class Ingress implements Served<IngressMethods> {
     this.#secure?.presentByDefault(certificate);
   }
 
-  async listen(address: ListenAddress): Promise<ListenAddress> {
+  take(what: HeldByIngress, socket: PassedHandle): void {
+    this.#held.set(what, socket);
+  }
+
+  async listen(address: ListenAddress): Promise<void> {
     const { host, port, proxies, clientConnections, workerShares, https } = address;
     this.#answers.share(workerShares);
-    this.#absent ??= await listenForAbsent(ABSENT_SOCKET);
+    this.#absent ??= await listenForAbsent(this.#taken("absent"));
     this.#answers.trust(proxies);
     const trusted = new TrustedProxies(proxies);
     const shares = new ConnectionShares({
@@ -131,28 +144,35 @@ export class Ingress implements Served<IngressMethods> {
       onFull: (client) => this.#report(client, clientConnections),
     });
     this.#listener.accept(proxies, shares);
-    const secure = https === null ? null : await this.#listenSecurely(https, proxies, shares);
-    return { ...address, port: await this.#listener.listen(host, port), https: secure };
+    if (https !== null) await this.#listenSecurely(https, proxies, shares);
+    await this.#listener.listen({ host, port, socket: this.#taken("http") });
+  }
+
+  #taken(what: HeldByIngress): PassedHandle {
+    const socket = this.#held.get(what);
+    if (socket === undefined) throw new Error(`there is no socket to listen at: ${what}`);
+    return socket;
   }
 
   async #listenSecurely(
     https: HttpsAddress,
     proxies: ProxyOptions,
     shares: ConnectionShares,
-  ): Promise<HttpsAddress> {
+  ): Promise<void> {
     if (this.#byDefault === null) throw new Error("there is no default certificate");
     this.#secure = new SecureListener({
       answers: this.#answers,
       hosts: this.#hosts,
+      zones: this.#zones,
       clients: this.#clients,
       challenges: this.#challenges,
       leaves: this.#leaves,
       byDefault: this.#byDefault,
     });
     this.#secure.accept(proxies, shares);
-    const port = await this.#secure.listen(https.host, https.port);
-    if (https.redirect) this.#answers.redirectTo(port);
-    return { ...https, port };
+    const { host, port } = https;
+    await this.#secure.listen({ host, port, socket: this.#taken("https") });
+    this.#answers.secureAt(port, https.redirect);
   }
 
   /** One line in ten seconds, however many connections are closed. */

@@ -1,6 +1,7 @@
 import type { Server } from "node:http";
-import type { AddressInfo, Server as NetServer } from "node:net";
+import type { Server as NetServer } from "node:net";
 import { listenFailure } from "../network/listen-failure.ts";
+import type { PassedHandle } from "../process/passed-handle.ts";
 import type { ConnectionShares } from "../network/connection-shares.ts";
 import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
@@ -26,8 +27,8 @@ export class Listener {
     shares.limit(this.#server);
   }
 
-  listen(host: string, port: number): Promise<number> {
-    return listenAt(this.#server, { what: "the ingress", host, port });
+  listen(at: ListenAt): Promise<void> {
+    return listenAt(this.#server, "the ingress", at);
   }
 
   /** Accepts nothing new; resolves when the last request has ended. */
@@ -36,23 +37,27 @@ export class Listener {
   }
 }
 
-/**
- * @returns the port
- * @throws Failure `port_in_use` …
- */
-export async function listenAt(
+/** An address, and the socket of the supervisor's that is bound to it. */
+export interface ListenAt {
+  readonly host: string;
+  readonly port: number;
+  readonly socket: PassedHandle;
+}
+
+/** @throws Failure `port_in_use` … */
+export function listenAt(
   server: NetServer,
-  { what, host, port }: { readonly what: string; readonly host: string; readonly port: number },
-): Promise<number> {
-  await new Promise<void>((resolve, reject) => {
+  what: string,
+  { host, port, socket }: ListenAt,
+): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
     const failed = (cause: Error): void => reject(listenFailure(what, { host, port }, cause));
     server.once("error", failed);
-    server.listen({ host, port }, () => {
+    server.listen(socket.handle, () => {
       server.off("error", failed);
       // Of accepting, as when there are no files left: the next connection may be accepted.
       server.on("error", () => {});
       resolve();
     });
   });
-  return (server.address() as AddressInfo).port;
 }

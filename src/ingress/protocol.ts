@@ -1,9 +1,10 @@
 import { question, STATE, type CallRules } from "../process/calls.ts";
 
-import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import type { HostChallenge, ServedCertificate, ServedHost, ZoneRules } from "../contract/hosts.ts";
 import type { PreviewKey, VersionPreview } from "../contract/change-feed.ts";
 import type { AccountAccess } from "../contract/access.ts";
 import type { ProxyOptions } from "../network/trusted-proxies.ts";
+import type { PassedHandle } from "../process/passed-handle.ts";
 
 /** What the supervisor asks of the ingress process, over IPC. */
 export interface IngressMethods {
@@ -18,12 +19,16 @@ export interface IngressMethods {
    * @param revoked at hosts that only Access has CAs for
    */
   hosts(accountId: string, hosts: readonly ServedHost[], revoked: readonly string[]): void;
+  /** Replaces what an account's zones say of their hosts. */
+  zones(accountId: string, zones: readonly ZoneRules[]): void;
   /** Replaces what ACME servers are answered about an account's hosts. */
   challenges(accountId: string, challenges: readonly HostChallenge[]): void;
   /** What hosts present that have no certificate of their own. Told before it listens with TLS. */
   presentByDefault(certificate: ServedCertificate): void;
-  /** Begins to accept connections. */
-  listen(address: ListenAddress): ListenAddress;
+  /** A socket that the supervisor has bound, for `listen`. */
+  take(what: HeldByIngress, socket: PassedHandle): void;
+  /** Begins to accept connections at the sockets that it took. */
+  listen(address: ListenAddress): void;
   /** Resolves when a request to this socket was answered. */
   probe(socket: string): void;
   /**
@@ -42,13 +47,18 @@ export interface IngressMethods {
   metrics(): string;
 }
 
+/** `absent`: where calls of services come that are not deployed. */
+export type HeldByIngress = "http" | "https" | "absent";
+
 export const ingressRules: CallRules<IngressMethods> = {
   scripts: STATE,
   access: STATE,
   complete: STATE,
   hosts: STATE,
+  zones: STATE,
   challenges: STATE,
   presentByDefault: STATE,
+  take: STATE,
   listen: STATE,
   // Again, for no deploy fails because the ingress was being replaced meanwhile.
   probe: { tries: 2, deadline: 30_000 },

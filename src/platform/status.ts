@@ -17,10 +17,11 @@ export async function platformStatus(
   unsafeOldTls: readonly string[],
   folderFailures: ReadonlyMap<string, string>,
 ): Promise<PlatformStatus> {
-  const { sandbox, gateway, gatewayProcesses, ingress, workers } = edge.status();
+  const { sandbox, users, gateway, gatewayProcesses, ingress, workers } = edge.status();
   const source = storeSource(store);
   return {
     sandbox,
+    users,
     gateway,
     gatewayProcesses,
     ingress,

@@ -113,7 +113,7 @@ export function boundHandle(address: string, port: number, family: number): Hand
   throw failed(getSystemErrorName(made));
 }
 
-function failed(code: string): NodeJS.ErrnoException {
+export function failed(code: string): NodeJS.ErrnoException {
   return Object.assign(new Error(`cannot listen: ${code}`), { code });
 }
 

@@ -200,6 +200,49 @@ for (const [engine, open] of Object.entries(engines)) {
       await setRoutes(other, "one", []);
     });
 
+    it("nobody says anything of hosts that a subdomain gives to whoever registers it", async () => {
+      const leaf = await (
+        await makeAuthority()
+      ).issue({ subject: "CN=shop", dns: ["*.shop.workers.dev"] });
+      const pair = { certificate: leaf.pem, private_key: leaf.key };
+      for (const host of ["one.shop.workers.dev", "*.shop.localhost", "*.workers.dev"]) {
+        const rules = await callApi(other, "PUT", `${hostPath(host)}/clients`, {
+          mode: "required",
+        });
+        assert.match(rules.errors[0]?.message ?? "", /belongs to another account/, host);
+      }
+      const path = `${hostPath("*.shop.workers.dev")}/certificate`;
+      assert.match(
+        (await callApi(other, "PUT", path, pair)).errors[0]?.message ?? "",
+        /belongs to another account/,
+      );
+      for (const name of ["shop.workers.dev", "deep.shop.localhost"]) {
+        const zone = await callApi(other, "POST", "/zones", { name });
+        assert.equal(zone.errors[0]?.meta?.["failure"], "zone_taken", name);
+      }
+    });
+
+    it("a subdomain is free once who had it has nothing to say of its hosts any more", async () => {
+      const register = (who: Target, subdomain: string) =>
+        callApi(who, "PUT", "/accounts/{account}/workers/subdomain", { subdomain });
+      const rules = (who: Target, mode: string) =>
+        callApi(who, "PUT", `${hostPath("one.moved.workers.dev")}/clients`, { mode });
+      assert.equal((await register(other, "moved")).status, 200);
+      assert.equal((await rules(other, "required")).status, 200);
+      assert.equal((await register(other, "other")).status, 200);
+      assert.match((await rules(other, "optional")).errors[0]?.message ?? "", /another account/);
+      const early = await register(control, "moved");
+      assert.equal(early.errors[0]?.meta?.["failure"], "subdomain_taken");
+      const asked = "/accounts/{account}/workers/subdomains/moved";
+      assert.equal((await callApi(control, "GET", asked)).status, 409);
+      assert.equal((await rules(other, "off")).status, 200);
+      assert.equal((await callApi(control, "GET", asked)).status, 404);
+      assert.equal((await register(control, "moved")).status, 200);
+      assert.equal((await rules(control, "required")).status, 200);
+      await rules(control, "off");
+      assert.equal((await register(control, "countersign")).status, 200);
+    });
+
     it("no route takes over the hosts that Workers have by themselves", async () => {
       for (const pattern of ["one.other.workers.dev/*", "*.workers.dev/*", "one.localhost/*"]) {
         const refused = await setRoutes(control, "one", [pattern]);

@@ -339,7 +339,8 @@ export const scriptFailures = {
     status: 409,
     number: 10031,
     title: "the workers.dev subdomain is taken",
-    cause: "Another account has registered it.",
+    cause:
+      "Another account has registered it, or still has a zone, a certificate or rules for clients below it.",
     fix: "Choose another.",
   },
 } as const;

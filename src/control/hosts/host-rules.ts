@@ -57,7 +57,8 @@ export function hostRuleEndpoints({ store, edge }: ControlContext): readonly End
         const { accountId } = caller;
         const host = parsedHost(params["host"]);
         const { value, cursor } = await store.write(async ({ db, changed }) => {
-          await refuseOthersHosts(db, accountId, [host]);
+          // What it says of a host that it has lost, an account can always take back.
+          if (body.mode !== "off") await refuseOthersHosts(db, accountId, [host]);
           const all = await listHostRules(db, accountId);
           const before = all.find((one) => one.host === host) ?? null;
           const authorities =

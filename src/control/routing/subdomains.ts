@@ -8,6 +8,7 @@ import { listScripts, updateScript } from "../../store/workers/scripts.ts";
 import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { hasHostsOfOthers } from "./host-owners.ts";
 import { existingScript } from "../workers/lookup.ts";
 
 const label = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "is not a DNS label");
@@ -66,6 +67,7 @@ export function subdomainEndpoints({ store, edge }: ControlContext): readonly En
               message: `the subdomain "${subdomain}" is another account's`,
             });
           }
+          if (await hasHostsOfOthers(db, accountId, subdomain)) throw hasOthers(subdomain);
           const before = await findAccount(db, accountId);
           await setSubdomain(db, accountId, subdomain);
           for (const { name } of await listScripts(db, accountId)) {
@@ -93,9 +95,10 @@ export function subdomainEndpoints({ store, edge }: ControlContext): readonly En
         summary: "Is a subdomain taken",
         scope: read,
       },
-      async ({ params }) => {
+      async ({ caller: { accountId }, params }) => {
         const subdomain = params["subdomain"] ?? "";
         if (await findSubdomain(store.db, subdomain)) throw new Failure("subdomain_taken");
+        if (await hasHostsOfOthers(store.db, accountId, subdomain)) throw hasOthers(subdomain);
         throw new Failure("subdomain_available");
       },
     ),
@@ -127,4 +130,10 @@ function shown({
   previews,
 }: Pick<ScriptRow, "workersDev" | "previews">): Record<string, boolean> {
   return { enabled: workersDev === 1, previews_enabled: previews === 1 };
+}
+
+function hasOthers(subdomain: string): Failure {
+  return new Failure("subdomain_taken", {
+    message: `another account has hosts below the subdomain "${subdomain.slice(0, 63)}"`,
+  });
 }

@@ -44,9 +44,13 @@ export function hostOf(pattern: string): string {
 /** The names that scripts have by themselves: no other script can take them over by a route. */
 const OWN_HOSTS = ["*.workers.dev", "*.localhost"];
 
+export function isOwnHost(pattern: string): boolean {
+  return OWN_HOSTS.some((hosts) => hostsOverlap(hosts, pattern));
+}
+
 /** @throws Failure `route_invalid` */
 export function refuseOwnHosts(pattern: string): void {
-  if (!OWN_HOSTS.some((hosts) => hostsOverlap(hosts, pattern))) return;
+  if (!isOwnHost(pattern)) return;
   throw new Failure("route_invalid", {
     message: `"${pattern}" leads to hosts that Workers have by themselves`,
     fix: "Use a domain of your own; `workers_dev` turns a Worker's own hosts on and off.",

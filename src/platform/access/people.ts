@@ -2,6 +2,7 @@ import { Hono } from "hono";
 import { z } from "zod";
 import { ownerOfData } from "../../control/api/auth.ts";
 import { hashPassword, makePassword } from "../../control/access/passwords.ts";
+import { hasHostsOfOthers } from "../../control/routing/host-owners.ts";
 import type { Role } from "../../control/api/scopes.ts";
 import { Failure } from "../../failures/failures.ts";
 import {
@@ -76,6 +77,11 @@ export function peopleApp({ store, clock }: AccessContext): Hono {
         if (taken || (subdomain !== null && (await findSubdomain(db, subdomain)))) {
           throw new Failure("account_exists", {
             message: `the name "${name}"${subdomain === null ? "" : ` or the subdomain "${subdomain}"`} is taken`,
+          });
+        }
+        if (subdomain !== null && (await hasHostsOfOthers(db, null, subdomain))) {
+          throw new Failure("account_exists", {
+            message: `another account has hosts below the subdomain "${subdomain}"`,
           });
         }
         const made = await createAccount(db, { name, subdomain, now: clock() });

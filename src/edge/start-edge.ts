@@ -84,6 +84,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   cleanup.defer(() => workerPorts.stop(0));
   const ingress = await IngressHandle.start({
     run,
+    count: options.ingressProcesses,
     address,
     byDefault: options.https?.byDefault,
     ...(options.https?.localLeaf && { localLeaf: options.https.localLeaf }),
@@ -97,8 +98,6 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
         else tell(ingressEntry(event));
       }
     },
-    // A fresh one listens again for calls of services that are not deployed.
-    listening: () => links.renewAbsent(),
   });
   const { https } = ingress.address;
   const listeners = [
@@ -268,6 +267,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
       gateway: gateway.status(),
       gatewayProcesses: gateway.processes(),
       ingress: ingress.status(),
+      ingressProcesses: ingress.processes(),
       workers: [
         ...traffic.generations(),
         ...reconciler.staged(),

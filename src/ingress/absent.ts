@@ -1,6 +1,5 @@
 import { createServer, type Server } from "node:http";
 import type { Socket } from "node:net";
-import { chmod, rm } from "node:fs/promises";
 import { HEADER_BUFFER } from "../forward/limits.ts";
 import { guarded } from "../forward/guarded.ts";
 import { InFlight } from "../forward/in-flight.ts";
@@ -9,10 +8,11 @@ import { refuse, unreadAnswer } from "./refuse.ts";
 import { Failure } from "../failures/failures.ts";
 import { RPC_HOST } from "./protocol.ts";
 import { rpcAbort } from "./rpc-abort.ts";
+import type { PassedHandle } from "../process/passed-handle.ts";
 import { newRay } from "../failures/rendered.ts";
 
 /** Answers service bindings whose target is not deployed, at the socket where their paths lead. */
-export async function listenForAbsent(path: string): Promise<Server> {
+export async function answerAbsentAt(socket: PassedHandle): Promise<Server> {
   const server = createServer(
     { maxHeaderSize: HEADER_BUFFER, requireHostHeader: false },
     (request, response) => {
@@ -30,10 +30,10 @@ export async function listenForAbsent(path: string): Promise<Server> {
   server.on("clientError", (error, socket) => {
     guarded(socket, () => answerUnread(error, socket, none, unreadAnswer))();
   });
-  await rm(path, { force: true });
-  await new Promise<void>((resolve) => server.listen(path, resolve));
-  // Links to it are in folders that decide who may connect.
-  await chmod(path, 0o666);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject).listen(socket.handle, resolve);
+  });
+  server.on("error", () => {});
   return server;
 }
 

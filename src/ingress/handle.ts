@@ -2,14 +2,20 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import type { PreviewKey } from "../contract/change-feed.ts";
-import type { FailureCode } from "../failures/failures.ts";
-import { keyIn } from "../contract/key-in.ts";
-import type { IngressEvent } from "./observe.ts";
-import { Supervised, type Tell } from "../process/supervised.ts";
 import type { ProcessStatus } from "../contract/edge.ts";
 import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import { keyIn } from "../contract/key-in.ts";
+import type { FailureCode } from "../failures/failures.ts";
+import { someOf, type Place } from "../process/place.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
+import { SharedSocket } from "../process/shared-socket.ts";
+import { SummedMetrics } from "../process/summed-metrics.ts";
+import { Supervised, type Tell } from "../process/supervised.ts";
+import { inAll, startAll, statusOfAll } from "../process/together.ts";
+import { OVER_TLS, PLAIN } from "./listener.ts";
+import type { IngressEvent } from "./observe.ts";
 import {
+  ABSENT_SOCKET,
   ingressRules,
   type AccessUpdate,
   type Asked,
@@ -18,10 +24,13 @@ import {
   type ListenAddress,
   type ScriptUpdate,
 } from "./protocol.ts";
+import { SharedPort } from "./shared-port.ts";
 
 export interface IngressOptions {
   readonly run: RunDirectory;
-  readonly address: ListenAddress;
+  /** How many processes accept connections. Default: one */
+  readonly count?: number | undefined;
+  readonly address: WantedAddress;
   /** What hosts present that have no certificate of their own; needed where `address` has TLS. */
   readonly byDefault?: ServedCertificate | undefined;
   readonly log: Logger;
@@ -35,96 +44,92 @@ export interface IngressOptions {
   localLeaf?(this: void, name: string): Promise<ServedCertificate | null>;
   /** Hears of requests. */
   readonly onEvents?: (events: readonly IngressEvent[]) => void;
-  /** After each time that a fresh process listens. */
-  readonly listening?: () => Promise<void>;
   /** The module that it runs. Default: the ingress's own. */
   readonly modulePath?: string | undefined;
 }
 
+/** Where all of its processes listen, and limits that are dealt out among them. */
+export type WantedAddress = Omit<ListenAddress, "place">;
+
 /**
- * The supervisor's side of the ingress. It keeps the wanted state: an ingress that ends is started
- * again, told all of it, and only then listens, on the port that it had.
+ * The supervisor's side of the ingress: one process, or several that are one. It holds the ports and the
+ * wanted state. A process that ends is started again, told all of it, and only then accepts; what
+ * connects meanwhile goes to the others, or waits. A change is in force when it is in force in all.
  */
 export class IngressHandle {
   readonly #scripts = new Map<string, ScriptUpdate>();
   readonly #access = new Map<string, AccessUpdate>();
-  /** For each socket: how often the ingress had been started again when it was first told of it. */
-  readonly #told = new Map<string, number>();
   readonly #hosts = new Map<string, readonly [readonly ServedHost[], readonly string[]]>();
   readonly #challenges = new Map<string, readonly HostChallenge[]>();
+  readonly #summed = new SummedMetrics();
+  readonly #address: WantedAddress;
+  readonly #sockets: Sockets;
+  readonly #members: readonly Member[];
   #byDefault: ServedCertificate | null;
-  #address: ListenAddress;
   #isComplete = false;
-  #process: Supervised<IngressMethods> | null = null;
 
-  private constructor({ address, byDefault }: IngressOptions) {
-    this.#address = address;
+  private constructor({ address, byDefault, count = 1 }: IngressOptions, sockets: Sockets) {
+    const { plain, secure } = sockets;
+    const https = address.https && secure ? { ...address.https, port: secure.port } : null;
+    this.#address = { ...address, port: plain.port, https };
+    this.#sockets = sockets;
     this.#byDefault = byDefault ?? null;
+    this.#members = Array.from({ length: count }, (_, index) => new Member({ index, count }));
   }
 
+  /** @throws Failure `port_in_use` …, or what the start of a process throws; nothing is left then */
   static async start(options: IngressOptions): Promise<IngressHandle> {
-    const { run, log, listening } = options;
-    const handle = new IngressHandle(options);
-    handle.#process = await Supervised.start<IngressMethods>({
-      name: "ingress",
-      modulePath:
-        options.modulePath ??
-        fileURLToPath(new URL(`./main${extname(import.meta.filename)}`, import.meta.url)),
-      workingDirectory: run.path,
-      processes: run.processes,
-      log,
-      rules: ingressRules,
-      onEvent: (events) => options.onEvents?.(events as readonly IngressEvent[]),
-      onAsk: (question) => {
-        const asked = question as Asked;
-        if ("ended" in asked) return options.howEnded(asked.ended);
-        if ("leaf" in asked) return options.localLeaf?.(asked.leaf) ?? Promise.resolve(null);
-        if ("preview" in asked) {
-          return options.preview?.(asked.preview) ?? Promise.resolve("worker_unavailable");
-        }
-        return options.wake?.(asked.wake) ?? Promise.resolve(false);
-      },
-      restore: async (tell) => {
-        await handle.#restore(tell);
-        await listening?.();
-      },
-    });
-    return handle;
+    const sockets = await openSockets(options);
+    try {
+      const handle = new IngressHandle(options, sockets);
+      await startAll(
+        handle.#members,
+        (member) => member.start(options, (tell) => handle.#restore(tell, member)),
+        (member) => member.process.stop(0),
+      );
+      return handle;
+    } catch (error) {
+      closeSockets(sockets);
+      throw error;
+    }
   }
 
   /** Where it listens. */
-  get address(): ListenAddress {
+  get address(): WantedAddress {
     return this.#address;
   }
 
+  /** Of all its processes together. */
   status(): ProcessStatus {
-    return this.#process!.status();
+    return statusOfAll(this.processes());
   }
 
-  /** In force on return, all at once. */
+  processes(): readonly ProcessStatus[] {
+    return this.#members.map(({ process }) => process.status());
+  }
+
+  /** In force on return, all at once in each process. */
   async scripts(updates: readonly ScriptUpdate[]): Promise<void> {
     for (const update of updates) {
       const id = keyIn(update.accountId, update.scriptName);
       if (update.entry === null) this.#scripts.delete(id);
       else this.#scripts.set(id, update);
     }
-    const { restarts } = this.status();
-    for (const socket of updates.flatMap(socketsOf)) {
-      if (!this.#told.has(socket)) this.#told.set(socket, restarts);
-    }
-    await this.#call("scripts", updates);
+    const sockets = updates.flatMap(socketsOf);
+    for (const member of this.#members) member.willTell(sockets);
+    await this.#tellAll("scripts", updates);
   }
 
   /** Who reaches an account's hosts: in force on return. */
   async access(update: AccessUpdate): Promise<void> {
     this.#access.set(update.accountId, update);
-    await this.#call("access", update);
+    await this.#tellAll("access", update);
   }
 
   /** Every script that is deployed was told. Until then no request is answered by any. */
   async complete(): Promise<void> {
     this.#isComplete = true;
-    await this.#call("complete");
+    await this.#tellAll("complete");
   }
 
   /** In force on return, for handshakes that begin from now on. */
@@ -134,7 +139,7 @@ export class IngressHandle {
     revoked: readonly string[],
   ): Promise<void> {
     this.#hosts.set(accountId, [hosts, revoked]);
-    await this.#call("hosts", accountId, hosts, revoked);
+    await this.#tellAll("hosts", accountId, hosts, revoked);
   }
 
   /** What ACME servers are answered: in force on return. */
@@ -142,16 +147,17 @@ export class IngressHandle {
     const before = this.#challenges.get(accountId) ?? [];
     if (before.length === 0 && challenges.length === 0) return;
     this.#challenges.set(accountId, challenges);
-    await this.#call("challenges", accountId, challenges);
+    await this.#tellAll("challenges", accountId, challenges);
   }
 
   async presentByDefault(certificate: ServedCertificate): Promise<void> {
     this.#byDefault = certificate;
-    await this.#call("presentByDefault", certificate);
+    await this.#tellAll("presentByDefault", certificate);
   }
 
   async probe(socket: string): Promise<void> {
-    await this.#call("probe", socket);
+    const running = this.#members.find(isRunning) ?? this.#members[0]!;
+    await running.process.call("probe", [socket]);
   }
 
   /**
@@ -159,49 +165,172 @@ export class IngressHandle {
    * not known, Infinity if there was none.
    */
   async retire(socket: string): Promise<number> {
-    const told = this.#told.get(socket);
-    this.#told.delete(socket);
-    const idleFor = await this.#call("retire", socket);
-    // What a process before this one sent is not known to it.
-    return idleFor ?? (told === this.status().restarts ? Infinity : 0);
+    return Math.min(...(await inAll(this.#members, (member) => member.retire(socket))));
   }
 
   /** As of `IngressMethods`. */
-  idleFor(sockets: readonly string[]): Promise<readonly (number | null)[]> {
-    return this.#call("idleFor", sockets);
+  async idleFor(sockets: readonly string[]): Promise<readonly (number | null)[]> {
+    const all = await this.#tellAll("idleFor", sockets);
+    return sockets.map((_, index) => {
+      const known = all.flatMap((one) => one[index] ?? []);
+      return known.length === 0 ? null : Math.min(...known);
+    });
   }
 
-  /** As of `IngressMethods`. */
-  release(sockets: readonly string[], idleFor: number): Promise<boolean> {
-    return this.#call("release", sockets, idleFor);
+  /**
+   * As of `IngressMethods`. Where one says no, others have closed connections that were idle: the next
+   * request connects anew.
+   */
+  async release(sockets: readonly string[], idleFor: number): Promise<boolean> {
+    const released = await this.#tellAll("release", sockets, idleFor);
+    return released.every(Boolean);
   }
 
-  /** As Prometheus reads them. */
-  metrics(): Promise<string> {
-    return this.#call("metrics");
+  /** As Prometheus reads them. Those of a process that does not answer are as they were when it last did. */
+  async metrics(): Promise<string> {
+    const running = this.#members.filter(isRunning);
+    const read = await Promise.allSettled(running.map(({ process }) => process.call("metrics", [])));
+    return this.#summed.sum(
+      read.flatMap((one) => (one.status === "fulfilled" ? one.value : [])),
+      this.processes().flatMap(({ pid }) => pid ?? []),
+    );
   }
 
   /** Finishes what is in flight, for `grace` ms at most, and ends. */
   async stop(grace: number): Promise<void> {
-    await this.#process!.stop(grace);
+    // What connects from now on is refused, as soon as the processes accept no more.
+    closeSockets(this.#sockets);
+    await inAll(this.#members, ({ process }) => process.stop(grace));
   }
 
-  async #restore(tell: Tell<IngressMethods>): Promise<void> {
+  async #restore(tell: Tell<IngressMethods>, { place }: Member): Promise<void> {
     for (const update of this.#access.values()) await tell("access", update);
     await tell("scripts", [...this.#scripts.values()]);
     if (this.#isComplete) await tell("complete");
     for (const [accountId, told] of this.#hosts) await tell("hosts", accountId, ...told);
     for (const [accountId, all] of this.#challenges) await tell("challenges", accountId, all);
     if (this.#byDefault !== null) await tell("presentByDefault", this.#byDefault);
-    this.#address = await tell("listen", this.#address);
+    const { absent, secure, plain } = this.#sockets;
+    await tell("prepare", dealtOut(this.#address, place));
+    await tell("answerAbsent", absent.passed);
+    if (secure !== null) await tell("listenSecurely", secure.passed);
+    await tell("listen", plain.passed);
   }
 
-  #call<M extends keyof IngressMethods>(
+  #tellAll<M extends keyof IngressMethods>(
     method: M,
     ...args: Parameters<IngressMethods[M]>
-  ): Promise<ReturnType<IngressMethods[M]>> {
-    return this.#process!.call(method, args);
+  ): Promise<ReturnType<IngressMethods[M]>[]> {
+    return inAll(this.#members, ({ process }) => process.call(method, args));
   }
+}
+
+/** One of its processes, and what only that one knows. */
+class Member {
+  readonly place: Place;
+  /** For each socket: how often the process had been started again when it was first told of it. */
+  readonly #told = new Map<string, number>();
+  #process: Supervised<IngressMethods> | null = null;
+
+  constructor(place: Place) {
+    this.place = place;
+  }
+
+  get process(): Supervised<IngressMethods> {
+    return this.#process!;
+  }
+
+  async start(
+    options: IngressOptions,
+    restore: (tell: Tell<IngressMethods>) => Promise<void>,
+  ): Promise<void> {
+    const { run, log, modulePath } = options;
+    const { index, count } = this.place;
+    this.#process = await Supervised.start<IngressMethods>({
+      name: count === 1 ? "ingress" : `ingress ${index + 1}`,
+      modulePath:
+        modulePath ??
+        fileURLToPath(new URL(`./main${extname(import.meta.filename)}`, import.meta.url)),
+      workingDirectory: run.path,
+      processes: run.processes,
+      log,
+      rules: ingressRules,
+      onEvent: (events) => options.onEvents?.(events as readonly IngressEvent[]),
+      onAsk: (question) => answerTo(question as Asked, options),
+      restore,
+    });
+  }
+
+  /** It is told of these sockets next. */
+  willTell(sockets: readonly string[]): void {
+    const { restarts } = this.process.status();
+    for (const socket of sockets) {
+      if (!this.#told.has(socket)) this.#told.set(socket, restarts);
+    }
+  }
+
+  /** As of the handle. */
+  async retire(socket: string): Promise<number> {
+    const told = this.#told.get(socket);
+    this.#told.delete(socket);
+    const idleFor = await this.process.call("retire", [socket]);
+    // What a process before this one sent is not known to it.
+    return idleFor ?? (told === this.process.status().restarts ? Infinity : 0);
+  }
+}
+
+function answerTo(asked: Asked, options: IngressOptions): Promise<unknown> {
+  if ("ended" in asked) return options.howEnded(asked.ended);
+  if ("leaf" in asked) return options.localLeaf?.(asked.leaf) ?? Promise.resolve(null);
+  if ("preview" in asked) {
+    return options.preview?.(asked.preview) ?? Promise.resolve("worker_unavailable");
+  }
+  return options.wake?.(asked.wake) ?? Promise.resolve(false);
+}
+
+/** What the processes accept from. */
+interface Sockets {
+  readonly plain: SharedPort;
+  /** Null: there is no TLS. */
+  readonly secure: SharedPort | null;
+  readonly absent: SharedSocket;
+}
+
+async function openSockets({ run, address }: IngressOptions): Promise<Sockets> {
+  const { host, port, https } = address;
+  const plain = await SharedPort.open({ what: PLAIN, host, port });
+  let secure: SharedPort | null = null;
+  try {
+    if (https !== null) secure = await SharedPort.open({ what: OVER_TLS, ...https });
+    // Links to it are in folders that decide who may connect.
+    return { plain, secure, absent: new SharedSocket(run.path, ABSENT_SOCKET, 0o666) };
+  } catch (error) {
+    plain.close();
+    secure?.close();
+    throw error;
+  }
+}
+
+function closeSockets({ plain, secure, absent }: Sockets): void {
+  plain.close();
+  secure?.close();
+  absent.close();
+}
+
+/** All processes together have as much as one would, and each has one at least. */
+function dealtOut(address: WantedAddress, place: Place): ListenAddress {
+  const share = (limit: number): number => (limit === 0 ? 0 : someOf(limit, place));
+  const { clientConnections, workerShares } = address;
+  return {
+    ...address,
+    place,
+    clientConnections: share(clientConnections),
+    workerShares: { ...workerShares, requests: share(workerShares.requests) },
+  };
+}
+
+function isRunning({ process }: Member): boolean {
+  return process.status().state === "running";
 }
 
 function socketsOf({ entry }: ScriptUpdate): readonly string[] {

@@ -1,7 +1,9 @@
 import type { Server } from "node:http";
 import type { Served } from "../process/calls.ts";
+import type { PassedHandle } from "../process/passed-handle.ts";
+import type { CountedMetrics } from "../process/summed-metrics.ts";
 import { Gate } from "./access/gate.ts";
-import { listenForAbsent } from "./absent.ts";
+import { answerAbsentAt } from "./absent.ts";
 import { choose } from "./choose.ts";
 import type { PreviewKey } from "../contract/change-feed.ts";
 import { Challenges } from "./challenges.ts";
@@ -13,10 +15,8 @@ import { LocalLeaves } from "./local-leaves.ts";
 import { Listener } from "./listener.ts";
 import { SecureListener } from "./secure-listener.ts";
 import {
-  ABSENT_SOCKET,
   type AccessUpdate,
   type HowEnded,
-  type HttpsAddress,
   type IngressMethods,
   KEYS_ONLY,
   type ListenAddress,
@@ -24,7 +24,7 @@ import {
   type ScriptUpdate,
 } from "./protocol.ts";
 import { ConnectionShares } from "../network/connection-shares.ts";
-import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
+import { TrustedProxies } from "../network/trusted-proxies.ts";
 import { isDirectFromThisMachine, isLocalName } from "./request.ts";
 import { IngressObserver, type IngressEvent, type Script } from "./observe.ts";
 import type { FailureCode } from "../failures/failures.ts";
@@ -46,6 +46,7 @@ export class Ingress implements Served<IngressMethods> {
   #secure: SecureListener | null = null;
   #byDefault: ServedCertificate | null = null;
   #absent: Server | null = null;
+  #address: ListenAddress | null = null;
   #turn = 0;
   #isComplete = false;
   #reportedAt = -Infinity;
@@ -87,9 +88,11 @@ export class Ingress implements Served<IngressMethods> {
     }
   }
 
-  /** As Prometheus reads them. */
-  metrics(): Promise<string> {
-    return this.#observer.metrics.registry.metrics();
+  async metrics(): Promise<CountedMetrics> {
+    return {
+      pid: process.pid,
+      metrics: await this.#observer.metrics.registry.getMetricsAsJSON(),
+    };
   }
 
   access(update: AccessUpdate): void {
@@ -119,11 +122,12 @@ export class Ingress implements Served<IngressMethods> {
     this.#secure?.presentByDefault(certificate);
   }
 
-  async listen(address: ListenAddress): Promise<ListenAddress> {
-    const { host, port, proxies, clientConnections, workerShares, https } = address;
+  prepare(address: ListenAddress): void {
+    const { proxies, clientConnections, workerShares, https, place } = address;
+    this.#address = address;
     this.#answers.share(workerShares);
-    this.#absent ??= await listenForAbsent(ABSENT_SOCKET);
     this.#answers.trust(proxies);
+    this.#observer.share(place);
     const trusted = new TrustedProxies(proxies);
     const shares = new ConnectionShares({
       most: clientConnections,
@@ -131,15 +135,7 @@ export class Ingress implements Served<IngressMethods> {
       onFull: (client) => this.#report(client, clientConnections),
     });
     this.#listener.accept(proxies, shares);
-    const secure = https === null ? null : await this.#listenSecurely(https, proxies, shares);
-    return { ...address, port: await this.#listener.listen(host, port), https: secure };
-  }
-
-  async #listenSecurely(
-    https: HttpsAddress,
-    proxies: ProxyOptions,
-    shares: ConnectionShares,
-  ): Promise<HttpsAddress> {
+    if (https === null) return;
     if (this.#byDefault === null) throw new Error("there is no default certificate");
     this.#secure = new SecureListener({
       answers: this.#answers,
@@ -150,9 +146,19 @@ export class Ingress implements Served<IngressMethods> {
       byDefault: this.#byDefault,
     });
     this.#secure.accept(proxies, shares);
-    const port = await this.#secure.listen(https.host, https.port);
-    if (https.redirect) this.#answers.redirectTo(port);
-    return { ...https, port };
+    if (https.redirect) this.#answers.redirectTo(https.port);
+  }
+
+  async answerAbsent(socket: PassedHandle): Promise<void> {
+    this.#absent ??= await answerAbsentAt(socket);
+  }
+
+  async listenSecurely(socket: PassedHandle): Promise<void> {
+    await this.#secure!.listen({ ...this.#address!.https!, socket });
+  }
+
+  async listen(socket: PassedHandle): Promise<void> {
+    await this.#listener.listen({ ...this.#address!, socket });
   }
 
   /** One line in ten seconds, however many connections are closed. */

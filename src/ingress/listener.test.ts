@@ -6,6 +6,7 @@ import { Challenges } from "./challenges.ts";
 import { Clients } from "./clients.ts";
 import { Listener } from "./listener.ts";
 import { IngressObserver } from "./observe.ts";
+import { SharedPort } from "./shared-port.ts";
 
 test("an ingress without a file left says so, and does not blame the Worker", async () => {
   const dispatcher = {
@@ -30,7 +31,9 @@ test("an ingress without a file left says so, and does not blame the Worker", as
     howEnded: () => Promise.reject(new Error("nothing has ended")),
   });
   const listener = new Listener(answers);
-  const port = await listener.listen("127.0.0.1", 0);
+  const place = { host: "127.0.0.1", port: 0 };
+  const { port, passed: socket } = await SharedPort.open({ what: "it", ...place });
+  await listener.listen({ ...place, socket });
   const answer = await fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(10_000) });
   assert.equal(answer.status, 503);
   assert.match(await answer.text(), /\(machine_files_exhausted\)/);

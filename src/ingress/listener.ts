@@ -1,6 +1,7 @@
 import type { Server } from "node:http";
-import type { AddressInfo, Server as NetServer } from "node:net";
+import type { Server as NetServer } from "node:net";
 import { listenFailure } from "../network/listen-failure.ts";
+import type { PassedHandle } from "../process/passed-handle.ts";
 import type { ConnectionShares } from "../network/connection-shares.ts";
 import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
@@ -26,8 +27,9 @@ export class Listener {
     shares.limit(this.#server);
   }
 
-  listen(host: string, port: number): Promise<number> {
-    return listenAt(this.#server, { what: "the ingress", host, port });
+  /** @throws Failure `port_in_use` */
+  listen(at: ListenPlace): Promise<void> {
+    return listenAt(this.#server, PLAIN, at);
   }
 
   /** Accepts nothing new; resolves when the last request has ended. */
@@ -36,23 +38,31 @@ export class Listener {
   }
 }
 
-/**
- * @returns the port
- * @throws Failure `port_in_use` …
- */
+/** What listens, as a failure names it. */
+export const PLAIN = "the ingress";
+export const OVER_TLS = "the ingress over TLS";
+
+/** A port that another process is bound to, and its socket. */
+export interface ListenPlace {
+  readonly host: string;
+  readonly port: number;
+  readonly socket: PassedHandle;
+}
+
+/** @throws Failure `port_in_use`: another process listens there since it was bound */
 export async function listenAt(
   server: NetServer,
-  { what, host, port }: { readonly what: string; readonly host: string; readonly port: number },
-): Promise<number> {
+  what: string,
+  { host, port, socket }: ListenPlace,
+): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const failed = (cause: Error): void => reject(listenFailure(what, { host, port }, cause));
     server.once("error", failed);
-    server.listen({ host, port }, () => {
+    server.listen(socket.handle, () => {
       server.off("error", failed);
       // Of accepting, as when there are no files left: the next connection may be accepted.
       server.on("error", () => {});
       resolve();
     });
   });
-  return (server.address() as AddressInfo).port;
 }

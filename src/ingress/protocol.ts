@@ -1,4 +1,7 @@
 import { question, STATE, type CallRules } from "../process/calls.ts";
+import type { PassedHandle } from "../process/passed-handle.ts";
+import type { Place } from "../process/place.ts";
+import type { CountedMetrics } from "../process/summed-metrics.ts";
 
 import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/hosts.ts";
 import type { PreviewKey, VersionPreview } from "../contract/change-feed.ts";
@@ -22,8 +25,13 @@ export interface IngressMethods {
   challenges(accountId: string, challenges: readonly HostChallenge[]): void;
   /** What hosts present that have no certificate of their own. Told before it listens with TLS. */
   presentByDefault(certificate: ServedCertificate): void;
-  /** Begins to accept connections. */
-  listen(address: ListenAddress): ListenAddress;
+  /** How it will listen. Told before it does. */
+  prepare(address: ListenAddress): void;
+  /** Answers calls of services that are not deployed. */
+  answerAbsent(socket: PassedHandle): void;
+  /** Begins to accept connections over TLS, then plain ones: the last thing that it is told at its start. */
+  listenSecurely(socket: PassedHandle): void;
+  listen(socket: PassedHandle): void;
   /** Resolves when a request to this socket was answered. */
   probe(socket: string): void;
   /**
@@ -38,8 +46,8 @@ export interface IngressMethods {
    * next request connects anew. False: something did, and nothing is changed.
    */
   release(sockets: readonly string[], idleFor: number): boolean;
-  /** As Prometheus reads them. */
-  metrics(): string;
+  /** What it has counted. */
+  metrics(): CountedMetrics;
 }
 
 export const ingressRules: CallRules<IngressMethods> = {
@@ -49,6 +57,9 @@ export const ingressRules: CallRules<IngressMethods> = {
   hosts: STATE,
   challenges: STATE,
   presentByDefault: STATE,
+  prepare: STATE,
+  answerAbsent: STATE,
+  listenSecurely: STATE,
   listen: STATE,
   // Again, for no deploy fails because the ingress was being replaced meanwhile.
   probe: { tries: 2, deadline: 30_000 },
@@ -76,6 +87,8 @@ export interface ListenAddress {
   readonly port: number;
   /** Whose word about clients counts. */
   readonly proxies: ProxyOptions;
+  /** Which of how many processes it is. Limits are dealt out among them. */
+  readonly place: Place;
   /** Connections that one client address may have at once, trusted proxies excepted. 0: no limit. */
   readonly clientConnections: number;
   readonly workerShares: WorkerShares;

@@ -13,6 +13,7 @@ import { Hosts } from "./hosts.ts";
 import { LocalLeaves } from "./local-leaves.ts";
 import { IngressObserver } from "./observe.ts";
 import { type ConnectionTimes, SecureListener } from "./secure-listener.ts";
+import { SharedPort } from "./shared-port.ts";
 
 async function listen(times: ConnectionTimes) {
   const authority = await makeAuthority();
@@ -38,7 +39,9 @@ async function listen(times: ConnectionTimes) {
     byDefault: { key, chain },
     times,
   });
-  const port = await listener.listen("127.0.0.1", 0);
+  const place = { host: "127.0.0.1", port: 0 };
+  const { port, passed: socket } = await SharedPort.open({ what: "it", ...place });
+  await listener.listen({ ...place, socket });
   return { port, ca: authority.pem, [Symbol.asyncDispose]: () => listener.drain() };
 }
 

@@ -26,7 +26,7 @@ import { type Hosts, plainName } from "./hosts.ts";
 import { Http2Request } from "./http2-request.ts";
 import { Http2Response } from "./http2-response.ts";
 import { closeWhenIdle, createHttpServer, type HeadTimes } from "./http-server.ts";
-import { listenAt } from "./listener.ts";
+import { listenAt, type ListenPlace, OVER_TLS } from "./listener.ts";
 import type { LocalLeaves } from "./local-leaves.ts";
 import { Proofs } from "./proofs.ts";
 import { endFailedHandshakes, TLS_OPTIONS } from "./tls-options.ts";
@@ -144,8 +144,9 @@ export class SecureListener {
     shares.limit(this.#tls);
   }
 
-  listen(host: string, port: number): Promise<number> {
-    return listenAt(this.#tls, { what: "the ingress over TLS", host, port });
+  /** @throws Failure `port_in_use` */
+  listen(at: ListenPlace): Promise<void> {
+    return listenAt(this.#tls, OVER_TLS, at);
   }
 
   /** Accepts nothing new; resolves when the last request has ended. */

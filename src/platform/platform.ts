@@ -150,6 +150,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       onWorkerEvent: (event) => journal.record(event),
       workerPorts,
       workerProcesses: options.workerProcesses,
+      ingressProcesses: options.ingressProcesses,
       sandbox: options.sandbox,
       limits: options.limits,
       gateway: {

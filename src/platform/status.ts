@@ -17,13 +17,14 @@ export async function platformStatus(
   unsafeOldTls: readonly string[],
   folderFailures: ReadonlyMap<string, string>,
 ): Promise<PlatformStatus> {
-  const { sandbox, gateway, gatewayProcesses, ingress, workers } = edge.status();
+  const { sandbox, gateway, gatewayProcesses, ingress, ingressProcesses, workers } = edge.status();
   const source = storeSource(store);
   return {
     sandbox,
     gateway,
     gatewayProcesses,
     ingress,
+    ingressProcesses,
     workers: await Promise.all(
       workers.map(async (worker) => {
         const hosts = (await source.deployment(worker))?.hosts ?? [];

@@ -44,11 +44,9 @@ export class HeldSocket {
     const { address: host, family } = isIP(address.host)
       ? { address: address.host, family: isIP(address.host) }
       : await lookup(address.host);
-    const handle = boundHandle(host, port, family);
-    const own: { port?: number } = {};
-    handle.getsockname?.(own);
+    const { handle, port: bound } = boundPort(host, port, family);
     const shown = host.includes(":") ? `[${host}]` : host;
-    return new HeldSocket(`http://${shown}:${own.port ?? port}`, handle, null).#listening();
+    return new HeldSocket(`http://${shown}:${bound}`, handle, null).#listening();
   }
 
   /** Another one for a path, which it takes over by `publish`. */
@@ -99,7 +97,7 @@ let lastName = 0;
 
 export interface Handle {
   readonly fd: number;
-  getsockname?(into: object): number;
+  getsockname?(into: { port?: number }): number;
   close(): void;
 }
 
@@ -111,6 +109,25 @@ export function boundHandle(address: string, port: number, family: number): Hand
   )._createServerHandle(address, port, family);
   if (typeof made !== "number") return made;
   throw failed(getSystemErrorName(made));
+}
+
+/**
+ * @param port 0: a free one
+ * @returns the port that it has too
+ * @throws Error with the system's `code`
+ */
+export function boundPort(
+  address: string,
+  port: number,
+  family: number,
+): { readonly handle: Handle; readonly port: number } {
+  const handle = boundHandle(address, port, family);
+  const own: { port?: number } = {};
+  // libuv keeps some errors of `bind()` for later; whoever got the descriptor would listen at another port.
+  const error = handle.getsockname?.(own) ?? 0;
+  if (error === 0) return { handle, port: own.port ?? port };
+  handle.close();
+  throw failed(getSystemErrorName(error));
 }
 
 function failed(code: string): NodeJS.ErrnoException {

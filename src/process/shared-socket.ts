@@ -17,17 +17,18 @@ export class SharedSocket {
   /**
    * What stands at the path is replaced.
    * @param name relative to `folder`: the whole path may be longer than that of a socket can be
+   * @param mode who may connect. Default: this user, and the folder's group
    * @throws Error with the system's `code`
    */
-  constructor(folder: string, name: string) {
+  constructor(folder: string, name: string, mode = 0o660) {
     this.#folder = folder;
     this.#path = join(folder, name);
     // A name of its own: another one may stand at the path when this one is closed, and its name removed.
     const made = `${name}.${++lastName}`;
     this.#handle = inside(folder, () => boundHandle(made, -1, -1));
     this.passed = new PassedHandle(this.#handle);
-    // Of this user and of the folder's group. Before it listens nobody gets in.
-    chmodSync(join(folder, made), 0o660);
+    // Before it listens nobody gets in.
+    chmodSync(join(folder, made), mode);
     renameSync(join(folder, made), this.#path);
   }
 

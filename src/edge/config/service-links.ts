@@ -110,11 +110,6 @@ export class ServiceLinks {
     await Promise.all(led.map(([path, place]) => this.#point(path, place)));
   }
 
-  /** Renews the links to the answer that there is no such service. */
-  async renewAbsent(): Promise<void> {
-    await this.renew(this.#absent);
-  }
-
   #point(path: string, place: Place): Promise<void> {
     const done = this.#turn.then(() => this.#pointNow(path, place));
     this.#turn = done.catch(() => {});

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { shareOf, someOf } from "./shares.ts";
+import { shareOf, someOf } from "./place.ts";
 
 const dealt = (deal: typeof shareOf, limit: number, count: number): number[] =>
   Array.from({ length: count }, (_, index) => deal(limit, { index, count }));

@@ -1,7 +1,7 @@
 /**
  * What the sandbox around a Worker costs, and what neighbours notice of a Worker that burns CPU:
  * `node bench/sandbox.ts [requests]`, 4,000 by default, as root. None, a user of its own for each
- * Worker and bubblewrap take turns in one run.
+ * Worker and bubblewrap take turns in one run. The gateway has a user of its own in the last two.
  */
 import { mkdtemp, readFile, rm, symlink } from "node:fs/promises";
 import { Agent, request } from "node:http";
@@ -10,6 +10,8 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { startEdge } from "../src/edge/start-edge.ts";
 import type { StartedEdge } from "../src/edge/edge-options.ts";
+import { startGateway } from "../src/gateway/start.ts";
+import { findProcessUsers } from "../src/process/walls/process-users.ts";
 import { answering } from "../test/helpers/edge.ts";
 import { until } from "../test/helpers/until.ts";
 import { makeVersion, MASTER_KEY, TestSource } from "../test/helpers/source.ts";
@@ -20,6 +22,7 @@ const ROUNDS = 3;
 const BURNS = "export default { fetch() { for (;;); } };";
 
 interface Figures {
+  readonly gatewayMs: number[];
   readonly startMs: number[];
   readonly cpuPerRequest: number[];
   readonly residentMiB: number[];
@@ -44,6 +47,7 @@ for (let round = 0; round < ROUNDS; round++) {
 await rm(withoutBubblewrap, { recursive: true });
 print("", "without", "own user", "bubblewrap");
 for (const [what, key, digits] of [
+  ["start of the gateway, ms", "gatewayMs", 1],
   ["deploy to live, ms", "startMs", 1],
   ["CPU of the Worker a request, µs", "cpuPerRequest", 1],
   ["resident memory of a Worker, MiB", "residentMiB", 1],
@@ -55,6 +59,7 @@ for (const [what, key, digits] of [
 
 async function measure(kind: Kind): Promise<void> {
   const figures = measured.get(kind) ?? {
+    gatewayMs: [],
     startMs: [],
     cpuPerRequest: [],
     residentMiB: [],
@@ -66,7 +71,14 @@ async function measure(kind: Kind): Promise<void> {
   const runDirectory = await mkdtemp(join(tmpdir(), "countersign-bench-"));
   process.env["PATH"] = kind === "user" ? withoutBubblewrap : PATH;
   try {
+    const users = await findProcessUsers(kind === "privileges" ? "off" : "auto", runDirectory);
+    const gatewayBegan = performance.now();
+    const gateway = { masterKey: MASTER_KEY, runDirectory, user: users.gateway };
+    const started = await startGateway(gateway);
+    figures.gatewayMs.push(performance.now() - gatewayBegan);
+    await started[Symbol.asyncDispose]();
     await using edge = await startEdge({
+      users,
       source,
       masterKey: MASTER_KEY,
       runDirectory,

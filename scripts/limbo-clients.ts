@@ -16,6 +16,7 @@ import { Hosts } from "../src/ingress/hosts.ts";
 import { LocalLeaves } from "../src/ingress/local-leaves.ts";
 import { Proofs } from "../src/ingress/proofs.ts";
 import { TLS_OPTIONS } from "../src/ingress/tls-options.ts";
+import { Zones } from "../src/ingress/zones.ts";
 import { makeAuthority } from "../test/helpers/pki.ts";
 
 /** What is read of a case. */
@@ -50,6 +51,8 @@ const own = await (await makeAuthority()).issue({ subject: "CN=server", dns: [HO
 const server = createServer({ ...TLS_OPTIONS, cert: own.chain, key: own.key });
 new ClientHandshakes({
   hosts,
+  zones: new Zones(),
+  narrow: () => server,
   tls: TLS_OPTIONS,
   leaves: new LocalLeaves(
     () => Promise.resolve(null),

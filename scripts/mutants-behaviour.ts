@@ -6,6 +6,7 @@
 export const otherTests: Readonly<Record<string, readonly string[]>> = {
   "src/forward/exchange.ts": [
     "src/forward/exchange.test.ts",
+    "src/forward/exchange-crashes.test.ts",
     "src/forward/forward.test.ts",
     "src/forward/target.test.ts",
   ],

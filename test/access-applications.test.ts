@@ -166,6 +166,17 @@ test("a Worker behind a service token, set by Cloudflare's SDK: let in with an a
   await access.keys.rotate(account);
   const both = (await ask("/cdn-cgi/access/certs")).json;
   assert.equal(both.keys.length, 2);
+  const longer = await access.keys.update({ ...account, key_rotation_interval_days: 365 });
+  assert.deepEqual(
+    [longer.key_rotation_interval_days, longer.days_until_next_rotation],
+    [365, 365],
+  );
+  assert.deepEqual(await access.keys.get(account), longer);
+  for (const days of [20, 366, 30.5]) {
+    const refused = access.keys.update({ ...account, key_rotation_interval_days: days });
+    await assert.rejects(refused, { status: 400 });
+  }
+  assert.equal((await ask("/cdn-cgi/access/certs")).json.keys.length, 2);
   assert.equal((await ask("/api", { ...presenting(again), ...verifying })).status, 200);
 
   await access.serviceTokens.delete(token.id!, account);

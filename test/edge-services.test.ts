@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { WorkerBinding } from "../src/contract/change-feed.ts";
+import { Failure } from "../src/failures/failures.ts";
 import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { loadDuring } from "./helpers/load.ts";
 import { makeVersion } from "./helpers/source.ts";
@@ -152,6 +153,27 @@ test("an entrypoint that a service does not export says so, and stops neither Wo
     ),
   );
   assert.equal((await edge.fetch("asker.localhost", "/fetch?binding=OTHER")).text, "here");
+});
+
+test("a stored version whose binding leads to a door of the platform's does not run, and says why", async () => {
+  await edge.deploy(makeVersion("guarded", callee("1")));
+  for (const entrypoint of ["objects kept", "the events of the platform", "[null,{}]", "a b"]) {
+    const stored = makeVersion("stored", caller, [service("TARGET", "guarded", entrypoint)]);
+    await assert.rejects(
+      edge.edge.stage(stored),
+      (error) => error instanceof Failure && error.code === "entrypoint_not_a_class",
+      entrypoint,
+    );
+    // As at the start of a platform that has it in its database.
+    const name = `stored-${entrypoint.length}`;
+    await edge.deploy(makeVersion(name, caller, [service("TARGET", "guarded", entrypoint)]));
+    assert.match(edge.worker(name).lastExit ?? "", /"TARGET".*is not the name of a class/);
+    assert.notEqual(edge.worker(name).state, "running");
+    assert.equal((await edge.fetch(`${name}.localhost`, "/fetch")).status, 503);
+    // Mended, it runs.
+    await edge.deploy(makeVersion(name, caller, [service("TARGET", "guarded", "Admin")]));
+    assert.equal((await edge.fetch(`${name}.localhost`, "/rpc")).text, "admin you 1");
+  }
 });
 
 test("a service whose process was killed is reached again, by fetch and RPC", async () => {

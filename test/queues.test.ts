@@ -242,12 +242,6 @@ describe("queues", () => {
       pull.output,
       /messages of a queue are not pulled over HTTP.*wrangler queues consumer add/s,
     );
-    for (const what of ["pull", "ack"]) {
-      const refused = await platform.api("POST", `${path}/messages/${what}`, { batch_size: 1 });
-      assert.deepEqual([refused.status, refused.json.errors[0]?.code], [400, 7000805]);
-      const nowhere = `/accounts/{account}/queues/none/messages/${what}`;
-      assert.equal((await platform.api("POST", nowhere, {})).status, 404);
-    }
     const odd = await platform.api("POST", `${path}/consumers`, { type: "r2_bucket" });
     assert.match(odd.json.errors[0]!.message, /consumed by Workers, and not by "r2_bucket"/);
     const kept = await made.run(["queues", "delete", "bound"]);

@@ -78,7 +78,7 @@ async function shell(script: string): Promise<string> {
 }
 
 test("the README's commands, run one after the other, end in an answer over mutual TLS", async () => {
-  const [, start, setUp, deploy, trust] = blocks("sh");
+  const [, start, setUp, trust, deploy] = blocks("sh");
   assert.equal(start, "npx countersign start --dev\n");
   const uploaded = await shell(setUp!);
   const id = /^ID: (\S+)$/m.exec(uploaded)?.[1];

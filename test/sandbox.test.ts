@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { platformClient } from "../src/cli/client/platform-client.ts";
 import { Failure } from "../src/failures/failures.ts";
-import type { SandboxMode } from "../src/process/sandbox-kinds.ts";
-import { findSandbox } from "../src/process/sandbox.ts";
+import type { SandboxMode } from "../src/process/walls/sandbox-kinds.ts";
+import { findSandbox } from "../src/process/walls/sandbox.ts";
 import { attack, buildAttacker, deployVictims } from "./helpers/attack.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 
@@ -58,7 +58,8 @@ test("without the sandbox the same program finds all of it", { skip }, async () 
     "victims-configuration",
     "victims-secrets",
     "victim-killed",
-    "gateway-killed",
+    // A gateway with a user of its own is none of those that root without rights may signal.
+    ...(process.getuid?.() === 0 ? [] : ["gateway-killed"]),
     "other-processes-seen",
     "written-in-own-folder",
     "link-in-socket-folder",

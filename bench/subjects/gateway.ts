@@ -125,6 +125,7 @@ function staticSource(surroundings: Surroundings): Source {
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
     },
     queues: async () => [],
+    zones: async () => [],
     preview: async () => null,
     deployment: async () => ({
       ...key,

@@ -78,7 +78,8 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: "zone",
-    summary: "zones behind another proxy: bindings answer 520 for their hosts",
+    summary:
+      "what zones say of their hosts: versions of TLS, HTTPS alone; those behind another proxy",
     add: async () => (await import("./commands/host/zone.ts")).addZoneCommand,
   },
   {

@@ -3,8 +3,9 @@ import { createServer } from "node:net";
 import { join, resolve as absolute } from "node:path";
 import { describeExpiry } from "../certificates/expiry.ts";
 import { workerdSandbox } from "../edge/generation/workerd.ts";
-import { isPassage } from "../process/own-user.ts";
-import { runsIn } from "../process/sandbox.ts";
+import { isPassage } from "../process/walls/own-user.ts";
+import { findProcessUsers } from "../process/walls/process-users.ts";
+import { runsIn } from "../process/walls/sandbox.ts";
 import { Failure } from "../failures/failures.ts";
 import { storageFailure } from "../failures/of-storage.ts";
 import { assertWritable } from "../platform/data-folder.ts";
@@ -34,6 +35,7 @@ export async function runChecks(options: CheckOptions): Promise<readonly Check[]
     checkNode(),
     await checkWorkerd(),
     await checkSandbox(status, dataFolder),
+    await checkUsers(status, dataFolder),
     checkDataFolder(dataFolder),
     ...(await checkStorage({ dataFolder, masterKey: options.masterKey, keyInUse })),
     ...[checkFileLimit() ?? []].flat(),
@@ -87,6 +89,17 @@ async function checkSandbox(status: PlatformStatus | null, folder: string): Prom
     finding: `Workers are ${summary}`,
     fix: "Install bubblewrap and let it make user namespaces: docs/security.md says how. Until then, run no Worker whose author you do not trust.",
   };
+}
+
+/** The same of the platform's own processes. */
+async function checkUsers(status: PlatformStatus | null, folder: string): Promise<Check> {
+  const { isHindered, summary } =
+    status?.users ?? (await findProcessUsers("auto", absolute(folder)));
+  const check = { name: "users", finding: summary } as const;
+  if (!isHindered) return { ...check, result: "ok" };
+  const fix =
+    "Install util-linux, and Node and Countersign where everybody on the machine may read: docs/security.md.";
+  return { ...check, result: "warning", fix };
 }
 
 function checkDataFolder(folder: string): Check {

@@ -5,7 +5,7 @@ import { colorsFor, writeLine, type Io } from "../terminal/io.ts";
 /** What `countersign start` prints once it is ready. @param took ms */
 export function welcome(
   io: Io,
-  { api, http, https, workers, accountId, sandbox, token }: Platform,
+  { api, http, https, workers, accountId, sandbox, users, token }: Platform,
   memory: string,
   took: number,
 ): void {
@@ -29,6 +29,7 @@ export function welcome(
   }
   row("Account", accountId);
   writeLine(io.stdout, `  ${colors.dim("Sandbox ")} Workers are ${sandbox}`);
+  writeLine(io.stdout, `  ${colors.dim("Users   ")} ${users}`);
   writeLine(io.stdout, `  ${colors.dim("Memory  ")} of processes with keys: ${memory}`);
   if (token !== null) row("Token", token, "shown once: only its hash is kept");
   writeLine(io.stdout);

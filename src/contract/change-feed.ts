@@ -1,5 +1,5 @@
 import type { Sealed } from "../keys/seal.ts";
-import type { Host, HostChallenge, HostOrigin } from "./hosts.ts";
+import type { Host, HostChallenge, HostOrigin, ZoneRules } from "./hosts.ts";
 import type { AccountAccess } from "./access.ts";
 import type { DatabaseConfig } from "./database.ts";
 import type { QueueConfig } from "./queue.ts";
@@ -30,6 +30,8 @@ export interface Source {
   trust(accountId: string): Promise<AccountTrust>;
   /** The hosts of an account that have TLS state of their own at the ingress. */
   hosts(accountId: string): Promise<readonly Host[]>;
+  /** What zones of an account say of their hosts: all that it has made, or none where none says anything. */
+  zones(accountId: string): Promise<readonly ZoneRules[]>;
   /** Certificates of clients that no host of an account takes any more: as in `HostClients`. */
   revocations(accountId: string): Promise<readonly string[]>;
   /** What the ingress answers to ACME servers while they issue for hosts of an account. */
@@ -66,7 +68,7 @@ export type Change = { readonly cursor: number } & (
   | ({ readonly kind: "identity" } & ScriptKey)
   /** The CAs of an account's identities, or its policies, changed. */
   | { readonly kind: "identities"; readonly accountId: string }
-  /** Server certificates of an account's hosts, the rules for their clients, their origins, or challenges of ACME changed. */
+  /** Server certificates of an account's hosts, the rules for their clients, their origins, settings of their zones, or challenges of ACME changed. */
   | { readonly kind: "hosts"; readonly accountId: string }
   /** Queues of an account, or who consumes them. */
   | { readonly kind: "queues"; readonly accountId: string }

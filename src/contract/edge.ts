@@ -63,6 +63,13 @@ export interface Edge extends ConnectionTests, AsyncDisposable {
 export interface EdgeStatus {
   /** What keeps Workers apart from everything else on the machine. */
   readonly sandbox: { readonly kind: string; readonly summary: string };
+  /** Whether processes of the platform's own that parse what strangers send have users of their own. */
+  readonly users: {
+    readonly isInForce: boolean;
+    /** The platform is root and could give them, but for what the summary says. */
+    readonly isHindered: boolean;
+    readonly summary: string;
+  };
   /** Of all its processes together. */
   readonly gateway: ProcessStatus;
   readonly gatewayProcesses: readonly ProcessStatus[];

@@ -42,6 +42,24 @@ export interface HostOrigin {
   readonly certificateId: string | null;
 }
 
+/** What a zone says of all its hosts at the ingress: itself, and what is below it and in no nearer zone. */
+export interface ZoneRules extends TlsVersions {
+  /** Its name: lower case. */
+  readonly zone: string;
+  /** Plain requests are answered with a redirect. */
+  readonly alwaysUseHttps: boolean;
+  /** `Strict-Transport-Security` of answers over TLS. Null: nothing is said. */
+  readonly strictTransport: string | null;
+  /** Answers have `X-Content-Type-Options: nosniff`. */
+  readonly noSniff: boolean;
+}
+
+/** What may be agreed on in a handshake; `minTls` is not the greater. */
+export interface TlsVersions {
+  readonly minTls: "TLSv1.2" | "TLSv1.3";
+  readonly maxTls: "TLSv1.2" | "TLSv1.3";
+}
+
 /** What proves to an ACME server that a host is ours (HTTP-01 of RFC 8555): it is no secret. */
 export interface HostChallenge {
   /** Lower case, no port. */

@@ -48,6 +48,7 @@ import { rotationEndpoints } from "./certificates/version-endpoints.ts";
 import { customCertificateEndpoints } from "./routing/custom-certificates.ts";
 import { acmeEndpoints } from "./routing/acme-endpoints.ts";
 import { zoneEndpoints } from "./routing/zone-endpoints.ts";
+import { zoneSettingEndpoints } from "./routing/zone-settings.ts";
 import { routeEndpoints } from "./routing/routes.ts";
 import { scriptChangeEndpoints } from "./workers/scripts/script-changes.ts";
 import { workerVersionEndpoints } from "./workers/worker-versions.ts";
@@ -194,6 +195,8 @@ function allEndpoints(
     ...dnsRecordEndpoints(context),
     ...originPullEndpoints(context),
     ...globalPullEndpoints(context),
+    // After the one that has a path of its own.
+    ...zoneSettingEndpoints(context),
     ...customCertificateEndpoints(context),
     ...acmeEndpoints(context),
     ...proxiedZoneEndpoints(context),

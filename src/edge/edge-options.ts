@@ -5,7 +5,8 @@ import type { HttpsAddress, WorkerShares } from "../ingress/protocol.ts";
 import type { ServedCertificate } from "../contract/hosts.ts";
 import type { Edge } from "../contract/edge.ts";
 import type { IdentityIssuer } from "../contract/identity.ts";
-import type { SandboxMode } from "../process/sandbox-kinds.ts";
+import type { ProcessUsers } from "../process/walls/process-users.ts";
+import type { SandboxMode } from "../process/walls/sandbox-kinds.ts";
 import type { Source } from "../contract/change-feed.ts";
 import type { ProxyOptions } from "../network/trusted-proxies.ts";
 import type { ProcessLimits } from "./generation/worker-limits.ts";
@@ -68,6 +69,8 @@ export interface EdgeOptions {
   readonly dataFolder?: string;
   /** Whether Workers run in a sandbox of the operating system's. Default: `auto`. */
   readonly sandbox?: SandboxMode;
+  /** Whom the platform's own processes run as. Default: the user of this process. */
+  readonly users?: ProcessUsers;
   /** What each process of a Worker may take. Default: 128 MiB, 10 s. */
   readonly limits?: Partial<ProcessLimits>;
   /** Default: the workerd that comes with the package. */

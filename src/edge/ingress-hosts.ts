@@ -6,9 +6,9 @@ import { hostKeyPlace } from "../keys/places.ts";
 import type { Keyring } from "../keys/seal.ts";
 
 export interface IngressHostsOptions {
-  readonly source: Pick<Source, "hosts" | "challenges" | "revocations">;
+  readonly source: Pick<Source, "hosts" | "zones" | "challenges" | "revocations">;
   readonly keyring: Keyring;
-  readonly ingress: Pick<IngressHandle, "hosts" | "challenges">;
+  readonly ingress: Pick<IngressHandle, "hosts" | "zones" | "challenges">;
   readonly log: Logger;
 }
 
@@ -31,6 +31,7 @@ export class IngressHosts {
       hosts.map((host) => this.#open(accountId, host)),
       await source.revocations(accountId),
     );
+    await ingress.zones(accountId, await source.zones(accountId));
     await ingress.challenges(accountId, await source.challenges(accountId));
   }
 

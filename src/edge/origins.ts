@@ -7,11 +7,13 @@ import type { HostOrigin } from "../contract/hosts.ts";
 import type { IngressHandle } from "../ingress/handle.ts";
 import { frontOf } from "./config/outbound-config.ts";
 import type { ScriptUpdate } from "../ingress/protocol.ts";
+import type { RunDirectory } from "../process/run-directory.ts";
 
 export interface OriginsOptions {
   readonly source: Pick<Source, "origins">;
   readonly ingress: Pick<IngressHandle, "scripts" | "retire">;
   readonly gateway: Pick<GatewayHandle, "openBinding" | "closeBinding">;
+  readonly run: Pick<RunDirectory, "offered">;
   /** Where origins listen that DNS records name. */
   readonly port: number;
   readonly log: Logger;
@@ -47,7 +49,7 @@ export class Origins {
     accountId: string,
     certificate: (certificateId: string) => Promise<void>,
   ): Promise<void> {
-    const { source, ingress, gateway, port } = this.#options;
+    const { source, ingress, gateway, run, port } = this.#options;
     const before = this.#open.get(accountId) ?? new Map<string, string>();
     const bindings = (await source.origins(accountId)).map((one) =>
       bindingOf(accountId, one, port),
@@ -56,7 +58,12 @@ export class Origins {
     const fresh = bindings.filter((one) => before.get(one.bindingName) !== one.socketPath);
     for (const binding of fresh) this.#sockets.set(binding.socketPath, binding);
     await Promise.all([...idsOf(fresh)].map((id) => certificate(id)));
-    await Promise.all(fresh.map((binding) => gateway.openBinding(binding)));
+    await Promise.all(
+      fresh.map(async (binding) => {
+        await gateway.openBinding(binding);
+        await run.offered?.offer(binding.socketPath);
+      }),
+    );
     const updates: ScriptUpdate[] = fresh.map((one) => updateOf(one));
     for (const host of before.keys()) {
       if (!wanted.has(host)) updates.push({ accountId, scriptName: nameOf(host), entry: null });
@@ -69,10 +76,11 @@ export class Origins {
   }
 
   async #close(socketPath: string): Promise<void> {
-    const { ingress, gateway, log } = this.#options;
+    const { ingress, gateway, run, log } = this.#options;
     try {
       await ingress.retire(socketPath);
       if (this.#isOpen(socketPath)) return;
+      await run.offered?.withdraw(socketPath);
       await gateway.closeBinding(socketPath);
       if (!this.#isOpen(socketPath)) this.#sockets.delete(socketPath);
     } catch (error) {

@@ -32,6 +32,7 @@ import { gatewayEntry, ingressEntry } from "./logs/log-entries.ts";
 import { WorkerMetrics } from "./metrics.ts";
 import { WorkerPorts } from "./worker-ports.ts";
 import { workerdSandbox } from "./generation/workerd.ts";
+import { describeUsers, noUsers } from "../process/walls/process-users.ts";
 import type { EdgeHttps, EdgeOptions, StartedEdge } from "./edge-options.ts";
 
 /**
@@ -41,9 +42,14 @@ import type { EdgeHttps, EdgeOptions, StartedEdge } from "./edge-options.ts";
  */
 export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const { source, log, masterKey, drain = 30_000, stopGrace = 5_000 } = options;
-  const { waitUntil = 30_000, originPort = 443 } = options;
+  const {
+    waitUntil = 30_000,
+    originPort = 443,
+    users = noUsers("they were not asked for"),
+  } = options;
   await using cleanup = new AsyncDisposableStack();
   const run = await RunDirectory.open(options.runDirectory);
+  if (users.ingress !== null) await run.offerTo(users.ingress);
   const sandbox = await workerdSandbox(options.sandbox, {
     ...(options.workerdPath !== undefined && { workerdPath: options.workerdPath }),
     top: resolve(options.dataFolder ?? options.runDirectory),
@@ -61,6 +67,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
         if (event.kind === "failure") tell(gatewayEntry(event));
       },
       runDirectory: run.path,
+      user: users.gateway,
       processes: run.processes,
       masterKey,
     }),
@@ -85,6 +92,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const ingress = await IngressHandle.start({
     run,
     count: options.ingressProcesses,
+    user: users.ingress,
     address,
     byDefault: options.https?.byDefault,
     ...(options.https?.localLeaf && { localLeaf: options.https.localLeaf }),
@@ -195,7 +203,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     idle,
   };
   const hosts = new IngressHosts({ source, keyring, ingress, log });
-  const origins = new Origins({ source, ingress, gateway, port: originPort, log });
+  const origins = new Origins({ source, ingress, gateway, run, port: originPort, log });
   const previewed = new Previews({
     source,
     context,
@@ -264,6 +272,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     },
     status: () => ({
       sandbox: { kind: sandbox.kind, summary: sandbox.summary },
+      users: describeUsers(users),
       gateway: gateway.status(),
       gatewayProcesses: gateway.processes(),
       ingress: ingress.status(),

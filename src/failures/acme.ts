@@ -17,6 +17,14 @@ export const acmeFailures = {
     cause: "It opens an account only for those who agree to its terms of service.",
     fix: "Read them, then repeat `countersign host acme HOST` with `--accept-terms`.",
   },
+  acme_external_account_required: {
+    side: "caller",
+    status: 400,
+    number: 7000866,
+    title: "the ACME server opens accounts only for those who have one with whoever runs it",
+    cause: "It wants External Account Binding (RFC 8555, 7.3.4), and the order named no account.",
+    fix: "Get a key id and a MAC key where you have that account, then repeat `countersign host acme HOST` with `--eab-kid` and `--eab-key-file`.",
+  },
   acme_unreachable: {
     side: "origin",
     status: 502,

@@ -9,6 +9,15 @@ export const edgeFailures = {
       "Its modules threw while they were evaluated, or the runtime refused them or a compatibility flag.",
     fix: "Correct the line that is named and deploy again. What ran before goes on untouched.",
   },
+  entrypoint_not_a_class: {
+    side: "worker",
+    status: 400,
+    number: 7000322,
+    title: "a binding of the Worker has an entrypoint that is no class",
+    cause:
+      "`entrypoint` of a service binding is the name of a class that the other Worker exports. The version was stored before this was checked at its upload.",
+    fix: "Name a class, or leave `entrypoint` out for the default export, and deploy again.",
+  },
   worker_start_timeout: {
     side: "worker",
     status: 400,
@@ -91,6 +100,24 @@ export const edgeFailures = {
     title: "there is no such zone",
     cause: "No zone of this account has this id, and none of its routes is in one that has.",
     fix: "List the zones of the account, or make one with `POST /zones`.",
+  },
+  zone_setting_unsupported: {
+    side: "caller",
+    status: 400,
+    number: 7000375,
+    title: "a zone has no such setting here",
+    cause:
+      "A setting of Cloudflare's concerns what is not here (caches, images, pages that are changed on their way), or is always so here.",
+    fix: "Leave it out. What there is: `min_tls_version`, `tls_1_3`, `always_use_https`, `security_header`, `tls_client_auth`, and `ssl` to read.",
+  },
+  zone_setting_invalid: {
+    side: "caller",
+    status: 400,
+    number: 7000376,
+    title: "a zone's setting does not take the value",
+    cause:
+      "It is none of the setting's values, or one that would contradict another setting of the zone.",
+    fix: "Send what the message names. Settings that belong together are changed at once with `PATCH /zones/{zone_id}/settings`.",
   },
   host_certificate_not_found: {
     side: "caller",

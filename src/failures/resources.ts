@@ -160,6 +160,23 @@ export const resourceFailures = {
     cause: "It was removed, or its Worker was deleted.",
     fix: "Look at the queue with `wrangler queues info QUEUE`.",
   },
+  queue_message_too_large: {
+    side: "caller",
+    status: 413,
+    number: 7000806,
+    title: "a message, or a batch of them, is larger than a queue takes",
+    cause: "A message has 128,000 bytes at most, a batch 100 messages and 256,000 bytes.",
+    fix: "Send less at a time, or keep what is large in KV or R2 and send its key.",
+  },
+  queue_full: {
+    side: "caller",
+    status: 429,
+    number: 7000807,
+    title: "the queue is full",
+    cause:
+      "Messages come faster than they are consumed, until a million or 256 MiB of them wait in each of the queue's four parts.",
+    fix: "Try again when its consumer has had the time, give it more concurrency, or purge the queue.",
+  },
   queue_pull_unsupported: {
     side: "caller",
     status: 400,

@@ -83,7 +83,7 @@ export class Exchange implements Handler {
     }
     attempt(() => this.#ended(error));
     this.#response.destroy();
-    if (this.#sink !== this.#response) this.#sink.destroy();
+    this.#sink.destroy();
   }
 
   /** What is thrown in a listener of either side's. */
@@ -149,7 +149,7 @@ export class Exchange implements Handler {
 
   onResponseEnd(): void {
     if (this.#over) return;
-    if (!this.#sink.writableEnded) this.#sink.end();
+    this.#sink.end();
     this.#linger();
   }
 
@@ -259,7 +259,7 @@ export class Exchange implements Handler {
     this.#upload?.release();
     this.#ended(error);
     this.#response.destroy();
-    if (this.#sink !== this.#response) this.#sink.destroy();
+    this.#sink.destroy();
   }
 
   #pause(controller: Dispatcher.DispatchController): void {
@@ -280,7 +280,7 @@ export class Exchange implements Handler {
       this.#ended(null);
       return;
     }
-    if (this.#sink !== this.#response) this.#sink.destroy();
+    this.#sink.destroy();
     const error = clientGone();
     this.#controller?.abort(error);
     this.#ended(error);

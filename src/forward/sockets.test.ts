@@ -59,29 +59,50 @@ test("one side that is destroyed without an error takes the other with it", asyn
 });
 
 test("what was read to its end is written to its end before the other side closes", async () => {
+  for (const breaks of [false, true]) {
+    const { slow, written, go } = slowWriter();
+    const one = new PassThrough({ autoDestroy: false });
+    splice(one, slow);
+    one.write("first ");
+    one.end("second");
+    await once(one, "end");
+    const gone = once(one, "close");
+    // As where a server ends, and then answers what is still sent to it with a reset.
+    one.destroy(breaks ? new Error("reset") : undefined);
+    await gone.catch(() => {});
+    assert.equal(slow.destroyed, false);
+    const closes = once(slow, "close");
+    go();
+    assert.deepEqual(written, ["first ", "second"]);
+    go();
+    await closes;
+    assert.equal(slow.writableFinished, true);
+  }
+});
+
+test("what broke off waits for no slow reader", async () => {
+  const { slow, written } = slowWriter();
+  const one = new PassThrough();
+  splice(one, slow);
+  one.write("half");
+  one.destroy();
+  await once(slow, "close");
+  assert.deepEqual([written, slow.writableFinished], [["half"], false]);
+});
+
+/** Takes each piece when it is told to `go` on. */
+function slowWriter(): { slow: Duplex; written: string[]; go: () => void } {
   const written: string[] = [];
-  let go: () => void = assert.fail;
+  let taken: () => void = assert.fail;
   const slow = new Duplex({
     read() {},
     write(chunk, _, done) {
       written.push(String(chunk));
-      go = done;
+      taken = done;
     },
   });
-  const one = new PassThrough();
-  splice(one, slow);
-  const gone = once(one, "close");
-  one.write("first ");
-  one.end("second");
-  await gone;
-  assert.equal(slow.destroyed, false);
-  const closes = once(slow, "close");
-  go();
-  assert.deepEqual(written, ["first ", "second"]);
-  go();
-  await closes;
-  assert.equal(slow.writableFinished, true);
-});
+  return { slow, written, go: () => taken() };
+}
 
 async function pair(t: TestContext, allowHalfOpen = false): Promise<{ far: Socket; near: Socket }> {
   const server = createTcpServer({ allowHalfOpen: true }).listen(0, "127.0.0.1");

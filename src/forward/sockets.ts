@@ -7,7 +7,8 @@ export function responseOn(socket: Duplex, request: IncomingMessage): ServerResp
   const response = new ServerResponse(request);
   response.shouldKeepAlive = false;
   response.assignSocket(socket as never);
-  socket.on("error", () => response.destroy());
+  // Its close follows, and is the response's too.
+  socket.on("error", () => {});
   response.once("finish", () => socket.end());
   return response;
 }
@@ -21,10 +22,11 @@ export function splice(one: Duplex, other: Duplex): void {
 }
 
 function endWith(one: Duplex, other: Duplex): void {
-  one.on("error", () => other.destroy());
+  // Its close follows.
+  one.on("error", () => {});
   const closed = guarded(other, () => {
     // What was read to its end is still written to its end; what broke off breaks off.
-    if (one.readableEnded && !other.destroyed) other.end(() => other.destroy());
+    if (one.readableEnded) other.end(() => other.destroy());
     else other.destroy();
   });
   one.once("close", closed);

@@ -15,9 +15,10 @@ import type { StartGatewayOptions } from "./start-options.ts";
 import { DEALT_LIMITS, SupervisedGateway } from "./supervised-gateway.ts";
 
 /**
- * Several gateway processes that are one. Each knows every certificate, and accepts from the socket of
- * every binding but a database's: whichever is free takes the next connection. The sockets are held
- * here. A change is in force when it is in force in all of them.
+ * Gateway processes that are one. Each knows every certificate, and accepts from the socket of every
+ * binding but a database's: whichever is free takes the next connection. The sockets are made and held
+ * here, so the processes may be of a user that cannot make them. A change is in force when it is in
+ * force in all of them.
  */
 export class GatewayGroup implements GatewayHandle {
   readonly #members: readonly SupervisedGateway[];
@@ -33,7 +34,7 @@ export class GatewayGroup implements GatewayHandle {
 
   /** @throws what the start of one throws; the others are stopped then */
   static async start(options: StartGatewayOptions, count: number): Promise<GatewayGroup> {
-    if (options.metricsPort != null) {
+    if (count > 1 && options.metricsPort != null) {
       throw new TypeError("the metrics of several gateway processes have no port of their own");
     }
     for (const limit of DEALT_LIMITS) {
@@ -145,8 +146,9 @@ export class GatewayGroup implements GatewayHandle {
     );
   }
 
-  metricsPort(): null {
-    return null;
+  /** Of one process alone: several would each have but their part. */
+  metricsPort(): number | null {
+    return this.#members.length === 1 ? this.#members[0]!.metricsPort() : null;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

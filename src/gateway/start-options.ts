@@ -2,12 +2,18 @@ import type { Logger } from "pino";
 import type { GatewayEvent } from "../contract/gateway-event.ts";
 import type { AddressOptions, GatewayOptions } from "../contract/gateway-options.ts";
 import type { ProcessRecords } from "../process/orphans.ts";
+import type { ProcessUser } from "../process/walls/process-users.ts";
 
 export interface StartGatewayOptions extends Partial<
   Omit<GatewayOptions, "addresses" | "timeouts">
 > {
   /** The working directory of the gateway: sockets are relative to it. */
   readonly runDirectory: string;
+  /**
+   * Whom its processes run as. They need nothing of the run directory: sockets are made there for
+   * them, and handed over. Default: the user of this process, and one process makes its own.
+   */
+  readonly user?: ProcessUser | null;
   /** 32 bytes. */
   readonly masterKey: Uint8Array;
   readonly addresses?: Partial<AddressOptions>;

@@ -8,8 +8,8 @@ import { SupervisedGateway } from "./supervised-gateway.ts";
  * @throws Failure `edge_process_failed`, `process_not_started`
  */
 export async function startGateway(options: StartGatewayOptions): Promise<GatewayHandle> {
-  const { count = 1 } = options;
-  if (count > 1) return await GatewayGroup.start(options, count);
+  const { count = 1, user = null } = options;
+  if (count > 1 || user !== null) return await GatewayGroup.start(options, count);
   const gateway = new SupervisedGateway(options, { index: 0, count: 1 });
   await gateway.start(options);
   return gateway;

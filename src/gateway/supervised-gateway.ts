@@ -76,13 +76,16 @@ export class SupervisedGateway implements GatewayHandle {
     onAsk?: (question: unknown) => Promise<unknown>,
   ): Promise<void> {
     const { runDirectory, log = pino({ level: "silent" }), processes = null, onEvent } = options;
+    const { user = null } = options;
     try {
       this.#process = await Supervised.start<GatewayCalls>({
         name: this.#place.count === 1 ? "gateway" : `gateway ${this.#place.index + 1}`,
         modulePath:
           options.modulePath ??
           fileURLToPath(new URL(`./main${extname(import.meta.url)}`, import.meta.url)),
-        workingDirectory: runDirectory,
+        // With a user of its own it could not even pass through to the run directory.
+        workingDirectory: user === null ? runDirectory : "/",
+        user,
         // They join the public roots in Node's one store, which all TLS contexts share.
         flags: this.#options.useSystemRoots ? ["--use-system-ca"] : [],
         environment: gatewayEnvironment(process.env),

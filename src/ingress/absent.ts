@@ -6,13 +6,13 @@ import { InFlight } from "../forward/in-flight.ts";
 import { answerUnread } from "../forward/unread.ts";
 import { refuse, unreadAnswer } from "./refuse.ts";
 import { Failure } from "../failures/failures.ts";
+import type { PassedHandle } from "../process/passed-handle.ts";
 import { RPC_HOST } from "./protocol.ts";
 import { rpcAbort } from "./rpc-abort.ts";
-import type { PassedHandle } from "../process/passed-handle.ts";
 import { newRay } from "../failures/rendered.ts";
 
 /** Answers service bindings whose target is not deployed, at the socket where their paths lead. */
-export async function answerAbsentAt(socket: PassedHandle): Promise<Server> {
+export async function listenForAbsent({ handle }: PassedHandle): Promise<Server> {
   const server = createServer(
     { maxHeaderSize: HEADER_BUFFER, requireHostHeader: false },
     (request, response) => {
@@ -30,10 +30,7 @@ export async function answerAbsentAt(socket: PassedHandle): Promise<Server> {
   server.on("clientError", (error, socket) => {
     guarded(socket, () => answerUnread(error, socket, none, unreadAnswer))();
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject).listen(socket.handle, resolve);
-  });
-  server.on("error", () => {});
+  await new Promise<void>((resolve) => server.listen(handle, resolve));
   return server;
 }
 

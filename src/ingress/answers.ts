@@ -36,6 +36,7 @@ import { whyFailed } from "./why-failed.ts";
 import { INGRESS_HEADERS, ingressHeaders, requestTarget } from "./request.ts";
 import type { IngressObserver, Observed, Script } from "./observe.ts";
 import type { Upstream } from "./upstream.ts";
+import { permits, zoneHeaders, type Zones } from "./zones.ts";
 
 export interface Wanted {
   /** Names the request. */
@@ -84,6 +85,7 @@ export interface AnswersOptions {
   readonly observer: IngressObserver;
   find(this: void, wanted: Wanted): Found;
   readonly hosts: Hosts;
+  readonly zones: Zones;
   readonly clients: Clients;
   readonly challenges: Challenges;
   /** Has the process that listens at this socket just ended, and why? */
@@ -95,7 +97,9 @@ export class Answers {
   readonly #options: AnswersOptions;
   readonly #inFlight = new InFlight();
   #proxies = new TrustedProxies(noProxies);
-  #redirectTo: number | null = null;
+  /** Where TLS is spoken: by a proxy in front, unless it is here. */
+  #securePort = 443;
+  #redirects = false;
   #shares: WorkerShares = { requests: 0, body: 0 };
 
   constructor(options: AnswersOptions) {
@@ -112,9 +116,10 @@ export class Answers {
     this.#shares = shares;
   }
 
-  /** Plain requests are sent to this port, where TLS is spoken. */
-  redirectTo(port: number): void {
-    this.#redirectTo = port;
+  /** @param redirects plain requests of all hosts are sent there; otherwise of those whose zone wants it */
+  secureAt(port: number, redirects: boolean): void {
+    this.#securePort = port;
+    this.#redirects = redirects;
   }
 
   answer(request: IncomingMessage, response: ServerResponse, arrival: Arrival): void {
@@ -221,12 +226,19 @@ export class Answers {
     const client = this.#proxies.client(peer, request.headers);
     // A Worker's own process asks, and gets keys or nothing.
     const onlyKeys = KEYS_ONLY in request.headers;
+    const zone = this.#options.zones.find(wanted.host);
     if (tls !== null) {
       // What was agreed on for one host says nothing of another.
       const serverName = tls.servername ? plainName(tls.servername) : null;
       if (!this.#options.hosts.isSame(serverName, wanted.host)) return "host_misdirected";
-    } else if (this.#redirectTo !== null && client.scheme !== "https" && !onlyKeys) {
-      const url = secureUrl(wanted, this.#redirectTo);
+      // On a connection of before, or for another host: a handshake of its own is refused what the zone refuses.
+      if (zone !== null && !permits(zone, tls.getProtocol())) return "host_misdirected";
+    } else if (
+      (this.#redirects || zone?.alwaysUseHttps === true) &&
+      client.scheme !== "https" &&
+      !onlyKeys
+    ) {
+      const url = secureUrl(wanted, this.#securePort);
       if (url !== null) return { kind: "redirect", to: url };
     }
     const judged = this.#options.clients.judge(tls, this.#options.hosts.find(wanted.host));
@@ -276,6 +288,7 @@ export class Answers {
       answered: (status, headers, answered) => {
         observed.answered(status, headers);
         setHeader(headers, "cf-ray", ray);
+        for (const added of zoneHeaders(zone, scheme === "https")) setHeader(headers, ...added);
         return decodeFor(answered, status, headers);
       },
       ended: () => {

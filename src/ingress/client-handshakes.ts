@@ -1,15 +1,20 @@
 import { createServer, type Server, type TlsOptions, type TLSSocket } from "node:tls";
 import type { Socket } from "node:net";
-import type { ServedCertificate } from "../contract/hosts.ts";
+import type { ServedCertificate, TlsVersions } from "../contract/hosts.ts";
 import { endFailedHandshakes } from "./tls-options.ts";
 import { guarded } from "../forward/guarded.ts";
 import { type HostEntry, type Hosts, plainName } from "./hosts.ts";
 import type { LocalLeaves } from "./local-leaves.ts";
 import { peekClientHello } from "./client-hello.ts";
+import { asOptions } from "./narrow-tls.ts";
 import type { Proofs } from "./proofs.ts";
+import { isNarrow, type Zones } from "./zones.ts";
 
 export interface ClientHandshakesOptions {
   readonly hosts: Hosts;
+  readonly zones: Zones;
+  /** Who takes handshakes that ask for none, and are of one version. */
+  narrow(this: void, versions: TlsVersions): Server;
   readonly tls: TlsOptions;
   readonly leaves: LocalLeaves;
   /** They are looked for in the same place. */
@@ -28,13 +33,14 @@ export interface ClientHandshakesOptions {
  */
 export class ClientHandshakes {
   readonly #options: ClientHandshakesOptions;
-  readonly #servers = new WeakMap<HostEntry, { readonly terms: string; readonly server: Server }>();
+  /** By what a host is, and by the versions that it takes: below a wildcard there may be another zone. */
+  readonly #servers = new WeakMap<HostEntry, Map<string, KnownServer>>();
 
   constructor(options: ClientHandshakesOptions) {
     this.#options = options;
   }
 
-  /** Takes the connections of hosts that ask for certificates, and of ACME servers, off a server, and leaves it the others. */
+  /** Takes the connections of hosts that ask for certificates or take one version alone, and of ACME servers, off a server, and leaves it the others. */
   divert(server: Server): void {
     const accept = server.listeners("connection") as ((socket: Socket) => void)[];
     const serve = (socket: Socket): void => {
@@ -42,26 +48,28 @@ export class ClientHandshakes {
     };
     server.removeAllListeners("connection");
     const choose = (socket: Socket): void => {
-      const { hosts, proofs } = this.#options;
-      if (!hosts.askForCertificates && proofs.isIdle) return serve(socket);
+      const { hosts, zones, narrow, proofs } = this.#options;
+      if (!hosts.askForCertificates && !zones.narrowTls && proofs.isIdle) return serve(socket);
       peekClientHello(socket, ({ name, protocols }) => {
         const host = name === null ? null : plainName(name);
         if (host !== null && proofs.take(socket, host, protocols)) return;
         const entry = host === null ? null : hosts.find(host);
-        if (entry === null || entry.clients === null) serve(socket);
-        else this.#hand(socket, entry);
+        const versions = host === null ? null : zones.find(host);
+        if (entry !== null && entry.clients !== null) this.#hand(socket, entry, versions ?? ALL);
+        else if (versions === null || !isNarrow(versions)) serve(socket);
+        else narrow(versions).emit("connection", socket);
       });
     };
     server.on("connection", (socket: Socket) => guarded(socket, choose)(socket));
   }
 
   /** A wildcard's connections have one certificate. */
-  #hand(socket: Socket, entry: HostEntry): void {
+  #hand(socket: Socket, entry: HostEntry, versions: TlsVersions): void {
     const { byDefault, leaves } = this.#options;
     const { certificate, host } = entry.served;
     const leaf = certificate === null ? leaves.find(host) : null;
     if (leaf === null) {
-      this.#serverOf(entry, certificate ?? byDefault()).emit("connection", socket);
+      this.#serverOf(entry, certificate ?? byDefault(), versions).emit("connection", socket);
       return;
     }
     const ended = (): void => void socket.destroy();
@@ -69,19 +77,23 @@ export class ClientHandshakes {
     void leaf.then(
       guarded(socket, (local: ServedCertificate | null) => {
         if (socket.destroyed) return;
-        this.#serverOf(entry, local ?? byDefault()).emit("connection", socket);
+        this.#serverOf(entry, local ?? byDefault(), versions).emit("connection", socket);
         socket.off("error", ended);
       }),
     );
   }
 
-  #serverOf(entry: HostEntry, { chain, key }: ServedCertificate): Server {
+  #serverOf(entry: HostEntry, { chain, key }: ServedCertificate, versions: TlsVersions): Server {
     const authorities = [...new Set([...(entry.clients?.authorities ?? []), ...entry.access])];
     const terms = JSON.stringify([chain, key, authorities]);
-    const known = this.#servers.get(entry);
+    const servers = this.#servers.get(entry) ?? new Map<string, KnownServer>();
+    this.#servers.set(entry, servers);
+    const { minTls, maxTls } = versions;
+    const known = servers.get(minTls + maxTls);
     if (known?.terms === terms) return known.server;
     const server = createServer({
       ...this.#options.tls,
+      ...asOptions(versions),
       cert: chain,
       key,
       ca: authorities,
@@ -95,7 +107,15 @@ export class ClientHandshakes {
       guarded(socket, () => this.#options.done(socket, entry))();
     });
     endFailedHandshakes(server);
-    this.#servers.set(entry, { terms, server });
+    servers.set(minTls + maxTls, { terms, server });
     return server;
   }
 }
+
+interface KnownServer {
+  readonly terms: string;
+  readonly server: Server;
+}
+
+/** What the ingress speaks. */
+const ALL: TlsVersions = { minTls: "TLSv1.2", maxTls: "TLSv1.3" };

@@ -3,19 +3,18 @@ import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import type { PreviewKey } from "../contract/change-feed.ts";
 import type { ProcessStatus } from "../contract/edge.ts";
-import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import type { HostChallenge, ServedCertificate, ServedHost, ZoneRules } from "../contract/hosts.ts";
 import { keyIn } from "../contract/key-in.ts";
 import type { FailureCode } from "../failures/failures.ts";
 import { someOf, type Place } from "../process/place.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
-import { SharedSocket } from "../process/shared-socket.ts";
 import { SummedMetrics } from "../process/summed-metrics.ts";
 import { Supervised, type Tell } from "../process/supervised.ts";
 import { inAll, startAll, statusOfAll } from "../process/together.ts";
-import { OVER_TLS, PLAIN } from "./listener.ts";
+import type { ProcessUser } from "../process/walls/process-users.ts";
+import { IngressSockets } from "./ingress-sockets.ts";
 import type { IngressEvent } from "./observe.ts";
 import {
-  ABSENT_SOCKET,
   ingressRules,
   type AccessUpdate,
   type Asked,
@@ -23,13 +22,18 @@ import {
   type IngressMethods,
   type ListenAddress,
   type ScriptUpdate,
+  type WantedAddress,
 } from "./protocol.ts";
-import { SharedPort } from "./shared-port.ts";
 
 export interface IngressOptions {
   readonly run: RunDirectory;
   /** How many processes accept connections. Default: one */
   readonly count?: number | undefined;
+  /**
+   * Whom they run as: they reach the sockets that the run directory offers, and nothing else there.
+   * Default: the user of this process.
+   */
+  readonly user?: ProcessUser | null;
   readonly address: WantedAddress;
   /** What hosts present that have no certificate of their own; needed where `address` has TLS. */
   readonly byDefault?: ServedCertificate | undefined;
@@ -48,9 +52,6 @@ export interface IngressOptions {
   readonly modulePath?: string | undefined;
 }
 
-/** Where all of its processes listen, and limits that are dealt out among them. */
-export type WantedAddress = Omit<ListenAddress, "place">;
-
 /**
  * The supervisor's side of the ingress: one process, or several that are one. It holds the ports and the
  * wanted state. A process that ends is started again, told all of it, and only then accepts; what
@@ -62,16 +63,13 @@ export class IngressHandle {
   readonly #hosts = new Map<string, readonly [readonly ServedHost[], readonly string[]]>();
   readonly #challenges = new Map<string, readonly HostChallenge[]>();
   readonly #summed = new SummedMetrics();
-  readonly #address: WantedAddress;
-  readonly #sockets: Sockets;
+  readonly #zones = new Map<string, readonly ZoneRules[]>();
+  readonly #sockets: IngressSockets;
   readonly #members: readonly Member[];
   #byDefault: ServedCertificate | null;
   #isComplete = false;
 
-  private constructor({ address, byDefault, count = 1 }: IngressOptions, sockets: Sockets) {
-    const { plain, secure } = sockets;
-    const https = address.https && secure ? { ...address.https, port: secure.port } : null;
-    this.#address = { ...address, port: plain.port, https };
+  private constructor({ byDefault, count = 1 }: IngressOptions, sockets: IngressSockets) {
     this.#sockets = sockets;
     this.#byDefault = byDefault ?? null;
     this.#members = Array.from({ length: count }, (_, index) => new Member({ index, count }));
@@ -79,7 +77,7 @@ export class IngressHandle {
 
   /** @throws Failure `port_in_use` …, or what the start of a process throws; nothing is left then */
   static async start(options: IngressOptions): Promise<IngressHandle> {
-    const sockets = await openSockets(options);
+    const sockets = await IngressSockets.open(options.run.path, options.address);
     try {
       const handle = new IngressHandle(options, sockets);
       await startAll(
@@ -89,14 +87,14 @@ export class IngressHandle {
       );
       return handle;
     } catch (error) {
-      closeSockets(sockets);
+      sockets.close();
       throw error;
     }
   }
 
   /** Where it listens. */
   get address(): WantedAddress {
-    return this.#address;
+    return this.#sockets.address;
   }
 
   /** Of all its processes together. */
@@ -140,6 +138,14 @@ export class IngressHandle {
   ): Promise<void> {
     this.#hosts.set(accountId, [hosts, revoked]);
     await this.#tellAll("hosts", accountId, hosts, revoked);
+  }
+
+  /** What zones say of their hosts: in force on return, for requests and handshakes that begin from now on. */
+  async zones(accountId: string, zones: readonly ZoneRules[]): Promise<void> {
+    const before = this.#zones.get(accountId) ?? [];
+    if (before.length === 0 && zones.length === 0) return;
+    this.#zones.set(accountId, zones);
+    await this.#tellAll("zones", accountId, zones);
   }
 
   /** What ACME servers are answered: in force on return. */
@@ -189,7 +195,9 @@ export class IngressHandle {
   /** As Prometheus reads them. Those of a process that does not answer are as they were when it last did. */
   async metrics(): Promise<string> {
     const running = this.#members.filter(isRunning);
-    const read = await Promise.allSettled(running.map(({ process }) => process.call("metrics", [])));
+    const read = await Promise.allSettled(
+      running.map(({ process }) => process.call("metrics", [])),
+    );
     return this.#summed.sum(
       read.flatMap((one) => (one.status === "fulfilled" ? one.value : [])),
       this.processes().flatMap(({ pid }) => pid ?? []),
@@ -198,8 +206,8 @@ export class IngressHandle {
 
   /** Finishes what is in flight, for `grace` ms at most, and ends. */
   async stop(grace: number): Promise<void> {
-    // What connects from now on is refused, as soon as the processes accept no more.
-    closeSockets(this.#sockets);
+    // First: what nobody will accept any more is refused, and does not wait.
+    this.#sockets.close();
     await inAll(this.#members, ({ process }) => process.stop(grace));
   }
 
@@ -208,13 +216,11 @@ export class IngressHandle {
     await tell("scripts", [...this.#scripts.values()]);
     if (this.#isComplete) await tell("complete");
     for (const [accountId, told] of this.#hosts) await tell("hosts", accountId, ...told);
+    for (const [accountId, zones] of this.#zones) await tell("zones", accountId, zones);
     for (const [accountId, all] of this.#challenges) await tell("challenges", accountId, all);
     if (this.#byDefault !== null) await tell("presentByDefault", this.#byDefault);
-    const { absent, secure, plain } = this.#sockets;
-    await tell("prepare", dealtOut(this.#address, place));
-    await tell("answerAbsent", absent.passed);
-    if (secure !== null) await tell("listenSecurely", secure.passed);
-    await tell("listen", plain.passed);
+    for (const [what, socket] of this.#sockets.all) await tell("take", what, socket);
+    await tell("listen", dealtOut(this.address, place));
   }
 
   #tellAll<M extends keyof IngressMethods>(
@@ -244,14 +250,15 @@ class Member {
     options: IngressOptions,
     restore: (tell: Tell<IngressMethods>) => Promise<void>,
   ): Promise<void> {
-    const { run, log, modulePath } = options;
+    const { run, user = null, log, modulePath } = options;
     const { index, count } = this.place;
     this.#process = await Supervised.start<IngressMethods>({
       name: count === 1 ? "ingress" : `ingress ${index + 1}`,
       modulePath:
         modulePath ??
         fileURLToPath(new URL(`./main${extname(import.meta.filename)}`, import.meta.url)),
-      workingDirectory: run.path,
+      workingDirectory: run.offered?.folder ?? run.path,
+      user,
       processes: run.processes,
       log,
       rules: ingressRules,
@@ -286,35 +293,6 @@ function answerTo(asked: Asked, options: IngressOptions): Promise<unknown> {
     return options.preview?.(asked.preview) ?? Promise.resolve("worker_unavailable");
   }
   return options.wake?.(asked.wake) ?? Promise.resolve(false);
-}
-
-/** What the processes accept from. */
-interface Sockets {
-  readonly plain: SharedPort;
-  /** Null: there is no TLS. */
-  readonly secure: SharedPort | null;
-  readonly absent: SharedSocket;
-}
-
-async function openSockets({ run, address }: IngressOptions): Promise<Sockets> {
-  const { host, port, https } = address;
-  const plain = await SharedPort.open({ what: PLAIN, host, port });
-  let secure: SharedPort | null = null;
-  try {
-    if (https !== null) secure = await SharedPort.open({ what: OVER_TLS, ...https });
-    // Links to it are in folders that decide who may connect.
-    return { plain, secure, absent: new SharedSocket(run.path, ABSENT_SOCKET, 0o666) };
-  } catch (error) {
-    plain.close();
-    secure?.close();
-    throw error;
-  }
-}
-
-function closeSockets({ plain, secure, absent }: Sockets): void {
-  plain.close();
-  secure?.close();
-  absent.close();
 }
 
 /** All processes together have as much as one would, and each has one at least. */

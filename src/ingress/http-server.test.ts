@@ -8,6 +8,7 @@ import { Challenges } from "./challenges.ts";
 import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
 import { createHttpServer } from "./http-server.ts";
+import { Zones } from "./zones.ts";
 import { IngressObserver } from "./observe.ts";
 
 function arrived({ socket }: { readonly socket: Socket }): Arrival {
@@ -18,6 +19,7 @@ async function serve(t: { after(end: () => void): void }): Promise<number> {
   const answers = new Answers({
     find: () => "host_unknown",
     hosts: new Hosts(),
+    zones: new Zones(),
     clients: new Clients(),
     challenges: new Challenges(),
     howEnded: async () => "runs",

@@ -1,13 +1,11 @@
 import type { Server } from "node:http";
 import type { Served } from "../process/calls.ts";
-import type { PassedHandle } from "../process/passed-handle.ts";
-import type { CountedMetrics } from "../process/summed-metrics.ts";
 import { Gate } from "./access/gate.ts";
-import { answerAbsentAt } from "./absent.ts";
+import { listenForAbsent } from "./absent.ts";
 import { choose } from "./choose.ts";
 import type { PreviewKey } from "../contract/change-feed.ts";
 import { Challenges } from "./challenges.ts";
-import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import type { HostChallenge, ServedCertificate, ServedHost, ZoneRules } from "../contract/hosts.ts";
 import { Answers, type Found, type Wanted } from "./answers.ts";
 import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
@@ -16,20 +14,25 @@ import { Listener } from "./listener.ts";
 import { SecureListener } from "./secure-listener.ts";
 import {
   type AccessUpdate,
+  type HeldByIngress,
   type HowEnded,
+  type HttpsAddress,
   type IngressMethods,
   KEYS_ONLY,
   type ListenAddress,
   type ScriptTarget,
   type ScriptUpdate,
 } from "./protocol.ts";
+import type { PassedHandle } from "../process/passed-handle.ts";
+import type { CountedMetrics } from "../process/summed-metrics.ts";
 import { ConnectionShares } from "../network/connection-shares.ts";
-import { TrustedProxies } from "../network/trusted-proxies.ts";
+import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { isDirectFromThisMachine, isLocalName } from "./request.ts";
 import { IngressObserver, type IngressEvent, type Script } from "./observe.ts";
 import type { FailureCode } from "../failures/failures.ts";
 import { RoutingTable } from "./table.ts";
 import { Upstream } from "./upstream.ts";
+import { Zones } from "./zones.ts";
 
 /** Leads each request to a generation of the script that answers for its URL. */
 export class Ingress implements Served<IngressMethods> {
@@ -37,6 +40,7 @@ export class Ingress implements Served<IngressMethods> {
   readonly #gate = new Gate();
   readonly #upstreams = new Map<string, Upstream>();
   readonly #hosts = new Hosts();
+  readonly #zones = new Zones();
   readonly #clients = new Clients();
   readonly #challenges = new Challenges();
   readonly #answers: Answers;
@@ -46,7 +50,7 @@ export class Ingress implements Served<IngressMethods> {
   #secure: SecureListener | null = null;
   #byDefault: ServedCertificate | null = null;
   #absent: Server | null = null;
-  #address: ListenAddress | null = null;
+  readonly #held = new Map<HeldByIngress, PassedHandle>();
   #turn = 0;
   #isComplete = false;
   #reportedAt = -Infinity;
@@ -73,6 +77,7 @@ export class Ingress implements Served<IngressMethods> {
     this.#answers = new Answers({
       find: (wanted) => this.#find(wanted),
       hosts: this.#hosts,
+      zones: this.#zones,
       clients: this.#clients,
       challenges: this.#challenges,
       howEnded: supervisor.howEnded,
@@ -112,6 +117,10 @@ export class Ingress implements Served<IngressMethods> {
     this.#hosts.update(accountId, hosts, revoked);
   }
 
+  zones(accountId: string, zones: readonly ZoneRules[]): void {
+    this.#zones.update(accountId, zones);
+  }
+
   challenges(accountId: string, challenges: readonly HostChallenge[]): void {
     this.#challenges.update(accountId, challenges);
   }
@@ -122,12 +131,16 @@ export class Ingress implements Served<IngressMethods> {
     this.#secure?.presentByDefault(certificate);
   }
 
-  prepare(address: ListenAddress): void {
-    const { proxies, clientConnections, workerShares, https, place } = address;
-    this.#address = address;
+  take(what: HeldByIngress, socket: PassedHandle): void {
+    this.#held.set(what, socket);
+  }
+
+  async listen(address: ListenAddress): Promise<void> {
+    const { host, port, proxies, clientConnections, workerShares, https, place } = address;
     this.#answers.share(workerShares);
-    this.#answers.trust(proxies);
     this.#observer.share(place);
+    this.#absent ??= await listenForAbsent(this.#taken("absent"));
+    this.#answers.trust(proxies);
     const trusted = new TrustedProxies(proxies);
     const shares = new ConnectionShares({
       most: clientConnections,
@@ -135,30 +148,35 @@ export class Ingress implements Served<IngressMethods> {
       onFull: (client) => this.#report(client, clientConnections),
     });
     this.#listener.accept(proxies, shares);
-    if (https === null) return;
+    if (https !== null) await this.#listenSecurely(https, proxies, shares);
+    await this.#listener.listen({ host, port, socket: this.#taken("http") });
+  }
+
+  #taken(what: HeldByIngress): PassedHandle {
+    const socket = this.#held.get(what);
+    if (socket === undefined) throw new Error(`there is no socket to listen at: ${what}`);
+    return socket;
+  }
+
+  async #listenSecurely(
+    https: HttpsAddress,
+    proxies: ProxyOptions,
+    shares: ConnectionShares,
+  ): Promise<void> {
     if (this.#byDefault === null) throw new Error("there is no default certificate");
     this.#secure = new SecureListener({
       answers: this.#answers,
       hosts: this.#hosts,
+      zones: this.#zones,
       clients: this.#clients,
       challenges: this.#challenges,
       leaves: this.#leaves,
       byDefault: this.#byDefault,
     });
     this.#secure.accept(proxies, shares);
-    if (https.redirect) this.#answers.redirectTo(https.port);
-  }
-
-  async answerAbsent(socket: PassedHandle): Promise<void> {
-    this.#absent ??= await answerAbsentAt(socket);
-  }
-
-  async listenSecurely(socket: PassedHandle): Promise<void> {
-    await this.#secure!.listen({ ...this.#address!.https!, socket });
-  }
-
-  async listen(socket: PassedHandle): Promise<void> {
-    await this.#listener.listen({ ...this.#address!, socket });
+    const { host, port } = https;
+    await this.#secure.listen({ host, port, socket: this.#taken("https") });
+    this.#answers.secureAt(port, https.redirect);
   }
 
   /** One line in ten seconds, however many connections are closed. */

@@ -27,9 +27,8 @@ export class Listener {
     shares.limit(this.#server);
   }
 
-  /** @throws Failure `port_in_use` */
-  listen(at: ListenPlace): Promise<void> {
-    return listenAt(this.#server, PLAIN, at);
+  listen(at: ListenAt): Promise<void> {
+    return listenAt(this.#server, "the ingress", at);
   }
 
   /** Accepts nothing new; resolves when the last request has ended. */
@@ -38,24 +37,20 @@ export class Listener {
   }
 }
 
-/** What listens, as a failure names it. */
-export const PLAIN = "the ingress";
-export const OVER_TLS = "the ingress over TLS";
-
-/** A port that another process is bound to, and its socket. */
-export interface ListenPlace {
+/** An address, and the socket of the supervisor's that is bound to it. */
+export interface ListenAt {
   readonly host: string;
   readonly port: number;
   readonly socket: PassedHandle;
 }
 
-/** @throws Failure `port_in_use`: another process listens there since it was bound */
-export async function listenAt(
+/** @throws Failure `port_in_use` … */
+export function listenAt(
   server: NetServer,
   what: string,
-  { host, port, socket }: ListenPlace,
+  { host, port, socket }: ListenAt,
 ): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
+  return new Promise<void>((resolve, reject) => {
     const failed = (cause: Error): void => reject(listenFailure(what, { host, port }, cause));
     server.once("error", failed);
     server.listen(socket.handle, () => {

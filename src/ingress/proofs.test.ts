@@ -10,6 +10,7 @@ import { ClientHandshakes } from "./client-handshakes.ts";
 import { Hosts } from "./hosts.ts";
 import { LocalLeaves } from "./local-leaves.ts";
 import { Proofs } from "./proofs.ts";
+import { Zones } from "./zones.ts";
 import { endFailedHandshakes, TLS_OPTIONS } from "./tls-options.ts";
 
 const HOST = "api.example.com";
@@ -24,6 +25,8 @@ before(async () => {
   endFailedHandshakes(server);
   new ClientHandshakes({
     hosts: new Hosts(),
+    zones: new Zones(),
+    narrow: () => server,
     tls: TLS_OPTIONS,
     leaves: new LocalLeaves(
       () => Promise.resolve(null),

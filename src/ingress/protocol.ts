@@ -1,12 +1,12 @@
 import { question, STATE, type CallRules } from "../process/calls.ts";
-import type { PassedHandle } from "../process/passed-handle.ts";
-import type { Place } from "../process/place.ts";
-import type { CountedMetrics } from "../process/summed-metrics.ts";
 
-import type { HostChallenge, ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import type { HostChallenge, ServedCertificate, ServedHost, ZoneRules } from "../contract/hosts.ts";
 import type { PreviewKey, VersionPreview } from "../contract/change-feed.ts";
 import type { AccountAccess } from "../contract/access.ts";
 import type { ProxyOptions } from "../network/trusted-proxies.ts";
+import type { PassedHandle } from "../process/passed-handle.ts";
+import type { Place } from "../process/place.ts";
+import type { CountedMetrics } from "../process/summed-metrics.ts";
 
 /** What the supervisor asks of the ingress process, over IPC. */
 export interface IngressMethods {
@@ -21,17 +21,16 @@ export interface IngressMethods {
    * @param revoked at hosts that only Access has CAs for
    */
   hosts(accountId: string, hosts: readonly ServedHost[], revoked: readonly string[]): void;
+  /** Replaces what an account's zones say of their hosts. */
+  zones(accountId: string, zones: readonly ZoneRules[]): void;
   /** Replaces what ACME servers are answered about an account's hosts. */
   challenges(accountId: string, challenges: readonly HostChallenge[]): void;
   /** What hosts present that have no certificate of their own. Told before it listens with TLS. */
   presentByDefault(certificate: ServedCertificate): void;
-  /** How it will listen. Told before it does. */
-  prepare(address: ListenAddress): void;
-  /** Answers calls of services that are not deployed. */
-  answerAbsent(socket: PassedHandle): void;
-  /** Begins to accept connections over TLS, then plain ones: the last thing that it is told at its start. */
-  listenSecurely(socket: PassedHandle): void;
-  listen(socket: PassedHandle): void;
+  /** A socket that the supervisor has bound, for `listen`. */
+  take(what: HeldByIngress, socket: PassedHandle): void;
+  /** Begins to accept connections at the sockets that it took. */
+  listen(address: ListenAddress): void;
   /** Resolves when a request to this socket was answered. */
   probe(socket: string): void;
   /**
@@ -50,16 +49,18 @@ export interface IngressMethods {
   metrics(): CountedMetrics;
 }
 
+/** `absent`: where calls of services come that are not deployed. */
+export type HeldByIngress = "http" | "https" | "absent";
+
 export const ingressRules: CallRules<IngressMethods> = {
   scripts: STATE,
   access: STATE,
   complete: STATE,
   hosts: STATE,
+  zones: STATE,
   challenges: STATE,
   presentByDefault: STATE,
-  prepare: STATE,
-  answerAbsent: STATE,
-  listenSecurely: STATE,
+  take: STATE,
   listen: STATE,
   // Again, for no deploy fails because the ingress was being replaced meanwhile.
   probe: { tries: 2, deadline: 30_000 },
@@ -87,7 +88,7 @@ export interface ListenAddress {
   readonly port: number;
   /** Whose word about clients counts. */
   readonly proxies: ProxyOptions;
-  /** Which of how many processes it is. Limits are dealt out among them. */
+  /** Which of how many processes it is. */
   readonly place: Place;
   /** Connections that one client address may have at once, trusted proxies excepted. 0: no limit. */
   readonly clientConnections: number;
@@ -95,6 +96,9 @@ export interface ListenAddress {
   /** Null: plain HTTP only. */
   readonly https: HttpsAddress | null;
 }
+
+/** The same for all processes together: limits are dealt out among them. */
+export type WantedAddress = Omit<ListenAddress, "place">;
 
 /** What one Worker may take. 0: no limit. */
 export interface WorkerShares {

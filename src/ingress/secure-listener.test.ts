@@ -12,8 +12,9 @@ import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
 import { LocalLeaves } from "./local-leaves.ts";
 import { IngressObserver } from "./observe.ts";
+import { SharedPort } from "../process/shared-port.ts";
+import { Zones } from "./zones.ts";
 import { type ConnectionTimes, SecureListener } from "./secure-listener.ts";
-import { SharedPort } from "./shared-port.ts";
 
 async function listen(times: ConnectionTimes) {
   const authority = await makeAuthority();
@@ -22,6 +23,7 @@ async function listen(times: ConnectionTimes) {
   const answers = new Answers({
     find: () => "host_unknown",
     hosts,
+    zones: new Zones(),
     clients,
     challenges: new Challenges(),
     howEnded: async () => "runs",
@@ -30,6 +32,7 @@ async function listen(times: ConnectionTimes) {
   const listener = new SecureListener({
     answers,
     hosts,
+    zones: new Zones(),
     clients,
     challenges: new Challenges(),
     leaves: new LocalLeaves(
@@ -39,9 +42,9 @@ async function listen(times: ConnectionTimes) {
     byDefault: { key, chain },
     times,
   });
-  const place = { host: "127.0.0.1", port: 0 };
-  const { port, passed: socket } = await SharedPort.open({ what: "it", ...place });
-  await listener.listen({ ...place, socket });
+  const held = await SharedPort.open({ host: "127.0.0.1", port: 0 });
+  const { port } = held;
+  await listener.listen({ host: "127.0.0.1", port, socket: held.passed });
   return { port, ca: authority.pem, [Symbol.asyncDispose]: () => listener.drain() };
 }
 

@@ -10,6 +10,7 @@ import {
   createServer as createTlsServer,
   type SecureContext,
   type Server,
+  type TlsOptions,
   type TLSSocket,
 } from "node:tls";
 import type { ServedCertificate } from "../contract/hosts.ts";
@@ -26,14 +27,17 @@ import { type Hosts, plainName } from "./hosts.ts";
 import { Http2Request } from "./http2-request.ts";
 import { Http2Response } from "./http2-response.ts";
 import { closeWhenIdle, createHttpServer, type HeadTimes } from "./http-server.ts";
-import { listenAt, type ListenPlace, OVER_TLS } from "./listener.ts";
+import { type ListenAt, listenAt } from "./listener.ts";
+import { NarrowTls } from "./narrow-tls.ts";
 import type { LocalLeaves } from "./local-leaves.ts";
 import { Proofs } from "./proofs.ts";
 import { endFailedHandshakes, TLS_OPTIONS } from "./tls-options.ts";
+import type { Zones } from "./zones.ts";
 
 export interface SecureListenerOptions {
   readonly answers: Answers;
   readonly hosts: Hosts;
+  readonly zones: Zones;
   readonly clients: Clients;
   readonly challenges: Challenges;
   readonly leaves: LocalLeaves;
@@ -58,6 +62,7 @@ export class SecureListener {
   readonly #answers: Answers;
   readonly #hosts: Hosts;
   readonly #tls: Server;
+  readonly #narrow: NarrowTls;
   readonly #http1: HttpServer;
   readonly #http2: Http2Server;
   readonly #sessions = new Map<Http2Session, TLSSocket>();
@@ -69,7 +74,16 @@ export class SecureListener {
   #handedOver: TLSSocket | null = null;
 
   constructor(options: SecureListenerOptions) {
-    const { answers, hosts, clients, challenges, leaves, byDefault, times = TIMES } = options;
+    const {
+      answers,
+      hosts,
+      zones,
+      clients,
+      challenges,
+      leaves,
+      byDefault,
+      times = TIMES,
+    } = options;
     this.#idle = times.idle;
     this.#answers = answers;
     this.#hosts = hosts;
@@ -101,10 +115,8 @@ export class SecureListener {
       ALPNProtocols: ["h2", "http/1.1"],
       handshakeTimeout: times.handshake,
     };
-    this.#tls = createTlsServer({
+    const named: TlsOptions = {
       ...tls,
-      cert: byDefault.chain,
-      key: byDefault.key,
       SNICallback: (name, settle) => {
         try {
           const context = present(plainName(name));
@@ -114,11 +126,19 @@ export class SecureListener {
           settle(error as Error);
         }
       },
+    };
+    this.#tls = createTlsServer({ ...named, cert: byDefault.chain, key: byDefault.key });
+    this.#narrow = new NarrowTls({
+      tls: named,
+      byDefault: () => this.#byDefault,
+      done: (socket) => this.#handOver(socket),
     });
     this.#tls.on("secureConnection", (socket) => guarded(socket, () => this.#handOver(socket))());
     endFailedHandshakes(this.#tls);
     new ClientHandshakes({
       hosts,
+      zones,
+      narrow: (versions) => this.#narrow.serverFor(versions),
       tls,
       leaves,
       proofs: new Proofs(challenges, tls),
@@ -135,6 +155,7 @@ export class SecureListener {
     const { chain, key } = certificate;
     this.#byDefault = certificate;
     this.#tls.setSecureContext({ ...TLS_OPTIONS, cert: chain, key });
+    this.#narrow.presentByDefault(certificate);
   }
 
   /** Who may begin a connection with the PROXY protocol, and how many anybody may have. Before it listens. */
@@ -144,9 +165,8 @@ export class SecureListener {
     shares.limit(this.#tls);
   }
 
-  /** @throws Failure `port_in_use` */
-  listen(at: ListenPlace): Promise<void> {
-    return listenAt(this.#tls, OVER_TLS, at);
+  listen(at: ListenAt): Promise<void> {
+    return listenAt(this.#tls, "the ingress over TLS", at);
   }
 
   /** Accepts nothing new; resolves when the last request has ended. */

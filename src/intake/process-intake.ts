@@ -7,11 +7,14 @@ import type { HeldUpload, JudgedUpload, KeyIntake, PairBytes } from "../certific
 import type { HiddenTexts } from "../keys/secret-texts.ts";
 import { endedFailure, NodeProcess, ProcessEnded } from "../process/node-process.ts";
 import type { ProcessRecords } from "../process/orphans.ts";
+import type { ProcessUser } from "../process/walls/process-users.ts";
 import { FRAME, frameHeader, type IntakeCalls } from "./messages.ts";
 import { Wash } from "./wash.ts";
 
 export interface ProcessIntakeOptions {
   readonly workingDirectory: string;
+  /** Default: that of this process. */
+  readonly user?: ProcessUser | null;
   readonly processes: ProcessRecords | null;
   readonly log: Logger;
   /** ms that a process is kept after its last upload. Default: 1,000. */
@@ -112,6 +115,7 @@ class IntakeRun {
 
   static async start({
     workingDirectory,
+    user = null,
     processes,
     log,
     idle = 1_000,
@@ -120,6 +124,7 @@ class IntakeRun {
       name: "key intake",
       modulePath: fileURLToPath(new URL(`./main${extname(import.meta.url)}`, import.meta.url)),
       workingDirectory,
+      user,
       processes,
       log,
       pipes: 2,

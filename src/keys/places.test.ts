@@ -39,6 +39,11 @@ const made: readonly (readonly [string, (o: Owner) => places.Place, (o: Owner) =
     (o) => places.accessKeyPlace(o.accountId, o.certificateId),
     (o) => [o.accountId, o.certificateId],
   ],
+  [
+    "acme external",
+    (o) => places.acmeExternalKeyPlace(o.accountId, o.certificateId),
+    (o) => [o.accountId, o.certificateId],
+  ],
   ["pulls", (o) => places.pullAuthorityPlace(o.certificateId), (o) => [o.certificateId]],
   ["head", () => places.auditHeadPlace, () => []],
   ["base", () => places.auditBasePlace, () => []],

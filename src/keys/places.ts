@@ -15,6 +15,7 @@ export interface Place {
     | "access-key"
     | "host-key"
     | "acme-key"
+    | "acme-external-key"
     | "database-password"
     | "local-authority-key"
     | "pull-authority-key"
@@ -93,6 +94,11 @@ export function hostKeyPlace(accountId: string, certificateId: string): Place {
 /** The key of an account at an ACME server. */
 export function acmeKeyPlace(accountId: string, id: string): Place {
   return place("acme-key", accountId, id);
+}
+
+/** The MAC key by which an account at an ACME server was opened. */
+export function acmeExternalKeyPlace(accountId: string, id: string): Place {
+  return place("acme-external-key", accountId, id);
 }
 
 /** The password of a Hyperdrive configuration. */

@@ -33,6 +33,14 @@ test("texts of secrets and passwords are words, of which a schema says what it w
   assert.equal(opened("what nobody hid"), "what nobody hid");
 });
 
+test("the key of an external account is a word, and its id is not", () => {
+  const { fields, sealed } = hideTexts({ external_account: { kid: "k", hmac_key: "c2VjcmV0" } });
+  assert.match(JSON.stringify(fields), /"kid":"k"/);
+  assert.doesNotMatch(JSON.stringify(fields), /c2VjcmV0/);
+  assert.equal(sealed.length, 1);
+  assert.deepEqual(hideTexts({ constructor: { name: "n" } }).sealed, []);
+});
+
 test("a word of one request is a text like others in another", () => {
   const first = hideTexts({ origin: { password: "one" } });
   const word = passwordIn(first.fields);

@@ -13,7 +13,7 @@ export interface HiddenTexts {
 
 /**
  * For the process that may see secrets: the `text` of a `secret_text`, by itself, in `bindings` or by
- * name in `secrets` and `env`; and `origin.password`. Elsewhere such fields are somebody's own.
+ * name in `secrets` and `env`; `origin.password`, and `external_account.hmac_key`. Elsewhere such fields are somebody's own.
  */
 export function hideTexts(value: unknown): HiddenTexts {
   const id = randomUUID();
@@ -37,10 +37,17 @@ export function hideTexts(value: unknown): HiddenTexts {
     if ((name === "secrets" || name === "env") && isObject(field)) {
       return mapped(field, secretOf(Object.keys(field).length));
     }
-    return name === "origin" && isObject(field) ? withHidden(field, "password", hide) : field;
+    const secret = IN_OBJECTS[name];
+    return secret !== undefined && isObject(field) ? withHidden(field, secret, hide) : field;
   });
   return { fields, sealed };
 }
+
+/** Objects that have one secret, and its name in them. */
+const IN_OBJECTS: Readonly<Partial<Record<string, string>>> = Object.assign(
+  Object.create(null) as object,
+  { origin: "password", external_account: "hmac_key" },
+);
 
 type Fields = Readonly<Record<string, unknown>>;
 

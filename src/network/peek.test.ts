@@ -70,21 +70,26 @@ test("a connection of which nothing is left waits for more", async () => {
   assert.equal(String((await once(both.server, "data"))[0]), "later");
 });
 
+const reset = (client: Socket): Socket => client.resetAndDestroy();
+
 test("one that ends too early, or begins with what is refused, is closed and handed to nobody", async () => {
   for (const act of [
     (client: Socket) => client.end("he"),
     (client: Socket) => client.end(),
     (client: Socket) => client.write("#"),
-    (client: Socket) => client.resetAndDestroy(),
+    reset,
   ]) {
     await using both = await ends();
     let handed = false;
+    const listened = both.server.listenerCount("end");
     peek(both.server, line, () => (handed = true));
     const closed = new Promise((resolve) => both.server.once("close", resolve));
     act(both.client);
     await closed;
     assert.equal(handed, false);
     assert.ok(both.server.destroyed);
+    assert.equal(both.server.listenerCount("end"), listened, "nothing of it is kept");
+    if (act !== reset) assert.equal(both.server.errored, null, "nothing was thrown");
   }
 });
 

@@ -29,19 +29,16 @@ export function peek<T>(
     clearTimeout(timer);
     socket.off("readable", onReadable).off("end", onEnd).off("close", finish);
   };
-  const onEnd = (): void => {
-    finish();
-    socket.destroy();
-  };
+  const onEnd = (): void => void socket.destroy();
   const onReadable = guarded(socket, (): void => {
     const chunk = socket.read() as Buffer | null;
     if (chunk === null) return;
-    bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
+    bytes = Buffer.concat([bytes, chunk]);
     const peeked = read(bytes);
     if (peeked === "more") return;
     finish();
     if (peeked === "close") return void socket.destroy();
-    if (peeked.rest.length > 0) socket.unshift(peeked.rest);
+    socket.unshift(peeked.rest);
     done(peeked.found);
     socket.off("error", ignore);
   });

@@ -4,7 +4,7 @@ import { pino } from "pino";
 import { engines, testKeyring as keyring } from "../../test/helpers/database.ts";
 import { newKey } from "../control/hosts/keys.ts";
 import { rotationOf, signerAt } from "../control/hosts/key-rotation.ts";
-import { insertAccessKey, listAccessKeys } from "../store/access/access.ts";
+import { insertAccessKey, listAccessKeys, putAccessKeyInterval } from "../store/access/access.ts";
 import { bootstrap } from "../store/bootstrap.ts";
 import { rotateAccessKeys } from "./access-keys.ts";
 
@@ -46,6 +46,23 @@ test("the next key of Access is published a day before it signs, the last one un
   await dispose();
 });
 
+test("an interval that an account has set counts from its next look on, longer or shorter", async () => {
+  const { store, accountId, first, at, dispose } = await prepared();
+  const set = (days: number) =>
+    store.housekeep(({ db }) => putAccessKeyInterval(db, { accountId, days }));
+  await set(120);
+  assert.deepEqual(await at(119 * DAY - 1), { published: [first], signs: first });
+  await set(21);
+  // It was due long ago: the next one is published for a day all the same.
+  const late = await at(119 * DAY - 1);
+  assert.deepEqual([late.published.length, late.signs], [2, first]);
+  assert.equal((await at(120 * DAY - 1)).signs, late.published[0]);
+  const after = await at(140 * DAY);
+  assert.equal(after.published.length, 2, "21 days later the one after it is published");
+  assert.equal(after.signs, late.published[0]);
+  await dispose();
+});
+
 test("a platform that was away publishes the next key for a whole day all the same", async () => {
   const { first, at, dispose } = await prepared();
   const late = await at(400 * DAY);
@@ -61,7 +78,7 @@ test("two processes that look at once make one next key", async () => {
   await Promise.all([look(), look()]);
   const keys = await listAccessKeys(store.db, accountId);
   assert.equal(keys.length, 2);
-  assert.deepEqual(rotationOf(keys, clock()), { next: null, over: [] });
+  assert.deepEqual(rotationOf(keys, 90, clock()), { next: null, over: [] });
   assert.equal(signerAt(keys, clock())?.id, first);
   await dispose();
 });

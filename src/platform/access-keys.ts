@@ -3,6 +3,7 @@ import { newKey } from "../control/hosts/keys.ts";
 import { rotationOf } from "../control/hosts/key-rotation.ts";
 import type { Keyring } from "../keys/seal.ts";
 import {
+  accessKeyInterval,
   accountsWithAccessKeys,
   deleteAccessKeys,
   insertAccessKey,
@@ -35,12 +36,13 @@ export function keepAccessKeysFresh(options: Options): AsyncDisposable {
 export async function rotateAccessKeys({ store, keyring, clock, log }: Options): Promise<void> {
   for (const accountId of await accountsWithAccessKeys(store.db)) {
     const now = clock();
-    const { next, over } = rotationOf(await listAccessKeys(store.db, accountId), now);
+    const days = await accessKeyInterval(store.db, accountId);
+    const { next, over } = rotationOf(await listAccessKeys(store.db, accountId), days, now);
     if (next === null && over.length === 0) continue;
     const fresh = next === null ? null : await newKey(keyring, accountId, now, next);
     await store.housekeep(async ({ db, changed }) => {
       // Another process may have done it meanwhile.
-      const due = rotationOf(await listAccessKeys(db, accountId), now);
+      const due = rotationOf(await listAccessKeys(db, accountId), days, now);
       await deleteAccessKeys(db, due.over);
       if (due.next !== null && fresh !== null) await insertAccessKey(db, fresh);
       await changed({ kind: "access", accountId });

@@ -4,7 +4,7 @@ import type { ProxyOptions } from "../network/trusted-proxies.ts";
 import type { PairFiles } from "./served-pair.ts";
 import type { ProcessLimits } from "../edge/generation/worker-limits.ts";
 import type { WorkerPort } from "../edge/worker-ports.ts";
-import type { SandboxMode } from "../process/sandbox-kinds.ts";
+import type { SandboxMode } from "../process/walls/sandbox-kinds.ts";
 import type { HttpsAddress, WorkerShares } from "../ingress/protocol.ts";
 import type { SegmentLimits } from "../journal/segments.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
@@ -103,6 +103,8 @@ export interface Platform extends AsyncDisposable {
   readonly accountId: string;
   /** What keeps Workers apart from everything else on this machine, in a line. */
   readonly sandbox: string;
+  /** Whom its own processes run as, in a line. */
+  readonly users: string;
   /** The first API token, at the first start only. Null: there was one before. */
   readonly token: string | null;
   /** Tokens and private keys go over a network in clear. */

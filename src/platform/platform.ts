@@ -17,6 +17,7 @@ import { AddressPolicy } from "../network/addresses.ts";
 import { Outbound } from "../network/outbound.ts";
 import { storeSource } from "../store/change-feed.ts";
 import { type Store, openStore } from "../store/store.ts";
+import { findProcessUsers } from "../process/walls/process-users.ts";
 import { keepAccessKeysFresh } from "./access-keys.ts";
 import { AcmeRenewal } from "./acme-renewal.ts";
 import { auditApp } from "./access/audit.ts";
@@ -79,8 +80,9 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       log,
     }),
   );
+  const users = await findProcessUsers(options.sandbox, folder.path);
   const intake = stack.use(
-    new ProcessIntake({ workingDirectory: folder.path, processes: null, log }),
+    new ProcessIntake({ workingDirectory: "/", user: users.intake, processes: null, log }),
   );
   const first = await bootstrap(opened, { scopes: allScopes, now: clock() });
   const accountId = first?.accountId ?? (await firstAccount(opened));
@@ -152,6 +154,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       workerProcesses: options.workerProcesses,
       ingressProcesses: options.ingressProcesses,
       sandbox: options.sandbox,
+      users,
       limits: options.limits,
       gateway: {
         count: options.gatewayProcesses,
@@ -233,6 +236,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
     workers: edge.workerPorts(accountId),
     accountId,
     sandbox: edge.status().sandbox.summary,
+    users: users.summary,
     token: first?.token ?? null,
     apiIsInClear: api.isInClear,
     abandon: async () => {

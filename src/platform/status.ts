@@ -17,10 +17,12 @@ export async function platformStatus(
   unsafeOldTls: readonly string[],
   folderFailures: ReadonlyMap<string, string>,
 ): Promise<PlatformStatus> {
-  const { sandbox, gateway, gatewayProcesses, ingress, ingressProcesses, workers } = edge.status();
+  const { sandbox, users, gateway, gatewayProcesses, ingress, ingressProcesses, workers } =
+    edge.status();
   const source = storeSource(store);
   return {
     sandbox,
+    users,
     gateway,
     gatewayProcesses,
     ingress,

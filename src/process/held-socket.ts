@@ -44,9 +44,11 @@ export class HeldSocket {
     const { address: host, family } = isIP(address.host)
       ? { address: address.host, family: isIP(address.host) }
       : await lookup(address.host);
-    const { handle, port: bound } = boundPort(host, port, family);
+    const handle = boundHandle(host, port, family);
+    const own: { port?: number } = {};
+    handle.getsockname?.(own);
     const shown = host.includes(":") ? `[${host}]` : host;
-    return new HeldSocket(`http://${shown}:${bound}`, handle, null).#listening();
+    return new HeldSocket(`http://${shown}:${own.port ?? port}`, handle, null).#listening();
   }
 
   /** Another one for a path, which it takes over by `publish`. */
@@ -97,7 +99,7 @@ let lastName = 0;
 
 export interface Handle {
   readonly fd: number;
-  getsockname?(into: { port?: number }): number;
+  getsockname?(into: object): number;
   close(): void;
 }
 
@@ -111,26 +113,7 @@ export function boundHandle(address: string, port: number, family: number): Hand
   throw failed(getSystemErrorName(made));
 }
 
-/**
- * @param port 0: a free one
- * @returns the port that it has too
- * @throws Error with the system's `code`
- */
-export function boundPort(
-  address: string,
-  port: number,
-  family: number,
-): { readonly handle: Handle; readonly port: number } {
-  const handle = boundHandle(address, port, family);
-  const own: { port?: number } = {};
-  // libuv keeps some errors of `bind()` for later; whoever got the descriptor would listen at another port.
-  const error = handle.getsockname?.(own) ?? 0;
-  if (error === 0) return { handle, port: own.port ?? port };
-  handle.close();
-  throw failed(getSystemErrorName(error));
-}
-
-function failed(code: string): NodeJS.ErrnoException {
+export function failed(code: string): NodeJS.ErrnoException {
   return Object.assign(new Error(`cannot listen: ${code}`), { code });
 }
 

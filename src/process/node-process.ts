@@ -9,12 +9,15 @@ import { nodeCommand } from "./node-command.ts";
 import { PassedHandle } from "./passed-handle.ts";
 import type { ProcessRecords } from "./orphans.ts";
 import { spawnProcess, type Spawned } from "./spawned.ts";
+import type { ProcessUser } from "./walls/process-users.ts";
 
 export interface NodeProcessOptions {
   /** As it is called in messages: `ingress`. */
   readonly name: string;
   readonly modulePath: string;
   readonly workingDirectory: string;
+  /** Default: that of this process. */
+  readonly user?: ProcessUser | null;
   /** Besides what every process of ours is run with. */
   readonly flags?: readonly string[];
   /** All of it but `compiledCode`: nothing of ours, where the master key may stand, reaches the process. */
@@ -74,7 +77,7 @@ export class NodeProcess implements Run {
   /** @throws Failure `process_not_started` */
   static async start(options: NodeProcessOptions): Promise<NodeProcess> {
     const { flags = [], environment = {}, workingDirectory: cwd, modulePath } = options;
-    const [file, ...args] = nodeCommand(flags);
+    const [file, ...args] = nodeCommand(flags, options.user ?? null);
     const spawned = await spawnProcess(file, [...args, modulePath], {
       cwd,
       env: { ...compiledCode(), ...environment },

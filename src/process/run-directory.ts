@@ -1,6 +1,8 @@
-import { chmod, mkdir, readdir, rm } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { OfferedSockets } from "./offered-sockets.ts";
 import { ProcessRecords } from "./orphans.ts";
+import type { ProcessUser } from "./walls/process-users.ts";
 
 /**
  * The folder in which one edge keeps its sockets and the modules it runs. It is the working
@@ -10,6 +12,8 @@ import { ProcessRecords } from "./orphans.ts";
 export class RunDirectory {
   readonly path: string;
   readonly processes: ProcessRecords;
+  /** Null: no process of another user needs any. */
+  offered: OfferedSockets | null = null;
 
   private constructor(path: string) {
     this.path = path;
@@ -28,6 +32,17 @@ export class RunDirectory {
       await mkdir(join(path, folder), { mode: 0o700 });
     }
     return directory;
+  }
+
+  /**
+   * Has a process with a user of its own reach sockets: those that are offered to it, and the ones that
+   * the gateway makes for it in the folder `o`.
+   */
+  async offerTo({ id }: ProcessUser): Promise<void> {
+    this.offered = await OfferedSockets.open(this.path, id);
+    // What is made in there is its group's.
+    await chown(this.absolute("o"), 0, id);
+    await chmod(this.absolute("o"), 0o2700);
   }
 
   /** The path of something in the folder, for this process, whose working directory is another. */

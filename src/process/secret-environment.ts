@@ -1,5 +1,5 @@
 import type { Writable } from "node:stream";
-import { SECRETS_FD } from "./sandbox-kinds.ts";
+import { SECRETS_FD } from "./walls/sandbox-kinds.ts";
 
 /** Variables of a program, by names of letters, digits and `_`. Whoever takes them wipes them. */
 export type SecretEnvironment = readonly (readonly [name: string, value: Buffer])[];

@@ -17,7 +17,7 @@ export class SharedSocket {
   /**
    * What stands at the path is replaced.
    * @param name relative to `folder`: the whole path may be longer than that of a socket can be
-   * @param mode who may connect. Default: this user, and the folder's group
+   * @param mode who may connect that gets to it. Default: this user and the folder's group
    * @throws Error with the system's `code`
    */
   constructor(folder: string, name: string, mode = 0o660) {

@@ -28,6 +28,7 @@ import { originsOfAccount, routedHosts } from "./certificates/origins.ts";
 import { revocationsOfAccount } from "./hosts/host-clients.ts";
 import { hostsOfAccount } from "./hosts/hosts.ts";
 import { listProxiedZones } from "./hosts/proxied-zones.ts";
+import { zoneRules } from "./hosts/zone-settings.ts";
 import { previewsOf, previewVersion } from "./workers/previews.ts";
 import { routesOfScript } from "./workers/routes.ts";
 import type { AccountRow, ScriptRow } from "./schema.ts";
@@ -51,6 +52,7 @@ export function storeSource(store: Store): Source {
     database: (accountId, id) => db.transaction().execute((t) => databaseConfig(t, accountId, id)),
     revocations: (accountId) => db.transaction().execute((t) => revocationsOfAccount(t, accountId)),
     hosts: (accountId) => db.transaction().execute((t) => hostsOfAccount(t, accountId)),
+    zones: (accountId) => db.transaction().execute((t) => zoneRules(t, accountId)),
     challenges: (accountId) => challengesOf(db, accountId),
     queues: (accountId) => db.transaction().execute((t) => queuesOfAccount(t, accountId)),
     origins: (accountId) => db.transaction().execute((t) => originsOfAccount(t, accountId)),

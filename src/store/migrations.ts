@@ -18,6 +18,9 @@ import { identityEnvironments } from "./migrations/105-identity-environments.ts"
 import { workflows } from "./migrations/110-workflows.ts";
 import { asSent } from "./migrations/114-as-sent.ts";
 import { acmeChallenge } from "./migrations/115-acme-challenge.ts";
+import { zoneSettings } from "./migrations/120-zone-settings.ts";
+import { acmeExternalAccounts } from "./migrations/121-acme-external-accounts.ts";
+import { accessKeyIntervals } from "./migrations/122-access-key-intervals.ts";
 import { versionPreviews } from "./migrations/102-version-previews.ts";
 import { originPulls } from "./migrations/094-origin-pulls.ts";
 import { dnsRecords } from "./migrations/094-dns-records.ts";
@@ -60,6 +63,9 @@ const all: Record<string, Migration> = {
   "110-workflows": { up: workflows },
   "114-as-sent": { up: asSent },
   "115-acme-challenge": { up: acmeChallenge },
+  "120-zone-settings": { up: zoneSettings },
+  "121-acme-external-accounts": { up: acmeExternalAccounts },
+  "122-access-key-intervals": { up: accessKeyIntervals },
 };
 
 /** Those that this version knows. */

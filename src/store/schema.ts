@@ -46,12 +46,15 @@ export interface Tables {
   accessPolicies: AccessPolicyRow;
   accessAuthorities: AccessAuthorityRow;
   accessKeys: AccessKeyRow;
+  accessKeyIntervals: AccessKeyIntervalRow;
   serviceTokens: ServiceTokenRow;
   masterKeyChecks: MasterKeyCheckRow;
   masterKeyChanges: MasterKeyChangeRow;
   zones: ZoneRow;
+  zoneSettings: ZoneSettingRow;
   hostCertificates: HostCertificateRow;
   acmeAccounts: AcmeAccountRow;
+  acmeExternalAccounts: AcmeExternalAccountRow;
   acmeChallenges: AcmeChallengeRow;
   localAuthorities: LocalAuthorityRow;
   hostClients: HostClientsRow;
@@ -644,6 +647,20 @@ export interface ZoneRow {
   createdOn: string;
 }
 
+/** What a zone says of all its hosts at the ingress. Without a row, the default counts. */
+export interface ZoneSettingRow {
+  accountId: string;
+  /** Its name. */
+  zone: string;
+  setting: ZoneSettingId;
+  /** JSON. */
+  value: string;
+  modifiedOn: string;
+}
+
+/** As Cloudflare calls them. */
+export type ZoneSettingId = "min_tls_version" | "tls_1_3" | "always_use_https" | "security_header";
+
 /** A server certificate that the ingress presents for its hosts. */
 export interface HostCertificateRow {
   /** UUID. */
@@ -692,6 +709,17 @@ export interface AcmeAccountRow {
   /** Under its `acmeKeyPlace`. */
   sealedKey: Sealed;
   createdOn: string;
+}
+
+/** With what an account at an ACME server was opened (External Account Binding, RFC 8555, 7.3.4). */
+export interface AcmeExternalAccountRow {
+  /** That of the ACME account. */
+  id: string;
+  accountId: string;
+  /** As whoever runs the server calls it. */
+  kid: string;
+  /** The MAC key, base64url. Under its `acmeExternalKeyPlace`. */
+  sealedKey: Sealed;
 }
 
 /** What the ingress answers to an ACME server that asks whether a host is ours. */
@@ -926,6 +954,13 @@ export interface AccessKeyRow {
   /** When it was published. */
   createdOn: string;
   signsFrom: string;
+}
+
+/** Without one, a key signs for 90 days. */
+export interface AccessKeyIntervalRow {
+  accountId: string;
+  /** 21 to 365. */
+  days: number;
 }
 
 /** An id and a secret that a machine is let in with. */

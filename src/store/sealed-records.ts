@@ -1,5 +1,6 @@
 import {
   accessKeyPlace,
+  acmeExternalKeyPlace,
   acmeKeyPlace,
   auditBasePlace,
   auditHeadPlace,
@@ -162,6 +163,13 @@ const acmeKeys = columnOf({
   place: ({ accountId, id }) => acmeKeyPlace(accountId, id),
 });
 
+const acmeExternalKeys = columnOf({
+  table: "acmeExternalAccounts",
+  owner: "id",
+  column: "sealedKey",
+  place: ({ accountId, id }) => acmeExternalKeyPlace(accountId, id),
+});
+
 /** Certificate keys as well: the gateway presents them as any other. */
 const originPullKeys = columnOf({
   table: "originPullCertificates",
@@ -232,6 +240,7 @@ const columns: Readonly<
   "audit-head": auditHead,
   "host-key": hostKeys,
   "acme-key": acmeKeys,
+  "acme-external-key": acmeExternalKeys,
   "database-password": databasePasswords,
   "local-authority-key": localAuthorityKey,
   "pull-authority-key": pullAuthorityKeys,

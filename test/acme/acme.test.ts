@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -85,6 +85,58 @@ test("a host is issued a certificate over HTTP-01, and presents it", { skip }, a
   assert.notEqual((await presented(platform)).serialNumber, shown.serialNumber);
   assert.doesNotMatch(platform.log() + done.stdout + done.stderr, /PRIVATE KEY/);
 });
+
+test(
+  "a server that wants an external account opens one with its key, which nobody sees",
+  { skip },
+  async () => {
+    using folder = temporaryFolder();
+    await using platform = await startPlatform({ args });
+    const httpPort = Number(new URL(platform.ready.http).port);
+    const [first, second] = ["first", "second"].map((name) =>
+      Buffer.from(name.padEnd(32, ".")).toString("base64url"),
+    ) as [string, string];
+    const external = { one: first, two: second };
+    await using pebble = await startPebble(programs!, { folder: folder.path, httpPort, external });
+    const file = (name: string, text: string): string => {
+      const path = join(folder.path, name);
+      writeFileSync(path, text);
+      return path;
+    };
+    const at = ["--directory", pebble.directory, "--ca", file("ca.pem", pebble.authority)];
+    at.push("--accept-terms", "--data", platform.dataFolder);
+    const order = (...more: readonly string[]): ReturnType<typeof countersign> =>
+      countersign(["host", "acme", HOST, ...at, ...more]);
+    const without = await order();
+    assert.match(without.stderr, /acme_external_account_required/);
+    assert.match((await order("--eab-kid", "one")).stderr, /--eab-key-file go together/);
+    const odd = await order("--eab-kid", "one", "--eab-key-file", file("odd", "no base64!"));
+    assert.match(odd.stderr, /is not base64url/);
+    assert.doesNotMatch(odd.stderr, /no base64!/);
+    const wrong = await order("--eab-kid", "one", "--eab-key-file", file("wrong", second));
+    assert.match(wrong.stderr, /acme_refused/);
+    const right = file("right", `${first}\n`);
+    const done = await order("--eab-kid", "one", "--eab-key-file", right);
+    assert.equal(done.status, 0, done.stderr);
+    const issued = await presented(platform);
+    assert.match(issued.issuer, /Pebble Intermediate/);
+    const again = await order();
+    assert.equal(again.status, 0, again.stderr);
+    const other = await order("--eab-kid", "two", "--eab-key-file", file("second", second));
+    assert.equal(other.status, 0, other.stderr);
+    assert.notEqual((await presented(platform)).serialNumber, issued.serialNumber);
+    const audit = await countersign(["audit", "list", "--json", "--data", platform.dataFolder]);
+    const said = [without, odd, wrong, done, again, other].map((one) => one.stdout + one.stderr);
+    const all = said.join("") + platform.log() + audit.stdout;
+    assert.ok(!all.includes(first) && !all.includes(second));
+    await platform.end("SIGTERM");
+    for (const name of readdirSync(platform.dataFolder)) {
+      if (!name.startsWith("countersign.db")) continue;
+      const bytes = readFileSync(join(platform.dataFolder, name));
+      assert.ok(!bytes.includes(first) && !bytes.includes(second), name);
+    }
+  },
+);
 
 test(
   "over TLS-ALPN-01 nothing has to answer at port 80, and a renewal proves it in the same way",

@@ -23,6 +23,8 @@ export interface PebbleOptions {
   readonly httpPort: number;
   /** Where it asks for proofs in TLS, in the place of port 443. Default: `httpPort`. */
   readonly tlsPort?: number;
+  /** It opens accounts for these alone: key id → MAC key, base64url. Default: for everybody. */
+  readonly external?: Readonly<Record<string, string>>;
   /** Seconds that what it issues is good for. Default: 90 days. */
   readonly life?: number;
 }
@@ -47,7 +49,7 @@ export function buildPebble(): string | null {
 /** Pebble, and a DNS server for it by which every name is this machine. */
 export async function startPebble(
   programs: string,
-  { folder, httpPort, tlsPort = httpPort, life = 90 * 86_400 }: PebbleOptions,
+  { folder, httpPort, tlsPort = httpPort, life = 90 * 86_400, external }: PebbleOptions,
 ): Promise<Pebble> {
   const [port, management, dns, dnsManagement] = await Promise.all(
     [1, 2, 3, 4].map(() => freePort()),
@@ -69,6 +71,10 @@ export async function startPebble(
         privateKey: file("pebble.key", leaf.key),
         httpPort,
         tlsPort,
+        ...(external && {
+          externalAccountBindingRequired: true,
+          externalAccountMACKeys: external,
+        }),
         profiles: { default: { description: "default", validityPeriod: life } },
       },
     }),

@@ -49,6 +49,8 @@ export function hosts(setting: () => Setting): void {
     const folder = join(person.folder, "letsencrypt");
     const followed = block(page, "--folder");
     await person.run(followed.replace("/etc/letsencrypt/live/api.example.com", folder));
+    const zone = await person.run(block(page, "countersign zone settings"));
+    assert.match(zone.stdout, /always_use_https +on\n/);
     const origin = block(page, "host origin api.example.com");
     await person.run(origin);
     const authorityFile = block(page, "host origin-ca");

@@ -4,8 +4,8 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { platformClient } from "../../src/cli/client/platform-client.ts";
 import { ABSENT_SOCKET } from "../../src/ingress/protocol.ts";
-import { enter } from "../../src/process/enter.ts";
-import type { Sandbox } from "../../src/process/sandbox-kinds.ts";
+import { enter } from "../../src/process/walls/enter.ts";
+import type { Launch, Sandbox } from "../../src/process/walls/sandbox-kinds.ts";
 import { answering } from "./edge.ts";
 import { makeAuthority } from "./pki.ts";
 import type { TestPlatform } from "./platform.ts";
@@ -104,16 +104,27 @@ export async function attack(
   platform: TestPlatform,
   sandbox: Sandbox,
 ): Promise<Map<string, string>> {
-  const { gateway, workers } = await platformClient(platform.dataFolder).status();
+  const folder = folderOf(platform, "own");
+  const { gateway } = await platformClient(platform.dataFolder).status();
+  return attackFrom(platform, sandbox.enter(folder), { folder, target: gateway.pid! });
+}
+
+/** The same anywhere. @param options `folder`: what it may use; `target`: the process that it wants to read */
+export async function attackFrom(
+  platform: TestPlatform,
+  launch: Launch,
+  { folder, target }: { readonly folder: string | null; readonly target: number },
+): Promise<Map<string, string>> {
+  const { workers } = await platformClient(platform.dataFolder).status();
   const { pid } = workers.find(({ scriptName }) => scriptName === "victim")!;
-  const { child, ended } = await enter(sandbox.enter(folderOf(platform, "own")), {
+  const { child, ended } = await enter(launch, {
     args: [],
     env: {
       DATA: platform.dataFolder,
       VICTIM_FOLDER: folderOf(platform, "victim"),
       VICTIM: String(pid),
-      GATEWAY: String(gateway.pid),
-      OTHER_SOCKETS: socketsBut(platform.dataFolder, folderOf(platform, "own")).join("\n"),
+      GATEWAY: String(target),
+      OTHER_SOCKETS: socketsBut(platform.dataFolder, folder).join("\n"),
     },
     input: false,
   });
@@ -129,12 +140,14 @@ export async function attack(
  * Every socket of the platform, of Workers and of storage, but those in a folder; and but the one that
  * tells whoever asks that a service is not deployed.
  */
-function socketsBut(data: string, folder: string): readonly string[] {
+function socketsBut(data: string, folder: string | null): readonly string[] {
   const sockets = readdirSync(data, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isSocket())
     .map(({ parentPath, name }) => join(parentPath, name));
   const absent = join(data, "run", ABSENT_SOCKET);
-  const others = sockets.filter((path) => !path.startsWith(`${folder}/`) && path !== absent);
+  const others = sockets.filter(
+    (path) => path !== absent && (folder === null || !path.startsWith(`${folder}/`)),
+  );
   assert.ok(others.length > 4 && others.length < sockets.length, sockets.join(", "));
   return others;
 }

@@ -34,6 +34,10 @@ export class TestSource implements Source {
   readonly #changes: Change[] = [];
   readonly #more = new EventTarget();
 
+  zones(): Promise<[]> {
+    return Promise.resolve([]);
+  }
+
   challenges(): Promise<[]> {
     return Promise.resolve([]);
   }

@@ -5,7 +5,7 @@ import { Failure } from "../../failures/failures.ts";
 import { eraseVariable } from "../../process/erase-variable.ts";
 import type { PlatformOptions } from "../../platform/platform-options.ts";
 import { closeMemory, describeClosedMemory } from "../../process/closed-memory.ts";
-import { SANDBOX_MODES, type SandboxMode } from "../../process/sandbox-kinds.ts";
+import { SANDBOX_MODES, type SandboxMode } from "../../process/walls/sandbox-kinds.ts";
 import type { ApiOptions } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
@@ -237,7 +237,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
   );
   using uncaught = new Uncaught(log);
   try {
-    const { api, http, https, metrics, workers, accountId, sandbox, token } = platform;
+    const { api, http, https, metrics, workers, accountId, sandbox, users, token } = platform;
     const memory = describeClosedMemory(closeMemory());
     if (options.json) {
       // accountId: what programs have read since the first version.
@@ -249,6 +249,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
           ...(metrics && { metrics }),
           ...(Object.keys(workers).length > 0 && { workers }),
           sandbox,
+          users,
           memory,
           token,
         }),

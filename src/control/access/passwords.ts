@@ -3,7 +3,7 @@ import { promisify } from "node:util";
 import { Failure } from "../../failures/failures.ts";
 
 /** The second choice of RFC 9106 (64 MiB), with the time cost of OWASP's. */
-const cost = { memory: 64 * 1024, passes: 3, parallelism: 1 } as const;
+const cost: Costs = { memory: 64 * 1024, passes: 3, parallelism: 1 };
 const derive = promisify(argon2);
 
 /**
@@ -27,21 +27,27 @@ export async function hashPassword(password: string): Promise<string> {
   ].join("$");
 }
 
-/** @param stored undefined takes as long, so that nobody learns who has a password */
+/** @param stored undefined, or what is no hash, takes as long: nobody learns who has a password */
 export async function verifyPassword(
   password: string,
   stored: string | undefined,
 ): Promise<boolean> {
-  const [, parameters, salt, hash] = (stored ?? "").split("$");
-  const [, m, t, p] = /^m=(\d+),t=(\d+),p=(\d+)$/.exec(parameters ?? "") ?? [];
-  if (!salt || !hash || !m || !t || !p) {
-    await derived(password.slice(0, 256), Buffer.alloc(16), cost);
-    return false;
-  }
-  const numbers = { memory: Number(m), passes: Number(t), parallelism: Number(p) };
-  const found = await derived(password.slice(0, 256), Buffer.from(salt, "base64url"), numbers);
-  return timingSafeEqual(found, Buffer.from(hash, "base64url"));
+  const kept = stored === undefined ? null : parsed(stored);
+  const { salt, costs } = kept ?? { salt: Buffer.alloc(16), costs: cost };
+  const found = await derived(password.slice(0, 256), salt, costs);
+  return kept !== null && timingSafeEqual(found, kept.hash);
 }
+
+/** Null: it is no hash of ours. */
+function parsed(stored: string): { costs: Costs; salt: Buffer; hash: Buffer } | null {
+  const match = KEPT.exec(stored);
+  if (match === null) return null;
+  const [memory, passes, parallelism] = match.slice(1, 4).map(Number) as [number, number, number];
+  const [salt, hash] = match.slice(4).map((text) => Buffer.from(text, "base64url"));
+  return { costs: { memory, passes, parallelism }, salt: salt!, hash: hash! };
+}
+
+const KEPT = /^argon2id\$m=(\d+),t=(\d+),p=(\d+)\$([\w-]{22})\$([\w-]{43})$/;
 
 /** 24 characters, 120 random bits: easy to read out, impossible to guess. */
 export function makePassword(): string {
@@ -49,11 +55,14 @@ export function makePassword(): string {
   return [...letters].map((index) => "abcdefghijkmnpqrstuvwxyz23456789"[index]).join("");
 }
 
-async function derived(
-  password: string,
-  nonce: Buffer,
-  { memory, passes, parallelism }: { memory: number; passes: number; parallelism: number },
-): Promise<Buffer> {
-  const message = Buffer.from(password.normalize("NFKC"), "utf8");
-  return derive("argon2id", { message, nonce, memory, passes, parallelism, tagLength: 32 });
+async function derived(password: string, nonce: Buffer, costs: Costs): Promise<Buffer> {
+  const message = Buffer.from(password.normalize("NFKC"));
+  return derive("argon2id", { message, nonce, ...costs, tagLength: 32 });
+}
+
+interface Costs {
+  /** KiB */
+  readonly memory: number;
+  readonly passes: number;
+  readonly parallelism: number;
 }

@@ -1,8 +1,6 @@
 import { ASSERTION_LIFE } from "../../contract/access.ts";
 import type { AccessKeyRow } from "../../store/schema.ts";
 
-/** Days that a key signs, as on Cloudflare. */
-export const INTERVAL_DAYS = 90;
 export const DAY: number = 24 * 3_600_000;
 /** ms: those who verify ask again for keys within a day. */
 const PUBLISHED_BEFORE = DAY;
@@ -21,15 +19,15 @@ export function signerAt(keys: readonly AccessKeyRow[], now: Date): AccessKeyRow
   return newestFirst(keys).find(({ signsFrom }) => Date.parse(signsFrom) <= now.getTime());
 }
 
-/** What of an account's keys is due. A platform that was away publishes the next one for a whole day all the same. */
-export function rotationOf(keys: readonly AccessKeyRow[], now: Date): Rotation {
+/** What of an account's keys is due, where each signs for so many days. A platform that was away publishes the next one for a whole day all the same. */
+export function rotationOf(keys: readonly AccessKeyRow[], days: number, now: Date): Rotation {
   const ordered = newestFirst(keys);
   const over = ordered.slice(1).filter((_, index) => {
     const endsSigning = Date.parse(ordered[index]!.signsFrom);
     return endsSigning + ASSERTION_LIFE * 1000 + TOLERANCE <= now.getTime();
   });
   const [newest] = ordered;
-  const end = newest ? Date.parse(newest.signsFrom) + INTERVAL_DAYS * DAY : Infinity;
+  const end = newest ? Date.parse(newest.signsFrom) + days * DAY : Infinity;
   const isDue = end - PUBLISHED_BEFORE <= now.getTime();
   const next = isDue ? new Date(Math.max(end, now.getTime() + PUBLISHED_BEFORE)) : null;
   return { next, over: over.map(({ id }) => id) };

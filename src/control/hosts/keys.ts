@@ -1,26 +1,44 @@
+import { z } from "@hono/zod-openapi";
 import { createHash, generateKeyPair } from "node:crypto";
 import { promisify } from "node:util";
 import { accessKeyPlace } from "../../keys/places.ts";
 import type { Keyring } from "../../keys/seal.ts";
-import { deleteAccessKeys, insertAccessKey, listAccessKeys } from "../../store/access/access.ts";
+import {
+  accessKeyInterval,
+  deleteAccessKeys,
+  insertAccessKey,
+  listAccessKeys,
+  putAccessKeyInterval,
+} from "../../store/access/access.ts";
 import type { Database } from "../../store/database.ts";
 import type { AccessKeyRow } from "../../store/schema.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { changeAccess } from "./change.ts";
-import { DAY, INTERVAL_DAYS, rotationOf, signerAt } from "./key-rotation.ts";
+import { DAY, rotationOf, signerAt } from "./key-rotation.ts";
+
+const interval = z.object({ key_rotation_interval_days: z.number().int().min(21).max(365) });
 
 /** The keys that sign assertions: made with the first application, rotated with overlap. */
 export function accessKeyEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, keyring, clock } = context;
   const path = "/accounts/{account_id}/access/keys";
   const shown = async (accountId: string): Promise<object> => {
-    const signer = signerAt(await listAccessKeys(store.db, accountId), clock());
-    if (signer === undefined) return { key_rotation_interval_days: INTERVAL_DAYS };
-    const age = Math.floor((clock().getTime() - Date.parse(signer.signsFrom)) / DAY);
+    const [days, keys, now] = [
+      await accessKeyInterval(store.db, accountId),
+      await listAccessKeys(store.db, accountId),
+      clock().getTime(),
+    ];
+    const signer = signerAt(keys, new Date(now));
+    if (signer === undefined) return { key_rotation_interval_days: days };
+    // One that is published already signs at its time, whatever the interval is now.
+    const waiting = keys.find(({ signsFrom }) => Date.parse(signsFrom) > now);
+    const ends = waiting
+      ? Date.parse(waiting.signsFrom)
+      : Date.parse(signer.signsFrom) + days * DAY;
     return {
-      key_rotation_interval_days: INTERVAL_DAYS,
-      days_until_next_rotation: Math.max(0, INTERVAL_DAYS - age),
+      key_rotation_interval_days: days,
+      days_until_next_rotation: Math.max(0, Math.ceil((ends - now) / DAY)),
       last_key_rotation_at: signer.signsFrom,
     };
   };
@@ -28,6 +46,30 @@ export function accessKeyEndpoints(context: ControlContext): readonly Endpoint[]
     endpoint(
       { method: "get", path, summary: "When the signing key is due", scope: "ssl_certs:read" },
       async ({ caller }) => ({ result: await shown(caller.accountId) }),
+    ),
+    endpoint(
+      {
+        method: "put",
+        path,
+        summary: "Say how many days a key signs",
+        scope: "ssl_certs:write",
+        body: interval,
+      },
+      async ({ caller, body: { key_rotation_interval_days: days } }) => {
+        const { accountId } = caller;
+        await changeAccess(context, caller, async ({ db }) => {
+          const before = await accessKeyInterval(db, accountId);
+          await putAccessKeyInterval(db, { accountId, days });
+          return {
+            value: null,
+            action: "access.key_interval",
+            resource: { type: "account", id: accountId },
+            before: { days: before },
+            after: { days },
+          };
+        });
+        return { result: await shown(accountId) };
+      },
     ),
     endpoint(
       {
@@ -43,7 +85,7 @@ export function accessKeyEndpoints(context: ControlContext): readonly Endpoint[]
         await changeAccess(context, caller, async ({ db }) => {
           const before = await listAccessKeys(db, accountId);
           const waiting = before.filter(({ signsFrom }) => Date.parse(signsFrom) > now.getTime());
-          const { over } = rotationOf(before, now);
+          const { over } = rotationOf(before, await accessKeyInterval(db, accountId), now);
           await deleteAccessKeys(db, [...waiting.map(({ id }) => id), ...over]);
           await insertAccessKey(db, fresh);
           return {

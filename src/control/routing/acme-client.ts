@@ -8,9 +8,18 @@ export interface AcmeServer {
   readonly directory: string;
   /** PEM. */
   readonly accountKey: string;
+  /** With what an account is opened. Null: nothing. */
+  readonly external: ExternalAccount | null;
   readonly outbound: Outbound;
   /** Ends what is asked. */
   readonly signal: AbortSignal;
+}
+
+/** External Account Binding (RFC 8555, 7.3.4). */
+export interface ExternalAccount {
+  readonly kid: string;
+  /** base64url. */
+  readonly hmacKey: string;
 }
 
 const MOST_BYTES = 256 * 1024;
@@ -36,12 +45,17 @@ interface Answer {
 export async function acmeClient({
   directory,
   accountKey,
+  external,
   outbound,
   signal,
 }: AcmeServer): Promise<Client> {
   // Loaded by whoever uses it.
   const { Client: AcmeClient } = await import("acme-client");
-  const client = new AcmeClient({ directoryUrl: directory, accountKey });
+  const client = new AcmeClient({
+    directoryUrl: directory,
+    accountKey,
+    ...(external !== null && { externalAccountBinding: external }),
+  });
   const { http } = client as unknown as { readonly http: { request: Send } };
   http.request = async (url, method, { data } = {}) => {
     const answer = await outbound.send(url, {
@@ -69,6 +83,7 @@ export function refusal(body: unknown, otherwise: string): Failure {
     return new Failure("acme_unreachable", { cause: new Error(otherwise) });
   }
   const type = data.type.slice(data.type.lastIndexOf(":") + 1);
+  if (type === "externalAccountRequired") return new Failure("acme_external_account_required");
   return new Failure("acme_refused", {
     message: `the ACME server says ${plain(type, 60)}: ${plain(data.detail, 400)}`,
   });

@@ -5,6 +5,7 @@ import { Throttle } from "../../network/throttle.ts";
 import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { oneLine } from "../api/text.ts";
 import { CHALLENGES } from "./acme-order.ts";
 import { takeByAcme } from "./acme-taking.ts";
 import { shownCertificate } from "./custom-certificates.ts";
@@ -17,6 +18,14 @@ const wish = z.object({
   email: z.email().max(254).optional(),
   accept_terms: z.boolean().default(false),
   challenge: z.enum(CHALLENGES).optional(),
+  /** An account with whoever runs the server, without which it opens none (External Account Binding). */
+  external_account: z
+    .strictObject({
+      kid: oneLine.min(1).max(1_000),
+      /** base64url. */
+      hmac_key: z.string().min(1).max(4_000),
+    })
+    .optional(),
   /** CAs (PEM) that the directory's server is verified by, in the place of the public ones. */
   authority: z.string().max(100_000).optional(),
 });
@@ -35,8 +44,9 @@ export function acmeEndpoints(context: ControlContext): readonly Endpoint[] {
         summary: "Order what a host presents from an ACME server, and renew it there",
         scope: "ssl_certs:write",
         body: wish,
+        holdsSecrets: true,
       },
-      async ({ caller, params, body }) => {
+      async ({ caller, params, body, texts }) => {
         const { data: host, error } = hostPattern.safeParse(params["host"] ?? "");
         if (host === undefined) {
           throw new Failure("acme_host_unfit", { message: error.issues[0]?.message ?? "no host" });
@@ -44,12 +54,17 @@ export function acmeEndpoints(context: ControlContext): readonly Endpoint[] {
         begun.assertFree(caller.accountId);
         begun.count(caller.accountId);
         const target = { accountId: caller.accountId, host, by: actorOf(caller) };
+        const external = body.external_account ?? null;
         const row = await takeByAcme(context, target, {
           directory: body.directory ?? null,
           email: body.email ?? null,
           authority: body.authority ?? null,
           acceptsTerms: body.accept_terms,
           challenge: body.challenge ?? null,
+          external: external && {
+            kid: external.kid,
+            seal: (place) => texts.seal(context.keyring, place, external.hmac_key),
+          },
         });
         return { result: shownCertificate(row) };
       },

@@ -18,6 +18,8 @@ export interface AcmeOrder extends Omit<AcmeServer, "signal"> {
   readonly challenge: AcmeChallengeKind | null;
   /** Ends the order before its time. */
   readonly signal?: AbortSignal;
+  /** The account is open: keep its key, whatever becomes of the order. */
+  opened(this: void): Promise<void>;
   /** Has the ingress answer; in force on return. What it gives back takes it away again. */
   present(this: void, challenge: Presented): Promise<AsyncDisposable>;
 }
@@ -69,6 +71,7 @@ export async function orderCertificate(order: AcmeOrder): Promise<IssuedPair> {
   try {
     const client = await acmeClient({ ...order, signal });
     await signIn(client, order);
+    await order.opened();
     return await run(client, order, signal);
   } catch (error) {
     if (signal.aborted) throw new Failure("acme_unfinished", { cause: error });

@@ -1,20 +1,29 @@
 import { generateKeyPairSync, randomUUID, X509Certificate } from "node:crypto";
 import { Failure } from "../../failures/failures.ts";
-import { acmeKeyPlace } from "../../keys/places.ts";
+import { acmeExternalKeyPlace, acmeKeyPlace, type Place } from "../../keys/places.ts";
+import type { Sealed } from "../../keys/seal.ts";
 import {
   acmeAccountAt,
+  acmeExternalAccount,
   challengesBefore,
   challengesOf,
   deleteChallenge,
   findAcmeAccount,
   putAcmeAccount,
+  putAcmeExternalAccount,
   putChallenge,
   renewalFailed,
+  replaceAcmeAccount,
 } from "../../store/hosts/acme.ts";
 import type { Actor } from "../../store/access/audit.ts";
 import type { Database } from "../../store/database.ts";
 import { hostsOf, listHostCertificates } from "../../store/hosts/host-certificates.ts";
-import type { AcmeAccountRow, AcmeChallengeKind, HostCertificateRow } from "../../store/schema.ts";
+import type {
+  AcmeAccountRow,
+  AcmeChallengeKind,
+  AcmeExternalAccountRow,
+  HostCertificateRow,
+} from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
 import type { ControlContext } from "../api/context.ts";
 import { type AcmeOrder, orderCertificate, type Presented } from "./acme-order.ts";
@@ -36,6 +45,12 @@ export interface AcmeWish {
   readonly acceptsTerms: boolean;
   /** The kind of proof. Null: the one that was chosen for what the host presents, or what the server offers. */
   readonly challenge: AcmeChallengeKind | null;
+  /** With what the account is opened. Null: with what it was, or nothing. */
+  readonly external: {
+    readonly kid: string;
+    /** Its MAC key. */
+    seal(this: void, place: Place): Sealed;
+  } | null;
 }
 
 const LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory";
@@ -69,18 +84,48 @@ export async function takeByAcme(
   }
   const before = await issuedBefore(store.db, target);
   const directory = wish.directory ?? before?.directory ?? LETS_ENCRYPT;
-  const known = await acmeAccountAt(store.db, accountId, directory);
-  const { email, authority } = wish;
-  const account: AcmeAccountRow =
-    known === null
-      ? newAccount(context, accountId, { ...wish, directory })
-      : { ...known, email: email ?? known.email, authority: authority ?? known.authority };
-  const isKnown = known !== null;
+  const there = await acmeAccountAt(store.db, accountId, directory);
+  const bound = there && (await acmeExternalAccount(store.db, there.id));
+  // Another external account has an account of its own at the server, with a key of its own.
+  const isOther = wish.external !== null && wish.external.kid !== bound?.kid;
+  const isKnown = there !== null && !isOther;
+  const email = wish.email ?? there?.email ?? null;
+  const authority = wish.authority ?? there?.authority ?? null;
+  const account: AcmeAccountRow = isKnown
+    ? { ...there, email, authority }
+    : newAccount(context, {
+        id: there?.id ?? randomUUID(),
+        accountId,
+        directory,
+        email,
+        authority,
+      });
+  const named = sealExternal(context, account, wish);
   return obtain(context, target, account, {
     isKnown,
     acceptsTerms: isKnown || wish.acceptsTerms,
     challenge: wish.challenge ?? before?.challenge ?? null,
+    external: named ?? bound,
+    namesExternal: named !== null,
+    replaces: there !== null && isOther,
   });
+}
+
+/** @throws Failure `request_invalid`, which does not say what was sent */
+function sealExternal(
+  { keyring }: AcmeContext,
+  { id, accountId }: AcmeAccountRow,
+  { external }: AcmeWish,
+): AcmeExternalAccountRow | null {
+  if (external === null) return null;
+  const place = acmeExternalKeyPlace(accountId, id);
+  const sealedKey = external.seal(place);
+  if (!/^[A-Za-z0-9_-]{2,3000}={0,2}$/.test(keyring.unseal(place, sealedKey))) {
+    throw new Failure("request_invalid", {
+      message: "the key of the external account is not base64url, as ACME servers give it out",
+    });
+  }
+  return { id, accountId, kid: external.kid, sealedKey };
 }
 
 /** Renews what is due. Never rejects: what is wrong is written down, and the one before stays. */
@@ -96,8 +141,20 @@ export async function renew(
     const account = await findAcmeAccount(store.db, acmeAccountId ?? "");
     if (account === null) throw new Failure("internal", { message: "it has no ACME account" });
     const target = { accountId, host, by: systemItself };
-    const known = { isKnown: true, acceptsTerms: true, challenge: row.acmeChallenge };
-    const { notAfter } = await obtain(context, target, account, known, { id, signal });
+    const { notAfter } = await obtain(
+      context,
+      target,
+      account,
+      {
+        isKnown: true,
+        acceptsTerms: true,
+        challenge: row.acmeChallenge,
+        external: await acmeExternalAccount(store.db, account.id),
+        namesExternal: false,
+        replaces: false,
+      },
+      { id, signal },
+    );
     log.info({ accountId, host, notAfter }, "a host's certificate was renewed by ACME");
   } catch (error) {
     // The platform ends: the order is begun again after the next start.
@@ -145,12 +202,20 @@ async function issuedBefore(
   return { directory: account?.directory ?? null, challenge: row.acmeChallenge };
 }
 
+interface Terms extends Pick<AcmeOrder, "isKnown" | "acceptsTerms" | "challenge"> {
+  readonly external: AcmeExternalAccountRow | null;
+  /** What is kept of it comes from this order: otherwise it may be sealed anew meanwhile. */
+  readonly namesExternal: boolean;
+  /** Its key takes the place of one that is kept. */
+  readonly replaces: boolean;
+}
+
 /** @param renewed what it takes the place of: nothing is taken if that is not renewed any more */
 async function obtain(
   context: AcmeContext,
   target: HostTarget,
   account: AcmeAccountRow,
-  terms: Pick<AcmeOrder, "isKnown" | "acceptsTerms" | "challenge">,
+  { external, namesExternal, replaces, ...terms }: Terms,
   renewed?: { readonly id: string; readonly signal: AbortSignal },
 ): Promise<HostCertificateRow> {
   const { store, keyring, intake, clock } = context;
@@ -164,13 +229,23 @@ async function obtain(
     ...terms,
     host,
     accountKey: keyring.unseal(acmeKeyPlace(accountId, account.id), account.sealedKey),
+    external: external && {
+      kid: external.kid,
+      hmacKey: keyring.unseal(acmeExternalKeyPlace(accountId, account.id), external.sealedKey),
+    },
     outbound: own ?? context.outbound,
     ...(renewed && { signal: renewed.signal }),
-    present: async (challenge) => {
-      // Kept from here on, whatever becomes of the order: servers limit new accounts.
-      await store.housekeep(({ db }) => putAcmeAccount(db, account));
-      return present(context, { accountId, host }, challenge);
+    // Kept from here on, whatever becomes of the order: servers limit new accounts, and take an
+    // external account once.
+    opened: async () => {
+      await store.housekeep(async ({ db }) => {
+        if (replaces) await replaceAcmeAccount(db, account);
+        const id = await putAcmeAccount(db, account);
+        // Another order may have opened the account first: what binds it is its own.
+        if (namesExternal && external?.id === id) await putAcmeExternalAccount(db, external);
+      });
     },
+    present: (challenge) => present(context, { accountId, host }, challenge),
   });
   const acmeAccountId = await store.housekeep(({ db }) => putAcmeAccount(db, account));
   using upload = await intake.receivePair({
@@ -198,15 +273,14 @@ function renewalOf(chain: string): Date {
 
 function newAccount(
   { keyring, clock }: AcmeContext,
-  accountId: string,
-  { directory, email, authority }: AcmeWish & { readonly directory: string },
+  account: Omit<AcmeAccountRow, "sealedKey" | "createdOn">,
 ): AcmeAccountRow {
-  const id = randomUUID();
+  const { id, accountId } = account;
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const pem = privateKey.export({ type: "pkcs8", format: "pem" });
   const sealedKey = keyring.seal(acmeKeyPlace(accountId, id), pem);
   const createdOn = clock().toISOString();
-  return { id, accountId, directory, email, authority, sealedKey, createdOn };
+  return { ...account, sealedKey, createdOn };
 }
 
 async function present(

@@ -29,7 +29,7 @@ export function globalPullEndpoints(context: ControlContext): readonly Endpoint[
       async ({ caller: { accountId }, params }) => {
         const zone = await existingZone(store.db, accountId, params["zone_id"]);
         const rows = await listGlobalPullZones(store.db, accountId);
-        return { result: shown(rows.find(({ id }) => id === zone.id)) };
+        return { result: shownGlobalPull(rows.find(({ id }) => id === zone.id)) };
       },
     ),
     endpoint(
@@ -64,7 +64,7 @@ export function globalPullEndpoints(context: ControlContext): readonly Endpoint[
             },
           };
         });
-        return { result: shown(row) };
+        return { result: shownGlobalPull(row) };
       },
     ),
     endpoint(
@@ -93,7 +93,7 @@ export function globalPullEndpoints(context: ControlContext): readonly Endpoint[
   ];
 }
 
-function shown(row: GlobalPullZoneRow | undefined): object {
+export function shownGlobalPull(row: GlobalPullZoneRow | undefined): object {
   return {
     id: "tls_client_auth",
     value: row?.enabled === 1 ? "on" : "off",

@@ -37,7 +37,7 @@ export function zoneEndpoints({ store, edge, clock }: ControlContext): readonly 
             message: `"${name.slice(0, 100)}" is not the name of a zone`,
           });
         }
-        await store.write(async ({ db }) => {
+        await applyChange({ store, edge }, async ({ db, changed }) => {
           if (await zoneByName(db, name)) {
             throw new Failure("zone_taken", { message: `the zone "${name}" exists` });
           }
@@ -51,6 +51,8 @@ export function zoneEndpoints({ store, edge, clock }: ControlContext): readonly 
           const { id } = zoneNamed(accountId, name);
           const row: ZoneRow = { id, accountId, name, createdOn: clock().toISOString() };
           await insertZone(db, row);
+          // Settings of a zone above it end where it begins.
+          await changed({ kind: "hosts", accountId });
           return { value: null, audit: auditOf(caller, "zone.create", row) };
         });
         return { result: shownZone(accountId, name) };

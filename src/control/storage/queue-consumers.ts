@@ -121,20 +121,6 @@ export function queueConsumerEndpoints(
         }),
       }),
     ),
-    ...["pull", "ack"].map((what) =>
-      endpoint(
-        {
-          ...write,
-          method: "post",
-          path: `${queue}/messages/${what}`,
-          summary: "Messages over HTTP: refused",
-        },
-        async (call) => {
-          await find(context.store.db, call);
-          throw new Failure("queue_pull_unsupported");
-        },
-      ),
-    ),
     endpoint(
       { ...write, method: "delete", path: one, summary: "Have a queue keep its messages" },
       async (call) => ({

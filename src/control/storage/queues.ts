@@ -14,6 +14,7 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { queueConsumerEndpoints, shownConsumer, type QueueCall } from "./queue-consumers.ts";
+import { queueMessageEndpoints } from "./queue-messages.ts";
 import { auditOf, emptied, makeEmptied, removeResource } from "./resource.ts";
 
 /** Seconds. Messages are kept for four days, as they are on Cloudflare unless another time is set. */
@@ -139,7 +140,8 @@ export function queueEndpoints(context: ControlContext): readonly Endpoint[] {
         return { result: only(await shownAll(store.db, accountId, [row])) };
       },
     ),
-    ...queueConsumerEndpoints(context, one, (db, call) => queueOf(db, call)),
+    ...queueConsumerEndpoints(context, one, queueOf),
+    ...queueMessageEndpoints(context, one, queueOf),
   ];
 }
 

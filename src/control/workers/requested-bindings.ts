@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import type { WorkerBinding } from "../../contract/change-feed.ts";
+import { CLASS_NAME } from "../../contract/class-names.ts";
 import { Failure } from "../../failures/failures.ts";
 import { firstIssue } from "../api/endpoint.ts";
 import { oneLine } from "../api/text.ts";
@@ -36,14 +37,10 @@ const props = z
   .record(z.string(), z.json())
   .refine((value) => JSON.stringify(value).length <= LONGEST_PROPS, "is longer than 64 KiB");
 
-/**
- * Of a class that is exported. Names that are none are the platform's own: the edge has doors under
- * them to a Worker's Durable Objects and to its events, which no Worker's binding leads to.
- */
 const exported = z
   .string()
   .max(255)
-  .regex(/^(?:[\p{ID_Start}$_][\p{ID_Continue}$]*)?$/u, "is not the name of a class");
+  .refine((name) => name === "" || CLASS_NAME.test(name), "is not the name of a class");
 
 /** It stands in the names of folders. */
 export const workflowName: z.ZodString = z

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { enter } from "../../process/enter.ts";
-import type { Launch, Sandbox } from "../../process/sandbox-kinds.ts";
+import { enter } from "../../process/walls/enter.ts";
+import type { Launch, Sandbox } from "../../process/walls/sandbox-kinds.ts";
 import { WorkerdStartError } from "../generation/workerd.ts";
 
 /**

@@ -1,7 +1,9 @@
 import { link, rename, rm } from "node:fs/promises";
 import { keyIn } from "../../contract/key-in.ts";
 import type { RunDirectory } from "../../process/run-directory.ts";
-import type { ScriptKey } from "../../contract/change-feed.ts";
+import type { ScriptKey, WorkerVersion } from "../../contract/change-feed.ts";
+import { CLASS_NAME } from "../../contract/class-names.ts";
+import { Failure } from "../../failures/failures.ts";
 
 /** What a script listens with for others: its own socket, and those of its other doors. */
 export interface LinkTarget {
@@ -38,6 +40,32 @@ export function readDoor(door: string): Door {
   if (!door.startsWith("[")) return door === DEFAULT ? {} : { entrypoint: door };
   const [entrypoint, props] = JSON.parse(door) as [string | null, Record<string, unknown>];
   return { ...(entrypoint !== null && { entrypoint }), props };
+}
+
+/** Before a process is started. @throws Failure `entrypoint_not_a_class` */
+export function refuseEntrypoints(version: Pick<WorkerVersion, "scriptName" | "bindings">): void {
+  const refused = refusedEntrypoint(version);
+  if (refused !== null) throw refused;
+}
+
+/**
+ * The binding of a version that would lead to one of the platform's own doors. Uploads are refused
+ * such names, but a version may have been stored before they were. Null: there is none.
+ */
+export function refusedEntrypoint({
+  scriptName,
+  bindings,
+}: Pick<WorkerVersion, "scriptName" | "bindings">): Failure | null {
+  for (const binding of bindings) {
+    if (binding.type !== "service" || !binding.entrypoint) continue;
+    const { name, entrypoint } = binding;
+    if (CLASS_NAME.test(entrypoint)) continue;
+    return new Failure("entrypoint_not_a_class", {
+      message: `the Worker "${scriptName}" does not start: its binding "${name}" has the entrypoint ${JSON.stringify(entrypoint)}, which is not the name of a class`,
+      facts: { scriptName, binding: name, entrypoint },
+    });
+  }
+  return null;
 }
 
 /**

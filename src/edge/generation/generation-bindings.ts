@@ -2,7 +2,7 @@ import { decodedBy } from "../decoded.ts";
 import { NO_CERTIFICATE } from "../../contract/gateway.ts";
 import { IDENTITY, identityId } from "../../contract/identity.ts";
 import type { GenerationFolder } from "./generation-folder.ts";
-import { doorOf } from "../config/service-links.ts";
+import { doorOf, refusedEntrypoint } from "../config/service-links.ts";
 import { isRemote, objectsDoor } from "../storage/remote-objects.ts";
 import { frontOf, originSocket } from "../config/outbound-config.ts";
 import { resourceOf } from "../storage/resources.ts";
@@ -26,8 +26,12 @@ export class GenerationBindings {
     this.#version = version;
   }
 
-  /** Has all of them listen. What was opened before one failed is closed by `close`. */
+  /**
+   * Has all of them listen; none of a version's that will not be started. What was opened before one
+   * failed is closed by `close`.
+   */
   async open(): Promise<void> {
+    if (refusedEntrypoint(this.#version) !== null) return;
     const { accountId, scriptName, bindings, presented } = this.#version;
     for (const binding of bindings) {
       const resource = resourceOf(binding);

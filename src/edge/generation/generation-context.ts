@@ -5,7 +5,7 @@ import type { GatewayHandle } from "../../contract/gateway.ts";
 import type { IdleWorkers } from "../idle.ts";
 import type { Identities } from "../identities.ts";
 import type { RunDirectory } from "../../process/run-directory.ts";
-import type { Sandbox } from "../../process/sandbox-kinds.ts";
+import type { Sandbox } from "../../process/walls/sandbox-kinds.ts";
 import type { SharedSlots } from "../shared-slots.ts";
 import type { ScriptKey } from "../../contract/change-feed.ts";
 import type { WorkerEvent } from "../../contract/worker-log.ts";

@@ -22,8 +22,10 @@ export class GenerationFolder {
   /** Relative to the run directory, as every path of a socket. */
   readonly relative: string;
   readonly absolute: string;
+  readonly #run: RunDirectory;
 
   private constructor(run: RunDirectory, id: number) {
+    this.#run = run;
     this.relative = `g/${id}`;
     this.absolute = run.absolute(this.relative);
   }
@@ -96,21 +98,30 @@ export class GenerationFolder {
    * Takes a socket from where the process could write to where others find it.
    * @throws Error if it is no socket
    */
-  publish(socket: string): Promise<void> {
-    return publishSocket(this.absolute, socket);
+  async publish(socket: string): Promise<void> {
+    await publishSocket(this.absolute, socket);
+    await this.#offer(socket);
   }
 
   /** Nobody finds this socket any more, until `show`; connections to it stay. */
   async hide(socket: string): Promise<void> {
+    await this.#run.offered?.withdraw(this.inRun(socket));
     await rename(this.path(socket), this.path(`${socket}.hidden`)).catch(ignoreAbsent);
   }
 
   async show(socket: string): Promise<void> {
     await rename(this.path(`${socket}.hidden`), this.path(socket)).catch(ignoreAbsent);
+    await this.#offer(socket);
   }
 
   async remove(): Promise<void> {
+    await this.#run.offered?.withdraw(this.relative);
     await rm(this.absolute, { recursive: true, force: true });
+  }
+
+  /** To the ingress, where it has a user of its own and may not enter this folder. */
+  async #offer(socket: string): Promise<void> {
+    if (socket === MAIN || socket === PROBE) await this.#run.offered?.offer(this.inRun(socket));
   }
 
   async #orRemove(act: () => Promise<void>): Promise<void> {
@@ -142,6 +153,13 @@ export async function publishSocket(folder: string, socket: string): Promise<voi
 export function unready(socket: string): string {
   return `${WRITABLE}/${socket}`;
 }
+
+/**
+ * Sockets. workerd binds them before it evaluates the modules: they are moved to where clients find
+ * them when it has answered a probe, so that nobody loses a request to a Worker that does not start.
+ */
+export const MAIN = "main";
+export const PROBE = "probe";
 
 /** What the process may write to. */
 export const WRITABLE = "o";

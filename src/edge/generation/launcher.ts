@@ -5,9 +5,17 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { Failure } from "../../failures/failures.ts";
 import { openKey } from "../../certificates/credential.ts";
-import { ASSETS, EMPTY, type GenerationFolder, unready, WRITABLE } from "./generation-folder.ts";
-import type { Mount } from "../../process/sandbox-kinds.ts";
-import { readDoor } from "../config/service-links.ts";
+import {
+  ASSETS,
+  EMPTY,
+  type GenerationFolder,
+  MAIN,
+  PROBE,
+  unready,
+  WRITABLE,
+} from "./generation-folder.ts";
+import type { Mount } from "../../process/walls/sandbox-kinds.ts";
+import { readDoor, refuseEntrypoints } from "../config/service-links.ts";
 import type { ObjectClass } from "../../contract/change-feed.ts";
 import { KeysInConfig } from "../config/keys-in-config.ts";
 import { EVENTS } from "../config/events-config.ts";
@@ -109,7 +117,7 @@ export class Launcher {
 
   /**
    * Resolves once the process has answered a probe and its sockets are at their places.
-   * @throws Failure `worker_start_failed`, `worker_start_timeout`
+   * @throws Failure `worker_start_failed`, `worker_start_timeout`, `entrypoint_not_a_class`
    */
   async launch(signal: AbortSignal): Promise<LimitedRun> {
     const { starts, restarts, storage } = this.#context;
@@ -137,8 +145,7 @@ export class Launcher {
     await this.#context.starts.run(this.#version.accountId, () =>
       this.#spawnKnown(async () => {
         this.#missingClass = null;
-        const tried = await this.#start(signal, false);
-        await tried.stop(0);
+        await (await this.#start(signal, false)).stop(0);
       }),
     );
     if (this.#missingClass === null) return;
@@ -181,6 +188,7 @@ export class Launcher {
   /** The process has answered its probe, and listens where nobody else finds it. */
   async #start(signal: AbortSignal, isKept: boolean): Promise<WorkerdProcess> {
     signal.throwIfAborted();
+    refuseEntrypoints(this.#version);
     const { run, sandbox, startTimeout, listener, keyring } = this.#context;
     // workerd does not start where a socket is left from a process before.
     await this.#folder.clear();
@@ -342,9 +350,3 @@ export class Launcher {
 }
 
 const CONFIG = "config.capnp";
-/**
- * Sockets. workerd binds them before it evaluates the modules: they are moved to where clients find
- * them when it has answered a probe, so that nobody loses a request to a Worker that does not start.
- */
-const MAIN = "main";
-const PROBE = "probe";

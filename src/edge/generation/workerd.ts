@@ -2,7 +2,7 @@ import type { ChildProcess } from "node:child_process";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import { enter } from "../../process/enter.ts";
+import { enter } from "../../process/walls/enter.ts";
 import type { SecretEnvironment } from "../../process/secret-environment.ts";
 import type { Run } from "../../process/kept.ts";
 import type { ProcessRecords } from "../../process/orphans.ts";
@@ -11,9 +11,9 @@ import {
   type Mount,
   type Sandbox,
   type SandboxMode,
-} from "../../process/sandbox-kinds.ts";
+} from "../../process/walls/sandbox-kinds.ts";
 import { OWN_PORT } from "../config/workerd-config.ts";
-import { findSandbox } from "../../process/sandbox.ts";
+import { findSandbox } from "../../process/walls/sandbox.ts";
 import { OUT_OF_MEMORY } from "./worker-limits.ts";
 
 /**

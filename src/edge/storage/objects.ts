@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ObjectClass, WorkerBinding, WorkerVersion } from "../../contract/change-feed.ts";
-import type { Mount } from "../../process/sandbox-kinds.ts";
+import type { Mount } from "../../process/walls/sandbox-kinds.ts";
 import type { CapnpValue } from "../config/capnp.ts";
 import { Claims } from "./claims.ts";
 import { isRemote } from "./remote-objects.ts";

@@ -6,7 +6,7 @@ import type { ScriptKey } from "../../contract/change-feed.ts";
 import type { QueueConfig } from "../../contract/queue.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { RunDirectory } from "../../process/run-directory.ts";
-import type { Sandbox } from "../../process/sandbox-kinds.ts";
+import type { Sandbox } from "../../process/walls/sandbox-kinds.ts";
 import { EVENTS_DOOR, type LinkTarget, type ServiceLinks } from "../config/service-links.ts";
 import { consumerSocket, queueProcess, queueServices, type ConsumedQueue } from "./queue-config.ts";
 import { ask } from "./ask.ts";

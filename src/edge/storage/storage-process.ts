@@ -4,7 +4,7 @@ import type { Logger } from "pino";
 import type { ProcessStatus } from "../../contract/edge.ts";
 import { Kept, type Run } from "../../process/kept.ts";
 import type { RunDirectory } from "../../process/run-directory.ts";
-import type { Sandbox } from "../../process/sandbox-kinds.ts";
+import type { Sandbox } from "../../process/walls/sandbox-kinds.ts";
 import { capnpText, type CapnpValue } from "../config/capnp.ts";
 import { publishSocket, unready } from "../generation/generation-folder.ts";
 import { startWorkerd, type WorkerdLine } from "../generation/workerd.ts";

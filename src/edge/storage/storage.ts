@@ -5,7 +5,7 @@ import type { ProcessStatus } from "../../contract/edge.ts";
 import type { StorageAnswer, StorageKind, StorageRequest } from "../../contract/storage.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { RunDirectory } from "../../process/run-directory.ts";
-import type { Sandbox } from "../../process/sandbox-kinds.ts";
+import type { Sandbox } from "../../process/walls/sandbox-kinds.ts";
 import { Queues, type QueuesOptions } from "./queues.ts";
 import type { LinkTarget, ServiceLinks } from "../config/service-links.ts";
 import { Capabilities, CAPABILITY_HEADER } from "./capabilities.ts";

@@ -1,7 +1,7 @@
 import type { AccessPolicy, AccountAccess } from "../../contract/access.ts";
 import type { Database } from "../database.ts";
 import { ruleOf } from "./access-rules.ts";
-import type { AccessPolicyRow, Tables } from "../schema.ts";
+import type { AccessKeyIntervalRow, AccessPolicyRow, Tables } from "../schema.ts";
 
 /** What Access keeps, each kind in a table of its own. */
 export type AccessTable =
@@ -142,4 +142,25 @@ function policyOf({ id, decision, rules }: AccessPolicyRow): AccessPolicy {
     require: rules.require.map(ruleOf),
     exclude: rules.exclude.map(ruleOf),
   };
+}
+
+/** Days that a key of the account signs. */
+export async function accessKeyInterval(db: Database, accountId: string): Promise<number> {
+  const row = await db
+    .selectFrom("accessKeyIntervals")
+    .select("days")
+    .where("accountId", "=", accountId)
+    .executeTakeFirst();
+  return row?.days ?? DEFAULT_INTERVAL;
+}
+
+/** As on Cloudflare. */
+const DEFAULT_INTERVAL = 90;
+
+export async function putAccessKeyInterval(db: Database, row: AccessKeyIntervalRow): Promise<void> {
+  await db
+    .insertInto("accessKeyIntervals")
+    .values(row)
+    .onConflict((o) => o.column("accountId").doUpdateSet(row))
+    .execute();
 }

@@ -36,7 +36,7 @@ export type AuditAction =
   | `workflow.${"update" | "delete"}`
   | "version.create"
   | "audit.prune"
-  | `zone.${"create" | "delete"}`
+  | `zone.${"create" | "delete" | "settings"}`
   | `host.${string}`
   | `storage.${"create" | "change" | "delete" | "purge"}`
   | `webhook.${"set" | "delete"}`;

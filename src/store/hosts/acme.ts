@@ -1,6 +1,11 @@
 import type { HostChallenge } from "../../contract/hosts.ts";
 import type { Database } from "../database.ts";
-import type { AcmeAccountRow, AcmeChallengeRow, HostCertificateRow } from "../schema.ts";
+import type {
+  AcmeAccountRow,
+  AcmeChallengeRow,
+  AcmeExternalAccountRow,
+  HostCertificateRow,
+} from "../schema.ts";
 
 export async function acmeAccountAt(
   db: Database,
@@ -35,6 +40,40 @@ export async function putAcmeAccount(db: Database, row: AcmeAccountRow): Promise
     .returning("id")
     .executeTakeFirstOrThrow();
   return id;
+}
+
+/** Its key is another one from now on: another account at the server was opened. */
+export async function replaceAcmeAccount(db: Database, row: AcmeAccountRow): Promise<void> {
+  const { id, email, authority, sealedKey, createdOn } = row;
+  await db
+    .updateTable("acmeAccounts")
+    .set({ email, authority, sealedKey, createdOn })
+    .where("id", "=", id)
+    .execute();
+}
+
+/** @param id of the ACME account */
+export async function acmeExternalAccount(
+  db: Database,
+  id: string,
+): Promise<AcmeExternalAccountRow | null> {
+  const row = await db
+    .selectFrom("acmeExternalAccounts")
+    .selectAll()
+    .where("id", "=", id)
+    .executeTakeFirst();
+  return row ?? null;
+}
+
+export async function putAcmeExternalAccount(
+  db: Database,
+  row: AcmeExternalAccountRow,
+): Promise<void> {
+  await db
+    .insertInto("acmeExternalAccounts")
+    .values(row)
+    .onConflict((o) => o.column("id").doUpdateSet(row))
+    .execute();
 }
 
 export async function putChallenge(db: Database, row: AcmeChallengeRow): Promise<void> {

@@ -22,7 +22,7 @@ export async function insertZone(db: Database, row: ZoneRow): Promise<void> {
   await db.insertInto("zones").values(row).execute();
 }
 
-/** With the certificates of its hosts, and its DNS records. */
+/** With the certificates of its hosts, its DNS records and its settings. */
 export async function deleteZone(db: Database, { id, accountId, name }: ZoneRow): Promise<void> {
   await db
     .deleteFrom("hostCertificates")
@@ -31,6 +31,11 @@ export async function deleteZone(db: Database, { id, accountId, name }: ZoneRow)
     .execute();
   await db
     .deleteFrom("dnsRecords")
+    .where("accountId", "=", accountId)
+    .where("zone", "=", name)
+    .execute();
+  await db
+    .deleteFrom("zoneSettings")
     .where("accountId", "=", accountId)
     .where("zone", "=", name)
     .execute();

@@ -16,6 +16,8 @@ interface Options {
   readonly acceptTerms?: true;
   readonly ca?: string;
   readonly challenge?: string;
+  readonly eabKid?: string;
+  readonly eabKeyFile?: string;
 }
 
 export function addHostAcme(group: Command, io: Io): void {
@@ -33,6 +35,8 @@ export function addHostAcme(group: Command, io: Io): void {
         "how the host proves that it is yours: at port 80, or at port 443 in TLS (default: what the server offers, port 80 first)",
       ).choices(["http-01", "tls-alpn-01"]),
     )
+    .option("--eab-kid <id>", "of an account with whoever runs the server, which wants one")
+    .option("--eab-key-file <file>", "its MAC key, base64url, as it was given to you")
     .option(...dataOption)
     .option("--json", "one JSON object")
     .addHelpText(
@@ -46,10 +50,13 @@ renewed after two thirds of its life; what fails is tried again, and shown by \`
 Examples:
   $ countersign host acme api.example.com --email ops@example.com --accept-terms
   $ countersign host acme api.example.com --challenge tls-alpn-01 --accept-terms
+  $ countersign host acme api.example.com --directory https://acme.zerossl.com/v2/DV90 \\
+      --accept-terms --eab-kid KID --eab-key-file eab.key
   $ countersign host acme api.example.internal --directory https://ca.internal/acme/acme/directory --ca root.pem`,
     )
     .action(async (host: string, options: Options) => {
       const { directory, email, acceptTerms, ca, challenge } = options;
+      const external = await externalAccount(io, options);
       const authority = ca === undefined ? undefined : await readAuthority(resolve(io.cwd, ca));
       const api = await apiClient(io, options);
       const path = `/countersign/hosts/${encodeURIComponent(host)}/acme`;
@@ -58,6 +65,7 @@ Examples:
         ...(email !== undefined && { email }),
         ...(authority !== undefined && { authority }),
         ...(challenge !== undefined && { challenge }),
+        ...(external !== null && { external_account: external }),
         accept_terms: acceptTerms === true,
       });
       if (options.json) return writeJson(io.stdout, result);
@@ -75,4 +83,19 @@ async function readAuthority(path: string): Promise<string> {
   return readFile(path, "utf8").catch((cause: unknown) => {
     throw new Failure("usage", { message: `the CA file "${path}" cannot be read`, cause });
   });
+}
+
+/** Its key is read from a file: what stands in a command line is read by other users of the machine. */
+async function externalAccount(
+  io: Io,
+  { eabKid: kid, eabKeyFile: file }: Options,
+): Promise<{ readonly kid: string; readonly hmac_key: string } | null> {
+  if (kid === undefined && file === undefined) return null;
+  if (kid === undefined || file === undefined) {
+    throw new Failure("usage", { message: "--eab-kid and --eab-key-file go together" });
+  }
+  const text = await readFile(resolve(io.cwd, file), "utf8").catch((cause: unknown) => {
+    throw new Failure("usage", { message: `the file "${file}" cannot be read`, cause });
+  });
+  return { kid, hmac_key: text.trim() };
 }

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { apiClient } from "../../client/api-client.ts";
 import { dataOption } from "../../data-option.ts";
+import { addZoneSettings } from "./zone-settings.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../../terminal/io.ts";
 
 interface Options {
@@ -16,6 +17,7 @@ const path = "/countersign/proxied_zones";
 
 export function addZoneCommand(program: Command, io: Io): void {
   const group = program.command("zone");
+  addZoneSettings(group, io);
   group
     .command("list")
     .description("the zones that are marked proxied")

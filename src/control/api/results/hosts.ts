@@ -208,6 +208,15 @@ const all = "GET* POST* GET PUT DELETE";
 const associations = "/zones/{zone_id}/certificate_authorities/hostname_associations";
 const hostnames = z.object({ hostnames: texts });
 
+/** Without a key there is nothing to rotate. */
+const accessKeys = z
+  .object({
+    key_rotation_interval_days: count,
+    days_until_next_rotation: count.optional(),
+    last_key_rotation_at: time.optional(),
+  })
+  .openapi("AccessKeys");
+
 /** Who may call a host, and as whom Workers call. */
 export const hostResults: Results = {
   ...crud(`${access}/service_tokens`, serviceToken, "GET* GET PUT", "token_id"),
@@ -219,11 +228,8 @@ export const hostResults: Results = {
   ...crud(`${access}/apps`, application, all, "app_id"),
   ...crud(`${access}/apps/{app_id}/policies`, policy, all, "policy_id"),
   ...crud(`${access}/certificates`, accessCertificate, all, "certificate_id"),
-  [`GET ${access}/keys`]: z.object({
-    key_rotation_interval_days: count,
-    days_until_next_rotation: count.optional(),
-    last_key_rotation_at: time.optional(),
-  }),
+  [`GET ${access}/keys`]: accessKeys,
+  [`PUT ${access}/keys`]: accessKeys,
   [`POST ${access}/keys/rotate`]: z.object({
     key_rotation_interval_days: count,
     days_until_next_rotation: count,

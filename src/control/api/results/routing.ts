@@ -122,8 +122,8 @@ const account = "/accounts/{account_id}";
 const script = `${account}/workers/scripts/{script_name}`;
 const zones = z.object({ zones: texts });
 
-const globalPull = z
-  .object({ id: text, value: text, editable: flag, modified_on: time.nullable() })
+const zoneSetting = z
+  .object({ id: text, value: z.unknown(), editable: flag, modified_on: time.nullable() })
   .openapi("ZoneSetting");
 const pullAuthority = z
   .object({ id: text, certificate: text, expires_on: time, created_on: time })
@@ -178,8 +178,12 @@ export const routingResults: Results = {
   [`GET ${pulls}/hostnames/{hostname}`]: pullHost,
   [`GET ${pulls}/settings`]: pullSetting,
   [`PUT ${pulls}/settings`]: pullSetting,
-  "GET /zones/{zone_id}/settings/tls_client_auth": globalPull,
-  "PATCH /zones/{zone_id}/settings/tls_client_auth": globalPull,
+  "GET /zones/{zone_id}/settings/tls_client_auth": zoneSetting,
+  "PATCH /zones/{zone_id}/settings/tls_client_auth": zoneSetting,
+  "GET /zones/{zone_id}/settings": z.array(zoneSetting),
+  "PATCH /zones/{zone_id}/settings": z.array(zoneSetting),
+  "GET /zones/{zone_id}/settings/{setting_id}": zoneSetting,
+  "PATCH /zones/{zone_id}/settings/{setting_id}": zoneSetting,
   [`GET ${account}/countersign/origin_pull_authorities`]: z.array(pullAuthority),
   [`GET ${account}/countersign/proxied_zones`]: zones,
   [`PUT ${account}/countersign/proxied_zones`]: zones,

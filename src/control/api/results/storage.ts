@@ -93,6 +93,18 @@ const queue = z
   })
   .openapi("Queue");
 
+const backlog = z
+  .object({
+    metadata: z.object({
+      metrics: z.object({
+        backlog_count: count,
+        backlog_bytes: count,
+        oldest_message_timestamp_ms: count,
+      }),
+    }),
+  })
+  .openapi("QueueBacklog");
+
 const account = "/accounts/{account_id}";
 const kv = `${account}/storage/kv/namespaces`;
 const oneKv = `${kv}/{namespace_id}`;
@@ -134,8 +146,12 @@ export const storageResults: Results = {
   ...crud(queues, queue, "GET* POST* GET PUT PATCH", "queue_id"),
   [`DELETE ${oneQueue}`]: z.null(),
   [`POST ${oneQueue}/purge`]: queue,
+  [`POST ${oneQueue}/messages`]: backlog,
+  [`POST ${oneQueue}/messages/batch`]: backlog,
   [`POST ${oneQueue}/messages/pull`]: z.null(),
   [`POST ${oneQueue}/messages/ack`]: z.null(),
+  [`POST ${oneQueue}/messages/peek`]: z.null(),
+  [`POST ${oneQueue}/messages/purge`]: z.null(),
   ...crud(`${oneQueue}/consumers`, consumer, "GET* POST* GET PUT", "consumer_id"),
   [`DELETE ${oneQueue}/consumers/{consumer_id}`]: z.null(),
   "POST /graphql": z.null(),

@@ -10,6 +10,8 @@ import type { Mount, Sandbox } from "./sandbox-kinds.ts";
  */
 const FIRST = 0x7000_0000;
 const COUNT = 1 << 27;
+/** Those after are for processes of the platform's own. */
+export const AFTER_WORKERS: number = FIRST + COUNT;
 /** Those before are for processes that keep nothing. */
 const KEEPING = 1 << 20;
 
@@ -71,7 +73,8 @@ export function ownUser(setpriv: string, program: string, top: string): Sandbox 
 /** Why there cannot be users of their own below `top`. Null: there can. */
 export async function whyNoUsers(top: string): Promise<string | null> {
   if (process.getuid?.() !== 0) return "a user of its own for each Worker needs root";
-  if (!(await hasUsers())) return "this container has no users to give to Workers";
+  if (!(await hasUsers(FIRST, AFTER_WORKERS)))
+    return "this container has no users to give to Workers";
   for (let folder = dirname(top); ; folder = dirname(folder)) {
     const found = await stat(folder).catch(() => null);
     // What is not there yet is made below, with the platform's own mode.
@@ -83,7 +86,7 @@ export async function whyNoUsers(top: string): Promise<string | null> {
 }
 
 function isOurs(id: number): boolean {
-  return id > FIRST && id < FIRST + COUNT;
+  return id > FIRST && id < AFTER_WORKERS;
 }
 
 /** Of a program that keeps something: the same one at each start. Null: it keeps nothing. */
@@ -105,10 +108,11 @@ async function letPass(from: string, top: string): Promise<void> {
   }
 }
 
-async function hasUsers(): Promise<boolean> {
+/** Do the ids up to `end` exist here? A container may have but a few. */
+export async function hasUsers(begin: number, end: number): Promise<boolean> {
   const map = await readFile("/proc/self/uid_map", "latin1");
   return map.split("\n").some((line) => {
     const [inside = 0, , length = 0] = line.trim().split(/\s+/).map(Number);
-    return inside <= FIRST && inside + length >= FIRST + COUNT;
+    return inside <= begin && inside + length >= end;
   });
 }

@@ -2,8 +2,8 @@ import type { ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import { FILTER_FD, INFO_FD, SECRETS_FD, type Launch } from "./sandbox-kinds.ts";
-import { tellSecrets, withSecrets, type SecretEnvironment } from "./secret-environment.ts";
-import { spawnProcess, type Spawned } from "./spawned.ts";
+import { tellSecrets, withSecrets, type SecretEnvironment } from "../secret-environment.ts";
+import { spawnProcess, type Spawned } from "../spawned.ts";
 
 export interface EnterWith {
   readonly args: readonly string[];

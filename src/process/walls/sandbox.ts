@@ -1,9 +1,10 @@
-import { access, constants, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
-import { Failure } from "../failures/failures.ts";
+import { join } from "node:path";
+import { Failure } from "../../failures/failures.ts";
 import { bubblewrap } from "./bubblewrap.ts";
 import { enter } from "./enter.ts";
+import { findCommand } from "./find-command.ts";
 import { linkMounts, takeBack } from "./mounts.ts";
 import { ownUser, whyNoUsers } from "./own-user.ts";
 import { seccompFilter } from "./seccomp.ts";
@@ -24,7 +25,7 @@ export async function findSandbox(
 ): Promise<Sandbox> {
   const refused: string[] = [];
   if (mode !== "off") {
-    const bwrap = await find("bwrap");
+    const bwrap = await findCommand("bwrap");
     if (bwrap === null) refused.push("bubblewrap is not installed");
     else {
       const sandbox = await bubblewrap(bwrap, program, seccompFilter());
@@ -50,7 +51,7 @@ async function userSandbox(
   top: string | undefined,
   refused: string[],
 ): Promise<Sandbox | null> {
-  const setpriv = await find("setpriv");
+  const setpriv = await findCommand("setpriv");
   if (top === undefined || setpriv === null) return null;
   const why = await whyNoUsers(top);
   if (why !== null) {
@@ -70,7 +71,7 @@ async function userSandbox(
 
 /** What stays where there is no sandbox: no new rights, and none at all. */
 async function unprivileged(program: string, why: string): Promise<Sandbox> {
-  const setpriv = await find("setpriv");
+  const setpriv = await findCommand("setpriv");
   const summary = `NOT sandboxed (${why})`;
   if (setpriv !== null) {
     const bounding = process.getuid?.() === 0 ? ["--bounding-set=-all"] : [];
@@ -132,19 +133,4 @@ export async function runsIn(
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-async function find(name: string): Promise<string | null> {
-  if (process.platform !== "linux") return null;
-  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
-    if (folder === "") continue;
-    const path = join(folder, name);
-    try {
-      await access(path, constants.X_OK);
-      return path;
-    } catch {
-      // The next one.
-    }
-  }
-  return null;
 }

@@ -1,0 +1,65 @@
+import type { TlsVersions, ZoneRules } from "../contract/hosts.ts";
+
+/** What zones say of their hosts. Of several that a host is in, the nearest counts. */
+export class Zones {
+  readonly #accounts = new Map<string, readonly ZoneRules[]>();
+  #zones: ReadonlyMap<string, ZoneRules> = new Map();
+  #narrows = false;
+
+  /** Replaces what is known of one account's. Requests and handshakes that begin from now on are held to it. */
+  update(accountId: string, zones: readonly ZoneRules[]): void {
+    this.#accounts.set(accountId, zones);
+    // Names are unique in an installation.
+    const all = [...this.#accounts.values()].flat();
+    this.#zones = new Map(all.map((rules) => [rules.zone, rules]));
+    this.#narrows = all.some((rules) => isNarrow(rules));
+  }
+
+  /** Whether any takes fewer versions of TLS than the ingress speaks. */
+  get narrowTls(): boolean {
+    return this.#narrows;
+  }
+
+  /**
+   * Null: no zone says anything of the host.
+   * @param host lower case, without port and trailing dot
+   */
+  find(host: string): ZoneRules | null {
+    if (this.#zones.size === 0) return null;
+    for (let at = 0; ;) {
+      const rules = this.#zones.get(host.slice(at));
+      if (rules !== undefined) return rules;
+      const dot = host.indexOf(".", at);
+      if (dot === -1) return null;
+      at = dot + 1;
+    }
+  }
+}
+
+/** Whether these are fewer versions than the ingress speaks. */
+export function isNarrow({ minTls, maxTls }: TlsVersions): boolean {
+  return minTls === maxTls;
+}
+
+/** @param version as Node calls what was agreed on */
+export function permits({ minTls, maxTls }: TlsVersions, version: string | null): boolean {
+  return minTls !== maxTls || version === minTls;
+}
+
+/** What the zone adds to an answer of whoever is behind its host. @param isSecure it goes over TLS */
+export function zoneHeaders(
+  zone: ZoneRules | null,
+  isSecure: boolean,
+): readonly (readonly [name: string, value: string])[] {
+  if (zone === null) return NONE;
+  const { strictTransport, noSniff } = zone;
+  return [
+    // Over plain HTTP a browser must not believe it (RFC 6797, 8.1).
+    ...(isSecure && strictTransport !== null
+      ? [["strict-transport-security", strictTransport] as const]
+      : []),
+    ...(noSniff ? [["x-content-type-options", "nosniff"] as const] : []),
+  ];
+}
+
+const NONE = [] as const;

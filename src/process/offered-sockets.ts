@@ -1,0 +1,62 @@
+import { chmod, chown, link, mkdir, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+
+/**
+ * The way of a process with a user of its own to some sockets of the run directory: a folder in it where
+ * they have hard links, at the same relative paths. The process works in there. It passes through its
+ * folders and lists none, and everything else of the run directory is closed to it.
+ */
+export class OfferedSockets {
+  readonly folder: string;
+  readonly #run: string;
+  readonly #group: number;
+  #count = 0;
+
+  private constructor(run: string, group: number) {
+    this.#run = run;
+    this.folder = join(run, "i");
+    this.#group = group;
+  }
+
+  /** @param group the process's own */
+  static async open(run: string, group: number): Promise<OfferedSockets> {
+    const offered = new OfferedSockets(run, group);
+    await offered.#make(offered.folder);
+    return offered;
+  }
+
+  /** @param socket relative to the run directory; the one that was offered there before is replaced */
+  async offer(socket: string): Promise<void> {
+    const at = join(this.folder, socket);
+    const fresh = `${at}.${++this.#count}`;
+    await this.#makeBelow(dirname(socket));
+    try {
+      await link(join(this.#run, socket), fresh);
+      await rename(fresh, at);
+    } catch (error) {
+      // It has gone meanwhile.
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    }
+    // POSIX: renaming one link of a file to another of the same does nothing, and leaves both.
+    await rm(fresh, { force: true });
+  }
+
+  /** A socket, or a folder with all that are in it. */
+  async withdraw(relative: string): Promise<void> {
+    await rm(join(this.folder, relative), { recursive: true, force: true });
+  }
+
+  async #makeBelow(relative: string): Promise<void> {
+    const names = relative.split("/").filter((name) => name !== ".");
+    for (let depth = 1; depth <= names.length; depth++) {
+      await this.#make(join(this.folder, ...names.slice(0, depth)));
+    }
+  }
+
+  async #make(folder: string): Promise<void> {
+    const made = await mkdir(folder, { recursive: true, mode: 0o700 });
+    if (made === undefined) return;
+    await chown(folder, 0, this.#group);
+    await chmod(folder, 0o710);
+  }
+}

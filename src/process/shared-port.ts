@@ -1,0 +1,45 @@
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import { getSystemErrorName } from "node:util";
+import { boundHandle, failed, type Handle } from "./held-socket.ts";
+import { PassedHandle } from "./passed-handle.ts";
+
+/**
+ * A port that processes of ours accept from, whichever is free. They may have no right to it, as to those
+ * below 1,024. This process only holds it: it listens as soon as one of them does, and what connects while
+ * none runs waits for the next one.
+ */
+export class SharedPort {
+  readonly port: number;
+  readonly passed: PassedHandle;
+  readonly #handle: Handle;
+
+  private constructor(port: number, handle: Handle) {
+    this.port = port;
+    this.#handle = handle;
+    this.passed = new PassedHandle(handle);
+  }
+
+  /**
+   * @param address port 0: a free one
+   * @throws Error with the system's `code`: `EADDRINUSE`, `EACCES`, `ENOTFOUND`, …
+   */
+  static async open(address: {
+    readonly host: string;
+    readonly port: number;
+  }): Promise<SharedPort> {
+    const { host, port } = address;
+    const found = isIP(host) ? { address: host, family: isIP(host) } : await lookup(host);
+    const handle = boundHandle(found.address, port, found.family);
+    const own: { port?: number } = {};
+    // A port that is taken is told by this, not by binding.
+    const error = handle.getsockname?.(own) ?? 0;
+    if (error === 0) return new SharedPort(own.port ?? port, handle);
+    handle.close();
+    throw failed(getSystemErrorName(error));
+  }
+
+  close(): void {
+    this.#handle.close();
+  }
+}

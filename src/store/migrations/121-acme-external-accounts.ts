@@ -1,0 +1,16 @@
+import type { Untyped } from "./untyped.ts";
+
+/** What binds an account at an ACME server to one that somebody has with whoever runs it. */
+export async function acmeExternalAccounts(db: Untyped): Promise<void> {
+  await db.schema
+    .createTable("acmeExternalAccounts")
+    .addColumn("id", "text", (c) =>
+      c.primaryKey().references("acmeAccounts.id").onDelete("cascade"),
+    )
+    .addColumn("accountId", "text", (c) =>
+      c.notNull().references("accounts.id").onDelete("cascade"),
+    )
+    .addColumn("kid", "text", (c) => c.notNull())
+    .addColumn("sealedKey", "text", (c) => c.notNull())
+    .execute();
+}

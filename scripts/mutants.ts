@@ -83,7 +83,8 @@ function measure(file: string, tests: readonly string[]): Count | null {
       ...(isBehaviour && { coverageAnalysis: "off", timeoutMS: 60_000 }),
     };
     writeFileSync(path, JSON.stringify({ ...config, ...own }));
-    const env = { ...process.env, COUNTERSIGN_EVENT_RUNS: "300" };
+    const runs = { COUNTERSIGN_EVENT_RUNS: "300", COUNTERSIGN_POOL_RUNS: "100" };
+    const env = { ...process.env, ...runs };
     const { status } = spawnSync("stryker", ["run", path], { cwd: root, stdio: "inherit", env });
     if (status !== 0) return null;
     const { files } = JSON.parse(readFileSync(report, "utf8")) as {

@@ -26,7 +26,8 @@ export function join(client: Duplex, upstream: Duplex, { failed, silent }: JoinE
       endTelling(client, bytes);
     }
   };
-  client.on("error", () => upstream.destroy());
+  // Its close follows.
+  client.on("error", () => {});
   upstream.on("error", (error) => {
     if (!isTold) tell(failed(error, hasSpoken));
   });
@@ -64,10 +65,7 @@ export function join(client: Duplex, upstream: Duplex, { failed, silent }: JoinE
  */
 export function endTelling(client: Duplex, bytes: Buffer): void {
   client.end(bytes);
-  const timer = setTimeout(() => client.destroy(), LINGER);
-  timer.unref();
-  client.once("end", () => client.destroy());
-  client.once("close", () => clearTimeout(timer));
+  setTimeout(() => client.destroy(), LINGER).unref();
   client.resume();
 }
 
@@ -76,6 +74,6 @@ const LINGER = 1_000;
 
 /** What was read to its end is still written to its end; what broke off breaks off. */
 function endAfter(closed: Duplex, other: Duplex): void {
-  if (closed.readableEnded && !other.destroyed) other.end(() => other.destroy());
+  if (closed.readableEnded) other.end(() => other.destroy());
   else other.destroy();
 }

@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setTimeout } from "node:timers/promises";
 import { AddressPolicy } from "../../network/addresses.ts";
 import { dial, type Network } from "./dial.ts";
 import { defaultOptions } from "../../contract/gateway-options.ts";
-import { sharedFor } from "./resolve.ts";
 
 const addresses = { allow: [], deny: [], development: false, denyLocalPorts: [] };
 
@@ -32,19 +30,6 @@ test("a resolver's failure is told with its code", async () => {
     code: "origin_name_not_found",
     message: '"broken.example" does not resolve (EAI_AGAIN)',
   });
-});
-
-test("connections that are opened together share a look-up, later ones do not", async () => {
-  let lookups = 0;
-  const resolve = sharedFor(20, () => {
-    lookups += 1;
-    return Promise.resolve([{ address: "192.0.2.1", family: 4 }]);
-  });
-  await Promise.all([resolve("a.example"), resolve("a.example"), resolve("b.example")]);
-  assert.equal(lookups, 2);
-  await setTimeout(40);
-  await resolve("a.example");
-  assert.equal(lookups, 3);
 });
 
 test("a name without an address is refused", async () => {
@@ -82,23 +67,6 @@ test("of a name's addresses only the allowed ones are tried", async () => {
     assert.doesNotMatch(error.message, /127\.0\.0\.1/);
     return true;
   });
-});
-
-test("a look-up that nobody waits for is called off; one that another waits for is not", async () => {
-  const signals: AbortSignal[] = [];
-  const shared = sharedFor(10_000, (_, signal) => {
-    signals.push(signal!);
-    return new Promise(() => {});
-  });
-  const [one, other] = [new AbortController(), new AbortController()];
-  void shared("a.example", one.signal);
-  void shared("a.example", other.signal);
-  one.abort();
-  assert.equal(signals[0]!.aborted, false);
-  other.abort();
-  assert.equal(signals[0]!.aborted, true);
-  void shared("a.example", new AbortController().signal);
-  assert.equal(signals.length, 2, "who comes then gets one of their own");
 });
 
 test("a look-up that is too slow is called off", async () => {

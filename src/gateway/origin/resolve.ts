@@ -54,7 +54,7 @@ class SharedLookup {
   }
 
   abandoned(then: () => void): void {
-    this.#cancel.signal.addEventListener("abort", then, { once: true });
+    this.#cancel.signal.addEventListener("abort", then);
   }
 
   join(signal: AbortSignal | undefined): void {
@@ -63,7 +63,7 @@ class SharedLookup {
       this.#waiting -= 1;
       if (this.#waiting === 0) this.#cancel.abort(signal?.reason);
     };
-    signal?.addEventListener("abort", left, { once: true });
+    signal?.addEventListener("abort", left);
     const settled = (): void => signal?.removeEventListener("abort", left);
     this.found.then(settled, settled);
   }
@@ -81,7 +81,7 @@ export async function resolveWithin(
   const given = new AbortController();
   const late = Promise.withResolvers<never>();
   const cancelled = (): void => late.reject(signal?.reason as Error);
-  signal?.addEventListener("abort", cancelled, { once: true });
+  signal?.addEventListener("abort", cancelled);
   const timer = setTimeout(() => {
     late.reject(
       new Failure("origin_name_timeout", {

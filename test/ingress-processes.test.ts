@@ -103,7 +103,7 @@ test("countersign start --ingress-processes starts as many, and status and metri
   assert.notEqual(ingresses[0]!.pid, ingresses[1]!.pid);
   const { http } = platform.ready;
   for (let count = 0; count < 10; count += 1) {
-    await fetch(String(http), { headers: { connection: "close" } });
+    await fetch(http, { headers: { connection: "close" } });
   }
   const metrics = await (await fetch(String(platform.ready.metrics))).text();
   assert.match(metrics, /^countersign_ingress_refused_total\{code="host_unknown"\} 10$/m);

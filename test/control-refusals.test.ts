@@ -6,6 +6,7 @@ import { allScopes } from "../src/control/api/scopes.ts";
 import { createAccount } from "../src/store/access/accounts.ts";
 import { createToken, revokeToken } from "../src/store/access/tokens.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
+import { described, type JsonSchema } from "./helpers/described-bodies.ts";
 import { databaseHash, engines, writable } from "./helpers/database.ts";
 import { makeAuthority } from "./helpers/pki.ts";
 import { type RawAnswer, rawRequest } from "./helpers/raw-request.ts";
@@ -16,6 +17,8 @@ interface Operation {
   readonly path: string;
   readonly scope: string | null;
   readonly takes: "json" | "form" | "nothing";
+  /** What its JSON has to be, as far as that can be said. */
+  readonly body: JsonSchema;
 }
 
 /** It takes the token that the session of an upload was given. */
@@ -36,7 +39,7 @@ for (const [engine, open] of Object.entries(engines)) {
     const tokens: Record<string, string> = {};
 
     before(async () => {
-      control = await startControl({ open, limits: { failedTries: 10_000 } });
+      control = await startControl({ open, offline: true, limits: { failedTries: 10_000 } });
       const leaf = await (await makeAuthority()).issue({ subject: "CN=there" });
       await control.call("POST", "/accounts/{account}/mtls_certificates", {
         name: "there",
@@ -44,6 +47,8 @@ for (const [engine, open] of Object.entries(engines)) {
         private_key: leaf.key,
       });
       await control.call("PUT", "/accounts/{account}/workers/scripts/there", scriptForm());
+      // Whatever asks for the account's CA first makes it.
+      await control.call("GET", "/accounts/{account}/countersign/identity/authorities");
       operations = await readOperations(control.api);
       await control.store.write(async ({ db }) => {
         const other = await createAccount(db, { name: "Other", subdomain: "other", now });
@@ -214,7 +219,7 @@ for (const [engine, open] of Object.entries(engines)) {
       let last = await databaseHash(control.store);
       for (const operation of operations) {
         await fc.assert(
-          fc.asyncProperty(segments, bodies, async (segment, body) => {
+          fc.asyncProperty(segments, bodiesFor(operation), async (segment, body) => {
             const answer = await rawRequest({
               method: operation.method,
               url: control.api + fill(operation.path, control.accountId, () => segment),
@@ -229,15 +234,24 @@ for (const [engine, open] of Object.entries(engines)) {
             if (answer.status === 200 && !answer.type.startsWith("application/json")) return;
             const envelope = assertEnvelope(answer);
             assert.notEqual(answer.status, 500, answer.text);
-            if (!envelope.success) assert.equal(last, known);
+            // What storage did not do is taken back, and the audit log has both.
+            if (!envelope.success && answer.status < 500) assert.equal(last, known);
           }),
           { numRuns: isAlwaysTheSame(operation) ? 1 : engine === "SQLite" ? 40 : 8 },
         );
       }
-      assert.deepEqual(control.log, []);
+      const said = control.log.filter((line) => !outside.some((known) => line.includes(known)));
+      assert.deepEqual(said, []);
     });
   });
 }
+
+/** What the log says of what no call changes: nothing is fetched here, and nothing stored. */
+const outside = [
+  "could not be fetched",
+  "the ACME server could not be asked",
+  "what was deleted is still on the disk",
+];
 
 const nasty = [
   "there", "a%2Fb", "..%2f..%2fetc", "%2e%2e", "%", "%zz", "%00", "%F0%9F%92%A9", "x".repeat(5000),
@@ -272,7 +286,20 @@ const json = fc.oneof(
   ),
 );
 
-const bodies = fc.oneof(
+function bodiesFor({ body }: Operation): fc.Arbitrary<SentBody> {
+  const near = described(body).map((value) => ({
+    type: "application/json",
+    content: JSON.stringify(value) ?? "",
+  }));
+  return fc.oneof(near, bodies);
+}
+
+interface SentBody {
+  readonly type: string | undefined;
+  readonly content: string | Uint8Array;
+}
+
+const bodies: fc.Arbitrary<SentBody> = fc.oneof(
   json.map((value) => ({ type: "application/json", content: JSON.stringify(value) })),
   fc
     .array(fc.record({ pattern: fc.string(), hostname: fc.string(), cron: fc.string() }))
@@ -304,6 +331,7 @@ async function readOperations(api: string): Promise<Operation[]> {
         path,
         scope: security[0]?.api_token[0] ?? null,
         takes: types.length === 0 ? "nothing" : takes,
+        body: requestBody?.content["application/json"]?.schema ?? {},
       };
     }),
   );
@@ -313,7 +341,9 @@ async function readOperations(api: string): Promise<Operation[]> {
 
 interface DocumentedOperation {
   readonly security: readonly { readonly api_token: readonly string[] }[];
-  readonly requestBody?: { readonly content: object };
+  readonly requestBody?: {
+    readonly content: Readonly<Record<string, { readonly schema: JsonSchema }>>;
+  };
 }
 
 function fill(path: string, accountId: string, segment: (name: string) => string): string {

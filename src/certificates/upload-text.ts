@@ -1,4 +1,5 @@
 import { Failure } from "../failures/failures.ts";
+import { parseSentJson } from "../keys/json-text.ts";
 import type { Place } from "../keys/places.ts";
 import { sealBody, type SealedBody } from "../keys/seal.ts";
 import { hideTexts, type HiddenTexts } from "../keys/secret-texts.ts";
@@ -19,7 +20,7 @@ export class UploadText {
     this.#privateKey = privateKey;
   }
 
-  /** A JSON body, or the two files of a pair. @throws Failure `body_not_json` */
+  /** A JSON body, or the two files of a pair. @throws Failure `body_not_json`, `text_not_unicode` */
   static of(received: Buffer | PairBytes): UploadText {
     return "key" in received ? UploadText.#ofPair(received) : UploadText.#ofBody(received);
   }
@@ -79,7 +80,7 @@ export function judgedHere(parsed: ParsedLeaf | ParsedAuthority): JudgedUpload {
   return { ...judged, sealKey: async (place) => sealBody(place, privateKey) };
 }
 
-/** JSON with secrets. @throws Failure `body_not_json` */
+/** JSON with secrets. @throws Failure `body_not_json`, `text_not_unicode` */
 export function textsIn(received: Buffer | PairBytes): HiddenTexts {
   return hideTexts(parseJson("key" in received ? received.key : received));
 }
@@ -100,9 +101,9 @@ async function whole(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
 
 function parseJson(body: Uint8Array): unknown {
   try {
-    return JSON.parse(asText(body));
-  } catch {
-    throw new Failure("body_not_json");
+    return parseSentJson(asText(body));
+  } catch (error) {
+    throw error instanceof Failure ? error : new Failure("body_not_json");
   }
 }
 

@@ -16,6 +16,15 @@ export const apiFailures = {
     cause: "The endpoint takes a JSON object, whatever the Content-Type says.",
     fix: "Send a JSON object.",
   },
+  text_not_unicode: {
+    side: "caller",
+    status: 400,
+    number: 7000005,
+    title: "a text of the body is not Unicode",
+    cause:
+      "A JSON escape writes half of a surrogate pair: often a text was cut in the middle of an emoji.",
+    fix: "Cut texts between characters, and send the whole of each.",
+  },
   body_not_multipart: {
     side: "caller",
     status: 400,

@@ -152,6 +152,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       onWorkerEvent: (event) => journal.record(event),
       workerPorts,
       workerProcesses: options.workerProcesses,
+      ingressProcesses: options.ingressProcesses,
       sandbox: options.sandbox,
       users,
       limits: options.limits,

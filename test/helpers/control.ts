@@ -95,6 +95,8 @@ export interface TestControlOptions {
   readonly open?: () => Promise<Store>;
   readonly limits?: Partial<ControlLimits>;
   readonly clock?: () => Date;
+  /** It fetches nothing from addresses of the public. Default: it may. */
+  readonly offline?: boolean;
 }
 
 /** Where a control plane that was started before left off. */
@@ -151,7 +153,12 @@ async function controlOver(
   const edge = new RecordingEdge();
   const log: string[] = [];
   const outbound = new Outbound({
-    policy: new AddressPolicy({ allow: [], deny: [], development: true, denyLocalPorts: [] }),
+    policy: new AddressPolicy({
+      allow: [],
+      deny: options.offline === true ? ["0.0.0.0/0", "::/0"] : [],
+      development: true,
+      denyLocalPorts: [],
+    }),
   });
   const control = createControl({
     store,

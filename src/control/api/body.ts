@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { Failure } from "../../failures/failures.ts";
+import { parseSentJson } from "../../keys/json-text.ts";
 import type { HeldBytes } from "./body-shares.ts";
 
 /** What a body may hold. */
@@ -14,7 +15,7 @@ export interface BodyBounds {
  * A JSON body, whatever its Content-Type says (wrangler sends certificates as text/plain).
  *
  * @param mayBeMissing no body at all is undefined
- * @throws Failure `body_too_large`, `api_bytes_exhausted`, `body_not_json`
+ * @throws Failure `body_too_large`, `api_bytes_exhausted`, `body_not_json`, `text_not_unicode`
  */
 export async function readJson(
   request: Request,
@@ -24,9 +25,9 @@ export async function readJson(
   const text = await limited(request, bounds).text().catch(asAborted);
   if (mayBeMissing && text === "") return undefined;
   try {
-    return JSON.parse(text);
-  } catch {
-    throw new Failure("body_not_json");
+    return parseSentJson(text);
+  } catch (error) {
+    throw error instanceof Failure ? error : new Failure("body_not_json");
   }
 }
 

@@ -29,9 +29,7 @@ test(`no request is answered over another key's connection, in ${RUNS} interleav
 
 test("two scopes share a key only if every part of it is equal", () => {
   const [credential] = someCredentials();
-  const scope = scopeOf({ account: 0, script: 0, binding: 0, version: 0, trust: 0, origin: 0 }, [
-    credential!,
-  ]);
+  const scope = scopeOf(FIRST, [credential!]);
   const others: PoolScope[] = [
     { ...scope, accountId: "b" },
     { ...scope, scriptName: "b" },
@@ -60,8 +58,7 @@ test("an origin gets 512 connections of a binding; further requests wait for one
     },
     { ...defaultOptions, http2: false },
   );
-  const all = { account: 0, script: 0, binding: 0, version: 0, trust: 0, origin: 0 };
-  const pool = pools.acquire(scopeOf(all, someCredentials()));
+  const pool = pools.acquire(scopeOf(FIRST, someCredentials()));
   let failed = 0;
   for (let i = 0; i < 520; i += 1) {
     pool.dispatcher.dispatch(
@@ -85,6 +82,66 @@ test("an origin gets 512 connections of a binding; further requests wait for one
   await turn();
   assert.equal(failed, 520);
 });
+
+test("a pool is shared by all who may use it, and drains with the last of them", async () => {
+  const pools = quiet();
+  const scope = scopeOf(FIRST, someCredentials());
+  const pool = pools.acquire(scope);
+  assert.equal(pools.acquire({ ...scope }), pool);
+  pools.release(pool);
+  assert.equal(pools.acquire(scope), pool, "one still uses it");
+  pools.release(pool);
+  pools.release(pool);
+  const next = pools.acquire(scope);
+  assert.notEqual(next, pool);
+  assert.deepEqual(pools.all(), [next, pool]);
+  await turn();
+  assert.deepEqual(pools.all(), [next], "it had nothing in flight");
+  pools.release(pool);
+  assert.equal(pools.acquire(scope), next, "a release is its pool's, and not the next one's");
+});
+
+test("what is cut is gone at once, drained or not; others, and what presents nothing, go on", async () => {
+  const pools = quiet();
+  const [first, second] = someCredentials();
+  const scope = scopeOf(FIRST, [first!]);
+  const cut = pools.acquire(scope);
+  const drained = pools.acquire({ ...scope, bindingName: "other" });
+  pools.release(drained);
+  const kept = pools.acquire({ ...scope, credential: second! });
+  const bare = pools.acquire({ ...scope, credential: null });
+  const failure = new Failure("origin_connection_cut");
+  const seen: unknown[] = [];
+  pools.cut(
+    (credential) => credential === first,
+    (pool, credential) => (seen.push(pool, credential), failure),
+  );
+  assert.deepEqual(seen, [cut, first, drained, first]);
+  assert.deepEqual(pools.all(), [kept, bare]);
+  await assert.rejects(cut.connect(), (error) => error === failure);
+  const next = pools.acquire(scope);
+  assert.notEqual(next, cut);
+  pools.release(cut);
+  assert.equal(pools.acquire(scope), next);
+});
+
+test("a gateway that is stopped has no pools, and says so", async () => {
+  const pools = quiet();
+  const pool = pools.acquire(scopeOf(FIRST, someCredentials()));
+  await pools.close();
+  assert.deepEqual(pools.all(), []);
+  await assert.rejects(pool.connect(), {
+    code: "gateway_unavailable",
+    message: "the gateway was stopped",
+  });
+});
+
+const FIRST: Choice = { account: 0, script: 0, binding: 0, version: 0, trust: 0, origin: 0 };
+
+/** Pools that no connection is asked of. */
+function quiet(): Pools {
+  return new Pools(() => assert.fail("connected"), { ...defaultOptions, http2: false });
+}
 
 interface Choice {
   readonly account: number;

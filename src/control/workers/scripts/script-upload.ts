@@ -1,5 +1,6 @@
 import type { ModuleType, WorkerModule } from "../../../contract/change-feed.ts";
 import { Failure } from "../../../failures/failures.ts";
+import { parseSentJson } from "../../../keys/json-text.ts";
 import { isOneLine } from "../../api/text.ts";
 import type { RequestedBinding } from "../requested-bindings.ts";
 import { metadataFromFields } from "./form-fields.ts";
@@ -126,7 +127,7 @@ export function annotationsOf(
 /**
  * The JSON that describes an upload: one part, or, from the npm SDK, a field for each value.
  *
- * @throws Failure `metadata_invalid`, `body_too_large`
+ * @throws Failure `metadata_invalid`, `text_not_unicode`, `body_too_large`
  */
 export async function sentMetadata(
   form: FormData,
@@ -144,8 +145,9 @@ export async function sentMetadata(
   // wrangler sends a field, `curl -F metadata=@file` a file.
   const part = typeof sent === "string" ? sent : await sent.text();
   try {
-    return JSON.parse(part);
-  } catch {
+    return parseSentJson(part);
+  } catch (error) {
+    if (error instanceof Failure) throw error;
     throw new Failure("metadata_invalid", { message: `the part "${name}" is not JSON` });
   }
 }

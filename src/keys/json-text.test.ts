@@ -1,0 +1,26 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseSentJson } from "./json-text.ts";
+
+test("half of a surrogate pair is refused, in a text and in a name, however it is written", () => {
+  for (const json of [
+    String.raw`"\ud83d"`,
+    String.raw`{"a":["b",{"c":"\uDE00\uD83D"}]}`,
+    String.raw`{"\ud800":1}`,
+    String.raw`["\ud800\\ud800"]`,
+  ]) {
+    assert.throws(() => parseSentJson(json), { code: "text_not_unicode" }, json);
+  }
+});
+
+test("whole pairs are taken, escaped or not, and so is a backslash before what looks like half of one", () => {
+  for (const json of [String.raw`"\ud83d\ude00"`, '"😀"', String.raw`{"\\ud800":"\\\\udc00"}`]) {
+    assert.deepEqual(parseSentJson(json), JSON.parse(json));
+  }
+});
+
+test("what is no JSON is a SyntaxError, and what is deeper than the stack no crash", () => {
+  assert.throws(() => parseSentJson("{"), SyntaxError);
+  const deep = "[".repeat(200_000) + String.raw`"\ud83d\ude00"` + "]".repeat(200_000);
+  assert.throws(() => parseSentJson(deep), RangeError);
+});

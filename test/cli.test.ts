@@ -129,6 +129,9 @@ describe("without a platform", () => {
       many.stderr,
       /--gateway-processes "33" is neither "auto" nor a number from 1 to 32/,
     );
+    const ingresses = await countersign(["start", "--data", folder, "--ingress-processes", "-1"]);
+    assert.equal(ingresses.status, 2);
+    assert.match(ingresses.stderr, /--ingress-processes "-1" is neither "auto" nor a number/);
     const few = ["--gateway-processes", "3", "--connect-limit", "2"];
     const shared = await countersign(["start", "--data", folder, ...few]);
     assert.equal(shared.status, 2);

@@ -176,7 +176,10 @@ function checkProcesses(status: PlatformStatus): readonly Check[] {
       name: "gateway",
       worker: { ...one, memory: null },
     })),
-    { name: "ingress", worker: { ...status.ingress, memory: null } },
+    ...status.ingressProcesses.map((one) => ({
+      name: "ingress",
+      worker: { ...one, memory: null },
+    })),
     ...workers,
   ].map(({ name, worker: { state, pid, memory, restarts, lastExit } }) => {
     const again = restarts > 0 ? `, restarted ${restarts} times, last: ${lastExit}` : "";

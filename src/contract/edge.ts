@@ -74,6 +74,7 @@ export interface EdgeStatus {
   readonly gateway: ProcessStatus;
   readonly gatewayProcesses: readonly ProcessStatus[];
   readonly ingress: ProcessStatus;
+  readonly ingressProcesses: readonly ProcessStatus[];
   /** One for each process. */
   readonly workers: readonly WorkerStatus[];
 }

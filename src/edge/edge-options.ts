@@ -56,6 +56,8 @@ export interface EdgeOptions {
   readonly workerPorts?: readonly WorkerPort[];
   /** How many processes each Worker runs in, at least one: requests go to the least busy. Default: 1. */
   readonly workerProcesses?: number;
+  /** How many processes accept the connections of clients. Default: one */
+  readonly ingressProcesses?: number;
   /**
    * ms without a request after which a Worker is stopped until the next one; at least twice
    * `waitUntil`. Null, the default: never, and all are started at once.

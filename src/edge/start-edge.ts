@@ -91,6 +91,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   cleanup.defer(() => workerPorts.stop(0));
   const ingress = await IngressHandle.start({
     run,
+    count: options.ingressProcesses,
     user: users.ingress,
     address,
     byDefault: options.https?.byDefault,
@@ -275,6 +276,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
       gateway: gateway.status(),
       gatewayProcesses: gateway.processes(),
       ingress: ingress.status(),
+      ingressProcesses: ingress.processes(),
       workers: [
         ...traffic.generations(),
         ...reconciler.staged(),

@@ -9,8 +9,9 @@ import type { GatewayBinding, GatewayHandle, IdentityRequest } from "../contract
 import type { HandshakeReport } from "../contract/handshake-report.ts";
 import type { SentError } from "../process/messages.ts";
 import { SharedSocket } from "../process/shared-socket.ts";
+import { SummedMetrics } from "../process/summed-metrics.ts";
+import { inAll, startAll, statusOfAll } from "../process/together.ts";
 import type { StartGatewayOptions } from "./start-options.ts";
-import { SummedMetrics } from "./observe/summed-metrics.ts";
 import { DEALT_LIMITS, SupervisedGateway } from "./supervised-gateway.ts";
 
 /**
@@ -46,16 +47,13 @@ export class GatewayGroup implements GatewayHandle {
       (_, index) => new SupervisedGateway(options, { index, count }),
     );
     const group = new GatewayGroup(members, options.runDirectory);
-    const started = await Promise.allSettled(
-      members.map((member) =>
+    await startAll(
+      members,
+      (member) =>
         member.start(options, (question) => group.#recentFailure(member, question as Asked)),
-      ),
+      (member) => member[Symbol.asyncDispose](),
     );
-    const failed = started.find(({ status }) => status === "rejected");
-    if (failed === undefined) return group;
-    const running = members.filter((_, index) => started[index]!.status === "fulfilled");
-    await Promise.all(running.map((member) => member[Symbol.asyncDispose]()));
-    throw (failed as PromiseRejectedResult).reason;
+    return group;
   }
 
   setCertificate(certificate: CertificateVersion): Promise<void> {
@@ -130,11 +128,7 @@ export class GatewayGroup implements GatewayHandle {
 
   /** Of all together: it runs when each does. */
   status(): ProcessStatus {
-    const all = this.processes();
-    const shown = all.find(({ state }) => state !== "running") ?? all[0]!;
-    const restarts = all.reduce((sum, one) => sum + one.restarts, 0);
-    const lastExit = shown.lastExit ?? all.find((one) => one.lastExit !== null)?.lastExit ?? null;
-    return { ...shown, restarts, lastExit };
+    return statusOfAll(this.processes());
   }
 
   processes(): readonly ProcessStatus[] {
@@ -165,8 +159,8 @@ export class GatewayGroup implements GatewayHandle {
     for (const socket of sockets) socket.close();
   }
 
-  #all(apply: (member: SupervisedGateway) => Promise<void>): Promise<void> {
-    return inAll(this.#members, apply);
+  async #all(apply: (member: SupervisedGateway) => Promise<void>): Promise<void> {
+    await inAll(this.#members, apply);
   }
 
   /**
@@ -193,15 +187,6 @@ export class GatewayGroup implements GatewayHandle {
     const known = answers.flatMap((one) => (one.status === "fulfilled" ? (one.value ?? []) : []));
     return known[0] ?? null;
   }
-}
-
-/** Waits for every one of them, also when one refuses. */
-async function inAll(
-  members: readonly SupervisedGateway[],
-  apply: (member: SupervisedGateway) => Promise<void>,
-): Promise<void> {
-  const applied = await Promise.allSettled(members.map(apply));
-  for (const one of applied) if (one.status === "rejected") throw one.reason;
 }
 
 interface Asked {

@@ -4,7 +4,7 @@ import type { GatewayBinding, IdentityRequest } from "../contract/gateway.ts";
 import type { HandshakeReport } from "../contract/handshake-report.ts";
 import type { SentError } from "../process/messages.ts";
 import type { PassedHandle } from "../process/passed-handle.ts";
-import type { CountedMetrics } from "./observe/summed-metrics.ts";
+import type { CountedMetrics } from "../process/summed-metrics.ts";
 import { question, STATE, type CallRules } from "../process/calls.ts";
 import type { AddressOptions, GatewayOptions } from "../contract/gateway-options.ts";
 

@@ -1,19 +1,3 @@
-/** What one of several processes gets of a limit: all of them together have just as much. */
-export function shareOf(limit: number, { index, count }: Place): number {
-  return Math.floor((limit + index) / count);
-}
-
-/** The same where a process with nothing could not go on: one at least, so that all may have as many as they are. */
-export function someOf(limit: number, place: Place): number {
-  return Math.max(1, shareOf(limit, place));
-}
-
-/** Which of how many processes. */
-export interface Place {
-  readonly index: number;
-  readonly count: number;
-}
-
 /** How many of something each owner has at once. */
 export class Shares {
   readonly #most: number;

@@ -16,12 +16,12 @@ import {
 import { Failure } from "../failures/failures.ts";
 import type { SentError } from "../process/messages.ts";
 import type { PassedHandle } from "../process/passed-handle.ts";
+import { shareOf, someOf, type Place } from "../process/place.ts";
+import type { CountedMetrics } from "../process/summed-metrics.ts";
 import { Supervised, type Tell } from "../process/supervised.ts";
 import { gatewayEnvironment } from "./environment.ts";
 import { gatewayRules, type GatewayCalls } from "./messages.ts";
-import { shareOf, someOf, type Place } from "./shares.ts";
 import type { StartGatewayOptions } from "./start-options.ts";
-import type { CountedMetrics } from "./observe/summed-metrics.ts";
 
 /** Keeps the wanted state, which each new process is told before it listens. */
 export class SupervisedGateway implements GatewayHandle {

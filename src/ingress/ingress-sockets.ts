@@ -2,19 +2,19 @@ import { listenFailure } from "../network/listen-failure.ts";
 import type { PassedHandle } from "../process/passed-handle.ts";
 import { SharedPort } from "../process/shared-port.ts";
 import { SharedSocket } from "../process/shared-socket.ts";
-import { ABSENT_SOCKET, type HeldByIngress, type ListenAddress } from "./protocol.ts";
+import { ABSENT_SOCKET, type HeldByIngress, type WantedAddress } from "./protocol.ts";
 
 /**
- * Where the ingress listens. Its supervisor binds all of it, so the process needs no right to a port or a
+ * Where the ingress listens. Its supervisor binds all of it, so its processes need no right to a port or a
  * folder, and each one that takes over finds its clients waiting.
  */
 export class IngressSockets {
   /** With the ports that were found. */
-  readonly address: ListenAddress;
+  readonly address: WantedAddress;
   readonly all: ReadonlyMap<HeldByIngress, PassedHandle>;
   readonly #open: readonly (SharedPort | SharedSocket)[];
 
-  private constructor(address: ListenAddress, { http, https, absent }: Bound) {
+  private constructor(address: WantedAddress, { http, https, absent }: Bound) {
     this.address = {
       ...address,
       port: http.port,
@@ -29,7 +29,7 @@ export class IngressSockets {
   }
 
   /** @throws Failure `port_in_use`, `port_not_permitted`, `address_not_here`, `address_unknown` */
-  static async open(runDirectory: string, address: ListenAddress): Promise<IngressSockets> {
+  static async open(runDirectory: string, address: WantedAddress): Promise<IngressSockets> {
     const https =
       address.https === null ? null : await openPort("the ingress over TLS", address.https);
     try {

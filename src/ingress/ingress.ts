@@ -24,6 +24,7 @@ import {
   type ScriptUpdate,
 } from "./protocol.ts";
 import type { PassedHandle } from "../process/passed-handle.ts";
+import type { CountedMetrics } from "../process/summed-metrics.ts";
 import { ConnectionShares } from "../network/connection-shares.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { isDirectFromThisMachine, isLocalName } from "./request.ts";
@@ -92,9 +93,11 @@ export class Ingress implements Served<IngressMethods> {
     }
   }
 
-  /** As Prometheus reads them. */
-  metrics(): Promise<string> {
-    return this.#observer.metrics.registry.metrics();
+  async metrics(): Promise<CountedMetrics> {
+    return {
+      pid: process.pid,
+      metrics: await this.#observer.metrics.registry.getMetricsAsJSON(),
+    };
   }
 
   access(update: AccessUpdate): void {
@@ -133,8 +136,9 @@ export class Ingress implements Served<IngressMethods> {
   }
 
   async listen(address: ListenAddress): Promise<void> {
-    const { host, port, proxies, clientConnections, workerShares, https } = address;
+    const { host, port, proxies, clientConnections, workerShares, https, place } = address;
     this.#answers.share(workerShares);
+    this.#observer.share(place);
     this.#absent ??= await listenForAbsent(this.#taken("absent"));
     this.#answers.trust(proxies);
     const trusted = new TrustedProxies(proxies);

@@ -1,4 +1,5 @@
 import type { FailureCode } from "../failures/failures.ts";
+import type { Place } from "../process/place.ts";
 import { IngressMetrics } from "./metrics.ts";
 
 /** What the ingress tells of requests, in batches. */
@@ -55,6 +56,8 @@ export class IngressObserver {
   readonly #send: (events: readonly IngressEvent[]) => void;
   #held: IngressEvent[] = [];
   readonly #shares = new Map<string, { left: number; at: number }>();
+  #burst = BURST;
+  #perSecond = A_SECOND;
 
   constructor(send: (events: readonly IngressEvent[]) => void) {
     this.#send = send;
@@ -100,13 +103,20 @@ export class IngressObserver {
     this.#tell({ kind: "failure", script, at: Date.now() - rest.ms, ...rest, ...shown });
   }
 
+  /** How many of a Worker's failures are told is dealt out among so many processes. */
+  share({ count }: Place): void {
+    this.#burst = Math.max(1, BURST / count);
+    this.#perSecond = A_SECOND / count;
+  }
+
   /** 50 at once and 10 a second of one Worker: metrics count all. */
   #take(id: string): boolean {
     const now = performance.now();
-    const share = this.#shares.get(id) ?? { left: BURST, at: now };
+    const share = this.#shares.get(id) ?? { left: this.#burst, at: now };
     if (this.#shares.size > MOST_SHARES) this.#shares.clear();
     this.#shares.set(id, share);
-    share.left = Math.min(BURST, share.left + ((now - share.at) / 1000) * A_SECOND);
+    const since = (now - share.at) / 1000;
+    share.left = Math.min(this.#burst, share.left + since * this.#perSecond);
     share.at = now;
     if (share.left < 1) return false;
     share.left -= 1;

@@ -5,6 +5,8 @@ import type { PreviewKey, VersionPreview } from "../contract/change-feed.ts";
 import type { AccountAccess } from "../contract/access.ts";
 import type { ProxyOptions } from "../network/trusted-proxies.ts";
 import type { PassedHandle } from "../process/passed-handle.ts";
+import type { Place } from "../process/place.ts";
+import type { CountedMetrics } from "../process/summed-metrics.ts";
 
 /** What the supervisor asks of the ingress process, over IPC. */
 export interface IngressMethods {
@@ -43,8 +45,8 @@ export interface IngressMethods {
    * next request connects anew. False: something did, and nothing is changed.
    */
   release(sockets: readonly string[], idleFor: number): boolean;
-  /** As Prometheus reads them. */
-  metrics(): string;
+  /** What it has counted. */
+  metrics(): CountedMetrics;
 }
 
 /** `absent`: where calls of services come that are not deployed. */
@@ -86,12 +88,17 @@ export interface ListenAddress {
   readonly port: number;
   /** Whose word about clients counts. */
   readonly proxies: ProxyOptions;
+  /** Which of how many processes it is. */
+  readonly place: Place;
   /** Connections that one client address may have at once, trusted proxies excepted. 0: no limit. */
   readonly clientConnections: number;
   readonly workerShares: WorkerShares;
   /** Null: plain HTTP only. */
   readonly https: HttpsAddress | null;
 }
+
+/** The same for all processes together: limits are dealt out among them. */
+export type WantedAddress = Omit<ListenAddress, "place">;
 
 /** What one Worker may take. 0: no limit. */
 export interface WorkerShares {

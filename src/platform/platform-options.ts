@@ -44,6 +44,8 @@ export interface PlatformOptions {
   readonly fetchAllow: readonly string[];
   /** How many processes each Worker runs in, at least one. */
   readonly workerProcesses: number;
+  /** How many processes the ingress is, at least one. */
+  readonly ingressProcesses: number;
   /** How many processes the gateway is, at least one. */
   readonly gatewayProcesses: number;
   /** MiB of heap and seconds of CPU that each process of a Worker may take. 0: no limit. */

@@ -17,7 +17,8 @@ export async function platformStatus(
   unsafeOldTls: readonly string[],
   folderFailures: ReadonlyMap<string, string>,
 ): Promise<PlatformStatus> {
-  const { sandbox, users, gateway, gatewayProcesses, ingress, workers } = edge.status();
+  const { sandbox, users, gateway, gatewayProcesses, ingress, ingressProcesses, workers } =
+    edge.status();
   const source = storeSource(store);
   return {
     sandbox,
@@ -25,6 +26,7 @@ export async function platformStatus(
     gateway,
     gatewayProcesses,
     ingress,
+    ingressProcesses,
     workers: await Promise.all(
       workers.map(async (worker) => {
         const hosts = (await source.deployment(worker))?.hosts ?? [];

@@ -5,9 +5,9 @@ import { boundHandle, failed, type Handle } from "./held-socket.ts";
 import { PassedHandle } from "./passed-handle.ts";
 
 /**
- * A port that a process of ours accepts from, which may have no right to it, as to those below 1,024.
- * This process only holds it: it listens as soon as the other does, and what connects while that is
- * started again waits.
+ * A port that processes of ours accept from, whichever is free. They may have no right to it, as to those
+ * below 1,024. This process only holds it: it listens as soon as one of them does, and what connects while
+ * none runs waits for the next one.
  */
 export class SharedPort {
   readonly port: number;

@@ -14,6 +14,7 @@ export function platform(setting: () => Setting): void {
       ["docs/ingress.md", "--https-only"],
       ["docs/platform.md", "--worker-processes"],
       ["docs/platform.md", "--gateway-processes"],
+      ["docs/platform.md", "--ingress-processes"],
       ["docs/platform.md", "--idle-after"],
       ["docs/security.md", "--sandbox required"],
       ["docs/security.md", "--worker-memory"],

@@ -65,6 +65,11 @@ export function addStartCommand(program: Command, io: Io): void {
       "how many processes each Worker runs in, or auto: one for each core",
       "1",
     )
+    .option(
+      "--ingress-processes <n>",
+      "how many processes accept clients' connections, or auto: one for each core",
+      "1",
+    )
     .option("--worker-memory <mib>", "the heap of each process of a Worker; 0: no limit", "128")
     .option(
       "--worker-cpu-limit <s>",
@@ -114,6 +119,7 @@ Examples:
   $ countersign start --dev                      # origins on localhost, too
   $ countersign start --worker-processes auto    # every Worker on every core
   $ countersign start --gateway-processes auto   # origins, too: handshakes and large bodies
+  $ countersign start --ingress-processes 2      # clients, too: handshakes and large bodies
   $ countersign start --idle-after 15m           # Workers without requests take no memory
   $ countersign start --worker-port shop=8080       # a Worker without the ingress before it
   $ countersign start --sandbox required         # not without a sandbox around each Worker
@@ -148,6 +154,7 @@ interface StartOptions
   readonly originDeny?: string[];
   readonly fetchAllow?: string[];
   readonly workerProcesses: string;
+  readonly ingressProcesses: string;
   readonly workerMemory: string;
   readonly workerCpuLimit: string;
   readonly trustDomain: string;
@@ -203,6 +210,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       fetchAllow: options.fetchAllow ?? ["public"],
       workerPorts: workerPorts(options, io.cwd),
       workerProcesses: processes("--worker-processes", options.workerProcesses, MOST_PROCESSES),
+      ingressProcesses: processes("--ingress-processes", options.ingressProcesses, MOST_INGRESSES),
       ...gatewayOptions(options),
       limits: {
         memory: limit("--worker-memory", options.workerMemory, [16, 16_384]),
@@ -300,6 +308,8 @@ function failureDetails(text: string): ShownDetails {
 
 /** A workerd takes 9 MB before it has done anything: more of them than this is a slip of the hand. */
 const MOST_PROCESSES = 256;
+/** Each takes 75 MB. */
+const MOST_INGRESSES = 32;
 
 function origin(text: string): string {
   const url = URL.parse(text);

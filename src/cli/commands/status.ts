@@ -59,7 +59,8 @@ Examples:
 
 function processesOf(status: PlatformStatus) {
   const gateways = status.gatewayProcesses.map((one) => ({ name: "gateway", ...one }));
-  return [...gateways, { name: "ingress", ...status.ingress }].map(({ name, state, pid }) => ({
+  const ingresses = status.ingressProcesses.map((one) => ({ name: "ingress", ...one }));
+  return [...gateways, ...ingresses].map(({ name, state, pid }) => ({
     name,
     state,
     pid,

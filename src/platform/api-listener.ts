@@ -42,6 +42,12 @@ export interface RequestTimes {
 
 const TIMES: RequestTimes = { head: 20_000, all: 300_000, check: 10_000 };
 
+/**
+ * ms that a connection may be idle, as at the ingress: longer than most clients and proxies keep theirs, so
+ * that none sends a request on one that is just being closed.
+ */
+const KEPT = 75_000;
+
 type App = Hono<{ Bindings: ClientBindings }>;
 
 export interface ApiListener extends AsyncDisposable {
@@ -82,7 +88,12 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
     void answer(request, response);
   };
   const { head, all, check } = options.times ?? TIMES;
-  const times = { headersTimeout: head, requestTimeout: all, connectionsCheckingInterval: check };
+  const times = {
+    headersTimeout: head,
+    requestTimeout: all,
+    connectionsCheckingInterval: check,
+    keepAliveTimeout: KEPT,
+  };
   const server: Server = pair
     ? createSecureServer({ ...pair.current, ...times }, handle)
     : createServer(times, handle);
@@ -136,8 +147,11 @@ async function refuse(response: ServerResponse, log: Logger): Promise<void> {
 function close(server: Server): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => server.closeAllConnections(), 10_000);
+    // Those that are idle now end with it, the others as soon as they are.
+    const sweep = setInterval(() => server.closeIdleConnections(), 50);
     server.close(() => {
       clearTimeout(timer);
+      clearInterval(sweep);
       resolve();
     });
     server.closeIdleConnections();

@@ -15,6 +15,14 @@ const hostPath = (host: string): string => `/accounts/{account}/countersign/host
 
 type Target = Parameters<typeof callApi>[0];
 
+function setRules(who: Target, host: string, mode: string): Promise<Envelope> {
+  return callApi(who, "PUT", `${hostPath(host)}/clients`, { mode });
+}
+
+function register(who: Target, subdomain: string): Promise<Envelope> {
+  return callApi(who, "PUT", "/accounts/{account}/workers/subdomain", { subdomain });
+}
+
 for (const [engine, open] of Object.entries(engines)) {
   describe(`routes and hosts, on ${engine}`, () => {
     let control: TestControl;
@@ -223,23 +231,23 @@ for (const [engine, open] of Object.entries(engines)) {
     });
 
     it("a subdomain is free once who had it has nothing to say of its hosts any more", async () => {
-      const register = (who: Target, subdomain: string) =>
-        callApi(who, "PUT", "/accounts/{account}/workers/subdomain", { subdomain });
-      const rules = (who: Target, mode: string) =>
-        callApi(who, "PUT", `${hostPath("one.moved.workers.dev")}/clients`, { mode });
+      const host = "one.moved.workers.dev";
       assert.equal((await register(other, "moved")).status, 200);
-      assert.equal((await rules(other, "required")).status, 200);
+      assert.equal((await setRules(other, host, "required")).status, 200);
       assert.equal((await register(other, "other")).status, 200);
-      assert.match((await rules(other, "optional")).errors[0]?.message ?? "", /another account/);
+      assert.match(
+        (await setRules(other, host, "optional")).errors[0]?.message ?? "",
+        /another account/,
+      );
       const early = await register(control, "moved");
       assert.equal(early.errors[0]?.meta?.["failure"], "subdomain_taken");
       const asked = "/accounts/{account}/workers/subdomains/moved";
       assert.equal((await callApi(control, "GET", asked)).status, 409);
-      assert.equal((await rules(other, "off")).status, 200);
+      assert.equal((await setRules(other, host, "off")).status, 200);
       assert.equal((await callApi(control, "GET", asked)).status, 404);
       assert.equal((await register(control, "moved")).status, 200);
-      assert.equal((await rules(control, "required")).status, 200);
-      await rules(control, "off");
+      assert.equal((await setRules(control, host, "required")).status, 200);
+      await setRules(control, host, "off");
       assert.equal((await register(control, "countersign")).status, 200);
     });
 

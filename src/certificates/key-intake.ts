@@ -10,14 +10,14 @@ import type { CertificateUpload, ParsedAuthority, ParsedLeaf } from "./certifica
 export interface KeyIntake {
   /**
    * The JSON body of a request. Each chunk is wiped once it is handed over.
-   * @throws Failure `body_not_json`, `text_not_unicode`, `edge_process_ended`; what `body` throws
+   * @throws Failure `body_not_json`, `text_not_unicode`, `json_too_deep`, `edge_process_ended`; what `body` throws
    */
   receive(body: AsyncIterable<Uint8Array>): Promise<HeldUpload>;
   /** The two files of a pair, which are wiped. @throws Failure `edge_process_ended` */
   receivePair(pair: PairBytes): Promise<HeldUpload>;
   /**
    * JSON with secrets: of the body of a request, or of a part of its form. Each chunk is wiped.
-   * @throws Failure `body_not_json`, `text_not_unicode`, `edge_process_ended`; what `body` throws
+   * @throws Failure `body_not_json`, `text_not_unicode`, `json_too_deep`, `edge_process_ended`; what `body` throws
    */
   receiveTexts(body: AsyncIterable<Uint8Array>): Promise<HiddenTexts>;
 }

@@ -20,7 +20,7 @@ export class UploadText {
     this.#privateKey = privateKey;
   }
 
-  /** A JSON body, or the two files of a pair. @throws Failure `body_not_json`, `text_not_unicode` */
+  /** A JSON body, or the two files of a pair. @throws Failure `body_not_json`, `text_not_unicode`, `json_too_deep` */
   static of(received: Buffer | PairBytes): UploadText {
     return "key" in received ? UploadText.#ofPair(received) : UploadText.#ofBody(received);
   }
@@ -80,7 +80,7 @@ export function judgedHere(parsed: ParsedLeaf | ParsedAuthority): JudgedUpload {
   return { ...judged, sealKey: async (place) => sealBody(place, privateKey) };
 }
 
-/** JSON with secrets. @throws Failure `body_not_json`, `text_not_unicode` */
+/** JSON with secrets. @throws Failure `body_not_json`, `text_not_unicode`, `json_too_deep` */
 export function textsIn(received: Buffer | PairBytes): HiddenTexts {
   return hideTexts(parseJson("key" in received ? received.key : received));
 }

@@ -16,6 +16,14 @@ export const apiFailures = {
     cause: "The endpoint takes a JSON object, whatever the Content-Type says.",
     fix: "Send a JSON object.",
   },
+  json_too_deep: {
+    side: "caller",
+    status: 400,
+    number: 7000006,
+    title: "the JSON is nested too deeply",
+    cause: "It has more than 500 lists and objects in one another.",
+    fix: "Send data of that kind as text, or as a module of the Worker.",
+  },
   text_not_unicode: {
     side: "caller",
     status: 400,

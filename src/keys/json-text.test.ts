@@ -19,8 +19,19 @@ test("whole pairs are taken, escaped or not, and so is a backslash before what l
   }
 });
 
-test("what is no JSON is a SyntaxError, and what is deeper than the stack no crash", () => {
+test("what is no JSON is a SyntaxError, and what is nested more than 500 times is refused, not a crash", () => {
   assert.throws(() => parseSentJson("{"), SyntaxError);
-  const deep = "[".repeat(200_000) + String.raw`"\ud83d\ude00"` + "]".repeat(200_000);
-  assert.throws(() => parseSentJson(deep), RangeError);
+  for (const json of nested(500))
+    assert.equal(JSON.stringify(parseSentJson(json)).length > 0, true);
+  for (const json of [...nested(501), ...nested(200_000)]) {
+    assert.throws(() => parseSentJson(json), { code: "json_too_deep" });
+  }
 });
+
+function nested(times: number): string[] {
+  return [
+    "[".repeat(times) + String.raw`"\ud83d\ude00"` + "]".repeat(times),
+    '{"a":'.repeat(times) + "1" + "}".repeat(times),
+    "[".repeat(times) + "]".repeat(times),
+  ];
+}

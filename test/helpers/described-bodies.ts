@@ -75,6 +75,14 @@ const oddNumbers = [-1, 2 ** 31, 2 ** 53, 1e20, 1.5, -1e308, 5e-324];
 const oddValues: fc.Arbitrary<unknown> = fc.oneof(
   fc.constantFrom<unknown>(null, true, 0, [], {}, [null], [[]], { toString: 1 }, { length: -1 }),
   fc.constantFrom('{"then":1}', '{"__proto__":{"a":1}}', '{"constructor":{"prototype":1}}').map((json) => JSON.parse(json) as unknown),
+  fc.constantFrom(499, 3_000).map(nested),
   oddTexts,
   fc.jsonValue(),
 ); // prettier-ignore
+
+/** Lists and objects in one another. */
+function nested(times: number): unknown {
+  let value: unknown = "there";
+  for (let time = 0; time < times; time += 1) value = time % 2 === 0 ? [value] : { a: value };
+  return value;
+}

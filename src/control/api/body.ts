@@ -15,7 +15,7 @@ export interface BodyBounds {
  * A JSON body, whatever its Content-Type says (wrangler sends certificates as text/plain).
  *
  * @param mayBeMissing no body at all is undefined
- * @throws Failure `body_too_large`, `api_bytes_exhausted`, `body_not_json`, `text_not_unicode`
+ * @throws Failure `body_too_large`, `api_bytes_exhausted`, `body_not_json`, `text_not_unicode`, `json_too_deep`
  */
 export async function readJson(
   request: Request,

@@ -99,6 +99,19 @@ test("a service token is let in with an assertion; other hosts are nobody's busi
   assert.deepEqual(other.check(visit(known)), { kind: "refuse", code: "access_denied" });
 });
 
+test("a path that could be read as a protected one needs what that one does, or what all of the host do", () => {
+  const applications = [
+    { id: "a", aud: "aud", domains: ["app.example/admin"], policies: [policy([ANY])] },
+  ];
+  const made = gate([], { applications });
+  assert.equal(made.check(visit({ path: "/public" })).kind, "pass");
+  const slow = `/public${"/x%2f".repeat(500)}`;
+  for (const path of ["/admin", String.raw`/admin/\/../../secret`, "/admin/../public", slow]) {
+    assert.equal(made.check(visit({ path })).kind, "refuse", path.slice(0, 50));
+    assert.equal(made.check(visit({ ...known, path })).kind, "pass", path.slice(0, 50));
+  }
+});
+
 test("a wrong id, a wrong secret and a missing one are refused in the same words", async () => {
   const made = gate([policy([ANY])]);
   for (const wrong of [

@@ -73,7 +73,9 @@ export class AccountRules {
     const domains = this.#domains.filter((domain) => isForHost(domain.host, host));
     if (domains.length === 0) return [];
     const found = new Set<AccessApplication>();
-    for (const reading of readingsOf(path)) {
+    const readings = readingsOf(path);
+    if (readings === null) return [...new Set(domains.map(({ application }) => application))];
+    for (const reading of readings) {
       const lower = reading.toLowerCase();
       // A Worker may take `/Admin` for `/admin`, or not.
       for (const isSame of [

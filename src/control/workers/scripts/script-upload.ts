@@ -127,7 +127,7 @@ export function annotationsOf(
 /**
  * The JSON that describes an upload: one part, or, from the npm SDK, a field for each value.
  *
- * @throws Failure `metadata_invalid`, `text_not_unicode`, `body_too_large`
+ * @throws Failure `metadata_invalid`, `text_not_unicode`, `json_too_deep`, `body_too_large`
  */
 export async function sentMetadata(
   form: FormData,

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { commands } from "../src/cli/commands.ts";
+import { startPlatform } from "./helpers/platform.ts";
 
 const run = promisify(execFile);
 const program = join(import.meta.dirname, "..", "bin", "countersign.js");
@@ -48,6 +49,17 @@ test("the help of a command loads that command, and nothing that it works with",
       `${name} --help`,
     );
   }
+});
+
+test("a start loads the OAuth server for the first who signs in, and not before", async () => {
+  const platform = await startPlatform({ env: { NODE_OPTIONS: `--import=${hooks}` } });
+  await platform[Symbol.asyncDispose]();
+  const loaded = JSON.parse(platform.log().slice(platform.log().lastIndexOf("["))) as string[];
+  assert.ok(loaded.some((url) => url.includes("node_modules/kysely")));
+  assert.deepEqual(
+    loaded.filter((url) => /node_modules\/(oidc-provider|koa)\//.test(url)),
+    [],
+  );
 });
 
 test("a pipe that closes early is no error", async () => {

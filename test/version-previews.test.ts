@@ -135,7 +135,8 @@ async function hold(host: string): Promise<{ cancel(): void }> {
       { port: edge.edge.httpPort, path: "/hold", headers: { host }, signal: controller.signal },
       (response) => {
         response.on("error", () => {});
-        response.once("data", () => resolve());
+        if (response.statusCode === 200) response.once("data", () => resolve());
+        else reject(new Error(`${host}: ${response.statusCode}`));
       },
     );
     asked.on("error", reject);

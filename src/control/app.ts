@@ -118,8 +118,12 @@ export function createControl(options: ControlOptions): Hono {
       );
     });
   }
-  const document = openApiDocument(endpoints, BASE);
-  app.get(`${BASE}/openapi.json`, (c) => c.json(document));
+  // Made for the first who asks, and once: it takes a third of the time of a start.
+  let document: string | null = null;
+  app.get(`${BASE}/openapi.json`, (c) => {
+    document ??= JSON.stringify(openApiDocument(endpoints, BASE));
+    return c.body(document, 200, { "content-type": "application/json" });
+  });
   app.notFound((c) => failure(notFound(endpoints, c.req.method, c.req.path), context.log));
   app.onError((error) => failure(error, context.log));
   return app;

@@ -51,6 +51,8 @@ export class IdleWorkers {
   readonly #options: IdleOptions;
   readonly #all = new Set<Sleeper>();
   readonly #resting = new Map<Sleeper, Promise<void>>();
+  /** Those that are woken together, until all of them run. */
+  readonly #wakes = new Set<ReadonlySet<Sleeper>>();
   readonly #stopping = new AbortController();
 
   constructor(options: IdleOptions) {
@@ -84,12 +86,17 @@ export class IdleWorkers {
   async wake(first: Sleeper): Promise<void> {
     const all = this.#withCalled(first);
     for (const one of all) one.usedAt = performance.now();
-    await Promise.all(
-      [...all].map(async (one) => {
-        await this.#resting.get(one);
-        await one.wake();
-      }),
-    );
+    this.#wakes.add(all);
+    try {
+      await Promise.all(
+        [...all].map(async (one) => {
+          await this.#resting.get(one);
+          await one.wake();
+        }),
+      );
+    } finally {
+      this.#wakes.delete(all);
+    }
   }
 
   /** It starts: what it calls has to run as well. */
@@ -132,8 +139,15 @@ export class IdleWorkers {
     await this.#read(awake, await ingress.idleFor(awake.flatMap(({ sockets }) => sockets)));
     const neededAt = this.#neededAt(new Set(routed()));
     const now = performance.now();
-    const ripe = new Set(awake.filter((one) => now - (neededAt.get(one) ?? now) >= after));
+    const ripe = new Set(
+      awake.filter((one) => !this.#isBeingWoken(one) && now - (neededAt.get(one) ?? now) >= after),
+    );
     for (const group of this.#groups(ripe)) void this.#rest(group, after);
+  }
+
+  /** What is called may run long before its caller does, and is needed when that has started. */
+  #isBeingWoken(one: Sleeper): boolean {
+    return [...this.#wakes].some((all) => all.has(one));
   }
 
   async #read(awake: readonly Sleeper[], idleFor: readonly (number | null)[]): Promise<void> {

@@ -110,6 +110,8 @@ export class Previews {
           throw error;
         }
         if (!one.isStale && !this.#stopping.signal.aborted) {
+          // It may have taken long to start. From here on it is looked at, and its first request is on its way.
+          generation.usedAt = performance.now();
           one.generation = generation;
           await this.#route(one, hosts.hosts);
           await generation.begin();

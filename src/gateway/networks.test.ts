@@ -47,3 +47,11 @@ test("connections of one binding share a look-up; another's, or another account'
   assert.equal(new Set(resolves).size, 4);
   assert.equal(networks.of({ ...owner }).resolve, resolves[0]);
 });
+
+test("bindings that come and go are not kept for ever", () => {
+  const networks = new Networks({ ...defaultOptions, addresses });
+  for (let index = 0; index < 10_050; index += 1) {
+    networks.of({ ...owner, bindingName: `B${index}` });
+  }
+  assert.equal(networks.size, 10_000);
+});

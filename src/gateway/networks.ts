@@ -59,8 +59,18 @@ export class Networks {
     let resolve = this.#resolve.get(key);
     if (resolve === undefined) {
       resolve = sharedFor(1_000, this.#lookups.of(accountId, binding));
+      // All that goes with one is that its next two connections share no look-up.
+      if (this.#resolve.size >= MOST_KEPT) this.#resolve.delete(this.#resolve.keys().next().value!);
       this.#resolve.set(key, resolve);
     }
     return resolve;
   }
+
+  /** How many bindings it keeps something of. */
+  get size(): number {
+    return this.#resolve.size;
+  }
 }
+
+/** Bindings come and go with deploys, and nobody tells when one was the last of its name. */
+const MOST_KEPT = 10_000;

@@ -3,8 +3,8 @@ import { Hono } from "hono";
 import type { ClientBindings } from "../control/api/remote-address.ts";
 import { listenForApi } from "./api-listener.ts";
 import { createControl } from "../control/app.ts";
+import { loginWhenAsked } from "../control/access/login/when-asked.ts";
 import { latestCompatibilityDate } from "../control/workers/compatibility.ts";
-import { createLogin } from "../control/access/login/app.ts";
 import { allScopes } from "../control/api/scopes.ts";
 import { ProcessIntake } from "../intake/process-intake.ts";
 import { startEdge } from "../edge/start-edge.ts";
@@ -195,12 +195,12 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
     ...compatibility,
     limits: { inProcess: options.inProcess },
   });
-  const login = createLogin({ ...context, issuer: publicUrl, log });
+  const login = loginWhenAsked({ ...context, issuer: publicUrl, log });
   const health = healthApp(store, edge);
   api.serve(
     new Hono<{ Bindings: ClientBindings }>()
       .route("/", health)
-      .all("/oauth2/*", (c) => login.fetch(c.req.raw, c.env))
+      .all("/oauth2/*", async (c) => (await login()).fetch(c.req.raw, c.env))
       .all("*", (c) => control.fetch(c.req.raw, c.env)),
   );
   // What was deleted while no edge ran.

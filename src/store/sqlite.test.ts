@@ -11,6 +11,7 @@ import { sqliteDialect } from "./sqlite.ts";
 import { openStore, openStoreOn } from "./store.ts";
 import { Keyring } from "../keys/seal.ts";
 import { Kysely, sql } from "kysely";
+import { Migrator } from "kysely/migration";
 
 let folder: string;
 beforeEach(() => (folder = mkdtempSync(join(tmpdir(), "countersign-sqlite-"))));
@@ -62,4 +63,37 @@ test("a statement that is kept sees a table that has changed", async (t) => {
   await sql`alter table one add column b text`.execute(db);
   await db.updateTable("one").set({ b: "2" }).execute();
   assert.equal(JSON.stringify(await all()), JSON.stringify([{ a: "1", b: "2" }]));
+});
+
+test("a migration that fails leaves the database as it was, with those before it undone too", async (t) => {
+  const db = new Kysely<Record<string, object>>({
+    dialect: sqliteDialect(join(folder, "three.db")),
+  });
+  t.after(() => db.destroy());
+  const tables = async (): Promise<readonly string[]> =>
+    (
+      await sql<{ name: string }>`select name from sqlite_master where name in ('a', 'b')`.execute(
+        db,
+      )
+    ).rows.map(({ name }) => name);
+  const make = (name: string) => (on: typeof db) =>
+    sql`create table ${sql.table(name)} (x)`.execute(on);
+  const first = { up: async (on: typeof db) => void (await make("a")(on)) };
+  const failing = {
+    up: async (on: typeof db) => {
+      await make("b")(on);
+      throw new Error("no");
+    },
+  };
+  const migrate = async (migrations: Record<string, typeof first>): Promise<unknown> =>
+    (
+      await new Migrator({
+        db,
+        provider: { getMigrations: async () => migrations },
+      }).migrateToLatest()
+    ).error;
+  assert.ok((await migrate({ "1": first, "2": failing })) instanceof Error);
+  assert.deepEqual(await tables(), []);
+  assert.equal(await migrate({ "1": first }), undefined);
+  assert.deepEqual(await tables(), ["a"]);
 });

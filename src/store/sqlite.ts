@@ -1,4 +1,4 @@
-import { SqliteDialect, type SqliteDatabase } from "kysely";
+import { SqliteAdapter, SqliteDialect, type SqliteDatabase } from "kysely";
 import { closeSync, openSync } from "node:fs";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { storageFailure } from "../failures/of-storage.ts";
@@ -19,7 +19,24 @@ export interface SqliteOptions {
  * @throws Failure, here and from each query, of what `storageFailure` tells; an Error otherwise
  */
 export function sqliteDialect(path: string, options: SqliteOptions = {}): SqliteDialect {
-  return new SqliteDialect({ database: telling(path, () => open(path, options)) });
+  return new Dialect({ database: telling(path, () => open(path, options)) });
+}
+
+class Dialect extends SqliteDialect {
+  override createAdapter(): SqliteAdapter {
+    return new Adapter();
+  }
+}
+
+/**
+ * All new migrations are one transaction: a start that is cut off leaves the database as it was, and
+ * the first one waits for the disk once, not for each table. Kysely does not do so by itself, because
+ * a migration could not switch foreign keys off; none of ours does.
+ */
+class Adapter extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true;
+  }
 }
 
 function open(path: string, options: SqliteOptions): SqliteDatabase {

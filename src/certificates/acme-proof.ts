@@ -13,7 +13,7 @@ const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
 /**
  * The certificate that proves to an ACME server that a host is ours (TLS-ALPN-01, RFC 8737), with a
- * key of its own. PEM, both. Nobody else takes it: it signed itself.
+ * key of its own. PEM, both. Other programs reject it, because it is self-signed.
  */
 export async function acmeProof(
   host: string,

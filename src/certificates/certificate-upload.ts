@@ -12,7 +12,7 @@ export interface CertificateUpload {
   readonly authorities?: readonly string[];
 }
 
-/** A certificate that exists is valid: parsed once, here, and never judged again. */
+/** A `Certificate` object is always valid: it was parsed and checked once, here. */
 export type ParsedUpload = ParsedLeaf | ParsedAuthority;
 
 export interface ParsedLeaf {
@@ -53,7 +53,10 @@ export interface CertificateFacts {
   readonly names: readonly string[];
   /** `RSA 2048`, `RSA-PSS 3072`, `EC P-256`, `Ed25519`, `ML-DSA-65`. */
   readonly key: string;
-  /** SHA-256 over the subjectPublicKeyInfo, 64 lower case hex digits: finds whose a key is. */
+  /**
+   * SHA-256 over the subjectPublicKeyInfo, 64 lower case hex digits: finds the certificate of a
+   * key.
+   */
   readonly publicKeyHash: string;
 }
 

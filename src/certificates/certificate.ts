@@ -12,7 +12,7 @@ import { describeField, type PemBlock } from "./pem.ts";
 export interface Certificate extends Extensions {
   readonly x509: X509Certificate;
   readonly publicKey: KeyObject;
-  /** 1 or 3. Version 1 has no extensions: it does not say what it is for. */
+  /** 1 or 3. Version 1 has no extensions, so it does not say its purpose. */
   readonly version: number;
   /** RFC 2253: `CN=client,O=Acme`. */
   readonly subject: string;

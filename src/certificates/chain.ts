@@ -47,7 +47,10 @@ export function isSelfSigned({ x509 }: Certificate): boolean {
   return x509.subject === x509.issuer && verifies(x509, x509);
 }
 
-/** By subject. Constant, and read once: that takes some milliseconds, as much as all else here. */
+/**
+ * By subject. They never change, so they are read once: that takes some milliseconds, as much as
+ * all other work here.
+ */
 let rootsBySubject: ReadonlyMap<string, readonly X509Certificate[]> | undefined;
 
 function publicRoots(subject: string): readonly X509Certificate[] {

@@ -39,8 +39,8 @@ export function refuseUnlessAuthority(certificate: Certificate): void {
 }
 
 /**
- * What may be trusted: a CA, and an origin's own self-signed certificate, which then stands for
- * itself and for nothing that its key signs. TLS judges it the same way.
+ * Certificates that can be trusted: a CA, and an origin's self-signed certificate. The latter is
+ * then trusted itself, but nothing that its key signs. TLS treats it in the same way.
  * @throws as `refuseUnlessAuthority`
  */
 export function admitAnchor(certificate: Certificate): readonly UploadWarning[] {
@@ -130,7 +130,7 @@ export function warnOfUsage(chain: readonly [Certificate, ...Certificate[]]): Up
 }
 
 /**
- * The last word is of what will present it: OpenSSL, and the gateway's own reading.
+ * Finally, the code that will present it has to accept it: OpenSSL, and the gateway's parser.
  * @throws Failure `upload_unusable`
  */
 export function refuseUnusable(leaf: Certificate, chain: string, privateKey: string): void {

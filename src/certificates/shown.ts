@@ -33,12 +33,12 @@ export function showCertificate(x509: X509Certificate): ShownCertificate {
   };
 }
 
-/** For a sentence: by what name is the certificate known? */
+/** The name of the certificate, for use in a sentence. */
 export function calledBy({ subject, names }: Pick<ShownCertificate, "subject" | "names">): string {
   return subject || names.join(", ") || "no subject";
 }
 
-/** An invalid Date for one that cannot be read: Node makes a date of whatever lay in memory. */
+/** An invalid Date for one that cannot be read: Node makes a date of uninitialised memory. */
 export function validityOf(x509: X509Certificate): {
   readonly notBefore: Date;
   readonly notAfter: Date;

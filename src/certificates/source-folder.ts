@@ -14,13 +14,13 @@ export interface FolderSourceOptions {
   readonly authorities?: readonly string[];
   readonly now: () => Date;
   /**
-   * Takes a new version. It counts once this resolves; where it rejects, it is tried again at the
-   * next look.
+   * Takes a new version. The version counts as taken when this resolves. If it rejects, the next
+   * look tries again.
    */
   readonly onVersion: (version: JudgedLeaf) => Promise<void>;
-  /** Who may see keys. Default: this process. */
+  /** The process that may see keys. Default: this one. */
   readonly intake?: KeyIntake;
-  /** Told once for each state of the folder that stays bad for longer than `patience`. */
+  /** Called once for each faulty state of the folder that lasts longer than `patience`. */
   readonly onFailure: (error: unknown) => void;
   /** Milliseconds that writers may leave the pair in disorder. Default: 10,000. */
   readonly patience?: number;

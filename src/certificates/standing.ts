@@ -3,8 +3,8 @@ import { splitPem } from "./pem.ts";
 import { admitAnchor, warnOfUsage } from "./rules.ts";
 
 /**
- * What an upload was warned of that stays so for as long as the certificate is there, in sentences.
- * Never throws: what was stored by an older version may be read otherwise today.
+ * Warnings of an upload that stay true while the certificate is stored, in sentences. Never throws:
+ * a certificate that an older version stored may parse differently today.
  * @param chain leaf first, PEM; of a CA, the bundle
  */
 export function standingWarnings(chain: string, isAuthority: boolean): readonly string[] {

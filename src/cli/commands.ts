@@ -17,12 +17,12 @@ export interface CommandEntry {
 export const commands: readonly CommandEntry[] = [
   {
     name: "dev",
-    summary: "wrangler's development server, with the mTLS bindings that it does not have",
+    summary: "wrangler's development server, with mTLS bindings",
     add: async () => (await import("./commands/dev.ts")).addDevCommand,
   },
   {
     name: "init",
-    summary: "add to a Wrangler project what it lacks for mTLS; shows the diff first",
+    summary: "add what a Wrangler project needs for mTLS; shows the diff first",
     add: async () => (await import("./commands/init.ts")).addInitCommand,
   },
   {
@@ -37,13 +37,13 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: "deploy",
-    summary: "wrangler deploy to this platform, then the URL that really answers",
+    summary: "run wrangler deploy for this platform, then print the URL that answers",
     add: async () => (await import("./commands/deploy.ts")).addDeployCommand,
   },
   {
     name: "certificate",
     alias: "cert",
-    summary: "client certificates: upload, rotate, roll back, revoke, and what is known of them",
+    summary: "client certificates: upload, rotate, roll back, revoke, show, test",
     add: async () => (await import("./commands/certificate/certificate.ts")).addCertificateCommand,
   },
   {
@@ -53,27 +53,27 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: "binding",
-    summary: "who makes the connections of a Worker's mTLS bindings",
+    summary: "which process makes the connections of a Worker's mTLS bindings",
     add: async () => (await import("./commands/binding.ts")).addBindingCommand,
   },
   {
     name: "hyperdrive",
-    summary: "databases that Workers bind: what there is, and a sign-in step by step",
+    summary: "databases that Workers bind: list them, and test signing in",
     add: async () => (await import("./commands/hyperdrive.ts")).addHyperdriveCommand,
   },
   {
     name: "host",
-    summary: "hosts of the ingress: whether they want their clients' certificates",
+    summary: "hosts of the ingress: their certificates, clients and origins",
     add: async () => (await import("./commands/host/host.ts")).addHostCommand,
   },
   {
     name: "trust",
-    summary: "have this machine trust https://NAME.localhost, or trust it no more",
+    summary: "make this machine trust https://NAME.localhost, or stop trusting it",
     add: async () => (await import("./commands/trust.ts")).addTrustCommand,
   },
   {
     name: "access",
-    summary: "Access: service tokens of machines, and the applications that they are let into",
+    summary: "Access: service tokens of machines, and applications",
     add: async () => (await import("./commands/access.ts")).addAccessCommand,
   },
   {
@@ -89,12 +89,12 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: "policy",
-    summary: "what origins let which Worker do",
+    summary: "policies: which Worker may do what at an origin",
     add: async () => (await import("./commands/policy.ts")).addPolicyCommand,
   },
   {
     name: "origin",
-    summary: "stand before a service in any language, and let in what a policy allows",
+    summary: "a sidecar, or a server's configuration, that enforces a policy",
     add: async () => (await import("./commands/origin.ts")).addOriginCommand,
   },
   {
@@ -109,22 +109,22 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: "backup",
-    summary: "write everything of the data folder into one file, while the platform runs or not",
+    summary: "write all data of the platform into one file, while it runs or not",
     add: async () => (await import("./commands/backup.ts")).addBackupCommand,
   },
   {
     name: "restore",
-    summary: "put a backup into a data folder on which no platform runs",
+    summary: "restore a backup into a data folder on which no platform runs",
     add: async () => (await import("./commands/backup.ts")).addRestoreCommand,
   },
   {
     name: "logs",
-    summary: "what Workers wrote, their requests and what failed; --follow goes on with what comes",
+    summary: "what Workers wrote, their requests and failures; --follow prints new entries",
     add: async () => (await import("./commands/logs.ts")).addLogsCommand,
   },
   {
     name: "cron",
-    summary: "the cron triggers of Workers, and a run of one now",
+    summary: "cron triggers of Workers: list them, or run one now",
     add: async () => (await import("./commands/cron.ts")).addCronCommand,
   },
   {
@@ -134,7 +134,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: "doctor",
-    summary: "look for what would keep the platform from running well",
+    summary: "look for problems of this machine and the platform",
     add: async () => (await import("./commands/doctor.ts")).addDoctorCommand,
   },
   {
@@ -149,7 +149,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: "whoami",
-    summary: "who the commands act as, where, and what says so",
+    summary: "show who the commands act as, on which platform, and why",
     add: async () => (await import("./commands/login.ts")).addWhoamiCommand,
   },
   {
@@ -159,7 +159,7 @@ export const commands: readonly CommandEntry[] = [
   },
   {
     name: "user",
-    summary: "people: who may sign in, and as what",
+    summary: "people who may sign in, and their roles",
     add: async () => (await import("./commands/user.ts")).addUserCommand,
   },
   {

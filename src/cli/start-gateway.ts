@@ -20,7 +20,7 @@ export function addGatewayOptions(command: Command): Command {
     )
     .option(
       "--connection-life <s>",
-      "seconds that a busy connection to an origin is used, until its name is asked for again",
+      "seconds after which a busy connection to an origin is replaced, and its name looked up again",
       "600",
     )
     .option("--connect-limit <n>", "connections that a Worker has open by connect() at once", "512")

@@ -15,7 +15,7 @@ export function addWorkerPorts(command: Command): Command {
   return command
     .option(
       "--worker-port <[account/]name=[host:]port...>",
-      "a port of a Worker's own: nothing of the ingress stands before it (docs/platform.md says what that gives up)",
+      "a port of a Worker's own, without the ingress in front (docs/platform.md says what that gives up)",
     )
     .option(
       "--worker-socket <[account/]name=path...>",

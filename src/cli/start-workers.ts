@@ -23,12 +23,12 @@ export function addWorkerShares(command: Command): Command {
     .option("--worker-start <s>", "how long a Worker may take to start", "15")
     .option(
       "--drain <s>",
-      "how long requests and WebSockets go on with a version that was replaced",
+      "how long a replaced version may finish its requests and WebSockets",
       "30",
     )
     .option(
       "--idle-after <duration>",
-      "stop a Worker that has had no request for so long (15m, 1h; at least 1m), and start it with the next; default: never",
+      "stop a Worker that has had no request for this time (15m, 1h; at least 1m), and start it with the next; default: never",
     );
 }
 

@@ -13,7 +13,7 @@ export interface AccountAccess {
   readonly keys: readonly AccessKey[];
 }
 
-/** Hosts and paths that answer only to whom a policy lets in. Without a policy: to nobody. */
+/** Hosts and paths that only callers reach whom a policy lets in. Without a policy: no caller. */
 export interface AccessApplication {
   readonly id: string;
   /** The `aud` of its assertions. */

@@ -32,7 +32,7 @@ export interface WorkerAssets {
 
 /** The contents of an account's assets on this machine, each once. */
 export interface AssetContents {
-  /** Those of `files` that are not there. */
+  /** The entries of `files` that are missing. */
   missing(accountId: string, files: readonly AssetContent[]): Promise<readonly AssetContent[]>;
   /**
    * Writes one down, whole or not at all.
@@ -51,7 +51,7 @@ export interface AssetContents {
   keepOnly(accountId: string, files: ReadonlySet<string>): Promise<void>;
 }
 
-/** What `keepOnly` knows a content by. */
+/** The name under which `keepOnly` knows a content. */
 export function contentKey({ hash, size }: AssetContent): string {
   return `${hash}-${size}`;
 }

@@ -20,7 +20,7 @@ export interface Source {
   changes(cursor: number, signal: AbortSignal): AsyncIterable<Change>;
   /** What runs for a script now. Null: nothing (deleted, or only uploaded). */
   deployment(key: ScriptKey): Promise<Deployment | null>;
-  /** A version that has hosts of its own. Null: it is gone, or has none any more. */
+  /** A version that has hosts of its own. Null: it was deleted, or no longer has any. */
   preview(key: ScriptKey, versionId: string): Promise<WorkerVersion | null>;
   /** A certificate as the gateway needs it. Null: deleted. */
   certificate(accountId: string, certificateId: string): Promise<CertificateVersion | null>;
@@ -30,7 +30,10 @@ export interface Source {
   trust(accountId: string): Promise<AccountTrust>;
   /** The hosts of an account that have TLS state of their own at the ingress. */
   hosts(accountId: string): Promise<readonly Host[]>;
-  /** What zones of an account say of their hosts: all that it has made, or none where none says anything. */
+  /**
+   * Settings of the account's zones for their hosts: of all its zones, or of none if no zone has a
+   * setting.
+   */
   zones(accountId: string): Promise<readonly ZoneRules[]>;
   /** Certificates of clients that no host of an account takes any more: as in `HostClients`. */
   revocations(accountId: string): Promise<readonly string[]>;
@@ -176,7 +179,7 @@ export type WorkerBinding = { readonly name: string } & (
   | {
       readonly type: "mtls_certificate";
       readonly certificateId: string;
-      /** Who makes its connections: workerd itself, or (default) the gateway. */
+      /** The process that makes its connections: workerd itself, or (default) the gateway. */
       readonly mode?: BindingMode;
     }
   | {
@@ -224,7 +227,7 @@ export type WorkerBinding = { readonly name: string } & (
 
 /** Objects of another script. */
 export interface RemoteObjects {
-  /** Who keeps them now; who kept them last, if they were deleted. */
+  /** The script that has them now, or that had them last if they were deleted. */
   readonly scriptName: string;
   /** As of `ObjectClass`: it stays when the class is renamed or transferred. */
   readonly namespaceId: string;

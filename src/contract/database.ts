@@ -25,7 +25,7 @@ export interface DatabaseConfig {
 
 export type DatabaseProtocol = "postgres" | "mysql";
 
-/** What a Worker's connection string says of a database. The rest of it is made up. */
+/** The parts of a Worker's connection string that are true. The rest of the string is made up. */
 export interface BoundDatabase {
   readonly databaseId: string;
   readonly protocol: DatabaseProtocol;

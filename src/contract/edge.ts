@@ -17,14 +17,14 @@ export interface Edge extends ConnectionTests, AsyncDisposable {
   /** Stops a staged version that will not be deployed. No effect on one that is. */
   discard(versionId: string): Promise<void>;
   /**
-   * Whether somebody reads the log of a script: all of its calls are told of then. Resolves once
-   * that is so, as far as the script runs.
+   * Says whether somebody reads the log of a script. While somebody does, all of its calls are
+   * reported. Resolves once the running processes of the script do so.
    */
   follow(key: ScriptKey, isFollowed: boolean): Promise<void>;
   /** Resolves when every change up to `cursor` is in force on this machine, or has failed loudly. */
   applied(cursor: number): Promise<void>;
   /**
-   * Opens what this master key sealed, from now on, beside what the ones before sealed.
+   * From now on, records that this master key sealed can be opened, too.
    * @param masterKey 32 bytes
    */
   adoptMasterKey(masterKey: Uint8Array): Promise<void>;
@@ -42,8 +42,8 @@ export interface Edge extends ConnectionTests, AsyncDisposable {
    */
   scheduled(run: ScheduledRun): Promise<EventOutcome>;
   /**
-   * Removes all that is kept in these namespaces of Durable Objects, or Workflows, once no process has them open.
-   * One that has no folder is none.
+   * Removes all that is kept in these namespaces of Durable Objects, or Workflows, once no process
+   * has them open. A namespace without a folder is skipped.
    */
   removeObjects(accountId: string, namespaceIds: readonly string[]): Promise<void>;
   /**

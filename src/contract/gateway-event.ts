@@ -21,7 +21,7 @@ export type GatewayEvent = {
       readonly message: string;
       readonly scriptName: string;
       readonly bindingName: string;
-      /** Null: it broke off while it was answered. */
+      /** Null: the connection failed during the response. */
       readonly ray: string | null;
     }
 );

@@ -1,5 +1,5 @@
 import type { ShownDetails } from "../failures/rendered.ts";
-/** How the gateway connects. All of it is told to the gateway process when it starts. */
+/** How the gateway connects. The gateway process gets all of it when it starts. */
 export interface GatewayOptions {
   readonly addresses: AddressOptions;
   readonly timeouts: GatewayTimeouts;
@@ -15,22 +15,24 @@ export interface GatewayOptions {
   /** Base URL of an OTLP/HTTP collector for spans of requests. Null: none. Default: null. */
   readonly otlpEndpoint: string | null;
   /**
-   * What the body of a failure says, which Workers tend to hand on to anyone: `public` all of it,
-   * with hosts, addresses and issuers; `owner` its code, title and ray, and the rest is in the log.
-   * Default: `public`; the platform's is `owner`.
+   * What the body of a failure says, which Workers often pass on to their clients. `public`:
+   * everything, with hosts, addresses and issuers. `owner`: code, title and ray; the rest is in the
+   * log. Default: `public`; the platform's is `owner`.
    */
   readonly failureDetails: ShownDetails;
   /** Default: `info`. */
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
-  /** Connections to one origin for one binding, 1 to 65,535. What exceeds them waits. Default: 512. */
+  /**
+   * Connections to one origin for one binding, 1 to 65,535. Further requests wait. Default: 512.
+   */
   readonly connections: number;
   /** Resume TLS sessions, within one pool and for 10 minutes at most. Default: true. */
   readonly resumption: boolean;
   /** Offer HTTP/2 to origins. Default: true. */
   readonly http2: boolean;
   /**
-   * Ports on which `connect()` asks for TLS the way PostgreSQL wants it, before the handshake. On
-   * others that is found out with the first connection. Default: 5432.
+   * Ports on which `connect()` requests TLS as PostgreSQL needs it, before the handshake. On other
+   * ports, the first connection finds out. Default: 5432.
    */
   readonly postgresPorts: readonly number[];
   /** The same for MySQL and MariaDB, whose servers speak first. Default: 3306. */
@@ -43,7 +45,7 @@ export interface GatewayOptions {
   readonly bindingLookups: number;
   /** Names that are looked up at once for one account. Default: 8. */
   readonly accountLookups: number;
-  /** Programs at once that find out what an origin accepts. Default: 2. */
+  /** How many `openssl` programs may run at once to find out what an origin accepts. Default: 2. */
   readonly explanations: number;
 }
 

@@ -56,10 +56,10 @@ export interface IdentityRequest {
   readonly sealedId: string;
 }
 
-/** In the place of an id, for what presents nothing. */
+/** In place of an id, for a binding that presents no certificate. */
 export const NO_CERTIFICATE = "";
 
-/** A binding is a socket: whoever reaches it may present the certificate. */
+/** A binding is a socket: any program that can connect to it can present the certificate. */
 export interface GatewayBinding {
   /** Mode 0600, relative to the run directory, the working directory of every process of the edge. */
   readonly socketPath: string;
@@ -69,8 +69,8 @@ export interface GatewayBinding {
   /** `NO_CERTIFICATE`: nothing is presented. */
   readonly certificateId: string;
   /**
-   * It stands before an origin: requests name their host in `Host`, as the ingress hands them on,
-   * and go there. The origin is verified by the host's name. Absent: URLs are absolute.
+   * The binding leads to an origin: requests name their host in `Host`, as the ingress passes them
+   * on, and go there. The origin is verified by the host's name. Absent: URLs are absolute.
    */
   readonly front?: OriginPlace;
   /** The `accept-encoding` of requests that have none: what the Worker's runtime decodes. Absent: none. */

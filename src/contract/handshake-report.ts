@@ -3,14 +3,17 @@ import type { FailureCode } from "../failures/failures.ts";
 /** One handshake with an origin, step by step. What was not reached is null. */
 export interface HandshakeReport {
   readonly origin: string;
-  /** Null: a database's configuration that presents none. */
+  /** Null: the database's configuration presents none. */
   readonly certificateId: string | null;
   readonly version: number | null;
   /** Leaf first: what was presented. Empty: the origin was not verified, or did not ask. */
   readonly presented: readonly ReportedCertificate[];
   readonly address: string | null;
   readonly connectMs: number | null;
-  /** How a database was asked to begin TLS, and agreed. Null: it is none, or did not. */
+  /**
+   * How the database was asked to begin TLS, if it agreed. Null: it is no database, or it did not
+   * agree.
+   */
   readonly asksTls: { readonly request: string; readonly ms: number } | null;
   readonly tls: {
     readonly version: string;

@@ -1,8 +1,8 @@
 import type { Sealed } from "../keys/seal.ts";
 
 /**
- * A host of the ingress, as the control plane tells it to an edge. Everything of a host that TLS or
- * the judgement of its clients needs stands here.
+ * A host of the ingress, as the control plane tells an edge about it: everything that TLS and the
+ * verification of clients need.
  */
 export interface Host {
   /** Lower case, no port. `*.example.com` is any host below it; an exact one goes before it. */
@@ -15,7 +15,7 @@ export interface Host {
 
 /** What a host asks of its clients. */
 export interface HostClients {
-  /** `optional`: everybody comes in, and the Worker is told of the certificate. */
+  /** `optional`: every client is let in, and the Worker gets the facts of its certificate. */
   readonly mode: "optional" | "required";
   /** PEM, one certificate each. None: nobody is verified. */
   readonly authorities: readonly string[];
@@ -60,7 +60,7 @@ export interface TlsVersions {
   readonly maxTls: "TLSv1.2" | "TLSv1.3";
 }
 
-/** What proves to an ACME server that a host is ours (HTTP-01 of RFC 8555): it is no secret. */
+/** The proof to an ACME server that a host is ours (HTTP-01 of RFC 8555). It is not a secret. */
 export interface HostChallenge {
   /** Lower case, no port. */
   readonly host: string;

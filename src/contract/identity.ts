@@ -39,8 +39,11 @@ export interface IdentityState {
   readonly revokedOn: string | null;
   /** Why. Null: the Worker may have one. */
   readonly reason: "revoked" | "deleted" | null;
-  /** What it would be issued now: one that differs is a reason to renew. */
+  /** The SPIFFE ID that it would get now. If the current one differs, it is renewed. */
   readonly spiffeId: string;
-  /** The CA that issues now: one that differs is a reason to renew. Null: none was needed yet. */
+  /**
+   * The CA that issues now. If the current certificate is from another one, it is renewed. Null: no
+   * CA was needed yet.
+   */
   readonly authorityId: string | null;
 }

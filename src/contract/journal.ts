@@ -9,7 +9,7 @@ export interface Journal {
    * Hears of each entry from now on, kept or not, until the result is called.
    */
   listen(key: ScriptKey, heard: (entry: LogEntry) => void): () => void;
-  /** The Worker is gone, and its log with it. */
+  /** The Worker was deleted; deletes its log. */
   remove(key: ScriptKey): Promise<void>;
 }
 
@@ -48,19 +48,19 @@ export interface TailService {
   list(key: ScriptKey): readonly Tail[];
   /** @throws Failure `tail_not_found` */
   delete(key: ScriptKey, id: string): void;
-  /** Has the Worker tell of its calls for a while: who reads on asks again. */
+  /** The Worker reports its calls for a while. A reader that continues calls this again. */
   follow(key: ScriptKey): Promise<void>;
 }
 
 export interface TailRequest {
   readonly filters: readonly TailFilter[];
-  /** Of who asks: what `self` stands for. Null: not known. */
+  /** The address of the reader, for which `self` stands. Null: not known. */
   readonly address: string | null;
 }
 
 export interface Tail {
   readonly id: string;
-  /** For a WebSocket: who has it may read. */
+  /** For a WebSocket: a client that has this token may read. */
   readonly url: string;
   readonly expiresAt: Date;
 }

@@ -1,4 +1,4 @@
-/** One string for something of an account, to find it by: no two things have the same. */
+/** A string that identifies something of an account. Different things have different strings. */
 export function keyIn(accountId: string, ...names: readonly (string | null)[]): string {
   return JSON.stringify([accountId, ...names]);
 }

@@ -2,7 +2,7 @@
 export interface QueueConfig {
   /** Its data are under it. */
   readonly name: string;
-  /** Seconds that its messages wait, where neither they nor their binding say. */
+  /** Seconds that its messages wait if neither the message nor the binding says. */
   readonly deliveryDelay: number;
   /** Null: there is none, or it is paused; messages wait. */
   readonly consumer: QueueConsumer | null;
@@ -10,7 +10,7 @@ export interface QueueConfig {
 
 export interface QueueConsumer {
   readonly scriptName: string;
-  /** Another queue. Null: what is out of attempts is dropped. */
+  /** Another queue. Null: messages without attempts left are dropped. */
   readonly deadLetterQueue: string | null;
   /** Messages, 1 to 100. */
   readonly maxBatchSize: number;

@@ -20,6 +20,6 @@ export interface StorageAnswer {
   readonly status: number;
   readonly statusText: string;
   readonly headers: Headers;
-  /** Whoever does not read it to its end ends its iterator. */
+  /** A caller that does not read all of it must end the iterator. */
   readonly body: AsyncIterable<Uint8Array>;
 }

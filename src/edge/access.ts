@@ -26,7 +26,10 @@ export class AccessAtIngress {
     this.#parts = parts;
   }
 
-  /** Before its first host is known: a host behind Access never answers without its policies. */
+  /**
+   * Before its first host is known, so that a host behind Access never answers without its
+   * policies.
+   */
   async ensure(accountId: string): Promise<void> {
     if (!this.#known.has(accountId)) await this.#parts.apply({ kind: "access", accountId });
   }
@@ -39,7 +42,10 @@ export class AccessAtIngress {
   }
 }
 
-/** With the keys that open. One that does not signs nothing, and its hosts stay closed. */
+/**
+ * With the keys that can be opened. A key that cannot be opened signs nothing, and its hosts stay
+ * closed.
+ */
 function ingressAccess(
   accountId: string,
   access: AccountAccess,

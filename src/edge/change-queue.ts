@@ -62,7 +62,8 @@ export class ChangeQueue {
       if (this.#signal.aborted) return;
       const reason = error instanceof Error ? error.message : String(error);
       this.#log.error({ ...change, reason, error }, "a change is not in force");
-      // A certificate that was refused is refused again; a Worker may have met a full machine.
+      // A refused certificate would be refused again. A Worker may have failed because the machine
+      // was busy.
       const isFinal = error instanceof Failure && error.entry.side !== "platform";
       if (change.kind === "script" || !isFinal) void this.#later(change, backoff);
     }

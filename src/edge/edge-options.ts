@@ -27,7 +27,7 @@ export interface EdgeOptions {
   readonly httpHost?: string;
   /** TLS at the ingress. Default: plain HTTP only. */
   readonly https?: EdgeHttps | null;
-  /** Whose word about clients counts. Default: nobody's. */
+  /** The proxies that are trusted to name the client. Default: nobody's. */
   readonly proxies?: ProxyOptions;
   /**
    * Connections that one client address (IPv6: a /64) may have at once, trusted proxies excepted.
@@ -49,7 +49,7 @@ export interface EdgeOptions {
   readonly gateway?: Omit<StartGatewayOptions, "runDirectory" | "masterKey" | "processes">;
   /** Issues identities to Workers that bind one. Default: none. */
   readonly identities?: IdentityIssuer;
-  /** Takes what Workers have to say, and what is said of them. Default: nobody does. */
+  /** Takes the log of Workers: what they write, and what is reported about them. Default: none. */
   readonly onWorkerEvent?: (event: WorkerEvent) => void;
   readonly log: Logger;
   /** Where Workers are reached without the ingress. Default: nowhere. */

@@ -29,7 +29,7 @@ interface Held {
   revokedOn: string | null;
   /** It is being asked for. */
   busy: boolean;
-  /** When it was last asked for in vain, as the clock had it, and ms that are waited since. */
+  /** When the last request for it failed, by the clock, and the pause in ms after that. */
   failed: { readonly on: number; readonly pause: number } | null;
   /** The last task: what concerns one Worker happens in order. */
   tail: Promise<void>;
@@ -69,7 +69,7 @@ export class Identities {
     else await held.tail;
   }
 
-  /** The Worker is gone: its identity is renewed no more. */
+  /** The Worker was deleted: its identity is no longer renewed. */
   forget(key: ScriptKey): void {
     this.#held.delete(idOf(key));
   }
@@ -114,7 +114,8 @@ export class Identities {
     for (const held of this.#held.values()) {
       const { issued, failed, busy, revokedOn } = held;
       if (busy || revokedOn !== null) continue;
-      // After a clock was set back, what failed lies in the future: nobody waits until then.
+      // After the clock was set back, the last failure is in the future. The pause does not last
+      // until then.
       if (failed !== null && now >= failed.on && now < failed.on + failed.pause) continue;
       // A clock that was set back makes what was just issued not valid yet.
       if (issued === null || now >= issued.renewAt || now < issued.notBefore)

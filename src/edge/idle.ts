@@ -42,7 +42,7 @@ export interface IdleOptions {
 }
 
 /**
- * Stops Workers that nobody has asked for a while, and starts them again for the next request.
+ * Stops Workers that had no request for a while, and starts them again for the next request.
  *
  * A Worker keeps its connections to the services that it binds, so those run whenever it does: they
  * are woken with it, and stopped with it at the earliest.
@@ -162,8 +162,8 @@ export class IdleWorkers {
   }
 
   /**
-   * What can be called is needed for as long as who runs and calls it: one without a route, which is
-   * about to get it or drains, for ever.
+   * A service is needed as long as a running Worker can call it. A generation without a route,
+   * which is about to get one or drains, is always needed.
    */
   #neededAt(routed: ReadonlySet<Sleeper>): Map<Sleeper, number> {
     const needed = new Map<Sleeper, number>();
@@ -207,7 +207,7 @@ export class IdleWorkers {
     const { ingress, log } = this.#options;
     let isUsed = true;
     try {
-      // From here on a request finds nobody at the socket, and asks to have it woken.
+      // From here on, a request finds no process at the socket, and requests a start.
       await Promise.all(group.map((one) => one.hide()));
       // One that came before has a connection, which the ingress counts.
       const released = await ingress.release(

@@ -36,8 +36,8 @@ export interface PreviewsOptions {
 type Preview = Awaited<ReturnType<Source["preview"]>>;
 
 /**
- * Versions at hosts of their own: each is started by a request for it, and stopped when none came
- * for a while. They are nobody's traffic: other Workers and events never reach them.
+ * Versions at hosts of their own (previews). A request starts a version, and after a while without
+ * requests it is stopped. Other Workers and events never reach it.
  */
 export class Previews {
   readonly #options: PreviewsOptions;
@@ -122,7 +122,8 @@ export class Previews {
       }
     } catch (error) {
       log.error({ account, script, version, error }, "a preview of a version does not start");
-      // Whoever asks again soon is told the same: it is not tried for each request.
+      // A request soon after a failure gets the same failure, so that not every request tries to
+      // start the version.
       void delay(FAILED_FOR, null, { signal: this.#stopping.signal, ref: false })
         .catch(() => {})
         .then(() => this.#forget(one, "worker_unavailable"));

@@ -233,7 +233,7 @@ export class Reconciler {
     );
   }
 
-  /** One that was deleted goes once nothing is in flight with it. */
+  /** A deleted certificate is removed once no request uses it. */
   async #whenUnused(change: FeedChange): Promise<void> {
     const { signal } = this.#stopping;
     await delay(UNUSED_PAUSE, null, { signal, ref: false }).catch(() => {});
@@ -287,7 +287,10 @@ export class Reconciler {
     });
   }
 
-  /** Nothing runs yet: hosts are known from now on, and a Worker that does not start is tried for ever. */
+  /**
+   * Nothing runs yet. The hosts are known from now on, and a Worker that does not start is tried
+   * again and again.
+   */
   async #begin(deployment: Wanted): Promise<void> {
     await this.#options.traffic.announce([deployment]);
     const ready = new Map<string, Generation>();

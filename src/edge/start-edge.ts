@@ -130,7 +130,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
       return live === undefined ? null : mainGeneration(live);
     },
   });
-  // After everything that asks it.
+  // After all processes that call it.
   cleanup.defer(() => storage.stop(stopGrace));
   const assets = new AssetStore((accountId) => storage.folderOf(accountId));
   const traffic = new Traffic({ ingress, links, run, ports: workerPorts, drain, waitUntil, log });
@@ -152,7 +152,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   cleanup.defer(() => events.stop());
   const workflows = new WorkflowCalls({ run, traffic, objects: storage.objects });
   cleanup.defer(() => workflows.stop());
-  // The first to go: nothing new comes in while the others finish.
+  // It stops first, so that no new request comes in while the others finish.
   cleanup.defer(async () => {
     await Promise.all([ingress.stop(stopGrace), workerPorts.stop(stopGrace)]);
   });

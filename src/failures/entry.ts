@@ -1,4 +1,7 @@
-/** Who has to act: the one that sent the request, the origin, the Worker's code, or who runs the platform. */
+/**
+ * Who has to act: the sender of the request, the origin, the author of the Worker, or the operator
+ * of the platform.
+ */
 export type Side = "caller" | "origin" | "worker" | "platform";
 
 export interface FailureEntry {

@@ -111,7 +111,7 @@ export class Failure extends Error {
   readonly code: FailureCode;
   readonly fix: string;
   readonly facts: Readonly<Record<string, unknown>>;
-  /** Where it stands for several: each is shown. */
+  /** The failures that this one combines: each is shown. */
   readonly parts?: readonly Failure[];
 
   constructor(code: FailureCode, details: FailureDetails = {}) {

@@ -32,8 +32,8 @@ const ofSystem: Readonly<Record<string, FailureCode>> = {
 };
 
 /**
- * The failure that an error of SQLite, of the file system or of PostgreSQL stands for. Null: it is
- * none of storage. Never throws.
+ * The failure for an error of SQLite, of the file system or of PostgreSQL. Null: it is not an error
+ * of storage. Never throws.
  * @param what was attempted: `the database "…"`
  */
 export function storageFailure(error: unknown, what: string): Failure | null {

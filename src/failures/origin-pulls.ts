@@ -1,4 +1,7 @@
-/** Failures of certificates that origins are shown which DNS records lead to. */
+/**
+ * Failures of certificates for origin pulls: those that the gateway presents to origins of DNS
+ * records.
+ */
 export const originPullFailures = {
   origin_pull_not_found: {
     side: "caller",

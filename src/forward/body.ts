@@ -45,12 +45,12 @@ export class Upload {
     return reader;
   }
 
-  /** It is not read a second time. */
+  /** It cannot be read a second time. */
   forget(): void {
     this.#kept = null;
   }
 
-  /** Nobody reads it any more: the rest flows away, so that the response gets out. */
+  /** Nothing reads the body any more: the rest is discarded, so that the response can be sent. */
   release(): void {
     this.#released = true;
     this.#kept = null;
@@ -96,7 +96,7 @@ export class Upload {
 
   #keep(kept: Buffer[], chunk: Buffer): void {
     this.#keptBytes += chunk.length;
-    // Each chunk may hold a read buffer of its own.
+    // Each chunk may keep a whole read buffer in memory.
     if (this.#keptBytes > KEPT_BYTES || kept.length === KEPT_CHUNKS) this.#kept = null;
     else kept.push(chunk);
   }
@@ -105,7 +105,7 @@ export class Upload {
     if (this.#reader !== reader) return;
     this.#reader = null;
     if (this.#released) this.#flowAway();
-    // Another attempt may read on.
+    // Another attempt may continue to read.
     else if (this.#flowing) this.#request.pause();
   }
 
@@ -131,8 +131,8 @@ interface Source {
 }
 
 /**
- * The body as a dispatcher reads it. Between the two, because a dispatcher destroys the body it
- * was given, and to destroy an `IncomingMessage` is to lose the client's connection.
+ * The stream that a dispatcher reads. A dispatcher destroys the body that it was given. If that
+ * were the `IncomingMessage` itself, the client's connection would be lost.
  */
 class RequestBody extends Readable {
   readonly #source: Source;

@@ -31,9 +31,9 @@ export class Exchange implements Handler {
   #sink: Writable;
   /** As announced; NaN if it was not. */
   #bodyLength = NaN;
-  /** The client's connection closed, or everything was said to it. */
+  /** The client's connection is closed, or the response is complete. */
   #over = false;
-  /** The target knows how it ended. */
+  /** The target was told how the exchange ended. */
   #told = false;
   readonly #handler: GuardedHandler = new GuardedHandler(this);
 
@@ -72,7 +72,7 @@ export class Exchange implements Handler {
     this.#target.dispatcher.dispatch(this.#options, this.#handler);
   }
 
-  /** Something was thrown: that is the end of this exchange, and of no other. */
+  /** Something was thrown: this ends this exchange, and no other. */
   crashed(error: Error): void {
     this.#over = true;
     this.#upload?.release();
@@ -86,7 +86,7 @@ export class Exchange implements Handler {
     this.#sink.destroy();
   }
 
-  /** What is thrown in a listener of either side's. */
+  /** An exception in a listener of either side. */
   #alone(work: () => void): void {
     try {
       work();
@@ -95,7 +95,7 @@ export class Exchange implements Handler {
     }
   }
 
-  /** Once, and not after a failure was told. */
+  /** Called once, and not after a failure was reported. */
   #ended(error: Error | null): void {
     if (this.#told) return;
     this.#told = true;
@@ -120,7 +120,8 @@ export class Exchange implements Handler {
   ): void {
     if (status < 200 || this.#over) return;
     const flat = responseHeaders(headers);
-    // HTTP/1.1 was measured by its parser. Over HTTP/2, the limit is only a wish told to the peer.
+    // The parser of HTTP/1.1 has enforced the limit. Over HTTP/2, the peer was told the limit, but
+    // may ignore it.
     if (headerSize(flat) > MOST_HEADERS) {
       controller.abort(headerOverflow());
       return;
@@ -128,7 +129,8 @@ export class Exchange implements Handler {
     this.#transform = this.#target.answered?.(status, flat, this.#request) ?? null;
     this.#response.writeHead(status, reasonOf(status, statusText), flat);
     this.#bodyLength = Number(headers["content-length"] ?? NaN);
-    // What has come with the head goes out with it; but a head does not wait for a body to come.
+    // If part of the body came with the head, both go out together. A head does not wait for a
+    // body.
     process.nextTick(Exchange.#flush, this);
   }
 
@@ -165,7 +167,7 @@ export class Exchange implements Handler {
     }
     this.#over = true;
     this.#upload?.release();
-    // A client that still waits for leave to send its body may or may not send it now.
+    // A client that still waits for `100 Continue` may or may not send its body now.
     if (this.#target.expectsContinue === true) this.#response.shouldKeepAlive = false;
     this.#told = true;
     this.#target.failed(error, this.#request, this.#response);
@@ -239,7 +241,7 @@ export class Exchange implements Handler {
     request.once("close", () => clearTimeout(timer));
   }
 
-  /** The body goes through `transform` first: what it cannot read is a response that breaks off. */
+  /** The body goes through `transform` first. If `transform` fails, the response is cut. */
   #divert(controller: Dispatcher.DispatchController, transform: Transform): void {
     this.#transform = null;
     this.#sink = transform;
@@ -301,14 +303,14 @@ interface Upgrade {
   readonly head: Buffer;
 }
 
-/** A reason phrase as it came, unless it has characters that Node does not write. */
+/** The reason phrase that came, unless it has characters that Node cannot write. */
 function reasonOf(status: number, text: string | undefined): string {
   const usual = STATUS_CODES[status] ?? "";
   if (text === undefined || text === "" || text === usual) return usual;
   return /^[\t\x20-\x7e\x80-\xff]*$/.test(text) ? text : usual;
 }
 
-/** False: it threw. There is nobody left to be told. */
+/** False: it threw. Nothing can be told to the client any more. */
 function attempt(work: () => void): boolean {
   try {
     work();

@@ -24,13 +24,13 @@ export interface Handler {
     headers: IncomingHttpHeaders,
     upstream: Duplex,
   ): void;
-  /** One of the others threw. Must not throw. */
+  /** One of the other handlers threw. This one must not throw. */
   crashed(error: Error): void;
 }
 
 /**
  * undici calls its handlers from listeners of the connection that all exchanges on it share, and
- * from the native side. What one throws is the end of that exchange, and of nothing else.
+ * from the native side. An exception in one handler ends its exchange, and nothing else.
  */
 export class GuardedHandler implements Dispatcher.DispatchHandler {
   readonly #handler: Handler;

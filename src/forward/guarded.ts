@@ -1,8 +1,8 @@
 import { EventEmitter } from "node:events";
 
 /**
- * A listener on a socket whose other end may be anybody's. What it throws ends this connection,
- * which reports it, and not the process that all connections share.
+ * A listener on a socket whose other end may be hostile. An exception ends and is reported on this
+ * connection. It does not end the process, which all connections share.
  */
 export function guarded<Args extends unknown[]>(
   socket: { destroy(error: Error): unknown },
@@ -12,7 +12,7 @@ export function guarded<Args extends unknown[]>(
     try {
       listener(...args);
     } catch (error) {
-      // An error that nobody listens for would be thrown again.
+      // An `error` event without a listener would be thrown.
       if (socket instanceof EventEmitter) socket.on("error", ignore);
       socket.destroy(asError(error));
     }

@@ -118,7 +118,7 @@ function tokens(value: string, before: string[] | null): string[] {
   return before === null ? names : [...before, ...names];
 }
 
-/** What frames the message stays, whatever `Connection` lists. */
+/** Headers that frame the message stay, even if `Connection` lists them. */
 function without(headers: string[], listed: readonly string[]): string[] {
   const kept: string[] = [];
   for (let i = 0; i < headers.length; i += 2) {

@@ -10,7 +10,7 @@ export class InFlight {
     response.once("close", () => this.#responses.delete(response));
   }
 
-  /** The one that is worked on for this connection. */
+  /** The request in progress on this connection. */
   on(
     socket: Duplex,
   ): { readonly request: IncomingMessage; readonly response: ServerResponse } | null {
@@ -20,7 +20,10 @@ export class InFlight {
     return null;
   }
 
-  /** Answers each that has no answer yet, and cuts the others: no truncated body ends cleanly. */
+  /**
+   * Answers each request that has no answer yet, and cuts the others, so that no truncated body
+   * ends cleanly.
+   */
   end(answer: (request: IncomingMessage, response: ServerResponse) => void): void {
     for (const [response, request] of this.#responses) {
       response.shouldKeepAlive = false;

@@ -5,8 +5,8 @@ export const MOST_HEADERS = 128_000;
 export const MOST_URL = 16_384;
 
 /**
- * What a parser takes before it gives up: above the limits, so that what is refused is read and
- * answered with a reason; what is above even this is answered without.
+ * Bytes that a parser accepts before it gives up. This is above the limits, so that a request over
+ * a limit is read and answered with a reason. A request over this gets an answer without a reason.
  */
 export const HEADER_BUFFER = 262_144;
 

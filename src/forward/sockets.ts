@@ -25,7 +25,7 @@ function endWith(one: Duplex, other: Duplex): void {
   // Its close follows.
   one.on("error", () => {});
   const closed = guarded(other, () => {
-    // What was read to its end is still written to its end; what broke off breaks off.
+    // A stream that ended is still written to its end. A stream that broke is cut.
     if (one.readableEnded) other.end(() => other.destroy());
     else other.destroy();
   });

@@ -3,7 +3,7 @@ import type { Transform } from "node:stream";
 import type { Dispatcher } from "undici";
 import type { HeaderNames } from "./headers.ts";
 
-/** Where one request goes. One object a request: it may keep what the caller wants to remember. */
+/** Where one request goes. There is one object per request, so it may hold state of the caller. */
 export interface ForwardTarget {
   /** A dispatcher of one origin (undici's `Pool` or `Client`). Read again for each attempt. */
   readonly dispatcher: Dispatcher;

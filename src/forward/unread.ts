@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import type { InFlight } from "./in-flight.ts";
 import { isHeaderOverflow } from "./limits.ts";
 
-/** Why what a client sent is no request. */
+/** Why the bytes of a client are not a request. */
 export type Unread = "headers too large" | "too late" | "malformed";
 
 export interface UnreadAnswer {
@@ -13,9 +13,9 @@ export interface UnreadAnswer {
 }
 
 /**
- * Answers what a server's parser gave up on (its `clientError`), never without a body. What was
- * asked before on the same connection is answered to its end. The rest of what the client sends is
- * read and dropped for a moment: a close with unread bytes would take the answer with it.
+ * Answers a request that a server's parser gave up on (its `clientError`), always with a body.
+ * Earlier requests on the same connection are answered first. Further bytes of the client are read
+ * and dropped for a moment, because closing a socket with unread bytes would discard the answer.
  */
 export function answerUnread(
   error: Error,
@@ -54,7 +54,7 @@ function whyOf(error: Error): Unread {
   return code === "ERR_HTTP_REQUEST_TIMEOUT" ? "too late" : "malformed";
 }
 
-/** A parser that has failed is told of each further byte, and fails again. */
+/** A parser that has failed gets each further byte, and fails again. */
 const answered: WeakSet<Duplex> = new WeakSet();
 
 function close(socket: Duplex): void {

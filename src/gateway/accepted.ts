@@ -7,8 +7,8 @@ import { dial, type Network } from "./origin/dial.ts";
 import type { Destination } from "./origin/destination.ts";
 
 /**
- * What origins accept, found out when one has refused a certificate, and kept for ten minutes: a
- * Worker that is refused in a loop starts no program in a loop.
+ * The CAs that origins accept. They are found out when an origin has refused a certificate, and
+ * kept for ten minutes, so that a Worker in a loop does not start programs in a loop.
  */
 export class Acceptance {
   readonly #network: (scope: Asking) => Network;
@@ -38,7 +38,9 @@ export class Acceptance {
     });
   }
 
-  /** A Worker names as many hosts and ports as it likes: what is above its share is not explained. */
+  /**
+   * A Worker can name any number of hosts and ports. Refusals above its share are not explained.
+   */
   #of(scope: Asking): Promise<readonly string[] | null> {
     const { accountId, scriptName, bindingName, destination } = scope;
     const binding = keyIn(accountId, scriptName, bindingName);
@@ -69,7 +71,7 @@ export class Acceptance {
       socket.destroy();
       return address === undefined ? null : await acceptedAuthorities(address, destination);
     } catch {
-      // It was reached a moment ago. What is known is told without this.
+      // The origin was reachable a moment ago. What is known already is reported without this.
       return null;
     }
   }
@@ -90,7 +92,7 @@ export interface Asking {
 
 /** In ms. */
 const KEPT = 600_000;
-/** What could not be found out: long enough for no program in a loop. */
+/** For results that could not be found out: long enough that no program starts in a loop. */
 const FAILED_KEPT = 10_000;
 const KEPT_AT_MOST = 256;
 

@@ -35,7 +35,10 @@ export interface Router {
   readonly traffic: Traffic;
   /** For requests that have no route. Null: no spans. */
   tracing(origin: string): RouteTracing | null;
-  /** A `connect()` more of this Worker's. Null: it has as many as it may. Else: to be called at its end. */
+  /**
+   * Counts another `connect()` of this Worker. Null: it has reached its limit. Otherwise call the
+   * result when the connection ends.
+   */
   stream(): (() => void) | null;
   /** Connections that the binding may have. */
   readonly mostConnections: number;
@@ -44,7 +47,10 @@ export interface Router {
   readonly clock: Clock;
 }
 
-/** One binding's Unix socket. Whoever reaches it presents the certificate: nothing else is asked. */
+/**
+ * One binding's Unix socket. A program that can connect to it can present the certificate; nothing
+ * else is checked.
+ */
 export class BindingSocket {
   readonly binding: GatewayBinding;
   readonly #router: Router;
@@ -103,7 +109,10 @@ export class BindingSocket {
     return listenAt(this.#server, at);
   }
 
-  /** Something that routes depend on has changed: each is found again, under the rules in force now. */
+  /**
+   * Something that routes depend on has changed: each route is looked up again, under the current
+   * rules.
+   */
   refresh(): void {
     this.#routes.refresh();
   }
@@ -131,7 +140,7 @@ export class BindingSocket {
     this.#routes.releaseAll();
   }
 
-  /** The process ends: what is in flight gets `failure`, or is cut where its answer has begun. */
+  /** The process ends: requests in flight get `failure`, or are cut if their answer has begun. */
   abandon(failure: Failure): void {
     this.#inFlight.end((request, response) => {
       respondWithFailure(failure, request, response, this.#shown(request));
@@ -139,7 +148,7 @@ export class BindingSocket {
     for (const tunnel of this.#tunnels) tunnel.destroy();
   }
 
-  /** What is thrown here ends this request, and not the process that all share. */
+  /** An exception here ends this request, and not the process that all bindings share. */
   #answer(request: IncomingMessage, response: ServerResponse, how: "request" | "continue"): void {
     try {
       this.#fetch(request, response, how);
@@ -295,7 +304,7 @@ export class BindingSocket {
 
   #track(socket: Duplex): void {
     this.#tunnels.add(socket);
-    // Whoever goes away while a connection is opened is noticed when there is one.
+    // If the Worker goes away while a connection is being opened, this is noticed once it is open.
     socket.on("error", () => socket.destroy());
     socket.once("close", () => this.#tunnels.delete(socket));
   }

@@ -9,7 +9,7 @@ export async function readExactly(
   size: number,
   signal?: AbortSignal,
 ): Promise<Buffer | null> {
-  // Kept here meanwhile: what lies in the socket's own buffer would be said to be readable again.
+  // Kept here meanwhile: the socket would report bytes in its own buffer as readable again.
   const held: Buffer[] = [];
   let length = 0;
   for (;;) {

@@ -1,8 +1,8 @@
-/** Time, as everything in the gateway takes it: tests set it. */
+/** The gateway's clock. Tests replace it. */
 export interface Clock {
   /** Unix time in ms. */
   now(): number;
-  /** Rings once after `ms`; what is returned calls it off. It keeps no process running. */
+  /** Calls back once after `ms`. The returned function cancels it. It keeps no process running. */
   after(ms: number, ring: () => void): () => void;
 }
 

@@ -6,7 +6,10 @@ import { Databases } from "./database/databases.ts";
 
 type Presented = Pick<Credential, "accountId" | "certificateId">;
 
-/** Ends connections that present what may be presented no more. What is in flight on them is told why. */
+/**
+ * Ends connections that present a certificate which may no longer be presented. Their requests in
+ * flight fail with the reason.
+ */
 export class Cuts {
   readonly #pools: Pools;
   readonly #databases: Databases;
@@ -24,7 +27,7 @@ export class Cuts {
     );
   }
 
-  /** What still drains with a version that was revoked does not end by itself. */
+  /** Draining connections with a revoked version would not end by themselves. */
   versions(certificate: Presented, versions: readonly number[]): void {
     this.#cut(
       (credential) => isOf(credential, certificate) && versions.includes(credential.version),

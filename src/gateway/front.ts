@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http";
 import type { FailureCode } from "../failures/failures.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
 
-/** Where a request goes that names its host in `Host`, as the ingress hands it on. */
+/** The target of a request from the ingress, which names its host in `Host`. */
 export function frontUrl(
   { headers, url = "/" }: IncomingMessage,
   port: number,
@@ -12,13 +12,13 @@ export function frontUrl(
   return { origin: `https://${host}${port === 443 ? "" : `:${port}`}`, path: url };
 }
 
-/** One name a host and an origin: two platforms may stand behind each other. */
+/** One name for each pair of host and origin, because two platforms may be chained. */
 export function frontName({ accountId, bindingName, front }: GatewayBinding): string {
   const text = JSON.stringify([accountId, bindingName, front?.hosts, front?.port]);
   return `countersign-${createHash("sha256").update(text).digest("hex").slice(0, 16)}`;
 }
 
-/** Does a request come to an origin's host that has been there before (RFC 8586)? */
+/** Has the request passed this host of an origin before (RFC 8586)? */
 export function loopIn(binding: GatewayBinding, { headers }: IncomingMessage): FailureCode | null {
   const passed = headers["cdn-loop"];
   if (binding.front === undefined || passed === undefined) return null;

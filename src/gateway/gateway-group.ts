@@ -15,10 +15,10 @@ import type { StartGatewayOptions } from "./start-options.ts";
 import { DEALT_LIMITS, SupervisedGateway } from "./supervised-gateway.ts";
 
 /**
- * Gateway processes that are one. Each knows every certificate, and accepts from the socket of every
- * binding but a database's: whichever is free takes the next connection. The sockets are made and held
- * here, so the processes may be of a user that cannot make them. A change is in force when it is in
- * force in all of them.
+ * Several gateway processes as one gateway. Each knows every certificate, and accepts from the
+ * socket of every binding except a database's; any free process takes the next connection. The
+ * sockets are made and held here, so the processes may have a user that cannot make them. A change
+ * is in force when all processes have it.
  */
 export class GatewayGroup implements GatewayHandle {
   readonly #members: readonly SupervisedGateway[];
@@ -146,7 +146,7 @@ export class GatewayGroup implements GatewayHandle {
     );
   }
 
-  /** Of one process alone: several would each have but their part. */
+  /** From one process only: with several, each would have only a part. */
   metricsPort(): number | null {
     return this.#members.length === 1 ? this.#members[0]!.metricsPort() : null;
   }
@@ -164,8 +164,8 @@ export class GatewayGroup implements GatewayHandle {
   }
 
   /**
-   * A database's connections are few, and wait for each other in order: all that lead to one are in
-   * one process, which one by chance.
+   * A database has few connections, for which callers wait in order. So all connections to one
+   * database are in the same process, chosen by chance.
    */
   #acceptingFor({ accountId, database }: GatewayBinding): readonly SupervisedGateway[] {
     if (database === undefined) return this.#members;
@@ -173,12 +173,12 @@ export class GatewayGroup implements GatewayHandle {
     return [this.#members[digest.readUInt32BE() % this.#members.length]!];
   }
 
-  /** What is asked may be what ends it. */
+  /** The call itself may be what ends the process. */
   #one(): SupervisedGateway {
     return this.#members.find(isRunning) ?? this.#members[0]!;
   }
 
-  /** A Worker asks one process why a connection failed that another may have tried. */
+  /** A Worker asks one process why a connection failed; another process may have tried it. */
   async #recentFailure(asking: SupervisedGateway, asked: Asked): Promise<SentError | null> {
     const others = this.#members.filter((member) => member !== asking && isRunning(member));
     const answers = await Promise.allSettled(

@@ -47,8 +47,8 @@ export interface GatewayDependencies {
 }
 
 /**
- * All that runs in the gateway process: certificates, trust and bindings, and the connections
- * that come of them. Every change is in force for the next request when its method returns.
+ * Everything in the gateway process: certificates, trust, bindings, and their connections. When a
+ * method that changes something returns, the change is in force for the next request.
  */
 export class Gateway implements AsyncDisposable {
   readonly #dependencies: GatewayDependencies;
@@ -100,7 +100,9 @@ export class Gateway implements AsyncDisposable {
     this.#sweeper = new Sweeper(clock, (now) => this.#sweep(now));
   }
 
-  /** What another process of this gateway knew: judged then, and so not judged again. */
+  /**
+   * Certificates that another process of this gateway has verified. They are not verified again.
+   */
   async restore({ certificates, trust, databases, bindings }: GatewayState): Promise<void> {
     for (const certificate of certificates) this.#certificates.restore(certificate);
     for (const [accountId, one] of trust) this.#trust.set(accountId, one);
@@ -229,7 +231,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   /**
-   * @param signal aborts when nobody waits for the report any more: the connection is closed
+   * @param signal aborts when the caller no longer waits for the report: the connection is closed
    * @throws Failure if the certificate cannot be presented, or the URL is none
    */
   async testHandshake(
@@ -252,7 +254,7 @@ export class Gateway implements AsyncDisposable {
 
   /**
    * The same with the database of a Hyperdrive configuration, and a sign-in.
-   * @param scriptName whose identity is presented, where the configuration says so
+   * @param scriptName the Worker whose identity is presented, if the configuration presents one
    * @throws Failure `database_gone`, or why the certificate cannot be presented
    */
   testDatabase(

@@ -204,7 +204,7 @@ function verdictOf(error: unknown): HandshakeReport["verdict"] {
   return { ok: false, code, message, cause: entry.cause, fix: withoutItself(failure.fix) };
 }
 
-/** Advice to run the test is for those who have not just done so. */
+/** Advice to run this test would be useless in its own report. */
 export function withoutItself(fix: string): string {
   return fix
     .replace("Run `countersign certificate test` for each step, and look", "Look")

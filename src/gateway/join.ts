@@ -11,8 +11,8 @@ export interface JoinEnds {
 }
 
 /**
- * Joins a Worker's socket with its origin's until both have ended: each may end its own side first.
- * What breaks on one side breaks on the other.
+ * Joins a Worker's socket and its origin's until both have ended. Each may end its own side first.
+ * An error on one side ends the other.
  */
 export function join(client: Duplex, upstream: Duplex, { failed, silent }: JoinEnds): void {
   let hasSpoken = false;
@@ -72,7 +72,7 @@ export function endTelling(client: Duplex, bytes: Buffer): void {
 /** ms that a driver has to read why its connection ends. */
 const LINGER = 1_000;
 
-/** What was read to its end is still written to its end; what broke off breaks off. */
+/** A stream that ended is still written to its end. A stream that broke is cut. */
 function endAfter(closed: Duplex, other: Duplex): void {
   if (closed.readableEnded) other.end(() => other.destroy());
   else other.destroy();

@@ -93,8 +93,8 @@ async function startTracing(endpoint: string | null, log: Logger): Promise<Traci
 }
 
 /**
- * To the supervisor, which writes it into the platform's log. A supervisor that does not read never
- * holds up a request: what it is too slow for is dropped.
+ * Goes to the supervisor, which writes it into the platform's log. If the supervisor reads too
+ * slowly, lines are dropped, so that no request waits.
  */
 function createLog(level: GatewayOptions["logLevel"]): Logger {
   return pino(

@@ -22,10 +22,10 @@ const SSL_REQUEST = 32;
 const MOST_PACKET = 65_536;
 
 /**
- * MySQL's switch to TLS, made between a driver that knows nothing of it and a server that wants it.
- * The server greets, the driver answers; its answer is sent within TLS, after a request for TLS that
- * the gateway puts in between. Until the server has let the driver in, packets are therefore numbered
- * one higher on the server's side.
+ * Makes MySQL's switch to TLS for a driver that does not know of it, with a server that requires
+ * it. The server greets, the driver answers; its answer is sent within TLS, after a request for TLS
+ * that the gateway puts in between. Until the server has let the driver in, packets are therefore
+ * numbered one higher on the server's side.
  */
 export class MysqlSwitch {
   readonly #client: MysqlClient;

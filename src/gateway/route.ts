@@ -10,7 +10,7 @@ import type { ShownDetails } from "../failures/rendered.ts";
 import { FAILURE_HEADER, rayOf, respondWithFailure } from "./respond.ts";
 import { TRACE_HEADERS, type RequestSpan, type RouteTracing } from "./observe/tracing.ts";
 
-/** The way from one binding to one origin, as long as nothing about it changes. */
+/** The route from one binding to one origin. It is replaced if anything about it changes. */
 export interface Route {
   readonly pool: OriginPool;
   readonly traffic: Traffic;
@@ -23,7 +23,10 @@ export interface Route {
   readonly front: string | null;
   /** For a request that says nothing of encodings: flat, name and value. Null: nothing. */
   readonly encodings: readonly string[] | null;
-  /** Set with each use, cleared by each sweep: what stays clear is not in use. */
+  /**
+   * Set by each use, and cleared by each sweep. A route that is still clear at the next sweep is
+   * not in use.
+   */
   used: boolean;
 }
 
@@ -97,7 +100,7 @@ export class RoutedRequest implements ForwardTarget {
   answered(status: number, headers: string[]): void {
     this.#route.traffic.answered(status, performance.now() - this.#startedAt);
     this.#span?.answered(status);
-    // Only the gateway speaks of failures of the gateway.
+    // Only the gateway may set its failure headers.
     for (let i = headers.length - 2; i >= 0; i -= 2) {
       const name = headers[i]!;
       if (name.length === FAILURE_HEADER.length && name === FAILURE_HEADER) headers.splice(i, 2);

@@ -184,7 +184,8 @@ async function byWhatTheClientSays(
 async function saysPostgres(client: Duplex, upstream: Duplex): Promise<boolean> {
   let first: Buffer = Buffer.alloc(0);
   for (;;) {
-    // A server that is gone may be so for what it was sent: the client's bytes still say what it is.
+    // The server may have closed because of the bytes it got. The client's bytes still show the
+    // protocol.
     const isGone = upstream.destroyed || upstream.readableEnded;
     const patience = isGone ? AbortSignal.timeout(CLIENT_SPEAKS) : undefined;
     await readable(isGone ? [client] : [client, upstream], patience).catch(() => {});

@@ -109,8 +109,8 @@ export class SupervisedGateway implements GatewayHandle {
     try {
       await this.#call("setCertificate", certificate);
     } catch (error) {
-      // Remembered all the same, so that a binding of it is told what is wrong after a restart. One
-      // that may have ended the process is not: it would end the next.
+      // Remembered anyway, so that after a restart its bindings still get the reason. A certificate
+      // that may have ended the process is not remembered, because it would end the next one.
       const refused = error instanceof Failure && error.entry.side !== "platform";
       if (refused && !this.#certificates.has(key)) this.#certificates.set(key, certificate);
       throw error;

@@ -34,7 +34,10 @@ export class UsedRoutes {
     return route;
   }
 
-  /** Something that routes depend on has changed: each is found again, under the rules in force now. */
+  /**
+   * Something that routes depend on has changed: each route is looked up again, under the current
+   * rules.
+   */
   refresh(): void {
     const old = this.#routes;
     this.#routes = new Map();
@@ -43,7 +46,7 @@ export class UsedRoutes {
       try {
         this.#routes.set(origin, this.#source.route(origin));
       } catch {
-        // The next request is told why.
+        // The next request gets the reason.
       }
     }
     // Released after the new ones were acquired, so that an unchanged pool is kept.

@@ -54,7 +54,7 @@ export interface Wanted {
   proves(authorities: readonly string[]): { readonly commonName: string } | null;
 }
 
-/** Who answers, or why nobody does. */
+/** The Worker or origin that answers, or the reason why none does. */
 export type Found =
   | FailureCode
   | {
@@ -77,7 +77,7 @@ export interface Arrival {
   readonly tls: TLSSocket | null;
   /** The client waits for leave to send its body. */
   readonly expectsContinue?: boolean;
-  /** It has waited for whoever answers to be started. */
+  /** It has waited for its Worker to start. */
   readonly hasWaited?: true;
 }
 
@@ -97,7 +97,7 @@ export class Answers {
   readonly #options: AnswersOptions;
   readonly #inFlight = new InFlight();
   #proxies = new TrustedProxies(noProxies);
-  /** Where TLS is spoken: by a proxy in front, unless it is here. */
+  /** Where TLS ends: at a proxy in front, unless it ends here. */
   #securePort = 443;
   #redirects = false;
   #shares: WorkerShares = { requests: 0, body: 0 };
@@ -106,7 +106,7 @@ export class Answers {
     this.#options = options;
   }
 
-  /** Whose word about clients counts. */
+  /** The proxies that are trusted to name the client. */
   trust(options: ProxyOptions): void {
     this.#proxies = new TrustedProxies(options);
   }
@@ -220,18 +220,20 @@ export class Answers {
     if (wanted === null) return "host_malformed";
     if (wanted.path.length > MOST_URL) return "url_too_long";
     if (headerSize(request.rawHeaders) > MOST_HEADERS) return "headers_too_large";
-    // Whoever issues certificates asks in clear, before there is one, and has none to show itself.
+    // An ACME server uses plain HTTP, because the host has no certificate yet, and presents no
+    // client certificate.
     const proof = tls === null ? this.#options.challenges.answer(wanted.host, wanted.path) : null;
     if (proof !== null) return { kind: "proof", text: proof };
     const client = this.#proxies.client(peer, request.headers);
-    // A Worker's own process asks, and gets keys or nothing.
+    // A Worker's process asks for the keys of Access. It gets these or nothing.
     const onlyKeys = KEYS_ONLY in request.headers;
     const zone = this.#options.zones.find(wanted.host);
     if (tls !== null) {
       // What was agreed on for one host says nothing of another.
       const serverName = tls.servername ? plainName(tls.servername) : null;
       if (!this.#options.hosts.isSame(serverName, wanted.host)) return "host_misdirected";
-      // On a connection of before, or for another host: a handshake of its own is refused what the zone refuses.
+      // The connection is older than the setting, or was opened for another host. A new handshake
+      // would be refused what the zone refuses.
       if (zone !== null && !permits(zone, tls.getProtocol())) return "host_misdirected";
     } else if (
       (this.#redirects || zone?.alwaysUseHttps === true) &&
@@ -253,7 +255,7 @@ export class Answers {
       request,
       proves: (authorities) => this.#options.clients.proves(tls, authorities),
     });
-    // What was started has been stopped again meanwhile.
+    // The process was stopped again meanwhile.
     if (typeof found === "object" && isStarting(found) && hasWaited) return "worker_unavailable";
     if (typeof found === "string" || found.kind !== "upstream") return found;
     const { upstream } = found;
@@ -308,7 +310,7 @@ export class Answers {
     };
   }
 
-  /** What of its Worker's share it is beyond. */
+  /** Which of its Worker's limits the request exceeds. */
   #excess(request: IncomingMessage, { accountId, scriptName }: Script): FailureCode | null {
     const { requests, body } = this.#shares;
     const { metrics } = this.#options.observer;

@@ -2,7 +2,7 @@ import type { HostChallenge } from "../contract/hosts.ts";
 
 const PATH = "/.well-known/acme-challenge/";
 
-/** What ACME servers are answered while they issue for our hosts (RFC 8555, HTTP-01; RFC 8737). */
+/** Answers to ACME servers that issue certificates for our hosts (RFC 8555, HTTP-01; RFC 8737). */
 export class Challenges {
   readonly #accounts = new Map<string, readonly HostChallenge[]>();
 
@@ -16,7 +16,7 @@ export class Challenges {
     else this.#accounts.set(accountId, challenges);
   }
 
-  /** Null: it is not asked for by an order of ours, and goes where all of the host's requests go. */
+  /** Null: it belongs to no order of ours, and is handled like any request for the host. */
   answer(host: string, path: string): string | null {
     if (this.isEmpty || !path.startsWith(PATH)) return null;
     const token = path.slice(PATH.length);

@@ -16,7 +16,7 @@ export function choose(entry: ScriptEntry, headers: IncomingHttpHeaders): Script
   );
 }
 
-/** A version that is not deployed is not run: the header only chooses among those that are. */
+/** The header chooses only among deployed versions. */
 function overridden(
   { scriptName, targets }: ScriptEntry,
   header: string | string[] | undefined,

@@ -5,7 +5,7 @@ import { NO_CERTIFICATE } from "./cf.ts";
 
 /** `request.cf.tlsClientAuth`, with what Countersign adds. */
 export interface TlsClientAuth extends Record<keyof typeof NO_CERTIFICATE, string | boolean> {
-  /** The leaf's URI names. Empty too where one of them cannot be told. */
+  /** The URIs in the leaf's SAN. Also empty if one of them cannot be represented. */
   readonly certSANURIs: readonly string[];
 }
 
@@ -117,7 +117,7 @@ function authorityKeyIdentifier(tbs: DerNode): string {
 
 const LONGEST_HEX = 256;
 
-/** All of them or none: one that was left out would make another look like the only one. */
+/** All of them or none: if one were left out, another could look like the only one. */
 function uriNames(tbs: DerNode): readonly string[] {
   const names = extensionOf(tbs, "2.5.29.17")?.children ?? [];
   const uris = names.filter(({ isContext, tag }) => isContext && tag === 6);

@@ -13,7 +13,7 @@ import { isNarrow, type Zones } from "./zones.ts";
 export interface ClientHandshakesOptions {
   readonly hosts: Hosts;
   readonly zones: Zones;
-  /** Who takes handshakes that ask for none, and are of one version. */
+  /** Takes handshakes that need no client certificate and allow only one TLS version. */
   narrow(this: void, versions: TlsVersions): Server;
   readonly tls: TlsOptions;
   readonly leaves: LocalLeaves;
@@ -26,14 +26,17 @@ export interface ClientHandshakesOptions {
 }
 
 /**
- * Handshakes that ask for a client certificate. Each host has a server of its own, so that the keys of
- * its session tickets are its own too: a session of one host is never resumed at another, and none is
- * resumed that a CA of before let in. The name is read before TLS begins, because by then it is
- * settled whose sessions count and whether a certificate is asked for.
+ * Handshakes that ask for a client certificate. Each host has a TLS server of its own, and so its
+ * own keys for session tickets. Therefore a session of one host is never resumed at another host,
+ * and no session is resumed that a former CA let in. The host name is read before TLS begins,
+ * because it decides which sessions count and whether a certificate is requested.
  */
 export class ClientHandshakes {
   readonly #options: ClientHandshakesOptions;
-  /** By what a host is, and by the versions that it takes: below a wildcard there may be another zone. */
+  /**
+   * By the host's entry and by the TLS versions that it allows: hosts below one wildcard may be in
+   * different zones.
+   */
   readonly #servers = new WeakMap<HostEntry, Map<string, KnownServer>>();
 
   constructor(options: ClientHandshakesOptions) {
@@ -97,7 +100,7 @@ export class ClientHandshakes {
       cert: chain,
       key,
       ca: authorities,
-      // A CA that a root of somebody else signed counts by itself, as it was uploaded.
+      // An uploaded CA is a trust anchor, even if another root has signed it.
       allowPartialTrustChain: true,
       requestCert: true,
       // Judged at each request, so that a refusal can be read.

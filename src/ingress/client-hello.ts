@@ -9,7 +9,9 @@ export interface ClientHello {
   readonly protocols: readonly string[];
 }
 
-/** Beyond this no ClientHello is read to its end; the largest of today are below 5,000 bytes. */
+/**
+ * A longer ClientHello is not read to its end. The largest common ones have fewer than 5,000 bytes.
+ */
 const LONGEST = 32_768;
 
 /** Reads a ClientHello, which may come in several records. `more`: not all of it is there. Never throws. */

@@ -53,7 +53,7 @@ function chainOf(leaf: X509Certificate): X509Certificate[] {
       chain.push(next);
     }
   } catch {
-    // What was read of it until here is what there is.
+    // The rest cannot be read: what was read so far is used.
   }
   return chain;
 }
@@ -70,7 +70,7 @@ function hasSigned(issuer: X509Certificate, certificate: X509Certificate): boole
   }
 }
 
-/** Whom it names: the signature may be another's. */
+/** The issuer that it names. The signature may be from another key. */
 function namedIssuer(
   leaf: X509Certificate,
   candidates: readonly X509Certificate[],

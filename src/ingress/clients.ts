@@ -21,7 +21,10 @@ export interface Judged {
 /** Judges clients by their certificates: at each request, by the rules that hold at that moment. */
 export class Clients {
   readonly #connections = new WeakMap<TLSSocket, Connection>();
-  /** For each host, what clients sent when they sent all: a resumed session has the leaf alone. */
+  /**
+   * For each host, the chains that clients sent in full handshakes. A resumed session has only the
+   * leaf.
+   */
   readonly #sent = new WeakMap<HostEntry, Map<string, Path>>();
 
   /** A handshake that asked for a certificate has ended. */
@@ -137,12 +140,12 @@ function judgePath(connection: Connection, rules: HostClients, now: number): Ver
     return { judged: isRequired ? MISSING : NOTHING_ASKED, ...always };
   }
   const found = foundOf(path, connection);
-  // Of which CA a session is whose chain is not known any more cannot be told where Access has its own.
+  // If Access has CAs of its own here, a session without a known chain cannot be assigned to a CA.
   const isUnknown = connection.isPartial && path.root === null && connection.access.length > 0;
   if (found === null && (isUnknown || !stillLeads(path, authorities, rules))) {
     return { judged: STALE, ...always };
   }
-  // What the handshake found stays; what ended since counts too.
+  // The result of the handshake stays. Certificates that have expired since are rejected.
   const { notBefore, notAfter } = validityOf(path.leaf);
   const from = notBefore.getTime() || -Infinity;
   const until = notAfter.getTime() || Infinity;
@@ -175,7 +178,7 @@ function isInTime({ leaf }: Path, now: number): boolean {
   return now >= notBefore.getTime() && now < notAfter.getTime();
 }
 
-/** Of several, none: which of them is meant is not known. */
+/** If there are several, none counts, because it is unknown which one is meant. */
 function commonNameOf({ subject }: X509Certificate): string {
   const names = (subject ?? "").split("\n").filter((line) => line.startsWith("CN="));
   return names.length === 1 ? names[0]!.slice(3) : "";

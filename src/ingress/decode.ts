@@ -3,9 +3,9 @@ import type { MakeTransform } from "../forward/target.ts";
 import { createBrotliDecompress, createGunzip } from "node:zlib";
 
 /**
- * Takes off a compression that the client did not ask for: a Worker that hands on an origin's
- * response does not know what its own client can read. Untouched is what has no body, is a part
- * (206), is compressed in another way, or forbids it (`no-transform`).
+ * Decompresses a response whose compression the client did not accept. A Worker that passes on an
+ * origin's response does not know what its own client can read. Left as they are: responses without
+ * a body, parts (206), other compressions, and `no-transform`.
  * @param headers flat; changed, if there is something to take off
  */
 export function decodeFor(

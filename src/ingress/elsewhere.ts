@@ -19,7 +19,7 @@ export interface Exchange {
   readonly ray: string;
 }
 
-/** Who answers is being started. Null: it was, so that it is to be found now. */
+/** The Worker is being started. Null: it has started, and can be found now. */
 export interface Starting {
   readonly kind: "starts";
   readonly ready: Promise<FailureCode | null>;
@@ -29,7 +29,7 @@ export function isStarting(found: object): found is Starting {
   return "kind" in found && found.kind === "starts";
 }
 
-/** What becomes of a request that waited for whoever answers it, unless its client is gone. */
+/** Handles a request that waited for its Worker to start, unless its client is gone. */
 export async function afterStart(
   { ready }: Starting,
   { socket }: IncomingMessage,
@@ -40,7 +40,7 @@ export async function afterStart(
   guarded(socket, () => (code === null ? then.again() : then.refused(code)))();
 }
 
-/** What is thrown for one request, whatever its client sent, ends this one. */
+/** An exception while handling one request ends only this request. */
 export function alone({ request, response, ray }: Exchange, work: () => void): void {
   try {
     work();

@@ -35,7 +35,7 @@ export interface IngressOptions {
    */
   readonly user?: ProcessUser | null;
   readonly address: WantedAddress;
-  /** What hosts present that have no certificate of their own; needed where `address` has TLS. */
+  /** The default certificate, for hosts without one of their own. Needed if `address` has TLS. */
   readonly byDefault?: ServedCertificate | undefined;
   readonly log: Logger;
   /** Has the process that listens at this socket just ended? */
@@ -53,9 +53,10 @@ export interface IngressOptions {
 }
 
 /**
- * The supervisor's side of the ingress: one process, or several that are one. It holds the ports and the
- * wanted state. A process that ends is started again, told all of it, and only then accepts; what
- * connects meanwhile goes to the others, or waits. A change is in force when it is in force in all.
+ * The supervisor's side of the ingress, which has one process or several. It holds the ports and
+ * the wanted state. A process that ends is started again, gets the whole state, and only then
+ * accepts connections. Connections that arrive meanwhile go to the other processes, or wait. A
+ * change is in force when all processes have it.
  */
 export class IngressHandle {
   readonly #scripts = new Map<string, ScriptUpdate>();
@@ -206,7 +207,7 @@ export class IngressHandle {
 
   /** Finishes what is in flight, for `grace` ms at most, and ends. */
   async stop(grace: number): Promise<void> {
-    // First: what nobody will accept any more is refused, and does not wait.
+    // First, so that new connections are refused and do not wait.
     this.#sockets.close();
     await inAll(this.#members, ({ process }) => process.stop(grace));
   }
@@ -281,7 +282,7 @@ class Member {
     const told = this.#told.get(socket);
     this.#told.delete(socket);
     const idleFor = await this.process.call("retire", [socket]);
-    // What a process before this one sent is not known to it.
+    // The process does not know which requests an earlier process sent.
     return idleFor ?? (told === this.process.status().restarts ? Infinity : 0);
   }
 }

@@ -31,7 +31,7 @@ export class Hosts {
     const all = new Map<string, { served: ServedHost; accountId: string }>();
     for (const [accountId, hosts] of this.#accounts) {
       for (const served of hosts) {
-        // A host that two accounts have is the first one's: names are unique in an installation.
+        // If two accounts have a host, the first one counts. Names are unique in an installation.
         if (!all.has(served.host)) all.set(served.host, { served, accountId });
       }
     }

@@ -32,7 +32,7 @@ export function createHttpServer(
   // A Worker may take in an upload, or stream an answer, for as long as it likes.
   server.requestTimeout = 0;
   server.keepAliveTimeout = KEPT;
-  // Those beyond Node's 2,000 would be dropped without a word: their size is what is limited.
+  // Node would silently drop headers after the first 2,000. Their size is limited instead.
   server.maxHeadersCount = 0;
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
     guarded(response, () => answers.answer(request, response, arrived(request)))();
@@ -69,8 +69,9 @@ export interface HeadTimes {
 }
 
 /**
- * ms that a connection may be idle, as with nginx: proxies before us keep theirs for a minute at most, and
- * whoever gives up first must not be the server, for a request may be on its way.
+ * ms that a connection may be idle, as with nginx. Proxies in front keep idle connections for a
+ * minute at most. The server must not be the first to close one, because a request may be on its
+ * way.
  */
 const KEPT = 75_000;
 
@@ -82,10 +83,10 @@ const HEAD_TIMES: HeadTimes = { head: 60_000, check: 10_000 };
  */
 export async function closeWhenIdle(server: Server, listening: NetServer = server): Promise<void> {
   const closed = new Promise<void>((resolve) => listening.close(() => resolve()));
-  // A connection is idle again after its last response: those that are by now go with it.
+  // A connection is idle after its last response. Connections that are idle now are closed, too.
   const sweep = setInterval(() => server.closeIdleConnections(), 50);
   await closed;
   clearInterval(sweep);
-  // Of one that does not listen itself: no more looks at heads that are late.
+  // For a server that does not listen itself: stops the timer for late heads.
   if (listening !== server) server.close();
 }

@@ -315,7 +315,7 @@ function single(header: string | string[] | undefined): string | undefined {
   return typeof header === "string" ? header : undefined;
 }
 
-/** All who wait for a version are told by one answer. It never rejects. */
+/** All requests that wait for a version share one answer. It never rejects. */
 function oneAtATime(ask: Supervisor["preview"]): Supervisor["preview"] {
   const asked = new Map<string, Promise<FailureCode | null>>();
   return (key) => {

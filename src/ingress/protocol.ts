@@ -25,7 +25,9 @@ export interface IngressMethods {
   zones(accountId: string, zones: readonly ZoneRules[]): void;
   /** Replaces what ACME servers are answered about an account's hosts. */
   challenges(accountId: string, challenges: readonly HostChallenge[]): void;
-  /** What hosts present that have no certificate of their own. Told before it listens with TLS. */
+  /**
+   * The default certificate, for hosts without one of their own. Sent before it listens with TLS.
+   */
   presentByDefault(certificate: ServedCertificate): void;
   /** A socket that the supervisor has bound, for `listen`. */
   take(what: HeldByIngress, socket: PassedHandle): void;
@@ -86,7 +88,7 @@ export interface ListenAddress {
   readonly host: string;
   /** 0: a free one. */
   readonly port: number;
-  /** Whose word about clients counts. */
+  /** The proxies that are trusted to name the client. */
   readonly proxies: ProxyOptions;
   /** Which of how many processes it is. */
   readonly place: Place;
@@ -170,7 +172,10 @@ export interface ScriptTarget {
 /** Where the keys of assertions are, on every host behind Access. */
 export const ACCESS_KEYS = "/cdn-cgi/access/certs";
 
-/** With this header no Worker is asked: a Worker that fetches keys through here reaches nothing else. */
+/**
+ * A request with this header never reaches a Worker. So a Worker that fetches keys in this way
+ * reaches nothing else.
+ */
 export const KEYS_ONLY = "cf-access-keys-only";
 
 /** Where the ingress answers calls of services that are not deployed; relative to the run directory. */

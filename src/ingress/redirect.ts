@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { RequestTarget } from "./request.ts";
 
-/** Where the same thing is had over TLS. Null: it is asked for in clear, by those who issue certificates. */
+/** The same URL over TLS. Null: no redirect, because ACME servers request it over plain HTTP. */
 export function secureUrl({ host, path }: RequestTarget, port: number): URL | null {
   if (path.startsWith("/.well-known/acme-challenge/")) return null;
   return URL.parse(`https://${host}:${port}${path}`);

@@ -3,7 +3,7 @@ import type { Unread, UnreadAnswer } from "../forward/unread.ts";
 import { Failure, type FailureCode } from "../failures/failures.ts";
 import { newRay, renderFailure } from "../failures/rendered.ts";
 
-/** Answers for a Worker that cannot: what happened and what to do, as JSON where that is wanted. */
+/** Answers in place of a Worker: what happened and what to do, as JSON if the client accepts it. */
 export function refuse(
   request: IncomingMessage,
   response: ServerResponse,

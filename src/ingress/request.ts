@@ -51,7 +51,7 @@ export const INGRESS_HEADERS: HeaderNames = {
 };
 
 const INGRESS_NAMES: ReadonlySet<string> = new Set([
-  // What any proxy calls a client's certificate: from a client it proves nothing.
+  // Headers in which proxies pass on a client's certificate. Sent by a client, they prove nothing.
   "client-cert",
   "client-cert-chain",
   "x-forwarded-client-cert",
@@ -83,7 +83,7 @@ export function ingressHeaders(
     /** Null: plain HTTP. */
     readonly tls: TLSSocket | null;
     readonly judged: Judged;
-    /** Who answers is no Worker. */
+    /** An origin answers, not a Worker. */
     readonly isOrigin?: boolean;
   },
 ): string[] {

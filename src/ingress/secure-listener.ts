@@ -187,7 +187,7 @@ export class SecureListener {
     this.#sessions.set(session, this.#handedOver!);
     session.on("error", () => {}).once("close", () => this.#sessions.delete(session));
     session.setLocalWindowSize(SESSION_WINDOW);
-    // What goes on there goes on; nothing new begins, and the last request closes it.
+    // Open requests continue, no new ones begin, and the connection closes after the last.
     session.setTimeout(this.#idle, () => session.close());
   }
 

@@ -3,8 +3,8 @@ import { isForHost, parseRoute, type RouteRule } from "../network/patterns.ts";
 import type { ScriptEntry, ScriptUpdate } from "./protocol.ts";
 
 /**
- * Which script answers for a URL. Patterns with a path are more specific than a host, a host more
- * than a wildcard; among equals the longest wins, as on Cloudflare.
+ * Finds the script that answers for a URL. A pattern with a path is more specific than a host, and
+ * a host is more specific than a wildcard. Among equals the longest counts, as on Cloudflare.
  */
 export class RoutingTable {
   readonly #scripts = new Map<string, ScriptEntry>();
@@ -72,7 +72,7 @@ export class RoutingTable {
     this.#routes = routes.toSorted(bySpecificity);
   }
 
-  /** Versions of which nothing runs yet. A host that is somebody's stays theirs. */
+  /** Versions that do not run yet. A host that belongs to a script stays with it. */
   #indexPreviews(): void {
     for (const entry of this.#scripts.values()) {
       const { scriptName, previews } = entry;

@@ -45,7 +45,7 @@ export class Upstream {
     return this.#goneSince !== null;
   }
 
-  /** Notices that it is back, although it gets no request while it is gone. */
+  /** Notices when the process is back, although it gets no requests while it is away. */
   lookAgain(): void {
     if (this.#isLooking) return;
     this.#isLooking = true;
@@ -132,5 +132,5 @@ type Connected = Parameters<buildConnector.Callback>;
 
 const PATIENCE = 1_500;
 const PAUSE = 25;
-/** What a connector wants to know of a host; over a Unix socket it uses none of it. */
+/** Options that a connector requires. With a Unix socket it uses none of them. */
 const NOWHERE: buildConnector.Options = { hostname: "worker", protocol: "http:", port: "" };

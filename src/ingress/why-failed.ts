@@ -5,7 +5,7 @@ import type { HowEnded } from "./protocol.ts";
 import type { Upstream } from "./upstream.ts";
 
 /**
- * What a client is told of a Worker that did not answer its request, by the error of the connection.
+ * The failure that a client gets if its Worker did not answer, by the error of the connection.
  *
  * @param howEnded has the Worker's process ended, and why? Asked only where the request was sent.
  */

@@ -1,6 +1,6 @@
 import { Failure } from "../failures/failures.ts";
 
-/** Half of a surrogate pair cannot be written but by an escape. */
+/** Half of a surrogate pair can only be written as an escape. */
 const MAY_BE_HALF = /\\u[dD][89a-fA-F]/;
 /** Lists and objects in one another. What reads JSON piece by piece has a stack that ends. */
 const DEEPEST = 500;

@@ -6,11 +6,11 @@ import { promisify } from "node:util";
 import { Keyring } from "./seal.ts";
 import { Failure } from "../failures/failures.ts";
 
-/** Where a master key is said to be, by `COUNTERSIGN_MASTER_KEY` and its like. At most one is set. */
+/** The variables that say where the master key is. At most one is set. */
 export interface MasterKeyVariables {
   /** `COUNTERSIGN_MASTER_KEY`: the key, base64 or 64 hex digits. */
   readonly key?: string | undefined;
-  /** `COUNTERSIGN_MASTER_KEY_FILE`: a file that holds it, as Docker and systemd hand secrets over. */
+  /** `COUNTERSIGN_MASTER_KEY_FILE`: a file that holds it, as Docker and systemd provide secrets. */
   readonly file?: string | undefined;
   /** `COUNTERSIGN_MASTER_KEY_COMMAND`: a shell command that prints it: Vault, a KMS, `age`. */
   readonly command?: string | undefined;
@@ -19,7 +19,7 @@ export interface MasterKeyVariables {
 export interface LoadedMasterKey {
   /** 32 bytes. */
   readonly key: Buffer;
-  /** Whether it is the file of the data folder, where Countersign may put another. */
+  /** Whether it is the file in the data folder, which Countersign may replace. */
   readonly inFolder: boolean;
   /** `COUNTERSIGN_MASTER_KEY`, `the file "…"`: for messages. */
   readonly from: string;
@@ -99,12 +99,12 @@ export function parseMasterKey(text: string, from: string): Buffer {
   return key;
 }
 
-/** Puts the key that is to come beside the one that is: on the disk before anything needs it. */
+/** Stores the new key beside the current one: it is on the disk before anything needs it. */
 export function stageKeyFile(dataFolder: string, key: Buffer): void {
   writeKeyFile(join(dataFolder, NEXT), key);
 }
 
-/** The key that came takes the place of the one that was, if `wanted` says that it came. */
+/** The new key replaces the old one, if `wanted` says that the change has begun. */
 export function finishChange(dataFolder: string, wanted: string | null): void {
   const next = join(dataFolder, NEXT);
   const text = readKeyFile(next);
@@ -133,7 +133,7 @@ function readGivenFile(file: string): string {
   }
 }
 
-/** Its output is the key, so nothing of it is shown; what it says on stderr is. */
+/** Its standard output is the key and is never shown. Its standard error is shown. */
 async function runCommand(command: string): Promise<string> {
   const [shell, flag] = process.platform === "win32" ? ["cmd.exe", "/c"] : ["/bin/sh", "-c"];
   try {
@@ -171,7 +171,10 @@ function readKeyFile(file: string): string | null {
   }
 }
 
-/** Whole and on the disk before anything is sealed with it: a crash leaves no half a key. */
+/**
+ * The file is complete and on the disk before anything is sealed with the key, so a crash leaves no
+ * partial key.
+ */
 function writeKeyFile(file: string, key: Buffer): Buffer {
   const draft = `${file}.new`;
   rmSync(draft, { force: true });

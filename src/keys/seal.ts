@@ -50,7 +50,7 @@ export class Keyring {
     return this.wrap(place, sealBody(place, plaintext));
   }
 
-  /** What was sealed elsewhere becomes a record. Its data key is wiped. */
+  /** Makes a record from a plaintext that another process has sealed. Its data key is wiped. */
   wrap(place: Place, { dataKey, body }: SealedBody): Sealed {
     try {
       return join(this.#current, place, dataKey, Buffer.from(body));
@@ -67,7 +67,7 @@ export class Keyring {
     return this.unsealBytes(place, sealed).toString("utf8");
   }
 
-  /** The same, to be wiped by whoever takes it. No string can be. */
+  /** The same as a buffer, which the caller wipes. A string cannot be wiped. */
   unsealBytes(place: Place, sealed: Sealed): Buffer {
     return this.#open(place, sealed, (dataKey, body) =>
       decrypt(dataKey, associated("body", place), body),
@@ -75,7 +75,7 @@ export class Keyring {
   }
 
   /**
-   * What stands in one place, for another. No plaintext is left.
+   * Seals the record of one place again for another place. No plaintext is left in memory.
    * @throws Failure `master_key_wrong`, `sealed_record_damaged`
    */
   reseal(from: Place, to: Place, sealed: Sealed): Sealed {
@@ -96,7 +96,7 @@ export class Keyring {
     return this.#open(place, sealed, (dataKey, body) => join(this.#current, place, dataKey, body));
   }
 
-  /** The record itself where the master key that seals now wraps it, else re-wrapped. */
+  /** The record itself if the current master key wraps it, otherwise a re-wrapped one. */
   fresh(place: Place, sealed: Sealed): Sealed {
     return masterKeyIdOf(sealed) === this.masterKeyId ? sealed : this.rewrap(place, sealed);
   }
@@ -135,7 +135,7 @@ export function sealBody(place: Place, plaintext: string | Uint8Array): SealedBo
   return { dataKey, body: encrypt(dataKey, associated("body", place), bytes) };
 }
 
-/** What `sealBody` sealed, to be wiped by whoever takes it. */
+/** The plaintext that `sealBody` sealed. The caller wipes it. */
 export function openBody(place: Place, { dataKey, body }: SealedBody): Buffer {
   return decrypt(dataKey, associated("body", place), Buffer.from(body));
 }
@@ -180,7 +180,7 @@ function split(
     throw damaged(place, undefined);
   }
   const parts = { masterKeyId, wrapped: decode(wrapped), body: decode(body) };
-  // Node reads base64url leniently: a record that was altered must not pass for the one written.
+  // Node decodes base64url leniently: an altered record must not be accepted as the original.
   if (encode(parts.wrapped) !== wrapped || encode(parts.body) !== body) {
     throw damaged(place, undefined);
   }

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { requestPlace, type Place } from "./places.ts";
 import { openBody, sealBody, type Keyring, type Sealed, type SealedBody } from "./seal.ts";
 
-/** That a version may have. */
+/** The most secrets of one version. */
 export const MOST_TEXTS = 1000;
 
 /** JSON of a request without its secrets: each is a word in its place, and sealed beside it. */
@@ -24,7 +24,7 @@ export function hideTexts(value: unknown): HiddenTexts {
     sealed.push([word, sealBody(requestPlace, text)]);
     return word;
   };
-  // What is refused for its number costs no more work than to be taken out.
+  // Too many secrets are refused before any further work.
   const secretOf =
     (among: number) =>
     (one: unknown): unknown => {
@@ -66,7 +66,7 @@ function withHidden(value: Fields, name: string, hide: (text: string) => string)
   );
 }
 
-/** What a schema says of the text, it says of the word. */
+/** The schema checks the word in place of the text. */
 function alike(text: string, word: string): string {
   const long = word.padEnd(Math.min(text.length, LONGEST), "-");
   return /\p{Cc}/u.test(text) ? `${long}\n` : long;

@@ -6,8 +6,8 @@ import { isOwn } from "./own.ts";
 import { unbracketed } from "./unbracketed.ts";
 
 /**
- * What nothing of ours connects to unless an option says so, whichever way out is taken: bindings,
- * bindings in a Worker's process, `fetch()` and `connect()` without a binding, webhooks.
+ * Addresses that Countersign does not connect to unless an option allows them. They count for
+ * bindings, in-process bindings, `fetch()` and `connect()` without a binding, and webhooks.
  */
 export const refusedByDefault: readonly { readonly range: string; readonly what: string }[] = [
   { range: "127.0.0.0/8", what: "loopback" },
@@ -28,7 +28,7 @@ export const refusedByDefault: readonly { readonly range: string; readonly what:
   { range: "fd00:c1::a9fe:a9fe", what: "Oracle Cloud's metadata service" },
   { range: "fd00:42::42", what: "Scaleway's metadata service" },
   { range: "fd00:a9fe:a9fe::1", what: "Akamai's metadata service" },
-  // A gateway on the network would translate these back to IPv4.
+  // A NAT64 gateway on the network would translate these back to IPv4.
   { range: "::/96", what: "an IPv4 address in IPv6 (IPv4-compatible), or unspecified" },
   { range: "::ffff:0:0:0/96", what: "an IPv4 address in IPv6 (SIIT)" },
   { range: "64:ff9b::/96", what: "an IPv4 address in IPv6 (NAT64)" },

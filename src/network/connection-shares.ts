@@ -5,7 +5,7 @@ import { neighbourhood, plainAddress } from "./ranges.ts";
 export interface ConnectionSharesOptions {
   /** Connections that one address (IPv6: a /64) may have at once. 0: no limit. */
   readonly most: number;
-  /** Is this a proxy, through which many come? */
+  /** Is this a proxy, which many clients share? */
   readonly isExcepted: (address: string) => boolean;
   /** A connection of this address was closed. */
   readonly onFull?: (address: string) => void;
@@ -38,7 +38,7 @@ export class ConnectionShares {
 
   #mayCome(socket: Socket): boolean {
     const { remoteAddress } = socket;
-    // It has gone already.
+    // It was closed already.
     if (remoteAddress === undefined) return !socket.destroyed;
     const address = plainAddress(remoteAddress);
     if (this.#options.isExcepted(address)) return true;

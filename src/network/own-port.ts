@@ -1,6 +1,6 @@
 import { hostsOverlap } from "./patterns.ts";
 
-/** What a Worker is and is reached by, as far as it matters to a port of its own. */
+/** The facts about a Worker and its hosts that matter for a port of its own. */
 export interface PortHolder {
   /** How many of its versions are deployed. */
   readonly versions: number;
@@ -14,7 +14,10 @@ export interface PortHolder {
   readonly askingHosts: readonly string[];
 }
 
-/** Why a Worker gets no port of its own: what the ingress does for it is not done there. Null: it gets one. */
+/**
+ * Why a Worker cannot have a port of its own: it needs something that only the ingress does. Null:
+ * it can.
+ */
 export function portRefusal(worker: PortHolder): string | null {
   if (worker.versions > 1) return "several versions of it would answer";
   if (worker.objects !== null) {

@@ -4,7 +4,7 @@ import { guarded } from "../forward/guarded.ts";
 /** What the first bytes of a connection turned out to be. */
 export interface Peeked<T> {
   readonly found: T;
-  /** What whoever reads next gets; empty: nothing of it. */
+  /** The bytes that the next reader gets. Empty: none. */
   readonly rest: Buffer;
 }
 
@@ -12,8 +12,8 @@ export interface Peeked<T> {
 const PEEK_TIMEOUT = 10_000;
 
 /**
- * Looks at what a connection begins with, before anybody else reads from it. One that is silent for
- * 10 s, or that ends before there is an answer, is closed.
+ * Looks at the first bytes of a connection, before anything else reads from it. A connection that
+ * is silent for 10 s, or that ends before there is an answer, is closed.
  * @param read is asked again with all bytes that have come, until it does not say `more`. It must
  * not throw. `close`: nothing is to be had from this connection, it is closed
  * @param done takes the connection over, with a listener for `error` of its own

@@ -1,7 +1,7 @@
 import { isIPv4, isIPv6, type Socket } from "node:net";
 import { peek, type Peeked } from "./peek.ts";
 
-/** What a proxy says of the connection that it hands on. */
+/** What a proxy says about the connection that it passes on. */
 export interface ProxyHeader {
   /** Null: the proxy speaks for itself, as in a health check, or does not know. */
   readonly source: { readonly address: string; readonly port: number } | null;

@@ -51,7 +51,9 @@ export function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/i, "");
 }
 
-/** Who to count tries by: whoever has one IPv6 address has the 2^64 beside it. */
+/**
+ * The key by which tries are counted. A client that has one IPv6 address usually has the whole /64.
+ */
 export function neighbourhood(address: string): string {
   if (isIP(address) !== 6) return address;
   const [head = "", tail] = address.split("%")[0]?.split("::") ?? [];

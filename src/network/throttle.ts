@@ -1,7 +1,7 @@
 import timers from "node:timers/promises";
 import { Failure } from "../failures/failures.ts";
 
-/** How long an answer is held back at most, and how many are at a time. */
+/** How long an answer is delayed at most, and how many answers are delayed at a time. */
 const LONGEST_MS = 2000;
 const HELD_AT_ONCE = 100;
 
@@ -17,8 +17,8 @@ export interface ThrottleOptions {
 }
 
 /**
- * Counts tries by a key (an address, a name) in a leaky bucket: what is over the brim has to wait.
- * Its memory is bounded, and what it forgets first is who has not tried for longest.
+ * Counts tries by a key (an address, a name) in a leaky bucket: tries that overflow it have to
+ * wait. Its memory is bounded: it first forgets the key whose last try is longest ago.
  */
 export class Throttle {
   readonly #buckets = new Map<string, { level: number; at: number }>();

@@ -4,7 +4,7 @@ import { isIP } from "node:net";
 import { plainAddress, Ranges } from "./ranges.ts";
 
 export interface ProxyOptions {
-  /** CIDRs of proxies whose word about a client counts. Empty: nobody's does. */
+  /** CIDRs of proxies that are trusted to name the client. Empty: none. */
   readonly trusted: readonly string[];
   /** Which header they set: `X-Forwarded-For` and `-Proto`, or `Forwarded` (RFC 7239). Never both: a client writes the other. */
   readonly header: "x-forwarded" | "forwarded";
@@ -12,7 +12,7 @@ export interface ProxyOptions {
 
 export const noProxies: ProxyOptions = { trusted: [], header: "x-forwarded" };
 
-/** Who sent a request, as far as the nearest proxies can be believed. */
+/** The sender of a request, as far as the trusted proxies say. */
 export interface Client {
   /** Null: there is no connection, as in a test. */
   readonly address: string | null;
@@ -23,7 +23,7 @@ export interface Client {
 /** More hops than any chain of proxies has: what is beyond is not looked at. */
 const MOST_HOPS = 32;
 
-/** Judges who is at the other end of a connection that may come through proxies. */
+/** Finds the client of a connection that may come through proxies. */
 export class TrustedProxies {
   readonly #options: ProxyOptions;
   readonly #trusted: Ranges;
@@ -50,7 +50,7 @@ export class TrustedProxies {
     let address = nearest;
     for (const text of hops.addresses.slice(-MOST_HOPS).toReversed()) {
       const hop = addressIn(text);
-      // An unknown or hidden one: the proxy that says so is the last that is known.
+      // An unknown or hidden address: the proxy that says so is the last known address.
       if (hop === null) break;
       address = hop;
       if (!this.trusts(hop)) break;
@@ -85,7 +85,7 @@ function forwarded({ forwarded: header }: IncomingHttpHeaders): Hops {
       scheme: schemeIn(elements.at(-1)?.["proto"]),
     };
   } catch {
-    // Somebody left of the proxy wrote what no parser takes: the proxy itself is what is known.
+    // An entry to the left of the proxy cannot be parsed, so the proxy is the last known address.
     return { addresses: [], scheme: null };
   }
 }

@@ -23,7 +23,7 @@ import { Rounds } from "./rounds.ts";
 export interface FolderSourcesOptions {
   readonly context: Pick<ControlContext, "store" | "keyring" | "edge" | "clock">;
   readonly log: Logger;
-  /** Who may see keys. Default: this process. */
+  /** The process that may see keys. Default: this one. */
   readonly intake?: KeyIntake;
   /** ms between two looks at each folder. Default: 1,000. */
   readonly interval?: number;

@@ -8,7 +8,7 @@ export class Backoff {
     this.#longest = longest;
   }
 
-  /** @param ranFor ms that the process worked; who worked for 10 s starts over */
+  /** @param ranFor ms that the process worked; after 10 s, pauses start over */
   next(ranFor: number): number {
     if (ranFor >= STEADY) this.#failures = 0;
     return Math.min(FIRST * 2 ** this.#failures++, this.#longest);

@@ -1,4 +1,4 @@
-/** What may be asked of a process: method, arguments, result. */
+/** The calls of a process: method, arguments, result. */
 export type Methods<M> = { [K in keyof M]: (...args: never[]) => unknown };
 
 /** The same in the process, which may take its time. */
@@ -19,10 +19,10 @@ export interface CallRule {
   readonly deadline: number;
 }
 
-/** What every process has to know. Seconds are for a machine that is busy. */
+/** The state that every process has to have. The seconds allow for a busy machine. */
 export const STATE: CallRule = { tries: 3, deadline: 30_000 };
 
-/** The caller asks again if it wants to know. The deadline says how long that takes. */
+/** The caller may ask again. The deadline says how long a call may take. */
 export function question(deadline: number): CallRule {
   return { tries: 1, deadline };
 }

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 
-/** What keeps the memory of this process, where keys are, to itself. */
+/** Protections of this process's memory, which holds keys. */
 export interface ClosedMemory {
   /** A crash writes none of it to disk. */
   readonly withoutCores: boolean;
@@ -10,8 +10,8 @@ export interface ClosedMemory {
 }
 
 /**
- * Has the kernel keep the memory of this process to itself, as far as this Node and this machine
- * let it. Processes that it starts inherit that they write no core; the rest each does for itself.
+ * Makes the kernel protect the memory of this process, as far as this Node and this machine allow.
+ * Child processes inherit that they write no core; each has to do the rest itself.
  */
 export function closeMemory(): ClosedMemory {
   if (process.platform !== "linux") return { withoutCores: false, untraceable: false };

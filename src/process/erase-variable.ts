@@ -1,9 +1,9 @@
 import { closeSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
 
 /**
- * Takes a variable out of the environment for good. `delete process.env.NAME` leaves what the kernel
- * was given at the start, which `/proc/PID/environ` shows for as long as the process lives. To be
- * called before `closeMemory`, after which a process cannot open its own memory either.
+ * Removes a variable from the environment, also from the kernel's copy. `delete process.env.NAME`
+ * leaves that copy, which `/proc/PID/environ` shows for as long as the process lives. To be called
+ * before `closeMemory`, after which a process cannot open its own memory either.
  * @returns whether it is gone from there, too. False where there is no Linux
  */
 export function eraseVariable(name: string): boolean {

@@ -12,7 +12,7 @@ export type HeldAddress =
 
 /**
  * A listening socket that this process holds and never accepts from: processes that it starts get
- * the descriptor. What connects while none of them runs waits for the next one.
+ * the descriptor. Connections that arrive while none of them runs wait for the next one.
  *
  * Node has no public way to hold one. A bound handle comes from where `node:cluster` gets its own
  * (`net._createServerHandle`); whoever calls `listen()` in Node accepts as well, so a process that
@@ -32,8 +32,9 @@ export class HeldSocket {
   }
 
   /**
-   * At a path whatever is there stays, but for a socket at which nobody listens.
-   * @throws Error with the system's `code`: `EADDRINUSE`, `EACCES`, …; Failure `process_not_started`
+   * Anything that exists at a path stays, except a socket on which no process listens.
+   * @throws Error with the system's `code`: `EADDRINUSE`, `EACCES`, …; Failure
+   * `process_not_started`
    */
   static async open(address: HeldAddress): Promise<HeldSocket> {
     if ("path" in address) {
@@ -61,7 +62,9 @@ export class HeldSocket {
     return held.#listening();
   }
 
-  /** From now on clients of the path reach this one. What connected before stays where it is. */
+  /**
+   * From now on, new clients of the path reach this socket. Earlier connections stay as they are.
+   */
   publish(): this {
     if (this.#bound !== null) renameSync(this.#bound, this.name);
     return this;
@@ -136,7 +139,7 @@ async function isFree(path: string): Promise<boolean> {
 function isAnswered(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = net.connect(path);
-    // Any other error may be that of one who listens and is busy.
+    // Any other error may come from a busy process that listens.
     socket.once("error", ({ code }: NodeJS.ErrnoException) =>
       resolve(code !== "ECONNREFUSED" && code !== "ENOENT"),
     );

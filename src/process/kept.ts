@@ -6,14 +6,14 @@ import { Backoff } from "./backoff.ts";
 /** One run of a program. */
 export interface Run {
   readonly pid: number;
-  /** Resolves when it is gone, with why in a sentence. Never rejects. */
+  /** Resolves when the process has ended, with the reason in a sentence. Never rejects. */
   readonly ended: Promise<string>;
   /** Lets it finish what is in flight; SIGKILL after `grace` ms. */
   stop(grace: number): Promise<void>;
 }
 
 export interface KeptOptions<R extends Run> {
-  /** Starts one run, and resolves when it is of use. If it rejects, nothing of the run is left. */
+  /** Starts one run, and resolves when it is ready. If it rejects, nothing of the run remains. */
   launch(this: void, signal: AbortSignal): Promise<R>;
   /** ms between two runs, at most. Default: 30 s. */
   readonly longestPause?: number;
@@ -84,7 +84,7 @@ export class Kept<R extends Run> {
     return Promise.race([this.#current.ended.then(() => true), lasts]);
   }
 
-  /** It is not started again, and may go on as it is. */
+  /** It is not started again. The current run may continue. */
   retire(): void {
     if (this.#state !== "stopped") this.#state = "draining";
     this.#stopping.abort();
@@ -108,7 +108,7 @@ export class Kept<R extends Run> {
 
   #follow(run: Promise<R>): Promise<R> {
     this.#ready = run;
-    // Those that wait for it are told; it is no error if nobody does.
+    // Waiting callers get the error. It is not an error if no caller waits.
     run.catch(() => {});
     return run;
   }

@@ -8,7 +8,7 @@ export type ToProcess =
       readonly method: string;
       readonly args: readonly unknown[];
     }
-  /** Nobody waits for the answer any more. */
+  /** The caller no longer waits for the answer. */
   | { readonly kind: "cancel"; readonly id: number }
   | { readonly kind: "ping" }
   /** The answer to what it asked. */
@@ -23,7 +23,7 @@ export type FromProcess =
   | { readonly kind: "pong" }
   | { readonly kind: "event"; readonly event: unknown }
   | { readonly kind: "ask"; readonly id: number; readonly question: unknown }
-  /** Something was thrown where nothing catches it: the process ends itself. */
+  /** An exception that nothing caught: the process ends itself. */
   | { readonly kind: "fatal"; readonly message: string; readonly stack: string };
 
 /** An error between processes. Causes stay behind: they are for the log of where they arose. */

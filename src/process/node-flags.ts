@@ -1,12 +1,12 @@
 /**
- * How Node is run where all a process does is forward. Bodies pass through as buffers outside of
- * V8's heap. In a large young generation dead ones pile up until V8 collects the whole heap for
- * them; a small one lets go of them soon. It takes a sixth to a third less CPU for 1 MiB bodies
- * and 45 MB less memory. See decisions/0020-node-flags-of-forwarders.md.
+ * Flags for Node in processes that only forward. Bodies pass through as buffers outside of V8's
+ * heap. With a large young generation, dead buffers pile up until V8 collects the whole heap; with
+ * a small one, they are freed soon. It takes a sixth to a third less CPU for 1 MiB bodies and 45 MB
+ * less memory. See decisions/0020-node-flags-of-forwarders.md.
  *
- * Once V8 has collected the whole heap, as it does after a pause, it would do so again for each few MB
- * of bodies, for they count as growth. It waits until the heap is three times what it was after the last
- * time. See decisions/0097-large-bodies-and-handshakes.md.
+ * Once V8 has collected the whole heap, as it does after a pause, it would do so again for each few
+ * MB of bodies, for they count as growth. It waits until the heap is three times what it was after
+ * the last time. See decisions/0097-large-bodies-and-handshakes.md.
  */
 export const FORWARDER_FLAGS: readonly string[] = [
   "--max-semi-space-size=4",

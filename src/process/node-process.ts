@@ -22,7 +22,7 @@ export interface NodeProcessOptions {
   readonly flags?: readonly string[];
   /** All of it but `compiledCode`: nothing of ours, where the master key may stand, reaches the process. */
   readonly environment?: NodeJS.ProcessEnv;
-  /** Null: it ends with its supervisor, and nobody looks for one that did not. */
+  /** Null: it ends with its supervisor, and the next start does not look for it. */
   readonly processes: ProcessRecords | null;
   readonly log: Logger;
   /** Pipes besides, at its descriptors 4 and on. Default: none. */
@@ -127,11 +127,15 @@ export class NodeProcess implements Run {
     return answer.promise.finally(() => signal?.removeEventListener("abort", abort));
   }
 
-  /** From now on a process that stands still is ended: one that is stopped, or whose loop is blocked. */
+  /**
+   * From now on, a process that hangs is ended: one that is stopped, or whose event loop is
+   * blocked.
+   */
   watch(): void {
     const { every, missed } = this.#options.heartbeat ?? { every: 1_000, missed: 6 };
     const timer = setInterval(() => {
-      // Counted, not timed: if this process stood still itself, the answers are read first.
+      // Pings are counted, not timed: if this process itself was stopped, it first reads the
+      // answers.
       if (this.#missed >= missed) {
         clearInterval(timer);
         this.kill(`it did not answer for ${(every * missed) / 1000} s`);
@@ -219,7 +223,7 @@ export class NodeProcess implements Run {
 
 const LAST_LINES = 8;
 
-/** The error for a caller: its question was not answered, and is not asked again. */
+/** The error for a caller: its call was not answered, and is not repeated. */
 export function endedFailure(name: string, reason: string): Failure {
   return new Failure("edge_process_ended", {
     message: `the ${name} ended before it had answered: ${reason}`,
@@ -227,7 +231,7 @@ export function endedFailure(name: string, reason: string): Failure {
   });
 }
 
-/** Where Node keeps what it has compiled, if this process was told: it says nothing of anybody. */
+/** Node's compile cache, if this process has one. It contains no data of users. */
 function compiledCode(): NodeJS.ProcessEnv {
   const { NODE_COMPILE_CACHE: folder } = process.env;
   return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder };

@@ -2,9 +2,10 @@ import { chmod, chown, link, mkdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 /**
- * The way of a process with a user of its own to some sockets of the run directory: a folder in it where
- * they have hard links, at the same relative paths. The process works in there. It passes through its
- * folders and lists none, and everything else of the run directory is closed to it.
+ * Gives a process with a user of its own access to some sockets of the run directory. A folder in
+ * the run directory has hard links to them, at the same relative paths, and is the process's
+ * working directory. The process can pass through its folders but not list them, and it cannot
+ * reach anything else in the run directory.
  */
 export class OfferedSockets {
   readonly folder: string;

@@ -1,15 +1,18 @@
-/** Which of how many processes that do the same. */
+/** The number of a process among several that do the same work. */
 export interface Place {
   readonly index: number;
   readonly count: number;
 }
 
-/** What one of several processes gets of a limit: all of them together have just as much. */
+/** One process's share of a limit: the shares add up to the limit. */
 export function shareOf(limit: number, { index, count }: Place): number {
   return Math.floor((limit + index) / count);
 }
 
-/** The same where a process with nothing could not go on: one at least, so that all may have as many as they are. */
+/**
+ * The same, but at least one, because a process with a share of zero could not work. So the total
+ * may be the number of processes.
+ */
 export function someOf(limit: number, place: Place): number {
   return Math.max(1, shareOf(limit, place));
 }

@@ -23,7 +23,8 @@ export class RunDirectory {
   /** Ends what a previous run left running, and empties the folder. It must be this edge's alone. */
   static async open(path: string): Promise<RunDirectory> {
     await mkdir(path, { recursive: true, mode: 0o700 });
-    // It may have been there before. Who reaches a socket in it may use what is behind.
+    // The folder may have existed before. A program that reaches a socket in it may use what is
+    // behind the socket.
     await chmod(path, 0o700);
     const directory = new RunDirectory(path);
     await directory.processes.endOrphans();

@@ -34,7 +34,8 @@ export function serve(served: Served): Channel {
         void served.stop().finally(() => process.exit(0));
     }
   });
-  // Without a supervisor nobody would tell of a change or a revocation: the next one starts another.
+  // Without a supervisor, this process would not learn of changes or revocations. So it ends, and
+  // the next supervisor starts another one.
   process.on("disconnect", () => process.exit(0));
   // Signals to the whole group (Ctrl-C, systemd) are the supervisor's business: it drains first.
   process.on("SIGINT", () => {});
@@ -54,7 +55,7 @@ export function serve(served: Served): Channel {
 export interface Channel {
   /** Tells the supervisor something unasked. */
   event(event: unknown): void;
-  /** Undefined: the supervisor does not know. */
+  /** Undefined: the supervisor has no answer. */
   ask(question: unknown): Promise<unknown>;
 }
 
@@ -78,7 +79,7 @@ async function answer(
 
 let isEnding = false;
 
-/** What state this process is in is not known any more: it fails what is in flight, and is replaced. */
+/** The state of this process is no longer known. It fails its open requests, and is replaced. */
 function end(served: Served, error: unknown): void {
   if (isEnding) return;
   isEnding = true;
@@ -88,7 +89,7 @@ function end(served: Served, error: unknown): void {
   try {
     served.abandon();
   } catch {
-    // It is in no state to answer. Its connections end with it.
+    // The process cannot answer any more. Its connections end with it.
   }
 }
 

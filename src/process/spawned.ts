@@ -9,9 +9,10 @@ export interface Spawned {
 }
 
 /**
- * Starts a program. The listeners are there before anything else can throw: an `error` event that
- * nobody listens to would end this process, and all that runs beside.
- * @throws Failure `process_not_started`: the machine has no room for it, or there is no such program
+ * Starts a program. Listeners are attached before anything can throw, because an `error` event
+ * without a listener would end this process.
+ * @throws Failure `process_not_started`: the machine has no room for it, or there is no such
+ * program
  */
 export async function spawnProcess(
   file: string,

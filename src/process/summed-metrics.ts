@@ -10,7 +10,7 @@ type Metrics = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>;
 
 /**
  * The metrics of several processes as those of one. What a process had counted when it was last
- * read stays in the sums after its end: a counter that falls would be taken for one that began anew.
+ * read stays in the sums after its end: Prometheus would take a falling counter for a reset.
  */
 export class SummedMetrics {
   /** As they were last read, by pid. */
@@ -47,7 +47,7 @@ export class SummedMetrics {
   }
 }
 
-/** What only grows. */
+/** Metrics that only grow. */
 function grown(metrics: Metrics): Metrics {
   return metrics.filter(({ type }) => ["counter", "histogram"].includes(String(type)));
 }

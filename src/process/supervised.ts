@@ -13,7 +13,7 @@ export interface SupervisedOptions<M extends Methods<M>> extends NodeProcessOpti
   readonly rules: CallRules<M>;
   /** ms to come up and be told everything. Default: 30,000. */
   readonly startTimeout?: number;
-  /** Tells a fresh process everything it has to know. A process that cannot be told is ended. */
+  /** Gives a new process its whole state. A process that cannot take it is ended. */
   restore(this: void, tell: Tell<M>): Promise<void>;
 }
 
@@ -23,7 +23,7 @@ export type Tell<M extends Methods<M>> = <K extends keyof M & string>(
   ...args: Parameters<M[K]>
 ) => Promise<ReturnType<M[K]>>;
 
-/** A Node process of our own: it answers typed calls, and is replaced when it ends or stands still. */
+/** A Node process of our own. It answers typed calls, and is replaced when it ends or hangs. */
 export class Supervised<M extends Methods<M>> {
   readonly #options: SupervisedOptions<M>;
   readonly #kept: Kept<NodeProcess>;

@@ -1,6 +1,6 @@
 import type { ProcessStatus } from "../contract/edge.ts";
 
-/** Waits for every one of them, also when one refuses. */
+/** Waits for all of them, even if one rejects. */
 export async function inAll<T, R>(
   members: readonly T[],
   apply: (member: T) => Promise<R>,
@@ -26,7 +26,7 @@ export async function startAll<T>(
   throw failed.reason;
 }
 
-/** Of several processes as of one: it runs when each does. */
+/** The status of several processes as one: it runs if all of them run. */
 export function statusOfAll(all: readonly ProcessStatus[]): ProcessStatus {
   const shown = all.find(({ state }) => state !== "running") ?? all[0]!;
   const restarts = all.reduce((sum, one) => sum + one.restarts, 0);

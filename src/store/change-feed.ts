@@ -154,7 +154,8 @@ async function certificate(
     version: active.version,
     chain: active.chain,
     sealedKey: active.sealedKey,
-    // From where the row stands, not from the row: a key that was moved there does not open.
+    // The place follows from the row's position, not from its content, so a key that was moved
+    // there does not open.
     sealedId: keyPlace(active).id,
     allowedHosts: allowedHosts,
     trust: pinned.length > 0 ? pinned : null,

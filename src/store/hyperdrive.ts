@@ -79,7 +79,7 @@ export async function databaseConfig(
     user,
     sealedPassword,
     certificateId: row.mtlsCertificateId,
-    // A CA that is gone verifies nothing, and does not widen what counts.
+    // A deleted CA verifies nothing. No other CA takes its place.
     authorities: row.caCertificateId === null ? null : authority ? [authority.active.chain] : [],
     verifyName: !/^verify[-_]ca$/i.test(sslmode),
     connectionLimit,

@@ -109,7 +109,10 @@ export function findIssued(
     .executeTakeFirst();
 }
 
-/** One that was issued to nobody that runs here. @returns what was changed; undefined: there is none */
+/**
+ * A certificate that was issued to a client, not to a Worker. @returns what was changed; undefined:
+ * there is none
+ */
 export function revokeSerial(
   db: Database,
   { accountId, serial, revokedOn }: { accountId: string; serial: string; revokedOn: string },
@@ -124,7 +127,10 @@ export function revokeSerial(
     .executeTakeFirst();
 }
 
-/** Those that have not expired, and for a day more: the clocks of those who are told may differ. */
+/**
+ * Those that have not expired, or expired less than a day ago, because the readers' clocks may
+ * differ.
+ */
 export function listRevoked(
   db: Database,
   accountId: string,
@@ -141,7 +147,10 @@ export function listRevoked(
 }
 
 const DAY = 86_400_000;
-/** ms after its end that what was issued is remembered: a clock that jumps ahead forgets no revocation. */
+/**
+ * ms that a certificate is remembered after it expired, so that a clock that jumps ahead forgets no
+ * revocation.
+ */
 const REMEMBERED = 7 * DAY;
 
 /** @returns how many were forgotten */

@@ -2,15 +2,15 @@ import { masterKeyChangePlace, masterKeyCheckPlace } from "../keys/places.ts";
 import { masterKeyIdOf, type Keyring, type Sealed } from "../keys/seal.ts";
 import type { Database } from "./database.ts";
 
-/** The id of the master key that this store has to be started with. Null: it never was started. */
+/** The id of the master key that opens this store. Null: the store is new. */
 export async function wantedMasterKey(db: Database): Promise<string | null> {
   const row = await db.selectFrom("masterKeyChecks").select("sealed").executeTakeFirst();
   return row ? masterKeyIdOf(row.sealed) : null;
 }
 
 /**
- * Proves that `keyring` opens what this store holds, before anything is sealed with it. The first
- * time it leaves the record that later starts are proved by.
+ * Verifies that `keyring` opens this store, before anything is sealed with it. The first start
+ * stores the record that later starts use for this.
  * @throws Failure `master_key_wrong`, `sealed_record_damaged`; nothing is changed then
  */
 export async function checkMasterKey(db: Database, keyring: Keyring): Promise<void> {

@@ -32,7 +32,7 @@ import { originIdentities } from "./migrations/080-origin-identities.ts";
 import { assets } from "./migrations/092-assets.ts";
 import { makers } from "./migrations/011-makers.ts";
 
-/** In order, never edited once released: what a database was made with has to stay true. */
+/** In order. A released migration is never edited, because existing databases were made with it. */
 const all: Record<string, Migration> = {
   "001-begin": { up: begin },
   "002-settings": { up: settings },
@@ -75,5 +75,8 @@ export const migrations: MigrationProvider = {
   getMigrations: () => Promise.resolve(all),
 };
 
-/** Migrations see the database as it was then, so they are not typed by the schema of today. */
+/**
+ * Migrations work on the database as it was at their time, so they do not use the types of the
+ * current schema.
+ */
 // oxlint-disable-next-line typescript/no-explicit-any

@@ -1,9 +1,6 @@
 import type { KyselyPlugin } from "kysely";
 
-/**
- * Lets nothing but `select` through: whatever changes the store has to go through its `write`,
- * where it is written down who did it.
- */
+/** Allows only `select`. Changes must use the store's `write`, which logs who made them. */
 export const readOnly: KyselyPlugin = {
   transformQuery: ({ node }) => {
     if (node.kind === "SelectQueryNode") return node;

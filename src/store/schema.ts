@@ -607,8 +607,8 @@ export interface PolicyRow {
 }
 
 /**
- * Cursors come from a row, not from a sequence: the row's lock makes transactions commit in the
- * order of their cursors, so that no follower of the feed ever skips one.
+ * Cursors come from a row, not from a sequence. The row's lock makes transactions commit in the
+ * order of their cursors, so no follower of the feed skips a change.
  */
 interface CounterRow {
   name: string;
@@ -626,7 +626,7 @@ export interface MasterKeyCheckRow {
 export interface MasterKeyChangeRow {
   /** Always `store`. */
   id: string;
-  /** The key that was, sealed with the key that comes: records may still need it. */
+  /** The old key, sealed with the new one, because some records may still need it. */
   sealed: Sealed;
   begunOn: string;
 }

@@ -58,8 +58,8 @@ function open(path: string, options: SqliteOptions): SqliteDatabase {
       database.close();
     },
     prepare: (sql) => {
-      // What fails for want of room was undone by SQLite itself: undoing it again would fail, and
-      // hide the reason.
+      // If the disk is full, SQLite has rolled back already. Another rollback would fail, and hide
+      // the reason.
       if (sql === "rollback" && !database.isTransaction) sql = "select 1 where 0";
       return telling(path, () => {
         // A deferred transaction that reads first cannot wait for another process that writes.
@@ -101,7 +101,7 @@ class Statements {
     if (kept !== undefined) return kept;
     const statement = this.#database.prepare(sql);
     const prepared = { statement, reader: statement.columns().length > 0 };
-    // What changes tables changes what a kept statement answers with.
+    // A change of tables changes the results of prepared statements.
     if (!/^(?:select|insert|update|delete|begin|commit|rollback)\b/i.test(sql)) this.#kept.clear();
     else if (sql.length <= LONGEST_KEPT) {
       if (this.#kept.size >= MOST_KEPT) this.#kept.delete(this.#kept.keys().next().value!);
@@ -116,8 +116,8 @@ const MOST_KEPT = 500;
 const LONGEST_KEPT = 10_000;
 
 /**
- * SQLite takes what was committed over from `-wal` after 4 MB only, so that who loses or leaves out
- * that file would lose everything. Here it is taken over soon after each commit.
+ * By default, SQLite copies commits from `-wal` into the database only after 4 MB. If that file
+ * were lost or not copied, much would be lost. So commits are copied soon after they are made.
  */
 class Checkpoints {
   readonly #database: DatabaseSync;
@@ -140,10 +140,10 @@ class Checkpoints {
   #take(): void {
     this.#timer = null;
     try {
-      // Waits for nobody: what a reader still needs is taken over the next time.
+      // Does not wait for readers: pages that a reader still needs are copied the next time.
       this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
     } catch {
-      // The commit stands in `-wal`. What keeps it from the file is said by the next write.
+      // The commit is safe in `-wal`. The next write reports why it could not be copied.
     }
   }
 }

@@ -14,7 +14,7 @@ import { sqliteDialect } from "./sqlite.ts";
 
 export interface Write {
   readonly db: Database;
-  /** Puts a change into the feed, in this transaction: followers see both or neither. */
+  /** Adds a change to the feed, in this transaction, so that followers see both or neither. */
   readonly changed: (change: Changed) => Promise<void>;
 }
 
@@ -31,7 +31,7 @@ interface Written<T> {
   readonly cursor: number;
 }
 
-/** Everything Countersign keeps. The queries beside this file are the only ones there are. */
+/** Everything that Countersign stores. All queries are in this folder. */
 export interface Store extends AsyncDisposable {
   /** For reading: it refuses every change. */
   readonly db: Database;
@@ -41,7 +41,10 @@ export interface Store extends AsyncDisposable {
    * @throws whatever `work` throws, or what keeps it from being written down; nothing is changed then
    */
   write<T>(work: (write: Write) => Promise<Done<T>>): Promise<Written<T>>;
-  /** Changes what nobody did: notices that were sent, what has lapsed. Not in the audit log. */
+  /**
+   * For automatic changes: notices that were sent, rows that expired. They are not in the audit
+   * log.
+   */
   housekeep<T>(work: (write: Write) => Promise<T>): Promise<T>;
   /** What seals the end of the audit log: without it, nothing can be written down. */
   sealWith(keyring: Keyring): void;

@@ -1,5 +1,7 @@
-/** A time that was measured, in one unit: `120 ms`, `0.8 s`, `12 s`, `3 min`. For times of day and lives of
- * certificates there is `describeDuration`. */
+/**
+ * A measured time, in one unit: `120 ms`, `0.8 s`, `12 s`, `3 min`. For lifetimes of certificates,
+ * use `describeDuration`.
+ */
 export function formatDuration(milliseconds: number): string {
   const seconds = Math.abs(milliseconds) / 1000;
   if (seconds < 0.95) return `${Math.round(seconds * 1000)} ms`;

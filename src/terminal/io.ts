@@ -2,7 +2,7 @@ import picocolors from "picocolors";
 import type { WriteStream } from "node:tty";
 import type { Readable, Writable } from "node:stream";
 
-/** Everything a command touches of the world it was started in. */
+/** Everything that a command uses of its environment: streams, variables, working directory. */
 export interface Io {
   readonly stdout: Writable;
   readonly stderr: Writable;
@@ -48,12 +48,12 @@ function snakeCased(value: unknown): unknown {
   );
 }
 
-/** Quoted from elsewhere: what the audit log says was there, and others' headers. */
+/** Fields whose content is quoted as it is: values of the audit log, and headers. */
 const verbatim: ReadonlySet<string> = new Set(["before", "after", "headers"]);
 
 /**
- * Says on stderr what is being done, once it has taken longer than a second, so that quick things
- * stay quiet and nobody wonders about slow ones.
+ * If `work` takes longer than a second, says on stderr what is being done. Quick work prints
+ * nothing.
  */
 export async function withProgress<T>(io: Io, what: string, work: () => Promise<T>): Promise<T> {
   const timer = setTimeout(() => writeLine(io.stderr, `${what} …`), 1000);

@@ -1,9 +1,9 @@
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**
- * The wish that a program ends: Ctrl-C, SIGTERM, or a terminal that is closed. It is heard from the
- * making of this object on, so make it before the program says that it is ready: whoever reads that
- * may end it at once. A second signal ends the process at once.
+ * A request to stop: Ctrl-C, SIGTERM, or a closed terminal. Signals count from the moment this
+ * object is made. Make it before the program says that it is ready, because the reader of that line
+ * may stop it at once. A second signal ends the process at once.
  */
 export class StopSignal implements Disposable {
   /** Resolves at the first signal, and never rejects. */

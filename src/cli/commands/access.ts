@@ -35,10 +35,7 @@ const TOKENS = "/access/service_tokens";
 
 export function addAccessCommand(program: Command, io: Io): void {
   const group = program.command("access");
-  addTokens(
-    group.command("token").description("service tokens: what machines are let in with"),
-    io,
-  );
+  addTokens(group.command("token").description("service tokens, which let machines in"), io);
   const app = group.command("app").description("applications: hosts and paths behind Access");
   app
     .command("list")
@@ -94,7 +91,7 @@ function addTokens(group: Command, io: Io): void {
   group
     .command("rotate <id|name>")
     .description("give a service token another secret, and show it once")
-    .option("--overlap <minutes>", "how long the secret before goes on working", "0")
+    .option("--overlap <minutes>", "how long the old secret keeps working", "0")
     .option(...dataOption)
     .option("--json", "one JSON object")
     .addHelpText("after", "\nExample:\n  $ countersign access token rotate ci --overlap 60")
@@ -113,7 +110,7 @@ function addTokens(group: Command, io: Io): void {
     });
   group
     .command("revoke <id|name>")
-    .description("let nobody in with a service token any more")
+    .description("revoke a service token: it lets nobody in any more")
     .option(...yesOption)
     .option(...dataOption)
     .option("--json", "one JSON object")

@@ -39,7 +39,7 @@ export function addBindingCommand(program: Command, io: Io): void {
     });
   group
     .command("set")
-    .description("say who makes the connections of a binding; deploys keep it")
+    .description("set which process makes a binding's connections; deploys keep it")
     .argument("<script>", "the Worker's name")
     .argument("<binding>", "its name in `env`")
     .option("--gateway", "the gateway, which alone holds the key (the default)")

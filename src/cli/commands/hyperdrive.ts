@@ -36,7 +36,7 @@ export function addHyperdriveCommand(program: Command, io: Io): void {
   const group = program.command("hyperdrive");
   group
     .command("list")
-    .description("the databases that Workers may bind, and what is presented to each")
+    .description("the databases that Workers may bind, and the certificate for each")
     .option(...dataOption)
     .option("--json", "one JSON array")
     .addHelpText(
@@ -55,7 +55,7 @@ Examples:
     });
   group
     .command("test")
-    .description("sign in to the database, and say step by step how it went")
+    .description("sign in to the database, and print each step")
     .argument("<hyperdrive>", "its id or name")
     .option(
       "--worker <name>",

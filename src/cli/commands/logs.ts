@@ -20,9 +20,9 @@ export function addLogsCommand(program: Command, io: Io): void {
   program
     .command("logs")
     .argument("[script]", "the Worker's name; with --ray, all are searched without it")
-    .option("-f, --follow", "go on with what comes; the Worker tells of every request meanwhile")
+    .option("-f, --follow", "print new entries as they arrive, with every request")
     .option("--since <when>", "from then on: 30s, 15m, 6h, 2d, or a date (ISO 8601)")
-    .option("--ray <ray>", "of this request alone: what its client got in `cf-ray`")
+    .option("--ray <ray>", "only this request: the id that its client got in `cf-ray`")
     .option("--limit <n>", "how many at most, the newest: 1 to 1000", "100")
     .option(...dataOption)
     .option("--json", "one JSON object a line")

@@ -12,7 +12,7 @@ export function addOriginCommand(program: Command, io: Io): void {
 function addServe(group: Command, io: Io): void {
   group
     .command("serve")
-    .description("TLS, the caller's identity and the policy, before a service that knows of none")
+    .description("serve TLS, verify callers and enforce the policy, in front of a service")
     .requiredOption("--to <url>", "the service: http://host:port, or tcp://host:port for any other")
     .requiredOption("--cert <file>", "the server's chain, PEM")
     .requiredOption("--key <file>", "its private key, PEM")
@@ -55,9 +55,7 @@ Examples:
 function addConfig(group: Command, io: Io): void {
   group
     .command("config")
-    .description(
-      "print a server's configuration that lets in what a policy allows, without any code",
-    )
+    .description("print the configuration of a server that enforces a policy")
     .addArgument(
       new Argument("<server>", "what ends TLS before the service").choices([
         "nginx",

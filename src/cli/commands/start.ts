@@ -34,13 +34,13 @@ export function addStartCommand(program: Command, io: Io): void {
     .option("--api-key <file>", "the private key of --api-cert")
     .option(
       "--https-only",
-      "the API over TLS alone, from the local CA without --api-cert; with --https-port Workers, too",
+      "the API over TLS only, without --api-cert with a certificate of the local CA; with --https-port Workers, too",
     )
     .option("--unsafe-plain-api", "let the API listen on a network in plain HTTP")
     .option("--public-url <url>", "where the API is reached, if not at its own address")
     .option(
       "--trusted-proxies <cidr...>",
-      "whose X-Forwarded-For and PROXY protocol count, for the API and for Workers",
+      "proxies whose X-Forwarded-For and PROXY protocol count, for the API and for Workers",
     )
     .option(
       "--forwarded-header <kind>",
@@ -53,7 +53,10 @@ export function addStartCommand(program: Command, io: Io): void {
       "1024",
     )
     .option("--dev", "development: bindings may reach origins on this machine (loopback)")
-    .option("--origin-allow <cidr...>", "addresses that bindings may reach beside the usual ones")
+    .option(
+      "--origin-allow <cidr...>",
+      "addresses that bindings may reach in addition to the usual ones",
+    )
     .option("--origin-port <n>", "the port of origins that DNS records name", "443")
     .option("--origin-deny <cidr...>", "addresses that bindings may not reach")
     .option(
@@ -76,11 +79,7 @@ export function addStartCommand(program: Command, io: Io): void {
       "seconds that a Worker may compute without answering; 0: no limit",
       "10",
     )
-    .option(
-      "--trust-domain <name>",
-      "of the SPIFFE IDs in the identities that Workers are issued",
-      TRUST_DOMAIN,
-    )
+    .option("--trust-domain <name>", "the trust domain in the SPIFFE IDs of Workers", TRUST_DOMAIN)
     .option(
       "--sandbox <mode>",
       "keep Workers apart by the operating system: auto, required (refuse to start without), or off",
@@ -95,7 +94,7 @@ export function addStartCommand(program: Command, io: Io): void {
     )
     .option(
       "--failure-details <whose>",
-      "public: a failure's body says hosts and addresses; owner: code and ray, the rest is in the log (default: owner, with --dev public)",
+      "public: a failure's body names hosts and addresses; owner: code and ray, the rest is in the log (default: owner, with --dev public)",
     )
     .option("--no-in-process", "no binding is in-process: every private key stays in the gateway")
     .option("--audit-days <n>", "how long entries of the audit log are kept; 0: for ever", "0")

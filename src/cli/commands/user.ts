@@ -78,7 +78,7 @@ Examples:
     });
   user
     .command("role <email> <role>")
-    .description("change what a person may do; what they have open follows at once")
+    .description("change what a person may do, effective at once")
     .option(...dataOption)
     .option(...accountOption)
     .option("--json", "one JSON object")
@@ -93,7 +93,7 @@ Examples:
     });
   user
     .command("remove <email>")
-    .description("take a person out, with their tokens and logins")
+    .description("remove a person, with their tokens and logins")
     .option(...yesOption)
     .option(...dataOption)
     .option("--account <name>", "of this account only")

@@ -137,7 +137,7 @@ export class Tails implements TailService, Disposable {
     };
   }
 
-  /** Has the Worker tell of its calls for a while: who reads on asks again. */
+  /** The Worker reports its calls for a while. A reader that continues calls this again. */
   async follow(key: ScriptKey): Promise<void> {
     await this.#follow(key);
     this.#release(key, LEASE);

@@ -2,7 +2,7 @@ import type { HostOrigin, OriginPlace } from "../../contract/hosts.ts";
 import { ACCESS_KEYS, KEYS_ONLY } from "../../ingress/protocol.ts";
 import type { CapnpValue } from "./capnp.ts";
 
-/** What stands before the internet for a Worker's `fetch()` without a binding. */
+/** Services between a Worker's `fetch()` without a binding and the internet. */
 export interface Outbound {
   /** Where the ingress answers with the keys of Access. Null: the Worker does not fetch them. */
   readonly accessKeys: string | null;

@@ -144,7 +144,7 @@ export class ServiceLinks {
     return done;
   }
 
-  /** Never a moment without a link: the new one replaces the old by rename. */
+  /** A rename replaces the old link, so the link exists at every moment. */
   async #pointNow(path: string, { leadsTo }: Place): Promise<void> {
     const at = this.#run.absolute(path);
     const fresh = `${at}.${++this.#count}`;

@@ -73,7 +73,7 @@ export interface Wiring {
   bindingSocket(bindingName: string): string;
   /** The socket at which a binding finds another Worker's current generation, or storage. */
   linkedSocket(bindingName: string): string;
-  /** What opens a resource to this Worker. */
+  /** The capability that opens a resource to this Worker. */
   capability(resource: Resource): string;
   /** Addresses that `fetch()` and `connect()` without a binding may reach. */
   readonly fetch: WorkerdNetwork;
@@ -299,7 +299,7 @@ const EMBEDDED_FIELDS = {
   wasm_module: "wasmModule",
 } satisfies Record<EmbeddedType, string>;
 
-/** What a connection string has in the place of one: drivers want something there. */
+/** A placeholder, because drivers need a password in the connection string. */
 const NO_PASSWORD = "kept-by-the-gateway";
 
 /** workerd's own TLS with the certificate. */

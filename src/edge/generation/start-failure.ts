@@ -7,7 +7,10 @@ import { WorkerdStartError } from "./workerd.ts";
 /** Reads the source map of a module. Null: it was deployed without one. */
 export type ReadSourceMap = (moduleName: string) => Promise<string | null>;
 
-/** What workerd said, as the one who deploys needs it: the exception, with lines of the original source. */
+/**
+ * Turns workerd's output into a message for the deployer: the exception, with lines of the original
+ * source.
+ */
 export async function startFailure(
   key: ScriptKey & Pick<WorkerVersion, "workflows">,
   error: unknown,

@@ -63,7 +63,7 @@ export async function limited(
   return { pid, ended, stop: (grace) => run.stop(grace), memory: () => residentBytes(pid) };
 }
 
-/** Was a limit why it ended? */
+/** Did it end because of a limit? */
 export function isOverLimit(reason: string | null): boolean {
   return reason?.startsWith("it exceeded its ") === true;
 }
@@ -164,7 +164,8 @@ export class CpuWatch {
     const { since } = this.#silence;
     const cpu = (this.#silence.cpu += used);
     const seconds = (performance.now() - since) / 1000;
-    // One that hardly computes is no loop: this machine does not get to it, or not to its answer.
+    // A process that hardly computes is not in a loop: the machine is too busy to run it, or to
+    // read its answer.
     const isAtWork = now.isStopped || cpu >= this.#limit * 1000 * LEAST_SHARE;
     const patience = this.#limit * (isAtWork ? PATIENCE : LONGEST_PATIENCE);
     if (cpu < this.#limit * 1000 && seconds < patience) return null;

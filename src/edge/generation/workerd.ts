@@ -177,7 +177,7 @@ function listening(control: Readable, sockets: number): Promise<null> {
   });
 }
 
-/** Whatever runs in workerd's place may write anything. */
+/** A hostile program in workerd's place may write anything. */
 function isListening(line: string): boolean {
   try {
     return (JSON.parse(line) as { event?: unknown } | null)?.event === "listen";

@@ -19,7 +19,7 @@ interface EventsOptions {
   readonly tell: (event: WorkerEvent) => void;
 }
 
-/** Calls Workers as no client does. */
+/** Calls Workers for events: cron triggers and queues. */
 export class WorkerEvents {
   readonly #options: EventsOptions;
   /** How many of a script's go on. */

@@ -17,7 +17,7 @@ export interface WorkerLogOptions {
   readonly readSourceMap: ReadSourceMap;
 }
 
-/** What one process of a Worker has to say, on its way to the log. */
+/** The output of one process of a Worker, on its way to the log. */
 export class WorkerLog {
   readonly #options: WorkerLogOptions;
   /** Calls that wait for a moment: the ingress tells how long they took, and so does the kernel. */
@@ -136,7 +136,10 @@ export class WorkerLog {
     return blankEntry({ scriptName, versionId, eventTimestamp });
   }
 
-  /** A Worker in a loop does not take the platform's time: beyond its share, lines are left out. */
+  /**
+   * A Worker that logs in a loop must not use up the platform's time: lines beyond its share are
+   * left out.
+   */
   #take(): boolean {
     const now = performance.now();
     this.#lines = Math.min(LINES, this.#lines + ((now - this.#filledAt) / 1000) * LINES);

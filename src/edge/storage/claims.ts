@@ -1,6 +1,6 @@
 /**
- * Who writes to a folder now. workerd takes no lock: two processes that have one open would run two
- * instances of an object.
+ * The process that may write to a folder. workerd locks nothing: two processes with the same folder
+ * would run two instances of an object.
  */
 export class Claims {
   readonly #held = new Map<string, Promise<void>>();

@@ -1,4 +1,4 @@
-/** Connections at a time: who finds none free waits, in order, and not for ever. */
+/** A limited number of connections. Further callers wait, in order, but not for ever. */
 export class Places {
   #taken = 0;
   readonly #waiting: (() => void)[] = [];

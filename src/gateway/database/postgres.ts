@@ -58,7 +58,7 @@ export const postgres: Protocol = {
       tls,
       signIn: async () => {
         await signIn(tls, startupMessage(VERSION_3, own), opening);
-        // That the database does not exist is said only now.
+        // Only now does the server say that the database does not exist.
         await untilReady(tls, opening);
       },
     };

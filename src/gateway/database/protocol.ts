@@ -7,11 +7,11 @@ import type { ByteReader } from "./reader.ts";
 
 /** What a family of databases speaks, on both sides of the gateway. */
 export interface Protocol {
-  /** Who says the first word: only after it is a failure heard. */
+  /** Which side sends first. Before that, the driver cannot understand a failure. */
   readonly begins: "driver" | "server";
   /**
-   * From a driver's first byte to a session that is open on both sides: from there on bytes pass as
-   * they are. Null: the driver wanted something else, which was done.
+   * Handles a connection from the driver's first byte until the session is open on both sides. From
+   * then on, bytes pass unchanged. Null: the driver requested something else, which was done.
    * @throws Failure, or an error of either stream
    */
   open(driver: ByteReader, opening: DriverOpening): Promise<TLSSocket | null>;
@@ -20,7 +20,7 @@ export interface Protocol {
    * @throws Failure, or an error of the stream
    */
   secure(opening: Opening): Promise<Secured>;
-  /** Follows what the server says from there on. */
+  /** Follows the server's messages from then on. */
   follow(): Follower;
   /** A failure, for a driver whose session is not open yet. */
   refusal(failure: Failure, shown: ShownFailure): Buffer;
@@ -35,7 +35,7 @@ export interface Secured {
 
 export interface Follower {
   see(chunk: Buffer): void;
-  /** A failure as the next message of an open session. Null: now is no time for one. */
+  /** A failure as the next message of an open session. Null: the protocol allows no message now. */
   refusal(failure: Failure, shown: ShownFailure): Buffer | null;
 }
 
@@ -54,7 +54,7 @@ export interface Opening {
   failed(error: Error, tls: TLSSocket): Failure;
 }
 
-/** With a driver that was told where its binding leads. */
+/** With a driver that has the binding's connection string. */
 export interface DriverOpening extends Opening {
   readonly bound: BoundDatabase;
 }
@@ -67,7 +67,9 @@ export interface Told {
   readonly fix: string;
 }
 
-/** To the Worker's owner all of it; where that is not wanted, what the table says without hosts and names. */
+/**
+ * The whole message, or only the table's text without hosts and names, as `--failure-details` says.
+ */
 export function told(failure: Failure, { details, ray }: ShownFailure): Told {
   const { code, message, fix, entry } = failure;
   const sqlState = failure.facts["sqlState"];

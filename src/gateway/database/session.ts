@@ -71,7 +71,7 @@ export class DatabaseSession {
     }
   }
 
-  /** Ends it, with a word to the driver where one can be said. */
+  /** Ends it, and tells the driver why if the protocol allows it. */
   cut(failure: Failure): void {
     if (this.#over) return;
     this.#refuse(failure);

@@ -84,7 +84,7 @@ export class DatabaseSocket {
     await closed;
   }
 
-  /** Everything that is open gets `failure`, as far as it can be told. */
+  /** Every open session gets `failure`, if its protocol allows it. */
   abandon(failure: Failure): void {
     for (const [driver, session] of this.#sessions) {
       if (session === null) driver.destroy();

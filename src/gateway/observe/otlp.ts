@@ -1,4 +1,4 @@
-/** Loaded only where spans are exported: whoever wants none does not pay for the libraries. */
+/** Loaded only if spans are exported, because the libraries take time and memory. */
 import type { IncomingMessage } from "node:http";
 import {
   defaultTextMapSetter,
@@ -58,7 +58,7 @@ const FLUSH = 1_000;
 async function flushed(provider: TracerProvider): Promise<void> {
   const timeout = Promise.withResolvers<void>();
   const timer = setTimeout(timeout.resolve, FLUSH);
-  // A collector that is not there was told of in the log.
+  // The log has said already that the collector is away.
   await Promise.race([provider.shutdown().catch(() => {}), timeout.promise]);
   clearTimeout(timer);
 }

@@ -4,8 +4,8 @@ import { asError } from "../../forward/guarded.ts";
 import { HEADER_BUFFER, MOST_HEADERS } from "../../forward/limits.ts";
 
 /**
- * What undici does not offer to set, set on one connection while it takes it: `take` hands the
- * connection over. Nothing but undici's own objects of this connection is touched.
+ * Settings that undici does not offer. They are made on one connection while undici takes it over;
+ * `take` hands the connection over. Only undici's objects for this connection are changed.
  */
 export function handOver(stream: Duplex, take: () => void): void {
   const { connect } = http2;

@@ -13,7 +13,7 @@ export interface Network {
   readonly policy: AddressPolicy;
   readonly timeouts: GatewayTimeouts;
   readonly resolve: Resolve;
-  /** Aborts when nobody wants the connection any more. */
+  /** Aborts when the connection is no longer needed. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -70,7 +70,7 @@ export async function dial(
       );
     };
     socket.on("error", failed);
-    // Whatever ends it without an error: nobody waits for ever.
+    // It may close without an error. Then no caller waits for ever.
     const closed = (): void => failed(closedEarly());
     socket.once("close", closed);
     socket.once("connect", () => {

@@ -35,7 +35,7 @@ export interface HandshakeOptions {
   readonly onSession?: ((session: Buffer) => void) | undefined;
   /** In ms. */
   readonly timeout: number;
-  /** Aborts when nobody wants the connection any more. */
+  /** Aborts when the connection is no longer needed. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -62,7 +62,7 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
       secureContext: context,
       requestOCSP: true,
       rejectUnauthorized: true,
-      // Where OpenSSL did not report, Node judges after the handshake, as it always does.
+      // If OpenSSL did not report, Node verifies after the handshake, as it always does.
       checkServerIdentity: (name, certificate) => {
         if (isVerified) return undefined;
         if (options.spiffe !== undefined) return spiffeError(tls, options.spiffe) ?? undefined;
@@ -97,7 +97,7 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
     /** Chain and name were judged, and hold. */
     let isVerified = false;
     tls.on("error", fail);
-    // Whatever ends it without an error: nobody waits for ever.
+    // It may close without an error. Then no caller waits for ever.
     const closed = (): void => fail(closedEarly());
     tls.once("close", closed);
     if (options.onSession) tls.on("session", guarded(tls, options.onSession));
@@ -156,7 +156,8 @@ function judge(
 ): Error | null {
   const error = chainError(tls);
   if (error !== null) return error;
-  // Who resumes a session proves to be the server that was judged when it began.
+  // A server that resumes a session proves that it is the server that was verified when the session
+  // began.
   if (tls.isSessionReused()) return null;
   if (spiffe !== undefined) return spiffeError(tls, spiffe);
   const leaf = tls.getPeerX509Certificate();

@@ -38,7 +38,9 @@ export class HeldCertificates {
     this.#clock = clock;
   }
 
-  /** What another process of this gateway held: judged then, and so not judged again. */
+  /**
+   * Certificates that another process of this gateway has verified. They are not verified again.
+   */
   restore(certificate: CertificateVersion): void {
     this.#held.set(keyOf(certificate), { state: "unread", certificate });
   }

@@ -17,8 +17,9 @@ interface Waiting {
 }
 
 /**
- * Look-ups of names, shared out: what is above the share of its binding or account waits for its
- * own, and so one Worker's slow names never hold up another's.
+ * Look-ups of names, with a share for each binding and account. A look-up above its share waits
+ * only for look-ups of the same binding or account, so slow names of one Worker never delay
+ * another.
  */
 export class Lookups {
   readonly #resolve: Resolve;
@@ -42,7 +43,7 @@ export class Lookups {
             this.#count(keys, -1);
             this.#next();
           };
-          // The system's resolver cannot be called off: until it gives up, the share is in use.
+          // The system's resolver cannot be cancelled. Until it gives up, the share is in use.
           void this.#look(host).finally(ended).then(fulfil, reject);
         };
         if (this.#isFree(keys)) start();
@@ -78,7 +79,10 @@ export class Lookups {
     return waiting >= MOST_WAITING;
   }
 
-  /** Whose account has the fewest under way comes first; of these, who waits longest. */
+  /**
+   * The account with the fewest look-ups in progress is served first; among equals, the look-up
+   * that waits longest.
+   */
   #next(): void {
     for (;;) {
       let first: Waiting | undefined;

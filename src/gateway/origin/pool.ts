@@ -15,7 +15,7 @@ import { MOST_HEADERS } from "../../forward/limits.ts";
 import { Sessions } from "./sessions.ts";
 import type { TrustBundle } from "./trust.ts";
 
-/** What a connection belongs to. It is never used for anything else. */
+/** The owner of a connection. A connection is never used for another owner. */
 export interface PoolScope {
   readonly accountId: string;
   readonly scriptName: string;
@@ -49,7 +49,7 @@ export type Open = (
     readonly session: Buffer | undefined;
     /** A session for a later connection. Only of an origin that was verified. */
     readonly onSession: (session: Buffer) => void;
-    /** Aborts when nobody wants the connection any more, with why. */
+    /** Aborts when the connection is no longer needed, with the reason. */
     readonly signal: AbortSignal;
     readonly before?: Before | undefined;
   },

@@ -3,7 +3,7 @@ import { matchesHost } from "../../network/patterns.ts";
 import type { Credential } from "../../certificates/credential.ts";
 
 /**
- * Where a certificate is presented to nobody.
+ * Refuses hosts to which a certificate may not be presented.
  * @throws Failure `origin_zone_proxied`, `origin_host_not_allowed`
  */
 export function refuseHost(

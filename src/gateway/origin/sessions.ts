@@ -5,7 +5,7 @@ export class Sessions {
   readonly #clock: Clock;
   /** The newest last. */
   #kept: Session[] = [];
-  /** Some origins hand out tickets that they refuse afterwards. */
+  /** Some origins issue tickets that they later refuse. */
   #resumes: boolean;
 
   /** @param resumes false: none is ever kept */

@@ -38,7 +38,10 @@ const TRIES = { address: 50, id: 10 };
 /** Assertions kept, so that a busy caller's is signed once in a while and not for each request. */
 const MOST_KEPT = 10_000;
 
-/** Lets requests in or not. An account whose rules it was not told is let nothing in for. */
+/**
+ * Decides which requests are let in. While it does not know an account's rules, it lets no request
+ * in for that account.
+ */
 export class Gate {
   readonly #accounts = new Map<string, AccountRules>();
   readonly #byAddress = new Throttle({ burst: TRIES.address, everyMs: 1000 });
@@ -91,7 +94,7 @@ export class Gate {
     return { kind: "held", code: this.#guessed(visit) };
   }
 
-  /** Held back once there were too many. What the id is makes no difference. */
+  /** The answer is delayed after too many guesses, whatever the id is. */
   async #guessed({ address, clientId = "" }: Visit): Promise<FailureCode> {
     const from = neighbourhood(address ?? "");
     try {

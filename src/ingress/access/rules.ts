@@ -11,7 +11,7 @@ import type { IngressAccess } from "../protocol.ts";
 import type { SigningKey } from "./assertion.ts";
 import { covers, readingsOf } from "./paths.ts";
 
-/** Who comes, as far as that was proven. */
+/** The caller, as far as it has proven who it is. */
 export interface Guest {
   readonly address: string | null;
   readonly token: ServiceToken | null;
@@ -27,7 +27,7 @@ export interface Decision {
   readonly commonName: string;
 }
 
-/** What is compared where there is no secret: it is nobody's hash. */
+/** Compared if there is no token with this id. It is the hash of no secret. */
 const NOBODYS = Buffer.alloc(32);
 const LONGEST_SECRET = 512;
 
@@ -59,7 +59,7 @@ export class AccountRules {
 
   /** The newest of those whose time has come. Null: there is none. @param now ms */
   signingKey(now: number): SigningKey | null {
-    // A clock that is behind may not know of the first one's time.
+    // If the clock is behind, even the first key's time may not have come.
     return this.#signingKeys.find(({ from }) => from <= now) ?? this.#signingKeys.at(-1) ?? null;
   }
 
@@ -89,7 +89,7 @@ export class AccountRules {
     return [...found];
   }
 
-  /** The same work is done for a wrong id, a wrong secret and none. */
+  /** The same work is done for a wrong id, a wrong secret and no secret. */
   token(
     clientId: string | undefined,
     secret: string | undefined,
@@ -118,7 +118,10 @@ export class AccountRules {
       .map(({ certificate }) => certificate);
   }
 
-  /** Null: it is not let in. A `deny` is never reached by whom another policy lets in, as on Cloudflare. */
+  /**
+   * Null: it is not let in. As on Cloudflare, a `deny` does not count for a caller that another
+   * policy lets in.
+   */
   decide(application: AccessApplication, guest: Guest): Decision | null {
     const policy = application.policies.find(
       (one) => one.decision !== "deny" && matches(one, guest),
@@ -149,7 +152,7 @@ function meets(rule: AccessRule, { address, token, certificate }: Guest): boolea
     case "common_name":
       return certificate !== null && certificate.commonName === rule.commonName;
     default:
-      // What a newer control plane may send: unknown is not met, whatever it is.
+      // A newer control plane may send unknown rules. They match no caller.
       return false;
   }
 }

@@ -20,18 +20,22 @@ export async function linkMounts(folder: string, mounts: readonly Mount[]): Prom
   }
 }
 
-/** What programs keep is the platform's own user's, whoever had it in another sandbox before. */
+/**
+ * The programs' data belongs to the platform's own user, even if another sandbox used other users
+ * before.
+ */
 export async function takeBack(mounts: readonly Mount[]): Promise<void> {
   if (process.geteuid?.() !== 0) return;
   for (const { folder } of mounts) await giveAll(folder, 0, 0);
 }
 
 /**
- * Gives a folder with what its owner has in it to a user, if it is another's: it was restored, or kept
- * in another sandbox before. The folder itself is last, so that what was broken off is done again.
+ * Changes the owner of a folder and of its owner's files in it, if the folder belongs to another
+ * user, for example after a restore or a change of the sandbox. The folder itself is changed last,
+ * so that an interrupted change is done again.
  *
- * Who filled it may have been hostile: no link is followed, and what was never the owner's, as a hard
- * link to a file elsewhere, is left as it is. Nobody may write to it meanwhile.
+ * The content may be hostile: no link is followed, and files of other owners, such as a hard link
+ * to a file elsewhere, are left as they are. Nothing may write to the folder meanwhile.
  */
 export async function giveAll(folder: string, user: number, group: number): Promise<void> {
   const { uid: owner } = await lstat(folder);

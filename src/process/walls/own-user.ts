@@ -15,7 +15,7 @@ export const AFTER_WORKERS: number = FIRST + COUNT;
 /** Those before are for processes that keep nothing. */
 const KEEPING = 1 << 20;
 
-/** May this mode be of a folder that Workers' processes pass through, and look into no further? */
+/** Does this mode let Workers' processes pass through a folder without listing it? */
 export function isPassage({ mode, gid }: { readonly mode: number; readonly gid: number }): boolean {
   return (mode & 0o077) === 0o010 && gid === FIRST;
 }
@@ -25,8 +25,8 @@ export function isPassage({ mode, gid }: { readonly mode: number; readonly gid: 
  * program reads its own files, and reaches no process, file or socket of the platform or of others.
  * What the machine lets everybody do it may do too, such as read /etc/passwd.
  *
- * Its folder can be entered by its group alone. On the way there, from `top` on, folders can be
- * passed through by a group that all of these processes have, and by nobody else.
+ * Only its group can enter its folder. On the way there, from `top` on, only a group that all of
+ * these processes have can pass through the folders.
  *
  * @param top an absolute path; above it everybody has to be let through
  */
@@ -70,7 +70,7 @@ export function ownUser(setpriv: string, program: string, top: string): Sandbox 
   };
 }
 
-/** Why there cannot be users of their own below `top`. Null: there can. */
+/** Why separate users are impossible below `top`. Null: they are possible. */
 export async function whyNoUsers(top: string): Promise<string | null> {
   if (process.getuid?.() !== 0) return "a user of its own for each Worker needs root";
   if (!(await hasUsers(FIRST, AFTER_WORKERS)))

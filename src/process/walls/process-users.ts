@@ -5,7 +5,7 @@ import { findCommand } from "./find-command.ts";
 import { AFTER_WORKERS, hasUsers } from "./own-user.ts";
 import type { SandboxMode } from "./sandbox-kinds.ts";
 
-/** A user that nobody else is, for one kind of the platform's own processes. */
+/** A separate user for one kind of the platform's own processes. */
 export interface ProcessUser {
   readonly setpriv: string;
   /** Of the user and of its group. It has no other groups. */
@@ -20,7 +20,7 @@ export interface ProcessUsers {
   /** In a line, for what is in force or why nothing is. */
   readonly summary: string;
   readonly isInForce: boolean;
-  /** It is root that could give users away, and something keeps it from that. */
+  /** The platform is root and could use separate users, but something prevents it. */
   readonly isHindered: boolean;
   /** Null, as the others: the process runs as this one's user. */
   readonly gateway: ProcessUser | null;

@@ -3,7 +3,7 @@ import type { Database } from "../database.ts";
 import { ruleOf } from "./access-rules.ts";
 import type { AccessKeyIntervalRow, AccessPolicyRow, Tables } from "../schema.ts";
 
-/** What Access keeps, each kind in a table of its own. */
+/** Everything that Access stores. Each kind has a table of its own. */
 export type AccessTable =
   | "accessApplications"
   | "accessPolicies"

@@ -16,7 +16,7 @@ import type { Database } from "../database.ts";
 export interface AuditCheck {
   readonly entries: number;
   readonly head: AuditHead;
-  /** Of these, how many retention has removed: what they said of rows that count was kept. */
+  /** How many of these retention has removed. Their last values for rows that matter were kept. */
   readonly removed: number;
   /** The first thing that is wrong, in a sentence. Null: the log is whole. */
   readonly broken: string | null;
@@ -42,10 +42,10 @@ export async function openBase(db: Database, keyring: Keyring): Promise<AuditBas
 
 /**
  * Follows the chain of the audit log from its first entry, or from the sealed base where retention
- * has removed some, to the sealed head. It finds an entry that
- * was changed, taken out, added or moved, and an end that was cut off; then a revocation, a list of
- * allowed hosts, a version in force or a mode that is not as the log had it last. What it cannot find is the
- * whole database put back to an older state: for that, compare with a head that was noted elsewhere.
+ * has removed some, to the sealed head. It finds an entry that was changed, taken out, added or
+ * moved, and an end that was cut off; then each revocation, list of allowed hosts, active version
+ * or mode that differs from its last logged value. It cannot find that the whole database was put
+ * back to an older state: for that, compare with a head that was noted elsewhere.
  *
  * @param noted a head that was seen before, which has to lie on the chain
  */
@@ -90,7 +90,7 @@ export async function checkAudit(
   const wrong = (await wrongAtEnd(db, keyring, head)) ?? (passed ? null : missing(noted));
   if (wrong !== null) return result(wrong);
   const contradicted = await words.contradicted(db);
-  // Something was written while it was read: what the rows say may be of later words.
+  // The log changed while it was read, so the rows may belong to later entries.
   if (contradicted !== null && (await readHead(db))?.sequence !== head.sequence) {
     return checkAudit(db, keyring, noted);
   }

@@ -10,9 +10,9 @@ import type { Store } from "../store.ts";
 const AT_ONCE = 1000;
 
 /**
- * Removes the entries from the beginning of the log up to `before`, if the chain holds so far. Where
- * the rest begins, and what the removed ones said last of rows that count, is sealed: `audit verify`
- * goes on from there. That they were removed is an entry of its own.
+ * Removes the entries from the beginning of the log up to `before`, if the chain holds so far. The
+ * start of the rest, and the last values from the removed entries, are sealed; `audit verify`
+ * continues from there. The removal is an entry of its own.
  * @returns how many were removed
  * @throws Failure `audit_broken`: nothing was removed
  */

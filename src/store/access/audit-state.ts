@@ -3,7 +3,7 @@ import type { Database } from "../database.ts";
 import { currentDeployment } from "../workers/deployments.ts";
 import { digestsNow } from "../workers/version-content.ts";
 
-/** The last words, to be kept when the entries that said them are not. */
+/** The last logged values, which are kept when their entries are removed. */
 export interface Words {
   readonly revoked: readonly (readonly [id: string, versions: readonly number[]])[];
   readonly allowedHosts: readonly (readonly [id: string, hosts: readonly string[] | null])[];
@@ -17,8 +17,8 @@ export interface Words {
 }
 
 /**
- * What the audit log said last of what protects a key or a Worker. The rows have to say the same:
- * somebody with the database, and without the master key, changes rows and cannot change the log.
+ * The last logged value of everything that protects a key or a Worker. The rows have to be equal:
+ * somebody who has the database, but not the master key, can change rows but not the log.
  */
 export class LastWords {
   /** By certificate. */
@@ -34,7 +34,7 @@ export class LastWords {
   readonly #endedTokens = new Set<string>();
   #secretsBound = false;
 
-  /** Begins with what others said before. @param words of `toJSON` */
+  /** Begins with the values from removed entries. @param words of `toJSON` */
   constructor(words: Partial<Words> = {}) {
     for (const [id, versions] of words.revoked ?? []) this.#revoked.set(id, new Set(versions));
     for (const [id, hosts] of words.allowedHosts ?? []) this.#allowedHosts.set(id, hosts);
@@ -104,7 +104,7 @@ export class LastWords {
     }
   }
 
-  /** The first row that says otherwise, in a sentence. Null: none does. */
+  /** The first row that differs, in a sentence. Null: none differs. */
   async contradicted(db: Database): Promise<string | null> {
     return (
       (await this.#certificates(db)) ??

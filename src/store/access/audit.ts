@@ -6,7 +6,7 @@ import type { Database } from "../database.ts";
 
 /** Who acts, and from where. */
 export interface Actor {
-  /** `admin`: whoever owns the data folder. `system`: Countersign of itself. */
+  /** `admin`: the owner of the data folder. `system`: Countersign itself. */
   readonly kind: "user" | "token" | "admin" | "system";
   /** Of the person or token. Null for the other two. */
   readonly id: string | null;
@@ -41,7 +41,7 @@ export type AuditAction =
   | `storage.${"create" | "change" | "delete" | "purge"}`
   | `webhook.${"set" | "delete"}`;
 
-/** What is written down of one change. Never a key, a secret, a password or a token. */
+/** What is logged about one change. Never a key, a secret, a password or a token. */
 export interface Audit {
   readonly by: Actor;
   readonly action: AuditAction;

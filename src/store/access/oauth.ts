@@ -73,7 +73,7 @@ export async function saveOauthRecord(db: Database, record: OauthRecord, now: Da
 /** Rows of sign-ins that nobody has finished, of all together; and of one person. */
 export const MOST_OAUTH = { unfinished: 10_000, person: 2_000 };
 
-/** However many begin to sign in, from however many addresses: those that lapse first go first. */
+/** There is a limit, whatever the number of addresses: rows that expire first are removed first. */
 async function trim(db: Database, userId: string | null, newest: string): Promise<void> {
   const most = userId === null ? MOST_OAUTH.unfinished : MOST_OAUTH.person;
   const theirs = db
@@ -130,7 +130,7 @@ export async function deleteOauthRecord(
   return JSON.parse(row.payload) as OauthPayload;
 }
 
-/** Everything that came of one consent: its tokens stop working. @returns what there was */
+/** Removes everything that one consent led to: its tokens stop working. @returns what there was */
 export async function deleteOauthGrant(db: Database, grantId: string): Promise<OauthPayload[]> {
   const rows = await db
     .deleteFrom("oauthRecords")

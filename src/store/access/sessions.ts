@@ -78,7 +78,7 @@ async function endWhere(
   return ended.length;
 }
 
-/** Only the hash of a grant's id is kept with it; what came of it has the id. */
+/** A grant is stored with the hash of its id. The tokens of the grant have the id itself. */
 function sessionOf({ model, idHash, grantId }: OauthRecordRow): string | null {
   if (model === "Grant") return idHash.slice(0, 32);
   return grantId === null ? null : idOf(grantId);

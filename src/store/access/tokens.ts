@@ -99,8 +99,8 @@ export async function updateToken(
 }
 
 /**
- * The tokens that it was made with, nearest first. A chain that does not end, as somebody with the
- * database might write it, ends at `MOST_MAKERS`, and is then nobody's.
+ * The tokens that it was made with, nearest first. A chain that does not end, as somebody with
+ * write access to the database might make, ends at `MOST_MAKERS`, and is then invalid.
  * @returns null if the chain is broken: a maker is not there
  */
 export async function makersOf(db: Database, token: TokenRow): Promise<TokenRow[] | null> {
@@ -116,7 +116,10 @@ export async function makersOf(db: Database, token: TokenRow): Promise<TokenRow[
 /** Tokens that make tokens that make tokens: nobody needs more in a row. */
 export const MOST_MAKERS = 8;
 
-/** Gives the token another value; the one before stops working, and so does what was made with it. */
+/**
+ * Gives the token a new value. The old value stops working, and so do tokens that were made with
+ * it.
+ */
 export async function rollToken(db: Database, id: string, now: Date): Promise<string> {
   await revokeMadeBy(db, id, now);
   const secret = makeSecret();

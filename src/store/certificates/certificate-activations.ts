@@ -36,7 +36,7 @@ export function listActivations(
     .execute();
 }
 
-/** What came into force after `sequence` was a mistake: no rollback goes there. */
+/** Activations after `sequence` were a mistake: no rollback returns to them. */
 export async function abandonActivations(
   db: Database,
   certificateId: string,

@@ -72,7 +72,7 @@ export function findContent(
   return versionsOf(db, accountId).where("v.contentHash", "=", contentHash).executeTakeFirst();
 }
 
-/** Which certificate of the account is for this key: the newest version that is. */
+/** The account's certificate for this key: its newest version with that key. */
 export function findPublicKey(
   db: Database,
   accountId: string,

@@ -9,16 +9,16 @@ import { listPullCertificates, listPullHosts, listPullZones } from "../hosts/ori
 import { routesOfScript } from "../workers/routes.ts";
 import { findScript } from "../workers/scripts.ts";
 
-/** An origin, and what said so. */
+/** An origin, and the setting that names it. */
 export interface KnownOrigin extends HostOrigin {
   readonly from: "host origin" | "dns records";
-  /** What said which certificate is presented. Null: none is. */
+  /** The setting that names the certificate. Null: none is presented. */
   readonly certificateFrom: "host origin" | "hostname" | "zone" | "global" | null;
 }
 
 /**
- * Every host that an origin answers for. At one name, what `countersign host origin` said goes
- * before the DNS records.
+ * Every host that an origin answers for. At the same name, `countersign host origin` has priority
+ * over DNS records.
  */
 export async function originsOfAccount(db: Database, accountId: string): Promise<KnownOrigin[]> {
   const origins: KnownOrigin[] = (await listHostOrigins(db, accountId)).map(
@@ -34,7 +34,7 @@ export async function originsOfAccount(db: Database, accountId: string): Promise
   const records = await proxiedNames(db, accountId);
   if (records.size === 0) return origins;
   const pulls = await pullsOf(db, accountId);
-  // A host with a certificate of its own is one of its own, below a wildcard too.
+  // A host with a certificate of its own is separate, even below a wildcard.
   for (const host of new Set([...records.keys(), ...pulls.hosts.keys()])) {
     const hosts = nearest(records, host);
     if (said.has(host) || hosts === null) continue;

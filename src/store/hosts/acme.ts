@@ -30,7 +30,7 @@ export async function findAcmeAccount(db: Database, id: string): Promise<AcmeAcc
   return row ?? null;
 }
 
-/** Beside its directory's that is there only what may change does: its key may be sealed anew. */
+/** Updates only the columns that may change: its key may be sealed again. */
 export async function putAcmeAccount(db: Database, row: AcmeAccountRow): Promise<string> {
   const { email, authority } = row;
   const { id } = await db
@@ -42,7 +42,7 @@ export async function putAcmeAccount(db: Database, row: AcmeAccountRow): Promise
   return id;
 }
 
-/** Its key is another one from now on: another account at the server was opened. */
+/** Replaces the key: another account at the server was opened. */
 export async function replaceAcmeAccount(db: Database, row: AcmeAccountRow): Promise<void> {
   const { id, email, authority, sealedKey, createdOn } = row;
   await db
@@ -95,7 +95,7 @@ export async function deleteChallenge(
     .execute();
 }
 
-/** Those of orders that a process did not live to end. */
+/** Challenges of orders whose process ended before the order did. */
 export async function challengesBefore(db: Database, time: Date): Promise<AcmeChallengeRow[]> {
   return db
     .selectFrom("acmeChallenges")
@@ -112,7 +112,7 @@ export function challengesOf(db: Database, accountId: string): Promise<HostChall
     .execute();
 }
 
-/** The longest overdue of each account: what one has due keeps no other's waiting. */
+/** The longest overdue one of each account, so that no account delays another. */
 export async function dueRenewals(db: Database, now: Date): Promise<HostCertificateRow[]> {
   const due = await db
     .selectFrom("hostCertificates")

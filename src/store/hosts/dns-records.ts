@@ -43,8 +43,8 @@ export async function proxiedNamesOfOthers(db: Database, accountId: string): Pro
 }
 
 /**
- * Where each proxied name leads. A CNAME is followed while the account has records for its target:
- * whoever serves the zone's DNS may not know of them.
+ * Where each proxied name leads. A CNAME is followed while the account has records for its target,
+ * because the zone's DNS server may not have them.
  */
 export async function proxiedNames(
   db: Database,
@@ -62,7 +62,7 @@ export async function proxiedNames(
   return found;
 }
 
-/** As many as resolvers follow, and no circle. */
+/** As many steps as resolvers follow; a circle ends the search. */
 const MOST_HOPS = 8;
 
 function followed(

@@ -7,8 +7,9 @@ import { nearest } from "../nearest.ts";
 import { patternsOfOthers } from "../workers/routes.ts";
 
 /**
- * Every host of an account that has TLS state of its own. A host has each part of it from the nearest
- * name that says something of it: one with a certificate of its own keeps the rules of its wildcard.
+ * Every host of an account that has TLS state of its own. Each part of a host's state comes from
+ * the nearest name that has it: a host with a certificate of its own keeps the rules of its
+ * wildcard.
  */
 export async function hostsOfAccount(db: Database, accountId: string): Promise<Host[]> {
   const certificates = await certificatesOfHosts(db, accountId);
@@ -21,8 +22,8 @@ export async function hostsOfAccount(db: Database, accountId: string): Promise<H
 }
 
 /**
- * What other accounts have said of hosts, as hosts and routes: a host belongs to the account that came
- * first, and nobody else says what it presents, whom it lets in or where it leads.
+ * Hosts and routes of other accounts. A host belongs to the account that set it first. No other
+ * account decides which certificate it presents, which clients it lets in, or where it leads.
  */
 export async function hostsOfOthers(db: Database, accountId: string): Promise<string[]> {
   const certificates = await db

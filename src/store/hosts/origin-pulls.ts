@@ -100,7 +100,7 @@ export async function deletePullsOfZone(
   }
 }
 
-/** As the gateway needs it. Null: there is none. It is never another version of itself. */
+/** As the gateway needs it. Null: there is none. It has only one version. */
 export async function pullCertificate(
   db: Database,
   accountId: string,

@@ -17,7 +17,10 @@ export interface PresentedCertificate {
   readonly renewal: "renewing" | "late" | "by hand";
 }
 
-/** Those that win somewhere: what stands behind another one is nobody's concern. */
+/**
+ * Those that are in force somewhere. A certificate that another one covers completely needs no
+ * notice.
+ */
 export async function presentedCertificates(
   db: Database,
   accountId: string,

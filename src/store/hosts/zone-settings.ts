@@ -65,8 +65,8 @@ export function zoneValues(rows: readonly ZoneSettingRow[]): ZoneSettingValues {
 }
 
 /**
- * What the ingress is told of an account's zones: of each that was made, for the nearest zone of a
- * host counts, also where it sets nothing. None: no zone sets anything.
+ * The settings of all zones of an account, for the ingress. A host's nearest zone counts, even
+ * without settings, so all zones are listed. Empty: no zone has settings.
  */
 export async function zoneRules(db: Database, accountId: string): Promise<ZoneRules[]> {
   const rows = await listZoneSettings(db, accountId);

@@ -23,7 +23,7 @@ export async function identities(db: Untyped): Promise<void> {
     .addColumn("accountId", "text", (c) =>
       c.notNull().references("accounts.id").onDelete("cascade"),
     )
-    // Not a reference: a Worker that is deleted leaves what is said of its name.
+    // Not a reference: when a Worker is deleted, the state of its name stays.
     .addColumn("scriptName", "text", (c) => c.notNull())
     .addColumn("version", "integer", (c) => c.notNull())
     .addColumn("revokedOn", "text")

@@ -1,6 +1,9 @@
 import type { Untyped } from "./untyped.ts";
 
-/** What decides nothing and is told as it was sent: Terraform plans a change of what reads otherwise. */
+/**
+ * Fields without an effect, which are returned as they were sent. Otherwise Terraform would plan a
+ * change.
+ */
 export async function asSent(db: Untyped): Promise<void> {
   await db.schema.alterTable("accessPolicies").addColumn("sessionDuration", "text").execute();
   await db.schema

@@ -1,6 +1,9 @@
 import type { Untyped } from "./untyped.ts";
 
-/** What binds an account at an ACME server to one that somebody has with whoever runs it. */
+/**
+ * External account bindings: they link an account at an ACME server to an account with its
+ * operator.
+ */
 export async function acmeExternalAccounts(db: Untyped): Promise<void> {
   await db.schema
     .createTable("acmeExternalAccounts")

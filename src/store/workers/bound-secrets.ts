@@ -16,11 +16,11 @@ export interface BoundSecrets {
 }
 
 /**
- * Secrets were once taken over from version to version under their first seal. This seals each for
- * its own version and name, and writes down what every version consists of: once, with an entry in
- * the audit log that says so.
- * @returns null if it was done before, or the log does not follow: whoever took the entry out wants
- * that secrets which were exchanged are sealed as they are
+ * In older databases, a version's secrets keep the seal of the version that they were copied from.
+ * This seals each secret for its own version and name, and logs what every version consists of. It
+ * runs once, and the audit log has an entry for it.
+ * @returns null if it was done before, or if the log is broken: somebody may have removed the entry
+ * to have exchanged secrets sealed as they are
  */
 export async function bindSecrets(store: Store, keyring: Keyring): Promise<BoundSecrets | null> {
   if (await wereBound(store.db, keyring)) return null;

@@ -53,7 +53,7 @@ export function deployedSchedules(db: Database): Promise<DeployedSchedule[]> {
 }
 
 /**
- * Takes the run of a minute: one of those who ask for it gets it.
+ * Claims the run of a minute: only one caller gets it.
  * @returns false if another has it, or the trigger is gone
  */
 export async function claimRun(
@@ -70,7 +70,7 @@ export async function claimRun(
   return numUpdatedRows > 0n;
 }
 
-/** Is the Worker called by the platform itself? Its processes then have where that is done. */
+/** Does the platform itself call the Worker? Its processes then have a socket for this. */
 export async function eventsOf(
   db: Database,
   script: { readonly id: string } | null,

@@ -31,7 +31,7 @@ export function addCaCommand(program: Command, io: Io): void {
     });
   group
     .command("show")
-    .description("everything that is known of one CA")
+    .description("all facts about one CA")
     .argument("<ca>", "its id or name")
     .option(...dataOption)
     .option("--json", "one JSON object")

@@ -23,7 +23,7 @@ export function addCertificateFolder(group: Command, io: Io): void {
     .argument("[folder]", "on the platform's machine: where cert-manager, certbot or step writes")
     .option("--cert-file <name>", "the certificate's file in the folder")
     .option("--key-file <name>", "the key's file in the folder")
-    .option("--stop", "follow no folder for this certificate any more")
+    .option("--stop", "stop following a folder for this certificate")
     .option(...dataOption)
     .option("--json", "one JSON object")
     .addHelpText(

@@ -15,7 +15,7 @@ interface TestOptions {
 export function addCertificateTest(group: Command, io: Io): void {
   group
     .command("test")
-    .description("make one handshake with an origin, and say step by step how it went")
+    .description("make one handshake with an origin, and print each step")
     .argument("<certificate>", "its id or name")
     .argument("<url>", "https://…, postgres://… or mysql://…: only the handshake is made")
     .option(...dataOption)

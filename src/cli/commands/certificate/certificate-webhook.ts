@@ -14,7 +14,7 @@ const path = "/countersign/webhook";
 export function addCertificateWebhook(group: Command, io: Io): void {
   const webhook = group
     .command("webhook")
-    .description("where to be told of certificates that end: 30, 14, 7, 3, 1 days before, and then")
+    .description("the webhook for certificates that expire: 30, 14, 7, 3, 1 days before, and then")
     .addHelpText(
       "after",
       `
@@ -73,7 +73,7 @@ Examples:
     });
   webhook
     .command("remove")
-    .description("tell nobody any more")
+    .description("remove the webhook: nobody is told any more")
     .option(...dataOption)
     .option("--json", "one JSON object")
     .action(async (options: WebhookOptions) => {

@@ -51,7 +51,7 @@ function addReading(group: Command, io: Io): void {
     });
   group
     .command("show")
-    .description("everything that is known of one certificate")
+    .description("all facts about one certificate")
     .argument("<certificate>", "its id or name")
     .option(...dataOption)
     .option("--json", "one JSON object")

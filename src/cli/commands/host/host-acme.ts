@@ -23,7 +23,7 @@ interface Options {
 export function addHostAcme(group: Command, io: Io): void {
   group
     .command("acme")
-    .description("order what a host presents from an ACME server, which renews it")
+    .description("order a host's certificate from an ACME server, and renew it")
     .argument("<host>", "`api.example.com`; wildcards need a record in the DNS, and are refused")
     .option("--directory <url>", "of the ACME server (default: Let's Encrypt)")
     .option("--email <address>", "where the server writes to")

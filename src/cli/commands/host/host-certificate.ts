@@ -20,7 +20,7 @@ interface Options extends FileOptions {
 export function addHostCertificate(group: Command, io: Io): void {
   const command = group
     .command("certificate")
-    .description("what a host presents to its clients: upload it, renew it, show it, delete it")
+    .description("a host's certificate: upload it, renew it, show it, delete it")
     .argument("<host>", "`api.example.com`, or `*.example.com` for any host below it");
   for (const option of fileOptions) command.option(...option);
   command

@@ -22,7 +22,7 @@ interface Rules {
 export function addHostClients(group: Command, io: Io): void {
   group
     .command("clients")
-    .description("whether a host wants its clients' certificates, and of which CAs")
+    .description("whether a host asks for client certificates, and of which CAs")
     .argument("<host>", "`api.example.com`, or `*.example.com` for any host below it")
     .addArgument(
       new Argument(
@@ -32,7 +32,7 @@ export function addHostClients(group: Command, io: Io): void {
     )
     .option("--ca <name...>", "CAs by name or id, or `managed`, the account's own (default)")
     .option("--forward", "send `Client-Cert` and `Client-Cert-Chain` (RFC 9440) to the Worker")
-    .option("--no-forward", "send them no more")
+    .option("--no-forward", "stop sending them")
     .option("--crl <file-or-url>", "take this revocation list too, as `countersign host crl` does")
     .option(...dataOption)
     .option("--json", "one JSON object")

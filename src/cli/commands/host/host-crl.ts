@@ -18,7 +18,7 @@ export function addHostCrl(group: Command, io: Io): void {
   group
     .command("crl")
     .description("revocation lists of the CAs whose certificates clients present")
-    .argument("[file-or-url]", "a list in PEM or DER, or where to fetch it again and again")
+    .argument("[file-or-url]", "a list in PEM or DER, or a URL to fetch it from regularly")
     .option("--interval <seconds>", "how often a URL is asked, 60 to 86400 (default: 3600)")
     .option("--delete <id>", "forget a list: what it revoked counts again")
     .option(...dataOption)

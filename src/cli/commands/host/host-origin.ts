@@ -20,7 +20,7 @@ export function addHostOrigin(group: Command, io: Io): void {
     .argument("<host>", "`api.example.com`, or `*.example.com` for any host below it")
     .option("--to <url>", "where the origin is: `https://10.0.0.5`, `https://origin.internal:8443`")
     .option("--certificate <name>", "the client certificate to present, by name or id")
-    .option("--delete", "the host has no origin any more")
+    .option("--delete", "remove the host's origin")
     .option(...dataOption)
     .option("--json", "one JSON object")
     .addHelpText(

@@ -37,7 +37,7 @@ export function addHostReading(group: Command, io: Io): void {
     });
   group
     .command("show")
-    .description("all that holds for one host, by its own name or by a wildcard")
+    .description("all settings of one host, from its own name or a wildcard")
     .argument("<host>", "`api.example.com`")
     .option(...dataOption)
     .option("--json", "one JSON object")

@@ -37,7 +37,7 @@ export function addHostTest(group: Command, io: Io): void {
   const command = group
     .command("test")
     .description(
-      "connect to a host of this platform as a client, and say what it presents and asks",
+      "connect to a host of this platform as a client, and print what it presents and asks for",
     )
     .argument("<host>", "`api.example.com`");
   for (const option of fileOptions) command.option(...option);

@@ -27,7 +27,7 @@ const path = "/countersign/identity/authorities";
 const steps = {
   prepare: "make the next CA: origins begin to trust it, nothing comes from it yet",
   activate: "issue from the prepared CA; every Worker gets a new identity at once",
-  retire: "trust the replaced CAs no more",
+  retire: "stop trusting the replaced CAs",
 } as const;
 
 /** `countersign identity ca …` */

@@ -15,14 +15,6 @@ const hostPath = (host: string): string => `/accounts/{account}/countersign/host
 
 type Target = Parameters<typeof callApi>[0];
 
-function setRules(who: Target, host: string, mode: string): Promise<Envelope> {
-  return callApi(who, "PUT", `${hostPath(host)}/clients`, { mode });
-}
-
-function register(who: Target, subdomain: string): Promise<Envelope> {
-  return callApi(who, "PUT", "/accounts/{account}/workers/subdomain", { subdomain });
-}
-
 for (const [engine, open] of Object.entries(engines)) {
   describe(`routes and hosts, on ${engine}`, () => {
     let control: TestControl;
@@ -231,23 +223,19 @@ for (const [engine, open] of Object.entries(engines)) {
     });
 
     it("a subdomain is free once who had it has nothing to say of its hosts any more", async () => {
-      const host = "one.moved.workers.dev";
       assert.equal((await register(other, "moved")).status, 200);
-      assert.equal((await setRules(other, host, "required")).status, 200);
+      assert.equal((await setRules(other, "required")).status, 200);
       assert.equal((await register(other, "other")).status, 200);
-      assert.match(
-        (await setRules(other, host, "optional")).errors[0]?.message ?? "",
-        /another account/,
-      );
+      assert.match((await setRules(other, "optional")).errors[0]?.message ?? "", /another account/);
       const early = await register(control, "moved");
       assert.equal(early.errors[0]?.meta?.["failure"], "subdomain_taken");
       const asked = "/accounts/{account}/workers/subdomains/moved";
       assert.equal((await callApi(control, "GET", asked)).status, 409);
-      assert.equal((await setRules(other, host, "off")).status, 200);
+      assert.equal((await setRules(other, "off")).status, 200);
       assert.equal((await callApi(control, "GET", asked)).status, 404);
       assert.equal((await register(control, "moved")).status, 200);
-      assert.equal((await setRules(control, host, "required")).status, 200);
-      await setRules(control, host, "off");
+      assert.equal((await setRules(control, "required")).status, 200);
+      await setRules(control, "off");
       assert.equal((await register(control, "countersign")).status, 200);
     });
 
@@ -319,4 +307,12 @@ function setDomains(
     origins: hosts.map((hostname) => ({ hostname })),
     override_existing_origin: override,
   });
+}
+
+function register(who: Target, subdomain: string): ReturnType<typeof callApi> {
+  return callApi(who, "PUT", "/accounts/{account}/workers/subdomain", { subdomain });
+}
+
+function setRules(who: Target, mode: string): ReturnType<typeof callApi> {
+  return callApi(who, "PUT", `${hostPath("one.moved.workers.dev")}/clients`, { mode });
 }

@@ -245,7 +245,7 @@ suite("each failure names itself, its cause and what to do", () => {
     const answer = await expectFailure(
       `${origin.url}/`,
       "origin_closed_first_read",
-      /closed the connection once it had our certificate/,
+      /closed the connection after it got our certificate/,
     );
     assert.equal(answer.json().error.certificateId, "c");
     assert.equal(origin.subjects.length, 0);

@@ -130,7 +130,7 @@ function evenDigits(serial: string): string {
 }
 
 function invalid(why: string, cause?: unknown): Failure {
-  const message = `the revocation list is not taken: ${why}`;
+  const message = `the revocation list is not accepted: ${why}`;
   return new Failure("revocation_list_invalid", { message, cause });
 }
 

@@ -14,7 +14,7 @@ export const accessFailures = {
     number: 971,
     title: "too many tries failed",
     cause: "Many tries with a wrong token or password came from this address.",
-    fix: "Wait as long as Retry-After says. A token that is right works meanwhile.",
+    fix: "Wait as long as Retry-After says. A correct token is accepted meanwhile.",
   },
   token_not_found: {
     side: "caller",
@@ -28,18 +28,18 @@ export const accessFailures = {
     side: "caller",
     status: 403,
     number: 7000601,
-    title: "a token cannot do more than who makes or changes it",
+    title: "a token cannot do more than the token that makes or changes it",
     cause:
-      "It would have a scope, a time or an address that the one in use lacks, or the one in use came of it.",
-    fix: "Ask for less, or have an admin do it with `countersign token`.",
+      "It would have a scope, a lifetime or an address that the token in use lacks, or the token in use was made with it.",
+    fix: "Ask for fewer scopes, a shorter time or fewer addresses, or have an admin do it with `countersign token`.",
   },
   token_policy_unsupported: {
     side: "caller",
     status: 400,
     number: 7000602,
-    title: "the token's policies are not what Countersign has",
+    title: "the token's policies are not supported",
     cause:
-      "A policy allows permission groups in one account: there are no denials, and no single zones.",
+      "Countersign has policies that allow permission groups in one account. It has no policies that deny, or that name single zones.",
     fix: "See GET /client/v4/user/tokens/permission_groups for the groups there are.",
   },
   account_not_found: {
@@ -54,7 +54,7 @@ export const accessFailures = {
     side: "caller",
     status: 409,
     number: 7000604,
-    title: "there is such an account already",
+    title: "an account of this name or subdomain exists already",
     cause: "Names of accounts, and their workers.dev subdomains, are unique.",
     fix: "Choose another name.",
   },
@@ -80,7 +80,7 @@ export const accessFailures = {
     number: 7000607,
     title: "the password is too weak",
     cause: "A password has 12 to 256 characters.",
-    fix: "Choose a longer one, or leave it out and let one be made.",
+    fix: "Choose a password within these bounds, or leave it out: Countersign then makes one.",
   },
   audit_broken: {
     side: "platform",
@@ -95,8 +95,8 @@ export const accessFailures = {
     status: 401,
     number: 7000609,
     title: "e-mail address or password is wrong",
-    cause: "Nobody here has this address with this password.",
-    fix: "Try again, or have an admin set another one with `countersign user password`.",
+    cause: "No user has this address with this password.",
+    fix: "Try again, or have an admin set another password with `countersign user password`.",
   },
   sign_in_code_wrong: {
     side: "caller",
@@ -111,7 +111,7 @@ export const accessFailures = {
     status: 409,
     number: 7000612,
     title: "no authenticator app is being enrolled",
-    cause: "It was not begun, or has been confirmed already.",
+    cause: "Enrolling was not started, or has been confirmed already.",
     fix: "Begin with `countersign user totp add`.",
   },
   second_factor_exists: {
@@ -119,8 +119,8 @@ export const accessFailures = {
     status: 409,
     number: 7000613,
     title: "an authenticator app is enrolled already",
-    cause: "A person has one of them.",
-    fix: "Take it away with `countersign user totp remove`, then enrol another.",
+    cause: "A person can have one authenticator app.",
+    fix: "Remove it with `countersign user totp remove`, then enrol another one.",
   },
   session_not_found: {
     side: "caller",
@@ -135,7 +135,7 @@ export const accessFailures = {
     status: 403,
     number: 7000615,
     title: "only a person who signed in can do that",
-    cause: "The request came with an API token, or none of a person's logins.",
+    cause: "The request came with an API token, or without a person's login.",
     fix: "Sign in with `countersign login`.",
   },
   sign_in_lapsed: {

@@ -4,9 +4,9 @@ export const acmeFailures = {
     side: "caller",
     status: 400,
     number: 7000860,
-    title: "no certificate is ordered by ACME for this host",
+    title: "a certificate for this host cannot be ordered by ACME",
     cause:
-      "A wildcard is only issued for a record in the DNS (DNS-01), which Countersign does not serve, or the host is another account's.",
+      "The host is a wildcard, which needs a record in the DNS as proof (DNS-01), and Countersign serves no DNS; or the host belongs to another account.",
     fix: "Name each host, or get the wildcard with certbot or lego and use `countersign host certificate HOST --folder DIR`.",
   },
   acme_terms_not_accepted: {
@@ -31,7 +31,7 @@ export const acmeFailures = {
     number: 7000862,
     title: "the ACME server could not be asked",
     cause:
-      "Its URL leads where Countersign does not connect, its certificate is of a CA that is not trusted, or what it answers is not ACME.",
+      "Countersign does not connect to the address of its URL, its certificate is from a CA that is not trusted, or its answer is not ACME.",
     fix: "Check the URL with curl; `countersign host acme HOST --ca FILE` trusts a private CA, and a private address has to be named with `countersign start --origin-allow`. The log says why.",
   },
   acme_refused: {
@@ -40,7 +40,7 @@ export const acmeFailures = {
     number: 7000863,
     title: "the ACME server did not issue a certificate",
     cause:
-      "It could not reach the host at port 80, a limit of its own is passed, or it does not issue for this name.",
+      "It could not verify the host (at port 80, or at port 443 with tls-alpn-01), its rate limit is reached, or it does not issue for this name.",
     fix: "Have the host's DNS lead to this machine, and port 80 to the ingress (`countersign start --http-port`).",
   },
   acme_unfinished: {
@@ -49,7 +49,7 @@ export const acmeFailures = {
     number: 7000864,
     title: "the ACME server did not finish in time",
     cause: "An order takes two minutes at most, from the first request to the certificate.",
-    fix: "Try again later; the certificate before stays in force.",
+    fix: "Try again later. The current certificate stays in force.",
   },
   acme_busy: {
     side: "caller",
@@ -57,6 +57,6 @@ export const acmeFailures = {
     number: 7000865,
     title: "the account has too many orders at ACME servers in progress",
     cause: "An account has ten orders at once.",
-    fix: "Wait for those that run, two minutes at most.",
+    fix: "Wait until one of them ends, at most two minutes.",
   },
 } as const;

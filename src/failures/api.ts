@@ -5,7 +5,7 @@ export const apiFailures = {
     status: 500,
     number: 7000000,
     title: "internal error",
-    cause: "Countersign met a condition it was not written for. Nothing was changed.",
+    cause: "Countersign met a condition that its code does not expect. Nothing was changed.",
     fix: "Look for the reference in the log of `countersign start` and report it.",
   },
   body_not_json: {
@@ -45,7 +45,7 @@ export const apiFailures = {
     side: "caller",
     status: 400,
     number: 7000003,
-    title: "the request is not as the endpoint takes it",
+    title: "the request does not have the form that the endpoint needs",
     cause: "A field is missing, has another type, or is out of its bounds.",
     fix: "Compare the request with /client/v4/openapi.json.",
   },
@@ -63,8 +63,8 @@ export const apiFailures = {
     number: 7000369,
     title: "the account's calls hold too many bytes at once",
     cause:
-      "What calls send and are answered is in the memory of the control plane while they last, and each account has a share of it.",
-    fix: "Try again when some of the calls are over, and send fewer large bodies at once. An object of R2 that is sent with its Content-Length is not counted.",
+      "The control plane holds the bodies of calls and their answers in memory while the calls last, and each account has a share of this memory.",
+    fix: "Try again when some of the calls have ended, and send fewer large bodies at once. An R2 object that is sent with a Content-Length is not counted.",
   },
   too_many_parts: {
     side: "caller",
@@ -127,7 +127,7 @@ export const apiFailures = {
     status: 403,
     number: 10000,
     title: "Authentication error",
-    cause: "The token lacks the scope the endpoint needs, or the account is not the token's.",
+    cause: "The token lacks the scope that the endpoint needs, or it is not for this account.",
     fix: "Use the account id that `wrangler whoami` shows, and a token with the scope needed.",
   },
   user_not_permitted: {

@@ -14,7 +14,7 @@ export const applicationAccessFailures = {
     number: 7000701,
     title: "too many service tokens were wrong",
     cause: "Many requests with a wrong service token came from this address.",
-    fix: "Wait a minute. A token that is right works meanwhile.",
+    fix: "Wait a minute. A correct token is accepted meanwhile.",
   },
   access_not_found: {
     side: "caller",
@@ -28,7 +28,7 @@ export const applicationAccessFailures = {
     side: "caller",
     status: 400,
     number: 7000703,
-    title: "this is not what Access takes",
+    title: "a field of the Access request is not valid",
     cause: "A domain, duration, rule or certificate is not of the form that Cloudflare documents.",
     fix: "Correct the field that is named. docs/access.md has an example of each.",
   },
@@ -36,7 +36,7 @@ export const applicationAccessFailures = {
     side: "caller",
     status: 400,
     number: 7000704,
-    title: "this needs a person's login, which Access does not have here",
+    title: "this needs a person's login, which Countersign's Access does not support",
     cause:
       "Countersign has Access for machines: service tokens, client certificates and addresses. It signs in no people.",
     fix: "Use the decision `non_identity`, with `service_token`, `certificate`, `common_name`, `ip` or `everyone`.",
@@ -45,16 +45,17 @@ export const applicationAccessFailures = {
     side: "caller",
     status: 400,
     number: 7000705,
-    title: "Access does not have this setting here",
-    cause: "It would be accepted and do nothing.",
-    fix: "Leave the field out that is named.",
+    title: "Countersign's Access does not support this setting",
+    cause: "The setting would have no effect, so it is refused.",
+    fix: "Leave out the field that the message names.",
   },
   access_in_use: {
     side: "caller",
     status: 409,
     number: 7000706,
     title: "an application of Access still uses it",
-    cause: "A policy that an application uses is not deleted: what it decides would change unseen.",
+    cause:
+      "A policy that an application uses cannot be deleted, because the application's decisions would change unnoticed.",
     fix: "Take it out of the application's `policies` first.",
   },
 } as const;

@@ -22,14 +22,14 @@ export const rotationFailures = {
     number: 7000282,
     title: "there is no version to roll back to",
     cause:
-      "No version was in force before the active one, or those that were have expired, were revoked, or are no longer stored. What a rollback has left does not count.",
+      "No version was active before this one, or the versions before it have expired, were revoked, or are no longer stored. A version that a rollback has replaced does not count.",
     fix: "See what there is with `countersign certificate show`, and present one with `countersign certificate activate`; or upload a new version: `countersign certificate rotate`.",
   },
   certificate_kind_differs: {
     side: "caller",
     status: 400,
     number: 7000283,
-    title: "this works for the other kind of certificate only",
+    title: "this works only for the other kind of certificate",
     cause: "Leaf certificates are presented, and can be revoked; CAs verify origins.",
     fix: "Compare the ids with `countersign certificate list` and `countersign ca list`.",
   },
@@ -37,10 +37,9 @@ export const rotationFailures = {
     side: "caller",
     status: 409,
     number: 7000284,
-    title: "certificates rely on the CA alone",
-    cause:
-      "A certificate whose origins are verified by this CA would be verified by others without it.",
-    fix: "Untie it first: `countersign ca trust`.",
+    title: "certificates trust only this CA",
+    cause: "Without this CA, the origins of these certificates would be verified by other CAs.",
+    fix: "First change where the CA counts: `countersign ca trust`.",
   },
   webhook_not_found: {
     side: "caller",

@@ -5,7 +5,7 @@ export const certificateFailures = {
     status: 413,
     number: 7000200,
     title: "the file is too large",
-    cause: "A certificate, its chain and its key take a few KiB; 64 KiB a file are allowed.",
+    cause: "A certificate, its chain and its key take a few KiB; 64 KiB per file are allowed.",
     fix: "Send only the certificate, its intermediates and its key. For a CA, send the CAs you need, not a whole trust store.",
   },
   pem_missing: {
@@ -28,7 +28,7 @@ export const certificateFailures = {
     side: "caller",
     status: 400,
     number: 7000203,
-    title: "the PEM file holds something that is no certificate and no private key",
+    title: "the PEM file contains something other than certificates and private keys",
     cause: "Public keys, signing requests and PKCS #7 bundles are also PEM.",
     fix: "Leave that block out, or send the file that holds the certificate or the key.",
   },
@@ -54,7 +54,7 @@ export const certificateFailures = {
     number: 7000206,
     title: "the certificate and the key file are swapped",
     cause: "The certificate file holds the key, and the key file the certificate.",
-    fix: "Exchange the two files: `--cert` names the certificate, `--key` the private key.",
+    fix: "Swap the two files: `--cert` names the certificate, `--key` the private key.",
   },
   private_key_ambiguous: {
     side: "caller",
@@ -85,7 +85,7 @@ export const certificateFailures = {
     status: 400,
     number: 7000210,
     title: "the private key does not belong to the certificate",
-    cause: "The two were made at different times, or one of them is of another service.",
+    cause: "The two were made at different times, or one of them belongs to another service.",
     fix: "Compare `openssl x509 -in CERT -noout -pubkey` with `openssl pkey -in KEY -pubout`: they have to be equal.",
   },
   key_algorithm_unsupported: {
@@ -135,7 +135,7 @@ export const certificateFailures = {
     number: 7000217,
     title: "the CA is not X.509 v3",
     cause:
-      "`openssl x509 -req` without `-extfile` makes version 1, which cannot say what it is for.",
+      "`openssl x509 -req` without `-extfile` makes version 1, which cannot say that the certificate is a CA.",
     fix: "Issue it again with extensions: `openssl x509 -req … -copy_extensions copy -extfile FILE`.",
   },
   critical_extension_unsupported: {
@@ -144,7 +144,7 @@ export const certificateFailures = {
     number: 7000225,
     title: "the certificate has a critical extension that TLS peers do not know",
     cause: "A verifier that does not know a critical extension has to refuse the certificate.",
-    fix: "Have it issued without that extension, or with it not critical.",
+    fix: "Have it issued without that extension, or with that extension marked as not critical.",
   },
   upload_expired: {
     side: "caller",
@@ -152,7 +152,7 @@ export const certificateFailures = {
     number: 7000218,
     title: "the certificate has expired",
     cause: "Origins refuse it.",
-    fix: "Upload the renewed certificate. `countersign certificate upload --allow-expired` stores it all the same.",
+    fix: "Upload the renewed certificate. `countersign certificate upload --allow-expired` stores this one anyway.",
   },
   upload_not_yet_valid: {
     side: "caller",
@@ -168,7 +168,7 @@ export const certificateFailures = {
     number: 7000221,
     title: "the certificate is not a CA",
     cause:
-      "A CA says so in its basicConstraints (CA:TRUE), and in its keyUsage, if it has one, that it signs certificates. Only a self-signed certificate is trusted without, as itself.",
+      "A CA has CA:TRUE in its basicConstraints and, if it has a keyUsage, keyCertSign in it. Only a self-signed certificate is accepted without these: only this very certificate is then trusted.",
     fix: "Send the certificate of the CA that issued it. `openssl x509 -in FILE -noout -text` shows both fields.",
   },
   chain_too_long: {
@@ -176,7 +176,7 @@ export const certificateFailures = {
     status: 400,
     number: 7000222,
     title: "too many certificates",
-    cause: "A chain has 10 certificates at most; TLS peers stop earlier.",
+    cause: "A chain may have 10 certificates; many TLS peers accept fewer.",
     fix: "Send the certificate and its intermediates only.",
   },
   chain_unrelated: {
@@ -184,15 +184,15 @@ export const certificateFailures = {
     status: 400,
     number: 7000223,
     title: "the file holds a certificate that is not part of the chain",
-    cause: "It issued neither the leaf nor one of the leaf's issuers.",
-    fix: "Leave it out, or send the issuer that was meant.",
+    cause: "This certificate issued neither the leaf nor one of the leaf's issuers.",
+    fix: "Leave it out, or send the right issuer.",
   },
   upload_unusable: {
     side: "caller",
     status: 400,
     number: 7000224,
     title: "OpenSSL does not accept the certificate with its key",
-    cause: "It can be read, but a TLS connection cannot be made with it.",
+    cause: "It can be read, but OpenSSL cannot make a TLS connection with it.",
     fix: "Try `openssl s_server -cert FILE -key FILE`, and have the certificate issued again.",
   },
   passphrase_wrong: {
@@ -200,7 +200,7 @@ export const certificateFailures = {
     status: 400,
     number: 7000230,
     title: "the passphrase does not open the file",
-    cause: "It is mistyped, or it belongs to another file.",
+    cause: "The passphrase is mistyped, or it belongs to another file.",
     fix: "Enter it again. `openssl pkey -in FILE -noout` and `openssl pkcs12 -in FILE -noout` try it without Countersign.",
   },
   encryption_unsupported: {

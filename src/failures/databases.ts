@@ -6,7 +6,7 @@ export const databaseFailures = {
     number: 7001500,
     title: "there is no such Hyperdrive configuration",
     cause: "It was deleted, or it belongs to another account.",
-    fix: "List those there are with `wrangler hyperdrive list`.",
+    fix: "List them with `wrangler hyperdrive list`.",
   },
   hyperdrive_name_taken: {
     side: "caller",
@@ -14,7 +14,7 @@ export const databaseFailures = {
     number: 7001501,
     title: "another Hyperdrive configuration has that name",
     cause: "Names are unique within an account.",
-    fix: "Choose another name, or change the one there is with `wrangler hyperdrive update`.",
+    fix: "Choose another name, or change the existing configuration with `wrangler hyperdrive update`.",
   },
   hyperdrive_in_use: {
     side: "caller",
@@ -22,13 +22,13 @@ export const databaseFailures = {
     number: 7001502,
     title: "a Worker binds the Hyperdrive configuration",
     cause: "Its newest version, or one that is deployed, has a binding with that id.",
-    fix: "Take the binding out of the Worker and deploy it, or delete the Worker.",
+    fix: "Remove the binding from the Worker and deploy it, or delete the Worker.",
   },
   hyperdrive_origin_unsupported: {
     side: "caller",
     status: 400,
     number: 7001503,
-    title: "the database cannot be reached that way here",
+    title: "Countersign cannot reach the database in this way",
     cause:
       "Workers VPC services, databases behind Access and PlanetScale's integration are Cloudflare's own.",
     fix: "Give the database's own host and port: `--connection-string` or `--origin-host` and `--origin-port`.",
@@ -46,8 +46,8 @@ export const databaseFailures = {
     side: "caller",
     status: 403,
     number: 7001505,
-    title: "the account has as many Hyperdrive configurations as it may have",
-    cause: "An account has 100 at most.",
+    title: "the account has reached its limit of Hyperdrive configurations",
+    cause: "An account may have 100 of them.",
     fix: "Delete what is not used: `wrangler hyperdrive list` and `wrangler hyperdrive delete`.",
   },
   binding_hyperdrive_unknown: {
@@ -62,8 +62,8 @@ export const databaseFailures = {
     side: "caller",
     status: 400,
     number: 7001507,
-    title: "the Hyperdrive configuration presents an identity, and no Worker is named",
-    cause: "With `identity` as its certificate each Worker presents its own.",
+    title: "the Hyperdrive configuration presents a Worker's identity, and no Worker is named",
+    cause: "If `identity` is its certificate, each Worker presents its own identity.",
     fix: "Name a Worker that binds it: `countersign hyperdrive test NAME --worker WORKER`.",
   },
   database_gone: {
@@ -72,7 +72,7 @@ export const databaseFailures = {
     number: 7001510,
     title: "the Hyperdrive configuration does not exist any more",
     cause: "It was deleted while a Worker that binds it was still running.",
-    fix: "Make one again with `wrangler hyperdrive create`, bind it and deploy.",
+    fix: "Create a configuration with `wrangler hyperdrive create`, bind it and deploy.",
   },
   database_sign_in_refused: {
     side: "origin",
@@ -80,23 +80,23 @@ export const databaseFailures = {
     number: 7001511,
     title: "the database refused to let the user in",
     cause:
-      "The password of the configuration is wrong, the user or the database does not exist, or the server's rules (pg_hba.conf, REQUIRE) ask for something else. What the server said stands in the message.",
+      "The password of the configuration is wrong, the user or the database does not exist, or the server's rules (pg_hba.conf, REQUIRE) ask for something else. The message has the server's words.",
     fix: "Change the password with `wrangler hyperdrive update ID --origin-password …`, or the rules of the server.",
   },
   database_sign_in_unsupported: {
     side: "origin",
     status: 520,
     number: 7001512,
-    title: "the database asks for a way to sign in that the gateway does not know",
+    title: "the database asks for an authentication method that the gateway does not support",
     cause:
-      "Known are, for PostgreSQL, SCRAM-SHA-256, MD5, a password and certificates; for MySQL and MariaDB, mysql_native_password, caching_sha2_password, mysql_clear_password and certificates.",
-    fix: "Give the user one of those, for example `scram-sha-256` in pg_hba.conf or `ALTER USER … IDENTIFIED VIA mysql_native_password`.",
+      "The gateway supports SCRAM-SHA-256, MD5, a password and certificates for PostgreSQL; mysql_native_password, caching_sha2_password, mysql_clear_password and certificates for MySQL and MariaDB.",
+    fix: "Give the user one of these methods, for example `scram-sha-256` in pg_hba.conf or `ALTER USER … IDENTIFIED VIA mysql_native_password`.",
   },
   database_sign_in_timeout: {
     side: "origin",
     status: 522,
     number: 7001513,
-    title: "the database did not finish signing in in time",
+    title: "signing in to the database took too long",
     cause: "It accepts connections but does not answer: it is starting, overloaded or stuck.",
     fix: "Look at the server's log and load.",
   },
@@ -106,7 +106,7 @@ export const databaseFailures = {
     number: 7001514,
     title: "the server does not speak the database's protocol",
     cause:
-      "The port belongs to another service, or the scheme of the configuration is the other family's.",
+      "The port belongs to another service, or the configuration has the wrong scheme (`postgres://` or `mysql://`).",
     fix: "Compare host, port and scheme with `wrangler hyperdrive get ID`.",
   },
   database_connections_exhausted: {
@@ -116,31 +116,32 @@ export const databaseFailures = {
     title: "all connections that the Hyperdrive configuration allows are in use",
     cause:
       "Workers hold as many connections as its `origin_connection_limit` says, and none became free in time.",
-    fix: "End connections as soon as a request needs them no more, put a pool such as PgBouncer in front of the database, or raise the limit: `wrangler hyperdrive update ID --origin-connection-limit …`.",
+    fix: "End connections as soon as a request no longer needs them, put a pool such as PgBouncer in front of the database, or raise the limit: `wrangler hyperdrive update ID --origin-connection-limit …`.",
   },
   database_session_idle: {
     side: "worker",
     status: 504,
     number: 7001517,
     title: "the connection to the database was idle for too long",
-    cause: "For ten minutes nothing was sent either way.",
-    fix: "Open a connection for each request; the gateway ends those that nobody uses.",
+    cause:
+      "Nothing was sent in either direction for ten minutes, or as long as `--connect-idle` says.",
+    fix: "Open a connection for each request. The gateway ends connections that are not used.",
   },
   database_name_other: {
     side: "worker",
     status: 400,
     number: 7001518,
     title: "a Hyperdrive binding leads to one database",
-    cause: "The driver was told another database's name than the one in `connectionString`.",
+    cause: "The driver asked for another database than the one in `connectionString`.",
     fix: "Give the driver `env.NAME.connectionString` as it is, and make a configuration for each database.",
   },
   database_driver_protocol: {
     side: "worker",
     status: 400,
     number: 7001519,
-    title: "what the Worker sent is not how a driver begins",
+    title: "the Worker did not begin as a database driver does",
     cause:
-      "The binding's socket speaks the protocol of its database, and the gateway does TLS: a driver that begins with TLS of its own, or another family's driver, is not understood.",
+      "The binding's socket speaks the protocol of its database, and the gateway does TLS. It does not understand a driver that begins with TLS, or a driver for another kind of database.",
     fix: "Give the driver `env.NAME.connectionString` as it is, without `ssl` options.",
   },
   database_session_ended: {
@@ -149,7 +150,7 @@ export const databaseFailures = {
     number: 7001520,
     title: "the database ended the connection",
     cause:
-      "The server was stopped or restarted, an administrator ended the session, or the network broke off.",
+      "The server was stopped or restarted, an administrator ended the session, or the network failed.",
     fix: "Connect again; look at the server's log if it happens again.",
   },
 } as const;

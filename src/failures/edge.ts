@@ -7,7 +7,7 @@ export const edgeFailures = {
     title: "the Worker does not start",
     cause:
       "Its modules threw while they were evaluated, or the runtime refused them or a compatibility flag.",
-    fix: "Correct the line that is named and deploy again. What ran before goes on untouched.",
+    fix: "Correct the line that the message names, and deploy again. The old version keeps running.",
   },
   entrypoint_not_a_class: {
     side: "worker",
@@ -24,7 +24,7 @@ export const edgeFailures = {
     number: 7000300,
     title: "the Worker did not start in time",
     cause: "Its modules take too long to evaluate, often an endless loop outside of any handler.",
-    fix: "Move the work into a handler and deploy again. What ran before goes on untouched.",
+    fix: "Move the work into a handler and deploy again. The old version keeps running.",
   },
   worker_unavailable: {
     side: "worker",
@@ -38,25 +38,25 @@ export const edgeFailures = {
     side: "platform",
     status: 503,
     number: 7000374,
-    title: "as many versions are previewed as may be at once",
+    title: "too many previews run at once",
     cause:
-      "A version that is asked for at its preview URL runs in a process of its own. All of those that the account, or the machine, may have at once work on requests, or did a moment ago.",
+      "A version runs in a process of its own while its preview URL is used. The account, or the machine, has as many of these processes as it may have, and none is idle.",
     fix: "Try again in half a minute.",
   },
   worker_requests_exceeded: {
     side: "worker",
     status: 429,
     number: 1027,
-    title: "the Worker works on as many requests as it may",
+    title: "the Worker has reached its limit of requests at once",
     cause:
-      "One Worker has a share of the requests and WebSockets that are open at once. Others are not held up.",
+      "Each Worker may have a limited number of requests and WebSockets open at once. Other Workers are not affected.",
     fix: "Answer sooner, close WebSockets that are not used, or start with a higher --worker-requests.",
   },
   worker_body_too_large: {
     side: "caller",
     status: 413,
     number: 7000380,
-    title: "the body of the request is larger than Workers take here",
+    title: "the body of the request is larger than the platform allows",
     cause: "The platform was started with a limit, --worker-body.",
     fix: "Send it in parts, or start with a higher --worker-body.",
   },
@@ -67,7 +67,7 @@ export const edgeFailures = {
     title: "the Worker exceeded its resource limits",
     cause:
       "It computed for longer than its CPU limit without answering, or needed more memory than its limit, while it worked on this request.",
-    fix: "Make it do less at a time, set `limits.cpu_ms` in `wrangler.jsonc`, or start with a higher --worker-cpu-limit or --worker-memory.",
+    fix: "Make it compute less per request, set `limits.cpu_ms` in `wrangler.jsonc`, or start with a higher --worker-cpu-limit or --worker-memory.",
   },
   worker_connection_lost: {
     side: "worker",
@@ -90,16 +90,16 @@ export const edgeFailures = {
     status: 409,
     number: 1061,
     title: "the zone exists already",
-    cause: "A name is one zone of one account in an installation.",
-    fix: "Use the zone that there is: list the zones to find its id.",
+    cause: "In an installation, a name can be a zone only once, in one account.",
+    fix: "Use the existing zone: list the zones to find its id.",
   },
   zone_not_found: {
     side: "caller",
     status: 404,
     number: 7000318,
     title: "there is no such zone",
-    cause: "No zone of this account has this id, and none of its routes is in one that has.",
-    fix: "List the zones of the account, or make one with `POST /zones`.",
+    cause: "The account has no zone with this id, and no route in one.",
+    fix: "List the zones of the account, or create one with `POST /zones`.",
   },
   zone_setting_unsupported: {
     side: "caller",
@@ -132,7 +132,7 @@ export const edgeFailures = {
     status: 400,
     number: 7000349,
     title: "the certificate cannot be presented by the zone's hosts",
-    cause: "It names no host, a host outside of the zone, or is not for servers.",
+    cause: "It names no host, it names a host outside of the zone, or it is not for servers.",
     fix: "Upload a certificate whose DNS names are all in the zone, with its chain and key.",
   },
   host_misdirected: {
@@ -181,7 +181,7 @@ export const edgeFailures = {
     status: 408,
     number: 7000315,
     title: "the request's headers did not come in time",
-    cause: "A client has a minute for the headers of a request.",
+    cause: "A client may take a minute for the headers of a request.",
     fix: "Send the request again, all of its headers at once.",
   },
   worker_headers_too_large: {
@@ -198,16 +198,16 @@ export const edgeFailures = {
     number: 7000305,
     title: "the bound service is not deployed",
     cause:
-      "A binding names a Worker that is not deployed, or an entrypoint or a class of Durable Objects that it does not have any more.",
+      "A binding names a Worker that is not deployed, or an entrypoint or a class of Durable Objects that the Worker no longer has.",
     fix: "Deploy the Worker that the binding names, or correct `services` or `durable_objects` in `wrangler.jsonc`.",
   },
   edge_process_failed: {
     side: "platform",
     status: 500,
     number: 7000306,
-    title: "a process of the edge does not start",
-    cause: "The gateway or the ingress ended while it started: the log says why.",
-    fix: "Free the port that the log names, or start with another one.",
+    title: "the gateway or the ingress does not start",
+    cause: "The process ended while it started. The log says why.",
+    fix: "Free the port that the log names, or start with another port.",
   },
   worker_connection_closed: {
     side: "worker",
@@ -238,17 +238,17 @@ export const edgeFailures = {
     side: "platform",
     status: 503,
     number: 7000307,
-    title: "a process of the edge ended before it had answered",
+    title: "the gateway or the ingress ended before it answered",
     cause:
-      "The gateway or the ingress ended while it worked on this. It is started again, and knows all that it knew before.",
+      "The process ended while it worked on this. It is started again, with all that it knew before.",
     fix: "Look for the reason in the log of `countersign start`, and try again. If the same call ends it each time, report it.",
   },
   edge_process_timeout: {
     side: "platform",
     status: 504,
     number: 7000308,
-    title: "a process of the edge did not answer in time",
-    cause: "The gateway or the ingress is busy, or is being started again and does not come up.",
+    title: "the gateway or the ingress did not answer in time",
+    cause: "The process is busy, or it is being restarted and does not start.",
     fix: "Try again. `countersign doctor` shows the state of both, the log of `countersign start` why.",
   },
   process_not_started: {
@@ -257,7 +257,7 @@ export const edgeFailures = {
     number: 7000309,
     title: "the operating system did not start a process",
     cause:
-      "The limit of open files or of processes is reached (EMFILE, EAGAIN), memory is short, or the program is not there (ENOENT).",
-    fix: "Raise the limit that is named (`ulimit -n`, `LimitNOFILE=` for a service) and try again. What ran before goes on untouched.",
+      "The limit of open files or of processes is reached (EMFILE, EAGAIN), memory is short, or the program is missing (ENOENT).",
+    fix: "Raise the limit that the message names (`ulimit -n`, `LimitNOFILE=` for a service) and try again. The processes that ran before keep running.",
   },
 } as const;

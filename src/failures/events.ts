@@ -14,7 +14,7 @@ export const eventFailures = {
     status: 400,
     number: 10072,
     title: "the account would have more cron triggers than it may",
-    cause: "An account has 250 at most, over all of its Workers.",
+    cause: "An account may have 250, over all of its Workers.",
     fix: "Remove some from `triggers.crons`: one expression may name several times, such as `0 6,18 * * *`.",
   },
   cron_unknown: {
@@ -22,7 +22,7 @@ export const eventFailures = {
     status: 404,
     number: 7000810,
     title: "the Worker has no such cron trigger",
-    cause: "It has none, or another, or more than one and none was named.",
+    cause: "The Worker has no trigger, or not the named one, or it has several and none was named.",
     fix: "List them with `countersign cron list WORKER`, or set `triggers.crons` and deploy.",
   },
   event_not_delivered: {
@@ -30,16 +30,17 @@ export const eventFailures = {
     status: 503,
     number: 7000811,
     title: "the Worker was not called",
-    cause: "Nothing of it is deployed, its process did not run for 30 seconds, or ended meanwhile.",
+    cause:
+      "It is not deployed, its process did not run for 30 seconds, or the process ended during the call.",
     fix: "Read its log with `countersign logs WORKER`, and run it again with `countersign cron run WORKER`.",
   },
   events_exceeded: {
     side: "worker",
     status: 429,
     number: 7000812,
-    title: "the Worker works on as many scheduled runs as it may",
+    title: "the Worker has reached its limit of scheduled runs at once",
     cause:
-      "16 of its scheduled runs go on at once, as each takes longer than the time to the next.",
+      "16 of its scheduled runs are running at once, because each takes longer than the time until the next.",
     fix: "Have each run do less, or run it less often.",
   },
 } as const;

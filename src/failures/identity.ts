@@ -5,8 +5,8 @@ export const identityFailures = {
     status: 520,
     number: 7000640,
     title: "the Worker's identity was revoked",
-    cause: "Somebody revoked it: a new deploy does not bring an identity back.",
-    fix: "If the Worker may have one again: `countersign identity restore WORKER`.",
+    cause: "Somebody revoked it. A new deploy does not bring an identity back.",
+    fix: "If the Worker may have an identity again: `countersign identity restore WORKER`.",
   },
   identity_deleted: {
     side: "caller",
@@ -14,15 +14,15 @@ export const identityFailures = {
     number: 7000649,
     title: "the identity of this name belonged to a Worker that was deleted",
     cause:
-      "Another Worker has the name now. What origins let the first one do, they would let this one do as well.",
-    fix: "If it may have the identity: `countersign identity restore WORKER`.",
+      "A new Worker has the name now. Origins would allow it everything that they allowed the deleted Worker.",
+    fix: "If the new Worker may have the identity: `countersign identity restore WORKER`.",
   },
   identity_missing: {
     side: "platform",
     status: 520,
     number: 7000641,
     title: "the Worker has no identity yet",
-    cause: "The control plane has not issued it: it was away, or refused it. It is asked again.",
+    cause: "The control plane was not reachable, or refused to issue it. The gateway asks again.",
     fix: "Look at `countersign identity list` and the platform's log.",
   },
   identity_authority_offline: {
@@ -46,8 +46,8 @@ export const identityFailures = {
     status: 409,
     number: 7000645,
     title: "the CA is not at that step",
-    cause: "A CA is prepared, trusted by all, activated and then retired, in this order.",
-    fix: "See where each stands with `countersign identity ca show`.",
+    cause: "A CA is prepared, then trusted by all origins, then activated, and then retired.",
+    fix: "See the step of each CA with `countersign identity ca show`.",
   },
   policy_invalid: {
     side: "caller",
@@ -55,8 +55,8 @@ export const identityFailures = {
     number: 7000646,
     title: "the policy cannot be used",
     cause:
-      "A rule names no caller, has a field that rules do not have, or a path or method that is none.",
-    fix: "Correct the line that is named; policy.schema.json of countersign-origin describes all of it.",
+      "A rule names no caller, or has an unknown field, or a path or method that is not valid.",
+    fix: "Correct the line that the message names. policy.schema.json of countersign-origin describes the format.",
   },
   policy_not_found: {
     side: "caller",
@@ -70,10 +70,10 @@ export const identityFailures = {
     side: "caller",
     status: 429,
     number: 7000648,
-    title: "too many requests for what is published",
+    title: "too many requests for CAs, revocation lists or the feed",
     cause:
-      "CAs, revocation lists and the feed are there for everybody, and one address may ask for them 600 times, and then ten times a second.",
-    fix: "Wait as long as Retry-After says, keep answers as long as Cache-Control says, or use `follow()`, which asks once and waits.",
+      "Everybody may read these without a token. One address may send 600 requests at once, and then ten each second.",
+    fix: "Wait as long as Retry-After says, cache answers as long as Cache-Control says, or use `follow()`, which needs one request at a time.",
   },
   identity_request_invalid: {
     side: "caller",
@@ -81,7 +81,7 @@ export const identityFailures = {
     number: 7000644,
     title: "the certificate request cannot be signed",
     cause:
-      "It is not a PKCS #10 request in PEM, was not signed with its own key, or its key is of a kind that is not issued.",
+      "It is not a PKCS #10 request in PEM, was not signed with its own key, or the account's CA issues no certificate for this kind of key.",
     fix: "Make one with `openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout client.key -out client.csr -subj /CN=NAME`.",
   },
   identity_chain_invalid: {
@@ -90,7 +90,7 @@ export const identityFailures = {
     number: 7000658,
     title: "the CA's certificates cannot be used",
     cause:
-      "The root is no CA that is valid now, or what was signed elsewhere is not for the request's key, or does not lead to that root.",
+      "The root is not a CA that is valid now, or the signed certificate is not for the request's key or does not lead to that root.",
     fix: "Sign the request that `countersign identity ca prepare --root` printed, with that root: `countersign identity ca sign`.",
   },
 } as const;

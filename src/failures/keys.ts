@@ -6,7 +6,7 @@ export const keyFailures = {
     number: 7000120,
     title: "the command that fetches the master key failed",
     cause: "COUNTERSIGN_MASTER_KEY_COMMAND ended with an error, printed nothing, or took too long.",
-    fix: "Run the command by itself, as the user that runs Countersign: it has to print the key and nothing else.",
+    fix: "Run the command yourself, as the user that runs Countersign. It has to print the key and nothing else.",
   },
   master_key_source_ambiguous: {
     side: "platform",
@@ -23,14 +23,14 @@ export const keyFailures = {
     title: "a change of the master key has begun",
     cause:
       "`countersign keys rotate` was interrupted: some records are sealed with the new key already.",
-    fix: "Start with the new key: the change goes on by itself. Nothing was overwritten.",
+    fix: "Start with the new key. The change then continues by itself. Nothing was overwritten.",
   },
   master_key_same: {
     side: "caller",
     status: 400,
     number: 7000123,
     title: "the new master key is the one that is in use",
-    cause: "Records are re-wrapped only for another key.",
+    cause: "A change needs a different key.",
     fix: "Give another key; `openssl rand -base64 32` makes one.",
   },
   master_key_new_missing: {
@@ -40,7 +40,7 @@ export const keyFailures = {
     title: "no new master key was given",
     cause:
       "The master key does not come from the data folder, so Countersign cannot put a new one where it is kept.",
-    fix: "Make one (`openssl rand -base64 32`), give it with --new-key-file or --new-key-command, and put it where the platform is started from.",
+    fix: "Make a key (`openssl rand -base64 32`), give it with --new-key-file or --new-key-command, and put it also where the next start takes the key from.",
   },
   file_exists: {
     side: "caller",
@@ -54,7 +54,7 @@ export const keyFailures = {
     side: "caller",
     status: 400,
     number: 7000126,
-    title: "the file is no backup that can be restored",
+    title: "the file is not a backup that can be restored",
     cause: "It is damaged, cut off, or was not made by `countersign backup`.",
     fix: "Take another backup.",
   },
@@ -63,8 +63,8 @@ export const keyFailures = {
     status: 409,
     number: 7000127,
     title: "the data folder holds a platform",
-    cause: "Restoring replaces everything that is in it.",
-    fix: "Restore into another folder (--data), or give --force: the database that is there is kept beside.",
+    cause: "Restoring replaces everything in the folder.",
+    fix: "Restore into another folder (--data), or give --force: the old database is then kept beside the new one.",
   },
   data_folder_empty: {
     side: "caller",

@@ -5,15 +5,17 @@ export const originPullFailures = {
     status: 404,
     number: 7000765,
     title: "there is no such certificate for origin pulls",
-    cause: "The id or the host is wrong, of another zone, or of the other level: zone or hostname.",
+    cause:
+      "The id or the host is wrong, or belongs to another zone, or to the other level (zone or hostname).",
     fix: "List the certificates of the zone under `origin_tls_client_auth`.",
   },
   origin_pull_invalid: {
     side: "caller",
     status: 400,
     number: 7000766,
-    title: "origin pulls cannot be set so",
-    cause: "A host is not in the zone, or names no certificate for hostnames.",
+    title: "the settings of origin pulls are not valid",
+    cause:
+      "A host is not in the zone, or it names a certificate that was not uploaded for hostnames.",
     fix: "Upload one to `origin_tls_client_auth/hostnames/certificates`, and name its id and a host of the zone.",
   },
   origin_pull_in_use: {
@@ -21,7 +23,7 @@ export const originPullFailures = {
     status: 409,
     number: 7000767,
     title: "a host names the certificate",
-    cause: "Its origin would be shown another one, or none, from one request to the next.",
-    fix: "Name another certificate for the host, or void its association with `enabled: null`, first.",
+    cause: "Its origin would suddenly get another certificate, or none.",
+    fix: "First name another certificate for the host, or remove its association with `enabled: null`.",
   },
 } as const;

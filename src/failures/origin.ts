@@ -11,7 +11,7 @@ export const originFailures = {
     number: 7000400,
     title: "a binding fetches https:// only",
     cause: "A client certificate can only be presented over TLS, and this URL is not https://.",
-    fix: "Fetch the same URL with https://, or use the global fetch() for what needs no certificate.",
+    fix: "Fetch the same URL with https://, or use the global fetch() for requests that need no certificate.",
   },
   origin_request_malformed: {
     side: "worker",
@@ -113,8 +113,8 @@ export const originFailures = {
     number: 7000422,
     title: "the origin's address is not allowed",
     cause:
-      "Bindings do not connect to loopback, link-local, cloud metadata, multicast or denied addresses.",
-    fix: "Give the origin another address, or start the platform with `--origin-allow ADDRESS` (this machine's own: `--dev`).",
+      "Bindings do not connect to loopback, link-local, cloud metadata, multicast or denied addresses, nor to the platform's own ports.",
+    fix: "Give the origin another address, or start the platform with `--origin-allow ADDRESS` (with `--dev` for origins on this machine).",
   },
   origin_refused: {
     side: "origin",
@@ -147,7 +147,7 @@ export const originFailures = {
     status: 525,
     number: 7000430,
     title: "the origin did not finish the TLS handshake in time",
-    cause: "What listens on that port may not speak TLS, or is overloaded.",
+    cause: "The server on that port may not speak TLS, or is overloaded.",
     fix: "Check that the port is the origin's TLS port.",
   },
   origin_handshake_reset: {
@@ -156,14 +156,14 @@ export const originFailures = {
     number: 7000431,
     title: "the origin closed the connection during the TLS handshake",
     cause:
-      "What listens there may not speak TLS, may not know this host name, or sits behind a firewall that cuts TLS.",
+      "The server may not speak TLS, may not know this host name, or may be behind a firewall that cuts TLS.",
     fix: "Run `countersign certificate test` for each step, and look in the origin's log.",
   },
   origin_protocol_version: {
     side: "origin",
     status: 525,
     number: 7000432,
-    title: "the origin speaks no TLS version that is secure",
+    title: "the origin supports no secure TLS version",
     cause: "It offers neither TLS 1.3 nor TLS 1.2.",
     fix: "Enable TLS 1.2 or, better, TLS 1.3 at the origin.",
   },
@@ -180,8 +180,7 @@ export const originFailures = {
     status: 525,
     number: 7000434,
     title: "the TLS handshake with the origin failed",
-    cause:
-      "The origin ended it with an alert, or sent what breaks the protocol: the message says which.",
+    cause: "The origin ended it with an alert, or broke the TLS protocol. The message says which.",
     fix: "Look in the origin's log; compare its TLS settings with a current recommendation (Mozilla, intermediate).",
   },
   origin_no_shared_cipher: {
@@ -190,8 +189,8 @@ export const originFailures = {
     number: 7000486,
     title: "the origin and Countersign share no cipher suite or group",
     cause:
-      "It refused what it was offered (alert 40 or 71 in place of its first message): TLS 1.3, and on TLS 1.2 ECDHE with AES-GCM or ChaCha20, over the usual curves. Often it speaks TLS 1.2 with older suites only.",
-    fix: "Enable TLS 1.3, or ECDHE with AES-GCM, at the origin. For one that cannot: `countersign start --unsafe-old-tls HOST`.",
+      "Countersign offers TLS 1.3, and on TLS 1.2 ECDHE with AES-GCM or ChaCha20, over the usual curves. The origin refused all of them (alert 40 or 71 in place of its first message). Often such an origin has only older suites of TLS 1.2.",
+    fix: "Enable TLS 1.3, or ECDHE with AES-GCM, at the origin. If that is impossible: `countersign start --unsafe-old-tls HOST`.",
   },
   origin_name_unknown: {
     side: "origin",
@@ -208,7 +207,7 @@ export const originFailures = {
     status: 526,
     number: 7000440,
     title: "the origin's certificate has expired",
-    cause: "It, or a CA in its chain, was not renewed.",
+    cause: "The certificate, or a CA in its chain, was not renewed.",
     fix: "Renew the origin's certificate; if it is valid, check this machine's clock.",
   },
   origin_certificate_not_yet_valid: {
@@ -224,8 +223,8 @@ export const originFailures = {
     status: 526,
     number: 7000442,
     title: "the origin's certificate is self-signed",
-    cause: "It was issued by itself, and not uploaded here as one to trust.",
-    fix: "Use a certificate of a CA at the origin, or trust this one as itself: `countersign ca upload --cert origin.pem`.",
+    cause: "No CA issued it, and it was not uploaded to Countersign as trusted.",
+    fix: "Use a certificate of a CA at the origin, or trust exactly this certificate: `countersign ca upload --cert origin.pem`.",
   },
   origin_certificate_unknown_ca: {
     side: "origin",
@@ -233,8 +232,8 @@ export const originFailures = {
     number: 7000443,
     title: "the origin's certificate comes from an unknown CA",
     cause:
-      "No CA that counts here issued it: a private CA was not uploaded, or the origin does not send its intermediates.",
-    fix: "Upload the CA (`countersign ca upload --cert ca.pem`), or let the origin send its whole chain.",
+      "No CA that counts for this origin issued it. A private CA was not uploaded, or the origin does not send its intermediates.",
+    fix: "Upload the CA (`countersign ca upload --cert ca.pem`), or make the origin send its whole chain.",
   },
   origin_certificate_wrong_name: {
     side: "origin",
@@ -242,7 +241,7 @@ export const originFailures = {
     number: 7000444,
     title: "the origin's certificate is for another name",
     cause: "The host in the URL is not among the names in its certificate.",
-    fix: "Fetch it by one of the names it has, or issue it a certificate with this one.",
+    fix: "Use one of these names in the URL, or issue the origin a certificate with the URL's host.",
   },
   origin_certificate_wrong_spiffe_id: {
     side: "origin",
@@ -250,15 +249,15 @@ export const originFailures = {
     number: 7000487,
     title: "the origin has another SPIFFE ID",
     cause:
-      "This host is known by SPIFFE IDs (`countersign ca trust … --spiffe-id`), and the origin's certificate has none of them, or has it from another CA.",
-    fix: "Compare the ID that is named with `countersign ca show CA`, and correct the pattern or the origin's registration.",
+      "This host is verified by SPIFFE IDs (`countersign ca trust … --spiffe-id`). The origin's certificate has none of them, or another CA issued it.",
+    fix: "Compare the ID in the message with `countersign ca show CA`, and correct the pattern or the origin's registration.",
   },
   origin_certificate_invalid: {
     side: "origin",
     status: 526,
     number: 7000445,
     title: "the origin's certificate is not valid for a server",
-    cause: "Its purpose, signature, constraints or key do not stand up to verification.",
+    cause: "Its purpose, signature, constraints or key failed the verification.",
     fix: "Issue the origin a certificate with serverAuth, a current signature and a strong key.",
   },
 
@@ -268,7 +267,7 @@ export const originFailures = {
     status: 525,
     number: 7000450,
     title: "the origin says that our certificate is bad",
-    cause: "Alert 42: it could not verify it, or its signature.",
+    cause: "Alert 42: the origin could not verify the certificate, or its signature.",
     fix: "Look in the origin's log for why; check that the chain has all its intermediates.",
   },
   origin_refused_certificate_unsupported: {
@@ -277,7 +276,7 @@ export const originFailures = {
     number: 7000451,
     title: "the origin does not support our certificate",
     cause:
-      "Alert 43: often a key type it does not take, or no clientAuth in its extended key usage.",
+      "Alert 43: often the origin does not accept its key type, or its extended key usage lacks clientAuth.",
     fix: "Issue a certificate with clientAuth and a key type the origin takes (RSA 2048 or P-256).",
   },
   origin_refused_certificate_revoked: {
@@ -293,7 +292,8 @@ export const originFailures = {
     status: 525,
     number: 7000453,
     title: "the origin says that our certificate has expired",
-    cause: "Alert 45: it, or a CA in its chain, has; or the origin's clock is wrong.",
+    cause:
+      "Alert 45: the certificate or a CA in its chain has expired, or the origin's clock is wrong.",
     fix: "Rotate to a new version; check the chain's CAs and the origin's clock.",
   },
   origin_refused_certificate_unknown: {
@@ -301,7 +301,7 @@ export const originFailures = {
     status: 525,
     number: 7000454,
     title: "the origin does not accept our certificate",
-    cause: "Alert 46: it has a reason of its own, and does not say which.",
+    cause: "Alert 46: the origin has another reason, and does not say which.",
     fix: "Look in the origin's log: often a rule on the subject or the SAN.",
   },
   origin_refused_certificate_ca: {
@@ -310,7 +310,7 @@ export const originFailures = {
     number: 7000455,
     title: "the origin does not know the CA of our certificate",
     cause:
-      "Alert 48: the CA is not on the list it verifies clients against, or an intermediate is missing.",
+      "Alert 48: the CA is not among those that the origin verifies clients against, or an intermediate is missing.",
     fix: "Give the origin the CA of this certificate, or upload the certificate with its intermediates.",
   },
   origin_refused_certificate_denied: {
@@ -318,7 +318,7 @@ export const originFailures = {
     status: 525,
     number: 7000456,
     title: "the origin denied access to our certificate",
-    cause: "Alert 49: it is valid, but not allowed in.",
+    cause: "Alert 49: the certificate is valid, but the origin does not allow it.",
     fix: "Allow its subject or SAN at the origin.",
   },
   origin_refused_certificate_required: {
@@ -336,9 +336,9 @@ export const originFailures = {
     side: "origin",
     status: 525,
     number: 7000460,
-    title: "the origin closed the connection once it had our certificate",
+    title: "the origin closed the connection after it got our certificate",
     cause:
-      "An origin judges our certificate when it has it (on TLS 1.3 after the handshake, on TLS 1.2 within it), and many close without an alert if they do not accept it (Node and some proxies do).",
+      "An origin verifies our certificate when it has it: on TLS 1.3 after the handshake, on TLS 1.2 within it. Many origins close without an alert if they do not accept it (Node and some proxies do).",
     fix: "Look in the origin's log for a refused client certificate: usually its CA is missing there.",
   },
   origin_closed: {
@@ -347,7 +347,7 @@ export const originFailures = {
     number: 7000461,
     title: "the origin closed the connection without an answer",
     cause:
-      "It broke off, or closed an idle connection just as a request was sent on it. A request that may have had an effect is not sent again.",
+      "It stopped in the middle, or it closed an idle connection just as a request was sent on it. Countersign does not repeat a request that may have had an effect.",
     fix: "Send it again if that is safe; look in the origin's log if it happens often.",
   },
   origin_response_malformed: {
@@ -364,7 +364,7 @@ export const originFailures = {
     number: 7000463,
     title: "the origin did not answer in time",
     cause: "It took the request and sent no response header within the time-out.",
-    fix: "Look for what is slow at the origin, or raise the time-out for headers.",
+    fix: "Find out what is slow at the origin, or have it send the response header earlier.",
   },
   origin_body_timeout: {
     side: "origin",
@@ -372,7 +372,7 @@ export const originFailures = {
     number: 7000464,
     title: "the origin stopped in the middle of its response",
     cause: "It sent nothing more of the body within the time-out.",
-    fix: "Look for what is slow at the origin, or raise the time-out for bodies.",
+    fix: "Find out what is slow at the origin, or have it send something meanwhile.",
   },
   origin_connection_cut: {
     side: "platform",
@@ -404,7 +404,7 @@ export const originFailures = {
     number: 7000480,
     title: "the origin's response has headers that are too large",
     cause: "A response may have 128 KB of headers, as on Cloudflare. The origin took the request.",
-    fix: "Let the origin answer with fewer or shorter headers.",
+    fix: "Make the origin answer with fewer or shorter headers.",
   },
   binding_headers_too_large: {
     side: "worker",
@@ -428,7 +428,7 @@ export const originFailures = {
     number: 7000483,
     title: "the binding has too many connections",
     cause:
-      "A Worker may have 1,024 requests and sockets open through one binding. One that does not read or cancel the bodies of its responses keeps their connections.",
+      "A Worker may have 1,024 requests and sockets open through one binding. If it neither reads nor cancels the body of a response, the connection stays open.",
     fix: "Read or cancel every response's body, close sockets, and fetch fewer at once.",
   },
   binding_lookups_exhausted: {
@@ -437,7 +437,7 @@ export const originFailures = {
     number: 7000484,
     title: "the binding looks up too many names at once",
     cause:
-      "Two names are looked up at once for a binding, and 256 wait. Their name servers are slow.",
+      "For each binding, two names are looked up at once, and 256 may wait. The name servers of these hosts are slow.",
     fix: "Fetch fewer hosts at once; look at the name servers of those hosts.",
   },
   machine_files_exhausted: {
@@ -455,6 +455,6 @@ export const originFailures = {
     number: 7000470,
     title: "the gateway is not running",
     cause: "It was stopped, or is being started again.",
-    fix: "Wait for a few seconds; look in the log of `countersign start` if it goes on.",
+    fix: "Wait for a few seconds. If the failure persists, look in the log of `countersign start`.",
   },
 } as const;

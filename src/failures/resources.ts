@@ -6,14 +6,14 @@ export const resourceFailures = {
     number: 7000800,
     title: "the storage of the account does not answer",
     cause: "Its process does not start, or has just ended and is being started again.",
-    fix: "Try again. If it stays so, the platform's log says why.",
+    fix: "Try again. If the failure persists, the platform's log says why.",
   },
   storage_refused: {
     side: "caller",
     status: 400,
     number: 7000801,
     title: "storage refused the request",
-    cause: "A key, a value or an option of it is not as that kind of storage takes it.",
+    cause: "A key, a value or an option of the request is not valid for this kind of storage.",
     fix: "Change what the message names.",
   },
   storage_answer_too_large: {
@@ -21,15 +21,15 @@ export const resourceFailures = {
     status: 413,
     number: 7000804,
     title: "storage's answer is larger than 128 MiB",
-    cause: "Rows of a query and a database as SQL are held in the memory until they are sent.",
-    fix: "Ask for less at a time, with LIMIT or by table. `countersign backup` has databases of any size in it.",
+    cause: "The rows of a query, or the SQL of an export, are in memory until they are sent.",
+    fix: "Request less at a time, with LIMIT or by table. `countersign backup` takes databases of any size.",
   },
   resource_in_use: {
     side: "caller",
     status: 409,
     number: 7000802,
     title: "a Worker binds it",
-    cause: "Deleting it would fail every request of that Worker which uses it.",
+    cause: "If it were deleted, every request of that Worker that uses it would fail.",
     fix: "Deploy the Worker without the binding, or delete the Worker, and try again.",
   },
   binding_resource_unknown: {
@@ -93,7 +93,8 @@ export const resourceFailures = {
     status: 404,
     number: 7000803,
     title: "there is no such file any more",
-    cause: "Files on their way to and from a database are held for ten minutes, four at a time.",
+    cause:
+      "Files of imports to and exports from a database are kept for ten minutes, four at a time.",
     fix: "Run the command again.",
   },
   r2_bucket_not_found: {
@@ -174,8 +175,8 @@ export const resourceFailures = {
     number: 7000807,
     title: "the queue is full",
     cause:
-      "Messages come faster than they are consumed, until a million or 256 MiB of them wait in each of the queue's four parts.",
-    fix: "Try again when its consumer has had the time, give it more concurrency, or purge the queue.",
+      "Messages arrive faster than they are consumed. About a million messages, or 256 MiB, wait in one of the queue's four parts.",
+    fix: "Try again later, give the consumer more concurrency, or purge the queue.",
   },
   queue_pull_unsupported: {
     side: "caller",

@@ -14,16 +14,16 @@ export const sidecarFailures = {
     number: 7000661,
     title: "a file of the sidecar cannot be used",
     cause:
-      "It is missing, cannot be read by this user, or does not hold what it is given for. Once the sidecar runs, such a file changes nothing.",
+      "It is missing, this user cannot read it, or it has the wrong content. While the sidecar runs, such a file changes nothing.",
     fix: "Correct the file that is named.",
   },
   origin_config_inexpressible: {
     side: "caller",
     status: 400,
     number: 7000662,
-    title: "the policy asks for something that this server cannot see",
+    title: "the policy has a rule that this server cannot check",
     cause:
-      "Servers see different parts of a certificate: nginx and HAProxy no SPIFFE ID, nginx no SHA-256 fingerprint, Envoy no subject.",
+      "Servers see different parts of a certificate. nginx and HAProxy see no SPIFFE ID, nginx sees no SHA-256 fingerprint, Envoy sees no subject.",
     fix: "Name the caller in that rule by `worker`, or put `countersign origin serve` before the service.",
   },
   origin_config_exec_failed: {
@@ -32,16 +32,16 @@ export const sidecarFailures = {
     number: 7000663,
     title: "the command that reloads the server failed",
     cause:
-      "It ended with an exit status other than 0. The files are written, and the server still runs with what it had.",
+      "It ended with an exit status other than 0. The new files are written, but the server still runs with the old ones.",
     fix: "Run the command by hand. With `--follow` it is tried again.",
   },
   ingress_config_malformed: {
     side: "platform",
     status: 500,
     number: 7000664,
-    title: "a proxy cannot be configured by these options",
+    title: "these options do not make a proxy's configuration",
     cause:
-      "One of them has the wrong form, does not go together with the others, or has a character that a server could read as more than a part of a name.",
+      "One of them has the wrong form, contradicts another one, or has a character that the server could misread.",
     fix: "Look at `countersign ingress config --help`. Paths are made of letters, digits and `. _ / @ + = -`.",
   },
 } as const;

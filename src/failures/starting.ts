@@ -21,7 +21,7 @@ export const startFailures = {
     status: 500,
     number: 7000102,
     title: "a sealed record does not open",
-    cause: "It was altered, or moved from another record's place.",
+    cause: "The record was altered, or moved there from another record's place.",
     fix: "Restore the data folder from a backup, or upload the certificate or secret again.",
   },
   master_key_missing: {
@@ -69,10 +69,10 @@ export const startFailures = {
     side: "caller",
     status: 409,
     number: 7000160,
-    title: "this and a Worker's own port exclude each other",
+    title: "this is not possible for a Worker with a port of its own",
     cause:
-      "What the ingress does is not done at a port of a Worker's own: Access, client certificates of its hosts, several versions at once. Durable Objects live in one process, which the ingress reaches. Such a change is refused while the Worker has a port, and `countersign start` where it is there already.",
-    fix: "Start without --worker-port and --worker-socket of this Worker, so that its clients come through the ingress. Or do without the Access application or the client certificates at its hosts, deploy one version at 100 %, or keep its Durable Objects in another Worker.",
+      "At a Worker's own port there is no ingress, so there is no Access, there are no client certificates, and not several versions at once. Durable Objects are in one process, which only the ingress reaches. Such a change is refused while the Worker has a port. If the setting is there already, `countersign start` with the port is refused.",
+    fix: "Start without --worker-port and --worker-socket for this Worker, so that its clients come through the ingress. Or remove the Access application or the client rules of its hosts, deploy one version at 100 %, or move its Durable Objects to another Worker.",
   },
   worker_socket_taken: {
     side: "platform",
@@ -87,8 +87,8 @@ export const startFailures = {
     status: 500,
     number: 7000112,
     title: "the API would be plain HTTP on a network",
-    cause: "It takes tokens and private keys: anyone on the network path could read them.",
-    fix: "Give it TLS with --api-cert and --api-key, or keep --api-host on loopback behind a proxy. --unsafe-plain-api starts it all the same.",
+    cause: "The API takes tokens and private keys, and anyone on the network path could read them.",
+    fix: "Give it TLS with --api-cert and --api-key, or keep --api-host on loopback behind a proxy. --unsafe-plain-api starts it anyway.",
   },
   api_certificate_unusable: {
     side: "platform",
@@ -102,7 +102,7 @@ export const startFailures = {
     side: "caller",
     status: 403,
     number: 7000148,
-    title: "the API is to be had over HTTPS alone",
+    title: "the API answers over HTTPS only",
     cause: "The request came in plain HTTP, and so did its token, if it had one.",
     fix: "Write https:// in CLOUDFLARE_API_BASE_URL. Roll a token that was sent over a network in clear: `countersign token roll NAME`.",
   },
@@ -119,7 +119,7 @@ export const startFailures = {
     side: "platform",
     status: 500,
     number: 7000141,
-    title: "the address is none of this machine's",
+    title: "the address does not belong to this machine",
     cause: "A server listens on an address that one of the machine's network interfaces has.",
     fix: "Give an address that `ip address` shows, 127.0.0.1 for this machine alone, or 0.0.0.0 for all.",
   },
@@ -144,7 +144,7 @@ export const startFailures = {
     side: "caller",
     status: 502,
     number: 7000144,
-    title: "what answers there is no Countersign API",
+    title: "the server at this address is not a Countersign API",
     cause: "Another server answers at the address, or a proxy answers in its place.",
     fix: "Give the address that `countersign env` prints, which ends in /client/v4.",
   },
@@ -152,16 +152,17 @@ export const startFailures = {
     side: "caller",
     status: 400,
     number: 7000145,
-    title: "this cannot be undone, and nobody was there to be asked",
-    cause: "Final commands ask on a terminal. There is none here, or standard input is not one.",
-    fix: "Give --yes if that is what you want.",
+    title: "this needs a confirmation, and nobody could be asked",
+    cause:
+      "The command asks on a terminal before it breaks something. Here, standard input or output is not a terminal.",
+    fix: "Give --yes to run it without a question.",
   },
   login_failed: {
     side: "caller",
     status: 401,
     number: 7000146,
-    title: "signing in did not succeed",
-    cause: "It was refused or broken off in the browser, or took too long.",
+    title: "signing in failed",
+    cause: "It was refused or cancelled in the browser, or took too long.",
     fix: "Run `countersign login` again.",
   },
   login_ended: {
@@ -193,7 +194,7 @@ export const startFailures = {
     status: 500,
     number: 7000110,
     title: "wrangler is not installed",
-    cause: "The deploy is wrangler's own work, with the version that the project has pinned.",
+    cause: "`countersign deploy` runs the wrangler that the project has installed.",
     fix: "Run `npm install --save-dev wrangler` in the project.",
   },
   wrangler_failed: {
@@ -202,7 +203,7 @@ export const startFailures = {
     number: 7000111,
     title: "wrangler failed",
     cause: "What it printed above says why.",
-    fix: "Mend what it names and try again. What ran before goes on.",
+    fix: "Correct what wrangler names, and try again. The old version keeps running.",
   },
   sandbox_unavailable: {
     side: "platform",
@@ -210,7 +211,7 @@ export const startFailures = {
     number: 7000190,
     title: "there is no sandbox for Workers on this machine",
     cause:
-      "--sandbox required asks for one. bubblewrap is not installed, or the system refuses it namespaces; and users of their own for Workers need root, setpriv and a data folder that other users can pass through to.",
+      "`--sandbox required` needs one. bubblewrap is not installed, or the system allows it no namespaces. The other sandbox, a user of its own for each Worker, needs root, setpriv, and a data folder that other users can pass through to.",
     fix: "Install bubblewrap and let it make user namespaces, or start as root with the data folder below /var/lib (docs/security.md says how), or start with --sandbox auto.",
   },
   trust_store_failed: {
@@ -219,6 +220,6 @@ export const startFailures = {
     number: 7000191,
     title: "a store of trusted certificates was not changed",
     cause: "The user may not change it, its tool is not installed, or the tool refused.",
-    fix: "Change the system's store as root, or one store alone with `countersign trust --only chromium`.",
+    fix: "Change the system's store as root, or change one store only: `countersign trust --only chromium`.",
   },
 } as const;

@@ -30,7 +30,7 @@ export const storageFailures = {
     number: 7000133,
     title: "the database is locked by another program",
     cause:
-      "Something else has countersign.db open for writing, a backup tool or a shell of SQLite.",
+      "Another program has countersign.db open for writing, such as a backup tool or the SQLite shell.",
     fix: "End that program, and try again. Use `countersign backup` for backups.",
   },
   disk_full: {
@@ -38,8 +38,9 @@ export const storageFailures = {
     status: 507,
     number: 7000134,
     title: "the disk is full",
-    cause: "The change could not be written down. Nothing was changed; what is deployed goes on.",
-    fix: "Make room where the data folder is, and try again: the platform need not be restarted.",
+    cause:
+      "The change could not be stored. Nothing was changed, and deployed Workers keep running.",
+    fix: "Free space on the data folder's disk, and try again. The platform needs no restart.",
   },
   disk_failing: {
     side: "platform",
@@ -62,7 +63,7 @@ export const storageFailures = {
     status: 500,
     number: 7000137,
     title: "the lock of the data folder is damaged",
-    cause: "The file `lock` was overwritten. It holds nothing that is needed.",
+    cause: "The file `lock` was overwritten. It contains nothing of value.",
     fix: "Make sure that no `countersign start` runs on the folder, remove the file `lock`, and start again.",
   },
   file_missing: {
@@ -71,6 +72,6 @@ export const storageFailures = {
     number: 7000138,
     title: "the file does not exist",
     cause: "There is no file under this name, or it cannot be seen by this user.",
-    fix: "Compare the name with `ls`.",
+    fix: "Check the name with `ls`.",
   },
 } as const;

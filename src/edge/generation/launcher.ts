@@ -20,7 +20,7 @@ import type { ObjectClass } from "../../contract/change-feed.ts";
 import { KeysInConfig } from "../config/keys-in-config.ts";
 import { EVENTS } from "../config/events-config.ts";
 import { refusedAddress } from "./refused-address.ts";
-import { type LimitedRun, limited } from "./worker-limits.ts";
+import { type LimitedRun, limited, limitsFor } from "./worker-limits.ts";
 import { refuseExperimental } from "../storage/experimental-flags.ts";
 import { embeddedBy } from "../storage/bindings-config.ts";
 import { keepsObjects, missingClass } from "../storage/objects.ts";
@@ -238,11 +238,7 @@ export class Launcher {
       ...(this.events === null ? [] : [this.events]),
     ]);
     void this.#interrupted.wake();
-    const { memory, cpu } = this.#context.limits;
-    const { cpuMs } = this.#version.limits ?? {};
-    // What a Worker asks for counts, but not below what can be told from a busy machine.
-    const own = cpuMs === undefined || cpu === 0 ? cpu : Math.max(cpuMs / 1000, 1);
-    return limited(started, { memory, cpu: own }, () =>
+    return limited(started, limitsFor(this.#version, this.#context.limits), () =>
       this.#context.probe(this.#folder.inRun(PROBE)),
     );
   }

@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { promisify } from "node:util";
+import type { WorkerVersion } from "../../contract/change-feed.ts";
 import type { Run } from "../../process/kept.ts";
 
 /** What one process of a Worker may take. */
@@ -12,6 +13,15 @@ export interface ProcessLimits {
 }
 
 export const defaultLimits: ProcessLimits = { memory: 128, cpu: 10 };
+
+/** What a Worker asks for counts, but not below what can be told from a busy machine. */
+export function limitsFor(
+  { limits }: Pick<WorkerVersion, "limits">,
+  { memory, cpu }: ProcessLimits,
+): ProcessLimits {
+  const asked = limits?.cpuMs;
+  return { memory, cpu: asked === undefined || cpu === 0 ? cpu : Math.max(asked / 1000, 1) };
+}
 
 export interface LimitedRun extends Run {
   /** Bytes of RAM that it holds. Null: not known. */

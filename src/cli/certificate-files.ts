@@ -12,7 +12,7 @@ export interface FileOptions {
   readonly passphraseFile?: string;
 }
 
-/** What is sent: PEM, the key in clear, for it is sealed at its arrival. */
+/** What is sent: PEM, with the key in clear. The platform seals it when it arrives. */
 export interface ReadFiles {
   readonly certificates: string;
   readonly private_key?: string;

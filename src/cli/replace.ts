@@ -26,8 +26,8 @@ export class Uncaught implements Disposable {
 
 /**
  * After an exception that nothing caught: ends the platform, then puts a fresh process in the place
- * of this one, under the same id. One that was put there moments ago exits with status 1 instead:
- * whoever started it decides what is next.
+ * of this one, under the same id. A process that was started only moments ago exits with status 1
+ * instead; its service manager decides what to do next.
  */
 export async function replacePlatform(platform: Platform, env: NodeJS.ProcessEnv): Promise<never> {
   await Promise.race([platform.abandon(), delay(LONGEST_END)]);

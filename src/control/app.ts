@@ -130,8 +130,8 @@ export function createControl(options: ControlOptions): Hono {
 }
 
 /**
- * Tells who sends a request. Whoever sends wrong tokens waits longer and longer; a right one from the
- * same address does not wait for them.
+ * Finds the sender of a request. An address that sends wrong tokens waits longer and longer; a
+ * right token from the same address does not wait.
  */
 function identifier({
   store,

@@ -32,7 +32,7 @@ export async function openAuthority(project: string): Promise<DevAuthority> {
   const file = join(folder, "authority.pem");
   const root = (await readPair(file)) ?? (await makeAuthority(file));
   refuseBroken(root, file);
-  // For whoever has to trust it. Without the key, it may be handed around.
+  // For programs that have to trust it. It does not contain the key, so it may be shared.
   await writeWhole(join(folder, "ca.pem"), root.cert, 0o644, rename);
   return authorityOf(root, folder);
 }

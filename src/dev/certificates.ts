@@ -161,7 +161,7 @@ async function fromAuthority(
   });
   const source = "the development CA";
   const label = `.countersign/${file}.pem`;
-  // Whoever trusts the development CA trusts it, so that its chain lacks nothing.
+  // Its chain is complete for programs that trust the development CA.
   return chosen(binding, { ...leaf, warnings: [] }, { source, label });
 }
 

@@ -97,7 +97,7 @@ function findPrograms(): string {
   throw new Failure("dev_database_missing");
 }
 
-/** It refuses to run as root. Null: as whoever this is. */
+/** PostgreSQL refuses to run as root. Null: as the current user. */
 function serverUser(): ServerUser | null {
   if (process.getuid?.() !== 0) return null;
   const [uid, gid] = ["-u", "-g"].map((flag) =>
@@ -130,9 +130,9 @@ interface ServerParts {
 }
 
 /**
- * Ends the server, and removes its folder, once its own standard input has ended: when it is told to,
- * and also when this process was killed. SIGINT is PostgreSQL's fast shutdown, which ends sessions.
- * Whoever read standard error may be gone by then: a word to it would end the shell.
+ * Ends the server, and removes its folder, once its own standard input has ended: when it is told
+ * to, and also when this process was killed. SIGINT is PostgreSQL's fast shutdown, which ends
+ * sessions. The reader of standard error may be gone by then: writing to it would end the shell.
  */
 const KEEPER = `
 folder=$1; shift

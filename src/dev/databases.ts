@@ -75,7 +75,7 @@ export function withoutPlatform(name: string, isAsked: boolean): FromPlatform {
   };
 }
 
-/** How wrangler is told of another database than the configuration's. */
+/** How wrangler learns of another database than the configuration's. */
 export function connectionVariable(name: string): string {
   return `CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_${name}`;
 }

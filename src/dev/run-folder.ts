@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 /**
- * Where the sockets of one run are: only this user may enter. Short, for a socket's path is. It
- * goes at the end of the process too, which Miniflare brings about itself when it is signalled.
+ * Where the sockets of one run are: only this user may enter. Its path is short, because a socket's
+ * path is limited. It is also removed when the process ends, because Miniflare ends the process
+ * itself on a signal.
  */
 export async function makeRunFolder(): Promise<Disposable & { readonly path: string }> {
   const path = await mkdtemp(join(tmpdir(), "cs-"));

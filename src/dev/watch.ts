@@ -52,7 +52,7 @@ export class FileWatcher implements Disposable {
       watcher.on("error", () => watcher.close());
       this.#watchers.set(folder, watcher);
     } catch {
-      // The folder is not there: whoever reads the file says so.
+      // The folder is missing. Reading the file reports this.
     }
   }
 

@@ -83,9 +83,10 @@ export class Traffic {
   /**
    * Moves a script's traffic to generations that run, and drains those it leaves.
    *
-   * A Worker keeps its RPC connection to a service for as long as both run, so whoever binds one
-   * whose generation goes gets a new process as well, and whoever binds that one. All of them move
-   * at once: none of the new ones has spoken to one that goes, so nothing in flight is cut.
+   * A Worker keeps its RPC connection to a service for as long as both run. So if a service's
+   * generation is replaced, the Workers that bind it get new processes, too, and so do the Workers
+   * that bind those. All of them move at once: no new process has connected to an old one, so
+   * nothing in flight is cut.
    *
    * @param decide says what is to run, from what runs when the move's turn comes. Null: nothing
    */

@@ -16,7 +16,7 @@ export interface FeedSignerOptions {
   readonly now: Date;
 }
 
-/** A key of its own for the feed, for a day: the CA's key signs certificates only. */
+/** A separate key for the feed, valid for a day, because the CA's key signs only certificates. */
 export async function makeFeedSigner(
   authority: SigningAuthority,
   { account, trustDomain, now }: FeedSignerOptions,

@@ -15,8 +15,9 @@ import type { LocalBinding, WantedCertificate } from "./local-binding.ts";
 import { parseMasterKey } from "../keys/master-key.ts";
 
 /**
- * What the CLI asks of the platform on this machine, over a socket in the data folder. Whoever can
- * open it owns the folder, and so the master key and the database: it needs no token.
+ * The calls of the CLI to the platform on this machine, over a socket in the data folder. A user
+ * who can open the socket owns the folder, and so the master key and the database. Therefore no
+ * token is needed.
  */
 export interface AdminOperations {
   info(): PlatformInfo;

@@ -20,7 +20,7 @@ export interface ApiListenerOptions {
   readonly host: string;
   /** 0: a free one. */
   readonly port: number;
-  /** Null: plain HTTP. Whoever speaks plain HTTP to it is told so. */
+  /** Null: plain HTTP. With TLS, a client that uses plain HTTP gets an answer that says so. */
   readonly tls: Served | null;
   /** The origin that a browser is sent to which came in plain HTTP. Null: where it listens. */
   readonly publicUrl: string | null;

@@ -26,7 +26,7 @@ export async function openApiTls(
   return servedByAuthority(authority);
 }
 
-/** Where NODE_EXTRA_CA_CERTS can point to, written anew at each start. @returns its path */
+/** A file for NODE_EXTRA_CA_CERTS, written again at each start. @returns its path */
 export async function writeLocalAuthority(
   dataFolder: string,
   { certificate }: LocalAuthority,

@@ -39,9 +39,10 @@ interface Watched {
 }
 
 /**
- * Folders on this machine that other programs renew, for what hosts present. Which ones is in the
- * store: a host that is given another certificate, or none, has no folder from then on. Only whoever
- * owns the machine may name one, for the files are read with the platform's rights.
+ * Folders on this machine that other programs renew, for what hosts present. The store says which
+ * ones: if a host gets another certificate, or none, its folder is no longer followed. Only the
+ * owner of the data folder may name a folder, because the files are read with the platform's
+ * rights.
  */
 export class HostFolders implements AsyncDisposable {
   readonly #options: HostFoldersOptions;

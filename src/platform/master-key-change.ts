@@ -113,7 +113,7 @@ export class MasterKeys {
     return this.#loaded.key;
   }
 
-  /** Who is told of a new key before anything is sealed with it. */
+  /** Gets a new key before anything is sealed with it. */
   inform(holder: KeyHolder): void {
     this.#holders.push(holder);
   }
@@ -136,7 +136,7 @@ export class MasterKeys {
     const beforeId = this.keyring.masterKeyId;
     if (nextId === beforeId) throw new Failure("master_key_same");
     if (inFolder) stageKeyFile(dataFolder, next);
-    // Whoever opens records can open the new ones before there are any.
+    // All processes that open records get the new key before any record is sealed with it.
     for (const tell of this.#holders) await tell(next);
     const before = this.#loaded.key;
     const begunOn = clock();

@@ -12,8 +12,8 @@ import { findScript } from "../store/workers/scripts.ts";
 import type { Store } from "../store/store.ts";
 
 /**
- * A store that refuses what a Worker would not do at its own port, whoever changes it and however:
- * nothing of such a change stays.
+ * A store that refuses every change which a Worker's own port does not allow. Nothing of such a
+ * change stays.
  * @throws Failure `account_not_found`; `worker_port_refused` where it is in the store already
  */
 export async function guardOwnPorts(store: Store, scripts: readonly ScriptKey[]): Promise<Store> {

@@ -13,7 +13,7 @@ import type { PresentedNoticeRow } from "../store/schema.ts";
 import { findWebhook } from "../store/webhooks.ts";
 import { type ExpiryOptions, sendNotice, untried } from "./expiry-tries.ts";
 
-/** Days: what renews itself is told of once it should have been renewed long ago. */
+/** Days. A certificate that renews itself is reported only if its renewal is long overdue. */
 const RENEWED_BEFORE = 14;
 const AT_ONCE = 50;
 

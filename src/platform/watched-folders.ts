@@ -42,8 +42,8 @@ export interface WatchedFolder {
 
 /**
  * Folders on this machine that other programs renew: what appears there becomes a new version of a
- * certificate. Which folder belongs to which certificate is in the store. Only whoever owns the
- * machine may say so, for the files are read with the platform's rights.
+ * certificate. The store says which folder belongs to which certificate. Only the owner of the data
+ * folder may set this, because the files are read with the platform's rights.
  */
 export class FolderSources implements AsyncDisposable {
   readonly #options: FolderSourcesOptions;

@@ -92,7 +92,10 @@ export class Authorizer {
     return [...this.#counts.values()].map((count) => ({ ...count }));
   }
 
-  /** The caller, for the handler; or the refusal to send. Null: nobody proven, and let through by `dryRun`. */
+  /**
+   * The caller, for the handler; or the refusal to send. Null: an unproven caller that `dryRun`
+   * lets through.
+   */
   judge(proof: Proof, action: Action): Caller | Refusal | null {
     const { dryRun = false, onDecision } = this.#options;
     if (onDecision === undefined && typeof proof !== "string") {
@@ -163,7 +166,7 @@ export class Authorizer {
   }
 }
 
-/** Why nobody was proven, for the caller. */
+/** The reason why the caller is not proven, for the answer. */
 const sentences: Partial<Record<RefusalCode, string>> = {
   certificate_missing: "this server wants a client certificate, and none was presented",
   certificate_untrusted: "the client certificate is not from a CA that this server trusts",

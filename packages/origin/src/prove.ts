@@ -13,7 +13,10 @@ import type { Trust } from "./trust.ts";
 /** A proxy that ends TLS in front of this server. */
 export interface ProxyOptions {
   readonly format: ProxyFormat;
-  /** Addresses and CIDR ranges of the proxies. Whoever else sends the headers is not believed. */
+  /**
+   * Addresses and CIDR ranges of the proxies. The headers are ignored if they come from other
+   * addresses.
+   */
   readonly addresses?: readonly string[];
   /** Proxies that prove who they are with a certificate of their own: as in a policy's rules. */
   readonly callers?: readonly Rule[];

@@ -65,8 +65,8 @@ const seen: unique symbol = Symbol("countersign.seen");
 type Judged = Socket & { [seen]?: Seen };
 
 /**
- * Who is at the other end of a connection, as OpenSSL verified it in the handshake and as it stands
- * now: expired since, revoked since, its CA taken away since. Never throws.
+ * The client of a connection, as OpenSSL verified it in the handshake and as it is now: it may have
+ * expired or been revoked since, or its CA may have been removed. Never throws.
  */
 export function proveSocket(socket: Socket, trust: Trust | null, now: number): Proof {
   const kept: Judged = socket;

@@ -3,7 +3,7 @@ import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Io } from "../../terminal/io.ts";
 
-/** What `countersign login` leaves, for this user's eyes only. */
+/** What `countersign login` stores, readable by this user only. */
 export interface Login {
   /** `https://countersign.example/client/v4` */
   readonly api: string;

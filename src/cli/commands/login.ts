@@ -152,7 +152,7 @@ interface CodeListener {
   code(request: LoginRequest): Promise<string>;
 }
 
-/** On loopback, for the one answer that the browser brings. */
+/** On loopback, for the browser's single answer. */
 async function listen(): Promise<CodeListener> {
   const answered = Promise.withResolvers<URLSearchParams>();
   const server = createServer((incoming, outgoing) => {

@@ -1,6 +1,6 @@
 import { doubleQuoted, hostPort, singleQuoted } from "../origin-config/server.ts";
 
-/** Where a proxy stands. Whoever reads it in has looked at each value. */
+/** The place of a proxy in the configuration. Each value was checked when it was read. */
 export interface Front {
   readonly listen: { readonly host: string; readonly port: number };
   /** Null: it answers for any. */

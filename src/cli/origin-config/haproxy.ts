@@ -69,7 +69,7 @@ function asked({ caller, methods, paths }: ServerRule, index: number): Asked {
 function head({ listen, cert, bundleFile, revoked }: OriginState): string[] {
   const bind = [
     `  bind ${hostPort(listen)} ssl crt ${quoted(cert)} ca-file ${quoted(bundleFile)}`,
-    // Whoever is refused reads why.
+    // A refused caller gets the reason.
     "verify optional ca-ignore-err all crt-ignore-err all",
     "ssl-min-ver TLSv1.2 no-tls-tickets alpn h2,http/1.1",
   ];

@@ -17,7 +17,7 @@ export interface OriginState {
   readonly crl: string | null;
   readonly policy: Policy;
   readonly account: string | undefined;
-  /** How the sidecar is started, for a server that cannot decide by a certificate. */
+  /** The command that starts the sidecar, for a server that cannot decide by a certificate. */
   readonly sidecar: string;
 }
 

@@ -114,7 +114,7 @@ export function ownEndpoints({ store, keyring, clock }: ControlContext): readonl
         const user = await signedIn(caller);
         await prove(user, body.password, caller);
         const { value: uri } = await store.write(async ({ db }) => {
-          // Who has one takes it away first, and says so in the log.
+          // A person who has one removes it first, and the log says so.
           if (await hasSecondFactor(db, user.id)) throw new Failure("second_factor_exists");
           return {
             value: await beginSecondFactor(db, keyring, user),

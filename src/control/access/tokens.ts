@@ -246,7 +246,7 @@ function isNamed(name: string, asked: string | undefined): boolean {
   return asked === undefined || asked === name || asked === encodeURIComponent(name);
 }
 
-/** The tokens of the accounts that the caller reaches, whoever's they are. */
+/** The tokens of the accounts that the caller reaches, of any owner. */
 async function tokensIn(db: Database, caller: Caller): Promise<TokenRow[]> {
   const rows = await Promise.all(caller.reach.map(({ accountId }) => listTokens(db, accountId)));
   return rows.flat().filter((row) => isReached(row, caller));

@@ -177,7 +177,7 @@ export function authorize(identity: Identity, scope: Scope | null, accountId?: s
   });
 }
 
-/** Who has shown no token of the API's, and may do nothing by it. */
+/** A caller without an API token. It may do nothing. */
 export function nobody(address: string | null, accountId: string): Caller {
   const identity = { kind: "token", tokenId: "", userId: null, email: "", address } as const;
   return { ...identity, expiresOn: null, requestIp: {}, reach: [], accountId, scopes: [] };
@@ -199,7 +199,7 @@ export function actorOf({ kind, userId, tokenId, email, address }: Identity): Ac
   return { kind, id: kind === "user" ? userId : tokenId, email, address };
 }
 
-/** Whoever owns the data folder: it asks over the socket in it. */
+/** The owner of the data folder, who connects to the socket in it. */
 export const ownerOfData: Actor = {
   kind: "admin",
   id: null,

@@ -37,7 +37,8 @@ export async function readBytes(request: Request, bounds: BodyBounds): Promise<U
 }
 
 /**
- * The chunks of a body, as they came from the network: whoever wipes them wipes all there is.
+ * The chunks of a body, as they came from the network. There are no copies: wiping the chunks wipes
+ * the body.
  *
  * @param incoming Null: the request did not come over a connection
  * @throws Failure `body_too_large`, `api_bytes_exhausted`, `request_aborted`, while it is read

@@ -63,8 +63,8 @@ function answerOf(endpoint: Endpoint): Record<string, { schema: z.ZodType }> {
 }
 
 /**
- * What a generated client calls the operation: `putAccountsWorkersScriptsByScriptName`. Unique, for a
- * method and a path are.
+ * What a generated client calls the operation: `putAccountsWorkersScriptsByScriptName`. It is
+ * unique, because the pair of method and path is.
  */
 function operationId(method: string, path: string): string {
   const words = path

@@ -13,8 +13,8 @@ export interface WebhookMessage {
 }
 
 /**
- * All that an account is told of a message that did not arrive. More would tell it what listens
- * where in the platform's network; the log has the reason.
+ * Everything that an account learns about a message that did not arrive. More would show it which
+ * servers listen in the platform's network. The log has the reason.
  */
 export const NOT_DELIVERED = "not delivered";
 

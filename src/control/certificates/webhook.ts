@@ -25,7 +25,7 @@ const settings = z.object({
 /** Test messages of an account: five, then one in twelve seconds. */
 const TESTS = { burst: 5, everyMs: 12_000 };
 
-/** Where an account is told of certificates that end. */
+/** The webhook that tells an account about certificates that expire. */
 export function webhookEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, keyring, clock, outbound, log } = context;
   const tests = new Throttle(TESTS);

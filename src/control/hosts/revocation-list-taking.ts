@@ -29,8 +29,8 @@ export type Wanted = Pick<RevocationListRow, "id" | "accountId" | "url" | "inter
 
 /**
  * Fetches a list under the address policy.
- * @throws Failure `revocation_list_unreachable`; why is for the log alone, for it tells what is
- * listening where
+ * @throws Failure `revocation_list_unreachable`; the reason is for the log only, because it shows
+ * which servers listen in the network
  */
 export async function fetchList(
   url: string,
@@ -166,7 +166,7 @@ function nextCheck({ url, interval, nextUpdate }: RevocationListRow, now: Date):
   return new Date(Math.max(next, now.getTime() + MINUTE)).toISOString();
 }
 
-/** Whoever can answer for the URL would otherwise give back what was revoked since. */
+/** Otherwise, somebody who controls the URL could undo later revocations with an old list. */
 function refuseOlder(
   before: RevocationListRow | null,
   { thisUpdate, authority }: { readonly thisUpdate: Date; readonly authority: string },

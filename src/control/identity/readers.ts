@@ -2,7 +2,7 @@ import { Failure } from "../../failures/failures.ts";
 import { neighbourhood } from "../../network/ranges.ts";
 import { Throttle } from "../../network/throttle.ts";
 
-/** Who reads what is published needs no token, so it is counted by address. */
+/** Readers of published data need no token, so they are counted by address. */
 const READS = { burst: 600, everyMs: 100 };
 /** Answers of OCSP that are signed for an account: each is a signature and a look into the database. */
 const SIGNED = { burst: 500, everyMs: 2 };

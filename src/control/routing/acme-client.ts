@@ -49,7 +49,7 @@ export async function acmeClient({
   outbound,
   signal,
 }: AcmeServer): Promise<Client> {
-  // Loaded by whoever uses it.
+  // Loaded by the code that uses it.
   const { Client: AcmeClient } = await import("acme-client");
   const client = new AcmeClient({
     directoryUrl: directory,

@@ -18,7 +18,10 @@ const wish = z.object({
   email: z.email().max(254).optional(),
   accept_terms: z.boolean().default(false),
   challenge: z.enum(CHALLENGES).optional(),
-  /** An account with whoever runs the server, without which it opens none (External Account Binding). */
+  /**
+   * An account with the server's operator. Without it, the server opens no ACME account (External
+   * Account Binding).
+   */
   external_account: z
     .strictObject({
       kid: oneLine.min(1).max(1_000),

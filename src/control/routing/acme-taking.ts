@@ -204,7 +204,9 @@ async function issuedBefore(
 
 interface Terms extends Pick<AcmeOrder, "isKnown" | "acceptsTerms" | "challenge"> {
   readonly external: AcmeExternalAccountRow | null;
-  /** What is kept of it comes from this order: otherwise it may be sealed anew meanwhile. */
+  /**
+   * The stored values come from this order: otherwise the key may have been sealed again meanwhile.
+   */
   readonly namesExternal: boolean;
   /** Its key takes the place of one that is kept. */
   readonly replaces: boolean;

@@ -109,7 +109,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
         const host = params["host"]?.toLowerCase() ?? "";
         const target = { accountId: caller.accountId, host, by: actorOf(caller) };
         const judged = await held.judge({ ca: false, now: clock() });
-        // Whoever uploads has no folder followed any more.
+        // An upload ends the following of a folder.
         const row = await presentAt(context, target, judged, { source: "upload", folder: null });
         return { result: shownCertificate(row) };
       },

@@ -104,7 +104,7 @@ export async function renewGlobalPulls(
     renewed.push(accountId);
   }
   const authorities = await listPullAuthorities(store.db);
-  // The successor is there in time, whoever asks for it when.
+  // The successor exists in time, even if nobody asks for it.
   if (authorities.length > 0 && !authorities.some((row) => lasts(row, now, SUCCESSION))) {
     await store.housekeep(({ db }) => pullAuthorities(db, context));
   }

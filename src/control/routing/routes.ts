@@ -318,7 +318,7 @@ export function shownZone(accountId: string, name: string): object {
     type: "full",
     paused: false,
     permissions: [],
-    // Whoever runs the platform decides where names lead: there are no name servers of its own.
+    // The platform's operator decides where names lead: Countersign has no name servers.
     name_servers: [],
     original_name_servers: null,
     original_dnshost: null,

@@ -44,7 +44,7 @@ const schemas: { readonly [Id in ZoneSettingId]: z.ZodType<ZoneSettingValues[Id]
   }),
 };
 
-/** What each takes, for whoever sent something else. */
+/** What each setting accepts, for the answer to a wrong value. */
 const TAKEN: Readonly<Record<ZoneSettingId, string>> = {
   min_tls_version: '"1.2" or "1.3": TLS 1.0 and 1.1 are not spoken here (RFC 8996)',
   tls_1_3: '"on" or "off": early data (0-RTT) is not taken, for it can be sent again by others',
@@ -139,8 +139,8 @@ export function zoneSettingEndpoints(context: ControlContext): readonly Endpoint
 }
 
 /**
- * One that was made is one account's, with all hosts in it. One that follows from a route is not:
- * what it said would hold for whoever comes there later.
+ * A zone that was created belongs to one account, with all hosts in it. A zone that follows from a
+ * route does not: its settings would also apply to other accounts that come later.
  * @throws Failure `zone_not_found`
  */
 async function madeZone(db: Database, accountId: string, id: string | undefined): Promise<ZoneRow> {

@@ -3,8 +3,8 @@ import { Failure } from "../../failures/failures.ts";
 import { hostsOverlap } from "../../network/patterns.ts";
 
 /**
- * Countersign keeps no zones: whoever runs it decides where names lead. Each domain name is a zone
- * of its account, with an id made from the name, because Cloudflare's clients ask for one.
+ * Countersign serves no DNS: its operator decides where names lead. Each domain name is a zone of
+ * its account, with an id made from the name, because Cloudflare's clients ask for one.
  */
 export interface Zone {
   readonly id: string;

@@ -30,7 +30,7 @@ export function requireFrom(folder: string): NodeJS.Require {
   });
 }
 
-/** A project's configuration: whoever asks may have been started elsewhere than in its folder. */
+/** A project's configuration. The caller may have been started in another folder. */
 export function findConfiguration(folder: string): string | undefined {
   const names = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];
   return names.map((name) => resolve(folder, name)).find((path) => existsSync(path));

@@ -35,8 +35,9 @@ export interface LoadedWrangler {
 }
 
 /**
- * The absolute path of the Unix socket that is a binding. Asked again for each binding whenever
- * wrangler has read its configuration again; whoever answers sees to it that something listens.
+ * The absolute path of the Unix socket that is a binding. Called again for each binding whenever
+ * wrangler has read its configuration again. The function makes sure that something listens on the
+ * socket.
  */
 export type SocketOf = (binding: MtlsBinding) => string;
 

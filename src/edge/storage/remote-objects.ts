@@ -23,7 +23,9 @@ export function objectsDoor(namespaceId: string): string {
 /** No entrypoint's name has a space. */
 const PREFIX = "objects ";
 
-/** The class that a door of this Worker leads to. Null: it has none such, or not any more. */
+/**
+ * The class that a door of this Worker leads to. Null: it has no such class, or no longer has it.
+ */
 export function classBehind(
   door: string,
   { objects = [] }: Pick<WorkerVersion, "objects">,

@@ -74,7 +74,7 @@ async function history(instance) {
   let left = ${MOST_OF_ALL / 2};
   while (events.length < ${MOST_EVENTS}) {
     const next = subscription.next();
-    // It waits for what has not happened yet: whoever answers after it has none to come.
+    // It waits for an event that has not happened yet, so an answer of an ended instance has none.
     const none = instance.exists().then(() => scheduler.wait(25));
     const found = await Promise.race([next, none]);
     if (found === undefined) next.catch(() => {});

@@ -18,7 +18,7 @@ const noted = z.object({
     .nullable(),
 });
 
-/** The audit log of the whole platform, for whoever owns the data folder. */
+/** The audit log of the whole platform, for the owner of the data folder. */
 export function auditApp({ store, keyring }: AccessContext): Hono {
   return new Hono()
     .get("/audit", async (c) => {

@@ -43,7 +43,7 @@ export interface ShownToken {
   readonly status: "active" | "disabled" | "expired";
 }
 
-/** API tokens of every account, for whoever owns the data folder. */
+/** API tokens of every account, for the owner of the data folder. */
 export function tokensApp({ store, clock }: AccessContext): Hono {
   return new Hono()
     .get("/tokens", async (c) => {

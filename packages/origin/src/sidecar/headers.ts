@@ -48,7 +48,7 @@ function saysWhoCalls(name: string): boolean {
   return plain.startsWith("x-countersign-") || /^client-cert(?:-chain)?$/.test(plain);
 }
 
-/** Who calls, for the service behind. What is not known has no header. */
+/** The caller, for the service behind. Unknown facts have no header. */
 export function identityHeaders(facts: CallerFacts, certificate: X509Certificate): string[] {
   const { worker, account, environment, spiffeId } = facts;
   const headers = ["Client-Cert", `:${certificate.raw.toString("base64")}:`];

@@ -185,7 +185,7 @@ async function sessionOf(
   return { accountId, jwt, files };
 }
 
-/** Manifests that are in memory, for each of their files is a request. */
+/** Manifests that are kept in memory, because each of their files is a request. */
 const MOST_RECENT = 4;
 
 function announced(files: ReadonlyMap<string, AssetContent>, hash: string): AssetContent {

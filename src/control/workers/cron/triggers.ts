@@ -17,9 +17,9 @@ export interface TriggersOptions {
 }
 
 /**
- * Calls Workers at the minutes that their cron triggers name. A minute belongs to whoever takes it
- * in the store first, so that none is run twice, by a restart or by a second control plane. What
- * was missed in the last quarter of an hour is made up for, once.
+ * Calls Workers at the minutes that their cron triggers name. A minute is claimed in the store
+ * first, so that none is run twice, after a restart or by a second control plane. Runs missed in
+ * the last quarter of an hour are made up for by one run.
  */
 export class CronTriggers implements Disposable {
   readonly #options: TriggersOptions;

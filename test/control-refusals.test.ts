@@ -214,6 +214,17 @@ for (const [engine, open] of Object.entries(engines)) {
       assert.ok(read > 20, `only ${read} were read`);
     });
 
+    it("a text with U+0000 is kept, or refused by name where the database keeps none", async () => {
+      const { status, text } = await rawRequest({
+        method: "POST",
+        url: `${control.api}/accounts/${control.accountId}/storage/kv/namespaces`,
+        headers: { authorization: `Bearer ${control.token}`, "content-type": "application/json" },
+        body: String.raw`{"title":"a\u0000b"}`,
+      });
+      if (engine === "SQLite") assert.notEqual(status, 500, text);
+      else assert.match(text, /"failure":"text_has_nul"/);
+    });
+
     it("whatever is sent, the answer is an envelope with a code, and a refusal changes nothing", async (t) => {
       t.diagnostic(`${operations.length} endpoints`);
       let last = await databaseHash(control.store);

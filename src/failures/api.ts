@@ -24,6 +24,14 @@ export const apiFailures = {
     cause: "It has more than 500 lists and objects in one another.",
     fix: "Send data of that kind as text, or as a module of the Worker.",
   },
+  text_has_nul: {
+    side: "caller",
+    status: 400,
+    number: 7000007,
+    title: "a text has the character U+0000",
+    cause: "PostgreSQL keeps no text with that character.",
+    fix: "Send the text without it.",
+  },
   text_not_unicode: {
     side: "caller",
     status: 400,

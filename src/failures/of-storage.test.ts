@@ -10,6 +10,7 @@ test("errors of SQLite, the system and PostgreSQL have the code of what is wrong
   assert.equal(codeOf(Object.assign(new Error("io"), { errcode: 778 })), "disk_failing");
   assert.equal(codeOf(Object.assign(new Error("full"), { code: "ENOSPC" })), "disk_full");
   assert.equal(codeOf(Object.assign(new Error("full"), { code: "53100" })), "disk_full");
+  assert.equal(codeOf(Object.assign(new Error("0x00"), { code: "22021" })), "text_has_nul");
   assert.equal(codeOf(new TypeError("a bug")), null);
   assert.equal(codeOf(null), null);
 });

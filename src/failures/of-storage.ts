@@ -29,6 +29,9 @@ const ofSystem: Readonly<Record<string, FailureCode>> = {
   // PostgreSQL: disk_full, and read_only_sql_transaction
   "53100": "disk_full",
   "25006": "data_folder_read_only",
+  // character_not_in_repertoire, and untranslatable_character within JSON
+  "22021": "text_has_nul",
+  "22P05": "text_has_nul",
 };
 
 /**
@@ -55,5 +58,6 @@ export function storageFailure(error: unknown, what: string): Failure | null {
 /** The same, of an error from anywhere: only what cannot mean anything else. */
 export function diskFailure(error: unknown, what: string): Failure | null {
   const failure = storageFailure(error, what);
+  if (failure?.code === "text_has_nul") return new Failure("text_has_nul", { cause: error });
   return failure?.code === "disk_full" || failure?.code === "disk_failing" ? failure : null;
 }

@@ -1,3 +1,4 @@
+import { link, rename, rm } from "node:fs/promises";
 import { connect, type Server, type Socket } from "node:net";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -32,5 +33,25 @@ export async function listenInside(server: Server, folder: string, name: string)
     });
   } finally {
     process.umask(mask);
+  }
+}
+
+/**
+ * Has a name lead to a socket by a hard link. A rename replaces what was there, so the name exists at
+ * every moment.
+ * @param fresh a name beside `at` that nothing else uses
+ * @returns false: the socket, or the folder of the name, does not exist
+ */
+export async function linkOver(socket: string, at: string, fresh: string): Promise<boolean> {
+  try {
+    await link(socket, fresh);
+    await rename(fresh, at);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    return false;
+  } finally {
+    // POSIX: renaming one link of a file to another of the same does nothing, and leaves both.
+    await rm(fresh, { force: true });
   }
 }

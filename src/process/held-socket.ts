@@ -41,15 +41,9 @@ export class HeldSocket {
       if (!(await isFree(address.path))) throw failed("EADDRINUSE");
       return (await HeldSocket.forPath(address.path)).publish();
     }
-    const { port } = address;
-    const { address: host, family } = isIP(address.host)
-      ? { address: address.host, family: isIP(address.host) }
-      : await lookup(address.host);
-    const handle = boundHandle(host, port, family);
-    const own: { port?: number } = {};
-    handle.getsockname?.(own);
+    const { handle, host, port } = await boundPort(address);
     const shown = host.includes(":") ? `[${host}]` : host;
-    return new HeldSocket(`http://${shown}:${own.port ?? port}`, handle, null).#listening();
+    return new HeldSocket(`http://${shown}:${port}`, handle, null).#listening();
   }
 
   /** Another one for a path, which it takes over by `publish`. */
@@ -102,7 +96,7 @@ let lastName = 0;
 
 export interface Handle {
   readonly fd: number;
-  getsockname?(into: object): number;
+  getsockname?(into: { port?: number }): number;
   close(): void;
 }
 
@@ -116,7 +110,28 @@ export function boundHandle(address: string, port: number, family: number): Hand
   throw failed(getSystemErrorName(made));
 }
 
-export function failed(code: string): NodeJS.ErrnoException {
+/**
+ * @param address port 0: a free one
+ * @returns the address and the port that were found, too
+ * @throws Error with the system's `code`: `EADDRINUSE`, `EACCES`, `ENOTFOUND`, …
+ */
+export async function boundPort(address: {
+  readonly host: string;
+  readonly port: number;
+}): Promise<{ readonly handle: Handle; readonly host: string; readonly port: number }> {
+  const { address: host, family } = isIP(address.host)
+    ? { address: address.host, family: isIP(address.host) }
+    : await lookup(address.host);
+  const handle = boundHandle(host, address.port, family);
+  const own: { port?: number } = {};
+  // A port that is taken is told by this, not by binding.
+  const error = handle.getsockname?.(own) ?? 0;
+  if (error === 0) return { handle, host, port: own.port ?? address.port };
+  handle.close();
+  throw failed(getSystemErrorName(error));
+}
+
+function failed(code: string): NodeJS.ErrnoException {
   return Object.assign(new Error(`cannot listen: ${code}`), { code });
 }
 

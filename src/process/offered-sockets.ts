@@ -1,5 +1,6 @@
-import { chmod, chown, link, mkdir, rename, rm } from "node:fs/promises";
+import { chmod, chown, mkdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { linkOver } from "./folder-socket.ts";
 
 /**
  * Gives a process with a user of its own access to some sockets of the run directory. A folder in
@@ -31,15 +32,8 @@ export class OfferedSockets {
     const at = join(this.folder, socket);
     const fresh = `${at}.${++this.#count}`;
     await this.#makeBelow(dirname(socket));
-    try {
-      await link(join(this.#run, socket), fresh);
-      await rename(fresh, at);
-    } catch (error) {
-      // It has gone meanwhile.
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    }
-    // POSIX: renaming one link of a file to another of the same does nothing, and leaves both.
-    await rm(fresh, { force: true });
+    // One that has gone meanwhile is offered no more.
+    await linkOver(join(this.#run, socket), at, fresh);
   }
 
   /** A socket, or a folder with all that are in it. */

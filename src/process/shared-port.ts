@@ -1,7 +1,4 @@
-import { lookup } from "node:dns/promises";
-import { isIP } from "node:net";
-import { getSystemErrorName } from "node:util";
-import { boundHandle, failed, type Handle } from "./held-socket.ts";
+import { boundPort, type Handle } from "./held-socket.ts";
 import { PassedHandle } from "./passed-handle.ts";
 
 /**
@@ -28,15 +25,8 @@ export class SharedPort {
     readonly host: string;
     readonly port: number;
   }): Promise<SharedPort> {
-    const { host, port } = address;
-    const found = isIP(host) ? { address: host, family: isIP(host) } : await lookup(host);
-    const handle = boundHandle(found.address, port, found.family);
-    const own: { port?: number } = {};
-    // A port that is taken is told by this, not by binding.
-    const error = handle.getsockname?.(own) ?? 0;
-    if (error === 0) return new SharedPort(own.port ?? port, handle);
-    handle.close();
-    throw failed(getSystemErrorName(error));
+    const { port, handle } = await boundPort(address);
+    return new SharedPort(port, handle);
   }
 
   close(): void {

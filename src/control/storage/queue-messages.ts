@@ -138,12 +138,6 @@ function delayed(seconds: number | undefined): Record<string, string> {
   return seconds === undefined ? {} : { "x-msg-delay-secs": String(seconds) };
 }
 
-/** @throws Failure `request_invalid` */
 function bytesOf({ body, content_type: type }: Message): Buffer {
-  if (type === "text") return Buffer.from(body as string);
-  try {
-    return Buffer.from(JSON.stringify(body));
-  } catch (cause) {
-    throw new Failure("request_invalid", { message: "a message is nested too deeply", cause });
-  }
+  return Buffer.from(type === "text" ? (body as string) : JSON.stringify(body));
 }

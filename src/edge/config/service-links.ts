@@ -1,5 +1,6 @@
-import { link, rename, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { keyIn } from "../../contract/key-in.ts";
+import { linkOver } from "../../process/folder-socket.ts";
 import type { RunDirectory } from "../../process/run-directory.ts";
 import type { ScriptKey, WorkerVersion } from "../../contract/change-feed.ts";
 import { CLASS_NAME } from "../../contract/class-names.ts";
@@ -144,20 +145,12 @@ export class ServiceLinks {
     return done;
   }
 
-  /** A rename replaces the old link, so the link exists at every moment. */
   async #pointNow(path: string, { leadsTo }: Place): Promise<void> {
     const at = this.#run.absolute(path);
     const fresh = `${at}.${++this.#count}`;
-    try {
-      await link(this.#run.absolute(leadsTo), fresh);
-      await rename(fresh, at);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-      // It does not listen yet, and is linked when it does; or the caller's folder has gone.
-      await rm(at, { force: true });
-    }
-    // POSIX: renaming one link of a file to another of the same does nothing, and leaves both.
-    await rm(fresh, { force: true });
+    const isThere = await linkOver(this.#run.absolute(leadsTo), at, fresh);
+    // It does not listen yet, and is linked when it does; or the caller's folder has gone.
+    if (!isThere) await rm(at, { force: true });
   }
 }
 

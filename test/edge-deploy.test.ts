@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -100,16 +103,22 @@ test("a generation that was replaced is gone once it has drained: process, folde
 test("waitUntil() tasks of a generation that was replaced have their time", async () => {
   const logged: string[] = [];
   const log = pino({ level: "info" }, { write: (line: string) => void logged.push(line) });
-  await using patient = await startTestEdge({ log, waitUntil: 10_000 });
+  const asked = Promise.withResolvers<ServerResponse>();
+  await using slow = createServer((_, response) => asked.resolve(response));
+  await once(slow.listen(0, "127.0.0.1"), "listening");
+  const { port } = slow.address() as AddressInfo;
+  await using patient = await startTestEdge({ log, waitUntil: 20_000, networkAllow: ["local"] });
   const source = `export default { fetch(request, env, ctx) {
-    ctx.waitUntil(scheduler.wait(800).then(() => console.log("task done")));
+    ctx.waitUntil(fetch("http://127.0.0.1:${port}/").then(() => console.log("task done")));
     return new Response("answered");
   } };`;
   await patient.deploy(makeVersion("tasks", source));
   await patient.fetch("tasks.localhost");
+  const held = await asked.promise;
   await patient.deploy(makeVersion("tasks", answering("next")));
   assert.equal((await patient.fetch("tasks.localhost")).text, "next");
   assert.ok(!logged.some((line) => line.includes("task done")));
+  held.end();
   await until(() => logged.some((line) => line.includes("task done")));
 });
 

@@ -175,6 +175,8 @@ describe("Workflows", () => {
         dataFolder: restored,
         token: ready.token,
       });
+      // On a busy machine a Worker's first start may fail, and is tried again.
+      await until(async () => (await second.worker("backed", "/a/status")).status === 200);
       assert.equal(JSON.parse((await second.worker("backed", "/a/event")).body).failed, undefined);
       await until(async () => {
         const { body } = await second.worker("backed", "/a/status");

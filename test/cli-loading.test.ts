@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { Agent, request, type IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { commands } from "../src/cli/commands.ts";
@@ -60,6 +63,26 @@ test("a start loads the OAuth server for the first who signs in, and not before"
     loaded.filter((url) => /node_modules\/(oidc-provider|koa)\//.test(url)),
     [],
   );
+});
+
+test("a connection goes on after what the OAuth server has answered", async () => {
+  await using platform = await startPlatform();
+  const { hostname, port } = new URL(platform.ready.api);
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  let connections = 0;
+  try {
+    for (let count = 0; count < 4; count += 1) {
+      const asked = request({ host: hostname, port, path: "/oauth2/auth?client_id=none", agent });
+      asked.once("socket", (socket) => socket.once("connect", () => (connections += 1))).end();
+      const [answer] = (await once(asked, "response")) as [IncomingMessage];
+      assert.equal(answer.statusCode, 400);
+      assert.match(await text(answer), /<!doctype html>/i);
+    }
+  } finally {
+    agent.destroy();
+  }
+  assert.equal(connections, 1);
+  assert.doesNotMatch(platform.log(), /ERR_HTTP_HEADERS_SENT/);
 });
 
 test("a pipe that closes early is no error", async () => {

@@ -118,7 +118,9 @@ export function createLogin(context: LoginContext & { readonly log: Logger }): H
   });
   app.all("/oauth2/*", async (c) => {
     await answer(c.env.incoming, c.env.outgoing);
-    return RESPONSE_ALREADY_SENT;
+    // A copy is the runtime's own kind of response. Loaded after @hono/node-server, the original is of
+    // that library's kind, which it writes without a look at what it says.
+    return RESPONSE_ALREADY_SENT.clone();
   });
   app.onError(async (error) => {
     const [problem, status] = problemOf(error, context.log);

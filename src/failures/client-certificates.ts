@@ -6,7 +6,7 @@ export const clientCertificateFailures = {
     number: 7000750,
     title: "this host requires a client certificate",
     cause:
-      "The client presented no certificate. It has none, it came over plain HTTP, or it has one of a CA that the host does not accept: many clients send none then.",
+      "The client presented no certificate. It has none, it came over plain HTTP, or its certificate is of no CA that the host names: many clients send none then.",
     fix: "Connect over https:// with a certificate of a CA that the host accepts; `countersign host clients HOST` lists them.",
   },
   client_certificate_untrusted: {

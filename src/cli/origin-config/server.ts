@@ -8,7 +8,7 @@ export interface OriginState {
   /** Absolute paths. */
   readonly cert: string;
   readonly key: string;
-  /** CAs of callers, PEM; `bundle` is a file with them, for servers that read only files. */
+  /** CAs of callers, PEM; `bundleFile` is a file with them, for servers that read only files. */
   readonly authorities: readonly string[];
   readonly bundleFile: string;
   /** Hexadecimal, upper case, without leading zeros. */

@@ -107,7 +107,7 @@ function itemsOf(options: Options): readonly Setting[] {
   ];
 }
 
-/** Any name can be looked up as a zone of the account. @throws Failure `usage` */
+/** Any name that may be a zone has an id, even before the zone is made. @throws Failure `usage` */
 async function zoneId(api: ApiClient, name: string): Promise<string> {
   const query = new URLSearchParams({ name });
   const { result } = await api.callAbove<{ id: string }[]>("GET", `/zones?${query.toString()}`);

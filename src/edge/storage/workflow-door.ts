@@ -77,7 +77,7 @@ async function history(instance) {
   let left = ${MOST_OF_ALL / 2};
   while (events.length < ${MOST_EVENTS}) {
     const next = subscription.next();
-    // `subscribe()` waits for an event that has not happened yet, so an ended instance never answers.
+    // subscribe() waits for an event that has not happened yet, so an ended instance never answers.
     const none = instance.exists().then(() => scheduler.wait(25));
     const found = await Promise.race([next, none]);
     if (found === undefined) next.catch(() => {});

@@ -12,7 +12,7 @@ export interface FileOptions {
   readonly passphraseFile?: string;
 }
 
-/** What is sent: PEM, with the key in clear. The platform seals it when it arrives. */
+/** The files' content for the API: PEM, with the key in clear. The platform seals it on arrival. */
 export interface ReadFiles {
   readonly certificates: string;
   readonly private_key?: string;
@@ -26,7 +26,7 @@ export const fileOptions: readonly (readonly [string, string])[] = [
 ];
 
 /**
- * Reads the files, and opens what a passphrase protects: here, so that it never travels.
+ * Reads the files, and decrypts those with a passphrase here, so the passphrase never leaves this machine.
  * @throws Failure `usage`, `passphrase_wrong`, `p12_malformed`, `encryption_unsupported`
  */
 export async function readFiles(io: Io, options: FileOptions): Promise<ReadFiles> {
@@ -58,7 +58,7 @@ async function readPem(
   options: FileOptions,
 ): Promise<string> {
   const text = readFile(io, file).toString("utf8");
-  // What is no PEM goes on as it is: the platform says best what is wrong with it.
+  // A file that is not PEM is sent unchanged: the platform's error says what is wrong with it.
   if (!text.includes("ENCRYPTED")) return text;
   const { decryptKeys, hasEncryptedKey } = await import("../certificates/decrypt.ts");
   if (!hasEncryptedKey(text, field)) return text;

@@ -8,13 +8,13 @@ import type {
 } from "./client/certificate-api.ts";
 import { colorsFor, writeLine, type Colors, type Io } from "../terminal/io.ts";
 
-/** Warnings go to stderr, so that stdout is only what was asked for. */
+/** Warnings go to stderr, so stdout has only the answer. */
 export function printWarnings(io: Io, messages: readonly string[]): void {
   const colors = colorsFor(io, io.stderr);
   for (const message of messages) writeLine(io.stderr, `${colors.yellow("!")} ${message}`);
 }
 
-/** A line for each: what expires soon is yellow, what cannot be presented red. */
+/** One line for each certificate: yellow if it expires soon, red if it cannot be presented. */
 export function printList(io: Io, certificates: readonly ShownCertificate[]): void {
   const colors = colorsFor(io, io.stdout);
   if (certificates.length === 0) return writeLine(io.stdout, "none");

@@ -1,9 +1,9 @@
-/** What `doctor` found of one thing. */
+/** One finding of `doctor`. */
 export interface Check {
   readonly name: string;
   readonly result: "ok" | "warning" | "wrong";
   readonly finding: string;
-  /** Shown in red though nothing is wrong: somebody chose it. */
+  /** Shown in red although it is no fault: somebody chose an unsafe setting. */
   readonly unsafe?: true;
   readonly fix?: string;
 }

@@ -1,19 +1,19 @@
 import type { Command } from "commander";
 import type { Io } from "../terminal/io.ts";
 
-/** A command of the first level. Its module is loaded when it is called, or asked for its help. */
+/** A command of the first level. Its module is loaded when the command, or its help, is called. */
 export interface CommandEntry {
   readonly name: string;
   readonly alias?: string;
-  /** What `countersign --help` says of it. */
+  /** Its line in `countersign --help`. */
   readonly summary: string;
   readonly add: () => Promise<
-    /** @param everything the whole program, with all that each command takes */
+    /** @param everything builds the whole program with all options of each command */
     (program: Command, io: Io, everything: () => Promise<Command>) => void
   >;
 }
 
-/** In the order in which `countersign --help` shows them. */
+/** In the order of `countersign --help`. */
 export const commands: readonly CommandEntry[] = [
   {
     name: "dev",

@@ -2,9 +2,9 @@ import type { Command } from "commander";
 
 export type Shell = "bash" | "zsh" | "fish";
 
-/** A place on the command line: `certificate revoke`, and what may come there. */
+/** A place on the command line, such as `certificate revoke`, and the words that may follow. */
 interface Place {
-  /** The words up to here; an alias is a place of its own. */
+  /** The words so far. An alias is a separate place. */
   readonly words: readonly string[];
   readonly commands: readonly Choice[];
   readonly options: readonly Choice[];
@@ -32,7 +32,7 @@ function placesOf(command: Command, words: readonly string[]): readonly Place[] 
   return [{ words, commands, options }, ...below];
 }
 
-/** Walks the words that are there, as far as they are commands. */
+/** Follows the words on the command line as long as they are commands. */
 const walk = (words: string, places: readonly Place[]): string => `
   local at="" word
   for word in ${words}; do

@@ -6,9 +6,9 @@ import { Exit, exitStatus } from "./report.ts";
 export const yesOption: readonly [string, string] = ["-y, --yes", "do not ask"];
 
 /**
- * Asks before something final. Returns if it is wanted.
- * @param what it would do, in a sentence: `This revokes …`
- * @throws Failure `confirmation_needed` where nobody can be asked; Exit if the answer is no
+ * Asks before something irreversible. Returns if the answer is yes.
+ * @param what a sentence that says what would happen: `This revokes …`
+ * @throws Failure `confirmation_needed` if there is no terminal; Exit if the answer is no
  */
 export async function confirm(
   io: Io,

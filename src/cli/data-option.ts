@@ -7,7 +7,7 @@ export const dataOption: readonly [string, string] = [
   "the data folder (default: $COUNTERSIGN_DATA, else countersign in $XDG_DATA_HOME or ~/.local/share)",
 ];
 
-/** The data folder of a command: the option, the environment, or the user's own share folder. */
+/** The data folder of a command: from the option, the environment, or the user's own share folder. */
 export function dataFolderOf(io: Io, option: string | undefined): string {
   const chosen = option ?? io.env["COUNTERSIGN_DATA"];
   if (chosen) return resolve(io.cwd, chosen);

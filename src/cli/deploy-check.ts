@@ -18,9 +18,9 @@ interface Checked {
 }
 
 /**
- * Says all that a deploy would be refused for: wrangler bundles the project, and the platform looks
- * at what it would be sent. Nothing is stored.
- * @param wrangler the path of the project's own
+ * Reports everything that a deploy would be refused for: wrangler bundles the project, and the platform judges the
+ * bundle. Nothing is stored.
+ * @param wrangler path of the project's own wrangler
  * @throws Exit with status 1 if anything is refused
  */
 export async function checkDeploy(
@@ -70,7 +70,7 @@ function say(
   writeLine(io.stdout, `${script} cannot be deployed to ${api} as it is: ${count} to change`);
 }
 
-/** The form that wrangler would upload. */
+/** Makes the form that wrangler would upload. */
 async function bundle(io: Io, wrangler: string, rest: readonly string[]): Promise<Buffer> {
   const folder = mkdtempSync(join(tmpdir(), "countersign-check-"));
   const file = join(folder, "upload.form");
@@ -86,7 +86,7 @@ async function bundle(io: Io, wrangler: string, rest: readonly string[]): Promis
   }
 }
 
-/** What wrangler says of a dry run is of interest only where it fails. */
+/** wrangler's output of a dry run is shown only if it fails. */
 function quietly(io: Io, argv: readonly string[]): Promise<number> {
   return new Promise((done, reject) => {
     const env = { ...io.env, WRANGLER_SEND_METRICS: "false" };
@@ -116,7 +116,7 @@ function withConfiguration(form: Buffer, later: object): TypedBody {
   };
 }
 
-/** Of an option of wrangler's: `--env staging` or `--env=staging`. */
+/** The value of an option of wrangler's: `--env staging` or `--env=staging`. */
 function valueOf(args: readonly string[], ...names: readonly string[]): string | undefined {
   for (const [index, arg] of args.entries()) {
     if (names.includes(arg)) return args[index + 1];
@@ -126,7 +126,9 @@ function valueOf(args: readonly string[], ...names: readonly string[]): string |
   return undefined;
 }
 
-/** wrangler looks in the folder of the process, where it also finds what a build redirects to. */
+/**
+ * The configuration that wrangler would find in the process's folder, or the one to which a build redirects from there.
+ */
 function configIn(folder: string): string | undefined {
   if (folder === process.cwd()) return undefined;
   const names = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];

@@ -7,13 +7,13 @@ import { targetOf } from "./client/target.ts";
 export interface DeployTarget {
   readonly api: string;
   readonly from: string;
-  /** What wrangler needs beside its environment. */
+  /** Variables that wrangler needs in addition to its environment. */
   readonly variables: Readonly<Record<string, string>>;
-  /** URLs that lead to a Worker, as far as they are known from here. */
+  /** URLs that lead to a Worker, as far as this command knows them. */
   urlsOf(script: string): Promise<readonly string[]>;
 }
 
-/** Where `countersign deploy` deploys to. wrangler may have a login of its own for CLOUDFLARE_API_BASE_URL. */
+/** The platform that `countersign deploy` deploys to. wrangler may have its own login for CLOUDFLARE_API_BASE_URL. */
 export async function deployTarget(
   io: Io,
   options: { readonly data?: string },
@@ -47,7 +47,7 @@ export async function deployTarget(
   };
 }
 
-/** The platform may be this machine's: it knows the URLs that answer. */
+/** If the platform runs on this machine, it knows the URLs. */
 async function localUrls(
   io: Io,
   api: string,

@@ -76,7 +76,7 @@ async function checkWorkerd(): Promise<Check> {
   };
 }
 
-/** As the running platform has it; without one, as the next start would. */
+/** The running platform's sandbox; if none runs, the one that the next start would use. */
 async function checkSandbox(status: PlatformStatus | null, folder: string): Promise<Check> {
   const { kind, summary } =
     status?.sandbox ?? (await workerdSandbox("auto", { top: absolute(folder) }));
@@ -91,7 +91,7 @@ async function checkSandbox(status: PlatformStatus | null, folder: string): Prom
   };
 }
 
-/** The same of the platform's own processes. */
+/** The same for the users of the platform's own processes. */
 async function checkUsers(status: PlatformStatus | null, folder: string): Promise<Check> {
   const { isHindered, summary } =
     status?.users ?? (await findProcessUsers("auto", absolute(folder)));
@@ -135,7 +135,7 @@ function checkDataFolder(folder: string): Check {
     : { name, result: "ok", finding: `${folder}, ${formatSize(free)} free` };
 }
 
-/** A clock that went back makes certificates "not yet valid"; the database's file knows later. */
+/** A clock that was set back makes certificates "not yet valid". The database's file then has a later time. */
 function checkClock({ dataFolder, now }: CheckOptions): Check {
   const name = "clock";
   const database = join(dataFolder, "countersign.db");
@@ -183,7 +183,7 @@ function checkProcesses(status: PlatformStatus): readonly Check[] {
     ...workers,
   ].map(({ name, worker: { state, pid, memory, restarts, lastExit } }) => {
     const again = restarts > 0 ? `, restarted ${restarts} times, last: ${lastExit}` : "";
-    // After each deploy the version before answers what it still has.
+    // After each deploy the previous version still answers its requests in flight.
     if (state === "draining")
       return { name, result: "ok", finding: "a version before is draining" };
     if (state === "idle")
@@ -207,7 +207,7 @@ function checkCertificateWarnings({ certificates }: PlatformStatus): readonly Ch
   );
 }
 
-/** An old list says nothing of what its CA has revoked since. */
+/** An old list lacks what its CA has revoked since. */
 function checkRevocationLists({ revocationLists }: PlatformStatus): readonly Check[] {
   return revocationLists.map(({ url, issuer, warning }) => ({
     name: "crl",
@@ -230,7 +230,7 @@ function checkOldTls({ unsafeOldTls }: PlatformStatus): readonly Check[] {
   ];
 }
 
-/** What was renewed in the folder, or should have been by ACME, is not what the host presents. */
+/** The host does not present the renewed certificate of its folder, or was not renewed by ACME. */
 function checkHostFolders({ hostCertificates }: PlatformStatus): readonly Check[] {
   return hostCertificates.flatMap(({ hosts, source, failure }) =>
     failure === null
@@ -249,7 +249,7 @@ function checkHostFolders({ hostCertificates }: PlatformStatus): readonly Check[
   );
 }
 
-/** What expired presents itself to every client: it is worse than what a binding presents to one origin. */
+/** Every client sees a host's expired certificate, so this is worse than an expired certificate of one binding. */
 function checkHostCertificates({ hostCertificates }: PlatformStatus, now: Date): readonly Check[] {
   return hostCertificates
     .filter(({ expiresOn }) => Date.parse(expiresOn) - now.getTime() < MONTH)
@@ -261,7 +261,7 @@ function checkHostCertificates({ hostCertificates }: PlatformStatus, now: Date):
     }));
 }
 
-/** What an origin is shown that asks for a certificate: once it has ended the origin refuses all requests. */
+/** Once this certificate has expired, an origin that asks for one refuses all requests. */
 function checkOriginPulls({ originPulls }: PlatformStatus, now: Date): readonly Check[] {
   return originPulls
     .filter(({ expiresOn }) => Date.parse(expiresOn) - now.getTime() < MONTH)

@@ -20,11 +20,11 @@ import type { Check } from "./check.ts";
 export interface StorageOptions {
   readonly dataFolder: string;
   readonly masterKey: MasterKeyVariables;
-  /** Of a platform that runs, where its master key is from. Null: none runs. */
+  /** Where the running platform has its master key from. Null: no platform runs. */
   readonly keyInUse: string | null;
 }
 
-/** Opens what is in the data folder, and changes nothing of it: the database, the key, what it seals. */
+/** Checks the data folder without changing it: the database, the master key, and all sealed records. */
 export async function checkStorage(options: StorageOptions): Promise<readonly Check[]> {
   const { dataFolder } = options;
   if (!existsSync(dataFolder)) return [];
@@ -53,7 +53,7 @@ export async function checkStorage(options: StorageOptions): Promise<readonly Ch
   }
 }
 
-/** The files that each process may have open: a connection is one. */
+/** How many files a process may have open; each connection is one. */
 export function checkFileLimit(limits = "/proc/self/limits"): Check | null {
   if (!existsSync(limits)) return null;
   const [, soft = ""] = /^Max open files\s+(\S+)/m.exec(readFileSync(limits, "utf8")) ?? [];
@@ -129,7 +129,7 @@ async function checkKeys(db: Database, options: StorageOptions): Promise<readonl
     });
     return [wrong("master key", failure)];
   }
-  // While it is being changed, records are sealed with one key or the other.
+  // During a change of the master key, records are sealed with either key.
   if (await findMasterKeyChange(db)) return checks;
   try {
     await checkMasterKey(db, keyring);
@@ -139,7 +139,7 @@ async function checkKeys(db: Database, options: StorageOptions): Promise<readonl
   }
 }
 
-/** Every private key and secret is opened, and forgotten at once. */
+/** Every private key and secret is unsealed, and dropped at once. */
 async function checkRecords(db: Database, keyring: Keyring): Promise<Check> {
   const name = "sealed records";
   let count = 0;

@@ -2,7 +2,7 @@ import { calledBy } from "../certificates/shown.ts";
 import type { HandshakeReport } from "../contract/handshake-report.ts";
 import { colorsFor, writeLine, type Io } from "../terminal/io.ts";
 
-/** Each step of a handshake, as far as it came. */
+/** Prints each step of a handshake, up to the one that failed. */
 export function printHandshake(io: Io, report: HandshakeReport): void {
   const colors = colorsFor(io, io.stdout);
   const row = (name: string, value: string): void =>

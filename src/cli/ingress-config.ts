@@ -70,7 +70,7 @@ function readTarget(text: string): Front["to"] {
   return { address: hostPort({ host, port }) };
 }
 
-/** All three servers take these characters for themselves, wherever a path may stand. */
+/** These characters have a meaning in the configuration of all three servers. */
 function path(flag: string, text: string): string {
   if (!/^[\w./@+=-]+$/.test(text)) {
     throw malformed(`the path of ${flag} ${shown(text)} has an odd character`);

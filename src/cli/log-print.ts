@@ -1,7 +1,7 @@
 import type { KeptEntry } from "../contract/journal.ts";
 import { colorsFor, writeLine, type Io } from "../terminal/io.ts";
 
-/** One entry for a person, or a line of JSON. */
+/** Writes one entry, for a person or as a line of JSON. */
 export function writeEntry(
   io: Io,
   entry: KeptEntry,
@@ -37,7 +37,7 @@ function headOf(entry: KeptEntry): string {
   return `${what ?? "call"}  ${entry.outcome}${times && `  ${times}`}${ray}`;
 }
 
-/** What called it, in a few words. */
+/** What called the Worker, in a few words. */
 function eventOf({ event, entrypoint }: KeptEntry): string | null {
   const { request, response, cron, queue, rpcMethod, scheduledTime } = (event ?? {}) as Event;
   if (typeof request === "object" && request !== null) {
@@ -63,7 +63,7 @@ function said(value: unknown): string {
   return typeof value === "string" ? value : (JSON.stringify(value) ?? "undefined");
 }
 
-/** What a Worker or its clients wrote does not steer the terminal. */
+/** Makes control characters visible, so that text from a Worker or its clients cannot control the terminal. */
 function visible(text: string): string {
   return text.replaceAll(
     // oxlint-disable-next-line no-control-regex

@@ -6,8 +6,8 @@ import { Exit, exitStatus, reportFailure } from "./report.ts";
 export type { Io } from "../terminal/io.ts";
 
 /**
- * Runs one command line. Never throws and never ends the process: the exit status is returned
- * (0 success, 1 failed, 2 usage, 3 platform unreachable, 4 data folder in use).
+ * Runs one command line. Never throws and never ends the process; returns the exit status (0 success, 1 failed, 2
+ * usage, 3 platform unreachable, 4 data folder in use).
  */
 export async function main(argv: readonly string[], io: Io): Promise<number> {
   for (const stream of [io.stdout, io.stderr]) stream.on("error", ignoreClosedPipe);
@@ -24,7 +24,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   }
 }
 
-/** `countersign doctor | head -1`: who reads has seen enough. What is written after that is dropped. */
+/** As in `countersign doctor | head -1`: the reader has closed the pipe. Later output is dropped. */
 function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
   if (error.code !== "EPIPE") throw error;
 }

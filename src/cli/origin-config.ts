@@ -32,10 +32,10 @@ export interface ConfigFlags extends TrustFlags {
   readonly json?: true;
 }
 
-/** A CRL is asked for again this often, ms: each is good for a day. */
+/** ms between two requests for a CRL; each CRL is valid for a day. */
 const CRL_EVERY = 3_600_000;
 
-/** Prints or writes a server's configuration, and with `--follow` keeps it as the trust is. */
+/** Prints or writes a server's configuration, and with `--follow` updates it when the trust changes. */
 export async function configureOrigin(io: Io, name: string, flags: ConfigFlags): Promise<void> {
   const server = servers[name]!;
   const fixed = await fixedState(io, server, flags);
@@ -129,7 +129,7 @@ function sidecarCommand(flags: ConfigFlags): string {
 
 type Revocations = () => Promise<Pick<OriginState, "revoked" | "crl">>;
 
-/** From a CRL in a file, or from the platform. */
+/** Reads revocations from a CRL file or from the platform. */
 async function openRevocations(
   server: OriginServer,
   flags: ConfigFlags,
@@ -141,7 +141,7 @@ async function openRevocations(
     let held = { revoked: [] as readonly string[], crl: "" };
     await followed([flags.crl], ([crl]) => {
       held = { revoked: revokedSerials(crl!), crl: crl! };
-      // Told like any other change.
+      // Tells listeners, as after any other change.
       trust.replace({});
     });
     return () => Promise.resolve(held);
@@ -170,7 +170,7 @@ interface WriterOptions {
   readonly render: () => Promise<string>;
 }
 
-/** Writes what has changed, each file as a whole. @returns whether anything has */
+/** Returns a function that writes changed files, each completely, and returns whether any has changed. */
 function writer({ folder, server, trust, render }: WriterOptions): () => Promise<boolean> {
   const put = async (name: string, text: string): Promise<boolean> => {
     const file = join(folder, name);
@@ -197,7 +197,10 @@ interface KeepUpOptions {
   readonly isTimed: boolean;
 }
 
-/** Follows the trust: what fails is tried again, and the server keeps what it had. @returns how to stop */
+/**
+ * Updates the files after each change of trust. A failed update is tried again, and the server keeps its configuration.
+ * @returns a function that stops it
+ */
 function keepUp(options: KeepUpOptions): () => Promise<void> {
   const { trust, write, exec, folder, log, isTimed } = options;
   let wake = Promise.withResolvers<void>();

@@ -14,7 +14,7 @@ export interface ServeFlags extends TrustFlags {
   readonly json?: true;
 }
 
-/** Runs the sidecar until a signal comes. @throws Failure if it cannot start */
+/** Runs the sidecar until a signal arrives. @throws Failure if it cannot start */
 export async function serveOrigin(io: Io, flags: ServeFlags): Promise<void> {
   const listen = readListen(flags.listen);
   const to = readDestination(flags.to);

@@ -14,7 +14,7 @@ import { Failure } from "../failures/failures.ts";
 import type { Io } from "../terminal/io.ts";
 import { malformed } from "./origin-options.ts";
 
-/** What an origin goes by: files, or a platform. */
+/** Where an origin's trust comes from: files, or a platform. */
 export interface TrustFlags {
   readonly trust: string;
   readonly policy: string;
@@ -23,7 +23,7 @@ export interface TrustFlags {
   readonly cache?: string;
 }
 
-/** Follows files until the stack ends. @throws Failure if they cannot be used at the start */
+/** Follows files as long as the stack is open. @throws Failure if they cannot be used at the start */
 export type Follow = (names: readonly string[], take: (texts: string[]) => void) => Promise<void>;
 
 export interface Surroundings {
@@ -42,7 +42,7 @@ export function fileFollower({ io, stack, log }: Surroundings): Follow {
   };
 }
 
-/** How long a start waits for the platform's first word; without it, nobody is let in yet. */
+/** How long a start waits for the platform's first answer, ms. Until that answer, nobody is let in. */
 const FIRST_WORD = 5_000;
 
 export interface Sources extends Surroundings {
@@ -50,7 +50,7 @@ export interface Sources extends Surroundings {
   readonly followed: Follow;
 }
 
-/** Files alone, or a platform that is followed. */
+/** Opens trust from files alone, or from a platform that is followed. */
 export async function openTrust(sources: Sources): Promise<Trust> {
   const { io, flags, stack, log, followed } = sources;
   const { account, cache } = flags;
@@ -89,7 +89,7 @@ function isPlatform(trust: string): boolean {
   return /^https?:\/\//.test(trust);
 }
 
-/** The API that is followed. Undefined: files alone. */
+/** The API to follow. Undefined: only files are used. */
 export function platformOf({ trust, api }: TrustFlags): string | undefined {
   return (isPlatform(trust) ? trust : api)?.replace(/\/+$/, "");
 }
@@ -100,7 +100,7 @@ function followPolicy({ flags, followed }: Sources, trust: Trust): Promise<void>
   );
 }
 
-/** A Worker's name alone means the one of this account. */
+/** A Worker's name without an account means a Worker of this account. */
 function ofAccount(policy: Policy, account: string | undefined): Policy {
   if (account === undefined) return policy;
   return {
@@ -120,7 +120,7 @@ async function readBundle(io: Io, file: string): Promise<string> {
   }
 }
 
-/** The first CAs, as the platform says them: believed over TLS, and from this machine. */
+/** The first CAs, from the platform: believed over TLS, or from this machine. */
 async function fetchBundle(api: string, account: string): Promise<string> {
   const { protocol, hostname } = new URL(api);
   if (protocol !== "https:" && !/^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)) {

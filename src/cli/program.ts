@@ -4,9 +4,9 @@ import { isTerminal, type Io } from "../terminal/io.ts";
 import { commands } from "./commands.ts";
 
 /**
- * Every command there is by its name, and those that `argv` asks for with all that they take. So
- * `--help` and `--version` load next to nothing.
- * @param argv null: every command in full
+ * Adds every command by its name, and the commands that `argv` calls with all their options. So `--help` and
+ * `--version` load next to nothing.
+ * @param argv null: every command with all options
  */
 export async function createProgram(io: Io, argv: readonly string[] | null): Promise<Command> {
   const program = new Command("countersign")

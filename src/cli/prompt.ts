@@ -4,8 +4,8 @@ import { Failure } from "../failures/failures.ts";
 import type { Io } from "../terminal/io.ts";
 
 /**
- * The passphrase of a file: from COUNTERSIGN_PASSPHRASE, else asked for on the terminal, unseen.
- * @throws Failure `usage` if there is no terminal to ask on
+ * The passphrase of a file: from COUNTERSIGN_PASSPHRASE, else typed on the terminal without echo.
+ * @throws Failure `usage` if there is no terminal
  */
 export async function askPassphrase(io: Io, file: string): Promise<string> {
   const given = io.env["COUNTERSIGN_PASSPHRASE"];
@@ -17,7 +17,7 @@ export async function askPassphrase(io: Io, file: string): Promise<string> {
     });
   }
   io.stderr.write(`Passphrase of ${file}: `);
-  // What is typed would be echoed to `output`.
+  // readline would echo the typed characters to `output`.
   const output = new Writable({ write: (_chunk, _encoding, done) => done() });
   const terminal = createInterface({ input: process.stdin, output, terminal: true });
   try {

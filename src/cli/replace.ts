@@ -2,9 +2,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Platform } from "../platform/platform-options.ts";
 
-/** Exceptions that nothing catches, as long as this is not disposed of. */
+/** Catches uncaught exceptions until it is disposed of. */
 export class Uncaught implements Disposable {
-  /** Resolves at the first. */
+  /** Resolves at the first uncaught exception. */
   readonly first: Promise<void>;
   readonly #stop: () => void;
 
@@ -25,9 +25,8 @@ export class Uncaught implements Disposable {
 }
 
 /**
- * After an exception that nothing caught: ends the platform, then puts a fresh process in the place
- * of this one, under the same id. A process that was started only moments ago exits with status 1
- * instead; its service manager decides what to do next.
+ * After an uncaught exception: ends the platform, then replaces this process by a new one with the same process id. A
+ * process that was started only moments ago exits with status 1 instead; its service manager decides what to do next.
  */
 export async function replacePlatform(platform: Platform, env: NodeJS.ProcessEnv): Promise<never> {
   await Promise.race([platform.abandon(), delay(LONGEST_END)]);

@@ -2,7 +2,7 @@ import { Failure, type FailureCode } from "../failures/failures.ts";
 import { diskFailure } from "../failures/of-storage.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../terminal/io.ts";
 
-/** What each exit status means; `docs/cli.md` prints the same. */
+/** What each exit status means. `docs/cli.md` has the same list. */
 export const exitStatus = {
   success: 0,
   failed: 1,
@@ -11,7 +11,7 @@ export const exitStatus = {
   busy: 4,
 } as const;
 
-/** Ends a command with a status once it has said everything itself. */
+/** Ends a command with a status, after the command has printed everything itself. */
 export class Exit extends Error {
   override readonly name = "Exit";
   readonly status: number;
@@ -30,7 +30,7 @@ const statusOf: Partial<Record<FailureCode, number>> = {
   confirmation_needed: exitStatus.usage,
 };
 
-/** Prints a failure for a person, or as `{"error": …}` for a program. Returns the exit status. */
+/** Prints a failure, for a person or as `{"error": …}` for a program. Returns the exit status. */
 export function reportFailure(io: Io, error: unknown, json: boolean): number {
   const failure =
     error instanceof Failure

@@ -53,5 +53,5 @@ export function gatewayOptions(
   };
 }
 
-/** A gateway takes 90 MB, and each gets a share of every limit of connections. */
+/** A gateway takes 90 MB, and each process gets a share of every limit of connections. */
 const MOST_PROCESSES = 32;

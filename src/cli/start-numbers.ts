@@ -10,7 +10,7 @@ export function port(option: string, text: string): number {
 
 type Range = readonly [least: number, most: number];
 
-/** 0 stands for none. @throws Failure `usage` */
+/** 0 means no limit. @throws Failure `usage` */
 export function limit(option: string, text: string, [least, most]: Range): number {
   const value = Number(text);
   const isInside = Number.isInteger(value) && value >= least && value <= most;

@@ -2,7 +2,7 @@ import type { Platform } from "../platform/platform-options.ts";
 import { formatDuration } from "../terminal/format.ts";
 import { colorsFor, writeLine, type Io } from "../terminal/io.ts";
 
-/** What `countersign start` prints once it is ready. @param took ms */
+/** What `countersign start` prints once it is ready. @param took ms that the start took */
 export function welcome(
   io: Io,
   { api, http, https, workers, accountId, sandbox, users, token }: Platform,

@@ -49,7 +49,7 @@ export function workerPorts(
   return [...ports, ...sockets];
 }
 
-/** Of `sockaddr_un`, on every system. */
+/** The limit of `sockaddr_un` that every system allows. */
 const LONGEST_PATH = 103;
 
 type Worker = Pick<PlatformOptions["workerPorts"][number], "accountId" | "scriptName">;

@@ -3,7 +3,7 @@ import type { PlatformOptions } from "../platform/platform-options.ts";
 import { Failure } from "../failures/failures.ts";
 import { limit, within } from "./start-numbers.ts";
 
-/** What each Worker may take, and how long it may go on when it is replaced. */
+/** What each Worker may use, and how long it may go on after it was replaced. */
 export interface WorkerShareOptions {
   readonly workerRequests: string;
   readonly workerBody: string;

@@ -7,20 +7,20 @@ import { Failure } from "../failures/failures.ts";
 
 export interface Place {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Where the system looks for certificates beside its own. Default: Debian's. */
+  /** The folder where the system looks for additional certificates. Default: Debian's. */
   readonly systemFolder?: string;
-  /** For `update-ca-certificates`. Default: none. */
+  /** Arguments for `update-ca-certificates`. Default: none. */
   readonly systemArguments?: readonly string[];
 }
 
 /** A store of certificates that programs trust. */
 export interface TrustStore {
   readonly name: "system" | "chromium";
-  /** Why nothing can be done to it here. Null: it can. */
+  /** Why this store cannot be changed here. Null: it can. */
   readonly missing: string | null;
   /** @throws Failure `trust_store_failed` */
   add(pem: string): Promise<void>;
-  /** All of Countersign's local CAs. @returns how many there were @throws Failure `trust_store_failed` */
+  /** Removes all of Countersign's local CAs. @returns how many there were @throws Failure `trust_store_failed` */
   remove(): Promise<number>;
 }
 
@@ -37,7 +37,7 @@ function systemStore({
   systemArguments = [],
 }: Place): TrustStore {
   const tool = "update-ca-certificates";
-  // Not every user's PATH has it.
+  // The PATH of ordinary users may lack these folders.
   const path = `${env["PATH"] ?? ""}${delimiter}/usr/sbin${delimiter}/sbin`;
   const update = (...args: string[]) =>
     run("system", tool, [...systemArguments, ...args], { ...env, PATH: path });
@@ -82,7 +82,7 @@ function chromiumStore({ env }: Place): TrustStore {
     name: "chromium",
     missing,
     add: async (pem) => {
-      // A web server's CA, and nothing else.
+      // `C,,`: trusted as the CA of web servers, and for nothing else.
       const args = ["-A", "-t", "C,,", "-n", `Countersign local CA ${shortName(pem)}`, "-a"];
       await run("chromium", "certutil", ["-d", `sql:${folder}`, ...args], env, pem);
     },
@@ -94,7 +94,7 @@ function chromiumStore({ env }: Place): TrustStore {
   };
 }
 
-/** Of the fingerprint: each data folder has a CA of its own. */
+/** Made from the fingerprint, because each data folder has its own CA. */
 function shortName(pem: string): string {
   return new X509Certificate(pem).fingerprint256.replaceAll(":", "").toLowerCase().slice(0, 16);
 }

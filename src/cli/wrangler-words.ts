@@ -1,7 +1,7 @@
 import { colorsFor, writeLine, type Io } from "../terminal/io.ts";
 import { Exit, exitStatus } from "./report.ts";
 
-/** What wrangler has to say, in its own words: no failure of ours, and no stack trace. */
+/** Prints wrangler's errors in its own words: without a failure of ours, and without a stack trace. */
 export async function inWranglersWords<T>(io: Io, work: () => Promise<T>): Promise<T> {
   try {
     return await work();

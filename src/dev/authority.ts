@@ -4,15 +4,14 @@ import { join } from "node:path";
 import { Failure } from "../failures/failures.ts";
 import { issueLeaf, makeRoot, type IssueRequest, type KeyPair } from "./issue.ts";
 
-/** A CA of one project, for development only, in the folder `.countersign` that git ignores. */
+/** A CA of one project, for development only, in the folder `.countersign`, which git ignores. */
 export interface DevAuthority {
   /** PEM. */
   readonly ca: string;
-  /** A new leaf that is kept nowhere. */
+  /** Issues a new leaf, which is not stored. */
   issue(request: IssueRequest): Promise<KeyPair>;
   /**
-   * The leaf kept under `name`, made (again) where there is none, where it ends within a week, or
-   * where it says something else than `request`.
+   * The leaf stored under `name`. It is made again if it is missing, ends within a week, or does not match `request`.
    */
   keep(name: string, request: IssueRequest): Promise<KeyPair>;
 }
@@ -21,8 +20,8 @@ const WEEK = 7 * 24 * 3_600_000;
 export const authorityFolder = ".countersign";
 
 /**
- * Opens the development CA of `project`, making it if there is none. Several processes may do so
- * at once: they get the same.
+ * Opens the development CA of `project`, and makes it if it is missing. Several processes may do so at once; they get
+ * the same CA.
  * @throws Failure `dev_authority_broken`
  */
 export async function openAuthority(project: string): Promise<DevAuthority> {
@@ -32,12 +31,12 @@ export async function openAuthority(project: string): Promise<DevAuthority> {
   const file = join(folder, "authority.pem");
   const root = (await readPair(file)) ?? (await makeAuthority(file));
   refuseBroken(root, file);
-  // For programs that have to trust it. It does not contain the key, so it may be shared.
+  // For programs that have to trust the CA. The file does not contain the key, so it may be shared.
   await writeWhole(join(folder, "ca.pem"), root.cert, 0o644, rename);
   return authorityOf(root, folder);
 }
 
-/** A CA that lives as long as the process. */
+/** A CA that exists as long as the process. */
 export async function temporaryAuthority(): Promise<DevAuthority> {
   const root = await makeRoot("CN=Countersign temporary CA");
   const kept = new Map<string, KeyPair>();
@@ -69,7 +68,7 @@ function authorityOf(root: KeyPair, folder: string): DevAuthority {
   };
 }
 
-/** Of several processes that make one, the first to link it wins, and the others take that. */
+/** If several processes make a CA, the first to link its file wins, and the others use that one. */
 async function makeAuthority(file: string): Promise<KeyPair> {
   const root = await makeRoot("O=Countersign development,CN=Countersign development CA");
   try {
@@ -119,7 +118,7 @@ function refuseBroken(root: KeyPair, file: string): void {
   }
 }
 
-/** A certificate and its key stand in one file, so that one never goes without the other. */
+/** A certificate and its key are in one file, so neither can be replaced without the other. */
 async function readPair(file: string): Promise<KeyPair | null> {
   try {
     const text = await readFile(file, "utf8");
@@ -137,7 +136,7 @@ async function readPair(file: string): Promise<KeyPair | null> {
   }
 }
 
-/** @param place `rename` replaces what is there; `link` throws EEXIST */
+/** @param place `rename` replaces an existing file; with `link` an existing file is an error (EEXIST) */
 async function writeWhole(
   path: string,
   text: string,

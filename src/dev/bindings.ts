@@ -17,38 +17,41 @@ import type { MtlsBinding, SocketOf } from "./wrangler/wrangler.ts";
 
 /** The mTLS bindings of one project, each at a socket on which the gateway listens. */
 export interface DevBindings extends AsyncDisposable {
-  /** A binding that was not opened yet is opened then; what is wrong with it goes to `onProblem`. */
+  /** Opens the binding if it is not open yet; problems go to `onProblem`. */
   readonly socketOf: SocketOf;
-  /** Resolves once something listens. @throws Failure why it has no certificate */
+  /** Resolves once the gateway listens at the socket. @throws Failure if the binding has no certificate */
   open(binding: MtlsBinding): Promise<ChosenCertificate>;
 }
 
 export interface DevBindingsOptions {
   readonly gateway: Gateway;
-  /** With it, the gateway unseals. */
+  /** The gateway unseals keys with it. */
   readonly keyring: Keyring;
-  /** Absolute: where the gateway makes its sockets. */
+  /** Absolute. The gateway makes its sockets here. */
   readonly runFolder: string;
   readonly authority: DevAuthority;
   readonly workerName: string;
-  /** Of the Worker's identity. Null: `development`. */
+  /** The account in the Worker's identity. Null: `development`. */
   readonly account: string | null;
-  /** Wrangler's, which the identity may name. Null: none. */
+  /** Wrangler's environment, which the identity may name. Null: none. */
   readonly environment: string | null;
   readonly certificateOptions: Readonly<Record<string, CertificateFiles>>;
   readonly fromPlatform: FromPlatform;
-  /** Read again whenever it changes. */
+  /** Reads countersign.json; called again whenever it changes. */
   readonly readFile: () => Promise<DevFile>;
-  /** A binding has a certificate, or another one than before, or trusts others. */
+  /** Called when a binding has got a certificate, another certificate, or other trust. */
   readonly onCertificate: (chosen: ChosenCertificate) => void;
-  /** What was read again is not usable: what was in force stays. @param still what the binding goes on with */
+  /**
+   * Called when a changed file is not usable; the previous state stays in force. @param still the certificate that the
+   * binding keeps
+   */
   readonly onProblem: (error: unknown, still?: ChosenCertificate) => void;
 }
 
-/** The one account there is. */
+/** Development has one account only. */
 const accountId = "development";
 
-/** @throws Failure if countersign.json, or a CA it names, is not usable */
+/** @throws Failure if countersign.json, or a CA that it names, is not usable */
 export async function openDevBindings(options: DevBindingsOptions): Promise<DevBindings> {
   const bindings = new Bindings(options);
   await bindings.readAgain();
@@ -60,11 +63,11 @@ interface OpenBinding {
   /** Absolute. */
   readonly socketPath: string;
   chosen: Promise<ChosenCertificate>;
-  /** All that was told of what it presents and trusts: not told again unless it has changed. */
+  /** What the gateway was last told about this binding, as text. It is told again only after a change. */
   told: string;
   files: readonly string[];
   version: number;
-  /** Ends what listens at the socket. Null: nothing does yet. */
+  /** Closes the listener at the socket. Null: nothing listens yet. */
   listening: { readonly at: string; close(): Promise<void> } | null;
 }
 
@@ -87,7 +90,7 @@ class Bindings implements DevBindings {
     this.#options = options;
   }
 
-  /** countersign.json, and what it says for every binding. */
+  /** Reads countersign.json again, and applies what it says to every binding. */
   async readAgain(): Promise<void> {
     const file = await this.#options.readFile();
     this.#file = file;
@@ -132,7 +135,7 @@ class Bindings implements DevBindings {
     }
     const opened: OpenBinding = {
       binding,
-      // Short, whatever the binding is called: the path of a socket has 107 bytes at most.
+      // Short, whatever the name of the binding: a socket's path may have at most 107 bytes.
       socketPath: join(this.#options.runFolder, `${this.#open.size}.sock`),
       chosen: Promise.reject(new Error("not chosen yet")),
       told: "",
@@ -146,7 +149,7 @@ class Bindings implements DevBindings {
     return opened;
   }
 
-  /** wrangler has read of another database. */
+  /** wrangler has read another database from the configuration. */
   async #presentAfter(before: Promise<unknown>, opened: OpenBinding): Promise<ChosenCertificate> {
     await before.catch(() => {});
     return await this.#present(opened);
@@ -190,7 +193,7 @@ class Bindings implements DevBindings {
     return chosen;
   }
 
-  /** With the database that it leads to now. */
+  /** The binding with the database that it leads to now. */
   #placed(binding: MtlsBinding): MtlsBinding {
     const { name, database } = binding;
     if (database === undefined) return binding;
@@ -234,7 +237,7 @@ class Bindings implements DevBindings {
     opened.listening = { at, close: () => gateway.closeBinding(socketPath) };
   }
 
-  /** PEM of the CAs that this binding alone trusts. Null: those of all. */
+  /** PEM of the CAs that this binding alone trusts. Null: it trusts the CAs of all bindings. */
   async #trustOf({ name }: MtlsBinding): Promise<readonly string[] | null> {
     const own = ofName(this.#file?.bindings ?? {}, name)?.ca;
     return own ? Promise.all(own.map(readAnchors)) : null;
@@ -261,7 +264,7 @@ class Bindings implements DevBindings {
     };
   }
 
-  /** Follows every file that says something about a binding. */
+  /** Watches every file that affects a binding. */
   #watch(): void {
     const files = [
       ...(this.#file ? filesOf(this.#file) : []),
@@ -278,7 +281,7 @@ class Bindings implements DevBindings {
     await this.#reload();
   }
 
-  /** What cannot be read is said, and changes nothing. */
+  /** A file that cannot be read is reported, and changes nothing. */
   async #reload(): Promise<void> {
     try {
       await this.readAgain();
@@ -297,7 +300,7 @@ class Bindings implements DevBindings {
   }
 }
 
-/** Judged as the platform judges an upload. @throws Failure */
+/** The CAs are judged as the platform judges an upload. @throws Failure */
 async function readAnchors(path: string): Promise<string> {
   const certificates = await readPem(path);
   const parsed = parseUpload({ certificates, ca: true, allowExpired: true, now: new Date() });

@@ -14,22 +14,22 @@ import type { DevFileBinding } from "./file.ts";
 import type { IssueRequest } from "./issue.ts";
 import type { MtlsBinding } from "./wrangler/wrangler.ts";
 
-/** Where a binding's certificate came from, and what it says. */
+/** A binding's certificate, and where it came from. */
 export interface ChosenCertificate {
   readonly binding: string;
   readonly facts: CertificateFacts;
   readonly warnings: readonly UploadWarning[];
-  /** `--cert`, `countersign.json`, `the running platform`, `the development CA`. */
+  /** `--cert`, `countersign.json`, `the running platform` or `the development CA`. */
   readonly source: string;
-  /** Its name in that source: a file, an id. */
+  /** Its name in that source: a file or an id. */
   readonly label: string;
-  /** What presents it: a gateway that is given the key, or the platform's own at a socket. */
+  /** Who presents it: a gateway in this process, which gets the key, or the running platform's gateway, at a socket. */
   readonly by:
     | { readonly chain: string; readonly privateKey: string }
     | { readonly socketPath: string };
 }
 
-/** A certificate that a running platform presents on behalf of this binding. Its key stays there. */
+/** A certificate that a running platform presents for this binding. Its key stays there. */
 export interface PlatformBinding {
   readonly id: string;
   readonly name: string | null;
@@ -47,20 +47,20 @@ export interface WantedCertificate {
 }
 
 export interface CertificateSources {
-  /** `--cert`, by binding. Absolute paths. */
+  /** Files given with `--cert`, by binding. Absolute paths. */
   readonly options: Readonly<Record<string, CertificateFiles>>;
-  /** `countersign.json`, by binding. */
+  /** Entries of `countersign.json`, by binding. */
   readonly file: Readonly<Record<string, DevFileBinding>>;
   readonly fromPlatform: FromPlatform;
   readonly authority: DevAuthority;
-  /** PEM: a chain that ends at one of these CAs is complete. */
+  /** PEM. A chain that ends at one of these CAs is complete. */
   readonly authorities: readonly string[];
-  /** The Worker's name: part of the subject of a certificate made on the spot. */
+  /** The Worker's name, which becomes part of the subject if a certificate is issued here. */
   readonly workerName: string;
   readonly account: string;
-  /** What the Worker's identity names. Null: none. */
+  /** The environment that the Worker's identity names. Null: none. */
   readonly environment: string | null;
-  /** Told, before they are read, of the absolute paths that bring another certificate on change. */
+  /** Called, before the files are read, with the absolute paths of files whose change means another certificate. */
   readonly onFiles: (files: readonly string[]) => void;
 }
 
@@ -70,8 +70,8 @@ export interface CertificateFiles {
 }
 
 /**
- * The certificate of one binding, from the first source that has one: `--cert`, countersign.json,
- * the running platform, and else the development CA.
+ * The certificate of one binding, from the first source that has one: `--cert`, countersign.json, the running platform,
+ * the development CA.
  * @throws Failure `dev_certificate_missing`, `dev_file_unreadable`, or why the certificate is refused
  */
 export async function chooseCertificate(
@@ -88,7 +88,7 @@ export async function chooseCertificate(
   }
   sources.onFiles([]);
   const isIdentity = binding.certificateId === IDENTITY;
-  // The platform's Workers keep their identities for themselves.
+  // A running platform does not present identities for others, so it is not asked for one.
   const found =
     isIdentity && wanted === undefined
       ? null
@@ -113,7 +113,7 @@ export async function chooseCertificate(
   );
 }
 
-/** A binding may be called `constructor`. */
+/** A binding may have the name of an inherited property, such as `constructor`. */
 export function ofName<T>(table: Readonly<Record<string, T>>, name: string): T | undefined {
   return Object.hasOwn(table, name) ? table[name] : undefined;
 }
@@ -126,7 +126,7 @@ async function fromFiles(
 ): Promise<ChosenCertificate> {
   const paths = [files.cert, ...(files.key === undefined ? [] : [files.key])];
   onFiles(paths);
-  // One after the other, so that with both missing the message names the first every time.
+  // Read one after the other, so that if both are missing the message always names the first.
   const certificates = await readPem(files.cert);
   const privateKey = files.key === undefined ? undefined : await readPem(files.key);
   const leaf = parse(binding, paths, {
@@ -161,7 +161,7 @@ async function fromAuthority(
   });
   const source = "the development CA";
   const label = `.countersign/${file}.pem`;
-  // Its chain is complete for programs that trust the development CA.
+  // For programs that trust the development CA, the chain is complete.
   return chosen(binding, { ...leaf, warnings: [] }, { source, label });
 }
 
@@ -177,13 +177,13 @@ function chosen(
   return { binding: binding.name, facts, warnings: here, ...from, by: { chain, privateKey } };
 }
 
-/** A file of CAs may hold several. */
+/** A file of CAs may hold several certificates. */
 function certificatesIn(bundle: string): readonly string[] {
   return bundle.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 }
 
 interface DevelopmentLeaf {
-  /** Its name in the authority's folder: not `ca` or `origin`, which are the authority's own. */
+  /** The file's name in the authority's folder. `ca` and `origin` are taken by the authority itself. */
   readonly file: string;
   readonly request: IssueRequest;
 }
@@ -201,7 +201,7 @@ function developmentLeaf(
   };
 }
 
-/** Databases know a client by its CN: it is the user's name (`clientcert=verify-full`). */
+/** Databases take a client's CN as the user's name (`clientcert=verify-full`). */
 function databaseLeaf(
   name: string,
   { user }: { readonly user: string },
@@ -216,7 +216,7 @@ function databaseLeaf(
   };
 }
 
-/** What the platform issues to the Worker in production, but for the CA. */
+/** What the platform issues to the Worker in production, except that another CA signs it. */
 function identityLeaf(
   binding: MtlsBinding,
   { workerName, account, environment: own }: CertificateSources,
@@ -231,7 +231,7 @@ function identityLeaf(
   };
 }
 
-/** What may stand in a distinguished name, a SPIFFE ID and a file name without quoting. */
+/** Keeps the characters that may stand in a distinguished name, a SPIFFE ID and a file name without quoting. */
 function plain(name: string): string {
   return name.replaceAll(/[^A-Za-z0-9._-]/g, "_");
 }

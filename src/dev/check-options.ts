@@ -2,8 +2,7 @@ import { z } from "zod";
 import { Failure } from "../failures/failures.ts";
 
 /**
- * JavaScript checks nothing at these doors, and a slip there presents another certificate, or tests
- * nothing.
+ * JavaScript callers have no type check, and a misspelt option would present another certificate, or test nothing.
  * @param what how the caller writes it: `mtls()`
  * @throws Failure `dev_option_malformed`, naming the first thing that is wrong
  */
@@ -21,7 +20,7 @@ export function checkOptions(what: string, schema: z.ZodType, value: unknown): v
   throw malformed(`${place} has no "${key}"${suggestion(key, known)}`, [...path, key], known);
 }
 
-/** `: did you mean "expired"?`, or nothing. */
+/** `: did you mean "expired"?`, or an empty text. */
 export function suggestion(name: string, known: readonly string[]): string {
   const near = known
     .map((one) => ({ one, far: distance(name.toLowerCase(), one.toLowerCase()) }))
@@ -38,7 +37,7 @@ function malformed(message: string, path: readonly string[], known?: readonly st
   });
 }
 
-/** The fields that the schema has at a place. */
+/** The names of the fields that the schema has at `path`. */
 function knownKeys(schema: z.ZodType, path: readonly string[]): readonly string[] {
   let at: z.ZodType = bare(schema);
   for (const step of path) {
@@ -52,7 +51,7 @@ function bare(schema: z.ZodType): z.ZodType {
   return schema instanceof z.ZodOptional ? bare(schema.unwrap() as z.ZodType) : schema;
 }
 
-/** Levenshtein's: how many letters to change, add or leave out. */
+/** The Levenshtein distance: how many letters to change, add or leave out. */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, at) => at);
   for (const [i, letter] of Array.from(a).entries()) {

@@ -2,7 +2,7 @@ import type { DatabaseProtocol } from "../contract/database.ts";
 import { Failure } from "../failures/failures.ts";
 import { unbracketed } from "../network/unbracketed.ts";
 
-/** A database, as a connection string names it. */
+/** A database, as named by a connection string. */
 export interface DatabasePlace {
   readonly protocol: DatabaseProtocol;
   /** Lower case; an IPv6 address without brackets. */
@@ -11,16 +11,16 @@ export interface DatabasePlace {
   readonly database: string;
   readonly user: string;
   readonly password: string;
-  /** `verify-ca` does not ask for the host's name. */
+  /** False with `verify-ca`, which does not check the host's name. */
   readonly verifyName: boolean;
-  /** `sslrootcert`, as it stands there. Null: none. */
+  /** `sslrootcert`, unchanged. Null: the string has none. */
   readonly rootFile: string | null;
 }
 
 /**
- * The database of a `localConnectionString` that asks for TLS: `sslmode=require`, `verify-ca` or
- * `verify-full`, for MySQL in its own words too. Null: it asks for none, and is wrangler's.
- * @throws Failure `dev_database_malformed`. It quotes no password.
+ * The database of a `localConnectionString` that asks for TLS: `sslmode=require`, `verify-ca` or `verify-full`, or
+ * MySQL's own words for these. Null: the string asks for no TLS, so wrangler itself serves the binding.
+ * @throws Failure `dev_database_malformed`, which quotes no password
  */
 export function databasePlace(binding: string, text: string | undefined): DatabasePlace | null {
   if (text === undefined) return null;

@@ -9,25 +9,25 @@ import { promisify } from "node:util";
 import { Failure } from "../failures/failures.ts";
 import type { DevAuthority } from "./authority.ts";
 
-/** A PostgreSQL that lets in only clients of the development CA whose certificate names the user. */
+/** A PostgreSQL that accepts only clients of the development CA whose certificate names the user. */
 export interface DevDatabase extends AsyncDisposable {
   readonly port: number;
-  /** For `localConnectionString`. */
+  /** A value for `localConnectionString`. */
   readonly connectionString: string;
-  /** Resolves when it ended by itself. */
+  /** Resolves when the server has ended by itself. */
   readonly ended: Promise<void>;
 }
 
 export interface DevDatabaseOptions {
   readonly authority: DevAuthority;
-  /** 0 takes a free one. */
+  /** 0 takes a free port. */
   readonly port: number;
-  /** A role of this name is made, and a database of its own. A certificate's CN is its name. */
+  /** The name of the role that is made, of its database, and the CN of its certificates. */
   readonly user: string;
 }
 
 /**
- * Starts the PostgreSQL that is installed on this machine, with data that lasts as long as it runs.
+ * Starts the PostgreSQL that is installed on this machine, with data that are removed when it ends.
  * @throws Failure `dev_database_missing`, `dev_database_failed`, `dev_port_in_use`
  */
 export async function startDevDatabase(options: DevDatabaseOptions): Promise<DevDatabase> {
@@ -84,7 +84,7 @@ interface ServerUser {
   readonly gid: number;
 }
 
-/** Debian keeps them outside PATH. */
+/** Debian installs the server's programs outside PATH. */
 function findPrograms(): string {
   const installed = globSync("/usr/lib/postgresql/*/bin").toSorted((a, b) =>
     b.localeCompare(a, "en", { numeric: true }),
@@ -97,7 +97,7 @@ function findPrograms(): string {
   throw new Failure("dev_database_missing");
 }
 
-/** PostgreSQL refuses to run as root. Null: as the current user. */
+/** PostgreSQL refuses to run as root. Null: it runs as the current user. */
 function serverUser(): ServerUser | null {
   if (process.getuid?.() !== 0) return null;
   const [uid, gid] = ["-u", "-g"].map((flag) =>
@@ -130,9 +130,9 @@ interface ServerParts {
 }
 
 /**
- * Ends the server, and removes its folder, once its own standard input has ended: when it is told
- * to, and also when this process was killed. SIGINT is PostgreSQL's fast shutdown, which ends
- * sessions. The reader of standard error may be gone by then: writing to it would end the shell.
+ * This shell ends the server and removes its folder once its own standard input ends: when it is told to, and also when
+ * this process was killed. SIGINT is PostgreSQL's fast shutdown, which ends sessions. The shell writes nothing to
+ * standard error, because its reader may be gone, and a failed write would end the shell.
  */
 const KEEPER = `
 folder=$1; shift
@@ -167,7 +167,7 @@ async function startServer(
     ...as,
     cwd: folder,
     stdio: ["pipe", "ignore", "pipe"],
-    // Ctrl-C is ours to pass on.
+    // A detached child does not get the terminal's Ctrl-C; this process passes it on.
     detached: true,
   });
   let output = "";

@@ -8,24 +8,26 @@ import type { DevFileBinding } from "./file.ts";
 import type { RawDatabase } from "./wrangler/wrangler.ts";
 import { databasePlace, type DatabasePlace } from "./connection-string.ts";
 
-/** Connections at a time, as a configuration has them that says nothing of it. */
+/** The default number of connections of a Hyperdrive configuration. */
 const CONNECTIONS = 60;
 
 export interface DevDatabaseParts {
   readonly accountId: string;
-  /** The binding's name: of its certificate and of its configuration too. */
+  /** The name of the binding, of its certificate and of its configuration. */
   readonly name: string;
   readonly place: DatabasePlace;
   readonly keyring: Keyring;
-  /** Folder that `sslrootcert` is relative to. */
+  /** The folder that `sslrootcert` is relative to. */
   readonly folder: string;
-  /** PEM: what counts with `verify-ca` where no `sslrootcert` is given. */
+  /** PEM. With `verify-ca` and without `sslrootcert`, these CAs are trusted. */
   readonly authorities: readonly string[];
   /** @throws Failure */
   readonly readAnchors: (path: string) => Promise<string>;
 }
 
-/** A `hyperdrive` binding's database, as the platform would hand it to the gateway. @throws Failure */
+/**
+ * A `hyperdrive` binding's database, in the form in which the platform would hand it to the gateway. @throws Failure
+ */
 export async function devDatabase(parts: DevDatabaseParts): Promise<DatabaseConfig> {
   const { accountId, name, place, keyring, authorities } = parts;
   const { rootFile, password, ...rest } = place;
@@ -38,7 +40,8 @@ export async function devDatabase(parts: DevDatabaseParts): Promise<DatabaseConf
     name,
     sealedPassword: keyring.seal(databasePasswordPlace(accountId, name), password),
     certificateId: name,
-    // The name of any server would do: never by the public roots.
+    // Without a check of the name, any server with a public certificate would be accepted, so public roots are not
+    // trusted here.
     authorities: roots ?? (place.verifyName ? null : authorities),
     connectionLimit: CONNECTIONS,
   };
@@ -50,7 +53,7 @@ export function boundDatabase(name: string, place: DatabasePlace): BoundDatabase
 }
 
 /**
- * Where a binding leads: what countersign.json says now, else what its Worker was told.
+ * Where a binding leads: what countersign.json says now, else what its Worker was given at the start.
  * @throws Failure `dev_database_malformed`
  */
 export function placeOf(
@@ -63,7 +66,7 @@ export function placeOf(
   return place;
 }
 
-/** A running platform presents its certificates itself, over HTTP: no database is reached that way. */
+/** A running platform presents its certificates over HTTP only, so databases cannot be reached through it. */
 export function withoutPlatform(name: string, isAsked: boolean): FromPlatform {
   return async (wanted) => {
     if (!isAsked) return null;
@@ -75,20 +78,23 @@ export function withoutPlatform(name: string, isAsked: boolean): FromPlatform {
   };
 }
 
-/** How wrangler learns of another database than the configuration's. */
+/** The environment variable from which wrangler reads a database that differs from the configuration's. */
 export function connectionVariable(name: string): string {
   return `CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_${name}`;
 }
 
-/** Connection strings by binding, given in code: they win over variables and countersign.json. */
+/** Connection strings by binding, given in code. They take precedence over variables and countersign.json. */
 export type GivenDatabases = Readonly<Record<string, string>>;
 
 /**
- * Tells wrangler, which reads the environment, of the databases in code and in countersign.json. A
- * variable that was there before wins over the file.
+ * Sets environment variables, from which wrangler reads the databases given in code and in countersign.json. A variable
+ * that was already set takes precedence over the file.
  */
 export class ToldDatabases implements Disposable {
-  /** As the environment itself, of the whole process: what each variable was told, and had before. */
+  /**
+   * Static, because the environment belongs to the whole process: for each variable the value that was set here, and
+   * the one before.
+   */
   static readonly #told = new Map<string, { readonly now: string; readonly before?: string }>();
   readonly #given: GivenDatabases;
   readonly #ours = new Map<string, string>();
@@ -97,14 +103,16 @@ export class ToldDatabases implements Disposable {
     this.#given = given;
   }
 
-  /** What a binding's variable says, other than what was told here. */
+  /** The value of a binding's variable, unless it was set here. */
   static variable(name: string): string | undefined {
     const value = process.env[connectionVariable(name)];
     const told = ToldDatabases.#told.get(connectionVariable(name));
     return told !== undefined && told.now === value ? told.before : value;
   }
 
-  /** @returns the bindings with what is given in code, and without what a variable says better */
+  /**
+   * @returns the bindings of the file, with the databases given in code, and without those that a variable overrides
+   */
   tell(bindings: Readonly<Record<string, DevFileBinding>>): Record<string, DevFileBinding> {
     const entries = Object.entries(bindings).map(([name, { database, ...others }]) => {
       const better = Object.hasOwn(this.#given, name) || ToldDatabases.variable(name) !== undefined;
@@ -130,7 +138,7 @@ export class ToldDatabases implements Disposable {
 
   [Symbol.dispose](): void {
     for (const [variable, now] of this.#ours) {
-      // Another project's binding of this name may have been told since.
+      // Another project's binding with this name may have set the variable since.
       if (process.env[variable] !== now) continue;
       const before = ToldDatabases.#told.get(variable)?.before;
       ToldDatabases.#told.delete(variable);
@@ -141,9 +149,10 @@ export class ToldDatabases implements Disposable {
 }
 
 /**
- * The database of a test's binding. Undefined: neither code nor countersign.json names one, and it is
- * no database's. A test whose binding presented no certificate would test nothing.
- * @throws Failure `dev_database_malformed` where it asks for no TLS, too
+ * The database of a test's binding. Undefined: neither code nor countersign.json names one, so the binding is not a
+ * database's. A string without TLS is an error here, because a test whose binding presents no certificate would test
+ * nothing.
+ * @throws Failure `dev_database_malformed`, also if the string asks for no TLS
  */
 export function testDatabase(name: string, text: string | undefined): DatabasePlace | undefined {
   if (text === undefined) return undefined;
@@ -156,7 +165,7 @@ export function testDatabase(name: string, text: string | undefined): DatabasePl
   });
 }
 
-/** @returns the connection string of a binding, as wrangler finds it */
+/** @returns the connection string of a binding, from where wrangler takes it */
 export function connectionString(
   { name, localConnectionString }: RawDatabase,
   inFile: string | undefined,

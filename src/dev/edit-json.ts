@@ -1,8 +1,8 @@
 import { parseTree, findNodeAtLocation, type JSONPath, type Node } from "jsonc-parser";
 
 /**
- * JSONC with a value added or replaced, and every other byte as it was: no line that is not about it
- * is written again. Objects on the way that are missing are made.
+ * Adds or replaces a value in JSONC, and changes no byte that does not belong to it. Missing objects along the path are
+ * made.
  * @param path ends with -1 for a new last item of an array
  */
 export function edited(text: string, path: JSONPath, value: unknown): string {
@@ -27,7 +27,7 @@ function deepest(root: Node, path: JSONPath): { readonly node: Node; readonly de
   return found;
 }
 
-/** As the last of an object's or array's members, on a line of its own where the others are. */
+/** Inserts the last member of an object or array, on its own line if the other members are. */
 function inserted(text: string, parent: Node, member: string): string {
   const close = parent.offset + parent.length - 1;
   const last = parent.children?.at(-1);
@@ -37,13 +37,13 @@ function inserted(text: string, parent: Node, member: string): string {
   if (indent === null) return spliced(text, end, 0, `, ${member}`);
   const eol = text.includes("\r\n") ? "\r\n" : "\n";
   const hadComma = withoutComments(text.slice(end, close)).includes(",");
-  // After what stands behind the last member: its comma and comments.
+  // After the comma and the comments that follow the last member.
   const at = end + text.slice(end, close).trimEnd().length;
   const added = spliced(text, at, 0, `${eol}${indent}${member}${hadComma ? "," : ""}`);
   return hadComma ? added : spliced(added, end, 0, ",");
 }
 
-/** The first member of what is empty but for white space and comments. */
+/** Inserts the first member of an object or array that has only white space and comments. */
 function filled(text: string, { type, offset, length }: Node, member: string): string {
   const close = offset + length - 1;
   const between = text.slice(offset + 1, close);
@@ -52,7 +52,7 @@ function filled(text: string, { type, offset, length }: Node, member: string): s
   return spliced(text, at, close - at, type === "object" ? ` ${member} ` : member);
 }
 
-/** The white space before what begins a line; null: it does not begin one. */
+/** The white space before the first character of a line; null: `offset` is not the first character of a line. */
 function indentOf(text: string, offset: number): string | null {
   const start = text.lastIndexOf("\n", offset - 1) + 1;
   const before = text.slice(start, offset);
@@ -67,7 +67,7 @@ function spliced(text: string, offset: number, length: number, by: string): stri
   return text.slice(0, offset) + by + text.slice(offset + length);
 }
 
-/** `[{ "binding": "MY_CERT" }]`, as people write it. */
+/** `[{ "binding": "MY_CERT" }]`, on one line with spaces. */
 function inline(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(inline).join(", ")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);

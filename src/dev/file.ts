@@ -7,16 +7,19 @@ import { Failure } from "../failures/failures.ts";
 
 /** What `countersign.json` says for one environment. Paths are absolute. */
 export interface DevFile {
-  /** Absolute. If there is no such file, everything has its default. */
+  /** Absolute. If the file does not exist, everything has its default. */
   readonly path: string;
   readonly bindings: Readonly<Record<string, DevFileBinding>>;
-  /** The Worker's identity names the Wrangler environment. */
+  /** Whether the Worker's identity names the Wrangler environment. */
   readonly identityEnvironments: boolean;
-  /** CA files that origins are verified against, beside the public roots and the development CA. */
+  /** CA files that origins are verified against, in addition to the public roots and the development CA. */
   readonly ca: readonly string[];
   /** Hosts (or `*.example.com`) that answer 520, as zones behind Cloudflare's proxy do. */
   readonly proxied: readonly string[];
-  /** Host of the Worker's URL → `host:port` that is connected to instead. The name verified stays. */
+  /**
+   * Host of the Worker's URL → `host:port` to connect to instead. The certificate is still verified for the host in the
+   * URL.
+   */
   readonly hosts: Readonly<Record<string, string>>;
 }
 
@@ -24,9 +27,9 @@ export interface DevFileBinding {
   readonly certificate?: DevFileCertificate | undefined;
   /** CA files that replace `ca` for this binding. */
   readonly ca?: readonly string[] | undefined;
-  /** Hosts it may be presented to, `*.example.com` allowed. Default: any. */
+  /** Hosts that the certificate may be presented to, `*.example.com` allowed. Default: any. */
   readonly allowedHosts?: readonly string[] | undefined;
-  /** Of a `hyperdrive` binding: the connection string of its database. */
+  /** The connection string of a `hyperdrive` binding's database. */
   readonly database?: string | undefined;
 }
 
@@ -100,7 +103,7 @@ export function devFileSchema(): object {
 }
 
 /**
- * Reads the `countersign.json` in `folder`. There need not be one.
+ * Reads the `countersign.json` in `folder`. A missing file gives the defaults.
  * @throws Failure `dev_file_invalid` with file, line and column
  */
 export async function readDevFile(folder: string, environment?: string): Promise<DevFile> {
@@ -148,7 +151,7 @@ function parse(path: string, text: string): z.infer<typeof schema> {
   throw invalid(path, text, node.offset, `${named.join(".") || "the file"}: ${issue.message}`);
 }
 
-/** Of a union that failed, the alternative that came furthest says best what is wrong. */
+/** If a union failed, the alternative that matched deepest explains best what is wrong. */
 function deepest(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue {
   const [first] = issues as [z.core.$ZodIssue];
   if (first.code !== "invalid_union" || first.errors.length === 0) {

@@ -4,16 +4,16 @@ import type { Duplex } from "node:stream";
 import { Pool } from "undici";
 import { forward, forwardUpgrade, wasNeverSent, type ForwardTarget } from "../forward/forward.ts";
 
-/** A service that an origin stands in front of. */
+/** A proxy in front of a service, which an origin passes its requests to. */
 export interface Front extends AsyncDisposable {
   request(request: IncomingMessage, response: ServerResponse): void;
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
 }
 
-/** What only the origin may say. */
+/** Headers that only the origin may set. */
 const dropped: ReadonlySet<string> = new Set(["client-cert", "client-cert-chain"]);
 
-/** @param to its path is put before each request's */
+/** @param to its path is put before the path of each request */
 export function startFront(to: URL): Front {
   const pool = new Pool(to.origin);
   const base = to.pathname.replace(/\/$/, "");
@@ -23,7 +23,7 @@ export function startFront(to: URL): Front {
     host: null,
     dropped,
     added: ["client-cert", clientCert(request.socket as TLSSocket)],
-    // A Worker is not run twice for one request, in development neither.
+    // As in production, a Worker is not run twice for one request.
     mayRetry: wasNeverSent,
     failed: (error, _request, response) => {
       response.writeHead(502, { "content-type": "text/plain" });
@@ -37,7 +37,7 @@ export function startFront(to: URL): Front {
   };
 }
 
-/** RFC 9440: the DER as a structured field's byte sequence. */
+/** The DER certificate as a structured field's byte sequence (RFC 9440). */
 function clientCert(socket: TLSSocket): string {
   return `:${socket.getPeerX509Certificate()?.raw.toString("base64") ?? ""}:`;
 }

@@ -7,21 +7,21 @@ import { defaultOptions, type AddressOptions } from "../contract/gateway-options
 
 export interface DevGateway extends AsyncDisposable {
   readonly gateway: Gateway;
-  /** Good for this run only: a certificate is sealed here and unsealed a moment later. */
+  /** Valid for this run only: a certificate is sealed here and unsealed a moment later. */
   readonly keyring: Keyring;
 }
 
-/** @param origin `https://api.example.com`. Null: the URL has none that could be read */
+/** @param origin `https://api.example.com`. Null: the URL has no readable origin */
 export type OnFailure = (failure: Failure, binding: GatewayBinding, origin: string | null) => void;
 
-/** In development, bindings reach this machine too. */
+/** In development, bindings may also reach this machine. */
 export function developmentAddresses(hosts: Readonly<Record<string, string>>): AddressOptions {
   return { allow: [], deny: [], development: true, denyLocalPorts: [], hosts };
 }
 
 /**
- * The gateway that runs in production, in this process. No Worker runs in it: workerd is a process
- * of its own, and reaches the gateway over the binding's socket as it does there.
+ * Runs the same gateway as in production, in this process. No Worker code runs here: workerd is a separate process, and
+ * reaches the gateway over the binding's socket, as in production.
  */
 export function startDevGateway(onFailure: OnFailure): DevGateway {
   const keyring = new Keyring(randomBytes(32));

@@ -5,8 +5,8 @@ import { loadWrangler } from "./wrangler/wrangler.ts";
 export * from "./miniflare.ts";
 
 /**
- * wrangler's `createTestHarness`, with the mTLS bindings of its Workers. Those not given to
- * `mtls()` present a certificate of the project's development CA.
+ * wrangler's `createTestHarness`, with the mTLS bindings of its Workers. Bindings that are not given to `mtls()`
+ * present a certificate of the project's development CA.
  * @throws Failure `dev_wrangler_missing`, `dev_wrangler_unsupported`
  */
 export async function createTestHarness(

@@ -6,7 +6,7 @@ import { authorityFolder } from "./authority.ts";
 import { edited } from "./edit-json.ts";
 import type { WranglerProject } from "./wrangler/wrangler.ts";
 
-/** A file as it is and as it should be. */
+/** A file's content now and after the change. */
 export interface FileChange {
   /** Relative to the project. */
   readonly path: string;
@@ -19,13 +19,13 @@ export interface InitOptions {
   readonly folder: string;
   readonly project: WranglerProject & { readonly configPath: string };
   readonly environment: string | undefined;
-  /** The binding to have. Null: any will do, and `MY_CERT` is added where there is none. */
+  /** The binding that the project should have. Null: any is enough, and `MY_CERT` is added if there is none. */
   readonly binding: string | null;
-  /** The folder of the Countersign that runs, absolute: what `devDependencies` gets. */
+  /** The folder of the running Countersign, absolute. `devDependencies` gets this path. */
   readonly countersign: string;
 }
 
-/** What the project lacks. Empty once everything was applied. */
+/** The changes that the project needs. Empty once all were applied. */
 export async function planInit(options: InitOptions): Promise<readonly FileChange[]> {
   const changes = await Promise.all([
     change(options, relative(options.folder, options.project.configPath), withBinding),
@@ -35,7 +35,7 @@ export async function planInit(options: InitOptions): Promise<readonly FileChang
   return changes.filter(({ before, after }) => before !== after);
 }
 
-/** TypeScript projects have their `Env` made by `wrangler types`. */
+/** In TypeScript projects `wrangler types` generates `Env`. */
 export function usesTypes(folder: string): boolean {
   return existsSync(join(folder, "tsconfig.json"));
 }
@@ -94,7 +94,7 @@ function withScripts(text: string, { folder, countersign }: InitOptions): string
     wanted.push([["scripts", "cf-typegen"], "wrangler types"]);
   }
   if (!("countersign" in { ...dependencies, ...devDependencies })) {
-    // Never a bare version: that would be whatever a registry has under this name.
+    // Never a bare version, which would install whatever a registry has under this name.
     const path = relative(folder, countersign).replaceAll("\\", "/");
     wanted.push([["devDependencies", "countersign"], `file:${path}`]);
   }

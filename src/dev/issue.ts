@@ -25,7 +25,7 @@ const serverAuth = "1.3.6.1.5.5.7.3.1";
 const ecdsa = { name: "ECDSA", namedCurve: "P-256" };
 const signing = { name: "ECDSA", hash: "SHA-256" };
 
-/** A self-signed root, good for ten years: it never leaves the machine it was made on. */
+/** A self-signed root, valid for ten years. It never leaves the machine on which it was made. */
 export async function makeRoot(name: string): Promise<KeyPair> {
   const keys = await makeKeys();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({

@@ -5,7 +5,7 @@ import { plugins } from "./miniflare-plugin.ts";
 test("bindings of every other kind stay as they are", () => {
   const socketPath = "/tmp/cert.sock";
   const plugin = { name: "countersign" };
-  // As Miniflare 5 hands them: KV, D1, R2, queues and send_email have a `dev` without a plugin.
+  // As Miniflare 5 passes them: KV, D1, R2, queues and send_email have a `dev` without a plugin.
   const env = {
     CERT: { type: "service", dev: { plugin, options: { socketPath } } },
     OTHER: { type: "service", dev: { plugin: { name: "other" }, options: { socketPath } } },

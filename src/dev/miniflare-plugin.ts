@@ -5,13 +5,13 @@ import {
   type ToldDatabase,
 } from "./socket-binding.ts";
 
-// Loaded by Miniflare by its path, for bindings that name it: in `dev.plugin` (5), or among
-// `unsafeBindings` (4). It is how a `hyperdrive` binding leads to a socket, and how Vite's plugin,
-// which builds its own Miniflare options, comes by any binding that does.
+// Miniflare loads this file by its path, for bindings that name it: in `dev.plugin` (5), or among `unsafeBindings` (4).
+// With it a `hyperdrive` binding leads to a socket. It also gives Vite's plugin, which builds its own Miniflare
+// options, every kind of binding that leads to a socket.
 
 type WorkerOptions =
   | { readonly config: { readonly env?: Readonly<Record<string, EnvBinding>> } }
-  /** What Miniflare 4 hands over: the bindings that name this plugin. */
+  /** Miniflare 4 passes the bindings that name this plugin. */
   | readonly Miniflare4Binding[];
 
 interface Miniflare4Binding {
@@ -22,7 +22,7 @@ interface Miniflare4Binding {
 interface EnvBinding {
   readonly type: string;
   readonly dev?: {
-    /** Miniflare 5 gives KV, D1, R2, queues and send_email a `dev` without one. */
+    /** Miniflare 5 gives KV, D1, R2, queues and send_email a `dev` without a plugin. */
     readonly plugin?: { readonly name: string };
     readonly options?: PluginOptions;
   };
@@ -70,7 +70,7 @@ function bindingsOf(options: WorkerOptions): readonly Miniflare4Binding[] {
   );
 }
 
-/** As on the platform: the gateway signs in, and drivers want something there. */
+/** As on the platform, the gateway signs in, but drivers require a password. */
 const NO_PASSWORD = "kept-by-the-gateway";
 
 function serviceName(socketPath: string): string {

@@ -25,13 +25,13 @@ import {
 } from "./socket-binding.ts";
 import type { MtlsBinding, RawDatabase, SocketOf } from "./wrangler/wrangler.ts";
 
-/** mTLS bindings for a test, each presenting a real certificate through the gateway. */
+/** mTLS bindings for a test. Each presents a real certificate through the gateway. */
 export interface Mtls extends AsyncDisposable {
-  /** For Miniflare 4, and what is built on it: `serviceBindings`. */
+  /** `serviceBindings` of Miniflare 4, and of tools based on it. */
   readonly serviceBindings: Readonly<Record<string, ExternalService>>;
-  /** The bindings that have a `database`, for Miniflare 4 and what is built on it: `unsafeBindings`. */
+  /** `unsafeBindings` of Miniflare 4, and of tools based on it: the bindings that have a `database`. */
   readonly unsafeBindings: PluginBinding4[];
-  /** For Miniflare 5: a Worker's `config.env`. */
+  /** `config.env` of a Worker in Miniflare 5. */
   readonly env: Readonly<Record<string, ExternalBinding | DatabaseBinding>>;
   /** Every failure so far, in order. */
   readonly failures: readonly MtlsFailure[];
@@ -47,46 +47,45 @@ export interface DatabaseBinding {
 
 export interface MtlsFailure {
   readonly binding: string;
-  /** As in the header `countersign-failure`. */
+  /** The same code as in the header `countersign-failure`. */
   readonly code: string;
   readonly message: string;
 }
 
-/** Default: a certificate of the project's development CA, or what countersign.json says. */
+/** Without options: what countersign.json says, else a certificate of the project's development CA. */
 export interface MtlsBindingOptions {
-  /** PEM file with the leaf, its chain, and perhaps the key. Relative to `project`. */
+  /** PEM file with the leaf, its chain and, optionally, the key. Relative to `project`. */
   readonly cert?: string;
   /** PEM file with the private key. */
   readonly key?: string;
-  /** Present the identity of the Worker with this name, in place of a certificate. */
+  /** Present the identity of the Worker with this name, instead of a certificate. */
   readonly identity?: string;
   /**
-   * The binding is a `hyperdrive` one, and this the connection string of its database, with `sslmode`.
-   * Default: the variable CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_<BINDING>, or `database` of
-   * countersign.json; without them it is an mTLS binding.
+   * The connection string, with `sslmode`, of a database: makes this a `hyperdrive` binding. Default: the variable
+   * CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_<BINDING>, else `database` of countersign.json; without any of these
+   * it is an mTLS binding.
    */
   readonly database?: string;
-  /** The environment that the identity names, as with `countersign identity environments on`. Default: none. */
+  /** The environment that the identity names, as after `countersign identity environments on`. Default: none. */
   readonly identityEnvironment?: string;
 }
 
 export interface MtlsOptions {
   /** Folder of countersign.json and .countersign/. Default: the working directory. */
   readonly project?: string;
-  /** Account of identities. Default: `development`. */
+  /** The account in identities. Default: `development`. */
   readonly account?: string;
-  /** Wrangler environment whose part of countersign.json counts. Default: none. */
+  /** The Wrangler environment whose part of countersign.json is used. Default: none. */
   readonly environment?: string;
   /**
-   * Host in the Worker's URL → an origin that is connected to instead; its certificate is for that
-   * host from then on, too. Default: none.
+   * Host in the Worker's URL → an origin to connect to instead. That origin's certificate is then valid for the host
+   * too. Default: none.
    */
   readonly hosts?: Readonly<Record<string, DevOrigin>>;
 }
 
 /**
- * Opens mTLS bindings, and `hyperdrive` bindings to databases. Names that are not given here may still
- * be asked for with `socketOf`.
+ * Opens mTLS bindings, and `hyperdrive` bindings to databases. `socketOf` also opens bindings that are not given here.
  * @throws Failure if a certificate or a connection string is not usable
  */
 export async function mtls(
@@ -96,7 +95,7 @@ export async function mtls(
   return await openMtls(bindings, options, []);
 }
 
-/** @param configured the databases of a Wrangler configuration */
+/** @param configured the databases in the Wrangler configuration */
 export async function openMtls(
   bindings: Readonly<Record<string, MtlsBindingOptions>>,
   options: MtlsOptions,
@@ -183,11 +182,11 @@ function toldToMiniflare(
 }
 
 export interface MtlsOriginOptions extends Omit<DevOriginOptions, "authority" | "onRefused"> {
-  /** Folder of .countersign/, whose CA it trusts. Default: the working directory. */
+  /** The folder of .countersign/, whose CA the server trusts. Default: the working directory. */
   readonly project?: string;
 }
 
-/** A server on a free port that lets in only clients of the project's development CA. */
+/** A server on a free port that accepts only clients of the project's development CA. */
 export async function mtlsOrigin(options: MtlsOriginOptions = {}): Promise<DevOrigin> {
   checkOptions("mtlsOrigin()", mtlsOriginSchema, options);
   const { project = ".", ...others } = options;
@@ -196,16 +195,16 @@ export async function mtlsOrigin(options: MtlsOriginOptions = {}): Promise<DevOr
 }
 
 export interface MtlsDatabaseOptions {
-  /** Folder of .countersign/, whose CA it trusts. Default: the working directory. */
+  /** The folder of .countersign/, whose CA the server trusts. Default: the working directory. */
   readonly project?: string;
-  /** A role of this name, and its database. Default: `dev`. */
+  /** The name of a role and of its database. Default: `dev`. */
   readonly user?: string;
 }
 
 /**
- * A PostgreSQL on a free port that lets in only clients of the project's development CA whose
- * certificate names the user. Its data goes with it.
- * @throws Failure `dev_database_missing` if none is installed, `dev_database_failed`
+ * A PostgreSQL on a free port that accepts only clients of the project's development CA whose certificate names the
+ * user. Its data are removed when it is closed.
+ * @throws Failure `dev_database_missing` if no PostgreSQL is installed, `dev_database_failed`
  */
 export async function mtlsDatabase(options: MtlsDatabaseOptions = {}): Promise<DevDatabase> {
   checkOptions("mtlsDatabase()", mtlsDatabaseSchema, options);
@@ -214,7 +213,7 @@ export async function mtlsDatabase(options: MtlsDatabaseOptions = {}): Promise<D
   return startDevDatabase({ authority: await openAuthority(resolve(project)), port: 0, user });
 }
 
-/** An origin that stands for a host has a certificate for it. */
+/** Gives each origin that replaces a host a certificate for that host. */
 async function answerForHosts(hosts: Readonly<Record<string, DevOrigin>>): Promise<void> {
   const names = Map.groupBy(Object.entries(hosts), ([, origin]) => origin);
   for (const [origin, entries] of names) await origin.answerFor(entries.map(([host]) => host));

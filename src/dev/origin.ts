@@ -12,37 +12,37 @@ import { checkOptions, devOriginSchema, faultsSchema } from "./check-options.ts"
 import { startFront, type Front } from "./front.ts";
 import { clientOf, seeHead, seeWhole, type SeenRequest } from "./seen.ts";
 
-/** A server that lets in only clients of the development CA, and tells them what it saw. */
+/** A server that accepts only clients of the development CA, and answers with what it saw of them. */
 export interface DevOrigin extends AsyncDisposable {
   /** `https://localhost:PORT` */
   readonly url: string;
   readonly port: number;
-  /** Every request that was let in, in order. */
+  /** Every accepted request, in order. */
   readonly requests: readonly SeenRequest[];
   /**
-   * From now on, new connections meet these faults instead of those before. Open connections are
-   * closed. `{}` ends all faults.
+   * From now on, new connections meet these faults instead of the previous ones. Open connections are closed. `{}` ends
+   * all faults.
    */
   fail(faults: OriginFaults): Promise<void>;
-  /** From now on its certificate is for these names as well. */
+  /** From now on, its certificate is valid for these names as well. */
   answerFor(names: readonly string[]): Promise<void>;
 }
 
-/** Ways for an origin to fail. They add up. */
+/** Ways for an origin to fail. They can be combined. */
 export interface OriginFaults {
-  /** The server's certificate ended yesterday. */
+  /** The server's certificate expired yesterday. */
   readonly expired?: boolean;
   /** The server's certificate is for `wrong.name.test`. */
   readonly wrongName?: boolean;
   /** The server's certificate is from a CA that nobody trusts. */
   readonly unknownCa?: boolean;
-  /** Clients of another CA are let in, so none of this project. */
+  /** Only clients of another CA are accepted, so none of this project. */
   readonly wantsAnotherCa?: boolean;
   /** TLS 1.2 at most. */
   readonly tls12Only?: boolean;
   /** Each request is answered by a TCP reset. */
   readonly resets?: boolean;
-  /** Each answer waits, in milliseconds. Default: 0. */
+  /** Delay of each answer, ms. Default: 0. */
   readonly slow?: number;
 }
 
@@ -52,14 +52,17 @@ export interface DevOriginOptions {
   readonly port?: number | undefined;
   /** Address to listen on. Default: `127.0.0.1`. */
   readonly address?: string | undefined;
-  /** Names and addresses its certificate is for, besides localhost. Default: none. */
+  /** Names and addresses that its certificate is valid for, besides localhost. Default: none. */
   readonly names?: readonly string[] | undefined;
   readonly faults?: OriginFaults | undefined;
-  /** A service behind it, which gets each request with the certificate in `Client-Cert` (RFC 9440). */
+  /**
+   * A service behind the origin, which gets each request with the certificate in `Client-Cert` (RFC 9440). Default:
+   * none; the origin answers itself.
+   */
   readonly to?: URL | undefined;
-  /** Called with each request let in. */
+  /** Called with each accepted request. */
   readonly onRequest?: ((seen: SeenRequest) => void) | undefined;
-  /** Called with a sentence for each client that was not let in. */
+  /** Called with a sentence for each client that was refused. */
   readonly onRefused?: ((why: string) => void) | undefined;
 }
 
@@ -75,7 +78,7 @@ class Origin implements DevOrigin {
   readonly #options: DevOriginOptions;
   readonly #server: Server;
   readonly #front: Front | null;
-  /** TCP, by the port they come from. */
+  /** TCP sockets, by the client's port. */
   readonly #sockets = new Map<number, Socket>();
   readonly #names: Set<string>;
   #faults: OriginFaults;
@@ -142,7 +145,7 @@ class Origin implements DevOrigin {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (this.#faults.resets) {
-      // Only TCP can be reset, and the request has the TLS socket above it.
+      // Only the TCP socket can be reset; the request has the TLS socket on top of it.
       this.#sockets.get(request.socket.remotePort ?? 0)?.resetAndDestroy();
       return;
     }
@@ -158,7 +161,7 @@ class Origin implements DevOrigin {
         response.end(`${JSON.stringify(seen, null, 2)}\n`);
       }
     } catch {
-      // The client went away before its request was whole.
+      // The client went away before it had sent the whole request.
       response.destroy();
     }
   }

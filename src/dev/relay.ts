@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { chmod } from "node:fs/promises";
 import { splice } from "../forward/sockets.ts";
 
-/** Joins each connection to the socket at `path` with one to the socket at `to`. */
+/** Joins each connection to the socket at `path` with a new connection to the socket at `to`. */
 export async function startRelay(path: string, to: string): Promise<AsyncDisposable> {
   const open = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {

@@ -4,9 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 /**
- * Where the sockets of one run are: only this user may enter. Its path is short, because a socket's
- * path is limited. It is also removed when the process ends, because Miniflare ends the process
- * itself on a signal.
+ * A folder for the sockets of one run, which only this user may enter. Its path is short, because a socket's path is
+ * limited. It is also removed when the process exits, because on a signal Miniflare itself ends the process.
  */
 export async function makeRunFolder(): Promise<Disposable & { readonly path: string }> {
   const path = await mkdtemp(join(tmpdir(), "cs-"));

@@ -5,7 +5,7 @@ import { calledBy } from "../certificates/shown.ts";
 import type { Colors } from "../terminal/io.ts";
 import { WranglerError } from "./wrangler/wrangler-error.ts";
 
-/** One line a binding: which certificate, subject, expiry, trust. */
+/** One line for each binding: its certificate's source, subject and expiry, and its trust. */
 export function describeBinding(
   chosen: ChosenCertificate,
   { trust, now, colors }: { readonly trust: string; readonly now: Date; readonly colors: Colors },
@@ -21,7 +21,7 @@ export function describeBinding(
   ].join("");
 }
 
-/** With the date, which a developer compares with a calendar. */
+/** With the date, so the developer can compare it with a calendar. */
 export function expiryWithDate(notAfter: Date, now: Date): string {
   const said = describeExpiry(notAfter, now);
   return Number.isNaN(notAfter.getTime())
@@ -29,7 +29,7 @@ export function expiryWithDate(notAfter: Date, now: Date): string {
     : `${said}, on ${notAfter.toISOString().slice(0, 10)}`;
 }
 
-/** A failure where the developer looks: the code, both certificates in a few words, the fix. */
+/** A failure for the developer's terminal: the code, both certificates in a few words, the fix. */
 export function describeFailure(failure: Failure, about: FailureContext, colors: Colors): string {
   const lines = [
     `${colors.red("✘")} ${about.binding ? `${colors.cyan(about.binding)}: ` : ""}${failure.message}`,
@@ -46,13 +46,13 @@ export interface FailureContext {
   readonly binding?: string | undefined;
   /** The client's certificate, in a few words. */
   readonly client?: string | undefined;
-  /** The origin's. */
+  /** The origin's certificate, in a few words. */
   readonly origin?: string | undefined;
-  /** A command for exactly this case. */
+  /** A command that fixes exactly this case. */
   readonly fix?: string | undefined;
 }
 
-/** wrangler's own message as it is; of anything else that is no Failure, its message. */
+/** wrangler's own message unchanged; for other errors that are not a Failure, their message. */
 export function describeError(error: unknown): string {
   return error instanceof WranglerError || error instanceof Error ? error.message : String(error);
 }

@@ -16,7 +16,7 @@ export interface SeenRequest {
   /** Path and query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string | readonly string[]>>;
-  /** Null: it was passed on unread. */
+  /** Null: the body was passed on unread. */
   readonly body: SeenBody | null;
 }
 
@@ -27,12 +27,12 @@ export interface SeenBody {
 }
 
 export interface SeenCertificate {
-  /** `CN=client,O=Acme`. Empty: it names no subject. */
+  /** `CN=client,O=Acme`. Empty: the certificate has no subject. */
   readonly subject: string;
   readonly issuer: string;
   /** `DNS:api.example.com`, `URI:spiffe://…` */
   readonly names: readonly string[];
-  /** The one URI name that is a SPIFFE ID. */
+  /** The URI name that is a SPIFFE ID, if there is exactly one. */
   readonly spiffeId: string | null;
   readonly serialNumber: string;
   /** SHA-256, 64 lower case hex digits. */
@@ -41,7 +41,7 @@ export interface SeenCertificate {
   readonly notAfter: string;
 }
 
-/** Reads the whole body, of which only length and hash are kept. */
+/** Reads the whole body, and keeps only its length and hash. */
 export async function seeWhole(request: IncomingMessage): Promise<SeenRequest> {
   const hash = createHash("sha256");
   let bytes = 0;

@@ -20,17 +20,17 @@ import {
 } from "./wrangler/wrangler.ts";
 import { Failure } from "../failures/failures.ts";
 
-/** `countersign dev`, running. */
+/** A running `countersign dev`. */
 export interface DevSession extends AsyncDisposable {
   readonly server: DevServer;
 }
 
 export interface DevSessionOptions {
-  /** Absolute: where the command was started. */
+  /** Absolute: the folder in which the command was started. */
   readonly folder: string;
   readonly script?: string | undefined;
   readonly flags: DevFlags;
-  /** `--cert`, by binding. Absolute paths. */
+  /** Files given with `--cert`, by binding. Absolute paths. */
   readonly certificateOptions: Readonly<Record<string, CertificateFiles>>;
   /** Default: no platform is asked. */
   readonly fromPlatform?: FromPlatform;
@@ -92,18 +92,18 @@ export interface ProjectBindingsOptions extends Pick<
 > {
   readonly projectFolder: string;
   readonly workerName: string;
-  /** Of the Worker's identity. Null: `development`. */
+  /** The account in the Worker's identity. Null: `development`. */
   readonly account: string | null;
   readonly flags: Pick<DevFlags, "env">;
-  /** Beside those of countersign.json, and before them. Default: none. */
+  /** Hosts in addition to those of countersign.json, which they override. Default: none. */
   readonly hosts?: Readonly<Record<string, string>>;
-  /** Default: none are given in code. */
+  /** Databases given in code. Default: none. */
   readonly databases?: GivenDatabases;
-  /** Told of every failure. Default: each is explained once, to `complain`. */
+  /** Called with every failure. Default: each failure is explained once, with `complain`. */
   readonly onFailure?: OnFailure;
 }
 
-/** A gateway and its bindings for a project in `projectFolder`: what they do is said. */
+/** Starts a gateway and its bindings for the project in `projectFolder`, and prints what happens to them. */
 export async function startProjectBindings(options: ProjectBindingsOptions): Promise<DevBindings> {
   const { projectFolder, workerName, say, complain, colors } = options;
   await using stack = new AsyncDisposableStack();
@@ -150,7 +150,7 @@ interface OpenDatabaseParts {
   readonly wrangler: Pick<LoadedWrangler, "version" | "servesDatabases">;
 }
 
-/** One that asks for no TLS is served by wrangler itself, which is said. */
+/** wrangler itself serves a database that asks for no TLS; a line says so. */
 export async function openDatabase(
   raw: RawDatabase,
   file: DevFile,
@@ -193,9 +193,9 @@ export function refuseUnknown(
 }
 
 /**
- * Bindings of countersign.json that the project does not have. Another environment may have them, so
- * that is a sentence, or null.
- * @throws Failure `dev_binding_unknown` if one is written like a binding that the file leaves out
+ * Bindings of countersign.json that the project does not have. Another environment may have them, so this returns a
+ * sentence, or null, and does not throw for them.
+ * @throws Failure `dev_binding_unknown` if the file has a misspelt name of one of the project's bindings
  */
 export function strayBindings(
   file: Pick<DevFile, "path" | "bindings">,

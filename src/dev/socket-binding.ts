@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import type { DatabasePlace } from "./connection-string.ts";
 
-// How a Worker's binding is told to Miniflare: each leads to a Unix socket.
+// How Miniflare is told of a binding that leads to a Unix socket.
 
 /** What Miniflare calls `external` with `http.style = proxy`: workerd connects to the socket itself. */
 export function externalService(socketPath: string): ExternalService {
@@ -14,10 +14,10 @@ export interface ExternalService {
 
 export const pluginName = "countersign";
 
-/** What a binding of our plugin for Miniflare 5 is told. */
+/** The options that our plugin for Miniflare 5 gets with a binding. */
 export interface PluginOptions {
   readonly socketPath?: string;
-  /** The binding is a database's: what its connection string says of it. Absent: a service's. */
+  /** For a database's binding: what its connection string says. Absent: a service's binding. */
   readonly database?: ToldDatabase;
 }
 
@@ -27,13 +27,13 @@ export interface ToldDatabase {
   readonly scheme: "postgresql" | "mysql";
 }
 
-/** `dev` of a binding that the plugin provides. */
+/** The `dev` field of a binding that the plugin provides. */
 export interface PluginBinding {
   readonly plugin: { readonly package: string; readonly name: string };
   readonly options: PluginOptions;
 }
 
-/** A database's binding that the plugin provides, as Miniflare 4 takes it and types it. */
+/** A database's binding that the plugin provides, in the form that Miniflare 4 accepts. */
 export interface PluginBinding4 {
   readonly name: string;
   readonly type: string;
@@ -55,7 +55,7 @@ export function pluginBinding(options: PluginOptions): PluginBinding {
   return { plugin: { package: pluginPath(), name: pluginName }, options };
 }
 
-/** The same for a `hyperdrive` binding. The Worker is told all but host, port and password. */
+/** The same for a `hyperdrive` binding. The Worker gets everything except host, port and password. */
 export function pluginDatabase(
   socketPath: string,
   { database, user, protocol }: DatabasePlace,
@@ -64,7 +64,7 @@ export function pluginDatabase(
   return pluginBinding({ socketPath, database: { database, user, scheme } });
 }
 
-/** Beside this file, and as it is: `.ts` in a checkout, `.js` once built. */
+/** The plugin's file beside this one: `.ts` in a checkout, `.js` once built. */
 function pluginPath(): string {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
   return fileURLToPath(new URL(`miniflare-plugin.${extension}`, import.meta.url));

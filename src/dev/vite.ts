@@ -17,7 +17,7 @@ export interface CountersignPluginOptions {
   >;
 }
 
-/** A Vite plugin, and what `cloudflare()` has to be told. */
+/** A Vite plugin, and the configuration that `cloudflare()` needs. */
 export interface CountersignPlugin {
   readonly name: "countersign";
   readonly enforce: "pre";
@@ -44,11 +44,10 @@ interface WorkerConfig {
 }
 
 /**
- * mTLS bindings for Vite projects, beside `@cloudflare/vite-plugin`:
- * `const mtls = countersign(); plugins: [mtls, cloudflare({ config: mtls.workerConfig })]`.
- * A build is left as it is: the bindings are the platform's then.
+ * mTLS bindings for Vite projects, beside `@cloudflare/vite-plugin`: `const mtls = countersign(); plugins: [mtls,
+ * cloudflare({ config: mtls.workerConfig })]`. The plugin does not affect a build, whose bindings are the platform's.
  *
- * @throws Failure `dev_option_malformed` for a field that it does not know
+ * @throws Failure `dev_option_malformed` for an unknown field
  */
 export function countersign(options: CountersignPluginOptions = {}): CountersignPlugin {
   checkOptions("countersign()", pluginSchema, options);
@@ -118,12 +117,12 @@ async function start(root: string, options: CountersignPluginOptions): Promise<D
   return bindings;
 }
 
-/** Vite's own logger is there only after the configuration, which needs the bindings. */
+/** Vite's own logger exists only after the configuration, and the configuration needs the bindings. */
 function write(line: string): void {
   console.log(line);
 }
 
-/** A service whose `dev.plugin` is ours: the one kind of binding that a plugin may provide. */
+/** Makes each binding a service whose `dev.plugin` is ours: the only kind of binding that a plugin may provide. */
 function replaceBindings(config: WorkerConfig, bindings: DevBindings): void {
   const services = (config.mtls_certificates ?? []).map((raw) => ({
     binding: raw.binding,

@@ -1,17 +1,17 @@
-// Runs inside a Worker: it must reach nothing of Node's.
+// Runs inside a Worker: it must not import anything of Node's.
 import type { OriginFaults } from "./origin.ts";
 import type { SeenRequest } from "./seen.ts";
 
 /** An origin of `mtlsOrigin()`, seen from a test that runs inside a Worker. */
 export interface RemoteOrigin {
   url(): Promise<string>;
-  /** Every request that was let in, in order. */
+  /** Every accepted request, in order. */
   requests(): Promise<readonly SeenRequest[]>;
-  /** From now on, new connections meet these faults. `{}` ends all. */
+  /** From now on, new connections meet these faults. `{}` ends all faults. */
   fail(faults: OriginFaults): Promise<void>;
 }
 
-/** @param env the test's, with the binding of `originControl()` */
+/** @param env the test's `env`, with the binding made by `originControl()` */
 export function originOf(env: object): RemoteOrigin {
   const ask = async (question: { readonly fail?: OriginFaults }): Promise<Answer> => {
     const { COUNTERSIGN_ORIGIN: origin } = env as { COUNTERSIGN_ORIGIN?: Fetcher };

@@ -11,9 +11,9 @@ export type { DevOrigin, OriginFaults } from "./origin.ts";
 export type { SeenCertificate, SeenRequest } from "./seen.ts";
 
 /**
- * Opens mTLS bindings for `vitest.config.ts`: `miniflare: { serviceBindings, unsafeBindings }` of
- * `cloudflareTest()`. The Wrangler configuration may have them too; the `localConnectionString` of a
- * `hyperdrive` binding counts where no other is given.
+ * Opens mTLS bindings for `vitest.config.ts`: `miniflare: { serviceBindings, unsafeBindings }` of `cloudflareTest()`.
+ * The Wrangler configuration may have the same bindings. The `localConnectionString` of a `hyperdrive` binding is used
+ * if no other is given.
  * @throws Failure if a certificate or a connection string is not usable
  */
 export async function mtls(
@@ -32,7 +32,7 @@ export async function mtls(
   return openMtls(bindings, options, configured);
 }
 
-/** A Vite plugin that closes bindings and origins with Vitest, which waits for them to be. */
+/** A Vite plugin that closes bindings and origins together with Vitest, which waits for them to close. */
 export function closing(...open: readonly AsyncDisposable[]): {
   readonly name: string;
   buildEnd(): Promise<void>;
@@ -45,13 +45,12 @@ export function closing(...open: readonly AsyncDisposable[]): {
   };
 }
 
-/** The name under which tests in a Worker reach `originControl`. */
+/** The name of the binding through which tests in a Worker reach `originControl`. */
 export const originBinding = "COUNTERSIGN_ORIGIN";
 
 /**
- * Tests of `@cloudflare/vitest-plugin` run inside a Worker, the origin in Node: this, among
- * `serviceBindings`, is how they ask it what it saw, and tell it how to fail. See `originOf` of
- * `countersign/vitest/worker`.
+ * Tests of `@cloudflare/vitest-plugin` run inside a Worker, the origin in Node. With this among `serviceBindings`, such
+ * a test asks the origin what it saw, and tells it how to fail. See `originOf` of `countersign/vitest/worker`.
  */
 export function originControl(
   origin: DevOrigin,

@@ -1,13 +1,13 @@
 import { watch, type FSWatcher } from "node:fs";
 import { basename, dirname } from "node:path";
 
-/** Editors and certbot write a file in several steps: what comes within this time is one change. */
+/** Editors and certbot write a file in several steps; changes within this time count as one. */
 const SETTLE_MS = 60;
 
-/** Calls `onChange` after one or more of the files it follows changed, appeared or went. */
+/** Calls `onChange` after one or more of the followed files changed, appeared or disappeared. */
 export class FileWatcher implements Disposable {
   readonly #onChange: () => void;
-  /** By folder, since most programs replace a file rather than write into it. */
+  /** Folders are watched, because most programs replace a file and do not write into it. */
   readonly #watchers = new Map<string, FSWatcher>();
   #names: ReadonlySet<string> = new Set();
   #timer: NodeJS.Timeout | undefined;
@@ -16,7 +16,7 @@ export class FileWatcher implements Disposable {
     this.#onChange = onChange;
   }
 
-  /** @param files absolute; they replace those followed before, and need not exist */
+  /** @param files absolute; they replace the files followed so far, and need not exist */
   follow(files: readonly string[]): void {
     this.#names = new Set(files);
     const folders = new Set(files.map((file) => dirname(file)));
@@ -52,7 +52,7 @@ export class FileWatcher implements Disposable {
       watcher.on("error", () => watcher.close());
       this.#watchers.set(folder, watcher);
     } catch {
-      // The folder is missing. Reading the file reports this.
+      // The folder is missing; reading the file reports this.
     }
   }
 

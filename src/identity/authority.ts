@@ -1,7 +1,7 @@
 import { createPrivateKey, randomBytes, webcrypto } from "node:crypto";
 import * as x509 from "../certificates/x509.ts";
 
-/** A CA that signs: its certificate (with what stands above it, without the root) and its key, PEM. */
+/** A CA that signs: its certificate, those above it up to but without the root, and its key, PEM. */
 export interface SigningAuthority {
   /** The signing certificate first. */
   readonly chain: string;
@@ -14,7 +14,9 @@ export const SIGNING: webcrypto.EcdsaParams = { name: "ECDSA", hash: "SHA-256" }
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
-/** A clock that is behind still takes a certificate that was just made. */
+/**
+ * ms by which new certificates are backdated, so that a clock that is behind accepts a certificate that was just made.
+ */
 export const BACKDATED: number = 5 * 60_000;
 
 export interface AuthorityNames {
@@ -23,8 +25,8 @@ export interface AuthorityNames {
 }
 
 /**
- * The root of one account's identities, good for ten years. Its key signs intermediates and nothing
- * else, so that it may stand on a machine without a network.
+ * The root of one account's identities, valid for ten years. Its key signs only intermediates, so it can be kept on a
+ * machine without a network.
  */
 export async function makeRoot(names: AuthorityNames, now: Date): Promise<SigningAuthority> {
   const keys = await makeKeys();
@@ -60,14 +62,14 @@ export async function makeRequest(
 
 export interface IntermediateOptions extends AuthorityNames {
   readonly now: Date;
-  /** Days, 1 to 3,650; never beyond the root's. Default: 365. */
+  /** Days, 1 to 3,650; never beyond the root's expiry. Default: 365. */
   readonly days?: number;
 }
 
 /**
- * Signs an intermediate that may issue leaves and no further CA. Of the request only its key counts.
+ * Signs an intermediate that may issue leaves and no further CA. Only the key of the request is used.
  * @returns its certificate, PEM
- * @throws TypeError if the request is none, or its signature does not fit
+ * @throws TypeError if the request is not valid, or its signature does not match its key
  */
 export async function signIntermediate(
   root: SigningAuthority,
@@ -105,8 +107,8 @@ function authorityExtensions(trustDomain: string): x509.Extension[] {
 }
 
 /**
- * What a request asks for.
- * @throws TypeError if it is none, or was not signed with its own key
+ * Reads and checks a request for a certificate (PKCS #10).
+ * @throws TypeError if it is not valid, or was not signed with its own key
  */
 export async function readRequest(csr: string): Promise<x509.Pkcs10CertificateRequest> {
   let request: x509.Pkcs10CertificateRequest;
@@ -121,7 +123,7 @@ export async function readRequest(csr: string): Promise<x509.Pkcs10CertificateRe
   return request;
 }
 
-/** `CN=…,O=…` in RFC 4514's order, which is the reverse of how it is encoded. */
+/** `CN=…,O=…` in RFC 4514's order, which is the reverse of the encoded order. */
 export function nameOf(commonName: string, organization: string): x509.JsonName {
   return [{ O: [organization] }, { CN: [commonName] }];
 }

@@ -1,12 +1,12 @@
 import { X509Certificate } from "node:crypto";
 
-/** How often who follows the bundle should look, in seconds. */
+/** How often clients should fetch the bundle, in seconds. */
 export const REFRESH_HINT = 300;
 
 /**
  * A SPIFFE bundle of one trust domain: its CAs as a JWK set.
- * @param authorities PEM, one each
- * @param sequence counts up with each change
+ * @param authorities PEM, one certificate each
+ * @param sequence increases with each change
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Trust_Domain_and_Bundle.md
  */
 export function spiffeBundle(authorities: readonly string[], sequence: number): object {

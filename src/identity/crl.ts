@@ -10,15 +10,15 @@ export interface RevokedEntry {
 
 export interface CrlOptions {
   readonly revoked: readonly RevokedEntry[];
-  /** Counts up with each list. */
+  /** Increases with each list. */
   readonly number: number;
   readonly now: Date;
-  /** ms until the next one is there at the latest. Default: 24 hours. */
+  /** ms until the next list is due (`nextUpdate`). Default: 24 hours. */
   readonly lifetime?: number;
 }
 
 /**
- * What the intermediate has issued and revoked, in PEM.
+ * The certificates that the intermediate has issued and revoked, as a CRL in PEM.
  * @see RFC 5280, section 5
  */
 export async function makeCrl(
@@ -41,6 +41,6 @@ export async function makeCrl(
       new x509.Extension("2.5.29.20", false, new asn1js.Integer({ value: number }).toBER()),
     ],
   });
-  // The library writes a label that OpenSSL does not know.
+  // The library writes a PEM label that OpenSSL does not know.
   return `${crl.toString("pem").replaceAll(" CRL-", " X509 CRL-")}\n`;
 }

@@ -1,12 +1,12 @@
 import type { ScriptRow } from "../store/schema.ts";
 
-/** The tag that wrangler gives a Worker which it deploys with `--env`. */
+/** The tag that wrangler gives a Worker deployed with `--env`. */
 const TAG = "cf:environment=";
 const LONGEST = 64;
 
 /**
- * The environment that a Worker was deployed to, as wrangler's tag says. Null: none; more than one, so
- * that none is meant; or one whose name has no room in a SPIFFE ID, or is no text.
+ * The environment that a Worker was deployed to, according to wrangler's tag. Null: there is no tag or more than one,
+ * or the name is not text or too long for a SPIFFE ID.
  */
 export function environmentOf({ settings }: Pick<ScriptRow, "settings">): string | null {
   const { tags } = settings as { readonly tags?: readonly string[] | null };

@@ -4,7 +4,7 @@ import { issueIdentity } from "./issue.ts";
 
 /** Signs what the control plane publishes to the origins of one account. */
 export interface FeedSigner {
-  /** A JWS in compact form, `ES256`, with the signer's chain in `x5c` (RFC 7515). */
+  /** Returns a JWS in compact form, `ES256`, with the signer's chain in `x5c` (RFC 7515). */
   sign(payload: unknown): string;
   readonly notBefore: Date;
   readonly notAfter: Date;
@@ -16,7 +16,7 @@ export interface FeedSignerOptions {
   readonly now: Date;
 }
 
-/** A separate key for the feed, valid for a day, because the CA's key signs only certificates. */
+/** Makes a separate key for the feed, valid for a day, because the CA's key signs only certificates. */
 export async function makeFeedSigner(
   authority: SigningAuthority,
   { account, trustDomain, now }: FeedSignerOptions,

@@ -26,14 +26,14 @@ export interface IdentitiesOptions {
   readonly store: Store;
   readonly keyring: Keyring;
   readonly clock: () => Date;
-  /** `countersign.internal` */
+  /** `countersign.internal`, for example. */
   readonly trustDomain: string;
 }
 
-/** Issues identities to the Workers of each account, from a CA of its own. */
+/** Issues identities to the Workers of each account, from the account's own CA. */
 export class Identities implements IdentityIssuer {
   readonly #options: IdentitiesOptions;
-  /** CAs that are being made: the first two Workers of an account get the same one. */
+  /** CAs that are being made, so the first two Workers of an account get the same CA. */
   readonly #making = new Map<string, Promise<IdentityAuthorityRow>>();
 
   constructor(options: IdentitiesOptions) {
@@ -55,7 +55,7 @@ export class Identities implements IdentityIssuer {
     return { revokedOn, reason, spiffeId, authorityId: authority?.id ?? null };
   }
 
-  /** What a Worker would be issued now. */
+  /** The SPIFFE ID that a Worker would be issued now. */
   async spiffeId(key: ScriptKey): Promise<string> {
     const { accountId: account, scriptName: worker } = key;
     const { store, trustDomain } = this.#options;
@@ -81,7 +81,7 @@ export class Identities implements IdentityIssuer {
     const notBefore = issued.notBefore.toISOString();
     const notAfter = issued.notAfter.toISOString();
     const { value: version } = await store.write(async ({ db }) => {
-      // Asked again in the transaction: one that was revoked meanwhile is never handed out.
+      // Checked again in the transaction, so an identity that was revoked in between is never handed out.
       const before = await findIdentity(db, key);
       if (before?.revokedOn) throw identityRevoked(scriptName, before.revokedOn, before.reason);
       const next = (before?.version ?? 0) + 1;
@@ -118,7 +118,7 @@ export class Identities implements IdentityIssuer {
     return making;
   }
 
-  /** @throws Failure if its key does not open */
+  /** @throws Failure if the CA's key cannot be unsealed */
   signer({ id, accountId, chain, sealedKey }: IdentityAuthorityRow): SigningAuthority {
     if (chain === null) {
       throw new Failure("identity_authority_offline", {
@@ -128,12 +128,12 @@ export class Identities implements IdentityIssuer {
     return { chain, key: this.#options.keyring.unseal(identityKeyPlace(accountId, id), sealedKey) };
   }
 
-  /** The key of an intermediate that is not signed yet. @throws Failure if it does not open */
+  /** The key of an intermediate that is not signed yet. @throws Failure if it cannot be unsealed */
   waitingKey({ id, accountId, sealedKey }: IdentityAuthorityRow): string {
     return this.#options.keyring.unseal(identityKeyPlace(accountId, id), sealedKey);
   }
 
-  /** The root, where its key is here. Null: it is offline. @throws Failure if its key does not open */
+  /** The root, if its key is stored here. Null: it is offline. @throws Failure if its key cannot be unsealed */
   root({ id, accountId, root, sealedRootKey }: IdentityAuthorityRow): SigningAuthority | null {
     if (sealedRootKey === null) return null;
     const key = this.#options.keyring.unseal(identityRootKeyPlace(accountId, id), sealedRootKey);
@@ -166,7 +166,7 @@ export class Identities implements IdentityIssuer {
   }
 
   /**
-   * An intermediate under a root whose key is elsewhere: its request is to be signed there. Not stored yet.
+   * An intermediate under a root whose key is elsewhere; its request has to be signed there. Not stored yet.
    * @param root PEM, one certificate
    */
   async offlineAuthority(accountId: string, root: string): Promise<IdentityAuthorityRow> {
@@ -190,7 +190,7 @@ export class Identities implements IdentityIssuer {
     };
   }
 
-  /** A root and an intermediate of their own, not stored yet. */
+  /** A root of the account's own and an intermediate under it, not stored yet. */
   async newAuthority(
     accountId: string,
     number: number,

@@ -18,7 +18,7 @@ const ocspSigning = "1.3.6.1.5.5.7.3.9";
 const ocspNoCheck = "1.3.6.1.5.5.7.48.1.5";
 
 export interface Issued {
-  /** Leaf first, then what stands between it and the root, PEM. */
+  /** The leaf first, then the certificates between it and the root, PEM. */
   readonly chain: string;
   /** Hexadecimal, upper case, as node:crypto has it. */
   readonly serialNumber: string;
@@ -27,19 +27,19 @@ export interface Issued {
 }
 
 export interface IdentityRequest {
-  /** PKCS #10, PEM: of it only the key counts, which has to be on P-256. */
+  /** PKCS #10, PEM. Only its key is used, which has to be on P-256. */
   readonly csr: string;
   readonly spiffeId: string;
   readonly worker: string;
   readonly account: string;
   readonly now: Date;
-  /** ms. Default: 24 hours. Never beyond the intermediate's. */
+  /** ms. Default: 24 hours. Never beyond the intermediate's expiry. */
   readonly lifetime?: number;
 }
 
 /**
- * A Worker's identity: an X509-SVID with exactly one URI, no CA, for either side of a connection.
- * @throws TypeError if the request is none, was not signed with its key, or has a key of another kind
+ * Issues a Worker's identity: an X509-SVID with exactly one URI, not a CA, for either side of a connection.
+ * @throws TypeError if the request is not valid, was not signed with its key, or has a key of another kind
  * @see https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
  */
 export async function issueIdentity(
@@ -59,19 +59,20 @@ export async function issueIdentity(
 }
 
 export interface ClientRequest {
-  /** PKCS #10, PEM. Its key and its subject count. */
+  /** PKCS #10, PEM. Its key and its subject are used. */
   readonly csr: string;
-  /** Whose CA issues. */
+  /** The account whose CA issues. */
   readonly account: string;
   readonly now: Date;
-  /** 1 to 5,475, as on Cloudflare. */
+  /** Days, 1 to 5,475, as on Cloudflare. */
   readonly days: number;
 }
 
 /**
- * A client certificate for what is no Worker. Names besides the subject are not taken over: nobody
- * gets a Worker's SPIFFE ID by asking for it, nor its subject, which servers go by that see no ID.
- * @throws TypeError if the request is none, or was not signed with its key
+ * Issues a client certificate for a program that is not a Worker. Of the names in the request only the subject is used,
+ * so a request cannot ask for a Worker's SPIFFE ID. It cannot ask for a Worker's subject either, which counts for
+ * servers that do not look at the ID.
+ * @throws TypeError if the request is not valid, or was not signed with its key
  */
 export async function issueClient(
   authority: SigningAuthority,
@@ -94,9 +95,9 @@ export interface PersonRequest extends ClientRequest {
 }
 
 /**
- * An identity of a person or a machine, by the common name that the request asks for:
- * `spiffe://{trust domain}/account/{account}/client/{name}`, `CN={name},OU=client,O={account}`.
- * @throws TypeError if the request is none, was not signed with its key, or has no common name
+ * Issues an identity of a person or a machine, named by the common name of the request: `spiffe://{trust
+ * domain}/account/{account}/client/{name}`, `CN={name},OU=client,O={account}`.
+ * @throws TypeError if the request is not valid, was not signed with its key, or has no common name
  */
 export async function issuePerson(
   authority: SigningAuthority,
@@ -117,7 +118,10 @@ export async function issuePerson(
   return { ...issued, spiffeId, name };
 }
 
-/** What answers OCSP for its CA: for a day, and for nothing else (RFC 6960, 4.2.2.2). */
+/**
+ * Issues the certificate that signs OCSP answers for its CA. It is valid for a day, and for nothing else (RFC 6960,
+ * section 4.2.2.2).
+ */
 export async function issueResponder(
   authority: SigningAuthority,
   { csr, account, now }: Omit<ClientRequest, "days">,
@@ -127,12 +131,12 @@ export async function issueResponder(
     subject: [{ O: [account] }, { OU: ["ocsp"] }, { CN: ["OCSP responder"] }],
     usages: [ocspSigning],
     names: [],
-    // Nobody asks whether the one who answers was revoked.
+    // Clients need not ask whether this certificate was revoked.
     extensions: [new x509.Extension(ocspNoCheck, false, new Uint8Array([5, 0]))],
   });
 }
 
-/** What an origin is shown, alone: who trusts its CA has it already. */
+/** Issues what an origin is shown: the leaf alone, because an origin that trusts its CA has the CA already. */
 export async function issuePull(
   authority: SigningAuthority,
   publicKey: x509.PublicKey,
@@ -167,7 +171,7 @@ async function issue(
   { subject, usages, names, extensions = [] }: Leaf,
 ): Promise<Issued> {
   const issuer = new x509.X509Certificate(authority.chain);
-  // No leaf outlives what signed it: verifiers judge the whole chain.
+  // No leaf outlives the certificate that signed it, because verifiers judge the whole chain.
   const notAfter = new Date(Math.min(now.getTime() + lifetime, issuer.notAfter.getTime()));
   const notBefore = new Date(Math.max(now.getTime() - BACKDATED, issuer.notBefore.getTime()));
   const leaf = await x509.X509CertificateGenerator.create({

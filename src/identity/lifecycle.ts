@@ -14,7 +14,7 @@ import type { Write } from "../store/store.ts";
 import type { SignedElsewhere } from "./offline.ts";
 
 /**
- * Takes a Worker's identity away: what it holds is revoked, and none is issued until `restore`.
+ * Takes a Worker's identity away: its current identity is revoked, and none is issued until `restore`.
  * @throws Failure `identity_not_found`
  */
 export async function revokeIdentity(
@@ -34,7 +34,7 @@ export async function revokeIdentity(
 }
 
 /**
- * Lets a Worker have an identity again. What was revoked stays revoked: it gets a new one.
+ * Lets a Worker have an identity again. The revoked one stays revoked; the Worker gets a new one.
  * @throws Failure `identity_not_found`
  */
 export async function restoreIdentity(
@@ -49,7 +49,7 @@ export async function restoreIdentity(
   return restored;
 }
 
-/** A CA beside the one that issues: origins begin to trust it before anything comes from it. */
+/** Makes a CA beside the one that issues, so origins trust it before it issues anything. */
 export async function prepareAuthority(
   { db, changed }: Write,
   make: (number: number) => IdentityAuthorityRow,
@@ -69,7 +69,7 @@ export async function prepareAuthority(
 }
 
 /**
- * Takes over what the root has signed elsewhere.
+ * Stores the certificate that the root has signed elsewhere.
  * @throws Failure `identity_authority_order` if no CA waits for it
  */
 export async function importAuthority(
@@ -93,7 +93,7 @@ export async function importAuthority(
 }
 
 /**
- * The prepared CA issues from now on; the one before is trusted until it is retired.
+ * The prepared CA issues from now on; the previous one is trusted until it is retired.
  * @throws Failure `identity_authority_order`
  */
 export async function activateAuthority(
@@ -121,8 +121,8 @@ export async function activateAuthority(
 }
 
 /**
- * Nobody trusts the CAs any more that were replaced.
- * @param force even if identities of theirs are still valid
+ * Ends trust in the CAs that were replaced.
+ * @param force even if some of their identities are still valid
  * @throws Failure `identity_authority_order`
  */
 export async function retireAuthorities(
@@ -155,10 +155,10 @@ export async function retireAuthorities(
   return retiring.map(({ number }) => number);
 }
 
-/** ms that a request may need to an origin that judges it. */
+/** ms that a request may take to reach the origin that judges it. */
 const ON_ITS_WAY = 5_000;
 
-/** Who presents what one of these has issued: the newest certificate that it holds. Null: nobody. */
+/** The Worker that still presents an identity of one of these CAs as its newest. Null: there is none. */
 async function holderOf(
   db: Write["db"],
   accountId: string,

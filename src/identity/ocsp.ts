@@ -18,11 +18,11 @@ import { AlgorithmIdentifier, Certificate, Extension } from "@peculiar/asn1-x509
 import { makeRequest, type SigningAuthority } from "./authority.ts";
 import { issueResponder } from "./issue.ts";
 
-/** Bytes of a request that is read, and certificates that one may ask about. */
+/** The largest request that is read, in bytes, and the most certificates that one request may ask about. */
 export const LARGEST_REQUEST = 4_096;
 const MOST = 16;
 
-/** ms that an answer is good for. */
+/** How long an answer is valid, ms. */
 const LIFETIME = 3_600_000;
 
 const basic = "1.3.6.1.5.5.7.48.1.1";
@@ -33,9 +33,9 @@ const hashes: Readonly<Record<string, string>> = {
   "2.16.840.1.101.3.4.2.1": "sha256",
 };
 
-/** Answers for one CA, with a key that the CA made for this. */
+/** Answers for one CA, with a key that the CA certified for this purpose. */
 export interface Responder {
-  /** The CA that certificates are asked about, DER. */
+  /** The CA whose certificates are asked about, DER. */
   readonly issuer: Buffer;
   readonly certificate: Buffer;
   /** PKCS #8. */
@@ -43,7 +43,7 @@ export interface Responder {
   readonly notAfter: Date;
 }
 
-/** What is known of a serial number (hexadecimal, upper case). Null: the CA has not issued it. */
+/** Looks up a serial number (hexadecimal, upper case). Null: the CA has not issued it. */
 export type StatusOf = (serial: string) => Promise<{ readonly revokedOn: Date | null } | null>;
 
 export async function makeResponder(
@@ -61,7 +61,7 @@ export async function makeResponder(
   };
 }
 
-/** What a request asks about. Null: it cannot be read. Never throws. */
+/** Reads a request. Null: it cannot be read. Never throws. */
 export function readOcspRequest(der: Uint8Array): OCSPRequest | null {
   try {
     const request = AsnConvert.parse(der, OCSPRequest);
@@ -72,7 +72,7 @@ export function readOcspRequest(der: Uint8Array): OCSPRequest | null {
   }
 }
 
-/** Whether all that is asked about was issued by this CA. */
+/** Whether this CA is named as the issuer of all the certificates in the request. */
 export function isAskedOf(request: OCSPRequest, { issuer }: Responder): boolean {
   const { subject, subjectPublicKeyInfo } = AsnConvert.parse(issuer, Certificate).tbsCertificate;
   const name = Buffer.from(AsnConvert.serialize(subject));
@@ -107,7 +107,7 @@ export async function answerOcsp(
   const certificate = AsnConvert.parse(responder.certificate, Certificate);
   const { subjectPublicKey } = certificate.tbsCertificate.subjectPublicKeyInfo;
   const keyHash = createHash("sha1").update(Buffer.from(subjectPublicKey)).digest();
-  // It belongs to this answer, so that nobody plays an old one.
+  // The nonce ties the answer to this request, so an old answer cannot be replayed.
   const echoed = requestExtensions?.find(({ extnID }) => extnID === nonce);
   const isShort = echoed !== undefined && echoed.extnValue.buffer.byteLength <= 128;
   const tbsResponseData = new ResponseData({
@@ -140,7 +140,7 @@ export async function answerOcsp(
   );
 }
 
-/** An answer that says nothing of certificates, and is not signed. */
+/** An unsigned error response, which says nothing about certificates. */
 export function ocspRefusal(why: Refusal): Buffer {
   return encode(new OCSPResponse({ responseStatus: refusals[why] }));
 }

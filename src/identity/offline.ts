@@ -5,16 +5,16 @@ import { Failure } from "../failures/failures.ts";
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 const CRL = /-----BEGIN X509 CRL-----[^-]+-----END X509 CRL-----/;
 
-/** What the root has signed elsewhere. */
+/** A certificate that the root has signed elsewhere. */
 export interface SignedElsewhere {
   /** The intermediate first, without the root, PEM. */
   readonly chain: string;
-  /** The root's revocation list, PEM. Null: none was brought. */
+  /** The root's revocation list, PEM. Null: none was given. */
   readonly rootCrl: string | null;
 }
 
 /**
- * One CA certificate that may stand above the account's identities.
+ * Reads one CA certificate that may be the root of the account's identities.
  * @returns it, PEM
  * @throws Failure `identity_chain_invalid`
  */
@@ -28,8 +28,8 @@ export function readRoot(text: string, now: Date): string {
 }
 
 /**
- * The intermediate that was signed elsewhere, with whatever stands between it and the root.
- * @param row the request's key, and the root that has to stand above
+ * Reads the intermediate that was signed elsewhere, with the certificates between it and the root.
+ * @param row the request's key, and the root that the chain has to lead to
  * @throws Failure `identity_chain_invalid`
  */
 export function readSigned(

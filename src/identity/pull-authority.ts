@@ -12,10 +12,10 @@ import {
 import { issuePull, type Issued } from "./issue.ts";
 
 const DAY = 86_400_000;
-/** A name of its own, so that one CA is told from its successor. */
+/** Each CA of this kind has a unique name, so that it can be told from its successor. */
 const NAME = "Countersign origin pulls";
 
-/** A CA of this installation, good for ten years: of client certificates, and of nothing else. */
+/** Makes a CA of this installation, valid for ten years, that issues only client certificates. */
 export async function makePullAuthority(
   now: Date,
 ): Promise<SigningAuthority & { readonly notAfter: Date }> {
@@ -45,7 +45,7 @@ export interface PullCertificate extends Issued {
   readonly issuer: string;
 }
 
-/** What the origins of one account are shown: `CN=Countersign origin pulls,O={account}`. */
+/** Issues the certificate that origins of one account are shown: `CN=Countersign origin pulls,O={account}`. */
 export async function issuePullCertificate(
   authority: SigningAuthority,
   { account, now, days }: { readonly account: string; readonly now: Date; readonly days: number },

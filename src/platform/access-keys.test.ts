@@ -21,7 +21,7 @@ async function prepared() {
   const key = await newKey(keyring, accountId, begin, begin);
   await store.housekeep(({ db }) => insertAccessKey(db, key));
   let now = begin;
-  // What it knows is in the store: each look is one of a new process.
+  // Each look is that of a new process: all that it knows is in the store.
   const at = async (ms: number) => {
     now = new Date(begin.getTime() + ms);
     await rotateAccessKeys({ store, keyring, clock: () => now, log });
@@ -40,7 +40,7 @@ test("the next key of Access is published a day before it signs, the last one un
   assert.notEqual(next, first);
   assert.deepEqual(await at(90 * DAY - 1), early, "nothing more until its time");
   assert.deepEqual(await at(90 * DAY), { published: [next, first], signs: next });
-  // An assertion is good for a minute, and clocks differ by five.
+  // An assertion is valid for a minute, and clocks may differ by five.
   assert.equal((await at(90 * DAY + 6 * 60_000 - 1)).published.length, 2);
   assert.deepEqual(await at(90 * DAY + 6 * 60_000), { published: [next], signs: next });
   await dispose();
@@ -53,7 +53,7 @@ test("an interval that an account has set counts from its next look on, longer o
   await set(120);
   assert.deepEqual(await at(119 * DAY - 1), { published: [first], signs: first });
   await set(21);
-  // It was due long ago: the next one is published for a day all the same.
+  // The rotation was due long ago, but the next key is still published for a day first.
   const late = await at(119 * DAY - 1);
   assert.deepEqual([late.published.length, late.signs], [2, first]);
   assert.equal((await at(120 * DAY - 1)).signs, late.published[0]);

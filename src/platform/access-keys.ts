@@ -22,7 +22,7 @@ interface Options {
 /** ms between two looks. */
 const INTERVAL = 60_000;
 
-/** Rotates the keys of Access while the platform runs. All it goes by is in the store. */
+/** Rotates the keys of Access while the platform runs. Its whole state is in the store. */
 export function keepAccessKeysFresh(options: Options): AsyncDisposable {
   const rounds = new Rounds();
   rounds.begin(() => rotateAccessKeys(options), {
@@ -32,7 +32,7 @@ export function keepAccessKeysFresh(options: Options): AsyncDisposable {
   return rounds;
 }
 
-/** Publishes each key a day before it signs, and forgets one when its last assertion is over. */
+/** Publishes each key a day before it signs, and removes a key when its last assertion has expired. */
 export async function rotateAccessKeys({ store, keyring, clock, log }: Options): Promise<void> {
   for (const accountId of await accountsWithAccessKeys(store.db)) {
     const now = clock();
@@ -41,7 +41,7 @@ export async function rotateAccessKeys({ store, keyring, clock, log }: Options):
     if (next === null && over.length === 0) continue;
     const fresh = next === null ? null : await newKey(keyring, accountId, now, next);
     await store.housekeep(async ({ db, changed }) => {
-      // Another process may have done it meanwhile.
+      // Another process may have rotated them meanwhile.
       const due = rotationOf(await listAccessKeys(db, accountId), days, now);
       await deleteAccessKeys(db, due.over);
       if (due.next !== null && fresh !== null) await insertAccessKey(db, fresh);

@@ -3,7 +3,7 @@ import { dueRenewals } from "../store/hosts/acme.ts";
 import { Rounds } from "./rounds.ts";
 
 export interface AcmeRenewalOptions extends AcmeContext {
-  /** ms between two looks at which certificates are due. Default: 60,000. */
+  /** ms between two checks of which certificates are due. Default: 60,000. */
   readonly interval?: number;
 }
 
@@ -22,7 +22,7 @@ export class AcmeRenewal implements AsyncDisposable {
     return started;
   }
 
-  /** One that looks only when it is told to: `look()`. */
+  /** A renewal that looks only when `look()` is called. */
   static idle(options: AcmeRenewalOptions): AcmeRenewal {
     return new AcmeRenewal(options);
   }

@@ -24,7 +24,7 @@ export interface AdminOperations {
   /** PEM: the CA of this machine's own names. */
   readonly localAuthority: string;
   status(): Promise<PlatformStatus>;
-  /** The v4 API, as over the network: here neither a proxy nor a certificate is in the way. */
+  /** The v4 API, as it is served over the network, but reached without a proxy or a certificate. */
   api(request: Request, bindings: unknown): Response | Promise<Response>;
   /** Tokens, people, accounts and the audit log: `platform/access/`. */
   readonly access: readonly Hono[];
@@ -41,7 +41,10 @@ export interface PlatformInfo {
   readonly http: string;
   /** `https://127.0.0.1:4443`. Null: there is no TLS. */
   readonly https: string | null;
-  /** PEM: the CA that programs have to trust for the API. Null: none of ours. */
+  /**
+   * File with the PEM of the CA that programs have to trust for the API. Null: the API presents no certificate of our
+   * CA.
+   */
   readonly authorityFile: string | null;
   readonly accountId: string;
   readonly pid: number;
@@ -50,20 +53,20 @@ export interface PlatformInfo {
 export interface PlatformStatus extends Omit<EdgeStatus, "workers"> {
   readonly workers: readonly (WorkerStatus & { readonly urls: readonly string[] })[];
   readonly certificates: readonly CertificateStatus[];
-  /** What hosts of the ingress present, each with its end (ISO 8601). */
+  /** The certificates that hosts of the ingress present, each with its expiry (ISO 8601). */
   readonly hostCertificates: readonly {
     readonly hosts: readonly string[];
     readonly expiresOn: string;
     readonly source: "upload" | "folder" | "acme";
-    /** Why it was not renewed from its folder or by ACME. Null: nothing is wrong. */
+    /** Why it was not renewed from its folder or by ACME. Null: nothing failed. */
     readonly failure: string | null;
   }[];
-  /** What origins of a host or zone are shown by origin pulls, and somebody has to renew. */
+  /** Certificates that a host's or zone's origin is shown by origin pulls, and that somebody has to renew. */
   readonly originPulls: readonly {
     readonly names: readonly string[];
     readonly expiresOn: string;
   }[];
-  /** Those of which something is wrong. */
+  /** Lists with a problem. */
   readonly revocationLists: readonly {
     readonly id: string;
     readonly url: string | null;
@@ -80,7 +83,7 @@ export interface CertificateStatus {
   readonly name: string | null;
   /** ISO 8601. */
   readonly expiresOn: string;
-  /** What its upload was warned of, and still holds. */
+  /** Warnings of the upload that still apply. */
   readonly warnings: readonly string[];
 }
 

@@ -30,7 +30,7 @@ for (const [what, head, drip] of [
     socket.on("error", () => {}).on("data", (chunk) => (answer += String(chunk)));
     socket.write(head);
     const trickle = setInterval(() => socket.write(drip), 20);
-    // It may be reset: what it sent last had not been read.
+    // The connection may be reset, because the server had not read the last bytes.
     await new Promise((resolve) => socket.once("close", resolve));
     clearInterval(trickle);
     assert.doesNotMatch(answer, /^HTTP\/1\.1 200/);
@@ -40,7 +40,7 @@ for (const [what, head, drip] of [
 test("an end does not wait for connections that have not said whether they speak TLS", async (t) => {
   const authority = await makeAuthority();
   const { chain, key } = await authority.issue({ subject: "CN=api", dns: ["localhost"] });
-  // No time passes: what waits for a time-out waits for ever.
+  // Time stands still, so anything that waits for a time-out waits for ever.
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const listener = await listenForApi({
     host: "127.0.0.1",

@@ -18,13 +18,15 @@ import type { Served } from "./served-pair.ts";
 
 export interface ApiListenerOptions {
   readonly host: string;
-  /** 0: a free one. */
+  /** 0 takes a free port. */
   readonly port: number;
   /** Null: plain HTTP. With TLS, a client that uses plain HTTP gets an answer that says so. */
   readonly tls: Served | null;
-  /** The origin that a browser is sent to which came in plain HTTP. Null: where it listens. */
+  /**
+   * The origin to which a browser that came with plain HTTP is redirected. Null: the address on which the API listens.
+   */
   readonly publicUrl: string | null;
-  /** Plain HTTP may be served to a network: tokens and private keys are read on the way. */
+  /** Allows plain HTTP on an address that others reach: tokens and private keys can be read on the way. */
   readonly unsafePlain: boolean;
   readonly proxies: ProxyOptions;
   readonly log: Logger;
@@ -32,19 +34,19 @@ export interface ApiListenerOptions {
 }
 
 export interface RequestTimes {
-  /** ms for the head of a request */
+  /** ms for the head of a request. */
   readonly head: number;
-  /** ms for all of it; an upload that trickles in is cut off after that */
+  /** ms for a whole request. A slow upload is cut off after that. */
   readonly all: number;
-  /** ms between two looks at who is late */
+  /** ms between two checks for late requests. */
   readonly check: number;
 }
 
 const TIMES: RequestTimes = { head: 20_000, all: 300_000, check: 10_000 };
 
 /**
- * ms that a connection may be idle, as at the ingress: longer than most clients and proxies keep theirs, so
- * that none sends a request on one that is just being closed.
+ * How long a connection may be idle, ms; the same as at the ingress. It is longer than most clients and proxies keep
+ * idle connections, so they do not send a request on a connection that is just being closed.
  */
 const KEPT = 75_000;
 
@@ -53,19 +55,19 @@ type App = Hono<{ Bindings: ClientBindings }>;
 export interface ApiListener extends AsyncDisposable {
   readonly port: number;
   readonly url: string;
-  /** Tokens go over a network in clear. */
+  /** Tokens cross a network unencrypted. */
   readonly isInClear: boolean;
-  /** Answers what is in flight with a failure. */
+  /** Answers requests in flight with a failure. */
   abandon(): void;
-  /** From now on `app` answers; what came before has waited. */
+  /** From now on `app` answers, also requests that have waited. */
   serve(app: App): void;
-  /** Takes connections that leave HTTP. Until then there are none. */
+  /** Accepts connections that upgrade from HTTP (WebSockets). Until this is called they are refused. */
   upgrades(handle: (request: IncomingMessage, socket: Duplex, head: Buffer) => void): void;
 }
 
 /**
- * Where the API and the sign-in pages answer. The port is taken before the edge starts, which has
- * to know it, to keep Workers away from it.
+ * The listener of the API and the sign-in pages. The port is taken before the edge starts, because the edge has to keep
+ * Workers away from it.
  * @throws Failure `api_in_clear`, `port_in_use`
  */
 export async function listenForApi(options: ApiListenerOptions): Promise<ApiListener> {
@@ -143,11 +145,11 @@ async function refuse(response: ServerResponse, log: Logger): Promise<void> {
   response.writeHead(failed.status, Object.fromEntries(failed.headers)).end(body);
 }
 
-/** Answers what is in flight, for ten seconds at most. */
+/** Answers requests in flight, for ten seconds at most. */
 function close(server: Server): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => server.closeAllConnections(), 10_000);
-    // Those that are idle now end with it, the others as soon as they are.
+    // Idle connections are closed now, the others as soon as they are idle.
     const sweep = setInterval(() => server.closeIdleConnections(), 50);
     server.close(() => {
       clearTimeout(timer);

@@ -6,7 +6,7 @@ import type { PlatformOptions } from "./platform-options.ts";
 import { type Served, ServedPair } from "./served-pair.ts";
 
 /**
- * What the API presents. Null: plain HTTP.
+ * The certificate that the API presents. Null: plain HTTP.
  * @throws Failure `api_certificate_unusable`
  */
 export async function openApiTls(
@@ -26,7 +26,7 @@ export async function openApiTls(
   return servedByAuthority(authority);
 }
 
-/** A file for NODE_EXTRA_CA_CERTS, written again at each start. @returns its path */
+/** Writes a file for NODE_EXTRA_CA_CERTS, again at each start. @returns its path */
 export async function writeLocalAuthority(
   dataFolder: string,
   { certificate }: LocalAuthority,

@@ -9,12 +9,12 @@ export interface RetentionOptions {
   readonly store: Store;
   readonly keyring: Keyring;
   readonly clock: () => Date;
-  /** Entries older than that are removed, once a day. 0: all are kept. */
+  /** Entries older than this many days are removed, once a day. 0: all are kept. */
   readonly days: number;
   readonly log: Logger;
 }
 
-/** Removes old entries of the audit log at the start and each day. A log that is broken is left alone. */
+/** Removes old entries of the audit log at the start and each day. A log whose chain is broken is not changed. */
 export async function retainAudit(options: RetentionOptions): Promise<Disposable> {
   const { store, keyring, clock, days, log } = options;
   const prune = async (): Promise<void> => {

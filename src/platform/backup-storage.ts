@@ -15,10 +15,10 @@ import { dirname, join, relative, sep } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
 /**
- * Puts what Workers keep into a backup, which is a database. Values that stand in files of their own
- * never change, but come and go: those that came while the databases were read are taken as well.
+ * Adds Workers' data to a backup, which is a database. Values in separate files never change, but are added and
+ * deleted; those added while the databases were read are included.
  *
- * @param folder of the storage; nothing is done where there is none
+ * @param folder of the storage; nothing happens if it does not exist
  */
 export function addStorage(backup: DatabaseSync, folder: string): void {
   if (!existsSync(folder)) return;
@@ -46,14 +46,14 @@ export function addStorage(backup: DatabaseSync, folder: string): void {
   }
 }
 
-/** Takes what Workers kept out of a backup, into a folder that is not there yet. */
+/** Writes Workers' data from a backup into a folder that must not exist yet. */
 export function takeStorage(backup: DatabaseSync, folder: string): void {
   if (backup.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?").get(TABLE) === undefined) return;
   mkdirSync(folder, { mode: 0o700 });
   const rows = backup.prepare(`SELECT path, part, content FROM ${TABLE} ORDER BY path, part`);
   for (const { path, part, content } of rows.iterate()) {
     const to = join(folder, String(path));
-    // A backup is a file that anybody may have made.
+    // Anybody may have made the backup's file, so its paths are checked.
     if (relative(folder, to).startsWith("..")) throw new Error(`"${String(path)}" leads elsewhere`);
     mkdirSync(dirname(to), { recursive: true, mode: 0o700 });
     if (part === 0) writeFileSync(to, content as Uint8Array, { mode: 0o600, flush: true });
@@ -63,9 +63,9 @@ export function takeStorage(backup: DatabaseSync, folder: string): void {
 }
 
 const TABLE = "storage_files";
-/** Bytes of one row. */
+/** Bytes in one row. */
 const PART = 32 * 1024 * 1024;
-/** What SQLite has beside a database: what is in it is in the snapshot. */
+/** SQLite's files beside a database. Their content is part of the snapshot. */
 const BESIDE = /\.sqlite-(wal|shm|journal)$/;
 
 function isDatabase(path: string): boolean {
@@ -78,7 +78,7 @@ function filesIn(folder: string): readonly string[] {
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll(sep, "/"));
 }
 
-/** As it is at one moment, while others write. Null: it was deleted just then. */
+/** A copy of the database as it is at one moment, while others write. Null: the database was deleted just then. */
 function snapshotOf(database: string, copy: string): string | null {
   rmSync(copy, { force: true });
   try {
@@ -98,7 +98,7 @@ function insert(backup: DatabaseSync, path: string, file: string): void {
   try {
     descriptor = openSync(file, "r");
   } catch (error) {
-    // It was deleted just then.
+    // The file was deleted just then.
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
     throw error;
   }

@@ -19,11 +19,11 @@ import { addStorage, takeStorage } from "./backup-storage.ts";
 import { openDataFolder } from "./data-folder.ts";
 import { loadMasterKey, type MasterKeyVariables } from "../keys/master-key.ts";
 
-/** What a backup holds; never a key in clear. */
+/** What a backup contains; never a key in clear. */
 export interface BackupFacts {
   readonly file: string;
   readonly bytes: number;
-  /** The master key that opens it: it is not in the file. */
+  /** The id of the master key that opens the backup. The key itself is not in the file. */
   readonly masterKeyId: string;
   readonly accounts: number;
   readonly certificates: number;
@@ -31,8 +31,8 @@ export interface BackupFacts {
 }
 
 /**
- * Writes everything of a data folder into one file (0600), as it is at one moment, whether a
- * platform runs on it or not. Keys and secrets are in it as they are in the folder: sealed.
+ * Writes a whole data folder into one file (0600), as it is at one moment, whether or not a platform runs on it. Keys
+ * and secrets stay sealed.
  * @throws Failure `data_folder_empty`, `file_exists` unless `force`, `data_folder_unusable`
  */
 export function backUp(options: {
@@ -55,7 +55,7 @@ export function backUp(options: {
   try {
     rmSync(draft, { force: true });
     using source = openDatabase(database);
-    // Reads one snapshot: what is committed meanwhile is in the next backup.
+    // `VACUUM INTO` reads one snapshot; later commits are in the next backup.
     source.prepare("VACUUM INTO ?").run(draft);
     {
       using written = openDatabase(draft);
@@ -80,16 +80,16 @@ export function backUp(options: {
 }
 
 export interface Restored extends BackupFacts {
-  /** Where the database is kept that was there. Null: there was none. */
+  /** Where the previous database is kept. Null: there was none. */
   readonly kept: string | null;
-  /** Whether the master key is at hand: else it has to be put there before `start`. */
+  /** Whether the master key is in place. If not, it has to be put there before `start`. */
   readonly masterKeyPresent: boolean;
 }
 
 /**
- * Puts a backup into a data folder on which no platform runs.
- * @throws Failure `backup_unusable`, `data_folder_not_empty` unless `force`, `data_folder_in_use`,
- * `master_key_wrong` if the master key there is another. Nothing was changed then
+ * Restores a backup into a data folder on which no platform runs.
+ * @throws Failure `backup_unusable`, `data_folder_not_empty` unless `force`, `data_folder_in_use`, `master_key_wrong`
+ * if another master key is in place. Nothing was changed then
  */
 export async function restore(options: {
   readonly dataFolder: string;
@@ -133,23 +133,22 @@ export async function restore(options: {
 }
 
 /**
- * Origins keep the newest feed of revocations that they have taken over, and refuse an older one: a
- * copy that somebody kept must not undo a revocation. So what is told after a restore is newer than
- * all that was told before, of changes too that the backup does not have. There are fewer than 1,000
- * of them a second.
+ * Origins keep the newest revocation feed that they have accepted, and refuse an older one, so a copy that somebody
+ * kept cannot undo a revocation. Therefore feeds after a restore must be newer than all feeds before it, including
+ * those of changes that the backup does not contain. The shift assumes fewer than 1,000 changes per second.
  */
 function advanceCursors(database: DatabaseSync, now: Date): void {
   const counter = database.prepare("SELECT value FROM counters WHERE name = 'changes'").get();
   const value = Number(counter?.["value"] ?? 0);
   const shift = Math.max(now.getTime() - value, 0);
-  // By way of negative ones: each cursor is unique at every step.
+  // Negative values first, so that cursors stay unique at every step.
   database.prepare("UPDATE changes SET cursor = -(cursor + ?)").run(shift);
   database.exec("UPDATE changes SET cursor = -cursor");
   database.prepare("UPDATE counters SET value = value + ? WHERE name = 'changes'").run(shift);
 }
 
 /**
- * What a backup says of itself, once it was found to be whole.
+ * The facts of a backup, after checking that it is whole.
  * @throws Failure `backup_unusable`
  */
 export function inspect(file: string): BackupFacts {
@@ -184,7 +183,7 @@ export function inspect(file: string): BackupFacts {
   }
 }
 
-/** @returns whether there is a key. @throws Failure `master_key_wrong`, and of `loadMasterKey` */
+/** @returns whether there is a key. @throws Failure `master_key_wrong`, and as `loadMasterKey` */
 async function checkKey(
   dataFolder: string,
   { masterKeyId, file }: BackupFacts,
@@ -204,7 +203,7 @@ async function checkKey(
   }
 }
 
-/** The database that was there, whole in one file. */
+/** Moves the existing database aside, as one file that contains everything. */
 function setAside(database: string, now: Date): string | null {
   if (!existsSync(database)) return null;
   {
@@ -223,7 +222,7 @@ function openDatabase(
   return new DatabaseSync(path, { timeout: 5000, ...options });
 }
 
-/** Onto the disk, a folder's entries too. */
+/** Flushes a file, or a folder's entries, to the disk. */
 function flush(path: string): void {
   const descriptor = openSync(path, "r");
   try {

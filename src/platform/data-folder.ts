@@ -14,18 +14,18 @@ import { DatabaseSync } from "node:sqlite";
 import { Failure } from "../failures/failures.ts";
 import { storageFailure } from "../failures/of-storage.ts";
 
-/** A data folder that this process alone holds until it is disposed of, or dies in any way. */
+/** A data folder that only this process holds until it is disposed of, or the process ends in any way. */
 export interface DataFolder extends Disposable {
   readonly path: string;
   readonly database: string;
   /** For generated files and sockets: emptied at each start. */
   readonly run: string;
-  /** What Workers keep: a folder an account. */
+  /** Workers' data: one folder for each account. */
   readonly storage: string;
 }
 
 /**
- * Creates the folder (0700) where there is none, and locks it.
+ * Creates the folder (0700) if it is missing, and locks it.
  * @throws Failure `data_folder_in_use` naming the process that holds it, `data_folder_unusable`,
  * `data_folder_read_only`, `lock_damaged`, `disk_full`
  */
@@ -61,15 +61,15 @@ function makeFolder(path: string): void {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (error) {
-    // What Node says of a new folder in a read-only file system, too.
+    // Node reports this error for a new folder on a read-only file system too.
     if ((error as NodeJS.ErrnoException).code === "ENOENT") assertWritable(path);
     throw error;
   }
 }
 
 /**
- * @param path of a folder that is there, or will be made below the nearest one that is
- * @throws Error as the file system says it: EROFS, EACCES, …
+ * @param path of an existing folder, or of one that will be made below the nearest existing folder
+ * @throws Error from the file system: EROFS, EACCES, …
  */
 export function assertWritable(path: string): void {
   let folder = resolve(path);
@@ -80,7 +80,7 @@ export function assertWritable(path: string): void {
 const folders = ["run", "storage"];
 const files = ["admin.sock", "countersign.db", "local-ca.pem", "lock", "master.key", "pid"];
 
-/** @throws Failure `data_folder_unusable`: a file where a folder has to be, or the other way round */
+/** @throws Failure `data_folder_unusable` if there is a file where a folder has to be, or the other way round */
 export function refuseOtherKinds(path: string): void {
   for (const name of [...files, ...folders]) {
     const found = lstatSync(join(path, name), { throwIfNoEntry: false });
@@ -94,8 +94,8 @@ export function refuseOtherKinds(path: string): void {
 }
 
 /**
- * The lock is an exclusive transaction on a database of its own: the kernel ends it with the
- * process, however that dies, which a pid file cannot promise.
+ * The lock is an exclusive transaction on a separate database. The kernel releases it when the process ends in any way,
+ * which a pid file cannot promise.
  */
 function lock(path: string): () => void {
   const database = new DatabaseSync(join(path, "lock"), { timeout: 0 });

@@ -19,16 +19,16 @@ export interface ExpiryOptions {
 
 const FIRST_RETRY = 60_000;
 const LAST_RETRY = 6 * 3_600_000;
-/** Tries over about three days; the listing says it all the time. */
+/** Tries over about three days. The API lists the expiry all the time. */
 const ATTEMPTS = 20;
 
-/** How far a notice has got, of whatever certificate. */
+/** How far the delivery of a notice has got, for any kind of certificate. */
 export type Tried = Pick<
   ExpiryNoticeRow,
   "attempts" | "nextAttemptOn" | "deliveredOn" | "lastError"
 >;
 
-/** A new notice: it is sent at once if the account has a webhook. */
+/** A new notice, to be sent at once if the account has a webhook. */
 export function untried(webhook: WebhookRow | undefined, now: Date): Tried {
   const nextAttemptOn = webhook ? now.toISOString() : null;
   return { attempts: 0, nextAttemptOn, deliveredOn: null, lastError: null };
@@ -36,12 +36,12 @@ export function untried(webhook: WebhookRow | undefined, now: Date): Tried {
 
 interface Due {
   readonly now: Date;
-  /** Null: there is nothing to tell any more. */
+  /** Returns null if the notice no longer applies. */
   readonly body: (this: void) => Promise<object | null>;
   readonly update: (this: void, db: Database, change: Partial<Tried>) => Promise<void>;
 }
 
-/** One try to tell the account's webhook of a notice that is due, written down. */
+/** Tries once to deliver a due notice to the account's webhook, and stores the result. */
 export async function sendNotice(
   { store, keyring, outbound, log }: ExpiryOptions,
   { id, accountId, attempts: before }: Pick<ExpiryNoticeRow, "id" | "accountId" | "attempts">,
@@ -64,7 +64,7 @@ export async function sendNotice(
   );
 }
 
-/** What a notice is after one more try. @param refusal null: it was delivered */
+/** The state of a notice after one more try. @param refusal null: the notice was delivered */
 function afterTry(before: number, refusal: string | null, now: Date): Tried {
   const attempts = before + 1;
   if (refusal === null) {

@@ -18,9 +18,9 @@ const DAY = 86_400_000;
 const AT_ONCE = 50;
 
 /**
- * Tells once of each threshold (30, 14, 7, 3, 1 days, and the end) that a certificate or CA passes:
- * a log line and the account's webhook. What was told is in the store: a restart tells
- * nothing twice, and goes on trying what was not delivered.
+ * Reports each threshold (30, 14, 7, 3, 1 days, and expiry) that a certificate or CA passes once: with a log line and
+ * to the account's webhook. Reports are stored, so a restart repeats none, and goes on trying those that were not
+ * delivered.
  */
 export class ExpiryMonitor implements AsyncDisposable {
   readonly #options: ExpiryOptions;
@@ -36,7 +36,7 @@ export class ExpiryMonitor implements AsyncDisposable {
     return started;
   }
 
-  /** One that looks only when it is told to: `look()`. */
+  /** A monitor that looks only when `look()` is called. */
   static idle(options: ExpiryOptions): ExpiryMonitor {
     return new ExpiryMonitor(options);
   }
@@ -45,7 +45,7 @@ export class ExpiryMonitor implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Notices what was passed by now, and sends what is due. */
+  /** Makes notices for thresholds passed by now, and sends those that are due. */
   async look(): Promise<void> {
     const { store, clock } = this.#options;
     const now = clock();
@@ -95,7 +95,7 @@ export class ExpiryMonitor implements AsyncDisposable {
     );
   }
 
-  /** Null: the certificate was rotated meanwhile, there is nothing to tell any more. */
+  /** Null: the certificate was rotated meanwhile, so the notice no longer applies. */
   async #body(notice: ExpiryNoticeRow, now: Date): Promise<object | null> {
     const { accountId, certificateId, version, threshold } = notice;
     const certificate = await findCertificate(this.#options.store.db, accountId, certificateId);

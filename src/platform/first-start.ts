@@ -4,8 +4,8 @@ import { Failure } from "../failures/failures.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
 
 /**
- * A master key in the data folder without a database that was sealed with it: the database was lost.
- * An empty installation in its place would answer 404 for every Worker, and look healthy.
+ * The data folder has a master key, but no database sealed with it, so the database was lost. An empty installation in
+ * its place would answer 404 for every Worker, and look healthy.
  * @throws Failure `database_missing`, unless the first start was interrupted
  */
 export function refuseLostDatabase(dataFolder: string, variables: MasterKeyVariables): void {
@@ -18,12 +18,12 @@ export function refuseLostDatabase(dataFolder: string, variables: MasterKeyVaria
   });
 }
 
-/** Whether the database's file is there and not empty. */
+/** Whether the database's file exists and is not empty. */
 export function hasDatabase(dataFolder: string): boolean {
   return (statSync(join(dataFolder, "countersign.db"), { throwIfNoEntry: false })?.size ?? 0) > 0;
 }
 
-/** Until `endFirstStart`, a master key without its database is a start that was interrupted. */
+/** Until `endFirstStart`, a master key without a database means an interrupted first start. */
 export function beginFirstStart(dataFolder: string): void {
   writeFileSync(markerOf(dataFolder), "", { mode: 0o600 });
 }

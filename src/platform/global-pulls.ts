@@ -8,10 +8,10 @@ interface Options extends GlobalPullContext {
   readonly log: Logger;
 }
 
-/** ms between two looks: certificates are renewed a month before their end. */
+/** ms between two looks. Certificates are renewed a month before their expiry. */
 const INTERVAL = 6 * 3_600_000;
 
-/** Renews the global certificate of origin pulls. The first look is over on return. */
+/** Renews the global certificate of origin pulls. When this returns, the first look is done. */
 export async function keepGlobalPullsFresh(options: Options): Promise<AsyncDisposable> {
   const stop = new AbortController();
   const look = async (): Promise<void> => {

@@ -3,8 +3,8 @@ import type { EdgeStatus } from "../contract/edge.ts";
 import type { Store } from "../store/store.ts";
 
 /**
- * For load balancers and supervisors, without a token: /healthz says that the process answers,
- * /readyz that it can do its work. Neither says more to strangers than yes or no.
+ * For load balancers and supervisors, without a token: /healthz says that the process answers, /readyz that it can do
+ * its work. Both tell strangers no more than yes or no.
  */
 export function healthApp(store: Store, edge: { status(): EdgeStatus }): Hono {
   const app = new Hono();

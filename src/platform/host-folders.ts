@@ -16,11 +16,11 @@ import { Rounds } from "./rounds.ts";
 export interface HostFoldersOptions {
   readonly context: TakingContext;
   readonly log: Logger;
-  /** The process that may see keys. Default: this one. */
+  /** The process that may read private keys. Default: this one. */
   readonly intake?: KeyIntake;
   /** ms between two looks at each folder. Default: 1,000. */
   readonly interval?: number;
-  /** ms that a writer may leave a folder in disorder. Default: 10,000. */
+  /** How long another program may leave a folder in an inconsistent state, ms. Default: 10,000. */
   readonly patience?: number;
 }
 
@@ -65,13 +65,13 @@ export class HostFolders implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Id of a host's certificate → why what is in its folder is not presented. */
+  /** Id of a host's certificate → why the folder's files are not presented. */
   get failures(): ReadonlyMap<string, string> {
     return this.#failures;
   }
 
   /**
-   * Presents what is in the folder, and what will be.
+   * Presents the certificate in the folder, now and after each renewal.
    * @throws Failure `folder_unreadable`, `host_certificate_unfit`, and as for any upload
    */
   async follow({ accountId, host: name, folder }: FollowedFolder): Promise<object> {
@@ -149,7 +149,7 @@ export class HostFolders implements AsyncDisposable {
   }
 }
 
-/** Lego writes all certificates into one folder: `_.example.com.crt` is that of `*.example.com`. */
+/** Lego writes all certificates into one folder, and names that of `*.example.com` `_.example.com.crt`. */
 async function namesFor(folder: string, host: string): Promise<PairNames | undefined> {
   const base = host.replace("*", "_");
   const names = { certificate: `${base}.crt`, key: `${base}.key` };
@@ -157,7 +157,7 @@ async function namesFor(folder: string, host: string): Promise<PairNames | undef
   return present.includes(names.certificate) && present.includes(names.key) ? names : undefined;
 }
 
-/** As uploads are compared. */
+/** The hash by which uploads are compared too. */
 function contentHash(chain: string): string {
   const hash = createHash("sha256");
   const blocks = chain.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];

@@ -5,8 +5,8 @@ import { recordEvent } from "../store/certificates/certificate-events.ts";
 import type { Store } from "../store/store.ts";
 
 /**
- * Keeps what last happened to each certificate at an origin. Events are held for a moment, the last
- * of each kind for each certificate: traffic does not become a load on the database.
+ * Stores the latest event of each kind for each certificate at an origin. Events are held for a moment, and only the
+ * latest is written, so traffic puts no load on the database.
  */
 export class LastEvents implements AsyncDisposable {
   readonly #store: Store;
@@ -16,7 +16,7 @@ export class LastEvents implements AsyncDisposable {
   readonly #stop = new AbortController();
   #writing: Promise<void> | null = null;
 
-  /** @param interval ms that events are held. Default: 1,000 */
+  /** @param interval how long events are held, ms. Default: 1,000 */
   constructor({ store, log, interval = 1000 }: LastEventsOptions) {
     this.#store = store;
     this.#log = log;
@@ -27,12 +27,12 @@ export class LastEvents implements AsyncDisposable {
     const { certificateId, kind } = event;
     const key = `${kind} ${certificateId}`;
     const held = this.#held.get(key);
-    // Several processes tell of theirs, each with a delay of its own.
+    // Several processes report their events, with different delays.
     if (held === undefined || held.at <= event.at) this.#held.set(key, event);
     this.#writing ??= this.#writeSoon();
   }
 
-  /** Writes what it holds. */
+  /** Writes the events that it holds. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#writing;

@@ -23,17 +23,17 @@ const ecdsa = { name: "ECDSA", namedCurve: "P-256" };
 export interface LocalAuthorityOptions {
   readonly store: Store;
   readonly keyring: Keyring;
-  /** Beside `localhost` and all below it. */
+  /** Names beside `localhost`; names below them are included. */
   readonly names: readonly string[];
   clock(this: void): Date;
 }
 
 /**
- * The CA of this machine's own names. It can speak for no other name, so that who trusts it gives
- * nothing away: it is made again where it may not speak for one of `names`.
+ * The CA of this machine's own names. Its certificate is constrained to these names, so trusting it is no risk for
+ * others. It is made again if the constraint does not include one of `names`.
  */
 export class LocalAuthority {
-  /** PEM: what browsers and the system have to trust. */
+  /** PEM, for browsers and the system to trust. */
   readonly certificate: string;
   readonly #root: KeyPair;
   readonly #options: LocalAuthorityOptions;
@@ -61,7 +61,7 @@ export class LocalAuthority {
     return new LocalAuthority(root, options);
   }
 
-  /** Whether clients that trust it believe it for a host of a URL: `localhost`, `[::1]`. */
+  /** Whether the CA may issue for the host of a URL, such as `localhost` or `[::1]`. */
   covers(host: string): boolean {
     const address = host.replace(/^\[(.*)\]$/, "$1");
     if (address === "127.0.0.1" || address === "::1") return true;
@@ -70,7 +70,7 @@ export class LocalAuthority {
     );
   }
 
-  /** A leaf for this machine's names, 90 days long. Its key is kept in memory only. */
+  /** Issues a leaf for this machine's names, valid for 90 days. Its key is kept in memory only. */
   leaf(): Promise<ServedCertificate> {
     const { names } = this.#options;
     return this.#issue({
@@ -80,11 +80,11 @@ export class LocalAuthority {
     });
   }
 
-  /** One for a single name. Null: it is not below one of this machine's names. */
+  /** Issues a leaf for one name. Null: the name is not below one of this machine's names. */
   async leafFor(name: string): Promise<ServedCertificate | null> {
     const above = ["localhost", ...this.#options.names];
     if (!above.some((one) => name.endsWith(`.${one}`))) return null;
-    // A CN has 64 characters at most, and nobody reads it beside the names.
+    // A CN may have only 64 characters, and clients ignore it when there are names.
     return this.#issue({ subject: "CN=localhost", dns: [name] });
   }
 
@@ -95,7 +95,7 @@ export class LocalAuthority {
   }
 }
 
-/** What the API presents where no certificate of its own is named. */
+/** The certificate that the API presents if none was configured. */
 export async function servedByAuthority(authority: LocalAuthority): Promise<Served> {
   let current = pairOf(await authority.leaf());
   let told: ((pair: Pair) => void) | null = null;
@@ -116,7 +116,7 @@ function pairOf({ chain, key }: ServedCertificate): Pair {
   return { cert: chain, key };
 }
 
-/** Renews the default leaf while the platform runs. @returns what stops it */
+/** Renews the default leaf while the platform runs. @returns a handle that stops it */
 export function keepLeafFresh(
   authority: LocalAuthority,
   present: (leaf: ServedCertificate) => Promise<void>,
@@ -154,7 +154,7 @@ async function makeRoot(names: readonly string[], now: Date): Promise<KeyPair> {
   };
 }
 
-/** Loopback addresses beside the names. Critical: who does not know of it trusts nothing. */
+/** Loopback addresses are included. The extension is critical: a client that does not know it rejects the CA. */
 function nameConstraints(names: readonly string[]): x509.Extension {
   const permitted = [
     ...names.map((dNSName) => new GeneralName({ dNSName })),

@@ -7,12 +7,12 @@ import {
 } from "../store/certificates/certificates.ts";
 import type { Store } from "../store/store.ts";
 
-/** A certificate that the platform presents for a program on this machine. Its key stays here. */
+/** A certificate that the platform presents on behalf of a program on this machine. Its key stays here. */
 export interface LocalBinding {
   readonly id: string;
   readonly name: string | null;
   readonly facts: CertificateFacts;
-  /** Absolute; HTTP with absolute URLs, and CONNECT. */
+  /** Absolute. The socket takes HTTP with absolute URLs, and CONNECT. */
   readonly socketPath: string;
 }
 

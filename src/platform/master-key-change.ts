@@ -30,18 +30,18 @@ export interface KeysOptions {
   readonly variables: MasterKeyVariables;
   readonly clock: () => Date;
   readonly log: Logger;
-  /** Owners of sealed records that are re-wrapped in one transaction. Default: 50. */
+  /** How many owners of sealed records are re-wrapped in one transaction. Default: 50. */
   readonly batch?: number;
 }
 
-/** What is known of the master key; never the key. */
+/** Facts about the master key; never the key. */
 export interface KeysStatus {
   /** 8 hex digits that name the key. */
   readonly masterKeyId: string;
   readonly from: string;
-  /** Whether `from` is the data folder's own file, which a change puts the new key into. */
+  /** Whether `from` is the data folder's own file, into which a change writes the new key. */
   readonly fromFolder: boolean;
-  /** A change that has begun. Null: none. */
+  /** A change that is under way. Null: none. */
   readonly change: MasterKeyChangeStatus | null;
 }
 
@@ -49,20 +49,19 @@ export interface MasterKeyChangeStatus {
   readonly before: string;
   readonly begunOn: string;
   readonly rewrapped: number;
-  /** Records that do not open: the change does not end before they are gone. */
+  /** Records that cannot be unsealed. The change does not end until they are gone. */
   readonly damaged: readonly string[];
 }
 
-/** Tells a process that unseals of another master key. */
+/** Passes another master key to a process that unseals. */
 export type KeyHolder = (masterKey: Uint8Array) => Promise<void>;
 
 /**
- * The master key of a running platform: proves at the start that it is the right one, and changes
- * it online.
+ * The master key of a running platform: checks at the start that it is the right one, and changes it online.
  *
- * A change begins with one commit: from then on the store wants the new key, and holds the old one
- * sealed with it. Every record is then wrapped again, a few in each transaction, and with the last
- * one the old key goes. Whatever is killed in between goes on at the next start.
+ * A change begins with one commit: from then on the store requires the new key, and contains the old one sealed with
+ * it. Then every record is wrapped again, a few in each transaction; the last one removes the old key. If the process
+ * is killed in between, the next start continues.
  */
 export class MasterKeys {
   readonly keyring: Keyring;
@@ -75,9 +74,8 @@ export class MasterKeys {
   #stopped = false;
 
   /**
-   * Ends a change that was interrupted before it resolves.
-   * @throws Failure `master_key_…`: the data is sealed with another key, or there is none. Nothing
-   * was changed then
+   * Finishes an interrupted change before it resolves.
+   * @throws Failure `master_key_…`: the data is sealed with another key, or there is no key. Nothing was changed then
    */
   static async open(options: KeysOptions): Promise<MasterKeys> {
     const { store, dataFolder, variables } = options;
@@ -113,14 +111,14 @@ export class MasterKeys {
     return this.#loaded.key;
   }
 
-  /** Gets a new key before anything is sealed with it. */
+  /** Registers a process that needs a new key before anything is sealed with it. */
   inform(holder: KeyHolder): void {
     this.#holders.push(holder);
   }
 
   /**
-   * Begins to wrap every record with another key. Resolves once a start needs the new one.
-   * @param key 32 bytes. Default: a random one, where the key is the data folder's file
+   * Begins to wrap every record with another key. Resolves once a start would need the new one.
+   * @param key 32 bytes. Default: a random key, if the key is the data folder's file
    * @throws Failure `master_key_new_missing`, `master_key_same`, `master_key_change_begun`
    */
   async change(key?: Uint8Array): Promise<KeysStatus> {
@@ -168,7 +166,7 @@ export class MasterKeys {
     return this.status();
   }
 
-  /** Ends a change though some records do not open: they never will again. */
+  /** Ends a change although some records cannot be unsealed; they never will be. */
   async abandonDamaged(): Promise<KeysStatus> {
     await this.#running;
     if (this.#before) await this.#end(true);
@@ -260,7 +258,7 @@ export class MasterKeys {
     }
   }
 
-  /** Only once nothing needs the old key. What is written meanwhile is sealed with the new one. */
+  /** Called once no record needs the old key. Records written meanwhile are sealed with the new key. */
   async #end(abandon: boolean): Promise<void> {
     const { store, log } = this.#options;
     const status = this.#status;

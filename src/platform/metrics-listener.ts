@@ -4,13 +4,13 @@ import { listenFailure } from "../network/listen-failure.ts";
 
 export interface MetricsListener extends AsyncDisposable {
   readonly port: number;
-  /** From now on it answers; what came before has waited. */
+  /** From now on `read` provides the answers, also for requests that have waited. */
   serve(read: () => Promise<string>): void;
 }
 
 /**
- * Where Prometheus reads all there is, on loopback. The port is taken before the edge starts, which
- * keeps Workers away from it.
+ * The listener, on loopback, from which Prometheus reads all metrics. The port is taken before the edge starts, because
+ * the edge keeps Workers away from it.
  * @throws Failure `port_in_use`
  */
 export async function listenForMetrics(port: number): Promise<MetricsListener> {

@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import { setBindingMode } from "../store/workers/binding-modes.ts";
 import type { Store } from "../store/store.ts";
 
-/** Puts every binding back to the gateway, before anything runs: the operator wants no key elsewhere. */
+/** Puts every binding back to the gateway before anything runs, because the operator wants keys nowhere else. */
 export async function keepKeysInGateway(store: Store, log: Logger): Promise<void> {
   const bindings = await store.db
     .selectFrom("bindingModes as m")

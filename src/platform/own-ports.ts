@@ -12,9 +12,8 @@ import { findScript } from "../store/workers/scripts.ts";
 import type { Store } from "../store/store.ts";
 
 /**
- * A store that refuses every change which a Worker's own port does not allow. Nothing of such a
- * change stays.
- * @throws Failure `account_not_found`; `worker_port_refused` where it is in the store already
+ * A store that refuses, as a whole, every change that a Worker's own port does not allow.
+ * @throws Failure `account_not_found`; `worker_port_refused` if the store already contains such a state
  */
 export async function guardOwnPorts(store: Store, scripts: readonly ScriptKey[]): Promise<Store> {
   if (scripts.length === 0) return store;
@@ -41,7 +40,7 @@ export async function guardOwnPorts(store: Store, scripts: readonly ScriptKey[])
   };
 }
 
-/** What the answer depends on. */
+/** The kinds of changes that the check depends on. */
 const CONCERNED: ReadonlySet<Changed["kind"]> = new Set(["script", "hosts", "access"]);
 
 async function assertOwnPorts(db: Database, scripts: readonly ScriptKey[]): Promise<void> {

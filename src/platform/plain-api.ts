@@ -5,20 +5,20 @@ import { failure } from "../control/api/envelope.ts";
 import { Failure } from "../failures/failures.ts";
 import { peek } from "../network/peek.ts";
 
-/** The first byte of a TLS handshake. No method of HTTP begins with it. */
+/** The first byte of a TLS handshake. No HTTP method begins with it. */
 const HANDSHAKE = 22;
 
 interface PlainOptions {
   readonly times: { readonly headersTimeout: number; readonly requestTimeout: number };
-  /** The origin where the same is had over TLS. */
+  /** The origin at which the same is served over TLS. */
   secure(this: void): string;
   readonly log: Logger;
 }
 
 /**
- * Tells those who speak plain HTTP to a server of TLS, instead of an alert that no client explains. A page
- * without credentials is redirected. All else is refused: a redirect would hide that a token
- * went over the network in clear, and clients would go on sending it.
+ * Answers clients that speak plain HTTP to a TLS server; without this they would get an alert that no client explains.
+ * A page without credentials is redirected. Everything else is refused: a redirect would hide that a token crossed the
+ * network in clear, and clients would go on sending it.
  */
 export function answerPlain(server: Server, options: PlainOptions): Disposable {
   const plain = createServer(options.times, (request, response) => {

@@ -10,34 +10,34 @@ import type { SegmentLimits } from "../journal/segments.ts";
 import type { MasterKeyVariables } from "../keys/master-key.ts";
 
 export interface PlatformOptions {
-  /** Made where there is none. One platform holds it at a time. */
+  /** Made if it is missing. One platform at a time holds it. */
   readonly dataFolder: string;
   /** The address that the ingress listens on, where Workers answer. */
   readonly host: string;
-  /** The address of the API, which takes tokens and private keys: loopback, unless it is asked for. */
+  /** The address of the API, which receives tokens and private keys: loopback, unless another one is asked for. */
   readonly apiHost: string;
   /** The API and the sign-in pages over TLS: `local` presents a certificate of the local CA. Null: plain HTTP. */
   readonly apiTls: PairFiles | "local" | null;
-  /** Plain HTTP on an address that others reach. */
+  /** Allows plain HTTP for the API on an address that others can reach. */
   readonly unsafePlainApi: boolean;
-  /** Whose word about clients counts, for the API and for Workers. */
+  /** The proxies whose headers about clients are believed, for the API and for Workers. */
   readonly proxies: ProxyOptions;
   /** Connections that one client address may have at the ingress, trusted proxies excepted. 0: no limit. */
   readonly clientConnections: number;
-  /** Where origins listen that DNS records name. */
+  /** The port of origins that DNS records name. */
   readonly originPort: number;
   /** 0 takes a free port. */
   readonly apiPort: number;
   readonly httpPort: number;
-  /** TLS where Workers answer. Null: plain HTTP only. */
+  /** The address for TLS, where Workers answer. Null: plain HTTP only. */
   readonly https: HttpsAddress | null;
-  /** Names beside `localhost` that lead to this machine: its own CA speaks for them. */
+  /** Names beside `localhost` that lead to this machine. Its own CA issues certificates for them. */
   readonly localNames: readonly string[];
-  /** `https://countersign.example`, where a proxy ends TLS before the API. Null: it is reached directly. */
+  /** `https://countersign.example`, if a proxy ends TLS in front of the API. Null: the API is reached directly. */
   readonly publicUrl: string | null;
   /** Bindings may reach loopback. */
   readonly development: boolean;
-  /** CIDRs that bindings may, or may not, reach beside the defaults. */
+  /** CIDRs that bindings may reach in addition to the defaults. `originDeny`: that they may not reach. */
   readonly originAllow: readonly string[];
   readonly originDeny: readonly string[];
   /** What `fetch()` without a binding may reach: `public`, `private`, `local`, or CIDRs. */
@@ -48,43 +48,43 @@ export interface PlatformOptions {
   readonly ingressProcesses: number;
   /** How many processes the gateway is, at least one. */
   readonly gatewayProcesses: number;
-  /** MiB of heap and seconds of CPU that each process of a Worker may take. 0: no limit. */
+  /** MiB of heap and seconds of CPU that each process of a Worker may use. 0: no limit. */
   readonly limits: ProcessLimits;
-  /** Whether Workers run in a sandbox of the operating system's. */
+  /** Whether Workers run in one of the operating system's sandboxes. */
   readonly sandbox: SandboxMode;
-  /** What each Worker may take, and how long it goes on when it is replaced. */
+  /** What each Worker may use, and how long it may go on after it was replaced. */
   readonly workerShares: WorkerShares & {
     readonly startTimeout: number;
     readonly drain: number;
-    /** ms without a request after which it is stopped until the next one. Null: never. */
+    /** ms without a request after which a Worker is stopped until the next request. Null: never. */
     readonly idleAfter: number | null;
   };
   /** How much of each Worker's log is kept. */
   readonly logs: SegmentLimits;
-  /** What Prometheus reads, on loopback. Null: none. */
+  /** The port on loopback from which Prometheus reads. Null: none. */
   readonly metricsPort: number | null;
   /** Base URL of the OTLP/HTTP collector that the gateway exports spans to. Null: none. */
   readonly otlpEndpoint: string | null;
-  /** Whether bodies of failures say hosts, addresses and issuers, which Workers hand on to anyone. */
+  /** Whether bodies of failures contain hosts, addresses and issuers. Workers may pass these bodies on to anyone. */
   readonly failureDetails: ShownDetails;
-  /** Where Workers are reached without the ingress. Without an account: those of the first one. */
+  /** Where Workers are reached without the ingress. Without an account, the first account's Workers. */
   readonly workerPorts: readonly (Omit<WorkerPort, "accountId"> & {
     readonly accountId: string | null;
   })[];
-  /** Seconds that a connection to an origin is used, more or less a tenth. */
+  /** How long a connection to an origin is used, in seconds, give or take a tenth. */
   readonly connectionLife: number;
-  /** Of a Worker's `connect()`: connections at once, and the seconds that each may carry nothing. */
+  /** Limits for each Worker's `connect()`: connections at once, and how many seconds each may carry nothing. */
   readonly connect: { readonly most: number; readonly idle: number };
   readonly systemRoots: boolean;
   /** Hosts of origins that may choose an old cipher suite. */
   readonly unsafeOldTls: readonly string[];
-  /** Where the master key is. None of them: the data folder's own file. */
+  /** Where the master key is. Without any of them: in the data folder's own file. */
   readonly masterKey: MasterKeyVariables;
-  /** False: no binding is in-process, every key stays in the gateway. */
+  /** False: no binding is in-process, so every key stays in the gateway. */
   readonly inProcess: boolean;
-  /** Days that entries of the audit log are kept. 0: for ever. */
+  /** How many days entries of the audit log are kept. 0: for ever. */
   readonly auditDays: number;
-  /** Of the identities that Workers are issued. */
+  /** The trust domain of the identities that Workers are issued. */
   readonly trustDomain: string;
   readonly log: Logger;
 }
@@ -96,22 +96,22 @@ export interface Platform extends AsyncDisposable {
   readonly http: string;
   /** `https://127.0.0.1:4443`. Null: there is no TLS. */
   readonly https: string | null;
-  /** By `NAME` or `ACCOUNT_ID/NAME` of a Worker: where it is reached without the ingress. */
+  /** By `NAME` or `ACCOUNT_ID/NAME` of a Worker: the addresses at which it is reached without the ingress. */
   readonly workers: Readonly<Record<string, readonly string[]>>;
-  /** Where Prometheus reads. Null: nowhere. */
+  /** The address from which Prometheus reads. Null: none. */
   readonly metrics: string | null;
   readonly accountId: string;
-  /** What keeps Workers apart from everything else on this machine, in a line. */
+  /** One line: what keeps Workers apart from everything else on this machine. */
   readonly sandbox: string;
-  /** Whom its own processes run as, in a line. */
+  /** One line: the users that the platform's own processes run as. */
   readonly users: string;
-  /** The first API token, at the first start only. Null: there was one before. */
+  /** The first API token, at the first start only. Null: it was made at an earlier start. */
   readonly token: string | null;
-  /** Tokens and private keys go over a network in clear. */
+  /** Tokens and private keys cross a network unencrypted. */
   readonly apiIsInClear: boolean;
   /**
-   * Ends it after an exception that nothing caught: what is in flight is answered, by a failure
-   * where that takes longer than two seconds.
+   * Ends the platform after an uncaught exception: requests in flight are answered, with a failure if they take longer
+   * than two seconds.
    */
   abandon(): Promise<void>;
 }

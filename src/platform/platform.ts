@@ -50,11 +50,10 @@ import { platformStatus } from "./status.ts";
 import type { Platform, PlatformOptions } from "./platform-options.ts";
 
 /**
- * Builds the whole platform on one machine and hands every part down: this is the only place that
- * knows them all. Resolves when the API and every deployed Worker answer.
- * @throws Failure `data_folder_in_use`, `data_folder_unusable`, `master_key_…`, `port_in_use`,
- * `api_in_clear`, `api_certificate_unusable`, `worker_port_refused`, `account_not_found`;
- * whatever was opened by then is closed
+ * Builds the whole platform on one machine and hands every part down; only this module knows all parts. Resolves when
+ * the API and every deployed Worker answer.
+ * @throws Failure `data_folder_in_use`, `data_folder_unusable`, `master_key_…`, `port_in_use`, `api_in_clear`,
+ * `api_certificate_unusable`, `worker_port_refused`, `account_not_found`; everything opened so far is closed
  */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
   try {
@@ -203,7 +202,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       .all("/oauth2/*", async (c) => (await login()).fetch(c.req.raw, c.env))
       .all("*", (c) => control.fetch(c.req.raw, c.env)),
   );
-  // What was deleted while no edge ran.
+  // Objects that were deleted while no edge ran.
   void removeDeletedObjects({ store, edge, log });
   const folders = stack.use(await FolderSources.start({ context, intake, log }));
   const hostFolders = stack.use(HostFolders.start({ context, intake, log }));
@@ -248,7 +247,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   };
 }
 
-/** ms; as on Cloudflare. */
+/** ms, as on Cloudflare. */
 const LONGEST_WAIT_UNTIL = 30_000;
 /** ms */
 const ABANDON_GRACE = 2_000;

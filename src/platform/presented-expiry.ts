@@ -17,7 +17,7 @@ import { type ExpiryOptions, sendNotice, untried } from "./expiry-tries.ts";
 const RENEWED_BEFORE = 14;
 const AT_ONCE = 50;
 
-/** Notices of what hosts and origin pulls present, as `ExpiryMonitor` has them of bindings' certificates. */
+/** Notices for the certificates of hosts and origin pulls. `ExpiryMonitor` makes those for bindings' certificates. */
 export async function lookAtPresented(options: ExpiryOptions): Promise<void> {
   const { store, clock } = options;
   const now = clock();
@@ -65,14 +65,14 @@ async function notice(
 
 const WHERE = { host: "of", origin_pull: "for origins of" } as const;
 
-/** One that lives for days is renewed within every threshold. */
+/** A certificate that is valid for a few days only is always past some threshold. */
 function isShort({ chain }: PresentedCertificate): boolean {
   const { validFromDate, validToDate } = new X509Certificate(chain);
   const life = validToDate.getTime() - validFromDate.getTime();
   return life / 3 < RENEWED_BEFORE * 86_400_000;
 }
 
-/** Null: it was renewed or deleted meanwhile. */
+/** Null: the certificate was renewed or deleted meanwhile. */
 async function body(
   { store }: ExpiryOptions,
   due: PresentedNoticeRow,

@@ -3,14 +3,16 @@ import { dueRevocationLists } from "../store/hosts/revocation-lists.ts";
 import { Rounds } from "./rounds.ts";
 
 export interface RevocationListRefreshOptions extends TakingContext {
-  /** ms between two looks at which lists are due. Default: 10,000. */
+  /** ms between two checks of which lists are due. Default: 10,000. */
   readonly interval?: number;
 }
 
-/** Each may take ten seconds, and those of one account do not keep another's waiting for long. */
+/**
+ * Each fetch may take ten seconds. With this many at once, lists of one account do not delay those of another for long.
+ */
 const AT_ONCE = 20;
 
-/** Fetches revocation lists again, each when its own interval is over or its next one is due. */
+/** Fetches revocation lists again, each when its interval is over or its next update is due. */
 export class RevocationListRefresh implements AsyncDisposable {
   readonly #options: RevocationListRefreshOptions;
   readonly #rounds = new Rounds();
@@ -25,7 +27,7 @@ export class RevocationListRefresh implements AsyncDisposable {
     return started;
   }
 
-  /** One that looks only when it is told to: `look()`. */
+  /** A refresh that looks only when `look()` is called. */
   static idle(options: RevocationListRefreshOptions): RevocationListRefresh {
     return new RevocationListRefresh(options);
   }

@@ -1,23 +1,23 @@
 import { setTimeout as wait } from "node:timers/promises";
 
 export interface RoundsOptions {
-  /** ms from the end of one to the next. */
+  /** ms from the end of one round to the beginning of the next. */
   readonly interval: number;
-  /** Hears what one throws: the next comes all the same. */
+  /** Called with the error of a failed round; the next round follows all the same. */
   readonly failed: (error: unknown) => void;
 }
 
-/** A task that is done again and again, one round at a time, until this is disposed of. */
+/** Repeats a task, one round at a time, until it is disposed of. */
 export class Rounds implements AsyncDisposable {
   readonly #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
 
-  /** Aborted when they end: a round need not go on. */
+  /** Aborted when this is disposed of; a running round may stop early. */
   get signal(): AbortSignal {
     return this.#stop.signal;
   }
 
-  /** The first comes at once. */
+  /** Starts the first round at once. */
   begin(round: () => Promise<void>, { interval, failed }: RoundsOptions): void {
     this.#running = (async () => {
       while (!this.signal.aborted) {
@@ -27,7 +27,7 @@ export class Rounds implements AsyncDisposable {
     })();
   }
 
-  /** Resolves when the last one has ended. */
+  /** Resolves when the last round has ended. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#running;

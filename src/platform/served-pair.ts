@@ -14,17 +14,17 @@ export interface Pair {
   readonly key: string;
 }
 
-/** What a listener presents now, and what comes to replace it. */
+/** The certificate that a listener presents now, and those that replace it later. */
 export interface Served extends Disposable {
   readonly current: Pair;
-  /** Calls `renewed` with each pair that comes to replace the one before. */
+  /** Calls `renewed` with each pair that replaces the previous one. */
   renews(renewed: (pair: Pair) => void): void;
 }
 
-/** ms between two looks at the files: watching them misses what is moved into place. */
+/** ms between two looks at the files. Watching is not enough: it misses files that are moved into place. */
 const LOOK_EVERY = 2000;
 
-/** What the API presents. A pair that is broken, or half written, never replaces a good one. */
+/** The pair of files that the API presents. A broken or half-written pair never replaces a good one. */
 export class ServedPair implements Served {
   readonly #files: PairFiles;
   readonly #log: Logger;
@@ -70,7 +70,7 @@ export class ServedPair implements Served {
       this.#log.info({ certificate: this.#files.certificate }, "the API's certificate was renewed");
     } catch (error) {
       const { message } = error as Error;
-      // Said once for each reason, not at each look.
+      // Logged once for each reason, not at each look.
       if (message === this.#refused) return;
       this.#refused = message;
       this.#log.warn(`the API keeps its certificate: ${message}`);

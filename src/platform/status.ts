@@ -10,7 +10,7 @@ import { storeSource } from "../store/change-feed.ts";
 import { listWarning } from "../control/hosts/revocation-list-taking.ts";
 import type { CertificateStatus, PlatformStatus } from "./admin.ts";
 
-/** What runs, where it answers, and which certificates there are: for `doctor` and `deploy`. */
+/** What runs, where it answers, and which certificates exist: for `doctor` and `deploy`. */
 export async function platformStatus(
   store: Store,
   edge: StartedEdge,
@@ -44,7 +44,7 @@ export async function platformStatus(
   };
 }
 
-/** Names that lead to this machine without anybody's DNS (RFC 6761). */
+/** Names that lead to this machine without DNS (RFC 6761). */
 function isLocal(host: string): boolean {
   return host.endsWith(".localhost");
 }
@@ -84,7 +84,7 @@ async function originPulls(store: Store): Promise<PlatformStatus["originPulls"]>
     .map(({ names, notAfter }) => ({ names, expiresOn: notAfter }));
 }
 
-/** Those of which something is wrong. */
+/** Lists with a problem. */
 async function revocationLists(store: Store): Promise<PlatformStatus["revocationLists"]> {
   const accounts = await listAccounts(store.db);
   const lists = await Promise.all(accounts.map(({ id }) => listRevocationLists(store.db, id)));

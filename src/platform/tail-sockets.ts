@@ -17,7 +17,7 @@ export class TailSockets implements Disposable {
     this.#tails = tails;
   }
 
-  /** A server's `upgrade` event. What is no tail is closed. */
+  /** Handles a server's `upgrade` event. Any upgrade that is not a tail is closed. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on("error", () => socket.destroy());
     const url = URL.parse(request.url ?? "", "http://api");
@@ -59,8 +59,8 @@ export class TailSockets implements Disposable {
 }
 
 /**
- * wrangler sends its first message unmasked, which RFC 6455 forbids to clients and Cloudflare takes.
- * `ws` has no option for that: its receiver judges each frame by whether it belongs to a server.
+ * wrangler sends its first message unmasked. RFC 6455 forbids this to clients, and Cloudflare accepts it. `ws` has no
+ * option for it: its receiver demands a mask as a server, and none as a client. So it is told to be what fits each frame.
  */
 function takeUnmasked(webSocket: WebSocket): void {
   const { _receiver: receiver } = webSocket as unknown as { _receiver: { _masked?: boolean } };
@@ -85,5 +85,5 @@ const PATH =
   /^\/client\/v4\/accounts\/[^/]+\/workers\/scripts\/[^/]+\/tails\/([0-9a-f]{32})\/socket$/;
 /** Bytes. */
 const LONGEST_MESSAGE = 4_096;
-/** Bytes that wait for a reader: beyond it, entries are left out. */
+/** Bytes that may wait for a slow reader. Beyond that, entries are left out. */
 const MOST_BUFFERED = 1_048_576;

@@ -23,11 +23,11 @@ import { Rounds } from "./rounds.ts";
 export interface FolderSourcesOptions {
   readonly context: Pick<ControlContext, "store" | "keyring" | "edge" | "clock">;
   readonly log: Logger;
-  /** The process that may see keys. Default: this one. */
+  /** The process that may read private keys. Default: this one. */
   readonly intake?: KeyIntake;
   /** ms between two looks at each folder. Default: 1,000. */
   readonly interval?: number;
-  /** ms that a writer may leave a folder in disorder. Default: 10,000. */
+  /** How long another program may leave a folder in an inconsistent state, ms. Default: 10,000. */
   readonly patience?: number;
 }
 
@@ -36,7 +36,7 @@ export interface WatchedFolder {
   readonly certificateId: string;
   /** Absolute. */
   readonly folder: string;
-  /** Default: found by name, see `readPair`. */
+  /** Default: the files are found by name, see `readPair`. */
   readonly names?: PairNames;
 }
 
@@ -50,7 +50,7 @@ export class FolderSources implements AsyncDisposable {
   readonly #watched: Map<string, FolderSource> = new Map();
   readonly #rounds = new Rounds();
 
-  /** Follows every folder that the store knows. One that cannot be read now may be, later. */
+  /** Follows every folder in the store. A folder that cannot be read now is tried again later. */
   static async start(options: FolderSourcesOptions): Promise<FolderSources> {
     const { interval = 1_000, log } = options;
     const sources = new FolderSources(options);
@@ -67,7 +67,7 @@ export class FolderSources implements AsyncDisposable {
   }
 
   /**
-   * Follows a folder for a certificate, in place of any before.
+   * Follows a folder for a certificate, instead of any previous folder.
    * @throws Failure `certificate_not_found`, `certificate_kind_differs`, `folder_unreadable`
    */
   async watch({ accountId, certificateId, folder, names }: WatchedFolder): Promise<void> {
@@ -92,7 +92,7 @@ export class FolderSources implements AsyncDisposable {
     await this.#follow(row);
   }
 
-  /** @returns false if no folder was followed for it */
+  /** @returns false if no folder was followed for the certificate */
   async unwatch(certificateId: string): Promise<boolean> {
     this.#watched.delete(certificateId);
     const { value } = await this.#options.context.store.write(async ({ db }) => {
@@ -118,7 +118,7 @@ export class FolderSources implements AsyncDisposable {
     const source = new FolderSource({
       folder: row.folder,
       ...(certificate !== null && key !== null && { names: { certificate, key } }),
-      // The newest, not the active one: who rolled back does not want it again.
+      // The newest version, not the active one: after a rollback the folder's files must not be activated again.
       ...(newest && { known: newest.contentHash }),
       authorities: await accountAuthorities(store.db, row.accountId),
       now: clock,
@@ -147,7 +147,7 @@ export class FolderSources implements AsyncDisposable {
         this.#watched.delete(certificateId);
         return;
       }
-      // It is a version of this certificate already, from the API or before a restart.
+      // The files are a version of this certificate already, from the API or from before a restart.
       const known =
         error.code === "certificate_duplicate" && error.facts["certificateId"] === certificateId;
       if (!known) throw error;

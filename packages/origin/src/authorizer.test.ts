@@ -7,7 +7,7 @@ import { parsePolicy, type Policy } from "./policy.ts";
 const reader = parsePolicy({ allow: [{ worker: "a", methods: ["GET"] }] });
 const writer = parsePolicy({ allow: [{ worker: "a" }] });
 
-/** As of one connection: the same facts at each request. */
+/** The facts of one connection: the same object at each request. */
 function connection() {
   return callerFacts({
     subject: "CN=a,O=acme",

@@ -12,27 +12,27 @@ import {
 } from "./decide.ts";
 import { parsePolicy, type Policy } from "./policy.ts";
 
-/** A policy as an object or JSON, or what gives the one in force at each request. */
+/** A policy as an object or as JSON, or an object whose `policy` is the one in force at each request. */
 export type PolicySource = Policy | string | { readonly policy: Policy | null };
 
 export interface AuthorizerOptions {
-  /** Report what would be refused, and let it through. Default: false. */
+  /** Report requests that would be refused, and let them through. Default: false. */
   readonly dryRun?: boolean;
-  /** Told of a refusal once for each caller and code. Default: `console.warn`. */
+  /** Called with a refusal once for each caller and code. Default: `console.warn`. */
   readonly log?: (message: string, refusal: Refusal) => void;
-  /** Told of every decision. It must not throw. */
+  /** Called with every decision. It must not throw. */
   readonly onDecision?: (decision: DecisionMade) => void;
 }
 
 export interface Refusal {
   readonly status: 401 | 403;
   readonly code: RefusalCode;
-  /** For the caller: which rule was missing. */
+  /** Says to the caller which rule was missing. */
   readonly reason: string;
 }
 
 export interface DecisionMade extends Decision, Action {
-  /** As in messages: `Worker "billing" of account "acme"`. Null: nobody that was proven. */
+  /** As messages name the caller: `Worker "billing" of account "acme"`. Null: no caller was proven. */
   readonly caller: string | null;
   readonly dryRun: boolean;
 }
@@ -44,7 +44,7 @@ export interface DecisionCount {
   readonly count: number;
 }
 
-/** What is known of a request before the policy is asked: a proven caller, or why there is none. */
+/** What is known of a request before the policy is asked: a proven caller, or the reason why none is proven. */
 export type Proof = CallerFacts | RefusalCode;
 
 interface Count {
@@ -55,9 +55,9 @@ interface Count {
 
 interface Known {
   readonly caller: Caller;
-  /** How often it was let in. Null: never yet, or beyond what is remembered. */
+  /** How often the caller was let in. Null: never yet, or there are more callers than are remembered. */
   allowed: Count | null;
-  /** The policy that it was last judged by, and its rules that name this caller. */
+  /** The policy that the caller was last judged by, and that policy's rules that name the caller. */
   policy: Policy | null;
   rules: readonly NamedRule[];
 }
@@ -66,15 +66,15 @@ function countKey(caller: string | null, code: Decision["code"]): string {
   return JSON.stringify([caller, code]);
 }
 
-/** Callers and codes that are remembered for counts and for logging once. */
+/** How many pairs of caller and code are remembered, for counts and for logging each once. */
 const REMEMBERED = 10_000;
 
-/** Judges requests by a policy, whatever the server is. */
+/** Judges requests by a policy, for any kind of server. */
 export class Authorizer {
   readonly #policy: () => Policy | null;
   readonly #options: AuthorizerOptions;
   readonly #counts = new Map<string, Count>();
-  /** Of callers that were let in: what is the same for each request of theirs. */
+  /** For callers that were let in: the data that each of their requests needs. */
   readonly #known = new WeakMap<CallerFacts, Known>();
 
   /** @throws PolicyError */
@@ -87,14 +87,13 @@ export class Authorizer {
     this.#options = options;
   }
 
-  /** Counts, as they were made since the start; at most 10,000 callers and codes. */
+  /** How often each caller got each answer since the start; at most 10,000 pairs of caller and code. */
   decisions(): DecisionCount[] {
     return [...this.#counts.values()].map((count) => ({ ...count }));
   }
 
   /**
-   * The caller, for the handler; or the refusal to send. Null: an unproven caller that `dryRun`
-   * lets through.
+   * Returns the caller, for the handler, or the refusal to send. Null: an unproven caller that `dryRun` lets through.
    */
   judge(proof: Proof, action: Action): Caller | Refusal | null {
     const { dryRun = false, onDecision } = this.#options;
@@ -149,7 +148,7 @@ export class Authorizer {
       known.count++;
       return false;
     }
-    // Certificates are cheap to make: beyond the bound nothing is remembered, and nothing logged.
+    // Certificates are cheap to make, so there is a bound; beyond it nothing is remembered and nothing logged.
     if (this.#counts.size >= REMEMBERED) return false;
     this.#counts.set(key, { caller, code, count: 1 });
     return true;
@@ -166,7 +165,7 @@ export class Authorizer {
   }
 }
 
-/** The reason why the caller is not proven, for the answer. */
+/** For the answer: why the caller is not proven. */
 const sentences: Partial<Record<RefusalCode, string>> = {
   certificate_missing: "this server wants a client certificate, and none was presented",
   certificate_untrusted: "the client certificate is not from a CA that this server trusts",

@@ -2,25 +2,25 @@ import { readWorkerSpiffeId } from "./identity.ts";
 import type { Policy } from "./policy.ts";
 import { isAllowed } from "./decide.ts";
 
-/** What is known of a caller's certificate. Names are empty where it has none. */
+/** The facts of a caller's certificate. Lists of names are empty where it has none. */
 export interface CallerCertificate {
   /** `CN=billing,O=acme`, the most specific part first (RFC 4514). */
   readonly subject: string;
   readonly issuer: string;
-  /** Hexadecimal, upper case, without separators. Empty: the proxy did not tell. */
+  /** Hexadecimal, upper case, without separators. Empty: the proxy did not send it. */
   readonly serialNumber: string;
   /** SHA-256 of its DER, hexadecimal, lower case, without separators. */
   readonly fingerprint: string;
   /** URI names. A SPIFFE SVID has exactly one. */
   readonly uris: readonly string[];
-  /** Null: the proxy did not tell, or it cannot be read. */
+  /** Null: the proxy did not send it, or it cannot be read. */
   readonly notBefore: Date | null;
   readonly notAfter: Date | null;
 }
 
-/** Who calls: the facts that rules are matched against. */
+/** The facts of a caller that rules are matched against. */
 export interface CallerFacts {
-  /** The Worker's name, where Countersign issued its identity. */
+  /** The Worker's name, if Countersign issued the certificate as a Worker's identity. Else null. */
   readonly worker: string | null;
   readonly account: string | null;
   readonly environment: string | null;
@@ -29,18 +29,18 @@ export interface CallerFacts {
   readonly certificate: CallerCertificate;
 }
 
-/** A caller, with what the policy in force lets it do. */
+/** A caller, and what the policy in force allows it. */
 export interface Caller extends CallerFacts {
-  /** What the policy says of this caller for another method and path, now. */
+  /** Whether the policy that is in force now allows this caller another method and path. */
   may(method: string, path: string): boolean;
-  /** RFC 8705: the certificate's thumbprint, as in a bound token's `cnf["x5t#S256"]`. */
+  /** The certificate's thumbprint (RFC 8705), to compare with a bound token's `cnf["x5t#S256"]`. */
   readonly x5tS256: string;
 }
 
-/** Reads the identity out of a certificate that was verified already. */
+/** Reads the caller's identity from a certificate that was already verified. */
 export function callerFacts(certificate: CallerCertificate): CallerFacts {
   const { uris } = certificate;
-  // RFC and SPIFFE alike: an SVID has one URI. With two, which one is meant is anybody's guess.
+  // SPIFFE (X509-SVID) requires exactly one URI. With two, nothing says which one is meant.
   const only = uris.length === 1 ? uris[0]! : null;
   const spiffeId = only !== null && only.startsWith("spiffe://") ? only : null;
   const identity = spiffeId === null ? null : readWorkerSpiffeId(spiffeId);

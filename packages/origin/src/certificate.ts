@@ -2,8 +2,8 @@ import { X509Certificate } from "node:crypto";
 import type { CallerCertificate } from "./caller.ts";
 
 /**
- * The facts of a certificate that node:tls or a proxy's header gave. Total: whatever is in it,
- * this never throws; what cannot be read is empty or null.
+ * The facts of a certificate from node:tls or from a proxy's header. Never throws: fields that cannot be read are empty
+ * or null.
  */
 export function readCertificate(certificate: X509Certificate): CallerCertificate {
   return {
@@ -19,7 +19,7 @@ export function readCertificate(certificate: X509Certificate): CallerCertificate
   };
 }
 
-/** Null: these bytes are no certificate. */
+/** Null: these bytes are not a certificate. */
 export function parseCertificate(der: Uint8Array | string): X509Certificate | null {
   return attempt(() => new X509Certificate(der)) ?? null;
 }
@@ -38,7 +38,7 @@ function date(text: string | undefined): Date | null {
 }
 
 /**
- * Node writes a name with its most general part first, a part a line; RFC 4514 has the most specific
+ * Node writes a name with its most general part first and one part per line; RFC 4514 puts the most specific part
  * first. An empty name is undefined.
  */
 function oneLine(name: string | undefined): string {
@@ -46,8 +46,8 @@ function oneLine(name: string | undefined): string {
 }
 
 /**
- * The URI names out of Node's text, in which a value that could be mistaken for the separator is a
- * JSON string: `DNS:a.test, URI:"spiffe://x/y, DNS:b"`.
+ * The URI names in Node's text, which writes a value as a JSON string if it could be mistaken for the separator:
+ * `DNS:a.test, URI:"spiffe://x/y, DNS:b"`.
  */
 export function uriNames(text: string): string[] {
   const names: string[] = [];

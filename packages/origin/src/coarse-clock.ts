@@ -1,9 +1,9 @@
-/** ms that a time is good for. */
+/** How long one reading of the clock is used, ms. */
 const KEPT = 100;
 
 /**
- * `Date.now`, asked at most every 100 ms: on many virtual machines each question is a system call, which
- * takes as long as all the rest of a decision. Nothing wakes up while nobody asks.
+ * `Date.now`, read at most every 100 ms: on many virtual machines each reading is a system call that takes as long as
+ * the rest of a decision. There is no timer, so an idle process is not woken.
  */
 export function coarseClock(): () => number {
   let now: number | null = null;

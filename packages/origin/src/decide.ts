@@ -4,14 +4,14 @@ import { criteria, type Criterion, type Policy, type Rule } from "./policy.ts";
 
 export interface Action {
   readonly method: string;
-  /** The request's target, as it came: with its query, not decoded. */
+  /** The request's target as received: with its query, not decoded. */
   readonly path: string;
 }
 
 export interface Decision {
   readonly allowed: boolean;
   readonly code: "allowed" | RefusalCode;
-  /** One sentence: which rule let it in, or which was missing. */
+  /** One sentence: which rule allowed the request, or which was missing. */
   readonly reason: string;
   /** Index of the rule that allowed it. Null: none did. */
   readonly rule: number | null;
@@ -33,12 +33,12 @@ export type RefusalCode =
   | "method_not_allowed"
   | "path_not_allowed";
 
-/** 401: prove who you are. 403: we know, and the policy does not let you. */
+/** 401: the caller has to prove who it is. 403: the caller is known, and the policy does not allow the request. */
 export function statusOf(code: RefusalCode): 401 | 403 {
   return /^(?:certificate|session|proxy)_/.test(code) ? 401 : 403;
 }
 
-/** What a policy says of one request. Null: there is no policy, which denies. Never throws. */
+/** Judges one request by a policy. Null, instead of a policy, denies. Never throws. */
 export function decide(policy: Policy | null, caller: CallerFacts, action: Action): Decision {
   if (policy === null) return refused("policy_missing", "no policy is in force: nobody is let in");
   if (policy.allow.length === 0)
@@ -60,12 +60,12 @@ export function decide(policy: Policy | null, caller: CallerFacts, action: Actio
   return refusal(caller, { method, path }, rules, withMethod);
 }
 
-/** The same without a word of why. Never throws. */
+/** Like {@link decide}, without a reason. Never throws. */
 export function isAllowed(policy: Policy | null, caller: CallerFacts, action: Action): boolean {
   return policy !== null && allows(rulesFor(policy, caller), action);
 }
 
-/** @param rules of a policy, those that name the caller */
+/** @param rules the rules of a policy that name the caller */
 export function allows(rules: readonly NamedRule[], action: Action): boolean {
   if (rules.length === 0) return false;
   const path = canonicalPath(action.path);
@@ -84,19 +84,19 @@ function upperCase(method: string): string {
 
 export interface NamedRule {
   readonly rule: Rule;
-  /** Its place in the policy. */
+  /** The rule's index in the policy. */
   readonly index: number;
   /** Null: any. */
   readonly paths: readonly PathTest[] | null;
 }
 
-/** Of each caller, the rules of the policy that it was last judged by. A connection has one caller. */
+/** For each caller, the rules of the policy that it was last judged by. One connection is one caller. */
 const judgedBy = new WeakMap<
   CallerFacts,
   { readonly policy: Policy; readonly rules: readonly NamedRule[] }
 >();
 
-/** Those that name the caller. */
+/** The rules that name the caller. */
 export function rulesFor(policy: Policy, caller: CallerFacts): readonly NamedRule[] {
   const known = judgedBy.get(caller);
   if (known?.policy === policy) return known.rules;
@@ -162,7 +162,7 @@ function factOf(criterion: Criterion, { certificate, ...caller }: CallerFacts): 
   return caller[criterion];
 }
 
-/** `*`: any characters but `/`. `**`: any. All others stand for themselves. */
+/** `*` matches any characters except `/`, `**` any characters. All other characters match themselves. */
 export function matchesPattern(pattern: string, text: string): boolean {
   if (!pattern.includes("*")) return pattern === text;
   return compiled(pattern).test(text);
@@ -184,14 +184,14 @@ function compiled(pattern: string): RegExp {
       )
       .join("");
     regex = new RegExp(`^${source}$`, "su");
-    // Patterns are the policy's own: few. A bound for one that changes for ever.
+    // Patterns come from the policy, so there are few. The bound is for a policy that keeps changing.
     if (patterns.size >= 10_000) patterns.clear();
     patterns.set(pattern, regex);
   }
   return regex;
 }
 
-/** For messages: the shortest name that is certain. */
+/** Names the caller in messages: the shortest name that was proven. */
 export function describeCaller(caller: CallerFacts): string {
   const { worker, account, environment, spiffeId, certificate } = caller;
   if (worker !== null) {

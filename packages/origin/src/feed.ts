@@ -4,20 +4,20 @@ import { readSpiffeId } from "./identity.ts";
 import { uriNames } from "./certificate.ts";
 
 /**
- * What a control plane publishes of one account, at
- * `/client/v4/accounts/{account}/countersign/identity/feed?policy=NAME&after=CURSOR`: a JWS in
- * compact form (RFC 7515), `ES256`, whose `x5c` leads to a CA of the account. It answers with 204 if
- * nothing has changed for 25 seconds.
+ * What a control plane publishes about one account, at
+ * `/client/v4/accounts/{account}/countersign/identity/feed?policy=NAME&after=CURSOR`: a JWS in compact form (RFC 7515),
+ * signed with `ES256`, whose `x5c` leads to a CA of the account. The control plane answers with 204 if nothing has
+ * changed for 25 seconds.
  */
 export interface FeedPayload {
-  /** Counts up with each change. An older one than the last is refused. */
+  /** Increases with each change. A feed with a lower cursor than the last one is refused. */
   readonly cursor: number;
   readonly account: string;
-  /** CAs of callers, PEM: all of them, also those that are only being introduced. */
+  /** CAs of callers, PEM: all of them, also those that do not issue yet. */
   readonly authorities: readonly string[];
-  /** Serial numbers of revoked identities, hexadecimal, that have not expired. */
+  /** Serial numbers, hexadecimal, of revoked identities that have not expired. */
   readonly revoked: readonly string[];
-  /** Null: there is no policy of that name, or none was asked for. */
+  /** Null: there is no policy of that name, or the request named none. */
   readonly policy: {
     readonly name: string;
     readonly version: number;
@@ -33,22 +33,22 @@ export interface ReadFeed extends Omit<FeedPayload, "policy"> {
   } | null;
 }
 
-/** A feed that is not taken over. What was in force stays in force. */
+/** A feed is not accepted. The last one stays in force. */
 export class FeedError extends Error {
   override readonly name = "FeedError";
 }
 
 export interface FeedCheck {
   readonly account: string;
-  /** CAs that a signature has to lead to, PEM. */
+  /** The signature has to lead to one of these CAs, PEM. */
   readonly authorities: readonly string[];
-  /** The last cursor that was taken over. */
+  /** The cursor of the last feed that was accepted. */
   readonly after: number;
-  /** Null: whenever it was signed, as of one that was taken over before. */
+  /** The time to check the signer's certificate against. Null: any time, for a feed that was accepted before. */
   readonly now: Date | null;
 }
 
-/** @throws FeedError if it is not signed for this account, is older than what is known, or cannot be read */
+/** @throws FeedError if the feed is not signed for this account, is older than the last one, or cannot be read */
 export function readFeed(jws: string, check: FeedCheck): ReadFeed {
   const [head, body, signature, ...more] = jws.trim().split(".");
   if (head === undefined || body === undefined || signature === undefined || more.length > 0) {
@@ -66,8 +66,8 @@ export function readFeed(jws: string, check: FeedCheck): ReadFeed {
 }
 
 /**
- * One that was taken over before, from a file of one's own. It is checked against the CAs that it
- * names itself: these may have been exchanged since, and what it says was revoked counts all the same.
+ * Reads a feed that was accepted before, from the reader's own file. It is checked against the CAs that it names
+ * itself: the account's CAs may have been exchanged since, and its revocations count in any case.
  * @throws FeedError if it is not signed for this account, or cannot be read
  */
 export function readKeptFeed(jws: string, account: string): ReadFeed {
@@ -100,7 +100,7 @@ function payloadOf(value: unknown, { account, after }: FeedCheck): ReadFeed {
   };
 }
 
-/** The first certificate of `x5c`, once it is clear that a CA of the account vouches for it. */
+/** The first certificate of `x5c`, after checking that a CA of the account vouches for it. */
 function signerOf(
   { alg, x5c }: { alg?: unknown; x5c?: unknown },
   check: FeedCheck,
@@ -125,7 +125,7 @@ function signerOf(
   throw new FeedError("the feed's signature does not lead to a CA of the account");
 }
 
-/** Only a certificate made for it may sign: a Worker's own identity is from the same CA. */
+/** Only a certificate made for signing feeds may sign: Workers' own identities come from the same CA. */
 function purposeOf(leaf: X509Certificate, account: string): X509Certificate {
   const uris = uriNames(leaf.subjectAltName ?? "");
   const segments = uris.length === 1 ? readSpiffeId(uris[0]!)?.segments : undefined;
@@ -148,7 +148,7 @@ function signs(issuer: X509Certificate, subject: X509Certificate): boolean {
   }
 }
 
-/** One of tomorrow is believed: an origin whose clock is behind must hear of revocations all the same. */
+/** A certificate that is not valid yet is accepted: an origin whose clock is behind must still learn of revocations. */
 function hasEnded({ validTo }: X509Certificate, now: Date | null): boolean {
   return now !== null && !(now.getTime() <= Date.parse(validTo));
 }
@@ -166,7 +166,7 @@ function json(base64url: string): unknown {
     const value: unknown = JSON.parse(Buffer.from(base64url, "base64url").toString("utf8"));
     if (typeof value === "object" && value !== null) return value;
   } catch {
-    // Falls through: both are the same to who reads the message.
+    // Falls through: the reader of the message gets the same answer for both.
   }
   throw new FeedError("the feed cannot be read");
 }

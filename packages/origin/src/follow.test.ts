@@ -48,7 +48,7 @@ async function feed(
 interface Plane extends AsyncDisposable {
   readonly followed: Followed;
   readonly said: string[];
-  /** What it answers from now on. Null: it is away. */
+  /** What the control plane answers from now on. Null: it cannot be reached. */
   readonly say: (answer: string | null) => void;
 }
 

@@ -8,16 +8,16 @@ export interface FollowOptions {
   /** The control plane's API, as `https://countersign.example/client/v4`. */
   readonly api: string;
   readonly account: string;
-  /** A CA bundle of the account (`countersign identity ca export`), PEM: what the first feed is checked against. */
+  /** A CA bundle of the account (`countersign identity ca export`), PEM. The first feed is checked against it. */
   readonly authorities: string;
-  /** The control plane's policy of that name. Default: none, the policy is one's own. */
+  /** The name of a policy in the control plane. Default: none; the origin has its own policy. */
   readonly policy?: string;
   /**
-   * A file for the last feed: with it, a start without the control plane has what was in force, for 15
-   * hours at least; what was revoked stays revoked for ever.
+   * A file for the last feed. With it, a start while the control plane is away has the last CAs and policy for at least
+   * 15 hours; revoked serial numbers stay revoked for ever.
    */
   readonly cache?: string;
-  /** Told once of each new reason why the control plane is not followed. Default: `console.warn`. */
+  /** Called once for each new reason why the control plane cannot be followed. Default: `console.warn`. */
   readonly log?: (message: string) => void;
   /** Default: the global `fetch`. */
   readonly fetch?: typeof fetch;
@@ -27,16 +27,16 @@ export interface FollowOptions {
 
 export interface Followed extends AsyncDisposable {
   readonly trust: Trust;
-  /** The cursor that is in force. 0: none yet. */
+  /** The cursor of the feed that is in force. 0: none yet. */
   cursor(): number;
-  /** Resolves when the control plane, or the cache, has told something. */
+  /** Resolves when the first feed has come from the control plane or from the cache. */
   readonly ready: Promise<void>;
 }
 
 /**
- * Follows a control plane: CAs, revocations and policy are in force within a second of their change.
- * What came last stays in force while the control plane is away, and over what cannot be read. What
- * was revoked once stays revoked, also if the control plane forgets it, as after a restore of a backup.
+ * Follows a control plane: changes of CAs, revocations and policy are in force within a second. The last feed stays in
+ * force while the control plane is away, and when a feed cannot be read. A revoked serial number stays revoked, even if
+ * the control plane forgets it, as after a restore of a backup.
  */
 export function follow(options: FollowOptions): Followed {
   const { api, account, policy, cache, log = (message) => console.warn(message) } = options;
@@ -65,7 +65,7 @@ export function follow(options: FollowOptions): Followed {
     isReady();
   };
 
-  /** @throws if there is none, or it is of others. What it says was revoked counts in any case. */
+  /** @throws if there is no file, or it belongs to another account. Its revocations count in any case. */
   const takeKept = async (file: string): Promise<void> => {
     const [jws = "", serials = "[]"] = (await readFile(file, "utf8")).split("\n");
     const { revoked } = readKeptFeed(jws, account);
@@ -77,7 +77,7 @@ export function follow(options: FollowOptions): Followed {
   const ask = async (): Promise<void> => {
     const url = new URL(`${api}/accounts/${encodeURIComponent(account)}/countersign/identity/feed`);
     if (policy !== undefined) url.searchParams.set("policy", policy);
-    // What is kept in a file is good for a time only, even if nothing changes.
+    // A kept file is valid for a limited time only, so a new feed is fetched after an hour even if nothing has changed.
     const isOld = cache !== undefined && Math.abs(clock() - takenOn) > HOUR;
     url.searchParams.set("after", String(isOld ? -1 : cursor));
     const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(40_000)]);
@@ -99,7 +99,7 @@ export function follow(options: FollowOptions): Followed {
       try {
         const begun = performance.now();
         await ask();
-        // One that does not hold the question open is not asked in a loop.
+        // A server that answers at once, instead of holding the request, is not asked in a loop.
         if (performance.now() - begun < 250) await pause(250);
         failures = 0;
         said = "";
@@ -134,7 +134,7 @@ async function keep(file: string, text: string): Promise<void> {
   await rename(`${file}.new`, file);
 }
 
-/** The certificates of a PEM file, each by itself. */
+/** The certificates of a PEM file, as one text each. */
 export function splitPem(text: string): string[] {
   return text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 }

@@ -1,16 +1,16 @@
-/** Who a Worker is, read from the SPIFFE ID in its certificate. */
+/** A Worker's identity, read from the SPIFFE ID in its certificate. */
 export interface WorkerIdentity {
   readonly trustDomain: string;
   readonly account: string;
   readonly worker: string;
-  /** Null: the ID names none. */
+  /** Null: the ID names no environment. */
   readonly environment: string | null;
 }
 
 /**
- * `spiffe://{trust domain}/account/{account}/worker/{worker}`, with `/environment/{environment}`
- * where one is named. Names that cannot stand in a SPIFFE path are encoded, without collisions.
- * @throws TypeError if the trust domain is none
+ * `spiffe://{trust domain}/account/{account}/worker/{worker}`, followed by `/environment/{environment}` if there is
+ * one. Names that cannot stand in a SPIFFE path are encoded, without collisions.
+ * @throws TypeError if the trust domain is not valid
  * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md
  */
 export function workerSpiffeId(identity: WorkerIdentity): string {
@@ -43,7 +43,9 @@ export function readWorkerSpiffeId(spiffeId: string): WorkerIdentity | null {
   };
 }
 
-/** A SPIFFE ID in its parts. Null: it is none. At most 2,048 bytes, as the standard has it. */
+/**
+ * Splits a SPIFFE ID into its parts. Null: it is not one, or is longer than the 2,048 bytes that the standard allows.
+ */
 export function readSpiffeId(
   text: string,
 ): { readonly trustDomain: string; readonly segments: readonly string[] } | null {
@@ -62,12 +64,12 @@ function isSegment(text: string): boolean {
   return /^[A-Za-z0-9._-]+$/.test(text) && text !== "." && text !== "..";
 }
 
-/** What begins like this is encoded: the rest is the name's UTF-8 in hexadecimal. */
+/** The prefix of an encoded name; the rest is the name's UTF-8 in hexadecimal. */
 const ENCODED = "_u.";
 
 /**
- * A name as one segment of a SPIFFE path: as it is where it may stand there, else `_u.` and its
- * UTF-8 in hexadecimal. Different names are never the same segment.
+ * A name as one segment of a SPIFFE path: unchanged if it may stand there, else `_u.` and its UTF-8 in hexadecimal.
+ * Different names never give the same segment.
  */
 export function encodeSegment(name: string): string {
   if (isSegment(name) && !name.startsWith(ENCODED)) return name;
@@ -75,7 +77,7 @@ export function encodeSegment(name: string): string {
   return ENCODED + Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Undefined: not what {@link encodeSegment} makes of any name. */
+/** Undefined: {@link encodeSegment} does not make this segment of any name. */
 function decodeSegment(segment: string | undefined): string | undefined {
   if (segment === undefined || !segment.startsWith(ENCODED)) return segment;
   const hex = segment.slice(ENCODED.length);

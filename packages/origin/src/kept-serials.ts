@@ -1,16 +1,16 @@
 import { RevokedSerials } from "./revocations.ts";
 
-/** So many at most: the oldest go first. */
+/** At most this many are kept; the oldest are dropped first. */
 const MOST = 100_000;
 
 /**
- * Serial numbers that were revoked once, and that the control plane names no more: they have expired,
- * or it was restored from a backup that does not know them. None of them is let in again.
+ * Serial numbers that were revoked once and that the control plane no longer names: they have expired, or it was
+ * restored from a backup that does not know them. None of them is let in again.
  */
 export class KeptSerials {
   readonly #serials = new Set<string>();
 
-  /** What is no list of texts is ignored. */
+  /** Anything that is not a list of strings is ignored. */
   add(serials: unknown): void {
     if (!Array.isArray(serials)) return;
     for (const serial of serials) if (typeof serial === "string") this.#serials.add(serial);
@@ -20,7 +20,7 @@ export class KeptSerials {
     }
   }
 
-  /** A list of what is told now, and of all that was in force before. */
+  /** A list of the serial numbers that are named now, and of all that were in force before. */
   with(told: readonly string[], before: RevokedSerials): RevokedSerials {
     const revoked = new RevokedSerials();
     for (const serial of told) revoked.add(serial);

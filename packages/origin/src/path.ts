@@ -1,14 +1,17 @@
-/** `/orders`, or with a star at its end all that begins with it: `/orders/*`. */
+/**
+ * Whether the text is a path (`/orders`), or a path with a star at its end, which matches everything below it
+ * (`/orders/*`).
+ */
 export function isPathPattern(text: string): boolean {
   const stem = text.endsWith("*") ? text.slice(0, -1) : text;
   return stem.startsWith("/") && !/[*?#\s]/.test(stem) && canonicalPath(stem) !== null;
 }
 
 /**
- * The path of a request target, as every server behind reads it. Null: servers differ over what it
- * means (`..`, `//`, an encoded slash, a backslash, a control character, broken `%`), so only a rule
- * for all paths may let it through.
- * @param target `/orders?x=1`; an absolute URL counts as its path
+ * The path of a request target, if every server behind reads it the same way. Null: servers disagree on what it means
+ * (`..`, `//`, an encoded slash, a backslash, a control character, a broken `%`), so only a rule for all paths may
+ * allow it.
+ * @param target `/orders?x=1`; for an absolute URL, its path counts
  */
 export function canonicalPath(target: string): string | null {
   const plain = plainPath(target);
@@ -25,15 +28,15 @@ export function canonicalPath(target: string): string | null {
   } catch {
     return null;
   }
-  // An encoded slash, backslash, percent sign or semicolon is one segment to some and two to others.
+  // With an encoded slash, backslash, percent sign or semicolon, some servers read one segment and others two.
   if (/%2f|%5c|%25|%00|%3b/i.test(path) || hasControl(decoded)) return null;
   const dots = decoded.split("/").some((part) => /^\.{1,2}(?:;|$)/.test(part));
   return dots ? null : decoded;
 }
 
 /**
- * The path of a target that is nothing out of the ordinary: letters, digits, `-`, `_`, `~`, single
- * slashes, and dots within a segment. Null: it takes a closer look.
+ * The path of a simple target: letters, digits, `-`, `_`, `~`, single slashes, and dots within a segment. Null: the
+ * target needs a closer look.
  */
 function plainPath(target: string): string | null {
   let before = 0;
@@ -50,13 +53,13 @@ function plainPath(target: string): string | null {
 const SLASH = 47;
 const DOT = 46;
 const QUESTION_MARK = 63;
-/** By character code. */
+/** Indexed by character code. */
 const PLAIN = new Uint8Array(128);
 for (const character of "/-_.~ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789") {
   PLAIN[character.charCodeAt(0)] = 1;
 }
 
-/** A backslash is a slash to some; a space or a control character ends the target to others. */
+/** Some servers read a backslash as a slash; for others a space or a control character ends the target. */
 function hasOddCharacter(text: string): boolean {
   return text.includes("\\") || text.includes(" ") || hasControl(text);
 }
@@ -72,7 +75,7 @@ function hasControl(text: string): boolean {
 /** @param path canonical, or null: then only a pattern for all paths matches */
 export type PathTest = (path: string | null) => boolean;
 
-/** @param pattern as {@link isPathPattern} has it */
+/** @param pattern accepted by {@link isPathPattern} */
 export function readPathPattern(pattern: string): PathTest {
   if (pattern === "/*") return () => true;
   const isStem = pattern.endsWith("*");

@@ -1,33 +1,32 @@
 import { isPathPattern } from "./path.ts";
 
 /**
- * Who may do what. Nothing is allowed but what a rule allows: an empty policy denies everybody.
- * As JSON it is described by `policy.schema.json`.
+ * Who may do what. Everything that no rule allows is denied, so an empty policy denies everybody. `policy.schema.json`
+ * describes the JSON form.
  */
 export interface Policy {
   readonly allow: readonly Rule[];
 }
 
 /**
- * One thing that is allowed. It names at least one criterion of the caller; all that it names have
- * to hold, and of a list one entry. `*` stands for any characters within one segment (between `/`
- * or `:`), `**` for any at all.
+ * One thing that is allowed. A rule has at least one criterion for the caller. All its criteria must match; of a list,
+ * one entry must. `*` stands for any characters within one segment (between `/` or `:`), `**` for any characters.
  */
 export interface Rule {
-  /** Names of Workers that have an identity of Countersign's. */
+  /** Names of Workers with an identity that Countersign issued. */
   readonly worker?: readonly string[];
   readonly account?: readonly string[];
   readonly environment?: readonly string[];
   /** `spiffe://example.org/account/acme/worker/billing-*` */
   readonly spiffeId?: readonly string[];
-  /** The whole name, as `CN=billing,O=acme`. */
+  /** The whole subject, as `CN=billing,O=acme`. */
   readonly subject?: readonly string[];
   readonly issuer?: readonly string[];
-  /** SHA-256 of the certificate, hexadecimal; colons and case do not count. No `*`. */
+  /** SHA-256 of the certificate, hexadecimal; colons and case are ignored. `*` is not allowed. */
   readonly fingerprint?: readonly string[];
   /** Upper case. `GET` includes `HEAD`. Default: any. */
   readonly methods?: readonly string[];
-  /** `/orders`, or all that begins with it: `/orders/*`. Default: any. */
+  /** A path (`/orders`), or everything below it (`/orders/*`). Default: any. */
   readonly paths?: readonly string[];
 }
 
@@ -43,15 +42,15 @@ export const criteria = [
 
 export type Criterion = (typeof criteria)[number];
 
-/** A policy that cannot be used. The one in force stays. */
+/** A policy cannot be used. The one in force stays. */
 export class PolicyError extends Error {
   override readonly name = "PolicyError";
   readonly code = "policy_invalid";
 }
 
 /**
- * Reads a policy from JSON text or from a value. One word may stand for a list of one.
- * @throws PolicyError that says where and what
+ * Reads a policy from JSON text or from a value. A single string may stand for a list of one.
+ * @throws PolicyError that says where and what is wrong
  */
 export function parsePolicy(input: unknown): Policy {
   const value = typeof input === "string" ? parseJson(input) : input;

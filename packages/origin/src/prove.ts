@@ -13,25 +13,25 @@ import type { Trust } from "./trust.ts";
 /** A proxy that ends TLS in front of this server. */
 export interface ProxyOptions {
   readonly format: ProxyFormat;
-  /**
-   * Addresses and CIDR ranges of the proxies. The headers are ignored if they come from other
-   * addresses.
-   */
+  /** Addresses and CIDR ranges of the proxies. Headers from other addresses are ignored. */
   readonly addresses?: readonly string[];
-  /** Proxies that prove who they are with a certificate of their own: as in a policy's rules. */
+  /** Proxies that prove who they are with their own certificate, as in the rules of a policy. */
   readonly callers?: readonly Rule[];
 }
 
 export interface ProofOptions {
-  /** What the certificate is checked against besides the handshake: revocations, CAs that change. */
+  /**
+   * What the certificate is checked against after the handshake: revocations, and CAs that may have changed. Default:
+   * nothing.
+   */
   readonly trust?: Trust;
   /** Default: none; the certificate is that of the connection itself. */
   readonly proxy?: ProxyOptions;
-  /** ms since 1970. Default: the machine's, at most 100 ms old. */
+  /** ms since 1970. Default: the machine's clock, read at most every 100 ms. */
   readonly clock?: () => number;
 }
 
-/** @throws TypeError if the proxy's options name nobody, or an address is none */
+/** @throws TypeError if the proxy's options name no proxy, or an address is not valid */
 export function prover({
   trust,
   proxy,

@@ -1,6 +1,6 @@
 /**
- * Serial numbers that are revoked, of certificates of one CA: 20 bytes and one length byte each in a flat table, so
- * that 100,000 take 6 MB and a look-up touches one or two cache lines.
+ * Revoked serial numbers of one CA. Each takes 20 bytes and one length byte in a flat table, so 100,000 take 6 MB and a
+ * look-up touches one or two cache lines.
  */
 export class RevokedSerials {
   #slots = new Uint32Array(WORDS * 16);
@@ -10,7 +10,7 @@ export class RevokedSerials {
     return this.#count;
   }
 
-  /** @param serial hexadecimal, as X509Certificate has it; what is none, or over 20 bytes, is ignored */
+  /** @param serial hexadecimal, as X509Certificate has it; other text, and numbers over 20 bytes, are ignored */
   add(serial: string): void {
     const key = keyOf(serial);
     if (key === null || this.#find(this.#slots, key) >= 0) return;
@@ -24,12 +24,12 @@ export class RevokedSerials {
     return key !== null && this.#find(this.#slots, key) >= 0;
   }
 
-  /** All of them, hexadecimal, upper case, without leading zeros, in no order. */
+  /** All serial numbers, hexadecimal, upper case, without leading zeros, in no particular order. */
   [Symbol.iterator](): Generator<string> {
     return this.missingFrom(new RevokedSerials());
   }
 
-  /** Those that another list does not have, in the same form. */
+  /** The serial numbers that the other list does not have, in the same form. */
   *missingFrom(other: RevokedSerials): Generator<string> {
     for (let at = 0; at < this.#slots.length; at += WORDS) {
       if (this.#slots[at] === 0) continue;
@@ -41,7 +41,7 @@ export class RevokedSerials {
     }
   }
 
-  /** Index of the key's first word, or one's complement of where it would stand. */
+  /** Index of the key's first word; if the key is missing, the one's complement of its place. */
   #find(slots: Uint32Array, key: Uint32Array): number {
     const mask = slots.length / WORDS - 1;
     for (let slot = hash(key) & mask; ; slot = (slot + 1) & mask) {
@@ -66,7 +66,7 @@ export class RevokedSerials {
   }
 }
 
-/** One word of length (never 0, so that 0 is a free slot), five of the number. */
+/** Six words for each entry: one for the length (never 0, so 0 marks a free slot), five for the number. */
 const WORDS = 6;
 
 const scratch = new Uint32Array(WORDS);
@@ -75,7 +75,7 @@ function keyOf(serial: string): Uint32Array | null {
   const { length } = serial;
   if (length === 0) return null;
   let begin = 0;
-  // `00AB` and `AB` are one number.
+  // Leading zeros are skipped: `00AB` and `AB` are the same number.
   while (begin < length - 1 && serial.charCodeAt(begin) === 48) begin++;
   if (length - begin > 40) return null;
   scratch.fill(0);
@@ -96,7 +96,9 @@ function hexDigit(code: number): number {
   return -1;
 }
 
-/** Serial numbers of CAs are random, but those of an attacker's choice may not all meet in one slot. */
+/**
+ * CAs make random serial numbers, but an attacker may choose his own. The seed keeps them from all meeting in one slot.
+ */
 const seed = crypto.getRandomValues(new Uint32Array(1))[0]!;
 
 function hash(key: Uint32Array): number {

@@ -10,8 +10,8 @@ import type { RevokedSerials } from "./revocations.ts";
 import type { Trust } from "./trust.ts";
 
 /**
- * Options for `https.createServer` that ask for a client certificate and let the handshake succeed in
- * any case: a refusal is then an answer that can be read, and a certificate is judged at each request.
+ * Options for `https.createServer` that ask for a client certificate and let the handshake succeed in any case. So a
+ * refusal is a readable answer, and the certificate is judged at each request.
  */
 export function secureServerOptions(trust: Trust): ServerOptions {
   return {
@@ -23,9 +23,9 @@ export function secureServerOptions(trust: Trust): ServerOptions {
 }
 
 /**
- * Makes a server follow its trust: new CAs count for the next handshake. When one is taken away, no
- * session of before is resumed, and open connections are refused at their next request.
- * @returns how to stop
+ * Keeps a server's CAs the same as its trust: new CAs count from the next handshake on. When a CA is removed, earlier
+ * sessions are not resumed, and open connections are refused at their next request.
+ * @returns a function that stops it
  */
 export function followTrust(
   server: Server,
@@ -35,7 +35,8 @@ export function followTrust(
   let epoch = trust.epoch;
   let known = trust.state.authorities.join("");
   return trust.onChange(() => {
-    // A new context resumes no session of before: what else changes is judged at each request.
+    // A new context is set only when CAs change, because it resumes no earlier session. Other changes are judged at
+    // each request.
     const authorities = trust.state.authorities.join("");
     if (authorities === known) return;
     known = authorities;
@@ -49,23 +50,23 @@ export function followTrust(
 interface Seen {
   readonly facts: CallerFacts;
   readonly epoch: number;
-  /** SHA-256 of the CA that it leads to. Null: not known. */
+  /** SHA-256 of the CA that the certificate leads to. Null: not known. */
   readonly root: string | null;
-  /** Unix time in ms, ends of all time where it is not known. */
+  /** Unix time in ms. Where it is not known: -Infinity, and Infinity for the end. */
   readonly notBefore: number;
   readonly notAfter: number;
-  /** The certificate was not shown on this connection, but on one before. */
+  /** The certificate was shown on an earlier connection, of which this one resumes the session. */
   readonly isResumed: boolean;
-  /** Among how many it was last found not to be revoked: a list only grows, or is replaced. */
+  /** The list in which the certificate was last not found, and its size then: a list only grows, or is replaced. */
   notIn: { readonly revoked: RevokedSerials | null; readonly size: number };
 }
 
-/** On the socket itself: it is asked for at each request, and found faster than in a map. */
+/** Stored on the socket itself, which is faster than a map: it is read at each request. */
 const seen: unique symbol = Symbol("countersign.seen");
 type Judged = Socket & { [seen]?: Seen };
 
 /**
- * The client of a connection, as OpenSSL verified it in the handshake and as it is now: it may have
+ * The client of a connection, as OpenSSL verified it in the handshake and as its certificate stands now: it may have
  * expired or been revoked since, or its CA may have been removed. Never throws.
  */
 export function proveSocket(socket: Socket, trust: Trust | null, now: number): Proof {
@@ -108,10 +109,7 @@ function isRevoked(known: Seen, { state: { revoked } }: Trust): boolean {
   return false;
 }
 
-/**
- * Which CA a leaf led to, when its chain was last sent: a resumed session has the leaf alone. By
- * fingerprint.
- */
+/** By a leaf's fingerprint, the CA that it led to when its chain was last sent: a resumed session has only the leaf. */
 const roots = new Map<string, string>();
 const REMEMBERED = 10_000;
 /** Longer chains than OpenSSL's default are not followed. */
@@ -170,7 +168,7 @@ function verdictOf(
     : "certificate_untrusted";
 }
 
-/** Of a chain that leads to no trusted CA: does one in it say that a CA of that name has signed it? */
+/** The chain leads to no trusted CA: does one of its certificates name a trusted CA as its issuer? */
 function namesTrusted(leaf: X509Certificate, { state: { authorities } }: Trust): boolean {
   const names = new Set(parsed(authorities).map((one) => readCertificate(one).subject));
   let one: X509Certificate | undefined = leaf;

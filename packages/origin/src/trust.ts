@@ -1,19 +1,19 @@
 import type { Policy } from "./policy.ts";
 import { RevokedSerials } from "./revocations.ts";
 
-/** What an origin goes by at this moment. Replaced as a whole, never half. */
+/** What an origin judges callers by. It is replaced as a whole. */
 export interface TrustState {
   /** CAs of callers, PEM. */
   readonly authorities: readonly string[];
   readonly revoked: RevokedSerials;
-  /** Null: none is in force, and everybody is refused. */
+  /** Null: no policy is in force, and everybody is refused. */
   readonly policy: Policy | null;
 }
 
 /** Trust that can change while the server runs. */
 export class Trust {
   #state: TrustState;
-  /** Counts the changes after which a connection that was let in before has to prove itself again. */
+  /** Incremented by each change after which connections that were already let in must be judged again. */
   #epoch = 0;
   readonly #listeners = new Set<() => void>();
 
@@ -25,7 +25,7 @@ export class Trust {
     return this.#state;
   }
 
-  /** The policy in force: an `Authorizer` takes the whole object. */
+  /** The policy in force. An `Authorizer` takes this object as its source. */
   get policy(): Policy | null {
     return this.#state.policy;
   }
@@ -34,7 +34,7 @@ export class Trust {
     return this.#epoch;
   }
 
-  /** In force for the next request, on open connections too. */
+  /** In force from the next request on, on open connections too. */
   replace(state: Partial<TrustState>): void {
     const before = this.#state;
     this.#state = { ...before, ...state };
@@ -43,7 +43,7 @@ export class Trust {
     for (const listener of this.#listeners) listener();
   }
 
-  /** @returns how to stop */
+  /** @returns a function that stops the calls */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

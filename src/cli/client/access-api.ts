@@ -23,7 +23,7 @@ interface WantedToken {
   readonly requestIp?: object;
 }
 
-/** What the owner of a data folder is asked of tokens, accounts and the log, asked of the v4 API. */
+/** Sends requests about tokens, accounts and the audit log, which the admin socket would answer, to the v4 API. */
 export function askOverApi(api: ApiClient): Ask {
   const tokens = async (): Promise<readonly ApiToken[]> =>
     (await api.callAbove<ApiToken[]>("GET", "/user/tokens")).result;

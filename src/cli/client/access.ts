@@ -9,9 +9,9 @@ interface DataOptions {
 }
 
 /**
- * For tokens, accounts and the audit log: the platform that `targetOf` finds. Where that is the one of
- * this user's data folder it is asked as the folder's owner, which sees every account; else over the
- * API, as who the token or the login is.
+ * For tokens, accounts and the audit log: asks the platform that `targetOf` finds. If that is the platform of this
+ * user's data folder, it is asked over the admin socket, as the folder's owner, who sees every account; else over the
+ * API, with the token or the login.
  */
 export async function accessOf(io: Io, options: DataOptions): Promise<Ask> {
   const target = targetOf(io, options);
@@ -25,8 +25,8 @@ export async function accessOf(io: Io, options: DataOptions): Promise<Ask> {
 }
 
 /**
- * For what is the machine owner's alone: the platform of the data folder. Where something names
- * another platform, that is said, so that nobody takes the one for the other.
+ * For commands that only the machine's owner may use: the platform of the data folder. If a variable or a login names
+ * another platform, the error says so, so that nobody mistakes one for the other.
  */
 export async function ownersPlatform(io: Io, options: DataOptions): Promise<PlatformClient> {
   const folder = dataFolderOf(io, options.data);

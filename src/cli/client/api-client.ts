@@ -8,20 +8,20 @@ import { targetOf } from "./target.ts";
 /** One account of a platform, over its v4 API. */
 export interface ApiClient {
   readonly accountId: string;
-  /** `http://127.0.0.1:4400/client/v4`, for people to read. */
+  /** `http://127.0.0.1:4400/client/v4`; shown to people. */
   readonly api: string;
-  /** What said that it is this platform: `--data`, `CLOUDFLARE_API_BASE_URL`, … */
+  /** Why this platform was chosen: `--data`, `CLOUDFLARE_API_BASE_URL`, … */
   readonly from: string;
   /**
    * @param path below the account: `/mtls_certificates`
-   * @throws Failure as the API names it; `platform_not_running` if nothing answers
+   * @throws Failure with the API's code; `platform_not_running` if nothing answers
    */
   call<T>(method: string, path: string, body?: object): Promise<ApiAnswer<T>>;
-  /** A body that is no JSON. @param path below the account */
+  /** Sends a body that is not JSON. @param path below the account */
   send<T>(method: string, path: string, body: TypedBody): Promise<ApiAnswer<T>>;
   /** @param path below the API: `/user` */
   callAbove<T>(method: string, path: string, body?: object): Promise<ApiAnswer<T>>;
-  /** A token for programs that are started, with its end. */
+  /** A token for programs that the command starts, and its expiry. */
   readonly token: string;
 }
 
@@ -32,11 +32,11 @@ export interface TypedBody {
 
 export interface ApiAnswer<T> {
   readonly result: T;
-  /** Worth a sentence, though it was done. */
+  /** Notes on a request that succeeded. */
   readonly messages: readonly string[];
 }
 
-/** Seconds: a command makes a few requests. */
+/** Seconds; enough for the few requests of a command. */
 const TOKEN_LIFE = 300;
 
 type Send = (
@@ -46,7 +46,10 @@ type Send = (
   body: string | Buffer<ArrayBuffer> | undefined,
 ) => Promise<{ readonly status: number; readonly text: string }>;
 
-/** The platform that `targetOf` finds. A data folder's is asked over the socket in it, always. */
+/**
+ * A client of the platform that `targetOf` finds. The platform of a data folder is always asked over the folder's
+ * socket.
+ */
 export async function apiClient(io: Io, options: { readonly data?: string }): Promise<ApiClient> {
   const target = targetOf(io, options);
   const { from } = target;

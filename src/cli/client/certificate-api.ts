@@ -7,7 +7,7 @@ export interface ShownCertificate extends ShownFacts {
   readonly name: string | null;
   readonly ca: boolean;
   readonly version: number;
-  /** Of the version that is presented; `uploaded_on` is the first one's. */
+  /** The upload of the version that is presented; `uploaded_on` is that of the first version. */
   readonly version_uploaded_on: string;
   readonly updated_on: string;
   readonly allowed_hosts: readonly string[] | null;
@@ -16,9 +16,9 @@ export interface ShownCertificate extends ShownFacts {
   readonly last_handshake: ShownEvent | null;
   readonly last_failure: ShownEvent | null;
   readonly source: ShownSource | null;
-  /** Of a CA. */
+  /** Only of a CA. */
   readonly trust?: ShownTrust;
-  /** Of one that was asked for by its id: PEM. */
+  /** PEM; only if the certificate was asked for by its id. */
   readonly certificates?: string;
 }
 
@@ -42,7 +42,7 @@ export interface ShownFacts {
   readonly days_left: number;
   readonly threshold: number | null;
   readonly revoked_on: string | null;
-  /** What its upload was warned of, and still holds. */
+  /** Warnings of the upload that still apply. */
   readonly warnings: readonly string[];
   readonly uploaded_on: string;
 }
@@ -80,8 +80,8 @@ export async function listShown(
 }
 
 /**
- * The one with this id, else with this name.
- * @throws Failure `certificate_not_found`, which says what names there are
+ * The certificate with this id, else the one with this name.
+ * @throws Failure `certificate_not_found`, which lists the names that exist
  */
 export async function findShown(
   api: ApiClient,

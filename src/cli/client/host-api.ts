@@ -6,26 +6,26 @@ import type { ShownHostCertificate } from "./shown-host-certificate.ts";
 export interface ShownHost {
   readonly host: string;
   readonly workers: readonly { readonly script: string; readonly pattern: string }[];
-  /** What answers where no Worker does. Null: nothing. */
+  /** The origin that answers where no Worker does. Null: none. */
   readonly origin: ShownOrigin | null;
-  /** Null: one of this machine's own CA, if it may speak for the host. */
+  /** Null: one of this machine's own CA, if it may issue for the host. */
   readonly certificate: ShownHostCertificate | null;
   readonly certificate_source: "upload" | "folder" | "acme" | null;
-  /** Why it was not renewed, after a failure's code. Null: nothing is wrong. */
+  /** Why it was not renewed, after a failure's code. Null: nothing failed. */
   readonly certificate_warning: string | null;
   readonly clients: {
     readonly mode: "off" | "optional" | "required";
     readonly authorities: readonly string[];
     readonly forward: boolean;
   };
-  /** What CAs say they have revoked; none where no certificate is asked for. */
+  /** Revocation lists of the CAs of its clients. Empty if the host asks for no certificate. */
   readonly revocation_lists: readonly ShownRevocationList[];
   readonly access: readonly { readonly name: string; readonly domain: string }[];
 }
 
 export interface ShownRevocationList {
   readonly id: string;
-  /** Null: it was uploaded. */
+  /** Null: the list was uploaded. */
   readonly url: string | null;
   readonly issuer: string;
   readonly entries: number;
@@ -39,9 +39,9 @@ export interface ShownOrigin {
   readonly host: string;
   /** `https://10.0.0.5:8443` */
   readonly to: string;
-  /** What said so. */
+  /** Where it was configured. */
   readonly from: "host origin" | "dns records";
-  /** What is presented. Null: nothing. */
+  /** The certificate that the origin is shown. Null: none. */
   readonly certificate: {
     readonly id: string;
     readonly name: string | null;
@@ -49,13 +49,13 @@ export interface ShownOrigin {
   } | null;
 }
 
-/** Those of which something was said: a route, a certificate, rules for clients, Access. */
+/** Hosts with any setting: a route, a certificate, rules for clients, Access. */
 export async function listHosts(api: ApiClient): Promise<readonly ShownHost[]> {
   const { result } = await api.call<readonly ShownHost[]>("GET", "/countersign/hosts");
   return result;
 }
 
-/** What holds for a host, by its own name or by a wildcard. */
+/** The settings of a host, by its own name or by a wildcard. */
 export async function findHost(api: ApiClient, name: string): Promise<ShownHost> {
   const path = `/countersign/hosts?host=${encodeURIComponent(name)}`;
   const { result } = await api.call<readonly ShownHost[]>("GET", path);
@@ -64,7 +64,7 @@ export async function findHost(api: ApiClient, name: string): Promise<ShownHost>
   return host;
 }
 
-/** Which certificate the origin of a host is shown. */
+/** The certificate that the origin of a host is shown, as text. */
 export function presentedTo({ certificate }: ShownOrigin): string {
   if (certificate === null) return "no certificate";
   const { id, name, from } = certificate;

@@ -10,7 +10,7 @@ export interface Login {
   readonly accountId: string;
   readonly accessToken: string;
   readonly refreshToken: string;
-  /** Of the access token, ISO 8601. */
+  /** The access token's expiry, ISO 8601. */
   readonly expiresOn: string;
 }
 
@@ -19,7 +19,7 @@ export function loginFile({ env }: Io): string {
   return join(env["XDG_CONFIG_HOME"] ?? join(home, ".config"), "countersign", "login.json");
 }
 
-/** Null: nobody is signed in, or the file is not what was left there. */
+/** Null: nobody is signed in, or the file's content is not a login. */
 export function readLogin(io: Io): Login | null {
   try {
     const read = JSON.parse(readFileSync(loginFile(io), "utf8")) as Partial<Login> | null;
@@ -30,7 +30,7 @@ export function readLogin(io: Io): Login | null {
   }
 }
 
-/** Whole or not at all, mode 0600. */
+/** Written completely or not at all, mode 0600. */
 export function writeLogin(io: Io, login: Login): void {
   const file = loginFile(io);
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });

@@ -6,7 +6,7 @@ import type { Io } from "../../terminal/io.ts";
 import { writeLogin, type Login } from "./login-file.ts";
 import { fetchJson } from "./network.ts";
 
-/** What the OAuth server answers a code or a refresh token with. */
+/** The OAuth server's answer to a code or a refresh token. */
 interface Tokens {
   readonly access_token?: string;
   readonly refresh_token?: string;
@@ -20,7 +20,7 @@ export interface LoginRequest {
   readonly verifier: string;
   /** `http://127.0.0.1:PORT/oauth/callback` */
   readonly redirectUri: string;
-  /** For the browser. */
+  /** The URL that the browser opens. */
   readonly url: string;
 }
 
@@ -58,8 +58,8 @@ export function redeem(
 }
 
 /**
- * The login with an access token that works for a minute at least. A refresh token works once, so
- * what it gave is kept before it is used.
+ * The login, with an access token that is valid for at least one more minute. A refresh token can be used once only, so
+ * the new tokens are stored before they are used.
  * @throws Failure `login_ended`
  */
 export async function fresh(io: Io, login: Login): Promise<Login> {

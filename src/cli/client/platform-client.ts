@@ -15,7 +15,7 @@ import type { WatchedFolder } from "../../platform/watched-folders.ts";
 import type { KeysStatus } from "../../platform/master-key-change.ts";
 import type { LocalBinding, WantedCertificate } from "../../platform/local-binding.ts";
 
-/** A request for what tokens, people, accounts and the log are, and its answer. */
+/** Sends a request to the platform about tokens, people, accounts or the audit log. */
 export type Ask = <T>(
   method: "GET" | "POST" | "DELETE",
   path: string,
@@ -26,15 +26,15 @@ export type Ask = <T>(
 export interface PlatformClient {
   info(): Promise<PlatformInfo>;
   status(): Promise<PlatformStatus>;
-  /** A token of the first account, with every scope. `seconds`: 60 to 315,360,000. */
+  /** Makes a token for the first account, with every scope. `seconds`: 60 to 315,360,000. */
   createToken(name: string, seconds: number): Promise<string>;
-  /** Has the platform present a certificate at a socket. Null: it has no such certificate. */
+  /** Makes the platform present a certificate at a socket. Null: it has no such certificate. */
   openBinding(wanted: WantedCertificate): Promise<LocalBinding | null>;
   keys(): Promise<KeysStatus>;
   /** @param key base64 or hex; undefined: a random one. @throws Failure `master_key_…` */
   changeMasterKey(key?: string): Promise<KeysStatus>;
   abandonDamaged(): Promise<KeysStatus>;
-  /** PEM: the CA of this machine's own names. */
+  /** PEM of the CA for this machine's own names. */
   localAuthority(): Promise<string>;
   /** @throws Failure `folder_unreadable`, `certificate_not_found`, `certificate_kind_differs` */
   watchFolder(watched: WatchedFolder): Promise<void>;
@@ -42,11 +42,11 @@ export interface PlatformClient {
   followForHost(followed: FollowedFolder): Promise<ShownHostCertificate>;
   /** @returns false if no folder was followed for the certificate */
   unwatchFolder(certificateId: string): Promise<boolean>;
-  /** Anything else that it answers to: see `platform/access/`. */
+  /** Sends any other request to the admin socket: see `platform/access/`. */
   readonly ask: Ask;
 }
 
-/** @throws Failure `platform_not_running`, from each call, and whatever the platform refuses it with */
+/** @throws Failure `platform_not_running`, from each call, and every failure that the platform answers with */
 export function platformClient(dataFolder: string): PlatformClient {
   return {
     info: () => call(dataFolder, "GET", "/"),
@@ -96,7 +96,7 @@ async function call<T>(
 }
 
 /**
- * One request over the socket in the data folder: its own paths, and the whole v4 API.
+ * Sends one request over the socket in the data folder: to the socket's own paths or to the v4 API.
  * @throws Failure `platform_not_running`
  */
 export async function sendInside(

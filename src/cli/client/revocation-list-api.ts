@@ -8,8 +8,8 @@ import type { ShownRevocationList } from "./host-api.ts";
 export const listsPath = "/countersign/revocation_lists";
 
 /**
- * @param from a file, which is sent, or a URL, which the platform fetches and follows
- * @param interval seconds between two looks at a URL. Default: the platform's
+ * @param from a file, which is uploaded, or a URL, which the platform fetches regularly
+ * @param interval seconds between two fetches of a URL. Default: the platform's default
  */
 export async function addRevocationList(
   api: ApiClient,
@@ -23,7 +23,7 @@ export async function addRevocationList(
   return result;
 }
 
-/** PEM as it is, DER in base64. */
+/** PEM unchanged, DER as base64. */
 function read(io: Io, file: string): string {
   try {
     const bytes = readFileSync(resolve(io.cwd, file));

@@ -3,7 +3,7 @@ import { Failure } from "../../failures/failures.ts";
 import { dataFolderOf } from "../data-option.ts";
 import { readLogin, type Login } from "./login-file.ts";
 
-/** Where a command acts, and what says so. */
+/** The platform that a command acts on, and how it was found. */
 export type Target =
   | { readonly kind: "folder"; readonly dataFolder: string; readonly from: string }
   | {
@@ -11,17 +11,17 @@ export type Target =
       /** `https://countersign.example/client/v4` */
       readonly api: string;
       readonly token: string;
-      /** Null: the one account that the token reaches. */
+      /** Null: the token's only account. */
       readonly accountId: string | null;
       readonly from: string;
     }
   | { readonly kind: "login"; readonly login: Login; readonly from: string };
 
 /**
- * The one way to find the platform, for every command: the flag, then wrangler's three variables,
- * then COUNTERSIGN_DATA, then `countersign login`, then the data folder of this user.
- * @throws Failure `token_missing` where the variables say half of it: acting on another platform
- * than the one they name would be worse
+ * Finds the platform, for every command: the flag, then wrangler's three variables, then COUNTERSIGN_DATA, then
+ * `countersign login`, then the data folder of this user.
+ * @throws Failure `token_missing` if only some of the variables are set: acting on another platform than the one they
+ * name would be worse
  */
 export function targetOf(io: Io, options: { readonly data?: string }): Target {
   const { env } = io;

@@ -18,9 +18,9 @@ interface ServiceToken {
   readonly id: string;
   readonly name: string;
   readonly client_id: string;
-  /** Where it was just made. */
+  /** Present only when the token was just made. */
   readonly client_secret?: string;
-  /** ISO 8601. Absent: it does not end. */
+  /** ISO 8601. Absent: it does not expire. */
   readonly expires_at?: string;
 }
 
@@ -131,7 +131,7 @@ function tokens(api: ApiClient): Promise<{ readonly result: readonly ServiceToke
   return api.call<readonly ServiceToken[]>("GET", TOKENS);
 }
 
-/** @throws Failure `access_not_found`, `usage` where a name is not one token's alone */
+/** @throws Failure `access_not_found`, `usage` if several tokens have this name */
 async function find(api: ApiClient, named: string): Promise<ServiceToken> {
   const { result } = await tokens(api);
   const byId = result.find(({ id, client_id }) => id === named || client_id === named);

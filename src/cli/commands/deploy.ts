@@ -60,7 +60,7 @@ interface DeployOptions {
 interface Deployed {
   readonly name: string;
   readonly versionId: string | null;
-  /** Where it was deployed to. */
+  /** The API of the platform that it was deployed to. */
   readonly api: string;
   /** URLs on this machine that lead to the Worker. */
   readonly urls: readonly string[];
@@ -93,7 +93,7 @@ async function deploy(
   }
 }
 
-/** The project's wrangler, as Node would resolve it from the working directory. */
+/** The project's wrangler, resolved from the working directory. */
 function findWrangler(cwd: string): string {
   try {
     const manifest = createRequire(resolve(cwd, "package.json")).resolve("wrangler/package.json");
@@ -132,7 +132,7 @@ function run(
 
 const exitStatusOfSignal = 1;
 
-/** The file in which wrangler says, for programs, what it did: one JSON object a line. */
+/** Reads the file in which wrangler reports what it did, one JSON object per line. */
 function readDeployment(file: string): { name: string; versionId: string | null } {
   const entries = readFileSync(file, "utf8")
     .split("\n")

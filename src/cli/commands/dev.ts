@@ -91,7 +91,10 @@ async function runDev(
   await Promise.race([signal.came, stop.promise, session.server.closed]);
 }
 
-/** The platform of the default data folder, or COUNTERSIGN_DATA's. Null: none runs, or it has no such certificate. */
+/**
+ * Asks the platform of the default data folder or of COUNTERSIGN_DATA. Null: no platform runs, or it has no such
+ * certificate.
+ */
 async function fromPlatform(io: Io, wanted: WantedCertificate): Promise<PlatformBinding | null> {
   try {
     return await platformClient(dataFolderOf(io, undefined)).openBinding(wanted);
@@ -101,7 +104,10 @@ async function fromPlatform(io: Io, wanted: WantedCertificate): Promise<Platform
   }
 }
 
-/** wrangler would run one Worker for each. Here the others would be dropped without a word. */
+/**
+ * wrangler would run one Worker for each `--config`. Here all but one would be dropped silently, so a second one is
+ * refused.
+ */
 function once(value: string, before: string | undefined): string {
   if (before === undefined) return value;
   throw new Failure("usage", {
@@ -121,7 +127,7 @@ function toCertificate(io: Io, value: string): Record<string, CertificateFiles> 
   return { [binding]: { cert: at(cert), ...(key === undefined ? {} : { key: at(key) }) } };
 }
 
-/** As `wrangler dev --help` has them, but those that need Cloudflare's network. */
+/** The options of `wrangler dev --help`, without those that need Cloudflare's network. */
 function wranglerOptions(): readonly Option[] {
   return [
     new Option("-c, --config <path>", "path to the Wrangler configuration").argParser(once),

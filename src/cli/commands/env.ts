@@ -70,10 +70,12 @@ interface EnvOptions {
   readonly json?: true;
 }
 
-/** What unmodified wrangler, the SDKs and Terraform read. The last keeps wrangler from calling home. */
+/**
+ * Variables that unmodified wrangler, the SDKs and Terraform read. The last one keeps wrangler from sending usage data.
+ */
 export interface WranglerVariables extends Record<string, string> {
   readonly CLOUDFLARE_API_BASE_URL: string;
-  /** The SDKs' and Terraform's name for it: without it they send the token to Cloudflare. */
+  /** The name that the SDKs and Terraform use: without it they send the token to Cloudflare. */
   readonly CLOUDFLARE_BASE_URL: string;
   readonly CLOUDFLARE_API_TOKEN: string;
   readonly CLOUDFLARE_ACCOUNT_ID: string;
@@ -108,7 +110,9 @@ export async function wranglerVariables(
   };
 }
 
-/** What has Node, and wrangler with it, believe the local CA. What is set already stays. */
+/**
+ * Variables that make Node, and therefore wrangler, trust the local CA. A variable that is already set is not changed.
+ */
 function trusting(io: Io, { authorityFile }: PlatformInfo): Readonly<Record<string, string>> {
   const present = io.env["NODE_EXTRA_CA_CERTS"];
   if (authorityFile === null || present === authorityFile) return {};
@@ -120,7 +124,7 @@ function trusting(io: Io, { authorityFile }: PlatformInfo): Readonly<Record<stri
   return {};
 }
 
-/** What makes `wrangler login` sign in here instead of at Cloudflare. */
+/** Variables that make `wrangler login` sign in here instead of at Cloudflare. */
 async function loginVariables(
   io: Io,
   options: { readonly data?: string },

@@ -21,7 +21,7 @@ interface Account {
   readonly name: string;
 }
 
-/** In ms: a person reads, and looks for a password. */
+/** ms; enough for a person to read, and to find a password. */
 const PATIENCE = 600_000;
 
 export function addLoginCommand(program: Command, io: Io): void {
@@ -56,7 +56,7 @@ export function addLogoutCommand(program: Command, io: Io): void {
       const kept = readLogin(io);
       if (kept) {
         const { revoke } = await import("../client/oauth.ts");
-        // The platform may be gone: what is here is forgotten all the same.
+        // Signing out here works even if the platform is gone.
         await revoke(kept).catch((error: Error) =>
           writeLine(io.stderr, `the platform was not told: ${error.message}`),
         );
@@ -152,7 +152,7 @@ interface CodeListener {
   code(request: LoginRequest): Promise<string>;
 }
 
-/** On loopback, for the browser's single answer. */
+/** Listens on loopback for the browser's one answer. */
 async function listen(): Promise<CodeListener> {
   const answered = Promise.withResolvers<URLSearchParams>();
   const server = createServer((incoming, outgoing) => {
@@ -192,7 +192,7 @@ function openBrowser(url: string): void {
       : process.platform === "win32"
         ? ["rundll32", "url.dll,FileProtocolHandler", url]
         : ["xdg-open", url];
-  // Where there is none, the address was printed.
+  // Without a browser, the printed address can still be opened.
   spawn(command, args, { stdio: "ignore", detached: true })
     .on("error", () => {})
     .unref();

@@ -61,14 +61,14 @@ async function logs(io: Io, script: string | undefined, options: LogsOptions): P
   if (follow) await goOn(io, { api, script, last: result.at(-1)?.id ?? "0" }, options);
 }
 
-/** @throws Failure `platform_not_running` when it has gone */
+/** @throws Failure `platform_not_running` when the platform has gone */
 async function goOn(
   io: Io,
   at: { readonly api: ApiClient; readonly script: string; last: string },
   options: LogsOptions,
 ): Promise<never> {
   const { ray } = options;
-  // From now on, where nothing was read before.
+  // If nothing was read yet, entries from now on.
   const since = at.last === "0" ? { since: Date.now() - 1_000 } : {};
   for (;;) {
     const { result } = await read(at.api, at.script, {

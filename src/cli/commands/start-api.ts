@@ -4,7 +4,7 @@ import type { ProxyOptions } from "../../network/trusted-proxies.ts";
 import type { PlatformOptions } from "../../platform/platform-options.ts";
 import { colorsFor, writeLine, type Io } from "../../terminal/io.ts";
 
-/** The options of `start` that say how the API is reached, and through whom. */
+/** Options of `start` for how the API is reached, and through which proxies. */
 export interface ApiOptions {
   readonly httpsOnly?: true;
   readonly publicUrl?: string;

@@ -184,7 +184,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
   });
   const { replacePlatform, Uncaught } = await import("../replace.ts");
   const masterKey = masterKeyVariables(io.env);
-  // Who may look at a process sees its environment, and a child would inherit it.
+  // Other processes of this user can read the environment, and a child process would inherit it.
   if (masterKey.key !== undefined) eraseVariable("COUNTERSIGN_MASTER_KEY");
   using stop = new StopSignal();
   const stopped = stop.came.then(() => "stopped" as const);
@@ -239,7 +239,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
     const { api, http, https, metrics, workers, accountId, sandbox, users, token } = platform;
     const memory = describeClosedMemory(closeMemory());
     if (options.json) {
-      // accountId: what programs have read since the first version.
+      // `accountId` stays for programs written for the first version.
       const line = { ready: true, api, http, https, account_id: accountId, accountId };
       writeLine(
         io.stdout,
@@ -305,7 +305,7 @@ function failureDetails(text: string): ShownDetails {
   });
 }
 
-/** A workerd takes 9 MB before it has done anything: more of them than this is a slip of the hand. */
+/** A workerd takes 9 MB before it has done anything, so a larger number is a mistake. */
 const MOST_PROCESSES = 256;
 /** Each takes 75 MB. */
 const MOST_INGRESSES = 32;
@@ -318,7 +318,7 @@ function origin(text: string): string {
   });
 }
 
-/** As OpenTelemetry has it, an empty variable is one that is not set. */
+/** As OpenTelemetry specifies, an empty variable counts as unset. */
 function otlpEndpoint(io: Io, option: string | undefined): string | null {
   const text = option ?? (io.env["OTEL_EXPORTER_OTLP_ENDPOINT"] || null);
   if (text === null) return null;
@@ -326,7 +326,7 @@ function otlpEndpoint(io: Io, option: string | undefined): string | null {
   const isBase = url !== null && /^https?:$/.test(url.protocol) && !/[?#]/.test(text);
   if (isBase && url.username === "" && url.password === "") return url.href;
   const source = option === undefined ? "OTEL_EXPORTER_OTLP_ENDPOINT" : "--otlp-endpoint";
-  // Not quoted: it may hold a password.
+  // Not quoted, because it may contain a password.
   throw new Failure("usage", {
     message: `${source} is not the base URL of a collector, like http://127.0.0.1:4318, without credentials or query`,
   });

@@ -16,7 +16,9 @@ interface Options {
 const stdinOption = ["--password-stdin", "read your password from standard input"] as const;
 const PATH = "/user/countersign";
 
-/** `user totp` and `user sessions`: of who is signed in, or of anybody for the owner of the data folder. */
+/**
+ * `user totp` and `user sessions`: for the person who is signed in, or, for the owner of the data folder, for anybody.
+ */
 export function addOwnCommands(user: Command, io: Io): void {
   addTotp(user.command("totp").description("an authenticator app beside the password"), io);
   const sessions = user.command("sessions").description("where people are signed in");
@@ -127,7 +129,7 @@ Examples:
     });
 }
 
-/** The two lines of standard input are the password as it is and the new one. */
+/** The two lines of standard input are the current password and the new one. */
 export async function changeOwnPassword(
   io: Io,
   options: Options & { readonly passwordStdin?: true },

@@ -151,7 +151,7 @@ interface AddOptions extends Options {
   readonly passwordStdin?: true;
 }
 
-/** The platform judges all of it; this is before anything else is asked. */
+/** The platform checks addresses too; this check comes before anything is asked on the terminal. */
 function refuseWrongAddress(email: string): void {
   if (/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(email)) return;
   throw new Failure("usage", {

@@ -1,9 +1,9 @@
 import { doubleQuoted, hostPort, singleQuoted } from "../origin-config/server.ts";
 
-/** The place of a proxy in the configuration. Each value was checked when it was read. */
+/** A proxy's address, certificate and destination. Each value was checked when it was read. */
 export interface Front {
   readonly listen: { readonly host: string; readonly port: number };
-  /** Null: it answers for any. */
+  /** Null: any host. */
   readonly host: string | null;
   /** Absolute paths. */
   readonly tls: { readonly cert: string; readonly key: string } | null;
@@ -12,15 +12,15 @@ export interface Front {
 }
 
 interface Proxy {
-  /** The name of the file with the configuration. */
+  /** The name of the configuration file. */
   readonly file: string;
   render(front: Front): string;
 }
 
-/** Headers that begin so are Cloudflare's word. */
+/** Headers with this prefix are set by Cloudflare. */
 const CLOUDFLARE = "CF-";
 
-/** Headers that Cloudflare or a proxy sets: from a client they prove nothing. */
+/** Headers that Cloudflare or a proxy sets; from a client they prove nothing. */
 const FORGEABLE = [
   "Client-Cert",
   "Client-Cert-Chain",
@@ -34,7 +34,7 @@ const FORGEABLE = [
   "X-Forwarded-Host",
 ] as const;
 
-/** nginx drops no header by the beginning of its name, so these are listed. */
+/** nginx cannot drop headers by prefix, so they are listed. */
 const CLOUDFLARE_NAMES = (
   "Access-Authenticated-User-Email Access-Client-Id Access-Client-Secret Access-Jwt-Assertion " +
   "Access-Token Bot-Score Cert-Fingerprint-Sha1 Cert-Fingerprint-Sha256 Cert-Issuer-Dn " +
@@ -48,7 +48,7 @@ const CLOUDFLARE_NAMES = (
   .split(" ")
   .map((name) => CLOUDFLARE + name);
 
-/** Headers that say where a request is from, as the proxy itself sees it. */
+/** Headers that name the client, as the proxy itself sees it. */
 function told(front: Front, address: string): readonly (readonly [string, string])[] {
   const forwarded = [
     ["X-Forwarded-For", address],
@@ -58,7 +58,7 @@ function told(front: Front, address: string): readonly (readonly [string, string
   return [["CF-Connecting-IP", address], ["X-Real-IP", address], ...forwarded];
 }
 
-/** The ingress drops these itself, and Access there reads some of them. */
+/** Headers that the proxy has to drop. The ingress drops these itself, and its Access reads some of them. */
 function dropped({ to }: Front, names: readonly string[]): readonly string[] {
   return "path" in to ? names : [];
 }

@@ -40,7 +40,7 @@ function site({ listen, serverName }: OriginState): string {
   return `https://${serverName === undefined ? "" : token(serverName)}:${listen.port}`;
 }
 
-/** What rules ask for, as variables that are always a text. */
+/** Variables for the facts that rules ask for. Each is always a text. */
 const known: Readonly<Record<Fact | "serial" | "second" | "target", string>> = {
   uri: "{http.request.tls.client.san.uris.0}",
   second: "{http.request.tls.client.san.uris.1}",
@@ -55,7 +55,7 @@ function body(rules: readonly ServerRule[], { revoked, to }: OriginState): strin
   const callers = rules.map(callerTest);
   const methods = rules.map((rule, i) => `${callers[i]}${methodTest(rule)}`);
   const allowed = rules.map((rule, i) => `${methods[i]}${pathTests(rule)}`);
-  // Serial numbers are decimal here.
+  // Caddy has serial numbers in decimal.
   const serials = revoked.map((serial) => `"${BigInt(`0x${serial}`).toString()}"`).join(", ");
   return `  route {
     vars {
@@ -106,7 +106,7 @@ function callerTest({ caller }: ServerRule): string {
     ({ fact, pattern, not }: Condition) =>
       `${not ? "!" : ""}${variable(fact)}.matches(r"^(?:${pattern})$")`,
   );
-  // A SPIFFE ID is the only URI of its certificate.
+  // A certificate with a SPIFFE ID has no other URI.
   const one = caller.some(({ fact }) => fact === "uri") ? [`${variable("second")} == ""`] : [];
   return [...tests, ...one].join(" && ");
 }

@@ -32,7 +32,7 @@ function bootstrap(rules: readonly ServerRule[], state: OriginState): object {
         },
       ],
     },
-    // Patterns of paths are longer than Envoy allows by itself.
+    // Patterns of paths are longer than Envoy's default limit.
     layered_runtime: {
       layers: [
         {
@@ -61,7 +61,7 @@ function listener(rules: readonly ServerRule[], state: OriginState): object {
           typed_config: {
             "@type": `${TYPE}.transport_sockets.tls.v3.DownstreamTlsContext`,
             require_client_certificate: true,
-            // Each handshake verifies: nothing that was taken away is resumed.
+            // Without resumption, each handshake verifies the certificate, so nothing that was revoked is resumed.
             disable_stateless_session_resumption: true,
             disable_stateful_session_resumption: true,
             common_tls_context: {
@@ -100,7 +100,7 @@ function connectionManager(rules: readonly ServerRule[]): object {
     stat_prefix: "countersign",
     forward_client_cert_details: "SANITIZE_SET",
     set_current_client_cert_details: { uri: true, cert: true, subject: true },
-    // A certificate that expired or was revoked is not kept for longer.
+    // A connection whose certificate has expired or was revoked ends after this time.
     common_http_protocol_options: { max_connection_duration: "300s" },
     upgrade_configs: [{ upgrade_type: "websocket" }],
     route_config: {
@@ -176,7 +176,7 @@ function anyRule(rules: readonly object[]): object {
   return { or_rules: { rules } };
 }
 
-/** Of the whole path, without the query. */
+/** Matches the whole path, without the query. */
 function pathRule(regex: string): object {
   return { url_path: { path: { safe_regex: { regex } } } };
 }

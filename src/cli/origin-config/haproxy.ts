@@ -35,13 +35,13 @@ const samples: Partial<Record<Fact, string>> = {
 interface Asked {
   /** `acl …` */
   readonly lines: readonly string[];
-  /** Names of ACLs that have to hold, all of them. */
+  /** Names of ACLs, all of which must hold. */
   readonly caller: readonly string[];
   readonly method: readonly string[];
   readonly path: readonly string[];
 }
 
-/** A rule as ACLs. Lines of one name are alternatives. */
+/** A rule as ACLs. Lines with the same name are alternatives. */
 function asked({ caller, methods, paths }: ServerRule, index: number): Asked {
   const name = `countersign_${index}`;
   const method = `${name}_method`;
@@ -69,7 +69,7 @@ function asked({ caller, methods, paths }: ServerRule, index: number): Asked {
 function head({ listen, cert, bundleFile, revoked }: OriginState): string[] {
   const bind = [
     `  bind ${hostPort(listen)} ssl crt ${quoted(cert)} ca-file ${quoted(bundleFile)}`,
-    // A refused caller gets the reason.
+    // The handshake succeeds in any case, so a refused caller gets the reason as an answer.
     "verify optional ca-ignore-err all crt-ignore-err all",
     "ssl-min-ver TLSv1.2 no-tls-tickets alpn h2,http/1.1",
   ];
@@ -140,7 +140,7 @@ function deny(code: RefusalCode, condition: string): string {
   return `  http-request deny deny_status ${status} content-type application/json string '${bodyOf(code)}' if ${condition}`;
 }
 
-/** HAProxy writes whole bytes. */
+/** HAProxy writes whole bytes, so the number of digits is even. */
 function even(serial: string): string {
   return serial.length % 2 === 0 ? serial : `0${serial}`;
 }

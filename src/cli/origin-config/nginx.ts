@@ -25,13 +25,13 @@ export const nginx: OriginServer = {
   },
 };
 
-/** nginx knows a fingerprint by SHA-1 only, and no names but the subject. */
+/** nginx knows a fingerprint as SHA-1 only, and of the names only the subject. */
 const variables: Partial<Record<Fact, string>> = {
   subject: "$ssl_client_s_dn",
   issuer: "$ssl_client_i_dn",
 };
 
-/** Variables that say of a request who calls, and why it is refused. Nothing but what a rule names is let in. */
+/** Variables that name the caller of a request, and why it is refused. Only what a rule allows is let in. */
 function maps(rules: readonly ServerRule[], { revoked }: OriginState): string {
   const named = rules.map((_, i) => `$countersign_${i}_caller`).join("");
   const withMethod = rules.map((_, i) => `$countersign_${i}_method`).join("");
@@ -162,5 +162,5 @@ function server(state: OriginState): string {
 `;
 }
 
-/** The code and its sentence, as `authorize` answers. */
+/** The code and its sentence, as in answers of `authorize`. */
 const ANSWER = `'{"error":{"code":"$countersign_code","message":"$countersign_message"}}'`;

@@ -1,9 +1,9 @@
 /**
- * Regular expressions that PCRE and RE2 read alike and that no quoting of a configuration file breaks:
- * everything but letters, digits and a few signs is `\xHH`, and no braces are used.
+ * Regular expressions that PCRE and RE2 read alike and that need no quoting in configuration files: everything but
+ * letters, digits and a few signs is `\xHH`, and no braces are used.
  */
 
-/** Text that stands for itself. Of what is not ASCII, its UTF-8 as `escape` writes a byte. */
+/** Text that matches itself. Each UTF-8 byte of a character outside ASCII is written according to `escape`. */
 export function literal(text: string, escape: "raw" | "hex-in-name" = "raw"): string {
   return text.replaceAll(/./gsu, (char) => one(char, escape));
 }
@@ -13,7 +13,7 @@ function one(char: string, escape: "raw" | "hex-in-name"): string {
   const code = char.codePointAt(0)!;
   if (code < 128) return hex(code);
   if (escape === "raw") return char;
-  // OpenSSL writes a name's bytes that are not ASCII as `\C3\A9` (RFC 2253).
+  // OpenSSL writes bytes of a name outside ASCII as `\C3\A9` (RFC 2253).
   return [...Buffer.from(char)]
     .map((byte) => String.raw`\x5c${byte.toString(16).toUpperCase()}`)
     .join("");
@@ -23,7 +23,7 @@ function hex(code: number): string {
   return String.raw`\x${code.toString(16).padStart(2, "0")}`;
 }
 
-/** A policy's pattern, in which `*` and `**` stand for `star` and for anything. */
+/** A policy's pattern: `*` becomes `star`, and `**` matches any characters. */
 export function starred(
   pattern: string,
   { star, read }: { readonly star: string; readonly read: (part: string) => string },
@@ -39,10 +39,10 @@ export function anyOf(patterns: readonly string[]): string {
 }
 
 const X = "[0-9a-fA-F]";
-/** A byte that goes on with a character in UTF-8. */
+/** A percent-encoded continuation byte of UTF-8. */
 const T = `%[89abAB]${X}`;
 
-/** Percent-encoded characters that every server reads as one and the same. */
+/** Percent-encoded characters that every server decodes alike. */
 const ENCODED = [
   "%2[0-46-9a-dA-D]",
   "%3[0-9aAc-fC-F]",
@@ -59,21 +59,21 @@ const ENCODED = [
   `%[fF]4%8${X}${T}${T}`,
 ].join("|");
 
-/** Visible ASCII but `#`, `%`, `/`, `?` and the backslash; the second without `.` and `;` too. */
+/** Visible ASCII except `#`, `%`, `/`, `?` and the backslash; the second one also without `.` and `;`. */
 const ANY = String.raw`[\x21\x22\x24\x26-\x2e\x30-\x3e\x40-\x5b\x5d-\x7e]`;
 const PLAIN = String.raw`[\x21\x22\x24\x26-\x2d\x30-\x3a\x3c-\x3e\x40-\x5b\x5d-\x7e]`;
 const REST = `(?:${ANY}|${ENCODED})*`;
 const SEGMENT = `(?:[.]?[.]?(?:${PLAIN}|${ENCODED})${REST}|[.][.][.]${REST})`;
 
 /**
- * A path that can be read in one way only, not anchored: what {@link canonicalPath} of
- * countersign-origin takes, but for dots that are encoded in vain. Others fit only a rule for every path.
+ * A path that can be read in one way only, not anchored: the paths that {@link canonicalPath} of countersign-origin
+ * accepts, except those with needlessly encoded dots. Other paths match only a rule for all paths.
  */
 export const CLEAR_PATH: string = `(?:/${SEGMENT})*/?`;
 
-/** A rule's path, against a target whose path is clear. */
+/** A rule's path, for targets that match CLEAR_PATH. */
 export interface PathTest {
-  /** As it stands in a request: percent-encoded where it has to be. */
+  /** As it appears in a request: percent-encoded where necessary. */
   readonly text: string;
   /** The same as a regular expression, not anchored; hexadecimal digits in either case. */
   readonly pattern: string;

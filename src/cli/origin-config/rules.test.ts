@@ -8,7 +8,7 @@ const nginx: Sight = { server: "nginx", worker: "subject", facts: ["subject"], n
 
 const environments = [null, "staging", "stage", "pré-prod", "environment"];
 
-/** Does the rule's pattern fit the whole of the ID? */
+/** Whether the rule's pattern matches the whole ID. */
 function lets(rule: object, spiffeId: string): boolean {
   const policy = parsePolicy({ allow: [rule] });
   return serverRules(policy.allow, envoy, "acme").some(({ caller }) =>

@@ -5,21 +5,21 @@ import { anyOf, literal, pathTest, starred, type PathTest } from "./pattern.ts";
 /** What a server can see of a certificate, and how it writes names. */
 export interface Sight {
   readonly server: string;
-  /** `subject`: it sees no URI names, so a Worker is known by `CN=worker,O=account`. */
+  /** `subject`: the server sees no URI names, so it knows a Worker by `CN=worker,O=account`. */
   readonly worker: "uri" | "subject";
   readonly facts: readonly Fact[];
-  /** How it writes a name's characters that are not ASCII. */
+  /** How it writes characters of names outside ASCII. */
   readonly names: "raw" | "hex-in-name";
 }
 
 export type Fact = "uri" | "subject" | "issuer" | "fingerprint";
 
-/** One thing that has to hold of the caller's certificate. */
+/** One condition on the caller's certificate. */
 export interface Condition {
   readonly fact: Fact;
-  /** Not anchored; of the whole text. */
+  /** A regular expression for the whole text, not anchored. */
   readonly pattern: string;
-  /** It must not fit. */
+  /** The pattern must not match. */
   readonly not?: true;
 }
 
@@ -27,13 +27,13 @@ export interface ServerRule {
   readonly caller: readonly Condition[];
   /** Null: any. */
   readonly methods: readonly string[] | null;
-  /** Null: any, clear or not. */
+  /** Null: any path, even one that is not clear. */
   readonly paths: readonly PathTest[] | null;
 }
 
 /**
- * A policy's rules as one server can ask them: each lets in what fits all of it.
- * @param account whose Worker a name means, where the rule names no account
+ * A policy's rules in terms of one server. A rule lets in a request that meets all its conditions.
+ * @param account for names of Workers in rules without an account
  * @throws Failure `origin_config_inexpressible`
  */
 export function serverRules(
@@ -56,7 +56,7 @@ interface Context {
   readonly at: string;
 }
 
-/** Workers by a pattern are asked apart from those by name: see {@link encodedNames}. */
+/** Patterns for Workers are asked separately from plain names, see {@link encodedNames}. */
 function split(rule: Rule): Rule[] {
   const { worker } = rule;
   if (worker === undefined) return [rule];
@@ -102,8 +102,8 @@ function workerOf(rule: Rule, { sight, account, at }: Context): Condition[] {
 }
 
 /**
- * What cannot stand in a SPIFFE ID is encoded there: a pattern of the name itself cannot be asked
- * of it, and lets nobody in whose name is encoded.
+ * Characters that may not stand in a SPIFFE ID are encoded there. A pattern for the name cannot be matched against an
+ * encoded name, so it lets in no Worker with an encoded name.
  */
 const encodedNames: Condition = { fact: "uri", pattern: String.raw`.*/_u\x2e.*`, not: true };
 
@@ -128,7 +128,7 @@ function subjectOf(
   return { fact: "subject", pattern: `CN=${values(workers)}${unit},O=${values(accounts)}` };
 }
 
-/** One value of a name, as RFC 2253 escapes it. A star ends where the value ends. */
+/** One value of a name, escaped as in RFC 2253. A star does not match beyond the value's end. */
 function nameValue(pattern: string, names: Sight["names"]): string {
   const star = String.raw`(?:[^,+/\x5c]|\x5c.)*`;
   return starred(pattern.replaceAll("**", "*"), {
@@ -148,7 +148,7 @@ function spiffeIdOf(patterns: readonly string[], { sight, at }: Context): Condit
     if (kind === undefined || pattern.includes("**")) {
       throw inexpressible(`${at}.spiffeId "${pattern}"`, sight);
     }
-    // Names that are encoded in an ID are as they are in a subject.
+    // Names that are encoded in an ID appear unencoded in a subject.
     const plain = readWorkerSpiffeId(pattern.replace("/client/", "/worker/"));
     const names = plain === null ? [name!] : [plain.worker];
     const accounts = plain === null ? [account!] : [plain.account];

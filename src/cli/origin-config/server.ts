@@ -1,6 +1,6 @@
 import type { Policy } from "countersign-origin";
 
-/** What a configuration is made from: a state of an origin's trust, and where the server stands. */
+/** What a configuration is made from: the state of an origin's trust, and the server's own addresses and files. */
 export interface OriginState {
   readonly listen: { readonly host: string; readonly port: number };
   readonly to: { readonly host: string; readonly port: number };
@@ -8,32 +8,32 @@ export interface OriginState {
   /** Absolute paths. */
   readonly cert: string;
   readonly key: string;
-  /** CAs of callers, PEM, and a file that holds them, for servers that take only a file. */
+  /** CAs of callers, PEM; `bundleFile` is a file with them, for servers that read only files. */
   readonly authorities: readonly string[];
   readonly bundleFile: string;
   /** Hexadecimal, upper case, without leading zeros. */
   readonly revoked: readonly string[];
-  /** PEM, for servers that cannot ask for a serial number. Null: none is known. */
+  /** PEM, for servers that cannot look up a serial number. Null: there is none. */
   readonly crl: string | null;
   readonly policy: Policy;
   readonly account: string | undefined;
-  /** The command that starts the sidecar, for a server that cannot decide by a certificate. */
+  /** The command that starts the sidecar, for a server that cannot itself decide by a certificate. */
   readonly sidecar: string;
 }
 
 /** A server that can be configured. */
 export interface OriginServer {
-  /** The name of the file with the configuration. */
+  /** The name of the configuration file. */
   readonly file: string;
-  /** It reads the CAs from a file of their own. */
+  /** Whether it reads the CAs from a separate file. */
   readonly needsBundle: boolean;
-  /** It checks revocations by a CRL. */
+  /** Whether it checks revocations with a CRL. */
   readonly needsCrl: boolean;
-  /** @throws Failure `origin_config_inexpressible` if it cannot ask what the policy says */
+  /** @throws Failure `origin_config_inexpressible` if the server cannot express the policy */
   render(state: OriginState): string;
 }
 
-/** Codes and sentences of refusals, as `authorize` of countersign-origin has them. */
+/** Codes and sentences of refusals, the same as those of `authorize` in countersign-origin. */
 export const refusals = {
   certificate_missing: "this server wants a client certificate, and none was presented",
   certificate_untrusted: "the client certificate is not from a CA that this server trusts",
@@ -56,12 +56,12 @@ export function hostPort({ host, port }: OriginState["to"]): string {
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-/** One word of a file of nginx or Caddy. */
+/** Quotes one word for a file of nginx or Caddy. */
 export function doubleQuoted(text: string): string {
   return `"${text.replaceAll(/["\\]/g, "\\$&")}"`;
 }
 
-/** One word of a file of HAProxy. */
+/** Quotes one word for a file of HAProxy. */
 export function singleQuoted(text: string): string {
   return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }

@@ -1,8 +1,8 @@
 import { hostPort, type OriginServer, type OriginState } from "./server.ts";
 
 /**
- * Traefik has no rules for what a client certificate says, so it passes the connection on as it is
- * to the sidecar, which decides.
+ * Traefik has no rules for the content of a client certificate, so it passes connections unchanged to the sidecar,
+ * which decides.
  */
 export const traefik: OriginServer = {
   file: "countersign.yml",

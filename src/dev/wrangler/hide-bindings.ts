@@ -7,18 +7,18 @@ import { findConfiguration, findManifest } from "./wrangler-package.ts";
 
 export interface HiddenBindings {
   readonly folder: string;
-  /** The package whose wrangler reads configurations. */
+  /** The package whose wrangler reads the configuration. */
   readonly packageName: string;
   readonly environment: string | undefined;
   readonly names: readonly string[];
 }
 
 /**
- * Makes the wrangler that `packageName` has loaded, or is going to, read configurations without
- * these bindings: it would put its own, which need Cloudflare's network, over ours. To be called
- * before the package reads one. No effect where it is not installed.
+ * Makes the wrangler that `packageName` has loaded, or will load, read configurations without these bindings. Otherwise
+ * its own bindings, which need Cloudflare's network, would override ours. Call it before the package reads a
+ * configuration. No effect if the package is not installed.
  *
- * @returns the project's `hyperdrive` bindings among them
+ * @returns the project's `hyperdrive` bindings among the hidden ones
  * @throws WranglerError with wrangler's own message, if the configuration has an error
  */
 export function hideBindings(hidden: HiddenBindings): readonly RawDatabase[] {

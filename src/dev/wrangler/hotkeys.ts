@@ -3,7 +3,7 @@ import { emitKeypressEvents, type Key } from "node:readline";
 import type { ReadStream } from "node:tty";
 import type { Writable } from "node:stream";
 
-/** wrangler's own keys: it offers them in its command only, not where its server is embedded. */
+/** wrangler's own keys: it offers them in its command only, not when its server is embedded. */
 export interface KeyActions {
   readonly url: URL;
   readonly inspectorUrl: URL | undefined;
@@ -11,7 +11,7 @@ export interface KeyActions {
   readonly exit: () => void;
 }
 
-/** Listens to single keys until disposed, and shows which there are. */
+/** Listens to single keys until disposed, and prints which keys there are. */
 export function listenToKeys(
   stdin: ReadStream,
   stdout: Writable,
@@ -73,7 +73,7 @@ function openInBrowser(url: string): void {
         ? ["explorer.exe", url]
         : ["xdg-open", url];
   const child = spawn(command, args, { stdio: "ignore", detached: true });
-  // No browser on this machine: the URL is on the screen.
+  // This machine has no browser; the URL is on the screen.
   child.on("error", () => {});
   child.unref();
 }

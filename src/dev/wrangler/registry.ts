@@ -4,8 +4,8 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 
 /**
- * Where `wrangler dev` sessions find each other, for service bindings between them: the folder that
- * the project's own `wrangler dev` uses, whatever started the other.
+ * The folder in which `wrangler dev` sessions find each other, for service bindings between them: the one that the
+ * project's own `wrangler dev` uses, whichever tool started the other session.
  */
 export function registryPath(require: NodeJS.Require): string {
   const { env } = process;
@@ -15,8 +15,8 @@ export function registryPath(require: NodeJS.Require): string {
 }
 
 /**
- * Miniflare 5 has a folder of its own; wrangler on top of it stays with `.wrangler`, in the home
- * folder where that is there, else in the configuration folder. With Miniflare 4 both are one.
+ * Miniflare 5 has its own folder, but wrangler based on it stays with `.wrangler`: in the home folder if that exists,
+ * else in the configuration folder. With Miniflare 4 both are the same folder.
  */
 export function wranglersOwn(miniflares: string, home: string = homedir()): string {
   const [, configuration] =

@@ -8,8 +8,8 @@ import type { OnFailure } from "../gateway.ts";
 import { describeError, expiryWithDate, describeFailure } from "../say.ts";
 
 /**
- * Explains each failure where the developer looks: in the terminal, and once. It is told again
- * when the certificate has changed since, for then it may mean something else.
+ * Explains each failure once, in the developer's terminal. It is explained again after its certificate has changed,
+ * because then it may mean something else.
  */
 export class FailureReporter {
   readonly #write: (text: string) => void;
@@ -51,7 +51,7 @@ export class FailureReporter {
     );
   };
 
-  /** Something that was read again is not usable. @param still what stays in force */
+  /** A changed file is not usable. @param still the certificate that stays in force */
   problem(error: unknown, still?: ChosenCertificate): void {
     this.#write(
       error instanceof Failure
@@ -63,7 +63,7 @@ export class FailureReporter {
     this.#write(`  ${name} still presents ${calledBy(still.facts)} (${still.label})`);
   }
 
-  /** The command, or the line of countersign.json, for exactly this case. */
+  /** The command, or the line of countersign.json, that fixes exactly this case. */
   #fix(failure: Failure, binding: string): string | undefined {
     const { host, port } = failure.facts;
     const file = relative(process.cwd(), this.#folder) || ".";

@@ -33,7 +33,7 @@ export interface DevFlags {
   readonly local?: boolean;
 }
 
-/** What `wrangler dev` itself makes of these flags. */
+/** The input that `wrangler dev` itself makes of these flags. */
 export function startInput(script: string | undefined, flags: DevFlags): StartInput {
   return given({
     entrypoint: script,
@@ -51,7 +51,7 @@ export function startInput(script: string | undefined, flags: DevFlags): StartIn
       ]),
     ),
     build: given({
-      // commander sets `bundle` to true where there is no `--no-bundle`: then the file decides.
+      // Without `--no-bundle`, commander sets `bundle` to true; then the configuration file decides.
       bundle: flags.bundle === false ? false : undefined,
       define: flags.define && pairs(flags.define),
       alias: flags.alias && pairs(flags.alias),
@@ -83,7 +83,7 @@ function isHttps(protocol: string | undefined): boolean | undefined {
   return protocol === undefined ? undefined : protocol === "https";
 }
 
-/** `NAME:value`, as wrangler writes them; the value may have colons. */
+/** Reads `NAME:value`, as wrangler writes pairs; the value may contain colons. */
 function pairs(list: readonly string[] = []): Record<string, string> {
   return Object.fromEntries(
     list.map((pair) => {
@@ -93,7 +93,7 @@ function pairs(list: readonly string[] = []): Record<string, string> {
   );
 }
 
-/** Without what was not given: wrangler tells an undefined field from a missing one. */
+/** Leaves out fields that were not given, because for wrangler an undefined field differs from a missing one. */
 function given(fields: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }

@@ -1,11 +1,11 @@
 import { Failure } from "../../failures/failures.ts";
 
-/** What wrangler itself has to say. Its message is printed as it is. */
+/** An error with wrangler's own message, which is printed unchanged. */
 export class WranglerError extends Error {
   override readonly name = "WranglerError";
 }
 
-/** Runs it; what it throws becomes wrangler's own words. */
+/** Runs `attempt`, and turns what it throws into a WranglerError. */
 export function complaining<T>(attempt: () => T): T {
   try {
     return attempt();
@@ -22,7 +22,7 @@ export async function complainingLater<T>(attempt: () => Promise<T>): Promise<T>
   }
 }
 
-/** What it says, offline, of bindings that are always remote: or nothing at all. */
+/** wrangler's message, when offline, about bindings that are always remote; sometimes it says nothing. */
 const needsNetwork =
   /CLOUDFLARE_API_TOKEN|api\.cloudflare\.com|wrangler login|gave up while it started/;
 const withoutNetwork =
@@ -35,7 +35,7 @@ interface Complaint {
   readonly location?: { file?: string; line: number; column: number; lineText?: string };
 }
 
-/** wrangler wraps what happened in events and in "An error occurred when starting the server". */
+/** wrangler wraps the cause in events and in "An error occurred when starting the server". */
 export function complaint(error: unknown): Error {
   if (error instanceof Failure) {
     return error;

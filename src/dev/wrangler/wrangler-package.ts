@@ -6,7 +6,7 @@ import { Failure } from "../../failures/failures.ts";
 
 export const testedVersions = { oldest: "4.48.0", newest: "4.164.0" };
 
-/** By the file system, since a package need not export its manifest. */
+/** Looks in the file system, because a package need not export its manifest. */
 export function findManifest(folder: string, packageName: string): string | null {
   const manifest = join(folder, "node_modules", packageName, "package.json");
   if (existsSync(manifest)) {
@@ -22,7 +22,7 @@ export function requireFrom(folder: string): NodeJS.Require {
       require.resolve("wrangler/package.json");
       return require;
     } catch {
-      // Not installed from here: the next place.
+      // Not installed in this place; the next one is tried.
     }
   }
   throw new Failure("dev_wrangler_missing", {
@@ -30,7 +30,7 @@ export function requireFrom(folder: string): NodeJS.Require {
   });
 }
 
-/** A project's configuration. The caller may have been started in another folder. */
+/** The project's configuration file, even if the caller was started in another folder. */
 export function findConfiguration(folder: string): string | undefined {
   const names = ["wrangler.json", "wrangler.jsonc", "wrangler.toml"];
   return names.map((name) => resolve(folder, name)).find((path) => existsSync(path));
@@ -49,7 +49,7 @@ export function isNewer(version: string, than: string): boolean {
   return version.localeCompare(than, "en", { numeric: true }) > 0;
 }
 
-/** wrangler asks the internet for a sample of `request.cf`, and counts its use, unless told not to. */
+/** Unless told not to, wrangler fetches a sample of `request.cf` from the internet, and reports its use. */
 export async function keepOffline(require: NodeJS.Require, folder: string): Promise<void> {
   process.env["CLOUDFLARE_CF_FETCH_ENABLED"] ??= "false";
   process.env["WRANGLER_SEND_METRICS"] ??= "false";
@@ -65,7 +65,7 @@ export function miniflareOf(require: NodeJS.Require): number {
   return Number.parseInt(miniflare.version, 10);
 }
 
-/** Miniflare 4 knows no such setting: it asks nobody while its cache is younger than 30 days. */
+/** Miniflare 4 has no such setting, but fetches nothing while its cache is younger than 30 days. */
 async function fillCfCache(folder: string): Promise<void> {
   const cache = resolve("node_modules", ".mf", "cf.json");
   const age = await stat(cache).then(

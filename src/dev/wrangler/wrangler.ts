@@ -15,29 +15,28 @@ import {
 } from "./wrangler-package.ts";
 import { complaining, complainingLater, complaint } from "./wrangler-error.ts";
 
-// Everything that touches wrangler's unstable API. Tried with each of the versions in
-// `testedVersions`; what lies between them has the same shape.
+// Everything that touches wrangler's unstable API. It was tried with each of the versions in `testedVersions`; versions
+// between them have the same shape.
 
 /** A project's own wrangler, loaded. */
 export interface LoadedWrangler {
   readonly version: string;
-  /** A sentence for the terminal if the version is newer than any that was tried. */
+  /** A sentence for the terminal if this version is newer than any that was tried. */
   readonly notice: string | null;
-  /** Its Miniflare (5) takes a `hyperdrive` binding that leads to a socket. */
+  /** Whether its Miniflare (5) accepts a `hyperdrive` binding that leads to a socket. */
   readonly servesDatabases: boolean;
   /** @throws WranglerError with wrangler's own message, if the configuration has an error */
   readProject(options: ProjectOptions): WranglerProject;
   /** @throws WranglerError with wrangler's own message; Failure `dev_wrangler_unsupported` */
   startServer(options: ServerOptions): Promise<DevServer>;
   createTestHarness(options: Wrangler.TestHarnessOptions): Wrangler.TestHarness;
-  /** Runs `start`, which makes wrangler start Workers, with each mTLS binding at its socket. */
+  /** Runs `start`, which makes wrangler start Workers, with each mTLS binding leading to its socket. */
   withBindings<T>(socketOf: SocketOf, start: () => Promise<T>): Promise<T>;
 }
 
 /**
- * The absolute path of the Unix socket that is a binding. Called again for each binding whenever
- * wrangler has read its configuration again. The function makes sure that something listens on the
- * socket.
+ * Returns the absolute path of a binding's Unix socket, and makes sure that something listens there. Called again for
+ * each binding whenever wrangler has read its configuration again.
  */
 export type SocketOf = (binding: MtlsBinding) => string;
 
@@ -64,7 +63,7 @@ export interface WranglerProject {
   readonly bindings: readonly MtlsBinding[];
   /** Its `hyperdrive` bindings. */
   readonly databases: readonly RawDatabase[];
-  /** What wrangler sends only once the upload is live. */
+  /** Parts of the configuration that wrangler sends only once the upload is live. */
   readonly later: LaterConfiguration;
 }
 
@@ -73,18 +72,18 @@ export interface LaterConfiguration {
   readonly assets: boolean;
   readonly migrations: readonly object[];
   readonly containers: number;
-  /** Of its Workflows, all together. */
+  /** The names of all fields that its Workflows have. */
   readonly workflowFields: readonly string[];
 }
 
 export interface MtlsBinding {
   readonly name: string;
   readonly certificateId: string;
-  /** Whose identity it presents, where that is not the project's own Worker. */
+  /** The Worker whose identity the binding presents, if it is not the project's own Worker. */
   readonly worker?: string;
-  /** The environment that this identity names. Default: the project's, where countersign.json says so. */
+  /** The environment that this identity names. Default: the project's environment, if countersign.json says so. */
   readonly environment?: string;
-  /** It is a `hyperdrive` binding, and this is the database that it leads to. */
+  /** Makes it a `hyperdrive` binding, which leads to this database. */
   readonly database?: DatabasePlace;
 }
 
@@ -102,13 +101,13 @@ export interface DevServer {
   readonly url: URL;
   readonly inspectorUrl: URL | undefined;
   readonly workerName: string;
-  /** Resolves once the server was torn down, by whomever. @throws WranglerError if it broke down */
+  /** Resolves once the server was stopped, by anyone. @throws WranglerError if it failed */
   readonly closed: Promise<void>;
   close(): Promise<void>;
 }
 
 /**
- * Loads the wrangler that `folder`'s project has installed, else the one beside Countersign.
+ * Loads the wrangler that is installed in `folder`'s project, else the one beside Countersign.
  * @throws Failure `dev_wrangler_missing`, `dev_wrangler_unsupported`
  */
 export async function loadWrangler(folder: string): Promise<LoadedWrangler> {
@@ -211,7 +210,7 @@ async function startServer(
         const worker = await Promise.race([starting.startWorker(input), failed]);
         await Promise.race([worker.ready, failed]);
       } catch (error) {
-        // What has given up may also never end.
+        // After a failed start the teardown may never finish.
         await Promise.race([starting.teardown(), wait(TEARDOWN_MS)]);
         throw error;
       }
@@ -250,10 +249,9 @@ type DevEnvClass = typeof Wrangler.unstable_DevEnv;
 type WorkerConfig = Parameters<InstanceType<DevEnvClass>["config"]["emitConfigUpdateEvent"]>[0];
 
 /**
- * wrangler resolves a Worker's configuration, tells it to its bundler and runtime, and does so
- * again whenever the file changes. In between, its mTLS bindings become addresses. The option
- * `bindings` is not enough: it knows only the bindings there are at the start, and the version of
- * a year before lets the configuration file win.
+ * wrangler resolves a Worker's configuration and passes it to its bundler and runtime, again after each change of the
+ * file. In between, this replaces the mTLS bindings by addresses. The option `bindings` is not enough: it knows only
+ * the bindings of the start, and in a year-old version the configuration file overrides it.
  */
 async function withBindings<T>(
   wrangler: typeof Wrangler,
@@ -291,7 +289,7 @@ async function withBindings<T>(
   }
 }
 
-/** As an option, they also keep wrangler from listing the bindings as not supported. */
+/** Given as an option too, the bindings are not listed by wrangler as unsupported. */
 function addresses({ bindings, socketOf }: ServerOptions): NonNullable<StartInput["bindings"]> {
   return Object.fromEntries(bindings.map((binding) => [binding.name, address(socketOf(binding))]));
 }

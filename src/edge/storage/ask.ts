@@ -6,13 +6,13 @@ import { connectInside } from "../../process/folder-socket.ts";
 
 export interface Asked extends Pick<StorageRequest, "method" | "path" | "headers" | "body"> {
   readonly folder: string;
-  /** In the folder. */
+  /** The socket's path, in the folder. */
   readonly socket: string;
-  /** ms without a byte. Default: 60,000. */
+  /** ms without a byte after which the request fails. Default: 60,000. */
   readonly timeout?: number;
 }
 
-/** One request over a socket, whose path may be longer than a socket's. */
+/** Sends one request over a Unix socket. Its path may be longer than the 107 bytes that a socket's path may have. */
 export function ask(asked: Asked): Promise<StorageAnswer> {
   const {
     folder,
@@ -37,7 +37,7 @@ export function ask(asked: Asked): Promise<StorageAnswer> {
       for (const [name, value] of Object.entries(response.headers)) {
         answered.set(name, String(value));
       }
-      // It may fail before anybody reads it, and tells who reads it then.
+      // An answer may fail before anybody reads it; whoever reads it later gets the error then.
       response.on("error", () => {});
       resolve({
         status: response.statusCode ?? 0,
@@ -49,7 +49,7 @@ export function ask(asked: Asked): Promise<StorageAnswer> {
     if (body === undefined || typeof body === "string" || body instanceof Uint8Array) {
       sent.end(body);
     } else {
-      // The reason why a body ends early is the sender's; what the socket says of it is not.
+      // If the body ends early, the reason is the sender's error, not the socket's.
       pipeline(Readable.from(body), sent).catch(reject);
     }
   });

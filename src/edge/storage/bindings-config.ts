@@ -36,7 +36,7 @@ export function storageServices(
   return [{ name: service, external }];
 }
 
-/** As workerd writes the binding. Null: it is none of storage's. */
+/** The binding as workerd's configuration writes it. Null: the binding is none of storage's. */
 export function storedBinding(
   binding: WorkerBinding,
   service: string,

@@ -1,16 +1,16 @@
 import { createHmac, randomBytes } from "node:crypto";
 import type { StorageKind } from "../../contract/storage.ts";
 
-/** The header by which a binding's configuration says which resource it is for. */
+/** The header in which a binding's configuration names its resource. */
 export const CAPABILITY_HEADER = "cs-resource";
 
 /**
- * Proves to the storage processes which resource a request is for. A socket leads to all resources
- * of a kind; what is set by a Worker's configuration opens the one that it binds, and a program in
- * workerd's place cannot make another.
+ * Proves to the storage processes which resource a request is for. A socket leads to all resources of a kind. The
+ * header that a Worker's configuration sets opens the one resource that the Worker binds, and a program in workerd's
+ * place cannot make another header.
  */
 export class Capabilities {
-  /** Hex. As old as the platform's process: so is every Worker's. */
+  /** Hex. Made at each start of the platform, and no Worker's process outlives the platform. */
   readonly key: string = randomBytes(32).toString("hex");
 
   of(kind: StorageKind, id: string): string {

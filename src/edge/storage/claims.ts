@@ -1,13 +1,13 @@
 /**
- * The process that may write to a folder. workerd locks nothing: two processes with the same folder
+ * Ensures that one process at a time may write to a folder. workerd locks nothing: two processes with the same folder
  * would run two instances of an object.
  */
 export class Claims {
   readonly #held = new Map<string, Promise<void>>();
 
   /**
-   * Waits until nobody has any of them, and takes all.
-   * @returns gives them back
+   * Waits until no other process has any of them, and takes all.
+   * @returns a function that gives them back
    */
   async take(ids: readonly string[], signal?: AbortSignal): Promise<() => void> {
     for (;;) {

@@ -4,7 +4,7 @@ import { bundled, module } from "./modules.ts";
 /**
  * The process that keeps an account's KV namespaces, D1 databases, R2 buckets and rate limits.
  *
- * Names of folders and `uniqueKey`s are where the data are: changing one begins with nothing.
+ * Names of folders and `uniqueKey`s are the data's address. Changing one would start with empty data.
  */
 export const dataProcess = {
   folders: ["kv", "kv-blobs", "d1", "r2", "rate-limits", "analytics"],
@@ -31,7 +31,7 @@ export const dataProcess = {
       "d1",
       [bundled("d1.js")],
       { className: "D1Database", binding: "DATABASE", disk: "d1" },
-      // Statements of a file, one after the other.
+      // Runs the statements of a file, one after the other.
       ["experimental"],
     ),
     routed("analytics", [], { className: "Dataset", binding: "DATASET", disk: "analytics" }),
@@ -50,7 +50,7 @@ export const dataProcess = {
 
 interface Routed {
   readonly className: string;
-  /** The name by which the module finds its class. */
+  /** The name under which the module finds its class. */
   readonly binding: string;
   readonly disk: string;
   readonly more?: readonly CapnpValue[];
@@ -63,7 +63,7 @@ export function disk(folder: string): CapnpValue {
   return { name: `disk ${folder}`, disk: { path: `d/${folder}`, writable: true } };
 }
 
-/** A module of ours in front of a class, in one Worker. */
+/** One Worker with a module of ours in front of a class. */
 export function routed(
   kind: string,
   modules: readonly CapnpValue[],
@@ -90,8 +90,8 @@ interface ObjectKind {
 }
 
 /**
- * A class of Miniflare's, and the module of ours in front of it.
- * @param files the first exports the class
+ * A class of Miniflare's, with our module in front of it.
+ * @param files the first one exports the class
  */
 function objects(
   kind: string,

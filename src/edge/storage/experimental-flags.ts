@@ -2,9 +2,9 @@ import type { WorkerVersion } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
 
 /**
- * Some of what Workers bind needs a workerd that is told that it may be experimental, which then
- * takes these flags from Workers as well. It refuses them by itself otherwise.
- * @throws Failure `worker_start_failed`, as workerd says it
+ * Some bindings need a workerd with `--experimental`, which then accepts these flags from Workers as well. Without it
+ * workerd refuses them itself, so with it this function does.
+ * @throws Failure `worker_start_failed`, with workerd's own message
  */
 export function refuseExperimental({
   scriptName,
@@ -18,7 +18,7 @@ export function refuseExperimental({
   });
 }
 
-/** Of the workerd that is installed: a test asks it. */
+/** The flags of the installed workerd; a test compares them. */
 export const experimentalFlags: ReadonlySet<string> = new Set([
   "allow_insecure_inefficient_logged_eval",
   "auto_inject_python_workers",

@@ -1,18 +1,18 @@
 import { lstat, opendir } from "node:fs/promises";
 import { join } from "node:path";
 
-/** The database of one instance. */
+/** The database of one instance of a Workflow. */
 export interface InstanceFile {
   /** The object's id: 64 hex digits. */
   readonly key: string;
-  /** ms: when it was made, and last written. */
+  /** ms since 1970: when it was made, and when it was last written. */
   readonly made: number;
   readonly written: number;
 }
 
 /**
- * The instances in a Workflow's folder, newest first. The folder is a Worker's: what is named as an
- * instance may be anything, and more than `MOST_FILES` are not looked at.
+ * The instances in a Workflow's folder, newest first. The Worker can write to this folder, so a file with an instance's
+ * name may be anything, and at most `MOST_FILES` are looked at.
  */
 export async function instanceFiles(folder: string): Promise<InstanceFile[]> {
   const found: InstanceFile[] = [];
@@ -23,12 +23,12 @@ export async function instanceFiles(folder: string): Promise<InstanceFile[]> {
   return found.toSorted((a, b) => b.made - a.made || (a.key < b.key ? -1 : 1));
 }
 
-/** Where a listing goes on after this one. */
+/** The cursor at which a listing continues after this instance. */
 export function cursorAfter({ made, key }: InstanceFile): string {
   return `${made}-${key}`;
 }
 
-/** @param cursor as of `cursorAfter`; one that is none begins at the start */
+/** @param cursor made by `cursorAfter`; any other text means the beginning */
 export function after(files: readonly InstanceFile[], cursor: string | undefined): InstanceFile[] {
   const [, time, last = ""] = /^(\d{1,16}(?:\.\d{1,9})?)-([0-9a-f]{64})$/.exec(cursor ?? "") ?? [];
   if (time === undefined) return [...files];
@@ -50,7 +50,8 @@ async function keysIn(folder: string): Promise<readonly string[]> {
 
 async function file(folder: string, key: string): Promise<InstanceFile | null> {
   const at = join(folder, `${key}.sqlite`);
-  // What is written last is in the log beside it. Links lead out of the folder.
+  // The latest writes are in the log (WAL) beside the database. Links are not followed, because they may lead out of
+  // the folder.
   const [base, log] = await Promise.all(
     [at, `${at}-wal`].map((path) => lstat(path).catch(() => null)),
   );
@@ -58,11 +59,11 @@ async function file(folder: string, key: string): Promise<InstanceFile | null> {
   return { key, made: base.birthtimeMs, written: Math.max(base.mtimeMs, log?.mtimeMs ?? 0) };
 }
 
-/** Nothing was ever created. */
+/** Null: no instance was ever created. */
 function absent(error: NodeJS.ErrnoException): null {
   if (error.code === "ENOENT") return null;
   throw error;
 }
 
-/** Each instance has three. */
+/** Each instance has three files. */
 const MOST_FILES = 300_000;

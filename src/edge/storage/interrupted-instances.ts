@@ -8,32 +8,32 @@ import { hasWorkflows } from "./workflows.ts";
 
 interface Interrupted {
   readonly version: Pick<WorkerVersion, "accountId" | "workflows">;
-  /** Of the process. */
+  /** The folder of the Worker's process. */
   readonly folder: string;
   readonly objects: Pick<Objects, "folder">;
   readonly log: Logger;
 }
 
 /**
- * Has instances go on in which a step was running when the process before ended. The engine itself
- * does it at an alarm, up to ten minutes later: that is left of what fails here.
+ * Makes instances continue in which a step was running when the previous process ended. The engine itself does so at an
+ * alarm, up to ten minutes later; instances for which this fails wait for that.
  */
 export class InterruptedInstances {
   readonly #options: Interrupted;
-  /** When the process was started, lately. */
+  /** The times of recent starts of the process. */
   #starts: readonly number[] = [];
 
   constructor(options: Interrupted) {
     this.#options = options;
   }
 
-  /** The process runs, again perhaps. Never rejects. */
+  /** To be called when the process runs, after each start. Never rejects. */
   async wake(): Promise<void> {
     if (!hasWorkflows(this.#options.version)) return;
     const now = performance.now();
     this.#starts = [...this.#starts.filter((time) => now - time < WINDOW), now];
     await delay(pauseBefore(this.#starts.length), undefined, { ref: false });
-    // Another one runs by now, and has its own pause.
+    // Another process runs by now, and has its own pause.
     if (this.#starts.at(-1) !== now) return;
     try {
       await this.#wakeAll();
@@ -60,9 +60,9 @@ export class InterruptedInstances {
 }
 
 /**
- * ms. An instance may be what ends the process, each time that it goes on: the Worker serves
- * meanwhile.
- * @param starts in the last ten minutes, this one among them
+ * The pause in ms. An instance may be what ends the process each time that it continues; during the pause the Worker
+ * can serve requests.
+ * @param starts within the last ten minutes, including this one
  */
 export function pauseBefore(starts: number): number {
   return starts <= AT_ONCE_FOR
@@ -75,6 +75,6 @@ const AT_ONCE_FOR = 3;
 const LONGEST_PAUSE = 60_000;
 const WINDOW = 10 * 60_000;
 const LATELY = 60 * 60_000;
-/** Instances, of one Workflow, and how many at once. */
+/** The most instances of one Workflow, and how many at once. */
 const MOST_WOKEN = 1_000;
 const AT_ONCE = 100;

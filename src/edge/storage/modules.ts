@@ -5,7 +5,7 @@ import type { CapnpValue } from "../config/capnp.ts";
 
 const assets = fileURLToPath(new URL("../../../assets/storage/", import.meta.url));
 
-/** Puts modules that ship with the package where a configuration in `folder` embeds them. */
+/** Puts modules that ship with the package into `folder`, where a configuration embeds them. */
 export async function layOut(folder: string, files: readonly string[]): Promise<void> {
   for (const file of files) {
     const to = join(folder, MODULES, file);
@@ -25,7 +25,7 @@ export function module(file: string, name: string = file): CapnpValue {
   return { name, esModule: embedded(file) };
 }
 
-/** A module that workerd has in itself. */
+/** A module that is part of workerd. */
 export function bundled(name: string): CapnpValue {
   return { name: `routers/bundled/${name}`, bundled: `/workerd/${name}` };
 }

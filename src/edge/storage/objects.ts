@@ -9,22 +9,22 @@ import { instancesAt } from "./workflows.ts";
 
 type Stateful = Pick<WorkerVersion, "objects" | "workflows">;
 
-/** Does it keep Durable Objects, or instances of Workflows? Then it runs in one process at a time. */
+/** Whether it has Durable Objects or instances of Workflows. Then only one process at a time may run. */
 export function keepsObjects({ objects = [], workflows = [] }: Stateful): boolean {
   return objects.length > 0 || workflows.length > 0;
 }
 
-/** The folders of Durable Objects: one a namespace or Workflow, which one process has at a time. */
+/** The folders of Durable Objects: one for each namespace or Workflow, which one process has at a time. */
 export class Objects {
   readonly #claims = new Claims();
   readonly #folderOf: (accountId: string) => string;
 
-  /** @param folderOf where the data of an account are; throws where none are kept */
+  /** @param folderOf where the data of an account are; throws if this edge keeps no data */
   constructor(folderOf: (accountId: string) => string) {
     this.#folderOf = folderOf;
   }
 
-  /** All that a Worker's process may write to. */
+  /** All folders that a Worker's process may write to. */
   mounts(version: Stateful & { readonly accountId: string }): Mount[] {
     const { accountId, objects = [], workflows = [] } = version;
     return [
@@ -39,7 +39,7 @@ export class Objects {
     ];
   }
 
-  /** Resolves when no other process has them. @returns gives them back */
+  /** Resolves when no other process has its folders. @returns a function that gives them back */
   claim({ objects = [], workflows = [] }: Stateful, signal: AbortSignal): Promise<() => void> {
     const ids = [
       ...objects.map(({ namespaceId }) => namespaceId),
@@ -59,20 +59,20 @@ export class Objects {
     }
   }
 
-  /** Where they are kept. @param namespaceId or a Workflow's id */
+  /** The folder of a namespace or Workflow. @param namespaceId or the id of a Workflow */
   folder(accountId: string, namespaceId: string): string {
     return join(this.#folderOf(accountId), OBJECTS, namespaceId);
   }
 }
 
-/** What a Worker's configuration says of its objects. */
+/** The parts of a Worker's configuration that concern its objects. */
 export interface ObjectsConfig {
   readonly services: readonly CapnpValue[];
-  /** Of the Worker itself. */
+  /** Fields of the Worker itself. */
   readonly fields: Readonly<Record<string, CapnpValue>>;
 }
 
-/** @param kept whether they are kept, or are gone with the process */
+/** @param kept false: the objects are lost when the process ends */
 export function objectsConfig({ objects = [] }: Stateful, kept: boolean): ObjectsConfig {
   if (objects.length === 0) return { services: [], fields: {} };
   const storage: CapnpValue = kept ? { localDisk: OBJECTS } : { inMemory: { enumerant: "void" } };
@@ -89,7 +89,7 @@ export function objectsConfig({ objects = [] }: Stateful, kept: boolean): Object
   };
 }
 
-/** A binding whose class or Workflow has gone since would keep the Worker from starting. */
+/** A binding whose class or Workflow has been deleted since would keep the Worker from starting. */
 export function isBindable(binding: WorkerBinding, version: Stateful): boolean {
   const { objects = [], workflows = [] } = version;
   if (binding.type === "workflow") {
@@ -99,11 +99,11 @@ export function isBindable(binding: WorkerBinding, version: Stateful): boolean {
   return objects.some(({ className }) => className === binding.className);
 }
 
-/** The class of which workerd says as it starts that the Worker does not have it. */
+/** The class that the Worker lacks, according to workerd's message at the start. */
 export function missingClass(message: string, { objects = [] }: Stateful): ObjectClass | null {
   const name = /referenced the class "(.+?)", but no such Durable Object class/.exec(message)?.[1];
   return objects.find(({ className }) => className === name) ?? null;
 }
 
-/** The folder, and what workerd's configuration calls it. */
+/** The name of the folder, also in workerd's configuration. */
 const OBJECTS = "objects";

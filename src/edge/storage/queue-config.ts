@@ -4,8 +4,8 @@ import { DATE, disk, routed } from "./data-config.ts";
 import { bundled, module } from "./modules.ts";
 
 /**
- * The process that keeps an account's queues. Its other data have one of their own, which goes on
- * while this one is started again for other consumers.
+ * The process that keeps an account's queues. The account's other data have a separate process, which keeps running
+ * while this one is started again because consumers changed.
  */
 export const queueProcess = {
   folders: ["queues"],
@@ -13,7 +13,7 @@ export const queueProcess = {
   sockets: ["queue"],
 } as const;
 
-/** @param consumers in the order of their sockets: see `consumerSocket` */
+/** @param consumers in the order of their sockets, see `consumerSocket` */
 export function queueServices(
   queues: readonly QueueConfig[],
   consumers: readonly ConsumedQueue[],
@@ -58,7 +58,7 @@ export function queueServices(
 
 export type ConsumedQueue = QueueConfig & { readonly consumer: QueueConsumer };
 
-/** In the folder of the process: where a consumer is reached. */
+/** The path, in the process's folder, of the socket at which a consumer is reached. */
 export function consumerSocket(index: number): string {
   return `c${index}`;
 }

@@ -20,7 +20,7 @@ export interface QueuesOptions {
   readonly log: Logger;
   readonly capabilities: Capabilities;
   folderOf(this: void, accountId: string): string;
-  /** Who consumes. Null: nothing of it is deployed. */
+  /** The Worker that consumes a queue. Null: it is not deployed. */
   target(this: void, key: ScriptKey): LinkTarget | null;
 }
 
@@ -28,15 +28,15 @@ interface Account {
   /** Relative to the run directory. */
   readonly place: string;
   queues: readonly QueueConfig[];
-  /** Null: it was not started. */
+  /** Null: the process was not started. */
   process: StorageProcess | null;
-  /** One change at a time. */
+  /** Changes are made one at a time. */
   turn: Promise<void>;
 }
 
 /**
- * The queues of the accounts: a process an account, from its first queue on. Which Worker consumes
- * what stands in its configuration, so it is started again where that changes.
+ * The queues of the accounts: one process for each account that has a queue. Its configuration names the consumers, so
+ * it is started again when they change.
  */
 export class Queues {
   readonly #options: QueuesOptions;
@@ -46,13 +46,13 @@ export class Queues {
     this.#options = options;
   }
 
-  /** Resolves when messages are delivered so. @throws Failure `storage_unavailable` */
+  /** Resolves when messages are delivered as given. @throws Failure `storage_unavailable` */
   async apply(accountId: string, queues: readonly QueueConfig[]): Promise<void> {
     const account = this.#account(accountId);
     await this.#inTurn(account, async () => {
       if (isDeepStrictEqual(account.queues, queues)) return;
       const runs = account.process !== null;
-      // What it ran with says which links go with it.
+      // Stopped first: it removes the links that the previous `account.queues` name.
       await this.#stop(account, GRACE);
       account.queues = queues;
       if (runs) await this.#start(accountId, account);
@@ -60,7 +60,7 @@ export class Queues {
     if (queues.length > 0) await this.running(accountId);
   }
 
-  /** The process, started if it was not. @throws Failure `storage_unavailable` */
+  /** The account's process, started if necessary. @throws Failure `storage_unavailable` */
   async running(accountId: string): Promise<StorageProcess> {
     const account = this.#account(accountId);
     await this.#inTurn(account, async () => {
@@ -70,7 +70,7 @@ export class Queues {
     return account.process;
   }
 
-  /** Has `path` lead to the account's queues. */
+  /** Makes `path` lead to the account's queues. */
   async bind(path: string, accountId: string): Promise<void> {
     await this.running(accountId);
     const { place } = this.#account(accountId);
@@ -150,14 +150,14 @@ export class Queues {
   }
 }
 
-/** ms: a batch that is under way is delivered again. */
+/** ms. A batch that is still being delivered then is delivered again. */
 const GRACE = 1_000;
 
 function targetAt(place: string): LinkTarget {
   return { socket: place, entrypoints: new Map([["queue", `${place}/queue`]]) };
 }
 
-/** Among the links of Workers to each other. No script has such a name. */
+/** A key among the links between Workers. No script can have this name. */
 function keyOf(accountId: string): ScriptKey {
   return { accountId, scriptName: "its queues" };
 }

@@ -6,7 +6,7 @@ import type {
 } from "../../contract/change-feed.ts";
 import type { CapnpValue } from "../config/capnp.ts";
 
-/** A binding of a class of another Worker. */
+/** A binding of another Worker's class. */
 export type RemoteClass = Extract<WorkerBinding, { type: "durable_object_namespace" }> & {
   readonly remote: RemoteObjects;
 };
@@ -15,17 +15,15 @@ export function isRemote(binding: WorkerBinding): binding is RemoteClass {
   return binding.type === "durable_object_namespace" && binding.remote !== undefined;
 }
 
-/** The door at which a Worker's process lets others reach the objects of one class. */
+/** The name of the door (a socket) at which a Worker's process lets other Workers reach the objects of one class. */
 export function objectsDoor(namespaceId: string): string {
   return `${PREFIX}${namespaceId}`;
 }
 
-/** No entrypoint's name has a space. */
+/** No entrypoint's name contains a space. */
 const PREFIX = "objects ";
 
-/**
- * The class that a door of this Worker leads to. Null: it has no such class, or no longer has it.
- */
+/** The class that a door of this Worker leads to. Null: the Worker does not have the class, or no longer has it. */
 export function classBehind(
   door: string,
   { objects = [] }: Pick<WorkerVersion, "objects">,
@@ -33,12 +31,12 @@ export function classBehind(
   return objects.find(({ namespaceId }) => objectsDoor(namespaceId) === door) ?? null;
 }
 
-/** A class may have gone since somebody bound it. */
+/** Whether the class was deleted after another Worker bound it. */
 export function leadsNowhere(door: string, version: Pick<WorkerVersion, "objects">): boolean {
   return door.startsWith(PREFIX) && classBehind(door, version) === null;
 }
 
-/** In the process that has the objects: what listens at the door. */
+/** In the process that has the objects: the service that listens at the door. */
 export function doorService({ className, namespaceId }: ObjectClass): CapnpValue {
   return {
     name: objectsDoor(namespaceId),
@@ -52,8 +50,8 @@ export function doorService({ className, namespaceId }: ObjectClass): CapnpValue
 }
 
 /**
- * In the process that binds them: objects that pass all on. They have the same ids, for those come
- * of the namespace's key, and keep nothing.
+ * In the process of a Worker that binds them: stand-ins that store nothing and pass every call on. They have the same
+ * ids, because ids depend on the namespace's key.
  * @param service leads to the door
  */
 export function remoteService({ name, remote }: RemoteClass, service: string): CapnpValue {
@@ -115,7 +113,7 @@ export default class extends WorkerEntrypoint {
       return OBJECTS.get(name === undefined ? OBJECTS.idFromString(id) : OBJECTS.idFromName(name));
     };
     const fetch = (request) => {
-      // Its scheme does not come along with it.
+      // The URL's scheme is lost on the way, so the URL is taken from a header.
       const passed = new Request(request.headers.get("cs-url"), request);
       passed.headers.delete("cs-object");
       passed.headers.delete("cs-url");

@@ -1,13 +1,13 @@
 import type { WorkerBinding } from "../../contract/change-feed.ts";
 import type { StorageKind } from "../../contract/storage.ts";
 
-/** What a binding reaches in the storage of its account. */
+/** The resource of its account's storage that a binding reaches. */
 export interface Resource {
   readonly kind: StorageKind;
   readonly id: string;
 }
 
-/** Null: it reaches nothing there. */
+/** Null: the binding reaches no storage. */
 export function resourceOf(binding: WorkerBinding): Resource | null {
   switch (binding.type) {
     case "kv_namespace":

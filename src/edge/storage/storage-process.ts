@@ -18,17 +18,17 @@ export interface StorageProcessOptions {
   readonly relative: string;
   /** Where its data are: an absolute path. */
   readonly data: string;
-  /** The folders in it. */
+  /** The names of the folders in `data`. */
   readonly folders: readonly string[];
   /** Modules of the package that the services embed. */
   readonly files: readonly string[];
-  /** One service each has this name. */
+  /** One socket, and one service, for each of these names. */
   readonly sockets: readonly string[];
   services(this: void): readonly CapnpValue[];
-  /** Hex; what capabilities are proved with. */
+  /** Hex; the key with which capabilities are proved. */
   readonly key: string;
   readonly log: Logger;
-  /** Other processes listen at the sockets now. */
+  /** Called when new processes listen at the sockets. */
   started(this: void): Promise<void>;
 }
 
@@ -43,13 +43,13 @@ export class StorageProcess {
     this.#folder = options.run.absolute(options.relative);
     this.#kept = new Kept<Run>({
       launch: (signal) => this.#launch(signal),
-      // All Workers of the account wait for it.
+      // All Workers of the account wait for this process, so pauses are short.
       longestPause: 1_000,
       failed: (reason) => options.log.error({ reason }, "storage ended, it is started again"),
     });
   }
 
-  /** Resolves when it listens. @throws Error if it does not start */
+  /** Resolves when the process listens. @throws Error if it does not start */
   static async start(options: StorageProcessOptions): Promise<StorageProcess> {
     const process = new StorageProcess(options);
     const { sandbox, data, folders, files } = options;
@@ -61,7 +61,7 @@ export class StorageProcess {
     return process;
   }
 
-  /** Resolves when one runs. */
+  /** Resolves when a process runs. */
   async ready(): Promise<void> {
     await this.#kept.ready();
   }
@@ -70,7 +70,7 @@ export class StorageProcess {
     return this.#kept.status();
   }
 
-  /** Ends it, and removes its sockets; its data stay. */
+  /** Ends the process and removes its sockets; its data stay. */
   async stop(grace: number): Promise<void> {
     await this.#kept.stop(grace);
     await rm(this.#folder, { recursive: true, force: true });

@@ -16,16 +16,16 @@ import { StorageProcess } from "./storage-process.ts";
 
 export interface StorageOptions {
   readonly run: RunDirectory;
-  /** Absolute: a folder an account. Null: this edge keeps nothing. */
+  /** Absolute; has one folder for each account. Null: this edge keeps no data. */
   readonly folder: string | null;
   readonly sandbox: Sandbox;
   readonly links: ServiceLinks;
   readonly log: Logger;
-  /** Who consumes a queue. Null: nothing of it is deployed. */
+  /** The Worker that consumes a queue. Null: it is not deployed. */
   readonly target: QueuesOptions["target"];
 }
 
-/** What Workers keep on this machine: processes an account, started when something first needs them. */
+/** The data that Workers keep on this machine. An account's processes start when something first needs them. */
 export class Storage {
   readonly capabilities: Capabilities = new Capabilities();
   readonly objects: Objects = new Objects((accountId) => this.folderOf(accountId));
@@ -44,7 +44,7 @@ export class Storage {
     });
   }
 
-  /** Has `path` lead to the account's resources of a kind. */
+  /** Makes `path` lead to the account's resources of one kind. */
   async bind(path: string, accountId: string, kind: StorageKind): Promise<void> {
     if (kind === "queue") return await this.queues.bind(path, accountId);
     await this.#data(accountId);
@@ -71,7 +71,7 @@ export class Storage {
         return ask(asked);
       });
     } catch (cause) {
-      // What was to be kept did not come: that is not the storage's fault.
+      // The value to be stored did not arrive, which is not the storage's fault.
       if (cause instanceof Failure) throw cause;
       throw new Failure("storage_unavailable", { cause });
     }
@@ -152,16 +152,16 @@ export class Storage {
   }
 }
 
-/** Ends of a connection before its answer. */
+/** Errors of a connection that ended before the answer. */
 const LOST: ReadonlySet<string> = new Set(["ECONNRESET", "ECONNREFUSED", "ENOENT", "EPIPE"]);
 
-/** Whether the same request once more leaves what one would have left. */
+/** Whether sending the request a second time leaves the same state as sending it once. */
 function mayBeRepeated({ kind, body, destroys = false }: StorageRequest): boolean {
   if (destroys || (kind !== "kv" && kind !== "r2")) return false;
   return body === undefined || typeof body === "string" || body instanceof Uint8Array;
 }
 
-/** Among the links of Workers to each other. No script has such a name. */
+/** A key among the links between Workers. No script can have this name. */
 function keyOf(accountId: string): { accountId: string; scriptName: string } {
   return { accountId, scriptName: "its storage" };
 }

@@ -9,10 +9,10 @@ const answer = z.union([
 ]);
 
 /**
- * Asks the engine in a Worker's process.
+ * Calls the engine in a Worker's process.
  * @param folder of the process
  * @param name of the Workflow
- * @throws Failure what the engine says of the call, or what the socket does
+ * @throws Failure with the engine's reason, or the socket's
  */
 export async function askedOf(folder: string, name: string, call: object): Promise<unknown> {
   const { status, body } = await ask({
@@ -28,7 +28,7 @@ export async function askedOf(folder: string, name: string, call: object): Promi
   let length = 0;
   for await (const chunk of body) {
     length += chunk.length;
-    // A hostile program may stand in workerd's place.
+    // A hostile program may run in workerd's place.
     if (length > LONGEST_ANSWER) throw new Error("its process answered at length");
     chunks.push(Buffer.from(chunk));
   }
@@ -37,7 +37,7 @@ export async function askedOf(folder: string, name: string, call: object): Promi
   return told.value;
 }
 
-/** In the engine's words. */
+/** A failure with the engine's own words. */
 function refused(message: string): Failure {
   const code = Object.entries(REFUSALS).find(([said]) => message.includes(said))?.[1];
   const said = message.replace(/^\(instance\.\w+\) /, "");

@@ -25,10 +25,10 @@ interface CallsOptions {
   readonly objects: Pick<Objects, "folder">;
 }
 
-/** Reaches the engines of Workflows, which are in the processes of their Workers. */
+/** Calls the engines of Workflows, which run in the processes of their Workers. */
 export class WorkflowCalls {
   readonly #options: CallsOptions;
-  /** How many of a script's go on. */
+  /** How many calls of each script are running. */
   readonly #running = new Map<string, number>();
   readonly #stopping = new AbortController();
 
@@ -36,12 +36,12 @@ export class WorkflowCalls {
     this.#options = options;
   }
 
-  /** As of `Edge.workflow`. */
+  /** See `Edge.workflow`. */
   call(key: WorkflowKey, call: WorkflowCall): Promise<unknown> {
     return this.#inTurn(key, () => this.#ask(key, call));
   }
 
-  /** As of `Edge.workflowInstances`. */
+  /** See `Edge.workflowInstances`. */
   list(key: WorkflowKey, filter: InstanceFilter): Promise<InstancePage> {
     return this.#inTurn(key, () => this.#list(key, filter));
   }
@@ -85,7 +85,7 @@ export class WorkflowCalls {
     return { instances, cursor: isAll ? null : cursorAfter(last) };
   }
 
-  /** Null: nothing was created there, or it has been removed. */
+  /** Null: nothing was created under this id, or the instance has been removed. */
   async #described(
     key: WorkflowKey,
     files: readonly InstanceFile[],
@@ -102,7 +102,7 @@ export class WorkflowCalls {
     });
   }
 
-  /** Waits for a process that is being started, but never asks twice. */
+  /** Waits for a process that is being started, but never sends a call twice. */
   async #ask(key: WorkflowKey, call: object): Promise<unknown> {
     const { signal } = this.#stopping;
     const until = performance.now() + LONGEST_WAIT;
@@ -142,7 +142,7 @@ function unreached({ scriptName, workflow }: WorkflowKey, cause: unknown): Failu
   });
 }
 
-/** Nobody listened: the Worker has not begun with it. */
+/** Nothing listened at the socket, so the Worker cannot have begun with the call. */
 function isUnreached(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
   return code === "ENOENT" || code === "ECONNREFUSED";
@@ -158,9 +158,9 @@ function isMeant(
   return filter.to === undefined || at <= Date.parse(filter.to);
 }
 
-/** Of one script. */
+/** Calls of one script at the same time. */
 const MOST_CALLS = 16;
-/** Instances of which one listing asks, and how many at once. */
+/** The most instances that one listing asks, and how many at once. */
 const MOST_LOOKED_AT = 1_000;
 const AT_ONCE = 100;
 /** ms */

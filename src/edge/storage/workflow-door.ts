@@ -2,10 +2,13 @@ import type { WorkerVersion } from "../../contract/change-feed.ts";
 import type { CapnpValue } from "../config/capnp.ts";
 import { workflowDoors } from "./workflows.ts";
 
-/** The service of a Worker's process through which the platform reaches its Workflows, and its socket. */
+/**
+ * The service in a Worker's process through which the platform reaches the Worker's Workflows; also the name of its
+ * socket.
+ */
 export const CALLS = "workflow-calls";
 
-/** As the engine counts them. */
+/** In the order in which the engine numbers them. */
 export const STATUSES = [
   "queued",
   "running",
@@ -17,7 +20,7 @@ export const STATUSES = [
   "waiting",
 ] as const;
 
-/** What a door is asked, by `call`; it answers with `{ value }` or `{ error: { message } }`. */
+/** A Worker that takes `call` and answers with `{ value }` or `{ error: { message } }`. */
 export function callsWorker(version: Pick<WorkerVersion, "workflows">): CapnpValue {
   return {
     name: CALLS,
@@ -30,10 +33,10 @@ export function callsWorker(version: Pick<WorkerVersion, "workflows">): CapnpVal
   };
 }
 
-/** Characters of what one step has returned, and of all that is told of an instance. */
+/** Characters: of what one step has returned, and of everything about an instance. */
 const MOST_OF_ONE = 32_768;
 const MOST_OF_ALL = 2_097_152;
-/** Of an instance's history. */
+/** Events of an instance's history. */
 const MOST_EVENTS = 5_000;
 
 const MODULE = `const calls = {
@@ -53,14 +56,14 @@ const MODULE = `const calls = {
     const events = await history(instance);
     return { status, output: shown(output, ${MOST_OF_ALL / 2}), error, createdOn, events };
   },
-  // What was never created is an instance too, with nothing in it.
+  // An id that was never created is an empty instance for the engine.
   list: ({ instances }, { keys }) =>
     Promise.all(
       keys.map((key) =>
         instances.get(instances.idFromString(key)).getInstanceMetadata().catch(() => null),
       ),
     ),
-  // A step that a process ended in is tried again at the next call.
+  // Any call makes the engine retry a step that was interrupted by the end of the process.
   wake: async ({ instances }, { keys }) => {
     await Promise.all(
       keys.map((key) => instances.get(instances.idFromString(key)).exists().catch(() => false)),
@@ -74,7 +77,7 @@ async function history(instance) {
   let left = ${MOST_OF_ALL / 2};
   while (events.length < ${MOST_EVENTS}) {
     const next = subscription.next();
-    // It waits for an event that has not happened yet, so an answer of an ended instance has none.
+    // subscribe() waits for an event that has not happened yet, so an ended instance never answers.
     const none = instance.exists().then(() => scheduler.wait(25));
     const found = await Promise.race([next, none]);
     if (found === undefined) next.catch(() => {});

@@ -9,16 +9,15 @@ export function hasWorkflows({ workflows = [] }: WithWorkflows): boolean {
   return workflows.length > 0;
 }
 
-/** The folder of a Workflow's instances, in the engine's: the name is the engine's. */
+/** The folder of a Workflow's instances inside the engine's folder. The engine chooses this name. */
 export function instancesAt({ name }: WorkflowClass): string {
   return `${ENGINE}/${classOf(name)}`;
 }
 
 /**
- * workerd's own engine, in the Worker's process: an instance is an object, and calls the class that
- * the Worker exports.
- * @param scratch where instances are gone with the process: workerd has no memory for them. Null: they
- * are kept
+ * workerd's own engine, in the Worker's process: an instance is an object, and calls the class that the Worker exports.
+ * @param scratch a folder for instances that are lost with the process, because workerd cannot keep them in memory.
+ * Null: instances are kept
  */
 export function workflowsConfig(
   { workflows = [] }: WithWorkflows,
@@ -57,7 +56,7 @@ export function workflowsConfig(
   };
 }
 
-/** Of `env`. Null: the Workflow was deleted meanwhile, or it is no binding to one. */
+/** The binding in `env`. Null: the Workflow was deleted meanwhile, or the binding is not one to a Workflow. */
 export function workflowBinding(
   binding: WorkerBinding,
   { workflows = [] }: WithWorkflows,
@@ -72,7 +71,7 @@ export function workflowBinding(
   };
 }
 
-/** What the Worker through which the platform calls a process reaches Workflows by. */
+/** The bindings through which the Worker that the platform calls reaches Workflows. */
 export function workflowDoors({ workflows = [] }: WithWorkflows): readonly CapnpValue[] {
   return workflows.flatMap(({ name }) => [
     { name: `workflow:${name}`, service: calls(name) },
@@ -80,7 +79,7 @@ export function workflowDoors({ workflows = [] }: WithWorkflows): readonly Capnp
   ]);
 }
 
-/** The Workflow of which workerd says as it starts that the Worker does not export its class. */
+/** The Workflow whose class the Worker does not export, according to workerd's message at the start. */
 export function missingWorkflow(
   message: string,
   { workflows = [] }: WithWorkflows,
@@ -114,5 +113,5 @@ function settings(workflows: readonly WorkflowClass[]): object {
   );
 }
 
-/** The service, and its folder. */
+/** The name of the engine's service and folder. */
 const ENGINE = "workflows";

@@ -12,7 +12,7 @@ export interface AccessContext {
 }
 
 /**
- * @param named its id or name. Undefined: the first account
+ * @param named an account's id or name. Undefined: the first account
  * @throws Failure `account_not_found`
  */
 export async function accountNamed(db: Database, named: string | undefined): Promise<AccountRow> {

@@ -60,7 +60,7 @@ export interface ShownMember {
   readonly since: string;
 }
 
-/** A password that was made here is shown once. Null: it was given. */
+/** A password that was generated here and is shown once. Null: the caller gave the password. */
 export interface MadePassword {
   readonly email: string;
   readonly password: string | null;
@@ -139,7 +139,7 @@ export function peopleApp({ store, clock }: AccessContext): Hono {
       const body = newMember.parse(await c.req.json());
       const known = await findUserByEmail(store.db, body.email);
       const made = known || body.password !== undefined ? null : makePassword();
-      // A slow hash, on purpose: outside of the transaction.
+      // The hash is slow on purpose, so it is computed outside the transaction.
       const passwordHash = known ? null : await hashPassword(body.password ?? made ?? "");
       const { value } = await store.write(async ({ db }) => {
         const { id: accountId } = await accountNamed(db, body.account);

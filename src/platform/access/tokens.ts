@@ -26,7 +26,7 @@ const newToken = z.object({
   scopes: z
     .array(z.string().refine(isScope, { error: ({ input }) => notAScope(String(input)) }))
     .optional(),
-  /** Null: it does not expire. */
+  /** Null: the token does not expire. */
   seconds: z.int().min(60).max(315_360_000).nullable(),
   requestIp: z.object({ in: cidrs.optional(), not_in: cidrs.optional() }).optional(),
 });
@@ -91,7 +91,7 @@ export function tokensApp({ store, clock }: AccessContext): Hono {
     });
 }
 
-/** @param id or a name that only one token has */
+/** @param id the token's id, or a name that only one token has */
 async function existing(db: Database, id: string): Promise<TokenRow> {
   const byId = await findTokenById(db, id);
   if (byId && byId.revokedOn === null) return byId;

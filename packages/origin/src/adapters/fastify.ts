@@ -21,7 +21,7 @@ interface ReplyLike {
   send(payload: unknown): unknown;
 }
 
-/** A hook: `app.addHook("onRequest", authorize(policy))`. `request.caller` is who calls. */
+/** A Fastify hook: `app.addHook("onRequest", authorize(policy))`. `request.caller` is the caller that was proven. */
 export function authorize(
   policy: PolicySource,
   options: AuthorizeOptions = {},

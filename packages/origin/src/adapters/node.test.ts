@@ -86,7 +86,7 @@ async function origin(options: AuthorizeOptions = {}): Promise<Origin> {
 interface Answer {
   readonly status: number;
   readonly body: { error?: { code: string; message: string }; worker?: string; mayPost?: boolean };
-  /** The port of our end: equal for two requests on one connection. */
+  /** The client's port: two requests with the same port came over one connection. */
   readonly from: number | undefined;
 }
 

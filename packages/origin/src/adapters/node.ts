@@ -23,7 +23,7 @@ export type AuthorizedRequest = IncomingMessage & { readonly caller: Caller | nu
 export interface Guard {
   /** As middleware of Connect and Express. */
   (request: IncomingMessage, response: ServerResponse, next: () => void): void;
-  /** Wraps a handler of node:http and node:https: it gets only what the policy allows. */
+  /** Wraps a handler of node:http or node:https, which then gets only requests that the policy allows. */
   handler(
     handle: (request: AuthorizedRequest, response: ServerResponse) => void,
   ): (request: IncomingMessage, response: ServerResponse) => void;
@@ -31,9 +31,9 @@ export interface Guard {
 }
 
 /**
- * Lets in what the policy allows, and answers everything else with 401 or 403, a code and which
- * rule was missing.
- * @throws PolicyError · TypeError if the proxy's options name nobody
+ * Passes on requests that the policy allows, and answers all others with 401 or 403, with a code and the rule that was
+ * missing.
+ * @throws PolicyError · TypeError if the proxy's options name no proxy
  */
 export function authorize(policy: PolicySource, options: AuthorizeOptions = {}): Guard {
   const authorizer = new Authorizer(policy, options);
@@ -65,7 +65,7 @@ export function authorize(policy: PolicySource, options: AuthorizeOptions = {}):
   });
 }
 
-/** Express cuts a router's own path off `url`, and keeps the whole in `originalUrl`. */
+/** Express removes a router's own path from `url`, and keeps the whole target in `originalUrl`. */
 function targetOf(request: IncomingMessage & { readonly originalUrl?: string }): string {
   return request.originalUrl ?? request.url ?? "";
 }
@@ -76,7 +76,7 @@ export function refuse(response: ServerResponse, refusal: Refusal): void {
     "content-type": "application/json",
     "content-length": Buffer.byteLength(body),
     "cache-control": "no-store",
-    // What else the client sends is not read: a connection of a caller that is not let in is not kept.
+    // The rest of the request is not read, so the connection of an unproven caller is not kept.
     ...(refusal.status === 401 && { connection: "close" }),
   });
   response.end(body);

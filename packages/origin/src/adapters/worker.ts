@@ -19,11 +19,11 @@ export interface TlsClientAuth {
   readonly certFingerprintSHA256: string;
   readonly certNotBefore: string;
   readonly certNotAfter: string;
-  /** The certificate's URI names. Countersign's ingress adds them; elsewhere there are none. */
+  /** The certificate's URI names. Countersign's ingress adds them; on Cloudflare the field is absent. */
   readonly certSANURIs?: readonly string[];
 }
 
-/** Who calls a Worker, as the ingress verified it. Never throws. */
+/** The caller of a Worker, as the ingress verified it. Never throws. */
 export function proveRequest(request: Request): Proof {
   const tls = (request as { readonly cf?: { readonly tlsClientAuth?: TlsClientAuth } }).cf
     ?.tlsClientAuth;

@@ -2,8 +2,8 @@ import type { X509Certificate } from "node:crypto";
 import { parseCertificate } from "../certificate.ts";
 
 /**
- * `Client-Cert`: one byte sequence, `:base64:`.
- * @returns null: it is not that, or holds no certificate
+ * Reads `Client-Cert`: one byte sequence, `:base64:`.
+ * @returns null if it is not one, or holds no certificate
  * @see RFC 9440, section 2.2
  */
 export function readClientCert(value: string): X509Certificate | null {
@@ -17,6 +17,6 @@ export function fromBase64(base64: string): X509Certificate | null {
   const der = Buffer.from(base64, "base64");
   if (der.toString("base64") !== base64) return null;
   const certificate = parseCertificate(der);
-  // What follows the certificate would not be judged by anybody.
+  // Nothing would judge bytes after the certificate, so there must be none.
   return certificate !== null && certificate.raw.equals(der) ? certificate : null;
 }

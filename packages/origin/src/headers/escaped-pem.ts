@@ -3,7 +3,7 @@ import { fromBase64 } from "./client-cert.ts";
 
 const PEM = /^-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*$/;
 
-/** A PEM in percent-encoding, as nginx's `$ssl_client_escaped_cert` and Envoy's `Cert` have it. */
+/** A percent-encoded PEM certificate, as in nginx's `$ssl_client_escaped_cert` and Envoy's `Cert`. */
 export function readEscapedPem(value: string): X509Certificate | null {
   if (value.length > 131_072) return null;
   let pem: string;

@@ -9,9 +9,9 @@ export interface ForwardedClientCert {
 }
 
 /**
- * Envoy's `x-forwarded-client-cert`: `Hash=…;Cert="…";Subject="…";URI=…,Hash=…`, a hop an element,
- * the nearest proxy's last.
- * @returns null: it cannot be read without guessing
+ * Envoy's `x-forwarded-client-cert`: `Hash=…;Cert="…";Subject="…";URI=…,Hash=…`. One element per hop, the nearest
+ * proxy's last.
+ * @returns null if it cannot be read without guessing
  */
 export function readForwardedClientCert(value: string): readonly ForwardedClientCert[] | null {
   if (value.length > 262_144) return null;
@@ -44,7 +44,7 @@ function unquote(text: string): string {
   return text.startsWith('"') ? text.slice(1, -1).replaceAll(/\\(.)/g, "$1") : text;
 }
 
-/** Null: a part that may stand once stands twice. */
+/** Null: a part that may occur once occurs twice. */
 function elementOf(pairs: readonly [string, string][]): ForwardedClientCert | null {
   const once = (key: string): string | null | undefined => {
     const found = pairs.filter(([name]) => name === key);

@@ -16,7 +16,7 @@ import { readForwardedClientCert } from "./forwarded-client-cert.ts";
  */
 export type ProxyFormat = "client-cert" | "xfcc" | "nginx" | "haproxy";
 
-/** What a proxy's headers say: a certificate, that there is none, or nothing that can be trusted. */
+/** What a proxy's headers say: a certificate, that there is none, or something that cannot be trusted. */
 export type ProxyWord = CallerCertificate | "none" | "unverified" | "malformed";
 
 /** Never throws. */
@@ -33,7 +33,7 @@ const readers: Readonly<Record<ProxyFormat, (headers: IncomingHttpHeaders) => Pr
     verified(headers, "0") ?? fromHeader(headers["x-ssl-client-der"], fromBase64),
 };
 
-/** The headers that each format uses: what a client itself sends under these names is no proof. */
+/** The headers of each format. A value that the client itself sends under one of these names proves nothing. */
 export const proxyHeaderNames: Readonly<Record<ProxyFormat, readonly string[]>> = {
   "client-cert": ["client-cert", "client-cert-chain"],
   xfcc: ["x-forwarded-client-cert"],
@@ -66,7 +66,7 @@ function fromForwarded(value: string | undefined): ProxyWord {
     const certificate = readEscapedPem(last.cert);
     if (certificate === null) return "malformed";
     const facts = readCertificate(certificate);
-    // Two statements about one certificate have to agree.
+    // If a hash is given too, it must be the certificate's.
     return last.hash === null || last.hash === facts.fingerprint ? facts : "malformed";
   }
   if (last.hash === null) return "none";
@@ -81,7 +81,7 @@ function fromForwarded(value: string | undefined): ProxyWord {
   };
 }
 
-/** A header that came twice is joined by Node with a comma, which no format has at that place. */
+/** Node joins a header that came twice with a comma, which no format has at that place. */
 function single(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value.join(", ") : value;
 }

@@ -1,19 +1,19 @@
 import { readFile } from "node:fs/promises";
 
-/** How often files are read again, ms. Renames and links that are moved are seen as well. */
+/** How often files are read again, ms. This also notices renamed files and moved links. */
 const EVERY = 300;
 
 export interface FollowFilesOptions {
   readonly files: readonly string[];
-  /** Takes over what the files hold now. @throws if it cannot be used: what was in force stays */
+  /** Uses the new texts of the files. @throws if they cannot be used: the previous ones stay in force */
   readonly take: (texts: string[]) => void;
-  /** Told once of each new reason why a change is not taken over. */
+  /** Called once for each new reason why a change was not accepted. */
   readonly log: (message: string) => void;
 }
 
 /**
- * Reads files now, and takes over each change of them: all of them or none.
- * @returns how to stop
+ * Reads files now, and again whenever one changes: all of them are accepted, or none.
+ * @returns a function that stops it
  * @throws what reading and `take` throw, the first time
  */
 export async function followFiles({ files, take, log }: FollowFilesOptions): Promise<() => void> {

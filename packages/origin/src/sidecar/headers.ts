@@ -1,10 +1,10 @@
 import type { X509Certificate } from "node:crypto";
 import type { CallerFacts } from "../caller.ts";
 
-/** Name, value, name, value: as node:http has them, with duplicates and case. */
+/** Name, value, name, value, as node:http's `rawHeaders`: with duplicates, and in the case that was sent. */
 export type RawHeaders = readonly string[];
 
-/** These belong to one connection (RFC 9110, section 7.6.1). Framing is made again on each side. */
+/** These headers belong to one connection (RFC 9110, section 7.6.1). Each side frames its bodies itself. */
 const hopByHop: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",
@@ -17,7 +17,7 @@ const hopByHop: ReadonlySet<string> = new Set([
   "upgrade",
 ]);
 
-/** A `Connection` header that names these would change which request it is. */
+/** A `Connection` header that names one of these would change which request it is, so they stay. */
 const kept: ReadonlySet<string> = new Set(["host", "content-length"]);
 
 /** Headers without those that are for this connection only. */
@@ -35,20 +35,20 @@ export function endToEnd(headers: RawHeaders): string[] {
     .flat();
 }
 
-/** Headers without those that say who calls: only the sidecar may say that. */
+/** Headers without those that name the caller: only the sidecar may set them. */
 export function withoutIdentity(headers: RawHeaders): string[] {
   return pairs(headers)
     .filter(([name]) => !saysWhoCalls(name))
     .flat();
 }
 
-/** `X_Countersign_Worker` as well: CGI and its heirs read `_` and `-` as one. */
+/** `X_Countersign_Worker` counts too: CGI and its successors do not tell `_` from `-`. */
 function saysWhoCalls(name: string): boolean {
   const plain = name.toLowerCase().replaceAll(/[^a-z0-9]/g, "-");
   return plain.startsWith("x-countersign-") || /^client-cert(?:-chain)?$/.test(plain);
 }
 
-/** The caller, for the service behind. Unknown facts have no header. */
+/** Headers that name the caller, for the service behind. Unknown facts have no header. */
 export function identityHeaders(facts: CallerFacts, certificate: X509Certificate): string[] {
   const { worker, account, environment, spiffeId } = facts;
   const headers = ["Client-Cert", `:${certificate.raw.toString("base64")}:`];
@@ -63,7 +63,7 @@ export function identityHeaders(facts: CallerFacts, certificate: X509Certificate
   return headers;
 }
 
-/** Replaces each header of that name by one. */
+/** Replaces all headers of that name by one. */
 export function withHeader(headers: RawHeaders, name: string, value: string): string[] {
   const others = pairs(headers).filter(([one]) => one.toLowerCase() !== name.toLowerCase());
   return [...others.flat(), name, value];

@@ -16,18 +16,18 @@ import { proveSocket } from "../tls.ts";
 import { endToEnd, identityHeaders, withHeader, withoutIdentity } from "./headers.ts";
 import type { Shared } from "./sidecar.ts";
 
-/** A request that ends within this time is answered, whatever has changed since it was let in; ms. */
+/** A request that ends within this time is answered, whatever has changed since it was let in, ms. */
 const GRACE = 500;
 
-/** A server that passes on each request that the policy allows, with who sent it. */
+/** A server that passes on each request that the policy allows, with headers that name the caller. */
 export function createHttpServer(
   options: TlsOptions,
   shared: Shared,
 ): { readonly server: Server; readonly stopIdle: () => void } {
   const agent = new Agent({ keepAlive: true });
-  // Uploads take as long as they take; the head of a request does not.
+  // Uploads may take any time; the head of a request may not.
   const server = createServer({ ...options, requestTimeout: 0, headersTimeout: 30_000 });
-  // One request that cannot be sent on must not end the server for all.
+  // A request that cannot be sent on must not end the whole server.
   const take = (request: IncomingMessage, response: ServerResponse): void => {
     try {
       pass(request, response, shared, agent);
@@ -44,7 +44,7 @@ export function createHttpServer(
       socket.destroy();
     }
   });
-  // Node tells of a handshake that failed or took too long, and leaves its connection open.
+  // After a failed or slow handshake Node emits this event, and leaves the connection open.
   server.on("tlsClientError", (_, socket) => socket.destroy());
   server.once("close", () => agent.destroy());
   return { server, stopIdle: () => server.closeIdleConnections() };
@@ -87,7 +87,7 @@ function pass(
     });
     upstream.once("error", (error: NodeJS.ErrnoException) => {
       if (response.closed || response.destroyed) return;
-      // A kept connection that the service closed just now: nothing of the request was handled.
+      // The service had just closed this kept connection, so it has handled nothing of the request.
       if (mayRepeat && upstream.reusedSocket && error.code === "ECONNRESET") return attempt(false);
       if (response.headersSent) return void response.destroy();
       badGateway(response, "upstream_unreachable", sentenceOf(error));
@@ -108,20 +108,20 @@ function respond(answer: IncomingMessage, response: ServerResponse, shared: Shar
     answer.destroy();
     return badGateway(response, "upstream_malformed", "the answer of the service is not HTTP");
   }
-  // What a stream begins with is seen before its first byte.
+  // Sends the head before the first byte of the body, so the client of a stream sees it at once.
   response.flushHeaders();
   pipeline(answer, response, (error) => {
     if (error) response.destroy();
   });
 }
 
-/** A WebSocket, or what else goes on where HTTP ends: the same judgement, and cut when it changes. */
+/** A WebSocket upgrade: judged like a request, and cut when the judgement changes. */
 function upgrade(request: IncomingMessage, socket: TLSSocket, head: Buffer, shared: Shared): void {
   socket.on("error", () => {});
   const action = actionOf(request);
   const judged = judge(socket, action, shared);
   if (isRefusal(judged)) return answerRaw(socket, judged.status, refusalBody(judged));
-  // Behind any other protocol, as h2c, there are requests of which none would be judged.
+  // With another protocol, such as h2c, requests would follow that nobody judges.
   if (!/^websocket$/i.test(request.headers.upgrade ?? "")) {
     const code = "upgrade_not_supported";
     const message = "this server passes on upgrades to websocket alone";
@@ -146,7 +146,8 @@ function upgrade(request: IncomingMessage, socket: TLSSocket, head: Buffer, shar
     pipeline(socket, raw, () => raw.destroy());
   });
   upstream.once("response", (answer) => {
-    // It says no, in HTTP. Without framing of ours, the end of the connection ends the answer.
+    // The service refused the upgrade with an HTTP response. It is passed on without framing, so closing the connection
+    // ends it.
     socket.write(headOf(answer, false));
     pipeline(answer, socket, () => socket.destroySoon());
   });
@@ -159,7 +160,7 @@ function upgrade(request: IncomingMessage, socket: TLSSocket, head: Buffer, shar
 
 function judge(socket: TLSSocket, action: Action, shared: Shared): Caller | Refusal {
   const judged = shared.authorizer.judge(proveSocket(socket, shared.trust, shared.clock()), action);
-  // Without `dryRun` there is no one that is let in without proof.
+  // The sidecar does not set `dryRun`, so `judge` lets no unproven caller in.
   if (judged === null) throw new TypeError("a caller without proof was let in");
   return judged;
 }
@@ -183,7 +184,7 @@ function headersFor(request: IncomingMessage, socket: TLSSocket, caller: Caller)
   const forwardedFor = before === undefined ? address : `${String(before)}, ${address}`;
   headers = withHeader(headers, "X-Forwarded-For", forwardedFor);
   headers = withHeader(headers, "X-Forwarded-Proto", "https");
-  // How the body ends is said here: a GET may have one as well, and a POST none.
+  // Framing is set here, because a GET may have a body and a POST may have none.
   if (request.headers["transfer-encoding"] !== undefined) {
     headers.push("Transfer-Encoding", "chunked");
   } else if (!hasBody(request) && !["GET", "HEAD", "OPTIONS"].includes(request.method ?? "")) {
@@ -199,7 +200,7 @@ function hasBody({ headers }: IncomingMessage): boolean {
   return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
 }
 
-/** `http://host/path` as `/path`: the service behind is no proxy. */
+/** `http://host/path` becomes `/path`, because the service behind is not a proxy. */
 function originForm(target: string): string {
   const path = target.replace(/^https?:\/\/[^/?#]*/i, "");
   return path === "" ? "/" : path.startsWith("?") ? `/${path}` : path;

@@ -3,12 +3,12 @@ import { decide, type Action } from "../decide.ts";
 import { proveSocket } from "../tls.ts";
 import type { Trust } from "../trust.ts";
 
-/** Certificates that expire are noticed this late at most, ms. */
+/** An expired certificate is noticed at most this late, ms. */
 const EXPIRY_CHECK = 5_000;
 
 /**
- * What goes on for longer than an answer takes: streams, WebSockets, raw connections. Each is cut
- * once its caller could not begin it any more: revoked, expired, its CA gone, not in the policy.
+ * Running streams, WebSockets and raw connections. Each is cut once its caller could no longer begin it: the
+ * certificate is revoked or expired, its CA is gone, or the policy no longer allows it.
  */
 export class Live implements Disposable {
   readonly #trust: Trust;
@@ -29,7 +29,7 @@ export class Live implements Disposable {
     return this.#running.size;
   }
 
-  /** @returns to be called when it has ended by itself */
+  /** @returns a function to call when it has ended by itself */
   add(running: Running): () => void {
     this.#running.add(running);
     return () => this.#running.delete(running);
@@ -71,7 +71,7 @@ export class Live implements Disposable {
 export interface Running {
   readonly socket: TLSSocket;
   readonly action: Action;
-  /** ms that it may still take: what was let in and ends soon is answered. Default: none. */
+  /** ms that it may still run after its caller is no longer allowed, so that short answers finish. Default: 0. */
   readonly grace?: number;
   /** Must not throw. */
   readonly cut: (why: string) => void;

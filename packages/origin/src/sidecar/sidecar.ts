@@ -9,21 +9,23 @@ import { Live } from "./live.ts";
 import { createTcpServer } from "./tcp.ts";
 
 export interface SidecarOptions {
-  /** Port 0 takes a free one. */
+  /** Port 0 takes a free port. */
   readonly listen: { readonly host: string; readonly port: number };
-  /** The service behind: its HTTP/1.1 (`http`), or whatever it speaks (`tcp`). */
+  /** The service behind: it speaks HTTP/1.1 (`http`), or any protocol (`tcp`). */
   readonly to: Destination;
   readonly pair: KeyPair;
-  /** CAs, revocations and the policy; what it has at each moment counts. */
+  /** CAs, revocations and the policy; its current state counts at each request. */
   readonly trust: Trust;
-  /** Refusals once a caller, and what was cut. Default: `console.warn`. */
+  /**
+   * Called with refusals, once for each caller and code, and with connections that were cut. Default: `console.warn`.
+   */
   readonly log?: (message: string) => void;
   readonly onDecision?: (decision: DecisionMade) => void;
   /** Connections at once, 1 to 1,000,000; more are closed at once. Default: 10,000. */
   readonly maxConnections?: number;
   /** How long a handshake may take, ms. Default: 10,000. */
   readonly handshakeTimeout?: number;
-  /** How long requests in flight may take once it is closed, ms. Default: 10,000. */
+  /** How long requests in flight may take after closing, ms. Default: 10,000. */
   readonly drain?: number;
   /** ms since 1970. Default: `Date.now`. */
   readonly clock?: () => number;
@@ -41,7 +43,7 @@ export interface KeyPair {
   readonly key: string;
 }
 
-/** What the servers of both kinds work with. */
+/** What HTTP and TCP servers share. */
 export interface Shared {
   readonly to: Destination;
   readonly trust: Trust;
@@ -53,18 +55,20 @@ export interface Shared {
 }
 
 export interface Sidecar extends AsyncDisposable {
-  /** `https://127.0.0.1:8443`, or `tls://…` before a raw service. */
+  /** `https://127.0.0.1:8443`, or `tls://…` for a raw service. */
   readonly url: string;
-  /** For handshakes from now on. @throws if key and certificate do not fit; the pair in use stays */
+  /**
+   * Uses this pair from the next handshake on. @throws if key and certificate do not match; the old pair stays in use
+   */
   renew(pair: KeyPair): void;
   decisions(): DecisionCount[];
-  /** Takes no more, lets what is in flight end, then cuts what is left. */
+  /** Accepts no more connections, lets requests in flight end, then cuts the rest. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 /**
- * TLS, the caller's proof and the policy, before a service that knows of none of it.
- * @throws what node:net throws if it cannot listen, and node:tls if the pair is none
+ * Puts TLS, the caller's proof and the policy in front of a service that has none of them.
+ * @throws what node:net throws if it cannot listen, and node:tls if the pair is not valid
  */
 export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { listen, to, trust, log = (message) => console.warn(message), onDecision } = options;

@@ -7,8 +7,7 @@ import { proveSocket } from "../tls.ts";
 import type { Shared } from "./sidecar.ts";
 
 /**
- * A raw connection has no method and no path. Only a rule that names neither lets it in, or one
- * that names the method CONNECT.
+ * A raw connection has no method and no path. A rule lets it in if the rule names neither, or names the method CONNECT.
  */
 export const RAW: Action = { method: "CONNECT", path: "" };
 
@@ -17,14 +16,14 @@ export function createTcpServer(options: TlsOptions, shared: Shared): Server {
   const server = createServer({ ...options, allowHalfOpen: true }, (client) =>
     serve(client, shared),
   );
-  // Node tells of a handshake that failed or took too long, and leaves its connection open.
+  // After a failed or slow handshake Node emits this event, and leaves the connection open.
   server.on("tlsClientError", (_, socket) => socket.destroy());
   return server;
 }
 
 function serve(client: TLSSocket, { to, trust, clock, authorizer, live, log }: Shared): void {
   client.on("error", () => {});
-  // Two pipelines and this file listen: more than the ten that Node takes for a leak.
+  // Two pipelines and this file add listeners: more than the ten at which Node warns of a leak.
   client.setMaxListeners(20);
   const judged = authorizer.judge(proveSocket(client, trust, clock()), RAW);
   if (judged === null || isRefusal(judged)) {

@@ -17,7 +17,7 @@ interface Common {
   readonly json?: true;
 }
 
-/** The commands that change a certificate which is there. */
+/** Commands that change an existing certificate. */
 export function addCertificateChanges(group: Command, io: Io): void {
   addRotate(group, io);
   addActivation(group, io);

@@ -67,7 +67,7 @@ interface Judged {
   readonly warnings: readonly string[];
 }
 
-/** @throws Failure as the upload would. Without a key only the certificate is looked at. */
+/** Judges the files as an upload would. Without a key, only the certificate is judged. @throws Failure */
 async function judge(files: ReadFiles, ca: boolean, now: Date): Promise<Judged> {
   const { parseUpload } = await import("../../../certificates/parse.ts");
   const { certificates, private_key: privateKey } = files;

@@ -85,7 +85,7 @@ async function readAuthority(path: string): Promise<string> {
   });
 }
 
-/** Its key is read from a file: what stands in a command line is read by other users of the machine. */
+/** The key is read from a file, because other users of the machine can see a command line. */
 async function externalAccount(
   io: Io,
   { eabKid: kid, eabKeyFile: file }: Options,

@@ -49,7 +49,7 @@ export function addHostReading(group: Command, io: Io): void {
     });
 }
 
-/** What `host show` and `host test` print of it. */
+/** Prints a host, for `host show` and `host test`. */
 export function printHost(io: Io, host: ShownHost): void {
   const colors = colorsFor(io, io.stdout);
   const row = (name: string, value: string): void =>

@@ -18,7 +18,7 @@ interface Options extends FileOptions {
   readonly to?: string;
 }
 
-/** What a client finds. */
+/** What a test client found. */
 interface Found {
   readonly address: string;
   readonly tls: { readonly version: string; readonly cipher: string };
@@ -26,10 +26,10 @@ interface Found {
     readonly subject: string;
     readonly names: string;
     readonly expiresOn: string;
-    /** Is it for this host, and valid now? */
+    /** Whether it is for this host, and valid now. */
     readonly isFit: boolean;
   };
-  /** What the host said to the certificate that was given, or to none. */
+  /** The host's answer to the given certificate, or to none. */
   readonly answer: { readonly passes: boolean; readonly code: string | null };
 }
 
@@ -95,7 +95,7 @@ async function addressOf(io: Io, options: Options, name: string): Promise<Addres
   return { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port || 443) };
 }
 
-/** One request to a place below which no Worker answers. */
+/** Sends one request to a path that no Worker answers. */
 function asClient(
   name: string,
   { host, port }: Address,
@@ -116,7 +116,8 @@ function asClient(
         headers: { host: anyBelow(name), accept: "application/json", ...KEYS },
         agent: false,
         timeout: TIMEOUT,
-        // What it presents is what is asked here: it is judged below, and nothing is sent to it.
+        // The server's certificate is judged below, and no secret is sent, so the connection may go on with any
+        // certificate.
         rejectUnauthorized: false,
         ...(given && {
           cert: given.certificates,
@@ -154,17 +155,17 @@ function asClient(
   });
 }
 
-/** A host that a wildcard is for. */
+/** A host that matches the wildcard. */
 function anyBelow(name: string): string {
   return name.replace(/^\*\./, "any.");
 }
 
-/** See `KEYS_ONLY` of the ingress: no Worker is asked. */
+/** See `KEYS_ONLY` of the ingress: it answers itself, and no Worker is called. */
 const KEYS = { "cf-access-keys-only": "1" };
 /** ms */
 const TIMEOUT = 10_000;
 
-/** Null: it lets the client in. A host without Access has no keys to show, and says 404. */
+/** Null: the host lets the client in. A host without Access has no keys, and answers 404. */
 function refusalIn(status: number, body: string): string | null {
   if (status !== 403 && status !== 421) return null;
   return (

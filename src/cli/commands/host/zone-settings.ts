@@ -107,7 +107,7 @@ function itemsOf(options: Options): readonly Setting[] {
   ];
 }
 
-/** Every name is a zone of its account. @throws Failure `usage` */
+/** Any name that may be a zone has an id, even before the zone is made. @throws Failure `usage` */
 async function zoneId(api: ApiClient, name: string): Promise<string> {
   const query = new URLSearchParams({ name });
   const { result } = await api.callAbove<{ id: string }[]>("GET", `/zones?${query.toString()}`);
@@ -116,7 +116,7 @@ async function zoneId(api: ApiClient, name: string): Promise<string> {
   throw new Failure("usage", { message: `"${name}" is not the name of a zone` });
 }
 
-/** A zone that was not made yet is made. */
+/** Makes the zone first if it was not made yet. */
 async function change(
   api: ApiClient,
   {

@@ -6,7 +6,7 @@ import { TRUST_DOMAIN } from "../../../contract/identity.ts";
 import { Failure } from "../../../failures/failures.ts";
 import { colorsFor, writeLine, type Io } from "../../../terminal/io.ts";
 
-/** Commands of the machine that holds the root: they ask no platform and need no network. */
+/** Commands for the machine that holds the root: they use no platform and need no network. */
 export function addOfflineAuthorityCommands(group: Command, io: Io): void {
   group
     .command("root")
@@ -19,7 +19,7 @@ export function addOfflineAuthorityCommands(group: Command, io: Io): void {
       const { account, trustDomain } = options;
       const { makeRoot } = await import("../../../identity/authority.ts");
       const root = await makeRoot({ account, trustDomain }, new Date());
-      // Never over a key that is there.
+      // Never overwrites an existing key.
       write(io, options.key, root.key, { mode: 0o600, flag: "wx" });
       write(io, options.out, root.chain, { flag: "wx" });
       const done = colorsFor(io, io.stdout).green("✔");
@@ -54,7 +54,7 @@ interface SignOptions {
   readonly days: number;
 }
 
-/** The intermediate, and the root's revocation list, which is good for as long. */
+/** Signs the intermediate, and the root's revocation list, which is valid for as long. */
 async function sign({ csr, root, key, days }: SignOptions): Promise<string> {
   const { signIntermediate } = await import("../../../identity/authority.ts");
   const { makeCrl } = await import("../../../identity/crl.ts");
@@ -76,7 +76,7 @@ async function sign({ csr, root, key, days }: SignOptions): Promise<string> {
   }
 }
 
-/** The account and the trust domain that `identity ca root` has put into the root. */
+/** The account and the trust domain that `identity ca root` wrote into the root. */
 function namesOf(root: string): { readonly account: string; readonly trustDomain: string } {
   const { subject, subjectAltName } = new X509Certificate(root);
   const account = /^O=(.+)$/m.exec(subject)?.[1];

@@ -18,7 +18,7 @@ interface ShownAuthority {
   readonly root_fingerprint: string;
   readonly root_expires_on: string;
   readonly intermediate_expires_on: string | null;
-  /** Waits for the root's signature. */
+  /** The CA's request, while it waits for the root's signature. */
   readonly csr: string | null;
 }
 

@@ -9,7 +9,7 @@ interface Settings {
 
 const path = "/countersign/identity/settings";
 
-/** `countersign identity environments [on|off]`: do identities name the Wrangler environment? */
+/** `countersign identity environments [on|off]`: whether identities name the Wrangler environment. */
 export function addIdentityEnvironmentsCommand(identity: Command, io: Io): void {
   identity
     .command("environments")

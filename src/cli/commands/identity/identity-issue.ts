@@ -21,7 +21,7 @@ interface Issued {
 
 const path = "/countersign/identity/certificates";
 
-/** `countersign identity issue | withdraw`: for people and machines that are no Workers. */
+/** `countersign identity issue | withdraw`: identities for people and machines that are not Workers. */
 export function addIdentityIssueCommands(identity: Command, io: Io): void {
   identity
     .command("issue")

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 /** A folder with a Worker's project, in which the real wrangler runs against an API. */
 export interface WranglerProject extends AsyncDisposable {
   readonly folder: string;
+  readonly target: WranglerTarget;
   write(files: Readonly<Record<string, string | Uint8Array | object>>): Promise<void>;
   run(args: readonly string[], options?: RunOptions): Promise<WranglerRun>;
 }
@@ -69,6 +70,7 @@ export async function wranglerProject(
   };
   const project: WranglerProject = {
     folder,
+    target,
     write: async (more) => {
       for (const [name, content] of Object.entries(more)) {
         await mkdir(dirname(join(folder, name)), { recursive: true });

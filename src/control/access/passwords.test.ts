@@ -40,7 +40,7 @@ it("nobody has no password, nor has who is kept with what is no hash", async () 
   assert.deepEqual(await Promise.all(fit), [false, false, false, false]);
 });
 
-/** As it would be kept if memory had always been this dear: 8 KiB, once. */
+/** A hash as it would be stored with these costs: 8 KiB of memory and one pass by default. */
 function stored(password: string, memory = 8, passes = 1, parallelism = 1): string {
   const nonce = Buffer.alloc(16, 7);
   const costs = { memory, passes, parallelism, tagLength: 32 };

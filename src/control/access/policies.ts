@@ -39,10 +39,10 @@ export interface Granted {
 }
 
 /**
- * What Cloudflare's policies come to for a token of one account.
+ * Translates Cloudflare's policies into the scopes of a token for one account.
  *
- * @throws Failure `token_policy_unsupported`: a denial, a group there is not, a single zone; or
- * `not_permitted`: another account
+ * @throws Failure `token_policy_unsupported` for a denial, an unknown group or a single zone; `not_permitted` for
+ * another account
  */
 export function readPolicies(list: readonly SentPolicy[], accountId: string): Granted {
   const scopes = new Set<Scope>();
@@ -61,7 +61,7 @@ export function readPolicies(list: readonly SentPolicy[], accountId: string): Gr
   return { scopes: [...scopes], policies: read };
 }
 
-/** The one account that policies name. Undefined: they name none, or any. */
+/** The account that the policies name. Undefined: they name none, or all. */
 export function accountNamed(list: readonly SentPolicy[]): string | undefined {
   const names = list.flatMap(({ resources }) => Object.keys(resources));
   return names.flatMap(
@@ -69,7 +69,7 @@ export function accountNamed(list: readonly SentPolicy[]): string | undefined {
   )[0];
 }
 
-/** A token's policies as they were sent, or made from its scopes. */
+/** A token's policies as they were sent, or derived from its scopes. */
 export function shownPolicies(token: TokenRow): readonly Policy[] {
   if (token.policies !== null) return token.policies as readonly Policy[];
   const scopes = token.scopes;

@@ -32,7 +32,7 @@ async function begun(): Promise<TOTP> {
   return app;
 }
 
-/** An app that was confirmed at `now`, and its recovery codes. */
+/** An app that was enrolled and confirmed at `now`, and its recovery codes. */
 async function enrolled(): Promise<{ app: TOTP; codes: readonly string[] }> {
   const app = await begun();
   const code = app.generate({ timestamp: now.getTime() });

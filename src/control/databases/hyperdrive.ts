@@ -32,8 +32,8 @@ import {
 const MOST = 100;
 
 /**
- * `wrangler hyperdrive` and `hyperdrive.configs` of the cloudflare SDK. A configuration holds a
- * password, so it is of those who may bring keys.
+ * `wrangler hyperdrive`, and `hyperdrive.configs` of the cloudflare SDK. A configuration contains a password, so it
+ * needs the scope for adding keys.
  */
 export function hyperdriveEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, edge } = context;
@@ -240,7 +240,7 @@ function facts(row: HyperdriveConfigRow): Readonly<Record<string, unknown>> {
   return rest;
 }
 
-/** Caching is what Cloudflare does by default: who does not switch it off is told that it is off. */
+/** Caching is on by default at Cloudflare, so a client that does not switch it off is told that it is off here. */
 function answer(row: HyperdriveConfigRow, { caching }: ConfigChange): Answer {
   const asked = caching?.disabled !== true;
   return {
@@ -249,7 +249,7 @@ function answer(row: HyperdriveConfigRow, { caching }: ConfigChange): Answer {
   };
 }
 
-/** As Cloudflare shows it: everything but the password. */
+/** As Cloudflare shows a configuration: everything except the password. */
 function shown(row: HyperdriveConfigRow): object {
   const { id, name, host, port, database, scheme, user, sslmode, connectionLimit } = row;
   return {

@@ -16,7 +16,7 @@ import {
   shownPolicy,
 } from "./policies.ts";
 
-/** Policies that are a part of one application; listed with those that it shares with others. */
+/** Policies that belong to one application. They are listed together with the shared policies that it uses. */
 export function applicationPolicyEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, clock } = context;
   const path = "/accounts/{account_id}/access/apps/{app_id}/policies";
@@ -128,7 +128,7 @@ export function applicationPolicyEndpoints(context: ControlContext): readonly En
   ];
 }
 
-/** Puts it at its place in the order; the last one without a precedence. */
+/** Puts a policy at its place in the order; without a precedence it becomes the last. */
 async function place(
   db: Database,
   app: AccessApplicationRow,

@@ -32,7 +32,10 @@ const body = z
   })
   .loose();
 
-/** Kept for who set it; about people's sessions and browsers, which do not come here. */
+/**
+ * Stored and returned, but without effect: they concern people's sessions and browsers, which Access here does not
+ * serve.
+ */
 const KEPT = [
   "app_launcher_visible",
   "app_launcher_logo_url",
@@ -55,10 +58,10 @@ const KNOWN = [
   "policies",
   ...KEPT,
 ];
-/** Applications an account. */
+/** Applications for each account. */
 const MOST = 500;
 
-/** Hosts and paths that answer only to whom a policy lets in. */
+/** Hosts and paths that only callers whom a policy allows can reach. */
 export function accessApplicationEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, clock } = context;
   const path = "/accounts/{account_id}/access/apps";
@@ -191,7 +194,8 @@ const filter = z.object({
 });
 
 /**
- * The policies that an application names, in their order; those that are sent whole become its own.
+ * Sets the policies that an application names, in their order. Policies that are sent whole become the application's
+ * own.
  * @throws Failure `access_not_found`
  */
 async function usePolicies(
@@ -225,7 +229,7 @@ async function usePolicies(
     ids.push({ id, precedence });
   }
   const ordered = ids.toSorted((a, b) => a.precedence - b.precedence).map(({ id }) => id);
-  // Its own that it uses no longer go with their use.
+  // Its own policies that it no longer uses are deleted.
   for (const policy of await listAccess(db, "accessPolicies", caller.accountId)) {
     if (policy.applicationId === row.id && !ordered.includes(policy.id)) {
       await deleteAccess(db, "accessPolicies", policy);

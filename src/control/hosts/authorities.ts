@@ -19,10 +19,10 @@ const creation = z.object({
 });
 const change = z.object({
   name: z.string().min(1).max(255).optional(),
-  // A body without it takes all hosts away: Terraform's provider sends one before it deletes a CA.
+  // A body without this field removes all hosts: Terraform's provider sends one before it deletes a CA.
   associated_hostnames: hosts.default([]),
 });
-/** CAs an account. */
+/** CAs for each account. */
 const MOST = 50;
 
 /** CAs whose client certificates policies may ask for, each at the hosts that it names. */
@@ -136,7 +136,7 @@ export function accessAuthorityEndpoints(context: ControlContext): readonly Endp
 }
 
 /**
- * The ingress asks the clients of these hosts for certificates.
+ * The ingress asks clients of these hosts for certificates, so the hosts must not belong to another account.
  * @throws Failure `access_invalid`
  */
 async function refuseOthersHosts(
@@ -159,7 +159,7 @@ function readAuthority(
     const [block] = blocks;
     if (block && blocks.length === 1) certificate = new X509Certificate(block);
   } catch {
-    // Said below: it is not one that can be read.
+    // Refused below, like other text that is not a certificate.
   }
   if (certificate?.ca !== true) {
     throw new Failure("access_invalid", {

@@ -18,7 +18,7 @@ export interface PolicyBody {
   readonly include: readonly Record<string, unknown>[];
   readonly require?: readonly Record<string, unknown>[] | null | undefined;
   readonly exclude?: readonly Record<string, unknown>[] | null | undefined;
-  /** Its place among those of its application, from 1. */
+  /** Its place among the policies of its application, from 1. */
   readonly precedence?: number | null | undefined;
   readonly session_duration?: string | null | undefined;
   readonly [other: string]: unknown;
@@ -36,7 +36,7 @@ export const policyBody: z.ZodType<PolicyBody> = z
   })
   .loose();
 
-/** Sessions are people's: how long one lasts decides nothing here, and Terraform always sends it, and reads it. */
+/** Accepted without effect: sessions concern people, and Terraform always sends and reads a session's duration. */
 const KNOWN = [
   "name",
   "decision",

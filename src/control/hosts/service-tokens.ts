@@ -28,10 +28,10 @@ const rotation = z
 
 /** A year, as on Cloudflare. */
 const DEFAULT_DURATION = "8760h";
-/** Service tokens an account. */
+/** Service tokens for each account. */
 const MOST_TOKENS = 1000;
 
-/** Ids and secrets that machines are let in with. A secret is shown once, and kept as its hash. */
+/** Ids and secrets with which Access lets machines in. A secret is shown once, and only its hash is stored. */
 export function serviceTokenEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, clock } = context;
   const path = "/accounts/{account_id}/access/service_tokens";
@@ -231,7 +231,7 @@ function resourceOf({ id, name: named }: ServiceTokenRow): {
   return { type: "service_token", id, name: named };
 }
 
-/** What the audit log has of it: never the secret, nor its hash. */
+/** What the audit log records of a service token: never the secret, nor its hash. */
 function facts(row: ServiceTokenRow): Record<string, unknown> {
   return {
     name: row.name,
@@ -257,7 +257,7 @@ function shown(row: ServiceTokenRow): Record<string, unknown> {
   };
 }
 
-/** A new secret; the one before works until `until`, or no longer. */
+/** A new secret. The previous one works until `until`; without it, it stops working at once. */
 function renewed(
   row: ServiceTokenRow,
   version: number,

@@ -39,7 +39,7 @@ const upload = z.object({
 const renewal = upload.partial();
 const pairBody = upload.omit({ bundle_method: true });
 
-/** The server certificates of a zone's hosts, as Cloudflare's SDK and Terraform upload them. */
+/** The server certificates of a zone's hosts, in the form that Cloudflare's SDK and Terraform use. */
 export function customCertificateEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, edge, clock } = context;
   const path = "/zones/{zone_id}/custom_certificates";
@@ -55,7 +55,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
     });
     return value;
   };
-  /** @throws Failure as for any certificate that is uploaded */
+  /** @throws Failure as for any upload of a certificate */
   const read = async (
     zone: Zone,
     accountId: string,
@@ -109,7 +109,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
         const host = params["host"]?.toLowerCase() ?? "";
         const target = { accountId: caller.accountId, host, by: actorOf(caller) };
         const judged = await held.judge({ ca: false, now: clock() });
-        // An upload ends the following of a folder.
+        // With an upload, a folder is no longer followed.
         const row = await presentAt(context, target, judged, { source: "upload", folder: null });
         return { result: shownCertificate(row) };
       },
@@ -188,7 +188,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
   ];
 }
 
-/** One that was made, or that follows from a route. @throws Failure `zone_not_found` */
+/** A zone that was created, or that follows from a route. @throws Failure `zone_not_found` */
 export async function existingZone(
   db: Database,
   accountId: string,

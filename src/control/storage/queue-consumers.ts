@@ -39,7 +39,7 @@ const consumer = z.object({
     })
     .default({}),
 });
-/** One that names a queue. */
+/** A call whose path names a queue. */
 export interface QueueCall {
   readonly caller: Caller;
   readonly params: Readonly<Record<string, string>>;
@@ -47,7 +47,7 @@ export interface QueueCall {
 
 type Sent = z.output<typeof consumer>;
 
-/** Which Worker a queue's messages go to. @param find @throws Failure `queue_not_found` */
+/** The Worker that consumes a queue's messages. @param find @throws Failure `queue_not_found` */
 export function queueConsumerEndpoints(
   context: ControlContext,
   queue: string,
@@ -202,7 +202,7 @@ function kept({ dead_letter_queue: dead, settings }: Sent): {
   return { deadLetterQueue: dead ?? null, settings: settings ?? {} };
 }
 
-/** A Worker that begins or ceases to consume has another process. */
+/** A Worker that starts or stops consuming gets a new process. */
 async function tell(
   { db, changed }: Write,
   { accountId }: ResourceRow,

@@ -17,7 +17,7 @@ import { queueConsumerEndpoints, shownConsumer, type QueueCall } from "./queue-c
 import { queueMessageEndpoints } from "./queue-messages.ts";
 import { auditOf, emptied, makeEmptied, removeResource } from "./resource.ts";
 
-/** Seconds. Messages are kept for four days, as they are on Cloudflare unless another time is set. */
+/** Seconds. Messages are kept for four days, Cloudflare's default. */
 const RETENTION = 345_600;
 
 const queueName = z
@@ -33,7 +33,7 @@ const settings = z.strictObject({
   message_retention_period: z.number().int().optional(),
 });
 
-/** Of one account. */
+/** Queues of one account. */
 const MOST = 1_000;
 
 /** `wrangler queues`. */

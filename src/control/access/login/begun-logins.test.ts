@@ -6,7 +6,7 @@ import { BegunLogins } from "./begun-logins.ts";
 
 const small: AdapterPayload = { params: { state: "x" } };
 
-/** How it ends, once what is held back is let go. Undefined: it is admitted. */
+/** How the admission ends, once a held-back refusal is released. Undefined: it was admitted. */
 async function ended(
   t: TestContext,
   admitted: Promise<void>,
@@ -68,7 +68,7 @@ test("who has signed in goes on, and what they answered is kept, however many we
   assert.equal((await ended(t, begun.admit(small, "192.0.2.1")))?.["statusCode"], 429);
 });
 
-/** A sign-in of which so many bytes are kept. */
+/** The stored data of a sign-in, with a scope of this length. */
 function scope(length: number): AdapterPayload {
   const empty = JSON.stringify({ params: { scope: "" } }).length;
   return { params: { scope: "x".repeat(length - empty) } };

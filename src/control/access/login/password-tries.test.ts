@@ -33,7 +33,7 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** `right` is everybody's password. What comes back is the person's id, or the failure's code. */
+/** Everybody's password is `right`. The result is the person's id, or the failure's code. */
 function world(): (email: string, password: string, address: string | null) => Promise<string> {
   const tries = new PasswordTries(store, async (password, stored) => {
     return password === "right" && stored === "hash";
@@ -56,7 +56,7 @@ test("who belongs to no account any more does not get in", async () => {
 
 test("ten wrong passwords for one person from one address, and that person waits there, not elsewhere", async () => {
   const check = world();
-  // The IPv6 addresses of one network are one address; upper case is the same person.
+  // The IPv6 addresses of one network count as one address, and an email address in upper case as the same person.
   for (let i = 0; i < 10; i += 1) {
     const email = i % 2 === 0 ? ADA : ADA.toUpperCase();
     assert.equal(await check(email, "wrong", `2001:db8::${i + 1}`), "sign_in_failed");

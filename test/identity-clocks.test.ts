@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
 import { identityId, type IdentityIssuer } from "../src/contract/identity.ts";
-import { Identities as EdgeIdentities } from "../src/edge/identities.ts";
+import { HeldIdentities } from "../src/edge/identities.ts";
 import { Failure } from "../src/failures/failures.ts";
 import { HeldCertificates } from "../src/gateway/origin/held-certificates.ts";
 import { requestIdentity } from "../src/gateway/identity-request.ts";
@@ -54,7 +54,7 @@ async function ready(t: TestContext) {
     now: () => time.now() + ahead.gateway,
     after: (ms, ring) => time.after(ms, ring),
   });
-  const edge = new EdgeIdentities({
+  const edge = new HeldIdentities({
     issuer,
     gateway: {
       requestIdentity: (of) => requestIdentity(of, keyring),

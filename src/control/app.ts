@@ -11,7 +11,7 @@ import { authenticate, authorize, nobody, type Identity } from "./api/auth.ts";
 import { authorityEndpoints } from "./certificates/authorities.ts";
 import { bindingModeEndpoints } from "./workers/binding-modes.ts";
 import { certificateEndpoints } from "./certificates/certificates.ts";
-import { type ControlContext, type ControlLimits, defaultLimits } from "./api/context.ts";
+import { type ControlContext, type ControlLimits, defaultControlLimits } from "./api/context.ts";
 import { deploymentEndpoints } from "./workers/deployments.ts";
 import { dnsRecordEndpoints } from "./routing/dns-records.ts";
 import { globalPullEndpoints } from "./routing/global-pull-endpoints.ts";
@@ -86,7 +86,7 @@ export function createControl(options: ControlOptions): Hono {
   const context: ControlContext = {
     ...options,
     intake: options.intake ?? intakeHere,
-    limits: { ...defaultLimits, ...options.limits },
+    limits: { ...defaultControlLimits, ...options.limits },
     bodies: new BodyShares(),
   };
   const { store, keyring, clock } = context;

@@ -10,7 +10,7 @@ import { AddressPolicy } from "../network/addresses.ts";
 import {
   Acceptance,
   acceptedAuthorities,
-  isRefusal,
+  refusesCertificate,
   parseAuthorities,
   type Asking,
 } from "./accepted.ts";
@@ -77,10 +77,10 @@ test("what OpenSSL says of the CAs is read up to its next words", () => {
 });
 
 test("a failure is about the certificate where an alert says so, or nothing was ever answered", () => {
-  assert.equal(isRefusal(refused), true);
-  assert.equal(isRefusal(new Failure("origin_closed_first_read")), true);
-  assert.equal(isRefusal(new Failure("origin_closed")), false);
-  assert.equal(isRefusal(new Failure("origin_refused")), false);
+  assert.equal(refusesCertificate(refused), true);
+  assert.equal(refusesCertificate(new Failure("origin_closed_first_read")), true);
+  assert.equal(refusesCertificate(new Failure("origin_closed")), false);
+  assert.equal(refusesCertificate(new Failure("origin_refused")), false);
 });
 
 test("a refusal is told with the CAs that the origin accepts, which is asked once in ten minutes", async (t) => {

@@ -8,7 +8,7 @@ import { after, before, describe, it } from "node:test";
 import * as fc from "fast-check";
 import { mutate, type Mutation } from "../../test/helpers/mutate.ts";
 import { makeAuthority, type TestAuthority } from "../../test/helpers/pki.ts";
-import { type Presented, tlsClientAuth } from "./client-certificate.ts";
+import { type PresentedChain, tlsClientAuth } from "./client-certificate.ts";
 
 let folder: string;
 let authority: TestAuthority;
@@ -36,7 +36,7 @@ function made(subject: string, extensions = "subjectKeyIdentifier = hash"): X509
   return new X509Certificate(readFileSync(join(folder, "c.pem")));
 }
 
-function shown(leaf: X509Certificate, rest: Partial<Presented> = {}) {
+function shown(leaf: X509Certificate, rest: Partial<PresentedChain> = {}) {
   return tlsClientAuth({ leaf, chain: [], issuer: null, error: null, isRevoked: false, ...rest });
 }
 

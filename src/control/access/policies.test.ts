@@ -4,7 +4,7 @@ import { refusal } from "../../../test/helpers/refusal.ts";
 import type { TokenRow } from "../../store/schema.ts";
 import { permissionGroups } from "./permission-groups.ts";
 import {
-  accountNamed,
+  accountInPolicies,
   policies,
   readPolicies,
   type SentPolicy,
@@ -125,13 +125,13 @@ test("a denial, a group that there is not, a single zone and what is less than a
 
 test("the account that policies name is the first, and none where they name any", () => {
   assert.equal(
-    accountNamed([policy({ "com.cloudflare.api.user.x": "*", [account]: "*" })]),
+    accountInPolicies([policy({ "com.cloudflare.api.user.x": "*", [account]: "*" })]),
     ACCOUNT,
   );
-  assert.equal(accountNamed([policy({ "com.cloudflare.api.account.*": "*" })]), undefined);
-  assert.equal(accountNamed([policy({ [`${account}0`]: "*" })]), undefined);
-  assert.equal(accountNamed([policy({ [`x${account}`]: "*" })]), undefined);
-  assert.equal(accountNamed([]), undefined);
+  assert.equal(accountInPolicies([policy({ "com.cloudflare.api.account.*": "*" })]), undefined);
+  assert.equal(accountInPolicies([policy({ [`${account}0`]: "*" })]), undefined);
+  assert.equal(accountInPolicies([policy({ [`x${account}`]: "*" })]), undefined);
+  assert.equal(accountInPolicies([]), undefined);
 });
 
 test("a token shows its policies as they were sent, else one for each kind of resource", () => {

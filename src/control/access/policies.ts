@@ -25,7 +25,7 @@ export const policies: z.ZodType<SentPolicy[]> = z
   .min(1)
   .max(50);
 
-export interface Policy {
+export interface TokenPolicy {
   /** 32 hex digits. */
   readonly id: string;
   readonly effect: "allow";
@@ -35,7 +35,7 @@ export interface Policy {
 
 export interface Granted {
   readonly scopes: readonly Scope[];
-  readonly policies: readonly Policy[];
+  readonly policies: readonly TokenPolicy[];
 }
 
 /**
@@ -46,7 +46,7 @@ export interface Granted {
  */
 export function readPolicies(list: readonly SentPolicy[], accountId: string): Granted {
   const scopes = new Set<Scope>();
-  const read = list.map(({ effect, permission_groups: groups, resources }, index): Policy => {
+  const read = list.map(({ effect, permission_groups: groups, resources }, index): TokenPolicy => {
     if (effect === "deny") throw unsupported("a policy of effect deny");
     for (const name of Object.keys(resources)) assertResource(name, resources[name], accountId);
     const known = groups.map(({ id }) => groupOf(id));
@@ -62,7 +62,7 @@ export function readPolicies(list: readonly SentPolicy[], accountId: string): Gr
 }
 
 /** The account that the policies name. Undefined: they name none, or all. */
-export function accountNamed(list: readonly SentPolicy[]): string | undefined {
+export function accountInPolicies(list: readonly SentPolicy[]): string | undefined {
   const names = list.flatMap(({ resources }) => Object.keys(resources));
   return names.flatMap(
     (name) => /^com\.cloudflare\.api\.account\.([0-9a-f]{32})$/.exec(name)?.[1] ?? [],
@@ -70,8 +70,8 @@ export function accountNamed(list: readonly SentPolicy[]): string | undefined {
 }
 
 /** A token's policies as they were sent, or derived from its scopes. */
-export function shownPolicies(token: TokenRow): readonly Policy[] {
-  if (token.policies !== null) return token.policies as readonly Policy[];
+export function shownPolicies(token: TokenRow): readonly TokenPolicy[] {
+  if (token.policies !== null) return token.policies as readonly TokenPolicy[];
   const scopes = token.scopes;
   const groups = permissionGroups.filter(({ scope }) => scopes.includes(scope));
   const kinds = ["account", "account.zone", "user"] as const;

@@ -20,7 +20,7 @@ import { actorOf, assertAdmin, authorize, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { permissionGroups, resourceName } from "./permission-groups.ts";
-import { accountNamed, policies, readPolicies, shownPolicies } from "./policies.ts";
+import { accountInPolicies, policies, readPolicies, shownPolicies } from "./policies.ts";
 import { assertMayTouch, keptWithin } from "./token-limits.ts";
 
 const cidrs = z.array(z.string().refine(isCidr, "is not an IP address or a CIDR")).max(100);
@@ -133,7 +133,7 @@ function endpointsOf(owner: Owner, { store, clock }: ControlContext): readonly E
       },
       async ({ caller, params, body }) => {
         owner.assertMay(caller);
-        const accountId = params["account_id"] ?? accountNamed(body.policies);
+        const accountId = params["account_id"] ?? accountInPolicies(body.policies);
         const maker = authorize(caller, "api_tokens:write", accountId);
         const columns = columnsOf(body, maker);
         const { value } = await store.write(async ({ db }) => {

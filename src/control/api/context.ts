@@ -57,7 +57,7 @@ export interface ControlLimits {
   readonly inProcess: boolean;
 }
 
-export const defaultLimits: ControlLimits = {
+export const defaultControlLimits: ControlLimits = {
   script: 64 * 1024 * 1024,
   assets: 10 * 1024 * 1024 * 1024,
   certificates: 1000,

@@ -9,7 +9,7 @@ import type { AccessAuthorityRow } from "../../store/schema.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
-import { changeAccess, existing } from "./change.ts";
+import { changeAccess, existingAccess } from "./change.ts";
 
 const hosts = z.array(z.string().toLowerCase().refine(isHost, "is not a host")).max(100);
 const creation = z.object({
@@ -75,7 +75,7 @@ export function accessAuthorityEndpoints(context: ControlContext): readonly Endp
       },
       async ({ caller, params }) => ({
         result: shown(
-          await existing(store.db, "accessAuthorities", caller, params["certificate_id"]),
+          await existingAccess(store.db, "accessAuthorities", caller, params["certificate_id"]),
         ),
       }),
     ),
@@ -90,7 +90,7 @@ export function accessAuthorityEndpoints(context: ControlContext): readonly Endp
       async ({ caller, params, body }) => {
         const row = await changeAccess(context, caller, async ({ db }) => {
           const id = params["certificate_id"];
-          const before = await existing(db, "accessAuthorities", caller, id);
+          const before = await existingAccess(db, "accessAuthorities", caller, id);
           await refuseOthersHosts(db, caller.accountId, body.associated_hostnames);
           const after: AccessAuthorityRow = {
             ...before,
@@ -120,7 +120,7 @@ export function accessAuthorityEndpoints(context: ControlContext): readonly Endp
       async ({ caller, params }) => {
         const id = await changeAccess(context, caller, async ({ db }) => {
           const wanted = params["certificate_id"];
-          const before = await existing(db, "accessAuthorities", caller, wanted);
+          const before = await existingAccess(db, "accessAuthorities", caller, wanted);
           await deleteAccess(db, "accessAuthorities", before);
           return {
             value: before.id,

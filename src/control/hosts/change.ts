@@ -31,7 +31,7 @@ export function changeAccess<T>(
 }
 
 /** @throws Failure `access_not_found` */
-export async function existing<T extends AccessTable>(
+export async function existingAccess<T extends AccessTable>(
   db: Database,
   table: T,
   { accountId }: Pick<Caller, "accountId">,

@@ -16,7 +16,7 @@ import type { HostCertificateRow } from "../../store/schema.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
-import { shownCertificate } from "../routing/custom-certificates.ts";
+import { shownHostCertificate } from "../routing/custom-certificates.ts";
 import { shownKnown } from "./origins.ts";
 import { shownList } from "./revocation-lists.ts";
 
@@ -110,7 +110,7 @@ function describe(known: Known, host: string): object {
       ...own.filter(({ pattern }) => pattern === host),
     ],
     origin: nearest(origins, host),
-    certificate: presented && shownCertificate(presented),
+    certificate: presented && shownHostCertificate(presented),
     certificate_source: presented && presented.source,
     certificate_warning: presented && presented.acmeFailure,
     clients: rules ?? { mode: "off", authorities: [], forward: false },

@@ -9,7 +9,7 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { oneLine } from "../api/text.ts";
-import { changeAccess, existing, refuseOthers } from "./change.ts";
+import { changeAccess, existingAccess, refuseOthers } from "./change.ts";
 import { readRules, rules } from "./rules.ts";
 
 export interface PolicyBody {
@@ -237,7 +237,7 @@ export function shownPolicy(
 }
 
 async function reusable(db: Database, caller: Caller, id?: string): Promise<AccessPolicyRow> {
-  const row = await existing(db, "accessPolicies", caller, id);
+  const row = await existingAccess(db, "accessPolicies", caller, id);
   if (row.applicationId === null) return row;
   throw new Failure("access_not_found", {
     message: `the policy "${row.id}" is a part of the application "${row.applicationId}"`,

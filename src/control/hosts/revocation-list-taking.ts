@@ -14,7 +14,7 @@ import type { RevocationListRow } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
 import type { ControlContext } from "../api/context.ts";
 
-export type TakingContext = Pick<ControlContext, "store" | "edge" | "outbound" | "clock" | "log">;
+export type ListContext = Pick<ControlContext, "store" | "edge" | "outbound" | "clock" | "log">;
 
 /** The content of all lists is sent to the ingress when one changes, so their number is bounded. */
 const MOST_LISTS = 10;
@@ -25,7 +25,7 @@ const FIRST_RETRY = 60_000;
 const MINUTE = 60_000;
 
 /** The row that a list is stored in. */
-export type Wanted = Pick<RevocationListRow, "id" | "accountId" | "url" | "interval">;
+export type WantedList = Pick<RevocationListRow, "id" | "accountId" | "url" | "interval">;
 
 /**
  * Fetches a list, under the address policy.
@@ -51,8 +51,8 @@ export async function fetchList(
  * @throws Failure `revocation_list_invalid`, `revocation_list_unknown`; the previous list stays
  */
 export async function takeList(
-  { store, edge, clock }: TakingContext,
-  wanted: Wanted,
+  { store, edge, clock }: ListContext,
+  wanted: WantedList,
   bytes: Uint8Array,
   by: { readonly actor: Actor; readonly isNew: boolean },
 ): Promise<RevocationListRow> {
@@ -110,7 +110,7 @@ export async function takeList(
 }
 
 /** Fetches a list that is due. Never rejects: a failure is stored, and the previous list stays. */
-export async function refreshList(context: TakingContext, row: RevocationListRow): Promise<void> {
+export async function refreshList(context: ListContext, row: RevocationListRow): Promise<void> {
   const { store, clock, log } = context;
   const { id, accountId, url, interval } = row;
   try {
@@ -143,12 +143,12 @@ export function listWarning(row: RevocationListRow, now: Date): string | null {
 }
 
 /** An uploaded list replaces an earlier uploaded list of the same CA. */
-function isReplaced(row: RevocationListRow, { id, url }: Wanted, authority: string): boolean {
+function isReplaced(row: RevocationListRow, { id, url }: WantedList, authority: string): boolean {
   return row.id === id || (url === null && row.url === null && row.authority === authority);
 }
 
 async function unchanged(
-  { store }: Pick<TakingContext, "store">,
+  { store }: Pick<ListContext, "store">,
   row: RevocationListRow,
   now: Date,
 ): Promise<RevocationListRow> {

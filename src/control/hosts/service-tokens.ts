@@ -7,7 +7,7 @@ import type { Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
-import { changeAccess, existing } from "./change.ts";
+import { changeAccess, existingAccess } from "./change.ts";
 import { durationMs } from "./duration.ts";
 
 const name = z.string().min(1).max(255);
@@ -43,7 +43,7 @@ export function serviceTokenEndpoints(context: ControlContext): readonly Endpoin
     altered: (row: ServiceTokenRow) => ServiceTokenRow,
   ): Promise<ServiceTokenRow> =>
     changeAccess(context, caller, async ({ db }) => {
-      const before = await existing(db, "serviceTokens", caller, id);
+      const before = await existingAccess(db, "serviceTokens", caller, id);
       const row = { ...altered(before), updatedOn: clock().toISOString() };
       await putAccess(db, "serviceTokens", row);
       return {
@@ -106,7 +106,7 @@ export function serviceTokenEndpoints(context: ControlContext): readonly Endpoin
     endpoint(
       { method: "get", path: `${path}/{token_id}`, summary: "One service token", scope: read },
       async ({ caller, params }) => ({
-        result: shown(await existing(store.db, "serviceTokens", caller, params["token_id"])),
+        result: shown(await existingAccess(store.db, "serviceTokens", caller, params["token_id"])),
       }),
     ),
     endpoint(
@@ -193,7 +193,7 @@ export function serviceTokenEndpoints(context: ControlContext): readonly Endpoin
       },
       async ({ caller, params }) => {
         const row = await changeAccess(context, caller, async ({ db }) => {
-          const before = await existing(db, "serviceTokens", caller, params["token_id"]);
+          const before = await existingAccess(db, "serviceTokens", caller, params["token_id"]);
           await deleteAccess(db, "serviceTokens", before);
           return {
             value: before,

@@ -8,7 +8,7 @@ import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { oneLine } from "../api/text.ts";
 import { CHALLENGES } from "./acme-order.ts";
 import { takeByAcme } from "./acme-taking.ts";
-import { shownCertificate } from "./custom-certificates.ts";
+import { shownHostCertificate } from "./custom-certificates.ts";
 
 const wish = z.object({
   directory: z
@@ -68,7 +68,7 @@ export function acmeEndpoints(context: ControlContext): readonly Endpoint[] {
             seal: (place) => texts.seal(context.keyring, place, external.hmac_key),
           },
         });
-        return { result: shownCertificate(row) };
+        return { result: shownHostCertificate(row) };
       },
     ),
   ];

@@ -21,10 +21,10 @@ export interface AcmeOrder extends Omit<AcmeServer, "signal"> {
   /** Called when the account is open: its key has to be stored, whatever happens to the order. */
   opened(this: void): Promise<void>;
   /** Makes the ingress answer the challenge; in force on return. Disposing of the result removes it. */
-  present(this: void, challenge: Presented): Promise<AsyncDisposable>;
+  present(this: void, challenge: PresentedChallenge): Promise<AsyncDisposable>;
 }
 
-export interface Presented {
+export interface PresentedChallenge {
   readonly token: string;
   readonly keyAuthorization: string;
 }

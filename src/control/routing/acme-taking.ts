@@ -26,7 +26,7 @@ import type {
 } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
 import type { ControlContext } from "../api/context.ts";
-import { type AcmeOrder, orderCertificate, type Presented } from "./acme-order.ts";
+import { type AcmeOrder, orderCertificate, type PresentedChallenge } from "./acme-order.ts";
 import { type HostTarget, presentAt } from "./host-certificate-taking.ts";
 import { hostOfAnother } from "./host-owners.ts";
 
@@ -289,7 +289,7 @@ function newAccount(
 async function present(
   { store, edge, clock }: AcmeContext,
   { accountId, host }: Pick<HostTarget, "accountId" | "host">,
-  challenge: Presented,
+  challenge: PresentedChallenge,
 ): Promise<AsyncDisposable> {
   const row = { ...challenge, accountId, host, createdOn: clock().toISOString() };
   await applyChange({ store, edge }, async ({ db, changed }) => {

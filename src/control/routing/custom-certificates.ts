@@ -76,7 +76,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
       async ({ caller: { accountId }, params }) => {
         const zone = await existingZone(store.db, accountId, params["zone_id"]);
         const rows = await listHostCertificates(store.db, accountId, zone.name);
-        return list(rows.map((row) => shownCertificate(row)));
+        return list(rows.map((row) => shownHostCertificate(row)));
       },
     ),
     keyEndpoint(
@@ -94,7 +94,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
             bundleMethod,
           });
         });
-        return { result: shownCertificate(row) };
+        return { result: shownHostCertificate(row) };
       },
     ),
     keyEndpoint(
@@ -111,7 +111,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
         const judged = await held.judge({ ca: false, now: clock() });
         // With an upload, a folder is no longer followed.
         const row = await presentAt(context, target, judged, { source: "upload", folder: null });
-        return { result: shownCertificate(row) };
+        return { result: shownHostCertificate(row) };
       },
     ),
     endpoint(
@@ -139,7 +139,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
     endpoint(
       { method: "get", path: one, summary: "One of them", scope: "ssl_certs:read" },
       async ({ caller, params }) => ({
-        result: shownCertificate(await existing(store.db, caller, params)),
+        result: shownHostCertificate(await existing(store.db, caller, params)),
       }),
     ),
     keyEndpoint(
@@ -168,7 +168,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
             ...(bundleMethod && { bundleMethod }),
           });
         });
-        return { result: shownCertificate(row) };
+        return { result: shownHostCertificate(row) };
       },
     ),
     endpoint(
@@ -214,7 +214,7 @@ async function existing(
   throw new Failure("host_certificate_not_found");
 }
 
-export function shownCertificate(row: HostCertificateRow): object {
+export function shownHostCertificate(row: HostCertificateRow): object {
   const leaf = new X509Certificate(row.chain);
   return {
     id: row.id,

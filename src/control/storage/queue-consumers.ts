@@ -21,7 +21,7 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { scriptNotFound } from "../workers/lookup.ts";
-import { auditOf } from "./resource.ts";
+import { resourceAudit } from "./resource.ts";
 
 const within = (most: number, least = 0) => z.number().int().min(least).max(most).nullish();
 
@@ -74,7 +74,7 @@ export function queueConsumerEndpoints(
       const after = await consumerOf(db, row);
       return {
         value: after === undefined ? null : shownConsumer(after, row.name),
-        audit: auditOf(call.caller, "change", row),
+        audit: resourceAudit(call.caller, "change", row),
       };
     });
   return [

@@ -9,7 +9,7 @@ import { announcedLength, readBytes, readChunks } from "../api/body.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { askBucket, openObject, type R2Object, type Value } from "./r2-protocol.ts";
-import { auditOf, makeEmptied, removeResource } from "./resource.ts";
+import { resourceAudit, makeEmptied, removeResource } from "./resource.ts";
 
 /** Cloudflare's rule for names of buckets. */
 const bucketName = z.string().regex(/^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/);
@@ -79,7 +79,7 @@ export function r2Endpoints(context: ControlContext): readonly Endpoint[] {
         const settings = { storageClass: storageClass.slice(0, 100) };
         await store.write(async ({ db }) => {
           await updateResource(db, row.id, { settings, modifiedOn: clock().toISOString() });
-          return { value: null, audit: auditOf(call.caller, "change", row) };
+          return { value: null, audit: resourceAudit(call.caller, "change", row) };
         });
         return { result: shown({ ...row, settings }) };
       },

@@ -38,7 +38,7 @@ export async function makeResource(
   await store.write(async ({ db }) => {
     if (await findResourceByName(db, accountId, kind, name)) throw taken(exists, name);
     await insertResource(db, row);
-    return { value: null, audit: auditOf(caller, "create", row) };
+    return { value: null, audit: resourceAudit(caller, "create", row) };
   });
   return row;
 }
@@ -62,7 +62,7 @@ export async function removeResource(
   await context.store.write(async ({ db }) => {
     await refuseBound(db, row, bound);
     await deleteResource(db, id);
-    return { value: null, audit: auditOf(caller, "delete", row) };
+    return { value: null, audit: resourceAudit(caller, "delete", row) };
   });
   if (kind === "do" || kind === "workflow") return;
   const at = { accountId, kind, id: kind === "r2" || kind === "queue" ? name : id };
@@ -88,7 +88,7 @@ export async function makeEmptied(
   } catch (error) {
     await context.store.write(async ({ db }) => {
       await deleteResource(db, row.id);
-      return { value: null, audit: auditOf(caller, "delete", row) };
+      return { value: null, audit: resourceAudit(caller, "delete", row) };
     });
     throw error;
   }
@@ -121,7 +121,7 @@ async function refuseBound(
   });
 }
 
-export function auditOf(
+export function resourceAudit(
   caller: Caller,
   what: "create" | "change" | "delete" | "purge",
   { accountId, kind, id, name }: ResourceRow,

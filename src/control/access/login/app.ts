@@ -16,7 +16,7 @@ import {
   type Consent,
   consentPage,
   errorPage,
-  type Page,
+  type HtmlPage,
   codePage,
   signInPage,
   styleSheet,
@@ -208,7 +208,7 @@ function sentence(failure: Failure): string {
   return `${failure.message[0]?.toUpperCase()}${failure.message.slice(1)}. ${failure.fix}`;
 }
 
-function show({ body, headers }: Page, status = 200): Response {
+function show({ body, headers }: HtmlPage, status = 200): Response {
   return new Response(body, {
     status,
     headers: { ...headers, "content-type": "text/html; charset=utf-8" },

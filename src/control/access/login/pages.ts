@@ -4,7 +4,7 @@ import type { Role, Scope } from "../../api/scopes.ts";
 import { scopeMeanings } from "../../api/scopes.ts";
 import { wranglerClient, wranglerPages } from "./client.ts";
 
-export interface Page {
+export interface HtmlPage {
   readonly body: string;
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -38,7 +38,7 @@ export function signInPage(options: {
   readonly email?: string;
   /** Why the last try failed. Absent: this is the first. */
   readonly problem?: string;
-}): Promise<Page> {
+}): Promise<HtmlPage> {
   const { action, client, email = "", problem } = options;
   return page(
     "Sign in",
@@ -76,7 +76,7 @@ export function codePage(options: {
   readonly action: string;
   /** Why the last try failed. Absent: this is the first. */
   readonly problem?: string;
-}): Promise<Page> {
+}): Promise<HtmlPage> {
   const { action, problem } = options;
   return page(
     "Sign in",
@@ -112,7 +112,7 @@ export interface Consent {
   readonly foreign: readonly string[];
 }
 
-export function consentPage(consent: Consent): Promise<Page> {
+export function consentPage(consent: Consent): Promise<HtmlPage> {
   const { action, client, email, accounts, scopes, withheld, foreign } = consent;
   return page(
     "Allow access",
@@ -141,7 +141,7 @@ export function consentPage(consent: Consent): Promise<Page> {
   );
 }
 
-export function errorPage(problem: string): Promise<Page> {
+export function errorPage(problem: string): Promise<HtmlPage> {
   return page(
     "Sign-in failed",
     html`<h1>That did not work</h1>
@@ -150,7 +150,7 @@ export function errorPage(problem: string): Promise<Page> {
   );
 }
 
-async function page(title: string, main: Html | Promise<Html>): Promise<Page> {
+async function page(title: string, main: Html | Promise<Html>): Promise<HtmlPage> {
   const body = await html`<!doctype html>
     <html lang="en">
       <head>

@@ -43,7 +43,7 @@ function use(code: string, when = now): Promise<"code" | "recovery" | null> {
   return useCode(db, testKeyring, { user, code, now: when });
 }
 
-test("an app is told what every app expects, and of whom it is", async () => {
+test("an app gets what every app expects, and whose it is", async () => {
   const app = await begun();
   assert.deepEqual(
     [app.issuer, app.label, app.period, app.digits, app.algorithm, app.secret.bytes.length],

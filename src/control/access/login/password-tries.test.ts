@@ -99,7 +99,7 @@ test("tries at once are as many as one after the other", async () => {
   assert.equal(late.length, 2);
 });
 
-test("who is guessed at from everywhere gets in from where she signed in before, and only there", async () => {
+test("a person whose password is guessed at from everywhere gets in from where she signed in before, and only there", async () => {
   const check = world();
   assert.equal(await check(ADA, "right", "192.0.2.1"), ada);
   for (let i = 0; i < 60; i += 1) {
@@ -111,7 +111,7 @@ test("who is guessed at from everywhere gets in from where she signed in before,
   assert.equal(await check(ADA, "right", "192.0.2.1"), ada);
 });
 
-test("an address has 30 wrong passwords, whoever they are for; another is not concerned", async (t) => {
+test("an address may send 30 wrong passwords, for any persons; other addresses are not affected", async (t) => {
   const check = world();
   for (let i = 0; i < 30; i += 1) {
     assert.equal(await check(`p${i}@example.com`, "wrong", "192.0.2.1"), "sign_in_failed");

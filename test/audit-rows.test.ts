@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { checkAudit } from "../src/store/access/audit-check.ts";
 import type { Database } from "../src/store/database.ts";
+import { insertVersion } from "../src/store/workers/versions.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
 import { makeAuthority } from "./helpers/pki.ts";
 import { scriptForm } from "./helpers/script-form.ts";
@@ -108,6 +110,52 @@ it("a revoked token that a row brings back is found", async () => {
       .execute(),
   );
   assert.match((await checkAudit(db, control.keyring)).broken ?? "", /token .* was revoked/);
+});
+
+it("a version that an earlier Countersign logged is whole, and found once its row was changed", async () => {
+  await using control = await startControl();
+  const put = await control.call("PUT", "/accounts/{account}/workers/scripts/w", scriptForm({}));
+  assert.equal(put.success, true, JSON.stringify(put.errors));
+  const { db } = control.store;
+  const { id: scriptId } = await db.selectFrom("scripts").select("id").executeTakeFirstOrThrow();
+  // Number 2, computed by the code of 2026-11-25.
+  const digest = "86ffd554fc702ce6e6eb3d478af190aa213dd8e2e541ec8d8373cf3251baab2b";
+  const version = {
+    id: randomUUID(),
+    scriptId,
+    mainModule: "index.js",
+    compatibilityDate: "2026-11-01",
+    compatibilityFlags: ["nodejs_compat"],
+    settings: { limits: { cpu_ms: 50 } },
+    annotations: {},
+    author: "a@example.com",
+    source: "api",
+    startupTimeMs: 1,
+    createdOn: "2026-11-25T00:00:00.000Z",
+    bindings: [{ type: "plain_text", name: "A", text: "b" }] as const,
+    modules: [
+      { name: "index.js", type: "esm", content: Buffer.from("export default {}") },
+    ] as const,
+  };
+  await control.store.write(async (write) => ({
+    value: await insertVersion(write.db, version),
+    audit: {
+      by: { kind: "system", id: null, email: "a@example.com", address: null },
+      action: "version.create",
+      accountId: control.accountId,
+      resource: { type: "script", id: scriptId },
+      after: { version: version.id, digest },
+    },
+  }));
+  assert.equal((await checkAudit(db, control.keyring)).broken, null);
+  await control.store.housekeep((write) =>
+    write.db
+      .updateTable("scriptVersions")
+      .set({ compatibilityFlags: [] })
+      .where("id", "=", version.id)
+      .execute(),
+  );
+  assert.match((await checkAudit(db, control.keyring)).broken ?? "", /does not consist of what/);
 });
 
 async function someGroup(control: TestControl): Promise<string> {

@@ -10,9 +10,9 @@ import { test } from "node:test";
 import { promisify } from "node:util";
 import { commands } from "../src/cli/commands.ts";
 import { startPlatform } from "./helpers/platform.ts";
+import { program } from "./helpers/program.ts";
 
 const run = promisify(execFile);
-const program = join(import.meta.dirname, "..", "bin", "countersign.js");
 
 /** Prints the files that were loaded, after everything else. */
 const hooks = `data:text/javascript,${encodeURIComponent(`
@@ -29,7 +29,7 @@ async function loadedBy(...argv: readonly string[]): Promise<readonly string[]> 
 
 /** Modules that the command line itself needs. */
 const light =
-  /node_modules\/(commander|picocolors)\/|\/src\/(cli|failures|terminal|contract)\/|bin\//;
+  /node_modules\/(commander|picocolors)\/|\/(src|dist)\/(cli|failures|terminal|contract)\/|bin\/|helpers\/built\//;
 
 test("--version and --help load the command line alone, and none of the commands", async () => {
   for (const argv of [["--version"], ["--help"]]) {

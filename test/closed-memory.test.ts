@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { answering } from "./helpers/edge.ts";
+import { program } from "./helpers/program.ts";
 import { until } from "./helpers/until.ts";
 
 const skip =
@@ -23,8 +24,7 @@ let ready: Record<string, string>;
 const dataFolder = mkdtempSync(join(tmpdir(), "countersign-memory-"));
 before(async () => {
   if (skip !== false) return;
-  const bin = join(import.meta.dirname, "..", "bin", "countersign.js");
-  const command = [process.execPath, bin, "start", "--json", "--data", dataFolder];
+  const command = [process.execPath, program, "start", "--json", "--data", dataFolder];
   // The shell that starts it allows core files, if this user may.
   const allowed = ["sh", "-c", 'ulimit -c unlimited 2>/dev/null; exec "$@"', "sh"];
   main = run([...allowed, ...asUser, ...command, "--api-port", "0", "--http-port", "0"]);

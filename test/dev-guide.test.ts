@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { promisify } from "node:util";
 import { spawnProgram, type RunningProgram } from "./helpers/dev-project.ts";
 import { makeAuthority } from "./helpers/pki.ts";
+import { program as countersign } from "./helpers/program.ts";
 
 const repository = join(import.meta.dirname, "..");
 
@@ -92,7 +93,7 @@ class Reader {
     await mkdir(join(modules, ".bin"), { recursive: true });
     await symlink(repository, join(modules, "countersign"));
     await symlink(join(repository, "node_modules/wrangler"), join(modules, "wrangler"));
-    await symlink(join(repository, "bin/countersign.js"), join(modules, ".bin/countersign"));
+    await symlink(countersign, join(modules, ".bin/countersign"));
     await writeFile(join(this.#folder, "package.json"), `{ "name": "shop" }\n`);
   }
 

@@ -15,6 +15,7 @@ import { follow, authorize, followTrust, secureServerOptions } from "countersign
 import { countersign, type CliRun } from "./helpers/cli.ts";
 import { makeAuthority } from "./helpers/pki.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
+import { program } from "./helpers/program.ts";
 
 /** Calls the origin with the Worker's own certificate, and returns the origin's answer. */
 const CALLER = `export default {
@@ -24,8 +25,6 @@ const CALLER = `export default {
     return new Response(await answer.text(), { status: answer.status });
   },
 };`;
-
-const program = join(import.meta.dirname, "..", "bin", "countersign.js");
 
 let platform: TestPlatform;
 let origin: Server;

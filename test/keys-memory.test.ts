@@ -9,6 +9,7 @@ import { after, before, test } from "node:test";
 import { commandOf, familyOf, findInMemory } from "./helpers/memory.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
 import { startPlatform, type Envelope, type TestPlatform } from "./helpers/platform.ts";
+import { program } from "./helpers/program.ts";
 import { until } from "./helpers/until.ts";
 
 const skip =
@@ -98,9 +99,8 @@ test(
     const watched = await issue("from a watched folder");
     writeFileSync(join(folder, "tls.crt"), watched.chain);
     writeFileSync(join(folder, "tls.key"), watched.key);
-    const bin = join(import.meta.dirname, "..", "bin", "countersign.js");
     const args = ["certificate", "watch-folder", id, folder, "--data", platform.dataFolder];
-    execFileSync(process.execPath, [bin, ...args]);
+    execFileSync(process.execPath, [program, ...args]);
     await until(async () => (await platform.api("GET", one)).json.result.version === 3);
     await useApi();
     // The intake ends a second after its last upload.

@@ -15,9 +15,8 @@ import {
   WORKERS,
   type ProxiedOrigin,
 } from "./helpers/proxied-origin.ts";
+import { program } from "./helpers/program.ts";
 import { until } from "./helpers/until.ts";
-
-const program = join(import.meta.dirname, "..", "bin", "countersign.js");
 
 let lab: ProxiedOrigin;
 let folder: string;

@@ -17,9 +17,9 @@ import { startSidecar } from "countersign-origin/sidecar";
 import { WebSocket, WebSocketServer } from "ws";
 import { countersign } from "./helpers/cli.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
+import { program } from "./helpers/program.ts";
 import { until } from "./helpers/until.ts";
 
-const program = join(import.meta.dirname, "..", "bin", "countersign.js");
 const folder = mkdtempSync(join(tmpdir(), "countersign-sidecar-"));
 const SEED = {
   allow: [

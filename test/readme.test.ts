@@ -16,6 +16,7 @@ import { promisify } from "node:util";
 import { startOrigin, type TestOrigin } from "./helpers/origin.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
+import { program } from "./helpers/program.ts";
 
 const root = join(import.meta.dirname, "..");
 const readme = readFileSync(join(root, "README.md"), "utf8");
@@ -53,7 +54,7 @@ function installInto(project: string): void {
   for (const name of readdirSync(join(root, "node_modules", ".bin"))) {
     symlinkSync(join(root, "node_modules", ".bin", name), join(modules, ".bin", name));
   }
-  symlinkSync(join(root, "bin", "countersign.js"), join(modules, ".bin", "countersign"));
+  symlinkSync(program, join(modules, ".bin", "countersign"));
 }
 
 function blocks(language: string): string[] {

@@ -17,6 +17,7 @@ import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
 import { countersign } from "./helpers/cli.ts";
 import { startPlatform } from "./helpers/platform.ts";
+import { program } from "./helpers/program.ts";
 
 const ports = ["--api-port", "0", "--http-port", "0"];
 
@@ -158,12 +159,11 @@ test(
   { skip: canMount ? false : "bubblewrap mounts nothing here" },
   () => {
     const folder = mkdtempSync(join(tmpdir(), "countersign-faults-"));
-    const bin = join(import.meta.dirname, "..", "bin", "countersign.js");
     try {
       for (const data of [folder, join(folder, "not", "there")]) {
         const { status, stdout } = readOnly(
           folder,
-          bin,
+          program,
           "start",
           "--data",
           data,
@@ -175,7 +175,7 @@ test(
         assert.equal(code, "data_folder_read_only", stdout);
         assert.ok(message.includes(data) && message.includes("EROFS"), message);
       }
-      const checked = readOnly(folder, bin, "doctor", "--data", folder);
+      const checked = readOnly(folder, program, "doctor", "--data", folder);
       assert.equal(checked.status, 1);
       assert.match(checked.stdout, /✘ data folder .*EROFS/);
       assert.match(checked.stdout, /Mount it writable/);

@@ -12,9 +12,8 @@ import { promisify } from "node:util";
 import { countersign as cli } from "./helpers/cli.ts";
 import { scriptForm } from "./helpers/script-form.ts";
 import { type Envelope, startPlatform, type TestPlatform } from "./helpers/platform.ts";
+import { program } from "./helpers/program.ts";
 import { until } from "./helpers/until.ts";
-
-const countersign = join(import.meta.dirname, "..", "bin", "countersign.js");
 
 let folder: string;
 let socketPath: string;
@@ -384,7 +383,7 @@ function get(options: object): Promise<string> {
 }
 
 async function pidsOf(script: string): Promise<number[]> {
-  const arguments_ = [countersign, "status", "--json", "--data", platform.dataFolder];
+  const arguments_ = [program, "status", "--json", "--data", platform.dataFolder];
   const { stdout } = await promisify(execFile)(process.execPath, arguments_);
   const { workers } = JSON.parse(stdout) as {
     workers: { script_name: string; state: string; pid: number }[];

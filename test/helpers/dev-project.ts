@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { program } from "./program.ts";
 
 const repository = join(import.meta.dirname, "..", "..");
-const program = join(repository, "bin", "countersign.js");
 
 /** A Wrangler project in a folder of its own. Its packages are this repository's. */
 export interface TestProject extends AsyncDisposable {

@@ -5,9 +5,9 @@ import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { program } from "./program.ts";
 
 const freePorts = ["--api-port", "0", "--http-port", "0"];
-const bin = join(import.meta.dirname, "..", "..", "bin", "countersign.js");
 
 /** The line that `countersign start --json` prints once it is ready. */
 export interface Ready {
@@ -72,7 +72,15 @@ export async function startPlatform(options: TestPlatformOptions = {}): Promise<
   const dataFolder = options.dataFolder ?? mkdtempSync(join(tmpdir(), "countersign-test-"));
   const child = spawn(
     process.execPath,
-    [bin, "start", "--json", "--data", dataFolder, ...freePorts, ...(options.args ?? ["--dev"])],
+    [
+      program,
+      "start",
+      "--json",
+      "--data",
+      dataFolder,
+      ...freePorts,
+      ...(options.args ?? ["--dev"]),
+    ],
     { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...options.env } },
   );
   let log = "";

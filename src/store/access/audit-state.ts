@@ -158,9 +158,9 @@ export class LastWords {
   }
 
   async #versions(db: Database): Promise<string | null> {
-    for await (const { id, scriptId, digest } of digestsNow(db)) {
+    for await (const { id, scriptId, digest, formerDigest } of digestsNow(db)) {
       const written = this.#digests.get(id);
-      if (written === undefined || written === digest) continue;
+      if (written === undefined || written === digest || written === formerDigest) continue;
       const script = await db
         .selectFrom("scripts")
         .select("name")

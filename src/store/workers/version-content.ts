@@ -25,21 +25,40 @@ type Content = Pick<
  * of the master key leaves it as it is.
  */
 export function versionDigest(content: Content): string {
-  const { number, mainModule, compatibilityDate, compatibilityFlags, settings } = content;
+  return digestOf(content, content.compatibilityFlags, content.settings);
+}
+
+/**
+ * As earlier versions of Countersign computed it, and logged it in databases that are still in use:
+ * with lists and objects as the JSON text that the row has.
+ */
+function formerDigest(content: Content): string {
+  const { compatibilityFlags, settings } = content;
+  return digestOf(content, JSON.stringify(compatibilityFlags), JSON.stringify(settings));
+}
+
+function digestOf(content: Content, flags: unknown, settings: unknown): string {
+  const { number, mainModule, compatibilityDate } = content;
   const modules = content.modules.map(({ name, type, hash }) => [name, type, hash]);
   const bindings = content.bindings.map((binding) =>
     binding.type === "secret_text"
       ? [binding.name, binding.type, bodyOf(binding.sealed)]
       : [binding.name, binding.type, binding],
   );
-  const columns = [number, mainModule, compatibilityDate, compatibilityFlags, settings];
+  const columns = [number, mainModule, compatibilityDate, flags, settings];
   return sha256(JSON.stringify([...columns, modules, bindings]));
 }
 
+interface VersionNow {
+  readonly id: string;
+  readonly scriptId: string;
+  readonly digest: string;
+  /** The same of the same content, as earlier versions of Countersign logged it. */
+  readonly formerDigest: string;
+}
+
 /** The digests of every version there is, computed from the rows. Modules are hashed once each. */
-export async function* digestsNow(
-  db: Database,
-): AsyncGenerator<{ readonly id: string; readonly scriptId: string; readonly digest: string }> {
+export async function* digestsNow(db: Database): AsyncGenerator<VersionNow> {
   const hashes = await hashesNow(db);
   for (let after = ""; ;) {
     const versions = await db
@@ -57,7 +76,7 @@ export async function* digestsNow(
         .orderBy("position")
         .execute();
       const bindings = await bindingsOf(db, version.id);
-      const digest = versionDigest({
+      const content = {
         ...version,
         bindings,
         modules: modules.map(({ name, type, blobHash }) => ({
@@ -65,8 +84,9 @@ export async function* digestsNow(
           type,
           hash: hashes.get(blobHash) ?? "missing",
         })),
-      });
-      yield { id: version.id, scriptId: version.scriptId, digest };
+      };
+      const { id, scriptId } = version;
+      yield { id, scriptId, digest: versionDigest(content), formerDigest: formerDigest(content) };
     }
     const last = versions.at(-1);
     if (!last || versions.length < AT_ONCE) return;

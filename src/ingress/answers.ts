@@ -26,7 +26,7 @@ import {
   answerElsewhere,
   type Arrival,
   type Elsewhere,
-  type Exchange,
+  type IncomingExchange,
   isStarting,
   type Starting,
 } from "./elsewhere.ts";
@@ -36,9 +36,9 @@ import { whyFailed } from "./why-failed.ts";
 import { INGRESS_HEADERS, ingressHeaders, requestTarget, whyUnfit } from "./request.ts";
 import type { IngressObserver, Observed, Script } from "./observe.ts";
 import type { Upstream } from "./upstream.ts";
-import { permits, sayOfZone, setHeader, zoneHeaders, type Zones } from "./zones.ts";
+import { permitsVersion, sayOfZone, setHeader, zoneHeaders, type Zones } from "./zones.ts";
 
-export interface Wanted {
+export interface RequestFacts {
   /** Names the request. */
   readonly ray: string;
   /** Lower case, without port and trailing dot. */
@@ -71,7 +71,7 @@ export type Found =
 
 export interface AnswersOptions {
   readonly observer: IngressObserver;
-  find(this: void, wanted: Wanted): Found;
+  find(this: void, wanted: RequestFacts): Found;
   readonly hosts: Hosts;
   readonly zones: Zones;
   readonly clients: Clients;
@@ -143,7 +143,11 @@ export class Answers {
     const ray = newRay();
     guarded(socket, () => {
       const target = this.#target(request, ray, arrival);
-      const exchange = (): Exchange => ({ request, response: responseOn(socket, request), ray });
+      const exchange = (): IncomingExchange => ({
+        request,
+        response: responseOn(socket, request),
+        ray,
+      });
       const refused = (code: FailureCode): void => this.#refusedHere(exchange(), code, arrival);
       if (typeof target === "string") refused(target);
       else if (isStarting(target)) {
@@ -189,7 +193,7 @@ export class Answers {
     });
   }
 
-  #refusedHere(exchange: Exchange, code: FailureCode, arrival: Arrival): void {
+  #refusedHere(exchange: IncomingExchange, code: FailureCode, arrival: Arrival): void {
     const { request, response, ray } = exchange;
     this.#options.observer.metrics.refused(code);
     // A connection that is not this host's says nothing for it.
@@ -197,12 +201,12 @@ export class Answers {
     refuse(request, response, code, ray);
   }
 
-  #elsewhere(exchange: Exchange, target: Elsewhere, arrival: Arrival): void {
+  #elsewhere(exchange: IncomingExchange, target: Elsewhere, arrival: Arrival): void {
     this.#sayOfZone(exchange, arrival);
     void answerElsewhere(exchange, target);
   }
 
-  #sayOfZone({ request, response }: Exchange, { peer, tls }: Arrival): void {
+  #sayOfZone({ request, response }: IncomingExchange, { peer, tls }: Arrival): void {
     const wanted = requestTarget(request);
     if (wanted === null) return;
     const { scheme } = this.#proxies.client(peer, request.headers);
@@ -233,7 +237,7 @@ export class Answers {
       if (!this.#options.hosts.isSame(serverName, wanted.host)) return "host_misdirected";
       // The connection is older than the setting, or was opened for another host. A new handshake
       // would be refused what the zone refuses.
-      if (zone !== null && !permits(zone, tls.getProtocol())) return "host_misdirected";
+      if (zone !== null && !permitsVersion(zone, tls.getProtocol())) return "host_misdirected";
     } else if (
       (this.#redirects || zone?.alwaysUseHttps === true) &&
       client.scheme !== "https" &&

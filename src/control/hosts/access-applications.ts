@@ -9,10 +9,10 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { hostOfAnother } from "../routing/host-owners.ts";
-import { changeAccess, existingAccess, refuseOthers } from "./change.ts";
-import { applicationDomain } from "./domain.ts";
-import { ensureKey, firstKey } from "./keys.ts";
-import { newPolicy, policyBody, shownPolicy } from "./policies.ts";
+import { changeAccess, existingAccess, refuseOthers } from "./access-change.ts";
+import { applicationDomain } from "./application-domain.ts";
+import { ensureKey, firstKey } from "./access-keys.ts";
+import { newPolicy, policyBody, shownPolicy } from "./access-policies.ts";
 
 const used = z.union([
   z.string(),

@@ -14,7 +14,7 @@ import { program } from "./helpers/program.ts";
 
 const run = promisify(execFile);
 
-/** Prints, after everything else, the files that were loaded. */
+/** Prints the files that were loaded, after everything else. */
 const hooks = `data:text/javascript,${encodeURIComponent(`
   import { registerHooks } from "node:module";
   const loaded = [];
@@ -27,7 +27,7 @@ async function loadedBy(...argv: readonly string[]): Promise<readonly string[]> 
   return (JSON.parse(stderr) as string[]).filter((url) => url.startsWith("file:"));
 }
 
-/** What the command line itself is made of. */
+/** Modules that the command line itself needs. */
 const light =
   /node_modules\/(commander|picocolors)\/|\/(src|dist)\/(cli|failures|terminal|contract)\/|bin\/|helpers\/built\//;
 

@@ -15,7 +15,7 @@ const skip =
     ? false
     : "needs Linux and util-linux's setpriv";
 
-/** Root may trace everything: as root, all of this runs without the capability for that. */
+/** Root may trace every process, so as root all of this runs without that capability. */
 const tracing = ["--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"];
 const asUser = ["setpriv", ...(process.getuid?.() === 0 ? tracing : []), "--no-new-privs"];
 
@@ -25,7 +25,7 @@ const dataFolder = mkdtempSync(join(tmpdir(), "countersign-memory-"));
 before(async () => {
   if (skip !== false) return;
   const command = [process.execPath, program, "start", "--json", "--data", dataFolder];
-  // Cores are allowed where it starts from, if this user may allow them.
+  // The shell that starts it allows core files, if this user may.
   const allowed = ["sh", "-c", 'ulimit -c unlimited 2>/dev/null; exec "$@"', "sh"];
   main = run([...allowed, ...asUser, ...command, "--api-port", "0", "--http-port", "0"]);
   const [line] = (await once(createInterface(main.stdout!), "line")) as [string];
@@ -68,7 +68,7 @@ test(
     }
     const open = run([...asUser, "sleep", "60"]);
     try {
-      // A process that is not closed is read, once it runs as that user.
+      // A process without protection can be read once it runs as that user.
       await until(() => isReadable(open.pid!));
     } finally {
       open.kill();

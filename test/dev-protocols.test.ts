@@ -104,7 +104,7 @@ test("without a network nothing is asked for, and nothing waits", async () => {
   assert.equal(response.status, 200);
   assert.doesNotMatch(dev.output, /REACHED OUT/);
   assert.doesNotMatch(dev.output, /Unable to fetch/);
-  // Any time-out of those it could have met (3 s and more) would show, on a slow machine too.
+  // If one of the time-outs (3 s and more) had occurred, it would show even on a slow machine.
   assert.ok(Date.now() - started < 20_000, `it took ${Date.now() - started} ms`);
 
   const asking = new AbortController();

@@ -13,7 +13,7 @@ const wrangler = join(
 test("countersign dev and plain wrangler dev find each other's Workers, without a variable", async () => {
   await using shop = await calls("shop", "prices");
   await using prices = await calls("prices", "shop");
-  // Where both look, in a home of their own: no variable names the registry.
+  // A home folder of its own, in which both look; no variable names the registry.
   const env = {
     HOME: shop.folder,
     XDG_CONFIG_HOME: shop.folder,

@@ -28,7 +28,7 @@ after(() => platform?.[Symbol.asyncDispose]());
 
 const certificates = (): string => `/accounts/${platform.ready.accountId}/mtls_certificates`;
 
-/** The texts by which a P-256 key is known: its lines of base64, its scalar, and that in hex. */
+/** The forms of a P-256 key that are searched for: its lines of base64, its scalar, and the scalar in hex. */
 function needles(pem: string): Record<string, Buffer> {
   const lines = pem.split("\n").filter((line) => line.length > 40 && !line.startsWith("-"));
   const scalar = Buffer.from(createPrivateKey(pem).export({ format: "jwk" }).d!, "base64url");

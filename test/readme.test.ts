@@ -44,7 +44,7 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** What `npm install countersign wrangler hono` would have made. */
+/** Installs what `npm install countersign wrangler hono` would. */
 function installInto(project: string): void {
   const modules = join(project, "node_modules");
   mkdirSync(join(modules, ".bin"), { recursive: true });
@@ -93,7 +93,7 @@ test("the README's commands, run one after the other, end in an answer over mutu
     join(folder, "src", "index.ts"),
     code!.replace("https://a-secured-origin.com", origin.url),
   );
-  // The README's port is the default one; this platform has taken a free one.
+  // The README has the default port; this platform has taken a free one.
   const { port } = new URL(platform.ready.http);
   const environment = `eval "$(npx countersign env)"\n`;
   await shell(environment + trust!);

@@ -21,7 +21,7 @@ import { program } from "./helpers/program.ts";
 
 const ports = ["--api-port", "0", "--http-port", "0"];
 
-/** What is done to the folder of a platform that ran and was stopped, and the code that `start` ends with. */
+/** Faults in the folder of a platform that ran and was stopped, and the code with which `start` then fails. */
 const faults: Readonly<Record<string, readonly [fault: (folder: string) => void, code: string]>> = {
   "a database that was cut off": [
     (folder) => truncateSync(join(folder, "countersign.db"), 5000),
@@ -131,7 +131,7 @@ describe("a data folder with a fault is refused with what it is, and what to do"
     }
   });
 
-  test("without its master key too, a folder is begun anew: that is how to want it", async () => {
+  test("without its master key too, a folder starts from the beginning, which is the way to ask for it", async () => {
     const folder = mkdtempSync(join(tmpdir(), "countersign-faults-"));
     try {
       cpSync(original, folder, { recursive: true });

@@ -26,7 +26,7 @@ export interface Issued {
   readonly notAfter: Date;
 }
 
-export interface IdentityRequest {
+export interface IssueIdentityOptions {
   /** PKCS #10, PEM. Only its key is used, which has to be on P-256. */
   readonly csr: string;
   readonly spiffeId: string;
@@ -44,7 +44,7 @@ export interface IdentityRequest {
  */
 export async function issueIdentity(
   authority: SigningAuthority,
-  { csr, spiffeId, worker, account, now, lifetime = 24 * 3_600_000 }: IdentityRequest,
+  { csr, spiffeId, worker, account, now, lifetime = 24 * 3_600_000 }: IssueIdentityOptions,
 ): Promise<Issued> {
   const { publicKey } = await readRequest(csr);
   const { name, namedCurve } = publicKey.algorithm as webcrypto.EcKeyAlgorithm;
@@ -104,11 +104,7 @@ export async function issuePerson(
   { csr, account, now, days, trustDomain }: PersonRequest,
 ): Promise<Issued & { readonly spiffeId: string; readonly name: string }> {
   const request = await readRequest(csr);
-  const names = request.subjectName.toJSON().flatMap((part) => part["CN"] ?? []);
-  const [name] = names;
-  if (name === undefined || names.length > 1 || !/^[^\p{Cc}]{1,64}$/u.test(name)) {
-    throw new TypeError("the request names nobody: its subject has one CN of up to 64 characters");
-  }
+  const name = personIn(request);
   const spiffeId = `spiffe://${trustDomain}/account/${encodeSegment(account)}/client/${encodeSegment(name)}`;
   const issued = await issue(authority, request.publicKey, now, days * DAY, {
     subject: [{ O: [account] }, { OU: ["client"] }, { CN: [name] }],
@@ -116,6 +112,20 @@ export async function issuePerson(
     names: [{ type: "url", value: spiffeId }],
   });
   return { ...issued, spiffeId, name };
+}
+
+/** @throws TypeError as `issuePerson` does, before there is a CA */
+export async function assertPersonRequest(csr: string): Promise<void> {
+  personIn(await readRequest(csr));
+}
+
+function personIn(request: x509.Pkcs10CertificateRequest): string {
+  const names = request.subjectName.toJSON().flatMap((part) => part["CN"] ?? []);
+  const [name] = names;
+  if (name === undefined || names.length > 1 || !/^[^\p{Cc}]{1,64}$/u.test(name)) {
+    throw new TypeError("the request names nobody: its subject has one CN of up to 64 characters");
+  }
+  return name;
 }
 
 /**

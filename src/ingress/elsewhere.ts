@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { TLSSocket } from "node:tls";
 import { asError, guarded } from "../forward/guarded.ts";
 import type { FailureCode } from "../failures/failures.ts";
 import { redirect } from "./redirect.ts";
@@ -13,7 +14,19 @@ export type Elsewhere =
   | { readonly kind: "redirect"; readonly to: URL }
   | { readonly kind: "proof"; readonly text: string };
 
-export interface Exchange {
+/** How a request came. */
+export interface Arrival {
+  /** The other end of the connection, or what a trusted proxy said of it. */
+  readonly peer: string | undefined;
+  /** Null: plain HTTP. */
+  readonly tls: TLSSocket | null;
+  /** The client waits for leave to send its body. */
+  readonly expectsContinue?: boolean;
+  /** It has waited for its Worker to start. */
+  readonly hasWaited?: true;
+}
+
+export interface IncomingExchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly ray: string;
@@ -41,7 +54,7 @@ export async function afterStart(
 }
 
 /** An exception while handling one request ends only this request. */
-export function alone({ request, response, ray }: Exchange, work: () => void): void {
+export function alone({ request, response, ray }: IncomingExchange, work: () => void): void {
   try {
     work();
   } catch (error) {
@@ -50,7 +63,10 @@ export function alone({ request, response, ray }: Exchange, work: () => void): v
   }
 }
 
-export async function answerElsewhere(exchange: Exchange, target: Elsewhere): Promise<void> {
+export async function answerElsewhere(
+  exchange: IncomingExchange,
+  target: Elsewhere,
+): Promise<void> {
   const { request, response, ray } = exchange;
   switch (target.kind) {
     case "redirect":
@@ -72,7 +88,7 @@ export async function answerElsewhere(exchange: Exchange, target: Elsewhere): Pr
 }
 
 function send(
-  { request, response, ray }: Exchange,
+  { request, response, ray }: IncomingExchange,
   text: string,
   headers: Readonly<Record<string, string>>,
 ): void {

@@ -3,7 +3,8 @@ import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { test } from "node:test";
-import { Answers, type Arrival } from "./answers.ts";
+import { Answers } from "./answers.ts";
+import type { Arrival } from "./elsewhere.ts";
 import { Challenges } from "./challenges.ts";
 import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
@@ -57,7 +58,7 @@ test("a head that does not come in time is answered 408 with a code, and the con
   assert.match(answer, /request_timeout/);
 });
 
-test("one that drips a byte at a time is late all the same, and others are answered meanwhile", async (t) => {
+test("a client that sends byte by byte is late all the same, and others are answered meanwhile", async (t) => {
   const port = await serve(t);
   const slow = connect(port, "127.0.0.1");
   const head = "GET / HTTP/1.1\r\nHost: a.example\r\nX-Long: and so on, for as long as it takes";

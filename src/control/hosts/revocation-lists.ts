@@ -10,7 +10,7 @@ import {
 } from "../../store/hosts/revocation-lists.ts";
 import type { RevocationListRow } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
-import { actorOf } from "../api/auth.ts";
+import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
@@ -28,7 +28,7 @@ const wanted = z
       .max(2048)
       .refine((url) => !/^https?:\/\/[^/]*@/i.test(url), "has a user name or password")
       .optional(),
-    /** Seconds between two looks at the URL. */
+    /** Seconds between two fetches of the URL. */
     interval: z.int().min(60).max(86_400).default(3600),
   })
   .refine(
@@ -36,10 +36,10 @@ const wanted = z
     "needs `list` or `url`, one of them",
   );
 
-/** Lists that an account adds: twenty, then one in six seconds. Each is fetched and read. */
+/** Lists that an account adds: twenty at once, then one every six seconds, because each is fetched and read. */
 const ADDED = { burst: 20, everyMs: 6_000 };
 
-/** What CAs themselves say they have revoked: it counts at every host of the account. */
+/** Revocation lists that CAs publish. They count at every host of the account. */
 export function revocationListEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, edge, clock, log } = context;
   const added = new Throttle(ADDED);
@@ -66,7 +66,7 @@ export function revocationListEndpoints(context: ControlContext): readonly Endpo
         added.count(accountId);
         const { url = null, interval } = body;
         const all = await listRevocationLists(store.db, accountId);
-        const bytes = url === null ? bytesOf(body.list ?? "") : await fetched(url);
+        const bytes = url === null ? bytesOf(body.list ?? "") : await fetched(url, caller);
         const by = { actor: actorOf(caller), isNew: true };
         const known = url === null ? null : all.find((one) => one.url === url);
         const id = known?.id ?? randomUUID();
@@ -103,8 +103,8 @@ export function revocationListEndpoints(context: ControlContext): readonly Endpo
     ),
   ];
 
-  async function fetched(url: string): Promise<Uint8Array> {
-    return fetchList(url, context).catch((error: unknown) => {
+  async function fetched(url: string, { accountId }: Caller): Promise<Uint8Array> {
+    return fetchList(url, { outbound: context.outbound.of(accountId) }).catch((error: unknown) => {
       if (error instanceof Failure) log.warn({ url, err: error.cause }, error.message);
       throw error;
     });
@@ -115,7 +115,7 @@ function bytesOf(text: string): Uint8Array {
   return Buffer.from(text, text.includes("-----BEGIN") ? "latin1" : "base64");
 }
 
-/** Of a host too. */
+/** Also used when a host is shown. */
 export function shownList(row: RevocationListRow, now: Date): Record<string, unknown> {
   return {
     id: row.id,

@@ -12,7 +12,7 @@ import type { JWTPayload } from "jose";
 import { countersign } from "./helpers/cli.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 
-/** As Cloudflare's documentation verifies an assertion in a Worker. */
+/** Verifies an assertion in a Worker as Cloudflare's documentation shows. */
 const WORKER = `
 import { createRemoteJWKSet, jwtVerify } from "jose";
 export default {
@@ -162,7 +162,7 @@ test("a Worker behind a service token, set by Cloudflare's SDK: let in with an a
   const again = await access.serviceTokens.rotate(token.id!, account);
   assert.equal((await ask("/api", { ...presenting(rotated), ...verifying })).status, 403);
 
-  // Old keys stay published, so that what they signed is verified.
+  // Old keys stay published, so that assertions they signed can be verified.
   await access.keys.rotate(account);
   const both = (await ask("/cdn-cgi/access/certs")).json;
   assert.equal(both.keys.length, 2);
@@ -331,7 +331,7 @@ test("countersign access makes, lists, rotates and revokes service tokens, and l
     name: "shown",
     domain: "shown.localhost",
   };
-  // The platform has been moved to another port meanwhile.
+  // The platform has moved to another port meanwhile.
   const here = sdk.withOptions({ baseURL: platform.ready.api });
   await here.zeroTrust.access.applications.create(application);
   const applications = await cli("app", "list");

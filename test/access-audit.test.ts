@@ -29,7 +29,7 @@ const filled = async (entries: number, open = sqlite): Promise<Store> => {
   }
   return store;
 };
-/** Does to the tables what somebody with the database, and without the master key, could. */
+/** Changes the tables as somebody could who can write to the database but has no master key. */
 const tamper = async (store: Store, work: (db: Database) => Promise<unknown>): Promise<void> => {
   await store.write(async ({ db }) => ({ value: await work(db), audit: null }));
 };
@@ -91,7 +91,7 @@ describe("the audit log's chain", () => {
     assert.equal(await broken(store), "entries 3 to 4 are missing");
   });
 
-  it("a chain that was written anew does not fit the sealed end", async () => {
+  it("a rewritten chain does not match the sealed end", async () => {
     await using store = await filled(3);
     await using other = await filled(3);
     const rows = await other.db.selectFrom("auditEntries").selectAll().execute();

@@ -61,7 +61,7 @@ describe("tokens, people and accounts from the command line", () => {
 
   const shown = async (...args: string[]) => (await json("account", "limits", ...args)).limits;
 
-  it("how much an account may hold is shown and changed, for it alone", async () => {
+  it("an account's limits are shown and changed, for this account alone", async () => {
     await run("account", "add", "Roomy");
     assert.deepEqual(await shown(), { certificates: 1000, authorities: 5 });
     const raised = await shown("Roomy", "--certificates", "2000", "--cas", "20");

@@ -43,7 +43,7 @@ before(async () => {
 });
 after(() => edge[Symbol.asyncDispose]());
 
-/** In force on return. */
+/** Sets the policy; in force on return. */
 async function access(include: readonly AccessRule[], authorities = [robots.pem]): Promise<void> {
   const policy = {
     id: "p",

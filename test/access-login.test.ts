@@ -30,7 +30,7 @@ describe("wrangler login, in a browser", { skip: noBrowser }, () => {
     env = JSON.parse((await countersign(["env", "--login", ...data])).stdout);
     project = await wranglerProject({ api: platform.ready.api, token: "" });
     callbackPort = await freePort("localhost");
-    // What wrangler tells the browser is always port 8976, whichever it listens on.
+    // wrangler tells the browser to use port 8976, whichever port it listens on.
     browser = await launchBrowser({ "localhost:8976": `localhost:${callbackPort}` });
   });
   after(async () => {
@@ -187,7 +187,7 @@ describe("wrangler login, in a browser", { skip: noBrowser }, () => {
     assert.equal(await verify(second.access), 200);
   });
 
-  it("logout revokes the access token, too, and the audit log tells it all", async () => {
+  it("logout revokes the access token, too, and the audit log records it", async () => {
     const { access } = await tokens();
     assert.equal(await verify(access), 200);
     const run = await wrangler("logout");
@@ -215,7 +215,7 @@ async function signIn(page: Page, secret: string): Promise<void> {
   await page.getByRole("button", { name: "Sign in" }).click();
 }
 
-/** To look at: set SCREENSHOTS to a folder. */
+/** Screenshots for people to look at: set SCREENSHOTS to a folder. */
 async function shot(page: Page, name: string): Promise<void> {
   const folder = process.env["SCREENSHOTS"];
   if (folder) await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });

@@ -27,7 +27,7 @@ describe("the OAuth server", () => {
   });
   after(() => platform[Symbol.asyncDispose]());
 
-  /** Signs in, allows, and returns the code. */
+  /** Signs in, allows the client, and returns the code. */
   const codeFor = async (verifier: string): Promise<string> => {
     const visitor = new Visitor(origin);
     const signIn = location(await visitor.visit(authorization({}, verifier)));

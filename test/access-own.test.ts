@@ -34,7 +34,7 @@ describe("a person's own sign-in", () => {
     rmSync(home, { recursive: true });
   });
 
-  /** Answers the sign-in page, and what comes after it. @returns null: it did not lead on */
+  /** Submits the sign-in page and the pages after it. @returns null if they did not lead to the end */
   const signIn = async (...forms: readonly Record<string, string>[]): Promise<string | null> => {
     const visitor = new Visitor(origin);
     const verifier = randomBytes(32).toString("base64url");

@@ -55,19 +55,18 @@ describe("every route of the OpenAPI document", () => {
     return response.status;
   };
 
-  it("names a scope that there is, bar those that tell what a token is", () => {
+  it("names an existing scope, except the operations that say what a token is", () => {
     assert.ok(operations.length > 40);
     const without = operations.filter(({ scope }) => scope === null).map(({ path }) => path);
-    // wrangler asks for the accounts after any error, with whatever token it has. The
-    // memberships say no more than that list.
-    // A person's own password, code and sessions are no token's business, whatever its scopes.
+    // wrangler asks for the accounts after any error, whatever token it has. The memberships say no more than that
+    // list. Only the person, never a token, may reach the person's own password, codes and sessions.
     const ofTokens = without.filter((path) => !path.startsWith("/user/countersign/"));
     assert.deepEqual(ofTokens, [
       "/accounts",
       "/memberships",
       "/user/tokens/verify",
       "/accounts/{account_id}/tokens/verify",
-      // These take the token that an upload session of the Worker's files was given, and no other.
+      // These accept only the token of an upload session of the Worker's files.
       ...UPLOADS,
     ]);
     const used = new Set(operations.map(({ scope }) => scope));

@@ -72,7 +72,7 @@ describe("the API over TLS, apart from the Workers, behind proxies that are trus
         {
           method,
           ca: authority.pem,
-          // By the address: Node would ask for the name in `Host`.
+          // Verified for the address, because Node would verify the name in `Host`.
           checkServerIdentity: (_, certificate) => checkServerIdentity("127.0.0.1", certificate),
           agent: false,
           headers: { authorization: `Bearer ${token}`, ...headers },

@@ -21,7 +21,7 @@ describe("bytes that the API holds", () => {
   });
   after(() => platform?.[Symbol.asyncDispose]());
 
-  /** An upload that has begun: its head, and what is written to it. */
+  /** An upload that has begun: its head was sent, and its body can be written. */
   const begin = (path: string, headers: Readonly<Record<string, string>> = {}): ClientRequest => {
     const { api, accountId, token } = platform.ready;
     const sent = request(`${api}/accounts/${accountId}${path}`, {
@@ -38,7 +38,7 @@ describe("bytes that the API holds", () => {
     return (await answered(sent)).statusCode;
   };
 
-  it("an account's uploads hold 384 MiB at once; what is more is told when to come again", async () => {
+  it("an account's uploads hold 384 MiB at once; a further upload is told when to come again", async () => {
     const length = { "content-length": `${100 * MEBIBYTE}` };
     const slow = [1, 2, 3].map(() => begin(bulk, length));
     for (const sent of slow) sent.write("[");

@@ -62,7 +62,7 @@ test("old entries go, the rest verifies, and what they said last still counts", 
   assert.equal(await bindSecrets(control.store, control.keyring), null, "they are bound already");
 });
 
-test("a noted end that was removed is told as such, one on the rest still proves it", async () => {
+test("an end that was noted and then removed is reported as such, and an end in the rest still proves it", async () => {
   const { head } = await check();
   assert.equal((await noted(head.sequence, head.hash)).broken, null);
   assert.match((await noted(1, "0".repeat(64))).broken ?? "", /entry 1, .* removed by retention/);
@@ -77,7 +77,7 @@ test("a change of the master key takes the beginning along", async () => {
   assert.deepEqual(ends, ["head", "base"]);
 });
 
-test("a second time goes on from the first, and who changes the beginning is found", async () => {
+test("a second run continues after the first, and a change of the beginning is found", async () => {
   await control.call("DELETE", `/accounts/{account}/mtls_certificates/${id}`);
   const whole = await check();
   assert.ok((await pruneAudit(control.store, control.keyring, inAnHour())) > 0);

@@ -39,7 +39,7 @@ async function accountsIn(folder: string): Promise<string[]> {
   return (await listAccounts(restored.db)).map(({ name }) => name);
 }
 
-/** Of the feed that origins follow, after one more change. */
+/** The cursor of the feed that origins follow, after one more change. */
 async function cursorIn(folder: string): Promise<number> {
   await using restored = await openStore(join(folder, "countersign.db"));
   const [account] = await listAccounts(restored.db);
@@ -94,7 +94,7 @@ describe("backup and restore", () => {
     assert.equal(statSync(join(target, "countersign.db")).mode & 0o777, 0o600);
   });
 
-  test("what origins are told after a restore is newer than all that they were told before", async () => {
+  test("feeds after a restore are newer than all feeds before it", async () => {
     const first = fresh();
     await into(first);
     const told = await cursorIn(first);

@@ -49,7 +49,7 @@ it("what is accepted of altered certificates, OpenSSL reads and workerd takes", 
       if (parsed === null) return;
       accepted += 1;
       await openssl.run(["x509", "-noout", "-text"], parsed.chain);
-      // workerd takes no version 1: the gateway presents those, also where a binding is in-process.
+      // workerd does not accept version 1. The gateway presents such certificates, also for in-process bindings.
       if (isVersion1(new X509Certificate(parsed.chain))) return;
       const result = await fetchInProcess({
         origin: origin.url,
@@ -57,7 +57,7 @@ it("what is accepted of altered certificates, OpenSSL reads and workerd takes", 
         chain: parsed.chain,
         privateKey: parsed.privateKey,
       });
-      // The origin refuses the wrong signature. What counts is that workerd takes the certificate.
+      // The origin refuses the wrong signature; the test is about whether workerd accepts the certificate.
       if ("refused" in result) assert.doesNotMatch(result.refused, /TLS configuration/);
     }),
     { numRuns: 200 },
@@ -65,7 +65,7 @@ it("what is accepted of altered certificates, OpenSSL reads and workerd takes", 
   assert(accepted > 10, `${accepted} accepted`);
 });
 
-/** Without the issuer in the file nobody can tell that the signature is wrong: that is the point here. */
+/** Without the issuer in the file, nobody can tell that the signature is wrong, and that is what this needs. */
 function accept(certificates: string): { chain: string; privateKey: string } | null {
   try {
     const now = new Date();

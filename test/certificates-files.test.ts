@@ -26,7 +26,7 @@ before(async () => {
 
 after(() => openssl[Symbol.asyncDispose]());
 
-/** The client's certificate and key, with what the test changes. */
+/** The client's certificate and key, with the fields that the test changes. */
 function upload(fields: Partial<CertificateUpload>): ParsedUpload {
   return parseUpload({
     certificates: client.pem,
@@ -326,7 +326,7 @@ describe("what only openssl makes", () => {
   });
 
   it("an RSA key beyond 8192 bits is refused", async () => {
-    // Nobody has the private half: the modulus is any odd number of that size.
+    // Nobody has the private half: the modulus is some odd number of that size.
     const n = Buffer.alloc(1032, 0xc5).toString("base64url");
     const big = createPublicKey({ key: { kty: "RSA", n, e: "AQAB" }, format: "jwk" });
     const certificates = await issueAuthority(authority, big);

@@ -83,13 +83,13 @@ async function write(index: number, names: readonly [string, string]): Promise<v
   await writeFile(join(folder, names[1]), pair(index).key);
 }
 
-/** A symbolic link that replaces another in one step. */
+/** Makes a symbolic link that replaces another one in a single step. */
 async function relink(target: string, path: string): Promise<void> {
   await symlink(target, `${path}.new`);
   await rename(`${path}.new`, path);
 }
 
-/** As the kubelet writes a secret that cert-manager renewed. */
+/** Writes a secret that cert-manager renewed, as the kubelet does. */
 async function writeSecret(index: number, name: string): Promise<void> {
   await mkdir(join(folder, name));
   await writeFile(join(folder, name, "tls.crt"), pair(index).chain);
@@ -259,7 +259,7 @@ describe("a folder does not become a version", () => {
     assert.equal(versions.length, 1);
   });
 
-  it("if the key does not match for longer than the patience, which is told once", async () => {
+  it("if the key does not match for longer than the patience, which is reported once", async () => {
     await write(0, files);
     const source = new FolderSource(options());
     await settle(source);
@@ -295,7 +295,7 @@ describe("a folder does not become a version", () => {
     assert.deepEqual(subjects(), ["CN=early"]);
   });
 
-  it("if it vanishes, which is told once, and is taken when it comes back", async () => {
+  it("if it vanishes, which is reported once, and is accepted when it comes back", async () => {
     await write(0, files);
     const source = new FolderSource(options());
     await settle(source);
@@ -359,7 +359,7 @@ describe("a folder does not become a version", () => {
     assert.deepEqual(codes(), ["private_key_mismatch"]);
   });
 
-  it("until whoever takes it has taken it", async () => {
+  it("until the receiver has accepted it", async () => {
     await write(0, files);
     let broken = true;
     const source = new FolderSource(

@@ -7,7 +7,7 @@ import { issueKind } from "./helpers/keys.ts";
 import { mutate, type Mutation } from "./helpers/mutate.ts";
 import { makeAuthority } from "./helpers/pki.ts";
 
-/** CPU milliseconds, which a busy machine does not add to. Two orders of magnitude above the usual. */
+/** CPU milliseconds, because a busy machine does not add to them. A hundred times the usual value. */
 const SLOW = 1000;
 
 /** `npm run fuzz:certificates` fuzzes for ten minutes; without the variable a few seconds are enough. */
@@ -156,7 +156,7 @@ it("the order of blocks and the space between them change nothing", () => {
   );
 });
 
-/** @returns the failure, or null where it was accepted */
+/** @returns the failure, or null if the certificate was accepted */
 function judge(certificates: string, privateKey: string | undefined, ca: boolean): Failure | null {
   const started = process.cpuUsage();
   try {
@@ -179,7 +179,7 @@ function judge(certificates: string, privateKey: string | undefined, ca: boolean
   }
 }
 
-/** SEQUENCEs in SEQUENCEs, each length right. */
+/** Nested SEQUENCEs, each with the right length. */
 function nested(depth: number): Buffer {
   const parts: Buffer[] = [];
   let size = 0;

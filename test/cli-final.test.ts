@@ -136,7 +136,7 @@ describe("the files for operators", () => {
     for (const line of unit.split("\n")) assert.match(line, /^(#.*|\[[A-Z]\w+\]|[A-Z]\w+=.*|)$/);
   });
 
-  test("the container starts the program itself, with options that there are", async () => {
+  test("the container starts the program itself, with existing options", async () => {
     const file = read("Containerfile");
     assert.match(file, /^ENTRYPOINT \["node", "[^"]+\/bin\/countersign\.js"\]$/m);
     const [, argv = "[]"] = /^CMD (\[.+\])$/m.exec(file) ?? [];

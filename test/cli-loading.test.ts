@@ -10,11 +10,11 @@ import { test } from "node:test";
 import { promisify } from "node:util";
 import { commands } from "../src/cli/commands.ts";
 import { startPlatform } from "./helpers/platform.ts";
+import { program } from "./helpers/program.ts";
 
 const run = promisify(execFile);
-const program = join(import.meta.dirname, "..", "bin", "countersign.js");
 
-/** Prints, after everything else, the files that were loaded. */
+/** Prints the files that were loaded, after everything else. */
 const hooks = `data:text/javascript,${encodeURIComponent(`
   import { registerHooks } from "node:module";
   const loaded = [];
@@ -27,9 +27,9 @@ async function loadedBy(...argv: readonly string[]): Promise<readonly string[]> 
   return (JSON.parse(stderr) as string[]).filter((url) => url.startsWith("file:"));
 }
 
-/** What the command line itself is made of. */
+/** Modules that the command line itself needs. */
 const light =
-  /node_modules\/(commander|picocolors)\/|\/src\/(cli|failures|terminal|contract)\/|bin\//;
+  /node_modules\/(commander|picocolors)\/|\/(src|dist)\/(cli|failures|terminal|contract)\/|bin\/|helpers\/built\//;
 
 test("--version and --help load the command line alone, and none of the commands", async () => {
   for (const argv of [["--version"], ["--help"]]) {

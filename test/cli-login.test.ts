@@ -48,7 +48,7 @@ describe("countersign login", () => {
     return status;
   };
 
-  test("signs a person in, for this user's eyes only, and commands act as them", async () => {
+  test("signs a person in, readable by this user only, and commands act as that person", async () => {
     assert.equal(await login("allow"), 0);
     assert.equal(statSync(file()).mode & 0o777, 0o600);
     const whoami = JSON.parse((await run("whoami", "--json")).stdout);

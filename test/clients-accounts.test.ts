@@ -9,7 +9,7 @@ import { scriptForm } from "./helpers/script-form.ts";
 const READ_CERTIFICATES = "a7a233f9604845c787d4c8c39ac09c21";
 const WRITE_CERTIFICATES = "db37e5f1cb1a4e1aabaef8deaea43575";
 
-describe("an account's own tokens, and what any token is told, through the cloudflare SDK", () => {
+describe("an account's own tokens, and what any token may read, through the cloudflare SDK", () => {
   let control: TestControl;
   let admin: Cloudflare;
   let account: { account_id: string };

@@ -243,7 +243,7 @@ describe("what Terraform and the SDK read, change and page through", () => {
     const { hostnameAssociations } = client.certificateAuthorities;
     const hostnames = ["z.planned.test", "a.planned.test", "m.planned.test"];
     await hostnameAssociations.update({ ...associated, hostnames });
-    // Who changes what one of them asks of its clients leaves its place.
+    // An account that changes what one of them requires of its clients does not change their order.
     const own = `/accounts/{account}/countersign/hosts/a.planned.test/clients`;
     await control.call("PUT", own, { mode: "required" });
     assert.deepEqual((await hostnameAssociations.get(associated)).hostnames, hostnames);
@@ -257,7 +257,7 @@ describe("what Terraform and the SDK read, change and page through", () => {
 
     const hosts = { associated_hostnames: ["admin.planned.test"] };
     const trusted = await certificates.create({ ...account, name: "ca", certificate, ...hosts });
-    // The provider deletes one in two steps, of which the first says nothing.
+    // The provider deletes a CA in two steps, and the first one sends an empty body.
     await control.call("PUT", `/accounts/{account}/access/certificates/${trusted.id}`, {});
     assert.deepEqual((await certificates.get(trusted.id!, account)).associated_hostnames, []);
     await certificates.delete(trusted.id!, account);

@@ -12,8 +12,8 @@ import { scriptForm } from "./helpers/script-form.ts";
 const root = join(import.meta.dirname, "..");
 
 /**
- * The compiler judges: each answer becomes a constant, which has to be what the SDK says that the
- * endpoint answers with, field by field, required ones and those that may be there.
+ * The compiler judges: each answer becomes a constant, which must match the SDK's type of that answer field by field,
+ * required and optional ones.
  */
 test("every answer has the type that Cloudflare's SDK says it has", async () => {
   await using control = await startControl();

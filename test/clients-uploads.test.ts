@@ -117,7 +117,7 @@ describe("uploads of clients that are not wrangler", () => {
     assert.deepEqual(live?.versions[0]?.version.limits, { cpuMs: 50 });
   });
 
-  it("a field that nobody does is refused by its name, wherever it stands", async () => {
+  it("an unsupported field is refused by its name, in any place", async () => {
     const service = { type: "service", name: "S", service: "self" };
     const cases: [object, RegExp][] = [
       [{ future: 1 }, /"future", which Countersign does not know/],

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { answering } from "./helpers/edge.ts";
+import { program } from "./helpers/program.ts";
 import { until } from "./helpers/until.ts";
 
 const skip =
@@ -14,7 +15,7 @@ const skip =
     ? false
     : "needs Linux and util-linux's setpriv";
 
-/** Root may trace everything: as root, all of this runs without the capability for that. */
+/** Root may trace every process, so as root all of this runs without that capability. */
 const tracing = ["--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"];
 const asUser = ["setpriv", ...(process.getuid?.() === 0 ? tracing : []), "--no-new-privs"];
 
@@ -23,9 +24,8 @@ let ready: Record<string, string>;
 const dataFolder = mkdtempSync(join(tmpdir(), "countersign-memory-"));
 before(async () => {
   if (skip !== false) return;
-  const bin = join(import.meta.dirname, "..", "bin", "countersign.js");
-  const command = [process.execPath, bin, "start", "--json", "--data", dataFolder];
-  // Cores are allowed where it starts from, if this user may allow them.
+  const command = [process.execPath, program, "start", "--json", "--data", dataFolder];
+  // The shell that starts it allows core files, if this user may.
   const allowed = ["sh", "-c", 'ulimit -c unlimited 2>/dev/null; exec "$@"', "sh"];
   main = run([...allowed, ...asUser, ...command, "--api-port", "0", "--http-port", "0"]);
   const [line] = (await once(createInterface(main.stdout!), "line")) as [string];
@@ -68,7 +68,7 @@ test(
     }
     const open = run([...asUser, "sleep", "60"]);
     try {
-      // A process that is not closed is read, once it runs as that user.
+      // A process without protection can be read once it runs as that user.
       await until(() => isReadable(open.pid!));
     } finally {
       open.kill();

@@ -10,7 +10,7 @@ import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpe
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { scriptForm } from "./helpers/script-form.ts";
 
-/** Sends bytes, waits for as many answers as asked for, and says them as hexadecimal digits. */
+/** Sends bytes, waits for as many answers as asked for, and returns them as hexadecimal digits. */
 const WORKER = `export default {
   async fetch(request, env) {
     const { searchParams } = new URL(request.url);
@@ -135,5 +135,5 @@ const CONNECT = Buffer.from("100d00044d5154540402003c000177", "hex");
 const SUBSCRIBE = Buffer.from(`820b00010006${Buffer.from("orders").toString("hex")}00`, "hex");
 const PUBLISH = Buffer.from(`30090006${Buffer.from("orders1").toString("hex")}`, "hex");
 
-/** OpenSSL says why, GnuTLS hangs up. */
+/** OpenSSL sends the reason; GnuTLS closes the connection. */
 const REFUSED = /^origin_(refused_certificate_ca|closed_first_read)$/;

@@ -15,7 +15,7 @@ import { scriptForm } from "./helpers/script-form.ts";
 
 const ROUNDS = 6;
 
-/** What the API acknowledged, over all rounds. */
+/** Everything that the API acknowledged, over all rounds. */
 interface Acknowledged {
   readonly certificates: Set<string>;
   /** Script name → id of the newest version acknowledged as live. */
@@ -38,8 +38,8 @@ it("what was acknowledged before kill -9 is there, and what was not is not half 
       const clients = [0, 1, 2].map((client) =>
         writeUntilKilled(target, authority, `${round}-${client}`, acknowledged),
       );
-      // Every other round is killed at any moment, the first upload's too; the rest a while after
-      // it was acknowledged, however slow the machine is.
+      // Every other round is killed at any moment, even during the first upload. The other rounds are killed some time
+      // after an acknowledgement, however slow the machine is.
       const awaited = acknowledged.certificates.size + 1 - (round % 2);
       while (acknowledged.certificates.size < awaited) await pause(10);
       await pause(Math.random() * 300);

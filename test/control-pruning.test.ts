@@ -36,7 +36,7 @@ for (const [engine, open] of Object.entries(engines)) {
       assert.deepEqual([numbers[0], numbers.at(-1)], [104, 5]);
       const deployed = await control.call("GET", `${path}/versions/${live}`);
       assert.equal(deployed.success, true, "what is deployed is kept");
-      // Modules that no version has are gone too.
+      // Modules that no version uses are gone too.
       assert.equal(await blobs(), 101);
       await control.call("PUT", path, code(200));
       const again = await control.call("GET", `${path}/versions/${live}`);

@@ -17,16 +17,16 @@ interface Operation {
   readonly path: string;
   readonly scope: string | null;
   readonly takes: "json" | "form" | "nothing";
-  /** What its JSON has to be, as far as that can be said. */
+  /** The schema of its JSON body, as far as there is one. */
   readonly body: JsonSchema;
 }
 
-/** It takes the token that the session of an upload was given. */
+/** It takes the token of an upload session. */
 function isUpload({ path }: Pick<Operation, "path">): boolean {
   return path.startsWith("/accounts/{account_id}/workers/assets/upload");
 }
 
-/** Neither its path nor a body has anything to vary. */
+/** Neither its path nor its body has anything to vary. */
 function isAlwaysTheSame({ path, takes }: Operation): boolean {
   return takes === "nothing" && !path.replace("{account_id}", "").includes("{");
 }
@@ -47,7 +47,7 @@ for (const [engine, open] of Object.entries(engines)) {
         private_key: leaf.key,
       });
       await control.call("PUT", "/accounts/{account}/workers/scripts/there", scriptForm());
-      // Whatever asks for the account's CA first makes it.
+      // The first request for the account's CA makes the CA.
       await control.call("GET", "/accounts/{account}/countersign/identity/authorities");
       operations = await readOperations(control.api);
       await control.store.write(async ({ db }) => {
@@ -245,7 +245,7 @@ for (const [engine, open] of Object.entries(engines)) {
             if (answer.status === 200 && !answer.type.startsWith("application/json")) return;
             const envelope = assertEnvelope(answer);
             assert.notEqual(answer.status, 500, answer.text);
-            // What storage did not do is taken back, and the audit log has both.
+            // A change that storage did not make is undone, and the audit log records both.
             if (!envelope.success && answer.status < 500) assert.equal(last, known);
           }),
           { numRuns: isAlwaysTheSame(operation) ? 1 : engine === "SQLite" ? 40 : 8 },
@@ -257,7 +257,7 @@ for (const [engine, open] of Object.entries(engines)) {
   });
 }
 
-/** What the log says of what no call changes: nothing is fetched here, and nothing stored. */
+/** Entries that are not about a call's change. Nothing is fetched here, and nothing stored. */
 const outside = [
   "could not be fetched",
   "the ACME server could not be asked",

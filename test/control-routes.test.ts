@@ -47,7 +47,7 @@ for (const [engine, open] of Object.entries(engines)) {
       const deployment = await storeSource(control.store).deployment({ accountId, scriptName });
       return [...(deployment?.hosts ?? []), ...(deployment?.routes ?? [])];
     };
-    /** Besides the names under localhost, which every script has. */
+    /** Routes other than the names under localhost, which every script has. */
     const live = async (scriptName: string, accountId = control.accountId): Promise<string[]> =>
       (await hostsOf(scriptName, accountId)).filter((host) => !host.endsWith(".localhost"));
 
@@ -122,7 +122,7 @@ for (const [engine, open] of Object.entries(engines)) {
         const led = await callApi(other, "PUT", `${hostPath(host)}/origin`, origin);
         assert.equal(led.status >= 400, true, host);
       }
-      // Whoever came first keeps it, and others cannot take the host by a route either.
+      // The account that came first keeps the host, and others cannot take it with a route either.
       const free = `${hostPath("free.example")}/certificate`;
       assert.equal((await callApi(other, "PUT", free, await pair("free.example"))).status, 200);
       const late = await callApi(control, "PUT", free, await pair("free.example"));
@@ -200,7 +200,7 @@ for (const [engine, open] of Object.entries(engines)) {
       await setRoutes(other, "one", []);
     });
 
-    it("nobody says anything of hosts that a subdomain gives to whoever registers it", async () => {
+    it("nobody sets anything for hosts below a subdomain that another account may register", async () => {
       const leaf = await (
         await makeAuthority()
       ).issue({ subject: "CN=shop", dns: ["*.shop.workers.dev"] });

@@ -8,7 +8,7 @@ const now = new Date().toISOString();
 before(async () => (control = await startControl()));
 after(() => control[Symbol.asyncDispose]());
 
-/** As many rows as an account may have, less one, written past the API's own limits. */
+/** Fills a table to one row below the account's limit, past the API's own checks. */
 async function fill(table: string, most: number, row: (i: number) => object): Promise<void> {
   const { accountId, store } = control;
   const rows = Array.from({ length: most - 1 }, (_, i) => ({
@@ -122,7 +122,7 @@ for (const { what, table, most, row, path, body, code } of [
   });
 }
 
-/** Of a CA that the account knows, each of another. */
+/** A list of a CA that the account knows; each list is of another CA. */
 async function listOf(i: number): Promise<string> {
   const authority = await makeAuthority(`Lists ${i}`);
   const uploaded = await control.call("POST", `/accounts/${control.accountId}/mtls_certificates`, {

@@ -13,7 +13,7 @@ describe("the clock of cron triggers", () => {
   let now = new Date("2026-11-25T11:58:30Z");
   const ran: string[] = [];
   const clock = (): Date => now;
-  /** As a platform that was started just now. */
+  /** Triggers of a platform that was just started. */
   const triggers = (): CronTriggers =>
     new CronTriggers({
       store: control.store,
@@ -48,7 +48,7 @@ describe("the clock of cron triggers", () => {
   it("each runs once in its minute, however often it is looked at and by however many", async () => {
     const one = triggers();
     const other = triggers();
-    // It was made in this minute: its first run is in a later one.
+    // The trigger was made in this minute, so its first run is in a later minute.
     assert.deepEqual(await at("11:58:59", one), []);
     assert.deepEqual(await at("11:59:30", one), []);
     assert.deepEqual(await at("12:00:00", one), [

@@ -9,7 +9,7 @@ import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { wranglerTail } from "./helpers/wrangler-tail.ts";
 import { wranglerProject, type WranglerProject } from "./helpers/wrangler.ts";
 
-/** Answers with the runs that its process has had. */
+/** Answers with the runs in its process so far. */
 const CODE = `const runs = [];
 export default {
   async scheduled(controller, env, ctx) {
@@ -97,7 +97,7 @@ describe("cron triggers", () => {
       const path = "/accounts/{account}/workers/scripts/tailed/tails";
       return (await platform.api("GET", path)).json.result.length > 0 ? true : null;
     }, 30_000);
-    // wrangler connects a moment after it has asked for the tail.
+    // wrangler connects a moment after it has made the tail.
     const said = await found(async () => {
       await cli("cron", "run", "tailed");
       return tail.output().includes("ran 1 6") ? tail.output() : null;
@@ -154,11 +154,11 @@ describe("cron triggers", () => {
     assert.match((await cli("logs", "slow")).stdout, /events_exceeded/);
   });
 
-  // The last: the minute has passed while the others ran.
+  // The last test: the minute has passed while the others ran.
   it("they run at their minute, once", async () => {
     const first = await found(async () => (await runs("minutely"))[0] ?? null, 90_000);
     assert.equal(first.cron, "* * * * *");
-    // At its minute, and not at one that is long gone.
+    // It runs at its minute, not at one that is long past.
     assert.ok(first.at > restarted - 120_000, String(first.at - restarted));
     const minutes = (await runs("minutely")).map(({ at }) => at);
     assert.ok(minutes.every((at) => at % 60_000 === 0 && at <= Date.now()));

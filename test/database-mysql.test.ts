@@ -102,7 +102,7 @@ test("mysql2 through a Hyperdrive binding", { skip: withoutMariadb }, async (t) 
     );
     await until(() => server.sql("show processlist").includes("sleep(60)"));
     await server.restart();
-    // A server that stops ends the query first, or only the connection.
+    // When the server stops, either the query ends first, or only the connection.
     await sleeping;
     client.destroy();
     const next = await connect(gateway);
@@ -128,7 +128,7 @@ test("mysql2 through a Hyperdrive binding", { skip: withoutMariadb }, async (t) 
   });
 });
 
-test("a MySQL without TLS, and what is no MySQL, are told apart", async (t) => {
+test("a MySQL without TLS and a server that is not MySQL are told apart", async (t) => {
   const answers = [greeting(), "HTTP/1.1 400 Bad Request\r\n\r\n"];
   const server = createServer((socket) => {
     socket.on("error", () => {});
@@ -146,7 +146,7 @@ test("a MySQL without TLS, and what is no MySQL, are told apart", async (t) => {
   assert.match((await refusal(gateway)).message, /^database_gone: /);
 });
 
-/** Of a server that has no certificate: protocol 10, without CLIENT_SSL. */
+/** The greeting of a server without a certificate: protocol 10, without CLIENT_SSL. */
 function greeting(): Buffer {
   const body = Buffer.concat([
     Buffer.from("\n5.7.0\0"),

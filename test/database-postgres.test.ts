@@ -39,7 +39,7 @@ async function lab(t: TestContext, options: Partial<StartGatewayOptions> = {}): 
   return { authority, server, gateway, config };
 }
 
-/** Ends the TLS of clients with a certificate that they trust, and begins another to PostgreSQL. */
+/** Ends the TLS of clients with a certificate that they trust, and opens a separate connection to PostgreSQL. */
 async function interceptor(t: TestContext, authority: TestAuthority, to: number): Promise<number> {
   const own = await authority.issue({ subject: "CN=localhost", dns: ["localhost"] });
   const client = await authority.issue({ subject: "CN=client" });
@@ -204,7 +204,7 @@ test("pg through a Hyperdrive binding", { skip: withoutPostgres }, async (t) => 
     await handle.setDatabase(config);
   });
 
-  await t.test("a driver with ssl on is told that there is none to be done", async () => {
+  await t.test("a driver with ssl on learns that it has to be off", async () => {
     const error = await refusal(gateway, { ssl: { rejectUnauthorized: false } });
     assert.match(error.message, /does not support SSL/);
   });
@@ -311,13 +311,13 @@ test("pg through a Hyperdrive binding", { skip: withoutPostgres }, async (t) => 
     await next.end();
   });
 
-  await t.test("a configuration that is gone is told", async () => {
+  await t.test("a deleted configuration is reported as such", async () => {
     await handle.removeDatabase("a", "d");
     assert.match((await refusal(gateway)).message, /^database_gone: /);
   });
 });
 
-test("a database without TLS, and what is no database, are told apart", async (t) => {
+test("a database without TLS and a server that is not a database are told apart", async (t) => {
   const answers = ["N", "HTTP/1.1 400 Bad Request\r\n\r\n"];
   const server = createServer((socket) => {
     socket.on("error", () => {});
@@ -329,7 +329,7 @@ test("a database without TLS, and what is no database, are told apart", async (t
   const gateway = await testGateway(t, { failureDetails: "owner", timeouts: { session: 300 } });
   await bindDatabase(gateway, databaseConfig({ port, certificateId: null }));
   const noTls = await refusal(gateway);
-  // To anyone but the owner: what the table says, under the ray that the log has.
+  // Others than the owner see the text of the failures table, and the ray under which the log has the details.
   assert.match(noTls.message, /^origin_postgres_no_tls: .* \(ray [0-9a-f]{16}\)$/);
   assert.match((await refusal(gateway)).message, /^origin_postgres_no_tls: /);
   await gateway.handle.setDatabase(databaseConfig({ port: 1, certificateId: null }));

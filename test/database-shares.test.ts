@@ -63,7 +63,7 @@ test(
     await client.connect();
     await until(() => client.errors.length > 0);
     assert.match(client.errors[0]!.message, /^database_session_idle: /);
-    // Its place is free again.
+    // The place of the closed connection is free again.
     const next = await pgClient(gateway);
     await next.connect();
     await next.end();
@@ -98,7 +98,7 @@ test(
     const pids = new Set(answers.map(({ rows }) => rows[0].pid));
     assert.ok(pids.size <= 2, `${pids.size} connections`);
     await Promise.all(clients.map((client) => client.end()));
-    // Without the certificate it lets nobody in.
+    // Without the certificate the server lets nobody in.
     await gateway.handle.setDatabase(databaseConfig({ port, certificateId: null }));
     assert.match((await refusal(gateway)).message, /^(origin|database)_/);
   },

@@ -6,7 +6,7 @@ import { bindDatabase, databaseConfig, pgClient } from "./helpers/databases.ts";
 import { edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
 import { makeAuthority } from "./helpers/pki.ts";
 
-/** What binds to databases obeys the address policy that bindings obey: some rows of its table, and spellings. */
+/** Database bindings obey the same address policy as other bindings: some rows of its table, and some spellings. */
 const REFUSED = [
   "127.0.0.1",
   "::1",
@@ -36,7 +36,7 @@ async function closedGateway(t: TestContext, port: number): Promise<TestGateway>
   return gateway;
 }
 
-/** Something on this machine that counts who comes. */
+/** A server on this machine that counts its connections. */
 async function listener(
   t: TestContext,
 ): Promise<{ readonly port: number; readonly seen: () => number }> {
@@ -60,7 +60,7 @@ test("Hyperdrive leads to no address that bindings may not reach, however it is 
     await assert.rejects(client.connect(), /^error: origin_address_refused: /, host);
   }
   assert.equal(seen(), 0);
-  // The same, where loopback is open.
+  // The same while loopback is allowed.
   await gateway.handle.setAddresses({ allow: [], deny: [], development: true, denyLocalPorts: [] });
   const client = await pgClient(gateway, {}, "DB0");
   await assert.rejects(client.connect(), (error: Error) => !/address_refused/.test(error.message));

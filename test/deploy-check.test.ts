@@ -127,7 +127,7 @@ class Default(WorkerEntrypoint):
     assert.ok(control.edge.discarded.includes(staged.versionId));
   });
 
-  it("deploy --check says of an environment what holds there, and of one that does not start why", async () => {
+  it("deploy --check reports the refusals of the named environment, and why its Worker does not start", async () => {
     await using made = await project("app", { env: { staging: { vars: { A: "1" } } } });
     const message = "Uncaught Error: no";
     control.edge.refuseNext("app-staging", new Failure("worker_start_failed", { message }));

@@ -198,7 +198,7 @@ export default {
     assert.equal(elsewhere.headers.get("countersign-failure"), "origin_host_not_allowed");
   });
 
-  test("says what one binding goes on with when its files break, and nothing of the others", async () => {
+  test("says what a binding keeps when its files break, and nothing about other bindings", async () => {
     const { pem, issue } = await makeAuthority().then((made) => ({
       pem: made.pem,
       issue: made.issue.bind(made),
@@ -272,7 +272,7 @@ export default {
   });
 });
 
-/** wrangler cuts what is in flight when it reloads. */
+/** wrangler cuts requests in flight when it reloads. */
 async function untilOk(url: string): Promise<Response> {
   for (;;) {
     const response = await fetch(url).catch(() => null);

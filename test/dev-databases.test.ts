@@ -107,13 +107,13 @@ test(
     assert.match(refused.error ?? "", /^origin_certificate_unknown_ca: /, dev.output);
     assert.equal(refused.state, "08001");
     assert.match(dev.output, /DB: .*[\s\S]*origin_certificate_unknown_ca/);
-    // The file is read again: no restart.
+    // The file is read again, without a restart.
     await shop.write("ca.pem", other.pem);
     const withCa = { bindings: { DB: { ...settings, ca: "ca.pem" } } };
     await shop.write("countersign.json", JSON.stringify(withCa));
     await dev.says(/DB presents CN=client.*trusts .*ca\.pem/);
     const foreign = await ask(dev.url);
-    // Verified now; the server in turn does not know the development CA.
+    // The server is verified now, but does not itself know the development CA.
     assert.match(foreign.error ?? "", /^origin_refused_certificate_ca: /, dev.output);
   },
 );
@@ -240,7 +240,7 @@ test(
     await using shop = await project(undefined);
     await shop.write(".tmp/.keep", "");
     const temporary = shop.path(".tmp");
-    // PostgreSQL's own user has to come in.
+    // PostgreSQL's own user needs access.
     await chmod(shop.folder, 0o755);
     await chmod(temporary, 0o777);
     await using database = shop

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { promisify } from "node:util";
 import { spawnProgram, type RunningProgram } from "./helpers/dev-project.ts";
 import { makeAuthority } from "./helpers/pki.ts";
+import { program as countersign } from "./helpers/program.ts";
 
 const repository = join(import.meta.dirname, "..");
 
@@ -25,7 +26,7 @@ test("the guide from mocks to mTLS works as it is written, command by command", 
   }
 });
 
-/** Does what the guide tells, on free ports instead of 8443 and 8787. */
+/** Does what the guide says, on free ports instead of 8443 and 8787. */
 class Reader {
   readonly #folder: string;
   #origin: { readonly program: RunningProgram; readonly port: string } | null = null;
@@ -80,19 +81,19 @@ class Reader {
     }
   }
 
-  /** As npx would, but that npx does not hand signals on to what it started. */
+  /** Like npx, except that npx does not pass signals on. */
   #start(command: string): RunningProgram {
     const [, name = "", ...args] = command.split(" ");
     return spawnProgram(join(this.#folder, "node_modules/.bin", name), args, this.#folder);
   }
 
-  /** What npm would put there, without asking a registry. */
+  /** Installs what npm would, without asking a registry. */
   async #install(): Promise<void> {
     const modules = join(this.#folder, "node_modules");
     await mkdir(join(modules, ".bin"), { recursive: true });
     await symlink(repository, join(modules, "countersign"));
     await symlink(join(repository, "node_modules/wrangler"), join(modules, "wrangler"));
-    await symlink(join(repository, "bin/countersign.js"), join(modules, ".bin/countersign"));
+    await symlink(countersign, join(modules, ".bin/countersign"));
     await writeFile(join(this.#folder, "package.json"), `{ "name": "shop" }\n`);
   }
 
@@ -112,12 +113,12 @@ class Reader {
     this.#dev = { program, url };
   }
 
-  /** Until an edit of the block before is live. */
+  /** Waits until the edit in the previous block is live. */
   async #ask(expected: string): Promise<void> {
     const until = Date.now() + 30_000;
     let text = "";
     while (!text.includes(expected) && Date.now() < until) {
-      // wrangler cuts what is in flight when it reloads.
+      // wrangler cuts requests in flight when it reloads.
       text = await fetch(this.#dev?.url ?? "")
         .then((response) => response.text())
         .catch(String);

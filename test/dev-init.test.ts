@@ -34,7 +34,7 @@ async function read(project: TestProject, name: string): Promise<string> {
   return readFile(project.path(name), "utf8");
 }
 
-/** As wrangler reads them. */
+/** The bindings as wrangler reads them. */
 async function bindings(
   project: TestProject,
   file: string,

@@ -2,6 +2,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { makeProject, spawnProgram, type TestProject } from "./helpers/dev-project.ts";
+import { program } from "./helpers/program.ts";
 import { until } from "./helpers/until.ts";
 
 const wrangler = join(
@@ -12,21 +13,21 @@ const wrangler = join(
 test("countersign dev and plain wrangler dev find each other's Workers, without a variable", async () => {
   await using shop = await calls("shop", "prices");
   await using prices = await calls("prices", "shop");
-  // Where both look, in a home of their own: no variable names the registry.
+  // A home folder of its own, in which both look; no variable names the registry.
   const env = {
     HOME: shop.folder,
     XDG_CONFIG_HOME: shop.folder,
     WRANGLER_SEND_METRICS: "false",
     CLOUDFLARE_CF_FETCH_ENABLED: "false",
   };
-  const start = (project: typeof shop, program: string): ReturnType<typeof spawnProgram> => {
-    const command = [process.execPath, program, "dev", "--port", "0", "--inspector-port", "0"];
+  const start = (project: typeof shop, tool: string): ReturnType<typeof spawnProgram> => {
+    const command = [process.execPath, tool, "dev", "--port", "0", "--inspector-port", "0"];
     const args = ["-u", "WRANGLER_REGISTRY_PATH", ...command];
     return spawnProgram("env", args, project.folder, env);
   };
   await using plain = start(prices, wrangler);
   const [, plainUrl = ""] = await plain.says(/Ready on (http\S+)/);
-  await using dev = start(shop, join(import.meta.dirname, "../bin/countersign.js"));
+  await using dev = start(shop, program);
   const [, devUrl = ""] = await dev.says(/Ready on (http\S+)/);
   await until(() => says(devUrl, "I am prices"));
   await until(() => says(plainUrl, "I am shop"));

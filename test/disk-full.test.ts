@@ -19,7 +19,7 @@ test(
       const { bavail, bsize } = statfsSync(folder);
       writeFileSync(join(folder, "filling"), Buffer.alloc(Math.max(0, bavail * bsize)));
       const path = "/accounts/{account}/countersign/webhook";
-      // The database may have room in pages that it has.
+      // The database may have free pages left.
       let answer = await platform.api("PUT", path, { url: url(0) });
       for (let n = 1; answer.status === 200 && n < 400; n += 1) {
         answer = await platform.api("PUT", path, { url: url(n) });

@@ -22,7 +22,7 @@ async function blocksOf(page: string, language: string): Promise<readonly string
   return [...text.matchAll(fence)].map(([, block]) => block!);
 }
 
-describe("the code in the docs is run as it stands there", () => {
+describe("the code in the docs runs unchanged", () => {
   let platform: TestPlatform;
   let folder: string;
   before(async () => {
@@ -34,7 +34,7 @@ describe("the code in the docs is run as it stands there", () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  test("access.md: a host is put behind a service token, and lets in who has it", async () => {
+  test("access.md: a host is put behind a service token, and lets in clients that have it", async () => {
     const shell = await blocksOf("access.md", "sh");
     const block = shell.find((text) => text.includes('"$api/apps"')) ?? "";
     const [beginning = "", application = ""] = block.split("# The answer has the aud");

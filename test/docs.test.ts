@@ -15,10 +15,10 @@ const pages = [
 ];
 const io = { stdout: process.stdout, stderr: process.stderr, env: {}, cwd: root };
 const program = await createProgram(io, null);
-/** Their options are wrangler's as well, passed on as they are. */
+/** Commands whose further options are wrangler's, and are passed on unchanged. */
 const passesOn = new Set(["deploy"]);
 
-/** Command lines in fenced blocks and in `code`, with where they stand. */
+/** Command lines in fenced blocks and in `code`, with their places. */
 function commandLines(page: string): string[] {
   const text = readFileSync(join(root, page), "utf8");
   const blocks = [...text.matchAll(/^```sh\n(.*?)^```/gms)].flatMap(([, block]) =>

@@ -42,7 +42,7 @@ it("a migration follows the tag of the last one, and comes with a deploy alone",
   const second = { old_tag: "v1", new_tag: "v2", renamed_classes: [{ from: "Tagged", to: "Re" }] };
   const name = "tagged";
   assert.deepEqual(await codes(name, migrations(second)), [10079]);
-  // Room for it.
+  // Makes room for it.
   const room = { old_tag: "v2", new_tag: "v3", deleted_classes: ["E1"] };
   assert.deepEqual(await codes("rest", migrations(room)), []);
   assert.deepEqual(await codes(name, migrations(first)), []);

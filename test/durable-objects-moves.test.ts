@@ -22,7 +22,7 @@ import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { until } from "./helpers/until.ts";
 import { wranglerProject } from "./helpers/wrangler.ts";
 
-/** Accepts WebSockets that outlive the object's memory, and says what it was told before. */
+/** Accepts WebSockets that outlive the object's memory, and answers with the message before. */
 const ROOM = `
   fetch() {
     const [client, server] = Object.values(new WebSocketPair());
@@ -196,7 +196,7 @@ describe("Durable Objects that are moved", () => {
 
   it("deploy --check says what a migration would be refused for", async () => {
     await using made = await wranglerProject(platform.ready, project("killed"));
-    // As a project that has installed what it deploys with.
+    // Like a project that has installed its own tools.
     symlinkSync(join(import.meta.dirname, "../node_modules"), join(made.folder, "node_modules"));
     const checked = async (...migrations: readonly object[]): Promise<string> => {
       await made.write(project("killed", { migrations }));

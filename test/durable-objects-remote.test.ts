@@ -134,7 +134,7 @@ describe("Durable Objects of another Worker", () => {
     await using folder = await wranglerProject(platform.ready, {
       "wrangler.jsonc": { name: "host" },
     });
-    // Nobody is there to ask: it says who binds it, and goes on.
+    // Without a terminal it cannot ask: it prints who binds the Worker, and continues.
     const { output } = await folder.run(["delete"]);
     assert.match(output, /guest .*binding to the Durable Object Namespace "host_Renamed"/);
     const { message } = (await ask("guest", "a/hit")) as { message: string };
@@ -163,7 +163,7 @@ describe("Durable Objects of another Worker", () => {
     assert.equal(refused.errors[0]?.code, 10061);
     const old = await running("left");
     for (const pid of old) process.kill(pid!, "SIGKILL");
-    // New processes of it start all the same.
+    // New processes of the other Worker start all the same.
     await until(async () => {
       const now = await running("left");
       return now.length === old.length && now.every((pid) => !old.includes(pid));
@@ -191,7 +191,7 @@ describe("Durable Objects of another Worker", () => {
     const all = json.result as readonly { readonly id: string; readonly script: string }[];
     const { id } = all.find(({ script }) => script === "safe")!;
     const safe = { name: "SAFE", type: "service", service: "safe" };
-    // The names of doors are the platform's own: no binding of a Worker's leads to one.
+    // Names of doors are reserved for the platform: no binding of a Worker leads to a door.
     for (const entrypoint of [`objects ${id}`, "the events of the platform", "a b", "[null,{}]"]) {
       const { errors } = await deploy("stranger", STRANGER, {
         bindings: [{ ...safe, entrypoint }],
@@ -202,7 +202,7 @@ describe("Durable Objects of another Worker", () => {
     const which = encodeURIComponent(JSON.stringify({ name: "a" }));
     assert.deepEqual(await ask("stranger", `?${which}`), {
       called: "TypeError",
-      // The Worker's own handler has it, for which the name of an object is a path.
+      // The request reached the Worker's own handler, which takes an object's name as a path.
       fetched: 500,
     });
     assert.equal(await ask("friend", "a/hit"), 2, "nothing else has counted");
@@ -222,7 +222,7 @@ describe("Durable Objects of another Worker", () => {
   });
 });
 
-/** Speaks to a Worker as the platform does with the objects of one. */
+/** Speaks to a Worker in the platform's own protocol for the objects of another Worker. */
 const STRANGER = `export default {
   async fetch(request, env) {
     const which = new URL(request.url).search.slice(1);

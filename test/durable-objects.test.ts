@@ -60,7 +60,7 @@ describe("Durable Objects", () => {
     const { dataFolder, ready } = platform;
     await platform.end("SIGKILL");
     platform = await startPlatform({ ...started, dataFolder, token: ready.token });
-    // At least once, as everywhere: it may have been killed in the middle.
+    // Alarms run at least once: the process may have been killed during one.
     await until(async () => Number(await ask("alarmed", "b/woken")) >= 1);
     assert.equal(await ask("alarmed", "b/hit"), hits + 1);
   });

@@ -22,7 +22,7 @@ before(async () => {
   const { key, chain } = await authority.issue({ subject: "CN=default", dns: ["*.localhost"] });
   edge = await startTestEdge({
     https: { host: "127.0.0.1", port: 0, redirect: false, byDefault: { key, chain } },
-    // Two slots: what leaks one shows at the third.
+    // Two slots: the third request shows a leaked slot.
     gateway: { logLevel: "silent", addresses: { development: true }, connections: 2 },
   });
   await edge.edge.applied(
@@ -84,7 +84,7 @@ function anyName(): undefined {
   return undefined;
 }
 
-/** Begin an upload that never ends; the function that is returned breaks it off. */
+/** Each begins an upload that never ends, and returns a function that aborts it. */
 const clients: Record<string, (host: string) => () => void> = {
   "HTTP/1.1": (host) => {
     const { httpPort: port } = edge.edge;

@@ -24,7 +24,7 @@ test("a deployed Worker answers", async () => {
   assert.deepEqual([status, text], [200, "hello"]);
 });
 
-test("a Worker that throws at start is refused with its exception and line, and the old one goes on", async () => {
+test("a Worker that throws at start is refused with its exception and line, and the old one keeps running", async () => {
   await edge.stageAndDeploy(makeVersion("careful", answering("old")));
   const broken = makeVersion("careful", "const a = 1;\nthrow new TypeError('boom at start');");
   await assert.rejects(edge.edge.stage(broken), (error: Failure) => {
@@ -38,7 +38,7 @@ test("a Worker that throws at start is refused with its exception and line, and 
   assert.equal((await edge.fetch("careful.localhost")).text, "old");
 });
 
-test("a Worker that never finishes to start is given up after a time, with a code of its own", async () => {
+test("a Worker that never finishes starting is given up after a time, with its own code", async () => {
   await using hasty = await startTestEdge({ startTimeout: 500 });
   const endless = makeVersion("endless", "for (;;);\nexport default {};");
   await assert.rejects(hasty.edge.stage(endless), { code: "worker_start_timeout" });
@@ -96,7 +96,7 @@ test("a generation that was replaced is gone once it has drained: process, folde
     () => edge.edge.status().workers.filter(({ scriptName }) => scriptName === "shed").length === 1,
   );
   assert.throws(() => process.kill(pid!, 0), { code: "ESRCH" });
-  // Generations of the tests before this one may still be going.
+  // Generations of earlier tests may still be draining.
   await until(async () => (await readdir(join(edge.runDirectory, "g"))).length <= folders);
 });
 
@@ -151,7 +151,7 @@ test("versions share the traffic by their percentages", async () => {
   ]);
   const counts = { a: 0, b: 0 };
   for (let i = 0; i < 400; i++) counts[(await edge.fetch("split.localhost")).text as "a" | "b"]++;
-  // 40 on average; less than 11 or more than 79 happens once in ten million runs.
+  // 40 on average. Less than 11 or more than 79 happens once in ten million runs.
   assert.ok(counts.b > 10 && counts.b < 80, JSON.stringify(counts));
   await edge.deploy([[b, 100]]);
   for (let i = 0; i < 20; i++) assert.equal((await edge.fetch("split.localhost")).text, "b");

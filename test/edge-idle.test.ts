@@ -58,7 +58,7 @@ test("requests at the very moment of a stop are all answered", async () => {
   let starts = 0;
   let last: number | null = null;
   for (let round = 0; round < 25; round++) {
-    // Around the moment at which it is stopped, in steps of a few milliseconds.
+    // Around the moment of the stop, in steps of a few milliseconds.
     await delay(AFTER - 20 + ((round * 13) % 120));
     const sent = Array.from({ length: 8 }, (_, i) =>
       delay(i * 4).then(() =>
@@ -240,7 +240,7 @@ test("a waitUntil() task has its time before its Worker is stopped", async () =>
   assert.ok(performance.now() - asked >= 1_390, "twice the time of waitUntil()");
 });
 
-/** Asks the other one, and answers it. */
+/** A Worker that calls the other one when asked to, and answers its calls. */
 function asking(name: string): string {
   return `export default { async fetch(request, env) {
     if (new URL(request.url).pathname === "/end") return new Response("${name} was asked");
@@ -257,7 +257,7 @@ function sourceWith(code: string): TestSource {
   return source;
 }
 
-/** The ids of all that was started. */
+/** The ids of all processes that were started. */
 function processes({ runDirectory }: TestEdge): readonly string[] {
   return readdirSync(join(runDirectory, "pids"));
 }

@@ -12,7 +12,7 @@ before(async () => {
 });
 after(() => edge[Symbol.asyncDispose]());
 
-/** Says which process answers. */
+/** Answers with the id of its process. */
 const WHO = `let id;
 export default { async fetch() {
   id ??= crypto.randomUUID();
@@ -21,14 +21,14 @@ export default { async fetch() {
 } };`;
 
 test("a Worker runs in as many processes as are asked for, and all of them answer", async () => {
-  // So slow that all of them are under way at once, on a busy machine too.
+  // So slow that all requests are in flight at once, on a busy machine too.
   const slow = WHO.replace("wait(20)", "wait(1_500)");
   await edge.stageAndDeploy(makeVersion("wide", slow));
   const pids = processes("wide").map(({ pid }) => pid);
   assert.equal(new Set(pids).size, 3);
   const answers = await Promise.all(Array.from({ length: 12 }, () => edge.fetch("wide.localhost")));
   const counts = Map.groupBy(answers, ({ text }) => text);
-  // Each has the same share: a request goes to the process with the fewest.
+  // All have the same share, because a request goes to the process with the fewest.
   assert.deepEqual(
     [...counts.values()].map(({ length }) => length),
     [4, 4, 4],
@@ -53,7 +53,7 @@ test("while one process is gone the others answer, and it comes back", async () 
     process.kill(first!.pid!, "SIGKILL");
     await until(() => processes("hurt").every(({ state }) => state === "running"));
   });
-  // What the process had taken is lost with it, and said; nothing that came after is.
+  // Requests that the process had taken are lost and reported as failed; later ones are not.
   assert.ok(failed.length <= 4, failed.join("\n"));
   for (const one of failed) assert.match(one, /worker_connection_lost/);
   const names = new Set<string>();

@@ -40,7 +40,7 @@ function callee(generation: string): string {
     }`;
 }
 
-/** Does what the path says with its binding, and answers with the result or the exception. */
+/** Does with its binding what the path says, and answers with the result or the exception. */
 const caller = `
   export default {
     async fetch(request, env) {
@@ -164,13 +164,13 @@ test("a stored version whose binding leads to a door of the platform's does not 
       (error) => error instanceof Failure && error.code === "entrypoint_not_a_class",
       entrypoint,
     );
-    // As at the start of a platform that has it in its database.
+    // As at the start of a platform that has the Worker in its database.
     const name = `stored-${entrypoint.length}`;
     await edge.deploy(makeVersion(name, caller, [service("TARGET", "guarded", entrypoint)]));
     assert.match(edge.worker(name).lastExit ?? "", /"TARGET".*is not the name of a class/);
     assert.notEqual(edge.worker(name).state, "running");
     assert.equal((await edge.fetch(`${name}.localhost`, "/fetch")).status, 503);
-    // Mended, it runs.
+    // After the correction it runs.
     await edge.deploy(makeVersion(name, caller, [service("TARGET", "guarded", "Admin")]));
     assert.equal((await edge.fetch(`${name}.localhost`, "/rpc")).text, "admin you 1");
   }

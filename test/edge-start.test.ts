@@ -47,7 +47,7 @@ test("generations that were left without a request end at once, others only so m
     await edge.deploy(makeVersion("busy", answering(`busy ${i}`)));
     assert.equal((await edge.fetch("busy.localhost")).text, `busy ${i}`);
   }
-  // The one that is live, and four that wait for their `waitUntil()` tasks.
+  // The live generation, and four that wait for their `waitUntil()` tasks.
   await until(() => running(edge, "busy") <= 5);
 });
 

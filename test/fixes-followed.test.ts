@@ -11,17 +11,17 @@ import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { scriptForm } from "./helpers/script-form.ts";
 
-// Each failure is met, the command that its fix names is run as it stands there, and what failed is done.
+// For each failure: make it happen, run the command that its fix names, word for word, and repeat the attempt.
 
 interface Case {
   readonly code: FailureCode;
-  /** What fails with the code first, and is done after the fix. The command's arguments, or a request. */
+  /** Fails with the code first, and succeeds after the fix: the command's arguments, or a request. */
   readonly attempt: readonly string[] | (() => Promise<string>);
-  /** What stands for the fix's placeholders, in their order, then what it leaves out. */
+  /** Values for the fix's placeholders, in order, then arguments that the fix leaves out. */
   readonly rest: readonly string[];
-  /** Which of the commands in the fix. Default: the first. */
+  /** Index of the command in the fix. Default: the first. */
   readonly command?: number;
-  /** The attempt is no other after the fix, which did it itself. */
+  /** The fix itself completes the attempt, so it is not repeated. */
   readonly fixDoesIt?: true;
   readonly before?: () => Promise<unknown>;
 }
@@ -101,7 +101,7 @@ describe("the command of a fix does what the failure kept from being done", () =
     const [error] = json.errors as unknown as { meta: { failure: string } }[];
     return error?.meta.failure ?? "";
   };
-  /** The code that it fails with; empty: it is done. */
+  /** The code with which the attempt fails; empty: it succeeded. */
   const tried = async (attempt: Case["attempt"]): Promise<string> => {
     if (typeof attempt === "function") return attempt();
     const { status, stdout, stderr } = await run(...attempt, "--json");
@@ -262,7 +262,7 @@ function upload(...more: readonly string[]): readonly string[] {
   return ["certificate", "upload", ...more];
 }
 
-/** The fix's own words, without `countersign`. */
+/** The fix's command, without `countersign`. */
 function commandOf(code: FailureCode, index: number, rest: readonly string[]): readonly string[] {
   const commands = [
     ...failures[code].fix.matchAll(/`(?:eval "\$\()?(?:npx )?countersign ([^`)]+)/g),

@@ -186,12 +186,12 @@ function wranglerBundle(): Promise<string> {
   return readFile(join(dirname(manifest), "wrangler-dist", "cli.js"), "utf8");
 }
 
-/** Of a command and of all those below it. */
+/** The options of a command and of all its subcommands. */
 function optionsOf({ options, commands }: Command): string[] {
   return [...options.flatMap(({ long }) => long ?? []), ...commands.flatMap(optionsOf)];
 }
 
-/** The commands, without the program's name, that the fixes of all failures have in backticks. */
+/** The commands in backticks in the fixes of all failures, without the program's name. */
 function commandsOf(name: string): { readonly code: string; readonly command: string }[] {
   return Object.entries(failures).flatMap(([code, { fix }]) =>
     [...fix.matchAll(new RegExp(`\`(?:npx )?${name} ([^\`]+)\``, "g"))].map(([, command]) => ({
@@ -201,7 +201,7 @@ function commandsOf(name: string): { readonly code: string; readonly command: st
   );
 }
 
-/** The word that the CLI does not take, or null. What is left out of a command is not asked for. */
+/** A word that the CLI does not accept, or null. Arguments that a fix leaves out are not required. */
 function wrongWith(text: string): string | null {
   let command: Command = program;
   let values = 0;

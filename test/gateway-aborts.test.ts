@@ -18,7 +18,7 @@ before(async () => {
   authority = await makeAuthority();
   gateway = await testGateway(
     { after: (end: () => Promise<void>) => void ended.push(end) },
-    // Two slots: what leaks one shows at the third.
+    // Two slots: the third request shows a leaked slot.
     { connections: 2, timeouts: { headers: 8_000, body: 8_000, idle: 400 } },
   );
   await gateway.handle.setTrust("a", { authorities: [authority.pem], hosts: {}, proxied: [] });
@@ -157,7 +157,7 @@ for (const [what, finish] of [
 
 type Send = (kind: number, bits: number, payload: Buffer, close?: "close") => void;
 const empty = Buffer.alloc(0);
-/** A literal field that is not indexed: `x-t: 1`. */
+/** A literal field without indexing: `x-t: 1`. */
 const okTrailers = Buffer.from([0x10, 3, ...Buffer.from("x-t"), 1, ...Buffer.from("1")]);
 
 for (const [what, end] of [
@@ -251,7 +251,7 @@ test("an origin that half-closes in its answer, or stays half open after it, hol
     setTimeout(() => socket.end(), 20);
   });
   await assert.rejects(ask(gateway.socket(), cut.url), { code: "ECONNRESET" });
-  // It says nothing of closing, half-closes, and reads on: the next request goes elsewhere.
+  // The origin half-closes without announcing it, and reads on: the next request uses another connection.
   await using halfOpen = await rawOrigin((socket) => {
     socket.allowHalfOpen = true;
     socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");

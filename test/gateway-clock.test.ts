@@ -84,7 +84,7 @@ test("as many connections as come at once resume a session each, and none the sa
 
 const ALL = Array.from({ length: 32 }, (_, at) => at);
 
-/** A pool whose connections say which session they were offered, and take tickets. */
+/** A pool whose connections record which session they were offered, and take tickets. */
 function resuming(
   t: TestContext,
   clock: FakeClock,
@@ -113,7 +113,7 @@ function resuming(
   return { pool: pools.acquire(scope), sessions, tickets };
 }
 
-/** A gateway in this process, with a certificate that ends in an hour of its clock. */
+/** A gateway in this process, with a certificate that expires an hour later by its clock. */
 async function ready(
   t: TestContext,
 ): Promise<{ clock: FakeClock; gateway: Gateway; socketPath: string; url: string }> {

@@ -76,12 +76,12 @@ for (const [kind, closesFor] of [
       assert.equal(await some(socket), `R ${STARTUP.toString("hex")}`);
       socket.destroy();
     }
-    // Found out once: later connections ask at once.
+    // The way is found once; later connections begin with it.
     assert.deepEqual(begun, ["handshake", "request", "request", "request"]);
   });
 }
 
-test("a driver that begins TLS of its own is told apart, in the log and to the Worker", async (t) => {
+test("a driver that begins TLS itself is told apart, in the log and to the Worker", async (t) => {
   const { gateway, server } = await ready(t);
   const port = await listen(t, postgres(server, "a handshake"));
   const socket = await connectTo(gateway, port);
@@ -103,7 +103,7 @@ for (const onPort of [true, false]) {
     const greets = await bytes(socket);
     assert.deepEqual([greets[3], greets[4]], [0, 10]);
     socket.write(packet(1, clientAnswer("root")));
-    // Numbered as if nothing had been said in between.
+    // Numbered as if nothing had been sent in between.
     const more = await bytes(socket);
     assert.deepEqual([more[3], more.subarray(4).toString()], [2, "\u0001more"]);
     socket.write(packet(3, Buffer.from("password")));
@@ -116,7 +116,7 @@ for (const onPort of [true, false]) {
   });
 }
 
-test("a MySQL server that is not trusted is told as MySQL tells it", async (t) => {
+test("an untrusted MySQL server is reported in MySQL's own protocol", async (t) => {
   const port = await freePort();
   const { gateway } = await ready(t, { mysqlPorts: [port] });
   const other = await makeAuthority();
@@ -172,7 +172,7 @@ test("a revocation cuts what connect() opened, and says why", async (t) => {
   assert.equal(await reason(gateway, port), "origin_connection_cut");
 });
 
-test("a Worker has a share of connections, and one that carries nothing is closed", async (t) => {
+test("a Worker has a limit of connections, and an idle one is closed", async (t) => {
   const { gateway, server } = await ready(t, { streams: 2, timeouts: { stream: 700 } });
   const port = await listen(
     t,
@@ -206,7 +206,7 @@ async function ready(
   return { authority, gateway, server, certificate };
 }
 
-/** What a PostgreSQL does before a session: it answers a startup message, within TLS. */
+/** PostgreSQL before a session: it answers a startup message, within TLS. */
 function postgres(
   tls: TlsOptions,
   closesFor: "a handshake" | "no ALPN" | "the certificate",
@@ -236,7 +236,9 @@ function postgres(
   });
 }
 
-/** What a MySQL does before a session: it greets, wants TLS, asks for more, lets in, answers one query. */
+/**
+ * MySQL before a session: it sends a greeting, requires TLS, asks for more, lets the client in, and answers one query.
+ */
 function mysql(tls: TlsOptions): Server {
   return createTcpServer((socket) => {
     socket.on("error", () => {});
@@ -327,7 +329,7 @@ async function connectTo(gateway: TestGateway, port: number): Promise<Socket> {
   return socket;
 }
 
-/** As a Worker asks why its connection failed. */
+/** Asks why a connection failed, as a Worker does. */
 async function reason(gateway: TestGateway, port: number): Promise<string> {
   const url = `http://connect.countersign.invalid/localhost:${port}`;
   const answer = await ask(gateway.socket(), url);

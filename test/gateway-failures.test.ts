@@ -371,7 +371,7 @@ function tlsServer(
   return listen(t, server);
 }
 
-/** A port whose queue of connections is full: the kernel drops what comes. */
+/** A port whose queue of connections is full, so the kernel drops further packets. */
 async function fullServer(t: TestContext): Promise<number> {
   const child = spawn(process.execPath, ["-e", BLOCKED], { stdio: ["ignore", 2, 2, "ipc"] });
   t.after(() => child.kill("SIGKILL"));
@@ -381,7 +381,7 @@ async function fullServer(t: TestContext): Promise<number> {
     t.after(() => socket.destroy());
     const full = await Promise.race([
       once(socket, "connect").then(() => false),
-      // After a look at what has happened on connections: this process may have been held up.
+      // After handling events of connections, because this process may have been suspended.
       new Promise<boolean>((resolve) => setTimeout(() => setImmediate(resolve, true), 200)),
     ]);
     if (full) return port;

@@ -11,39 +11,45 @@ const RUNS = Number(process.env["COUNTERSIGN_FUZZ_RUNS"] ?? 150);
 /** An exchange that never ends is a failure too. */
 const PATIENT = { timeout: 90_000 };
 
-test("whatever an origin answers and a Worker asks, the gateway goes on", PATIENT, async (t) => {
-  const authority = await makeAuthority();
-  const { chain, key } = await authority.issue({ subject: "CN=localhost", dns: ["localhost"] });
-  let answer: Buffer = Buffer.alloc(0);
-  const origin = createServer({ cert: chain, key }, (socket) => {
-    socket.on("error", () => {}).once("data", () => socket.end(answer));
-  });
-  await new Promise<void>((resolve) => origin.listen(0, "127.0.0.1", resolve));
-  t.after(() => origin.close());
-  const url = `https://localhost:${(origin.address() as AddressInfo).port}`;
-  const gateway = await testGateway(t);
-  await gateway.handle.setTrust("a", { authorities: [authority.pem], hosts: {}, proxied: [] });
-  await gateway.handle.setCertificate(edgeCertificate(await authority.issue({ subject: "CN=c" })));
-  await gateway.bind();
+test(
+  "the gateway keeps running, whatever an origin answers and a Worker asks",
+  PATIENT,
+  async (t) => {
+    const authority = await makeAuthority();
+    const { chain, key } = await authority.issue({ subject: "CN=localhost", dns: ["localhost"] });
+    let answer: Buffer = Buffer.alloc(0);
+    const origin = createServer({ cert: chain, key }, (socket) => {
+      socket.on("error", () => {}).once("data", () => socket.end(answer));
+    });
+    await new Promise<void>((resolve) => origin.listen(0, "127.0.0.1", resolve));
+    t.after(() => origin.close());
+    const url = `https://localhost:${(origin.address() as AddressInfo).port}`;
+    const gateway = await testGateway(t);
+    await gateway.handle.setTrust("a", { authorities: [authority.pem], hosts: {}, proxied: [] });
+    await gateway.handle.setCertificate(
+      edgeCertificate(await authority.issue({ subject: "CN=c" })),
+    );
+    await gateway.bind();
 
-  await fc.assert(
-    fc.asyncProperty(response, async (text) => {
-      answer = Buffer.from(text, "latin1");
-      await ask(gateway.socket(), `${url}/`).catch(isCut);
-      return gateway.handle.status().restarts === 0;
-    }),
-    { numRuns: RUNS },
-  );
-  answer = Buffer.from("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
-  await fc.assert(
-    fc.asyncProperty(request(url), async (text) => {
-      await send(gateway, text);
-      return gateway.handle.status().restarts === 0;
-    }),
-    { numRuns: RUNS },
-  );
-  assert.equal((await ask(gateway.socket(), `${url}/`)).status, 200);
-});
+    await fc.assert(
+      fc.asyncProperty(response, async (text) => {
+        answer = Buffer.from(text, "latin1");
+        await ask(gateway.socket(), `${url}/`).catch(isCut);
+        return gateway.handle.status().restarts === 0;
+      }),
+      { numRuns: RUNS },
+    );
+    answer = Buffer.from("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    await fc.assert(
+      fc.asyncProperty(request(url), async (text) => {
+        await send(gateway, text);
+        return gateway.handle.status().restarts === 0;
+      }),
+      { numRuns: RUNS },
+    );
+    assert.equal((await ask(gateway.socket(), `${url}/`)).status, 200);
+  },
+);
 
 const latin1 = fc.string({
   unit: fc.integer({ min: 0, max: 255 }).map((code) => String.fromCharCode(code)),
@@ -111,7 +117,7 @@ function request(url: string): fc.Arbitrary<string> {
     );
 }
 
-/** Sends bytes and resolves when something comes back, or the connection ends, or nothing can come. */
+/** Sends bytes. Resolves when an answer comes, the connection ends, or no answer can come. */
 function send(gateway: TestGateway, text: string): Promise<void> {
   return new Promise((resolve) => {
     const socket = connect(gateway.socket());
@@ -120,7 +126,7 @@ function send(gateway: TestGateway, text: string): Promise<void> {
       socket.destroy();
       resolve();
     };
-    // A request whose body never ends gets no answer: going away in the middle is a case too.
+    // A request whose body never ends gets no answer, so leaving in the middle is one of the cases.
     const timer = setTimeout(done, 30);
     socket.on("error", done).on("close", done).once("data", done);
     socket.write(text, "latin1");

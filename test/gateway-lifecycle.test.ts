@@ -37,7 +37,7 @@ test("a new version is presented from the next request on; what is in flight fin
   assert.deepEqual(origin.subjects, ["CN=client", "CN=second"]);
 });
 
-test("a broken version is refused, and the old one goes on", async (t) => {
+test("a broken version is refused, and the old one stays in use", async (t) => {
   const { authority, gateway, origin, url } = await ready(t);
   const other = await authority.issue({ subject: "CN=other" });
   const good = edgeCertificate(await authority.issue({ subject: "CN=second" }), { version: 2 });
@@ -75,7 +75,7 @@ test("revocation cuts what is in flight and refuses what comes", async (t) => {
   assert.equal(answer.headers["countersign-failure"], "certificate_revoked");
 });
 
-test("a deleted certificate, and one that never was, is said to be gone", async (t) => {
+test("a deleted certificate, and one that never existed, is reported as gone", async (t) => {
   const { gateway, url } = await ready(t);
   await ask(gateway.socket(), url);
   await gateway.handle.removeCertificate("a", "c");
@@ -94,7 +94,7 @@ test("a connection lives no longer than its certificate", async (t) => {
       request.socket.once("close", () => closed.resolve());
     },
   });
-  // On a busy machine its time may be over before it is used.
+  // On a busy machine the certificate may expire before it is used, so its lifetime is doubled until it works.
   for (let life = 2_000; ; life *= 2) {
     const notAfter = new Date(Date.now() + life);
     const soon = await authority.issue({ subject: "CN=soon", notAfter });
@@ -188,9 +188,9 @@ test("a changed address policy is in force for the next connection", async (t) =
 test("closing a binding lets what is in flight end, and removes the socket", async (t) => {
   const held = Promise.withResolvers<ServerResponse>();
   const { gateway, url } = await ready(t, { handler: (_, response) => held.resolve(response) });
-  // For the group of its folder too, which no process but the one it was made for has.
+  // The group may use it too: only the process that the folder was made for is in the folder's group.
   assert.equal((await stat(gateway.socket())).mode & 0o777, 0o660);
-  // As workerd does, which would go on to use the connection.
+  // Like workerd, which would go on to use the connection.
   const agent = new Agent({ keepAlive: true });
   t.after(() => agent.destroy());
   const inFlight = ask(gateway.socket(), url, { agent });
@@ -222,7 +222,7 @@ test("a gateway that is killed comes back with everything it had", async (t) => 
 test("after a restart an expired certificate is said to have expired", async (t) => {
   const { gateway, url, authority } = await ready(t);
   let end = 0;
-  // On a busy machine a second may be over before the gateway has read it.
+  // On a busy machine a second may pass before the gateway has read it, so the lifetime is doubled until it works.
   for (let life = 1_500; ; life *= 2) {
     end = Date.now() + life;
     const soon = await authority.issue({ subject: "CN=soon", notAfter: new Date(end) });

@@ -77,7 +77,7 @@ async function connectTo(gateway: TestGateway, bindingName: string, port: number
   return socket;
 }
 
-/** StartupMessage and one simple query; returns all that came until the server waits or ends. */
+/** Sends a StartupMessage and one simple query; returns everything up to the point where the server waits or closes. */
 async function query(socket: Socket, user: string, sql: string): Promise<string> {
   const parameters = Buffer.from(`user\0${user}\0database\0postgres\0\0`);
   const startup = Buffer.alloc(8);

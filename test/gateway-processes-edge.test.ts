@@ -46,7 +46,7 @@ test("through three gateway processes a Worker is deployed again and its certifi
   assert.deepEqual(result, { failed: [] });
 });
 
-test("a Worker goes on through the others while one gateway process is replaced", async () => {
+test("a Worker's requests go through the others while one gateway process is replaced", async () => {
   const certificateId = randomUUID();
   await setCertificate(certificateId, "CN=survivor", 1);
   await deploy("survivor", certificateId);

@@ -219,7 +219,7 @@ async function ready(
   const origin = await startOrigin({
     authority,
     handler: (request, response) => {
-      // Each request makes a handshake of its own, in whichever process it is.
+      // Each request makes a handshake, in whichever process handles it.
       response.setHeader("connection", "close");
       response.end(JSON.stringify({ subject: subjectOf(request) }));
     },
@@ -239,7 +239,7 @@ function pids(gateway: TestGateway): number[] {
   return gateway.handle.processes().map(({ pid }) => pid!);
 }
 
-/** With all others stopped, only this one can accept. */
+/** Only this process can accept, because all others are stopped. */
 async function inOne<T>(gateway: TestGateway, index: number, task: () => Promise<T>): Promise<T> {
   const others = pids(gateway).filter((_, at) => at !== index);
   for (const pid of others) process.kill(pid, "SIGSTOP");

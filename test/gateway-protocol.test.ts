@@ -123,7 +123,7 @@ test(`${SIZE / MIB} MiB up and down, at constant memory`, async (t) => {
   await upload;
   assert.equal(received.digest("hex"), sent.digest("hex"));
   t.diagnostic(`the gateway grew by ${Math.round((most - before) / MIB)} MiB at most`);
-  // What the garbage collector has not come to yet: as much for 1 GiB as for 128 MiB.
+  // Garbage that was not collected yet is as much for 1 GiB as for 128 MiB.
   if (before > 0) assert.ok(most - before < 128 * MIB, `grew by ${most - before} bytes`);
 });
 
@@ -190,7 +190,7 @@ for (const [method, outcome, sent] of [
       authority,
       handler: (request, response) => {
         requests += 1;
-        // The second comes on the connection of the first, and finds it closing.
+        // The second request comes on the first one's connection while that is closing.
         if (requests === 2) request.socket.destroy();
         else response.end();
       },
@@ -294,7 +294,7 @@ async function raw(gateway: TestGateway, text: string): Promise<string> {
   return Buffer.concat(chunks).toString("latin1");
 }
 
-/** Resident memory in bytes; 0 where there is no /proc. */
+/** Resident memory in bytes; 0 without /proc. */
 async function memory(pid: number): Promise<number> {
   try {
     const statm = await readFile(`/proc/${pid}/statm`, "utf8");

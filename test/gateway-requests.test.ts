@@ -93,8 +93,8 @@ function frame(type: number, flags: number, stream: number, payload: Buffer): Bu
   return Buffer.concat([head, payload]);
 }
 
-/** Answers its first stream with a status of 200, a piece of a body, and then `rest`. */
-/** Resolves once it is in `held`, or is not to be had. */
+/** Answers its first stream with status 200, the beginning of a body, and then `rest`. */
+/** Resolves once the connection is in `held`, or cannot be made. */
 function hold(held: Set<Socket>): Promise<void> {
   const socket = connect(gateway.socket(), () => held.add(socket)).on("error", () => {});
   socket.once("close", () => held.delete(socket));
@@ -240,9 +240,9 @@ test("an HTTP/2 origin gets and sends 120 KB of headers, one of 100 KB over HTTP
   }
 });
 
-test("a header of more than 64 KB over HTTP/2, which no library takes in, is told as malformed", async () => {
+test("a header of more than 64 KB over HTTP/2, which no library accepts, is reported as malformed", async () => {
   const value = Buffer.alloc(70_000, "b");
-  // A literal field, never indexed, whose length is an integer of 7 bits and then two of 7 bits.
+  // A literal field without indexing, with its length as an HPACK integer: 7 bits, then twice 7 bits.
   const length = value.length - 127;
   const head = [
     0x88,
@@ -269,7 +269,7 @@ test("a header of more than 64 KB over HTTP/2, which no library takes in, is tol
   assert.equal(await answerTo(origin), "origin_response_malformed");
 });
 
-/** Its failure, or its text. */
+/** The failure's code, or the text. */
 async function answerTo(url: string, headers: Record<string, string> = {}): Promise<unknown> {
   const request = httpRequest({
     socketPath: gateway.socket(),
@@ -287,7 +287,9 @@ async function answerTo(url: string, headers: Record<string, string> = {}): Prom
 test("a binding has 1,024 connections; what is more is refused until some have closed", async () => {
   await using origin = await startOrigin({ authority });
   const held = new Set<Socket>();
-  /** In portions that the kernel's queue takes; one that was refused, because another had not ended, is made up for. */
+  /**
+   * In portions that the kernel's queue accepts. A refused connection, because another had not ended, is made again.
+   */
   const fill = async (): Promise<void> => {
     while (held.size < 1_024) {
       const more = Array.from({ length: Math.min(64, 1_024 - held.size) }, () => hold(held));

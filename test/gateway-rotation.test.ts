@@ -21,7 +21,7 @@ test(`${ROTATIONS} rotations under ${PUMPS} pumps: nothing fails, nothing is mix
       request.pipe(response);
     },
   });
-  // How many connections stand, and which certificate each was opened with.
+  // Open connections, each with the certificate that it was opened with.
   const open = new Map<TLSSocket, string>();
   origin.server.on("secureConnection", (socket) => {
     open.set(socket, socket.getPeerX509Certificate()!.subject);
@@ -50,7 +50,7 @@ test(`${ROTATIONS} rotations under ${PUMPS} pumps: nothing fails, nothing is mix
       const answer = await echo(gateway, agent, `${origin.url}/`, body);
       assert.equal(answer.status, 200, answer.failure);
       assert.equal(answer.hash, createHash("sha256").update(body).digest("hex"));
-      // Asked when a rotation had returned, a request presents the new version or one yet newer.
+      // A request made after a rotation has returned presents the new version or a later one.
       const presented = Number(answer.subject.slice("CN=v".length));
       assert.ok(
         presented >= before,
@@ -72,12 +72,12 @@ test(`${ROTATIONS} rotations under ${PUMPS} pumps: nothing fails, nothing is mix
   t.diagnostic(
     `${progress.requests} requests; a rotation takes ${median(times).toFixed(1)} ms under load (median), ${Math.max(...times).toFixed(1)} ms at most`,
   );
-  // Connections of old versions are closed when they are idle, long before the idle time-out.
+  // Connections of old versions close when they are idle, long before the idle time-out.
   const old = (): string[] => [...open.values()].filter((subject) => subject !== `CN=v${version}`);
   const patience = Date.now() + 5_000;
   while (old().length > 0 && Date.now() < patience) await setTimeout(20);
   assert.deepEqual(old(), []);
-  // The last ones go when they have been idle for long enough.
+  // The last ones close after the idle time.
   while (open.size > 0 || (await gauge(gateway)) > 0) await setTimeout(20);
 });
 

@@ -48,9 +48,9 @@ for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
       [await issue(mesh, { uris: [`${orders}/below`] }), wrong],
       [await issue(mesh, { uris: [orders, "https://x.test/"] }), wrong],
       [await issue(mesh, { dns: ["localhost"] }), wrong],
-      // What one mesh's CA says of the other's servers counts for nothing.
+      // A mesh's CA does not vouch for another mesh's servers.
       [await issue(other, { uris: [orders] }), wrong],
-      // Nor does the host's name, from a CA that is trusted for others.
+      // The host's name does not count either, from a CA that is trusted for other hosts.
       [await issue(web, { dns: ["localhost"] }), "origin_certificate_unknown_ca"],
       [await issue(web, { dns: ["localhost"], uris: [orders] }), "origin_certificate_unknown_ca"],
     ] as const) {
@@ -63,7 +63,7 @@ function issue(by: TestAuthority, options: Partial<IssueOptions>): Promise<TestC
   return by.issue({ subject: "CN=server", ...options });
 }
 
-/** An origin that remembers the certificates it was shown. */
+/** An origin that records the certificates that it was shown. */
 async function serve(
   t: TestContext,
   { chain, key }: TestCertificate,

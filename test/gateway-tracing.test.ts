@@ -15,7 +15,7 @@ const PARENT = "00f067aa0ba902b7";
 const CLIENT = 3;
 const ERROR = 2;
 
-test("a span is exported for each request, and the origin is told of it", async (t) => {
+test("a span is exported for each request, and the origin gets its trace context", async (t) => {
   const { collector, gateway, origin } = await ready(t);
   const answer = await ask(gateway.socket(), `${origin.url}/a-path?token=a-secret`, {
     headers: { ...sampled, tracestate: "vendor=value", authorization: "a-secret" },
@@ -186,7 +186,7 @@ interface Collector {
   /** In the order in which they ended. */
   readonly spans: ExportedSpan[];
   readonly paths: string[];
-  /** All that was exported. */
+  /** Everything that was exported. */
   text(): string;
 }
 
@@ -234,7 +234,7 @@ async function gatewayFor(
   return gateway;
 }
 
-/** The origin answers with the trace context it was told. */
+/** The origin answers with the trace context that it received. */
 async function ready(
   t: TestContext,
 ): Promise<{ collector: Collector; gateway: TestGateway; origin: TracedOrigin }> {

@@ -58,7 +58,10 @@ test("an origin that refuses the session it handed out is met without, with a PO
   assert.deepEqual(seen, { connections: 5, refused: 1 });
 });
 
-/** Before a server: closes where the first message carries a ticket, which makes it longer. */
+/**
+ * A proxy in front of a server: it closes a connection whose first message contains a ticket, which makes the message
+ * longer.
+ */
 async function refusingSessions(
   t: TestContext,
   behind: number,
@@ -104,7 +107,7 @@ async function gatewayTrusting(t: TestContext, authority: string): Promise<strin
   return gateway.socket();
 }
 
-/** A server that answers each connection once. */
+/** A server that answers one request on each connection. */
 async function serve(
   t: TestContext,
   { chain, key }: TestCertificate,

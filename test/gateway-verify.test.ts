@@ -35,7 +35,7 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
   });
 }
 
-test("each new connection is judged anew: a server that turns bad sees nothing", async (t) => {
+test("each new connection is judged: a server that turns bad sees nothing", async (t) => {
   const trusted = await makeAuthority();
   const stranger = await makeAuthority("Stranger");
   const good = await trusted.issue({ subject: "CN=localhost", dns: ["localhost"] });
@@ -51,9 +51,9 @@ test("each new connection is judged anew: a server that turns bad sees nothing",
 });
 
 interface Seen {
-  /** Subjects of the certificates that the server's TLS got. */
+  /** Subjects of the certificates that the server received. */
   readonly certificates: string[];
-  /** The certificate's subject went over the wire in clear, as TLS 1.2 would send it. */
+  /** Whether the certificate's subject crossed the wire in clear, as in TLS 1.2. */
   inClear: boolean;
 }
 
@@ -68,7 +68,7 @@ async function fetchFrom(
   return { answer, seen: watched.seen };
 }
 
-/** A gateway that trusts one CA; returns its binding's socket. */
+/** A gateway that trusts one CA. Returns its binding's socket. */
 async function ready(t: TestContext, trusted: TestAuthority): Promise<string> {
   const gateway = await testGateway(t, { resumption: false });
   await gateway.handle.setTrust("a", { authorities: [trusted.pem], hosts: {}, proxied: [] });
@@ -79,7 +79,7 @@ async function ready(t: TestContext, trusted: TestAuthority): Promise<string> {
   return gateway.socket();
 }
 
-/** A server that asks for a certificate, takes any, and a tap on the wire before it. */
+/** A server that asks for a certificate and accepts any, with a tap on the wire in front of it. */
 async function watch(
   t: TestContext,
   certificate: TestCertificate,

@@ -18,7 +18,7 @@ before(async () => {
 });
 after(() => control[Symbol.asyncDispose]());
 
-/** A server in the place of an ACME server, over TLS. */
+/** A TLS server in place of an ACME server. */
 async function serve(
   listener: RequestListener,
 ): Promise<AsyncDisposable & { readonly url: string }> {
@@ -68,7 +68,7 @@ test("a server of another CA is not believed", async () => {
   assert.equal(requests, 1, "the same server is asked once its CA is named");
 });
 
-test("terms are named to who has not accepted them, in plain text", async () => {
+test("terms that were not accepted are named in plain text", async () => {
   await using server = await serve((_, response) => {
     const meta = { termsOfService: "https://ca.example/terms\u001b[31m" };
     response.setHeader("content-type", "application/json");
@@ -114,7 +114,7 @@ test("what a hostile server answers ends its order, and changes nothing", async 
   assert.doesNotMatch(control.log.join(""), /PRIVATE KEY/);
 });
 
-test("a problem that the server has is told, on one line", async () => {
+test("the server's problem is reported, on one line", async () => {
   await using server = await serve((_, response) => {
     const type = "urn:ietf:params:acme:error:rateLimited";
     response.writeHead(429, { "content-type": "application/problem+json" });

@@ -19,7 +19,7 @@ const OUTER = `export default { async fetch(request, env) {
   const answer = await env.ME.fetch(env.URL);
   return new Response(await answer.text(), { status: answer.status });
 } };`;
-/** As an origin decides, with the package for origins. */
+/** Decides as an origin does, with the package for origins. */
 const INNER = `
 import { authorize } from "countersign-origin/worker";
 export default { fetch: authorize({ allow: [{ worker: "outer" }] })(
@@ -112,7 +112,7 @@ test("Cloudflare's SDK has a hostname ask for the certificates of an uploaded CA
   const leaf = await authority.issue({ subject: "CN=robot" });
   const told = await ask("app.localhost", { cert: leaf.chain, key: leaf.key });
   assert.equal(JSON.parse(told.text).certVerified, "SUCCESS");
-  // As on Cloudflare it is for the Worker to decide.
+  // As on Cloudflare, the Worker decides.
   assert.equal(JSON.parse((await ask("app.localhost", null)).text).certVerified, "NONE");
   await assert.rejects(
     sdk.certificateAuthorities.hostnameAssociations.update({
@@ -207,7 +207,7 @@ test("a Worker calls another Worker of ours over mTLS, which decides by its iden
   assert.notEqual((await platform.worker("outer")).status, 200);
 });
 
-/** What signs the certificate of `*.localhost`, PEM. */
+/** PEM of the CA that signs the certificate of `*.localhost`. */
 function localAuthority(): string {
   using database = new DatabaseSync(join(platform.dataFolder, "countersign.db"), {
     readOnly: true,

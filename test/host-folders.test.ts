@@ -31,7 +31,7 @@ function start(token?: string): Promise<TestPlatform> {
   return startPlatform({ dataFolder, args, ...(token !== undefined && { token }) });
 }
 
-/** With its root: a chain that may be cut off is waited for. */
+/** With its root, because a chain without one might be incomplete and is waited for. */
 async function issue(host = HOST): Promise<TestCertificate> {
   const leaf = await authority.issue({ subject: `CN=${host}`, dns: [host] });
   return { ...leaf, chain: `${leaf.chain}${authority.pem}` };
@@ -63,7 +63,7 @@ function numberOf({ x509 }: TestCertificate): string {
   return BigInt(`0x${x509.serialNumber}`).toString(16);
 }
 
-/** As certbot has it: links in `live`, which are moved to the files of the next number. */
+/** Certbot's layout: links in `live`, which are moved to the files of the next number. */
 function certbot(number: number, { chain, key }: TestCertificate): string {
   const [live, archive] = [join(folder, "live"), join(folder, "archive")];
   for (const path of [live, archive]) mkdirSync(path, { recursive: true });
@@ -97,7 +97,7 @@ test("what certbot renews is presented at the next handshake, after a restart to
 test("what is for another host changes nothing, and doctor says so", async () => {
   const kept = await presented(HOST);
   certbot(4, await issue("other.folders.example"));
-  // Ten seconds may pass in which whoever writes is not done.
+  // The writer has ten seconds to finish.
   await until(() => platform.log().includes("presents the certificate before"), 40_000);
   assert.match((await doctor()).stdout, / presents the certificate before: .*other\.folders/);
   assert.equal(await presented(HOST), kept);
@@ -122,7 +122,7 @@ test("a certificate that replaces a followed one by the API stays: the folder is
   assert.ok(patched.json.success, JSON.stringify(patched.json.errors));
   assert.equal(await presented(HOST), numberOf(own));
   assert.doesNotMatch(await cli("host", "show", HOST), /from a folder/);
-  // Another folder's renewal is seen: this one's would have been.
+  // The renewal in another folder is seen, so this folder's would have been too.
   const lego = join(folder, "beside");
   mkdirSync(lego);
   const put = ({ chain, key }: TestCertificate): void => {
@@ -138,7 +138,7 @@ test("a certificate that replaces a followed one by the API stays: the folder is
   assert.equal(await presented(HOST), numberOf(own));
 });
 
-test("of lego's folder each host has its own pair; one that is deleted is followed no more", async () => {
+test("each host has its own pair in lego's folder, which is no longer followed after the pair is deleted", async () => {
   const lego = join(folder, "lego");
   mkdirSync(lego);
   const put = (base: string, { chain, key }: TestCertificate) => {

@@ -18,7 +18,7 @@ import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 const path = "/accounts/{account}/countersign/revocation_lists";
 const HOUR = 3_600_000;
 
-/** What the CA's server answers with now. */
+/** The current answer of the CA's server. */
 let served: { status: number; body: string | Buffer };
 let server: Server;
 let url: string;
@@ -99,7 +99,7 @@ test("a list from a file refuses its certificates at the next request of an open
   assert.deepEqual([answer.status, /client_certificate_revoked/.test(answer.text)], [403, true]);
   assert.equal((await ask(other, good)).status, 200, "others of the same CA come in");
   assert.match(await cli("host", "show", "app.localhost"), /crl +CN=Partners: 1 revoked/);
-  // The file that comes after it takes its place.
+  // The next file replaces it.
   await writeFile(file, await authority.revoke([]));
   await cli("host", "clients", "app.localhost", "--crl", file);
   assert.equal(JSON.parse(await cli("host", "crl", "--json")).length, 1);
@@ -256,7 +256,7 @@ test("a list is fetched again after its interval, when the next is due, and late
   served = await listOf([]);
   const healed = await later(120_000);
   assert.deepEqual([healed.warning, healed.entries], [null, 0]);
-  // Its own next one is due before the interval is over.
+  // The list's own next update is due before the interval is over.
   await later(HOUR);
   const soon = await later(HOUR);
   assert.equal(Date.parse(soon.next_check_on), Date.parse(soon.next_update));

@@ -96,7 +96,7 @@ describe("Hyperdrive configurations", () => {
     assert.equal(stored?.authorities?.length, 1);
     const place = databasePasswordPlace(control.accountId, id);
     assert.equal(control.keyring.unseal(place, stored.sealedPassword), "an0ther");
-    // What it uses is bound.
+    // Certificates and CAs in use cannot be deleted.
     for (const used of [certificate, ca]) {
       const refused = await control.call("DELETE", `/accounts/{account}/mtls_certificates/${used}`);
       assert.equal(refused.errors[0]?.meta?.["failure"], "certificate_in_use");
@@ -128,7 +128,7 @@ describe("Hyperdrive configurations", () => {
     assert.equal(made.mtls?.sslmode, "REQUIRED");
     assert.equal(made.origin_connection_limit, 60);
     const edited = await configs.edit(made.id, { ...account, mtls: { ca_certificate_id: ca } });
-    // A mode that nobody chose follows the CA.
+    // A default mode depends on whether there is a CA.
     assert.equal(edited.mtls?.sslmode, "VERIFY_IDENTITY");
     const put = await configs.update(made.id, { ...account, name: "sdk-2", origin: ORIGIN });
     assert.deepEqual(put.mtls, {

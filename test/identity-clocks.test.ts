@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { pino } from "pino";
 import { identityId, type IdentityIssuer } from "../src/contract/identity.ts";
-import { Identities as EdgeIdentities } from "../src/edge/identities.ts";
+import { HeldIdentities } from "../src/edge/identities.ts";
 import { Failure } from "../src/failures/failures.ts";
 import { HeldCertificates } from "../src/gateway/origin/held-certificates.ts";
 import { requestIdentity } from "../src/gateway/identity-request.ts";
@@ -19,7 +19,7 @@ import { until } from "./helpers/until.ts";
 
 const HOUR = 3_600_000;
 
-/** Control plane, edge and gateway, each with a clock of its own that is set by hand. */
+/** Control plane, edge and gateway, each with its own clock that is set by hand. */
 async function ready(t: TestContext) {
   const folder = await mkdtemp(join(tmpdir(), "countersign-clocks-"));
   const store = await openStore(join(folder, "countersign.db"));
@@ -54,7 +54,7 @@ async function ready(t: TestContext) {
     now: () => time.now() + ahead.gateway,
     after: (ms, ring) => time.after(ms, ring),
   });
-  const edge = new EdgeIdentities({
+  const edge = new HeldIdentities({
     issuer,
     gateway: {
       requestIdentity: (of) => requestIdentity(of, keyring),
@@ -72,7 +72,7 @@ async function ready(t: TestContext) {
     await store[Symbol.asyncDispose]();
     await rm(folder, { recursive: true });
   });
-  /** What a request of the Worker would present, or the code that it would fail with. */
+  /** The certificate that a request of the Worker would present, or the code with which it would fail. */
   const presented = (): number | string => {
     try {
       return held.credential(account.id, identityId("a")).version;
@@ -80,7 +80,7 @@ async function ready(t: TestContext) {
       return error instanceof Failure ? error.code : String(error);
     }
   };
-  /** The edge has looked at its clock, as it is set now, and done what it does about it. */
+  /** Waits until the edge has looked at its clock and acted on it. */
   const settled = async (): Promise<void> => {
     const from = state.looks;
     await until(() => state.looks > from + 5);
@@ -92,7 +92,7 @@ async function ready(t: TestContext) {
 }
 
 test("a Worker presents its identity through 12 hours without the control plane, and a new one after them", async (t) => {
-  // The latest moment for a renewal: there is no outage that begins with less left.
+  // The latest moment for a renewal: no outage begins with less time left.
   t.mock.method(Math, "random", () => 0.999_999);
   const { time, state, presented, settled, held, key } = await ready(t);
   const { notBefore, notAfter } = held.credential(key.accountId, identityId("a"));
@@ -116,7 +116,7 @@ test("a clock that jumps ahead by hours and back leaves a Worker with an identit
   const { time, state, presented } = await ready(t);
   time.advance(20 * HOUR);
   await until(() => presented() === 2);
-  // What was issued 20 hours ahead is not valid yet.
+  // An identity issued 20 hours ahead is not valid yet.
   time.advance(-20 * HOUR);
   await until(() => presented() === 3);
   assert.equal(state.issued, 3);

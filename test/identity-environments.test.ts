@@ -88,7 +88,7 @@ async function setPolicy(...allow: object[]): Promise<void> {
   const path = "/accounts/{account}/countersign/policies/orders";
   const { status, json } = await platform.api("PUT", path, { allow });
   assert.equal(status, 200, JSON.stringify(json.errors));
-  // Not the next cursor: an identity that was issued meanwhile has one, too.
+  // Not the next cursor, because an identity issued meanwhile has a cursor too.
   await until(() => isDeepStrictEqual(followed.trust.policy, parsePolicy({ allow })));
 }
 

@@ -44,7 +44,7 @@ async function codeOf(run: Promise<CliRun>): Promise<string> {
   return /"code":"([a-z_]+)"/.exec((await run).stdout)?.[1] ?? "none";
 }
 
-/** What OpenSSL says of an identity that is issued now, with every revocation list. */
+/** OpenSSL's verdict on an identity that is issued now, with every revocation list. */
 async function verified(): Promise<string> {
   const { api, accountId } = platform.ready;
   for (const name of ["bundle.pem", "crl.pem"]) {
@@ -65,7 +65,7 @@ test("a root on another machine signs the intermediate, and its key never comes 
   const made = ["--account", accountId, "--trust-domain", "example.org"];
   await printed(offline("root", ...made, "--out", "root.pem", "--key", "root.key"));
   assert.equal(statSync(join(folder, "root.key")).mode & 0o777, 0o600);
-  // A key that is there is never written over.
+  // An existing key is never overwritten.
   const again = offline("root", ...made, "--out", "root2.pem", "--key", "root.key", "--json");
   assert.notEqual((await again).status, 0);
 
@@ -110,7 +110,7 @@ test("the OCSP responder says of each certificate what it is, and OpenSSL believ
   const serial = /=([0-9A-F]+)/.exec(openssl("x509 -noout -serial -in ada-leaf.pem"))![1]!;
   await printed(cli("withdraw", serial, "--yes"));
   assert.match(ask("-cert ada-leaf.pem"), /ada-leaf.pem: revoked/);
-  // By GET as well; of another CA nothing is said, nor of what is no request.
+  // By GET as well. Nothing is said about certificates of another CA, or for a malformed request.
   openssl(`ocsp -issuer issuer.pem -cert ada-leaf.pem -no_nonce -reqout request.der`);
   const request = readFileSync(join(folder, "request.der")).toString("base64");
   const got = await fetch(`${url}/${encodeURIComponent(request)}`);
@@ -124,7 +124,7 @@ test("the OCSP responder says of each certificate what it is, and OpenSSL believ
     method: "POST",
     body: readFileSync(join(folder, "other.der")),
   });
-  // An answer that is one status: 6 unauthorized, 1 malformed.
+  // An answer with only a status: 6 unauthorized, 1 malformed.
   assert.deepEqual([...new Uint8Array(await foreign.arrayBuffer())], [0x30, 3, 0x0a, 1, 6]);
   for (const body of ["nonsense", "x".repeat(100_000)]) {
     const answer = await fetch(url, { method: "POST", body });

@@ -15,8 +15,9 @@ import { follow, authorize, followTrust, secureServerOptions } from "countersign
 import { countersign, type CliRun } from "./helpers/cli.ts";
 import { makeAuthority } from "./helpers/pki.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
+import { program } from "./helpers/program.ts";
 
-/** Asks the origin with the Worker's own certificate, and answers what the origin said. */
+/** Calls the origin with the Worker's own certificate, and returns the origin's answer. */
 const CALLER = `export default {
   async fetch(request, env) {
     const { pathname } = new URL(request.url);
@@ -24,8 +25,6 @@ const CALLER = `export default {
     return new Response(await answer.text(), { status: answer.status });
   },
 };`;
-
-const program = join(import.meta.dirname, "..", "bin", "countersign.js");
 
 let platform: TestPlatform;
 let origin: Server;
@@ -125,7 +124,7 @@ async function change(worker: string, verb: "revoke" | "restore"): Promise<void>
   assert.equal(status, 200, JSON.stringify(json.errors));
 }
 
-/** Until it comes true, within the second that a change may take to reach an origin. */
+/** Waits for a condition, within the second that a change may take to reach an origin. */
 async function within(condition: () => Promise<boolean>): Promise<void> {
   const end = performance.now() + 15_000;
   while (!(await condition())) {
@@ -157,7 +156,7 @@ test("the commands show identities and policies, and explain what a policy says"
   assert.match((await cli("policy", "set", "orders", "/dev/null")).stderr, /is not JSON/);
 });
 
-test("each Worker presents an identity of its own, and the origin knows which one calls", async () => {
+test("each Worker presents its own identity, and the origin knows which one calls", async () => {
   callers.length = 0;
   for (const name of ["b", "a"]) assert.equal((await platform.worker(name)).body, "done");
   callers.reverse();
@@ -226,7 +225,7 @@ test("OpenSSL verifies an identity against the bundle and the lists, and finds w
   const published = async (name: string): Promise<string> =>
     (await fetch(`${api}/accounts/${accountId}/countersign/identity/${name}`)).text();
   assert.equal((await platform.worker("a")).body, "done");
-  // A resumed session shows the leaf alone; others' sessions are not meant.
+  // A resumed session shows only the leaf; sessions of other Workers do not count.
   const [leaf] = presented.at(-1)!;
   const chain = presented.findLast((one) => one.length > 1 && one[0] === leaf)!;
   const folder = mkdtempSync(join(tmpdir(), "countersign-crl-"));

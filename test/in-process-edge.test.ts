@@ -65,7 +65,7 @@ test("a process that ends comes back with the certificate", async () => {
   assert.equal(await subjectSeen("ended"), "CN=ended");
 });
 
-test("a certificate that is revoked is not presented any more, by no process, and the Worker is told why", async () => {
+test("no process presents a revoked certificate any more, and the Worker learns why", async () => {
   const certificateId = await newCertificate("CN=revoked");
   await deploy("revoked", certificateId);
   assert.equal(await subjectSeen("revoked"), "CN=revoked");
@@ -95,7 +95,8 @@ test("revoking an old version stops the processes that still drain with it", asy
 test("a certificate that expires while its process runs is not presented any more", async () => {
   const certificateId = randomUUID();
   let pid: number | null = null;
-  // On a busy machine its time may be over before its process has started.
+  // On a busy machine the certificate may expire before its process has started, so its lifetime is doubled until it
+  // works.
   for (let [life, version] = [4_500, 1]; ; [life, version] = [life * 2, version + 1]) {
     const notAfter = new Date(Date.now() + life);
     await setCertificate(certificateId, { subject: "CN=brief", version, notAfter });

@@ -58,7 +58,7 @@ test("a binding's mode is set and listed, and survives a deploy, a rotation and 
   assert.equal(await isInProcess("shop"), false);
 });
 
-test("a certificate that is revoked is not presented in-process, and the Worker is told why", async () => {
+test("a revoked certificate is not presented in-process, and the Worker learns why", async () => {
   const id = await certificate("CN=withdrawn");
   await deploy("withdrawn", id);
   await setInProcess("withdrawn");
@@ -130,7 +130,7 @@ test("a certificate of X.509 version 1 is left to the gateway, and its warning s
   const ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
   await openssl.run(["req", ...ec, "-keyout", "key", "-subj", "/CN=old", "-out", "csr"]);
   const issue = ["x509", "-req", "-in", "csr", "-CA", "ca.pem", "-CAkey", "ca.key"];
-  // OpenSSL 3.4 and later make version 3, unless they are told.
+  // OpenSSL 3.4 and later write version 3 unless told otherwise.
   const old = ["-set_serial", "7", "-days", "60"];
   const pem = await openssl
     .run([...issue, ...old, "-x509v1"])
@@ -173,7 +173,7 @@ test("with --no-in-process every binding is back at the gateway, for good, and n
   assert.equal(await isInProcess("kept"), false);
   const verified = await cli("audit", "verify");
   assert.equal(verified.status, 0, verified.stderr);
-  // It was put back, not only overruled.
+  // The mode was put back in the store, not only overruled.
   await platform.end("SIGTERM");
   platform = await startPlatform({ dataFolder, token });
   assert.equal(await isInProcess("kept"), false);
@@ -222,7 +222,7 @@ async function presentsInProcess(script: string, subject: string): Promise<void>
   assert.equal(await isInProcess(script), true);
 }
 
-/** The gateway alone says why it refuses `http://`. */
+/** Only the gateway says why it refuses `http://`. */
 async function isInProcess(script: string): Promise<boolean> {
   const { status, headers } = await platform.worker(script, "/plain");
   assert.notEqual(status, 200);

@@ -10,7 +10,7 @@ import { startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 import { makeVersion } from "./helpers/source.ts";
 
-/** The kinds of C2SP/x509-limbo, made here: `npm run test:limbo` judges its own. */
+/** The kinds of chains of C2SP/x509-limbo, generated here. `npm run test:limbo` judges the original cases. */
 
 const HOST = "chains.example";
 const HOUR = 3_600_000;
@@ -27,7 +27,7 @@ let port = 0;
 interface Issuer {
   readonly name: string;
   readonly keys: webcrypto.CryptoKeyPair;
-  /** PEM of it and what is above it, without the root. */
+  /** PEM of it and of the certificates above it, without the root. */
   readonly above: string;
 }
 
@@ -190,7 +190,7 @@ async function answered(chain: readonly Made[]): Promise<[number, string]> {
         headers: { host: `${HOST}:${port}` },
         cert: issuer.above,
         key: issuer.key,
-        // It presents what a careful client would not.
+        // The client presents certificates that a careful one would not.
         ciphers: "DEFAULT@SECLEVEL=0",
       },
       (response) => {

@@ -50,7 +50,7 @@ after(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** In force on return. */
+/** Sets the rules; in force on return. */
 async function rules(changed: Partial<HostClients>): Promise<void> {
   const clients: HostClients = {
     mode: "required",
@@ -126,7 +126,7 @@ async function on(client: ClientHttp2Session, host: string): Promise<Answer> {
   return answerOf(Number(response[":status"]), await textOf(stream));
 }
 
-test("a client with a certificate of the host's CA comes in, and its Worker is told of it", async () => {
+test("a client with a certificate of the host's CA is let in, and its Worker gets the certificate's facts", async () => {
   await rules({});
   const { status, cf } = await ask("required.example", { with: good });
   assert.equal(status, 200);
@@ -316,7 +316,7 @@ test("a revocation names a number alone, a number of an issuer, or a fingerprint
   await rules({});
 });
 
-/** Ends with the session of the connection. */
+/** One request on a new connection; returns the session of that connection too. */
 async function oneRequest(
   pair: Made,
   resumed: Buffer | undefined,

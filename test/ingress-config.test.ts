@@ -27,7 +27,7 @@ before(async () => {
   const args = ["--dev", "--trusted-proxies", "127.0.0.1", "--worker-socket"];
   platform = await startPlatform({ args: [...args, `shop=${socketPath}`] });
   await deploy("one");
-  // Names below localhost are answered to direct clients of this machine alone.
+  // Only direct clients on this machine may use names below localhost.
   const zone = await platform.api("GET", "/zones?name=shop.example");
   const added = await platform.api("POST", `/zones/${zone.json.result[0].id}/workers/routes`, {
     pattern: "shop.example/*",
@@ -105,7 +105,7 @@ function print(name: string, ...flags: string[]): ReturnType<typeof countersign>
   return countersign(["ingress", "config", name, ...flags], { cwd: folder });
 }
 
-/** Starts the real server with what is printed. @returns its URL */
+/** Starts the real server with the printed configuration. @returns its URL */
 async function front(
   t: TestContext,
   name: string,
@@ -191,7 +191,7 @@ for (const name of ["nginx", "haproxy", "caddy"]) {
     });
 
     it(`${name} tells the ingress the client's address and scheme, and passes WebSockets`, async (t) => {
-      // The client's address is a trusted proxy's here: one that it names itself would count.
+      // The client's address is a trusted proxy's here, so an address that the client itself names would count.
       const url = await front(t, name, platform.ready.http, ...TLS);
       const seen = await ask(`${url}/x`, { headers: FORGED });
       assert.match(seen.url, /^https:\/\/shop\.example/);
@@ -242,7 +242,7 @@ test("values that a server could read as more than a name are refused by name, a
   }
 });
 
-test("--json gives the name of the file and what stands in it", async () => {
+test("--json gives the name of the file and its content", async () => {
   const flags = ["--to", "unix:/run/shop.sock"];
   const { stdout } = await print("haproxy", ...flags, "--json");
   const said = JSON.parse(stdout) as Record<string, string>;

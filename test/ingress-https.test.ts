@@ -99,7 +99,7 @@ interface Asked {
   readonly method?: string;
   readonly headers?: OutgoingHttpHeaders;
   readonly body?: string;
-  /** Another than the host. */
+  /** Another name than the host's. */
   readonly serverName?: string;
 }
 
@@ -254,13 +254,13 @@ test("each host presents its own certificate: exact before wildcard, the default
   assert.equal(await presented(undefined), "default");
 });
 
-test("a handshake for one host opens no other that has a certificate of its own", async () => {
+test("a handshake for one host opens no other host that has its own certificate", async () => {
   for (const ask of Object.values(ways)) {
     const other = await ask("one.example", { serverName: "b.wild.example" });
     assert.equal(other.status, 421, other.text);
     assert.match(other.text, /host_misdirected/);
     assert.equal((await ask("one.example", { serverName: "two.example" })).status, 421);
-    // Both have what all have.
+    // Both have what all accounts have.
     assert.equal((await ask("two.example", { serverName: "echo.localhost" })).status, 200);
   }
 });

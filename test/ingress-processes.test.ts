@@ -15,7 +15,7 @@ before(async () => {
 });
 after(() => edge[Symbol.asyncDispose]());
 
-/** On a connection of its own: whichever process is free accepts it. */
+/** On a new connection, which any free process accepts. */
 function ask(scriptName: string, from = edge): Promise<Answer> {
   return from.fetch(`${scriptName}.localhost`, "/", { agent: false });
 }
@@ -71,7 +71,7 @@ test("a client has as many connections in all processes together as it would in 
     socket.once("connect", () => open.add(socket));
   }
   try {
-    // The ones above the limit are closed as soon as they are accepted.
+    // Connections above the limit are closed as soon as they are accepted.
     await until(() => sockets.every((socket) => !socket.connecting) && open.size <= 30);
     assert.ok(open.size > 0);
   } finally {

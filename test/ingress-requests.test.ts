@@ -64,7 +64,7 @@ test("a host is found in any case, with a port and a trailing dot, below a wildc
   assert.equal((await edge.fetch("other.example", "/")).text, "other");
 });
 
-test("a host of no Worker is told so, and no other host is named", async () => {
+test("a request for a host of no Worker is answered so, and no other host is named", async () => {
   const plain = await edge.fetch("nobody.example");
   assert.equal(plain.status, 404);
   assert.match(plain.text, /no Worker answers for this host/);
@@ -74,7 +74,7 @@ test("a host of no Worker is told so, and no other host is named", async () => {
   assert.equal(error.code, "host_unknown");
 });
 
-test("a Worker is told of its client by headers that the client cannot forge", async () => {
+test("a Worker learns about its client from headers that the client cannot forge", async () => {
   const forged = {
     "cf-connecting-ip": "6.6.6.6",
     "x-real-ip": "6.6.6.6",
@@ -110,7 +110,7 @@ test("a Worker is told of its client by headers that the client cannot forge", a
   assert.equal(listed.headers["x-real-ip"], "127.0.0.1");
 });
 
-test("128 KB of headers pass each way, and what is more is told", async () => {
+test("128 KB of headers pass each way, and more is refused", async () => {
   await edge.deploy(
     makeVersion(
       "headers",
@@ -246,7 +246,7 @@ test("an edge that stops finishes what is in flight and accepts nothing new", as
     (await stopping.fetch("echo.localhost", "/uploads")).text;
   await until(async () => (await begun()) === "1");
   const stopped = stopping[Symbol.asyncDispose]();
-  // The kernel may have accepted a few for it before.
+  // Before that, the kernel may have accepted a few connections for the process.
   await until(() =>
     stopping.fetch("echo.localhost").then(
       () => false,

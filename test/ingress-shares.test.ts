@@ -30,7 +30,7 @@ function open(localAddress: string, port: number): Socket {
   return socket.on("error", () => {});
 }
 
-/** The first line of an answer; null: the connection was closed without one. */
+/** The first line of an answer. Null: the connection was closed without one. */
 async function ask(socket: Socket): Promise<string | null> {
   socket.write("GET / HTTP/1.1\r\nHost: shared.example\r\n\r\n");
   return new Promise((resolve) => {

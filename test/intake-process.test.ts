@@ -33,7 +33,7 @@ async function* inChunks(text: string, size: number): AsyncGenerator<Uint8Array>
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
 }
 
-test("many uploads at once are judged and sealed, each by itself, also where processes take turns", async () => {
+test("many uploads at once are judged and sealed separately, also across several processes", async () => {
   await using intake = open({ uploads: 3 });
   const keyring = new Keyring(Buffer.alloc(32, 1));
   const issued = await Promise.all(
@@ -62,7 +62,7 @@ test("the bytes that were handed over are wiped", async () => {
   assert.ok(Buffer.concat([pair.certificate, pair.key]).every((byte) => byte === 0));
 });
 
-test("what is no JSON is refused, and the intake goes on", async () => {
+test("text that is not JSON is refused, and the intake keeps running", async () => {
   await using intake = open();
   await assert.rejects(intake.receive(inChunks("-----BEGIN", 4)), { code: "body_not_json" });
   using upload = await intake.receive(inChunks("[1]", 1));

@@ -61,7 +61,7 @@ async function deployAndExchange(dataFolder: string): Promise<{ token: string }>
   return { token: platform.ready.token };
 }
 
-/** Version `two` took KEY over from version `one`, as it was sealed there; `moved` is another Worker's. */
+/** Version `two` took KEY over from version `one` as sealed there; `moved` belongs to another Worker. */
 async function former(
   folder: string,
 ): Promise<{ store: Store; account: string; keys: MasterKeys }> {
@@ -132,14 +132,14 @@ describe("secrets of a database from before they were bound to their version", (
     await assert.rejects(opens("MOVED"));
     assert.equal((await checkAudit(store.db, keys.keyring)).broken, null);
 
-    // What names its own place now is not sealed anew by the start after.
+    // The next start does not seal a record again that already names its own place.
     const again = asBefore(keys.keyring, account, "KEY", "worker/one/KEY");
     await replace(store, again);
     await open(folder, store);
     await assert.rejects(opens("KEY"));
     assert.match((await checkAudit(store.db, keys.keyring)).broken ?? "", /does not consist of/);
 
-    // Nor when the entry that says that it was done is taken out.
+    // Nor if the entry that records it is removed.
     await store.housekeep(({ db }) =>
       db.deleteFrom("auditEntries").where("action", "=", "key.secrets").execute(),
     );

@@ -9,6 +9,7 @@ import { after, before, test } from "node:test";
 import { commandOf, familyOf, findInMemory } from "./helpers/memory.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
 import { startPlatform, type Envelope, type TestPlatform } from "./helpers/platform.ts";
+import { program } from "./helpers/program.ts";
 import { until } from "./helpers/until.ts";
 
 const skip =
@@ -27,7 +28,7 @@ after(() => platform?.[Symbol.asyncDispose]());
 
 const certificates = (): string => `/accounts/${platform.ready.accountId}/mtls_certificates`;
 
-/** The texts by which a P-256 key is known: its lines of base64, its scalar, and that in hex. */
+/** The forms of a P-256 key that are searched for: its lines of base64, its scalar, and the scalar in hex. */
 function needles(pem: string): Record<string, Buffer> {
   const lines = pem.split("\n").filter((line) => line.length > 40 && !line.startsWith("-"));
   const scalar = Buffer.from(createPrivateKey(pem).export({ format: "jwk" }).d!, "base64url");
@@ -98,9 +99,8 @@ test(
     const watched = await issue("from a watched folder");
     writeFileSync(join(folder, "tls.crt"), watched.chain);
     writeFileSync(join(folder, "tls.key"), watched.key);
-    const bin = join(import.meta.dirname, "..", "bin", "countersign.js");
     const args = ["certificate", "watch-folder", id, folder, "--data", platform.dataFolder];
-    execFileSync(process.execPath, [bin, ...args]);
+    execFileSync(process.execPath, [program, ...args]);
     await until(async () => (await platform.api("GET", one)).json.result.version === 3);
     await useApi();
     // The intake ends a second after its last upload.

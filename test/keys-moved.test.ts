@@ -44,7 +44,7 @@ async function filled(): Promise<TestControl & { readonly ids: readonly [string,
   return { ...control, ids: [one, two] };
 }
 
-/** What someone does who can write the file, but has no master key. */
+/** Changes that somebody could make who can write the file, but has no master key. */
 function edit({ databasePath }: TestControl, sql: string): void {
   using database = new DatabaseSync(databasePath, { timeout: 5000 });
   const { changes } = database.prepare(sql).run();
@@ -57,7 +57,7 @@ async function certificate(control: TestControl, id: string): Promise<Certificat
   return found;
 }
 
-/** As the gateway does before it presents a certificate. */
+/** Unseals as the gateway does before it presents a certificate. */
 function open(found: CertificateVersion, keyring: Keyring): void {
   checkKey(readCredential(found), keyring);
 }
@@ -69,7 +69,7 @@ async function worker(control: TestControl, scriptName: string): Promise<WorkerV
   return deployment.versions[0].version;
 }
 
-/** As the edge does before it starts a Worker. */
+/** Unseals as the edge does before it starts a Worker. */
 function secretsOf({ keyring }: TestControl, version: WorkerVersion): string[] {
   return version.bindings.flatMap((one) =>
     one.type === "secret_text"
@@ -78,7 +78,7 @@ function secretsOf({ keyring }: TestControl, version: WorkerVersion): string[] {
   );
 }
 
-/** The binding `name` of the version `number` of a Worker, from 1. */
+/** The binding `name` of version `number` of a Worker; versions count from 1. */
 function binding(script: string, number: number, name: string): string {
   return `name = '${name}' AND version_id = (SELECT v.id FROM script_versions v
     JOIN scripts s ON s.id = v.script_id WHERE s.name = '${script}' AND v.number = ${number})`;

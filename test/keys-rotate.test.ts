@@ -122,7 +122,7 @@ async function records(store: Store): Promise<SealedRecord[]> {
   return batches.flatMap((batch) => batch.records);
 }
 
-/** Everything that any table holds, as text. */
+/** Everything in all tables, as text. */
 async function wholeDatabase({ db }: Store): Promise<string> {
   const tables = await db.introspection.getTables();
   const rows = await Promise.all(

@@ -8,8 +8,8 @@ import { test } from "node:test";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 
 /**
- * Each round kills the platform at a random moment of what `work` does, and starts it again. Every
- * other round, `work` has said before that something was acknowledged.
+ * Each round kills the platform at a random moment of `work`, and starts it again. In every other round, `work` has
+ * reported an acknowledgement before the kill.
  */
 async function killedRounds(
   rounds: number,
@@ -36,7 +36,7 @@ async function killedRounds(
   }
 }
 
-test("a deploy that was acknowledged answers after kill -9, one that was not is old or new", async () => {
+test("an acknowledged deploy answers after kill -9, and one that was not acknowledged is old or new", async () => {
   let acknowledged = 0;
   let attempted = 0;
   await killedRounds(
@@ -63,7 +63,7 @@ test("a deploy that was acknowledged answers after kill -9, one that was not is 
         live >= acknowledged && live <= attempted,
         `version ${body} answers, ${acknowledged} was acknowledged, ${attempted} attempted`,
       );
-      // Once it was seen to be live, it must not be lost either.
+      // A version that was seen live must not be lost either.
       acknowledged = live;
     },
   );
@@ -97,7 +97,7 @@ test("kill -9 during an upload of assets: the site is of one version, whole, and
       const [live] = [...numbers] as [number];
       assert.ok(live >= acknowledged && live <= attempted, `${live}, not ${acknowledged}`);
       acknowledged = live;
-      // The version whose upload was cut short takes what was sent, and is whole.
+      // The version whose upload was interrupted accepts the same upload again, and is complete.
       await deploySite(platform, attempted);
       const { body } = await platform.worker("site", sitePaths[0]);
       assert.equal(body, siteFile(sitePaths[0]!, attempted));
@@ -169,7 +169,7 @@ function siteFile(path: string, number: number): string {
   return `${number} ${path}`.padEnd(300_000, "x");
 }
 
-/** As wrangler does it: what is missing is asked for, sent, and deployed. */
+/** As wrangler does: asks which files are missing, sends them, and deploys. */
 async function deploySite(platform: TestPlatform, number: number): Promise<void> {
   const files = sitePaths.map((path) => {
     const content = siteFile(path, number);
@@ -200,7 +200,7 @@ async function deploySite(platform: TestPlatform, number: number): Promise<void>
   assert.equal(deployed.status, 200, JSON.stringify(deployed.json.errors));
 }
 
-/** All processes under `pid`, from /proc: children, and theirs. */
+/** All processes under `pid`, from /proc, at any depth. */
 function descendants(pid: number): number[] {
   const file = `/proc/${pid}/task/${pid}/children`;
   const children = readFileSync(file, "utf8").trim().split(" ").filter(Boolean).map(Number);

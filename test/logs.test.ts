@@ -150,7 +150,7 @@ describe("the log of a Worker", () => {
     assert.equal((await kept("switched", "--ray", off)).length, 0);
   });
 
-  it("goes with the Worker, and of one that is not there nothing is said", async () => {
+  it("goes with the Worker, and a missing Worker has none", async () => {
     await deploy("gone");
     await rayOf("gone", "/");
     await found(async () => ((await kept("gone")).length > 0 ? true : null));
@@ -225,7 +225,7 @@ describe("the log of a Worker", () => {
   });
 });
 
-/** What `look` finds, as soon as it does. */
+/** The first result of `look` that is not null. */
 async function found<T>(look: () => Promise<T | null>): Promise<T> {
   const deadline = Date.now() + 40_000;
   for (;;) {

@@ -24,7 +24,7 @@ suite("the nearest tests of a file", () => {
     assert.deepEqual(nearest("a/one.ts", far, between), [far[0]]);
   });
 
-  test("are the one that has its name alone, if there is one", () => {
+  test("are the only one with the name, if there is one", () => {
     const own = ["a/one.test.ts", "a/one.ts"] as const;
     assert.deepEqual(nearest("a/one.ts", ["a/other.test.ts", "a/one.ts"], own), [own[0]]);
   });

@@ -12,7 +12,7 @@ import { scriptForm } from "./helpers/script-form.ts";
 const INSIDE = "COUNTERSIGN_TEST_IN_NAMESPACE";
 const ADDRESSES = ["11.22.33.44", "[2a00:1234::44]", "10.1.2.3"];
 
-// The whole test runs again in a network of its own, where this machine has a public address.
+// The whole test runs again in a separate network namespace, in which this machine has a public address.
 if (process.env[INSIDE] === undefined) {
   const name = "no Worker reaches the platform's own ports at any address of the machine";
   const skip = canHaveNetwork() ? false : "no network namespaces here";
@@ -85,7 +85,7 @@ async function inside(): Promise<void> {
       const answer = await ask("binding", `https://${address}:${port}/`);
       assert.equal(answer, "origin_address_refused", address);
     }
-    // A binding tells ports apart: another program's answers, though not with TLS.
+    // A binding tells ports apart: the other program answers, though not with TLS.
     const answer = await ask("binding", `https://${address}:${otherPort}/`);
     assert.notEqual(answer, "origin_address_refused", address);
   }

@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import { refusedByDefault } from "../src/network/addresses.ts";
 import { listOf } from "../src/network/ranges.ts";
 
-// Addresses that no test should own for real: they are given to loopback in a network of its own.
+// Addresses that no test may really own. In a separate network namespace they belong to loopback.
 const skip = canHaveNetwork() ? false : "no network namespaces here";
 
 const forbidden = [

@@ -40,7 +40,7 @@ test("a webhook reaches nothing of the platform's machine, and tells nothing of 
   inside.close();
 });
 
-test("of a webhook's own answer only success is told", async () => {
+test("of a webhook's answer only success is reported", async () => {
   await using control = await startControl();
   const statuses = [204, 302, 418];
   const receiver = createServer((_, response) => {

@@ -31,7 +31,7 @@ import { until } from "./helpers/until.ts";
 const HOUR = 3_600_000;
 const log = pino({ level: "silent" });
 
-/** What a control plane publishes of one account, with a clock that is set by hand. */
+/** The data that a control plane publishes of one account, with a clock that is set by hand. */
 class Plane {
   readonly store: Store;
   readonly keyring: Keyring;
@@ -50,7 +50,7 @@ class Plane {
     this.app = publishedIdentities({ store, clock, log }, this.identities);
   }
 
-  /** Revokes what ends in so many hours. */
+  /** Revokes a certificate that expires in this many hours. */
   async revoke(serial: string, hoursLeft: number): Promise<void> {
     const { account: accountId, identities, store } = this;
     const { id: authorityId } = await identities.authority(accountId);
@@ -71,7 +71,7 @@ class Plane {
     });
   }
 
-  /** Another CA, and the one before is retired once `isKnown` to origins. */
+  /** Makes another CA, and retires the previous one once `isKnown` to origins. */
   async exchange(isKnown: () => boolean): Promise<void> {
     const { account: accountId, identities } = this;
     const row = await identities.newAuthority(accountId, 0, "prepared");
@@ -102,14 +102,14 @@ class Plane {
 interface Following {
   readonly followed: ReturnType<typeof follow>;
   readonly said: string[];
-  /** Who answers. Null: it is away. */
+  /** The plane that answers. Null: none does. */
   plane: Plane | null;
   /** ms that the origin's clock is ahead. */
   ahead: number;
   has(serial: string): boolean;
 }
 
-/** An origin that follows it. */
+/** An origin that follows the plane. */
 function origin(t: TestContext, plane: Plane, authorities: string, cache?: string): Following {
   const said: string[] = [];
   const set: { plane: Plane | null; ahead: number } = { plane, ahead: 0 };
@@ -159,7 +159,7 @@ test("a control plane whose clock jumps ahead and back forgets no revocation", a
   plane.ahead = 6 * HOUR;
   await plane.revoke("AB02", 2);
   await until(() => it.has("AB02"));
-  // A new origin knows nothing but what is told it now.
+  // A new origin knows only what it is told now.
   const fresh = origin(t, plane, await plane.bundle());
   await until(() => fresh.has("AB02"));
   assert.equal(
@@ -193,13 +193,13 @@ test("an origin that starts again without the control plane has what was in forc
   const bundle = await plane.bundle();
   await plane.revoke("AB01", 20);
   const first = origin(t, plane, bundle, cache);
-  // What is in force is written down a moment later.
+  // The state in force is written to the file a moment later.
   const kept = async (): Promise<string> => {
     const [, payload = ""] = (await readFile(cache, "utf8").catch(() => "")).split(".");
     return Buffer.from(payload, "base64url").toString();
   };
   await until(async () => (await kept()).includes("AB01"));
-  // Nothing changes, and what is kept is renewed all the same.
+  // Nothing changes, but the kept file is written again all the same.
   first.ahead = 2 * HOUR;
   plane.ahead = 2 * HOUR;
   await plane.revoke("AB02", 20);
@@ -246,7 +246,7 @@ test("after a backup was restored that knows nothing of it, a revocation stays i
   await until(() => it.has("AB03"));
   assert.deepEqual([it.has("AB01"), it.has("AB02")], [true, true]);
 
-  // And in one that starts again, with what it kept.
+  // And in an origin that starts again with its kept file.
   await until(async () => (await readFile(cache, "utf8")).includes("AB02"));
   await it.followed[Symbol.asyncDispose]();
   const again = origin(t, restored, bundle, cache);
@@ -306,7 +306,7 @@ test("after a backup from before an exchange of the CA, an origin keeps what it 
   assert.equal(trusts(after), true, "a CA that was retired does not come back by itself");
   await it.followed[Symbol.asyncDispose]();
 
-  // A start with the bundle of now, which its owner has fetched: what was revoked stays so.
+  // A start with the current bundle, which the origin's owner has fetched: revoked certificates stay revoked.
   const again = origin(t, restored, await restored.bundle(), cache);
   await restored.revoke("AB03", 20);
   await until(() => again.has("AB03"));

@@ -15,9 +15,8 @@ import {
   WORKERS,
   type ProxiedOrigin,
 } from "./helpers/proxied-origin.ts";
+import { program } from "./helpers/program.ts";
 import { until } from "./helpers/until.ts";
-
-const program = join(import.meta.dirname, "..", "bin", "countersign.js");
 
 let lab: ProxiedOrigin;
 let folder: string;
@@ -31,10 +30,10 @@ before(async () => {
 
 after(() => lab[Symbol.asyncDispose]());
 
-/** How each server is told that its configuration has changed. */
+/** How each server is made to reload its configuration. */
 const reloads: Readonly<Record<string, (child: ChildProcess, home: string) => string>> = {
   nginx: (_, home) => `nginx -p ${home} -c ${home}/nginx.conf -s reload`,
-  // A signal that comes while it reloads is lost.
+  // A signal that arrives during a reload is lost.
   haproxy: ({ pid }) => `kill -USR2 ${pid} && sleep 1`,
   caddy: (_, home) =>
     `caddy reload --force --adapter caddyfile --config ${home}/Caddyfile --address unix/${home}/admin.sock`,
@@ -57,7 +56,7 @@ for (const [name, reload] of Object.entries(reloads)) {
         for (const method of ["GET", "HEAD", "POST", "PUT"]) {
           for (const path of method === "GET" || worker === "d" ? TARGETS : ["/"]) {
             const wanted = verdict(worker, method, path);
-            // The answer to HEAD has no body to read the code in.
+            // The answer to HEAD has no body, so it contains no code.
             if (method === "HEAD") Object.assign(wanted, { code: null });
             const got = await ask(port, callers.get(worker), { method, path, agent });
             // nginx itself refuses what it cannot decode.
@@ -166,9 +165,9 @@ test("what Envoy is given names every rule, the CAs and the revocations, and is 
   assert.match(policies, /spiffe:\/\/\[\^\/\]\+\/account\/acme\/worker\/\(\?:a\|b\)/);
 });
 
-// Not on the real Traefik: Debian, npm and PyPI have no package of it, and `go install
+// Not tested with the real Traefik: Debian, npm and PyPI have no package of it, and `go install
 // github.com/traefik/traefik/v3/cmd/traefik@v3.7.13` refuses its `replace` directives; its module has neither
-// `webui/static`, which it embeds, nor `pkg/config/dynamic/ext`, which it imports. Older ones are not served.
+// `webui/static`, which it embeds, nor `pkg/config/dynamic/ext`, which it imports. Older versions are not available.
 test("Traefik passes on to the sidecar, with the command that starts it", async () => {
   const printed = await lab.print("traefik", 8443, "--server-name", "orders.internal");
   assert.match(printed, /passthrough: true/);

@@ -33,7 +33,7 @@ interface Settings {
   readonly log: (message: string) => void;
 }
 
-/** The answer of every handler: who calls, and whether it may write. */
+/** Every handler answers with the caller, and whether the caller may write. */
 const shown = (caller: Caller | null | undefined): object => ({
   worker: caller?.worker,
   mayPost: caller?.may("POST", "/api/orders"),
@@ -44,7 +44,7 @@ const frameworks: Readonly<Record<string, Start>> = {
     const guard = forExpress(trust, { trust, log });
     const app = express();
     const api = express.Router();
-    // In a router of its own, which sees only what is left of the path.
+    // In a nested router, which sees only the rest of the path.
     api.use(guard);
     api.use(
       (request, response) => void response.json(shown((request as { caller?: Caller }).caller)),

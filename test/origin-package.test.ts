@@ -15,7 +15,7 @@ let installed: string;
 before(async () => {
   project = await mkdtemp(join(tmpdir(), "origin-package-"));
   await writeFile(join(project, "package.json"), JSON.stringify({ type: "module", private: true }));
-  // Built in a copy: other tests import from the one that is there.
+  // Built in a copy, because other tests import from the original.
   const copy = join(project, "source/packages/origin");
   await cp(source, copy, { recursive: true });
   await cp(join(source, "../../tsconfig.json"), join(project, "source/tsconfig.json"));
@@ -23,7 +23,7 @@ before(async () => {
   const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", project], {
     cwd: copy,
   });
-  // What `prepack` prints stands before the list.
+  // `prepack` prints text before the list.
   const [{ filename }] = JSON.parse(stdout.slice(stdout.indexOf("[\n"))) as [{ filename: string }];
   await run("npm", ["install", "--offline", "--no-audit", "--no-fund", `./${filename}`], {
     cwd: project,
@@ -78,7 +78,7 @@ test("the origin's package imports nothing but Node's own modules, and in a Work
   );
 });
 
-/** All that these files import, directly or not. */
+/** All modules that these files import, directly or not. */
 function reach(
   imports: ReadonlyMap<string, readonly string[]>,
   files: readonly string[],
@@ -104,7 +104,7 @@ test("the README's server lets in what its policy says", async () => {
   await writeFile(join(project, "server.pem"), server.chain);
   await writeFile(join(project, "server.key"), server.key);
   await writeFile(join(project, "client.pem"), client.chain + client.key);
-  // A free port, and the end after two questions, are all that the test adds.
+  // The test adds only a free port, and the end after two requests.
   const asked = code.replace(
     "listen(8443)",
     `listen(0, "127.0.0.1", async function () {

@@ -75,7 +75,7 @@ function cli(...args: string[]): ReturnType<typeof countersign> {
 const code = (error: unknown): number | undefined =>
   error instanceof APIError ? error.errors[0]?.code : undefined;
 
-test("a proxied record gives a host's origin, and one that is not gives none", async () => {
+test("a proxied record gives a host's origin, and another record does not", async () => {
   const record = await client.dns.records.create({
     zone_id,
     type: "A",
@@ -271,7 +271,7 @@ test("many records change at once: in Cloudflare's order, all of them or none", 
   const put = await records.create({ ...common, name: "put", content: "10.1.0.3" });
   const done = await records.batch({
     zone_id,
-    // Its place is taken in the same call.
+    // The same call frees the record's place.
     deletes: [{ id: gone.id }],
     patches: [{ id: moved.id, content: "10.1.0.4" } as never],
     puts: [{ id: put.id, type: "A", name: "put", content: "10.1.0.5", ttl: 120 }],
@@ -289,7 +289,7 @@ test("many records change at once: in Cloudflare's order, all of them or none", 
     ],
   );
   assert.equal((await records.get(moved.id, { zone_id })).content, "10.1.0.4");
-  // The last of it cannot be done, so nothing is.
+  // The last change is impossible, so none is made.
   await assert.rejects(
     records.batch({
       zone_id,
@@ -337,7 +337,7 @@ front 60 IN CNAME zf ; cf_tags=cf-proxied:false
   const again = await records.import({ zone_id, file: exported });
   assert.equal(again.recs_added, 0);
   assert.ok(again.total_records_parsed! >= 3);
-  // What is not kept, and what is no zone file, is refused as a whole.
+  // Unsupported records, and text that is not a zone file, are refused as a whole.
   for (const [text, shown] of [
     ["more A 10.2.0.2\n@ MX 10 mail", /line 2: .*MX/],
     ["more A 10.2.0.2\n$INCLUDE /etc/passwd", /line 2: .INCLUDE/],

@@ -23,7 +23,7 @@ let origin: TestOrigin;
 let platform: TestPlatform;
 let client: Cloudflare;
 let zone_id: string;
-/** As its owner was given it. */
+/** The CAs as their owner was given them. */
 let exported: string;
 
 before(async () => {
@@ -62,7 +62,7 @@ function cli(...argv: string[]): ReturnType<typeof countersign> {
   return countersign([...argv, "--data", platform.dataFolder]);
 }
 
-/** From now on the origin refuses whoever has no certificate of one of these CAs. */
+/** From now on the origin accepts only certificates of these CAs. */
 async function trustAtOrigin(...ca: string[]): Promise<void> {
   const { chain, key } = await authority.issue({
     subject: "CN=origin",
@@ -83,7 +83,7 @@ function ask(host: string): Promise<{ status: number; text: string }> {
   });
 }
 
-/** Whom the origin saw. */
+/** The client that the origin saw. */
 async function seenFrom(host: string): Promise<string | undefined> {
   const { status, text } = await ask(host);
   assert.equal(status, 200, text);
@@ -165,7 +165,7 @@ test("a restart and a change of the master key leave the CA and its certificate 
   connect();
   assert.equal((await cli("host", "origin-ca")).stdout, exported);
   assert.equal(await seenFrom(ZONE), global());
-  // The key of the CA opens too: another certificate is signed with it.
+  // The CA's key can be unsealed too: another certificate is signed with it.
   await client.zones.settings.edit(SETTING, { zone_id, value: "off" });
   await client.zones.settings.edit(SETTING, { zone_id, value: "on" });
   assert.equal(await seenFrom(ZONE), global());
@@ -216,7 +216,7 @@ test("the certificate is renewed a month before its end, and the CA's successor 
   assert.ok(ca !== undefined);
   assert.deepEqual(none, []);
   assert.ok(second.verify(ca.publicKey));
-  // The old CA signs while its owners of origins hear of the next.
+  // The old CA still signs while the owners of origins learn of the next one.
   await renewed(3650 - 360);
   const [old, next] = await authorities();
   assert.equal(old?.fingerprint256, ca.fingerprint256);

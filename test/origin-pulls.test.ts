@@ -21,7 +21,7 @@ let origin: TestOrigin;
 let platform: TestPlatform;
 let client: Cloudflare;
 let zone_id: string;
-/** Milliseconds that the origin takes. */
+/** How long the origin takes, ms. */
 let pause = 0;
 const keys: string[] = [];
 
@@ -73,7 +73,7 @@ function ask(host: string): Promise<{ status: number; text: string }> {
   });
 }
 
-/** Whom the origin saw. */
+/** The client that the origin saw. */
 async function seenFrom(host: string): Promise<string | undefined> {
   const { status, text } = await ask(host);
   assert.equal(status, 200, text);

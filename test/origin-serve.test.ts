@@ -17,9 +17,9 @@ import { startSidecar } from "countersign-origin/sidecar";
 import { WebSocket, WebSocketServer } from "ws";
 import { countersign } from "./helpers/cli.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
+import { program } from "./helpers/program.ts";
 import { until } from "./helpers/until.ts";
 
-const program = join(import.meta.dirname, "..", "bin", "countersign.js");
 const folder = mkdtempSync(join(tmpdir(), "countersign-sidecar-"));
 const SEED = {
   allow: [
@@ -98,7 +98,7 @@ interface Started {
   readonly said: () => string;
 }
 
-/** Runs the command with files of its own. */
+/** Runs the command with its own files. */
 async function serve(to = `http://127.0.0.1:${port}`, ...more: string[]): Promise<Started> {
   writeFileSync(join(folder, "policy.json"), JSON.stringify(SEED));
   const files = "--cert tls.crt --key tls.key --trust ca.pem --policy policy.json";
@@ -123,7 +123,7 @@ interface Answer {
   readonly status: number;
   readonly body: string;
   readonly headers: IncomingMessage["headers"];
-  /** The port of our end: equal for two requests on one connection. */
+  /** The client's port: two requests with the same port came over one connection. */
   readonly from: number | undefined;
 }
 
@@ -255,7 +255,7 @@ test("what was judged is what the service gets: bodies of a GET, whole URLs, tra
 
 test("a policy that changes counts on an open connection; a broken file changes nothing", async () => {
   const { url, said } = await serve();
-  // One connection: a request waits until the one before it has let go of the socket.
+  // One connection: a request waits until the previous one has released the socket.
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const post = (): Promise<Answer> => ask(url, callers.a, { method: "POST", agent });
   try {
@@ -338,7 +338,7 @@ test("SIGTERM answers what is in flight, then ends with status 0", async () => {
   await assert.rejects(ask(url, callers.a), /ECONNREFUSED/);
 });
 
-test("a revocation refuses the next request of an open connection, and cuts what goes on", async () => {
+test("a revocation refuses the next request of an open connection, and cuts running streams", async () => {
   const trust = new Trust({ authorities: [ca.pem], policy: parsePolicy(SEED) });
   await using sidecar = await startSidecar({
     listen: { host: "127.0.0.1", port: 0 },
@@ -394,7 +394,7 @@ test("a raw service is reached by those whom a rule without methods lets in, and
   const isCut = once(a, "close");
   trust.replace({ revoked });
   await isCut;
-  // The end of what one side sends is not the end of what it receives.
+  // Half-closing one direction leaves the other open.
   b.end("last");
   assert.equal(await text(b), "last");
   echo.close();

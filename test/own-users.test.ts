@@ -25,12 +25,12 @@ import { scriptForm } from "./helpers/script-form.ts";
 const setpriv = spawnSync("sh", ["-c", "command -v setpriv"]).stdout.toString().trim();
 const gcc = spawnSync("gcc", ["--version"]).status === 0;
 
-describe("a user of its own for each Worker", { skip: whyNot() }, () => {
+describe("a separate user for each Worker", { skip: whyNot() }, () => {
   const temporary = mkdtempSync(join(tmpdir(), "countersign-users-test-"));
   const data = join(temporary, "data");
   const attacker = join(temporary, "attacker");
   const commands = join(temporary, "commands");
-  // All that the platform finds of the machine's commands: no bubblewrap.
+  // A PATH with all the machine's commands except bubblewrap.
   const args = { dataFolder: data, args: ["--dev", "--sandbox", "required"] };
   const options = { ...args, env: { PATH: commands } };
   let platform: TestPlatform;
@@ -70,7 +70,7 @@ describe("a user of its own for each Worker", { skip: whyNot() }, () => {
     async () => {
       const found = await attack(platform, ownUser(setpriv, attacker, data));
       const needed = new Set(["own-configuration", "own-binding", "socket-folder-written"]);
-      // What the machine lets everybody do.
+      // What the machine allows every user.
       const everybodys = new Set([
         "passwd",
         "written-in-tmp",

@@ -21,7 +21,7 @@ test(
     child.kill("SIGUSR2");
     await until(() => lines.length > 0);
     const [line] = lines;
-    // The same process id is ready again, and the token of before counts.
+    // The same process id is ready again, and the earlier token is still valid.
     assert.equal(child.exitCode, null);
     assert.match(platform.log(), /thrown by a test/);
     const again = JSON.parse(line!) as typeof ready;
@@ -31,8 +31,8 @@ test(
     });
     assert.equal(status, 200);
 
-    // One that throws moments after it was put there is the business of what started it.
-    // On a machine so busy that the moments are over by then, it is replaced once more.
+    // A process that throws moments after it replaced another is left to the program that started it. On a machine so
+    // busy that those moments have passed, it is replaced once more.
     for (let told = lines.length; child.exitCode === null; told = lines.length) {
       child.kill("SIGUSR2");
       await until(() => child.exitCode !== null || lines.length > told, 60_000);

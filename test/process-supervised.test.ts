@@ -51,7 +51,7 @@ function fails(code: Failure["code"], message: RegExp): (error: unknown) => true
   };
 }
 
-// Each has a process of its own, and most of their time they wait.
+// Each test has its own process, and mostly waits.
 describe("a process that is supervised", { concurrency: 4 }, () => {
   it("a question that ends the process is asked once, and the next process knows its state", async (t) => {
     const { process: one, lines } = await supervise(t);
@@ -64,7 +64,7 @@ describe("a process that is supervised", { concurrency: 4 }, () => {
     );
   });
 
-  it("state that ends each process is told a bounded number of times", async (t) => {
+  it("state that ends each process is set a bounded number of times", async (t) => {
     const { process: one } = await supervise(t, { rules: { ...rules(), end: STATE } });
     await assert.rejects(one.call("end", []), fails("edge_process_ended", /fixture ended/));
     await one.call("told", []);
@@ -89,7 +89,7 @@ describe("a process that is supervised", { concurrency: 4 }, () => {
     assert.match(one.status().lastExit!, /^killed by SIGKILL: it did not answer/);
   });
 
-  it("a call that is not answered in time fails, the process goes on", async (t) => {
+  it("a call that is not answered in time fails, and the process keeps running", async (t) => {
     const { process: one } = await supervise(t);
     await assert.rejects(one.call("never", []), fails("edge_process_timeout", /within 0.2 s/));
     assert.equal(one.status().restarts, 0);

@@ -38,7 +38,7 @@ describe("users of their own for the platform's processes", { skip: whyNot() }, 
       authority,
       handler: (request, response) => response.end(subjectOf(request)),
     });
-    // A data folder that was made without.
+    // A data folder that was made without separate users.
     platform = await startPlatform({ dataFolder, args: ["--dev", "--sandbox", "off"] });
     await deployVictims(platform);
     await deployCaller();
@@ -119,7 +119,7 @@ describe("users of their own for the platform's processes", { skip: whyNot() }, 
     assertConfined(first.ingress.pid!);
     assert.equal(new URL(platform.ready.http).port, String(port === 80 ? "" : port));
     process.kill(first.ingress.pid!, "SIGKILL");
-    // Its clients wait for the next one.
+    // Its clients wait for the next process.
     assert.equal(await call(), "CN=caller");
     const { ingress, workers } = await platformClient(dataFolder).status();
     assert.notEqual(ingress.pid, first.ingress.pid);
@@ -215,11 +215,11 @@ describe("users of their own for the platform's processes", { skip: whyNot() }, 
   });
 });
 
-/** What the machine lets everybody do. */
+/** What the machine allows every user. */
 const everybodys = ["passwd", "written-in-tmp", "other-processes-seen", "shell-started"];
 const kernels = ["user-namespace", "io-uring", "keyring"];
 
-/** One that takes a right to listen at, and that nobody listens at. */
+/** A port that needs a privilege to listen on, and on which nothing listens. */
 async function lowPort(): Promise<number> {
   for (;;) {
     const port = randomInt(200, 1_024);
@@ -237,7 +237,7 @@ function users(platform: TestPlatform): string {
   return (platform.ready as unknown as { users: string }).users;
 }
 
-/** Nobody's user, in no group but its own, without rights and without a way to any. */
+/** It has its own user and only its own group, no capabilities, and cannot gain any. */
 function assertConfined(pid: number): void {
   const [id] = statusOf(pid, "Uid").split(" ");
   assert.ok(Number(id) > 65_536, line(pid));

@@ -5,7 +5,7 @@ import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { scriptForm } from "./helpers/script-form.ts";
 import { until } from "./helpers/until.ts";
 
-/** Remembers in KV what came: its type and itself, as JSON. */
+/** Stores each message in KV, with its type, as JSON. */
 const CONSUMER = `export default {
   async fetch(request, env) {
     const { keys } = await env.KV.list();
@@ -64,7 +64,7 @@ describe("messages that a program outside of Workers sends", () => {
     await until(async () => (await came()).some(isIt));
     return (await came()).find(isIt)!;
   };
-  /** The code and message by which it is refused. */
+  /** The code and message of the refusal. */
   const refusal = async (body: object, path = "messages", id = queue): Promise<string> => {
     const at = `/accounts/{account}/queues/${id}/${path}`;
     const { status, json } = await platform.api("POST", at, body);
@@ -80,7 +80,7 @@ describe("messages that a program outside of Workers sends", () => {
     await messages.push(queue, { ...account, body: typed, content_type: "json" });
     const found = await find(({ body }) => JSON.stringify(body) === JSON.stringify(typed));
     assert.equal(found.type, "object");
-    // As `curl --data '{"body": ...}'` in Cloudflare's examples.
+    // The form of `curl --data '{"body": ...}'` in Cloudflare's examples.
     assert.match(await refusal({ body: { greeting: "hello" } }), /^200 undefined/);
     await find(({ body }) => JSON.stringify(body) === '{"greeting":"hello"}');
     assert.match(await refusal({ body: null }), /^200 undefined/);
@@ -132,7 +132,7 @@ describe("messages that a program outside of Workers sends", () => {
       /^413 7000806 .*batch size of 256001 bytes/,
     );
     assert.match(await batch(Array<object>(101).fill(text(1))), /^413 7000806 .*count of 101/);
-    // Each character of it is six bytes of JSON.
+    // Each of its characters takes six bytes in JSON.
     const escaped = { body: "\u0001".repeat(128_000), content_type: "text" };
     assert.match(await batch([escaped, escaped]), /^200/);
     assert.match(await batch([]), /^400/);

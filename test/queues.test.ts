@@ -10,7 +10,7 @@ import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { until } from "./helpers/until.ts";
 import { wranglerProject, type WranglerProject } from "./helpers/wrangler.ts";
 
-/** Sends what it is asked to, and remembers in KV what came: other processes come and go. */
+/** Sends what it is asked to, and stores received messages in KV, because processes come and go. */
 const CODE = `export default {
   async fetch(request, env) {
     const { pathname, searchParams } = new URL(request.url);
@@ -94,7 +94,7 @@ describe("queues", () => {
   };
   const bodies = async (name: string, queue = name): Promise<string[]> =>
     (await came(name, queue)).map(({ body }) => body);
-  it("wrangler makes them and deploys who sends and who consumes: retries, delays and dead letters", async () => {
+  it("wrangler makes them and deploys a producer and a consumer: retries, delays and dead letters", async () => {
     const made = await project("jobs", { max_retries: 2, dead_letter_queue: "jobs-dead" });
     await run(made, "queues", "create", "jobs");
     await run(made, "queues", "create", "jobs-dead");
@@ -118,7 +118,7 @@ describe("queues", () => {
     const times = (body: string): number => all.filter((one) => one.body === body).length;
     assert.deepEqual([times("hello"), times("poison"), times("delayed")], [1, 3, 1]);
     assert.deepEqual([times("date 1"), times("date 2"), times("date 3")], [1, 1, 1]);
-    // What was acknowledged before the handler threw is not delivered again.
+    // A message that was acknowledged before the handler threw is not delivered again.
     assert.equal(times("throws"), 1);
     assert.deepEqual(await bodies("jobs", "jobs-dead"), ["poison"]);
     assert.match(await run(made, "queues", "list"), /jobs\s.*jobs-dead/s);
@@ -143,7 +143,7 @@ describe("queues", () => {
     const made = await project("slow", {});
     await run(made, "queues", "create", "slow", "--delivery-delay-secs", "600");
     await run(made, "deploy");
-    /** Seconds that a message took. The one who asks whether it came waits for it. */
+    /** How many seconds a message took, found by polling. */
     const took = async (body: string, query = ""): Promise<number> => {
       const sent = Date.now();
       await send("slow", `send?body=${body}${query}`);
@@ -175,7 +175,7 @@ describe("queues", () => {
     await run(made, "queues", "create", "durable");
     await run(made, "deploy");
     const acknowledged: string[] = [];
-    // A machine that is busy takes its time to start again what was killed.
+    // A busy machine takes time to start killed processes again.
     for (let i = 0; i < 60 || (acknowledged.length < 15 && i < 600); i++) {
       if (i % 20 === 10 && i < 60) killAll(dataFolder);
       const answer = await platform.worker("durable", `/send?body=m${i}`).catch(() => null);
@@ -220,7 +220,7 @@ describe("queues", () => {
     const second = { type: "worker", script_name: "bound" };
     const taken = await platform.api("POST", `${path}/consumers`, second);
     assert.equal(taken.json.errors[0]?.code, 11004);
-    // Terraform plans with one after the other.
+    // Terraform plans with one consumer after the other.
     const consumers = await platform.api("GET", `${path}/consumers`);
     const one = await platform.api(
       "GET",
@@ -256,13 +256,13 @@ describe("queues", () => {
   });
 });
 
-/** Every process that the platform has started: that of the queues among them. */
+/** Kills every process that the platform has started, including that of the queues. */
 function killAll(dataFolder: string): void {
   for (const pid of readdirSync(join(dataFolder, "run/pids"))) {
     try {
       process.kill(Number(pid), "SIGKILL");
     } catch {
-      // It ended by itself.
+      // It has ended by itself.
     }
   }
 }

@@ -16,6 +16,7 @@ import { promisify } from "node:util";
 import { startOrigin, type TestOrigin } from "./helpers/origin.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
+import { program } from "./helpers/program.ts";
 
 const root = join(import.meta.dirname, "..");
 const readme = readFileSync(join(root, "README.md"), "utf8");
@@ -43,7 +44,7 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** What `npm install countersign wrangler hono` would have made. */
+/** Installs what `npm install countersign wrangler hono` would. */
 function installInto(project: string): void {
   const modules = join(project, "node_modules");
   mkdirSync(join(modules, ".bin"), { recursive: true });
@@ -53,7 +54,7 @@ function installInto(project: string): void {
   for (const name of readdirSync(join(root, "node_modules", ".bin"))) {
     symlinkSync(join(root, "node_modules", ".bin", name), join(modules, ".bin", name));
   }
-  symlinkSync(join(root, "bin", "countersign.js"), join(modules, ".bin", "countersign"));
+  symlinkSync(program, join(modules, ".bin", "countersign"));
 }
 
 function blocks(language: string): string[] {
@@ -92,7 +93,7 @@ test("the README's commands, run one after the other, end in an answer over mutu
     join(folder, "src", "index.ts"),
     code!.replace("https://a-secured-origin.com", origin.url),
   );
-  // The README's port is the default one; this platform has taken a free one.
+  // The README has the default port; this platform has taken a free one.
   const { port } = new URL(platform.ready.http);
   const environment = `eval "$(npx countersign env)"\n`;
   await shell(environment + trust!);

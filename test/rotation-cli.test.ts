@@ -63,11 +63,11 @@ describe("a certificate's life from the command line, on a platform that runs", 
     await platform[Symbol.asyncDispose]();
     await origin[Symbol.asyncDispose]();
     rmSync(folder, { recursive: true });
-    // It was started again on the same folder, which it then leaves.
+    // A platform that is started again on the folder keeps it, so the test removes it.
     rmSync(platform.dataFolder, { recursive: true, force: true });
   });
 
-  /** Runs a command with `--json`, which has to succeed. */
+  /** Runs a command with `--json`, which must succeed. */
   const run = async (...argv: string[]): Promise<any> => {
     const done = await command(...argv);
     assert.equal(done.status, 0, done.stdout + done.stderr);
@@ -251,7 +251,7 @@ describe("a certificate's life from the command line, on a platform that runs", 
     assert.equal(await subject(), "CN=second");
   });
 
-  test("the master key changes while requests are answered, and all goes on after a restart", async () => {
+  test("the master key changes while requests are answered, and everything works after a restart", async () => {
     const { master_key_id } = await run("keys", "status");
     const asking = new AbortController();
     const answers: string[] = [];

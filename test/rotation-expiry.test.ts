@@ -91,7 +91,7 @@ describe("expiry", () => {
   const thresholds = (): unknown[] =>
     receiver.received.map(({ body }) => JSON.parse(body).data.threshold_days);
 
-  test("each threshold is told once, by log and webhook, however often it is looked", async () => {
+  test("each threshold is reported once, by log and webhook, however often certificates are looked at", async () => {
     const { id, end } = await upload("told", 60);
     for (let left = 35; left >= -2; left -= 0.5) {
       now = new Date(end - left * DAY);
@@ -112,7 +112,7 @@ describe("expiry", () => {
     await remove(id);
   });
 
-  test("who looks late is told of the narrowest threshold only", async () => {
+  test("a late look reports the narrowest threshold only", async () => {
     const { id } = await upload("late", 2.5);
     await monitor.look();
     assert.deepEqual(thresholds(), [3]);
@@ -134,7 +134,7 @@ describe("expiry", () => {
     await remove(id);
   });
 
-  test("one that was not delivered is sent again, with the same id, also by another process", async () => {
+  test("an undelivered notice is sent again, with the same id, also by another process", async () => {
     const { id } = await upload("retried", 20);
     receiver.statuses.push(500, 302);
     await monitor.look();
@@ -159,7 +159,7 @@ describe("expiry", () => {
     await remove(id);
   });
 
-  test("a certificate that was rotated is told of no more, its successor anew", async () => {
+  test("a rotated certificate is no longer reported, and its successor is", async () => {
     const { id } = await upload("rotated", 20);
     receiver.statuses.push(500);
     await monitor.look();
@@ -180,7 +180,7 @@ describe("expiry", () => {
     await remove(id);
   });
 
-  test("a CA is told of too, a revoked certificate is not", async () => {
+  test("a CA is reported too, a revoked certificate is not", async () => {
     const { id } = await upload("revoked", 5);
     await control.call("POST", `/accounts/{account}/countersign/certificates/${id}/revoke`, {});
     const { result } = await control.call("POST", "/accounts/{account}/mtls_certificates", {
@@ -198,7 +198,7 @@ describe("expiry", () => {
     await remove(result.id);
   });
 
-  test("what a host and an origin pull present is told of as well, until another takes its place", async () => {
+  test("certificates of hosts and origin pulls are reported as well, until others replace them", async () => {
     const zone = await control.call("POST", "/zones", { name: "told.example" });
     const at = (path: string): string => `/zones/${zone.result.id}${path}`;
     const put = async (path: string, days: number): Promise<{ id: string; end: number }> => {

@@ -70,7 +70,7 @@ describe("a folder that another program renews", () => {
     assert.ok((await shown()).source.taken_on);
   });
 
-  test("a restart goes on with the folder, and takes what appeared meanwhile", async () => {
+  test("a restart continues with the folder, and accepts what appeared meanwhile", async () => {
     put(await authority.issue({ subject: "CN=third" }));
     await using _ = await sources();
     await until(() => isAt(3));
@@ -79,10 +79,10 @@ describe("a folder that another program renews", () => {
   test("who rolled back does not get the folder's content again at the next start", async () => {
     await control.call("POST", `/accounts/{account}/countersign/certificates/${id}/rollback`);
     await using followed = await sources();
-    // Watching anew looks at the folder from the start, as a restart does.
+    // Watching again reads the folder from the beginning, as a restart does.
     await followed.watch(target());
     const looked = ticks;
-    // A state asks for the time when it is first seen, and when it is judged.
+    // The clock is read when a state is first seen, and when it is judged.
     await until(() => ticks >= looked + 2);
     assert.equal((await shown()).version, 2);
     put({ ...(await authority.issue({ subject: "CN=other" })), key: first.key });

@@ -68,7 +68,7 @@ for (const [engine, open] of Object.entries(engines)) {
       assert.deepEqual(result[0].trust, { account: true, certificates: [], hosts: [] });
     });
 
-    test("one that is tied to a certificate is what verifies its origins, and nothing else does", async () => {
+    test("a CA that is tied to a certificate verifies its origins, and no other CA does", async () => {
       const cursor = await newest();
       const scope = { account: false, certificates: [certificateId] };
       const answer = await control.call("PUT", `${authorities}/${twoId}/trust`, scope);
@@ -108,7 +108,7 @@ for (const [engine, open] of Object.entries(engines)) {
       assert.deepEqual(await pinned(), [two.pem]);
     });
 
-    test("one that is tied to hosts counts there, beside the account's", async () => {
+    test("a CA that is tied to hosts counts there, beside the account's CAs", async () => {
       const scope = { account: false, hosts: ["API.internal", "*.corp.example", "constructor"] };
       await control.call("PUT", `${authorities}/${twoId}/trust`, scope);
       assert.equal(await pinned(), null);
@@ -141,7 +141,7 @@ for (const [engine, open] of Object.entries(engines)) {
       }
     });
 
-    test("one that is tied to nothing counts nowhere, and comes back to the account", async () => {
+    test("a CA that is tied to nothing counts nowhere, and can come back to the account", async () => {
       await control.call("PUT", `${authorities}/${twoId}/trust`, { account: false });
       assert.deepEqual(await account(), { authorities: [one.pem], hosts: {}, proxied: [] });
       await control.call("PUT", `${authorities}/${twoId}/trust`, { account: true });

@@ -169,12 +169,12 @@ for (const [engine, open] of Object.entries(engines)) {
         control.call("POST", `${base}/${id}/versions/${version}/activate`, {});
       await rotate(id, await issue("CN=second"));
       assert.equal(await rollBack(), 1);
-      // Version 2 was abandoned; version 3 is stored and was never in force.
+      // Version 2 was abandoned; version 3 is stored and was never active.
       await rotate(id, await issue("CN=third"), { activate: false });
       await rotate(id, await issue("CN=fourth"));
       assert.equal(await rollBack(), 1);
       assert.equal(await rollBack(), "certificate_rollback_impossible");
-      // A higher number that was in force before a lower one is what came before.
+      // A version with a higher number counts as the earlier one if it was active before.
       await activate(4);
       await activate(2);
       assert.equal(await rollBack(), 4);

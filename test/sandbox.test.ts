@@ -58,7 +58,7 @@ test("without the sandbox the same program finds all of it", { skip }, async () 
     "victims-configuration",
     "victims-secrets",
     "victim-killed",
-    // A gateway with a user of its own is none of those that root without rights may signal.
+    // Root without capabilities may not signal a gateway that has its own user.
     ...(process.getuid?.() === 0 ? [] : ["gateway-killed"]),
     "other-processes-seen",
     "written-in-own-folder",

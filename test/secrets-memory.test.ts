@@ -9,7 +9,7 @@ import { until } from "./helpers/until.ts";
 const skip =
   process.platform === "linux" && process.getuid?.() === 0 ? false : "only root reads all memory";
 
-// Not the secrets themselves: what a Worker answers goes through the ingress.
+// Not the secrets themselves, because a Worker's answer passes through the ingress.
 const source = `
 import { createHash } from "node:crypto";
 const hash = ([name, value]) => [name, createHash("sha256").update(value).digest("hex")];
@@ -32,7 +32,7 @@ test(
     const script = `${account}/workers/scripts/shop`;
     const seen = new Map<string, string>();
     const secret = (what: string): string => {
-      // Quotes are a shell's, and what JSON escapes is written in another way there.
+      // Quotes are special in a shell, and JSON escapes some characters.
       const text = `it's "${randomBytes(20).toString("hex")}"`;
       seen.set(what, text);
       return text;

@@ -117,7 +117,7 @@ async function answer() {
     assert.equal((await platform.worker("old")).body, "new TEXT");
   });
 
-  it("one that throws as it starts is refused with its line", async () => {
+  it("a script that throws as it starts is refused with its line", async () => {
     const form = new FormData();
     form.set("metadata", JSON.stringify({ body_part: "bad.js", compatibility_date: "2026-11-01" }));
     form.set("bad.js", new File(["\n\nnothing.here();"], "bad.js", { type: js }));

@@ -48,7 +48,7 @@ describe("what uploads of static assets may take", () => {
     assert.deepEqual(contents(), []);
   });
 
-  it("an account's files have an end, of which an upload is told at its beginning", async () => {
+  it("an account's files are bounded, and an upload beyond that is refused at its beginning", async () => {
     // 450 contents of 25 MiB: more than 10 GiB.
     const size = 25 * 1024 * 1024;
     const files = Array.from({ length: 450 }, (_, n) => [`/${n}`, { hash: hash(n), size }]);
@@ -92,7 +92,7 @@ describe("what uploads of static assets may take", () => {
     assert.ok(!contents().some((name) => name.includes(hash(900))));
   });
 
-  it("a token of one Worker's upload, or of one that is not complete, deploys nothing", async () => {
+  it("a token of another Worker's upload, or of an incomplete one, deploys nothing", async () => {
     const { jwt } = (await begin("half", { "/a": { hash: hash(77), size: 1 } })).json.result;
     const deploy = async (name: string): Promise<string> => {
       const form = new FormData();

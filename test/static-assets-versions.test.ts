@@ -95,7 +95,7 @@ describe("static assets and variables of versions", () => {
     }
     assert.equal((await of(one)("/second.txt"))[0], "worker /second.txt");
     assert.equal((await of(two)("/first.txt"))[0], "worker /first.txt");
-    // A page and what belongs to it come from one version, for who is always sent to the same.
+    // A page and its files come from one version, for clients that are always sent to the same version.
     const keys = Array.from({ length: 16 }, (_, index) => `user-${index}`);
     const seen = await Promise.all(
       keys.map(async (key) => {
@@ -141,7 +141,7 @@ describe("static assets and variables of versions", () => {
     assert.deepEqual(await get("keeps", "/page.txt"), ["one", "changed"], "nothing was changed");
     assert.deepEqual((await upload("keeps", {})).errors, []);
     assert.equal((await get("keeps", "/page.txt"))[0], "new worker /page.txt", "they are gone");
-    // What was left out once is not kept any more: there are none before.
+    // After an upload without files there are none to keep.
     assert.deepEqual((await upload("keeps", { keep_assets: true })).errors, []);
     assert.equal((await get("keeps", "/page.txt"))[0], "new worker /page.txt");
   });
@@ -176,7 +176,7 @@ describe("static assets and variables of versions", () => {
     assert.equal((await get("stays", "/else"))[0], "other /else");
   });
 
-  it("a binding of files without files is refused, also where it is kept or inherited, and what ran goes on", async () => {
+  it("an assets binding without files is refused, also if it is kept or inherited, and the old version keeps running", async () => {
     const bindings = [{ type: "assets", name: "ASSETS" }];
     await using site = await project("lone");
     await run(site, "deploy");
@@ -218,7 +218,7 @@ async function run(made: WranglerProject, ...args: readonly string[]): Promise<s
   return output;
 }
 
-/** Of the version that wrangler says it has uploaded. */
+/** The id of the version that wrangler says it has uploaded. */
 function idIn(output: string): string {
   return /Version ID: (\S+)/.exec(output)![1]!;
 }

@@ -17,10 +17,11 @@ import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
 import { countersign } from "./helpers/cli.ts";
 import { startPlatform } from "./helpers/platform.ts";
+import { program } from "./helpers/program.ts";
 
 const ports = ["--api-port", "0", "--http-port", "0"];
 
-/** What is done to the folder of a platform that ran and was stopped, and the code that `start` ends with. */
+/** Faults in the folder of a platform that ran and was stopped, and the code with which `start` then fails. */
 const faults: Readonly<Record<string, readonly [fault: (folder: string) => void, code: string]>> = {
   "a database that was cut off": [
     (folder) => truncateSync(join(folder, "countersign.db"), 5000),
@@ -130,7 +131,7 @@ describe("a data folder with a fault is refused with what it is, and what to do"
     }
   });
 
-  test("without its master key too, a folder is begun anew: that is how to want it", async () => {
+  test("without its master key too, a folder starts from the beginning, which is the way to ask for it", async () => {
     const folder = mkdtempSync(join(tmpdir(), "countersign-faults-"));
     try {
       cpSync(original, folder, { recursive: true });
@@ -158,12 +159,11 @@ test(
   { skip: canMount ? false : "bubblewrap mounts nothing here" },
   () => {
     const folder = mkdtempSync(join(tmpdir(), "countersign-faults-"));
-    const bin = join(import.meta.dirname, "..", "bin", "countersign.js");
     try {
       for (const data of [folder, join(folder, "not", "there")]) {
         const { status, stdout } = readOnly(
           folder,
-          bin,
+          program,
           "start",
           "--data",
           data,
@@ -175,7 +175,7 @@ test(
         assert.equal(code, "data_folder_read_only", stdout);
         assert.ok(message.includes(data) && message.includes("EROFS"), message);
       }
-      const checked = readOnly(folder, bin, "doctor", "--data", folder);
+      const checked = readOnly(folder, program, "doctor", "--data", folder);
       assert.equal(checked.status, 1);
       assert.match(checked.stdout, /✘ data folder .*EROFS/);
       assert.match(checked.stdout, /Mount it writable/);

@@ -11,7 +11,7 @@ import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { scriptForm } from "./helpers/script-form.ts";
 import { until } from "./helpers/until.ts";
 
-/** Answers with what a statement in `?run=` makes of its bindings. */
+/** Runs the statement in `?run=` with its bindings, and answers with the result. */
 const runs = (cases: Readonly<Record<string, string>>): string => `export default {
   async fetch(request, env) {
     const run = { ${Object.entries(cases)
@@ -83,7 +83,7 @@ describe("what Workers keep", () => {
     assert.equal(await ask1("first", "write"), null, platform.log());
     assert.deepEqual(await ask1("second", "read"), [null, null]);
     assert.deepEqual(await ask1("third", "read"), ["first", 100_000]);
-    // workerd counts by the minutes of the clock: all six calls belong into one.
+    // workerd counts by the clock's minutes, so all six calls must fall into one.
     const left = 60_000 - (Date.now() % 60_000);
     if (left < 10_000) await setTimeout(left + 100);
     const passed = [...(await ask1("first", "limit")), ...(await ask1("second", "limit"))];
@@ -155,7 +155,7 @@ describe("what Workers keep", () => {
       await deploy("parts", code, { bindings: [bucket, begun] });
     };
     await begin();
-    // The same upload in a bucket that stays can be completed.
+    // The same upload in a bucket that still exists can be completed.
     assert.equal(await ask1("parts", "complete"), 1_000_000);
     await api("DELETE", "/r2/buckets/parts/objects/large");
     await begin();

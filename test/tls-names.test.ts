@@ -20,14 +20,14 @@ import {
 import { sealedCertificate } from "./helpers/sealed-certificate.ts";
 import { ACCOUNT, makeVersion, MASTER_KEY } from "./helpers/source.ts";
 
-/** What an origin is, and whether both ways to reach it take it. */
+/** An origin, and whether both ways to reach it accept it. */
 interface Case {
   readonly what: string;
   readonly server: () => Promise<TestCertificate>;
   readonly tls?: TlsOptions;
   /** Default: `localhost`. */
   readonly host?: string;
-  /** The gateway's failure. Null: it is taken, in-process as well. */
+  /** The gateway's failure. Null: accepted, in-process as well. */
   readonly refused: string | null;
 }
 
@@ -291,7 +291,7 @@ describe("an origin with", () => {
     });
   }
 
-  test("a name of every object is told as one that does not resolve", async () => {
+  test("a name of every object is reported as one that does not resolve", async () => {
     for (const host of ["__proto__", "constructor", "hasownproperty", "tostring.valueof"]) {
       const answer = await ask(gateway.socket(), `https://${host}:8443/`);
       assert.equal(answer.headers["countersign-failure"], "origin_name_not_found", host);
@@ -322,7 +322,7 @@ test("an old origin is spoken to where its host was allowed old suites, and its 
 
 test("that old suites are allowed is said at the start and by doctor", async () => {
   await using platform = await startPlatform({ args: ["--unsafe-old-tls", "ERP.internal"] });
-  // After the line that says that it is ready.
+  // Printed after the line that says that it is ready.
   await until(() => /✘ Connections to erp\.internal may be decrypted/.test(platform.log()));
   const doctor = await countersign(["doctor", "--data", platform.dataFolder]);
   assert.match(doctor.stdout, /! old tls +erp\.internal may choose cipher suites without/);
@@ -334,7 +334,7 @@ function leafAlone(server: TestCertificate): TestCertificate {
   return { ...server, chain: server.pem };
 }
 
-/** Its issuer is a certificate of the CA that may not issue. */
+/** Its issuer is a certificate of the CA that is not a CA itself. */
 async function issuedByLeaf(): Promise<TestCertificate> {
   const { x509, keys } = await authority.issue({ subject: "CN=no CA" });
   return issuedBy({ certificate: x509, keys: keys! }, "localhost");

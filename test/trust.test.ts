@@ -72,7 +72,7 @@ test("curl and Node reach a Worker at its own name, for which no wildcard would 
     }).on("error", reject);
   });
   assert.equal(answer, "NONE");
-  // A host that asks for certificates is reached another way, and presents the same.
+  // A host that asks for certificates uses another server, but presents the same certificate.
   const asks = ["host", "clients", "named.localhost", "optional", "--ca", "managed"];
   const { status, stderr } = await countersign([...asks, "--data", platform.dataFolder]);
   assert.equal(status, 0, stderr);
@@ -88,7 +88,7 @@ test("curl and Node reach a Worker at its own name, for which no wildcard would 
     platform.dataFolder,
   ]);
   assert.match(shown.stdout, /workers +named \(named\.localhost\)/);
-  // Where nobody answers, nothing is signed: the wildcard is all there is.
+  // For a host that nothing answers no certificate is signed, so only the wildcard is presented.
   await assert.rejects(ask("nobody.localhost"), { code: 60 });
 });
 
@@ -118,7 +118,7 @@ test(
   "the system's store has the CA where OpenSSL looks, and others stay when it is taken out",
   { skip: !hasUpdate && "there is no update-ca-certificates (Debian's ca-certificates)" },
   async () => {
-    // The real tool on folders of its own: the machine's store is not touched.
+    // The real tool on separate folders: the machine's own store is not changed.
     const [local, etc, none] = ["local", "etc", "none"].map((name) => join(folder, name));
     for (const path of [local!, etc!, none!]) mkdirSync(path);
     const systemArguments = ["--certsdir", none!, "--localcertsdir", local!, "--etccertsdir", etc!];

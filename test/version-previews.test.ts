@@ -17,7 +17,7 @@ afterEach(() => edge[Symbol.asyncDispose]());
 const hostOf = ({ versionId, scriptName }: WorkerVersion): string =>
   `${versionId.slice(0, 8)}-${scriptName}.localhost`;
 
-/** The first is deployed; each of the others has a host of its own. */
+/** The first version is deployed; each of the others has its own host. */
 async function deployWith(first: WorkerVersion, ...others: WorkerVersion[]): Promise<void> {
   for (const version of others) edge.source.keep(version);
   const previews = others.map((version) => ({
@@ -65,7 +65,7 @@ test("a version at its host is started by its first request, takes WebSockets, a
   assert.equal(posted.text, "next");
 });
 
-test("a host of no version, and of one that is gone, is nobody's", async () => {
+test("the host of a version that does not exist, or no longer exists, is nobody's", async () => {
   const next = makeVersion("shop", answering("next"));
   await deployWith(makeVersion("shop", answering("deployed")), next);
   assert.equal((await edge.fetch("0a0a0a0a-shop.localhost")).status, 404);
@@ -74,7 +74,7 @@ test("a host of no version, and of one that is gone, is nobody's", async () => {
   assert.equal((await edge.fetch(hostOf(next))).status, 404);
 });
 
-test("an account's previews are no more than its share: one that is idle makes room, one that works does not", async () => {
+test("an account's previews stay within its limit: an idle one makes room, a busy one does not", async () => {
   const waiting = `export default { async fetch(request) {
     if (new URL(request.url).pathname !== "/hold") return new Response("answered");
     return new Response(new ReadableStream({ async pull(controller) {
@@ -105,7 +105,7 @@ test("a version that does not start says so, and harms no other", async () => {
   assert.equal((await edge.fetch("shop.localhost")).text, "deployed");
 });
 
-test("a preview calls the service that is deployed, also after that was deployed anew", async () => {
+test("a preview calls the deployed service, also after another deploy of it", async () => {
   const next = makeVersion(
     "caller",
     `export default { async fetch(request, env) {
@@ -127,7 +127,7 @@ function service(text: string): WorkerVersion {
   );
 }
 
-/** A request that goes on until it is cancelled; its answer has begun. */
+/** A request that runs until it is cancelled; its answer has begun. */
 async function hold(host: string): Promise<{ cancel(): void }> {
   const controller = new AbortController();
   await new Promise<void>((resolve, reject) => {

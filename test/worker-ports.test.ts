@@ -12,9 +12,8 @@ import { promisify } from "node:util";
 import { countersign as cli } from "./helpers/cli.ts";
 import { scriptForm } from "./helpers/script-form.ts";
 import { type Envelope, startPlatform, type TestPlatform } from "./helpers/platform.ts";
+import { program } from "./helpers/program.ts";
 import { until } from "./helpers/until.ts";
-
-const countersign = join(import.meta.dirname, "..", "bin", "countersign.js");
 
 let folder: string;
 let socketPath: string;
@@ -80,7 +79,7 @@ describe("a port of a Worker's own", () => {
     assert.ok(answered.again <= 40, "only what had just connected to a process that went");
   });
 
-  it("goes on with the version before if a new one does not start", async () => {
+  it("keeps the previous version if a new one does not start", async () => {
     const earlier = await (await fetch(url)).text();
     const { status } = await upload('throw new Error("at start"); export default { fetch() {} }');
     assert.notEqual(status, 200);
@@ -185,7 +184,7 @@ describe("a port of a Worker's own", () => {
     }
     assert.deepEqual(await held(), unchanged, "nothing was changed");
     assert.match(await once(url), /"version"/);
-    // Other Workers may have all of it.
+    // Other Workers may have all of these.
     await done("POST", "access/apps", application("other.localhost"));
   });
 
@@ -308,7 +307,7 @@ function application(domain: string): object {
   return { type: "self_hosted", name: "a", domain };
 }
 
-/** Of `worker_port_refused`. */
+/** The number of `worker_port_refused`. */
 const REFUSED = 7000160;
 
 const WORKER = (version: string): string => `
@@ -344,12 +343,12 @@ async function upload(
   return { status: response.status, text: await response.text() };
 }
 
-/** On a connection of its own. */
+/** On a new connection. */
 function once(to: string): Promise<string> {
   return get({ ...optionsOf(to), agent: new Agent({ keepAlive: false }) });
 }
 
-/** As browsers and proxies do where a connection closed before it answered. */
+/** Repeats a request, as browsers and proxies do when a connection closes before an answer. */
 async function retried(again: () => void): Promise<string> {
   for (let tries = 0; tries < 3; tries++) {
     try {
@@ -384,7 +383,7 @@ function get(options: object): Promise<string> {
 }
 
 async function pidsOf(script: string): Promise<number[]> {
-  const arguments_ = [countersign, "status", "--json", "--data", platform.dataFolder];
+  const arguments_ = [program, "status", "--json", "--data", platform.dataFolder];
   const { stdout } = await promisify(execFile)(process.execPath, arguments_);
   const { workers } = JSON.parse(stdout) as {
     workers: { script_name: string; state: string; pid: number }[];

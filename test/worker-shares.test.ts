@@ -101,7 +101,7 @@ describe("what one Worker may take", () => {
     assert.equal((await platform.worker("other", "/")).body, "hello");
   });
 
-  it("a WebSocket goes on with the version that was replaced, for as long as --drain says", async () => {
+  it("a WebSocket stays with the replaced version for the time of --drain", async () => {
     await deploy("kept");
     const socket = await open("kept");
     const closed = once(socket, "close");

@@ -106,7 +106,7 @@ describe("Workflows", () => {
     }
   });
 
-  it("a step presents the Worker's certificate, also one that waited while the platform was killed", async () => {
+  it("a step presents the Worker's certificate, also a step that waited while the platform was killed", async () => {
     const authority = await makeAuthority();
     await using origin = await startOrigin({ authority });
     const upload = async (body: object): Promise<string> => {
@@ -175,7 +175,7 @@ describe("Workflows", () => {
         dataFolder: restored,
         token: ready.token,
       });
-      // On a busy machine a Worker's first start may fail, and is tried again.
+      // On a busy machine a Worker's first start may fail and be tried again.
       await until(async () => (await second.worker("backed", "/a/status")).status === 200);
       assert.equal(JSON.parse((await second.worker("backed", "/a/event")).body).failed, undefined);
       await until(async () => {
@@ -197,7 +197,7 @@ describe("Workflows", () => {
     await ask("broken-off", "a/create");
     await reaches("broken-off", "a", "long-1");
     await restarted("SIGKILL");
-    // Listing looks at it without having it go on: it does by itself.
+    // Listing looks at the instance without making it continue; it continues by itself.
     await until(async () => {
       const { json } = await platform.api("GET", instances("broken-off"));
       return json.result[0].status === "complete";

@@ -26,7 +26,7 @@ async function ran(project: WranglerProject, ...args: string[]): Promise<Wrangle
   return run;
 }
 
-/** As whoever opens the URL that wrangler printed, through a server in front of the platform. */
+/** Opens the URL that wrangler printed, through a server in front of the platform. */
 function open(url: string): Promise<{ status: number; body: string }> {
   const { hostname, port } = new URL(platform.ready.http);
   return new Promise((resolve, reject) => {

@@ -56,7 +56,7 @@ async function makeZone(name: string): Promise<string> {
 
 const securePort = (): string => new URL(platform.ready.https!).port;
 
-/** The version that OpenSSL's client agrees on, or its alert. */
+/** The version that OpenSSL's client negotiates, or its alert. */
 async function agreed(host: string, ...args: readonly string[]): Promise<string> {
   const at = ["-connect", `127.0.0.1:${securePort()}`, "-servername", host];
   const { output } = await run("openssl", ["s_client", ...at, ...args]);

@@ -271,7 +271,7 @@ describe("dates", () => {
     upload({ certificates: root.pem, ca: true, now: later });
   });
 
-  it("one that ends within 30 days is stored with a warning that says when", async () => {
+  it("a certificate that expires within 30 days is stored with a warning that says when", async () => {
     const soon = await root.issue({
       subject: "CN=soon",
       notAfter: new Date(now.getTime() + 3.5 * DAY),

@@ -76,7 +76,7 @@ test("a list of another CA is refused, of the same name too", async () => {
   assert.ok(await read(list, [namesake.pem, authority.pem]));
 });
 
-test("a list that is still to come, and one that is too long, are refused", async () => {
+test("a list from the future and a list that is too long are refused", async () => {
   const thisUpdate = new Date(Date.now() + DAY);
   const early = await authority.revoke([leaf], { thisUpdate });
   await assert.rejects(read(early), refused(/still to come/));

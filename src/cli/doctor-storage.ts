@@ -17,7 +17,7 @@ import { sqliteDialect } from "../store/sqlite.ts";
 import type { Database } from "../store/database.ts";
 import type { Check } from "./check.ts";
 
-export interface StorageOptions {
+export interface CheckStorageOptions {
   readonly dataFolder: string;
   readonly masterKey: MasterKeyVariables;
   /** Where the running platform has its master key from. Null: no platform runs. */
@@ -25,7 +25,7 @@ export interface StorageOptions {
 }
 
 /** Checks the data folder without changing it: the database, the master key, and all sealed records. */
-export async function checkStorage(options: StorageOptions): Promise<readonly Check[]> {
+export async function checkStorage(options: CheckStorageOptions): Promise<readonly Check[]> {
   const { dataFolder } = options;
   if (!existsSync(dataFolder)) return [];
   const folder = attempt("data folder", () => {
@@ -67,7 +67,7 @@ export function checkFileLimit(limits = "/proc/self/limits"): Check | null {
   };
 }
 
-async function keyAlone(options: StorageOptions): Promise<readonly Check[]> {
+async function keyAlone(options: CheckStorageOptions): Promise<readonly Check[]> {
   return (await keyAtHand(options)).checks;
 }
 
@@ -77,7 +77,7 @@ interface KeyAtHand {
   readonly checks: readonly Check[];
 }
 
-async function keyAtHand(options: StorageOptions): Promise<KeyAtHand> {
+async function keyAtHand(options: CheckStorageOptions): Promise<KeyAtHand> {
   const { dataFolder, masterKey, keyInUse } = options;
   const name = "master key";
   const file = join(dataFolder, "master.key");
@@ -113,7 +113,7 @@ function none(check: Check): KeyAtHand {
   return { keyring: null, from: "", checks: [check] };
 }
 
-async function checkKeys(db: Database, options: StorageOptions): Promise<readonly Check[]> {
+async function checkKeys(db: Database, options: CheckStorageOptions): Promise<readonly Check[]> {
   const { keyring, from, checks } = await keyAtHand(options);
   if (keyring === null) return checks;
   const wanted = await wantedMasterKey(db);

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { Failure } from "../failures/failures.ts";
 import { writeJson, type Io } from "../terminal/io.ts";
-import { proxies, type Front } from "./ingress-config/proxies.ts";
+import { proxies, type ProxySettings } from "./ingress-config/proxies.ts";
 import { hostPort } from "./origin-config/server.ts";
 import { readDestination, readListen } from "./origin-options.ts";
 
@@ -23,7 +23,7 @@ export function configureIngress(io: Io, name: string, flags: IngressFlags): voi
   else io.stdout.write(configuration);
 }
 
-function readFront(cwd: string, { to, host, listen, cert, key }: IngressFlags): Front {
+function readFront(cwd: string, { to, host, listen, cert, key }: IngressFlags): ProxySettings {
   if ((cert === undefined) !== (key === undefined)) {
     throw malformed("TLS needs both --cert and --key");
   }
@@ -49,7 +49,7 @@ function isHostName(text: string): boolean {
   );
 }
 
-function readAddress(text: string): Front["listen"] {
+function readAddress(text: string): ProxySettings["listen"] {
   const address = readListen(/^\d+$/.test(text) ? `0.0.0.0:${text}` : text, malformed);
   if (address.port === 0) throw malformed("--listen needs a port: clients have to know it");
   if (!/^[A-Za-z0-9.:-]+$/.test(address.host)) {
@@ -58,7 +58,7 @@ function readAddress(text: string): Front["listen"] {
   return address;
 }
 
-function readTarget(text: string): Front["to"] {
+function readTarget(text: string): ProxySettings["to"] {
   if (text.startsWith("unix:")) {
     const socket = text.slice("unix:".length);
     if (!socket.startsWith("/")) throw malformed(`--to ${shown(text)} is not unix:/path`);

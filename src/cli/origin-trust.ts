@@ -26,13 +26,13 @@ export interface TrustFlags {
 /** Follows files as long as the stack is open. @throws Failure if they cannot be used at the start */
 export type Follow = (names: readonly string[], take: (texts: string[]) => void) => Promise<void>;
 
-export interface Surroundings {
+export interface TrustContext {
   readonly io: Io;
   readonly stack: AsyncDisposableStack;
   readonly log: (message: string) => void;
 }
 
-export function fileFollower({ io, stack, log }: Surroundings): Follow {
+export function fileFollower({ io, stack, log }: TrustContext): Follow {
   return async (names, take) => {
     const files = names.map((name) => resolve(io.cwd, name));
     const stop = await followFiles({ files, take, log }).catch((error: unknown) => {
@@ -45,7 +45,7 @@ export function fileFollower({ io, stack, log }: Surroundings): Follow {
 /** How long a start waits for the platform's first answer, ms. Until that answer, nobody is let in. */
 const FIRST_WORD = 5_000;
 
-export interface Sources extends Surroundings {
+export interface Sources extends TrustContext {
   readonly flags: TrustFlags;
   readonly followed: Follow;
 }

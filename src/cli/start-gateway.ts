@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { Failure } from "../failures/failures.ts";
 import type { PlatformOptions } from "../platform/platform-options.ts";
-import { processes, within } from "./start-numbers.ts";
+import { processes, numberWithin } from "./start-numbers.ts";
 
 /** How many processes connect to origins, and what their connections may do. */
 export interface GatewayProcessOptions {
@@ -40,7 +40,7 @@ export function gatewayOptions(
     options.gatewayProcesses,
     MOST_PROCESSES,
   );
-  const most = within("--connect-limit", options.connectLimit, [1, 100_000]);
+  const most = numberWithin("--connect-limit", options.connectLimit, [1, 100_000]);
   if (most < gatewayProcesses) {
     throw new Failure("usage", {
       message: `--connect-limit ${most} cannot be shared out among ${gatewayProcesses} gateway processes: each has to have one`,
@@ -48,8 +48,8 @@ export function gatewayOptions(
   }
   return {
     gatewayProcesses,
-    connectionLife: within("--connection-life", options.connectionLife, [1, 86_400]),
-    connect: { most, idle: within("--connect-idle", options.connectIdle, [1, 86_400]) },
+    connectionLife: numberWithin("--connection-life", options.connectionLife, [1, 86_400]),
+    connect: { most, idle: numberWithin("--connect-idle", options.connectIdle, [1, 86_400]) },
   };
 }
 

@@ -21,7 +21,7 @@ export function limit(option: string, text: string, [least, most]: Range): numbe
 }
 
 /** @throws Failure `usage` */
-export function within(option: string, text: string, [least, most]: Range): number {
+export function numberWithin(option: string, text: string, [least, most]: Range): number {
   const value = Number(text);
   if (Number.isInteger(value) && value >= least && value <= most) return value;
   throw new Failure("usage", {

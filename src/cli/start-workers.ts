@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { PlatformOptions } from "../platform/platform-options.ts";
 import { Failure } from "../failures/failures.ts";
-import { limit, within } from "./start-numbers.ts";
+import { limit, numberWithin } from "./start-numbers.ts";
 
 /** What each Worker may use, and how long it may go on after it was replaced. */
 export interface WorkerShareOptions {
@@ -38,8 +38,8 @@ export function workerShares(options: WorkerShareOptions): PlatformOptions["work
   return {
     requests: limit("--worker-requests", options.workerRequests, [1, 1_000_000]),
     body: mebibytes * 1024 * 1024,
-    startTimeout: within("--worker-start", options.workerStart, [1, 600]) * 1000,
-    drain: within("--drain", options.drain, [1, 86_400]) * 1000,
+    startTimeout: numberWithin("--worker-start", options.workerStart, [1, 600]) * 1000,
+    drain: numberWithin("--drain", options.drain, [1, 86_400]) * 1000,
     idleAfter: idleAfter(options.idleAfter),
   };
 }

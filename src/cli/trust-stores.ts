@@ -5,7 +5,7 @@ import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { Failure } from "../failures/failures.ts";
 
-export interface Place {
+export interface TrustStoreOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The folder where the system looks for additional certificates. Default: Debian's. */
   readonly systemFolder?: string;
@@ -25,7 +25,7 @@ export interface TrustStore {
 }
 
 /** The stores of this machine, and of this user. */
-export function trustStores(place: Place): readonly TrustStore[] {
+export function trustStores(place: TrustStoreOptions): readonly TrustStore[] {
   return [systemStore(place), chromiumStore(place)];
 }
 
@@ -35,7 +35,7 @@ function systemStore({
   env,
   systemFolder = "/usr/local/share/ca-certificates",
   systemArguments = [],
-}: Place): TrustStore {
+}: TrustStoreOptions): TrustStore {
   const tool = "update-ca-certificates";
   // The PATH of ordinary users may lack these folders.
   const path = `${env["PATH"] ?? ""}${delimiter}/usr/sbin${delimiter}/sbin`;
@@ -69,7 +69,7 @@ function systemStore({
 
 const OWN_NAME = /^(Countersign local CA [0-9a-f]{16})\s/gm;
 
-function chromiumStore({ env }: Place): TrustStore {
+function chromiumStore({ env }: TrustStoreOptions): TrustStore {
   const folder = join(env["HOME"] ?? "", ".pki", "nssdb");
   const certutil = (...args: string[]) =>
     run("chromium", "certutil", ["-d", `sql:${folder}`, ...args], env);

@@ -11,7 +11,7 @@ import { authenticate, authorize, nobody, type Identity } from "./api/auth.ts";
 import { authorityEndpoints } from "./certificates/authorities.ts";
 import { bindingModeEndpoints } from "./workers/binding-modes.ts";
 import { certificateEndpoints } from "./certificates/certificates.ts";
-import { type ControlContext, type ControlLimits, defaultLimits } from "./api/context.ts";
+import { type ControlContext, type ControlLimits, defaultControlLimits } from "./api/context.ts";
 import { deploymentEndpoints } from "./workers/deployments.ts";
 import { dnsRecordEndpoints } from "./routing/dns-records.ts";
 import { globalPullEndpoints } from "./routing/global-pull-endpoints.ts";
@@ -72,21 +72,21 @@ import { versionEndpoints } from "./workers/versions.ts";
 import { webhookEndpoints } from "./certificates/webhook.ts";
 
 export type ControlOptions = Omit<ControlContext, "limits" | "intake" | "bodies"> & {
-  /** Default: one in this process, which then sees keys. */
+  /** Default: an intake in this process, which then sees keys. */
   readonly intake?: KeyIntake;
   readonly limits?: Partial<ControlLimits>;
-  /** Issues identities to Workers. Default: of the trust domain `countersign.internal`. */
+  /** Issues identities to Workers. Default: in the trust domain `countersign.internal`. */
   readonly identities?: Identities;
 };
 
 const BASE = "/client/v4";
 
-/** The control plane: Cloudflare's v4 API over the store, without a socket of its own. */
+/** The control plane: Cloudflare's v4 API over the store. It opens no socket itself. */
 export function createControl(options: ControlOptions): Hono {
   const context: ControlContext = {
     ...options,
     intake: options.intake ?? intakeHere,
-    limits: { ...defaultLimits, ...options.limits },
+    limits: { ...defaultControlLimits, ...options.limits },
     bodies: new BodyShares(),
   };
   const { store, keyring, clock } = context;
@@ -118,7 +118,7 @@ export function createControl(options: ControlOptions): Hono {
       );
     });
   }
-  // Made for the first who asks, and once: it takes a third of the time of a start.
+  // Made at the first request, once, because it takes a third of the time of a start.
   let document: string | null = null;
   app.get(`${BASE}/openapi.json`, (c) => {
     document ??= JSON.stringify(openApiDocument(endpoints, BASE));
@@ -130,8 +130,8 @@ export function createControl(options: ControlOptions): Hono {
 }
 
 /**
- * Finds the sender of a request. An address that sends wrong tokens waits longer and longer; a
- * right token from the same address does not wait.
+ * Authenticates requests. An address that sends wrong tokens waits longer and longer; a right token from the same
+ * address does not wait.
  */
 function identifier({
   store,
@@ -199,7 +199,7 @@ function allEndpoints(
     ...dnsRecordEndpoints(context),
     ...originPullEndpoints(context),
     ...globalPullEndpoints(context),
-    // After the one that has a path of its own.
+    // After the endpoints for settings with their own path, because the first match counts.
     ...zoneSettingEndpoints(context),
     ...customCertificateEndpoints(context),
     ...acmeEndpoints(context),
@@ -218,7 +218,7 @@ function allEndpoints(
 }
 
 function toHono(path: string): string {
-  // The key of an object may have slashes in it, and wrangler sends them as they are.
+  // The key of an object may contain slashes, which wrangler does not encode.
   return path.replaceAll(/\{(\w+)\}/g, ":$1").replace(":object_key", ":object_key{.+}");
 }
 
@@ -226,7 +226,8 @@ function notFound(endpoints: readonly Endpoint[], method: string, path: string):
   const matches = endpoints.filter((endpoint) =>
     new RegExp(`^${BASE}${endpoint.path.replaceAll(/\{\w+\}/g, "[^/]+")}$`).test(path),
   );
-  // It comes decoded: what would be a line of its own, or move a terminal's cursor, is shown as sent.
+  // The path arrives decoded. Control characters, which could start a new line or move a terminal's cursor, are shown
+  // encoded.
   const shown = path.slice(0, 200).replaceAll(/\p{Cc}/gu, encodeURIComponent);
   if (matches.length === 0) {
     return new Failure("route_not_found", { message: `no endpoint is "${shown}"` });

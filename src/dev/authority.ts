@@ -2,7 +2,7 @@ import { createPrivateKey, randomUUID, X509Certificate } from "node:crypto";
 import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Failure } from "../failures/failures.ts";
-import { issueLeaf, makeRoot, type IssueRequest, type KeyPair } from "./issue.ts";
+import { issueLeaf, makeDevelopmentRoot, type IssueRequest, type KeyPair } from "./issue.ts";
 
 /** A CA of one project, for development only, in the folder `.countersign`, which git ignores. */
 export interface DevAuthority {
@@ -38,7 +38,7 @@ export async function openAuthority(project: string): Promise<DevAuthority> {
 
 /** A CA that exists as long as the process. */
 export async function temporaryAuthority(): Promise<DevAuthority> {
-  const root = await makeRoot("CN=Countersign temporary CA");
+  const root = await makeDevelopmentRoot("CN=Countersign temporary CA");
   const kept = new Map<string, KeyPair>();
   return {
     ca: root.cert,
@@ -70,7 +70,7 @@ function authorityOf(root: KeyPair, folder: string): DevAuthority {
 
 /** If several processes make a CA, the first to link its file wins, and the others use that one. */
 async function makeAuthority(file: string): Promise<KeyPair> {
-  const root = await makeRoot("O=Countersign development,CN=Countersign development CA");
+  const root = await makeDevelopmentRoot("O=Countersign development,CN=Countersign development CA");
   try {
     await writeWhole(file, root.cert + root.key, 0o600, link);
     return root;

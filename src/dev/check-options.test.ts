@@ -42,7 +42,7 @@ test("origin.fail() refuses a fault that it does not know: the test would test n
   await origin.fail({ expired: true });
 });
 
-test("an origin that stands for a host has a certificate for it", async () => {
+test("an origin that replaces a host has a certificate for it", async () => {
   await using origin = await mtlsOrigin({ project, names: ["first.test"] });
   await using _ = await mtls({}, { project, hosts: { "api.example.com": origin } });
   const socket = connect({ port: origin.port, host: "127.0.0.1", rejectUnauthorized: false });
@@ -53,7 +53,7 @@ test("an origin that stands for a host has a certificate for it", async () => {
   assert.match(subjectaltname ?? "", /DNS:first\.test.*DNS:api\.example\.com/);
 });
 
-test("a binding of countersign.json that the project does not have is told", () => {
+test("a binding of countersign.json that the project does not have is reported", () => {
   const bindings = [{ name: "MY_CERT" }];
   assert.equal(strayBindings(file("MY_CERT"), bindings), null);
   assert.throws(() => strayBindings(file("MYCERT"), bindings), {

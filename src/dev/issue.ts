@@ -26,7 +26,7 @@ const ecdsa = { name: "ECDSA", namedCurve: "P-256" };
 const signing = { name: "ECDSA", hash: "SHA-256" };
 
 /** A self-signed root, valid for ten years. It never leaves the machine on which it was made. */
-export async function makeRoot(name: string): Promise<KeyPair> {
+export async function makeDevelopmentRoot(name: string): Promise<KeyPair> {
   const keys = await makeKeys();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serial(),

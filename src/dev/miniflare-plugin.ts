@@ -2,7 +2,7 @@ import {
   externalService,
   pluginName,
   type PluginOptions,
-  type ToldDatabase,
+  type PluginDatabase,
 } from "./socket-binding.ts";
 
 // Miniflare loads this file by its path, for bindings that name it: in `dev.plugin` (5), or among `unsafeBindings` (4).
@@ -31,7 +31,7 @@ interface EnvBinding {
 interface SocketBinding {
   readonly name: string;
   readonly socketPath: string;
-  readonly database: ToldDatabase | undefined;
+  readonly database: PluginDatabase | undefined;
 }
 
 interface MiniflarePlugin {

@@ -18,10 +18,10 @@ export const pluginName = "countersign";
 export interface PluginOptions {
   readonly socketPath?: string;
   /** For a database's binding: what its connection string says. Absent: a service's binding. */
-  readonly database?: ToldDatabase;
+  readonly database?: PluginDatabase;
 }
 
-export interface ToldDatabase {
+export interface PluginDatabase {
   readonly database: string;
   readonly user: string;
   readonly scheme: "postgresql" | "mysql";

@@ -11,7 +11,7 @@ import {
 import type { Sealed } from "../keys/seal.ts";
 import { Backoff } from "../process/backoff.ts";
 
-export interface IdentitiesOptions {
+export interface HeldIdentitiesOptions {
   readonly issuer: IdentityIssuer;
   readonly gateway: Pick<GatewayHandle, "requestIdentity" | "setCertificate">;
   readonly log: Logger;
@@ -47,13 +47,13 @@ interface Issued {
  * first needed, renewed before half of its life is over. The clock is looked at again and again, so that
  * it may jump, and the machine may sleep.
  */
-export class Identities {
-  readonly #options: IdentitiesOptions;
+export class HeldIdentities {
+  readonly #options: HeldIdentitiesOptions;
   readonly #clock: () => number;
   readonly #held = new Map<string, Held>();
   readonly #timer: NodeJS.Timeout;
 
-  constructor(options: IdentitiesOptions) {
+  constructor(options: HeldIdentitiesOptions) {
     this.#options = options;
     this.#clock = options.clock ?? Date.now;
     this.#timer = setInterval(() => this.#look(), options.every ?? 5_000).unref();

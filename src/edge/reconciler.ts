@@ -23,7 +23,7 @@ import type { Origins } from "./origins.ts";
 import type { Previews } from "./previews.ts";
 import { Staging } from "./staging.ts";
 import type { WorkerPorts } from "./worker-ports.ts";
-import { type Wanted, isSame, running, withPresented } from "./wanted.ts";
+import { type WantedDeployment, isSame, running, withPresented } from "./wanted.ts";
 import { ChangeQueue } from "./change-queue.ts";
 
 export interface ReconcilerOptions {
@@ -256,7 +256,7 @@ export class Reconciler {
     await this.#options.previews.leave(
       (one) => changed.has(scriptId(one.version)) || generationBinds(one, changed),
     );
-    let applied: Wanted | null = null;
+    let applied: WantedDeployment | null = null;
     for (;;) {
       const deployment = await source.deployment(key);
       const wanted =
@@ -280,7 +280,7 @@ export class Reconciler {
   }
 
   /** Looks at the script again when a certificate that it presents begins or ends. */
-  #wake(key: ScriptKey, wanted: Wanted | null): void {
+  #wake(key: ScriptKey, wanted: WantedDeployment | null): void {
     const times = wanted?.versions.flatMap(({ version }) => version.changesAt ?? []) ?? [];
     this.#alarms.set(scriptId(key), Math.min(...times), () => {
       void this.apply({ kind: "script", ...key });
@@ -291,7 +291,7 @@ export class Reconciler {
    * Nothing runs yet. The hosts are known from now on, and a Worker that does not start is tried
    * again and again.
    */
-  async #begin(deployment: Wanted): Promise<void> {
+  async #begin(deployment: WantedDeployment): Promise<void> {
     await this.#options.traffic.announce([deployment]);
     const ready = new Map<string, Generation>();
     const fresh: Generation[] = [];
@@ -312,7 +312,7 @@ export class Reconciler {
   }
 
   /** @throws Failure if a version does not start: what runs is not replaced by what does not */
-  async #replace(deployment: Wanted): Promise<void> {
+  async #replace(deployment: WantedDeployment): Promise<void> {
     const live = this.#options.traffic.get(deployment);
     const fresh = deployment.versions
       .map(({ version }) => version)
@@ -330,7 +330,7 @@ export class Reconciler {
     );
   }
 
-  async #move(deployment: Wanted, ready: ReadonlyMap<string, Generation>): Promise<void> {
+  async #move(deployment: WantedDeployment, ready: ReadonlyMap<string, Generation>): Promise<void> {
     const { accountId, scriptName, hosts, routes, previews = [], versions } = deployment;
     const key = { accountId, scriptName };
     await this.#options.traffic.move(key, (live) => ({

@@ -38,7 +38,7 @@ test("an owner's first task runs at once, however many another has", async () =>
   assert.deepEqual(bench.running, ["b0", "b1", "a0"]);
 });
 
-test("a slot that gets free goes to the owners in turn, not to the one that asked first", async () => {
+test("a free slot goes to the owners in turn, not to the one that asked first", async () => {
   const bench = new Bench(1);
   for (const name of ["b0", "b1", "b2", "b3"]) await bench.start("B", name);
   for (const name of ["a0", "a1", "a2"]) await bench.start("A", name);

@@ -6,7 +6,7 @@ import { IngressHandle } from "../ingress/handle.ts";
 import { ABSENT_SOCKET, type HttpsAddress } from "../ingress/protocol.ts";
 import { type GatewayOptions, defaultOptions } from "../contract/gateway-options.ts";
 import { Feed } from "./feed.ts";
-import { Identities } from "./identities.ts";
+import { HeldIdentities } from "./identities.ts";
 import { listeningAt } from "../network/own.ts";
 import { bindingNetwork, fetchNetwork } from "../network/workerd-network.ts";
 import type { GenerationContext } from "./generation/generation-context.ts";
@@ -26,7 +26,7 @@ import { ServiceLinks } from "./config/service-links.ts";
 import { WorkerEvents } from "./logs/worker-events.ts";
 import { SharedSlots } from "./shared-slots.ts";
 import { noProxies } from "../network/trusted-proxies.ts";
-import { defaultLimits } from "./generation/worker-limits.ts";
+import { defaultProcessLimits } from "./generation/worker-limits.ts";
 import { Timings } from "./logs/worker-log.ts";
 import { gatewayEntry, ingressEntry } from "./logs/log-entries.ts";
 import { WorkerMetrics } from "./metrics.ts";
@@ -161,7 +161,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   const identities =
     options.identities === undefined
       ? null
-      : new Identities({ issuer: options.identities, gateway, log });
+      : new HeldIdentities({ issuer: options.identities, gateway, log });
   cleanup.defer(() => identities?.stop());
   const context: GenerationContext = {
     run,
@@ -183,7 +183,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
         accessKeys: hereAt(ingress.address),
       };
     },
-    limits: { ...defaultLimits, ...options.limits },
+    limits: { ...defaultProcessLimits, ...options.limits },
     originPort,
     startTimeout: options.startTimeout ?? 15_000,
     log,

@@ -5,7 +5,7 @@ import { type LiveScript, generationsOf } from "./live.ts";
 import type { Deployment, Source } from "../contract/change-feed.ts";
 
 /** A deployment with what its versions present in their own processes. */
-export type Wanted = Omit<Deployment, "versions"> & {
+export type WantedDeployment = Omit<Deployment, "versions"> & {
   readonly versions: readonly { readonly version: RunnableVersion; readonly percentage: number }[];
 };
 
@@ -13,7 +13,7 @@ export async function withPresented(
   source: Source,
   deployment: Deployment,
   isFollowed: boolean,
-): Promise<Wanted> {
+): Promise<WantedDeployment> {
   const versions = await Promise.all(
     deployment.versions.map(async ({ version, percentage }) => ({
       version: await runnable(source, version, isFollowed),
@@ -23,8 +23,8 @@ export async function withPresented(
   return { ...deployment, versions };
 }
 
-export function isSame(one: Wanted, other: Wanted): boolean {
-  const identities = ({ versions }: Wanted): string[] =>
+export function isSame(one: WantedDeployment, other: WantedDeployment): boolean {
+  const identities = ({ versions }: WantedDeployment): string[] =>
     versions.map(({ version }) => version.identity);
   return isDeepStrictEqual(identities(one), identities(other));
 }

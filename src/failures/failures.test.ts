@@ -20,7 +20,7 @@ test("every failure says what happened, why, and what to do", () => {
   }
 });
 
-test("a failure that says nothing of its own says what the table says", () => {
+test("a failure without a message of its own has the table's", () => {
   const failure = new Failure("data_folder_in_use");
   assert.equal(failure.message, failures.data_folder_in_use.title);
   assert.equal(failure.fix, failures.data_folder_in_use.fix);

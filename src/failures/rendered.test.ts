@@ -23,7 +23,7 @@ test("JSON where it is asked, text where that is, else what the reader is likely
   assert.equal(type(undefined, "text"), "text/plain; charset=utf-8");
 });
 
-test("the fields are the same, whoever renders them", () => {
+test("the fields are the same in every rendering", () => {
   const all = ["code", "number", "title", "message", "cause", "fix", "side", "ray"];
   assert.deepEqual(fields(new Failure("worker_unavailable"), "public"), all);
   assert.deepEqual(fields(failure, "public"), ["address", ...all]);

@@ -124,7 +124,7 @@ test("a body is kept up to 64 KiB and 16 pieces, and until it is forgotten", asy
   }
 });
 
-test("a body of the most bytes is taken, one that has more fails as too large", async (t) => {
+test("a body of the largest size is accepted, and a larger one fails as too large", async (t) => {
   for (const [most, fails] of [
     [0, false],
     [4, false],
@@ -164,7 +164,7 @@ test("a request that is over without an error, and not to its end, fails its bod
   await assert.rejects(read, /closed its upload/);
 });
 
-test("what nobody reads any more flows away, so that the connection goes on", async (t) => {
+test("a body that nobody reads any more is drained, so that the connection can be used again", async (t) => {
   const { client, request, response } = await asked(t);
   const upload = new Upload(request, null);
   const body = upload.read();

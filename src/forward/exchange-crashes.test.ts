@@ -24,7 +24,7 @@ test("what is thrown over a response's head is answered as a failure; its connec
   await scene.again(GET);
 });
 
-test("what answers a failure and throws itself ends the connection, and is told no more", async (t) => {
+test("an answerer of failures that throws ends the connection, and is not called again", async (t) => {
   const failed = (): void => {
     scene.told.push(["failed", null]);
     throw broken;
@@ -103,7 +103,7 @@ test("who went away before there was a connection needs none any more", async (t
   assert.deepEqual(scene.aborted.map(codeOf), ["CLIENT_GONE"]);
 });
 
-test("a head that is too large fails, and one that is just not is sent", async (t) => {
+test("a head that is too large fails, and one of the largest size is sent", async (t) => {
   // Besides its name and value a field costs `: ` and a line's end.
   const most = "v".repeat(MOST_HEADERS - "x".length - 4);
   const scene = await sceneOf(t, {});
@@ -148,7 +148,7 @@ test("a client that still uploads after a failure is cut after two seconds", asy
   await scene.closed;
 });
 
-test("one that has sent all of it by then keeps its connection", async (t) => {
+test("a client that has sent all of it by then keeps its connection", async (t) => {
   for (const [first, rest] of [
     ["half", "other"],
     ["", "a whole 1"],

@@ -173,7 +173,7 @@ test("100-continue is sent once the origin's connection asks for the body", asyn
   assert.equal((await response.toArray()).join(""), "body");
 });
 
-test("a client that waits to send is told of the failure and never to continue", async (t) => {
+test("a client that waits to send gets the failure, and is never told to continue", async (t) => {
   const { port, failures } = await proxy(t, 1);
   const client = httpRequest({ port, method: "POST", headers: { expect: "100-continue" } });
   client.flushHeaders();

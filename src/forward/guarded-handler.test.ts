@@ -41,7 +41,7 @@ for (const [name, args] of CALLS) {
   });
 }
 
-test("an upgrade that throws ends its connection to the origin too, one that does not leaves it", () => {
+test("an upgrade handler that throws ends the connection to the origin too, and one that does not throw leaves it open", () => {
   for (const throwing of [null, "onRequestUpgrade"]) {
     const { handler, called } = noting(throwing);
     const upstream = new PassThrough().on("error", () => {});

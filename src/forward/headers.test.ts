@@ -46,7 +46,7 @@ test("the order, the case and repeated fields of a request stay", () => {
   assert.deepEqual(requestHead(raw).headers, raw);
 });
 
-test("the host stands apart, and is null where there is none", () => {
+test("the host is separate, and null if there is none", () => {
   const { headers, host } = requestHead(["HOST", "a.example", "x-a", "1"]);
   assert.deepEqual([host, headers], ["a.example", ["x-a", "1"]]);
   assert.equal(requestHead(["x-a", "1"]).host, null);

@@ -67,7 +67,7 @@ test("one whose answer has begun is cut at the end: a truncated body never ends 
   assert.doesNotMatch(await read(client), /\r\n0\r\n/);
 });
 
-test("one that cannot be answered is cut, and the others are answered", async (t) => {
+test("a request that cannot be answered is cut, and the others are answered", async (t) => {
   const { inFlight, ask } = await working(t);
   const [one, other] = [await ask(), await ask()];
   inFlight.end((_, response) => {

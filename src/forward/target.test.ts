@@ -52,7 +52,7 @@ test("a body has the most bytes that the target says", async (t) => {
   assert.ok(isBodyTooLarge(ends[1]!));
 });
 
-test("the target sees a response's head before it is sent, may change it, and is told of its end once", async (t) => {
+test("the target sees a response's head before it is sent, may change it, and hears of its end once", async (t) => {
   const origin = await serve(t, (_, response) =>
     response.writeHead(418, { "x-a": "1" }).end("tea"),
   );
@@ -100,7 +100,7 @@ test("a body goes through the target's transformation, which is made once there 
   assert.equal(ends[2]?.message, "it cannot be read");
 });
 
-test("a response that breaks off is told as that, and a client that goes away too", async (t) => {
+test("a response that breaks off is reported as such, and so is a client that goes away", async (t) => {
   const begun = Promise.withResolvers<void>();
   const origin = await serve(t, (request, response) => {
     response.write("half", () => {
@@ -203,7 +203,7 @@ test("a small body that came whole goes out with its head in one write", async (
   assert.match(String(first), /^HTTP\/1\.1 200 OK\r\n.*\r\n\r\nsmall$/s);
 });
 
-test("bytes that came with an upgrade go first, and its end is told", async (t) => {
+test("bytes that came with an upgrade go first, and its end is reported", async (t) => {
   const origin = createServer();
   origin.on("upgrade", (request, socket, head) => {
     socket.write(

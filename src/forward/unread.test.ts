@@ -74,7 +74,7 @@ test("a parser that has failed fails again at each byte: it is answered once", a
   assert.equal(told.length, 1);
 });
 
-test("a client that has gone is told nothing", async (t) => {
+test("a client that has gone is sent nothing", async (t) => {
   const [gone, ended] = [await pair(t), await pair(t)];
   for (const { socket } of [gone, ended]) socket.on("error", () => {});
   ended.socket.end();
@@ -96,7 +96,7 @@ test("what was asked before on the same connection is answered first, and nothin
   assert.deepEqual(told, []);
 });
 
-test("a request whose own body is malformed is told so, or cut if its answer has begun", async (t) => {
+test("a request with a malformed body gets an answer that says so, or is cut if its answer has begun", async (t) => {
   let begins = false;
   const { told, dial } = await serving(t, (_, server) => {
     server.on("request", (_request, response) => {
@@ -116,7 +116,7 @@ test("a request whose own body is malformed is told so, or cut if its answer has
   assert.deepEqual(told, []);
 });
 
-test("what the client goes on to send is dropped for two seconds, then its connection is cut", async (t) => {
+test("bytes that the client still sends are dropped for two seconds, then its connection is cut", async (t) => {
   const { socket } = await pair(t);
   t.mock.timers.enable({ apis: ["setTimeout"] });
   tell(new Error("x"), socket);

@@ -10,7 +10,7 @@ import { AddressPolicy } from "../network/addresses.ts";
 import {
   Acceptance,
   acceptedAuthorities,
-  isRefusal,
+  refusesCertificate,
   parseAuthorities,
   type Asking,
 } from "./accepted.ts";
@@ -77,13 +77,13 @@ test("what OpenSSL says of the CAs is read up to its next words", () => {
 });
 
 test("a failure is about the certificate where an alert says so, or nothing was ever answered", () => {
-  assert.equal(isRefusal(refused), true);
-  assert.equal(isRefusal(new Failure("origin_closed_first_read")), true);
-  assert.equal(isRefusal(new Failure("origin_closed")), false);
-  assert.equal(isRefusal(new Failure("origin_refused")), false);
+  assert.equal(refusesCertificate(refused), true);
+  assert.equal(refusesCertificate(new Failure("origin_closed_first_read")), true);
+  assert.equal(refusesCertificate(new Failure("origin_closed")), false);
+  assert.equal(refusesCertificate(new Failure("origin_refused")), false);
 });
 
-test("a refusal is told with the CAs that the origin accepts, which is asked once in ten minutes", async (t) => {
+test("a refusal names the CAs that the origin accepts, which is asked once in ten minutes", async (t) => {
   const authority = await makeAuthority();
   const server = await authority.issue({ subject: "CN=localhost", dns: ["localhost"] });
   for (const [ca, accepted, words] of [
@@ -113,7 +113,7 @@ test("a refusal is told with the CAs that the origin accepts, which is asked onc
   }
 });
 
-test("an origin that is reached by an address is asked without a name; one that is gone says nothing", async (t) => {
+test("an origin that is reached by an address is asked without a name; an origin that is gone says nothing", async (t) => {
   const authority = await makeAuthority();
   const server = await authority.issue({ subject: "CN=localhost", ips: ["127.0.0.1"] });
   const { port, names } = await origin(t, server, authority.pem);

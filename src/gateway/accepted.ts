@@ -78,7 +78,7 @@ export class Acceptance {
 }
 
 /** Is it about our certificate, as far as can be told? */
-export function isRefusal({ code }: Failure): boolean {
+export function refusesCertificate({ code }: Failure): boolean {
   return code.startsWith("origin_refused_certificate_") || code === "origin_closed_first_read";
 }
 

@@ -21,18 +21,18 @@ import { frontUrl, loopIn } from "./front.ts";
 import { endTelling, join } from "./join.ts";
 import { RecentFailures } from "./observe/recent-failures.ts";
 import { rayOf, respondWithFailure, unreadFailure, type ShownFailure } from "./respond.ts";
-import { RoutedRequest, splitUrl, type Route, type Traffic } from "./route.ts";
+import { RoutedRequest, splitUrl, type Route, type BindingCounts } from "./route.ts";
 import { openStream, StreamClient } from "./stream.ts";
 import { UsedRoutes } from "./used-routes.ts";
 import type { RouteTracing } from "./observe/tracing.ts";
-import { listenAt, type Listening } from "./unix-socket.ts";
+import { listenAtSocket, type Listening } from "./unix-socket.ts";
 
 /** What a binding needs of the gateway. */
 export interface Router {
   /** @param origin `https://host[:port]`, as written. @throws Failure if it may not be reached now */
   route(origin: string): Route;
   release(route: Route): void;
-  readonly traffic: Traffic;
+  readonly traffic: BindingCounts;
   /** For requests that have no route. Null: no spans. */
   tracing(origin: string): RouteTracing | null;
   /**
@@ -106,7 +106,7 @@ export class BindingSocket {
 
   /** Resolves when the socket accepts connections. */
   listen(at: Listening = this.binding.socketPath): Promise<void> {
-    return listenAt(this.#server, at);
+    return listenAtSocket(this.#server, at);
   }
 
   /**

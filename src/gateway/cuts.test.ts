@@ -56,7 +56,7 @@ test("a certificate is cut in all its versions, and no other, nor another accoun
   assert.deepEqual(databases, ["a/c/1 was deleted", "a/c/2 was deleted"]);
 });
 
-test("of versions that were revoked each is told as itself, and the others go on", () => {
+test("each revoked version is reported by its number, and the others stay in use", () => {
   const { cuts, failures, databases } = world();
   cuts.versions({ accountId: "a", certificateId: "c" }, [1, 7]);
   assert.deepEqual(databases, ["a/c/1 had its version 1 revoked"]);

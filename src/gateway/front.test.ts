@@ -37,7 +37,7 @@ test("a request that was at this host and origin before is a loop, wherever else
   assert.equal(loopIn(binding, request({})), null);
 });
 
-test("each host and origin has a name of its own; a Worker's binding is no host's", () => {
+test("each host and origin has its own name, which is never that of a Worker's binding", () => {
   const { front: _, ...worker } = binding;
   assert.equal(loopIn(worker, request({ "cdn-loop": frontName(worker) })), null);
   const others = [

@@ -27,7 +27,7 @@ async function all(end: Duplex): Promise<string> {
   return text;
 }
 
-test("a server that ended before both were joined is told as one that ends right after", async () => {
+test("a server that ended before both were joined is reported like one that ends right after", async () => {
   for (const isEarly of [true, false]) {
     const { worker, client, upstream, server } = ends();
     server.end();
@@ -40,7 +40,7 @@ test("a server that ended before both were joined is told as one that ends right
   }
 });
 
-test("what a driver says while it is told why is dropped, and then its connection is closed", async (t) => {
+test("bytes that a driver sends while it gets the reason are dropped, and then its connection is closed", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const { worker, client, upstream } = ends();
   join(client, upstream, { failed: () => told, silent: () => null });
@@ -74,7 +74,7 @@ test("bytes go both ways, and each side may end its own first", async () => {
   assert.equal(await all(worker), "bye");
 });
 
-test("a server that has spoken and then fails is told as one that has", async () => {
+test("a server that fails after it has answered is reported as such", async () => {
   for (const speaks of [false, true]) {
     const { worker, client, upstream, server } = ends();
     const seen: unknown[] = [];
@@ -92,7 +92,7 @@ test("a server that has spoken and then fails is told as one that has", async ()
   }
 });
 
-test("a server that was gone before both were joined is told as what it was", async () => {
+test("a server that was gone before both were joined is reported by its own failure", async () => {
   const reset = new Error("reset");
   for (const error of [undefined, reset]) {
     const { worker, client, upstream } = ends();
@@ -112,7 +112,7 @@ test("a server that was gone before both were joined is told as what it was", as
   }
 });
 
-test("a Worker that is gone, then or later, takes the server with it and is told nothing", async () => {
+test("a Worker that goes away, then or later, ends the server's connection and is sent nothing", async () => {
   for (const when of ["before", "after"]) {
     const { client, upstream } = ends();
     if (when === "before") client.destroy();

@@ -6,7 +6,7 @@ import { handshake } from "./origin/handshake.ts";
 import type { Observer } from "./observe/observe.ts";
 import type { GatewayOptions } from "../contract/gateway-options.ts";
 import { presentedOf } from "./origin/classify.ts";
-import type { Before, Open, PoolScope } from "./origin/pool.ts";
+import type { BeforeHandshake, Open, PoolScope } from "./origin/pool.ts";
 import type { SecureContexts } from "./origin/trust.ts";
 import { Failure } from "../failures/failures.ts";
 
@@ -74,7 +74,11 @@ export function originOpener(dependencies: OpenerDependencies): Open {
 /** What ends a connection meanwhile is told by whoever reads. */
 function ignore(): void {}
 
-async function inTheClear(socket: Socket, before: Before, signal: AbortSignal): Promise<void> {
+async function inTheClear(
+  socket: Socket,
+  before: BeforeHandshake,
+  signal: AbortSignal,
+): Promise<void> {
   socket.on("error", ignore);
   const callOff = destroyedBy(signal, socket);
   try {

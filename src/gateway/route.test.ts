@@ -128,7 +128,7 @@ test("a span's headers take the place of those that came, and are sent with the 
   assert.equal(new World().request().prepared(came()).dropped, undefined);
 });
 
-test("an answer is counted, and says of the gateway's failures nothing of its own", () => {
+test("an answer is counted, and a countersign-failure header of the origin is removed", () => {
   tracing.told.length = 0;
   const world = new World({ tracing });
   const headers = [
@@ -171,7 +171,7 @@ test("a refusal of the certificate is answered with what the origin accepts, onc
   assert.deepEqual(world.told.at(-1), ["explain", refused]);
 });
 
-test("a response that broke off is a failure; one that its client left, or got whole, is none", () => {
+test("a response that broke off is a failure; a response that its client left, or got whole, is not", () => {
   tracing.told.length = 0;
   const world = new World({ tracing });
   const gone = Object.assign(new Error("gone"), { code: "CLIENT_GONE" });

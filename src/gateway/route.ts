@@ -4,7 +4,7 @@ import type { Dispatcher } from "undici";
 import type { Failure } from "../failures/failures.ts";
 import type { Attempt, ForwardTarget } from "../forward/forward.ts";
 import { mayBeCompressed } from "./origin/accept-encoding.ts";
-import { isRefusal, type Acceptance } from "./accepted.ts";
+import { refusesCertificate, type Acceptance } from "./accepted.ts";
 import type { OriginPool } from "./origin/pool.ts";
 import type { ShownDetails } from "../failures/rendered.ts";
 import { FAILURE_HEADER, rayOf, respondWithFailure } from "./respond.ts";
@@ -13,7 +13,7 @@ import { TRACE_HEADERS, type RequestSpan, type RouteTracing } from "./observe/tr
 /** The route from one binding to one origin. It is replaced if anything about it changes. */
 export interface Route {
   readonly pool: OriginPool;
-  readonly traffic: Traffic;
+  readonly traffic: BindingCounts;
   /** Null: no spans. */
   readonly tracing: RouteTracing | null;
   readonly acceptance: Acceptance;
@@ -31,7 +31,7 @@ export interface Route {
 }
 
 /** What went through a binding. Numbers only: they are counted for every request. */
-export interface Traffic {
+export interface BindingCounts {
   answered(status: number, ms: number): void;
   /** @param ray names the request in the log and in what its client sees */
   failed(failure: Failure, origin: string | null, ray?: string): void;
@@ -90,7 +90,7 @@ export class RoutedRequest implements ForwardTarget {
     const shown = { details: traffic.details, ray: rayOf(request) };
     traffic.failed(failure, pool.scope.origin, shown.ray);
     this.#span?.failed(failure.code);
-    if (isRefusal(failure)) {
+    if (refusesCertificate(failure)) {
       void explain(acceptance.explain(failure, pool.scope), (explained) => {
         respondWithFailure(explained, request, response, shown);
       });

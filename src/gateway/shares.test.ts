@@ -14,7 +14,7 @@ test("an owner has as many as it may at once, whatever the others have", () => {
   assert.notEqual(shares.take("a"), null);
 });
 
-test("who has given all back may have as many again", () => {
+test("an owner that has given all back may have as many again", () => {
   const shares = new Shares(1);
   shares.take("a")!();
   shares.take("a")!();

@@ -16,7 +16,7 @@ import {
 import { Failure } from "../failures/failures.ts";
 import type { SentError } from "../process/messages.ts";
 import type { PassedHandle } from "../process/passed-handle.ts";
-import { shareOf, someOf, type Place } from "../process/place.ts";
+import { shareOf, someOf, type ProcessPlace } from "../process/place.ts";
 import type { CountedMetrics } from "../process/summed-metrics.ts";
 import { Supervised, type Tell } from "../process/supervised.ts";
 import { gatewayEnvironment } from "./environment.ts";
@@ -34,13 +34,13 @@ export class SupervisedGateway implements GatewayHandle {
   readonly #bindings: Map<string, GatewayBinding> = new Map();
   /** Those whose socket this process shares with others, by the same path. */
   readonly #shared: Map<string, PassedHandle> = new Map();
-  readonly #place: Place;
+  readonly #place: ProcessPlace;
   #options: GatewayOptions;
   #process: Supervised<GatewayCalls> | null = null;
   #metricsPort: number | null = null;
 
   /** @param place which of how many processes: limits are dealt out among them */
-  constructor(options: StartGatewayOptions, place: Place) {
+  constructor(options: StartGatewayOptions, place: ProcessPlace) {
     this.#place = place;
     const { addresses, timeouts, metricsPort, otlpEndpoint, logLevel, ...rest } = options;
     this.#masterKey = Uint8Array.from(options.masterKey);

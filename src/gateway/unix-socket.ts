@@ -9,7 +9,7 @@ export type Listening = string | PassedHandle;
  * Resolves when the socket accepts connections, of this user and of the folder's group, which is
  * that of the process it is for. A stale file from a killed process is replaced.
  */
-export async function listenAt(server: Server, at: Listening): Promise<void> {
+export async function listenAtSocket(server: Server, at: Listening): Promise<void> {
   if (typeof at === "string") await rm(at, { force: true });
   await new Promise<void>((fulfil, reject) => {
     server.once("error", reject);

@@ -68,7 +68,7 @@ test("at its certificate's end a route is found again, and so is what else is in
   assert.deepEqual(world.seen(), []);
 });
 
-test("one that has ended and was not in use since the last sweep is found again as well", () => {
+test("a connection that has ended and was not in use since the last sweep is found as well", () => {
   const world = new World();
   world.until = 2_000;
   world.routes.to("a");
@@ -81,7 +81,7 @@ test("one that has ended and was not in use since the last sweep is found again 
   assert.deepEqual(world.seen(), ["released a", "made a"]);
 });
 
-test("what may not be reached any more ends, its next request is told why, and the others go on", () => {
+test("a connection to an address that is no longer allowed ends, its next request learns why, and the others stay", () => {
   const world = new World();
   for (const origin of ["a", "b", "c"]) world.routes.to(origin);
   world.seen();

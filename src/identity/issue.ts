@@ -26,7 +26,7 @@ export interface Issued {
   readonly notAfter: Date;
 }
 
-export interface IdentityRequest {
+export interface IssueIdentityOptions {
   /** PKCS #10, PEM. Only its key is used, which has to be on P-256. */
   readonly csr: string;
   readonly spiffeId: string;
@@ -44,7 +44,7 @@ export interface IdentityRequest {
  */
 export async function issueIdentity(
   authority: SigningAuthority,
-  { csr, spiffeId, worker, account, now, lifetime = 24 * 3_600_000 }: IdentityRequest,
+  { csr, spiffeId, worker, account, now, lifetime = 24 * 3_600_000 }: IssueIdentityOptions,
 ): Promise<Issued> {
   const { publicKey } = await readRequest(csr);
   const { name, namedCurve } = publicKey.algorithm as webcrypto.EcKeyAlgorithm;

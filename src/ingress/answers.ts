@@ -36,9 +36,9 @@ import { whyFailed } from "./why-failed.ts";
 import { INGRESS_HEADERS, ingressHeaders, requestTarget } from "./request.ts";
 import type { IngressObserver, Observed, Script } from "./observe.ts";
 import type { Upstream } from "./upstream.ts";
-import { permits, zoneHeaders, type Zones } from "./zones.ts";
+import { permitsVersion, zoneHeaders, type Zones } from "./zones.ts";
 
-export interface Wanted {
+export interface RequestFacts {
   /** Names the request. */
   readonly ray: string;
   /** Lower case, without port and trailing dot. */
@@ -83,7 +83,7 @@ export interface Arrival {
 
 export interface AnswersOptions {
   readonly observer: IngressObserver;
-  find(this: void, wanted: Wanted): Found;
+  find(this: void, wanted: RequestFacts): Found;
   readonly hosts: Hosts;
   readonly zones: Zones;
   readonly clients: Clients;
@@ -234,7 +234,7 @@ export class Answers {
       if (!this.#options.hosts.isSame(serverName, wanted.host)) return "host_misdirected";
       // The connection is older than the setting, or was opened for another host. A new handshake
       // would be refused what the zone refuses.
-      if (zone !== null && !permits(zone, tls.getProtocol())) return "host_misdirected";
+      if (zone !== null && !permitsVersion(zone, tls.getProtocol())) return "host_misdirected";
     } else if (
       (this.#redirects || zone?.alwaysUseHttps === true) &&
       client.scheme !== "https" &&

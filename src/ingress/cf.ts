@@ -1,7 +1,7 @@
 import type { CipherNameAndProtocol, TLSSocket } from "node:tls";
 
 /** `request.cf.tlsClientAuth` of a client that presented no certificate, as on Cloudflare. */
-export const NO_CERTIFICATE = {
+export const NO_CLIENT_CERTIFICATE = {
   certPresented: "0",
   certVerified: "NONE",
   certRevoked: "0",
@@ -30,7 +30,7 @@ export const PLAIN_HTTP_CF: string = JSON.stringify({
   httpProtocol: "HTTP/1.1",
   tlsVersion: "",
   tlsCipher: "",
-  tlsClientAuth: NO_CERTIFICATE,
+  tlsClientAuth: NO_CLIENT_CERTIFICATE,
 });
 
 const connections = new WeakMap<TLSSocket, { readonly clientAuth: object; readonly cf: string }>();

@@ -8,7 +8,7 @@ import { after, before, describe, it } from "node:test";
 import * as fc from "fast-check";
 import { mutate, type Mutation } from "../../test/helpers/mutate.ts";
 import { makeAuthority, type TestAuthority } from "../../test/helpers/pki.ts";
-import { type Presented, tlsClientAuth } from "./client-certificate.ts";
+import { type PresentedChain, tlsClientAuth } from "./client-certificate.ts";
 
 let folder: string;
 let authority: TestAuthority;
@@ -36,7 +36,7 @@ function made(subject: string, extensions = "subjectKeyIdentifier = hash"): X509
   return new X509Certificate(readFileSync(join(folder, "c.pem")));
 }
 
-function shown(leaf: X509Certificate, rest: Partial<Presented> = {}) {
+function shown(leaf: X509Certificate, rest: Partial<PresentedChain> = {}) {
   return tlsClientAuth({ leaf, chain: [], issuer: null, error: null, isRevoked: false, ...rest });
 }
 
@@ -63,7 +63,7 @@ const subjects = {
   "of a mail address": "emailAddress = a@example.com\nDC = example",
 };
 
-describe("a client's certificate is told as OpenSSL tells it", () => {
+describe("a client's certificate is shown as OpenSSL shows it", () => {
   for (const [kind, subject] of Object.entries(subjects)) {
     it(`with a name ${kind}`, () => {
       const tls = shown(made(subject));
@@ -134,7 +134,7 @@ describe("a client's certificate is told as OpenSSL tells it", () => {
   });
 });
 
-describe("what was found is told in Cloudflare's words", () => {
+describe("the verdict is in Cloudflare's words", () => {
   const verdicts = {
     DEPTH_ZERO_SELF_SIGNED_CERT: "FAILED:self signed certificate",
     UNABLE_TO_VERIFY_LEAF_SIGNATURE: "FAILED:unable to verify the first certificate",
@@ -150,7 +150,7 @@ describe("what was found is told in Cloudflare's words", () => {
     });
   }
 
-  it("a revoked certificate is valid and revoked; of one that is not valid that is not said", () => {
+  it("a revoked certificate is valid and revoked; an invalid certificate is not called revoked", () => {
     const leaf = new X509Certificate(authority.pem);
     const revoked = shown(leaf, { isRevoked: true });
     assert.deepEqual([revoked.certVerified, revoked.certRevoked], ["SUCCESS", "1"]);
@@ -177,7 +177,7 @@ describe("the forms of RFC 9440", () => {
   });
 });
 
-it("whatever its bytes are, a certificate is told, in bounded length", async () => {
+it("a certificate of any bytes is shown, in bounded length", async () => {
   const { pem } = await authority.issue({ subject: "CN=a,O=b", uris: ["spiffe://acme/client"] });
   const seed = new X509Certificate(pem).raw;
   const mutation: fc.Arbitrary<Mutation> = fc.record({

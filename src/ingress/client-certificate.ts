@@ -1,16 +1,19 @@
 import type { X509Certificate } from "node:crypto";
 import { type DerNode, readDer } from "../certificates/der-tree.ts";
 import { extensionOf, renderName, upperHex } from "../certificates/distinguished-name.ts";
-import { NO_CERTIFICATE } from "./cf.ts";
+import { NO_CLIENT_CERTIFICATE } from "./cf.ts";
 
 /** `request.cf.tlsClientAuth`, with what Countersign adds. */
-export interface TlsClientAuth extends Record<keyof typeof NO_CERTIFICATE, string | boolean> {
+export interface TlsClientAuth extends Record<
+  keyof typeof NO_CLIENT_CERTIFICATE,
+  string | boolean
+> {
   /** The URIs in the leaf's SAN. Also empty if one of them cannot be represented. */
   readonly certSANURIs: readonly string[];
 }
 
 /** What a client presented, as the handshake left it. */
-export interface Presented {
+export interface PresentedChain {
   readonly leaf: X509Certificate;
   /** What it sent besides, in its order. */
   readonly chain: readonly X509Certificate[];
@@ -22,7 +25,13 @@ export interface Presented {
 }
 
 /** Never throws, whatever the certificates hold: what cannot be read is empty. */
-export function tlsClientAuth({ leaf, chain, issuer, error, isRevoked }: Presented): TlsClientAuth {
+export function tlsClientAuth({
+  leaf,
+  chain,
+  issuer,
+  error,
+  isRevoked,
+}: PresentedChain): TlsClientAuth {
   const tbs = tbsOf(leaf);
   const names = nameNodes(tbs).map((node) => attempt(() => renderName(node)));
   const [issuerName, subjectName] = names.map((name) => ({

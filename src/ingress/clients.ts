@@ -3,7 +3,7 @@ import type { TLSSocket } from "node:tls";
 import { validityOf } from "../certificates/shown.ts";
 import type { HostClients } from "../contract/hosts.ts";
 import type { FailureCode } from "../failures/failures.ts";
-import { NO_CERTIFICATE } from "./cf.ts";
+import { NO_CLIENT_CERTIFICATE } from "./cf.ts";
 import { type TlsClientAuth, tlsClientAuth } from "./client-certificate.ts";
 import { type Path, pathOf } from "./client-path.ts";
 import type { HostEntry } from "./hosts.ts";
@@ -13,7 +13,7 @@ export interface Judged {
   /** Null: it may come in. */
   readonly refusal: FailureCode | null;
   /** For the Worker. The same object for as long as nothing changed. */
-  readonly tls: TlsClientAuth | typeof NO_CERTIFICATE;
+  readonly tls: TlsClientAuth | typeof NO_CLIENT_CERTIFICATE;
   /** RFC 9440, where the host's Worker wants it. Flat: name, value … */
   readonly headers: readonly string[];
 }
@@ -128,7 +128,7 @@ interface Verdict {
   readonly until: number;
 }
 
-const NOTHING_ASKED: Judged = { refusal: null, tls: NO_CERTIFICATE, headers: [] };
+const NOTHING_ASKED: Judged = { refusal: null, tls: NO_CLIENT_CERTIFICATE, headers: [] };
 const MISSING: Judged = { ...NOTHING_ASKED, refusal: "client_certificate_missing" };
 const STALE: Judged = { ...NOTHING_ASKED, refusal: "client_handshake_outdated" };
 

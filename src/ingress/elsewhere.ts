@@ -13,7 +13,7 @@ export type Elsewhere =
   | { readonly kind: "redirect"; readonly to: URL }
   | { readonly kind: "proof"; readonly text: string };
 
-export interface Exchange {
+export interface IncomingExchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly ray: string;
@@ -41,7 +41,7 @@ export async function afterStart(
 }
 
 /** An exception while handling one request ends only this request. */
-export function alone({ request, response, ray }: Exchange, work: () => void): void {
+export function alone({ request, response, ray }: IncomingExchange, work: () => void): void {
   try {
     work();
   } catch (error) {
@@ -50,7 +50,10 @@ export function alone({ request, response, ray }: Exchange, work: () => void): v
   }
 }
 
-export async function answerElsewhere(exchange: Exchange, target: Elsewhere): Promise<void> {
+export async function answerElsewhere(
+  exchange: IncomingExchange,
+  target: Elsewhere,
+): Promise<void> {
   const { request, response, ray } = exchange;
   switch (target.kind) {
     case "redirect":
@@ -72,7 +75,7 @@ export async function answerElsewhere(exchange: Exchange, target: Elsewhere): Pr
 }
 
 function send(
-  { request, response, ray }: Exchange,
+  { request, response, ray }: IncomingExchange,
   text: string,
   headers: Readonly<Record<string, string>>,
 ): void {

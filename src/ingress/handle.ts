@@ -6,7 +6,7 @@ import type { ProcessStatus } from "../contract/edge.ts";
 import type { HostChallenge, ServedCertificate, ServedHost, ZoneRules } from "../contract/hosts.ts";
 import { keyIn } from "../contract/key-in.ts";
 import type { FailureCode } from "../failures/failures.ts";
-import { someOf, type Place } from "../process/place.ts";
+import { someOf, type ProcessPlace } from "../process/place.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import { SummedMetrics } from "../process/summed-metrics.ts";
 import { Supervised, type Tell } from "../process/supervised.ts";
@@ -17,7 +17,7 @@ import type { IngressEvent } from "./observe.ts";
 import {
   ingressRules,
   type AccessUpdate,
-  type Asked,
+  type AskedOfSupervisor,
   type HowEnded,
   type IngressMethods,
   type ListenAddress,
@@ -234,12 +234,12 @@ export class IngressHandle {
 
 /** One of its processes, and what only that one knows. */
 class Member {
-  readonly place: Place;
+  readonly place: ProcessPlace;
   /** For each socket: how often the process had been started again when it was first told of it. */
   readonly #told = new Map<string, number>();
   #process: Supervised<IngressMethods> | null = null;
 
-  constructor(place: Place) {
+  constructor(place: ProcessPlace) {
     this.place = place;
   }
 
@@ -264,7 +264,7 @@ class Member {
       log,
       rules: ingressRules,
       onEvent: (events) => options.onEvents?.(events as readonly IngressEvent[]),
-      onAsk: (question) => answerTo(question as Asked, options),
+      onAsk: (question) => answerTo(question as AskedOfSupervisor, options),
       restore,
     });
   }
@@ -287,7 +287,7 @@ class Member {
   }
 }
 
-function answerTo(asked: Asked, options: IngressOptions): Promise<unknown> {
+function answerTo(asked: AskedOfSupervisor, options: IngressOptions): Promise<unknown> {
   if ("ended" in asked) return options.howEnded(asked.ended);
   if ("leaf" in asked) return options.localLeaf?.(asked.leaf) ?? Promise.resolve(null);
   if ("preview" in asked) {
@@ -297,7 +297,7 @@ function answerTo(asked: Asked, options: IngressOptions): Promise<unknown> {
 }
 
 /** All processes together have as much as one would, and each has one at least. */
-function dealtOut(address: WantedAddress, place: Place): ListenAddress {
+function dealtOut(address: WantedAddress, place: ProcessPlace): ListenAddress {
   const share = (limit: number): number => (limit === 0 ? 0 : someOf(limit, place));
   const { clientConnections, workerShares } = address;
   return {

@@ -57,7 +57,7 @@ test("a head that does not come in time is answered 408 with a code, and the con
   assert.match(answer, /request_timeout/);
 });
 
-test("one that drips a byte at a time is late all the same, and others are answered meanwhile", async (t) => {
+test("a client that sends byte by byte is late all the same, and others are answered meanwhile", async (t) => {
   const port = await serve(t);
   const slow = connect(port, "127.0.0.1");
   const head = "GET / HTTP/1.1\r\nHost: a.example\r\nX-Long: and so on, for as long as it takes";

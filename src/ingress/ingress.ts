@@ -1,12 +1,12 @@
 import type { Server } from "node:http";
-import type { Served } from "../process/calls.ts";
+import type { MethodHandlers } from "../process/calls.ts";
 import { Gate } from "./access/gate.ts";
 import { listenForAbsent } from "./absent.ts";
 import { choose } from "./choose.ts";
 import type { PreviewKey } from "../contract/change-feed.ts";
 import { Challenges } from "./challenges.ts";
 import type { HostChallenge, ServedCertificate, ServedHost, ZoneRules } from "../contract/hosts.ts";
-import { Answers, type Found, type Wanted } from "./answers.ts";
+import { Answers, type Found, type RequestFacts } from "./answers.ts";
 import { Clients } from "./clients.ts";
 import { Hosts } from "./hosts.ts";
 import { LocalLeaves } from "./local-leaves.ts";
@@ -35,7 +35,7 @@ import { Upstream } from "./upstream.ts";
 import { Zones } from "./zones.ts";
 
 /** Leads each request to a generation of the script that answers for its URL. */
-export class Ingress implements Served<IngressMethods> {
+export class Ingress implements MethodHandlers<IngressMethods> {
   readonly #table = new RoutingTable();
   readonly #gate = new Gate();
   readonly #upstreams = new Map<string, Upstream>();
@@ -237,7 +237,7 @@ export class Ingress implements Served<IngressMethods> {
     await Promise.all([this.#listener.drain(), this.#secure?.drain()]);
   }
 
-  #find(wanted: Wanted): Found {
+  #find(wanted: RequestFacts): Found {
     const { host, path, request } = wanted;
     // Until all are known, a wildcard may match what belongs to a Worker that is not known yet.
     if (!this.#isComplete) return "platform_starting";
@@ -272,7 +272,7 @@ export class Ingress implements Served<IngressMethods> {
     return { kind: "upstream", upstream: this.#leastBusy(target), headers, script, isOrigin };
   }
 
-  #unavailable(script: Script, { ray, request, origin, path }: Wanted): FailureCode {
+  #unavailable(script: Script, { ray, request, origin, path }: RequestFacts): FailureCode {
     const code = "worker_unavailable";
     const url = origin + path;
     this.#observer.refused(script, { ray, method: request.method ?? "", url }, code);

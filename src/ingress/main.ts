@@ -4,7 +4,7 @@ import type { ServedCertificate } from "../contract/hosts.ts";
 import { closeMemory } from "../process/closed-memory.ts";
 import { serve } from "../process/serve.ts";
 import { Ingress } from "./ingress.ts";
-import type { Asked, HowEnded, IngressMethods } from "./protocol.ts";
+import type { AskedOfSupervisor, HowEnded, IngressMethods } from "./protocol.ts";
 
 // What passes through it is the business of others.
 closeMemory();
@@ -20,7 +20,7 @@ const ingress = new Ingress(
   (events) => supervisor.event(events),
 );
 
-const ask = (asked: Asked): Promise<unknown> => supervisor.ask(asked);
+const ask = (asked: AskedOfSupervisor): Promise<unknown> => supervisor.ask(asked);
 
 const supervisor = serve({
   call: (method, args) => {

@@ -1,5 +1,5 @@
 import type { FailureCode } from "../failures/failures.ts";
-import type { Place } from "../process/place.ts";
+import type { ProcessPlace } from "../process/place.ts";
 import { IngressMetrics } from "./metrics.ts";
 
 /** What the ingress tells of requests, in batches. */
@@ -104,7 +104,7 @@ export class IngressObserver {
   }
 
   /** How many of a Worker's failures are told is dealt out among so many processes. */
-  share({ count }: Place): void {
+  share({ count }: ProcessPlace): void {
     this.#burst = Math.max(1, BURST / count);
     this.#perSecond = A_SECOND / count;
   }

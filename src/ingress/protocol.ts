@@ -5,7 +5,7 @@ import type { PreviewKey, VersionPreview } from "../contract/change-feed.ts";
 import type { AccountAccess } from "../contract/access.ts";
 import type { ProxyOptions } from "../network/trusted-proxies.ts";
 import type { PassedHandle } from "../process/passed-handle.ts";
-import type { Place } from "../process/place.ts";
+import type { ProcessPlace } from "../process/place.ts";
 import type { CountedMetrics } from "../process/summed-metrics.ts";
 
 /** What the supervisor asks of the ingress process, over IPC. */
@@ -76,7 +76,7 @@ export const ingressRules: CallRules<IngressMethods> = {
 export type HowEnded = "runs" | "ended" | "over-limit";
 
 /** What the ingress asks of its supervisor: how a process ended, or to start one. */
-export type Asked =
+export type AskedOfSupervisor =
   | { readonly ended: string }
   | { readonly wake: string }
   /** For which name the local CA is to sign. */
@@ -91,7 +91,7 @@ export interface ListenAddress {
   /** The proxies that are trusted to name the client. */
   readonly proxies: ProxyOptions;
   /** Which of how many processes it is. */
-  readonly place: Place;
+  readonly place: ProcessPlace;
   /** Connections that one client address may have at once, trusted proxies excepted. 0: no limit. */
   readonly clientConnections: number;
   readonly workerShares: WorkerShares;

@@ -84,7 +84,7 @@ test("a stop closes a connection over TLS that is idle", { timeout: 20_000 }, as
   await closed;
 });
 
-test("a session of HTTP/2 on which nothing is said is closed, one with requests goes on", async () => {
+test("an HTTP/2 session without requests is closed, and one with requests is not", async () => {
   await using listener = await listen({ handshake: 10_000, idle: IDLE });
   for (let tries = 0; (await used(listener)) === "was idle"; tries += 1) {
     assert.ok(tries < 20, "this machine lets no session be in use");

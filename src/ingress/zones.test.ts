@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ZoneRules } from "../contract/hosts.ts";
-import { permits, zoneHeaders, Zones } from "./zones.ts";
+import { permitsVersion, zoneHeaders, Zones } from "./zones.ts";
 
 function rules(zone: string, more: Partial<ZoneRules> = {}): ZoneRules {
   return {
@@ -47,12 +47,12 @@ test("connections are looked at while any zone takes one version alone", () => {
 test("what was agreed on has to be what the zone takes", () => {
   const only13 = rules("example.com", { minTls: "TLSv1.3" });
   const only12 = rules("example.com", { maxTls: "TLSv1.2" });
-  assert.equal(permits(only13, "TLSv1.3"), true);
-  assert.equal(permits(only13, "TLSv1.2"), false);
-  assert.equal(permits(only12, "TLSv1.2"), true);
-  assert.equal(permits(only12, "TLSv1.3"), false);
-  assert.equal(permits(only12, null), false);
-  assert.equal(permits(rules("example.com"), "TLSv1.2"), true);
+  assert.equal(permitsVersion(only13, "TLSv1.3"), true);
+  assert.equal(permitsVersion(only13, "TLSv1.2"), false);
+  assert.equal(permitsVersion(only12, "TLSv1.2"), true);
+  assert.equal(permitsVersion(only12, "TLSv1.3"), false);
+  assert.equal(permitsVersion(only12, null), false);
+  assert.equal(permitsVersion(rules("example.com"), "TLSv1.2"), true);
 });
 
 test("over plain HTTP nothing is said of HTTPS", () => {

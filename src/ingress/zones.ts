@@ -42,7 +42,7 @@ export function isNarrow({ minTls, maxTls }: TlsVersions): boolean {
 }
 
 /** @param version as Node calls what was agreed on */
-export function permits({ minTls, maxTls }: TlsVersions, version: string | null): boolean {
+export function permitsVersion({ minTls, maxTls }: TlsVersions, version: string | null): boolean {
   return minTls !== maxTls || version === minTls;
 }
 

@@ -44,7 +44,7 @@ const entry = (message: string, more: Partial<LogEntry> = {}): LogEntry => ({
 const texts = (entries: readonly LogEntry[]): unknown[] =>
   entries.map(({ logs }) => logs[0]?.message[0]);
 
-test("what is kept is read in its order, the newest of it, and from where one has read", async (t) => {
+test("entries are read in their order: the newest, or those after the last one that was read", async (t) => {
   const log = await journal(t);
   for (const n of [1, 2, 3]) log.record({ ...key, entry: entry(`${n}`), isKept: true });
   log.record({ ...key, entry: entry("not kept"), isKept: false });

@@ -86,7 +86,7 @@ test("the environment names the key, a file or a command; what is empty is not s
   );
 });
 
-test("a key is given by itself, by a file or by a command, and by one of them alone", async () => {
+test("a key is given as a value, by a file or by a command, and by only one of them", async () => {
   const file = join(folder, "given");
   writeFileSync(file, text);
   assert.equal(await readGivenKey({}), null);
@@ -109,7 +109,7 @@ test("a key is given by itself, by a file or by a command, and by one of them al
   }
 });
 
-test("a file that is not there, and a command that fails, are told with why, and never with their output", async () => {
+test("a missing file and a failed command are reported with the reason, and never with their output", async () => {
   const file = join(folder, "none");
   await assert.rejects(readGivenKey({ file }), {
     code: "master_key_missing",

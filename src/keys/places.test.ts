@@ -75,7 +75,7 @@ it("the key of a certificate is in the same place by its parts and by the id of 
   assert.deepEqual(byId, places.keyPlace(parts));
 });
 
-it("places stay as they are in the databases that there are, whose records open nowhere else", () => {
+it("places stay as they are in existing databases, whose records open nowhere else", () => {
   const secret = { accountId: "a", scriptName: "s", versionId: "v", name: "NAME" };
   const key = { accountId: "a", certificateId: "c", version: 3 };
   const written: readonly (readonly [places.Place, string])[] = [

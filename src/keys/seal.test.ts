@@ -270,7 +270,7 @@ describe("a change of the master key", () => {
     assert.equal(admitting.masterKeyId, new Keyring(before).masterKeyId);
   });
 
-  it("wraps a record anew and leaves its ciphertext, once", () => {
+  it("re-wraps a record once, and leaves its ciphertext", () => {
     const changing = new Keyring(before);
     const record = changing.seal(place, plaintext);
     assert.equal(changing.fresh(place, record), record);

@@ -7,7 +7,7 @@ import { hideTexts, MOST_TEXTS, SecretTexts } from "./secret-texts.ts";
 const keyring = new Keyring(Buffer.alloc(32, 7));
 const place = databasePasswordPlace("a", "d");
 
-test("texts of secrets and passwords are words, of which a schema says what it would say of them", () => {
+test("texts of secrets and passwords become placeholders, which a schema judges as it would judge the texts", () => {
   const long = "x".repeat(5_000);
   const { fields, sealed } = hideTexts({
     origin: { password: "p", host: "h" },

@@ -1,6 +1,6 @@
 import { BlockList, isIP, isIPv4 } from "node:net";
 import type { AddressOptions } from "../contract/gateway-options.ts";
-import { embedded } from "./embedded.ts";
+import { embeddedAddresses } from "./embedded.ts";
 import { listOf } from "./ranges.ts";
 import { isOwn } from "./own.ts";
 import { unbracketed } from "./unbracketed.ts";
@@ -72,7 +72,7 @@ export class AddressPolicy {
   refuses(zoned: string, port: number): string | null {
     const [address = ""] = zoned.split("%");
     if (isIP(address) === 0) return "it is not an address";
-    if (this.#denyLocalPorts.has(port) && [address, ...embedded(address)].some(isOwn)) {
+    if (this.#denyLocalPorts.has(port) && [address, ...embeddedAddresses(address)].some(isOwn)) {
       return `port ${port} of this machine is the platform's own`;
     }
     return this.#refusesAddress(address);
@@ -89,7 +89,7 @@ export class AddressPolicy {
     if (contains(this.#denied, address)) return "it is on the deny list";
     if (contains(this.#allowed, address)) {
       // `64:ff9b::/96` opens the way to IPv4, not to what IPv4 has that is refused.
-      for (const inside of embedded(address)) {
+      for (const inside of embeddedAddresses(address)) {
         const why = this.#refusesAddress(inside);
         if (why !== null) return `of ${inside} in it: ${why}`;
       }

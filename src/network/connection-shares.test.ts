@@ -54,7 +54,7 @@ test("what an address opens above its share is closed, on all listeners together
   assert.equal(come("192.0.2.1").destroyed, false, "one has closed");
 });
 
-test("who has an IPv6 address has the 2^64 beside it", () => {
+test("the 2^64 addresses of an IPv6 network share one limit", () => {
   const { come } = limited(1);
   come("2001:db8::1");
   assert.equal(come("2001:db8::2").destroyed, true);

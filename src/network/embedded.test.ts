@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { embedded } from "./embedded.ts";
+import { embeddedAddresses } from "./embedded.ts";
 
 test("each form of IPv6 gives the IPv4 address that a network would make of it", () => {
   for (const [address, inside] of [
@@ -14,7 +14,7 @@ test("each form of IPv6 gives the IPv4 address that a network would make of it",
     // RFC 4380, section 4: the client's address with every bit turned over.
     ["2001:0:4136:e378:8000:63bf:3fff:fdd2", ["192.0.2.45"]],
   ] as const) {
-    assert.deepEqual(embedded(address), inside, address);
+    assert.deepEqual(embeddedAddresses(address), inside, address);
   }
 });
 
@@ -27,24 +27,24 @@ test("NAT64's own prefix holds an address at one of four places (RFC 6052, secti
     `64:ff9b:1:0:00${a}:${b}${c}:${d}00::`,
     `64:ff9b:1::${a}${b}:${c}${d}`,
   ]) {
-    assert.equal(embedded(address).length, 4);
-    assert.ok(embedded(address).includes("192.0.2.33"), address);
+    assert.equal(embeddedAddresses(address).length, 4);
+    assert.ok(embeddedAddresses(address).includes("192.0.2.33"), address);
   }
 });
 
 test("what embeds nothing gives nothing", () => {
   for (const address of ["::", "::1", "192.0.2.33", "2606:4700::1", "fe80::1", "example.com", ""]) {
-    assert.deepEqual(embedded(address), [], address);
+    assert.deepEqual(embeddedAddresses(address), [], address);
   }
 });
 
 test("any IPv4 address comes out of a mapped and of a 6to4 one as it went in", () => {
   fc.assert(
     fc.property(fc.ipV4(), (address) => {
-      assert.deepEqual(embedded(`::ffff:${address}`), [address]);
+      assert.deepEqual(embeddedAddresses(`::ffff:${address}`), [address]);
       const [a, b, c, d] = address.split(".").map(Number) as [number, number, number, number];
       const groups = [a * 256 + b, c * 256 + d].map((group) => group.toString(16));
-      assert.deepEqual(embedded(`2002:${groups.join(":")}::`), [address]);
+      assert.deepEqual(embeddedAddresses(`2002:${groups.join(":")}::`), [address]);
     }),
   );
 });

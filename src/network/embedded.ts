@@ -5,7 +5,7 @@ import { listOf } from "./ranges.ts";
  * The IPv4 addresses that a network may make of an IPv6 address. Several, where it depends on how
  * the network is set up (RFC 6052 puts them at one of four places).
  */
-export function embedded(address: string): readonly string[] {
+export function embeddedAddresses(address: string): readonly string[] {
   if (!isIPv6(address)) return [];
   if (itself.check(address, "ipv6")) return [];
   const form = forms.find(({ list }) => list.check(address, "ipv6"));

@@ -112,7 +112,7 @@ test("a body of the most bytes is taken, and a request is ended by its caller", 
   await assert.rejects(sent, /not wanted any more/);
 });
 
-test("a name without addresses is told as that, an address is not looked up", async () => {
+test("a name without addresses is reported as such, and an address is not looked up", async () => {
   await using nameless = outbound({}, () => Promise.resolve([]));
   await assert.rejects(
     nameless.send("https://hook.example/", { method: "POST" }),

@@ -10,7 +10,7 @@ const worker: PortHolder = {
   askingHosts: ["another.example"],
 };
 
-test("a Worker that needs nothing of the ingress gets a port of its own", () => {
+test("a Worker that needs nothing of the ingress may have its own port", () => {
   assert.equal(portRefusal(worker), null);
   assert.equal(portRefusal({ ...worker, versions: 0, reachedAt: [] }), null);
 });

@@ -61,7 +61,7 @@ test("what begins a connection is taken off, in however many pieces it comes", a
   }
 });
 
-test("a connection of which nothing is left waits for more", async () => {
+test("a connection whose bytes were all read waits for more", async () => {
   await using both = await ends();
   const found = new Promise<string>((resolve) => peek(both.server, line, resolve));
   both.client.write("hello\n");
@@ -72,7 +72,7 @@ test("a connection of which nothing is left waits for more", async () => {
 
 const reset = (client: Socket): Socket => client.resetAndDestroy();
 
-test("one that ends too early, or begins with what is refused, is closed and handed to nobody", async () => {
+test("a connection that ends too early, or begins with refused bytes, is closed and not handed on", async () => {
   for (const act of [
     (client: Socket) => client.end("he"),
     (client: Socket) => client.end(),
@@ -93,7 +93,7 @@ test("one that ends too early, or begins with what is refused, is closed and han
   }
 });
 
-test("one that says nothing is closed after ten seconds, and not before", async (t) => {
+test("a silent connection is closed after ten seconds, and not before", async (t) => {
   await using both = await ends();
   t.mock.timers.enable({ apis: ["setTimeout"] });
   peek(both.server, line, assert.fail);
@@ -103,7 +103,7 @@ test("one that says nothing is closed after ten seconds, and not before", async 
   assert.ok(both.server.destroyed);
 });
 
-test("one that has said what it is may be silent for as long as it likes", async (t) => {
+test("a connection that has sent its header may be silent for any time", async (t) => {
   await using both = await ends();
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const found = new Promise<string>((resolve) => peek(both.server, line, resolve));

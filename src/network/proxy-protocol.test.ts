@@ -90,7 +90,7 @@ test("a header is taken off a connection, a broken one closes it, and no other b
   assert.deepEqual(await given("PROXY nobody\r\nGET /"), ["closed"]);
 });
 
-test("what is no header is left alone, and a broken one is told apart", () => {
+test("bytes without a header are left alone, and a broken header is told apart", () => {
   for (const text of ["GET / HTTP/1.1\r\n", "POST", "\r\nX", "\x16\x03\x01"]) {
     assert.equal(read(text), "none", text);
   }

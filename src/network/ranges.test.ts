@@ -28,7 +28,7 @@ it("an IPv4 address over an IPv6 socket is the IPv4 address", () => {
   assert.equal(plainAddress("2001:db8::1"), "2001:db8::1");
 });
 
-it("what is no address or CIDR is told apart", () => {
+it("text that is not an address or CIDR is told apart", () => {
   for (const good of ["192.0.2.1", "192.0.2.0/24", "::1", "2001:db8::/32", "0.0.0.0/0"]) {
     assert.ok(isCidr(good), good);
   }
@@ -102,7 +102,7 @@ it("a list knows both families, and throws for what is no range where it must be
     assert.ok(!ranges.has(none), none);
 });
 
-it("a list is not within one that it cannot be compared with", () => {
+it("a list is not within a list that it cannot be compared with", () => {
   const ten = { in: ["10.0.0.0/8"] };
   assert.equal(within({ in: ["10.0.0.0/7"] }, ten), false);
   assert.equal(within({ in: ["::/0"] }, { in: ["0.0.0.0/0"] }), false);

@@ -17,13 +17,13 @@ it("tries are free up to the brim, and one more as time passes", () => {
   assert.equal(throttle.wait("a"), 0);
 });
 
-it("whoever goes on for long waits no longer than it takes to empty the bucket", () => {
+it("a client that goes on for long waits no longer than it takes to empty the bucket", () => {
   const throttle = new Throttle({ burst: 3, everyMs: 1000, clock: () => 0 });
   for (let i = 0; i < 1000; i++) throttle.count("a");
   assert.equal(throttle.wait("a"), 4000);
 });
 
-it("the memory is bounded: who has not tried for longest is forgotten", () => {
+it("the memory is bounded: the key with the oldest try is forgotten first", () => {
   const throttle = new Throttle({ burst: 1, everyMs: 1000, keys: 2, clock: () => 0 });
   for (const key of ["a", "b", "a", "c"]) throttle.count(key);
   assert.equal(throttle.wait("b"), 0);

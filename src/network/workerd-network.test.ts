@@ -74,7 +74,7 @@ test("a denied range is workerd's too, and an address is a block of one", () => 
   assert.deepEqual(deny.slice(0, 2), ["10.0.0.1/32", "fd00::/8"]);
 });
 
-test("forms of which workerd cannot be told what is in them stay closed", () => {
+test("forms whose content cannot be expressed for workerd stay closed", () => {
   for (const range of ["64:ff9b:1::/48", "2001::/32"]) {
     const { allow, deny } = bindingNetwork({ allow: [range, `${range.split("/")[0]}/64`] }, []);
     assert.deepEqual(allow, ["public", "private"], range);

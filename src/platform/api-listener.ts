@@ -14,14 +14,14 @@ import { acceptProxyProtocol } from "../network/connection-sources.ts";
 import { Ranges } from "../network/ranges.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { answerPlain } from "./plain-api.ts";
-import type { Served } from "./served-pair.ts";
+import type { PairSource } from "./served-pair.ts";
 
 export interface ApiListenerOptions {
   readonly host: string;
   /** 0 takes a free port. */
   readonly port: number;
   /** Null: plain HTTP. With TLS, a client that uses plain HTTP gets an answer that says so. */
-  readonly tls: Served | null;
+  readonly tls: PairSource | null;
   /**
    * The origin to which a browser that came with plain HTTP is redirected. Null: the address on which the API listens.
    */

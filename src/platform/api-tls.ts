@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Failure } from "../failures/failures.ts";
 import { type LocalAuthority, servedByAuthority } from "./local-authority.ts";
 import type { PlatformOptions } from "./platform-options.ts";
-import { type Served, ServedPair } from "./served-pair.ts";
+import { type PairSource, ServedPair } from "./served-pair.ts";
 
 /**
  * The certificate that the API presents. Null: plain HTTP.
@@ -12,7 +12,7 @@ import { type Served, ServedPair } from "./served-pair.ts";
 export async function openApiTls(
   { apiTls, apiHost, publicUrl, log }: PlatformOptions,
   authority: LocalAuthority,
-): Promise<Served | null> {
+): Promise<PairSource | null> {
   if (apiTls === null) return null;
   if (apiTls !== "local") return ServedPair.open(apiTls, log);
   const host = publicUrl === null ? apiHost : new URL(publicUrl).hostname;

@@ -5,7 +5,7 @@ import { listFolder, readPair, wipe, type PairNames } from "../certificates/pair
 import { FolderSource } from "../certificates/source-folder.ts";
 import { intakeHere } from "../certificates/upload-text.ts";
 import { ownerOfData } from "../control/api/auth.ts";
-import { shownCertificate } from "../control/routing/custom-certificates.ts";
+import { shownHostCertificate } from "../control/routing/custom-certificates.ts";
 import { presentAt, type TakingContext } from "../control/routing/host-certificate-taking.ts";
 import { Failure } from "../failures/failures.ts";
 import { hostPattern } from "../network/host-pattern.ts";
@@ -84,7 +84,7 @@ export class HostFolders implements AsyncDisposable {
       const target = { accountId, host, by: ownerOfData };
       const row = await presentAt(context, target, judged, { source: "folder", folder });
       this.#failures.delete(row.id);
-      return shownCertificate(row);
+      return shownHostCertificate(row);
     } finally {
       wipe(content);
     }

@@ -14,7 +14,7 @@ import { localAuthorityPlace } from "../keys/places.ts";
 import type { Keyring } from "../keys/seal.ts";
 import { putLocalAuthority, readLocalAuthority } from "../store/local-authority.ts";
 import type { Store } from "../store/store.ts";
-import type { Pair, Served } from "./served-pair.ts";
+import type { Pair, PairSource } from "./served-pair.ts";
 
 const DAY = 86_400_000;
 const LEAF_LIFE = 90 * DAY;
@@ -96,7 +96,7 @@ export class LocalAuthority {
 }
 
 /** The certificate that the API presents if none was configured. */
-export async function servedByAuthority(authority: LocalAuthority): Promise<Served> {
+export async function servedByAuthority(authority: LocalAuthority): Promise<PairSource> {
   let current = pairOf(await authority.leaf());
   let told: ((pair: Pair) => void) | null = null;
   const fresh = keepLeafFresh(authority, async (leaf) => {

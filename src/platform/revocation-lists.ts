@@ -1,8 +1,8 @@
-import { refreshList, type TakingContext } from "../control/hosts/revocation-list-taking.ts";
+import { refreshList, type ListContext } from "../control/hosts/revocation-list-taking.ts";
 import { dueRevocationLists } from "../store/hosts/revocation-lists.ts";
 import { Rounds } from "./rounds.ts";
 
-export interface RevocationListRefreshOptions extends TakingContext {
+export interface RevocationListRefreshOptions extends ListContext {
   /** ms between two checks of which lists are due. Default: 10,000. */
   readonly interval?: number;
 }

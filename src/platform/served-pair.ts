@@ -15,7 +15,7 @@ export interface Pair {
 }
 
 /** The certificate that a listener presents now, and those that replace it later. */
-export interface Served extends Disposable {
+export interface PairSource extends Disposable {
   readonly current: Pair;
   /** Calls `renewed` with each pair that replaces the previous one. */
   renews(renewed: (pair: Pair) => void): void;
@@ -25,7 +25,7 @@ export interface Served extends Disposable {
 const LOOK_EVERY = 2000;
 
 /** The pair of files that the API presents. A broken or half-written pair never replaces a good one. */
-export class ServedPair implements Served {
+export class ServedPair implements PairSource {
   readonly #files: PairFiles;
   readonly #log: Logger;
   readonly #timer: NodeJS.Timeout;

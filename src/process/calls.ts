@@ -2,7 +2,7 @@
 export type Methods<M> = { [K in keyof M]: (...args: never[]) => unknown };
 
 /** The same in the process, which may take its time. */
-export type Served<M extends Methods<M>> = {
+export type MethodHandlers<M extends Methods<M>> = {
   [K in keyof M]: (...args: Parameters<M[K]>) => ReturnType<M[K]> | Promise<ReturnType<M[K]>>;
 };
 

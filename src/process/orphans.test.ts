@@ -29,7 +29,7 @@ test("a process that was recorded and still runs is ended", async () => {
   assert.equal(signal, "SIGKILL");
 });
 
-test("a process that has got the id of one that ended is left alone", async () => {
+test("a process that has got the id of an ended process is left alone", async () => {
   const child = sleeper();
   const records = new ProcessRecords(folder);
   await records.add(child.pid!);

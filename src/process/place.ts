@@ -1,11 +1,11 @@
 /** The number of a process among several that do the same work. */
-export interface Place {
+export interface ProcessPlace {
   readonly index: number;
   readonly count: number;
 }
 
 /** One process's share of a limit: the shares add up to the limit. */
-export function shareOf(limit: number, { index, count }: Place): number {
+export function shareOf(limit: number, { index, count }: ProcessPlace): number {
   return Math.floor((limit + index) / count);
 }
 
@@ -13,6 +13,6 @@ export function shareOf(limit: number, { index, count }: Place): number {
  * The same, but at least one, because a process with a share of zero could not work. So the total
  * may be the number of processes.
  */
-export function someOf(limit: number, place: Place): number {
+export function someOf(limit: number, place: ProcessPlace): number {
   return Math.max(1, shareOf(limit, place));
 }

@@ -1,7 +1,7 @@
 import { PassedHandle } from "./passed-handle.ts";
 import { packError, type FromProcess, type ToProcess } from "./messages.ts";
 
-export interface Served {
+export interface CallServer {
   /** @param signal aborts when nobody waits for the answer any more */
   call(method: string, args: readonly unknown[], signal: AbortSignal): unknown;
   /** Finishes what is in flight. The process ends after it. */
@@ -11,7 +11,7 @@ export interface Served {
 }
 
 /** The other end of a supervisor: what a process of ours does with what it is sent. */
-export function serve(served: Served): Channel {
+export function serve(served: CallServer): Channel {
   const calls = new Map<number, AbortController>();
   const asked = new Map<number, (value: unknown) => void>();
   let lastAsked = 0;
@@ -60,7 +60,7 @@ export interface Channel {
 }
 
 async function answer(
-  served: Served,
+  served: CallServer,
   calls: Map<number, AbortController>,
   { id, method, args }: ToProcess & { kind: "call" },
   handle: object | undefined,
@@ -80,7 +80,7 @@ async function answer(
 let isEnding = false;
 
 /** The state of this process is no longer known. It fails its open requests, and is replaced. */
-function end(served: Served, error: unknown): void {
+function end(served: CallServer, error: unknown): void {
   if (isEnding) return;
   isEnding = true;
   setTimeout(() => process.exit(1), GRACE);

@@ -15,7 +15,7 @@ interface Tables {
   };
 }
 
-test("lists and objects are JSON in the database, and values for who asks", async () => {
+test("lists and objects are JSON in the database, and values for callers", async () => {
   await using db = new Kysely<Tables>({
     dialect: sqliteDialect(":memory:"),
     plugins: [new CamelCasePlugin(), new JsonColumns()],

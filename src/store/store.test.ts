@@ -120,7 +120,7 @@ for (const [engine, open] of Object.entries(engines)) {
       assert.equal((await source.snapshot()).cursor, 5);
     });
 
-    it("a feed that waits ends when it is told to", async () => {
+    it("a waiting feed ends when it is told to", async () => {
       await using store = await open();
       const stop = new AbortController();
       const iterator = storeSource(store).changes(0, stop.signal)[Symbol.asyncIterator]();

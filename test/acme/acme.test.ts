@@ -42,7 +42,7 @@ async function listen(server: Server): Promise<AsyncDisposable & { readonly port
   };
 }
 
-/** What a client is shown. */
+/** The certificate that a client is shown. */
 function presented({ ready }: TestPlatform): Promise<X509Certificate> {
   return new Promise((resolve, reject) => {
     const port = Number(new URL(ready.https!).port);
@@ -79,7 +79,7 @@ test("a host is issued a certificate over HTTP-01, and presents it", { skip }, a
   assert.match(shown.issuer, /Pebble Intermediate/);
   assert.equal(shown.subjectAltName, `DNS:${HOST}`);
   assert.match((await countersign(["host", "list", ...at])).stdout, /renewed by ACME/);
-  // The account and its terms are known: what `doctor` prints is enough to order again.
+  // The account and its terms are known, so the command that `doctor` prints is enough to order again.
   const again = await countersign(["host", "acme", HOST, ...at]);
   assert.equal(again.status, 0, again.stderr);
   assert.notEqual((await presented(platform)).serialNumber, shown.serialNumber);
@@ -156,7 +156,7 @@ test(
     assert.equal(done.status, 200, JSON.stringify(done.json.errors));
     const first = await presented(platform);
     assert.match(first.issuer, /Pebble Intermediate/);
-    // Who asks for nothing is asked for the same: it is kept beside the certificate.
+    // An order without options repeats the stored ones, which are kept beside the certificate.
     const again = await platform.api("PUT", path, {});
     assert.equal(again.status, 200, JSON.stringify(again.json.errors));
     assert.notEqual((await presented(platform)).serialNumber, first.serialNumber);
@@ -169,7 +169,7 @@ test(
   { skip },
   async () => {
     using folder = temporaryFolder();
-    // It takes the server's question, and never answers.
+    // Accepts the connection and never answers.
     const silent = createServer();
     await using held = await listen(silent);
     const dataFolder = join(folder.path, "data");
@@ -207,7 +207,7 @@ test(
     using folder = temporaryFolder();
     await using control = await startControl();
     const { store, keyring, edge, outbound, accountId } = control;
-    // The ingress's answers, from the store.
+    // An ingress that answers challenges from the store.
     await using ingress = await listen(
       createServer((request, response) => {
         const answer = async (): Promise<void> => {

@@ -12,24 +12,24 @@ const built = join(import.meta.dirname, "..", "..", "node_modules", ".cache", `p
 
 export interface Pebble extends AsyncDisposable {
   readonly directory: string;
-  /** The CA of its own server, PEM. */
+  /** PEM of the CA of Pebble's own server. */
   readonly authority: string;
   end(): Promise<void>;
 }
 
 export interface PebbleOptions {
   readonly folder: string;
-  /** Where it asks for proofs, in the place of port 80. */
+  /** The port at which it checks HTTP-01, instead of 80. */
   readonly httpPort: number;
-  /** Where it asks for proofs in TLS, in the place of port 443. Default: `httpPort`. */
+  /** The port at which it checks TLS-ALPN-01, instead of 443. Default: `httpPort`. */
   readonly tlsPort?: number;
-  /** It opens accounts for these alone: key id → MAC key, base64url. Default: for everybody. */
+  /** External accounts, without which it opens no account: key id → MAC key, base64url. Default: none are needed. */
   readonly external?: Readonly<Record<string, string>>;
-  /** Seconds that what it issues is good for. Default: 90 days. */
+  /** Seconds that its certificates are valid. Default: 90 days. */
   readonly life?: number;
 }
 
-/** Builds Let's Encrypt's test server once. Null: there is no Go here. */
+/** Builds Let's Encrypt's test server once. Null: Go is not installed. */
 export function buildPebble(): string | null {
   const programs = ["pebble", "pebble-challtestsrv"];
   if (programs.every((name) => existsSync(join(built, name)))) return built;
@@ -46,7 +46,7 @@ export function buildPebble(): string | null {
   return built;
 }
 
-/** Pebble, and a DNS server for it by which every name is this machine. */
+/** Starts Pebble, and a DNS server in which every name leads to this machine. */
 export async function startPebble(
   programs: string,
   { folder, httpPort, tlsPort = httpPort, life = 90 * 86_400, external }: PebbleOptions,

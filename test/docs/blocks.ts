@@ -4,14 +4,14 @@ import { join } from "node:path";
 
 export const root: string = join(import.meta.dirname, "../..");
 
-/** A fenced block of a page. `name` says where it stands: `docs/keys.md:42`. */
+/** A fenced block of a page. `name` is its place: `docs/keys.md:42`. */
 export interface Block {
   readonly page: string;
   readonly name: string;
   readonly text: string;
 }
 
-/** Every block of shell in the README, CONTRIBUTING and `docs/`, in the order of the pages. */
+/** Every shell block of the README, CONTRIBUTING and `docs/`, in page order. */
 function shellBlocks(): readonly Block[] {
   const docs = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".md"))
@@ -27,10 +27,10 @@ function shellBlocks(): readonly Block[] {
 }
 
 export const blocks: readonly Block[] = shellBlocks();
-/** Those that a test has run. */
+/** The blocks that a test has run. */
 export const taken: Set<Block> = new Set();
 
-/** The text of the one block of a page that has these words. */
+/** The text of the only block of a page that contains these words. */
 export function block(page: string, words: string | RegExp): string {
   const found = blocks.filter(
     (one) =>

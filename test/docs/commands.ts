@@ -11,18 +11,18 @@ import { platform } from "./platform.ts";
 import { prepare, type Setting } from "./setting.ts";
 import { workers } from "./workers.ts";
 
-/** What another test follows: words of the block, or the whole page, and the test. */
+/** Blocks that other tests run: words of the block, or the whole page, and the test. */
 const elsewhere: readonly (readonly [page: string, words: string, test: string])[] = [
   ["README.md", "countersign start --dev", "test/readme.test.ts"],
   ["README.md", "wrangler mtls-certificate upload", "test/readme.test.ts"],
   ["README.md", "countersign deploy", "test/readme.test.ts"],
   ["README.md", "wrangler cert upload", "test/readme.test.ts"],
   ["docs/guides/from-mocks-to-mtls.md", "", "test/dev-guide.test.ts"],
-  // In a browser, which the wrangler of these lines opens.
+  // These commands make wrangler open a browser.
   ["docs/access.md", "wrangler login", "test/access-login.test.ts"],
-  // Its curl needs the answers of the ones before.
+  // Its curl needs the answers of earlier ones.
   ["docs/access.md", '"$api/apps"', "test/docs-code.test.ts"],
-  // With Pebble as the server.
+  // Run with Pebble as the server.
   ["docs/ingress.md", "countersign host acme", "test/acme/acme.test.ts"],
 ];
 
@@ -60,7 +60,7 @@ function followedElsewhere({ page, text }: Block): boolean {
   return elsewhere.some(([where, words]) => where === page && text.includes(words));
 }
 
-/** Our own scripts: that there are such is what can be said in a test that is one of them. */
+/** Our own npm scripts. This test is run by one of them, so it only checks that they exist. */
 function onlyScripts(text: string, scripts: readonly string[]): boolean {
   return text
     .trim()

@@ -3,7 +3,7 @@ import { withoutPostgres } from "../helpers/postgres.ts";
 import { block } from "./blocks.ts";
 import { Person } from "./person.ts";
 
-/** A project on its developer's machine. */
+/** The blocks about a developer's own machine. */
 export function development(): void {
   it("development.md and databases.md: a project, its origin, and a database", async () => {
     const page = "docs/development.md";

@@ -7,7 +7,7 @@ import { it } from "node:test";
 import { block } from "./blocks.ts";
 import type { Setting } from "./setting.ts";
 
-/** Hosts, their certificates and their clients. */
+/** The blocks about hosts, their certificates and their clients. */
 export function hosts(setting: () => Setting): void {
   it("certificates.md: upload, rotation, roll back, and a folder that is followed", async () => {
     const { person } = setting();

@@ -6,7 +6,7 @@ import { until } from "../helpers/until.ts";
 import { block, root } from "./blocks.ts";
 import type { Setting } from "./setting.ts";
 
-/** Identities of Workers, and origins that decide by them. */
+/** The blocks about Workers' identities, and origins that decide by them. */
 export function identities(setting: () => Setting): void {
   it("identities.md: identities, policies, the CA, and others' certificates", async () => {
     const { platform, person, deploy } = setting();

@@ -7,7 +7,7 @@ import type { Setting } from "./setting.ts";
 
 const email = "eve@example.com";
 
-/** Who may do what: tokens, people, accounts. */
+/** The blocks about permissions: tokens, people, accounts. */
 export function people(setting: () => Setting): void {
   it("access.md: tokens, people, accounts and what was done", async () => {
     const { person } = setting();
@@ -41,7 +41,7 @@ export function people(setting: () => Setting): void {
     assert.match(person.read(".config/fish/completions/countersign.fish"), /complete/);
   });
 
-  /** A login's command line, and what its person does in the browser meanwhile. */
+  /** Runs a login's command line, and does in the browser what the person does. */
   const signIn = async (line: string, who: string, code?: string): Promise<void> => {
     const { person } = setting();
     const own = "unset COUNTERSIGN_DATA CLOUDFLARE_API_TOKEN CLOUDFLARE_API_BASE_URL\n";

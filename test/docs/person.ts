@@ -14,11 +14,11 @@ export interface Said {
 
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** Is told all of stderr so far, each time that there is more. */
+  /** Called with all of stderr so far, whenever there is more. */
   readonly onSaid?: (stderr: string) => void;
 }
 
-/** A person at a terminal: one folder and home, with `countersign`, `npx` and `wrangler` in the path. */
+/** A person at a terminal: a folder and a home, with `countersign`, `npx` and `wrangler` in the path. */
 export class Person implements Disposable {
   readonly folder: string = mkdtempSync(join(tmpdir(), "countersign-docs-"));
   readonly env: Record<string, string>;
@@ -27,7 +27,7 @@ export class Person implements Disposable {
     const bin = join(this.folder, ".bin");
     mkdirSync(bin);
     this.program("countersign", `exec "${process.execPath}" "${root}/bin/countersign.js" "$@"`);
-    // What npx does with what is installed, without a second of npm's for each.
+    // Runs installed programs as npx does, but without the second that npm takes for each.
     this.program("npx", `exec "$@"`);
     const path = [
       bin,
@@ -46,7 +46,7 @@ export class Person implements Disposable {
     };
   }
 
-  /** A program of its path, as shell code. */
+  /** Adds a program to the path, given as shell code. */
   program(name: string, code: string): void {
     const bin = join(this.folder, ".bin");
     writeFileSync(join(bin, name), `#!/bin/sh\n${code}\n`);
@@ -64,14 +64,14 @@ export class Person implements Disposable {
     return readFileSync(join(this.folder, name), "utf8");
   }
 
-  /** Runs a block as it stands. A line that fails fails the block. */
+  /** Runs a block unchanged. The block fails if one of its lines fails. */
   async run(code: string, options: RunOptions = {}): Promise<Said> {
     const { status, ...said } = await this.ends(code, options);
     assert.equal(status, 0, `${code}\n${said.stdout}\n${said.stderr}`);
     return said;
   }
 
-  /** As {@link run}, whatever its exit status. */
+  /** Like {@link run}, but accepts any exit status. */
   async ends(
     code: string,
     { env = {}, onSaid = () => {} }: RunOptions = {},
@@ -93,8 +93,8 @@ export class Person implements Disposable {
   }
 
   /**
-   * Runs one line of a program that goes on until it has printed a line that matches, and ends it
-   * by SIGTERM. `ends` are the statuses with which it may end then (null: by the signal itself).
+   * Runs one line whose program keeps running, until it has printed a line that matches, then ends it by SIGTERM.
+   * `ends` are the exit statuses that are accepted (null: ended by the signal itself).
    */
   async until(
     line: string,
@@ -123,7 +123,7 @@ export class Person implements Disposable {
     assert.ok(ends.includes(status), `${line}\nended with ${status}\n${said}`);
   }
 
-  /** `countersign start …` with an own data folder, on free ports, until it is ready. */
+  /** Runs `countersign start …` with its own data folder, on free ports, until it is ready. */
   async starts(line: string): Promise<void> {
     const data = mkdtempSync(join(tmpdir(), "countersign-docs-data-"));
     try {

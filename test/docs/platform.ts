@@ -5,7 +5,7 @@ import { it } from "node:test";
 import { block } from "./blocks.ts";
 import type { Setting } from "./setting.ts";
 
-/** The platform itself: how it starts, its keys and its backup. */
+/** The blocks about the platform itself: its start, its keys and its backup. */
 export function platform(setting: () => Setting): void {
   it("every start that is shown is one", async () => {
     const { person } = setting();
@@ -54,7 +54,7 @@ export function platform(setting: () => Setting): void {
   it("keys.md: a command prints the master key", async () => {
     const { person } = setting();
     const code = block("docs/keys.md", "vault kv get");
-    // They print what those programs would, which ask services that nobody has here.
+    // Stand-ins that print what those programs would print; the real ones ask services that do not exist here.
     for (const name of ["vault", "aws", "age"]) {
       person.program(name, "printf %s 'q8bCXMqmlTVaz1NFT7WkU1dlQ7sB0dyDkLsDbVUGXqI='");
     }

@@ -4,12 +4,12 @@ import { startPlatform, type TestPlatform } from "../helpers/platform.ts";
 import { scriptForm } from "../helpers/script-form.ts";
 import { Person } from "./person.ts";
 
-/** A platform, and a person beside it who has the files that the docs speak of. */
+/** A platform, and a person who has the files that the docs mention. */
 export interface Setting extends AsyncDisposable {
   readonly platform: TestPlatform;
   readonly authority: TestAuthority;
   readonly person: Person;
-  /** Uploads a Worker of one module. */
+  /** Uploads a Worker with one module. */
   readonly deploy: (name: string, code: string, metadata?: object) => Promise<void>;
 }
 

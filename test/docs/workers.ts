@@ -9,7 +9,7 @@ import { startPostgres, withoutPostgres } from "../helpers/postgres.ts";
 import { block, root } from "./blocks.ts";
 import type { Setting } from "./setting.ts";
 
-/** What Workers are bound to, do and keep. */
+/** The blocks about what Workers are bound to, do and store. */
 export function workers(setting: () => Setting): void {
   it("in-process.md, events.md, observability.md: a Worker's bindings, crons and logs", async () => {
     const { platform, person, deploy } = setting();
@@ -42,7 +42,7 @@ export function workers(setting: () => Setting): void {
     for (const line of tails) await tailed(line);
   });
 
-  /** What wrangler prints of requests that go on until it does: it samples. */
+  /** The output of `wrangler tail`, with requests repeated until it prints one, because it samples. */
   const tailed = async (line: string): Promise<void> => {
     const { platform, person } = setting();
     const seen = new AbortController();
@@ -117,7 +117,7 @@ export function workers(setting: () => Setting): void {
   );
 }
 
-/** fetch() does not let its callers set the host. */
+/** `fetch()` does not let its callers set the host. */
 async function posted(url: string, host: string): Promise<void> {
   const asked = request(url, { method: "POST", headers: { host }, agent: false }).end();
   const [response] = (await once(asked, "response")) as [IncomingMessage];
@@ -125,7 +125,7 @@ async function posted(url: string, host: string): Promise<void> {
   await once(response, "end");
 }
 
-/** The id in what wrangler prints of an upload. */
+/** The id in wrangler's output of an upload. */
 function idOf(said: string): string {
   return /ID: (\S+)/.exec(said)![1]!;
 }

@@ -11,14 +11,14 @@ import { makeAuthority } from "./pki.ts";
 import type { TestPlatform } from "./platform.ts";
 import { scriptForm } from "./script-form.ts";
 
-/** Builds the program that tries what native code would, once it has taken over a workerd. */
+/** Builds a program that tries what native code could do after taking over a workerd. */
 export function buildAttacker(path: string): void {
   execFileSync("gcc", ["-o", path, join(import.meta.dirname, "attacker.c")]);
 }
 
 /**
- * Two Workers, "own" and "victim", each with a certificate's binding and a secret; and one that binds the
- * victim's Durable Objects, which therefore has a socket for them.
+ * Two Workers, "own" and "victim", each with a certificate binding and a secret; and a third that binds the victim's
+ * Durable Objects, so the victim has a socket for them.
  */
 export async function deployVictims(platform: TestPlatform): Promise<void> {
   const authority = await makeAuthority();
@@ -48,7 +48,7 @@ export async function deployVictims(platform: TestPlatform): Promise<void> {
   assert.ok(!friends!.isDisjointFrom(objects!), "the victim's objects have a socket");
 }
 
-/** By their inodes: one that another Worker is bound to is in the folders of both. */
+/** By inode, because a socket that another Worker is bound to is in both folders. */
 function socketsIn(folder: string): ReadonlySet<number> {
   const entries = readdirSync(folder, { withFileTypes: true, recursive: true });
   const sockets = entries.filter((entry) => entry.isSocket());
@@ -73,7 +73,7 @@ async function deploy(
   assert.equal(status, 200, JSON.stringify(json.errors));
 }
 
-/** One of each kind that has a socket of its own. */
+/** One binding of each kind that has its own socket. */
 async function otherBindings(platform: TestPlatform): Promise<readonly object[]> {
   const make = async (path: string, body: object): Promise<Record<string, string>> => {
     const { json } = await platform.api("POST", `/accounts/{account}/${path}`, body);
@@ -99,7 +99,7 @@ async function otherBindings(platform: TestPlatform): Promise<readonly object[]>
   ];
 }
 
-/** What a program finds that is run as workerd is, in the folder of the Worker "own". */
+/** Runs the program as workerd is run, in the folder of the Worker "own", and returns what it reached. */
 export async function attack(
   platform: TestPlatform,
   sandbox: Sandbox,
@@ -109,7 +109,10 @@ export async function attack(
   return attackFrom(platform, sandbox.enter(folder), { folder, target: gateway.pid! });
 }
 
-/** The same anywhere. @param options `folder`: what it may use; `target`: the process that it wants to read */
+/**
+ * The same in any folder. @param options `folder`: what the program may use; `target`: the process that it tries to
+ * read
+ */
 export async function attackFrom(
   platform: TestPlatform,
   launch: Launch,
@@ -137,8 +140,8 @@ export async function attackFrom(
 }
 
 /**
- * Every socket of the platform, of Workers and of storage, but those in a folder; and but the one that
- * tells whoever asks that a service is not deployed.
+ * Every socket of the platform, of Workers and of storage, except those in one folder, and the one that answers for
+ * services that are not deployed.
  */
 function socketsBut(data: string, folder: string | null): readonly string[] {
   const sockets = readdirSync(data, { recursive: true, withFileTypes: true })

@@ -1,6 +1,6 @@
 import { build } from "esbuild";
 
-/** A Worker's source in one module with the packages that it uses, as wrangler would bundle it. */
+/** Bundles a Worker's source with its packages into one module, as wrangler would. */
 export async function bundledWorker(source: string, folder: string): Promise<string> {
   const { outputFiles } = await build({
     stdin: { contents: source, resolveDir: folder },

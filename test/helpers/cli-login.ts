@@ -4,13 +4,13 @@ import { Visitor } from "./visitor.ts";
 export interface LoginForm {
   readonly email: string;
   readonly password: string;
-  /** Of an authenticator app, or a recovery code. Default: none is asked for. */
+  /** A code of an authenticator app, or a recovery code. Default: none. */
   readonly code?: string;
   /** Default: `allow`. */
   readonly decision?: "allow" | "deny";
 }
 
-/** Does what a person does in a browser, at the address that `countersign login` prints. */
+/** Does in a browser what a person does, at the address that `countersign login` prints. */
 export async function answerLogin(url: string, form: LoginForm): Promise<void> {
   const { origin } = new URL(url);
   const { email, password, code, decision = "allow" } = form;

@@ -2,8 +2,8 @@ import type { ControlLimits } from "../../src/control/api/context.ts";
 import { continueControl, type TestControlState } from "./control.ts";
 
 /**
- * A control plane in a process of its own, to be killed: the state comes on standard input as
- * JSON, the API's address goes to standard output.
+ * A control plane in a separate process, which the test kills. The state comes on standard input as JSON, and the API's
+ * address goes to standard output.
  */
 const chunks: Buffer[] = [];
 for await (const chunk of process.stdin) chunks.push(chunk as Buffer);

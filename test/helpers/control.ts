@@ -27,13 +27,13 @@ export interface TestControl extends AsyncDisposable {
   readonly token: string;
   readonly store: Store;
   readonly keyring: Keyring;
-  /** Reaches loopback. */
+  /** May reach loopback. */
   readonly outbound: Outbound;
   readonly edge: RecordingEdge;
   readonly databasePath: string;
   /** Lines of JSON. */
   readonly log: string[];
-  /** A request to the API with the first token; the parsed envelope. */
+  /** Sends a request to the API with the first token; returns the parsed envelope. */
   call(method: string, path: string, body?: unknown): Promise<Envelope>;
 }
 
@@ -46,7 +46,7 @@ export interface Envelope {
   readonly result: any;
 }
 
-/** An edge that starts nothing and remembers what it was asked. */
+/** An edge that starts nothing and records its calls. */
 export class RecordingEdge implements Pick<
   Edge,
   "stage" | "discard" | "applied" | "testHandshake" | "testDatabase"
@@ -61,7 +61,7 @@ export class RecordingEdge implements Pick<
     this.duringNext(scriptName, () => Promise.reject(error));
   }
 
-  /** While the next version of the script starts, something else happens. */
+  /** Runs `interlude` while the next version of the script starts. */
   duringNext(scriptName: string, interlude: () => Promise<unknown>): void {
     this.#interludes.set(scriptName, interlude);
   }
@@ -95,11 +95,11 @@ export interface TestControlOptions {
   readonly open?: () => Promise<Store>;
   readonly limits?: Partial<ControlLimits>;
   readonly clock?: () => Date;
-  /** It fetches nothing from addresses of the public. Default: it may. */
+  /** It fetches nothing from public addresses. Default: it may. */
   readonly offline?: boolean;
 }
 
-/** Where a control plane that was started before left off. */
+/** The state that an earlier control plane left. */
 export interface TestControlState {
   readonly folder: string;
   readonly masterKey: Uint8Array;
@@ -121,7 +121,7 @@ export async function startControl(options: TestControlOptions = {}): Promise<Te
   };
 }
 
-/** A temporary folder with a store in it that has its first account. */
+/** A temporary folder with a store that contains the first account. */
 export async function newState(): Promise<TestControlState> {
   const folder = await mkdtemp(join(tmpdir(), "countersign-control-"));
   const masterKey = randomBytes(32);
@@ -194,7 +194,7 @@ async function controlOver(
   };
 }
 
-/** `{account}` in the path stands for the account's id. */
+/** `{account}` in the path is replaced by the account's id. */
 export async function callApi(
   target: Pick<TestControl, "api" | "accountId" | "token">,
   method: string,

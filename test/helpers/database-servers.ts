@@ -15,7 +15,7 @@ export interface DatabaseServer {
   start(): Promise<void>;
 }
 
-/** PEM. The server is `localhost`. */
+/** PEM. The server's name is `localhost`. */
 export interface ServerFiles {
   readonly ca: string;
   readonly chain: string;
@@ -30,13 +30,13 @@ export function without(...programs: readonly string[]): string | false {
   return missing.length > 0 && `not installed: ${missing.join(", ")}`;
 }
 
-/** A Redis that lets in only who has a certificate of the CA (`tls-auth-clients yes`). */
+/** A Redis that accepts only clients with a certificate of the CA (`tls-auth-clients yes`). */
 export async function startRedis(t: Lifetime, files: ServerFiles): Promise<DatabaseServer> {
   const { folder, port } = await prepared(t, files);
   return await started(t, port, () =>
     spawn(
       "redis-server",
-      // One option a word: an empty one is a word of its own.
+      // One word for each option; an empty word is an option too.
       `--port 0 --bind 127.0.0.1 --tls-port ${port} --tls-auth-clients yes --tls-cert-file server.crt --tls-key-file server.key --tls-ca-cert-file ca.crt --appendonly no --save`
         .split(" ")
         .concat(""),
@@ -46,8 +46,8 @@ export async function startRedis(t: Lifetime, files: ServerFiles): Promise<Datab
 }
 
 /**
- * An MQTT broker that knows clients by the CN of their certificates, and lets nobody in without one.
- * @param user may read and write `orders`, as nobody else may
+ * An MQTT broker that knows clients by the CN of their certificates, and accepts nobody without one.
+ * @param user the only client that may read and write `orders`
  */
 export async function startMosquitto(
   t: Lifetime,
@@ -66,7 +66,7 @@ acl_file acl
 `;
   await writeFile(join(folder, "acl"), `user ${user}\ntopic readwrite orders\n`, { mode: 0o600 });
   await writeFile(join(folder, "mosquitto.conf"), config);
-  // Started as root it becomes another user, which reads the files as well.
+  // Started as root, it changes to another user, which must be able to read the files.
   await chmod(folder, 0o755);
   for (const file of ["acl", "server.crt", "server.key", "ca.crt"])
     await chmod(join(folder, file), 0o644);
@@ -75,7 +75,7 @@ acl_file acl
   );
 }
 
-/** A directory that lets in only who has a certificate of the CA (`TLSVerifyClient demand`). */
+/** A directory that accepts only clients with a certificate of the CA (`TLSVerifyClient demand`). */
 export async function startSlapd(t: Lifetime, files: ServerFiles): Promise<DatabaseServer> {
   const { folder, port } = await prepared(t, files);
   const config = `include /etc/ldap/schema/core.schema

@@ -9,19 +9,18 @@ import type { Database } from "../../src/store/database.ts";
 import type { Store } from "../../src/store/store.ts";
 import { openStore, openStoreOn } from "../../src/store/store.ts";
 
-/** What these stores are sealed with. */
+/** These stores are sealed with it. */
 export const testKeyring: Keyring = new Keyring(Buffer.alloc(32, 7));
 
-/** The engines the store has to run on: PostgreSQL is the real one, compiled to WebAssembly. */
+/** The engines that the store has to run on. PostgreSQL is the real one, compiled to WebAssembly. */
 export const engines: Readonly<Record<string, () => Promise<Store>>> = {
   SQLite: async () => sealed(await openStore(":memory:")),
   PostgreSQL: async () => sealed(await openPostgres()),
 };
 
 /**
- * `initdb` and our migrations take three seconds in WebAssembly. So the first database of a process
- * begins with files that `initdb` has left for all tests, and each further one with those of the
- * first, as they were after its migrations.
+ * `initdb` and our migrations take three seconds in WebAssembly. So the first database of a process starts from files
+ * that `initdb` made once for all tests, and each further one from the first one's files after its migrations.
  */
 async function openPostgres(): Promise<Store> {
   const begin = await (migrated ?? emptyCluster());
@@ -29,7 +28,7 @@ async function openPostgres(): Promise<Store> {
   if (migrated !== null) return openStoreOn(new PGliteDialect({ pglite }));
   const files = Promise.withResolvers<Blob>();
   migrated = files.promise;
-  // Nobody may wait for it.
+  // A failure is handled by those that await it; there may be none.
   migrated.catch(() => {});
   try {
     const store = await openStoreOn(new PGliteDialect({ pglite }));
@@ -41,10 +40,10 @@ async function openPostgres(): Promise<Store> {
   }
 }
 
-/** Null: no database of this process is open yet. */
+/** Null: this process has not opened a database yet. */
 let migrated: Promise<Blob> | null = null;
 
-/** The files of a database with nothing in it. They depend on nothing but the version of PGlite. */
+/** The files of an empty database. They depend only on the version of PGlite. */
 async function emptyCluster(): Promise<Blob> {
   const folder = new URL("../../node_modules/.cache/countersign/", import.meta.url);
   const packageFile = new URL("../package.json", import.meta.resolve("@electric-sql/pglite"));
@@ -54,12 +53,12 @@ async function emptyCluster(): Promise<Blob> {
     await using pglite = await PGlite.create();
     const files = await pglite.dumpDataDir("none");
     await mkdir(folder, { recursive: true });
-    // Another process may be at it as well: a file is there whole, or not at all.
+    // Another process may write it at the same time, so the file is written whole or not at all.
     const own = new URL(`pglite-${version}.${process.pid}`, folder);
     await writeFile(own, files.stream());
     await rename(own, file);
   }
-  // Into memory: a blob of the file itself cannot be read once another process has put its own there.
+  // Read into memory, because a blob of the file cannot be read once another process has replaced the file.
   return new Blob([await readFile(file)]);
 }
 
@@ -77,8 +76,8 @@ const hashes: WeakMap<Database, { readonly changes: number; readonly hash: strin
   new WeakMap();
 
 /**
- * A number that grows with every change over the one connection of a database in memory, those of a
- * transaction that was undone as well.
+ * A number that grows with every change over the one connection of a database in memory, including changes of a
+ * transaction that was rolled back.
  */
 async function totalChanges(db: Database): Promise<number> {
   if (!isCounted.has(db)) {
@@ -97,7 +96,10 @@ async function totalChanges(db: Database): Promise<number> {
 
 const isCounted: WeakSet<Database> = new WeakSet();
 
-/** PostgreSQL counts for its statistics only, and late. A sequence counts at once, whatever is undone. */
+/**
+ * PostgreSQL's own counters are statistics, and late. A sequence counts at once, even in a transaction that is rolled
+ * back.
+ */
 async function countChanges(db: Database): Promise<void> {
   const raw = writable({ db });
   await sql`create sequence changes_made`.execute(raw);
@@ -107,7 +109,7 @@ async function countChanges(db: Database): Promise<void> {
     await sql`create trigger count_change after insert or update or delete or truncate
       on ${sql.table(name)} execute function count_change()`.execute(raw);
   }
-  // The first value of a sequence is the one that it has before it is asked.
+  // The last value of a new sequence is 1 both before and after the first call, so one call is made here.
   await sql`select nextval('changes_made')`.execute(raw);
 }
 
@@ -124,7 +126,7 @@ async function hashOf(db: Database): Promise<string> {
   return hash.digest("hex");
 }
 
-/** The names of a database's tables, which no test changes once it is open. */
+/** The names of a database's tables, which no test changes after opening it. */
 async function tablesOf(db: Database): Promise<readonly string[]> {
   const known = tables.get(db);
   if (known !== undefined) return known;

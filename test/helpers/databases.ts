@@ -7,7 +7,7 @@ import { Keyring } from "../../src/keys/seal.ts";
 import type { BoundDatabase, DatabaseConfig } from "../../src/contract/database.ts";
 import { masterKey, type TestGateway } from "./gateway.ts";
 
-/** A configuration as the control plane hands it over; the password is `secret`. */
+/** A configuration as the control plane passes it on. The password is `secret`. */
 export function databaseConfig(overrides: Partial<DatabaseConfig> = {}): DatabaseConfig {
   const { accountId = "a", databaseId = "d" } = overrides;
   return {
@@ -35,7 +35,7 @@ export function sealedPassword(
   return new Keyring(masterKey).seal(databasePasswordPlace("a", databaseId), password);
 }
 
-/** What a Worker is told of a database. */
+/** The database as the Worker sees it. */
 export function boundDatabase(config: DatabaseConfig): BoundDatabase {
   const { databaseId, protocol, database, user } = config;
   return { databaseId, protocol, database, user };
@@ -51,7 +51,7 @@ export async function bindDatabase(
   await gateway.bind({ bindingName, certificateId: "", database: boundDatabase(config) });
 }
 
-/** As workerd opens a driver's connection: CONNECT to a host that does not exist. */
+/** Opens a connection as workerd does for a driver: CONNECT to a host that does not exist. */
 export async function connectDatabase(gateway: TestGateway, bindingName = "DB"): Promise<Socket> {
   const connect = request({
     socketPath: gateway.socket({ bindingName }),
@@ -70,7 +70,7 @@ export async function connectDatabase(gateway: TestGateway, bindingName = "DB"):
   return socket;
 }
 
-/** `pg`, as it runs in a Worker, over a binding's socket. Errors between queries are in `errors`. */
+/** `pg`, as in a Worker, over a binding's socket. Errors between queries are collected in `errors`. */
 export async function pgClient(
   gateway: TestGateway,
   options: ClientConfig = {},

@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 
-/** What these tests read of a JSON schema. */
+/** The parts of a JSON schema that these tests read. */
 export interface JsonSchema {
   readonly type?: string | readonly string[];
   readonly enum?: readonly unknown[];
@@ -15,8 +15,8 @@ export interface JsonSchema {
 }
 
 /**
- * Bodies as the schema wants them in most places, so that they come past it to what is behind: the
- * texts and numbers in them are those that databases, URLs, dates and objects are surprised by.
+ * Bodies that match the schema in most places, so that they get past it to the code behind. Their texts and numbers are
+ * those that tend to break databases, URLs, dates and objects.
  */
 export function described(schema: JsonSchema): fc.Arbitrary<unknown> {
   return fc.oneof({ weight: 12, arbitrary: asSaid(schema) }, { weight: 1, arbitrary: oddValues });
@@ -80,7 +80,7 @@ const oddValues: fc.Arbitrary<unknown> = fc.oneof(
   fc.jsonValue(),
 ); // prettier-ignore
 
-/** Lists and objects in one another. */
+/** Nested lists and objects. */
 function nested(times: number): unknown {
   let value: unknown = "there";
   for (let time = 0; time < times; time += 1) value = time % 2 === 0 ? [value] : { a: value };

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describedAt } from "../../src/control/api/results/results.ts";
 
 /**
- * Whatever a test is answered has to be what the OpenAPI document says: all of it, and nothing else.
+ * Checks that an answer is exactly what the OpenAPI document describes.
  *
  * @throws AssertionError if it is not
  */

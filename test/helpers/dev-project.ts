@@ -3,16 +3,16 @@ import { once } from "node:events";
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { program } from "./program.ts";
 
 const repository = join(import.meta.dirname, "..", "..");
-const program = join(repository, "bin", "countersign.js");
 
 /** A Wrangler project in a folder of its own. Its packages are this repository's. */
 export interface TestProject extends AsyncDisposable {
   readonly folder: string;
   write(path: string, text: string): Promise<void>;
   path(name: string): string;
-  /** The same, with these variables in the environment of what is started. */
+  /** The same project, with these variables in the environment of the programs that it starts. */
   with(env: Readonly<Record<string, string>>): TestProject;
   /** Starts `countersign ARGS` here. */
   run(...args: readonly string[]): RunningProgram;
@@ -22,9 +22,9 @@ export interface TestProject extends AsyncDisposable {
 
 export interface RunningProgram extends AsyncDisposable {
   readonly child: ChildProcess;
-  /** Everything said so far, both streams. */
+  /** Everything printed so far, both streams. */
   readonly output: string;
-  /** Resolves with the match once it was said. Rejects when the program ends without it. */
+  /** Resolves with the match once it was printed. Rejects when the program ends without it. */
   says(what: RegExp): Promise<RegExpExecArray>;
   /** The exit status. */
   readonly ended: Promise<number | null>;
@@ -34,7 +34,7 @@ export interface RunningDev extends RunningProgram {
   readonly url: string;
 }
 
-/** @param files by path. `examples/NAME` is copied first if `example` says so */
+/** @param files by path. `examples/NAME` is copied first if `example` is given */
 export async function makeProject(
   files: Readonly<Record<string, string>>,
   example?: string,

@@ -1,7 +1,7 @@
 import { openAuthority } from "../../src/dev/authority.ts";
 import type { TestAuthority } from "./pki.ts";
 
-/** The project's own development CA, which issues a server's certificate too, as OpenSSL would. */
+/** The project's own development CA, which also issues a server's certificate, made with OpenSSL. */
 export async function developmentCa(folder: string): Promise<TestAuthority> {
   const authority = await openAuthority(folder);
   return {

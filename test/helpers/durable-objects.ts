@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { WranglerProject } from "./wrangler.ts";
 
-/** Each path of a URL is an object, and what it is asked. */
+/** Each path of a URL names an object and what it is asked. */
 export const counter = (more = "", className = "Counter"): string => `
 import { DurableObject } from "cloudflare:workers";
 export class ${className} extends DurableObject {

@@ -20,7 +20,7 @@ export interface TestEdge extends AsyncDisposable {
   readonly runDirectory: string;
   /** Deploys through the feed and waits until it is in force. */
   deploy(...args: Parameters<TestSource["deploy"]>): Promise<void>;
-  /** Staged first, as the control plane does. */
+  /** Stages the version first, as the control plane does. */
   stageAndDeploy(version: WorkerVersion): Promise<void>;
   worker(scriptName: string): WorkerStatus;
   fetch(host: string, path?: string, options?: RequestOptions & { body?: string }): Promise<Answer>;
@@ -86,7 +86,7 @@ export async function startTestEdge(
   };
 }
 
-/** A Worker of which `hasCome` tells that a request has come to it. `body` is the handler's. */
+/** A Worker, and `hasCome`, which tells whether a request has reached it. `body` is the handler's. */
 export function untilCame(body: string): string {
   return `let came = false;
     export default { async fetch(request) {

@@ -1,6 +1,6 @@
 import type { Clock } from "../../src/gateway/clock.ts";
 
-/** A clock that goes on only when it is told to. */
+/** A clock that advances only when it is told to. */
 export class FakeClock implements Clock {
   #now: number;
   readonly #alarms = new Set<{ readonly at: number; readonly ring: () => void }>();
@@ -19,7 +19,7 @@ export class FakeClock implements Clock {
     return () => this.#alarms.delete(alarm);
   }
 
-  /** Rings what is due on the way, each at its moment. */
+  /** Runs due timers on the way, each at its time. */
   advance(ms: number): void {
     const end = this.#now + ms;
     for (;;) {

@@ -26,7 +26,7 @@ export interface TestGateway {
   readonly events: GatewayEvent[];
   /** The absolute path of a binding's socket. */
   socket(binding?: Partial<GatewayBinding>): string;
-  /** Opens a binding; what is not said is of account `a`, Worker `worker`, binding `CERT`, certificate `c`. */
+  /** Opens a binding. Defaults: account `a`, Worker `worker`, binding `CERT`, certificate `c`. */
   bind(binding?: Partial<GatewayBinding>): Promise<GatewayBinding>;
 }
 
@@ -73,7 +73,7 @@ function complete(binding: Partial<GatewayBinding> = {}): GatewayBinding {
   };
 }
 
-/** Of the account `a`, the certificate `c`, unless told otherwise. */
+/** Defaults: account `a`, certificate `c`. */
 export function edgeCertificate(
   certificate: TestCertificate,
   overrides: Partial<CertificateVersion> = {},
@@ -93,11 +93,11 @@ export interface AskOptions {
   readonly method?: string;
   readonly headers?: Record<string, string>;
   readonly body?: string | Buffer;
-  /** Default: a connection for this request alone. */
+  /** Default: a connection for this request only. */
   readonly agent?: Agent;
 }
 
-/** A request as workerd makes it: the whole URL in the request line, no Host. */
+/** Sends a request as workerd does: the whole URL in the request line, no Host. */
 export async function ask(
   socketPath: string,
   url: string,

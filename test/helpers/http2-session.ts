@@ -3,7 +3,7 @@ import { connect as connectTls } from "node:tls";
 import type { TestCertificate } from "./pki.ts";
 
 export interface SessionTo {
-  /** On this machine. */
+  /** The port on this machine. */
   readonly port: number;
   /** PEM. */
   readonly ca: string;
@@ -11,7 +11,7 @@ export interface SessionTo {
   readonly pair: Pick<TestCertificate, "chain" | "key"> | null;
 }
 
-/** HTTP/2 with a host of the ingress, which TLS is told of. Its errors are those of its requests. */
+/** An HTTP/2 session with a host of the ingress, with the host as SNI. Its errors show at its requests. */
 export function http2Session(host: string, { port, ca, pair }: SessionTo): ClientHttp2Session {
   return connectHttp2(`https://${host}:${port}`, {
     createConnection: () =>

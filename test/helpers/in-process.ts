@@ -15,13 +15,13 @@ export interface InProcessOptions {
   readonly authority: string;
   readonly chain: string;
   readonly privateKey: string;
-  /** Where the origin is, if its name leads nowhere: an address and a port. */
+  /** The address and port of the origin, if its name does not resolve. */
   readonly address?: string;
 }
 
 /**
- * Asks an origin once through workerd's own TLS, the `in-process` mode of a binding.
- * @returns the origin's answer, or what workerd wrote on stderr when it did not start
+ * Sends one request to an origin through workerd's own TLS, as an `in-process` binding does.
+ * @returns the origin's answer, or workerd's stderr if it did not start
  */
 export async function fetchInProcess(
   options: InProcessOptions,
@@ -50,7 +50,7 @@ export async function fetchInProcess(
   }
 }
 
-/** On a connection of its own: ports come back, and a pool would offer the one of a process that ended. */
+/** On a separate connection: ports are reused, and a pool would offer the connection of an earlier process. */
 async function ask(port: number): Promise<readonly [status: number | undefined, body: string]> {
   return new Promise((resolve, reject) => {
     get({ port, host: "127.0.0.1", agent: false }, (response) => {

@@ -5,7 +5,7 @@ import type { TestAuthority } from "./pki.ts";
 
 const generate = promisify(generateKeyPair);
 
-/** By the name that Countersign gives them: every kind of key that it takes, and some that it must not. */
+/** By the name that Countersign gives them: every kind of key that it accepts, and some that it must refuse. */
 const generators: Readonly<Record<string, () => Promise<KeyPair>>> = {
   "RSA 1024": () => generate("rsa", { modulusLength: 1024 }),
   "RSA 2047": () => generate("rsa", { modulusLength: 2047 }),
@@ -88,7 +88,7 @@ async function makeKeys(kind: string): Promise<KeyPair> {
   return make();
 }
 
-/** @param publicKey subjectPublicKeyInfo, DER: what Node cannot make comes from elsewhere */
+/** @param publicKey subjectPublicKeyInfo, DER, because Node cannot make every kind of key */
 async function issueFor(
   authority: TestAuthority,
   publicKey: Uint8Array,

@@ -5,8 +5,8 @@ import type { TestEdge } from "./edge.ts";
 const WORKERS = 4;
 
 /**
- * Sends requests, one after the other on each of a few connections, while `task` runs and for a
- * moment before and after. What was not answered with 200 is in `failed`.
+ * Sends requests, one after the other on each of a few connections, while `task` runs and for a moment before and
+ * after. Answers other than 200 are collected in `failed`.
  */
 export async function loadDuring(
   edge: TestEdge,
@@ -42,7 +42,7 @@ export async function loadDuring(
   return { failed };
 }
 
-/** An upload whose last piece goes out when `finish` is called; that resolves with the answer. */
+/** An upload whose last piece is sent by `finish`, which resolves with the answer. */
 export function slowUpload(edge: TestEdge, host: string): { finish(): Promise<string> } {
   const answer = Promise.withResolvers<string>();
   const upload = request(

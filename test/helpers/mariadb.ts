@@ -21,7 +21,7 @@ export interface TestMariadb {
   restart(): Promise<void>;
 }
 
-/** A real MariaDB with TLS, its server's certificate for `localhost` from the CA. Database: `shop`. */
+/** A real MariaDB with TLS, whose certificate for `localhost` is from the CA. Database: `shop`. */
 export async function startMariadb(
   t: Pick<TestContext, "after">,
   authority: TestAuthority,

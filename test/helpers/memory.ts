@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 
-/** How often each of the texts is in the memory of a process, by name. It takes root's rights. */
+/** How often each of the named texts occurs in the memory of a process. Needs root's rights. */
 export async function findInMemory(
   pid: number,
   needles: Readonly<Record<string, Buffer>>,
@@ -9,7 +9,7 @@ export async function findInMemory(
   const found = Object.fromEntries(Object.keys(needles).map((name) => [name, 0]));
   const file = await open(`/proc/${pid}/mem`, "r").catch((error: NodeJS.ErrnoException) => error);
   if (file instanceof Error) {
-    // It has ended, and its memory with it.
+    // The process has ended, and its memory is gone.
     if (file.code === "ENOENT") return found;
     throw file;
   }
@@ -24,10 +24,10 @@ export async function findInMemory(
 }
 
 const CHUNK = 8 * 1024 * 1024;
-/** What lies on the end of a chunk is found in it. */
+/** Bytes that chunks overlap by, so that a text across their boundary is found. */
 const OVERLAP = 256;
 
-/** Those that are in memory at all: V8 reserves far more. */
+/** Regions that are in memory, because V8 reserves far more than it uses. */
 function writableRegions(pid: number): readonly { start: number; end: number }[] {
   return readFileSync(`/proc/${pid}/smaps`, "utf8")
     .split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)
@@ -56,12 +56,12 @@ function count(chunk: Buffer, needle: Buffer): number {
   return times;
 }
 
-/** A process, and all that descend from it. */
+/** A process and all its descendants. */
 export function familyOf(pid: number): number[] {
   return [pid, ...descendants(pid)];
 }
 
-/** Empty, of a process that has ended. */
+/** Empty if the process has ended. */
 export function commandOf(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
@@ -74,7 +74,7 @@ function descendants(pid: number): number[] {
   return childrenOf(pid).flatMap((child) => [child, ...descendants(child)]);
 }
 
-/** None, of a process that has ended. */
+/** None if the process has ended. */
 function childrenOf(pid: number): number[] {
   try {
     return readdirSync(`/proc/${pid}/task`)

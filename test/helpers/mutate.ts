@@ -1,4 +1,4 @@
-/** One change of a byte string, as numbers so that a fuzzer can make and shrink it. */
+/** One change of a byte string, given as numbers, so that a fuzzer can generate and shrink it. */
 export interface Mutation {
   readonly kind: "flip" | "set" | "insert" | "remove" | "copy" | "truncate";
   /** Taken modulo the length. */

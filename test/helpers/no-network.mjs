@@ -1,5 +1,5 @@
-// Loaded before a program (`--import`): it says on stderr whom the program, or a child of it that
-// runs Node, tries to reach beyond this machine, and lets nobody be reached.
+// Loaded before a program (`--import`). It prints on stderr which addresses beyond this machine the program, or its
+// Node children, try to reach, and lets none be reached.
 import dns from "node:dns";
 import { syncBuiltinESMExports } from "node:module";
 import net from "node:net";
@@ -13,7 +13,7 @@ function refuse(host) {
 const { lookup } = dns;
 dns.lookup = function (host, options, callback) {
   if (local.test(host)) lookup.call(this, host, options, callback);
-  // Never answered, as behind a firewall that drops: whoever waits for it is found out.
+  // Never answered, as behind a firewall that drops packets, so a program that waits for an answer is noticed.
   else refuse(host);
 };
 

@@ -14,8 +14,8 @@ export interface OpensslServer {
 }
 
 /**
- * `openssl s_server` on a free port: it sends the alerts that Node's own server does not. Files
- * are written into its folder and named in `args` by their keys.
+ * `openssl s_server` on a free port: it sends alerts that Node's own server does not. Files are written into its
+ * folder, and `args` refers to them by their keys.
  */
 export async function startOpenssl(
   t: TestContext,

@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-/** A folder of its own in which the openssl command runs. Gone when it is disposed of. */
+/** A separate folder in which the openssl command runs. Removed when this is disposed of. */
 export interface OpensslFolder extends AsyncDisposable {
   readonly path: string;
-  /** @throws with what it wrote on stderr */
+  /** @throws with what the command wrote on stderr */
   run(args: readonly string[], stdin?: string): Promise<string>;
   read(name: string): Promise<string>;
   write(name: string, content: string | Uint8Array): Promise<void>;

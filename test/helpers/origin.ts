@@ -22,7 +22,7 @@ export interface TestOriginOptions {
   readonly dns?: readonly string[];
 }
 
-/** A real TLS server on a free port that refuses, in the handshake, whoever has no certificate of the CA. */
+/** A real TLS server on a free port. In the handshake it refuses clients without a certificate of the CA. */
 export async function startOrigin(options: TestOriginOptions): Promise<TestOrigin> {
   const certificate = await options.authority.issue({
     subject: options.subject ?? "CN=localhost",

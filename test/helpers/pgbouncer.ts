@@ -15,8 +15,8 @@ export const withoutPgbouncer: string | false =
     : "PgBouncer is not installed (Debian: pgbouncer)";
 
 /**
- * A real PgBouncer in front of a PostgreSQL, as docs/databases.md has it: it lets in who has a
- * certificate of the CA with the user's name, and shares `pool` connections among them.
+ * A real PgBouncer in front of a PostgreSQL, configured as in docs/databases.md: it accepts clients with a certificate
+ * of the CA that names the user, and they share `pool` connections.
  */
 export async function startPgbouncer(
   t: Pick<TestContext, "after">,
@@ -50,7 +50,7 @@ pool_mode = transaction
 default_pool_size = ${pool}
 `,
   };
-  // It refuses to run as root, as PostgreSQL does.
+  // Like PostgreSQL, it refuses to run as root.
   const as = process.getuid?.() === 0 ? { uid: idOf("-u"), gid: idOf("-g") } : null;
   if (as !== null) await chown(folder, as.uid, as.gid);
   for (const [name, text] of Object.entries(files)) {

@@ -16,7 +16,7 @@ export interface TestAuthority {
 export interface RevocationDates {
   /** Default: an hour ago. */
   readonly thisUpdate?: Date;
-  /** Default: in a day. */
+  /** Default: a day from now. */
   readonly nextUpdate?: Date;
 }
 
@@ -44,7 +44,7 @@ export interface TestCertificate {
   /** PKCS #8. */
   readonly key: string;
   readonly x509: x509.X509Certificate;
-  /** Of what this file made. */
+  /** Only for certificates that this file made. */
   readonly keys?: webcrypto.CryptoKeyPair;
 }
 
@@ -53,8 +53,8 @@ const signing: webcrypto.EcdsaParams = { name: "ECDSA", hash: "SHA-256" };
 const usageOids = { clientAuth: "1.3.6.1.5.5.7.3.2", serverAuth: "1.3.6.1.5.5.7.3.1" };
 
 /**
- * A root CA, made on the spot: tests never read a certificate from a file.
- * @param name its common name, or a whole one: `O=acme,CN=Root`
+ * A new root CA: tests never read a certificate from a file.
+ * @param name its common name, or a whole name: `O=acme,CN=Root`
  */
 export async function makeAuthority(name = "Test Root CA"): Promise<TestAuthority> {
   const keys = await makeKeys("P-256");
@@ -70,7 +70,7 @@ export async function makeAuthority(name = "Test Root CA"): Promise<TestAuthorit
   return authority(certificate, keys, []);
 }
 
-/** A certificate of nobody but itself. */
+/** A certificate signed only by itself. */
 export async function selfSigned(
   host: string,
 ): Promise<TestCertificate & { readonly keys: webcrypto.CryptoKeyPair }> {
@@ -88,7 +88,7 @@ export async function selfSigned(
   return { pem, chain: pem, key: await privatePem(keys.privateKey), x509: certificate, keys };
 }
 
-/** A certificate that any certificate, CA or not, has signed. */
+/** A certificate signed by any other certificate, CA or not. */
 export function issuedBy(
   issuer: { readonly certificate: x509.X509Certificate; readonly keys: webcrypto.CryptoKeyPair },
   host: string,
@@ -161,7 +161,7 @@ async function authority(
           reason: x509.X509CrlReason.keyCompromise,
         })),
       });
-      // The library writes a label that OpenSSL does not know.
+      // The library writes a PEM label that OpenSSL does not know.
       return `${crl.toString("pem").replaceAll(" CRL-", " X509 CRL-")}\n`;
     },
     intermediate: async (name) => {

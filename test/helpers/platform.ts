@@ -5,9 +5,9 @@ import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { program } from "./program.ts";
 
 const freePorts = ["--api-port", "0", "--http-port", "0"];
-const bin = join(import.meta.dirname, "..", "..", "bin", "countersign.js");
 
 /** The line that `countersign start --json` prints once it is ready. */
 export interface Ready {
@@ -16,26 +16,26 @@ export interface Ready {
   readonly http: string;
   /** Null without `--https-port`. */
   readonly https: string | null;
-  /** With `--metrics-port` alone. */
+  /** Only with `--metrics-port`. */
   readonly metrics?: string;
-  /** With `--worker-port` or `--worker-socket` alone. */
+  /** Only with `--worker-port` or `--worker-socket`. */
   readonly workers?: Readonly<Record<string, readonly string[]>>;
   readonly accountId: string;
   readonly token: string;
 }
 
-/** `countersign start`, as its users run it: a process of its own, on free ports. */
+/** `countersign start`, as its users run it: a separate process, on free ports. */
 export interface TestPlatform extends AsyncDisposable {
   readonly ready: Ready;
   readonly dataFolder: string;
   readonly process: ChildProcess;
   /** Everything on stderr so far. */
   log(): string;
-  /** Ends it by a signal; the data folder stays. Resolves when it is gone. */
+  /** Ends it with a signal; the data folder stays. Resolves when the process is gone. */
   end(signal: NodeJS.Signals): Promise<number | null>;
   /** A request to the API with the first token. */
   api(method: string, path: string, body?: unknown): Promise<{ status: number; json: Envelope }>;
-  /** A request to a Worker, as `curl http://{script}.localhost:PORT{path}` makes it. */
+  /** Sends a request to a Worker, as `curl http://{script}.localhost:PORT{path}` does. */
   worker(
     script: string,
     path?: string,
@@ -58,21 +58,29 @@ export interface WorkerAnswer {
 }
 
 export interface TestPlatformOptions {
-  /** One that is kept. Default: a temporary folder, removed at the end. */
+  /** A folder that is kept. Default: a temporary folder, removed at the end. */
   readonly dataFolder?: string;
   /** More arguments of `start`. Default: `--dev`. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** The first start's token, for a folder that was started before. */
+  /** The first start's token, for a folder that was used before. */
   readonly token?: string;
 }
 
-/** @throws Error with everything it logged, if it ends before it is ready */
+/** @throws Error with its whole log, if it ends before it is ready */
 export async function startPlatform(options: TestPlatformOptions = {}): Promise<TestPlatform> {
   const dataFolder = options.dataFolder ?? mkdtempSync(join(tmpdir(), "countersign-test-"));
   const child = spawn(
     process.execPath,
-    [bin, "start", "--json", "--data", dataFolder, ...freePorts, ...(options.args ?? ["--dev"])],
+    [
+      program,
+      "start",
+      "--json",
+      "--data",
+      dataFolder,
+      ...freePorts,
+      ...(options.args ?? ["--dev"]),
+    ],
     { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...options.env } },
   );
   let log = "";
@@ -123,8 +131,8 @@ async function callApi(
 }
 
 /**
- * Names under localhost are loopback (RFC 6761), which curl and browsers know and Node's resolver
- * may not, so the address is given to it.
+ * Names under localhost are loopback (RFC 6761). curl and browsers know that, but Node's resolver may not, so the
+ * address is given.
  */
 function requestWorker(
   ready: Ready,

@@ -24,13 +24,13 @@ export const withoutPostgres: string | false =
 export interface PostgresOptions {
   /** Lines of pg_hba.conf for TCP. Default: `hostssl all all all cert clientcert=verify-full`. */
   readonly rules?: readonly string[];
-  /** The server's certificate names it. Default: `localhost`. */
+  /** A host that the server's certificate names. Default: `localhost`. */
   readonly host?: string;
   /** Default: true. */
   readonly tls?: boolean;
-  /** Default: 127.0.0.1, on a free port. Given, the server's certificate names the address too. */
+  /** Default: 127.0.0.1, on a free port. If given, the server's certificate names the address too. */
   readonly listen?: { readonly host: string; readonly port: number };
-  /** More files in its data folder, or others in place of what is there. */
+  /** Additional files in its data folder, or replacements of existing ones. */
   readonly files?: Readonly<Record<string, string>>;
   readonly settings?: Readonly<Record<string, string>>;
 }
@@ -39,17 +39,17 @@ export interface RunningPostgres {
   readonly port: number;
   /** Its Unix socket. */
   readonly socket: string;
-  /** Writes a file into its data folder, as it stands there. */
+  /** Writes a file into its data folder, unchanged. */
   put(name: string, text: string): Promise<void>;
   /** Runs SQL as its superuser. */
   sql(text: string): string;
-  /** Stops it and starts it again on its port. */
+  /** Stops it and starts it again on the same port. */
   restart(): Promise<void>;
 }
 
 /**
- * A real PostgreSQL that lets in, over TCP, only who has a certificate of the CA whose CN is the
- * user (`clientcert=verify-full`), or by other rules. User: `client`; database: `postgres`.
+ * A real PostgreSQL that, over TCP, accepts only clients with a certificate of the CA whose CN is the user
+ * (`clientcert=verify-full`), or applies other rules. User: `client`; database: `postgres`.
  */
 export async function startPostgres(
   t: Pick<TestContext, "after">,
@@ -138,7 +138,7 @@ export async function startPostgres(
   };
 }
 
-/** PostgreSQL refuses to run as root: its own user, where the tests run as root. */
+/** PostgreSQL refuses to run as root, so it gets its own user if the tests run as root. */
 function userId(): { uid: number; gid: number } | null {
   if (process.getuid?.() !== 0) return null;
   const [uid, gid] = [idOf("-u"), idOf("-g")];

@@ -26,7 +26,7 @@ export const POLICY: { readonly allow: readonly object[] } = {
   ],
 };
 export const WORKERS: readonly string[] = ["a", "c", "d", "e-1", "aa", "A", ODD];
-/** Paths, clear and not. */
+/** Paths that can be read in one way, and others. */
 export const TARGETS: readonly string[] = [
   "/",
   "/orders/7?x=/health",
@@ -42,19 +42,19 @@ export const TARGETS: readonly string[] = [
   "/orders/%ff",
 ];
 
-/** A CA, callers of every kind, and a service behind whichever server a configuration is printed for. */
+/** A CA, all kinds of callers, and a service behind a server that runs a printed configuration. */
 export interface ProxiedOrigin extends AsyncDisposable {
   readonly folder: string;
   readonly ca: TestAuthority;
-  /** By Worker; and `revoked`, `foreign`, `expired`, `early`, `other account`. */
+  /** By the Worker's name; and `revoked`, `foreign`, `expired`, `early`, `other account`. */
   readonly callers: ReadonlyMap<string, TestCertificate>;
-  /** What the service was asked with, the last time. */
+  /** The headers of the latest request to the service. */
   readonly lastHeaders: () => IncomingHttpHeaders;
   readonly ask: (port: number, who: TestCertificate | undefined, asked?: Asked) => Promise<Answer>;
   /** Arguments of `origin config`, after the server's name. */
   readonly flagsFor: (port: number) => string[];
   print(name: string, port: number, ...more: string[]): Promise<string>;
-  /** Starts a server with its configuration, until it lets the Worker `a` in. */
+  /** Starts a server with its configuration, and waits until it lets the Worker `a` in. */
   begin(t: TestContext, started: Started): Promise<{ child: ChildProcess; home: string }>;
 }
 
@@ -152,7 +152,7 @@ function issue(
   const uri = workerSpiffeId({ trustDomain: "example.org", account, worker, environment: null });
   const name = worker.replaceAll(/[,"+\\<>;]/g, "\\$&");
   return by.issue({
-    // As it is encoded: the most general part first.
+    // In encoded order: the most general part first.
     subject: `O=${account},CN=${name}`,
     uris: [uri],
     ...(notAfter && { notAfter, notBefore: new Date(notAfter.getTime() - 3_600_000) }),
@@ -215,7 +215,7 @@ function begin(
   });
 }
 
-/** What the policy's own code says. */
+/** The decision of the policy's own code. */
 export function verdict(worker: string, method: string, path: string): Answer {
   const facts = callerFacts({
     subject: "",

@@ -8,16 +8,15 @@ import { until } from "./until.ts";
 
 export interface ProxyToStart {
   readonly name: string;
-  /** As it is printed. */
+  /** The configuration, as printed. */
   readonly configuration: string;
-  /** Default: what the name leads to in the path. */
+  /** Default: the program with the server's name in the path. */
   readonly program?: string;
 }
 
 /**
- * Starts the real server with a printed configuration, in a folder of its own below `folder`, until
- * the test ends.
- * @param isReady asked until it is so, with what the server has said so far
+ * Starts the real server with a printed configuration, in its own folder below `folder`, until the test ends.
+ * @param isReady called repeatedly, with the server's output so far, until it returns true
  */
 export async function startProxy(
   t: Pick<TestContext, "after">,
@@ -26,7 +25,7 @@ export async function startProxy(
   isReady: (said: string) => Promise<boolean>,
 ): Promise<{ readonly child: ChildProcess; readonly home: string }> {
   const home = mkdtempSync(join(folder, `${name}-`));
-  // Beside the configuration: what a server needs around it.
+  // Files and settings that a server needs besides the configuration.
   const child = spawn(program, commands[name]!(configuration, home), {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, HOME: home, XDG_DATA_HOME: home, XDG_CONFIG_HOME: home },
@@ -47,7 +46,7 @@ export async function startProxy(
   return { child, home };
 }
 
-/** Arguments that start each server in the foreground. */
+/** The arguments that start each server in the foreground. */
 const commands: Readonly<
   Record<string, (configuration: string, home: string) => readonly string[]>
 > = {

@@ -27,7 +27,7 @@ export function uint32(...numbers: number[]): Buffer {
   return bytes;
 }
 
-/** `:status 200`, with a Content-Length where one is given. */
+/** `:status 200`, with a Content-Length if one is given. */
 export function okHead(length?: number): Buffer {
   const value = String(length);
   return length === undefined
@@ -52,7 +52,7 @@ export type OnFrame = (
   got: { readonly type: number; readonly bits: number; readonly stream: number },
 ) => void;
 
-/** An HTTP/2 origin that says what it is told to, frame by frame, right or wrong. */
+/** An HTTP/2 origin that sends the frames it is told to, correct or not. */
 export async function rawHttp2Origin(
   authority: TestAuthority,
   onFrame: OnFrame,

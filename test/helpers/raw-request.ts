@@ -3,7 +3,7 @@ import type { Readable } from "node:stream";
 
 export interface RawRequest {
   readonly method: string;
-  /** The target as it is sent, which `fetch` would normalise. */
+  /** The target exactly as sent; `fetch` would normalise it. */
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array | string | Readable;
@@ -15,7 +15,7 @@ export interface RawAnswer {
   readonly text: string;
 }
 
-/** A request whose path, headers and body are sent exactly as they are given. */
+/** A request whose path, headers and body are sent exactly as given. */
 export function rawRequest({ method, url, headers, body }: RawRequest): Promise<RawAnswer> {
   const { origin } = new URL(url);
   return new Promise((resolve, reject) => {
@@ -39,7 +39,7 @@ export function rawRequest({ method, url, headers, body }: RawRequest): Promise<
       // A server that refuses a body early may close while it is still being sent.
       if (!answered) reject(error);
     });
-    // Node frames the body of a DELETE in no way by itself.
+    // Node does not frame the body of a DELETE by itself.
     const isWhole = typeof body === "string" || body instanceof Uint8Array;
     if (isWhole && method === "DELETE") sent.setHeader("content-length", Buffer.byteLength(body));
     if (body === undefined || isWhole) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Failure, type FailureCode } from "../../src/failures/failures.ts";
 
-/** Runs what must be refused and returns the failure, once it has the code and a message like it. */
+/** Runs something that must be refused, and returns the failure, after checking its code and message. */
 export function refusal(code: FailureCode, run: () => unknown, message?: RegExp): Failure {
   try {
     run();

@@ -12,7 +12,10 @@ export interface SealedWith
   readonly masterKey: Uint8Array;
 }
 
-/** A version of a certificate as the control plane hands it over: the key sealed. Default: the first, bound to nothing. */
+/**
+ * A version of a certificate as the control plane passes it on, with a sealed key. Default: the first version, bound to
+ * nothing.
+ */
 export function sealedCertificate(
   { chain, key }: Pick<TestCertificate, "chain" | "key">,
   { masterKey, ...given }: SealedWith,

@@ -1,4 +1,4 @@
-/** A process for the supervisor's tests: it does what it is told to do wrong. */
+/** A process for the supervisor's tests, which misbehaves when told to. */
 import { pino } from "pino";
 import { Failure } from "../../src/failures/failures.ts";
 import { serve } from "../../src/process/serve.ts";
@@ -12,7 +12,7 @@ const supervisor = serve({
   abandon: () => supervisor.event("abandoned"),
 });
 
-/** What the tests ask. */
+/** The methods that the tests call. */
 export interface ServedMethods {
   tell(text: string): void;
   told(): readonly string[];

@@ -173,7 +173,7 @@ export class TestSource implements Source {
   }
 }
 
-/** The main module, or modules by name; the type is told by the extension. */
+/** The main module, or modules by name; the extension gives the type. */
 export function makeVersion(
   scriptName: string,
   source: string | Readonly<Record<string, string | Uint8Array>>,

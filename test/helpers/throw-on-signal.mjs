@@ -1,4 +1,4 @@
-// For NODE_OPTIONS=--import: a signal makes the process throw where nothing catches it.
+// For NODE_OPTIONS=--import: on a signal the process throws an uncaught exception.
 process.on("SIGUSR2", () => {
   throw new Error("thrown by a test");
 });

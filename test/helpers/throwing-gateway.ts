@@ -1,4 +1,4 @@
-/** The gateway process, but a signal makes it throw where nothing catches it. */
+/** The gateway process; on a signal it throws an uncaught exception. */
 import "../../src/gateway/main.ts";
 
 process.on("SIGUSR2", () => {

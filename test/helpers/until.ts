@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 
 /**
- * Waits until something has come about.
+ * Waits until a condition holds.
  * @param within ms, after which it throws
  */
 export async function until(

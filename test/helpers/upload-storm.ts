@@ -12,20 +12,20 @@ import { makeAuthority, type TestAuthority } from "./pki.ts";
 export interface StormOptions {
   readonly uploads: number;
   readonly clients: number;
-  /** How often the control plane is killed, evenly over the uploads. */
+  /** How often the control plane is killed, spread evenly over the uploads. */
   readonly kills: number;
 }
 
 export interface StormResult {
   readonly seconds: number;
-  /** Uploads that had been stored, though their answer was lost: the second try was told so. */
+  /** Uploads that were stored although their answer was lost, which the second try was told. */
   readonly answeredTwice: number;
 }
 
 /**
- * Clients that upload at the same time to a control plane which is killed in between. Each tries
- * until it has an answer. In the end each certificate is there once, and its key opens.
- * @throws AssertionError if one that was acknowledged is lost, or there twice
+ * Clients upload at the same time to a control plane that is killed in between. Each repeats its upload until it has an
+ * answer. In the end each certificate exists once, and its key can be unsealed.
+ * @throws AssertionError if an acknowledged upload is missing or stored twice
  */
 export async function uploadStorm(options: StormOptions): Promise<StormResult> {
   const state = await newState();
@@ -47,7 +47,7 @@ class Storm {
   readonly #state: TestControlState;
   readonly #options: StormOptions;
   readonly #authority: TestAuthority;
-  /** Ids that were acknowledged. */
+  /** Ids of acknowledged uploads. */
   readonly #acknowledged: Set<string> = new Set();
   #answeredTwice = 0;
   #started = 0;
@@ -83,7 +83,7 @@ class Storm {
     const between = Math.ceil(uploads / (kills + 1));
     while (this.#started < uploads) {
       const number = this.#started++;
-      // In the middle of what the other clients do.
+      // While the other clients are in the middle of an upload.
       if (number > 0 && number % between === 0) {
         await this.kill();
         this.#running = this.#start();
@@ -100,7 +100,7 @@ class Storm {
       const target = { ...this.#state, api };
       const path = "/accounts/{account}/mtls_certificates";
       const answer = await callApi(target, "POST", path, body).catch(() => null);
-      // The next try waits for the start of the next control plane.
+      // The next try waits for the next control plane.
       if (answer === null) continue;
       const [error] = answer.errors;
       if (error?.code === 1471) {

@@ -1,4 +1,4 @@
-/** A browser's cookies, and no more: each request is made and followed by hand. */
+/** Only a browser's cookies: each request is made and each redirect followed by hand. */
 export class Visitor {
   readonly #cookies = new Map<string, string>();
   readonly #origin: string;

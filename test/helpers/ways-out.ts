@@ -1,5 +1,5 @@
 /**
- * Runs in a network namespace of its own, in which every address below is this machine's: tries each
+ * Runs in a separate network namespace, in which every address below belongs to this machine. Tries each address
  * through every way out, and prints a line of JSON, `{ [way]: [reached addresses] }`.
  */
 import { execFileSync, spawn } from "node:child_process";
@@ -26,7 +26,7 @@ interface Task {
   readonly deny: readonly string[];
   readonly development: boolean;
   readonly fetchAllow: readonly string[];
-  /** Addresses of the platform's own ports. */
+  /** Addresses and ports of the platform itself. */
   readonly own: readonly string[];
 }
 
@@ -39,7 +39,7 @@ for (const address of task.addresses) {
     if (isIPv6(address)) ip("-6", "addr", "add", `${address}/128`, "dev", "lo", "nodad");
     else ip("addr", "add", `${address}/32`, "dev", "lo");
   } catch {
-    // Loopback is there; multicast and the like cannot be had.
+    // Loopback exists already; multicast and similar addresses cannot be added.
   }
 }
 const server = createServer((_, response) => response.end("REACHED")).listen(0, "::");
@@ -58,7 +58,7 @@ const ways: Record<string, (address: string) => Promise<boolean>> = {
     return true;
   },
   webhook: async (address) => {
-    // Over http:// it goes to named addresses only: what is judged before is the same.
+    // Over http:// it reaches named addresses only; the judgement before that is the same.
     if (policy.refuses(address, port) !== null) return false;
     await using outbound = new Outbound({
       policy: new AddressPolicy({ ...addressOptions, allow: [...task.allow, address] }),

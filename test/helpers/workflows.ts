@@ -1,4 +1,4 @@
-/** What a Workflow does between its first step and its end is in `middle`. */
+/** `middle` is the code between the Workflow's first step and its end. */
 export const order = (middle = "", className = "Order"): string => `
 import { WorkflowEntrypoint } from "cloudflare:workers";
 export class ${className} extends WorkflowEntrypoint {

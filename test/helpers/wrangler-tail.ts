@@ -9,7 +9,7 @@ const wrangler = join(
   "bin/wrangler.js",
 );
 
-/** `wrangler tail`, unmodified, until it is ended. */
+/** Unmodified `wrangler tail`, until it is ended. */
 export function wranglerTail(
   { dataFolder, ready }: Pick<TestPlatform, "dataFolder" | "ready">,
   args: readonly string[],

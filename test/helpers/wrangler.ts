@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-/** A folder with a Worker's project, in which the real wrangler runs against an API. */
+/** A folder with a Worker's project, in which the real wrangler uses an API. */
 export interface WranglerProject extends AsyncDisposable {
   readonly folder: string;
   write(files: Readonly<Record<string, string | Uint8Array | object>>): Promise<void>;
@@ -15,7 +15,7 @@ export interface WranglerProject extends AsyncDisposable {
 export interface RunOptions {
   readonly stdin?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** Called for each line that it prints, as it comes. */
+  /** Called for each line as it is printed. */
   readonly onLine?: (line: string) => void;
 }
 
@@ -23,7 +23,7 @@ export interface WranglerRun {
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
-  /** Both, for messages of failed assertions. */
+  /** Both streams, for messages of failed assertions. */
   readonly output: string;
 }
 
@@ -40,10 +40,10 @@ const wrangler = join(
   "bin/wrangler.js",
 );
 
-/** Where Node keeps what it has compiled: it saves a fifth of a short command's time. */
+/** Node's compile cache saves a fifth of a short command's time. */
 const compiled = process.env["NODE_COMPILE_CACHE"];
 
-/** Nothing of the user's own wrangler is read or written: home, configuration and logs are apart. */
+/** Nothing of the user's own wrangler is read or written: home, configuration and logs are separate. */
 export async function wranglerProject(
   target: WranglerTarget,
   files: Readonly<Record<string, string | Uint8Array | object>> = {},

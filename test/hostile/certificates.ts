@@ -8,13 +8,13 @@ import { ask, edgeCertificate, testGateway, type TestGateway } from "../helpers/
 import { makeAuthority } from "../helpers/pki.ts";
 
 /**
- * The kinds of x509-limbo's server cases, made anew at each run and asked through the gateway.
- * `limbo` is its verdict where ours differs, with why.
+ * The kinds of server cases of x509-limbo, generated at each run and requested through the gateway. `limbo` is its
+ * verdict where ours differs, with the reason.
  */
 interface Case {
   readonly what: string;
   readonly chain: () => Promise<Chain>;
-  /** The gateway's failure. Null: the origin is taken. */
+  /** The gateway's failure. Null: the origin is accepted. */
   readonly verdict: string | null;
   readonly limbo?: string;
 }
@@ -24,11 +24,11 @@ interface Made {
   readonly keys: webcrypto.CryptoKeyPair;
 }
 
-/** Leaf first; the root last, which is what is trusted. */
+/** The leaf first; the root, which is trusted, last. */
 type Chain = readonly [Made, ...Made[]];
 
 const invalid = "origin_certificate_invalid";
-/** OpenSSL looks no further for the issuer of what it cannot read. */
+/** OpenSSL does not look for the issuer of a certificate that it cannot read. */
 const unknown = "origin_certificate_unknown_ca";
 const name = "origin_certificate_wrong_name";
 const expired = "origin_certificate_expired";
@@ -48,7 +48,7 @@ const day = (days: number) => new Date(Date.now() + days * 86_400_000);
 const der = (type: string, body: string): string =>
   type + (body.length / 2).toString(16).padStart(2, "0") + body;
 
-/** permitted (a0) or excluded (a1): one subtree of a DNS name. */
+/** A name constraint, permitted (a0) or excluded (a1), for one DNS subtree. */
 function constraint(tag: "a0" | "a1", dns: string): x509.Extension {
   const base = der("82", Buffer.from(dns).toString("hex"));
   return raw("2.5.29.30", der("30", der(tag, der("30", base))), true);
@@ -141,7 +141,7 @@ const cases: readonly Case[] = [
     chain: () => ofRoot({ constraints: new x509.BasicConstraintsExtension(true, 0, true) }, {}, {}),
     verdict: invalid,
   },
-  // What is no CA.
+  // Certificates that are not CAs.
   {
     what: "an intermediate with CA:FALSE",
     chain: () =>
@@ -323,19 +323,19 @@ describe("an origin with", () => {
 
 interface Wanted {
   readonly subject?: string;
-  /** Default: of a leaf its name, of a CA none. Beside the constraints and usage of a CA. */
+  /** Default: a name for a leaf, none for a CA. In addition to a CA's constraints and usage. */
   readonly extensions?: readonly x509.Extension[];
   readonly constraints?: x509.Extension | null;
   readonly usage?: x509.Extension;
   readonly notBefore?: Date;
   readonly notAfter?: Date;
   readonly key?: "P-256" | "RSA-2048" | "RSA-1024";
-  /** Of the signature on it. SHA-1 makes its issuer an RSA key. */
+  /** The hash of the signature on it. SHA-1 makes the issuer's key an RSA key. */
   readonly hash?: "SHA-256" | "SHA-1";
   readonly serial?: string;
 }
 
-/** A leaf and its intermediates, leaf first, below a root of usual kind. */
+/** A leaf and its intermediates, leaf first, below an ordinary root. */
 function of(...wanted: readonly [Wanted, ...Wanted[]]): Promise<Chain> {
   return ofRoot({}, ...wanted);
 }
@@ -388,7 +388,7 @@ async function withHash(key: CryptoKey, hash: string): Promise<CryptoKey> {
   ]);
 }
 
-/** It names the CA, and another key of the same name signed it. */
+/** It names the CA as its issuer, but another key with the same name signed it. */
 async function forged(): Promise<Chain> {
   const [, root] = await of({});
   const keys = await makeKeys("P-256");
@@ -414,14 +414,14 @@ function pemOf({ certificate }: Made): string {
   return `${certificate.toString("pem")}\n`;
 }
 
-/** Everything but the root is sent. */
+/** Sends everything except the root. */
 async function serve(t: TestContext, made: Chain): Promise<number> {
   const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", made[0].keys.privateKey));
   const key = createPrivateKey({ key: pkcs8, format: "der", type: "pkcs8" });
   const server = createServer({
     cert: made.slice(0, -1).map(pemOf).join(""),
     key: key.export({ format: "pem", type: "pkcs8" }),
-    // What a server of ours would not send, one of others does.
+    // Our own server would not send this, but others do.
     ciphers: "DEFAULT@SECLEVEL=0",
   });
   server.on("tlsClientError", () => {});

@@ -11,7 +11,7 @@ import { startTestEdge, type TestEdge } from "../helpers/edge.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "../helpers/pki.ts";
 import { makeVersion } from "../helpers/source.ts";
 
-// Go's net/http with client certificates at the ingress. It is built first, which takes a while where it never was.
+// Go's net/http with client certificates at the ingress. Building it for the first time takes a while.
 
 const HOST = "go.example";
 const WORKER = `export default { fetch: ({ cf }) => Response.json(cf) };`;
@@ -46,7 +46,7 @@ describe("a client in Go", { skip: hasGo ? false : "no Go 1.22" }, () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  /** In force on return. */
+  /** Sets the rules; in force on return. */
   async function rules(changed: Partial<HostClients>): Promise<void> {
     const clients: HostClients = {
       mode: "required",
@@ -85,7 +85,7 @@ describe("a client in Go", { skip: hasGo ? false : "no Go 1.22" }, () => {
     await rules({});
   });
 
-  test("resumes its session: its certificate is told to the Worker, and revoked it is refused", async () => {
+  test("resumes its session: the Worker gets its certificate, and a revoked one is refused", async () => {
     const between = await authority.intermediate("between");
     const leaf = await between.issue({ subject: "CN=resumes" });
     await using client = start(leaf);

@@ -13,11 +13,11 @@ import { makeAuthority } from "../helpers/pki.ts";
 import { makeVersion } from "../helpers/source.ts";
 import { until } from "../helpers/until.ts";
 
-// Bodies of 1 GiB over HTTPS: nobody on the way holds more of them than it has to.
+// Bodies of 1 GiB over HTTPS: no process on the way holds more of them than it has to.
 
 const HOST = "large.example";
 const GIB = 2 ** 30;
-/** MiB that a process may grow by beside what it had: buffers of sockets and streams, and garbage. */
+/** MiB by which a process may grow: buffers of sockets and streams, and garbage. */
 const MOST = 160;
 
 const WORKER = `
@@ -65,18 +65,18 @@ before(async () => {
 });
 after(() => edge[Symbol.asyncDispose]());
 
-/** A request whose answer is there, and its body to read. */
+/** A request whose answer has begun, with its body still to be read. */
 interface Exchange {
   readonly status: number;
   readonly body: Readable;
-  /** As a client that goes away. */
+  /** Ends the request, like a client that goes away. */
   abort(this: void): void;
 }
 
 interface Sent {
   readonly path: string;
   readonly body?: Readable;
-  /** Called where the request is under way, whose answer may never come. */
+  /** Called while the request is in flight, even if its answer never comes. */
   readonly began?: (abort: () => void) => void;
 }
 
@@ -94,7 +94,7 @@ async function overHttp1({ path, body, began }: Sent): Promise<Exchange> {
   const abort = (): void => void client.destroy();
   const answered = once(client, "response") as Promise<[IncomingMessage]>;
   if (body === undefined) client.end();
-  // Of one that is aborted its answer tells.
+  // An aborted request shows its error at the answer.
   else pipeline(body, client).catch(() => {});
   began?.(abort);
   const [response] = await answered;
@@ -109,7 +109,7 @@ async function overHttp2({ path, body, began }: Sent): Promise<Exchange> {
     { endStream: body === undefined },
   );
   stream.on("close", () => session.close());
-  // Who waits for it learns of it; where nobody does any more, it is what `abort` was meant to do.
+  // Readers see the error; if nobody reads any more, `abort` has caused it.
   stream.on("error", () => {});
   const abort = (): void => session.destroy(new Error("it goes away"));
   const answered = once(stream, "response") as Promise<[Record<string, unknown>]>;
@@ -134,14 +134,14 @@ function gibibyte(): Readable {
   );
 }
 
-/** How many MiB more the ingress has held at its most while `work` went on. */
+/** By how many MiB the ingress grew at most while `work` ran. */
 async function grown(work: () => Promise<unknown>): Promise<number> {
   const pid = edge.edge.status().ingress.pid!;
   const read = (name: string): number =>
     Number(
       new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1],
     ) / 1024;
-  // The peak begins anew.
+  // Resets the peak.
   writeFileSync(`/proc/${pid}/clear_refs`, "5");
   const held = read("VmRSS");
   await work();
@@ -179,7 +179,7 @@ for (const [protocol, ask] of Object.entries(ways)) {
         const { body, abort } = await ask({ path: "/down" });
         await once(body, "readable");
         let last = -1;
-        // It is asked again until nothing more was made between a few answers.
+        // Repeated until a few answers in a row show no new allocation.
         let same = 0;
         await until(async () => {
           const { made } = await seen();

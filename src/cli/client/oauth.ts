@@ -70,7 +70,7 @@ export async function fresh(io: Io, login: Login): Promise<Login> {
   return renewed;
 }
 
-export async function revoke({ api, refreshToken }: Login): Promise<void> {
+export async function revokeLogin({ api, refreshToken }: Login): Promise<void> {
   await post(api, paths.revocation, { token: refreshToken });
 }
 

@@ -55,9 +55,9 @@ export function addLogoutCommand(program: Command, io: Io): void {
     .action(async (options: { json?: true }) => {
       const kept = readLogin(io);
       if (kept) {
-        const { revoke } = await import("../client/oauth.ts");
+        const { revokeLogin } = await import("../client/oauth.ts");
         // Signing out here works even if the platform is gone.
-        await revoke(kept).catch((error: Error) =>
+        await revokeLogin(kept).catch((error: Error) =>
           writeLine(io.stderr, `the platform was not told: ${error.message}`),
         );
       }

@@ -10,7 +10,7 @@ import type { ApiOptions } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import { addGatewayOptions, gatewayOptions, type GatewayProcessOptions } from "../start-gateway.ts";
-import { limit, port, processes, within } from "../start-numbers.ts";
+import { limit, port, processes, numberWithin } from "../start-numbers.ts";
 import { addWorkerPorts, type WorkerPortOptions, workerPorts } from "../start-worker-ports.ts";
 import { addWorkerShares, type WorkerShareOptions, workerShares } from "../start-workers.ts";
 import { isTerminal, withProgress, writeLine, type Io } from "../../terminal/io.ts";
@@ -196,7 +196,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       apiTls: apiTls(options),
       unsafePlainApi: options.unsafePlainApi === true,
       proxies: proxiesOf(options),
-      originPort: within("--origin-port", options.originPort, [1, 65_535]),
+      originPort: numberWithin("--origin-port", options.originPort, [1, 65_535]),
       clientConnections: limit("--client-connections", options.clientConnections, [1, 1_000_000]),
       apiPort: port("--api-port", options.apiPort),
       httpPort: port("--http-port", options.httpPort),
@@ -219,8 +219,8 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       sandbox: sandboxMode(options.sandbox),
       workerShares: workerShares(options),
       logs: {
-        age: within("--log-days", options.logDays, [1, 366]) * 24 * 3_600_000,
-        bytes: within("--log-size", options.logSize, [1, 65_536]) * 1024 * 1024,
+        age: numberWithin("--log-days", options.logDays, [1, 366]) * 24 * 3_600_000,
+        bytes: numberWithin("--log-size", options.logSize, [1, 65_536]) * 1024 * 1024,
       },
       metricsPort:
         options.metricsPort === undefined ? null : port("--metrics-port", options.metricsPort),

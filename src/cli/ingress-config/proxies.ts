@@ -1,7 +1,7 @@
 import { doubleQuoted, hostPort, singleQuoted } from "../origin-config/server.ts";
 
 /** A proxy's address, certificate and destination. Each value was checked when it was read. */
-export interface Front {
+export interface ProxySettings {
   readonly listen: { readonly host: string; readonly port: number };
   /** Null: any host. */
   readonly host: string | null;
@@ -14,7 +14,7 @@ export interface Front {
 interface Proxy {
   /** The name of the configuration file. */
   readonly file: string;
-  render(front: Front): string;
+  render(front: ProxySettings): string;
 }
 
 /** Headers with this prefix are set by Cloudflare. */
@@ -49,7 +49,7 @@ const CLOUDFLARE_NAMES = (
   .map((name) => CLOUDFLARE + name);
 
 /** Headers that name the client, as the proxy itself sees it. */
-function told(front: Front, address: string): readonly (readonly [string, string])[] {
+function told(front: ProxySettings, address: string): readonly (readonly [string, string])[] {
   const forwarded = [
     ["X-Forwarded-For", address],
     ["X-Forwarded-Proto", schemeOf(front)],
@@ -59,11 +59,11 @@ function told(front: Front, address: string): readonly (readonly [string, string
 }
 
 /** Headers that the proxy has to drop. The ingress drops these itself, and its Access reads some of them. */
-function dropped({ to }: Front, names: readonly string[]): readonly string[] {
+function dropped({ to }: ProxySettings, names: readonly string[]): readonly string[] {
   return "path" in to ? names : [];
 }
 
-function schemeOf({ tls }: Front): "http" | "https" {
+function schemeOf({ tls }: ProxySettings): "http" | "https" {
   return tls === null ? "http" : "https";
 }
 
@@ -110,7 +110,7 @@ ${names.map((name) => `    proxy_set_header ${name} "";\n`).join("")}\
   },
 };
 
-function nginxTls({ cert, key }: NonNullable<Front["tls"]>): string {
+function nginxTls({ cert, key }: NonNullable<ProxySettings["tls"]>): string {
   return `  ssl_certificate ${doubleQuoted(cert)};
   ssl_certificate_key ${doubleQuoted(key)};
   ssl_protocols TLSv1.2 TLSv1.3;

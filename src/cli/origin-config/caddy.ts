@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { CLEAR_PATH } from "./pattern.ts";
 import { serverRules, type Condition, type Fact, type ServerRule, type Sight } from "./rules.ts";
 import {
-  bodyOf,
+  refusalAnswer,
   doubleQuoted as token,
   hostPort,
   type OriginServer,
@@ -98,7 +98,7 @@ function refuse(code: RefusalCode, expression: string): string {
 function answer(code: RefusalCode): string {
   const status = code.startsWith("certificate_") ? 401 : 403;
   return `header Content-Type application/json
-      respond \`${bodyOf(code)}\` ${status}`;
+      respond \`${refusalAnswer(code)}\` ${status}`;
 }
 
 function callerTest({ caller }: ServerRule): string {

@@ -1,7 +1,7 @@
 import { CLEAR_PATH } from "./pattern.ts";
 import { serverRules, type Fact, type ServerRule, type Sight } from "./rules.ts";
 import {
-  bodyOf,
+  refusalAnswer,
   hostPort,
   type OriginServer,
   type OriginState,
@@ -137,7 +137,7 @@ function tail({ to }: OriginState): string[] {
 
 function deny(code: RefusalCode, condition: string): string {
   const status = code.startsWith("certificate_") ? 401 : 403;
-  return `  http-request deny deny_status ${status} content-type application/json string '${bodyOf(code)}' if ${condition}`;
+  return `  http-request deny deny_status ${status} content-type application/json string '${refusalAnswer(code)}' if ${condition}`;
 }
 
 /** HAProxy writes whole bytes, so the number of digits is even. */

@@ -72,7 +72,7 @@ const SEGMENT = `(?:[.]?[.]?(?:${PLAIN}|${ENCODED})${REST}|[.][.][.]${REST})`;
 export const CLEAR_PATH: string = `(?:/${SEGMENT})*/?`;
 
 /** A rule's path, for targets that match CLEAR_PATH. */
-export interface PathTest {
+export interface PathPattern {
   /** As it appears in a request: percent-encoded where necessary. */
   readonly text: string;
   /** The same as a regular expression, not anchored; hexadecimal digits in either case. */
@@ -80,7 +80,7 @@ export interface PathTest {
   readonly isPrefix: boolean;
 }
 
-export function pathTest(path: string): PathTest {
+export function pathTest(path: string): PathPattern {
   const isPrefix = path.endsWith("*");
   const text = isPrefix ? path.slice(0, -1) : path;
   const encoded = encodeURI(decodeURIComponent(text));

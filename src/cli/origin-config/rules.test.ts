@@ -18,7 +18,7 @@ function lets(rule: object, spiffeId: string): boolean {
   );
 }
 
-test("a server is told of environments what the policy says of them", () => {
+test("a server's configuration has the environments of the policy", () => {
   for (const rule of [
     { worker: "orders" },
     { worker: "orders", environment: "staging" },

@@ -1,6 +1,6 @@
 import { encodeSegment, readWorkerSpiffeId, type Rule } from "countersign-origin";
 import { Failure } from "../../failures/failures.ts";
-import { anyOf, literal, pathTest, starred, type PathTest } from "./pattern.ts";
+import { anyOf, literal, pathTest, starred, type PathPattern } from "./pattern.ts";
 
 /** What a server can see of a certificate, and how it writes names. */
 export interface Sight {
@@ -28,7 +28,7 @@ export interface ServerRule {
   /** Null: any. */
   readonly methods: readonly string[] | null;
   /** Null: any path, even one that is not clear. */
-  readonly paths: readonly PathTest[] | null;
+  readonly paths: readonly PathPattern[] | null;
 }
 
 /**
@@ -162,7 +162,7 @@ function methodsOf({ methods }: Rule): readonly string[] | null {
   return [...new Set(methods.flatMap((one) => (one === "GET" ? ["GET", "HEAD"] : [one])))];
 }
 
-function pathsOf({ paths }: Rule): readonly PathTest[] | null {
+function pathsOf({ paths }: Rule): readonly PathPattern[] | null {
   return paths === undefined || paths.includes("/*") ? null : paths.map(pathTest);
 }
 

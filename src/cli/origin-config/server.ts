@@ -47,7 +47,7 @@ export const refusals = {
 
 export type RefusalCode = keyof typeof refusals;
 
-export function bodyOf(code: RefusalCode): string {
+export function refusalAnswer(code: RefusalCode): string {
   return JSON.stringify({ error: { code, message: refusals[code] } });
 }
 

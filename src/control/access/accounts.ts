@@ -14,7 +14,7 @@ const roleTitles: Readonly<Record<Role, string>> = {
   viewer: "Viewer",
 };
 
-/** Who one is and what one may use: `wrangler whoami`. */
+/** The caller and the accounts that it may use: `wrangler whoami`. */
 export function accountEndpoints({ store }: ControlContext): readonly Endpoint[] {
   const reached = async ({ reach }: Caller): Promise<(AccountRow & { role: Role })[]> => {
     const rows = await Promise.all(
@@ -35,7 +35,7 @@ export function accountEndpoints({ store }: ControlContext): readonly Endpoint[]
         method: "get",
         path: "/accounts",
         summary: "The accounts the token reaches",
-        // wrangler asks for it after an error, whatever its token may do, and ends without an answer.
+        // No scope: wrangler asks for this after an error, whatever its token may do, and fails without an answer.
         scope: null,
         query: z.object({ name: z.string().optional() }),
       },
@@ -60,7 +60,7 @@ export function accountEndpoints({ store }: ControlContext): readonly Endpoint[]
         method: "get",
         path: "/memberships",
         summary: "The caller's memberships of accounts",
-        // Of them, wrangler takes the account where none is configured.
+        // wrangler takes an account from this list if none is configured.
         scope: null,
         query: z.object({
           name: z.string().optional(),

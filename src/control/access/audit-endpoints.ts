@@ -23,7 +23,7 @@ const filter = z.object({
   "action.type": z.string().optional(),
 });
 
-/** Who did what: Cloudflare's audit logs of an account, which this one keeps itself. */
+/** Cloudflare's audit logs of an account, from the platform's own audit log. */
 export function auditEndpoints({ store }: ControlContext): readonly Endpoint[] {
   return [
     endpoint(

@@ -23,7 +23,7 @@ const change = z.object({ current: password, password });
 const proof = z.object({ password });
 const confirmation = z.object({ code: z.string().max(20) });
 
-/** What people do with their own sign-in: only who signed in does, never an API token. */
+/** What people change about their own sign-in. Only the person who signed in may, never an API token. */
 export function ownEndpoints({ store, keyring, clock }: ControlContext): readonly Endpoint[] {
   const passwords = new PasswordTries(store);
   const path = "/user/countersign";
@@ -114,7 +114,7 @@ export function ownEndpoints({ store, keyring, clock }: ControlContext): readonl
         const user = await signedIn(caller);
         await prove(user, body.password, caller);
         const { value: uri } = await store.write(async ({ db }) => {
-          // A person who has one removes it first, and the log says so.
+          // A person with an authenticator app has to remove it first, which is recorded in the audit log.
           if (await hasSecondFactor(db, user.id)) throw new Failure("second_factor_exists");
           return {
             value: await beginSecondFactor(db, keyring, user),

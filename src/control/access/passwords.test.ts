@@ -3,7 +3,7 @@ import { argon2Sync } from "node:crypto";
 import { it } from "node:test";
 import { hashPassword, makePassword, verifyPassword } from "./passwords.ts";
 
-it("a password is kept as an argon2id hash of its own, and only it fits", async () => {
+it("a password is stored as an argon2id hash with its own salt, and no other password matches", async () => {
   const password = "correct horse ".padEnd(256, "battery");
   const [hash, other] = await Promise.all([hashPassword(password), hashPassword(password)]);
   assert.match(hash, /^argon2id\$m=65536,t=3,p=1\$[\w-]{22}\$[\w-]{43}$/);
@@ -32,7 +32,7 @@ it("of a password that is too long as much counts as a password may have", async
   assert.ok(!(await verifyPassword("x".repeat(255), hash)));
 });
 
-it("nobody has no password, nor has who is kept with what is no hash", async () => {
+it("no password matches for an unknown person, or where the stored text is not a hash", async () => {
   const whole = stored("anything at all");
   assert.ok(await verifyPassword("anything at all", whole));
   const broken = [undefined, `x${whole}`, `${whole}x`, whole.replace("t=1", "t=x")];
@@ -40,7 +40,7 @@ it("nobody has no password, nor has who is kept with what is no hash", async () 
   assert.deepEqual(await Promise.all(fit), [false, false, false, false]);
 });
 
-/** As it would be kept if memory had always been this dear: 8 KiB, once. */
+/** A hash as it would be stored with these costs: 8 KiB of memory and one pass by default. */
 function stored(password: string, memory = 8, passes = 1, parallelism = 1): string {
   const nonce = Buffer.alloc(16, 7);
   const costs = { memory, passes, parallelism, tagLength: 32 };

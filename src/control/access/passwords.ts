@@ -2,7 +2,7 @@ import { argon2, randomBytes, timingSafeEqual } from "node:crypto";
 import { promisify } from "node:util";
 import { Failure } from "../../failures/failures.ts";
 
-/** The second choice of RFC 9106 (64 MiB), with the time cost of OWASP's. */
+/** The second recommended option of RFC 9106 (64 MiB), with OWASP's time cost. */
 const cost: Costs = { memory: 64 * 1024, passes: 3, parallelism: 1 };
 const derive = promisify(argon2);
 
@@ -27,7 +27,7 @@ export async function hashPassword(password: string): Promise<string> {
   ].join("$");
 }
 
-/** @param stored undefined, or what is no hash, takes as long: nobody learns who has a password */
+/** @param stored if it is undefined or not a hash, this takes as long, so nobody learns who has a password */
 export async function verifyPassword(
   password: string,
   stored: string | undefined,
@@ -38,7 +38,7 @@ export async function verifyPassword(
   return kept !== null && timingSafeEqual(found, kept.hash);
 }
 
-/** Null: it is no hash of ours. */
+/** Null: the text is not a hash of ours. */
 function parsed(stored: string): { costs: Costs; salt: Buffer; hash: Buffer } | null {
   const match = KEPT.exec(stored);
   if (match === null) return null;
@@ -49,7 +49,7 @@ function parsed(stored: string): { costs: Costs; salt: Buffer; hash: Buffer } | 
 
 const KEPT = /^argon2id\$m=(\d+),t=(\d+),p=(\d+)\$([\w-]{22})\$([\w-]{43})$/;
 
-/** 24 characters, 120 random bits: easy to read out, impossible to guess. */
+/** 24 characters with 120 random bits: easy to read out, impossible to guess. */
 export function makePassword(): string {
   const letters = randomBytes(24).map((byte) => byte % 32);
   return [...letters].map((index) => "abcdefghijkmnpqrstuvwxyz23456789"[index]).join("");

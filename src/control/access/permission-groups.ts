@@ -1,7 +1,7 @@
 import type { Scope } from "../api/scopes.ts";
 
 export interface PermissionGroup {
-  /** Cloudflare's own id, so that what was written for it means the same here. */
+  /** The same id as at Cloudflare, so that existing configurations mean the same here. */
   readonly id: string;
   readonly name: string;
   readonly resource: "account" | "account.zone" | "user";

@@ -4,7 +4,7 @@ import { refusal } from "../../../test/helpers/refusal.ts";
 import type { TokenRow } from "../../store/schema.ts";
 import { permissionGroups } from "./permission-groups.ts";
 import {
-  accountNamed,
+  accountInPolicies,
   policies,
   readPolicies,
   type SentPolicy,
@@ -61,7 +61,7 @@ test("policies come to scopes, each once, and are shown with their groups' names
   );
 });
 
-test("each policy has an id of its own, the same at each reading", () => {
+test("each policy has its own id, the same at each reading", () => {
   const twice = [policy({ [account]: "*" }), policy({ [account]: "*" })];
   const ids = readPolicies(twice, ACCOUNT).policies.map(({ id }) => id);
   for (const id of ids) assert.match(id, /^[0-9a-f]{32}$/);
@@ -84,14 +84,14 @@ test("the token's account, any account, every zone and a person are what a polic
   }
 });
 
-test("another account is not permitted, beside one that is, too", () => {
+test("another account is not permitted, even beside a permitted one", () => {
   const other = `com.cloudflare.api.account.${OTHER}`;
   for (const resources of [{ [other]: "*" }, { [account]: "*", [other]: "*" }]) {
     refusal("not_permitted", () => readPolicies([policy(resources)], ACCOUNT));
   }
 });
 
-test("a denial, a group that there is not, a single zone and what is less than all are refused by name", () => {
+test("a denial, an unknown group, a single zone and anything less than all are refused by name", () => {
   const deny: SentPolicy = { ...policy({ [account]: "*" }), effect: "deny" };
   refusal(
     "token_policy_unsupported",
@@ -125,13 +125,13 @@ test("a denial, a group that there is not, a single zone and what is less than a
 
 test("the account that policies name is the first, and none where they name any", () => {
   assert.equal(
-    accountNamed([policy({ "com.cloudflare.api.user.x": "*", [account]: "*" })]),
+    accountInPolicies([policy({ "com.cloudflare.api.user.x": "*", [account]: "*" })]),
     ACCOUNT,
   );
-  assert.equal(accountNamed([policy({ "com.cloudflare.api.account.*": "*" })]), undefined);
-  assert.equal(accountNamed([policy({ [`${account}0`]: "*" })]), undefined);
-  assert.equal(accountNamed([policy({ [`x${account}`]: "*" })]), undefined);
-  assert.equal(accountNamed([]), undefined);
+  assert.equal(accountInPolicies([policy({ "com.cloudflare.api.account.*": "*" })]), undefined);
+  assert.equal(accountInPolicies([policy({ [`${account}0`]: "*" })]), undefined);
+  assert.equal(accountInPolicies([policy({ [`x${account}`]: "*" })]), undefined);
+  assert.equal(accountInPolicies([]), undefined);
 });
 
 test("a token shows its policies as they were sent, else one for each kind of resource", () => {

@@ -25,7 +25,7 @@ export const policies: z.ZodType<SentPolicy[]> = z
   .min(1)
   .max(50);
 
-export interface Policy {
+export interface TokenPolicy {
   /** 32 hex digits. */
   readonly id: string;
   readonly effect: "allow";
@@ -35,18 +35,18 @@ export interface Policy {
 
 export interface Granted {
   readonly scopes: readonly Scope[];
-  readonly policies: readonly Policy[];
+  readonly policies: readonly TokenPolicy[];
 }
 
 /**
- * What Cloudflare's policies come to for a token of one account.
+ * Translates Cloudflare's policies into the scopes of a token for one account.
  *
- * @throws Failure `token_policy_unsupported`: a denial, a group there is not, a single zone; or
- * `not_permitted`: another account
+ * @throws Failure `token_policy_unsupported` for a denial, an unknown group or a single zone; `not_permitted` for
+ * another account
  */
 export function readPolicies(list: readonly SentPolicy[], accountId: string): Granted {
   const scopes = new Set<Scope>();
-  const read = list.map(({ effect, permission_groups: groups, resources }, index): Policy => {
+  const read = list.map(({ effect, permission_groups: groups, resources }, index): TokenPolicy => {
     if (effect === "deny") throw unsupported("a policy of effect deny");
     for (const name of Object.keys(resources)) assertResource(name, resources[name], accountId);
     const known = groups.map(({ id }) => groupOf(id));
@@ -61,17 +61,17 @@ export function readPolicies(list: readonly SentPolicy[], accountId: string): Gr
   return { scopes: [...scopes], policies: read };
 }
 
-/** The one account that policies name. Undefined: they name none, or any. */
-export function accountNamed(list: readonly SentPolicy[]): string | undefined {
+/** The account that the policies name. Undefined: they name none, or all. */
+export function accountInPolicies(list: readonly SentPolicy[]): string | undefined {
   const names = list.flatMap(({ resources }) => Object.keys(resources));
   return names.flatMap(
     (name) => /^com\.cloudflare\.api\.account\.([0-9a-f]{32})$/.exec(name)?.[1] ?? [],
   )[0];
 }
 
-/** A token's policies as they were sent, or made from its scopes. */
-export function shownPolicies(token: TokenRow): readonly Policy[] {
-  if (token.policies !== null) return token.policies as readonly Policy[];
+/** A token's policies as they were sent, or derived from its scopes. */
+export function shownPolicies(token: TokenRow): readonly TokenPolicy[] {
+  if (token.policies !== null) return token.policies as readonly TokenPolicy[];
   const scopes = token.scopes;
   const groups = permissionGroups.filter(({ scope }) => scopes.includes(scope));
   const kinds = ["account", "account.zone", "user"] as const;

@@ -32,7 +32,7 @@ async function begun(): Promise<TOTP> {
   return app;
 }
 
-/** An app that was confirmed at `now`, and its recovery codes. */
+/** An app that was enrolled and confirmed at `now`, and its recovery codes. */
 async function enrolled(): Promise<{ app: TOTP; codes: readonly string[] }> {
   const app = await begun();
   const code = app.generate({ timestamp: now.getTime() });
@@ -43,7 +43,7 @@ function use(code: string, when = now): Promise<"code" | "recovery" | null> {
   return useCode(db, testKeyring, { user, code, now: when });
 }
 
-test("an app is told what every app expects, and of whom it is", async () => {
+test("an app gets what every app expects, and whose it is", async () => {
   const app = await begun();
   assert.deepEqual(
     [app.issuer, app.label, app.period, app.digits, app.algorithm, app.secret.bytes.length],

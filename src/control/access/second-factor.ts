@@ -15,11 +15,11 @@ import { makePassword } from "./passwords.ts";
 
 type Person = Pick<UserRow, "id" | "email">;
 
-/** Seconds: what every authenticator app expects (RFC 6238). */
+/** Seconds; the value that every authenticator app expects (RFC 6238). */
 const PERIOD = 30;
 const RECOVERY_CODES = 10;
 
-/** Begins to enrol a person. @returns the `otpauth://` URI, which has the secret in it */
+/** Begins to enrol a person. @returns the `otpauth://` URI, which contains the secret */
 export async function beginSecondFactor(
   db: Database,
   keyring: Keyring,
@@ -32,9 +32,8 @@ export async function beginSecondFactor(
 }
 
 /**
- * Proves that the person's app has the secret; from then on each sign-in asks for a code.
- * @returns recovery codes, each good for one sign-in: shown once
- * @throws Failure `second_factor_not_begun`, `sign_in_code_wrong`
+ * Checks that the person's app has the secret. From then on each sign-in asks for a code.
+ * @returns recovery codes, each for one sign-in; they are shown once
  */
 export async function finishSecondFactor(
   db: Database,
@@ -59,8 +58,8 @@ export async function hasSecondFactor(db: Database, userId: string): Promise<boo
 }
 
 /**
- * Takes a code of the person's app, or a recovery code: each once.
- * @returns which of both it was. Null: neither
+ * Accepts a code of the person's app or a recovery code, each once.
+ * @returns which of the two it was. Null: neither
  */
 export async function useCode(
   db: Database,
@@ -80,7 +79,7 @@ function totpOf(secret: string, { email }: Person): TOTP {
   return new TOTP({ issuer: "Countersign", label: email, secret, period: PERIOD });
 }
 
-/** The 30 seconds that the code is of, one before or after those of now. Null: none of them. */
+/** The 30-second step of the code: the current one, the one before or the one after. Null: another one. */
 function stepOf(totp: TOTP, code: string, now: Date): number | null {
   if (!/^\d{6}$/.test(code)) return null;
   const delta = totp.validate({ token: code, window: 1, timestamp: now.getTime() });

@@ -9,7 +9,7 @@ const END = "2026-12-01T00:00:00.000Z";
 const later = new Date("2026-12-02T00:00:00.000Z");
 const earlier = new Date("2026-11-30T00:00:00.000Z");
 
-/** A token that reads certificates and writes tokens, without a limit but those given. */
+/** A token that reads certificates and writes tokens, without limits except the given ones. */
 function caller(limits: Partial<Caller> = {}): Caller {
   return {
     kind: "token",
@@ -30,7 +30,7 @@ function wanted(strength: Partial<Strength> = {}): Strength {
   return { scopes: ["ssl_certs:read"], expiresOn: null, requestIp: null, ...strength };
 }
 
-/** As it is kept, with as much as `caller()` may do and no more. */
+/** A stored token that may do exactly what `caller()` may. */
 function row(own: Partial<TokenRow> = {}): TokenRow {
   const now = "2026-11-01T00:00:00.000Z";
   return {
@@ -103,7 +103,7 @@ test("a token makes none that works from elsewhere", () => {
     );
     assert.deepEqual(failure.facts["requestIp"], bound.requestIp);
   }
-  // Lists with nothing in them bind nobody.
+  // Empty lists are no limit.
   assertWithin(caller({ requestIp: { in: [], not_in: [] } }), wanted());
   refusal(exceeds, () => assertWithin(caller({ requestIp: { not_in } }), wanted()));
 });

@@ -5,7 +5,7 @@ import { requestIpOf } from "../../store/access/tokens.ts";
 import type { Caller } from "../api/auth.ts";
 import { permits, type Scope } from "../api/scopes.ts";
 
-/** What a token can do, for how long, and from where. */
+/** What a token may do, until when, and from where. */
 export interface Strength {
   readonly scopes: readonly string[];
   readonly expiresOn: Date | null;
@@ -13,8 +13,8 @@ export interface Strength {
 }
 
 /**
- * A token that `caller` makes: what is left open is as narrow as the caller's own.
- * @throws Failure `token_exceeds_maker` if it would do more, for longer, or from elsewhere
+ * The limits of a token that `caller` makes: where the request leaves one open, the caller's own applies.
+ * @throws Failure `token_exceeds_maker` if the token could do more, live longer, or be used from elsewhere
  */
 export function keptWithin<T extends Strength>(caller: Caller, wanted: T): T {
   const limits = limitsOf(caller);
@@ -27,7 +27,7 @@ export function keptWithin<T extends Strength>(caller: Caller, wanted: T): T {
   return made;
 }
 
-/** Nobody gets hold of, changes or ends a token that can do more than they can. */
+/** Nobody may read, change or revoke a token that can do more than their own. */
 export function assertWithin(caller: Caller, { scopes, expiresOn, requestIp }: Strength): void {
   const limits = limitsOf(caller);
   const beyond = scopes.filter((scope) => !permits(caller.scopes, scope as Scope));
@@ -49,7 +49,7 @@ export function assertWithin(caller: Caller, { scopes, expiresOn, requestIp }: S
   }
 }
 
-/** A token of another may be touched by who is as strong as it, and not by what came of it. */
+/** Another token may be changed by a token that is at least as strong, but not by one that was made with it. */
 export function assertMayTouch(
   caller: Caller,
   row: TokenRow,
@@ -66,7 +66,7 @@ export function assertMayTouch(
   }
 }
 
-/** A person is bound by the role alone: a login ends, what it made is the person's. */
+/** A person is limited by the role alone: the tokens that a login made belong to the person, not to the login. */
 function limitsOf({ kind, expiresOn, requestIp }: Caller): {
   readonly expiresOn: Date | null;
   readonly requestIp: RequestIp | null;

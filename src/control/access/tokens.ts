@@ -20,7 +20,7 @@ import { actorOf, assertAdmin, authorize, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { permissionGroups, resourceName } from "./permission-groups.ts";
-import { accountNamed, policies, readPolicies, shownPolicies } from "./policies.ts";
+import { accountInPolicies, policies, readPolicies, shownPolicies } from "./policies.ts";
 import { assertMayTouch, keptWithin } from "./token-limits.ts";
 
 const cidrs = z.array(z.string().refine(isCidr, "is not an IP address or a CIDR")).max(100);
@@ -36,17 +36,17 @@ const wanted = z.object({
 });
 const changed = wanted.extend({ status: z.enum(["active", "disabled"]).optional() });
 
-/** A place that tokens are managed at, and whose they are. */
+/** An endpoint for tokens, and the owner of the tokens that it manages. */
 interface Owner {
   readonly path: string;
-  /** @throws Failure `not_permitted` for whom they are not to see */
+  /** @throws Failure `not_permitted` if the caller may not see these tokens */
   readonly assertMay: (caller: Caller) => void;
   readonly isOwn: (row: TokenRow, caller: Caller) => boolean;
-  /** Null: the account's own. */
+  /** Null: the tokens belong to the account. */
   readonly userId: (caller: Caller) => string | null;
 }
 
-/** A person's tokens are theirs alone; a token of the account's own sees the account's own. */
+/** A person's tokens are visible to the person only; a token of the account sees the account's tokens. */
 const callers: Owner = {
   path: "/user/tokens",
   assertMay: () => {},
@@ -54,7 +54,7 @@ const callers: Owner = {
   userId: ({ userId }) => userId,
 };
 
-/** What belongs to the account outlives who made it, so it is an admin's. */
+/** An account's tokens outlive the person who made them, so only admins manage them. */
 const accounts: Owner = {
   path: "/accounts/{account_id}/tokens",
   assertMay: assertAdmin,
@@ -62,7 +62,7 @@ const accounts: Owner = {
   userId: () => null,
 };
 
-/** API tokens, a person's and an account's, as `cloudflare` SDK, Terraform and the dashboard manage them. */
+/** API tokens of people and of accounts, in the form that the `cloudflare` SDK, Terraform and the dashboard use. */
 export function tokenEndpoints(context: ControlContext): readonly Endpoint[] {
   return [callers, accounts].flatMap((owner) => endpointsOf(owner, context));
 }
@@ -133,7 +133,7 @@ function endpointsOf(owner: Owner, { store, clock }: ControlContext): readonly E
       },
       async ({ caller, params, body }) => {
         owner.assertMay(caller);
-        const accountId = params["account_id"] ?? accountNamed(body.policies);
+        const accountId = params["account_id"] ?? accountInPolicies(body.policies);
         const maker = authorize(caller, "api_tokens:write", accountId);
         const columns = columnsOf(body, maker);
         const { value } = await store.write(async ({ db }) => {
@@ -241,12 +241,12 @@ function endpointsOf(owner: Owner, { store, clock }: ControlContext): readonly E
 
 const groupFilter = z.object({ name: z.string().optional(), scope: z.string().optional() });
 
-/** Terraform's documented filters are URL-encoded once more than the rest of the query. */
+/** Terraform's documentation URL-encodes filters once more than the rest of the query. */
 function isNamed(name: string, asked: string | undefined): boolean {
   return asked === undefined || asked === name || asked === encodeURIComponent(name);
 }
 
-/** The tokens of the accounts that the caller reaches, of any owner. */
+/** All tokens, of any owner, of the accounts that the caller reaches. */
 async function tokensIn(db: Database, caller: Caller): Promise<TokenRow[]> {
   const rows = await Promise.all(caller.reach.map(({ accountId }) => listTokens(db, accountId)));
   return rows.flat().filter((row) => isReached(row, caller));
@@ -273,7 +273,7 @@ function columnsOf(
   });
 }
 
-/** The tokens that the one in use was made with, nearest first. */
+/** The tokens from which the caller's token was made, nearest first. */
 async function makersIn(db: Database, caller: Caller): Promise<TokenRow[]> {
   const row = caller.kind === "token" ? await findTokenById(db, caller.tokenId) : undefined;
   return row ? ((await makersOf(db, row)) ?? []) : [];
@@ -283,7 +283,7 @@ function auditOf(caller: Caller, action: AuditAction, { id, name, accountId }: T
   return { by: actorOf(caller), action, accountId, resource: { type: "token", id, name } };
 }
 
-/** What the audit log has of a token: never its value. */
+/** What the audit log records of a token; never its value. */
 function facts(row: TokenRow): Record<string, unknown> {
   return {
     name: row.name,

@@ -37,7 +37,7 @@ test("no more work at once than there may be, and each key gets its turn", async
   assert.equal(most(), 2);
 });
 
-test("a key whose queue is full is told to come again, others wait on", async () => {
+test("a key whose queue is full is refused for now, while others go on waiting", async () => {
   const turns = new Turns({ atOnce: 1, waiting: 2, waitingInAll: 3 });
   const { work, end } = pending();
   const first = ["a", "a", "a"].map((key) => turns.run(key, work));

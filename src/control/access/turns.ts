@@ -1,14 +1,14 @@
 import { Failure } from "../../failures/failures.ts";
 
 export interface TurnsOptions {
-  /** How many work at a time. */
+  /** How many calls of `work` run at once. */
   readonly atOnce: number;
-  /** How many wait for each key, and for all of them. */
+  /** How many calls wait for each key, and in all. */
   readonly waiting: number;
   readonly waitingInAll: number;
 }
 
-/** Work that costs much: little at a time, and each key's in turn, so that none waits for another's queue. */
+/** Limits expensive work: little runs at once, and keys take turns, so no key waits for another key's queue. */
 export class Turns {
   readonly #options: TurnsOptions;
   /** In the order of their next turn. */
@@ -45,7 +45,7 @@ export class Turns {
     return new Promise((resolve) => queue.push(resolve));
   }
 
-  /** The place goes to who waits next, or is free. */
+  /** Gives the free place to the next in the queue, if there is one. */
   #handOn(): void {
     for (const [key, queue] of this.#queues) {
       this.#queues.delete(key);

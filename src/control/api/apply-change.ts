@@ -7,7 +7,7 @@ interface ChangeContext {
 }
 
 /**
- * Runs a change in one transaction, and waits until the edge has what it put into the feed in force.
+ * Runs a change in one transaction, then waits until the edge has applied what it added to the feed.
  * @throws whatever `work` throws; nothing is changed then
  */
 export async function applyChange<T>(

@@ -9,18 +9,18 @@ import { findUser, membershipsOf } from "../../store/access/users.ts";
 import { allowsAddress, type RequestIp } from "../../network/ranges.ts";
 import { common, permits, roleScopes, type Role, type Scope } from "./scopes.ts";
 
-/** Whose request it is, and what it may do in which account. */
+/** The sender of a request, and what the sender may do in which account. */
 export interface Identity {
   /** `user`: a person who signed in; `token`: an API token. */
   readonly kind: "user" | "token";
   readonly tokenId: string;
-  /** The person. Null: the token is the account's own. */
+  /** The person. Null: the token belongs to the account. */
   readonly userId: string | null;
   readonly email: string;
-  /** The IP address it came from. Null: not known. */
+  /** The client's IP address. Null: not known. */
   readonly address: string | null;
   readonly expiresOn: string | null;
-  /** From where the token may be used. Empty: from anywhere. */
+  /** Addresses from which the token may be used. Empty: from anywhere. */
   readonly requestIp: RequestIp;
   readonly reach: readonly Reach[];
 }
@@ -28,19 +28,19 @@ export interface Identity {
 export interface Reach {
   readonly accountId: string;
   readonly role: Role;
-  /** What the token was given and the person's role allows. */
+  /** What both the token and the person's role allow. */
   readonly scopes: readonly string[];
 }
 
-/** Who sent a request that is allowed, in the account that it is about. */
+/** The sender of an authorized request, with the account that it is about. */
 export interface Caller extends Identity {
   readonly accountId: string;
   readonly scopes: readonly string[];
 }
 
 /**
- * @throws Failure `token_missing`, `token_malformed`, `token_wrong_address`, or `token_invalid` if
- * it is unknown, revoked, disabled, expired or not yet valid
+ * @throws Failure `token_missing`, `token_malformed`, `token_wrong_address`, or `token_invalid` if the token is
+ * unknown, revoked, disabled, expired or not yet valid
  */
 export async function authenticate(
   authorization: string | null,
@@ -68,7 +68,7 @@ async function byApiToken(
 ): Promise<Identity | null> {
   const row = await findToken(db, token);
   if (!row || !isInForce(row, now)) return null;
-  // A token is never more than those that it came of, as they are now.
+  // A token never allows more than the tokens from which it was made allow now.
   const makers = await makersOf(db, row);
   if (makers === null || !makers.every((maker) => isInForce(maker, now))) return null;
   const chain = [row, ...makers];
@@ -94,7 +94,7 @@ async function byApiToken(
   };
 }
 
-/** An account's own token is an admin's work. Null: the person does not belong to the account. */
+/** A token without a person is the account's own, and counts as an admin. Null: the person is not in the account. */
 async function roleIn(
   db: Database,
   accountId: string,
@@ -147,11 +147,11 @@ async function byLogin(
 }
 
 /**
- * An account that is not the caller's is refused like one that does not exist, so that ids of
- * others cannot be tried out.
+ * Decides whether the caller may do this. An account that the caller does not reach is refused like one that does not
+ * exist, so nobody can find out ids of others.
  *
- * @param accountId of the request. Undefined: it names none, and is about the first one reached
- * @throws Failure `not_permitted`, or `user_not_permitted` for what is about the user
+ * @param accountId of the request. Undefined: it names none, and is about the first account that the caller reaches
+ * @throws Failure `not_permitted`, or `user_not_permitted` for scopes of the user
  */
 export function authorize(identity: Identity, scope: Scope | null, accountId?: string): Caller {
   const reached =
@@ -177,13 +177,13 @@ export function authorize(identity: Identity, scope: Scope | null, accountId?: s
   });
 }
 
-/** A caller without an API token. It may do nothing. */
+/** A caller without an API token, which may do nothing. */
 export function nobody(address: string | null, accountId: string): Caller {
   const identity = { kind: "token", tokenId: "", userId: null, email: "", address } as const;
   return { ...identity, expiresOn: null, requestIp: {}, reach: [], accountId, scopes: [] };
 }
 
-/** @throws Failure `not_permitted` for who is no admin of the account that the request is about */
+/** @throws Failure `not_permitted` if the caller is not an admin of the request's account */
 export function assertAdmin({ accountId, reach }: Caller): void {
   const role = reach.find((reached) => reached.accountId === accountId)?.role;
   if (role === "admin") return;
@@ -199,7 +199,7 @@ export function actorOf({ kind, userId, tokenId, email, address }: Identity): Ac
   return { kind, id: kind === "user" ? userId : tokenId, email, address };
 }
 
-/** The owner of the data folder, who connects to the socket in it. */
+/** The owner of the data folder, who uses the admin socket in it. */
 export const ownerOfData: Actor = {
   kind: "admin",
   id: null,

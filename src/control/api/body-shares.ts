@@ -1,16 +1,16 @@
 import type { ServerResponse } from "node:http";
 import { Failure } from "../../failures/failures.ts";
 
-/** Bytes that the calls of one account hold at once: what they sent, and what they are answered. */
+/** Bytes that the calls of one account may hold at once: request and response bodies. */
 const MOST = 384 * 1024 * 1024;
 
-/** What one call holds. It is given back when the call is over. */
+/** The bytes that one call holds. They are given back when the call is over. */
 export interface HeldBytes extends Disposable {
   /** @throws Failure `api_bytes_exhausted` if the account's calls would hold more than its share */
   add(bytes: number): void;
 }
 
-/** How many bytes of bodies the control plane holds for each account. */
+/** Limits the bytes of bodies that the control plane holds for each account. */
 export class BodyShares {
   readonly #most: number;
   readonly #held: Map<string, number> = new Map();
@@ -49,12 +49,15 @@ export class BodyShares {
 /** For calls that are counted elsewhere, or not at all. */
 export const uncounted: HeldBytes = { add: () => {}, [Symbol.dispose]: () => {} };
 
-/** Not counted: who has changed something is told so, whatever else is under way. */
+/**
+ * Bytes. Smaller answers are not counted, so that a client learns the result of a change even when the limit is
+ * reached.
+ */
 const SMALL_ANSWER = 64 * 1024;
 
 /**
- * An answer is in the memory for as long as its reader takes.
- * @param outgoing tells when it is closed, once: one that is closed by now holds nothing. Absent: there is no connection
+ * An answer stays in memory until its reader has taken it.
+ * @param outgoing emits `close` once; if it is closed already, nothing is held. Absent: there is no connection
  * @throws Failure `api_bytes_exhausted`
  */
 export function heldUntilSent(

@@ -3,18 +3,18 @@ import { Failure } from "../../failures/failures.ts";
 import { parseSentJson } from "../../keys/json-text.ts";
 import type { HeldBytes } from "./body-shares.ts";
 
-/** What a body may hold. */
+/** Limits for reading one body. */
 export interface BodyBounds {
-  /** In bytes; more is refused without being read to its end. */
+  /** In bytes; a longer body is refused without being read to its end. */
   readonly limit: number;
-  /** Counts what is read. */
+  /** Counts the bytes that are read. */
   readonly held: HeldBytes;
 }
 
 /**
- * A JSON body, whatever its Content-Type says (wrangler sends certificates as text/plain).
+ * Reads a JSON body, whatever its Content-Type is (wrangler sends certificates as text/plain).
  *
- * @param mayBeMissing no body at all is undefined
+ * @param mayBeMissing then a missing body gives undefined
  * @throws Failure `body_too_large`, `api_bytes_exhausted`, `body_not_json`, `text_not_unicode`, `json_too_deep`
  */
 export async function readJson(
@@ -31,14 +31,13 @@ export async function readJson(
   }
 }
 
-/** A body as it is. @throws Failure `body_too_large`, `api_bytes_exhausted` */
+/** Reads a body as bytes. @throws Failure `body_too_large`, `api_bytes_exhausted` */
 export async function readBytes(request: Request, bounds: BodyBounds): Promise<Uint8Array> {
   return new Uint8Array(await limited(request, bounds).arrayBuffer().catch(asAborted));
 }
 
 /**
- * The chunks of a body, as they came from the network. There are no copies: wiping the chunks wipes
- * the body.
+ * The chunks of a body, as they arrive. They are the only copies: wiping the chunks wipes the body.
  *
  * @param incoming Null: the request did not come over a connection
  * @throws Failure `body_too_large`, `api_bytes_exhausted`, `request_aborted`, while it is read
@@ -49,7 +48,7 @@ export async function* readChunks(
   { limit, held }: BodyBounds,
 ): AsyncGenerator<Uint8Array> {
   if ((announcedLength(request) ?? 0) > limit) throw tooLarge(limit);
-  // A refusal has to be answered on this connection, so it stays open.
+  // A refusal has to be answered on this connection, so the iterator must not close it.
   const source = incoming?.iterator({ destroyOnReturn: false }) ?? request.body ?? [];
   let seen = 0;
   try {
@@ -65,7 +64,7 @@ export async function* readChunks(
 }
 
 /**
- * A multipart form.
+ * Reads a multipart form.
  *
  * @throws Failure `body_too_large`, `api_bytes_exhausted`, `body_not_multipart`
  */
@@ -75,13 +74,13 @@ export async function readForm(request: Request, bounds: BodyBounds): Promise<Fo
   return await formIn(body, formType(request, body));
 }
 
-/** From the head alone, before anything is read. @throws Failure `body_not_multipart` */
+/** Checks the request's head, before the body is read. @throws Failure `body_not_multipart` */
 export function assertForm(request: Request): void {
   const declared = declaredType(request);
   if (!IS_FORM.test(declared) && !MISLABELLED.test(declared)) throw notMultipart(declared);
 }
 
-/** The type, with its boundary. @throws Failure `body_not_multipart`, `too_many_parts` */
+/** The Content-Type, with its boundary. @throws Failure `body_not_multipart`, `too_many_parts` */
 export function formType(request: Request, body: Buffer): string {
   const declared = declaredType(request);
   const type = IS_FORM.test(declared) ? declared : labelled(body);
@@ -105,10 +104,10 @@ function declaredType(request: Request): string {
 
 const IS_FORM = /^multipart\/form-data/i;
 
-/** What the npm SDK calls the form in which it uploads a script (cloudflare-typescript #2799). */
+/** The Content-Type that the npm SDK gives a form in which it uploads a script (cloudflare-typescript #2799). */
 const MISLABELLED = /^(application|text)\/javascript\b/i;
 
-/** The type that a form should have had, from its first line. Null: it is none. */
+/** The Content-Type that the form should have had, derived from its first line. Null: it is not a form. */
 function labelled(body: Buffer): string | null {
   const start = body.subarray(0, 200).toString("latin1");
   const boundary = /^--([\w'()+,./:=?-]{1,70})\r\ncontent-disposition: form-data;/i.exec(
@@ -123,13 +122,13 @@ function notMultipart(type: string): Failure {
   });
 }
 
-/** How many bytes a body has. Null: its head does not say. */
+/** How many bytes the body has according to the request's head. Null: it does not say. */
 export function announcedLength({ headers }: Request): number | null {
   const said = headers.get("content-length") ?? "";
   return /^\d{1,15}$/.test(said) ? Number(said) : null;
 }
 
-/** Each part costs work, an empty one as much as another. */
+/** Each part costs work, even an empty one. */
 const MOST_PARTS = 1000;
 
 export function boundaryOf(type: string): string | undefined {
@@ -137,14 +136,14 @@ export function boundaryOf(type: string): string | undefined {
   return quoted ?? bare;
 }
 
-/** Counts the parts before anything is made of them. @throws Failure `too_many_parts` */
+/** Counts the parts before they are parsed. @throws Failure `too_many_parts` */
 function assertParts(body: Buffer, type: string): void {
   const boundary = boundaryOf(type);
   if (boundary === undefined) return;
   const delimiter = Buffer.from(`--${boundary}`);
   let parts = -1;
   for (let at = body.indexOf(delimiter); at !== -1; at = body.indexOf(delimiter, at + 1)) {
-    // In the middle of a line it is content.
+    // A boundary within a line is content.
     if (at > 0 && body[at - 1] !== 0x0a) continue;
     if (++parts <= MOST_PARTS) continue;
     throw new Failure("too_many_parts", {
@@ -157,7 +156,7 @@ function assertParts(body: Buffer, type: string): void {
 function limited(request: Request, { limit, held }: BodyBounds): Response {
   const announced = Number(request.headers.get("content-length") ?? 0);
   if (announced > limit) throw tooLarge(limit);
-  // What is announced is counted at once, so that a call that begins also ends.
+  // The announced length is counted at once, so a call that was admitted can also finish.
   held.add(announced);
   let seen = 0;
   const counter = new TransformStream<Uint8Array, Uint8Array>({

@@ -8,11 +8,11 @@ import type { BodyShares } from "./body-shares.ts";
 import type { Outbound } from "../../network/outbound.ts";
 import type { Store } from "../../store/store.ts";
 
-/** What the control plane stands on. */
+/** The parts that endpoints of the control plane use. */
 export interface ControlContext {
   readonly store: Store;
   readonly keyring: Keyring;
-  /** Takes uploaded keys, so that they are not in this process. */
+  /** Reads uploaded keys in a separate process, so that this process never has them. */
   readonly intake: KeyIntake;
   readonly edge: Pick<Edge, "stage" | "discard" | "applied" | "testHandshake" | "testDatabase"> &
     Partial<
@@ -27,12 +27,12 @@ export interface ControlContext {
         | "workflowInstances"
       >
     >;
-  /** How much of what is sent and answered is held, of each account. */
+  /** Limits the bytes that each account's calls hold. */
   readonly bodies: BodyShares;
-  /** For URLs that accounts choose. */
+  /** Sends requests to URLs that accounts choose. */
   readonly outbound: Outbound;
   readonly clock: () => Date;
-  /** The logs of Workers. Absent: none are kept. */
+  /** The logs of Workers. Absent: no logs are kept. */
   readonly logs?: { readonly journal: Journal; readonly tails: TailService };
   readonly log: Logger;
   /** The newest compatibility date that the runtime knows: `2026-11-17`. */
@@ -41,23 +41,23 @@ export interface ControlContext {
 }
 
 export interface ControlLimits {
-  /** Bytes of one script upload, all of its modules. Default: 64 MiB. */
+  /** Bytes of one script upload, with all its modules. Default: 64 MiB. */
   readonly script: number;
-  /** Bytes of static assets an account, on the disk. Default: 10 GiB. */
+  /** Bytes of static assets for each account, on the disk. Default: 10 GiB. */
   readonly assets: number;
-  /** Leaf certificates an account. Default: 1,000. */
+  /** Leaf certificates for each account. Default: 1,000. */
   readonly certificates: number;
-  /** CAs an account. Default: 5. */
+  /** CAs for each account. Default: 5. */
   readonly authorities: number;
-  /** DNS records an account. Default: 1,000. */
+  /** DNS records for each account. Default: 1,000. */
   readonly dnsRecords: number;
-  /** Wrong tokens an address may send before its answers are held back. Default: 20. */
+  /** Wrong tokens that an address may send before its answers are delayed. Default: 20. */
   readonly failedTries: number;
   /** Whether a binding may be in-process: false keeps every key in the gateway. Default: true. */
   readonly inProcess: boolean;
 }
 
-export const defaultLimits: ControlLimits = {
+export const defaultControlLimits: ControlLimits = {
   script: 64 * 1024 * 1024,
   assets: 10 * 1024 * 1024 * 1024,
   certificates: 1000,

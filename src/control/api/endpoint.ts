@@ -13,40 +13,43 @@ import { isOneLine } from "./text.ts";
 
 const MEBIBYTE = 1024 * 1024;
 
-/** One endpoint of the API. The list of them all is the router, the scope table and the document. */
+/**
+ * One endpoint of the API. The router, the scope table and the OpenAPI document are made from the list of all
+ * endpoints.
+ */
 export interface Endpoint {
   readonly method: "get" | "post" | "put" | "patch" | "delete";
   /** Below `/client/v4`, as OpenAPI writes it: `/accounts/{account_id}/workers/scripts`. */
   readonly path: string;
   readonly summary: string;
-  /** What a token needs. Null: any valid token. */
+  /** The scope that a token needs. Null: any valid token. */
   readonly scope: Scope | null;
-  /** It takes a token of its own, which the handler checks, in the place of one of the API's. */
+  /** The endpoint takes its own kind of token instead of an API token, and the handler checks it. */
   readonly sessionToken?: true;
   readonly query?: z.ZodObject;
-  /** A schema: JSON. `form`: multipart. Absent: a body is not read. */
+  /** A schema: JSON. `form`: multipart. Absent: the body is not read. */
   readonly body?: z.ZodType | "form";
   /** Bytes of a JSON body. Default: 1 MiB. */
   readonly bodyLimit?: number;
-  /** The body may have secrets: the intake reads it, and `texts` seals them. */
+  /** The body may contain secrets: the intake reads it, and `texts` seals them. */
   readonly holdsSecrets?: true;
   readonly run: (call: RawCall) => Promise<Answer | Response>;
 }
 
 interface RawCall {
   readonly request: Request;
-  /** Null: it came over no connection. */
+  /** Null: the request came over no connection. */
   readonly incoming: IncomingMessage | null;
   readonly intake: KeyIntake;
   readonly caller: Caller;
   readonly params: Readonly<Record<string, string>>;
   readonly limits: BodyLimits;
-  /** Until the call is answered. */
+  /** Held until the call is answered. */
   readonly held: HeldBytes;
 }
 
 interface BodyLimits {
-  /** Of a script upload, in bytes. */
+  /** Largest script upload, in bytes. */
   readonly script: number;
 }
 
@@ -58,13 +61,13 @@ export interface Call<Q, B> {
   readonly request: Request;
   readonly incoming: IncomingMessage | null;
   readonly held: HeldBytes;
-  /** The secrets of the body, where the endpoint `holdsSecrets`. */
+  /** The secrets of the body, if the endpoint has `holdsSecrets`. */
   readonly texts: SecretTexts;
 }
 
 type Output<T> = T extends z.ZodType ? z.output<T> : T extends "form" ? FormData : undefined;
 
-/** An endpoint whose handler gets what its schemas made of the request. */
+/** An endpoint whose handler gets the request as parsed by its schemas. */
 export function endpoint<
   Q extends z.ZodObject | undefined = undefined,
   B extends z.ZodType | "form" | undefined = undefined,
@@ -107,8 +110,8 @@ export function endpoint<
 }
 
 /**
- * An endpoint whose JSON body holds a private key: the intake has it, as long as the handler runs.
- * `body` is the rest.
+ * An endpoint whose JSON body contains a private key. The intake holds the key as long as the handler runs; `body` is
+ * the rest.
  */
 export function keyEndpoint<B extends z.ZodType>(
   spec: Omit<Endpoint, "run" | "query" | "body"> & { body: B },
@@ -164,7 +167,7 @@ async function parseSecretBody(
   return { body: parse(schema, fields, "body"), texts: new SecretTexts(sealed) };
 }
 
-/** @throws Failure `request_invalid`, naming the first field that is wrong */
+/** @throws Failure `request_invalid`, naming the first wrong field */
 function parse(schema: z.ZodType, value: unknown, where: "query" | "body"): unknown {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;

@@ -4,21 +4,21 @@ import type { Logger } from "pino";
 import { Failure } from "../../failures/failures.ts";
 import { diskFailure } from "../../failures/of-storage.ts";
 
-/** What a handler answers with. */
+/** The result of a handler. */
 export interface Answer {
   readonly result: unknown;
   /** Default: 200. */
   readonly status?: number;
   readonly resultInfo?: Readonly<Record<string, unknown>>;
-  /** The result is all that there is: which page of it is sent, the query says. */
+  /** The result is the whole list. The query selects the page that is sent. */
   readonly isList?: true;
-  /** Worth a sentence, though the request was done. */
+  /** Notes on a request that succeeded. */
   readonly messages?: readonly string[];
 }
 
 /**
- * Cloudflare's v4 envelope around an answer.
- * @param count is told how long it is
+ * Puts an answer into Cloudflare's v4 envelope.
+ * @param count is called with the length in bytes
  */
 export function success(answer: Answer, count: (bytes: number) => void): Response {
   const { result, status = 200, resultInfo, messages = [] } = answer;
@@ -34,8 +34,8 @@ export function success(answer: Answer, count: (bytes: number) => void): Respons
 }
 
 /**
- * The envelope of whatever was thrown. What is not a Failure is a bug: it is logged with a
- * reference, and the caller gets only that.
+ * The envelope for any error. An error that is not a Failure is a bug: it is logged with a reference, and the caller
+ * gets only the reference.
  */
 export function failure(error: unknown, log: Logger): Response {
   const shown = error instanceof Failure ? error : (stored(error) ?? unexpected(error, log));
@@ -56,7 +56,7 @@ export function failure(error: unknown, log: Logger): Response {
       status,
       headers: {
         ...(typeof retryAfter === "number" && { "retry-after": `${retryAfter}` }),
-        // Cloudflare's SDKs and Terraform repeat a 409 for minutes, and say nothing meanwhile.
+        // Otherwise Cloudflare's SDKs and Terraform repeat a 409 for minutes, silently.
         ...(!HEALED_BY_A_RETRY.has(status) && { "x-should-retry": "false" }),
       },
     },
@@ -65,15 +65,15 @@ export function failure(error: unknown, log: Logger): Response {
 
 const HEALED_BY_A_RETRY: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
-/** The advice follows on a line of its own where the message ends in a stack. */
+/** If the message ends in a stack trace, the advice follows on a separate line. */
 function sentences({ message, fix }: Failure): string {
   if (message.includes("\n")) return `${message.trimEnd()}\n${fix}`;
-  // What a client sent may stand in it, as long as it was.
+  // The message may quote the client's input, at any length, so it is shortened.
   const shown = message.length > LONGEST ? `${message.slice(0, LONGEST)}…` : message;
   return `${shown}. ${fix}`;
 }
 
-/** Characters of a message of one line. */
+/** Characters of a one-line message. */
 const LONGEST = 1_000;
 
 function stored(error: unknown): Failure | null {
@@ -89,12 +89,12 @@ function unexpected(error: unknown, log: Logger): Failure {
   });
 }
 
-/** All that there is: the router cuts the page out that the query asks for. */
+/** Answers with the whole list; the router cuts out the page that the query asks for. */
 export function list(all: readonly unknown[]): Answer {
   return { result: all, isList: true };
 }
 
-/** What every list takes. Without `per_page` the first page has all, as wrangler expects it. */
+/** The query of every list. Without `per_page` the first page has everything, as wrangler expects. */
 export const paging: z.ZodObject<{
   page: z.ZodOptional<z.ZodCoercedNumber>;
   per_page: z.ZodOptional<z.ZodCoercedNumber>;
@@ -103,7 +103,7 @@ export const paging: z.ZodObject<{
   per_page: z.coerce.number().int().min(1).max(1000).optional(),
 });
 
-/** @throws ZodError for numbers that are no pages */
+/** @throws ZodError for numbers that are not pages */
 export function pageOf(answer: Answer, query: URLSearchParams): Answer {
   const all = answer.result as readonly unknown[];
   const { page = 1, per_page: asked } = paging.parse({

@@ -2,13 +2,13 @@ import { OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
 import type { Endpoint } from "./endpoint.ts";
 import { isForm, resultOf } from "./results/results.ts";
 
-/** The document at `/client/v4/openapi.json`: made from the endpoints, so it cannot drift. */
+/** The document at `/client/v4/openapi.json`. It is made from the endpoints, so it cannot differ from them. */
 export function openApiDocument(endpoints: readonly Endpoint[], base: string): object {
   const api = new OpenAPIHono();
   const registry = api.openAPIRegistry;
   registry.registerComponent("securitySchemes", "api_token", { type: "http", scheme: "bearer" });
   for (const endpoint of endpoints) {
-    // What wrangler asks for with a slash at its end is another spelling, and no other operation.
+    // A path with a slash at its end is wrangler's spelling of the same operation.
     if (!endpoint.path.endsWith("/")) registry.registerPath(pathOf(endpoint));
   }
   return api.getOpenAPI31Document({
@@ -63,8 +63,8 @@ function answerOf(endpoint: Endpoint): Record<string, { schema: z.ZodType }> {
 }
 
 /**
- * What a generated client calls the operation: `putAccountsWorkersScriptsByScriptName`. It is
- * unique, because the pair of method and path is.
+ * The operation's name in a generated client: `putAccountsWorkersScriptsByScriptName`. Unique, because each pair of
+ * method and path is.
  */
 function operationId(method: string, path: string): string {
   const words = path

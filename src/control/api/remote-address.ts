@@ -3,12 +3,12 @@ import type { Context } from "hono";
 import { plainAddress } from "../../network/ranges.ts";
 import type { Client } from "../../network/trusted-proxies.ts";
 
-/** What the listener adds to a request: who sent it, as far as proxies can be believed. */
+/** What the listener adds to a request: the client's address, from trusted proxies if there are any. */
 export interface ClientBindings extends HttpBindings {
   readonly client?: Client;
 }
 
-/** The IP address that the request came from. Null: there is none, as in `app.request()`. */
+/** The IP address of the client. Null: there is none, as in `app.request()`. */
 export function remoteAddress(context: Context): string | null {
   const { client, incoming } = (context.env ?? {}) as Partial<ClientBindings>;
   if (client !== undefined) return client.address;

@@ -13,7 +13,7 @@ export type Scope =
   | "api_tokens:write"
   | "auditlogs:read";
 
-/** What each scope allows, as the consent page and the docs say it. */
+/** What each scope allows, in the words of the consent page and the docs. */
 export const scopeMeanings: Readonly<Record<Scope, string>> = {
   "account:read": "See the account and who belongs to it",
   "user:read": "See your e-mail address",
@@ -31,14 +31,14 @@ export const scopeMeanings: Readonly<Record<Scope, string>> = {
 
 const everyScope = Object.keys(scopeMeanings) as Scope[];
 
-/** Every scope that includes others or stands alone: what the first token has. */
+/** Every scope that is not included in another: the scopes of the first token. */
 export const allScopes: readonly Scope[] = everyScope.filter(
   (scope) => !everyScope.includes(scope.replace(/:read$/, ":write") as Scope) || isWrite(scope),
 );
 
 export type Role = "admin" | "deployer" | "viewer";
 
-/** A deployer binds the certificates there are, and adds none: keys are an admin's to bring. */
+/** A deployer can bind existing certificates, but only an admin can add keys. */
 export const roleScopes: Readonly<Record<Role, readonly Scope[]>> = {
   admin: allScopes,
   deployer: [
@@ -60,7 +60,7 @@ export const roleScopes: Readonly<Record<Role, readonly Scope[]>> = {
   ],
 };
 
-/** What a token of a role has unless scopes are named: one that deploys makes no others. */
+/** The scopes of a role's token if none are named. A deployer's token cannot make tokens. */
 export const tokenScopes: Readonly<Record<Role, readonly Scope[]>> = {
   ...roleScopes,
   deployer: roleScopes.deployer.filter((scope) => !scope.startsWith("api_tokens:")),
@@ -79,7 +79,7 @@ export function permits(scopes: readonly string[], needed: Scope): boolean {
   return scopes.includes(needed) || scopes.includes(needed.replace(/:read$/, ":write"));
 }
 
-/** What both lists permit. */
+/** The scopes that both lists allow. */
 export function common(a: readonly string[], b: readonly string[]): Scope[] {
   return everyScope.filter((scope) => permits(a, scope) && permits(b, scope));
 }

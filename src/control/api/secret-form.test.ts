@@ -8,7 +8,7 @@ import { readSecretForm, type SecretForm } from "./secret-form.ts";
 const place = secretPlace({ accountId: "a", scriptName: "s", versionId: "v", name: "N" });
 const keyring = new Keyring(Buffer.alloc(32, 1));
 
-/** As the body of a request comes: in chunks, which are the reader's to wipe. */
+/** Passes a body in chunks, as a request does. The reader wipes them. */
 async function read(bytes: Buffer, type: string, size = 7): Promise<SecretForm & { all: Buffer }> {
   const all = Buffer.from(bytes);
   async function* chunks(): AsyncGenerator<Uint8Array> {

@@ -9,8 +9,8 @@ export interface SecretForm {
 }
 
 /**
- * A multipart form whose parts of JSON may have secrets: those parts are the intake's, and wiped here
- * before anything makes strings of them.
+ * Reads a multipart form whose JSON parts may have secrets. Those parts are handed to the intake, and wiped here before
+ * anything makes strings of them.
  *
  * @throws Failure as `readForm`, `too_many_parts`
  */
@@ -44,7 +44,7 @@ export async function readSecretForm(
   }
 }
 
-/** For what is no JSON: the endpoint says so in its own words. */
+/** Stands for a part that is not JSON; the endpoint then refuses it in its own words. */
 const NO_JSON = "{";
 
 async function hiddenIn(
@@ -69,13 +69,13 @@ interface Span {
   readonly end: number;
 }
 
-/** What a script's upload and its settings are told in. */
+/** The names of the parts with a script's metadata or settings. */
 const NAMED = /^content-disposition:[^\r\n]*;\s*name="?(?:metadata|settings)"?\s*(?:;|\r|$)/im;
 const BLANK = Buffer.from("\r\n\r\n");
-/** Of a part: what is longer names no part of ours. */
+/** Bytes of a part's head; none of our parts has a longer one. */
 const LONGEST_HEAD = 4096;
 
-/** Clients send one; each is a call of the intake. */
+/** Clients send one such part; each takes a call of the intake. */
 const MOST_PARTS = 4;
 
 function tooMany(): Failure {
@@ -85,7 +85,7 @@ function tooMany(): Failure {
   });
 }
 
-/** The contents of the parts that name a secret. */
+/** The contents of the parts that contain secrets. */
 function secretParts(body: Buffer, boundary: string | undefined): readonly Span[] {
   if (boundary === undefined) return [];
   const delimiter = Buffer.from(`\r\n--${boundary}`);
@@ -94,7 +94,7 @@ function secretParts(body: Buffer, boundary: string | undefined): readonly Span[
   while (at !== -1) {
     const head = at + delimiter.length - 2;
     const blank = body.indexOf(BLANK, head);
-    // The line break before a delimiter belongs to it.
+    // The line break before a delimiter belongs to the delimiter.
     const end = blank === -1 ? -1 : body.indexOf(delimiter, blank + 2);
     if (end === -1) break;
     const start = blank + BLANK.length;

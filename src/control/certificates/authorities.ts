@@ -11,7 +11,10 @@ import { hostPattern } from "../../network/host-pattern.ts";
 import { shownCertificate, trustOf } from "./version-shown.ts";
 import { setTrustScope } from "./trust.ts";
 
-/** The trust domain as it is; in the path, `*` stands for characters of a segment and `**` for any. */
+/**
+ * The trust domain must match exactly. In the path, `*` stands for characters within a segment and `**` for any
+ * characters.
+ */
 const spiffePattern = z
   .string()
   .max(2048)
@@ -30,7 +33,7 @@ const scope = z.discriminatedUnion("account", [
   }),
 ]);
 
-/** Where each CA counts: for the account's origins, those of certificates, or hosts. */
+/** Where each CA counts: for all origins of the account, for those of certain certificates, or for hosts. */
 export function authorityEndpoints({ store, edge, clock }: ControlContext): readonly Endpoint[] {
   const path = "/accounts/{account_id}/countersign/authorities";
   return [

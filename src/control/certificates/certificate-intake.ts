@@ -11,8 +11,8 @@ import type { Changed, Database } from "../../store/database.ts";
 import type { ControlContext } from "../api/context.ts";
 
 /**
- * Judges an upload by everything that is known of the account.
- * @throws Failure of `parseUpload`; a key that does not match says which stored certificate it is of
+ * Judges an upload with the stored certificates of the account.
+ * @throws Failure of `parseUpload`; if the key does not match, it names the stored certificate that the key belongs to
  */
 export async function judgeUpload(
   { store, clock }: Pick<ControlContext, "store" | "clock">,
@@ -37,7 +37,7 @@ interface UploadToJudge {
   readonly allowExpired: boolean;
 }
 
-/** The row of a version, its key sealed for this place alone. */
+/** The row of a version, with its key sealed for this place. */
 export async function versionRow(
   keyring: Keyring,
   owner: { readonly accountId: string; readonly certificateId: string; readonly version: number },
@@ -66,7 +66,7 @@ export async function versionRow(
   };
 }
 
-/** @throws Failure `certificate_duplicate`, naming the certificate and version that has the content */
+/** @throws Failure `certificate_duplicate`, naming the certificate and version with the same content */
 export async function refuseDuplicate(
   db: Database,
   accountId: string,

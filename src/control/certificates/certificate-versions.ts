@@ -31,12 +31,12 @@ import type { ControlContext } from "../api/context.ts";
 import { assertStillInProcess } from "../workers/in-process.ts";
 import { authorityChanged, refuseAuthority } from "./trust.ts";
 
-/** Versions of a certificate that are kept, the newest; the active one is always. */
+/** How many versions of a certificate are kept: the newest, and always the active one. */
 const VERSIONS_KEPT = 20;
 
 type RotationContext = Pick<ControlContext, "store" | "keyring" | "edge" | "clock">;
 
-/** A certificate with the version that a change was about. */
+/** A certificate, with the version that was added, activated or revoked. */
 export interface Rotated {
   readonly certificate: StoredCertificate;
   readonly version: CertificateVersionRow;
@@ -49,8 +49,8 @@ interface Target {
 }
 
 /**
- * Adds a version to a certificate or CA, and makes it the active one. Its id stays: what binds it
- * presents the new version from the next connection on, which has come into force on return.
+ * Adds a version to a certificate or CA, and activates it. The id stays the same. On return, new connections of its
+ * bindings present the new version.
  * @throws Failure `certificate_not_found`, `certificate_kind_differs`, `certificate_duplicate`
  */
 export function addVersion(
@@ -70,7 +70,7 @@ export function addVersion(
       });
     }
     await refuseDuplicate(db, target.accountId, parsed.facts.contentHash);
-    // Takes the row's lock, so that two rotations at once get two numbers.
+    // Locks the row, so two rotations at once get two numbers.
     await updateCertificate(db, certificate.id, { updatedOn: now.toISOString() });
     const versions = await listCertificateVersions(db, certificate.id);
     const owner = {
@@ -80,7 +80,7 @@ export function addVersion(
     };
     const version = await versionRow(context.keyring, owner, parsed, now);
     await insertCertificateVersion(db, version);
-    // What was revoked stays known, so that it cannot come back as if it were new.
+    // Revoked versions are kept, so that their content cannot be uploaded again as new.
     const forgotten = versions
       .slice(VERSIONS_KEPT - 1)
       .filter((old) => old.revokedOn === null || isExpired(old, now))
@@ -95,9 +95,9 @@ export function addVersion(
 }
 
 /**
- * Presents another of a certificate's versions from now on.
- * @throws Failure `certificate_not_found`, `certificate_version_not_found`,
- * `certificate_version_revoked`, `upload_expired` unless `allowExpired`
+ * Presents another version of the certificate from now on.
+ * @throws Failure `certificate_not_found`, `certificate_version_not_found`, `certificate_version_revoked`,
+ * `upload_expired` unless `allowExpired`
  */
 export function activateVersion(
   context: RotationContext,
@@ -117,8 +117,8 @@ export function activateVersion(
 }
 
 /**
- * Presents the version again that was in force before the active one, or the last before it that
- * can be presented. What it leaves is abandoned: only `activateVersion` presents it again.
+ * Presents the version again that was active before the current one, or the latest before it that can be presented. The
+ * version that it leaves is abandoned: only `activateVersion` presents it again.
  * @throws Failure `certificate_not_found`, `certificate_rollback_impossible`
  */
 export function rollBack(context: RotationContext, target: Target): Promise<Rotated> {
@@ -148,11 +148,11 @@ export function rollBack(context: RotationContext, target: Target): Promise<Rota
 }
 
 /**
- * Never presents a version again, and cuts its connections. Where it was the active one, bindings
+ * Revokes a version: it is never presented again, and its connections are cut. If it was the active one, bindings
  * answer with a failure until another version is uploaded or activated.
- * @param number Default: every version there is
- * @throws Failure `certificate_not_found`, `certificate_version_not_found`,
- * `certificate_kind_differs` for a CA, which is deleted or tied elsewhere instead
+ * @param number Default: every version
+ * @throws Failure `certificate_not_found`, `certificate_version_not_found`, `certificate_kind_differs` for a CA, which
+ * is deleted or tied elsewhere instead
  */
 export function revoke(
   context: RotationContext,

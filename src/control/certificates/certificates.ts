@@ -168,7 +168,7 @@ async function storeUpload(
     await refuseDuplicate(write.db, accountId, parsed.facts.contentHash);
     await refuseTakenName(write.db, row);
     await refuseMoreThan(write.db, row, limits);
-    // Sealed in the transaction: the master key that seals cannot have changed when it commits.
+    // Sealed in the transaction, so the master key cannot change between sealing and commit.
     const version = await versionRow(keyring, owner, parsed, now);
     await insertCertificate(write.db, row, version);
     if (row.ca === 1) await authorityChanged(write, accountId, []);
@@ -193,7 +193,7 @@ export async function refuseTakenName(
   });
 }
 
-/** The account's own limits count, where it has them. */
+/** The account's own limits apply, if it has any. */
 async function refuseMoreThan(
   db: Database,
   { accountId, ca }: CertificateRow,
@@ -258,7 +258,7 @@ function auditOf(
   };
 }
 
-/** As Cloudflare shows it: everything but the key. */
+/** As Cloudflare shows a certificate: everything except the key. */
 function shown({ id, name, ca, uploadedOn, active }: StoredCertificate, now: Date): object {
   return {
     id,

@@ -4,7 +4,7 @@ import { listCertificates } from "../../store/certificates/certificates.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 
-/** What Prometheus reads of the certificates that are stored, whether a gateway has them or not. */
+/** Metrics about all stored certificates, even if no gateway has them. */
 export function metricsEndpoints({ store, edge }: ControlContext): readonly Endpoint[] {
   return [
     endpoint(
@@ -43,7 +43,7 @@ export function metricsEndpoints({ store, edge }: ControlContext): readonly Endp
   ];
 }
 
-/** One of each for each process of a Worker. */
+/** One value for each process of a Worker. */
 function addWorkers(registry: Registry, workers: readonly WorkerStatus[]): void {
   const labelNames = ["account", "script", "version", "process"] as const;
   const registers = [registry];

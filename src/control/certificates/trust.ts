@@ -11,21 +11,26 @@ import type { Database } from "../../store/database.ts";
 import type { Write } from "../../store/store.ts";
 import { certificateChange, existingCertificate } from "./certificate-intake.ts";
 
-/** Where a CA counts. */
+/** Where a CA is trusted. */
 export type TrustScope =
   | { readonly account: true }
   | {
       readonly account: false;
-      /** Ids of certificates whose origins this CA, and only CAs tied like this, verify. */
+      /**
+       * Ids of certificates. Their origins are verified by this CA and other CAs tied in this way, and by no others.
+       */
       readonly certificates: readonly string[];
-      /** `api.example.com`, `*.example.com`: there it counts beside the account's CAs. */
+      /** `api.example.com`, `*.example.com`: for these hosts the CA is trusted in addition to the account's CAs. */
       readonly hosts: readonly string[];
-      /** The hosts' servers have one of these, in place of the host's name. Default: by the name. */
+      /**
+       * The hosts' servers must have one of these SPIFFE IDs, instead of the host's name. Default: the name is
+       * verified.
+       */
       readonly spiffeIds?: readonly string[] | undefined;
     };
 
 /**
- * Says where a CA counts, from the next connection on.
+ * Sets where a CA is trusted, from the next connection on.
  * @throws Failure `certificate_not_found`, `certificate_kind_differs`
  */
 export async function setTrustScope(
@@ -58,7 +63,7 @@ export async function setTrustScope(
   return { ...authority, tied };
 }
 
-/** Tells the edge of a CA that is new, another, or gone, and of the certificates that rely on it. */
+/** Tells the edge about a CA that was added, changed or deleted, and about the certificates that rely on it. */
 export async function authorityChanged(
   { db, changed }: Write,
   accountId: string,
@@ -74,7 +79,8 @@ export async function authorityChanged(
 }
 
 /**
- * Without its CA a certificate's origins would be verified by more than was meant.
+ * Without its only CA, a certificate's origins would be verified by more CAs than intended, so such a CA cannot be
+ * deleted.
  * @throws Failure `authority_in_use`
  */
 export async function refusePinned(db: Database, authority: StoredCertificate): Promise<void> {

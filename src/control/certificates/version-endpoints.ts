@@ -27,7 +27,7 @@ const newVersion = z.object({
   certificates: z.string(),
   private_key: z.string().nullish(),
   allow_expired: z.boolean().default(false),
-  /** False: stored only, to be activated later. */
+  /** False: the version is only stored, to be activated later. */
   activate: z.boolean().default(true),
 });
 
@@ -42,7 +42,7 @@ const revocation = z.object({ version: z.int().positive().optional() });
 const handshake = z.object({ url: z.string().max(2048) });
 const filter = z.object({ ca: z.enum(["true", "false"]).optional(), name: z.string().optional() });
 
-/** What Cloudflare does not have: versions of a certificate under one id, and its settings. */
+/** What Cloudflare's API lacks: versions of a certificate under one id, and a certificate's settings. */
 export function rotationEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, clock, edge } = context;
   const path = "/accounts/{account_id}/countersign/certificates";

@@ -15,13 +15,13 @@ import type { Database } from "../../store/database.ts";
 
 const DAY = 86_400_000;
 
-/** The end of a version, in words and in numbers. */
+/** The expiry of a version, in words and in numbers. */
 export interface ShownExpiry {
   /** `expires in 3 days`, `expired 2 hours ago`. */
   readonly expires: string;
-  /** Whole days, rounded down; negative once it expired. */
+  /** Whole days, rounded down; negative after expiry. */
   readonly days_left: number;
-  /** The narrowest of 30, 14, 7, 3, 1 that was passed, 0 once expired. Null: more than 30 days. */
+  /** The smallest of 30, 14, 7, 3, 1 that was passed; 0 after expiry. Null: more than 30 days are left. */
   readonly threshold: number | null;
 }
 
@@ -49,7 +49,7 @@ export function shownCertificateVersion(
   };
 }
 
-/** What is known of the certificates of an account beside what they are. */
+/** What is known about an account's certificates beyond their own rows. */
 export interface Surroundings {
   readonly scripts: ReadonlyMap<string, readonly string[]>;
   readonly events: ReadonlyMap<string, readonly CertificateEventRow[]>;
@@ -66,7 +66,7 @@ export async function surroundings(db: Database, accountId: string): Promise<Sur
   };
 }
 
-/** Everything people look for, but the PEM and the key. */
+/** Everything except the PEM and the key. */
 export function shownCertificate(
   certificate: StoredCertificate,
   around: Surroundings,
@@ -99,7 +99,7 @@ export function shownCertificate(
   };
 }
 
-/** Where a CA counts, from a listing's ties or, without, asked for. */
+/** Where a CA is trusted: from the ties of a listing, or, without them, from a query. */
 export function shownTrust(
   { id, tied }: Pick<StoredCertificate, "id" | "tied">,
   ties: readonly AuthorityTieRow[],
@@ -134,7 +134,7 @@ function factsOf(version: CertificateVersionRow, now: Date): object {
     expires_on: version.notAfter,
     ...expiryOf(version, now),
     revoked_on: version.revokedOn,
-    // A CA has no key.
+    // A CA has no sealed key.
     warnings: standingWarnings(version.chain, version.sealedKey === null),
   };
 }

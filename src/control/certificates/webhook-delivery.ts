@@ -7,21 +7,21 @@ import { webhookPlace } from "../../keys/places.ts";
 const TIMEOUT = 10_000;
 
 export interface WebhookMessage {
-  /** Stays the same when it is sent again: a receiver that has seen it may ignore it. */
+  /** The same for each repetition, so a receiver can ignore a message that it has seen. */
   readonly id: string;
   readonly body: object;
 }
 
 /**
- * Everything that an account learns about a message that did not arrive. More would show it which
- * servers listen in the platform's network. The log has the reason.
+ * All that an account learns about an undelivered message. More would reveal which servers listen in the platform's
+ * network. The log has the reason.
  */
 export const NOT_DELIVERED = "not delivered";
 
 /**
- * Sends one message, signed after Standard Webhooks: `webhook-signature: v1,<base64>`, HMAC-SHA256
- * over `{id}.{timestamp}.{body}`. Redirects are not followed.
- * @returns null once a status from 200 to 299 came back; else why not, in a sentence for the log
+ * Sends one message, signed as in Standard Webhooks: `webhook-signature: v1,<base64>`, HMAC-SHA256 over
+ * `{id}.{timestamp}.{body}`. Redirects are not followed.
+ * @returns null after a status from 200 to 299; else the reason, in a sentence for the log
  */
 export async function deliver(
   { url, sealedSecret, accountId }: WebhookRow,
@@ -51,7 +51,7 @@ export async function deliver(
   }
 }
 
-/** @param secret `whsec_` and base64 of the key */
+/** @param secret `whsec_` and the key in base64 */
 function signature(secret: string, signed: string): string {
   const key = Buffer.from(secret.slice("whsec_".length), "base64");
   return createHmac("sha256", key).update(signed).digest("base64");

@@ -22,10 +22,10 @@ const settings = z.object({
     .optional(),
 });
 
-/** Test messages of an account: five, then one in twelve seconds. */
+/** Test messages of an account: five at once, then one every twelve seconds. */
 const TESTS = { burst: 5, everyMs: 12_000 };
 
-/** The webhook that tells an account about certificates that expire. */
+/** The webhook through which an account learns about expiring certificates. */
 export function webhookEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, keyring, clock, outbound, log } = context;
   const tests = new Throttle(TESTS);

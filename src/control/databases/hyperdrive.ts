@@ -32,8 +32,8 @@ import {
 const MOST = 100;
 
 /**
- * `wrangler hyperdrive` and `hyperdrive.configs` of the cloudflare SDK. A configuration holds a
- * password, so it is of those who may bring keys.
+ * `wrangler hyperdrive`, and `hyperdrive.configs` of the cloudflare SDK. A configuration contains a password, so it
+ * needs the scope for adding keys.
  */
 export function hyperdriveEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, edge } = context;
@@ -60,7 +60,7 @@ export function hyperdriveEndpoints(context: ControlContext): readonly Endpoint[
     endpoint(
       { ...read, method: "get", path: one, summary: "One Hyperdrive configuration" },
       async ({ caller, params }) => ({
-        result: shown(await existing(store.db, caller.accountId, idOf(params))),
+        result: shown(await existingConfig(store.db, caller.accountId, idOf(params))),
       }),
     ),
     endpoint(
@@ -96,7 +96,7 @@ export function hyperdriveEndpoints(context: ControlContext): readonly Endpoint[
       },
       async ({ caller, params, body, request }) => {
         const { accountId } = caller;
-        const { id, mtlsCertificateId } = await existing(store.db, accountId, idOf(params));
+        const { id, mtlsCertificateId } = await existingConfig(store.db, accountId, idOf(params));
         if (mtlsCertificateId === IDENTITY && body.worker === "") {
           throw new Failure("hyperdrive_worker_missing");
         }
@@ -155,7 +155,7 @@ function update(
   const { accountId } = caller;
   const { keyring, clock } = context;
   return applyChange(context, async ({ db, changed: tell }) => {
-    const before = await existing(db, accountId, id);
+    const before = await existingConfig(db, accountId, id);
     const settings = changed(before, body);
     await assertCertificates(db, accountId, settings);
     refuseTakenName(await listHyperdrive(db, accountId), { id, name: settings.name });
@@ -177,7 +177,7 @@ function update(
 async function remove(context: ControlContext, caller: Caller, id: string): Promise<void> {
   const { accountId } = caller;
   await applyChange(context, async ({ db, changed: tell }) => {
-    const row = await existing(db, accountId, id);
+    const row = await existingConfig(db, accountId, id);
     const scripts = await scriptsThatBind(db, accountId, "hyperdrive", id);
     if (scripts.length > 0) {
       throw new Failure("hyperdrive_in_use", {
@@ -192,7 +192,7 @@ async function remove(context: ControlContext, caller: Caller, id: string): Prom
 }
 
 /** @throws Failure `hyperdrive_not_found` */
-export async function existing(
+export async function existingConfig(
   db: Database,
   accountId: string,
   id: string,
@@ -240,7 +240,7 @@ function facts(row: HyperdriveConfigRow): Readonly<Record<string, unknown>> {
   return rest;
 }
 
-/** Caching is what Cloudflare does by default: who does not switch it off is told that it is off. */
+/** Caching is on by default at Cloudflare, so a client that does not switch it off is told that it is off here. */
 function answer(row: HyperdriveConfigRow, { caching }: ConfigChange): Answer {
   const asked = caching?.disabled !== true;
   return {
@@ -249,7 +249,7 @@ function answer(row: HyperdriveConfigRow, { caching }: ConfigChange): Answer {
   };
 }
 
-/** As Cloudflare shows it: everything but the password. */
+/** As Cloudflare shows a configuration: everything except the password. */
 function shown(row: HyperdriveConfigRow): object {
   const { id, name, host, port, database, scheme, user, sslmode, connectionLimit } = row;
   return {

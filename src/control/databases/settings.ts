@@ -8,11 +8,11 @@ import { existingCertificate } from "../certificates/certificate-intake.ts";
 import { refuseAuthority, refuseLeaf } from "../certificates/trust.ts";
 import { unbracketed } from "../../network/unbracketed.ts";
 
-/** What a client says of a configuration. What it leaves out has its default, or stays. */
+/** A client's change of a configuration. Fields that are left out keep their value, or get the default. */
 export interface ConfigChange {
   readonly name?: string | undefined;
   readonly origin?: OriginChange | undefined;
-  /** Queries are not cached here: taken, so that clients need not know. */
+  /** Accepted, so that clients need not care, but queries are not cached here. */
   readonly caching?: { readonly disabled?: boolean | undefined } | null | undefined;
   readonly mtls?: TlsChange | null | undefined;
   readonly origin_connection_limit?: number | null | undefined;
@@ -34,7 +34,7 @@ interface TlsChange {
   readonly sslmode?: string | null | undefined;
 }
 
-/** The whole of a configuration. */
+/** The schema of a whole configuration. */
 export function wholeConfig(): z.ZodType<ConfigChange> {
   const { port, ...needed } = originFields();
   return z.object({
@@ -44,7 +44,7 @@ export function wholeConfig(): z.ZodType<ConfigChange> {
   });
 }
 
-/** Parts of one. */
+/** The schema of a partial change. */
 export function changedConfig(): z.ZodType<ConfigChange> {
   return z.object({
     name: configName().optional(),
@@ -76,14 +76,14 @@ const others = () => ({
   origin_connection_limit: z.int().min(1).max(1_000).nullish(),
 });
 
-/** All of a configuration but its password. */
+/** A configuration without its password. */
 export type Settings = Omit<
   HyperdriveConfigRow,
   "id" | "accountId" | "sealedPassword" | "createdOn" | "modifiedOn"
 >;
 
 /**
- * What a configuration becomes. `before` is null for a new one, whose origin is complete.
+ * A configuration after a change. `before` is null for a new one, whose origin must be complete.
  * @throws Failure `hyperdrive_origin_unsupported`, `hyperdrive_tls_invalid`
  */
 export function changed(before: Settings | null, change: ConfigChange): Settings {
@@ -100,7 +100,7 @@ export function changed(before: Settings | null, change: ConfigChange): Settings
       ? (before?.mtlsCertificateId ?? null)
       : tls.mtls_certificate_id || null;
   const isSameFamily = before !== null && isMysql(before.scheme) === isMysql(family);
-  // A mode that nobody chose follows the CA: it does not stand in the way of one that comes later.
+  // A default mode depends on whether there is a CA, so it is not kept when a CA is added later.
   const kept = isSameFamily && !isDefault(before) ? before.sslmode : undefined;
   const sslmode = tls.sslmode ?? kept ?? defaultMode(family, ca);
   refuseMode(family, sslmode, ca);
@@ -185,7 +185,7 @@ function refuseMode(family: string, sslmode: string, ca: string | null): void {
   throw new Failure("hyperdrive_tls_invalid", { message: why, facts: { sslmode } });
 }
 
-/** Lower case, without the brackets of an IPv6 address and without a dot at the end. */
+/** Lower case, without the brackets of an IPv6 address, and without a dot at the end. */
 function hostOf(text: string): string {
   const isAddress = text.includes(":") && !text.startsWith("[");
   const url = URL.parse(`https://${isAddress ? `[${text}]` : text}/`);

@@ -6,7 +6,7 @@ import type { Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
-import { changeAccess, existing } from "./change.ts";
+import { changeAccess, existingAccess } from "./change.ts";
 import {
   changedPolicy,
   newPolicy,
@@ -16,28 +16,28 @@ import {
   shownPolicy,
 } from "./policies.ts";
 
-/** Policies that are a part of one application; listed with those that it shares with others. */
+/** Policies that belong to one application. They are listed together with the shared policies that it uses. */
 export function applicationPolicyEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, clock } = context;
   const path = "/accounts/{account_id}/access/apps/{app_id}/policies";
   const [read, write] = ["ssl_certs:read", "ssl_certs:write"] as const;
   type Params = Readonly<Record<string, string>>;
   const application = (db: Database, caller: Caller, params: Params) =>
-    existing(db, "accessApplications", caller, params["app_id"]);
+    existingAccess(db, "accessApplications", caller, params["app_id"]);
   const policyOf = async (
     db: Database,
     caller: Caller,
     params: Params,
   ): Promise<{ app: AccessApplicationRow; policy: AccessPolicyRow }> => {
     const app = await application(db, caller, params);
-    const policy = await existing(db, "accessPolicies", caller, params["policy_id"]);
+    const policy = await existingAccess(db, "accessPolicies", caller, params["policy_id"]);
     if (app.policies.includes(policy.id)) return { app, policy };
     throw new Failure("access_not_found", {
       message: `the application "${app.name}" has no policy "${policy.id}"`,
     });
   };
   const shown = async (row: AccessPolicyRow, app: AccessApplicationRow): Promise<object> => {
-    const fresh = await existing(store.db, "accessApplications", app, app.id);
+    const fresh = await existingAccess(store.db, "accessApplications", app, app.id);
     const all = await listAccess(store.db, "accessApplications", app.accountId);
     return { ...shownPolicy(row, all), precedence: fresh.policies.indexOf(row.id) + 1 };
   };
@@ -128,7 +128,7 @@ export function applicationPolicyEndpoints(context: ControlContext): readonly En
   ];
 }
 
-/** Puts it at its place in the order; the last one without a precedence. */
+/** Puts a policy at its place in the order; without a precedence it becomes the last. */
 async function place(
   db: Database,
   app: AccessApplicationRow,

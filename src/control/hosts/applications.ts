@@ -8,7 +8,7 @@ import type { Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
-import { changeAccess, existing, refuseOthers } from "./change.ts";
+import { changeAccess, existingAccess, refuseOthers } from "./change.ts";
 import { applicationDomain } from "./domain.ts";
 import { ensureKey, firstKey } from "./keys.ts";
 import { newPolicy, policyBody, shownPolicy } from "./policies.ts";
@@ -32,7 +32,10 @@ const body = z
   })
   .loose();
 
-/** Kept for who set it; about people's sessions and browsers, which do not come here. */
+/**
+ * Stored and returned, but without effect: they concern people's sessions and browsers, which Access here does not
+ * serve.
+ */
 const KEPT = [
   "app_launcher_visible",
   "app_launcher_logo_url",
@@ -55,10 +58,10 @@ const KNOWN = [
   "policies",
   ...KEPT,
 ];
-/** Applications an account. */
+/** Applications for each account. */
 const MOST = 500;
 
-/** Hosts and paths that answer only to whom a policy lets in. */
+/** Hosts and paths that only callers whom a policy allows can reach. */
 export function accessApplicationEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, clock } = context;
   const path = "/accounts/{account_id}/access/apps";
@@ -111,8 +114,8 @@ export function accessApplicationEndpoints(context: ControlContext): readonly En
         value: row,
         action: before === null ? "access.application_create" : "access.application_update",
         resource: resourceOf(row),
-        ...(before && { before: factsOf(before) }),
-        after: factsOf(row),
+        ...(before && { before: applicationFacts(before) }),
+        after: applicationFacts(row),
       };
     });
   };
@@ -142,7 +145,7 @@ export function accessApplicationEndpoints(context: ControlContext): readonly En
       { method: "get", path: `${path}/{app_id}`, summary: "One application", scope: read },
       async ({ caller, params }) => ({
         result: await shownOf(
-          await existing(store.db, "accessApplications", caller, params["app_id"]),
+          await existingAccess(store.db, "accessApplications", caller, params["app_id"]),
         ),
       }),
     ),
@@ -156,7 +159,7 @@ export function accessApplicationEndpoints(context: ControlContext): readonly En
       },
       async ({ caller, params, body: sent }) => {
         const find = (db: Database): Promise<AccessApplicationRow> =>
-          existing(db, "accessApplications", caller, params["app_id"]);
+          existingAccess(db, "accessApplications", caller, params["app_id"]);
         return { result: await shownOf(await put(caller, sent, find)) };
       },
     ),
@@ -169,13 +172,13 @@ export function accessApplicationEndpoints(context: ControlContext): readonly En
       },
       async ({ caller, params }) => {
         const id = await changeAccess(context, caller, async ({ db }) => {
-          const before = await existing(db, "accessApplications", caller, params["app_id"]);
+          const before = await existingAccess(db, "accessApplications", caller, params["app_id"]);
           await deleteAccess(db, "accessApplications", before);
           return {
             value: before.id,
             action: "access.application_delete",
             resource: resourceOf(before),
-            before: factsOf(before),
+            before: applicationFacts(before),
           };
         });
         return { result: { id }, status: 202 };
@@ -191,7 +194,8 @@ const filter = z.object({
 });
 
 /**
- * The policies that an application names, in their order; those that are sent whole become its own.
+ * Sets the policies that an application names, in their order. Policies that are sent whole become the application's
+ * own.
  * @throws Failure `access_not_found`
  */
 async function usePolicies(
@@ -216,7 +220,7 @@ async function usePolicies(
       ids.push({ id: policy.id, precedence });
       continue;
     }
-    const policy = await existing(db, "accessPolicies", caller, id);
+    const policy = await existingAccess(db, "accessPolicies", caller, id);
     if (policy.applicationId !== null && policy.applicationId !== row.id) {
       throw new Failure("access_not_found", {
         message: `the policy "${id}" is a part of another application`,
@@ -225,7 +229,7 @@ async function usePolicies(
     ids.push({ id, precedence });
   }
   const ordered = ids.toSorted((a, b) => a.precedence - b.precedence).map(({ id }) => id);
-  // Its own that it uses no longer go with their use.
+  // Its own policies that it no longer uses are deleted.
   for (const policy of await listAccess(db, "accessPolicies", caller.accountId)) {
     if (policy.applicationId === row.id && !ordered.includes(policy.id)) {
       await deleteAccess(db, "accessPolicies", policy);
@@ -272,7 +276,7 @@ function resourceOf({ id, name }: AccessApplicationRow): {
   return { type: "access_application", id, name };
 }
 
-export function factsOf(row: AccessApplicationRow): Record<string, unknown> {
+export function applicationFacts(row: AccessApplicationRow): Record<string, unknown> {
   return { name: row.name, domains: row.domains, policies: row.policies };
 }
 

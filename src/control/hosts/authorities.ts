@@ -9,7 +9,7 @@ import type { AccessAuthorityRow } from "../../store/schema.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
-import { changeAccess, existing } from "./change.ts";
+import { changeAccess, existingAccess } from "./change.ts";
 
 const hosts = z.array(z.string().toLowerCase().refine(isHost, "is not a host")).max(100);
 const creation = z.object({
@@ -19,10 +19,10 @@ const creation = z.object({
 });
 const change = z.object({
   name: z.string().min(1).max(255).optional(),
-  // A body without it takes all hosts away: Terraform's provider sends one before it deletes a CA.
+  // A body without this field removes all hosts: Terraform's provider sends one before it deletes a CA.
   associated_hostnames: hosts.default([]),
 });
-/** CAs an account. */
+/** CAs for each account. */
 const MOST = 50;
 
 /** CAs whose client certificates policies may ask for, each at the hosts that it names. */
@@ -75,7 +75,7 @@ export function accessAuthorityEndpoints(context: ControlContext): readonly Endp
       },
       async ({ caller, params }) => ({
         result: shown(
-          await existing(store.db, "accessAuthorities", caller, params["certificate_id"]),
+          await existingAccess(store.db, "accessAuthorities", caller, params["certificate_id"]),
         ),
       }),
     ),
@@ -90,7 +90,7 @@ export function accessAuthorityEndpoints(context: ControlContext): readonly Endp
       async ({ caller, params, body }) => {
         const row = await changeAccess(context, caller, async ({ db }) => {
           const id = params["certificate_id"];
-          const before = await existing(db, "accessAuthorities", caller, id);
+          const before = await existingAccess(db, "accessAuthorities", caller, id);
           await refuseOthersHosts(db, caller.accountId, body.associated_hostnames);
           const after: AccessAuthorityRow = {
             ...before,
@@ -120,7 +120,7 @@ export function accessAuthorityEndpoints(context: ControlContext): readonly Endp
       async ({ caller, params }) => {
         const id = await changeAccess(context, caller, async ({ db }) => {
           const wanted = params["certificate_id"];
-          const before = await existing(db, "accessAuthorities", caller, wanted);
+          const before = await existingAccess(db, "accessAuthorities", caller, wanted);
           await deleteAccess(db, "accessAuthorities", before);
           return {
             value: before.id,
@@ -136,7 +136,7 @@ export function accessAuthorityEndpoints(context: ControlContext): readonly Endp
 }
 
 /**
- * The ingress asks the clients of these hosts for certificates.
+ * The ingress asks clients of these hosts for certificates, so the hosts must not belong to another account.
  * @throws Failure `access_invalid`
  */
 async function refuseOthersHosts(
@@ -159,7 +159,7 @@ function readAuthority(
     const [block] = blocks;
     if (block && blocks.length === 1) certificate = new X509Certificate(block);
   } catch {
-    // Said below: it is not one that can be read.
+    // Refused below, like other text that is not a certificate.
   }
   if (certificate?.ca !== true) {
     throw new Failure("access_invalid", {

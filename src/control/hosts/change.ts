@@ -16,7 +16,7 @@ export interface AccessChange<T> {
   readonly after?: Readonly<Record<string, unknown>>;
 }
 
-/** Changes something of Access, writes it down, and waits until the ingress decides by it. */
+/** Makes a change of Access, records it, and waits until the ingress applies it. */
 export function changeAccess<T>(
   { store, edge }: Pick<ControlContext, "store" | "edge">,
   caller: Caller,
@@ -31,7 +31,7 @@ export function changeAccess<T>(
 }
 
 /** @throws Failure `access_not_found` */
-export async function existing<T extends AccessTable>(
+export async function existingAccess<T extends AccessTable>(
   db: Database,
   table: T,
   { accountId }: Pick<Caller, "accountId">,
@@ -50,8 +50,8 @@ const NAMES: Readonly<Record<AccessTable, string>> = {
 };
 
 /**
- * What is set and would do nothing is refused by its name; what says nothing, as Terraform sends it
- * for all that it knows, is not.
+ * Refuses, by name, fields that would have no effect. Fields with an empty value, as Terraform sends for all that it
+ * knows, are accepted.
  * @throws Failure `access_unsupported`
  */
 export function refuseOthers(body: object, known: readonly string[]): void {

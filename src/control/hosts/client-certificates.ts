@@ -28,7 +28,7 @@ const filter = z.object({
 });
 const edit = z.object({ reactivate: z.boolean().optional() }).loose().optional();
 
-/** Certificates that the account's own CA issues to clients, as API Shield does. */
+/** Certificates that the account's own CA issues to clients, as Cloudflare's API Shield does. */
 export function clientCertificateEndpoints(
   { store, edge, clock }: ControlContext,
   identities: Identities,

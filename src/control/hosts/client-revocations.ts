@@ -29,7 +29,7 @@ const revocation = z
     "needs `serial_number` or `fingerprint_sha256`, one of them",
   );
 
-/** Certificates of clients, or of CAs between, that no host of the account takes any more. */
+/** Certificates of clients, or of intermediate CAs, that all hosts of the account refuse. */
 export function clientRevocationEndpoints({
   store,
   edge,
@@ -118,10 +118,10 @@ export function clientRevocationEndpoints({
   ];
 }
 
-/** All of them are told to every edge whenever one changes. */
+/** The whole list is sent to every edge when one entry changes, so it is bounded. */
 const MOST = 10_000;
 
-/** As OpenSSL writes it. */
+/** As OpenSSL writes it, with an even number of digits. */
 function evenDigits(serial: string | undefined): string | null {
   if (serial === undefined) return null;
   const digits = serial.toUpperCase().replace(/^0+(?=.)/, "");

@@ -4,7 +4,7 @@ const LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?";
 const DOMAIN = new RegExp(`^(\\*\\.)?${LABEL}(\\.${LABEL})*$`);
 
 /**
- * Where an application is: a host, or any below it, and what its paths begin with.
+ * The place of an application: a host, or a wildcard for hosts below it, and the beginning of its paths.
  * @throws Failure `access_invalid`, `access_unsupported` for a star that is not at an end
  */
 export function applicationDomain(text: string): string {

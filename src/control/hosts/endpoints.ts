@@ -7,7 +7,7 @@ import { accessKeyEndpoints } from "./keys.ts";
 import { accessPolicyEndpoints } from "./policies.ts";
 import { serviceTokenEndpoints } from "./service-tokens.ts";
 
-/** Access: who reaches a host. */
+/** Access: who may reach a host. */
 export function accessEndpoints(context: ControlContext): readonly Endpoint[] {
   return [
     ...serviceTokenEndpoints(context),

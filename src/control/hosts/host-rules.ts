@@ -20,7 +20,7 @@ import { zonesOf } from "../routing/zones.ts";
 
 const rules = z.object({
   mode: z.enum(["off", "optional", "required"]),
-  /** Ids or names of CAs, or `managed`. Absent: as they are. */
+  /** Ids or names of CAs, or `managed`. Absent: unchanged. */
   authorities: z.array(z.string().max(256)).max(100).optional(),
   forward: z.boolean().optional(),
 });
@@ -30,7 +30,7 @@ const association = z.object({
 });
 const associationFilter = z.object({ mtls_certificate_id: z.string().max(64).optional() });
 
-/** What hosts ask of their clients: Cloudflare's associations, and the whole of it by host. */
+/** What hosts require of their clients: Cloudflare's associations, and our own endpoints by host. */
 export function hostRuleEndpoints({ store, edge }: ControlContext): readonly Endpoint[] {
   const hosts = "/accounts/{account_id}/countersign/hosts";
   const associations = "/zones/{zone_id}/certificate_authorities/hostname_associations";
@@ -57,7 +57,7 @@ export function hostRuleEndpoints({ store, edge }: ControlContext): readonly End
         const { accountId } = caller;
         const host = parsedHost(params["host"]);
         const { value, cursor } = await store.write(async ({ db, changed }) => {
-          // What it says of a host that it has lost, an account can always take back.
+          // An account may always remove its rules for a host, even after the host has become another account's.
           if (body.mode !== "off") await refuseOthersHosts(db, accountId, [host]);
           const all = await listHostRules(db, accountId);
           const before = all.find((one) => one.host === host) ?? null;
@@ -130,7 +130,7 @@ export function hostRuleEndpoints({ store, edge }: ControlContext): readonly End
             const others = (before?.authorities ?? []).filter((one) => one !== id);
             const authorities = hostnames.includes(host) ? [...others, id] : others;
             const { mode = "optional", forward = 0 } = before ?? {};
-            // One that requires a certificate goes on doing so, though no CA is left.
+            // A host that requires a certificate keeps its rule even if no CA is left.
             const isOver = authorities.length === 0 && mode === "optional";
             const after = isOver ? null : { mode, forward, authorities };
             await putHostRules(db, { accountId, host }, after);

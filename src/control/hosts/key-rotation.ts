@@ -2,24 +2,27 @@ import { ASSERTION_LIFE } from "../../contract/access.ts";
 import type { AccessKeyRow } from "../../store/schema.ts";
 
 export const DAY: number = 24 * 3_600_000;
-/** ms: those who verify ask again for keys within a day. */
+/** ms before it signs that a key is published; verifiers fetch keys at least once a day. */
 const PUBLISHED_BEFORE = DAY;
-/** ms: clocks of those who verify may differ. */
+/** ms by which the clocks of verifiers may differ. */
 const TOLERANCE = 5 * 60_000;
 
 export interface Rotation {
-  /** When the next key begins to sign, which is to be published now. Null: there is one, or it is not due. */
+  /** When the next key will begin to sign; it is to be published now. Null: it is published already, or not due. */
   readonly next: Date | null;
-  /** Keys of which no assertion is in force any more. */
+  /** Keys whose last assertion has expired. */
   readonly over: readonly string[];
 }
 
-/** What signs at a time. Undefined: there is no key. */
+/** The key that signs at a time. Undefined: there is no key. */
 export function signerAt(keys: readonly AccessKeyRow[], now: Date): AccessKeyRow | undefined {
   return newestFirst(keys).find(({ signsFrom }) => Date.parse(signsFrom) <= now.getTime());
 }
 
-/** What of an account's keys is due, where each signs for so many days. A platform that was away publishes the next one for a whole day all the same. */
+/**
+ * What is due for an account's keys, if each signs for this many days. Even if the platform was down, the next key is
+ * published for a whole day first.
+ */
 export function rotationOf(keys: readonly AccessKeyRow[], days: number, now: Date): Rotation {
   const ordered = newestFirst(keys);
   const over = ordered.slice(1).filter((_, index) => {

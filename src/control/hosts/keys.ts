@@ -31,7 +31,7 @@ export function accessKeyEndpoints(context: ControlContext): readonly Endpoint[]
     ];
     const signer = signerAt(keys, new Date(now));
     if (signer === undefined) return { key_rotation_interval_days: days };
-    // One that is published already signs at its time, whatever the interval is now.
+    // A key that is already published begins to sign at its time, whatever the interval is now.
     const waiting = keys.find(({ signsFrom }) => Date.parse(signsFrom) > now);
     const ends = waiting
       ? Date.parse(waiting.signsFrom)
@@ -100,7 +100,7 @@ export function accessKeyEndpoints(context: ControlContext): readonly Endpoint[]
   ];
 }
 
-/** The first key of an account, for `ensureKey`. Null: it has one. */
+/** The first key of an account, for `ensureKey`. Null: the account has a key. */
 export async function firstKey(
   { store, keyring, clock }: ControlContext,
   accountId: string,
@@ -110,7 +110,7 @@ export async function firstKey(
   return there.length > 0 ? null : newKey(keyring, accountId, now, now);
 }
 
-/** Keeps the key unless there is one by now. */
+/** Stores the key unless the account has one by now. */
 export async function ensureKey(db: Database, fresh: AccessKeyRow | null): Promise<void> {
   if (fresh === null) return;
   const there = await listAccessKeys(db, fresh.accountId);

@@ -18,11 +18,11 @@ import { unbracketed } from "../../network/unbracketed.ts";
 
 const wanted = z.object({
   to: z.string().max(300),
-  /** Id or name. Absent: as it is. */
+  /** Id or name. Absent: unchanged. */
   certificate: z.string().max(256).optional(),
 });
 
-/** Hosts whose requests go to an origin, with a client certificate, where no Worker has a route. */
+/** Hosts whose requests go to an origin, with a client certificate, unless a route leads to a Worker. */
 export function hostOriginEndpoints({ store, edge, clock }: ControlContext): readonly Endpoint[] {
   const path = "/accounts/{account_id}/countersign/hosts/{host}/origin";
   return [
@@ -172,7 +172,7 @@ function urlOf(host: string, port: number | null): string {
   return `https://${name}${port === null || port === 443 ? "" : `:${port}`}`;
 }
 
-/** An origin, and what said where it is and which certificate is presented. */
+/** An origin, where it was configured, and which certificate is presented to it. */
 export async function shownKnown(
   db: Database,
   accountId: string,

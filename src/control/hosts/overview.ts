@@ -16,11 +16,11 @@ import type { HostCertificateRow } from "../../store/schema.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
-import { shownCertificate } from "../routing/custom-certificates.ts";
+import { shownHostCertificate } from "../routing/custom-certificates.ts";
 import { shownKnown } from "./origins.ts";
 import { shownList } from "./revocation-lists.ts";
 
-/** What holds for each host: who answers, what it presents, what it asks of its clients. */
+/** Each host's state: who answers, what it presents, what it requires of its clients. */
 export function hostOverviewEndpoints({ store, clock }: ControlContext): readonly Endpoint[] {
   return [
     endpoint(
@@ -47,7 +47,7 @@ async function knownOf(db: Database, accountId: string, now: Date) {
   const routes = await listRoutes(db, accountId);
   const account = await findAccount(db, accountId);
   const scripts = account === undefined ? [] : await listScripts(db, accountId);
-  /** Names that each Worker has by itself. */
+  /** The names that each Worker has without a route. */
   const own = scripts.flatMap((script) =>
     hostsOfScript(account!, script).map((pattern) => ({ script: script.name, pattern })),
   );
@@ -110,11 +110,11 @@ function describe(known: Known, host: string): object {
       ...own.filter(({ pattern }) => pattern === host),
     ],
     origin: nearest(origins, host),
-    certificate: presented && shownCertificate(presented),
+    certificate: presented && shownHostCertificate(presented),
     certificate_source: presented && presented.source,
     certificate_warning: presented && presented.acmeFailure,
     clients: rules ?? { mode: "off", authorities: [], forward: false },
-    // They count at every host that asks for certificates.
+    // Lists count at every host that asks for certificates.
     revocation_lists: rules === null ? [] : lists,
     access: applications
       .filter(({ domain }) => isFor(domain))

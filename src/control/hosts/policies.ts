@@ -9,7 +9,7 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { oneLine } from "../api/text.ts";
-import { changeAccess, existing, refuseOthers } from "./change.ts";
+import { changeAccess, existingAccess, refuseOthers } from "./change.ts";
 import { readRules, rules } from "./rules.ts";
 
 export interface PolicyBody {
@@ -18,7 +18,7 @@ export interface PolicyBody {
   readonly include: readonly Record<string, unknown>[];
   readonly require?: readonly Record<string, unknown>[] | null | undefined;
   readonly exclude?: readonly Record<string, unknown>[] | null | undefined;
-  /** Its place among those of its application, from 1. */
+  /** Its place among the policies of its application, from 1. */
   readonly precedence?: number | null | undefined;
   readonly session_duration?: string | null | undefined;
   readonly [other: string]: unknown;
@@ -36,7 +36,7 @@ export const policyBody: z.ZodType<PolicyBody> = z
   })
   .loose();
 
-/** Sessions are people's: how long one lasts decides nothing here, and Terraform always sends it, and reads it. */
+/** Accepted without effect: sessions concern people, and Terraform always sends and reads a session's duration. */
 const KNOWN = [
   "name",
   "decision",
@@ -237,7 +237,7 @@ export function shownPolicy(
 }
 
 async function reusable(db: Database, caller: Caller, id?: string): Promise<AccessPolicyRow> {
-  const row = await existing(db, "accessPolicies", caller, id);
+  const row = await existingAccess(db, "accessPolicies", caller, id);
   if (row.applicationId === null) return row;
   throw new Failure("access_not_found", {
     message: `the policy "${row.id}" is a part of the application "${row.applicationId}"`,

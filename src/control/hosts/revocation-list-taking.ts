@@ -14,9 +14,9 @@ import type { RevocationListRow } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
 import type { ControlContext } from "../api/context.ts";
 
-export type TakingContext = Pick<ControlContext, "store" | "edge" | "outbound" | "clock" | "log">;
+export type ListContext = Pick<ControlContext, "store" | "edge" | "outbound" | "clock" | "log">;
 
-/** All of what they hold goes to the ingress whenever one changes. */
+/** The content of all lists is sent to the ingress when one changes, so their number is bounded. */
 const MOST_LISTS = 10;
 const MOST_ENTRIES = 10_000;
 const FETCH_TIMEOUT = 10_000;
@@ -24,13 +24,13 @@ const FETCH_TIMEOUT = 10_000;
 const FIRST_RETRY = 60_000;
 const MINUTE = 60_000;
 
-/** Which row a list becomes. */
-export type Wanted = Pick<RevocationListRow, "id" | "accountId" | "url" | "interval">;
+/** The row that a list is stored in. */
+export type WantedList = Pick<RevocationListRow, "id" | "accountId" | "url" | "interval">;
 
 /**
- * Fetches a list under the address policy.
- * @throws Failure `revocation_list_unreachable`; the reason is for the log only, because it shows
- * which servers listen in the network
+ * Fetches a list, under the address policy.
+ * @throws Failure `revocation_list_unreachable`; the reason goes to the log only, because it would reveal which servers
+ * listen in the network
  */
 export async function fetchList(
   url: string,
@@ -47,12 +47,12 @@ export async function fetchList(
 }
 
 /**
- * Reads a list and puts it in the place of the one before, in force on return.
- * @throws Failure `revocation_list_invalid`, `revocation_list_unknown`; the one before stays
+ * Reads a list and replaces the previous one, in force on return.
+ * @throws Failure `revocation_list_invalid`, `revocation_list_unknown`; the previous list stays
  */
 export async function takeList(
-  { store, edge, clock }: TakingContext,
-  wanted: Wanted,
+  { store, edge, clock }: ListContext,
+  wanted: WantedList,
   bytes: Uint8Array,
   by: { readonly actor: Actor; readonly isNew: boolean },
 ): Promise<RevocationListRow> {
@@ -109,8 +109,8 @@ export async function takeList(
   });
 }
 
-/** Fetches what is due. Never rejects: what is wrong is written down, and the list before stays. */
-export async function refreshList(context: TakingContext, row: RevocationListRow): Promise<void> {
+/** Fetches a list that is due. Never rejects: a failure is stored, and the previous list stays. */
+export async function refreshList(context: ListContext, row: RevocationListRow): Promise<void> {
   const { store, clock, log } = context;
   const { id, accountId, url, interval } = row;
   try {
@@ -134,7 +134,7 @@ export async function refreshList(context: TakingContext, row: RevocationListRow
   }
 }
 
-/** What is wrong with it now. Null: nothing. */
+/** The list's current problem. Null: none. */
 export function listWarning(row: RevocationListRow, now: Date): string | null {
   const { failure, nextUpdate, url } = row;
   if (failure !== null) return `the one before is kept: ${failure}`;
@@ -142,13 +142,13 @@ export function listWarning(row: RevocationListRow, now: Date): string | null {
   return `it was good until ${nextUpdate}${url === null ? ": add the next one" : ", and its URL has none that is newer"}`;
 }
 
-/** One that was uploaded takes the place of the one that was uploaded before, of the same CA. */
-function isReplaced(row: RevocationListRow, { id, url }: Wanted, authority: string): boolean {
+/** An uploaded list replaces an earlier uploaded list of the same CA. */
+function isReplaced(row: RevocationListRow, { id, url }: WantedList, authority: string): boolean {
   return row.id === id || (url === null && row.url === null && row.authority === authority);
 }
 
 async function unchanged(
-  { store }: Pick<TakingContext, "store">,
+  { store }: Pick<ListContext, "store">,
   row: RevocationListRow,
   now: Date,
 ): Promise<RevocationListRow> {
@@ -157,7 +157,7 @@ async function unchanged(
   return { ...row, ...change };
 }
 
-/** After its interval, or once it is said to be replaced, if that is sooner; never within a minute. */
+/** After its interval, or at the list's own next update if that is sooner; never within a minute. */
 function nextCheck({ url, interval, nextUpdate }: RevocationListRow, now: Date): string | null {
   if (url === null) return null;
   const regular = now.getTime() + interval * 1000;
@@ -166,7 +166,7 @@ function nextCheck({ url, interval, nextUpdate }: RevocationListRow, now: Date):
   return new Date(Math.max(next, now.getTime() + MINUTE)).toISOString();
 }
 
-/** Otherwise, somebody who controls the URL could undo later revocations with an old list. */
+/** Otherwise somebody who controls the URL could undo later revocations with an old list. */
 function refuseOlder(
   before: RevocationListRow | null,
   { thisUpdate, authority }: { readonly thisUpdate: Date; readonly authority: string },

@@ -29,7 +29,7 @@ const wanted = z
       .max(2048)
       .refine((url) => !/^https?:\/\/[^/]*@/i.test(url), "has a user name or password")
       .optional(),
-    /** Seconds between two looks at the URL. */
+    /** Seconds between two fetches of the URL. */
     interval: z.int().min(60).max(LONGEST_LIST_INTERVAL).default(3600),
   })
   .refine(
@@ -37,10 +37,10 @@ const wanted = z
     "needs `list` or `url`, one of them",
   );
 
-/** Lists that an account adds: twenty, then one in six seconds. Each is fetched and read. */
+/** Lists that an account adds: twenty at once, then one every six seconds, because each is fetched and read. */
 const ADDED = { burst: 20, everyMs: 6_000 };
 
-/** What CAs themselves say they have revoked: it counts at every host of the account. */
+/** Revocation lists that CAs publish. They count at every host of the account. */
 export function revocationListEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, edge, clock, log } = context;
   const added = new Throttle(ADDED);
@@ -116,7 +116,7 @@ function bytesOf(text: string): Uint8Array {
   return Buffer.from(text, text.includes("-----BEGIN") ? "latin1" : "base64");
 }
 
-/** Of a host too. */
+/** Also used when a host is shown. */
 export function shownList(row: RevocationListRow, now: Date): Record<string, unknown> {
   return {
     id: row.id,

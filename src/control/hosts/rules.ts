@@ -3,7 +3,7 @@ import { Failure } from "../../failures/failures.ts";
 import { isCidr } from "../../network/ranges.ts";
 import type { SentRule } from "../../store/access/access-rules.ts";
 
-/** What a person has to sign in for. */
+/** Kinds of rules that require a person to sign in. */
 const OF_PEOPLE: ReadonlySet<string> = new Set([
   "auth_method",
   "auth_context",
@@ -36,12 +36,12 @@ export const rules: z.ZodType<readonly Record<string, unknown>[]> = z
   .max(100);
 
 /**
- * Rules as Cloudflare's API takes them.
+ * Rules in the form of Cloudflare's API.
  * @throws Failure `access_needs_login`, `access_unsupported`, `access_invalid`
  */
 export function readRules(sent: readonly Record<string, unknown>[]): SentRule[] {
   return sent.map((rule) => {
-    // Terraform sends every kind there is, null but one.
+    // Terraform sends every kind of rule, and all but one are null.
     const set = Object.entries(rule).filter(([, value]) => value !== null && value !== undefined);
     const [kind, value] = set[0] ?? [];
     if (kind === undefined || set.length > 1) {

@@ -7,7 +7,7 @@ import type { Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
-import { changeAccess, existing } from "./change.ts";
+import { changeAccess, existingAccess } from "./change.ts";
 import { durationMs } from "./duration.ts";
 
 const name = z.string().min(1).max(255);
@@ -28,10 +28,10 @@ const rotation = z
 
 /** A year, as on Cloudflare. */
 const DEFAULT_DURATION = "8760h";
-/** Service tokens an account. */
+/** Service tokens for each account. */
 const MOST_TOKENS = 1000;
 
-/** Ids and secrets that machines are let in with. A secret is shown once, and kept as its hash. */
+/** Ids and secrets with which Access lets machines in. A secret is shown once, and only its hash is stored. */
 export function serviceTokenEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, clock } = context;
   const path = "/accounts/{account_id}/access/service_tokens";
@@ -43,7 +43,7 @@ export function serviceTokenEndpoints(context: ControlContext): readonly Endpoin
     altered: (row: ServiceTokenRow) => ServiceTokenRow,
   ): Promise<ServiceTokenRow> =>
     changeAccess(context, caller, async ({ db }) => {
-      const before = await existing(db, "serviceTokens", caller, id);
+      const before = await existingAccess(db, "serviceTokens", caller, id);
       const row = { ...altered(before), updatedOn: clock().toISOString() };
       await putAccess(db, "serviceTokens", row);
       return {
@@ -106,7 +106,7 @@ export function serviceTokenEndpoints(context: ControlContext): readonly Endpoin
     endpoint(
       { method: "get", path: `${path}/{token_id}`, summary: "One service token", scope: read },
       async ({ caller, params }) => ({
-        result: shown(await existing(store.db, "serviceTokens", caller, params["token_id"])),
+        result: shown(await existingAccess(store.db, "serviceTokens", caller, params["token_id"])),
       }),
     ),
     endpoint(
@@ -193,7 +193,7 @@ export function serviceTokenEndpoints(context: ControlContext): readonly Endpoin
       },
       async ({ caller, params }) => {
         const row = await changeAccess(context, caller, async ({ db }) => {
-          const before = await existing(db, "serviceTokens", caller, params["token_id"]);
+          const before = await existingAccess(db, "serviceTokens", caller, params["token_id"]);
           await deleteAccess(db, "serviceTokens", before);
           return {
             value: before,
@@ -231,7 +231,7 @@ function resourceOf({ id, name: named }: ServiceTokenRow): {
   return { type: "service_token", id, name: named };
 }
 
-/** What the audit log has of it: never the secret, nor its hash. */
+/** What the audit log records of a service token: never the secret, nor its hash. */
 function facts(row: ServiceTokenRow): Record<string, unknown> {
   return {
     name: row.name,
@@ -257,7 +257,7 @@ function shown(row: ServiceTokenRow): Record<string, unknown> {
   };
 }
 
-/** A new secret; the one before works until `until`, or no longer. */
+/** A new secret. The previous one works until `until`; without it, it stops working at once. */
 function renewed(
   row: ServiceTokenRow,
   version: number,

@@ -13,14 +13,14 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list, type Answer } from "../api/envelope.ts";
 
-/** Identities of Workers: listed, revoked and given back. */
+/** Identities of Workers: list, revoke, restore. */
 export function identityEndpoints(
   { store, edge, clock }: ControlContext,
   identities: Identities,
 ): readonly Endpoint[] {
   const path = "/accounts/{account_id}/countersign/identities";
 
-  /** @param issued newest first, perhaps those of other Workers among them */
+  /** @param issued newest first; may include those of other Workers */
   const shown = async (row: IdentityRow, issued: readonly IssuedIdentityRow[]): Promise<object> => {
     const newest = issued.find(({ scriptName }) => scriptName === row.scriptName);
     const spiffeId = newest?.spiffeId ?? (await identities.spiffeId(row));
@@ -36,7 +36,7 @@ export function identityEndpoints(
     };
   };
 
-  /** By its name, or by a SPIFFE ID that it has or had: of another environment's nobody is meant. */
+  /** Finds a Worker by its name or by a SPIFFE ID that it has or had. The ID of another environment finds nobody. */
   const keyOf = async (text: string | undefined, accountId: string): Promise<ScriptKey> => {
     const identity = text?.startsWith("spiffe://") ? readWorkerSpiffeId(text) : null;
     if (identity?.account !== accountId) return { accountId, scriptName: text ?? "" };

@@ -12,7 +12,7 @@ const creation = z.object({
   validity_days: z.number().int().min(1).max(365).default(30),
 });
 
-/** Identities of people and machines that are no Workers, from requests of theirs. */
+/** Identities of people and machines that are not Workers, issued for their own requests. */
 export function issuedEndpoints(
   { store, clock }: ControlContext,
   identities: Identities,

@@ -13,11 +13,11 @@ import type { Database } from "../../store/database.ts";
 import { findIssued, listAuthorities } from "../../store/identities.ts";
 import type { IdentityAuthorityRow } from "../../store/schema.ts";
 
-/** A responder's certificate lives for a day: a fresh one is made when half of it is over. */
+/** A responder's certificate is valid for a day, and replaced after half of it. */
 const HALF_A_DAY = 12 * 3_600_000;
 const A_DAY = 24 * 3_600_000;
 
-/** Says of one certificate whether it was revoked, for the CAs of every account. */
+/** Answers OCSP requests for the CAs of every account. */
 export class OcspResponders {
   readonly #db: Database;
   readonly #identities: Identities;
@@ -48,7 +48,7 @@ export class OcspResponders {
   async #responder(row: IdentityAuthorityRow, now: Date): Promise<Responder> {
     const current = await this.#made.get(row.id);
     const left = (current?.notAfter.getTime() ?? 0) - now.getTime();
-    // More than a day is left after the clock was set back: nobody believes it yet.
+    // If more than a day is left, the clock was set back, and the certificate would not be valid yet.
     if (current && left > HALF_A_DAY && left <= A_DAY) return current;
     const made = makeResponder(this.#identities.signer(row), row.accountId, now);
     this.#made.set(row.id, made);
@@ -57,7 +57,7 @@ export class OcspResponders {
   }
 }
 
-/** The bytes of `GET …/ocsp/{base64}`. @throws Failure `request_invalid` */
+/** The bytes in `GET …/ocsp/{base64}`. @throws Failure `request_invalid` */
 export function fromUrl(text: string): Buffer {
   try {
     return Buffer.from(decodeURIComponent(text), "base64");

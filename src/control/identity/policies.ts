@@ -21,7 +21,7 @@ const question = z.object({
   path: z.string().default("/"),
 });
 
-/** Policies that origins follow: each change is a version, the newest is in force. */
+/** Policies that origins follow. Each change makes a version; the newest is in force. */
 export function policyEndpoints(
   { store, edge, clock }: ControlContext,
   identities: Identities,

@@ -22,15 +22,17 @@ import { Readers } from "./readers.ts";
 import { SignedAnswers } from "./signed-answers.ts";
 import { RevocationLists } from "./revocation-lists.ts";
 
-/** ms that a question for what is new is held open. */
+/** How long a request for news is held open, ms. */
 const PATIENCE = 25_000;
-/** Of a feed that an origin keeps: the control plane may be away for 12 hours, and the origin starts again. */
+/**
+ * ms that the certificate in a kept feed stays valid: the control plane may be away for 12 hours, and the origin may
+ * start again in that time.
+ */
 const LEFT = 16 * 3_600_000;
 
 /**
- * What an account publishes of its identities, for everybody who can reach the API: CAs, revocations
- * and the signed feed with policies. None of it is secret, and all of it is needed before anybody
- * has a token.
+ * What an account publishes about its identities, for everybody who can reach the API: CAs, revocations and the signed
+ * feed with policies. None of it is secret, and all of it is needed before anybody has a token.
  */
 export function publishedIdentities(
   { store, clock, log }: Pick<ControlContext, "store" | "clock" | "log">,
@@ -45,7 +47,7 @@ export function publishedIdentities(
   );
   app.onError((error) => failure(error, log));
 
-  // Beside these there are endpoints that need a token, and tell nobody else which accounts there are.
+  // Endpoints beside these need a token, and do not reveal to others which accounts exist.
   const open = ["/bundle.pem", "/bundle.json", "/crl.pem", "/feed", "/ocsp", "/ocsp/*"];
   app.on(["GET", "POST"], open, async (c, next) => {
     readers.count(remoteAddress(c));
@@ -106,7 +108,7 @@ export function publishedIdentities(
     if (cursor === after) return new Response(null, { status: 204 });
     const now = clock();
     const policy = name === null ? undefined : await findPolicy(db, account, name);
-    // A name without a policy is not kept: there are as many of these as anybody can think of.
+    // A policy that does not exist is not cached, because anybody can invent any number of names.
     const key = keyIn(account, policy?.name ?? "");
     const jws = await answers.of(key, cursor, now.getTime(), async () =>
       (await signerOf(account, now)).sign(await feedOf(account, cursor, policy, now)),
@@ -135,7 +137,7 @@ export function publishedIdentities(
     };
   };
 
-  /** Resolves once something of the account is newer than `after`, or when patience ends. */
+  /** Resolves when the account has something newer than `after`, or when the time is over. */
   const changedSince = async (
     account: string,
     after: number,
@@ -147,7 +149,7 @@ export function publishedIdentities(
     const timedOut = late.then(() => stop.abort());
     try {
       for (;;) {
-        // Asked for before the read, so that a commit between the two is not missed.
+        // Called before the read, so that a commit in between is not missed.
         const committed = store.committed(patience);
         if (patience.aborted || (await identitiesCursor(db, account)) !== after) return;
         await committed;
@@ -158,7 +160,7 @@ export function publishedIdentities(
     }
   };
 
-  /** A signer's certificate lives for a day: a fresh one is made in time, and after the clock was set back. */
+  /** A signer's certificate is valid for a day. A new one is made in time, and after the clock was set back. */
   const signerOf = async (account: string, now: Date): Promise<FeedSigner> => {
     const authority = await identities.authority(account);
     const current = await signers.get(authority.id);
@@ -187,7 +189,7 @@ async function trusted(
   return { authorities, cursor: await identitiesCursor(db, account) };
 }
 
-/** A body, or as much of it as shows that it is too long. */
+/** The body; if it is too long, only as much as shows that. */
 async function firstBytes({ body }: Request): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;

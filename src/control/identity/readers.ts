@@ -2,14 +2,16 @@ import { Failure } from "../../failures/failures.ts";
 import { neighbourhood } from "../../network/ranges.ts";
 import { Throttle } from "../../network/throttle.ts";
 
-/** Readers of published data need no token, so they are counted by address. */
+/** Readers of published data need no token, so they are limited by address. */
 const READS = { burst: 600, everyMs: 100 };
-/** Answers of OCSP that are signed for an account: each is a signature and a look into the database. */
+/** OCSP answers that are signed for an account; each costs a signature and a query of the database. */
 const SIGNED = { burst: 500, everyMs: 2 };
-/** Of one address held open at a time, and of one account. Those beyond are answered at once. */
+/**
+ * Requests that are held open at once, for each address and for each account. Further requests are answered at once.
+ */
 const WAITING = { address: 100, account: 1_000 };
 
-/** The readers of what accounts publish, each with a share of its own. */
+/** Limits the readers of published data, by address and by account. */
 export class Readers {
   readonly #reads: Throttle = new Throttle(READS);
   readonly #signed: Throttle = new Throttle(SIGNED);
@@ -27,14 +29,14 @@ export class Readers {
     this.#reads.count(key);
   }
 
-  /** Counts one more answer that is signed for an account. False: it has had its share. */
+  /** Counts one more answer that is signed for an account. False: the account has reached its limit. */
   maySign(account: string): boolean {
     if (this.#signed.wait(account) > 0) return false;
     this.#signed.count(account);
     return true;
   }
 
-  /** Null: it is answered at once. Otherwise to be called when it waits no more. */
+  /** Null: the request has to be answered at once. Otherwise a function to call when it no longer waits. */
   wait(account: string, address: string | null): (() => void) | null {
     const shares = [
       [`account ${account}`, WAITING.account],

@@ -3,7 +3,7 @@ import type { Identities } from "../../identity/identities.ts";
 import type { Database } from "../../store/database.ts";
 import { identitiesCursor, listAuthorities, listRevoked } from "../../store/identities.ts";
 
-/** ms that signed lists are handed out for. */
+/** How long signed lists are reused, ms. */
 const KEPT = 10 * 60_000;
 
 interface Kept {
@@ -13,8 +13,8 @@ interface Kept {
 }
 
 /**
- * The revocation lists of an account, PEM: of each CA that is trusted one for what its intermediate
- * has issued, and one of its root. OpenSSL, and so PostgreSQL, wants a list for each part of a chain.
+ * The revocation lists of an account, PEM: for each trusted CA one of its intermediate and one of its root. OpenSSL,
+ * and therefore PostgreSQL, needs a list for each certificate of a chain.
  */
 export class RevocationLists {
   readonly #db: Database;

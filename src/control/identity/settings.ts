@@ -7,7 +7,7 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 
 type Settings = {
-  /** Identities name the environment that each Worker was deployed to. */
+  /** Whether identities name the environment that each Worker was deployed to. */
   readonly environments: boolean;
 };
 

@@ -1,6 +1,6 @@
-/** ms that a signed answer is handed out for, at most: what has ended meanwhile is still in it. */
+/** The longest time that a signed answer is reused, ms. It may still contain entries that have expired meanwhile. */
 const KEPT = 30_000;
-/** Answers kept: the oldest go first. */
+/** How many answers are kept; the oldest are dropped first. */
 const MOST = 1_000;
 
 interface Kept {
@@ -9,11 +9,11 @@ interface Kept {
   readonly answer: Promise<string>;
 }
 
-/** What was signed for one reader is handed to all that ask for the same until something changes. */
+/** Reuses what was signed for one reader for all that ask for the same, until something changes. */
 export class SignedAnswers {
   readonly #kept: Map<string, Kept> = new Map();
 
-  /** @param key of what is asked for @param cursor of what is in it */
+  /** @param key identifies the question @param cursor of the state that the answer contains */
   of(key: string, cursor: number, now: number, sign: () => Promise<string>): Promise<string> {
     const kept = this.#kept.get(key);
     const age = now - (kept?.madeOn ?? 0);

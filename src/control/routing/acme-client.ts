@@ -4,18 +4,18 @@ import { Failure } from "../../failures/failures.ts";
 import type { Outbound } from "../../network/outbound.ts";
 
 export interface AcmeServer {
-  /** URL. */
+  /** URL of the ACME directory. */
   readonly directory: string;
   /** PEM. */
   readonly accountKey: string;
-  /** With what an account is opened. Null: nothing. */
+  /** The external account with which the ACME account is opened. Null: none. */
   readonly external: ExternalAccount | null;
   readonly outbound: Outbound;
-  /** Ends what is asked. */
+  /** Aborts the client's requests. */
   readonly signal: AbortSignal;
 }
 
-/** External Account Binding (RFC 8555, 7.3.4). */
+/** External Account Binding (RFC 8555, section 7.3.4). */
 export interface ExternalAccount {
   readonly kid: string;
   /** base64url. */
@@ -24,7 +24,7 @@ export interface ExternalAccount {
 
 const MOST_BYTES = 256 * 1024;
 
-/** A problem document of RFC 7807, as ACME servers write it. */
+/** A problem document (RFC 7807), as ACME servers send it. */
 const problem = z.object({
   type: z.string().startsWith("urn:ietf:params:acme:error:"),
   detail: z.string().default(""),
@@ -39,8 +39,8 @@ interface Answer {
 }
 
 /**
- * The library's client, whose requests go out as all of the platform's do: under the address policy,
- * with bounds of size and time, and without its own retries, which wait as long as a server says.
+ * The library's client, but its requests are sent like all others of the platform: under the address policy, with
+ * limits of size and time. Its own retries, which wait as long as a server says, are off.
  */
 export async function acmeClient({
   directory,
@@ -49,7 +49,7 @@ export async function acmeClient({
   outbound,
   signal,
 }: AcmeServer): Promise<Client> {
-  // Loaded by the code that uses it.
+  // Loaded only when it is needed.
   const { Client: AcmeClient } = await import("acme-client");
   const client = new AcmeClient({
     directoryUrl: directory,
@@ -76,7 +76,9 @@ export async function acmeClient({
   return client;
 }
 
-/** What a server says against an order. Only what is a problem of ACME is told: it is shown to callers. */
+/**
+ * A server's reason for refusing an order. Only valid ACME problems are quoted, because the reason is shown to callers.
+ */
 export function refusal(body: unknown, otherwise: string): Failure {
   const { data } = problem.safeParse(body);
   if (data === undefined) {
@@ -89,7 +91,7 @@ export function refusal(body: unknown, otherwise: string): Failure {
   });
 }
 
-/** The library sends it once more. */
+/** The library repeats such a request. */
 function isOldNonce(body: unknown): boolean {
   return problem.safeParse(body).data?.type === "urn:ietf:params:acme:error:badNonce";
 }

@@ -8,7 +8,7 @@ import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { oneLine } from "../api/text.ts";
 import { CHALLENGES } from "./acme-order.ts";
 import { takeByAcme } from "./acme-taking.ts";
-import { shownCertificate } from "./custom-certificates.ts";
+import { shownHostCertificate } from "./custom-certificates.ts";
 
 const wish = z.object({
   directory: z
@@ -19,8 +19,7 @@ const wish = z.object({
   accept_terms: z.boolean().default(false),
   challenge: z.enum(CHALLENGES).optional(),
   /**
-   * An account with the server's operator. Without it, the server opens no ACME account (External
-   * Account Binding).
+   * The account with the server's operator (External Account Binding). Some servers open no ACME account without it.
    */
   external_account: z
     .strictObject({
@@ -29,14 +28,14 @@ const wish = z.object({
       hmac_key: z.string().min(1).max(4_000),
     })
     .optional(),
-  /** CAs (PEM) that the directory's server is verified by, in the place of the public ones. */
+  /** CAs (PEM) that the directory's server is verified against, instead of the public ones. */
   authority: z.string().max(100_000).optional(),
 });
 
-/** Orders of one account that its callers begin: each asks a server elsewhere, which counts them as well. */
+/** Orders that callers of one account begin. Each sends requests to a server elsewhere, which has limits too. */
 const BEGUN = { burst: 20, everyMs: 6_000 };
 
-/** Certificates that an ACME server issues for a host, and that renew themselves. */
+/** Certificates for a host that an ACME server issues, and that are renewed automatically. */
 export function acmeEndpoints(context: ControlContext): readonly Endpoint[] {
   const begun = new Throttle(BEGUN);
   return [
@@ -69,7 +68,7 @@ export function acmeEndpoints(context: ControlContext): readonly Endpoint[] {
             seal: (place) => texts.seal(context.keyring, place, external.hmac_key),
           },
         });
-        return { result: shownCertificate(row) };
+        return { result: shownHostCertificate(row) };
       },
     ),
   ];

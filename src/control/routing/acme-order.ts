@@ -10,21 +10,21 @@ import { type AcmeServer, acmeClient, refusal } from "./acme-client.ts";
 export interface AcmeOrder extends Omit<AcmeServer, "signal"> {
   readonly host: string;
   readonly email: string | null;
-  /** An account was opened with this key before. */
+  /** Whether an account was already opened with this key. */
   readonly isKnown: boolean;
-  /** False: an account is only opened where there are no terms. */
+  /** False: an account is opened only if the server has no terms. */
   readonly acceptsTerms: boolean;
-  /** The kind of proof. Null: what the server offers, HTTP-01 first. */
+  /** The kind of proof. Null: one that the server offers, HTTP-01 first. */
   readonly challenge: AcmeChallengeKind | null;
-  /** Ends the order before its time. */
+  /** Aborts the order. */
   readonly signal?: AbortSignal;
-  /** The account is open: keep its key, whatever becomes of the order. */
+  /** Called when the account is open: its key has to be stored, whatever happens to the order. */
   opened(this: void): Promise<void>;
-  /** Has the ingress answer; in force on return. What it gives back takes it away again. */
-  present(this: void, challenge: Presented): Promise<AsyncDisposable>;
+  /** Makes the ingress answer the challenge; in force on return. Disposing of the result removes it. */
+  present(this: void, challenge: PresentedChallenge): Promise<AsyncDisposable>;
 }
 
-export interface Presented {
+export interface PresentedChallenge {
   readonly token: string;
   readonly keyAuthorization: string;
 }
@@ -36,9 +36,9 @@ export interface IssuedPair {
   readonly key: string;
 }
 
-/** ms for all of it. */
+/** ms for the whole order. */
 const LONGEST_ORDER = 120_000;
-/** ms between two looks at what a server works on. */
+/** ms between two requests for a state that the server is still working on. */
 const PAUSE = 1_000;
 
 const state = z.object({
@@ -53,7 +53,7 @@ const authorizationState = state.omit({ status: true }).extend({
     .array(z.object({ type: z.string(), url: z.string(), error: z.unknown().optional() }).loose())
     .max(20),
 });
-/** HTTP-01 of RFC 8555, and TLS-ALPN-01 of RFC 8737; the first that is offered is taken. */
+/** HTTP-01 of RFC 8555, and TLS-ALPN-01 of RFC 8737, in order of preference. */
 export const CHALLENGES: readonly ["http-01", "tls-alpn-01"] = ["http-01", "tls-alpn-01"];
 const takenChallenge = z.object({
   type: z.enum(CHALLENGES),
@@ -62,7 +62,7 @@ const takenChallenge = z.object({
 });
 
 /**
- * Orders a certificate for one host, with a key that is made for it.
+ * Orders a certificate for one host, with a new key.
  * @throws Failure `acme_terms_not_accepted`, `acme_unreachable`, `acme_refused`, `acme_unfinished`
  */
 export async function orderCertificate(order: AcmeOrder): Promise<IssuedPair> {
@@ -80,7 +80,7 @@ export async function orderCertificate(order: AcmeOrder): Promise<IssuedPair> {
   }
 }
 
-/** Opens the account of this key, or finds it. */
+/** Opens the account of this key, or finds it if it exists. */
 async function signIn(client: Client, order: AcmeOrder): Promise<void> {
   const { email, acceptsTerms, isKnown } = order;
   const terms = await client.getTermsOfServiceUrl();
@@ -115,14 +115,14 @@ async function run(
 ): Promise<IssuedPair> {
   const identifiers = [{ type: "dns", value: host }];
   const created = await client.createOrder({ identifiers });
-  // One authorization, whatever else it names: the library asks for them all at once.
+  // The order must have exactly one authorization, because the library would request all of them at once.
   orderState.parse(created);
   const authorization = async () =>
     authorizationState.parse((await client.getAuthorizations(created))[0]);
   const first = await authorization();
   if (first.status !== "valid") {
     const challenge = choose(first.challenges, wanted);
-    // The library does TLS-ALPN-01, and its types do not know it.
+    // The library supports TLS-ALPN-01, but its types do not.
     const proof = { ...challenge, status: "pending" } as Parameters<Client["completeChallenge"]>[0];
     const keyAuthorization = await client.getChallengeKeyAuthorization(proof);
     await using _ = await present({ token: challenge.token, keyAuthorization });
@@ -149,7 +149,7 @@ async function run(
   return { chain: z.string().parse(chain), key };
 }
 
-/** @throws Failure `acme_refused` if nothing is offered that is done here */
+/** @throws Failure `acme_refused` if the server offers no supported kind */
 function choose(
   offered: readonly { readonly type: string }[],
   wanted: AcmeChallengeKind | null,
@@ -170,7 +170,7 @@ function isPast(...states: readonly string[]): (order: z.output<typeof orderStat
   };
 }
 
-/** Asks until `isDone`. The signal ends it. */
+/** Asks until `isDone`, or until the signal aborts. */
 async function settled<T>(
   read: () => Promise<T>,
   signal: AbortSignal,

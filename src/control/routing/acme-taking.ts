@@ -27,7 +27,7 @@ import type {
 } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
 import type { ControlContext } from "../api/context.ts";
-import { type AcmeOrder, orderCertificate, type Presented } from "./acme-order.ts";
+import { type AcmeOrder, orderCertificate, type PresentedChallenge } from "./acme-order.ts";
 import { type HostTarget, presentAt } from "./host-certificate-taking.ts";
 import { hostOfAnother } from "./host-owners.ts";
 
@@ -36,17 +36,20 @@ export type AcmeContext = Pick<
   "store" | "keyring" | "edge" | "intake" | "outbound" | "clock" | "log"
 >;
 
-/** What the account at the server is opened with. */
+/** What an order asks for, and how the account at the server is opened. */
 export interface AcmeWish {
-  /** Null: the one that issued what the host presents, or else Let's Encrypt. */
+  /** Null: the directory that issued the host's current certificate, else Let's Encrypt. */
   readonly directory: string | null;
   readonly email: string | null;
   /** PEM. Null: public CAs. */
   readonly authority: string | null;
   readonly acceptsTerms: boolean;
-  /** The kind of proof. Null: the one that was chosen for what the host presents, or what the server offers. */
+  /**
+   * The kind of proof. Null: the one that was chosen for the host's current certificate, else one that the server
+   * offers.
+   */
   readonly challenge: AcmeChallengeKind | null;
-  /** With what the account is opened. Null: with what it was, or nothing. */
+  /** The external account to open the account with. Null: the stored one, if any. */
   readonly external: {
     readonly kid: string;
     /** Its MAC key. */
@@ -61,8 +64,8 @@ const FIRST_RETRY = 15 * 60_000;
 const OVER = 10 * 60_000;
 
 /**
- * Orders a certificate and has the host present it from now on, and what renews it. Whatever fails,
- * the host presents what it did.
+ * Orders a certificate, has the host present it from now on, and stores how to renew it. If anything fails, the host
+ * goes on presenting its current certificate.
  * @throws Failure `acme_…`, `host_certificate_unfit`
  */
 export async function takeByAcme(
@@ -86,7 +89,7 @@ export async function takeByAcme(
   const directory = wish.directory ?? before?.directory ?? LETS_ENCRYPT;
   const there = await acmeAccountAt(store.db, accountId, directory);
   const bound = there && (await acmeExternalAccount(store.db, there.id));
-  // Another external account has an account of its own at the server, with a key of its own.
+  // Another external account means another account at the server, with another key.
   const isOther = wish.external !== null && wish.external.kid !== bound?.kid;
   const isKnown = there !== null && !isOther;
   const email = wish.email ?? there?.email ?? null;
@@ -111,7 +114,7 @@ export async function takeByAcme(
   });
 }
 
-/** @throws Failure `request_invalid`, which does not say what was sent */
+/** @throws Failure `request_invalid`, which does not quote what was sent */
 function sealExternal(
   { keyring }: AcmeContext,
   { id, accountId }: AcmeAccountRow,
@@ -128,7 +131,7 @@ function sealExternal(
   return { id, accountId, kid: external.kid, sealedKey };
 }
 
-/** Renews what is due. Never rejects: what is wrong is written down, and the one before stays. */
+/** Renews a certificate that is due. Never rejects: a failure is stored, and the current certificate stays. */
 export async function renew(
   context: AcmeContext,
   row: HostCertificateRow,
@@ -157,7 +160,7 @@ export async function renew(
     );
     log.info({ accountId, host, notAfter }, "a host's certificate was renewed by ACME");
   } catch (error) {
-    // The platform ends: the order is begun again after the next start.
+    // The platform is ending; the order is made again after the next start.
     if (signal.aborted) return;
     const isTold = error instanceof Failure;
     log.warn(
@@ -174,7 +177,7 @@ export async function renew(
   }
 }
 
-/** What orders left behind whose process ended. */
+/** Removes challenges of orders whose process has ended. */
 export async function forgetOldChallenges({ store, edge, clock }: AcmeContext): Promise<void> {
   const old = await challengesBefore(store.db, new Date(clock().getTime() - OVER));
   if (old.length === 0) return;
@@ -187,7 +190,7 @@ export async function forgetOldChallenges({ store, edge, clock }: AcmeContext): 
   });
 }
 
-/** Where what the host presents was issued, and how. Null: not by ACME. */
+/** Where and how the host's current certificate was issued. Null: not by ACME. */
 async function issuedBefore(
   db: Database,
   { accountId, host }: Pick<HostTarget, "accountId" | "host">,
@@ -204,15 +207,13 @@ async function issuedBefore(
 
 interface Terms extends Pick<AcmeOrder, "isKnown" | "acceptsTerms" | "challenge"> {
   readonly external: AcmeExternalAccountRow | null;
-  /**
-   * The stored values come from this order: otherwise the key may have been sealed again meanwhile.
-   */
+  /** The stored values come from this order. If not, the key may have been re-wrapped meanwhile, and is not written. */
   readonly namesExternal: boolean;
-  /** Its key takes the place of one that is kept. */
+  /** The order's MAC key replaces a stored one. */
   readonly replaces: boolean;
 }
 
-/** @param renewed what it takes the place of: nothing is taken if that is not renewed any more */
+/** @param renewed the certificate that is renewed: if ACME no longer renews it, nothing is stored */
 async function obtain(
   context: AcmeContext,
   target: HostTarget,
@@ -237,13 +238,13 @@ async function obtain(
     },
     outbound: own ?? context.outbound,
     ...(renewed && { signal: renewed.signal }),
-    // Kept from here on, whatever becomes of the order: servers limit new accounts, and take an
-    // external account once.
+    // Stored at once, whatever happens to the order: servers limit new accounts, and may accept an external account
+    // only once.
     opened: async () => {
       await store.housekeep(async ({ db }) => {
         if (replaces) await replaceAcmeAccount(db, account);
         const id = await putAcmeAccount(db, account);
-        // Another order may have opened the account first: what binds it is its own.
+        // If another order has opened the account first, that order's external account counts.
         if (namesExternal && external?.id === id) await putAcmeExternalAccount(db, external);
       });
     },
@@ -255,7 +256,7 @@ async function obtain(
     key: Buffer.from(key),
   });
   const judged = await upload.judge({ ca: false, now: clock() });
-  // Not after the upload was let go: its key is sealed in there.
+  // Stored while the upload is still open, because the upload holds the sealed key.
   return await presentAt(context, target, judged, {
     source: "acme",
     folder: null,
@@ -266,7 +267,7 @@ async function obtain(
   });
 }
 
-/** After two thirds of its life. */
+/** After two thirds of the certificate's lifetime. */
 function renewalOf(chain: string): Date {
   const { validFromDate, validToDate } = new X509Certificate(chain);
   const [from, to] = [validFromDate.getTime(), validToDate.getTime()];
@@ -288,7 +289,7 @@ function newAccount(
 async function present(
   { store, edge, clock }: AcmeContext,
   { accountId, host }: Pick<HostTarget, "accountId" | "host">,
-  challenge: Presented,
+  challenge: PresentedChallenge,
 ): Promise<AsyncDisposable> {
   const row = { ...challenge, accountId, host, createdOn: clock().toISOString() };
   await applyChange({ store, edge }, async ({ db, changed }) => {

@@ -39,7 +39,7 @@ const upload = z.object({
 const renewal = upload.partial();
 const pairBody = upload.omit({ bundle_method: true });
 
-/** The server certificates of a zone's hosts, as Cloudflare's SDK and Terraform upload them. */
+/** The server certificates of a zone's hosts, in the form that Cloudflare's SDK and Terraform use. */
 export function customCertificateEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, edge, clock } = context;
   const path = "/zones/{zone_id}/custom_certificates";
@@ -55,7 +55,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
     });
     return value;
   };
-  /** @throws Failure as for any certificate that is uploaded */
+  /** @throws Failure as for any upload of a certificate */
   const read = async (
     zone: Zone,
     accountId: string,
@@ -76,7 +76,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
       async ({ caller: { accountId }, params }) => {
         const zone = await existingZone(store.db, accountId, params["zone_id"]);
         const rows = await listHostCertificates(store.db, accountId, zone.name);
-        return list(rows.map((row) => shownCertificate(row)));
+        return list(rows.map((row) => shownHostCertificate(row)));
       },
     ),
     keyEndpoint(
@@ -94,7 +94,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
             bundleMethod,
           });
         });
-        return { result: shownCertificate(row) };
+        return { result: shownHostCertificate(row) };
       },
     ),
     keyEndpoint(
@@ -109,9 +109,9 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
         const host = params["host"]?.toLowerCase() ?? "";
         const target = { accountId: caller.accountId, host, by: actorOf(caller) };
         const judged = await held.judge({ ca: false, now: clock() });
-        // An upload ends the following of a folder.
+        // With an upload, a folder is no longer followed.
         const row = await presentAt(context, target, judged, { source: "upload", folder: null });
-        return { result: shownCertificate(row) };
+        return { result: shownHostCertificate(row) };
       },
     ),
     endpoint(
@@ -139,7 +139,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
     endpoint(
       { method: "get", path: one, summary: "One of them", scope: "ssl_certs:read" },
       async ({ caller, params }) => ({
-        result: shownCertificate(await existing(store.db, caller, params)),
+        result: shownHostCertificate(await existing(store.db, caller, params)),
       }),
     ),
     keyEndpoint(
@@ -168,7 +168,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
             ...(bundleMethod && { bundleMethod }),
           });
         });
-        return { result: shownCertificate(row) };
+        return { result: shownHostCertificate(row) };
       },
     ),
     endpoint(
@@ -188,7 +188,7 @@ export function customCertificateEndpoints(context: ControlContext): readonly En
   ];
 }
 
-/** One that was made, or that follows from a route. @throws Failure `zone_not_found` */
+/** A zone that was created, or that follows from a route. @throws Failure `zone_not_found` */
 export async function existingZone(
   db: Database,
   accountId: string,
@@ -214,7 +214,7 @@ async function existing(
   throw new Failure("host_certificate_not_found");
 }
 
-export function shownCertificate(row: HostCertificateRow): object {
+export function shownHostCertificate(row: HostCertificateRow): object {
   const leaf = new X509Certificate(row.chain);
   return {
     id: row.id,

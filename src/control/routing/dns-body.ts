@@ -21,7 +21,7 @@ const record = z.strictObject({
   id: oneLine.optional(),
 });
 
-/** What clients may send. What is not kept is taken where it says nothing. */
+/** What clients may send. Fields that are not stored are accepted only if they have no effect. */
 export const recordBody: z.ZodType<DnsRecordBody> = record;
 export const recordPatch: z.ZodType<DnsRecordPatch> = record.partial();
 
@@ -37,7 +37,7 @@ export interface DnsBatch {
   readonly posts?: readonly DnsRecordBody[] | null | undefined;
 }
 
-/** Changes of one call, as on Cloudflare's free plan. */
+/** Changes in one call, as on Cloudflare's free plan. */
 export const MOST_CHANGES = 200;
 
 const named = { id: oneLine.max(100) };

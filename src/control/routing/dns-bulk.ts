@@ -15,7 +15,7 @@ import { readZoneFile, writeZoneFile, type ZoneFileRecord } from "./zone-file.ts
 /** Characters of a zone file. */
 const LARGEST_FILE = 1_048_576;
 
-/** What became of a batch, in the order in which Cloudflare does it. */
+/** The results of a batch, in the order in which Cloudflare applies it. */
 interface Done {
   readonly deletes: DnsRecordRow[];
   readonly patches: DnsRecordRow[];
@@ -23,12 +23,12 @@ interface Done {
   readonly posts: DnsRecordRow[];
 }
 
-/** Many records at once: all that a call asks for is done, or nothing. */
+/** Many records at once: all changes of a call are made, or none. */
 export function dnsBulkEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, edge, clock, limits } = context;
   const path = "/zones/{zone_id}/dns_records";
   const scope = "ssl_certs:write";
-  /** All of `work` in one transaction. */
+  /** Runs `work` in one transaction. */
   const together = <T>(
     caller: Caller,
     zoneId: string | undefined,
@@ -89,7 +89,7 @@ export function dnsBulkEndpoints(context: ControlContext): readonly Endpoint[] {
           const added: string[] = [];
           for (const record of read) {
             const content = parsedRecord(bodyOf(record, isProxied), changes.zone);
-            // A file that is imported again adds what is new in it.
+            // Records that exist already are skipped, so importing a file again adds only what is new.
             if (changes.has(content)) continue;
             await changes.put(null, content);
             added.push(`${content.type} ${content.name}`);
@@ -166,7 +166,7 @@ async function fileIn(form: FormData): Promise<string> {
   return text;
 }
 
-/** Null: what the file says itself counts. */
+/** Null: the file itself says so for each record. */
 function proxiedIn(form: FormData): boolean | null {
   const text = form.get("proxied") ?? "";
   if (text === "") return null;

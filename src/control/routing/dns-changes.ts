@@ -11,17 +11,17 @@ import type { Zone } from "./zones.ts";
 export interface OpenZone {
   readonly accountId: string;
   readonly zoneId: string | undefined;
-  /** Records that the account may have. */
+  /** How many records the account may have. */
   readonly limit: number;
   readonly now: Date;
 }
 
-/** The records of one zone while a transaction changes them, one after the other. */
+/** The records of one zone during a transaction that changes them one after the other. */
 export class DnsChanges {
   readonly zone: Zone;
   readonly #db: Database;
   readonly #options: OpenZone;
-  /** Of all zones of the account. */
+  /** The records of all zones of the account. */
   #all: readonly DnsRecordRow[];
 
   private constructor(db: Database, zone: Zone, all: readonly DnsRecordRow[], options: OpenZone) {
@@ -31,7 +31,7 @@ export class DnsChanges {
     this.#options = options;
   }
 
-  /** @throws Failure if the zone is not there */
+  /** @throws Failure if the zone does not exist */
   static async open(db: Database, options: OpenZone): Promise<DnsChanges> {
     const { accountId, zoneId } = options;
     const zone = await existingZone(db, accountId, zoneId);
@@ -45,7 +45,7 @@ export class DnsChanges {
     throw new Failure("dns_record_not_found");
   }
 
-  /** Whether a record says the same, with whatever settings. */
+  /** Whether a record with this content exists, with any settings. */
   has({ name, type, content }: RecordContent): boolean {
     return this.#all.some(
       (one) => one.name === name && one.type === type && one.content === content,
@@ -53,7 +53,7 @@ export class DnsChanges {
   }
 
   /**
-   * @param before the record that it takes the place of. Null: it is added
+   * @param before the record that is replaced. Null: a record is added
    * @throws Failure `host_origin_taken`, `dns_name_taken`, `dns_record_exists`, `dns_record_identical`,
    * `dns_record_quota`
    */

@@ -6,7 +6,7 @@ const FIELDS = ["name", "content", "comment"] as const;
 const KINDS = ["exact", "contains", "startswith", "endswith"] as const;
 const text: z.ZodType<string | undefined> = oneLine.max(4096).optional();
 
-/** `name`, `name.exact` and `name[exact]`: as people, Terraform and the SDK write it. */
+/** `name`, `name.exact` and `name[exact]` are the spellings of people, Terraform and the SDK. */
 const texts: Record<string, z.ZodType<string | undefined>> = {};
 for (const field of FIELDS) {
   texts[field] = text;
@@ -16,7 +16,7 @@ for (const field of FIELDS) {
   }
 }
 
-/** What is not known is refused: a filter that does nothing would show records as found. */
+/** Unknown filters are refused: an ignored filter would return records that do not match it. */
 export const dnsFilter: z.ZodObject = z.strictObject({
   ...texts,
   type: text,
@@ -40,7 +40,7 @@ interface Filter {
 }
 type Test = (row: DnsRecordRow) => boolean;
 
-/** @param query as `dnsFilter` takes it */
+/** @param query as parsed by `dnsFilter` */
 export function filtered(rows: readonly DnsRecordRow[], query: object): readonly DnsRecordRow[] {
   const filter: Filter = query;
   const tests = testsOf(filter);

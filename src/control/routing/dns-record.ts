@@ -4,7 +4,7 @@ import { Failure } from "../../failures/failures.ts";
 import type { DnsRecordRow } from "../../store/schema.ts";
 import { isHost, refuseOwnHosts, type Zone, zoneNamed } from "./zones.ts";
 
-/** A record as clients write it. */
+/** A record as clients send it. */
 export interface DnsRecordBody {
   readonly type: string;
   readonly name: string;
@@ -15,10 +15,10 @@ export interface DnsRecordBody {
   readonly tags?: readonly string[] | null | undefined;
 }
 
-/** Those fields of a record that change. */
+/** Changes to some fields of a record. */
 export type DnsRecordPatch = { readonly [F in keyof DnsRecordBody]?: DnsRecordBody[F] | undefined };
 
-/** What a record says. */
+/** A record's content, without its settings. */
 export type RecordContent = Pick<
   DnsRecordRow,
   "name" | "type" | "content" | "proxied" | "ttl" | "comment" | "tags"
@@ -53,7 +53,7 @@ export function parsedRecord(body: DnsRecordBody, zone: Zone): RecordContent {
 
 const TYPES = new Set(["A", "AAAA", "CNAME", "TXT"]);
 
-/** Names are of the zone: `@` is the zone, `www` and `www.example.com` are the same. */
+/** Names are relative to the zone: `@` is the zone, and `www` and `www.example.com` are the same. */
 function nameIn(text: string, { name: zone }: Zone): string {
   const plain = plainName(text);
   const isWhole = plain === zone || plain.endsWith(`.${zone}`);
@@ -74,7 +74,7 @@ function contentOf(type: string, content: string, name: string): string {
       if (isIPv4(text)) return text;
       throw invalid(`the content of an A record is an IPv4 address, and not "${shorten(text)}"`);
     case "AAAA":
-      // In one spelling, so that the same address is found to be the same.
+      // Addresses get one spelling, so equal addresses are recognised.
       if (isIPv6(text) && !text.includes("%")) {
         return new URL(`http://[${text}]`).hostname.slice(1, -1);
       }
@@ -120,7 +120,7 @@ export function shownRecord(row: DnsRecordRow): object {
   };
 }
 
-/** What is not named stays. */
+/** Fields that are not given stay as they are. */
 export function patched(before: DnsRecordRow, body: DnsRecordPatch): DnsRecordBody {
   const { name, type, content, ttl, proxied, comment, tags } = before;
   return {

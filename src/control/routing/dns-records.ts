@@ -18,8 +18,8 @@ import type { Zone } from "./zones.ts";
 type Params = Readonly<Record<string, string>>;
 
 /**
- * The records of a zone, as Cloudflare's SDK and Terraform keep them. Nobody is served DNS from
- * them: a proxied one says where the origin of its host is.
+ * The records of a zone, in the form that Cloudflare's SDK and Terraform use. Countersign serves no DNS: a proxied
+ * record says where the origin of its host is.
  */
 export function dnsRecordEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, edge, clock, limits } = context;
@@ -31,7 +31,7 @@ export function dnsRecordEndpoints(context: ControlContext): readonly Endpoint[]
     limit: limits.dnsRecords,
     now: clock(),
   });
-  /** @param decide what the record becomes. Null: nothing */
+  /** @param decide returns the new content. Null: the record is deleted */
   const change = (
     caller: Caller,
     params: Params,
@@ -48,7 +48,7 @@ export function dnsRecordEndpoints(context: ControlContext): readonly Endpoint[]
       const after = shownRecord(row) as Record<string, unknown>;
       return { value: row, audit: { ...auditOf(caller, action, row), after } };
     });
-  /** A record as it is sent, whole. */
+  /** The endpoint for a record that is sent whole. */
   const written = (at: Pick<Endpoint, "method" | "path" | "summary">): Endpoint =>
     endpoint(
       { ...at, scope: "ssl_certs:write", body: recordBody },

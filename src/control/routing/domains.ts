@@ -39,7 +39,7 @@ const filter = z.object({
   zone_name: z.string().optional(),
 });
 
-/** `custom_domain: true` in the configuration: every request to a host leads to one script. */
+/** `custom_domain: true` in the configuration: all requests to a host lead to one script. */
 export function domainEndpoints({ store, edge }: ControlContext): readonly Endpoint[] {
   const path = "/accounts/{account_id}/workers/scripts/{script_name}/domains";
   const domainsOf = async (accountId: string): Promise<RouteWithScript[]> =>
@@ -53,7 +53,7 @@ export function domainEndpoints({ store, edge }: ControlContext): readonly Endpo
     if (!domain) throw new Failure("route_of_script_not_found");
     return domain;
   };
-  /** A host that another script of the account has goes over to this one. */
+  /** If another script of the account has the host, this script takes it over. */
   const attach = async (
     caller: Caller,
     host: string,
@@ -236,7 +236,7 @@ export function domainEndpoints({ store, edge }: ControlContext): readonly Endpo
   ];
 }
 
-/** Takes hosts away from other scripts of the account. */
+/** Removes hosts from other scripts of the account. */
 async function takeOver(write: Write, accountId: string, hosts: readonly string[]): Promise<void> {
   for (const host of hosts) {
     const holder = await findPattern(write.db, host);
@@ -272,7 +272,7 @@ function shown(domain: RouteWithScript, more: object = {}): Record<string, unkno
     environment: "production",
     zone_id: zone.id,
     zone_name: zone.name,
-    // Of the certificate that the host is served with; who serves it decides that, not the domain.
+    // The id of the host's certificate. The domain does not decide which certificate the host presents, so it is empty.
     cert_id: "",
     enabled: true,
     previews_enabled: false,

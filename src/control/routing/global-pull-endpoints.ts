@@ -14,7 +14,7 @@ import { pullAuthorities, settleGlobalPull } from "./global-pulls.ts";
 
 const setting = z.object({ value: z.enum(["on", "off"]) });
 
-/** The certificate that any zone may show its origins, as Cloudflare's zone settings switch it. */
+/** The global certificate for origins, which Cloudflare's zone settings switch on and off. */
 export function globalPullEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, edge, clock } = context;
   const path = "/zones/{zone_id}/settings/tls_client_auth";

@@ -27,14 +27,14 @@ export interface GlobalPullContext {
 
 const DAY = 86_400_000;
 const LEAF_DAYS = 90;
-/** Renewed while it has this long. */
+/** ms; renewed when less is left. */
 const LEAF_RENEWED = 30 * DAY;
-/** How long before the end of a CA its successor is made: owners of origins have to hear of it. */
+/** ms before a CA's expiry at which its successor is made. Owners of origins need this time to trust it. */
 const SUCCESSION = 365 * DAY;
 
 /**
- * The CAs that sign what origins are shown globally, for the owners of origins to trust: one, made
- * when it is first needed, and in its last year its successor too.
+ * The CAs whose certificates all origins may be shown, for their owners to trust: one, made when it is first needed,
+ * and in its last year its successor too.
  */
 export async function pullAuthorities(
   db: Database,
@@ -63,8 +63,8 @@ export async function pullAuthorities(
 }
 
 /**
- * Gives an account a global certificate that lasts, if one of its zones shows it, and takes it away
- * if none does. What is in flight ends with the one before.
+ * Gives an account a valid global certificate if one of its zones uses it, and removes it if none does. Requests in
+ * flight finish with the previous one.
  */
 export async function settleGlobalPull(
   { db, changed }: Write,
@@ -87,7 +87,7 @@ export async function settleGlobalPull(
   for (const { id } of over) await changed({ kind: "certificate", accountId, certificateId: id });
 }
 
-/** Renews what ends soon, of all accounts. @returns whose was changed */
+/** Renews global certificates of all accounts that expire soon. @returns the accounts whose certificate has changed */
 export async function renewGlobalPulls(
   context: GlobalPullContext & { readonly store: Store },
 ): Promise<readonly string[]> {
@@ -104,7 +104,7 @@ export async function renewGlobalPulls(
     renewed.push(accountId);
   }
   const authorities = await listPullAuthorities(store.db);
-  // The successor exists in time, even if nobody asks for it.
+  // The successor has to exist in time, even if nobody asks for it.
   if (authorities.length > 0 && !authorities.some((row) => lasts(row, now, SUCCESSION))) {
     await store.housekeep(({ db }) => pullAuthorities(db, context));
   }
@@ -119,7 +119,7 @@ async function issued(
   const { keyring, clock } = context;
   const now = clock();
   const authorities = await pullAuthorities(db, context);
-  // The oldest, as long as it can: the successor is not everywhere yet.
+  // The oldest CA that is valid for long enough, because its successor may not be trusted everywhere yet.
   const signer = authorities.find((row) => lasts(row, now, LEAF_DAYS * DAY)) ?? authorities.at(-1)!;
   const key = keyring.unseal(pullAuthorityPlace(signer.id), signer.sealedKey);
   const made = await issuePullCertificate(

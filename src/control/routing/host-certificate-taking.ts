@@ -36,13 +36,12 @@ export interface CertificateSource
   extends
     Pick<HostCertificateRow, "source" | "folder">,
     Partial<Pick<HostCertificateRow, "acmeAccountId" | "acmeChallenge" | "acmeNextOn">> {
-  /** It renews the certificate with this id: nothing is changed if ACME renews that no more. */
+  /** Id of the certificate that it renews: nothing is changed if ACME no longer renews that one. */
   readonly inPlaceOf?: string;
 }
 
 /**
- * What a host presents from now on: whatever said what this very host presents is replaced, with all
- * that it is for.
+ * Sets the certificate of a host. The host's previous certificate is replaced, for all the hosts that it was for.
  * @throws Failure `host_certificate_unfit`
  */
 export async function presentAt(
@@ -65,7 +64,7 @@ export async function presentAt(
       message: `the certificate is for ${names.join(", ").slice(0, 300)}, not for "${host.slice(0, 253)}"`,
     });
   }
-  // The host that was meant comes first.
+  // The requested host comes first.
   const hosts = [host, ...names.filter((name) => name !== host)];
   return applyChange({ store, edge }, async (write) => {
     const before = await saying(write.db);
@@ -91,7 +90,7 @@ export async function presentAt(
   });
 }
 
-/** @throws Failure `host_certificate_unfit` for one that no host of the zone can present */
+/** @throws Failure `host_certificate_unfit` if no host of the zone can present it */
 export async function freshOf(
   { keyring, clock }: Pick<TakingContext, "keyring" | "clock">,
   { zone, accountId, id }: { readonly zone: Zone; readonly accountId: string; readonly id: string },
@@ -116,7 +115,7 @@ const notRenewed = {
   acmeNextOn: null,
 } as const;
 
-/** Of a certificate that somebody uploaded: no folder's and no ACME server's to replace. */
+/** The source of an uploaded certificate, which neither a folder nor an ACME server may replace. */
 export const uploaded: Omit<CertificateSource, "inPlaceOf"> & typeof notRenewed = {
   source: "upload",
   folder: null,
@@ -127,7 +126,7 @@ function isRenewed({ id, source }: HostCertificateRow, wanted: string): boolean 
   return id === wanted && source === "acme";
 }
 
-/** One that was not there before. */
+/** The row of a certificate that did not exist before. */
 export function firstRow(
   { id, accountId, zone }: { readonly id: string; readonly accountId: string; readonly zone: Zone },
   fresh: FreshCertificate,
@@ -169,7 +168,7 @@ export function hostAudit(
   return { by, action, accountId, resource, after: { hosts } };
 }
 
-/** The DNS names of the leaf: each has to be in the zone. */
+/** The DNS names of the leaf, each of which has to be in the zone. */
 function hostsIn(chain: string, names: readonly string[], zone: Zone): readonly string[] {
   const { keyUsage } = new X509Certificate(chain);
   const hosts = names

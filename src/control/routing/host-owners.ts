@@ -7,10 +7,9 @@ import { listZones } from "../../store/hosts/zones.ts";
 import { isOwnHost } from "./zones.ts";
 
 /**
- * The first of these hosts that is another account's: by a zone, a route, an origin, what it presents
- * or asks of its clients, or as the name that a Worker has by itself. Names that Workers have by
- * themselves are another's where they are not this account's: whoever registers the subdomain
- * gets them. Null: none is.
+ * The first of these hosts that belongs to another account: by a zone, a route, an origin, its certificate or client
+ * rules, or as a Worker's own name. Own names under a subdomain that this account has not registered count as
+ * another's, because the account that registers the subdomain gets them. Null: none.
  * @param hosts `api.example.com`, `*.example.com`, or the pattern of a route
  */
 export async function hostOfAnother(
@@ -27,9 +26,9 @@ export async function hostOfAnother(
 }
 
 /**
- * Whether another account has, or says something of, a host that Workers of this one would have by
- * the subdomain: from before, when nobody had it, or when it was the other's.
- * @param accountId Null: of an account that is made now
+ * Whether another account has hosts or settings under the subdomain that would belong to Workers of this account, from
+ * a time when nobody, or the other account, had the subdomain.
+ * @param accountId Null: an account that is being made
  */
 export async function hasHostsOfOthers(
   db: Database,
@@ -63,5 +62,5 @@ function isOf({ subdomain, shortHosts }: AccountRow, pattern: string): boolean {
   return subdomain !== null && namesBelow(subdomain).some((name) => end.endsWith(name.slice(1)));
 }
 
-/** `shop.localhost` is a Worker of the account with short names, `.localhost` all of them. */
+/** `shop.localhost` is a Worker of the account with short names; `.localhost` stands for all of them. */
 const SHORT_NAME = /^[^.]*\.localhost$/;

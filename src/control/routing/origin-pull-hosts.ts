@@ -21,7 +21,7 @@ import { isHost, type Zone } from "./zones.ts";
 const association = z.object({
   hostname: oneLine.max(253).optional(),
   cert_id: oneLine.max(100).optional(),
-  /** Null: the association is voided. */
+  /** Null: removes the association. */
   enabled: z.boolean().nullish(),
 });
 const associations = z.object({ config: z.array(association).min(1).max(1000) });

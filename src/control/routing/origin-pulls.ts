@@ -30,8 +30,8 @@ const setting = z.object({ enabled: z.boolean() });
 const PATH = "/zones/{zone_id}/origin_tls_client_auth";
 
 /**
- * What the origins of a zone's hosts are shown, as Cloudflare's SDK and Terraform set it
- * (Authenticated Origin Pulls).
+ * The certificates that the origins of a zone's hosts are shown (Authenticated Origin Pulls), in the form that
+ * Cloudflare's SDK and Terraform use.
  */
 export function originPullEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, edge } = context;
@@ -40,7 +40,7 @@ export function originPullEndpoints(context: ControlContext): readonly Endpoint[
     (await listPullZones(store.db, accountId)).some(
       (row) => row.zone === zone && row.enabled === 1,
     );
-  // Fixed names go before ids: the first that fits is taken.
+  // Fixed path segments come before ids, because the first match counts.
   return [
     ...certificateEndpoints(context, `${PATH}/hostnames/certificates`, "hostname"),
     ...originPullHostEndpoints(context, `${PATH}/hostnames`),
@@ -82,7 +82,7 @@ export function originPullEndpoints(context: ControlContext): readonly Endpoint[
   ];
 }
 
-/** The certificates of one level. */
+/** The endpoints for certificates of one level: zone or hostname. */
 function certificateEndpoints(
   context: ControlContext,
   path: string,

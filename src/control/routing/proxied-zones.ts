@@ -9,7 +9,7 @@ import { hostPattern } from "../../network/host-pattern.ts";
 const zone = hostPattern.refine((name) => !name.startsWith("*."), "is not the name of a zone");
 const chosen = z.object({ zones: z.array(zone).max(1000) });
 
-/** Zones behind another proxy: client certificates are not presented to their hosts. */
+/** Zones behind another proxy, whose hosts are never presented a client certificate. */
 export function proxiedZoneEndpoints({ store, edge }: ControlContext): readonly Endpoint[] {
   const path = "/accounts/{account_id}/countersign/proxied_zones";
   return [

@@ -26,7 +26,7 @@ import { hostOf, isHost, routePattern, zoneNamed, zoneOf, zonesOf } from "./zone
 const replacement = z.array(z.object({ pattern: z.string() })).max(1000);
 const addition = z.object({
   pattern: z.string(),
-  // Cloudflare's "no Worker here" would need something else that answers.
+  // At Cloudflare a route without a Worker excludes a host from other routes; here nothing else would answer.
   script: z.string("is missing: a route without a Worker leads nowhere here"),
 });
 const zoneFilter = z.object({ name: z.string().optional(), "account.id": z.string().optional() });
@@ -223,10 +223,10 @@ export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoi
 }
 
 /**
- * Leads patterns to a script, and tells the edge. A host belongs to the account that came first.
+ * Makes patterns lead to a script, and tells the edge. A host belongs to the account that came first.
  *
  * @param keepId of a route that is replaced; only for one pattern
- * @throws Failure `route_taken` if one leads to another script, or its hosts to another account
+ * @throws Failure `route_taken` if a pattern leads to another script, or its hosts belong to another account
  */
 export async function addAll(
   { db, changed }: Write,
@@ -256,7 +256,7 @@ export async function addAll(
   return added;
 }
 
-/** What led to a script before it was changed. */
+/** The patterns that led to a script before it was changed. */
 export async function patternsOf(
   db: Database,
   script: ScriptRow,
@@ -268,7 +268,7 @@ export async function patternsOf(
     .map(({ pattern }) => pattern);
 }
 
-/** Ids of zones are made from names, so any name has one; what is no id at all is refused. */
+/** Zone ids are derived from names, so any name has one. Text that is not an id is refused. */
 function assertZoneId(zoneId = ""): void {
   if (/^[0-9a-f]{32}$/.test(zoneId)) return;
   throw new Failure("route_not_found", {
@@ -277,7 +277,7 @@ function assertZoneId(zoneId = ""): void {
   });
 }
 
-/** @throws Failure `route_invalid`: also for a pattern of another zone */
+/** @throws Failure `route_invalid`, also for a pattern of another zone */
 function inZone(accountId: string, zoneId: string | undefined, text: string): string {
   assertZoneId(zoneId);
   const pattern = routePattern(text);
@@ -318,7 +318,7 @@ export function shownZone(accountId: string, name: string): object {
     type: "full",
     paused: false,
     permissions: [],
-    // The platform's operator decides where names lead: Countersign has no name servers.
+    // Countersign has no name servers: the platform's operator decides where names lead.
     name_servers: [],
     original_name_servers: null,
     original_dnshost: null,
@@ -338,5 +338,5 @@ export function shownZone(accountId: string, name: string): object {
   };
 }
 
-/** A zone was never made: it is there as long as names are. */
+/** A zone that follows from a route was never created, so it has no date. */
 const BEGINNING = "1970-01-01T00:00:00.000Z";

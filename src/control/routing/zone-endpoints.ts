@@ -17,7 +17,7 @@ const wanted = z.object({
   type: z.string().optional(),
 });
 
-/** Zones that are made by hand, as Cloudflare's SDK and Terraform do; others follow from routes. */
+/** Zones that are created, as by Cloudflare's SDK and Terraform. Other zones follow from routes. */
 export function zoneEndpoints({ store, edge, clock }: ControlContext): readonly Endpoint[] {
   return [
     endpoint(
@@ -41,7 +41,7 @@ export function zoneEndpoints({ store, edge, clock }: ControlContext): readonly 
           if (await zoneByName(db, name)) {
             throw new Failure("zone_taken", { message: `the zone "${name}" exists` });
           }
-          // Whose zone it is may say where its hosts lead, also those that lead somewhere now.
+          // The owner of a zone decides where its hosts lead, so none of them may belong to another account.
           if ((await hostOfAnother(db, accountId, [name, `*.${name}`])) !== null) {
             throw new Failure("zone_taken", {
               message: `the zone "${name}" has hosts of another account`,
@@ -51,7 +51,7 @@ export function zoneEndpoints({ store, edge, clock }: ControlContext): readonly 
           const { id } = zoneNamed(accountId, name);
           const row: ZoneRow = { id, accountId, name, createdOn: clock().toISOString() };
           await insertZone(db, row);
-          // Settings of a zone above it end where it begins.
+          // Settings of a parent zone do not apply within a new zone, so hosts have changed.
           await changed({ kind: "hosts", accountId });
           return { value: null, audit: auditOf(caller, "zone.create", row) };
         });

@@ -1,20 +1,20 @@
 import { Failure } from "../../failures/failures.ts";
 
-/** A record as a zone file has it. */
+/** A record as in a zone file. */
 export interface ZoneFileRecord {
-  /** Lower case, whole, without the last dot. */
+  /** Lower case, the full name, without the last dot. */
   readonly name: string;
   readonly type: string;
   readonly content: string;
   readonly ttl: number;
-  /** From `cf_tags=cf-proxied:true`, as Cloudflare exports it. Null: it does not say. */
+  /** From `cf_tags=cf-proxied:true`, as Cloudflare exports it. Null: the file does not say. */
   readonly proxied: boolean | null;
 }
 
 /**
- * Reads a zone file (RFC 1035, section 5) as far as a zone here has records: SOA and NS of the zone
- * itself are passed over, for nobody is served DNS.
- * @throws Failure `dns_zone_file_invalid`, with the line; `dns_record_unsupported`, by type
+ * Reads a zone file (RFC 1035, section 5) with the types of records that zones have here. SOA and NS of the zone itself
+ * are skipped, because Countersign serves no DNS.
+ * @throws Failure `dns_zone_file_invalid`, with the line; `dns_record_unsupported`, with the type
  */
 export function readZoneFile(text: string, zone: string): readonly ZoneFileRecord[] {
   const records: ZoneFileRecord[] = [];
@@ -26,7 +26,7 @@ export function readZoneFile(text: string, zone: string): readonly ZoneFileRecor
   return records;
 }
 
-/** As Cloudflare exports a zone: what only it knows stands in a comment. */
+/** Writes a zone file as Cloudflare exports it, with Cloudflare's own fields in comments. */
 export function writeZoneFile(
   zone: string,
   records: readonly (Omit<ZoneFileRecord, "proxied"> & { readonly proxied: boolean })[],
@@ -45,7 +45,7 @@ interface Token {
 
 interface Entry {
   readonly line: number;
-  /** It begins with a blank: the owner is that of the entry before. */
+  /** The entry begins with a blank, so its owner is that of the previous entry. */
   readonly isContinued: boolean;
   readonly tokens: readonly Token[];
   readonly comment: string;
@@ -72,7 +72,7 @@ function recordOf(
   if (!isContinued) state.owner = whole(rest.shift()!.text, state.origin);
   if (state.owner === null) throw invalid(line, "the first record has no name");
   let ttl: number | null = null;
-  // TTL and class come in either order, and each may be absent.
+  // TTL and class may come in either order, and each may be absent.
   for (let i = 0; i < 2; i += 1) {
     const next = rest[0]?.text.toUpperCase() ?? "";
     if (ttl === null && /^\d/.test(next)) ttl = seconds(next, line);
@@ -115,11 +115,11 @@ function direct(tokens: readonly Token[], state: State, line: number): void {
 function contentOf(type: string, tokens: readonly Token[], origin: string): string {
   const [first] = tokens;
   if (type === "CNAME") return whole(first!.text, origin);
-  // The parts of a TXT record are one text.
+  // The parts of a TXT record form one text.
   return type === "TXT" ? tokens.map(({ text }) => text).join("") : first!.text;
 }
 
-/** `@`, a whole name with its last dot, or one below the origin. */
+/** Expands `@`, a full name with its last dot, or a name relative to the origin. */
 function whole(name: string, origin: string): string {
   const lower = name.toLowerCase();
   if (lower === "@") return origin;
@@ -128,14 +128,14 @@ function whole(name: string, origin: string): string {
 
 const UNITS: Readonly<Record<string, number>> = { S: 1, M: 60, H: 3_600, D: 86_400, W: 604_800 };
 
-/** `3600`, or `1H30M` as BIND has it. */
+/** `3600`, or `1H30M` as BIND writes it. */
 function seconds(text: string, line: number): number {
   if (text.length > 30 || !/^(?:\d+[SMHDW])*\d*$/.test(text)) {
     throw invalid(line, "its TTL is none");
   }
   const parts = [...text.matchAll(/(\d+)([SMHDW]?)/g)];
   const sum = parts.reduce((all, [, count, unit]) => all + Number(count) * (UNITS[unit!] ?? 1), 0);
-  // What others keep for longer or shorter is kept here as long as can be.
+  // Values outside the supported range become the nearest supported value.
   return sum <= 1 ? 1 : Math.min(86_400, Math.max(30, sum));
 }
 
@@ -144,7 +144,7 @@ function proxiedIn(comment: string): boolean | null {
   return found === undefined ? null : found === "true";
 }
 
-/** Lines, and what parentheses make one line of. */
+/** Lines; parentheses join several lines into one. */
 function entriesOf(text: string): Entry[] {
   const entries: Entry[] = [];
   let at = 0;
@@ -181,7 +181,7 @@ function entriesOf(text: string): Entry[] {
   return entries;
 }
 
-/** Entries of a file; an account has fewer records. */
+/** Entries of a file. An account may have fewer records. */
 const MOST = 10_000;
 
 function tokenAt(text: string, from: number, line: number): { token: Token; end: number } {
@@ -207,7 +207,7 @@ function tokenAt(text: string, from: number, line: number): { token: Token; end:
   return { token: { text: read, isQuoted }, end: isQuoted ? at + 1 : at };
 }
 
-/** In parts of 255 characters at most, as a TXT record has them. */
+/** A TXT record consists of parts of at most 255 characters. */
 function written(type: string, content: string): string {
   if (type === "CNAME") return `${content}.`;
   if (type !== "TXT") return content;

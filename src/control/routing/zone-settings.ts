@@ -44,7 +44,7 @@ const schemas: { readonly [Id in ZoneSettingId]: z.ZodType<ZoneSettingValues[Id]
   }),
 };
 
-/** What each setting accepts, for the answer to a wrong value. */
+/** What each setting accepts, for the message about a wrong value. */
 const TAKEN: Readonly<Record<ZoneSettingId, string>> = {
   min_tls_version: '"1.2" or "1.3": TLS 1.0 and 1.1 are not spoken here (RFC 8996)',
   tls_1_3: '"on" or "off": early data (0-RTT) is not taken, for it can be sent again by others',
@@ -54,17 +54,17 @@ const TAKEN: Readonly<Record<ZoneSettingId, string>> = {
 };
 
 const ids = Object.keys(schemas) as ZoneSettingId[];
-/** How origins are asked: over TLS, and verified by the host's name. */
+/** Origins are always reached over TLS and verified by the host's name. */
 const SSL = { id: "ssl", value: "strict", editable: false, modified_on: null } as const;
 
-/** What a zone says of all its hosts at the ingress, under Cloudflare's names. */
+/** Settings of a zone that apply to all its hosts at the ingress, under Cloudflare's names. */
 export function zoneSettingEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, edge, clock } = context;
   const path = "/zones/{zone_id}/settings";
   const byId = `${path}/{setting_id}`;
   const read = { scope: "ssl_certs:read" } as const;
   const write = { scope: "ssl_certs:write" } as const;
-  /** All of them, or none. */
+  /** Changes all of the given settings, or none. */
   const change = (
     caller: Caller,
     zoneId: string | undefined,
@@ -139,8 +139,8 @@ export function zoneSettingEndpoints(context: ControlContext): readonly Endpoint
 }
 
 /**
- * A zone that was created belongs to one account, with all hosts in it. A zone that follows from a
- * route does not: its settings would also apply to other accounts that come later.
+ * A zone that was created belongs to one account, with all its hosts. A zone that follows from a route does not: its
+ * settings would also apply to other accounts that come later.
  * @throws Failure `zone_not_found`
  */
 async function madeZone(db: Database, accountId: string, id: string | undefined): Promise<ZoneRow> {

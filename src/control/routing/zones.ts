@@ -3,8 +3,8 @@ import { Failure } from "../../failures/failures.ts";
 import { hostsOverlap } from "../../network/patterns.ts";
 
 /**
- * Countersign serves no DNS: its operator decides where names lead. Each domain name is a zone of
- * its account, with an id made from the name, because Cloudflare's clients ask for one.
+ * Countersign serves no DNS: its operator decides where names lead. Each domain name is a zone of its account, with an
+ * id derived from the name, because Cloudflare's clients ask for one.
  */
 export interface Zone {
   readonly id: string;
@@ -41,7 +41,7 @@ export function hostOf(pattern: string): string {
   return (pattern.split("/")[0] ?? "").replace(/^\*\.?/, "");
 }
 
-/** The names that scripts have by themselves: no other script can take them over by a route. */
+/** The hosts that scripts have by their name. No other script can take them over with a route. */
 const OWN_HOSTS = ["*.workers.dev", "*.localhost"];
 
 export function isOwnHost(pattern: string): boolean {
@@ -58,7 +58,7 @@ export function refuseOwnHosts(pattern: string): void {
 }
 
 /**
- * A route's pattern as it is stored: lower case host, no scheme.
+ * A route's pattern as it is stored: lower-case host, no scheme.
  *
  * @throws Failure `route_invalid`
  */

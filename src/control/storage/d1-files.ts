@@ -30,7 +30,7 @@ const exporting = z.object({
     .nullish(),
 });
 
-/** `wrangler d1 execute --file` and `wrangler d1 export`: each is done when it is answered. */
+/** `wrangler d1 execute --file` and `wrangler d1 export`. Each call is finished when it is answered. */
 export function d1FileEndpoints(
   context: ControlContext,
   transfers: Transfers,

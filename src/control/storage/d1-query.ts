@@ -15,7 +15,7 @@ interface Statement {
   readonly params?: readonly unknown[] | undefined;
 }
 
-/** In one transaction. @throws Failure `d1_query_failed` with what SQLite says */
+/** Runs the statements in one transaction. @throws Failure `d1_query_failed` with SQLite's message */
 export async function runSql(
   context: ControlContext,
   row: ResourceRow,

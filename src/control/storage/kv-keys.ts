@@ -16,7 +16,7 @@ interface KvCall {
 }
 
 const MEBIBYTE = 1024 * 1024;
-/** Of a value, and what surrounds it in a form. */
+/** Bytes of a value with the rest of its form. */
 const LARGEST = 26 * MEBIBYTE;
 const LARGEST_BULK = 105 * MEBIBYTE;
 
@@ -33,7 +33,7 @@ const pair = z.object({
   base64: z.boolean().optional(),
 });
 
-/** `wrangler kv key` and `wrangler kv bulk`, from the storage that the Workers' bindings reach. */
+/** `wrangler kv key` and `wrangler kv bulk`, on the same storage as the Workers' bindings. */
 export function kvKeyEndpoints(
   context: ControlContext,
   namespace: string,
@@ -219,7 +219,7 @@ async function put(
   });
 }
 
-/** The body of a PUT: the value, or a form with it and its metadata. */
+/** The body of a PUT: the value, or a form with the value and its metadata. */
 async function sent({
   request,
   held,
@@ -238,13 +238,13 @@ async function sent({
     throw new Failure("request_invalid", { message: 'the form has no part "value"' });
   }
   const text = metadata instanceof File ? await metadata.text() : metadata;
-  // As JSON says it: without what cannot stand in a header.
+  // Re-encoded as JSON, without characters that a header may not contain.
   const json = text === null ? null : JSON.stringify(parsed(text));
   const body = value instanceof File ? await value.bytes() : Buffer.from(value);
   return { body, metadata: json === "null" ? null : json };
 }
 
-/** JSON without a character that a header cannot have. */
+/** JSON without characters that a header may not contain. */
 function asHeader(json: string): string {
   return json.replaceAll(
     /[^\x20-\x7e]/g,
@@ -252,7 +252,7 @@ function asHeader(json: string): string {
   );
 }
 
-/** @throws Failure `storage_refused` with what it says, but for 404 */
+/** @throws Failure `storage_refused` with the storage's message, except for 404 */
 async function ask(
   context: ControlContext,
   { accountId, id }: ResourceRow,

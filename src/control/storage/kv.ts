@@ -12,7 +12,7 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { kvKeyEndpoints } from "./kv-keys.ts";
-import { auditOf, makeResource, removeResource, taken } from "./resource.ts";
+import { resourceAudit, makeResource, removeResource, taken } from "./resource.ts";
 
 const titled = z.object({ title: z.string().min(1).max(512) });
 
@@ -68,7 +68,10 @@ export function kvEndpoints(context: ControlContext): readonly Endpoint[] {
           const other = await findResourceByName(db, row.accountId, "kv", title);
           if (other && other.id !== row.id) throw taken("kv_namespace_exists", title);
           await updateResource(db, row.id, { name: title, modifiedOn: clock().toISOString() });
-          return { value: null, audit: auditOf(call.caller, "change", { ...row, name: title }) };
+          return {
+            value: null,
+            audit: resourceAudit(call.caller, "change", { ...row, name: title }),
+          };
         });
         return { result: shown({ ...row, name: title }) };
       },

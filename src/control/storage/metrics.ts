@@ -1,8 +1,8 @@
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 
 /**
- * What `wrangler d1 info` and `wrangler r2 bucket info` ask beside the API: how much was used of
- * what is billed. Nothing is counted here, so nothing is shown.
+ * The usage figures that `wrangler d1 info` and `wrangler r2 bucket info` ask for. Nothing is counted here, so the
+ * answer is empty.
  */
 export function usageEndpoints(): readonly Endpoint[] {
   return [

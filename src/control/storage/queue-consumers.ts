@@ -21,7 +21,7 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { scriptNotFound } from "../workers/lookup.ts";
-import { auditOf } from "./resource.ts";
+import { resourceAudit } from "./resource.ts";
 
 const within = (most: number, least = 0) => z.number().int().min(least).max(most).nullish();
 
@@ -39,7 +39,7 @@ const consumer = z.object({
     })
     .default({}),
 });
-/** One that names a queue. */
+/** A call whose path names a queue. */
 export interface QueueCall {
   readonly caller: Caller;
   readonly params: Readonly<Record<string, string>>;
@@ -47,7 +47,7 @@ export interface QueueCall {
 
 type Sent = z.output<typeof consumer>;
 
-/** Which Worker a queue's messages go to. @param find @throws Failure `queue_not_found` */
+/** The Worker that consumes a queue's messages. @param find @throws Failure `queue_not_found` */
 export function queueConsumerEndpoints(
   context: ControlContext,
   queue: string,
@@ -74,7 +74,7 @@ export function queueConsumerEndpoints(
       const after = await consumerOf(db, row);
       return {
         value: after === undefined ? null : shownConsumer(after, row.name),
-        audit: auditOf(call.caller, "change", row),
+        audit: resourceAudit(call.caller, "change", row),
       };
     });
   return [
@@ -202,7 +202,7 @@ function kept({ dead_letter_queue: dead, settings }: Sent): {
   return { deadLetterQueue: dead ?? null, settings: settings ?? {} };
 }
 
-/** A Worker that begins or ceases to consume has another process. */
+/** A Worker that starts or stops consuming gets a new process. */
 async function tell(
   { db, changed }: Write,
   { accountId }: ResourceRow,

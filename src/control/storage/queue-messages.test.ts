@@ -6,7 +6,7 @@ import { sent } from "./queue-messages.ts";
 
 const queue = { accountId: "a", name: "jobs" };
 
-/** Queues whose process answers so: the bodies are those of workerd's module. */
+/** A queue process that gives this answer. The bodies are those of workerd's own module. */
 function answering(status: number, said: unknown): Pick<ControlContext, "bodies" | "edge"> {
   const storage = async (): Promise<object> => ({
     status,

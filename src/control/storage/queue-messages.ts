@@ -9,12 +9,12 @@ import type { Answer } from "../api/envelope.ts";
 import type { QueueCall } from "./queue-consumers.ts";
 import { asked } from "./resource.ts";
 
-/** Bytes of JSON: 256 KB of messages, six times as long where every character of theirs is escaped. */
+/** Bytes of JSON: 256 KB of messages, six times as long if every character is escaped. */
 const LARGEST_BATCH = 2 * 1024 * 1024;
 
 const delay = z.number().int().min(0).max(86_400).optional();
 
-/** As Cloudflare's: JSON where nothing else is said. */
+/** JSON is the default content type, as at Cloudflare. */
 const message = z
   .object({
     body: z.unknown().optional(),
@@ -31,7 +31,7 @@ const message = z
 
 type Message = z.output<typeof message>;
 
-/** What a program outside of Workers does with a queue's messages. @param find @throws Failure `queue_not_found` */
+/** Sending to queues, for programs that are not Workers. @param find @throws Failure `queue_not_found` */
 export function queueMessageEndpoints(
   context: ControlContext,
   queue: string,
@@ -88,12 +88,12 @@ export function queueMessageEndpoints(
 interface Metrics {
   readonly backlogCount: number;
   readonly backlogBytes: number;
-  /** ms since 1970, 0: there is none. */
+  /** ms since 1970; 0: the queue is empty. */
   readonly oldestMessageTimestamp: number;
 }
 
 /**
- * The request that a Worker's binding makes of the same process. What it has answered is on the disk.
+ * Makes the same request of the same process as a Worker's binding. An acknowledged message is on the disk.
  *
  * @throws Failure `queue_message_too_large`, `queue_full`, `storage_unavailable`
  */
@@ -133,7 +133,7 @@ export async function sent(
   };
 }
 
-/** None: its queue's. */
+/** Without a delay of its own, a message gets the queue's. */
 function delayed(seconds: number | undefined): Record<string, string> {
   return seconds === undefined ? {} : { "x-msg-delay-secs": String(seconds) };
 }

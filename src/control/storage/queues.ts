@@ -15,9 +15,9 @@ import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { queueConsumerEndpoints, shownConsumer, type QueueCall } from "./queue-consumers.ts";
 import { queueMessageEndpoints } from "./queue-messages.ts";
-import { auditOf, emptied, makeEmptied, removeResource } from "./resource.ts";
+import { resourceAudit, emptied, makeEmptied, removeResource } from "./resource.ts";
 
-/** Seconds. Messages are kept for four days, as they are on Cloudflare unless another time is set. */
+/** Seconds. Messages are kept for four days, Cloudflare's default. */
 const RETENTION = 345_600;
 
 const queueName = z
@@ -33,7 +33,7 @@ const settings = z.strictObject({
   message_retention_period: z.number().int().optional(),
 });
 
-/** Of one account. */
+/** Queues of one account. */
 const MOST = 1_000;
 
 /** `wrangler queues`. */
@@ -55,7 +55,7 @@ export function queueEndpoints(context: ControlContext): readonly Endpoint[] {
     await applyChange(context, async ({ db, changed: tell }) => {
       await updateResource(db, row.id, { settings: merged, modifiedOn: clock().toISOString() });
       await tell({ kind: "queues", accountId: row.accountId });
-      return { value: null, audit: auditOf(call.caller, "change", row) };
+      return { value: null, audit: resourceAudit(call.caller, "change", row) };
     });
     return await shownAll(store.db, row.accountId, [{ ...row, settings: merged }]).then(only);
   };
@@ -135,7 +135,7 @@ export function queueEndpoints(context: ControlContext): readonly Endpoint[] {
         const { accountId, name: id } = row;
         await emptied(context, { accountId, kind: "queue", id });
         await store.write(() =>
-          Promise.resolve({ value: null, audit: auditOf(call.caller, "purge", row) }),
+          Promise.resolve({ value: null, audit: resourceAudit(call.caller, "purge", row) }),
         );
         return { result: only(await shownAll(store.db, accountId, [row])) };
       },

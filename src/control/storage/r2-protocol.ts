@@ -3,7 +3,7 @@ import type { ResourceRow } from "../../store/schema.ts";
 import type { ControlContext } from "../api/context.ts";
 import { asked, askedToStream } from "./resource.ts";
 
-/** An object as the protocol of R2 bindings has it. */
+/** An object in the form of the protocol of R2 bindings. */
 export interface R2Object {
   readonly name: string;
   readonly size: number | string;
@@ -15,9 +15,9 @@ export interface R2Object {
 }
 
 interface BucketAnswer {
-  /** Of a request about one object. */
+  /** In the answer about one object. */
   readonly object: R2Object;
-  /** Of a list. */
+  /** In the answer to a list. */
   readonly objects: readonly R2Object[];
   readonly truncated: boolean;
   readonly cursor?: string;
@@ -31,8 +31,9 @@ export interface Value {
 }
 
 /**
- * Asks a bucket as a Worker's binding does: JSON that says what, before the object's bytes.
- * @param value absent: a request that changes nothing
+ * Sends a request to a bucket in the form of a Worker's binding: JSON that describes the request, before the object's
+ * bytes.
+ * @param value absent: the request changes nothing
  * @throws Failure `r2_object_not_found`, `storage_refused`
  */
 export async function askBucket(
@@ -71,7 +72,7 @@ export async function askBucket(
 }
 
 /**
- * An object, whose bytes come as fast as they are read.
+ * Opens an object. Its bytes are read only as fast as the caller takes them.
  * @throws Failure `r2_object_not_found`, `storage_refused`
  */
 export async function openObject(

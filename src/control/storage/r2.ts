@@ -9,11 +9,11 @@ import { announcedLength, readBytes, readChunks } from "../api/body.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { askBucket, openObject, type R2Object, type Value } from "./r2-protocol.ts";
-import { auditOf, makeEmptied, removeResource } from "./resource.ts";
+import { resourceAudit, makeEmptied, removeResource } from "./resource.ts";
 
-/** Names of buckets, as Cloudflare takes them. */
+/** Cloudflare's rule for names of buckets. */
 const bucketName = z.string().regex(/^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/);
-/** Bytes of an object that is written through the API; Workers write larger ones in parts. */
+/** Bytes of an object that is written through the API. Workers write larger ones in parts. */
 const LARGEST = 315 * 1024 * 1024;
 const STANDARD = "Standard";
 
@@ -79,7 +79,7 @@ export function r2Endpoints(context: ControlContext): readonly Endpoint[] {
         const settings = { storageClass: storageClass.slice(0, 100) };
         await store.write(async ({ db }) => {
           await updateResource(db, row.id, { settings, modifiedOn: clock().toISOString() });
-          return { value: null, audit: auditOf(call.caller, "change", row) };
+          return { value: null, audit: resourceAudit(call.caller, "change", row) };
         });
         return { result: shown({ ...row, settings }) };
       },
@@ -189,10 +189,13 @@ async function bucketOf(
 
 const nothing: Value = { length: 0, bytes: new Uint8Array() };
 
-/** Bytes of an object that is held as a whole: it can be sent once more where a connection ends. */
+/** Bytes. A smaller object is held in memory, so it can be sent again if a connection ends. */
 const SMALL = 1024 * 1024;
 
-/** What is sent: it passes through, unless it is small or only its end says how long it is. */
+/**
+ * The object that the client sends. It is passed on as a stream, unless it is small or its length is not known before
+ * its end.
+ */
 async function valueOf({
   request,
   incoming,

@@ -8,7 +8,7 @@ import { asked, LARGEST_ANSWER } from "./resource.ts";
 const MEBIBYTE = 1024 * 1024;
 const request = { accountId: "a", kind: "d1", id: "1" } as const;
 
-/** A storage whose answer has as many mebibytes. */
+/** A storage whose answer has this many mebibytes. */
 function answering(
   mebibytes: number,
   bodies: BodyShares = new BodyShares(),

@@ -12,12 +12,12 @@ import type { ControlContext } from "../api/context.ts";
 interface Made {
   readonly kind: ResourceKind;
   readonly name: string;
-  /** Where another of the name is there. */
+  /** The failure if another resource has the name. */
   readonly exists: FailureCode;
   readonly settings?: ResourceRow["settings"];
 }
 
-/** A new resource of the account. @throws Failure `exists` */
+/** Makes a new resource of the account. @throws Failure `exists` */
 export async function makeResource(
   { store, clock }: ControlContext,
   caller: Caller,
@@ -38,7 +38,7 @@ export async function makeResource(
   await store.write(async ({ db }) => {
     if (await findResourceByName(db, accountId, kind, name)) throw taken(exists, name);
     await insertResource(db, row);
-    return { value: null, audit: auditOf(caller, "create", row) };
+    return { value: null, audit: resourceAudit(caller, "create", row) };
   });
   return row;
 }
@@ -48,8 +48,8 @@ export function taken(exists: FailureCode, name: string): Failure {
 }
 
 /**
- * Takes a resource off the account, then its data: what a crash leaves of them is under an id that
- * is never used again.
+ * Removes a resource from the account, then its data. Data that a crash leaves behind are under an id that is never
+ * used again.
  * @throws Failure `resource_in_use`
  */
 export async function removeResource(
@@ -62,7 +62,7 @@ export async function removeResource(
   await context.store.write(async ({ db }) => {
     await refuseBound(db, row, bound);
     await deleteResource(db, id);
-    return { value: null, audit: auditOf(caller, "delete", row) };
+    return { value: null, audit: resourceAudit(caller, "delete", row) };
   });
   if (kind === "do" || kind === "workflow") return;
   const at = { accountId, kind, id: kind === "r2" || kind === "queue" ? name : id };
@@ -72,9 +72,9 @@ export async function removeResource(
 }
 
 /**
- * As `makeResource`, for kinds whose data are under their name: a crash may have cut the deletion of
- * an earlier one of the name short.
- * @throws Failure `exists`, `storage_unavailable`; then there is none
+ * Like `makeResource`, for kinds whose data are stored under their name: a crash may have left data of an earlier
+ * resource with the name.
+ * @throws Failure `exists`, `storage_unavailable`; then no resource is made
  */
 export async function makeEmptied(
   context: ControlContext,
@@ -88,14 +88,14 @@ export async function makeEmptied(
   } catch (error) {
     await context.store.write(async ({ db }) => {
       await deleteResource(db, row.id);
-      return { value: null, audit: auditOf(caller, "delete", row) };
+      return { value: null, audit: resourceAudit(caller, "delete", row) };
     });
     throw error;
   }
   return row;
 }
 
-/** Deletes all that a resource keeps. @throws Failure `storage_unavailable` */
+/** Deletes all data of a resource. @throws Failure `storage_unavailable` */
 export async function emptied(
   context: Pick<ControlContext, "edge" | "bodies">,
   at: Pick<StorageRequest, "accountId" | "kind" | "id">,
@@ -121,7 +121,7 @@ async function refuseBound(
   });
 }
 
-export function auditOf(
+export function resourceAudit(
   caller: Caller,
   what: "create" | "change" | "delete" | "purge",
   { accountId, kind, id, name }: ResourceRow,
@@ -150,7 +150,7 @@ export async function asked(
   return { ...answer, body: await whole(answer.body, held) };
 }
 
-/** As `asked`; of the answer no more is held than a chunk. */
+/** Like `asked`, but only one chunk of the answer is in memory at a time. */
 export async function askedToStream(
   { edge }: Pick<ControlContext, "edge">,
   request: StorageRequest,
@@ -179,7 +179,7 @@ async function whole(body: AsyncIterable<Uint8Array>, held: HeldBytes): Promise<
 /** Bytes of an answer that is read to its end: the rows of a query, a database as SQL. */
 export const LARGEST_ANSWER: number = 128 * 1024 * 1024;
 
-/** Runs `work` for each, a few at a time. */
+/** Runs `work` for each item, a few at a time. */
 export async function forEach<T>(
   all: readonly T[],
   work: (one: T) => Promise<void>,

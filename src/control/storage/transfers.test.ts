@@ -33,7 +33,7 @@ test("a file is its account's alone, and for ten minutes", (t) => {
   assert.throws(() => transfers.take(id, "a"), { code: "transfer_gone" });
 });
 
-test("whoever knows the URL uploads once what is taken then, and nobody else anything", async () => {
+test("somebody who knows the URL can upload once, and nobody else can upload anything", async () => {
   const transfers = new Transfers();
   const app = transfers.app({ log, bodies: new BodyShares() });
   const id = transfers.open("a", null);

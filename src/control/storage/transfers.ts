@@ -9,7 +9,7 @@ import { failure } from "../api/envelope.ts";
 
 /** Bytes of one file. */
 export const largestFile: number = 128 * 1024 * 1024;
-/** Files that are held at a time, of an account and of all: the oldest goes for the newest. */
+/** Files that are held at once, for each account and in all. A new file displaces the oldest. */
 const MOST_OF_ACCOUNT = 2;
 const MOST = 4;
 const LIFETIME = 10 * 60_000;
@@ -17,18 +17,18 @@ const LIFETIME = 10 * 60_000;
 interface Transfer {
   readonly until: number;
   readonly accountId: string;
-  /** Null: it is still to be uploaded. */
+  /** Null: the file is not uploaded yet. */
   content: Uint8Array | null;
 }
 
 /**
- * Files on their way to and from databases. wrangler sends and fetches them without its token, at a
- * URL that it was given: who knows the URL may.
+ * Files on their way to and from databases. wrangler uploads and downloads them without its token, at a URL that it was
+ * given: knowing the URL is the permission.
  */
 export class Transfers {
   readonly #held = new Map<string, Transfer>();
 
-  /** @returns the part of the URL that nobody guesses */
+  /** @returns the part of the URL that cannot be guessed */
   open(accountId: string, content: Uint8Array | null): string {
     const now = Date.now();
     for (const [id, { until }] of this.#held) if (until < now) this.#held.delete(id);
@@ -41,7 +41,7 @@ export class Transfers {
     return id;
   }
 
-  /** What was uploaded, which is held no longer. @throws Failure `transfer_gone` */
+  /** Returns an uploaded file, and no longer holds it. @throws Failure `transfer_gone` */
   take(id: string, accountId: string): Uint8Array {
     const transfer = this.#find(id);
     if (transfer.accountId !== accountId || transfer.content === null) throw gone();
@@ -49,7 +49,7 @@ export class Transfers {
     return transfer.content;
   }
 
-  /** The URLs themselves. */
+  /** Serves these URLs. */
   app({ log, bodies }: Pick<ControlContext, "log" | "bodies">): Hono {
     const app = new Hono().basePath(`/client/v4${TRANSFERS}`);
     app.onError((error) => failure(error, log));
@@ -63,7 +63,7 @@ export class Transfers {
     app.get("/:id", (c) => {
       const { content, accountId } = this.#find(c.req.param("id"));
       if (content === null) throw gone();
-      // A request that came over no connection has no environment.
+      // A request that came over no connection has no `env`.
       const { outgoing } = (c.env ?? {}) as Partial<HttpBindings>;
       heldUntilSent(bodies.open(accountId), content.byteLength, outgoing);
       return c.body(ReadableStream.from(pieces(content)), 200, {
@@ -80,14 +80,14 @@ export class Transfers {
   }
 }
 
-/** As one body it would be copied for each that fetches it. */
+/** As one body the file would be copied for each download. */
 function* pieces(content: Uint8Array): Generator<Uint8Array<ArrayBuffer>> {
   for (let at = 0; at < content.byteLength; at += PIECE) yield content.slice(at, at + PIECE);
 }
 
 const PIECE = 64 * 1024;
 
-/** Below the API's root. */
+/** The path below the API's root. */
 export const TRANSFERS = "/countersign/transfers";
 
 function gone(): Failure {

@@ -6,7 +6,7 @@ import { findScript, insertScript } from "../../store/workers/scripts.ts";
 import type { Database } from "../../store/database.ts";
 import { type StoredVersion, newestVersion } from "../../store/workers/versions.ts";
 
-/** What the script is before the change; null and null for a new one. */
+/** The script's state before the change; null and null for a new script. */
 export interface Before {
   readonly script: ScriptRow | null;
   readonly newest: StoredVersion | null;

@@ -26,7 +26,10 @@ const chosen = z.object({ mode: z.enum(["gateway", "in-process"]) });
 
 type CertificateBinding = WorkerBinding & { readonly type: "mtls_certificate" };
 
-/** Who makes the connections of each mTLS binding of a script. Kept across its deploys. */
+/**
+ * Who makes the connections of each mTLS binding of a script: the gateway, or the Worker's process. Deploys do not
+ * change it.
+ */
 export function bindingModeEndpoints(
   { store, edge, log, limits }: ControlContext,
   publisher: Publisher,
@@ -67,7 +70,7 @@ export function bindingModeEndpoints(
     ),
   ];
 
-  /** Whatever does not start, or cannot be presented, leaves everything as it was. */
+  /** If the new version does not start, or the certificate cannot be presented, nothing is changed. */
   async function set(
     script: ScriptRow,
     key: ScriptKey,
@@ -118,7 +121,7 @@ export function bindingModeEndpoints(
   }
 }
 
-/** Back to the gateway is everybody's to say who may change the Worker. */
+/** Everybody who may change the Worker may put a binding back to the gateway. */
 function assertOwnsKeys({ scopes }: Caller, isAllowed: boolean): void {
   if (!isAllowed) throw new Failure("in_process_forbidden");
   if (permits(scopes, "ssl_certs:write")) return;
@@ -127,7 +130,7 @@ function assertOwnsKeys({ scopes }: Caller, isAllowed: boolean): void {
 
 interface VersionsInUse {
   readonly deployed: readonly StoredVersion[];
-  /** Of it alone, if it is not deployed. */
+  /** Only the newest version, if the script is not deployed. */
   readonly newest: readonly StoredVersion[];
 }
 
@@ -142,7 +145,7 @@ async function versionsInUse(db: Database, { id }: ScriptRow): Promise<VersionsI
   return { deployed, newest: isApart ? [newest] : [] };
 }
 
-/** Of the versions that are deployed, and of the newest. */
+/** The mTLS bindings of the deployed versions and of the newest one. */
 async function bindingsOf(db: Database, script: ScriptRow): Promise<CertificateBinding[]> {
   const { accountId, name: scriptName } = script;
   const { deployed, newest } = await versionsInUse(db, script);

@@ -1,6 +1,6 @@
 import type { WorkerBinding } from "../../contract/change-feed.ts";
 
-/** As the API lists it: a secret has only its name. */
+/** A binding as the API lists it; a secret shows only its name. */
 export function shownBinding(binding: WorkerBinding): object {
   const { name, type } = binding;
   switch (binding.type) {

@@ -11,11 +11,11 @@ import { assertKept } from "./remote-classes.ts";
 import { Refusals } from "./refusals.ts";
 
 /**
- * What the bindings point to has to be there: asked in the transaction that stores them too.
+ * Everything that bindings point to has to exist. This is checked in the transaction that also stores them.
  *
- * @throws Failure `binding_certificate_unknown`, `binding_certificate_is_authority`,
- * `binding_service_unknown`, `binding_hyperdrive_unknown`, `binding_resource_unknown`, `object_class_unconfigured`,
- * `in_process_key_unsupported`, `in_process_hosts_limited`
+ * @throws Failure `binding_certificate_unknown`, `binding_certificate_is_authority`, `binding_service_unknown`,
+ * `binding_hyperdrive_unknown`, `binding_resource_unknown`, `object_class_unconfigured`, `in_process_key_unsupported`,
+ * `in_process_hosts_limited`
  */
 export async function assertTargets(
   db: Database,
@@ -27,7 +27,7 @@ export async function assertTargets(
   refusals.throw();
 }
 
-/** The same, but what is refused is collected. */
+/** Like `assertTargets`, but refusals are collected. */
 export async function refuseTargets(
   db: Database,
   key: ScriptKey,

@@ -10,9 +10,10 @@ import {
 import { type BindingOwner, type EarlierVersion, carryOverAll } from "./carried-bindings.ts";
 
 /**
- * Turns what a client asks for into what the edge runs: secrets sealed, inherited bindings copied.
+ * Turns the bindings that a client asks for into those that the edge runs: secrets are sealed, inherited bindings are
+ * copied.
  *
- * @throws Failure that names the binding, and its type if that is unknown
+ * @throws Failure that names the binding, and its type if the type is unknown
  */
 export function resolveBindings(
   requested: readonly RequestedBinding[],
@@ -25,7 +26,7 @@ export function resolveBindings(
   return resolved;
 }
 
-/** The same, but what is refused is collected: what is not is returned. */
+/** Like `resolveBindings`, but refusals are collected; returns the bindings that were not refused. */
 export function resolveOrRefuse(
   requested: readonly RequestedBinding[],
   owner: BindingOwner,

@@ -3,7 +3,7 @@ import type { Keyring } from "../../keys/seal.ts";
 import type { SecretTexts } from "../../keys/secret-texts.ts";
 import type { ScriptKey, WorkerBinding } from "../../contract/change-feed.ts";
 
-/** The version that the bindings are for. */
+/** The version that the bindings belong to. */
 export interface BindingOwner extends ScriptKey {
   readonly versionId: string;
   readonly tag: string;
@@ -11,13 +11,13 @@ export interface BindingOwner extends ScriptKey {
   readonly timestamp: string;
 }
 
-/** The version that bindings are taken over from. */
+/** The version from which bindings are carried over. */
 export interface EarlierVersion {
   readonly id: string;
   readonly bindings: readonly WorkerBinding[];
 }
 
-/** All that an earlier version has, in this one. */
+/** All bindings of an earlier version, for this version. */
 export function carryOverAll(
   keyring: Keyring,
   { id, bindings }: EarlierVersion,
@@ -37,9 +37,9 @@ interface CarryOver {
 }
 
 /**
- * A binding of an earlier version, in this one. A secret is sealed again: a sealed record opens in the
- * one version and under the one name it was made for.
- * @throws Failure `sealed_record_damaged` if it does not open where it stood
+ * A binding of an earlier version, for this version. A secret is sealed again, because a sealed record can be unsealed
+ * only in the version and under the name for which it was made.
+ * @throws Failure `sealed_record_damaged` if it cannot be unsealed for its old place
  */
 export function carryOver(
   binding: WorkerBinding,
@@ -70,7 +70,7 @@ export function sealSecret(
   return { name, type: "secret_text", sealed };
 }
 
-/** The bindings, their secrets wrapped by the master key of now: it may have changed meanwhile. */
+/** The bindings, with their secrets wrapped by the current master key, which may have changed meanwhile. */
 export function freshBindings(
   keyring: Keyring,
   owner: BindingOwner,

@@ -11,13 +11,13 @@ import {
 import { workflowFieldRefusal } from "./workflows/workflows.ts";
 import { featureRefusal } from "./scripts/script-metadata.ts";
 
-/** What of a Wrangler configuration wrangler sends only once the upload is live, or not with a dry run. */
+/** Parts of a Wrangler configuration that wrangler sends only once the upload is live, or not with a dry run. */
 interface ProjectConfiguration {
   readonly crons?: readonly string[] | undefined;
   readonly assets?: boolean | undefined;
   readonly migrations?: readonly TaggedMigration[] | undefined;
   readonly containers?: number | undefined;
-  /** Fields of `workflows` that wrangler sends after the upload. */
+  /** Names of fields of `workflows` that wrangler sends after the upload. */
   readonly workflowFields?: readonly string[] | undefined;
 }
 
@@ -29,7 +29,7 @@ const configuration: z.ZodType<ProjectConfiguration> = z.object({
   workflowFields: z.array(z.string().max(255)).max(100).optional(),
 });
 
-/** What would be refused after the upload, said before it. */
+/** Refusals that would otherwise come only after the upload. */
 export function configurationRefusals(sent: File | string | null): readonly Failure[] {
   if (typeof sent !== "string") return [];
   const given = read(sent);
@@ -45,7 +45,7 @@ export function configurationRefusals(sent: File | string | null): readonly Fail
   return wrong.found;
 }
 
-/** What is known of one: `name` to `script_name` are the binding's. */
+/** The known fields; `name` to `script_name` are in the binding. */
 const WORKFLOW_FIELDS: ReadonlySet<string> = new Set([
   "name",
   "binding",
@@ -55,12 +55,12 @@ const WORKFLOW_FIELDS: ReadonlySet<string> = new Set([
   "default_retention",
 ]);
 
-/** A dry run uploads no files: whether there would be some is said beside it. */
+/** Whether the project has assets. A dry run uploads no files, so the project's configuration says so. */
 export function announcesAssets(sent: File | string | null): boolean {
   return typeof sent === "string" && read(sent).assets === true;
 }
 
-/** The migrations that wrangler would send: it sends none with a dry run. */
+/** The migrations that wrangler would send. It sends none with a dry run. */
 export function configuredMigrations(
   sent: File | string | null,
   tag: string | null | undefined,

@@ -5,20 +5,20 @@ import type { StoredDeployment } from "../../store/workers/deployments.ts";
 import type { Database } from "../../store/database.ts";
 import { type StoredVersion, findVersion } from "../../store/workers/versions.ts";
 
-/** What the audit log has of a deployment: percentages by version. */
+/** What the audit log records of a deployment: percentages by version. */
 export function deployed(deployment: StoredDeployment | null): Readonly<Record<string, number>> {
   return Object.fromEntries(
     (deployment?.versions ?? []).map(({ versionId, percentage }) => [versionId, percentage]),
   );
 }
 
-/** What the audit log has of a binding: never its text, which may be a secret. */
+/** What the audit log records of a binding: never its text, which may be a secret. */
 export function namedBinding(binding: WorkerBinding): object {
   const { name, type } = binding;
   return { name, type, ...(type === "mtls_certificate" && { certificate: binding.certificateId }) };
 }
 
-/** Back to a version older than any that runs. */
+/** Whether all of these versions are older than every version that runs. */
 export async function isRollback(
   db: Database,
   current: StoredDeployment | null,

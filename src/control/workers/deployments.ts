@@ -28,7 +28,7 @@ const wanted = z.object({
 /** How many deployments are listed, as on Cloudflare. */
 const LISTED = 100;
 
-/** `wrangler deployments`, `versions deploy`, `rollback`, and `deploy` of a Worker that is there. */
+/** `wrangler deployments`, `versions deploy`, `rollback`, and `deploy` of an existing Worker. */
 export function deploymentEndpoints(
   { store }: ControlContext,
   publisher: Publisher,
@@ -131,7 +131,7 @@ function sharesOf(
       message: `${versions.length} versions with ${total} % of the traffic are no deployment`,
     });
   }
-  // One without a share runs too: an override header reaches it.
+  // A version without a share of the traffic runs too, because an override header can reach it.
   return versions.map(({ version_id: versionId, percentage }) => ({ versionId, percentage }));
 }
 

@@ -14,8 +14,8 @@ type Wanted = Pick<StoredCertificate, "accountId" | "id" | "allowedHosts"> & {
 };
 
 /**
- * Refuses what workerd's own TLS cannot do with a certificate.
- * @param who presents it: `binding "CERT" of the Worker "shop"`
+ * Refuses certificates that workerd's own TLS cannot handle.
+ * @param who the binding, in words: `binding "CERT" of the Worker "shop"`
  * @throws Failure `in_process_key_unsupported`, `in_process_hosts_limited`
  */
 export function assertInProcess({ id, allowedHosts, active }: Wanted, who: string): void {
@@ -35,7 +35,7 @@ export function assertInProcess({ id, allowedHosts, active }: Wanted, who: strin
 }
 
 /**
- * Refuses a change of a certificate that those who present it in-process could not follow.
+ * Refuses a change of a certificate that in-process bindings could not follow.
  * @throws as `assertInProcess`
  */
 export async function assertStillInProcess(db: Database, certificate: Wanted): Promise<void> {
@@ -44,8 +44,8 @@ export async function assertStillInProcess(db: Database, certificate: Wanted): P
 }
 
 /**
- * Refuses to hand a private key to a Worker's process for who does not own keys, unless the Worker
- * has that key there already.
+ * Refuses to hand a private key to a Worker's process if the caller may not manage keys, unless the Worker's process
+ * has that key already.
  * @param bindings of the version that would run
  * @throws Failure `in_process_not_permitted`
  */

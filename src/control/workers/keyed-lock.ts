@@ -1,8 +1,8 @@
-/** Runs work of one key one after the other, work of different keys side by side. */
+/** Runs work with the same key one after the other, and work with different keys concurrently. */
 export class KeyedLock {
   readonly #tails = new Map<string, Promise<unknown>>();
 
-  /** @throws whatever `work` throws; the next one runs all the same */
+  /** @throws whatever `work` throws; later work runs all the same */
   async run<T>(key: string, work: () => Promise<T>): Promise<T> {
     const before = this.#tails.get(key) ?? Promise.resolve();
     const result = before.then(work, work);

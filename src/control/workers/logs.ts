@@ -22,7 +22,7 @@ const query = z.object({
   follow: z.enum(["true", "false"]).optional(),
 });
 
-/** `wrangler tail`, and the logs that are kept. */
+/** `wrangler tail`, and stored logs. */
 export function logEndpoints({ store, logs }: ControlContext): readonly Endpoint[] {
   const script = "/accounts/{account_id}/workers/scripts/{script_name}";
   const scope = "workers_scripts:read";
@@ -97,7 +97,7 @@ function shown({ id, url, expiresAt }: Tail): object {
   return { id, url, expires_at: expiresAt.toISOString() };
 }
 
-/** The URL is for who made it alone. */
+/** Only the client that made a tail learns its URL. */
 function withoutUrl({ id, expiresAt }: Tail): object {
   return { id, expires_at: expiresAt.toISOString() };
 }

@@ -51,7 +51,7 @@ export function scriptNotFound(name: string): Failure {
   });
 }
 
-/** Who deploys, and with what. */
+/** The caller and its client program. */
 export function byOf({ caller, request }: { caller: Caller; request: Request }): By {
   const agent = request.headers.get("user-agent") ?? "";
   const actor = actorOf(caller);
@@ -66,8 +66,8 @@ export function byOf({ caller, request }: { caller: Caller; request: Request }):
 export interface By {
   readonly author: string;
   readonly actor: Actor;
-  /** `wrangler`, `api`. */
+  /** `wrangler` or `api`. */
   readonly source: string;
-  /** May hand private keys to a Worker's own process. */
+  /** Whether the caller may hand private keys to a Worker's process. */
   readonly ownsKeys: boolean;
 }

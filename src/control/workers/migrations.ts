@@ -57,7 +57,7 @@ export const sentMigrations: z.ZodType<Migrations> = step.extend({
   steps: z.array(step).max(100).nullish(),
 });
 
-/** What wrangler would send of a project's migrations, where the last that was applied is `tag`. */
+/** The migrations of a project that wrangler would send if `tag` is the last one that was applied. */
 export function pendingMigrations(
   all: readonly TaggedMigration[],
   tag: string | null,
@@ -75,16 +75,16 @@ function untagged({ tag: _tag, ...one }: TaggedMigration): Step {
 
 export type TaggedMigration = Step & { readonly tag: string };
 
-/** As they stand in a Wrangler configuration. */
+/** As in a Wrangler configuration. */
 export const projectMigrations: z.ZodType<readonly TaggedMigration[]> = z
   .array(step.extend({ tag: z.string().max(1024) }))
   .max(100);
 
-/** Which classes keep objects before and after a deploy. */
+/** The classes that have Durable Objects before and after a deploy. */
 export interface ObjectsPlan {
   readonly before: readonly ObjectNamespaceRow[];
   readonly after: readonly ObjectNamespaceRow[];
-  /** Scripts that classes are taken from. */
+  /** Scripts that lose classes to this one. */
   readonly from: readonly string[];
   readonly tag: string | null;
 }
@@ -98,9 +98,9 @@ interface Planned {
 }
 
 /**
- * What the migrations of an upload come to. Nothing is stored.
- * @throws Failure `migration_tag_mismatch`, `object_class_exists`, `object_class_unknown`,
- * `object_class_bound`, `object_classes_limited`
+ * Computes the result of an upload's migrations. Nothing is stored.
+ * @throws Failure `migration_tag_mismatch`, `object_class_exists`, `object_class_unknown`, `object_class_bound`,
+ * `object_classes_limited`
  */
 export async function planObjects(planned: Planned): Promise<ObjectsPlan> {
   const { db, script, migrations } = planned;
@@ -119,7 +119,7 @@ export async function planObjects(planned: Planned): Promise<ObjectsPlan> {
   return { before, after: change.classes, from: change.from, tag: next ?? current };
 }
 
-/** Binds only classes that keep objects. */
+/** Refuses bindings of classes that have no Durable Objects. */
 export function refuseUnconfigured(
   bindings: readonly WorkerBinding[],
   { after }: Pick<ObjectsPlan, "after">,
@@ -138,7 +138,7 @@ export function refuseUnconfigured(
 }
 
 /**
- * What may be deployed of a script whose objects one process has.
+ * Checks what may be deployed of a script with Durable Objects, which only one process may have.
  * @throws Failure `objects_one_version`, `object_class_unconfigured`
  */
 export async function assertObjects(
@@ -162,7 +162,7 @@ class Change {
   readonly #planned: Planned;
   #classes: readonly ObjectNamespaceRow[];
   readonly #from = new Set<string>();
-  /** How many classes the account's other Workers have. */
+  /** How many classes the account's other Workers have. Null: not counted yet. */
   #others: number | null = null;
 
   constructor(planned: Planned, before: readonly ObjectNamespaceRow[]) {
@@ -179,7 +179,7 @@ class Change {
   }
 
   async apply(one: Step): Promise<void> {
-    // What is deleted or renamed makes room for what comes.
+    // Deletions and renames come first, because they free names for new classes.
     for (const name of one.deleted_classes ?? []) this.#take(name);
     const renamed = (one.renamed_classes ?? []).map(({ from, to }) => ({
       ...this.#take(from),

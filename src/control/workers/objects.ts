@@ -16,8 +16,8 @@ import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import type { ObjectsPlan } from "./migrations.ts";
 
 /**
- * Stores which classes keep objects from now on.
- * @throws Failure `migration_tag_mismatch` if another deploy has migrated since it was planned
+ * Stores which classes have Durable Objects from now on.
+ * @throws Failure `migration_tag_mismatch` if another deploy has migrated since the plan was made
  */
 export async function storeObjects(
   db: Database,
@@ -34,9 +34,8 @@ export async function storeObjects(
 }
 
 /**
- * Removes what is kept in namespaces and Workflows that were deleted, as soon as no process has it
- * open. What could not be removed is removed when this is asked again: at the next start, at the
- * latest.
+ * Deletes the data of deleted namespaces and Workflows, as soon as no process has them open. Data that could not be
+ * deleted are deleted by the next call, at the next start at the latest.
  */
 export async function removeDeletedObjects({
   store,
@@ -48,7 +47,7 @@ export async function removeDeletedObjects({
     forget: (db: Database) => Promise<void>,
   ): Promise<void> => {
     try {
-      // An edge that keeps nothing has nothing to remove.
+      // An edge without storage has nothing to delete.
       await edge.removeObjects?.(accountId, [id]);
       await store.housekeep(({ db }) => forget(db));
     } catch (error) {
@@ -68,7 +67,7 @@ export function objectEndpoints({ store }: ControlContext): readonly Endpoint[] 
     endpoint(
       {
         method: "get",
-        // `wrangler delete` asks for it too.
+        // `wrangler delete` uses this too.
         path: "/accounts/{account_id}/workers/durable_objects/namespaces",
         summary: "List namespaces of Durable Objects",
         scope: "workers_scripts:read",

@@ -4,7 +4,7 @@ import { ALIAS } from "../../store/workers/previews.ts";
 const LABEL = /^[a-z](?:[a-z0-9-]*[a-z0-9])?$/;
 const MOST = 63;
 
-/** @throws Failure `metadata_invalid`: no host can have the name that the upload asks for */
+/** @throws Failure `metadata_invalid` if no host can have the alias */
 export function assertAlias(
   annotations: Readonly<Record<string, string>>,
   scriptName: string,

@@ -53,9 +53,9 @@ import { observabilityOf } from "../../store/workers/observability.ts";
 import { type Before, makeScript, readBefore } from "./before.ts";
 
 export interface PublishOptions extends By {
-  /** Deploys the new version to all traffic. False: it is only stored. */
+  /** Deploys the new version to all traffic. False: the version is only stored. */
   readonly deploy: boolean;
-  /** Makes the script if there is none. False: that is refused. */
+  /** Makes the script if it does not exist. False: a missing script is refused. */
   readonly create: boolean;
   readonly build: (before: Before, owner: BindingOwner) => Promise<Draft> | Draft;
   readonly tag?: string;
@@ -73,18 +73,18 @@ interface StagedDraft {
   readonly draft: Draft;
   readonly objects: ObjectsPlan;
   readonly workflows: WorkflowsPlan;
-  /** With the modes that the script's bindings have. */
+  /** With the modes of the script's bindings applied. */
   readonly bindings: readonly WorkerBinding[];
   readonly startupTimeMs: number;
 }
 
-/** As on Cloudflare: a rollback reaches the last hundred. What is deployed is kept beside them. */
+/** As on Cloudflare, where a rollback reaches the last hundred. Deployed versions are kept in any case. */
 const KEPT_VERSIONS = 100;
 
 /**
- * The one way in which a script changes what it runs: the version is started beside the one that
- * runs, then stored with its deployment in one transaction, then waited for until it is live.
- * Changes of one script come one after the other. Whatever fails leaves everything as it was.
+ * The only way to change what a script runs: the new version is started beside the running one, stored with its
+ * deployment in one transaction, and the call waits until it is live. Changes of one script run one after the other. If
+ * anything fails, nothing is changed.
  */
 export class Publisher {
   readonly #context: ControlContext;
@@ -97,8 +97,8 @@ export class Publisher {
   }
 
   /**
-   * @throws Failure `script_not_found` without `create`, whatever `build` throws, and what the
-   * edge says of a version that does not start
+   * @throws Failure `script_not_found` without `create`, whatever `build` throws, and the edge's failure if the version
+   * does not start
    */
   publish(key: ScriptKey, options: PublishOptions): Promise<Published> {
     return this.exclusively(key, async () => {
@@ -109,7 +109,7 @@ export class Publisher {
       const { annotations, settings, scriptSettings = {}, ...rest } = draft;
       const { refusals: _, migrations, ...runs } = rest;
       const value = await this.#staged.orDiscard([versionId], () => {
-        // Not before it was started: an exception at the start says more.
+        // Checked after the start, because an exception at the start says more.
         if (doesNothing(settings)) throw new Failure("no_handlers");
         return applyChange(this.#context, async ({ db, changed }) => {
           await assertTargets(db, key, bindings);
@@ -145,7 +145,7 @@ export class Publisher {
             });
             await changed({ kind: "script", ...key });
           } else if (await hasPreviews(db, script)) {
-            // A version that is not deployed has a host all the same.
+            // A version that is not deployed has a preview host, so the edge has to know it.
             await changed({ kind: "script", ...key });
           }
           await pruneVersions(db, script.id, KEPT_VERSIONS);
@@ -173,7 +173,7 @@ export class Publisher {
   }
 
   /**
-   * Says whether it could be published: it is started beside the one that runs, and not stored.
+   * Checks whether the version could be published: it is started beside the running one, and not stored.
    * @throws Failure as `publish`
    */
   check(key: ScriptKey, options: PublishOptions): Promise<void> {
@@ -237,17 +237,16 @@ export class Publisher {
   }
 
   /**
-   * Makes versions that are stored the script's deployment: rollback, gradual rollout.
+   * Deploys stored versions: rollback, gradual rollout.
    *
-   * @throws Failure `script_not_found`, `version_not_found`, and what the edge says of a version
-   * that does not start
+   * @throws Failure `script_not_found`, `version_not_found`, and the edge's failure if a version does not start
    */
   deploy(
     key: ScriptKey,
     shares: readonly VersionShare[],
     options: By & {
       readonly annotations: Readonly<Record<string, string>>;
-      /** Also where a rollback takes other secrets back. */
+      /** Deploys even if a rollback restores other secrets. */
       readonly force?: boolean;
     },
   ): Promise<StoredDeployment> {
@@ -315,7 +314,7 @@ export class Publisher {
     });
   }
 
-  /** Runs `work` when no other change of the script does. */
+  /** Runs `work` while no other change of the script runs. */
   exclusively<T>(key: ScriptKey, work: () => Promise<T>): Promise<T> {
     return this.#lock.run(keyIn(key.accountId, key.scriptName), work);
   }

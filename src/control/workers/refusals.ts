@@ -1,6 +1,6 @@
 import { Failure } from "../../failures/failures.ts";
 
-/** Several things of one deploy cannot be done: all of them are said, each with what to do. */
+/** Several refusals of one deploy, each with its advice. */
 export class Refused extends Failure {
   override readonly parts: readonly Failure[];
 
@@ -20,7 +20,7 @@ export class Refused extends Failure {
   }
 }
 
-/** Collects what is refused, so that nobody meets it one deploy after the other. */
+/** Collects refusals, so that a deploy reports all of them at once. */
 export class Refusals {
   readonly #found: Failure[] = [];
 
@@ -38,7 +38,7 @@ export class Refusals {
     }
   }
 
-  /** What `work` makes; undefined if it is refused. Other errors are thrown on. */
+  /** Returns the result of `work`; undefined if it threw a Failure, which is collected. Other errors are thrown. */
   try<T>(work: () => T): T | undefined {
     try {
       return work();
@@ -56,7 +56,7 @@ export class Refusals {
     }
   }
 
-  /** @throws the one failure, or `Refused` for more */
+  /** @throws the Failure if there is one, or `Refused` if there are several */
   throw(): void {
     const [first, second] = this.#found;
     if (second !== undefined) throw new Refused(this.#found);

@@ -7,7 +7,7 @@ import type { Database } from "../../store/database.ts";
 import { keeperOf, namespaceOfClass } from "../../store/workers/remote-objects.ts";
 import { UNPLACED } from "./requested-bindings.ts";
 
-/** Fills in which namespaces the classes of other Workers are. Those that are none stay as they are. */
+/** Fills in the namespaces of other Workers' classes. Bindings to classes without a namespace are not changed. */
 export function placed(
   db: Database,
   { accountId }: ScriptKey,
@@ -25,7 +25,7 @@ export function placed(
   );
 }
 
-/** @throws Failure `object_class_unconfigured` if nobody keeps the objects that it binds */
+/** @throws Failure `object_class_unconfigured` if no Worker has the objects that it binds */
 export async function assertKept(
   db: Database,
   accountId: string,
@@ -41,7 +41,7 @@ export async function assertKept(
   });
 }
 
-/** Other scripts that bind objects of this one, and which of its namespaces. */
+/** Other scripts that bind Durable Objects of this script, and to which namespaces. */
 export async function bindersOf(
   db: Database,
   accountId: string,
@@ -56,7 +56,7 @@ export async function bindersOf(
   return (await Promise.all(found)).flat();
 }
 
-/** Scripts that bind objects which this change takes from another script. */
+/** Scripts that bind Durable Objects which this change takes from another script. */
 export async function bindersOfMoved(
   db: Database,
   accountId: string,

@@ -14,14 +14,14 @@ import {
 import type { Keyring } from "../../keys/seal.ts";
 import { MOST_TEXTS, type SecretTexts } from "../../keys/secret-texts.ts";
 
-/** A binding as a client names it: what else it has depends on its type. */
+/** A binding as a client sends it. Other fields depend on its type. */
 export interface RequestedBinding {
   readonly name: string;
   readonly type: string;
   readonly [field: string]: unknown;
 }
 
-/** Of one version: far above what people have, and checked before any work. */
+/** Bindings of one version: far above what people have, and checked before any work. */
 export const mostBindings: number = MOST_TEXTS;
 
 const bindingName = oneLine.min(1).max(255);
@@ -30,7 +30,7 @@ export const requestedBinding: z.ZodType<RequestedBinding> = z
   .object({ name: bindingName, type: oneLine.max(255) })
   .loose();
 
-/** They stand in the configuration of the Worker that is bound. */
+/** Characters; props become part of the bound Worker's configuration. */
 const LONGEST_PROPS = 65_536;
 
 const props = z
@@ -42,7 +42,7 @@ const exported = z
   .max(255)
   .refine((name) => name === "" || CLASS_NAME.test(name), "is not the name of a class");
 
-/** It stands in the names of folders. */
+/** The name becomes part of folders' names. */
 export const workflowName: z.ZodString = z
   .string()
   .regex(/^[a-zA-Z0-9_][a-zA-Z0-9_-]{0,63}$/, "is no name of a Workflow");
@@ -56,7 +56,7 @@ const schemas = {
   service: z.object({
     service: oneLine,
     entrypoint: exported.optional(),
-    // Services have no other environment here, as they have none at Cloudflare any more.
+    // Services have no environments here, and no longer at Cloudflare.
     environment: z.enum(["production", ""]).optional(),
     props: props.optional(),
   }),
@@ -77,14 +77,14 @@ const schemas = {
   }),
   analytics_engine: z.object({ dataset: oneLine.max(96) }),
   assets: z.object({}),
-  // Of a Worker in service-worker format: a part of the upload.
+  // Of a Worker in service-worker format: refers to a part of the upload.
   text_blob: z.object({ part: z.string() }),
   data_blob: z.object({ part: z.string() }),
   wasm_module: z.object({ part: z.string() }),
   durable_object_namespace: z.object({
     class_name: oneLine.max(255),
     script_name: oneLine.optional(),
-    // Of the script, as with services.
+    // The environment of a script, as with services.
     environment: z.enum(["production", ""]).optional(),
   }),
   workflow: z.object({
@@ -100,7 +100,7 @@ const schemas = {
 
 type Type = keyof typeof schemas;
 
-/** What is bound here, as the API calls it. */
+/** The supported types, by the API's names. */
 export const bindingTypes: readonly string[] = Object.keys(schemas);
 
 /** @throws Failure `binding_unsupported` */
@@ -114,7 +114,7 @@ export function refuseUnknownType({ name, type }: RequestedBinding): void {
   });
 }
 
-/** What does the same elsewhere, for types that run on Cloudflare's machines alone. */
+/** Alternatives to types that exist only at Cloudflare. */
 const INSTEAD: Readonly<Record<string, string>> = {
   ai: "Call a model's own API with `fetch()`, its key as a secret, and remove the binding `ai`.",
   browser:
@@ -125,13 +125,13 @@ const INSTEAD: Readonly<Record<string, string>> = {
 export interface BindingSources {
   readonly keyring: Keyring;
   readonly texts: SecretTexts;
-  /** What `inherit` and `keep_bindings` take from. Null: there is no version before. */
+  /** The version from which `inherit` and `keep_bindings` take bindings. Null: there is none. */
   readonly before: EarlierVersion | null;
   readonly keep: readonly string[];
 }
 
 /**
- * One binding as the edge runs it.
+ * One binding in the form that the edge runs.
  * @throws Failure that names the binding
  */
 export function resolveBinding(
@@ -214,7 +214,7 @@ function ofAnother(name: string, script: string): Failure {
   });
 }
 
-/** Which namespace a class of another Worker is, the store says. */
+/** A placeholder: the store says which namespace a class of another Worker has. */
 export const UNPLACED = "";
 
 function inherited(

@@ -10,7 +10,7 @@ interface Version {
 }
 
 /**
- * A version runs with the secrets that it was made with. Who goes back to it is asked first.
+ * A version runs with the secrets that it was made with, so a rollback to other secrets has to be confirmed.
  * @throws Failure `rollback_secrets_changed`, with their names at the end, where wrangler reads them
  */
 export function assertSameSecrets(
@@ -18,7 +18,7 @@ export function assertSameSecrets(
   key: ScriptKey,
   { from, to }: { readonly from: Version; readonly to: readonly Version[] },
 ): void {
-  // Compared by what only this call can compute: no secret stays in memory.
+  // Compared by a digest with a key of this call, so no secret stays in memory.
   const digest = randomBytes(32);
   const now = secretsOf(keyring, key, from, digest);
   const changed = new Set<string>();

@@ -37,7 +37,7 @@ type Changes = Readonly<Record<string, string | null>>;
 
 interface ChangeOptions extends Pick<PublishOptions, "deploy"> {
   readonly annotations: Readonly<Record<string, string>>;
-  /** Refuses to delete what is not there. Default: false, as a merge patch has it. */
+  /** Refuses to delete a missing secret. Default: false, as in a merge patch. */
   readonly strict?: boolean;
 }
 
@@ -178,7 +178,7 @@ function textsOf(secrets: Readonly<Record<string, { text: string } | null>>): Ch
   );
 }
 
-/** A secret that is deployed must not bring along code that is not. */
+/** Deploying a secret must not deploy code that was only uploaded. */
 export function newestOf({ newest, current }: Before, deploy: boolean): StoredVersion {
   if (!newest) throw new Failure("no_versions");
   const whole = current?.versions.length === 1 && current.versions[0]?.versionId === newest.id;
@@ -191,7 +191,7 @@ export function newestOf({ newest, current }: Before, deploy: boolean): StoredVe
   return newest;
 }
 
-/** @throws Failure `binding_name_taken`; `secret_not_found` for one to delete, if `strict` */
+/** @throws Failure `binding_name_taken`; `secret_not_found` for a missing secret, if `strict` */
 function without({ bindings }: StoredVersion, changes: Changes, strict: boolean): WorkerBinding[] {
   for (const [secretName, text] of Object.entries(changes)) {
     const existing = bindings.find((binding) => binding.name === secretName);

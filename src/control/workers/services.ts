@@ -8,7 +8,7 @@ import type { Publisher } from "./publisher.ts";
 import { shownScript } from "./scripts/script-shown.ts";
 import { deleteScriptEndpoint } from "./scripts/scripts.ts";
 
-/** Scripts under Cloudflare's older name, which wrangler asks for first and deletes by. */
+/** Scripts under Cloudflare's older name, which wrangler uses first, and for deletions. */
 export function serviceEndpoints(
   context: ControlContext,
   publisher: Publisher,

@@ -1,9 +1,9 @@
 import type { ControlContext } from "../api/context.ts";
 
-/** How long an uploaded version stays warm: wrangler deploys what it uploaded at once. */
+/** How long an uploaded version keeps running, ms: wrangler deploys it right after the upload. */
 const WARM_FOR_MS = 10_000;
 
-/** Versions that run beside what is deployed, until they are deployed or given up. */
+/** Versions that run beside the deployed ones, until they are deployed or given up. */
 export class StagedVersions {
   readonly #context: Pick<ControlContext, "edge" | "log">;
   readonly #warm = new Map<string, NodeJS.Timeout>();
@@ -12,7 +12,7 @@ export class StagedVersions {
     this.#context = context;
   }
 
-  /** It is uploaded and not deployed: wrangler may deploy it at once. */
+  /** For a version that is uploaded and not deployed: wrangler may deploy it at once. */
   keepWarm(versionId: string): void {
     const timer = setTimeout(() => {
       this.#warm.delete(versionId);
@@ -21,7 +21,7 @@ export class StagedVersions {
     this.#warm.set(versionId, timer);
   }
 
-  /** What fails ends the versions that were started for it. */
+  /** If `work` fails, the versions that were started for it are ended. */
   async orDiscard<T>(staged: readonly string[], work: () => Promise<T>): Promise<T> {
     try {
       return await work();
@@ -40,7 +40,7 @@ export class StagedVersions {
     }
   }
 
-  /** Does it run? It is no longer ended by itself then. */
+  /** Whether the version still runs. It is then no longer ended by its timer. */
   takeWarm(versionId: string): boolean {
     clearTimeout(this.#warm.get(versionId));
     return this.#warm.delete(versionId);

@@ -4,7 +4,7 @@ import type { Database } from "../../store/database.ts";
 import { findResource, findResourceByName } from "../../store/resources.ts";
 import type { ResourceKind } from "../../store/schema.ts";
 
-/** What a binding keeps things in has to be there. @throws Failure `binding_resource_unknown` */
+/** The resources that store a binding's data must exist. @throws Failure `binding_resource_unknown` */
 export async function assertStored(
   db: Database,
   accountId: string,

@@ -4,7 +4,7 @@ import type { LogEntry } from "../../contract/worker-log.ts";
 
 const oneOrMore = z.union([z.string().max(1024), z.array(z.string().max(1024)).max(50)]);
 
-/** As wrangler sends them: an entry has to pass them all. */
+/** Filters as wrangler sends them. An entry has to pass all of them. */
 export const tailFilters: z.ZodType<readonly TailFilter[]> = z
   .array(
     z.union([

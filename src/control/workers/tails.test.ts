@@ -36,7 +36,7 @@ function made(): { tails: Tails; followed: boolean[]; say: (entry: Partial<LogEn
   return { tails, followed, say };
 }
 
-test("a reader that is too slow loses entries, and is told how many", async () => {
+test("a reader that is too slow loses entries, and learns how many", async () => {
   const { tails, say } = made();
   const { id, url } = await tails.create(key, { filters: [{ outcome: "ok" }], address: null });
   const secret = new URL(url).searchParams.get("key")!;

@@ -14,9 +14,9 @@ import type { LogEntry } from "../../contract/worker-log.ts";
 import { Failure } from "../../failures/failures.ts";
 import { passes } from "./tail-filters.ts";
 
-/** Where the entries of a tail go. */
+/** The reader of a tail. */
 export interface TailSink {
-  /** False: it is too slow, and the entry is lost. */
+  /** False: the reader is too slow, and the entry is lost. */
   send(text: string): boolean;
   close(): void;
 }
@@ -34,7 +34,7 @@ interface Session extends Tail {
   readonly key: ScriptKey;
   readonly secret: Buffer;
   readonly filters: readonly TailFilter[];
-  /** Of who made it. */
+  /** The address of the client that made it. */
   readonly address: string | null;
   readonly end: NodeJS.Timeout;
   sink: TailSink | null;
@@ -42,20 +42,20 @@ interface Session extends Tail {
 }
 
 /**
- * Those who read the logs of Workers as they come. A Worker tells of its calls only while somebody
- * reads, or where its settings have them kept.
+ * The readers of Workers' live logs. A Worker reports its calls only while somebody reads, or while its settings ask
+ * for stored logs.
  */
 export class Tails implements TailService, Disposable {
   readonly #options: TailsOptions;
   readonly #sessions = new Map<string, Session>();
-  /** Scripts that are followed, and when that ends if nobody asks again. */
+  /** Scripts that are followed, and the timer that ends it unless it is renewed. */
   readonly #leases = new Map<string, { readonly key: ScriptKey; timer: NodeJS.Timeout | null }>();
 
   constructor(options: TailsOptions) {
     this.#options = options;
   }
 
-  /** The Worker tells of its calls on return. @throws Failure `tail_limit` */
+  /** On return the Worker reports its calls. @throws Failure `tail_limit` */
   async create(key: ScriptKey, { filters, address }: TailRequest): Promise<Tail> {
     if (this.list(key).length >= MOST_OF_A_WORKER) {
       throw new Failure("tail_limit", {
@@ -73,7 +73,7 @@ export class Tails implements TailService, Disposable {
       secret,
       filters,
       address,
-      // One to which nobody comes is forgotten.
+      // A tail that nobody connects to is removed.
       end: setTimeout(() => {
         if (session.sink === null) this.#close(session);
       }, UNCONNECTED).unref(),
@@ -103,8 +103,8 @@ export class Tails implements TailService, Disposable {
   }
 
   /**
-   * @param key as it stands in the URL
-   * @returns what hears of the other end. Null: there is no such tail, or it has a reader.
+   * @param key from the URL
+   * @returns the tail's side of the connection. Null: there is no such tail, or it has a reader already.
    */
   connect(id: string, key: string, sink: TailSink): TailReader | null {
     const session = this.#sessions.get(id);
@@ -164,7 +164,7 @@ export class Tails implements TailService, Disposable {
     await this.#options.edge.follow(key, true);
   }
 
-  /** When nobody has asked for `ms`, and nobody has a tail, the Worker does not tell any more. */
+  /** If nobody has renewed it for `ms`, and there is no tail, the Worker stops reporting. */
   #release(key: ScriptKey, ms: number): void {
     const id = idOf(key);
     const lease = this.#leases.get(id);
@@ -180,13 +180,13 @@ export class Tails implements TailService, Disposable {
 }
 
 export interface TailReader {
-  /** It wants all entries. */
+  /** The reader wants all entries. */
   debug(): void;
-  /** It has gone. */
+  /** The reader has gone. */
   closed(): void;
 }
 
-/** As wrangler shows it: what is not an entry. */
+/** wrangler's form for a message that is not an entry. */
 function overload(scriptName: string, lost: number): Partial<LogEntry> {
   const message = `${lost} entries were left out: they were read too slowly`;
   const now = Date.now();
@@ -198,11 +198,11 @@ function idOf({ accountId, scriptName }: ScriptKey): string {
   return keyIn(accountId, scriptName);
 }
 
-/** As Cloudflare has them: ten of a Worker, for six hours. */
+/** As at Cloudflare: ten for each Worker, for six hours. */
 const MOST_OF_A_WORKER = 10;
 const LIFE = 6 * 3_600_000;
 /** ms */
 const UNCONNECTED = 60_000;
 const LEASE = 15_000;
-/** A reader that comes again right away finds the process as it was. */
+/** ms. A reader that comes back right away needs no new process. */
 const LINGER = 5_000;

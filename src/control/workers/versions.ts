@@ -20,7 +20,7 @@ const page = z.object({
   deployable: z.string().optional(),
 });
 
-/** `wrangler versions list` and `view`; the content of a script. */
+/** `wrangler versions list` and `view`, and the content of a script. */
 export function versionEndpoints({ store }: ControlContext): readonly Endpoint[] {
   const path = "/accounts/{account_id}/workers/scripts/{script_name}";
   const scope = "workers_scripts:read";
@@ -64,7 +64,7 @@ export function versionEndpoints({ store }: ControlContext): readonly Endpoint[]
       },
     ),
     endpoint({ method: "get", path, summary: "The modules of a script", scope }, content),
-    // Cloudflare's first path of it, and the one that wrangler and the SDKs use.
+    // Cloudflare's first path, and the one that wrangler and the SDKs use.
     ...["content", "content/v2"].map((last) =>
       endpoint(
         { method: "get", path: `${path}/${last}`, summary: "The modules of a script", scope },
@@ -75,8 +75,8 @@ export function versionEndpoints({ store }: ControlContext): readonly Endpoint[]
 }
 
 /**
- * As Cloudflare shows it. A secret has only its name.
- * @param hasPreview whether it answers at a host of its own
+ * A version as Cloudflare shows it. A secret shows only its name.
+ * @param hasPreview whether the version answers at its own host
  */
 export function shownVersion(version: StoredVersion, hasPreview: boolean): object {
   return {

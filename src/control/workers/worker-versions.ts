@@ -24,10 +24,10 @@ const sentModule = z.object({
   content_type: z.string(),
   content_base64: z.base64(),
 });
-/** Read by the same rules as the metadata of an upload, whose names it shares. */
+/** Read by the same rules as the metadata of an upload, which has the same fields. */
 const upload = z.object({ modules: z.array(sentModule).max(1000).default([]) }).loose();
 
-/** Versions as Terraform's `cloudflare_worker_version` and the SDK's `workers.beta` send them: JSON. */
+/** Versions as JSON, as Terraform's `cloudflare_worker_version` and the SDK's `workers.beta` send them. */
 export function workerVersionEndpoints(
   context: ControlContext,
   publisher: Publisher,
@@ -49,7 +49,7 @@ export function workerVersionEndpoints(
       async (call) => {
         const { name } = await existingWorker(store.db, call);
         const { modules: sent, ...rest } = call.body;
-        // Sent in JSON where there is nothing to say; `deploy` is a matter of the query.
+        // JSON has null for fields without a value. `deploy` comes from the query.
         const meta = readMetadata(withoutNulls(rest));
         const modules = sent.map(
           ({ name: module, content_type: type, content_base64: content }): WorkerModule => ({
@@ -161,7 +161,7 @@ function shown(version: StoredVersion): object {
     source: version.source,
     author_email: version.author,
     annotations: version.annotations,
-    // As on Cloudflare: Terraform reads an empty list as another configuration than none.
+    // As at Cloudflare: for Terraform an empty list differs from none.
     ...(version.bindings.length > 0 && { bindings: version.bindings.map(shownBinding) }),
     compatibility_date: version.compatibilityDate,
     compatibility_flags: version.compatibilityFlags,

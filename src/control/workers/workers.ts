@@ -43,8 +43,8 @@ const wanted = scriptSettings.extend({
 const change = wanted.partial();
 
 /**
- * Workers as things of their own, with or without a version: Terraform's `cloudflare_worker`. They
- * are the scripts, found by their id or their name.
+ * Workers as resources, with or without a version: Terraform's `cloudflare_worker`. They are the scripts, found by id
+ * or name.
  */
 export function workerEndpoints(
   context: ControlContext,
@@ -179,7 +179,7 @@ export function workerEndpoints(
   ];
 }
 
-/** By its id, as Terraform has it, or by its name. @throws Failure `script_not_found` */
+/** Finds a Worker by its id, as Terraform does, or by its name. @throws Failure `script_not_found` */
 export async function existingWorker(
   db: Database,
   { caller, params }: { caller: Caller; params: Readonly<Record<string, string>> },

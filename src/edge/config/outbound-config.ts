@@ -3,7 +3,7 @@ import { ACCESS_KEYS, KEYS_ONLY } from "../../ingress/protocol.ts";
 import type { CapnpValue } from "./capnp.ts";
 
 /** Services between a Worker's `fetch()` without a binding and the internet. */
-export interface Outbound {
+export interface OutboundServices {
   /** Where the ingress answers with the keys of Access. Null: the Worker does not fetch them. */
   readonly accessKeys: string | null;
   /** The gateway's sockets before the origins of hosts that the Worker has routes at. */
@@ -18,7 +18,7 @@ export interface Outbound {
  * - one with a route at a host that an origin answers for: what it fetches there goes to the origin,
  *   and not to itself.
  */
-export function outboundConfig({ accessKeys, origins }: Outbound): readonly CapnpValue[] {
+export function outboundConfig({ accessKeys, origins }: OutboundServices): readonly CapnpValue[] {
   if (accessKeys === null && origins.length === 0) return [];
   const services: CapnpValue[] = origins.map(({ socket }, index) => ({
     name: `origin ${index}`,

@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { Keyring } from "../../keys/seal.ts";
 import type { GatewayHandle } from "../../contract/gateway.ts";
 import type { IdleWorkers } from "../idle.ts";
-import type { Identities } from "../identities.ts";
+import type { HeldIdentities } from "../identities.ts";
 import type { RunDirectory } from "../../process/run-directory.ts";
 import type { Sandbox } from "../../process/walls/sandbox-kinds.ts";
 import type { SharedSlots } from "../shared-slots.ts";
@@ -23,7 +23,7 @@ export interface GenerationContext {
   readonly storage: Storage;
   readonly assets: AssetStore;
   /** Null: no Worker has an identity here. */
-  readonly identities: Identities | null;
+  readonly identities: HeldIdentities | null;
   /** A listening socket at which its generations answer beside their own. Null: there is none. */
   readonly listener: number | null;
   /** How many each generation has, at least one. */

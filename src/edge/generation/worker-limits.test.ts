@@ -25,7 +25,7 @@ function watched(): { state: Watched; watch: CpuWatch; answer: () => void } {
   return { state, watch, answer: resolve };
 }
 
-test("a Worker that gets no turn on a busy machine is not taken for one that loops", async () => {
+test("a Worker that gets no CPU on a busy machine is not taken for one that loops", async () => {
   const { state, watch } = watched();
   state.cpu += 5;
   await delay(200);

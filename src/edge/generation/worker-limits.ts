@@ -12,7 +12,7 @@ export interface ProcessLimits {
   readonly cpu: number;
 }
 
-export const defaultLimits: ProcessLimits = { memory: 128, cpu: 10 };
+export const defaultProcessLimits: ProcessLimits = { memory: 128, cpu: 10 };
 
 /** What a Worker asks for counts, but not below what can be told from a busy machine. */
 export function limitsFor(

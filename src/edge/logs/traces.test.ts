@@ -17,7 +17,7 @@ test("a sampled forwarder leaves calls out before it writes them down", () => {
   assert.match(new TraceLines().module(0.25), /Math\.random\(\) >= 0\.25/);
 });
 
-test("whatever stands in a trace, an entry can be made of it or it is left out", () => {
+test("any trace becomes an entry or is left out", () => {
   fc.assert(
     fc.property(fc.oneof(fc.json(), fc.string()), (json) => {
       const trace = readTrace(json);

@@ -4,7 +4,10 @@ import { pipeline } from "node:stream/promises";
 import type { StorageAnswer, StorageRequest } from "../../contract/storage.ts";
 import { connectInside } from "../../process/folder-socket.ts";
 
-export interface Asked extends Pick<StorageRequest, "method" | "path" | "headers" | "body"> {
+export interface SocketRequest extends Pick<
+  StorageRequest,
+  "method" | "path" | "headers" | "body"
+> {
   readonly folder: string;
   /** The socket's path, in the folder. */
   readonly socket: string;
@@ -13,7 +16,7 @@ export interface Asked extends Pick<StorageRequest, "method" | "path" | "headers
 }
 
 /** Sends one request over a Unix socket. Its path may be longer than the 107 bytes that a socket's path may have. */
-export function ask(asked: Asked): Promise<StorageAnswer> {
+export function ask(asked: SocketRequest): Promise<StorageAnswer> {
   const {
     folder,
     socket,

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { experimentalFlags } from "./experimental-flags.ts";
 
-test("each flag that is refused is one that workerd itself calls experimental", (t) => {
+test("only flags that workerd itself calls experimental are refused", (t) => {
   const { default: workerd } = createRequire(import.meta.url)("workerd") as { default: string };
   const flags = [...experimentalFlags].map((flag) => `"${flag}"`).join(", ");
   const config = `using Workerd = import "/workerd/workerd.capnp";

@@ -27,7 +27,7 @@ test("instances are files with the name of an object; links and folders are none
   assert.deepEqual(await instanceFiles(join(folder, "none")), []);
 });
 
-test("a listing goes on after its cursor, also among instances of the same moment", () => {
+test("a listing continues after its cursor, also among instances of the same moment", () => {
   const files = [file("c", 3), file("a", 2), file("b", 2), file("d", 1.5)];
   const pages: string[] = [];
   for (let cursor: string | undefined; ;) {

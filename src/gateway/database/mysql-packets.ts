@@ -39,7 +39,7 @@ export function readGreeting(packet: Buffer): Greeting | null {
     packet.subarray(at, at + 8),
     packet.subarray(restAt, restAt + 12),
   ]);
-  const plugin = text(packet, restAt + rest).value || "mysql_native_password";
+  const plugin = nulText(packet, restAt + rest).value || "mysql_native_password";
   const passed = Buffer.from(packet.subarray(0, restAt));
   const shown = capabilities & ~NOT_PASSED;
   passed.writeUInt16LE(shown & 0xffff, low);
@@ -70,17 +70,17 @@ export function readResponse(packet: Buffer): DriverResponse | null {
   if (packet.length < 34) return null;
   const capabilities = packet.readUInt32LE(0);
   if ((capabilities & PROTOCOL_41) === 0 || (capabilities & SSL) !== 0) return null;
-  let at = text(packet, 32).next;
+  let at = nulText(packet, 32).next;
   if ((capabilities & (PLUGIN_AUTH_LENENC | SECURE_CONNECTION)) !== 0) {
     const length = packet[at];
     if (length === undefined || length > 250) return null;
     at += 1 + length;
-  } else at = text(packet, at).next;
+  } else at = nulText(packet, at).next;
   let database = "";
   if ((capabilities & CONNECT_WITH_DB) !== 0 && at < packet.length) {
-    ({ value: database, next: at } = text(packet, at));
+    ({ value: database, next: at } = nulText(packet, at));
   }
-  if ((capabilities & PLUGIN_AUTH) !== 0 && at < packet.length) at = text(packet, at).next;
+  if ((capabilities & PLUGIN_AUTH) !== 0 && at < packet.length) at = nulText(packet, at).next;
   if (at > packet.length) return null;
   const attributes = (capabilities & CONNECT_ATTRS) === 0 ? Buffer.alloc(0) : packet.subarray(at);
   return { capabilities, head: packet.subarray(0, 32), database, attributes };
@@ -176,7 +176,10 @@ export function readErrorPacket(body: Buffer): {
 }
 
 /** A text that ends with NUL, or with the packet. */
-export function text(bytes: Buffer, at: number): { readonly value: string; readonly next: number } {
+export function nulText(
+  bytes: Buffer,
+  at: number,
+): { readonly value: string; readonly next: number } {
   const found = at > bytes.length ? -1 : bytes.indexOf(0, at);
   const end = found < 0 ? bytes.length : found;
   return { value: bytes.toString("utf8", Math.min(at, end), end), next: end + 1 };

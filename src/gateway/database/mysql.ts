@@ -17,7 +17,7 @@ import {
   responsePacket,
   SECURE_CONNECTION,
   SSL,
-  text,
+  nulText,
   type DriverResponse,
   type Greeting,
 } from "./mysql-packets.ts";
@@ -172,7 +172,7 @@ async function signIn(tls: TLSSocket, signing: SigningIn): Promise<Buffer> {
     if (body[0] === 0x00) return body;
     if (body[0] === 0xff) throw refused(body, opening);
     if (body[0] === 0xfe) {
-      const { value: other, next: at } = text(body, 1);
+      const { value: other, next: at } = nulText(body, 1);
       const switched = firstAnswer(other, password, body.subarray(at, at + 20));
       if (switched === null) throw unsupported(other, opening);
       next(switched);

@@ -28,7 +28,7 @@ test("a place that is given back twice is free once", async (t) => {
   assert.equal(await late, null);
 });
 
-test("who has waited for as long as it may gets none, and takes none from who waits still", async (t) => {
+test("a request that has waited too long gets no connection, and takes none from those that still wait", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const places = new Places();
   const first = await places.take(1, 1_000);

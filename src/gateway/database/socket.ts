@@ -12,7 +12,7 @@ import { mysql } from "./mysql.ts";
 import { postgres } from "./postgres.ts";
 import type { Protocol } from "./protocol.ts";
 import { DatabaseSession, type DatabaseRoute } from "./session.ts";
-import { listenAt, type Listening } from "../unix-socket.ts";
+import { listenAtSocket, type Listening } from "../unix-socket.ts";
 
 /** What a database's socket needs of the gateway. */
 export interface DatabaseRouter {
@@ -65,7 +65,7 @@ export class DatabaseSocket {
 
   /** Resolves when the socket accepts connections. */
   listen(at: Listening = this.binding.socketPath): Promise<void> {
-    return listenAt(this.#server, at);
+    return listenAtSocket(this.#server, at);
   }
 
   /** Each session asks again when it begins. */

@@ -6,11 +6,11 @@ import { NO_CERTIFICATE, type GatewayBinding } from "../../contract/gateway.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Credential } from "../../certificates/credential.ts";
 import type { PoolScope } from "../origin/pool.ts";
-import type { Traffic } from "../route.ts";
+import type { BindingCounts } from "../route.ts";
 
 /** What the gateway tells of its work. */
 export interface Observer {
-  traffic(binding: GatewayBinding): Traffic;
+  traffic(binding: GatewayBinding): BindingCounts;
   connected(scope: PoolScope, connection: NewConnection): void;
   handshakeFailed(scope: PoolScope, failure: Failure): void;
   /** @param certificateId what its connections present. Null: nothing. */
@@ -53,7 +53,7 @@ export class GatewayObserver implements Observer {
     this.#details = details;
   }
 
-  traffic(binding: GatewayBinding): Traffic {
+  traffic(binding: GatewayBinding): BindingCounts {
     const { accountId, scriptName, bindingName, certificateId } = binding;
     const count = this.#metrics.traffic(binding);
     const lines = new LineShare();

@@ -50,7 +50,7 @@ const dials: Record<string, FailureCode> = {
   EOTHER: "origin_failed",
 };
 
-test("why a connection could not be made is told by the system's code", () => {
+test("the system's code says why a connection could not be made", () => {
   for (const [errno, code] of Object.entries(dials)) {
     const error = coded(errno);
     const failure = dialFailure(error, destination, "192.0.2.1");
@@ -90,7 +90,7 @@ const refusals: Record<number, FailureCode> = {
   116: "origin_refused_certificate_required",
 };
 
-test("a refusal of the certificate is told as that, in the handshake and after it", () => {
+test("a refusal of the certificate is reported as such, in the handshake and after it", () => {
   for (const [number, code] of Object.entries(refusals)) {
     const error = alert(Number(number));
     const early = handshakeFailure(error, context);
@@ -147,7 +147,7 @@ const handshakes: Record<string, FailureCode> = {
   EPIPE: "origin_closed_first_read",
 };
 
-test("why a handshake failed is told by OpenSSL's or Node's code", () => {
+test("OpenSSL's or Node's code says why a handshake failed", () => {
   for (const [reason, code] of Object.entries(handshakes)) {
     const error = coded(reason);
     const failure = handshakeFailure(error, context);
@@ -192,7 +192,7 @@ const peer: PeerFacts = {
   fingerprint: "f",
 };
 
-test("what is wrong with a server's certificate is told with what it says of itself", () => {
+test("a fault of a server's certificate is reported with the certificate's own facts", () => {
   const message = (reason: string, of: PeerFacts = peer): string => {
     const failure = handshakeFailure(coded(reason), { ...context, peer: of });
     assert.equal(failure.facts["origin"], of);
@@ -244,7 +244,7 @@ const exchanges: Record<string, FailureCode> = {
   xHPE_: "origin_failed",
 };
 
-test("why a request failed is told by undici's code", () => {
+test("undici's code says why a request failed", () => {
   for (const [reason, code] of Object.entries(exchanges)) {
     const error = coded(reason);
     const failure = exchangeFailure(error, destination, null);

@@ -4,12 +4,12 @@ import type { Destination } from "./destination.ts";
 import type { PeerFacts } from "./peer.ts";
 
 /** The certificate that was, or would have been, presented. */
-export interface Presented {
+export interface PresentedVersion {
   readonly certificateId: string;
   readonly version: number;
 }
 
-export function presentedOf(credential: Presented | null): Presented | null {
+export function presentedOf(credential: PresentedVersion | null): PresentedVersion | null {
   if (credential === null) return null;
   const { certificateId, version } = credential;
   return { certificateId, version };
@@ -33,7 +33,7 @@ export function handshakeFailure(
   error: Error,
   context: {
     readonly destination: Destination;
-    readonly presented: Presented | null;
+    readonly presented: PresentedVersion | null;
     readonly peer: PeerFacts | null;
     /** It has chosen a version and a cipher suite. */
     readonly heard: boolean;
@@ -69,7 +69,7 @@ export function handshakeFailure(
 
 /** What is known of the connection that a request failed on. */
 export interface ConnectionFacts {
-  readonly presented: Presented | null;
+  readonly presented: PresentedVersion | null;
   readonly tlsVersion: string | null;
   /** The origin asked for a certificate in the handshake. */
   readonly asked: boolean;

@@ -43,7 +43,7 @@ test("Node's own way to connect is changed while a connection is handed over, an
   assert.equal(http2.connect, own);
 });
 
-test("an origin is told how large a head may be", async (t) => {
+test("the limit for a head is announced to an origin", async (t) => {
   const { session, server } = await connection(t);
   const [peer] = (await server.session) as [http2.ServerHttp2Session];
   if (peer.remoteSettings.maxHeaderListSize !== HEADER_BUFFER) await once(peer, "remoteSettings");
@@ -109,7 +109,7 @@ test("an upload that is broken off never reaches its origin as a whole one", asy
   assert.equal(await seen.promise, false);
 });
 
-test("one that was sent whole is closed as ever", async (t) => {
+test("a stream that was sent whole is closed as usual", async (t) => {
   const { session, server } = await connection(t);
   server.answer = (stream) => {
     stream.resume();
@@ -124,7 +124,7 @@ test("one that was sent whole is closed as ever", async (t) => {
   assert.equal(stream.rstCode, constants.NGHTTP2_CANCEL);
 });
 
-test("a parser is told of a 103 in place of a 100, and what it throws ends its connection", () => {
+test("a parser gets a 103 in place of a 100, and an error that it throws ends its connection", () => {
   const told: unknown[][] = [];
   let thrown: Error | null = null;
   const parser = {

@@ -22,7 +22,7 @@ test("a name that does not resolve in time says so", async () => {
   });
 });
 
-test("a resolver's failure is told with its code", async () => {
+test("a resolver's failure is reported with its code", async () => {
   const broken = network(() =>
     Promise.reject(Object.assign(new Error("no"), { code: "EAI_AGAIN" })),
   );

@@ -13,7 +13,7 @@ import type { SpiffeAuthority } from "../../contract/change-feed.ts";
 import { showCertificate } from "../../certificates/shown.ts";
 import { Failure } from "../../failures/failures.ts";
 import { guarded } from "../../forward/guarded.ts";
-import { handshakeFailure, type Presented } from "./classify.ts";
+import { handshakeFailure, type PresentedVersion } from "./classify.ts";
 import type { Destination } from "./destination.ts";
 import { spiffeError } from "./spiffe.ts";
 import { closedEarly, destroyedBy } from "./dial.ts";
@@ -24,7 +24,7 @@ export interface HandshakeOptions {
   /** By which SPIFFE IDs the server is known. Default: by the host's name. */
   readonly spiffe?: readonly SpiffeAuthority[] | undefined;
   /** Which certificate the context presents, for messages. Null: none. */
-  readonly presented: Presented | null;
+  readonly presented: PresentedVersion | null;
   /** Offered by ALPN, the preferred one first. Empty: no ALPN. */
   readonly protocols: readonly string[];
   /** Whether the server's certificate has to name the host. Default: true. */

@@ -51,12 +51,12 @@ export type Open = (
     readonly onSession: (session: Buffer) => void;
     /** Aborts when the connection is no longer needed, with the reason. */
     readonly signal: AbortSignal;
-    readonly before?: Before | undefined;
+    readonly before?: BeforeHandshake | undefined;
   },
 ) => Promise<OriginConnection>;
 
 /** What is said in the clear before the handshake. @throws Failure: the connection is closed */
-export type Before = (socket: Socket) => Promise<void>;
+export type BeforeHandshake = (socket: Socket) => Promise<void>;
 
 /** How a server wants TLS to begin on a connection of `connect()`. */
 export type Beginning = "at once" | "postgres" | "mysql";
@@ -119,7 +119,7 @@ export class OriginPool {
   }
 
   /** A connection for raw bytes, without ALPN. Never shared. */
-  connect(before?: Before): Promise<Duplex> {
+  connect(before?: BeforeHandshake): Promise<Duplex> {
     return this.#connection([], before);
   }
 
@@ -244,7 +244,7 @@ export class OriginPool {
     }
   }
 
-  async #connection(protocols: readonly string[], before?: Before): Promise<Duplex> {
+  async #connection(protocols: readonly string[], before?: BeforeHandshake): Promise<Duplex> {
     if (this.#cut !== null) throw this.#cut;
     // What was said in the clear cannot be said again, and a session that is refused asks for that.
     const session = before === undefined ? this.#sessions.take() : null;

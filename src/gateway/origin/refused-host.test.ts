@@ -16,7 +16,7 @@ test("a certificate that is for any host is refused in a proxied zone alone", ()
   }
 });
 
-test("one that is for some hosts is presented to these, and not where their zone is proxied", () => {
+test("a certificate for some hosts is presented to these, and not where their zone is proxied", () => {
   const allowedHosts = ["a.example", "*.b.example"];
   const tied = { certificateId: "c", allowedHosts };
   refuseHost(tied, [], "a.example");
@@ -31,7 +31,7 @@ test("one that is for some hosts is presented to these, and not where their zone
   });
 });
 
-test("one that is for no host is presented to none", () => {
+test("a certificate for no host is presented to none", () => {
   assert.throws(() => refuseHost({ certificateId: "c", allowedHosts: [] }, [], "a.example"), {
     code: "origin_host_not_allowed",
     message: 'certificate c may be presented to no host, and not to "a.example"',

@@ -32,7 +32,7 @@ test("a name that does not exist rejects with the resolver's code", async () => 
   );
 });
 
-test("each failure of a resolver is told as what it is", async () => {
+test("each failure of a resolver has its own code", async () => {
   for (const [code, expected] of [
     [
       "ENOTFOUND",
@@ -65,7 +65,7 @@ test("a name that takes too long is given up, with its look-up, at that moment",
   assert.equal(given!.aborted, true);
 });
 
-test("who goes away is told nothing of the resolver, and listened to no more afterwards", async () => {
+test("a caller that goes away hears nothing from the resolver, and its signal has no listener left", async () => {
   const why = new Error("nobody waits");
   const cancel = new AbortController();
   const called = resolveWithin(1_000, "a.example", never, cancel.signal);
@@ -95,7 +95,7 @@ test("a look-up that has ended is not called off by who goes away then", async (
   assert.equal(signals.length, 2);
 });
 
-test("connections that are opened together share a look-up, for as long as is said", async (t) => {
+test("connections that are opened together share a look-up, for the configured time", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   let lookups = 0;
   const shared = sharedFor(1_000, () => {
@@ -111,7 +111,7 @@ test("connections that are opened together share a look-up, for as long as is sa
   assert.equal(lookups, 3);
 });
 
-test("one that was called off leaves the next one its time", async (t) => {
+test("an aborted look-up leaves the next one its full time", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const why = new Error("nobody waits");
   const reasons: unknown[] = [];
@@ -131,7 +131,7 @@ test("one that was called off leaves the next one its time", async (t) => {
   assert.notEqual(shared("a.example"), second);
 });
 
-test("a look-up that nobody waits for is called off; one that another waits for is not", async () => {
+test("a look-up that nobody waits for is aborted; a look-up that another caller waits for is not", async () => {
   const signals: AbortSignal[] = [];
   const shared = sharedFor(10_000, (_, signal) => {
     signals.push(signal!);

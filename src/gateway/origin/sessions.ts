@@ -4,7 +4,7 @@ import type { Clock } from "../clock.ts";
 export class Sessions {
   readonly #clock: Clock;
   /** The newest last. */
-  #kept: Session[] = [];
+  #kept: TlsSession[] = [];
   /** Some origins issue tickets that they later refuse. */
   #resumes: boolean;
 
@@ -21,13 +21,13 @@ export class Sessions {
   }
 
   /** A ticket is used once, and no longer than what was verified then can be relied upon. */
-  take(): Session | null {
+  take(): TlsSession | null {
     const session = this.#kept.pop();
     return session && this.#clock.now() - session.at < SESSION_LIFETIME ? session : null;
   }
 
   /** On TLS 1.2 a session may go on as often as the origin lets it, without another ticket. */
-  takeBack(session: Session): void {
+  takeBack(session: TlsSession): void {
     if (this.#kept.length === 0) this.#kept.push(session);
   }
 
@@ -42,7 +42,7 @@ export class Sessions {
   }
 }
 
-export interface Session {
+export interface TlsSession {
   readonly ticket: Buffer;
   /** Unix time in ms. */
   readonly at: number;

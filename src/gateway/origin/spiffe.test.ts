@@ -86,7 +86,7 @@ test("an ID that is expected of another CA is none of this one's", async () => {
   assert.equal(await said(server, [elsewhere, ID], [root, "spiffe://acme.example/web"]), other);
 });
 
-test("a certificate without a URI, with two of them, or with one that is no SPIFFE ID is none", async () => {
+test("a certificate without a URI, with two URIs, or with a URI that is not a SPIFFE ID has no SPIFFE ID", async () => {
   for (const uris of [[], [ID, "spiffe://acme.example/web"], ["https://acme.example/"], [ID, ID]]) {
     const server = await root.issue({ subject: "CN=x", uris });
     assert.equal(await said(server, [root, "**", ID]), "it has no SPIFFE ID, or more than one URI");

@@ -11,7 +11,7 @@ import {
   listAccounts,
   setAccountLimits,
 } from "../../store/access/accounts.ts";
-import { defaultLimits } from "../../control/api/context.ts";
+import { defaultControlLimits } from "../../control/api/context.ts";
 import type { AuditAction } from "../../store/access/audit.ts";
 import { deleteSecondFactor } from "../../store/access/second-factors.ts";
 import { endSession, sessionsOf } from "../../store/access/sessions.ts";
@@ -43,8 +43,8 @@ const newAccount = z.object({
 const most = z.number().int().min(0).max(1_000_000).optional();
 const limits = z.object({ account, certificates: most, authorities: most });
 const DEFAULTS = {
-  certificates: defaultLimits.certificates,
-  authorities: defaultLimits.authorities,
+  certificates: defaultControlLimits.certificates,
+  authorities: defaultControlLimits.authorities,
 };
 const newMember = z.object({ email, role, account, password: z.string().optional() });
 const removal = z.object({ email, account });

@@ -9,7 +9,7 @@ import {
   readBase,
   readHead,
 } from "./audit.ts";
-import { LastWords, type Words } from "./audit-state.ts";
+import { LastWords, type LastLogged } from "./audit-state.ts";
 import type { AuditEntryRow } from "../schema.ts";
 import type { Database } from "../database.ts";
 
@@ -26,7 +26,7 @@ const AT_ONCE = 1000;
 const BEGINNING: AuditHead = { sequence: 0, hash: "0".repeat(64) };
 
 export interface AuditBase extends AuditHead {
-  readonly words: Partial<Words>;
+  readonly words: Partial<LastLogged>;
 }
 
 /** From where on the log is there. Null: the record of it does not open. */

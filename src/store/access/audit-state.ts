@@ -4,7 +4,7 @@ import { currentDeployment } from "../workers/deployments.ts";
 import { digestsNow } from "../workers/version-content.ts";
 
 /** The last logged values, which are kept when their entries are removed. */
-export interface Words {
+export interface LastLogged {
   readonly revoked: readonly (readonly [id: string, versions: readonly number[]])[];
   readonly allowedHosts: readonly (readonly [id: string, hosts: readonly string[] | null])[];
   readonly activeVersions: readonly (readonly [id: string, version: number])[];
@@ -35,7 +35,7 @@ export class LastWords {
   #secretsBound = false;
 
   /** Begins with the values from removed entries. @param words of `toJSON` */
-  constructor(words: Partial<Words> = {}) {
+  constructor(words: Partial<LastLogged> = {}) {
     for (const [id, versions] of words.revoked ?? []) this.#revoked.set(id, new Set(versions));
     for (const [id, hosts] of words.allowedHosts ?? []) this.#allowedHosts.set(id, hosts);
     for (const [id, version] of words.activeVersions ?? []) this.#activeVersions.set(id, version);
@@ -46,7 +46,7 @@ export class LastWords {
     this.#secretsBound = words.secretsBound === true;
   }
 
-  toJSON(): Words {
+  toJSON(): LastLogged {
     return {
       revoked: [...this.#revoked].map(([id, versions]) => [id, [...versions]] as const),
       allowedHosts: [...this.#allowedHosts],

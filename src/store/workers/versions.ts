@@ -161,7 +161,7 @@ export async function newestVersion(db: Database, scriptId: string): Promise<Sto
   return row ? withBindings(db, row) : null;
 }
 
-export interface Page {
+export interface PageQuery {
   /** From 1. */
   readonly page: number;
   readonly perPage: number;
@@ -171,7 +171,7 @@ export interface Page {
 export async function listVersions(
   db: Database,
   scriptId: string,
-  { page, perPage }: Page,
+  { page, perPage }: PageQuery,
 ): Promise<StoredVersion[]> {
   const rows = await db
     .selectFrom("scriptVersions")

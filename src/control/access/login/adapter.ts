@@ -17,14 +17,14 @@ import type { BegunLogins } from "./begun-logins.ts";
 export interface AdapterContext {
   readonly store: Store;
   readonly clock: () => Date;
-  /** Of the request that is being answered. */
+  /** The address of the request that is being answered. */
   readonly address: () => string | null;
   readonly begun: BegunLogins;
 }
 
 /**
- * Keeps what the OAuth server remembers in our store, so that a login survives a restart. Ids of
- * tokens, codes and sessions are secrets: only their hash is kept.
+ * Stores the OAuth server's state in our store, so a login survives a restart. Ids of tokens, codes and sessions are
+ * secrets, so only their hash is stored.
  */
 export class StoreAdapter implements Adapter {
   readonly #model: string;
@@ -64,7 +64,7 @@ export class StoreAdapter implements Adapter {
     });
   }
 
-  /** A token takes the whole login with it, in one step that is written down once. */
+  /** Deleting a token ends the whole login, in one step with one entry in the audit log. */
   async destroy(id: string): Promise<void> {
     await this.#context.store.write(async ({ db }) => {
       const gone = await deleteOauthRecord(db, this.#model, id);
@@ -82,7 +82,7 @@ export class StoreAdapter implements Adapter {
     });
   }
 
-  /** Only the device flow has codes that people type in, and it is off. */
+  /** Only the device flow has codes that people type in, and it is switched off. */
   findByUserCode(): Promise<undefined> {
     return Promise.resolve(undefined);
   }
@@ -103,7 +103,7 @@ export class StoreAdapter implements Adapter {
     };
   }
 
-  /** What a person let wrangler do, and each token that came of it. */
+  /** The audit entry for a consent that a person gave, and for each token issued under it. Null: nothing to record. */
   async #issued(db: Database, payload: OauthPayload): Promise<Audit | null> {
     if (this.#model === "Grant") {
       const { openid } = payload as { openid?: { scope?: string } };
@@ -134,7 +134,7 @@ export class StoreAdapter implements Adapter {
     return {
       by,
       action,
-      // A login is not about one account: it shows in the log of the person's first.
+      // A login is not about one account, so it is recorded in the person's first account.
       accountId: memberships[0]?.accountId ?? null,
       resource: { type: "login", id: payload.clientId ?? "", name: by.email },
       after,

@@ -16,7 +16,7 @@ import {
   type Consent,
   consentPage,
   errorPage,
-  type Page,
+  type HtmlPage,
   codePage,
   signInPage,
   styleSheet,
@@ -36,7 +36,7 @@ const KIBIBYTE = 1024;
  * @hono/node-server, whose request and response it hands to the OAuth library.
  */
 export function createLogin(context: LoginContext & { readonly log: Logger }): Hono<Bindings> {
-  // The OAuth library calls the store with nothing but what is stored.
+  // The OAuth library passes only the stored data to the store, so the request's address is passed this way.
   const from = new AsyncLocalStorage<string | null>();
   const provider = createProvider({ ...context, address: () => from.getStore() ?? null });
   provider.on("server_error", (_, error) => context.log.error({ err: error }, "a login failed"));
@@ -118,8 +118,8 @@ export function createLogin(context: LoginContext & { readonly log: Logger }): H
   });
   app.all("/oauth2/*", async (c) => {
     await answer(c.env.incoming, c.env.outgoing);
-    // A copy is the runtime's own kind of response. Loaded after @hono/node-server, the original is of
-    // that library's kind, which it writes without a look at what it says.
+    // A clone is the runtime's own kind of response. The original is of @hono/node-server's kind if that was loaded
+    // first, and the library would then write it without looking at its headers.
     return RESPONSE_ALREADY_SENT.clone();
   });
   app.onError(async (error) => {
@@ -137,7 +137,7 @@ function problemOf(error: Error, log: Logger): [string, number] {
   return ["Countersign met a condition it was not written for.", 500];
 }
 
-/** ms: a form has a few hundred bytes. */
+/** ms; a form has a few hundred bytes. */
 const SLOWEST_BODY = 15_000;
 
 function cutSlowBody(incoming: IncomingMessage): void {
@@ -208,7 +208,7 @@ function sentence(failure: Failure): string {
   return `${failure.message[0]?.toUpperCase()}${failure.message.slice(1)}. ${failure.fix}`;
 }
 
-function show({ body, headers }: Page, status = 200): Response {
+function show({ body, headers }: HtmlPage, status = 200): Response {
   return new Response(body, {
     status,
     headers: { ...headers, "content-type": "text/html; charset=utf-8" },

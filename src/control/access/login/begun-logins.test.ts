@@ -6,7 +6,7 @@ import { BegunLogins } from "./begun-logins.ts";
 
 const small: AdapterPayload = { params: { state: "x" } };
 
-/** How it ends, once what is held back is let go. Undefined: it is admitted. */
+/** How the admission ends, once a held-back refusal is released. Undefined: it was admitted. */
 async function ended(
   t: TestContext,
   admitted: Promise<void>,
@@ -57,7 +57,7 @@ test("a refusal is held back for 150 ms", async (t) => {
   await refused;
 });
 
-test("who has signed in goes on, and what they answered is kept, however many were begun", async (t) => {
+test("a person who has signed in can continue, and their answers are stored, however many sign-ins were begun", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const begun = new BegunLogins();
   for (let i = 0; i < 60; i += 1) await begun.admit(small, "192.0.2.1");
@@ -68,13 +68,13 @@ test("who has signed in goes on, and what they answered is kept, however many we
   assert.equal((await ended(t, begun.admit(small, "192.0.2.1")))?.["statusCode"], 429);
 });
 
-/** A sign-in of which so many bytes are kept. */
+/** The stored data of a sign-in, with a scope of this length. */
 function scope(length: number): AdapterPayload {
   const empty = JSON.stringify({ params: { scope: "" } }).length;
   return { params: { scope: "x".repeat(length - empty) } };
 }
 
-test("what a sign-in asks to keep has its bounds, for who has signed in as well", async (t) => {
+test("the stored data of a sign-in are bounded, also for a person who has signed in", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const begun = new BegunLogins();
   for (const fits of [{ params: { state: "x".repeat(512) } }, scope(8192), {}]) {

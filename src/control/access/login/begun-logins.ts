@@ -4,23 +4,23 @@ import timers from "node:timers/promises";
 import { neighbourhood } from "../../../network/ranges.ts";
 import { Throttle } from "../../../network/throttle.ts";
 
-/** Characters of what a client may have kept for it: wrangler's has 32. */
+/** Longest `state` that a client may have stored, in characters; wrangler's has 32. */
 const LONGEST_STATE = 512;
-/** Bytes of all that is kept of one sign-in: wrangler asks for thirty scopes. */
+/** Largest stored data of one sign-in, in bytes; wrangler asks for thirty scopes. */
 const LARGEST = 8192;
-/** ms that a refusal is held back, and how many are at a time. */
+/** How long a refusal is held back, ms, and how many are held back at once. */
 const HELD_BACK_MS = 150;
 const HELD_AT_ONCE = 200;
 
 /**
- * Anybody may begin to sign in, and each time something is written down. Counted is what the OAuth
- * server does, so that no spelling of a path gets by.
+ * Limits sign-ins that were begun: anybody may begin one, and each is stored. The OAuth server's own calls are counted,
+ * so no variant spelling of a path gets around the limit.
  */
 export class BegunLogins {
   readonly #begun = new Throttle({ burst: 60, everyMs: 1000 });
   #held = 0;
 
-  /** @throws OIDCProviderError, after a moment, if there are too many, or it is too large */
+  /** @throws OIDCProviderError, after a moment, if there are too many sign-ins, or this one is too large */
   async admit(payload: AdapterPayload, address: string | null): Promise<void> {
     const { state } = (payload.params ?? {}) as { state?: unknown };
     const isLong = typeof state === "string" && state.length > LONGEST_STATE;
@@ -32,7 +32,7 @@ export class BegunLogins {
         "the sign-in asks to keep more than there is room for",
       );
     }
-    // A person who has signed in goes on, and what they answered is kept.
+    // A person who has signed in continues, and their answers are stored, whatever the limit.
     if (payload.session?.accountId !== undefined || payload["result"] !== undefined) return;
     const key = neighbourhood(address ?? "");
     const wait = this.#begun.wait(key);
@@ -54,7 +54,7 @@ export class BegunLogins {
   }
 }
 
-/** Shown on a page of ours: the client is not called for it. */
+/** An error that is shown on our own page; the browser is not sent back to the client. */
 class Refused extends OIDCProviderError {
   override readonly allow_redirect = false;
   readonly error_description: string;

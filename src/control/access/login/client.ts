@@ -1,7 +1,6 @@
 /**
- * wrangler as an OAuth client: public, so it has no secret, and PKCE proves that who redeems a code
- * is who asked for it. The address it is sent back to is fixed in wrangler, whatever its
- * `--callback-port` says.
+ * wrangler as an OAuth client. It is public, so it has no secret, and PKCE proves that the same program asked for a
+ * code and redeems it. Its redirect address is fixed in wrangler, even with `--callback-port`.
  */
 export const wranglerClient = {
   client_id: "countersign-wrangler",
@@ -13,7 +12,7 @@ export const wranglerClient = {
   response_types: ["code"],
 } as const;
 
-/** `countersign login`: its listener has any free port of loopback (RFC 8252, section 7.3). */
+/** `countersign login`, which listens on any free loopback port (RFC 8252, section 7.3). */
 export const cliClient = {
   client_id: "countersign-cli",
   client_name: "the Countersign command line",
@@ -24,17 +23,17 @@ export const cliClient = {
   response_types: ["code"],
 } as const;
 
-/** How the pages name who asks. */
+/** The client's name on the pages. */
 export function clientName(id: unknown): string {
   return id === cliClient.client_id ? cliClient.client_name : wranglerClient.client_name;
 }
 
-/** Where wrangler sends the browser once it has what it wants. */
+/** wrangler sends the browser there after the login. */
 export const wranglerPages = "https://welcome.developers.workers.dev";
 
 /**
- * What wrangler asks for beside what Countersign has: the products of Cloudflare. Granting them
- * allows nothing here, and refusing them makes `wrangler whoami` say that the login is incomplete.
+ * Scopes that wrangler asks for and Countersign does not have, because they belong to other products of Cloudflare.
+ * Granting them allows nothing here; refusing them makes `wrangler whoami` call the login incomplete.
  */
 export const foreignScopes: readonly string[] = [
   "k2.read k2.write workers:write workers_kv:write workers_tail:read d1:write",
@@ -44,7 +43,7 @@ export const foreignScopes: readonly string[] = [
   "browser:write challenge-widgets.write",
 ].flatMap((line) => line.split(" "));
 
-/** Below `/oauth2`, as Cloudflare's. */
+/** Paths below `/oauth2`, the same as Cloudflare's. */
 export const paths = {
   authorization: "/oauth2/auth",
   token: "/oauth2/token",

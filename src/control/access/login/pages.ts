@@ -4,7 +4,7 @@ import type { Role, Scope } from "../../api/scopes.ts";
 import { scopeMeanings } from "../../api/scopes.ts";
 import { wranglerClient, wranglerPages } from "./client.ts";
 
-export interface Page {
+export interface HtmlPage {
   readonly body: string;
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -13,15 +13,15 @@ type Html = ReturnType<typeof html>;
 
 const stylePath = "/oauth2/login.css";
 
-/** The pages' look: a path and what is there. */
+/** The pages' style sheet: its path and its content. */
 export const styleSheet: { readonly path: string; readonly body: string } = {
   path: stylePath,
   body: readFileSync(new URL("../../../../assets/login/login.css", import.meta.url), "utf8"),
 };
 
 /**
- * Nothing but these pages' own style, and forms that lead to us, on to wrangler's listener, and from
- * there to its closing page: a browser asks the policy about every hop.
+ * Allows only these pages' own style sheet, and forms that lead to us, from there to wrangler's listener, and on to its
+ * closing page: browsers apply the policy to every redirect.
  */
 const policy = [
   "default-src 'none'",
@@ -33,12 +33,12 @@ const policy = [
 
 export function signInPage(options: {
   readonly action: string;
-  /** Who asks, by name. */
+  /** Name of the client that asks. */
   readonly client: string;
   readonly email?: string;
-  /** Why the last try failed. */
+  /** Why the last try failed. Absent: this is the first. */
   readonly problem?: string;
-}): Promise<Page> {
+}): Promise<HtmlPage> {
   const { action, client, email = "", problem } = options;
   return page(
     "Sign in",
@@ -71,12 +71,12 @@ export function signInPage(options: {
   );
 }
 
-/** After the right password of a person who has an authenticator app. */
+/** The page after the right password, for a person with an authenticator app. */
 export function codePage(options: {
   readonly action: string;
-  /** Why the last try failed. */
+  /** Why the last try failed. Absent: this is the first. */
   readonly problem?: string;
-}): Promise<Page> {
+}): Promise<HtmlPage> {
   const { action, problem } = options;
   return page(
     "Sign in",
@@ -100,19 +100,19 @@ export function codePage(options: {
 
 export interface Consent {
   readonly action: string;
-  /** Who asks, by name. */
+  /** Name of the client that asks. */
   readonly client: string;
   readonly email: string;
   readonly accounts: readonly { readonly name: string; readonly role: Role }[];
-  /** What the login will allow, after what the roles do. */
+  /** The scopes that the login will have, given the person's roles. */
   readonly scopes: readonly Scope[];
-  /** Asked for and known, but beyond every role of the person. */
+  /** Scopes that were asked for but that none of the person's roles allows. */
   readonly withheld: readonly Scope[];
-  /** Asked for, of products that are not here. */
+  /** Scopes of products that Countersign does not have. */
   readonly foreign: readonly string[];
 }
 
-export function consentPage(consent: Consent): Promise<Page> {
+export function consentPage(consent: Consent): Promise<HtmlPage> {
   const { action, client, email, accounts, scopes, withheld, foreign } = consent;
   return page(
     "Allow access",
@@ -141,7 +141,7 @@ export function consentPage(consent: Consent): Promise<Page> {
   );
 }
 
-export function errorPage(problem: string): Promise<Page> {
+export function errorPage(problem: string): Promise<HtmlPage> {
   return page(
     "Sign-in failed",
     html`<h1>That did not work</h1>
@@ -150,7 +150,7 @@ export function errorPage(problem: string): Promise<Page> {
   );
 }
 
-async function page(title: string, main: Html | Promise<Html>): Promise<Page> {
+async function page(title: string, main: Html | Promise<Html>): Promise<HtmlPage> {
   const body = await html`<!doctype html>
     <html lang="en">
       <head>
@@ -193,7 +193,7 @@ function list(items: readonly (Html | Promise<Html>)[]): (Html | Promise<Html>)[
   });
 }
 
-/** What stands between backticks is code. */
+/** Text between backticks becomes code. */
 function marked(text: string): (string | Html | Promise<Html>)[] {
   return text
     .split("`")

@@ -33,7 +33,7 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** `right` is everybody's password. What comes back is the person's id, or the failure's code. */
+/** Everybody's password is `right`. The result is the person's id, or the failure's code. */
 function world(): (email: string, password: string, address: string | null) => Promise<string> {
   const tries = new PasswordTries(store, async (password, stored) => {
     return password === "right" && stored === "hash";
@@ -56,7 +56,7 @@ test("who belongs to no account any more does not get in", async () => {
 
 test("ten wrong passwords for one person from one address, and that person waits there, not elsewhere", async () => {
   const check = world();
-  // The IPv6 addresses of one network are one address; upper case is the same person.
+  // The IPv6 addresses of one network count as one address, and an email address in upper case as the same person.
   for (let i = 0; i < 10; i += 1) {
     const email = i % 2 === 0 ? ADA : ADA.toUpperCase();
     assert.equal(await check(email, "wrong", `2001:db8::${i + 1}`), "sign_in_failed");
@@ -99,7 +99,7 @@ test("tries at once are as many as one after the other", async () => {
   assert.equal(late.length, 2);
 });
 
-test("who is guessed at from everywhere gets in from where she signed in before, and only there", async () => {
+test("a person whose password is guessed at from everywhere gets in from where she signed in before, and only there", async () => {
   const check = world();
   assert.equal(await check(ADA, "right", "192.0.2.1"), ada);
   for (let i = 0; i < 60; i += 1) {
@@ -111,7 +111,7 @@ test("who is guessed at from everywhere gets in from where she signed in before,
   assert.equal(await check(ADA, "right", "192.0.2.1"), ada);
 });
 
-test("an address has 30 wrong passwords, whoever they are for; another is not concerned", async (t) => {
+test("an address may send 30 wrong passwords, for any persons; other addresses are not affected", async (t) => {
   const check = world();
   for (let i = 0; i < 30; i += 1) {
     assert.equal(await check(`p${i}@example.com`, "wrong", "192.0.2.1"), "sign_in_failed");

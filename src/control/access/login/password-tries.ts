@@ -7,18 +7,21 @@ import { verifyPassword } from "../passwords.ts";
 import { Turns } from "../turns.ts";
 
 /**
- * Checks passwords, fewer and fewer for who gives wrong ones. A try counts for the person and the
- * address together: behind one address, who guesses at one person keeps nobody else out, and from
- * elsewhere that person gets in as well.
+ * Checks passwords, and slows down those who give wrong ones. A try counts for the pair of person and address. So an
+ * attacker behind an address keeps nobody else at that address out, and the attacked person can still sign in from
+ * elsewhere.
  */
 export class PasswordTries {
   readonly #store: Store;
   readonly #byBoth = new Throttle({ burst: 10, everyMs: 30_000 });
-  /** Many people at one address: its wrong answers come late, its right ones do not. */
+  /** Many people may share an address: its wrong answers come late, its right ones do not. */
   readonly #byAddress = new Throttle({ burst: 30, everyMs: 5_000 });
-  /** One person from many addresses. The bound is far above what a person mistypes. */
+  /** One person from many addresses. The limit is far above what a person mistypes. */
   readonly #byPerson = new Throttle({ burst: 60, everyMs: 30_000 });
-  /** From where people signed in before: they get in while strangers guess at them from elsewhere. */
+  /**
+   * Pairs of person and address that have signed in before. They may sign in while strangers elsewhere guess at the
+   * person's password.
+   */
   readonly #known = new Set<string>();
   readonly #hashing = new Turns({ atOnce: 2, waiting: 20, waitingInAll: 200 });
 
@@ -40,7 +43,7 @@ export class PasswordTries {
     const both = `${near} ${name}`;
     this.#byBoth.assertFree(both);
     if (!this.#known.has(both)) this.#byPerson.assertFree(name);
-    // Counted before the slow hash: many tries at once are as many as one after the other.
+    // Counted before the slow hash, so parallel tries count like consecutive ones.
     this.#byBoth.count(both);
     this.#byPerson.count(name);
     const user = await findUserByEmail(db, email);

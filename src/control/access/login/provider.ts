@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Configuration, Provider } from "oidc-provider";
-// The package's own entry prints a warning on every Node that is not called LTS yet.
+// The package's entry file prints a warning on every Node that is not LTS yet.
 import { Provider as OauthServer } from "oidc-provider/lib/provider.js";
 import type { Keyring } from "../../../keys/seal.ts";
 import type { Store } from "../../../store/store.ts";
@@ -16,12 +16,12 @@ export interface LoginContext {
   readonly store: Store;
   readonly keyring: Keyring;
   readonly clock: () => Date;
-  /** Where browsers and wrangler reach it: `http://127.0.0.1:4400`. */
+  /** The origin at which browsers and wrangler reach the server: `http://127.0.0.1:4400`. */
   readonly issuer: string;
 }
 
 export interface ProviderContext extends LoginContext {
-  /** Where the request that is being answered came from. */
+  /** The client address of the request that is being answered. */
   readonly address: () => string | null;
 }
 
@@ -29,7 +29,7 @@ const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** The OAuth server: authorization code with PKCE, refresh tokens that work once, revocation. */
+/** The OAuth server: authorization code with PKCE, refresh tokens that can be used once, revocation. */
 export function createProvider({
   store,
   keyring,
@@ -61,7 +61,7 @@ export function createProvider({
       const user = await findUser(store.db, id);
       return user && { accountId: id, claims: () => ({ sub: id }) };
     },
-    // Each login is a grant of its own: to revoke one leaves the others alone.
+    // Each login is a separate grant, so revoking one does not affect the others.
     loadExistingGrant: async (ctx) => {
       const grantId = ctx.oidc.result?.consent?.grantId;
       return grantId === undefined ? undefined : ctx.oidc.provider.Grant.find(grantId);
@@ -90,7 +90,7 @@ export function createProvider({
       short: { signed: true, httpOnly: true, sameSite: "lax" },
     },
     clientBasedCORS: () => false,
-    // It never issues an ID token, and insists on a key for them.
+    // The server never issues an ID token, but requires a key for them.
     jwks: { keys: [unusedKey()] },
     renderError: async (ctx, out) => {
       const { body, headers } = await errorPage(out.error_description ?? out.error);
@@ -100,14 +100,14 @@ export function createProvider({
     },
   };
   const server = new OauthServer(issuer, options);
-  // It believes `X-Forwarded-Proto`, which is ours alone by then: see `asReached`.
+  // The server then believes `X-Forwarded-Proto`, which only we set: see `asReached`.
   server.proxy = true;
   return server;
 }
 
 /**
- * The OAuth server makes addresses and cookies from what a request says of itself. It says where
- * the platform is reached, whatever the client wrote: no redirect leads to a host that a client named.
+ * The OAuth server builds URLs and cookies from a request's headers. This sets them to the platform's own origin,
+ * whatever the client wrote, so no redirect leads to a host that a client named.
  */
 export function asReached({ headers }: IncomingMessage, issuer: string): void {
   const { host, protocol } = new URL(issuer);

@@ -5,22 +5,22 @@ import { Throttle } from "../../../network/throttle.ts";
 import { useCode } from "../second-factor.ts";
 import type { LoginContext } from "./provider.ts";
 
-/** ms that a right password waits for its code. */
+/** How long the code may come after the right password, ms. */
 const PATIENCE = 300_000;
 const MOST = 10_000;
 
-/** Between the right password and the code: which person a sign-in is about by now. */
+/** Sign-ins with the right password that still lack the code, each with its person. */
 export class SecondSteps {
   readonly #context: LoginContext;
   readonly #waiting = new Map<string, { readonly userId: string; readonly until: number }>();
-  /** For a person, from anywhere: six digits can be guessed. Only who has the password gets here. */
+  /** Per person, from any address, because six digits can be guessed. Only somebody with the password gets this far. */
   readonly #tries = new Throttle({ burst: 5, everyMs: 60_000 });
 
   constructor(context: LoginContext) {
     this.#context = context;
   }
 
-  /** The password was right. */
+  /** Called when the password was right. */
   begin(uid: string, userId: string): void {
     this.#waiting.delete(uid);
     this.#waiting.set(uid, { userId, until: performance.now() + PATIENCE });

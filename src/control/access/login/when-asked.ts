@@ -3,8 +3,8 @@ import type { createLogin } from "./app.ts";
 type Login = ReturnType<typeof createLogin>;
 
 /**
- * The sign-in pages, for the first who asks: the OAuth server is a fifth of what a start would load,
- * and most who start a platform have a token.
+ * Loads the sign-in pages at their first request: the OAuth server is a fifth of what a start would load, and most
+ * people who start a platform have a token.
  */
 export function loginWhenAsked(context: Parameters<typeof createLogin>[0]): () => Promise<Login> {
   let login: Promise<Login> | null = null;
@@ -13,7 +13,7 @@ export function loginWhenAsked(context: Parameters<typeof createLogin>[0]): () =
     try {
       return await login;
     } catch (error) {
-      // The next one tries again.
+      // After a failure, the next request loads it again.
       login = null;
       throw error;
     }

@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { count, crud, flag, type Results, text, texts, time } from "./common.ts";
 
-/** A certificate as Cloudflare shows it; `countersign` is what it does not have. */
+/** A certificate as Cloudflare shows it; `countersign` has the additional fields. */
 const mtlsCertificate = z
   .object({
     id: text,
@@ -66,7 +66,7 @@ const listed = z
     uploaded_on: time,
     version_uploaded_on: time,
     updated_on: time,
-    /** Of a client certificate. */
+    /** Only of a client certificate. */
     allowed_hosts: texts.nullable().optional(),
     authorities: texts.nullable().optional(),
     scripts: texts.optional(),
@@ -100,7 +100,7 @@ const listed = z
       })
       .nullable()
       .optional(),
-    /** Of a CA. */
+    /** Only of a CA. */
     trust: trust.optional(),
   })
   .openapi("ListedCertificate");

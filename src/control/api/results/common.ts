@@ -9,10 +9,10 @@ export const count: z.ZodInt = z.int();
 export const flag: z.ZodBoolean = z.boolean();
 export const texts: z.ZodArray<z.ZodString> = z.array(text);
 
-/** What was deleted. */
+/** A deleted resource. */
 export const gone: z.ZodType = z.object({ id: text }).openapi("Deleted");
 
-/** The list of them, their names and one of them: what most resources answer with. */
+/** The list, the name of the list operation and the single resource: the answers of most resources. */
 export function crud(path: string, one: z.ZodType, methods: string, id: string): Results {
   const results: Record<string, z.ZodType> = {
     [`GET ${path}`]: z.array(one),

@@ -23,7 +23,7 @@ const policy = z
   .loose()
   .openapi("AccessPolicy");
 
-/** What else was set for people's sessions and browsers is kept as it came. */
+/** Other fields, for people's sessions and browsers, are stored and returned unchanged. */
 const application = z
   .object({
     id: text,
@@ -208,7 +208,7 @@ const all = "GET* POST* GET PUT DELETE";
 const associations = "/zones/{zone_id}/certificate_authorities/hostname_associations";
 const hostnames = z.object({ hostnames: texts });
 
-/** Without a key there is nothing to rotate. */
+/** An account without a key has nothing to rotate. */
 const accessKeys = z
   .object({
     key_rotation_interval_days: count,

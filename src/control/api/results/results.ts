@@ -22,8 +22,8 @@ const results: Results = {
 };
 
 /**
- * What the operation answers with below `result`. Undefined: it is not described. Nothing checks answers
- * against it while the platform runs; the tests do, with everything that they are answered.
+ * The schema of an operation's `result`. Undefined: it is not described. Answers are not checked against it at run
+ * time; the tests check every answer that they get.
  */
 export function resultOf({
   method,
@@ -32,18 +32,18 @@ export function resultOf({
   return results[`${method.toUpperCase()} ${path}`];
 }
 
-/** Modules, each a part, and not JSON. */
+/** Operations that answer with a form with one part for each module, not with JSON. */
 export function isForm({ method, path }: Pick<Endpoint, "method" | "path">): boolean {
   return method === "get" && /\/scripts\/\{script_name\}(\/content(\/v2)?)?$/.test(path);
 }
 
-/** That of the path of a request, whose parameters are filled in. */
+/** The schema for the path of a request, whose parameters are filled in. */
 export function describedAt(method: string, path: string): z.ZodType | undefined {
   const operation = `${method.toUpperCase()} ${path}`;
   const found = Object.entries(results).filter(([described]) =>
     new RegExp(`^${described.replaceAll(/\{\w+\}/g, "[^/]+")}$`).test(operation),
   );
-  // `…/tokens/verify` is one, `…/tokens/{token_id}` another.
+  // `…/tokens/verify` fits two paths; the one without a parameter, not `…/tokens/{token_id}`, is meant.
   return found.toSorted(
     ([one], [other]) => one.split("{").length - other.split("{").length,
   )[0]?.[1];

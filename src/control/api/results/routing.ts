@@ -47,7 +47,7 @@ const domain = z
   })
   .openapi("Domain");
 
-/** What a host presents. */
+/** The certificate that a host presents. */
 export const customCertificate: z.ZodType = z
   .object({
     id: text,

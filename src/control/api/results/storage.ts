@@ -115,7 +115,7 @@ const queues = `${account}/queues`;
 const oneQueue = `${queues}/{queue_id}`;
 const oneR2 = `${r2}/{bucket_name}`;
 
-/** What Workers keep. */
+/** Where Workers store data. */
 export const storageResults: Results = {
   ...crud(kv, namespace, "GET* POST* GET PUT", "namespace_id"),
   [`DELETE ${oneKv}`]: z.null(),

@@ -3,7 +3,7 @@ import { count, crud, flag, type Results, text, texts, time } from "./common.ts"
 
 const annotations = z.record(text, text);
 
-/** What else there is depends on the type; a secret has only its name. */
+/** Other fields depend on the type; a secret shows only its name. */
 const binding = z
   .object({
     name: text,

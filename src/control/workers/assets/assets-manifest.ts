@@ -2,11 +2,11 @@ import { z } from "@hono/zod-openapi";
 import type { AssetFile } from "../../../contract/assets.ts";
 import { Failure } from "../../../failures/failures.ts";
 
-/** As on Cloudflare. */
+/** Files of one version, as on Cloudflare. */
 const MOST_FILES = 20_000;
-/** Bytes of one file; as on Cloudflare. */
+/** Bytes of one file, as on Cloudflare. */
 export const largestAsset: number = 25 * 1024 * 1024;
-/** Bytes of a path, and of one name in it: what file systems take. */
+/** Bytes of a path and of one name in it: the limits of file systems. */
 const LONGEST_PATH = 1024;
 const LONGEST_NAME = 255;
 
@@ -24,7 +24,7 @@ export const manifest: z.ZodType<Manifest> = z
   .refine((files) => Object.keys(files).length <= MOST_FILES, `has more than ${MOST_FILES} files`);
 
 /**
- * The files of a manifest, none of which leaves the folder that it is put into.
+ * The files of a manifest, after checking that no path leads out of its folder.
  * @throws Failure `assets_manifest_invalid`
  */
 export function filesOf(sent: Manifest): readonly AssetFile[] {
@@ -40,7 +40,7 @@ export function filesOf(sent: Manifest): readonly AssetFile[] {
   });
 }
 
-/** Null: it can be a file's. */
+/** Why a path cannot be a file's. Null: it can. */
 function whyNot(path: string): string | null {
   if (!path.startsWith("/")) return "does not begin with a slash";
   if (!path.isWellFormed()) return "is not Unicode";

@@ -7,7 +7,7 @@ import { type StoredVersion, versionSettings } from "../../../store/workers/vers
 import type { ControlContext } from "../../api/context.ts";
 import type { BindingOwner } from "../carried-bindings.ts";
 
-/** As Cloudflare bounds them. */
+/** Characters, with Cloudflare's limit. */
 const rules = z.string().max(100_000);
 const pattern = z.string().min(1).max(100);
 
@@ -21,7 +21,7 @@ interface SentConfig {
 }
 
 export interface SentAssets {
-  /** The completion token of an upload session. */
+  /** The token that completes an upload session. */
   readonly jwt?: string | null | undefined;
   readonly config?: SentConfig | null | undefined;
 }
@@ -48,9 +48,9 @@ interface Wanted {
 }
 
 /**
- * What the metadata of an upload make of the files that were uploaded before it.
+ * The assets of a new version, from the upload's metadata and the files that were uploaded before it.
  *
- * @param newest the version that `keep_assets` takes them from
+ * @param newest the version from which `keep_assets` takes files
  * @throws Failure `assets_session_unknown`, `assets_incomplete`, `assets_missing`
  */
 export async function resolveAssets(

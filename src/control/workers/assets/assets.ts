@@ -24,22 +24,22 @@ import { assetHash, filesOf, largestAsset, manifest } from "./assets-manifest.ts
 import { KeyedLock } from "../keyed-lock.ts";
 import { keyOf } from "../lookup.ts";
 
-/** How long the files of an upload may be sent and deployed. */
+/** How long the files of an upload may be sent and deployed, ms. */
 const SESSION_MS = 60 * 60_000;
-/** Uploads that an account may have begun: the oldest ends for the newest. */
+/** Uploads that an account may have under way; a new one displaces the oldest. */
 const MOST_SESSIONS = 10;
-/** Of a manifest, in bytes: what the most files with long paths take. */
+/** Bytes of a manifest: enough for the most files with long paths. */
 const LARGEST_MANIFEST = 8 * 1024 * 1024;
-/** What one request of several files brings: bytes before base64, and how many. */
+/** One request with several files: bytes before base64, and number of files. */
 const BUCKET = { bytes: 8 * 1024 * 1024, files: 200 };
 /** Bytes of such a request. */
 const LARGEST_FORM = Math.ceil(largestAsset * 1.4);
-/** Files that wrangler sends at a time, each from the disk to the disk. */
+/** Files that wrangler sends at once; each is streamed to the disk. */
 const CONCURRENCY = 8;
 
 /**
- * The upload of static assets: a session takes the list of all files and says which are missing, which
- * are then sent with the session's own token. The token goes into the metadata of the script.
+ * The upload of static assets: a session takes the list of all files and answers which are missing. Those are sent with
+ * the session's own token, which then goes into the script's metadata.
  */
 export function assetEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, clock, limits } = context;
@@ -60,7 +60,7 @@ export function assetEndpoints(context: ControlContext): readonly Endpoint[] {
       (call) => {
         const { accountId, scriptName } = keyOf(call);
         const files = filesOf(call.body.manifest);
-        // What is there now is not removed before the session keeps it.
+        // Under the lock, so that existing files are not removed before the session refers to them.
         return lock.run(accountId, async () => {
           const contents = contentsOf(context);
           await removeUnused(context, accountId);
@@ -110,7 +110,7 @@ export function assetEndpoints(context: ControlContext): readonly Endpoint[] {
           });
         }
         const contents = contentsOf(context);
-        // In memory as a whole: one of an account's at a time.
+        // Such a form is held in memory whole, so one of an account's at a time is read.
         await forms.run(accountId, async () => {
           const form = await readForm(call.request, { limit: LARGEST_FORM, held: call.held });
           for (const [hash, part] of form) {
@@ -144,7 +144,7 @@ export function assetEndpoints(context: ControlContext): readonly Endpoint[] {
   ];
 }
 
-/** Removes what no version and no upload of the account needs any more. */
+/** Removes files that no version and no upload of the account needs any more. */
 async function removeUnused(context: ControlContext, accountId: string): Promise<void> {
   const { store, clock } = context;
   const left = await store.housekeep(({ db }) => pruneManifests(db, accountId, clock()));
@@ -185,7 +185,7 @@ async function sessionOf(
   return { accountId, jwt, files };
 }
 
-/** Manifests that are kept in memory, because each of their files is a request. */
+/** Manifests that are kept in memory, because each of their files is a separate request. */
 const MOST_RECENT = 4;
 
 function announced(files: ReadonlyMap<string, AssetContent>, hash: string): AssetContent {
@@ -203,14 +203,14 @@ function contentsOf({ edge }: ControlContext): AssetContents {
 }
 
 /**
- * Clients read `exp` out of it. It is looked up when it comes back, so its third part is a secret and no
- * signature.
+ * A token in the form of a JWT, because clients read its `exp`. It is looked up when it comes back, so its third part
+ * is a random secret and not a signature.
  */
 function tokenUntil(expires: Date, now: Date): string {
   const claims = {
     exp: Math.floor(expires.getTime() / 1000),
     iat: Math.floor(now.getTime() / 1000),
-    // Each file is a request of its own, which is written down while it comes.
+    // Each file is a separate request, which is written to the disk while it arrives.
     wrangler_single_asset_uploads: true,
     edge_kv_upload_concurrency: CONCURRENCY,
   };

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readCron } from "./expression.ts";
 
-/** The first minutes from 25 November 2026 (a Wednesday) on at which it is due, day by day at that time. */
+/**
+ * The first `count` dates from 25 November 2026 (a Wednesday) on, on which the expression is due at `time`.
+ */
 function days(text: string, time: string, count: number): string[] {
   const cron = readCron(text);
   const found: string[] = [];

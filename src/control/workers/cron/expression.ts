@@ -4,13 +4,13 @@ import { Failure } from "../../../failures/failures.ts";
 /** When a cron trigger is due, in UTC. */
 export interface CronExpression {
   readonly text: string;
-  /** @param minute any moment of it */
+  /** @param minute any moment of the minute */
   isDue(minute: Date): boolean;
 }
 
 /**
- * Reads an expression as Cloudflare does: five fields, weekdays from 1 (Sunday) to 7 or by name,
- * `L`, `W` and `#`; where both the day of the month and the weekday are restricted, either will do.
+ * Reads an expression as Cloudflare does: five fields; weekdays from 1 (Sunday) to 7 or by name; `L`, `W` and `#`. If
+ * both the day of the month and the weekday are restricted, either is enough.
  * @throws Failure `cron_invalid`
  */
 export function readCron(text: string): CronExpression {
@@ -20,7 +20,7 @@ export function readCron(text: string): CronExpression {
   if (wrong !== undefined) throw invalid(text, wrong.why);
   if (text.length > LONGEST) throw invalid(text.slice(0, 40), `it is longer than ${LONGEST}`);
   if (fields.length !== 5) throw invalid(text, `it has ${fields.length} fields, and not five`);
-  // The library takes 8 for Sunday, and no bare `L`, which is Saturday.
+  // The library accepts 8 for Sunday, and does not accept `L` alone, which is Saturday.
   if (/(^|[,-])8/.test(days)) throw invalid(text, "weekdays are from 1 (Sunday) to 7");
   const read = [...fields.slice(0, 4), /^L$/i.test(days) ? "7" : days].join(" ");
   let cron: Cron;
@@ -43,7 +43,7 @@ export function readCron(text: string): CronExpression {
   };
 }
 
-/** What the library would read as something of its own. */
+/** Expressions that the library would read differently. */
 const WRONG = [
   { pattern: /[^\x20-\x7e\t]/, why: "it has characters that are none of an expression's" },
   { pattern: /[?@+~]/, why: "it has a character that Cloudflare's expressions do not have" },

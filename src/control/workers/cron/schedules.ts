@@ -16,13 +16,13 @@ import { endpoint, type Endpoint } from "../../api/endpoint.ts";
 import { existingScript, keyOf } from "../lookup.ts";
 import { MINUTE, readCron } from "./expression.ts";
 
-/** Of one account, as on Cloudflare. */
+/** Schedules of one account, as on Cloudflare. */
 const MOST = 250;
 
 const sent = z.array(z.object({ cron: z.string().max(1000) })).max(10_000);
 const wanted = z.object({ cron: z.string().max(1000).optional() }).default({});
 
-/** `triggers.crons` of the Wrangler configuration, and a run at once. */
+/** `triggers.crons` of the Wrangler configuration, and a run on demand. */
 export function scheduleEndpoints({ store, edge, clock }: ControlContext): readonly Endpoint[] {
   const path = "/accounts/{account_id}/workers/scripts/{script_name}/schedules";
   return [
@@ -119,7 +119,7 @@ function chosen(all: readonly ScheduleRow[], script: string, named: string | und
   throw new Failure("cron_unknown", { message });
 }
 
-/** Its first run is in the next minute that it names. */
+/** A new schedule first runs in the next minute that it names. */
 function fresh(scriptId: string, cron: string, now: Date): ScheduleRow {
   const minute = new Date(Math.floor(now.getTime() / MINUTE) * MINUTE).toISOString();
   const id = randomBytes(16).toString("hex");

@@ -17,13 +17,13 @@ export interface TriggersOptions {
 }
 
 /**
- * Calls Workers at the minutes that their cron triggers name. A minute is claimed in the store
- * first, so that none is run twice, after a restart or by a second control plane. Runs missed in
- * the last quarter of an hour are made up for by one run.
+ * Calls Workers at the minutes that their cron triggers name. A minute is claimed in the store first, so no minute is
+ * run twice, neither after a restart nor by a second control plane. Runs missed in the last quarter of an hour are
+ * replaced by one run.
  */
 export class CronTriggers implements Disposable {
   readonly #options: TriggersOptions;
-  /** Every minute up to this one was looked at. */
+  /** The latest minute, in Unix time, that has been looked at. */
   #seen = 0;
   #isBusy = false;
   #timer: NodeJS.Timeout | null = null;
@@ -32,14 +32,14 @@ export class CronTriggers implements Disposable {
     this.#options = options;
   }
 
-  /** Looks at what was missed now, and from then on at each minute. */
+  /** Looks for missed runs now, and from then on at each minute. */
   static start(options: TriggersOptions): CronTriggers {
     const triggers = new CronTriggers(options);
     void triggers.#goOn();
     return triggers;
   }
 
-  /** Runs what is due; resolves when all of it was begun. A look that is still going on is enough. */
+  /** Starts all runs that are due; resolves when all were started. If a look is still running, no other one begins. */
   async look(): Promise<void> {
     if (this.#isBusy) return;
     this.#isBusy = true;
@@ -75,7 +75,7 @@ export class CronTriggers implements Disposable {
     }
   }
 
-  /** Where it fails, the Worker's log says so. */
+  /** A failed run is recorded in the Worker's log. */
   async #run({ accountId, scriptName, cron }: DeployedSchedule, minute: number): Promise<void> {
     const { edge, log } = this.#options;
     const facts = { account: accountId, script: scriptName, cron };
@@ -105,10 +105,10 @@ async function take(db: Database, due: readonly Due[]): Promise<readonly Due[]> 
   return taken;
 }
 
-/** The newest minute at which it is due and has not run. Null: there is none. */
+/** The latest minute that is due and was not run. Null: there is none. */
 function latestDue({ cron, ranUpTo }: DeployedSchedule, now: number, seen: number): number | null {
   const ran = Date.parse(ranUpTo);
-  // A clock that was set back by more is taken at its word.
+  // Times far in the future come from a clock that was set back since, and are ignored.
   const known = Math.max(...[ran, seen].filter((time) => time <= now + CATCH_UP));
   const expression = readCron(cron);
   for (let minute = now; minute > Math.max(known, now - CATCH_UP); minute -= MINUTE) {

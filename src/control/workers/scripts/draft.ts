@@ -6,7 +6,7 @@ import type { Refusals } from "../refusals.ts";
 import { hasNone } from "./handlers.ts";
 import type { ScriptSettings } from "./script-settings.ts";
 
-/** What a new version is made of. */
+/** The content of a new version. */
 export interface Draft {
   readonly mainModule: string;
   readonly modules: readonly WorkerModule[];
@@ -15,15 +15,15 @@ export interface Draft {
   readonly bindings: readonly WorkerBinding[];
   readonly annotations: Readonly<Record<string, string>>;
   readonly settings: VersionSettings;
-  /** The script's own settings that change with it. Default: none. */
+  /** Settings of the script itself that change with the version. Default: none. */
   readonly scriptSettings?: ScriptSettings;
-  /** Of the classes of its Durable Objects. Default: none. */
+  /** Migrations of its Durable Objects' classes. Default: none. */
   readonly migrations?: Migrations;
-  /** What of it cannot be done: refused together with what is found later. Default: nothing. */
+  /** Refusals so far, reported together with later ones. Default: none. */
   readonly refusals?: Refusals;
 }
 
-/** Neither handles an event nor serves a file. */
+/** Whether it neither handles an event nor serves a file. */
 export function doesNothing(settings: VersionSettings): boolean {
   return hasNone(settings) && settings.assets === undefined;
 }

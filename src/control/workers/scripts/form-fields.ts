@@ -1,9 +1,9 @@
 /**
- * The metadata as the npm SDK sends it from version 6 on: no JSON, but a field for each value, named
- * `metadata[bindings][][name]`. Where a name comes again below `[]`, the next element begins.
+ * The metadata in the form that the npm SDK sends from version 6 on: not JSON, but a field for each value, named
+ * `metadata[bindings][][name]`. When a name below `[]` repeats, the next element begins.
  *
  * @returns null if the form has no such fields
- * @throws Error that says what cannot be told from fields
+ * @throws Error if the fields are ambiguous
  */
 export function metadataFromFields(form: FormData): Record<string, unknown> | null {
   const root: Branch = Object.create(null) as Branch;
@@ -14,7 +14,7 @@ export function metadataFromFields(form: FormData): Record<string, unknown> | nu
     found = true;
     const keys = [...path.matchAll(/\[([^\]]*)\]/g)].map(([, key]) => key ?? "");
     if (keys.length > DEEPEST) throw new Error(`the field "${name.slice(0, 100)}" is too deep`);
-    // Every value arrives as text: of JSON nothing would be left but its words.
+    // Every value arrives as text, so the types of a JSON value would be lost.
     if (keys[0] === "bindings" && keys[2] === "json") {
       throw new Error("a binding of type json cannot be sent as form fields");
     }
@@ -48,7 +48,7 @@ function append(items: Tree[], keys: string[], value: string): void {
   put(item, keys, value);
 }
 
-/** Is there a value at this path already? A list below takes more of them. */
+/** Whether there is a value at this path already. A list below it takes more values. */
 function has(branch: Branch, [key = "", ...rest]: string[]): boolean {
   const there = branch[key];
   if (there === undefined) return false;
@@ -66,7 +66,7 @@ function isBranch(tree: Tree | undefined): tree is Branch {
   return typeof tree === "object" && !Array.isArray(tree);
 }
 
-/** Fields that are no text in Cloudflare's metadata, wherever they stand. */
+/** Fields that are not text in Cloudflare's metadata, in any place. */
 const BOOLEANS = new Set(
   "enabled logpush invocation_logs keep_assets persist redact_query_string".split(" "),
 );

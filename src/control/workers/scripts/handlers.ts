@@ -2,11 +2,11 @@ import { type Node, parseExpressionAt } from "acorn";
 import { parse } from "es-module-lexer";
 import type { WorkerModule } from "../../../contract/change-feed.ts";
 
-/** What a script's main module answers to, as far as its text tells. */
+/** The handlers of a script's main module, as far as its source code shows them. */
 export interface Handlers {
-  /** Of the default export: `fetch`, `scheduled` … Absent: the text does not tell. */
+  /** Handlers of the default export: `fetch`, `scheduled` … Absent: the source does not show them. */
   readonly handlers?: readonly string[];
-  /** Other exports that the runtime could call, by name. Absent: the text does not tell. */
+  /** Other exports that the runtime could call, by name. Absent: the source does not show them. */
   readonly named_handlers?: readonly { readonly name: string; readonly handlers: string[] }[];
 }
 
@@ -14,12 +14,12 @@ const EVENTS = new Set(
   "fetch scheduled queue email tail tailStream trace test connect alarm".split(" "),
 );
 
-/** Longer ones are not read: their start says what is wrong with them. */
+/** Bytes. Longer modules are not read; their start shows what is wrong with them. */
 const LONGEST = 5 * 1024 * 1024;
 
 /**
- * Reads which handlers a main module exports. What it cannot tell for certain it leaves out; code
- * that does not parse is left to the runtime, whose message is better.
+ * Reads which handlers a main module exports. Uncertain results are left out. Code that does not parse is left to the
+ * runtime, which has better messages.
  */
 export function handlersOf(main: WorkerModule): Handlers {
   if (main.type !== "esm" || main.content.byteLength > LONGEST) return {};
@@ -31,7 +31,7 @@ export function handlersOf(main: WorkerModule): Handlers {
   }
 }
 
-/** Is it certain that nothing in it can be called? */
+/** Whether it is certain that nothing in it can be called. */
 export function hasNone({ handlers, named_handlers: named }: Handlers): boolean {
   return handlers?.length === 0 && named?.length === 0;
 }
@@ -61,7 +61,7 @@ interface Direct {
   readonly end: number;
 }
 
-/** The expression that an export stands for. Null: it cannot be told. */
+/** The expression that is exported. Null: not known. */
 function valueOf(source: string, found: Direct): Node | null {
   const start = /^\s*/.exec(source.slice(found.end))![0].length + found.end;
   const isInline = found.name === "default" && !/^[,}]/.test(source.slice(start));
@@ -73,7 +73,7 @@ function valueOf(source: string, found: Direct): Node | null {
   return found.localName === undefined ? null : declared(source, found.localName);
 }
 
-/** What a name was declared as, if nothing else in the module uses it. */
+/** The declaration of a name, if nothing else in the module uses the name. */
 function declared(source: string, name: string): Node | null {
   const word = `(?<![\\w$.])${name.replaceAll("$", String.raw`\$`)}(?![\\w$])`;
   const uses = [...source.matchAll(new RegExp(word, "g"))];
@@ -86,7 +86,7 @@ function declared(source: string, name: string): Node | null {
   const value = expressionAt(source, declaration.index + declaration[0].length);
   if (!value) return null;
   const known = eventsOf(value);
-  // `handler.fetch = …` elsewhere: then only what is there counts, not what is missing.
+  // `handler.fetch = …` may follow elsewhere, so an object without handlers proves nothing.
   return uses.length > 2 && known?.names.length === 0 && !known.isClass ? null : value;
 }
 
@@ -94,7 +94,7 @@ function expressionAt(source: string, position: number): Node | null {
   try {
     const options = { ecmaVersion: "latest", sourceType: "module" } as const;
     const found = parseExpressionAt(source, position, options);
-    // `var a = {}, b = {}` reads as a sequence.
+    // `var a = {}, b = {}` parses as a sequence.
     return found.type === "SequenceExpression" ? found.expressions[0]! : found;
   } catch {
     return null;
@@ -103,7 +103,7 @@ function expressionAt(source: string, position: number): Node | null {
 
 interface Events {
   readonly names: readonly string[];
-  /** False: there may be others. */
+  /** False: there may be other handlers. */
   readonly certain: boolean;
   readonly isClass: boolean;
 }
@@ -121,7 +121,7 @@ function eventsOf(value: Node): Events | null {
     computed ? undefined : (key?.name ?? key?.value),
   );
   const names = keys.filter((key): key is string => typeof key === "string" && EVENTS.has(key));
-  // A class may inherit them, or be called by its methods alone.
+  // A class may inherit handlers, or be called by its methods alone.
   const certain = isClass ? names.length > 0 : names.length > 0 || !keys.includes(undefined);
   return { names, certain, isClass };
 }

@@ -22,7 +22,7 @@ import {
 import { newestOf } from "../secrets.ts";
 import { serviceWorkerParts } from "./service-worker.ts";
 
-/** Changes a script in part, from its newest version: its bindings and settings, or its code. */
+/** Changes parts of a script, based on its newest version: its bindings and settings, or its code. */
 export function scriptChangeEndpoints(
   { store, keyring, latestCompatibilityDate }: ControlContext,
   publisher: Publisher,

@@ -12,7 +12,7 @@ const contentTypes: Readonly<Record<ModuleType, string>> = {
   sourcemap: "application/source-map",
 };
 
-/** The modules as a form, each a part, as they were uploaded; a service worker's script as it is. */
+/** The modules as a form with one part each, as they were uploaded; a service worker's script as plain text. */
 export function scriptContent(version: StoredVersion, modules: readonly WorkerModule[]): Response {
   const etag = `"${version.etag}"`;
   const script = modules.find(({ type }) => type === "script");

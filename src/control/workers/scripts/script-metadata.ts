@@ -7,7 +7,7 @@ import { sentMigrations, type Migrations } from "../migrations.ts";
 import { Refusals } from "../refusals.ts";
 import { assertScriptSettings, type ScriptSettings, scriptSettings } from "./script-settings.ts";
 
-/** What one upload may name: far above what wrangler sends, checked before any work is done. */
+/** Limits of one upload: far above what wrangler sends, and checked before any work. */
 export const uploadCaps: { readonly metadata: number; readonly bindings: number } = {
   /** Bytes of the part `metadata`. */
   metadata: 8 * 1024 * 1024,
@@ -21,7 +21,7 @@ const limits = z.strictObject({
   subrequests: z.unknown().optional(),
 });
 
-/** The fields of Cloudflare's metadata; those that are not here are refused by their names. */
+/** Cloudflare's metadata. Fields that are not listed are refused by name. */
 const metadata = scriptSettings.extend({
   main_module: z.string().optional(),
   body_part: z.string().optional(),
@@ -34,11 +34,11 @@ const metadata = scriptSettings.extend({
   limits: limits.nullish(),
   placement: z.record(z.string(), z.unknown()).nullish(),
   cache_options: z.record(z.string(), z.unknown()).nullish(),
-  /** Takes the files and their configuration of the newest version, where none are sent. */
+  /** Takes files and their configuration from the newest version if none are sent. */
   keep_assets: z.boolean().nullish(),
-  // When Durable Objects move to new code; wrangler sends it for every Worker.
+  // When Durable Objects move to new code; wrangler sends it for every Worker. Ignored.
   code_update_strategy: z.record(z.string(), z.unknown()).nullish(),
-  // What the project depends on: for Cloudflare's dashboard.
+  // The project's dependencies, for Cloudflare's dashboard. Ignored.
   package_dependencies: z.array(z.unknown()).nullish(),
   migrations: sentMigrations.nullish(),
   exports: z.unknown().optional(),
@@ -48,10 +48,10 @@ const metadata = scriptSettings.extend({
   streaming_tail_consumers: z.array(z.unknown()).nullish(),
 });
 
-/** The metadata, as far as something is made of it. */
+/** The fields of the metadata that have an effect. */
 export interface ScriptMetadata extends ScriptSettings {
   readonly main_module?: string | undefined;
-  /** The part with a Worker in service-worker format. */
+  /** The name of the part with the script, in service-worker format. */
   readonly body_part?: string | undefined;
   readonly bindings: readonly RequestedBinding[];
   readonly migrations?: Migrations | null | undefined;
@@ -68,7 +68,7 @@ export interface ScriptMetadata extends ScriptSettings {
 /**
  * Reads the metadata of an upload.
  *
- * @param json as it was sent
+ * @param json the part's parsed JSON
  * @throws Failure `metadata_invalid`, `feature_unsupported`
  */
 export function readMetadata(json: unknown): ScriptMetadata {
@@ -79,8 +79,8 @@ export function readMetadata(json: unknown): ScriptMetadata {
 }
 
 /**
- * The same, but what cannot be done is collected.
- * @throws Failure `metadata_invalid`: nothing can be said of the rest then
+ * Like `readMetadata`, but collects unsupported features.
+ * @throws Failure `metadata_invalid`; then the rest cannot be judged
  */
 export function readOrRefuse(json: unknown, refusals: Refusals): ScriptMetadata {
   const parsed = metadata.safeParse(json);
@@ -119,7 +119,7 @@ function refuseUnsupported(meta: z.output<typeof metadata>, refusals: Refusals):
   refusals.try(() => assertScriptSettings(meta));
 }
 
-/** A feature of Cloudflare's that Workers here do not have. */
+/** The refusal of a feature of Cloudflare's that Workers here do not have. */
 export function featureRefusal(feature: string): Failure {
   const fix = REMOVE[feature];
   return new Failure("feature_unsupported", {
@@ -129,7 +129,7 @@ export function featureRefusal(feature: string): Failure {
   });
 }
 
-/** Where it stands in the Wrangler configuration. */
+/** The feature's place in the Wrangler configuration. */
 const REMOVE: Readonly<Record<string, string>> = {
   "declared exports (Durable Objects, Workflows)":
     "Remove `exports`, and declare Durable Objects in `durable_objects` and `migrations`.",

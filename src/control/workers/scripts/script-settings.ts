@@ -6,7 +6,7 @@ import { environmentOf } from "../../../identity/environment.ts";
 import type { ScriptRow } from "../../../store/schema.ts";
 import type { Write } from "../../../store/store.ts";
 
-/** What is a script's and not a version's. Countersign keeps it; none of it changes how it runs. */
+/** Settings of a script, not of its versions. They are stored, and none of them changes how the script runs. */
 export const scriptSettings: z.ZodObject<{
   tags: z.ZodOptional<z.ZodNullable<z.ZodArray<z.ZodString>>>;
   logpush: z.ZodOptional<z.ZodNullable<z.ZodBoolean>>;
@@ -21,7 +21,7 @@ export const scriptSettings: z.ZodObject<{
 
 export type ScriptSettings = z.output<typeof scriptSettings>;
 
-/** @throws Failure `feature_unsupported` for what would have to be done, and is not */
+/** @throws Failure `feature_unsupported` for settings that are not implemented */
 export function assertScriptSettings({ tail_consumers, logpush }: ScriptSettings): void {
   const refusals = new Refusals();
   if (tail_consumers?.length) {
@@ -43,26 +43,26 @@ function unsupported(feature: string, fix?: string): Failure {
   });
 }
 
-/** Those of `given` that were given at all. */
+/** The settings that were given. */
 export function givenSettings(given: ScriptSettings): ScriptSettings {
   const { tags, logpush, observability, tail_consumers } = given;
   const all = { tags, logpush, observability, tail_consumers };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
-/** As the API shows them, each of them always there: clients read them without asking. */
+/** All settings, as the API shows them: clients expect every field. */
 export function settingsOf({ settings }: Pick<ScriptRow, "settings">): ScriptSettings {
   const stored = settings as ScriptSettings;
   return {
     tags: stored.tags ?? [],
     logpush: stored.logpush ?? false,
     tail_consumers: stored.tail_consumers ?? [],
-    // Terraform takes one that nobody set for a difference.
+    // Terraform would take a field that nobody set for a difference.
     ...(stored.observability && { observability: stored.observability }),
   };
 }
 
-/** Tells that a Worker's identity may have another name now, where what was stored says so. */
+/** Tells the edge that a Worker's identity may have another name now, if the stored settings say so. */
 export async function tellEnvironment(
   { changed }: Pick<Write, "changed">,
   key: ScriptKey,
@@ -73,7 +73,7 @@ export async function tellEnvironment(
   await changed({ kind: "identity", accountId: key.accountId, scriptName: key.scriptName });
 }
 
-/** As they are stored, with some of them changed. */
+/** The stored settings, with some of them changed. */
 export function withSettings(
   { settings }: Pick<ScriptRow, "settings">,
   changed: ScriptSettings,

@@ -3,7 +3,7 @@ import { type StoredVersion, versionSettings } from "../../../store/workers/vers
 import { shownBinding } from "../binding-shown.ts";
 import { settingsOf } from "./script-settings.ts";
 
-/** A script in a list, and after an upload. */
+/** A script as shown in a list and after an upload. */
 export function shownScript(script: ScriptRow, version: StoredVersion | null): object {
   const {
     handlers = [],
@@ -35,8 +35,8 @@ export function shownScript(script: ScriptRow, version: StoredVersion | null): o
 }
 
 /**
- * A script's settings with those of its newest version. Cloudflare sends `placement` even where it
- * is empty, and its Terraform provider ends without it.
+ * A script's settings with those of its newest version. Cloudflare sends `placement` even if it is empty, and its
+ * Terraform provider crashes without it.
  */
 export function shownSettings(script: ScriptRow, version: StoredVersion | null): object {
   const { limits, placement = {} } = version ? versionSettings(version) : {};

@@ -12,28 +12,28 @@ import { readOrRefuse, type ScriptMetadata, uploadCaps } from "./script-metadata
 import { givenSettings, type ScriptSettings } from "./script-settings.ts";
 import type { VersionSettings } from "../../../store/schema.ts";
 
-/** A script as it was uploaded, before its bindings were looked up. */
+/** A script as it was uploaded, before its bindings are resolved. */
 export interface ScriptUpload {
   readonly mainModule: string;
   readonly modules: readonly WorkerModule[];
   readonly compatibilityDate: string;
   readonly compatibilityFlags: readonly string[];
   readonly bindings: readonly RequestedBinding[];
-  /** Types of binding that are taken over from the newest version, unless named above. */
+  /** Types of bindings that are carried over from the newest version, unless the upload names them. */
   readonly keepBindings: readonly string[];
   readonly annotations: Readonly<Record<string, string>>;
   readonly migrations?: Migrations;
-  /** What the version keeps beside its code. */
+  /** Settings of the version. */
   readonly settings: VersionSettings;
-  /** What of the script's own settings was sent with it. */
+  /** Settings of the script that were sent with it. */
   readonly scriptSettings: ScriptSettings;
-  /** What was said of static assets. */
+  /** The part of the metadata about static assets. */
   readonly sentAssets: Pick<ScriptMetadata, "assets" | "keep_assets">;
-  /** What was accepted, but is not done here: a sentence each. */
+  /** One sentence for each field that was accepted without effect. */
   readonly notices: readonly string[];
 }
 
-/** What Cloudflare runs a script with that names no date. */
+/** The date that Cloudflare uses for a script that names none. */
 const OLDEST_COMPATIBILITY_DATE = "2021-11-02";
 
 const moduleTypes: Readonly<Record<string, ModuleType>> = {
@@ -51,9 +51,9 @@ const moduleTypes: Readonly<Record<string, ModuleType>> = {
 /**
  * Reads a script from the form that wrangler, the SDKs and Terraform send.
  *
- * @param latestCompatibilityDate the newest the runtime knows
- * @param refusals gets what cannot be run here: nothing is dropped silently
- * @throws Failure if it cannot be read at all
+ * @param latestCompatibilityDate the newest date that the runtime supports
+ * @param refusals collects what cannot run here; nothing is dropped silently
+ * @throws Failure if the form cannot be read at all
  */
 export async function readScript(
   form: FormData,
@@ -64,7 +64,7 @@ export async function readScript(
   return scriptOf(meta, await readModules(form), latestCompatibilityDate, refusals);
 }
 
-/** A script from metadata and modules, however they came. @throws Failure as `readScript` */
+/** A script from metadata and modules of any format. @throws Failure as `readScript` */
 export function scriptOf(
   meta: ScriptMetadata,
   sent: readonly WorkerModule[],
@@ -98,7 +98,7 @@ export function scriptOf(
   };
 }
 
-/** A Worker without code. */
+/** Whether it is a Worker without code, only with files. */
 function servesFilesAlone(meta: ScriptMetadata, modules: readonly WorkerModule[]): boolean {
   const hasFiles = meta.assets != null || meta.keep_assets === true;
   return hasFiles && modules.length === 0 && !meta.main_module && !meta.body_part;
@@ -113,7 +113,7 @@ export function mainModule(name: string, modules: readonly WorkerModule[]): Work
   });
 }
 
-/** Text without `null`s, as long as Cloudflare keeps it. */
+/** Texts without null values, at the length that Cloudflare allows. */
 export function annotationsOf(
   sent: Readonly<Record<string, string | null | undefined>>,
 ): Record<string, string> {
@@ -125,7 +125,7 @@ export function annotationsOf(
 }
 
 /**
- * The JSON that describes an upload: one part, or, from the npm SDK, a field for each value.
+ * The JSON that describes an upload: one part or, from the npm SDK, a field for each value.
  *
  * @throws Failure `metadata_invalid`, `text_not_unicode`, `json_too_deep`, `body_too_large`
  */
@@ -172,7 +172,7 @@ export async function readModules(form: FormData): Promise<WorkerModule[]> {
   for (const [partName, part] of form) {
     if (/^(metadata|settings)(\[|$)/.test(partName)) continue;
     if (typeof part === "string") throw invalid(partName, "was sent as a field and not as a file");
-    // The SDKs name each part `files`, perhaps with an index; the module's name is the file's.
+    // The SDKs name each part `files`, sometimes with an index; then the file's name is the module's.
     const name = /^files(\[\d*\])?$/.test(partName) ? part.name : partName;
     if (modules.has(name)) throw invalid(name, "appears twice");
     const type = moduleType(name, part.type);
@@ -193,7 +193,7 @@ export function moduleType(name: string, contentType: string): ModuleType {
   throw invalid(name, `has the content type "${contentType.slice(0, 100)}"`);
 }
 
-/** workerd downloads the interpreter for it, and packages, from Cloudflare. */
+/** workerd would download the Python interpreter and packages from Cloudflare. */
 function pythonRefusal(name: string): Failure {
   return new Failure("feature_unsupported", {
     message: `the module "${name.slice(0, 200)}" is Python, and Python Workers do not run here`,

@@ -94,7 +94,7 @@ export function scriptEndpoints(
           const script = await existingScript(db, call);
           const changed = withSettings(script, givenSettings(call.body));
           await updateScript(db, script.id, { settings: changed });
-          // Whether its calls are kept is a matter of how its process runs.
+          // Recording calls depends on how the Worker's process runs, so this setting needs a new generation.
           if (!isDeepStrictEqual(observabilityOf(script), observabilityOf({ settings: changed }))) {
             await tell({ kind: "script", ...keyOf(call) });
           }
@@ -144,7 +144,7 @@ export function scriptEndpoints(
   ];
 }
 
-/** Cloudflare has it under two paths. */
+/** Cloudflare has this operation under two paths. */
 export function deleteScriptEndpoint(
   context: ControlContext,
   publisher: Publisher,
@@ -188,7 +188,7 @@ export function removeScript(
       const consumed = await consumersOfScript(db, script.id);
       await deleteScript(db, script.id);
       if (consumed.length > 0) await changed({ kind: "queues", accountId: key.accountId });
-      // Another Worker that gets the name does not get what its name was trusted with.
+      // A later Worker with the same name must not get the rights that this one's identity had.
       if (await findIdentity(db, key)) {
         await revokeIdentity(write, key, "deleted", context.clock());
       }

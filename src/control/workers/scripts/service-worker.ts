@@ -2,9 +2,9 @@ import type { EmbeddedType, WorkerBinding, WorkerModule } from "../../../contrac
 import { Failure } from "../../../failures/failures.ts";
 
 /**
- * The parts of a Worker in service-worker format (`addEventListener`): one is the script, the others
- * are what its bindings embed.
- * @param bodyPart the name of the script's part, as `metadata.body_part` says it
+ * The parts of a Worker in service-worker format (`addEventListener`): one is the script, the others are embedded by
+ * its bindings.
+ * @param bodyPart the name of the script's part, from `metadata.body_part`
  * @throws Failure `service_worker_invalid`, `main_module_missing`
  */
 export function serviceWorkerParts(
@@ -27,7 +27,7 @@ export function serviceWorkerParts(
 }
 
 /**
- * What bindings embed has to be there, also where they were taken over from a version before.
+ * Parts that bindings embed must exist, also for bindings that were carried over from an earlier version.
  * @throws Failure `service_worker_invalid`
  */
 export function assertEmbedded({ bindings, modules }: Embedding): void {
@@ -55,7 +55,7 @@ function isEmbedded(binding: WorkerBinding): binding is WorkerBinding & { type: 
   return EMBEDDED.includes(binding.type);
 }
 
-/** Bindings that are a part of the upload: how the format comes by what modules import. */
+/** Bindings to a part of the upload. This format has them instead of imports. */
 const EMBEDDED: readonly string[] = [
   "text_blob",
   "data_blob",

@@ -16,7 +16,7 @@ import { shownVersion } from "../versions.ts";
 
 interface Checked {
   readonly refusals?: Refusals;
-  /** Whether there would be static assets, which were not uploaded. */
+  /** Whether the project has static assets, which a dry run does not upload. */
   readonly announced?: boolean;
 }
 
@@ -156,7 +156,7 @@ function shownUpload({ script, version }: Published): object {
   return {
     ...shownScript(script, version),
     entry_point: version.mainModule,
-    // wrangler takes the version's id from here.
+    // wrangler reads the version's id from this field.
     deployment_id: version.id,
     startup_time_ms: version.startupTimeMs,
   };

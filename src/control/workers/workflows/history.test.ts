@@ -58,7 +58,7 @@ test("an instance is shown with its steps, and each attempt of them", () => {
   ]);
 });
 
-test("an instance that goes on has no end, though it was restarted after one", () => {
+test("an instance that runs again after a restart has no end", () => {
   const events = [{ type: "workflow_errored", timestamp: at(1) }];
   const shown = shownInstance({ status: "running", createdOn, events });
   assert.deepEqual([shown["end"], shown["success"]], [null, null]);

@@ -5,7 +5,7 @@ interface Told {
   readonly message?: string | undefined;
 }
 
-/** A line of an instance's history, as the engine keeps it. */
+/** An entry of an instance's history, as the engine stores it. */
 interface Event {
   readonly type: string;
   /** Unix time in ms. */
@@ -28,7 +28,7 @@ export interface ToldInstance {
 
 const saidError = z.object({ name: z.string(), message: z.string() }).partial().nullish();
 
-/** What a process says of an instance. */
+/** What a Worker's process reports about an instance. */
 export const toldInstance: z.ZodType<ToldInstance> = z.object({
   status: z.string().max(50),
   output: z.unknown().optional(),
@@ -69,7 +69,7 @@ interface Step {
   error: object | null;
 }
 
-/** As the API shows an instance, from its history. */
+/** An instance as the API shows it, derived from its history. */
 export function shownInstance(told: ToldInstance): Readonly<Record<string, unknown>> {
   const { status, output, error, createdOn, events } = told;
   const started = events.find(({ type }) => type === "workflow_started");
@@ -81,7 +81,7 @@ export function shownInstance(told: ToldInstance): Readonly<Record<string, unkno
     start: started ? at(started) : null,
     end: isOver && ended ? at(ended) : null,
     success: isOver ? status === "complete" : null,
-    // The engine does not keep who has made it.
+    // The engine does not record who made the instance.
     trigger: { source: "unknown" },
     params: started?.params ?? null,
     output: output ?? null,
@@ -99,7 +99,7 @@ function stepsOf(events: readonly Event[]): readonly Step[] {
   for (const one of events) {
     const { type, stepName = "" } = one;
     const begun = BEGINS[type];
-    // A step that is read again after a crash begins once.
+    // A step that was repeated after a crash appears once.
     const key = `${KINDS[type.split("_")[0] ?? ""] ?? ""} ${stepName}`;
     if (begun !== undefined && !steps.has(key)) steps.set(key, fresh(begun, stepName, one));
     const step = steps.get(key);

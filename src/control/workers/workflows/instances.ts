@@ -19,7 +19,7 @@ const filter = z.object({
   date_start: time,
   date_end: time,
 });
-// `wrangler workflows trigger` sends an empty id where none was given.
+// `wrangler workflows trigger` sends an empty id if none was given.
 const made = z
   .object({ instance_id: oneLine.max(100).nullish(), params: z.unknown().optional() })
   .default({});
@@ -38,7 +38,7 @@ const outcomes = z.object({
 });
 const statusTold = z.object({ status: z.string().max(50) });
 
-/** Instances of Workflows, asked of the engine in their Worker's process. */
+/** Instances of Workflows. The engine in their Worker's process is asked. */
 export function instanceEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, clock } = context;
   const all = "/accounts/{account_id}/workflows/{workflow_name}/instances";
@@ -82,7 +82,7 @@ export function instanceEndpoints(context: ControlContext): readonly Endpoint[] 
     );
   return [
     listing(all),
-    // wrangler looks for the newest there.
+    // wrangler asks for the newest instance at this path.
     listing(`${all}/`),
     endpoint(
       { method: "post", path: all, summary: "Create an instance", scope: write, body: made },
@@ -178,7 +178,7 @@ function idOf({ params }: { readonly params: Readonly<Record<string, string>> })
   throw new Failure("workflow_instance_invalid");
 }
 
-/** An edge that keeps nothing has no Workflows. */
+/** An edge without storage has no Workflows. */
 function required<T extends Edge["workflow"] | Edge["workflowInstances"]>(
   method: T | undefined,
   { scriptName }: WorkflowKey,
@@ -189,7 +189,7 @@ function required<T extends Edge["workflow"] | Edge["workflowInstances"]>(
   });
 }
 
-/** What a process says may be anything. */
+/** A Worker's process may answer anything, so the answer is checked. */
 function readAs<T extends z.ZodType>(schema: T, told: unknown): z.output<T> {
   const parsed = schema.safeParse(told);
   if (parsed.success) return parsed.data;

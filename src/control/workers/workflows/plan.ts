@@ -24,8 +24,8 @@ interface Planned {
 }
 
 /**
- * Which Workflows a version has: those it binds are made, those that it does not bind stay. Nothing
- * is stored. Refused: `workflow_invalid`, `workflow_of_another`, `workflows_limited`.
+ * Computes a version's Workflows: those that it binds are made; Workflows that it does not bind stay. Nothing is
+ * stored. Refused: `workflow_invalid`, `workflow_of_another`, `workflows_limited`.
  */
 export async function planWorkflows(
   db: Database,
@@ -49,7 +49,7 @@ export async function planWorkflows(
   return [...rows.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** The same for versions that are stored already. @throws Failure what `planWorkflows` refuses */
+/** The same for stored versions. @throws Failure as `planWorkflows` refuses */
 export async function workflowsFor(
   db: Database,
   key: ScriptKey,
@@ -67,7 +67,7 @@ export async function workflowsFor(
   return { plan, isChanged: !isDeepStrictEqual(plan, await workflowsOf(db, of.script.id)) };
 }
 
-/** Stores what a deploy has made or changed. @throws Failure `workflow_of_another` */
+/** Stores Workflows that a deploy has made or changed. @throws Failure `workflow_of_another` */
 export async function storeWorkflows(
   db: Database,
   scriptId: string,
@@ -79,7 +79,7 @@ export async function storeWorkflows(
     const wanted = { ...row, scriptId };
     if (stored !== undefined && isDeepStrictEqual(stored, wanted)) continue;
     const other = await findWorkflow(db, row.accountId, row.name);
-    // Another deploy may have made one meanwhile, or this one was deleted.
+    // Another deploy may have made a Workflow with this name meanwhile, or this Workflow may have been deleted.
     if (other !== null && other.id !== row.id) throw ofAnother(row.name, other.script);
     await putWorkflow(db, wanted);
   }
@@ -92,7 +92,10 @@ export function ofAnother(name: string, script: string): Failure {
   });
 }
 
-/** A class runs one Workflow: the runtime knows which by the class. @throws Failure `workflow_invalid` */
+/**
+ * A class can run one Workflow only, because the runtime finds the Workflow by its class. @throws Failure
+ * `workflow_invalid`
+ */
 function assertClasses(rows: readonly Pick<WorkflowRow, "name" | "className">[]): void {
   const taken = new Map<string, string>();
   for (const { name, className } of rows) {
@@ -108,7 +111,7 @@ function assertClasses(rows: readonly Pick<WorkflowRow, "name" | "className">[])
   }
 }
 
-/** Of one account. */
+/** Workflows of one account. */
 const MOST_WORKFLOWS = 500;
 
 async function assertNotMany(

@@ -23,7 +23,7 @@ import { removeDeletedObjects } from "../objects.ts";
 import type { Publisher } from "../publisher.ts";
 import { ofAnother } from "./plan.ts";
 
-/** ms, or as the engine reads it. */
+/** ms, or a text that the engine reads. */
 const span = z.union([
   z.int().min(1),
   z
@@ -48,7 +48,7 @@ interface Called {
   readonly params: Readonly<Record<string, string>>;
 }
 
-/** Workflows themselves: a deploy of their Worker makes them, and what wrangler sends after it is stored. */
+/** Workflows: a deploy of their Worker makes them, and the settings that wrangler sends afterwards are stored here. */
 export function workflowEndpoints(
   context: ControlContext,
   publisher: Publisher,
@@ -126,7 +126,7 @@ export function workflowEndpoints(
   ];
 }
 
-/** Its Worker goes on without it: the binding is gone from `env`. */
+/** Its Worker keeps running, without the binding in `env`. */
 async function removeWorkflow(
   context: ControlContext,
   publisher: Publisher,
@@ -167,7 +167,7 @@ export async function existingWorkflow(
   });
 }
 
-/** The code that runs has the class that its deploy named. */
+/** The running code has the class that its deploy named, not another one. */
 function ofOtherClass({ name, className }: WorkflowRow, wantedClass: string): Failure {
   return new Failure("workflow_invalid", {
     message: `the deployed Worker runs the Workflow "${name}" by the class "${className}", not by "${wantedClass}"`,
@@ -176,14 +176,16 @@ function ofOtherClass({ name, className }: WorkflowRow, wantedClass: string): Fa
   });
 }
 
-/** What the engine does not do is refused, though the code runs by now. @throws Failure `feature_unsupported` */
+/**
+ * Refuses settings that the engine does not have, although the code already runs. @throws Failure `feature_unsupported`
+ */
 function refuseUnknown(rest: Readonly<Record<string, unknown>>): void {
   const known = new Set(["limits", "default_retention"]);
   const field = Object.keys(rest).find((one) => !known.has(one) && rest[one] != null);
   if (field !== undefined) throw workflowFieldRefusal(field);
 }
 
-/** Of what wrangler sends only once the code runs. */
+/** The refusal of a field that wrangler sends only once the code runs. */
 export function workflowFieldRefusal(field: string): Failure {
   const named = field.slice(0, 100);
   return new Failure("feature_unsupported", {
@@ -208,7 +210,7 @@ function settingsFrom({
   };
 }
 
-/** One: an instance goes on in what is deployed now, whatever was when it began. */
+/** Instances always run in the deployed version, whichever version they began with. So there is one. */
 async function versionsOf(db: Database, row: LiveWorkflow): Promise<readonly object[]> {
   const versionId = await deployedVersion(db, row);
   if (versionId === null) return [];

@@ -1,0 +1,27 @@
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+
+const root = join(import.meta.dirname, "..", "..");
+
+/**
+ * The `countersign` that tests start. It runs dist/, which users have and which starts faster, if
+ * dist/ is of the src/ that is there now. A copy with another src/ (mutation testing makes such)
+ * has no dist/ or an older one, and runs src/.
+ */
+export const program: string = isBuilt()
+  ? join(root, "test", "helpers", "built", "countersign.js")
+  : join(root, "bin", "countersign.js");
+
+/** scripts/prepare.mjs dates dist/ to the moment when its build began. */
+function isBuilt(): boolean {
+  const built = statSync(join(root, "dist"), { throwIfNoEntry: false });
+  return built !== undefined && newestSource() < built.mtimeMs;
+}
+
+/** The folders count, too: a file that is removed or renamed changes only its folder. */
+function newestSource(): number {
+  const source = join(root, "src");
+  const names = readdirSync(source, { recursive: true, encoding: "utf8" });
+  const compiled = names.filter((name) => !name.endsWith(".test.ts"));
+  return Math.max(...[".", ...compiled].map((name) => statSync(join(source, name)).mtimeMs));
+}

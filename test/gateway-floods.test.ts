@@ -67,12 +67,14 @@ test("an origin that tells progress a thousand times is waited for", async () =>
 
 test("an origin that sends GOAWAY without end is malformed, and its connection is closed", async () => {
   let open = 0;
-  await using origin = await rawHttp2Origin(authority, ({ send, socket }, { type }) => {
+  await using origin = await rawHttp2Origin(authority, (connection, { type }) => {
     if (type !== frames.HEADERS) return;
     open += 1;
-    socket.on("close", () => (open -= 1));
+    connection.socket.on("close", () => (open -= 1));
     const go = (): void => {
-      for (let i = 0; i < 50; i += 1) send(frames.GOAWAY, flags.NONE, 0, uint32(0x7fffffff, 0));
+      for (let i = 0; i < 50; i += 1) {
+        connection.send(frames.GOAWAY, flags.NONE, 0, uint32(0x7fffffff, 0));
+      }
       if (open > 0) setImmediate(go);
     };
     go();

@@ -3,14 +3,14 @@ import { round } from "./rows.ts";
 
 export interface Aim {
   readonly name: string;
-  /** `≥ 1.0`: what `measured` is compared with. */
+  /** `≥ 1.0`: the target that `measured` is compared with. */
   readonly aim: string;
-  /** Null: what it takes was not measured, or is not there. */
+  /** Null: a tool for the measurement is missing, or nothing was measured. */
   readonly measured: number | null;
   readonly holds: boolean;
 }
 
-/** Judges the rows, and the memory in MB that is not in them. */
+/** Compares the rows, and the memory (MB), which has no row, with the aims. */
 export function aimsOf(rows: readonly Row[], memoryMb: number | null): Aim[] {
   const find = (subject: string, connections = 16, body = "small"): Row | undefined =>
     rows.find(

@@ -1,6 +1,6 @@
 /**
- * `pg` through a Hyperdrive binding's socket, beside `pg` with the same certificate and no gateway, by
- * turns in one run: `node bench/databases.ts [rounds]`. Both drivers run in this process, and no Worker.
+ * `pg` through a Hyperdrive binding's socket, and `pg` with the same certificate and no gateway, in turns in one run:
+ * `node bench/databases.ts [rounds]`. Both drivers run in this process, without a Worker.
  */
 import { loadavg } from "node:os";
 import { performance } from "node:perf_hooks";

@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { openAuthority } from "../src/dev/authority.ts";
 import { startDevOrigin } from "../src/dev/origin.ts";
 
-// `countersign dev` beside `wrangler dev`, on the project of the seed: from the command to the
-// first answer, and from an edit to an answer that shows it. Rounds alternate; medians count.
+// `countersign dev` and `wrangler dev` on the same project: time from the command to the first answer, and from an edit
+// to an answer that shows it. Rounds alternate; the report has medians.
 //
-//   node bench/dev.ts [--rounds N] [--json FILE]
+// ¦  node bench/dev.ts [--rounds N] [--json FILE]
 
 interface Subject {
   readonly name: string;
@@ -55,7 +55,7 @@ async function run({ name, args }: Subject): Promise<Round> {
         env: {
           ...process.env,
           NO_COLOR: "1",
-          // What Countersign sets itself: without, wrangler may wait for the internet.
+          // Countersign sets these itself; without them, wrangler may wait for the internet.
           CLOUDFLARE_CF_FETCH_ENABLED: "false",
           WRANGLER_SEND_METRICS: "false",
           WRANGLER_REGISTRY_PATH: join(folder, ".registry"),

@@ -1,6 +1,6 @@
 /**
- * How long an edge takes to bring back what is deployed, to make one deploy live, and what a Worker
- * weighs. `node bench/edge-start.ts [workers]`, 100 by default.
+ * How long an edge takes to start everything that is deployed and to make one deploy live, and how much memory a Worker
+ * takes. `node bench/edge-start.ts [workers]`, 100 by default.
  */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
@@ -50,7 +50,7 @@ async function deploys(edge: StartedEdge): Promise<readonly number[]> {
   return times;
 }
 
-/** KiB that no other process shares. NaN where there is no /proc. */
+/** KiB that no other process shares. NaN without /proc. */
 async function anonymousMemory(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
   return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1] ?? Number.NaN);

@@ -6,7 +6,7 @@ import { round, type Row } from "./rows.ts";
 import { NotInstalled, type RunningSubject, type Surroundings } from "./subjects/subject.ts";
 
 export interface HandshakeOrder {
-  /** The `socket` of each is asked, without a Worker. */
+  /** Requests go to the `socket` of each, without a Worker. */
   readonly gateways: readonly (RunningSubject & { readonly name: string })[];
   readonly rounds: number;
   readonly seconds: number;
@@ -20,9 +20,9 @@ interface Speed {
 }
 
 /**
- * Full handshakes with a client certificate, one for each request: what the gateway makes of the
- * machine beside what OpenSSL's own measure does, in turns, each with 1 and with 16 at a time.
- * A `s_time` does one after the other, so 16 at a time are 16 processes.
+ * Full handshakes with a client certificate, one for each request: how many the gateway makes on this machine, and how
+ * many OpenSSL's own benchmark makes, in turns, with 1 and with 16 at a time. One `s_time` makes one after the other,
+ * so 16 at a time are 16 processes.
  * @throws NotInstalled
  */
 export async function measureHandshakes(

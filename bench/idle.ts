@@ -1,7 +1,7 @@
 /**
- * Many Workers of which few are busy, with `--idle-after` and without: how soon an edge that starts
- * gives its first answer, what all of it takes of the memory, and how long a request waits for a Worker
- * that is idle. `node bench/idle.ts [workers] [busy]`, 1,000 and 20 by default.
+ * Many Workers of which few are busy, with and without `--idle-after`: how soon a starting edge gives its first answer,
+ * how much memory everything takes, and how long a request waits for an idle Worker. `node bench/idle.ts [workers]
+ * [busy]`, 1,000 and 20 by default.
  */
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -16,11 +16,11 @@ import { makeVersion, MASTER_KEY, TestSource } from "../test/helpers/source.ts";
 import { stopSignal } from "./lab.ts";
 
 const [workers = 1_000, busy = 20] = process.argv.slice(2).map(Number);
-/** The cold starts that are measured, one after the other. */
+/** Cold starts that are measured, one after the other. */
 const COLD = Math.min(100, workers - busy);
-/** MB that all of them may take at once; more are not started for comparison. */
+/** MB that all of them may take; if more would be needed, they are not all started for comparison. */
 const MOST_MB = 3_000;
-/** MB that a Worker takes that runs: `bench/edge-start.ts`. */
+/** MB of a running Worker, from `bench/edge-start.ts`. */
 const EACH_MB = 15;
 
 const stop = stopSignal();
@@ -73,7 +73,7 @@ async function run(name: string, count: number, idleAfter: number | null): Promi
   }
 }
 
-/** ms to the end of the answer. @throws Error if it is another's, or a failure */
+/** ms to the end of the answer. @throws Error if the answer is another Worker's, or a failure */
 async function ask({ httpPort }: StartedEdge, index: number): Promise<number> {
   stop.throwIfAborted();
   const began = performance.now();

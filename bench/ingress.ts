@@ -1,6 +1,6 @@
 /**
- * The ingress beside nginx, HAProxy and Caddy, all before the same Worker, in turns in one run:
- * `node bench/ingress.ts [--quick] [--idle N] [--json FILE] [--write]`. docs/benchmarks.md says how to read it.
+ * The ingress, nginx, HAProxy and Caddy, each in front of the same Worker, in turns in one run: `node bench/ingress.ts
+ * [--quick] [--idle N] [--json FILE] [--write]`. docs/benchmarks.md says how to read the result.
  */
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
@@ -34,14 +34,14 @@ import { NotInstalled } from "./subjects/subject.ts";
 
 export interface IngressOptions {
   readonly isQuick: boolean;
-  /** TLS connections that are kept open. Default: as the plan says. */
+  /** TLS connections that are kept open. Default: the plan's number. */
   readonly idle?: number;
-  /** Whether docs/benchmarks.md gets the tables. */
+  /** Whether the tables are written into docs/benchmarks.md. */
   readonly writes: boolean;
   readonly signal: AbortSignal;
 }
 
-/** Prints its tables and which aims hold. */
+/** Prints its tables, and which aims are reached. */
 export async function benchIngress({
   isQuick,
   idle,
@@ -72,7 +72,7 @@ async function measureAll(lab: Lab, plan: IngressPlan): Promise<IngressReport> {
       for (const front of fronts) await front.prepare?.(way);
       for (const { connections, rounds, seconds } of plan.requests) {
         const order = { ...common, way, connections, seconds };
-        // Just-in-time compilers want to see some requests first.
+        // Just-in-time compilers need some requests first.
         for (const front of fronts) await measureRequests({ ...order, front, seconds: 1 });
         const samples = await inTurns(fronts, rounds, (front) =>
           measureRequests({ ...order, front }),
@@ -143,7 +143,7 @@ async function startPeers(surroundings: FrontSurroundings): Promise<Front[]> {
   return fronts;
 }
 
-/** Every front once in each round, in an order that turns with the rounds. */
+/** Measures every front once in each round; the order rotates from round to round. */
 async function inTurns<T>(
   fronts: readonly Front[],
   rounds: number,

@@ -7,18 +7,18 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
-/** Aborts when the user has had enough. */
+/** Aborts when the user presses Ctrl-C. */
 export function stopSignal(): AbortSignal {
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.once(signal, () => stop.abort(new Error(`stopped by ${signal}`)));
   }
-  // `npm run bench | head` ends the pipe, and what was started has to end with it.
+  // `npm run bench | head` closes the pipe; then everything that was started must end too.
   process.stdout.on("error", (error) => stop.abort(error));
   return stop.signal;
 }
 
-/** One process that the lab started, and will end. */
+/** A process that the lab has started and will end. */
 export interface LabProcess {
   readonly pid: number;
   readonly child: ChildProcess;
@@ -29,10 +29,10 @@ export interface SpawnOptions {
   readonly stdio?: StdioOptions;
 }
 
-/** A temporary folder and the processes that run in it: all of it is gone when the lab is disposed. */
+/** A temporary folder and the processes that run in it. All of it is removed when the lab is disposed of. */
 export class Lab implements AsyncDisposable {
   readonly folder: string;
-  /** Aborts when the user has had enough. */
+  /** Aborts when the user presses Ctrl-C. */
   readonly signal: AbortSignal;
   readonly #processes: { readonly child: ChildProcess; readonly ended: Promise<unknown> }[] = [];
   #closing = false;
@@ -56,7 +56,7 @@ export class Lab implements AsyncDisposable {
     return path;
   }
 
-  /** Starts a server. Its last words are shown if it ends before the lab does. */
+  /** Starts a server. If it ends before the lab does, its last output is shown. */
   spawn(file: string, args: readonly string[], options: SpawnOptions = {}): LabProcess {
     this.signal.throwIfAborted();
     const child = spawn(file, args, {
@@ -89,7 +89,7 @@ export class Lab implements AsyncDisposable {
   }
 }
 
-/** A port that was free a moment ago: nginx and HAProxy cannot say which one they got. */
+/** A port that was free a moment ago, because nginx and HAProxy cannot report the port they took. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -109,7 +109,7 @@ export async function listening(where: number | string, signal: AbortSignal): Pr
   }
 }
 
-/** The program's path, looked for where Debian puts servers too. Null: not installed. */
+/** The program's path; folders where Debian installs servers are searched too. Null: not installed. */
 export function findProgram(name: string): string | null {
   for (const folder of [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"]) {
     const path = join(folder, name);

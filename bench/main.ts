@@ -1,7 +1,7 @@
 /**
- * The gateway and the ingress against their peers, and idle Workers, in one run on one machine:
- * `npm run bench -- [--quick] [--json FILE] [--parts gateway,ingress,idle] [--only NAME,…] [--write]`.
- * docs/benchmarks.md says how to read it.
+ * The gateway and the ingress against their peers, and idle Workers, in one run on one machine: `npm run bench --
+ * [--quick] [--json FILE] [--parts gateway,ingress,idle] [--only NAME,…] [--write]`. docs/benchmarks.md says how to
+ * read the result.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -67,7 +67,7 @@ try {
 async function runParts(parts: readonly string[], signal: AbortSignal): Promise<Report> {
   const reports: Report[] = [];
   if (parts.includes("gateway")) reports.push(await run(signal));
-  // Subjects that are named are the gateway's.
+  // Named subjects are subjects of the gateway's part.
   if (options.only === undefined) {
     if (parts.includes("ingress")) {
       reports.push(await benchIngress({ isQuick: options.quick, writes: options.write, signal }));
@@ -81,7 +81,7 @@ async function runParts(parts: readonly string[], signal: AbortSignal): Promise<
   };
 }
 
-/** In a process of its own, whose memory is looked at. */
+/** Runs in a separate process, because the memory of that process is measured. */
 async function benchIdle(signal: AbortSignal): Promise<void> {
   const script = fileURLToPath(new URL("idle.ts", import.meta.url));
   const args = options.quick ? ["100", "5"] : [];
@@ -116,7 +116,7 @@ async function run(signal: AbortSignal): Promise<Report> {
   say("");
 
   const cells = options.quick ? quickPlan : fullPlan;
-  // Just-in-time compilers want to see some requests first.
+  // Just-in-time compilers need some requests first.
   for (const [, subject] of running) {
     await measure({ subject, cell: { ...cells[0]!, seconds: 1 }, load, signal });
   }
@@ -151,7 +151,7 @@ async function run(signal: AbortSignal): Promise<Report> {
   return { rows, aims };
 }
 
-/** Null: it said why it cannot be measured here, and so does this. */
+/** Null: it cannot be measured here, and the reason was printed. */
 async function orMissing<T>(name: string, start: () => Promise<T>): Promise<T | null> {
   try {
     return await start();
@@ -162,7 +162,7 @@ async function orMissing<T>(name: string, start: () => Promise<T>): Promise<T | 
   }
 }
 
-/** Every subject once in each round, in an order that turns with the rounds. */
+/** Measures every subject once in each round; the order rotates from round to round. */
 async function runCell(
   cell: Cell,
   running: ReadonlyMap<string, RunningSubject>,

@@ -1,7 +1,7 @@
 import { makeAuthority, type TestAuthority, type TestCertificate } from "../test/helpers/pki.ts";
 import type { Lab } from "./lab.ts";
 
-/** One CA, the origin's certificate and a client's, in memory and as files of the lab. */
+/** One CA, the origin's certificate and a client's, in memory and as files in the lab's folder. */
 export interface Material {
   readonly authority: TestAuthority;
   readonly server: TestCertificate;
@@ -12,7 +12,7 @@ export interface Material {
     readonly serverKey: string;
     readonly clientChain: string;
     readonly clientKey: string;
-    /** Chain and key in one, as HAProxy wants it. */
+    /** Chain and key in one file, for HAProxy. */
     readonly clientBoth: string;
   };
 }

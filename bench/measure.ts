@@ -3,14 +3,14 @@ import type { Load } from "./load/load.ts";
 import { pathOf, type Cell } from "./plan.ts";
 import type { RunningSubject } from "./subjects/subject.ts";
 
-/** One subject in one cell, once. */
+/** One measurement of one subject in one cell. */
 export interface Sample {
   readonly rps: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
-  /** CPU µs a request, by what the process does. */
+  /** CPU µs for each request, by the role of the process. */
   readonly cpu: Readonly<Record<string, number>>;
-  /** Share of the machine's CPU that went to anything but this benchmark, 0 to 1. */
+  /** Share of the machine's CPU that other work took, 0 to 1. */
   readonly disturbance: number;
 }
 

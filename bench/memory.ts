@@ -7,13 +7,13 @@ import { ACCOUNT, accountTrust, edgeCertificate, GATEWAY_OPTIONS, MASTER_KEY } f
 import type { Surroundings } from "./subjects/subject.ts";
 
 export interface MemoryUse {
-  /** Resident bytes of the gateway process: just started, with all certificates, with some in use. */
+  /** Resident bytes of the gateway process: just started, with all certificates, and with some in use. */
   readonly empty: number;
   readonly stored: number;
   readonly inUse: number;
 }
 
-/** Stores certificates in a gateway of its own, and makes requests with some of them. */
+/** Stores certificates in a separate gateway, and makes requests with some of them. */
 export async function measureMemory(
   { lab, material, origin }: Surroundings,
   { stored, used }: { readonly stored: number; readonly used: number },
@@ -29,8 +29,8 @@ export async function measureMemory(
   await gateway.setTrust(ACCOUNT, accountTrust(material));
   const pid = gateway.status().pid!;
   const empty = residentMemory(pid);
-  // Issuing takes longer than storing. The gateway gets each under an id of its own, and what it
-  // keeps of one it shares with no other.
+  // Issuing takes longer than storing, so few certificates are issued. The gateway gets each copy under a separate id,
+  // and copies share no memory in it.
   const issued = await Promise.all(
     Array.from({ length: 200 }, (_, i) => material.authority.issue({ subject: `CN=client ${i}` })),
   );
@@ -61,8 +61,7 @@ export async function measureMemory(
 }
 
 /**
- * The gateway as it is published, if it was built: run from TypeScript, Node's type stripper alone
- * takes 30 MB of the process.
+ * The gateway as it is published, if it was built: when run from TypeScript, Node's type stripper alone takes 30 MB.
  */
 async function shippedGateway(): Promise<typeof StartGateway> {
   const built = new URL("../dist/gateway/start.js", import.meta.url);

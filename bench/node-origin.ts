@@ -1,4 +1,4 @@
-/** The origin where nginx is not installed. Arguments: two ports, chain, key, the clients' CA. */
+/** The origin for machines without nginx. Arguments: two ports, chain, key, the clients' CA. */
 import { constants } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";

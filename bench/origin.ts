@@ -5,14 +5,14 @@ import { findProgram, freePort, listening, type Lab } from "./lab.ts";
 import type { Material } from "./material.ts";
 
 /**
- * The server that asks for a client certificate. `/pooled/…` keeps connections open, `/each/…`
- * closes each after its response and resumes no session, so that every request costs a full
- * handshake; `small` is 200 bytes of JSON, `large` 1 MiB.
+ * The server that asks for a client certificate. `/pooled/…` keeps connections open. `/each/…` closes each connection
+ * after its response and resumes no session, so every request costs a full handshake. `small` is 200 bytes of JSON,
+ * `large` 1 MiB.
  */
 export interface Origin {
   readonly name: string;
   readonly port: number;
-  /** `/resumed/…`: as `/each/…`, but sessions are resumed where the client offers one. */
+  /** `/resumed/…`: like `/each/…`, but sessions are resumed if the client offers one. */
   readonly resumingPort: number;
   readonly pid: number;
 }
@@ -27,7 +27,7 @@ export const SMALL: string = JSON.stringify({
   tags: ["a", "b"],
 });
 
-/** nginx; where it is not installed, Node's server. */
+/** nginx; without it, Node's server. */
 export async function startOrigin(lab: Lab, material: Material): Promise<Origin> {
   const nginx = findProgram("nginx");
   const ports = { port: await freePort(), resumingPort: await freePort() };
@@ -39,7 +39,7 @@ export async function startOrigin(lab: Lab, material: Material): Promise<Origin>
   return origin;
 }
 
-/** What every nginx needs to run in the lab's folder, as whoever runs the benchmark. */
+/** The configuration that every nginx needs in order to run in the lab's folder, as the user who runs the benchmark. */
 export function nginxPreamble(name: string, workers: number, connections = 4_096): string {
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((kind) => `${kind}_temp_path ${name}-${kind};`)

@@ -1,8 +1,8 @@
-/** One thing that every subject is put through. */
+/** One workload that every subject is measured with. */
 export interface Cell {
   readonly connections: number;
   readonly body: "small" | "1 MiB";
-  /** Does the origin close each connection after its response, and does it then resume sessions? */
+  /** Whether the origin closes each connection after its response, and whether it then resumes sessions. */
   readonly handshakes: "pooled" | "each" | "resumed";
   readonly rounds: number;
   readonly seconds: number;
@@ -26,7 +26,7 @@ export const fullPlan: readonly Cell[] = [
   ...measured("1 MiB", "each", [16], [3, 2]),
 ];
 
-/** Under three minutes. What the aims are about gets most of the time. */
+/** Under three minutes; most of it for measurements that aims depend on. */
 export const quickPlan: readonly Cell[] = [
   ...measured("small", "pooled", [16], [3, 2]),
   ...measured("small", "pooled", [1, 64], [1, 1]),
@@ -40,7 +40,7 @@ export function pathOf({ body, handshakes }: Cell): string {
   return `/${handshakes}/${body === "small" ? "small" : "large"}`;
 }
 
-/** How a row names the body: `small`, or `small, a handshake each`. */
+/** The body's name in a row: `small`, or `small, a handshake each`. */
 export function bodyOf({ body, handshakes }: Cell): string {
   return `${body}${HANDSHAKES[handshakes]}`;
 }

@@ -6,7 +6,7 @@ import type { Material } from "./material.ts";
 export const ACCOUNT = "0123456789abcdef0123456789abcdef";
 export const MASTER_KEY: Uint8Array = new Uint8Array(32).fill(7);
 
-/** A certificate as the control plane would hand it to the edge. */
+/** A certificate as the control plane passes it to the edge. */
 export function edgeCertificate(
   certificateId: string,
   pair: Pick<TestCertificate, "chain" | "key">,
@@ -18,7 +18,7 @@ export function accountTrust({ authority }: Material): AccountTrust {
   return { authorities: [authority.pem], hosts: {}, proxied: [] };
 }
 
-/** Only what a benchmark needs besides the defaults: the origin is on loopback. */
+/** Only what the benchmark needs besides the defaults: the origin is on loopback. */
 export const GATEWAY_OPTIONS = {
   addresses: { development: true },
   logLevel: "warn",

@@ -12,7 +12,7 @@ export interface Report {
 
 const BASELINE = "native";
 
-/** A table for each number of connections and body, in the order they were measured. */
+/** A table for each combination of connections and body, in the order of measurement. */
 export function renderRows(rows: readonly Row[]): string {
   const tables = Map.groupBy(rows, (row) => `${row.body}, ${plural(row.connections)}`);
   return [...tables].map(([title, group]) => `${title}\n${renderTable(group)}`).join("\n\n");

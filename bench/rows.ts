@@ -1,9 +1,9 @@
 import { median, type Sample } from "./measure.ts";
 
 /**
- * A line of the result. `cpu_us` is what all processes of the subject use for a request, without
- * the load generator and the origin; of a subject with several processes each has a row of its own
- * besides, under the name `{subject} › {process}`.
+ * A line of the result. `cpu_us` is the CPU that all processes of the subject use for a request, without the load
+ * generator and the origin. If a subject has several processes, each has an additional row under the name `{subject} ›
+ * {process}`.
  */
 export interface Row {
   readonly subject: string;
@@ -15,7 +15,7 @@ export interface Row {
   readonly cpu_us: number | null;
 }
 
-/** The medians of all rounds: first the subject as a whole. */
+/** The medians of all rounds. The first row is the whole subject. */
 export function rowsOf(
   name: string,
   { connections, body }: Pick<Row, "connections" | "body">,
@@ -40,7 +40,7 @@ export function rowsOf(
   return rows;
 }
 
-/** Three figures are more than a benchmark can vouch for. */
+/** A benchmark cannot guarantee more than three significant figures. */
 export function round(value: number): number {
   return value >= 1_000 ? Math.round(value) : Number(value.toPrecision(4));
 }

@@ -1,7 +1,7 @@
 /**
- * What the sandbox around a Worker costs, and what neighbours notice of a Worker that burns CPU:
- * `node bench/sandbox.ts [requests]`, 4,000 by default, as root. None, a user of its own for each
- * Worker and bubblewrap take turns in one run. The gateway has a user of its own in the last two.
+ * How much the sandbox around a Worker costs, and how a Worker that burns CPU affects its neighbours: `node
+ * bench/sandbox.ts [requests]`, 4,000 by default, as root. No sandbox, a separate user for each Worker, and bubblewrap
+ * take turns in one run. With the last two, the gateway has a separate user too.
  */
 import { mkdtemp, readFile, rm, symlink } from "node:fs/promises";
 import { Agent, request } from "node:http";
@@ -33,7 +33,7 @@ interface Figures {
 const KINDS = ["privileges", "user", "bubblewrap"] as const;
 type Kind = (typeof KINDS)[number];
 
-/** The machine's commands without bubblewrap. */
+/** A PATH with the machine's commands except bubblewrap. */
 const withoutBubblewrap = await mkdtemp(join(tmpdir(), "countersign-bench-path-"));
 for (const name of ["setpriv", "prlimit"]) {
   await symlink(`/usr/bin/${name}`, join(withoutBubblewrap, name));
@@ -100,7 +100,7 @@ async function measure(kind: Kind): Promise<void> {
     }
     await requests(edge, "quiet", count / 10);
     const quiet = () => edge.status().workers.filter(({ scriptName }) => scriptName === "quiet");
-    // Those that were replaced are gone.
+    // Replaced generations are gone.
     await until(() => quiet().length === 1);
     const { pid } = quiet()[0]!;
     const before = cpuOf([pid!]).get(pid!)!;
@@ -119,7 +119,7 @@ async function measure(kind: Kind): Promise<void> {
   }
 }
 
-/** Returns their p99 in ms. */
+/** Sends requests and returns their p99 in ms. */
 async function requests(edge: StartedEdge, script: string, most: number): Promise<number> {
   const agent = new Agent({ keepAlive: true });
   const times: number[] = [];

@@ -1,6 +1,6 @@
 /**
- * The store of certificates, grown: how long a list and an upload take over HTTP, with 1,000
- * certificates in each of 100 accounts. `node bench/store.ts [accounts] [certificates]`.
+ * A large store of certificates: how long a list and an upload take over HTTP, with 1,000 certificates in each of 100
+ * accounts. `node bench/store.ts [accounts] [certificates]`.
  */
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
@@ -45,7 +45,7 @@ show("list with everything known", await sample(LISTS, () => get("/countersign/c
 show("fsync alone", fsync);
 show("upload (aim: p50 < 20 ms beyond the fsync)", upload);
 
-/** The certificates are one, under other hashes: what differs is not what costs. */
+/** All rows have the same certificate under different hashes, which makes no difference to the cost. */
 async function fill({ store, keyring, accountId }: TestControl): Promise<void> {
   const now = new Date();
   const leaf = await authority.issue({ subject: "CN=stored" });
@@ -105,7 +105,7 @@ function flushOnce(): void {
 
 interface Sample {
   readonly wall: number;
-  /** Of the whole process, client and server: what is left of a wall time on a busy machine. */
+  /** CPU of the whole process, client and server, because wall time means little on a busy machine. */
   readonly cpu: number;
 }
 

@@ -8,8 +8,8 @@ import { identityStory } from "./identity/story.ts";
 import { say, step } from "./steps.ts";
 
 /**
- * The whole story on one machine: a server that refuses everyone without a certificate, an
- * unmodified wrangler that uploads one and deploys a Worker that binds it, and the Worker's answer.
+ * The whole story on one machine: a server that refuses every client without a certificate, an unmodified wrangler that
+ * uploads one and deploys a Worker that binds it, and the Worker's answer.
  */
 async function demo(stack: AsyncDisposableStack): Promise<void> {
   const authority = await makeAuthority("Demo Root CA");

@@ -8,13 +8,12 @@ const root = join(import.meta.dirname, "..");
 export interface DemoProject extends AsyncDisposable {
   edit(file: string, change: (text: string) => string): void;
   /**
-   * Runs the unmodified wrangler with arguments that no space is in, shows what it prints as it
-   * prints it, and returns that.
+   * Runs the unmodified wrangler with arguments without spaces, shows its output as it comes, and returns the output.
    */
   wrangler(command: string): Promise<string>;
 }
 
-/** A copy of an example, with what a newcomer would have beside it: dependencies and PEM files. */
+/** Copies an example, and adds what a newcomer would have: dependencies and PEM files. */
 export async function copyExample(
   name: string,
   target: WranglerTarget,

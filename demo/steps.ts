@@ -3,7 +3,7 @@ import { formatDuration } from "../src/terminal/format.ts";
 
 let number = 0;
 
-/** Says what is being done, does it, and says how long it took, or that this is where it failed. */
+/** Prints what it does, does it, and prints how long it took, or that it failed. */
 export async function step<T>(title: string, work: () => Promise<T>): Promise<T> {
   number++;
   console.log(`\n${picocolors.bold(`${number}. ${title}`)}`);

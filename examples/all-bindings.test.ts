@@ -11,8 +11,8 @@ import { developmentCa } from "../test/helpers/development-ca.ts";
 import { spawnProgram } from "../test/helpers/dev-project.ts";
 import { startPostgres, withoutPostgres } from "../test/helpers/postgres.ts";
 
-// Two mTLS bindings beside one of every other kind, in each tool that Countersign has a helper for; and
-// the code of docs/development.md, as it stands there.
+// Two mTLS bindings beside one binding of every other kind, in each tool that Countersign has a helper for; and the
+// code of docs/development.md, unchanged.
 
 const example = join(import.meta.dirname, "all-bindings");
 const copies: string[] = [];
@@ -37,7 +37,7 @@ const others = {
   assets: "an asset",
 };
 
-/** The example in a folder of its own, whose packages are the example's. */
+/** Copies the example into a folder, with the example's own packages. */
 async function copy(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "cs-all-"));
   copies.push(folder);
@@ -48,7 +48,7 @@ async function copy(): Promise<string> {
   return folder;
 }
 
-/** Whom the database knows the Worker as. */
+/** The name under which the database knows the Worker. */
 const QUERY = `import { Client } from "pg";
 export default {
   async fetch(request, env) {
@@ -108,7 +108,7 @@ describe("examples/all-bindings", () => {
   test("Vite: its banner names each certificate, and the plugin's own files come first", async () => {
     const folder = await copy();
     await using origin = await mtlsOrigin({ project: folder, names: ["origin.example"] });
-    // A certificate of the development CA that is none of the bindings'.
+    // A certificate of the development CA that belongs to none of the bindings.
     await using other = await mtls({ OTHER: {} }, { project: folder });
     assert.ok("OTHER" in other.serviceBindings);
     await cp(join(folder, ".countersign/binding-OTHER.pem"), join(folder, "two.pem"));
@@ -243,7 +243,7 @@ describe("the code of docs/development.md", async () => {
   });
 });
 
-/** A project with one mTLS binding, whose Worker asks api.example.com, and the code in a file. */
+/** A project with one mTLS binding, whose Worker calls api.example.com, and with the code in a file. */
 async function project(code: string, file: string): Promise<string> {
   const folder = await copy();
   const binding = { binding: "MY_CERT", certificate_id: "x" };

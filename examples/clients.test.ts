@@ -9,7 +9,7 @@ import { countersign } from "../test/helpers/cli.ts";
 import { makeAuthority } from "../test/helpers/pki.ts";
 import { startPlatform, type TestPlatform } from "../test/helpers/platform.ts";
 
-// Clients of others that are told nothing but what `countersign env` prints.
+// Other clients, configured only with what `countersign env` prints.
 
 const run = promisify(execFile);
 
@@ -85,7 +85,7 @@ describe("the calls of Terraform's provider", { skip: hasGo ? false : "no Go 1.2
       cwd: join(import.meta.dirname, "terraform", "provider-calls"),
       env: { ...process.env, GOFLAGS: "-p=1 -buildvcs=false" },
     });
-    // Not the one that the Python example keeps: an account has a certificate once.
+    // A different certificate from the Python example's, because an account can have a certificate only once.
     const { chain, key } = await (await makeAuthority()).issue({ subject: "CN=provider" });
     await writeFile(join(folder, "provider.pem"), chain);
     await writeFile(join(folder, "provider.key"), key);

@@ -17,7 +17,7 @@ import { startPostgres, withoutPostgres } from "../test/helpers/postgres.ts";
 import { startWorkerd, type TestWorkerd } from "../test/helpers/workerd.ts";
 import { until } from "../test/helpers/until.ts";
 
-// The drivers that people use, as published, in a real workerd, against Debian's servers.
+// Popular drivers, as published, in a real workerd, against Debian's servers.
 
 const run = promisify(execFile);
 const folder = join(import.meta.dirname, "databases");
@@ -188,7 +188,7 @@ describe("connect() by real drivers", { skip }, () => {
   });
 });
 
-/** Waits until the gateway has made as many more handshakes as a test began. */
+/** Waits until the gateway has made this many more handshakes than at the beginning of the test. */
 async function connections({ events }: TestGateway, count: number): Promise<void> {
   const begun = events.length;
   await until(() => events.length >= begun + count);

@@ -9,7 +9,7 @@ import { makeAuthority } from "../test/helpers/pki.ts";
 import { startPlatform, type TestPlatform } from "../test/helpers/platform.ts";
 import { wranglerProject, type WranglerProject } from "../test/helpers/wrangler.ts";
 
-// Pages of the frameworks that `npm create cloudflare` offers, built by their own tools and deployed by wrangler.
+// Pages of the frameworks that `npm create cloudflare` offers, built with their own tools and deployed with wrangler.
 
 const run = promisify(execFile);
 const examples = join(import.meta.dirname, "frameworks");
@@ -48,7 +48,7 @@ describe("a framework's project, built by its own tools and deployed by wrangler
   const build = async (framework: string, project: WranglerProject): Promise<void> => {
     const example = join(examples, framework);
     await cp(example, project.folder, { recursive: true, filter: isNoPackage });
-    // Next takes no packages from outside of the project.
+    // Next uses no packages from outside the project.
     const home = framework === "next" ? project.folder : example;
     await run("npm", ["install", "--no-audit", "--no-fund", "--no-package-lock"], { cwd: home });
     if (home === example) {
@@ -68,7 +68,7 @@ describe("a framework's project, built by its own tools and deployed by wrangler
       NEXT_TELEMETRY_DISABLED: "1",
       WRANGLER_SEND_METRICS: "false",
     };
-    // OpenNext itself calls `build`, which is Next's own.
+    // OpenNext itself calls the script `build`, which is Next's own.
     const script = framework === "next" ? "build:worker" : "build";
     await run("npm", ["run", script], { cwd: project.folder, env: { ...process.env, ...quiet } });
   };

@@ -46,7 +46,7 @@ describe("an origin with go-spiffe", { skip: hasGo ? false : "no Go 1.25" }, () 
     const { api } = platform.ready;
     mesh = await makeAuthority("Mesh");
     await writeFile(join(folder, "mesh.pem"), mesh.pem);
-    // The API behind a proxy that ends TLS: a bundle endpoint of the kind `https_web`.
+    // The API behind a proxy that ends TLS, as a bundle endpoint of the kind `https_web`.
     const { chain, key } = await mesh.issue({ subject: "CN=localhost", dns: ["localhost"] });
     endpoint = createServer({ cert: chain, key }, (request, response) => {
       const passOn = async (): Promise<void> => {
@@ -139,7 +139,7 @@ describe("an origin with go-spiffe", { skip: hasGo ? false : "no Go 1.25" }, () 
     return `spiffe://countersign.internal/account/${platform.ready.accountId}/worker/${worker}`;
   }
 
-  /** @param uri of the origin's own SVID @returns its port, and what it has said */
+  /** @param uri of the origin's own SVID @returns its port, and its output so far */
   async function serve(
     t: TestContext,
     uri: string,

@@ -84,14 +84,14 @@ test(
     assert.match(told, /postgresql:\/\/app:.*hyperdrive\.local:5432\/postgres/);
     assert.doesNotMatch(told, /secret-word/);
 
-    // A new password is for the next connection, and no deploy is needed.
+    // The next connection uses a new password, without a deploy.
     await wrangler(`hyperdrive update ${pgId} --origin-password another-word`);
     const refused = (await ask("pg")) as { message: string; code: string };
     assert.match(refused.message, /^database_sign_in_refused: /);
     assert.equal(refused.code, "28P01");
     server.sql("alter role app password 'another-word'");
     assert.deepEqual(await ask("pg"), { name: "app", dn: "/CN=app" });
-    // Revoked: each driver says so.
+    // After revocation, each driver reports it.
     const path = `/accounts/{account}/countersign/certificates/${certificate}/revoke`;
     assert.equal((await platform.api("POST", path, {})).status, 200);
     for (const driver of ["pg", "postgres", "mysql2"]) {

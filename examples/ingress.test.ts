@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { startPlatform, type TestPlatform } from "../test/helpers/platform.ts";
 
-// The examples whose READMEs are followed to the letter: each `sh` block is run, and what a `text` block
-// shows has to be said.
+// Examples whose READMEs are followed word for word: each `sh` block is run, and its output must match the `text`
+// block.
 
 const root = join(import.meta.dirname, "..");
 let platform: TestPlatform;
@@ -58,7 +58,7 @@ function patternOf(line: string): RegExp {
   return new RegExp(`^${parts.join(".*")}$`, "m");
 }
 
-/** What is said on stdout. @throws with all that was said, if a command fails */
+/** The output on stdout. @throws with all output, if a command fails */
 function bash(cwd: string, script: string): Promise<string> {
   const { http, https } = platform.ready;
   const code = script

@@ -5,8 +5,8 @@ import { before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { spawnProgram, type RunningProgram } from "../test/helpers/dev-project.ts";
 
-// The examples that bring packages of their own. `npm run test:examples` builds Countersign first,
-// for what they import is what is published.
+// Examples with their own packages. `npm run test:examples` builds Countersign first, because they import the published
+// form.
 
 const countersign = join(import.meta.dirname, "..", "bin", "countersign.js");
 

@@ -6,8 +6,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 
-// The way of a user: git clone, npm ci, npm pack, npm install in an empty project, with whatever Node
-// the project has.
+// What a user does: git clone, npm ci, npm pack, npm install in an empty project, with the project's own Node.
 
 const root = join(import.meta.dirname, "..");
 const run = promisify(execFile);

@@ -80,11 +80,11 @@ const PANICS = `    if req.path() == "/panic" {
     }
 `;
 
-/** wrangler has a home of its own here; the tools of Rust are in the user's. */
+/** wrangler has a separate home here; Rust's tools are in the user's home. */
 const TOOLS = {
   CARGO_HOME: process.env["CARGO_HOME"] ?? join(homedir(), ".cargo"),
   RUSTUP_HOME: process.env["RUSTUP_HOME"] ?? join(homedir(), ".rustup"),
-  // What was compiled once is compiled: the crates take a minute.
+  // Keeps compiled crates, which take a minute to compile.
   CARGO_TARGET_DIR: join(example, "target"),
   WASM_BINDGEN_BIN: "wasm-bindgen",
   ESBUILD_BIN: join(import.meta.dirname, "../node_modules/.bin/esbuild"),

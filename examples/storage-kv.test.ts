@@ -12,7 +12,7 @@ const worker = `export default {
     }
     if (pathname === "/list") return Response.json(await env.NOTES.list());
     if (pathname === "/header") {
-      // What a Worker sends has no say in which namespace it reaches.
+      // Nothing that a Worker sends can change which namespace it reaches.
       return Response.json([typeof env.NOTES.fetch, Object.keys(env)]);
     }
     return new Response(await env.NOTES.get(pathname.slice(1)));

@@ -1,6 +1,6 @@
 // npm runs this after `npm install` in a clone, when a project installs the clone as a folder, and
-// before `npm pack`: dist/ is what a project imports, and a clone does not have it. Plain JavaScript,
-// for it may be run by an older Node than the one that Countersign needs.
+// before `npm pack`, because a project imports dist/, and a clone does not have it. Plain JavaScript,
+// because an older Node than Countersign needs may run it.
 import { spawnSync } from "node:child_process";
 import { existsSync, rmSync, utimesSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -8,13 +8,13 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const compiler = join(root, "node_modules/typescript/bin/tsc");
-// The second imports what the first makes.
+// The second build imports the output of the first.
 const projects = ["packages/origin/tsconfig.json", "tsconfig.build.json"];
 
 if (existsSync(compiler)) {
   const began = new Date();
   process.exitCode = Math.max(...projects.map(build));
-  // test/helpers/program.ts compares this with src/: what was changed since is not in dist/.
+  // test/helpers/program.ts compares this with src/: dist/ lacks later changes.
   if (process.exitCode === 0) utimesSync(join(root, "dist"), began, began);
 } else if (!existsSync(join(root, "dist/cli/main.js"))) {
   // Installed without development dependencies: the command line runs from src/, imports need dist/.

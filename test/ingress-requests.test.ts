@@ -234,6 +234,19 @@ test("an expectation that nobody knows is passed over", async () => {
   assert.equal(status, 200);
 });
 
+test("a body with another transfer coding than chunked is refused by name, and reaches no Worker", async () => {
+  for (const coding of ["gzip, chunked", "identity,chunked"]) {
+    const answer = await raw(
+      `POST / HTTP/1.1\r\nHost: echo.localhost\r\nTransfer-Encoding: ${coding}\r\n\r\n3\r\nabc\r\n0\r\n\r\n`,
+    );
+    assert.match(answer, /^HTTP\/1\.1 501 /, coding);
+    assert.match(answer, /transfer_coding_unsupported/, coding);
+    assert.match(answer, /connection: close\r/i, coding);
+  }
+  const plain = `POST / HTTP/1.1\r\nHost: echo.localhost\r\nTransfer-Encoding: CHUNKED\r\n\r\n0\r\n\r\n`;
+  assert.match(await raw(plain), /^HTTP\/1\.1 200 /);
+});
+
 test("a large header that Workers may have is let through", async () => {
   const { headers } = await seen("echo.localhost", "/", { "x-large": "a".repeat(30_000) });
   assert.equal(headers["x-large"]!.length, 30_000);

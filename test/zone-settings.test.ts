@@ -177,6 +177,14 @@ test("security_header is in answers over TLS, in the Worker's place, and nosniff
     assert.deepEqual(said, [`strict-transport-security: ${all}`]);
     assert.match(secure, /x-content-type-options: nosniff\r/);
   }
+  // What the ingress answers itself, too: a refusal here.
+  for (const version of ["--http1.1", "--http2"]) {
+    const refused = await curl(url + "a".repeat(20_000), version);
+    assert.match(refused, /^HTTP\/[12.]+ 414 /);
+    assert.match(refused, /strict-transport-security: max-age=31536000; include/i);
+    assert.match(refused, /x-content-type-options: nosniff\r/i);
+  }
+  assert.doesNotMatch(await curl(`http://${STRICT}:${port}/${"a".repeat(20_000)}`), /31536000/);
   const plain = await curl(`http://${STRICT}:${port}/`);
   assert.doesNotMatch(plain, /31536000/);
   assert.match(plain, /x-content-type-options: nosniff/i);

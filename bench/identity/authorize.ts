@@ -5,20 +5,23 @@ import { makeAuthority } from "../../test/helpers/pki.ts";
 import { median } from "../measure.ts";
 import type { ServerOrder } from "./bare-server.ts";
 
-/** What `authorize` takes from a bare server of node:https; both in medians over the rounds. */
+/** How much `authorize` costs a bare server of node:https; medians over the rounds. */
 export interface AuthorizeCost {
   readonly bareRps: number;
   readonly guardedRps: number;
-  /** Per cent of the bare server's throughput, by pairs of neighbouring rounds. */
+  /** Per cent of the bare server's throughput, from pairs of neighbouring rounds. */
   readonly takenPercent: number;
   readonly bareCpuUs: number;
   readonly guardedCpuUs: number;
 }
 
 const CONNECTIONS = 16;
-/** Requests a connection in one round: short rounds, so that what disturbs the machine meets both. */
+/**
+ * Requests on each connection in one round. Rounds are short, so that a disturbance of the machine affects both
+ * servers.
+ */
 const EACH = 250;
-/** Rounds before those that count. */
+/** Rounds before those that are measured. */
 const WARM_UP = 80;
 
 export async function authorizeCost(rounds: number): Promise<AuthorizeCost> {
@@ -35,11 +38,11 @@ export async function authorizeCost(rounds: number): Promise<AuthorizeCost> {
     const pair = { ca: servers.pem, cert: caller.chain, key: caller.key };
     const [bare, guarded] = await Promise.all(ports.map((port) => openAll(port, pair)));
     const measure = (sockets: TLSSocket[]): Promise<Round> => round(child, sockets);
-    // Until V8 has optimised both as far as it will: a server runs for days.
+    // Until V8 has fully optimised both, because a real server runs for days.
     for (let n = 0; n < WARM_UP; n += 1) await measure(n % 2 === 0 ? bare! : guarded!);
     const pairs: { bare: Round; guarded: Round }[] = [];
     for (let n = 0; n < rounds; n += 1) {
-      // Whoever comes second finds the other's garbage: by turns.
+      // The second one collects the other's garbage, so they take turns.
       if (n % 2 === 0) pairs.push({ bare: await measure(bare!), guarded: await measure(guarded!) });
       else {
         const second = await measure(guarded!);
@@ -94,7 +97,7 @@ async function openAll(
 
 const REQUEST = "GET /orders/17?full=1 HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n";
 
-/** As little of a client as there can be: its own CPU is no part of what is measured. */
+/** The smallest possible client, because its own CPU is not to be measured. */
 function requests(socket: TLSSocket, many: number): Promise<void> {
   return new Promise((resolve, reject) => {
     let left = many;

@@ -1,7 +1,7 @@
 /**
- * Two servers of node:https in one process, which differ by nothing but `authorize`: bare, and with a
- * policy of ten rules and 1,000 revocations. Reads the pair from its parent, tells it the ports, and
- * answers each message with the CPU µs used so far.
+ * Two servers of node:https in one process that differ only in `authorize`: one bare, one with a policy of ten rules
+ * and 1,000 revocations. Reads the key pair from its parent, sends the ports, and answers each message with the CPU µs
+ * used so far.
  */
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";

@@ -1,4 +1,4 @@
-/** An origin that follows a control plane, in a process of its own. Tells its port once it is ready. */
+/** An origin that follows a control plane, in a separate process. Sends its port once it is ready. */
 import { once } from "node:events";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";

@@ -10,14 +10,14 @@ import { openStore } from "../../src/store/store.ts";
 import { median } from "../measure.ts";
 
 export interface IssuingRate {
-  /** Issuances a second, as Workers ask for them: all at once, of a control plane over SQLite. */
+  /** Issued identities per second, requested as Workers do: all at once, from a control plane over SQLite. */
   readonly perSecond: number;
   readonly requestsPerSecond: number;
 }
 
 const WORKERS = 200;
 
-/** What a control plane signs and stores, and what a gateway makes keys and requests for, each in this process. */
+/** Measures signing and storing by a control plane, and making keys and requests by a gateway, each in this process. */
 export async function issuingRate(rounds: number): Promise<IssuingRate> {
   const folder = mkdtempSync(join(tmpdir(), "countersign-bench-"));
   try {
@@ -47,7 +47,7 @@ export async function issuingRate(rounds: number): Promise<IssuingRate> {
           ),
         ),
       );
-      // The first one makes the CA.
+      // The first round makes the CA.
       if (round === 0) continue;
       requested.push(WORKERS / making);
       issued.push(WORKERS / signing);

@@ -15,14 +15,14 @@ export interface RevocationTime {
 }
 
 const CERTIFICATES = 100;
-/** Of each certificate. */
+/** Connections with each certificate. */
 const CONNECTIONS = 10;
-/** ms between two requests on one connection: what a refusal is seen with. */
+/** ms between two requests on one connection: the precision with which a refusal is noticed. */
 const EVERY = 5;
 
 /**
- * The time from the call that revokes to the first refusal, on each of the certificate's ten open
- * connections: a whole platform, and an origin that follows it, with 1,000 connections open.
+ * The time from the call that revokes to the first refusal, on each of the certificate's ten open connections. A whole
+ * platform runs, and an origin that follows it with 1,000 open connections.
  */
 export async function revocationTime(): Promise<RevocationTime> {
   await using platform = await startPlatform({

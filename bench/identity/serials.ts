@@ -5,7 +5,7 @@ import { RevokedSerials } from "countersign-origin";
 import { median } from "../measure.ts";
 
 export interface SerialsCost {
-  /** What a process holds more with them than without, after garbage collection. */
+  /** Additional memory of a process with them, after garbage collection. */
   readonly mb: number;
   readonly addNs: number;
   readonly hitNs: number;
@@ -14,7 +14,7 @@ export interface SerialsCost {
 
 export const SERIALS = 100_000;
 
-/** 100,000 serial numbers of revoked identities, in a process of their own. */
+/** 100,000 serial numbers of revoked identities, in a separate process. */
 export async function serialsCost(): Promise<SerialsCost> {
   const child = fork(import.meta.filename, ["measure"], { execArgv: ["--expose-gc"] });
   const [cost] = (await once(child, "message")) as [SerialsCost];
@@ -24,7 +24,7 @@ export async function serialsCost(): Promise<SerialsCost> {
 if (process.argv[2] === "measure" && process.send !== undefined) process.send(measured());
 
 function measured(): SerialsCost {
-  // Warms up what is measured, and is gone before.
+  // Warm-up; its memory is released before the measurement.
   for (let n = 0; n < 3; n += 1) measureOnce();
   const runs = Array.from({ length: 5 }, measureOnce);
   const of = (pick: (run: SerialsCost) => number): number => median(runs.map(pick));
@@ -67,6 +67,6 @@ function each(serials: readonly string[], work: (serial: string) => void): numbe
 function held(): number {
   globalThis.gc!();
   const { heapUsed, external, arrayBuffers } = process.memoryUsage();
-  // `external` has the array buffers in it.
+  // `external` includes the array buffers.
   return heapUsed + Math.max(external, arrayBuffers);
 }

@@ -1,7 +1,7 @@
 import { type Aim, atMost } from "../aims.ts";
 import type { IngressReport } from "./report.ts";
 
-/** Ratios of CPU and memory: they hold on a machine that is busy, too. */
+/** Ratios of CPU and memory, which are valid on a busy machine too. */
 export function aimsOfIngress({ rows, idle }: IngressReport): Aim[] {
   const cpu = (subject: string, body: string): number | null =>
     rows.find((row) => row.subject === subject && row.connections === 16 && row.body === body)

@@ -2,21 +2,21 @@ import type { TestAuthority, TestCertificate } from "../../test/helpers/pki.ts";
 import type { Lab } from "../lab.ts";
 import type { ClientTls } from "../load/load.ts";
 
-/** How clients come in. */
+/** How clients connect. */
 export const WAYS = ["HTTP", "HTTPS", "HTTPS, client certificate"] as const;
 export type Way = (typeof WAYS)[number];
 
 /** The host that every front answers for. */
 export const HOST = "bench.example";
 
-/** A server that clients reach, before the one Worker. */
+/** A server that clients connect to, in front of the one Worker. */
 export interface Front {
   readonly name: string;
   readonly what: string;
-  /** The process at the root of its own. */
+  /** The root of the front's process tree. */
   readonly pid: number;
   readonly ports: Readonly<Record<Way, number>>;
-  /** Before clients come this way. */
+  /** Called before clients connect in this way. */
   readonly prepare?: (way: Way) => Promise<void>;
 }
 
@@ -29,7 +29,7 @@ export interface FrontSurroundings {
   readonly connections: number;
 }
 
-/** What one front is put through once. */
+/** One measurement of one front. */
 export interface FrontOrder {
   readonly front: Front;
   readonly way: Way;
@@ -49,14 +49,14 @@ export interface IngressMaterial {
     readonly authority: string;
     readonly chain: string;
     readonly key: string;
-    /** Chain and key in one, as HAProxy wants it. */
+    /** Chain and key in one file, for HAProxy. */
     readonly both: string;
   };
 }
 
 /**
- * What a client is told. One cipher and one group, which all fronts know: OpenSSL and Go would each
- * choose others, and of them only Node's OpenSSL a post-quantum one.
+ * TLS options of a client. One cipher and one group that all fronts support; otherwise OpenSSL and Go would choose
+ * different ones, and only Node's OpenSSL a post-quantum group.
  */
 export function clientTls({ authority, client }: IngressMaterial, way: Way): ClientTls | undefined {
   if (way === "HTTP") return undefined;

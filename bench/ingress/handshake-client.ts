@@ -1,4 +1,4 @@
-/** Makes TLS connections without a session to resume, and closes each. Takes a `HandshakeOrder`. */
+/** Makes TLS connections without resuming a session, and closes each. Its argument is a `HandshakeOrder`. */
 import { once } from "node:events";
 import { connect, createSecureContext } from "node:tls";
 import type { HandshakeOrder } from "./handshakes.ts";
@@ -24,7 +24,10 @@ await Promise.all(
 const microseconds = Math.round((performance.now() - startedAt) * 1_000);
 process.stdout.write(`RESULT ${count} ${microseconds}\n`);
 
-/** A front that does not want the client's certificate says so only after the client is done: its tickets come when it does. */
+/**
+ * If a front refuses the client's certificate, this shows only after the client is done. The front's tickets prove that
+ * it was accepted.
+ */
 async function shake(): Promise<void> {
   const socket = connect({ port, host: "127.0.0.1", servername: tls.servername, secureContext });
   await once(socket, "session");

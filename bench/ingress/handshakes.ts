@@ -6,7 +6,7 @@ import { clientTls, type FrontOrder } from "./front.ts";
 /** Full handshakes, one after the other on each of `connections`. */
 export interface HandshakeSample {
   readonly perSecond: number;
-  /** CPU µs of the front for one. */
+  /** CPU µs of the front for one handshake. */
   readonly cpu: number;
 }
 

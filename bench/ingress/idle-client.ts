@@ -1,4 +1,4 @@
-/** Opens TLS connections and keeps them until it is told to go. Takes an `IdleOrder`. */
+/** Opens TLS connections and keeps them open until it is told to end. Its argument is an `IdleOrder`. */
 import { once } from "node:events";
 import { connect, createSecureContext } from "node:tls";
 import type { IdleOrder } from "./idle.ts";

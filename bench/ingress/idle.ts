@@ -11,17 +11,17 @@ import { clientTls, type Front, type IngressMaterial } from "./front.ts";
 export interface IdleOrder {
   readonly port: number;
   readonly tls: ClientTls;
-  /** To open, and to keep. */
+  /** Connections to open and keep. */
   readonly connections: number;
 }
 
 export interface IdleSample {
   readonly connections: number;
-  /** Resident bytes of the front's processes for each. Null: some were closed in the meantime. */
+  /** Resident bytes of the front's processes for each connection. Null: some were closed meanwhile. */
   readonly bytesEach: number | null;
 }
 
-/** Opens TLS connections on which nothing is ever asked, looks at the front's memory, and closes them. */
+/** Opens TLS connections that carry no request, measures the front's memory, and closes them. */
 export async function measureIdle(
   front: Front,
   material: IngressMaterial,
@@ -39,7 +39,7 @@ export async function measureIdle(
       opened.push(openedAll(client));
     }
     await Promise.all(opened);
-    // Handshakes leave things that nobody needs any more; whoever collects those has had the time then.
+    // Time for collecting the garbage of the handshakes.
     await delay(3_000, null, { signal });
     const bytesEach = (memoryOfTree(front.pid) - before) / connections;
     for (const client of clients) client.stdin!.end("go\n");
@@ -50,7 +50,7 @@ export async function measureIdle(
   }
 }
 
-/** As many as the limits on open files let one process have beside what else it has open. */
+/** As many connections as the limit of open files allows one process, beside the files that it has open anyway. */
 export function mostConnections(wanted: number): number {
   const [, hard = "0"] =
     /^Max open files\s+\S+\s+(\d+|unlimited)/m.exec(readFileSync("/proc/self/limits", "utf8")) ??

@@ -14,12 +14,12 @@ export default { fetch: () => new Response(body, { headers }) };
 
 export interface Own {
   readonly front: Front;
-  /** The Worker that all fronts are before. */
+  /** The Worker behind all fronts. */
   readonly worker: { readonly pid: number; readonly socket: string };
   stop(): Promise<void>;
 }
 
-/** The Worker, and our ingress before it. */
+/** Starts the Worker, and our ingress in front of it. */
 export async function startOwn(lab: Lab, { authority, server }: IngressMaterial): Promise<Own> {
   const source = new TestSource();
   source.deploy(makeVersion("bench", WORKER), { hosts: [HOST] });
@@ -50,7 +50,7 @@ export async function startOwn(lab: Lab, { authority, server }: IngressMaterial)
       what: "our ingress, one process",
       pid: status.ingress.pid!,
       ports: { HTTP: edge.httpPort, HTTPS: https, "HTTPS, client certificate": https },
-      // A handshake is another where any host asks for certificates.
+      // Handshakes differ once any host asks for certificates.
       prepare: async (way: Way) => {
         const asks = way === "HTTPS, client certificate";
         const hosts = asks ? [{ host: HOST, certificate: null, clients }] : [];
@@ -62,7 +62,7 @@ export async function startOwn(lab: Lab, { authority, server }: IngressMaterial)
   };
 }
 
-/** Of the only generation there is. */
+/** The socket of the only generation. */
 async function socketIn(folder: string): Promise<string> {
   const [generation, ...others] = await readdir(folder);
   if (generation === undefined || others.length > 0)

@@ -3,7 +3,7 @@ import { nginxPreamble } from "../origin.ts";
 import { NotInstalled } from "../subjects/subject.ts";
 import { type Front, type FrontSurroundings, HOST, type Way, WAYS } from "./front.ts";
 
-/** Reverse proxies before the Worker's socket, each in one process or with one thread, as ours is. */
+/** Reverse proxies in front of the Worker's socket, each with one process or one thread, like our ingress. */
 export const peers: Readonly<Record<string, (surroundings: FrontSurroundings) => Promise<Front>>> =
   {
     nginx: startNginx,
@@ -20,7 +20,7 @@ async function startNginx(surroundings: FrontSurroundings): Promise<Front> {
     ssl_certificate ${files.chain};
     ssl_certificate_key ${files.key};
     ssl_protocols TLSv1.2 TLSv1.3;`;
-  // It closes idle connections once fewer than a sixteenth of all places are free.
+  // HAProxy closes idle connections when fewer than a sixteenth of its connection slots are free.
   const config = await lab.write(
     "front-nginx.conf",
     `${nginxPreamble("front", 1, Math.round(connections * 1.2) + 512)}

@@ -6,14 +6,14 @@ import { WAYS } from "./front.ts";
 export interface IdleRow {
   readonly subject: string;
   readonly connections: number;
-  /** KiB of the front's memory for each connection. Null: it closed some. */
+  /** KiB of the front's memory for each connection. Null: it closed some connections. */
   readonly kib_each: number | null;
 }
 
 export interface IngressReport {
   readonly rows: readonly Row[];
   readonly idle: readonly IdleRow[];
-  /** The most that went elsewhere of the machine's CPU during one measurement, 0 to 1. */
+  /** The largest share of the machine's CPU that other work took during one measurement, 0 to 1. */
   readonly disturbance: number;
 }
 
@@ -128,7 +128,7 @@ function figure(value: number | null): string {
 const DOCS = new URL("../../docs/benchmarks.md", import.meta.url);
 const [BEGIN, END] = ["<!-- bench/ingress.ts writes from here -->", "<!-- to here -->"];
 
-/** Replaces what the run before has written there. */
+/** Replaces the tables of the previous run. */
 export async function writeIntoDocs(text: string): Promise<void> {
   const docs = await readFile(DOCS, "utf8");
   const [from, to] = [docs.indexOf(BEGIN), docs.indexOf(END)];

@@ -3,7 +3,7 @@ import { runClient } from "../load/load.ts";
 import type { Sample } from "../measure.ts";
 import { clientTls, type FrontOrder, HOST } from "./front.ts";
 
-/** Requests over connections that are open already: handshakes are measured apart. */
+/** Requests over connections that are already open; handshakes are measured separately. */
 export async function measureRequests(order: FrontOrder): Promise<Sample> {
   const { front, way, connections, seconds, workerPid, material, signal } = order;
   const pids = [front.pid, workerPid];

@@ -1,6 +1,6 @@
 /**
- * A load generator over undici, in a process of its own: where wrk is not installed, and where the
- * target is a Unix socket. Takes a `ClientOrder` as its argument, prints a result as wrk.lua does.
+ * A load generator over undici, in a separate process, for machines without wrk and for targets at a Unix socket. Its
+ * argument is a `ClientOrder`; it prints a result like wrk.lua.
  */
 import { once } from "node:events";
 import { createHistogram } from "node:perf_hooks";
@@ -16,7 +16,7 @@ let unexpected = 0;
 
 const clients = Array.from({ length: order.connections }, (_, index) => connect(index));
 if (order.isStarted === true) {
-  // Connections are open before the clock runs, and before the order's maker looks at it.
+  // All connections are open before the time starts, and before the parent reads the CPU counters.
   await Promise.all(clients.map((client) => answer(client)));
   process.stdout.write("READY\n");
   await once(process.stdin, "data");
@@ -58,7 +58,7 @@ async function pump(client: Client): Promise<void> {
   await client.close();
 }
 
-/** The status, once the body has come too. 0: no answer. */
+/** The status, once the body has arrived. 0: no answer. */
 function answer(client: Client): Promise<number> {
   return new Promise((resolve) => {
     let status = 0;

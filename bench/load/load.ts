@@ -7,7 +7,7 @@ export interface LoadOrder {
   readonly url: string;
   /** The `Host` to send. Default: that of the URL. */
   readonly host?: string;
-  /** Each sends its next request when the one before is answered. */
+  /** Connections, each of which sends its next request after the previous answer. */
   readonly connections: number;
   readonly seconds: number;
 }
@@ -21,11 +21,11 @@ export interface LoadResult {
 
 export interface Load {
   readonly name: string;
-  /** @throws if a request was not answered, or with a status of 400 or more */
+  /** @throws if a request was not answered, or was answered with a status of 400 or more */
   run(order: LoadOrder, signal: AbortSignal): Promise<LoadResult>;
 }
 
-/** wrk, whose own use of CPU hardly shows; where it is not installed, the client over undici. */
+/** wrk, whose own CPU use is very small; without it, the client over undici. */
 export function findLoad(): Load {
   const wrk = findProgram("wrk");
   if (wrk === null) {
@@ -51,20 +51,20 @@ export function findLoad(): Load {
 
 export interface ClientOrder {
   readonly base: string;
-  /** What stands in the request line: an absolute URL for a proxy. */
+  /** The target in the request line: an absolute URL for a proxy. */
   readonly path: string;
   readonly host?: string;
   readonly connections: number;
   readonly seconds: number;
-  /** Unix sockets, dealt to the connections in turn. Default: `base` is connected to. */
+  /** Unix sockets, assigned to the connections in turn. Default: connect to `base`. */
   readonly sockets?: readonly string[];
-  /** Where `base` is `https:`. */
+  /** Only if `base` is `https:`. */
   readonly tls?: ClientTls;
-  /** Connections are opened first, with a request each: it prints `READY`, and is told to go on. */
+  /** Connections are opened first, with one request each; then it prints `READY`, and waits for a line. */
   readonly isStarted?: boolean;
 }
 
-/** What a client of `node:tls` is told, as JSON. */
+/** Options of a `node:tls` client, as JSON. */
 export interface ClientTls {
   readonly servername: string;
   readonly ca: string;
@@ -74,7 +74,7 @@ export interface ClientTls {
   readonly ecdhCurve: string;
 }
 
-/** As `Load.run`, with undici: it knows Unix sockets and absolute URLs. */
+/** Like `Load.run`, but with undici, which supports Unix sockets and absolute URLs. */
 export async function runClient(
   order: ClientOrder,
   signal: AbortSignal,
@@ -86,9 +86,9 @@ export async function runClient(
 }
 
 /**
- * What a program prints.
- * @param started called once it has printed `READY`, and before it is told to go on
- * @throws if it fails, or the signal aborts (it is ended first)
+ * The output of a program.
+ * @param started called once it has printed `READY`, before it is told to go on
+ * @throws if it fails, or the signal aborts (then it is ended first)
  */
 export function output(
   file: string,
@@ -99,7 +99,7 @@ export function output(
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
     const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"], signal });
-    // One that ends without reading it is told of by its status.
+    // If the program ends without reading its input, its exit status says so.
     child.stdin.on("error", () => {});
     if (started === undefined) child.stdin.end();
     let out = "";

@@ -11,7 +11,7 @@ import { runPrepared, WORKER } from "./workerd.ts";
 const CERTIFICATE_ID = "bench";
 const SCRIPT = "bench";
 
-/** The gateway behind a Worker that runs as the product configures it, on a port of its own. */
+/** A Worker with the product's configuration and a port, behind which the gateway runs. */
 export const gateway: Subject = gatewayOf("gateway", 1);
 export const twoGateways: Subject = gatewayOf("gateway × 2", 2);
 
@@ -43,7 +43,7 @@ function gatewayOf(name: string, count: number): Subject {
       });
       await lab.write("worker.js", WORKER);
       await lab.write(config, text);
-      // wrk knows no Unix sockets: this one is moved to a port.
+      // wrk does not support Unix sockets, so this socket is moved to a port.
       const worker = await runPrepared(lab, config, 2, ["--socket-addr=main=127.0.0.1:0"]);
       return {
         base: `http://127.0.0.1:${worker.port}`,
@@ -61,7 +61,7 @@ function gatewayOf(name: string, count: number): Subject {
   };
 }
 
-/** The whole way: our ingress, the Worker, our gateway, each started by the edge. */
+/** The whole path: our ingress, the Worker and our gateway, each started by the edge. */
 export const gatewayWithIngress: Subject = {
   name: "gateway + ingress",
   what: "our ingress, the Worker, our gateway",
@@ -107,7 +107,7 @@ function workerVersion({ origin }: Surroundings): WorkerVersion {
   };
 }
 
-/** A control plane in which nothing ever changes. */
+/** A control plane in which nothing changes. */
 function staticSource(surroundings: Surroundings): Source {
   const { material } = surroundings;
   const certificate = edgeCertificate(CERTIFICATE_ID, material.client);

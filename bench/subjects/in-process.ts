@@ -5,7 +5,7 @@ import { productConfig } from "./product-worker.ts";
 import type { Subject } from "./subject.ts";
 import { runPrepared, WORKER } from "./workerd.ts";
 
-/** workerd's own TLS as a choice of the product. */
+/** workerd's own TLS, as the product offers it. */
 export const inProcess: Subject = {
   name: "in-process",
   what: "the product's in-process mode: workerd's own TLS, in the Worker's process",
@@ -40,7 +40,7 @@ export const inProcess: Subject = {
     );
     await lab.write("worker.js", WORKER);
     await lab.write("in-process.capnp", config);
-    // wrk knows no Unix sockets: this one is moved to a port.
+    // wrk does not support Unix sockets, so this socket is moved to a port.
     const options = ["--socket-addr=main=127.0.0.1:0"];
     const { port, pid } = await runPrepared(lab, "in-process.capnp", 2, options);
     return { base: `http://127.0.0.1:${port}`, processes: { workerd: pid }, resumes: true };

@@ -2,21 +2,21 @@ import type { Material } from "../material.ts";
 import type { Subject } from "./subject.ts";
 import { runWorkerd, text, workerConfig } from "./workerd.ts";
 
-/** What everything is measured against: workerd's own TLS, as its documentation shows it. */
+/** The baseline: workerd's own TLS, as workerd's documentation shows it. */
 export const native: Subject = {
   name: "native",
   what: "workerd alone: `network` with a keypair, stock flags",
   start: (surroundings) => start(surroundings, "native", []),
 };
 
-/** How much of a difference to `native` is due to V8's flags alone. */
+/** Shows how much of the difference to `native` comes from V8's flags alone. */
 export const nativeTuned: Subject = {
   name: "native, our flags",
   what: "the same with the V8 flags that the product sets",
   start: (surroundings) => start(surroundings, "native-tuned", ["--optimize-for-size"]),
 };
 
-/** workerd's own TLS with the certificate, under the name `origin`. */
+/** workerd's own TLS with the certificate, as a service called `origin`. */
 export function networkService({ authority, client }: Material): string {
   return `(name = "origin", network = (
     allow = ["public", "private"],

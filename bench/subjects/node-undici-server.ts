@@ -1,4 +1,4 @@
-/** How one does it in Node: an Agent with key and certificate, its response piped on. */
+/** The usual way in Node: an Agent with key and certificate, and the response piped on. */
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { pipeline } from "node:stream";

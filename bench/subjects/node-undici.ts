@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { freePort, listening } from "../lab.ts";
 import type { Subject } from "./subject.ts";
 
-/** What a user has who does without Workers. */
+/** The alternative without Workers. */
 export const nodeUndici: Subject = {
   name: "Node + undici",
   what: "no Worker: a Node server that calls the origin with undici's Agent",

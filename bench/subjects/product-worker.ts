@@ -13,8 +13,8 @@ type Given = Pick<
   Partial<Pick<LaidOutVersion, "presented">>;
 
 /**
- * workerd's configuration of the Worker `worker.js`, as the product writes it: with nothing but its
- * bindings. Its sockets are called `NAME-worker.sock` and `NAME-probe.sock`.
+ * workerd's configuration of the Worker `worker.js`, as the product writes it, with only its bindings. Its sockets are
+ * called `NAME-worker.sock` and `NAME-probe.sock`.
  */
 export function productConfig(
   name: string,

@@ -5,24 +5,24 @@ import type { Origin } from "../origin.ts";
 /** One way from a client to the origin. */
 export interface Subject {
   readonly name: string;
-  /** What it is, in half a line. */
+  /** A short description. */
   readonly what: string;
   /** @throws NotInstalled */
   start(surroundings: Surroundings): Promise<RunningSubject>;
 }
 
 export interface RunningSubject {
-  /** `http://127.0.0.1:PORT`: takes the origin's paths. */
+  /** `http://127.0.0.1:PORT`; the origin's paths are appended. */
   readonly base: string;
   /** The `Host` to send. Default: that of `base`. */
   readonly host?: string;
-  /** The Unix socket of its forwarding process, where that can be asked without the Worker. */
+  /** The Unix socket of its forwarding process, if requests can go there without the Worker. */
   readonly socket?: string;
-  /** Its processes: what each does → the id of the one at the root. */
+  /** Its processes: role → id of the root of its process tree. */
   readonly processes: Readonly<Record<string, number>>;
-  /** It takes `/resumed/…` to the origin's port where sessions are resumed. */
+  /** Whether it sends `/resumed/…` to the origin's port that resumes sessions. */
   readonly resumes?: boolean;
-  /** For what the lab does not end. */
+  /** Ends what the lab does not end. */
   readonly stop?: () => Promise<void>;
 }
 
@@ -32,7 +32,7 @@ export interface Surroundings {
   readonly origin: Origin;
 }
 
-/** A peer that cannot be measured here, and why. */
+/** A subject that cannot be measured here, with the reason. */
 export class NotInstalled extends Error {
   override readonly name = "NotInstalled";
 }

@@ -2,7 +2,7 @@ import { networkService } from "./native.ts";
 import type { Subject } from "./subject.ts";
 import { runWorkerd, text, workerConfig } from "./workerd.ts";
 
-/** What a process between the Worker and the origin costs at the least when workerd itself is it. */
+/** The least that a process between the Worker and the origin costs, if that process is workerd. */
 export const workerdProxy: Subject = {
   name: "workerd proxy",
   what: "the Worker, then a workerd without JavaScript that presents the certificate",

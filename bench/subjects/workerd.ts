@@ -4,7 +4,7 @@ import type { Readable } from "node:stream";
 import { once } from "node:events";
 import type { Lab, LabProcess } from "../lab.ts";
 
-/** The Worker of every subject: what a user writes to call an origin with a certificate. */
+/** The Worker of every subject: it calls an origin with a certificate as users do. */
 export const WORKER = `export default {
   fetch(request, env) {
     const { pathname } = new URL(request.url);
@@ -14,7 +14,7 @@ export const WORKER = `export default {
 `;
 
 export interface WorkerdRun extends LabProcess {
-  /** The port of the socket called `main`. 0: it has none. */
+  /** The port of the socket called `main`. 0: there is none. */
   readonly port: number;
 }
 
@@ -28,7 +28,7 @@ export async function runWorkerd(lab: Lab, name: string, config: string): Promis
   return runPrepared(lab, file, 1, []);
 }
 
-/** Runs a configuration that is in the lab's folder, and waits until its sockets listen. */
+/** Runs a configuration in the lab's folder, and waits until its sockets listen. */
 export async function runPrepared(
   lab: Lab,
   file: string,
@@ -58,9 +58,9 @@ export async function runPrepared(
 }
 
 export interface WorkerConfig {
-  /** What `env.ORIGIN` is, e.g. `(name = "origin", network = (…))`. */
+  /** The configuration of the service `env.ORIGIN`, such as `(name = "origin", network = (…))`. */
   readonly origin: string;
-  /** Put before the path: `https://localhost:PORT`. */
+  /** Prefix of each path: `https://localhost:PORT`. */
   readonly base: string;
   /** The same for `/resumed/…`. Default: `base`. */
   readonly resumes?: string;
@@ -87,7 +87,7 @@ export function workerConfig({ origin, base, resumes = base, v8Flags = [] }: Wor
   )`;
 }
 
-/** Cap'n Proto's text form of ASCII strings is JSON's. */
+/** For ASCII strings, Cap'n Proto's text form is the same as JSON's. */
 export function text(value: string | readonly string[]): string {
   return JSON.stringify(value);
 }

@@ -13,12 +13,12 @@ import type { Trust } from "countersign-origin";
 import { PostgresConnection } from "./wire.ts";
 
 export interface Api extends AsyncDisposable {
-  /** Decides by `authorize`. */
+  /** The API's URL; it decides with `authorize`. */
   readonly url: string;
   readonly port: number;
-  /** The same a day later. */
+  /** The port of the same API with a clock that is one day ahead. */
   readonly tomorrow: number;
-  /** Plain HTTP, for a proxy that decides. */
+  /** Plain HTTP, for a proxy that decides instead. */
   readonly plain: string;
 }
 
@@ -86,7 +86,7 @@ async function answer(
   return [200, `${count} orders`];
 }
 
-/** One connection; queries of it go one after another. */
+/** Opens one connection, and runs its queries one after another. */
 async function open(database: string): Promise<(sql: string) => Promise<(string | null)[][]>> {
   const socket = connect(database);
   socket.unref();

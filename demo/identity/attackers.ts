@@ -8,7 +8,7 @@ import { alertOf, forgedAs, withoutItsKey } from "./forgery.ts";
 import { call } from "./load.ts";
 import type { Stage } from "./stage.ts";
 
-/** Everybody who should not get in, and the code with which each is refused: no two have the same. */
+/** All the callers that must be refused, each with a different code. */
 export async function attack(stage: Stage, database: AttackedDatabase): Promise<void> {
   const ada = await issuePerson(stage.platform, stage.folder, "ada");
   const codes = new Set<string>();

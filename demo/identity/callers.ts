@@ -7,7 +7,7 @@ import { text } from "node:stream/consumers";
 import { countersign } from "../../test/helpers/cli.ts";
 import type { TestPlatform } from "../../test/helpers/platform.ts";
 
-/** The code that a refusal has, or what was answered. */
+/** The code of a refusal, or the answer. */
 export interface Refused {
   readonly status: number;
   readonly code: string;
@@ -23,10 +23,11 @@ export interface DirectCall {
   readonly session?: Buffer | undefined;
 }
 
-/** Asks an origin without any Worker, with what an attacker may have. */
+/** Sends a request to an origin without a Worker, with whatever an attacker may have. */
 export function ask({ port, ca, pair, headers, agent, session }: DirectCall): Promise<Refused> {
   return new Promise((resolve, reject) => {
-    // On TLS 1.3 a session can be resumed once its ticket has come: what `getSession()` has before is none.
+    // With TLS 1.3 a session can be resumed once its ticket has arrived; before that, `getSession()` returns an
+    // unusable session.
     let kept: Buffer | undefined;
     const sent = request(
       {
@@ -57,12 +58,12 @@ export function ask({ port, ca, pair, headers, agent, session }: DirectCall): Pr
   });
 }
 
-/** Of a refusal's JSON, or of a Worker's failure. */
+/** The code in a refusal's JSON, or in a Worker's failure. */
 export function codeOf(body: string): string {
   return /"code": ?"([a-z_]+)"/.exec(body)?.[1] ?? /\b(identity_[a-z]+)\b/.exec(body)?.[1] ?? body;
 }
 
-/** Runs a command against the platform, and returns what it printed. @throws Error if it fails */
+/** Runs a command against the platform, and returns its output. @throws Error if it fails */
 export async function command(
   platform: TestPlatform,
   folder: string,
@@ -80,7 +81,7 @@ export interface Person {
   readonly serial: string;
 }
 
-/** A person's key and the certificate that the account's CA issues for it. */
+/** Makes a person's key, and has the account's CA issue a certificate for it. */
 export async function issuePerson(
   platform: TestPlatform,
   folder: string,
@@ -106,7 +107,7 @@ export async function issuePerson(
   };
 }
 
-/** A request to a Worker of any account, by the name of its host. */
+/** Sends a request to a Worker of any account, by its host. */
 export function askHost(
   platform: TestPlatform,
   host: string,

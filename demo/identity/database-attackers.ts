@@ -10,7 +10,7 @@ export interface AttackedDatabase {
   readonly port: number;
 }
 
-/** The same at PostgreSQL, which verifies by itself: its own words, or the alert of its handshake. */
+/** The same at PostgreSQL, which verifies certificates itself: its own message, or the alert of its handshake. */
 export async function attackDatabase(
   stage: Stage,
   { cert, key }: Person,

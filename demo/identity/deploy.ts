@@ -1,14 +1,14 @@
 import { build } from "esbuild";
 import { join } from "node:path";
 
-/** An API of the platform, and who may use it. */
+/** An API of the platform, and the credentials for it. */
 export interface Target {
   readonly api: string;
   readonly accountId: string;
   readonly token: string;
 }
 
-/** The Workers' code, in one file. */
+/** The Workers' code in one file. */
 export async function bundleWorker(): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [join(import.meta.dirname, "worker.ts")],
@@ -19,7 +19,7 @@ export async function bundleWorker(): Promise<string> {
   return outputFiles[0]!.text;
 }
 
-/** What wrangler does for `"mtls_certificates": [{ "binding": "ME", "certificate_id": "identity" }]`. */
+/** Does what wrangler does for `"mtls_certificates": [{ "binding": "ME", "certificate_id": "identity" }]`. */
 export async function deploy(target: Target, name: string, code: string): Promise<void> {
   const form = new FormData();
   const metadata = {
@@ -32,7 +32,7 @@ export async function deploy(target: Target, name: string, code: string): Promis
   await callApi(target, "PUT", `/workers/scripts/${name}`, form);
 }
 
-/** @throws Error with the platform's words */
+/** @throws Error with the platform's message */
 export async function callApi(
   { api, accountId, token }: Target,
   method: string,

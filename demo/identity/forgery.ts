@@ -7,7 +7,7 @@ export interface Pair {
   readonly key: string;
 }
 
-/** A Worker's names, from a CA that has the name of the account's own. */
+/** A certificate with a Worker's names, from a CA with the same name as the account's own. */
 export async function forgedAs({ platform }: Stage, worker: string): Promise<TestCertificate> {
   const { accountId } = platform.ready;
   const other = await makeAuthority(`O=${accountId},CN=Countersign identities root`);
@@ -17,12 +17,12 @@ export async function forgedAs({ platform }: Stage, worker: string): Promise<Tes
   });
 }
 
-/** Bytes of a point on P-256: both forms of a key end with the public one's. */
+/** Bytes of a point on P-256. Both key formats end with the public key's point. */
 const POINT = 65;
 
 /**
- * A copied certificate with a key of one's own, in whose file the certificate's public key stands: TLS
- * libraries that compare the two let it pass, and the signature of the handshake is wrong.
+ * A copied certificate with the attacker's own key. The key file contains the certificate's public key, so TLS
+ * libraries that compare the two accept it, but the handshake's signature is wrong.
  */
 export function withoutItsKey(copied: string): Pair {
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
@@ -37,7 +37,7 @@ export function withoutItsKey(copied: string): Pair {
   };
 }
 
-/** With which alert a handshake was ended, in TLS's own word. */
+/** The alert with which a handshake ended, by TLS's own name. */
 export async function alertOf(attempt: Promise<unknown>): Promise<string> {
   try {
     await attempt;

@@ -10,14 +10,14 @@ export interface Sent {
 }
 
 export interface Load {
-  /** What was answered so far. */
+  /** The answers so far. */
   readonly sent: readonly Sent[];
   stop(): Promise<void>;
 }
 
 let number = 0;
 
-/** A and B write and C reads, each as fast as it is answered. */
+/** A and B write and C reads, each as fast as answers come. */
 export function startLoad(platform: TestPlatform, origin: string): Load {
   const sent: Sent[] = [];
   const stop = new AbortController();
@@ -44,7 +44,7 @@ export function startLoad(platform: TestPlatform, origin: string): Load {
   };
 }
 
-/** Lets a Worker ask an origin, as itself. */
+/** Makes a Worker call an origin with its own identity. */
 export function call(
   platform: TestPlatform,
   worker: string,

@@ -11,7 +11,7 @@ import { freePort } from "../../test/helpers/free-port.ts";
 
 const program = join(import.meta.dirname, "../../bin/countersign.js");
 
-/** nginx with what `countersign origin config nginx --follow` writes. @returns its URL */
+/** Starts nginx with the configuration that `countersign origin config nginx --follow` writes. @returns its URL */
 export async function startNginx({
   stack,
   folder,

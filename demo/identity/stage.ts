@@ -2,7 +2,7 @@ import type { TestAuthority } from "../../test/helpers/pki.ts";
 import type { TestPlatform } from "../../test/helpers/platform.ts";
 import type { Api } from "./api.ts";
 
-/** What the parts of the story share. */
+/** What all parts of the story use. */
 export interface Stage {
   readonly platform: TestPlatform;
   readonly folder: string;

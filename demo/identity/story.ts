@@ -24,7 +24,7 @@ import { startNginx } from "./nginx.ts";
 import type { Stage } from "./stage.ts";
 import { PostgresConnection } from "./wire.ts";
 
-/** Which Worker calls: three Workers, one API, one database, and everybody who should not get in. */
+/** Which Worker calls: three Workers, one API, one database, and all the callers that must be refused. */
 export async function identityStory(stack: AsyncDisposableStack): Promise<void> {
   if (withoutPostgres !== false) throw new Error(withoutPostgres);
   const folder = mkdtempSync(join(tmpdir(), "countersign-story-"));
@@ -94,7 +94,7 @@ export async function identityStory(stack: AsyncDisposableStack): Promise<void> 
   await step("And those who should not get in", () => attack(stage, { host: address, port: 5432 }));
 }
 
-/** An address of this machine's own that nothing else uses: PostgreSQL's port is always the same. */
+/** An unused address of this machine, because PostgreSQL's port is always the same. */
 function loopback(): string {
   const parts = Array.from({ length: 3 }, () => 1 + Math.floor(Math.random() * 250));
   return `127.${parts.join(".")}`;
@@ -170,7 +170,7 @@ async function asOwner(
   }
 }
 
-/** ms after the command within which the last write may be let in. */
+/** ms after the command within which a write may still be let in. */
 const AT_ONCE = 1_000;
 
 async function takeAway(
@@ -189,7 +189,7 @@ async function takeAway(
   await untilWritten(platform, url);
 }
 
-/** Until A was refused many times, or long enough. */
+/** Waits until A was refused often enough, or for a limited time. */
 async function untilEnough(load: Load, at: number): Promise<void> {
   const end = performance.now() + AT_ONCE + 400;
   const refused = (): number =>

@@ -1,10 +1,10 @@
-/** A connection that PostgreSQL's protocol is spoken on: of node:net, or a Worker's `connect()`. */
+/** A connection for PostgreSQL's protocol: of node:net, or a Worker's `connect()`. */
 export interface Duplex {
   readonly readable: ReadableStream<Uint8Array>;
   readonly writable: WritableStream<Uint8Array>;
 }
 
-/** As little of PostgreSQL's protocol as the demo needs: one simple query at a time. */
+/** The minimum of PostgreSQL's protocol that the demo needs: one simple query at a time. */
 export class PostgresConnection {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
@@ -15,14 +15,14 @@ export class PostgresConnection {
     this.#writer = writable.getWriter();
   }
 
-  /** @throws Error with the server's words */
+  /** @throws Error with the server's message */
   async start(user: string, database = "postgres"): Promise<void> {
     const parameters = encode(`user\0${user}\0database\0${database}\0\0`);
     await this.#send(null, new Uint8Array([0, 3, 0, 0, ...parameters]));
     await this.#answer();
   }
 
-  /** @returns rows, each value as text. @throws Error with the server's words */
+  /** @returns rows, each value as text. @throws Error with the server's message */
   async query(sql: string): Promise<(string | null)[][]> {
     await this.#send("Q", encode(`${sql}\0`));
     return this.#answer();
@@ -35,7 +35,7 @@ export class PostgresConnection {
     await this.#writer.write(new Uint8Array([...head, ...body]));
   }
 
-  /** All until the server waits for the next query. */
+  /** All messages until the server waits for the next query. */
   async #answer(): Promise<(string | null)[][]> {
     const rows: (string | null)[][] = [];
     let failure: string | null = null;

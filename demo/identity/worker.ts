@@ -1,4 +1,4 @@
-// Runs in workerd: the code of the Workers A, B and C, which differ by nothing but their names.
+// Runs in workerd: the code of the Workers A, B and C, which differ only in their names.
 import { PostgresConnection, type Duplex } from "./wire.ts";
 
 interface Env {
@@ -9,7 +9,9 @@ interface Env {
   };
 }
 
-/** `/call?METHOD=…&url=…` asks an API, `/sql?role=…&db=…&sql=…` asks PostgreSQL: as who this Worker is. */
+/**
+ * `/call?METHOD=…&url=…` calls an API, `/sql?role=…&db=…&sql=…` queries PostgreSQL, both with this Worker's identity.
+ */
 export default {
   async fetch(request: Request, { ME }: Env): Promise<Response> {
     const { pathname, searchParams } = new URL(request.url);

@@ -1,4 +1,4 @@
-// A server in Go that knows which Worker calls, by SPIFFE's own library: nothing of Countersign's runs in it.
+// A server in Go that learns from SPIFFE's own library which Worker calls. It contains no code of Countersign.
 //
 //	go run . -trust-domain countersign.internal -bundle https://cs.example:4400/client/v4/accounts/ACCOUNT/countersign/identity/bundle.json \
 //	  -svid svid.pem -key svid.key -allow spiffe://countersign.internal/account/ACCOUNT/worker/orders
@@ -55,7 +55,7 @@ func main() {
 	}()
 	<-follower.first
 
-	// The handshake asks whether the CA vouches for the caller; the handler, whether it may come in.
+	// The handshake checks whether the CA vouches for the caller; the handler decides whether to let it in.
 	config := tlsconfig.MTLSServerConfig(own, follower.set, tlsconfig.AuthorizeMemberOf(trusted))
 	listener, err := net.Listen("tcp", *listen)
 	must(err)
@@ -80,7 +80,7 @@ func main() {
 	}
 }
 
-// follower has the bundle that was published last.
+// follower holds the latest published bundle.
 type follower struct {
 	set     *spiffebundle.Set
 	refresh time.Duration
@@ -104,7 +104,7 @@ func (f *follower) OnUpdate(bundle *spiffebundle.Bundle) {
 	f.once.Do(func() { close(f.first) })
 }
 
-// What was known stays in force.
+// The previous bundle stays in force.
 func (f *follower) OnError(err error) { log.Print(err) }
 
 func bundleOptions(file string) []federation.FetchOption {

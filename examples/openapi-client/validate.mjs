@@ -1,4 +1,4 @@
-// The document is a valid OpenAPI 3.1 document: each rule of Redocly's `spec` set.
+// Checks that the document is a valid OpenAPI 3.1 document, with each rule of Redocly's `spec` set.
 import { createConfig, lint } from "@redocly/openapi-core";
 
 const config = await createConfig({ extends: ["spec"] });

@@ -53,7 +53,7 @@ def worker(certificate_id: str) -> None:
     assert settings.bindings and settings.bindings[0].name == "CERT", settings
     scripts.secrets.update("python", account_id=account, name="TOKEN", text="secret", type="secret_text")
     assert [one.name for one in scripts.secrets.list("python", account_id=account)] == ["TOKEN"]
-    # The SDK's own type of this answer cannot be read with current versions of pydantic.
+    # Current versions of pydantic cannot parse the SDK's own type of this answer.
     raw = scripts.versions.with_raw_response.create(
         "python", account_id=account, metadata=metadata, files=[module]
     )

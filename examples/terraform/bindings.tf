@@ -1,4 +1,4 @@
-# What else a Worker has, and one that is deployed version by version.
+# A Worker with all other kinds of bindings, and a Worker that is deployed version by version.
 resource "cloudflare_workers_kv_namespace" "settings" {
   account_id = var.account_id
   title      = "terraform-settings"
@@ -27,7 +27,7 @@ resource "cloudflare_queue" "jobs" {
   queue_name = "terraform-jobs"
 }
 
-# Answers always say `caching` and `sslmode`: who leaves them out is planned a change for ever.
+# Answers always contain `caching` and `sslmode`. If they are left out here, every plan has a change.
 resource "cloudflare_hyperdrive_config" "database" {
   account_id = var.account_id
   name       = "terraform-database"

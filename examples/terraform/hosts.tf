@@ -1,5 +1,5 @@
-# A zone whose hosts ask for client certificates and let machines in, and an origin of its own that is
-# shown a certificate.
+# A zone whose hosts ask for client certificates and let machines in, and an origin that is shown a
+# certificate.
 variable "csr" {
   type        = string
   description = "A file with the certificate request of a device."
@@ -11,7 +11,7 @@ resource "cloudflare_zone" "example" {
   type    = "full"
 }
 
-# Who has a certificate of this CA may call these hosts.
+# Clients with a certificate of this CA may call these hosts.
 resource "cloudflare_certificate_authorities_hostname_associations" "api" {
   zone_id             = cloudflare_zone.example.id
   mtls_certificate_id = cloudflare_mtls_certificate.ca.id

@@ -1,5 +1,5 @@
 # A Worker with a certificate, its domain, and a CA. `countersign env` sets what the provider reads.
-# hosts.tf: who may call, and what origins are shown. bindings.tf: what else a Worker has.
+# hosts.tf: who may call, and what origins are shown. bindings.tf: other kinds of bindings.
 terraform {
   required_providers {
     cloudflare = {
@@ -17,7 +17,7 @@ variable "private_key" {
 }
 variable "ca" { type = string }
 
-# Another one changes a part of everything that can be changed.
+# Another value changes every resource that can be changed.
 variable "release" {
   type    = string
   default = "1"
@@ -30,7 +30,7 @@ resource "cloudflare_mtls_certificate" "client" {
   certificates = file(var.certificate)
   private_key  = file(var.private_key)
 
-  # A bound certificate is not deleted: the new one is made and bound first.
+  # A bound certificate cannot be deleted, so the new one is made and bound first.
   lifecycle { create_before_destroy = true }
 }
 

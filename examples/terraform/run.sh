@@ -4,8 +4,8 @@
 #   eval "$(npx countersign env)"
 #   TF_VAR_certificate=client.pem TF_VAR_private_key=client.key TF_VAR_ca=ca.pem TF_VAR_csr=device.csr ./run.sh
 # TERRAFORM: terraform (default) or tofu. PROVIDER: a folder with the provider's source (v5.22 or later), or
-# with the program terraform-provider-cloudflare built from it, to use it instead of taking it from a registry.
-# CHECK: a command that is run before all is destroyed, and has to succeed.
+# with the built program terraform-provider-cloudflare, to use instead of the provider from a registry.
+# CHECK: a command that is run before everything is destroyed, and has to succeed.
 set -euo pipefail
 cd "$(dirname "$0")"
 terraform=${TERRAFORM:-terraform}

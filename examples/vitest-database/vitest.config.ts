@@ -3,7 +3,7 @@ import { closing, mtls, mtlsDatabase, mtlsOrigin } from "countersign/vitest";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig(async () => {
-  // The PostgreSQL that is installed here, and something on its port that is none.
+  // The PostgreSQL that is installed here, and a server that is not PostgreSQL.
   const database = await mtlsDatabase();
   const other = await mtlsOrigin();
   const wrong = database.connectionString.replace(`:${database.port}`, `:${other.port}`);
@@ -20,7 +20,7 @@ export default defineConfig(async () => {
       closing(database, other, bindings),
     ],
     test: {
-      // pg closes its socket while it reads from it, which the runtime calls an error.
+      // pg closes its socket while reading from it, which the runtime reports as an error.
       onUnhandledError: ({ message }) => message !== "This socket has been closed.",
     },
   };

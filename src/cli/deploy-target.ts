@@ -2,7 +2,7 @@ import { Failure } from "../failures/failures.ts";
 import type { Io } from "../terminal/io.ts";
 import { wranglerVariables } from "./commands/env.ts";
 import { platformClient } from "./client/platform-client.ts";
-import { targetOf } from "./client/target.ts";
+import { choosePlatform } from "./client/chosen-platform.ts";
 
 export interface DeployTarget {
   readonly api: string;
@@ -24,24 +24,24 @@ export async function deployTarget(
     const from = "CLOUDFLARE_API_BASE_URL";
     return { api: named, from, variables: quiet, urlsOf: (script) => localUrls(io, named, script) };
   }
-  const target = targetOf(io, options);
-  if (target.kind === "login") {
+  const chosen = choosePlatform(io, options);
+  if (chosen.kind === "login") {
     const { fresh } = await import("./client/oauth.ts");
-    const { api, accessToken, accountId } = await fresh(io, target.login);
+    const { api, accessToken, accountId } = await fresh(io, chosen.login);
     const variables = {
       CLOUDFLARE_API_BASE_URL: api,
       CLOUDFLARE_API_TOKEN: accessToken,
       CLOUDFLARE_ACCOUNT_ID: accountId,
       ...quiet,
     };
-    return { api, from: target.from, variables, urlsOf: () => Promise.resolve([]) };
+    return { api, from: chosen.from, variables, urlsOf: () => Promise.resolve([]) };
   }
-  const data = target.kind === "folder" ? { data: target.dataFolder } : options;
+  const data = chosen.kind === "folder" ? { data: chosen.dataFolder } : options;
   const variables = await wranglerVariables(io, { ...data, hours: "1" });
   const api = variables.CLOUDFLARE_API_BASE_URL;
   return {
     api,
-    from: target.from,
+    from: chosen.from,
     variables,
     urlsOf: (script) => localUrls(io, api, script, data),
   };

@@ -7,7 +7,7 @@ import { ABSENT_SOCKET, type HttpsAddress } from "../ingress/protocol.ts";
 import { type GatewayOptions, defaultOptions } from "../contract/gateway-options.ts";
 import { Feed } from "./feed.ts";
 import { HeldIdentities } from "./identities.ts";
-import { listeningAt } from "../network/own.ts";
+import { listeningAt } from "../network/own-addresses.ts";
 import { bindingNetwork, fetchNetwork } from "../network/workerd-network.ts";
 import type { GenerationContext } from "./generation/generation-context.ts";
 import { IdleWorkers } from "./idle.ts";

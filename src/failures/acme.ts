@@ -41,7 +41,7 @@ export const acmeFailures = {
     title: "the ACME server did not issue a certificate",
     cause:
       "It could not verify the host (at port 80, or at port 443 with tls-alpn-01), its rate limit is reached, or it does not issue for this name.",
-    fix: "Have the host's DNS lead to this machine, and port 80 to the ingress (`countersign start --http-port`).",
+    fix: "Have the host's DNS lead to this machine, and port 80 to the ingress (`countersign start --http-port`); with tls-alpn-01 it is port 443 (`--https-port`).",
   },
   acme_unfinished: {
     side: "origin",

@@ -176,6 +176,15 @@ export const edgeFailures = {
     cause: "Its first line, a header or the framing of its body is not what HTTP allows.",
     fix: "Send plain HTTP, version 1.1; for https:// put a proxy that ends TLS in front.",
   },
+  transfer_coding_unsupported: {
+    side: "caller",
+    status: 501,
+    number: 7000323,
+    title: "the request's body has a transfer coding that is not taken",
+    cause:
+      "`Transfer-Encoding` names another coding than `chunked`, as `gzip, chunked` does. A Worker would be given bytes of which nothing says how they are coded.",
+    fix: "Send the body with `Content-Encoding: gzip` and `Transfer-Encoding: chunked`.",
+  },
   request_timeout: {
     side: "caller",
     status: 408,

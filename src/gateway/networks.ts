@@ -2,8 +2,8 @@ import { AddressPolicy } from "../network/addresses.ts";
 import type { Network } from "./origin/dial.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
 import type { AddressOptions, GatewayOptions } from "../contract/gateway-options.ts";
-import { Lookups, MOST_LOOKUPS } from "./origin/lookups.ts";
-import { type Resolve, sharedFor, systemResolve } from "./origin/resolve.ts";
+import { Lookups, type Resolve } from "../network/lookups.ts";
+import { sharedFor, systemResolve } from "./origin/resolve.ts";
 
 /** For whom a name is looked up. */
 type Owner = Pick<GatewayBinding, "accountId" | "scriptName" | "bindingName">;
@@ -12,6 +12,12 @@ type NetworksOptions = Pick<
   GatewayOptions,
   "addresses" | "timeouts" | "bindingLookups" | "accountLookups"
 >;
+
+/**
+ * The process has 64 threads (see `environment.ts`), and look-ups get half of them at most: some of
+ * these stay free, whatever names are slow.
+ */
+const MOST_LOOKUPS = 28;
 
 /** What each binding may reach, and how it looks names up there. */
 export class Networks {

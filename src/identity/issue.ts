@@ -104,11 +104,7 @@ export async function issuePerson(
   { csr, account, now, days, trustDomain }: PersonRequest,
 ): Promise<Issued & { readonly spiffeId: string; readonly name: string }> {
   const request = await readRequest(csr);
-  const names = request.subjectName.toJSON().flatMap((part) => part["CN"] ?? []);
-  const [name] = names;
-  if (name === undefined || names.length > 1 || !/^[^\p{Cc}]{1,64}$/u.test(name)) {
-    throw new TypeError("the request names nobody: its subject has one CN of up to 64 characters");
-  }
+  const name = personIn(request);
   const spiffeId = `spiffe://${trustDomain}/account/${encodeSegment(account)}/client/${encodeSegment(name)}`;
   const issued = await issue(authority, request.publicKey, now, days * DAY, {
     subject: [{ O: [account] }, { OU: ["client"] }, { CN: [name] }],
@@ -116,6 +112,20 @@ export async function issuePerson(
     names: [{ type: "url", value: spiffeId }],
   });
   return { ...issued, spiffeId, name };
+}
+
+/** @throws TypeError as `issuePerson` does, before there is a CA */
+export async function assertPersonRequest(csr: string): Promise<void> {
+  personIn(await readRequest(csr));
+}
+
+function personIn(request: x509.Pkcs10CertificateRequest): string {
+  const names = request.subjectName.toJSON().flatMap((part) => part["CN"] ?? []);
+  const [name] = names;
+  if (name === undefined || names.length > 1 || !/^[^\p{Cc}]{1,64}$/u.test(name)) {
+    throw new TypeError("the request names nobody: its subject has one CN of up to 64 characters");
+  }
+  return name;
 }
 
 /**

@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import type { TLSSocket } from "node:tls";
 import {
   forward,
   forwardTunnel,
@@ -9,7 +8,6 @@ import {
   type ForwardTarget,
 } from "../forward/forward.ts";
 import { guarded } from "../forward/guarded.ts";
-import { headerSize, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
 import { responseOn } from "../forward/sockets.ts";
 import { answerUnread } from "../forward/unread.ts";
 import { InFlight } from "../forward/in-flight.ts";
@@ -26,17 +24,19 @@ import {
   afterStart,
   alone,
   answerElsewhere,
+  type Arrival,
   type Elsewhere,
+  type IncomingExchange,
   isStarting,
   type Starting,
 } from "./elsewhere.ts";
 import { refuse, unreadAnswer } from "./refuse.ts";
 import { secureUrl } from "./redirect.ts";
 import { whyFailed } from "./why-failed.ts";
-import { INGRESS_HEADERS, ingressHeaders, requestTarget } from "./request.ts";
+import { INGRESS_HEADERS, ingressHeaders, requestTarget, whyUnfit } from "./request.ts";
 import type { IngressObserver, Observed, Script } from "./observe.ts";
 import type { Upstream } from "./upstream.ts";
-import { permitsVersion, zoneHeaders, type Zones } from "./zones.ts";
+import { permitsVersion, sayOfZone, setHeader, zoneHeaders, type Zones } from "./zones.ts";
 
 export interface RequestFacts {
   /** Names the request. */
@@ -68,18 +68,6 @@ export type Found =
     }
   | Extract<Elsewhere, { readonly kind: "answer" | "held" }>
   | Starting;
-
-/** How a request came. */
-export interface Arrival {
-  /** The other end of the connection, or what a trusted proxy said of it. */
-  readonly peer: string | undefined;
-  /** Null: plain HTTP. */
-  readonly tls: TLSSocket | null;
-  /** The client waits for leave to send its body. */
-  readonly expectsContinue?: boolean;
-  /** It has waited for its Worker to start. */
-  readonly hasWaited?: true;
-}
 
 export interface AnswersOptions {
   readonly observer: IngressObserver;
@@ -131,12 +119,13 @@ export class Answers {
     const ray = newRay();
     alone({ request, response, ray }, () => {
       const target = this.#target(request, ray, arrival);
-      const refused = (code: FailureCode): void => this.#refusedHere(request, response, code, ray);
+      const exchange = { request, response, ray };
+      const refused = (code: FailureCode): void => this.#refusedHere(exchange, code, arrival);
       if (typeof target === "string") refused(target);
       else if (isStarting(target)) {
         const again = (): void => this.#answer(request, response, { ...arrival, hasWaited: true });
         void afterStart(target, request, { again, refused });
-      } else if ("kind" in target) void answerElsewhere({ request, response, ray }, target);
+      } else if ("kind" in target) this.#elsewhere(exchange, target, arrival);
       else
         forward(request, response, {
           ...target,
@@ -154,17 +143,19 @@ export class Answers {
     const ray = newRay();
     guarded(socket, () => {
       const target = this.#target(request, ray, arrival);
-      const refused = (code: FailureCode): void =>
-        this.#refusedHere(request, responseOn(socket, request), code, ray);
+      const exchange = (): IncomingExchange => ({
+        request,
+        response: responseOn(socket, request),
+        ray,
+      });
+      const refused = (code: FailureCode): void => this.#refusedHere(exchange(), code, arrival);
       if (typeof target === "string") refused(target);
       else if (isStarting(target)) {
         const again = (): void =>
           this.#upgrade(request, socket, head, { ...arrival, hasWaited: true });
         void afterStart(target, request, { again, refused });
-      } else if ("kind" in target) {
-        const response = responseOn(socket, request);
-        void answerElsewhere({ request, response, ray }, target);
-      } else forwardUpgrade(request, socket, head, target);
+      } else if ("kind" in target) this.#elsewhere(exchange(), target, arrival);
+      else forwardUpgrade(request, socket, head, target);
     })();
   }
 
@@ -178,13 +169,14 @@ export class Answers {
     const ray = newRay();
     alone({ request, response, ray }, () => {
       const target = this.#target(request, ray, arrival);
-      const refused = (code: FailureCode): void => this.#refusedHere(request, response, code, ray);
+      const exchange = { request, response, ray };
+      const refused = (code: FailureCode): void => this.#refusedHere(exchange, code, arrival);
       if (typeof target === "string") refused(target);
       else if (isStarting(target)) {
         const again = (): void =>
           this.tunnel(request, response, tunnel, { ...arrival, hasWaited: true });
         void afterStart(target, request, { again, refused });
-      } else if ("kind" in target) void answerElsewhere({ request, response, ray }, target);
+      } else if ("kind" in target) this.#elsewhere(exchange, target, arrival);
       else forwardTunnel(request, response, tunnel, target);
     });
   }
@@ -201,14 +193,25 @@ export class Answers {
     });
   }
 
-  #refusedHere(
-    request: IncomingMessage,
-    response: ServerResponse,
-    code: FailureCode,
-    ray: string,
-  ): void {
+  #refusedHere(exchange: IncomingExchange, code: FailureCode, arrival: Arrival): void {
+    const { request, response, ray } = exchange;
     this.#options.observer.metrics.refused(code);
+    // A connection that is not this host's says nothing for it.
+    if (code !== "host_misdirected") this.#sayOfZone(exchange, arrival);
     refuse(request, response, code, ray);
+  }
+
+  #elsewhere(exchange: IncomingExchange, target: Elsewhere, arrival: Arrival): void {
+    this.#sayOfZone(exchange, arrival);
+    void answerElsewhere(exchange, target);
+  }
+
+  #sayOfZone({ request, response }: IncomingExchange, { peer, tls }: Arrival): void {
+    const wanted = requestTarget(request);
+    if (wanted === null) return;
+    const { scheme } = this.#proxies.client(peer, request.headers);
+    const isSecure = (scheme ?? (tls === null ? "http" : "https")) === "https";
+    sayOfZone(response, this.#options.zones.find(wanted.host), isSecure);
   }
 
   #target(
@@ -218,8 +221,8 @@ export class Answers {
   ): ForwardTarget | Elsewhere | Starting | FailureCode {
     const wanted = requestTarget(request);
     if (wanted === null) return "host_malformed";
-    if (wanted.path.length > MOST_URL) return "url_too_long";
-    if (headerSize(request.rawHeaders) > MOST_HEADERS) return "headers_too_large";
+    const unfit = whyUnfit(request, wanted);
+    if (unfit !== null) return unfit;
     // An ACME server uses plain HTTP, because the host has no certificate yet, and presents no
     // client certificate.
     const proof = tls === null ? this.#options.challenges.answer(wanted.host, wanted.path) : null;
@@ -246,6 +249,7 @@ export class Answers {
     const judged = this.#options.clients.judge(tls, this.#options.hosts.find(wanted.host));
     if (judged.refusal !== null) return judged.refusal;
     const scheme = client.scheme ?? (tls === null ? "http" : "https");
+    const isSecure = scheme === "https";
     const found = this.#options.find({
       ray,
       host: wanted.host,
@@ -290,7 +294,7 @@ export class Answers {
       answered: (status, headers, answered) => {
         observed.answered(status, headers);
         setHeader(headers, "cf-ray", ray);
-        for (const added of zoneHeaders(zone, scheme === "https")) setHeader(headers, ...added);
+        for (const added of zoneHeaders(zone, isSecure)) setHeader(headers, ...added);
         return decodeFor(answered, status, headers);
       },
       ended: () => {
@@ -299,6 +303,7 @@ export class Answers {
       },
       failed: (error, failedRequest, response) => {
         upstream.finished();
+        sayOfZone(response, zone, isSecure);
         void this.#refuse(failedRequest, response, {
           error,
           upstream,
@@ -340,12 +345,4 @@ interface FailedRequest {
   readonly ray: string;
   readonly observed: Observed;
   readonly isOrigin: boolean;
-}
-
-/** @param headers flat: name, value … */
-function setHeader(headers: string[], name: string, value: string): void {
-  for (let i = headers.length - 2; i >= 0; i -= 2) {
-    if (headers[i]!.toLowerCase() === name) headers.splice(i, 2);
-  }
-  headers.push(name, value);
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { TLSSocket } from "node:tls";
 import { asError, guarded } from "../forward/guarded.ts";
 import type { FailureCode } from "../failures/failures.ts";
 import { redirect } from "./redirect.ts";
@@ -12,6 +13,18 @@ export type Elsewhere =
   | { readonly kind: "held"; readonly code: Promise<FailureCode> }
   | { readonly kind: "redirect"; readonly to: URL }
   | { readonly kind: "proof"; readonly text: string };
+
+/** How a request came. */
+export interface Arrival {
+  /** The other end of the connection, or what a trusted proxy said of it. */
+  readonly peer: string | undefined;
+  /** Null: plain HTTP. */
+  readonly tls: TLSSocket | null;
+  /** The client waits for leave to send its body. */
+  readonly expectsContinue?: boolean;
+  /** It has waited for its Worker to start. */
+  readonly hasWaited?: true;
+}
 
 export interface IncomingExchange {
   readonly request: IncomingMessage;

@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Server as NetServer } from "node:net";
 import { CONNECTION_BUFFER, HEADER_BUFFER } from "../forward/limits.ts";
-import type { Answers, Arrival } from "./answers.ts";
+import type { Answers } from "./answers.ts";
+import type { Arrival } from "./elsewhere.ts";
 import { guarded } from "../forward/guarded.ts";
 import { responseOn } from "../forward/sockets.ts";
 import { newRay } from "../failures/rendered.ts";

@@ -15,6 +15,7 @@ export class Http2Response extends EventEmitter {
   readonly #stream: ServerHttp2Stream;
   readonly #isWebSocket: boolean;
   #head: string[] | null = null;
+  readonly #set: string[] = [];
 
   constructor(stream: ServerHttp2Stream, request: Http2Request) {
     super();
@@ -57,6 +58,12 @@ export class Http2Response extends EventEmitter {
     return this.#stream.destroyed;
   }
 
+  /** For `writeHead`, which has to come. */
+  setHeader(name: string, value: string): this {
+    this.#set.push(name, value);
+    return this;
+  }
+
   writeContinue(): void {
     if (!this.#stream.destroyed && !this.#stream.headersSent)
       this.#stream.additionalHeaders({ ":status": 100 });
@@ -67,7 +74,8 @@ export class Http2Response extends EventEmitter {
     ...rest: readonly (string | readonly string[] | OutgoingHttpHeaders)[]
   ): this {
     const headers = rest.at(-1);
-    const flat = headers === undefined || typeof headers === "string" ? [] : flatOf(headers);
+    const given = headers === undefined || typeof headers === "string" ? [] : flatOf(headers);
+    const flat = this.#set.length === 0 ? given : [...this.#set, ...given];
     // A tunnel that was accepted (RFC 8441, 5): it has no key to answer.
     const accepted = this.#isWebSocket && status === 101;
     this.#head = [":status", accepted ? "200" : String(status)];

@@ -13,6 +13,7 @@ export function refuse(
   const failure = new Failure(code);
   const { status } = failure.entry;
   const { accept } = request.headers;
+  if (OF_FRAMING.has(code)) response.shouldKeepAlive = false;
   const { headers, body } = renderFailure(failure, { accept, ...forPeople, ray });
   response.writeHead(status, {
     ...headers,
@@ -21,6 +22,12 @@ export function refuse(
   });
   response.end(body);
 }
+
+/** What comes next on the connection may be the rest of a body. */
+const OF_FRAMING: ReadonlySet<FailureCode> = new Set([
+  "request_malformed",
+  "transfer_coding_unsupported",
+]);
 
 /** Answers what is no request that could be read. */
 export function unreadAnswer(why: Unread): UnreadAnswer {

@@ -1,6 +1,8 @@
 import type { IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
+import type { FailureCode } from "../failures/failures.ts";
 import type { HeaderNames } from "../forward/headers.ts";
+import { headerSize, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
 import { plainAddress } from "../network/ranges.ts";
 import { type Client, wasForwarded } from "../network/trusted-proxies.ts";
 import { CF_HEADER } from "./protocol.ts";
@@ -40,6 +42,25 @@ function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
     if (rawHeaders[i]!.length === 4 && rawHeaders[i]!.toLowerCase() === "host") hosts++;
   }
   return hosts > 1;
+}
+
+/** Why a request goes nowhere, whoever would answer it. Null: nothing speaks against it. */
+export function whyUnfit(request: IncomingMessage, { path }: RequestTarget): FailureCode | null {
+  if (path.length > MOST_URL) return "url_too_long";
+  if (headerSize(request.rawHeaders) > MOST_HEADERS) return "headers_too_large";
+  return codingRefusal(request);
+}
+
+/**
+ * A body may be coded for the way in a form that is not undone here, or so that nobody knows where
+ * it ends (RFC 9112, 6.1 and 6.3).
+ */
+function codingRefusal({ headers }: IncomingMessage): FailureCode | null {
+  const coding = headers["transfer-encoding"];
+  if (coding === undefined || coding === "chunked") return null;
+  const codings = coding.split(",").map((one) => one.trim().toLowerCase());
+  if (codings.at(-1) !== "chunked") return "request_malformed";
+  return codings.length === 1 ? null : "transfer_coding_unsupported";
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { ServerResponse } from "node:http";
 import type { TlsVersions, ZoneRules } from "../contract/hosts.ts";
 
 /** What zones say of their hosts. Of several that a host is in, the nearest counts. */
@@ -60,6 +61,24 @@ export function zoneHeaders(
       : []),
     ...(noSniff ? [["x-content-type-options", "nosniff"] as const] : []),
   ];
+}
+
+/** The same for an answer of the ingress itself, whose head is not written yet. */
+export function sayOfZone(
+  response: ServerResponse,
+  zone: ZoneRules | null,
+  isSecure: boolean,
+): void {
+  if (response.headersSent) return;
+  for (const [name, value] of zoneHeaders(zone, isSecure)) response.setHeader(name, value);
+}
+
+/** @param headers flat: name, value … */
+export function setHeader(headers: string[], name: string, value: string): void {
+  for (let i = headers.length - 2; i >= 0; i -= 2) {
+    if (headers[i]!.toLowerCase() === name) headers.splice(i, 2);
+  }
+  headers.push(name, value);
 }
 
 const NONE = [] as const;

@@ -2,7 +2,7 @@ import { BlockList, isIP, isIPv4 } from "node:net";
 import type { AddressOptions } from "../contract/gateway-options.ts";
 import { embeddedAddresses } from "./embedded.ts";
 import { listOf } from "./ranges.ts";
-import { isOwn } from "./own.ts";
+import { isOwn } from "./own-addresses.ts";
 import { unbracketed } from "./unbracketed.ts";
 
 /**

@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import { promisify } from "node:util";
 import { Agent, buildConnector } from "undici";
 import type { AddressPolicy } from "./addresses.ts";
+import { Lookups, type LookupShares } from "./lookups.ts";
 import { unbracketed } from "./unbracketed.ts";
 
 export interface OutboundOptions {
@@ -39,97 +40,122 @@ export interface OutboundAnswer {
  */
 export class Outbound implements AsyncDisposable {
   readonly #options: OutboundOptions;
-  readonly #agent: Agent;
+  readonly #lookups: Lookups;
+  readonly #account: string;
+  readonly #sending: Sending;
 
-  constructor(options: OutboundOptions) {
-    const { policy, resolve = systemResolve, authorities } = options;
+  /** @param shared with what this one comes of */
+  constructor(options: OutboundOptions, shared: Partial<Shared> = {}) {
     this.#options = options;
-    const judges = { policy, resolve, authorities };
-    this.#agent = new Agent({
-      pipelining: 0,
-      connect: (target, callback) => void connectJudged(target, judges, callback),
+    this.#lookups = shared.lookups ?? new Lookups(options.resolve ?? systemResolve, SHARES);
+    this.#account = shared.account ?? "";
+    this.#sending = shared.sending ?? { agents: new Set(), hasEnded: false };
+  }
+
+  /** The same, for URLs that this account chose: slow names of one delay no other's. It ends with this one. */
+  of(account: string): Outbound {
+    return new Outbound(this.#options, {
+      lookups: this.#lookups,
+      sending: this.#sending,
+      account,
     });
   }
 
   /** The same, for servers of these CAs (PEM) alone. Whoever asks for it ends it. */
   trusting(authorities: string): Outbound {
-    return new Outbound({ ...this.#options, authorities });
+    const [lookups, account] = [this.#lookups, this.#account];
+    return new Outbound({ ...this.#options, authorities }, { lookups, account });
   }
 
   /** @throws Error, whose message is for the log alone: it tells what is listening where */
   async send(url: string, request: OutboundRequest): Promise<OutboundAnswer> {
     const { timeout = 10_000, maxBytes = 1 << 20, body = null, headers = {} } = request;
-    const { origin, pathname, search } = new URL(url);
+    const target = new URL(url);
     const signals = request.signal === undefined ? [] : [request.signal];
     const signal = AbortSignal.any([AbortSignal.timeout(timeout), ...signals]);
-    const answer = await this.#agent.request({
-      origin,
-      path: pathname + search,
-      method: request.method,
-      headers,
-      body,
-      signal,
-    });
-    const chunks: Buffer[] = [];
-    let length = 0;
-    for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-      length += chunk.length;
-      if (length > maxBytes) throw new Error(`the answer is longer than ${maxBytes} bytes`);
-      chunks.push(chunk);
+    const addresses = await this.#judged(target, signal);
+    const connect = connectorTo(addresses, this.#options);
+    const agent = new Agent({ pipelining: 0, connect });
+    const { agents, hasEnded } = this.#sending;
+    if (hasEnded) await agent.destroy();
+    agents.add(agent);
+    try {
+      const answer = await agent.request({
+        origin: target.origin,
+        path: target.pathname + target.search,
+        method: request.method,
+        headers,
+        body,
+        signal,
+      });
+      const chunks: Buffer[] = [];
+      let length = 0;
+      for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+        length += chunk.length;
+        if (length > maxBytes) throw new Error(`the answer is longer than ${maxBytes} bytes`);
+        chunks.push(chunk);
+      }
+      return { status: answer.statusCode, headers: answer.headers, body: Buffer.concat(chunks) };
+    } finally {
+      agents.delete(agent);
+      await agent.destroy();
     }
-    return { status: answer.statusCode, headers: answer.headers, body: Buffer.concat(chunks) };
+  }
+
+  /** The addresses that may be connected to. @throws Error saying why there is none */
+  async #judged(
+    { hostname, port: written, protocol }: URL,
+    signal: AbortSignal,
+  ): Promise<readonly LookupAddress[]> {
+    const { policy } = this.#options;
+    const host = unbracketed(hostname);
+    const inClear = protocol === "http:";
+    const port = Number(written || (inClear ? 80 : 443));
+    const family = isIP(host);
+    const addresses = family === 0 ? await this.#find(host, signal) : [{ address: host, family }];
+    let why = "it has no address";
+    const kept = addresses.filter(({ address }) => {
+      const refused = policy.refuses(address, port);
+      if (refused === null && (!inClear || policy.isNamed(address))) return true;
+      why = refused ?? "http:// goes only to addresses that --origin-allow names";
+      return false;
+    });
+    if (kept.length > 0) return kept;
+    throw new Error(`${host} port ${port} is not connected to: ${why}`);
+  }
+
+  /** The system's resolver takes no signal: it goes on, and nobody waits. */
+  #find(host: string, signal: AbortSignal): Promise<readonly LookupAddress[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<readonly LookupAddress[]>();
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    this.#lookups.of(this.#account, "")(host, signal).then(resolve, reject);
+    return promise;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#agent.destroy();
+    this.#sending.hasEnded = true;
+    await Promise.all([...this.#sending.agents].map((agent) => agent.destroy()));
   }
 }
 
-interface Judges {
-  readonly policy: AddressPolicy;
-  readonly resolve: (host: string) => Promise<readonly LookupAddress[]>;
-  readonly authorities: string | undefined;
+interface Shared {
+  readonly lookups: Lookups;
+  readonly account: string;
+  readonly sending: Sending;
 }
 
-async function connectJudged(
-  options: buildConnector.Options,
-  judges: Judges,
-  callback: buildConnector.Callback,
-): Promise<void> {
-  let addresses: readonly LookupAddress[];
-  try {
-    addresses = await judged(options, judges);
-  } catch (error) {
-    callback(error as Error, null);
-    return;
-  }
-  connectorTo(addresses, judges)(options, callback);
+interface Sending {
+  readonly agents: Set<Agent>;
+  hasEnded: boolean;
 }
 
-/** The addresses that may be connected to. @throws Error saying why there is none */
-async function judged(
-  options: buildConnector.Options,
-  { policy, resolve }: Judges,
-): Promise<readonly LookupAddress[]> {
-  const host = unbracketed(options.hostname);
-  const inClear = options.protocol === "http:";
-  const port = Number(options.port || (inClear ? 80 : 443));
-  const family = isIP(host);
-  const addresses = family === 0 ? await resolve(host) : [{ address: host, family }];
-  let why = "it has no address";
-  const kept = addresses.filter(({ address }) => {
-    const refused = policy.refuses(address, port);
-    if (refused === null && (!inClear || policy.isNamed(address))) return true;
-    why = refused ?? "http:// goes only to addresses that --origin-allow names";
-    return false;
-  });
-  if (kept.length > 0) return kept;
-  throw new Error(`${host} port ${port} is not connected to: ${why}`);
-}
+/** A process of Node's has four threads, and look-ups get two of them. */
+const SHARES: LookupShares = { binding: 1, account: 1, all: 2 };
 
 function connectorTo(
   addresses: readonly LookupAddress[],
-  { authorities }: Judges,
+  { authorities }: OutboundOptions,
 ): buildConnector.connector {
   return buildConnector({
     ...(authorities !== undefined && { ca: authorities }),

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
-import { newKey } from "../control/hosts/keys.ts";
-import { rotationOf } from "../control/hosts/key-rotation.ts";
+import { newKey } from "../control/hosts/access-keys.ts";
+import { rotationOf } from "../control/hosts/access-key-rotation.ts";
 import type { Keyring } from "../keys/seal.ts";
 import {
   accessKeyInterval,

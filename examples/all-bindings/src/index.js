@@ -6,7 +6,7 @@ export class Counter extends DurableObject {
   }
 }
 
-/** Uses each of its bindings, and says what they answered. */
+/** Uses each of its bindings, and answers with their results. */
 export default {
   async fetch(request, env) {
     if (new URL(request.url).pathname === "/self") return new Response("itself");

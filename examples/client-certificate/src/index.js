@@ -1,10 +1,10 @@
-// The host lets in clients with a good certificate only. This code decides what each of them may do.
+// The host lets in only clients with a valid certificate. This code decides what each client may do.
 const MAY_WRITE = new Set(["CN=billing,O=Acme"]);
 
 export default {
   fetch(request) {
     const { certVerified, certRevoked, certSubjectDNRFC2253: client } = request.cf.tlsClientAuth;
-    // Always so while the host is `required`. At an `optional` one this line is what refuses.
+    // A `required` host has refused such clients already. At an `optional` host, this check refuses them.
     if (certVerified !== "SUCCESS" || certRevoked !== "0") {
       return new Response("a good client certificate is needed\n", { status: 403 });
     }

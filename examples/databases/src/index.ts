@@ -8,7 +8,7 @@ interface Env {
   DB_CERT: ConnectBinding;
 }
 
-/** GET /DRIVER?at=HOST:PORT&ssl=1&user=client&password=…: who the database says its client is. */
+/** GET /DRIVER?at=HOST:PORT&ssl=1&user=client&password=…: answers with the client's name, as the database sees it. */
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
     const { pathname, searchParams } = new URL(request.url);
@@ -61,7 +61,7 @@ const drivers: Readonly<Record<string, Ask>> = {
       ...signIn(options),
       database: "shop",
       stream: () => streamTo(binding, at),
-      // It compiles code at run time otherwise, which a Worker may not.
+      // Otherwise mysql2 compiles code at run time, which a Worker may not do.
       disableEval: true,
       ...(options.has("ssl") ? { ssl: {} } : {}),
     });

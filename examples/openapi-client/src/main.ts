@@ -1,5 +1,5 @@
-// A client that was generated from the platform's own document: `curl $api/openapi.json > openapi.json`,
-// `npm run generate`, `npm run build`, and with the variables of `countersign env`: `npm start`.
+// A client generated from the platform's own document: `curl $api/openapi.json > openapi.json`, `npm run generate`,
+// `npm run build`, and, with the variables of `countersign env`, `npm start`.
 import { client } from "./generated/client.gen.js";
 import {
   deleteAccountsMtlsCertificatesByCertificateId,
@@ -27,7 +27,7 @@ const { data: made } = await postAccountsMtlsCertificates({
 const daysLeft: number = made.result.countersign.days_left;
 const { data: listed } = await getAccountsMtlsCertificates({ path: account, throwOnError: true });
 const names: (string | undefined)[] = listed.result.map(({ name }) => name);
-// @ts-expect-error A certificate has no such field: what is described is all that there is.
+// @ts-expect-error A certificate has no such field, and the document describes every field.
 const absent: unknown = made.result.private_key;
 
 const script = { ...account, script_name: "generated" };

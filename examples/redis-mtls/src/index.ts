@@ -7,12 +7,12 @@ interface Env {
   REDIS: string;
 }
 
-/** Counts visits in a Redis that lets in only who has a certificate. */
+/** Counts visits in a Redis that accepts only clients with a certificate. */
 export default {
   async fetch(_: Request, env: Env): Promise<Response> {
     const redis = new Redis({
       Connector: connectorTo(env.REDIS_CERT, env.REDIS),
-      // A connection belongs to this request: it is not made again behind its back.
+      // A connection belongs to one request, so it is not reconnected in the background.
       retryStrategy: null,
       maxRetriesPerRequest: 0,
       lazyConnect: true,

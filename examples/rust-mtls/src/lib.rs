@@ -1,4 +1,4 @@
-// `worker` 0.8.7 has no type of this name yet: a binding of a certificate is a `Fetcher`.
+// `worker` 0.8.7 has no type with this name yet. A certificate binding is a `Fetcher`.
 use worker::Fetcher as MtlsCertificate;
 use worker::*;
 

@@ -1,7 +1,7 @@
 import { createRemoteJWKSet, jwtVerify } from "jose";
 
-// Access lets a request in, or refuses it before this code runs. The assertion is looked at all the
-// same: it says who came in, and that the request really came through Access.
+// Access lets a request in or refuses it before this code runs. The code verifies the assertion all the same: it says
+// who the caller is, and proves that the request came through Access.
 export default {
   async fetch(request, env) {
     const { origin } = new URL(request.url);

@@ -8,7 +8,7 @@ interface Env {
   COUNTER: DurableObjectNamespace<Counter>;
 }
 
-/** Numbers the orders; an object of its own may use the binding as well. */
+/** Numbers the orders. A Durable Object can use the binding as well. */
 export class Counter extends DurableObject<Env> {
   async next(): Promise<number> {
     const number = ((await this.ctx.storage.get<number>("number")) ?? 0) + 1;

@@ -37,7 +37,7 @@ var (
 
 const name = "provider-calls"
 
-// What is left of the SDK's retries, which go on for minutes where a 409 does not say that none helps.
+// The SDK's retries, which go on for minutes if a 409 does not say that they are useless.
 func refused(err error, code string) {
 	check(err != nil && strings.Contains(err.Error(), code), "refused with %s: %v", code, err)
 }
@@ -67,7 +67,7 @@ type form struct {
 	body        []byte
 }
 
-// As the provider writes a script: its metadata, and the module as a file.
+// Writes a script as the provider does: its metadata, and the module as a file.
 func script(certificate string, code string) *form {
 	buffer := &bytes.Buffer{}
 	writer := multipart.NewWriter(buffer)
@@ -112,7 +112,7 @@ func put(certificate string, code string) *workers.ScriptUpdateResponse {
 	return must(worker.Scripts.Update(ctx, name, of[workers.ScriptUpdateParams](), raw(script(certificate, code))...))
 }
 
-// A plan: nothing that was set reads otherwise, and what the provider dereferences is there.
+// Like a plan: every value that was set reads the same, and every field that the provider dereferences exists.
 func plan(certificate string) {
 	settings := must(worker.Scripts.ScriptAndVersionSettings.Get(ctx, name,
 		of[workers.ScriptScriptAndVersionSettingGetParams]()))
@@ -160,7 +160,7 @@ func main() {
 	fmt.Println("created, read, changed and deleted")
 }
 
-// Parameters with the account. `cloudflare.F`, which would do it, takes every product to be compiled.
+// Parameters with the account. `cloudflare.F` would do this, but needs every product to be compiled.
 func of[T any]() T {
 	var params T
 	field := reflect.ValueOf(&params).Elem().FieldByName("AccountID")

@@ -1,4 +1,4 @@
-/** Asks two services, each with the certificate that it knows this Worker by. */
+/** Calls two services, each with the certificate that the service knows this Worker by. */
 export default {
   async fetch(_request, env) {
     const [bank, tax] = await Promise.all([

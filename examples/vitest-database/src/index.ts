@@ -1,6 +1,6 @@
 import { Client } from "pg";
 
-/** Who PostgreSQL takes this Worker for: its certificate says so. */
+/** Answers with the name that PostgreSQL takes from this Worker's certificate. */
 export default {
   async fetch(_request: Request, env: Env): Promise<Response> {
     const client = new Client({ connectionString: env.DB.connectionString });

@@ -2,21 +2,21 @@ import { Failure } from "../../failures/failures.ts";
 import { colorsFor, writeLine, type Io } from "../../terminal/io.ts";
 import { dataFolderOf } from "../data-option.ts";
 import { platformClient, type Ask, type PlatformClient } from "./platform-client.ts";
-import { targetOf } from "./target.ts";
+import { choosePlatform } from "./chosen-platform.ts";
 
 interface DataOptions {
   readonly data?: string;
 }
 
 /**
- * For tokens, accounts and the audit log: asks the platform that `targetOf` finds. If that is the platform of this
+ * For tokens, accounts and the audit log: asks the platform that `choosePlatform` finds. If that is the platform of this
  * user's data folder, it is asked over the admin socket, as the folder's owner, who sees every account; else over the
  * API, with the token or the login.
  */
 export async function accessOf(io: Io, options: DataOptions): Promise<Ask> {
-  const target = targetOf(io, options);
-  if (target.kind === "folder") return platformClient(target.dataFolder).ask;
-  const named = target.kind === "api" ? target.api : target.login.api;
+  const chosen = choosePlatform(io, options);
+  if (chosen.kind === "folder") return platformClient(chosen.dataFolder).ask;
+  const named = chosen.kind === "api" ? chosen.api : chosen.login.api;
   const own = platformClient(dataFolderOf(io, undefined));
   if ((await addressOf(own)) === named) return own.ask;
   const { apiClient } = await import("./api-client.ts");

@@ -3,7 +3,7 @@ import { Failure, failures, type FailureCode } from "../../failures/failures.ts"
 import type { Io } from "../../terminal/io.ts";
 import { fetchJson } from "./network.ts";
 import { platformClient, sendInside } from "./platform-client.ts";
-import { targetOf } from "./target.ts";
+import { choosePlatform } from "./chosen-platform.ts";
 
 /** One account of a platform, over its v4 API. */
 export interface ApiClient {
@@ -47,22 +47,22 @@ type Send = (
 ) => Promise<{ readonly status: number; readonly text: string }>;
 
 /**
- * A client of the platform that `targetOf` finds. The platform of a data folder is always asked over the folder's
+ * A client of the platform that `choosePlatform` finds. The platform of a data folder is always asked over the folder's
  * socket.
  */
 export async function apiClient(io: Io, options: { readonly data?: string }): Promise<ApiClient> {
-  const target = targetOf(io, options);
-  const { from } = target;
-  if (target.kind === "api") {
-    const { api, token, accountId } = target;
+  const chosen = choosePlatform(io, options);
+  const { from } = chosen;
+  if (chosen.kind === "api") {
+    const { api, token, accountId } = chosen;
     return clientOf({ api, token, from, accountId, send: over(api) });
   }
-  if (target.kind === "login") {
+  if (chosen.kind === "login") {
     const { fresh } = await import("./oauth.ts");
-    const { api, accessToken: token, accountId } = await fresh(io, target.login);
+    const { api, accessToken: token, accountId } = await fresh(io, chosen.login);
     return clientOf({ api, token, from, accountId, send: over(api) });
   }
-  const { dataFolder } = target;
+  const { dataFolder } = chosen;
   const platform = platformClient(dataFolder);
   const { api, accountId } = await platform.info();
   const token = await platform.createToken(`countersign on ${hostname()}`, TOKEN_LIFE);

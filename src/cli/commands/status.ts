@@ -4,7 +4,7 @@ import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";
 import { apiClient } from "../client/api-client.ts";
 import { listShown } from "../client/certificate-api.ts";
 import { platformClient } from "../client/platform-client.ts";
-import { targetOf } from "../client/target.ts";
+import { choosePlatform } from "../client/chosen-platform.ts";
 import { dataOption } from "../data-option.ts";
 
 export function addStatusCommand(program: Command, io: Io): void {
@@ -23,12 +23,12 @@ Examples:
   $ countersign status --json | jq .workers`,
     )
     .action(async (options: { data?: string; json?: true }) => {
-      const target = targetOf(io, options);
+      const chosen = choosePlatform(io, options);
       const api = await apiClient(io, options);
       const scripts = (await api.call<readonly { id: string }[]>("GET", "/workers/scripts")).result;
       const certificates = await listShown(api, "leaf");
       const local =
-        target.kind === "folder" ? await platformClient(target.dataFolder).status() : null;
+        chosen.kind === "folder" ? await platformClient(chosen.dataFolder).status() : null;
       const soon = certificates.filter(({ threshold }) => threshold !== null).length;
       if (options.json) {
         return writeJson(io.stdout, {

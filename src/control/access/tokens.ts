@@ -20,7 +20,7 @@ import { actorOf, assertAdmin, authorize, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { permissionGroups, resourceName } from "./permission-groups.ts";
-import { accountInPolicies, policies, readPolicies, shownPolicies } from "./policies.ts";
+import { accountInPolicies, policies, readPolicies, shownPolicies } from "./token-policies.ts";
 import { assertMayTouch, keptWithin } from "./token-limits.ts";
 
 const cidrs = z.array(z.string().refine(isCidr, "is not an IP address or a CIDR")).max(100);

@@ -32,7 +32,7 @@ export async function deliver(
   const timestamp = String(Math.floor(now.getTime() / 1000));
   try {
     const secret = keyring.unseal(webhookPlace(accountId), sealedSecret);
-    const { status } = await outbound.send(url, {
+    const { status } = await outbound.of(accountId).send(url, {
       method: "POST",
       timeout: TIMEOUT,
       headers: {

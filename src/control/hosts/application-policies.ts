@@ -6,7 +6,7 @@ import type { Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
-import { changeAccess, existingAccess } from "./change.ts";
+import { changeAccess, existingAccess } from "./access-change.ts";
 import {
   changedPolicy,
   newPolicy,
@@ -14,7 +14,7 @@ import {
   policyFacts,
   putPolicy,
   shownPolicy,
-} from "./policies.ts";
+} from "./access-policies.ts";
 
 /** Policies that belong to one application. They are listed together with the shared policies that it uses. */
 export function applicationPolicyEndpoints(context: ControlContext): readonly Endpoint[] {

@@ -4,6 +4,7 @@ import { Failure } from "../../failures/failures.ts";
 import { readDer } from "../../certificates/der-tree.ts";
 import { extensionOf, upperHex } from "../../certificates/distinguished-name.ts";
 import type { Identities } from "../../identity/identities.ts";
+import { readRequest } from "../../identity/authority.ts";
 import { issueClient } from "../../identity/issue.ts";
 import {
   insertClientCertificate,
@@ -16,6 +17,7 @@ import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { type Answer, list } from "../api/envelope.ts";
+import { refuseRequest } from "../identity/issued.ts";
 
 const creation = z.object({
   csr: z.string().max(16_384),
@@ -86,6 +88,8 @@ export function clientCertificateEndpoints(
       },
       async ({ caller, params, body }) => {
         const { accountId } = caller;
+        // What is refused makes no CA.
+        await readRequest(body.csr).catch(refuseRequest);
         const authority = await identities.authority(accountId);
         const now = clock();
         const issued = await issueClient(identities.signer(authority), {
@@ -93,11 +97,7 @@ export function clientCertificateEndpoints(
           account: accountId,
           now,
           days: body.validity_days,
-        }).catch((error: unknown) => {
-          throw error instanceof TypeError
-            ? new Failure("identity_request_invalid", { message: error.message })
-            : error;
-        });
+        }).catch(refuseRequest);
         const leaf = new X509Certificate(issued.chain);
         const row: ClientCertificateRow = {
           id: randomUUID(),

@@ -114,7 +114,7 @@ export async function refreshList(context: ListContext, row: RevocationListRow):
   const { store, clock, log } = context;
   const { id, accountId, url, interval } = row;
   try {
-    const bytes = await fetchList(url ?? "", context);
+    const bytes = await fetchList(url ?? "", { outbound: context.outbound.of(accountId) });
     const by = { actor: systemItself, isNew: false };
     await takeList(context, { id, accountId, url, interval }, bytes, by);
   } catch (error) {

@@ -10,7 +10,7 @@ import {
 } from "../../store/hosts/revocation-lists.ts";
 import type { RevocationListRow } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
-import { actorOf } from "../api/auth.ts";
+import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
@@ -66,7 +66,7 @@ export function revocationListEndpoints(context: ControlContext): readonly Endpo
         added.count(accountId);
         const { url = null, interval } = body;
         const all = await listRevocationLists(store.db, accountId);
-        const bytes = url === null ? bytesOf(body.list ?? "") : await fetched(url);
+        const bytes = url === null ? bytesOf(body.list ?? "") : await fetched(url, caller);
         const by = { actor: actorOf(caller), isNew: true };
         const known = url === null ? null : all.find((one) => one.url === url);
         const id = known?.id ?? randomUUID();
@@ -103,8 +103,8 @@ export function revocationListEndpoints(context: ControlContext): readonly Endpo
     ),
   ];
 
-  async function fetched(url: string): Promise<Uint8Array> {
-    return fetchList(url, context).catch((error: unknown) => {
+  async function fetched(url: string, { accountId }: Caller): Promise<Uint8Array> {
+    return fetchList(url, { outbound: context.outbound.of(accountId) }).catch((error: unknown) => {
       if (error instanceof Failure) log.warn({ url, err: error.cause }, error.message);
       throw error;
     });

@@ -7,7 +7,7 @@ import type { Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
-import { changeAccess, existingAccess } from "./change.ts";
+import { changeAccess, existingAccess } from "./access-change.ts";
 import { durationMs } from "./duration.ts";
 
 const name = z.string().min(1).max(255);

@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { Failure } from "../../failures/failures.ts";
 import type { Identities } from "../../identity/identities.ts";
-import { issuePerson } from "../../identity/issue.ts";
+import { assertPersonRequest, issuePerson } from "../../identity/issue.ts";
 import { insertIssued, revokeSerial } from "../../store/identities.ts";
 import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
@@ -29,6 +29,8 @@ export function issuedEndpoints(
       },
       async ({ caller, body }) => {
         const { accountId } = caller;
+        // What is refused makes no CA.
+        await assertPersonRequest(body.csr).catch(refuseRequest);
         const authority = await identities.authority(accountId);
         const now = clock();
         const issued = await issuePerson(identities.signer(authority), {
@@ -37,11 +39,7 @@ export function issuedEndpoints(
           trustDomain: identities.trustDomain,
           now,
           days: body.validity_days,
-        }).catch((error: unknown) => {
-          throw error instanceof TypeError
-            ? new Failure("identity_request_invalid", { message: error.message })
-            : error;
-        });
+        }).catch(refuseRequest);
         const serial = issued.serialNumber;
         const notAfter = issued.notAfter.toISOString();
         await store.write(async ({ db }) => {
@@ -113,4 +111,10 @@ export function issuedEndpoints(
       },
     ),
   ];
+}
+
+/** @throws Failure `identity_request_invalid` for what is wrong with a request for a certificate */
+export function refuseRequest(error: unknown): never {
+  if (!(error instanceof TypeError)) throw error;
+  throw new Failure("identity_request_invalid", { message: error.message });
 }

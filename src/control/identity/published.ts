@@ -20,7 +20,7 @@ import { fromUrl, OcspResponders } from "./ocsp.ts";
 import { remoteAddress } from "../api/remote-address.ts";
 import { Readers } from "./readers.ts";
 import { SignedAnswers } from "./signed-answers.ts";
-import { RevocationLists } from "./revocation-lists.ts";
+import { RevocationLists } from "./identity-revocation-lists.ts";
 
 /** How long a request for news is held open, ms. */
 const PATIENCE = 25_000;

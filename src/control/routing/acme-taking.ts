@@ -224,7 +224,8 @@ async function obtain(
   const { store, keyring, intake, clock } = context;
   const { accountId, host } = target;
   const { directory, email, authority } = account;
-  const own = authority === null ? null : context.outbound.trusting(authority);
+  const outbound = context.outbound.of(accountId);
+  const own = authority === null ? null : outbound.trusting(authority);
   await using _ = own ?? { [Symbol.asyncDispose]: async () => {} };
   const { chain, key } = await orderCertificate({
     directory,
@@ -236,7 +237,7 @@ async function obtain(
       kid: external.kid,
       hmacKey: keyring.unseal(acmeExternalKeyPlace(accountId, account.id), external.sealedKey),
     },
-    outbound: own ?? context.outbound,
+    outbound: own ?? outbound,
     ...(renewed && { signal: renewed.signal }),
     // Stored at once, whatever happens to the order: servers limit new accounts, and may accept an external account
     // only once.

@@ -7,7 +7,8 @@ import { asError } from "../../forward/guarded.ts";
 import { dialFailure } from "./classify.ts";
 import type { GatewayTimeouts } from "../../contract/gateway-options.ts";
 import type { OriginPlace } from "../../contract/hosts.ts";
-import { resolveWithin, type Resolve } from "./resolve.ts";
+import { resolveWithin } from "./resolve.ts";
+import type { Resolve } from "../../network/lookups.ts";
 
 export interface Network {
   readonly policy: AddressPolicy;

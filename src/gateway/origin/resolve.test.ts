@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { resolveWithin, sharedFor, systemResolve, type Resolve } from "./resolve.ts";
+import type { Resolve } from "../../network/lookups.ts";
+import { resolveWithin, sharedFor, systemResolve } from "./resolve.ts";
 
 const found = [{ address: "192.0.2.1", family: 4 }];
 const finds: Resolve = () => Promise.resolve(found);

@@ -1,12 +1,7 @@
 import { lookup, type LookupAddress } from "node:dns";
 import { isIP } from "node:net";
 import { Failure } from "../../failures/failures.ts";
-
-/**
- * Finds the addresses of a name. Rejects with an error of the resolver's, whose `code` says why.
- * @param signal aborts when nobody waits any more: what has not begun is not begun
- */
-export type Resolve = (host: string, signal?: AbortSignal) => Promise<readonly LookupAddress[]>;
+import type { Resolve } from "../../network/lookups.ts";
 
 /**
  * As this machine resolves names: hosts file, then DNS. What ends in `.localhost` is this machine,

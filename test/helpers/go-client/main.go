@@ -1,5 +1,5 @@
 // A client over net/http. Its first line on stdin is an order; for each further line it makes a request
-// and prints what came of it, as a line of JSON.
+// and prints the result as a line of JSON.
 package main
 
 import (
@@ -22,9 +22,9 @@ type order struct {
 	CA   string `json:"ca"`
 	Cert string `json:"cert"`
 	Key  string `json:"key"`
-	// Insists sends the certificate whatever CAs the server names. Go itself sends none of another's.
+	// Insists sends the certificate whatever CAs the server names. Go itself sends only certificates of these CAs.
 	Insists bool `json:"insists"`
-	// Keeps has all requests go over one connection. Otherwise each has its own, and resumes a session.
+	// Keeps sends all requests over one connection. Otherwise each has its own, and resumes a session.
 	Keeps bool `json:"keeps"`
 }
 

@@ -1,4 +1,4 @@
-/** The certificate never leaves the server: the page gets what the supplier said. */
+/** The certificate never leaves the server; the page gets the supplier's answer. */
 export default defineEventHandler(async (event) => {
   const { SUPPLIER_CERT, SUPPLIER } = event.context.cloudflare.env;
   const answer = await SUPPLIER_CERT.fetch(`${SUPPLIER}/whoami`);

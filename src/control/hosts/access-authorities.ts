@@ -9,7 +9,7 @@ import type { AccessAuthorityRow } from "../../store/schema.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
-import { changeAccess, existingAccess } from "./change.ts";
+import { changeAccess, existingAccess } from "./access-change.ts";
 
 const hosts = z.array(z.string().toLowerCase().refine(isHost, "is not a host")).max(100);
 const creation = z.object({

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Lookups } from "./lookups.ts";
-import type { Resolve } from "./resolve.ts";
+import { Lookups, type Resolve } from "./lookups.ts";
 
 const address = [{ address: "192.0.2.1", family: 4 }];
 

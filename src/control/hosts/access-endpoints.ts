@@ -1,10 +1,10 @@
 import type { ControlContext } from "../api/context.ts";
 import type { Endpoint } from "../api/endpoint.ts";
-import { accessApplicationEndpoints } from "./applications.ts";
+import { accessApplicationEndpoints } from "./access-applications.ts";
 import { applicationPolicyEndpoints } from "./application-policies.ts";
-import { accessAuthorityEndpoints } from "./authorities.ts";
-import { accessKeyEndpoints } from "./keys.ts";
-import { accessPolicyEndpoints } from "./policies.ts";
+import { accessAuthorityEndpoints } from "./access-authorities.ts";
+import { accessKeyEndpoints } from "./access-keys.ts";
+import { accessPolicyEndpoints } from "./access-policies.ts";
 import { serviceTokenEndpoints } from "./service-tokens.ts";
 
 /** Access: who may reach a host. */

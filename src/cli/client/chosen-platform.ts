@@ -4,7 +4,7 @@ import { dataFolderOf } from "../data-option.ts";
 import { readLogin, type Login } from "./login-file.ts";
 
 /** The platform that a command acts on, and how it was found. */
-export type Target =
+export type ChosenPlatform =
   | { readonly kind: "folder"; readonly dataFolder: string; readonly from: string }
   | {
       readonly kind: "api";
@@ -23,9 +23,9 @@ export type Target =
  * @throws Failure `token_missing` if only some of the variables are set: acting on another platform than the one they
  * name would be worse
  */
-export function targetOf(io: Io, options: { readonly data?: string }): Target {
+export function choosePlatform(io: Io, options: { readonly data?: string }): ChosenPlatform {
   const { env } = io;
-  const folder = (from: string): Target => ({
+  const folder = (from: string): ChosenPlatform => ({
     kind: "folder",
     dataFolder: dataFolderOf(io, options.data),
     from,

@@ -9,7 +9,7 @@ import {
   readPolicies,
   type SentPolicy,
   shownPolicies,
-} from "./policies.ts";
+} from "./token-policies.ts";
 
 const ACCOUNT = "a".repeat(32);
 const OTHER = "b".repeat(32);

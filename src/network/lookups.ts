@@ -1,14 +1,17 @@
-import type { Resolve } from "./resolve.ts";
+import type { LookupAddress } from "node:dns";
+
+/**
+ * Finds the addresses of a name. Rejects with an error of the resolver's, whose `code` says why.
+ * @param signal aborts when nobody waits any more: what has not begun is not begun
+ */
+export type Resolve = (host: string, signal?: AbortSignal) => Promise<readonly LookupAddress[]>;
 
 /** Look-ups at once. Each holds a thread of the process until the system's resolver gives up. */
-interface LookupShares {
+export interface LookupShares {
   readonly binding: number;
   readonly account: number;
   readonly all: number;
 }
-
-/** The process has 64 threads (see `environment.ts`): some stay free, whatever names are slow. */
-export const MOST_LOOKUPS = 56;
 
 interface Waiting {
   readonly account: string;

@@ -9,8 +9,8 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { oneLine } from "../api/text.ts";
-import { changeAccess, existingAccess, refuseOthers } from "./change.ts";
-import { readRules, rules } from "./rules.ts";
+import { changeAccess, existingAccess, refuseOthers } from "./access-change.ts";
+import { readRules, rules } from "./access-rules.ts";
 
 export interface PolicyBody {
   readonly name: string;

@@ -17,7 +17,7 @@ import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { shownHostCertificate } from "../routing/custom-certificates.ts";
-import { shownKnown } from "./origins.ts";
+import { shownKnown } from "./host-origins.ts";
 import { shownList } from "./revocation-lists.ts";
 
 /** Each host's state: who answers, what it presents, what it requires of its clients. */

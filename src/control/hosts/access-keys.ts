@@ -14,8 +14,8 @@ import type { Database } from "../../store/database.ts";
 import type { AccessKeyRow } from "../../store/schema.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
-import { changeAccess } from "./change.ts";
-import { DAY, rotationOf, signerAt } from "./key-rotation.ts";
+import { changeAccess } from "./access-change.ts";
+import { DAY, rotationOf, signerAt } from "./access-key-rotation.ts";
 
 const interval = z.object({ key_rotation_interval_days: z.number().int().min(21).max(365) });
 

@@ -8,10 +8,11 @@ import type { Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
-import { changeAccess, existingAccess, refuseOthers } from "./change.ts";
-import { applicationDomain } from "./domain.ts";
-import { ensureKey, firstKey } from "./keys.ts";
-import { newPolicy, policyBody, shownPolicy } from "./policies.ts";
+import { hostOfAnother } from "../routing/host-owners.ts";
+import { changeAccess, existingAccess, refuseOthers } from "./access-change.ts";
+import { applicationDomain } from "./application-domain.ts";
+import { ensureKey, firstKey } from "./access-keys.ts";
+import { newPolicy, policyBody, shownPolicy } from "./access-policies.ts";
 
 const used = z.union([
   z.string(),
@@ -83,6 +84,8 @@ export function accessApplicationEndpoints(context: ControlContext): readonly En
     return changeAccess(context, caller, async ({ db }) => {
       const before = await find(db);
       const now = clock();
+      const added = domains.filter((domain) => !before?.domains.includes(domain));
+      await refuseOthersHost(db, accountId, added);
       const others = await listAccess(db, "accessApplications", accountId);
       refuseTaken(
         domains,
@@ -256,6 +259,21 @@ function domainsOf(sent: z.output<typeof body>): string[] {
   const domains = [...new Set(texts.map(applicationDomain))];
   if (domains.length > 0) return domains;
   throw new Failure("access_invalid", { message: 'the application has no "domain"' });
+}
+
+/** @throws Failure `access_invalid`: it would do nothing, for the other account says who reaches its hosts */
+async function refuseOthersHost(
+  db: Database,
+  accountId: string,
+  domains: readonly string[],
+): Promise<void> {
+  const hosts = domains.map((domain) => domain.replace(/\/.*$/s, ""));
+  const taken = await hostOfAnother(db, accountId, hosts);
+  if (taken === null) return;
+  throw new Failure("access_invalid", {
+    message: `"${taken}" belongs to another account, which alone puts it behind Access`,
+    facts: { host: taken },
+  });
 }
 
 function refuseTaken(domains: readonly string[], others: readonly AccessApplicationRow[]): void {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { networkInterfaces } from "node:os";
 import { test } from "node:test";
-import { isOwn, listeningAt } from "./own.ts";
+import { isOwn, listeningAt } from "./own-addresses.ts";
 
 const own = Object.values(networkInterfaces())
   .flatMap((addresses) => addresses ?? [])

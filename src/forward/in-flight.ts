@@ -46,7 +46,7 @@ export class InFlight {
    * ends cleanly.
    */
   end(answer: (request: IncomingMessage, response: ServerResponse) => void): void {
-    for (const { request, response } of [...this.#all]) {
+    for (const { request, response } of this.#all.slice()) {
       response.shouldKeepAlive = false;
       try {
         if (response.headersSent) response.destroy();

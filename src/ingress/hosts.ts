@@ -152,6 +152,7 @@ export function plainName(name: string): string {
 
 /** An exact name goes before a wildcard, a longer wildcard before a shorter one. */
 function lookUp<T>(entries: ReadonlyMap<string, T>, host: string): T | null {
+  if (entries.size === 0) return null;
   const exact = entries.get(host);
   if (exact !== undefined) return exact;
   for (let dot = host.indexOf("."); dot !== -1; dot = host.indexOf(".", dot + 1)) {

@@ -125,8 +125,8 @@ test("an origin that is faster than its client is held up once, until that has r
   const sink = slow();
   const scene = await sceneOf(t, { answered: () => () => sink });
   scene.head(200, {});
-  scene.data("one");
-  scene.data("two");
+  scene.data("one".padEnd(2_000));
+  scene.data("two".padEnd(2_000));
   assert.deepEqual([scene.paused, scene.resumed], [2, 0]);
   await scene.says(/two/);
   await scene.until(() => scene.resumed > 0);
@@ -134,6 +134,20 @@ test("an origin that is faster than its client is held up once, until that has r
   assert.equal(scene.resumed, 1);
   scene.data("three");
   await scene.until(() => scene.resumed > 1);
+});
+
+test("small pieces of a response go out together, and after many of them others have their turn", async (t) => {
+  const scene = await sceneOf(t, {});
+  scene.head(200, {});
+  for (const piece of ["a", "b", "c"]) scene.data(piece);
+  await scene.says(/\r\n3\r\nabc\r\n$/);
+  for (let i = 0; i < 256; i += 1) scene.data("d");
+  assert.deepEqual([scene.paused, scene.resumed], [1, 0]);
+  await scene.says(/\r\n100\r\nd{256}\r\n$/);
+  await scene.until(() => scene.resumed === 1);
+  scene.data("e");
+  scene.handler.onResponseEnd!(scene.controller, {});
+  await scene.says(/\r\n1\r\ne\r\n0\r\n\r\n$/);
 });
 
 test("a client that still uploads after a failure is cut after two seconds", async (t) => {

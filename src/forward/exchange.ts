@@ -11,6 +11,7 @@ import { asError, guarded } from "./guarded.ts";
 import { GuardedHandler, type Handler } from "./guarded-handler.ts";
 import { requestHead, responseHeaders } from "./headers.ts";
 import { headerOverflow, headerSize, MOST_HEADERS } from "./limits.ts";
+import { Pieces } from "./pieces.ts";
 import { splice } from "./sockets.ts";
 import type { ForwardTarget, MakeTransform } from "./target.ts";
 
@@ -29,6 +30,7 @@ export class Exchange implements Handler {
   #transform: MakeTransform | null = null;
   /** Where the body goes: to the client, or first through a transformation. */
   #sink: Writable;
+  #pieces: Pieces | null = null;
   /** As announced; NaN if it was not. */
   #bodyLength = NaN;
   /** The client's connection is closed, or the response is complete. */
@@ -150,13 +152,32 @@ export class Exchange implements Handler {
     ) {
       // All of it, as a string: Node joins that to the head, and both go out in one write.
       this.#response.end(chunk.toString("latin1"), "latin1");
-    } else if (!this.#sink.write(chunk)) {
-      this.#pause(controller);
+    } else {
+      this.#pieces ??= new Pieces(
+        (all) => this.#write(all),
+        () => this.#rest(),
+      );
+      if (this.#pieces.take(chunk)) process.nextTick(Exchange.#passOn, this);
     }
+  }
+
+  #write(chunk: Buffer): void {
+    if (!this.#sink.write(chunk)) this.#pause(this.#controller!);
+  }
+
+  /** It is the turn of others. */
+  #rest(): void {
+    this.#controller?.pause();
+    setImmediate(() => {
+      this.#alone(() => {
+        if (!this.#over && !this.#paused) this.#controller?.resume();
+      });
+    });
   }
 
   onResponseEnd(): void {
     if (this.#over) return;
+    this.#pieces?.passOn();
     this.#sink.end();
     this.#linger();
   }
@@ -205,6 +226,12 @@ export class Exchange implements Handler {
       guarded(upstream, () => this.#ended(null)),
     );
     splice(socket, upstream);
+  }
+
+  static #passOn(this: void, exchange: Exchange): void {
+    exchange.#alone(() => {
+      if (!exchange.#over) exchange.#pieces?.passOn();
+    });
   }
 
   static #flush(this: void, exchange: Exchange): void {

@@ -77,3 +77,21 @@ test("a request that cannot be answered is cut, and the others are answered", as
   assert.equal(await read(one.client), "");
   assert.match(await read(other.client), /answered/);
 });
+
+test("of many, those that end in any order are gone, and the others are found", async (t) => {
+  const { inFlight, ask } = await working(t);
+  const all: Asked[] = [];
+  for (let i = 0; i < 6; i += 1) all.push(await ask());
+  const sockets = all.map(({ response }) => response.socket!);
+  for (const gone of [2, 0, 5, 4]) {
+    const { response } = all[gone]!;
+    response.end();
+    await once(response, "close");
+    all[gone] = undefined as never;
+    const found = sockets.map((socket) => inFlight.on(socket)?.response);
+    assert.deepEqual(
+      found,
+      all.map((one) => one?.response),
+    );
+  }
+});

@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import { Failure, type FailureCode } from "../failures/failures.ts";
 import { asError, guarded } from "../forward/guarded.ts";
 import { forward, forwardUpgrade } from "../forward/forward.ts";
+import { SteadyRequest } from "../forward/steady-request.ts";
 import { responseOn } from "../forward/sockets.ts";
 import {
   CONNECTION_BUFFER,
@@ -70,6 +71,7 @@ export class BindingSocket {
     this.#server = createServer(
       // The peer is this machine's workerd. It uses a connection again within 5 s or not at all.
       {
+        IncomingMessage: SteadyRequest,
         requireHostHeader: false,
         maxHeaderSize: HEADER_BUFFER,
         highWaterMark: CONNECTION_BUFFER,

@@ -4,6 +4,7 @@ import { CONNECTION_BUFFER, HEADER_BUFFER } from "../forward/limits.ts";
 import type { Answers } from "./answers.ts";
 import type { Arrival } from "./elsewhere.ts";
 import { guarded } from "../forward/guarded.ts";
+import { SteadyRequest } from "../forward/steady-request.ts";
 import { responseOn } from "../forward/sockets.ts";
 import { newRay } from "../failures/rendered.ts";
 import type { Duplex } from "node:stream";
@@ -20,6 +21,7 @@ export function createHttpServer(
   times: HeadTimes = HEAD_TIMES,
 ): Server {
   const server = createServer({
+    IncomingMessage: SteadyRequest,
     headersTimeout: times.head,
     connectionsCheckingInterval: times.check,
     maxHeaderSize: HEADER_BUFFER,

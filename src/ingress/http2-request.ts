@@ -4,6 +4,8 @@ import { constants, type ServerHttp2Stream } from "node:http2";
 import { Readable } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { guarded } from "../forward/guarded.ts";
+import { Pieces } from "../forward/pieces.ts";
+import { Rest } from "../forward/rest.ts";
 
 /** Both ways of one HTTP/2 request, with its connection's two ends. */
 export interface Http2Socket {
@@ -34,6 +36,7 @@ export class Http2Request extends Readable {
   /** Bytes of the body that are still to come, where the client has said how many. */
   #expected: number;
   #isFlowing = false;
+  readonly #rest = new Rest();
 
   /** @param raw flat, as nghttp2 has checked them */
   constructor(stream: ServerHttp2Stream, raw: readonly string[], tls: TLSSocket) {
@@ -71,21 +74,30 @@ export class Http2Request extends Readable {
 
   override _read(): void {
     if (!this.#isFlowing) this.#flow();
-    this.#stream.resume();
+    if (!this.#rest.isOn) this.#stream.resume();
   }
 
   #flow(): void {
     this.#isFlowing = true;
     const stream = this.#stream;
+    const pieces = new Pieces(
+      (joined) => void (this.push(joined) || stream.pause()),
+      () => {
+        stream.pause();
+        this.#rest.extend(() => void (this.destroyed || stream.resume()));
+      },
+    );
+    const passOn = guarded(stream, () => pieces.passOn());
     stream
       .on(
         "data",
         guarded(stream, (chunk: Buffer) => {
           this.#expected -= chunk.length;
-          if (!this.push(chunk)) stream.pause();
+          if (pieces.take(chunk)) setImmediate(passOn);
         }),
       )
       .on("end", () => {
+        passOn();
         // A stream that is reset ends as well.
         if (stream.aborted || stream.rstCode !== 0 || this.#expected > 0) return;
         this.complete = true;

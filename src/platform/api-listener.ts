@@ -9,6 +9,7 @@ import type { ClientBindings } from "../control/api/remote-address.ts";
 import { failure } from "../control/api/envelope.ts";
 import { listenFailure } from "../network/listen-failure.ts";
 import { Failure } from "../failures/failures.ts";
+import { SteadyRequest } from "../forward/steady-request.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import { acceptProxyProtocol } from "../network/connection-sources.ts";
 import { Ranges } from "../network/ranges.ts";
@@ -96,9 +97,10 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
     connectionsCheckingInterval: check,
     keepAliveTimeout: KEPT,
   };
+  const steady = { ...times, IncomingMessage: SteadyRequest };
   const server: Server = pair
-    ? createSecureServer({ ...pair.current, ...times }, handle)
-    : createServer(times, handle);
+    ? createSecureServer({ ...pair.current, ...steady }, handle)
+    : createServer(steady, handle);
   const secure = (): string => options.publicUrl ?? url();
   const plain = pair === null ? null : answerPlain(server, { times, secure, log });
   const proxies = new TrustedProxies(options.proxies);

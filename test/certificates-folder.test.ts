@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -322,6 +323,40 @@ describe("a folder does not become a version", () => {
     assert.deepEqual(codes(), ["folder_unreadable", "folder_unreadable", "upload_too_large"]);
     assert.match(String(failures[0]), /holds no pair/);
     assert.match(String(failures[1]), /holds 2 pairs/);
+  });
+
+  it("if it is a pipe, a folder or a device, for which nothing waits", async () => {
+    const source = new FolderSource(options({ patience: 0 }));
+    const [certificate, key] = files;
+    await writeFile(join(folder, key), pairs[0]!.key);
+    for (const make of [
+      () => execFileSync("mkfifo", [certificatePath()]),
+      () => mkdir(certificatePath()),
+      () => symlink("/dev/zero", certificatePath()),
+    ]) {
+      await make();
+      await settle(source);
+      await rm(certificatePath(), { recursive: true });
+      await settle(source);
+    }
+    assert.deepEqual(new Set(codes()), new Set(["folder_unreadable"]));
+    const told = failures.filter((failure) => String(failure).includes("it is no file"));
+    assert.equal(told.length, 3);
+    await write(1, [certificate, key]);
+    await settle(source);
+    assert.deepEqual(subjects(), ["CN=client 2"]);
+  });
+
+  it("for as long as its patience, and not longer where the clock is set back", async () => {
+    await write(0, files);
+    await writeFile(join(folder, files[1]), pairs[1]!.key);
+    const source = new FolderSource(options());
+    await settle(source);
+    pass(-3_600_000);
+    await source.look();
+    pass(10_000);
+    await source.look();
+    assert.deepEqual(codes(), ["private_key_mismatch"]);
   });
 
   it("until the receiver has accepted it", async () => {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { countersign, type CliRun } from "./helpers/cli.ts";
+import { deploys } from "./helpers/deploy.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { wranglerTail } from "./helpers/wrangler-tail.ts";
 import { wranglerProject, type WranglerProject } from "./helpers/wrangler.ts";
@@ -69,7 +70,7 @@ describe("cron triggers", () => {
 
   it("countersign cron run calls the handler now, and says how it ended", async () => {
     const made = await project("reports", ["0 6 * * 1-7", "1 6 1 1 *"]);
-    assert.equal((await made.run(["deploy"])).exitCode, 0);
+    await deploys(made);
     const none = await cli("cron", "run", "reports");
     assert.equal(none.status, 1);
     assert.match(none.stderr, /2 cron triggers, and none was named: "0 6 \* \* 1-7", "1 6 1 1 \*"/);
@@ -87,7 +88,7 @@ describe("cron triggers", () => {
 
   it("an unmodified wrangler tail and the log show the runs", async () => {
     const made = await project("tailed", ["1 6 1 1 *"]);
-    assert.equal((await made.run(["deploy"])).exitCode, 0);
+    await deploys(made);
     const tail = wranglerTail({ dataFolder, ready: { ...platform.ready, token } }, [
       "tailed",
       "--format",
@@ -110,7 +111,7 @@ describe("cron triggers", () => {
 
   it("an expression that is none is refused with Cloudflare's code, and those before stay", async () => {
     const made = await project("wrong", ["0 22 * * 7"]);
-    assert.equal((await made.run(["deploy"])).exitCode, 0);
+    await deploys(made);
     await made.write({ "wrangler.json": configuration("wrong", ["0 22 * * 0"]) });
     const refused = await made.run(["deploy"]);
     assert.equal(refused.exitCode, 1, refused.output);
@@ -126,7 +127,7 @@ describe("cron triggers", () => {
 
   it("wrangler triggers deploy replaces them, and wrangler delete ends them", async () => {
     const made = await project("changed", ["0 1 * * *"]);
-    assert.equal((await made.run(["deploy"])).exitCode, 0);
+    await deploys(made);
     await made.write({ "wrangler.json": configuration("changed", ["0 2 * * *"]) });
     const run = await made.run(["triggers", "deploy"]);
     assert.equal(run.exitCode, 0, run.output);
@@ -144,7 +145,7 @@ describe("cron triggers", () => {
   it("a Worker that never returns from its runs has 16 at most, and its log has the others", async () => {
     const code = `export default { scheduled: () => new Promise((resolve) => setTimeout(resolve, 3_000)), fetch: () => new Response("ok") };`;
     const made = await project("slow", ["0 3 * * *"], code);
-    assert.equal((await made.run(["deploy"])).exitCode, 0);
+    await deploys(made);
     const path = "/accounts/{account}/countersign/scripts/slow/cron";
     const all = await Promise.all(Array.from({ length: 20 }, () => platform.api("POST", path, {})));
     const refused = all.filter(({ status }) => status === 429);

@@ -93,19 +93,17 @@ describe("a binding of countersign dev carries", () => {
   });
 });
 
-test("without a network nothing is asked for, and nothing waits", async () => {
+test("without a network nothing is asked for, and so nothing waits", async () => {
   await using project = await shop();
   const noNetwork = join(import.meta.dirname, "helpers", "no-network.mjs");
   await using origin = project.run("dev", "origin", "--port", "0");
   const [originUrl] = await origin.says(/https:\/\/localhost:\d+/);
-  const started = Date.now();
   await using dev = await project.with({ NODE_OPTIONS: `--import ${noNetwork}` }).dev();
   const response = await fetch(`${dev.url}/?to=${originUrl}`);
   assert.equal(response.status, 200);
+  // Whoever waits for the network has asked for it before, and is named here.
   assert.doesNotMatch(dev.output, /REACHED OUT/);
   assert.doesNotMatch(dev.output, /Unable to fetch/);
-  // If one of the time-outs (3 s and more) had occurred, it would show even on a slow machine.
-  assert.ok(Date.now() - started < 20_000, `it took ${Date.now() - started} ms`);
 
   const asking = new AbortController();
   const unknown = fetch(`${dev.url}/?to=https://api.example.com/`, { signal: asking.signal });

@@ -17,7 +17,8 @@ import { platformClient } from "../src/cli/client/platform-client.ts";
 import { masterKeyVariables } from "../src/keys/master-key.ts";
 import { backUp, restore } from "../src/platform/backup.ts";
 import { countersign } from "./helpers/cli.ts";
-import { counter, deploys, project } from "./helpers/durable-objects.ts";
+import { deploy, deploys, wranglerDeploys } from "./helpers/deploy.ts";
+import { counter, project } from "./helpers/durable-objects.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { until } from "./helpers/until.ts";
 import { wranglerProject } from "./helpers/wrangler.ts";
@@ -78,7 +79,7 @@ describe("Durable Objects that are moved", () => {
       platform.ready,
       project("renamed", { migrations: [v1] }),
     );
-    await deploys(made);
+    await wranglerDeploys(made);
     assert.equal(await ask("renamed", "a/old"), 1);
     const no = await platform.worker("renamed", "/a/hit");
     assert.equal(no.status, 500, "legacy objects have no SQL");
@@ -94,13 +95,13 @@ describe("Durable Objects that are moved", () => {
         counter("", "Tally"),
       ),
     );
-    await deploys(made);
+    await wranglerDeploys(made);
     assert.equal(await ask("renamed", "a/old"), 2);
     const back = await made.run(["rollback", old, "--yes"]);
     assert.match(back.output, /names the class "Counter", which keeps no Durable Objects/);
     const kept = folders();
     await made.write(project("renamed", { migrations: [v1, v2, v3] }));
-    await deploys(made);
+    await wranglerDeploys(made);
     assert.equal(await ask("renamed", "a/old"), 1);
     assert.equal(await ask("renamed", "a/hit"), 1);
     assert.equal(folders().filter((id) => kept.includes(id)).length, kept.length - 1);
@@ -125,8 +126,10 @@ describe("Durable Objects that are moved", () => {
       migrations: [{ tag: "t1", transferred_classes: [transfer] }],
     });
     await using to = await wranglerProject(platform.ready, target);
-    const early = await to.run(["deploy"]);
-    assert.match(early.output, /"source", which the class "Counter" is transferred from, binds it/);
+    assert.match(
+      await deploy(to),
+      /"source", which the class "Counter" is transferred from, binds it/,
+    );
     await from.write(project("source", { durable_objects: { bindings: [] } }));
     await deploys(from);
     await deploys(to);

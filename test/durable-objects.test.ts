@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { counter, deploys, project } from "./helpers/durable-objects.ts";
+import { deploy, deploys, wranglerDeploys } from "./helpers/deploy.ts";
+import { counter, project } from "./helpers/durable-objects.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { until } from "./helpers/until.ts";
 import { wranglerProject } from "./helpers/wrangler.ts";
@@ -28,7 +29,7 @@ describe("Durable Objects", () => {
 
   it("wrangler deploys a Worker with SQLite-backed objects, and again: each object goes on, its requests too", async () => {
     await using made = await wranglerProject(platform.ready, project("counted"));
-    await deploys(made);
+    await wranglerDeploys(made);
     const numbers = await Promise.all(Array.from({ length: 20 }, () => ask("counted", "a/hit")));
     assert.deepEqual(
       numbers.map(Number).toSorted((a, b) => a - b),
@@ -41,7 +42,7 @@ describe("Durable Objects", () => {
     })();
     const slow = ask("counted", "b/slow/1500");
     await made.write({ "index.js": counter("version() { return 2; }") });
-    await deploys(made);
+    await wranglerDeploys(made);
     over.abort();
     await steadily;
     assert.equal(await slow, 1);
@@ -84,15 +85,13 @@ describe("Durable Objects", () => {
     assert.match(unmade.output, /no migration has made it[\s\S]*code: 10061/);
     const unbound = { durable_objects: { bindings: [] } };
     await made.write(project("strict", unbound, "export default { fetch() {} }"));
-    const absent = await made.run(["deploy"]);
-    assert.match(absent.output, /does not export the class "Counter"[\s\S]*code: 10070/);
+    assert.match(await deploy(made), /does not export the class "Counter"[\s\S]*code: 10070/);
     await made.write(project("strict"));
     await deploys(made);
     await made.write(
       project("strict", { migrations: [{ tag: "v9", new_sqlite_classes: ["Counter"] }] }),
     );
-    const again = await made.run(["deploy"]);
-    assert.match(again.output, /keeps Durable Objects already[\s\S]*code: 10074/);
+    assert.match(await deploy(made), /keeps Durable Objects already[\s\S]*code: 10074/);
   });
 });
 

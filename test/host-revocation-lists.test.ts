@@ -260,4 +260,10 @@ test("a list is fetched again after its interval, when the next is due, and late
   await later(HOUR);
   const soon = await later(HOUR);
   assert.equal(Date.parse(soon.next_check_on), Date.parse(soon.next_update));
+  // A clock that was 100 days ahead for a moment.
+  served = { status: 503, body: "" };
+  await later(100 * 24 * HOUR);
+  now = new Date(now.getTime() - 100 * 24 * HOUR);
+  served = await listOf([robot]);
+  assert.equal((await later(0)).entries, 1, "it is fetched, and not in 100 days");
 });

@@ -6,6 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { after, before, describe, it } from "node:test";
 import { masterKeyVariables } from "../src/keys/master-key.ts";
 import { backUp, restore } from "../src/platform/backup.ts";
+import { deploys, makeQueue } from "./helpers/deploy.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { until } from "./helpers/until.ts";
 import { wranglerProject, type WranglerProject } from "./helpers/wrangler.ts";
@@ -127,8 +128,8 @@ describe("queues", () => {
 
   it("a paused queue keeps its messages, a purged one has none, and resumed it delivers", async () => {
     const made = await project("paused", {});
-    await run(made, "queues", "create", "paused");
-    await run(made, "deploy");
+    await makeQueue(made, "paused");
+    await deploys(made);
     await run(made, "queues", "pause-delivery", "paused");
     await send("paused", "send?body=purged");
     await run(made, "queues", "purge", "paused", "--force");
@@ -142,7 +143,7 @@ describe("queues", () => {
   it("wrangler queues update changes the delay of a queue; a binding's and a message's own come before it", async () => {
     const made = await project("slow", {});
     await run(made, "queues", "create", "slow", "--delivery-delay-secs", "600");
-    await run(made, "deploy");
+    await deploys(made);
     /** How many seconds a message took, found by polling. */
     const took = async (body: string, query = ""): Promise<number> => {
       const sent = Date.now();
@@ -172,8 +173,8 @@ describe("queues", () => {
 
   it("kill -9 of the process that keeps them, a restart and a backup lose no message", async () => {
     const made = await project("durable", null);
-    await run(made, "queues", "create", "durable");
-    await run(made, "deploy");
+    await makeQueue(made, "durable");
+    await deploys(made);
     const acknowledged: string[] = [];
     // A busy machine takes time to start killed processes again.
     for (let i = 0; i < 60 || (acknowledged.length < 15 && i < 600); i++) {
@@ -213,8 +214,8 @@ describe("queues", () => {
 
   it("one consumer a queue, none over HTTP, and what is bound is not deleted", async () => {
     const made = await project("bound", {});
-    await run(made, "queues", "create", "bound");
-    await run(made, "deploy");
+    await makeQueue(made, "bound");
+    await deploys(made);
     const { json } = await platform.api("GET", "/accounts/{account}/queues?name=bound");
     const path = `/accounts/{account}/queues/${json.result[0].queue_id}`;
     const second = { type: "worker", script_name: "bound" };

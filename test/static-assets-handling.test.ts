@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { masterKeyVariables } from "../src/keys/master-key.ts";
 import { backUp, restore } from "../src/platform/backup.ts";
+import { deploys } from "./helpers/deploy.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { wranglerProject, type WranglerProject } from "./helpers/wrangler.ts";
 
@@ -34,8 +35,7 @@ describe("how static assets are found", () => {
       "index.js": code,
       ...files,
     });
-    const run = await project.run(["deploy"]);
-    assert.equal(run.exitCode, 0, run.output);
+    await deploys(project);
     return project;
   };
   const main = { main: "index.js" };
@@ -81,14 +81,14 @@ describe("how static assets are found", () => {
     await using project = await deploy("kept", {}, { "public/a.txt": "one" }, main);
     const first = (await get("kept", "/a.txt")).headers["etag"];
     await project.write({ "public/a.txt": "two" });
-    assert.equal((await project.run(["deploy"])).exitCode, 0);
+    await deploys(project);
     const changed = await get("kept", "/a.txt");
     assert.equal(changed.body, "two");
     assert.notEqual(changed.headers["etag"], first);
     assert.equal((await project.run(["rollback", "-y", "-m", "back"])).exitCode, 0);
     assert.equal((await get("kept", "/a.txt")).body, "one");
     assert.equal((await get("kept", "/a.txt")).headers["etag"], first);
-    assert.equal((await project.run(["deploy"])).exitCode, 0);
+    await deploys(project);
     const secret = await project.run(["secret", "put", "S"], { stdin: "s" });
     assert.equal(secret.exitCode, 0, secret.output);
     assert.equal((await get("kept", "/a.txt")).body, "two");

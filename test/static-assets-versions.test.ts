@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { deploys } from "./helpers/deploy.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { scriptForm } from "./helpers/script-form.ts";
 import { wranglerProject, type WranglerProject } from "./helpers/wrangler.ts";
@@ -118,7 +119,7 @@ describe("static assets and variables of versions", () => {
 
   it("keep_assets takes the files of the version before, with their rules or with new ones", async () => {
     await using site = await project("keeps");
-    await run(site, "deploy");
+    await deploys(site);
     const binding = { bindings: [{ type: "assets", name: "ASSETS" }] };
     assert.deepEqual((await upload("keeps", { ...binding, keep_assets: true })).errors, []);
     assert.deepEqual(await get("keeps", "/page.txt"), ["one", "one"]);
@@ -148,7 +149,7 @@ describe("static assets and variables of versions", () => {
 
   it("what changes something else leaves the files: secrets, settings and code", async () => {
     await using site = await project("stays");
-    await run(site, "deploy");
+    await deploys(site);
     const there = async (): Promise<void> => {
       assert.deepEqual(await get("stays", "/page.txt"), ["one", "one"]);
       assert.equal((await get("stays", "/through"))[0], "one");
@@ -179,7 +180,7 @@ describe("static assets and variables of versions", () => {
   it("an assets binding without files is refused, also if it is kept or inherited, and the old version keeps running", async () => {
     const bindings = [{ type: "assets", name: "ASSETS" }];
     await using site = await project("lone");
-    await run(site, "deploy");
+    await deploys(site);
     const inherit = [{ type: "inherit", name: "ASSETS" }];
     for (const metadata of [{ bindings }, { keep_bindings: ["assets"] }, { bindings: inherit }]) {
       const { errors } = await upload("lone", metadata);

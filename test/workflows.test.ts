@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { masterKeyVariables } from "../src/keys/master-key.ts";
 import { backUp, restore } from "../src/platform/backup.ts";
-import { deploys } from "./helpers/durable-objects.ts";
+import { deploy, deploys, wranglerDeploys } from "./helpers/deploy.ts";
 import { startOrigin } from "./helpers/origin.ts";
 import { makeAuthority } from "./helpers/pki.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
@@ -146,7 +146,7 @@ describe("Workflows", () => {
       }
     })();
     await made.write({ "index.js": order().replace("VERSION = 1", "VERSION = 2") });
-    await deploys(made);
+    await wranglerDeploys(made);
     over.abort();
     await steadily;
     assert.ok(created.length > 0);
@@ -280,9 +280,7 @@ describe("Workflows", () => {
       why: RegExp,
     ): Promise<void> => {
       await made.write(files);
-      const { exitCode, output } = await made.run(["deploy"]);
-      assert.equal(exitCode, 1, output);
-      assert.match(output, why);
+      assert.match(await deploy(made), why);
     };
     await refused(
       project("strict", order(), { script_name: "elsewhere" }),
@@ -304,8 +302,11 @@ describe("Workflows", () => {
       project("other", order(), { name: "strict-orders" }),
       /belongs to the Worker "strict"[\s\S]*code: 7000831/,
     );
-    await refused(
-      project("strict", order(), { schedules: "0 * * * *" }),
+    await made.write(project("strict", order(), { schedules: "0 * * * *" }));
+    const scheduled = await made.run(["deploy"]);
+    assert.equal(scheduled.exitCode, 1, scheduled.output);
+    assert.match(
+      scheduled.output,
       /has `schedules`, which Countersign does not have[\s\S]*have a cron trigger/,
     );
     await made.write(project("strict", order(), { limits: { steps: 1 } }));

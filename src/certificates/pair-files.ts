@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { constants } from "node:fs";
 import { open, readdir, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { Failure } from "../failures/failures.ts";
@@ -77,8 +78,11 @@ async function findPair(folder: string): Promise<PairNames> {
 async function read(folder: string, name: string): Promise<Buffer> {
   const path = join(folder, name);
   try {
-    await using file = await open(path);
-    const { size } = await file.stat();
+    // A named pipe would otherwise be waited for until somebody writes into it.
+    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stats = await file.stat();
+    if (!stats.isFile()) throw new Error("it is no file");
+    const { size } = stats;
     if (size > MAXIMUM_BYTES) {
       throw new Failure("upload_too_large", {
         message: `"${path}" has ${size} bytes where ${MAXIMUM_BYTES} are allowed`,

@@ -111,7 +111,10 @@ export class FolderSource {
   }
 
   #age(): number {
-    return this.#options.now().getTime() - this.#since;
+    const now = this.#options.now().getTime();
+    // A clock that was set back would make the patience as much longer.
+    if (now < this.#since) this.#since = now;
+    return now - this.#since;
   }
 
   get #patience(): number {

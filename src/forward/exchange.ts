@@ -69,6 +69,12 @@ export class Exchange implements Handler {
 
   start(): void {
     this.#response.on("close", () => this.#alone(() => this.#clientClosed()));
+    if (this.#upgrade !== null) {
+      const { socket } = this.#upgrade;
+      socket.once("end", this.#left);
+      // Nobody reads it until the origin switches: that its client left would not be seen.
+      socket.read(0);
+    }
     this.#target.dispatcher.dispatch(this.#options, this.#handler);
   }
 
@@ -181,6 +187,7 @@ export class Exchange implements Handler {
     upstream: Duplex,
   ): void {
     const { socket, head } = this.#upgrade!;
+    socket.off("end", this.#left);
     if (this.#over) {
       upstream.destroy();
       return;
@@ -273,6 +280,9 @@ export class Exchange implements Handler {
       this.#alone(() => controller.resume());
     });
   }
+
+  /** The client of an upgrade ended its side before it had an answer. */
+  readonly #left = (): void => void this.#upgrade?.socket.destroy();
 
   #clientClosed(): void {
     if (this.#over) return;

@@ -18,6 +18,7 @@ import { once } from "node:events";
 import { test, type TestContext } from "node:test";
 import { Pool } from "undici";
 import { WebSocket, WebSocketServer } from "ws";
+import { until } from "../../test/helpers/until.ts";
 import { forward, forwardUpgrade, type ForwardTarget } from "./forward.ts";
 
 test("method, path, headers, body, status and response headers arrive as they were", async (t) => {
@@ -298,6 +299,50 @@ test("a WebSocket is forwarded, and a refused one gets the origin's answer", asy
   assert.equal(response.statusCode, 403);
   response.setEncoding("utf8");
   assert.equal((await response.toArray()).join(""), "no");
+});
+
+for (const [how, leave] of [
+  ["closes its connection", (client: Socket) => client.end()],
+  ["breaks its connection off", (client: Socket) => client.resetAndDestroy()],
+] as const) {
+  test(`a client that ${how} before an upgrade is answered ends it at the origin`, async (t) => {
+    const origin = createServer();
+    let asked = false;
+    let closed = false;
+    origin.on("upgrade", (_, socket) => {
+      asked = true;
+      // Only what is read is seen to close.
+      socket.on("error", () => {}).resume();
+      socket.once("close", () => (closed = true)).once("end", () => socket.destroy());
+    });
+    const { port: at, failures } = await proxy(t, await bind(t, origin));
+    const client = connect(at, "127.0.0.1").on("error", () => {});
+    client.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: odd\r\n\r\n");
+    await until(() => asked);
+    leave(client);
+    await until(() => closed);
+    assert.deepEqual(failures, []);
+  });
+}
+
+test("what a client sends right after its upgrade waits for the origin, and arrives", async (t) => {
+  const origin = createServer();
+  let answer: (() => void) | null = null;
+  let seen = "";
+  origin.on("upgrade", (_, socket, head) => {
+    seen += String(head);
+    socket.on("data", (chunk) => (seen += String(chunk))).on("error", () => {});
+    answer = () =>
+      void socket.write("HTTP/1.1 101 Go\r\nconnection: upgrade\r\nupgrade: odd\r\n\r\n");
+  });
+  const { port: at } = await proxy(t, await bind(t, origin));
+  const client = connect(at, "127.0.0.1").on("error", () => {});
+  client.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: odd\r\n\r\nearly,");
+  await until(() => answer !== null);
+  client.write("later");
+  answer!();
+  await until(() => seen === "early,later");
+  client.destroy();
 });
 
 async function listen(t: TestContext, handler: RequestListener): Promise<number> {

@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import { deliver, NOT_DELIVERED } from "../control/certificates/webhook-delivery.ts";
 import type { Keyring } from "../keys/seal.ts";
 import type { Outbound } from "../network/outbound.ts";
+import { LONGEST_NOTICE_PAUSE } from "../store/certificates/expiry-notices.ts";
 import type { Database } from "../store/database.ts";
 import type { ExpiryNoticeRow, WebhookRow } from "../store/schema.ts";
 import type { Store } from "../store/store.ts";
@@ -18,7 +19,6 @@ export interface ExpiryOptions {
 }
 
 const FIRST_RETRY = 60_000;
-const LAST_RETRY = 6 * 3_600_000;
 /** Tries over about three days. The API lists the expiry all the time. */
 const ATTEMPTS = 20;
 
@@ -70,7 +70,7 @@ function afterTry(before: number, refusal: string | null, now: Date): Tried {
   if (refusal === null) {
     return { attempts, deliveredOn: now.toISOString(), nextAttemptOn: null, lastError: null };
   }
-  const pause = Math.min(FIRST_RETRY * 2 ** (attempts - 1), LAST_RETRY);
+  const pause = Math.min(FIRST_RETRY * 2 ** (attempts - 1), LONGEST_NOTICE_PAUSE);
   const next = attempts < ATTEMPTS ? new Date(now.getTime() + pause).toISOString() : null;
   return { attempts, nextAttemptOn: next, deliveredOn: null, lastError: NOT_DELIVERED };
 }

@@ -132,6 +132,12 @@ for (const [engine, open] of Object.entries(engines)) {
       );
       assert.deepEqual(await endingBefore(writable(store), now), []);
       assert.deepEqual(await dueNotices(writable(store), now, 10), [notice]);
+      // A clock that was a year ahead said when to try again.
+      const ahead = { nextAttemptOn: "2027-11-23T00:00:00.000Z" };
+      await updateNotice(writable(store), "1", ahead);
+      assert.deepEqual(await dueNotices(writable(store), now, 10), [{ ...notice, ...ahead }]);
+      await updateNotice(writable(store), "1", { nextAttemptOn: "2026-11-23T06:00:00.000Z" });
+      assert.deepEqual(await dueNotices(writable(store), now, 10), []);
       await updateNotice(writable(store), "1", { nextAttemptOn: null, deliveredOn: at });
       assert.deepEqual(await dueNotices(writable(store), now, 10), []);
       assert.equal((await listNotices(writable(store), accountId)).length, 1);

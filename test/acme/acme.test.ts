@@ -269,5 +269,9 @@ test(
     assert.equal(Date.parse(failed.acmeNextOn!) - now.getTime(), 15 * 60_000);
     await renewal.look();
     assert.equal((await row()).acmeFailures, 1, "it is not tried again at once");
+    // The clock was wrong for a moment: what it said is not waited for.
+    now = new Date();
+    await renewal.look();
+    assert.equal((await row()).acmeFailures, 2);
   },
 );

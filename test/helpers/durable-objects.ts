@@ -1,6 +1,3 @@
-import assert from "node:assert/strict";
-import type { WranglerProject } from "./wrangler.ts";
-
 /** Each path of a URL names an object and what it is asked. */
 export const counter = (more = "", className = "Counter"): string => `
 import { DurableObject } from "cloudflare:workers";
@@ -44,8 +41,3 @@ export const project = (
   },
   "index.js": code,
 });
-
-export async function deploys(made: WranglerProject): Promise<void> {
-  const { exitCode, output } = await made.run(["deploy"]);
-  assert.equal(exitCode, 0, output);
-}

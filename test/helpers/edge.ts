@@ -12,6 +12,7 @@ import type { WorkerStatus } from "../../src/contract/edge.ts";
 import { startEdge } from "../../src/edge/start-edge.ts";
 import type { EdgeOptions, StartedEdge } from "../../src/edge/edge-options.ts";
 import type { WorkerVersion } from "../../src/contract/change-feed.ts";
+import { gatewayModule } from "./program.ts";
 import { MASTER_KEY, TestSource } from "./source.ts";
 
 export interface TestEdge extends AsyncDisposable {
@@ -45,7 +46,7 @@ export async function startTestEdge(
     drain: 5_000,
     waitUntil: 0,
     stopGrace: 500,
-    gateway: { logLevel: "silent" },
+    gateway: { modulePath: gatewayModule, logLevel: "silent" },
     ...options,
     source,
     runDirectory,

@@ -15,6 +15,7 @@ import type { GatewayBinding, GatewayHandle } from "../../src/contract/gateway.t
 import type { GatewayEvent } from "../../src/contract/gateway-event.ts";
 import { startGateway } from "../../src/gateway/start.ts";
 import type { StartGatewayOptions } from "../../src/gateway/start-options.ts";
+import { gatewayModule } from "./program.ts";
 import { sealedCertificate } from "./sealed-certificate.ts";
 import type { TestCertificate } from "./pki.ts";
 
@@ -41,6 +42,7 @@ export async function testGateway(
     runDirectory: directory,
     masterKey,
     logLevel: "silent",
+    modulePath: gatewayModule,
     onEvent: (event) => events.push(event),
     ...options,
     addresses: { development: true, ...options.addresses },

@@ -8,9 +8,11 @@ export async function until(
   condition: () => boolean | Promise<boolean>,
   within = 15_000,
 ): Promise<void> {
-  const deadline = Date.now() + within;
+  const begun = Date.now();
   while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`it did not come about: ${String(condition)}`);
-    await delay(20);
+    const waited = Date.now() - begun;
+    if (waited > within) throw new Error(`it did not come about: ${String(condition)}`);
+    // Asking costs, and what takes long is not there a moment later.
+    await delay(Math.min(10 + waited / 10, 100));
   }
 }

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 /** A folder with a Worker's project, in which the real wrangler uses an API. */
 export interface WranglerProject extends AsyncDisposable {
   readonly folder: string;
+  readonly target: WranglerTarget;
   write(files: Readonly<Record<string, string | Uint8Array | object>>): Promise<void>;
   run(args: readonly string[], options?: RunOptions): Promise<WranglerRun>;
 }
@@ -35,9 +36,10 @@ export interface WranglerTarget {
   readonly accountId?: string;
 }
 
+/** What `bin/wrangler.js` starts as a process of its own, after which it only waits. */
 const wrangler = join(
   dirname(fileURLToPath(import.meta.resolve("wrangler/package.json"))),
-  "bin/wrangler.js",
+  "wrangler-dist/cli.js",
 );
 
 /** Node's compile cache saves a fifth of a short command's time. */
@@ -69,6 +71,7 @@ export async function wranglerProject(
   };
   const project: WranglerProject = {
     folder,
+    target,
     write: async (more) => {
       for (const [name, content] of Object.entries(more)) {
         await mkdir(dirname(join(folder, name)), { recursive: true });
@@ -90,7 +93,7 @@ function run(
   { stdin = "", onLine }: RunOptions,
 ): Promise<WranglerRun> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [wrangler, ...args], { cwd, env });
+    const child = spawn(process.execPath, ["--no-warnings", wrangler, ...args], { cwd, env });
     let stdout = "";
     let stderr = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));

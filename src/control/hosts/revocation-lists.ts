@@ -4,6 +4,7 @@ import { LONGEST_LIST } from "../../certificates/signed-revocation-list.ts";
 import { Failure } from "../../failures/failures.ts";
 import { Throttle } from "../../network/throttle.ts";
 import {
+  LONGEST_LIST_INTERVAL,
   deleteRevocationList,
   findRevocationList,
   listRevocationLists,
@@ -29,7 +30,7 @@ const wanted = z
       .refine((url) => !/^https?:\/\/[^/]*@/i.test(url), "has a user name or password")
       .optional(),
     /** Seconds between two fetches of the URL. */
-    interval: z.int().min(60).max(86_400).default(3600),
+    interval: z.int().min(60).max(LONGEST_LIST_INTERVAL).default(3600),
   })
   .refine(
     (one) => (one.list === undefined) !== (one.url === undefined),

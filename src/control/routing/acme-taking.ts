@@ -8,6 +8,7 @@ import {
   challengesBefore,
   challengesOf,
   deleteChallenge,
+  LONGEST_ACME_PAUSE,
   findAcmeAccount,
   putAcmeAccount,
   putAcmeExternalAccount,
@@ -60,7 +61,6 @@ const LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory";
 const MOST_ORDERS = 10;
 /** ms */
 const FIRST_RETRY = 15 * 60_000;
-const LAST_RETRY = 6 * 3_600_000;
 const OVER = 10 * 60_000;
 
 /**
@@ -168,7 +168,7 @@ export async function renew(
       "a host's certificate was not renewed by ACME",
     );
     const acmeFailures = row.acmeFailures + 1;
-    const pause = Math.min(FIRST_RETRY * 2 ** Math.min(acmeFailures - 1, 10), LAST_RETRY);
+    const pause = Math.min(FIRST_RETRY * 2 ** Math.min(acmeFailures - 1, 10), LONGEST_ACME_PAUSE);
     const acmeNextOn = new Date(clock().getTime() + pause).toISOString();
     const acmeFailure = isTold ? `${error.code}: ${error.message}` : "internal: internal error";
     await store

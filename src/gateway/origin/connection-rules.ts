@@ -16,7 +16,7 @@ export function handOver(stream: Duplex, take: () => void): void {
   } finally {
     http2.connect = connect;
   }
-  passContinue(stream);
+  guardHeads(stream);
 }
 
 /** Node takes 64 KB and 128 fields over HTTP/2 unless it is told otherwise. */
@@ -37,6 +37,12 @@ function withGuards(session: ClientHttp2Session): ClientHttp2Session {
     const stream = request(headers, { ...options, signal: abort.signal });
     return reportsCuts(breaksOff(stream, abort));
   };
+  let goaways = 0;
+  session.on("goaway", () => {
+    goaways += 1;
+    // nghttp2 ends connections that are flooded with other frames, but not with these.
+    if (goaways > MOST_GOAWAYS) session.destroy(malformed(`more than ${MOST_GOAWAYS} GOAWAYs`));
+  });
   return session;
 }
 
@@ -98,17 +104,24 @@ function cutError(code: number): Error {
 /**
  * undici ends a connection on which a `100 Continue` comes that it did not ask for; any client
  * has to be able to read one (RFC 9110, section 15.2). Its parser is told of a 103 instead, which
- * it passes over.
+ * it passes over. It would pass over any number of them: nobody waits for what they say, so that an
+ * origin that sends nothing else would keep the gateway busy.
  */
-function passContinue(stream: Duplex): void {
+function guardHeads(stream: Duplex): void {
   const symbol = Object.getOwnPropertySymbols(stream).find(
     ({ description }) => description === "parser",
   );
   const parser = symbol && ((stream as never)[symbol] as HeaderParser | null | undefined);
   if (typeof parser?.onHeadersComplete !== "function") return;
   const complete = parser.onHeadersComplete.bind(parser);
+  let informational = 0;
   parser.onHeadersComplete = (status, ...rest) => {
     try {
+      if (status < 100) throw malformed(`the status ${status}`);
+      informational = status < 200 ? informational + 1 : 0;
+      if (informational > MOST_INFORMATIONAL) {
+        throw malformed(`more than ${MOST_INFORMATIONAL} informational responses`);
+      }
       return complete(status === 100 ? 103 : status, ...rest);
     } catch (error) {
       stream.destroy(asError(error));
@@ -116,6 +129,16 @@ function passContinue(stream: Duplex): void {
     }
   };
 }
+
+function malformed(what: string): Error {
+  return Object.assign(new Error(what), { code: "ERR_RESPONSE_MALFORMED" });
+}
+
+/** A server that closes says so twice at most: that it will, and which stream was its last. */
+const MOST_GOAWAYS = 100;
+
+/** Before one response. Some origins tell the progress of long work by them. */
+const MOST_INFORMATIONAL = 1000;
 
 /** Of llhttp: stop, this connection is over. */
 const PARSER_ERROR = -1;

@@ -83,7 +83,7 @@ export class OriginPool {
   /** Unix time in ms at which the connections are old enough to be replaced. */
   #agedAt: number;
   /** Unix time in ms. */
-  #renewedAt = 0;
+  #renewedAt = -Infinity;
   #http1Only = false;
   #http1: Pool | null = null;
   readonly #connections: Map<Duplex, OriginConnection> = new Map();
@@ -104,7 +104,7 @@ export class OriginPool {
 
   /** For requests. */
   get dispatcher(): Dispatcher {
-    if (Date.now() >= this.#agedAt && this.#closed === null) this.#renew();
+    if (performance.now() >= this.#agedAt && this.#closed === null) this.#renew();
     return this.#http;
   }
 
@@ -171,7 +171,7 @@ export class OriginPool {
       if (needsHttp1(error) && !this.#http1Only) {
         this.#http1Only = true;
         this.#renew();
-      } else if (Date.now() - this.#renewedAt >= BETWEEN_REFUSALS) {
+      } else if (performance.now() - this.#renewedAt >= BETWEEN_REFUSALS) {
         // It may be closing this connection: what goes out on it again may be lost with it.
         this.#renew();
       }
@@ -189,7 +189,7 @@ export class OriginPool {
     const aged = this.#http;
     this.#http = this.#pool(this.#protocols);
     this.#agedAt = this.#nextAge();
-    this.#renewedAt = Date.now();
+    this.#renewedAt = performance.now();
     this.#aged.add(aged);
     void aged.close().then(
       () => this.#aged.delete(aged),
@@ -199,7 +199,7 @@ export class OriginPool {
 
   /** Not all pools of one origin at the same moment. */
   #nextAge(): number {
-    return Date.now() + this.#options.timeouts.life * (0.9 + Math.random() * 0.2);
+    return performance.now() + this.#options.timeouts.life * (0.9 + Math.random() * 0.2);
   }
 
   #pool(protocols: readonly string[]): Pool {

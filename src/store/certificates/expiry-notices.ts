@@ -1,5 +1,9 @@
 import type { CertificateRow, CertificateVersionRow, ExpiryNoticeRow } from "../schema.ts";
 import type { Database } from "../database.ts";
+import { tooFarAhead } from "../due.ts";
+
+/** ms between two tries to tell a webhook. */
+export const LONGEST_NOTICE_PAUSE: number = 6 * 3_600_000;
 
 /** An active version that is near its end, and the thresholds that were noticed before. */
 export interface EndingCertificate {
@@ -42,7 +46,12 @@ export function dueNotices(db: Database, now: Date, limit: number): Promise<Expi
   return db
     .selectFrom("expiryNotices")
     .selectAll()
-    .where("nextAttemptOn", "<=", now.toISOString())
+    .where((e) =>
+      e.or([
+        e("nextAttemptOn", "<=", now.toISOString()),
+        e("nextAttemptOn", ">", tooFarAhead(now, LONGEST_NOTICE_PAUSE)),
+      ]),
+    )
     .orderBy("nextAttemptOn")
     .limit(limit)
     .execute();

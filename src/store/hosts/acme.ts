@@ -1,5 +1,6 @@
 import type { HostChallenge } from "../../contract/hosts.ts";
 import type { Database } from "../database.ts";
+import { tooFarAhead } from "../due.ts";
 import type {
   AcmeAccountRow,
   AcmeChallengeRow,
@@ -117,13 +118,25 @@ export async function dueRenewals(db: Database, now: Date): Promise<HostCertific
   const due = await db
     .selectFrom("hostCertificates")
     .selectAll()
-    .where("acmeNextOn", "<=", now.toISOString())
+    .where((e) =>
+      e.or([
+        e("acmeNextOn", "<=", now.toISOString()),
+        // Without a failure, it is the certificate that says when.
+        e.and([
+          e("acmeFailures", ">", 0),
+          e("acmeNextOn", ">", tooFarAhead(now, LONGEST_ACME_PAUSE)),
+        ]),
+      ]),
+    )
     .orderBy("acmeNextOn")
     .execute();
   return [...Map.groupBy(due, ({ accountId }) => accountId).values()].flatMap((all) =>
     all.slice(0, AT_ONCE),
   );
 }
+
+/** ms between two orders, after failures. */
+export const LONGEST_ACME_PAUSE: number = 6 * 3_600_000;
 
 /** Of an account. */
 const AT_ONCE = 5;

@@ -1,4 +1,6 @@
+import { LONGEST_NOTICE_PAUSE } from "../certificates/expiry-notices.ts";
 import type { Database } from "../database.ts";
+import { tooFarAhead } from "../due.ts";
 import type { PresentedNoticeRow } from "../schema.ts";
 import { hostsOf, listHostCertificates } from "./host-certificates.ts";
 import { listPullCertificates, listPullHosts } from "./origin-pulls.ts";
@@ -92,7 +94,12 @@ export function duePresentedNotices(
   return db
     .selectFrom("presentedNotices")
     .selectAll()
-    .where("nextAttemptOn", "<=", now.toISOString())
+    .where((e) =>
+      e.or([
+        e("nextAttemptOn", "<=", now.toISOString()),
+        e("nextAttemptOn", ">", tooFarAhead(now, LONGEST_NOTICE_PAUSE)),
+      ]),
+    )
     .orderBy("nextAttemptOn")
     .limit(limit)
     .execute();

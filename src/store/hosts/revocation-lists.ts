@@ -1,5 +1,9 @@
 import type { Database } from "../database.ts";
+import { tooFarAhead } from "../due.ts";
 import type { RevocationListRow } from "../schema.ts";
+
+/** Seconds between two looks at a list. */
+export const LONGEST_LIST_INTERVAL = 86_400;
 
 /** Oldest first. */
 export function listRevocationLists(db: Database, accountId: string): Promise<RevocationListRow[]> {
@@ -35,7 +39,12 @@ export function dueRevocationLists(
   return db
     .selectFrom("revocationLists")
     .selectAll()
-    .where("nextCheckOn", "<=", now.toISOString())
+    .where((e) =>
+      e.or([
+        e("nextCheckOn", "<=", now.toISOString()),
+        e("nextCheckOn", ">", tooFarAhead(now, LONGEST_LIST_INTERVAL * 1000)),
+      ]),
+    )
     .orderBy("nextCheckOn")
     .limit(most)
     .execute();

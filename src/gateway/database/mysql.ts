@@ -71,9 +71,12 @@ export const mysql: Protocol = {
   refusal: (failure, shown) => errorPacket(answered.has(failure) ? 2 : 0, told(failure, shown)),
 };
 
+function notDriver(): Failure {
+  return new Failure("database_driver_protocol");
+}
+
 /** @throws Failure `database_driver_protocol` */
 async function driverResponse(driver: ByteReader): Promise<DriverResponse> {
-  const notDriver = (): Failure => new Failure("database_driver_protocol");
   const { body } = await nextPacket(driver, notDriver).catch((error: unknown) => {
     throw driverFailure(error);
   });

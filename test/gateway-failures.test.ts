@@ -269,6 +269,34 @@ suite("each failure names itself, its cause and what to do", () => {
     );
   });
 
+  for (const coding of [
+    "gzip",
+    "gzip, chunked",
+    "chunked, gzip",
+    "br\r\ntransfer-encoding: chunked",
+  ]) {
+    test(`the origin codes its body for the way: ${JSON.stringify(coding)}`, async (t) => {
+      const port = await tlsServer(t, await keyOf(localhost), (socket) => {
+        const head = `HTTP/1.1 200 OK\r\ntransfer-encoding: ${coding}\r\nconnection: close\r\n\r\n`;
+        socket.once("data", () => socket.end(`${head}4\r\nnope\r\n0\r\n\r\n`));
+      });
+      await expectFailure(
+        `https://localhost:${port}/`,
+        "origin_response_malformed",
+        /ERR_TRANSFER_CODING|HPE_/,
+      );
+    });
+  }
+
+  test("a body that is said to be coded as it is passes", async (t) => {
+    const port = await tlsServer(t, await keyOf(localhost), (socket) => {
+      const head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: Identity\r\nconnection: close\r\n\r\n";
+      socket.once("data", () => socket.end(`${head}whole`));
+    });
+    const { status, text } = await ask(gateway.socket(), `https://localhost:${port}/`);
+    assert.deepEqual([status, text], [200, "whole"]);
+  });
+
   test("the origin's response header is too large", async (t) => {
     const port = await tlsServer(t, await keyOf(localhost), (socket) => {
       socket.once("data", () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createPrivateKey, webcrypto } from "node:crypto";
+import { connect } from "node:http2";
 import { request } from "node:https";
 import { text as textOf } from "node:stream/consumers";
 import { after, before, test } from "node:test";
@@ -148,7 +149,12 @@ const accepted: Record<string, readonly Made[]> = {
   "with a key of 2048 bits": [{ bits: 2048 }],
 };
 
+const malformed: Made = {
+  extensions: [new x509.Extension("2.5.29.17", false, Buffer.from("ffffff", "hex"))],
+};
+
 const refused: Record<string, readonly Made[]> = {
+  "with alternative names that are none": [malformed],
   "outside the names that are permitted": [between("CN=i", host), names("dns", "a.bad.example")],
   "with a mailbox that is not permitted": [between("CN=i", mail), names("email", "a@example.net")],
   "with a name that is excluded": [between("CN=i", notHost), names("dns", "a.bad.example")],
@@ -213,5 +219,33 @@ for (const [kind, chain] of Object.entries(refused)) {
     const [status, text] = await answered(chain);
     assert.equal(status, 403, text);
     assert.match(text, /client_certificate_(untrusted|expired)/);
+  });
+}
+
+test("over HTTP/2 too, a client whose certificate is malformed is told that it is refused", async () => {
+  const client = await make(root, malformed);
+  const statuses = await Promise.all(Array.from({ length: 24 }, () => statusOverHttp2(client)));
+  assert.deepEqual(new Set(statuses), new Set([403]));
+});
+
+/** Its first request goes out with the last bytes of the handshake. 0: the connection was cut. */
+function statusOverHttp2({ above, key }: { readonly above: string; readonly key: string }) {
+  const session = connect(`https://127.0.0.1:${port}`, {
+    servername: HOST,
+    ca: servers.pem,
+    cert: above,
+    key,
+  }).on("error", () => {});
+  return new Promise<number>((resolve) => {
+    let status = 0;
+    session
+      .request({ ":authority": `${HOST}:${port}` })
+      .on("response", (headers) => (status = Number(headers[":status"])))
+      .on("error", () => {})
+      .on("close", () => {
+        session.destroy();
+        resolve(status);
+      })
+      .resume();
   });
 }

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { countersign as cli } from "./helpers/cli.ts";
+import { deploys } from "./helpers/deploy.ts";
 import { scriptForm } from "./helpers/script-form.ts";
 import { type Envelope, startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { program } from "./helpers/program.ts";
@@ -235,8 +236,7 @@ export default { fetch: () => new Response("here") };`;
         },
       },
     );
-    const run = await project.run(["deploy"]);
-    assert.equal(run.exitCode, 0, run.output);
+    await deploys(project);
     assert.match(await once(own!), /here/);
   });
 

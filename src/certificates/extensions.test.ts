@@ -85,6 +85,9 @@ describe("a certificate is malformed", () => {
     "with basic constraints of another class": [raw("2.5.29.19", "b000")],
     "with a loose boolean in its basic constraints": [raw("2.5.29.19", "3003010101")],
     "with a key usage that is no bit string": [raw("2.5.29.15", "0201ff")],
+    "with a key usage that allows nothing": [raw("2.5.29.15", "030100")],
+    "with a negative path length": [raw("2.5.29.19", "30060101ff0201ff")],
+    "with places of revocation lists that are none": [raw("2.5.29.31", "30030201")],
   };
   for (const [name, extensions] of Object.entries(cases)) {
     it(name, async () => {

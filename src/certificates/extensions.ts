@@ -2,6 +2,7 @@ import { AsnConvert } from "@peculiar/asn1-schema";
 import {
   AuthorityKeyIdentifier,
   BasicConstraints,
+  CRLDistributionPoints,
   ExtendedKeyUsage,
   KeyUsage,
   KeyUsageFlags,
@@ -42,6 +43,7 @@ export interface Extensions {
 const structures: Readonly<Record<string, new () => object>> = {
   [id_ce_authorityKeyIdentifier]: AuthorityKeyIdentifier,
   [id_ce_basicConstraints]: BasicConstraints,
+  [id_ce_cRLDistributionPoints]: CRLDistributionPoints,
   [id_ce_extKeyUsage]: ExtendedKeyUsage,
   [id_ce_keyUsage]: KeyUsage,
   [id_ce_nameConstraints]: NameConstraints,
@@ -51,7 +53,6 @@ const structures: Readonly<Record<string, new () => object>> = {
 const known: ReadonlySet<string> = new Set([
   ...Object.keys(structures),
   id_ce_certificatePolicies,
-  id_ce_cRLDistributionPoints,
   id_ce_inhibitAnyPolicy,
   id_ce_policyConstraints,
   id_ce_policyMappings,
@@ -65,8 +66,11 @@ export function readExtensions({ tbsCertificate }: Certificate): Extensions {
   }
   for (const [oid, structure] of Object.entries(structures)) read(extensions, oid, structure);
   const usage = read(extensions, id_ce_keyUsage, KeyUsage)?.toNumber();
+  if (usage !== undefined && !(usage > 0)) throw new Error("its keyUsage allows nothing");
+  const constraints = read(extensions, id_ce_basicConstraints, BasicConstraints);
+  if ((constraints?.pathLenConstraint ?? 0) < 0) throw new Error("a negative path length");
   return {
-    authority: read(extensions, id_ce_basicConstraints, BasicConstraints)?.cA ?? false,
+    authority: constraints?.cA ?? false,
     maySignCertificates: usage === undefined || (usage & KeyUsageFlags.keyCertSign) !== 0,
     maySignHandshakes: usage === undefined || (usage & KeyUsageFlags.digitalSignature) !== 0,
     names: [...(read(extensions, id_ce_subjectAltName, SubjectAlternativeName) ?? [])].flatMap(

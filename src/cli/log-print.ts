@@ -1,5 +1,6 @@
 import type { KeptEntry } from "../contract/journal.ts";
 import { colorsFor, writeLine, type Io } from "../terminal/io.ts";
+import { visible } from "../terminal/visible.ts";
 
 /** Writes one entry, for a person or as a line of JSON. */
 export function writeEntry(
@@ -61,15 +62,6 @@ interface Event {
 
 function said(value: unknown): string {
   return typeof value === "string" ? value : (JSON.stringify(value) ?? "undefined");
-}
-
-/** Makes control characters visible, so that text from a Worker or its clients cannot control the terminal. */
-function visible(text: string): string {
-  return text.replaceAll(
-    // oxlint-disable-next-line no-control-regex
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
 }
 
 function indented(text: string): string {

@@ -15,7 +15,7 @@ export const clientCertificateFailures = {
     number: 7000751,
     title: "the client certificate is not of a CA that this host accepts",
     cause:
-      "Another CA issued it, the client did not send an intermediate, or the certificate is not for clients.",
+      "Another CA issued it, the client did not send an intermediate, the certificate is not for clients, or an extension in it is malformed.",
     fix: "Present one of a CA that the host accepts, with its intermediates, leaf first.",
   },
   client_certificate_expired: {

@@ -232,7 +232,7 @@ export const originFailures = {
     number: 7000443,
     title: "the origin's certificate comes from an unknown CA",
     cause:
-      "No CA that counts for this origin issued it. A private CA was not uploaded, or the origin does not send its intermediates.",
+      "No CA that counts for this origin issued it. A private CA was not uploaded, the origin does not send its intermediates, or a certificate in the chain has an extension that is malformed.",
     fix: "Upload the CA (`countersign ca upload --cert ca.pem`), or make the origin send its whole chain.",
   },
   origin_certificate_wrong_name: {

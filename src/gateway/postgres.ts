@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { Failure } from "../failures/failures.ts";
 import { handshakeFailure } from "./origin/classify.ts";
+import { closedEarly } from "./origin/dial.ts";
 import { readExactly } from "./clear.ts";
 import { GSS_REQUEST, SSL_REQUEST } from "./database/postgres-messages.ts";
 import type { Destination } from "./origin/destination.ts";
@@ -31,6 +32,10 @@ export async function startPostgresTls(
     socket.destroy();
     throw clearFailure(error as Error, destination);
   }
+  if (answer.length === 0) {
+    socket.destroy();
+    throw clearFailure(closedEarly(), destination);
+  }
   if (answer.length === 1 && answer[0] === 0x53) return;
   socket.destroy();
   throw new Failure("origin_postgres_no_tls", {
@@ -39,8 +44,16 @@ export async function startPostgresTls(
   });
 }
 
-/** An error before TLS began. */
+/** An error before TLS began. An abort is the end of the time for it. */
 export function clearFailure(error: Error, destination: Destination): Failure {
+  if (error.name === "AbortError" || error.name === "TimeoutError") {
+    const { host, port } = destination;
+    return new Failure("origin_handshake_timeout", {
+      message: `${host}:${port} did not say in time that TLS may begin`,
+      facts: { host, port },
+      cause: error,
+    });
+  }
   return handshakeFailure(error, {
     destination,
     presented: null,

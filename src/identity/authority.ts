@@ -120,6 +120,10 @@ export async function readRequest(csr: string): Promise<x509.Pkcs10CertificateRe
     throw new TypeError("this is not a certificate request", { cause });
   }
   if (!isSigned) throw new TypeError("the certificate request was not signed with its own key");
+  const names = request.subjectName.toJSON().flatMap((part) => Object.values(part).flat());
+  if (!names.every((name) => name.isWellFormed())) {
+    throw new TypeError("the subject of the certificate request holds half a surrogate pair");
+  }
   return request;
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { X509Certificate } from "node:crypto";
+import { X509Certificate, webcrypto } from "node:crypto";
+import * as x509 from "../certificates/x509.ts";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -115,6 +116,23 @@ test("an intermediate signs no further CA, and no leaf outlives it", async () =>
   );
   const { notAfter } = await issueA(100 * 365 * 86_400_000);
   assert.equal(notAfter.getTime(), new X509Certificate(intermediate.chain).validToDate.getTime());
+});
+
+test("a request whose subject is no text is refused", async () => {
+  const csr = await x509.Pkcs10CertificateRequestGenerator.create({
+    // A BMPString of a surrogate and a letter.
+    name: [{ CN: ["#1e04d8000061"] }],
+    keys: await webcrypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, [
+      "sign",
+      "verify",
+    ]),
+    signingAlgorithm: { name: "ECDSA", hash: "SHA-256" },
+  });
+  const request = { csr: csr.toString("pem"), account: "acme", now, days: 30 };
+  await assert.rejects(issueClient(intermediate, request), {
+    name: "TypeError",
+    message: /half a surrogate pair/,
+  });
 });
 
 test("a request that is none, is changed, or has another kind of key is refused", async () => {

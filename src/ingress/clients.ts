@@ -29,6 +29,7 @@ export class Clients {
 
   /** A handshake that asked for a certificate has ended. */
   began(socket: TLSSocket, entry: HostEntry): void {
+    forgetErrors(socket);
     this.#connections.set(socket, {
       entry,
       authorities: entry.clients?.authorities ?? [],
@@ -104,6 +105,15 @@ export class Clients {
     kept.set(leaf.fingerprint256, path);
     return path;
   }
+}
+
+/**
+ * OpenSSL leaves an error behind for a certificate with an extension that it cannot read. Node takes
+ * that for a failure of the connection's next read and resets it, where it has to be judged and told
+ * why. Asking for the certificate takes the error away.
+ */
+function forgetErrors(socket: TLSSocket): void {
+  if (!socket.authorized) attempt(() => socket.getPeerX509Certificate());
 }
 
 /** Chains of one host that are kept for sessions which are resumed. */

@@ -1,6 +1,7 @@
 import { pino, type Logger } from "pino";
 import pretty from "pino-pretty";
 import type { Writable } from "node:stream";
+import { visible } from "../terminal/visible.ts";
 import { Failure } from "../failures/failures.ts";
 
 const levels = ["debug", "info", "warn", "error"];
@@ -19,7 +20,13 @@ export function createLog(options: {
   return pino(
     { level: options.level, base: null },
     options.pretty
-      ? pretty({ destination: options.stream, ignore: "pid,hostname", translateTime: "HH:MM:ss" })
+      ? pretty({
+          destination: options.stream,
+          ignore: "pid,hostname",
+          translateTime: "HH:MM:ss",
+          // What a Worker prints is indented: no line of it looks like one of ours.
+          messageFormat: (entry, key) => visible(String(entry[key])).replaceAll("\n", "\n    "),
+        })
       : options.stream,
   );
 }

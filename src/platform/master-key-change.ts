@@ -13,6 +13,7 @@ import {
 } from "../store/master-key-check.ts";
 import { beginFirstStart, endFirstStart, refuseLostDatabase } from "./first-start.ts";
 import { sealedColumns, type SealedRecord } from "../store/sealed-records.ts";
+import { logRows } from "../store/access/log-rows.ts";
 import { bindSecrets } from "../store/workers/bound-secrets.ts";
 import type { Database } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
@@ -96,6 +97,7 @@ export class MasterKeys {
     const keys = new MasterKeys(options, loaded, keyring);
     if (change) keys.#continue(keyBefore(change, keyring), change.begunOn);
     await keys.#bindSecrets();
+    await logRows(store, keyring);
     if (change) await keys.#rewrapAll();
     return keys;
   }

@@ -1,4 +1,5 @@
 import { createAccount, listAccounts } from "./access/accounts.ts";
+import { guardNames } from "./access/guarded-rows.ts";
 import type { Store } from "./store.ts";
 import { createToken } from "./access/tokens.ts";
 
@@ -40,6 +41,7 @@ export async function bootstrap(
         resource: { type: "account", id: account.id, name: account.name },
         // Secrets are sealed for their version and name from the first one on: see `bindSecrets`.
         after: { firstToken: id, secretsBound: true },
+        logged: guardNames,
       },
     };
   });

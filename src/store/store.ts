@@ -5,6 +5,7 @@ import { Migrator } from "kysely/migration";
 import { Failure } from "../failures/failures.ts";
 import type { Keyring } from "../keys/seal.ts";
 import { appendAudit, type Audit } from "./access/audit.ts";
+import { RowRecorder } from "./access/row-recorder.ts";
 import { recordChange } from "./changes.ts";
 import { migrationNames, migrations } from "./migrations.ts";
 import { JsonColumns } from "./json-columns.ts";
@@ -78,13 +79,14 @@ export async function openStoreOn(dialect: Dialect): Promise<Store> {
   const write = async <T>(work: (write: Write) => Promise<Done<T>>): Promise<Written<T>> => {
     let cursor = 0;
     const value = await db.transaction().execute(async (transaction) => {
+      const recorder = new RowRecorder();
       const done = await work({
-        db: transaction,
+        db: transaction.withPlugin(recorder),
         changed: async (change) => {
           cursor = await recordChange(transaction, change);
         },
       });
-      if (done.audit) await appendAudit(transaction, keyring, done.audit);
+      if (done.audit) await appendAudit(transaction, keyring, done.audit, recorder.rows);
       return done.value;
     });
     if (cursor > 0) commits.emit("commit");

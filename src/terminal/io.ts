@@ -1,6 +1,7 @@
 import picocolors from "picocolors";
 import type { WriteStream } from "node:tty";
 import type { Readable, Writable } from "node:stream";
+import { visibleColored } from "./visible.ts";
 
 /** Everything that a command uses of its environment: streams, variables, working directory. */
 export interface Io {
@@ -24,8 +25,9 @@ export function isTerminal(stream: Writable): boolean {
   return (stream as Partial<WriteStream>).isTTY === true;
 }
 
+/** Text of others in the line cannot control the terminal. */
 export function writeLine(stream: Writable, line = ""): void {
-  stream.write(`${line}\n`);
+  stream.write(`${visibleColored(line)}\n`);
 }
 
 /**

@@ -22,6 +22,7 @@ import {
   type Greeting,
 } from "./mysql-packets.ts";
 import {
+  driverFailure,
   told,
   type DriverOpening,
   type Follower,
@@ -40,15 +41,9 @@ export const mysql: Protocol = {
     const socket = await opening.dial();
     const greeting = await readServer(socket, opening);
     driver.stream.write(framed(0, greeting.passed));
-    const response = readResponse((await nextPacket(driver)).body);
     try {
-      if (response === null) throw new Failure("database_driver_protocol");
+      const response = await driverResponse(driver);
       refuseOther(response, opening);
-    } catch (error) {
-      socket.destroy();
-      throw afterResponse(error);
-    }
-    try {
       const tls = await startTls(socket, { greeting, response, opening });
       const ok = await signIn(tls, { greeting, response, opening });
       driver.stream.write(framed(2, ok));
@@ -76,6 +71,20 @@ export const mysql: Protocol = {
   refusal: (failure, shown) => errorPacket(answered.has(failure) ? 2 : 0, told(failure, shown)),
 };
 
+function notDriver(): Failure {
+  return new Failure("database_driver_protocol");
+}
+
+/** @throws Failure `database_driver_protocol` */
+async function driverResponse(driver: ByteReader): Promise<DriverResponse> {
+  const { body } = await nextPacket(driver, notDriver).catch((error: unknown) => {
+    throw driverFailure(error);
+  });
+  const response = readResponse(body);
+  if (response === null) throw notDriver();
+  return response;
+}
+
 /** Failures that come after the driver's first packet: its answer has another number then. */
 const answered: WeakSet<Failure> = new WeakSet();
 
@@ -97,7 +106,7 @@ async function readServer(socket: Socket, opening: Opening): Promise<Greeting> {
     socket.destroy(new Failure("database_sign_in_timeout", { message, facts: { host, port } }));
   }, opening.timeout);
   try {
-    const { body } = await nextPacket(new ByteReader(socket));
+    const { body } = await nextPacket(new ByteReader(socket), () => notMysql(opening));
     if (body[0] === 0xff) throw refused(body, opening);
     const greeting = readGreeting(body);
     if (greeting === null) throw notMysql(opening);
@@ -165,9 +174,11 @@ async function signIn(tls: TLSSocket, signing: SigningIn): Promise<Buffer> {
   const capabilities = capabilitiesOf(signing);
   tls.write(framed(2, responsePacket(response, { capabilities, user, database, answer, plugin })));
   for (let packets = 0; packets < MOST_PACKETS; packets += 1) {
-    const { sequence, body } = await nextPacket(server).catch((error: unknown) => {
-      throw opening.failed(error as Error, tls);
-    });
+    const { sequence, body } = await nextPacket(server, () => notMysql(opening)).catch(
+      (error: unknown) => {
+        throw opening.failed(error as Error, tls);
+      },
+    );
     const next = (bytes: Buffer): void => void tls.write(framed(sequence + 1, bytes));
     if (body[0] === 0x00) return body;
     if (body[0] === 0xff) throw refused(body, opening);
@@ -192,10 +203,11 @@ const MOST_PACKETS = 16;
 
 async function nextPacket(
   reader: ByteReader,
+  malformed: () => Failure,
 ): Promise<{ readonly sequence: number; readonly body: Buffer }> {
   const head = await reader.take(4);
   const length = head.readUIntLE(0, 3);
-  if (length === 0 || length > LONGEST_PACKET) throw new Failure("database_protocol");
+  if (length === 0 || length > LONGEST_PACKET) throw malformed();
   return { sequence: head[3]!, body: await reader.take(length) };
 }
 

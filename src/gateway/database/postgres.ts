@@ -15,6 +15,7 @@ import {
 } from "./postgres-messages.ts";
 import { signIn, untilReady } from "./postgres-sign-in.ts";
 import {
+  driverFailure,
   told,
   type DriverOpening,
   type Follower,
@@ -27,7 +28,9 @@ import type { ByteReader } from "./reader.ts";
 export const postgres: Protocol = {
   begins: "driver",
   open: async (driver, opening) => {
-    const first = await firstPacket(driver);
+    const first = await firstPacket(driver).catch((error: unknown) => {
+      throw driverFailure(error);
+    });
     if (first.code === CANCEL_REQUEST) {
       await passCancel(first.packet, opening);
       return null;

@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { BoundDatabase, DatabaseConfig } from "../../contract/database.ts";
-import type { Failure } from "../../failures/failures.ts";
+import { Failure } from "../../failures/failures.ts";
 import type { ShownFailure } from "../respond.ts";
 import type { ByteReader } from "./reader.ts";
 
@@ -57,6 +57,13 @@ export interface Opening {
 /** With a driver that has the binding's connection string. */
 export interface DriverOpening extends Opening {
   readonly bound: BoundDatabase;
+}
+
+/** What a driver that ends, or breaks off, before it has begun is told: the server is not to blame. */
+export function driverFailure(error: unknown): Failure {
+  return error instanceof Failure
+    ? error
+    : new Failure("database_driver_protocol", { cause: error });
 }
 
 /** One message, in the words that both families can carry. */

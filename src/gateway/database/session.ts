@@ -82,6 +82,8 @@ export class DatabaseSession {
     const { config, network, credential } = route;
     const { host, port } = config;
     let startedAt = 0;
+    // Asked for at once: a connection that is over does not tell any more.
+    let secured: { readonly tlsVersion: string | null; readonly asked: boolean } | null = null;
     return {
       config,
       bound,
@@ -94,11 +96,14 @@ export class DatabaseSession {
       },
       handshake: async (socket) => {
         const tls = await this.#handshake(socket);
+        secured = {
+          tlsVersion: tls.getProtocol(),
+          asked: tls.getSharedSigalgs().length > 0,
+        };
         this.#parts.connected({
           ms: performance.now() - startedAt,
-          tlsVersion: tls.getProtocol(),
           resumed: false,
-          asked: tls.getSharedSigalgs().length > 0,
+          ...secured,
         });
         return tls;
       },
@@ -108,8 +113,8 @@ export class DatabaseSession {
           { host, port },
           {
             presented: presentedOf(credential),
-            tlsVersion: tls.getProtocol(),
-            asked: credential !== null && tls.getSharedSigalgs().length > 0,
+            tlsVersion: secured?.tlsVersion ?? null,
+            asked: credential !== null && secured?.asked === true,
             answered: tls.bytesRead > 0,
           },
         ),

@@ -165,6 +165,7 @@ const exchangeCodes: Record<string, FailureCode> = {
   UND_ERR_HEADERS_OVERFLOW: "origin_headers_too_large",
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "origin_response_malformed",
   ERR_RESPONSE_MALFORMED: "origin_response_malformed",
+  ERR_TRANSFER_CODING: "origin_response_malformed",
   // Of nghttp2, which reads what came: no HTTP/2, or a header of more than 64 KB.
   ERR_HTTP2_ERROR: "origin_response_malformed",
   UND_ERR_INVALID_ARG: "origin_request_malformed",

@@ -128,6 +128,7 @@ test("a parser gets a 103 in place of a 100, and an error that it throws ends it
   const told: unknown[][] = [];
   let thrown: Error | null = null;
   const parser = {
+    headers: [],
     onHeadersComplete: (...args: unknown[]) => {
       told.push(args);
       if (thrown !== null) throw thrown;

@@ -122,6 +122,10 @@ function guardHeads(stream: Duplex): void {
       if (informational > MOST_INFORMATIONAL) {
         throw malformed(`more than ${MOST_INFORMATIONAL} informational responses`);
       }
+      const coding = otherCoding(parser.headers);
+      if (coding !== null) {
+        throw malformed(`the transfer coding ${JSON.stringify(coding)}`, "ERR_TRANSFER_CODING");
+      }
       return complete(status === 100 ? 103 : status, ...rest);
     } catch (error) {
       stream.destroy(asError(error));
@@ -130,8 +134,22 @@ function guardHeads(stream: Duplex): void {
   };
 }
 
-function malformed(what: string): Error {
-  return Object.assign(new Error(what), { code: "ERR_RESPONSE_MALFORMED" });
+/**
+ * A body may be coded for the way in a form that undici does not undo, and the Worker would not learn
+ * it: the field is of this connection alone (RFC 9112, 6.1). `identity` is no coding. @returns null: it is not
+ */
+function otherCoding(headers: readonly Buffer[]): string | null {
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    if (String(headers[i]).toLowerCase() !== "transfer-encoding") continue;
+    const value = String(headers[i + 1]).toLowerCase();
+    const codings = value.split(",").map((one) => one.trim());
+    if (codings.some((one) => one !== "chunked" && one !== "identity")) return value;
+  }
+  return null;
+}
+
+function malformed(what: string, code = "ERR_RESPONSE_MALFORMED"): Error {
+  return Object.assign(new Error(what), { code });
 }
 
 /** A server that closes says so twice at most: that it will, and which stream was its last. */
@@ -144,6 +162,8 @@ const MOST_INFORMATIONAL = 1000;
 const PARSER_ERROR = -1;
 
 interface HeaderParser {
+  /** Name, value, name, …: of the response whose head has come. */
+  readonly headers: readonly Buffer[];
   onHeadersComplete(status: number, upgrade: boolean, keepAlive: boolean): number;
 }
 

@@ -60,6 +60,10 @@ export async function deleteAccess(
   table: AccessTable,
   key: { readonly accountId: string; readonly id: string },
 ): Promise<void> {
+  if (table === "accessApplications") {
+    // The audit log sees what queries remove, not what foreign keys remove.
+    await db.deleteFrom("accessPolicies").where("applicationId", "=", key.id).execute();
+  }
   await db
     .deleteFrom(table as "serviceTokens")
     .where("accountId", "=", key.accountId)

@@ -1,5 +1,6 @@
 import type { AuditEntry } from "./audit.ts";
 import type { Database } from "../database.ts";
+import { differing, guards, nameOf } from "./guarded-rows.ts";
 import { currentDeployment } from "../workers/deployments.ts";
 import { digestsNow } from "../workers/version-content.ts";
 
@@ -14,6 +15,12 @@ export interface LastLogged {
   readonly endedTokens: readonly string[];
   /** Every secret is bound to its version and name. */
   readonly secretsBound: boolean;
+  /** By table. */
+  readonly rows: readonly (readonly [
+    table: string,
+    digests: readonly (readonly [string, string])[],
+  ])[];
+  readonly logged: readonly string[];
 }
 
 /**
@@ -33,6 +40,10 @@ export class LastWords {
   readonly #modes = new Map<string, string>();
   readonly #endedTokens = new Set<string>();
   #secretsBound = false;
+  /** By table and key, what each guarded row holds. */
+  readonly #rows = new Map<string, Map<string, string>>();
+  /** Guards of which every row was logged: no other may be there. */
+  readonly #logged = new Set<string>();
 
   /** Begins with the values from removed entries. @param words of `toJSON` */
   constructor(words: Partial<LastLogged> = {}) {
@@ -44,6 +55,8 @@ export class LastWords {
     for (const [id, mode] of words.modes ?? []) this.#modes.set(id, mode);
     for (const id of words.endedTokens ?? []) this.#endedTokens.add(id);
     this.#secretsBound = words.secretsBound === true;
+    for (const [table, digests] of words.rows ?? []) this.#rows.set(table, new Map(digests));
+    for (const name of words.logged ?? []) this.#logged.add(name);
   }
 
   toJSON(): LastLogged {
@@ -56,10 +69,15 @@ export class LastWords {
       modes: [...this.#modes],
       endedTokens: [...this.#endedTokens],
       secretsBound: this.#secretsBound,
+      rows: [...this.#rows].map(([table, digests]) => [table, [...digests]] as const),
+      logged: [...this.#logged],
     };
   }
 
-  hear({ action, resource: { id }, after = {} }: AuditEntry): void {
+  hear(entry: AuditEntry): void {
+    this.#hearRows(entry);
+    const { action, resource, after = {} } = entry;
+    const { id } = resource;
     if (after["secretsBound"] === true) this.#secretsBound = true;
     switch (action) {
       case "certificate.revoke":
@@ -111,7 +129,8 @@ export class LastWords {
       (await this.#scripts(db)) ??
       (await this.#versions(db)) ??
       (await this.#bindings(db)) ??
-      (await this.#tokens(db))
+      (await this.#tokens(db)) ??
+      (await this.#guarded(db))
     );
   }
 
@@ -195,6 +214,33 @@ export class LastWords {
     return back === undefined
       ? null
       : `token ${back.id} was revoked, and its row says that it is not`;
+  }
+
+  async #guarded(db: Database): Promise<string | null> {
+    for (const guarded of guards.filter((one) => this.#logged.has(nameOf(one)))) {
+      const wrong = await differing(db, guarded, this.#rows.get(guarded.table) ?? new Map());
+      if (wrong !== null) return wrong;
+    }
+    return null;
+  }
+
+  #hearRows({ rows, logged = [] }: AuditEntry): void {
+    if (rows === undefined) {
+      // An older version was at work, and did not log what it made of the rows.
+      this.#rows.clear();
+      this.#logged.clear();
+      return;
+    }
+    for (const guarded of guards.filter((one) => logged.includes(nameOf(one)))) {
+      this.#logged.add(nameOf(guarded));
+      this.#rows.delete(guarded.table);
+    }
+    for (const [table, key, digest] of rows) {
+      let known = this.#rows.get(table);
+      if (known === undefined) this.#rows.set(table, (known = new Map()));
+      if (digest === null) known.delete(key);
+      else known.set(key, digest);
+    }
   }
 
   #hearDigest({ version, digest }: Readonly<Record<string, unknown>>): void {

@@ -3,6 +3,7 @@ import { auditBasePlace, auditHeadPlace } from "../../keys/places.ts";
 import type { Keyring, Sealed } from "../../keys/seal.ts";
 import type { AuditEntryRow } from "../schema.ts";
 import type { Database } from "../database.ts";
+import { guards, type LoggedRow, nameOf, rowsNow } from "./guarded-rows.ts";
 
 /** Who acts, and from where. */
 export interface Actor {
@@ -35,7 +36,7 @@ export type AuditAction =
   | `user.${"create" | "remove" | "password" | "role" | "session" | "factor"}`
   | `workflow.${"update" | "delete"}`
   | "version.create"
-  | "audit.prune"
+  | `audit.${"prune" | "rows"}`
   | `zone.${"create" | "delete" | "settings"}`
   | `host.${string}`
   | `storage.${"create" | "change" | "delete" | "purge"}`
@@ -56,6 +57,8 @@ export interface Audit {
   readonly fingerprint?: string;
   readonly before?: Readonly<Record<string, unknown>>;
   readonly after?: Readonly<Record<string, unknown>>;
+  /** Guards of which the entry logs every row: see `guardNames`. */
+  readonly logged?: readonly string[];
 }
 
 /** An entry of the log as it was written. */
@@ -65,6 +68,8 @@ export interface AuditEntry extends Audit {
   readonly id: string;
   /** ISO 8601, UTC. */
   readonly at: string;
+  /** What the guarded rows hold that were changed. Absent: an older version wrote the entry. */
+  readonly rows?: readonly LoggedRow[];
 }
 
 /** The end of the log. Noted elsewhere, it proves later that nothing up to it was changed. */
@@ -78,6 +83,7 @@ export async function appendAudit(
   db: Database,
   keyring: Keyring | null,
   audit: Audit,
+  changed: readonly LoggedRow[] = [],
 ): Promise<void> {
   if (!keyring) throw new Error("the audit log has no master key to be sealed with");
   // The update takes the row's lock before it is read: entries are chained one after the other.
@@ -93,6 +99,7 @@ export async function appendAudit(
     id: randomUUID(),
     at: new Date().toISOString(),
     ...audit,
+    rows: audit.logged ? await allRows(db, audit.logged) : changed,
   };
   const body = JSON.stringify(entry);
   const hash = chained(before.hash, body);
@@ -110,6 +117,14 @@ export async function appendAudit(
     .set({ hash, sealed })
     .where("id", "=", auditHeadPlace.id)
     .execute();
+}
+
+async function allRows(db: Database, names: readonly string[]): Promise<LoggedRow[]> {
+  const all: LoggedRow[] = [];
+  for (const guarded of guards.filter((one) => names.includes(nameOf(one)))) {
+    for (const [key, digest] of await rowsNow(db, guarded)) all.push([guarded.table, key, digest]);
+  }
+  return all;
 }
 
 export function chained(previousHash: string, body: string): string {
@@ -166,7 +181,7 @@ export async function listAudit(db: Database, filter: AuditFilter): Promise<Audi
     .limit(filter.limit)
     .offset(filter.offset ?? 0)
     .execute();
-  return { entries: rows.map(entryOf), total: Number(total) };
+  return { entries: rows.map(shownOf), total: Number(total) };
 }
 
 /** In order, at most `limit`. */
@@ -215,4 +230,10 @@ export async function replaceHead(db: Database, sealed: Sealed): Promise<void> {
 
 function entryOf({ body }: Pick<AuditEntryRow, "body">): AuditEntry {
   return JSON.parse(body) as AuditEntry;
+}
+
+/** What rows hold is for `audit verify` alone. */
+function shownOf(row: Pick<AuditEntryRow, "body">): AuditEntry {
+  const { rows: _, logged: __, ...entry } = entryOf(row);
+  return entry;
 }

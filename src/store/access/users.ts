@@ -99,6 +99,10 @@ export async function deleteMembership(
 
 /** With the person's memberships and tokens. */
 export async function deleteUser(db: Database, id: string): Promise<void> {
+  // The audit log sees what queries remove, not what foreign keys remove.
+  for (const table of ["memberships", "tokens", "secondFactors"] as const) {
+    await db.deleteFrom(table).where("userId", "=", id).execute();
+  }
   await db.deleteFrom("users").where("id", "=", id).execute();
 }
 

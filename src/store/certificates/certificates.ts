@@ -102,5 +102,10 @@ export async function updateCertificate(
 }
 
 export async function deleteCertificate(db: Database, id: string): Promise<void> {
+  // The audit log sees what queries remove, not what foreign keys remove.
+  await db.deleteFrom("certificateVersions").where("certificateId", "=", id).execute();
+  for (const column of ["authorityId", "certificateId"] as const) {
+    await db.deleteFrom("authorityTies").where(column, "=", id).execute();
+  }
   await db.deleteFrom("certificates").where("id", "=", id).execute();
 }

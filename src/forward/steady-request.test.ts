@@ -11,7 +11,7 @@ const END = "0\r\n\r\n";
 
 /** Chunks of one byte each. */
 function chunked(text: string): string {
-  return [...text].map((byte) => `1\r\n${byte}\r\n`).join("");
+  return Array.from(text, (byte) => `1\r\n${byte}\r\n`).join("");
 }
 
 /** A client, and the request that it has begun. */

@@ -81,7 +81,7 @@ export class Http2Request extends Readable {
     this.#isFlowing = true;
     const stream = this.#stream;
     const pieces = new Pieces(
-      (joined) => void (this.push(joined) || stream.pause()),
+      (all) => void (this.push(all) || stream.pause()),
       () => {
         stream.pause();
         this.#rest.extend(() => void (this.destroyed || stream.resume()));

@@ -140,13 +140,16 @@ function guardHeads(stream: Duplex): void {
  */
 function otherCoding(headers: readonly Buffer[]): string | null {
   for (let i = 0; i + 1 < headers.length; i += 2) {
-    if (String(headers[i]).toLowerCase() !== "transfer-encoding") continue;
+    const name = headers[i]!;
+    if (name.length !== FIELD.length || String(name).toLowerCase() !== FIELD) continue;
     const value = String(headers[i + 1]).toLowerCase();
     const codings = value.split(",").map((one) => one.trim());
     if (codings.some((one) => one !== "chunked" && one !== "identity")) return value;
   }
   return null;
 }
+
+const FIELD = "transfer-encoding";
 
 function malformed(what: string, code = "ERR_RESPONSE_MALFORMED"): Error {
   return Object.assign(new Error(what), { code });

@@ -37,6 +37,7 @@ export class Http2Request extends Readable {
   #expected: number;
   #isFlowing = false;
   readonly #rest = new Rest();
+  #wantsMore = true;
 
   /** @param raw flat, as nghttp2 has checked them */
   constructor(stream: ServerHttp2Stream, raw: readonly string[], tls: TLSSocket) {
@@ -73,18 +74,26 @@ export class Http2Request extends Readable {
   }
 
   override _read(): void {
+    this.#wantsMore = true;
     if (!this.#isFlowing) this.#flow();
-    if (!this.#rest.isOn) this.#stream.resume();
+    this.#readOn();
+  }
+
+  #readOn(): void {
+    if (this.#wantsMore && !this.#rest.isOn && !this.destroyed) this.#stream.resume();
   }
 
   #flow(): void {
     this.#isFlowing = true;
     const stream = this.#stream;
     const pieces = new Pieces(
-      (all) => void (this.push(all) || stream.pause()),
+      (all) => {
+        this.#wantsMore = this.push(all);
+        if (!this.#wantsMore) stream.pause();
+      },
       () => {
         stream.pause();
-        this.#rest.extend(() => void (this.destroyed || stream.resume()));
+        this.#rest.extend(() => this.#readOn());
       },
     );
     const passOn = guarded(stream, () => pieces.passOn());

@@ -73,7 +73,7 @@ export class Exchange implements Handler {
     this.#response.on("close", () => this.#alone(() => this.#clientClosed()));
     if (this.#upgrade !== null) {
       const { socket } = this.#upgrade;
-      socket.once("end", this.#left);
+      socket.once("end", endWhole);
       // Nobody reads it until the origin switches: that its client left would not be seen.
       socket.read(0);
     }
@@ -208,7 +208,7 @@ export class Exchange implements Handler {
     upstream: Duplex,
   ): void {
     const { socket, head } = this.#upgrade!;
-    socket.off("end", this.#left);
+    socket.off("end", endWhole);
     if (this.#over) {
       upstream.destroy();
       return;
@@ -308,9 +308,6 @@ export class Exchange implements Handler {
     });
   }
 
-  /** The client of an upgrade ended its side before it had an answer. */
-  readonly #left = (): void => void this.#upgrade?.socket.destroy();
-
   #clientClosed(): void {
     if (this.#over) return;
     this.#over = true;
@@ -359,6 +356,11 @@ function attempt(work: () => void): boolean {
 
 function isSafe(method: string): boolean {
   return method === "GET" || method === "HEAD" || method === "OPTIONS" || method === "TRACE";
+}
+
+/** The client of an upgrade ended its side before it had an answer. */
+function endWhole(this: Duplex): void {
+  this.destroy();
 }
 
 function clientGone(): Error {

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 
 /** A request that a server works on. */
-interface Exchange {
+interface InProgress {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   /** Where it is among all. */
@@ -17,7 +17,7 @@ interface Exchange {
  * it had until the whole heap is collected. See decisions/0108-garbage-of-requests.md.
  */
 export class InFlight {
-  readonly #all: Exchange[] = [];
+  readonly #all: InProgress[] = [];
 
   add(request: IncomingMessage, response: ServerResponse): void {
     const added = { request, response, index: this.#all.length };
@@ -26,7 +26,7 @@ export class InFlight {
   }
 
   /** The last one takes its place. */
-  #remove(gone: Exchange): void {
+  #remove(gone: InProgress): void {
     const last = this.#all.pop()!;
     if (last === gone) return;
     last.index = gone.index;

@@ -8,27 +8,33 @@ import { Rest } from "./rest.ts";
  * a client that sends each byte as a chunk of its own could take 50 MB, and seconds of everybody's time.
  */
 export class SteadyRequest extends IncomingMessage {
-  readonly #pieces: Pieces = new Pieces(
-    (joined) => (this.#wantsMore = super.push(joined)),
-    () => this.#rest.extend(() => this.#readOn()),
-  );
-  readonly #rest = new Rest();
+  /** Made with the first chunk: most requests have no body. */
+  #pieces: Pieces | null = null;
+  #rest: Rest | null = null;
   #wantsMore = true;
 
   /** Node's parser calls it with each chunk, and reads no more of the connection after `false`. */
   override push(chunk: Buffer | null, encoding?: BufferEncoding): boolean {
     if (chunk === null) {
-      this.#pieces.passOn();
+      this.#pieces?.passOn();
       return super.push(null, encoding);
     }
+    this.#pieces ??= new Pieces(
+      (joined) => (this.#wantsMore = super.push(joined)),
+      () => (this.#rest ??= new Rest()).extend(() => this.#readOn()),
+    );
     // Node has a tick after each chunk.
-    if (this.#pieces.take(chunk)) setImmediate(() => this.#pieces.passOn());
-    return this.#wantsMore && !this.#rest.isOn;
+    if (this.#pieces.take(chunk)) setImmediate(() => this.#pieces?.passOn());
+    return this.#wantsMore && !this.#isResting;
   }
 
   override _read(size: number): void {
     this.#wantsMore = true;
-    if (!this.#rest.isOn) super._read(size);
+    if (!this.#isResting) super._read(size);
+  }
+
+  get #isResting(): boolean {
+    return this.#rest?.isOn === true;
   }
 
   #readOn(): void {

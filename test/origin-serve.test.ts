@@ -317,6 +317,30 @@ test("a stream and a WebSocket are judged, and cut when the policy lets their ca
   await isCut;
 });
 
+test("a body in chunks of one byte reaches the service whole, in hundreds of bytes", async (t) => {
+  const counting = createServer((request, response) => {
+    let chunks = 0;
+    let bytes = 0;
+    request.on("data", (chunk: Buffer) => {
+      chunks += 1;
+      bytes += chunk.length;
+    });
+    request.on("end", () => response.end(JSON.stringify({ chunks, bytes })));
+  });
+  const { url } = await serve(`http://127.0.0.1:${await listening(counting)}`);
+  t.after(() => counting.close());
+  const { key, chain: cert } = callers.a;
+  const client = connect({ port: Number(new URL(url).port), key, cert, ca: ca.pem });
+  await once(client, "secureConnect");
+  const head = "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+  client.write(`${head}Transfer-Encoding: chunked\r\n\r\n`);
+  client.write(`${"1\r\na\r\n".repeat(50_000)}0\r\n\r\n`);
+  const [said = ""] = /\{.*\}/.exec(await text(client)) ?? [];
+  const { chunks, bytes } = JSON.parse(said) as { chunks: number; bytes: number };
+  assert.equal(bytes, 50_000);
+  assert.ok(chunks < 2_000, `${chunks} chunks`);
+});
+
 test("a service that is away is a 502 with a code", async () => {
   const gone = createTcpServer();
   const free = await listening(gone);

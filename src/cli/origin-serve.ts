@@ -1,5 +1,6 @@
 import { createSecureContext } from "node:tls";
 import { startSidecar, type KeyPair, type Sidecar } from "countersign-origin/sidecar";
+import { SteadyRequest } from "../forward/steady-request.ts";
 import { listenFailure } from "../network/listen-failure.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../terminal/io.ts";
 import { StopSignal } from "../terminal/stop-signal.ts";
@@ -32,7 +33,14 @@ export async function serveOrigin(io: Io, flags: ServeFlags): Promise<void> {
     pair = read;
   });
   sidecar = stack.use(
-    await startSidecar({ listen, to, trust, pair: pair!, log }).catch((error: unknown) => {
+    await startSidecar({
+      listen,
+      to,
+      trust,
+      pair: pair!,
+      log,
+      incoming: SteadyRequest,
+    }).catch((error: unknown) => {
       throw listenFailure("the sidecar", listen, error as NodeJS.ErrnoException);
     }),
   );

@@ -5,9 +5,9 @@ import {
   type IncomingMessage,
   type ServerResponse,
 } from "node:http";
-import { createServer, type Server } from "node:https";
+import { createServer, type Server, type ServerOptions } from "node:https";
 import { pipeline, type Duplex } from "node:stream";
-import type { TLSSocket, TlsOptions } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import { isRefusal, refusalBody, type Refusal } from "../authorizer.ts";
 import { refuse } from "../adapters/node.ts";
 import type { Caller } from "../caller.ts";
@@ -21,7 +21,7 @@ const GRACE = 500;
 
 /** A server that passes on each request that the policy allows, with headers that name the caller. */
 export function createHttpServer(
-  options: TlsOptions,
+  options: ServerOptions,
   shared: Shared,
 ): { readonly server: Server; readonly stopIdle: () => void } {
   const agent = new Agent({ keepAlive: true });

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { IncomingMessage } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Server } from "node:tls";
 import { Authorizer, type DecisionCount, type DecisionMade } from "../authorizer.ts";
@@ -29,6 +30,8 @@ export interface SidecarOptions {
   readonly drain?: number;
   /** ms since 1970. Default: `Date.now`. */
   readonly clock?: () => number;
+  /** The class of requests over HTTP, as `http.createServer` takes it. Default: Node's. */
+  readonly incoming?: typeof IncomingMessage;
 }
 
 export interface Destination {
@@ -73,7 +76,7 @@ export interface Sidecar extends AsyncDisposable {
 export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { listen, to, trust, log = (message) => console.warn(message), onDecision } = options;
   const { clock = Date.now, maxConnections = 10_000, drain = 10_000 } = options;
-  const { handshakeTimeout = 10_000 } = options;
+  const { handshakeTimeout = 10_000, incoming = IncomingMessage } = options;
   const live = new Live(trust, clock);
   const authorizer = new Authorizer(trust, { log, ...(onDecision && { onDecision }) });
   let isClosing = false;
@@ -83,7 +86,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { server, stopIdle } =
     to.protocol === "tcp"
       ? { server: createTcpServer(tls, shared), stopIdle: () => {} }
-      : createHttpServer(tls, shared);
+      : createHttpServer({ ...tls, IncomingMessage: incoming }, shared);
   server.maxConnections = maxConnections;
   const sockets = socketsOf(server);
   const unfollow = followTrust(server, trust, pair);

@@ -113,7 +113,8 @@ function connectionField(name: string): ConnectionField {
   }
 }
 
-function tokens(value: string, before: string[] | null): string[] {
+/** The names in a list, in lower case, after those of `before`. */
+export function tokens(value: string, before: string[] | null = null): string[] {
   const names = value.split(",").map((token) => token.trim().toLowerCase());
   return before === null ? names : [...before, ...names];
 }

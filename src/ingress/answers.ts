@@ -33,7 +33,7 @@ import {
 import { refuse, unreadAnswer } from "./refuse.ts";
 import { secureUrl } from "./redirect.ts";
 import { whyFailed } from "./why-failed.ts";
-import { INGRESS_HEADERS, ingressHeaders, requestTarget, whyUnfit } from "./request.ts";
+import { INGRESS_HEADERS, ingressHeaders, requestTarget, schemeOf, whyUnfit } from "./request.ts";
 import type { IngressObserver, Observed, Script } from "./observe.ts";
 import type { Upstream } from "./upstream.ts";
 import { permitsVersion, sayOfZone, setHeader, zoneHeaders, type Zones } from "./zones.ts";
@@ -209,8 +209,8 @@ export class Answers {
   #sayOfZone({ request, response }: IncomingExchange, { peer, tls }: Arrival): void {
     const wanted = requestTarget(request);
     if (wanted === null) return;
-    const { scheme } = this.#proxies.client(peer, request.headers);
-    const isSecure = (scheme ?? (tls === null ? "http" : "https")) === "https";
+    const client = this.#proxies.client(peer, request.headers);
+    const isSecure = schemeOf(client, tls) === "https";
     sayOfZone(response, this.#options.zones.find(wanted.host), isSecure);
   }
 
@@ -248,7 +248,7 @@ export class Answers {
     }
     const judged = this.#options.clients.judge(tls, this.#options.hosts.find(wanted.host));
     if (judged.refusal !== null) return judged.refusal;
-    const scheme = client.scheme ?? (tls === null ? "http" : "https");
+    const scheme = schemeOf(client, tls);
     const isSecure = scheme === "https";
     const found = this.#options.find({
       ray,

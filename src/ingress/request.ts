@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
 import type { FailureCode } from "../failures/failures.ts";
-import type { HeaderNames } from "../forward/headers.ts";
+import { type HeaderNames, tokens } from "../forward/headers.ts";
 import { headerSize, MOST_HEADERS, MOST_URL } from "../forward/limits.ts";
 import { plainAddress } from "../network/ranges.ts";
 import { type Client, wasForwarded } from "../network/trusted-proxies.ts";
@@ -58,7 +58,7 @@ export function whyUnfit(request: IncomingMessage, { path }: RequestTarget): Fai
 function codingRefusal({ headers }: IncomingMessage): FailureCode | null {
   const coding = headers["transfer-encoding"];
   if (coding === undefined || coding === "chunked") return null;
-  const codings = coding.split(",").map((one) => one.trim().toLowerCase());
+  const codings = tokens(coding);
   if (codings.at(-1) !== "chunked") return "request_malformed";
   return codings.length === 1 ? null : "transfer_coding_unsupported";
 }
@@ -86,6 +86,11 @@ const INGRESS_NAMES: ReadonlySet<string> = new Set([
   "x-real-ip",
 ]);
 
+/** What the client spoke: to a trusted proxy if that says so, else to the ingress. */
+export function schemeOf({ scheme }: Client, tls: TLSSocket | null): "http" | "https" {
+  return scheme ?? (tls === null ? "http" : "https");
+}
+
 /** What a Worker expects to be told of its client. Flat: name, value … */
 export function ingressHeaders(
   request: IncomingMessage,
@@ -109,7 +114,7 @@ export function ingressHeaders(
   },
 ): string[] {
   const client = sender.address ?? "";
-  const scheme = sender.scheme ?? (tls === null ? "http" : "https");
+  const scheme = schemeOf(sender, tls);
   const forwarded = request.headers["x-forwarded-for"];
   return [
     ...(isOrigin ? [] : [CF_HEADER, tls === null ? PLAIN_HTTP_CF : secureCf(tls, judged.tls)]),

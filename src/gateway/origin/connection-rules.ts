@@ -1,6 +1,7 @@
 import http2, { type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
 import { asError } from "../../forward/guarded.ts";
+import { tokens } from "../../forward/headers.ts";
 import { HEADER_BUFFER, MOST_HEADERS } from "../../forward/limits.ts";
 
 /**
@@ -143,8 +144,7 @@ function otherCoding(headers: readonly Buffer[]): string | null {
     const name = headers[i]!;
     if (name.length !== FIELD.length || String(name).toLowerCase() !== FIELD) continue;
     const value = String(headers[i + 1]).toLowerCase();
-    const codings = value.split(",").map((one) => one.trim());
-    if (codings.some((one) => one !== "chunked" && one !== "identity")) return value;
+    if (tokens(value).some((one) => one !== "chunked" && one !== "identity")) return value;
   }
   return null;
 }

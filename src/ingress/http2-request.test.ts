@@ -60,8 +60,9 @@ test("of a body that nobody reads no more is taken, however long its client has 
   assert.ok(stream.readableLength > 30_000, `${stream.readableLength} bytes wait`);
   let rest = 0;
   request.on("data", (chunk: Buffer) => (rest += chunk.length)).resume();
-  while (rest < 99_000) {
+  for (let i = 0; i < 2_000; i += 1) {
     await turn();
     t.mock.timers.tick(60_000);
   }
+  assert.ok(rest >= 99_000, `${rest} bytes came`);
 });

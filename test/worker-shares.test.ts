@@ -143,9 +143,9 @@ export default {
     const { json } = await platform.api("PUT", `/accounts/{account}/workers/scripts/${name}`, form);
     assert.deepEqual(json.errors, []);
   }
-  let hasEnded = false;
-  const ended = platform.worker("flood", "/open").finally(() => (hasEnded = true));
-  while (!hasEnded) assert.equal((await platform.worker("other")).body, "hello");
+  const state = { hasEnded: false };
+  const ended = platform.worker("flood", "/open").finally(() => (state.hasEnded = true));
+  while (!state.hasEnded) assert.equal((await platform.worker("other")).body, "hello");
   const { status } = await ended;
   assert.ok(status >= 500, String(status));
   await until(async () => (await platform.worker("flood")).body === "hello");

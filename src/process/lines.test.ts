@@ -6,7 +6,12 @@ import { onLines } from "./lines.ts";
 
 test("a line ends at a line feed, and at nothing else that some take for an end", async () => {
   const text = "one\u2028two\u2029three\u0085four\u000bfive\rsix";
-  assert.deepEqual(await linesOf(`${text}\n`, "\n", "crlf\r\n", "last"), [text, "", "crlf", "last"]);
+  assert.deepEqual(await linesOf(`${text}\n`, "\n", "crlf\r\n", "last"), [
+    text,
+    "",
+    "crlf",
+    "last",
+  ]);
 });
 
 test("a character that comes in two pieces is one", async () => {

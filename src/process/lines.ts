@@ -14,7 +14,8 @@ export function onLines(stream: Readable, heard: (line: string) => void): void {
     for (;;) {
       const end = text.indexOf("\n", from);
       const more = LONGEST - begun.length;
-      if (more > 0) begun += text.slice(from, Math.min(end === -1 ? text.length : end, from + more));
+      if (more > 0)
+        begun += text.slice(from, Math.min(end === -1 ? text.length : end, from + more));
       if (end === -1) return;
       from = end + 1;
       const line = begun;

@@ -10,12 +10,12 @@ import type { AddressInfo } from "node:net";
 import { text as textOf } from "node:stream/consumers";
 import { connect, createServer, type TLSSocket } from "node:tls";
 import { Challenges } from "../src/ingress/challenges.ts";
-import { ClientHandshakes } from "../src/ingress/client-handshakes.ts";
+import { ClientHandshakes } from "../src/ingress/tls/client-handshakes.ts";
 import { Clients } from "../src/ingress/clients.ts";
-import { Hosts } from "../src/ingress/hosts.ts";
-import { LocalLeaves } from "../src/ingress/local-leaves.ts";
-import { Proofs } from "../src/ingress/proofs.ts";
-import { TLS_OPTIONS } from "../src/ingress/tls-options.ts";
+import { Hosts } from "../src/ingress/tls/hosts.ts";
+import { LocalLeaves } from "../src/ingress/tls/local-leaves.ts";
+import { Proofs } from "../src/ingress/tls/proofs.ts";
+import { TLS_OPTIONS } from "../src/ingress/tls/tls-options.ts";
 import { Zones } from "../src/ingress/zones.ts";
 import { makeAuthority } from "../test/helpers/pki.ts";
 

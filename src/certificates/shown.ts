@@ -94,3 +94,12 @@ function splitNames(text: string): readonly string[] {
   }
   return names;
 }
+
+/** What a reader of others' bytes gives. Undefined: it threw. */
+export function attempt<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,3 +1,4 @@
+import { attempt } from "./shown.ts";
 import { AsnConvert } from "@peculiar/asn1-schema";
 import { id_ce_issuingDistributionPoint, IssuingDistributionPoint } from "@peculiar/asn1-x509";
 import { X509Certificate } from "node:crypto";
@@ -132,12 +133,4 @@ function evenDigits(serial: string): string {
 function invalid(why: string, cause?: unknown): Failure {
   const message = `the revocation list is not accepted: ${why}`;
   return new Failure("revocation_list_invalid", { message, cause });
-}
-
-function attempt<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch {
-    return undefined;
-  }
 }

@@ -3,28 +3,19 @@ import type { Logger } from "pino";
 import type { GatewayHandle } from "../contract/gateway.ts";
 import type { IngressHandle } from "../ingress/handle.ts";
 import { AccessAtIngress } from "./access.ts";
-import { Alarms } from "./alarms.ts";
 import type { FeedChange } from "./feed.ts";
-import { Generation } from "./generation/generation.ts";
-import {
-  bindsDatabase,
-  bindsInProcess,
-  isWithdrawn,
-  runnable,
-  type RunnableVersion,
-} from "./in-process.ts";
+import type { Generation } from "./generation/generation.ts";
+import { bindsDatabase, bindsInProcess, isWithdrawn, type RunnableVersion } from "./in-process.ts";
 import type { GenerationContext } from "./generation/generation-context.ts";
-import { generationBinds, scriptId } from "./live.ts";
 import { beforeOrigins, scriptsWith, showsToOrigins } from "./concerned.ts";
 import type { AnnouncedScript, Traffic } from "./traffic.ts";
 import type { ScriptKey, Source, WorkerVersion } from "../contract/change-feed.ts";
 import type { IngressHosts } from "./ingress-hosts.ts";
 import type { Origins } from "./origins.ts";
 import type { Previews } from "./previews.ts";
-import { Staging } from "./staging.ts";
 import type { WorkerPorts } from "./worker-ports.ts";
-import { type WantedDeployment, isSame, running, withPresented } from "./wanted.ts";
 import { ChangeQueue } from "./change-queue.ts";
+import { ScriptReconciler } from "./script-reconciler.ts";
 
 export interface ReconcilerOptions {
   readonly source: Source;
@@ -45,24 +36,22 @@ export interface ReconcilerOptions {
 /** Makes what runs on this machine what the control plane says should run. */
 export class Reconciler {
   readonly #options: ReconcilerOptions;
-  readonly #staging: Staging;
-  /** Routed before they run, as nothing ran for their script. */
-  readonly #starting = new Set<Generation>();
+  readonly #scripts: ScriptReconciler;
   readonly #changes: ChangeQueue;
   readonly #stopping = new AbortController();
   readonly #access: AccessAtIngress;
-  /** For scripts that present a certificate in their own process: when it begins or ends. */
-  readonly #alarms = new Alarms();
-  /** Scripts (ids) whose log somebody reads right now. */
-  readonly #followed = new Set<string>();
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
-    this.#staging = new Staging(options.context);
     this.#access = new AccessAtIngress({
       ...options,
       keyring: options.context.keyring,
       apply: (change) => this.apply(change),
+    });
+    this.#scripts = new ScriptReconciler({
+      ...options,
+      ensureAccess: (accountId) => this.#access.ensure(accountId),
+      again: (key) => void this.apply({ kind: "script", ...key }),
     });
     const { signal } = this.#stopping;
     this.#changes = new ChangeQueue({
@@ -74,32 +63,26 @@ export class Reconciler {
 
   /** Generations without a route. */
   staged(): readonly Generation[] {
-    return this.#staging.generations();
+    return this.#scripts.staged();
   }
 
   /** @throws Failure `worker_start_failed`, `worker_start_timeout` */
-  async stage(version: WorkerVersion): Promise<void> {
-    const { traffic } = this.#options;
-    const wanted = await this.prepare(version);
-    if (running(traffic.get(version), wanted) === undefined) await this.#staging.start(wanted);
+  stage(version: WorkerVersion): Promise<void> {
+    return this.#scripts.stage(version);
   }
 
   /** As it presents itself now, and with its calls told of if somebody reads its log. */
   prepare(version: WorkerVersion): Promise<RunnableVersion> {
-    return runnable(this.#options.source, version, this.#followed.has(scriptId(version)));
+    return this.#scripts.prepare(version);
   }
 
   /** In force on return: a generation of the same version that tells of its calls, or does not. */
   async follow(key: ScriptKey, isFollowed: boolean): Promise<void> {
-    const id = scriptId(key);
-    if (this.#followed.has(id) === isFollowed) return;
-    if (isFollowed) this.#followed.add(id);
-    else this.#followed.delete(id);
-    await this.apply({ kind: "script", ...key });
+    if (this.#scripts.follow(key, isFollowed)) await this.apply({ kind: "script", ...key });
   }
 
   discard(versionId: string): Promise<void> {
-    return this.#staging.discard(versionId);
+    return this.#scripts.discard(versionId);
   }
 
   /**
@@ -131,9 +114,7 @@ export class Reconciler {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
-    this.#alarms.stop();
-    await Promise.all([...this.#starting].map((generation) => generation.stop(0)));
-    await this.#staging.stop();
+    await this.#scripts.stop();
     await this.#changes.idle();
   }
 
@@ -205,7 +186,7 @@ export class Reconciler {
         return;
       case "script":
         try {
-          await this.#applyScript(change);
+          await this.#scripts.apply(change);
         } finally {
           await this.#options.traffic.cut((generation) => generation.presentsExpired(Date.now()));
         }
@@ -246,104 +227,6 @@ export class Reconciler {
 
   async #applyEach(scripts: readonly ScriptKey[]): Promise<void> {
     await Promise.all(scripts.map((key) => this.apply({ kind: "script", ...key })));
-  }
-
-  async #applyScript({ accountId, scriptName }: ScriptKey): Promise<void> {
-    const { source, traffic } = this.#options;
-    const key = { accountId, scriptName };
-    await this.#access.ensure(accountId);
-    const changed = new Set([scriptId(key)]);
-    await this.#options.previews.leave(
-      (one) => changed.has(scriptId(one.version)) || generationBinds(one, changed),
-    );
-    let applied: WantedDeployment | null = null;
-    for (;;) {
-      const deployment = await source.deployment(key);
-      const wanted =
-        deployment === null
-          ? null
-          : await withPresented(source, deployment, this.#followed.has(scriptId(key)));
-      if (applied !== null && wanted !== null && isSame(applied, wanted)) return;
-      applied = wanted;
-      this.#wake(key, wanted);
-      if (wanted === null) {
-        await traffic.move(key, () => null);
-        this.#options.context.identities?.forget(key);
-      } else if (traffic.get(key) === undefined) {
-        await this.#begin(wanted);
-      } else {
-        await this.#replace(wanted);
-      }
-      // A rotation while this script moved did not find it among those that present it: look again.
-      if (!wanted?.versions.some(({ version }) => bindsInProcess(version))) return;
-    }
-  }
-
-  /** Looks at the script again when a certificate that it presents begins or ends. */
-  #wake(key: ScriptKey, wanted: WantedDeployment | null): void {
-    const times = wanted?.versions.flatMap(({ version }) => version.changesAt ?? []) ?? [];
-    this.#alarms.set(scriptId(key), Math.min(...times), () => {
-      void this.apply({ kind: "script", ...key });
-    });
-  }
-
-  /**
-   * Nothing runs yet. The hosts are known from now on, and a Worker that does not start is tried
-   * again and again.
-   */
-  async #begin(deployment: WantedDeployment): Promise<void> {
-    await this.#options.traffic.announce([deployment]);
-    const ready = new Map<string, Generation>();
-    const fresh: Generation[] = [];
-    for (const { version } of deployment.versions) {
-      const staged = await this.#staging.find(version);
-      const generation = staged ?? (await Generation.create(this.#options.context, version));
-      ready.set(version.versionId, generation);
-      if (staged === null) fresh.push(generation);
-    }
-    for (const generation of fresh) {
-      this.#starting.add(generation);
-      // Where Workers are stopped while they are idle, they are so from the beginning.
-      generation.lieDown();
-    }
-    await this.#move(deployment, ready);
-    await Promise.all(fresh.map((generation) => generation.startOrRetry()));
-    for (const generation of fresh) this.#starting.delete(generation);
-  }
-
-  /** @throws Failure if a version does not start: what runs is not replaced by what does not */
-  async #replace(deployment: WantedDeployment): Promise<void> {
-    const live = this.#options.traffic.get(deployment);
-    const fresh = deployment.versions
-      .map(({ version }) => version)
-      .filter((version) => running(live, version) === undefined);
-    const results = await Promise.allSettled(fresh.map((version) => this.#staging.start(version)));
-    const failed = results.find((result) => result.status === "rejected");
-    if (failed !== undefined) {
-      await Promise.all(fresh.map(({ versionId }) => this.#staging.discard(versionId)));
-      throw failed.reason;
-    }
-    const started = await Promise.all(fresh.map((version) => this.#staging.start(version)));
-    await this.#move(
-      deployment,
-      new Map(started.map((generation) => [generation.version.versionId, generation])),
-    );
-  }
-
-  async #move(deployment: WantedDeployment, ready: ReadonlyMap<string, Generation>): Promise<void> {
-    const { accountId, scriptName, hosts, routes, previews = [], versions } = deployment;
-    const key = { accountId, scriptName };
-    await this.#options.traffic.move(key, (live) => ({
-      key,
-      hosts,
-      routes,
-      previews,
-      shares: versions.map(({ version, percentage }) => ({
-        generation: running(live, version) ?? ready.get(version.versionId)!,
-        percentage,
-      })),
-    }));
-    for (const versionId of ready.keys()) this.#staging.release(versionId);
   }
 }
 

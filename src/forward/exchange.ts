@@ -1,15 +1,10 @@
-import {
-  STATUS_CODES,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  type ServerResponse,
-} from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex, Transform, Writable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { Upload } from "./body.ts";
-import { asError, guarded } from "./guarded.ts";
+import { asError, attempt, guarded } from "./guarded.ts";
 import { GuardedHandler, type Handler } from "./guarded-handler.ts";
-import { requestHead, responseHeaders } from "./headers.ts";
+import { reasonOf, requestHead, responseHeaders } from "./headers.ts";
 import { headerOverflow, headerSize, MOST_HEADERS } from "./limits.ts";
 import { Pieces } from "./pieces.ts";
 import { splice } from "./sockets.ts";
@@ -335,23 +330,6 @@ const ONE_WRITE = 16_384;
 interface Upgrade {
   readonly socket: Duplex;
   readonly head: Buffer;
-}
-
-/** The reason phrase that came, unless it has characters that Node cannot write. */
-function reasonOf(status: number, text: string | undefined): string {
-  const usual = STATUS_CODES[status] ?? "";
-  if (text === undefined || text === "" || text === usual) return usual;
-  return /^[\t\x20-\x7e\x80-\xff]*$/.test(text) ? text : usual;
-}
-
-/** False: it threw. Nothing can be told to the client any more. */
-function attempt(work: () => void): boolean {
-  try {
-    work();
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function isSafe(method: string): boolean {

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders } from "node:http";
+import { type IncomingHttpHeaders, STATUS_CODES } from "node:http";
 
 /** Some names of header fields, in lower case. */
 export interface HeaderNames {
@@ -72,6 +72,13 @@ export function responseHeaders(headers: IncomingHttpHeaders): string[] {
 }
 
 const COLON = 58;
+
+/** The reason phrase that came, unless it has characters that Node cannot write. */
+export function reasonOf(status: number, text: string | undefined): string {
+  const usual = STATUS_CODES[status] ?? "";
+  if (text === undefined || text === "" || text === usual) return usual;
+  return /^[\t\x20-\x7e\x80-\xff]*$/.test(text) ? text : usual;
+}
 
 type ConnectionField =
   | "host"

@@ -29,7 +29,7 @@ import { Databases } from "./database/databases.ts";
 import { DatabaseSocket } from "./database/socket.ts";
 import type { DatabaseConfig } from "../contract/database.ts";
 import type { Listening } from "./unix-socket.ts";
-import { SecureContexts, type TrustBundle, checkTrust, noTrust, trustFor } from "./origin/trust.ts";
+import { SecureContexts, checkTrust, noTrust, trustFor } from "./origin/trust.ts";
 import { Cuts } from "./cuts.ts";
 import { refuseHost } from "./origin/refused-host.ts";
 import { Networks } from "./networks.ts";
@@ -245,7 +245,7 @@ export class Gateway implements AsyncDisposable {
     this.#checkHost(credential, target.destination.host);
     return testHandshake({
       credential,
-      trust: this.#trustFor(credential, target.destination.host),
+      trust: trustFor(credential, this.trust(accountId), target.destination.host),
       target,
       network: { ...this.#networks.of({ accountId, scriptName: "", bindingName: "" }), signal },
       contexts: this.#contexts,
@@ -314,10 +314,6 @@ export class Gateway implements AsyncDisposable {
 
   #checkHost(credential: Credential, host: string): void {
     refuseHost(credential, this.trust(credential.accountId).proxied, host);
-  }
-
-  #trustFor(credential: Credential, host: string): TrustBundle {
-    return trustFor(credential, this.trust(credential.accountId), host);
   }
 
   #refresh(concerned: (binding: GatewayBinding) => boolean): void {

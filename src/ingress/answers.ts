@@ -17,7 +17,7 @@ import { noProxies, type ProxyOptions, TrustedProxies } from "../network/trusted
 import { plainAddress } from "../network/ranges.ts";
 import type { Challenges } from "./challenges.ts";
 import type { Clients } from "./clients.ts";
-import { type Hosts, plainName } from "./hosts.ts";
+import { type Hosts, plainName } from "./tls/hosts.ts";
 import { KEYS_ONLY, type HowEnded, type WorkerShares } from "./protocol.ts";
 import { decodeFor } from "./decode.ts";
 import {

@@ -1,3 +1,4 @@
+import { attempt } from "../certificates/shown.ts";
 import type { X509Certificate } from "node:crypto";
 import { type DerNode, readDer } from "../certificates/der-tree.ts";
 import { extensionOf, renderName, upperHex } from "../certificates/distinguished-name.ts";
@@ -158,12 +159,4 @@ function dateOf(read: () => string): string {
 
 function bounded(text: string | undefined): string {
   return text === undefined || text.length > LONGEST_NAME ? "" : text;
-}
-
-function attempt<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch {
-    return undefined;
-  }
 }

@@ -4,7 +4,7 @@ import type { TLSSocket } from "node:tls";
 import { test } from "node:test";
 import { makeAuthority } from "../../test/helpers/pki.ts";
 import { Clients } from "./clients.ts";
-import type { HostEntry } from "./hosts.ts";
+import type { HostEntry } from "./tls/hosts.ts";
 
 test("the chains of 1,000 clients are kept for sessions that are resumed, and then the oldest goes", async () => {
   const authority = await makeAuthority();

@@ -1,12 +1,12 @@
 import { X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
-import { validityOf } from "../certificates/shown.ts";
+import { attempt, validityOf } from "../certificates/shown.ts";
 import type { HostClients } from "../contract/hosts.ts";
 import type { FailureCode } from "../failures/failures.ts";
 import { NO_CLIENT_CERTIFICATE } from "./cf.ts";
 import { type TlsClientAuth, tlsClientAuth } from "./client-certificate.ts";
 import { type Path, pathOf } from "./client-path.ts";
-import type { HostEntry } from "./hosts.ts";
+import type { HostEntry } from "./tls/hosts.ts";
 
 /** What a request's client proved for the host that the request is for. */
 export interface Judged {
@@ -254,12 +254,4 @@ function parsedAll(authorities: readonly string[]): readonly X509Certificate[] {
     parsed.set(authorities, known);
   }
   return known;
-}
-
-function attempt<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch {
-    return undefined;
-  }
 }

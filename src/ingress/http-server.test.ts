@@ -7,7 +7,7 @@ import { Answers } from "./answers.ts";
 import type { Arrival } from "./elsewhere.ts";
 import { Challenges } from "./challenges.ts";
 import { Clients } from "./clients.ts";
-import { Hosts } from "./hosts.ts";
+import { Hosts } from "./tls/hosts.ts";
 import { createHttpServer } from "./http-server.ts";
 import { Zones } from "./zones.ts";
 import { IngressObserver } from "./observe.ts";

@@ -8,8 +8,8 @@ import { Challenges } from "./challenges.ts";
 import type { HostChallenge, ServedCertificate, ServedHost, ZoneRules } from "../contract/hosts.ts";
 import { Answers, type Found, type RequestFacts } from "./answers.ts";
 import { Clients } from "./clients.ts";
-import { Hosts } from "./hosts.ts";
-import { LocalLeaves } from "./local-leaves.ts";
+import { Hosts } from "./tls/hosts.ts";
+import { LocalLeaves } from "./tls/local-leaves.ts";
 import { Listener } from "./listener.ts";
 import { SecureListener } from "./secure-listener.ts";
 import {

@@ -21,17 +21,17 @@ import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import type { Answers } from "./answers.ts";
 import type { Challenges } from "./challenges.ts";
-import { ClientHandshakes } from "./client-handshakes.ts";
+import { ClientHandshakes } from "./tls/client-handshakes.ts";
 import type { Clients } from "./clients.ts";
-import { type Hosts, plainName } from "./hosts.ts";
+import { type Hosts, plainName } from "./tls/hosts.ts";
 import { Http2Request } from "./http2-request.ts";
 import { Http2Response } from "./http2-response.ts";
 import { closeWhenIdle, createHttpServer, type HeadTimes } from "./http-server.ts";
 import { type ListenAt, listenAt } from "./listener.ts";
-import { NarrowTls } from "./narrow-tls.ts";
-import type { LocalLeaves } from "./local-leaves.ts";
-import { Proofs } from "./proofs.ts";
-import { endFailedHandshakes, TLS_OPTIONS } from "./tls-options.ts";
+import { NarrowTls } from "./tls/narrow-tls.ts";
+import type { LocalLeaves } from "./tls/local-leaves.ts";
+import { Proofs } from "./tls/proofs.ts";
+import { endFailedHandshakes, TLS_OPTIONS } from "./tls/tls-options.ts";
 import type { Zones } from "./zones.ts";
 
 export interface SecureListenerOptions {

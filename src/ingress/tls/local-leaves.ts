@@ -1,5 +1,5 @@
 import type { SecureContext } from "node:tls";
-import type { ServedCertificate } from "../contract/hosts.ts";
+import type { ServedCertificate } from "../../contract/hosts.ts";
 import { contextOf } from "./hosts.ts";
 
 export interface LocalLeaf extends ServedCertificate {

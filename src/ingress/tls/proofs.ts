@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { createServer, type Server, type TlsOptions } from "node:tls";
-import { guarded } from "../forward/guarded.ts";
-import type { Challenges } from "./challenges.ts";
+import { guarded } from "../../forward/guarded.ts";
+import type { Challenges } from "../challenges.ts";
 import { endFailedHandshakes } from "./tls-options.ts";
 
 /** What an ACME server offers by ALPN, and nothing beside it (RFC 8737). */
@@ -57,7 +57,7 @@ export class Proofs {
 
   async #make(host: string, keyAuthorization: string): Promise<Server> {
     // Loaded for an order that wants it.
-    const { acmeProof } = await import("../certificates/acme-proof.ts");
+    const { acmeProof } = await import("../../certificates/acme-proof.ts");
     const { chain: cert, key } = await acmeProof(host, keyAuthorization);
     const server = createServer({ ...this.#tls, cert, key, ALPNProtocols: [PROTOCOL] });
     // The handshake is the proof.

@@ -1,14 +1,14 @@
 import { createServer, type Server, type TlsOptions, type TLSSocket } from "node:tls";
 import type { Socket } from "node:net";
-import type { ServedCertificate, TlsVersions } from "../contract/hosts.ts";
+import type { ServedCertificate, TlsVersions } from "../../contract/hosts.ts";
 import { endFailedHandshakes } from "./tls-options.ts";
-import { guarded } from "../forward/guarded.ts";
+import { guarded } from "../../forward/guarded.ts";
 import { type HostEntry, type Hosts, plainName } from "./hosts.ts";
 import type { LocalLeaves } from "./local-leaves.ts";
 import { peekClientHello } from "./client-hello.ts";
 import { asOptions } from "./narrow-tls.ts";
 import type { Proofs } from "./proofs.ts";
-import { isNarrow, type Zones } from "./zones.ts";
+import { isNarrow, type Zones } from "../zones.ts";
 
 export interface ClientHandshakesOptions {
   readonly hosts: Hosts;

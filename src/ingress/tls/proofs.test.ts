@@ -4,13 +4,13 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
 import { connect, createServer, type Server } from "node:tls";
-import { makeAuthority } from "../../test/helpers/pki.ts";
-import { Challenges } from "./challenges.ts";
+import { makeAuthority } from "../../../test/helpers/pki.ts";
+import { Challenges } from "../challenges.ts";
 import { ClientHandshakes } from "./client-handshakes.ts";
 import { Hosts } from "./hosts.ts";
 import { LocalLeaves } from "./local-leaves.ts";
 import { Proofs } from "./proofs.ts";
-import { Zones } from "./zones.ts";
+import { Zones } from "../zones.ts";
 import { endFailedHandshakes, TLS_OPTIONS } from "./tls-options.ts";
 
 const HOST = "api.example.com";

@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { peek, type Peeked } from "../network/peek.ts";
+import { peek, type Peeked } from "../../network/peek.ts";
 
 /** What the beginning of a connection says of what it is for. */
 export interface ClientHello {

@@ -1,5 +1,5 @@
 import { createSecureContext, type SecureContext } from "node:tls";
-import type { HostClients, ServedCertificate, ServedHost } from "../contract/hosts.ts";
+import type { HostClients, ServedCertificate, ServedHost } from "../../contract/hosts.ts";
 import { TLS_OPTIONS } from "./tls-options.ts";
 
 const NONE: readonly string[] = [];

@@ -1,7 +1,7 @@
 import { createServer, type SecureContextOptions, type Server, type TlsOptions } from "node:tls";
 import type { TLSSocket } from "node:tls";
-import type { ServedCertificate, TlsVersions } from "../contract/hosts.ts";
-import { guarded } from "../forward/guarded.ts";
+import type { ServedCertificate, TlsVersions } from "../../contract/hosts.ts";
+import { guarded } from "../../forward/guarded.ts";
 import { endFailedHandshakes, TLS_OPTIONS } from "./tls-options.ts";
 
 export interface NarrowTlsOptions {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { makeAuthority } from "../../test/helpers/pki.ts";
-import type { ServedCertificate } from "../contract/hosts.ts";
+import { makeAuthority } from "../../../test/helpers/pki.ts";
+import type { ServedCertificate } from "../../contract/hosts.ts";
 import { LocalLeaves } from "./local-leaves.ts";
 
 let pair: ServedCertificate;

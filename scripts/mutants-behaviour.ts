@@ -10,5 +10,6 @@ export const otherTests: Readonly<Record<string, readonly string[]>> = {
     "src/forward/forward.test.ts",
     "src/forward/target.test.ts",
   ],
+  "src/gateway/binding.ts": ["src/gateway/binding.test.ts", "src/gateway/binding-connect.test.ts"],
   "src/forward/forward.ts": ["src/forward/forward.test.ts", "src/forward/target.test.ts"],
 };

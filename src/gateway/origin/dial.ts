@@ -37,7 +37,8 @@ export async function dial(
   const addresses = allowed({ host, port }, found, network.policy);
   return new Promise((fulfil, reject) => {
     const socket = connect({
-      host: hosts[0]!,
+      // No address: Node would connect to that, and not ask what it means.
+      host: "origin",
       port,
       noDelay: true,
       allowHalfOpen,
@@ -45,10 +46,7 @@ export async function dial(
       keepAliveInitialDelay: 60_000,
       autoSelectFamily: true,
       autoSelectFamilyAttemptTimeout: 500,
-      lookup: (_host, options, callback) => {
-        if (options.all) callback(null, [...addresses]);
-        else callback(null, addresses[0]!.address, addresses[0]!.family);
-      },
+      lookup: (_host, _options, callback) => callback(null, [...addresses]),
     });
     const timer = setTimeout(() => {
       const ms = network.timeouts.connect;

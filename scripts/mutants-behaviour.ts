@@ -28,11 +28,10 @@ export const otherTests: Readonly<Record<string, readonly string[]>> = {
     "src/gateway/origin/connection-rules.test.ts",
     "src/gateway/origin/connection-rules-hostile.test.ts",
   ],
-  "src/gateway/clear.ts": [
-    "src/gateway/mysql.test.ts",
-    "src/gateway/mysql-switch.test.ts",
-    "src/gateway/postgres.test.ts",
-  ],
   "src/gateway/mysql.ts": ["src/gateway/mysql.test.ts", "src/gateway/mysql-switch.test.ts"],
+  "src/gateway/origin/pool.ts": [
+    "src/gateway/origin/pool.test.ts",
+    "src/gateway/origin/pools.test.ts",
+  ],
   "src/forward/forward.ts": ["src/forward/forward.test.ts", "src/forward/target.test.ts"],
 };

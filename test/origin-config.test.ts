@@ -215,7 +215,7 @@ function spellings(field: string, value: string): [string, string][] {
       ? [[one, value]]
       : [
           [one, value],
-          [`${one.toUpperCase()}`, value],
+          [one.toUpperCase(), value],
         ],
   );
 }

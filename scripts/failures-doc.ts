@@ -16,6 +16,10 @@ facts of its own, below \`error\`. It is JSON where \`Accept\` says so and for a
 such responses on to strangers: outside of \`--dev\`, a binding's has \`code\`, \`number\`, \`title\`, \`side\` and \`ray\` alone,
 and the log has the rest under that ray (\`start --failure-details\`).
 
+A connection by \`connect()\` has no response any more once it is open. A Worker reads a failure there as the end of the connection,
+also where the origin reset it: workerd and the gateway speak over a Unix socket, and Linux passes a reset on there only if something
+unread lies in the socket. The log has the failure, and a Worker can [ask for it](databases.md#when-it-fails).
+
 This page is written by \`npm run docs\`.
 `;
 

@@ -172,6 +172,25 @@ test("a revocation cuts what connect() opened, and says why", async (t) => {
   assert.equal(await reason(gateway, port), "origin_connection_cut");
 });
 
+test("a connection that the origin resets is in the log, and a Worker that asks is told", async (t) => {
+  const { gateway, server } = await ready(t);
+  const port = await listen(
+    t,
+    createTcpServer((socket) => {
+      const secured = new TLSSocket(socket, { ...server, isServer: true });
+      secured.on("error", () => {}).write("hello");
+      secured.once("data", () => socket.resetAndDestroy());
+    }),
+  );
+  const socket = await connectTo(gateway, port);
+  assert.equal(await some(socket), "hello");
+  const ended = once(socket, "end");
+  socket.resume().write("go on");
+  await ended;
+  assert.equal(await reason(gateway, port), "origin_closed");
+  await until(() => gateway.events.some(({ kind }) => kind === "failure"));
+});
+
 test("a Worker has a limit of connections, and an idle one is closed", async (t) => {
   const { gateway, server } = await ready(t, { streams: 2, timeouts: { stream: 700 } });
   const port = await listen(

@@ -15,7 +15,7 @@ interface Env { CERT: { fetch(url: string): Promise<Response> } }
 
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
-    const { pathname } = new URL(request.url);
+    const pathname = decodeURI(new URL(request.url).pathname);
     console.log("at", { pathname });
     if (pathname === "/throw") throw new TypeError("no such thing");
     if (pathname === "/origin") return env.CERT.fetch("https://127.0.0.1:9/");
@@ -92,6 +92,20 @@ describe("the log of a Worker", () => {
     );
     assert.match(stdout, /\n {4}\(log\) at \{"pathname":"\/basket"\}/);
   });
+
+  for (const enabled of [false, true]) {
+    it(`has a line as one entry, whichever characters it has, ${enabled ? "with" : "without"} its request`, async () => {
+      const name = enabled ? "lines-traced" : "lines";
+      await deploy(name, { observability: { enabled } });
+      await rayOf(name, "/one%E2%80%A8two%E2%80%A9three");
+      const [entry, ...more] = await found(async () => {
+        const all = await kept(name);
+        return all.length > 0 ? all : null;
+      });
+      assert.equal(more.length, 0, JSON.stringify(more));
+      assert.match(JSON.stringify(entry!.logs), /one\u2028two\u2029three/);
+    });
+  }
 
   it("has exceptions with the line of the original source", async () => {
     await deploy("thrower", { observability: { enabled: true } });

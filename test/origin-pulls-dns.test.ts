@@ -133,8 +133,8 @@ test("a CNAME leads where the account's own records for its target lead, a wildc
 test("of several addresses any that accepts the connection answers", async () => {
   const made = [];
   for (const [type, content] of [
-    ["A", "127.0.0.1"],
     ["A", "127.0.0.9"],
+    ["A", "127.0.0.1"],
     ["AAAA", "0:0:0:0:0:0:0:1"],
   ] as const) {
     const record = { zone_id, type, name: "@", content, ttl: 1, proxied: true } as const;

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { request } from "node:http";
+import { createServer, type AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { after, before, describe, it } from "node:test";
+import { after, before, describe, it, test } from "node:test";
 import type { KeptEntry } from "../src/contract/journal.ts";
 import { WebSocket } from "ws";
 import { countersign } from "./helpers/cli.ts";
@@ -114,4 +115,39 @@ describe("what one Worker may take", () => {
     assert.ok(performance.now() - began > 900);
     assert.equal((await platform.worker("kept", "/")).body, "hello");
   });
+});
+
+test("connections without a binding: the Worker that opens more than its memory holds ends alone", async (t) => {
+  const server = createServer((socket) => void socket.on("error", () => {}));
+  server.listen(0, "127.0.0.1", 4096);
+  await once(server, "listening");
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  await using platform = await startPlatform({ args: ["--fetch-allow", "public", "local"] });
+  const flood = `import { connect } from "cloudflare:sockets";
+export default {
+  async fetch(request) {
+    if (new URL(request.url).pathname === "/") return new Response("hello");
+    const held = [];
+    const open = async () => {
+      const socket = connect("127.0.0.1:${port}");
+      held.push(socket);
+      await socket.opened;
+    };
+    for (;;) await Promise.all(Array.from({ length: 100 }, open));
+  },
+};`;
+  for (const name of ["flood", "other"]) {
+    const modules = { "index.js": ["application/javascript+module", flood] } as const;
+    const form = scriptForm({ compatibility_date: "2026-11-01" }, modules);
+    const { json } = await platform.api("PUT", `/accounts/{account}/workers/scripts/${name}`, form);
+    assert.deepEqual(json.errors, []);
+  }
+  const state = { hasEnded: false };
+  const ended = platform.worker("flood", "/open").finally(() => (state.hasEnded = true));
+  while (!state.hasEnded) assert.equal((await platform.worker("other")).body, "hello");
+  const { status } = await ended;
+  assert.ok(status >= 500, String(status));
+  await until(async () => (await platform.worker("flood")).body === "hello");
+  assert.match(platform.log(), /exceeded its memory limit of 128 MiB|Too many open files/);
 });

@@ -23,7 +23,11 @@ export function addGatewayOptions(command: Command): Command {
       "seconds after which a busy connection to an origin is replaced, and its name looked up again",
       "600",
     )
-    .option("--connect-limit <n>", "connections that a Worker has open by connect() at once", "512")
+    .option(
+      "--connect-limit <n>",
+      "connections that a Worker has open by a binding's connect() at once",
+      "512",
+    )
     .option(
       "--connect-idle <s>",
       "seconds that a connection by connect(), or a session with a database, may carry nothing",

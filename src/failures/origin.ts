@@ -347,7 +347,7 @@ export const originFailures = {
     number: 7000461,
     title: "the origin closed the connection without an answer",
     cause:
-      "It stopped in the middle, or it closed an idle connection just as a request was sent on it. Countersign does not repeat a request that may have had an effect.",
+      "It stopped in the middle, or it closed an idle connection just as a request was sent on it. Countersign does not repeat a request that may have had an effect. A connection by connect() was reset.",
     fix: "Send it again if that is safe; look in the origin's log if it happens often.",
   },
   origin_response_malformed: {

@@ -57,6 +57,13 @@ test("entries are read in their order: the newest, or those after the last one t
   assert.deepEqual(texts(await log.read(key, { limit: 9, since: Date.now() + 1000 })), []);
 });
 
+test("an entry is one, whichever characters its text has, and wherever the disk's pieces end", async (t) => {
+  const log = await journal(t);
+  const said = ["one\u2028two", "a\u2029b\r\nc", `${"€".repeat(150_000)}\u2028`, "last"];
+  for (const text of said) log.record({ ...key, entry: entry(text), isKept: true });
+  assert.deepEqual(texts(await log.read(key, { limit: 100 })), said);
+});
+
 test("a ray finds its entries, and the failure that its client was handed under another", async (t) => {
   const log = await journal(t);
   const [client, gateway] = ["aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"];

@@ -1,7 +1,6 @@
 import { createReadStream } from "node:fs";
 import { appendFile, mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 
 export interface SegmentLimits {
   /** Bytes of one log. */
@@ -125,9 +124,16 @@ function momentOf(name: string): number {
 
 async function readLines(file: string): Promise<string[]> {
   const lines: string[] = [];
-  const input = createReadStream(file, "utf8");
+  let begun = "";
   try {
-    for await (const line of createInterface({ input, crlfDelay: Infinity })) lines.push(line);
+    // `readline` would end a line at U+2028 too, which stands in JSON as it is.
+    for await (const chunk of createReadStream(file, "utf8") as AsyncIterable<string>) {
+      const [first = "", ...more] = chunk.split("\n");
+      begun += first;
+      if (more.length === 0) continue;
+      lines.push(begun, ...more.slice(0, -1));
+      begun = more.at(-1)!;
+    }
   } catch {
     // It has just been removed, or its disk is at fault: what was read is what there is.
   }

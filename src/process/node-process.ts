@@ -1,8 +1,8 @@
 import type { SendHandle } from "node:child_process";
-import { createInterface } from "node:readline";
 import type { Logger } from "pino";
 import { Failure } from "../failures/failures.ts";
 import type { Run } from "./kept.ts";
+import { onLines } from "./lines.ts";
 import { relayLine } from "./log-lines.ts";
 import { unpackError, type FromProcess, type ToProcess } from "./messages.ts";
 import { nodeCommand } from "./node-command.ts";
@@ -68,7 +68,7 @@ export class NodeProcess implements Run {
     this.pid = spawned.pid;
     const { child } = spawned;
     for (const stream of [child.stdout, child.stderr]) {
-      if (stream) createInterface({ input: stream }).on("line", (line) => this.#line(line));
+      if (stream) onLines(stream, (line) => this.#line(line));
     }
     child.on("message", (message) => this.#receive(message as FromProcess));
     this.ended = spawned.ended.then((how) => this.#lost(how));

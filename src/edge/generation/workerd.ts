@@ -1,7 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import { createRequire } from "node:module";
-import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
+import { onLines } from "../../process/lines.ts";
 import { enter } from "../../process/walls/enter.ts";
 import type { SecretEnvironment } from "../../process/secret-environment.ts";
 import type { Run } from "../../process/kept.ts";
@@ -101,7 +101,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<WorkerdProc
   const last: string[] = [];
   let memory: string | null = null;
   for (const stream of [child.stdout!, child.stderr!]) {
-    createInterface({ input: stream }).on("line", (text) => {
+    onLines(stream, (text) => {
       const line = parseLine(text);
       if (line.fromRuntime && OUT_OF_MEMORY.test(line.message)) memory = line.message;
       if (line.fromRuntime && line.level === "error") {
@@ -171,7 +171,7 @@ function signal(pid: number, name: NodeJS.Signals): void {
 function listening(control: Readable, sockets: number): Promise<null> {
   return new Promise((resolve) => {
     let count = 0;
-    createInterface({ input: control }).on("line", (line) => {
+    onLines(control, (line) => {
       if (isListening(line) && ++count === sockets) resolve(null);
     });
   });

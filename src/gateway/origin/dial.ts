@@ -1,6 +1,6 @@
 import type { Destination } from "./destination.ts";
 import type { LookupAddress } from "node:dns";
-import { connect, isIP, type Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import { Failure } from "../../failures/failures.ts";
 import type { AddressPolicy } from "../../network/addresses.ts";
 import { asError } from "../../forward/guarded.ts";
@@ -37,7 +37,8 @@ export async function dial(
   const addresses = allowed({ host, port }, found, network.policy);
   return new Promise((fulfil, reject) => {
     const socket = connect({
-      host: hosts[0]!,
+      // No address: Node would connect to that, and not ask what it means.
+      host: "origin",
       port,
       noDelay: true,
       allowHalfOpen,
@@ -45,10 +46,7 @@ export async function dial(
       keepAliveInitialDelay: 60_000,
       autoSelectFamily: true,
       autoSelectFamilyAttemptTimeout: 500,
-      lookup: (_host, options, callback) => {
-        if (options.all) callback(null, [...addresses]);
-        else callback(null, addresses[0]!.address, addresses[0]!.family);
-      },
+      lookup: (_host, _options, callback) => callback(null, [...addresses]),
     });
     const timer = setTimeout(() => {
       const ms = network.timeouts.connect;
@@ -96,12 +94,7 @@ async function addressesOf(
 ): Promise<readonly LookupAddress[]> {
   const first = Math.floor(Math.random() * hosts.length);
   const ordered = [...hosts.slice(first), ...hosts.slice(0, first)];
-  const found = ordered.map((host) => {
-    const family = isIP(host);
-    return family === 0
-      ? resolveWithin(timeouts.dns, host, resolve, signal)
-      : Promise.resolve([{ address: host, family }]);
-  });
+  const found = ordered.map((host) => resolveWithin(timeouts.dns, host, resolve, signal));
   return (await Promise.all(found)).flat();
 }
 
@@ -129,8 +122,12 @@ function allowed(
 ): readonly LookupAddress[] {
   const kept = addresses.filter(({ address }) => policy.refuses(address, port) === null);
   if (kept.length > 0) return kept;
-  const { address = "none" } = addresses[0] ?? {};
-  const why = policy.refuses(address, port) ?? "there is none";
+  const [first] = addresses;
+  if (first === undefined) {
+    const message = `"${host}" has no address`;
+    throw new Failure("origin_address_refused", { message, facts: { host, port } });
+  }
+  const why = policy.refuses(first.address, port);
   throw new Failure("origin_address_refused", {
     message: `"${host}" means ${list(addresses)}, and bindings do not connect there: ${why}`,
     facts: { host, port, addresses: addresses.map((one) => one.address), why },

@@ -27,6 +27,8 @@ const BEGINNING: AuditHead = { sequence: 0, hash: "0".repeat(64) };
 
 export interface AuditBase extends AuditHead {
   readonly words: Partial<LastLogged>;
+  /** Unix time in ms that retention last knew to be right. */
+  readonly clock?: number;
 }
 
 /** From where on the log is there. Null: the record of it does not open. */

@@ -43,7 +43,7 @@ export interface GatewayOptions {
   readonly bindingConnections: number;
   /** Names that are looked up at once for one binding. Default: 2. */
   readonly bindingLookups: number;
-  /** Names that are looked up at once for one account. Default: 8. */
+  /** Names that are looked up at once for one account, and half of them for a Worker. Default: 12. */
   readonly accountLookups: number;
   /** How many `openssl` programs may run at once to find out what an origin accepts. Default: 2. */
   readonly explanations: number;
@@ -121,6 +121,6 @@ export const defaultOptions: GatewayOptions = {
   streams: 512,
   bindingConnections: 1_024,
   bindingLookups: 2,
-  accountLookups: 8,
+  accountLookups: 12,
   explanations: 2,
 };

@@ -135,9 +135,9 @@ export class BindingSocket {
     const callOff = this.#router.clock.after(drain, () => this.#destroy());
     // A connection that becomes idle from now on would stay open for the next request.
     const idle = setInterval(() => this.#server.closeIdleConnections(), 20);
+    // Tunnels are its connections, too.
     await new Promise<void>((fulfil) => this.#server.close(() => fulfil()));
     clearInterval(idle);
-    await Promise.all([...this.#tunnels].map(closed));
     callOff();
     this.#routes.releaseAll();
   }
@@ -321,10 +321,3 @@ export class BindingSocket {
 const IDLE = 10_000;
 /** `https://`, a name of 253 bytes and a port */
 const MOST_AUTHORITY = 270;
-
-function closed(stream: Duplex): Promise<void> {
-  return new Promise((fulfil) => {
-    if (stream.closed) fulfil();
-    else stream.once("close", () => fulfil());
-  });
-}

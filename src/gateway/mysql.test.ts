@@ -4,7 +4,6 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import { readExactly } from "./clear.ts";
 import { Numbers } from "./mysql.ts";
-import { isPostgresClient } from "./postgres.ts";
 
 const packets = fc.array(
   fc.record({
@@ -55,16 +54,6 @@ test("exactly as many bytes are read as are asked for, and the rest stays", asyn
   assert.equal(String(await readExactly(one, 2)), "ef");
   other.end("g");
   assert.equal(await readExactly(one, 2), null);
-});
-
-test("a PostgreSQL client is known by its first eight bytes", () => {
-  const startup = Buffer.from([0, 0, 0, 40, 0, 3, 0, 0]);
-  assert.equal(isPostgresClient(startup), true);
-  assert.equal(isPostgresClient(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])), true);
-  assert.equal(isPostgresClient(startup.subarray(0, 7)), null);
-  assert.equal(isPostgresClient(Buffer.from([0, 29, 0, 1])), false);
-  assert.equal(isPostgresClient(Buffer.from("*1\r\n$4\r\nPING\r\n")), false);
-  fc.assert(fc.property(fc.uint8Array(), (bytes) => void isPostgresClient(Buffer.from(bytes))));
 });
 
 interface Packet {

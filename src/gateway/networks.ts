@@ -2,7 +2,7 @@ import { AddressPolicy } from "../network/addresses.ts";
 import type { Network } from "./origin/dial.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
 import type { AddressOptions, GatewayOptions } from "../contract/gateway-options.ts";
-import { Lookups, type Resolve } from "../network/lookups.ts";
+import { type LookupOwner, Lookups, type Resolve } from "../network/lookups.ts";
 import { TlsFloods } from "../network/tls-floods.ts";
 import { sharedFor, systemResolve } from "./origin/resolve.ts";
 
@@ -15,10 +15,10 @@ type NetworksOptions = Pick<
 >;
 
 /**
- * The process has 64 threads (see `environment.ts`), and look-ups get half of them at most: some of
+ * The process has 128 threads (see `environment.ts`), and look-ups get half of them at most: some of
  * these stay free, whatever names are slow.
  */
-const MOST_LOOKUPS = 28;
+const MOST_LOOKUPS = 60;
 
 /** What each binding may reach, and how it looks names up there. */
 export class Networks {
@@ -34,6 +34,7 @@ export class Networks {
     this.#options = options;
     this.#lookups = new Lookups(systemResolve, {
       binding: options.bindingLookups,
+      worker: Math.ceil(options.accountLookups / 2),
       account: options.accountLookups,
       all: MOST_LOOKUPS,
     });
@@ -59,15 +60,15 @@ export class Networks {
       policy: this.#policy,
       timeouts: this.#options.timeouts,
       floods: this.#floods,
-      resolve: this.#resolveFor(accountId, `${scriptName} ${bindingName}`),
+      resolve: this.#resolveFor({ account: accountId, worker: scriptName, binding: bindingName }),
     };
   }
 
-  #resolveFor(accountId: string, binding: string): Resolve {
-    const key = `${accountId} ${binding}`;
+  #resolveFor(owner: Required<LookupOwner>): Resolve {
+    const key = `${owner.account} ${owner.worker} ${owner.binding}`;
     let resolve = this.#resolve.get(key);
     if (resolve === undefined) {
-      resolve = sharedFor(1_000, this.#lookups.of(accountId, binding));
+      resolve = sharedFor(1_000, this.#lookups.of(owner));
       // All that goes with one is that its next two connections share no look-up.
       if (this.#resolve.size >= MOST_KEPT) this.#resolve.delete(this.#resolve.keys().next().value!);
       this.#resolve.set(key, resolve);

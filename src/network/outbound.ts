@@ -129,7 +129,7 @@ export class Outbound implements AsyncDisposable {
     const { promise, resolve, reject } = Promise.withResolvers<readonly LookupAddress[]>();
     if (signal.aborted) reject(signal.reason);
     signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-    this.#lookups.of(this.#account, "")(host, signal).then(resolve, reject);
+    this.#lookups.of({ account: this.#account })(host, signal).then(resolve, reject);
     return promise;
   }
 
@@ -150,8 +150,8 @@ interface Sending {
   hasEnded: boolean;
 }
 
-/** A process of Node's has four threads, and look-ups get two of them. */
-const SHARES: LookupShares = { binding: 1, account: 1, all: 2 };
+/** `widenThreadPool` gives the process 64 threads; at most 32 of them look names up. */
+const SHARES: LookupShares = { binding: 1, worker: 1, account: 1, all: 28 };
 
 function connectorTo(
   addresses: readonly LookupAddress[],

@@ -5,6 +5,7 @@ import { Failure } from "../../failures/failures.ts";
 import { eraseVariable } from "../../process/erase-variable.ts";
 import type { PlatformOptions } from "../../platform/platform-options.ts";
 import { closeMemory, describeClosedMemory } from "../../process/closed-memory.ts";
+import { widenThreadPool } from "../../process/thread-pool.ts";
 import { SANDBOX_MODES, type SandboxMode } from "../../process/walls/sandbox-kinds.ts";
 import type { ApiOptions } from "./start-api.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
@@ -173,6 +174,7 @@ interface StartOptions
 
 async function start(io: Io, options: StartOptions): Promise<void> {
   const began = performance.now();
+  widenThreadPool();
   const { oldTlsHosts, warnOfOldTls } = await import("./start-old-tls.ts");
   const { apiTls, proxiesOf, warnOfPlainApi } = await import("./start-api.ts");
   const { createLog } = await import("../../platform/log.ts");

@@ -53,7 +53,7 @@ export function handshakeFailure(
       code,
       destination,
       peer,
-      reason === "UNSPECIFIED" ? error.message : reason,
+      SAID_IN_WORDS.has(reason) ? error.message : reason,
     ),
     facts: {
       host,
@@ -67,6 +67,9 @@ export function handshakeFailure(
     cause: error,
   });
 }
+
+/** A chain that OpenSSL has no code for, and what a server is instead of the one that is expected. */
+const SAID_IN_WORDS: ReadonlySet<string> = new Set(["UNSPECIFIED", "ERR_SPIFFE_ID"]);
 
 /** What is known of the connection that a request failed on. */
 export interface ConnectionFacts {

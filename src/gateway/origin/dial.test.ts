@@ -38,7 +38,8 @@ test("a name without an address is refused", async () => {
   const empty = network(() => Promise.resolve([]));
   await assert.rejects(dial({ host: "empty.example", port: 443 }, empty), {
     code: "origin_address_refused",
-    message: '"empty.example" means , and bindings do not connect there: it is not an address',
+    message: '"empty.example" has no address',
+    facts: { host: "empty.example", port: 443 },
   });
 });
 

@@ -1,6 +1,6 @@
 import type { Destination } from "./destination.ts";
 import type { LookupAddress } from "node:dns";
-import { connect, isIP, type Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import { Failure } from "../../failures/failures.ts";
 import type { AddressPolicy } from "../../network/addresses.ts";
 import { asError } from "../../forward/guarded.ts";
@@ -97,12 +97,7 @@ async function addressesOf(
 ): Promise<readonly LookupAddress[]> {
   const first = Math.floor(Math.random() * hosts.length);
   const ordered = [...hosts.slice(first), ...hosts.slice(0, first)];
-  const found = ordered.map((host) => {
-    const family = isIP(host);
-    return family === 0
-      ? resolveWithin(timeouts.dns, host, resolve, signal)
-      : Promise.resolve([{ address: host, family }]);
-  });
+  const found = ordered.map((host) => resolveWithin(timeouts.dns, host, resolve, signal));
   return (await Promise.all(found)).flat();
 }
 
@@ -130,8 +125,12 @@ function allowed(
 ): readonly LookupAddress[] {
   const kept = addresses.filter(({ address }) => policy.refuses(address, port) === null);
   if (kept.length > 0) return kept;
-  const { address = "none" } = addresses[0] ?? {};
-  const why = policy.refuses(address, port) ?? "there is none";
+  const [first] = addresses;
+  if (first === undefined) {
+    const message = `"${host}" has no address`;
+    throw new Failure("origin_address_refused", { message, facts: { host, port } });
+  }
+  const why = policy.refuses(first.address, port);
   throw new Failure("origin_address_refused", {
     message: `"${host}" means ${list(addresses)}, and bindings do not connect there: ${why}`,
     facts: { host, port, addresses: addresses.map((one) => one.address), why },

@@ -102,13 +102,13 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
     const closed = (): void => fail(closedEarly());
     tls.once("close", closed);
     let sessions = 0;
-    const given = (session: Buffer): void => {
+    const given = (ticket: Buffer): void => {
       sessions += 1;
       if (sessions > MOST_SESSIONS) {
         const message = `the origin sent more than ${MOST_SESSIONS} TLS sessions`;
         throw Object.assign(new Error(message), { code: TLS_FLOOD });
       }
-      options.onSession?.(session);
+      options.onSession?.(ticket);
     };
     tls.on("session", guarded(tls, given));
     const judged = guarded(tls, () => {

@@ -116,6 +116,19 @@ test("a host's requests go to its origin with the certificate, under the host's 
   assert.equal(seen["countersign-cf"], undefined);
 });
 
+test("nor does it get what a client says in the platform's name with _ in place of -", async () => {
+  const names = [
+    "CF_Connecting_IP",
+    "cf-access_jwt-assertion",
+    "Client_Cert",
+    "X_SSL_Client-Verify",
+  ];
+  const headers = Object.fromEntries([...names, "x_other"].map((name) => [name, "forged"]));
+  assert.equal((await ask("/", { headers })).status, 200);
+  const forged = Object.keys(seen).filter((name) => seen[name] === "forged");
+  assert.deepEqual(forged, ["x_other"]);
+});
+
 test("what comes back to the host is refused: an origin that leads here is a loop", async () => {
   await ask("/");
   const { status, text } = await ask("/", {

@@ -100,7 +100,9 @@ for (const [name, reload] of Object.entries(reloads)) {
         "x-forwarded-client-cert": "Hash=00",
         "client-cert": ":AAAA:",
       };
-      assert.equal((await ask(port, callers.get("c"), { headers })).status, 200);
+      const spelled = Object.entries(headers).flatMap(([field, value]) => spellings(field, value));
+      const all = Object.fromEntries(spelled);
+      assert.equal((await ask(port, callers.get("c"), { headers: all })).status, 200);
       assert.doesNotMatch(JSON.stringify(lab.lastHeaders()), /root|Hash=00|:AAAA:/);
       const spoofed = await ask(port, undefined, { headers });
       assert.equal(spoofed.code, "certificate_missing");
@@ -200,3 +202,20 @@ test("what a server cannot ask is refused by name, and so are options that do no
   );
   assert.match(failing.stdout, /origin_config_exec_failed/);
 });
+
+/** With "_" for any of its "-", which CGI and its successors take for the same, and in capitals. */
+function spellings(field: string, value: string): [string, string][] {
+  const [first, ...rest] = field.split("-");
+  const written = rest.reduce(
+    (begun, part) => begun.flatMap((one) => [`${one}-${part}`, `${one}_${part}`]),
+    [first!],
+  );
+  return written.flatMap((one) =>
+    one === field
+      ? [[one, value]]
+      : [
+          [one, value],
+          [one.toUpperCase(), value],
+        ],
+  );
+}

@@ -13,6 +13,7 @@ const HOP = [
   "Proxy-Connection",
   "Proxy-Authenticate",
   "Proxy-Authorization",
+  "Countersign-CF",
 ];
 
 /** Of the same lengths as those, and no business of one hop. */

@@ -105,8 +105,12 @@ function connectionField(name: string): ConnectionField {
       const lower = name.toLowerCase();
       return lower === "connection" ? "connection" : lower === "keep-alive" ? "hop" : null;
     }
-    case 14:
-      return name.toLowerCase() === "content-length" ? "content-length" : null;
+    case 14: {
+      const lower = name.toLowerCase();
+      if (lower === "content-length") return "content-length";
+      // Between processes of the platform only, and set by who forwards: no origin gets a Worker's.
+      return lower === "countersign-cf" ? "hop" : null;
+    }
     case 16:
       return name.toLowerCase() === "proxy-connection" ? "hop" : null;
     case 17:

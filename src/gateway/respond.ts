@@ -7,7 +7,7 @@ import { newRay, renderFailure, type ShownDetails } from "../failures/rendered.t
 export const FAILURE_HEADER = "countersign-failure";
 
 /** Under which ray the log has it: a Worker that hands the response on is found by either. */
-const RAY_HEADER = "countersign-ray";
+export const RAY_HEADER = "countersign-ray";
 
 export interface ShownFailure {
   readonly details: ShownDetails;

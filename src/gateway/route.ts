@@ -7,7 +7,7 @@ import { mayBeCompressed } from "./origin/accept-encoding.ts";
 import { refusesCertificate, type Acceptance } from "./accepted.ts";
 import type { OriginPool } from "./origin/pool.ts";
 import type { ShownDetails } from "../failures/rendered.ts";
-import { FAILURE_HEADER, rayOf, respondWithFailure } from "./respond.ts";
+import { FAILURE_HEADER, RAY_HEADER, rayOf, respondWithFailure } from "./respond.ts";
 import { TRACE_HEADERS, type RequestSpan, type RouteTracing } from "./observe/tracing.ts";
 
 /** The route from one binding to one origin. It is replaced if anything about it changes. */
@@ -103,7 +103,7 @@ export class RoutedRequest implements ForwardTarget {
     // Only the gateway may set its failure headers.
     for (let i = headers.length - 2; i >= 0; i -= 2) {
       const name = headers[i]!;
-      if (name.length === FAILURE_HEADER.length && name === FAILURE_HEADER) headers.splice(i, 2);
+      if (name === FAILURE_HEADER || name === RAY_HEADER) headers.splice(i, 2);
     }
   }
 

@@ -68,7 +68,11 @@ function codingRefusal({ headers }: IncomingMessage): FailureCode | null {
  * `cf-*`, because a Worker takes them for Cloudflare's word.
  */
 export const INGRESS_HEADERS: HeaderNames = {
-  has: (name) => name.startsWith("cf-") || INGRESS_NAMES.has(name),
+  has: (name) =>
+    name.startsWith("cf-") ||
+    INGRESS_NAMES.has(name) ||
+    // A service behind CGI or its successors does not tell "_" from "-".
+    (name.includes("_") && INGRESS_HEADERS.has(name.replaceAll("_", "-"))),
 };
 
 const INGRESS_NAMES: ReadonlySet<string> = new Set([

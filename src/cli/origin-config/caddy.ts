@@ -66,11 +66,7 @@ ${refuse("certificate_missing", `${variable("fingerprint")} == ""`)}\
 ${revoked.length > 0 ? refuse("certificate_revoked", `${variable("serial")} in [${serials}]`) : ""}\
     @countersign_allowed expression \`${any(allowed)}\`
     handle @countersign_allowed {
-      request_header -X-Countersign-*
-      request_header -X_Countersign*
-      request_header -X-SSL-Client-*
-      request_header -X-Forwarded-Client-Cert
-      request_header X-Countersign-Spiffe-Id {vars.countersign_uri}
+${dropped()}      request_header X-Countersign-Spiffe-Id {vars.countersign_uri}
       request_header Client-Cert :{http.request.tls.client.certificate_der_base64}:
       reverse_proxy ${hostPort(to)}
     }
@@ -81,6 +77,16 @@ ${refuse("method_not_allowed", `!(${any(methods)})`)}\
     }
   }
 `;
+}
+
+/** Each with "_" in place of any "-" as well: CGI and its successors do not tell them apart. */
+function dropped(): string {
+  const names = ["X-Countersign-", "X-SSL-Client-", "X-Forwarded-Client-Cert", "Client-Cert"];
+  const beginnings = names.flatMap((name) => [
+    name,
+    ...[...name.matchAll(/-/g)].map(({ index }) => `${name.slice(0, index)}_`),
+  ]);
+  return beginnings.map((name) => `      request_header -${name}*\n`).join("");
 }
 
 function any(parts: readonly string[]): string {

@@ -101,7 +101,11 @@ function connectionManager(rules: readonly ServerRule[]): object {
     forward_client_cert_details: "SANITIZE_SET",
     set_current_client_cert_details: { uri: true, cert: true, subject: true },
     // A connection whose certificate has expired or was revoked ends after this time.
-    common_http_protocol_options: { max_connection_duration: "300s" },
+    // CGI and its successors do not tell "_" from "-": a caller's x_countersign_worker is dropped.
+    common_http_protocol_options: {
+      max_connection_duration: "300s",
+      headers_with_underscores_action: "DROP_HEADER",
+    },
     upgrade_configs: [{ upgrade_type: "websocket" }],
     route_config: {
       virtual_hosts: [

@@ -117,10 +117,10 @@ function tail({ to }: OriginState): string[] {
   return [
     "",
     "  # What a client itself says of a certificate is dropped.",
-    "  http-request del-header X-Countersign- -m beg",
-    "  http-request del-header X_Countersign -m beg",
-    "  http-request del-header Client-Cert",
-    "  http-request del-header X-Forwarded-Client-Cert",
+    // CGI and its successors do not tell other marks from "-". HAProxy has names in lower case.
+    ...["x-countersign-", "client-cert", "x-forwarded-client-cert", "x-ssl-client-"].map(
+      (name) => `  http-request del-header '^${name.replaceAll("-", "[^a-z0-9]")}' -m reg`,
+    ),
     "  http-request set-header X-Countersign-Worker %[ssl_c_s_dn(CN),url_enc]",
     "  http-request set-header X-Countersign-Account %[ssl_c_s_dn(O),url_enc]",
     "  http-request set-header X-SSL-Client-DER %[ssl_c_der,base64]",

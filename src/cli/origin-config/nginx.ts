@@ -129,6 +129,8 @@ function server(state: OriginState): string {
   ssl_session_cache off;
   ssl_session_tickets off;
   keepalive_time 5m;
+  # Otherwise X_Countersign_Worker would be as good as X-Countersign-Worker for many a service.
+  underscores_in_headers off;
 
   error_page 401 495 496 = @countersign_401;
   error_page 403 = @countersign_403;

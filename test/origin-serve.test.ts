@@ -16,6 +16,8 @@ import { parsePolicy, RevokedSerials, Trust, workerSpiffeId } from "countersign-
 import { startSidecar } from "countersign-origin/sidecar";
 import { WebSocket, WebSocketServer } from "ws";
 import { countersign } from "./helpers/cli.ts";
+import { withoutOpenssl } from "./helpers/openssl-server.ts";
+import { padded } from "./helpers/padded-client.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
 import { program } from "./helpers/program.ts";
 import { until } from "./helpers/until.ts";
@@ -339,6 +341,11 @@ test("a body in chunks of one byte reaches the service whole, in hundreds of byt
   const { chunks, bytes } = JSON.parse(said) as { chunks: number; bytes: number };
   assert.equal(bytes, 50_000);
   assert.ok(chunks < 2_000, `${chunks} chunks`);
+});
+
+test("a client whose TLS carries next to nothing is cut", { skip: withoutOpenssl }, async () => {
+  const { url } = await serve(`http://127.0.0.1:${port}`);
+  assert.ok(await padded(Number(new URL(url).port)));
 });
 
 test("a service that is away is a 502 with a code", async () => {

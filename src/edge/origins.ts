@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { Source } from "../contract/change-feed.ts";
@@ -25,10 +24,13 @@ export interface OriginsOptions {
  */
 export class Origins {
   readonly #options: OriginsOptions;
-  /** Account → host → the socket in use. */
-  readonly #open = new Map<string, ReadonlyMap<string, string>>();
-  /** By socket, those that drain too. */
-  readonly #sockets = new Map<string, GatewayBinding>();
+  /** By account. */
+  readonly #open = new Map<string, OpenOrigins>();
+  /** Those that drain, too. */
+  readonly #held = new Set<GatewayBinding>();
+  /** Those that the ingress was told of. */
+  readonly #told = new WeakSet<OpenOrigin>();
+  #opened = 0;
 
   constructor(options: OriginsOptions) {
     this.#options = options;
@@ -36,7 +38,7 @@ export class Origins {
 
   /** Is the certificate presented, or may it be until what is in flight has ended? */
   presents(accountId: string, certificateId: string): boolean {
-    return [...this.#sockets.values()].some(
+    return [...this.#held].some(
       (one) => one.accountId === accountId && one.certificateId === certificateId,
     );
   }
@@ -50,48 +52,81 @@ export class Origins {
     certificate: (certificateId: string) => Promise<void>,
   ): Promise<void> {
     const { source, ingress, gateway, run, port } = this.#options;
-    const before = this.#open.get(accountId) ?? new Map<string, string>();
-    const bindings = (await source.origins(accountId)).map((one) =>
-      bindingOf(accountId, one, port),
-    );
-    const wanted = new Map(bindings.map((one) => [one.bindingName, one.socketPath]));
-    const fresh = bindings.filter((one) => before.get(one.bindingName) !== one.socketPath);
-    for (const binding of fresh) this.#sockets.set(binding.socketPath, binding);
-    await Promise.all([...idsOf(fresh)].map((id) => certificate(id)));
+    const before = this.#open.get(accountId) ?? { byHost: new Map(), leaving: [] };
+    const byHost = new Map<string, OpenOrigin>();
+    for (const origin of await source.origins(accountId)) {
+      const front = frontOf(origin, port);
+      const identity = JSON.stringify([front, origin.certificateId]);
+      const known = before.byHost.get(origin.host);
+      const binding = (): GatewayBinding => this.#bindingOf(accountId, origin, front);
+      const one = known?.identity === identity ? known : { identity, binding: binding() };
+      byHost.set(origin.host, one);
+      this.#held.add(one.binding);
+    }
+    const replaced = [...before.byHost].filter(([host, one]) => byHost.get(host) !== one);
+    const leaving = [...before.leaving, ...replaced.map(([, { binding }]) => binding)];
+    // Known from now on: if anything fails, the next attempt goes on from here.
+    this.#open.set(accountId, { byHost, leaving });
+    const fresh = [...byHost.values()].filter((one) => !this.#told.has(one));
+    const bindings = fresh.map((one) => one.binding);
+    await Promise.all([...idsOf(bindings)].map((id) => certificate(id)));
     await Promise.all(
-      fresh.map(async (binding) => {
+      bindings.map(async (binding) => {
         await gateway.openBinding(binding);
         await run.offered?.offer(binding.socketPath);
       }),
     );
-    const updates: ScriptUpdate[] = fresh.map((one) => updateOf(one));
-    for (const host of before.keys()) {
-      if (!wanted.has(host)) updates.push({ accountId, scriptName: nameOf(host), entry: null });
+    const updates: ScriptUpdate[] = bindings.map((one) => updateOf(one));
+    for (const { bindingName: host } of leaving) {
+      if (!byHost.has(host)) updates.push({ accountId, scriptName: nameOf(host), entry: null });
     }
     if (updates.length > 0) await ingress.scripts(updates);
-    this.#open.set(accountId, wanted);
-    for (const [host, socketPath] of before) {
-      if (wanted.get(host) !== socketPath) void this.#close(socketPath);
-    }
+    for (const one of fresh) this.#told.add(one);
+    this.#open.set(accountId, { byHost, leaving: [] });
+    for (const binding of leaving) void this.#close(binding);
   }
 
-  async #close(socketPath: string): Promise<void> {
+  /** At a path of its own: an origin that comes back does not meet the drain of its former socket. */
+  #bindingOf(
+    accountId: string,
+    { host, certificateId }: HostOrigin,
+    front: NonNullable<GatewayBinding["front"]>,
+  ): GatewayBinding {
+    this.#opened += 1;
+    return {
+      socketPath: join("o", `${this.#opened}.sock`),
+      accountId,
+      scriptName: nameOf(host),
+      bindingName: host,
+      certificateId: certificateId ?? NO_CERTIFICATE,
+      front,
+    };
+  }
+
+  async #close(binding: GatewayBinding): Promise<void> {
     const { ingress, gateway, run, log } = this.#options;
+    const { socketPath } = binding;
     try {
       await ingress.retire(socketPath);
-      if (this.#isOpen(socketPath)) return;
       await run.offered?.withdraw(socketPath);
       await gateway.closeBinding(socketPath);
-      if (!this.#isOpen(socketPath)) this.#sockets.delete(socketPath);
+      this.#held.delete(binding);
     } catch (error) {
       log.error({ socketPath, error }, "the socket of a host's origin does not close");
     }
   }
+}
 
-  /** What was taken away may have come back meanwhile. */
-  #isOpen(socketPath: string): boolean {
-    return [...this.#open.values()].some((hosts) => [...hosts.values()].includes(socketPath));
-  }
+interface OpenOrigins {
+  readonly byHost: ReadonlyMap<string, OpenOrigin>;
+  /** To be closed once the ingress was told of what replaces them. */
+  readonly leaving: readonly GatewayBinding[];
+}
+
+interface OpenOrigin {
+  /** Equal for two that lead to the same place in the same way. */
+  readonly identity: string;
+  readonly binding: GatewayBinding;
 }
 
 function idsOf(bindings: readonly GatewayBinding[]): ReadonlySet<string> {
@@ -102,21 +137,6 @@ function idsOf(bindings: readonly GatewayBinding[]): ReadonlySet<string> {
 /** A Worker's name has no space in it. */
 function nameOf(host: string): string {
   return `origin of ${host}`;
-}
-
-function bindingOf(accountId: string, origin: HostOrigin, ownPort: number): GatewayBinding {
-  const { host, certificateId } = origin;
-  const front = frontOf(origin, ownPort);
-  const text = JSON.stringify([accountId, host, front, certificateId]);
-  const hash = createHash("sha256").update(text).digest("hex").slice(0, 16);
-  return {
-    socketPath: join("o", `${hash}.sock`),
-    accountId,
-    scriptName: nameOf(host),
-    bindingName: host,
-    certificateId: certificateId ?? NO_CERTIFICATE,
-    front,
-  };
 }
 
 function updateOf({

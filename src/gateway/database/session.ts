@@ -148,6 +148,7 @@ export class DatabaseSession {
       spiffe: trust.spiffe,
       timeout: timeouts.handshake,
     });
+    network.floods?.watch(tls);
     tls.setNoDelay(true);
     if (this.#over) {
       tls.destroy();

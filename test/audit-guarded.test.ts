@@ -159,16 +159,16 @@ for (const [engine, open] of Object.entries(engines)) {
     const ofSetting = { zone: "example.com", setting: "min_tls_version" } as const;
     const added = { zone: "example.com", setting: "always_use_https", value: '"on"' } as const;
 
-    for (const [how, { byHand, then, said }] of Object.entries({
+    for (const [how, { byHand, next, said }] of Object.entries({
       changed: {
         byHand: (db: Database): Promise<unknown> =>
           db.updateTable("zoneSettings").set({ value: '"1.0"' }).execute(),
-        then: () => set("min_tls_version", "1.3"),
+        next: () => set("min_tls_version", "1.3"),
         said: "the setting of the zone example.com/min_tls_version was changed",
       },
       "taken out": {
         byHand: (db: Database): Promise<unknown> => db.deleteFrom("zoneSettings").execute(),
-        then: () => set("min_tls_version", "1.2"),
+        next: () => set("min_tls_version", "1.2"),
         said: `the setting of the zone ${ofSetting.zone}/${ofSetting.setting} was taken out`,
       },
       "put in": {
@@ -177,20 +177,20 @@ for (const [engine, open] of Object.entries(engines)) {
             .insertInto("zoneSettings")
             .values({ ...added, accountId: control.accountId, modifiedOn: "2026-11-01T00:00:00Z" })
             .execute(),
-        then: () => set("always_use_https", "off"),
+        next: () => set("always_use_https", "off"),
         said: "the setting of the zone example.com/always_use_https was put in",
       },
       "changed and then deleted": {
         byHand: (db: Database): Promise<unknown> =>
           db.updateTable("zones").set({ name: "b.example" }).execute(),
-        then: remove,
+        next: remove,
         said: "the zone [0-9a-f]{32} was changed",
       },
     })) {
       it(`a row that was ${how} is still found`, async () => {
         await control.store.housekeep(({ db }) => byHand(db));
         assert.equal((await check(noted)).where, "rows");
-        await then();
+        await next();
         const { broken, where, head } = await check(noted);
         assert.equal(where, "earlier rows", broken ?? "");
         const sentence = `^${said} in the database alone, before entry ${head.sequence} changed it$`;

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
-import { connect, createServer, type Socket } from "node:net";
+import { connect, createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { test, type TestContext } from "node:test";
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { makeAuthority } from "../../test/helpers/pki.ts";
-import { TLS_FLOOD, TlsFloods } from "./tls-floods.ts";
+import { TLS_FLOOD, TlsFloods, wireOf } from "./tls-floods.ts";
 
 const KIB = 1024;
 
@@ -39,14 +39,19 @@ test("without a connection nothing is looked at", (t) => {
 test("of a real connection, at either end, what is on the wire is known", async (t) => {
   const { chain, key } = await (await makeAuthority()).issue({ subject: "CN=localhost" });
   const server = createTlsServer({ cert: chain, key });
-  const socket = connect(await listen(t, server), "127.0.0.1");
-  const accepted = once(server, "secureConnection") as Promise<[TLSSocket]>;
-  const client = connectTls({ socket, rejectUnauthorized: false });
-  t.after(() => client.destroy());
-  const [served] = await accepted;
-  for (const tls of [client, served]) {
-    const { _parent: wire } = tls as TLSSocket & { _parent?: Socket };
-    assert.ok(wire!.bytesRead > 200 && tls.bytesRead === 0);
+  const at = { port: await listen(t, server), host: "127.0.0.1" };
+  for (const options of [{ socket: connect(at) }, at]) {
+    const accepted = once(server, "secureConnection") as Promise<[TLSSocket]>;
+    const client = connectTls({ ...options, rejectUnauthorized: false });
+    t.after(() => client.destroy());
+    const [served] = await accepted;
+    for (const tls of [client, served]) assert.ok(wireOf(tls)!.bytesRead > 200);
+    assert.deepEqual([client.bytesRead, served.bytesRead], [0, 0]);
+    const { bytesRead } = wireOf(client)!;
+    served.write("data");
+    await once(client, "data");
+    assert.equal(client.bytesRead, 4);
+    assert.ok(wireOf(client)!.bytesRead > bytesRead + 4);
   }
 });
 
@@ -54,7 +59,7 @@ function connection() {
   const wire = { bytesRead: 3 * KIB };
   const ended: (Error & { code?: string })[] = [];
   const tls = Object.assign(new EventEmitter(), {
-    _parent: wire,
+    _handle: { _parent: wire },
     bytesRead: 0,
     destroy: (error: Error) => void ended.push(error),
   });

@@ -1,4 +1,3 @@
-import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 
 /**
@@ -12,9 +11,9 @@ export class TlsFloods {
 
   /** @param tls whose handshake is over */
   watch(tls: TLSSocket): void {
-    const { _parent: wire } = tls as TLSSocket & { readonly _parent?: Socket | null };
+    const wire = wireOf(tls);
     // Without it nothing is known: TLS goes on as it does without this.
-    if (!wire || tls.destroyed) return;
+    if (wire === undefined) return;
     this.#watched.set(tls, { wire, bytes: wire.bytesRead, data: tls.bytesRead });
     tls.once("close", () => this.#forget(tls));
     this.#timer ??= setInterval(() => this.#look(), EVERY).unref();
@@ -38,6 +37,14 @@ export class TlsFloods {
   }
 }
 
+/** What TLS itself reads from, as Node has it. */
+export function wireOf(tls: TLSSocket): { readonly bytesRead: number } | undefined {
+  const { _handle: handle } = tls as TLSSocket & {
+    readonly _handle?: { readonly _parent?: { readonly bytesRead: number } } | null;
+  };
+  return handle?._parent;
+}
+
 export const TLS_FLOOD = "ERR_TLS_FLOOD";
 
 function flood(bytes: number): Error {
@@ -46,7 +53,7 @@ function flood(bytes: number): Error {
 }
 
 interface Seen {
-  readonly wire: Socket;
+  readonly wire: { readonly bytesRead: number };
   /** That were read from the wire. */
   bytes: number;
   data: number;

@@ -201,10 +201,10 @@ for (const [engine, open] of Object.entries(engines)) {
     }
 
     it("and after retention has removed the entry", async () => {
-      const before = (await check()).broken;
-      assert.match(before ?? "", /was changed in the database alone/);
+      const said = (await check()).broken;
+      assert.match(said ?? "", /was changed in the database alone/);
       assert.ok((await pruneAudit(control.store, testKeyring, new Date(Date.now() + 1000))) > 0);
-      assert.equal((await check()).broken, before);
+      assert.equal((await check()).broken, said);
       assert.equal(isWholeNow(await check()), true);
     });
   });

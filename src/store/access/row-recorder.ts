@@ -4,7 +4,6 @@ import {
   CamelCasePlugin,
   ColumnNode,
   DeleteResult,
-  FromNode,
   InsertResult,
   type KyselyPlugin,
   type OperationNode,

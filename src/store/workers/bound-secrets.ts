@@ -1,6 +1,5 @@
 import { formerSecretPlace, secretPlace } from "../../keys/places.ts";
 import type { Keyring, Sealed } from "../../keys/seal.ts";
-import { Failure } from "../../failures/failures.ts";
 import { listAccounts } from "../access/accounts.ts";
 import { auditOf } from "../access/audit.ts";
 import { auditFailure, checkAudit, isWholeNow, openBase } from "../access/audit-check.ts";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn, type ChildProcess } from "node:child_process";
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -16,6 +16,8 @@ import { parsePolicy, RevokedSerials, Trust, workerSpiffeId } from "countersign-
 import { startSidecar } from "countersign-origin/sidecar";
 import { WebSocket, WebSocketServer } from "ws";
 import { countersign } from "./helpers/cli.ts";
+import { withoutOpenssl } from "./helpers/openssl-server.ts";
+import { padded } from "./helpers/padded-client.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
 import { program } from "./helpers/program.ts";
 import { until } from "./helpers/until.ts";
@@ -283,6 +285,19 @@ test("a policy that changes counts on an open connection; a broken file changes 
   }
 });
 
+test("a named pipe in the place of a file holds up none of the others", async (t) => {
+  if (process.platform === "win32") return t.skip("there are no named pipes in folders");
+  const { url, said } = await serve();
+  const key = join(folder, "tls.key");
+  rmSync(key);
+  execFileSync("mkfifo", [key]);
+  await until(() => said().includes("is no file"));
+  writeFileSync(join(folder, "policy.json"), '{ "allow": [{ "worker": "b" }] }');
+  await until(async () => (await ask(url, callers.a)).status === 403);
+  rmSync(key);
+  writeFileSync(key, server.key);
+});
+
 test("a stream and a WebSocket are judged, and cut when the policy lets their caller no more", async () => {
   const { url } = await serve();
   const open = (who: TestCertificate): WebSocket =>
@@ -339,6 +354,11 @@ test("a body in chunks of one byte reaches the service whole, in hundreds of byt
   const { chunks, bytes } = JSON.parse(said) as { chunks: number; bytes: number };
   assert.equal(bytes, 50_000);
   assert.ok(chunks < 2_000, `${chunks} chunks`);
+});
+
+test("a client whose TLS carries next to nothing is cut", { skip: withoutOpenssl }, async () => {
+  const { url } = await serve(`http://127.0.0.1:${port}`);
+  assert.ok(await padded(Number(new URL(url).port)));
 });
 
 test("a service that is away is a 502 with a code", async () => {

@@ -1,6 +1,7 @@
 import { createSecureContext } from "node:tls";
 import { startSidecar, type KeyPair, type Sidecar } from "countersign-origin/sidecar";
 import { SteadyRequest } from "../forward/steady-request.ts";
+import { TlsFloods } from "../network/tls-floods.ts";
 import { listenFailure } from "../network/listen-failure.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../terminal/io.ts";
 import { StopSignal } from "../terminal/stop-signal.ts";
@@ -20,6 +21,7 @@ export async function serveOrigin(io: Io, flags: ServeFlags): Promise<void> {
   const listen = readListen(flags.listen);
   const to = readDestination(flags.to);
   const log = (message: string): void => writeLine(io.stderr, message);
+  const floods = new TlsFloods();
   using stop = new StopSignal();
   await using stack = new AsyncDisposableStack();
   const followed = fileFollower({ io, stack, log });
@@ -40,6 +42,7 @@ export async function serveOrigin(io: Io, flags: ServeFlags): Promise<void> {
       pair: pair!,
       log,
       incoming: SteadyRequest,
+      secured: (socket) => floods.watch(socket),
     }).catch((error: unknown) => {
       throw listenFailure("the sidecar", listen, error as NodeJS.ErrnoException);
     }),

@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
-import { duplexPair } from "node:stream";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { readExactly } from "./clear.ts";
 import { Numbers } from "./mysql.ts";
 
 const packets = fc.array(
@@ -42,18 +40,6 @@ test("once the server has decided, numbers stay as they are", () => {
     assert.deepEqual([all[3], all[ok.length + 3]], [2, 1]);
     assert.equal(numbers.decided, true);
   }
-});
-
-test("exactly as many bytes are read as are asked for, and the rest stays", async () => {
-  const [one, other] = duplexPair();
-  const first = readExactly(one, 4);
-  other.write("ab");
-  await new Promise(setImmediate);
-  other.write("cdef");
-  assert.equal(String(await first), "abcd");
-  assert.equal(String(await readExactly(one, 2)), "ef");
-  other.end("g");
-  assert.equal(await readExactly(one, 2), null);
 });
 
 interface Packet {

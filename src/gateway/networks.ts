@@ -3,6 +3,7 @@ import type { Network } from "./origin/dial.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
 import type { AddressOptions, GatewayOptions } from "../contract/gateway-options.ts";
 import { type LookupOwner, Lookups, type Resolve } from "../network/lookups.ts";
+import { TlsFloods } from "../network/tls-floods.ts";
 import { sharedFor, systemResolve } from "./origin/resolve.ts";
 
 /** For whom a name is looked up. */
@@ -24,6 +25,7 @@ export class Networks {
   readonly #options: NetworksOptions;
   readonly #lookups: Lookups;
   readonly #resolve: Map<string, Resolve> = new Map();
+  readonly #floods = new TlsFloods();
   readonly #ownPorts: number[] = [];
   #addresses: AddressOptions;
   #policy: AddressPolicy;
@@ -57,6 +59,7 @@ export class Networks {
     return {
       policy: this.#policy,
       timeouts: this.#options.timeouts,
+      floods: this.#floods,
       resolve: this.#resolveFor({ account: accountId, worker: scriptName, binding: bindingName }),
     };
   }

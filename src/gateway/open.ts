@@ -48,6 +48,7 @@ export function originOpener(dependencies: OpenerDependencies): Open {
         resumable = false;
         return await shake(undefined);
       });
+      network(scope).floods?.watch(tls);
       const connection = {
         stream: tls,
         tlsVersion: tls.getProtocol(),

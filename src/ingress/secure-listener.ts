@@ -18,6 +18,7 @@ import { guarded } from "../forward/guarded.ts";
 import { HEADER_BUFFER } from "../forward/limits.ts";
 import type { ConnectionShares } from "../network/connection-shares.ts";
 import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
+import { TlsFloods } from "../network/tls-floods.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import type { Answers } from "./answers.ts";
 import type { Challenges } from "./challenges.ts";
@@ -69,6 +70,7 @@ export class SecureListener {
   readonly #clients: Clients;
   #byDefault: ServedCertificate;
   readonly #idle: number;
+  readonly #floods = new TlsFloods();
   #peerOf: PeerOf = ({ socket }) => socket.remoteAddress;
   /** The one whose handshake has just ended: its HTTP/2 session is made in the same turn. */
   #handedOver: TLSSocket | null = null;
@@ -177,6 +179,7 @@ export class SecureListener {
 
   #handOver(socket: TLSSocket): void {
     socket.on("error", () => socket.destroy());
+    this.#floods.watch(socket);
     const isHttp2 = socket.alpnProtocol === "h2";
     this.#handedOver = socket;
     (isHttp2 ? this.#http2 : this.#http1).emit("connection", socket);

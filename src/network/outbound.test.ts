@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createSecureServer } from "node:http2";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 import { test, type TestContext } from "node:test";
 import { makeAuthority } from "../../test/helpers/pki.ts";
 import { AddressPolicy } from "./addresses.ts";
@@ -201,3 +201,46 @@ test("slow names of accounts delay no other's, and nobody waits longer than was 
   ended.abort(new Error("given up"));
   for (const one of slow) await assert.rejects(one, /given up/);
 });
+
+for (const [what, head, more] of [
+  ["informational responses", "", "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"],
+  ["blank lines", "", "\r\n"],
+  ["a chunk's extension", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;", "a"],
+] as const) {
+  test(`a server that sends ${what} without end is not read to the time-out`, async (t) => {
+    const port = await listen(t, (socket) => {
+      socket.write(head);
+      const flood = Buffer.from(more.repeat(16_384));
+      const go = (): void => {
+        while (!socket.destroyed && socket.write(flood));
+      };
+      socket.on("drain", go);
+      go();
+    });
+    await using open = outbound({ development: true });
+    const sent = open.send(`http://127.0.0.1:${port}/`, { method: "GET", timeout: 30_000 });
+    await assert.rejects(sent, /the answer is longer than 1048576 bytes/);
+  });
+}
+
+test("a body whose every byte comes by itself is read whole, and takes little memory", async (t) => {
+  const length = 50_000;
+  const port = await listen(t, (socket) => {
+    socket.end(
+      `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n${"1\r\na\r\n".repeat(length)}0\r\n\r\n`,
+    );
+  });
+  await using open = outbound({ development: true });
+  const { body } = await open.send(`http://127.0.0.1:${port}/`, { method: "GET" });
+  assert.equal(body.toString(), "a".repeat(length));
+  assert.ok(body.buffer.byteLength < 4 * length, `${body.buffer.byteLength} bytes`);
+});
+
+async function listen(t: TestContext, answer: (socket: Socket) => void): Promise<number> {
+  const server = createTcpServer((socket) => {
+    socket.on("error", () => {}).once("data", () => answer(socket));
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  t.after(() => server.close());
+  return (server.address() as AddressInfo).port;
+}

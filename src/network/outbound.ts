@@ -1,9 +1,11 @@
 import { lookup as systemLookup, type LookupAddress } from "node:dns";
-import { isIP } from "node:net";
+import { isIP, type Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import { promisify } from "node:util";
 import { Agent, buildConnector } from "undici";
 import type { AddressPolicy } from "./addresses.ts";
 import { Lookups, type LookupShares } from "./lookups.ts";
+import { TlsFloods } from "./tls-floods.ts";
 import { unbracketed } from "./unbracketed.ts";
 
 export interface OutboundOptions {
@@ -49,7 +51,11 @@ export class Outbound implements AsyncDisposable {
     this.#options = options;
     this.#lookups = shared.lookups ?? new Lookups(options.resolve ?? systemResolve, SHARES);
     this.#account = shared.account ?? "";
-    this.#sending = shared.sending ?? { agents: new Set(), hasEnded: false };
+    this.#sending = shared.sending ?? {
+      agents: new Set(),
+      floods: new TlsFloods(),
+      hasEnded: false,
+    };
   }
 
   /** The same, for URLs that this account chose: slow names of one delay no other's. It ends with this one. */
@@ -74,11 +80,20 @@ export class Outbound implements AsyncDisposable {
     const signals = request.signal === undefined ? [] : [request.signal];
     const signal = AbortSignal.any([AbortSignal.timeout(timeout), ...signals]);
     const addresses = await this.#judged(target, signal);
-    const connect = connectorTo(addresses, this.#options);
+    const { agents, floods, hasEnded } = this.#sending;
+    let wire: Socket | null = null;
+    const connect = connectorTo(addresses, this.#options, (socket) => {
+      wire = socket;
+      if (socket instanceof TLSSocket) floods.watch(socket);
+    });
     const agent = new Agent({ pipelining: 0, connect });
-    const { agents, hasEnded } = this.#sending;
     if (hasEnded) await agent.destroy();
     agents.add(agent);
+    // A server can also keep us busy with what is no body: informational responses, blank lines.
+    const look = setInterval(() => {
+      const { bytesRead = 0 } = wire ?? {};
+      if (bytesRead > 2 * maxBytes + HEAD) void agent.destroy(tooLong(maxBytes));
+    }, LOOK);
     try {
       const answer = await agent.request({
         origin: target.origin,
@@ -88,15 +103,11 @@ export class Outbound implements AsyncDisposable {
         body,
         signal,
       });
-      const chunks: Buffer[] = [];
-      let length = 0;
-      for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-        length += chunk.length;
-        if (length > maxBytes) throw new Error(`the answer is longer than ${maxBytes} bytes`);
-        chunks.push(chunk);
-      }
-      return { status: answer.statusCode, headers: answer.headers, body: Buffer.concat(chunks) };
+      const { statusCode: status, headers: fields } = answer;
+      const whole = await wholeOf(answer.body as AsyncIterable<Buffer>, maxBytes);
+      return { status, headers: fields, body: whole };
     } finally {
+      clearInterval(look);
       agents.delete(agent);
       await agent.destroy();
     }
@@ -139,6 +150,31 @@ export class Outbound implements AsyncDisposable {
   }
 }
 
+/** In one piece: a body whose every byte came by itself would take a hundred times its memory. */
+async function wholeOf(chunks: AsyncIterable<Buffer>, maxBytes: number): Promise<Buffer> {
+  let whole = Buffer.alloc(0);
+  let length = 0;
+  for await (const chunk of chunks) {
+    if (length + chunk.length > maxBytes) throw tooLong(maxBytes);
+    if (length + chunk.length > whole.length) {
+      const larger = Buffer.alloc(Math.max(2 * whole.length, length + chunk.length));
+      whole.copy(larger, 0, 0, length);
+      whole = larger;
+    }
+    length += chunk.copy(whole, length);
+  }
+  return whole.subarray(0, length);
+}
+
+function tooLong(maxBytes: number): Error {
+  return new Error(`the answer is longer than ${maxBytes} bytes`);
+}
+
+/** ms */
+const LOOK = 100;
+/** Bytes that a response may have besides its body. */
+const HEAD = 65_536;
+
 interface Shared {
   readonly lookups: Lookups;
   readonly account: string;
@@ -147,6 +183,7 @@ interface Shared {
 
 interface Sending {
   readonly agents: Set<Agent>;
+  readonly floods: TlsFloods;
   hasEnded: boolean;
 }
 
@@ -156,8 +193,9 @@ const SHARES: LookupShares = { binding: 1, worker: 1, account: 1, all: 28 };
 function connectorTo(
   addresses: readonly LookupAddress[],
   { authorities }: OutboundOptions,
+  connected: (socket: Socket) => void,
 ): buildConnector.connector {
-  return buildConnector({
+  const connect = buildConnector({
     ...(authorities !== undefined && { ca: authorities }),
     timeout: 10_000,
     allowH2: false,
@@ -166,6 +204,11 @@ function connectorTo(
     autoSelectFamily: true,
     lookup: (_host, _options, callback) => callback(null, [...addresses]),
   });
+  return (options, callback) =>
+    connect(options, (...result) => {
+      if (result[1] !== null) connected(result[1]);
+      callback(...result);
+    });
 }
 
 const lookup = promisify(systemLookup);

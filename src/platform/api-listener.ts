@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createSecureServer } from "node:https";
 import { isIP, type AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
 import type { Logger } from "pino";
 import type { ClientBindings } from "../control/api/remote-address.ts";
 import { failure } from "../control/api/envelope.ts";
@@ -13,6 +14,7 @@ import { SteadyRequest } from "../forward/steady-request.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import { acceptProxyProtocol } from "../network/connection-sources.ts";
 import { Ranges } from "../network/ranges.ts";
+import { TlsFloods } from "../network/tls-floods.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { answerPlain } from "./plain-api.ts";
 import type { PairSource } from "./served-pair.ts";
@@ -102,6 +104,8 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
     ? createSecureServer({ ...pair.current, ...steady }, handle)
     : createServer(steady, handle);
   const secure = (): string => options.publicUrl ?? url();
+  const floods = new TlsFloods();
+  server.on("secureConnection", (socket) => floods.watch(socket as TLSSocket));
   const plain = pair === null ? null : answerPlain(server, { times, secure, log });
   const proxies = new TrustedProxies(options.proxies);
   const peerOf = acceptProxyProtocol(server, proxies);

@@ -1,5 +1,6 @@
 import { Failure, failures, type FailureCode } from "../../failures/failures.ts";
 import { calledBy } from "../../certificates/shown.ts";
+import { TLS_FLOOD } from "../../network/tls-floods.ts";
 import type { Destination } from "./destination.ts";
 import type { PeerFacts } from "./peer.ts";
 
@@ -168,6 +169,7 @@ const exchangeCodes: Record<string, FailureCode> = {
   UND_ERR_HEADERS_OVERFLOW: "origin_headers_too_large",
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: "origin_response_malformed",
   ERR_RESPONSE_MALFORMED: "origin_response_malformed",
+  [TLS_FLOOD]: "origin_response_malformed",
   ERR_TRANSFER_CODING: "origin_response_malformed",
   // Of nghttp2, which reads what came: no HTTP/2, or a header of more than 64 KB.
   ERR_HTTP2_ERROR: "origin_response_malformed",

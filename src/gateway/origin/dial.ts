@@ -9,11 +9,14 @@ import type { GatewayTimeouts } from "../../contract/gateway-options.ts";
 import type { OriginPlace } from "../../contract/hosts.ts";
 import { resolveWithin } from "./resolve.ts";
 import type { Resolve } from "../../network/lookups.ts";
+import type { TlsFloods } from "../../network/tls-floods.ts";
 
 export interface Network {
   readonly policy: AddressPolicy;
   readonly timeouts: GatewayTimeouts;
   readonly resolve: Resolve;
+  /** Watches connections whose handshake is over. */
+  readonly floods?: TlsFloods;
   /** Aborts when the connection is no longer needed. */
   readonly signal?: AbortSignal | undefined;
 }

@@ -13,6 +13,7 @@ import type { SpiffeAuthority } from "../../contract/change-feed.ts";
 import { showCertificate } from "../../certificates/shown.ts";
 import { Failure } from "../../failures/failures.ts";
 import { guarded } from "../../forward/guarded.ts";
+import { TLS_FLOOD } from "../../network/tls-floods.ts";
 import { handshakeFailure, type PresentedVersion } from "./classify.ts";
 import type { Destination } from "./destination.ts";
 import { spiffeError } from "./spiffe.ts";
@@ -53,6 +54,7 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
   const { destination, context, presented, protocols, session, timeout, signal } = options;
   const { verifyName = true } = options;
   const { host, port } = destination;
+  const isClosed = socket.destroyed;
   return new Promise((fulfil, reject) => {
     const tls: TLSSocket = connect({
       socket,
@@ -100,7 +102,18 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
     // It may close without an error. Then no caller waits for ever.
     const closed = (): void => fail(closedEarly());
     tls.once("close", closed);
-    if (options.onSession) tls.on("session", guarded(tls, options.onSession));
+    // Of a socket that has closed already nothing is heard.
+    if (isClosed) closed();
+    let sessions = 0;
+    const given = (ticket: Buffer): void => {
+      sessions += 1;
+      if (sessions > MOST_SESSIONS) {
+        const message = `the origin sent more than ${MOST_SESSIONS} TLS sessions`;
+        throw Object.assign(new Error(message), { code: TLS_FLOOD });
+      }
+      options.onSession?.(ticket);
+    };
+    tls.on("session", guarded(tls, given));
     const judged = guarded(tls, () => {
       heard = true;
       const isNamed = verifyName || options.spiffe !== undefined;
@@ -144,6 +157,9 @@ function peerOf(tls: TLSSocket): PeerFacts | null {
   const { serialNumber: _, ...shown } = showCertificate(leaf);
   return shown;
 }
+
+/** A server sends two, or as many as it expects connections. */
+const MOST_SESSIONS = 256;
 
 /** Only subject alternative names count, and `*` only as a whole label: as workerd judges. */
 const RFC_9525 = { subject: "never", partialWildcards: false } as const;

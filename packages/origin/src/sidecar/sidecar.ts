@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { IncomingMessage } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
-import type { Server } from "node:tls";
+import type { Server, TLSSocket } from "node:tls";
 import { Authorizer, type DecisionCount, type DecisionMade } from "../authorizer.ts";
 import { followTrust, secureServerOptions } from "../tls.ts";
 import type { Trust } from "../trust.ts";
@@ -32,6 +32,8 @@ export interface SidecarOptions {
   readonly clock?: () => number;
   /** The class of requests over HTTP, as `http.createServer` takes it. Default: Node's. */
   readonly incoming?: typeof IncomingMessage;
+  /** Called with each connection whose handshake is over. */
+  readonly secured?: (socket: TLSSocket) => void;
 }
 
 export interface Destination {
@@ -88,6 +90,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
       ? { server: createTcpServer(tls, shared), stopIdle: () => {} }
       : createHttpServer({ ...tls, IncomingMessage: incoming }, shared);
   server.maxConnections = maxConnections;
+  if (options.secured !== undefined) server.on("secureConnection", options.secured);
   const sockets = socketsOf(server);
   const unfollow = followTrust(server, trust, pair);
   const close = (): void => {

@@ -5,8 +5,11 @@ import { mapped } from "./mapped-stack.ts";
 // The first column of the first line was made from line 8, column 3 of src/a.ts.
 const MAP = JSON.stringify({ version: 3, sources: ["../src/a.ts"], names: [], mappings: "AAOE" });
 
+const read = (name: string): Promise<string | null> =>
+  Promise.resolve(name === "index.js" ? MAP : null);
+const none = (): Promise<null> => Promise.resolve(null);
+
 test("frames are told by the place in the source, and all else stays", async () => {
-  const read = (name: string) => Promise.resolve(name === "index.js" ? MAP : null);
   const stack = [
     "Error: at index.js:1:1",
     "    at index.js:1:1",
@@ -29,7 +32,6 @@ test("frames are told by the place in the source, and all else stays", async () 
 });
 
 test("no stack takes long to read, whatever a Worker has written into it", async () => {
-  const none = () => Promise.resolve(null);
   for (const part of ["(a", "a:1", ":1", "(:1:1", " at "]) {
     const line = `    at ${part.repeat(200_000 / part.length)})`;
     const began = performance.now();

@@ -16,7 +16,6 @@ export const otherTests: Readonly<Record<string, readonly string[]>> = {
   "src/gateway/database/postgres-messages.ts": postgresTests,
   "src/gateway/database/postgres-sign-in.ts": postgresTests,
   "src/gateway/database/protocol.ts": [...mysqlTests, ...postgresTests],
-  "src/gateway/database/reader.ts": [...mysqlTests, ...postgresTests],
   "src/forward/exchange.ts": [
     "src/forward/exchange.test.ts",
     "src/forward/exchange-crashes.test.ts",

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { request as secureRequest } from "node:https";
@@ -16,6 +17,8 @@ import { wranglerProject } from "./helpers/wrangler.ts";
 const echo = `export default { fetch(request) {
   return Response.json({ url: request.url, headers: Object.fromEntries(request.headers) });
 } };`;
+
+const noPipes = process.platform === "win32" ? "there are no named pipes in folders" : false;
 
 describe("the API over TLS, apart from the Workers, behind proxies that are trusted", () => {
   let platform: TestPlatform;
@@ -113,6 +116,17 @@ describe("the API over TLS, apart from the Workers, behind proxies that are trus
     const serial = renewed.x509.serialNumber.toUpperCase();
     assert.notEqual((await api("/client/v4/user")).serial, serial);
     write(renewed);
+    await until(async () => (await api("/client/v4/user")).serial === serial);
+  });
+
+  it("a named pipe in the place of a file holds nothing up", { skip: noPipes }, async () => {
+    rmSync(file("tls.crt"));
+    makePipe(file("tls.crt"));
+    await until(() => platform.log().includes("it is no file"));
+    const renewed = await issue();
+    rmSync(file("tls.crt"));
+    write(renewed);
+    const serial = renewed.x509.serialNumber.toUpperCase();
     await until(async () => (await api("/client/v4/user")).serial === serial);
   });
 
@@ -234,7 +248,19 @@ describe("an API in plain HTTP", () => {
     const missing = await refused("--api-cert", "no.crt", "--api-key", "no.key");
     assert.match(missing, /the API cannot be served with "no\.crt" and "no\.key"/);
   });
+
+  it("nor does its start wait for a named pipe", { skip: noPipes }, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "countersign-pipe-"));
+    const pipe = join(folder, "tls.crt");
+    makePipe(pipe);
+    assert.match(await refused("--api-cert", pipe, "--api-key", pipe), /it is no file/);
+    rmSync(folder, { recursive: true });
+  });
 });
+
+function makePipe(path: string): void {
+  execFileSync("mkfifo", [path]);
+}
 
 function get(headers: readonly string[] = []): string {
   return ["GET /a HTTP/1.1", "Host: echo.example", "Connection: close", ...headers, "", ""].join(

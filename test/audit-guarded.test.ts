@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { appendAudit, type AuditEntry, chained } from "../src/store/access/audit.ts";
-import { checkAudit } from "../src/store/access/audit-check.ts";
+import {
+  appendAudit,
+  type AuditEntry,
+  type AuditHead,
+  chained,
+} from "../src/store/access/audit.ts";
+import { checkAudit, isWholeNow } from "../src/store/access/audit-check.ts";
 import { pruneAudit } from "../src/store/access/audit-prune.ts";
 import { guards } from "../src/store/access/guarded-rows.ts";
 import { logRows } from "../src/store/access/log-rows.ts";
@@ -128,12 +133,91 @@ for (const [engine, open] of Object.entries(engines)) {
   });
 }
 
+for (const [engine, open] of Object.entries(engines)) {
+  describe(`rows that the API changes after somebody did in the database alone, on ${engine}`, () => {
+    let control: TestControl;
+    let zone: string;
+    let noted: AuditHead;
+    before(async () => {
+      control = await startControl({ open });
+      const named = { name: "example.com", account: { id: control.accountId } };
+      zone = (await control.call("POST", "/zones", named)).result.id as string;
+      await set("min_tls_version", "1.2");
+      noted = (await check()).head;
+    });
+    after(() => control[Symbol.asyncDispose]());
+
+    const check = (known: AuditHead | null = null) =>
+      checkAudit(control.store.db, testKeyring, known);
+    const set = async (setting: string, value: string): Promise<void> => {
+      const answer = await control.call("PATCH", `/zones/${zone}/settings/${setting}`, { value });
+      assert.equal(answer.success, true, JSON.stringify(answer.errors));
+    };
+    const remove = async (): Promise<void> => {
+      assert.equal((await control.call("DELETE", `/zones/${zone}`)).success, true);
+    };
+    const ofSetting = { zone: "example.com", setting: "min_tls_version" } as const;
+    const added = { zone: "example.com", setting: "always_use_https", value: '"on"' } as const;
+
+    for (const [how, { byHand, next, said }] of Object.entries({
+      changed: {
+        byHand: (db: Database): Promise<unknown> =>
+          db.updateTable("zoneSettings").set({ value: '"1.0"' }).execute(),
+        next: () => set("min_tls_version", "1.3"),
+        said: "the setting of the zone example.com/min_tls_version was changed",
+      },
+      "taken out": {
+        byHand: (db: Database): Promise<unknown> => db.deleteFrom("zoneSettings").execute(),
+        next: () => set("min_tls_version", "1.2"),
+        said: `the setting of the zone ${ofSetting.zone}/${ofSetting.setting} was taken out`,
+      },
+      "put in": {
+        byHand: (db: Database): Promise<unknown> =>
+          db
+            .insertInto("zoneSettings")
+            .values({ ...added, accountId: control.accountId, modifiedOn: "2026-11-01T00:00:00Z" })
+            .execute(),
+        next: () => set("always_use_https", "off"),
+        said: "the setting of the zone example.com/always_use_https was put in",
+      },
+      "changed and then deleted": {
+        byHand: (db: Database): Promise<unknown> =>
+          db.updateTable("zones").set({ name: "b.example" }).execute(),
+        next: remove,
+        said: "the zone [0-9a-f]{32} was changed",
+      },
+    })) {
+      it(`a row that was ${how} is still found`, async () => {
+        await control.store.housekeep(({ db }) => byHand(db));
+        assert.equal((await check(noted)).where, "rows");
+        await next();
+        const { broken, where, head } = await check(noted);
+        assert.equal(where, "earlier rows", broken ?? "");
+        const sentence = `^${said} in the database alone, before entry ${head.sequence} changed it$`;
+        assert.match(broken!, new RegExp(sentence));
+        assert.equal((await check(head)).broken, null, "what was known before is left out");
+        noted = head;
+      });
+    }
+
+    it("and after retention has removed the entry", async () => {
+      const said = (await check()).broken;
+      assert.match(said ?? "", /was changed in the database alone/);
+      assert.ok((await pruneAudit(control.store, testKeyring, new Date(Date.now() + 1000))) > 0);
+      assert.equal((await check()).broken, said);
+      assert.equal(isWholeNow(await check()), true);
+    });
+  });
+}
+
 class Undone extends Error {}
 
 /** Other rows that a row may point to, by column. */
 async function otherRows(db: Database): Promise<ReadonlyMap<string, string>> {
-  const one = (table: "accounts" | "certificates" | "accessApplications", name: string) =>
-    db.selectFrom(table).select("id").where("name", "=", name).executeTakeFirstOrThrow();
+  const one = (
+    table: "accounts" | "certificates" | "accessApplications" | "scripts",
+    name: string,
+  ) => db.selectFrom(table).select("id").where("name", "=", name).executeTakeFirstOrThrow();
   const person = await db
     .selectFrom("users")
     .select("id")
@@ -147,6 +231,7 @@ async function otherRows(db: Database): Promise<ReadonlyMap<string, string>> {
     .executeTakeFirstOrThrow();
   return new Map([
     ["accountId", (await one("accounts", "Shop")).id],
+    ["scriptId", (await one("scripts", "other")).id],
     ["userId", person.id],
     ["certificateId", certificate],
     ["authorityTies.authorityId", certificate],

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn, type ChildProcess } from "node:child_process";
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -283,6 +283,19 @@ test("a policy that changes counts on an open connection; a broken file changes 
   } finally {
     agent.destroy();
   }
+});
+
+test("a named pipe in the place of a file holds up none of the others", async (t) => {
+  if (process.platform === "win32") return t.skip("there are no named pipes in folders");
+  const { url, said } = await serve();
+  const key = join(folder, "tls.key");
+  rmSync(key);
+  execFileSync("mkfifo", [key]);
+  await until(() => said().includes("is no file"));
+  writeFileSync(join(folder, "policy.json"), '{ "allow": [{ "worker": "b" }] }');
+  await until(async () => (await ask(url, callers.a)).status === 403);
+  rmSync(key);
+  writeFileSync(key, server.key);
 });
 
 test("a stream and a WebSocket are judged, and cut when the policy lets their caller no more", async () => {

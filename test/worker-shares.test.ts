@@ -151,3 +151,24 @@ export default {
   await until(async () => (await platform.worker("flood")).body === "hello");
   assert.match(platform.log(), /exceeded its memory limit of 128 MiB|Too many open files/);
 });
+
+test("what a Worker writes does not fill the platform's own log", async () => {
+  await using platform = await startPlatform();
+  const flood = `export default {
+  fetch() {
+    for (let i = 0; i < 300; i++) console.log("x".repeat(100_000));
+    console.log("last");
+    return new Response("done");
+  },
+};`;
+  const modules = { "index.js": ["application/javascript+module", flood] } as const;
+  const form = scriptForm({ compatibility_date: "2026-11-01" }, modules);
+  const path = "/accounts/{account}/workers/scripts/loud";
+  assert.deepEqual((await platform.api("PUT", path, form)).json.errors, []);
+  await until(async () => {
+    assert.equal((await platform.worker("loud")).body, "done");
+    return platform.log().includes("were left out here");
+  });
+  assert.ok(platform.log().length < 20_000_000, String(platform.log().length));
+  assert.match(platform.log(), /x{16384}… \(100000 characters\)/);
+});

@@ -75,8 +75,16 @@ async function findPair(folder: string): Promise<PairNames> {
   });
 }
 
-async function read(folder: string, name: string): Promise<Buffer> {
-  const path = join(folder, name);
+function read(folder: string, name: string): Promise<Buffer> {
+  return readSmallFile(join(folder, name));
+}
+
+/**
+ * Reads a file of at most 64 KiB that somebody else writes, and waits for nobody.
+ * @returns bytes, which can be wiped
+ * @throws Failure `folder_unreadable` or `upload_too_large`
+ */
+export async function readSmallFile(path: string): Promise<Buffer> {
   try {
     // A named pipe would otherwise be waited for until somebody writes into it.
     await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);

@@ -90,6 +90,15 @@ export const accessFailures = {
     cause: "Each entry is chained to the one before by its hash, and the chain does not hold.",
     fix: "Keep the database as it is for the investigation, and compare it with a backup.",
   },
+  audit_rows_changed: {
+    side: "platform",
+    status: 500,
+    number: 7000616,
+    title: "the database was changed without the platform",
+    cause:
+      "The log is whole. A row of the database is not what the log says was written there last, or was not when an entry changed it: somebody changed it in the database alone.",
+    fix: "Find out who can write to the database. Set right through the API, or with `countersign`, what the message names. After that, give `countersign audit verify --head` the end of the log, which leaves out what was found up to there.",
+  },
   sign_in_failed: {
     side: "caller",
     status: 401,

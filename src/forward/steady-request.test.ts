@@ -93,6 +93,19 @@ test("what waits of a body that nobody reads is few buffers", async (t) => {
   assert.ok(count < 2_000, `${count} buffers`);
 });
 
+test("a large body that nobody reads stays with its sender, and arrives whole once somebody does", async (t) => {
+  const { client, request } = await begun(t);
+  const size = 4_000_000;
+  client.write(`${size.toString(16)}\r\n${"a".repeat(size)}\r\n${END}`);
+  while (request.readableLength < 131_072) await turn();
+  for (let i = 0; i < 10; i += 1) await turn();
+  assert.ok(request.socket.bytesRead < 500_000, `${request.socket.bytesRead} bytes were read`);
+  let bytes = 0;
+  request.on("data", (chunk: Buffer) => (bytes += chunk.length));
+  await once(request, "end");
+  assert.equal(bytes, size);
+});
+
 test("a client that goes away while it waits ends its request", async (t) => {
   const { client, request } = await begun(t);
   client.write(chunked("a".repeat(50_000)));

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { duplexPair, type Duplex } from "node:stream";
 import { test } from "node:test";
 import { readable, readExactly } from "./clear.ts";
@@ -57,15 +58,21 @@ test("who waits for bytes is called off with the reason, before or meanwhile", a
 });
 
 test("of several sockets the first that has something, has ended or is closed is enough", async () => {
-  for (const event of ["speaks", "ends", "is closed", "was closed"]) {
+  for (const event of ["speaks", "ends", "is closed", "had ended", "had closed"]) {
     const [one] = pair();
     const [other, their] = pair();
+    if (event === "had closed") {
+      other.destroy();
+      await once(other, "close");
+    } else if (event === "had ended") {
+      their.end();
+      await once(other.resume(), "end");
+    }
     const counts = [one, other].map(listeners);
-    if (event === "was closed") other.destroy();
     const waiting = readable([one, other]);
     if (event === "speaks") their.write("x");
     else if (event === "ends") their.end();
-    else other.destroy();
+    else if (event === "is closed") other.destroy();
     await waiting;
     assert.deepEqual([one, other].map(listeners), counts, event);
   }

@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import type { Logger } from "pino";
+import { readSmallFile } from "../certificates/pair-files.ts";
 import { Failure } from "../failures/failures.ts";
 
 /** A certificate with its chain, and its key: PEM files that another program may renew. */
@@ -82,7 +82,7 @@ export class ServedPair implements PairSource {
 
 async function readPair({ certificate, key }: PairFiles): Promise<Pair> {
   try {
-    const pair = { cert: await readFile(certificate, "utf8"), key: await readFile(key, "utf8") };
+    const pair = { cert: await textOf(certificate), key: await textOf(key) };
     createSecureContext(pair);
     return pair;
   } catch (cause) {
@@ -92,4 +92,8 @@ async function readPair({ certificate, key }: PairFiles): Promise<Pair> {
       facts: { certificate, key },
     });
   }
+}
+
+async function textOf(file: string): Promise<string> {
+  return (await readSmallFile(file)).toString("utf8");
 }

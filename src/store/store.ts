@@ -5,7 +5,7 @@ import { Migrator } from "kysely/migration";
 import { Failure } from "../failures/failures.ts";
 import type { Keyring } from "../keys/seal.ts";
 import { appendAudit, type Audit } from "./access/audit.ts";
-import { RowRecorder } from "./access/row-recorder.ts";
+import { recorded } from "./access/recorded.ts";
 import { recordChange } from "./changes.ts";
 import { migrationNames, migrations } from "./migrations.ts";
 import { JsonColumns } from "./json-columns.ts";
@@ -79,9 +79,9 @@ export async function openStoreOn(dialect: Dialect): Promise<Store> {
   const write = async <T>(work: (write: Write) => Promise<Done<T>>): Promise<Written<T>> => {
     let cursor = 0;
     const value = await db.transaction().execute(async (transaction) => {
-      const recorder = new RowRecorder();
+      const { db: recording, recorder } = recorded(transaction, dialect);
       const done = await work({
-        db: transaction.withPlugin(recorder),
+        db: recording,
         changed: async (change) => {
           cursor = await recordChange(transaction, change);
         },

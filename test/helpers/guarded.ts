@@ -82,6 +82,11 @@ export async function makeGuarded(
     name: "other",
     domain: "other.example.com",
   });
+  await call("PUT", `${own}/workers/scripts/other`, scriptForm({}));
+  await zoneThatGoes(call, control);
+  for (const value of ["1.2", "1.3"]) {
+    await call("PATCH", `/zones/${zone}/settings/min_tls_version`, { value });
+  }
   for (const name of ["gone", "kept"]) {
     const authority = await makeAuthority(name);
     const ca = await call("POST", `${own}/mtls_certificates`, {
@@ -142,12 +147,28 @@ export async function makeGuarded(
       validity_days: 30,
     });
     await call("DELETE", `/zones/${zone}/client_certificates/${issued.id}`);
+    const record = { type: "A", name: `r-${name}.example.com`, proxied: true };
+    const dns = await call("POST", `/zones/${zone}/dns_records`, {
+      ...record,
+      content: "192.0.2.1",
+    });
+    await call("PATCH", `/zones/${zone}/dns_records/${dns.id}`, { content: "192.0.2.2" });
+    const host = `${own}/countersign/hosts/o-${name}.example.com/origin`;
+    for (const to of ["https://one.example", "https://two.example"]) {
+      await call("PUT", host, { to, certificate: certificate.id });
+    }
     await call("PUT", `${own}/workers/scripts/${name}`, scriptForm({}));
+    await call("POST", `/zones/${zone}/workers/routes`, {
+      pattern: `w-${name}.example.com/*`,
+      script: name,
+    });
     await identityOf(control, name);
     await call("POST", `${own}/countersign/identities/${name}/revoke`);
     if (name === "kept") continue;
     await call("POST", `${own}/countersign/identities/${name}/restore`);
     await call("DELETE", `${own}/workers/scripts/${name}`);
+    await call("DELETE", `/zones/${zone}/dns_records/${dns.id}`);
+    await call("DELETE", host);
     await call("DELETE", `${own}/access/apps/${app.id}`);
     await call("DELETE", `${own}/access/policies/${policy.id}`);
     await call("DELETE", `${own}/access/service_tokens/${service.id}`);
@@ -158,6 +179,17 @@ export async function makeGuarded(
     await call("DELETE", `${own}/mtls_certificates/${certificate.id}`);
     await call("DELETE", `${own}/mtls_certificates/${ca.id}`);
   }
+}
+
+type Call = (method: string, path: string, body?: unknown) => Promise<{ readonly id: string }>;
+
+/** With what it has. */
+async function zoneThatGoes(call: Call, { accountId }: TestControl): Promise<void> {
+  const { id } = await call("POST", "/zones", { name: "gone.example", account: { id: accountId } });
+  await call("PATCH", `/zones/${id}/settings/tls_1_3`, { value: "off" });
+  const record = { type: "CNAME", name: "a.gone.example", content: "b.example", proxied: true };
+  await call("POST", `/zones/${id}/dns_records`, record);
+  await call("DELETE", `/zones/${id}`);
 }
 
 /** As the gateway asks for it when the Worker starts. */

@@ -32,6 +32,7 @@ import { layOut } from "../storage/modules.ts";
 import { openSecrets } from "./open-secrets.ts";
 import { startFailure } from "./start-failure.ts";
 import { TraceLines } from "../logs/traces.ts";
+import { loggedAs, OutputShare } from "../logs/output-share.ts";
 import { WorkerLog } from "../logs/worker-log.ts";
 import {
   type WorkerdLine,
@@ -63,6 +64,7 @@ export class Launcher {
   #missingClass: ObjectClass | null = null;
   readonly #traces: TraceLines | null;
   readonly workerLog: WorkerLog;
+  readonly #output: OutputShare = new OutputShare();
   #hasRun = false;
   readonly #interrupted: InterruptedInstances;
 
@@ -334,14 +336,13 @@ export class Launcher {
       this.workerLog.line(level, message);
     }
     const from = fromRuntime ? "runtime" : "console";
-    // workerd's mark for what only its developers can act on.
+    const written = this.#output.take(message);
+    if (written === null) return;
+    const leftOut = this.#output.leftOut();
+    if (leftOut > 0) this.#log.warn({ leftOut }, "lines of the Worker's output were left out here");
     const refused = fromRuntime ? refusedAddress(message) : null;
     if (refused !== null) this.#log.warn({ from, ...refused }, refused.message);
-    else if (level === "debug" || message.startsWith("NOSENTRY"))
-      this.#log.debug({ from }, message);
-    else if (level === "error") this.#log.error({ from }, message);
-    else if (level === "warn") this.#log.warn({ from }, message);
-    else this.#log.info({ from }, message);
+    else this.#log[loggedAs(level, message)]({ from }, written);
   }
 }
 

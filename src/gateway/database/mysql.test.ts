@@ -241,6 +241,7 @@ test("a server that says nothing is given up in time", async (t) => {
   });
   const { one: other, opened: open } = await signingIn();
   t.mock.timers.tick(60_000);
+  assert.ok(!other.socket.destroyed);
   other.server.write(packet(3, OK));
   await open;
 });

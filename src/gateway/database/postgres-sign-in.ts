@@ -67,6 +67,8 @@ class Answers {
   readonly #opening: Opening;
   #session: ReturnType<typeof sasl.startSession> | null = null;
   #bound: TLSSocket | null = null;
+  /** With SCRAM, the server proves that it knows the password: before that it is not believed. */
+  #owesProof = false;
 
   constructor(tls: TLSSocket, opening: Opening) {
     this.#tls = tls;
@@ -80,6 +82,7 @@ class Answers {
     const data = body.subarray(4);
     switch (kind) {
       case 0:
+        if (this.#owesProof) throw unsupported("SASL was not finished", this.#opening);
         return true;
       case 3:
         this.#tls.write(serialize.password(this.#opening.password()));
@@ -108,6 +111,7 @@ class Answers {
         // Bound to this TLS connection, where the server offers it.
         this.#bound = mechanisms.includes("SCRAM-SHA-256-PLUS") ? this.#tls : null;
         this.#session = sasl.startSession(mechanisms, this.#bound);
+        this.#owesProof = true;
         const { mechanism, response } = this.#session;
         this.#tls.write(serialize.sendSASLInitialResponseMessage(mechanism, response));
       } else if (kind === 11 && this.#session !== null) {
@@ -115,6 +119,7 @@ class Answers {
         this.#tls.write(serialize.sendSCRAMClientFinalMessage(this.#session.response));
       } else if (kind === 12 && this.#session !== null) {
         sasl.finalizeSession(this.#session, text);
+        this.#owesProof = false;
       } else throw new Error("SASL out of order");
     } catch (error) {
       throw unsupported((error as Error).message, this.#opening);

@@ -44,6 +44,8 @@ export class DatabaseSession {
   readonly #parts: SessionParts;
   readonly #driver: Socket;
   #follower: Follower | null = null;
+  /** Before TLS, and within it. */
+  #dialled: Socket | null = null;
   #server: TLSSocket | null = null;
   #leave: (() => void) | null = null;
   #over = false;
@@ -92,7 +94,13 @@ export class DatabaseSession {
       dial: async () => {
         await this.#enter();
         startedAt = performance.now();
-        return await dial({ host, port }, network);
+        const socket = await dial({ host, port }, network);
+        if (this.#over) {
+          socket.destroy();
+          throw new Failure("origin_connection_cut");
+        }
+        this.#dialled = socket;
+        return socket;
       },
       handshake: async (socket) => {
         const tls = await this.#handshake(socket);
@@ -121,7 +129,7 @@ export class DatabaseSession {
     };
   }
 
-  /** @throws Failure `database_connections_exhausted` */
+  /** @throws Failure `database_connections_exhausted`, `origin_connection_cut` */
   async #enter(): Promise<void> {
     const { config, places, network } = this.#parts.route;
     const leave = await places.take(config.connectionLimit, network.timeouts.connect);
@@ -131,8 +139,12 @@ export class DatabaseSession {
         facts: { limit: config.connectionLimit },
       });
     }
-    if (this.#over) leave();
-    else this.#leave = leave;
+    // Who has left meanwhile needs no connection.
+    if (this.#over) {
+      leave();
+      throw new Failure("origin_connection_cut");
+    }
+    this.#leave = leave;
   }
 
   async #handshake(socket: Socket): Promise<TLSSocket> {
@@ -214,7 +226,7 @@ export class DatabaseSession {
     clearTimeout(this.#deadline);
     this.#leave?.();
     this.#leave = null;
-    this.#server?.destroy();
+    (this.#server ?? this.#dialled)?.destroy();
   }
 }
 

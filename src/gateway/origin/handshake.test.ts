@@ -225,6 +225,10 @@ test("a server that says nothing is given up in time, or when nobody waits any m
   const closed = handshake(other, { ...optionsFor(port), context });
   other.destroy();
   await assert.rejects(closed, { code: "origin_handshake_reset" });
+  // And one that had closed before.
+  await assert.rejects(handshake(other, { ...optionsFor(port), context }), {
+    code: "origin_handshake_reset",
+  });
 });
 
 test("once it is over, a handshake has no time-out, cannot be called off, and its socket may break", async (t) => {

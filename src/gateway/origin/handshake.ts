@@ -54,6 +54,7 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
   const { destination, context, presented, protocols, session, timeout, signal } = options;
   const { verifyName = true } = options;
   const { host, port } = destination;
+  const isClosed = socket.destroyed;
   return new Promise((fulfil, reject) => {
     const tls: TLSSocket = connect({
       socket,
@@ -101,6 +102,8 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
     // It may close without an error. Then no caller waits for ever.
     const closed = (): void => fail(closedEarly());
     tls.once("close", closed);
+    // Of a socket that has closed already nothing is heard.
+    if (isClosed) closed();
     let sessions = 0;
     const given = (ticket: Buffer): void => {
       sessions += 1;

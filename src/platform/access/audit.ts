@@ -1,7 +1,6 @@
 import { Hono } from "hono";
 import { z } from "zod";
-import { Failure } from "../../failures/failures.ts";
-import { checkAudit } from "../../store/access/audit-check.ts";
+import { auditFailure, checkAudit } from "../../store/access/audit-check.ts";
 import { listAudit } from "../../store/access/audit.ts";
 import { type AccessContext, accountNamed } from "./context.ts";
 
@@ -39,12 +38,7 @@ export function auditApp({ store, keyring }: AccessContext): Hono {
         keyring,
         head === null ? null : { sequence: Number(sequence), hash },
       );
-      if (check.broken !== null) {
-        throw new Failure("audit_broken", {
-          message: check.broken,
-          facts: { wholeUpTo: check.head },
-        });
-      }
+      if (check.broken !== null) throw auditFailure(check);
       return c.json(check);
     });
 }

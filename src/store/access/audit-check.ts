@@ -1,4 +1,5 @@
 import { auditBasePlace, auditHeadPlace } from "../../keys/places.ts";
+import { Failure } from "../../failures/failures.ts";
 import type { Keyring } from "../../keys/seal.ts";
 import { listAccounts } from "./accounts.ts";
 import {
@@ -18,8 +19,33 @@ export interface AuditCheck {
   readonly head: AuditHead;
   /** How many of these retention has removed. Their last values for rows that matter were kept. */
   readonly removed: number;
-  /** The first thing that is wrong, in a sentence. Null: the log is whole. */
+  /** The first thing that is wrong, in a sentence. Null: the log is whole, and the rows are as it says. */
   readonly broken: string | null;
+  /** What `broken` is about. Null: nothing is wrong. */
+  readonly where: BrokenWhere | null;
+}
+
+/**
+ * The log itself; a row that is not as it was logged last; or one that was so once, until the API
+ * changed it.
+ */
+export type BrokenWhere = "log" | "rows" | "earlier rows";
+
+/** What is wrong, in the words for it. @param check whose `broken` is not null */
+export function auditFailure({ broken, where, head }: AuditCheck): Failure {
+  if (where === "log") {
+    return new Failure("audit_broken", { message: broken!, facts: { wholeUpTo: head } });
+  }
+  const end = `${head.sequence}:${head.hash}`;
+  return new Failure("audit_rows_changed", {
+    message: `${broken}. The log is whole, and ends at ${end}`,
+    facts: { wholeUpTo: head },
+  });
+}
+
+/** Nothing is wrong now. */
+export function isWholeNow({ broken, where }: AuditCheck): boolean {
+  return broken === null || where === "earlier rows";
 }
 
 const AT_ONCE = 1000;
@@ -46,10 +72,11 @@ export async function openBase(db: Database, keyring: Keyring): Promise<AuditBas
  * Follows the chain of the audit log from its first entry, or from the sealed base where retention
  * has removed some, to the sealed head. It finds an entry that was changed, taken out, added or
  * moved, and an end that was cut off; then each revocation, list of allowed hosts, active version
- * or mode that differs from its last logged value. It cannot find that the whole database was put
+ * or mode that differs from its last logged value, or did when an entry changed it. It cannot find that the whole database was put
  * back to an older state: for that, compare with a head that was noted elsewhere.
  *
- * @param noted a head that was seen before, which has to lie on the chain
+ * @param noted a head that was seen before, which has to lie on the chain: what entries up to there
+ * found changed is known
  */
 export async function checkAudit(
   db: Database,
@@ -59,16 +86,17 @@ export async function checkAudit(
   const base = await openBase(db, keyring);
   if (base === null) {
     const broken = "the record of what retention removed was not written with this master key";
-    return { entries: 0, removed: 0, head: BEGINNING, broken };
+    return { entries: 0, removed: 0, head: BEGINNING, broken, where: "log" };
   }
   const words = new LastWords(base.words);
   let head: AuditHead = { sequence: base.sequence, hash: base.hash };
   let passed = noted === null || (noted.sequence === head.sequence && noted.hash === head.hash);
-  const result = (broken: string | null): AuditCheck => ({
+  const result = (broken: string | null, where: BrokenWhere = "log"): AuditCheck => ({
     entries: head.sequence,
     removed: base.sequence,
     head,
     broken,
+    where: broken === null ? null : where,
   });
   if (noted !== null && noted.sequence > 0 && noted.sequence < base.sequence) {
     return result(
@@ -96,7 +124,8 @@ export async function checkAudit(
   if (contradicted !== null && (await readHead(db))?.sequence !== head.sequence) {
     return checkAudit(db, keyring, noted);
   }
-  return result(contradicted);
+  if (contradicted !== null) return result(contradicted, "rows");
+  return result(words.earlierChange(noted?.sequence ?? 0), "earlier rows");
 }
 
 export function wrongIn(row: AuditEntryRow, before: AuditHead): string | null {

@@ -1,6 +1,6 @@
 import type { AuditEntry } from "./audit.ts";
 import type { Database } from "../database.ts";
-import { differing, guards, nameOf } from "./guarded-rows.ts";
+import { changedBefore, differing, guardOf, guards, nameOf } from "./guarded-rows.ts";
 import { currentDeployment } from "../workers/deployments.ts";
 import { digestsNow } from "../workers/version-content.ts";
 
@@ -21,7 +21,15 @@ export interface LastLogged {
     digests: readonly (readonly [string, string])[],
   ])[];
   readonly logged: readonly string[];
+  /** As of `LastWords`. */
+  readonly earlier: readonly EarlierChange[];
 }
+
+/** A row that was changed in the database alone, and later through the API. */
+export type EarlierChange = readonly [entry: number, what: string];
+
+/** How many of these are kept: the last ones. */
+const MOST_EARLIER = 100;
 
 /**
  * The last logged value of everything that protects a key or a Worker. The rows have to be equal:
@@ -44,6 +52,7 @@ export class LastWords {
   readonly #rows = new Map<string, Map<string, string>>();
   /** Guards of which every row was logged: no other may be there. */
   readonly #logged = new Set<string>();
+  #earlier: readonly EarlierChange[] = [];
 
   /** Begins with the values from removed entries. @param words of `toJSON` */
   constructor(words: Partial<LastLogged> = {}) {
@@ -57,6 +66,7 @@ export class LastWords {
     this.#secretsBound = words.secretsBound === true;
     for (const [table, digests] of words.rows ?? []) this.#rows.set(table, new Map(digests));
     for (const name of words.logged ?? []) this.#logged.add(name);
+    this.#earlier = words.earlier ?? [];
   }
 
   toJSON(): LastLogged {
@@ -71,6 +81,7 @@ export class LastWords {
       secretsBound: this.#secretsBound,
       rows: [...this.#rows].map(([table, digests]) => [table, [...digests]] as const),
       logged: [...this.#logged],
+      earlier: this.#earlier,
     };
   }
 
@@ -120,6 +131,15 @@ export class LastWords {
         break;
       default:
     }
+  }
+
+  /**
+   * The first row that was not as it had been logged when an entry changed it, in a sentence. Null:
+   * all were. @param noted the last entry of which that was known before
+   */
+  earlierChange(noted: number): string | null {
+    const found = this.#earlier.find(([entry]) => entry > noted);
+    return found === undefined ? null : `${found[1]}, before entry ${found[0]} changed it`;
   }
 
   /** The first row that differs, in a sentence. Null: none differs. */
@@ -224,7 +244,7 @@ export class LastWords {
     return null;
   }
 
-  #hearRows({ rows, logged = [] }: AuditEntry): void {
+  #hearRows({ sequence, rows, logged = [] }: AuditEntry): void {
     if (rows === undefined) {
       // An older version was at work, and did not log what it made of the rows.
       this.#rows.clear();
@@ -235,9 +255,15 @@ export class LastWords {
       this.#logged.add(nameOf(guarded));
       this.#rows.delete(guarded.table);
     }
-    for (const [table, key, digest] of rows) {
+    for (const [table, key, digest, before] of rows) {
       let known = this.#rows.get(table);
       if (known === undefined) this.#rows.set(table, (known = new Map()));
+      const guarded = guardOf(table);
+      if (before !== undefined && guarded !== undefined && this.#logged.has(nameOf(guarded))) {
+        const found = changedBefore(guarded, key, { logged: known.get(key) ?? null, before });
+        if (found !== null)
+          this.#earlier = [...this.#earlier, [sequence, found] as const].slice(-MOST_EARLIER);
+      }
       if (digest === null) known.delete(key);
       else known.set(key, digest);
     }

@@ -2,8 +2,17 @@ import { createHash } from "node:crypto";
 import type { Database } from "../database.ts";
 import type { Tables } from "../schema.ts";
 
-/** What the log says of a row: its table, its key, and a hash of what it holds. Null: it is gone. */
-export type LoggedRow = readonly [table: string, key: string, digest: string | null];
+/**
+ * What the log says of a row: its table, its key, a hash of what it holds, and one of what it held
+ * before. Null: it is not there. Undefined: the entry logs rows that nobody has changed, or is of a
+ * version that did not look before.
+ */
+export type LoggedRow = readonly [
+  table: string,
+  key: string,
+  digest: string | null,
+  before?: string | null,
+];
 
 /** Rows that let somebody in or keep somebody out. The log says of each what it holds. */
 export interface Guard {
@@ -165,6 +174,36 @@ export const guards: readonly Guard[] = [
     columns: ["accountId", "authorityId", "certificateId", "host", "spiffeIds"],
   }),
   guard({
+    table: "zones",
+    noun: "zone",
+    key: ["id"],
+    columns: ["accountId", "name"],
+  }),
+  guard({
+    table: "zoneSettings",
+    noun: "setting of the zone",
+    key: ["zone", "setting"],
+    columns: ["accountId", "value"],
+  }),
+  guard({
+    table: "dnsRecords",
+    noun: "DNS record",
+    key: ["id"],
+    columns: ["accountId", "zone", "name", "type", "content", "proxied"],
+  }),
+  guard({
+    table: "hostOrigins",
+    noun: "origin of a host",
+    key: ["id"],
+    columns: ["accountId", "host", "toHost", "toPort", "certificateId"],
+  }),
+  guard({
+    table: "routes",
+    noun: "route",
+    key: ["id"],
+    columns: ["accountId", "scriptId", "kind", "pattern"],
+  }),
+  guard({
     table: "proxiedZones",
     noun: "proxied zone",
     key: ["accountId", "name"],
@@ -231,6 +270,23 @@ export async function differing(
     return `the ${noun} ${key} is missing, and the log does not say who removed it`;
   }
   return null;
+}
+
+/** The guard of a table. */
+export function guardOf(table: string): Guard | undefined {
+  return guards.find((one) => one.table === table);
+}
+
+/** How a row had come to what it held before an entry. Null: it held what the log says. */
+export function changedBefore(
+  guarded: Guard,
+  key: string,
+  { logged, before }: { readonly logged: string | null; readonly before: string | null },
+): string | null {
+  if (logged === before) return null;
+  if (before === null && guarded.expires && isPast(key)) return null;
+  const how = logged === null ? "put in" : before === null ? "taken out" : "changed";
+  return `the ${guarded.noun} ${key} was ${how} in the database alone`;
 }
 
 function isPast(key: string): boolean {

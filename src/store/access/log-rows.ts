@@ -4,7 +4,7 @@ import type { Database } from "../database.ts";
 import type { Store } from "../store.ts";
 import { listAccounts } from "./accounts.ts";
 import { auditOf } from "./audit.ts";
-import { checkAudit, openBase } from "./audit-check.ts";
+import { checkAudit, isWholeNow, openBase } from "./audit-check.ts";
 import { guardNames } from "./guarded-rows.ts";
 
 /**
@@ -18,7 +18,7 @@ export async function logRows(store: Store, keyring: Keyring): Promise<boolean> 
   const logged = await loggedGuards(store.db, keyring);
   const missing = guardNames.filter((name) => !logged.has(name));
   if (missing.length === 0) return false;
-  if ((await checkAudit(store.db, keyring)).broken !== null) return false;
+  if (!isWholeNow(await checkAudit(store.db, keyring))) return false;
   await store.write(async () => ({
     value: null,
     audit: {

@@ -1,9 +1,8 @@
 import { formerSecretPlace, secretPlace } from "../../keys/places.ts";
 import type { Keyring, Sealed } from "../../keys/seal.ts";
-import { Failure } from "../../failures/failures.ts";
 import { listAccounts } from "../access/accounts.ts";
 import { auditOf } from "../access/audit.ts";
-import { checkAudit, openBase } from "../access/audit-check.ts";
+import { auditFailure, checkAudit, isWholeNow, openBase } from "../access/audit-check.ts";
 import type { Database } from "../database.ts";
 import type { Store } from "../store.ts";
 import { digestsNow } from "./version-content.ts";
@@ -26,8 +25,8 @@ export async function bindSecrets(store: Store, keyring: Keyring): Promise<Bound
   if (await wereBound(store.db, keyring)) return null;
   // A store that is new: its first entry says that everything in it is bound.
   if ((await listAccounts(store.db)).length === 0) return null;
-  const { broken } = await checkAudit(store.db, keyring);
-  if (broken !== null) throw new Failure("audit_broken", { message: `the audit log: ${broken}` });
+  const check = await checkAudit(store.db, keyring);
+  if (!isWholeNow(check)) throw auditFailure(check);
   const { value } = await store.write(async ({ db }) => {
     const bound = await sealAnew(db, keyring);
     const versions: Record<string, string> = {};

@@ -52,6 +52,8 @@ export async function updateScript(
 
 /** With its versions, deployments and routes, and the modules no other version has. */
 export async function deleteScript(db: Database, id: string): Promise<void> {
+  // The audit log says of each route what became of it, so the foreign key does not do it.
+  await db.deleteFrom("routes").where("scriptId", "=", id).execute();
   await db.deleteFrom("scripts").where("id", "=", id).execute();
   await db
     .deleteFrom("blobs")

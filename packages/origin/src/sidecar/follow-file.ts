@@ -1,4 +1,5 @@
-import { readFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
 
 /** How often files are read again, ms. This also notices renamed files and moved links. */
 const EVERY = 300;
@@ -17,7 +18,7 @@ export interface FollowFilesOptions {
  * @throws what reading and `take` throw, the first time
  */
 export async function followFiles({ files, take, log }: FollowFilesOptions): Promise<() => void> {
-  const read = (): Promise<string[]> => Promise.all(files.map((file) => readFile(file, "utf8")));
+  const read = (): Promise<string[]> => Promise.all(files.map(textOf));
   const first = await read();
   take(first);
   let known = JSON.stringify(first);
@@ -48,4 +49,11 @@ export async function followFiles({ files, take, log }: FollowFilesOptions): Pro
     void look().finally(() => (isReading = false));
   }, EVERY);
   return () => clearInterval(timer);
+}
+
+/** A named pipe would be waited for until somebody writes into it, and all files with it. */
+async function textOf(path: string): Promise<string> {
+  await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  if (!(await file.stat()).isFile()) throw new Error(`"${path}" is no file`);
+  return await file.readFile("utf8");
 }

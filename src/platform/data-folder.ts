@@ -81,8 +81,14 @@ export function assertWritable(path: string): void {
 const folders = ["run", "storage"];
 const files = [
   "admin.sock",
-  ...["countersign.db", "countersign.db-shm", "countersign.db-wal", "local-ca.pem"],
-  ...["lock", "master.key", "master.key.next", "pid"],
+  "countersign.db",
+  "countersign.db-shm",
+  "countersign.db-wal",
+  "local-ca.pem",
+  "lock",
+  "master.key",
+  "master.key.next",
+  "pid",
 ];
 
 /** @throws Failure `data_folder_unusable` if there is something else where a file or a folder has to be */

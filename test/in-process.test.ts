@@ -1,4 +1,9 @@
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +12,12 @@ import { countersign, type CliRun } from "./helpers/cli.ts";
 import { issueKind } from "./helpers/keys.ts";
 import { openOpenssl } from "./helpers/openssl.ts";
 import { startOrigin, type TestOrigin } from "./helpers/origin.ts";
-import { makeAuthority, selfSigned, type TestAuthority } from "./helpers/pki.ts";
+import {
+  makeAuthority,
+  selfSigned,
+  type TestAuthority,
+  type TestCertificate,
+} from "./helpers/pki.ts";
 import { startPlatform, type Envelope, type TestPlatform } from "./helpers/platform.ts";
 import { scriptForm } from "./helpers/script-form.ts";
 import { until } from "./helpers/until.ts";
@@ -147,6 +157,41 @@ test("a certificate of X.509 version 1 is left to the gateway, and its warning s
   assert.match((await cli("doctor")).stdout, warning);
 });
 
+test("certificates without a subject are presented, and met, in-process; an origin's odd ones end nothing", async (t) => {
+  const { chain, key } = await authority.issue({ subject: "", uris: ["spiffe://example.org/a"] });
+  const id = await upload({ certificates: chain, private_key: key, ca: false });
+  const servers = {
+    unnamed: await authority.issue({ subject: "", dns: ["localhost"] }),
+    elsewhere: await authority.issue({ subject: "", dns: ["else.example"] }),
+    undated: withDates(await authority.issue({ subject: "CN=x", dns: ["localhost"] }), "269901"),
+    lettered: withDates(await authority.issue({ subject: "CN=x", dns: ["localhost"] }), "26XX01"),
+  };
+  const seen: string[] = [];
+  const ports: Record<string, number> = {};
+  for (const [name, { chain: cert, key: own }] of Object.entries(servers)) {
+    const server = createServer({ cert, key: own, ca: authority.pem, requestCert: true }, (to) => {
+      const client = (to.socket as TLSSocket).getPeerX509Certificate();
+      seen.push(`${name} ${client?.subject ?? "no subject"} ${client?.subjectAltName}`);
+    });
+    server.on("request", (_, response) => response.end("met"));
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    t.after(() => server.close());
+    ports[name] = (server.address() as AddressInfo).port;
+  }
+  const code = `export default { fetch: (request, env) => env.CERT.fetch(
+    "https://localhost:" + new URL(request.url).pathname.slice(1),
+  ).catch((error) => new Response(String(error), { status: 599 })) };`;
+  await deploy("unnamed", id, code);
+  await setInProcess("unnamed");
+  const statusAt = async (name: string) =>
+    (await platform.worker("unnamed", `/${ports[name]}`)).status;
+  for (const name of ["elsewhere", "undated", "lettered"])
+    assert.equal(await statusAt(name), 599, name);
+  assert.equal(await statusAt("unnamed"), 200);
+  assert.deepEqual(seen, ["unnamed no subject URI:spiffe://example.org/a"]);
+  assert.doesNotMatch(platform.log(), /"script":"unnamed".*(killed by|exited with)/);
+});
+
 test("a binding that is not there is refused, and so is a command line that chooses nothing", async () => {
   await deploy("small", await certificate("CN=small"));
   const missing = await cli("binding", "set", "small", "OTHER", "--in-process", "--json");
@@ -195,8 +240,10 @@ async function rotate(id: string, certificates: string, key: string): Promise<En
   return (await platform.api("POST", path, { certificates, private_key: key })).json;
 }
 
-async function put(script: string, id: string): Promise<Envelope> {
-  const code = `export default { fetch: (request, env) => env.CERT.fetch(
+async function put(script: string, id: string, own?: string): Promise<Envelope> {
+  const code =
+    own ??
+    `export default { fetch: (request, env) => env.CERT.fetch(
     request.url.endsWith("/plain") ? "http://localhost:1" : "${origin.url}/path",
   ) };`;
   const bindings = [{ type: "mtls_certificate", name: "CERT", certificate_id: id }];
@@ -207,9 +254,19 @@ async function put(script: string, id: string): Promise<Envelope> {
   return (await platform.api("PUT", `/accounts/{account}/workers/scripts/${script}`, form)).json;
 }
 
-async function deploy(script: string, id: string): Promise<void> {
-  const { success, errors } = await put(script, id);
+async function deploy(script: string, id: string, code?: string): Promise<void> {
+  const { success, errors } = await put(script, id, code);
   assert.equal(success, true, JSON.stringify(errors));
+}
+
+/** The year, month and day in the place of both dates: six characters. The signature breaks with them. */
+function withDates({ key, chain }: TestCertificate, day: string): TestCertificate {
+  const der = new X509Certificate(chain).raw;
+  const UTC_TIME = Buffer.from([0x17, 13]);
+  const first = der.indexOf(UTC_TIME);
+  for (const at of [first, der.indexOf(UTC_TIME, first + 15)]) der.write(day, at + 2, "latin1");
+  const pem = `-----BEGIN CERTIFICATE-----\n${der.toString("base64")}\n-----END CERTIFICATE-----\n`;
+  return { key, chain: pem } as TestCertificate;
 }
 
 async function setInProcess(script: string): Promise<void> {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import {
   closeSync,
   cpSync,
@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   openSync,
   rmSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
   writeSync,
@@ -71,6 +72,18 @@ const faults: Readonly<Record<string, readonly [fault: (folder: string) => void,
   ],
   "master.key, which is a folder": [
     (folder) => replace(folder, "master.key", mkdirSync),
+    "data_folder_unusable",
+  ],
+  "master.key, which is a named pipe": [
+    (folder) => replace(folder, "master.key", (path) => execFileSync("mkfifo", [path])),
+    "data_folder_unusable",
+  ],
+  "countersign.db, which leads to a named pipe": [
+    (folder) =>
+      replace(folder, "countersign.db", (path) => {
+        execFileSync("mkfifo", [`${path}.pipe`]);
+        symlinkSync(`${path}.pipe`, path);
+      }),
     "data_folder_unusable",
   ],
 };

@@ -111,7 +111,10 @@ describe("what one Worker may take", () => {
     socket.send("still");
     const [message] = await once(socket, "message");
     assert.equal(String(message), "echo still");
-    await Promise.race([closed, delay(40_000).then(() => assert.fail("it was not closed"))]);
+    await Promise.race([
+      closed,
+      delay(40_000, null, { ref: false }).then(() => assert.fail("it was not closed")),
+    ]);
     assert.ok(performance.now() - began > 900);
     assert.equal((await platform.worker("kept", "/")).body, "hello");
   });

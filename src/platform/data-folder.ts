@@ -7,6 +7,7 @@ import {
   mkdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -78,19 +79,40 @@ export function assertWritable(path: string): void {
 }
 
 const folders = ["run", "storage"];
-const files = ["admin.sock", "countersign.db", "local-ca.pem", "lock", "master.key", "pid"];
+const files = [
+  "admin.sock",
+  "countersign.db",
+  "countersign.db-shm",
+  "countersign.db-wal",
+  "local-ca.pem",
+  "lock",
+  "master.key",
+  "master.key.next",
+  "pid",
+];
 
-/** @throws Failure `data_folder_unusable` if there is a file where a folder has to be, or the other way round */
+/** @throws Failure `data_folder_unusable` if there is something else where a file or a folder has to be */
 export function refuseOtherKinds(path: string): void {
   for (const name of [...files, ...folders]) {
-    const found = lstatSync(join(path, name), { throwIfNoEntry: false });
-    if (found === undefined || found.isDirectory() === folders.includes(name)) continue;
-    const [is, wanted] = folders.includes(name) ? ["no folder", "folder"] : ["a folder", "file"];
+    const is = otherKind(join(path, name), folders.includes(name));
+    if (is === null) continue;
+    const wanted = folders.includes(name) ? "folder" : "file";
     throw new Failure("data_folder_unusable", {
       message: `"${join(path, name)}" is ${is}: Countersign has a ${wanted} of that name there`,
       fix: "Move it away: it is none of Countersign's.",
     });
   }
+}
+
+/** Null: there is nothing, or what has to be there. */
+function otherKind(path: string, isFolder: boolean): string | null {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return null;
+  if (isFolder) return found.isDirectory() ? null : "no folder";
+  if (found.isDirectory()) return "a folder";
+  const target = found.isSymbolicLink() ? statSync(path, { throwIfNoEntry: false }) : found;
+  // Whoever opens a named pipe waits for its other end, and does nothing else until then.
+  return target === undefined || target.isFile() || target.isSocket() ? null : "no file";
 }
 
 /**

@@ -9,6 +9,7 @@ import { ask } from "../../../test/helpers/gateway.ts";
 import type { DatabaseProtocol } from "../../contract/database.ts";
 import { defaultOptions } from "../../contract/gateway-options.ts";
 import { Failure } from "../../failures/failures.ts";
+import type { ShownDetails } from "../../failures/rendered.ts";
 import { AddressPolicy } from "../../network/addresses.ts";
 import { Places } from "./places.ts";
 import type { DatabaseRoute } from "./session.ts";
@@ -31,11 +32,14 @@ interface WorldOptions {
   readonly protocol?: DatabaseProtocol;
   /** Default: that of a database that may not be reached. */
   readonly route?: DatabaseRouter["route"];
+  readonly details?: ShownDetails;
+  /** Of what presents a certificate. Default: it counts. */
+  readonly observes?: () => void;
 }
 
 async function world(
   t: TestContext,
-  { protocol = "postgres", route = unreachable }: WorldOptions = {},
+  { protocol = "postgres", route = unreachable, details = "public", observes }: WorldOptions = {},
 ): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), "countersign-database-"));
   const path = join(folder, "s");
@@ -45,11 +49,14 @@ async function world(
   const key = { accountId: "a", scriptName: "w", bindingName: "DB", certificateId: "" };
   const socket = new DatabaseSocket({ ...key, socketPath: path }, boundDatabase(config), {
     route: () => route(),
-    observer: (certificateId) => ({
-      details: "public",
-      connected: () => {},
-      failed: ({ code }, origin, ray) => told.push([certificateId, code, origin, ray.length]),
-    }),
+    observer: (certificateId) => {
+      if (certificateId !== null) observes?.();
+      return {
+        details,
+        connected: () => {},
+        failed: ({ code }, origin, ray) => told.push([certificateId, code, origin, ray.length]),
+      };
+    },
     opened: (session) => open.add(session),
     closed: (session) => open.delete(session),
   });
@@ -124,6 +131,32 @@ test("a session begins with what came with its connect(), is known while it last
   assert.deepEqual(told, [["c", "origin_address_refused", "postgres://127.0.0.1:5432", 16]]);
   driver.end();
   while (open.size > 0) await turn();
+});
+
+test("where only the owner may know, a driver is told the code and where to look for the rest", async (t) => {
+  for (const [route, said] of [
+    [gone, /database_gone: [^]*\(ray [0-9a-f]{16}\)/],
+    [unreachable, /origin_address_refused: [^]*\(ray [0-9a-f]{16}\)/],
+  ] as const) {
+    const { path } = await world(t, { details: "owner", route: () => route() });
+    const text = await readUntil(await opened(t, path, CONNECT + STARTUP), "never");
+    assert.match(text, said);
+    assert.doesNotMatch(text, /127\.0\.0\.1/);
+  }
+});
+
+test("an exception ends its own connection, and so does a driver that leaves without its answer", async (t) => {
+  const broken = await world(t, { observes: thrown });
+  const driver = await opened(t, broken.path, CONNECT);
+  assert.equal(await readUntil(driver, "never"), ACCEPTED);
+  const { path, told } = await world(t, { route: gone });
+  const leaving = await opened(t, path, CONNECT);
+  await readUntil(leaving, "\r\n\r\n");
+  leaving.write(STARTUP);
+  leaving.destroy();
+  const staying = await opened(t, path, CONNECT + STARTUP);
+  assert.match(await readUntil(staying, "never"), /database_gone/);
+  assert.equal(told.length, 2);
 });
 
 test("a Worker has 256 connections to a database, those that wait among them", async (t) => {

@@ -76,7 +76,6 @@ export class DatabaseSocket {
   /** Accepts no new connection, lets sessions end for `drain` ms, closes, unlinks. */
   async close(drain: number): Promise<void> {
     const closed = new Promise<void>((fulfil) => this.#server.close(() => fulfil()));
-    this.#server.closeIdleConnections();
     const timer = setTimeout(() => this.abandon(new Failure("gateway_unavailable")), drain);
     await Promise.all([...this.#sessions.keys()].map(ended));
     clearTimeout(timer);

@@ -230,6 +230,5 @@ export class DatabaseSession {
 const LAST_WORD = 2_000;
 
 function failureOf(error: unknown, { host, port }: DatabaseConfig): Failure {
-  if (error instanceof Failure) return error;
   return exchangeFailure(error as Error, { host, port }, null);
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { assert as check, constantFrom, property, string } from "fast-check";
 import { matchesPattern } from "./wildcards.ts";
 
 /** The same as a regular expression. */
@@ -19,10 +19,10 @@ function regex(pattern: string): RegExp {
 }
 
 test("a pattern matches what its regular expression does", () => {
-  const some = fc.string({ unit: fc.constantFrom("a", "b", "/", ".", "\n"), maxLength: 12 });
-  const pattern = fc.string({ unit: fc.constantFrom("a", "b", "/", ".", "*", "**"), maxLength: 8 });
-  fc.assert(
-    fc.property(pattern, some, (one, text) => {
+  const some = string({ unit: constantFrom("a", "b", "/", ".", "\n"), maxLength: 12 });
+  const pattern = string({ unit: constantFrom("a", "b", "/", ".", "*", "**"), maxLength: 8 });
+  check(
+    property(pattern, some, (one, text) => {
       assert.equal(matchesPattern(one, text), regex(one).test(text), `${one} on ${text}`);
     }),
     { numRuns: 20_000 },

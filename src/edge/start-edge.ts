@@ -27,6 +27,7 @@ import { WorkerEvents } from "./logs/worker-events.ts";
 import { SharedSlots } from "./shared-slots.ts";
 import { noProxies } from "../network/trusted-proxies.ts";
 import { defaultProcessLimits } from "./generation/worker-limits.ts";
+import { MappingTime } from "./logs/mapping-time.ts";
 import { Timings } from "./logs/worker-log.ts";
 import { gatewayEntry, ingressEntry } from "./logs/log-entries.ts";
 import { WorkerMetrics } from "./metrics.ts";
@@ -192,6 +193,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     log,
     tell,
     timings,
+    mapping: new MappingTime(),
     probe: (socket) => ingress.probe(socket),
     linkService: (path, key, entrypoint) => {
       const live = traffic.get(key);

@@ -8,6 +8,7 @@ import type { RunDirectory } from "../../process/run-directory.ts";
 import type { Sandbox } from "../../process/walls/sandbox-kinds.ts";
 import type { SharedSlots } from "../shared-slots.ts";
 import type { ScriptKey } from "../../contract/change-feed.ts";
+import type { MappingTime } from "../logs/mapping-time.ts";
 import type { WorkerEvent } from "../../contract/worker-log.ts";
 import type { WorkerdNetwork } from "../../network/workerd-network.ts";
 import type { ProcessLimits } from "./worker-limits.ts";
@@ -47,6 +48,7 @@ export interface GenerationContext {
   /** Takes what Workers have to say. */
   readonly tell: (event: WorkerEvent) => void;
   readonly timings: Timings;
+  readonly mapping: MappingTime;
   /** Resolves when a request to the socket was answered. */
   probe(socket: string): Promise<void>;
   /** Has a path lead to the target of a service binding. */

@@ -85,6 +85,7 @@ export class Launcher {
       keptShare: traced === 1 ? (observability?.samplingRate ?? 0) : 1,
       tell: context.tell,
       timings: context.timings,
+      mapping: context.mapping,
       readSourceMap: (name) => folder.readSourceMap(version, name),
     });
   }

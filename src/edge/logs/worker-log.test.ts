@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import type { WorkerEvent } from "../../contract/worker-log.ts";
 import { readTrace } from "./traces.ts";
+import { MappingTime } from "./mapping-time.ts";
 import { Timings, WorkerLog } from "./worker-log.ts";
 
 function logOf(
@@ -21,6 +22,7 @@ function logOf(
     keptShare: 1,
     tell: (event) => told.push(event),
     timings: new Timings(),
+    mapping: new MappingTime(),
     readSourceMap: () => Promise.resolve(null),
   });
 }

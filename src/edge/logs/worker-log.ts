@@ -1,7 +1,8 @@
 import type { ScriptKey, WorkerVersion } from "../../contract/change-feed.ts";
 import type { LogEntry, Observability, WorkerEvent } from "../../contract/worker-log.ts";
 import { cpuTime } from "../cpu-time.ts";
-import { mapped, type ReadSourceMap } from "../generation/start-failure.ts";
+import { mapped, type ReadSourceMap } from "../generation/mapped-stack.ts";
+import type { MappingTime } from "./mapping-time.ts";
 import type { Trace } from "./traces.ts";
 
 export interface WorkerLogOptions {
@@ -14,6 +15,7 @@ export interface WorkerLogOptions {
   readonly keptShare: number;
   readonly tell: (event: WorkerEvent) => void;
   readonly timings: Timings;
+  readonly mapping: MappingTime;
   readonly readSourceMap: ReadSourceMap;
 }
 
@@ -78,14 +80,11 @@ export class WorkerLog {
     for (const call of calls) {
       const { ray, entrypoint } = call;
       const wallTime = ray === null ? 0 : this.#options.timings.take(this.#options.version, ray);
-      const exceptions = await Promise.all(
-        call.exceptions.map(async (one) => ({
-          ...one,
-          ...(one.stack !== undefined && {
-            stack: await this.#mapped(one.stack),
-          }),
-        })),
-      );
+      const exceptions: Trace["exceptions"][number][] = [];
+      for (const one of call.exceptions) {
+        const { stack } = one;
+        exceptions.push(stack === undefined ? one : { ...one, stack: await this.#mapped(stack) });
+      }
       this.#tell({
         ...this.#blank(call.eventTimestamp),
         ...call,
@@ -110,7 +109,11 @@ export class WorkerLog {
   async #mapped(stack: string): Promise<string> {
     const known = this.#stacks.get(stack);
     if (known !== undefined) return known;
-    const found = await mapped(stack, this.#options.readSourceMap).catch(() => stack);
+    const { mapping, readSourceMap, version } = this.#options;
+    const found = await mapping
+      .within(`${version.accountId} ${version.scriptName}`, () => mapped(stack, readSourceMap))
+      .catch(() => stack);
+    if (found === null) return stack;
     if (this.#stacks.size >= MOST_STACKS) this.#stacks.clear();
     this.#stacks.set(stack, found);
     return found;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, createServer as createTcpServer, type AddressInfo, type Socket } from "node:net";
+import { setImmediate as turn } from "node:timers/promises";
 import { test, type TestContext } from "node:test";
 import { createSecureContext, createServer, type TLSSocket } from "node:tls";
 import { databaseConfig } from "../../../test/helpers/databases.ts";
@@ -25,8 +26,8 @@ interface World {
   readonly driver: Socket;
   /** The server's end, once there is one. */
   readonly server: Promise<TLSSocket>;
-  /** How many connections the server has got. */
-  readonly reached: () => number;
+  /** The connections that the server has got. */
+  readonly raw: readonly Socket[];
   /** Resolves when the gateway knows that the driver is gone. */
   readonly left: Promise<unknown>;
   /** The server's connection breaks. */
@@ -45,6 +46,8 @@ interface WorldOptions {
   readonly verifyName?: boolean;
   readonly presents?: boolean;
   readonly shown?: TestCertificate;
+  /** The server's name is looked up until then. */
+  readonly resolved?: Promise<void>;
 }
 
 /** A database that speaks nothing, with real TLS. Refusals are the code of the failure. */
@@ -84,10 +87,10 @@ async function world(t: TestContext, options: WorldOptions = {}): Promise<World>
       let seen = "";
       return {
         see: (chunk) => void (seen += String(chunk)),
-        refusal: (failure) => (seen.endsWith("half") ? null : word(failure)),
+        refusal: (failure) => (seen.endsWith("half") ? null : Buffer.from(failure.code)),
       };
     },
-    refusal: word,
+    refusal: ({ code }) => Buffer.from(code),
   };
   const { verifyName = true } = options;
   const config = databaseConfig({ port, connectionLimit, verifyName });
@@ -105,7 +108,10 @@ async function world(t: TestContext, options: WorldOptions = {}): Promise<World>
           session: options.session ?? 60_000,
           connect: options.connect ?? 5_000,
         },
-        resolve: () => Promise.resolve([{ address: "127.0.0.1", family: 4 }]),
+        resolve: async () => {
+          await options.resolved;
+          return [{ address: "127.0.0.1", family: 4 }];
+        },
       },
       contexts: { get: () => context } as never,
       places,
@@ -119,12 +125,7 @@ async function world(t: TestContext, options: WorldOptions = {}): Promise<World>
   const said = async (): Promise<string> => String(Buffer.concat(await driver.toArray()));
   const reset = (): void => void raw[0]!.resetAndDestroy();
   const left = new Promise((resolve) => socket.once("close", resolve));
-  const reached = (): number => raw.length;
-  return { session, driver, server: met, reset, reached, left, told, places, said };
-}
-
-function word({ code }: Failure): Buffer {
-  return Buffer.from(code);
+  return { session, driver, server: met, reset, raw, left, told, places, said };
 }
 
 async function listening(
@@ -137,6 +138,7 @@ async function listening(
 }
 
 async function secured(opening: DriverOpening): Promise<TLSSocket> {
+  assert.equal(opening.password(), "secret");
   return await opening.handshake(await opening.dial());
 }
 
@@ -161,16 +163,16 @@ test("an open session passes bytes both ways, and gives its place back when it e
   database.end();
   assert.equal(await said(), "");
   while (!(await isFree(places))) await turn();
+  await turn();
   assert.deepEqual(told, [CONNECTED], "who leaves is no failure");
   session.cut(new Failure("database_gone"));
   assert.equal(told.length, 1);
 });
 
 test("a request that needs no session ends with its answer", async (t) => {
-  const { session, said, told } = await world(t, { open: () => Promise.resolve(null) });
+  const { session, said } = await world(t, { open: () => Promise.resolve(null) });
   await session.open();
   assert.equal(await said(), "");
-  assert.deepEqual(told, []);
 });
 
 test("a driver that finds no place in time is told how many there are", async (t) => {
@@ -254,8 +256,8 @@ test("what a server does instead of an answer is told with what was presented to
     assert.equal(await one.said(), code);
     const facts = one.told[1]?.[2] as Record<string, unknown>;
     assert.deepEqual(
-      [facts["tls"], facts["certificateId"], facts["askedForCertificate"]],
-      ["TLSv1.3", presents ? "c" : undefined, presents],
+      [facts["host"], facts["tls"], facts["certificateId"], facts["askedForCertificate"]],
+      ["localhost", "TLSv1.3", presents ? "c" : undefined, presents],
     );
   }
 });
@@ -313,14 +315,15 @@ test("who is cut is told why, and is gone two seconds later if nobody reads it",
   }
 });
 
-for (const when of ["for a place", "for the server", "for TLS"] as const) {
+for (const when of ["for a place", "for its name", "for the server", "for TLS"] as const) {
   test(`a driver that leaves while it waits ${when} keeps no place, and no connection to the server`, async (t) => {
     const waiting = Promise.withResolvers<void>();
     const gone = Promise.withResolvers<void>();
     const one = await world(t, {
       connectionLimit: 1,
+      ...(when === "for its name" && { resolved: gone.promise }),
       open: async (opening) => {
-        if (when === "for a place") waiting.resolve();
+        if (when === "for a place" || when === "for its name") waiting.resolve();
         const socket = await opening.dial();
         waiting.resolve();
         // A server that does not answer, and one that answers too late.
@@ -338,11 +341,9 @@ for (const when of ["for a place", "for the server", "for TLS"] as const) {
     gone.resolve();
     await opened;
     assert.equal(await isFree(one.places), true);
-    assert.equal(one.reached(), when === "for a place" ? 0 : 1);
+    while (one.raw.length < (when === "for a place" ? 0 : 1)) await turn();
+    assert.ok(when !== "for a place" || one.raw.length === 0);
+    while (one.raw.some(({ destroyed }) => !destroyed)) await turn();
     assert.ok(!one.told.some(([what]) => what !== "connected"), "nobody is left to tell");
   });
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

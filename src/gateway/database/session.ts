@@ -162,10 +162,6 @@ export class DatabaseSession {
     });
     network.floods?.watch(tls);
     tls.setNoDelay(true);
-    if (this.#over) {
-      tls.destroy();
-      throw new Failure("origin_connection_cut");
-    }
     this.#server = tls;
     this.#deadline = setTimeout(() => {
       const message = `${host}:${port} did not finish signing in within ${timeouts.handshake} ms`;

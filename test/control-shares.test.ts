@@ -134,11 +134,11 @@ async function listOf(i: number): Promise<string> {
 }
 
 test("a policy has 100 rules of a kind", async () => {
-  const rule = { any_valid_service_token: {} };
+  const any = { any_valid_service_token: {} };
   const policy = (rules: number) => ({
     name: "p",
     decision: "non_identity",
-    include: Array.from({ length: rules }, () => rule),
+    include: Array.from({ length: rules }, () => any),
   });
   const path = `/accounts/${control.accountId}/access/policies`;
   const most = await control.call("POST", path, policy(100));
@@ -146,9 +146,10 @@ test("a policy has 100 rules of a kind", async () => {
   assert.equal((await control.call("POST", path, policy(101))).status, 400);
 });
 
+const rule = (worker: string): object => ({ allow: [{ worker }] });
+
 test("policies of origins: their length, their number and their versions have an end", async () => {
   const path = `/accounts/${control.accountId}/countersign/policies`;
-  const rule = (worker: string) => ({ allow: [{ worker }] });
   const put = (name: string, body: object) => control.call("PUT", `${path}/${name}`, body);
   for (let version = 1; version <= 103; version += 1) {
     assert.equal((await put("p", rule(`w${version}`))).result.version, version);

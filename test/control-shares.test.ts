@@ -134,14 +134,36 @@ async function listOf(i: number): Promise<string> {
 }
 
 test("a policy has 100 rules of a kind", async () => {
-  const rule = { any_valid_service_token: {} };
+  const any = { any_valid_service_token: {} };
   const policy = (rules: number) => ({
     name: "p",
     decision: "non_identity",
-    include: Array.from({ length: rules }, () => rule),
+    include: Array.from({ length: rules }, () => any),
   });
   const path = `/accounts/${control.accountId}/access/policies`;
   const most = await control.call("POST", path, policy(100));
   assert.ok(most.success, JSON.stringify(most.errors));
   assert.equal((await control.call("POST", path, policy(101))).status, 400);
+});
+
+const rule = (worker: string): object => ({ allow: [{ worker }] });
+
+test("policies of origins: their length, their number and their versions have an end", async () => {
+  const path = `/accounts/${control.accountId}/countersign/policies`;
+  const put = (name: string, body: object) => control.call("PUT", `${path}/${name}`, body);
+  for (let version = 1; version <= 103; version += 1) {
+    assert.equal((await put("p", rule(`w${version}`))).result.version, version);
+  }
+  const versions = (await control.call("GET", `${path}/p/versions`)).result as {
+    version: number;
+  }[];
+  assert.deepEqual([versions.length, versions[0]!.version, versions[99]!.version], [100, 103, 4]);
+  const long = await put("long", rule("w".repeat(128 * 1024)));
+  assert.match(long.errors[0]!.message, /characters where 131072 are allowed/);
+  for (let n = 1; n < 100; n += 1) assert.ok((await put(`p${n}`, rule("w"))).success);
+  assert.match((await put("p100", rule("w"))).errors[0]!.message, /the account has 100 policies/);
+  assert.ok((await put("p", rule("again"))).success, "what is there may change");
+  const listed = (await control.call("GET", path)).result as { name: string; version: number }[];
+  assert.equal(listed.length, 100);
+  assert.deepEqual(listed.find(({ name }) => name === "p")?.version, 104);
 });

@@ -120,11 +120,14 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
   // A binding may call one of our own hosts: over TLS it gets what any client gets, and no more.
   const closed = ports.filter((port) => port !== https?.port);
   await gateway.setAddresses({ ...addresses, denyLocalPorts: closed });
+  const limits = { ...defaultProcessLimits, ...options.limits };
   const storage = new Storage({
     run,
     folder: options.storageFolder ?? null,
     sandbox,
     links,
+    // 30 s, as long as a query of D1 may take on Cloudflare.
+    cpu: 3 * limits.cpu,
     log,
     target: (key) => {
       const live = traffic.get(key);
@@ -184,7 +187,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
         accessKeys: hereAt(ingress.address),
       };
     },
-    limits: { ...defaultProcessLimits, ...options.limits },
+    limits,
     originPort,
     startTimeout: options.startTimeout ?? 15_000,
     log,

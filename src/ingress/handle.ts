@@ -6,7 +6,6 @@ import type { ProcessStatus } from "../contract/edge.ts";
 import type { HostChallenge, ServedCertificate, ServedHost, ZoneRules } from "../contract/hosts.ts";
 import { keyIn } from "../contract/key-in.ts";
 import type { FailureCode } from "../failures/failures.ts";
-import { INGRESS_FLAGS } from "../process/node-flags.ts";
 import { someOf, type ProcessPlace } from "../process/place.ts";
 import type { RunDirectory } from "../process/run-directory.ts";
 import { SummedMetrics } from "../process/summed-metrics.ts";
@@ -262,7 +261,6 @@ class Member {
       workingDirectory: run.offered?.folder ?? run.path,
       user,
       processes: run.processes,
-      flags: INGRESS_FLAGS,
       log,
       rules: ingressRules,
       onEvent: (events) => options.onEvents?.(events as readonly IngressEvent[]),

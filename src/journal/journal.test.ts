@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -114,6 +114,16 @@ test("what is too old goes, and so does a line that a crash has cut", async (t) 
   const [name] = await readdir(folder);
   await writeFile(join(folder, name!), '{"id":"999999999999999999","kin', { flag: "a" });
   assert.deepEqual(texts(await young.read(key, { limit: 9 })), ["whole"]);
+});
+
+test("what is written after a line that was cut is whole", async (t) => {
+  const log = await journal(t);
+  const folder = join(folders.get(log)!, key.accountId, key.scriptName);
+  await mkdir(folder, { recursive: true });
+  const cut = `${JSON.stringify({ id: "1", ...entry("first") })}\n{"id":"2","logs":[`;
+  await writeFile(join(folder, `${String(Date.now() - 1_000).padStart(15, "0")}.ndjson`), cut);
+  log.record({ ...key, entry: entry("next"), isKept: true });
+  assert.deepEqual(texts(await log.read(key, { limit: 9 })), ["first", "next"]);
 });
 
 test("a name that is no file's is kept nowhere", async (t) => {

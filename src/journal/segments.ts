@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { appendFile, mkdir, readdir, rm, stat } from "node:fs/promises";
+import { appendFile, mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 
 export interface SegmentLimits {
@@ -34,7 +34,12 @@ export class Segments {
       await this.prune();
     }
     const { name } = this.#current!;
-    await appendFile(join(this.#folder, name), lines, { mode: 0o600 });
+    try {
+      await appendFile(join(this.#folder, name), lines, { mode: 0o600 });
+    } catch (error) {
+      this.#current = null;
+      throw error;
+    }
     this.#current!.bytes += bytes;
   }
 
@@ -95,8 +100,10 @@ export class Segments {
   async #newest(): Promise<{ name: string; bytes: number } | null> {
     const name = (await this.#names()).at(-1);
     if (name === undefined) return null;
-    const { size } = await stat(join(this.#folder, name));
-    return { name, bytes: size };
+    const file = join(this.#folder, name);
+    const { size } = await stat(file);
+    // What is written behind a line that a crash or a full disk has cut would be cut with it.
+    return (await endsWell(file, size)) ? { name, bytes: size } : null;
   }
 
   async #names(): Promise<string[]> {
@@ -121,6 +128,15 @@ function nameOf(time: number): string {
 function momentOf(name: string): number {
   return Number(name.slice(0, 15));
 }
+
+async function endsWell(file: string, size: number): Promise<boolean> {
+  if (size === 0) return true;
+  await using handle = await open(file);
+  const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, size - 1);
+  return buffer[0] === LINE_FEED;
+}
+
+const LINE_FEED = 0x0a;
 
 async function readLines(file: string): Promise<string[]> {
   const lines: string[] = [];

@@ -7,18 +7,19 @@
  * Once V8 has collected the whole heap, as it does after a pause, it would do so again for each few
  * MB of bodies, for they count as growth. It waits until the heap is three times what it was after
  * the last time. See decisions/0097-large-bodies-and-handshakes.md.
+ *
+ * V8 makes objects of a kind that often outlived collections in the old generation at once. With so
+ * small a young generation it does so with parts of requests, which are garbage soon, and then all
+ * that they refer to stays until the whole heap is collected. See
+ * decisions/0109-objects-made-old.md.
+ *
+ * A collection of so small a young generation is done before other threads could help. See
+ * decisions/0108-garbage-of-requests.md.
  */
 export const FORWARDER_FLAGS: readonly string[] = [
   "--max-semi-space-size=4",
   "--heap-growing-percent=200",
-];
-
-/**
- * For the ingress besides. A collection of so small a young generation is done before other threads
- * could help. In the gateway it would cost 50 MB of memory at times. See
- * decisions/0108-garbage-of-requests.md.
- */
-export const INGRESS_FLAGS: readonly string[] = [
+  "--no-allocation-site-pretenuring",
   "--no-parallel-scavenge",
   "--no-concurrent-array-buffer-sweeping",
 ];

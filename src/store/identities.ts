@@ -178,20 +178,62 @@ export function findPolicy(
     .executeTakeFirst();
 }
 
-/** Every version of one policy, or of all, the newest first. */
-export function listPolicies(db: Database, accountId: string, name?: string): Promise<PolicyRow[]> {
+/** The newest version of each, by name. */
+export function listPolicies(db: Database, accountId: string): Promise<PolicyRow[]> {
   return db
     .selectFrom("policies")
     .selectAll()
     .where("accountId", "=", accountId)
-    .$if(name !== undefined, (q) => q.where("name", "=", name!))
+    .where((e) =>
+      e(
+        "version",
+        "=",
+        e
+          .selectFrom("policies as other")
+          .select((o) => o.fn.max("other.version").as("newest"))
+          .whereRef("other.accountId", "=", "policies.accountId")
+          .whereRef("other.name", "=", "policies.name"),
+      ),
+    )
     .orderBy("name")
+    .execute();
+}
+
+/** The versions that are kept, newest first. */
+export function policyVersions(
+  db: Database,
+  accountId: string,
+  name: string,
+): Promise<PolicyRow[]> {
+  return db
+    .selectFrom("policies")
+    .selectAll()
+    .where("accountId", "=", accountId)
+    .where("name", "=", name)
     .orderBy("version", "desc")
     .execute();
 }
 
+export async function countPolicies(db: Database, accountId: string): Promise<number> {
+  const { total } = await db
+    .selectFrom("policies")
+    .select((e) => e.fn.count<number | string>("name").distinct().as("total"))
+    .where("accountId", "=", accountId)
+    .executeTakeFirstOrThrow();
+  return Number(total);
+}
+
+/** How many versions of a policy are kept: the newest. */
+export const MOST_POLICY_VERSIONS = 100;
+
 export async function insertPolicy(db: Database, row: PolicyRow): Promise<void> {
   await db.insertInto("policies").values(row).execute();
+  await db
+    .deleteFrom("policies")
+    .where("accountId", "=", row.accountId)
+    .where("name", "=", row.name)
+    .where("version", "<=", row.version - MOST_POLICY_VERSIONS)
+    .execute();
 }
 
 /** Where the account's published state stands: the cursor of the last change to it. 0: none yet. */

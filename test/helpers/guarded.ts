@@ -84,6 +84,9 @@ export async function makeGuarded(
   });
   await call("PUT", `${own}/workers/scripts/other`, scriptForm({}));
   await zoneThatGoes(call, control);
+  for (const worker of ["a", "b"]) {
+    await call("PUT", `${own}/countersign/policies/orders`, { allow: [{ worker }] });
+  }
   for (const value of ["1.2", "1.3"]) {
     await call("PATCH", `/zones/${zone}/settings/min_tls_version`, { value });
   }

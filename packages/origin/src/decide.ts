@@ -1,6 +1,7 @@
 import type { CallerFacts } from "./caller.ts";
 import { canonicalPath, readPathPattern, type PathTest } from "./path.ts";
 import { criteria, type Criterion, type Policy, type Rule } from "./policy.ts";
+import { matchesPattern } from "./wildcards.ts";
 
 export interface Action {
   readonly method: string;
@@ -160,35 +161,6 @@ function factOf(criterion: Criterion, { certificate, ...caller }: CallerFacts): 
     return certificate[criterion] === "" ? null : certificate[criterion];
   }
   return caller[criterion];
-}
-
-/** `*` matches any characters except `/`, `**` any characters. All other characters match themselves. */
-export function matchesPattern(pattern: string, text: string): boolean {
-  if (!pattern.includes("*")) return pattern === text;
-  return compiled(pattern).test(text);
-}
-
-const patterns = new Map<string, RegExp>();
-
-function compiled(pattern: string): RegExp {
-  let regex = patterns.get(pattern);
-  if (regex === undefined) {
-    const source = pattern
-      .split(/(\*+)/)
-      .map((part) =>
-        part.startsWith("*")
-          ? part.length > 1
-            ? ".*"
-            : "[^/]*"
-          : part.replaceAll(/[.*+?^${}()|[\]\\/]/g, "\\$&"),
-      )
-      .join("");
-    regex = new RegExp(`^${source}$`, "su");
-    // Patterns come from the policy, so there are few. The bound is for a policy that keeps changing.
-    if (patterns.size >= 10_000) patterns.clear();
-    patterns.set(pattern, regex);
-  }
-  return regex;
 }
 
 /** Names the caller in messages: the shortest name that was proven. */

@@ -1,3 +1,3 @@
 export { uriNames } from "./certificate.ts";
-export { matchesPattern } from "./decide.ts";
+export { matchesPattern } from "./wildcards.ts";
 export { readSpiffeId } from "./identity.ts";

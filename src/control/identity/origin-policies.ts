@@ -3,7 +3,13 @@ import { callerFacts, decide, parsePolicy, PolicyError, workerSpiffeId } from "c
 import { applyChange } from "../api/apply-change.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { Identities } from "../../identity/identities.ts";
-import { findPolicy, insertPolicy, listPolicies } from "../../store/identities.ts";
+import {
+  countPolicies,
+  findPolicy,
+  insertPolicy,
+  listPolicies,
+  policyVersions,
+} from "../../store/identities.ts";
 import type { PolicyRow } from "../../store/schema.ts";
 import type { Database } from "../../store/database.ts";
 import { actorOf } from "../api/auth.ts";
@@ -32,8 +38,7 @@ export function policyEndpoints(
     endpoint(
       { method: "get", path, summary: "Policies of origins", scope: read },
       async ({ caller: { accountId } }) => {
-        const rows = await listPolicies(store.db, accountId);
-        return list(rows.filter((row, i) => rows[i - 1]?.name !== row.name).map(shown));
+        return list((await listPolicies(store.db, accountId)).map(shown));
       },
     ),
     endpoint(
@@ -43,10 +48,16 @@ export function policyEndpoints(
       }),
     ),
     endpoint(
-      { method: "get", path: `${path}/{name}/versions`, summary: "All its versions", scope: read },
+      {
+        method: "get",
+        path: `${path}/{name}/versions`,
+        summary: "Its last 100 versions",
+        scope: read,
+      },
       async ({ caller: { accountId }, params }) => {
         await existing(store.db, accountId, params["name"]);
-        return list((await listPolicies(store.db, accountId, params["name"])).map(shown));
+        const rows = await policyVersions(store.db, accountId, params["name"] ?? "");
+        return list(rows.map(shown));
       },
     ),
     endpoint(
@@ -93,14 +104,20 @@ export function policyEndpoints(
       async ({ caller, params, body }) => {
         const { accountId, email } = caller;
         const name = validName(params["name"]);
-        const policy = valid(body);
+        const policy = JSON.stringify(valid(body));
+        if (policy.length > LONGEST) {
+          throw tooMuch(`the policy has ${policy.length} characters where ${LONGEST} are allowed`);
+        }
         const value = await applyChange({ store, edge }, async ({ db, changed }) => {
           const before = await findPolicy(db, accountId, name);
+          if (before === undefined && (await countPolicies(db, accountId)) >= MOST) {
+            throw tooMuch(`the account has ${MOST} policies, which is as many as it may have`);
+          }
           const row: PolicyRow = {
             accountId,
             name,
             version: (before?.version ?? 0) + 1,
-            body: JSON.stringify(policy),
+            body: policy,
             createdOn: clock().toISOString(),
             author: email,
           };
@@ -121,6 +138,15 @@ export function policyEndpoints(
       },
     ),
   ];
+}
+
+/** Characters: every origin that follows the policy gets all of it. */
+const LONGEST = 128 * 1024;
+/** Of an account. */
+const MOST = 100;
+
+function tooMuch(message: string): Failure {
+  return new Failure("policy_invalid", { message });
 }
 
 async function existing(

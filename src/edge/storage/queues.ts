@@ -17,6 +17,8 @@ export interface QueuesOptions {
   readonly run: RunDirectory;
   readonly sandbox: Sandbox;
   readonly links: ServiceLinks;
+  /** Of `StorageOptions`. */
+  readonly cpu: number;
   readonly log: Logger;
   readonly capabilities: Capabilities;
   folderOf(this: void, accountId: string): string;
@@ -103,7 +105,7 @@ export class Queues {
   }
 
   async #start(accountId: string, account: Account): Promise<void> {
-    const { run, sandbox, links, log, capabilities, folderOf, target } = this.#options;
+    const { run, sandbox, links, log, cpu, capabilities, folderOf, target } = this.#options;
     const { place, queues } = account;
     const consumed = queues.filter((one): one is ConsumedQueue => one.consumer !== null);
     const data = join(folderOf(accountId), "queues");
@@ -117,6 +119,7 @@ export class Queues {
         relative: place,
         data,
         key: capabilities.key,
+        cpu,
         log: log.child({ account: accountId, from: "queues" }),
         started: async () => {
           await links.renew(`${place}/queue`);

@@ -7,7 +7,9 @@ import type { RunDirectory } from "../../process/run-directory.ts";
 import type { Sandbox } from "../../process/walls/sandbox-kinds.ts";
 import { capnpText, type CapnpValue } from "../config/capnp.ts";
 import { publishSocket, unready } from "../generation/generation-folder.ts";
+import { limited } from "../generation/worker-limits.ts";
 import { startWorkerd, type WorkerdLine } from "../generation/workerd.ts";
+import { ask } from "./ask.ts";
 import { layOut } from "./modules.ts";
 
 /** What a storage process is made of. */
@@ -27,6 +29,8 @@ export interface StorageProcessOptions {
   services(this: void): readonly CapnpValue[];
   /** Hex; the key with which capabilities are proved. */
   readonly key: string;
+  /** Seconds that it may compute without answering. 0: no limit. */
+  readonly cpu: number;
   readonly log: Logger;
   /** Called when new processes listen at the sockets. */
   started(this: void): Promise<void>;
@@ -115,7 +119,14 @@ export class StorageProcess {
       await process.stop(0);
       throw error;
     }
-    return process;
+    // One statement that does not end would have everything of the account wait for ever.
+    return await limited(process, { memory: 0, cpu: this.#options.cpu }, () => this.#probe());
+  }
+
+  /** Resolves when it answers: whoever proves no capability is refused, and reaches no data. */
+  async #probe(): Promise<void> {
+    const { body } = await ask({ folder: this.#folder, socket: this.#options.sockets[0]! });
+    for await (const _ of body);
   }
 
   #write({ level, message }: WorkerdLine): void {

@@ -20,6 +20,8 @@ export interface StorageOptions {
   readonly folder: string | null;
   readonly sandbox: Sandbox;
   readonly links: ServiceLinks;
+  /** Seconds that an account's process may compute without answering. 0: no limit. */
+  readonly cpu: number;
   readonly log: Logger;
   /** The Worker that consumes a queue. Null: it is not deployed. */
   readonly target: QueuesOptions["target"];
@@ -110,7 +112,7 @@ export class Storage {
   }
 
   async #start(accountId: string): Promise<StorageProcess> {
-    const { run, sandbox, links, log } = this.#options;
+    const { run, sandbox, links, log, cpu } = this.#options;
     const data = join(this.folderOf(accountId), "data");
     await mkdir(data, { recursive: true, mode: 0o700 });
     try {
@@ -121,6 +123,7 @@ export class Storage {
         relative: this.#place(accountId),
         data,
         key: this.capabilities.key,
+        cpu,
         log: log.child({ account: accountId, from: "storage" }),
         started: async () => {
           for (const socket of this.#target(accountId).entrypoints.values()) {

@@ -174,6 +174,12 @@ export const guards: readonly Guard[] = [
     columns: ["accountId", "authorityId", "certificateId", "host", "spiffeIds"],
   }),
   guard({
+    table: "policies",
+    noun: "policy of origins",
+    key: ["accountId", "name", "version"],
+    columns: ["body"],
+  }),
+  guard({
     table: "zones",
     noun: "zone",
     key: ["id"],

@@ -59,3 +59,16 @@ it("where the text does not tell, nothing is claimed", () => {
     assert.equal(hasNone(of(source)), false, source);
   }
 });
+
+it("a module with ever so many exports, or with huge ones, takes a known time", () => {
+  const filler = `//${" a".repeat(1_000_000)}\n`;
+  const names = Array.from({ length: 20_000 }, (_, n) => `a${n}`);
+  const many = `let ${names.map((name) => `${name} = {}`).join(", ")};\n${filler}export { ${names.join(", ")} };`;
+  const huge = `class A { ${"a(){}".repeat(400_000)} }\n${names.map((name) => `export { A as ${name} };`).join("\n")}`;
+  for (const source of [many, huge]) {
+    const began = performance.now();
+    const found = of(`export default { fetch() {} };\n${source}`);
+    assert.deepEqual(found, { handlers: ["fetch"] });
+    assert.ok(performance.now() - began < 5_000, `${performance.now() - began} ms`);
+  }
+});

@@ -16,6 +16,12 @@ const EVENTS = new Set(
 
 /** Bytes. Longer modules are not read; their start shows what is wrong with them. */
 const LONGEST = 5 * 1024 * 1024;
+/** Characters. What stands in a longer expression is not known. */
+const LONGEST_EXPRESSION = 256 * 1024;
+/** Characters that are looked through for all exports of a module: others wait for the API meanwhile. */
+const MOST_LOOKED_THROUGH = 64 * 1024 * 1024;
+/** How much longer it takes to parse a character than to look at it. */
+const PARSED = 10;
 
 /**
  * Reads which handlers a main module exports. Uncertain results are left out. Code that does not parse is left to the
@@ -39,9 +45,10 @@ export function hasNone({ handlers, named_handlers: named }: Handlers): boolean 
 function read(source: string): Handlers {
   let handlers: readonly string[] | undefined = [];
   let named: { name: string; handlers: string[] }[] | undefined = [];
-  for (const found of parse(source)[1]) {
+  const module = new Source(source);
+  for (const found of defaultFirst(parse(source)[1])) {
     const { name } = found as { name?: string };
-    const value = found.type === "direct" ? valueOf(source, found) : null;
+    const value = found.type === "direct" ? module.valueOf(found) : null;
     const events = value && eventsOf(value);
     if (name === "default") handlers = events?.certain === false ? undefined : events?.names;
     else if (name === undefined || !events?.certain) named = undefined;
@@ -61,44 +68,77 @@ interface Direct {
   readonly end: number;
 }
 
-/** The expression that is exported. Null: not known. */
-function valueOf(source: string, found: Direct): Node | null {
-  const start = /^\s*/.exec(source.slice(found.end))![0].length + found.end;
-  const isInline = found.name === "default" && !/^[,}]/.test(source.slice(start));
-  if (isInline) {
-    const inline = expressionAt(source, start);
-    if (inline?.type !== "Identifier") return inline;
-    return declared(source, (inline as { name: string } & Node).name);
-  }
-  return found.localName === undefined ? null : declared(source, found.localName);
+function defaultFirst<T extends object>(found: readonly T[]): readonly T[] {
+  const isDefault = (one: T): boolean => (one as { name?: string }).name === "default";
+  return [...found.filter(isDefault), ...found.filter((one) => !isDefault(one))];
 }
 
-/** The declaration of a name, if nothing else in the module uses the name. */
-function declared(source: string, name: string): Node | null {
-  const word = `(?<![\\w$.])${name.replaceAll("$", String.raw`\$`)}(?![\\w$])`;
-  const uses = [...source.matchAll(new RegExp(word, "g"))];
-  const declaration = new RegExp(`(?:\\b(?:var|let|const)\\s+|,\\s*)${word}\\s*=(?!=|>)\\s*`).exec(
-    source,
-  );
-  const isClass = new RegExp(`\\bclass\\s+${word}`).exec(source);
-  if (isClass) return expressionAt(source, isClass.index);
-  if (!declaration) return null;
-  const value = expressionAt(source, declaration.index + declaration[0].length);
-  if (!value) return null;
-  const known = eventsOf(value);
-  // `handler.fetch = …` may follow elsewhere, so an object without handlers proves nothing.
-  return uses.length > 2 && known?.names.length === 0 && !known.isClass ? null : value;
+/** A module's text, of which only so much is looked through. */
+class Source {
+  readonly #text: string;
+  #left = MOST_LOOKED_THROUGH;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  /** The expression that is exported. Null: not known. */
+  valueOf({ name, localName, end }: Direct): Node | null {
+    const start = /^\s*/.exec(this.#text.slice(end))![0].length + end;
+    const isInline = name === "default" && !/^[,}]/.test(this.#text.slice(start, start + 1));
+    if (isInline) {
+      const inline = this.#expressionAt(start);
+      if (inline?.type !== "Identifier") return inline;
+      return this.#declared((inline as { name: string } & Node).name);
+    }
+    return localName === undefined ? null : this.#declared(localName);
+  }
+
+  /** The declaration of a name, if nothing else in the module uses the name. */
+  #declared(name: string): Node | null {
+    const text = this.#text;
+    this.#left -= text.length;
+    if (this.#left < 0) return null;
+    const word = `(?<![\\w$.])${name.replaceAll("$", String.raw`\$`)}(?![\\w$])`;
+    const declaration = new RegExp(
+      `(?:\\b(?:var|let|const)\\s+|,\\s*)${word}\\s*=(?!=|>)\\s*`,
+    ).exec(text);
+    const isClass = new RegExp(`\\bclass\\s+${word}`).exec(text);
+    if (isClass) return this.#expressionAt(isClass.index);
+    if (!declaration) return null;
+    const value = this.#expressionAt(declaration.index + declaration[0].length);
+    if (!value) return null;
+    const known = eventsOf(value);
+    // `handler.fetch = …` may follow elsewhere, so an object without handlers proves nothing.
+    if (known?.names.length !== 0 || known.isClass) return value;
+    const uses = text.matchAll(new RegExp(word, "g"));
+    return [...uses.take(3)].length > 2 ? null : value;
+  }
+
+  #expressionAt(position: number): Node | null {
+    if (this.#left < 0) return null;
+    const text = this.#text.slice(0, position + LONGEST_EXPRESSION);
+    let parsed = text.length - position;
+    try {
+      const options = { ecmaVersion: "latest", sourceType: "module" } as const;
+      const found = parseExpressionAt(text, position, options);
+      // Its end is cut off: more may belong to it.
+      if (found.end === text.length && text.length < this.#text.length) return null;
+      parsed = found.end - position;
+      // `var a = {}, b = {}` parses as a sequence.
+      return found.type === "SequenceExpression" ? found.expressions[0]! : found;
+    } catch {
+      return null;
+    } finally {
+      this.#left -= parsed * PARSED;
+    }
+  }
 }
 
-function expressionAt(source: string, position: number): Node | null {
-  try {
-    const options = { ecmaVersion: "latest", sourceType: "module" } as const;
-    const found = parseExpressionAt(source, position, options);
-    // `var a = {}, b = {}` parses as a sequence.
-    return found.type === "SequenceExpression" ? found.expressions[0]! : found;
-  } catch {
-    return null;
-  }
+interface Direct {
+  readonly name: string;
+  readonly localName?: string | undefined;
+  readonly end: number;
 }
 
 interface Events {

@@ -15,6 +15,8 @@ export class Upload {
   #keptBytes = 0;
   readonly #most: number;
   #bytes = 0;
+  /** Bytes when it was last asked whether it moves. */
+  #seen = 0;
   #flowing = false;
   #released = false;
 
@@ -55,6 +57,25 @@ export class Upload {
     this.#released = true;
     this.#kept = null;
     if (this.#reader === null || this.#reader.destroyed) this.#flowAway();
+  }
+
+  /**
+   * As `release`; the client gets time to see the response before its unfinished upload is cut.
+   */
+  linger(): void {
+    const request = this.#request;
+    this.release();
+    if (request.complete) return;
+    const timer = setTimeout(() => request.socket.destroy(), LINGER);
+    timer.unref();
+    request.once("close", () => clearTimeout(timer));
+  }
+
+  /** Has any of it come since this was asked before, or is it the client's turn? */
+  isMoving(): boolean {
+    const hasMoved = this.#bytes !== this.#seen;
+    this.#seen = this.#bytes;
+    return hasMoved || (!this.#request.readableEnded && this.#reader?.readableLength === 0);
   }
 
   get #isCut(): boolean {
@@ -115,6 +136,9 @@ export class Upload {
     this.#request.resume();
   }
 }
+
+/** How long a client may go on with an upload after the response has gone out, in ms. */
+const LINGER = 2_000;
 
 const TOO_LARGE = "BODY_TOO_LARGE";
 

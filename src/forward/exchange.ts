@@ -7,11 +7,12 @@ import { GuardedHandler, type Handler } from "./guarded-handler.ts";
 import { reasonOf, requestHead, responseHeaders } from "./headers.ts";
 import { headerOverflow, headerSize, MOST_HEADERS } from "./limits.ts";
 import { Pieces } from "./pieces.ts";
-import { splice } from "./sockets.ts";
-import type { ForwardTarget, MakeTransform } from "./target.ts";
+import type { Awaited, Wait } from "./patience.ts";
+import { clientGone, splice, type Upgrade } from "./sockets.ts";
+import { type ForwardTarget, isSafe, type MakeTransform } from "./target.ts";
 
 /** One request on its way to a dispatcher, and its response on the way back. */
-export class Exchange implements Handler {
+export class Exchange implements Handler, Awaited {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #target: ForwardTarget;
@@ -30,6 +31,7 @@ export class Exchange implements Handler {
   #bodyLength = NaN;
   /** The client's connection is closed, or the response is complete. */
   #over = false;
+  #wait: Wait | null = null;
   /** The target was told how the exchange ended. */
   #told = false;
   readonly #handler: GuardedHandler = new GuardedHandler(this);
@@ -65,6 +67,7 @@ export class Exchange implements Handler {
   }
 
   start(): void {
+    this.#wait = this.#target.patience?.begin(this) ?? null;
     this.#response.on("close", () => this.#alone(() => this.#clientClosed()));
     if (this.#upgrade !== null) {
       const { socket } = this.#upgrade;
@@ -105,8 +108,28 @@ export class Exchange implements Handler {
     this.#target.ended?.(error);
   }
 
+  get awaits(): "headers" | "body" | null {
+    if (this.#over || this.#controller === null || this.#sink.writableEnded) return null;
+    if (this.#response.headersSent) return this.#paused ? null : "body";
+    return this.#upload?.isMoving() === true ? null : "headers";
+  }
+
+  timedOut(error: Error): void {
+    this.#alone(() => this.#controller?.abort(error));
+  }
+
+  /** The other side has given something: its time begins anew. */
+  #heard(): void {
+    if (this.#wait !== null) this.#wait.silence = 0;
+  }
+
+  #endWait(): void {
+    if (this.#wait !== null) this.#target.patience!.end(this.#wait);
+  }
+
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
+    this.#heard();
     if (this.#over) controller.abort(clientGone());
   }
 
@@ -122,6 +145,7 @@ export class Exchange implements Handler {
     statusText?: string,
   ): void {
     if (status < 200 || this.#over) return;
+    this.#heard();
     const flat = responseHeaders(headers);
     // The parser of HTTP/1.1 has enforced the limit. Over HTTP/2, the peer was told the limit, but
     // may ignore it.
@@ -139,6 +163,7 @@ export class Exchange implements Handler {
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#over) return;
+    this.#heard();
     if (this.#transform !== null) this.#divert(controller, this.#transform());
     if (
       this.#sink === this.#response &&
@@ -174,7 +199,7 @@ export class Exchange implements Handler {
     if (this.#over) return;
     this.#pieces?.passOn();
     this.#sink.end();
-    this.#linger();
+    this.#upload?.linger();
   }
 
   onResponseError(_: Dispatcher.DispatchController | null, error: Error): void {
@@ -193,7 +218,7 @@ export class Exchange implements Handler {
     if (this.#target.expectsContinue === true) this.#response.shouldKeepAlive = false;
     this.#told = true;
     this.#target.failed(error, this.#request, this.#response);
-    this.#linger();
+    this.#upload?.linger();
   }
 
   onRequestUpgrade(
@@ -203,6 +228,7 @@ export class Exchange implements Handler {
     upstream: Duplex,
   ): void {
     const { socket, head } = this.#upgrade!;
+    this.#endWait();
     socket.off("end", endWhole);
     if (this.#over) {
       upstream.destroy();
@@ -260,16 +286,6 @@ export class Exchange implements Handler {
     });
   }
 
-  /** Gives the client time to see the response before its unfinished upload is cut. */
-  #linger(): void {
-    const request = this.#request;
-    this.#upload?.release();
-    if (this.#upload === null || request.complete) return;
-    const timer = setTimeout(() => request.socket.destroy(), LINGER);
-    timer.unref();
-    request.once("close", () => clearTimeout(timer));
-  }
-
   /** The body goes through `transform` first. If `transform` fails, the response is cut. */
   #divert(controller: Dispatcher.DispatchController, transform: Transform): void {
     this.#transform = null;
@@ -304,6 +320,7 @@ export class Exchange implements Handler {
   }
 
   #clientClosed(): void {
+    this.#endWait();
     if (this.#over) return;
     this.#over = true;
     this.#upload?.release();
@@ -318,29 +335,13 @@ export class Exchange implements Handler {
   }
 }
 
-/** How long a client may go on with an upload after the response has gone out, in ms. */
-const LINGER = 2_000;
-
 /** How often one request is sent again: origins that refuse work while they close do so in bursts. */
 const MOST_RETRIES = 8;
 
 /** The largest body, in bytes, for which a copy is cheaper than a second buffer to write. */
 const ONE_WRITE = 16_384;
 
-interface Upgrade {
-  readonly socket: Duplex;
-  readonly head: Buffer;
-}
-
-function isSafe(method: string): boolean {
-  return method === "GET" || method === "HEAD" || method === "OPTIONS" || method === "TRACE";
-}
-
 /** The client of an upgrade ended its side before it had an answer. */
 function endWhole(this: Duplex): void {
   this.destroy();
-}
-
-function clientGone(): Error {
-  return Object.assign(new Error("the client closed its connection"), { code: "CLIENT_GONE" });
 }

@@ -2,6 +2,12 @@ import { ServerResponse, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { guarded } from "./guarded.ts";
 
+/** What a server has of a request to switch protocols. */
+export interface Upgrade {
+  readonly socket: Duplex;
+  readonly head: Buffer;
+}
+
 /** A response on the bare socket of an `upgrade` or `connect` event. The socket ends after it. */
 export function responseOn(socket: Duplex, request: IncomingMessage): ServerResponse {
   const response = new ServerResponse(request);
@@ -30,4 +36,8 @@ function endWith(one: Duplex, other: Duplex): void {
     else other.destroy();
   });
   one.once("close", closed);
+}
+
+export function clientGone(): Error {
+  return Object.assign(new Error("the client closed its connection"), { code: "CLIENT_GONE" });
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Transform } from "node:stream";
 import type { Dispatcher } from "undici";
 import type { HeaderNames } from "./headers.ts";
+import type { Patience } from "./patience.ts";
 
 /** Where one request goes. There is one object per request, so it may hold state of the caller. */
 export interface ForwardTarget {
@@ -17,6 +18,8 @@ export interface ForwardTarget {
   readonly added?: readonly string[] | undefined;
   /** Bytes of the request's body: one that has more fails with it. 0 or absent: no limit. */
   readonly mostBody?: number;
+  /** How long it is waited for. Default: as long as it takes. */
+  readonly patience?: Patience | undefined;
   /** Set by a server's `checkContinue` handler: the client waits before it sends the body. */
   readonly expectsContinue?: boolean;
   /**
@@ -48,6 +51,11 @@ export interface Attempt {
   readonly hasBody: boolean;
   /** How many times it was sent before. */
   readonly retries: number;
+}
+
+/** May it be processed twice? (RFC 9110, 9.2.2) */
+export function isSafe(method: string): boolean {
+  return method === "GET" || method === "HEAD" || method === "OPTIONS" || method === "TRACE";
 }
 
 /** Makes what a response's body goes through on its way to the client. */

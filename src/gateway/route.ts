@@ -1,3 +1,4 @@
+import type { Patience } from "../forward/patience.ts";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { performance } from "node:perf_hooks";
 import type { Dispatcher } from "undici";
@@ -64,6 +65,10 @@ export class RoutedRequest implements ForwardTarget {
   get dispatcher(): Dispatcher {
     const { pool } = this.#route;
     return this.#needsHttp1 ? pool.http1Dispatcher : pool.dispatcher;
+  }
+
+  get patience(): Patience {
+    return this.#route.pool.patience;
   }
 
   /**

@@ -1,3 +1,4 @@
+import { Patience } from "../../forward/patience.ts";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
@@ -74,6 +75,8 @@ export class OriginPool {
   readonly key: string;
   /** What was found out on an earlier connection. Null: nothing yet. */
   beginning: Beginning | null = null;
+  /** For requests that it dispatches. */
+  readonly patience: Patience;
   readonly #open: Open;
   readonly #options: GatewayOptions;
   readonly #sessions: Sessions;
@@ -97,6 +100,7 @@ export class OriginPool {
     this.key = poolKey(scope);
     this.#open = open;
     this.#options = options;
+    this.patience = new Patience(options.timeouts);
     this.#sessions = new Sessions(options.resumption, clock);
     this.#http = this.#pool(this.#protocols);
     this.#agedAt = this.#nextAge();
@@ -209,8 +213,9 @@ export class OriginPool {
       pipelining: 1,
       maxHeaderSize: MOST_HEADERS,
       allowH2: protocols.includes("h2"),
-      headersTimeout: timeouts.headers,
-      bodyTimeout: timeouts.body,
+      // `patience` sees to these.
+      headersTimeout: 0,
+      bodyTimeout: 0,
       keepAliveTimeout: timeouts.idle,
       keepAliveMaxTimeout: timeouts.idle,
       connect: (_, callback) => void this.#connectFor(protocols, callback),

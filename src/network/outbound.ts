@@ -84,6 +84,8 @@ export class Outbound implements AsyncDisposable {
     let wire: Socket | null = null;
     const connect = connectorTo(addresses, this.#options, (socket) => {
       wire = socket;
+      // Node leaves it open when a record cannot be decrypted.
+      socket.on("error", () => socket.destroy());
       if (socket instanceof TLSSocket) floods.watch(socket);
     });
     const agent = new Agent({ pipelining: 0, connect });

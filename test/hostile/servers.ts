@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type IncomingMessage, request as httpRequest } from "node:http";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { after, before, describe, test, type TestContext } from "node:test";
-import { createServer as createTls, type TlsOptions } from "node:tls";
+import { createServer as createTls, type TlsOptions, type TLSSocket } from "node:tls";
 import { ask, edgeCertificate, testGateway, type TestGateway } from "../helpers/gateway.ts";
 import { makeAuthority, type TestAuthority } from "../helpers/pki.ts";
 
@@ -291,6 +293,36 @@ describe("an origin that", () => {
       });
     }
   }
+
+  test("sends a body of which a record is changed on the way cuts it at once", async (t) => {
+    const server = createTls(await own(authority));
+    const begun = Promise.withResolvers<TLSSocket>();
+    server.on("secureConnection", (socket) => {
+      socket
+        .on("error", () => {})
+        .once("data", () => {
+          socket.write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfirst");
+          begun.resolve(socket);
+        });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    t.after(() => server.close());
+    let isChanging = false;
+    const behind = (server.address() as AddressInfo).port;
+    const port = await listen(t, (client) =>
+      relay(client, behind, (chunk) => (isChanging ? flip(chunk, chunk.length - 3) : chunk)),
+    );
+    const request = httpRequest({
+      socketPath: gateway.socket(),
+      path: `https://localhost:${port}/`,
+    }).end();
+    const [response] = (await once(request, "response")) as [IncomingMessage];
+    await once(response, "data");
+    isChanging = true;
+    (await begun.promise).write("other");
+    await once(response, "error", { signal: AbortSignal.timeout(5_000) });
+    assert.equal((await ask(gateway.socket({ bindingName: "OTHER" }), good)).status, 200);
+  });
 
   test("asks for renegotiation again and again is answered, or fails alone", async (t) => {
     const server = createTls({ ...(await own(authority)), maxVersion: "TLSv1.2" });

@@ -133,8 +133,8 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
       callOff();
       delete (tls as Partial<TLSSocket>).getPeerCertificate;
       tls.off("close", closed).off("error", fail);
-      // Until who gets it listens.
-      tls.on("error", () => {});
+      // Node leaves it open when a record cannot be decrypted, and who waits would wait on.
+      tls.on("error", () => tls.destroy());
       fulfil(tls);
     });
     tls.once("secureConnect", connected);

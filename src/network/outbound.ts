@@ -208,7 +208,7 @@ function connectorTo(
   });
   return (options, callback) =>
     connect(options, (...result) => {
-      if (result[1] !== null) connected(result[1]);
+      if (result[0] === null) connected(result[1]);
       callback(...result);
     });
 }

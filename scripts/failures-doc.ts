@@ -9,7 +9,7 @@ const introduction = `# Failures
 Every failure that Countersign can answer with, from the one table in \`src/failures/\`. The code is stable: it stands in
 the API's envelope beside its number, in the \`countersign-failure\` header of a Worker's response, in logs and
 metrics, and in what the CLI prints. _Side_ says who has to act: the **caller** who sent the request, the
-**origin**, the **worker**'s code, or whoever runs the **platform**.
+**origin**, the **worker**'s code, or the operator of the **platform**.
 
 A response that is a failure has the fields \`code\`, \`number\`, \`title\`, \`message\`, \`cause\`, \`fix\`, \`side\`, \`ray\` and
 facts of its own, below \`error\`. It is JSON where \`Accept\` says so and for a binding's \`fetch()\`, else text. Workers hand

@@ -101,7 +101,7 @@ test("without a network nothing is asked for, and so nothing waits", async () =>
   await using dev = await project.with({ NODE_OPTIONS: `--import ${noNetwork}` }).dev();
   const response = await fetch(`${dev.url}/?to=${originUrl}`);
   assert.equal(response.status, 200);
-  // Whoever waits for the network has asked for it before, and is named here.
+  // A part that waits for the network has asked for it before, and is named here.
   assert.doesNotMatch(dev.output, /REACHED OUT/);
   assert.doesNotMatch(dev.output, /Unable to fetch/);
 

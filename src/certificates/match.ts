@@ -32,7 +32,7 @@ export function findLeaf(
 }
 
 /**
- * The same failure, which now says to which stored certificate the key belongs. Whoever has the
+ * The same failure, which now says to which stored certificate the key belongs. A caller who has the
  * store looks up `failure.facts.publicKeyHash`.
  * @param stored the name or id of that certificate
  */

@@ -120,7 +120,7 @@ function refuseRsaPss(certificates: readonly string[]): void {
   }
 }
 
-/** Null: left to whoever judges the certificate. */
+/** Null: left to the code that judges the certificate. */
 function publicKeyType(pem: string): string | null {
   try {
     return new X509Certificate(pem).publicKey.asymmetricKeyType ?? null;

@@ -106,7 +106,7 @@ export function warnOfUsage(chain: readonly [Certificate, ...Certificate[]]): Up
       ? [
           {
             code: "leaf_is_ca" as const,
-            message: `${leaf.label} is a CA (CA:TRUE), as \`openssl req -x509\` makes it: whoever has its key can issue certificates that those who trust it accept. Safer: \`openssl req -x509 -addext basicConstraints=critical,CA:FALSE\``,
+            message: `${leaf.label} is a CA (CA:TRUE), as \`openssl req -x509\` makes it: anybody who has its key can issue certificates that those who trust it accept. Safer: \`openssl req -x509 -addext basicConstraints=critical,CA:FALSE\``,
           },
         ]
       : []),

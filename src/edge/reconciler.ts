@@ -193,7 +193,10 @@ export class Reconciler {
     }
   }
 
-  /** What presents a certificate, or anything, in its own process gets a new generation if that is another now. */
+  /**
+   * Workers whose own process presents this certificate, or any, get a new generation if what they
+   * present has changed.
+   */
   #renew(accountId: string, certificateId?: string): Promise<void> {
     return this.#renewWhere(accountId, ({ version }) => bindsInProcess(version, certificateId));
   }

@@ -21,7 +21,7 @@ export const acmeFailures = {
     side: "caller",
     status: 400,
     number: 7000866,
-    title: "the ACME server opens accounts only for those who have one with whoever runs it",
+    title: "the ACME server opens accounts only for those who have one with its operator",
     cause: "It wants External Account Binding (RFC 8555, 7.3.4), and the order named no account.",
     fix: "Get a key id and a MAC key where you have that account, then repeat `countersign host acme HOST` with `--eab-kid` and `--eab-key-file`.",
   },

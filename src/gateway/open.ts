@@ -72,7 +72,7 @@ export function originOpener(dependencies: OpenerDependencies): Open {
   };
 }
 
-/** What ends a connection meanwhile is told by whoever reads. */
+/** What ends a connection meanwhile is told to the one who reads. */
 function ignore(): void {}
 
 async function inTheClear(

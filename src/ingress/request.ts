@@ -44,7 +44,7 @@ function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
   return hosts > 1;
 }
 
-/** Why a request goes nowhere, whoever would answer it. Null: nothing speaks against it. */
+/** Why a request goes nowhere, to no Worker and no origin. Null: nothing speaks against it. */
 export function whyUnfit(request: IncomingMessage, { path }: RequestTarget): FailureCode | null {
   if (path.length > MOST_URL) return "url_too_long";
   if (headerSize(request.rawHeaders) > MOST_HEADERS) return "headers_too_large";

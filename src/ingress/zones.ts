@@ -47,7 +47,7 @@ export function permitsVersion({ minTls, maxTls }: TlsVersions, version: string 
   return minTls !== maxTls || version === minTls;
 }
 
-/** What the zone adds to an answer of whoever is behind its host. @param isSecure it goes over TLS */
+/** What the zone adds to an answer, of a Worker or an origin. @param isSecure it goes over TLS */
 export function zoneHeaders(
   zone: ZoneRules | null,
   isSecure: boolean,

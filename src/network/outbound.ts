@@ -67,7 +67,7 @@ export class Outbound implements AsyncDisposable {
     });
   }
 
-  /** The same, for servers of these CAs (PEM) alone. Whoever asks for it ends it. */
+  /** The same, for servers of these CAs (PEM) alone. The caller ends it. */
   trusting(authorities: string): Outbound {
     const [lookups, account] = [this.#lookups, this.#account];
     return new Outbound({ ...this.#options, authorities }, { lookups, account });

@@ -111,7 +111,7 @@ function otherKind(path: string, isFolder: boolean): string | null {
   if (isFolder) return found.isDirectory() ? null : "no folder";
   if (found.isDirectory()) return "a folder";
   const target = found.isSymbolicLink() ? statSync(path, { throwIfNoEntry: false }) : found;
-  // Whoever opens a named pipe waits for its other end, and does nothing else until then.
+  // To open a named pipe is to wait for its other end, and to do nothing else until then.
   return target === undefined || target.isFile() || target.isSocket() ? null : "no file";
 }
 

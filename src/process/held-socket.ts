@@ -15,7 +15,7 @@ export type HeldAddress =
  * the descriptor. Connections that arrive while none of them runs wait for the next one.
  *
  * Node has no public way to hold one. A bound handle comes from where `node:cluster` gets its own
- * (`net._createServerHandle`); whoever calls `listen()` in Node accepts as well, so a process that
+ * (`net._createServerHandle`); a process that calls `listen()` in Node accepts as well, so a process that
  * ends at once does that. The socket listens for as long as a process has it.
  */
 export class HeldSocket {

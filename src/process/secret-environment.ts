@@ -1,7 +1,7 @@
 import type { Writable } from "node:stream";
 import { SECRETS_FD } from "./walls/sandbox-kinds.ts";
 
-/** Variables of a program, by names of letters, digits and `_`. Whoever takes them wipes them. */
+/** Variables of a program, by names of letters, digits and `_`. The caller wipes them. */
 export type SecretEnvironment = readonly (readonly [name: string, value: Buffer])[];
 
 /**

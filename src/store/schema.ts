@@ -716,7 +716,7 @@ export interface AcmeExternalAccountRow {
   /** That of the ACME account. */
   id: string;
   accountId: string;
-  /** As whoever runs the server calls it. */
+  /** As the operator of the server calls it. */
   kid: string;
   /** The MAC key, base64url. Under its `acmeExternalKeyPlace`. */
   sealedKey: Sealed;

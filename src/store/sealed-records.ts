@@ -38,7 +38,7 @@ export interface SealedBatch {
   readonly next: string | null;
 }
 
-/** A kind of sealed record. Whoever seals another kind adds it to `columns`. */
+/** A kind of sealed record. Another kind is added to `columns` as well. */
 export interface SealedColumn {
   /** The records of `limit` owners, in the order of their ids, after the owner `after`. */
   batch(db: Database, after: string, limit: number): Promise<SealedBatch>;

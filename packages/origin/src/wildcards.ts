@@ -1,6 +1,6 @@
 /**
  * `*` matches any characters except `/`, `**` any characters. All other characters match themselves.
- * A regular expression could take for ever: whoever is named may have chosen the text, and on a
+ * A regular expression could take for ever: the one who is named may have chosen the text, and on a
  * platform with several accounts another the pattern. This takes the text's length times the pattern's.
  */
 export function matchesPattern(pattern: string, text: string): boolean {

@@ -123,7 +123,7 @@ function server(state: OriginState): string {
   ssl_certificate_key ${quoted(key)};
   ssl_protocols TLSv1.2 TLSv1.3;
   ssl_client_certificate ${quoted(bundleFile)};
-  # Whoever is refused reads why; a certificate is verified in every handshake.
+  # A refused caller reads why; a certificate is verified in every handshake.
   ssl_verify_client optional;
   ssl_verify_depth 4;
   ssl_session_cache off;

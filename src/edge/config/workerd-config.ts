@@ -149,7 +149,7 @@ export function workerdConfig(version: LaidOutVersion, wiring: Wiring): string {
       continue;
     }
     const { entrypoint, props } = readDoor(door);
-    // Files come first for whoever calls the Worker itself, as they do for visitors.
+    // Files come first for callers of the Worker itself, as they do for visitors.
     const isDefault = entrypoint === undefined && props === undefined;
     const service: CapnpValue = {
       name: isDefault || !hasCode(version) ? front(version) : "main",

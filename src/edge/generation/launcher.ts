@@ -124,7 +124,7 @@ export class Launcher {
    */
   async launch(signal: AbortSignal): Promise<LimitedRun> {
     const { starts, restarts, storage } = this.#context;
-    // Before anything else of the start: whoever has the objects may take a while to end.
+    // Before anything else of the start: the process that has the objects may take a while to end.
     const release = await storage.objects.claim(this.#version, signal);
     const slots = this.#hasRun ? restarts : starts;
     try {

@@ -5,7 +5,7 @@ import type { SecretEnvironment } from "../../process/secret-environment.ts";
 import { type LaidOutVersion, secretVariable } from "../config/workerd-config.ts";
 
 /**
- * The secrets of a version in clear, as its process takes them: whoever gets them wipes them.
+ * The secrets of a version in clear, as its process takes them: the caller wipes them.
  *
  * @throws Failure `worker_start_failed` for one that an environment cannot hold: all are wiped
  */

@@ -8,7 +8,7 @@ export interface RefusedAddress {
 
 /**
  * The Worker itself reads only `internal error` when workerd does not connect to an address. What
- * workerd writes to its log then, as a sentence for whoever runs the platform. Null: another line.
+ * workerd writes to its log then, as a sentence for the operator of the platform. Null: another line.
  */
 export function refusedAddress(line: string): RefusedAddress | null {
   const [, address, port] = /connecting to (\S+):(\d+) is not allowed/.exec(line) ?? [];

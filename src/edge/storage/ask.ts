@@ -40,7 +40,7 @@ export function ask(asked: SocketRequest): Promise<StorageAnswer> {
       for (const [name, value] of Object.entries(response.headers)) {
         answered.set(name, String(value));
       }
-      // An answer may fail before anybody reads it; whoever reads it later gets the error then.
+      // An answer may fail before anybody reads it; a later reader gets the error then.
       response.on("error", () => {});
       resolve({
         status: response.statusCode ?? 0,

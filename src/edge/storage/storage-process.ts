@@ -123,7 +123,7 @@ export class StorageProcess {
     return await limited(process, { memory: 0, cpu: this.#options.cpu }, () => this.#probe());
   }
 
-  /** Resolves when it answers: whoever proves no capability is refused, and reaches no data. */
+  /** Resolves when it answers: a call without a capability is refused, and reaches no data. */
   async #probe(): Promise<void> {
     const { body } = await ask({ folder: this.#folder, socket: this.#options.sockets[0]! });
     for await (const _ of body);

@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 
-/** Reads a stream piece by piece, and leaves what follows to whoever has the stream next. */
+/** Reads a stream piece by piece, and leaves what follows to the next reader of the stream. */
 export class ByteReader {
   readonly stream: Duplex;
   #error: Error | null = null;

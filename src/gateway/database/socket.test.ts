@@ -92,7 +92,7 @@ function thrown(): never {
   throw new TypeError("not thought of");
 }
 
-test("whoever is no driver's connect() is told, or cut", async (t) => {
+test("a connection that is no driver's connect() is told, or cut", async (t) => {
   const { path } = await world(t);
   const answer = await ask(path, "/", { headers: { host: "made.up" } });
   assert.equal(answer.headers["countersign-failure"], "database_driver_protocol");

@@ -34,7 +34,7 @@ const MOST_CONNECTIONS = 256;
 
 /**
  * The socket of one `hyperdrive` binding. A driver's `connect()` arrives as CONNECT to a made-up
- * host: whoever reaches the socket reaches the one database behind it, and nothing else.
+ * host: a program that reaches the socket reaches the one database behind it, and nothing else.
  */
 export class DatabaseSocket {
   readonly binding: GatewayBinding;

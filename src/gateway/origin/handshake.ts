@@ -143,7 +143,7 @@ export function handshake(socket: Socket, options: HandshakeOptions): Promise<TL
 
 /**
  * Node makes objects of the whole chain for a second look at the name, a tenth of what a handshake
- * costs here. Until the handshake is over it gets an empty one: whoever was verified needs no look.
+ * costs here. Until the handshake is over it gets an empty one: a server that was verified needs no look.
  */
 function spareObjects(tls: TLSSocket): void {
   tls.getPeerCertificate = () => NOTHING as PeerCertificate & DetailedPeerCertificate;

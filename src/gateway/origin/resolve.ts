@@ -19,7 +19,7 @@ export function systemResolve(host: string): Promise<readonly LookupAddress[]> {
 
 /**
  * Lets connections that are opened together share a look-up: what was found stands for a second.
- * Whoever uses the addresses judges them each time. One that goes away takes it from no other.
+ * Users of the addresses judge them each time. One that goes away takes it from no other.
  */
 export function sharedFor(ms: number, resolve: Resolve): Resolve {
   const shared = new Map<string, SharedLookup>();

@@ -35,7 +35,7 @@ export function addHostAcme(group: Command, io: Io): void {
         "how the host proves that it is yours: at port 80, or at port 443 in TLS (default: what the server offers, port 80 first)",
       ).choices(["http-01", "tls-alpn-01"]),
     )
-    .option("--eab-kid <id>", "of an account with whoever runs the server, which wants one")
+    .option("--eab-kid <id>", "of an account with the operator of the server, which wants one")
     .option("--eab-key-file <file>", "its MAC key, base64url, as it was given to you")
     .option(...dataOption)
     .option("--json", "one JSON object")

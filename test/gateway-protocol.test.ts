@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import { connect, type AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import { test, type TestContext } from "node:test";
 import { WebSocket, WebSocketServer } from "ws";
 import type { StartGatewayOptions } from "../src/gateway/start-options.ts";
@@ -55,7 +56,11 @@ for (const http2 of [false, true]) {
 
   test(`time-outs over ${protocol} have their own codes, and end the exchange`, async (t) => {
     const timeouts = { headers: 500, body: 500 };
-    const { authority, gateway } = await ready(t, { http2, metricsPort: 0, timeouts });
+    const { authority, gateway } = await ready(t, {
+      http2,
+      metricsPort: 0,
+      timeouts,
+    });
     const ended = Promise.withResolvers<void>();
     const origin = await http2Origin(t, authority, (request, response) => {
       if (request.url === "/body") response.once("close", () => ended.resolve()).write("half");
@@ -63,6 +68,8 @@ for (const http2 of [false, true]) {
     const silent = await ask(gateway.socket(), `${origin.url}/headers`);
     assert.equal(silent.headers["countersign-failure"], "origin_headers_timeout");
     assert.equal(silent.status, 524);
+    const { error } = JSON.parse(silent.text);
+    assert.deepEqual([error.certificateId, error.tls], ["c", "TLSv1.3"], "the connection is known");
     await assert.rejects(ask(gateway.socket(), `${origin.url}/body`), { code: "ECONNRESET" });
     await ended.promise;
     const url = `http://127.0.0.1:${gateway.handle.metricsPort()}/metrics`;
@@ -72,6 +79,32 @@ for (const http2 of [false, true]) {
     }
   });
 }
+
+test("a GET that times out on a connection that was used is sent once more, and timed again", async (t) => {
+  const { authority, gateway } = await ready(t, { timeouts: { headers: 300 } });
+  const asked: string[] = [];
+  await using origin = await startOrigin({
+    authority,
+    handler: ({ method, url }, response) => {
+      asked.push(`${method} ${url}`);
+      if (url === "/") response.end();
+    },
+  });
+  await ask(gateway.socket(), `${origin.url}/`);
+  const silent = await ask(gateway.socket(), `${origin.url}/silent`);
+  assert.equal(silent.headers["countersign-failure"], "origin_headers_timeout");
+  assert.deepEqual(asked, ["GET /", "GET /silent", "GET /silent"]);
+});
+
+test("an upgrade that is never answered times out", async (t) => {
+  const { authority, gateway } = await ready(t, { timeouts: { headers: 300 } });
+  const origin = await http2Origin(t, authority, (_, response) => response.end());
+  origin.server.on("upgrade", (_: unknown, socket: Duplex) => void socket.on("error", () => {}));
+  const client = new WebSocket(`ws+unix://${gateway.socket()}:${origin.url}/socket`);
+  const [, response] = (await once(client, "unexpected-response")) as [unknown, IncomingMessage];
+  assert.equal(response.headers["countersign-failure"], "origin_headers_timeout");
+  client.on("error", () => {}).terminate();
+});
 
 test("a WebSocket goes over HTTP/1.1 although the origin prefers HTTP/2", async (t) => {
   const { authority, gateway } = await ready(t);

@@ -7,7 +7,7 @@ import { GuardedHandler, type Handler } from "./guarded-handler.ts";
 import { reasonOf, requestHead, responseHeaders } from "./headers.ts";
 import { headerOverflow, headerSize, MOST_HEADERS } from "./limits.ts";
 import { Pieces } from "./pieces.ts";
-import type { Awaited, Wait } from "./patience.ts";
+import type { Awaited, Via } from "./patience.ts";
 import { clientGone, splice, type Upgrade } from "./sockets.ts";
 import { type ForwardTarget, isSafe, type MakeTransform } from "./target.ts";
 
@@ -31,7 +31,6 @@ export class Exchange implements Handler, Awaited {
   #bodyLength = NaN;
   /** The client's connection is closed, or the response is complete. */
   #over = false;
-  #wait: Wait | null = null;
   /** The target was told how the exchange ended. */
   #told = false;
   readonly #handler: GuardedHandler = new GuardedHandler(this);
@@ -67,7 +66,7 @@ export class Exchange implements Handler, Awaited {
   }
 
   start(): void {
-    this.#wait = this.#target.patience?.begin(this) ?? null;
+    this.#beginWait();
     this.#response.on("close", () => this.#alone(() => this.#clientClosed()));
     if (this.#upgrade !== null) {
       const { socket } = this.#upgrade;
@@ -108,7 +107,11 @@ export class Exchange implements Handler, Awaited {
     this.#target.ended?.(error);
   }
 
-  get awaits(): "headers" | "body" | null {
+  get via(): Via | null {
+    return this.#handler.via;
+  }
+
+  awaits(): "headers" | "body" | null {
     if (this.#over || this.#controller === null || this.#sink.writableEnded) return null;
     if (this.#response.headersSent) return this.#paused ? null : "body";
     return this.#upload?.isMoving() === true ? null : "headers";
@@ -118,18 +121,17 @@ export class Exchange implements Handler, Awaited {
     this.#alone(() => this.#controller?.abort(error));
   }
 
-  /** The other side has given something: its time begins anew. */
-  #heard(): void {
-    if (this.#wait !== null) this.#wait.silence = 0;
+  #beginWait(): void {
+    this.#handler.wait = this.#target.patience?.begin(this) ?? null;
   }
 
   #endWait(): void {
-    if (this.#wait !== null) this.#target.patience!.end(this.#wait);
+    const { wait } = this.#handler;
+    if (wait !== null) this.#target.patience!.end(wait);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
-    this.#heard();
     if (this.#over) controller.abort(clientGone());
   }
 
@@ -145,7 +147,6 @@ export class Exchange implements Handler, Awaited {
     statusText?: string,
   ): void {
     if (status < 200 || this.#over) return;
-    this.#heard();
     const flat = responseHeaders(headers);
     // The parser of HTTP/1.1 has enforced the limit. Over HTTP/2, the peer was told the limit, but
     // may ignore it.
@@ -163,7 +164,6 @@ export class Exchange implements Handler, Awaited {
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#over) return;
-    this.#heard();
     if (this.#transform !== null) this.#divert(controller, this.#transform());
     if (
       this.#sink === this.#response &&
@@ -277,6 +277,8 @@ export class Exchange implements Handler, Awaited {
   #again(): void {
     this.#retries += 1;
     this.#controller = null;
+    this.#endWait();
+    this.#beginWait();
     queueMicrotask(() => {
       this.#alone(() => {
         if (this.#over) return;

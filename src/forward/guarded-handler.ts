@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Dispatcher } from "undici";
 import { asError } from "./guarded.ts";
+import type { Via, Wait } from "./patience.ts";
 
 type Controller = Dispatcher.DispatchController;
 
@@ -33,6 +34,10 @@ export interface Handler {
  * from the native side. An exception in one handler ends its exchange, and nothing else.
  */
 export class GuardedHandler implements Dispatcher.DispatchHandler {
+  /** Set by a dispatcher that knows it. */
+  via: Via | null = null;
+  /** For what the other side gives. Null: nobody waits for that. */
+  wait: Wait | null = null;
   readonly #handler: Handler;
 
   constructor(handler: Handler) {
@@ -40,6 +45,7 @@ export class GuardedHandler implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(controller: Controller): void {
+    this.#heard();
     try {
       this.#handler.onRequestStart(controller);
     } catch (error) {
@@ -61,6 +67,7 @@ export class GuardedHandler implements Dispatcher.DispatchHandler {
     headers: IncomingHttpHeaders,
     statusText?: string,
   ): void {
+    if (status >= 200) this.#heard();
     try {
       this.#handler.onResponseStart(controller, status, headers, statusText);
     } catch (error) {
@@ -69,6 +76,7 @@ export class GuardedHandler implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Controller, chunk: Buffer): void {
+    this.#heard();
     try {
       this.#handler.onResponseData(controller, chunk);
     } catch (error) {
@@ -104,5 +112,10 @@ export class GuardedHandler implements Dispatcher.DispatchHandler {
       upstream.destroy(asError(error));
       this.#handler.crashed(asError(error));
     }
+  }
+
+  /** The time of the other side begins anew. */
+  #heard(): void {
+    if (this.wait !== null) this.wait.silence = 0;
   }
 }

@@ -1,43 +1,28 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import { type Placed, Unordered } from "./unordered.ts";
 
 /** A request that a server works on. */
-interface InProgress {
+interface InProgress extends Placed {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  /** Where it is among all. */
-  index: number;
 }
 
-/**
- * The requests that a server works on.
- *
- * An array, and not a Map: V8 replaces the table of a Map again and again while entries come and
- * go, all in its old generation once the Map is there, and each dead table keeps the requests that
- * it had until the whole heap is collected. See decisions/0108-garbage-of-requests.md.
- */
+/** The requests that a server works on. */
 export class InFlight {
-  readonly #all: InProgress[] = [];
+  readonly #requests = new Unordered<InProgress>();
 
   add(request: IncomingMessage, response: ServerResponse): void {
-    const added = { request, response, index: this.#all.length };
-    this.#all.push(added);
-    response.once("close", () => this.#remove(added));
-  }
-
-  /** The last one takes its place. */
-  #remove(gone: InProgress): void {
-    const last = this.#all.pop()!;
-    if (last === gone) return;
-    last.index = gone.index;
-    this.#all[gone.index] = last;
+    const added = { request, response, index: 0 };
+    this.#requests.add(added);
+    response.once("close", () => this.#requests.remove(added));
   }
 
   /** The request in progress on this connection. */
   on(
     socket: Duplex,
   ): { readonly request: IncomingMessage; readonly response: ServerResponse } | null {
-    const found = this.#all.find(({ response }) => response.socket === socket);
+    const found = this.#requests.all.find(({ response }) => response.socket === socket);
     return found === undefined ? null : { request: found.request, response: found.response };
   }
 
@@ -46,7 +31,7 @@ export class InFlight {
    * ends cleanly.
    */
   end(answer: (request: IncomingMessage, response: ServerResponse) => void): void {
-    for (const { request, response } of this.#all.slice()) {
+    for (const { request, response } of this.#requests.all.slice()) {
       response.shouldKeepAlive = false;
       try {
         if (response.headersSent) response.destroy();

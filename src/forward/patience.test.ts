@@ -3,8 +3,13 @@ import { test } from "node:test";
 import { type Awaited, Patience } from "./patience.ts";
 
 class Exchange implements Awaited {
-  awaits: "headers" | "body" | null = "headers";
+  readonly via = null;
+  now: "headers" | "body" | null = "headers";
   readonly codes: unknown[] = [];
+
+  awaits(): "headers" | "body" | null {
+    return this.now;
+  }
 
   timedOut(error: Error): void {
     this.codes.push((error as NodeJS.ErrnoException).code);
@@ -17,7 +22,7 @@ test("a head is waited for as long as is allowed, a body for its own time, and e
   t.mock.timers.enable({ apis: ["setInterval"] });
   const patience = new Patience(LIMITS);
   const [head, body] = [new Exchange(), new Exchange()];
-  body.awaits = "body";
+  body.now = "body";
   patience.begin(head);
   patience.begin(body);
   t.mock.timers.tick(10_000);
@@ -37,10 +42,10 @@ test("time begins anew with what comes, and does not pass while this side holds 
   const [heard, held] = [new Exchange(), new Exchange()];
   const wait = patience.begin(heard);
   patience.begin(held);
-  held.awaits = null;
+  held.now = null;
   t.mock.timers.tick(9_000);
   wait.silence = 0;
-  held.awaits = "headers";
+  held.now = "headers";
   t.mock.timers.tick(10_000);
   assert.deepEqual([heard.codes, held.codes], [[], []]);
   t.mock.timers.tick(1_000);

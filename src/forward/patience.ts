@@ -1,19 +1,27 @@
+import type { Duplex } from "node:stream";
 import { errors } from "undici";
+import { type Placed, Unordered } from "./unordered.ts";
+
+/** The connection of a request. Null: there is none yet. */
+export interface Via {
+  stream: Duplex | null;
+}
 
 /** What may be waited for too long. */
 export interface Awaited {
+  /** Null: its dispatcher does not say. */
+  readonly via: Via | null;
   /**
-   * What only the other side can give now. Null: nothing, because it has just given something, or
-   * because this side holds it up.
+   * What only the other side can give now. Null: nothing, because it has given something since it
+   * was asked before, or because this side holds it up.
    */
-  readonly awaits: "headers" | "body" | null;
+  awaits(): "headers" | "body" | null;
   timedOut(error: Error): void;
 }
 
 /** One that is waited for. */
-export interface Wait {
+export interface Wait extends Placed {
   readonly awaited: Awaited;
-  index: number;
   /** ms without a sign of the other side, rounded up to looks. */
   silence: number;
 }
@@ -33,44 +41,44 @@ export interface PatienceLimits {
 export class Patience {
   readonly #limits: PatienceLimits;
   readonly #every: number;
-  readonly #all: Wait[] = [];
+  readonly #waits = new Unordered<Wait>();
+  readonly #late: (error: Error, via: Via) => void;
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(limits: PatienceLimits) {
+  /** @param late is told of an error before its request is */
+  constructor(limits: PatienceLimits, late: (error: Error, via: Via) => void = () => {}) {
     this.#limits = limits;
+    this.#late = late;
     this.#every = Math.min(1_000, Math.max(10, Math.min(limits.headers, limits.body) / 4));
   }
 
   begin(awaited: Awaited): Wait {
-    const wait = { awaited, index: this.#all.length, silence: 0 };
-    this.#all.push(wait);
+    const wait = { awaited, index: 0, silence: 0 };
+    this.#waits.add(wait);
     this.#timer ??= setInterval(() => this.#look(), this.#every).unref();
     return wait;
   }
 
-  /** The last one takes its place. Nothing happens the second time. */
   end(wait: Wait): void {
-    if (this.#all[wait.index] !== wait) return;
-    const last = this.#all.pop()!;
-    if (last === wait) return;
-    last.index = wait.index;
-    this.#all[wait.index] = last;
+    this.#waits.remove(wait);
   }
 
   #look(): void {
-    if (this.#all.length === 0) {
+    if (this.#waits.all.length === 0) {
       clearInterval(this.#timer!);
       this.#timer = null;
     }
-    for (const wait of this.#all.slice()) {
-      const { awaits } = wait.awaited;
+    for (const wait of this.#waits.all.slice()) {
+      const { awaited } = wait;
+      const awaits = awaited.awaits();
       // The first look may come at once, so its time does not count.
       wait.silence = awaits === null ? 0 : wait.silence + this.#every;
       if (awaits === null || wait.silence - this.#every < this.#limits[awaits]) continue;
       this.end(wait);
-      wait.awaited.timedOut(
-        awaits === "headers" ? new errors.HeadersTimeoutError() : new errors.BodyTimeoutError(),
-      );
+      const error =
+        awaits === "headers" ? new errors.HeadersTimeoutError() : new errors.BodyTimeoutError();
+      if (awaited.via !== null) this.#late(error, awaited.via);
+      awaited.timedOut(error);
     }
   }
 }

@@ -38,6 +38,7 @@ function endWith(one: Duplex, other: Duplex): void {
   one.once("close", closed);
 }
 
+/** What ends an exchange that nobody waits for any more. */
 export function clientGone(): Error {
   return Object.assign(new Error("the client closed its connection"), { code: "CLIENT_GONE" });
 }

@@ -1,14 +1,15 @@
-import { Patience } from "../../forward/patience.ts";
+import { Patience, type Via } from "../../forward/patience.ts";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
-import { Pool, type Dispatcher } from "undici";
+import { type buildConnector, Pool, type Dispatcher } from "undici";
 import { Failure } from "../../failures/failures.ts";
 import type { Credential } from "../../certificates/credential.ts";
 import type { Clock } from "../clock.ts";
 import { exchangeFailure, presentedOf, type ConnectionFacts } from "./classify.ts";
 import type { Destination } from "./destination.ts";
 import type { GatewayOptions } from "../../contract/gateway-options.ts";
+import { OriginClient } from "./client.ts";
 import { handOver, needsHttp1, wasNotProcessed } from "./connection-rules.ts";
 import { asError } from "../../forward/guarded.ts";
 import type { Attempt } from "../../forward/forward.ts";
@@ -100,7 +101,10 @@ export class OriginPool {
     this.key = poolKey(scope);
     this.#open = open;
     this.#options = options;
-    this.patience = new Patience(options.timeouts);
+    this.patience = new Patience(options.timeouts, (error, { stream }) => {
+      const connection = stream === null ? undefined : this.#connections.get(stream);
+      if (connection) connectionOf.set(error, { ...factsOf(connection, scope), error });
+    });
     this.#sessions = new Sessions(options.resumption, clock);
     this.#http = this.#pool(this.#protocols);
     this.#agedAt = this.#nextAge();
@@ -218,7 +222,11 @@ export class OriginPool {
       bodyTimeout: 0,
       keepAliveTimeout: timeouts.idle,
       keepAliveMaxTimeout: timeouts.idle,
-      connect: (_, callback) => void this.#connectFor(protocols, callback),
+      factory: (origin, parts) => {
+        const via: Via = { stream: null };
+        const connect: Connect = (_, callback) => void this.#connectFor(protocols, via, callback);
+        return new OriginClient(origin, { ...parts, connect }, via);
+      },
     });
   }
 
@@ -228,7 +236,8 @@ export class OriginPool {
    */
   async #connectFor(
     protocols: readonly string[],
-    callback: (...result: [null, TLSSocket] | [Error, null]) => void,
+    via: Via,
+    callback: Parameters<Connect>[1],
   ): Promise<void> {
     let stream: Duplex;
     try {
@@ -241,6 +250,7 @@ export class OriginPool {
       callback(error as Error, null);
       return;
     }
+    via.stream = stream;
     try {
       handOver(stream, () => callback(null, stream as TLSSocket));
     } catch (error) {
@@ -318,6 +328,8 @@ export function poolKey(scope: PoolScope): string {
 
 /** In ms: an origin that refuses in a loop gets no more than a new connection each second. */
 const BETWEEN_REFUSALS = 1_000;
+
+type Connect = buildConnector.connector;
 
 /** The connection that an error is of, and the first error of that connection. */
 const connectionOf: WeakMap<Error, ConnectionFacts & { readonly error: Error }> = new WeakMap();

@@ -70,19 +70,11 @@ const LONGEST = 500;
 const MOST = 100;
 
 function field(read: () => string | undefined): string {
-  try {
-    return (read() ?? "").slice(0, LONGEST);
-  } catch {
-    return "";
-  }
+  return (tryRead(read) ?? "").slice(0, LONGEST);
 }
 
 function namesOf(x509: X509Certificate): readonly string[] {
-  try {
-    return splitNames(x509.subjectAltName ?? "");
-  } catch {
-    return [];
-  }
+  return tryRead(() => splitNames(x509.subjectAltName ?? "")) ?? [];
 }
 
 /** Node joins with commas, and quotes a name that has one. */
@@ -96,7 +88,7 @@ function splitNames(text: string): readonly string[] {
 }
 
 /** What a reader of others' bytes gives. Undefined: it threw. */
-export function attempt<T>(read: () => T): T | undefined {
+export function tryRead<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch {

@@ -1,4 +1,4 @@
-import { attempt } from "./shown.ts";
+import { tryRead } from "./shown.ts";
 import { AsnConvert } from "@peculiar/asn1-schema";
 import { id_ce_issuingDistributionPoint, IssuingDistributionPoint } from "@peculiar/asn1-x509";
 import { X509Certificate } from "node:crypto";
@@ -109,7 +109,7 @@ async function signerOf(
   const name = Buffer.from(crl.issuerName.toArrayBuffer());
   let isKnown = false;
   for (const pem of authorities) {
-    const authority = attempt(() => new x509.X509Certificate(pem));
+    const authority = tryRead(() => new x509.X509Certificate(pem));
     if (!authority || !name.equals(Buffer.from(authority.subjectName.toArrayBuffer()))) continue;
     isKnown = true;
     const usages = authority.getExtension(x509.KeyUsagesExtension)?.usages;

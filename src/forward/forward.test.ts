@@ -4,13 +4,11 @@ import {
   request as httpRequest,
   type IncomingMessage,
   type RequestListener,
-  type Server,
   type ServerResponse,
 } from "node:http";
 import {
   connect,
   createServer as createTcpServer,
-  type AddressInfo,
   type Server as TcpServer,
   type Socket,
 } from "node:net";
@@ -19,6 +17,7 @@ import { test, type TestContext } from "node:test";
 import { Pool } from "undici";
 import { WebSocket, WebSocketServer } from "ws";
 import { until } from "../../test/helpers/until.ts";
+import { listening } from "../../test/helpers/listening.ts";
 import { forward, forwardUpgrade, type ForwardTarget } from "./forward.ts";
 
 test("method, path, headers, body, status and response headers arrive as they were", async (t) => {
@@ -190,7 +189,7 @@ for (const method of ["GET", "POST"]) {
   test(`${method} is sent once when the connection closes without an answer`, async (t) => {
     let requests = 0;
     const server = closing(() => (requests += 1));
-    const { url } = await proxy(t, await bind(t, server));
+    const { url } = await proxy(t, await listening(t, server));
     const response = await fetch(url, { method });
     assert.equal(response.status, 502);
     assert.equal(requests, 1);
@@ -200,7 +199,7 @@ for (const method of ["GET", "POST"]) {
 test("what the target says was not processed is sent again, a bounded number of times", async (t) => {
   let requests = 0;
   const server = closing(() => (requests += 1));
-  const { url } = await proxy(t, await bind(t, server), { mayRetry: () => true });
+  const { url } = await proxy(t, await listening(t, server), { mayRetry: () => true });
   assert.equal((await fetch(url)).status, 502);
   assert.equal(requests, 9);
 });
@@ -287,7 +286,7 @@ test("a WebSocket is forwarded, and a refused one gets the origin's answer", asy
       });
     }
   });
-  const { port: at } = await proxy(t, await bind(t, origin));
+  const { port: at } = await proxy(t, await listening(t, origin));
   const client = new WebSocket(`ws://127.0.0.1:${at}/yes`);
   await once(client, "open");
   client.send("hello");
@@ -315,7 +314,7 @@ for (const [how, leave] of [
       socket.on("error", () => {}).resume();
       socket.once("close", () => (closed = true)).once("end", () => socket.destroy());
     });
-    const { port: at, failures } = await proxy(t, await bind(t, origin));
+    const { port: at, failures } = await proxy(t, await listening(t, origin));
     const client = connect(at, "127.0.0.1").on("error", () => {});
     client.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: odd\r\n\r\n");
     await until(() => asked);
@@ -335,7 +334,7 @@ test("what a client sends right after its upgrade waits for the origin, and arri
     answer = () =>
       void socket.write("HTTP/1.1 101 Go\r\nconnection: upgrade\r\nupgrade: odd\r\n\r\n");
   });
-  const { port: at } = await proxy(t, await bind(t, origin));
+  const { port: at } = await proxy(t, await listening(t, origin));
   const client = connect(at, "127.0.0.1").on("error", () => {});
   client.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: odd\r\n\r\nearly,");
   await until(() => answer !== null);
@@ -346,18 +345,7 @@ test("what a client sends right after its upgrade waits for the origin, and arri
 });
 
 async function listen(t: TestContext, handler: RequestListener): Promise<number> {
-  return bind(t, createServer(handler));
-}
-
-async function bind(t: TestContext, server: Server | TcpServer): Promise<number> {
-  const sockets = new Set<Socket>();
-  server.on("connection", (socket: Socket) => sockets.add(socket));
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  t.after(() => {
-    server.close();
-    for (const socket of sockets) socket.destroy();
-  });
-  return (server.address() as AddressInfo).port;
+  return listening(t, createServer(handler));
 }
 
 /** Reads a request and closes the connection. */
@@ -397,7 +385,7 @@ async function proxy(
   server.on("upgrade", (request, socket, head) => {
     forwardUpgrade(request, socket, head, target(request.url!));
   });
-  const at = await bind(t, server);
+  const at = await listening(t, server);
   t.after(() => dispatcher.destroy());
   return { url: `http://127.0.0.1:${at}`, port: at, failures };
 }

@@ -5,13 +5,13 @@ import {
   request as httpRequest,
   type IncomingMessage,
   type RequestListener,
-  type Server,
 } from "node:http";
-import { connect, createServer as createTcpServer, type AddressInfo, type Socket } from "node:net";
+import { connect, createServer as createTcpServer } from "node:net";
 import { Transform } from "node:stream";
 import { test, type TestContext } from "node:test";
 import { Pool } from "undici";
 import { isBodyTooLarge } from "./body.ts";
+import { listening } from "../../test/helpers/listening.ts";
 import { forward, forwardUpgrade, wasNeverSent, type ForwardTarget } from "./forward.ts";
 
 /** How each exchange of a proxy ended: what `ended` or `failed` was told. */
@@ -131,7 +131,7 @@ test("a retry is asked for with what has failed, and not once a response has beg
       });
   });
   const asked: unknown[] = [];
-  const { send } = await proxy(t, await bind(t, server), {
+  const { send } = await proxy(t, await listening(t, server), {
     mayRetry: (_, attempt) => {
       asked.push(attempt);
       return true;
@@ -185,7 +185,7 @@ test("a reason phrase is the origin's, unless it has what Node does not write", 
         socket.end(`HTTP/1.1 200 ${phrase}\r\ncontent-length: 0\r\n\r\n`);
       });
     });
-    const { port } = await proxy(t, await bind(t, server));
+    const { port } = await proxy(t, await listening(t, server));
     const client = connect(port, "127.0.0.1");
     client.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     const text = Buffer.concat(await client.toArray()).toString("latin1");
@@ -212,7 +212,7 @@ test("bytes that came with an upgrade go first, and its end is reported", async 
     if (head.length > 0) socket.unshift(head);
     socket.once("data", (data) => socket.end(`got ${String(data)}`));
   });
-  const { port, ends } = await proxy(t, await bind(t, origin));
+  const { port, ends } = await proxy(t, await listening(t, origin));
   const client = connect(port, "127.0.0.1");
   client.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: odd\r\n\r\nearly");
   const text = String(Buffer.concat(await client.toArray()));
@@ -231,19 +231,7 @@ test("what was never sent is a request without a body, to a connection that had 
 });
 
 async function serve(t: TestContext, handler: RequestListener): Promise<number> {
-  return bind(t, createServer(handler));
-}
-
-async function bind(t: TestContext, server: Server | ReturnType<typeof createTcpServer>) {
-  const sockets = new Set<Socket>();
-  server.on("connection", (socket: Socket) => sockets.add(socket));
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => {
-    server.close();
-    for (const socket of sockets) socket.destroy();
-  });
-  return (server.address() as AddressInfo).port;
+  return listening(t, createServer(handler));
 }
 
 interface Answer {
@@ -283,7 +271,7 @@ async function proxy(
   server.on("upgrade", (request, socket, head) =>
     forwardUpgrade(request, socket, head, target(request.url!)),
   );
-  const port = await bind(t, server);
+  const port = await listening(t, server);
   const send = async (options: object, body = ""): Promise<Answer> => {
     const request = httpRequest({ port, host: "127.0.0.1", agent: false, ...options });
     request.end(body === "" ? undefined : body);

@@ -7,12 +7,13 @@ import {
   type IncomingMessage,
   type RequestListener,
 } from "node:http";
-import { type AddressInfo, createServer as createTcpServer, type Server } from "node:net";
+import { createServer as createTcpServer, type Server } from "node:net";
 import { text as textOf } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import { test, type TestContext } from "node:test";
 import { Pool } from "undici";
 import { forward } from "./forward.ts";
+import { listening } from "../../test/helpers/listening.ts";
 import { Patience } from "./patience.ts";
 
 /** ms */
@@ -107,16 +108,4 @@ async function proxiedTo(t: TestContext, origin: Server): Promise<Proxied> {
     return request.on("error", () => {});
   };
   return { send, codes };
-}
-
-async function listening(t: TestContext, server: Server): Promise<number> {
-  const sockets = new Set<{ destroy(): void }>();
-  server.on("connection", (socket) => sockets.add(socket));
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => {
-    server.close();
-    for (const socket of sockets) socket.destroy();
-  });
-  return (server.address() as AddressInfo).port;
 }

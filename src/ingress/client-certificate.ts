@@ -1,4 +1,4 @@
-import { attempt } from "../certificates/shown.ts";
+import { tryRead } from "../certificates/shown.ts";
 import type { X509Certificate } from "node:crypto";
 import { type DerNode, readDer } from "../certificates/der-tree.ts";
 import { extensionOf, renderName, upperHex } from "../certificates/distinguished-name.ts";
@@ -34,13 +34,13 @@ export function tlsClientAuth({
   isRevoked,
 }: PresentedChain): TlsClientAuth {
   const tbs = tbsOf(leaf);
-  const names = nameNodes(tbs).map((node) => attempt(() => renderName(node)));
+  const names = nameNodes(tbs).map((node) => tryRead(() => renderName(node)));
   const [issuerName, subjectName] = names.map((name) => ({
     rfc2253: bounded(name?.rfc2253),
     legacy: bounded(name?.legacy),
   }));
-  const own = attempt(() => byteSequence(leaf)) ?? "";
-  const others = attempt(() => chain.map(byteSequence).join(", ")) ?? "";
+  const own = tryRead(() => byteSequence(leaf)) ?? "";
+  const others = tryRead(() => chain.map(byteSequence).join(", ")) ?? "";
   return {
     certPresented: "1",
     certVerified: verdictOf(error),
@@ -56,15 +56,15 @@ export function tlsClientAuth({
     certIssuerSerial: issuer === null ? "" : serialOf(issuer),
     certSKI: keyIdentifier(tbs),
     certIssuerSKI: (issuer && keyIdentifier(tbsOf(issuer))) || authorityKeyIdentifier(tbs),
-    certFingerprintSHA1: plainHex(attempt(() => leaf.fingerprint)),
-    certFingerprintSHA256: plainHex(attempt(() => leaf.fingerprint256)),
+    certFingerprintSHA1: plainHex(tryRead(() => leaf.fingerprint)),
+    certFingerprintSHA256: plainHex(tryRead(() => leaf.fingerprint256)),
     certNotBefore: dateOf(() => leaf.validFrom),
     certNotAfter: dateOf(() => leaf.validTo),
     certRFC9440: own.length > MOST_LEAF ? "" : own,
     certRFC9440TooLarge: own.length > MOST_LEAF,
     certChainRFC9440: others.length > MOST_CHAIN ? "" : others,
     certChainRFC9440TooLarge: others.length > MOST_CHAIN,
-    certSANURIs: attempt(() => uriNames(tbs)) ?? [],
+    certSANURIs: tryRead(() => uriNames(tbs)) ?? [],
   };
 }
 
@@ -106,7 +106,7 @@ const NOTHING: DerNode = {
 };
 
 function tbsOf(certificate: X509Certificate): DerNode {
-  return attempt(() => readDer(certificate.raw)?.children[0]) ?? NOTHING;
+  return tryRead(() => readDer(certificate.raw)?.children[0]) ?? NOTHING;
 }
 
 /** The issuer's and the subject's. A version 1 certificate does not tell its version. */
@@ -143,7 +143,7 @@ function isPrintable(byte: number): boolean {
 
 /** As OpenSSL writes it. */
 function serialOf(certificate: X509Certificate): string {
-  const serial = (attempt(() => certificate.serialNumber) ?? "").slice(0, LONGEST_HEX);
+  const serial = (tryRead(() => certificate.serialNumber) ?? "").slice(0, LONGEST_HEX);
   return serial === "0" ? "00" : serial;
 }
 
@@ -153,7 +153,7 @@ function plainHex(fingerprint: string | undefined): string {
 
 /** `Dec 22 19:39:00 2018 GMT`. Empty: it has none that can be read. */
 function dateOf(read: () => string): string {
-  const text = attempt(read) ?? "";
+  const text = tryRead(read) ?? "";
   return Number.isNaN(Date.parse(text)) ? "" : text;
 }
 

@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
-import { attempt, validityOf } from "../certificates/shown.ts";
+import { tryRead, validityOf } from "../certificates/shown.ts";
 import type { HostClients } from "../contract/hosts.ts";
 import type { FailureCode } from "../failures/failures.ts";
 import { NO_CLIENT_CERTIFICATE } from "./cf.ts";
@@ -89,7 +89,7 @@ export class Clients {
 
   #path(socket: TLSSocket, connection: Connection): Path | "none" {
     const { entry, authorities } = connection;
-    const leaf = attempt(() => socket.getPeerX509Certificate());
+    const leaf = tryRead(() => socket.getPeerX509Certificate());
     if (leaf === undefined) return "none";
     let kept = this.#sent.get(entry);
     if (kept === undefined) this.#sent.set(entry, (kept = new Map()));
@@ -113,7 +113,7 @@ export class Clients {
  * why. Asking for the certificate takes the error away.
  */
 function forgetErrors(socket: TLSSocket): void {
-  if (!socket.authorized) attempt(() => socket.getPeerX509Certificate());
+  if (!socket.authorized) tryRead(() => socket.getPeerX509Certificate());
 }
 
 /** Chains of one host that are kept for sessions which are resumed. */
@@ -212,8 +212,8 @@ function isOn(certificate: X509Certificate, rules: HostClients): boolean {
   const revoked = revokedOf(rules);
   if (revoked.size === 0) return false;
   const fingerprint = certificate.fingerprint256.replaceAll(":", "").toLowerCase();
-  const serial = attempt(() => certificate.serialNumber) ?? "";
-  const issuer = attempt(() => certificate.issuer) ?? "";
+  const serial = tryRead(() => certificate.serialNumber) ?? "";
+  const issuer = tryRead(() => certificate.issuer) ?? "";
   return revoked.has(fingerprint) || revoked.has(serial) || revoked.has(`${serial} ${issuer}`);
 }
 
@@ -250,7 +250,7 @@ const parsed = new WeakMap<readonly string[], readonly X509Certificate[]>();
 function parsedAll(authorities: readonly string[]): readonly X509Certificate[] {
   let known = parsed.get(authorities);
   if (known === undefined) {
-    known = authorities.flatMap((pem) => attempt(() => new X509Certificate(pem)) ?? []);
+    known = authorities.flatMap((pem) => tryRead(() => new X509Certificate(pem)) ?? []);
     parsed.set(authorities, known);
   }
   return known;

@@ -1,31 +1,27 @@
+import { Allowance } from "./allowance.ts";
+
 /**
  * What one process of a Worker writes into the log of the platform: as much as an operator reads,
  * and not what fills a disk. Its own log is bounded for itself.
  */
 export class OutputShare {
-  readonly #now: () => number;
-  #left: number = BURST;
-  #filledAt: number;
+  readonly #allowance: Allowance;
   #leftOut = 0;
 
   /** @param now ms, monotonic */
   constructor(now: () => number = () => performance.now()) {
-    this.#now = now;
-    this.#filledAt = now();
+    this.#allowance = new Allowance(ALLOWED, now);
   }
 
   /** The line as it is written, cut where it is too long. Null: it is left out. */
   take(line: string): string | null {
-    const now = this.#now();
-    this.#left = Math.min(BURST, this.#left + ((now - this.#filledAt) / 1000) * PER_SECOND);
-    this.#filledAt = now;
-    if (this.#left <= 0) {
+    if (this.#allowance.isUsedUp) {
       this.#leftOut += 1;
       return null;
     }
     const cut =
       line.length > LONGEST ? `${line.slice(0, LONGEST)}… (${line.length} characters)` : line;
-    this.#left -= cut.length + AROUND;
+    this.#allowance.spend(cut.length + AROUND);
     return cut;
   }
 
@@ -46,7 +42,6 @@ export function loggedAs(level: string, message: string): "debug" | "info" | "wa
 
 /** Characters. */
 const LONGEST = 16 * 1024;
-const BURST = 4 * 1024 * 1024;
-const PER_SECOND = 64 * 1024;
+const ALLOWED = { burst: 4 * 1024 * 1024, perMs: (64 * 1024) / 1_000 };
 /** What the log writes around a line. */
 const AROUND = 256;

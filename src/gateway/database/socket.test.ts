@@ -139,7 +139,9 @@ test("where only the owner may know, a driver is told the code and where to look
     [unreachable, /origin_address_refused: [^]*\(ray [0-9a-f]{16}\)/],
   ] as const) {
     const { path } = await world(t, { details: "owner", route: () => route() });
-    const text = await readUntil(await opened(t, path, CONNECT + STARTUP), "never");
+    const driver = await opened(t, path, CONNECT + STARTUP);
+    const text = await readUntil(driver, "never");
+    driver.end();
     assert.match(text, said);
     assert.doesNotMatch(text, /127\.0\.0\.1/);
   }

@@ -67,16 +67,19 @@ test("a deploy while the ingress is down is in force once it is back", async () 
   assert.equal((await edge.fetch("meanwhile.localhost")).text, "meanwhile");
 });
 
-test("a gateway and an ingress that stand still are replaced, and no deploy hangs on them", async () => {
+test("a gateway, an ingress and a Worker that stand still are replaced, and no deploy hangs on them", async () => {
   const { gateway, ingress } = edge.edge.status();
-  process.kill(gateway.pid!, "SIGSTOP");
-  process.kill(ingress.pid!, "SIGSTOP");
+  const { pid } = edge.worker("steady");
+  for (const stopped of [gateway.pid!, ingress.pid!, pid!]) process.kill(stopped, "SIGSTOP");
   await edge.deploy(makeVersion("still", answering("still")));
   assert.equal((await edge.fetch("still.localhost")).text, "still");
   await until(() => edge.edge.status().gateway.state === "running");
   for (const now of [edge.edge.status().gateway, edge.edge.status().ingress]) {
     assert.match(now.lastExit!, /it did not answer for 6 s/);
   }
+  await until(() => edge.worker("steady").state === "running" && edge.worker("steady").pid !== pid);
+  assert.match(edge.worker("steady").lastExit!, /it stood still for 5 s/);
+  assert.equal((await edge.fetch("steady.localhost")).text, "steady");
 });
 
 test(

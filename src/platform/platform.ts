@@ -47,6 +47,7 @@ import { healthApp } from "./health.ts";
 import { openLocalBinding } from "./local-binding.ts";
 import { guardOwnPorts } from "./own-ports.ts";
 import { platformStatus } from "./status.ts";
+import { judgeStored } from "../control/certificates/standing-warnings.ts";
 import type { Platform, PlatformOptions } from "./platform-options.ts";
 
 /**
@@ -206,6 +207,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   void removeDeletedObjects({ store, edge, log });
   const folders = stack.use(await FolderSources.start({ context, intake, log }));
   const hostFolders = stack.use(HostFolders.start({ context, intake, log }));
+  stack.use(judgeStored(store, log));
   stack.use(await retainAudit({ store, keyring, clock, days: options.auditDays, log }));
   stack.use(ExpiryMonitor.start({ store, keyring, outbound, clock, log }));
   stack.use(keepAccessKeysFresh({ store, keyring, clock, log }));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import { test } from "node:test";
-import { CpuWatch } from "./worker-limits.ts";
+import { CpuWatch, StillWatch } from "./worker-limits.ts";
 
 /** 50 ms of CPU; patience of 150 ms. */
 const LIMIT = 0.05;
@@ -51,9 +51,13 @@ test("a loop is found once it has used up its limit, and not if it has answered"
   assert.equal(answering.watch.look(), null);
 });
 
-test("a Worker that was stopped by a signal is found", async () => {
-  const { state, watch } = watched();
-  state.isStopped = true;
-  await delay(200);
-  assert.match(watch.look()!, /^it answered nothing/);
+test("a Worker that a signal has stopped is found after five seconds, one that goes on is not", () => {
+  let isStopped = true;
+  const watch = new StillWatch(() => ({ cpu: 0, isStopped }));
+  const looks = (count: number) => Array.from({ length: count }, () => watch.look());
+  assert.ok(!looks(10).includes(true));
+  isStopped = false;
+  assert.equal(watch.look(), false);
+  isStopped = true;
+  assert.deepEqual(looks(11).lastIndexOf(false), 9);
 });

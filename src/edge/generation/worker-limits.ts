@@ -47,9 +47,11 @@ export async function limited(
     signal(pid);
   };
   const watch = new CpuWatch(() => lookAt(pid), limits.cpu, probe);
+  const still = new StillWatch(() => lookAt(pid));
   const timer = setInterval(() => {
     const stuck = watch.look();
-    if (stuck !== null) kill(`it exceeded its CPU limit: ${stuck}`);
+    if (still.look()) kill(`it stood still for ${STILL / 1000} s, stopped by a signal`);
+    else if (stuck !== null) kill(`it exceeded its CPU limit: ${stuck}`);
     else if (residentBytes(pid)! > most)
       kill(`it exceeded its memory limit of ${limits.memory} MiB`);
   }, TICK);
@@ -130,8 +132,31 @@ function signal(pid: number): void {
 }
 
 /**
- * Notices an isolate that computes, or stands still, and answers nothing meanwhile. A loop and a
- * long computation look alike from outside: it is a limit of CPU time without an answer.
+ * Notices a process that a signal has stopped and that nobody has continue. It cannot be one that
+ * waits for something, or for its turn on a busy machine: the kernel says so of no other.
+ */
+export class StillWatch {
+  readonly #look: () => Look | null;
+  #looks = 0;
+
+  constructor(look: () => Look | null) {
+    this.#look = look;
+  }
+
+  /** Has it stood still for too long? */
+  look(): boolean {
+    // Looks are counted, not timed: who stops the whole platform for a while stops this process too.
+    this.#looks = this.#look()?.isStopped === true ? this.#looks + 1 : 0;
+    return this.#looks * TICK > STILL;
+  }
+}
+
+/** ms: somebody may stop a process for a moment, to look at it. */
+const STILL = 5_000;
+
+/**
+ * Notices an isolate that computes and answers nothing meanwhile. A loop and a long computation look
+ * alike from outside: it is a limit of CPU time without an answer.
  */
 export class CpuWatch {
   readonly #look: () => Look | null;
@@ -158,7 +183,7 @@ export class CpuWatch {
     this.#before = now;
     if (this.#silence === null) {
       // What is idle need not be asked.
-      if (used > TICK / 20 || now.isStopped) this.#ask();
+      if (used > TICK / 20) this.#ask();
       return null;
     }
     const { since } = this.#silence;
@@ -166,7 +191,7 @@ export class CpuWatch {
     const seconds = (performance.now() - since) / 1000;
     // A process that hardly computes is not in a loop: the machine is too busy to run it, or to
     // read its answer.
-    const isAtWork = now.isStopped || cpu >= this.#limit * 1000 * LEAST_SHARE;
+    const isAtWork = cpu >= this.#limit * 1000 * LEAST_SHARE;
     const patience = this.#limit * (isAtWork ? PATIENCE : LONGEST_PATIENCE);
     if (cpu < this.#limit * 1000 && seconds < patience) return null;
     return `it answered nothing for ${seconds.toFixed(1)} s, and computed for ${(cpu / 1000).toFixed(1)} s of them`;

@@ -175,8 +175,6 @@ describe("backup and restore", () => {
   test("a restore that ends while it exchanges files is told at the next start, and can be run again", async () => {
     const values = join(data, "storage/account/data");
     mkdirSync(values, { recursive: true });
-    const value = (folder: string): string =>
-      readFileSync(join(folder, "storage/account/data/value"), "utf8");
     writeFileSync(join(values, "value"), "restored");
     const whole = join(parent, "with-storage.db");
     backUp({ dataFolder: data, file: whole, force: true });
@@ -203,10 +201,10 @@ describe("backup and restore", () => {
       const later = new Date(now.getTime() + 1000);
       await into(target, { file: whole, force: true, now: later });
       refuseHalfRestored(target);
-      assert.equal(value(target), "restored");
+      assert.equal(readFileSync(join(target, "storage/account/data/value"), "utf8"), "restored");
       assert.deepEqual(await accountsIn(target), await accountsIn(data));
       const names = readdirSync(target);
-      const kept = names.filter((name) => /^storage\./.test(name));
+      const kept = names.filter((name) => name.startsWith("storage."));
       const contents = kept.map((name) =>
         readFileSync(join(target, name, "account/data/value"), "utf8"),
       );

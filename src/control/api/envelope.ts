@@ -15,6 +15,8 @@ export interface Answer {
   readonly isList?: true;
   /** The result is the page that was asked for, of a list of this length. */
   readonly total?: number;
+  /** With `isList`: how each element of the page is shown. Default: as it is. */
+  readonly as?: (element: never) => unknown;
   /** Notes on a request that succeeded. */
   readonly messages?: readonly string[];
 }
@@ -92,9 +94,12 @@ function unexpected(error: unknown, log: Logger): Failure {
   });
 }
 
-/** Answers with the whole list; the router cuts out the page that the query asks for. */
-export function list(all: readonly unknown[]): Answer {
-  return { result: all, isList: true };
+/**
+ * Answers with the whole list; the router cuts out the page that the query asks for.
+ * @param as is called for the elements of that page only. Default: they are shown as they are
+ */
+export function list<T>(all: readonly T[], as?: (element: T) => unknown): Answer {
+  return { result: all, isList: true, ...(as && { as }) };
 }
 
 /** Answers with the page that was asked for, where the store cuts it: for lists that may be long. */
@@ -126,9 +131,11 @@ export function pageOf(answer: Answer, asked: Paging): Answer {
   const total = answer.total ?? all.length;
   const { page = 1, per_page: perPage = Math.max(total, 20) } = asked;
   const window = answer.total === undefined ? windowOf(asked) : null;
-  const result = window === null ? all : all.slice(window.offset, window.offset + window.limit);
+  const { as, ...rest } = answer;
+  const cut = window === null ? all : all.slice(window.offset, window.offset + window.limit);
+  const result = as ? cut.map((element) => as(element as never)) : cut;
   return {
-    ...answer,
+    ...rest,
     result,
     resultInfo: {
       page,

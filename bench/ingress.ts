@@ -19,14 +19,10 @@ import { measureIdle, mostConnections } from "./ingress/idle.ts";
 import { startOwn } from "./ingress/own.ts";
 import { peers } from "./ingress/peers.ts";
 import { fullIngressPlan, type IngressPlan, quickIngressPlan } from "./ingress/plan.ts";
-import {
-  type IdleRow,
-  type IngressReport,
-  renderIngress,
-  writeIntoDocs,
-} from "./ingress/report.ts";
+import { type IdleRow, type IngressReport, renderIngress } from "./ingress/report.ts";
 import { measureRequests } from "./ingress/requests.ts";
 import { Lab, stopSignal } from "./lab.ts";
+import { writeIntoDocs } from "./markdown.ts";
 import { median, type Sample } from "./measure.ts";
 import { renderAims } from "./report.ts";
 import { round, type Row, rowsOf } from "./rows.ts";
@@ -53,7 +49,7 @@ export async function benchIngress({
   const report = await measureAll(lab, { ...plan, idle: mostConnections(idle ?? plan.idle) });
   const text = renderIngress(report);
   process.stdout.write(`${text}\n`);
-  if (writes) await writeIntoDocs(text);
+  if (writes) await writeIntoDocs("ingress", text);
   const aims = aimsOfIngress(report);
   process.stdout.write(`${renderAims(aims)}\n`);
   return { ...report, aims };

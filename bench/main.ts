@@ -1,13 +1,10 @@
 /**
- * The gateway and the ingress against their peers, and idle Workers, in one run on one machine: `npm run bench --
- * [--quick] [--json FILE] [--parts gateway,ingress,idle] [--only NAME,…] [--write]`. docs/benchmarks.md says how to
- * read the result.
+ * The gateway and the ingress against their peers, idle Workers, the store and the tail, in one run on one machine:
+ * `npm run bench -- [--quick] [--json FILE] [--parts gateway,ingress,idle,store,tail] [--only NAME,…] [--write]`.
+ * docs/benchmarks.md says how to read the result.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
-import { cpus, totalmem } from "node:os";
-import { fileURLToPath } from "node:url";
+import { availableParallelism, cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { aimsOf } from "./aims.ts";
 import { measureHandshakes } from "./handshakes.ts";
@@ -16,8 +13,10 @@ import { Lab, stopSignal } from "./lab.ts";
 import { findLoad, type Load } from "./load/load.ts";
 import { makeMaterial } from "./material.ts";
 import { measure, type Sample } from "./measure.ts";
+import { disturbed, writeIntoDocs } from "./markdown.ts";
 import { measureMemory } from "./memory.ts";
 import { startOrigin } from "./origin.ts";
+import { runPart } from "./parts.ts";
 import { bodyOf, fullPlan, quickPlan, type Cell } from "./plan.ts";
 import { renderAims, renderMemory, renderRows, type Report } from "./report.ts";
 import { rowsOf, type Row } from "./rows.ts";
@@ -25,6 +24,7 @@ import { gateway, gatewayWithIngress, twoGateways } from "./subjects/gateway.ts"
 import { haproxySidecar, nginxSidecar } from "./subjects/sidecars.ts";
 import { inProcess } from "./subjects/in-process.ts";
 import { native, nativeTuned } from "./subjects/native.ts";
+import { nodeRelay } from "./subjects/node-relay.ts";
 import { nodeUndici } from "./subjects/node-undici.ts";
 import { NotInstalled, type RunningSubject, type Subject } from "./subjects/subject.ts";
 import { workerdProxy } from "./subjects/workerd-proxy.ts";
@@ -39,14 +39,17 @@ const subjects: readonly Subject[] = [
   workerdProxy,
   nginxSidecar,
   haproxySidecar,
+  nodeRelay,
   nodeUndici,
 ];
+
+const PARTS = ["gateway", "ingress", "idle", "store", "tail"];
 
 const { values: options } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     json: { type: "string" },
-    parts: { type: "string", default: "gateway,ingress,idle" },
+    parts: { type: "string", default: PARTS.join(",") },
     only: { type: "string" },
     write: { type: "boolean", default: false },
   },
@@ -72,28 +75,21 @@ async function runParts(parts: readonly string[], signal: AbortSignal): Promise<
     if (parts.includes("ingress")) {
       reports.push(await benchIngress({ isQuick: options.quick, writes: options.write, signal }));
     }
-    if (parts.includes("idle")) await benchIdle(signal);
+    const size = options.quick ? ["--quick"] : [];
+    for (const part of ["idle", "store", "tail"]) {
+      if (!parts.includes(part)) continue;
+      reports.push({ rows: [], ...(await runPart(part, size, signal)) });
+    }
+  }
+  const aims = reports.flatMap((report) => report.aims);
+  if (options.write && PARTS.every((part) => parts.includes(part))) {
+    await writeIntoDocs("aims", renderAims(aims));
   }
   return {
     rows: reports.flatMap(({ rows }) => rows),
-    aims: reports.flatMap(({ aims }) => aims),
+    aims,
     idle: reports.flatMap(({ idle = [] }) => idle),
   };
-}
-
-/** Runs in a separate process, because the memory of that process is measured. */
-async function benchIdle(signal: AbortSignal): Promise<void> {
-  const script = fileURLToPath(new URL("idle.ts", import.meta.url));
-  const args = options.quick ? ["100", "5"] : [];
-  const child = spawn(process.execPath, [script, ...args], {
-    stdio: ["ignore", "inherit", "inherit"],
-  });
-  const end = () => child.kill();
-  signal.addEventListener("abort", end);
-  const [status] = (await once(child, "close")) as [number | null];
-  signal.removeEventListener("abort", end);
-  signal.throwIfAborted();
-  if (status !== 0) throw new Error(`bench/idle.ts ended with status ${status}`);
 }
 
 async function run(signal: AbortSignal): Promise<Report> {
@@ -101,7 +97,8 @@ async function run(signal: AbortSignal): Promise<Report> {
   const material = await makeMaterial(lab);
   const origin = await startOrigin(lab, material);
   const load = findLoad();
-  say(`${cpus().length} × ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB`);
+  const cores = availableParallelism();
+  say(`${cores} × ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB`);
   say(`origin: ${origin.name}; load: ${load.name}\n`);
 
   await using cleanup = new AsyncDisposableStack();
@@ -121,10 +118,17 @@ async function run(signal: AbortSignal): Promise<Report> {
     await measure({ subject, cell: { ...cells[0]!, seconds: 1 }, load, signal });
   }
   const rows: Row[] = [];
+  const texts: string[] = [];
+  const print = (text: string): void => {
+    texts.push(text);
+    process.stdout.write(`${text}\n\n`);
+  };
+  let disturbance = 0;
   for (const cell of cells) {
     const group = await runCell(cell, running, load, signal);
-    rows.push(...group);
-    process.stdout.write(`${renderRows(group)}\n\n`);
+    rows.push(...group.rows);
+    disturbance = Math.max(disturbance, group.disturbance);
+    print(renderRows(group.rows));
   }
   let memoryMb: number | null = null;
   const gatewayRun = running.get(gateway.name);
@@ -141,13 +145,17 @@ async function run(signal: AbortSignal): Promise<Report> {
       }),
     );
     rows.push(...(handshakes ?? []));
-    process.stdout.write(`${renderRows(handshakes ?? [])}\n\n`);
+    if (handshakes !== null) print(renderRows(handshakes));
     const memory = await measureMemory(surroundings, { stored: 10_000, used: 100 });
-    process.stdout.write(`${renderMemory(memory)}\n\n`);
+    print(renderMemory(memory));
     memoryMb = memory.inUse / 1e6;
   }
   const aims = aimsOf(rows, memoryMb);
-  process.stdout.write(`${renderAims(aims)}\n`);
+  process.stdout.write(`${renderAims(aims)}\n\n`);
+  if (options.write) {
+    const where = `Medians of one run on ${cores} cores, with the load and the origin on the same${disturbed(disturbance)}.`;
+    await writeIntoDocs("main", [where, ...texts].join("\n\n"));
+  }
   return { rows, aims };
 }
 
@@ -168,7 +176,7 @@ async function runCell(
   running: ReadonlyMap<string, RunningSubject>,
   load: Load,
   signal: AbortSignal,
-): Promise<Row[]> {
+): Promise<{ readonly rows: readonly Row[]; readonly disturbance: number }> {
   const asked = [...running].filter(
     ([, { resumes }]) => cell.handshakes !== "resumed" || resumes === true,
   );
@@ -185,7 +193,7 @@ async function runCell(
     say(`${bodyOf(cell)}: up to ${Math.round(disturbance * 100)} % of the CPU went elsewhere`);
   }
   const what = { connections: cell.connections, body: bodyOf(cell) };
-  return [...samples].flatMap(([name, list]) => rowsOf(name, what, list));
+  return { rows: [...samples].flatMap(([name, list]) => rowsOf(name, what, list)), disturbance };
 }
 
 function chosen(all: readonly Subject[]): readonly Subject[] {

@@ -1,4 +1,5 @@
 import type { Aim } from "./aims.ts";
+import { figure, quotient, table } from "./markdown.ts";
 import type { IdleRow } from "./ingress/report.ts";
 import type { MemoryUse } from "./memory.ts";
 import type { Row } from "./rows.ts";
@@ -15,29 +16,37 @@ const BASELINE = "native";
 /** A table for each combination of connections and body, in the order of measurement. */
 export function renderRows(rows: readonly Row[]): string {
   const tables = Map.groupBy(rows, (row) => `${row.body}, ${plural(row.connections)}`);
-  return [...tables].map(([title, group]) => `${title}\n${renderTable(group)}`).join("\n\n");
+  return [...tables].map(([title, group]) => renderTable(title, group)).join("\n\n");
 }
 
 export function renderMemory({ empty, stored, inUse }: MemoryUse): string {
   return `memory of the gateway: ${mb(empty)} at first, ${mb(stored)} with 10,000 certificates, ${mb(inUse)} with 100 of them in use`;
 }
 
+/** A line for each aim: reached or not, and beside it what others reached and what rules it out. */
 export function renderAims(aims: readonly Aim[]): string {
-  return aims
-    .map(({ name, aim, measured, holds }) => {
-      const verdict = measured === null ? "not measured" : holds ? "holds" : "missed";
-      return `${verdict.padEnd(13)}${String(measured ?? "–").padStart(7)}  (aim ${aim})  ${name}`;
-    })
-    .join("\n");
+  return table(
+    ["aim", "", "measured", "", "others", "ruled out"],
+    aims.map(({ name, aim, measured, holds, peers = {}, ruledOut }) => [
+      name,
+      aim,
+      String(measured ?? "–"),
+      measured === null ? "not measured" : holds ? "holds" : "missed",
+      Object.entries(peers)
+        .map(([peer, value]) => `${peer} ${value}`)
+        .join(", "),
+      ruledOut === undefined ? "" : `${ruledOut.by}: ${ruledOut.limit}`,
+    ]),
+  );
 }
 
-function renderTable(rows: readonly Row[]): string {
+function renderTable(title: string, rows: readonly Row[]): string {
   const wholes = rows.filter(({ subject }) => !subject.includes(" › "));
   const baseline = rows.find(({ subject }) => subject === BASELINE);
   const lines = wholes.map((row) => [
     row.subject,
     figure(row.rps),
-    baseline === undefined ? "–" : (row.rps / baseline.rps).toFixed(2),
+    quotient(row.rps, baseline?.rps ?? null),
     figure(row.p50_ms),
     figure(row.p99_ms),
     figure(row.cpu_us),
@@ -46,28 +55,8 @@ function renderTable(rows: readonly Row[]): string {
       .map(({ subject, cpu_us }) => `${subject.split(" › ")[1]} ${figure(cpu_us)}`)
       .join(", "),
   ]);
-  const head = ["", "requests/s", `÷ ${BASELINE}`, "p50 ms", "p99 ms", "CPU µs", "of which"];
-  const widths = head.map((_, column) =>
-    Math.max(...[head, ...lines].map((line) => line[column]!.length)),
-  );
-  return [head, ...lines]
-    .map((line) =>
-      line
-        .map((cell, column) =>
-          column === 0 || column === 6
-            ? cell.padEnd(widths[column]!)
-            : cell.padStart(widths[column]!),
-        )
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
-}
-
-function figure(value: number | null): string {
-  if (value === null) return "–";
-  if (value >= 100) return Math.round(value).toLocaleString("en-US");
-  return value >= 10 ? value.toFixed(1) : value.toFixed(2);
+  const head = [title, "requests/s", `÷ ${BASELINE}`, "p50 ms", "p99 ms", "CPU µs", "of which"];
+  return table(head, lines);
 }
 
 function plural(connections: number): string {

@@ -1,11 +1,13 @@
 /**
  * A large store of certificates: how long a list and an upload take over HTTP, with 1,000 certificates in each of 100
- * accounts. `node bench/store.ts [accounts] [certificates]`.
+ * accounts, and how many uploads and pages of a list a platform answers a second. `node bench/store.ts [--quick] [--json
+ * FILE] [accounts] [certificates]`.
  */
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { loadavg } from "node:os";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 import { judgedHere } from "../src/certificates/upload-text.ts";
 import { parseUpload } from "../src/certificates/parse.ts";
 import { versionRow } from "../src/control/certificates/certificate-intake.ts";
@@ -13,8 +15,17 @@ import { createAccount } from "../src/store/access/accounts.ts";
 import { insertCertificate } from "../src/store/certificates/certificates.ts";
 import { startControl, type TestControl } from "../test/helpers/control.ts";
 import { makeAuthority } from "../test/helpers/pki.ts";
+import { atLeast } from "./aims.ts";
+import { stopSignal } from "./lab.ts";
+import { finishPart } from "./parts.ts";
+import { type Rate, storeRates } from "./store-rates.ts";
 
-const [accounts = 100, certificates = 1000] = process.argv.slice(2).map(Number);
+const { values: options, positionals } = parseArgs({
+  options: { quick: { type: "boolean", default: false }, json: { type: "string" } },
+  allowPositionals: true,
+});
+const sizes = positionals.length > 0 ? positionals.map(Number) : options.quick ? [10, 200] : [];
+const [accounts = 100, certificates = 1000] = sizes;
 const LISTS = 50;
 const UPLOADS = 100;
 
@@ -44,6 +55,26 @@ show(
 show("list with everything known", await sample(LISTS, () => get("/countersign/certificates")));
 show("fsync alone", fsync);
 show("upload (aim: p50 < 20 ms beyond the fsync)", upload);
+const rates = await storeRates({
+  ...(options.quick ? { uploads: 200, seconds: 3 } : { uploads: 900, seconds: 10 }),
+  signal: stopSignal(),
+});
+for (const [what, { perSecond, cpuMs }] of Object.entries(rates) as [string, Rate][]) {
+  const cpu = cpuMs === null ? "" : `, CPU ${cpuMs.toFixed(2)} ms each`;
+  print(`${what} a second, 16 at a time`, `${perSecond.toFixed(0)}${cpu}`);
+}
+const { uploads, pages, barePages } = rates;
+await finishPart(
+  [
+    atLeast("uploads of certificates a second", 1_000, uploads.perSecond, {
+      peers: [["fsync", 1_000 / middle(fsync, "wall")]],
+    }),
+    atLeast("pages of a list of certificates a second", 10_000, pages.perSecond, {
+      limit: ["a server in Node that answers the same bytes", barePages.perSecond],
+    }),
+  ],
+  options,
+);
 
 /** All rows have the same certificate under different hashes, which makes no difference to the cost. */
 async function fill({ store, keyring, accountId }: TestControl): Promise<void> {
@@ -121,6 +152,10 @@ async function sample(
     all.push({ wall: performance.now() - began, cpu: (user + system) / 1000 });
   }
   return all;
+}
+
+function middle(samples: readonly Sample[], kind: keyof Sample): number {
+  return samples.map((one) => one[kind]).toSorted((a, b) => a - b)[samples.length >> 1]!;
 }
 
 function show(name: string, samples: readonly Sample[]): void {

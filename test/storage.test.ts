@@ -138,6 +138,33 @@ describe("what Workers keep", () => {
     await assert.rejects(deploy("flagged", code, flagged), /d1_binding_jsrpc is experimental/);
   });
 
+  it("SQL of several statements has a result for each, and all or none of them count", async () => {
+    const { uuid } = await api("POST", "/d1/database", { name: "several" });
+    const query = (sql: string, how = "query") =>
+      api("POST", `/d1/database/${uuid}/${how}`, { sql });
+    const made = await query(`CREATE TABLE a (x TEXT); CREATE TABLE b (x TEXT); -- a comment;
+      CREATE TRIGGER t AFTER INSERT ON a BEGIN
+        INSERT INTO b VALUES (CASE WHEN new.x = ';' THEN 'semicolon' ELSE 'other' END);
+        INSERT INTO b VALUES ('second; statement');
+      END;
+      INSERT INTO a VALUES (';');`);
+    assert.equal(made.length, 4);
+    const [first, second] = await query(`SELECT x FROM a; SELECT x FROM b /* ; */`);
+    assert.deepEqual(first.results, [{ x: ";" }]);
+    assert.deepEqual(second.results, [{ x: "semicolon" }, { x: "second; statement" }]);
+    const raw = await query("SELECT 1 AS one; SELECT 2 AS two", "raw");
+    assert.deepEqual(
+      raw.map(({ results }: { results: { rows: unknown } }) => results.rows),
+      [[[1]], [[2]]],
+    );
+    await assert.rejects(query("INSERT INTO a VALUES ('lost'); INSERT INTO nowhere VALUES (1)"));
+    assert.deepEqual((await query("SELECT count(*) AS n FROM a"))[0].results, [{ n: 1 }]);
+    // As many as a large migration has, and longer together than one statement may be.
+    assert.equal((await query("INSERT INTO a VALUES ('many');".repeat(5000))).length, 5000);
+    assert.deepEqual((await query("SELECT count(*) AS n FROM a"))[0].results, [{ n: 5001 }]);
+    await assert.rejects(query("SELECT 1;".repeat(10_001)), /10001 statements in one query/);
+  });
+
   it("a bucket that is deleted takes its unfinished uploads along: one of its name knows none of them", async () => {
     await api("POST", "/r2/buckets", { name: "parts" });
     const code = runs({

@@ -1,5 +1,5 @@
-import { readFile, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
+import { disturbed, figure, quotient, table } from "../markdown.ts";
 import type { Row } from "../rows.ts";
 import { WAYS } from "./front.ts";
 
@@ -27,12 +27,8 @@ export function renderIngress({ rows, idle, disturbance }: IngressReport): strin
       `${body}, ${connections === 1 ? "1 connection" : `${connections} connections`}`,
   );
   const tables = [...groups].map(([title, group]) => requestTable(title, group));
-  const busy =
-    disturbance > 0.1
-      ? `, while up to ${Math.round(disturbance * 100)} % of the CPU went elsewhere`
-      : "";
   return [
-    `Medians of one run on ${availableParallelism()} cores, with the clients on the same${busy}.`,
+    `Medians of one run on ${availableParallelism()} cores, with the clients on the same${disturbed(disturbance)}.`,
     ...tables,
     handshakeTable(rows),
     idleTable(idle),
@@ -52,7 +48,7 @@ function requestTable(title: string, rows: readonly Row[]): string {
         figure(row.p50_ms),
         figure(row.p99_ms),
         figure(of("proxy")),
-        ratio(of("proxy"), base?.cpu_us ?? null),
+        quotient(of("proxy"), base?.cpu_us ?? null),
         figure(of("workerd")),
       ];
     });
@@ -78,7 +74,7 @@ function handshakeTable(rows: readonly Row[]): string {
       `${row.subject}, ${way}`,
       figure(row.rps),
       figure(row.cpu_us),
-      ratio(row.cpu_us, base?.cpu_us ?? null),
+      quotient(row.cpu_us, base?.cpu_us ?? null),
       figure(each),
     ];
   });
@@ -97,41 +93,8 @@ function idleTable(idle: readonly IdleRow[]): string {
   const lines = idle.map(({ subject, kib_each }) => [
     subject,
     figure(kib_each),
-    ratio(kib_each, base),
+    quotient(kib_each, base),
   ]);
   const count = idle[0]?.connections.toLocaleString("en-US") ?? "0";
   return table([`${count} TLS connections, idle`, "KiB each", `÷ ${BASELINE}`], lines);
-}
-
-function table(head: readonly string[], lines: readonly (readonly string[])[]): string {
-  const widths = head.map((cell, at) =>
-    Math.max(cell.length, ...lines.map((line) => line[at]!.length)),
-  );
-  const row = (cells: readonly string[]): string =>
-    `| ${cells.map((cell, at) => (at === 0 ? cell.padEnd(widths[at]!) : cell.padStart(widths[at]!))).join(" | ")} |`;
-  const rule = widths.map((width, at) =>
-    at === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`,
-  );
-  return [row(head), row(rule), ...lines.map(row)].join("\n");
-}
-
-function ratio(one: number | null, other: number | null): string {
-  return one === null || other === null || other === 0 ? "–" : (one / other).toFixed(2);
-}
-
-function figure(value: number | null): string {
-  if (value === null) return "–";
-  if (value >= 100) return Math.round(value).toLocaleString("en-US");
-  return value >= 10 ? value.toFixed(1) : value.toFixed(2);
-}
-
-const DOCS = new URL("../../docs/benchmarks.md", import.meta.url);
-const [BEGIN, END] = ["<!-- bench/ingress.ts writes from here -->", "<!-- to here -->"];
-
-/** Replaces the tables of the previous run. */
-export async function writeIntoDocs(text: string): Promise<void> {
-  const docs = await readFile(DOCS, "utf8");
-  const [from, to] = [docs.indexOf(BEGIN), docs.indexOf(END)];
-  if (from === -1 || to < from) throw new Error(`docs/benchmarks.md has no place for the tables`);
-  await writeFile(DOCS, `${docs.slice(0, from + BEGIN.length)}\n\n${text}\n\n${docs.slice(to)}`);
 }

@@ -9,7 +9,7 @@ import type { ClientOrder } from "./load.ts";
 
 const order = JSON.parse(process.argv[2]!) as ClientOrder;
 const histogram = createHistogram();
-const headers = order.host === undefined ? {} : { host: order.host };
+const headers = { ...order.headers, ...(order.host !== undefined && { host: order.host }) };
 let requests = 0;
 let failed = 0;
 let unexpected = 0;

@@ -7,6 +7,8 @@ export interface LoadOrder {
   readonly url: string;
   /** The `Host` to send. Default: that of the URL. */
   readonly host?: string;
+  /** Other fields to send. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** Connections, each of which sends its next request after the previous answer. */
   readonly connections: number;
   readonly seconds: number;
@@ -32,17 +34,18 @@ export function findLoad(): Load {
     return {
       name: "undici, for wrk is not installed",
       run: ({ url, ...rest }, signal) => {
-        const { origin, pathname } = new URL(url);
-        return runClient({ ...rest, base: origin, path: pathname }, signal);
+        const { origin, pathname, search } = new URL(url);
+        return runClient({ ...rest, base: origin, path: pathname + search }, signal);
       },
     };
   }
   return {
     name: "wrk",
-    run: async ({ url, host, connections, seconds }, signal) => {
+    run: async ({ url, host, headers = {}, connections, seconds }, signal) => {
       const script = fileURLToPath(new URL("wrk.lua", import.meta.url));
-      const header = host === undefined ? [] : ["-H", `Host: ${host}`];
-      const rest = ["--timeout=10s", "-s", script, ...header, url];
+      const fields = Object.entries({ ...(host !== undefined && { Host: host }), ...headers });
+      const sent = fields.flatMap(([name, value]) => ["-H", `${name}: ${value}`]);
+      const rest = ["--timeout=10s", "-s", script, ...sent, url];
       const args = ["-t1", `-c${connections}`, `-d${seconds}s`, ...rest];
       return parse(await output(wrk, args, signal), url);
     },
@@ -54,6 +57,7 @@ export interface ClientOrder {
   /** The target in the request line: an absolute URL for a proxy. */
   readonly path: string;
   readonly host?: string;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly connections: number;
   readonly seconds: number;
   /** Unix sockets, assigned to the connections in turn. Default: connect to `base`. */

@@ -50,7 +50,9 @@ function gatewayOf(name: string, count: number): Subject {
         processes: {
           workerd: worker.pid,
           ...Object.fromEntries(
-            handle.processes().map(({ pid }, at) => [`gateway ${at + 1}`, pid!]),
+            handle
+              .processes()
+              .map(({ pid }, at) => [count === 1 ? "gateway" : `gateway ${at + 1}`, pid!]),
           ),
         },
         socket: lab.path(socket),

@@ -23,6 +23,8 @@ export interface ParsedLeaf {
   readonly privateKey: string;
   readonly facts: CertificateFacts;
   readonly warnings: readonly UploadWarning[];
+  /** Those of the warnings that neither time nor other certificates change. */
+  readonly standing: readonly UploadWarning[];
 }
 
 export interface ParsedAuthority {
@@ -32,6 +34,8 @@ export interface ParsedAuthority {
   /** Of the first certificate. */
   readonly facts: CertificateFacts;
   readonly warnings: readonly UploadWarning[];
+  /** As of a leaf. */
+  readonly standing: readonly UploadWarning[];
 }
 
 export interface CertificateFacts {

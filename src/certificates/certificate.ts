@@ -31,7 +31,7 @@ export function readCertificate(block: PemBlock, ordinal: number): Certificate {
   const facts = { field: block.field, line: block.line };
   const { x509, version, extensions } = decode(block, ordinal);
   const subject = reversedName(x509.subject);
-  const label = `certificate ${ordinal} (${subject || "no subject"})`;
+  const label = labelOf(subject, ordinal);
   if (version !== 3 && version !== 1) {
     throw new Failure("certificate_version_unsupported", {
       message: `${label} is X.509 version ${version} where version 3 is needed`,
@@ -54,6 +54,15 @@ export function readCertificate(block: PemBlock, ordinal: number): Certificate {
     label,
     ...validityOf(x509),
   };
+}
+
+/** The certificate with another place among those it is told with. */
+export function numbered(certificate: Certificate, ordinal: number): Certificate {
+  return { ...certificate, label: labelOf(certificate.subject, ordinal) };
+}
+
+function labelOf(subject: string, ordinal: number): string {
+  return `certificate ${ordinal} (${subject || "no subject"})`;
 }
 
 interface Decoded {

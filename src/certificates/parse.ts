@@ -1,5 +1,5 @@
 import { Failure } from "../failures/failures.ts";
-import { readCertificate, type Certificate } from "./certificate.ts";
+import { numbered, readCertificate, type Certificate } from "./certificate.ts";
 import { isComplete, sortChain } from "./chain.ts";
 import { factsOf } from "./facts.ts";
 import { isSameKey } from "./key-kinds.ts";
@@ -52,7 +52,15 @@ function parseLeaf(material: Material, upload: CertificateUpload): ParsedLeaf {
     privateKey,
     facts: factsOf(chain),
     warnings: [...warnOfEnd(chain, upload), ...warnOfUsage(chain), ...dates],
+    standing: warnOfUsage(asStored(chain)),
   };
+}
+
+type Chain = readonly [Certificate, ...Certificate[]];
+
+/** Told by their places in the stored chain, not in what was uploaded. */
+function asStored([leaf, ...issuers]: Chain): Chain {
+  return [numbered(leaf, 1), ...issuers.map((issuer, index) => numbered(issuer, index + 2))];
 }
 
 function parseAuthority(material: Material, upload: CertificateUpload): ParsedAuthority {
@@ -68,6 +76,7 @@ function parseAuthority(material: Material, upload: CertificateUpload): ParsedAu
       ...anchors,
       ...certificates.flatMap((certificate) => judgeDates(certificate, upload)),
     ],
+    standing: anchors,
   };
 }
 
@@ -116,10 +125,7 @@ function readCertificates({ certificates }: Material): readonly [Certificate, ..
   return read as [Certificate, ...Certificate[]];
 }
 
-function warnOfEnd(
-  chain: readonly [Certificate, ...Certificate[]],
-  { authorities }: CertificateUpload,
-): readonly UploadWarning[] {
+function warnOfEnd(chain: Chain, { authorities }: CertificateUpload): readonly UploadWarning[] {
   if (isComplete(chain, authorities)) return [];
   const last = chain.at(-1) ?? chain[0];
   return [

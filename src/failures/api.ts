@@ -74,6 +74,15 @@ export const apiFailures = {
       "The control plane holds the bodies of calls and their answers in memory while the calls last, and each account has a share of this memory.",
     fix: "Try again when some of the calls have ended, and send fewer large bodies at once. An R2 object that is sent with a Content-Length is not counted.",
   },
+  account_full: {
+    side: "caller",
+    status: 400,
+    number: 7000008,
+    title: "the account has as many of these as it may have",
+    cause:
+      "All accounts share one control plane, so each may have a limited number of Workers, routes, hosts, tokens and the like.",
+    fix: "Delete what you no longer need, or have the operator make a second account.",
+  },
   too_many_parts: {
     side: "caller",
     status: 413,

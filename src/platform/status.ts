@@ -57,7 +57,7 @@ async function certificates(store: Store): Promise<CertificateStatus[]> {
     id,
     name,
     expiresOn: active.notAfter,
-    warnings: standingWarnings(active.chain, ca === 1),
+    warnings: active.warnings ?? standingWarnings(active.chain, ca === 1),
   }));
 }
 

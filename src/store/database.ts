@@ -5,6 +5,12 @@ import type { Tables } from "./schema.ts";
 /** A database, or a transaction on it: every query takes one. */
 export type Database = Kysely<Tables>;
 
+/** Rows of an ordered list. */
+export interface Window {
+  readonly offset: number;
+  readonly limit: number;
+}
+
 /** What an edge has to look at again. */
 export type Changed =
   | ({ readonly kind: "script" } & ScriptKey)

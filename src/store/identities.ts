@@ -81,6 +81,20 @@ export function listIssued(
     .execute();
 }
 
+/** Those of the account that were revoked, the newest first. */
+export function listIssuedRevoked(
+  db: Database,
+  accountId: string,
+): Promise<Pick<IssuedIdentityRow, "serial" | "authorityId">[]> {
+  return db
+    .selectFrom("issuedIdentities")
+    .select(["serial", "authorityId"])
+    .where("accountId", "=", accountId)
+    .where("revokedOn", "is not", null)
+    .orderBy("issuedOn", "desc")
+    .execute();
+}
+
 /** All that a Worker holds and that has not expired. */
 export async function revokeIssued(
   db: Database,

@@ -31,6 +31,7 @@ const columns: ReadonlySet<string> = new Set([
   "settings",
   "spiffeIds",
   "tags",
+  "warnings",
 ]);
 
 /** Writes lists and objects as JSON, and reads the columns above. It comes after `CamelCasePlugin`. */

@@ -72,6 +72,7 @@ async function withCertificates(store: Store, ids: readonly string[]): Promise<s
         publicKeyHash: "",
         uploadedOn: at,
         revokedOn: null,
+        warnings: [],
       },
     );
   }

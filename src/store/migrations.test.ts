@@ -44,6 +44,7 @@ const landed: readonly string[] = [
   "120-zone-settings",
   "121-acme-external-accounts",
   "122-access-key-intervals",
+  "123-certificate-lists",
 ];
 
 const folder = mkdtempSync(join(tmpdir(), "countersign-migrations-"));

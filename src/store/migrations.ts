@@ -21,6 +21,7 @@ import { acmeChallenge } from "./migrations/115-acme-challenge.ts";
 import { zoneSettings } from "./migrations/120-zone-settings.ts";
 import { acmeExternalAccounts } from "./migrations/121-acme-external-accounts.ts";
 import { accessKeyIntervals } from "./migrations/122-access-key-intervals.ts";
+import { certificateLists } from "./migrations/123-certificate-lists.ts";
 import { versionPreviews } from "./migrations/102-version-previews.ts";
 import { originPulls } from "./migrations/094-origin-pulls.ts";
 import { dnsRecords } from "./migrations/094-dns-records.ts";
@@ -66,6 +67,7 @@ const all: Record<string, Migration> = {
   "120-zone-settings": { up: zoneSettings },
   "121-acme-external-accounts": { up: acmeExternalAccounts },
   "122-access-key-intervals": { up: accessKeyIntervals },
+  "123-certificate-lists": { up: certificateLists },
 };
 
 /** Those that this version knows. */

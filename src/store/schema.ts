@@ -270,6 +270,8 @@ export interface CertificateVersionRow {
   publicKeyHash: string;
   uploadedOn: string;
   revokedOn: string | null;
+  /** What stays worth a sentence while it is stored. Null: not judged yet. */
+  warnings: readonly string[] | null;
 }
 
 /** A version that came into force. What a rollback has abandoned is taken out. */

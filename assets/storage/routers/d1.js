@@ -2,6 +2,7 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
 import D1, { D1Database as Bundled } from "./bundled/d1.js";
 import { notBound, resourceOf } from "./capability.js";
+import { statementsOf } from "./statements.js";
 
 export class D1Database extends Bundled {
   async destroy() {
@@ -49,6 +50,7 @@ export default class extends WorkerEntrypoint {
     if (database !== null) {
       const { pathname } = new URL(request.url);
       if (pathname === "/size") return Response.json(await stub(database, env).size());
+      if (pathname === "/statements") return inStatements(request, database, env);
       if (pathname !== "/import") return of(database, env).fetch(request);
       try {
         return Response.json(await stub(database, env).load(await request.text()));
@@ -61,6 +63,25 @@ export default class extends WorkerEntrypoint {
     await stub(deleted, env).destroy();
     return new Response(null);
   }
+}
+
+// Results take memory here and in the control plane.
+const MOST_STATEMENTS = 10_000;
+
+// The API answers with a result for each statement. What a Worker prepares stays one query.
+async function inStatements(request, database, env) {
+  const queries = (await request.json()).flatMap((query) => {
+    const statements = query.params?.length > 0 ? [] : statementsOf(query.sql);
+    return statements.length < 2 ? [query] : statements.map((sql) => ({ sql }));
+  });
+  if (queries.length > MOST_STATEMENTS) {
+    const error = `${queries.length} statements in one query; ${MOST_STATEMENTS} are the most`;
+    return Response.json({ success: false, error });
+  }
+  const url = new URL(request.url);
+  url.pathname = "/query";
+  const body = JSON.stringify(queries);
+  return of(database, env).fetch(new Request(url, { method: "POST", body }));
 }
 
 const of = (database, env) => new D1({ props: { database } }, env);

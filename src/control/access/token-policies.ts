@@ -11,6 +11,8 @@ export interface SentPolicy {
   readonly resources: Readonly<Record<string, unknown>>;
 }
 
+const LONGEST = 65_536;
+
 export const policies: z.ZodType<SentPolicy[]> = z
   .array(
     z.object({
@@ -23,7 +25,9 @@ export const policies: z.ZodType<SentPolicy[]> = z
     }),
   )
   .min(1)
-  .max(50);
+  .max(50)
+  // They are read with the token, at each of its calls.
+  .refine((list) => JSON.stringify(list).length <= LONGEST, "are longer than 64 KiB");
 
 export interface TokenPolicy {
   /** 32 hex digits. */

@@ -4,6 +4,7 @@ import type { Audit, AuditAction } from "../../store/access/audit.ts";
 import type { TokenRow } from "../../store/schema.ts";
 import type { Database } from "../../store/database.ts";
 import {
+  countTokens,
   createToken,
   findTokenById,
   listTokens,
@@ -19,6 +20,7 @@ import { isCidr } from "../../network/ranges.ts";
 import { actorOf, assertAdmin, authorize, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { assertFits } from "../api/room.ts";
 import { permissionGroups, resourceName } from "./permission-groups.ts";
 import { accountInPolicies, policies, readPolicies, shownPolicies } from "./token-policies.ts";
 import { assertMayTouch, keptWithin } from "./token-limits.ts";
@@ -142,6 +144,7 @@ function endpointsOf(owner: Owner, { store, clock }: ControlContext): readonly E
               message: `the token in use is the ${MOST_MAKERS}th of tokens that were made with each other`,
             });
           }
+          assertFits("tokens", (await countTokens(db, maker.accountId)) + 1);
           const { id, token } = await createToken(db, {
             ...columns,
             madeBy: caller.kind === "token" ? caller.tokenId : null,

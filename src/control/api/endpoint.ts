@@ -7,8 +7,9 @@ import type { Caller } from "./auth.ts";
 import type { HeldBytes } from "./body-shares.ts";
 import { readChunks, readForm, readJson } from "./body.ts";
 import { readSecretForm } from "./secret-form.ts";
-import { type Answer, pageOf, paging } from "./envelope.ts";
+import { type Answer, pageOf, type Paging, paging, windowOf } from "./envelope.ts";
 import type { Scope } from "./scopes.ts";
+import type { Window } from "../../store/database.ts";
 import { isOneLine } from "./text.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -57,6 +58,8 @@ export interface Call<Q, B> {
   readonly caller: Caller;
   readonly params: Readonly<Record<string, string>>;
   readonly query: Q;
+  /** Of a list: the rows that were asked for. Null: all of them. */
+  readonly window: Window | null;
   readonly body: B;
   readonly request: Request;
   readonly incoming: IncomingMessage | null;
@@ -86,7 +89,8 @@ export function endpoint<
         if (isOneLine(text)) continue;
         throw new Failure("request_invalid", { message: "the URL has control characters" });
       }
-      parse(paging, { page: search["page"], per_page: search["per_page"] }, "query");
+      const pages = { page: search["page"], per_page: search["per_page"] };
+      const page = parse(paging, pages, "query") as Paging;
       const asked = (query ? parse(query, search, "query") : undefined) as Output<Q>;
       const bounds = { ...limits, held, json: bodyLimit };
       const read = rest.holdsSecrets
@@ -100,11 +104,12 @@ export function endpoint<
         caller,
         params,
         query: asked,
+        window: windowOf(page),
         body: read.body as Output<B>,
         texts,
       });
-      if (answer instanceof Response || !answer.isList) return answer;
-      return pageOf(answer, new URL(request.url).searchParams);
+      if (answer instanceof Response) return answer;
+      return answer.isList || answer.total !== undefined ? pageOf(answer, page) : answer;
     },
   };
 }
@@ -129,7 +134,7 @@ export function keyEndpoint<B extends z.ZodType>(
       using upload = await intake.receive(chunks);
       const fields = parse(body, upload.fields, "body") as z.output<B>;
       const texts = new SecretTexts();
-      return await handle({ ...call, query: undefined, body: fields, upload, texts });
+      return await handle({ ...call, query: undefined, window: null, body: fields, upload, texts });
     },
   };
 }

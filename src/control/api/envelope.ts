@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
+import type { Window } from "../../store/database.ts";
 import { Failure } from "../../failures/failures.ts";
 import { diskFailure } from "../../failures/of-storage.ts";
 
@@ -12,6 +13,10 @@ export interface Answer {
   readonly resultInfo?: Readonly<Record<string, unknown>>;
   /** The result is the whole list. The query selects the page that is sent. */
   readonly isList?: true;
+  /** The result is the page that was asked for, of a list of this length. */
+  readonly total?: number;
+  /** With `isList`: how each element of the page is shown. Default: as it is. */
+  readonly as?: (element: never) => unknown;
   /** Notes on a request that succeeded. */
   readonly messages?: readonly string[];
 }
@@ -89,9 +94,17 @@ function unexpected(error: unknown, log: Logger): Failure {
   });
 }
 
-/** Answers with the whole list; the router cuts out the page that the query asks for. */
-export function list(all: readonly unknown[]): Answer {
-  return { result: all, isList: true };
+/**
+ * Answers with the whole list; the router cuts out the page that the query asks for.
+ * @param as is called for the elements of that page only. Default: they are shown as they are
+ */
+export function list<T>(all: readonly T[], as?: (element: T) => unknown): Answer {
+  return { result: all, isList: true, ...(as && { as }) };
+}
+
+/** Answers with the page that was asked for, where the store cuts it: for lists that may be long. */
+export function pageOfList(rows: readonly unknown[], total: number): Answer {
+  return { result: rows, total };
 }
 
 /** The query of every list. Without `per_page` the first page has everything, as wrangler expects. */
@@ -103,24 +116,33 @@ export const paging: z.ZodObject<{
   per_page: z.coerce.number().int().min(1).max(1000).optional(),
 });
 
-/** @throws ZodError for numbers that are not pages */
-export function pageOf(answer: Answer, query: URLSearchParams): Answer {
+export type Paging = z.output<typeof paging>;
+
+/** The rows of a page. Null: all of them. */
+export function windowOf({ page = 1, per_page: perPage }: Paging): Window | null {
+  if (perPage !== undefined) return { offset: (page - 1) * perPage, limit: perPage };
+  // Without a size, everything is on the first page.
+  return page === 1 ? null : { offset: 0, limit: 0 };
+}
+
+/** The answer with `result_info`, and of a whole list the page alone. */
+export function pageOf(answer: Answer, asked: Paging): Answer {
   const all = answer.result as readonly unknown[];
-  const { page = 1, per_page: asked } = paging.parse({
-    page: query.get("page") ?? undefined,
-    per_page: query.get("per_page") ?? undefined,
-  });
-  const perPage = asked ?? Math.max(all.length, 20);
-  const result = all.slice((page - 1) * perPage, page * perPage);
+  const total = answer.total ?? all.length;
+  const { page = 1, per_page: perPage = Math.max(total, 20) } = asked;
+  const window = answer.total === undefined ? windowOf(asked) : null;
+  const { as, ...rest } = answer;
+  const cut = window === null ? all : all.slice(window.offset, window.offset + window.limit);
+  const result = as ? cut.map((element) => as(element as never)) : cut;
   return {
-    ...answer,
+    ...rest,
     result,
     resultInfo: {
       page,
       per_page: perPage,
       count: result.length,
-      total_count: all.length,
-      total_pages: Math.max(1, Math.ceil(all.length / perPage)),
+      total_count: total,
+      total_pages: Math.max(1, Math.ceil(total / perPage)),
     },
   };
 }

@@ -63,6 +63,7 @@ export async function versionRow(
     publicKeyHash: facts.publicKeyHash,
     uploadedOn: now.toISOString(),
     revokedOn: null,
+    warnings: parsed.standing.map(({ message }) => message),
   };
 }
 

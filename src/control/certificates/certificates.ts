@@ -18,7 +18,8 @@ import type { CertificateRow } from "../../store/schema.ts";
 import type { Audit } from "../../store/access/audit.ts";
 import type { Database } from "../../store/database.ts";
 import type { Done, Write } from "../../store/store.ts";
-import { list } from "../api/envelope.ts";
+import { list, pageOfList } from "../api/envelope.ts";
+import { certificateFilterOf, certificateQuery } from "./certificate-query.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import {
   certificateChange,
@@ -40,11 +41,6 @@ const upload = z.object({
   name: oneLine.trim().max(255).nullish(),
   /** Not in Cloudflare's API. */
   allow_expired: z.boolean().default(false),
-});
-
-const filter = z.object({
-  ca: z.enum(["true", "false"]).optional(),
-  name: z.string().optional(),
 });
 
 /** `wrangler mtls-certificate`, `wrangler cert`, and `mtlsCertificates` of the cloudflare SDK. */
@@ -74,15 +70,16 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
         path,
         summary: "List certificates and CAs",
         scope: "ssl_certs:read",
-        query: filter,
+        query: certificateQuery,
       },
-      async ({ caller, query }) => {
+      async ({ caller: { accountId }, query, window }) => {
         const now = clock();
-        const certificates = await listCertificates(store.db, caller.accountId, {
-          ...(query.ca !== undefined && { ca: query.ca === "true" }),
-          ...(query.name !== undefined && { name: query.name }),
-        });
-        return list(certificates.map((certificate) => shown(certificate, now)));
+        const wanted = certificateFilterOf(query);
+        const certificates = await listCertificates(store.db, accountId, { ...wanted, window });
+        return pageOfList(
+          certificates.map((certificate) => shown(certificate, now)),
+          await countCertificates(store.db, accountId, wanted),
+        );
       },
     ),
     endpoint(
@@ -202,7 +199,7 @@ async function refuseMoreThan(
   const account = await findAccount(db, accountId);
   const limits = { ...defaults, ...(account && account.limits) };
   const limit = ca === 1 ? limits.authorities : limits.certificates;
-  if ((await countCertificates(db, accountId, ca === 1)) < limit) return;
+  if ((await countCertificates(db, accountId, { ca: ca === 1 })) < limit) return;
   throw ca === 1
     ? new Failure("authority_quota", { message: `the account already holds ${limit} CAs` })
     : new Failure("certificate_quota", {

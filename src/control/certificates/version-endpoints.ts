@@ -4,8 +4,13 @@ import type { Endpoint } from "../api/endpoint.ts";
 import { endpoint, keyEndpoint } from "../api/endpoint.ts";
 import { Failure } from "../../failures/failures.ts";
 import { listCertificateVersions } from "../../store/certificates/certificate-versions.ts";
-import { listCertificates, updateCertificate } from "../../store/certificates/certificates.ts";
-import { list } from "../api/envelope.ts";
+import {
+  countCertificates,
+  listCertificates,
+  updateCertificate,
+} from "../../store/certificates/certificates.ts";
+import { list, pageOfList } from "../api/envelope.ts";
+import { certificateFilterOf, certificateQuery } from "./certificate-query.ts";
 import { certificateChange, existingCertificate, judgeUpload } from "./certificate-intake.ts";
 import { refuseTakenName } from "./certificates.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
@@ -40,7 +45,6 @@ const settings = z.object({
 const activation = z.object({ allow_expired: z.boolean().default(false) });
 const revocation = z.object({ version: z.int().positive().optional() });
 const handshake = z.object({ url: z.string().max(2048) });
-const filter = z.object({ ca: z.enum(["true", "false"]).optional(), name: z.string().optional() });
 
 /** What Cloudflare's API lacks: versions of a certificate under one id, and a certificate's settings. */
 export function rotationEndpoints(context: ControlContext): readonly Endpoint[] {
@@ -62,16 +66,17 @@ export function rotationEndpoints(context: ControlContext): readonly Endpoint[] 
         method: "get",
         path,
         summary: "List certificates and CAs, with everything that is known of them",
-        query: filter,
+        query: certificateQuery,
       },
-      async ({ caller: { accountId }, query }) => {
-        const certificates = await listCertificates(store.db, accountId, {
-          ...(query.ca !== undefined && { ca: query.ca === "true" }),
-          ...(query.name !== undefined && { name: query.name }),
-        });
+      async ({ caller: { accountId }, query, window }) => {
+        const wanted = certificateFilterOf(query);
+        const certificates = await listCertificates(store.db, accountId, { ...wanted, window });
         const around = await surroundings(store.db, accountId);
         const now = clock();
-        return list(certificates.map((certificate) => shownCertificate(certificate, around, now)));
+        return pageOfList(
+          certificates.map((certificate) => shownCertificate(certificate, around, now)),
+          await countCertificates(store.db, accountId, wanted),
+        );
       },
     ),
     endpoint(

@@ -135,7 +135,7 @@ function factsOf(version: CertificateVersionRow, now: Date): object {
     ...expiryOf(version, now),
     revoked_on: version.revokedOn,
     // A CA has no sealed key.
-    warnings: standingWarnings(version.chain, version.sealedKey === null),
+    warnings: version.warnings ?? standingWarnings(version.chain, version.sealedKey === null),
   };
 }
 

@@ -7,6 +7,7 @@ import type { AccessApplicationRow, AccessPolicyRow } from "../../store/schema.t
 import type { Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { assertRoom } from "../api/room.ts";
 import { list } from "../api/envelope.ts";
 import { hostOfAnother } from "../routing/host-owners.ts";
 import { changeAccess, existingAccess, refuseOthers } from "./access-change.ts";
@@ -219,6 +220,7 @@ async function usePolicies(
     const id = typeof one === "string" ? one : typeof one["id"] === "string" ? one["id"] : null;
     if (id === null) {
       const policy = newPolicy(caller, policyBody.parse(one), { applicationId: row.id, now });
+      await assertRoom(db, caller.accountId, "accessPolicies");
       await putAccess(db, "accessPolicies", policy);
       ids.push({ id: policy.id, precedence });
       continue;

@@ -7,6 +7,7 @@ import type { AccessApplicationRow, AccessPolicyRow } from "../../store/schema.t
 import type { Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { assertRoom } from "../api/room.ts";
 import { list } from "../api/envelope.ts";
 import { oneLine } from "../api/text.ts";
 import { changeAccess, existingAccess, refuseOthers } from "./access-change.ts";
@@ -199,6 +200,7 @@ export async function putPolicy(
   before?: Record<string, unknown>;
   after: Record<string, unknown>;
 }> {
+  if (verb === "create") await assertRoom(db, row.accountId, "accessPolicies");
   await putAccess(db, "accessPolicies", row);
   return {
     value: row,

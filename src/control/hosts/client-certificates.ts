@@ -9,6 +9,7 @@ import { issueClient } from "../../identity/issue.ts";
 import {
   insertClientCertificate,
   listClientCertificates,
+  findClientCertificate,
   setClientRevoked,
 } from "../../store/hosts/host-clients.ts";
 import { insertIssued } from "../../store/identities.ts";
@@ -16,14 +17,17 @@ import type { ClientCertificateRow } from "../../store/schema.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
-import { type Answer, list } from "../api/envelope.ts";
+import { assertRoom } from "../api/room.ts";
+import { type Answer, list, paging } from "../api/envelope.ts";
 import { refuseRequest } from "../identity/issued.ts";
 
 const creation = z.object({
   csr: z.string().max(16_384),
   validity_days: z.number().int().min(1).max(5475),
 });
-const filter = z.object({
+/** Elements, as on Cloudflare: each certificate is read to be shown. */
+const PAGE = 50;
+const filter = paging.extend({
   status: z
     .enum(["all", "active", "pending_reactivation", "pending_revocation", "revoked"])
     .optional(),
@@ -42,9 +46,8 @@ export function clientCertificateEndpoints(
     { accountId }: Caller,
     params: Readonly<Record<string, string>>,
   ): Promise<ClientCertificateRow> => {
-    const id = params["client_certificate_id"];
-    const rows = await listClientCertificates(store.db, accountId, params["zone_id"] ?? "");
-    const row = rows.find((other) => other.id === id);
+    const id = params["client_certificate_id"] ?? "";
+    const row = await findClientCertificate(store.db, { accountId, zoneId: zoneIn(params) }, id);
     if (row) return row;
     throw new Failure("client_certificate_unknown", {
       message: `no client certificate of this zone is "${id}"`,
@@ -114,6 +117,7 @@ export function clientCertificateEndpoints(
           revokedOn: null,
         };
         await store.write(async ({ db }) => {
+          await assertRoom(db, accountId, "clientCertificates");
           await insertClientCertificate(db, row);
           await insertIssued(db, {
             serial: row.serial,
@@ -148,9 +152,24 @@ export function clientCertificateEndpoints(
         scope: "ssl_certs:read",
         query: filter,
       },
-      async ({ caller: { accountId }, params, query: { status = "all" } }) => {
-        const rows = await listClientCertificates(store.db, accountId, params["zone_id"] ?? "");
-        return list(rows.filter((row) => status === "all" || statusOf(row) === status).map(shown));
+      async ({ caller: { accountId }, params, query }) => {
+        const { status = "all", page = 1, per_page: perPage = PAGE } = query;
+        if (status !== "all" && status !== "active" && status !== "revoked") return list([]);
+        const { rows, total } = await listClientCertificates(
+          store.db,
+          { accountId, zoneId: zoneIn(params) },
+          { status, limit: perPage, offset: (page - 1) * perPage },
+        );
+        return {
+          result: rows.map(shown),
+          resultInfo: {
+            page,
+            per_page: perPage,
+            count: rows.length,
+            total_count: total,
+            total_pages: Math.max(1, Math.ceil(total / perPage)),
+          },
+        };
       },
     ),
     endpoint(
@@ -184,6 +203,10 @@ export function clientCertificateEndpoints(
       },
     ),
   ];
+}
+
+function zoneIn(params: Readonly<Record<string, string>>): string {
+  return params["zone_id"] ?? "";
 }
 
 function statusOf({ revokedOn }: ClientCertificateRow): "active" | "revoked" {

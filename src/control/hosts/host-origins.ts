@@ -12,6 +12,7 @@ import { applyChange } from "../api/apply-change.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { assertRoom } from "../api/room.ts";
 import { hostOfAnother } from "../routing/host-owners.ts";
 import { isHost, refuseOwnHosts } from "../routing/zones.ts";
 import { unbracketed } from "../../network/unbracketed.ts";
@@ -50,6 +51,7 @@ export function hostOriginEndpoints({ store, edge, clock }: ControlContext): rea
           const before = await originAtHost(db, host);
           if (before === null || before.accountId !== accountId) {
             await refuseTaken(db, accountId, host);
+            await assertRoom(db, accountId, "hostOrigins");
           }
           const after: HostOriginRow = {
             id: before?.id ?? randomBytes(16).toString("hex"),

@@ -35,16 +35,27 @@ export function hostOverviewEndpoints({ store, clock }: ControlContext): readonl
       async ({ caller: { accountId }, query: { host } }) => {
         const known = await knownOf(store.db, accountId, clock());
         const names = host === undefined ? namesIn(known) : [host];
-        return list(names.map((name) => describe(known, name)));
+        return list(names, (name) => describe(known, name));
       },
     ),
   ];
 }
 
+/** Parsed once: every host is compared with every route. */
+function matcherOf(pattern: string): { readonly isFor: (host: string) => boolean } {
+  const [itself] = pattern.split("/");
+  const rule = parseRoute(pattern).host;
+  return { isFor: (host) => itself === host || isForHost(rule, host) };
+}
+
 type Known = Awaited<ReturnType<typeof knownOf>>;
 
 async function knownOf(db: Database, accountId: string, now: Date) {
-  const routes = await listRoutes(db, accountId);
+  const routes = (await listRoutes(db, accountId)).map(({ pattern, scriptName }) => ({
+    ...matcherOf(pattern),
+    pattern,
+    scriptName,
+  }));
   const account = await findAccount(db, accountId);
   const scripts = account === undefined ? [] : await listScripts(db, accountId);
   /** The names that each Worker has without a route. */
@@ -62,7 +73,7 @@ async function knownOf(db: Database, accountId: string, now: Date) {
       [host, { mode, authorities, forward: forward === 1 }] as const,
   );
   const applications = (await listAccess(db, "accessApplications", accountId)).flatMap((row) =>
-    row.domains.map((domain) => ({ name: row.name, domain })),
+    row.domains.map((domain) => ({ ...matcherOf(domain), name: row.name, domain })),
   );
   const origins = await Promise.all(
     (await originsOfAccount(db, accountId)).map(
@@ -99,13 +110,11 @@ function describe(known: Known, host: string): object {
   const { routes, own, certificates, clients, applications, origins, lists } = known;
   const rules = nearest(clients, host);
   const presented = nearest(certificates, host);
-  const isFor = (pattern: string): boolean =>
-    pattern.split("/")[0] === host || isForHost(parseRoute(pattern).host, host);
   return {
     host,
     workers: [
       ...routes
-        .filter(({ pattern }) => isFor(pattern))
+        .filter(({ isFor }) => isFor(host))
         .map(({ pattern, scriptName }) => ({ script: scriptName, pattern })),
       ...own.filter(({ pattern }) => pattern === host),
     ],
@@ -117,7 +126,7 @@ function describe(known: Known, host: string): object {
     // Lists count at every host that asks for certificates.
     revocation_lists: rules === null ? [] : lists,
     access: applications
-      .filter(({ domain }) => isFor(domain))
+      .filter(({ isFor }) => isFor(host))
       .map(({ name, domain }) => ({ name, domain })),
   };
 }

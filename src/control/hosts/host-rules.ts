@@ -15,6 +15,7 @@ import { actorOf } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
+import { assertRoom } from "../api/room.ts";
 import { hostOfAnother } from "../routing/host-owners.ts";
 import { zonesOf } from "../routing/zones.ts";
 
@@ -69,6 +70,7 @@ export function hostRuleEndpoints({ store, edge }: ControlContext): readonly End
           const mode = body.mode;
           const after: HostRules | null =
             mode === "off" ? null : { accountId, host, mode, authorities, forward };
+          if (before === null && after !== null) await assertRoom(db, accountId, "hostClients");
           await putHostRules(db, { accountId, host }, after);
           await changed({ kind: "hosts", accountId });
           return {
@@ -134,6 +136,10 @@ export function hostRuleEndpoints({ store, edge }: ControlContext): readonly End
             const isOver = authorities.length === 0 && mode === "optional";
             const after = isOver ? null : { mode, forward, authorities };
             await putHostRules(db, { accountId, host }, after);
+          }
+          const known = new Set(all.map(({ host }) => host));
+          if (!hostnames.every((host) => known.has(host))) {
+            await assertRoom(db, accountId, "hostClients", 0);
           }
           await orderHosts(db, { accountId, authorityId: id }, hostnames);
           await changed({ kind: "hosts", accountId });

@@ -5,7 +5,7 @@ import { deleteDnsRecord, listDnsRecords, putDnsRecord } from "../../store/hosts
 import type { DnsRecordRow } from "../../store/schema.ts";
 import { existingZone } from "./custom-certificates.ts";
 import type { RecordContent } from "./dns-record.ts";
-import { hostOfAnother } from "./host-owners.ts";
+import { anothersHosts } from "./host-owners.ts";
 import type { Zone } from "./zones.ts";
 
 export interface OpenZone {
@@ -23,6 +23,8 @@ export class DnsChanges {
   readonly #options: OpenZone;
   /** The records of all zones of the account. */
   #all: readonly DnsRecordRow[];
+  /** Read once, when the first proxied record comes. */
+  #anothers: ((host: string) => boolean) | null = null;
 
   private constructor(db: Database, zone: Zone, all: readonly DnsRecordRow[], options: OpenZone) {
     this.zone = zone;
@@ -87,9 +89,14 @@ export class DnsChanges {
     return row;
   }
 
+  async #isAnothers(host: string): Promise<boolean> {
+    this.#anothers ??= await anothersHosts(this.#db, this.#options.accountId);
+    return this.#anothers(host);
+  }
+
   async #refuseConflict(row: DnsRecordRow): Promise<void> {
-    const { accountId, id, name, type } = row;
-    if (row.proxied === 1 && (await hostOfAnother(this.#db, accountId, [name])) !== null) {
+    const { id, name, type } = row;
+    if (row.proxied === 1 && (await this.#isAnothers(name))) {
       throw new Failure("host_origin_taken", { message: `"${name}" belongs to another account` });
     }
     const others = this.#all.filter((other) => other.name === name && other.id !== id);

@@ -6,6 +6,7 @@ import type { Actor, Audit } from "../../store/access/audit.ts";
 import type { Database } from "../../store/database.ts";
 import {
   deleteHostCertificate,
+  findHostCertificate,
   hostsOf,
   listHostCertificates,
   putHostCertificate,
@@ -14,6 +15,7 @@ import type { HostCertificateRow } from "../../store/schema.ts";
 import type { Write } from "../../store/store.ts";
 import { applyChange } from "../api/apply-change.ts";
 import type { ControlContext } from "../api/context.ts";
+import { assertRoom } from "../api/room.ts";
 import { hostOfAnother } from "./host-owners.ts";
 import { type Zone, zoneOf } from "./zones.ts";
 
@@ -143,7 +145,7 @@ export function firstRow(
   };
 }
 
-/** @throws Failure `host_certificate_unfit` for hosts of another account */
+/** @throws Failure `host_certificate_unfit` for hosts of another account, `account_full` */
 export async function putForHosts(
   { db }: Pick<Write, "db">,
   by: Actor,
@@ -154,6 +156,9 @@ export async function putForHosts(
     throw new Failure("host_certificate_unfit", {
       message: `the certificate names "${taken}", which belongs to another account`,
     });
+  }
+  if ((await findHostCertificate(db, row.accountId, row.id)) === null) {
+    await assertRoom(db, row.accountId, "hostCertificates");
   }
   await putHostCertificate(db, row);
   return { value: row, audit: hostAudit(by, "host.certificate", row) };

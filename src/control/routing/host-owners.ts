@@ -1,4 +1,5 @@
-import { hostsOverlap, parseRoute } from "../../network/patterns.ts";
+import { ClaimedHosts } from "../../network/claimed-hosts.ts";
+import { parseRoute } from "../../network/patterns.ts";
 import { findAccount, listAccounts } from "../../store/access/accounts.ts";
 import type { Database } from "../../store/database.ts";
 import { hostsOfOthers } from "../../store/hosts/hosts.ts";
@@ -17,12 +18,20 @@ export async function hostOfAnother(
   accountId: string,
   hosts: readonly string[],
 ): Promise<string | null> {
-  const claimed = await claimsOfOthers(db, accountId);
+  return hosts.find(await anothersHosts(db, accountId)) ?? null;
+}
+
+/**
+ * Whether a host belongs to another account, for a transaction that asks about many hosts: reading what all others
+ * have takes its time.
+ */
+export async function anothersHosts(
+  db: Database,
+  accountId: string,
+): Promise<(host: string) => boolean> {
+  const claimed = new ClaimedHosts(await claimsOfOthers(db, accountId));
   const own = await findAccount(db, accountId);
-  const isAnothers = (host: string): boolean =>
-    claimed.some((pattern) => hostsOverlap(pattern, host)) ||
-    (isOwnHost(host) && !(own && isOf(own, host)));
-  return hosts.find(isAnothers) ?? null;
+  return (host) => claimed.overlap(host) || (isOwnHost(host) && !(own && isOf(own, host)));
 }
 
 /**
@@ -35,18 +44,16 @@ export async function hasHostsOfOthers(
   accountId: string | null,
   subdomain: string,
 ): Promise<boolean> {
-  const claimed = await claimsOfOthers(db, accountId ?? "");
-  return namesBelow(subdomain).some((name) =>
-    claimed.some((pattern) => hostsOverlap(pattern, name)),
-  );
+  const claimed = new ClaimedHosts(await claimsOfOthers(db, accountId ?? ""));
+  return namesBelow(subdomain).some((name) => claimed.overlap(name));
 }
 
 async function claimsOfOthers(db: Database, accountId: string): Promise<readonly string[]> {
-  const claimed = await hostsOfOthers(db, accountId);
+  const claimed = [...(await hostsOfOthers(db, accountId))];
   for (const { id, subdomain } of await listAccounts(db)) {
     if (id === accountId) continue;
     const zones = (await listZones(db, id)).map(({ name }) => name);
-    claimed.push(...zones, ...zones.map((name) => `*.${name}`));
+    for (const name of zones) claimed.push(name, `*.${name}`);
     if (subdomain !== null) claimed.push(...namesBelow(subdomain));
   }
   return claimed;

@@ -18,6 +18,7 @@ import type { Done, Write } from "../../store/store.ts";
 import { list } from "../api/envelope.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
+import { assertRoom } from "../api/room.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { existingScript } from "../workers/lookup.ts";
 import { hostOfAnother } from "./host-owners.ts";
@@ -226,7 +227,8 @@ export function routeEndpoints({ store, edge }: ControlContext): readonly Endpoi
  * Makes patterns lead to a script, and tells the edge. A host belongs to the account that came first.
  *
  * @param keepId of a route that is replaced; only for one pattern
- * @throws Failure `route_taken` if a pattern leads to another script, or its hosts belong to another account
+ * @throws Failure `route_taken` if a pattern leads to another script, or its hosts belong to another account;
+ * `account_full`
  */
 export async function addAll(
   { db, changed }: Write,
@@ -244,6 +246,8 @@ export async function addAll(
       facts: { pattern: anothers },
     });
   }
+  const replaced = keepId === undefined ? 0 : 1;
+  await assertRoom(db, script.accountId, "routes", patterns.length - replaced);
   for (const pattern of patterns) {
     const taken = await findPattern(db, pattern);
     if (taken) throw routeTaken(pattern, `the Worker "${taken.scriptName}"`);

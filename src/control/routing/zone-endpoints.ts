@@ -7,6 +7,7 @@ import type { Audit } from "../../store/access/audit.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { assertRoom } from "../api/room.ts";
 import { shownZone } from "./routes.ts";
 import { hostOfAnother } from "./host-owners.ts";
 import { isHost, zoneNamed } from "./zones.ts";
@@ -48,6 +49,7 @@ export function zoneEndpoints({ store, edge, clock }: ControlContext): readonly 
               fix: "Make a zone of a name that no other account has hosts in.",
             });
           }
+          await assertRoom(db, accountId, "zones");
           const { id } = zoneNamed(accountId, name);
           const row: ZoneRow = { id, accountId, name, createdOn: clock().toISOString() };
           await insertZone(db, row);

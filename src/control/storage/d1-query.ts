@@ -15,7 +15,7 @@ interface Statement {
   readonly params?: readonly unknown[] | undefined;
 }
 
-/** Runs the statements in one transaction. @throws Failure `d1_query_failed` with SQLite's message */
+/** Runs the statements in one transaction, with a result for each. @throws Failure `d1_query_failed` with SQLite's message */
 export async function runSql(
   context: ControlContext,
   row: ResourceRow,
@@ -25,7 +25,7 @@ export async function runSql(
   const answer = await asked(context, {
     ...at(row),
     method: "POST",
-    path: isRaw ? "/query?resultsFormat=ROWS_AND_COLUMNS" : "/query",
+    path: isRaw ? "/statements?resultsFormat=ROWS_AND_COLUMNS" : "/statements",
     body: JSON.stringify(batch),
   });
   return sqlAnswer(Buffer.from(answer.body).toString());
@@ -37,7 +37,9 @@ export function sqlAnswer(text: string): unknown {
   if (Array.isArray(result)) return result;
   const { success, error } = (result ?? {}) as { success?: boolean; error?: string };
   if (success === true) return result;
-  throw new Failure("d1_query_failed", { message: (error ?? text).slice(0, 1000) });
+  throw new Failure("d1_query_failed", {
+    message: (error ?? text).slice(0, 1000).replace(/\.$/, ""),
+  });
 }
 
 function parsed(text: string): unknown {

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { assertRoom } from "../api/room.ts";
 import type { ScriptKey } from "../../contract/change-feed.ts";
 import { type StoredDeployment, currentDeployment } from "../../store/workers/deployments.ts";
 import type { ScriptRow } from "../../store/schema.ts";
@@ -23,7 +24,7 @@ export async function readBefore(db: Database, key: ScriptKey): Promise<Before> 
   };
 }
 
-/** A script without versions. */
+/** A script without versions. @throws Failure `account_full` */
 export async function makeScript(
   db: Database,
   key: ScriptKey,
@@ -40,6 +41,7 @@ export async function makeScript(
     createdOn,
     modifiedOn: createdOn,
   };
+  await assertRoom(db, key.accountId, "scripts");
   await insertScript(db, script);
   return script;
 }

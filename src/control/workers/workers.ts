@@ -21,6 +21,7 @@ import type { Database } from "../../store/database.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { assertRoom } from "../api/room.ts";
 import { list } from "../api/envelope.ts";
 import { keyOf, scriptNotFound } from "./lookup.ts";
 import type { Publisher } from "./publisher.ts";
@@ -134,6 +135,7 @@ export function workerEndpoints(
               createdOn: now,
               modifiedOn: now,
             };
+            await assertRoom(db, key.accountId, "scripts");
             await insertScript(db, row);
             return {
               value: row,

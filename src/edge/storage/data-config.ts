@@ -12,6 +12,7 @@ export const dataProcess = {
     "routers/capability.js",
     "routers/kv.js",
     "routers/d1.js",
+    "routers/statements.js",
     "routers/objects.js",
     "routers/r2-objects.js",
     "routers/analytics.js",
@@ -29,7 +30,7 @@ export const dataProcess = {
     }),
     routed(
       "d1",
-      [bundled("d1.js")],
+      [bundled("d1.js"), module("routers/statements.js")],
       { className: "D1Database", binding: "DATABASE", disk: "d1" },
       // Runs the statements of a file, one after the other.
       ["experimental"],

@@ -55,6 +55,7 @@ export async function createToken(db: Database, token: NewToken): Promise<Create
       madeBy: token.madeBy ?? null,
     })
     .execute();
+  await forgetRevoked(db, token.accountId);
   return { id, token: secret };
 }
 
@@ -67,15 +68,45 @@ export function findTokenById(db: Database, id: string): Promise<TokenRow | unde
   return db.selectFrom("tokens").selectAll().where("id", "=", id).executeTakeFirst();
 }
 
-/** Of one account, revoked ones too, oldest first. */
+/** Of one account, without those that were revoked, oldest first. */
 export function listTokens(db: Database, accountId: string): Promise<TokenRow[]> {
   return db
     .selectFrom("tokens")
     .selectAll()
     .where("accountId", "=", accountId)
+    .where("revokedOn", "is", null)
     .orderBy("createdOn")
     .orderBy("id")
     .execute();
+}
+
+/** Without those that were revoked. */
+export async function countTokens(db: Database, accountId: string): Promise<number> {
+  const { total } = await db
+    .selectFrom("tokens")
+    .where("accountId", "=", accountId)
+    .where("revokedOn", "is", null)
+    .select((e) => e.fn.countAll<number | string>().as("total"))
+    .executeTakeFirstOrThrow();
+  return Number(total);
+}
+
+/** How many of an account's revoked tokens are kept. The audit log has what they were. */
+export const KEPT_REVOKED = 1_000;
+
+/** Tokens that were made with one that is forgotten were revoked with it. */
+async function forgetRevoked(db: Database, accountId: string): Promise<void> {
+  const old = db
+    .selectFrom("tokens")
+    .select("id")
+    .where("accountId", "=", accountId)
+    .where("revokedOn", "is not", null)
+    .orderBy("revokedOn", "desc")
+    .orderBy("id")
+    .limit(1_000_000)
+    .offset(KEPT_REVOKED);
+  const ids = (await old.execute()).map(({ id }) => id);
+  for (const id of ids) await db.deleteFrom("tokens").where("id", "=", id).execute();
 }
 
 export type TokenChange = Partial<

@@ -93,3 +93,26 @@ function versionsOf(db: Database, accountId: string) {
     .select("v.version")
     .where("v.accountId", "=", accountId);
 }
+
+/** Versions whose warnings nobody has judged. */
+export function unjudgedVersions(db: Database, count: number): Promise<CertificateVersionRow[]> {
+  return db
+    .selectFrom("certificateVersions")
+    .selectAll()
+    .where("warnings", "is", null)
+    .limit(count)
+    .execute();
+}
+
+export async function writeWarnings(
+  db: Database,
+  { certificateId, version }: Pick<CertificateVersionRow, "certificateId" | "version">,
+  warnings: readonly string[],
+): Promise<void> {
+  await db
+    .updateTable("certificateVersions")
+    .set({ warnings })
+    .where("certificateId", "=", certificateId)
+    .where("version", "=", version)
+    .execute();
+}

@@ -1,6 +1,6 @@
 import type { CertificateRow, CertificateVersionRow } from "../schema.ts";
 import { recordActivation } from "./certificate-activations.ts";
-import type { Database } from "../database.ts";
+import type { Database, Window } from "../database.ts";
 
 /** A certificate or CA with the version of it that is active. */
 export interface StoredCertificate extends CertificateRow {
@@ -48,27 +48,20 @@ export async function findCertificate(
 export async function listCertificates(
   db: Database,
   accountId: string,
-  filter: CertificateFilter = {},
+  { window = null, ...filter }: CertificateFilter & { readonly window?: Window | null } = {},
 ): Promise<StoredCertificate[]> {
-  const { ca, name } = filter;
-  const rows = await db
-    .selectFrom("certificates as c")
-    .selectAll("c")
-    .where("c.accountId", "=", accountId)
-    .$if(ca !== undefined, (query) => query.where("c.ca", "=", ca === true ? 1 : 0))
-    .$if(name !== undefined, (query) => query.where("c.name", "=", name ?? null))
-    .orderBy("c.uploadedOn")
-    .orderBy("c.id")
-    .execute();
+  const wanted = matching(db, accountId, filter)
+    .orderBy("uploadedOn")
+    .orderBy("id")
+    .$if(window !== null, (query) => query.limit(window!.limit).offset(window!.offset));
+  const rows = await wanted.selectAll().execute();
   const versions = await db
     .selectFrom("certificates as c")
     .innerJoin("certificateVersions as v", (join) =>
       join.onRef("v.certificateId", "=", "c.id").onRef("v.version", "=", "c.activeVersion"),
     )
     .selectAll("v")
-    .where("c.accountId", "=", accountId)
-    .$if(ca !== undefined, (query) => query.where("c.ca", "=", ca === true ? 1 : 0))
-    .$if(name !== undefined, (query) => query.where("c.name", "=", name ?? null))
+    .where("c.id", "in", wanted.select("id"))
     .execute();
   const byId = new Map(versions.map((version) => [version.certificateId, version]));
   return rows.flatMap((row) => {
@@ -80,15 +73,21 @@ export async function listCertificates(
 export async function countCertificates(
   db: Database,
   accountId: string,
-  ca: boolean,
+  filter: CertificateFilter = {},
 ): Promise<number> {
-  const { count } = await db
-    .selectFrom("certificates")
+  const { count } = await matching(db, accountId, filter)
     .select((e) => e.fn.countAll<number | string>().as("count"))
-    .where("accountId", "=", accountId)
-    .where("ca", "=", ca ? 1 : 0)
     .executeTakeFirstOrThrow();
   return Number(count);
+}
+
+// Its type is Kysely's record of the tables that it knows.
+function matching(db: Database, accountId: string, { ca, name }: CertificateFilter) {
+  return db
+    .selectFrom("certificates")
+    .where("accountId", "=", accountId)
+    .$if(ca !== undefined, (query) => query.where("ca", "=", ca === true ? 1 : 0))
+    .$if(name !== undefined, (query) => query.where("name", "=", name ?? null));
 }
 
 export async function updateCertificate(

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import type { HostClients } from "../../contract/hosts.ts";
 import type { Database } from "../database.ts";
-import { listAuthorities, listIssued } from "../identities.ts";
+import { listAuthorities, listIssuedRevoked } from "../identities.ts";
 import { revokedByLists } from "./revocation-lists.ts";
 import type {
   ClientCertificateRow,
@@ -33,9 +33,10 @@ export async function listHostRules(db: Database, accountId: string): Promise<Ho
     .where("accountId", "=", accountId)
     .orderBy("authorityId")
     .execute();
+  const byHost = Map.groupBy(ties, ({ host }) => host);
   return rows.map((row) => ({
     ...row,
-    authorities: ties.filter(({ host }) => host === row.host).map((tie) => tie.authorityId),
+    authorities: (byHost.get(row.host) ?? []).map((tie) => tie.authorityId),
   }));
 }
 
@@ -139,20 +140,50 @@ export async function deleteClientRevocation(
   return numDeletedRows > 0n;
 }
 
-/** Newest first. */
-export function listClientCertificates(
+type InZone = Pick<ClientCertificateRow, "accountId" | "zoneId">;
+
+/** A part of them, newest first, and how many there are. */
+export async function listClientCertificates(
   db: Database,
-  accountId: string,
-  zoneId: string,
-): Promise<ClientCertificateRow[]> {
+  { accountId, zoneId }: InZone,
+  page: {
+    readonly status: "all" | "active" | "revoked";
+    readonly limit: number;
+    readonly offset: number;
+  },
+): Promise<{ readonly rows: ClientCertificateRow[]; readonly total: number }> {
+  const { status, limit, offset } = page;
+  const those = db
+    .selectFrom("clientCertificates")
+    .where("accountId", "=", accountId)
+    .where("zoneId", "=", zoneId)
+    .$if(status === "active", (query) => query.where("revokedOn", "is", null))
+    .$if(status === "revoked", (query) => query.where("revokedOn", "is not", null));
+  const rows = await those
+    .selectAll()
+    .orderBy("issuedOn", "desc")
+    .orderBy("id")
+    .limit(limit)
+    .offset(offset)
+    .execute();
+  const { total } = await those
+    .select((e) => e.fn.countAll<number | string>().as("total"))
+    .executeTakeFirstOrThrow();
+  return { rows, total: Number(total) };
+}
+
+export function findClientCertificate(
+  db: Database,
+  { accountId, zoneId }: InZone,
+  id: string,
+): Promise<ClientCertificateRow | undefined> {
   return db
     .selectFrom("clientCertificates")
     .selectAll()
+    .where("id", "=", id)
     .where("accountId", "=", accountId)
     .where("zoneId", "=", zoneId)
-    .orderBy("issuedOn", "desc")
-    .orderBy("id")
-    .execute();
+    .executeTakeFirst();
 }
 
 export async function insertClientCertificate(
@@ -256,13 +287,11 @@ async function revokedEntries(
   own: readonly IdentityAuthorityRow[],
 ): Promise<readonly string[]> {
   const issuers = new Map(own.map(({ id, chain }) => [id, issuerName(chain)]));
-  const issued = await listIssued(db, accountId);
+  const issued = await listIssuedRevoked(db, accountId);
   const entries = await listClientRevocations(db, accountId);
   return [
     ...(await revokedByLists(db, accountId)),
-    ...issued
-      .filter(({ revokedOn }) => revokedOn !== null)
-      .map(({ serial, authorityId }) => entryOf(serial, issuers.get(authorityId) ?? null)),
+    ...issued.map(({ serial, authorityId }) => entryOf(serial, issuers.get(authorityId) ?? null)),
     ...entries.map(
       ({ serial, issuer, fingerprint }) => fingerprint ?? entryOf(serial ?? "", issuer),
     ),

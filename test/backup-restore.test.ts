@@ -1,23 +1,26 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import {
+import fs, {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { after, before, describe, test } from "node:test";
+import { after, before, describe, mock, test } from "node:test";
 import { pino } from "pino";
 import { Failure, type FailureCode } from "../src/failures/failures.ts";
 import { backUp, restore, type Restored } from "../src/platform/backup.ts";
-import { openDataFolder } from "../src/platform/data-folder.ts";
+import { openDataFolder, refuseHalfRestored } from "../src/platform/data-folder.ts";
 import { MasterKeys } from "../src/platform/master-key-change.ts";
 import { createAccount, listAccounts } from "../src/store/access/accounts.ts";
 import { recordChange } from "../src/store/changes.ts";
@@ -156,6 +159,75 @@ describe("backup and restore", () => {
     const bytes = readFileSync(join(target, "countersign.db"));
     await assert.rejects(into(target, { force: true }), failsWith("data_folder_in_use"));
     assert.deepEqual(readFileSync(join(target, "countersign.db")), bytes);
+  });
+
+  test("a damaged database does not hold up the restore that replaces it, and is kept with its log", async () => {
+    const target = fresh();
+    await into(target);
+    writeFileSync(join(target, "countersign.db"), "no database any more");
+    writeFileSync(join(target, "countersign.db-wal"), "its log");
+    const { kept } = await into(target, { force: true });
+    assert.deepEqual(await accountsIn(target), ["before"]);
+    assert.equal(readFileSync(kept!, "utf8"), "no database any more");
+    assert.equal(readFileSync(`${kept}-wal`, "utf8"), "its log");
+  });
+
+  test("a restore that ends while it exchanges files is told at the next start, and can be run again", async () => {
+    const values = join(data, "storage/account/data");
+    mkdirSync(values, { recursive: true });
+    writeFileSync(join(values, "value"), "restored");
+    const whole = join(parent, "with-storage.db");
+    backUp({ dataFolder: data, file: whole, force: true });
+    const { renameSync } = fs;
+    for (const renames of [0, 1, 2, 3]) {
+      const target = fresh();
+      await into(target, { file: whole });
+      writeFileSync(join(target, "storage/account/data/value"), "replaced");
+      let left = renames;
+      mock.method(fs, "renameSync", (...paths: Parameters<typeof renameSync>) => {
+        if (left-- === 0) throw new Error("the process ends here");
+        renameSync(...paths);
+      });
+      syncBuiltinESMExports();
+      try {
+        await assert.rejects(into(target, { file: whole, force: true }), /ends here/);
+      } finally {
+        mock.restoreAll();
+        syncBuiltinESMExports();
+      }
+      assert.throws(() => refuseHalfRestored(target), failsWith("restore_unfinished"));
+      const backup = { dataFolder: target, file: join(parent, "half.db"), force: true };
+      assert.throws(() => backUp(backup), failsWith("restore_unfinished"));
+      const later = new Date(now.getTime() + 1000);
+      await into(target, { file: whole, force: true, now: later });
+      refuseHalfRestored(target);
+      assert.equal(readFileSync(join(target, "storage/account/data/value"), "utf8"), "restored");
+      assert.deepEqual(await accountsIn(target), await accountsIn(data));
+      const names = readdirSync(target);
+      const kept = names.filter((name) => name.startsWith("storage."));
+      const contents = kept.map((name) =>
+        readFileSync(join(target, name, "account/data/value"), "utf8"),
+      );
+      assert.ok(contents.includes("replaced"), `${renames}: ${contents.join()}`);
+      assert.ok(!names.some((name) => name.endsWith(".part")), names.join());
+    }
+  });
+
+  test("what a backup that was killed has left is gone after a later one", async () => {
+    const [old, young] = [join(data, ".backup-old"), join(data, ".backup-young")];
+    for (const folder of [old, young]) mkdirSync(folder);
+    mkdirSync(join(data, "storage"), { recursive: true });
+    utimesSync(old, 1, 1);
+    const target = join(parent, "after-kill.db");
+    writeFileSync(`${target}.part`, "half");
+    writeFileSync(`${target}.part-journal`, "half");
+    backUp({ dataFolder: data, file: target, force: false });
+    const left = [old, `${target}.part`, `${target}.part-journal`].filter((path) =>
+      existsSync(path),
+    );
+    assert.deepEqual(left, []);
+    assert.ok(existsSync(young), "another backup may be running");
+    rmSync(young, { recursive: true });
   });
 
   test("a wrong master key is said before anything is changed", async () => {

@@ -6,7 +6,7 @@ import { Failure } from "../failures/failures.ts";
 import { storageFailure } from "../failures/of-storage.ts";
 import { parseMasterKey, readGivenKey, type MasterKeyVariables } from "../keys/master-key.ts";
 import { Keyring } from "../keys/seal.ts";
-import { refuseOtherKinds } from "../platform/data-folder.ts";
+import { refuseHalfRestored, refuseOtherKinds } from "../platform/data-folder.ts";
 import { hasDatabase, refuseLostDatabase } from "../platform/first-start.ts";
 import { checkMasterKey, findMasterKeyChange, wantedMasterKey } from "../store/master-key-check.ts";
 import { JsonColumns } from "../store/json-columns.ts";
@@ -30,6 +30,7 @@ export async function checkStorage(options: CheckStorageOptions): Promise<readon
   if (!existsSync(dataFolder)) return [];
   const folder = attempt("data folder", () => {
     refuseOtherKinds(dataFolder);
+    refuseHalfRestored(dataFolder);
     checkLock(dataFolder);
   });
   if (folder) return [folder];

@@ -5,13 +5,14 @@ import { parseUpload } from "../certificates/parse.ts";
 import type { CertificateVersion } from "../contract/change-feed.ts";
 import type { Gateway } from "../gateway/gateway.ts";
 import type { DevAuthority } from "./authority.ts";
-import { chooseCertificate, ofName, readPem } from "./certificates.ts";
+import { chooseCertificate, ofName } from "./certificates.ts";
 import type { CertificateFiles, ChosenCertificate, FromPlatform } from "./certificates.ts";
 import type { DatabasePlace } from "./connection-string.ts";
 import type { DevFile } from "./file.ts";
 import { boundDatabase, devDatabase, placeOf, withoutPlatform } from "./databases.ts";
 import { developmentAddresses } from "./gateway.ts";
 import { startRelay } from "./relay.ts";
+import { readText } from "./text-file.ts";
 import { FileWatcher } from "./watch.ts";
 import type { MtlsBinding, SocketOf } from "./wrangler/wrangler.ts";
 
@@ -302,7 +303,7 @@ class Bindings implements DevBindings {
 
 /** The CAs are judged as the platform judges an upload. @throws Failure */
 async function readAnchors(path: string): Promise<string> {
-  const certificates = await readPem(path);
+  const certificates = await readText(path);
   const parsed = parseUpload({ certificates, ca: true, allowExpired: true, now: new Date() });
   return parsed.kind === "ca" ? parsed.bundle : certificates;
 }

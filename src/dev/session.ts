@@ -6,6 +6,7 @@ import { openDevBindings, type DevBindings } from "./bindings.ts";
 import { ofName, type CertificateFiles, type FromPlatform } from "./certificates.ts";
 import { databasePlace } from "./connection-string.ts";
 import { connectionString, ToldDatabases, type GivenDatabases } from "./databases.ts";
+import { endTogether } from "./ends-together.ts";
 import { readDevFile, type DevFile } from "./file.ts";
 import { startDevGateway, type OnFailure } from "./gateway.ts";
 import { FailureReporter } from "./wrangler/reporter.ts";
@@ -76,6 +77,7 @@ export async function startDevSession(options: DevSessionOptions): Promise<DevSe
   for (const raw of project.databases) {
     await openDatabase(raw, file, { bindings, say, wrangler });
   }
+  stack.use(await endTogether(wrangler.workerd));
   const server = await wrangler.startServer({
     input: startInput(script, flags),
     bindings: project.bindings,

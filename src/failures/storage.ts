@@ -74,4 +74,13 @@ export const storageFailures = {
     cause: "There is no file under this name, or it cannot be seen by this user.",
     fix: "Check the name with `ls`.",
   },
+  restore_unfinished: {
+    side: "platform",
+    status: 500,
+    number: 7000139,
+    title: "a restore into the data folder has not ended",
+    cause:
+      "`countersign restore` runs on it, or ended while it exchanged the database and Workers' data. They may be of different times.",
+    fix: "Run the same `countersign restore FILE --force` again. What was there before is kept in the folder, with the time in its name.",
+  },
 } as const;

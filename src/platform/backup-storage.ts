@@ -9,6 +9,7 @@ import {
   readdirSync,
   readSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
@@ -25,7 +26,8 @@ export function addStorage(backup: DatabaseSync, folder: string): void {
   backup.exec(
     `CREATE TABLE ${TABLE} (path TEXT, part INTEGER, content BLOB NOT NULL, PRIMARY KEY (path, part))`,
   );
-  const scratch = mkdtempSync(join(dirname(folder), ".backup-"));
+  removeScratch(dirname(folder));
+  const scratch = mkdtempSync(join(dirname(folder), SCRATCH));
   try {
     const taken = new Set<string>();
     const take = (which: (path: string) => boolean): void => {
@@ -45,6 +47,21 @@ export function addStorage(backup: DatabaseSync, folder: string): void {
     rmSync(scratch, { recursive: true, force: true });
   }
 }
+
+const SCRATCH = ".backup-";
+
+/** A backup that was killed leaves a copy behind. Another may be running now, but none runs for a day on one database. */
+function removeScratch(dataFolder: string): void {
+  for (const name of readdirSync(dataFolder)) {
+    if (!name.startsWith(SCRATCH)) continue;
+    const path = join(dataFolder, name);
+    const changed = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Infinity;
+    if (Date.now() - changed > DAY) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+/** ms */
+const DAY = 24 * 60 * 60_000;
 
 /** Writes Workers' data from a backup into a folder that must not exist yet. */
 export function takeStorage(backup: DatabaseSync, folder: string): void {
@@ -83,6 +100,8 @@ function snapshotOf(database: string, copy: string): string | null {
   rmSync(copy, { force: true });
   try {
     using source = new DatabaseSync(database, { timeout: 10_000 }) as DatabaseSync & Disposable;
+    // The copy need not survive anything: it goes into the backup next.
+    source.exec("PRAGMA synchronous = OFF");
     source.prepare("VACUUM INTO ?").run(copy);
   } catch (error) {
     if (existsSync(database)) throw error;

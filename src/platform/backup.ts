@@ -9,14 +9,21 @@ import {
   renameSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Keyring, masterKeyIdOf, type Sealed } from "../keys/seal.ts";
 import { Failure } from "../failures/failures.ts";
+import { storageFailure } from "../failures/of-storage.ts";
 import { migrationNames } from "../store/migrations.ts";
 import { addStorage, takeStorage } from "./backup-storage.ts";
-import { openDataFolder } from "./data-folder.ts";
+import {
+  type DataFolder,
+  HALF_RESTORED,
+  openDataFolder,
+  refuseHalfRestored,
+} from "./data-folder.ts";
 import { loadMasterKey, type MasterKeyVariables } from "../keys/master-key.ts";
 
 /** What a backup contains; never a key in clear. */
@@ -33,7 +40,7 @@ export interface BackupFacts {
 /**
  * Writes a whole data folder into one file (0600), as it is at one moment, whether or not a platform runs on it. Keys
  * and secrets stay sealed.
- * @throws Failure `data_folder_empty`, `file_exists` unless `force`, `data_folder_unusable`
+ * @throws Failure `data_folder_empty`, `file_exists` unless `force`, `data_folder_unusable`, `restore_unfinished`
  */
 export function backUp(options: {
   readonly dataFolder: string;
@@ -42,6 +49,7 @@ export function backUp(options: {
 }): BackupFacts {
   const { dataFolder, file, force } = options;
   const database = join(dataFolder, "countersign.db");
+  refuseHalfRestored(dataFolder);
   if (!existsSync(database)) {
     throw new Failure("data_folder_empty", {
       message: `there is no database in the data folder "${dataFolder}"`,
@@ -53,12 +61,14 @@ export function backUp(options: {
   const draft = `${file}.part`;
   const mask = process.umask(0o077);
   try {
-    rmSync(draft, { force: true });
+    removeDraft(draft);
     using source = openDatabase(database);
     // `VACUUM INTO` reads one snapshot; later commits are in the next backup.
+    source.exec(FLUSHED_LATER);
     source.prepare("VACUUM INTO ?").run(draft);
     {
       using written = openDatabase(draft);
+      written.exec(`${FLUSHED_LATER}; PRAGMA journal_mode = OFF`);
       addStorage(written, join(dataFolder, "storage"));
     }
     const facts = inspect(draft);
@@ -67,7 +77,7 @@ export function backUp(options: {
     flush(dirname(file));
     return { ...facts, file };
   } catch (cause) {
-    rmSync(draft, { force: true });
+    removeDraft(draft);
     if (cause instanceof Failure) throw cause;
     throw new Failure("data_folder_unusable", {
       message: `the backup "${file}" cannot be written: ${(cause as Error).message}`,
@@ -77,6 +87,14 @@ export function backUp(options: {
   } finally {
     process.umask(mask);
   }
+}
+
+/** A draft is flushed once, when it is whole. It would be flushed for each of Workers' databases. */
+const FLUSHED_LATER = "PRAGMA synchronous = OFF";
+
+/** A backup that was killed leaves its draft behind, and SQLite's journal of it. */
+function removeDraft(draft: string): void {
+  for (const path of [draft, `${draft}-journal`]) rmSync(path, { force: true });
 }
 
 export interface Restored extends BackupFacts {
@@ -89,7 +107,7 @@ export interface Restored extends BackupFacts {
 /**
  * Restores a backup into a data folder on which no platform runs.
  * @throws Failure `backup_unusable`, `data_folder_not_empty` unless `force`, `data_folder_in_use`, `master_key_wrong`
- * if another master key is in place. Nothing was changed then
+ * if another master key is in place, `disk_full` and others of storage. Nothing was changed then
  */
 export async function restore(options: {
   readonly dataFolder: string;
@@ -112,23 +130,24 @@ export async function restore(options: {
   using folder = openDataFolder(dataFolder);
   const masterKeyPresent = await checkKey(folder.path, facts, options.variables);
   const draft = `${folder.database}.part`;
-  copyFileSync(file, draft);
-  chmodSync(draft, 0o600);
   const storage = `${folder.storage}.part`;
-  rmSync(storage, { recursive: true, force: true });
-  {
-    using written = openDatabase(draft);
-    takeStorage(written, storage);
-    advanceCursors(written, now);
+  try {
+    removeDraft(draft);
+    copyFileSync(file, draft);
+    chmodSync(draft, 0o600);
+    rmSync(storage, { recursive: true, force: true });
+    {
+      using written = openDatabase(draft);
+      takeStorage(written, storage);
+      advanceCursors(written, now);
+    }
+    flush(draft);
+  } catch (error) {
+    removeDraft(draft);
+    rmSync(storage, { recursive: true, force: true });
+    throw storageFailure(error, `the data folder "${folder.path}"`) ?? error;
   }
-  flush(draft);
-  if (existsSync(folder.storage)) {
-    renameSync(folder.storage, `${folder.storage}.${now.toISOString().replaceAll(/[:.]/g, "-")}`);
-  }
-  if (existsSync(storage)) renameSync(storage, folder.storage);
-  const kept = setAside(folder.database, now);
-  renameSync(draft, folder.database);
-  flush(folder.path);
+  const kept = exchange(folder, { draft, storage, now });
   return { ...facts, kept, masterKeyPresent };
 }
 
@@ -203,15 +222,29 @@ async function checkKey(
   }
 }
 
-/** Moves the existing database aside, as one file that contains everything. */
-function setAside(database: string, now: Date): string | null {
-  if (!existsSync(database)) return null;
-  {
-    using before = openDatabase(database);
-    before.exec("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE");
+/** Puts what was restored in the place of what is there, which is kept beside. @returns the database that is kept */
+function exchange(
+  { path, database, storage }: DataFolder,
+  restored: { readonly draft: string; readonly storage: string; readonly now: Date },
+): string | null {
+  const time = restored.now.toISOString().replaceAll(/[:.]/g, "-");
+  const aside = database.replace(/\.db$/, `.${time}.db`);
+  const kept = existsSync(database) ? aside : null;
+  const unfinished = join(path, HALF_RESTORED);
+  writeFileSync(unfinished, "", { mode: 0o600, flush: true });
+  flush(path);
+  if (existsSync(storage)) renameSync(storage, `${storage}.${time}`);
+  if (existsSync(restored.storage)) renameSync(restored.storage, storage);
+  // With its log, which would be taken for the restored one's. SQLite is not asked: it may remove a damaged one's log.
+  for (const beside of ["-wal", "-shm", ""]) {
+    if (existsSync(`${database}${beside}`)) {
+      renameSync(`${database}${beside}`, `${aside}${beside}`);
+    }
   }
-  const kept = database.replace(/\.db$/, `.${now.toISOString().replaceAll(/[:.]/g, "-")}.db`);
-  renameSync(database, kept);
+  renameSync(restored.draft, database);
+  flush(path);
+  rmSync(unfinished);
+  flush(path);
   return kept;
 }
 

@@ -115,6 +115,18 @@ function otherKind(path: string, isFolder: boolean): string | null {
   return target === undefined || target.isFile() || target.isSocket() ? null : "no file";
 }
 
+/** The file that is in the folder while a restore exchanges the database and Workers' data. */
+export const HALF_RESTORED = "restoring";
+
+/** @throws Failure `restore_unfinished` if the database and Workers' data may be of different times */
+export function refuseHalfRestored(path: string): void {
+  if (!existsSync(join(path, HALF_RESTORED))) return;
+  throw new Failure("restore_unfinished", {
+    message: `a restore into the data folder "${path}" has not ended`,
+    facts: { dataFolder: path },
+  });
+}
+
 /**
  * The lock is an exclusive transaction on a separate database. The kernel releases it when the process ends in any way,
  * which a pid file cannot promise.

@@ -24,7 +24,7 @@ import { auditApp } from "./access/audit.ts";
 import { peopleApp } from "./access/people.ts";
 import { tokensApp } from "./access/tokens.ts";
 import { startAdmin } from "./admin.ts";
-import { openDataFolder } from "./data-folder.ts";
+import { openDataFolder, refuseHalfRestored } from "./data-folder.ts";
 import { CronTriggers } from "../control/workers/cron/triggers.ts";
 import { retainAudit } from "./audit-retention.ts";
 import { ExpiryMonitor } from "./expiry.ts";
@@ -53,7 +53,7 @@ import type { Platform, PlatformOptions } from "./platform-options.ts";
 /**
  * Builds the whole platform on one machine and hands every part down; only this module knows all parts. Resolves when
  * the API and every deployed Worker answer.
- * @throws Failure `data_folder_in_use`, `data_folder_unusable`, `master_key_…`, `port_in_use`, `api_in_clear`,
+ * @throws Failure `data_folder_in_use`, `data_folder_unusable`, `restore_unfinished`, `master_key_…`, `port_in_use`, `api_in_clear`,
  * `api_certificate_unusable`, `worker_port_refused`, `account_not_found`; everything opened so far is closed
  */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
@@ -69,6 +69,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
   await using stack = new AsyncDisposableStack();
   const { log } = options;
   const folder = stack.use(openDataFolder(options.dataFolder));
+  refuseHalfRestored(folder.path);
   if (!hasDatabase(folder.path)) refuseLostDatabase(folder.path, options.masterKey);
   const opened = stack.use(await openStore(folder.database));
   const keys = stack.use(

@@ -27,7 +27,7 @@ The file is one moment of the platform: accounts, certificates with every versio
 
 Examples:
   $ countersign backup /backup/countersign-$(date +%F).db
-  $ countersign backup copy.db --json | jq -r .masterKeyId`,
+  $ countersign backup copy.db --json | jq -r .master_key_id`,
     )
     .action(async (file: string, options: BackupOptions) => {
       const { backUp } = await import("../../platform/backup.ts");

@@ -73,7 +73,7 @@ async function runDev(
   const { startDevSession } = await import("../../dev/session.ts");
   const { listenToKeys } = await import("../../dev/wrangler/hotkeys.ts");
   using signal = new StopSignal();
-  await using session = await startDevSession({
+  const starting = startDevSession({
     folder,
     script,
     flags,
@@ -83,6 +83,10 @@ async function runDev(
     complain: (line) => writeLine(io.stderr, line),
     colors: colorsFor(io, io.stdout),
   });
+  const started = await Promise.race([starting, signal.came]);
+  // A start that is under way is not waited for: what it has begun ends with this process.
+  if (!started) process.exit(STOPPED);
+  await using session = started;
   const stop = Promise.withResolvers<void>();
   using _keys =
     isTerminal(io.stdout) && process.stdin.isTTY && flags.showInteractiveDevSession !== false
@@ -90,6 +94,9 @@ async function runDev(
       : null;
   await Promise.race([signal.came, stop.promise, session.server.closed]);
 }
+
+/** As a shell has it for what Ctrl-C ends. */
+const STOPPED = 130;
 
 /**
  * Asks the platform of the default data folder or of COUNTERSIGN_DATA. Null: no platform runs, or it has no such

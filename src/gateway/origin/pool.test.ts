@@ -206,6 +206,8 @@ test("a failure of a connection is told as its first error, with what is known o
     raw.emit("error", second);
     assert.equal(pool.failure(second).code, code);
     raw.destroy();
+    await once(raw, "close");
+    assert.equal(pool.endedFailure(raw).code, code, "its close does not make it unknown");
   }
   const { pool } = world(t);
   assert.equal(pool.endedFailure(duplexPair()[0]).code, "origin_closed");

@@ -38,6 +38,8 @@ export interface DevBindingsOptions {
   readonly environment: string | null;
   readonly certificateOptions: Readonly<Record<string, CertificateFiles>>;
   readonly fromPlatform: FromPlatform;
+  /** Absolute: its change says that the platform has another state. Null: no platform is asked. */
+  readonly platformSocket: string | null;
   /** Reads countersign.json; called again whenever it changes. */
   readonly readFile: () => Promise<DevFile>;
   /** Called when a binding has got a certificate, another certificate, or other trust. */
@@ -267,7 +269,9 @@ class Bindings implements DevBindings {
 
   /** Watches every file that affects a binding. */
   #watch(): void {
+    const { platformSocket } = this.#options;
     const files = [
+      ...(platformSocket === null ? [] : [platformSocket]),
       ...(this.#file ? filesOf(this.#file) : []),
       ...[...this.#open.values()].flatMap((opened) => opened.files),
     ];
@@ -295,7 +299,9 @@ class Bindings implements DevBindings {
       try {
         opened.chosen = Promise.resolve(await this.#present(opened));
       } catch (error) {
-        this.#options.onProblem(error, await before.catch(() => undefined));
+        const kept = await before.catch(() => undefined);
+        // What the platform presents ends with the platform.
+        this.#options.onProblem(error, kept && "chain" in kept.by ? kept : undefined);
       }
     }
   }

@@ -35,6 +35,8 @@ export interface DevSessionOptions {
   readonly certificateOptions: Readonly<Record<string, CertificateFiles>>;
   /** Default: no platform is asked. */
   readonly fromPlatform?: FromPlatform;
+  /** Absolute: a file that is made whenever the platform starts, and removed when it ends. Default: none. */
+  readonly platformSocket?: string;
   readonly say: (line: string) => void;
   readonly complain: (line: string) => void;
   readonly colors: Colors;
@@ -90,7 +92,7 @@ export async function startDevSession(options: DevSessionOptions): Promise<DevSe
 
 export interface ProjectBindingsOptions extends Pick<
   DevSessionOptions,
-  "certificateOptions" | "fromPlatform" | "say" | "complain" | "colors"
+  "certificateOptions" | "fromPlatform" | "platformSocket" | "say" | "complain" | "colors"
 > {
   readonly projectFolder: string;
   readonly workerName: string;
@@ -125,6 +127,7 @@ export async function startProjectBindings(options: ProjectBindingsOptions): Pro
       environment: options.flags.env ?? null,
       certificateOptions: options.certificateOptions,
       fromPlatform: options.fromPlatform ?? (async () => null),
+      platformSocket: options.platformSocket ?? null,
       readFile: async () => {
         file = await readDevFile(projectFolder, options.flags.env);
         const hosts = { ...file.hosts, ...options.hosts };

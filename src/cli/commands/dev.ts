@@ -1,5 +1,5 @@
 import { Option, type Command } from "commander";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import type {
   CertificateFiles,
   PlatformBinding,
@@ -79,6 +79,7 @@ async function runDev(
     flags,
     certificateOptions: cert ?? {},
     fromPlatform: (wanted) => fromPlatform(io, wanted),
+    platformSocket: join(dataFolderOf(io, undefined), "admin.sock"),
     say: (line) => writeLine(io.stdout, line),
     complain: (line) => writeLine(io.stderr, line),
     colors: colorsFor(io, io.stdout),
@@ -103,11 +104,18 @@ const STOPPED = 130;
  * certificate.
  */
 async function fromPlatform(io: Io, wanted: WantedCertificate): Promise<PlatformBinding | null> {
+  const folder = dataFolderOf(io, undefined);
+  const said = setTimeout(
+    () => writeLine(io.stderr, `waiting for the platform of ${folder}`),
+    2_000,
+  );
   try {
-    return await platformClient(dataFolderOf(io, undefined)).openBinding(wanted);
+    return await platformClient(folder).openBinding(wanted);
   } catch (error) {
     if (error instanceof Failure && error.code === "platform_not_running") return null;
     throw error;
+  } finally {
+    clearTimeout(said);
   }
 }
 

@@ -19,9 +19,9 @@ export async function endTogether(workerd: string): Promise<Disposable> {
   if (setpriv === null || process.env[VARIABLE] !== undefined) return stack;
   const wrapper = join(stack.use(await makeRunFolder()).path, "workerd");
   const command = [setpriv, "--pdeathsig", "SIGKILL", "--", workerd].map(quoted).join(" ");
-  await writeFile(wrapper, `#!/bin/sh\nexec ${command} "$@"\n`, { mode: 0o700 });
   try {
-    // The folder may be on a file system from which nothing can be started.
+    // The folder's file system may be full, or one from which nothing can be started.
+    await writeFile(wrapper, `#!/bin/sh\nexec ${command} "$@"\n`, { mode: 0o700 });
     await promisify(execFile)(wrapper, ["--version"]);
   } catch {
     return stack;

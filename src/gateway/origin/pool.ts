@@ -7,7 +7,7 @@ import { Pool } from "../../forward/undici.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { Credential } from "../../certificates/credential.ts";
 import type { Clock } from "../clock.ts";
-import { exchangeFailure, presentedOf, type ConnectionFacts } from "./classify.ts";
+import { exchangeFailure, presentedOf, type ConnectionFacts, type Ending } from "./classify.ts";
 import type { Destination } from "./destination.ts";
 import type { GatewayOptions } from "../../contract/gateway-options.ts";
 import { OriginClient } from "./client.ts";
@@ -156,19 +156,19 @@ export class OriginPool {
   }
 
   /** The failure of a request that went through this pool. */
-  failure(error: Error): Failure {
+  failure(error: Error, ending?: Ending): Failure {
     if (error instanceof Failure) return error;
     if (this.#cut !== null) return this.#cut;
     const facts = connectionOf.get(error) ?? null;
-    return exchangeFailure(facts?.error ?? error, this.scope.destination, facts);
+    return exchangeFailure(facts?.error ?? error, this.scope.destination, facts, ending);
   }
 
   /** The failure of a raw connection that the origin ended before it said anything. */
-  endedFailure(stream: Duplex): Failure {
+  endedFailure(stream: Duplex, ending: Ending): Failure {
     const connection = this.#made.get(stream);
     const error = Object.assign(new Error("it was closed"), { code: "ECONNRESET" });
     const facts = connection === undefined ? null : factsOf(connection, this.scope);
-    return this.#cut ?? exchangeFailure(error, this.scope.destination, facts);
+    return this.#cut ?? exchangeFailure(error, this.scope.destination, facts, ending);
   }
 
   /**

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
+import { connect } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { countersign } from "./helpers/cli.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
@@ -124,6 +125,19 @@ describe("the OAuth server", () => {
     password = changed.password;
     assert.equal(await works(body["access_token"]), 401);
     assert.equal((await refresh(body["refresh_token"])).body["error"], "invalid_grant");
+  });
+
+  it("what strangers send writes nothing into the log", async () => {
+    const head = await fetch(`${origin}/oauth2/jwks`, { method: "HEAD" });
+    assert.equal(head.status, 405);
+    const { hostname, port } = new URL(origin);
+    const socket = connect(Number(port), hostname);
+    const form = "content-type: application/x-www-form-urlencoded\r\ncontent-length: 1000";
+    socket.write(`POST /oauth2/token HTTP/1.1\r\nhost: x\r\n${form}\r\n\r\ngrant_type=`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    socket.resetAndDestroy();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.doesNotMatch(platform.log(), /Error/);
   });
 
   it("a form from another page, or without this browser's cookie, does nothing", async () => {

@@ -172,24 +172,37 @@ test("a revocation cuts what connect() opened, and says why", async (t) => {
   assert.equal(await reason(gateway, port), "origin_connection_cut");
 });
 
-test("a connection that the origin resets is in the log, and a Worker that asks is told", async (t) => {
-  const { gateway, server } = await ready(t);
-  const port = await listen(
-    t,
-    createTcpServer((socket) => {
-      const secured = new TLSSocket(socket, { ...server, isServer: true });
-      secured.on("error", () => {}).write("hello");
-      secured.once("data", () => socket.resetAndDestroy());
-    }),
-  );
-  const socket = await connectTo(gateway, port);
-  assert.equal(await some(socket), "hello");
-  const ended = once(socket, "end");
-  socket.resume().write("go on");
-  await ended;
-  assert.equal(await reason(gateway, port), "origin_closed");
-  await until(() => gateway.events.some(({ kind }) => kind === "failure"));
-});
+for (const [when, hello, question, said] of [
+  ["in the middle", "hello", "go on", /broke the connection off, over which it had sent data/],
+  ["after a question", "", "go on", /after it had got data, and before it had sent any/],
+  ["at once", "", "", /before anything was sent over it/],
+] as const) {
+  test(`a connection that the origin resets ${when} is in the log, and a Worker that asks is told`, async (t) => {
+    const { gateway, server } = await ready(t);
+    const port = await listen(
+      t,
+      createTcpServer((socket) => {
+        const secured = new TLSSocket(socket, { ...server, requestCert: false, isServer: true });
+        secured.on("error", () => {});
+        secured.once("secure", () => {
+          if (hello !== "") secured.write(hello);
+          if (question === "") setTimeout(() => socket.resetAndDestroy(), 100);
+        });
+        secured.once("data", () => socket.resetAndDestroy());
+      }),
+    );
+    const socket = await connectTo(gateway, port);
+    if (hello !== "") assert.equal(await some(socket), hello);
+    const ended = once(socket, "end");
+    socket.resume();
+    if (question !== "") socket.write(question);
+    await ended;
+    assert.equal(await reason(gateway, port), "origin_closed");
+    await until(() => gateway.events.some(({ kind }) => kind === "failure"));
+    const { message } = gateway.events.find((event) => event.kind === "failure")!;
+    assert.match(message, said);
+  });
+}
 
 test("a Worker has a limit of connections, and an idle one is closed", async (t) => {
   const { gateway, server } = await ready(t, { streams: 2, timeouts: { stream: 700 } });

@@ -16,6 +16,7 @@ import {
 } from "./helpers/gateway.ts";
 import { startOpenssl, withoutOpenssl } from "./helpers/openssl-server.ts";
 import { startOrigin } from "./helpers/origin.ts";
+import { until } from "./helpers/until.ts";
 import { makeAuthority, selfSigned, type IssueOptions, type TestAuthority } from "./helpers/pki.ts";
 
 const HOUR = 3_600_000;
@@ -256,6 +257,20 @@ suite("each failure names itself, its cause and what to do", () => {
       socket.once("data", () => socket.destroy());
     });
     await expectFailure(`https://localhost:${port}/`, "origin_closed", /without an answer/);
+  });
+
+  test("the origin closes in the middle of its answer, which the log says", async (t) => {
+    const port = await tlsServer(t, await keyOf(localhost), (socket) => {
+      socket.once("data", () => {
+        socket.write("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf");
+        setTimeout(() => socket.destroy(), 50);
+      });
+    });
+    await assert.rejects(ask(gateway.socket(), `https://localhost:${port}/`));
+    const said = /the origin closed the connection in the middle of its answer/;
+    await until(() =>
+      gateway.events.some((event) => event.kind === "failure" && said.test(event.message)),
+    );
   });
 
   test("the origin does not speak HTTP", async (t) => {

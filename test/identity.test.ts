@@ -175,6 +175,20 @@ test("a policy that changes is in force at the origin within a second", async ()
   await within(async () => (await platform.worker("c")).status === 200);
 });
 
+test("a policy that is deleted lets nobody in at the origins that follow it", async () => {
+  const { accountId } = platform.ready;
+  assert.match((await cli("policy", "delete", "nobodys", "--yes")).stderr, /there is no policy/);
+  assert.match((await cli("policy", "delete", "orders")).stderr, /will refuse every request/);
+  assert.equal((await platform.worker("a")).status, 200, "it was not confirmed");
+  assert.match((await cli("policy", "delete", "orders", "--yes")).stdout, /is deleted/);
+  await within(async () => (await platform.worker("a")).status === 403);
+  assert.match((await cli("policy", "list")).stderr, /there is no policy/);
+  assert.match((await cli("audit", "list")).stdout, /policy\.delete/);
+  assert.equal((await cli("audit", "verify")).status, 0);
+  await setPolicy([{ worker: ["a", "b", "c"], account: accountId }]);
+  await within(async () => (await platform.worker("a")).status === 200);
+});
+
 test("a sidecar that follows the platform passes on who calls, and a policy counts within a second", async () => {
   const { api, accountId } = platform.ready;
   const folder = mkdtempSync(join(tmpdir(), "countersign-sidecar-"));

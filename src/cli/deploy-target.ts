@@ -1,7 +1,6 @@
-import { Failure } from "../failures/failures.ts";
 import type { Io } from "../terminal/io.ts";
 import { wranglerVariables } from "./commands/env.ts";
-import { platformClient } from "./client/platform-client.ts";
+import { isUnreachable, platformClient } from "./client/platform-client.ts";
 import { choosePlatform } from "./client/chosen-platform.ts";
 
 export interface DeployTarget {
@@ -61,7 +60,7 @@ async function localUrls(
     const { workers } = await platform.status();
     return workers.find(({ scriptName }) => scriptName === script)?.urls ?? [];
   } catch (error) {
-    if (error instanceof Failure && error.code === "platform_not_running") return [];
+    if (isUnreachable(error)) return [];
     throw error;
   }
 }

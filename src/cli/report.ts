@@ -24,6 +24,7 @@ export class Exit extends Error {
 
 const statusOf: Partial<Record<FailureCode, number>> = {
   platform_not_running: exitStatus.unreachable,
+  platform_not_answering: exitStatus.unreachable,
   data_folder_in_use: exitStatus.busy,
   usage: exitStatus.usage,
   sidecar_option_malformed: exitStatus.usage,

@@ -1,8 +1,9 @@
 import { createPrivateKey, randomUUID, X509Certificate } from "node:crypto";
-import { link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { link, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Failure } from "../failures/failures.ts";
 import { issueLeaf, makeDevelopmentRoot, type IssueRequest, type KeyPair } from "./issue.ts";
+import { readTextIfThere } from "./text-file.ts";
 
 /** A CA of one project, for development only, in the folder `.countersign`, which git ignores. */
 export interface DevAuthority {
@@ -120,20 +121,10 @@ function refuseBroken(root: KeyPair, file: string): void {
 
 /** A certificate and its key are in one file, so neither can be replaced without the other. */
 async function readPair(file: string): Promise<KeyPair | null> {
-  try {
-    const text = await readFile(file, "utf8");
-    const key = text.search(/-----BEGIN [A-Z ]*PRIVATE KEY-----/);
-    return key < 0 ? { cert: text, key: "" } : { cert: text.slice(0, key), key: text.slice(key) };
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") {
-      return null;
-    }
-    throw new Failure("dev_file_unreadable", {
-      message: `reading "${file}" failed: ${(error as NodeJS.ErrnoException).code}`,
-      facts: { file },
-      cause: error,
-    });
-  }
+  const text = await readTextIfThere(file);
+  if (text === null) return null;
+  const key = text.search(/-----BEGIN [A-Z ]*PRIVATE KEY-----/);
+  return key < 0 ? { cert: text, key: "" } : { cert: text.slice(0, key), key: text.slice(key) };
 }
 
 /** @param place `rename` replaces an existing file; with `link` an existing file is an error (EEXIST) */

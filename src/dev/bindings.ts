@@ -5,13 +5,14 @@ import { parseUpload } from "../certificates/parse.ts";
 import type { CertificateVersion } from "../contract/change-feed.ts";
 import type { Gateway } from "../gateway/gateway.ts";
 import type { DevAuthority } from "./authority.ts";
-import { chooseCertificate, ofName, readPem } from "./certificates.ts";
+import { chooseCertificate, ofName } from "./certificates.ts";
 import type { CertificateFiles, ChosenCertificate, FromPlatform } from "./certificates.ts";
 import type { DatabasePlace } from "./connection-string.ts";
 import type { DevFile } from "./file.ts";
 import { boundDatabase, devDatabase, placeOf, withoutPlatform } from "./databases.ts";
 import { developmentAddresses } from "./gateway.ts";
 import { startRelay } from "./relay.ts";
+import { readText } from "./text-file.ts";
 import { FileWatcher } from "./watch.ts";
 import type { MtlsBinding, SocketOf } from "./wrangler/wrangler.ts";
 
@@ -37,6 +38,8 @@ export interface DevBindingsOptions {
   readonly environment: string | null;
   readonly certificateOptions: Readonly<Record<string, CertificateFiles>>;
   readonly fromPlatform: FromPlatform;
+  /** Absolute: its change says that the platform has another state. Null: no platform is asked. */
+  readonly platformSocket: string | null;
   /** Reads countersign.json; called again whenever it changes. */
   readonly readFile: () => Promise<DevFile>;
   /** Called when a binding has got a certificate, another certificate, or other trust. */
@@ -266,7 +269,9 @@ class Bindings implements DevBindings {
 
   /** Watches every file that affects a binding. */
   #watch(): void {
+    const { platformSocket } = this.#options;
     const files = [
+      ...(platformSocket === null ? [] : [platformSocket]),
       ...(this.#file ? filesOf(this.#file) : []),
       ...[...this.#open.values()].flatMap((opened) => opened.files),
     ];
@@ -294,7 +299,9 @@ class Bindings implements DevBindings {
       try {
         opened.chosen = Promise.resolve(await this.#present(opened));
       } catch (error) {
-        this.#options.onProblem(error, await before.catch(() => undefined));
+        const kept = await before.catch(() => undefined);
+        // What the platform presents ends with the platform.
+        this.#options.onProblem(error, kept && "chain" in kept.by ? kept : undefined);
       }
     }
   }
@@ -302,7 +309,7 @@ class Bindings implements DevBindings {
 
 /** The CAs are judged as the platform judges an upload. @throws Failure */
 async function readAnchors(path: string): Promise<string> {
-  const certificates = await readPem(path);
+  const certificates = await readText(path);
   const parsed = parseUpload({ certificates, ca: true, allowExpired: true, now: new Date() });
   return parsed.kind === "ca" ? parsed.bundle : certificates;
 }

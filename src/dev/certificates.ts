@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { workerSpiffeId } from "countersign-origin";
 import { parseUpload } from "../certificates/parse.ts";
@@ -12,6 +11,7 @@ import { IDENTITY, TRUST_DOMAIN } from "../contract/identity.ts";
 import type { DevAuthority } from "./authority.ts";
 import type { DevFileBinding } from "./file.ts";
 import type { IssueRequest } from "./issue.ts";
+import { readText } from "./text-file.ts";
 import type { MtlsBinding } from "./wrangler/wrangler.ts";
 
 /** A binding's certificate, and where it came from. */
@@ -127,8 +127,8 @@ async function fromFiles(
   const paths = [files.cert, ...(files.key === undefined ? [] : [files.key])];
   onFiles(paths);
   // Read one after the other, so that if both are missing the message always names the first.
-  const certificates = await readPem(files.cert);
-  const privateKey = files.key === undefined ? undefined : await readPem(files.key);
+  const certificates = await readText(files.cert);
+  const privateKey = files.key === undefined ? undefined : await readText(files.key);
   const leaf = parse(binding, paths, {
     certificates,
     ...(privateKey === undefined ? {} : { privateKey }),
@@ -262,14 +262,4 @@ function parse(
     }
     throw error;
   }
-}
-
-export async function readPem(path: string): Promise<string> {
-  return readFile(path, "utf8").catch((cause: unknown) => {
-    throw new Failure("dev_file_unreadable", {
-      message: `reading "${path}" failed: ${(cause as NodeJS.ErrnoException).code ?? String(cause)}`,
-      facts: { file: path },
-      cause,
-    });
-  });
 }

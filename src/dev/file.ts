@@ -1,9 +1,9 @@
-import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { findNodeAtLocation, parseTree, printParseErrorCode, type Node } from "jsonc-parser";
 import type { ParseError } from "jsonc-parser";
 import { z } from "zod";
 import { Failure } from "../failures/failures.ts";
+import { readTextIfThere } from "./text-file.ts";
 
 /** What `countersign.json` says for one environment. Paths are absolute. */
 export interface DevFile {
@@ -104,16 +104,11 @@ export function devFileSchema(): object {
 
 /**
  * Reads the `countersign.json` in `folder`. A missing file gives the defaults.
- * @throws Failure `dev_file_invalid` with file, line and column
+ * @throws Failure `dev_file_invalid` with file, line and column; `dev_file_unreadable`, `upload_too_large`
  */
 export async function readDevFile(folder: string, environment?: string): Promise<DevFile> {
   const path = join(folder, devFileName);
-  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") {
-      return null;
-    }
-    throw new Failure("dev_file_unreadable", { message: `reading "${path}" failed`, cause: error });
-  });
+  const text = await readTextIfThere(path);
   if (text === null) {
     return { path, bindings: {}, identityEnvironments: false, ca: [], proxied: [], hosts: {} };
   }
@@ -133,6 +128,15 @@ function ofEnvironment<T>(all: Readonly<Record<string, T>> = {}, name: string): 
 }
 
 function parse(path: string, text: string): z.infer<typeof schema> {
+  try {
+    return parseShallow(path, text);
+  } catch (error) {
+    if (error instanceof RangeError) throw invalid(path, text, 0, "it is nested too deeply");
+    throw error;
+  }
+}
+
+function parseShallow(path: string, text: string): z.infer<typeof schema> {
   const errors: ParseError[] = [];
   const tree = parseTree(text, errors, { allowTrailingComma: true });
   const [syntax] = errors;

@@ -6,6 +6,7 @@ import { openDevBindings, type DevBindings } from "./bindings.ts";
 import { ofName, type CertificateFiles, type FromPlatform } from "./certificates.ts";
 import { databasePlace } from "./connection-string.ts";
 import { connectionString, ToldDatabases, type GivenDatabases } from "./databases.ts";
+import { endTogether } from "./ends-together.ts";
 import { readDevFile, type DevFile } from "./file.ts";
 import { startDevGateway, type OnFailure } from "./gateway.ts";
 import { FailureReporter } from "./wrangler/reporter.ts";
@@ -34,6 +35,8 @@ export interface DevSessionOptions {
   readonly certificateOptions: Readonly<Record<string, CertificateFiles>>;
   /** Default: no platform is asked. */
   readonly fromPlatform?: FromPlatform;
+  /** Absolute: a file that is made whenever the platform starts, and removed when it ends. Default: none. */
+  readonly platformSocket?: string;
   readonly say: (line: string) => void;
   readonly complain: (line: string) => void;
   readonly colors: Colors;
@@ -76,6 +79,7 @@ export async function startDevSession(options: DevSessionOptions): Promise<DevSe
   for (const raw of project.databases) {
     await openDatabase(raw, file, { bindings, say, wrangler });
   }
+  stack.use(await endTogether(wrangler.workerd));
   const server = await wrangler.startServer({
     input: startInput(script, flags),
     bindings: project.bindings,
@@ -88,7 +92,7 @@ export async function startDevSession(options: DevSessionOptions): Promise<DevSe
 
 export interface ProjectBindingsOptions extends Pick<
   DevSessionOptions,
-  "certificateOptions" | "fromPlatform" | "say" | "complain" | "colors"
+  "certificateOptions" | "fromPlatform" | "platformSocket" | "say" | "complain" | "colors"
 > {
   readonly projectFolder: string;
   readonly workerName: string;
@@ -123,6 +127,7 @@ export async function startProjectBindings(options: ProjectBindingsOptions): Pro
       environment: options.flags.env ?? null,
       certificateOptions: options.certificateOptions,
       fromPlatform: options.fromPlatform ?? (async () => null),
+      platformSocket: options.platformSocket ?? null,
       readFile: async () => {
         file = await readDevFile(projectFolder, options.flags.env);
         const hosts = { ...file.hosts, ...options.hosts };

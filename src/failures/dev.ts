@@ -57,7 +57,8 @@ export const devFailures = {
     status: 400,
     number: 7000506,
     title: "a file could not be read",
-    cause: "It does not exist, or this user may not read it.",
+    cause:
+      "It does not exist, this user may not read it, or it is something else than a file, such as a folder or a named pipe.",
     fix: "Check the path (it is relative to the Wrangler configuration) and its permissions.",
   },
   dev_authority_broken: {

@@ -345,9 +345,9 @@ export const originFailures = {
     side: "origin",
     status: 520,
     number: 7000461,
-    title: "the origin closed the connection without an answer",
+    title: "the origin closed the connection too early",
     cause:
-      "It stopped in the middle, or it closed an idle connection just as a request was sent on it. Countersign does not repeat a request that may have had an effect. A connection by connect() was reset.",
+      "It stopped in the middle, or it closed an idle connection just as a request was sent on it. Countersign does not repeat a request that may have had an effect. The message says how far the request, or the connection by connect(), had come.",
     fix: "Send it again if that is safe; look in the origin's log if it happens often.",
   },
   origin_response_malformed: {

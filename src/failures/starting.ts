@@ -181,6 +181,15 @@ export const startFailures = {
     cause: "No `countersign start` runs on this data folder, or it has just ended.",
     fix: "Run `countersign start`, or name the folder of the one that runs with --data or COUNTERSIGN_DATA.",
   },
+  platform_not_answering: {
+    side: "platform",
+    status: 504,
+    number: 7000162,
+    title: "the platform does not answer",
+    cause:
+      "Its main process runs and does nothing: a signal has stopped it, its disk hangs, or the machine is too busy.",
+    fix: "Look in its log. End it with `kill -9` and run `countersign start` again: nothing that it acknowledged is lost.",
+  },
   usage: {
     side: "caller",
     status: 400,

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from "node:net";
 import { performance } from "node:perf_hooks";
 import type { Duplex } from "node:stream";
+import type { Ending } from "./origin/classify.ts";
 import { Failure, type FailureCode } from "../failures/failures.ts";
 import { asError, guarded } from "../forward/guarded.ts";
 import { forward, forwardUpgrade } from "../forward/forward.ts";
@@ -216,8 +217,8 @@ export class BindingSocket {
     const span = route.tracing?.start(request) ?? null;
     const shown = this.#shown(request);
     /** In the Worker's log, and kept for a Worker that asks. */
-    const failed = (error: Error): Failure => {
-      const failure = pool.failure(error);
+    const failed = (error: Error, ending?: Ending): Failure => {
+      const failure = pool.failure(error, ending);
       this.#recent.add(asked, failure);
       this.#router.traffic.failed(failure, pool.scope.origin, shown.ray);
       span?.failed(failure.code);
@@ -257,10 +258,10 @@ export class BindingSocket {
     const origin = upstream;
     join(socket, origin, {
       failed: (error, hasSpoken) => {
-        const failure = failed(error);
+        const failure = failed(error, hasSpoken ? "midway" : silent(origin));
         return hasSpoken ? null : tell(failure);
       },
-      silent: () => tell(failed(pool.endedFailure(origin))),
+      silent: () => tell(failed(pool.endedFailure(origin, silent(origin)))),
     });
   }
 
@@ -315,6 +316,11 @@ export class BindingSocket {
     this.#server.closeAllConnections();
     for (const tunnel of this.#tunnels) tunnel.destroy();
   }
+}
+
+/** Of a connection to an origin that has sent nothing. */
+function silent(origin: Duplex): Ending {
+  return (origin as Socket).bytesWritten > 0 ? "silent" : "unused";
 }
 
 /** ms */

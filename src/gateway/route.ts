@@ -49,6 +49,7 @@ export class RoutedRequest implements ForwardTarget {
   dropped: ReadonlySet<string> | undefined = undefined;
   added: readonly string[] | undefined = undefined;
   readonly #route: Route;
+  readonly #isUpgrade: boolean;
   #needsHttp1: boolean;
   readonly #startedAt: number = performance.now();
   #span: RequestSpan | null = null;
@@ -58,8 +59,9 @@ export class RoutedRequest implements ForwardTarget {
     this.path = path;
     this.host = route.front === null ? null : undefined;
     this.expectsContinue = how === "continue";
+    this.#isUpgrade = how === "upgrade";
     // WebSockets are upgraded from it.
-    this.#needsHttp1 = how === "upgrade";
+    this.#needsHttp1 = this.#isUpgrade;
   }
 
   get dispatcher(): Dispatcher {
@@ -118,7 +120,7 @@ export class RoutedRequest implements ForwardTarget {
       return;
     }
     const { pool, traffic } = this.#route;
-    const failure = pool.failure(error);
+    const failure = pool.failure(error, this.#isUpgrade ? "midway" : "answering");
     traffic.failed(failure, pool.scope.origin);
     this.#span?.failed(failure.code);
   }

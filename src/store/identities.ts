@@ -250,6 +250,18 @@ export async function insertPolicy(db: Database, row: PolicyRow): Promise<void> 
     .execute();
 }
 
+/** With all its versions. */
+export async function deletePolicy(
+  db: Database,
+  { accountId, name }: Pick<PolicyRow, "accountId" | "name">,
+): Promise<void> {
+  await db
+    .deleteFrom("policies")
+    .where("accountId", "=", accountId)
+    .where("name", "=", name)
+    .execute();
+}
+
 /** Where the account's published state stands: the cursor of the last change to it. 0: none yet. */
 export async function identitiesCursor(db: Database, accountId: string): Promise<number> {
   const { cursor } = await db

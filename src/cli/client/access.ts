@@ -1,7 +1,7 @@
 import { Failure } from "../../failures/failures.ts";
 import { colorsFor, writeLine, type Io } from "../../terminal/io.ts";
 import { dataFolderOf } from "../data-option.ts";
-import { platformClient, type Ask, type PlatformClient } from "./platform-client.ts";
+import { isUnreachable, platformClient, type Ask, type PlatformClient } from "./platform-client.ts";
 import { choosePlatform } from "./chosen-platform.ts";
 
 interface DataOptions {
@@ -55,7 +55,7 @@ async function addressOf(platform: PlatformClient): Promise<string | null> {
   try {
     return (await platform.info()).api;
   } catch (error) {
-    if (error instanceof Failure && error.code === "platform_not_running") return null;
+    if (isUnreachable(error)) return null;
     throw error;
   }
 }

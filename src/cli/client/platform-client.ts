@@ -46,7 +46,16 @@ export interface PlatformClient {
   readonly ask: Ask;
 }
 
-/** @throws Failure `platform_not_running`, from each call, and every failure that the platform answers with */
+/** Is there no platform that answers? */
+export function isUnreachable(error: unknown): boolean {
+  const code = error instanceof Failure ? error.code : null;
+  return code === "platform_not_running" || code === "platform_not_answering";
+}
+
+/**
+ * @throws Failure `platform_not_running`, `platform_not_answering`, from each call, and every failure that the platform
+ * answers with
+ */
 export function platformClient(dataFolder: string): PlatformClient {
   return {
     info: () => call(dataFolder, "GET", "/"),
@@ -54,7 +63,7 @@ export function platformClient(dataFolder: string): PlatformClient {
     createToken: async (name, seconds) =>
       (await call<{ token: string }>(dataFolder, "POST", "/tokens", { name, seconds })).token,
     openBinding: async (wanted) => {
-      const opened = await call<LocalBinding | null>(dataFolder, "POST", "/bindings", wanted);
+      const opened = await call<LocalBinding | null>(dataFolder, "POST", "/bindings", wanted, SOON);
       if (opened === null) return null;
       const { notBefore, notAfter } = opened.facts;
       const dates = { notBefore: new Date(notBefore), notAfter: new Date(notAfter) };
@@ -81,10 +90,11 @@ async function call<T>(
   method: string,
   path: string,
   body?: unknown,
+  timeout?: number,
 ): Promise<T> {
   const headers = { "content-type": "application/json" };
   const sent = body === undefined ? undefined : JSON.stringify(body);
-  const { status, text } = await sendInside(dataFolder, method, path, headers, sent);
+  const { status, text } = await sendInside(dataFolder, method, path, headers, sent, timeout);
   if (status !== 200) {
     const refused = refusal(text);
     if (refused) throw refused;
@@ -97,7 +107,8 @@ async function call<T>(
 
 /**
  * Sends one request over the socket in the data folder: to the socket's own paths or to the v4 API.
- * @throws Failure `platform_not_running`
+ * @param timeout ms without an answer, or without more of it. Default: 60,000
+ * @throws Failure `platform_not_running`, `platform_not_answering`
  */
 export async function sendInside(
   dataFolder: string,
@@ -105,6 +116,7 @@ export async function sendInside(
   path: string,
   headers: Readonly<Record<string, string>>,
   body: string | Buffer | undefined,
+  timeout = 60_000,
 ): Promise<{ readonly status: number; readonly text: string }> {
   if (!existsSync(join(dataFolder, "admin.sock"))) throw notRunning(dataFolder);
   return new Promise((resolve, reject) => {
@@ -112,11 +124,14 @@ export async function sendInside(
       method,
       path,
       headers,
-      timeout: 60_000,
+      timeout,
       createConnection: () => connectInside(dataFolder, "admin.sock"),
     });
     outgoing.on("error", (cause) => reject(notRunning(dataFolder, cause)));
-    outgoing.on("timeout", () => outgoing.destroy(new Error("no answer within 60 s")));
+    outgoing.on("timeout", () => {
+      reject(notAnswering(dataFolder, timeout));
+      outgoing.destroy();
+    });
     outgoing.on("response", (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -140,6 +155,16 @@ function refusal(text: string): Failure | null {
 
 function isFailureCode(code: string): code is FailureCode {
   return Object.hasOwn(failures, code);
+}
+
+/** ms, for a command that has to go on. The platform itself waits for a gateway that is started again. */
+const SOON = 20_000;
+
+function notAnswering(dataFolder: string, timeout: number): Failure {
+  return new Failure("platform_not_answering", {
+    message: `the platform of the data folder "${dataFolder}" did not answer within ${timeout / 1000} s`,
+    facts: { dataFolder, timeout },
+  });
 }
 
 function notRunning(dataFolder: string, cause?: NodeJS.ErrnoException): Failure {

@@ -1,5 +1,5 @@
 import { Option, type Command } from "commander";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import type {
   CertificateFiles,
   PlatformBinding,
@@ -73,16 +73,21 @@ async function runDev(
   const { startDevSession } = await import("../../dev/session.ts");
   const { listenToKeys } = await import("../../dev/wrangler/hotkeys.ts");
   using signal = new StopSignal();
-  await using session = await startDevSession({
+  const starting = startDevSession({
     folder,
     script,
     flags,
     certificateOptions: cert ?? {},
     fromPlatform: (wanted) => fromPlatform(io, wanted),
+    platformSocket: join(dataFolderOf(io, undefined), "admin.sock"),
     say: (line) => writeLine(io.stdout, line),
     complain: (line) => writeLine(io.stderr, line),
     colors: colorsFor(io, io.stdout),
   });
+  const started = await Promise.race([starting, signal.came]);
+  // A start that is under way is not waited for: what it has begun ends with this process.
+  if (!started) process.exit(STOPPED);
+  await using session = started;
   const stop = Promise.withResolvers<void>();
   using _keys =
     isTerminal(io.stdout) && process.stdin.isTTY && flags.showInteractiveDevSession !== false
@@ -91,16 +96,26 @@ async function runDev(
   await Promise.race([signal.came, stop.promise, session.server.closed]);
 }
 
+/** As a shell has it for what Ctrl-C ends. */
+const STOPPED = 130;
+
 /**
  * Asks the platform of the default data folder or of COUNTERSIGN_DATA. Null: no platform runs, or it has no such
  * certificate.
  */
 async function fromPlatform(io: Io, wanted: WantedCertificate): Promise<PlatformBinding | null> {
+  const folder = dataFolderOf(io, undefined);
+  const said = setTimeout(
+    () => writeLine(io.stderr, `waiting for the platform of ${folder}`),
+    2_000,
+  );
   try {
-    return await platformClient(dataFolderOf(io, undefined)).openBinding(wanted);
+    return await platformClient(folder).openBinding(wanted);
   } catch (error) {
     if (error instanceof Failure && error.code === "platform_not_running") return null;
     throw error;
+  } finally {
+    clearTimeout(said);
   }
 }
 

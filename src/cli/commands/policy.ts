@@ -5,6 +5,7 @@ import { Failure } from "../../failures/failures.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";
 import { writeTable } from "../../terminal/table.ts";
 import { apiClient } from "../client/api-client.ts";
+import { confirm, yesOption } from "../confirm.ts";
 import { dataOption } from "../data-option.ts";
 import { Exit } from "../report.ts";
 
@@ -84,6 +85,21 @@ export function addPolicyCommand(program: Command, io: Io): void {
       const { result } = await api.call<ShownPolicy[]>("GET", `${pathOf(name)}/versions`);
       if (options.json) return writeJson(io.stdout, result);
       printVersions(io, result);
+    });
+  group
+    .command("delete")
+    .description("delete a policy with its versions: origins that follow it refuse all requests")
+    .argument("<name>")
+    .option(...yesOption)
+    .option(...dataOption)
+    .action(async (name: string, options: Options & { yes?: true }) => {
+      const api = await apiClient(io, options);
+      await api.call<ShownPolicy>("GET", pathOf(name));
+      const what = `Origins that follow the policy "${name}" will refuse every request.`;
+      await confirm(io, options, what);
+      await api.call("DELETE", pathOf(name));
+      const done = colorsFor(io, io.stdout).green("✔");
+      writeLine(io.stdout, `${done} the policy "${name}" is deleted`);
     });
   addExplain(group, io);
 }

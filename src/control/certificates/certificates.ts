@@ -12,6 +12,8 @@ import {
   deleteCertificate,
   insertCertificate,
   listCertificates,
+  pageOfCertificates,
+  type ListedCertificate,
   type StoredCertificate,
 } from "../../store/certificates/certificates.ts";
 import type { CertificateRow } from "../../store/schema.ts";
@@ -59,7 +61,7 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
       async ({ caller, body, upload: held }) => {
         const { stored, warnings } = await storeUpload(context, caller, body, held);
         return {
-          result: { ...shown(stored, clock()), updated_at: stored.updatedOn },
+          result: { ...shown(listed(stored), clock()), updated_at: stored.updatedOn },
           messages: warnings,
         };
       },
@@ -75,7 +77,7 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
       async ({ caller: { accountId }, query, window }) => {
         const now = clock();
         const wanted = certificateFilterOf(query);
-        const certificates = await listCertificates(store.db, accountId, { ...wanted, window });
+        const certificates = await pageOfCertificates(store.db, accountId, wanted, window);
         return pageOfList(
           certificates.map((certificate) => shown(certificate, now)),
           await countCertificates(store.db, accountId, wanted),
@@ -91,7 +93,7 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
       },
       async ({ caller, params }) => ({
         result: shown(
-          await existingCertificate(store.db, caller.accountId, params["certificate_id"]),
+          listed(await existingCertificate(store.db, caller.accountId, params["certificate_id"])),
           clock(),
         ),
       }),
@@ -128,7 +130,7 @@ export function certificateEndpoints(context: ControlContext): readonly Endpoint
         const value = await applyChange({ store, edge }, (write) =>
           remove(write, caller, params["certificate_id"]),
         );
-        return { result: shown(value, clock()) };
+        return { result: shown(listed(value), clock()) };
       },
     ),
   ];
@@ -256,18 +258,24 @@ function auditOf(
 }
 
 /** As Cloudflare shows a certificate: everything except the key. */
-function shown({ id, name, ca, uploadedOn, active }: StoredCertificate, now: Date): object {
+function shown(certificate: ListedCertificate, now: Date): object {
+  const { id, name } = certificate;
   return {
     id,
     ...(name !== null && { name }),
-    ca: ca === 1,
+    ca: certificate.ca === 1,
     type: "custom",
-    certificates: active.chain,
-    issuer: active.issuer,
-    serial_number: active.serialNumber,
-    signature: active.signature,
-    uploaded_on: uploadedOn,
-    expires_on: active.notAfter,
-    countersign: expiryOf(active, now),
+    certificates: certificate.chain,
+    issuer: certificate.issuer,
+    serial_number: certificate.serialNumber,
+    signature: certificate.signature,
+    uploaded_on: certificate.uploadedOn,
+    expires_on: certificate.notAfter,
+    countersign: expiryOf(certificate, now),
   };
+}
+
+/** The certificate's own id, name and time, and the rest of its active version. */
+function listed({ id, name, ca, uploadedOn, active }: StoredCertificate): ListedCertificate {
+  return { ...active, id, name, ca, uploadedOn };
 }

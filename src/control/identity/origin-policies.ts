@@ -5,6 +5,7 @@ import { Failure } from "../../failures/failures.ts";
 import type { Identities } from "../../identity/identities.ts";
 import {
   countPolicies,
+  deletePolicy,
   findPolicy,
   insertPolicy,
   listPolicies,
@@ -135,6 +136,33 @@ export function policyEndpoints(
           };
         });
         return { result: shown(value) };
+      },
+    ),
+    endpoint(
+      {
+        method: "delete",
+        path: `${path}/{name}`,
+        summary: "Delete a policy and its versions: origins that follow it refuse all requests",
+        scope: "ssl_certs:write",
+      },
+      async ({ caller, params }) => {
+        const { accountId } = caller;
+        const name = await applyChange({ store, edge }, async ({ db, changed }) => {
+          const row = await existing(db, accountId, params["name"]);
+          await deletePolicy(db, row);
+          await changed({ kind: "identities", accountId });
+          return {
+            value: row.name,
+            audit: {
+              by: actorOf(caller),
+              action: "policy.delete",
+              accountId,
+              resource: { type: "policy", id: row.name },
+              before: { version: row.version },
+            },
+          };
+        });
+        return { result: { id: name } };
       },
     ),
   ];

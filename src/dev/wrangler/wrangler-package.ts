@@ -60,9 +60,18 @@ export async function keepOffline(require: NodeJS.Require, folder: string): Prom
 
 /** The major version of wrangler's Miniflare. */
 export function miniflareOf(require: NodeJS.Require): number {
-  const fromWrangler = createRequire(require.resolve("wrangler/package.json"));
-  const miniflare = fromWrangler("miniflare/package.json") as { version: string };
+  const miniflare = fromWrangler(require)("miniflare/package.json") as { version: string };
   return Number.parseInt(miniflare.version, 10);
+}
+
+/** The path of Miniflare's workerd. */
+export function workerdOf(require: NodeJS.Require): string {
+  const fromMiniflare = createRequire(fromWrangler(require).resolve("miniflare/package.json"));
+  return (fromMiniflare("workerd") as { readonly default: string }).default;
+}
+
+function fromWrangler(require: NodeJS.Require): NodeJS.Require {
+  return createRequire(require.resolve("wrangler/package.json"));
 }
 
 /** Miniflare 4 has no such setting, but fetches nothing while its cache is younger than 30 days. */

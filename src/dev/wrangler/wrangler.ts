@@ -12,6 +12,7 @@ import {
   miniflareOf,
   requireFrom,
   testedVersions,
+  workerdOf,
 } from "./wrangler-package.ts";
 import { complaining, complainingLater, complaint } from "./wrangler-error.ts";
 
@@ -23,6 +24,8 @@ export interface LoadedWrangler {
   readonly version: string;
   /** A sentence for the terminal if this version is newer than any that was tried. */
   readonly notice: string | null;
+  /** The path of the workerd that its Miniflare starts. */
+  readonly workerd: string;
   /** Whether its Miniflare (5) accepts a `hyperdrive` binding that leads to a socket. */
   readonly servesDatabases: boolean;
   /** @throws WranglerError with wrangler's own message, if the configuration has an error */
@@ -120,6 +123,7 @@ export async function loadWrangler(folder: string): Promise<LoadedWrangler> {
   const kept = (socketOf: SocketOf): Sockets => ({ socketOf, servesDatabases });
   return {
     version,
+    workerd: workerdOf(require),
     servesDatabases,
     notice: isNewer(version, testedVersions.newest)
       ? `wrangler ${version} is newer than ${testedVersions.newest}, the newest that was tried with this version of Countersign`

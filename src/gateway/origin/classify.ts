@@ -81,11 +81,23 @@ export interface ConnectionFacts {
   readonly answered: boolean;
 }
 
+/** How far a request, or a connection by `connect()`, had come when the origin closed the connection. */
+export type Ending = keyof typeof endings;
+
+const endings = {
+  unanswered: "the origin closed the connection without an answer",
+  answering: "the origin closed the connection in the middle of its answer",
+  unused: "the origin closed the connection before anything was sent over it",
+  silent: "the origin closed the connection after it had got data, and before it had sent any",
+  midway: "the origin broke the connection off, over which it had sent data",
+} as const;
+
 /** An error of a request on a connection that stood. `facts` is null where the connection is unknown. */
 export function exchangeFailure(
   error: Error,
   destination: Destination,
   facts: ConnectionFacts | null,
+  ending: Ending = "unanswered",
 ): Failure {
   if (error instanceof Failure) return error;
   const { host, port } = destination;
@@ -101,7 +113,7 @@ export function exchangeFailure(
         ? "origin_response_malformed"
         : "origin_failed");
   return new Failure(code, {
-    message: `${host}:${port}: ${failures[code].title} (${alert === null ? reason : `alert ${alert}`})`,
+    message: `${host}:${port}: ${code === "origin_closed" ? endings[ending] : failures[code].title} (${alert === null ? reason : `alert ${alert}`})`,
     facts: {
       host,
       port,

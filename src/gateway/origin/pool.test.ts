@@ -175,7 +175,7 @@ test("what is cut ends at once, with everything that is under way, and nothing n
   assert.ok((await ask(pool.dispatcher)) instanceof Error);
   assert.ok((await ask(pool.http1Dispatcher)) instanceof Error);
   assert.equal(pool.failure(new Error("any")), REVOKED);
-  assert.equal(pool.endedFailure(raw), REVOKED);
+  assert.equal(pool.endedFailure(raw, "unused"), REVOKED);
   assert.equal(pool.mayRetry(REFUSED_STREAM, ALONE), false);
 });
 
@@ -192,7 +192,7 @@ test("a failure of a connection is told as its first error, with what is known o
     const { pool } = world(t, { asked: hasAsked, stream });
     assert.equal(pool.failure(own), own);
     const raw = await pool.connect();
-    const ended = pool.endedFailure(raw);
+    const ended = pool.endedFailure(raw, "unused");
     assert.equal(ended.code, code);
     assert.deepEqual(
       [ended.facts["askedForCertificate"], ended.facts["tls"], ended.facts["certificateId"]],
@@ -206,10 +206,12 @@ test("a failure of a connection is told as its first error, with what is known o
     raw.emit("error", second);
     assert.equal(pool.failure(second).code, code);
     raw.destroy();
+    await once(raw, "close");
+    assert.equal(pool.endedFailure(raw, "unused").code, code, "its close does not make it unknown");
   }
   const { pool } = world(t);
-  assert.equal(pool.endedFailure(duplexPair()[0]).code, "origin_closed");
-  assert.match(pool.endedFailure(duplexPair()[0]).message, /ECONNRESET/);
+  assert.equal(pool.endedFailure(duplexPair()[0], "unused").code, "origin_closed");
+  assert.match(pool.endedFailure(duplexPair()[0], "unused").message, /ECONNRESET/);
 });
 
 test("what an origin did not process is sent again on another connection, and one a second in a loop", async (t) => {

@@ -2,11 +2,12 @@ import { Patience, type Via } from "../../forward/patience.ts";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
-import { type buildConnector, Pool, type Dispatcher } from "undici";
+import type { buildConnector, Dispatcher } from "undici";
+import { Pool } from "../../forward/undici.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { Credential } from "../../certificates/credential.ts";
 import type { Clock } from "../clock.ts";
-import { exchangeFailure, presentedOf, type ConnectionFacts } from "./classify.ts";
+import { exchangeFailure, presentedOf, type ConnectionFacts, type Ending } from "./classify.ts";
 import type { Destination } from "./destination.ts";
 import type { GatewayOptions } from "../../contract/gateway-options.ts";
 import { OriginClient } from "./client.ts";
@@ -90,7 +91,9 @@ export class OriginPool {
   #renewedAt = -Infinity;
   #http1Only = false;
   #http1: Pool | null = null;
-  readonly #connections: Map<Duplex, OriginConnection> = new Map();
+  readonly #connections: Set<Duplex> = new Set();
+  /** A failure is told of when its connection may have closed. */
+  readonly #made: WeakMap<Duplex, OriginConnection> = new WeakMap();
   #shared: Error | null = null;
   #cut: Failure | null = null;
   readonly #cutting: AbortController = new AbortController();
@@ -102,7 +105,7 @@ export class OriginPool {
     this.#open = open;
     this.#options = options;
     this.patience = new Patience(options.timeouts, (error, { stream }) => {
-      const connection = stream === null ? undefined : this.#connections.get(stream);
+      const connection = stream === null ? undefined : this.#made.get(stream);
       if (connection) connectionOf.set(error, { ...factsOf(connection, scope), error });
     });
     this.#sessions = new Sessions(options.resumption, clock);
@@ -149,23 +152,23 @@ export class OriginPool {
     void this.#http.destroy(failure);
     void this.#http1?.destroy(failure);
     for (const aged of this.#aged) void aged.destroy(failure);
-    for (const connection of this.#connections.keys()) connection.destroy(failure);
+    for (const connection of this.#connections) connection.destroy(failure);
   }
 
   /** The failure of a request that went through this pool. */
-  failure(error: Error): Failure {
+  failure(error: Error, ending?: Ending): Failure {
     if (error instanceof Failure) return error;
     if (this.#cut !== null) return this.#cut;
     const facts = connectionOf.get(error) ?? null;
-    return exchangeFailure(facts?.error ?? error, this.scope.destination, facts);
+    return exchangeFailure(facts?.error ?? error, this.scope.destination, facts, ending);
   }
 
   /** The failure of a raw connection that the origin ended before it said anything. */
-  endedFailure(stream: Duplex): Failure {
-    const connection = this.#connections.get(stream);
+  endedFailure(stream: Duplex, ending: Ending): Failure {
+    const connection = this.#made.get(stream);
     const error = Object.assign(new Error("it was closed"), { code: "ECONNRESET" });
     const facts = connection === undefined ? null : factsOf(connection, this.scope);
-    return this.#cut ?? exchangeFailure(error, this.scope.destination, facts);
+    return this.#cut ?? exchangeFailure(error, this.scope.destination, facts, ending);
   }
 
   /**
@@ -278,7 +281,8 @@ export class OriginPool {
       stream.destroy();
       throw this.#cut;
     }
-    this.#connections.set(stream, connection);
+    this.#connections.add(stream);
+    this.#made.set(stream, connection);
     stream.once("close", () => this.#connections.delete(stream));
     // Before undici's listeners. An alert comes as an error and then an end, of which undici makes
     // an error of its own and reports only that: the first is what happened.
@@ -305,7 +309,7 @@ export class OriginPool {
   /** Upgraded and raw connections belong to no dispatcher any more. */
   async #allClosed(): Promise<void> {
     await Promise.all(
-      [...this.#connections.keys()].map(
+      [...this.#connections].map(
         (connection) => new Promise<void>((resolve) => connection.once("close", () => resolve())),
       ),
     );

@@ -51,23 +51,46 @@ export async function listCertificates(
   { window = null, ...filter }: CertificateFilter & { readonly window?: Window | null } = {},
 ): Promise<StoredCertificate[]> {
   const wanted = matching(db, accountId, filter)
-    .orderBy("uploadedOn")
-    .orderBy("id")
+    .orderBy("c.uploadedOn")
+    .orderBy("c.id")
     .$if(window !== null, (query) => query.limit(window!.limit).offset(window!.offset));
-  const rows = await wanted.selectAll().execute();
+  const rows = await wanted.selectAll("c").execute();
   const versions = await db
     .selectFrom("certificates as c")
     .innerJoin("certificateVersions as v", (join) =>
       join.onRef("v.certificateId", "=", "c.id").onRef("v.version", "=", "c.activeVersion"),
     )
     .selectAll("v")
-    .where("c.id", "in", wanted.select("id"))
+    .where("c.id", "in", wanted.select("c.id"))
     .execute();
   const byId = new Map(versions.map((version) => [version.certificateId, version]));
   return rows.flatMap((row) => {
     const active = byId.get(row.id);
     return active ? [{ ...row, active }] : [];
   });
+}
+
+/** What a list shows of a certificate: that of the active version, with the certificate's own id, name and time. */
+export type ListedCertificate = Pick<CertificateRow, "id" | "name" | "ca" | "uploadedOn"> &
+  Pick<CertificateVersionRow, "chain" | "issuer" | "serialNumber" | "signature" | "notAfter">;
+
+/** As `listCertificates`, with what a list shows alone: a fraction of its cost. */
+export async function pageOfCertificates(
+  db: Database,
+  accountId: string,
+  filter: CertificateFilter,
+  window: Window | null,
+): Promise<ListedCertificate[]> {
+  return await matching(db, accountId, filter)
+    .innerJoin("certificateVersions as v", (join) =>
+      join.onRef("v.certificateId", "=", "c.id").onRef("v.version", "=", "c.activeVersion"),
+    )
+    .select(["c.id", "c.name", "c.ca", "c.uploadedOn"])
+    .select(["v.chain", "v.issuer", "v.serialNumber", "v.signature", "v.notAfter"])
+    .orderBy("c.uploadedOn")
+    .orderBy("c.id")
+    .$if(window !== null, (query) => query.limit(window!.limit).offset(window!.offset))
+    .execute();
 }
 
 export async function countCertificates(
@@ -84,10 +107,10 @@ export async function countCertificates(
 // Its type is Kysely's record of the tables that it knows.
 function matching(db: Database, accountId: string, { ca, name }: CertificateFilter) {
   return db
-    .selectFrom("certificates")
-    .where("accountId", "=", accountId)
-    .$if(ca !== undefined, (query) => query.where("ca", "=", ca === true ? 1 : 0))
-    .$if(name !== undefined, (query) => query.where("name", "=", name ?? null));
+    .selectFrom("certificates as c")
+    .where("c.accountId", "=", accountId)
+    .$if(ca !== undefined, (query) => query.where("c.ca", "=", ca === true ? 1 : 0))
+    .$if(name !== undefined, (query) => query.where("c.name", "=", name ?? null));
 }
 
 export async function updateCertificate(

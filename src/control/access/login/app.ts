@@ -39,12 +39,23 @@ export function createLogin(context: LoginContext & { readonly log: Logger }): H
   // The OAuth library passes only the stored data to the store, so the request's address is passed this way.
   const from = new AsyncLocalStorage<string | null>();
   const provider = createProvider({ ...context, address: () => from.getStore() ?? null });
-  provider.on("server_error", (_, error) => context.log.error({ err: error }, "a login failed"));
+  provider.on("server_error", ({ req }, error) => {
+    // A client that leaves before its form has come is no failure of ours.
+    if (!req.destroyed) context.log.error({ err: error }, "a login failed");
+  });
+  // Otherwise the library's framework prints each such error on the standard error stream.
+  provider.silent = true;
   const answer = provider.callback();
   const passwords = new PasswordTries(context.store);
   const seconds = new SecondSteps(context);
 
   const app = new Hono<Bindings>();
+  app.use(async (c, next) => {
+    // The OAuth library answers HEAD by itself, and Hono would answer it once more.
+    if (c.req.raw.method === "HEAD") return c.body(null, 405, { allow: "GET, POST" });
+    await next();
+    return undefined;
+  });
   app.use((c, next) => {
     const { incoming } = c.env;
     asReached(incoming, context.issuer);

@@ -273,7 +273,7 @@ export const hostResults: Results = {
   [`POST ${own}/identity/authorities/activate`]: z.array(identityAuthority),
   [`POST ${own}/identity/authorities/retire`]: z.array(identityAuthority),
   [`POST ${own}/identity/authorities/import`]: z.array(identityAuthority),
-  ...crud(`${own}/policies`, identityPolicy, "GET* GET PUT", "name"),
+  ...crud(`${own}/policies`, identityPolicy, "GET* GET PUT DELETE", "name"),
   [`GET ${own}/policies/{name}/versions`]: z.array(identityPolicy),
   [`GET ${own}/policies/{name}/explain`]: z
     .object({

@@ -3,13 +3,13 @@ import { test } from "node:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { countersign } from "./helpers/cli.ts";
-import { databaseConfig, sealedPassword } from "./helpers/databases.ts";
-import { edgeCertificate, testGateway } from "./helpers/gateway.ts";
-import { startMariadb, withoutMariadb } from "./helpers/mariadb.ts";
-import { makeAuthority } from "./helpers/pki.ts";
-import { startPlatform } from "./helpers/platform.ts";
-import { startPostgres, withoutPostgres } from "./helpers/postgres.ts";
+import { countersign } from "../helpers/cli.ts";
+import { databaseConfig, sealedPassword } from "../helpers/databases.ts";
+import { edgeCertificate, testGateway } from "../helpers/gateway.ts";
+import { startMariadb, withoutMariadb } from "../helpers/mariadb.ts";
+import { makeAuthority } from "../helpers/pki.ts";
+import { startPlatform } from "../helpers/platform.ts";
+import { startPostgres, withoutPostgres } from "../helpers/postgres.ts";
 
 test(
   "certificate test postgres://… and hyperdrive test say each step, up to the verdict",

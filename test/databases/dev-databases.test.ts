@@ -3,14 +3,14 @@ import { existsSync } from "node:fs";
 import { chmod, readdir } from "node:fs/promises";
 import { test } from "node:test";
 import { Client } from "pg";
-import { createTestHarness } from "../src/dev/harness.ts";
-import { mtls } from "../src/dev/miniflare.ts";
-import { makeProject, type TestProject } from "./helpers/dev-project.ts";
-import { developmentCa } from "./helpers/development-ca.ts";
-import { startMariadb, withoutMariadb } from "./helpers/mariadb.ts";
-import { makeAuthority } from "./helpers/pki.ts";
-import { startPostgres, withoutPostgres } from "./helpers/postgres.ts";
-import { until } from "./helpers/until.ts";
+import { createTestHarness } from "../../src/dev/harness.ts";
+import { mtls } from "../../src/dev/miniflare.ts";
+import { makeProject, type TestProject } from "../helpers/dev-project.ts";
+import { developmentCa } from "../helpers/development-ca.ts";
+import { startMariadb, withoutMariadb } from "../helpers/mariadb.ts";
+import { makeAuthority } from "../helpers/pki.ts";
+import { startPostgres, withoutPostgres } from "../helpers/postgres.ts";
+import { until } from "../helpers/until.ts";
 
 const worker = `
 import { Client } from "pg";

@@ -5,10 +5,10 @@ import {
   startSlapd,
   without,
   type ServerFiles,
-} from "./helpers/database-servers.ts";
-import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
-import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
-import { scriptForm } from "./helpers/script-form.ts";
+} from "../helpers/database-servers.ts";
+import { makeAuthority, type TestAuthority, type TestCertificate } from "../helpers/pki.ts";
+import { startPlatform, type TestPlatform } from "../helpers/platform.ts";
+import { scriptForm } from "../helpers/script-form.ts";
 
 /** Sends bytes, waits for as many answers as asked for, and returns them as hexadecimal digits. */
 const WORKER = `export default {

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
-import { mtls, type Mtls } from "../src/dev/miniflare.ts";
-import { bundledWorker } from "./helpers/bundled-worker.ts";
-import { makeProject, type TestProject } from "./helpers/dev-project.ts";
-import { developmentCa } from "./helpers/development-ca.ts";
-import { startMariadb, withoutMariadb } from "./helpers/mariadb.ts";
-import { makeAuthority } from "./helpers/pki.ts";
-import { startPostgres, withoutPostgres } from "./helpers/postgres.ts";
+import { mtls, type Mtls } from "../../src/dev/miniflare.ts";
+import { bundledWorker } from "../helpers/bundled-worker.ts";
+import { makeProject, type TestProject } from "../helpers/dev-project.ts";
+import { developmentCa } from "../helpers/development-ca.ts";
+import { startMariadb, withoutMariadb } from "../helpers/mariadb.ts";
+import { makeAuthority } from "../helpers/pki.ts";
+import { startPostgres, withoutPostgres } from "../helpers/postgres.ts";
 
 const variable = "CLOUDFLARE_HYPERDRIVE_LOCAL_CONNECTION_STRING_DB";
 

@@ -7,11 +7,11 @@ import {
   connectDatabase,
   databaseConfig,
   sealedPassword,
-} from "./helpers/databases.ts";
-import { edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
-import { startMariadb, withoutMariadb } from "./helpers/mariadb.ts";
-import { makeAuthority } from "./helpers/pki.ts";
-import { until } from "./helpers/until.ts";
+} from "../helpers/databases.ts";
+import { edgeCertificate, testGateway, type TestGateway } from "../helpers/gateway.ts";
+import { startMariadb, withoutMariadb } from "../helpers/mariadb.ts";
+import { makeAuthority } from "../helpers/pki.ts";
+import { until } from "../helpers/until.ts";
 
 interface Refused extends Error {
   readonly sqlState?: string;

@@ -4,9 +4,9 @@ import { request as httpRequest, type IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { createServer, type AddressInfo } from "node:net";
 import { test } from "node:test";
-import { edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
-import { makeAuthority } from "./helpers/pki.ts";
-import { startPostgres, withoutPostgres } from "./helpers/postgres.ts";
+import { edgeCertificate, testGateway, type TestGateway } from "../helpers/gateway.ts";
+import { makeAuthority } from "../helpers/pki.ts";
+import { startPostgres, withoutPostgres } from "../helpers/postgres.ts";
 
 test(
   "connect() reaches a PostgreSQL that wants clientcert=verify-full",

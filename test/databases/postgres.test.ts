@@ -4,13 +4,13 @@ import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { pipeline } from "node:stream/promises";
 import { test, type TestContext } from "node:test";
 import { connect as connectTls, TLSSocket } from "node:tls";
-import type { DatabaseConfig } from "../src/contract/database.ts";
-import type { StartGatewayOptions } from "../src/gateway/start-options.ts";
-import { bindDatabase, databaseConfig, pgClient, sealedPassword } from "./helpers/databases.ts";
-import { edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
-import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
-import { startPostgres, withoutPostgres, type RunningPostgres } from "./helpers/postgres.ts";
-import { until } from "./helpers/until.ts";
+import type { DatabaseConfig } from "../../src/contract/database.ts";
+import type { StartGatewayOptions } from "../../src/gateway/start-options.ts";
+import { bindDatabase, databaseConfig, pgClient, sealedPassword } from "../helpers/databases.ts";
+import { edgeCertificate, testGateway, type TestGateway } from "../helpers/gateway.ts";
+import { makeAuthority, type TestAuthority } from "../helpers/pki.ts";
+import { startPostgres, withoutPostgres, type RunningPostgres } from "../helpers/postgres.ts";
+import { until } from "../helpers/until.ts";
 
 interface Lab {
   readonly authority: TestAuthority;

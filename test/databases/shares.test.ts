@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import type { StartGatewayOptions } from "../src/gateway/start-options.ts";
-import { bindDatabase, connectDatabase, databaseConfig, pgClient } from "./helpers/databases.ts";
-import { edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
-import { startPgbouncer, withoutPgbouncer } from "./helpers/pgbouncer.ts";
-import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
-import { startPostgres, withoutPostgres } from "./helpers/postgres.ts";
-import { until } from "./helpers/until.ts";
+import type { StartGatewayOptions } from "../../src/gateway/start-options.ts";
+import { bindDatabase, connectDatabase, databaseConfig, pgClient } from "../helpers/databases.ts";
+import { edgeCertificate, testGateway, type TestGateway } from "../helpers/gateway.ts";
+import { startPgbouncer, withoutPgbouncer } from "../helpers/pgbouncer.ts";
+import { makeAuthority, type TestAuthority } from "../helpers/pki.ts";
+import { startPostgres, withoutPostgres } from "../helpers/postgres.ts";
+import { until } from "../helpers/until.ts";
 
 async function lab(
   t: TestContext,

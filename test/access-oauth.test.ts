@@ -146,7 +146,6 @@ describe("the OAuth server", () => {
     const verifier = randomBytes(32).toString("base64url");
     const { body } = await redeem(await codeFor(verifier), verifier);
     assert.equal(await works(body["access_token"]), 200);
-    const hash = (token = ""): string => createHash("sha256").update(token).digest("hex");
     using database = new DatabaseSync(join(platform.dataFolder, "countersign.db"), {
       timeout: 5000,
     });
@@ -235,6 +234,11 @@ function authorization(
   for (const [name, value] of Object.entries(parameters))
     if (value !== null) query.set(name, value);
   return `/oauth2/auth?${query.toString()}`;
+}
+
+/** By which the database knows a token. */
+function hash(secret = ""): string {
+  return createHash("sha256").update(secret).digest("hex");
 }
 
 function location(response: Response): string {

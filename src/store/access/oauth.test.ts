@@ -79,14 +79,14 @@ test("a login outlasts a change of the master key", async (t) => {
   await using store = await openStore(join(folder, "db"));
   const [before, after] = [randomBytes(32), randomBytes(32)];
   const changing = new Keyring(before);
-  const record = { model: "RefreshToken", id: "r", payload: { scope: "s" }, expiresOn: later };
-  await store.housekeep(({ db }) => saveOauthRecord(db, changing, record, new Date()));
+  const login = { model: "RefreshToken", id: "r", payload: { scope: "s" }, expiresOn: later };
+  await store.housekeep(({ db }) => saveOauthRecord(db, changing, login, new Date()));
   changing.adopt(after);
   await store.housekeep(async ({ db }) => {
     for (const column of sealedColumns) {
       const { records } = await column.batch(db, "", 100);
-      for (const { place, sealed, replace } of records) {
-        await replace(db, changing.rewrap(place, sealed));
+      for (const record of records) {
+        await record.replace(db, changing.rewrap(record.place, record.sealed));
       }
     }
   });

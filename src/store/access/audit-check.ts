@@ -3,6 +3,7 @@ import { Failure } from "../../failures/failures.ts";
 import type { Keyring } from "../../keys/seal.ts";
 import { listAccounts } from "./accounts.ts";
 import {
+  AT_ONCE,
   type AuditEntry,
   type AuditHead,
   auditRowsAfter,
@@ -48,7 +49,6 @@ export function isWholeNow({ broken, where }: AuditCheck): boolean {
   return broken === null || where === "earlier rows";
 }
 
-const AT_ONCE = 1000;
 const BEGINNING: AuditHead = { sequence: 0, hash: "0".repeat(64) };
 
 export interface AuditBase extends AuditHead {

@@ -1,15 +1,13 @@
 import { auditBasePlace } from "../../keys/places.ts";
 import type { Keyring } from "../../keys/seal.ts";
 import { Failure } from "../../failures/failures.ts";
-import { type Actor, type AuditHead, auditRowsAfter } from "./audit.ts";
+import { AT_ONCE, type Actor, type AuditHead, auditRowsAfter } from "./audit.ts";
 import { type AuditBase, openBase, wrongIn } from "./audit-check.ts";
 import { LastWords } from "./audit-state.ts";
 import type { AuditEntry } from "./audit.ts";
 import type { Database } from "../database.ts";
 import type { AuditEntryRow } from "../schema.ts";
 import type { Store } from "../store.ts";
-
-const AT_ONCE = 1000;
 
 /**
  * Removes the entries from the beginning of the log up to `before`, if the chain holds so far. The

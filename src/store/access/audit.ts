@@ -3,6 +3,7 @@ import { auditBasePlace, auditHeadPlace } from "../../keys/places.ts";
 import type { Keyring, Sealed } from "../../keys/seal.ts";
 import type { AuditEntryRow } from "../schema.ts";
 import type { Database } from "../database.ts";
+import { kept, ShownValues } from "./audit-sizes.ts";
 import { guards, type LoggedRow, nameOf, rowsNow } from "./guarded-rows.ts";
 
 /** Who acts, and from where. */
@@ -98,7 +99,7 @@ export async function appendAudit(
     sequence,
     id: randomUUID(),
     at: new Date().toISOString(),
-    ...audit,
+    ...kept(audit),
     rows: audit.logged ? await allRows(db, audit.logged) : changed,
   };
   const body = JSON.stringify(entry);
@@ -175,14 +176,31 @@ export async function listAudit(db: Database, filter: AuditFilter): Promise<Audi
   const { total } = await query
     .select((e) => e.fn.countAll<number | string>().as("total"))
     .executeTakeFirstOrThrow();
-  const rows = await query
-    .select("body")
-    .orderBy("sequence", filter.oldestFirst ? "asc" : "desc")
+  const order = filter.oldestFirst ? "asc" : "desc";
+  const found = await query
+    .select("sequence")
+    .orderBy("sequence", order)
     .limit(filter.limit)
     .offset(filter.offset ?? 0)
     .execute();
-  return { entries: rows.map(shownOf), total: Number(total) };
+  const entries: AuditEntry[] = [];
+  const shown = new ShownValues();
+  // Entries may be long, also those that an older version has written.
+  for (let at = 0; at < found.length; at += AT_ONCE) {
+    const sequences = found.slice(at, at + AT_ONCE).map(({ sequence }) => sequence);
+    const rows = await db
+      .selectFrom("auditEntries")
+      .select("body")
+      .where("sequence", "in", sequences)
+      .orderBy("sequence", order)
+      .execute();
+    for (const row of rows) entries.push(shown.of(shownOf(row)));
+  }
+  return { entries, total: Number(total) };
 }
+
+/** How many entries are read together. */
+export const AT_ONCE = 50;
 
 /** In order, at most `limit`. */
 export function auditRowsAfter(

@@ -108,7 +108,8 @@ function checkDataFolder(folder: string): Check {
   try {
     assertWritable(folder);
   } catch (error) {
-    const failure = storageFailure(error, `the data folder "${folder}"`);
+    const failure =
+      error instanceof Failure ? error : storageFailure(error, `the data folder "${folder}"`);
     if (failure) return { name, result: "wrong", finding: failure.message, fix: failure.fix };
   }
   if (!existsSync(folder)) {

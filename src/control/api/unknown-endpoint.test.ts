@@ -3,11 +3,6 @@ import { test } from "node:test";
 import { unknownEndpoint } from "./unknown-endpoint.ts";
 
 test("features of Cloudflare that are not here are named, with what to do instead", () => {
-  const told = (path: string): readonly string[] => {
-    const { code, message, fix } = unknownEndpoint(path, path);
-    assert.equal(code, "route_not_found");
-    return [message, fix];
-  };
   const pages = "/accounts/a1/pages/projects";
   assert.deepEqual(told(pages), [
     `no endpoint is "${pages}": Countersign does not have Pages`,
@@ -26,3 +21,9 @@ test("features of Cloudflare that are not here are named, with what to do instea
   assert.equal(message, `no endpoint is "${typo}"`);
   assert.match(fix!, /openapi\.json/);
 });
+
+function told(path: string): readonly string[] {
+  const { code, message, fix } = unknownEndpoint(path, path);
+  assert.equal(code, "route_not_found");
+  return [message, fix];
+}

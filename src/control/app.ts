@@ -136,6 +136,7 @@ export function createControl(options: ControlOptions): Hono {
  */
 function identifier({
   store,
+  keyring,
   clock,
   limits,
 }: ControlContext): (request: Request, address: string | null) => Promise<Identity> {
@@ -143,7 +144,7 @@ function identifier({
   return async (request, address) => {
     const header = request.headers.get("authorization");
     try {
-      return await authenticate(header, { address, store, now: clock() });
+      return await authenticate(header, { address, store, keyring, now: clock() });
     } catch (error) {
       if (error instanceof Failure && error.code === "token_invalid") {
         await failed.failed(neighbourhood(address ?? ""));

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { connect } from "node:net";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, it } from "node:test";
 import { countersign } from "./helpers/cli.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
@@ -140,6 +142,32 @@ describe("the OAuth server", () => {
     assert.doesNotMatch(platform.log(), /Error/);
   });
 
+  it("a login that was put into the database alone, or changed there, lets nobody in", async () => {
+    const verifier = randomBytes(32).toString("base64url");
+    const { body } = await redeem(await codeFor(verifier), verifier);
+    assert.equal(await works(body["access_token"]), 200);
+    using database = new DatabaseSync(join(platform.dataFolder, "countersign.db"), {
+      timeout: 5000,
+    });
+    const edit = (sql: string, ...values: string[]): void => {
+      assert.ok(Number(database.prepare(sql).run(...values).changes) > 0);
+    };
+    const own = hash(body["access_token"]);
+    const columns = "payload, user_id, grant_id, uid, consumed_on, expires_on, sealed_proof";
+    const copy = `INSERT INTO oauth_records (model, id_hash, ${columns}) SELECT model, ?, ${columns} FROM oauth_records WHERE id_hash = ?`;
+    edit(copy, hash("forged"), own);
+    assert.equal(await works("forged"), 401);
+    const scope = `UPDATE oauth_records SET payload = replace(payload, 'account:read', 'api_tokens:write') WHERE id_hash = ?`;
+    edit(scope, own);
+    assert.equal(await works(body["access_token"]), 401);
+    const refreshed = hash(body["refresh_token"]);
+    edit(
+      "UPDATE oauth_records SET expires_on = '2099-01-01T00:00:00.000Z' WHERE id_hash = ?",
+      refreshed,
+    );
+    assert.equal((await refresh(body["refresh_token"])).body["error"], "invalid_grant");
+  });
+
   it("a form from another page, or without this browser's cookie, does nothing", async () => {
     const visitor = new Visitor(origin);
     const signIn = location(await visitor.visit(authorization()));
@@ -206,6 +234,11 @@ function authorization(
   for (const [name, value] of Object.entries(parameters))
     if (value !== null) query.set(name, value);
   return `/oauth2/auth?${query.toString()}`;
+}
+
+/** By which the database knows a token. */
+function hash(secret = ""): string {
+  return createHash("sha256").update(secret).digest("hex");
 }
 
 function location(response: Response): string {

@@ -126,7 +126,7 @@ for (const { what, table, most, there = 0, row, call } of [
   {
     what: "Workers",
     table: "scripts",
-    most: 500,
+    most: 5_000,
     there: 1,
     row: (i: number) => ({
       ...named(i),

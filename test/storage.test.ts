@@ -165,6 +165,22 @@ describe("what Workers keep", () => {
     await assert.rejects(query("SELECT 1;".repeat(10_001)), /10001 statements in one query/);
   });
 
+  it("a file of SQL that is larger than 32 MiB is imported, all of it or nothing", async () => {
+    const { uuid } = await api("POST", "/d1/database", { name: "large" });
+    const insert = `INSERT INTO kept VALUES ('${"x".repeat(1_000)}');\n`.repeat(40_000);
+    const run = async (sql: string): Promise<unknown> => {
+      const path = `/d1/database/${uuid}/import`;
+      const { upload_url, filename } = await api("POST", path, { action: "init" });
+      assert.equal((await fetch(upload_url, { method: "PUT", body: sql })).status, 200);
+      return api("POST", path, { action: "ingest", filename });
+    };
+    await run(`CREATE TABLE kept (text TEXT);\n${insert}`);
+    await assert.rejects(run(`${insert}INSERT INTO nowhere VALUES (1);`), /no such table: nowhere/);
+    const sql = "SELECT count(*) AS n FROM kept";
+    const [{ results }] = await api("POST", `/d1/database/${uuid}/query`, { sql });
+    assert.deepEqual(results, [{ n: 40_000 }]);
+  });
+
   it("a bucket that is deleted takes its unfinished uploads along: one of its name knows none of them", async () => {
     await api("POST", "/r2/buckets", { name: "parts" });
     const code = runs({

@@ -30,6 +30,7 @@ export async function runChecks(options: CheckOptions): Promise<readonly Check[]
     if (error instanceof Failure && error.code === "platform_not_running") return null;
     throw error;
   });
+  const pid = status === null ? "self" : (await platform.info()).pid;
   const keyInUse = status === null ? null : (await platform.keys()).from;
   return [
     checkNode(),
@@ -38,7 +39,7 @@ export async function runChecks(options: CheckOptions): Promise<readonly Check[]
     await checkUsers(status, dataFolder),
     checkDataFolder(dataFolder),
     ...(await checkStorage({ dataFolder, masterKey: options.masterKey, keyInUse })),
-    ...[checkFileLimit() ?? []].flat(),
+    ...[checkFileLimit(pid) ?? []].flat(),
     checkClock(options),
     ...(status === null
       ? [
@@ -107,7 +108,8 @@ function checkDataFolder(folder: string): Check {
   try {
     assertWritable(folder);
   } catch (error) {
-    const failure = storageFailure(error, `the data folder "${folder}"`);
+    const failure =
+      error instanceof Failure ? error : storageFailure(error, `the data folder "${folder}"`);
     if (failure) return { name, result: "wrong", finding: failure.message, fix: failure.fix };
   }
   if (!existsSync(folder)) {

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
 import type { Duplex } from "node:stream";
-import { Pool } from "undici";
+import { Pool } from "../forward/undici.ts";
 import { forward, forwardUpgrade, wasNeverSent, type ForwardTarget } from "../forward/forward.ts";
 
 /** A proxy in front of a service, which an origin passes its requests to. */

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { errors } from "undici";
+import { errors } from "./undici.ts";
 import { type Placed, Unordered } from "./unordered.ts";
 
 /** The connection of a request. Null: there is none yet. */

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { buildConnector, Pool } from "undici";
+import type { buildConnector } from "undici";
+import { makeConnector, Pool } from "../forward/undici.ts";
 import { MOST_HEADERS } from "../forward/limits.ts";
 
 export interface UpstreamOptions {
@@ -30,7 +31,7 @@ export class Upstream {
     this.socket = socket;
     this.#patience = patience;
     this.#wake = wake ?? null;
-    this.#connect = buildConnector({ socketPath: socket, timeout: 1000 });
+    this.#connect = makeConnector({ socketPath: socket, timeout: 1000 });
     this.dispatcher = new Pool("http://worker", {
       connect: (options, callback) => this.#connectPatiently(options, callback),
       // A Worker may stream for as long as its client listens.

@@ -23,7 +23,8 @@ export interface Place {
     | "master-key"
     | "audit-head"
     | "secret-in-request"
-    | "totp";
+    | "totp"
+    | "oauth-proof";
   readonly [built]: true;
 }
 
@@ -79,6 +80,11 @@ export function identityRootKeyPlace(accountId: string, authorityId: string): Pl
 /** What a person's authenticator app shares with Countersign. */
 export function totpPlace(userId: string): Place {
   return place("totp", "", userId);
+}
+
+/** What proves that the platform wrote a row of a login. */
+export function oauthProofPlace(row: { readonly model: string; readonly idHash: string }): Place {
+  return place("oauth-proof", "", `${row.model}/${row.idHash}`);
 }
 
 /** What signs the tokens of an account's Access. */

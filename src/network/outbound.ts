@@ -2,7 +2,8 @@ import { lookup as systemLookup, type LookupAddress } from "node:dns";
 import { isIP, type Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { promisify } from "node:util";
-import { Agent, buildConnector } from "undici";
+import type { buildConnector } from "undici";
+import { Agent, makeConnector } from "../forward/undici.ts";
 import type { AddressPolicy } from "./addresses.ts";
 import { Lookups, type LookupShares } from "./lookups.ts";
 import { TlsFloods } from "./tls-floods.ts";
@@ -197,7 +198,7 @@ function connectorTo(
   { authorities }: OutboundOptions,
   connected: (socket: Socket) => void,
 ): buildConnector.connector {
-  const connect = buildConnector({
+  const connect = makeConnector({
     ...(authorities !== undefined && { ca: authorities }),
     timeout: 10_000,
     allowH2: false,

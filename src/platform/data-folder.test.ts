@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { Failure } from "../failures/failures.ts";
-import { openDataFolder } from "./data-folder.ts";
+import { assertWritable, openDataFolder } from "./data-folder.ts";
 import { loadMasterKey, parseMasterKey } from "../keys/master-key.ts";
 
 let parent: string;
@@ -50,6 +50,19 @@ test("a data folder that was closed can be opened again", () => {
 
 test("a folder that cannot be written is said", () => {
   assert.throws(() => openDataFolder("/dev/null/countersign"), code("data_folder_unusable"));
+});
+
+test("links that lead nowhere, or to themselves, are told before a start and by it", () => {
+  const folder = parent;
+  symlinkSync("gone", join(folder, "dangling"));
+  symlinkSync("loop", join(folder, "loop"));
+  writeFileSync(join(folder, "file"), "");
+  for (const name of ["dangling", "dangling/below", "loop", "loop/below", "file", "file/below"]) {
+    const path = join(folder, name);
+    assert.throws(() => assertWritable(path), /link to nothing|ELOOP|ENOTDIR/, name);
+    assert.throws(() => openDataFolder(path), code("data_folder_unusable"), name);
+  }
+  for (const name of [".", "new", "new/below"]) assertWritable(join(folder, name));
 });
 
 test("the first start makes a master key that only its owner can read, later ones read it", async () => {

@@ -70,12 +70,17 @@ function makeFolder(path: string): void {
 
 /**
  * @param path of an existing folder, or of one that will be made below the nearest existing folder
- * @throws Error from the file system: EROFS, EACCES, …
+ * @throws Error from the file system: EROFS, EACCES, ELOOP, … @throws Failure `data_folder_unusable` for a link to nothing
  */
 export function assertWritable(path: string): void {
   let folder = resolve(path);
-  while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder);
-  accessSync(folder, constants.W_OK);
+  // Looks at links themselves: below a link that leads nowhere, nothing can be made.
+  while (lstatSync(folder, { throwIfNoEntry: false }) === undefined) folder = dirname(folder);
+  if (statSync(folder, { throwIfNoEntry: false }) === undefined) {
+    throw new Failure("data_folder_unusable", { message: `"${folder}" is a link to nothing` });
+  }
+  // With the dot, a file in the place of the folder is an error, too.
+  accessSync(join(folder, "/") + ".", constants.W_OK);
 }
 
 const folders = ["run", "storage"];

@@ -45,6 +45,7 @@ const landed: readonly string[] = [
   "121-acme-external-accounts",
   "122-access-key-intervals",
   "123-certificate-lists",
+  "124-oauth-proofs",
 ];
 
 const folder = mkdtempSync(join(tmpdir(), "countersign-migrations-"));

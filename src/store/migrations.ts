@@ -22,6 +22,7 @@ import { zoneSettings } from "./migrations/120-zone-settings.ts";
 import { acmeExternalAccounts } from "./migrations/121-acme-external-accounts.ts";
 import { accessKeyIntervals } from "./migrations/122-access-key-intervals.ts";
 import { certificateLists } from "./migrations/123-certificate-lists.ts";
+import { oauthProofs } from "./migrations/124-oauth-proofs.ts";
 import { versionPreviews } from "./migrations/102-version-previews.ts";
 import { originPulls } from "./migrations/094-origin-pulls.ts";
 import { dnsRecords } from "./migrations/094-dns-records.ts";
@@ -68,6 +69,7 @@ const all: Record<string, Migration> = {
   "121-acme-external-accounts": { up: acmeExternalAccounts },
   "122-access-key-intervals": { up: accessKeyIntervals },
   "123-certificate-lists": { up: certificateLists },
+  "124-oauth-proofs": { up: oauthProofs },
 };
 
 /** Those that this version knows. */

@@ -199,6 +199,8 @@ export interface OauthRecordRow {
   uid: string | null;
   consumedOn: string | null;
   expiresOn: string;
+  /** A hash of the columns that are set with the row. Null: the platform did not write it. */
+  sealedProof: Sealed | null;
 }
 
 /** Append only. The hash of each is over its body and the hash of the one before. */

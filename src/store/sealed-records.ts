@@ -10,6 +10,7 @@ import {
   identityRootKeyPlace,
   keyPlace,
   localAuthorityPlace,
+  oauthProofPlace,
   type Place,
   pullAuthorityPlace,
   secretPlace,
@@ -212,6 +213,38 @@ const secondFactors = columnOf({
   place: ({ userId }) => totpPlace(userId),
 });
 
+const oauthProofs: SealedColumn = {
+  batch: async (db, after, limit) => {
+    const rows = await db
+      .selectFrom("oauthRecords")
+      .select(["model", "idHash", "sealedProof"])
+      .where("idHash", ">", after)
+      // A row without a proof is nobody's login.
+      .where("sealedProof", "is not", null)
+      .$narrowType<{ sealedProof: Sealed }>()
+      .orderBy("idHash")
+      .limit(limit)
+      .execute();
+    const records = rows.map(({ model, idHash, sealedProof }) => ({
+      place: oauthProofPlace({ model, idHash }),
+      sealed: sealedProof,
+      replace: async (transaction: Database, fresh: Sealed) => {
+        await transaction
+          .updateTable("oauthRecords")
+          .set({ sealedProof: fresh })
+          .where("model", "=", model)
+          .where("idHash", "=", idHash)
+          .execute();
+      },
+    }));
+    return batchOf(
+      rows.map(({ idHash }) => ({ id: idHash })),
+      limit,
+      records,
+    );
+  },
+};
+
 const auditHead: SealedColumn = {
   batch: async (db) => {
     const [head, base] = [await readHead(db), await readBase(db)];
@@ -237,6 +270,7 @@ const columns: Readonly<
   "identity-key": identityKeys,
   "access-key": accessKeys,
   totp: secondFactors,
+  "oauth-proof": oauthProofs,
   "audit-head": auditHead,
   "host-key": hostKeys,
   "acme-key": acmeKeys,

@@ -9,6 +9,16 @@ export class D1Database extends Bundled {
     await this.ctx.storage.deleteAll();
   }
 
+  // A file comes as the body of a request: arguments of a call are limited to 32 MiB.
+  async fetch(request) {
+    if (new URL(request.url).pathname !== "/import") return super.fetch(request);
+    try {
+      return Response.json(this.load(await request.text()));
+    } catch (error) {
+      return Response.json({ success: false, error: String(error.message ?? error) });
+    }
+  }
+
   // A file is larger than a statement may be: this takes statement by statement, all or none.
   load(text) {
     const { sql } = this.ctx.storage;
@@ -51,12 +61,8 @@ export default class extends WorkerEntrypoint {
       const { pathname } = new URL(request.url);
       if (pathname === "/size") return Response.json(await stub(database, env).size());
       if (pathname === "/statements") return inStatements(request, database, env);
-      if (pathname !== "/import") return of(database, env).fetch(request);
-      try {
-        return Response.json(await stub(database, env).load(await request.text()));
-      } catch (error) {
-        return Response.json({ success: false, error: String(error.message ?? error) });
-      }
+      if (pathname === "/import") return stub(database, env).fetch(request);
+      return of(database, env).fetch(request);
     }
     const deleted = await resourceOf(request, env, "delete-d1");
     if (deleted === null) return notBound();

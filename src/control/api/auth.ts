@@ -1,4 +1,5 @@
 import { Failure } from "../../failures/failures.ts";
+import type { Keyring } from "../../keys/seal.ts";
 import type { Actor } from "../../store/access/audit.ts";
 import { findAccessToken } from "../../store/access/oauth.ts";
 import type { Database } from "../../store/database.ts";
@@ -44,14 +45,14 @@ export interface Caller extends Identity {
  */
 export async function authenticate(
   authorization: string | null,
-  { address, store, now }: { address: string | null; store: Store; now: Date },
+  { address, store, keyring, now }: Circumstances & { store: Store; keyring: Keyring },
 ): Promise<Identity> {
   if (authorization === null) throw new Failure("token_missing");
   const token = /^bearer ([\x21-\x7e]{1,512})$/i.exec(authorization)?.[1];
   if (token === undefined) throw new Failure("token_malformed");
   const identity = token.startsWith("csn_")
     ? await byApiToken(store, token, { address, now })
-    : await byLogin(store, token, { address, now });
+    : await byLogin(store, token, { address, now, keyring });
   if (!identity) throw new Failure("token_invalid");
   return identity;
 }
@@ -123,9 +124,9 @@ function earliest(ends: readonly (string | null)[]): string | null {
 async function byLogin(
   { db }: Store,
   token: string,
-  { address, now }: Circumstances,
+  { address, now, keyring }: Circumstances & { readonly keyring: Keyring },
 ): Promise<Identity | null> {
-  const found = await findAccessToken(db, token);
+  const found = await findAccessToken(db, keyring, token);
   if (!found || new Date(found.expiresOn) <= now) return null;
   const user = await findUser(db, found.userId);
   const memberships = user ? await membershipsOf(db, user.id) : [];

@@ -36,6 +36,18 @@ export async function readBytes(request: Request, bounds: BodyBounds): Promise<U
   return new Uint8Array(await limited(request, bounds).arrayBuffer().catch(asAborted));
 }
 
+/** The parts of a body, as they arrive. @throws Failure `body_too_large`, `api_bytes_exhausted`, `request_aborted` */
+export async function* readPieces(
+  request: Request,
+  bounds: BodyBounds,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* limited(request, bounds).body ?? [];
+  } catch (error) {
+    asAborted(error);
+  }
+}
+
 /**
  * The chunks of a body, as they arrive. They are the only copies: wiping the chunks wipes the body.
  *

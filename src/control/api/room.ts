@@ -14,7 +14,7 @@ const most: Readonly<Record<Limited, readonly [most: number, what: string]>> = {
   hostCertificates: [1_000, "server certificates of hosts"],
   clientCertificates: [10_000, "client certificates that its own CA has issued"],
   accessPolicies: [1_000, "policies of Access"],
-  scripts: [500, "Workers"],
+  scripts: [5_000, "Workers"],
   tokens: [1_000, "API tokens"],
 };
 

@@ -3,7 +3,7 @@ import type { HttpBindings } from "@hono/node-server";
 import { Hono } from "hono";
 import { Failure } from "../../failures/failures.ts";
 import { heldUntilSent } from "../api/body-shares.ts";
-import { readBytes } from "../api/body.ts";
+import { readPieces } from "../api/body.ts";
 import type { ControlContext } from "../api/context.ts";
 import { failure } from "../api/envelope.ts";
 
@@ -56,9 +56,15 @@ export class Transfers {
     app.put("/:id", async (c) => {
       const transfer = this.#find(c.req.param("id"));
       using held = bodies.open(transfer.accountId);
-      transfer.content = await readBytes(c.req.raw, { limit: largestFile, held });
-      const md5 = createHash("md5").update(transfer.content).digest("hex");
-      return c.body(null, 200, { etag: `"${md5}"` });
+      // Hashed as it comes: others would wait for the hash of a whole file.
+      const md5 = createHash("md5");
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of readPieces(c.req.raw, { limit: largestFile, held })) {
+        md5.update(chunk);
+        chunks.push(chunk);
+      }
+      transfer.content = Buffer.concat(chunks);
+      return c.body(null, 200, { etag: `"${md5.digest("hex")}"` });
     });
     app.get("/:id", (c) => {
       const { content, accountId } = this.#find(c.req.param("id"));

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { WorkerVersion } from "../../contract/change-feed.ts";
+import { IN_MEMORY, Pace } from "./instance-pace.ts";
 import { instanceFiles } from "./instance-files.ts";
 import type { Objects } from "./objects.ts";
 import { askedOf } from "./workflow-asked.ts";
@@ -36,15 +37,16 @@ export class InterruptedInstances {
     // Another process runs by now, and has its own pause.
     if (this.#starts.at(-1) !== now) return;
     try {
-      await this.#wakeAll();
+      await this.#wakeAll(now);
     } catch (error) {
       this.#options.log.debug({ err: error }, "interrupted instances of Workflows were not woken");
     }
   }
 
-  async #wakeAll(): Promise<void> {
+  async #wakeAll(start: number): Promise<void> {
     const { version, folder, objects } = this.#options;
     const { accountId, workflows = [] } = version;
+    const pace = new Pace(IN_MEMORY);
     for (const { name, workflowId } of workflows) {
       const files = await instanceFiles(objects.folder(accountId, workflowId));
       const keys = files
@@ -53,7 +55,11 @@ export class InterruptedInstances {
         .slice(0, MOST_WOKEN)
         .map(({ key }) => key);
       for (let at = 0; at < keys.length; at += AT_ONCE) {
-        await askedOf(folder, name, { call: "wake", keys: keys.slice(at, at + AT_ONCE) });
+        const some = keys.slice(at, at + AT_ONCE);
+        await pace.passed(some.length);
+        // The process of this start has ended, or will hardly answer.
+        if (this.#starts.at(-1) !== start) return;
+        await askedOf(folder, name, { call: "wake", keys: some });
       }
     }
   }
@@ -77,4 +83,4 @@ const WINDOW = 10 * 60_000;
 const LATELY = 60 * 60_000;
 /** The most instances of one Workflow, and how many at once. */
 const MOST_WOKEN = 1_000;
-const AT_ONCE = 100;
+const AT_ONCE = 50;

@@ -15,6 +15,7 @@ import type { RunDirectory } from "../../process/run-directory.ts";
 import { mainGeneration } from "../live.ts";
 import type { Traffic } from "../traffic.ts";
 import { askedOf } from "./workflow-asked.ts";
+import { IN_MEMORY, Pace } from "./instance-pace.ts";
 import { after, cursorAfter, type InstanceFile, instanceFiles } from "./instance-files.ts";
 import type { Objects } from "./objects.ts";
 import { STATUSES } from "./workflow-door.ts";
@@ -28,8 +29,9 @@ interface CallsOptions {
 /** Calls the engines of Workflows, which run in the processes of their Workers. */
 export class WorkflowCalls {
   readonly #options: CallsOptions;
-  /** How many calls of each script are running. */
+  /** How many calls of each script are running, and how fast its instances are reached to be listed. */
   readonly #running = new Map<string, number>();
+  readonly #reached = new Map<string, Reached>();
   readonly #stopping = new AbortController();
 
   constructor(options: CallsOptions) {
@@ -70,8 +72,8 @@ export class WorkflowCalls {
     const files = after(await instanceFiles(folder), cursor).slice(0, MOST_LOOKED_AT + 1);
     const looked = files.slice(0, MOST_LOOKED_AT);
     const instances: ListedInstance[] = [];
-    for (let at = 0; at < looked.length; at += AT_ONCE) {
-      const some = looked.slice(at, at + AT_ONCE);
+    for (const some of inBatches(looked, limit)) {
+      await this.#paced(key, some);
       for (const [index, one] of (await this.#described(key, some)).entries()) {
         if (one === null || !isMeant(one, { status, from, to })) continue;
         instances.push(one);
@@ -83,6 +85,28 @@ export class WorkflowCalls {
     const last = looked.at(-1);
     const isAll = last === undefined || files.length === looked.length;
     return { instances, cursor: isAll ? null : cursorAfter(last) };
+  }
+
+  /** Waits until these instances fit into the Worker's memory. @throws Failure `workflow_unreachable` at the end */
+  async #paced(key: WorkflowKey, files: readonly InstanceFile[]): Promise<void> {
+    const now = performance.now();
+    for (const [id, { last }] of this.#reached) if (now - last > 60_000) this.#reached.delete(id);
+    const id = keyIn(key.accountId, key.scriptName);
+    const reached = this.#reached.get(id) ?? {
+      pace: new Pace(IN_MEMORY),
+      last: now,
+      at: new Map(),
+    };
+    this.#reached.set(id, reached);
+    reached.last = now;
+    for (const [one, at] of reached.at) if (now - at > STILL_IN_MEMORY) reached.at.delete(one);
+    const others = files.filter((file) => !reached.at.has(file.key));
+    for (const file of others) reached.at.set(file.key, now);
+    try {
+      await reached.pace.passed(others.length, this.#stopping.signal);
+    } catch (error) {
+      throw unreached(key, error);
+    }
   }
 
   /** Null: nothing was created under this id, or the instance has been removed. */
@@ -125,6 +149,26 @@ export class WorkflowCalls {
   }
 }
 
+/** What a listing needs if it filters nothing, then more. */
+function* inBatches(
+  files: readonly InstanceFile[],
+  first: number,
+): Generator<readonly InstanceFile[]> {
+  for (let at = 0, next = Math.min(first, AT_ONCE); at < files.length;) {
+    yield files.slice(at, at + next);
+    at += next;
+    next = AT_ONCE;
+  }
+}
+
+/** The instances of one script that were listed lately. */
+interface Reached {
+  readonly pace: Pace;
+  /** ms: when they were last listed, and when each was. */
+  last: number;
+  readonly at: Map<string, number>;
+}
+
 class NotDeployed extends Error {
   readonly code = "ENOENT";
 }
@@ -163,6 +207,8 @@ const MOST_CALLS = 16;
 /** The most instances that one listing asks, and how many at once. */
 const MOST_LOOKED_AT = 1_000;
 const AT_ONCE = 100;
+/** ms, less than what `workflow-engine.ts` says */
+const STILL_IN_MEMORY = 2_500;
 /** ms */
 const LONGEST_WAIT = 15_000;
 const PAUSE = 100;

@@ -1,5 +1,6 @@
 import type { WorkerVersion } from "../../contract/change-feed.ts";
 import type { CapnpValue } from "../config/capnp.ts";
+import { PATIENT } from "./workflow-engine.ts";
 import { workflowDoors } from "./workflows.ts";
 
 /**
@@ -39,7 +40,8 @@ const MOST_OF_ALL = 2_097_152;
 /** Events of an instance's history. */
 const MOST_EVENTS = 5_000;
 
-const MODULE = `const calls = {
+const MODULE = `${PATIENT}
+const calls = {
   create: ({ workflow }, { options }) => workflow.create(options),
   change: async ({ workflow }, { id, action, options }) => {
     await workflow[action](id, options);
@@ -111,7 +113,7 @@ export default {
   async fetch(request, env) {
     try {
       const { name, call, ...asked } = await request.json();
-      const doors = { workflow: env["workflow:" + name], instances: env["instances:" + name] };
+      const doors = { workflow: env["workflow:" + name], instances: patient(env["instances:" + name]) };
       return Response.json({ value: (await calls[call](doors, asked)) ?? null });
     } catch (error) {
       return Response.json({ error: { message: String(error?.message ?? error).slice(0, 1000) } });

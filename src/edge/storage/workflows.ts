@@ -1,6 +1,6 @@
 import type { WorkerBinding, WorkerVersion, WorkflowClass } from "../../contract/change-feed.ts";
 import type { CapnpValue } from "../config/capnp.ts";
-import { bundled } from "./modules.ts";
+import { engineModules } from "./workflow-engine.ts";
 
 type WithWorkflows = Pick<WorkerVersion, "workflows">;
 type Fields = Readonly<Record<string, CapnpValue>>;
@@ -28,7 +28,7 @@ export function workflowsConfig(
   const engine = {
     name: ENGINE,
     worker: {
-      modules: [bundled("workflows.js")],
+      modules: engineModules(),
       compatibilityDate: "2026-11-01",
       durableObjectStorage: { localDisk: disk },
       bindings: [

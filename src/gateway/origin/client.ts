@@ -1,4 +1,5 @@
-import { Client, type Dispatcher } from "undici";
+import type { Client as UndiciClient, Dispatcher } from "undici";
+import { Client } from "../../forward/undici.ts";
 import { GuardedHandler } from "../../forward/guarded-handler.ts";
 import type { Via } from "../../forward/patience.ts";
 
@@ -6,7 +7,7 @@ import type { Via } from "../../forward/patience.ts";
 export class OriginClient extends Client {
   readonly #via: Via;
 
-  constructor(origin: string | URL, options: Client.Options, via: Via) {
+  constructor(origin: string | URL, options: UndiciClient.Options, via: Via) {
     super(origin, options);
     this.#via = via;
   }

@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import { oauthProofPlace } from "../../keys/places.ts";
+import type { Keyring } from "../../keys/seal.ts";
 import type { OauthRecordRow } from "../schema.ts";
 import type { Database } from "../database.ts";
 
@@ -26,13 +28,17 @@ export interface FoundAccessToken {
   readonly expiresOn: string;
 }
 
-/** What a person's access token allows. Expired ones too: the caller judges by its clock. */
+/**
+ * What a person's access token allows. Expired ones too: the caller judges by its clock. Null, too,
+ * for a row that somebody wrote who does not have the master key.
+ */
 export async function findAccessToken(
   db: Database,
+  keyring: Keyring,
   token: string,
 ): Promise<FoundAccessToken | null> {
   const row = await select(db, "AccessToken", "idHash", hashOf(token));
-  if (!row?.userId) return null;
+  if (!row?.userId || !isProven(row, keyring)) return null;
   const { scope = "" } = JSON.parse(row.payload) as OauthPayload;
   return {
     id: row.idHash.slice(0, 32),
@@ -42,32 +48,62 @@ export async function findAccessToken(
   };
 }
 
-/** @param by `idHash` takes the id itself */
+/**
+ * Undefined, too, for a row that somebody wrote who does not have the master key.
+ * @param by `idHash` takes the id itself
+ */
 export async function findOauthRecord(
   db: Database,
+  keyring: Keyring,
   model: string,
   by: { readonly id: string } | { readonly uid: string },
 ): Promise<OauthRecordRow | undefined> {
-  return "id" in by ? select(db, model, "idHash", hashOf(by.id)) : select(db, model, "uid", by.uid);
+  const row = await ("id" in by
+    ? select(db, model, "idHash", hashOf(by.id))
+    : select(db, model, "uid", by.uid));
+  return row && isProven(row, keyring) ? row : undefined;
 }
 
 /** Inserts or replaces. What has lapsed by `now` is removed. */
-export async function saveOauthRecord(db: Database, record: OauthRecord, now: Date): Promise<void> {
+export async function saveOauthRecord(
+  db: Database,
+  keyring: Keyring,
+  record: OauthRecord,
+  now: Date,
+): Promise<void> {
   const { model, id, payload, expiresOn } = record;
-  const columns = {
+  const idHash = hashOf(id);
+  const said = {
     payload: JSON.stringify(payload),
     userId: payload.accountId ?? null,
     grantId: payload.grantId ?? null,
     uid: payload.uid ?? null,
     expiresOn: expiresOn.toISOString(),
   };
+  const sealedProof = keyring.seal(oauthProofPlace({ model, idHash }), digestOf(said));
+  const columns = { ...said, sealedProof };
   await db.deleteFrom("oauthRecords").where("expiresOn", "<", now.toISOString()).execute();
   await db
     .insertInto("oauthRecords")
-    .values({ model, idHash: hashOf(id), consumedOn: null, ...columns })
+    .values({ model, idHash, consumedOn: null, ...columns })
     .onConflict((o) => o.columns(["model", "idHash"]).doUpdateSet(columns))
     .execute();
-  await trim(db, columns.userId, hashOf(id));
+  await trim(db, columns.userId, idHash);
+}
+
+type Said = Pick<OauthRecordRow, "payload" | "userId" | "grantId" | "uid" | "expiresOn">;
+
+function isProven(row: OauthRecordRow, keyring: Keyring): boolean {
+  if (row.sealedProof === null) return false;
+  try {
+    return keyring.unseal(oauthProofPlace(row), row.sealedProof) === digestOf(row);
+  } catch {
+    return false;
+  }
+}
+
+function digestOf({ payload, userId, grantId, uid, expiresOn }: Said): string {
+  return hashOf(JSON.stringify([payload, userId, grantId, uid, expiresOn]));
 }
 
 /** Rows of sign-ins that nobody has finished, of all together; and of one person. */

@@ -10,12 +10,14 @@ import {
   saveOauthRecord,
 } from "../../../store/access/oauth.ts";
 import type { Database } from "../../../store/database.ts";
+import type { Keyring } from "../../../keys/seal.ts";
 import type { Store } from "../../../store/store.ts";
 import { findUser, membershipsOf } from "../../../store/access/users.ts";
 import type { BegunLogins } from "./begun-logins.ts";
 
 export interface AdapterContext {
   readonly store: Store;
+  readonly keyring: Keyring;
   readonly clock: () => Date;
   /** The address of the request that is being answered. */
   readonly address: () => string | null;
@@ -36,13 +38,14 @@ export class StoreAdapter implements Adapter {
   }
 
   async upsert(id: string, payload: AdapterPayload, expiresIn: number): Promise<void> {
-    const { store, clock, begun, address } = this.#context;
+    const { store, keyring, clock, begun, address } = this.#context;
     const kept = withoutSecrets(payload);
     if (this.#model === "Interaction") await begun.admit(kept, address());
     const now = clock();
     await store.write(async ({ db }) => {
       const expiresOn = new Date(now.getTime() + expiresIn * 1000);
-      await saveOauthRecord(db, { model: this.#model, id, payload: kept, expiresOn }, now);
+      const record = { model: this.#model, id, payload: kept, expiresOn };
+      await saveOauthRecord(db, keyring, record, now);
       return { value: null, audit: await this.#issued(db, kept) };
     });
   }
@@ -91,8 +94,8 @@ export class StoreAdapter implements Adapter {
     by: { readonly id: string } | { readonly uid: string },
     jti: string | undefined,
   ): Promise<AdapterPayload | undefined> {
-    const { store, clock } = this.#context;
-    const row = await findOauthRecord(store.db, this.#model, by);
+    const { store, keyring, clock } = this.#context;
+    const row = await findOauthRecord(store.db, keyring, this.#model, by);
     if (!row || new Date(row.expiresOn) <= clock()) return undefined;
     return {
       ...(JSON.parse(row.payload) as AdapterPayload),

@@ -39,7 +39,7 @@ export function createProvider({
 }: ProviderContext): Provider {
   const begun = new BegunLogins();
   const options: Configuration = {
-    adapter: (model) => new StoreAdapter(model, { store, clock, address, begun }),
+    adapter: (model) => new StoreAdapter(model, { store, keyring, clock, address, begun }),
     clients: [wranglerClient, cliClient].map(
       (client) => ({ ...client, id_token_signed_response_alg: "EdDSA" }) as never,
     ),

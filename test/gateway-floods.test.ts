@@ -134,7 +134,7 @@ const unneeded: readonly (readonly [
   payload: Buffer,
 ])[] = [
   ["WINDOW_UPDATE", 8, 0, uint32(1)],
-  ["ALTSVC", 10, 0, Buffer.from("\0\x05https" + 'h2=":1"', "latin1")],
+  ["ALTSVC", 10, 0, Buffer.from('\0\x05httpsh2=":1"', "latin1")],
   ["ORIGIN", 12, 0, Buffer.from("\0\x09https://a", "latin1")],
   ["RST_STREAM of a stream that is over", 3, 1, uint32(8)],
 ];

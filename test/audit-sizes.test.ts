@@ -9,7 +9,12 @@ before(async () => (control = await startControl()));
 after(() => control[Symbol.asyncDispose]());
 
 interface Shown {
-  readonly newValueJson?: Readonly<Record<string, unknown>>;
+  readonly newValueJson: Readonly<Record<string, unknown>>;
+}
+
+function routes(count: number): readonly object[] {
+  const path = `${"x".repeat(900)}*`;
+  return Array.from({ length: count }, (_, i) => ({ pattern: `r${i}.example/${path}` }));
 }
 
 async function audit(query: string): Promise<readonly Shown[]> {
@@ -22,13 +27,11 @@ async function audit(query: string): Promise<readonly Shown[]> {
 test("what a call says at length is in the log by its length and hash, and the log is whole", async () => {
   const script = `/accounts/${control.accountId}/workers/scripts/w`;
   assert.ok((await control.call("PUT", script, scriptForm())).success);
-  const routes = (count: number) =>
-    Array.from({ length: count }, (_, i) => ({ pattern: `r${i}.example/${"x".repeat(900)}*` }));
   for (const count of [1_000, 100]) {
     assert.ok((await control.call("PUT", `${script}/routes`, routes(count))).success);
   }
   const [short, long] = await audit("action.type=routes.replace");
-  assert.equal((short!.newValueJson?.["patterns"] as string[]).length, 100);
+  assert.equal((short!.newValueJson["patterns"] as string[]).length, 100);
   const { too_long: cut } = long!.newValueJson as { too_long: { characters: number } };
   assert.ok(cut.characters > 900_000, `${cut.characters}`);
   const { broken } = await checkAudit(control.store.db, control.keyring);
@@ -50,11 +53,11 @@ test("a list of many long entries has all of them, and the values of the first",
     }));
   }
   const all = await audit("action.type=access.filled&per_page=1000");
-  const whole = all.map(({ newValueJson }) => newValueJson?.["text"] !== undefined);
+  const whole = all.map(({ newValueJson }) => newValueJson["text"] !== undefined);
   assert.equal(all.length, 100);
   assert.ok(whole.lastIndexOf(true) < 70, "8 MiB");
   assert.ok(whole.lastIndexOf(true) > 60);
   assert.deepEqual(all.at(-1)!.newValueJson, { left_out: "ask for fewer entries at once" });
   const last = await audit("action.type=access.filled&per_page=10&page=10");
-  assert.equal((last.at(-1)!.newValueJson?.["text"] as string).length, 120_000);
+  assert.equal((last.at(-1)!.newValueJson["text"] as string).length, 120_000);
 });

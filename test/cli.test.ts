@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { checkFileLimit } from "../src/cli/doctor-storage.ts";
 import { countersign } from "./helpers/cli.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 
@@ -149,6 +151,16 @@ describe("without a platform", () => {
       const { status, stdout } = await countersign(argv);
       assert.equal(status, 0);
       assert.ok(stdout.length > 0);
+    }
+  });
+
+  test("doctor says how many files the platform that runs may open, and not itself", async () => {
+    const child = spawn("sh", ["-c", "ulimit -n 100 && echo ready && exec cat"]);
+    try {
+      await once(child.stdout, "data");
+      assert.match(checkFileLimit(child.pid)!.finding, /^100 a process/);
+    } finally {
+      child.kill();
     }
   });
 

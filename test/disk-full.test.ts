@@ -16,6 +16,12 @@ test(
   async () => {
     try {
       await using platform = await startPlatform({ dataFolder: folder });
+      const database = await platform.api("POST", "/accounts/{account}/d1/database", { name: "d" });
+      const query = (sql: string) =>
+        platform.api("POST", `/accounts/{account}/d1/database/${database.json.result.uuid}/query`, {
+          sql,
+        });
+      await query("CREATE TABLE a (x)");
       const { bavail, bsize } = statfsSync(folder);
       writeFileSync(join(folder, "filling"), Buffer.alloc(Math.max(0, bavail * bsize)));
       const path = "/accounts/{account}/countersign/webhook";
@@ -26,7 +32,15 @@ test(
       }
       assert.equal(answer.status, 507, JSON.stringify(answer.json));
       assert.match(JSON.stringify(answer.json.errors), /disk_full/);
+      const insert = "INSERT INTO a VALUES (zeroblob(500000))";
+      const refused = await query(insert);
+      // SQLite finds no room, or workerd's own tables in the database do not.
+      const told = JSON.stringify(refused.json);
+      assert.match(told, /"failure":"(disk_full|storage_unavailable)"/);
+      assert.ok([503, 507].includes(refused.status), told);
+      assert.equal((await query("SELECT * FROM nowhere")).status, 400, "the statement's own fault");
       rmSync(join(folder, "filling"));
+      assert.equal((await query(insert)).status, 200);
       assert.equal((await platform.api("PUT", path, { url: url(0) })).status, 200);
     } finally {
       spawnSync("umount", [folder]);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, existsSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -65,9 +65,13 @@ test("a root on another machine signs the intermediate, and its key never comes 
   const made = ["--account", accountId, "--trust-domain", "example.org"];
   await printed(offline("root", ...made, "--out", "root.pem", "--key", "root.key"));
   assert.equal(statSync(join(folder, "root.key")).mode & 0o777, 0o600);
-  // An existing key is never overwritten.
-  const again = offline("root", ...made, "--out", "root2.pem", "--key", "root.key", "--json");
-  assert.notEqual((await again).status, 0);
+  // An existing key is never overwritten, and nothing is written beside one.
+  const again = await offline("root", ...made, "--out", "root2.pem", "--key", "root.key");
+  assert.deepEqual([again.status, /code {2}(\w+)/.exec(again.stderr)?.[1]], [1, "file_exists"]);
+  const half = await offline("root", ...made, "--out", "root.pem", "--key", "root2.key");
+  assert.deepEqual([half.status, existsSync(join(folder, "root2.key"))], [1, false]);
+  const typo = ["--account", accountId.slice(1), "--out", "typo.pem", "--key", "typo.key"];
+  assert.equal((await offline("root", ...typo)).status, 2);
 
   const csr = await printed(cli("ca", "prepare", "--root", "root.pem"), "intermediate.csr");
   assert.match(csr, /^-----BEGIN CERTIFICATE REQUEST-----/);

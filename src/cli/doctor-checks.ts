@@ -30,6 +30,7 @@ export async function runChecks(options: CheckOptions): Promise<readonly Check[]
     if (error instanceof Failure && error.code === "platform_not_running") return null;
     throw error;
   });
+  const pid = status === null ? "self" : (await platform.info()).pid;
   const keyInUse = status === null ? null : (await platform.keys()).from;
   return [
     checkNode(),
@@ -38,7 +39,7 @@ export async function runChecks(options: CheckOptions): Promise<readonly Check[]
     await checkUsers(status, dataFolder),
     checkDataFolder(dataFolder),
     ...(await checkStorage({ dataFolder, masterKey: options.masterKey, keyInUse })),
-    ...[checkFileLimit() ?? []].flat(),
+    ...[checkFileLimit(pid) ?? []].flat(),
     checkClock(options),
     ...(status === null
       ? [

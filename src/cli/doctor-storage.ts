@@ -54,8 +54,12 @@ export async function checkStorage(options: CheckStorageOptions): Promise<readon
   }
 }
 
-/** How many files a process may have open; each connection is one. */
-export function checkFileLimit(limits = "/proc/self/limits"): Check | null {
+/**
+ * How many files a process may have open; each connection is one.
+ * @param pid of the platform that runs. Default: what a platform would have that this user starts here
+ */
+export function checkFileLimit(pid: number | "self" = "self"): Check | null {
+  const limits = `/proc/${pid}/limits`;
   if (!existsSync(limits)) return null;
   const [, soft = ""] = /^Max open files\s+(\S+)/m.exec(readFileSync(limits, "utf8")) ?? [];
   const name = "open files";

@@ -1,4 +1,5 @@
 import { CommanderError } from "commander";
+import { Failure } from "../failures/failures.ts";
 import type { Io } from "../terminal/io.ts";
 import { createProgram } from "./program.ts";
 import { Exit, exitStatus, reportFailure } from "./report.ts";
@@ -17,11 +18,20 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     return exitStatus.success;
   } catch (error) {
     if (error instanceof Exit) return error.status;
-    if (error instanceof CommanderError) {
-      return error.exitCode === 0 ? exitStatus.success : exitStatus.usage;
-    }
-    return reportFailure(io, error, argv.includes("--json"));
+    const json = argv.includes("--json");
+    if (!(error instanceof CommanderError)) return reportFailure(io, error, json);
+    if (error.exitCode === 0) return exitStatus.success;
+    // Commander has told a person on stderr.
+    if (json) reportFailure(io, misused(error), json);
+    return exitStatus.usage;
   }
+}
+
+function misused({ code, message }: CommanderError): Failure {
+  const isNoCommand = code === "commander.help";
+  return new Failure("usage", {
+    message: isNoCommand ? "no command is named" : message.replace(/^error: /, ""),
+  });
 }
 
 /** As in `countersign doctor | head -1`: the reader has closed the pipe. Later output is dropped. */

@@ -56,6 +56,7 @@ import { workerEndpoints } from "./workers/workers.ts";
 import { assetEndpoints } from "./workers/assets/assets.ts";
 import { workflowEndpoints } from "./workers/workflows/workflows.ts";
 import { instanceEndpoints } from "./workers/workflows/instances.ts";
+import { unknownEndpoint } from "./api/unknown-endpoint.ts";
 import { objectEndpoints } from "./workers/objects.ts";
 import { scriptEndpoints } from "./workers/scripts/scripts.ts";
 import { scriptUploadEndpoints } from "./workers/scripts/upload-endpoint.ts";
@@ -230,8 +231,6 @@ function notFound(endpoints: readonly Endpoint[], method: string, path: string):
   // The path arrives decoded. Control characters, which could start a new line or move a terminal's cursor, are shown
   // encoded.
   const shown = path.slice(0, 200).replaceAll(/\p{Cc}/gu, encodeURIComponent);
-  if (matches.length === 0) {
-    return new Failure("route_not_found", { message: `no endpoint is "${shown}"` });
-  }
+  if (matches.length === 0) return unknownEndpoint(path.slice(BASE.length), shown);
   return new Failure("method_not_allowed", { message: `"${shown}" does not take ${method}` });
 }

@@ -5,7 +5,8 @@ export const resourceFailures = {
     status: 503,
     number: 7000800,
     title: "the storage of the account does not answer",
-    cause: "Its process does not start, or has just ended and is being started again.",
+    cause:
+      "Its process does not start, has just ended and is being started again, or could not write: the disk may be full.",
     fix: "Try again. If the failure persists, the platform's log says why.",
   },
   storage_refused: {

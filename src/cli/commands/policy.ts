@@ -136,6 +136,11 @@ Examples:
           path: string;
         },
       ) => {
+        if ((options.worker ?? options.spiffeId ?? options.subject) === undefined) {
+          throw new Failure("usage", {
+            message: "name a caller: --worker, --spiffe-id or --subject",
+          });
+        }
         const query = new URLSearchParams({ method: options.method, path: options.path });
         if (options.worker !== undefined) query.set("worker", options.worker);
         if (options.environment !== undefined) query.set("environment", options.environment);

@@ -1,5 +1,5 @@
 import type { StorageRequest } from "../../contract/storage.ts";
-import { Failure } from "../../failures/failures.ts";
+import { Failure, type FailureCode } from "../../failures/failures.ts";
 import type { ResourceRow } from "../../store/schema.ts";
 import type { Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
@@ -31,15 +31,28 @@ export async function runSql(
   return sqlAnswer(Buffer.from(answer.body).toString());
 }
 
-/** @throws Failure `d1_query_failed` */
+/** @throws Failure `d1_query_failed`, `disk_full`, `storage_unavailable` if the statement is not to blame */
 export function sqlAnswer(text: string): unknown {
   const result = parsed(text);
   if (Array.isArray(result)) return result;
   const { success, error } = (result ?? {}) as { success?: boolean; error?: string };
   if (success === true) return result;
+  const code = notTheStatement(error ?? "");
+  if (code !== null) {
+    throw new Failure(code, { message: `D1 answered: ${error?.slice(0, 200)}` });
+  }
   throw new Failure("d1_query_failed", {
     message: (error ?? text).slice(0, 1000).replace(/\.$/, ""),
   });
+}
+
+/** Null: the statement is to blame. */
+function notTheStatement(error: string): FailureCode | null {
+  const sqlite = error.split(": ").at(-1) ?? "";
+  if (sqlite.startsWith("SQLITE_FULL")) return "disk_full";
+  // workerd's own code, which could not read or write or has a fault, names no reason.
+  const isOurs = error.startsWith("internal error") || /^SQLITE_(IOERR|CANTOPEN)/.test(sqlite);
+  return isOurs ? "storage_unavailable" : null;
 }
 
 function parsed(text: string): unknown {

@@ -2,7 +2,7 @@ import { endpoint, type Endpoint } from "../api/endpoint.ts";
 
 /**
  * The usage figures that `wrangler d1 info` and `wrangler r2 bucket info` ask for. Nothing is counted here, so the
- * answer is empty.
+ * answer is empty. `wrangler delete` asks which containers a Worker with Durable Objects has.
  */
 export function usageEndpoints(): readonly Endpoint[] {
   return [
@@ -21,6 +21,15 @@ export function usageEndpoints(): readonly Endpoint[] {
           result: null,
           data: { viewer: { accounts: [{}] } },
         }),
+    ),
+    endpoint(
+      {
+        method: "get",
+        path: "/accounts/{account_id}/containers/applications",
+        summary: "Containers: there are none",
+        scope: "workers_scripts:read",
+      },
+      () => ({ result: [] }),
     ),
   ];
 }

@@ -162,7 +162,11 @@ function refuseRetention<T extends { readonly message_retention_period?: number 
 }
 
 export function unsupported(message: string): Failure {
-  return new Failure("feature_unsupported", { message, facts: { features: ["queues"] } });
+  return new Failure("feature_unsupported", {
+    message,
+    facts: { features: ["queues"] },
+    fix: "Leave the setting out.",
+  });
 }
 
 async function shownAll(

@@ -43,7 +43,11 @@ function refused(message: string): Failure {
   const said = message.replace(/^\(instance\.\w+\) /, "");
   if (code !== undefined)
     return new Failure(code, code === "workflow_instance_unknown" ? {} : { message: said });
-  return new Failure("workflow_refused", { message: `the Workflow's engine answered: ${said}` });
+  // So workerd says that it could not read or write, or that its own code failed.
+  const isOurs = said.startsWith("internal error");
+  return new Failure(isOurs ? "storage_unavailable" : "workflow_refused", {
+    message: `the Workflow's engine answered: ${said}`,
+  });
 }
 
 const REFUSALS = {

@@ -123,7 +123,7 @@ function parsed(headers: readonly string[] = []): {
   readonly stream: PassThrough;
 } {
   const all = headers.map((one) => Buffer.from(one));
-  const parser = { headers: all, onHeadersComplete: () => 7 };
+  const parser = { headers: all, execute() {}, onBody: () => 0, onHeadersComplete: () => 7 };
   const stream = new PassThrough().on("error", () => {});
   handOver(stream, () => Object.assign(stream, { [Symbol("parser")]: parser }));
   return { parser, stream };

@@ -129,6 +129,8 @@ test("a parser gets a 103 in place of a 100, and an error that it throws ends it
   let thrown: Error | null = null;
   const parser = {
     headers: [],
+    execute() {},
+    onBody: () => 0,
     onHeadersComplete: (...args: unknown[]) => {
       told.push(args);
       if (thrown !== null) throw thrown;

@@ -2,6 +2,7 @@ import http2, { type ClientHttp2Session, type ClientHttp2Stream } from "node:htt
 import type { Duplex } from "node:stream";
 import { asError } from "../../forward/guarded.ts";
 import { tokens } from "../../forward/headers.ts";
+import { MOST_INFORMATIONAL, Overhead, SessionOverhead } from "./overhead.ts";
 import { HEADER_BUFFER, MOST_HEADERS } from "../../forward/limits.ts";
 
 /**
@@ -11,7 +12,7 @@ import { HEADER_BUFFER, MOST_HEADERS } from "../../forward/limits.ts";
 export function handOver(stream: Duplex, take: () => void): void {
   const { connect } = http2;
   http2.connect = ((authority: string, options: object, listener?: () => void) =>
-    withGuards(connect(authority, withLimits(options), listener))) as typeof connect;
+    withGuards(connect(authority, withLimits(options), listener), stream)) as typeof connect;
   try {
     take();
   } finally {
@@ -30,19 +31,21 @@ function withLimits(options: { settings?: object }): object {
   };
 }
 
-function withGuards(session: ClientHttp2Session): ClientHttp2Session {
+function withGuards(session: ClientHttp2Session, connection: Duplex): ClientHttp2Session {
+  const flooded = (what: string): void => session.destroy(malformed(what));
+  const overhead = new SessionOverhead(session, connection, flooded);
   const request = session.request.bind(session);
   session.request = (headers, options) => {
-    if (options?.endStream !== false) return reportsCuts(request(headers, options));
+    if (options?.endStream !== false) return reportsCuts(request(headers, options), overhead);
     const abort = new AbortController();
     const stream = request(headers, { ...options, signal: abort.signal });
-    return reportsCuts(breaksOff(stream, abort));
+    return reportsCuts(breaksOff(stream, abort), overhead);
   };
   let goaways = 0;
   session.on("goaway", () => {
     goaways += 1;
     // nghttp2 ends connections that are flooded with other frames, but not with these.
-    if (goaways > MOST_GOAWAYS) session.destroy(malformed(`more than ${MOST_GOAWAYS} GOAWAYs`));
+    if (goaways > MOST_GOAWAYS) flooded(`more than ${MOST_GOAWAYS} GOAWAYs`);
   });
   return session;
 }
@@ -69,7 +72,8 @@ function breaksOff(stream: ClientHttp2Stream, abort: AbortController): ClientHtt
  * A stream that its peer resets with NO_ERROR or CANCEL ends, for Node, like one that is whole.
  * What ended before END_STREAM came was cut (RFC 9113, section 8.1).
  */
-function reportsCuts(stream: ClientHttp2Stream): ClientHttp2Stream {
+function reportsCuts(stream: ClientHttp2Stream, overhead: SessionOverhead): ClientHttp2Stream {
+  overhead.follow(stream);
   const push = stream.push.bind(stream);
   let ended = false;
   stream.push = (chunk: unknown, encoding?: BufferEncoding) => {
@@ -83,7 +87,7 @@ function reportsCuts(stream: ClientHttp2Stream): ClientHttp2Stream {
         process.nextTick(() => stream.destroy(cutError(stream.rstCode)));
         return false;
       }
-    }
+    } else overhead.body((chunk as Buffer).length);
     try {
       return push(chunk, encoding);
     } catch (error) {
@@ -115,11 +119,26 @@ function guardHeads(stream: Duplex): void {
   const parser = symbol && ((stream as never)[symbol] as HeaderParser | null | undefined);
   if (typeof parser?.onHeadersComplete !== "function") return;
   const complete = parser.onHeadersComplete.bind(parser);
+  const overhead = new Overhead(stream);
+  const execute = parser.execute.bind(parser);
+  parser.execute = (chunk) => {
+    execute(chunk);
+    const { tooMuch } = overhead;
+    if (hasManyFields(parser)) stream.destroy(manyFields());
+    else if (tooMuch !== null) stream.destroy(malformed(tooMuch));
+  };
+  const body = parser.onBody.bind(parser);
+  parser.onBody = (bytes) => {
+    overhead.body(bytes.length);
+    return body(bytes);
+  };
   let informational = 0;
   parser.onHeadersComplete = (status, ...rest) => {
     try {
       if (status < 100) throw malformed(`the status ${status}`);
+      if (hasManyFields(parser)) throw manyFields();
       informational = status < 200 ? informational + 1 : 0;
+      if (status >= 200) overhead.head();
       if (informational > MOST_INFORMATIONAL) {
         throw malformed(`more than ${MOST_INFORMATIONAL} informational responses`);
       }
@@ -133,6 +152,15 @@ function guardHeads(stream: Duplex): void {
       return PARSER_ERROR;
     }
   };
+}
+
+/** Each is an object of its own: 128 KB of small ones hold everybody up, and are many megabytes of memory. */
+function hasManyFields({ headers }: HeaderParser): boolean {
+  return headers.length > 2 * MOST_FIELDS;
+}
+
+function manyFields(): Error {
+  return malformed(`a head with more than ${MOST_FIELDS} fields`, "UND_ERR_HEADERS_OVERFLOW");
 }
 
 /**
@@ -158,8 +186,8 @@ function malformed(what: string, code = "ERR_RESPONSE_MALFORMED"): Error {
 /** A server that closes says so twice at most: that it will, and which stream was its last. */
 const MOST_GOAWAYS = 100;
 
-/** Before one response. Some origins tell the progress of long work by them. */
-const MOST_INFORMATIONAL = 1000;
+/** As many as Node takes of a request. */
+const MOST_FIELDS = 2_000;
 
 /** Of llhttp: stop, this connection is over. */
 const PARSER_ERROR = -1;
@@ -167,6 +195,8 @@ const PARSER_ERROR = -1;
 interface HeaderParser {
   /** Name, value, name, …: of the response whose head has come. */
   readonly headers: readonly Buffer[];
+  execute(chunk: Buffer): void;
+  onBody(bytes: Buffer): number;
   onHeadersComplete(status: number, upgrade: boolean, keepAlive: boolean): number;
 }
 

@@ -188,7 +188,8 @@ export class OriginPool {
       }
       return true;
     }
-    return isSafe && retries === 0 && connectionOf.get(error)?.answered === true;
+    if (!isSafe || retries > 0 || connectionOf.get(error)?.answered !== true) return false;
+    return this.failure(error).code !== "origin_response_malformed";
   }
 
   get #protocols(): readonly string[] {

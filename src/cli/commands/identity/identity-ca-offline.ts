@@ -1,9 +1,10 @@
 import { X509Certificate } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { InvalidArgumentError, type Command } from "commander";
 import { TRUST_DOMAIN } from "../../../contract/identity.ts";
 import { Failure } from "../../../failures/failures.ts";
+import { storageFailure } from "../../../failures/of-storage.ts";
 import { colorsFor, writeLine, type Io } from "../../../terminal/io.ts";
 
 /** Commands for the machine that holds the root: they use no platform and need no network. */
@@ -17,6 +18,13 @@ export function addOfflineAuthorityCommands(group: Command, io: Io): void {
     .option("--trust-domain <name>", "as the platform was started with", TRUST_DOMAIN)
     .action(async (options: RootOptions) => {
       const { account, trustDomain } = options;
+      if (!/^[0-9a-f]{32}$/.test(account)) {
+        throw new Failure("usage", {
+          message: `"${account}" is not the id of an account: 32 hexadecimal digits`,
+          fix: "`countersign whoami` prints it.",
+        });
+      }
+      for (const file of [options.key, options.out]) refuseExisting(io, file);
       const { makeRoot } = await import("../../../identity/authority.ts");
       const root = await makeRoot({ account, trustDomain }, new Date());
       // Never overwrites an existing key.
@@ -103,6 +111,15 @@ export function read(io: Io, file: string): string {
   }
 }
 
+/** Before anything is written. @throws Failure `file_exists` */
+function refuseExisting(io: Io, file: string): void {
+  if (!existsSync(resolve(io.cwd, file))) return;
+  throw new Failure("file_exists", {
+    message: `${file} exists, and a root's key is never replaced`,
+    fix: "Choose another name.",
+  });
+}
+
 function write(
   io: Io,
   file: string,
@@ -112,7 +129,8 @@ function write(
   try {
     writeFileSync(resolve(io.cwd, file), text, options);
   } catch (cause) {
-    const reason = (cause as NodeJS.ErrnoException).code ?? String(cause);
-    throw new Failure("file_missing", { message: `${file} cannot be written: ${reason}`, cause });
+    const failure = storageFailure(cause, `${file} cannot be written`);
+    if (failure !== null) throw failure;
+    throw new Failure("file_missing", { message: `${file} cannot be written`, cause });
   }
 }

@@ -6,7 +6,6 @@ import type { LiveWorkflow } from "../../../store/workers/workflows.ts";
 import type { ControlContext } from "../../api/context.ts";
 import { endpoint, type Endpoint } from "../../api/endpoint.ts";
 import { oneLine } from "../../api/text.ts";
-import { featureRefusal } from "../scripts/script-metadata.ts";
 import { shownInstance, toldInstance } from "./history.ts";
 import { deployedVersion, existingWorkflow } from "./workflows.ts";
 
@@ -157,7 +156,10 @@ export function instanceEndpoints(context: ControlContext): readonly Endpoint[] 
         scope: write,
       },
       () => {
-        throw featureRefusal("a job that terminates all instances of a Workflow");
+        throw new Failure("feature_unsupported", {
+          message: "Countersign does not have a job that terminates all instances of a Workflow",
+          fix: "Terminate each: `wrangler workflows instances list NAME`, `… terminate NAME ID`. Or delete the Workflow.",
+        });
       },
     ),
   ];

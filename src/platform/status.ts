@@ -1,7 +1,6 @@
-import { standingWarnings } from "../certificates/standing.ts";
 import type { StartedEdge } from "../edge/edge-options.ts";
 import { listAccounts } from "../store/access/accounts.ts";
-import { listCertificates } from "../store/certificates/certificates.ts";
+import { allCertificates } from "../store/certificates/certificates.ts";
 import { hostsOf, listHostCertificates } from "../store/hosts/host-certificates.ts";
 import { listRevocationLists } from "../store/hosts/revocation-lists.ts";
 import { presentedCertificates } from "../store/hosts/presented.ts";
@@ -50,14 +49,11 @@ function isLocal(host: string): boolean {
 }
 
 async function certificates(store: Store): Promise<CertificateStatus[]> {
-  const accounts = await listAccounts(store.db);
-  const lists = await Promise.all(accounts.map(({ id }) => listCertificates(store.db, id, {})));
-  return lists.flat().map(({ accountId, id, name, ca, active }) => ({
-    accountId,
-    id,
-    name,
-    expiresOn: active.notAfter,
-    warnings: active.warnings ?? standingWarnings(active.chain, ca === 1),
+  const states = await allCertificates(store.db);
+  return states.map(({ notAfter, warnings, ...rest }) => ({
+    ...rest,
+    expiresOn: notAfter,
+    warnings: warnings ?? [],
   }));
 }
 

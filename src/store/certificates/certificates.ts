@@ -93,6 +93,25 @@ export async function pageOfCertificates(
     .execute();
 }
 
+/** Of all accounts: when each certificate expires, and what stays worth a sentence. */
+export function allCertificates(
+  db: Database,
+): Promise<
+  (Pick<CertificateRow, "accountId" | "id" | "name"> &
+    Pick<CertificateVersionRow, "notAfter" | "warnings">)[]
+> {
+  return db
+    .selectFrom("certificates as c")
+    .innerJoin("certificateVersions as v", (join) =>
+      join.onRef("v.certificateId", "=", "c.id").onRef("v.version", "=", "c.activeVersion"),
+    )
+    .select(["c.accountId", "c.id", "c.name", "v.notAfter", "v.warnings"])
+    .orderBy("c.accountId")
+    .orderBy("c.uploadedOn")
+    .orderBy("c.id")
+    .execute();
+}
+
 export async function countCertificates(
   db: Database,
   accountId: string,

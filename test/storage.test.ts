@@ -163,6 +163,10 @@ describe("what Workers keep", () => {
     assert.equal((await query("INSERT INTO a VALUES ('many');".repeat(5000))).length, 5000);
     assert.deepEqual((await query("SELECT count(*) AS n FROM a"))[0].results, [{ n: 5001 }]);
     await assert.rejects(query("SELECT 1;".repeat(10_001)), /10001 statements in one query/);
+    const replicas = (mode: string) =>
+      api("PUT", `/d1/database/${uuid}`, { read_replication: { mode } });
+    assert.deepEqual((await replicas("disabled")).read_replication, { mode: "disabled" });
+    await assert.rejects(replicas("auto"), /no replicas/);
   });
 
   it("a file of SQL that is larger than 32 MiB is imported, all of it or nothing", async () => {

@@ -187,7 +187,8 @@ test(
     const { directory, authority } = stuck;
     const order = first.api("PUT", path, { accept_terms: true, directory, authority });
     order.catch(() => {});
-    await once(silent, "request");
+    // A test that fails here is at its end, and its servers with it.
+    await once(silent, "request", { signal: AbortSignal.timeout(60_000) });
     await first.end("SIGKILL");
     await assert.rejects(order);
     const { token } = first.ready;

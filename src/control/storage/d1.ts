@@ -13,6 +13,10 @@ import type { Transfers } from "./transfers.ts";
 const statement = z.object({ sql: z.string(), params: z.array(z.unknown()).optional() });
 const statements = z.union([z.object({ batch: z.array(statement).min(1).max(1000) }), statement]);
 
+const changed = z.strictObject({
+  read_replication: z.strictObject({ mode: z.enum(["auto", "disabled"]) }).optional(),
+});
+
 /** `wrangler d1`. */
 export function d1Endpoints(context: ControlContext, transfers: Transfers): readonly Endpoint[] {
   const { store } = context;
@@ -74,6 +78,21 @@ export function d1Endpoints(context: ControlContext, transfers: Transfers): read
         await removeResource(context, call.caller, row, { type: "d1", target: row.id });
         return { result: null };
       },
+    ),
+    ...(["put", "patch"] as const).map((method) =>
+      endpoint(
+        { method, path: one, summary: "Change a D1 database", scope: write, body: changed },
+        async (call) => {
+          const row = await find(call);
+          if (call.body.read_replication?.mode === "auto") {
+            throw new Failure("feature_unsupported", {
+              message: "a D1 database is on one machine, and has no replicas to read from",
+              fix: 'Leave `read_replication` out, or set its mode to "disabled".',
+            });
+          }
+          return { result: shown(row) };
+        },
+      ),
     ),
     ...(["query", "raw"] as const).map((how) =>
       endpoint(

@@ -1,5 +1,8 @@
 import { createHash } from "node:crypto";
-import type { Audit, AuditEntry } from "./audit.ts";
+interface Change {
+  readonly before?: Values;
+  readonly after?: Values;
+}
 
 type Values = Readonly<Record<string, unknown>>;
 
@@ -10,7 +13,7 @@ const LARGEST = 131_072;
 const COMPARED = /^(certificate|deployment|key|version|token)\.|^script\.(binding|delete)$/;
 
 /** The log is kept for good and is read as a whole, so what a call may be long in is not kept in full. */
-export function kept(audit: Audit): Audit {
+export function kept<T extends Change & { readonly action: string }>(audit: T): T {
   if (COMPARED.test(audit.action)) return audit;
   const { before, after } = audit;
   return {
@@ -34,7 +37,8 @@ const MOST_SHOWN = 8 * 1024 * 1024;
 export class ShownValues {
   #left: number = MOST_SHOWN;
 
-  of({ before, after, ...entry }: AuditEntry): AuditEntry {
+  of<T extends Change>(entry: T): T {
+    const { before, after } = entry;
     return {
       ...entry,
       ...(before && { before: this.#within(before) }),

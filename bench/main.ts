@@ -73,7 +73,13 @@ async function runParts(parts: readonly string[], signal: AbortSignal): Promise<
   // Named subjects are subjects of the gateway's part.
   if (options.only === undefined) {
     if (parts.includes("ingress")) {
-      reports.push(await benchIngress({ isQuick: options.quick, writes: options.write, signal }));
+      reports.push(
+        await benchIngress({
+          isQuick: options.quick,
+          writes: options.write && !options.quick,
+          signal,
+        }),
+      );
     }
     const size = options.quick ? ["--quick"] : [];
     for (const part of ["idle", "store", "tail"]) {
@@ -83,7 +89,8 @@ async function runParts(parts: readonly string[], signal: AbortSignal): Promise<
   }
   const aims = reports.flatMap((report) => report.aims);
   if (options.write && PARTS.every((part) => parts.includes(part))) {
-    await writeIntoDocs("aims", renderAims(aims));
+    const where = `Of one ${kindOfRun()} on ${availableParallelism()} cores.`;
+    await writeIntoDocs("aims", `${where}\n\n${renderAims(aims)}`);
   }
   return {
     rows: reports.flatMap(({ rows }) => rows),
@@ -153,7 +160,7 @@ async function run(signal: AbortSignal): Promise<Report> {
   const aims = aimsOf(rows, memoryMb);
   process.stdout.write(`${renderAims(aims)}\n\n`);
   if (options.write) {
-    const where = `Medians of one run on ${cores} cores, with the load and the origin on the same${disturbed(disturbance)}.`;
+    const where = `Medians of one ${kindOfRun()} on ${cores} cores, with the load and the origin on the same${disturbed(disturbance)}.`;
     await writeIntoDocs("main", [where, ...texts].join("\n\n"));
   }
   return { rows, aims };
@@ -199,6 +206,10 @@ async function runCell(
 function chosen(all: readonly Subject[]): readonly Subject[] {
   const names = options.only?.split(",");
   return names === undefined ? all : all.filter(({ name }) => names.includes(name));
+}
+
+function kindOfRun(): string {
+  return options.quick ? "quick run" : "run";
 }
 
 /** Progress goes to stderr, results to stdout. */

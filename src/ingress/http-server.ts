@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Server as NetServer } from "node:net";
 import { CONNECTION_BUFFER, HEADER_BUFFER } from "../forward/limits.ts";
 import type { Answers } from "./answers.ts";
@@ -6,6 +6,7 @@ import type { Arrival } from "./elsewhere.ts";
 import { guarded } from "../forward/guarded.ts";
 import { SteadyRequest } from "../forward/steady-request.ts";
 import { responseOn } from "../forward/sockets.ts";
+import { withinPipeline } from "../network/pipelined.ts";
 import { newRay } from "../failures/rendered.ts";
 import type { Duplex } from "node:stream";
 import { refuse } from "./refuse.ts";
@@ -37,17 +38,20 @@ export function createHttpServer(
   server.keepAliveTimeout = KEPT;
   // Node would silently drop headers after the first 2,000. Their size is limited instead.
   server.maxHeadersCount = 0;
-  const answer = (request: IncomingMessage, response: ServerResponse): void => {
+  const answer = withinPipeline((request, response) => {
     guarded(response, () => answers.answer(request, response, arrived(request)))();
-  };
+  });
   return (
     server
       .on("request", answer)
-      .on("checkContinue", (request, response) => {
-        guarded(response, () =>
-          answers.answer(request, response, { ...arrived(request), expectsContinue: true }),
-        )();
-      })
+      .on(
+        "checkContinue",
+        withinPipeline((request, response) => {
+          guarded(response, () =>
+            answers.answer(request, response, { ...arrived(request), expectsContinue: true }),
+          )();
+        }),
+      )
       // An expectation that is not known may be passed over (RFC 9110, section 10.1.1).
       .on("checkExpectation", answer)
       .on("connect", (request: IncomingMessage, socket: Duplex) => {

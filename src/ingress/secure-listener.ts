@@ -18,6 +18,7 @@ import { guarded } from "../forward/guarded.ts";
 import { HEADER_BUFFER } from "../forward/limits.ts";
 import type { ConnectionShares } from "../network/connection-shares.ts";
 import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
+import { SessionOverhead } from "../network/http-overhead.ts";
 import { TlsFloods } from "../network/tls-floods.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import type { Answers } from "./answers.ts";
@@ -66,7 +67,7 @@ export class SecureListener {
   readonly #narrow: NarrowTls;
   readonly #http1: HttpServer;
   readonly #http2: Http2Server;
-  readonly #sessions = new Map<Http2Session, TLSSocket>();
+  readonly #sessions = new Map<Http2Session, Session>();
   readonly #clients: Clients;
   #byDefault: ServedCertificate;
   readonly #idle: number;
@@ -187,7 +188,9 @@ export class SecureListener {
   }
 
   #began(session: ServerHttp2Session): void {
-    this.#sessions.set(session, this.#handedOver!);
+    const tls = this.#handedOver!;
+    const overhead = new SessionOverhead(session, tls, () => tls.destroy());
+    this.#sessions.set(session, { tls, overhead });
     session.on("error", () => {}).once("close", () => this.#sessions.delete(session));
     session.setLocalWindowSize(SESSION_WINDOW);
     // Open requests continue, no new ones begin, and the connection closes after the last.
@@ -195,8 +198,10 @@ export class SecureListener {
   }
 
   #serve(stream: ServerHttp2Stream, raw: readonly string[]): void {
-    const tls = stream.session && this.#sessions.get(stream.session);
-    if (!tls) return void stream.destroy();
+    const session = stream.session && this.#sessions.get(stream.session);
+    if (!session) return void stream.destroy();
+    const { tls, overhead } = session;
+    overhead.followUpload(stream);
     const request = new Http2Request(stream, raw, tls);
     const response = new Http2Response(stream, request);
     const message = request.asMessage();
@@ -206,12 +211,20 @@ export class SecureListener {
   }
 }
 
+interface Session {
+  readonly tls: TLSSocket;
+  readonly overhead: SessionOverhead;
+}
+
 /** Bytes that all uploads of one connection may have under way. */
 const SESSION_WINDOW = 1_048_576;
 
 const HTTP2_OPTIONS = {
   maxSessionMemory: 10,
   maxHeaderListPairs: 4_096,
+  // Requests that a client takes back: as many at once as two rounds of all its streams.
+  streamResetBurst: 256,
+  streamResetRate: 33,
   // A Worker's response goes out as it is; what a client sends is checked all the same.
   strictSingleValueFields: false,
   settings: {

@@ -14,6 +14,7 @@ import { SteadyRequest } from "../forward/steady-request.ts";
 import { InFlight } from "../forward/in-flight.ts";
 import { acceptProxyProtocol } from "../network/connection-sources.ts";
 import { Ranges } from "../network/ranges.ts";
+import { withinPipeline } from "../network/pipelined.ts";
 import { TlsFloods } from "../network/tls-floods.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { answerPlain } from "./plain-api.ts";
@@ -88,10 +89,10 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
     (await app.promise).fetch(request, withClient(env as ClientBindings)),
   );
   const inFlight = new InFlight();
-  const handle = (request: IncomingMessage, response: ServerResponse): void => {
+  const handle = withinPipeline((request, response) => {
     inFlight.add(request, response);
     void answer(request, response);
-  };
+  });
   const { head, all, check } = options.times ?? TIMES;
   const times = {
     headersTimeout: head,

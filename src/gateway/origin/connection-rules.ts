@@ -2,7 +2,7 @@ import http2, { type ClientHttp2Session, type ClientHttp2Stream } from "node:htt
 import type { Duplex } from "node:stream";
 import { asError } from "../../forward/guarded.ts";
 import { tokens } from "../../forward/headers.ts";
-import { MOST_INFORMATIONAL, Overhead, SessionOverhead } from "./overhead.ts";
+import { MOST_INFORMATIONAL, Overhead, SessionOverhead } from "../../network/http-overhead.ts";
 import { HEADER_BUFFER, MOST_HEADERS } from "../../forward/limits.ts";
 
 /**
@@ -41,12 +41,6 @@ function withGuards(session: ClientHttp2Session, connection: Duplex): ClientHttp
     const stream = request(headers, { ...options, signal: abort.signal });
     return reportsCuts(breaksOff(stream, abort), overhead);
   };
-  let goaways = 0;
-  session.on("goaway", () => {
-    goaways += 1;
-    // nghttp2 ends connections that are flooded with other frames, but not with these.
-    if (goaways > MOST_GOAWAYS) flooded(`more than ${MOST_GOAWAYS} GOAWAYs`);
-  });
   return session;
 }
 
@@ -182,9 +176,6 @@ const FIELD = "transfer-encoding";
 function malformed(what: string, code = "ERR_RESPONSE_MALFORMED"): Error {
   return Object.assign(new Error(what), { code });
 }
-
-/** A server that closes says so twice at most: that it will, and which stream was its last. */
-const MOST_GOAWAYS = 100;
 
 /** As many as Node takes of a request. */
 const MOST_FIELDS = 2_000;

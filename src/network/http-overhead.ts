@@ -1,7 +1,7 @@
-import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
+import type { ClientHttp2Stream, Http2Session, Http2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { MOST_HEADERS } from "../../forward/limits.ts";
+import { MOST_HEADERS } from "../forward/limits.ts";
 
 // What comes on a connection and is no part of an answer: blank lines, extensions of chunks, endless reasons, frames of
 // control. Parsers take any amount of it, and read it as fast as it comes, while all others wait.
@@ -42,7 +42,7 @@ export class SessionOverhead {
   #answers = 0;
 
   /** @param flooded is told what came. It ends the session */
-  constructor(session: ClientHttp2Session, stream: Duplex, flooded: (what: string) => void) {
+  constructor(session: Http2Session, stream: Duplex, flooded: (what: string) => void) {
     this.#flooded = flooded;
     const socket = stream as Socket;
     let { bytesRead, bytesWritten } = socket;
@@ -62,10 +62,27 @@ export class SessionOverhead {
       if (unneeded > MOST_UNNEEDED) flooded(`more than ${MOST_UNNEEDED} ALTSVC and ORIGIN frames`);
     };
     session.on("altsvc", count).on("origin", count);
+    let goaways = 0;
+    session.on("goaway", () => {
+      goaways += 1;
+      // nghttp2 ends connections that are flooded with most other frames, but not with these.
+      if (goaways > MOST_GOAWAYS) flooded(`more than ${MOST_GOAWAYS} GOAWAYs`);
+    });
   }
 
   body(bytes: number): void {
     this.#data += bytes;
+  }
+
+  /** A request that a client sends. */
+  followUpload(stream: Http2Stream): void {
+    this.#answers += 1;
+    if (stream.endAfterHeaders) return;
+    const push = stream.push.bind(stream);
+    stream.push = (chunk: Buffer | null, encoding?: BufferEncoding) => {
+      if (chunk !== null) this.body(chunk.length);
+      return push(chunk, encoding);
+    };
   }
 
   follow(stream: ClientHttp2Stream): void {
@@ -86,6 +103,9 @@ function said(bytes: number): string {
 
 /** Before one response. Some origins tell the progress of long work by them. */
 export const MOST_INFORMATIONAL = 1000;
+
+/** A peer that closes says so twice at most: that it will, and which stream was its last. */
+const MOST_GOAWAYS = 100;
 
 /** They name other servers, and other names of this one. */
 const MOST_UNNEEDED = 100;

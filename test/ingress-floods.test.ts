@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { after, before, test } from "node:test";
+import { connect as connectTls, type TLSSocket } from "node:tls";
+import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
+import { flags, frame, frames, uint32 } from "./helpers/raw-http2.ts";
+import { scriptForm } from "./helpers/script-form.ts";
+
+let platform: TestPlatform;
+before(async () => {
+  platform = await startPlatform({ args: ["--dev", "--https-port", "0"] });
+  const form = scriptForm(
+    { compatibility_date: "2026-11-01" },
+    {
+      "index.js": [
+        "application/javascript+module",
+        `export default { fetch: () => new Response("here") };`,
+      ],
+    },
+  );
+  await platform.api("PUT", "/accounts/{account}/workers/scripts/one", form);
+});
+after(() => platform[Symbol.asyncDispose]());
+
+for (const [what, url, path] of [
+  ["the ingress", () => platform.ready.http, "/"],
+  ["the API", () => platform.ready.api, "/client/v4/ips"],
+] as const) {
+  test(`a client that sends thousands of requests without waiting is cut by ${what}, one that sends 100 is answered`, async () => {
+    assert.equal(await pipelined(url(), path, 100), 100);
+    assert.ok((await pipelined(url(), path, 5_000)) < 5_000);
+    assert.equal((await platform.worker("one")).body, "here");
+  });
+}
+
+/** @returns the responses that came until the connection was closed, or all have come */
+async function pipelined(url: string, path: string, count: number): Promise<number> {
+  const socket = connect(Number(new URL(url).port), "127.0.0.1");
+  socket.on("error", () => {});
+  let text = "";
+  socket.setEncoding("latin1").on("data", (chunk: string) => {
+    text += chunk;
+    if (responses() === count) socket.destroy();
+  });
+  const responses = (): number => text.split("HTTP/1.1 ").length - 1;
+  socket.write(`GET ${path} HTTP/1.1\r\nhost: one.localhost\r\n\r\n`.repeat(count));
+  await closed(socket);
+  return responses();
+}
+
+for (const [what, type, payload] of [
+  ["GOAWAY", frames.GOAWAY, uint32(0, 0)],
+  ["WINDOW_UPDATE", 8, uint32(1)],
+] as const) {
+  test(`a client that sends ${what} without end is cut`, async () => {
+    const socket = await http2Client();
+    const all = Buffer.concat(
+      Array.from({ length: 3_000 }, () => frame(type, flags.NONE, 0, payload)),
+    );
+    const go = (): void => {
+      if (!socket.destroyed && socket.write(all)) setImmediate(go);
+    };
+    socket.on("drain", go);
+    go();
+    await closed(socket);
+    assert.equal((await platform.worker("one")).body, "here");
+  });
+}
+
+/** Also one that is reset. */
+function closed(socket: Socket): Promise<void> {
+  return new Promise((resolve) => socket.once("close", () => resolve()));
+}
+
+async function http2Client(): Promise<TLSSocket> {
+  const socket = connectTls({
+    host: "127.0.0.1",
+    port: Number(new URL(platform.ready.https!).port),
+    servername: "one.localhost",
+    ALPNProtocols: ["h2"],
+    rejectUnauthorized: false,
+  });
+  socket.on("error", () => {}).resume();
+  await once(socket, "secureConnect");
+  socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  socket.write(frame(frames.SETTINGS, flags.NONE, 0, Buffer.alloc(0)));
+  return socket;
+}

@@ -17,6 +17,7 @@ import { startSidecar } from "countersign-origin/sidecar";
 import { WebSocket, WebSocketServer } from "ws";
 import { countersign } from "./helpers/cli.ts";
 import { withoutOpenssl } from "./helpers/openssl-server.ts";
+import { pipelined } from "./helpers/pipelined.ts";
 import { padded } from "./helpers/padded-client.ts";
 import { makeAuthority, type TestAuthority, type TestCertificate } from "./helpers/pki.ts";
 import { program } from "./helpers/program.ts";
@@ -368,6 +369,18 @@ test("a service that is away is a 502 with a code", async () => {
   const { url } = await serve(`http://127.0.0.1:${free}`);
   const { status, body } = await ask(url, callers.a, { method: "POST", body: "x" });
   assert.deepEqual([status, /"upstream_unreachable".*ECONNREFUSED/.test(body)], [502, true]);
+});
+
+test("a caller that sends thousands of requests without waiting is cut, one that sends 100 is answered", async () => {
+  const started = await serve();
+  const opened = () => {
+    const { chain, key } = callers.a;
+    const at = { host: "127.0.0.1", port: Number(new URL(started.url).port) };
+    return connect({ ...at, cert: chain, key, rejectUnauthorized: false });
+  };
+  const request = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+  assert.equal(await pipelined(opened(), request, 100), 100);
+  assert.ok((await pipelined(opened(), request, 5_000)) < 5_000);
 });
 
 test("SIGTERM answers what is in flight, then ends with status 0", async () => {

@@ -1,6 +1,7 @@
 import { createSecureContext } from "node:tls";
 import { startSidecar, type KeyPair, type Sidecar } from "countersign-origin/sidecar";
 import { SteadyRequest } from "../forward/steady-request.ts";
+import { withinPipeline } from "../network/pipelined.ts";
 import { TlsFloods } from "../network/tls-floods.ts";
 import { listenFailure } from "../network/listen-failure.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../terminal/io.ts";
@@ -42,6 +43,7 @@ export async function serveOrigin(io: Io, flags: ServeFlags): Promise<void> {
       pair: pair!,
       log,
       incoming: SteadyRequest,
+      bounded: withinPipeline,
       secured: (socket) => floods.watch(socket),
     }).catch((error: unknown) => {
       throw listenFailure("the sidecar", listen, error as NodeJS.ErrnoException);

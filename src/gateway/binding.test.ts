@@ -14,6 +14,7 @@ import {
   type Sent,
 } from "../../test/helpers/binding.ts";
 import { ask } from "../../test/helpers/gateway.ts";
+import { pipelined } from "../../test/helpers/pipelined.ts";
 import { Failure } from "../failures/failures.ts";
 import { frontName } from "./front.ts";
 import type { Route } from "./route.ts";
@@ -43,6 +44,13 @@ test("what is thrown for one request, socket or upgrade ends it with a code, and
     socket.resume();
     await once(socket, "close");
   }
+});
+
+test("thousands of requests that nobody waits for end their connection, a hundred are answered", async (t) => {
+  const { path } = await testBinding(t, { answer: answered(200, "hello") });
+  const request = "GET https://a.example/ HTTP/1.1\r\n\r\n";
+  assert.equal(await pipelined(connect(path), request, 100), 100);
+  assert.ok((await pipelined(connect(path), request, 5_000)) < 5_000);
 });
 
 test("a request goes where its URL says, and its answer is the origin's alone", async (t) => {

@@ -17,6 +17,7 @@ import {
 } from "../forward/limits.ts";
 import { answerUnread } from "../forward/unread.ts";
 import { InFlight } from "../forward/in-flight.ts";
+import { withinPipeline } from "../network/pipelined.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
 import type { Clock } from "./clock.ts";
 import { frontUrl, loopIn } from "./front.ts";
@@ -69,6 +70,9 @@ export class BindingSocket {
     this.#router = router;
     this.#routes = new UsedRoutes(router);
     this.#recent = new RecentFailures(() => router.clock.now());
+    const answered = withinPipeline((request, response) =>
+      this.#answer(request, response, "request"),
+    );
     this.#server = createServer(
       // The peer is this machine's workerd. It uses a connection again within 5 s or not at all.
       {
@@ -81,22 +85,21 @@ export class BindingSocket {
         requestTimeout: 0,
         shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
       },
-      (request, response) => this.#answer(request, response, "request"),
+      answered,
     );
     this.#server.maxHeadersCount = 0;
     this.#server.on("connection", (socket) => {
       this.#connections += 1;
       socket.once("close", () => (this.#connections -= 1));
     });
-    this.#server.on("checkContinue", (request, response) => {
-      this.#answer(request, response, "continue");
-    });
+    this.#server.on(
+      "checkContinue",
+      withinPipeline((request, response) => this.#answer(request, response, "continue")),
+    );
     this.#server.on("upgrade", (request, socket, head) => {
       guarded(socket, () => this.#upgrade(request, socket, head))();
     });
-    this.#server.on("checkExpectation", (request, response) => {
-      this.#answer(request, response, "request");
-    });
+    this.#server.on("checkExpectation", answered);
     this.#server.on("clientError", (error, socket) => {
       guarded(socket, () => answerUnread(error, socket, this.#inFlight, unreadFailure))();
     });

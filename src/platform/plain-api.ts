@@ -4,6 +4,7 @@ import type { Logger } from "pino";
 import { failure } from "../control/api/envelope.ts";
 import { Failure } from "../failures/failures.ts";
 import { peek } from "../network/peek.ts";
+import { withinPipeline } from "../network/pipelined.ts";
 
 /** The first byte of a TLS handshake. No HTTP method begins with it. */
 const HANDSHAKE = 22;
@@ -21,10 +22,13 @@ interface PlainOptions {
  * network in clear, and clients would go on sending it.
  */
 export function answerPlain(server: Server, options: PlainOptions): Disposable {
-  const plain = createServer(options.times, (request, response) => {
-    response.shouldKeepAlive = false;
-    void answer(request, response, options);
-  });
+  const plain = createServer(
+    options.times,
+    withinPipeline((request, response) => {
+      response.shouldKeepAlive = false;
+      void answer(request, response, options);
+    }),
+  );
   const secure = server.listeners("connection") as ((socket: Socket) => void)[];
   const silent = new Set<Socket>();
   server.removeAllListeners("connection");

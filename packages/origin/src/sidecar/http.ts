@@ -19,22 +19,25 @@ import type { Shared } from "./sidecar.ts";
 /** A request that ends within this time is answered, whatever has changed since it was let in, ms. */
 const GRACE = 500;
 
+export type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+
 /** A server that passes on each request that the policy allows, with headers that name the caller. */
 export function createHttpServer(
   options: ServerOptions,
   shared: Shared,
+  bounded: (answer: Answer) => Answer = (answer) => answer,
 ): { readonly server: Server; readonly stopIdle: () => void } {
   const agent = new Agent({ keepAlive: true });
   // Uploads may take any time; the head of a request may not.
   const server = createServer({ ...options, requestTimeout: 0, headersTimeout: 30_000 });
   // A request that cannot be sent on must not end the whole server.
-  const take = (request: IncomingMessage, response: ServerResponse): void => {
+  const take = bounded((request, response) => {
     try {
       pass(request, response, shared, agent);
     } catch {
       badGateway(response, "request_malformed", "the request cannot be passed on");
     }
-  };
+  });
   server.on("request", take);
   server.on("checkContinue", take);
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {

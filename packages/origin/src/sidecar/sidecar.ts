@@ -5,7 +5,7 @@ import type { Server, TLSSocket } from "node:tls";
 import { Authorizer, type DecisionCount, type DecisionMade } from "../authorizer.ts";
 import { followTrust, secureServerOptions } from "../tls.ts";
 import type { Trust } from "../trust.ts";
-import { createHttpServer } from "./http.ts";
+import { type Answer, createHttpServer } from "./http.ts";
 import { Live } from "./live.ts";
 import { createTcpServer } from "./tcp.ts";
 
@@ -32,6 +32,8 @@ export interface SidecarOptions {
   readonly clock?: () => number;
   /** The class of requests over HTTP, as `http.createServer` takes it. Default: Node's. */
   readonly incoming?: typeof IncomingMessage;
+  /** What answers each request over HTTP: may bound what a connection asks for. Default: as it is. */
+  readonly bounded?: (answer: Answer) => Answer;
   /** Called with each connection whose handshake is over. */
   readonly secured?: (socket: TLSSocket) => void;
 }
@@ -88,7 +90,7 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   const { server, stopIdle } =
     to.protocol === "tcp"
       ? { server: createTcpServer(tls, shared), stopIdle: () => {} }
-      : createHttpServer({ ...tls, IncomingMessage: incoming }, shared);
+      : createHttpServer({ ...tls, IncomingMessage: incoming }, shared, options.bounded);
   server.maxConnections = maxConnections;
   if (options.secured !== undefined) server.on("secureConnection", options.secured);
   const sockets = socketsOf(server);

@@ -17,6 +17,7 @@ import { startControl, type TestControl } from "../test/helpers/control.ts";
 import { makeAuthority } from "../test/helpers/pki.ts";
 import { atLeast } from "./aims.ts";
 import { stopSignal } from "./lab.ts";
+import { median } from "./measure.ts";
 import { finishPart } from "./parts.ts";
 import { type Rate, storeRates } from "./store-rates.ts";
 
@@ -67,7 +68,7 @@ const { uploads, pages, barePages } = rates;
 await finishPart(
   [
     atLeast("uploads of certificates a second", 1_000, uploads.perSecond, {
-      peers: [["fsync", 1_000 / middle(fsync, "wall")]],
+      peers: [["fsync", 1_000 / median(fsync.map(({ wall }) => wall))]],
     }),
     atLeast("pages of a list of certificates a second", 10_000, pages.perSecond, {
       limit: ["a server in Node that answers the same bytes", barePages.perSecond],
@@ -152,10 +153,6 @@ async function sample(
     all.push({ wall: performance.now() - began, cpu: (user + system) / 1000 });
   }
   return all;
-}
-
-function middle(samples: readonly Sample[], kind: keyof Sample): number {
-  return samples.map((one) => one[kind]).toSorted((a, b) => a - b)[samples.length >> 1]!;
 }
 
 function show(name: string, samples: readonly Sample[]): void {

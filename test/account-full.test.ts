@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { startControl, type TestControl } from "./helpers/control.ts";
+import { fillTable } from "./helpers/fill-table.ts";
 import { newMaterial } from "./helpers/one-of-each.ts";
 import { scriptForm } from "./helpers/script-form.ts";
 
@@ -28,24 +29,6 @@ before(async () => {
 after(() => control[Symbol.asyncDispose]());
 
 const account = (): string => `/accounts/${control.accountId}`;
-
-/** Fills a table to one row below the account's share, past the API's own checks. */
-async function fill(table: string, count: number, row: (i: number) => object): Promise<void> {
-  const { accountId, store } = control;
-  const rows = Array.from({ length: count }, (_, i) => ({ accountId, ...row(i) }));
-  await store.write(async ({ db }) => {
-    for (let at = 0; at < rows.length; at += 500) {
-      const some = rows.slice(at, at + 500);
-      await db
-        .insertInto(table as never)
-        .values(some)
-        .execute();
-    }
-    const by = { kind: "system", id: null, email: "test@localhost", address: null } as const;
-    const resource = { type: "test", id: table };
-    return { value: null, audit: { by, action: "access.filled", accountId, resource } };
-  });
-}
 
 const named = (i: number): { id: string; name: string; createdOn: string } => ({
   id: `filled-${i}`,
@@ -160,7 +143,7 @@ for (const { what, table, most, there = 0, row, call } of [
   },
 ]) {
   test(`an account has ${most} ${what}, and is refused one more`, async () => {
-    await fill(table, most - 1 - there, row);
+    await fillTable(control, table, most - 1 - there, row);
     const last = await call(1);
     assert.ok(last.success, JSON.stringify(last.errors));
     const more = await call(2);
@@ -178,7 +161,7 @@ test("client certificates are shown by pages, and an account has 10,000 of them"
     .selectFrom("clientCertificates")
     .select("authorityId")
     .executeTakeFirstOrThrow();
-  await fill("clientCertificates", 9_998, (i) => ({
+  await fillTable(control, "clientCertificates", 9_998, (i) => ({
     id: `filled-${i}`,
     zoneId,
     authorityId,
@@ -228,7 +211,7 @@ test("of the tokens that were revoked, the last thousand are kept", async () => 
       .where("id", "like", "filled-%")
       .execute(),
   );
-  await fill("tokens", 500, (i) => ({
+  await fillTable(control, "tokens", 500, (i) => ({
     ...named(i),
     id: `later-${i}`,
     userId: null,

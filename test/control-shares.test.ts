@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { startControl, type TestControl } from "./helpers/control.ts";
+import { fillTable } from "./helpers/fill-table.ts";
 import { makeAuthority } from "./helpers/pki.ts";
 
 let control: TestControl;
@@ -8,27 +9,13 @@ const now = new Date().toISOString();
 before(async () => (control = await startControl()));
 after(() => control[Symbol.asyncDispose]());
 
-/** Fills a table to one row below the account's limit, past the API's own checks. */
-async function fill(table: string, most: number, row: (i: number) => object): Promise<void> {
-  const { accountId, store } = control;
-  const rows = Array.from({ length: most - 1 }, (_, i) => ({
+/** Fills a table to one row below the account's limit. */
+function fill(table: string, most: number, row: (i: number) => object): Promise<void> {
+  return fillTable(control, table, most - 1, (i) => ({
     id: `${table}-${i}`,
-    accountId,
     createdOn: now,
     ...row(i),
   }));
-  await store.write(async ({ db }) => {
-    for (let at = 0; at < rows.length; at += 500) {
-      const some = rows.slice(at, at + 500);
-      await db
-        .insertInto(table as never)
-        .values(some)
-        .execute();
-    }
-    const by = { kind: "system", id: null, email: "test@localhost", address: null } as const;
-    const resource = { type: "test", id: table };
-    return { value: null, audit: { by, action: "access.filled", accountId, resource } };
-  });
 }
 
 for (const { what, table, most, row, path, body, code } of [

@@ -137,12 +137,24 @@ export function pageOf(answer: Answer, asked: Paging): Answer {
   return {
     ...rest,
     result,
-    resultInfo: {
-      page,
-      per_page: perPage,
-      count: result.length,
-      total_count: total,
-      total_pages: Math.max(1, Math.ceil(total / perPage)),
-    },
+    resultInfo: pageInfo({ page, perPage, count: result.length, total }),
+  };
+}
+
+/** `result_info` of a page with `count` elements, of `total`. */
+export function pageInfo({
+  page,
+  perPage,
+  count,
+  total,
+}: Readonly<Record<"page" | "perPage" | "count" | "total", number>>): NonNullable<
+  Answer["resultInfo"]
+> {
+  return {
+    page,
+    per_page: perPage,
+    count,
+    total_count: total,
+    total_pages: Math.max(1, Math.ceil(total / perPage)),
   };
 }

@@ -18,7 +18,7 @@ import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { assertRoom } from "../api/room.ts";
-import { type Answer, list, paging } from "../api/envelope.ts";
+import { type Answer, list, pageInfo, paging } from "../api/envelope.ts";
 import { refuseRequest } from "../identity/issued.ts";
 
 const creation = z.object({
@@ -162,13 +162,7 @@ export function clientCertificateEndpoints(
         );
         return {
           result: rows.map(shown),
-          resultInfo: {
-            page,
-            per_page: perPage,
-            count: rows.length,
-            total_count: total,
-            total_pages: Math.max(1, Math.ceil(total / perPage)),
-          },
+          resultInfo: pageInfo({ page, perPage, count: rows.length, total }),
         };
       },
     ),

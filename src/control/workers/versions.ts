@@ -9,6 +9,7 @@ import { hasPreviews } from "../../store/workers/previews.ts";
 import { currentDeployment } from "../../store/workers/deployments.ts";
 import { Failure } from "../../failures/failures.ts";
 import { shownBinding } from "./binding-shown.ts";
+import { pageInfo } from "../api/envelope.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { existingScript, existingVersion } from "./lookup.ts";
@@ -45,13 +46,7 @@ export function versionEndpoints({ store }: ControlContext): readonly Endpoint[]
         const total = (await newestVersion(store.db, script.id))?.number ?? 0;
         return {
           result: { items: versions.map((version) => shownVersion(version, isPreviewed)) },
-          resultInfo: {
-            page: number,
-            per_page: perPage,
-            count: versions.length,
-            total_count: total,
-            total_pages: Math.max(1, Math.ceil(total / perPage)),
-          },
+          resultInfo: pageInfo({ page: number, perPage, count: versions.length, total }),
         };
       },
     ),

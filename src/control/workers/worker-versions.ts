@@ -10,6 +10,7 @@ import {
 import { resolveAssets } from "./assets/assets-metadata.ts";
 import { resolveBindings } from "./bindings.ts";
 import { shownBinding } from "./binding-shown.ts";
+import { pageInfo } from "../api/envelope.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { byOf, existingVersion } from "./lookup.ts";
@@ -101,13 +102,7 @@ export function workerVersionEndpoints(
         const versions = await listVersions(store.db, script.id, { page, perPage });
         return {
           result: versions.map(shown),
-          resultInfo: {
-            page,
-            per_page: perPage,
-            count: versions.length,
-            total_count: total,
-            total_pages: Math.max(1, Math.ceil(total / perPage)),
-          },
+          resultInfo: pageInfo({ page, perPage, count: versions.length, total }),
         };
       },
     ),

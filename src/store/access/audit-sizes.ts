@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+
 interface Change {
   readonly before?: Values;
   readonly after?: Values;

@@ -24,8 +24,8 @@ let ca: TestAuthority;
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "countersign-front-"));
   socketPath = join(folder, "shop.sock");
-  const args = ["--dev", "--trusted-proxies", "127.0.0.1", "--worker-socket"];
-  platform = await startPlatform({ args: [...args, `shop=${socketPath}`] });
+  const args = ["--dev", "--trusted-proxies", "127.0.0.1", "--worker-port", "shop=127.0.0.1:0"];
+  platform = await startPlatform({ args: [...args, "--worker-socket", `shop=${socketPath}`] });
   await deploy("one");
   // Only direct clients on this machine may use names below localhost.
   const zone = await platform.api("GET", "/zones?name=shop.example");
@@ -163,6 +163,16 @@ for (const name of ["nginx", "haproxy", "caddy"]) {
       assert.equal(await echo(url), "back: hello");
     });
 
+    it(`${name} tells a Worker's own port the client's address, and drops what a client forges`, async (t) => {
+      const own = platform.ready.workers!["shop"]!.find((one) => one.startsWith("http:"))!;
+      const url = await front(t, name, own, "--own-port");
+      const seen = await ask(url, { headers: FORGED });
+      assert.doesNotMatch(JSON.stringify(seen), /forged|Zm9yZ2Vk|203\.0\.113/);
+      assert.equal(seen.headers["cf-connecting-ip"], "127.0.0.1");
+      assert.equal(seen.headers["cf-ray"], undefined);
+      assert.equal(await echo(url), "back: hello");
+    });
+
     it(`${name} loses no request at a Worker's socket while it is deployed three times`, async (t) => {
       const url = await front(t, name, `unix:${socketPath}`);
       const over = new AbortController();
@@ -227,6 +237,7 @@ test("values that a server could read as more than a name are refused by name, a
     [["--to", "unix:/run/a\nb"], /--to .*has an odd character/],
     [["--to", "unix:run/a"], /is not unix:\/path/],
     [["--to", "tcp://127.0.0.1:1"], /--to is unix:\/path or http/],
+    [["--to", to, "--own-port"], /--own-port is for --to http/],
     [["--to", to, "--host", "a b"], /--host \\?"a b\\?" is not a host name/],
     [["--to", to, "--host", "a.example;"], /is not a host name/],
     [["--to", to, "--listen", "0"], /--listen needs a port/],

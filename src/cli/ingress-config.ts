@@ -1,12 +1,13 @@
 import { resolve } from "node:path";
 import { Failure } from "../failures/failures.ts";
 import { writeJson, type Io } from "../terminal/io.ts";
-import { proxies, type ProxySettings } from "./ingress-config/proxies.ts";
+import { proxies, type ProxySettings, type Target } from "./ingress-config/proxies.ts";
 import { hostPort } from "./origin-config/server.ts";
 import { readDestination, readListen } from "./origin-options.ts";
 
 export interface IngressFlags {
   readonly to: string;
+  readonly ownPort?: true;
   readonly host?: string;
   readonly listen?: string;
   readonly cert?: string;
@@ -14,7 +15,7 @@ export interface IngressFlags {
   readonly json?: true;
 }
 
-/** Prints the configuration of a proxy in front of a Worker's socket, or of the ingress. */
+/** Prints the configuration of a proxy in front of a Worker's socket or port, or of the ingress. */
 export function configureIngress(io: Io, name: string, flags: IngressFlags): void {
   const proxy = proxies[name]!;
   const { file } = proxy;
@@ -23,7 +24,8 @@ export function configureIngress(io: Io, name: string, flags: IngressFlags): voi
   else io.stdout.write(configuration);
 }
 
-function readFront(cwd: string, { to, host, listen, cert, key }: IngressFlags): ProxySettings {
+function readFront(cwd: string, flags: IngressFlags): ProxySettings {
+  const { to, ownPort = false, host, listen, cert, key } = flags;
   if ((cert === undefined) !== (key === undefined)) {
     throw malformed("TLS needs both --cert and --key");
   }
@@ -38,7 +40,7 @@ function readFront(cwd: string, { to, host, listen, cert, key }: IngressFlags): 
     listen: readAddress(listen ?? (tls === null ? "80" : "443")),
     host: host?.toLowerCase() ?? null,
     tls,
-    to: readTarget(to),
+    to: readTarget(to, ownPort),
   };
 }
 
@@ -58,8 +60,10 @@ function readAddress(text: string): ProxySettings["listen"] {
   return address;
 }
 
-function readTarget(text: string): ProxySettings["to"] {
+function readTarget(text: string, isWorker: boolean): Target {
   if (text.startsWith("unix:")) {
+    if (isWorker)
+      throw malformed("--own-port is for --to http://host:port; a socket is a Worker's own");
     const socket = text.slice("unix:".length);
     if (!socket.startsWith("/")) throw malformed(`--to ${shown(text)} is not unix:/path`);
     return { path: path("--to", socket) };
@@ -67,7 +71,7 @@ function readTarget(text: string): ProxySettings["to"] {
   const { protocol, host, port } = readDestination(text, malformed);
   if (protocol !== "http") throw malformed("--to is unix:/path or http://host:port");
   if (!/^[A-Za-z0-9.:-]+$/.test(host)) throw malformed(`--to ${shown(text)} has an odd character`);
-  return { address: hostPort({ host, port }) };
+  return { address: hostPort({ host, port }), isWorker };
 }
 
 /** These characters have a meaning in the configuration of all three servers. */

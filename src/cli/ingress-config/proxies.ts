@@ -7,9 +7,13 @@ export interface ProxySettings {
   readonly host: string | null;
   /** Absolute paths. */
   readonly tls: { readonly cert: string; readonly key: string } | null;
-  /** A Worker's socket, or the ingress. */
-  readonly to: { readonly path: string } | { readonly address: string };
+  readonly to: Target;
 }
+
+/** A Worker's socket, a Worker's port, or the ingress. */
+export type Target =
+  | { readonly path: string }
+  | { readonly address: string; readonly isWorker: boolean };
 
 interface Proxy {
   /** The name of the configuration file. */
@@ -54,13 +58,18 @@ function told(front: ProxySettings, address: string): readonly (readonly [string
     ["X-Forwarded-For", address],
     ["X-Forwarded-Proto", schemeOf(front)],
   ] as const;
-  if (!("path" in front.to)) return forwarded;
+  if (!isWorker(front.to)) return forwarded;
   return [["CF-Connecting-IP", address], ["X-Real-IP", address], ...forwarded];
 }
 
 /** Headers that the proxy has to drop. The ingress drops these itself, and its Access reads some of them. */
 function dropped({ to }: ProxySettings, names: readonly string[]): readonly string[] {
-  return "path" in to ? names : [];
+  return isWorker(to) ? names : [];
+}
+
+/** True: no ingress stands behind the proxy, only workerd. */
+function isWorker(to: Target): boolean {
+  return "path" in to || to.isWorker;
 }
 
 function schemeOf({ tls }: ProxySettings): "http" | "https" {
@@ -122,6 +131,7 @@ const haproxy: Proxy = {
   render: (front) => {
     const { listen, host, tls, to } = front;
     const isSocket = "path" in to;
+    const ownConnections = isWorker(to);
     const bind = `  bind ${hostPort(listen)}`;
     const lines = [
       ...(tls === null
@@ -156,7 +166,7 @@ const haproxy: Proxy = {
       "  timeout server 1h",
       "  # WebSockets may be silent for this long.",
       "  timeout tunnel 1h",
-      ...(isSocket
+      ...(ownConnections
         ? [
             "  # Each request has a connection of its own: a deploy cuts none that is used again.",
             "  option http-server-close",
@@ -189,7 +199,7 @@ ${told(front, "{http.request.remote.host}")
     # X-Forwarded-For and -Proto are set by it.
     reverse_proxy ${doubleQuoted(upstream)} {
       flush_interval -1
-${"path" in to ? caddySocket : ""}\
+${isWorker(to) ? caddyOwnConnections : ""}\
     }
   }
 }
@@ -197,7 +207,7 @@ ${"path" in to ? caddySocket : ""}\
   },
 };
 
-const caddySocket = `      # Each request has a connection of its own: a deploy cuts none that is used again.
+const caddyOwnConnections = `      # Each request has a connection of its own: a deploy cuts none that is used again.
       transport http {
         keepalive off
       }

@@ -153,6 +153,69 @@ for (const { what, table, most, there = 0, row, call } of [
   });
 }
 
+for (const { kind, most, what, path, body } of [
+  {
+    kind: "kv",
+    most: 1_000,
+    what: "KV namespaces",
+    path: "storage/kv/namespaces",
+    body: (n: string) => ({ title: n }),
+  },
+  {
+    kind: "d1",
+    most: 10_000,
+    what: "D1 databases",
+    path: "d1/database",
+    body: (n: string) => ({ name: n }),
+  },
+  {
+    kind: "r2",
+    most: 10_000,
+    what: "R2 buckets",
+    path: "r2/buckets",
+    body: (n: string) => ({ name: n }),
+  },
+  {
+    kind: "queue",
+    most: 1_000,
+    what: "queues",
+    path: "queues",
+    body: (n: string) => ({ queue_name: n }),
+  },
+]) {
+  test(`an account has ${most} ${what}, and is refused one more`, async () => {
+    await fillTable(control, "resources", most, (i) => ({
+      ...named(i),
+      id: `filled-${kind}-${i}`,
+      kind,
+      settings: "{}",
+      modifiedOn: now,
+    }));
+    const more = await control.call("POST", `${account()}/${path}`, body("more"));
+    assert.equal(more.status, 400);
+    assert.equal(more.errors[0]!.meta?.["failure"], "account_full", JSON.stringify(more.errors));
+    assert.match(more.errors[0]!.message, new RegExp(`more than ${most} ${what}`));
+  });
+}
+
+const secret = (text: string) => ({ type: "secret_text", text });
+
+test("secrets of a version are refused before its process cannot take them", async () => {
+  const path = `${account()}/workers/scripts/first/secrets-bulk`;
+  const long = await control.call("PATCH", path, { secrets: { LONG: secret("ä".repeat(65_000)) } });
+  assert.equal(long.status, 400);
+  assert.match(long.errors[0]!.message, /"secrets.LONG.text" Too big: .*128000 characters/);
+  const some = (from: number) =>
+    Object.fromEntries(
+      Array.from({ length: 9 }, (_, i) => [`S${from + i}`, secret("x".repeat(100_000))]),
+    );
+  const first = await control.call("PATCH", path, { secrets: some(0) });
+  assert.ok(first.success, JSON.stringify(first.errors));
+  const more = await control.call("PATCH", path, { secrets: some(10) });
+  assert.equal(more.errors[0]!.meta?.["failure"], "secrets_too_large", JSON.stringify(more.errors));
+  assert.match(more.errors[0]!.message, /more than 1572864/);
+});
+
 test("client certificates are shown by pages, and an account has 10,000 of them", async () => {
   const path = `/zones/${zoneId}/client_certificates`;
   const issue = async () => control.call("POST", path, { csr, validity_days: 1 });

@@ -154,7 +154,8 @@ function identifier({
   };
 }
 
-function allEndpoints(
+/** In the order in which they match. */
+export function allEndpoints(
   context: ControlContext,
   identities: Identities,
   transfers: Transfers,

@@ -147,6 +147,15 @@ export const scriptFailures = {
     cause: "A field of it is missing or has another type, or two bindings have one name.",
     fix: "Correct the binding in the Worker's configuration.",
   },
+  secrets_too_large: {
+    side: "caller",
+    status: 400,
+    number: 7000895,
+    title: "the secrets of a Worker are too large together",
+    cause:
+      "Secrets are variables of the environment of the Worker's process, and Linux gives one little space.",
+    fix: "Delete secrets that are not needed, or keep large ones in KV or R2.",
+  },
   binding_certificate_unknown: {
     side: "caller",
     status: 400,

@@ -5,6 +5,12 @@ import { openBody, sealBody, type Keyring, type Sealed, type SealedBody } from "
 /** The most secrets of one version. */
 export const MOST_TEXTS = 1000;
 
+/** Bytes of one secret. It is a variable of its process's environment, and the kernel takes none of 128 KiB. */
+export const LONGEST_TEXT: number = 125 * 1024;
+
+/** Bytes of all secrets of a version: Linux gives an environment 2 MiB, with all else that a process begins with. */
+export const MOST_TEXT_BYTES: number = 1536 * 1024;
+
 /** JSON of a request without its secrets: each is a word in its place, and sealed beside it. */
 export interface HiddenTexts {
   readonly fields: unknown;
@@ -66,14 +72,11 @@ function withHidden(value: Fields, name: string, hide: (text: string) => string)
   );
 }
 
-/** The schema checks the word in place of the text. */
+/** The schema checks the word in place of the text: one character stands for each of its bytes. */
 function alike(text: string, word: string): string {
-  const long = word.padEnd(Math.min(text.length, LONGEST), "-");
+  const long = word.padEnd(Math.min(Buffer.byteLength(text), LONGEST_TEXT + 1), "-");
   return /\p{Cc}/u.test(text) ? `${long}\n` : long;
 }
-
-/** No schema asks about more. */
-const LONGEST = 10_000;
 
 /** The secrets of one request, until it is answered. */
 export class SecretTexts implements Disposable {

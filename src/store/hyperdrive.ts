@@ -33,11 +33,23 @@ export function listHyperdrive(db: Database, accountId: string): Promise<Hyperdr
 }
 
 export async function updateHyperdrive(db: Database, row: HyperdriveConfigRow): Promise<void> {
-  await db.updateTable("hyperdriveConfigs").set(row).where("id", "=", row.id).execute();
+  await db
+    .updateTable("hyperdriveConfigs")
+    .set(row)
+    .where("accountId", "=", row.accountId)
+    .where("id", "=", row.id)
+    .execute();
 }
 
-export async function deleteHyperdrive(db: Database, id: string): Promise<void> {
-  await db.deleteFrom("hyperdriveConfigs").where("id", "=", id).execute();
+export async function deleteHyperdrive(
+  db: Database,
+  { accountId, id }: Pick<HyperdriveConfigRow, "accountId" | "id">,
+): Promise<void> {
+  await db
+    .deleteFrom("hyperdriveConfigs")
+    .where("accountId", "=", accountId)
+    .where("id", "=", id)
+    .execute();
 }
 
 /** The configurations that present the certificate, or verify with the CA. */

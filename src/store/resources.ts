@@ -34,14 +34,40 @@ export function listResources(
 
 export async function updateResource(
   db: Database,
-  id: string,
+  { accountId, id }: Pick<ResourceRow, "accountId" | "id">,
   change: Partial<Pick<ResourceRow, "name" | "settings" | "modifiedOn">>,
 ): Promise<void> {
-  await db.updateTable("resources").set(change).where("id", "=", id).execute();
+  await db
+    .updateTable("resources")
+    .set(change)
+    .where("accountId", "=", accountId)
+    .where("id", "=", id)
+    .execute();
 }
 
-export async function deleteResource(db: Database, id: string): Promise<void> {
-  await db.deleteFrom("resources").where("id", "=", id).execute();
+export async function deleteResource(
+  db: Database,
+  { accountId, id }: Pick<ResourceRow, "accountId" | "id">,
+): Promise<void> {
+  await db
+    .deleteFrom("resources")
+    .where("accountId", "=", accountId)
+    .where("id", "=", id)
+    .execute();
+}
+
+export async function countResources(
+  db: Database,
+  accountId: string,
+  kind: ResourceKind,
+): Promise<number> {
+  const { total } = await db
+    .selectFrom("resources")
+    .where("accountId", "=", accountId)
+    .where("kind", "=", kind)
+    .select((e) => e.fn.countAll<number | string>().as("total"))
+    .executeTakeFirstOrThrow();
+  return Number(total);
 }
 
 const ofAccount = (db: Database, accountId: string, kind: ResourceKind) =>

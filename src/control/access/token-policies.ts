@@ -18,7 +18,7 @@ export const policies: z.ZodType<SentPolicy[]> = z
     z.object({
       effect: z.enum(["allow", "deny"]),
       permission_groups: z
-        .array(z.object({ id: z.string() }))
+        .array(z.object({ id: z.string().max(255) }))
         .min(1)
         .max(100),
       resources: z.record(z.string().max(200), z.unknown()),

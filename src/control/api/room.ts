@@ -16,9 +16,15 @@ const most: Readonly<Record<Limited, readonly [most: number, what: string]>> = {
   accessPolicies: [1_000, "policies of Access"],
   scripts: [5_000, "Workers"],
   tokens: [1_000, "API tokens"],
+  kv: [1_000, "KV namespaces"],
+  d1: [10_000, "D1 databases"],
+  r2: [10_000, "R2 buckets"],
+  queue: [1_000, "queues"],
 };
 
-type Limited =
+type Limited = LimitedTable | Counted;
+
+type LimitedTable =
   | "routes"
   | "zones"
   | "hostClients"
@@ -29,11 +35,14 @@ type Limited =
   | "scripts"
   | "tokens";
 
+/** What Workers store in. */
+export type Counted = "kv" | "d1" | "r2" | "queue";
+
 /** @throws Failure `account_full` if the account would have more than its share with `more` of them */
 export async function assertRoom(
   db: Database,
   accountId: string,
-  table: Limited,
+  table: LimitedTable,
   more = 1,
 ): Promise<void> {
   assertFits(table, (await countRows(db, table, accountId)) + more);

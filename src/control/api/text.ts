@@ -2,10 +2,11 @@ import { z } from "@hono/zod-openapi";
 
 const NO_CONTROL_CHARACTERS = /^[^\p{Cc}]*$/u;
 
-/** A name or an id: one line of text that every database can look up. */
-export const oneLine: z.ZodString = z
-  .string()
-  .regex(NO_CONTROL_CHARACTERS, "has control characters");
+/** One line of text, that every database can look up. Each use gives its own `max`. */
+export const line: z.ZodString = z.string().regex(NO_CONTROL_CHARACTERS, "has control characters");
+
+/** A name or an id. */
+export const oneLine: z.ZodString = line.max(1024);
 
 export function isOneLine(text: string): boolean {
   return NO_CONTROL_CHARACTERS.test(text);

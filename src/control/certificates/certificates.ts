@@ -33,12 +33,13 @@ import {
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, keyEndpoint, type Endpoint } from "../api/endpoint.ts";
 import { expiryOf } from "./version-shown.ts";
+import { pem } from "../api/bounds.ts";
 import { oneLine } from "../api/text.ts";
 import { authorityChanged, refusePinned } from "./trust.ts";
 
 const upload = z.object({
-  certificates: z.string(),
-  private_key: z.string().nullish(),
+  certificates: pem,
+  private_key: pem.nullish(),
   ca: z.boolean().default(false),
   name: oneLine.trim().max(255).nullish(),
   /** Not in Cloudflare's API. */

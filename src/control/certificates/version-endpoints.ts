@@ -25,12 +25,13 @@ import {
   rollBack,
 } from "./certificate-versions.ts";
 import { shownCertificate, shownCertificateVersion, surroundings } from "./version-shown.ts";
+import { pem } from "../api/bounds.ts";
 import { oneLine } from "../api/text.ts";
 import { refuseAuthority } from "./trust.ts";
 
 const newVersion = z.object({
-  certificates: z.string(),
-  private_key: z.string().nullish(),
+  certificates: pem,
+  private_key: pem.nullish(),
   allow_expired: z.boolean().default(false),
   /** False: the version is only stored, to be activated later. */
   activate: z.boolean().default(true),

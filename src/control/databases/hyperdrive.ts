@@ -185,7 +185,7 @@ async function remove(context: ControlContext, caller: Caller, id: string): Prom
         facts: { scripts },
       });
     }
-    await deleteHyperdrive(db, id);
+    await deleteHyperdrive(db, row);
     await tell({ kind: "database", accountId, databaseId: id });
     return { value: null, audit: auditOf(caller, "delete", row, null) };
   });

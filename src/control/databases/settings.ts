@@ -3,7 +3,7 @@ import { IDENTITY } from "../../contract/identity.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { Database } from "../../store/database.ts";
 import type { HyperdriveConfigRow } from "../../store/schema.ts";
-import { oneLine } from "../api/text.ts";
+import { line, oneLine } from "../api/text.ts";
 import { existingCertificate } from "../certificates/certificate-intake.ts";
 import { refuseAuthority, refuseLeaf } from "../certificates/trust.ts";
 import { unbracketed } from "../../network/unbracketed.ts";
@@ -61,7 +61,7 @@ const originFields = () => ({
   port: z.int().min(1).max(65_535),
   database: oneLine.min(1).max(255),
   user: oneLine.min(1).max(255),
-  password: oneLine.min(1).max(4_096),
+  password: line.min(1).max(4_096),
 });
 
 const others = () => ({

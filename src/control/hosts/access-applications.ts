@@ -6,6 +6,7 @@ import type { Database } from "../../store/database.ts";
 import type { AccessApplicationRow, AccessPolicyRow } from "../../store/schema.ts";
 import type { Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
+import { oneLine } from "../api/text.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { assertRoom } from "../api/room.ts";
 import { list } from "../api/envelope.ts";
@@ -16,41 +17,44 @@ import { ensureKey, firstKey } from "./access-keys.ts";
 import { newPolicy, policyBody, shownPolicy } from "./access-policies.ts";
 
 const used = z.union([
-  z.string(),
-  z.object({ id: z.string(), precedence: z.number().int().nullish() }).loose(),
+  oneLine,
+  z.object({ id: oneLine, precedence: z.number().int().nullish() }).loose(),
   policyBody,
 ]);
+const flag = z.boolean().nullish();
+const url = z.string().max(2048).nullish();
+/**
+ * Stored and returned, but without effect: they concern people's sessions and browsers, which Access here does not
+ * serve.
+ */
+const kept = {
+  app_launcher_visible: flag,
+  app_launcher_logo_url: url,
+  enable_binding_cookie: flag,
+  http_only_cookie_attribute: flag,
+  logo_url: url,
+  path_cookie_attribute: flag,
+  same_site_cookie_attribute: oneLine.max(50).nullish(),
+  service_auth_401_redirect: flag,
+  session_duration: oneLine.max(50).nullish(),
+  skip_interstitial: flag,
+  tags: z.array(oneLine.max(255)).max(100).nullish(),
+};
 const body = z
   .object({
-    type: z.string().default("self_hosted"),
+    ...kept,
+    type: oneLine.default("self_hosted"),
     name: z.string().min(1).max(255).optional(),
     domain: z.string().max(2048).optional(),
     self_hosted_domains: z.array(z.string().max(2048)).max(50).nullish(),
     destinations: z
-      .array(z.object({ type: z.string().nullish(), uri: z.string().nullish() }).loose())
+      .array(z.object({ type: oneLine.nullish(), uri: z.string().max(2048).nullish() }).loose())
       .max(50)
       .nullish(),
     policies: z.array(used).max(100).nullish(),
   })
   .loose();
 
-/**
- * Stored and returned, but without effect: they concern people's sessions and browsers, which Access here does not
- * serve.
- */
-const KEPT = [
-  "app_launcher_visible",
-  "app_launcher_logo_url",
-  "enable_binding_cookie",
-  "http_only_cookie_attribute",
-  "logo_url",
-  "path_cookie_attribute",
-  "same_site_cookie_attribute",
-  "service_auth_401_redirect",
-  "session_duration",
-  "skip_interstitial",
-  "tags",
-];
 const KNOWN = [
   "type",
   "name",
@@ -58,7 +62,7 @@ const KNOWN = [
   "self_hosted_domains",
   "destinations",
   "policies",
-  ...KEPT,
+  ...Object.keys(kept),
 ];
 /** Applications for each account. */
 const MOST = 500;
@@ -104,7 +108,7 @@ export function accessApplicationEndpoints(context: ControlContext): readonly En
         domains,
         policies: before?.policies ?? [],
         settings: Object.fromEntries(
-          Object.entries(sent).filter(([field]) => KEPT.includes(field)),
+          Object.entries(sent).filter(([field]) => Object.hasOwn(kept, field)),
         ),
         createdOn: before?.createdOn ?? now.toISOString(),
         updatedOn: now.toISOString(),

@@ -28,7 +28,7 @@ export interface PolicyBody {
 export const policyBody: z.ZodType<PolicyBody> = z
   .object({
     name: z.string().min(1).max(255),
-    decision: z.string(),
+    decision: oneLine,
     include: rules,
     require: rules.nullish(),
     exclude: rules.nullish(),

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { anyJson, fieldsOf } from "../api/bounds.ts";
 import { Failure } from "../../failures/failures.ts";
 import { isCidr } from "../../network/ranges.ts";
 import type { SentRule } from "../../store/access/access-rules.ts";
@@ -33,7 +34,7 @@ const schemas: Readonly<Record<string, z.ZodType>> = {
 };
 
 export const rules: z.ZodType<readonly Record<string, unknown>[]> = z
-  .array(z.record(z.string(), z.unknown()))
+  .array(fieldsOf(anyJson(1024), 50))
   .max(100);
 
 /**

@@ -5,6 +5,7 @@ import { deleteAccess, listAccess, putAccess } from "../../store/access/access.t
 import type { ServiceTokenRow } from "../../store/schema.ts";
 import type { Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
+import { oneLine } from "../api/text.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { changeAccess, existingAccess } from "./access-change.ts";
@@ -17,7 +18,7 @@ const secret = {
 };
 const creation = z.object({
   name,
-  duration: z.string().optional(),
+  duration: oneLine.optional(),
   enabled: z.boolean().optional(),
   ...secret,
 });

@@ -17,6 +17,7 @@ import type { Write } from "../../store/store.ts";
 import { listZones } from "../../store/hosts/zones.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
+import { pem } from "../api/bounds.ts";
 import { endpoint, type Endpoint, keyEndpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import {
@@ -32,8 +33,8 @@ import { hostOf, type Zone, zoneNamed, zonesOf } from "./zones.ts";
 
 const method = z.enum(["ubiquitous", "optimal", "force"]);
 const upload = z.object({
-  certificate: z.string(),
-  private_key: z.string(),
+  certificate: pem,
+  private_key: pem,
   bundle_method: method.default("ubiquitous"),
 });
 const renewal = upload.partial();

@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { oneLine } from "../api/text.ts";
+import { line, oneLine } from "../api/text.ts";
 import type { DnsRecordBody, DnsRecordPatch } from "./dns-record.ts";
 
 const nothing = z.union([z.null(), z.literal(false)]).optional();
@@ -7,7 +7,7 @@ const nothing = z.union([z.null(), z.literal(false)]).optional();
 const record = z.strictObject({
   type: oneLine.max(20),
   name: oneLine.min(1).max(255),
-  content: oneLine.max(4096),
+  content: line.max(4096),
   ttl: z.number().optional(),
   proxied: z.boolean().nullish(),
   comment: oneLine.max(500).nullish(),

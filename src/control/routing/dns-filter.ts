@@ -1,10 +1,10 @@
 import { z } from "@hono/zod-openapi";
-import { oneLine } from "../api/text.ts";
+import { line } from "../api/text.ts";
 import type { DnsRecordRow } from "../../store/schema.ts";
 
 const FIELDS = ["name", "content", "comment"] as const;
 const KINDS = ["exact", "contains", "startswith", "endswith"] as const;
-const text: z.ZodType<string | undefined> = oneLine.max(4096).optional();
+const text: z.ZodType<string | undefined> = line.max(4096).optional();
 
 /** `name`, `name.exact` and `name[exact]` are the spellings of people, Terraform and the SDK. */
 const texts: Record<string, z.ZodType<string | undefined>> = {};

@@ -13,11 +13,12 @@ import { list } from "../api/envelope.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
+import { oneLine } from "../api/text.ts";
 import { existingScript, keyOf } from "../workers/lookup.ts";
 import { addAll, patternsOf } from "./routes.ts";
 import { isHost, refuseOwnHosts, zoneOf, zonesOf } from "./zones.ts";
 
-const origin = z.object({ hostname: z.string(), enabled: z.boolean().optional() });
+const origin = z.object({ hostname: oneLine, enabled: z.boolean().optional() });
 const origins = z.array(origin).max(1000);
 const replacement = z.object({
   origins,
@@ -25,11 +26,11 @@ const replacement = z.object({
 });
 
 const attachment = z.object({
-  hostname: z.string(),
-  service: z.string(),
+  hostname: oneLine,
+  service: oneLine,
   environment: z.enum(["production", ""]).nullish(),
-  zone_id: z.string().optional(),
-  zone_name: z.string().optional(),
+  zone_id: oneLine.optional(),
+  zone_name: oneLine.optional(),
 });
 const filter = z.object({
   hostname: z.string().optional(),

@@ -17,6 +17,7 @@ import {
 import type { OriginPullCertificateRow } from "../../store/schema.ts";
 import { applyChange } from "../api/apply-change.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
+import { pem } from "../api/bounds.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, keyEndpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
@@ -24,7 +25,7 @@ import { existingZone } from "./custom-certificates.ts";
 import { originPullHostEndpoints } from "./origin-pull-hosts.ts";
 import { shownPull } from "./origin-pull-shown.ts";
 
-const upload = z.object({ certificate: z.string(), private_key: z.string() });
+const upload = z.object({ certificate: pem, private_key: pem });
 const setting = z.object({ enabled: z.boolean() });
 
 const PATH = "/zones/{zone_id}/origin_tls_client_auth";

@@ -24,11 +24,13 @@ import { existingScript } from "../workers/lookup.ts";
 import { hostOfAnother } from "./host-owners.ts";
 import { hostOf, isHost, routePattern, zoneNamed, zoneOf, zonesOf } from "./zones.ts";
 
-const replacement = z.array(z.object({ pattern: z.string() })).max(1000);
+/** The pattern of a route. */
+const sentPattern = z.string().max(2048);
+const replacement = z.array(z.object({ pattern: sentPattern })).max(1000);
 const addition = z.object({
-  pattern: z.string(),
+  pattern: sentPattern,
   // At Cloudflare a route without a Worker excludes a host from other routes; here nothing else would answer.
-  script: z.string("is missing: a route without a Worker leads nowhere here"),
+  script: z.string("is missing: a route without a Worker leads nowhere here").max(255),
 });
 const zoneFilter = z.object({ name: z.string().optional(), "account.id": z.string().optional() });
 

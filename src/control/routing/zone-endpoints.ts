@@ -8,14 +8,15 @@ import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { assertRoom } from "../api/room.ts";
+import { oneLine } from "../api/text.ts";
 import { shownZone } from "./routes.ts";
 import { hostOfAnother } from "./host-owners.ts";
 import { isHost, zoneNamed } from "./zones.ts";
 
 const wanted = z.object({
-  name: z.string(),
-  account: z.object({ id: z.string().optional() }).optional(),
-  type: z.string().optional(),
+  name: oneLine,
+  account: z.object({ id: oneLine.optional() }).optional(),
+  type: oneLine.optional(),
 });
 
 /** Zones that are created, as by Cloudflare's SDK and Terraform. Other zones follow from routes. */

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { anyJson } from "../api/bounds.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { Database } from "../../store/database.ts";
 import {
@@ -19,10 +20,10 @@ import { list } from "../api/envelope.ts";
 import { existingZone } from "./custom-certificates.ts";
 import { shownGlobalPull } from "./global-pull-endpoints.ts";
 
-const one = z.object({ value: z.unknown().optional() });
+const one = z.object({ value: anyJson(10_000).optional() });
 const many = z.object({
   items: z
-    .array(z.object({ id: z.string().max(100), value: z.unknown().optional() }))
+    .array(z.object({ id: z.string().max(100), value: anyJson(10_000).optional() }))
     .min(1)
     .max(100),
 });

@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import type { ResourceRow } from "../../store/schema.ts";
 import type { ControlContext } from "../api/context.ts";
+import { oneLine } from "../api/text.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { at, runSql, sqlAnswer, type D1Call } from "./d1-query.ts";
 import { asked } from "./resource.ts";
@@ -14,18 +15,18 @@ interface Databases {
 
 const importing = z.object({
   action: z.enum(["init", "ingest", "poll"]),
-  etag: z.string().optional(),
-  filename: z.string().optional(),
-  current_bookmark: z.string().nullish(),
+  etag: oneLine.optional(),
+  filename: oneLine.optional(),
+  current_bookmark: oneLine.nullish(),
 });
 const exporting = z.object({
-  output_format: z.string().optional(),
-  current_bookmark: z.string().nullish(),
+  output_format: oneLine.optional(),
+  current_bookmark: oneLine.nullish(),
   dump_options: z
     .object({
       no_schema: z.boolean().nullish(),
       no_data: z.boolean().nullish(),
-      tables: z.array(z.string()).nullish(),
+      tables: z.array(oneLine).max(10_000).nullish(),
     })
     .nullish(),
 });

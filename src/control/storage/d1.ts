@@ -3,6 +3,7 @@ import { Failure } from "../../failures/failures.ts";
 import { findResource, findResourceByName, listResources } from "../../store/resources.ts";
 import type { ResourceRow } from "../../store/schema.ts";
 import type { ControlContext } from "../api/context.ts";
+import { oneLine } from "../api/text.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { d1FileEndpoints } from "./d1-files.ts";
@@ -48,8 +49,8 @@ export function d1Endpoints(context: ControlContext, transfers: Transfers): read
         scope: write,
         body: z.object({
           name: z.string().regex(/^[\w-]{1,64}$/),
-          primary_location_hint: z.string().nullish(),
-          jurisdiction: z.string().nullish(),
+          primary_location_hint: oneLine.nullish(),
+          jurisdiction: oneLine.nullish(),
         }),
       },
       async ({ caller, body }) => ({

@@ -9,6 +9,7 @@ import {
 import type { ResourceRow } from "../../store/schema.ts";
 import type { Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
+import { oneLine } from "../api/text.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { list } from "../api/envelope.ts";
 import { kvKeyEndpoints } from "./kv-keys.ts";
@@ -43,7 +44,7 @@ export function kvEndpoints(context: ControlContext): readonly Endpoint[] {
         path,
         summary: "Make a KV namespace",
         scope: write,
-        body: titled.extend({ jurisdiction: z.string().optional(), mode: z.string().optional() }),
+        body: titled.extend({ jurisdiction: oneLine.optional(), mode: oneLine.optional() }),
       },
       async ({ caller, body }) => ({
         result: shown(
@@ -67,7 +68,7 @@ export function kvEndpoints(context: ControlContext): readonly Endpoint[] {
         await store.write(async ({ db }) => {
           const other = await findResourceByName(db, row.accountId, "kv", title);
           if (other && other.id !== row.id) throw taken("kv_namespace_exists", title);
-          await updateResource(db, row.id, { name: title, modifiedOn: clock().toISOString() });
+          await updateResource(db, row, { name: title, modifiedOn: clock().toISOString() });
           return {
             value: null,
             audit: resourceAudit(call.caller, "change", { ...row, name: title }),

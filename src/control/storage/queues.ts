@@ -33,9 +33,6 @@ const settings = z.strictObject({
   message_retention_period: z.number().int().optional(),
 });
 
-/** Queues of one account. */
-const MOST = 1_000;
-
 /** `wrangler queues`. */
 export function queueEndpoints(context: ControlContext): readonly Endpoint[] {
   const { store, clock } = context;
@@ -53,7 +50,7 @@ export function queueEndpoints(context: ControlContext): readonly Endpoint[] {
     const { message_retention_period: _, ...given } = refuseRetention(sent);
     const merged = { ...row.settings, ...given };
     await applyChange(context, async ({ db, changed: tell }) => {
-      await updateResource(db, row.id, { settings: merged, modifiedOn: clock().toISOString() });
+      await updateResource(db, row, { settings: merged, modifiedOn: clock().toISOString() });
       await tell({ kind: "queues", accountId: row.accountId });
       return { value: null, audit: resourceAudit(call.caller, "change", row) };
     });
@@ -84,11 +81,6 @@ export function queueEndpoints(context: ControlContext): readonly Endpoint[] {
       async ({ caller, body }) => {
         const { accountId } = caller;
         const { message_retention_period: _, ...given } = refuseRetention(body.settings ?? {});
-        if ((await listResources(store.db, accountId, "queue")).length >= MOST) {
-          throw new Failure("storage_refused", {
-            message: `an account has ${MOST} queues at most`,
-          });
-        }
         const { queue_name: name } = body;
         const made = { kind: "queue", name, exists: "queue_exists", settings: given } as const;
         const row = await makeEmptied(context, caller, made);

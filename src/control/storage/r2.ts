@@ -7,6 +7,7 @@ import type { Call } from "../api/endpoint.ts";
 import { uncounted } from "../api/body-shares.ts";
 import { announcedLength, readBytes, readChunks } from "../api/body.ts";
 import type { ControlContext } from "../api/context.ts";
+import { oneLine } from "../api/text.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { askBucket, openObject, type R2Object, type Value } from "./r2-protocol.ts";
 import { resourceAudit, makeEmptied, removeResource } from "./resource.ts";
@@ -53,8 +54,8 @@ export function r2Endpoints(context: ControlContext): readonly Endpoint[] {
         scope: write,
         body: z.object({
           name: bucketName,
-          storageClass: z.string().optional(),
-          locationHint: z.string().optional(),
+          storageClass: oneLine.max(100).optional(),
+          locationHint: oneLine.optional(),
         }),
       },
       async ({ caller, body: { name, storageClass = STANDARD } }) => {
@@ -78,7 +79,7 @@ export function r2Endpoints(context: ControlContext): readonly Endpoint[] {
         const storageClass = call.request.headers.get("cf-r2-storage-class") ?? STANDARD;
         const settings = { storageClass: storageClass.slice(0, 100) };
         await store.write(async ({ db }) => {
-          await updateResource(db, row.id, { settings, modifiedOn: clock().toISOString() });
+          await updateResource(db, row, { settings, modifiedOn: clock().toISOString() });
           return { value: null, audit: resourceAudit(call.caller, "change", row) };
         });
         return { result: shown({ ...row, settings }) };

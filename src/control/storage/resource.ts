@@ -2,22 +2,28 @@ import { randomBytes, randomUUID } from "node:crypto";
 import type { StorageAnswer, StorageKind, StorageRequest } from "../../contract/storage.ts";
 import { Failure, type FailureCode } from "../../failures/failures.ts";
 import { scriptsThatBind, type StoredType } from "../../store/hosts/associations.ts";
-import { deleteResource, findResourceByName, insertResource } from "../../store/resources.ts";
-import type { ResourceKind, ResourceRow } from "../../store/schema.ts";
+import {
+  countResources,
+  deleteResource,
+  findResourceByName,
+  insertResource,
+} from "../../store/resources.ts";
+import type { ResourceRow } from "../../store/schema.ts";
 import type { Database } from "../../store/database.ts";
 import { actorOf, type Caller } from "../api/auth.ts";
 import type { HeldBytes } from "../api/body-shares.ts";
 import type { ControlContext } from "../api/context.ts";
+import { assertFits, type Counted } from "../api/room.ts";
 
 interface Made {
-  readonly kind: ResourceKind;
+  readonly kind: Counted;
   readonly name: string;
   /** The failure if another resource has the name. */
   readonly exists: FailureCode;
   readonly settings?: ResourceRow["settings"];
 }
 
-/** Makes a new resource of the account. @throws Failure `exists` */
+/** Makes a new resource of the account. @throws Failure `exists`, `account_full` */
 export async function makeResource(
   { store, clock }: ControlContext,
   caller: Caller,
@@ -37,6 +43,7 @@ export async function makeResource(
   };
   await store.write(async ({ db }) => {
     if (await findResourceByName(db, accountId, kind, name)) throw taken(exists, name);
+    assertFits(kind, (await countResources(db, accountId, kind)) + 1);
     await insertResource(db, row);
     return { value: null, audit: resourceAudit(caller, "create", row) };
   });
@@ -61,7 +68,7 @@ export async function removeResource(
   const { accountId, kind, id, name } = row;
   await context.store.write(async ({ db }) => {
     await refuseBound(db, row, bound);
-    await deleteResource(db, id);
+    await deleteResource(db, row);
     return { value: null, audit: resourceAudit(caller, "delete", row) };
   });
   if (kind === "do" || kind === "workflow") return;
@@ -74,7 +81,7 @@ export async function removeResource(
 /**
  * Like `makeResource`, for kinds whose data are stored under their name: a crash may have left data of an earlier
  * resource with the name.
- * @throws Failure `exists`, `storage_unavailable`; then no resource is made
+ * @throws Failure `exists`, `account_full`, `storage_unavailable`; then no resource is made
  */
 export async function makeEmptied(
   context: ControlContext,
@@ -87,7 +94,7 @@ export async function makeEmptied(
     await emptied(context, { accountId, kind: kind as StorageKind, id: name });
   } catch (error) {
     await context.store.write(async ({ db }) => {
-      await deleteResource(db, row.id);
+      await deleteResource(db, row);
       return { value: null, audit: resourceAudit(caller, "delete", row) };
     });
     throw error;

@@ -17,11 +17,22 @@ test("an account that has its two files loses its own oldest one, and no other a
   assert.throws(() => transfers.take(other, "b"), { code: "transfer_gone" });
 });
 
-test("of all accounts together four are held", () => {
+test("accounts with two files do not push out another's only one", () => {
   const transfers = new Transfers();
-  const ids = ["a", "b", "c", "d", "e"].map((account) => transfers.open(account, bytes));
-  assert.throws(() => transfers.take(ids[0]!, "a"), { code: "transfer_gone" });
-  assert.deepEqual(transfers.take(ids[4]!, "e"), bytes);
+  const victim = transfers.open("v", bytes);
+  for (const account of ["a", "b", "a", "b", "c", "d", "c", "d"]) transfers.open(account, bytes);
+  assert.deepEqual(transfers.take(victim, "v"), bytes);
+});
+
+test("where six accounts have a file each, another waits, and none of theirs is lost", () => {
+  const transfers = new Transfers();
+  const accounts = ["a", "b", "c", "d", "e", "f"];
+  const ids = accounts.map((account) => transfers.open(account, bytes));
+  assert.throws(() => transfers.open("g", bytes), { code: "api_bytes_exhausted" });
+  for (const [index, account] of accounts.entries()) {
+    assert.deepEqual(transfers.take(ids[index]!, account), bytes);
+  }
+  assert.ok(transfers.open("g", bytes));
 });
 
 test("a file is its account's alone, and for ten minutes", (t) => {

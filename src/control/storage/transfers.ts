@@ -9,9 +9,12 @@ import { failure } from "../api/envelope.ts";
 
 /** Bytes of one file. */
 export const largestFile: number = 128 * 1024 * 1024;
-/** Files that are held at once, for each account and in all. A new file displaces the oldest. */
+/**
+ * Files that are held at once, for each account and in all. A new file displaces the account's own oldest, or the
+ * second one of an account that has two: one file of each is safe from others.
+ */
 const MOST_OF_ACCOUNT = 2;
-const MOST = 4;
+const MOST = 6;
 const LIFETIME = 10 * 60_000;
 
 interface Transfer {
@@ -28,14 +31,26 @@ interface Transfer {
 export class Transfers {
   readonly #held = new Map<string, Transfer>();
 
-  /** @returns the part of the URL that cannot be guessed */
+  /**
+   * @returns the part of the URL that cannot be guessed
+   * @throws Failure `api_bytes_exhausted`: as many accounts as there is room for have a file here
+   */
   open(accountId: string, content: Uint8Array | null): string {
     const now = Date.now();
     for (const [id, { until }] of this.#held) if (until < now) this.#held.delete(id);
     const all = [...this.#held];
-    const own = all.filter(([, transfer]) => transfer.accountId === accountId);
-    const full = own.length >= MOST_OF_ACCOUNT ? own : all.length >= MOST ? all : [];
-    if (full.length > 0) this.#held.delete(full[0]![0]);
+    const of = (owner: string) => all.filter(([, transfer]) => transfer.accountId === owner);
+    const own = of(accountId);
+    if (own.length >= MOST_OF_ACCOUNT) this.#held.delete(own[0]![0]);
+    else if (all.length >= MOST) {
+      const second = all.find(([, one]) => of(one.accountId).length >= MOST_OF_ACCOUNT);
+      if (second === undefined) {
+        throw new Failure("api_bytes_exhausted", {
+          message: `${MOST} other accounts have files on their way to or from D1`,
+        });
+      }
+      this.#held.delete(second[0]);
+    }
     const id = randomBytes(24).toString("base64url");
     this.#held.set(id, { accountId, content, until: now + LIFETIME });
     return id;

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { annotation, fieldsOf } from "../api/bounds.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { Database } from "../../store/database.ts";
 import {
@@ -21,8 +22,9 @@ const wanted = z.object({
   strategy: z.literal("percentage").default("percentage"),
   versions: z
     .array(z.object({ version_id: oneLine, percentage: z.number().min(0).max(100) }))
-    .min(1),
-  annotations: z.record(z.string(), z.string().nullish()).default({}),
+    .min(1)
+    .max(100),
+  annotations: fieldsOf(annotation.nullish(), 50).default({}),
 });
 
 /** How many deployments are listed, as on Cloudflare. */

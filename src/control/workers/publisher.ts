@@ -27,7 +27,7 @@ import { type BindingOwner, freshBindings } from "./carried-bindings.ts";
 import { assertTargets, refuseTargets } from "./binding-targets.ts";
 import { bindersOfMoved, placed } from "./remote-classes.ts";
 import { withKeepers } from "../../store/workers/remote-objects.ts";
-import { mostBindings } from "./requested-bindings.ts";
+import { assertShares } from "./binding-shares.ts";
 import type { ControlContext } from "../api/context.ts";
 import {
   planWorkflows,
@@ -193,12 +193,7 @@ export class Publisher {
     const owner = { ...key, versionId, tag: options.tag ?? "", timestamp };
     const built = await options.build(before, owner);
     const draft = { ...built, bindings: await placed(store.db, key, built.bindings) };
-    if (draft.bindings.length > mostBindings) {
-      throw new Failure("too_many_parts", {
-        message: `the version would have ${draft.bindings.length} bindings, more than ${mostBindings}`,
-        facts: { limit: mostBindings },
-      });
-    }
+    assertShares(draft.bindings);
     const bound = await withKeepers(store.db, key, draft.bindings);
     const bindings = withModes(bound, await inProcessBindings(store.db, key));
     const { annotations: _, settings, scriptSettings = {}, refusals, ...rest } = draft;

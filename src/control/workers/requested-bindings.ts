@@ -12,7 +12,7 @@ import {
   sealSecret,
 } from "./carried-bindings.ts";
 import type { Keyring } from "../../keys/seal.ts";
-import { MOST_TEXTS, type SecretTexts } from "../../keys/secret-texts.ts";
+import { LONGEST_TEXT, MOST_TEXTS, type SecretTexts } from "../../keys/secret-texts.ts";
 
 /** A binding as a client sends it. Other fields depend on its type. */
 export interface RequestedBinding {
@@ -30,12 +30,18 @@ export const requestedBinding: z.ZodType<RequestedBinding> = z
   .object({ name: bindingName, type: oneLine.max(255) })
   .loose();
 
+export const bindingText: z.ZodString = z.string().max(LONGEST_TEXT);
+
 /** Characters; props become part of the bound Worker's configuration. */
 const LONGEST_PROPS = 65_536;
 
 const props = z
   .record(z.string(), z.json())
-  .refine((value) => JSON.stringify(value).length <= LONGEST_PROPS, "is longer than 64 KiB");
+  .refine(noLonger(LONGEST_PROPS), "is longer than 64 KiB");
+
+function noLonger(most: number): (value: unknown) => boolean {
+  return (value) => JSON.stringify(value).length <= most;
+}
 
 const exported = z
   .string()
@@ -48,9 +54,9 @@ export const workflowName: z.ZodString = z
   .regex(/^[a-zA-Z0-9_][a-zA-Z0-9_-]{0,63}$/, "is no name of a Workflow");
 
 const schemas = {
-  plain_text: z.object({ text: z.string() }),
-  json: z.object({ json: z.json() }),
-  secret_text: z.object({ text: z.string() }),
+  plain_text: z.object({ text: bindingText }),
+  json: z.object({ json: z.json().refine(noLonger(LONGEST_TEXT), "is longer than 125 KiB") }),
+  secret_text: z.object({ text: bindingText }),
   mtls_certificate: z.object({ certificate_id: oneLine }),
   hyperdrive: z.object({ id: oneLine }),
   service: z.object({
@@ -78,9 +84,9 @@ const schemas = {
   analytics_engine: z.object({ dataset: oneLine.max(96) }),
   assets: z.object({}),
   // Of a Worker in service-worker format: refers to a part of the upload.
-  text_blob: z.object({ part: z.string() }),
-  data_blob: z.object({ part: z.string() }),
-  wasm_module: z.object({ part: z.string() }),
+  text_blob: z.object({ part: z.string().max(1024) }),
+  data_blob: z.object({ part: z.string().max(1024) }),
+  wasm_module: z.object({ part: z.string().max(1024) }),
   durable_object_namespace: z.object({
     class_name: oneLine.max(255),
     script_name: oneLine.optional(),
@@ -93,10 +99,12 @@ const schemas = {
     script_name: oneLine.optional(),
   }),
   inherit: z.object({
-    old_name: z.string().optional(),
+    old_name: oneLine.optional(),
     version_id: z.literal("latest").optional(),
   }),
 };
+
+export const bindingFields: Readonly<Record<string, z.ZodType>> = schemas;
 
 type Type = keyof typeof schemas;
 

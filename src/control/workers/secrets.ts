@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { annotation, fieldsOf } from "../api/bounds.ts";
 import type { WorkerBinding } from "../../contract/change-feed.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { SecretTexts } from "../../keys/secret-texts.ts";
@@ -9,7 +10,7 @@ import {
   versionSettings,
 } from "../../store/workers/versions.ts";
 import { carryOverAll, sealSecret } from "./carried-bindings.ts";
-import { mostBindings } from "./requested-bindings.ts";
+import { bindingText, mostBindings } from "./requested-bindings.ts";
 import { shownBinding } from "./binding-shown.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
@@ -21,7 +22,7 @@ import { hasPreviews } from "../../store/workers/previews.ts";
 import { shownVersion } from "./versions.ts";
 
 const name = oneLine.min(1).max(255);
-const secret = z.object({ text: z.string(), type: z.literal("secret_text") });
+const secret = z.object({ text: bindingText, type: z.literal("secret_text") });
 const named = secret.extend({ name });
 const some = z
   .record(name, secret.nullable())
@@ -29,7 +30,7 @@ const some = z
 const bulk = z.object({ secrets: some });
 const patch = z.object({
   env: some.default({}),
-  annotations: z.record(z.string(), z.string()).default({}),
+  annotations: fieldsOf(annotation, 50).default({}),
 });
 
 /** New texts by name; null deletes the secret. */

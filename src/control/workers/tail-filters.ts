@@ -12,7 +12,7 @@ export const tailFilters: z.ZodType<readonly TailFilter[]> = z
       z.strictObject({ outcome: oneOrMore }),
       z.strictObject({ method: oneOrMore }),
       z.strictObject({
-        header: z.object({ key: z.string().max(255), query: z.string().optional() }),
+        header: z.object({ key: z.string().max(255), query: z.string().max(1024).optional() }),
       }),
       z.strictObject({ client_ip: oneOrMore }),
       z.strictObject({ query: z.string().max(1024) }),

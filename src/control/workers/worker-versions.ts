@@ -12,6 +12,7 @@ import { resolveBindings } from "./bindings.ts";
 import { shownBinding } from "./binding-shown.ts";
 import { pageInfo } from "../api/envelope.ts";
 import type { ControlContext } from "../api/context.ts";
+import { oneLine } from "../api/text.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { byOf, existingVersion } from "./lookup.ts";
 import type { Publisher } from "./publisher.ts";
@@ -21,8 +22,8 @@ import { moduleType, scriptOf } from "./scripts/script-upload.ts";
 import { existingWorker } from "./workers.ts";
 
 const sentModule = z.object({
-  name: z.string(),
-  content_type: z.string(),
+  name: z.string().max(1024),
+  content_type: oneLine,
   content_base64: z.base64(),
 });
 /** Read by the same rules as the metadata of an upload, which has the same fields. */

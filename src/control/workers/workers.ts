@@ -22,6 +22,7 @@ import { actorOf, type Caller } from "../api/auth.ts";
 import type { ControlContext } from "../api/context.ts";
 import { endpoint, type Endpoint } from "../api/endpoint.ts";
 import { assertRoom } from "../api/room.ts";
+import { oneLine } from "../api/text.ts";
 import { list } from "../api/envelope.ts";
 import { keyOf, scriptNotFound } from "./lookup.ts";
 import type { Publisher } from "./publisher.ts";
@@ -36,7 +37,7 @@ import {
 import { removeScript } from "./scripts/scripts.ts";
 
 const wanted = scriptSettings.extend({
-  name: z.string(),
+  name: oneLine,
   subdomain: z
     .object({ enabled: z.boolean().optional(), previews_enabled: z.boolean().optional() })
     .nullish(),

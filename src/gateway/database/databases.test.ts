@@ -43,7 +43,13 @@ function session(
 ): DatabaseSession & { readonly cuts: Failure[] } {
   const cuts: Failure[] = [];
   const credential = certificateId === null ? null : { certificateId, version: 3 };
-  return { databaseId, credential, cuts, cut: (why: Failure) => cuts.push(why) } as never;
+  return {
+    accountId: "a",
+    databaseId,
+    credential,
+    cuts,
+    cut: (why: Failure) => cuts.push(why),
+  } as never;
 }
 
 test("a database that does not exist, or no more, or in another account, is gone", () => {

@@ -47,7 +47,8 @@ export class Databases {
     this.#configs.delete(key);
     this.#places.delete(key);
     for (const session of this.#sessions) {
-      if (session.databaseId === databaseId) session.cut(new Failure("database_gone"));
+      if (session.accountId === accountId && session.databaseId === databaseId)
+        session.cut(new Failure("database_gone"));
     }
   }
 

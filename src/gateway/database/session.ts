@@ -40,6 +40,7 @@ export interface SessionParts {
 export class DatabaseSession {
   readonly credential: Credential | null;
   readonly trust: TrustBundle;
+  readonly accountId: string;
   readonly databaseId: string;
   readonly #parts: SessionParts;
   readonly #driver: Socket;
@@ -56,6 +57,7 @@ export class DatabaseSession {
     this.#parts = parts;
     this.credential = parts.route.credential;
     this.trust = parts.route.trust;
+    this.accountId = parts.route.config.accountId;
     this.databaseId = parts.route.config.databaseId;
     driver.once("close", () => this.#end());
   }

@@ -1,6 +1,8 @@
 import { z } from "@hono/zod-openapi";
+import { annotation, anyJson, fieldsOf } from "../../api/bounds.ts";
 import { Failure } from "../../../failures/failures.ts";
 import { firstIssue } from "../../api/endpoint.ts";
+import { oneLine } from "../../api/text.ts";
 import { sentAssets, type SentAssets } from "../assets/assets-metadata.ts";
 import { mostBindings, requestedBinding, type RequestedBinding } from "../requested-bindings.ts";
 import { sentMigrations, type Migrations } from "../migrations.ts";
@@ -16,37 +18,42 @@ export const uploadCaps: { readonly metadata: number; readonly bindings: number 
 
 const strings = z.array(z.string().max(255)).max(uploadCaps.bindings);
 
+/** Settings of any shape. */
+const some = fieldsOf(anyJson(10_000), 100);
+
 const limits = z.strictObject({
   cpu_ms: z.number().int().min(1).max(300_000).optional(),
-  subrequests: z.unknown().optional(),
+  subrequests: anyJson(1024).optional(),
 });
 
 /** Cloudflare's metadata. Fields that are not listed are refused by name. */
 const metadata = scriptSettings.extend({
-  main_module: z.string().optional(),
-  body_part: z.string().optional(),
+  main_module: z.string().max(1024).optional(),
+  body_part: z.string().max(1024).optional(),
   bindings: z.array(requestedBinding).max(uploadCaps.bindings).default([]),
-  compatibility_date: z.string().optional(),
+  compatibility_date: oneLine.optional(),
   compatibility_flags: strings.default([]),
   keep_bindings: strings.default([]),
-  annotations: z.record(z.string(), z.string().nullish()).default({}),
+  annotations: fieldsOf(annotation.nullish(), 50).default({}),
   usage_model: z.enum(["standard", "bundled", "unbound"]).nullish(),
   limits: limits.nullish(),
-  placement: z.record(z.string(), z.unknown()).nullish(),
-  cache_options: z.record(z.string(), z.unknown()).nullish(),
+  placement: some.nullish(),
+  cache_options: some.nullish(),
   /** Takes files and their configuration from the newest version if none are sent. */
   keep_assets: z.boolean().nullish(),
   // When Durable Objects move to new code; wrangler sends it for every Worker. Ignored.
-  code_update_strategy: z.record(z.string(), z.unknown()).nullish(),
+  code_update_strategy: some.nullish(),
   // The project's dependencies, for Cloudflare's dashboard. Ignored.
-  package_dependencies: z.array(z.unknown()).nullish(),
+  package_dependencies: z.array(anyJson(10_000)).max(10_000).nullish(),
   migrations: sentMigrations.nullish(),
-  exports: z.unknown().optional(),
+  exports: anyJson(1_000_000).optional(),
   assets: sentAssets.nullish(),
-  containers: z.unknown().optional(),
-  capnp_schema: z.unknown().optional(),
-  streaming_tail_consumers: z.array(z.unknown()).nullish(),
+  containers: anyJson(1_000_000).optional(),
+  capnp_schema: anyJson(1_000_000).optional(),
+  streaming_tail_consumers: z.array(anyJson(10_000)).max(100).nullish(),
 });
+
+export const uploadMetadata: z.ZodType = metadata;
 
 /** The fields of the metadata that have an effect. */
 export interface ScriptMetadata extends ScriptSettings {

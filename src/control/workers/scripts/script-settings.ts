@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { anyJson, fieldsOf } from "../../api/bounds.ts";
 import type { ScriptKey } from "../../../contract/change-feed.ts";
 import { Failure } from "../../../failures/failures.ts";
 import { Refusals } from "../refusals.ts";
@@ -15,8 +16,8 @@ export const scriptSettings: z.ZodObject<{
 }> = z.object({
   tags: z.array(z.string().max(1024)).max(100).nullish(),
   logpush: z.boolean().nullish(),
-  observability: z.record(z.string(), z.unknown()).nullish(),
-  tail_consumers: z.array(z.unknown()).nullish(),
+  observability: fieldsOf(anyJson(10_000), 100).nullish(),
+  tail_consumers: z.array(anyJson(10_000)).max(100).nullish(),
 });
 
 export type ScriptSettings = z.output<typeof scriptSettings>;

@@ -5,10 +5,13 @@ import { Failure } from "../../../failures/failures.ts";
 import type { LiveWorkflow } from "../../../store/workers/workflows.ts";
 import type { ControlContext } from "../../api/context.ts";
 import { endpoint, type Endpoint } from "../../api/endpoint.ts";
+import { anyJson, fieldsOf } from "../../api/bounds.ts";
 import { oneLine } from "../../api/text.ts";
 import { shownInstance, toldInstance } from "./history.ts";
 import { deployedVersion, existingWorkflow } from "./workflows.ts";
 
+/** Characters of what an instance is given: Cloudflare has 1 MiB. */
+const given = anyJson(1_000_000);
 const id = oneLine.min(1).max(271);
 const time = z.iso.datetime({ offset: true }).optional();
 const filter = z.object({
@@ -20,11 +23,11 @@ const filter = z.object({
 });
 // `wrangler workflows trigger` sends an empty id if none was given.
 const made = z
-  .object({ instance_id: oneLine.max(100).nullish(), params: z.unknown().optional() })
+  .object({ instance_id: oneLine.max(100).nullish(), params: given.optional() })
   .default({});
 const change = z.object({
   status: z.enum(["pause", "resume", "terminate", "restart"]),
-  from: z.record(z.string(), z.unknown()).optional(),
+  from: fieldsOf(anyJson(1024), 50).optional(),
   rollback: z.boolean().optional(),
 });
 const several = z.object({ instances: z.array(id).min(1).max(100) });
@@ -128,7 +131,7 @@ export function instanceEndpoints(context: ControlContext): readonly Endpoint[] 
         path: `${one}/events/{event_type}`,
         summary: "Send an event to an instance",
         scope: write,
-        body: z.unknown(),
+        body: given,
       },
       async (call) => {
         const type = call.params["event_type"] ?? "";

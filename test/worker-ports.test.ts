@@ -52,6 +52,16 @@ describe("a port of a Worker's own", () => {
     assert.match((await platform.worker("shop")).body, /"version":"one"/);
   });
 
+  it("is named by `countersign status`, beside the names at the ingress", async () => {
+    const { stdout } = await cli(["status", "--data", platform.dataFolder, "--json"]);
+    const { workers } = JSON.parse(stdout) as {
+      workers: { script_name: string; urls: string[] }[];
+    };
+    const shop = workers.find((one) => one.script_name === "shop")!;
+    assert.ok(shop.urls.includes(`${url}/`), stdout);
+    assert.ok(shop.urls.includes(`unix:${socketPath}`), stdout);
+  });
+
   it("loses no request at its socket while the Worker is deployed ten times, and none at its port that is sent again", async () => {
     const over = new AbortController();
     const failed: string[] = [];

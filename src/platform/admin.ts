@@ -51,6 +51,7 @@ export interface PlatformInfo {
 }
 
 export interface PlatformStatus extends Omit<EdgeStatus, "workers"> {
+  /** `urls`: names below `localhost` at the ingress, then a Worker's own ports and sockets (`unix:/path`). */
   readonly workers: readonly (WorkerStatus & { readonly urls: readonly string[] })[];
   readonly certificates: readonly CertificateStatus[];
   /** The certificates that hosts of the ingress present, each with its expiry (ISO 8601). */

@@ -223,7 +223,14 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       api: (request, bindings) => control.fetch(request, bindings as ClientBindings),
       localAuthority: local.certificate,
       info: () => ({ ...urls, authorityFile, accountId, pid: process.pid }),
-      status: () => platformStatus(store, edge, options.unsafeOldTls, hostFolders.failures),
+      status: () =>
+        platformStatus({
+          store,
+          edge,
+          firstAccount: accountId,
+          unsafeOldTls: options.unsafeOldTls,
+          folderFailures: hostFolders.failures,
+        }),
       access: [peopleApp(context), tokensApp(context), auditApp(context)],
       openBinding: (wanted) => openLocalBinding(wanted, { store, edge, accountId }),
       keys,

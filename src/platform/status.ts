@@ -9,16 +9,26 @@ import { storeSource } from "../store/change-feed.ts";
 import { listWarning } from "../control/hosts/revocation-list-taking.ts";
 import type { CertificateStatus, PlatformStatus } from "./admin.ts";
 
+interface StatusSources {
+  readonly store: Store;
+  readonly edge: StartedEdge;
+  readonly firstAccount: string;
+  readonly unsafeOldTls: readonly string[];
+  readonly folderFailures: ReadonlyMap<string, string>;
+}
+
 /** What runs, where it answers, and which certificates exist: for `doctor` and `deploy`. */
-export async function platformStatus(
-  store: Store,
-  edge: StartedEdge,
-  unsafeOldTls: readonly string[],
-  folderFailures: ReadonlyMap<string, string>,
-): Promise<PlatformStatus> {
+export async function platformStatus({
+  store,
+  edge,
+  firstAccount,
+  unsafeOldTls,
+  folderFailures,
+}: StatusSources): Promise<PlatformStatus> {
   const { sandbox, users, gateway, gatewayProcesses, ingress, ingressProcesses, workers } =
     edge.status();
   const source = storeSource(store);
+  const ownPorts = edge.workerPorts(firstAccount);
   return {
     sandbox,
     users,
@@ -29,9 +39,16 @@ export async function platformStatus(
     workers: await Promise.all(
       workers.map(async (worker) => {
         const hosts = (await source.deployment(worker))?.hosts ?? [];
+        const { accountId, scriptName } = worker;
+        const own = accountId === firstAccount ? scriptName : `${accountId}/${scriptName}`;
         return {
           ...worker,
-          urls: hosts.filter(isLocal).map((host) => `http://${host}:${edge.httpPort}/`),
+          urls: [
+            ...hosts.filter(isLocal).map((host) => `http://${host}:${edge.httpPort}/`),
+            ...(ownPorts[own] ?? []).map((port) =>
+              port.startsWith("/") ? `unix:${port}` : `${port}/`,
+            ),
+          ],
         };
       }),
     ),

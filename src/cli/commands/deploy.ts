@@ -62,7 +62,7 @@ interface Deployed {
   readonly versionId: string | null;
   /** The API of the platform that it was deployed to. */
   readonly api: string;
-  /** URLs on this machine that lead to the Worker. */
+  /** URLs on this machine that lead to the Worker, and its own sockets as `unix:/path`. */
   readonly urls: readonly string[];
 }
 

@@ -29,7 +29,9 @@ export interface Credential {
 /** @throws Failure `certificate_unusable` if its chain, or a CA of its trust, does not parse */
 export function readCredential(certificate: CertificateVersion): Credential {
   const { name: _, revokedOn: __, ...rest } = certificate;
-  const presented = parse(certificate, "its chain", () => presentedFacts(certificate.chain));
+  const presented = parse(certificate, "its chain", () =>
+    presentedFacts(new X509Certificate(certificate.chain)),
+  );
   for (const authority of certificate.trust ?? []) {
     parse(certificate, "a CA of its trust", () => new X509Certificate(authority));
   }
@@ -37,14 +39,13 @@ export function readCredential(certificate: CertificateVersion): Credential {
 }
 
 /**
- * What the gateway reads from a chain that it is to present. An upload is read with it too, so that
+ * What the gateway reads from a leaf that it is to present. An upload is read with it too, so that
  * what was accepted can be used.
  * @throws Error
  */
 export function presentedFacts(
-  chain: string,
+  leaf: X509Certificate,
 ): Pick<Credential, "subject" | "fingerprint" | "notBefore" | "notAfter"> {
-  const leaf = new X509Certificate(chain);
   const validity = validityOf(leaf);
   const [notBefore, notAfter] = [validity.notBefore.getTime(), validity.notAfter.getTime()];
   if (Number.isNaN(notBefore) || Number.isNaN(notAfter))

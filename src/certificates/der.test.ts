@@ -11,6 +11,9 @@ describe("a value is DER", () => {
     false: "010100",
     "an empty sequence": "3000",
     "a sequence of 128 bytes": `308180${"0500".repeat(64)}`,
+    "an identifier": "06082b06010505070302",
+    "an identifier with a number of two bytes": "0603558100",
+    "an octet string that looks like a value in it": "04050400010203",
     "a sequence of 256 bytes": `30820100${"0500".repeat(128)}`,
   };
   for (const [name, hex] of Object.entries(values)) {
@@ -31,6 +34,14 @@ describe("a value is not DER", () => {
     "true, but not FF": "010101",
     "a loose boolean within": "3003010101",
     "of a class of its own": "a003020101",
+    "an identifier that is empty": "0600",
+    "an identifier that is cut off": "06022b86",
+    "an identifier with a zero before a number": "06042b800105",
+    "a null with content": "050100",
+    "a string in parts": "24050403010203",
+    "a sequence that is not made of values": "1000",
+    "a tag that is not the shortest": "3004bf800100",
+    "a length of five bytes": "02850000000001ff",
     "indefinite within": "300730800201010000",
   };
   for (const [name, hex] of Object.entries(values)) {

@@ -86,6 +86,13 @@ describe("a certificate is malformed", () => {
     "with a loose boolean in its basic constraints": [raw("2.5.29.19", "3003010101")],
     "with a key usage that is no bit string": [raw("2.5.29.15", "0201ff")],
     "with a key usage that allows nothing": [raw("2.5.29.15", "030100")],
+    "with an extended key usage that allows nothing": [raw("2.5.29.37", "3000")],
+    "with an extended key usage that holds a date": [
+      raw("2.5.29.37", "301406082b060105050703020e082b06010505070301"),
+    ],
+    "with an extended key usage that is no identifier": [
+      raw("2.5.29.37", "300a06082b06010505800302"),
+    ],
     "with a negative path length": [raw("2.5.29.19", "30060101ff0201ff")],
     "with places of revocation lists that are none": [raw("2.5.29.31", "30030201")],
   };
@@ -94,6 +101,17 @@ describe("a certificate is malformed", () => {
       refusal("certificate_malformed", await upload(extensions), /is not a well-formed X\.509/);
     });
   }
+});
+
+it("an odd extended key usage has no effect on the upload after it", async () => {
+  const odd = await upload([raw("2.5.29.37", "301406082b060105050703020e082b06010505070301")]);
+  const next = await upload([leaf]);
+  try {
+    odd();
+  } catch {
+    // Whether it is accepted is told above.
+  }
+  next();
 });
 
 describe("a CA", () => {

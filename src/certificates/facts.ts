@@ -1,6 +1,6 @@
 import { createHash, type KeyObject } from "node:crypto";
 import type { Certificate } from "./certificate.ts";
-import { describeKey } from "./key-kinds.ts";
+import { describeKey, spkiOf } from "./key-kinds.ts";
 import { reversedName } from "./names.ts";
 import { signatureName } from "./signature.ts";
 import type { CertificateFacts } from "./certificate-upload.ts";
@@ -25,7 +25,7 @@ export function factsOf(certificates: readonly [Certificate, ...Certificate[]]):
 
 /** SHA-256 over the subjectPublicKeyInfo, 64 lower case hex digits: names a key without showing it. */
 export function publicKeyHash(publicKey: KeyObject): string {
-  return sha256(publicKey.export({ format: "der", type: "spki" }));
+  return sha256(spkiOf(publicKey));
 }
 
 function sha256(...parts: readonly Buffer[]): string {

@@ -1,8 +1,6 @@
-import { AsnConvert } from "@peculiar/asn1-schema";
-import { SubjectPublicKeyInfo } from "@peculiar/asn1-x509";
-import * as asn1js from "asn1js";
 import type { KeyObject } from "node:crypto";
 import { Failure } from "../failures/failures.ts";
+import { headerAt, OBJECT_IDENTIFIER } from "./der.ts";
 
 const curves: Readonly<Record<string, string>> = {
   prime256v1: "P-256",
@@ -88,7 +86,17 @@ export function admitKey(key: KeyObject, owner: string): void {
 
 /** OpenSSL recognises a curve by its numbers too, but TLS peers want it named (RFC 5480). */
 function namesItsCurve(key: KeyObject): boolean {
-  const spki = AsnConvert.parse(key.export({ format: "der", type: "spki" }), SubjectPublicKeyInfo);
-  const { parameters } = spki.algorithm;
-  return !!parameters && asn1js.fromBER(parameters).result instanceof asn1js.ObjectIdentifier;
+  const spki = spkiOf(key);
+  const algorithm = headerAt(spki, headerAt(spki, 0).start);
+  const { end } = headerAt(spki, algorithm.start);
+  return end < algorithm.end && spki[end] === OBJECT_IDENTIFIER;
 }
+
+/** Its subjectPublicKeyInfo, DER. OpenSSL takes a tenth of a millisecond to write one, and it is asked for twice. */
+export function spkiOf(publicKey: KeyObject): Buffer {
+  const known = written.get(publicKey) ?? publicKey.export({ format: "der", type: "spki" });
+  written.set(publicKey, known);
+  return known;
+}
+
+const written = new WeakMap<KeyObject, Buffer>();

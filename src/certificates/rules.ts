@@ -89,9 +89,7 @@ export function judgeDates(
 
 /** What makes origins refuse a certificate, though it is one. */
 export function warnOfUsage(chain: readonly [Certificate, ...Certificate[]]): UploadWarning[] {
-  const restricted = chain.find(
-    ({ x509 }) => x509.keyUsage && !x509.keyUsage.includes(CLIENT_AUTH),
-  );
+  const restricted = chain.find(({ usages }) => usages !== null && !usages.includes(CLIENT_AUTH));
   const [leaf] = chain;
   return [
     ...(leaf.version === 1
@@ -136,7 +134,7 @@ export function warnOfUsage(chain: readonly [Certificate, ...Certificate[]]): Up
 export function refuseUnusable(leaf: Certificate, chain: string, privateKey: string): void {
   try {
     createSecureContext({ cert: chain, key: privateKey });
-    presentedFacts(chain);
+    presentedFacts(leaf.x509);
   } catch (cause) {
     throw new Failure("upload_unusable", {
       message: `${leaf.label} cannot be used for TLS: ${(cause as Error).message}`,

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { before, test } from "node:test";
@@ -27,7 +28,7 @@ before(async () => {
   const place = { accountId: "a", sealedId: "s" };
   credential = {
     ...place,
-    ...presentedFacts(chain),
+    ...presentedFacts(new X509Certificate(chain)),
     certificateId: "c",
     version: 1,
     chain,

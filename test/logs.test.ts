@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { after, before, describe, it } from "node:test";
 import { stop, transform } from "esbuild";
@@ -6,6 +7,7 @@ import type { KeptEntry } from "../src/contract/journal.ts";
 import { countersign, type CliRun } from "./helpers/cli.ts";
 import { makeAuthority } from "./helpers/pki.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
+import { program } from "./helpers/program.ts";
 import { wranglerTail } from "./helpers/wrangler-tail.ts";
 import { scriptForm } from "./helpers/script-form.ts";
 import { setTimeout as delay } from "node:timers/promises";
@@ -106,6 +108,31 @@ describe("the log of a Worker", () => {
       assert.match(JSON.stringify(entry!.logs), /one\u2028two\u2029three/);
     });
   }
+
+  it("shows who reads along each request, of a Worker that keeps none otherwise", async () => {
+    await deploy("followed");
+    const { api: CLOUDFLARE_API_BASE_URL, token, accountId } = platform.ready;
+    const reader = spawn(process.execPath, [program, "logs", "followed", "--follow", "--json"], {
+      env: {
+        ...process.env,
+        CLOUDFLARE_API_BASE_URL,
+        CLOUDFLARE_API_TOKEN: token,
+        CLOUDFLARE_ACCOUNT_ID: accountId,
+      },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let shown = "";
+    reader.stdout.on("data", (chunk: Buffer) => (shown += chunk.toString()));
+    try {
+      await found(async () => {
+        const ray = await rayOf("followed", "/seen");
+        await delay(1_000);
+        return shown.includes(ray) ? ray : null;
+      });
+    } finally {
+      reader.kill();
+    }
+  });
 
   it("has exceptions with the line of the original source", async () => {
     await deploy("thrower", { observability: { enabled: true } });

@@ -9,6 +9,8 @@ export interface Journal {
    * Hears of each entry from now on, kept or not, until the result is called.
    */
   listen(key: ScriptKey, heard: (entry: LogEntry) => void): () => void;
+  /** Keeps every entry for so many ms: somebody reads on here. */
+  keepAll(key: ScriptKey, ms: number): void;
   /** The Worker was deleted; deletes its log. */
   remove(key: ScriptKey): Promise<void>;
 }

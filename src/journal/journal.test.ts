@@ -52,9 +52,28 @@ test("entries are read in their order: the newest, or those after the last one t
   const all = await log.read(key, { limit: 100 });
   assert.deepEqual(texts(all), ["1", "2", "3"]);
   assert.deepEqual(texts(await log.read(key, { limit: 2 })), ["2", "3"]);
-  log.record({ ...key, entry: entry("4"), isKept: true });
+  log.keepAll(key, 60_000);
+  log.record({ ...key, entry: entry("4"), isKept: false });
   assert.deepEqual(texts(await log.read(key, { limit: 9, after: all.at(-1)!.id })), ["4"]);
   assert.deepEqual(texts(await log.read(key, { limit: 9, since: Date.now() + 1000 })), []);
+});
+
+test("who reads on misses nothing after a restart, though the clock was ahead before", async (t) => {
+  t.mock.timers.enable({ apis: ["Date"], now: Date.parse("2036-11-28T00:00:00Z") });
+  const ahead = await journal(t);
+  ahead.record({ ...key, entry: entry("ahead"), isKept: true });
+  const [last] = await ahead.read(key, { limit: 1 });
+  t.mock.timers.setTime(Date.parse("2026-11-28T00:00:00Z"));
+  const folder = folders.get(ahead)!;
+  const limits = { bytes: 1_000_000, age: DAY };
+  await using later = new FileJournal({ folder, limits, delay: 1, log: pino({ level: "silent" }) });
+  for (const text of ["first", "second"]) {
+    later.record({ ...key, entry: entry(text), isKept: true });
+  }
+  assert.deepEqual(texts(await later.read(key, { limit: 9, after: last!.id })), [
+    "first",
+    "second",
+  ]);
 });
 
 test("an entry is one, whichever characters its text has, and wherever the disk's pieces end", async (t) => {

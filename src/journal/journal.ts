@@ -23,7 +23,8 @@ export class FileJournal implements Journal, AsyncDisposable {
   readonly #logs = new Map<string, WorkerFile>();
   readonly #listeners = new Map<string, Set<(entry: LogEntry) => void>>();
   readonly #sweep: NodeJS.Timeout;
-  #lastId = 0;
+  /** Until when every entry of a Worker is kept, by `performance.now()`. */
+  readonly #keepsAll = new Map<string, number>();
   #hasFailed = false;
 
   constructor(options: JournalOptions) {
@@ -35,10 +36,10 @@ export class FileJournal implements Journal, AsyncDisposable {
   record({ entry, isKept, ...key }: WorkerEvent): void {
     const id = keyIn(key.accountId, key.scriptName);
     for (const heard of this.#listeners.get(id) ?? []) heard(entry);
-    if (!isKept) return;
+    if (!isKept && (this.#keepsAll.get(id) ?? 0) < performance.now()) return;
     const log = this.#log(key);
     if (log === null) return;
-    const line = `${JSON.stringify({ id: this.#nextId(), ...entry })}\n`;
+    const line = `${JSON.stringify(entry).slice(1)}\n`;
     if (log.bytes + line.length > MOST_WAITING) return;
     log.waiting.push(line);
     log.bytes += line.length;
@@ -71,12 +72,17 @@ export class FileJournal implements Journal, AsyncDisposable {
     };
   }
 
+  keepAll({ accountId, scriptName }: ScriptKey, ms: number): void {
+    this.#keepsAll.set(keyIn(accountId, scriptName), performance.now() + ms);
+  }
+
   async remove(key: ScriptKey): Promise<void> {
     const log = this.#log(key);
     if (log === null) return;
     await log.writing;
     await log.segments.remove();
     this.#logs.delete(keyIn(key.accountId, key.scriptName));
+    this.#keepsAll.delete(keyIn(key.accountId, key.scriptName));
   }
 
   /** Lets go of what is too old, of Workers too that say nothing any more. */
@@ -106,7 +112,7 @@ export class FileJournal implements Journal, AsyncDisposable {
     if (![accountId, scriptName].every((name) => SAFE.test(name))) return null;
     const folder = join(this.#options.folder, accountId, scriptName);
     const segments = new Segments(folder, this.#options.limits);
-    const log: WorkerFile = { segments, waiting: [], bytes: 0, writing: null };
+    const log: WorkerFile = { segments, waiting: [], bytes: 0, writing: null, lastId: null };
     this.#logs.set(id, log);
     return log;
   }
@@ -114,7 +120,8 @@ export class FileJournal implements Journal, AsyncDisposable {
   /** Entries of a moment go out in one write. */
   async #writeSoon(log: WorkerFile): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, this.#options.delay ?? DELAY));
-    const lines = log.waiting.splice(0);
+    log.lastId ??= await lastIdIn(log.segments);
+    const lines = log.waiting.splice(0).map((line) => `{"id":"${nextId(log)}",${line}`);
     log.bytes = 0;
     try {
       await log.segments.append(lines.join(""));
@@ -127,18 +134,31 @@ export class FileJournal implements Journal, AsyncDisposable {
     }
     log.writing = log.waiting.length > 0 ? this.#writeSoon(log) : null;
   }
-
-  #nextId(): string {
-    this.#lastId = Math.max(this.#lastId + 1, Date.now() * 1000);
-    return String(this.#lastId);
-  }
 }
 
 interface WorkerFile {
   readonly segments: Segments;
+  /** Without their ids, which are given when they are written. */
   readonly waiting: string[];
   bytes: number;
   writing: Promise<void> | null;
+  /** Null: it was not read yet. */
+  lastId: number | null;
+}
+
+/** Greater than those before it, whatever the clock says: readers go on after the last one that they have. */
+function nextId(log: WorkerFile): number {
+  log.lastId = Math.max((log.lastId ?? 0) + 1, Date.now() * 1000);
+  return log.lastId;
+}
+
+/** Of what an earlier platform wrote, whose clock may have been ahead. 0: there is nothing. */
+async function lastIdIn(segments: Segments): Promise<number> {
+  for await (const lines of segments.newestFirst()) {
+    const ids = lines.map((line) => Number(parse(line)?.id ?? 0)).filter(Number.isSafeInteger);
+    if (ids.length > 0) return ids.reduce((most, id) => Math.max(most, id), 0);
+  }
+  return 0;
 }
 
 /** Newest first. @param rays grows by those that its entries name */

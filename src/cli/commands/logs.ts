@@ -58,24 +58,27 @@ async function logs(io: Io, script: string | undefined, options: LogsOptions): P
   for (const message of messages) writeLine(io.stderr, message);
   for (const entry of result) writeEntry(io, entry, options);
   if (result.length === 0 && !follow) writeLine(io.stderr, `nothing is kept of ${script}`);
-  if (follow) await goOn(io, { api, script, last: result.at(-1)?.id ?? "0" }, options);
+  if (follow) await goOn(io, { api, script, last: result.at(-1)?.id ?? "0", since }, options);
 }
 
 /** @throws Failure `platform_not_running` when the platform has gone */
 async function goOn(
   io: Io,
-  at: { readonly api: ApiClient; readonly script: string; last: string },
+  at: {
+    readonly api: ApiClient;
+    readonly script: string;
+    last: string;
+    readonly since: { readonly since?: number };
+  },
   options: LogsOptions,
 ): Promise<never> {
   const { ray } = options;
-  // If nothing was read yet, entries from now on.
-  const since = at.last === "0" ? { since: Date.now() - 1_000 } : {};
   for (;;) {
     const { result } = await read(at.api, at.script, {
       limit: 1000,
       after: at.last,
       follow: true,
-      ...since,
+      ...at.since,
       ...(ray !== undefined && { ray }),
     });
     for (const entry of result) writeEntry(io, entry, options);

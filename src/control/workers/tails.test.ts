@@ -14,6 +14,7 @@ function made(): { tails: Tails; followed: boolean[]; say: (entry: Partial<LogEn
   const followed: boolean[] = [];
   const listeners: Heard[] = [];
   const journal = {
+    keepAll: () => {},
     listen: (_: unknown, listener: Heard) => {
       listeners.push(listener);
       return () => {};

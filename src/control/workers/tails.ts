@@ -139,6 +139,7 @@ export class Tails implements TailService, Disposable {
 
   /** The Worker reports its calls for a while. A reader that continues calls this again. */
   async follow(key: ScriptKey): Promise<void> {
+    this.#options.journal.keepAll(key, LEASE);
     await this.#follow(key);
     this.#release(key, LEASE);
   }

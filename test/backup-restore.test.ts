@@ -135,6 +135,18 @@ describe("backup and restore", () => {
     await writer;
   });
 
+  test("what a killed restore has left does not keep the next one out", async () => {
+    const target = fresh();
+    await into(target);
+    for (const name of readdirSync(target)) {
+      if (name.startsWith("countersign.db") || name === "storage") {
+        fs.renameSync(join(target, name), join(target, `${name}.part`));
+      }
+    }
+    await into(target);
+    assert.deepEqual(await accountsIn(target), ["before"]);
+  });
+
   test("a file is not replaced, a folder not overwritten, unless forced", async () => {
     assert.throws(() => backUp({ dataFolder: data, file, force: false }), failsWith("file_exists"));
     const target = fresh();

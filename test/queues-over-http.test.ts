@@ -55,6 +55,16 @@ describe("messages that a program outside of Workers sends", () => {
   });
   after(() => platform?.[Symbol.asyncDispose]());
 
+  it("queues that are made at once are all made, while their process starts again for each", async () => {
+    const made = await Promise.allSettled(
+      Array.from({ length: 30 }, (_, i) =>
+        client.queues.create({ ...account, queue_name: `at-once-${i}` }),
+      ),
+    );
+    const why = made.flatMap((one) => (one.status === "rejected" ? [String(one.reason)] : []));
+    assert.deepEqual(why, []);
+  });
+
   const came = async (): Promise<Came[]> => {
     const answer = await platform.worker("consumer");
     assert.equal(answer.status, 200, answer.body);

@@ -35,3 +35,14 @@ function nested(times: number): string[] {
     "[".repeat(times) + "]".repeat(times),
   ];
 }
+
+test("a long text has at most 100,000 values, and what stands in its texts is none", () => {
+  const space = " ".repeat(1024 * 1024);
+  const zeros = (count: number): string => `[${"0,".repeat(count)}0${space}]`;
+  assert.equal((parseSentJson(zeros(100_000)) as unknown[]).length, 100_001);
+  assert.throws(() => parseSentJson(zeros(100_001)), { code: "too_many_parts" });
+  const odd = `${",".repeat(60_000)}"\\${",".repeat(60_000)}\\"`;
+  const text = JSON.stringify({ [odd]: odd, space });
+  assert.deepEqual(parseSentJson(text), { [odd]: odd, space });
+  assert.throws(() => parseSentJson(`["${",".repeat(200_000)}${space}`), SyntaxError);
+});

@@ -104,6 +104,9 @@ export interface Restored extends BackupFacts {
   readonly masterKeyPresent: boolean;
 }
 
+/** What is no platform: the master key, and what a restore that was killed has left. */
+const LEFT = /^(master\.key|lock|lock-journal|pid|\S+\.part|\S+\.part-journal)$/;
+
 /**
  * Restores a backup into a data folder on which no platform runs.
  * @throws Failure `backup_unusable`, `data_folder_not_empty` unless `force`, `data_folder_in_use`, `master_key_wrong`
@@ -119,7 +122,7 @@ export async function restore(options: {
   const { dataFolder, file, force, now } = options;
   const facts = inspect(file);
   const present = existsSync(dataFolder)
-    ? readdirSync(dataFolder).filter((name) => name !== "master.key")
+    ? readdirSync(dataFolder).filter((name) => !LEFT.test(name))
     : [];
   if (present.length > 0 && !force) {
     throw new Failure("data_folder_not_empty", {

@@ -57,25 +57,31 @@ export class Storage {
   async request(request: StorageRequest): Promise<StorageAnswer> {
     const { accountId, kind, id, destroys = false } = request;
     const isQueue = kind === "queue";
-    const process = await (isQueue ? this.queues.running(accountId) : this.#data(accountId));
+    const running = async (): Promise<void> => {
+      const process = await (isQueue ? this.queues.running(accountId) : this.#data(accountId));
+      await process.ready();
+    };
+    await running();
     const capability = destroys
       ? this.capabilities.toDelete(kind, id)
       : this.capabilities.of(kind, id);
     const headers = { ...request.headers, [CAPABILITY_HEADER]: capability };
     const place = isQueue ? this.queues.placeOf(accountId) : this.#place(accountId);
     const folder = this.#options.run.absolute(place);
-    try {
-      await process.ready();
-      const asked = { folder, socket: kind, ...request, headers };
-      return await ask(asked).catch(async (cause: NodeJS.ErrnoException) => {
-        if (!mayBeRepeated(request) || !LOST.has(cause.code ?? "")) throw cause;
-        await process.ready();
-        return ask(asked);
-      });
-    } catch (cause) {
-      // The value to be stored did not arrive, which is not the storage's fault.
-      if (cause instanceof Failure) throw cause;
-      throw new Failure("storage_unavailable", { cause });
+    const asked = { folder, socket: kind, ...request, headers };
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await ask(asked);
+      } catch (cause) {
+        // The value to be stored did not arrive, which is not the storage's fault.
+        if (cause instanceof Failure) throw cause;
+        const { code = "" } = cause as NodeJS.ErrnoException;
+        if (tries === MOST_TRIES || !mayBeRepeated(request, code)) {
+          throw new Failure("storage_unavailable", { cause });
+        }
+        // Each change of an account's queues starts their process again.
+        await running();
+      }
     }
   }
 
@@ -155,13 +161,20 @@ export class Storage {
   }
 }
 
-/** Errors of a connection that ended before the answer. */
-const LOST: ReadonlySet<string> = new Set(["ECONNRESET", "ECONNREFUSED", "ENOENT", "EPIPE"]);
+const MOST_TRIES = 5;
+/** Nobody has read the whole request: no connection was made, or it ended while the request was written. */
+const NOT_SENT: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOENT", "EPIPE"]);
+/** The connection ended before the answer. */
+const LOST = "ECONNRESET";
 
-/** Whether sending the request a second time leaves the same state as sending it once. */
-function mayBeRepeated({ kind, body, destroys = false }: StorageRequest): boolean {
-  if (destroys || (kind !== "kv" && kind !== "r2")) return false;
-  return body === undefined || typeof body === "string" || body instanceof Uint8Array;
+/**
+ * Whether sending the request once more leaves the same state as sending it once. What is destroyed is in nobody's use
+ * until the call is answered.
+ */
+function mayBeRepeated({ kind, body, destroys = false }: StorageRequest, code: string): boolean {
+  const isWhole = body === undefined || typeof body === "string" || body instanceof Uint8Array;
+  if (!isWhole) return false;
+  return NOT_SENT.has(code) || (code === LOST && (destroys || kind === "kv" || kind === "r2"));
 }
 
 /** A key among the links between Workers. No script can have this name. */

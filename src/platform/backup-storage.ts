@@ -1,10 +1,12 @@
 import {
+  accessSync,
   appendFileSync,
   chmodSync,
   closeSync,
+  constants,
+  copyFileSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readdirSync,
   readSync,
@@ -20,38 +22,73 @@ import { DatabaseSync } from "node:sqlite";
  * deleted; those added while the databases were read are included.
  *
  * @param folder of the storage; nothing happens if it does not exist
+ * @param scratch a folder for copies
  */
-export function addStorage(backup: DatabaseSync, folder: string): void {
+export function addStorage(backup: DatabaseSync, folder: string, scratch: string): void {
   if (!existsSync(folder)) return;
   backup.exec(
     `CREATE TABLE ${TABLE} (path TEXT, part INTEGER, content BLOB NOT NULL, PRIMARY KEY (path, part))`,
   );
-  removeScratch(dirname(folder));
-  const scratch = mkdtempSync(join(dirname(folder), SCRATCH));
+  removeEarlier(dirname(folder));
+  const taken = new Set<string>();
+  const take = (which: (path: string) => boolean): void => {
+    for (const path of filesIn(folder)) {
+      if (taken.has(path) || !which(path)) continue;
+      taken.add(path);
+      const from = join(folder, path);
+      const copy = isDatabase(path) ? snapshotOf(from, scratch) : from;
+      if (copy !== null) insert(backup, path, copy);
+    }
+  };
+  const isValue = (path: string): boolean => !isDatabase(path) && !BESIDE.test(path);
+  take(isValue);
+  take(isDatabase);
+  take(isValue);
+}
+
+/**
+ * Copies a database as it is at one moment, while others write.
+ * @param scratch a folder for copies
+ */
+export function copyDatabase(database: string, copy: string, scratch: string): void {
   try {
-    const taken = new Set<string>();
-    const take = (which: (path: string) => boolean): void => {
-      for (const path of filesIn(folder)) {
-        if (taken.has(path) || !which(path)) continue;
-        taken.add(path);
-        const from = join(folder, path);
-        const copy = isDatabase(path) ? snapshotOf(from, join(scratch, "copy")) : from;
-        if (copy !== null) insert(backup, path, copy);
-      }
-    };
-    const isValue = (path: string): boolean => !isDatabase(path) && !BESIDE.test(path);
-    take(isValue);
-    take(isDatabase);
-    take(isValue);
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
+    vacuumInto(database, copy);
+  } catch (error) {
+    if (!isReadOnly(dirname(database))) throw error;
+    // SQLite needs to write beside a database that has a log. Where nobody can, the files stand still.
+    const still = join(scratch, "still");
+    for (const suffix of ["", "-wal"]) {
+      rmSync(still + suffix, { force: true });
+      if (existsSync(database + suffix)) copyFileSync(database + suffix, still + suffix);
+    }
+    chmodSync(still, 0o600);
+    vacuumInto(still, copy);
+  }
+}
+
+function vacuumInto(database: string, copy: string): void {
+  rmSync(copy, { force: true });
+  using source = new DatabaseSync(database, { timeout: 10_000 }) as DatabaseSync & Disposable;
+  // The copy need not survive anything: it is flushed once, when the backup is whole.
+  source.exec("PRAGMA synchronous = OFF");
+  // It reads one snapshot; later commits are in the next backup.
+  source.prepare("VACUUM INTO ?").run(copy);
+}
+
+function isReadOnly(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EROFS";
   }
 }
 
 const SCRATCH = ".backup-";
 
-/** A backup that was killed leaves a copy behind. Another may be running now, but none runs for a day on one database. */
-function removeScratch(dataFolder: string): void {
+/** A killed backup of an earlier version has left a copy. Another may run now, but none runs for a day on one database. */
+function removeEarlier(dataFolder: string): void {
+  if (isReadOnly(dataFolder)) return;
   for (const name of readdirSync(dataFolder)) {
     if (!name.startsWith(SCRATCH)) continue;
     const path = join(dataFolder, name);
@@ -95,14 +132,11 @@ function filesIn(folder: string): readonly string[] {
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll(sep, "/"));
 }
 
-/** A copy of the database as it is at one moment, while others write. Null: the database was deleted just then. */
-function snapshotOf(database: string, copy: string): string | null {
-  rmSync(copy, { force: true });
+/** Null: the database was deleted just then. */
+function snapshotOf(database: string, scratch: string): string | null {
+  const copy = join(scratch, "copy");
   try {
-    using source = new DatabaseSync(database, { timeout: 10_000 }) as DatabaseSync & Disposable;
-    // The copy need not survive anything: it goes into the backup next.
-    source.exec("PRAGMA synchronous = OFF");
-    source.prepare("VACUUM INTO ?").run(copy);
+    copyDatabase(database, copy, scratch);
   } catch (error) {
     if (existsSync(database)) throw error;
     return null;

@@ -3,6 +3,7 @@ import {
   copyFileSync,
   existsSync,
   fsyncSync,
+  mkdirSync,
   openSync,
   closeSync,
   readdirSync,
@@ -17,7 +18,7 @@ import { Keyring, masterKeyIdOf, type Sealed } from "../keys/seal.ts";
 import { Failure } from "../failures/failures.ts";
 import { storageFailure } from "../failures/of-storage.ts";
 import { migrationNames } from "../store/migrations.ts";
-import { addStorage, takeStorage } from "./backup-storage.ts";
+import { addStorage, copyDatabase, takeStorage } from "./backup-storage.ts";
 import {
   type DataFolder,
   HALF_RESTORED,
@@ -62,15 +63,16 @@ export function backUp(options: {
   const mask = process.umask(0o077);
   try {
     removeDraft(draft);
-    using source = openDatabase(database);
-    // `VACUUM INTO` reads one snapshot; later commits are in the next backup.
-    source.exec(FLUSHED_LATER);
-    source.prepare("VACUUM INTO ?").run(draft);
+    // Beside the backup: the disk of the data folder may be full, or read-only.
+    const scratch = `${draft}-copies`;
+    mkdirSync(scratch);
+    copyDatabase(database, draft, scratch);
     {
       using written = openDatabase(draft);
       written.exec(`${FLUSHED_LATER}; PRAGMA journal_mode = OFF`);
-      addStorage(written, join(dataFolder, "storage"));
+      addStorage(written, join(dataFolder, "storage"), scratch);
     }
+    rmSync(scratch, { recursive: true, force: true });
     const facts = inspect(draft);
     flush(draft);
     renameSync(draft, file);
@@ -92,9 +94,11 @@ export function backUp(options: {
 /** A draft is flushed once, when it is whole. It would be flushed for each of Workers' databases. */
 const FLUSHED_LATER = "PRAGMA synchronous = OFF";
 
-/** A backup that was killed leaves its draft behind, and SQLite's journal of it. */
+/** A backup that was killed leaves its draft behind, SQLite's journal of it, and copies. */
 function removeDraft(draft: string): void {
-  for (const path of [draft, `${draft}-journal`]) rmSync(path, { force: true });
+  for (const path of [draft, `${draft}-journal`, `${draft}-copies`]) {
+    rmSync(path, { recursive: true, force: true });
+  }
 }
 
 export interface Restored extends BackupFacts {

@@ -55,6 +55,57 @@ for (const [what, type, payload] of [
   });
 }
 
+test("a client that takes back its requests without end is cut, one that takes back some is answered", async () => {
+  const socket = await http2Client();
+  const { port } = new URL(platform.ready.https!);
+  let stream = 1;
+  const takeBack = (count: number): void => {
+    const all = Array.from({ length: count }, () => {
+      const request = getHead(stream, `one.localhost:${port}`);
+      const reset = frame(frames.RST_STREAM, flags.NONE, stream, uint32(CANCEL));
+      stream += 2;
+      return Buffer.concat([request, reset]);
+    });
+    socket.write(Buffer.concat(all));
+  };
+  takeBack(100);
+  await answered(socket, stream, `one.localhost:${port}`);
+  stream += 2;
+  const others = Array.from({ length: 5 }, () => platform.worker("one"));
+  takeBack(600);
+  await closed(socket);
+  for (const { body } of await Promise.all(others)) assert.equal(body, "here");
+  assert.equal((await platform.worker("one")).body, "here");
+});
+
+/** Resolves when a request of this stream has its whole answer. */
+async function answered(socket: TLSSocket, stream: number, authority: string): Promise<void> {
+  let unread = Buffer.alloc(0);
+  const whole = new Promise<void>((resolve, reject) => {
+    socket.once("close", () => reject(new Error("the connection was closed")));
+    socket.on("data", (chunk: Buffer) => {
+      unread = Buffer.concat([unread, chunk]);
+      while (unread.length >= 9 && unread.length >= 9 + unread.readUIntBE(0, 3)) {
+        const isLast = (unread.readUInt8(4) & flags.END_STREAM) !== 0;
+        const isData = unread.readUInt8(3) === frames.DATA;
+        if (isData && isLast && unread.readUInt32BE(5) === stream) resolve();
+        unread = unread.subarray(9 + unread.readUIntBE(0, 3));
+      }
+    });
+  });
+  socket.write(getHead(stream, authority));
+  await whole;
+}
+
+/** `GET https://{authority}/` */
+function getHead(stream: number, authority: string): Buffer {
+  const named = Buffer.from([0x01, authority.length, ...Buffer.from(authority)]);
+  const fields = Buffer.concat([Buffer.from([0x82, 0x87, 0x84]), named]);
+  return frame(frames.HEADERS, flags.END_HEADERS | flags.END_STREAM, stream, fields);
+}
+
+const CANCEL = 8;
+
 function connectTo(url: string): Socket {
   return connect(Number(new URL(url).port), "127.0.0.1");
 }

@@ -41,6 +41,10 @@ export interface GatewayOptions {
   readonly streams: number;
   /** Connections that Workers may have to one binding. Default: 1,024. */
   readonly bindingConnections: number;
+  /** The same to all bindings of one Worker. Default: 2,048. */
+  readonly workerConnections: number;
+  /** The same to all bindings of one account. Default: 8,192. */
+  readonly accountConnections: number;
   /** Names that are looked up at once for one binding. Default: 2. */
   readonly bindingLookups: number;
   /** Names that are looked up at once for one account, and half of them for a Worker. Default: 12. */
@@ -120,6 +124,8 @@ export const defaultOptions: GatewayOptions = {
   mysqlPorts: [3306],
   streams: 512,
   bindingConnections: 1_024,
+  workerConnections: 2_048,
+  accountConnections: 8_192,
   bindingLookups: 2,
   accountLookups: 12,
   explanations: 2,

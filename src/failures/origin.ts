@@ -428,7 +428,7 @@ export const originFailures = {
     number: 7000483,
     title: "the binding has too many connections",
     cause:
-      "A Worker may have 1,024 requests and sockets open through one binding. If it neither reads nor cancels the body of a response, the connection stays open.",
+      "A Worker may have 1,024 requests and sockets open through one binding, and 2,048 through all. If it neither reads nor cancels the body of a response, the connection stays open.",
     fix: "Read or cancel every response's body, close sockets, and fetch fewer at once.",
   },
   binding_lookups_exhausted: {

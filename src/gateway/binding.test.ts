@@ -159,6 +159,24 @@ test("a binding whose connections are used up refuses by name, until one has clo
   assert.equal((await ask(path, "https://a.example/")).status, 204);
 });
 
+test("what comes over a connection above the Worker's share is refused by name, and the connection ends", async (t) => {
+  const given: string[] = [];
+  let left = 1;
+  const connection = (): (() => void) | null => (left-- > 0 ? () => void given.push("back") : null);
+  const { path } = await testBinding(t, { router: { connection } });
+  const first = await opened(t, path);
+  const text = await readUntil(
+    await opened(t, path, "GET https://a.example/ HTTP/1.1\r\n\r\n"),
+    /\}$/,
+  );
+  assert.match(text, /^HTTP\/1\.1 503 .*binding_connections_exhausted/s);
+  assert.match(text, /\r\nconnection: close\r\n/i);
+  assert.deepEqual(given, []);
+  first.destroy();
+  await once(first, "close");
+  await until(() => given.length === 1);
+});
+
 test("a certificate that cannot be presented is told, logged and traced under one name", async (t) => {
   const { path, told } = await testBinding(t, { router: { route: refuses } });
   const answer = await ask(path, "https://a.example/");

@@ -43,6 +43,11 @@ export interface Router {
    * result when the connection ends.
    */
   stream(): (() => void) | null;
+  /**
+   * Counts another connection to a binding of this Worker. Null: the Worker, or its account, has
+   * reached its limit. Otherwise call the result when the connection ends.
+   */
+  connection(): (() => void) | null;
   /** Connections that the binding may have. */
   readonly mostConnections: number;
   /** What `recentFailure` says in the processes that share the socket. Null: there are none. */
@@ -63,6 +68,8 @@ export class BindingSocket {
   readonly #routes: UsedRoutes;
   readonly #recent: RecentFailures;
   #connections = 0;
+  /** What is asked over them is refused. */
+  readonly #excessive: WeakSet<Duplex> = new WeakSet();
   #closing = false;
 
   constructor(binding: GatewayBinding, router: Router) {
@@ -90,7 +97,12 @@ export class BindingSocket {
     this.#server.maxHeadersCount = 0;
     this.#server.on("connection", (socket) => {
       this.#connections += 1;
-      socket.once("close", () => (this.#connections -= 1));
+      const giveBack = router.connection();
+      if (giveBack === null) this.#excessive.add(socket);
+      socket.once("close", () => {
+        this.#connections -= 1;
+        giveBack?.();
+      });
     });
     this.#server.on(
       "checkContinue",
@@ -170,7 +182,7 @@ export class BindingSocket {
   #fetch(request: IncomingMessage, response: ServerResponse, how: "request" | "continue"): void {
     response.sendDate = false;
     this.#inFlight.add(request, response);
-    if (this.#closing) response.shouldKeepAlive = false;
+    if (this.#closing || this.#excessive.has(request.socket)) response.shouldKeepAlive = false;
     const recent = this.binding.front ? undefined : this.#recent.asked(request.url!);
     if (recent !== undefined) {
       const { askOthers } = this.#router;
@@ -298,8 +310,10 @@ export class BindingSocket {
     }
   }
 
-  #excess({ rawHeaders, url }: IncomingMessage): FailureCode | null {
-    if (this.#connections > this.#router.mostConnections) return "binding_connections_exhausted";
+  #excess({ rawHeaders, url, socket }: IncomingMessage): FailureCode | null {
+    if (this.#connections > this.#router.mostConnections || this.#excessive.has(socket)) {
+      return "binding_connections_exhausted";
+    }
     if (url!.length > MOST_URL + MOST_AUTHORITY) return "binding_url_too_long";
     return headerSize(rawHeaders) > MOST_HEADERS ? "binding_headers_too_large" : null;
   }

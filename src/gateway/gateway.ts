@@ -1,7 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Keyring } from "../keys/seal.ts";
 import type { AccountTrust, CertificateVersion, ScriptKey } from "../contract/change-feed.ts";
-import { keyIn } from "../contract/key-in.ts";
 import { Failure } from "../failures/failures.ts";
 import { Acceptance } from "./accepted.ts";
 import { BindingSocket } from "./binding.ts";
@@ -9,7 +8,6 @@ import { frontName } from "./front.ts";
 import type { Credential } from "../certificates/credential.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { HeldCertificates } from "./origin/held-certificates.ts";
-import { Shares } from "./shares.ts";
 import { Sweeper } from "./origin/sweeper.ts";
 import { parseOrigin, parseTarget } from "./origin/destination.ts";
 import { type GatewayBinding, type IdentityRequest, NO_CERTIFICATE } from "../contract/gateway.ts";
@@ -33,6 +31,7 @@ import { SecureContexts, checkTrust, noTrust, trustFor } from "./origin/trust.ts
 import { Cuts } from "./cuts.ts";
 import { refuseHost } from "./origin/refused-host.ts";
 import { Networks } from "./networks.ts";
+import { WorkerShares } from "./worker-shares.ts";
 
 export interface GatewayDependencies {
   readonly keyring: Keyring;
@@ -60,7 +59,7 @@ export class Gateway implements AsyncDisposable {
   readonly #bindings: Map<string, BindingSocket | DatabaseSocket> = new Map();
   readonly #acceptance: Acceptance;
   readonly #networks: Networks;
-  readonly #streams: Shares;
+  readonly #shares: WorkerShares;
   readonly pools: Pools;
   readonly databases: Databases;
   readonly #cuts: Cuts;
@@ -69,7 +68,7 @@ export class Gateway implements AsyncDisposable {
     this.#dependencies = dependencies;
     const { keyring, options, observer, clock = systemClock } = dependencies;
     this.#clock = clock;
-    this.#streams = new Shares(options.streams);
+    this.#shares = new WorkerShares(options);
     this.#networks = new Networks(options);
     this.#acceptance = new Acceptance((scope) => this.#networks.of(scope), options.explanations);
     this.#certificates = new HeldCertificates(keyring, clock);
@@ -95,6 +94,7 @@ export class Gateway implements AsyncDisposable {
       },
       trust: (accountId) => this.trust(accountId),
       network: (owner) => this.#networks.of(owner),
+      shares: this.#shares,
     });
     this.#cuts = new Cuts(this.pools, this.databases);
     this.#sweeper = new Sweeper(clock, (now) => this.#sweep(now));
@@ -206,7 +206,8 @@ export class Gateway implements AsyncDisposable {
       clock: this.#clock,
       mostConnections: options.bindingConnections,
       askOthers: askOthers && ((url) => askOthers(binding.socketPath, url)),
-      stream: () => this.#streams.take(keyIn(binding.accountId, binding.scriptName)),
+      stream: () => this.#shares.stream(binding),
+      connection: () => this.#shares.connection(binding),
     });
   }
 

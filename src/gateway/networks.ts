@@ -1,8 +1,11 @@
+import { Failure } from "../failures/failures.ts";
 import { AddressPolicy } from "../network/addresses.ts";
 import type { Network } from "./origin/dial.ts";
 import type { GatewayBinding } from "../contract/gateway.ts";
 import type { AddressOptions, GatewayOptions } from "../contract/gateway-options.ts";
 import { type LookupOwner, Lookups, type Resolve } from "../network/lookups.ts";
+import { FairShares, TooManyWait } from "../network/fair-shares.ts";
+import { Pace } from "../network/pace.ts";
 import { TlsFloods } from "../network/tls-floods.ts";
 import { sharedFor, systemResolve } from "./origin/resolve.ts";
 
@@ -20,12 +23,24 @@ type NetworksOptions = Pick<
  */
 const MOST_LOOKUPS = 60;
 
+/**
+ * Handshakes at once, of an account, a Worker, and a binding with one server. All that are under way may
+ * need the processor in the same moment, about a millisecond each, and nobody else is served meanwhile.
+ * A Worker alone gets 64: no more than half of what is left.
+ */
+const HANDSHAKES = [192, 96, 32];
+
+/** Handshakes that begin in one turn of the event loop: those with servers nearby end in one of the next. */
+const BEGUN = 4;
+
 /** What each binding may reach, and how it looks names up there. */
 export class Networks {
   readonly #options: NetworksOptions;
   readonly #lookups: Lookups;
   readonly #resolve: Map<string, Resolve> = new Map();
   readonly #floods = new TlsFloods();
+  readonly #pace = new Pace(BEGUN);
+  readonly #handshakes = new FairShares(Infinity, HANDSHAKES);
   readonly #ownPorts: number[] = [];
   #addresses: AddressOptions;
   #policy: AddressPolicy;
@@ -60,8 +75,35 @@ export class Networks {
       policy: this.#policy,
       timeouts: this.#options.timeouts,
       floods: this.#floods,
+      turn: (destination, shake, signal) => {
+        const server = `${destination.host}:${destination.port}`;
+        const owner = [accountId, scriptName, `${bindingName} ${server}`];
+        return this.#turn({ owner, server }, shake, signal);
+      },
       resolve: this.#resolveFor({ account: accountId, worker: scriptName, binding: bindingName }),
     };
+  }
+
+  /** One that is slow holds up what the Worker has to do with other servers less. */
+  async #turn<T>(
+    { owner, server }: { readonly owner: readonly string[]; readonly server: string },
+    shake: () => Promise<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    const timeoutMs = this.#options.timeouts.handshake;
+    try {
+      const inTurn = async (): Promise<T> => {
+        await this.#pace.turn();
+        return await shake();
+      };
+      return await this.#handshakes.within(owner, inTurn, { signal, patience: timeoutMs });
+    } catch (error) {
+      if (!(error instanceof TooManyWait)) throw error;
+      throw new Failure("origin_handshake_timeout", {
+        message: `${server} was to be connected to so often at once that the TLS handshake did not begin within ${timeoutMs} ms`,
+        facts: { server, timeoutMs },
+      });
+    }
   }
 
   #resolveFor(owner: Required<LookupOwner>): Resolve {

@@ -1,7 +1,7 @@
 import { performance } from "node:perf_hooks";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { destroyedBy, dial, type Network } from "./origin/dial.ts";
+import { atOnce, destroyedBy, dial, type Network } from "./origin/dial.ts";
 import { handshake } from "./origin/handshake.ts";
 import type { Observer } from "./observe/observe.ts";
 import type { GatewayOptions } from "../contract/gateway-options.ts";
@@ -27,18 +27,25 @@ export function originOpener(dependencies: OpenerDependencies): Open {
     try {
       const shake = async (ticket: Buffer | undefined): Promise<TLSSocket> => {
         const raw = protocols.length === 0;
-        const socket = await dial(destination, { ...network(scope), signal }, raw);
+        const { turn = atOnce, ...rest } = network(scope);
+        const socket = await dial(destination, { ...rest, signal }, raw);
         if (before !== undefined) await inTheClear(socket, before, signal);
-        return await handshake(socket, {
-          destination,
-          context: contexts.get(credential, trust, destination.host),
-          spiffe: trust.spiffe,
-          presented: presentedOf(credential),
-          protocols,
-          session: ticket,
-          onSession,
-          timeout: options.timeouts.handshake,
-          signal,
+        const shaken = (): Promise<TLSSocket> =>
+          handshake(socket, {
+            destination,
+            context: contexts.get(credential, trust, destination.host),
+            spiffe: trust.spiffe,
+            presented: presentedOf(credential),
+            protocols,
+            session: ticket,
+            onSession,
+            timeout: options.timeouts.handshake,
+            signal,
+          });
+        return await turn(destination, shaken, signal).catch((error: unknown) => {
+          // One that was called off before its turn.
+          socket.destroy();
+          throw error;
         });
       };
       let resumable = true;

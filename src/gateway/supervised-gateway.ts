@@ -62,6 +62,8 @@ export class SupervisedGateway implements GatewayHandle {
       mysqlPorts: rest.mysqlPorts ?? defaultOptions.mysqlPorts,
       streams: share("streams"),
       bindingConnections: share("bindingConnections"),
+      workerConnections: share("workerConnections"),
+      accountConnections: share("accountConnections"),
       bindingLookups: some("bindingLookups"),
       accountLookups: some("accountLookups"),
       explanations: some("explanations"),
@@ -255,5 +257,11 @@ export class SupervisedGateway implements GatewayHandle {
 const STOP_GRACE = 2_000;
 
 /** Each process gets a share of these. */
-export const DEALT_LIMITS = ["connections", "streams", "bindingConnections"] as const;
+export const DEALT_LIMITS = [
+  "connections",
+  "streams",
+  "bindingConnections",
+  "workerConnections",
+  "accountConnections",
+] as const;
 type DealtLimit = (typeof DEALT_LIMITS)[number];

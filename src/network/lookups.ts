@@ -1,4 +1,5 @@
 import type { LookupAddress } from "node:dns";
+import { FairShares, TooManyWait } from "./fair-shares.ts";
 
 /**
  * Finds the addresses of a name. Rejects with an error of the resolver's, whose `code` says why.
@@ -23,134 +24,26 @@ export interface LookupOwner {
   readonly binding?: string;
 }
 
-/**
- * Look-ups of names, with a share for each binding, Worker and account. Nobody has more than a
- * share, nor more than half of what is left: so few who have slow names never have all, and a
- * look-up above its share waits only for look-ups of the same binding, Worker or account.
- */
+/** Look-ups of names, with a share for each binding, Worker and account. */
 export class Lookups {
   readonly #resolve: Resolve;
-  readonly #all: Share;
-  /** Of an account, a Worker, a binding. */
-  readonly #most: readonly number[];
+  readonly #shares: FairShares;
 
   constructor(resolve: Resolve, { all, account, worker, binding }: LookupShares) {
     this.#resolve = resolve;
-    this.#all = new Share(null, "", all);
-    this.#most = [account, worker, binding];
+    this.#shares = new FairShares(all, [account, worker, binding], MOST_WAITING);
   }
 
   of({ account, worker = "", binding = "" }: LookupOwner): Resolve {
-    const names = [account, worker, binding];
-    return (host, signal) =>
-      new Promise((fulfil, reject) => {
-        const share = names.reduce((of, name, i) => of.share(name, this.#most[i]!), this.#all);
-        const start = (): void => {
-          share.count("running", 1);
-          const ended = (): void => {
-            share.count("running", -1);
-            this.#next();
-          };
-          // The system's resolver cannot be cancelled. Until it gives up, the share is in use.
-          void this.#look(host).finally(ended).then(fulfil, reject);
-        };
-        if (share.isFree()) start();
-        else if (share.waiting >= MOST_WAITING) reject(crowded());
-        else wait(share, start, signal, reject);
-      });
+    const owner = [account, worker, binding];
+    // The system's resolver cannot be cancelled. Until it gives up, the share is in use.
+    return async (host, signal) =>
+      this.#shares
+        .within(owner, () => this.#resolve(host), { signal })
+        .catch((error: unknown) => {
+          throw error instanceof TooManyWait ? crowded() : error;
+        });
   }
-
-  async #look(host: string): ReturnType<Resolve> {
-    return this.#resolve(host);
-  }
-
-  #next(): void {
-    for (let share = this.#all.next(); share !== null; share = this.#all.next()) {
-      const [start] = share.queue;
-      share.queue.delete(start!);
-      share.count("waiting", -1);
-      start!();
-    }
-  }
-}
-
-/** What one has of the look-ups, within what a wider one has. */
-class Share {
-  running = 0;
-  waiting = 0;
-  /** Of the narrowest alone. */
-  readonly queue: Set<() => void> = new Set();
-  readonly #within: Share | null;
-  readonly #name: string;
-  readonly #most: number;
-  /** Who was served last comes last. */
-  readonly #parts: Map<string, Share> = new Map();
-
-  constructor(within: Share | null, name: string, most: number) {
-    this.#within = within;
-    this.#name = name;
-    this.#most = most;
-  }
-
-  share(name: string, most: number): Share {
-    return this.#parts.get(name) ?? new Share(this, name, most);
-  }
-
-  isFree(): boolean {
-    return this.#hasRoom() && (this.#within === null || this.#within.isFree());
-  }
-
-  /** One is always allowed while there is any. */
-  #hasRoom(): boolean {
-    const { running } = this;
-    if (running >= this.#most) return false;
-    return this.#within === null || running === 0 || running < this.#within.#left / 2;
-  }
-
-  get #left(): number {
-    return this.#most - this.running;
-  }
-
-  /** It is kept as long as it counts something, here and in the wider ones. */
-  count(what: "running" | "waiting", by: 1 | -1): void {
-    this[what] += by;
-    const within = this.#within;
-    if (within === null) return;
-    const isOver = this.running === 0 && this.waiting === 0;
-    if (what === "running" || isOver) within.#parts.delete(this.#name);
-    if (!isOver) within.#parts.set(this.#name, this);
-    within.count(what, by);
-  }
-
-  /**
-   * Whose look-up is begun next, if one may be: of the account with the fewest in progress, there
-   * of the Worker with the fewest, in turns among equals.
-   */
-  next(): Share | null {
-    if (this.waiting === 0 || !this.#hasRoom()) return null;
-    if (this.queue.size > 0) return this;
-    const waiting = [...this.#parts.values()].filter((part) => part.waiting > 0);
-    for (const part of waiting.toSorted((one, other) => one.running - other.running)) {
-      const next = part.next();
-      if (next !== null) return next;
-    }
-    return null;
-  }
-}
-
-function wait(
-  share: Share,
-  start: () => void,
-  signal: AbortSignal | undefined,
-  reject: (reason: unknown) => void,
-): void {
-  share.queue.add(start);
-  share.count("waiting", 1);
-  const calledOff = (): void => {
-    if (share.queue.delete(start)) share.count("waiting", -1);
-    reject(signal?.reason);
-  };
-  signal?.addEventListener("abort", calledOff, { once: true });
 }
 
 const MOST_WAITING = 256;

@@ -105,6 +105,7 @@ export async function testBinding(
       tracing: () => tracing,
       stream: () => () => void told.push(["given back"]),
       mostConnections: 1_024,
+      connection: () => () => {},
       askOthers: null,
       clock,
       ...router,

@@ -32,6 +32,7 @@ function world(key: Uint8Array = masterKey): World {
     },
     trust: () => noTrust,
     network: (owner) => ({ owner }) as never,
+    shares: { connection: () => () => {} },
   });
   return { databases, presented };
 }

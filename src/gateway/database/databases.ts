@@ -15,6 +15,7 @@ import { databaseTrust, type SecureContexts } from "../origin/trust.ts";
 import { Places } from "./places.ts";
 import type { DatabaseRoute, DatabaseSession } from "./session.ts";
 import type { DatabaseRouter } from "./socket.ts";
+import type { WorkerShares } from "../worker-shares.ts";
 
 export interface DatabasesParts {
   readonly keyring: Keyring;
@@ -25,6 +26,7 @@ export interface DatabasesParts {
   readonly network: (
     owner: Pick<GatewayBinding, "accountId" | "scriptName" | "bindingName">,
   ) => Network;
+  readonly shares: Pick<WorkerShares, "connection">;
 }
 
 /** The databases that bindings lead to, and every connection to them. */
@@ -120,6 +122,7 @@ export class Databases {
         }
         return one;
       },
+      connection: () => this.#parts.shares.connection(binding),
       opened: (session) => this.#sessions.add(session),
       closed: (session) => this.#sessions.delete(session),
     };

@@ -6,7 +6,7 @@ import type { BoundDatabase, DatabaseConfig } from "../../contract/database.ts";
 import { Failure } from "../../failures/failures.ts";
 import { splice } from "../../forward/sockets.ts";
 import { exchangeFailure, presentedOf } from "../origin/classify.ts";
-import { dial, type Network } from "../origin/dial.ts";
+import { atOnce, dial, type Network } from "../origin/dial.ts";
 import { handshake } from "../origin/handshake.ts";
 import type { NewConnection } from "../observe/observe.ts";
 import type { ShownFailure } from "../respond.ts";
@@ -152,16 +152,18 @@ export class DatabaseSession {
   async #handshake(socket: Socket): Promise<TLSSocket> {
     const { config, contexts, credential, trust, network } = this.#parts.route;
     const { host, port } = config;
-    const { timeouts } = network;
-    const tls = await handshake(socket, {
-      destination: { host, port },
-      context: contexts.get(credential, trust, host),
-      presented: presentedOf(credential),
-      protocols: [],
-      verifyName: config.verifyName,
-      spiffe: trust.spiffe,
-      timeout: timeouts.handshake,
-    });
+    const { timeouts, turn = atOnce } = network;
+    const shaken = (): Promise<TLSSocket> =>
+      handshake(socket, {
+        destination: { host, port },
+        context: contexts.get(credential, trust, host),
+        presented: presentedOf(credential),
+        protocols: [],
+        verifyName: config.verifyName,
+        spiffe: trust.spiffe,
+        timeout: timeouts.handshake,
+      });
+    const tls = await turn({ host, port }, shaken);
     network.floods?.watch(tls);
     tls.setNoDelay(true);
     this.#server = tls;

@@ -35,11 +35,19 @@ interface WorldOptions {
   readonly details?: ShownDetails;
   /** Of what presents a certificate. Default: it counts. */
   readonly observes?: () => void;
+  /** Default: there is always another. */
+  readonly connection?: DatabaseRouter["connection"];
 }
 
 async function world(
   t: TestContext,
-  { protocol = "postgres", route = unreachable, details = "public", observes }: WorldOptions = {},
+  {
+    protocol = "postgres",
+    route = unreachable,
+    details = "public",
+    observes,
+    connection = () => () => {},
+  }: WorldOptions = {},
 ): Promise<World> {
   const folder = await mkdtemp(join(tmpdir(), "countersign-database-"));
   const path = join(folder, "s");
@@ -57,6 +65,7 @@ async function world(
         failed: ({ code }, origin, ray) => told.push([certificateId, code, origin, ray.length]),
       };
     },
+    connection,
     opened: (session) => open.add(session),
     closed: (session) => open.delete(session),
   });
@@ -183,6 +192,12 @@ test("a Worker has 256 connections to a database, those that wait among them", a
   await turn();
   assert.deepEqual(told, []);
   for (const driver of [...drivers, next]) driver.destroy();
+});
+
+test("a connection above the Worker's share is refused by name", async (t) => {
+  const { path } = await world(t, { connection: () => null, route: () => assert.fail() });
+  const refused = await opened(t, path, CONNECT + STARTUP);
+  assert.match(await readUntil(refused, "never"), /binding_connections_exhausted/);
 });
 
 test("a binding that closes lets its sessions end, and tells those that do not", async (t) => {

@@ -20,6 +20,8 @@ export interface DatabaseRouter {
   route(): DatabaseRoute;
   /** For what presents this certificate, or none. */
   observer(certificateId: string | null): ConnectionObserver;
+  /** As of a binding's router. */
+  connection(): (() => void) | null;
   opened(session: DatabaseSession): void;
   closed(session: DatabaseSession): void;
 }
@@ -100,7 +102,9 @@ export class DatabaseSocket {
     const ray = newRay();
     let route: DatabaseRoute;
     try {
-      if (this.#sessions.size > MOST_CONNECTIONS) {
+      const giveBack = this.#router.connection();
+      if (giveBack !== null) driver.once("close", giveBack);
+      if (giveBack === null || this.#sessions.size > MOST_CONNECTIONS) {
         throw new Failure("binding_connections_exhausted");
       }
       route = this.#router.route();

@@ -11,12 +11,21 @@ import { resolveWithin } from "./resolve.ts";
 import type { Resolve } from "../../network/lookups.ts";
 import type { TlsFloods } from "../../network/tls-floods.ts";
 
+/** @throws Failure `origin_handshake_timeout`, the reason of the signal, or what `shake` throws */
+export type Turn = <T>(
+  destination: Destination,
+  shake: () => Promise<T>,
+  signal?: AbortSignal,
+) => Promise<T>;
+
 export interface Network {
   readonly policy: AddressPolicy;
   readonly timeouts: GatewayTimeouts;
   readonly resolve: Resolve;
   /** Watches connections whose handshake is over. */
   readonly floods?: TlsFloods;
+  /** Makes a handshake when it is its owner's turn. Default: at once. */
+  readonly turn?: Turn;
   /** Aborts when the connection is no longer needed. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -100,6 +109,8 @@ async function addressesOf(
   const found = ordered.map((host) => resolveWithin(timeouts.dns, host, resolve, signal));
   return (await Promise.all(found)).flat();
 }
+
+export const atOnce: Turn = (_, shake) => shake();
 
 /** Destroys `socket` with the signal's reason, until the function that is returned is called. */
 export function destroyedBy(

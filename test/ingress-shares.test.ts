@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { after, before, test } from "node:test";
+import { connect as connectTls } from "node:tls";
 import { pino } from "pino";
 import { answering, startTestEdge, type TestEdge } from "./helpers/edge.ts";
 import { makeAuthority } from "./helpers/pki.ts";
@@ -63,3 +65,34 @@ test("an address has its share of connections over both ports together, others a
   });
   for (const socket of [...held, other, ...through]) socket.destroy();
 });
+
+test("an address has as many requests at once as connections, over HTTP/2 too; others have theirs", async () => {
+  const waiting = `export default { fetch: ({ url }) =>
+    url.endsWith("/wait") ? new Promise((done) => setTimeout(() => done(new Response("late")), 20_000)) : new Response("ok") };`;
+  await edge.deploy(makeVersion("waits", waiting), { hosts: ["waits.example"] });
+  const session = (localAddress: string): ClientHttp2Session =>
+    connectHttp2("https://waits.example", {
+      createConnection: () =>
+        connectTls({
+          socket: open(localAddress, Number(new URL(edge.edge.httpsUrl!).port)),
+          servername: "waits.example",
+          ALPNProtocols: ["h2"],
+          rejectUnauthorized: false,
+        }),
+    }).on("error", () => {});
+  const [greedy, other] = [session("127.0.0.4"), session("127.0.0.5")];
+  assert.equal(await status(greedy), 200);
+  const held = Array.from({ length: SHARE }, () => greedy.request({ ":path": "/wait" }));
+  for (const stream of held) stream.on("error", () => {}).end();
+  await until(async () => (await status(greedy)) === 429);
+  assert.equal(await status(other), 200);
+  held[0]!.close();
+  await until(async () => (await status(greedy)) === 200);
+  greedy.destroy();
+  other.destroy();
+});
+
+async function status(of: ClientHttp2Session): Promise<unknown> {
+  const [headers] = await once(of.request({ ":path": "/" }), "response");
+  return (headers as Record<string, unknown>)[":status"];
+}

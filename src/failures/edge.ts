@@ -52,6 +52,15 @@ export const edgeFailures = {
       "Each Worker may have a limited number of requests and WebSockets open at once. Other Workers are not affected.",
     fix: "Answer sooner, close WebSockets that are not used, or start with a higher --worker-requests.",
   },
+  client_requests_exceeded: {
+    side: "caller",
+    status: 429,
+    number: 7000386,
+    title: "the client has too many requests at once",
+    cause:
+      "Each client address may have as many requests and WebSockets at once as connections, over HTTP/2 too. A response that the client does not read counts.",
+    fix: "Read responses to their end, close WebSockets that are not used, or start with a higher --client-connections; name proxies with --trusted-proxies.",
+  },
   worker_body_too_large: {
     side: "caller",
     status: 413,

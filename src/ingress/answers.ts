@@ -30,6 +30,7 @@ import {
   isStarting,
   type Starting,
 } from "./elsewhere.ts";
+import { RequestShares } from "./request-shares.ts";
 import { refuse, unreadAnswer } from "./refuse.ts";
 import { secureUrl } from "./redirect.ts";
 import { whyFailed } from "./why-failed.ts";
@@ -88,20 +89,21 @@ export class Answers {
   /** Where TLS ends: at a proxy in front, unless it ends here. */
   #securePort = 443;
   #redirects = false;
-  #shares: WorkerShares = { requests: 0, body: 0 };
+  #shares = new RequestShares({
+    workers: { requests: 0, body: 0 },
+    ofClient: 0,
+    proxies: this.#proxies,
+  });
 
   constructor(options: AnswersOptions) {
     this.#options = options;
   }
 
-  /** The proxies that are trusted to name the client. */
-  trust(options: ProxyOptions): void {
-    this.#proxies = new TrustedProxies(options);
-  }
-
-  /** What each Worker may take. */
-  share(shares: WorkerShares): void {
-    this.#shares = shares;
+  /** The proxies that are trusted to name the client; what each Worker and each client may take. */
+  trust(options: ProxyOptions, workers: WorkerShares, ofClient: number): void {
+    const proxies = new TrustedProxies(options);
+    this.#proxies = proxies;
+    this.#shares = new RequestShares({ workers, ofClient, proxies });
   }
 
   /** @param redirects plain requests of all hosts are sent there; otherwise of those whose zone wants it */
@@ -266,10 +268,12 @@ export class Answers {
     const url = `${scheme}://${wanted.authority}${wanted.path}`;
     const { observer } = this.#options;
     const asked = { ray, method: request.method ?? "", url };
-    const excess = this.#excess(request, found.script);
-    if (excess !== null) {
-      observer.refused(found.script, asked, excess);
-      return excess;
+    const { accountId, scriptName } = found.script;
+    const running = observer.metrics.running(accountId, scriptName);
+    const leave = this.#shares.enter(request, running, client.address);
+    if (typeof leave === "string") {
+      observer.refused(found.script, asked, leave);
+      return leave;
     }
     const observed = observer.began(found.script, asked);
     upstream.began();
@@ -279,7 +283,7 @@ export class Answers {
       host: wanted.authority,
       dropped: INGRESS_HEADERS,
       mayRetry: wasNeverSent,
-      mostBody: this.#shares.body,
+      mostBody: this.#shares.mostBody,
       added: [
         ...ingressHeaders(request, {
           ray,
@@ -298,10 +302,12 @@ export class Answers {
         return decodeFor(answered, status, headers);
       },
       ended: () => {
+        leave();
         upstream.finished();
         observed.ended();
       },
       failed: (error, failedRequest, response) => {
+        leave();
         upstream.finished();
         sayOfZone(response, zone, isSecure);
         void this.#refuse(failedRequest, response, {
@@ -313,17 +319,6 @@ export class Answers {
         });
       },
     };
-  }
-
-  /** Which of its Worker's limits the request exceeds. */
-  #excess(request: IncomingMessage, { accountId, scriptName }: Script): FailureCode | null {
-    const { requests, body } = this.#shares;
-    const { metrics } = this.#options.observer;
-    if (requests > 0 && metrics.running(accountId, scriptName) >= requests) {
-      return "worker_requests_exceeded";
-    }
-    const length = Number(request.headers["content-length"] ?? 0);
-    return body > 0 && length > body ? "worker_body_too_large" : null;
   }
 
   async #refuse(

@@ -137,10 +137,9 @@ export class Ingress implements MethodHandlers<IngressMethods> {
 
   async listen(address: ListenAddress): Promise<void> {
     const { host, port, proxies, clientConnections, workerShares, https, place } = address;
-    this.#answers.share(workerShares);
     this.#observer.share(place);
     this.#absent ??= await listenForAbsent(this.#taken("absent"));
-    this.#answers.trust(proxies);
+    this.#answers.trust(proxies, workerShares, clientConnections);
     const trusted = new TrustedProxies(proxies);
     const shares = new ConnectionShares({
       most: clientConnections,

@@ -236,6 +236,33 @@ for (const [method, outcome, sent] of [
   });
 }
 
+for (const [method, outcome, sent] of [
+  ["GET", 200, 3],
+  ["POST", 520, 2],
+] as const) {
+  test(`a ${method} whose HTTP/2 session the origin ends with an error: ${outcome}, ${sent - 1} sent`, async (t) => {
+    const { authority, gateway } = await ready(t);
+    let requests = 0;
+    const origin = await http2Origin(t, authority, ({ stream }, response) => {
+      requests += 1;
+      if (requests !== 2) {
+        response.end();
+        return;
+      }
+      stream.session?.goaway(2);
+      setImmediate(() => stream.session?.destroy());
+    });
+    assert.equal((await ask(gateway.socket(), `${origin.url}/`)).status, 200);
+    const answer = await ask(gateway.socket(), `${origin.url}/`, { method });
+    assert.equal(answer.status, outcome, answer.text);
+    assert.equal(requests, sent);
+    if (outcome === 520) {
+      assert.equal(answer.headers["countersign-failure"], "origin_closed");
+      assert.match(answer.text, /"tls":"TLSv1.3"/);
+    }
+  });
+}
+
 test("trace context passes through", async (t) => {
   const { authority, gateway } = await ready(t);
   await using origin = await startOrigin({

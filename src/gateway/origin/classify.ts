@@ -261,8 +261,16 @@ function closedCode(facts: ConnectionFacts | null): FailureCode {
     : "origin_closed";
 }
 
+/** A session over HTTP/2 is closed with a code by a GOAWAY, a connection without one. */
+const CLOSING: ReadonlySet<string> = new Set([
+  "UND_ERR_SOCKET",
+  "ECONNRESET",
+  "EPIPE",
+  "ERR_HTTP2_SESSION_ERROR",
+]);
+
 function isClosing(reason: string): boolean {
-  return reason === "UND_ERR_SOCKET" || reason === "ECONNRESET" || reason === "EPIPE";
+  return CLOSING.has(reason);
 }
 
 /** The most telling code of an error: that of the last attempt, where several addresses were tried. */

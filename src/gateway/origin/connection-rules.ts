@@ -7,12 +7,17 @@ import { HEADER_BUFFER, MOST_HEADERS } from "../../forward/limits.ts";
 
 /**
  * Settings that undici does not offer. They are made on one connection while undici takes it over;
- * `take` hands the connection over. Only undici's objects for this connection are changed.
+ * `take` hands the connection over. Only undici's objects for this connection are changed. `ended` is told the error
+ * with which an HTTP/2 session ends, before any of its requests is.
  */
-export function handOver(stream: Duplex, take: () => void): void {
+export function handOver(
+  stream: Duplex,
+  take: () => void,
+  ended: (error: Error) => void = () => {},
+): void {
   const { connect } = http2;
   http2.connect = ((authority: string, options: object, listener?: () => void) =>
-    withGuards(connect(authority, withLimits(options), listener), stream)) as typeof connect;
+    withGuards(connect(authority, withLimits(options), listener), stream, ended)) as typeof connect;
   try {
     take();
   } finally {
@@ -31,7 +36,16 @@ function withLimits(options: { settings?: object }): object {
   };
 }
 
-function withGuards(session: ClientHttp2Session, connection: Duplex): ClientHttp2Session {
+function withGuards(
+  session: ClientHttp2Session,
+  connection: Duplex,
+  ended: (error: Error) => void,
+): ClientHttp2Session {
+  const destroy = session.destroy.bind(session);
+  session.destroy = (error, code) => {
+    if (error instanceof Error) ended(error);
+    destroy(error, code);
+  };
   const flooded = (what: string): void => session.destroy(malformed(what));
   const overhead = new SessionOverhead(session, connection, flooded);
   const request = session.request.bind(session);

@@ -7,7 +7,8 @@ import { Pool } from "../../forward/undici.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { Credential } from "../../certificates/credential.ts";
 import type { Clock } from "../clock.ts";
-import { exchangeFailure, presentedOf, type ConnectionFacts, type Ending } from "./classify.ts";
+import { exchangeFailure, type Ending } from "./classify.ts";
+import { ConnectionErrors, connectionOfError } from "./connection-errors.ts";
 import type { Destination } from "./destination.ts";
 import type { GatewayOptions } from "../../contract/gateway-options.ts";
 import { OriginClient } from "./client.ts";
@@ -92,8 +93,7 @@ export class OriginPool {
   #http1Only = false;
   #http1: Pool | null = null;
   readonly #connections: Set<Duplex> = new Set();
-  /** A failure is told of when its connection may have closed. */
-  readonly #made: WeakMap<Duplex, OriginConnection> = new WeakMap();
+  readonly #errors: ConnectionErrors;
   #shared: Error | null = null;
   #cut: Failure | null = null;
   readonly #cutting: AbortController = new AbortController();
@@ -104,10 +104,10 @@ export class OriginPool {
     this.key = poolKey(scope);
     this.#open = open;
     this.#options = options;
-    this.patience = new Patience(options.timeouts, (error, { stream }) => {
-      const connection = stream === null ? undefined : this.#made.get(stream);
-      if (connection) connectionOf.set(error, { ...factsOf(connection, scope), error });
-    });
+    this.#errors = new ConnectionErrors(scope.credential);
+    this.patience = new Patience(options.timeouts, (error, { stream }) =>
+      this.#errors.add(error, stream),
+    );
     this.#sessions = new Sessions(options.resumption, clock);
     this.#http = this.#pool(this.#protocols);
     this.#agedAt = this.#nextAge();
@@ -159,15 +159,14 @@ export class OriginPool {
   failure(error: Error, ending?: Ending): Failure {
     if (error instanceof Failure) return error;
     if (this.#cut !== null) return this.#cut;
-    const facts = connectionOf.get(error) ?? null;
+    const facts = connectionOfError(error);
     return exchangeFailure(facts?.error ?? error, this.scope.destination, facts, ending);
   }
 
   /** The failure of a raw connection that the origin ended before it said anything. */
   endedFailure(stream: Duplex, ending: Ending): Failure {
-    const connection = this.#made.get(stream);
     const error = Object.assign(new Error("it was closed"), { code: "ECONNRESET" });
-    const facts = connection === undefined ? null : factsOf(connection, this.scope);
+    const facts = this.#errors.facts(stream);
     return this.#cut ?? exchangeFailure(error, this.scope.destination, facts, ending);
   }
 
@@ -188,7 +187,7 @@ export class OriginPool {
       }
       return true;
     }
-    if (!isSafe || retries > 0 || connectionOf.get(error)?.answered !== true) return false;
+    if (!isSafe || retries > 0 || connectionOfError(error)?.answered !== true) return false;
     return this.failure(error).code !== "origin_response_malformed";
   }
 
@@ -256,7 +255,11 @@ export class OriginPool {
     }
     via.stream = stream;
     try {
-      handOver(stream, () => callback(null, stream as TLSSocket));
+      handOver(
+        stream,
+        () => callback(null, stream as TLSSocket),
+        (error) => this.#errors.add(error, stream),
+      );
     } catch (error) {
       // Of undici, or of what is set on its connection: this one ends.
       stream.destroy(asError(error));
@@ -283,15 +286,8 @@ export class OriginPool {
       throw this.#cut;
     }
     this.#connections.add(stream);
-    this.#made.set(stream, connection);
+    this.#errors.follow(connection);
     stream.once("close", () => this.#connections.delete(stream));
-    // Before undici's listeners. An alert comes as an error and then an end, of which undici makes
-    // an error of its own and reports only that: the first is what happened.
-    let first: Error | null = null;
-    stream.on("error", (error) => {
-      first ??= error;
-      connectionOf.set(error, { ...factsOf(connection, this.scope), error: first });
-    });
     if (session && connection.resumed && connection.tlsVersion === "TLSv1.2") {
       this.#sessions.takeBack(session);
     }
@@ -335,17 +331,3 @@ export function poolKey(scope: PoolScope): string {
 const BETWEEN_REFUSALS = 1_000;
 
 type Connect = buildConnector.connector;
-
-/** The connection that an error is of, and the first error of that connection. */
-const connectionOf: WeakMap<Error, ConnectionFacts & { readonly error: Error }> = new WeakMap();
-
-function factsOf(connection: OriginConnection, scope: PoolScope): ConnectionFacts {
-  const { stream, tlsVersion, asked } = connection;
-  return {
-    presented: presentedOf(scope.credential),
-    tlsVersion,
-    asked,
-    // A TLS socket counts what the application gets, not the handshake nor its tickets.
-    answered: !(stream instanceof TLSSocket) || stream.bytesRead > 0,
-  };
-}

@@ -59,7 +59,9 @@ export class Storage {
     const isQueue = kind === "queue";
     const running = async (): Promise<void> => {
       const process = await (isQueue ? this.queues.running(accountId) : this.#data(accountId));
-      await process.ready();
+      await process.ready().catch((cause: unknown) => {
+        throw new Failure("storage_unavailable", { cause });
+      });
     };
     await running();
     const capability = destroys

@@ -153,8 +153,10 @@ export class DatabaseSession {
     const { config, contexts, credential, trust, network } = this.#parts.route;
     const { host, port } = config;
     const { timeouts, turn = atOnce } = network;
-    const shaken = (): Promise<TLSSocket> =>
-      handshake(socket, {
+    const shaken = async (): Promise<TLSSocket> => {
+      // Who has left meanwhile needs no handshake.
+      if (this.#over) throw new Failure("origin_connection_cut");
+      return await handshake(socket, {
         destination: { host, port },
         context: contexts.get(credential, trust, host),
         presented: presentedOf(credential),
@@ -163,6 +165,7 @@ export class DatabaseSession {
         spiffe: trust.spiffe,
         timeout: timeouts.handshake,
       });
+    };
     const tls = await turn({ host, port }, shaken);
     network.floods?.watch(tls);
     tls.setNoDelay(true);

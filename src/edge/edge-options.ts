@@ -7,7 +7,7 @@ import type { Edge } from "../contract/edge.ts";
 import type { IdentityIssuer } from "../contract/identity.ts";
 import type { ProcessUsers } from "../process/walls/process-users.ts";
 import type { SandboxMode } from "../process/walls/sandbox-kinds.ts";
-import type { Source } from "../contract/change-feed.ts";
+import type { ScriptKey, Source } from "../contract/change-feed.ts";
 import type { ProxyOptions } from "../network/trusted-proxies.ts";
 import type { ProcessLimits } from "./generation/worker-limits.ts";
 import type { WorkerEvent } from "../contract/worker-log.ts";
@@ -110,6 +110,8 @@ export interface StartedEdge extends Edge {
   presentByDefault(certificate: ServedCertificate): Promise<void>;
   /** By the name of a Worker, after its account's id where that is another: where it is reached without the ingress. */
   workerPorts(firstAccount: string): Readonly<Record<string, readonly string[]>>;
+  /** Where one Worker is reached without the ingress: `http://127.0.0.1:8080`, or a path. */
+  portsOf(key: ScriptKey): readonly string[];
   /** Of ingress, gateway and Workers, as Prometheus reads them. What is being restarted is left out. */
   metrics(): Promise<string>;
   /** All ports of the platform, as the gateway refuses them on this machine. */

@@ -252,6 +252,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     httpsUrl: https === null ? null : urlOf("https", https.host, https.port),
     presentByDefault: (certificate) => ingress.presentByDefault(certificate),
     workerPorts: (firstAccount) => workerPorts.names(firstAccount),
+    portsOf: (key) => workerPorts.of(key),
     ownPorts: metricsPort === null ? ports : [...ports, metricsPort],
     storage: (request) => storage.request(request),
     assets,

@@ -64,6 +64,13 @@ export class WorkerPorts {
     return names;
   }
 
+  /** Those of one Worker: `http://127.0.0.1:8080`, or a path. */
+  of({ accountId, scriptName }: ScriptKey): readonly string[] {
+    return this.#doors.flatMap(({ port, name }) =>
+      port.accountId === accountId && port.scriptName === scriptName && name !== null ? [name] : [],
+    );
+  }
+
   /** The TCP ports that are listened on. */
   listeners(): readonly { readonly host: string; readonly port: number }[] {
     return this.#doors.flatMap(({ port: { listen }, name }) => {

@@ -155,8 +155,11 @@ function nextId(log: WorkerFile): number {
 /** Of what an earlier platform wrote, whose clock may have been ahead. 0: there is nothing. */
 async function lastIdIn(segments: Segments): Promise<number> {
   for await (const lines of segments.newestFirst()) {
-    const ids = lines.map((line) => Number(parse(line)?.id ?? 0)).filter(Number.isSafeInteger);
-    if (ids.length > 0) return ids.reduce((most, id) => Math.max(most, id), 0);
+    // They were given in order. A file may have megabytes, and the API waits while it is parsed.
+    for (const line of lines.toReversed()) {
+      const id = Number(parse(line)?.id);
+      if (Number.isSafeInteger(id)) return id;
+    }
   }
   return 0;
 }

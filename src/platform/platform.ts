@@ -227,7 +227,6 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
         platformStatus({
           store,
           edge,
-          firstAccount: accountId,
           unsafeOldTls: options.unsafeOldTls,
           folderFailures: hostFolders.failures,
         }),

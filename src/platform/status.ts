@@ -12,7 +12,6 @@ import type { CertificateStatus, PlatformStatus } from "./admin.ts";
 interface StatusSources {
   readonly store: Store;
   readonly edge: StartedEdge;
-  readonly firstAccount: string;
   readonly unsafeOldTls: readonly string[];
   readonly folderFailures: ReadonlyMap<string, string>;
 }
@@ -21,14 +20,12 @@ interface StatusSources {
 export async function platformStatus({
   store,
   edge,
-  firstAccount,
   unsafeOldTls,
   folderFailures,
 }: StatusSources): Promise<PlatformStatus> {
   const { sandbox, users, gateway, gatewayProcesses, ingress, ingressProcesses, workers } =
     edge.status();
   const source = storeSource(store);
-  const ownPorts = edge.workerPorts(firstAccount);
   return {
     sandbox,
     users,
@@ -39,15 +36,13 @@ export async function platformStatus({
     workers: await Promise.all(
       workers.map(async (worker) => {
         const hosts = (await source.deployment(worker))?.hosts ?? [];
-        const { accountId, scriptName } = worker;
-        const own = accountId === firstAccount ? scriptName : `${accountId}/${scriptName}`;
         return {
           ...worker,
           urls: [
             ...hosts.filter(isLocal).map((host) => `http://${host}:${edge.httpPort}/`),
-            ...(ownPorts[own] ?? []).map((port) =>
-              port.startsWith("/") ? `unix:${port}` : `${port}/`,
-            ),
+            ...edge
+              .portsOf(worker)
+              .map((port) => (port.startsWith("/") ? `unix:${port}` : `${port}/`)),
           ],
         };
       }),

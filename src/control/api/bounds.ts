@@ -13,12 +13,12 @@ export const annotation: z.ZodString = z.string().max(4096);
 
 /** JSON of any shape. @param longest characters of its text */
 export function anyJson(longest: number): z.ZodUnknown {
-  return z
-    .unknown()
-    .refine(
-      (value) => (JSON.stringify(value)?.length ?? 0) <= longest,
-      `is longer than ${longest} characters of JSON`,
-    );
+  return z.unknown().refine(noLonger(longest), `is longer than ${longest} characters of JSON`);
+}
+
+/** @param longest characters of a value's JSON */
+export function noLonger(longest: number): (value: unknown) => boolean {
+  return (value) => (JSON.stringify(value)?.length ?? 0) <= longest;
 }
 
 /** An object whose names the client chooses. @param most names */

@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import type { WorkerBinding } from "../../contract/change-feed.ts";
 import { CLASS_NAME } from "../../contract/class-names.ts";
 import { Failure } from "../../failures/failures.ts";
+import { noLonger } from "../api/bounds.ts";
 import { firstIssue } from "../api/endpoint.ts";
 import { oneLine } from "../api/text.ts";
 import {
@@ -38,10 +39,6 @@ const LONGEST_PROPS = 65_536;
 const props = z
   .record(z.string(), z.json())
   .refine(noLonger(LONGEST_PROPS), "is longer than 64 KiB");
-
-function noLonger(most: number): (value: unknown) => boolean {
-  return (value) => JSON.stringify(value).length <= most;
-}
 
 const exported = z
   .string()

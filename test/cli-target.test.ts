@@ -104,6 +104,27 @@ describe("which platform a command acts on", () => {
     const names = async (platform: TestPlatform): Promise<string[]> =>
       (await platform.api("GET", path)).json.result.map(({ id }: { id: string }) => id);
     assert.deepEqual([await names(one), await names(other)], [[], ["aimed"]]);
+
+    // In another account, whose Worker of the same name answers elsewhere.
+    const owner = ["--data", other.dataFolder, "--json"];
+    const json = async (...argv: string[]) => JSON.parse((await run([...argv, ...owner])).stdout);
+    const { id } = await json("account", "add", "Shop", "--subdomain", "shop");
+    const { token } = await json("token", "create", "ci", "--account", "Shop");
+    const again = await countersign(["deploy", "--json"], {
+      cwd: project.folder,
+      env: {
+        ...env,
+        COUNTERSIGN_DATA: other.dataFolder,
+        CLOUDFLARE_ACCOUNT_ID: id,
+        CLOUDFLARE_API_TOKEN: token,
+      },
+    });
+    assert.equal(again.status, 0, again.stderr);
+    const { urls } = JSON.parse(again.stdout) as { urls: readonly string[] };
+    assert.deepEqual(
+      urls.map((url) => new URL(url).hostname),
+      ["aimed.shop.localhost"],
+    );
   });
 
   test("tokens, accounts and the log are those of the platform that the variables name", async () => {

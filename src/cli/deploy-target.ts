@@ -9,7 +9,13 @@ export interface DeployTarget {
   /** Variables that wrangler needs in addition to its environment. */
   readonly variables: Readonly<Record<string, string>>;
   /** URLs that lead to a Worker, as far as this command knows them. */
-  urlsOf(script: string): Promise<readonly string[]>;
+  urlsOf(worker: DeployedWorker): Promise<readonly string[]>;
+}
+
+export interface DeployedWorker {
+  readonly name: string;
+  /** Null: wrangler did not say. */
+  readonly versionId: string | null;
 }
 
 /** The platform that `countersign deploy` deploys to. wrangler may have its own login for CLOUDFLARE_API_BASE_URL. */
@@ -21,7 +27,7 @@ export async function deployTarget(
   const quiet = { WRANGLER_SEND_METRICS: "false" };
   if (options.data === undefined && named) {
     const from = "CLOUDFLARE_API_BASE_URL";
-    return { api: named, from, variables: quiet, urlsOf: (script) => localUrls(io, named, script) };
+    return { api: named, from, variables: quiet, urlsOf: (worker) => localUrls(io, named, worker) };
   }
   const chosen = choosePlatform(io, options);
   if (chosen.kind === "login") {
@@ -42,7 +48,7 @@ export async function deployTarget(
     api,
     from: chosen.from,
     variables,
-    urlsOf: (script) => localUrls(io, api, script, data),
+    urlsOf: (worker) => localUrls(io, api, worker, data),
   };
 }
 
@@ -50,7 +56,7 @@ export async function deployTarget(
 async function localUrls(
   io: Io,
   api: string,
-  script: string,
+  { name, versionId }: DeployedWorker,
   options: { readonly data?: string } = {},
 ): Promise<readonly string[]> {
   const { dataFolderOf } = await import("./data-option.ts");
@@ -58,7 +64,11 @@ async function localUrls(
   try {
     if ((await platform.info()).api !== api.replace(/\/+$/, "")) return [];
     const { workers } = await platform.status();
-    return workers.find(({ scriptName }) => scriptName === script)?.urls ?? [];
+    const named = workers.filter(({ scriptName }) => scriptName === name);
+    // Another account may have a Worker of this name.
+    const deployed = named.find((worker) => worker.versionId === versionId);
+    const isOnly = new Set(named.map(({ accountId }) => accountId)).size === 1;
+    return (deployed ?? (isOnly ? named[0] : undefined))?.urls ?? [];
   } catch (error) {
     if (isUnreachable(error)) return [];
     throw error;

@@ -101,3 +101,17 @@ export async function findShown(
         : `There ${names.length === 1 ? "is" : "are"}: ${names.slice(0, 10).join(", ")}${names.length > 10 ? ", …" : ""}.`,
   });
 }
+
+/** The names of CAs for people to read; the id of one that has no name, or that the token may not see. */
+export async function authorityNames(
+  api: ApiClient,
+  ids: readonly string[],
+): Promise<readonly string[]> {
+  if (ids.every((id) => id === "managed")) return ids;
+  const shown = await listShown(api, "ca").catch((error: unknown) => {
+    if (error instanceof Failure) return [];
+    throw error;
+  });
+  const names = new Map(shown.map(({ id, name }) => [id, name]));
+  return ids.map((id) => names.get(id) ?? id);
+}

@@ -87,7 +87,7 @@ async function deploy(
       });
     }
     const { name, versionId } = readDeployment(outputFile);
-    return { name, versionId, api: target.api, urls: await target.urlsOf(name) };
+    return { name, versionId, api: target.api, urls: await target.urlsOf({ name, versionId }) };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -1,5 +1,6 @@
 import { type Command, Argument } from "commander";
 import { apiClient } from "../../client/api-client.ts";
+import { authorityNames } from "../../client/certificate-api.ts";
 import { addRevocationList } from "../../client/revocation-list-api.ts";
 import { dataOption } from "../../data-option.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../../terminal/io.ts";
@@ -68,11 +69,12 @@ Examples:
       const rules: Rules = found ?? { host, mode: "off" };
       if (options.json) return writeJson(io.stdout, rules);
       const mark = mode === undefined ? "" : `${colorsFor(io, io.stdout).green("✔")} `;
-      writeLine(io.stdout, `${mark}${rules.host}: ${described(rules)}`);
+      const names = await authorityNames(api, rules.authorities ?? []);
+      writeLine(io.stdout, `${mark}${rules.host}: ${described(rules, names)}`);
     });
 }
 
-function described({ mode, authorities = [], forward }: Rules): string {
+function described({ mode, forward }: Rules, authorities: readonly string[]): string {
   if (mode === "off") return "asks for no client certificate";
   const from = authorities.length === 0 ? "of no CA at all" : `of ${authorities.join(", ")}`;
   const told = forward ? "; its Worker gets `Client-Cert`" : "";

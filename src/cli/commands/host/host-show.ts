@@ -3,6 +3,7 @@ import { describeExpiry } from "../../../certificates/expiry.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../../terminal/io.ts";
 import { writeTable } from "../../../terminal/table.ts";
 import { apiClient } from "../../client/api-client.ts";
+import { authorityNames } from "../../client/certificate-api.ts";
 import { findHost, listHosts, presentedTo, type ShownHost } from "../../client/host-api.ts";
 import { describeList } from "../../revocation-list-text.ts";
 import { dataOption } from "../../data-option.ts";
@@ -43,14 +44,18 @@ export function addHostReading(group: Command, io: Io): void {
     .option("--json", "one JSON object")
     .addHelpText("after", "\nExample:\n  $ countersign host show api.example.com")
     .action(async (name: string, options: Common) => {
-      const host = await findHost(await apiClient(io, options), name);
+      const api = await apiClient(io, options);
+      const host = await findHost(api, name);
       if (options.json) return writeJson(io.stdout, host);
-      printHost(io, host);
+      printHost(io, host, await authorityNames(api, host.clients.authorities));
     });
 }
 
-/** Prints a host, for `host show` and `host test`. */
-export function printHost(io: Io, host: ShownHost): void {
+/**
+ * Prints a host, for `host show` and `host test`.
+ * @param authorities the CAs of its clients, by name
+ */
+export function printHost(io: Io, host: ShownHost, authorities: readonly string[]): void {
   const colors = colorsFor(io, io.stdout);
   const row = (name: string, value: string): void =>
     writeLine(io.stdout, `  ${colors.dim(name.padEnd(11))} ${value}`);
@@ -65,7 +70,7 @@ export function printHost(io: Io, host: ShownHost): void {
     row("", colors.yellow(`warning: ${host.certificate_warning}`));
   }
   if (host.certificate) row("for", host.certificate.hosts.join(", "));
-  const { mode, authorities, forward } = host.clients;
+  const { mode, forward } = host.clients;
   const of = authorities.length === 0 ? "no CA at all" : authorities.join(", ");
   row("clients", mode === "off" ? "no certificate is asked for" : `${mode}, of ${of}`);
   if (forward) row("", "its Worker gets `Client-Cert`");

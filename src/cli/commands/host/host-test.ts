@@ -6,6 +6,7 @@ import { Failure } from "../../../failures/failures.ts";
 import { colorsFor, withProgress, writeJson, writeLine, type Io } from "../../../terminal/io.ts";
 import { fileOptions, readFiles, type FileOptions } from "../../certificate-files.ts";
 import { apiClient } from "../../client/api-client.ts";
+import { authorityNames } from "../../client/certificate-api.ts";
 import { findHost } from "../../client/host-api.ts";
 import { platformClient } from "../../client/platform-client.ts";
 import { dataFolderOf, dataOption } from "../../data-option.ts";
@@ -68,7 +69,7 @@ Examples:
       );
       if (options.json) writeJson(io.stdout, { ...host, ...found });
       else {
-        printHost(io, host);
+        printHost(io, host, await authorityNames(api, host.clients.authorities));
         print(io, found, given !== null);
       }
       if (!found.answer.passes || !found.presented.isFit) throw new Exit(exitStatus.failed);

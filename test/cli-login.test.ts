@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
@@ -44,6 +47,10 @@ describe("countersign login", () => {
         if (found) resolve(found);
       });
     });
+    // Any page of the browser could do this.
+    const callback = new URL(new URL(url).searchParams.get("redirect_uri")!);
+    callback.search = "?state=forged&code=forged";
+    assert.equal((await fetch(callback)).status, 400);
     await answerLogin(url, { email: "ada@example.com", password, decision });
     return status;
   };
@@ -64,6 +71,31 @@ describe("countersign login", () => {
     const renewed = JSON.parse(readFileSync(file(), "utf8"));
     assert.notEqual(renewed.refreshToken, kept.refreshToken);
     assert.ok(Date.parse(renewed.expiresOn) > Date.now());
+  });
+
+  test("is renewed once by commands that run at the same time, and goes on", async () => {
+    const kept = JSON.parse(readFileSync(file(), "utf8"));
+    writeFileSync(file(), JSON.stringify({ ...kept, expiresOn: "2020-01-01T00:00:00.000Z" }));
+    const all = await Promise.all(Array.from({ length: 4 }, () => run("whoami", "--json")));
+    assert.deepEqual(
+      all.map(({ status }) => status),
+      [0, 0, 0, 0],
+      all.map(({ stdout, stderr }) => stdout + stderr).join(""),
+    );
+    assert.equal(statSync(`${file()}.lock`).mode & 0o777, 0o600);
+    // Twice with one refresh token would have ended it.
+    assert.equal((await run("whoami")).status, 0);
+  });
+
+  test("an address where no platform answers is told before a browser opens", async () => {
+    await using other = createServer((_, response) => response.end("hello")).listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { port } = other.address() as AddressInfo;
+    const unlike = await run("login", `http://127.0.0.1:${port}`, "--no-browser", "--json");
+    assert.equal(JSON.parse(unlike.stdout).error.code, "platform_unlike");
+    const nobody = await run("login", "http://127.0.0.1:1", "--no-browser", "--json");
+    assert.equal(JSON.parse(nobody.stdout).error.code, "platform_not_running");
+    assert.doesNotMatch(unlike.stderr + nobody.stderr, /Sign in here/);
   });
 
   test("logout forgets it here and ends it there", async () => {

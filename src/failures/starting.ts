@@ -173,6 +173,15 @@ export const startFailures = {
     cause: "It expired, was signed out elsewhere, or the person was removed.",
     fix: "Run `countersign login` again.",
   },
+  login_busy: {
+    side: "caller",
+    status: 503,
+    number: 7000149,
+    title: "another command is renewing the login",
+    cause:
+      "A login is renewed by one command at a time, and one has not ended for a minute. Or the lock beside `login.json` cannot be written.",
+    fix: "Run the command again. If it goes on, look for a `countersign` command that hangs, and end it.",
+  },
   platform_not_running: {
     side: "platform",
     status: 503,

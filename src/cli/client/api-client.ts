@@ -39,6 +39,9 @@ export interface ApiAnswer<T> {
 /** Seconds; enough for the few requests of a command. */
 const TOKEN_LIFE = 300;
 
+/** ms that `assertPlatform` waits. */
+const PATIENCE = 20_000;
+
 type Send = (
   method: string,
   path: string,
@@ -106,12 +109,7 @@ async function clientOf(options: {
   ): Promise<ApiAnswer<T>> => {
     const headers = { authorization: `Bearer ${token}`, "content-type": contentType };
     const answer = await send(method, path, headers, body);
-    const envelope = envelopeIn(answer.text);
-    if (envelope === null) {
-      throw new Failure("platform_unlike", {
-        message: `${api} answered ${method} ${path} with status ${answer.status}, and not in JSON`,
-      });
-    }
+    const envelope = envelopeOf(api, answer, `${method} ${path}`);
     if (!envelope.success) throw failureOf(envelope.errors?.[0], answer.status);
     const messages = (envelope.messages ?? []).map(({ message }) => message);
     return { result: envelope.result as T, messages };
@@ -129,16 +127,45 @@ async function clientOf(options: {
   };
 }
 
+/**
+ * Does a platform answer there? It is asked without a token, so it refuses.
+ * @throws Failure `platform_unlike` if something else does, `platform_not_running` if nothing does
+ */
+export async function assertPlatform(api: string): Promise<void> {
+  const init = { signal: AbortSignal.timeout(PATIENCE) };
+  envelopeOf(api, await fetchJson(`${api}/accounts`, init), "GET /accounts");
+}
+
+/** The accounts that a token reaches. */
+export async function accountsOf(api: string, token: string): Promise<readonly Account[]> {
+  const client = { api, token, from: "", accountId: "", send: over(api) };
+  return (await (await clientOf(client)).callAbove<readonly Account[]>("GET", "/accounts")).result;
+}
+
+export interface Account {
+  readonly id: string;
+  readonly name: string;
+}
+
 async function onlyAccount(call: ApiClient["callAbove"]): Promise<string> {
-  const { result } = await call<readonly { readonly id: string; readonly name: string }[]>(
-    "GET",
-    "/accounts",
-  );
+  const { result } = await call<readonly Account[]>("GET", "/accounts");
   const [first, ...more] = result;
   if (first && more.length === 0) return first.id;
   throw new Failure("usage", {
     message: `the token reaches ${result.length} accounts`,
     fix: `Set CLOUDFLARE_ACCOUNT_ID to one of: ${result.map(({ id, name }) => `${id} (${name})`).join(", ")}.`,
+  });
+}
+
+function envelopeOf(
+  api: string,
+  { status, text }: { readonly status: number; readonly text: string },
+  asked: string,
+): Envelope {
+  const envelope = envelopeIn(text);
+  if (envelope !== null) return envelope;
+  throw new Failure("platform_unlike", {
+    message: `${api} answered ${asked} with status ${status}, and not in JSON`,
   });
 }
 

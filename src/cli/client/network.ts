@@ -23,7 +23,8 @@ export async function fetchJson(
 
 function unreachable(origin: string, error: unknown): Failure {
   const reason = ((error as Error).cause ?? error) as NodeJS.ErrnoException;
-  const why = reason.code ?? reason.message;
+  // A `DOMException` of a time limit has a number there.
+  const why = typeof reason.code === "string" ? reason.code : reason.message;
   if (untrusted.test(String(reason.code))) {
     return new Failure("platform_untrusted", {
       message: `the certificate of ${origin} is not trusted: ${reason.message} (${why})`,

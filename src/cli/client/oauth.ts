@@ -3,7 +3,8 @@ import { cliClient, paths } from "../../control/access/login/client.ts";
 import { scopeMeanings } from "../../control/api/scopes.ts";
 import { Failure } from "../../failures/failures.ts";
 import type { Io } from "../../terminal/io.ts";
-import { writeLogin, type Login } from "./login-file.ts";
+import { readLogin, writeLogin, type Login } from "./login-file.ts";
+import { lockLogin } from "./login-lock.ts";
 import { fetchJson } from "./network.ts";
 
 /** The OAuth server's answer to a code or a refresh token. */
@@ -58,17 +59,34 @@ export function redeem(
 }
 
 /**
- * The login, with an access token that is valid for at least one more minute. A refresh token can be used once only, so
- * the new tokens are stored before they are used.
- * @throws Failure `login_ended`
+ * The login, with an access token that is valid for at least one more minute. A refresh token can be used once only, and
+ * a second use ends the login: so one command renews it while others wait, and the new tokens are stored before they are
+ * used.
+ * @throws Failure `login_ended`, `login_busy`
  */
 export async function fresh(io: Io, login: Login): Promise<Login> {
-  if (Date.parse(login.expiresOn) - Date.now() > 60_000) return login;
-  const form = { grant_type: "refresh_token", refresh_token: login.refreshToken };
-  const renewed = { ...login, ...(await tokens(login.api, form, "login_ended")) };
-  writeLogin(io, renewed);
-  return renewed;
+  if (isFresh(login)) return login;
+  const unlock = await lockLogin(io);
+  try {
+    const kept = readLogin(io);
+    if (kept === null)
+      throw new Failure("login_ended", { message: "nobody is signed in any more" });
+    if (isFresh(kept)) return kept;
+    const form = { grant_type: "refresh_token", refresh_token: kept.refreshToken };
+    const renewed = { ...kept, ...(await tokens(kept.api, form, "login_ended")) };
+    writeLogin(io, renewed);
+    return renewed;
+  } finally {
+    unlock();
+  }
 }
+
+function isFresh({ expiresOn }: Login): boolean {
+  return Date.parse(expiresOn) - Date.now() > 60_000;
+}
+
+/** ms for an answer with tokens. Less than other commands wait for the one that renews a login. */
+const PATIENCE = 20_000;
 
 export async function revokeLogin({ api, refreshToken }: Login): Promise<void> {
   await post(api, paths.revocation, { token: refreshToken });
@@ -97,6 +115,7 @@ async function post(
   const { text } = await fetchJson(`${new URL(api).origin}${path}`, {
     method: "POST",
     body: new URLSearchParams({ client_id: cliClient.client_id, ...form }),
+    signal: AbortSignal.timeout(PATIENCE),
   });
   try {
     return JSON.parse(text);

@@ -4,7 +4,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Failure } from "../../failures/failures.ts";
 import { colorsFor, writeJson, writeLine, type Io } from "../../terminal/io.ts";
-import { apiClient } from "../client/api-client.ts";
+import { accountsOf, apiClient, assertPlatform, type Account } from "../client/api-client.ts";
 import { loginFile, readLogin, removeLogin, writeLogin } from "../client/login-file.ts";
 import type { LoginRequest } from "../client/oauth.ts";
 import { platformClient } from "../client/platform-client.ts";
@@ -14,11 +14,6 @@ interface LoginOptions {
   readonly account?: string;
   readonly browser: boolean;
   readonly json?: true;
-}
-
-interface Account {
-  readonly id: string;
-  readonly name: string;
 }
 
 /** ms; enough for a person to read, and to find a password. */
@@ -96,18 +91,14 @@ export function addWhoamiCommand(program: Command, io: Io): void {
 async function login(io: Io, url: string | undefined, options: LoginOptions): Promise<void> {
   const api = await apiOf(io, url);
   const { loginRequest, redeem } = await import("../client/oauth.ts");
-  const { fetchJson } = await import("../client/network.ts");
+  await assertPlatform(api);
   const listener = await listen();
   try {
     const request = loginRequest(api, (listener.server.address() as AddressInfo).port);
     writeLine(io.stderr, `Sign in here: ${request.url}`);
     if (options.browser) openBrowser(request.url);
     const tokens = await redeem(api, await listener.code(request), request);
-    const { text } = await fetchJson(`${api}/accounts`, {
-      headers: { authorization: `Bearer ${tokens.accessToken}` },
-    });
-    const { result } = JSON.parse(text) as { result: readonly Account[] };
-    const account = accountIn(result, options.account);
+    const account = accountIn(await accountsOf(api, tokens.accessToken), options.account);
     writeLogin(io, { ...tokens, accountId: account.id });
     if (options.json) return writeJson(io.stdout, { api, account_id: account.id });
     const done = colorsFor(io, io.stdout).green("✔");
@@ -152,14 +143,24 @@ interface CodeListener {
   code(request: LoginRequest): Promise<string>;
 }
 
-/** Listens on loopback for the browser's one answer. */
+/** Listens on loopback for the browser's one answer. Any page can send a browser here: what is not the answer is passed over. */
 async function listen(): Promise<CodeListener> {
   const answered = Promise.withResolvers<URLSearchParams>();
+  let state: string | null = null;
   const server = createServer((incoming, outgoing) => {
-    const url = new URL(incoming.url ?? "/", "http://127.0.0.1");
-    const isAnswer = url.pathname === "/oauth/callback";
-    outgoing.writeHead(isAnswer ? 200 : 404, { "content-type": "text/plain; charset=utf-8" });
-    outgoing.end(isAnswer ? "Done. Go on in the terminal.\n" : "Not here.\n");
+    const url = URL.parse(incoming.url ?? "/", "http://127.0.0.1");
+    const isHere = url?.pathname === "/oauth/callback";
+    const isAnswer = isHere && state !== null && url.searchParams.get("state") === state;
+    outgoing.writeHead(isAnswer ? 200 : isHere ? 400 : 404, {
+      "content-type": "text/plain; charset=utf-8",
+    });
+    outgoing.end(
+      isAnswer
+        ? "Done. Go on in the terminal.\n"
+        : isHere
+          ? "This is not the answer to the sign-in that waits.\n"
+          : "Not here.\n",
+    );
     if (isAnswer) answered.resolve(url.searchParams);
   });
   await new Promise<void>((resolve, reject) => {
@@ -168,10 +169,10 @@ async function listen(): Promise<CodeListener> {
   });
   return {
     server,
-    code: async ({ state }) => {
+    code: async (request) => {
+      ({ state } = request);
       const timer = setTimeout(() => answered.reject(failed("nobody signed in")), PATIENCE);
       const answer = await answered.promise.finally(() => clearTimeout(timer));
-      if (answer.get("state") !== state) throw failed("the answer was not to this question");
       const code = answer.get("code");
       if (code === null) {
         throw failed(answer.get("error_description") ?? answer.get("error") ?? "no code came");

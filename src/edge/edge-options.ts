@@ -34,6 +34,8 @@ export interface EdgeOptions {
    * 0: no limit. Default: 1,024.
    */
   readonly clientConnections?: number;
+  /** ms that a client may take nothing of what a Worker sends it. 0: no limit. Default: five minutes. */
+  readonly clientStalled?: number;
   /** What each Worker may take of the ingress. Default: without limits. */
   readonly workerShares?: WorkerShares;
   /**

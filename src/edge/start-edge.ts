@@ -78,6 +78,7 @@ export async function startEdge(options: EdgeOptions): Promise<StartedEdge> {
     port: options.httpPort,
     proxies: options.proxies ?? noProxies,
     clientConnections: options.clientConnections ?? 1_024,
+    clientStalled: options.clientStalled ?? 300_000,
     workerShares: options.workerShares ?? { requests: 0, body: 0 },
     https: httpsAddress(options.https),
   };

@@ -108,6 +108,24 @@ export class Http2Response extends EventEmitter {
     return this;
   }
 
+  /**
+   * Ends with a body that nobody has to read: where there is no window for it, and for as long as the client pleases,
+   * it would wait here with all that belongs to its stream.
+   */
+  endOptional(body: string): void {
+    const stream = this.#stream;
+    const { session } = stream;
+    if (session === undefined || session.destroyed || stream.destroyed || stream.closed) return;
+    const { initialWindowSize = 0 } = session.remoteSettings;
+    const window = Math.min(initialWindowSize, session.state.remoteWindowSize ?? 0);
+    if (window < Buffer.byteLength(body)) {
+      stream.respond(withoutBody(this.#head!), { endStream: true });
+      this.#head = null;
+    } else this.end(body);
+    const timer = setTimeout(() => stream.destroy(), OPTIONAL).unref();
+    this.once("close", () => clearTimeout(timer));
+  }
+
   destroy(): this {
     // `close()` would end the body first.
     this.#stream.destroy(new Error("the answer broke off"));
@@ -129,6 +147,8 @@ export class Http2Response extends EventEmitter {
 
 /** ms */
 const LINGER = 2_000;
+/** ms in which a client takes the answer that it may do without */
+const OPTIONAL = 5_000;
 
 /** They concern one connection of HTTP/1.1: HTTP/2 forbids them (RFC 9113, 8.2.2). */
 const OF_HTTP1: ReadonlySet<string> = new Set([
@@ -141,6 +161,13 @@ const OF_HTTP1: ReadonlySet<string> = new Set([
 ]);
 
 const OF_UPGRADES: ReadonlySet<string> = new Set(["sec-websocket-accept", "content-length"]);
+
+/** @param head flat: name, value … */
+function withoutBody(head: readonly string[]): string[] {
+  return head.filter((_, i) => !OF_BODIES.has(head[i - (i % 2)]!));
+}
+
+const OF_BODIES: ReadonlySet<string> = new Set(["content-length", "content-type"]);
 
 function flatOf(headers: readonly string[] | OutgoingHttpHeaders): readonly string[] {
   if (Array.isArray(headers)) return headers as readonly string[];

@@ -16,7 +16,6 @@ import {
   type AccessUpdate,
   type HeldByIngress,
   type HowEnded,
-  type HttpsAddress,
   type IngressMethods,
   KEYS_ONLY,
   type ListenAddress,
@@ -26,7 +25,8 @@ import {
 import type { PassedHandle } from "../process/passed-handle.ts";
 import type { CountedMetrics } from "../process/summed-metrics.ts";
 import { ConnectionShares } from "../network/connection-shares.ts";
-import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
+import { StalledReaders } from "../network/stalled-readers.ts";
+import { TrustedProxies } from "../network/trusted-proxies.ts";
 import { isDirectFromThisMachine, isLocalName } from "./request.ts";
 import { IngressObserver, type IngressEvent, type Script } from "./observe.ts";
 import type { FailureCode } from "../failures/failures.ts";
@@ -137,6 +137,9 @@ export class Ingress implements MethodHandlers<IngressMethods> {
 
   async listen(address: ListenAddress): Promise<void> {
     const { host, port, proxies, clientConnections, workerShares, https, place } = address;
+    const readers = new StalledReaders(address.clientStalled, () =>
+      this.#observer.metrics.stalled(),
+    );
     this.#observer.share(place);
     this.#absent ??= await listenForAbsent(this.#taken("absent"));
     this.#answers.trust(proxies, workerShares, clientConnections);
@@ -146,8 +149,13 @@ export class Ingress implements MethodHandlers<IngressMethods> {
       isExcepted: (client) => trusted.trusts(client),
       onFull: (client) => this.#report(client, clientConnections),
     });
-    this.#listener.accept(proxies, shares);
-    if (https !== null) await this.#listenSecurely(https, proxies, shares);
+    this.#listener.accept(proxies, shares, readers);
+    if (https !== null) {
+      this.#secure = this.#secureListener();
+      this.#secure.accept(proxies, shares, readers);
+      await this.#secure.listen({ ...https, socket: this.#taken("https") });
+      this.#answers.secureAt(https.port, https.redirect);
+    }
     await this.#listener.listen({ host, port, socket: this.#taken("http") });
   }
 
@@ -157,13 +165,9 @@ export class Ingress implements MethodHandlers<IngressMethods> {
     return socket;
   }
 
-  async #listenSecurely(
-    https: HttpsAddress,
-    proxies: ProxyOptions,
-    shares: ConnectionShares,
-  ): Promise<void> {
+  #secureListener(): SecureListener {
     if (this.#byDefault === null) throw new Error("there is no default certificate");
-    this.#secure = new SecureListener({
+    return new SecureListener({
       answers: this.#answers,
       hosts: this.#hosts,
       zones: this.#zones,
@@ -172,10 +176,6 @@ export class Ingress implements MethodHandlers<IngressMethods> {
       leaves: this.#leaves,
       byDefault: this.#byDefault,
     });
-    this.#secure.accept(proxies, shares);
-    const { host, port } = https;
-    await this.#secure.listen({ host, port, socket: this.#taken("https") });
-    this.#answers.secureAt(port, https.redirect);
   }
 
   /** One line in ten seconds, however many connections are closed. */

@@ -4,6 +4,7 @@ import { listenFailure } from "../network/listen-failure.ts";
 import type { PassedHandle } from "../process/passed-handle.ts";
 import type { ConnectionShares } from "../network/connection-shares.ts";
 import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
+import type { StalledReaders } from "../network/stalled-readers.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import type { Answers } from "./answers.ts";
 import { closeWhenIdle, createHttpServer } from "./http-server.ts";
@@ -20,11 +21,15 @@ export class Listener {
     }));
   }
 
-  /** Who may begin a connection with the PROXY protocol, and how many anybody may have. Before it listens. */
-  accept(options: ProxyOptions, shares: ConnectionShares): void {
+  /**
+   * Who may begin a connection with the PROXY protocol, how many anybody may have, and how long one may take
+   * nothing. Before it listens.
+   */
+  accept(options: ProxyOptions, shares: ConnectionShares, readers: StalledReaders): void {
     if (options.trusted.length > 0)
       this.#peerOf = acceptProxyProtocol(this.#server, new TrustedProxies(options));
     shares.limit(this.#server);
+    this.#server.on("connection", (socket) => readers.connection(socket));
   }
 
   listen(at: ListenAt): Promise<void> {

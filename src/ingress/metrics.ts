@@ -25,6 +25,7 @@ export class IngressMetrics {
   readonly #seconds: Histogram<WorkerLabel>;
   readonly #inFlight: Gauge<WorkerLabel>;
   readonly #refused: Counter<"code">;
+  readonly #stalled: Counter;
   readonly #counts = new Map<string, Counts>();
 
   constructor() {
@@ -61,6 +62,11 @@ export class IngressMetrics {
       labelNames: ["code"],
       registers,
     });
+    this.#stalled = new Counter({
+      name: "countersign_ingress_stalled_total",
+      help: "Connections and HTTP/2 streams that were ended because their client took nothing of what was sent",
+      registers,
+    });
   }
 
   /** @param isRunning false: it was refused at once */
@@ -88,6 +94,11 @@ export class IngressMetrics {
 
   refused(code: FailureCode): void {
     this.#refused.inc({ code });
+  }
+
+  /** A client has taken nothing for too long. */
+  stalled(): void {
+    this.#stalled.inc();
   }
 
   /** How many it works on. */

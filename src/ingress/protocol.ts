@@ -94,6 +94,8 @@ export interface ListenAddress {
   readonly place: ProcessPlace;
   /** Connections that one client address may have at once, trusted proxies excepted. 0: no limit. */
   readonly clientConnections: number;
+  /** ms that a client may take nothing of what waits for it. 0: no limit. */
+  readonly clientStalled: number;
   readonly workerShares: WorkerShares;
   /** Null: plain HTTP only. */
   readonly https: HttpsAddress | null;

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Unread, UnreadAnswer } from "../forward/unread.ts";
 import { Failure, type FailureCode } from "../failures/failures.ts";
+import { Http2Response } from "./http2-response.ts";
 import { newRay, renderFailure } from "../failures/rendered.ts";
 
 /** Answers in place of a Worker: what happened and what to do, as JSON if the client accepts it. */
@@ -20,7 +21,9 @@ export function refuse(
     "cf-ray": ray,
     ...(status === 503 && { "retry-after": "1" }),
   });
-  response.end(body);
+  const http2: unknown = response;
+  if (http2 instanceof Http2Response) http2.endOptional(body);
+  else response.end(body);
 }
 
 /** What comes next on the connection may be the rest of a body. */

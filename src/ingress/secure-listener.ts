@@ -1,5 +1,6 @@
 import type { Server as HttpServer } from "node:http";
 import {
+  constants,
   createServer as createHttp2Server,
   type Http2Server,
   type Http2Session,
@@ -19,6 +20,7 @@ import { HEADER_BUFFER } from "../forward/limits.ts";
 import type { ConnectionShares } from "../network/connection-shares.ts";
 import { acceptProxyProtocol, type PeerOf } from "../network/connection-sources.ts";
 import { SessionOverhead } from "../network/http-overhead.ts";
+import { StalledReaders } from "../network/stalled-readers.ts";
 import { TlsFloods } from "../network/tls-floods.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import type { Answers } from "./answers.ts";
@@ -72,6 +74,7 @@ export class SecureListener {
   #byDefault: ServedCertificate;
   readonly #idle: number;
   readonly #floods = new TlsFloods();
+  #readers = new StalledReaders(0);
   #peerOf: PeerOf = ({ socket }) => socket.remoteAddress;
   /** The one whose handshake has just ended: its HTTP/2 session is made in the same turn. */
   #handedOver: TLSSocket | null = null;
@@ -161,8 +164,9 @@ export class SecureListener {
     this.#narrow.presentByDefault(certificate);
   }
 
-  /** Who may begin a connection with the PROXY protocol, and how many anybody may have. Before it listens. */
-  accept(options: ProxyOptions, shares: ConnectionShares): void {
+  /** As of `Listener`. */
+  accept(options: ProxyOptions, shares: ConnectionShares, readers: StalledReaders): void {
+    this.#readers = readers;
     if (options.trusted.length > 0)
       this.#peerOf = acceptProxyProtocol(this.#tls, new TrustedProxies(options));
     shares.limit(this.#tls);
@@ -181,6 +185,7 @@ export class SecureListener {
   #handOver(socket: TLSSocket): void {
     socket.on("error", () => socket.destroy());
     this.#floods.watch(socket);
+    this.#readers.connection(socket);
     const isHttp2 = socket.alpnProtocol === "h2";
     this.#handedOver = socket;
     (isHttp2 ? this.#http2 : this.#http1).emit("connection", socket);
@@ -202,6 +207,11 @@ export class SecureListener {
     if (!session) return void stream.destroy();
     const { tls, overhead } = session;
     overhead.followUpload(stream);
+    this.#readers.stream(stream, () => {
+      stream.close(constants.NGHTTP2_CANCEL);
+      // What waits for the connection does not keep the rest.
+      stream.destroy();
+    });
     const request = new Http2Request(stream, raw, tls);
     const response = new Http2Response(stream, request);
     const message = request.asMessage();

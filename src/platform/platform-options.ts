@@ -24,6 +24,8 @@ export interface PlatformOptions {
   readonly proxies: ProxyOptions;
   /** Connections that one client address may have at the ingress, trusted proxies excepted. 0: no limit. */
   readonly clientConnections: number;
+  /** ms that a client may take nothing of what a Worker sends it. 0: no limit. */
+  readonly clientStalled: number;
   /** The port of origins that DNS records name. */
   readonly originPort: number;
   /** 0 takes a free port. */

@@ -139,6 +139,7 @@ async function openPlatform(options: PlatformOptions): Promise<Platform> {
       },
       proxies: options.proxies,
       clientConnections: options.clientConnections,
+      clientStalled: options.clientStalled,
       originPort: options.originPort,
       workerShares: options.workerShares,
       startTimeout: options.workerShares.startTimeout,

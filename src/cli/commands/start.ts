@@ -53,6 +53,11 @@ export function addStartCommand(program: Command, io: Io): void {
       "how many connections one client address may have to Workers, trusted proxies aside; 0: no limit",
       "1024",
     )
+    .option(
+      "--client-stalled <s>",
+      "seconds that a client may take nothing of what a Worker sends it; 0: no limit",
+      "300",
+    )
     .option("--dev", "development: bindings may reach origins on this machine (loopback)")
     .option(
       "--origin-allow <cidr...>",
@@ -148,6 +153,7 @@ interface StartOptions
   readonly httpsRedirect?: true;
   readonly localName?: string[];
   readonly clientConnections: string;
+  readonly clientStalled: string;
   readonly originPort: string;
   readonly dev?: true;
   readonly originAllow?: string[];
@@ -200,6 +206,7 @@ async function start(io: Io, options: StartOptions): Promise<void> {
       proxies: proxiesOf(options),
       originPort: numberWithin("--origin-port", options.originPort, [1, 65_535]),
       clientConnections: limit("--client-connections", options.clientConnections, [1, 1_000_000]),
+      clientStalled: limit("--client-stalled", options.clientStalled, [1, 86_400]) * 1000,
       apiPort: port("--api-port", options.apiPort),
       httpPort: port("--http-port", options.httpPort),
       https: httpsAddress(options),

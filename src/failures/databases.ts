@@ -141,7 +141,7 @@ export const databaseFailures = {
     number: 7001519,
     title: "the Worker did not begin as a database driver does",
     cause:
-      "The binding's socket speaks the protocol of its database, and the gateway does TLS. It does not understand a driver that begins with TLS, or a driver for another kind of database.",
+      "The binding's socket speaks the protocol of its database, and the gateway does TLS. It does not understand a driver that begins with TLS, or a driver for another kind of database, and does not wait for one that says nothing for ten seconds.",
     fix: "Give the driver `env.NAME.connectionString` as it is, without `ssl` options.",
   },
   database_session_ended: {

@@ -102,6 +102,7 @@ async function secured(
     config: database?.config ?? { ...destination, database: "", user: "" },
     password: database?.password ?? (() => ""),
     timeout: network.timeouts.handshake,
+    derive: network.derive ?? ((work) => work()),
     dial: async () => {
       const startedAt = performance.now();
       const socket = await dial(destination, network);

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { Failure } from "../failures/failures.ts";
 import { readExactly, readable } from "./clear.ts";
+import { visibleLine } from "../terminal/visible.ts";
 import type { Destination } from "./origin/destination.ts";
 import { framed } from "./database/mysql-packets.ts";
 import { clearFailure, secondTls, TLS_HANDSHAKE } from "./postgres.ts";
@@ -128,8 +129,7 @@ export class MysqlSwitch {
   #refused(payload: Buffer): Failure {
     const { host, port } = this.#destination;
     const said = payload[0] === ERROR ? payload.subarray(3, 300).toString("utf8") : "";
-    // oxlint-disable-next-line no-control-regex
-    const why = said === "" ? "" : `: ${said.replaceAll(/[\u0000-\u001F\u007F-\u009F]/g, " ")}`;
+    const why = said === "" ? "" : `: ${visibleLine(said)}`;
     return new Failure("origin_mysql_refused", {
       message: `${host}:${port} did not greet as MySQL does${why}`,
       facts: { host, port },

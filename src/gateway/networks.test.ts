@@ -48,6 +48,30 @@ test("connections of one binding share a look-up; another's, or another account'
   assert.equal(networks.of({ ...owner }).resolve, resolves[0]);
 });
 
+test("keys are derived two at once, and one for each account", async () => {
+  const networks = new Networks({ ...defaultOptions, addresses });
+  const begun: string[] = [];
+  const ends: (() => void)[] = [];
+  const derived = ["a", "a", "b", "c"].map((accountId) =>
+    networks.of({ ...owner, accountId }).derive!(async () => {
+      begun.push(accountId);
+      await new Promise<void>((fulfil) => ends.push(fulfil));
+    }),
+  );
+  for (const expected of [
+    ["a", "b"],
+    ["a", "b", "a"],
+    ["a", "b", "a", "c"],
+  ]) {
+    assert.deepEqual(begun.slice(0, 2), ["a", "b"]);
+    assert.equal(begun.length, expected.length);
+    ends.shift()!();
+    await new Promise(setImmediate);
+  }
+  for (const end of ends) end();
+  await Promise.all(derived);
+});
+
 test("bindings that come and go are not kept for ever", () => {
   const networks = new Networks({ ...defaultOptions, addresses });
   for (let index = 0; index < 10_050; index += 1) {

@@ -30,6 +30,12 @@ const MOST_LOOKUPS = 60;
  */
 const HANDSHAKES = [192, 96, 32];
 
+/**
+ * Keys that are derived at once: of all, an account, a Worker. A server says how long that takes, up to 100,000
+ * rounds of SHA-256 (30 ms of a core), and each runs in a thread that takes a core from the rest.
+ */
+const DERIVATIONS = [2, 1, 1] as const;
+
 /** Handshakes that begin in one turn of the event loop: those with servers nearby end in one of the next. */
 const BEGUN = 4;
 
@@ -41,6 +47,7 @@ export class Networks {
   readonly #floods = new TlsFloods();
   readonly #pace = new Pace(BEGUN);
   readonly #handshakes = new FairShares(Infinity, HANDSHAKES);
+  readonly #derivations = new FairShares(DERIVATIONS[0], DERIVATIONS.slice(1));
   readonly #ownPorts: number[] = [];
   #addresses: AddressOptions;
   #policy: AddressPolicy;
@@ -80,6 +87,7 @@ export class Networks {
         const owner = [accountId, scriptName, `${bindingName} ${server}`];
         return this.#turn({ owner, server }, shake, signal);
       },
+      derive: (work) => this.#derivations.within([accountId, scriptName], work),
       resolve: this.#resolveFor({ account: accountId, worker: scriptName, binding: bindingName }),
     };
   }

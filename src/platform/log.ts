@@ -18,7 +18,12 @@ export function createLog(options: {
     });
   }
   return pino(
-    { level: options.level, base: null },
+    {
+      level: options.level,
+      base: null,
+      // Characters that JSON leaves as they are: whoever shows the file is not moved or misled by what others said.
+      hooks: { streamWrite: visible },
+    },
     options.pretty
       ? pretty({
           destination: options.stream,

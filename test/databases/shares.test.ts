@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
 import { test, type TestContext } from "node:test";
 import type { StartGatewayOptions } from "../../src/gateway/start-options.ts";
+import { framed } from "../../src/gateway/database/mysql-packets.ts";
+import { bytes } from "../helpers/database-opening.ts";
 import { bindDatabase, connectDatabase, databaseConfig, pgClient } from "../helpers/databases.ts";
 import { edgeCertificate, testGateway, type TestGateway } from "../helpers/gateway.ts";
 import { startPgbouncer, withoutPgbouncer } from "../helpers/pgbouncer.ts";
@@ -69,6 +73,34 @@ test(
     await next.end();
   },
 );
+
+test("a driver that does not answer MySQL's greeting gives its place back", async (t) => {
+  const greeting = Buffer.concat([
+    Buffer.from("\x0a8.4.0\0", "latin1"),
+    Buffer.alloc(4),
+    Buffer.from("12345678\0\xff\xff\x2d\x02\0\xff\x00\x15", "latin1"),
+    Buffer.alloc(10),
+    Buffer.from("123456789012\0mysql_native_password\0"),
+  ]);
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.write(framed(0, greeting));
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const gateway = await testGateway(t, { timeouts: { handshake: 700 } });
+  const config = { port, certificateId: null, connectionLimit: 1, protocol: "mysql" } as const;
+  await bindDatabase(gateway, databaseConfig(config));
+  const silent = await connectDatabase(gateway);
+  const greeted = await bytes(silent, 10);
+  assert.equal(greeted.toString("latin1", 5, 10), "8.4.0");
+  const next = await connectDatabase(gateway);
+  assert.equal((await bytes(next, 10)).toString("latin1", 5, 10), "8.4.0");
+  const said = (await silent.toArray()).join("");
+  assert.match(said, /#08P01database_driver_protocol: the driver did not begin within 700 ms/);
+  next.destroy();
+});
 
 test("a Worker holds 256 connections to a database, those that say nothing among them", async (t) => {
   const gateway = await testGateway(t);

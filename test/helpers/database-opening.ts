@@ -16,7 +16,7 @@ export interface TestOpening {
   /** The gateway's ends of both. */
   readonly socket: Socket;
   readonly tls: TLSSocket;
-  readonly opening: DriverOpening;
+  readonly opening: DriverOpening & { derive: DriverOpening["derive"] };
   readonly dialled: () => number;
 }
 
@@ -26,11 +26,12 @@ export function testOpening(protocol: DatabaseProtocol, password = "secret"): Te
   const [clear, socket] = pair() as [Duplex, Socket];
   const [server, tls] = pair() as [Duplex, TLSSocket];
   let dials = 0;
-  const opening: DriverOpening = {
+  const opening: TestOpening["opening"] = {
     config: { host: "db.example", port: 1234, database: "orders", user: "client" },
     bound: { databaseId: "d", protocol, database: "orders", user: "client" },
     password: () => password,
     timeout: 1_000,
+    derive: (work) => work(),
     dial: () => {
       dials += 1;
       return Promise.resolve(socket);

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
+import { visibleLine } from "../../terminal/visible.ts";
 import type { Told } from "./protocol.ts";
 
 /** Capabilities (MySQL's documentation, "Capabilities Flags"). */
@@ -171,7 +172,7 @@ export function readErrorPacket(body: Buffer): {
   return {
     number,
     sqlState: match?.[1] ?? "08004",
-    message: (match === null ? said : said.slice(6)).slice(0, 500),
+    message: visibleLine((match === null ? said : said.slice(6)).slice(0, 500)),
   };
 }
 

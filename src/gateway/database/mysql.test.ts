@@ -192,6 +192,11 @@ test("a server that is no MySQL, refuses or has no TLS is told before its driver
       "database_sign_in_refused",
       ' refused "client": Too many conns (1040, 08004)',
     ],
+    [
+      packet(0, Buffer.from("\xff\x10\x04#08004\x1b[2J\n", "latin1")),
+      "database_sign_in_refused",
+      ' refused "client": \\u001b[2J\\u000a (1040, 08004)',
+    ],
     [packet(0, Buffer.from([0xff])), "database_sign_in_refused", ' refused "client":  (0, 08004)'],
     [packet(0, greeting().fill(9, 0, 1)), "database_protocol", " does not speak MySQL's protocol"],
     [
@@ -244,6 +249,25 @@ test("a server that says nothing is given up in time", async (t) => {
   assert.ok(!other.socket.destroyed);
   other.server.write(packet(3, OK));
   await open;
+});
+
+test("a driver that does not answer the greeting in time is told, and the server's connection ends", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const one = testOpening("mysql");
+  const opened = mysql.open(one.reader, one.opening);
+  opened.catch(() => {});
+  one.clear.write(packet(0, greeting()));
+  await next(one.driver);
+  one.driver.write(packet(1, answer()).subarray(0, 20));
+  await new Promise(setImmediate);
+  t.mock.timers.tick(999);
+  assert.ok(!one.socket.destroyed);
+  t.mock.timers.tick(1);
+  await assert.rejects(opened, {
+    code: "database_driver_protocol",
+    message: "the driver did not begin within 1000 ms",
+  });
+  assert.ok(one.socket.destroyed);
 });
 
 for (const [plugin, first, named] of [

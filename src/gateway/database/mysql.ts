@@ -22,7 +22,7 @@ import {
   type Greeting,
 } from "./mysql-packets.ts";
 import {
-  driverFailure,
+  fromDriver,
   told,
   type DriverOpening,
   type Follower,
@@ -30,6 +30,7 @@ import {
   type Protocol,
 } from "./protocol.ts";
 import { ByteReader } from "./reader.ts";
+import { visibleLine } from "../../terminal/visible.ts";
 
 /**
  * MySQL and MariaDB. The server speaks first: its greeting goes to the driver without TLS and with
@@ -42,7 +43,7 @@ export const mysql: Protocol = {
     const greeting = await readServer(socket, opening);
     driver.stream.write(framed(0, greeting.passed));
     try {
-      const response = await driverResponse(driver);
+      const response = await fromDriver(driverResponse(driver), opening.timeout);
       refuseOther(response, opening);
       const tls = await startTls(socket, { greeting, response, opening });
       const ok = await signIn(tls, { greeting, response, opening });
@@ -75,11 +76,9 @@ function notDriver(): Failure {
   return new Failure("database_driver_protocol");
 }
 
-/** @throws Failure `database_driver_protocol` */
+/** @throws Failure `database_driver_protocol`, or the driver's error */
 async function driverResponse(driver: ByteReader): Promise<DriverResponse> {
-  const { body } = await nextPacket(driver, notDriver).catch((error: unknown) => {
-    throw driverFailure(error);
-  });
+  const { body } = await nextPacket(driver, notDriver);
   const response = readResponse(body);
   if (response === null) throw notDriver();
   return response;
@@ -223,7 +222,7 @@ function refused(body: Buffer, { config }: Opening): Failure {
 function unsupported(plugin: string, { config }: Opening): Failure {
   const { host, port } = config;
   return new Failure("database_sign_in_unsupported", {
-    message: `${host}:${port} asks for the plugin "${plugin.slice(0, 100)}"`,
+    message: `${host}:${port} asks for the plugin "${visibleLine(plugin.slice(0, 100))}"`,
     facts: { host, port },
   });
 }

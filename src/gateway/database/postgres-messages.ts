@@ -1,3 +1,4 @@
+import { visibleLine } from "../../terminal/visible.ts";
 import type { Told } from "./protocol.ts";
 
 /** Codes in the place of a protocol's version (PostgreSQL's documentation, 55.7). */
@@ -74,7 +75,7 @@ export function readError(body: Buffer): ServerError {
   const state = fields.get("C") ?? "";
   return {
     sqlState: /^[0-9A-Z]{5}$/.test(state) ? state : "08004",
-    message: fields.get("M") ?? "no message",
+    message: visibleLine(fields.get("M") ?? "no message"),
   };
 }
 

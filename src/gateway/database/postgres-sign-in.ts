@@ -6,6 +6,7 @@ import { Failure } from "../../failures/failures.ts";
 import { LONGEST_MESSAGE, message, readError } from "./postgres-messages.ts";
 import type { Opening } from "./protocol.ts";
 import { ByteReader } from "./reader.ts";
+import { visibleLine } from "../../terminal/visible.ts";
 
 /**
  * Signs in as the configuration's user. What the server says afterwards is left unread.
@@ -16,6 +17,7 @@ import { ByteReader } from "./reader.ts";
 export async function signIn(tls: TLSSocket, startup: Buffer, opening: Opening): Promise<Buffer[]> {
   const server = new ByteReader(tls);
   const passed: Buffer[] = [];
+  let held = 0;
   const answers = new Answers(tls, opening);
   tls.write(startup);
   for (let messages = 0; messages < MOST_MESSAGES; messages += 1) {
@@ -23,8 +25,9 @@ export async function signIn(tls: TLSSocket, startup: Buffer, opening: Opening):
     if (type === "R") {
       if (await answers.answer(body)) return passed;
     } else if (type === "E") throw refused(body, opening);
-    else if (type === "v" || type === "N") passed.push(message(type, body));
-    else break;
+    else if ((type === "v" || type === "N") && (held += body.length) <= LONGEST_MESSAGE) {
+      passed.push(message(type, body));
+    } else break;
   }
   throw notPostgres(opening);
 }
@@ -106,7 +109,8 @@ class Answers {
   async #scram(kind: number, data: Buffer): Promise<void> {
     const text = data.toString("utf8");
     try {
-      if (kind === 10) {
+      // Once: each time again would cost the gateway another key.
+      if (kind === 10 && this.#session === null) {
         const mechanisms = text.split("\0").filter((name) => name !== "");
         // Bound to this TLS connection, where the server offers it.
         this.#bound = mechanisms.includes("SCRAM-SHA-256-PLUS") ? this.#tls : null;
@@ -115,8 +119,13 @@ class Answers {
         const { mechanism, response } = this.#session;
         this.#tls.write(serialize.sendSASLInitialResponseMessage(mechanism, response));
       } else if (kind === 11 && this.#session !== null) {
-        await sasl.continueSession(this.#session, this.#opening.password(), text, this.#bound);
-        this.#tls.write(serialize.sendSCRAMClientFinalMessage(this.#session.response));
+        const session = this.#session;
+        const derived = await this.#opening.derive(async () => {
+          if (this.#tls.destroyed) return false;
+          await sasl.continueSession(session, this.#opening.password(), text, this.#bound);
+          return true;
+        });
+        if (derived) this.#tls.write(serialize.sendSCRAMClientFinalMessage(session.response));
       } else if (kind === 12 && this.#session !== null) {
         sasl.finalizeSession(this.#session, text);
         this.#owesProof = false;
@@ -137,7 +146,7 @@ function refused(body: Buffer, { config }: Opening): Failure {
 
 function unsupported(what: string, { config }: Opening): Failure {
   return new Failure("database_sign_in_unsupported", {
-    message: `${config.host}:${config.port}: ${what.slice(0, 200)}`,
+    message: `${config.host}:${config.port}: ${visibleLine(what.slice(0, 200))}`,
     facts: { host: config.host, port: config.port },
   });
 }

@@ -161,6 +161,40 @@ test("with SCRAM neither side gives the password away, and a server that does no
   }
 });
 
+test("a server has one key derived for a connection, in its owner's turn", async () => {
+  const { one, opened } = await signingIn();
+  let derived = 0;
+  one.opening.derive = async (work) => {
+    derived += 1;
+    return await work();
+  };
+  for (const round of ["first", "again"]) {
+    one.server.write(request(10, "SCRAM-SHA-256\0\0"));
+    if (round === "again") break;
+    const initial = (await nextMessage(one.server)).body.toString("latin1");
+    one.server.write(request(11, `r=${/r=(.*)/.exec(initial)![1]}more,s=c2FsdA==,i=4096`));
+    await nextMessage(one.server);
+  }
+  await assert.rejects(opened, {
+    code: "database_sign_in_unsupported",
+    message: "db.example:1234: SASL out of order",
+  });
+  assert.equal(derived, 1);
+});
+
+test("who has left before its turn has no key derived", async () => {
+  const { one, opened } = await signingIn();
+  one.opening.derive = async (work) => {
+    one.tls.destroy();
+    return await work();
+  };
+  one.server.write(request(10, "SCRAM-SHA-256\0\0"));
+  const initial = (await nextMessage(one.server)).body.toString("latin1");
+  one.server.write(request(11, `r=${/r=(.*)/.exec(initial)![1]}more,s=c2FsdA==,i=4096`));
+  await assert.rejects(opened, { code: "origin_closed" });
+  assert.equal(one.server.read(), null);
+});
+
 test("a server that asks for what the gateway cannot give, or out of order, is told by what it asked", async () => {
   for (const [asks, what] of [
     [request(7), "authentication 7"],
@@ -182,7 +216,7 @@ test("a server that asks for what the gateway cannot give, or out of order, is t
 
 test("a server that refuses is told with its own words, whatever it says", async () => {
   for (const [fields, said, sqlState] of [
-    ["SFATAL\0C28P01\0Mno\x01 entry\0\0", "no\x01 entry", "28P01"],
+    ["SFATAL\0C28P01\0Mno\x1b[2J\n entry\u202e\0\0", "no\\u001b[2J\\u000a entry\\u202e", "28P01"],
     ["C28p01\0\0", "no message", "08004"],
     ["C28P011\0M\0\0", "", "08004"],
     [`M${"x".repeat(600)}\0`, "x".repeat(500), "08004"],
@@ -204,6 +238,7 @@ test("a server that does not speak PostgreSQL, or without end, is told so", asyn
     Buffer.from("R\0\0\0\x03"),
     Buffer.from([0x52, 0, 1, 0, 5]),
     Buffer.concat(Array.from({ length: 32 }, () => notice)),
+    Buffer.concat([40_000, 30_000].map((length) => message("N", Buffer.alloc(length)))),
   ]) {
     const { one, opened } = await signingIn();
     one.server.write(said);

@@ -15,7 +15,7 @@ import {
 } from "./postgres-messages.ts";
 import { signIn, untilReady } from "./postgres-sign-in.ts";
 import {
-  driverFailure,
+  fromDriver,
   told,
   type DriverOpening,
   type Follower,
@@ -28,9 +28,7 @@ import type { ByteReader } from "./reader.ts";
 export const postgres: Protocol = {
   begins: "driver",
   open: async (driver, opening) => {
-    const first = await firstPacket(driver).catch((error: unknown) => {
-      throw driverFailure(error);
-    });
+    const first = await fromDriver(firstPacket(driver), opening.timeout);
     if (first.code === CANCEL_REQUEST) {
       await passCancel(first.packet, opening);
       return null;

@@ -52,6 +52,8 @@ export interface Opening {
   readonly timeout: number;
   /** What the server does instead of an answer, as a failure. */
   failed(error: Error, tls: TLSSocket): Failure;
+  /** A key that the server says how to derive, when it is its owner's turn. */
+  derive<T>(work: () => Promise<T>): Promise<T>;
 }
 
 /** With a driver that has the binding's connection string. */
@@ -59,11 +61,25 @@ export interface DriverOpening extends Opening {
   readonly bound: BoundDatabase;
 }
 
-/** What a driver that ends, or breaks off, before it has begun is told: the server is not to blame. */
-export function driverFailure(error: unknown): Failure {
-  return error instanceof Failure
-    ? error
-    : new Failure("database_driver_protocol", { cause: error });
+/**
+ * What a driver begins with. One that ends, breaks off or says nothing is told so: the server, whose
+ * connection may be open by then, is not to blame.
+ * @throws Failure `database_driver_protocol`, or what `read` throws
+ */
+export async function fromDriver<T>(read: Promise<T>, timeout: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const message = `the driver did not begin within ${timeout} ms`;
+    timer = setTimeout(() => reject(new Failure("database_driver_protocol", { message })), timeout);
+  });
+  try {
+    return await Promise.race([read, late]);
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    throw new Failure("database_driver_protocol", { cause: error });
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** One message, in the words that both families can carry. */

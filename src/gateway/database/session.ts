@@ -93,6 +93,7 @@ export class DatabaseSession {
       bound,
       password: () => route.password(),
       timeout: network.timeouts.handshake,
+      derive: network.derive ?? ((work) => work()),
       dial: async () => {
         await this.#enter();
         startedAt = performance.now();

@@ -208,8 +208,8 @@ test("a binding that closes lets its sessions end, and tells those that do not",
   const driver = await opened(t, path, CONNECT);
   assert.equal(await readUntil(driver, "\r\n\r\n"), ACCEPTED);
   let isClosed = false;
-  const closed = socket.close(60_000).then(() => (isClosed = true));
-  t.mock.timers.tick(59_999);
+  const closed = socket.close(5_000).then(() => (isClosed = true));
+  t.mock.timers.tick(4_999);
   await turn();
   assert.deepEqual([isClosed, open.size], [false, 1]);
   t.mock.timers.tick(1);

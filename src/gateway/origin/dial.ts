@@ -18,6 +18,9 @@ export type Turn = <T>(
   signal?: AbortSignal,
 ) => Promise<T>;
 
+/** Derives a key from a password when it is its owner's turn. */
+export type Derive = <T>(work: () => Promise<T>) => Promise<T>;
+
 export interface Network {
   readonly policy: AddressPolicy;
   readonly timeouts: GatewayTimeouts;
@@ -26,6 +29,8 @@ export interface Network {
   readonly floods?: TlsFloods;
   /** Makes a handshake when it is its owner's turn. Default: at once. */
   readonly turn?: Turn;
+  /** Default: at once. */
+  readonly derive?: Derive;
   /** Aborts when the connection is no longer needed. */
   readonly signal?: AbortSignal | undefined;
 }

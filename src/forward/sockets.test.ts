@@ -27,6 +27,17 @@ test("an answer to an upgrade whose client breaks off is over, and throws nothin
   assert.equal(response.destroyed, true);
 });
 
+test("the connection of an answer to an upgrade is closed, though its client does not close it", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { far, near } = await pair(t, true);
+  const response = responseOn(near, { method: "GET", headers: {} } as IncomingMessage);
+  response.writeHead(403, { "content-length": 2 }).end("no");
+  await once(far.resume(), "end");
+  assert.equal(near.destroyed, false);
+  t.mock.timers.tick(2_000);
+  assert.equal(near.destroyed, true);
+});
+
 test("two connections that are joined carry bytes both ways, to their last one", async (t) => {
   const [one, other] = [await pair(t, true), await pair(t, true)];
   splice(one.near, other.near);

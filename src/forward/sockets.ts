@@ -8,16 +8,26 @@ export interface Upgrade {
   readonly head: Buffer;
 }
 
-/** A response on the bare socket of an `upgrade` or `connect` event. The socket ends after it. */
+/** A response on the bare socket of an `upgrade` or `connect` event. The socket is closed after it. */
 export function responseOn(socket: Duplex, request: IncomingMessage): ServerResponse {
   const response = new ServerResponse(request);
   response.shouldKeepAlive = false;
   response.assignSocket(socket as never);
   // Its close follows, and is the response's too.
   socket.on("error", () => {});
-  response.once("finish", () => socket.end());
+  response.once("finish", () => closeSoon(socket));
   return response;
 }
+
+/** Ends it. An other end that does not close has a moment to read what was sent: a socket closed at once would discard it. */
+export function closeSoon(socket: Duplex): void {
+  socket.end();
+  const timer = setTimeout(() => socket.destroy(), LINGER).unref();
+  socket.once("close", () => clearTimeout(timer));
+}
+
+/** ms */
+const LINGER = 2_000;
 
 /** Joins two sockets: what ends or breaks on one side does so on the other. */
 export function splice(one: Duplex, other: Duplex): void {

@@ -2,6 +2,7 @@ import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import type { InFlight } from "./in-flight.ts";
 import { isHeaderOverflow } from "./limits.ts";
+import { closeSoon } from "./sockets.ts";
 
 /** Why the bytes of a client are not a request. */
 export type Unread = "headers too large" | "too late" | "malformed";
@@ -32,7 +33,7 @@ export function answerUnread(
   const before = inFlight.on(socket);
   if (before?.request.complete === true) {
     before.response.shouldKeepAlive = false;
-    before.response.once("finish", () => close(socket));
+    before.response.once("finish", () => closeSoon(socket));
     return;
   }
   if (before?.response.headersSent === true) {
@@ -45,7 +46,7 @@ export function answerUnread(
   socket.write(
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Failed"}\r\n${lines.join("")}\r\n${body}`,
   );
-  close(socket);
+  closeSoon(socket);
 }
 
 function whyOf(error: Error): Unread {
@@ -56,12 +57,3 @@ function whyOf(error: Error): Unread {
 
 /** A parser that has failed gets each further byte, and fails again. */
 const answered: WeakSet<Duplex> = new WeakSet();
-
-function close(socket: Duplex): void {
-  socket.end();
-  const timer = setTimeout(() => socket.destroy(), LINGER).unref();
-  socket.once("close", () => clearTimeout(timer));
-}
-
-/** ms */
-const LINGER = 2_000;

@@ -2,7 +2,7 @@ import { getRequestListener } from "@hono/node-server";
 import type { Hono } from "hono";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createSecureServer } from "node:https";
-import { isIP, type AddressInfo } from "node:net";
+import { isIP, type AddressInfo, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import type { Logger } from "pino";
@@ -15,6 +15,7 @@ import { InFlight } from "../forward/in-flight.ts";
 import { acceptProxyProtocol } from "../network/connection-sources.ts";
 import { Ranges } from "../network/ranges.ts";
 import { withinPipeline } from "../network/pipelined.ts";
+import { StalledReaders } from "../network/stalled-readers.ts";
 import { TlsFloods } from "../network/tls-floods.ts";
 import { type ProxyOptions, TrustedProxies } from "../network/trusted-proxies.ts";
 import { answerPlain } from "./plain-api.ts";
@@ -44,9 +45,11 @@ export interface RequestTimes {
   readonly all: number;
   /** ms between two checks for late requests. */
   readonly check: number;
+  /** ms without a byte taken of an answer, or a tail's messages, that waits for its reader. */
+  readonly stalled: number;
 }
 
-const TIMES: RequestTimes = { head: 20_000, all: 300_000, check: 10_000 };
+const TIMES: RequestTimes = { head: 20_000, all: 300_000, check: 10_000, stalled: 300_000 };
 
 /**
  * How long a connection may be idle, ms; the same as at the ingress. It is longer than most clients and proxies keep
@@ -93,7 +96,7 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
     inFlight.add(request, response);
     void answer(request, response);
   });
-  const { head, all, check } = options.times ?? TIMES;
+  const { head, all, check, stalled } = options.times ?? TIMES;
   const times = {
     headersTimeout: head,
     requestTimeout: all,
@@ -107,6 +110,10 @@ export async function listenForApi(options: ApiListenerOptions): Promise<ApiList
   const secure = (): string => options.publicUrl ?? url();
   const floods = new TlsFloods();
   server.on("secureConnection", (socket) => floods.watch(socket as TLSSocket));
+  const readers = new StalledReaders(stalled);
+  server.on(pair ? "secureConnection" : "connection", (socket: Socket) =>
+    readers.connection(socket),
+  );
   const plain = pair === null ? null : answerPlain(server, { times, secure, log });
   const proxies = new TrustedProxies(options.proxies);
   const peerOf = acceptProxyProtocol(server, proxies);

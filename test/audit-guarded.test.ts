@@ -14,6 +14,7 @@ import type { Database } from "../src/store/database.ts";
 import { auditHeadPlace } from "../src/keys/places.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
 import { engines, testKeyring } from "./helpers/database.ts";
+import { depth } from "./helpers/depth.ts";
 import { makeGuarded } from "./helpers/guarded.ts";
 
 type Row = Record<string, unknown>;
@@ -59,7 +60,9 @@ for (const [engine, open] of Object.entries(engines)) {
 
       it(`found when changed: the ${noun}`, async () => {
         const row = await rowOf();
-        for (const column of columns) {
+        // What is found does not depend on the engine, only that rows are read there as they are here.
+        const tried = columns.slice(0, engine === "SQLite" ? undefined : depth(2, columns.length));
+        for (const column of tried) {
           const set = { [column]: changed(foreign, table, column, row[column]) };
           const said = await afterChange(async (db) => {
             let query = db.updateTable(named).set(set);

@@ -8,6 +8,7 @@ import { createToken, revokeToken } from "../src/store/access/tokens.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
 import { described, type JsonSchema } from "./helpers/described-bodies.ts";
 import { databaseHash, engines, writable } from "./helpers/database.ts";
+import { depth } from "./helpers/depth.ts";
 import { makeAuthority } from "./helpers/pki.ts";
 import { type RawAnswer, rawRequest } from "./helpers/raw-request.ts";
 import { scriptForm } from "./helpers/script-form.ts";
@@ -248,7 +249,13 @@ for (const [engine, open] of Object.entries(engines)) {
             // A change that storage did not make is undone, and the audit log records both.
             if (!envelope.success && answer.status < 500) assert.equal(last, known);
           }),
-          { numRuns: isAlwaysTheSame(operation) ? 1 : engine === "SQLite" ? 40 : 8 },
+          {
+            numRuns: isAlwaysTheSame(operation)
+              ? 1
+              : engine === "SQLite"
+                ? depth(12, 100)
+                : depth(3, 20),
+          },
         );
       }
       const said = control.log.filter((line) => !outside.some((known) => line.includes(known)));

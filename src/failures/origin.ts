@@ -431,6 +431,15 @@ export const originFailures = {
       "A Worker may have 1,024 requests and sockets open through one binding, and 2,048 through all. If it neither reads nor cancels the body of a response, the connection stays open.",
     fix: "Read or cancel every response's body, close sockets, and fetch fewer at once.",
   },
+  origin_connections_exhausted: {
+    side: "origin",
+    status: 503,
+    number: 7000488,
+    title: "no connection to the origin was free in time",
+    cause:
+      "A binding has at most 512 connections to one origin. All were taken for more than two minutes: the origin is slow, or its responses are not read to their end. Nothing of the request was sent.",
+    fix: "Find out what is slow at the origin; read or cancel every response's body.",
+  },
   binding_lookups_exhausted: {
     side: "worker",
     status: 503,

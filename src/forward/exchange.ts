@@ -111,14 +111,19 @@ export class Exchange implements Handler, Awaited {
     return this.#handler.via;
   }
 
-  awaits(): "headers" | "body" | null {
-    if (this.#over || this.#controller === null || this.#sink.writableEnded) return null;
+  awaits(): "headers" | "body" | "turn" | null {
+    if (this.#over || this.#sink.writableEnded) return null;
+    if (this.#controller === null) return "turn";
     if (this.#response.headersSent) return this.#paused ? null : "body";
     return this.#upload?.isMoving() === true ? null : "headers";
   }
 
   timedOut(error: Error): void {
-    this.#alone(() => this.#controller?.abort(error));
+    this.#alone(() => {
+      // What still waits in the dispatcher is called off when its turn comes.
+      if (this.#controller === null) this.onResponseError(null, error);
+      else this.#controller.abort(error);
+    });
   }
 
   #beginWait(): void {

@@ -4,10 +4,10 @@ import { type Awaited, Patience } from "./patience.ts";
 
 class Exchange implements Awaited {
   readonly via = null;
-  now: "headers" | "body" | null = "headers";
+  now: ReturnType<Awaited["awaits"]> = "headers";
   readonly codes: unknown[] = [];
 
-  awaits(): "headers" | "body" | null {
+  awaits(): ReturnType<Awaited["awaits"]> {
     return this.now;
   }
 
@@ -34,6 +34,19 @@ test("a head is waited for as long as is allowed, a body for its own time, and e
   t.mock.timers.tick(30_000);
   assert.deepEqual(head.codes, ["UND_ERR_HEADERS_TIMEOUT"]);
   assert.deepEqual(body.codes, ["UND_ERR_BODY_TIMEOUT"]);
+});
+
+test("a turn is waited for for as long as is allowed, or without end", (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  const [waiting, patient] = [new Exchange(), new Exchange()];
+  waiting.now = "turn";
+  patient.now = "turn";
+  new Patience({ ...LIMITS, turn: 20_000 }).begin(waiting);
+  new Patience(LIMITS).begin(patient);
+  t.mock.timers.tick(20_000);
+  assert.deepEqual(waiting.codes, []);
+  t.mock.timers.tick(1_000_000);
+  assert.deepEqual([waiting.codes, patient.codes], [["NO_TURN"], []]);
 });
 
 test("time begins anew with what comes, and does not pass while this side holds it up", (t) => {

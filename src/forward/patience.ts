@@ -12,10 +12,10 @@ export interface Awaited {
   /** Null: its dispatcher does not say. */
   readonly via: Via | null;
   /**
-   * What only the other side can give now. Null: nothing, because it has given something since it
-   * was asked before, or because this side holds it up.
+   * What only the other side can give now; its turn on a connection where it has none yet. Null: nothing, because
+   * something was given since it was asked before, or because this side holds it up.
    */
-  awaits(): "headers" | "body" | null;
+  awaits(): "headers" | "body" | "turn" | null;
   timedOut(error: Error): void;
 }
 
@@ -31,6 +31,8 @@ export interface PatienceLimits {
   readonly headers: number;
   /** ms that may pass between two parts of its body. */
   readonly body: number;
+  /** ms until a request goes out: all connections may be taken by others. Default: no limit. */
+  readonly turn?: number;
 }
 
 /**
@@ -39,7 +41,7 @@ export interface PatienceLimits {
  * to become old garbage. Here, all are looked at from time to time. The errors are undici's.
  */
 export class Patience {
-  readonly #limits: PatienceLimits;
+  readonly #limits: Required<PatienceLimits>;
   readonly #every: number;
   readonly #waits = new Unordered<Wait>();
   readonly #late: (error: Error, via: Via) => void;
@@ -47,7 +49,7 @@ export class Patience {
 
   /** @param late is told of an error before its request is */
   constructor(limits: PatienceLimits, late: (error: Error, via: Via) => void = () => {}) {
-    this.#limits = limits;
+    this.#limits = { turn: Infinity, ...limits };
     this.#late = late;
     this.#every = Math.min(1_000, Math.max(10, Math.min(limits.headers, limits.body) / 4));
   }
@@ -75,10 +77,18 @@ export class Patience {
       wait.silence = awaits === null ? 0 : wait.silence + this.#every;
       if (awaits === null || wait.silence - this.#every < this.#limits[awaits]) continue;
       this.end(wait);
-      const error =
-        awaits === "headers" ? new errors.HeadersTimeoutError() : new errors.BodyTimeoutError();
-      if (awaited.via !== null) this.#late(error, awaited.via);
+      const error = late[awaits]();
+      if (awaits !== "turn" && awaited.via !== null) this.#late(error, awaited.via);
       awaited.timedOut(error);
     }
   }
 }
+
+const late = {
+  headers: () => new errors.HeadersTimeoutError(),
+  body: () => new errors.BodyTimeoutError(),
+  turn: () => Object.assign(new Error("no connection was free in time"), { code: NO_TURN }),
+} as const;
+
+/** Of a request of which nothing was sent: all connections had others. */
+export const NO_TURN = "NO_TURN";

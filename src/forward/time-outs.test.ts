@@ -6,6 +6,7 @@ import {
   type ClientRequest,
   type IncomingMessage,
   type RequestListener,
+  type ServerResponse,
 } from "node:http";
 import { createServer as createTcpServer, type Server } from "node:net";
 import { text as textOf } from "node:stream/consumers";
@@ -14,7 +15,7 @@ import { test, type TestContext } from "node:test";
 import { Pool } from "undici";
 import { forward } from "./forward.ts";
 import { listening } from "../../test/helpers/listening.ts";
-import { Patience } from "./patience.ts";
+import { Patience, type PatienceLimits } from "./patience.ts";
 
 /** ms */
 const LIMIT = 200;
@@ -73,6 +74,33 @@ test("an origin whose body comes slowly, but comes, is not late", async (t) => {
   assert.deepEqual(codes, []);
 });
 
+test("a request that gets no connection in time is told, and never sent", async (t) => {
+  let came = 0;
+  let first: ServerResponse | null = null;
+  const origin = createServer((_, response) => {
+    came += 1;
+    response.writeHead(200).flushHeaders();
+    first ??= response;
+  });
+  const { send, codes } = await proxiedTo(t, origin, {
+    headers: 60_000,
+    body: 60_000,
+    turn: LIMIT,
+  });
+  const [taken] = (await once(send("GET").end(), "response")) as [IncomingMessage];
+  const late = send("POST");
+  late.end("a body");
+  const [refused] = (await once(late, "response")) as [IncomingMessage];
+  assert.equal(refused.statusCode, 504);
+  assert.deepEqual(codes, ["NO_TURN"]);
+  first!.end("done");
+  assert.equal(await textOf(taken), "done");
+  const [next] = (await once(send("GET").end(), "response")) as [IncomingMessage];
+  assert.equal(next.statusCode, 200);
+  assert.equal(came, 2);
+  next.destroy();
+});
+
 interface Proxied {
   send(this: void, method: string): ClientRequest;
   /** Of failures. */
@@ -83,12 +111,17 @@ function proxied(t: TestContext, answer: RequestListener): Promise<Proxied> {
   return proxiedTo(t, createServer(answer));
 }
 
-async function proxiedTo(t: TestContext, origin: Server): Promise<Proxied> {
+async function proxiedTo(
+  t: TestContext,
+  origin: Server,
+  limits: PatienceLimits = { headers: LIMIT, body: LIMIT },
+): Promise<Proxied> {
   const pool = new Pool(`http://127.0.0.1:${await listening(t, origin)}`, {
     headersTimeout: 0,
     bodyTimeout: 0,
+    connections: 1,
   });
-  const patience = new Patience({ headers: LIMIT, body: LIMIT });
+  const patience = new Patience(limits);
   const codes: unknown[] = [];
   const server = createServer((request, response) => {
     forward(request, response, {

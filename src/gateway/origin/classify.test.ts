@@ -230,6 +230,7 @@ test("a fault of a server's certificate is reported with the certificate's own f
 });
 
 const exchanges: Record<string, FailureCode> = {
+  NO_TURN: "origin_connections_exhausted",
   UND_ERR_HEADERS_TIMEOUT: "origin_headers_timeout",
   UND_ERR_BODY_TIMEOUT: "origin_body_timeout",
   UND_ERR_HEADERS_OVERFLOW: "origin_headers_too_large",

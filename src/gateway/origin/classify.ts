@@ -1,5 +1,6 @@
 import { Failure, failures, type FailureCode } from "../../failures/failures.ts";
 import { calledBy } from "../../certificates/shown.ts";
+import { NO_TURN } from "../../forward/patience.ts";
 import { TLS_FLOOD } from "../../network/tls-floods.ts";
 import type { Destination } from "./destination.ts";
 import type { PeerFacts } from "./peer.ts";
@@ -176,6 +177,7 @@ const verdicts: Record<string, FailureCode> = {
 };
 
 const exchangeCodes: Record<string, FailureCode> = {
+  [NO_TURN]: "origin_connections_exhausted",
   UND_ERR_HEADERS_TIMEOUT: "origin_headers_timeout",
   UND_ERR_BODY_TIMEOUT: "origin_body_timeout",
   UND_ERR_HEADERS_OVERFLOW: "origin_headers_too_large",

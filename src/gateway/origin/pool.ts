@@ -105,7 +105,10 @@ export class OriginPool {
     this.#open = open;
     this.#options = options;
     this.#errors = new ConnectionErrors(scope.credential);
-    this.patience = new Patience(options.timeouts, (error, { stream }) =>
+    const { headers, body, dns, connect, handshake } = options.timeouts;
+    // As long as an answer may take, after what a connection may: its handshake may wait as well.
+    const turn = headers + dns + connect + 2 * handshake;
+    this.patience = new Patience({ headers, body, turn }, (error, { stream }) =>
       this.#errors.add(error, stream),
     );
     this.#sessions = new Sessions(options.resumption, clock);

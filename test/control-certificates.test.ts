@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import Cloudflare, { NotFoundError } from "cloudflare";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { presentedKeyPlace } from "../src/keys/places.ts";
+import { checkAudit } from "../src/store/access/audit-check.ts";
 import { setAccountLimits } from "../src/store/access/accounts.ts";
 import { storeSource } from "../src/store/change-feed.ts";
-import { engines } from "./helpers/database.ts";
+import { engines, testKeyring } from "./helpers/database.ts";
 import { startControl, type TestControl } from "./helpers/control.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 
@@ -87,6 +89,35 @@ for (const [engine, open] of Object.entries(engines)) {
       assert.equal((await upload(one, "one again")).status, 200);
     });
 
+    it("of uploads at the same time, one has a content or a name, and the others are not hurt", async () => {
+      await using full = await startControl({ open, limits: { certificates: 8 } });
+      const upload = async (name: string, leaf?: TestLeaf): Promise<string> => {
+        const { pem, key } = leaf ?? (await authority.issue({ subject: `CN=${name}` }));
+        const body = { name, certificates: pem, private_key: key, ca: false };
+        const answer = await full.call("POST", "/accounts/{account}/mtls_certificates", body);
+        return (answer.errors[0]?.meta?.["failure"] as string | undefined) ?? "stored";
+      };
+      const same = await authority.issue({ subject: "CN=same" });
+      const [contents, names, others] = await Promise.all([
+        Promise.all(["s1", "s2", "s3"].map((name) => upload(name, same))),
+        Promise.all(["name", "name", "name"].map((name) => upload(name))),
+        Promise.all(["a", "b", "c", "d", "e"].map((name) => upload(name))),
+      ]);
+      assert.equal(sorted(contents), "certificate_duplicate certificate_duplicate stored");
+      assert.equal(sorted(names), "certificate_name_taken certificate_name_taken stored");
+      assert.equal(sorted(others), "stored stored stored stored stored");
+      const last = await Promise.all(["x", "y", "z"].map((name) => upload(name)));
+      assert.equal(sorted(last), "certificate_quota certificate_quota stored");
+      const { result } = await full.call("GET", "/accounts/{account}/mtls_certificates");
+      assert.equal(result.length, 8);
+      for (const { id } of result as { id: string }[]) {
+        const stored = (await storeSource(full.store).certificate(full.accountId, id))!;
+        const key = full.keyring.unseal(presentedKeyPlace(stored), stored.sealedKey);
+        assert.ok(new X509Certificate(stored.chain).checkPrivateKey(createPrivateKey(key)));
+      }
+      assert.equal((await checkAudit(full.store.db, testKeyring)).broken, null);
+    });
+
     it("leaf certificates and CAs have limits of their own", async () => {
       const leaves = await Promise.all(
         ["a", "b", "c", "d"].map((name) => authority.issue({ subject: `CN=${name}` })),
@@ -123,4 +154,10 @@ for (const [engine, open] of Object.entries(engines)) {
       assert.equal(third.status, 200, JSON.stringify(third.errors));
     });
   });
+}
+
+type TestLeaf = Awaited<ReturnType<TestAuthority["issue"]>>;
+
+function sorted(all: readonly string[]): string {
+  return all.toSorted((one, other) => (one < other ? -1 : 1)).join(" ");
 }

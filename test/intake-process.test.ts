@@ -6,6 +6,7 @@ import { after, before, test } from "node:test";
 import { pino } from "pino";
 import { keyPlace } from "../src/keys/places.ts";
 import { Keyring } from "../src/keys/seal.ts";
+import type { HeldUpload } from "../src/certificates/key-intake.ts";
 import { makeAuthority, type TestAuthority } from "./helpers/pki.ts";
 import { ProcessIntake } from "../src/intake/process-intake.ts";
 
@@ -51,6 +52,33 @@ test("many uploads at once are judged and sealed separately, also across several
       assert.equal(keyring.unseal(place, sealed), key);
     }),
   );
+});
+
+test("a key that is sealed as it is judged opens at its place alone, once, and is gone with its upload", async () => {
+  await using intake = open();
+  const keyring = new Keyring(Buffer.alloc(32, 1));
+  const other = keyPlace({ accountId: "a", certificateId: "c", version: 2 });
+  const { chain, key } = await authority.issue({ subject: "CN=ahead" });
+  const body = JSON.stringify({ certificates: chain, private_key: key });
+  const judge = async (upload: HeldUpload) => {
+    const judged = await upload.judge(terms, place);
+    assert.ok(judged.kind === "leaf");
+    assert.equal(JSON.stringify(judged).includes("PRIVATE KEY"), false);
+    return judged;
+  };
+  {
+    using upload = await intake.receive(inChunks(body, 100));
+    const judged = await judge(upload);
+    await assert.rejects(judged.sealKey(other), { code: "internal" });
+    assert.equal(keyring.unseal(place, keyring.wrap(place, await judged.sealKey(place))), key);
+    await assert.rejects(judged.sealKey(place), { code: "internal" });
+    // The intake has let go of it.
+    await assert.rejects(upload.judge(terms), /there is no upload/);
+  }
+  const upload = await intake.receive(inChunks(body, 100));
+  const judged = await judge(upload);
+  upload[Symbol.dispose]();
+  await assert.rejects(judged.sealKey(place), { code: "internal" });
 });
 
 test("the bytes that were handed over are wiped", async () => {

@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { test } from "node:test";
 import { depth } from "./helpers/depth.ts";
+import { countersign } from "./helpers/cli.ts";
+import { makeAuthority } from "./helpers/pki.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 
 /**
@@ -106,6 +108,39 @@ test("kill -9 during an upload of assets: the site is of one version, whole, and
     },
   );
   assert.ok(acknowledged >= 2);
+});
+
+test("kill -9 during uploads at the same time: what was acknowledged is there, and the audit log is exact", async () => {
+  const authority = await makeAuthority();
+  const path = "/accounts/{account}/mtls_certificates";
+  const acknowledged = new Set<string>();
+  await killedRounds(
+    depth(2, 12),
+    async (platform, acknowledge) => {
+      const upload = async (): Promise<void> => {
+        for (;;) {
+          const { chain, key } = await authority.issue({ subject: "CN=killed" });
+          const body = { certificates: chain, private_key: key, ca: false };
+          const { status, json } = await platform.api("POST", path, body);
+          assert.equal(status, 200);
+          acknowledged.add(json.result.id);
+          acknowledge();
+        }
+      };
+      await Promise.all(Array.from({ length: 8 }, upload));
+    },
+    async (platform) => {
+      const { json } = await platform.api("GET", path);
+      const stored = new Set((json.result as { id: string }[]).map(({ id }) => id));
+      assert.deepEqual(
+        [...acknowledged].filter((id) => !stored.has(id)),
+        [],
+      );
+      const verified = await countersign(["audit", "verify", "--data", platform.dataFolder]);
+      assert.equal(verified.status, 0, verified.stderr);
+    },
+  );
+  assert.ok(acknowledged.size > 0);
 });
 
 test(

@@ -31,8 +31,12 @@ export interface PairBytes {
 export interface HeldUpload extends Disposable {
   /** The body without what may hold a key: all texts but `name` and `bundle_method` are empty. */
   readonly fields: unknown;
-  /** @throws Failure of `parseUpload` */
-  judge(terms: UploadTerms): Promise<JudgedUpload>;
+  /**
+   * @param place where the key is going to be stored, if that is known already: it is sealed at once then, the intake
+   * lets it go, and it can be sealed for no other place
+   * @throws Failure of `parseUpload`
+   */
+  judge(terms: UploadTerms, place?: Place): Promise<JudgedUpload>;
 }
 
 /** By what an upload is judged. */
@@ -42,6 +46,6 @@ export type JudgedUpload = JudgedLeaf | ParsedAuthority;
 
 /** A certificate whose key the intake has. */
 export interface JudgedLeaf extends Omit<ParsedLeaf, "privateKey"> {
-  /** Seals the key for its place. Not after its upload was let go. */
+  /** Seals the key for its place, once. Not after its upload was let go. */
   sealKey(place: Place): Promise<SealedBody>;
 }

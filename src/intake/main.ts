@@ -24,7 +24,14 @@ const calls: IntakeCalls = {
     return text.fields;
   },
   openTexts: async (id) => textsIn(await frames.whole(id)),
-  judge: (id, terms) => held(id).judge(terms),
+  judge: (id, terms, place) => {
+    const upload = held(id);
+    const judged = upload.judge(terms);
+    if (judged.kind === "ca") return judged;
+    if (place === null) return { ...judged, sealed: null };
+    uploads.delete(id);
+    return { ...judged, sealed: upload.sealKey(place) };
+  },
   seal: (id, place) => held(id).sealKey(place),
   release: (id) => {
     uploads.delete(id);

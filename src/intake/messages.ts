@@ -10,11 +10,19 @@ export interface IntakeCalls {
   open(id: number): Promise<unknown>;
   /** The same, of a request with secrets. */
   openTexts(id: number): Promise<HiddenTexts>;
-  judge(id: number, terms: UploadTerms): Omit<ParsedLeaf, "privateKey"> | ParsedAuthority;
+  /** With a place, a key is sealed for it, and the upload is let go. */
+  judge(id: number, terms: UploadTerms, place: Place | null): Judged;
   seal(id: number, place: Place): SealedBody;
   release(id: number): void;
   /** Writes a request of zeros over the other pipe. @returns once all of it is in the pipe */
   wash(): Promise<void>;
+}
+
+/** Without the key. `sealed` is null where no place was given. */
+export type Judged = JudgedKey | ParsedAuthority;
+
+export interface JudgedKey extends Omit<ParsedLeaf, "privateKey"> {
+  readonly sealed: SealedBody | null;
 }
 
 /** File descriptors of the intake process; 3 is its supervisor's channel. */

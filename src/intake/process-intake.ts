@@ -4,6 +4,9 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import type { HeldUpload, JudgedUpload, KeyIntake, PairBytes } from "../certificates/key-intake.ts";
+import { Failure } from "../failures/failures.ts";
+import type { Place } from "../keys/places.ts";
+import type { SealedBody } from "../keys/seal.ts";
 import type { HiddenTexts } from "../keys/secret-texts.ts";
 import { endedFailure, NodeProcess, ProcessEnded } from "../process/node-process.ts";
 import type { ProcessRecords } from "../process/orphans.ts";
@@ -176,16 +179,23 @@ class IntakeRun {
   }
 
   async #receive(id: number, sent: Sent): Promise<HeldUpload> {
-    const release = once(() => this.#release(id));
+    const keys = new SealedAhead();
+    const release = once(() => {
+      keys[Symbol.dispose]();
+      this.#release(id, keys.wereSealed);
+    });
     try {
       await this.#sendAll(id, sent);
       const [fields] = await Promise.all([this.#call("open", id), this.#wash.run()]);
       return {
         fields,
-        judge: async (terms): Promise<JudgedUpload> => {
-          const judged = await this.#call("judge", id, terms);
+        judge: async (terms, place): Promise<JudgedUpload> => {
+          const judged = await this.#call("judge", id, terms, place ?? null);
           if (judged.kind === "ca") return judged;
-          return { ...judged, sealKey: (place) => this.#call("seal", id, place) };
+          const { sealed, ...leaf } = judged;
+          if (sealed === null) return { ...leaf, sealKey: (at) => this.#call("seal", id, at) };
+          keys.keep(place!, sealed);
+          return { ...leaf, sealKey: async (at) => keys.take(at) };
         },
         [Symbol.dispose]: release,
       };
@@ -207,8 +217,9 @@ class IntakeRun {
     await this.#node.stop(0);
   }
 
-  #release(id: number): void {
-    this.#call("release", id).catch(() => {});
+  /** @param isGone the intake has let go of it already */
+  #release(id: number, isGone = false): void {
+    if (!isGone) this.#call("release", id).catch(() => {});
     this.#open--;
     if (this.#open > 0) return;
     if (this.#isEnding) void this.end();
@@ -222,12 +233,14 @@ class IntakeRun {
 
   /** Wipes the bytes once the kernel has them. */
   #send(id: number, kind: number, bytes: Uint8Array): Promise<void> {
-    this.#pipe.write(frameHeader(id, kind, bytes.byteLength));
     return new Promise((resolve) => {
+      this.#pipe.cork();
+      this.#pipe.write(frameHeader(id, kind, bytes.byteLength));
       this.#pipe.write(bytes, () => {
         bytes.fill(0);
         resolve();
       });
+      this.#pipe.uncork();
     });
   }
 
@@ -242,6 +255,38 @@ class IntakeRun {
       throw error;
     }
   }
+}
+
+/** A key that was sealed before the transaction that stores it. If nothing stores it, its data key is wiped. */
+class SealedAhead implements Disposable {
+  wereSealed = false;
+  #kept: { readonly place: Place; readonly sealed: SealedBody } | null = null;
+
+  keep(place: Place, sealed: SealedBody): void {
+    this.wereSealed = true;
+    this.#kept = { place, sealed };
+  }
+
+  /** Once: whoever stores the key wipes its data key. */
+  take(place: Place): SealedBody {
+    const kept = this.#kept;
+    if (kept === null || !isSamePlace(kept.place, place)) {
+      throw new Failure("internal", {
+        message: "the key was sealed for another place, or is stored",
+      });
+    }
+    this.#kept = null;
+    return kept.sealed;
+  }
+
+  [Symbol.dispose](): void {
+    this.#kept?.sealed.dataKey.fill(0);
+    this.#kept = null;
+  }
+}
+
+function isSamePlace(one: Place, other: Place): boolean {
+  return one.kind === other.kind && one.account === other.account && one.id === other.id;
 }
 
 function once(run: () => void): () => void {

@@ -24,7 +24,7 @@ export async function guardOwnPorts(store: Store, scripts: readonly ScriptKey[])
   await assertOwnPorts(store.db, scripts);
   return {
     ...store,
-    write: (work) =>
+    write: (work, options) =>
       store.write(async ({ db, changed }) => {
         let isConcerned = false;
         const done = await work({
@@ -36,7 +36,7 @@ export async function guardOwnPorts(store: Store, scripts: readonly ScriptKey[])
         });
         if (isConcerned) await assertOwnPorts(db, scripts);
         return done;
-      }),
+      }, options),
   };
 }
 

@@ -86,13 +86,16 @@ async function* follow(store: Store, start: number, signal: AbortSignal): AsyncG
     // Asked for before the read, so that a commit between the two is not missed.
     const wait = new AbortController();
     const committed = store.committed(AbortSignal.any([signal, wait.signal]));
-    const changes = await changesAfter(store.db, cursor, CHANGES_AT_ONCE);
-    if (changes.length === 0) await committed;
-    wait.abort();
-    for (const change of changes) {
-      if (signal.aborted) return;
-      yield change;
-      cursor = change.cursor;
+    try {
+      const changes = await changesAfter(store.db, cursor, CHANGES_AT_ONCE);
+      for (const change of changes) {
+        if (signal.aborted) return;
+        yield change;
+        cursor = change.cursor;
+      }
+      if (changes.length < CHANGES_AT_ONCE) await committed;
+    } finally {
+      wait.abort();
     }
   }
 }

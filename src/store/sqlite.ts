@@ -102,7 +102,8 @@ class Statements {
     const statement = this.#database.prepare(sql);
     const prepared = { statement, reader: statement.columns().length > 0 };
     // A change of tables changes the results of prepared statements.
-    if (!/^(?:select|insert|update|delete|begin|commit|rollback)\b/i.test(sql)) this.#kept.clear();
+    if (!/^(?:select|insert|update|delete|begin|commit|rollback|savepoint|release)\b/i.test(sql))
+      this.#kept.clear();
     else if (sql.length <= LONGEST_KEPT) {
       if (this.#kept.size >= MOST_KEPT) this.#kept.delete(this.#kept.keys().next().value!);
       this.#kept.set(sql, prepared);

@@ -1,6 +1,6 @@
 import type { Database, Changed } from "./database.ts";
 import { EventEmitter } from "node:events";
-import { CamelCasePlugin, Kysely, sql, type Dialect } from "kysely";
+import { CamelCasePlugin, Kysely, sql, type Dialect, type Transaction } from "kysely";
 import { Migrator } from "kysely/migration";
 import { Failure } from "../failures/failures.ts";
 import type { Keyring } from "../keys/seal.ts";
@@ -12,6 +12,7 @@ import { JsonColumns } from "./json-columns.ts";
 import { readOnly } from "./read-only.ts";
 import type { Tables } from "./schema.ts";
 import { sqliteDialect } from "./sqlite.ts";
+import { Together } from "./together.ts";
 
 export interface Write {
   readonly db: Database;
@@ -24,6 +25,15 @@ export interface Done<T> {
   readonly value: T;
   /** Null only where nothing was changed, or nothing that anybody did. */
   readonly audit: Audit | null;
+}
+
+export interface WriteOptions {
+  /**
+   * It may be committed in one transaction with others that say so, which then wait for the disk once. Not for work
+   * that changes anything outside the database: others may run before its caller knows whether it failed.
+   * Default: false.
+   */
+  readonly together?: boolean;
 }
 
 interface Written<T> {
@@ -41,7 +51,7 @@ export interface Store extends AsyncDisposable {
    * for nothing but queries.
    * @throws whatever `work` throws, or what keeps it from being written down; nothing is changed then
    */
-  write<T>(work: (write: Write) => Promise<Done<T>>): Promise<Written<T>>;
+  write<T>(work: (write: Write) => Promise<Done<T>>, options?: WriteOptions): Promise<Written<T>>;
   /**
    * For automatic changes: notices that were sent, rows that expired. They are not in the audit
    * log.
@@ -76,9 +86,13 @@ export async function openStoreOn(dialect: Dialect): Promise<Store> {
   }
   let keyring: Keyring | null = null;
   const commits = new EventEmitter().setMaxListeners(0);
-  const write = async <T>(work: (write: Write) => Promise<Done<T>>): Promise<Written<T>> => {
-    let cursor = 0;
-    const value = await db.transaction().execute(async (transaction) => {
+  const together = new Together(db);
+  const write = async <T>(
+    work: (write: Write) => Promise<Done<T>>,
+    options: WriteOptions = {},
+  ): Promise<Written<T>> => {
+    const run = async (transaction: Transaction<Tables>): Promise<Written<T>> => {
+      let cursor = 0;
       const { db: recording, recorder } = recorded(transaction, dialect);
       const done = await work({
         db: recording,
@@ -87,10 +101,13 @@ export async function openStoreOn(dialect: Dialect): Promise<Store> {
         },
       });
       if (done.audit) await appendAudit(transaction, keyring, done.audit, recorder.rows);
-      return done.value;
-    });
-    if (cursor > 0) commits.emit("commit");
-    return { value, cursor };
+      return { value: done.value, cursor };
+    };
+    const written = await (options.together === true
+      ? together.write(run)
+      : db.transaction().execute(run));
+    if (written.cursor > 0) commits.emit("commit");
+    return written;
   };
   return {
     db: db.withPlugin(readOnly),

@@ -1,5 +1,5 @@
 import type { Edge } from "../../contract/edge.ts";
-import type { Done, Store, Write } from "../../store/store.ts";
+import type { Done, Store, Write, WriteOptions } from "../../store/store.ts";
 
 interface ChangeContext {
   readonly store: Store;
@@ -13,8 +13,9 @@ interface ChangeContext {
 export async function applyChange<T>(
   { store, edge }: ChangeContext,
   work: (write: Write) => Promise<Done<T>>,
+  options: WriteOptions = {},
 ): Promise<T> {
-  const { value, cursor } = await store.write(work);
+  const { value, cursor } = await store.write(work, options);
   if (cursor > 0) await edge.applied(cursor);
   return value;
 }

@@ -1,6 +1,6 @@
 import { mismatchNaming } from "../../certificates/match.ts";
 import type { HeldUpload, JudgedUpload } from "../../certificates/key-intake.ts";
-import { keyPlace } from "../../keys/places.ts";
+import { keyPlace, type Place } from "../../keys/places.ts";
 import type { Keyring } from "../../keys/seal.ts";
 import { Failure } from "../../failures/failures.ts";
 import { accountAuthorities } from "../../store/authorities.ts";
@@ -17,11 +17,11 @@ import type { ControlContext } from "../api/context.ts";
 export async function judgeUpload(
   { store, clock }: Pick<ControlContext, "store" | "clock">,
   accountId: string,
-  { upload, ca, allowExpired }: UploadToJudge,
+  { upload, ca, allowExpired, place }: UploadToJudge,
 ): Promise<JudgedUpload> {
   try {
     const authorities = await accountAuthorities(store.db, accountId);
-    return await upload.judge({ ca, allowExpired, now: clock(), authorities });
+    return await upload.judge({ ca, allowExpired, now: clock(), authorities }, place);
   } catch (error) {
     if (!(error instanceof Failure) || error.code !== "private_key_mismatch") throw error;
     const hash = error.facts["publicKeyHash"];
@@ -35,6 +35,8 @@ interface UploadToJudge {
   readonly upload: HeldUpload;
   readonly ca: boolean;
   readonly allowExpired: boolean;
+  /** Where the key is going to be stored, if that is known already. */
+  readonly place?: Place;
 }
 
 /** The row of a version, with its key sealed for this place. */

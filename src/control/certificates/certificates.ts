@@ -31,6 +31,7 @@ import {
   versionRow,
 } from "./certificate-intake.ts";
 import type { ControlContext } from "../api/context.ts";
+import { keyPlace } from "../../keys/places.ts";
 import { endpoint, keyEndpoint, type Endpoint } from "../api/endpoint.ts";
 import { expiryOf } from "./version-shown.ts";
 import { pem } from "../api/bounds.ts";
@@ -145,14 +146,15 @@ async function storeUpload(
 ): Promise<{ stored: StoredCertificate; warnings: string[] }> {
   const { accountId } = caller;
   const { keyring, clock, limits } = context;
+  const id = randomUUID();
+  const owner = { accountId, certificateId: id, version: 1 };
   const parsed = await judgeUpload(context, accountId, {
     upload: held,
     ca: body.ca,
     allowExpired: body.allow_expired,
+    place: keyPlace(owner),
   });
   const now = clock();
-  const id = randomUUID();
-  const owner = { accountId, certificateId: id, version: 1 };
   const row: CertificateRow = {
     id,
     accountId,
@@ -164,18 +166,22 @@ async function storeUpload(
     uploadedOn: now.toISOString(),
     updatedOn: now.toISOString(),
   };
-  const active = await applyChange(context, async (write) => {
-    await refuseDuplicate(write.db, accountId, parsed.facts.contentHash);
-    await refuseTakenName(write.db, row);
-    await refuseMoreThan(write.db, row, limits);
-    // Sealed in the transaction, so the master key cannot change between sealing and commit.
-    const version = await versionRow(keyring, owner, parsed, now);
-    await insertCertificate(write.db, row, version);
-    if (row.ca === 1) await authorityChanged(write, accountId, []);
-    else await write.changed(certificateChange(row));
-    const stored = { ...row, active: version };
-    return { value: version, audit: auditOf(caller, "upload", stored) };
-  });
+  const active = await applyChange(
+    context,
+    async (write) => {
+      await refuseDuplicate(write.db, accountId, parsed.facts.contentHash);
+      await refuseTakenName(write.db, row);
+      await refuseMoreThan(write.db, row, limits);
+      // Its data key is wrapped in the transaction, so the master key cannot change between that and the commit.
+      const version = await versionRow(keyring, owner, parsed, now);
+      await insertCertificate(write.db, row, version);
+      if (row.ca === 1) await authorityChanged(write, accountId, []);
+      else await write.changed(certificateChange(row));
+      const stored = { ...row, active: version };
+      return { value: version, audit: auditOf(caller, "upload", stored) };
+    },
+    { together: true },
+  );
   return { stored: { ...row, active }, warnings: parsed.warnings.map((w) => w.message) };
 }
 

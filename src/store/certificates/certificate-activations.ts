@@ -3,6 +3,18 @@ import type { Database } from "../database.ts";
 /** How many a certificate's history keeps, the newest. */
 const KEPT = 50;
 
+/** Of a certificate that is new. */
+export async function recordFirstActivation(
+  db: Database,
+  certificateId: string,
+  version: number,
+): Promise<void> {
+  await db
+    .insertInto("certificateActivations")
+    .values({ certificateId, sequence: 1, version })
+    .execute();
+}
+
 /** A version is in force from now on. */
 export async function recordActivation(
   db: Database,

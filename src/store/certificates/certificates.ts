@@ -1,5 +1,5 @@
 import type { CertificateRow, CertificateVersionRow } from "../schema.ts";
-import { recordActivation } from "./certificate-activations.ts";
+import { recordFirstActivation } from "./certificate-activations.ts";
 import type { Database, Window } from "../database.ts";
 
 /** A certificate or CA with the version of it that is active. */
@@ -20,7 +20,7 @@ export async function insertCertificate(
 ): Promise<void> {
   await db.insertInto("certificates").values(certificate).execute();
   await db.insertInto("certificateVersions").values(version).execute();
-  await recordActivation(db, certificate.id, version.version);
+  await recordFirstActivation(db, certificate.id, version.version);
 }
 
 export async function findCertificate(

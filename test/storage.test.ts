@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { type ClientRequest, type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -215,6 +217,63 @@ describe("what Workers keep", () => {
     await deploy("parts", code, { bindings: [bucket, begun] });
     assert.match((await ask1("parts", "complete")).error, /^Error: completeMultipartUpload: /);
     assert.equal((await ask1("parts", "begin")).part.partNumber, 1);
+  });
+
+  it("an upload that comes to nothing leaves no file: its client left, its checksum is another, or its process was killed", async () => {
+    await api("POST", "/r2/buckets", { name: "uploads" });
+    const code = `export default {
+      async fetch(request, env) {
+        const { pathname, searchParams } = new URL(request.url);
+        if (pathname === "/list") return Response.json((await env.FILES.list()).objects.map(({ size }) => size));
+        const upload = pathname === "/part" ? await env.FILES.createMultipartUpload("large") : null;
+        if (upload) return Response.json(await upload.uploadPart(1, request.body));
+        const md5 = searchParams.get("md5") ?? undefined;
+        return Response.json(await env.FILES.put("file", request.body, { md5 }).catch(String));
+      },
+    };`;
+    const bucket = { type: "r2_bucket", name: "FILES", bucket_name: "uploads" };
+    await deploy("uploads", code, { bindings: [bucket] });
+    const blobs = join(
+      platform.dataFolder,
+      "storage",
+      platform.ready.accountId,
+      "data/r2/uploads/blobs",
+    );
+    const files = (): readonly string[] => readdirSync(blobs);
+    const send = (path: string): ClientRequest => {
+      const { port } = new URL(platform.ready.http);
+      const headers = { host: `uploads.localhost:${port}`, "content-length": 3_000_000 };
+      return request({ port, path, method: "PUT", headers }).on("error", () => {});
+    };
+    const half = async (path: string, others: number): Promise<ClientRequest> => {
+      const sent = send(path);
+      sent.write(Buffer.alloc(1_500_000));
+      await until(() => existsSync(blobs) && files().length > others);
+      return sent;
+    };
+    const whole = send("/put");
+    whole.end(Buffer.alloc(3_000_000));
+    await once(whole, "response");
+    assert.equal(files().length, 1);
+    for (const path of ["/put", "/part"]) {
+      (await half(path, 1)).destroy();
+      await until(() => files().length === 1);
+    }
+    const wrong = send(`/put?md5=${"0".repeat(32)}`);
+    wrong.end(Buffer.alloc(3_000_000));
+    const [answer] = (await once(wrong, "response")) as [IncomingMessage];
+    assert.match((await answer.toArray()).join(""), /MD5 checksum you specified did not match/);
+    await until(() => files().length === 1);
+    const killed = await half("/put", 1);
+    for (const pid of readdirSync(join(platform.dataFolder, "run/pids"))) {
+      process.kill(Number(pid), "SIGKILL");
+    }
+    await until(() => files().length === 1);
+    killed.destroy();
+    await until(async () => {
+      const kept = await platform.worker("uploads", "/list").catch(() => null);
+      return kept?.body === "[3000000]";
+    });
   });
 
   it("a program in a Worker's place opens no resource that its Worker does not bind", async () => {

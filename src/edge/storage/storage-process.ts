@@ -32,8 +32,11 @@ export interface StorageProcessOptions {
   /** Seconds that it may compute without answering. 0: no limit. */
   readonly cpu: number;
   readonly log: Logger;
-  /** Called when new processes listen at the sockets. */
-  started(this: void): Promise<void>;
+  /**
+   * Called when new processes listen at the sockets.
+   * @param since ms since 1970: whoever had the data before wrote nothing after that
+   */
+  started(this: void, since: number): Promise<void>;
 }
 
 /** A workerd that keeps data, started again whenever it ends. */
@@ -82,6 +85,7 @@ export class StorageProcess {
 
   async #launch(signal: AbortSignal): Promise<Run> {
     const { run, sandbox, data, sockets, services, key, started } = this.#options;
+    const since = Date.now();
     await rm(join(this.#folder, "o"), { recursive: true, force: true });
     await sandbox.prepare(this.#folder, [{ at: DATA, folder: data }]);
     await sandbox.give(this.#folder, [{ at: DATA, folder: data }]);
@@ -114,7 +118,7 @@ export class StorageProcess {
     });
     try {
       for (const name of sockets) await publishSocket(this.#folder, name);
-      await started();
+      await started(since);
     } catch (error) {
       await process.stop(0);
       throw error;

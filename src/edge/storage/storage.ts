@@ -13,6 +13,7 @@ import { dataProcess } from "./data-config.ts";
 import { ask } from "./ask.ts";
 import { Objects } from "./objects.ts";
 import { StorageProcess } from "./storage-process.ts";
+import { removeUnfinished } from "./unfinished-files.ts";
 
 export interface StorageOptions {
   readonly run: RunDirectory;
@@ -133,7 +134,11 @@ export class Storage {
         key: this.capabilities.key,
         cpu,
         log: log.child({ account: accountId, from: "storage" }),
-        started: async () => {
+        started: async (since) => {
+          const folders = ["r2", "kv-blobs"].map((name) => join(data, name));
+          removeUnfinished(folders, since).catch((err: unknown) => {
+            log.warn({ err, account: accountId }, "unfinished uploads stay on the disk");
+          });
           for (const socket of this.#target(accountId).entrypoints.values()) {
             await links.renew(socket);
           }

@@ -34,6 +34,21 @@ for (const [engine, open] of Object.entries(engines)) {
       assert.equal(control.edge.applications.at(-1), cursor);
     });
 
+    it("an upload is answered with the script as it is after it, and not before", async () => {
+      const sequence = [{ tags: ["one"] }, { tags: ["two", "three"] }];
+      let last = "";
+      for (const settings of sequence) {
+        const { result } = await put("told", settings);
+        assert.deepEqual(result.tags, settings.tags);
+        assert.ok(result.modified_on > last, `${last} ${result.modified_on}`);
+        last = result.modified_on;
+        const listed = await control.call("GET", scripts);
+        const shown = listed.result.find((one: { readonly id: string }) => one.id === "told");
+        assert.deepEqual([shown.modified_on, shown.tags], [last, settings.tags]);
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+    });
+
     it("a version that does not start leaves what runs, and the database, as they were", async () => {
       await put("steady", { bindings: [{ type: "plain_text", name: "V", text: "1" }] });
       const unchanged = await databaseHash(control.store);

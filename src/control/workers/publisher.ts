@@ -14,7 +14,7 @@ import { inProcessBindings, withModes } from "../../store/workers/binding-modes.
 import { Failure } from "../../failures/failures.ts";
 import type { ScriptRow } from "../../store/schema.ts";
 import { hasPreviews } from "../../store/workers/previews.ts";
-import { updateScript } from "../../store/workers/scripts.ts";
+import { findScript, updateScript } from "../../store/workers/scripts.ts";
 import {
   type StoredVersion,
   findVersion,
@@ -150,7 +150,8 @@ export class Publisher {
           }
           await pruneVersions(db, script.id, KEPT_VERSIONS);
           return {
-            value: { script, version },
+            // As it is now: what the upload says of the script is shown in its answer.
+            value: { script: (await findScript(db, key)) ?? script, version },
             audit: {
               by: options.actor,
               action: options.deploy ? "deployment.create" : "version.create",

@@ -1,15 +1,11 @@
 import type { AuthorityTieRow } from "./schema.ts";
 import type { SpiffeAuthority } from "../contract/change-feed.ts";
 import type { Database } from "./database.ts";
+import { prepared } from "./prepared.ts";
 
 /** The CAs (PEM) that count for every origin of the account. */
 export async function accountAuthorities(db: Database, accountId: string): Promise<string[]> {
-  const rows = await authorities(db)
-    .select("v.chain")
-    .where("c.accountId", "=", accountId)
-    .where("c.tied", "=", 0)
-    .execute();
-  return rows.map(({ chain }) => chain);
+  return (await ofAccount(db, { accountId })).map(({ chain }) => chain);
 }
 
 /** The CAs (PEM) that alone verify the origins of a certificate. Empty: it has none of its own. */
@@ -17,12 +13,7 @@ export async function authoritiesOfCertificate(
   db: Database,
   certificateId: string,
 ): Promise<string[]> {
-  const rows = await authorities(db)
-    .innerJoin("authorityTies as t", "t.authorityId", "c.id")
-    .select("v.chain")
-    .where("t.certificateId", "=", certificateId)
-    .execute();
-  return rows.map(({ chain }) => chain);
+  return (await ofCertificate(db, { certificateId })).map(({ chain }) => chain);
 }
 
 /** Host (or `*.example.com`) → the CAs (PEM) that count there beside the account's. */
@@ -103,3 +94,14 @@ const authorities = (db: Database) =>
     .where("c.ca", "=", 1)
     .orderBy("c.uploadedOn")
     .orderBy("c.id");
+
+const ofAccount = prepared((db, { accountId }: { readonly accountId: string }) =>
+  authorities(db).select("v.chain").where("c.accountId", "=", accountId).where("c.tied", "=", 0),
+);
+
+const ofCertificate = prepared((db, { certificateId }: { readonly certificateId: string }) =>
+  authorities(db)
+    .innerJoin("authorityTies as t", "t.authorityId", "c.id")
+    .select("v.chain")
+    .where("t.certificateId", "=", certificateId),
+);

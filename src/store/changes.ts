@@ -1,6 +1,7 @@
 import type { Change } from "../contract/change-feed.ts";
 import type { ChangeRow } from "./schema.ts";
 import type { Changed, Database } from "./database.ts";
+import { prepared } from "./prepared.ts";
 
 /** @returns the change's cursor, greater than any before it */
 export async function recordChange(db: Database, change: Changed): Promise<number> {
@@ -29,15 +30,18 @@ export async function newestCursor(db: Database): Promise<number> {
 
 /** The changes after `cursor`, in order, at most `limit`. */
 export async function changesAfter(db: Database, cursor: number, limit: number): Promise<Change[]> {
-  const rows = await db
-    .selectFrom("changes")
-    .selectAll()
-    .where("cursor", ">", cursor)
-    .orderBy("cursor")
-    .limit(limit)
-    .execute();
-  return rows.map(changeOf);
+  return (await rowsAfter(db, { cursor, limit })).map(changeOf);
 }
+
+const rowsAfter = prepared(
+  (db, { cursor, limit }: { readonly cursor: number; readonly limit: number }) =>
+    db
+      .selectFrom("changes")
+      .selectAll()
+      .where("cursor", ">", cursor)
+      .orderBy("cursor")
+      .limit(limit),
+);
 
 function keyOf(change: Changed): string {
   if (change.kind === "script" || change.kind === "identity") return change.scriptName;

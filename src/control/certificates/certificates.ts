@@ -208,6 +208,8 @@ async function refuseMoreThan(
   const account = await findAccount(db, accountId);
   const limits = { ...defaults, ...(account && account.limits) };
   const limit = ca === 1 ? limits.authorities : limits.certificates;
+  // Both kinds together are counted in the index alone.
+  if ((await countCertificates(db, accountId)) < limit) return;
   if ((await countCertificates(db, accountId, { ca: ca === 1 })) < limit) return;
   throw ca === 1
     ? new Failure("authority_quota", { message: `the account already holds ${limit} CAs` })

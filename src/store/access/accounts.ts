@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { AccountLimits, AccountRow } from "../schema.ts";
 import type { Database } from "../database.ts";
+import { prepared } from "../prepared.ts";
 
 export interface NewAccount {
   readonly name: string;
@@ -25,9 +26,14 @@ export async function createAccount(db: Database, account: NewAccount): Promise<
   return row;
 }
 
-export function findAccount(db: Database, id: string): Promise<AccountRow | undefined> {
-  return db.selectFrom("accounts").selectAll().where("id", "=", id).executeTakeFirst();
+export async function findAccount(db: Database, id: string): Promise<AccountRow | undefined> {
+  const [row] = await byId(db, { id });
+  return row;
 }
+
+const byId = prepared((db, { id }: { readonly id: string }) =>
+  db.selectFrom("accounts").selectAll().where("id", "=", id),
+);
 
 export function listAccounts(db: Database): Promise<AccountRow[]> {
   return db.selectFrom("accounts").selectAll().orderBy("createdOn").orderBy("id").execute();

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { RequestIp, TokenRow } from "../schema.ts";
 import type { Database } from "../database.ts";
+import { prepared } from "../prepared.ts";
 
 export interface NewToken {
   readonly accountId: string;
@@ -60,9 +61,14 @@ export async function createToken(db: Database, token: NewToken): Promise<Create
 }
 
 /** Revoked and expired ones too: the caller judges by its clock. */
-export function findToken(db: Database, token: string): Promise<TokenRow | undefined> {
-  return db.selectFrom("tokens").selectAll().where("hash", "=", hashOf(token)).executeTakeFirst();
+export async function findToken(db: Database, token: string): Promise<TokenRow | undefined> {
+  const [row] = await byHash(db, { hash: hashOf(token) });
+  return row;
 }
+
+const byHash = prepared((db, { hash }: { readonly hash: string }) =>
+  db.selectFrom("tokens").selectAll().where("hash", "=", hash),
+);
 
 export function findTokenById(db: Database, id: string): Promise<TokenRow | undefined> {
   return db.selectFrom("tokens").selectAll().where("id", "=", id).executeTakeFirst();

@@ -1,5 +1,6 @@
 import type { CertificateRow, CertificateVersionRow } from "../schema.ts";
 import type { Database } from "../database.ts";
+import { prepared } from "../prepared.ts";
 
 export async function insertCertificateVersion(
   db: Database,
@@ -37,15 +38,17 @@ export async function revokeVersions(
 }
 
 export async function revokedVersions(db: Database, certificateId: string): Promise<number[]> {
-  const rows = await db
+  return (await revoked(db, { certificateId })).map(({ version }) => version);
+}
+
+const revoked = prepared((db, { certificateId }: { readonly certificateId: string }) =>
+  db
     .selectFrom("certificateVersions")
     .select("version")
     .where("certificateId", "=", certificateId)
     .where("revokedOn", "is not", null)
-    .orderBy("version")
-    .execute();
-  return rows.map(({ version }) => version);
-}
+    .orderBy("version"),
+);
 
 export async function deleteVersions(
   db: Database,
@@ -64,13 +67,19 @@ export async function deleteVersions(
 export type FoundVersion = CertificateRow & { readonly version: number };
 
 /** Which certificate of the account, in any of its versions, is this content. */
-export function findContent(
+export async function findContent(
   db: Database,
   accountId: string,
   contentHash: string,
 ): Promise<FoundVersion | undefined> {
-  return versionsOf(db, accountId).where("v.contentHash", "=", contentHash).executeTakeFirst();
+  const [row] = await withContent(db, { accountId, contentHash });
+  return row;
 }
+
+const withContent = prepared(
+  (db, { accountId, contentHash }: Pick<CertificateVersionRow, "accountId" | "contentHash">) =>
+    versionsOf(db, accountId).where("v.contentHash", "=", contentHash),
+);
 
 /** The account's certificate for this key: its newest version with that key. */
 export function findPublicKey(

@@ -1,6 +1,7 @@
 import type { CertificateRow, CertificateVersionRow } from "../schema.ts";
 import { recordFirstActivation } from "./certificate-activations.ts";
 import type { Database, Window } from "../database.ts";
+import { prepared } from "../prepared.ts";
 
 /** A certificate or CA with the version of it that is active. */
 export interface StoredCertificate extends CertificateRow {
@@ -28,21 +29,24 @@ export async function findCertificate(
   accountId: string,
   id: string,
 ): Promise<StoredCertificate | null> {
-  const row = await db
-    .selectFrom("certificates")
-    .selectAll()
-    .where("accountId", "=", accountId)
-    .where("id", "=", id)
-    .executeTakeFirst();
+  const [row] = await rowOf(db, { accountId, id });
   if (!row) return null;
-  const active = await db
-    .selectFrom("certificateVersions")
-    .selectAll()
-    .where("certificateId", "=", id)
-    .where("version", "=", row.activeVersion)
-    .executeTakeFirstOrThrow();
-  return { ...row, active };
+  const [active] = await versionOf(db, { id, version: row.activeVersion });
+  return { ...row, active: active! };
 }
+
+const rowOf = prepared((db, { accountId, id }: Pick<CertificateRow, "accountId" | "id">) =>
+  db.selectFrom("certificates").selectAll().where("accountId", "=", accountId).where("id", "=", id),
+);
+
+const versionOf = prepared(
+  (db, { id, version }: { readonly id: string; readonly version: number }) =>
+    db
+      .selectFrom("certificateVersions")
+      .selectAll()
+      .where("certificateId", "=", id)
+      .where("version", "=", version),
+);
 
 /** Oldest first. */
 export async function listCertificates(
@@ -75,13 +79,17 @@ export type ListedCertificate = Pick<CertificateRow, "id" | "name" | "ca" | "upl
   Pick<CertificateVersionRow, "chain" | "issuer" | "serialNumber" | "signature" | "notAfter">;
 
 /** As `listCertificates`, with what a list shows alone: a fraction of its cost. */
-export async function pageOfCertificates(
+export function pageOfCertificates(
   db: Database,
   accountId: string,
   filter: CertificateFilter,
   window: Window | null,
 ): Promise<ListedCertificate[]> {
-  return await matching(db, accountId, filter)
+  return listed(db, { ...valuesOf(accountId, filter), ...window });
+}
+
+const listed = prepared((db, values: FilterValues & Partial<Window>) =>
+  matchingValues(db, values)
     .innerJoin("certificateVersions as v", (join) =>
       join.onRef("v.certificateId", "=", "c.id").onRef("v.version", "=", "c.activeVersion"),
     )
@@ -89,9 +97,8 @@ export async function pageOfCertificates(
     .select(["v.chain", "v.issuer", "v.serialNumber", "v.signature", "v.notAfter"])
     .orderBy("c.uploadedOn")
     .orderBy("c.id")
-    .$if(window !== null, (query) => query.limit(window!.limit).offset(window!.offset))
-    .execute();
-}
+    .$if(values.limit !== undefined, (query) => query.limit(values.limit!).offset(values.offset!)),
+);
 
 /** Of all accounts: when each certificate expires, and what stays worth a sentence. */
 export function allCertificates(
@@ -117,19 +124,36 @@ export async function countCertificates(
   accountId: string,
   filter: CertificateFilter = {},
 ): Promise<number> {
-  const { count } = await matching(db, accountId, filter)
-    .select((e) => e.fn.countAll<number | string>().as("count"))
-    .executeTakeFirstOrThrow();
-  return Number(count);
+  const [row] = await counted(db, valuesOf(accountId, filter));
+  return Number(row!.count);
 }
 
+const counted = prepared((db, values: FilterValues) =>
+  matchingValues(db, values).select((e) => e.fn.countAll<number | string>().as("count")),
+);
+
 // Its type is Kysely's record of the tables that it knows.
-function matching(db: Database, accountId: string, { ca, name }: CertificateFilter) {
+function matching(db: Database, accountId: string, filter: CertificateFilter) {
+  return matchingValues(db, valuesOf(accountId, filter));
+}
+
+type FilterValues = Pick<CertificateRow, "accountId"> &
+  Partial<Pick<CertificateRow, "ca" | "name">>;
+
+function valuesOf(accountId: string, { ca, name }: CertificateFilter): FilterValues {
+  return {
+    accountId,
+    ...(ca !== undefined && { ca: ca ? 1 : 0 }),
+    ...(name !== undefined && { name }),
+  };
+}
+
+function matchingValues(db: Database, { accountId, ca, name }: FilterValues) {
   return db
     .selectFrom("certificates as c")
     .where("c.accountId", "=", accountId)
-    .$if(ca !== undefined, (query) => query.where("c.ca", "=", ca === true ? 1 : 0))
-    .$if(name !== undefined, (query) => query.where("c.name", "=", name ?? null));
+    .$if(ca !== undefined, (query) => query.where("c.ca", "=", ca!))
+    .$if(name !== undefined, (query) => query.where("c.name", "=", name!));
 }
 
 export async function updateCertificate(

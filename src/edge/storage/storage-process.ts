@@ -6,6 +6,7 @@ import { Kept, type Run } from "../../process/kept.ts";
 import type { RunDirectory } from "../../process/run-directory.ts";
 import type { Sandbox } from "../../process/walls/sandbox-kinds.ts";
 import { capnpText, type CapnpValue } from "../config/capnp.ts";
+import { V8_FLAGS } from "../config/v8-flags.ts";
 import { publishSocket, unready } from "../generation/generation-folder.ts";
 import { limited } from "../generation/worker-limits.ts";
 import { startWorkerd, type WorkerdLine } from "../generation/workerd.ts";
@@ -97,7 +98,7 @@ export class StorageProcess {
         http: { capnpConnectHost: "rpc" },
         service: name,
       })),
-      v8Flags: ["--optimize-for-size"],
+      v8Flags: V8_FLAGS,
       logging: { structuredLogging: true },
     };
     const text = `using Workerd = import "/workerd/workerd.capnp";\nconst config :Workerd.Config = ${capnpText(config)};\n`;

@@ -143,6 +143,7 @@ async function find(api: ApiClient, named: string): Promise<ServiceToken> {
   if (found !== undefined) return found;
   throw new Failure("access_not_found", {
     message: `Access has no service token "${named.slice(0, 100)}"`,
+    fix: "List them: `countersign access token list`.",
   });
 }
 

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { startPlatform } from "./helpers/platform.ts";
+import { scriptForm } from "./helpers/script-form.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "countersign-full-"));
 const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=16m", "tmpfs", folder]).status === 0;
@@ -22,6 +24,14 @@ test(
           sql,
         });
       await query("CREATE TABLE a (x)");
+      await platform.api("POST", "/accounts/{account}/r2/buckets", { name: "files" });
+      const bindings = [{ type: "r2_bucket", name: "FILES", bucket_name: "files" }];
+      const form = scriptForm(
+        { compatibility_date: "2026-11-01", bindings },
+        { "index.js": ["application/javascript+module", PUTS] },
+      );
+      await platform.api("PUT", "/accounts/{account}/workers/scripts/puts", form);
+      assert.equal((await platform.worker("puts", "/1000")).body, "1000");
       const { bavail, bsize } = statfsSync(folder);
       writeFileSync(join(folder, "filling"), Buffer.alloc(Math.max(0, bavail * bsize)));
       const path = "/accounts/{account}/countersign/webhook";
@@ -39,8 +49,19 @@ test(
       assert.match(told, /"failure":"(disk_full|storage_unavailable)"/);
       assert.ok([503, 507].includes(refused.status), told);
       assert.equal((await query("SELECT * FROM nowhere")).status, 400, "the statement's own fault");
+      // One of three waited for ever.
+      for (let n = 0; n < 8; n += 1) {
+        const signal = AbortSignal.timeout(30_000);
+        const answered = await Promise.race([
+          platform.worker("puts", "/6000000"),
+          once(signal, "abort"),
+        ]);
+        assert.ok("body" in answered, "put() answers");
+        assert.match(answered.body, /^Error: put: /);
+      }
       rmSync(join(folder, "filling"));
       assert.equal((await query(insert)).status, 200);
+      assert.equal((await platform.worker("puts", "/1000000")).body, "1000000");
       assert.equal((await platform.api("PUT", path, { url: url(0) })).status, 200);
     } finally {
       spawnSync("umount", [folder]);
@@ -48,6 +69,13 @@ test(
     }
   },
 );
+
+const PUTS = `export default {
+  async fetch(request, env) {
+    const size = Number(new URL(request.url).pathname.slice(1));
+    return new Response(await env.FILES.put("file", new Uint8Array(size)).then((file) => file.size, String));
+  },
+};`;
 
 function url(n: number): string {
   return `https://example.com/${"x".repeat(1500)}/${n}`;

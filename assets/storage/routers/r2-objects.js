@@ -42,8 +42,16 @@ export class R2BucketObject extends Bundled {
   async #file(url, init) {
     if (init?.method !== "PUT") return this.#files.fetch(url, init);
     const endedWell = this.#request.getStore();
+    const { readable, writable } = new IdentityTransformStream();
+    const passed = init.body.pipeTo(writable, { preventCancel: true });
+    // Its sender waits until the rest is read, and reads no answer before that.
+    const read = passed.catch(() => init.body.pipeTo(new WritableStream())).catch(() => {});
     try {
-      return await this.#files.fetch(url, init);
+      return await this.#files.fetch(url, { ...init, body: readable });
+    } catch (error) {
+      // As on a full disk.
+      await read;
+      throw error;
     } finally {
       const late = scheduler.wait(PATIENCE).then(() => false);
       const removed = Promise.race([endedWell, late]).then((isKept) =>

@@ -80,7 +80,7 @@ export interface GatewayTimeouts {
   readonly handshake: number;
   /** From the end of the request to the response's header. Default: 100,000, as on Cloudflare. */
   readonly headers: number;
-  /** Between two pieces of the response's body. Default: 300,000. */
+  /** Between two pieces of the response's body; without taking anything of what is sent to it. Default: 300,000. */
   readonly body: number;
   /** An idle connection is kept for. An origin's own `Keep-Alive` shortens it. Default: 30,000. */
   readonly idle: number;

@@ -374,6 +374,15 @@ export const originFailures = {
     cause: "It sent nothing more of the body within the time-out.",
     fix: "Find out what is slow at the origin, or have it send something meanwhile.",
   },
+  origin_not_reading: {
+    side: "origin",
+    status: 524,
+    number: 7000489,
+    title: "the origin does not read what is sent to it",
+    cause:
+      "Bytes of a request, a WebSocket or a connection by connect() waited for five minutes, and the origin took none.",
+    fix: "Find out at the origin why it does not read. Send less at once, and wait for its answers.",
+  },
   origin_connection_cut: {
     side: "platform",
     status: 520,

@@ -35,9 +35,12 @@ export class StalledReaders {
     this.#onCut = onCut;
   }
 
-  /** Of whatever protocol. */
-  connection(socket: Socket): void {
-    this.#watch(socket, takesFromWire(socket), () => reset(socket));
+  /**
+   * Of whatever protocol.
+   * @param cut ends it. Must not throw. Default: resets it
+   */
+  connection(socket: Socket, cut: () => void = () => reset(socket)): void {
+    this.#watch(socket, takesFromWire(socket), cut);
   }
 
   /** @param cut ends it. Must not throw */

@@ -1,6 +1,8 @@
+import type { Socket } from "node:net";
 import { Failure } from "../../failures/failures.ts";
 import type { Credential } from "../../certificates/credential.ts";
 import type { GatewayOptions } from "../../contract/gateway-options.ts";
+import { StalledReaders } from "../../network/stalled-readers.ts";
 import { systemClock, type Clock } from "../clock.ts";
 import { OriginPool, poolKey, type Open, type PoolScope } from "./pool.ts";
 
@@ -16,7 +18,14 @@ export class Pools {
   readonly #draining: Set<OriginPool> = new Set();
 
   constructor(open: Open, options: GatewayOptions, clock: Clock = systemClock) {
-    this.#open = open;
+    const readers = new StalledReaders(options.timeouts.body);
+    this.#open = async (scope, how) => {
+      const connection = await open(scope, how);
+      const { stream } = connection;
+      const cut = (): void => void stream.destroy(notReading(scope));
+      readers.connection(stream as Socket, cut);
+      return connection;
+    };
     this.#clock = clock;
     this.#options = options;
   }
@@ -79,4 +88,9 @@ export class Pools {
     this.#active.clear();
     this.#draining.clear();
   }
+}
+
+function notReading({ origin, destination: { host, port } }: PoolScope): Failure {
+  const message = `${origin} takes nothing of what is sent to it`;
+  return new Failure("origin_not_reading", { message, facts: { host, port } });
 }

@@ -142,7 +142,7 @@ async function ready(
     await origin[Symbol.asyncDispose]();
     await rm(folder, { recursive: true, force: true });
   });
-  gateway.setCertificate(edgeCertificate(certificate));
+  await gateway.setCertificate(edgeCertificate(certificate));
   gateway.setTrust("a", { authorities: [authority.pem], hosts: {}, proxied: [] });
   const socketPath = join(folder, "s");
   await gateway.openBinding({

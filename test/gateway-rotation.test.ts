@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
+import type { CertificateVersion } from "../src/contract/change-feed.ts";
 import { edgeCertificate, testGateway, type TestGateway } from "./helpers/gateway.ts";
 import { startOrigin, subjectOf } from "./helpers/origin.ts";
 import { makeAuthority } from "./helpers/pki.ts";
@@ -80,6 +81,77 @@ test(`${ROTATIONS} rotations under ${PUMPS} pumps: nothing fails, nothing is mix
   // The last ones close after the idle time.
   while (open.size > 0 || (await gauge(gateway)) > 0) await setTimeout(20);
 });
+
+test("connections with a new version are made before it is in force, and those that no request takes are closed", async (t) => {
+  const authority = await makeAuthority();
+  const held: (() => void)[] = [];
+  await using origin = await startOrigin({
+    authority,
+    handler: (request, response) => {
+      held.push(() => {
+        response.setHeader("x-subject", subjectOf(request));
+        request.pipe(response);
+      });
+    },
+  });
+  const opened: string[] = [];
+  const open = new Set<TLSSocket>();
+  origin.server.on("secureConnection", (socket) => {
+    opened.push(socket.getPeerX509Certificate()!.subject);
+    open.add(socket);
+    socket.once("close", () => open.delete(socket));
+  });
+  const gateway = await testGateway(t);
+  await gateway.handle.setTrust("a", { authorities: [authority.pem], hosts: {}, proxied: [] });
+  const versions: CertificateVersion[] = [];
+  const rotate = async (): Promise<void> => {
+    const version = versions.length + 1;
+    versions.push(
+      edgeCertificate(await authority.issue({ subject: `CN=v${version}` }), { version }),
+    );
+    await gateway.handle.setCertificate(versions.at(-1)!);
+  };
+  const agent = new Agent({ keepAlive: true });
+  t.after(() => agent.destroy());
+  /** Six at the same time. */
+  const requests = async (): Promise<readonly string[]> => {
+    const sent = Array.from({ length: 6 }, () =>
+      echo(gateway, agent, `${origin.url}/`, Buffer.from("x")),
+    );
+    await until(() => held.length === 6);
+    for (const answer of held.splice(0)) answer();
+    return (await Promise.all(sent)).map(({ subject }) => subject);
+  };
+  const of = (subject: string): number => opened.filter((one) => one === subject).length;
+  await rotate();
+  await gateway.bind();
+  await requests();
+  assert.equal(of("CN=v1"), 6);
+
+  await rotate();
+  await until(() => of("CN=v2") === 6);
+  assert.deepEqual(
+    await requests(),
+    Array.from({ length: 6 }, () => "CN=v2"),
+  );
+  assert.deepEqual([of("CN=v1"), of("CN=v2")], [6, 6]);
+
+  await rotate();
+  await until(() => of("CN=v3") === 6);
+  await until(() => open.size === 0);
+  assert.deepEqual([...new Set(await requests())], ["CN=v3"]);
+
+  await rotate();
+  await until(() => of("CN=v4") === 6);
+  await gateway.handle.setCertificate({ ...versions.at(-1)!, revokedOn: new Date().toISOString() });
+  await until(() => open.size === 0);
+});
+
+/** At most for ten seconds. */
+async function until(isSo: () => boolean): Promise<void> {
+  for (let tries = 0; tries < 1_000 && !isSo(); tries++) await setTimeout(10);
+  assert.ok(isSo(), String(isSo));
+}
 
 async function underLoad(progress: { readonly requests: number }, more: number): Promise<void> {
   const reached = progress.requests + more;

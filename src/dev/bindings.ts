@@ -184,7 +184,7 @@ class Bindings implements DevBindings {
     if ("chain" in chosen.by) {
       opened.version += 1;
       const certificate = this.#certificate(chosen, { ...chosen.by, trust }, opened.version);
-      this.#options.gateway.setCertificate(certificate);
+      await this.#options.gateway.setCertificate(certificate);
     }
     if (binding.database !== undefined) await this.#setDatabase(binding.name, binding.database);
     await this.#listen(opened, chosen);

@@ -127,12 +127,14 @@ export class BindingSocket {
     return listenAtSocket(this.#server, at);
   }
 
-  /**
-   * Something that routes depend on has changed: each route is looked up again, under the current
-   * rules.
-   */
+  /** Something that routes depend on has changed: each route is looked up again. */
   refresh(): void {
     this.#routes.refresh();
+  }
+
+  /** The same, with connections made before. */
+  prepareAndRefresh(until: number): Promise<void> {
+    return this.#routes.prepareAndRefresh(until);
   }
 
   /** Lets go of routes that no request has used since the last sweep. */

@@ -21,6 +21,7 @@ import { type SentError, packError } from "../process/messages.ts";
 import type { PassedHandle } from "../process/passed-handle.ts";
 import { Pools } from "./origin/pools.ts";
 import type { Observer } from "./observe/observe.ts";
+import { changeVersion } from "./rotation.ts";
 import type { Route } from "./route.ts";
 import type { RouteTracing, Tracing } from "./observe/tracing.ts";
 import { Databases } from "./database/databases.ts";
@@ -47,7 +48,7 @@ export interface GatewayDependencies {
 
 /**
  * Everything in the gateway process: certificates, trust, bindings, and their connections. When a
- * method that changes something returns, the change is in force for the next request.
+ * method that changes something has returned or resolved, the change is in force for the next request.
  */
 export class Gateway implements AsyncDisposable {
   readonly #dependencies: GatewayDependencies;
@@ -114,7 +115,7 @@ export class Gateway implements AsyncDisposable {
    * @throws Failure if it cannot be presented (does not parse or match, has expired). What was in
    * use before stays in use.
    */
-  setCertificate(certificate: CertificateVersion): void {
+  async setCertificate(certificate: CertificateVersion): Promise<void> {
     const { accountId, certificateId, revokedOn, revokedVersions = [] } = certificate;
     this.#certificates.set(certificate);
     if (revokedOn !== null) {
@@ -122,9 +123,7 @@ export class Gateway implements AsyncDisposable {
       return;
     }
     if (revokedVersions.length > 0) this.#cuts.versions(certificate, revokedVersions);
-    this.#refresh(
-      (binding) => binding.accountId === accountId && binding.certificateId === certificateId,
-    );
+    await changeVersion([...this.#bindings.values()], certificate);
   }
 
   requestIdentity(key: ScriptKey): Promise<IdentityRequest> {

@@ -18,7 +18,7 @@ export interface GatewayCalls {
   ): { metricsPort: number | null };
   /** After a restart: all that the process before knew. It listens when this returns. */
   restore(state: GatewayState): void;
-  setCertificate(certificate: CertificateVersion): void;
+  setCertificate(certificate: CertificateVersion): Promise<void>;
   requestIdentity(key: ScriptKey): IdentityRequest;
   removeCertificate(accountId: string, certificateId: string): void;
   setDatabase(database: DatabaseConfig): void;

@@ -53,6 +53,26 @@ export class UsedRoutes {
     for (const route of old.values()) this.#source.release(route);
   }
 
+  /**
+   * The same, but the connections that the routes are going to need are made first, as many as they have.
+   * @param until of `performance.now()`: then the change is in force whatever is missing
+   */
+  async prepareAndRefresh(until: number): Promise<void> {
+    const prepared: Route[] = [];
+    for (const [origin, { used, pool }] of this.#routes) {
+      if (!used || pool.connections === 0) continue;
+      try {
+        const next = this.#source.route(origin);
+        prepared.push(next);
+        if (next.pool !== pool) await next.pool.prepare(pool, until);
+      } catch {
+        // The next request gets the reason.
+      }
+    }
+    this.refresh();
+    for (const route of prepared) this.#source.release(route);
+  }
+
   /** Lets go of routes that no request has used since the last sweep. */
   sweep(): void {
     for (const [origin, route] of this.#routes) {

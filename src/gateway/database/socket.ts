@@ -73,6 +73,8 @@ export class DatabaseSocket {
   /** Each session asks again when it begins. */
   refresh(): void {}
 
+  async prepareAndRefresh(): Promise<void> {}
+
   sweep(): void {}
 
   /** Accepts no new connection, lets sessions end for `drain` ms, closes, unlinks. */

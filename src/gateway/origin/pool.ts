@@ -16,6 +16,7 @@ import { handOver, needsHttp1, wasNotProcessed } from "./connection-rules.ts";
 import { asError } from "../../forward/guarded.ts";
 import type { Attempt } from "../../forward/forward.ts";
 import { MOST_HEADERS } from "../../forward/limits.ts";
+import { ReadyConnections } from "./ready.ts";
 import { Sessions } from "./sessions.ts";
 import type { TrustBundle } from "./trust.ts";
 
@@ -93,6 +94,7 @@ export class OriginPool {
   #http1Only = false;
   #http1: Pool | null = null;
   readonly #connections: Set<Duplex> = new Set();
+  readonly #ready: ReadyConnections = new ReadyConnections(() => this.#connection(this.#protocols));
   readonly #errors: ConnectionErrors;
   #shared: Error | null = null;
   #cut: Failure | null = null;
@@ -132,6 +134,14 @@ export class OriginPool {
     return this.#connections.size;
   }
 
+  /**
+   * Makes as many connections as another pool has, before requests need them.
+   * @param until of `performance.now()`
+   */
+  async prepare({ connections }: OriginPool, until: number): Promise<void> {
+    await this.#ready.make(Math.min(connections, MOST_READY), until);
+  }
+
   /** A connection for raw bytes, without ALPN. Never shared. */
   connect(before?: BeforeHandshake): Promise<Duplex> {
     return this.#connection([], before);
@@ -151,6 +161,7 @@ export class OriginPool {
   cut(failure: Failure): void {
     this.#cut = failure;
     this.#sessions.clear();
+    this.#ready.end();
     this.#cutting.abort(failure);
     void this.#http.destroy(failure);
     void this.#http1?.destroy(failure);
@@ -248,7 +259,7 @@ export class OriginPool {
     let stream: Duplex;
     try {
       stream = await (this.#shared === null
-        ? this.#connection(protocols)
+        ? (this.#ready.take() ?? this.#connection(protocols))
         : Promise.reject(this.#shared));
     } catch (error) {
       this.#shared = error as Error;
@@ -298,6 +309,7 @@ export class OriginPool {
   }
 
   async #drain(): Promise<void> {
+    this.#ready.end();
     this.#sessions.clear();
     // A dispatcher that was cut meanwhile refuses to be closed: it is.
     const http1 = this.#http1 === null ? [] : [this.#http1];
@@ -332,5 +344,7 @@ export function poolKey(scope: PoolScope): string {
 
 /** In ms: an origin that refuses in a loop gets no more than a new connection each second. */
 const BETWEEN_REFUSALS = 1_000;
+
+const MOST_READY = 64;
 
 type Connect = buildConnector.connector;

@@ -1,3 +1,4 @@
+import { V8_FLAGS } from "../../src/edge/config/v8-flags.ts";
 import type { Material } from "../material.ts";
 import type { Subject } from "./subject.ts";
 import { runWorkerd, text, workerConfig } from "./workerd.ts";
@@ -13,7 +14,7 @@ export const native: Subject = {
 export const nativeTuned: Subject = {
   name: "native, our flags",
   what: "the same with the V8 flags that the product sets",
-  start: (surroundings) => start(surroundings, "native-tuned", ["--optimize-for-size"]),
+  start: (surroundings) => start(surroundings, "native-tuned", V8_FLAGS),
 };
 
 /** workerd's own TLS with the certificate, as a service called `origin`. */

@@ -135,8 +135,7 @@ export class Storage {
         cpu,
         log: log.child({ account: accountId, from: "storage" }),
         started: async (since) => {
-          const folders = ["r2", "kv-blobs"].map((name) => join(data, name));
-          removeUnfinished(folders, since).catch((err: unknown) => {
+          removeUnfinished(data, since).catch((err: unknown) => {
             log.warn({ err, account: accountId }, "unfinished uploads stay on the disk");
           });
           for (const socket of this.#target(accountId).entrypoints.values()) {

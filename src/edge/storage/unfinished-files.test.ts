@@ -8,21 +8,26 @@ import { removeUnfinished } from "./unfinished-files.ts";
 test("what was not written to its end is removed, and nothing that is whole, or that is being written", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "countersign-unfinished-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
-  const blobs = join(folder, "r2/bucket/blobs");
-  mkdirSync(join(blobs, ".folder.tmp"), { recursive: true });
   const before = Date.now();
-  for (const name of ["whole", ".begun.1.10.tmp", ".now.1.11.tmp", "named.tmp", ".hidden"]) {
-    writeFileSync(join(blobs, name), "x");
-    const at = new Date(name.startsWith(".now") ? before + 1_000 : before - 1_000);
-    utimesSync(join(blobs, name), at, at);
+  await removeUnfinished(folder, before);
+  const all = ["r2/bucket/blobs", "kv-blobs/namespace/b"].map((name) => join(folder, name));
+  for (const files of all) {
+    mkdirSync(join(files, ".folder.tmp"), { recursive: true });
+    for (const name of ["whole", ".begun.1.10.tmp", ".now.1.11.tmp", "named.tmp", ".hidden"]) {
+      writeFileSync(join(files, name), "x");
+      const at = new Date(name.startsWith(".now") ? before + 1_000 : before - 1_000);
+      utimesSync(join(files, name), at, at);
+    }
   }
   writeFileSync(join(folder, "r2/metadata.sqlite"), "");
-  await removeUnfinished([join(folder, "r2"), join(folder, "never-made")], before);
-  assert.deepEqual(readdirSync(blobs).toSorted(), [
-    ".folder.tmp",
-    ".hidden",
-    ".now.1.11.tmp",
-    "named.tmp",
-    "whole",
-  ]);
+  await removeUnfinished(folder, before);
+  for (const files of all) {
+    assert.deepEqual(readdirSync(files).toSorted(), [
+      ".folder.tmp",
+      ".hidden",
+      ".now.1.11.tmp",
+      "named.tmp",
+      "whole",
+    ]);
+  }
 });

@@ -4,18 +4,24 @@ import { join } from "node:path";
 /** As workerd names a file that it has not written to its end. */
 const UNFINISHED = /^\..+\.tmp$/;
 
+/** Where the files of a bucket are, and those of a namespace. */
+const FILES = [
+  ["r2", "blobs"],
+  ["kv-blobs", "b"],
+] as const;
+
 /**
  * Removes the files that a process of storage was writing when it was killed: objects and values whose uploads
  * nobody can end any more.
- * @param folders each has a folder for each bucket or namespace
+ * @param data the folder of an account's data
  * @param before ms since 1970: what was written to later is left alone, for a running process may write it
  */
-export async function removeUnfinished(folders: readonly string[], before: number): Promise<void> {
-  for (const folder of folders) {
-    for await (const resource of namesIn(folder)) {
-      const blobs = join(folder, resource, "blobs");
-      for await (const name of namesIn(blobs)) {
-        if (UNFINISHED.test(name)) await removeOlder(join(blobs, name), before);
+export async function removeUnfinished(data: string, before: number): Promise<void> {
+  for (const [kind, within] of FILES) {
+    for await (const resource of namesIn(join(data, kind))) {
+      const files = join(data, kind, resource, within);
+      for await (const name of namesIn(files)) {
+        if (UNFINISHED.test(name)) await removeOlder(join(files, name), before);
       }
     }
   }

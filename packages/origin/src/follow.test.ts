@@ -45,15 +45,17 @@ async function feed(
   return `${text}.${sign("sha256", Buffer.from(text), key).toString("base64url")}`;
 }
 
+type Answer = string | (() => Response) | null;
+
 interface Plane extends AsyncDisposable {
   readonly followed: Followed;
   readonly said: string[];
   /** What the control plane answers from now on. Null: it cannot be reached. */
-  readonly say: (answer: string | null) => void;
+  readonly say: (answer: Answer) => void;
 }
 
-function plane(first: string | null, cache?: string): Plane {
-  let answer = first;
+function plane(first: Answer, cache?: string): Plane {
+  let answer: Answer = first;
   const said: string[] = [];
   const followed = follow({
     api: "https://control.test/client/v4",
@@ -65,7 +67,7 @@ function plane(first: string | null, cache?: string): Plane {
     fetch: () =>
       answer === null
         ? Promise.reject(new TypeError("fetch failed", { cause: new Error("ECONNREFUSED") }))
-        : Promise.resolve(new Response(answer)),
+        : Promise.resolve(typeof answer === "string" ? new Response(answer) : answer()),
   });
   return {
     followed,
@@ -108,6 +110,31 @@ test("an older feed, another account's feed and one that a Worker signed change 
     assert.equal(it.followed.trust.state.revoked.has("AB12"), true);
   });
   await Promise.all(tried);
+});
+
+test("an answer without end is read no further than any feed is long, and changes nothing", async () => {
+  await using it = plane(await feed(5));
+  await it.followed.ready;
+  let given = 0;
+  const isLetGo: number[] = [];
+  for (const status of [200, 500]) {
+    it.said.length = 0;
+    const body = (): ReadableStream<Uint8Array> =>
+      new ReadableStream({
+        pull: (controller) => {
+          given += 1;
+          controller.enqueue(new Uint8Array(1 << 20));
+        },
+        cancel: () => void isLetGo.push(status),
+      });
+    it.say(() => new Response(body(), { status }));
+    const why = status === 200 ? /answer is longer than 16777216 bytes/ : /answers 500/;
+    await until(() => it.said.some((line) => why.test(line)));
+    it.say(null);
+    await until(() => isLetGo.includes(status));
+  }
+  assert.ok(given < 100, `${given} MiB`);
+  assert.equal(it.followed.cursor(), 5);
 });
 
 test("a start without the control plane has what the cache holds, and nothing from a cache of others", async () => {

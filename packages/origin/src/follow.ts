@@ -83,8 +83,9 @@ export function follow(options: FollowOptions): Followed {
     const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(40_000)]);
     const response = await (options.fetch ?? fetch)(url, { signal });
     if (response.status === 204) return;
+    if (!response.ok) await response.body?.cancel();
     if (!response.ok) throw new FeedError(`the control plane answers ${response.status}`);
-    const jws = await response.text();
+    const jws = await textOf(response);
     take(jws);
     takenOn = clock();
     if (cache !== undefined) await keep(cache, `${jws.trim()}\n${JSON.stringify([...kept])}\n`);
@@ -128,6 +129,23 @@ export function follow(options: FollowOptions): Followed {
 }
 
 const HOUR = 3_600_000;
+
+/** Bytes: more than a feed with 100,000 revoked certificates. */
+const LONGEST_FEED = 16 * 1024 * 1024;
+
+/** Of an answer whose sender may be anybody: what it says is judged only once it is whole. */
+async function textOf(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of response.body ?? []) {
+    length += chunk.length;
+    if (length > LONGEST_FEED) {
+      throw new FeedError(`the control plane's answer is longer than ${LONGEST_FEED} bytes`);
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
 
 async function keep(file: string, text: string): Promise<void> {
   await writeFile(`${file}.new`, text, { mode: 0o600 });

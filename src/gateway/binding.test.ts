@@ -46,10 +46,10 @@ test("what is thrown for one request, socket or upgrade ends it with a code, and
   }
 });
 
-test("thousands of requests that nobody waits for end their connection, a hundred are answered", async (t) => {
+test("thousands of requests that nobody waits for end their connection, thirty are answered", async (t) => {
   const { path } = await testBinding(t, { answer: answered(200, "hello") });
   const request = "GET https://a.example/ HTTP/1.1\r\n\r\n";
-  assert.equal(await pipelined(connect(path), request, 100), 100);
+  assert.equal(await pipelined(connect(path), request, 30), 30);
   assert.ok((await pipelined(connect(path), request, 5_000)) < 5_000);
 });
 

@@ -5,8 +5,8 @@ type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
 /**
  * HTTP/1.1 lets a client send requests without waiting for answers, and Node makes an exchange of
- * each as fast as they are read: thousands from 64 KB. As many are answered as HTTP/2 has streams
- * of one connection; who sends more is cut.
+ * each as fast as they are read: thousands from 64 KB. Each waits with its answer behind the first,
+ * which may be long. Who sends more than a few is cut.
  */
 export function withinPipeline(answer: Answer): Answer {
   const waiting = new WeakMap<Socket, number>();
@@ -28,5 +28,5 @@ export function withinPipeline(answer: Answer): Answer {
   };
 }
 
-/** As many streams as the ingress offers over HTTP/2. */
-export const MOST_PIPELINED = 128;
+/** Those that were answered and wait take 5 KB each, and an address may have 1,024 connections. */
+export const MOST_PIPELINED = 32;

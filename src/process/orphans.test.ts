@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { ProcessRecords } from "./orphans.ts";
+import { endHalfStarted, ProcessRecords } from "./orphans.ts";
 
 let folder: string;
 const children: ChildProcess[] = [];
@@ -17,6 +18,14 @@ after(async () => {
 
 function sleeper(): ChildProcess {
   const child = spawn(process.execPath, ["-e", "setTimeout(() => {}, 60_000)"]);
+  children.push(child);
+  return child;
+}
+
+/** As it shows in a list of processes. */
+function named(argv0: string, path: string): ChildProcess {
+  const code = "setTimeout(() => {}, 60_000)";
+  const child = spawn(process.execPath, ["-e", code, "--", path], { argv0 });
   children.push(child);
   return child;
 }
@@ -48,3 +57,16 @@ test("a process that ended in time is forgotten", async () => {
   await records.remove(child.pid!);
   assert.ok(!(await readdir(folder)).includes(String(child.pid)));
 });
+
+test(
+  "a sandbox that was being made in a folder is ended, and no other program",
+  { skip: !existsSync("/proc") },
+  async () => {
+    const half = named("/usr/bin/bwrap", join(folder, "g/2"));
+    const others = [named("node", join(folder, "g/2")), named("bwrap", `${folder}-of-another/g/2`)];
+    await endHalfStarted(folder);
+    const [, signal] = (await once(half, "exit")) as [number | null, string | null];
+    assert.equal(signal, "SIGKILL");
+    for (const { exitCode, signalCode } of others) assert.equal(exitCode ?? signalCode, null);
+  },
+);

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { promisify } from "node:util";
 
 /**
@@ -34,6 +34,22 @@ export class ProcessRecords {
         kill(pid);
       }
     }
+  }
+}
+
+/**
+ * Kills those of bubblewrap's processes that were given something in a folder. One whose supervisor was killed
+ * between its clone and the first byte that it waits for (bubblewrap 0.8) waits for ever, and was not recorded yet.
+ * @param folder absolute; of nobody who runs
+ */
+export async function endHalfStarted(folder: string): Promise<void> {
+  for (const name of await readdir("/proc").catch(() => [])) {
+    const pid = Number(name);
+    if (!Number.isSafeInteger(pid)) continue;
+    const line = await readFile(join("/proc", name, "cmdline"), "utf8").catch(() => "");
+    const [program = "", ...args] = line.split("\0");
+    if (basename(program) !== "bwrap") continue;
+    if (args.some((arg) => arg.startsWith(`${folder}/`))) kill(pid);
   }
 }
 

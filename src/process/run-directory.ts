@@ -1,7 +1,7 @@
 import { chmod, chown, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { OfferedSockets } from "./offered-sockets.ts";
-import { ProcessRecords } from "./orphans.ts";
+import { endHalfStarted, ProcessRecords } from "./orphans.ts";
 import type { ProcessUser } from "./walls/process-users.ts";
 
 /**
@@ -28,6 +28,7 @@ export class RunDirectory {
     await chmod(path, 0o700);
     const directory = new RunDirectory(path);
     await directory.processes.endOrphans();
+    await endHalfStarted(path);
     await directory.#empty();
     for (const folder of ["g", "l", "o", "s", "w", "pids"]) {
       await mkdir(join(path, folder), { mode: 0o700 });

@@ -32,7 +32,8 @@ export async function findCertificate(
   const [row] = await rowOf(db, { accountId, id });
   if (!row) return null;
   const [active] = await versionOf(db, { id, version: row.activeVersion });
-  return { ...row, active: active! };
+  if (active === undefined) throw new Error(`the certificate ${id} has no active version`);
+  return { ...row, active };
 }
 
 const rowOf = prepared((db, { accountId, id }: Pick<CertificateRow, "accountId" | "id">) =>

@@ -11,7 +11,7 @@ import type { Opening, Secured } from "./database/protocol.ts";
 import { PROTOCOLS } from "./database/socket.ts";
 import type { ParsedTarget } from "./origin/destination.ts";
 import { showCertificate } from "../certificates/shown.ts";
-import { destroyedBy, dial, type Network } from "./origin/dial.ts";
+import { derivedAtOnce, destroyedBy, dial, type Network } from "./origin/dial.ts";
 import { handshake } from "./origin/handshake.ts";
 import type { SecureContexts, TrustBundle } from "./origin/trust.ts";
 
@@ -102,7 +102,7 @@ async function secured(
     config: database?.config ?? { ...destination, database: "", user: "" },
     password: database?.password ?? (() => ""),
     timeout: network.timeouts.handshake,
-    derive: network.derive ?? ((work) => work()),
+    derive: network.derive ?? derivedAtOnce,
     dial: async () => {
       const startedAt = performance.now();
       const socket = await dial(destination, network);

@@ -11,9 +11,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { Failure } from "../failures/failures.ts";
 import { storageFailure } from "../failures/of-storage.ts";
+import { exclusiveLock } from "./exclusive-lock.ts";
 
 /** A data folder that only this process holds until it is disposed of, or the process ends in any way. */
 export interface DataFolder extends Disposable {
@@ -132,18 +132,10 @@ export function refuseHalfRestored(path: string): void {
   });
 }
 
-/**
- * The lock is an exclusive transaction on a separate database. The kernel releases it when the process ends in any way,
- * which a pid file cannot promise.
- */
 function lock(path: string): () => void {
-  const database = new DatabaseSync(join(path, "lock"), { timeout: 0 });
   try {
-    // Workers' processes may pass through the folder: docs/security.md.
-    chmodSync(join(path, "lock"), 0o600);
-    database.exec("BEGIN EXCLUSIVE");
+    return exclusiveLock(join(path, "lock"));
   } catch (cause) {
-    database.close();
     const failure = storageFailure(cause, `the lock of the data folder "${path}"`);
     if (failure?.code === "database_damaged") {
       throw new Failure("lock_damaged", { message: failure.message, cause });
@@ -156,7 +148,6 @@ function lock(path: string): () => void {
       facts: { dataFolder: path, pid: holder },
     });
   }
-  return () => database.close();
 }
 
 function readHolder(path: string): number | null {

@@ -1,7 +1,6 @@
-import { chmodSync } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
 import { setTimeout as pause } from "node:timers/promises";
 import { Failure } from "../../failures/failures.ts";
+import { exclusiveLock } from "../../platform/exclusive-lock.ts";
 import type { Io } from "../../terminal/io.ts";
 import { loginFile } from "./login-file.ts";
 
@@ -12,8 +11,7 @@ const WAIT = 60_000;
 const PAUSE = 50;
 
 /**
- * Waits until no other command renews the login, and keeps others waiting until the returned function is called. An
- * exclusive transaction, as of the data folder: the kernel releases it when the process ends in any way.
+ * Waits until no other command renews the login, and keeps others waiting until the returned function is called.
  * @throws Failure `login_busy`
  */
 export async function lockLogin(io: Io): Promise<() => void> {
@@ -21,7 +19,7 @@ export async function lockLogin(io: Io): Promise<() => void> {
   const until = Date.now() + WAIT;
   for (;;) {
     try {
-      return take(file);
+      return exclusiveLock(file);
     } catch (cause) {
       if (Date.now() > until || !isBusy(cause)) {
         throw new Failure("login_busy", {
@@ -31,18 +29,6 @@ export async function lockLogin(io: Io): Promise<() => void> {
       }
     }
     await pause(PAUSE);
-  }
-}
-
-function take(file: string): () => void {
-  const database = new DatabaseSync(file, { timeout: 0 });
-  try {
-    chmodSync(file, 0o600);
-    database.exec("BEGIN EXCLUSIVE");
-    return () => database.close();
-  } catch (error) {
-    database.close();
-    throw error;
   }
 }
 

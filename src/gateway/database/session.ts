@@ -6,7 +6,7 @@ import type { BoundDatabase, DatabaseConfig } from "../../contract/database.ts";
 import { Failure } from "../../failures/failures.ts";
 import { splice } from "../../forward/sockets.ts";
 import { exchangeFailure, presentedOf } from "../origin/classify.ts";
-import { atOnce, dial, type Network } from "../origin/dial.ts";
+import { atOnce, derivedAtOnce, dial, type Network } from "../origin/dial.ts";
 import { handshake } from "../origin/handshake.ts";
 import type { NewConnection } from "../observe/observe.ts";
 import type { ShownFailure } from "../respond.ts";
@@ -93,7 +93,7 @@ export class DatabaseSession {
       bound,
       password: () => route.password(),
       timeout: network.timeouts.handshake,
-      derive: network.derive ?? ((work) => work()),
+      derive: network.derive ?? derivedAtOnce,
       dial: async () => {
         await this.#enter();
         startedAt = performance.now();

@@ -117,6 +117,8 @@ async function addressesOf(
 
 export const atOnce: Turn = (_, shake) => shake();
 
+export const derivedAtOnce: Derive = (work) => work();
+
 /** Destroys `socket` with the signal's reason, until the function that is returned is called. */
 export function destroyedBy(
   signal: AbortSignal | undefined,

@@ -19,7 +19,7 @@ import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, mock, test } from "node:test";
 import { pino } from "pino";
 import { Failure, type FailureCode } from "../src/failures/failures.ts";
-import { backUp, restore, type Restored } from "../src/platform/backup.ts";
+import { backUp, restore, type Restored } from "../src/platform/backup/backup.ts";
 import { openDataFolder, refuseHalfRestored } from "../src/platform/data-folder.ts";
 import { MasterKeys } from "../src/platform/master-key-change.ts";
 import { createAccount, listAccounts } from "../src/store/access/accounts.ts";

@@ -15,7 +15,7 @@ import { after, before, describe, it } from "node:test";
 import { WebSocket } from "ws";
 import { platformClient } from "../src/cli/client/platform-client.ts";
 import { masterKeyVariables } from "../src/keys/master-key.ts";
-import { backUp, restore } from "../src/platform/backup.ts";
+import { backUp, restore } from "../src/platform/backup/backup.ts";
 import { countersign } from "./helpers/cli.ts";
 import { deploy, deploys, wranglerDeploys } from "./helpers/deploy.ts";
 import { counter, project } from "./helpers/durable-objects.ts";

@@ -19,7 +19,7 @@ import {
   retireAuthorities,
 } from "../src/identity/lifecycle.ts";
 import type { Keyring } from "../src/keys/seal.ts";
-import { backUp, restore } from "../src/platform/backup.ts";
+import { backUp, restore } from "../src/platform/backup/backup.ts";
 import { openDataFolder } from "../src/platform/data-folder.ts";
 import { MasterKeys } from "../src/platform/master-key-change.ts";
 import { createAccount } from "../src/store/access/accounts.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { after, before, describe, it } from "node:test";
 import { masterKeyVariables } from "../src/keys/master-key.ts";
-import { backUp, restore } from "../src/platform/backup.ts";
+import { backUp, restore } from "../src/platform/backup/backup.ts";
 import { deploys, makeQueue } from "./helpers/deploy.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { until } from "./helpers/until.ts";

@@ -8,7 +8,7 @@ import { after, before, describe, it } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { ask } from "../src/edge/storage/ask.ts";
 import { masterKeyVariables } from "../src/keys/master-key.ts";
-import { backUp, restore } from "../src/platform/backup.ts";
+import { backUp, restore } from "../src/platform/backup/backup.ts";
 import { startPlatform, type TestPlatform } from "./helpers/platform.ts";
 import { scriptForm } from "./helpers/script-form.ts";
 import { until } from "./helpers/until.ts";

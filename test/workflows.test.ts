@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { masterKeyVariables } from "../src/keys/master-key.ts";
-import { backUp, restore } from "../src/platform/backup.ts";
+import { backUp, restore } from "../src/platform/backup/backup.ts";
 import { deploys, wranglerDeploys } from "./helpers/deploy.ts";
 import { startOrigin } from "./helpers/origin.ts";
 import { makeAuthority } from "./helpers/pki.ts";

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { resolve } from "node:path";
 import { formatSize } from "../../terminal/format.ts";
-import type { BackupFacts } from "../../platform/backup.ts";
+import type { BackupFacts } from "../../platform/backup/backup.ts";
 import { masterKeyVariables } from "../../keys/master-key.ts";
 import { dataFolderOf, dataOption } from "../data-option.ts";
 import { colorsFor, withProgress, writeJson, writeLine, type Io } from "../../terminal/io.ts";
@@ -30,7 +30,7 @@ Examples:
   $ countersign backup copy.db --json | jq -r .master_key_id`,
     )
     .action(async (file: string, options: BackupOptions) => {
-      const { backUp } = await import("../../platform/backup.ts");
+      const { backUp } = await import("../../platform/backup/backup.ts");
       const facts = await withProgress(io, "Writing the backup", async () =>
         backUp({
           dataFolder: dataFolderOf(io, options.data),
@@ -62,7 +62,7 @@ Examples:
   $ countersign restore copy.db --force`,
     )
     .action(async (file: string, options: BackupOptions) => {
-      const { restore } = await import("../../platform/backup.ts");
+      const { restore } = await import("../../platform/backup/backup.ts");
       const restored = await withProgress(io, "Restoring", () =>
         restore({
           dataFolder: dataFolderOf(io, options.data),

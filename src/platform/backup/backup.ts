@@ -14,18 +14,18 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { Keyring, masterKeyIdOf, type Sealed } from "../keys/seal.ts";
-import { Failure } from "../failures/failures.ts";
-import { storageFailure } from "../failures/of-storage.ts";
-import { migrationNames } from "../store/migrations.ts";
-import { addStorage, copyDatabase, takeStorage } from "./backup-storage.ts";
+import { Keyring, masterKeyIdOf, type Sealed } from "../../keys/seal.ts";
+import { Failure } from "../../failures/failures.ts";
+import { storageFailure } from "../../failures/of-storage.ts";
+import { migrationNames } from "../../store/migrations.ts";
+import { addStorage, copyDatabase, takeStorage } from "./storage.ts";
 import {
   type DataFolder,
   HALF_RESTORED,
   openDataFolder,
   refuseHalfRestored,
-} from "./data-folder.ts";
-import { loadMasterKey, type MasterKeyVariables } from "../keys/master-key.ts";
+} from "../data-folder.ts";
+import { loadMasterKey, type MasterKeyVariables } from "../../keys/master-key.ts";
 
 /** What a backup contains; never a key in clear. */
 export interface BackupFacts {

@@ -14,12 +14,13 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join, relative, sep } from "node:path";
+import { basename, dirname, join, relative, sep } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { addValues } from "./values.ts";
 
 /**
  * Adds Workers' data to a backup, which is a database. Values in separate files never change, but are added and
- * deleted; those added while the databases were read are included.
+ * deleted, also while the databases are read.
  *
  * @param folder of the storage; nothing happens if it does not exist
  * @param scratch a folder for copies
@@ -31,19 +32,25 @@ export function addStorage(backup: DatabaseSync, folder: string, scratch: string
   );
   removeEarlier(dirname(folder));
   const taken = new Set<string>();
-  const take = (which: (path: string) => boolean): void => {
-    for (const path of filesIn(folder)) {
-      if (taken.has(path) || !which(path)) continue;
-      taken.add(path);
-      const from = join(folder, path);
-      const copy = isDatabase(path) ? snapshotOf(from, scratch) : from;
-      if (copy !== null) insert(backup, path, copy);
-    }
+  const files = {
+    has: (name: string) => taken.has(name),
+    add: (path: string) => {
+      if (!insert(backup, path, join(folder, path))) return false;
+      taken.add(basename(path));
+      return true;
+    },
+    namesIn: (within: string) => readdirSync(join(folder, within)),
   };
-  const isValue = (path: string): boolean => !isDatabase(path) && !BESIDE.test(path);
-  take(isValue);
-  take(isDatabase);
-  take(isValue);
+  for (const path of filesIn(folder)) {
+    if (!isDatabase(path) && !BESIDE.test(path)) files.add(path);
+  }
+  for (const path of filesIn(folder).filter(isDatabase)) {
+    const live = join(folder, path);
+    const copy = snapshotOf(live, scratch);
+    if (copy === null) continue;
+    addValues({ path, live, copy }, files);
+    insert(backup, path, copy);
+  }
 }
 
 /**
@@ -145,14 +152,14 @@ function snapshotOf(database: string, scratch: string): string | null {
   return copy;
 }
 
-function insert(backup: DatabaseSync, path: string, file: string): void {
+/** @returns false if there is no such file */
+function insert(backup: DatabaseSync, path: string, file: string): boolean {
   const add = backup.prepare(`INSERT INTO ${TABLE} (path, part, content) VALUES (?, ?, ?)`);
   let descriptor: number;
   try {
     descriptor = openSync(file, "r");
   } catch (error) {
-    // The file was deleted just then.
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
     throw error;
   }
   try {
@@ -160,7 +167,7 @@ function insert(backup: DatabaseSync, path: string, file: string): void {
     for (let part = 0; ; part++) {
       const length = readSync(descriptor, buffer, 0, PART, null);
       if (length > 0 || part === 0) add.run(path, part, buffer.subarray(0, length));
-      if (length < PART) return;
+      if (length < PART) return true;
     }
   } finally {
     closeSync(descriptor);
